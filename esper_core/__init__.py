@@ -1,0 +1,25 @@
+"""esper: policy architectures for morphogenetic training, chosen by name."""
+
+from esper_core.contracts.actions import ActionSpec, Head
+from esper_core.contracts.components import ComponentSpec, KindSpec
+from esper_core.contracts.features import Feature, FeatureSchema, IndexField
+from esper_core.contracts.options import option
+from esper_core.contracts.slots import SlotConfig
+from esper_core.contracts.state import EnvironmentDescription, StateField, StateSpec
+from esper_core.registry.hookspecs import hookimpl
+
+__all__ = [
+    "ActionSpec",
+    "ComponentSpec",
+    "EnvironmentDescription",
+    "Feature",
+    "FeatureSchema",
+    "Head",
+    "IndexField",
+    "KindSpec",
+    "SlotConfig",
+    "StateField",
+    "StateSpec",
+    "hookimpl",
+    "option",
+]

@@ -1,0 +1,90 @@
+"""What a plugin registers: light, frozen, torch-free descriptions of components and kinds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from attrs import Attribute, field, frozen
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_REFERENCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+_CAPABILITY = re.compile(r"[a-z][a-z0-9-]*:[a-z][a-z0-9-]*")
+
+
+def normalise_name(name: str) -> str:
+    """Return the canonical spelling of a component name: lower case, dashes for underscores and dots."""
+    return re.sub(r"[_.]+", "-", name.strip().lower())
+
+
+def _check_name(_: object, attribute: Attribute[str], value: str) -> None:
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise ValueError(f"{attribute.name} '{value}' must be kebab-case, such as 'lstm-v2'")
+
+
+def _check_reference(_: object, attribute: Attribute[str], value: str) -> None:
+    if value and not (isinstance(value, str) and _REFERENCE.fullmatch(value)):
+        raise ValueError(f"{attribute.name} '{value}' must read 'package.module:attribute'")
+
+
+def _check_required_reference(instance: object, attribute: Attribute[str], value: str) -> None:
+    if not value:
+        raise ValueError(f"{attribute.name} must be given as 'package.module:attribute'")
+    _check_reference(instance, attribute, value)
+
+
+def _check_capabilities(_: object, attribute: Attribute[tuple[str, ...]], value: tuple[str, ...]) -> None:
+    for capability in value:
+        if not _CAPABILITY.fullmatch(capability):
+            raise ValueError(f"{attribute.name}: '{capability}' must read 'kind:capability'")
+
+
+@frozen(kw_only=True)
+class ComponentSpec:
+    """One component as its plugin describes it. Names are strings, so registering imports nothing heavy.
+
+    Attributes:
+        kind: Name of the component's kind.
+        name: Kebab-case name; behaviour is fixed per name.
+        factory: `module:attribute`, called as `factory(config, context)`.
+        config: `module:attribute` of an attrs class in a torch-free module, or empty for no options.
+        summary: One line for listings.
+        defaults: Components it is used with when nothing else is said: kind → name.
+        aliases: Other names; an alias never beats a real name.
+        provides: Capabilities, each `kind:capability`.
+        requires: Capabilities that other components of the plan must provide.
+        reads: State fields it needs (features and masks).
+        describe: `module:attribute` of a torch-free `describe(config, slots)`: for an environment it returns an
+            EnvironmentDescription; for features a FeatureSchema, called as `describe(config, slots, actions)`.
+        weights_version: Raised when the meaning or layout of its weights changes.
+    """
+
+    kind: str = field(validator=_check_name)
+    name: str = field(validator=_check_name)
+    factory: str = field(validator=_check_required_reference)
+    config: str = field(default="", validator=_check_reference)
+    summary: str = ""
+    defaults: Mapping[str, str] = field(factory=dict)
+    aliases: tuple[str, ...] = field(default=(), converter=tuple)
+    provides: tuple[str, ...] = field(default=(), converter=tuple, validator=_check_capabilities)
+    requires: tuple[str, ...] = field(default=(), converter=tuple, validator=_check_capabilities)
+    reads: tuple[str, ...] = field(default=(), converter=tuple)
+    describe: str = field(default="", validator=_check_reference)
+    weights_version: int = 1
+
+
+@frozen(kw_only=True)
+class KindSpec:
+    """A kind of component.
+
+    Attributes:
+        name: Kebab-case name of the kind.
+        protocol: `module:attribute` of the protocol that factories of this kind return.
+        conformance: `module:attribute` of the checks every component of the kind must pass, or empty.
+        summary: One line for listings.
+    """
+
+    name: str = field(validator=_check_name)
+    protocol: str = field(validator=_check_required_reference)
+    conformance: str = field(default="", validator=_check_reference)
+    summary: str = ""

@@ -1,0 +1,69 @@
+"""What an observation means: a named schema from which dimensions, documentation and digests derive."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from attrs import asdict, field, frozen
+
+
+@frozen
+class Feature:
+    """One scalar of the observation.
+
+    Attributes:
+        name: Unique within its block.
+        formula: How it is computed from the state.
+        low: Smallest value.
+        high: Largest value.
+        source: State field(s) it is computed from.
+    """
+
+    name: str
+    formula: str
+    low: float
+    high: float
+    source: str
+
+
+@frozen
+class IndexField:
+    """A block of category indices `[E, width]` that a network embeds; −1 means none."""
+
+    name: str
+    width: int
+    vocabulary: int
+
+
+@frozen
+class FeatureSchema:
+    """The layout of `Features.obs`: the base block, then one block per slot.
+
+    Attributes:
+        base: Features that occur once.
+        per_slot: Features repeated for every slot, slot-major.
+        num_slots: Number of slot blocks, N.
+        indices: Blocks of `Features.indices`.
+    """
+
+    base: tuple[Feature, ...] = field(converter=tuple)
+    per_slot: tuple[Feature, ...] = field(converter=tuple, default=())
+    num_slots: int = 0
+    indices: tuple[IndexField, ...] = field(converter=tuple, default=())
+
+    @property
+    def dim(self) -> int:
+        """Width of the observation, D."""
+        return len(self.base) + len(self.per_slot) * self.num_slots
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name of every column of the observation."""
+        slots = (f"slot{i}.{f.name}" for i in range(self.num_slots) for f in self.per_slot)
+        return (*(f.name for f in self.base), *slots)
+
+    @property
+    def digest(self) -> str:
+        """Short digest of the layout and meaning; stored in checkpoints."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]

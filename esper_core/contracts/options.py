@@ -1,0 +1,39 @@
+"""Options: how a config class declares a field with its default, its one-line help and its bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import NOTHING, field, validators
+
+
+def option(
+    default: Any = NOTHING,
+    *,
+    help: str,  # noqa: A002
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[Any, ...] | None = None,
+    converter: Callable[[Any], Any] | None = None,
+) -> Any:
+    """Return an attrs field for a config class.
+
+    Args:
+        default: Default value; it is written nowhere else.
+        help: One line that says what raising or lowering the value does.
+        low: Smallest allowed value.
+        high: Largest allowed value.
+        choices: Allowed values.
+        converter: Applied to the value before it is checked.
+    """
+    checks: list[Any] = []
+    if low is not None:
+        checks.append(validators.ge(low))
+    if high is not None:
+        checks.append(validators.le(high))
+    if choices is not None:
+        checks.append(validators.in_(choices))
+    return field(
+        default=default, converter=converter, metadata={"help": help, "choices": choices}, validator=checks or None
+    )

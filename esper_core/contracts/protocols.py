@@ -1,0 +1,245 @@
+"""How components meet: the values they exchange and the protocols they fulfil.
+
+Axes: E environments, T steps, D observation width, N slots, O operations, K categories of a head, H latent width.
+Storage is `[T, E, ...]`; networks, critics and the policy see `[E, T, ...]`. Importing this module imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+
+from attrs import define, field, frozen
+
+from esper_core.contracts.actions import ActionSpec
+from esper_core.contracts.features import FeatureSchema
+from esper_core.contracts.slots import SlotConfig
+from esper_core.contracts.state import StateSpec
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    State = Mapping[str, Tensor]
+    """An environment's published state: name → tensor `[E, ...]`."""
+
+
+class Features(NamedTuple):
+    """What a network sees.
+
+    Attributes:
+        obs: Observation, float `[..., D]`.
+        indices: Category indices to embed, int64 `[..., width]` per name; −1 means none.
+    """
+
+    obs: Tensor
+    indices: dict[str, Tensor]
+
+
+class Masks(NamedTuple):
+    """Legal actions.
+
+    Attributes:
+        heads: Per head, bool `[..., K]`. The slot head's entry is the union over legal operations.
+        slot_given_op: Legality of each slot given each operation, bool `[..., O, N]`; None without a slot head.
+    """
+
+    heads: dict[str, Tensor]
+    slot_given_op: Tensor | None = None
+
+
+class LSTMState(NamedTuple):
+    """Recurrent state of an LSTM, both `[layers, E, H]`."""
+
+    h: Tensor
+    c: Tensor
+
+
+class NetworkOutput(NamedTuple):
+    """What a network returns.
+
+    Attributes:
+        latent: `[E, T, H]`, the critic's input.
+        logits: Raw logits per head, `[E, T, K]`.
+        state: Recurrent state after the last step.
+    """
+
+    latent: Tensor
+    logits: dict[str, Tensor]
+    state: Any
+
+
+class Values(NamedTuple):
+    """What a critic returns, in normalised return units.
+
+    Attributes:
+        baseline: `[E, T]`, used by GAE, the bootstrap and the operation's advantage.
+        taken: `[E, T]`, regressed on returns.
+        by_op: `[E, T, O]` for monitors, or None for a critic that does not look at the operation.
+    """
+
+    baseline: Tensor
+    taken: Tensor
+    by_op: Tensor | None
+
+
+@frozen
+class Build:
+    """What a factory may know about what it is built into. Fields are filled in build order.
+
+    Attributes:
+        slots: The configured slots.
+        actions: The environment's action table.
+        state_spec: The environment's published state.
+        feature_schema: Layout of the observation; None while features are built.
+        latent_dim: Width of the network's latent; 0 until the network is built.
+        gamma: The trainer's discount.
+        num_envs: Environments that run side by side, E.
+        seed: Seed of the run.
+        device: torch device name.
+        dtype: torch dtype of observations and weights.
+        parts: Components built before this one: kind → object; for a kind used several times, name → object.
+    """
+
+    slots: SlotConfig
+    actions: ActionSpec
+    state_spec: StateSpec
+    feature_schema: FeatureSchema | None
+    latent_dim: int
+    gamma: float
+    num_envs: int
+    seed: int
+    device: str
+    dtype: torch.dtype
+    parts: Mapping[str, Any] = field(factory=dict)
+
+
+@runtime_checkable
+class FeatureExtractor(Protocol):
+    """Kind `features`: turns a state into what a network sees."""
+
+    schema: FeatureSchema
+
+    def __call__(self, state: State) -> Features:
+        """Map a state of `[E, ...]` tensors to Features of `obs [E, D]` and `indices [E, width]`."""
+        ...
+
+
+@runtime_checkable
+class PolicyNetwork(Protocol):
+    """Kind `network`: a `torch.nn.Module` from features to a latent and one row of logits per head."""
+
+    latent_dim: int
+    input_dim: int
+
+    def initial_state(self, num_envs: int) -> Any:
+        """Return the recurrent state at an episode start: a NamedTuple of tensors with the batch at dimension 1."""
+        ...
+
+    def __call__(self, features: Features, state: Any, episode_start: Tensor) -> NetworkOutput:
+        """Run `[E, T]` steps. Where `episode_start [E, T]` is true the state is zeroed before the step."""
+        ...
+
+
+@runtime_checkable
+class Critic(Protocol):
+    """Kind `critic`: a `torch.nn.Module` from the latent to values."""
+
+    def __call__(self, latent: Tensor, op_probs: Tensor | None, op: Tensor | None) -> Values:
+        """Return values for `latent [E, T, H]`.
+
+        `op_probs [E, T, O]` are the detached probabilities of the operations (0 where illegal) and `op [E, T]` the
+        operations taken; both are None without a root head.
+        """
+        ...
+
+    def rescale_(self, old_mean: float, old_std: float, new_mean: float, new_std: float) -> None:
+        """Change the output layer so that predictions in return units stay the same under the new statistics."""
+        ...
+
+
+@runtime_checkable
+class MaskProvider(Protocol):
+    """Kind `masks`: which actions are legal in a state."""
+
+    def __call__(self, state: State) -> Masks:
+        """Map a state of `[E, ...]` tensors to Masks of `[E, ...]`."""
+        ...
+
+
+@define
+class LossResult:
+    """Value of a loss.
+
+    Attributes:
+        loss: Scalar to minimise.
+        kl: Exact joint KL(old ‖ new), mean over valid steps; compared with the loss's `target_kl` to stop early.
+        metrics: Detached scalars by name.
+    """
+
+    loss: Tensor
+    kl: Tensor
+    metrics: dict[str, Tensor]
+
+
+@runtime_checkable
+class Loss(Protocol):
+    """Kind `loss`: stored rollout + fresh evaluation → scalar and metrics."""
+
+    target_kl: float | None
+
+    def __call__(self, batch: Any, evaluation: Any) -> LossResult:
+        """Compare `esper_core.learning.rollout.Sequences` with `esper_core.policy.policy.Evaluation`."""
+        ...
+
+
+@runtime_checkable
+class Environment(Protocol):
+    """Kind `environment`: a `gymnasium.vector.VectorEnv` that speaks tensors.
+
+    `AutoresetMode.DISABLED`: an episode that ended stays ended until `reset`; later rows are padding. A step after
+    the end of an episode changes nothing and returns reward 0.
+    """
+
+    num_envs: int
+    horizon: int
+    actions: ActionSpec
+    state_spec: StateSpec
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[State, dict[str, Any]]:
+        """Start new episodes in all environments; a seed restarts every random stream."""
+        ...
+
+    def step(self, actions: Mapping[str, Tensor]) -> tuple[State, Tensor, Tensor, Tensor, dict[str, Any]]:
+        """Take one step with int64 `[E]` per head.
+
+        Returns state, reward `[E]`, terminated `[E]`, truncated `[E]`, info; `info["events"]` is a list of dicts with
+        at least `env`, `step` and `type`.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free workers."""
+        ...
+
+
+@runtime_checkable
+class Rule(Protocol):
+    """Kind `rule`: a policy without parameters."""
+
+    def reset(self, num_envs: int) -> None:
+        """Forget earlier episodes."""
+        ...
+
+    def __call__(self, state: State, masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return one action per head, int64 `[E]`."""
+        ...
+
+
+@runtime_checkable
+class Spike(Protocol):
+    """Kind `spike`: answers a question about a plan with a verdict."""
+
+    def run(self, plan: Any, index: Any, **options: Any) -> Any:
+        """Return an `esper_core.spikes.verdict.Verdict`."""
+        ...

@@ -1,0 +1,87 @@
+"""Slots: where a host can grow. Ids read `r{row}c{column}` and sort row-major."""
+
+from __future__ import annotations
+
+import re
+
+from attrs import field, frozen
+
+from esper_core.contracts.errors import SlotIdError
+
+_SLOT_ID = re.compile(r"r(0|[1-9]\d*)c(0|[1-9]\d*)")
+_FORMER_NAMES = {"early": "r0c0", "mid": "r0c1", "late": "r0c2"}
+MAX_SLOTS = 64
+
+
+def parse_slot_id(slot_id: str) -> tuple[int, int]:
+    """Return `(row, column)` of a slot id such as `r0c2`.
+
+    Raises:
+        SlotIdError: the id does not read `r{row}c{column}`.
+    """
+    match = _SLOT_ID.fullmatch(slot_id)
+    if match is None:
+        former = _FORMER_NAMES.get(slot_id)
+        hint = f"'{slot_id}' is now called '{former}'." if former else "Slot ids read r{row}c{column}, such as r0c0."
+        raise SlotIdError(f"'{slot_id}' is not a slot id.", hint=hint)
+    return int(match[1]), int(match[2])
+
+
+def format_slot_id(row: int, column: int) -> str:
+    """Return the id of the slot at `row` and `column`, both counted from 0."""
+    return f"r{row}c{column}"
+
+
+def _check_ids(_: object, __: object, slot_ids: tuple[str, ...]) -> None:
+    if not slot_ids:
+        raise SlotIdError("A host needs at least one slot.", hint="Use --slots 3, or --slots r0c0,r0c1.")
+    if len(slot_ids) > MAX_SLOTS:
+        raise SlotIdError(f"{len(slot_ids)} slots were asked for; at most {MAX_SLOTS} are supported.")
+    positions = [parse_slot_id(slot_id) for slot_id in slot_ids]
+    if len(set(positions)) != len(positions):
+        twice = next(s for i, s in enumerate(slot_ids) if s in slot_ids[:i])
+        raise SlotIdError(f"Slot '{twice}' is named twice.")
+    if positions != sorted(positions):
+        ordered = ",".join(sorted(slot_ids, key=parse_slot_id))
+        raise SlotIdError("Slot ids must be in row-major order.", hint=f"Use --slots {ordered}.")
+
+
+@frozen
+class SlotConfig:
+    """The ordered slots of a policy and its hosts.
+
+    The position of an id is the slot action and selects the slot's block of features, so the order never
+    changes during the life of a policy.
+    """
+
+    slot_ids: tuple[str, ...] = field(converter=tuple, validator=_check_ids)
+
+    @property
+    def num_slots(self) -> int:
+        """Number of slots, N."""
+        return len(self.slot_ids)
+
+    def index_of(self, slot_id: str) -> int:
+        """Return the position of `slot_id`; raises SlotIdError when it is not configured."""
+        if slot_id not in self.slot_ids:
+            parse_slot_id(slot_id)
+            raise SlotIdError(f"There is no slot '{slot_id}' here.", hint=f"Slots: {', '.join(self.slot_ids)}.")
+        return self.slot_ids.index(slot_id)
+
+    @classmethod
+    def for_grid(cls, rows: int, columns: int) -> SlotConfig:
+        """Return the slots of a grid in row-major order; raises SlotIdError for an empty grid."""
+        if rows < 1 or columns < 1:
+            count = rows * columns if rows > 0 else rows
+            raise SlotIdError(f"A host needs at least one slot, not {count}.", hint="Use --slots 3, for example.")
+        if rows * columns > MAX_SLOTS:
+            raise SlotIdError(f"{rows * columns} slots were asked for; at most {MAX_SLOTS} are supported.")
+        return cls(tuple(format_slot_id(r, c) for r in range(rows) for c in range(columns)))
+
+    @classmethod
+    def parse(cls, text: str) -> SlotConfig:
+        """Read a count (`5`, the grid 1×5) or ids (`r0c0,r0c2`)."""
+        text = text.strip()
+        if re.fullmatch(r"[+-]?\d+", text):
+            return cls.for_grid(1, int(text))
+        return cls(tuple(part.strip() for part in text.split(",")))

@@ -1,0 +1,80 @@
+"""What an environment publishes at every step: a table of named tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import field, frozen
+
+from esper_core.contracts.actions import ActionSpec
+
+
+@frozen
+class StateField:
+    """One tensor of the state.
+
+    Attributes:
+        name: Key in the state dict.
+        shape: Axes, each 'E' (environments), 'N' (slots), 'O' (operations) or a number.
+        dtype: 'float', 'int' or 'bool'.
+        unit: Unit of the values.
+        meaning: One line for people.
+        low: Smallest value (used to draw random states).
+        high: Largest value.
+    """
+
+    name: str
+    shape: tuple[str | int, ...] = field(converter=tuple)
+    dtype: str
+    unit: str
+    meaning: str
+    low: float = 0.0
+    high: float = 1.0
+
+    def __attrs_post_init__(self) -> None:
+        if self.dtype not in ("float", "int", "bool"):
+            raise ValueError(f"state field '{self.name}': dtype '{self.dtype}' is not float, int or bool")
+        if not self.shape or self.shape[0] != "E":
+            raise ValueError(f"state field '{self.name}': the first axis must be 'E'")
+
+    def sizes(self, num_envs: int, num_slots: int, num_ops: int) -> tuple[int, ...]:
+        """Return the shape with the axes filled in."""
+        axes = {"E": num_envs, "N": num_slots, "O": num_ops}
+        return tuple(axes[axis] if isinstance(axis, str) else axis for axis in self.shape)
+
+
+@frozen
+class StateSpec:
+    """The table of everything an environment publishes; the environment is its only owner."""
+
+    fields: tuple[StateField, ...] = field(converter=tuple)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Keys of the state dict."""
+        return tuple(f.name for f in self.fields)
+
+    def __getitem__(self, name: str) -> StateField:
+        for entry in self.fields:
+            if entry.name == name:
+                return entry
+        raise KeyError(f"no state field '{name}'")
+
+
+@frozen
+class EnvironmentDescription:
+    """What is known of an environment before it is built; made by its torch-free `describe(config, slots)`.
+
+    Attributes:
+        actions: The action table.
+        state: The published state.
+        horizon: Steps per episode, T.
+        uses: Components it draws on by name, beyond one per kind: kind → names.
+    """
+
+    actions: ActionSpec
+    state: StateSpec
+    horizon: int
+    uses: Mapping[str, tuple[str, ...]] = field(factory=dict)
+
+
