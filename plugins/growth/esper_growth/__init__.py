@@ -1,0 +1,1 @@
+"""The growth environment: hosts that train on real tasks while seeds grow in their slots."""
