@@ -1,0 +1,19 @@
+"""Alpha ramps: the amplitude of a seed's branch moves along a curve, one controller tick per epoch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from esper_growth.actions import Curve
+
+
+def curve(kind: Tensor, t: Tensor, steepness: Tensor) -> Tensor:
+    """Return the share of a ramp completed at `t` in [0, 1], elementwise.
+
+    Linear: t. Cosine: ½(1 − cos πt). Sigmoid: (σ(k(t−½)) − σ(−k/2)) / (σ(k/2) − σ(−k/2)) with steepness k.
+    """
+    low, high = torch.sigmoid(-steepness / 2), torch.sigmoid(steepness / 2)
+    sigmoid = (torch.sigmoid(steepness * (t - 0.5)) - low) / (high - low)
+    cosine = 0.5 * (1 - torch.cos(torch.pi * t))
+    return torch.where(kind == Curve.LINEAR, t, torch.where(kind == Curve.COSINE, cosine, sigmoid))

@@ -1,0 +1,1 @@
+"""Blueprints: what can be grown in a slot."""

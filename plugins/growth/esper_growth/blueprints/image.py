@@ -1,0 +1,127 @@
+"""The seven blueprints for image hosts, each the branch f of `h + alpha·f(h)`.
+
+What starts at zero is always the last factor with nothing behind it that rescales or kills it, so that every parameter
+has a gradient within two steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from attrs import frozen
+from torch import Tensor, nn
+
+from esper_core.contracts.protocols import Build
+from esper_growth.config import AttentionConfig, BottleneckConfig
+
+MIN_BOTTLENECK = 8
+
+
+@frozen
+class ImageBlueprint:
+    """Kind `blueprint` for image hosts: wraps a function from channels to a module."""
+
+    make: Callable[[int], nn.Module]
+    topologies: tuple[str, ...] = ("image",)
+
+    def build(self, channels: int, spatial: tuple[int, ...]) -> nn.Module:
+        """Return a branch from `[B, channels, H, W]` to the same shape."""
+        return self.make(channels)
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Return a GroupNorm with the largest of 8, 4, 2, 1 groups that divides the channels."""
+    return nn.GroupNorm(next(g for g in (8, 4, 2, 1) if channels % g == 0), channels)
+
+
+def conv_norm_relu(channels: int, kernel: int) -> nn.Sequential:
+    """Return [convolution without bias, GroupNorm, ReLU] with unchanged shape."""
+    conv = nn.Conv2d(channels, channels, kernel, padding=kernel // 2, bias=False)
+    return nn.Sequential(conv, group_norm(channels), nn.ReLU())
+
+
+class GatedNorm(nn.Module):
+    """`tanh(s)·(GN(x) − x)` with s = 0 at birth; 2C + 1 parameters."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = group_norm(channels)
+        self.scale = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(self.scale) * (self.norm(x) - x)
+
+
+class SqueezeExcite(nn.Module):
+    """`x·σ(W2·relu(W1·mean(x)) + 3) − x` with W2 = 0 at birth; close to zero then."""
+
+    def __init__(self, channels: int, reduction: int) -> None:
+        super().__init__()
+        hidden = max(1, channels // reduction)
+        self.squeeze = nn.Linear(channels, hidden, bias=False)
+        self.excite = nn.Linear(hidden, channels)
+        nn.init.zeros_(self.excite.weight)
+        nn.init.constant_(self.excite.bias, 3.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = torch.sigmoid(self.excite(torch.relu(self.squeeze(x.mean(dim=(2, 3))))))
+        return x * (weight - 1.0)[:, :, None, None]
+
+
+def _depthwise(channels: int) -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False),
+        nn.Conv2d(channels, channels, 1, bias=False),
+        group_norm(channels),
+        nn.ReLU(),
+    )
+
+
+def _bottleneck(channels: int, reduction: int) -> nn.Module:
+    middle = max(MIN_BOTTLENECK, channels // reduction)
+    norm = group_norm(channels)
+    nn.init.zeros_(norm.weight)
+    return nn.Sequential(
+        nn.Conv2d(channels, middle, 1, bias=False),
+        nn.ReLU(),
+        nn.Conv2d(middle, middle, 3, padding=1, bias=False),
+        nn.ReLU(),
+        nn.Conv2d(middle, channels, 1, bias=False),
+        norm,
+    )
+
+
+def conv_light(config: None, context: Build) -> ImageBlueprint:
+    """3×3 convolution, norm, ReLU: 9C² + 2C parameters."""
+    return ImageBlueprint(lambda channels: conv_norm_relu(channels, 3))
+
+
+def conv_small(config: None, context: Build) -> ImageBlueprint:
+    """1×1 convolution, norm, ReLU: C² + 2C parameters."""
+    return ImageBlueprint(lambda channels: conv_norm_relu(channels, 1))
+
+
+def conv_heavy(config: None, context: Build) -> ImageBlueprint:
+    """Two 3×3 convolutions, each with norm and ReLU: 18C² + 4C parameters."""
+    return ImageBlueprint(lambda channels: nn.Sequential(conv_norm_relu(channels, 3), conv_norm_relu(channels, 3)))
+
+
+def depthwise(config: None, context: Build) -> ImageBlueprint:
+    """3×3 depthwise and 1×1 convolution, norm, ReLU: C² + 11C parameters."""
+    return ImageBlueprint(_depthwise)
+
+
+def bottleneck(config: BottleneckConfig, context: Build) -> ImageBlueprint:
+    """1×1, 3×3, 1×1 convolutions and a zero-scaled norm; 0 at birth."""
+    return ImageBlueprint(lambda channels: _bottleneck(channels, config.reduction))
+
+
+def norm(config: None, context: Build) -> ImageBlueprint:
+    """Gated group normalisation; 0 at birth."""
+    return ImageBlueprint(GatedNorm)
+
+
+def attention(config: AttentionConfig, context: Build) -> ImageBlueprint:
+    """Squeeze-and-excitation over channels."""
+    return ImageBlueprint(lambda channels: SqueezeExcite(channels, config.reduction))

@@ -1,0 +1,62 @@
+"""Options of growth's components."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from esper_core import option
+from esper_growth.actions import BLUEPRINT_TOPOLOGY
+
+
+@frozen
+class GrowthConfig:
+    """Options of the environment `growth`."""
+
+    epochs: int = option(40, low=1, help="Host epochs per episode; one step is one epoch.")
+    blueprints: tuple[str, ...] = option(
+        tuple(BLUEPRINT_TOPOLOGY), converter=tuple, help="Labels of the blueprint head; a label may name any blueprint."
+    )
+    auto_advance: bool = option(True, help="Stages advance by themselves when their gate passes; ADVANCE is then illegal.")
+    instances: int = option(16, low=1, help="Host initialisations and data orders that episodes are drawn from.")
+    first_instance: int = option(0, low=0, help="Number of the first instance; disjoint ranges never share a host.")
+    batch_size: int = option(100, low=1, help="Training samples per host step.")
+    host_lr: float = option(0.05, low=0.0, help="Learning rate of host and seeds (SGD).")
+    momentum: float = option(0.9, low=0.0, high=1.0, help="Momentum of host and seeds.")
+    max_grad_norm: float = option(0.0, low=0.0, help="Gradient norm bound for the host and for each seed; 0 is off.")
+    rent: float = option(0.02, low=0.0, help="Price of an episode at full growth: rent·ln(1 + growth), spread over epochs.")
+    operation_cost: float = option(0.001, low=0.0, help="Price of every operation that is not WAIT.")
+    shaping: float = option(0.02, low=0.0, help="Scale of the potential that guides seeds through their stages.")
+    workers: int = option(0, low=0, help="Threads that train hosts side by side; 0 is one per core.")
+
+
+@frozen
+class DigitsConfig:
+    """Options of the task `digits`."""
+
+    train_samples: int = option(1000, low=10, high=1000, help="Training samples; fewer make the task harder.")
+
+
+@frozen
+class PointwiseConfig:
+    """Options of the host `pointwise`."""
+
+    width: int = option(16, low=1, help="Channels of every block.")
+    groups: int = option(8, low=1, help="Groups of every GroupNorm; must divide the width.")
+
+    def __attrs_post_init__(self) -> None:
+        if self.width % self.groups:
+            raise ValueError(f"groups={self.groups} does not divide width={self.width}")
+
+
+@frozen
+class AttentionConfig:
+    """Options of the blueprint `attention`."""
+
+    reduction: int = option(4, low=1, help="Channels per hidden unit of the squeeze; larger is smaller and cheaper.")
+
+
+@frozen
+class BottleneckConfig:
+    """Options of the blueprint `bottleneck`."""
+
+    reduction: int = option(4, low=1, help="Channels per bottleneck channel; at least 8 channels are kept.")

@@ -1,0 +1,83 @@
+"""Registers the growth environment and everything it brings. Importing this module imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from esper_core import ComponentSpec, KindSpec, hookimpl
+
+LIFECYCLE_READS = ("stage", "age", "alpha_mode", "auto_advance")
+
+BLUEPRINT_SUMMARIES = {
+    "conv-light": "3×3 convolution, norm, ReLU",
+    "attention": "squeeze-and-excitation over channels",
+    "norm": "gated group normalisation; 2C+1 parameters",
+    "depthwise": "3×3 depthwise and 1×1 convolution, norm, ReLU",
+    "bottleneck": "1×1, 3×3, 1×1 convolutions through a narrow middle",
+    "conv-small": "1×1 convolution, norm, ReLU",
+    "conv-heavy": "two 3×3 convolutions, each with norm and ReLU",
+}
+BLUEPRINT_CONFIGS = {
+    "attention": "esper_growth.config:AttentionConfig",
+    "bottleneck": "esper_growth.config:BottleneckConfig",
+}
+
+
+@hookimpl
+def esper_kinds() -> Iterator[KindSpec]:
+    """Declare the kinds that third parties extend the environment with."""
+    protocols = "esper_growth.protocols"
+    yield KindSpec(name="task", protocol=f"{protocols}:Task", summary="data that hosts are trained on")
+    yield KindSpec(name="host", protocol=f"{protocols}:Host", summary="a network with slots to grow in")
+    yield KindSpec(name="blueprint", protocol=f"{protocols}:Blueprint", summary="a module that can be grown in a slot")
+
+
+@hookimpl
+def esper_components() -> Iterator[ComponentSpec]:
+    """Register the environment, its masks, task, host, blueprints and rules."""
+    yield ComponentSpec(
+        kind="environment",
+        name="growth",
+        factory="esper_growth.environment:growth",
+        config="esper_growth.config:GrowthConfig",
+        describe="esper_growth.describe:describe",
+        summary="hosts training on a real task; one step is one epoch",
+        defaults={"masks": "lifecycle", "task": "digits", "host": "pointwise"},
+    )
+    yield ComponentSpec(
+        kind="masks",
+        name="lifecycle",
+        factory="esper_growth.masks:LifecycleMasks",
+        summary="what the stage of each slot allows",
+        reads=LIFECYCLE_READS,
+    )
+    yield ComponentSpec(
+        kind="task",
+        name="digits",
+        factory="esper_growth.tasks.digits:digits",
+        config="esper_growth.config:DigitsConfig",
+        summary="1,797 real 8×8 images of handwritten digits",
+    )
+    yield ComponentSpec(
+        kind="host",
+        name="pointwise",
+        factory="esper_growth.hosts.pointwise:PointwiseHost",
+        config="esper_growth.config:PointwiseConfig",
+        summary="1×1 convolutions only: deep enough, but blind to neighbourhoods",
+    )
+    for name, summary in BLUEPRINT_SUMMARIES.items():
+        yield ComponentSpec(
+            kind="blueprint",
+            name=name,
+            factory=f"esper_growth.blueprints.image:{name.replace('-', '_')}",
+            config=BLUEPRINT_CONFIGS.get(name, ""),
+            summary=summary,
+        )
+    for name, attribute, summary in (
+        ("static", "Static", "always WAIT: the host as it is"),
+        ("random", "UniformLegal", "uniform over what is legal"),
+        ("plateau", "Plateau", "germinate when accuracy stalls, fossilize what contributes"),
+    ):
+        yield ComponentSpec(
+            kind="rule", name=name, factory=f"esper_growth.rules:{attribute}", summary=summary, requires=()
+        )

@@ -1,0 +1,1 @@
+"""Tasks: what hosts are trained on."""
