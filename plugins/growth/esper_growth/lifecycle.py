@@ -38,13 +38,13 @@ class Change(NamedTuple):
 def legal_slots(stage: Tensor, age: Tensor, alpha_mode: Tensor, auto_advance: Tensor) -> Tensor:
     """Return which slots each operation may target, bool `[E, O, N]`, from `[E, N]` tensors and `auto_advance [E]`.
 
-    WAIT targets no slot; its row is true everywhere. Gate G5 is not part of legality: a legal FOSSILIZE may fail.
+    WAIT targets no slot; its row is false. Gate G5 is not part of legality: a legal FOSSILIZE may fail.
     """
     still = alpha_mode == AlphaMode.HOLD
     blending, holding = stage == Stage.BLENDING, stage == Stage.HOLDING
     growing = (stage >= Stage.GERMINATED) & (stage <= Stage.BLENDING)
     rows = {
-        Op.WAIT: torch.ones_like(still),
+        Op.WAIT: torch.zeros_like(still),
         Op.GERMINATE: stage == Stage.DORMANT,
         Op.SET_ALPHA_TARGET: (blending | holding) & still,
         Op.PRUNE: (growing | holding) & (age >= MIN_PRUNE_AGE) & still,

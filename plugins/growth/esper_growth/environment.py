@@ -1,0 +1,325 @@
+"""The environment `growth`: E hosts train side by side; one step is one host epoch.
+
+Order within a step: operation → tick (gates, alpha, cooldown) → train one epoch → validate → reward. An operation is
+paid for by the epoch that follows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode, VectorEnv
+from torch import Tensor
+
+from esper_core import SlotConfig
+from esper_core.contracts.actions import ActionSpec
+from esper_core.contracts.errors import EsperError
+from esper_core.contracts.protocols import Build
+from esper_growth import reward
+from esper_growth.actions import Algorithm, Op
+from esper_growth.config import GrowthConfig
+from esper_growth.describe import describe
+from esper_growth.lifecycle import Change, SlotTable, legal_slots
+from esper_growth.loop import LoopRuntime
+from esper_growth.masks import legal_blueprints
+from esper_growth.model import SeedSetting
+from esper_growth.progress import Progress
+from esper_growth.runtime import HostRuntime, Settings, stable_seed
+from esper_growth.stages import HAS_MODULE, Stage
+from esper_growth.static_curves import StaticCurves, source_digest
+
+INTERACTION_EVERY = 5
+
+
+def growth(config: GrowthConfig, context: Build) -> GrowthEnvironment:
+    """Return the environment for a build context whose parts hold the task, the host and the blueprints."""
+    task, host = context.parts["task"], context.parts["host"]
+    num_slots = context.slots.num_slots
+
+    def runtime() -> LoopRuntime:
+        return LoopRuntime(config, task, host, context.parts["blueprint"], num_slots)
+
+    def train_static(instances: Sequence[int]) -> list[list[float]]:
+        static = runtime()
+        static.start(instances)
+        settings: Settings = [{} for _ in instances]
+        active = [True] * len(instances)
+        accuracies = []
+        for _ in range(config.epochs):
+            static.train_epoch(settings, active)
+            accuracies.append(static.validate(settings, active, pairs=False).accuracy.tolist())
+        static.close()
+        return [list(curve) for curve in zip(*accuracies, strict=True)]
+
+    hosts = runtime()
+    key: dict[str, str | int | float] = {
+        "task": task.name,
+        "host": host.name,
+        "slots": num_slots,
+        "epochs": config.epochs,
+        "batch_size": config.batch_size,
+        "lr": config.host_lr,
+        "momentum": config.momentum,
+        "max_grad_norm": config.max_grad_norm,
+        "runtime": hosts.name,
+        "dtype": str(context.dtype),
+        "source": source_digest(task, host),
+    }
+    return GrowthEnvironment(config, context, hosts, StaticCurves.at(key, train_static))
+
+
+class GrowthEnvironment(VectorEnv[Any, Any, Any]):
+    """A `gymnasium.vector.VectorEnv` that speaks torch tensors."""
+
+    metadata = {"autoreset_mode": AutoresetMode.DISABLED}  # noqa: RUF012
+
+    def __init__(self, config: GrowthConfig, context: Build, runtime: HostRuntime, curves: StaticCurves) -> None:
+        description = describe(config, context.slots)
+        self.config, self.runtime, self.curves = config, runtime, curves
+        self.slot_config: SlotConfig = context.slots
+        self.num_envs, self.num_slots = context.num_envs, context.slots.num_slots
+        self.horizon = description.horizon
+        self.actions: ActionSpec = description.actions
+        self.state_spec = description.state
+        self.gamma, self.device = context.gamma, context.device
+        self._legal_blueprints = legal_blueprints(context)
+        self._seed, self._episodes = context.seed, 0
+        self.single_action_space = gymnasium.spaces.Dict(
+            {head.name: gymnasium.spaces.Discrete(head.size) for head in self.actions.heads}
+        )
+        self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, self.num_envs)
+        self.single_observation_space = gymnasium.spaces.Dict(
+            {f.name: _space(f.sizes(1, self.num_slots, len(Op))[1:], f.dtype) for f in self.state_spec.fields}
+        )
+        self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, self.num_envs)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Start new episodes on instances drawn from the pool; `options["instances"]` names them instead.
+
+        A seed restarts the stream of draws. Every untrained host is validated once.
+        """
+        if seed is not None:
+            self._seed, self._episodes = seed, 0
+        self.instances = list((options or {}).get("instances") or self._draw_instances())
+        if len(self.instances) != self.num_envs:
+            raise EsperError(f"{len(self.instances)} instances were given for {self.num_envs} environments.")
+        self._episodes += 1
+        static = self.curves.get(self.instances)
+        self.static_accuracy = torch.tensor([static[i][-1] for i in self.instances], dtype=torch.float64)
+        self.runtime.start(self.instances)
+        self.slots = SlotTable.empty(self.num_envs, self.num_slots)
+        self._active = torch.ones(self.num_envs, dtype=torch.bool)
+        self._last_op = torch.full((self.num_envs,), int(Op.WAIT))
+        self._last_success = torch.ones(self.num_envs, dtype=torch.bool)
+        self._returns = torch.zeros(self.num_envs, dtype=torch.float64)
+        self._seed_parameters = self.runtime.seed_parameters()
+        validation = self.runtime.validate(self._settings(), self._active.tolist(), pairs=False)
+        self.progress = Progress.start(validation, self.num_slots)
+        return self._state(), {"instances": self.instances}
+
+    def step(self, actions: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor, dict[str, Any]]:
+        """Take one step of all running environments; actions are int64 `[E]` per head.
+
+        Raises:
+            EsperError: an action is illegal, or a host's loss is no longer finite.
+        """
+        actions = {name: value.to("cpu") for name, value in actions.items()}
+        active = self._active.clone()
+        self._check_legal(actions, active)
+        before = reward.potential(self.slots.stage, self.config.shaping)
+        labels = self.slots.blueprint.clone()
+        success, changes = self.slots.apply(actions, self.progress.contribution, active)
+        changes += self.slots.tick(self.config.auto_advance, active)
+        labels = torch.where(self.slots.blueprint >= 0, self.slots.blueprint, labels)
+        events = [self._event(change, labels) for change in changes]
+        self._carry_out(changes)
+
+        settings, running = self._settings(), active.tolist()
+        gradients = self.runtime.train_epoch(settings, running)
+        self.slots.pass_epoch(active)
+        pairs = (int(self.progress.epoch.max()) + 1) % INTERACTION_EVERY == 0
+        validation = self.runtime.validate(settings, running, pairs)
+        self._check_finite(validation.loss, active)
+        self.progress.record(validation, gradients, active)
+        self._last_op = torch.where(active, actions["op"], self._last_op)
+        self._last_success = torch.where(active, success, self._last_success)
+
+        terminated = active & (self.progress.epoch >= self.config.epochs)
+        earned = self._earned(actions["op"], active)
+        if terminated.any():
+            committed = self._committed_accuracy(terminated)
+            earned += torch.where(terminated, committed - self.static_accuracy, 0.0)
+            self._returns += torch.where(active, earned, 0.0)
+            events += [self._episode_event(env, committed) for env in terminated.nonzero().flatten().tolist()]
+        else:
+            self._returns += torch.where(active, earned, 0.0)
+        after = reward.potential(self.slots.stage, self.config.shaping)
+        shaped = earned + reward.shaping(before, after, terminated, self.gamma)
+        self._active &= ~terminated
+        paid = torch.where(active, shaped, 0.0).to(torch.float32).to(self.device)
+        truncated = torch.zeros_like(terminated)
+        return self._state(), paid, terminated.to(self.device), truncated.to(self.device), {"events": events}
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Free the runtime's threads."""
+        self.runtime.close()
+
+    def state(self) -> dict[str, int]:
+        """Return what the next reset depends on."""
+        return {"seed": self._seed, "episodes": self._episodes}
+
+    def load_state(self, state: Mapping[str, int]) -> None:
+        """Continue the stream of instance draws where `state()` was taken."""
+        self._seed, self._episodes = state["seed"], state["episodes"]
+
+    def _draw_instances(self) -> list[int]:
+        generator = torch.Generator().manual_seed(stable_seed("instances", self._seed, self._episodes))
+        rounds = -(-self.num_envs // self.config.instances)
+        drawn = torch.cat([torch.randperm(self.config.instances, generator=generator) for _ in range(rounds)])
+        return [self.config.first_instance + i for i in drawn[: self.num_envs].tolist()]
+
+    def _check_legal(self, actions: Mapping[str, Tensor], active: Tensor) -> None:
+        op, slot, blueprint = actions["op"], actions["slot"], actions["blueprint"]
+        table = self.slots
+        auto = torch.full((self.num_envs,), self.config.auto_advance)
+        legal = legal_slots(table.stage, table.age, table.mode, auto)[torch.arange(self.num_envs), op, slot]
+        legal &= (op != Op.GERMINATE) | torch.tensor(self._legal_blueprints)[blueprint]
+        illegal = active & ~legal & (op != Op.WAIT)
+        if illegal.any():
+            env = int(illegal.nonzero()[0])
+            name, slot_id = Op(int(op[env])).name, self.slot_config.slot_ids[int(slot[env])]
+            stage = Stage(int(table.stage[env, int(slot[env])])).name
+            label = self.actions.head("blueprint").labels[int(blueprint[env])]
+            raise EsperError(
+                f"Environment {env}: {name} on slot {slot_id} ({stage}, blueprint {label}) is illegal.",
+                hint="Choose among the actions that the mask provider allows.",
+            )
+
+    def _check_finite(self, loss: Tensor, active: Tensor) -> None:
+        diverged = active & ~loss.isfinite()
+        if diverged.any():
+            env = int(diverged.nonzero()[0])
+            raise EsperError(
+                f"The host of environment {env} (instance {self.instances[env]}) diverged: its validation loss is "
+                f"{float(loss[env])} after epoch {int(self.progress.epoch[env]) + 1}.",
+                hint="Lower environment.host_lr or set environment.max_grad_norm.",
+            )
+
+    def _carry_out(self, changes: Sequence[Change]) -> None:
+        table = self.slots
+        for env, slot, kind in changes:
+            if kind == "germinate":
+                label = self.actions.head("blueprint").labels[int(table.blueprint[env, slot])]
+                self.runtime.germinate(env, slot, label, Algorithm(int(table.algorithm[env, slot])))
+            elif kind == "retarget":
+                self.runtime.set_algorithm(env, slot, Algorithm(int(table.algorithm[env, slot])))
+            elif kind == "removed":
+                self.runtime.remove(env, slot)
+                self.progress.forget_seed(env, slot)
+        if changes:
+            self._seed_parameters = self.runtime.seed_parameters()
+
+    def _settings(self) -> Settings:
+        table = self.slots
+        columns = (table.stage.tolist(), table.alpha.tolist(), table.algorithm.tolist(), table.pruning.tolist())
+        return [
+            {
+                slot: SeedSetting(Stage(stage), alpha, Algorithm(algorithm), frozen)
+                for slot, (stage, alpha, algorithm, frozen) in enumerate(zip(*row, strict=True))
+                if stage in HAS_MODULE
+            }
+            for row in zip(*columns, strict=True)
+        ]
+
+    def _earned(self, op: Tensor, active: Tensor) -> Tensor:
+        rent = reward.rent(
+            self.slots.alpha,
+            self._seed_parameters,
+            self.runtime.host_parameters,
+            self.config.rent,
+            self.config.epochs,
+        )
+        cost = torch.where(op == Op.WAIT, 0.0, -self.config.operation_cost).double()
+        return torch.where(active, rent + cost, 0.0)
+
+    def _committed_accuracy(self, ending: Tensor) -> Tensor:
+        """Return the validation accuracy with fossils alone, float64 `[E]`, NaN where the episode does not end."""
+        fossils = [
+            {slot: setting for slot, setting in seeds.items() if setting.stage == Stage.FOSSILIZED}
+            for seeds in self._settings()
+        ]
+        return self.runtime.validate(fossils, ending.tolist(), pairs=False).accuracy
+
+    def _event(self, change: Change, labels: Tensor) -> dict[str, Any]:
+        env, slot, kind = change
+        return {
+            "env": env,
+            "step": int(self.progress.epoch[env]),
+            "type": kind,
+            "slot": self.slot_config.slot_ids[slot],
+            "blueprint": self.actions.head("blueprint").labels[int(labels[env, slot])],
+            "stage": Stage(int(self.slots.stage[env, slot])).name,
+            "alpha": float(self.slots.alpha[env, slot]),
+        }
+
+    def _episode_event(self, env: int, committed: Tensor) -> dict[str, Any]:
+        fossil = self.slots.stage[env] == Stage.FOSSILIZED
+        full, static = float(self.progress.accuracy[env]), float(self.static_accuracy[env])
+        kept = float(committed[env])
+        return {
+            "env": env,
+            "step": int(self.progress.epoch[env]) - 1,
+            "type": "episode",
+            "instance": self.instances[env],
+            "return": float(self._returns[env]),
+            "length": int(self.progress.epoch[env]),
+            "gain": kept - static,
+            "committed_accuracy": kept,
+            "static_accuracy": static,
+            "full_accuracy": full,
+            "uncommitted_gap": full - kept,
+            "fossils": float(fossil.sum()),
+            "added_parameters": float(self._seed_parameters[env][fossil].sum()),
+        }
+
+    def _state(self) -> dict[str, Tensor]:
+        table, progress = self.slots, self.progress
+        num_envs = self.num_envs
+        published = {
+            "epochs_total": torch.full((num_envs,), self.config.epochs),
+            "host_parameters": torch.full((num_envs,), self.runtime.host_parameters),
+            "seed_parameters": self._seed_parameters.sum(dim=1),
+            "last_op": self._last_op,
+            "last_op_success": self._last_success,
+            "auto_advance": torch.full((num_envs,), self.config.auto_advance),
+            "alpha_mode": table.mode,
+            "ticks_to_target": table.ticks_to_target,
+            "contribution": progress.contribution.nan_to_num(0.0),
+            "contribution_measured": ~progress.contribution.isnan(),
+        }
+        state = {}
+        for entry in self.state_spec.fields:
+            name = entry.name
+            value = published.get(name)
+            if value is None:
+                value = getattr(table, name) if hasattr(table, name) else getattr(progress, name)
+            dtype = _DTYPES[entry.dtype]
+            state[name] = value.to(device=self.device, dtype=dtype, copy=True)
+        return state
+
+
+_DTYPES = {"float": torch.float32, "int": torch.int64, "bool": torch.bool}
+
+
+def _space(shape: tuple[int, ...], dtype: str) -> gymnasium.spaces.Space[Any]:
+    if dtype == "bool":
+        return gymnasium.spaces.MultiBinary(shape or 1)
+    kind = np.float32 if dtype == "float" else np.int64
+    limit = np.finfo(kind).max if dtype == "float" else np.iinfo(kind).max
+    return gymnasium.spaces.Box(-limit, limit, shape, kind)

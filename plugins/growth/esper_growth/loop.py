@@ -1,0 +1,215 @@
+"""The plain host runtime: one module and one optimiser per environment, trained in a loop on worker threads.
+
+With no seed in any slot this is, bit for bit, ordinary PyTorch training of the host.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import torch
+from attrs import define, field
+from torch import Tensor
+from torch.nn import functional
+from torch.nn.utils import clip_grad_norm_
+
+from esper_growth.actions import Algorithm
+from esper_growth.config import GrowthConfig
+from esper_growth.model import Gate, GrownHost, Seed, SeedSetting
+from esper_growth.optimizer import GrowingSGD
+from esper_growth.protocols import Blueprint, Host, Split, Task
+from esper_growth.runtime import Gradients, Settings, Validation, stable_seed
+
+VANISHING, EXPLODING = 1e-7, 10.0
+
+Result = TypeVar("Result")
+
+
+@define
+class HostRun:
+    """One host in training.
+
+    Attributes:
+        model: The host and its seeds.
+        optimizer: Optimises exactly the model's parameters.
+        data_order: Source of the order of training samples; nothing else draws from it.
+        instance: Instance number.
+        germinations: Seeds grown so far, per slot.
+    """
+
+    model: GrownHost
+    optimizer: GrowingSGD
+    data_order: torch.Generator
+    instance: int
+    germinations: dict[int, int] = field(factory=dict)
+
+    def train_epoch(
+        self, split: Split, settings: Mapping[int, SeedSetting], batch_size: int, max_grad_norm: float
+    ) -> dict[int, tuple[float, float, bool, bool]]:
+        """Train for one epoch; return (norm, health, vanishing, exploding) per seed at the last step."""
+        settings = dict(settings)
+        for slot, setting in settings.items():
+            self.model.seeds[str(slot)].requires_grad_(not setting.frozen)
+        order = torch.randperm(len(split.targets), generator=self.data_order)
+        for rows in order.split(batch_size):
+            self.optimizer.zero_grad()
+            logits = self.model(split.inputs[rows], settings)
+            functional.cross_entropy(logits, split.targets[rows]).backward()
+            if max_grad_norm > 0:
+                for group in self.optimizer.param_groups:
+                    clip_grad_norm_(group["params"], max_grad_norm)
+            self.optimizer.step()
+        return {slot: health for slot in settings if (health := self._gradient_health(slot)) is not None}
+
+    def _gradient_health(self, slot: int) -> tuple[float, float, bool, bool] | None:
+        gradients = [p.grad for p in self.model.seeds[str(slot)].parameters() if p.grad is not None]
+        if not gradients:
+            return None
+        norms = torch.stack(torch._foreach_norm(gradients)).tolist()  # type: ignore[attr-defined]
+        vanishing = sum(norm < VANISHING for norm in norms)
+        exploding = sum(not norm <= EXPLODING for norm in norms)
+        total = sum(norm**2 for norm in norms) ** 0.5
+        finite = total < float("inf")
+        health = max(0.0, 1 - 0.5 * vanishing / len(norms) - 0.8 * exploding / len(norms)) if finite else 0.0
+        return (total if finite else EXPLODING), health, vanishing > 0, exploding > 0
+
+
+class LoopRuntime:
+    """Trains hosts one by one; each worker thread owns an equal share of the environments."""
+
+    name = "loop"
+
+    def __init__(
+        self, config: GrowthConfig, task: Task, host: Host, blueprints: Mapping[str, Blueprint], num_slots: int
+    ) -> None:
+        self.config, self.task, self.host, self.blueprints, self.num_slots = config, task, host, blueprints, num_slots
+        self.hosts: list[HostRun] = []
+        # Intra-op threads cost more than they bring on tensors of this size; parallelism comes from the workers.
+        self._pool = ThreadPoolExecutor(
+            max_workers=config.workers or os.cpu_count() or 1,
+            thread_name_prefix="esper-hosts",
+            initializer=torch.set_num_threads,
+            initargs=(1,),
+        )
+        probe = self._new_host(0)
+        self.host_parameters = sum(p.numel() for p in probe.parameters())
+        self._slot_shapes = self._trace_slots(probe)
+
+    def _new_host(self, instance: int) -> torch.nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stable_seed("host", instance))
+            host = self.host.build(self.num_slots, tuple(self.task.train.inputs.shape[1:]), self.task.classes)
+        return host.to(device=self.task.train.inputs.device, dtype=self.task.train.inputs.dtype)
+
+    @torch.no_grad()
+    def _trace_slots(self, host: torch.nn.Module) -> list[tuple[int, ...]]:
+        x, shapes = self.task.train.inputs[:1], []
+        for segment in list(host.segments)[:-1]:  # type: ignore[arg-type]
+            x = segment(x)
+            shapes.append(tuple(x.shape[1:]))
+        return shapes
+
+    def start(self, instances: Sequence[int]) -> None:
+        """Replace all hosts by fresh ones, one per instance number."""
+        self.hosts = []
+        for instance in instances:
+            model = GrownHost(self._new_host(instance))
+            optimizer = GrowingSGD(model.host, self.config.host_lr, self.config.momentum)
+            generator = torch.Generator().manual_seed(stable_seed("data", instance))
+            self.hosts.append(HostRun(model, optimizer, generator, instance))
+
+    def germinate(self, env: int, slot: int, label: str, algorithm: Algorithm) -> None:
+        """Put a new seed into an empty slot; its initial weights depend on instance, slot and how many came before."""
+        run, (channels, *spatial) = self.hosts[env], self._slot_shapes[slot]
+        count = run.germinations[slot] = run.germinations.get(slot, 0) + 1
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stable_seed("seed", run.instance, slot, count))
+            seed = Seed(self.blueprints[label].build(channels, tuple(spatial)), channels)
+        inputs = self.task.train.inputs
+        run.model.seeds[str(slot)] = seed.to(device=inputs.device, dtype=inputs.dtype)
+        run.optimizer.add(str(slot), seed.parameters())
+        self.set_algorithm(env, slot, algorithm)
+
+    def set_algorithm(self, env: int, slot: int, algorithm: Algorithm) -> None:
+        """Change how a seed joins the host; its gate is created or destroyed as needed."""
+        run = self.hosts[env]
+        seed = run.model.seed(slot)
+        assert seed is not None, f"slot {slot} of environment {env} holds no seed"
+        if algorithm == Algorithm.GATE and seed.gate is None:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(stable_seed("gate", run.instance, slot, run.germinations[slot]))
+                seed.gate = Gate(seed.channels)
+            inputs = self.task.train.inputs
+            seed.gate.to(device=inputs.device, dtype=inputs.dtype)
+            run.optimizer.add(str(slot), seed.gate.parameters())
+        elif algorithm != Algorithm.GATE and seed.gate is not None:
+            run.optimizer.drop(seed.gate.parameters())
+            seed.gate = None
+        run.optimizer.check(run.model)
+
+    def remove(self, env: int, slot: int) -> None:
+        """Remove a seed and the optimiser state of its parameters."""
+        run = self.hosts[env]
+        del run.model.seeds[str(slot)]
+        run.optimizer.remove(str(slot))
+        run.optimizer.check(run.model)
+
+    def seed_parameters(self) -> Tensor:
+        """Return the number of parameters of every seed, int64 `[E, N]`."""
+        counts = torch.zeros(len(self.hosts), self.num_slots, dtype=torch.int64)
+        for env, run in enumerate(self.hosts):
+            for slot, seed in run.model.seeds.items():
+                counts[env, int(slot)] = sum(p.numel() for p in seed.parameters())
+        return counts
+
+    def train_epoch(self, settings: Settings, active: Sequence[bool]) -> Gradients:
+        """Train the active hosts for one epoch."""
+        split, config = self.task.train, self.config
+
+        def train(env: int) -> dict[int, tuple[float, float, bool, bool]]:
+            return self.hosts[env].train_epoch(split, settings[env], config.batch_size, config.max_grad_norm)
+
+        shape = (len(self.hosts), self.num_slots)
+        norm, health = torch.zeros(shape), torch.full(shape, -1.0)
+        vanishing, exploding = torch.zeros(shape, dtype=torch.bool), torch.zeros(shape, dtype=torch.bool)
+        for env, slots in self._map(train, active):
+            for slot, values in slots.items():
+                norm[env, slot], health[env, slot], vanishing[env, slot], exploding[env, slot] = values
+        return Gradients(norm, health, vanishing, exploding)
+
+    def validate(self, settings: Settings, active: Sequence[bool], pairs: bool) -> Validation:
+        """Measure the active hosts on the validation split, with every switchable seed off in turn."""
+        split, num_envs, slots = self.task.validation, len(self.hosts), self.num_slots
+
+        def measure(env: int) -> tuple[float, dict[tuple[int, ...], float]]:
+            logits, variants = self.hosts[env].model.ablate(split.inputs, settings[env], pairs)
+            loss = functional.cross_entropy(logits[0], split.targets).item()
+            correct = (logits.argmax(dim=2) == split.targets).sum(dim=1).tolist()
+            return loss, {v: c / len(split.targets) for v, c in zip(variants, correct, strict=True)}
+
+        loss, accuracy = torch.full((num_envs,), torch.nan), torch.full((num_envs,), torch.nan, dtype=torch.float64)
+        contribution = torch.full((num_envs, slots), torch.nan)
+        interactions = torch.full((num_envs, slots, slots), torch.nan) if pairs else None
+        for env, (env_loss, accuracies) in self._map(measure, active):
+            full = accuracies[()]
+            loss[env], accuracy[env] = env_loss, full
+            for off, value in accuracies.items():
+                if len(off) == 1:
+                    contribution[env, off[0]] = full - value
+                elif len(off) == 2 and interactions is not None:
+                    i, j = off
+                    joint = full - accuracies[(i,)] - accuracies[(j,)] + value
+                    interactions[env, i, j] = interactions[env, j, i] = joint
+        return Validation(loss, accuracy, contribution, interactions)
+
+    def _map(self, work: Callable[[int], Result], active: Sequence[bool]) -> list[tuple[int, Result]]:
+        envs = [env for env, running in enumerate(active) if running]
+        return list(zip(envs, self._pool.map(work, envs), strict=True))
+
+    def close(self) -> None:
+        """Free the worker threads."""
+        self._pool.shutdown()
+

@@ -1,0 +1,109 @@
+"""Rules: how one would act without learning. Each is an arm that a learned policy must beat."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from esper_core.contracts.protocols import Build, Masks
+from esper_core.policy.distribution import FactoredDistribution
+from esper_growth.actions import Op
+
+
+
+class Static:
+    """Kind `rule`: WAIT always."""
+
+    def __init__(self, config: None, context: Build) -> None:
+        self.actions = context.actions
+
+    def reset(self, num_envs: int) -> None:
+        """Nothing is remembered."""
+
+    def __call__(self, state: Mapping[str, Tensor], masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return WAIT and neutral values, int64 `[E]` per head."""
+        num_envs = masks.heads["op"].shape[0]
+        return {head.name: torch.full((num_envs,), head.neutral) for head in self.actions.heads}
+
+
+class UniformLegal(Static):
+    """Kind `rule`: a uniform legal operation, then a uniform legal value of every head that matters to it."""
+
+    def __call__(self, state: Mapping[str, Tensor], masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return sampled actions, int64 `[E]` per head."""
+        logits = {head.name: torch.zeros(masks.heads[head.name].shape) for head in self.actions.heads}
+        return FactoredDistribution(self.actions, logits, masks).sample(generator, deterministic=False)
+
+
+class Plateau(Static):
+    """Kind `rule`: grow when accuracy stalls, keep what contributes.
+
+    Germinates the next blueprint of a fixed round once the host is stable and has not gained for `STALL` epochs;
+    fossilizes a holding seed whose contribution exceeds half a point; prunes a seed after which accuracy fell by two
+    points within its stage. Blueprints that were pruned are skipped while their penalty lasts.
+    """
+
+    ROUND = ("conv_light", "conv_heavy", "attention", "norm", "depthwise")
+    STALL, FIRST_EPOCH, REST_AFTER_PRUNE = 3, 5, 5
+    MIN_CONTRIBUTION, MAX_DROP, PRUNE_AFTER = 0.005, 0.02, 5
+    PENALTY, DECAY, SKIP_ABOVE = 2.0, 0.5, 3.0
+
+    def reset(self, num_envs: int) -> None:
+        """Forget earlier episodes."""
+        self._last_prune = [-self.REST_AFTER_PRUNE] * num_envs
+        self._turn = [0] * num_envs
+        self._penalty: list[dict[str, float]] = [{} for _ in range(num_envs)]
+        self._stage_start: list[dict[int, tuple[int, float]]] = [{} for _ in range(num_envs)]
+
+    def __call__(self, state: Mapping[str, Tensor], masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return the rule's actions, int64 `[E]` per head."""
+        actions = super().__call__(state, masks, generator)
+        assert masks.slot_given_op is not None, "growth's masks know the slots of each operation"
+        for env in range(masks.heads["op"].shape[0]):
+            legal = {op: masks.slot_given_op[env, op].nonzero().flatten().tolist() for op in Op}
+            op, slot, label = self._decide(env, state, legal, masks.heads["blueprint"][env].tolist())
+            actions["op"][env], actions["slot"][env] = op, slot
+            if op == Op.GERMINATE:
+                actions["blueprint"][env] = self.actions.head("blueprint").labels.index(label)
+        return actions
+
+    def _decide(
+        self, env: int, state: Mapping[str, Tensor], legal: dict[Op, list[int]], blueprints: list[bool]
+    ) -> tuple[Op, int, str]:
+        epoch, accuracy = int(state["epoch"][env]), float(state["accuracy"][env])
+        self._penalty[env] = {label: p * self.DECAY for label, p in self._penalty[env].items()}
+        starts = self._stage_start[env]
+        for slot, stage in enumerate(state["stage"][env].tolist()):
+            if slot not in starts or starts[slot][0] != stage:
+                starts[slot] = (stage, accuracy)
+        for slot in legal[Op.FOSSILIZE]:
+            if state["contribution"][env, slot] > self.MIN_CONTRIBUTION:
+                return Op.FOSSILIZE, slot, ""
+        if legal[Op.ADVANCE]:
+            return Op.ADVANCE, legal[Op.ADVANCE][0], ""
+        for slot in legal[Op.PRUNE]:
+            waited = int(state["epochs_in_stage"][env, slot])
+            if waited >= self.PRUNE_AFTER and accuracy < starts[slot][1] - self.MAX_DROP:
+                label = self.actions.head("blueprint").labels[int(state["blueprint"][env, slot])]
+                self._penalty[env][label] = self._penalty[env].get(label, 0.0) + self.PENALTY
+                self._last_prune[env] = epoch
+                return Op.PRUNE, slot, ""
+        rested = epoch - self._last_prune[env] >= self.REST_AFTER_PRUNE
+        stalled = bool(state["stabilized"][env]) and int(state["plateau_epochs"][env]) >= self.STALL
+        if legal[Op.GERMINATE] and rested and stalled and epoch >= self.FIRST_EPOCH:
+            label = self._next_blueprint(env, blueprints)
+            if label:
+                return Op.GERMINATE, legal[Op.GERMINATE][0], label
+        return Op.WAIT, 0, ""
+
+    def _next_blueprint(self, env: int, blueprints: list[bool]) -> str:
+        labels = self.actions.head("blueprint").labels
+        for _ in self.ROUND:
+            label = self.ROUND[self._turn[env] % len(self.ROUND)]
+            self._turn[env] += 1
+            installed = label in labels and blueprints[labels.index(label)]
+            if installed and self._penalty[env].get(label, 0.0) <= self.SKIP_ABOVE:
+                return label
+        return ""

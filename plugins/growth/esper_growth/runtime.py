@@ -1,0 +1,86 @@
+"""The narrow interface between the environment and whatever trains its hosts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+from esper_growth.actions import Algorithm
+from esper_growth.model import SeedSetting
+
+Settings = list[dict[int, SeedSetting]]
+"""Per environment: slot → how its seed takes part."""
+
+
+class Gradients(NamedTuple):
+    """Health of the seeds' gradients at the last step of an epoch, all `[E, N]`; health is −1 where unmeasured."""
+
+    norm: Tensor
+    health: Tensor
+    vanishing: Tensor
+    exploding: Tensor
+
+
+class Validation(NamedTuple):
+    """Validation results.
+
+    Attributes:
+        loss: Mean cross-entropy, `[E]`, nats.
+        accuracy: `[E]`, fraction.
+        contribution: accuracy − accuracy without seed i, `[E, N]`; NaN where nothing can be switched off.
+        interactions: I_ij = acc(all) − acc(−i) − acc(−j) + acc(−ij), `[E, N, N]`, NaN where unmeasured; None when not
+            asked for.
+    """
+
+    loss: Tensor
+    accuracy: Tensor
+    contribution: Tensor
+    interactions: Tensor | None
+
+
+class HostRuntime(Protocol):
+    """Trains E hosts side by side. What a host computes does not depend on the others."""
+
+    name: str
+    host_parameters: int
+
+    def start(self, instances: Sequence[int]) -> None:
+        """Replace all hosts by fresh ones, one per instance number."""
+        ...
+
+    def germinate(self, env: int, slot: int, label: str, algorithm: Algorithm) -> None:
+        """Put a new seed into an empty slot."""
+        ...
+
+    def set_algorithm(self, env: int, slot: int, algorithm: Algorithm) -> None:
+        """Change how a seed joins the host; a gate is created or destroyed as needed."""
+        ...
+
+    def remove(self, env: int, slot: int) -> None:
+        """Remove a seed and the optimiser state of its parameters."""
+        ...
+
+    def seed_parameters(self) -> Tensor:
+        """Return the number of parameters of every seed, int64 `[E, N]`, 0 without a seed."""
+        ...
+
+    def train_epoch(self, settings: Settings, active: Sequence[bool]) -> Gradients:
+        """Train the active hosts for one epoch."""
+        ...
+
+    def validate(self, settings: Settings, active: Sequence[bool], pairs: bool) -> Validation:
+        """Measure the active hosts on the validation split; the rows of the others are NaN."""
+        ...
+
+    def close(self) -> None:
+        """Free threads."""
+        ...
+
+
+def stable_seed(*parts: object) -> int:
+    """Return a 63-bit seed that depends on nothing but the parts' text."""
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1

@@ -1,0 +1,97 @@
+"""Static curves: how accurate the same host gets when nothing is grown, trained once per instance and kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from attrs import frozen
+
+from esper_core.contracts.errors import UserError
+from esper_growth import lifecycle, loop, model, optimizer
+
+Train = Callable[[Sequence[int]], list[list[float]]]
+
+
+def cache_directory() -> Path:
+    """Return `ESPER_CACHE`, or esper's folder in the user's cache directory."""
+    if explicit := os.environ.get("ESPER_CACHE"):
+        return Path(explicit)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "esper"
+
+
+def source_digest(*objects: object) -> str:
+    """Return a digest of the source files of the given objects' modules and of the code every host passes through."""
+    modules = {m.__name__: m for m in (lifecycle, loop, model, optimizer)}
+    for item in objects:
+        module = sys.modules[type(item).__module__]
+        modules[module.__name__] = module
+    return hashlib.sha256("".join(inspect.getsource(modules[n]) for n in sorted(modules)).encode()).hexdigest()[:16]
+
+
+@frozen
+class StaticCurves:
+    """Validation accuracies of static hosts.
+
+    Attributes:
+        key: Everything the curves depend on: task, host, slots, epochs, optimiser, runtime, dtype, versions.
+        train: Trains missing instances and returns their accuracies after every epoch.
+        directory: Where curves are kept.
+    """
+
+    key: dict[str, str | int | float]
+    train: Train
+    directory: Path
+
+    @classmethod
+    def at(cls, key: dict[str, str | int | float], train: Train) -> StaticCurves:
+        """Return the curves for `key` in the cache directory."""
+        machine = {"torch": torch.__version__, "capability": torch.backends.cpu.get_cpu_capability()}
+        key = {**key, **machine}
+        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+        return cls(key, train, cache_directory() / "static" / digest)
+
+    def get(self, instances: Sequence[int]) -> dict[int, list[float]]:
+        """Return the accuracies after every epoch per instance; missing ones are trained and kept.
+
+        Raises:
+            UserError: the cache cannot be written or a file in it is damaged.
+        """
+        wanted = sorted(set(instances))
+        missing = [instance for instance in wanted if not self._path(instance).is_file()]
+        if missing:
+            for instance, curve in zip(missing, self.train(missing), strict=True):
+                self._write(instance, curve)
+        return {instance: self._read(instance) for instance in wanted}
+
+    def _path(self, instance: int) -> Path:
+        return self.directory / f"{instance}.json"
+
+    def _read(self, instance: int) -> list[float]:
+        path = self._path(instance)
+        try:
+            return [float(value) for value in json.loads(path.read_text())["accuracy"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"The static curve {path} is damaged ({error}).", hint=f"Delete it: rm {path}") from error
+
+    def _write(self, instance: int, curve: list[float]) -> None:
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            # Several runs may train the same instance at once; a rename is atomic and all write the same numbers.
+            with tempfile.NamedTemporaryFile("w", dir=self.directory, suffix=".tmp", delete=False) as file:
+                json.dump({"key": self.key, "instance": instance, "accuracy": curve}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(file.name, self._path(instance))
+        except OSError as error:
+            raise UserError(
+                f"The static curve of instance {instance} cannot be kept in {self.directory}: {error.strerror}.",
+                hint="Set ESPER_CACHE to a directory that can be written.",
+            ) from error
