@@ -1,0 +1,1 @@
+"""Acting: masks, the factored distribution, recurrent state, and the policy that composes network and critic."""

@@ -1,0 +1,232 @@
+"""The factored, masked distribution over actions.
+
+The root head (the operation) is sampled first. The slot head is legal per operation; every other head is
+conditionally independent given the operation. A head that does not matter to the sampled operation takes its neutral
+value and contributes log-probability 0, entropy 0 and ratio 1.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from esper_core.contracts.actions import ActionSpec
+from esper_core.contracts.errors import PluginError
+from esper_core.contracts.protocols import Masks
+from esper_core.policy.masking import apply_mask, masked_kl, masked_log_softmax, normalised_entropy
+
+
+class Conditional(NamedTuple):
+    """One head given the operation.
+
+    Attributes:
+        log_probs: `[..., K]`.
+        legal: Legal entries, bool `[..., K]`.
+        relevant: The head matters to the operation, bool `[...]`.
+    """
+
+    log_probs: Tensor
+    legal: Tensor
+    relevant: Tensor
+
+
+@lru_cache(maxsize=64)
+def relevance_table(actions: ActionSpec, device: torch.device) -> dict[str, Tensor]:
+    """Return for every child head the operations to which it matters, bool `[O]`."""
+    # Out of inference mode, because autograd may save this cached tensor for a backward pass.
+    with torch.inference_mode(False):
+        return {head.name: torch.tensor(actions.relevance(head.name), device=device) for head in actions.children}
+
+
+def _select(table: Tensor, op: Tensor) -> Tensor:
+    """Return row `op [...]` of `table [..., O, K]`: `[..., K]`."""
+    index = op[..., None, None].expand(*op.shape, 1, table.shape[-1])
+    return table.gather(-2, index).squeeze(-2)
+
+
+class FactoredDistribution:
+    """Distribution over the joint action, for any leading axes (`[E]` when acting, `[E, T]` when learning).
+
+    Args:
+        actions: The action table.
+        logits: Raw logits per head, `[..., K]`.
+        masks: Legal actions of the same leading axes.
+
+    Raises:
+        PluginError: a head has no logits, or the slot head has no `slot_given_op`.
+    """
+
+    def __init__(self, actions: ActionSpec, logits: dict[str, Tensor], masks: Masks) -> None:
+        missing = [name for name in actions.names if name not in logits]
+        if missing:
+            raise PluginError(
+                f"The network returned no logits for: {', '.join(missing)}.",
+                hint="A network must return one row of logits for every head of the ActionSpec it was built with.",
+            )
+        if actions.slot is not None and masks.slot_given_op is None:
+            raise PluginError("The masks have no 'slot_given_op', but the actions have a slot head.")
+        self.actions = actions
+        self.logits = logits
+        self.masks = masks
+        self._log_probs: dict[str, Tensor] = {}
+        self._relevance = relevance_table(actions, logits[actions.names[0]].device)
+
+    # The pieces -----------------------------------------------------------------------------------------------------
+
+    def log_probs(self, name: str) -> Tensor:
+        """Return log-probabilities of head `name`: `[..., K]`, or `[..., O, N]` given each operation for the slot."""
+        if name not in self._log_probs:
+            logits, mask = self.logits[name], self._mask(name)
+            self._log_probs[name] = masked_log_softmax(
+                logits.unsqueeze(-2).expand_as(mask) if name == self.actions.slot else logits, mask
+            )
+        return self._log_probs[name]
+
+    def op_probs(self) -> Tensor | None:
+        """Return detached probabilities of the operations, `[..., O]`, 0 where illegal; None without a root head."""
+        root = self.actions.root
+        return None if root is None else self.log_probs(root).detach().exp()
+
+    def given(self, op: Tensor | None) -> dict[str, Conditional]:
+        """Return every head given the operations `op [...]`.
+
+        This is the one place where masks, the slot's dependence on the operation and relevance are put together;
+        sampling and evaluating both go through it.
+        """
+        result: dict[str, Conditional] = {}
+        for head in self.actions.heads:
+            log_probs, legal = self.log_probs(head.name), self._mask(head.name)
+            if op is None or head.name == self.actions.root:
+                relevant = torch.ones(legal.shape[:-1], dtype=torch.bool, device=legal.device)
+            else:
+                relevant = self._relevance[head.name][op]
+                if head.name == self.actions.slot:
+                    log_probs, legal = _select(log_probs, op), _select(legal, op)
+            result[head.name] = Conditional(log_probs, legal, relevant)
+        return result
+
+    def masked_logits(self) -> dict[str, Tensor]:
+        """Return logits per head `[..., K]` with the fill where illegal; slots by the union over legal operations."""
+        result = {}
+        for name in self.actions.names:
+            mask = self._mask(name)
+            if name == self.actions.slot:
+                root = self.actions.root
+                assert root is not None
+                relevant = self._relevance[name]
+                mask = (mask & (self.masks.heads[root] & relevant).unsqueeze(-1)).any(-2)
+            result[name] = apply_mask(self.logits[name], mask)
+        return result
+
+    # Acting ---------------------------------------------------------------------------------------------------------
+
+    def sample(self, generator: torch.Generator | None = None, deterministic: bool = False) -> dict[str, Tensor]:
+        """Return one action per head, int64 `[...]`; the operation is drawn first and exactly once.
+
+        Args:
+            generator: Source of randomness, on the device of the logits.
+            deterministic: Take the most probable entry of every head instead of drawing.
+        """
+        noise = None if deterministic else self._noise(generator)
+
+        def choose(name: str, log_probs: Tensor, legal: Tensor) -> Tensor:
+            return _choose(log_probs, legal, None if noise is None else noise[name])
+
+        root = self.actions.root
+        op = None if root is None else choose(root, self.log_probs(root), self._mask(root))
+        given = self.given(op)
+        chosen: dict[str, Tensor] = {}
+        for head in self.actions.heads:
+            if op is not None and head.name == root:
+                chosen[head.name] = op
+                continue
+            log_probs, legal, relevant = given[head.name]
+            value = choose(head.name, log_probs, legal)
+            # The neutral value is written past the masks: it stands for "not asked", legal or not.
+            chosen[head.name] = torch.where(relevant, value, torch.full_like(value, head.neutral))
+        return chosen
+
+    # Learning -------------------------------------------------------------------------------------------------------
+
+    def log_prob(self, actions: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the log-probability of each head's action, `[...]`; 0 for heads irrelevant to the operation taken."""
+        result = {}
+        for name, conditional in self.given(self._op(actions)).items():
+            taken = conditional.log_probs.gather(-1, actions[name].unsqueeze(-1)).squeeze(-1)
+            result[name] = torch.where(conditional.relevant, taken, torch.zeros_like(taken))
+        return result
+
+    def entropy(self) -> dict[str, Tensor]:
+        """Return each head's normalised entropy times the detached probability that the head matters, `[...]`.
+
+        The slot's is Σ_o π(o)·H(slot|o)/ln n_legal(o). Probabilities of operations are detached: otherwise the
+        bonus would pay operations that own many heads.
+        """
+        result = {}
+        for name in self.actions.names:
+            entropy = normalised_entropy(self.log_probs(name), self._mask(name))
+            result[name] = self._expect(name, entropy)
+        return result
+
+    def choice_probability(self) -> dict[str, Tensor]:
+        """Return the detached probability that each head matters and has more than one legal entry, `[...]`.
+
+        `entropy` divided by this is the entropy given that there is a choice.
+        """
+        return {
+            name: self._expect(name, (self._mask(name).sum(-1) > 1).to(self.logits[name].dtype))
+            for name in self.actions.names
+        }
+
+    def kl(self, old: FactoredDistribution) -> Tensor:
+        """Return the exact joint KL(old ‖ self) in nats, `[...]`, under the same masks.
+
+        Chain rule: KL = KL_op + Σ_o π_old(o)·[KL(slot|o) + Σ_h relevant(o, h)·KL_h].
+        """
+        total = None
+        for name in self.actions.names:
+            divergence = masked_kl(old.log_probs(name), self.log_probs(name), self._mask(name))
+            divergence = old._expect(name, divergence)
+            total = divergence if total is None else total + divergence
+        assert total is not None
+        return total
+
+    # Inside ---------------------------------------------------------------------------------------------------------
+
+    def _mask(self, name: str) -> Tensor:
+        """Return the legal entries of a head: `[..., K]`, or `[..., O, N]` for the slot."""
+        if name == self.actions.slot:
+            assert self.masks.slot_given_op is not None
+            return self.masks.slot_given_op
+        return self.masks.heads[name]
+
+    def _op(self, actions: dict[str, Tensor]) -> Tensor | None:
+        return actions[self.actions.root] if self.actions.root is not None else None
+
+    def _expect(self, name: str, value: Tensor) -> Tensor:
+        """Return Σ_o π(o)·relevant(o, head)·value with π detached; the slot's value is `[..., O]`, others' `[...]`."""
+        probs = self.op_probs()
+        if probs is None or name == self.actions.root:
+            return value
+        weights = probs * self._relevance[name]
+        if name == self.actions.slot:
+            return (weights * value).sum(-1)
+        return weights.sum(-1) * value
+
+    def _noise(self, generator: torch.Generator | None) -> dict[str, Tensor]:
+        """Return Gumbel noise for every head, `[..., K]`, from one draw."""
+        first = self.logits[self.actions.names[0]]
+        sizes = [head.size for head in self.actions.heads]
+        draw = torch.empty(*first.shape[:-1], sum(sizes), dtype=torch.float32, device=first.device)
+        pieces = torch.split(draw.exponential_(generator=generator).log().neg(), sizes, dim=-1)
+        return dict(zip(self.actions.names, pieces, strict=True))
+
+
+def _choose(log_probs: Tensor, legal: Tensor, noise: Tensor | None) -> Tensor:
+    """Return the best legal entry `[...]` of `log_probs [..., K]`; with Gumbel noise this is a sample."""
+    score = log_probs if noise is None else log_probs + noise
+    # Minus infinity rather than a finite fill: no draw can ever lift an illegal entry above a legal one.
+    return score.masked_fill(~legal, -torch.inf).argmax(-1)

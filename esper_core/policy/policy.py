@@ -1,0 +1,222 @@
+"""The policy: a network, a critic and an action table, composed."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from attrs import frozen
+from torch import Tensor, nn
+
+from esper_core.contracts.actions import ActionSpec
+from esper_core.contracts.protocols import Critic, Features, Masks, PolicyNetwork, Values
+from esper_core.policy.distribution import FactoredDistribution
+from esper_core.policy.masking import check_masks
+
+
+class PolicyOutput(NamedTuple):
+    """What `Policy.forward` returns.
+
+    Attributes:
+        logits: Masked logits per head, `[E, T, K]`; the slot's are masked by the union over legal operations.
+        raw_logits: Logits per head before masking, `[E, T, K]`.
+        values: The critic's values for the most probable operation, each `[E, T]`.
+        state: Recurrent state after the last step.
+    """
+
+    logits: dict[str, Tensor]
+    raw_logits: dict[str, Tensor]
+    values: Values
+    state: Any
+
+
+class ActionOutput(NamedTuple):
+    """What `Policy.get_action` returns.
+
+    Attributes:
+        actions: One action per head, int64 `[E]`.
+        log_prob: Log-probability per head, `[E]`; 0 for heads irrelevant to the operation.
+        values: The critic's values for the sampled operation, each `[E]` (`by_op` `[E, O]`).
+        state: Recurrent state after the step.
+    """
+
+    actions: dict[str, Tensor]
+    log_prob: dict[str, Tensor]
+    values: Values
+    state: Any
+
+
+@frozen
+class Evaluation:
+    """Stored actions under the current policy; everything a loss needs.
+
+    Attributes:
+        distribution: The policy's distribution, with gradients.
+        values: The critic's values, in normalised return units, each `[E, T]`.
+        log_prob: Per head `[E, T]`; 0 where the head is irrelevant to the operation taken.
+        entropy: Per head `[E, T]`, normalised to 0..1 and weighted by the detached probability that it matters.
+        relevance: Per head, bool `[E, T]`: the head matters to the operation taken.
+        n_legal: Per head, int64 `[E, T]`: legal entries given the operation taken.
+        state: Recurrent state after the last step.
+    """
+
+    distribution: FactoredDistribution
+    values: Values
+    log_prob: dict[str, Tensor]
+    entropy: dict[str, Tensor]
+    relevance: dict[str, Tensor]
+    n_legal: dict[str, Tensor]
+    state: Any
+
+    @property
+    def logits(self) -> dict[str, Tensor]:
+        """Raw logits per head, `[E, T, K]`."""
+        return self.distribution.logits
+
+    def choice(self, name: str) -> Tensor:
+        """Return where head `name` mattered and could have been something else, bool `[E, T]`."""
+        return self.relevance[name] & (self.n_legal[name] > 1)
+
+    @property
+    def forced(self) -> Tensor:
+        """Where no head had a choice, bool `[E, T]`. The operation counts: with two legal ones nothing is forced."""
+        free = torch.stack([self.choice(name) for name in self.relevance])
+        return ~free.any(0)
+
+
+class Policy(nn.Module):
+    """Network + critic + action table.
+
+    Args:
+        network: From features to a latent and raw logits.
+        critic: From the latent to values.
+        actions: The action table that both were built with.
+
+    Without `episode_start` no step resets the state; without `state` the network's initial state is used.
+    """
+
+    network: PolicyNetwork
+    critic: Critic
+
+    def __init__(self, network: PolicyNetwork, critic: Critic, actions: ActionSpec) -> None:
+        super().__init__()
+        self.network = network
+        self.critic = critic
+        self.actions = actions
+
+    def initial_state(self, num_envs: int) -> Any:
+        """Return the recurrent state at an episode start, tensors `[layers, E, H]`."""
+        return self.network.initial_state(num_envs)
+
+    def forward(
+        self, features: Features, masks: Masks, state: Any = None, episode_start: Tensor | None = None
+    ) -> PolicyOutput:
+        """Run `[E, T]` steps.
+
+        Args:
+            features: `obs [E, T, D]`, `indices [E, T, width]`.
+            masks: Legal actions, `[E, T, ...]`.
+            state: Recurrent state before the first step.
+            episode_start: Bool `[E, T]`; the state is zeroed before these steps.
+        """
+        latent, distribution, state = self._run(features, masks, state, episode_start)
+        op_probs = distribution.op_probs()
+        op = None if op_probs is None else op_probs.argmax(-1)
+        values = self.critic(latent, op_probs, op)
+        return PolicyOutput(distribution.masked_logits(), distribution.logits, values, state)
+
+    @torch.no_grad()
+    def get_action(
+        self,
+        features: Features,
+        masks: Masks,
+        state: Any = None,
+        deterministic: bool = False,
+        generator: torch.Generator | None = None,
+        episode_start: Tensor | None = None,
+    ) -> ActionOutput:
+        """Choose one action per environment.
+
+        Args:
+            features: `obs [E, D]`, `indices [E, width]`.
+            masks: Legal actions, `[E, ...]`.
+            state: Recurrent state before the step.
+            deterministic: Take the most probable entry of every head instead of drawing.
+            generator: Source of randomness, on the policy's device.
+            episode_start: Bool `[E]`; the state is zeroed before the step.
+
+        Raises:
+            PluginError: a head that can matter has no legal entry.
+        """
+        check_masks(self.actions, masks)
+        start = None if episode_start is None else episode_start.unsqueeze(1)
+        latent, distribution, state = self._run(_with_time(features), _with_time(masks), state, start)
+        actions = distribution.sample(generator, deterministic)
+        log_prob = distribution.log_prob(actions)
+        values = self.critic(latent, distribution.op_probs(), self._op(actions))
+        return ActionOutput(
+            {name: value.squeeze(1) for name, value in actions.items()},
+            {name: value.squeeze(1) for name, value in log_prob.items()},
+            Values(
+                baseline=values.baseline.squeeze(1),
+                taken=values.taken.squeeze(1),
+                by_op=None if values.by_op is None else values.by_op.squeeze(1),
+            ),
+            state,
+        )
+
+    def evaluate_actions(
+        self,
+        features: Features,
+        masks: Masks,
+        state: Any,
+        actions: dict[str, Tensor],
+        episode_start: Tensor | None = None,
+    ) -> Evaluation:
+        """Evaluate stored actions under the current policy.
+
+        Args:
+            features: `obs [E, T, D]`, `indices [E, T, width]`.
+            masks: The masks used when acting, `[E, T, ...]`.
+            state: Recurrent state before the first step, or None for the initial state.
+            actions: int64 `[E, T]` per head.
+            episode_start: Bool `[E, T]`; the state is zeroed before these steps.
+        """
+        latent, distribution, state = self._run(features, masks, state, episode_start)
+        op = self._op(actions)
+        given = distribution.given(op)
+        return Evaluation(
+            distribution=distribution,
+            values=self.critic(latent, distribution.op_probs(), op),
+            log_prob=distribution.log_prob(actions),
+            entropy=distribution.entropy(),
+            relevance={name: conditional.relevant for name, conditional in given.items()},
+            n_legal={name: conditional.legal.sum(-1) for name, conditional in given.items()},
+            state=state,
+        )
+
+    def _run(
+        self, features: Features, masks: Masks, state: Any, episode_start: Tensor | None
+    ) -> tuple[Tensor, FactoredDistribution, Any]:
+        """Run the network on `[E, T, ...]` and make its distribution."""
+        num_envs, steps = features.obs.shape[:2]
+        if state is None:
+            state = self.network.initial_state(num_envs)
+        if episode_start is None:
+            episode_start = torch.zeros(num_envs, steps, dtype=torch.bool, device=features.obs.device)
+        output = self.network(features, state, episode_start)
+        return output.latent, FactoredDistribution(self.actions, output.logits, masks), output.state
+
+    def _op(self, actions: dict[str, Tensor]) -> Tensor | None:
+        return actions[self.actions.root] if self.actions.root is not None else None
+
+
+def _with_time(value: Any) -> Any:
+    """Return Features or Masks of `[E, ...]` with a time axis of 1, `[E, 1, ...]`."""
+    if value is None:
+        return None
+    if isinstance(value, Tensor):
+        return value.unsqueeze(1)
+    if isinstance(value, dict):
+        return {name: entry.unsqueeze(1) for name, entry in value.items()}
+    return type(value)(*(_with_time(entry) for entry in value))

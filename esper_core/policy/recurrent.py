@@ -1,0 +1,68 @@
+"""Recurrent state: NamedTuples of tensors whose dimension 1 is the batch, `[layers, E, H]`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+S = TypeVar("S", bound=tuple[Any, ...])
+
+
+def _map(state: S, function: Callable[[Tensor], Tensor]) -> S:
+    """Apply `function` to every tensor and keep the type of the state."""
+    values = [function(value) for value in state]
+    make = getattr(type(state), "_make", type(state))
+    result: S = make(values)
+    return result
+
+
+def zero_rows(state: S, rows: Tensor) -> S:
+    """Return the state with zeros in the environments where `rows`, bool `[E]`, is true.
+
+    A new state is made: the given one may be an inference tensor, which must not be written to.
+    """
+
+    def zero(value: Tensor) -> Tensor:
+        where = rows.view(1, -1, *([1] * (value.dim() - 2)))
+        return torch.where(where, torch.zeros_like(value), value)
+
+    return _map(state, zero)
+
+
+def select_rows(state: S, index: Tensor) -> S:
+    """Return the state of the environments `index`, int64 `[B]`."""
+    return _map(state, lambda value: value.index_select(1, index))
+
+
+def detach(state: S) -> S:
+    """Return the state cut off from the graph that made it."""
+    return _map(state, torch.Tensor.detach)
+
+
+def run_with_resets(
+    run: Callable[[Tensor, S], tuple[Tensor, S]], inputs: Tensor, state: S, episode_start: Tensor
+) -> tuple[Tensor, S]:
+    """Run a recurrent module over sequences in which episodes may start anywhere.
+
+    Without a start after the first step this is a single call. Otherwise the sequence is split at every time at
+    which some environment starts, and rows that start are zeroed before their span: no padding, one call per span.
+
+    Args:
+        run: Maps `[E, span, F]` and a state to outputs `[E, span, H]` and the state after the span.
+        inputs: `[E, T, F]`.
+        state: State before the first step.
+        episode_start: Bool `[E, T]`; the state is zeroed before these steps.
+
+    Returns:
+        Outputs `[E, T, H]` and the state after the last step.
+    """
+    cuts = (episode_start[:, 1:].any(0).nonzero().flatten() + 1).tolist()
+    outputs = []
+    for begin, end in zip([0, *cuts], [*cuts, inputs.shape[1]], strict=True):
+        state = zero_rows(state, episode_start[:, begin])
+        output, state = run(inputs[:, begin:end], state)
+        outputs.append(output)
+    return (outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)), state
