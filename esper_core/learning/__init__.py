@@ -1,0 +1,1 @@
+"""Learning: the rollout buffer, advantages, collection, return normalisation and the trainer."""

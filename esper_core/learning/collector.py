@@ -1,0 +1,127 @@
+"""Collecting whole episodes: environment → features → masks → policy → step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from attrs import frozen
+from torch import Tensor
+
+from esper_core.contracts.errors import PluginError
+from esper_core.contracts.protocols import Environment, FeatureExtractor, Features, MaskProvider, State
+from esper_core.learning.rollout import Rollout
+from esper_core.policy.policy import Policy
+
+
+@frozen
+class Collected:
+    """What a collection brought beside the rollout.
+
+    Attributes:
+        events: The environment's events in the order they came.
+        steps: Environment steps taken, padding not counted.
+        environment_seconds: Time spent in reset and step.
+        policy_seconds: Time spent in features, masks and the policy.
+    """
+
+    events: list[dict[str, Any]]
+    steps: int
+    environment_seconds: float
+    policy_seconds: float
+
+
+@frozen
+class Collector:
+    """Plays one episode in every environment, from a zero recurrent state, into a rollout.
+
+    Attributes:
+        environment: The environments.
+        features: What the policy sees of a state.
+        masks: What is legal in a state.
+        policy: Who acts.
+        rollout: Where it is written.
+        generator: Randomness of the actions, on the policy's device.
+    """
+
+    environment: Environment
+    features: FeatureExtractor
+    masks: MaskProvider
+    policy: Policy
+    rollout: Rollout
+    generator: torch.Generator
+
+    def collect(self, seed: int | None, on_step: Callable[[int], None] | None = None) -> Collected:
+        """Play until every episode has ended, at most `horizon` steps.
+
+        Args:
+            seed: Passed to the environment's reset.
+            on_step: Called with the number of steps taken, after each.
+
+        Raises:
+            PluginError: the environment or the features gave a number that is not finite.
+        """
+        rollout, clock = self.rollout, _Clock()
+        rollout.begin()
+        events: list[dict[str, Any]] = []
+        state, _ = self.environment.reset(seed=seed)
+        clock.lap("environment")
+        recurrent = self.policy.initial_state(rollout.num_envs)
+        running = torch.ones_like(rollout.valid[0])
+        seen = self._look(0, state)
+        for t in range(rollout.horizon):
+            acted = self.policy.get_action(
+                seen[0], seen[1], recurrent, generator=self.generator, episode_start=rollout.episode_start[t]
+            )
+            recurrent = acted.state
+            rollout.act(t, acted.actions, acted.log_prob)
+            clock.lap("policy")
+            state, reward, terminated, truncated, info = self.environment.step(acted.actions)
+            clock.lap("environment")
+            self._check(reward, f"The reward of step {t}")
+            rollout.earn(t, reward, terminated, truncated, running)
+            running = running & ~(terminated | truncated)
+            events.extend(info.get("events", ()))
+            seen = self._look(t + 1, state)
+            if on_step is not None:
+                on_step(t + 1)
+            if not bool(running.any()):
+                rollout.pad(t + 1)
+                break
+        clock.lap("policy")
+        return Collected(events, int(rollout.valid.sum()), clock.spent["environment"], clock.spent["policy"])
+
+    def _look(self, t: int, state: State) -> tuple[Features, Any]:
+        features, masks = self.features(state), self.masks(state)
+        self._check(features.obs, f"The observation of step {t}")
+        self.rollout.observe(t, features, masks)
+        return features, masks
+
+    def _check(self, value: Tensor, what: str) -> None:
+        finite = torch.isfinite(value)
+        if bool(finite.all()):
+            return
+        where = (~finite).nonzero()[0].tolist()
+        column = ""
+        if len(where) > 1:
+            column = f" ({self.features.schema.names[where[1]]})"
+        raise PluginError(
+            f"{what} in environment {where[0]}{column} is not finite.",
+            hint="Find the cause in the environment or in the features; training on it would ruin the policy.",
+        )
+
+
+class _Clock:
+    """Time per phase."""
+
+    def __init__(self) -> None:
+        self.spent = {"environment": 0.0, "policy": 0.0}
+        self._last = time.perf_counter()
+
+    def lap(self, phase: str) -> None:
+        """Book the time since the last lap under `phase`."""
+        now = time.perf_counter()
+        self.spent[phase] += now - self._last
+        self._last = now

@@ -1,0 +1,24 @@
+"""Settings of the trainer, `train.*` on the command line."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from esper_core.contracts.options import option
+
+
+@frozen
+class TrainConfig:
+    """How a rollout is turned into gradient steps."""
+
+    lr: float = option(3e-4, help="Adam's step size; higher learns faster and overshoots sooner", low=0.0)
+    gamma: float = option(0.995, help="discount per step; nearer 1 looks further ahead", low=0.0, high=1.0)
+    gae_lambda: float = option(
+        0.95, help="lower trusts the critic more (bias), higher the observed rewards (variance)", low=0.0, high=1.0
+    )
+    passes: int = option(4, help="times a rollout is learned from; more is faster until the KL stop ends it", low=1)
+    minibatches: int = option(1, help="parts a pass is split into, by environment; more means smaller steps", low=1)
+    max_grad_norm: float = option(1.0, help="longest gradient; lower makes rare large steps safer", low=0.0)
+    normalise_returns: bool = option(
+        True, help="critic learns returns of mean 0 and spread 1, whatever the reward's unit"
+    )

@@ -1,0 +1,68 @@
+"""Generalised advantage estimation (Schulman et al., 2016, arXiv:1506.02438)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def gae(
+    rewards: Tensor,
+    values: Tensor,
+    terminated: Tensor,
+    truncated: Tensor,
+    valid: Tensor,
+    gamma: float,
+    gae_lambda: float,
+    out: tuple[Tensor, Tensor] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Return advantages and returns, both `[T, E]`.
+
+    Flags at row t belong to the step that executed the action of row t:
+
+        V'_t = 0 if terminated, else V(s_{t+1})
+        δ_t  = r_t + γ·V'_t − V(s_t)
+        A_t  = δ_t + γλ·A_{t+1}, cut after a step that terminated or truncated
+        R_t  = A_t + V(s_t)
+
+    Args:
+        rewards: `[T, E]`.
+        values: `[T+1, E]` in units of reward. Row t+1 of a truncated step is the value of the state it ended in, so
+            an environment must stay in its final state.
+        terminated: The step ended the episode for good, bool `[T, E]`.
+        truncated: The step was the last one recorded of an episode that goes on, bool `[T, E]`.
+        valid: The step happened, bool `[T, E]`; the rest is padding and gets 0.
+        gamma: Discount.
+        gae_lambda: Weight of longer returns.
+        out: Tensors `[T, E]` to write advantages and returns into.
+    """
+    advantages, returns = out if out is not None else (torch.empty_like(rewards), torch.empty_like(rewards))
+    zero = torch.zeros_like(rewards[0])
+    following = zero
+    for t in reversed(range(rewards.shape[0])):
+        next_value = torch.where(terminated[t], zero, values[t + 1])
+        delta = rewards[t] + gamma * next_value - values[t]
+        running = torch.where(terminated[t] | truncated[t], zero, following)
+        following = torch.where(valid[t], delta + gamma * gae_lambda * running, zero)
+        advantages[t] = following
+        returns[t] = torch.where(valid[t], following + values[t], zero)
+    return advantages, returns
+
+
+def discounted_returns(rewards: Tensor, ended: Tensor, valid: Tensor, gamma: float) -> Tensor:
+    """Return Σ_k γ^k·r_{t+k} up to the end of the episode, `[T, E]`, without any bootstrap; 0 in padding.
+
+    Args:
+        rewards: `[T, E]`.
+        ended: The step ended the episode in either way, bool `[T, E]`.
+        valid: The step happened, bool `[T, E]`.
+        gamma: Discount.
+    """
+    returns = torch.empty_like(rewards)
+    zero = torch.zeros_like(rewards[0])
+    following = zero
+    for t in reversed(range(rewards.shape[0])):
+        total = rewards[t] + gamma * torch.where(ended[t], zero, following)
+        following = torch.where(valid[t], total, zero)
+        returns[t] = following
+    return returns

@@ -1,0 +1,291 @@
+"""The rollout buffer: one episode per environment, allocated once and reused."""
+
+from __future__ import annotations
+
+import torch
+from attrs import evolve, frozen
+from torch import Tensor
+
+from esper_core.contracts.actions import ActionSpec
+from esper_core.contracts.features import FeatureSchema
+from esper_core.contracts.protocols import Features, Masks
+from esper_core.learning.gae import gae
+from esper_core.policy.policy import Evaluation
+
+
+@frozen
+class Steps:
+    """What was seen and done, for networks: every tensor is `[E, T, ...]`.
+
+    Attributes:
+        features: What the network saw.
+        masks: The masks used when acting.
+        actions: int64 per head.
+        episode_start: Bool; an episode starts with this step.
+        valid: Bool; the step happened, the rest is padding.
+        log_prob: Log-probability per head when acting.
+    """
+
+    features: Features
+    masks: Masks
+    actions: dict[str, Tensor]
+    episode_start: Tensor
+    valid: Tensor
+    log_prob: dict[str, Tensor]
+
+
+@frozen
+class Sequences:
+    """What a loss compares an `Evaluation` with: every tensor is `[E, T, ...]`.
+
+    Attributes:
+        features: What the network saw.
+        masks: The masks used when acting.
+        actions: int64 per head.
+        episode_start: Bool; an episode starts with this step.
+        valid: Bool; the step happened. Losses sum over valid steps and divide by their number.
+        old_log_prob: Per head, under the policy before this update; 0 where irrelevant.
+        old_logits: Raw logits per head `[E, T, K]`, under the policy before this update.
+        advantages: Standardised over the valid steps of the whole rollout.
+        op_advantage: What the critic says the operation taken was worth above the baseline, Q(s, op) − V(s), in units
+            of `advantages`; 0 for a critic that does not look at the operation.
+        returns: Targets of `Values.taken`, in normalised return units.
+    """
+
+    features: Features
+    masks: Masks
+    actions: dict[str, Tensor]
+    episode_start: Tensor
+    valid: Tensor
+    old_log_prob: dict[str, Tensor]
+    old_logits: dict[str, Tensor]
+    advantages: Tensor
+    op_advantage: Tensor
+    returns: Tensor
+
+    @property
+    def num_envs(self) -> int:
+        """Number of sequences, E."""
+        return self.valid.shape[0]
+
+    def rows(self, index: Tensor) -> Sequences:
+        """Return the sequences of the environments `index`, int64 `[B]`."""
+
+        def pick(table: dict[str, Tensor]) -> dict[str, Tensor]:
+            return {name: value[index] for name, value in table.items()}
+
+        masks = self.masks
+        return evolve(
+            self,
+            features=Features(self.features.obs[index], pick(self.features.indices)),
+            masks=Masks(pick(masks.heads), None if masks.slot_given_op is None else masks.slot_given_op[index]),
+            actions=pick(self.actions),
+            episode_start=self.episode_start[index],
+            valid=self.valid[index],
+            old_log_prob=pick(self.old_log_prob),
+            old_logits=pick(self.old_logits),
+            advantages=self.advantages[index],
+            op_advantage=self.op_advantage[index],
+            returns=self.returns[index],
+        )
+
+
+class Rollout:
+    """Storage `[T+1, E, ...]` of what is seen and `[T, E, ...]` of what is done, earned and learned from it.
+
+    Row t holds the observation before step t, its action, and the reward and end flags of executing it. Row T of the
+    observations is the state after the last step. An environment that ended stays in its final state, so row t+1 is
+    the final observation of an episode whose last step is t.
+
+    Attributes:
+        advantages_ready: Advantages and returns belong to the rewards in the buffer. New data clears it.
+    """
+
+    def __init__(
+        self,
+        horizon: int,
+        num_envs: int,
+        actions: ActionSpec,
+        schema: FeatureSchema,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.horizon, self.num_envs, self.actions_spec = horizon, num_envs, actions
+
+        def zeros(*shape: int, rows: int = horizon, kind: torch.dtype = dtype) -> Tensor:
+            return torch.zeros(rows, num_envs, *shape, dtype=kind, device=device)
+
+        def flags(*shape: int, rows: int = horizon) -> Tensor:
+            return zeros(*shape, rows=rows, kind=torch.bool)
+
+        seen = horizon + 1
+        self.obs = zeros(schema.dim, rows=seen)
+        self.indices = {block.name: zeros(block.width, rows=seen, kind=torch.int64) for block in schema.indices}
+        self.masks = {head.name: flags(head.size, rows=seen) for head in actions.heads}
+        self.slot_given_op = None
+        if actions.slot is not None:
+            self.slot_given_op = flags(len(actions.ops), actions.head(actions.slot).size, rows=seen)
+        self.actions = {name: zeros(kind=torch.int64) for name in actions.names}
+        self.log_prob = {name: zeros() for name in actions.names}
+        self.episode_start = flags()
+        self.rewards = zeros()
+        self.terminated, self.truncated, self.valid = flags(), flags(), flags()
+
+        self.old_log_prob = {name: zeros() for name in actions.names}
+        self.old_logits = {head.name: zeros(head.size) for head in actions.heads}
+        self.baseline = zeros(rows=seen)
+        self.taken = zeros()
+        self.advantages, self.returns = zeros(), zeros()
+        self.advantages_ready = False
+
+    # Collecting -----------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Make ready for new episodes: every row becomes padding until it is written."""
+        self.advantages_ready = False
+        for flag in (self.episode_start, self.terminated, self.truncated, self.valid):
+            flag.zero_()
+        self.rewards.zero_()
+        self.episode_start[0] = True
+
+    def observe(self, t: int, features: Features, masks: Masks) -> None:
+        """Copy what is seen before step t (t = T: after the last) into row t."""
+        self.advantages_ready = False
+        self.obs[t].copy_(features.obs)
+        for name, block in self.indices.items():
+            block[t].copy_(features.indices[name])
+        for name, mask in self.masks.items():
+            mask[t].copy_(masks.heads[name])
+        if self.slot_given_op is not None and masks.slot_given_op is not None:
+            self.slot_given_op[t].copy_(masks.slot_given_op)
+
+    def act(self, t: int, actions: dict[str, Tensor], log_prob: dict[str, Tensor]) -> None:
+        """Copy actions and log-probabilities, `[E]` per head, into row t."""
+        self.advantages_ready = False
+        for name in self.actions:
+            self.actions[name][t].copy_(actions[name])
+            self.log_prob[name][t].copy_(log_prob[name])
+
+    def earn(self, t: int, reward: Tensor, terminated: Tensor, truncated: Tensor, valid: Tensor) -> None:
+        """Copy what step t led to, each `[E]`, into row t; where it is not valid the rest is dropped."""
+        self.advantages_ready = False
+        self.valid[t].copy_(valid)
+        self.rewards[t].copy_(torch.where(valid, reward, torch.zeros_like(reward)))
+        self.terminated[t].copy_(terminated & valid)
+        self.truncated[t].copy_(truncated & valid)
+
+    def pad(self, t: int) -> None:
+        """Fill rows t to T of what is seen with row t, for when all episodes have ended before the horizon."""
+        blocks = [self.obs, *self.indices.values(), *self.masks.values()]
+        for block in blocks if self.slot_given_op is None else [*blocks, self.slot_given_op]:
+            block[t + 1 :] = block[t]
+        for name in self.actions:
+            self.actions[name][t:] = 0
+            self.log_prob[name][t:] = 0
+
+    # Learning -------------------------------------------------------------------------------------------------------
+
+    def steps(self) -> Steps:
+        """Return what was seen and done as sequences `[E, T, ...]`."""
+        return Steps(
+            features=Features(_swap(self.obs[:-1]), {name: _swap(v[:-1]) for name, v in self.indices.items()}),
+            masks=self._masks(slice(0, self.horizon)),
+            actions=_swap_all(self.actions),
+            episode_start=_swap(self.episode_start),
+            valid=_swap(self.valid),
+            log_prob=_swap_all(self.log_prob),
+        )
+
+    def final(self) -> tuple[Features, Masks]:
+        """Return what was seen after the last step, `[E, 1, ...]`."""
+        indices = {name: _swap(value[-1:]) for name, value in self.indices.items()}
+        return Features(_swap(self.obs[-1:]), indices), self._masks(slice(self.horizon, None))
+
+    def remember(self, old: Evaluation, final_baseline: Tensor) -> None:
+        """Store the policy before the update: log-probabilities, logits and values, from an evaluation `[E, T]`.
+
+        Args:
+            old: Evaluation of `steps()`; its values are in normalised return units.
+            final_baseline: Value of the state after the last step, `[E]`.
+        """
+        self.advantages_ready = False
+        for name in self.actions:
+            self.old_log_prob[name].copy_(old.log_prob[name].transpose(0, 1))
+            self.old_logits[name].copy_(old.logits[name].transpose(0, 1))
+        self.baseline[:-1].copy_(old.values.baseline.transpose(0, 1))
+        self.baseline[-1].copy_(final_baseline)
+        self.taken.copy_(old.values.taken.transpose(0, 1))
+
+    def compute_advantages(self, gamma: float, gae_lambda: float, mean: float, std: float) -> None:
+        """Write advantages and returns, both in units of reward, in place.
+
+        Args:
+            gamma: Discount.
+            gae_lambda: Weight of longer returns.
+            mean: Mean of the returns the critic was trained on.
+            std: Their standard deviation.
+        """
+        gae(
+            self.rewards,
+            self.baseline * std + mean,
+            self.terminated,
+            self.truncated,
+            self.valid,
+            gamma,
+            gae_lambda,
+            out=(self.advantages, self.returns),
+        )
+        self.advantages_ready = True
+
+    def sequences(self, value_std: float, mean: float, std: float) -> Sequences:
+        """Return everything a loss needs as sequences `[E, T, ...]`.
+
+        Args:
+            value_std: Standard deviation under which the stored values were predicted.
+            mean: Mean that normalises the targets.
+            std: Standard deviation that normalises the targets.
+
+        Raises:
+            RuntimeError: advantages were not computed since the data changed.
+        """
+        if not self.advantages_ready:
+            raise RuntimeError("compute_advantages must be called after the data of a rollout has changed")
+        advantages, scale = standardise(self.advantages, self.valid)
+        steps = self.steps()
+        return Sequences(
+            features=steps.features,
+            masks=steps.masks,
+            actions=steps.actions,
+            episode_start=steps.episode_start,
+            valid=steps.valid,
+            old_log_prob=_swap_all(self.old_log_prob),
+            old_logits=_swap_all(self.old_logits),
+            advantages=_swap(advantages),
+            op_advantage=_swap((self.taken - self.baseline[:-1]) * (value_std / scale)),
+            returns=_swap((self.returns - mean) / std),
+        )
+
+    def _masks(self, rows: slice) -> Masks:
+        heads = {name: _swap(mask[rows]) for name, mask in self.masks.items()}
+        return Masks(heads, None if self.slot_given_op is None else _swap(self.slot_given_op[rows]))
+
+
+def standardise(advantages: Tensor, valid: Tensor) -> tuple[Tensor, float]:
+    """Return advantages `[T, E]` of mean 0 and standard deviation 1 over the valid steps, and the divisor used.
+
+    Statistics come before any head's mask, so that steps on which a head does not matter cannot shift them. With
+    fewer than two valid steps nothing changes, and advantages that are all equal become 0.
+    """
+    chosen = advantages[valid].double()
+    if chosen.numel() < 2:
+        return advantages.clone(), 1.0
+    mean, scale = float(chosen.mean()), float(chosen.std()) + 1e-8
+    return torch.where(valid, (advantages - mean) / scale, torch.zeros_like(advantages)), scale
+
+
+def _swap(value: Tensor) -> Tensor:
+    return value.transpose(0, 1).contiguous()
+
+
+def _swap_all(table: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: _swap(value) for name, value in table.items()}

@@ -1,0 +1,37 @@
+"""From a plan to a trainer that is ready to run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from esper_core.learning.config import TrainConfig
+from esper_core.learning.trainer import Trainer
+from esper_core.policy.policy import Policy
+
+if TYPE_CHECKING:
+    from esper_core.registry.index import Index
+    from esper_core.registry.plan import Plan
+
+
+def open_session(plan: Plan, index: Index) -> Trainer:
+    """Build everything a plan names and return its trainer.
+
+    One thread is used within an operation: small tensors gain nothing from more, and results would depend on the
+    machine's number of cores.
+    """
+    from esper_core.registry.build import build_parts
+
+    torch.set_num_threads(1)
+    parts = build_parts(plan, index)
+    environment = parts["environment"]
+    return Trainer(
+        policy=Policy(parts["network"], parts["critic"], environment.actions),
+        features=parts["features"],
+        masks=parts["masks"],
+        loss=parts["loss"],
+        environment=environment,
+        config=TrainConfig(**plan.train),
+        seed=plan.seed,
+    )

@@ -1,0 +1,349 @@
+"""The trainer: one update after another, each a rollout and a few passes of gradient steps over it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from attrs import field, frozen
+from torch import Tensor
+
+from esper_core.contracts.errors import CheckpointMismatch, ConfigError, EsperError
+from esper_core.contracts.protocols import Environment, FeatureExtractor, Loss, MaskProvider
+from esper_core.learning import monitors
+from esper_core.learning.collector import Collector
+from esper_core.learning.config import TrainConfig
+from esper_core.learning.gae import discounted_returns
+from esper_core.learning.normalise import ReturnNormaliser
+from esper_core.learning.rollout import Rollout, Sequences, Steps
+from esper_core.policy.policy import Evaluation, Policy
+
+KL_STOP = 1.5
+"""Learning from a rollout ends before the step at which the joint KL exceeds this multiple of the loss's target."""
+
+
+@frozen
+class StepProgress:
+    """How far an update is.
+
+    Attributes:
+        update: Number of the update being worked on, from 1.
+        updates_total: Updates of the run.
+        phase: 'collect' or 'learn'.
+        step: Steps done in this phase.
+        steps: Steps of this phase.
+    """
+
+    update: int
+    updates_total: int
+    phase: str
+    step: int
+    steps: int
+
+
+@frozen
+class Update:
+    """What one update brought.
+
+    Attributes:
+        index: Number of the update, from 1.
+        environment_steps: Environment steps taken since the start of the run.
+        metrics: By name; None where undefined. Nothing here depends on the clock.
+        timing: Seconds per phase and steps per second.
+        events: The environment's events.
+    """
+
+    index: int
+    environment_steps: int
+    metrics: dict[str, float | None]
+    timing: dict[str, float]
+    events: list[dict[str, Any]]
+
+
+@frozen
+class TrainerState:
+    """Everything that the next update depends on.
+
+    Attributes:
+        tensors: Flat tables of tensors on the CPU by group: 'policy', 'optimiser', 'normaliser', 'rng' (uint8).
+        counters: JSON-able: `updates_done`, `environment_steps`, `seed`, and `environment` (its own state or None).
+    """
+
+    tensors: dict[str, dict[str, Tensor]]
+    counters: dict[str, Any] = field(factory=dict)
+
+
+class Trainer:
+    """Proximal policy optimisation over whole episodes (Schulman et al., 2017, arXiv:1707.06347).
+
+    Args:
+        policy: The policy to train.
+        features: State → features.
+        masks: State → legal actions.
+        loss: What to minimise.
+        environment: E environments.
+        config: Settings.
+        seed: Of sampling, shuffling and the environment.
+        updates_done: Updates done before this trainer was made.
+
+    Raises:
+        ConfigError: more minibatches than environments.
+    """
+
+    def __init__(
+        self,
+        *,
+        policy: Policy,
+        features: FeatureExtractor,
+        masks: MaskProvider,
+        loss: Loss,
+        environment: Environment,
+        config: TrainConfig,
+        seed: int,
+        updates_done: int = 0,
+    ) -> None:
+        if config.minibatches > environment.num_envs:
+            raise ConfigError(
+                f"train.minibatches is {config.minibatches}, but there are only {environment.num_envs} environments.",
+                hint="A minibatch holds whole episodes; lower train.minibatches or raise --envs.",
+            )
+        self.policy, self.loss, self.environment, self.config = policy, loss, environment, config
+        self.updates_done, self.environment_steps, self._seed = updates_done, 0, seed
+        parameter = next(policy.parameters())
+        self.device = parameter.device
+        # One stream per concern, so that shuffling never shifts sampling.
+        streams = torch.Generator().manual_seed(seed)
+        sampling, shuffling, self._environment_seed = torch.randint(2**31, (3,), generator=streams).tolist()
+        self._sampling = torch.Generator(self.device).manual_seed(sampling)
+        self._shuffling = torch.Generator().manual_seed(shuffling)
+        self._fresh_environment = True
+        self.normaliser = ReturnNormaliser(enabled=config.normalise_returns)
+        self.optimiser = torch.optim.Adam(policy.parameters(), lr=config.lr, eps=1e-5)
+        self.rollout = Rollout(
+            environment.horizon,
+            environment.num_envs,
+            policy.actions,
+            features.schema,
+            self.device,
+            parameter.dtype,
+        )
+        self._collector = Collector(environment, features, masks, policy, self.rollout, self._sampling)
+
+    def run(self, updates_total: int, on_step: Callable[[StepProgress], None] | None = None) -> Iterator[Update]:
+        """Yield updates until `updates_total` are done, counting those done before.
+
+        Args:
+            updates_total: Updates of the whole run.
+            on_step: Called after every environment step and every pass; what it raises ends the update in flight.
+        """
+        while self.updates_done < updates_total:
+            index = self.updates_done + 1
+
+            def report(phase: str, step: int, steps: int, update: int = index) -> None:
+                if on_step is not None:
+                    on_step(StepProgress(update, updates_total, phase, step, steps))
+
+            yield self._update(report)
+
+    # One update -----------------------------------------------------------------------------------------------------
+
+    def _update(self, report: Callable[[str, int, int], None]) -> Update:
+        started = time.perf_counter()
+        rollout = self.rollout
+        collected = self._collector.collect(
+            self._reset_seed(), on_step=lambda step: report("collect", step, rollout.horizon)
+        )
+        collect_seconds = time.perf_counter() - started
+
+        steps = rollout.steps()
+        old = self._remember(steps)
+        batch, metrics = self._targets(steps, old)
+        metrics |= self._learn(batch, report)
+
+        self.updates_done += 1
+        self.environment_steps += collected.steps
+        seconds = time.perf_counter() - started
+        timing = {
+            "collect_seconds": collect_seconds,
+            "environment_seconds": collected.environment_seconds,
+            "policy_seconds": collected.policy_seconds,
+            "learn_seconds": seconds - collect_seconds,
+            "seconds": seconds,
+            "steps_per_second": collected.steps / seconds,
+        }
+        reward_sum = monitors.number(rollout.rewards.double().sum(0).mean())
+        episode = {"return": reward_sum} | monitors.episode_metrics(collected.events)
+        metrics = episode | {"reward_sum": reward_sum} | monitors.action_metrics(rollout) | metrics
+        return Update(self.updates_done, self.environment_steps, metrics, timing, collected.events)
+
+    def _reset_seed(self) -> int | None:
+        """Return the seed for the coming reset.
+
+        An environment that can save its state is seeded once and goes on from there. Any other gets a new seed for
+        each update, so that continuing a run is exact without its help.
+        """
+        if not hasattr(self.environment, "state"):
+            mixed = torch.Generator().manual_seed(self._environment_seed + self.updates_done)
+            return int(torch.randint(2**31, (1,), generator=mixed))
+        seed = self._environment_seed if self._fresh_environment else None
+        self._fresh_environment = False
+        return seed
+
+    @torch.no_grad()
+    def _remember(self, steps: Steps) -> Evaluation:
+        """Evaluate the rollout once through the path that learning takes, and store it as the old policy.
+
+        Log-probabilities from acting step by step differ in rounding; the first ratio must be exactly 1.
+        """
+        old = self.policy.evaluate_actions(steps.features, steps.masks, None, steps.actions, steps.episode_start)
+        final = self.policy(*self.rollout.final(), old.state)
+        self.rollout.remember(old, final.values.baseline[:, 0])
+        return old
+
+    def _targets(self, steps: Steps, old: Evaluation) -> tuple[Sequences, dict[str, float | None]]:
+        """Compute advantages and targets; return the batch and what the critic was worth."""
+        rollout, normaliser, config = self.rollout, self.normaliser, self.config
+        first = normaliser.count == 0
+        if first:
+            # A new critic says 0, which is now the mean of the first returns: nothing to rescale.
+            ended = rollout.terminated | rollout.truncated
+            returns = discounted_returns(rollout.rewards, ended, rollout.valid, config.gamma)
+            normaliser.merge(returns[rollout.valid])
+        mean, std = normaliser.mean, normaliser.std
+        rollout.compute_advantages(config.gamma, config.gae_lambda, mean, std)
+        metrics = monitors.critic_metrics(rollout, steps, old, std) | monitors.policy_metrics(steps, old)
+        if not first:
+            normaliser.merge(rollout.returns[rollout.valid])
+            self.policy.critic.rescale_(mean, std, normaliser.mean, normaliser.std)
+        return rollout.sequences(std, normaliser.mean, normaliser.std), metrics
+
+    def _learn(self, batch: Sequences, report: Callable[[str, int, int], None]) -> dict[str, float | None]:
+        """Take gradient steps until the passes are done or the policy has moved far enough."""
+        config, passes_done = self.config, 0
+        history: dict[str, list[Tensor]] = {}
+        metrics: dict[str, float | None] = {"grad_norm": None}
+        for number in range(config.passes):
+            stop = False
+            for part in self._minibatches(batch):
+                evaluation = self.policy.evaluate_actions(
+                    part.features, part.masks, None, part.actions, part.episode_start
+                )
+                if "ratio_at_start" not in metrics:
+                    metrics["ratio_at_start"] = monitors.ratio_at_start(evaluation, part.old_log_prob, part.valid)
+                result = self.loss(part, evaluation)
+                kl = float(result.kl)
+                metrics["kl"] = monitors.number(kl)
+                self._check(result.loss, kl, number)
+                stop = self.loss.target_kl is not None and kl > KL_STOP * self.loss.target_kl
+                if stop:
+                    break
+                self.optimiser.zero_grad(set_to_none=True)
+                result.loss.backward()  # type: ignore[no-untyped-call]
+                norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), config.max_grad_norm)
+                self._check(norm, kl, number)
+                self.optimiser.step()
+                for name, value in {**result.metrics, "loss": result.loss.detach(), "grad_norm": norm}.items():
+                    history.setdefault(name, []).append(value)
+            if stop:
+                break
+            passes_done += 1
+            report("learn", passes_done, config.passes)
+        for name, values in history.items():
+            metrics[name] = monitors.mean_of(torch.stack(values).double().tolist())
+        metrics["passes_done"] = float(passes_done)
+        return metrics
+
+    def _minibatches(self, batch: Sequences) -> Iterator[Sequences]:
+        """Yield the batch, or parts of it that hold whole environments in an order drawn anew for each pass."""
+        if self.config.minibatches == 1:
+            yield batch
+            return
+        order = torch.randperm(batch.num_envs, generator=self._shuffling).to(self.device)
+        for index in torch.tensor_split(order, self.config.minibatches):
+            yield batch.rows(index)
+
+    def _check(self, value: Tensor, kl: float, number: int) -> None:
+        if bool(torch.isfinite(value)) and kl == kl:
+            return
+        raise EsperError(
+            f"The loss, its gradient or the KL is not finite in update {self.updates_done + 1}, pass {number + 1}.",
+            hint="Lower train.lr or train.max_grad_norm; the last checkpoint is from before this update.",
+        )
+
+    # Saving ---------------------------------------------------------------------------------------------------------
+
+    def state(self) -> TrainerState:
+        """Return a copy of everything that the next update depends on."""
+        names = {parameter: name for name, parameter in self.policy.named_parameters()}
+        moments = {
+            f"{key}.{names[parameter]}": _copy(value)
+            for parameter, table in self.optimiser.state.items()
+            for key, value in table.items()
+        }
+        environment = self.environment.state() if hasattr(self.environment, "state") else None
+        return TrainerState(
+            tensors={
+                "policy": {name: _copy(value) for name, value in self.policy.state_dict().items()},
+                "optimiser": moments,
+                "normaliser": self.normaliser.state(),
+                "rng": {"sampling": self._sampling.get_state(), "shuffling": self._shuffling.get_state()},
+            },
+            counters={
+                "updates_done": self.updates_done,
+                "environment_steps": self.environment_steps,
+                "seed": self._seed,
+                "environment_started": not self._fresh_environment,
+                "environment": environment,
+            },
+        )
+
+    def load_state(self, state: TrainerState) -> None:
+        """Continue exactly where `state()` was taken. The state is copied, not kept.
+
+        Raises:
+            CheckpointMismatch: tensors are missing, unexpected, or of another shape.
+        """
+        parameters = dict(self.policy.named_parameters())
+        table = self.policy.state_dict()
+        _compare("policy", table, state.tensors["policy"])
+        moments: dict[str, dict[str, Tensor]] = {}
+        for key, value in state.tensors["optimiser"].items():
+            moment, name = key.split(".", 1)
+            if name not in parameters or (value.dim() and value.shape != parameters[name].shape):
+                raise CheckpointMismatch(f"The saved optimiser moment '{key}' does not fit the policy.")
+            moments.setdefault(name, {})[moment] = value
+
+        self.policy.load_state_dict(state.tensors["policy"])
+        self.optimiser.state.clear()
+        for name, entries in moments.items():
+            # Adam keeps its step count on the CPU.
+            self.optimiser.state[parameters[name]] = {
+                moment: value.clone() if moment == "step" else value.to(parameters[name].device, copy=True)
+                for moment, value in entries.items()
+            }
+        self.normaliser.load_state(state.tensors["normaliser"])
+        self._sampling.set_state(state.tensors["rng"]["sampling"])
+        self._shuffling.set_state(state.tensors["rng"]["shuffling"])
+        counters = state.counters
+        self.updates_done, self.environment_steps = counters["updates_done"], counters["environment_steps"]
+        self._fresh_environment = not counters["environment_started"]
+        if counters["environment"] is not None and hasattr(self.environment, "load_state"):
+            self.environment.load_state(counters["environment"])
+
+
+def _copy(value: Tensor) -> Tensor:
+    return value.detach().to("cpu", copy=True).contiguous()
+
+
+def _compare(group: str, mine: dict[str, Tensor], saved: dict[str, Tensor]) -> None:
+    """Raise CheckpointMismatch naming the first tensor on which two tables disagree."""
+    for name in sorted(mine.keys() | saved.keys()):
+        here = tuple(mine[name].shape) if name in mine else "missing"
+        there = tuple(saved[name].shape) if name in saved else "missing"
+        if here != there:
+            raise CheckpointMismatch(
+                f"The saved {group} does not fit: tensor '{name}' is {there} there and {here} here.",
+                hint="Use the components, the slots and the plugin versions that the checkpoint was written with.",
+            )
