@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from attrs import field, frozen
@@ -22,6 +22,19 @@ from esper_core.policy.policy import Evaluation, Policy
 
 KL_STOP = 1.5
 """Learning from a rollout ends before the step at which the joint KL exceeds this multiple of the loss's target."""
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """An environment that can say, as a JSON-able table, what its next reset depends on."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what the next reset depends on."""
+        ...
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue where `state()` was taken."""
+        ...
 
 
 @frozen
@@ -184,7 +197,7 @@ class Trainer:
         An environment that can save its state is seeded once and goes on from there. Any other gets a new seed for
         each update, so that continuing a run is exact without its help.
         """
-        if not hasattr(self.environment, "state"):
+        if not isinstance(self.environment, Resumable):
             mixed = torch.Generator().manual_seed(self._environment_seed + self.updates_done)
             return int(torch.randint(2**31, (1,), generator=mixed))
         seed = self._environment_seed if self._fresh_environment else None
@@ -276,13 +289,12 @@ class Trainer:
 
     def state(self) -> TrainerState:
         """Return a copy of everything that the next update depends on."""
-        names = {parameter: name for name, parameter in self.policy.named_parameters()}
         moments = {
-            f"{key}.{names[parameter]}": _copy(value)
-            for parameter, table in self.optimiser.state.items()
-            for key, value in table.items()
+            f"{moment}.{name}": _copy(value)
+            for name, parameter in self.policy.named_parameters()
+            for moment, value in self.optimiser.state.get(parameter, {}).items()
         }
-        environment = self.environment.state() if hasattr(self.environment, "state") else None
+        environment = self.environment
         return TrainerState(
             tensors={
                 "policy": {name: _copy(value) for name, value in self.policy.state_dict().items()},
@@ -295,7 +307,7 @@ class Trainer:
                 "environment_steps": self.environment_steps,
                 "seed": self._seed,
                 "environment_started": not self._fresh_environment,
-                "environment": environment,
+                "environment": environment.state() if isinstance(environment, Resumable) else None,
             },
         )
 
@@ -329,7 +341,7 @@ class Trainer:
         counters = state.counters
         self.updates_done, self.environment_steps = counters["updates_done"], counters["environment_steps"]
         self._fresh_environment = not counters["environment_started"]
-        if counters["environment"] is not None and hasattr(self.environment, "load_state"):
+        if counters["environment"] is not None and isinstance(self.environment, Resumable):
             self.environment.load_state(counters["environment"])
 
 

@@ -1,0 +1,14 @@
+"""Options of the core's components."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from esper_core.contracts.options import option
+
+
+@frozen
+class FlatConfig:
+    """Options of the features `flat`."""
+
+    scale: bool = option(True, help="map each field's declared range to 0..1 and clamp; false passes raw numbers")

@@ -1,0 +1,38 @@
+"""Kinds and components of the core."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from esper_core import ComponentSpec, KindSpec, hookimpl
+
+_PROTOCOLS = "esper_core.contracts.protocols"
+
+
+@hookimpl
+def esper_kinds() -> Iterator[KindSpec]:
+    """Declare the kinds that every training plan is made of."""
+    for name, protocol, summary in (
+        ("features", "FeatureExtractor", "state → what a network sees"),
+        ("network", "PolicyNetwork", "features and recurrent state → latent and logits per head"),
+        ("critic", "Critic", "latent and operation → values"),
+        ("masks", "MaskProvider", "state → legal actions"),
+        ("loss", "Loss", "stored rollout and fresh evaluation → scalar to minimise"),
+        ("environment", "Environment", "E environments that speak tensors"),
+        ("spike", "Spike", "answers a question about a plan with a verdict"),
+        ("rule", "Rule", "a policy without parameters"),
+    ):
+        yield KindSpec(name=name, protocol=f"{_PROTOCOLS}:{protocol}", summary=summary)
+
+
+@hookimpl
+def esper_components() -> Iterator[ComponentSpec]:
+    """Register the plain feature extractor."""
+    yield ComponentSpec(
+        kind="features",
+        name="flat",
+        factory="esper_core.builtin.flat:Flat",
+        config="esper_core.builtin.config:FlatConfig",
+        describe="esper_core.builtin.describe:describe",
+        summary="every state field, scaled to 0..1, in the order it is published",
+    )
