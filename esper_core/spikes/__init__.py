@@ -1,0 +1,1 @@
+"""Spikes: experiments that answer one question about an architecture with a verdict."""

@@ -1,0 +1,1 @@
+"""Helpers for tests of components, the core's own and those of plugin authors."""
