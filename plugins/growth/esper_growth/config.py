@@ -16,14 +16,18 @@ class GrowthConfig:
     blueprints: tuple[str, ...] = option(
         tuple(BLUEPRINT_TOPOLOGY), converter=tuple, help="Labels of the blueprint head; a label may name any blueprint."
     )
-    auto_advance: bool = option(True, help="Stages advance by themselves when their gate passes; ADVANCE is then illegal.")
+    auto_advance: bool = option(
+        True, help="Stages advance by themselves when their gate passes; ADVANCE is then illegal."
+    )
     instances: int = option(16, low=1, help="Host initialisations and data orders that episodes are drawn from.")
     first_instance: int = option(0, low=0, help="Number of the first instance; disjoint ranges never share a host.")
     batch_size: int = option(100, low=1, help="Training samples per host step.")
     host_lr: float = option(0.05, low=0.0, help="Learning rate of host and seeds (SGD).")
     momentum: float = option(0.9, low=0.0, high=1.0, help="Momentum of host and seeds.")
     max_grad_norm: float = option(0.0, low=0.0, help="Gradient norm bound for the host and for each seed; 0 is off.")
-    rent: float = option(0.02, low=0.0, help="Price of an episode at full growth: rent·ln(1 + growth), spread over epochs.")
+    rent: float = option(
+        0.02, low=0.0, help="Price of an episode at full growth: rent·ln(1 + growth), spread over epochs."
+    )
     operation_cost: float = option(0.001, low=0.0, help="Price of every operation that is not WAIT.")
     shaping: float = option(0.02, low=0.0, help="Scale of the potential that guides seeds through their stages.")
     workers: int = option(0, low=0, help="Threads that train hosts side by side; 0 is one per core.")

@@ -212,4 +212,3 @@ class LoopRuntime:
     def close(self) -> None:
         """Free the worker threads."""
         self._pool.shutdown()
-

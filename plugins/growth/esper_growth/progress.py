@@ -101,7 +101,9 @@ class Progress:
         self.gradient_norm = torch.where(active, gradients.norm, self.gradient_norm)
         self.vanishing = torch.where(active, gradients.vanishing, self.vanishing)
         self.exploding = torch.where(active, gradients.exploding, self.exploding)
-        self.interaction_age = torch.where(active & (self.interaction_age >= 0), self.interaction_age + 1, self.interaction_age)
+        self.interaction_age = torch.where(
+            active & (self.interaction_age >= 0), self.interaction_age + 1, self.interaction_age
+        )
         if validation.interactions is not None:
             pairs = validation.interactions.nan_to_num(0.0)
             fresh = active & measured

@@ -12,7 +12,6 @@ from esper_core.policy.distribution import FactoredDistribution
 from esper_growth.actions import Op
 
 
-
 class Static:
     """Kind `rule`: WAIT always."""
 

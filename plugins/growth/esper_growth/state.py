@@ -63,7 +63,13 @@ def state_spec(epochs: int, num_blueprints: int) -> StateSpec:
             StateField("alpha", slot, "float", "fraction", "amplitude of the seed's branch"),
             StateField("alpha_target", slot, "float", "fraction", "amplitude the controller is heading for"),
             StateField(
-                "alpha_mode", slot, "int", "index", "HOLD, UP or DOWN (esper_growth.stages.AlphaMode)", 0, len(AlphaMode) - 1
+                "alpha_mode",
+                slot,
+                "int",
+                "index",
+                "HOLD, UP or DOWN (esper_growth.stages.AlphaMode)",
+                0,
+                len(AlphaMode) - 1,
             ),
             StateField("alpha_velocity", slot, "float", "1/epoch", "change of alpha at the last tick", -1, 1),
             StateField("ticks_to_target", slot, "int", "epochs", "controller ticks until the target", 0, 8),
@@ -83,14 +89,28 @@ def state_spec(epochs: int, num_blueprints: int) -> StateSpec:
             ),
             StateField("gradient_norm", slot, "float", "", "L2 norm of the seed's gradients", 0, 20),
             StateField(
-                "gradient_health", slot, "float", "fraction", "1 when no tensor vanishes or explodes; -1 unmeasured", -1, 1
+                "gradient_health",
+                slot,
+                "float",
+                "fraction",
+                "1 when no tensor vanishes or explodes; -1 unmeasured",
+                -1,
+                1,
             ),
             StateField(
-                "gradient_health_prev", slot, "float", "fraction", "gradient health one epoch before; -1 unmeasured", -1, 1
+                "gradient_health_prev",
+                slot,
+                "float",
+                "fraction",
+                "gradient health one epoch before; -1 unmeasured",
+                -1,
+                1,
             ),
             StateField("vanishing", slot, "bool", "", "some gradient tensor has a norm below 1e-7"),
             StateField("exploding", slot, "bool", "", "some gradient tensor has a norm above 10 or is not finite"),
-            StateField("interaction_sum", slot, "float", "fraction", "sum of pair interactions with other seeds", -1, 1),
+            StateField(
+                "interaction_sum", slot, "float", "fraction", "sum of pair interactions with other seeds", -1, 1
+            ),
             StateField("boost_received", slot, "float", "fraction", "largest positive pair interaction"),
             StateField(
                 "interaction_age", slot, "int", "epochs", "epochs since interactions were measured; -1 never", -1, 40

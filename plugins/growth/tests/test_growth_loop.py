@@ -1,0 +1,226 @@
+"""The loop runtime: plain PyTorch when nothing is grown, and hosts that do not notice each other."""
+
+import pytest
+import torch
+from esper_growth.actions import Algorithm
+from esper_growth.config import GrowthConfig
+from esper_growth.loop import LoopRuntime
+from esper_growth.model import SeedSetting
+from esper_growth.runtime import stable_seed
+from esper_growth.stages import Stage
+from torch import nn
+from torch.nn import functional
+
+HOLD = SeedSetting(Stage.HOLDING, 1.0, Algorithm.ADD, False)
+TRAIN = SeedSetting(Stage.TRAINING, 0.0, Algorithm.ADD, False)
+
+
+@pytest.fixture
+def make_runtime(make_context):
+    made = []
+
+    def make(slots=3, **options):
+        parts = make_context(slots=slots).parts
+        config = GrowthConfig(**{"batch_size": 30, "workers": 2, **options})
+        made.append(LoopRuntime(config, parts["task"], parts["host"], parts["blueprint"], slots))
+        return made[-1]
+
+    yield make
+    for runtime in made:
+        runtime.close()
+
+
+def weights(run):
+    return {key: value.clone() for key, value in run.model.state_dict().items()}
+
+
+def equal(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_without_seeds_training_is_plain_pytorch_bit_for_bit(make_runtime, make_context):
+    runtime, parts = make_runtime(), make_context().parts
+    runtime.start([5])
+    accuracies = []
+    for _ in range(4):
+        runtime.train_epoch([{}], [True])
+        accuracies.append(float(runtime.validate([{}], [True], pairs=False).accuracy[0]))
+
+    task = parts["task"]
+    torch.manual_seed(stable_seed("host", 5))
+    blocks = [
+        nn.Sequential(nn.Conv2d(1, 16, 1, bias=False), nn.GroupNorm(8, 16), nn.ReLU()),
+        nn.Sequential(nn.Conv2d(16, 16, 1, bias=False), nn.GroupNorm(8, 16), nn.ReLU(), nn.MaxPool2d(2)),
+        nn.Sequential(nn.Conv2d(16, 16, 1, bias=False), nn.GroupNorm(8, 16), nn.ReLU()),
+    ]
+    body, classifier = nn.Sequential(*blocks), nn.Linear(16, 10)
+    optimizer = torch.optim.SGD([*body.parameters(), *classifier.parameters()], lr=0.05, momentum=0.9)
+    order = torch.Generator().manual_seed(stable_seed("data", 5))
+    plain = []
+    for _ in range(4):
+        for rows in torch.randperm(len(task.train.targets), generator=order).split(30):
+            optimizer.zero_grad()
+            logits = classifier(body(task.train.inputs[rows]).mean((2, 3)))
+            functional.cross_entropy(logits, task.train.targets[rows]).backward()
+            optimizer.step()
+        with torch.no_grad():
+            predicted = classifier(body(task.validation.inputs).mean((2, 3))).argmax(1)
+        plain.append(int((predicted == task.validation.targets).sum()) / len(task.validation.targets))
+    ours = list(runtime.hosts[0].model.parameters())
+    theirs = [*body.parameters(), *classifier.parameters()]
+    assert len(ours) == len(theirs) and all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    assert accuracies == plain
+
+
+def test_hosts_do_not_notice_each_other(make_runtime):
+    def train(instances, grown):
+        runtime = make_runtime()
+        runtime.start(instances)
+        settings = [{} for _ in instances]
+        for env, instance in enumerate(instances):
+            if instance in grown:
+                runtime.germinate(env, 1, "conv_light", Algorithm.ADD)
+                settings[env] = {1: HOLD}
+        for _ in range(2):
+            runtime.train_epoch(settings, [True] * len(instances))
+        return {instance: weights(run) for instance, run in zip(instances, runtime.hosts, strict=True)}
+
+    together, permuted, alone = train([3, 4, 5], {4}), train([5, 3, 4], {4}), train([4], {4})
+    assert all(equal(together[i], permuted[i]) for i in (3, 4, 5))
+    assert equal(together[4], alone[4])
+
+
+def test_a_seed_in_training_does_not_move_the_host(make_runtime):
+    def train(seeded):
+        runtime = make_runtime()
+        runtime.start([0])
+        settings = [{}]
+        if seeded:
+            runtime.germinate(0, 0, "conv_heavy", Algorithm.GATE)
+            settings = [{0: TRAIN._replace(algorithm=Algorithm.GATE)}]
+        before = weights(runtime.hosts[0])
+        for _ in range(2):
+            runtime.train_epoch(settings, [True])
+        after = weights(runtime.hosts[0])
+        return before, {key: value for key, value in after.items() if key.startswith("host")}, after
+
+    _, plain, _ = train(False)
+    before, host, after = train(True)
+    assert equal(plain, host)
+    moved = [key for key in after if key.startswith("seeds") and not torch.equal(before[key], after[key])]
+    assert moved, "the seed must have learned"
+
+
+def test_the_gradient_bound_of_host_and_seed_is_separate(make_runtime):
+    def train(seeded):
+        runtime = make_runtime(max_grad_norm=0.05)
+        runtime.start([0])
+        if seeded:
+            runtime.germinate(0, 0, "conv_light", Algorithm.ADD)
+        runtime.train_epoch([{0: TRAIN} if seeded else {}], [True])
+        return {key: value for key, value in weights(runtime.hosts[0]).items() if key.startswith("host")}
+
+    assert equal(train(False), train(True))
+
+
+def test_a_frozen_seed_keeps_its_weights(make_runtime):
+    runtime = make_runtime()
+    runtime.start([0])
+    runtime.germinate(0, 0, "conv_light", Algorithm.ADD)
+    runtime.train_epoch([{0: HOLD}], [True])
+    before = weights(runtime.hosts[0])
+    runtime.train_epoch([{0: HOLD._replace(frozen=True)}], [True])
+    after = weights(runtime.hosts[0])
+    changed = {key.split(".")[0] for key in before if not torch.equal(before[key], after[key])}
+    assert changed == {"host"}
+
+
+def test_weights_of_a_seed_depend_on_instance_slot_and_count_only(make_runtime):
+    def born(prelude):
+        runtime = make_runtime()
+        runtime.start([7])
+        prelude(runtime)
+        runtime.germinate(0, 1, "conv_light", Algorithm.ADD)
+        seed = runtime.hosts[0].model.seed(1)
+        return [p.detach().clone() for p in seed.parameters()]
+
+    def again(runtime):
+        runtime.germinate(0, 1, "conv_light", Algorithm.ADD)
+        runtime.remove(0, 1)
+
+    first = born(lambda runtime: None)
+    after_others = born(lambda runtime: runtime.germinate(0, 0, "conv_heavy", Algorithm.GATE))
+    after_training = born(lambda runtime: runtime.train_epoch([{}], [True]))
+    second = born(again)
+    assert torch.equal(first[0], after_others[0]) and torch.equal(first[0], after_training[0])
+    assert not torch.equal(first[0], second[0])
+
+
+def test_germination_does_not_touch_the_global_generator(make_runtime):
+    runtime = make_runtime()
+    runtime.start([0])
+    before = torch.get_rng_state()
+    runtime.germinate(0, 0, "conv_light", Algorithm.GATE)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_contribution_is_accuracy_with_minus_without(make_runtime, make_context):
+    runtime = make_runtime()
+    runtime.start([0])
+    for slot in (0, 1):
+        runtime.germinate(0, slot, "conv_light", Algorithm.ADD)
+    settings = {0: HOLD, 1: HOLD}
+    for _ in range(6):
+        runtime.train_epoch([settings], [True])
+    measured = runtime.validate([settings], [True], pairs=True)
+    split, model = make_context().parts["task"].validation, runtime.hosts[0].model
+
+    def accuracy(kept):
+        with torch.no_grad():
+            return float((model(split.inputs, kept).argmax(1) == split.targets).double().mean())
+
+    everything, no0, no1, none = accuracy(settings), accuracy({1: HOLD}), accuracy({0: HOLD}), accuracy({})
+    assert measured.contribution[0, :2].tolist() == pytest.approx([everything - no0, everything - no1])
+    assert measured.contribution[0, 2].isnan()
+    joint = everything - no0 - no1 + none
+    assert float(measured.interactions[0, 0, 1]) == pytest.approx(joint)
+    assert float(measured.interactions[0, 1, 0]) == pytest.approx(joint)
+    assert everything != no0, "the seeds must matter, or nothing is tested"
+
+
+def test_gradient_health_tells_vanishing_and_exploding(make_runtime):
+    runtime = make_runtime()
+    runtime.start([0])
+    runtime.germinate(0, 0, "norm", Algorithm.ADD)
+    healthy = runtime.train_epoch([{0: TRAIN}], [True])
+    assert float(healthy.norm[0, 0]) > 0 and float(healthy.health[0, 1]) == -1.0
+    seed = runtime.hosts[0].model.seed(0)
+    for parameter in seed.parameters():
+        parameter.register_hook(lambda gradient: gradient * 0.0)
+    dead = runtime.train_epoch([{0: TRAIN}], [True])
+    assert bool(dead.vanishing[0, 0]) and float(dead.health[0, 0]) == pytest.approx(0.5)
+    for parameter in seed.parameters():
+        parameter.register_hook(lambda gradient: gradient + 100.0)
+    wild = runtime.train_epoch([{0: TRAIN}], [True])
+    assert bool(wild.exploding[0, 0]) and float(wild.health[0, 0]) == pytest.approx(0.2)
+
+
+def test_an_inactive_host_rests(make_runtime):
+    runtime = make_runtime()
+    runtime.start([0, 1])
+    before = weights(runtime.hosts[1])
+    runtime.train_epoch([{}, {}], [True, False])
+    assert equal(before, weights(runtime.hosts[1]))
+    validation = runtime.validate([{}, {}], [True, False], pairs=False)
+    assert validation.accuracy[1].isnan() and not validation.accuracy[0].isnan()
+
+
+def test_results_do_not_depend_on_the_number_of_workers(make_runtime):
+    def train(workers):
+        runtime = make_runtime(workers=workers)
+        runtime.start([0, 1, 2])
+        for _ in range(2):
+            runtime.train_epoch([{}, {}, {}], [True] * 3)
+        return [weights(run) for run in runtime.hosts]
+
+    assert all(equal(a, b) for a, b in zip(train(1), train(2), strict=True))

@@ -1,0 +1,90 @@
+"""Optimiser surgery: who stays must not notice who comes and goes."""
+
+import pytest
+import torch
+from esper_growth.optimizer import GrowingSGD
+from torch import nn
+
+
+@pytest.fixture
+def trained():
+    torch.manual_seed(0)
+    model = nn.ModuleDict({"host": nn.Linear(3, 3), "a": nn.Linear(3, 3)})
+    optimizer = GrowingSGD(model["host"], lr=0.1, momentum=0.9)
+    optimizer.add("a", model["a"].parameters())
+    for _ in range(3):
+        step(model, optimizer)
+    return model, optimizer
+
+
+def step(model, optimizer):
+    optimizer.zero_grad()
+    x = torch.ones(2, 3)
+    sum(part(x).square().sum() for part in model.values()).backward()
+    optimizer.step()
+
+
+def momenta(optimizer, module):
+    return [optimizer.state[p]["momentum_buffer"].clone() for p in module.parameters()]
+
+
+def test_coming_and_going_leaves_other_moments_untouched(trained):
+    model, optimizer = trained
+    before = momenta(optimizer, model["host"])
+    model["b"] = nn.Linear(3, 3)
+    optimizer.add("b", model["b"].parameters())
+    del model["a"]
+    optimizer.remove("a")
+    optimizer.check(model)
+    assert all(torch.equal(a, b) for a, b in zip(before, momenta(optimizer, model["host"]), strict=True))
+
+
+def test_a_host_trains_the_same_with_and_without_seeds_that_come_and_go():
+    def run(surgery: bool) -> list[torch.Tensor]:
+        torch.manual_seed(0)
+        model = nn.ModuleDict({"host": nn.Linear(3, 3)})
+        optimizer = GrowingSGD(model["host"], lr=0.1, momentum=0.9)
+        for round_ in range(6):
+            if surgery and round_ == 2:
+                model["a"] = nn.Linear(3, 3)
+                optimizer.add("a", model["a"].parameters())
+            if surgery and round_ == 4:
+                optimizer.remove("a")
+                del model["a"]
+            step(model, optimizer)
+        return [p.detach().clone() for p in model["host"].parameters()]
+
+    assert all(torch.equal(a, b) for a, b in zip(run(False), run(True), strict=True))
+
+
+def test_state_of_removed_parameters_is_gone(trained):
+    model, optimizer = trained
+    gone = list(model["a"].parameters())
+    optimizer.remove("a")
+    assert not any(p in optimizer.state for p in gone)
+    assert [group["name"] for group in optimizer.param_groups] == ["host"]
+
+
+def test_single_parameters_join_and_leave_a_group(trained):
+    model, optimizer = trained
+    gate = nn.Linear(3, 1)
+    optimizer.add("a", gate.parameters())
+    assert len(optimizer.param_groups) == 2
+    model["a"].gate = gate
+    optimizer.check(model)
+    optimizer.drop(gate.parameters())
+    model["a"].gate = None
+    optimizer.check(model)
+
+
+@pytest.mark.parametrize("mistake", ["missing", "foreign", "twice"])
+def test_a_mismatch_with_the_model_is_noticed(trained, mistake):
+    model, optimizer = trained
+    if mistake == "missing":
+        model["c"] = nn.Linear(1, 1)
+    elif mistake == "foreign":
+        del model["a"]
+    else:
+        optimizer.param_groups[0]["params"].append(optimizer.param_groups[0]["params"][0])
+    with pytest.raises(RuntimeError, match="parameters"):
+        optimizer.check(model)
