@@ -11,6 +11,8 @@ import json
 
 from attrs import asdict, field, frozen
 
+from esper_core.contracts.tuples import as_tuple
+
 
 @frozen
 class Head:
@@ -25,7 +27,7 @@ class Head:
     """
 
     name: str
-    labels: tuple[str, ...] = field(converter=tuple)
+    labels: tuple[str, ...] = field(converter=as_tuple)
     neutral: int = 0
     ops: tuple[str, ...] | None = None
     entropy_weight: float = 1.0
@@ -53,7 +55,7 @@ class ActionSpec:
         slot: Name of the head whose legality is given per operation (`Masks.slot_given_op`), or None.
     """
 
-    heads: tuple[Head, ...] = field(converter=tuple)
+    heads: tuple[Head, ...] = field(converter=as_tuple)
     root: str | None = None
     slot: str | None = None
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 from attrs import Attribute, field, frozen
 
+from esper_core.contracts.tuples import as_tuple
+
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _REFERENCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _CAPABILITY = re.compile(r"[a-z][a-z0-9-]*:[a-z][a-z0-9-]*")
@@ -65,10 +67,10 @@ class ComponentSpec:
     config: str = field(default="", validator=_check_reference)
     summary: str = ""
     defaults: Mapping[str, str] = field(factory=dict)
-    aliases: tuple[str, ...] = field(default=(), converter=tuple)
-    provides: tuple[str, ...] = field(default=(), converter=tuple, validator=_check_capabilities)
-    requires: tuple[str, ...] = field(default=(), converter=tuple, validator=_check_capabilities)
-    reads: tuple[str, ...] = field(default=(), converter=tuple)
+    aliases: tuple[str, ...] = field(default=(), converter=as_tuple)
+    provides: tuple[str, ...] = field(default=(), converter=as_tuple, validator=_check_capabilities)
+    requires: tuple[str, ...] = field(default=(), converter=as_tuple, validator=_check_capabilities)
+    reads: tuple[str, ...] = field(default=(), converter=as_tuple)
     describe: str = field(default="", validator=_check_reference)
     weights_version: int = 1
 

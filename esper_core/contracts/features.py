@@ -7,6 +7,8 @@ import json
 
 from attrs import asdict, field, frozen
 
+from esper_core.contracts.tuples import as_tuple
+
 
 @frozen
 class Feature:
@@ -47,10 +49,10 @@ class FeatureSchema:
         indices: Blocks of `Features.indices`.
     """
 
-    base: tuple[Feature, ...] = field(converter=tuple)
-    per_slot: tuple[Feature, ...] = field(converter=tuple, default=())
+    base: tuple[Feature, ...] = field(converter=as_tuple)
+    per_slot: tuple[Feature, ...] = field(converter=as_tuple, default=())
     num_slots: int = 0
-    indices: tuple[IndexField, ...] = field(converter=tuple, default=())
+    indices: tuple[IndexField, ...] = field(converter=as_tuple, default=())
 
     @property
     def dim(self) -> int:

@@ -7,6 +7,7 @@ import re
 from attrs import field, frozen
 
 from esper_core.contracts.errors import SlotIdError
+from esper_core.contracts.tuples import as_tuple
 
 _SLOT_ID = re.compile(r"r(0|[1-9]\d*)c(0|[1-9]\d*)")
 _FORMER_NAMES = {"early": "r0c0", "mid": "r0c1", "late": "r0c2"}
@@ -54,7 +55,7 @@ class SlotConfig:
     changes during the life of a policy.
     """
 
-    slot_ids: tuple[str, ...] = field(converter=tuple, validator=_check_ids)
+    slot_ids: tuple[str, ...] = field(converter=as_tuple, validator=_check_ids)
 
     @property
     def num_slots(self) -> int:

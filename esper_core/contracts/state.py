@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from attrs import field, frozen
 
 from esper_core.contracts.actions import ActionSpec
+from esper_core.contracts.tuples import as_tuple
 
 
 @frozen
@@ -24,7 +25,7 @@ class StateField:
     """
 
     name: str
-    shape: tuple[str | int, ...] = field(converter=tuple)
+    shape: tuple[str | int, ...] = field(converter=as_tuple)
     dtype: str
     unit: str
     meaning: str
@@ -47,7 +48,7 @@ class StateField:
 class StateSpec:
     """The table of everything an environment publishes; the environment is its only owner."""
 
-    fields: tuple[StateField, ...] = field(converter=tuple)
+    fields: tuple[StateField, ...] = field(converter=as_tuple)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -76,5 +77,3 @@ class EnvironmentDescription:
     state: StateSpec
     horizon: int
     uses: Mapping[str, tuple[str, ...]] = field(factory=dict)
-
-
