@@ -320,6 +320,7 @@ _DTYPES = {"float": torch.float32, "int": torch.int64, "bool": torch.bool}
 def _space(shape: tuple[int, ...], dtype: str) -> gymnasium.spaces.Space[Any]:
     if dtype == "bool":
         return gymnasium.spaces.MultiBinary(shape or 1)
-    kind = np.float32 if dtype == "float" else np.int64
-    limit = np.finfo(kind).max if dtype == "float" else np.iinfo(kind).max
-    return gymnasium.spaces.Box(-limit, limit, shape, kind)
+    if dtype == "float":
+        return gymnasium.spaces.Box(-np.inf, np.inf, shape, np.float32)
+    limit = 2**62
+    return gymnasium.spaces.Box(-limit, limit, shape, np.int64)

@@ -68,7 +68,7 @@ class HostRun:
         gradients = [p.grad for p in self.model.seeds[str(slot)].parameters() if p.grad is not None]
         if not gradients:
             return None
-        norms = torch.stack(torch._foreach_norm(gradients)).tolist()  # type: ignore[attr-defined]
+        norms = torch.stack(torch._foreach_norm(gradients)).tolist()
         vanishing = sum(norm < VANISHING for norm in norms)
         exploding = sum(not norm <= EXPLODING for norm in norms)
         total = sum(norm**2 for norm in norms) ** 0.5

@@ -97,8 +97,7 @@ class GrownHost(nn.Module):
 
     def seed(self, slot: int) -> Seed | None:
         """Return the seed in `slot`, if any."""
-        key = str(slot)
-        return self.seeds[key] if key in self.seeds else None  # type: ignore[return-value]
+        return next((seed for key, seed in self.seeds.items() if key == str(slot)), None)  # type: ignore[return-value]
 
     def forward(self, x: Tensor, settings: dict[int, SeedSetting]) -> Tensor:
         """Return logits `[B, classes]` for inputs `[B, ...]`; `settings` has one entry per seed."""

@@ -89,7 +89,7 @@ class StaticCurves:
                 json.dump({"key": self.key, "instance": instance, "accuracy": curve}, file)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(file.name, self._path(instance))
+            Path(file.name).replace(self._path(instance))
         except OSError as error:
             raise UserError(
                 f"The static curve of instance {instance} cannot be kept in {self.directory}: {error.strerror}.",

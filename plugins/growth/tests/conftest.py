@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 import torch
 from attrs import evolve
+
+from esper_core import SlotConfig
+from esper_core.contracts.protocols import Build
 from esper_growth.blueprints import image
 from esper_growth.config import AttentionConfig, BottleneckConfig, DigitsConfig, GrowthConfig, PointwiseConfig
 from esper_growth.describe import describe
 from esper_growth.environment import GrowthEnvironment, growth
 from esper_growth.hosts.pointwise import PointwiseHost
 from esper_growth.tasks.digits import digits
-
-from esper_core import SlotConfig
-from esper_core.contracts.protocols import Build
 
 BLUEPRINTS = ("conv_light", "attention", "norm", "depthwise", "bottleneck", "conv_small", "conv_heavy")
 CONFIGS = {"attention": AttentionConfig(), "bottleneck": BottleneckConfig()}

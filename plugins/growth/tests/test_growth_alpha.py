@@ -2,10 +2,11 @@ import math
 
 import pytest
 import torch
-from esper_growth.actions import Curve
-from esper_growth.alpha import curve
 from hypothesis import given
 from hypothesis import strategies as st
+
+from esper_growth.actions import Curve
+from esper_growth.alpha import curve
 
 
 def value(kind: Curve, t: float, steepness: float = 12.0) -> float:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from esper_growth.actions import Algorithm
 from esper_growth.model import Seed, SeedSetting
 from esper_growth.stages import Stage

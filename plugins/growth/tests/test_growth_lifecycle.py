@@ -4,13 +4,13 @@ import itertools
 
 import pytest
 import torch
-from esper_growth.actions import ALPHA_SPEEDS, ALPHA_TARGETS, TEMPOS, Algorithm, Op, action_spec
-from esper_growth.lifecycle import SlotTable, legal_slots
-from esper_growth.stages import HAS_MODULE, TRANSITIONS, AlphaMode, Stage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esper_core import SlotConfig
+from esper_growth.actions import ALPHA_SPEEDS, ALPHA_TARGETS, TEMPOS, Algorithm, Op, action_spec
+from esper_growth.lifecycle import SlotTable, legal_slots
+from esper_growth.stages import HAS_MODULE, TRANSITIONS, AlphaMode, Stage
 
 SPEC = action_spec(SlotConfig.for_grid(1, 3), [f"b{i}" for i in range(13)])
 ON = torch.tensor([True])

@@ -2,14 +2,15 @@
 
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional
+
 from esper_growth.actions import Algorithm
 from esper_growth.config import GrowthConfig
 from esper_growth.loop import LoopRuntime
 from esper_growth.model import SeedSetting
 from esper_growth.runtime import stable_seed
 from esper_growth.stages import Stage
-from torch import nn
-from torch.nn import functional
 
 HOLD = SeedSetting(Stage.HOLDING, 1.0, Algorithm.ADD, False)
 TRAIN = SeedSetting(Stage.TRAINING, 0.0, Algorithm.ADD, False)

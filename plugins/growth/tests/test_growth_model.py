@@ -4,10 +4,11 @@ import itertools
 
 import pytest
 import torch
+from torch.nn import functional
+
 from esper_growth.actions import Algorithm
 from esper_growth.model import Gate, GrownHost, Seed, SeedSetting, capped
 from esper_growth.stages import Stage
-from torch.nn import functional
 
 N = 4
 

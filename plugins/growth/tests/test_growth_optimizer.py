@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from esper_growth.optimizer import GrowingSGD
 from torch import nn
+
+from esper_growth.optimizer import GrowingSGD
 
 
 @pytest.fixture

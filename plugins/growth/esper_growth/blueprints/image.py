@@ -50,6 +50,7 @@ class GatedNorm(nn.Module):
         self.scale = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map `[B, C, H, W]` to the same shape."""
         return torch.tanh(self.scale) * (self.norm(x) - x)
 
 
@@ -65,6 +66,7 @@ class SqueezeExcite(nn.Module):
         nn.init.constant_(self.excite.bias, 3.0)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map `[B, C, H, W]` to the same shape."""
         weight = torch.sigmoid(self.excite(torch.relu(self.squeeze(x.mean(dim=(2, 3))))))
         return x * (weight - 1.0)[:, :, None, None]
 

@@ -19,6 +19,7 @@ class GlobalAverageClassifier(nn.Module):
         self.linear = nn.Linear(channels, classes)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map `[B, C, H, W]` to logits `[B, classes]`."""
         return self.linear(x.mean(dim=(2, 3)))
 
 
@@ -30,6 +31,7 @@ class Segments(nn.Module):
         self.segments = nn.ModuleList(segments)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map inputs `[B, ...]` to logits `[B, classes]`."""
         for segment in self.segments:
             x = segment(x)
         return x

@@ -1,0 +1,53 @@
+"""What the plugin registers, and that describing it needs no torch."""
+
+import subprocess
+import sys
+
+from esper_growth import plugin
+from esper_growth.actions import BLUEPRINT_TOPOLOGY
+
+TORCH_FREE = """
+import sys
+for heavy in ("torch", "numpy", "gymnasium", "sklearn"):
+    sys.modules[heavy] = None
+from esper_growth import actions, config, describe, plugin, stages, state
+from esper_core import SlotConfig
+specs = list(plugin.esper_components())
+described = describe.describe(config.GrowthConfig(), SlotConfig.for_grid(1, 5))
+print(len(specs), described.horizon, described.actions.sizes["slot"], len(described.uses["blueprint"]))
+"""
+
+
+def test_registers_everything_torch_free():
+    done = subprocess.run([sys.executable, "-c", TORCH_FREE], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["14", "40", "5", "7"]
+
+
+def test_every_image_label_has_a_component():
+    names = {spec.name.replace("-", "_") for spec in plugin.esper_components() if spec.kind == "blueprint"}
+    assert names == {label for label, topologies in BLUEPRINT_TOPOLOGY.items() if "image" in topologies}
+
+
+def test_declares_its_kinds():
+    assert [kind.name for kind in plugin.esper_kinds()] == ["task", "host", "blueprint"]
+
+
+def test_the_action_table_is_the_specified_one():
+    from esper_core import SlotConfig
+    from esper_growth.actions import action_spec
+
+    spec = action_spec(SlotConfig.for_grid(1, 5), tuple(BLUEPRINT_TOPOLOGY))
+    sizes = {"op": 6, "slot": 5, "blueprint": 13, "style": 4, "tempo": 3, "alpha_target": 3, "alpha_speed": 4}
+    assert spec.sizes == {**sizes, "alpha_curve": 5}
+    relevant = {head: [op for op, on in zip(spec.ops, spec.relevance(head), strict=True) if on] for head in spec.names}
+    assert relevant == {
+        "op": list(spec.ops),
+        "slot": ["GERMINATE", "SET_ALPHA_TARGET", "PRUNE", "FOSSILIZE", "ADVANCE"],
+        "blueprint": ["GERMINATE"],
+        "style": ["GERMINATE", "SET_ALPHA_TARGET"],
+        "tempo": ["GERMINATE"],
+        "alpha_target": ["GERMINATE", "SET_ALPHA_TARGET"],
+        "alpha_speed": ["SET_ALPHA_TARGET", "PRUNE"],
+        "alpha_curve": ["SET_ALPHA_TARGET", "PRUNE"],
+    }
