@@ -1,1 +1,1 @@
-"""Helpers for tests of components, the core's own and those of plugin authors."""
+"""Helpers for tests of components, the core's own and those of plugin authors. Importing the package loads no torch."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from esper_core.contracts.protocols import Build, Features, State
+from esper_core.contracts.protocols import Build, Features
 from esper_obs_v3.config import ObsV3Config
 from esper_obs_v3.schema import COUNTED_STAGES, LOSS_CEILING, STAGES, describe
+
+if TYPE_CHECKING:
+    from esper_core.contracts.protocols import State
 
 _DORMANT = STAGES.index("DORMANT")
 _COUNTED = [STAGES.index(stage) for stage in COUNTED_STAGES]

@@ -154,9 +154,7 @@ def _base(config: ObsV3Config, operations: Head) -> tuple[Feature, ...]:
 
 def _per_slot(config: ObsV3Config) -> tuple[Feature, ...]:
     return (
-        Feature(
-            "is_active", "not DORMANT, or holding a seed; everything below is 0 otherwise", 0, 1, "stage, blueprint"
-        ),
+        Feature("is_active", "not DORMANT, or holding a seed; if not, the whole block is 0", 0, 1, "stage, blueprint"),
         *(Feature(f"stage.{s}", f"stage is {s}", 0, 1, "stage") for s in STAGES),
         Feature("alpha", "alpha", 0, 1, "alpha"),
         Feature("alpha_target", "alpha_target", 0, 1, "alpha_target"),

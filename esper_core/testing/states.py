@@ -1,0 +1,82 @@
+"""Random states and masks that keep to their tables, for tests of features, networks, critics and losses."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from esper_core.contracts.actions import ActionSpec
+from esper_core.contracts.protocols import Masks
+from esper_core.contracts.state import StateField, StateSpec
+
+
+def random_state(
+    state_spec: StateSpec,
+    actions: ActionSpec,
+    num_envs: int,
+    num_slots: int,
+    generator: torch.Generator,
+    *,
+    dtype: torch.dtype = torch.float32,
+) -> dict[str, Tensor]:
+    """Return every field of the table, each value uniform in its declared range (bounds included for integers).
+
+    Fields are drawn independently, so combinations appear that an environment would never publish.
+
+    Returns:
+        name → tensor `[E, ...]`: `dtype` for float fields, int64 for int, bool for bool.
+    """
+    sizes = {f.name: f.sizes(num_envs, num_slots, len(actions.ops)) for f in state_spec.fields}
+    return {f.name: _draw(f, sizes[f.name], generator, dtype) for f in state_spec.fields}
+
+
+def _draw(entry: StateField, sizes: tuple[int, ...], generator: torch.Generator, dtype: torch.dtype) -> Tensor:
+    if entry.dtype == "bool":
+        return torch.rand(sizes, generator=generator) < 0.5
+    if entry.dtype == "int":
+        return torch.randint(int(entry.low), int(entry.high) + 1, sizes, generator=generator)
+    return entry.low + (entry.high - entry.low) * torch.rand(sizes, generator=generator, dtype=dtype)
+
+
+def random_masks(
+    actions: ActionSpec, shape: tuple[int, ...], generator: torch.Generator, *, legal: float = 0.6
+) -> Masks:
+    """Return masks in which each entry is legal with probability `legal`, kept consistent.
+
+    The root head's neutral operation is always legal. An operation to which the slot head matters is legal exactly
+    where some slot is legal for it, so a row in which no such operation is legal has no legal slot. Every other head
+    has a legal entry in every row.
+
+    Args:
+        actions: The action table.
+        shape: Leading axes, such as `(E,)` or `(E, T)`.
+        generator: Source of randomness.
+        legal: Probability of each entry before it is made consistent.
+
+    Returns:
+        Masks of bool tensors: `heads[name] [*shape, K]`, `slot_given_op [*shape, O, N]` if there is a slot head.
+    """
+    heads = {head.name: _some_legal(shape, head.size, generator, legal) for head in actions.heads}
+    if actions.root is None:
+        return Masks(heads=heads)
+    root = actions.head(actions.root)
+    ops = heads[root.name]
+    ops[..., root.neutral] = True
+    if actions.slot is None:
+        return Masks(heads=heads)
+
+    uses_slot = torch.tensor(actions.relevance(actions.slot))
+    slot_given_op = torch.rand(*shape, root.size, actions.head(actions.slot).size, generator=generator) < legal
+    slot_given_op &= uses_slot[:, None] & ops[..., None]
+    if uses_slot[root.neutral]:
+        slot_given_op[..., root.neutral, 0] = True
+    heads[root.name] = ops & (slot_given_op.any(-1) | ~uses_slot)
+    heads[actions.slot] = slot_given_op.any(-2)
+    return Masks(heads=heads, slot_given_op=slot_given_op)
+
+
+def _some_legal(shape: tuple[int, ...], size: int, generator: torch.Generator, legal: float) -> Tensor:
+    """Return bool `[*shape, size]` with at least one true entry per row."""
+    mask = torch.rand(*shape, size, generator=generator) < legal
+    sure = torch.randint(0, size, (*shape, 1), generator=generator)
+    return mask.scatter(-1, sure, True)
