@@ -1,0 +1,216 @@
+"""From a plan to objects. This is where torch and the plugins' own code are imported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from attrs import define, evolve, field
+from torch import nn
+
+from esper_core.contracts.components import normalise_name
+from esper_core.contracts.errors import ConfigError, EsperError, FactoryError
+from esper_core.contracts.protocols import Build
+from esper_core.registry.config import structure_config
+from esper_core.registry.index import Component, Index
+from esper_core.registry.lookup import find_planned
+from esper_core.registry.plan import Plan, PlanDescription, PlannedComponent, describe_plan
+from esper_core.registry.references import load_reference
+from esper_core.registry.resolve import split_name
+
+LEARNED = ("network", "critic")
+"""Kinds whose initial weights come from the plan's seed."""
+
+ORDER = ("features", *LEARNED, "masks", "loss", "environment")
+"""The order in which core's kinds are built; all other kinds come first."""
+
+_AUTHOR = "Report this to the plugin's author."
+
+
+def build_parts(
+    plan: Plan, index: Index, *, only: Collection[str] | None = None, dtype: torch.dtype = torch.float32
+) -> dict[str, Any]:
+    """Build the components of a plan and return them: kind → object.
+
+    A kind that the environment draws on by name becomes a dict: its name there → object. Network and critic are
+    initialised from the plan's seed, whatever else draws random numbers, and moved to device and dtype.
+
+    Args:
+        plan: What to build.
+        index: Where factories are looked up; a name in the plan is compared with it, never imported.
+        only: Kinds to build and return; None builds all. A critic needs its network built, which is then not returned.
+        dtype: Of observations and weights.
+
+    Raises:
+        FactoryError: a component that cannot be imported or built, or that breaks its contract.
+        UnknownComponent: a component of the plan that is not installed.
+        ConfigError: a device that torch cannot use, or kinds in `only` that the plan does not have.
+    """
+    builder = _Builder(plan, index, describe_plan(plan, index), resolve_device(plan.device), dtype)
+    planned = tuple(dict.fromkeys([*plan.kinds, *builder.description.uses]))
+    wanted = set(planned if only is None else only)
+    if not wanted <= set(planned):
+        absent = ", ".join(sorted(wanted - set(planned)))
+        raise ConfigError(f"The plan has no {absent}, so none can be built.", hint=f"It has {', '.join(planned)}.")
+    needed = wanted | ({"network"} if "critic" in wanted else set())
+
+    def build(kinds: Collection[str]) -> None:
+        for kind in kinds:
+            if kind in needed:
+                builder.build(kind)
+
+    build([kind for kind in planned if kind not in ORDER])
+    build(["features"])
+    with _seeded(plan.seed, builder.context.device):
+        build(LEARNED)
+    build(["masks", "loss", "environment"])
+    return {kind: part for kind, part in builder.context.parts.items() if kind in wanted}
+
+
+def resolve_device(name: str) -> str:
+    """Return the torch device a plan's device means: 'auto' is CUDA where there is one; raises ConfigError."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise ConfigError(f"The device '{name}' cannot be used: {reason}.", hint="Use --device cpu.") from error
+    return name
+
+
+@contextmanager
+def _seeded(seed: int, device: str) -> Iterator[None]:
+    """Seed torch within, and leave its random state as it was."""
+    devices = list(range(torch.cuda.device_count())) if device.startswith("cuda") else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed) if devices else torch.default_generator.manual_seed(seed)
+        yield
+
+
+@define
+class _Builder:
+    """Builds one kind after another; `context` knows what was built so far."""
+
+    plan: Plan
+    index: Index
+    description: PlanDescription
+    device: str
+    dtype: torch.dtype
+    context: Build = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        known = self.description
+        self.context = Build(
+            slots=known.slots,
+            actions=known.actions,
+            state_spec=known.state_spec,
+            feature_schema=None,
+            latent_dim=0,
+            gamma=self.plan.train["gamma"],
+            num_envs=self.plan.envs,
+            seed=self.plan.seed,
+            device=self.device,
+            dtype=self.dtype,
+        )
+
+    def build(self, kind: str) -> None:
+        """Build a kind and extend the context by it."""
+        if kind in ORDER and kind != "features":
+            self.context = evolve(self.context, feature_schema=self.description.feature_schema)
+        if kind in self.description.uses:
+            part: Any = self._build_named(kind, self.description.uses[kind])
+        else:
+            part = self._build_one(self.plan.component(kind))
+        latent_dim = part.latent_dim if kind == "network" else self.context.latent_dim
+        self.context = evolve(self.context, latent_dim=latent_dim, parts={**self.context.parts, kind: part})
+
+    def _build_named(self, kind: str, names: Collection[str]) -> dict[str, Any]:
+        """Return name → object; two names of one component share its object."""
+        parts: dict[str, Any] = {}
+        built: dict[tuple[str, str], Any] = {}
+        for name in names:
+            planned = self._planned_as(kind, name)
+            key = (planned.name, planned.distribution)
+            if key not in built:
+                built[key] = self._build_one(planned)
+            parts[name] = built[key]
+        return parts
+
+    def _planned_as(self, kind: str, name: str) -> PlannedComponent:
+        distribution, bare = split_name(name)
+        for planned in self.plan.of_kind(kind):
+            component = find_planned(self.index, planned)
+            names = {component.name, *map(normalise_name, component.spec.aliases)}
+            owners = {normalise_name(component.distribution), normalise_name(component.plugin), None}
+            if bare in names and distribution in owners:
+                return planned
+        raise FactoryError(f"The plan has no {kind} '{name}', but its environment uses one.", hint="Make a new plan.")
+
+    def _build_one(self, planned: PlannedComponent) -> Any:
+        component = find_planned(self.index, planned)
+        config = structure_config(component, planned.config)
+        factory = load_reference(component.spec.factory, str(component))
+        part = _call(component, factory, config, self.context)
+        if isinstance(part, nn.Module):
+            part.to(device=self.context.device, dtype=self.context.dtype)
+        self._check_protocol(component, part)
+        self._check_description(component, part)
+        return part
+
+    def _check_protocol(self, component: Component, part: Any) -> None:
+        kind = self.index.kinds[component.kind]
+        protocol = load_reference(kind.protocol, f"the kind '{kind.name}'")
+        missing = [member for member in _members(protocol) if not hasattr(part, member)]
+        if missing:
+            raise FactoryError(
+                f"{component} breaks its contract: '{component.spec.factory}' returned a {type(part).__name__}, which "
+                f"is no {protocol.__name__}: it lacks {', '.join(missing)}.",
+                hint=_AUTHOR,
+            )
+
+    def _check_description(self, component: Component, part: Any) -> None:
+        """Check that an object is what its torch-free description promised."""
+        known = self.description
+        promises: dict[str, Any] = {}
+        if component.kind == "features":
+            promises = {"schema": known.feature_schema}
+        elif component.kind == "environment":
+            promises = {
+                "actions": known.actions,
+                "state_spec": known.state_spec,
+                "horizon": known.horizon,
+                "num_envs": self.context.num_envs,
+            }
+        for attribute, promised in promises.items():
+            if getattr(part, attribute) != promised:
+                raise FactoryError(
+                    f"{component} breaks its contract: its {attribute} differs from what the plan describes.",
+                    hint=_AUTHOR,
+                )
+
+
+def _call(component: Component, factory: Callable[..., Any], config: Any, context: Build) -> Any:
+    try:
+        return factory(config, context)
+    except EsperError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise FactoryError(
+            f"{component} raised {type(error).__name__} while it was built: {error}.",
+            hint="Use --debug for the traceback. If its options are right, report it to the plugin's author.",
+        ) from error
+
+
+def _members(protocol: type) -> list[str]:
+    """Return what a protocol asks for: its attributes and methods, `__call__` included."""
+    members: dict[str, None] = {}
+    for base in reversed(protocol.__mro__):
+        if base.__module__ in ("typing", "typing_extensions", "builtins"):
+            continue
+        for name in (*getattr(base, "__annotations__", {}), *vars(base)):
+            if name == "__call__" or not name.startswith("_"):
+                members[name] = None
+    return list(members)

@@ -1,0 +1,347 @@
+"""Options: from `-o network.hidden_dim=256` and registry.toml to a component's config, checked."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import math
+import tomllib
+import types
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from functools import cache
+from pathlib import PurePath
+from typing import Any, NamedTuple, Union, get_args, get_origin
+
+import attrs
+from attrs import frozen
+from cattrs import Converter
+
+from esper_core.contracts.components import normalise_name
+from esper_core.contracts.errors import ConfigError, FactoryError, did_you_mean
+from esper_core.registry.index import Component
+from esper_core.registry.references import load_reference
+
+_SYNTAX = "Options read KIND.key=VALUE, such as network.hidden_dim=256, or KIND.NAME.key=VALUE."
+_NONE_WORDS = ("none", "null")
+
+
+@frozen
+class NoOptions:
+    """Config of a component that has no options."""
+
+
+class BadOption(ConfigError):
+    """An option that does not exist or has a value that is not allowed; `key` is its name without prefix."""
+
+    def __init__(self, message: str, *, key: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.key = key
+
+
+class Option(NamedTuple):
+    """One setting: `kind.key = value`, or `kind.name.key = value` for one component of several."""
+
+    kind: str
+    name: str | None
+    key: str
+    value: Any
+
+
+class OptionRow(NamedTuple):
+    """One option as listings show it."""
+
+    key: str
+    default: Any
+    type: str
+    help: str
+    choices: tuple[Any, ...]
+    allowed: str
+
+
+def parse_option(text: str) -> Option:
+    """Read `KIND.key=VALUE` or `KIND.NAME.key=VALUE`; VALUE is a TOML value, and a bare word is a string.
+
+    Raises:
+        ConfigError: the text does not read so.
+    """
+    path, equals, value = text.partition("=")
+    kind, dot, rest = path.strip().partition(".")
+    name, _, key = rest.rpartition(".")
+    if not equals or not dot or not kind or not key or (rest.count(".") and not name):
+        raise ConfigError(f"The option '{text}' cannot be read.", hint=_SYNTAX)
+    return Option(normalise_name(kind), normalise_name(name) if name else None, key, _parse_value(text, value.strip()))
+
+
+def _parse_value(option: str, text: str) -> Any:
+    if not text:
+        raise ConfigError(f"The option '{option}' has no value.", hint=f'{_SYNTAX} An empty text is "".')
+    structured = text[0] in "\"'[{"
+    if "#" in text and not structured:
+        return text
+    try:
+        table = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError as error:
+        if structured:
+            raise ConfigError(
+                f"The value of the option '{option}' is no TOML value: {error}.",
+                hint='Quote it for your shell: -o \'environment.blueprints=["norm", "attention"]\'.',
+            ) from error
+        return text
+    if set(table) != {"value"}:
+        raise ConfigError(f"The option '{option}' holds more than one value.", hint=_SYNTAX)
+    value = table["value"]
+    return text if isinstance(value, datetime.date | datetime.time) else value
+
+
+def config_class(component: Component) -> type:
+    """Return the attrs class of a component's options; raises FactoryError."""
+    if not component.spec.config:
+        return NoOptions
+    found = load_reference(component.spec.config, str(component))
+    if not (isinstance(found, type) and attrs.has(found)):
+        raise FactoryError(
+            f"{component} names '{component.spec.config}' as its config, which is no attrs class.",
+            hint="Decorate it with @attrs.frozen.",
+        )
+    return found
+
+
+def structure_config(component: Component, values: Mapping[str, Any], *, prefix: str | None = None) -> Any:
+    """Return the config of a component with `values` in place of its defaults.
+
+    Messages call an option `prefix.key`; without a prefix, `kind.key`.
+
+    Raises:
+        ConfigError: an unknown key, a value of the wrong type or one that is not allowed.
+        FactoryError: the config class cannot be imported.
+    """
+    return structure(config_class(component), values, prefix=prefix or component.kind, owner=str(component))
+
+
+def structure(cls: type, values: Mapping[str, Any], *, prefix: str, owner: str) -> Any:
+    """Return an instance of the config class `cls`; messages call an option `prefix.key`."""
+    fields = {entry.name: entry for entry in _fields(cls, owner)}
+    resolved = {}
+    for key, value in values.items():
+        name = key.replace("-", "_")
+        if name not in fields:
+            known = f"Options of {owner}: {', '.join(fields)}." if fields else f"{owner} has no options."
+            raise BadOption(f"There is no option '{prefix}.{key}'.{did_you_mean(name, fields)}", key=name, hint=known)
+        resolved[name] = _structure_value(fields[name], value, f"{prefix}.{name}")
+    missing = [name for name, entry in fields.items() if entry.default is attrs.NOTHING and name not in resolved]
+    if missing:
+        raise ConfigError(f"{owner} needs a value for '{prefix}.{missing[0]}'.", hint=_allowed(fields[missing[0]]))
+    try:
+        return cls(**{_argument(fields[name]): value for name, value in resolved.items()})
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"The options of {owner} do not fit together: {str(error).rstrip('.')}.") from error
+
+
+def unstructure_config(config: Any) -> dict[str, Any]:
+    """Return a config as JSON-able values, defaults included."""
+    values = attrs.asdict(config, recurse=False)
+    return {name: _plain(value) for name, value in values.items()}
+
+
+def describe_options(cls: type) -> tuple[OptionRow, ...]:
+    """Return one row per option of a config class, in the order of their declaration."""
+    rows = []
+    for entry in _fields(cls, cls.__name__):
+        rows.append(
+            OptionRow(
+                key=entry.name,
+                default=_default(entry),
+                type=_type_name(entry.type),
+                help=str(entry.metadata.get("help", "")),
+                choices=tuple(entry.metadata.get("choices") or ()),
+                allowed=_allowed(entry),
+            )
+        )
+    return tuple(rows)
+
+
+def _fields(cls: type, owner: str) -> tuple[attrs.Attribute[Any], ...]:
+    try:
+        attrs.resolve_types(cls)
+    except (NameError, TypeError) as error:
+        raise FactoryError(
+            f"The annotations of the config class of {owner} cannot be resolved: {error}.",
+            hint="Import the types of options at the top of the config module, not under TYPE_CHECKING.",
+        ) from error
+    return tuple(entry for entry in attrs.fields(cls) if entry.init)
+
+
+def _argument(entry: attrs.Attribute[Any]) -> str:
+    return entry.alias or entry.name
+
+
+def _default(entry: attrs.Attribute[Any]) -> Any:
+    default: Any = entry.default
+    if isinstance(default, attrs.Factory):  # type: ignore[arg-type]
+        default = None if default.takes_self else default.factory()
+    return None if default is attrs.NOTHING else _plain(default)
+
+
+def _plain(value: Any) -> Any:
+    if attrs.has(type(value)):
+        return unstructure_config(value)
+    if isinstance(value, Enum):
+        return _plain(value.value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(entry) for entry in (sorted(value) if isinstance(value, set | frozenset) else value)]
+    return str(value) if isinstance(value, PurePath) else value
+
+
+def _structure_value(entry: attrs.Attribute[Any], value: Any, label: str) -> Any:
+    """Return `value` as the type of a field; the field's converter and bounds are tried, but left to the class."""
+    try:
+        structured = _converter().structure(value, entry.type) if entry.type not in (None, Any) else value
+        converter: Any = entry.converter
+        # A converter that wants the instance or the field (attrs.Converter) runs with the class only.
+        simple = converter is not None and not hasattr(converter, "takes_self")
+        converted = converter(structured) if simple else structured
+        if entry.validator is not None:
+            # Bounds and choices look at the value alone; a validator that looks at the instance runs with the class.
+            with contextlib.suppress(AttributeError):
+                entry.validator(None, entry, converted)
+    except Exception as error:
+        reason = str(error) if isinstance(error, _WrongType) else ""
+        raise BadOption(
+            f"'{label}' cannot be {_shown(value)}{reason}.", key=entry.name, hint=f"Allowed: {_allowed(entry)}."
+        ) from error
+    return structured
+
+
+class _WrongType(Exception):
+    """A value of the wrong type; the text continues a sentence."""
+
+
+@cache
+def _converter() -> Converter:
+    """Return a converter that never guesses: "5" is no number, true is no 1 and a text is no list."""
+    converter = Converter(forbid_extra_keys=True)
+    converter.register_structure_hook(bool, _to_bool)
+    converter.register_structure_hook(int, _to_int)
+    converter.register_structure_hook(float, _to_float)
+    converter.register_structure_hook(str, _to_str)
+    converter.register_structure_hook_factory(_is_optional, lambda kind: _optional_hook(converter, kind))
+    converter.register_structure_hook_factory(_is_list, lambda kind: _list_hook(converter, kind))
+    return converter
+
+
+def _to_bool(value: Any, _: type) -> bool:
+    if not isinstance(value, bool):
+        raise _WrongType(f": it is {_article(value)}")
+    return value
+
+
+def _to_int(value: Any, _: type) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _WrongType(f": it is {_article(value)}")
+    return value
+
+
+def _to_float(value: Any, _: type) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _WrongType(f": it is {_article(value)}")
+    if not math.isfinite(value):
+        raise _WrongType(": it is not finite")
+    return float(value)
+
+
+def _to_str(value: Any, _: type) -> str:
+    if not isinstance(value, str):
+        raise _WrongType(f": it is {_article(value)}")
+    return value
+
+
+def _is_optional(kind: Any) -> bool:
+    return get_origin(kind) in (Union, types.UnionType) and type(None) in get_args(kind)
+
+
+def _optional_hook(converter: Converter, kind: Any) -> Any:
+    others = [member for member in get_args(kind) if member is not type(None)]
+    inner: Any = others[0] if len(others) == 1 else Union[tuple(others)]  # noqa: UP007
+
+    def structure_optional(value: Any, _: Any) -> Any:
+        # TOML has no null, so the word stands for it wherever it cannot be meant as a text.
+        if value is None or (isinstance(value, str) and value.lower() in _NONE_WORDS and str not in others):
+            return None
+        return converter.structure(value, inner)
+
+    return structure_optional
+
+
+def _is_list(kind: Any) -> bool:
+    return get_origin(kind) in (tuple, list, Sequence)
+
+
+def _list_hook(converter: Converter, kind: Any) -> Any:
+    origin, members = get_origin(kind), get_args(kind)
+    make = list if origin is list else tuple
+    fixed = origin is tuple and not (len(members) == 2 and members[1] is Ellipsis)
+
+    def structure_list(value: Any, _: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            raise _WrongType(f": it is {_article(value)}")
+        if fixed and len(value) != len(members):
+            raise _WrongType(f": it has {len(value)} entries, not {len(members)}")
+        kinds = members if fixed else [members[0]] * len(value)
+        return make(converter.structure(entry, member) for entry, member in zip(value, kinds, strict=True))
+
+    return structure_list
+
+
+def _article(value: Any) -> str:
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+    if isinstance(value, list | tuple):
+        return "a list"
+    return names.get(type(value), f"a {type(value).__name__}")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        return f"'{value}'"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _allowed(entry: attrs.Attribute[Any]) -> str:
+    """Return what an option may be, in words."""
+    choices = entry.metadata.get("choices")
+    if choices:
+        return " or ".join(_shown(choice) for choice in choices)
+    return ", ".join([_type_name(entry.type), *_bounds(entry.validator)])
+
+
+def _bounds(validator: Any) -> list[str]:
+    if validator is None:
+        return []
+    parts = getattr(validator, "_validators", None)
+    if parts is not None:
+        return [text for part in parts for text in _bounds(part)]
+    bound, operator = getattr(validator, "bound", None), getattr(validator, "compare_op", None)
+    if bound is None or operator is None:
+        return []
+    return [{">=": f"at least {bound:g}", "<=": f"at most {bound:g}"}.get(operator, f"{operator} {bound:g}")]
+
+
+def _type_name(kind: Any) -> str:
+    words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", None: "anything"}
+    if kind in words:
+        return words[kind]
+    if _is_optional(kind):
+        return " or ".join(_type_name(member) if member is not type(None) else "none" for member in get_args(kind))
+    if _is_list(kind):
+        members = [member for member in get_args(kind) if member is not Ellipsis]
+        return f"a list of {' and '.join(dict.fromkeys(_plural(member) for member in members))}"
+    if get_origin(kind) is not None and get_args(kind):
+        return " or ".join(_shown(member) for member in get_args(kind))
+    return "anything" if kind is Any else str(getattr(kind, "__name__", kind))
+
+
+def _plural(kind: Any) -> str:
+    words = {bool: "true or false", int: "whole numbers", float: "numbers", str: "texts"}
+    return words.get(kind, _type_name(kind))

@@ -1,0 +1,50 @@
+"""Whether components fit together, decided before anything is built."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from esper_core.contracts.errors import IncompatiblePlan, did_you_mean
+from esper_core.contracts.state import StateSpec
+from esper_core.registry.index import Component, Index
+
+
+def check_reads(components: Sequence[Component], environment: Component, state: StateSpec) -> None:
+    """Check that the environment publishes every state field that a component reads; raises IncompatiblePlan."""
+    for component in components:
+        missing = [name for name in component.spec.reads if name not in state.names]
+        if missing:
+            fields = ", ".join(f"'{name}'" for name in missing)
+            raise IncompatiblePlan(
+                f"{component} reads the state field{'s' * (len(missing) > 1)} {fields}, which {environment} does not "
+                f"publish.{did_you_mean(missing[0], state.names)}",
+                hint=f"Choose another with --use {component.kind}=NAME. "
+                f"{environment.name} publishes: {', '.join(state.names)}.",
+            )
+
+
+def check_capabilities(components: Sequence[Component], index: Index) -> None:
+    """Check that every required capability is provided by another component; raises IncompatiblePlan."""
+    for component in components:
+        for capability in component.spec.requires:
+            if any(capability in other.spec.provides for other in components if other is not component):
+                continue
+            kind = capability.partition(":")[0]
+            raise IncompatiblePlan(
+                f"{component} requires '{capability}'; {_provided(components, kind)}.",
+                hint=_providers(index, kind, capability),
+            )
+
+
+def _provided(components: Sequence[Component], kind: str) -> str:
+    found = [component for component in components if component.kind == kind]
+    if not found:
+        return f"the plan has no {kind}"
+    return " and ".join(f"{c} provides {', '.join(c.spec.provides) or 'nothing'}" for c in found)
+
+
+def _providers(index: Index, kind: str, capability: str) -> str:
+    names = dict.fromkeys(f"{c.kind}={c.name}" for c in index.components if capability in c.spec.provides)
+    if not names:
+        return f"No component here provides '{capability}'."
+    return f"Components here that provide it: {', '.join(sorted(names))} (choose with --use KIND=NAME)."

@@ -1,0 +1,180 @@
+"""What is installed: an immutable index of plugins, kinds and components, passed explicitly."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType, SimpleNamespace
+from typing import Literal
+
+from attrs import field, frozen
+
+from esper_core.contracts.components import ComponentSpec, KindSpec
+from esper_core.registry.hookspecs import hookimpl
+
+PLUGINS_VARIABLE = "ESPER_PLUGINS"
+
+Status = Literal["ok", "failed", "disabled"]
+
+
+@frozen
+class Component:
+    """A spec together with the plugin it came from."""
+
+    spec: ComponentSpec
+    plugin: str
+    distribution: str
+    version: str
+
+    @property
+    def kind(self) -> str:
+        """Name of the kind."""
+        return self.spec.kind
+
+    @property
+    def name(self) -> str:
+        """Name within the kind."""
+        return self.spec.name
+
+    @property
+    def key(self) -> str:
+        """`kind/name`."""
+        return f"{self.kind}/{self.name}"
+
+    @property
+    def origin(self) -> str:
+        """Distribution and version, for messages."""
+        return f"{self.distribution} {self.version}"
+
+    def __str__(self) -> str:
+        return f"{self.kind} '{self.name}' ({self.origin})"
+
+
+@frozen(kw_only=True)
+class PluginRecord:
+    """One entry point and what became of it.
+
+    Attributes:
+        plugin: Name of the entry point, the plugin's id.
+        distribution: Distribution that brings it.
+        version: Version of the distribution.
+        status: 'ok', 'failed' or 'disabled'.
+        components: What it registered, each `kind/name`.
+        kinds: Kinds it declared.
+        import_ms: Milliseconds its import and its hooks took.
+        error: Why it failed; None otherwise.
+        heavy: Heavy modules that loading it imported first.
+        location: Folder the distribution is imported from.
+        traceback: Traceback of the failure, for --debug.
+    """
+
+    plugin: str
+    distribution: str
+    version: str
+    status: Status
+    components: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    import_ms: float = 0.0
+    error: str | None = None
+    heavy: tuple[str, ...] = ()
+    location: str = ""
+    traceback: str = field(default="", repr=False)
+
+
+@frozen
+class Unavailable:
+    """A component that cannot be used, and why; the rest of its plugin can."""
+
+    component: Component
+    reason: str
+
+
+def _freeze(kinds: Mapping[str, KindSpec]) -> Mapping[str, KindSpec]:
+    return MappingProxyType(dict(kinds))
+
+
+@frozen
+class Index:
+    """Everything installed. Failures are data: nothing here raises because a plugin is broken.
+
+    Attributes:
+        plugins: One record per entry point, core first, then by distribution and name.
+        kinds: Declared kinds by name.
+        components: Usable components, in the order of `plugins`.
+        unavailable: Components of kinds that nobody declares.
+    """
+
+    plugins: tuple[PluginRecord, ...] = ()
+    kinds: Mapping[str, KindSpec] = field(factory=dict, converter=_freeze)
+    components: tuple[Component, ...] = ()
+    unavailable: tuple[Unavailable, ...] = ()
+
+    @property
+    def failures(self) -> tuple[PluginRecord, ...]:
+        """Plugins that failed to load."""
+        return tuple(record for record in self.plugins if record.status == "failed")
+
+    def of_kind(self, kind: str) -> tuple[Component, ...]:
+        """Return the usable components of a kind, by name."""
+        return tuple(sorted((c for c in self.components if c.kind == kind), key=lambda c: (c.name, c.distribution)))
+
+    def names(self, kind: str) -> tuple[str, ...]:
+        """Return the names of the usable components of a kind, sorted, each once."""
+        return tuple(dict.fromkeys(c.name for c in self.of_kind(kind)))
+
+    @classmethod
+    def from_specs(
+        cls,
+        components: Iterable[ComponentSpec] = (),
+        kinds: Iterable[KindSpec] = (),
+        *,
+        plugin: str = "in-memory",
+        distribution: str = "in-memory",
+        version: str = "0",
+    ) -> Index:
+        """Return the index of one plugin that registers these specs, without any entry point."""
+        declared, registered = tuple(kinds), tuple(components)
+
+        @hookimpl
+        def esper_kinds() -> Iterable[KindSpec]:
+            return declared
+
+        @hookimpl
+        def esper_components() -> Iterable[ComponentSpec]:
+            return registered
+
+        module = SimpleNamespace(esper_kinds=esper_kinds, esper_components=esper_components)
+        return cls.from_plugins({plugin: module}, distribution=distribution, version=version)
+
+    @classmethod
+    def from_plugins(
+        cls, plugins: Mapping[str, object], *, distribution: str | None = None, version: str = "0"
+    ) -> Index:
+        """Return the index of plugin objects: id → module or any object with hooks.
+
+        Args:
+            plugins: The plugins by id, in loading order.
+            distribution: Distribution of all of them; None takes each id.
+            version: Version of all of them.
+        """
+        from esper_core.registry.loading import Source, index_plugins
+
+        return index_plugins(
+            Source(name, distribution or name, version, "", lambda module=module: module)  # type: ignore[misc]
+            for name, module in plugins.items()
+        )
+
+
+def load_index(*, disabled: Collection[str] = (), only: Collection[str] | None = None) -> Index:
+    """Load the installed plugins and return their index; a plugin that fails is recorded, never raised.
+
+    Args:
+        disabled: Plugins that are not imported, by id or distribution.
+        only: When given, no other plugins are imported; None reads the environment variable ESPER_PLUGINS
+            (`a,b`) and, without one, loads all. Core's own plugin is always loaded, since it declares the kinds.
+    """
+    from esper_core.registry.loading import entry_point_sources, index_plugins
+
+    if only is None and PLUGINS_VARIABLE in os.environ:
+        only = tuple(name.strip() for name in os.environ[PLUGINS_VARIABLE].split(",") if name.strip())
+    return index_plugins(entry_point_sources(), disabled=disabled, only=only)

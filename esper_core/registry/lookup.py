@@ -1,0 +1,48 @@
+"""From a recorded component back to the installed one. A recorded name is compared, never imported."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from esper_core.contracts.components import normalise_name
+from esper_core.contracts.errors import UnknownComponent
+from esper_core.registry.index import Component, Index
+from esper_core.registry.resolve import failed_plugins
+
+
+class Recorded(Protocol):
+    """What a plan says about one of its components."""
+
+    @property
+    def kind(self) -> str:
+        """Name of the kind."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Name within the kind."""
+        ...
+
+    @property
+    def distribution(self) -> str:
+        """Distribution it comes from."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Version of that distribution."""
+        ...
+
+
+def find_planned(index: Index, planned: Recorded) -> Component:
+    """Return the installed component that a plan names; raises UnknownComponent."""
+    found = [c for c in index.components if (c.kind, c.name) == (planned.kind, planned.name)]
+    for component in found:
+        if normalise_name(component.distribution) == normalise_name(planned.distribution):
+            return component
+    others = ", ".join(c.origin for c in found)
+    installed = f"It is installed from {others} instead." if found else "It is not installed."
+    raise UnknownComponent(
+        f"The plan needs {planned.kind} '{planned.name}' from {planned.distribution} {planned.version}. {installed}",
+        hint=f'Install it: pip install "{planned.distribution}=={planned.version}". {failed_plugins(index)}'.strip(),
+    )

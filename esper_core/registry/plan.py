@@ -1,0 +1,293 @@
+"""A plan: everything a run is made of, as data. Making one imports no torch and builds nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import asdict, field, frozen
+
+from esper_core.contracts.actions import ActionSpec
+from esper_core.contracts.errors import CheckpointMismatch, ConfigError, EsperError, PluginError
+from esper_core.contracts.features import FeatureSchema
+from esper_core.contracts.slots import SlotConfig
+from esper_core.contracts.state import EnvironmentDescription, StateSpec
+from esper_core.registry.config import structure_config, unstructure_config
+from esper_core.registry.fit import check_capabilities, check_reads
+from esper_core.registry.index import Component, Index
+from esper_core.registry.lookup import find_planned
+from esper_core.registry.recipes import Recipes
+from esper_core.registry.references import load_reference
+from esper_core.registry.selection import select
+
+PLAN_SCHEMA = 1
+
+DEFAULT_SLOTS, DEFAULT_ENVS, DEFAULT_UPDATES, DEFAULT_SEED, DEFAULT_DEVICE = "3", 8, 40, 0, "auto"
+
+_DEVICE = re.compile(r"[a-z]+(:\d+)?")
+_FLAG_LIMITS = {"envs": (1, 2**16), "updates": (1, 2**31 - 1), "seed": (0, 2**63 - 1)}
+
+
+@frozen(kw_only=True)
+class PlanRequest:
+    """What was asked for; None means that nothing was said.
+
+    Attributes:
+        policy: Name of a recipe or of a network.
+        slots: A count (`5`) or ids (`r0c0,r0c2`).
+        uses: Components chosen by kind: kind → name.
+        options: Settings, each `KIND.key=VALUE`.
+        environment: Shorthand for `uses["environment"]`.
+        envs: Environments side by side.
+        epochs: Host epochs per episode: the environment's option `epochs`.
+        updates: Updates of the run.
+        seed: Seed of the run.
+        device: torch device, or 'auto'.
+    """
+
+    policy: str | None = None
+    slots: str | None = None
+    uses: Mapping[str, str] = field(factory=dict)
+    options: Sequence[str] = ()
+    environment: str | None = None
+    envs: int | None = None
+    epochs: int | None = None
+    updates: int | None = None
+    seed: int | None = None
+    device: str | None = None
+
+
+@frozen(kw_only=True)
+class PlannedComponent:
+    """One component of a plan, with its full config."""
+
+    kind: str
+    name: str
+    distribution: str
+    version: str
+    config: dict[str, Any] = field(factory=dict)
+
+    @property
+    def key(self) -> str:
+        """`kind/name`."""
+        return f"{self.kind}/{self.name}"
+
+
+@frozen(kw_only=True)
+class Plan:
+    """Everything a run is made of; two equal plans train the same policy.
+
+    Attributes:
+        schema: Version of this layout.
+        policy: Name of the policy.
+        slots: Slot ids in order.
+        seed: Seed of the run.
+        envs: Environments side by side, E.
+        updates: Updates of the run.
+        device: torch device, or 'auto'.
+        components: Chosen components, several only of kinds that the environment draws on by name.
+        train: Settings of the trainer, defaults included.
+    """
+
+    schema: int = PLAN_SCHEMA
+    policy: str
+    slots: tuple[str, ...]
+    seed: int
+    envs: int
+    updates: int
+    device: str
+    components: tuple[PlannedComponent, ...]
+    train: dict[str, Any]
+
+    @property
+    def slot_config(self) -> SlotConfig:
+        """The slots as a SlotConfig."""
+        return SlotConfig(self.slots)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of the plan, each once."""
+        return tuple(dict.fromkeys(planned.kind for planned in self.components))
+
+    def of_kind(self, kind: str) -> tuple[PlannedComponent, ...]:
+        """Return the components of a kind, possibly none."""
+        return tuple(planned for planned in self.components if planned.kind == kind)
+
+    def component(self, kind: str) -> PlannedComponent:
+        """Return the one component of a kind; raises KeyError when there is none or there are several."""
+        found = self.of_kind(kind)
+        if len(found) != 1:
+            raise KeyError(f"the plan holds {len(found)} components of kind '{kind}'")
+        return found[0]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as JSON-able values; `from_json` reads them back."""
+        return {**asdict(self), "slots": list(self.slots), "components": [asdict(c) for c in self.components]}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Plan:
+        """Read what `to_json` returned.
+
+        Raises:
+            CheckpointMismatch: another schema, or values that are no plan.
+        """
+        if content.get("schema") != PLAN_SCHEMA:
+            raise CheckpointMismatch(
+                f"The plan has schema {content.get('schema')!r}; this version of esper-core reads {PLAN_SCHEMA}.",
+                hint="Use the version of esper-core that wrote it.",
+            )
+        try:
+            components = tuple(PlannedComponent(**entry) for entry in content["components"])
+            return cls(**{**content, "slots": tuple(content["slots"]), "components": components})
+        except (TypeError, KeyError) as error:
+            raise CheckpointMismatch(f"The recorded plan is damaged: {error}.") from error
+
+
+@frozen(kw_only=True)
+class PlanDescription:
+    """What is known of a plan before anything is built.
+
+    Attributes:
+        slots: The slots.
+        actions: The environment's action table.
+        state_spec: What the environment publishes.
+        horizon: Steps per episode, T.
+        feature_schema: Layout of the observation.
+        uses: Components the environment draws on, by the names it gives them: kind → names.
+    """
+
+    slots: SlotConfig
+    actions: ActionSpec
+    state_spec: StateSpec
+    horizon: int
+    feature_schema: FeatureSchema
+    uses: Mapping[str, tuple[str, ...]]
+
+
+def make_plan(request: PlanRequest, index: Index, recipes: Recipes | None = None) -> Plan:
+    """Choose components and options for a request.
+
+    For each kind the first that says something wins: the request, the policy's recipe, `[defaults]` of the registry
+    file, the defaults of components already chosen, the only installed component of the kind.
+
+    Raises:
+        UnknownComponent, AmbiguousComponent: a name that means nothing, or several things.
+        ConfigError: an option that does not exist or is not allowed.
+        IncompatiblePlan: components that do not fit together, or a kind nothing was chosen for.
+        RegistryFileError: a name in registry.toml that means nothing.
+        PluginError: a component whose description breaks its contract.
+    """
+    recipes = recipes or Recipes()
+    settings = recipes.settings
+    numbers = {
+        "envs": _first(request.envs, settings.get("envs"), DEFAULT_ENVS),
+        "updates": _first(request.updates, settings.get("updates"), DEFAULT_UPDATES),
+        "seed": _first(request.seed, settings.get("seed"), DEFAULT_SEED),
+    }
+    for name, value in numbers.items():
+        low, high = _FLAG_LIMITS[name]
+        if not low <= value <= high:
+            raise ConfigError(f"--{name} cannot be {value}.", hint=f"Allowed: a whole number from {low} to {high}.")
+    device = _first(request.device, settings.get("device"), DEFAULT_DEVICE)
+    if not _DEVICE.fullmatch(device):
+        raise ConfigError(f"--device cannot be '{device}'.", hint="Allowed: auto, cpu, cuda or cuda:1, for example.")
+    slots = SlotConfig.parse(_first(request.slots, settings.get("slots"), DEFAULT_SLOTS))
+
+    uses = dict(request.uses)
+    if request.environment is not None and uses.setdefault("environment", request.environment) != request.environment:
+        raise ConfigError(
+            f"The environment is named twice: '{request.environment}' and '{uses['environment']}'.", hint="Keep one."
+        )
+    selection = select(index, recipes, policy=request.policy, uses=uses, options=request.options, epochs=request.epochs)
+    environment = selection.chosen["environment"]
+    description = describe_environment(environment, selection.config(environment), slots)
+    selection.add_uses(description.uses)
+    selection.check_options()
+    components = selection.components()
+    check_reads(components, environment, description.state)
+    check_capabilities(components, index)
+    plan = Plan(
+        policy=selection.policy,
+        slots=slots.slot_ids,
+        device=device,
+        components=tuple(_planned(component, selection.config(component)) for component in components),
+        train=unstructure_config(selection.train_config()),
+        **numbers,
+    )
+    # Whatever cannot be described, such as an observation with impossible options, must fail before anything is built.
+    describe_plan(plan, index)
+    return plan
+
+
+def describe_plan(plan: Plan, index: Index) -> PlanDescription:
+    """Return what is known of a plan before it is built; raises what `make_plan` raises for the same reasons."""
+    slots = plan.slot_config
+    planned = plan.component("environment")
+    environment = find_planned(index, planned)
+    description = describe_environment(environment, structure_config(environment, planned.config), slots)
+    planned = plan.component("features")
+    features = find_planned(index, planned)
+    config = structure_config(features, planned.config)
+    schema = _describe(features, config, slots, description.actions, description.state)
+    if not isinstance(schema, FeatureSchema):
+        raise _broken_description(features, schema, "a FeatureSchema")
+    return PlanDescription(
+        slots=slots,
+        actions=description.actions,
+        state_spec=description.state,
+        horizon=description.horizon,
+        feature_schema=schema,
+        uses=description.uses,
+    )
+
+
+def describe_environment(component: Component, config: Any, slots: SlotConfig) -> EnvironmentDescription:
+    """Return an environment's description; raises PluginError when it gives none."""
+    description = _describe(component, config, slots)
+    if not isinstance(description, EnvironmentDescription):
+        raise _broken_description(component, description, "an EnvironmentDescription")
+    return description
+
+
+def _describe(component: Component, config: Any, *arguments: Any) -> Any:
+    reference = component.spec.describe
+    if not reference:
+        raise PluginError(
+            f"{component} has no description, so nothing can be planned with it.",
+            hint="Its author must set `describe` in its ComponentSpec.",
+        )
+    describe = load_reference(reference, str(component))
+    try:
+        return describe(config, *arguments)
+    except EsperError:
+        raise
+    except ValueError as error:
+        raise ConfigError(f"{component} cannot be used like this: {error}.", hint="Change its options.") from error
+    except Exception as error:
+        raise PluginError(
+            f"{component} raised {type(error).__name__} while describing itself: {error}.",
+            hint="Use --debug for the traceback, and report it to the plugin's author.",
+        ) from error
+
+
+def _broken_description(component: Component, found: object, expected: str) -> PluginError:
+    return PluginError(
+        f"{component} breaks its contract: '{component.spec.describe}' returned a {type(found).__name__}, "
+        f"not {expected}.",
+        hint="Report this to the plugin's author.",
+    )
+
+
+def _planned(component: Component, config: Any) -> PlannedComponent:
+    return PlannedComponent(
+        kind=component.kind,
+        name=component.name,
+        distribution=component.distribution,
+        version=component.version,
+        config=unstructure_config(config),
+    )
+
+
+def _first(*values: Any) -> Any:
+    return next((value for value in values if value is not None), None)

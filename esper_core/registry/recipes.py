@@ -1,0 +1,275 @@
+"""registry.toml: named policies and local choices, never discovery. Esper works without one."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import field, frozen
+
+from esper_core.contracts.components import normalise_name
+from esper_core.contracts.errors import RegistryFileError, did_you_mean
+from esper_core.registry.config import Option
+
+FILE_NAME = "registry.toml"
+REGISTRY_VARIABLE = "ESPER_REGISTRY"
+SCHEMA = 1
+
+SETTINGS: Mapping[str, type] = {
+    "policy": str,
+    "slots": str,
+    "envs": int,
+    "epochs": int,
+    "updates": int,
+    "seed": int,
+    "device": str,
+}
+"""Keys of `[defaults]` that are no kinds, and their types; slots may be written as a number too."""
+
+_TABLES = ("schema", "defaults", "policy", "plugins", "resolve")
+_HEADER = re.compile(r"\s*\[\[?\s*(?P<path>[^\[\]]+?)\s*\]\]?\s*(#.*)?$")
+_KEY = re.compile(r"""\s*(?P<path>(?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
+_PART = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
+
+
+@frozen
+class Recipe:
+    """What `--policy NAME` means.
+
+    Attributes:
+        name: Name of the policy.
+        uses: Components it is made of: kind → name.
+        options: Settings of these components.
+    """
+
+    name: str
+    uses: Mapping[str, str] = field(factory=dict)
+    options: tuple[Option, ...] = ()
+
+
+@frozen
+class Recipes:
+    """The content of a registry.toml; without a file, nothing is said.
+
+    Attributes:
+        path: The file, or None.
+        text: Its text, from which line numbers are found.
+        settings: `[defaults]` that are no kinds.
+        defaults: `[defaults]` that choose components: kind → name.
+        policies: Recipes by name.
+        disabled: Plugins that are not loaded.
+        pins: `kind/name` → distribution that provides it.
+    """
+
+    path: Path | None = None
+    text: str = field(default="", repr=False)
+    settings: Mapping[str, Any] = field(factory=dict)
+    defaults: Mapping[str, str] = field(factory=dict)
+    policies: Mapping[str, Recipe] = field(factory=dict)
+    disabled: tuple[str, ...] = ()
+    pins: Mapping[str, str] = field(factory=dict)
+
+    def place(self, *keys: str) -> str:
+        """Return `file:line` of an entry, such as `place("policy", "lstm-v2", "critic")`."""
+        return f"{_shown(self.path)}:{line_of(self.text, keys)}"
+
+    def error(self, keys: tuple[str, ...], message: str, hint: str = "") -> RegistryFileError:
+        """Return an error about an entry; its message starts with `file:line:`."""
+        return RegistryFileError(f"{self.place(*keys)}: {message}", hint=hint)
+
+
+def find_registry(explicit: str | Path | None = None) -> Path | None:
+    """Return the registry file: the explicit one, `ESPER_REGISTRY`, or the nearest one upward; None without any.
+
+    Raises:
+        RegistryFileError: the explicit file or that of `ESPER_REGISTRY` is missing.
+    """
+    for given, source in ((explicit, "--registry"), (os.environ.get(REGISTRY_VARIABLE), REGISTRY_VARIABLE)):
+        if given:
+            path = Path(given)
+            if not path.is_file():
+                raise RegistryFileError(f"{path}: there is no such file, but {source} names it.")
+            return path
+    here = Path.cwd()
+    return next((folder / FILE_NAME for folder in (here, *here.parents) if (folder / FILE_NAME).is_file()), None)
+
+
+def load_recipes(path: str | Path | None) -> Recipes:
+    """Read a registry file; None gives empty recipes. Names are not looked up: see `check_recipes`.
+
+    Raises:
+        RegistryFileError: it cannot be read, is no TOML, or has keys or types that it must not have.
+    """
+    if path is None:
+        return Recipes()
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise RegistryFileError(f"{_shown(path)}:{line}: this is not UTF-8 text.") from error
+    except OSError as error:
+        raise RegistryFileError(f"{_shown(path)}: it cannot be read: {error.strerror}.") from error
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"\(at line (\d+), column \d+\)", str(error))
+        line = int(found[1]) if found else text.count("\n") + 1
+        reason = re.sub(r"\s*\(at .*\)$", "", str(error))
+        raise RegistryFileError(f"{_shown(path)}:{line}: this is no TOML: {reason}.") from error
+    return _Reader(Recipes(path=path, text=text)).read(content)
+
+
+@frozen
+class _Reader:
+    """Checks the shape of a file; `empty` knows path and text."""
+
+    empty: Recipes
+
+    def read(self, content: Mapping[str, Any]) -> Recipes:
+        self.known((), content, _TABLES)
+        if "schema" not in content:
+            raise RegistryFileError(
+                f"{_shown(self.empty.path)}:1: 'schema' is missing.", hint=f"Begin the file with: schema = {SCHEMA}"
+            )
+        if content["schema"] != SCHEMA or isinstance(content["schema"], bool):
+            raise self.empty.error(
+                ("schema",),
+                f"schema {content['schema']!r} is not supported; this version reads schema {SCHEMA}.",
+                "Upgrade esper-core, or write the file for this version.",
+            )
+        settings, defaults = self.defaults(self.table(("defaults",), content.get("defaults", {})))
+        plugins = self.table(("plugins",), content.get("plugins", {}))
+        self.known(("plugins",), plugins, ("disabled",))
+        return Recipes(
+            path=self.empty.path,
+            text=self.empty.text,
+            settings=settings,
+            defaults=defaults,
+            policies=self.policies(self.table(("policy",), content.get("policy", {}))),
+            disabled=self.names(("plugins", "disabled"), plugins.get("disabled", [])),
+            pins=self.pins(self.table(("resolve",), content.get("resolve", {}))),
+        )
+
+    def defaults(self, table: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+        settings: dict[str, Any] = {}
+        kinds: dict[str, str] = {}
+        for key, value in table.items():
+            keys = ("defaults", key)
+            if key == "slots" and isinstance(value, int) and not isinstance(value, bool):
+                settings[key] = str(value)
+            elif SETTINGS.get(key) is int:
+                if isinstance(value, bool) or not isinstance(value, int):
+                    raise self.empty.error(keys, f"'{key}' must be a whole number, not {value!r}.")
+                settings[key] = value
+            elif key in SETTINGS:
+                settings[key] = self.name(keys, value)
+            else:
+                kinds[normalise_name(key)] = self.name(keys, value)
+        return settings, kinds
+
+    def policies(self, table: Mapping[str, Any]) -> dict[str, Recipe]:
+        recipes: dict[str, Recipe] = {}
+        for written, entry in table.items():
+            keys, name = ("policy", written), normalise_name(written)
+            if name in recipes:
+                raise self.empty.error(keys, f"there is another policy '{name}'; dashes and underscores are the same.")
+            entry = self.table(keys, entry)
+            uses = {
+                normalise_name(kind): self.name((*keys, kind), value)
+                for kind, value in entry.items()
+                if kind != "options"
+            }
+            options = self.table((*keys, "options"), entry.get("options", {}))
+            recipes[name] = Recipe(name, uses, tuple(self.options((*keys, "options"), options)))
+        return recipes
+
+    def options(self, keys: tuple[str, ...], table: Mapping[str, Any]) -> Iterator[Option]:
+        for kind, entries in table.items():
+            if not isinstance(entries, Mapping):
+                raise self.empty.error(
+                    (*keys, kind), f"'{kind}' must be followed by an option.", f"Write {kind}.some_option = …"
+                )
+            for key, value in entries.items():
+                if not isinstance(value, Mapping):
+                    yield Option(normalise_name(kind), None, key, value)
+                    continue
+                for inner, scoped in value.items():
+                    yield Option(normalise_name(kind), normalise_name(key), inner, scoped)
+
+    def pins(self, table: Mapping[str, Any]) -> dict[str, str]:
+        pins = {}
+        for key, value in table.items():
+            kind, slash, name = key.partition("/")
+            if not slash or not kind or not name:
+                raise self.empty.error(
+                    ("resolve", key), f"'{key}' does not read kind/name.", 'Write "network/lstm-v2" = "a-distribution".'
+                )
+            pins[f"{normalise_name(kind)}/{normalise_name(name)}"] = self.name(("resolve", key), value)
+        return pins
+
+    def known(self, keys: tuple[str, ...], table: Mapping[str, Any], allowed: tuple[str, ...]) -> None:
+        for key in table:
+            if key not in allowed:
+                where = f" in [{'.'.join(keys)}]" if keys else ""
+                raise self.empty.error(
+                    (*keys, key),
+                    f"there is no '{key}'{where}.{did_you_mean(key, allowed)}",
+                    f"Allowed: {', '.join(allowed)}.",
+                )
+
+    def table(self, keys: tuple[str, ...], value: Any) -> Mapping[str, Any]:
+        if not isinstance(value, Mapping):
+            raise self.empty.error(keys, f"'{'.'.join(keys)}' must be a table, not {value!r}.")
+        return value
+
+    def name(self, keys: tuple[str, ...], value: Any) -> str:
+        if not isinstance(value, str) or not value.strip():
+            raise self.empty.error(keys, f"'{keys[-1]}' must be a name in quotes, not {value!r}.")
+        return value.strip()
+
+    def names(self, keys: tuple[str, ...], value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list):
+            raise self.empty.error(keys, f"'{keys[-1]}' must be a list of names, not {value!r}.")
+        return tuple(self.name(keys, entry) for entry in value)
+
+
+def line_of(text: str, keys: tuple[str, ...]) -> int:
+    """Return the 1-based line on which an entry of a TOML text begins, or that of its nearest table."""
+    best, best_depth = 1, 0
+    header: tuple[str, ...] = ()
+    for number, line in enumerate(text.splitlines(), start=1):
+        found = _HEADER.match(line)
+        if found:
+            path = header = _parts(found["path"])
+        else:
+            found = _KEY.match(line)
+            if not found:
+                continue
+            path = (*header, *_parts(found["path"]))
+        depth = 0
+        for ours, theirs in zip(keys, path, strict=False):
+            if normalise_name(ours) != normalise_name(theirs):
+                break
+            depth += 1
+        # An entry, a part of it, or a table around it; of two equally near lines the first counts.
+        if depth in (len(keys), len(path)) and depth > best_depth:
+            best, best_depth = number, depth
+    return best
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    return tuple(part.strip("\"'") for part in _PART.findall(path))
+
+
+def _shown(path: Path | None) -> str:
+    if path is None:
+        return FILE_NAME
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(path)

@@ -1,0 +1,101 @@
+"""From a name to a component."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from esper_core.contracts.components import normalise_name
+from esper_core.contracts.errors import AmbiguousComponent, UnknownComponent, did_you_mean
+from esper_core.registry.index import Component, Index
+
+
+def split_name(name: str) -> tuple[str | None, str]:
+    """Return `(distribution, name)` of `distribution:name`, both normalised; the distribution may be missing."""
+    distribution, colon, rest = name.rpartition(":")
+    return (normalise_name(distribution) if colon else None), normalise_name(rest)
+
+
+def resolve(index: Index, kind: str, name: str, pins: Mapping[str, str] | None = None) -> Component:
+    """Return the component of a kind that is called `name`.
+
+    Args:
+        index: What is installed.
+        kind: Name of the kind.
+        name: Name or alias in any spelling, or `distribution:name`; the plugin's id may stand for the distribution.
+        pins: `kind/name` → distribution, which settles a name that several distributions provide.
+
+    Raises:
+        UnknownComponent: no such kind or component.
+        AmbiguousComponent: several distributions provide it.
+    """
+    kind = check_kind(index, kind)
+    distribution, bare = split_name(name)
+    named = [c for c in index.of_kind(kind) if c.name == bare]
+    found = named or [c for c in index.of_kind(kind) if bare in map(normalise_name, c.spec.aliases)]
+    if not found:
+        raise _unknown(index, kind, name, bare)
+    # A pin settles what a bare name means; whoever writes the distribution has already chosen.
+    pin = (pins or {}).get(f"{kind}/{found[0].name}") if distribution is None else None
+    if pin is not None:
+        distribution = normalise_name(pin)
+    chosen = found if distribution is None else [c for c in found if distribution in _owners(c)]
+    if not chosen:
+        pinned = "registry.toml pins" if pin is not None else "You asked for"
+        raise UnknownComponent(
+            f"{pinned} {kind} '{bare}' from '{distribution}', which does not provide it.",
+            hint=f"It is provided by {_providers(found)}.",
+        )
+    if len(chosen) > 1:
+        raise AmbiguousComponent(
+            f"The {kind} '{bare}' is provided by {_providers(chosen)}.",
+            hint=f"Choose '{chosen[0].distribution}:{chosen[0].name}', or pin \"{kind}/{chosen[0].name}\" = "
+            f'"{chosen[0].distribution}" under [resolve] in registry.toml.',
+        )
+    return chosen[0]
+
+
+def check_kind(index: Index, kind: str) -> str:
+    """Return the canonical name of a declared kind; raises UnknownComponent."""
+    canonical = normalise_name(kind)
+    if canonical not in index.kinds:
+        known = ", ".join(sorted(index.kinds)) or "none"
+        lost = [f"{u.component}: {u.reason}" for u in index.unavailable if u.component.kind == canonical]
+        raise UnknownComponent(
+            f"There is no kind '{kind}'.{did_you_mean(canonical, index.kinds)}",
+            hint=_sentences(f"Kinds here: {known}.", *lost, failed_plugins(index)),
+        )
+    return canonical
+
+
+def failed_plugins(index: Index) -> str:
+    """Return a sentence that names the plugins that failed to load, or an empty string."""
+    failures = index.failures
+    if not failures:
+        return ""
+    names = "; ".join(f"{r.plugin} ({r.distribution} {r.version}: {r.error})" for r in failures)
+    return (
+        f"{len(failures)} plugin{'s' * (len(failures) > 1)} failed to load and may provide it: {names}. "
+        "See: esper plugins list"
+    )
+
+
+def _unknown(index: Index, kind: str, name: str, bare: str) -> UnknownComponent:
+    known = index.names(kind)
+    aliases = [alias for c in index.of_kind(kind) for alias in c.spec.aliases]
+    available = f"Installed here: {', '.join(known)}." if known else f"No {kind} is installed."
+    return UnknownComponent(
+        f"No {kind} named '{name}'.{did_you_mean(bare, [*known, *aliases])}",
+        hint=_sentences(available, failed_plugins(index)),
+    )
+
+
+def _owners(component: Component) -> tuple[str, str]:
+    return normalise_name(component.distribution), normalise_name(component.plugin)
+
+
+def _providers(components: Iterable[Component]) -> str:
+    return " and ".join(component.origin for component in components)
+
+
+def _sentences(*parts: str) -> str:
+    return " ".join(part for part in parts if part)

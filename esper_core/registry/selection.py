@@ -1,0 +1,340 @@
+"""Choosing the components of a plan and collecting what is said about their options."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from attrs import define, field, frozen
+
+from esper_core.contracts.components import normalise_name
+from esper_core.contracts.errors import (
+    AmbiguousComponent,
+    ConfigError,
+    IncompatiblePlan,
+    UnknownComponent,
+    did_you_mean,
+)
+from esper_core.registry.config import (
+    BadOption,
+    Option,
+    config_class,
+    describe_options,
+    parse_option,
+    structure,
+    structure_config,
+)
+from esper_core.registry.index import Component, Index
+from esper_core.registry.recipes import Recipe, Recipes
+from esper_core.registry.references import load_reference
+from esper_core.registry.resolve import check_kind, failed_plugins, resolve, split_name
+
+REQUIRED_KINDS = ("network", "environment", "features", "critic", "masks", "loss")
+"""What every training plan needs, in the order in which they are chosen."""
+
+TRAIN = "train"
+"""Prefix of the trainer's options, which belong to no component."""
+TRAIN_CONFIG = "esper_core.learning.config:TrainConfig"
+
+
+@frozen
+class _Choice:
+    """A name for a kind and who said it; `keys` is its place in the registry file, if it stands there."""
+
+    name: str
+    origin: str = ""
+    keys: tuple[str, ...] = ()
+
+
+@frozen
+class _Setting:
+    """An option, how it was written, and its place in the registry file, if it stands there."""
+
+    option: Option
+    text: str
+    keys: tuple[str, ...] = ()
+
+
+@define
+class Selection:
+    """The components of a plan in the making.
+
+    Attributes:
+        index: What is installed.
+        recipes: The registry file.
+        policy: Name of the policy.
+        recipe: The policy's recipe; an empty one for a network without recipe.
+        uses: Components named by the request: kind → name.
+        chosen: Components by kind, in the order in which they were chosen.
+        several: Components the environment draws on: kind → its name for each → component.
+    """
+
+    index: Index
+    recipes: Recipes
+    policy: str
+    recipe: Recipe
+    uses: Mapping[str, str]
+    chosen: dict[str, Component] = field(factory=dict)
+    several: dict[str, dict[str, Component]] = field(factory=dict)
+    _settings: list[_Setting] = field(factory=list)
+
+    def choose_all(self) -> None:
+        """Choose a component for every kind that is required, named, or in the defaults of a chosen component."""
+        pending = [*REQUIRED_KINDS, *self.uses, *self.recipe.uses]
+        for kind in pending:
+            if kind in self.chosen:
+                continue
+            self.chosen[kind] = component = self._choose(kind)
+            # The list grows while it is walked: defaults of defaults are followed too.
+            pending.extend(normalise_name(needed) for needed in component.spec.defaults)
+
+    def add_uses(self, uses: Mapping[str, Sequence[str]]) -> None:
+        """Add what the environment draws on by name; raises ConfigError for a kind that is chosen already."""
+        environment = self.chosen["environment"]
+        for kind, names in uses.items():
+            if kind in self.chosen:
+                raise ConfigError(
+                    f"{environment} says itself which {kind} components it uses, so none can be chosen for it.",
+                    hint=f"Change the environment's options instead, and drop the choice of {kind} "
+                    f"'{self.chosen[kind].name}'.",
+                )
+            origin = f"the options of {environment}"
+            self.several[kind] = {name: self._resolve(kind, _Choice(name, origin)) for name in names}
+
+    def components(self) -> tuple[Component, ...]:
+        """Return all components, each once."""
+        every = [*self.chosen.values(), *(c for named in self.several.values() for c in named.values())]
+        return tuple({(c.key, c.distribution): c for c in every}.values())
+
+    def set_options(self, texts: Sequence[str], epochs: int | None) -> None:
+        """Collect the options of recipe and request in ascending precedence.
+
+        Raises:
+            ConfigError: an option that cannot be read, of an unknown kind, or epochs that mean nothing.
+        """
+        if "epochs" in self.recipes.settings and self._counts_epochs():
+            default = Option("environment", None, "epochs", self.recipes.settings["epochs"])
+            self._settings.append(_Setting(default, "epochs", ("defaults", "epochs")))
+        for option in self.recipe.options:
+            scope = (option.kind, *([option.name] if option.name else []), option.key)
+            keys = ("policy", self.recipe.name, "options", *scope)
+            if option.kind not in (TRAIN, *self.index.kinds):
+                raise self.recipes.error(keys, *self._no_such_prefix(option.kind))
+            if not self._is_replaced(option.kind):
+                self._settings.append(_Setting(option, ".".join(scope), keys))
+        for text in texts:
+            option = parse_option(text)
+            if option.kind not in (TRAIN, *self.index.kinds):
+                message, hint = self._no_such_prefix(option.kind)
+                raise ConfigError(f"The option '{text}' belongs to nothing: {message}", hint=hint)
+            self._settings.append(_Setting(option, text))
+        if epochs is not None:
+            self._set_epochs(epochs)
+
+    def config(self, component: Component) -> Any:
+        """Return the config of a component with everything said about it."""
+        said = [s for s in self._settings if s.option.kind == component.kind and _concerns(s.option, component)]
+        with_places = _by_key(said)
+        prefix = f"{component.kind}.{component.name}" if component.kind in self.several else component.kind
+        try:
+            values = {key: s.option.value for key, s in with_places.items()}
+            return structure_config(component, values, prefix=prefix)
+        except BadOption as error:
+            raise self._placed(error, with_places) from error
+
+    def train_config(self) -> Any:
+        """Return the trainer's config with everything said about it."""
+        with_places = _by_key([s for s in self._settings if s.option.kind == TRAIN])
+        try:
+            values = {key: s.option.value for key, s in with_places.items()}
+            return structure(load_reference(TRAIN_CONFIG, "the trainer"), values, prefix=TRAIN, owner="the trainer")
+        except BadOption as error:
+            raise self._placed(error, with_places) from error
+
+    def check_options(self) -> None:
+        """Check that every option concerns a component of the plan.
+
+        A recipe's options for components that the request replaced are no error; those of the request are.
+
+        Raises:
+            ConfigError: an option that concerns nothing, or several components at once.
+        """
+        for setting in self._settings:
+            option = setting.option
+            if option.kind == TRAIN:
+                if option.name is not None:
+                    raise self._error(setting, f"'{setting.text}' reads {TRAIN}.key=VALUE without a name between.")
+                continue
+            planned = [c for c in self.components() if c.kind == option.kind]
+            if option.name is None and option.kind in self.several:
+                names = ", ".join(c.name for c in planned)
+                raise self._error(
+                    setting,
+                    f"'{option.kind}.{option.key}' could mean any of {names}.",
+                    f"Name one, as in {option.kind}.{planned[0].name if planned else 'NAME'}.{option.key}.",
+                )
+            if any(_concerns(option, component) for component in planned):
+                continue
+            if setting.keys and (option.name is None or self._is_installed(option.kind, option.name)):
+                continue
+            label = f"{option.kind} '{option.name}'" if option.name else option.kind
+            known = ", ".join(f"{c.kind} '{c.name}'" for c in planned or self.components())
+            suggestion = did_you_mean(option.name or "", [c.name for c in planned])
+            raise self._error(
+                setting,
+                f"'{setting.text}' concerns no component: the plan has no {label}.{suggestion}",
+                f"It has {known}.",
+            )
+
+    def _choose(self, kind: str) -> Component:
+        for choice in self._choices(kind):
+            return self._resolve(kind, choice)
+        check_kind(self.index, kind)
+        installed = self.index.of_kind(kind)
+        if len(installed) == 1:
+            return installed[0]
+        if not installed:
+            raise UnknownComponent(
+                f"No {kind} is installed, and a plan needs one.",
+                hint=f"Install a plugin that provides one. {failed_plugins(self.index)}".strip(),
+            )
+        raise IncompatiblePlan(
+            f"Nothing says which {kind} to use with {self.chosen.get('network') or self.policy}.",
+            hint=f"Choose one with --use {kind}=NAME: {', '.join(self.index.names(kind))}.",
+        )
+
+    def _choices(self, kind: str) -> Iterator[_Choice]:
+        """Yield everything that names a component for a kind, the strongest first."""
+        if kind in self.uses:
+            yield _Choice(self.uses[kind])
+        if kind in self.recipe.uses:
+            yield _Choice(self.recipe.uses[kind], keys=("policy", self.recipe.name, kind))
+        elif kind == "network":
+            keys = ("policy", self.policy) if self.policy in self.recipes.policies else ()
+            yield _Choice(self.policy, keys=keys)
+        if kind in self.recipes.defaults:
+            yield _Choice(self.recipes.defaults[kind], keys=("defaults", kind))
+        for component in self.chosen.values():
+            for needed, name in component.spec.defaults.items():
+                if normalise_name(needed) == kind:
+                    yield _Choice(name, f"the defaults of {component}")
+
+    def _resolve(self, kind: str, choice: _Choice) -> Component:
+        try:
+            return resolve(self.index, kind, choice.name, self.recipes.pins)
+        except (UnknownComponent, AmbiguousComponent) as error:
+            if choice.keys:
+                raise self.recipes.error(choice.keys, error.message, error.hint) from error
+            if choice.origin:
+                raise type(error)(f"{error.message} It is named by {choice.origin}.", hint=error.hint) from error
+            raise
+
+    def _is_replaced(self, kind: str) -> bool:
+        """Return whether the request names another component of a kind than the one that a recipe speaks of."""
+        if kind not in self.uses:
+            return False
+        meant = [split_name(choice.name)[1] for choice in self._choices(kind)]
+        return any(name != meant[0] for name in meant[1:2])
+
+    def _is_installed(self, kind: str, name: str) -> bool:
+        return any(_concerns(Option(kind, name, "", None), component) for component in self.index.of_kind(kind))
+
+    def _counts_epochs(self) -> bool:
+        return any(row.key == "epochs" for row in describe_options(config_class(self.chosen["environment"])))
+
+    def _set_epochs(self, epochs: int) -> None:
+        environment = self.chosen["environment"]
+        if not self._counts_epochs():
+            raise ConfigError(
+                f"{environment} has no option 'epochs', so --epochs means nothing to it.", hint="Drop --epochs."
+            )
+        for setting in self._settings:
+            option = setting.option
+            if (option.kind, option.key) == ("environment", "epochs") and not setting.keys and option.value != epochs:
+                raise ConfigError(
+                    f"--epochs {epochs} and -o {setting.text} contradict each other.", hint="Keep one of them."
+                )
+        self._settings.append(_Setting(Option("environment", None, "epochs", epochs), f"--epochs {epochs}"))
+
+    def _no_such_prefix(self, kind: str) -> tuple[str, str]:
+        known = sorted([TRAIN, *self.index.kinds])
+        return f"there is no kind '{kind}'.{did_you_mean(kind, known)}", f"Options begin with: {', '.join(known)}."
+
+    def _placed(self, error: BadOption, settings: Mapping[str, _Setting]) -> Exception:
+        setting = settings.get(error.key)
+        return self._error(setting, error.message, error.hint) if setting else error
+
+    def _error(self, setting: _Setting, message: str, hint: str = "") -> Exception:
+        if setting.keys:
+            return self.recipes.error(setting.keys, message, hint)
+        return ConfigError(message, hint=hint)
+
+
+def select(
+    index: Index,
+    recipes: Recipes,
+    *,
+    policy: str | None,
+    uses: Mapping[str, str],
+    options: Sequence[str],
+    epochs: int | None,
+) -> Selection:
+    """Return the components for a policy and a few explicit choices, with the options said about them."""
+    check_kind(index, "network")
+    named = {check_kind(index, kind): name for kind, name in uses.items()}
+    name, keys = _policy_name(index, recipes, policy, named)
+    recipe = recipes.policies.get(normalise_name(name))
+    if recipe is None and normalise_name(name) not in index.names("network"):
+        name = _network_as_policy(index, recipes, name, keys)
+    selection = Selection(index, recipes, recipe.name if recipe else name, recipe or Recipe(""), named)
+    selection.choose_all()
+    if recipe is None:
+        selection.policy = split_name(name)[1]
+    selection.set_options(options, epochs)
+    return selection
+
+
+def _policy_name(
+    index: Index, recipes: Recipes, policy: str | None, uses: Mapping[str, str]
+) -> tuple[str, tuple[str, ...]]:
+    """Return the policy asked for and, when the registry file says it, its place there."""
+    if policy is not None:
+        return policy, ()
+    if "network" in uses:
+        return uses["network"], ()
+    if "policy" in recipes.settings:
+        return recipes.settings["policy"], ("defaults", "policy")
+    if "network" in recipes.defaults:
+        return recipes.defaults["network"], ("defaults", "network")
+    networks = index.names("network")
+    if len(networks) == 1:
+        return networks[0], ()
+    names = ", ".join(sorted({*recipes.policies, *networks}))
+    raise IncompatiblePlan(
+        "Nothing says which policy to use.",
+        hint=f"Choose one with --policy: {names}." if names else f"No network is installed. {failed_plugins(index)}",
+    )
+
+
+def _network_as_policy(index: Index, recipes: Recipes, name: str, keys: tuple[str, ...]) -> str:
+    """Return `name` when it means a network by its alias or distribution; else raise what a policy's user needs."""
+    try:
+        component = resolve(index, "network", name, recipes.pins)
+    except UnknownComponent as error:
+        known = sorted({*recipes.policies, *index.names("network")})
+        message = f"No policy named '{name}'.{did_you_mean(split_name(name)[1], known)}"
+        hint = f"Policies here: {', '.join(known) or 'none'}. {failed_plugins(index)}".strip()
+        if keys:
+            raise recipes.error(keys, message, hint) from error
+        raise UnknownComponent(message, hint=hint) from error
+    return f"{component.distribution}:{component.name}"
+
+
+def _concerns(option: Option, component: Component) -> bool:
+    names = {component.name, *map(normalise_name, component.spec.aliases)}
+    return option.kind == component.kind and (option.name is None or option.name in names)
+
+
+def _by_key(settings: Sequence[_Setting]) -> dict[str, _Setting]:
+    """Return the last setting of every option."""
+    return {setting.option.key.replace("-", "_"): setting for setting in settings}
