@@ -9,7 +9,7 @@ from typing import Any
 from attrs import asdict, field, frozen
 
 from esper_core.contracts.actions import ActionSpec
-from esper_core.contracts.errors import CheckpointMismatch, ConfigError, EsperError, PluginError
+from esper_core.contracts.errors import CheckpointMismatch, ConfigError, EsperError, PluginError, SlotIdError
 from esper_core.contracts.features import FeatureSchema
 from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.state import EnvironmentDescription, StateSpec
@@ -25,8 +25,12 @@ PLAN_SCHEMA = 1
 
 DEFAULT_SLOTS, DEFAULT_ENVS, DEFAULT_UPDATES, DEFAULT_SEED, DEFAULT_DEVICE = "3", 8, 40, 0, "auto"
 
+_NUMBERS = {  # default, smallest, largest
+    "envs": (DEFAULT_ENVS, 1, 2**16),
+    "updates": (DEFAULT_UPDATES, 1, 2**31 - 1),
+    "seed": (DEFAULT_SEED, 0, 2**63 - 1),
+}
 _DEVICE = re.compile(r"[a-z]+(:\d+)?")
-_FLAG_LIMITS = {"envs": (1, 2**16), "updates": (1, 2**31 - 1), "seed": (0, 2**63 - 1)}
 
 
 @frozen(kw_only=True)
@@ -179,21 +183,9 @@ def make_plan(request: PlanRequest, index: Index, recipes: Recipes | None = None
         PluginError: a component whose description breaks its contract.
     """
     recipes = recipes or Recipes()
-    settings = recipes.settings
-    numbers = {
-        "envs": _first(request.envs, settings.get("envs"), DEFAULT_ENVS),
-        "updates": _first(request.updates, settings.get("updates"), DEFAULT_UPDATES),
-        "seed": _first(request.seed, settings.get("seed"), DEFAULT_SEED),
-    }
-    for name, value in numbers.items():
-        low, high = _FLAG_LIMITS[name]
-        if not low <= value <= high:
-            raise ConfigError(f"--{name} cannot be {value}.", hint=f"Allowed: a whole number from {low} to {high}.")
-    device = _first(request.device, settings.get("device"), DEFAULT_DEVICE)
-    if not _DEVICE.fullmatch(device):
-        raise ConfigError(f"--device cannot be '{device}'.", hint="Allowed: auto, cpu, cuda or cuda:1, for example.")
-    slots = SlotConfig.parse(_first(request.slots, settings.get("slots"), DEFAULT_SLOTS))
-
+    numbers = {name: _number(request, recipes, name) for name in _NUMBERS}
+    device = _device(request, recipes)
+    slots = _slots(request, recipes)
     uses = dict(request.uses)
     if request.environment is not None and uses.setdefault("environment", request.environment) != request.environment:
         raise ConfigError(
@@ -289,5 +281,40 @@ def _planned(component: Component, config: Any) -> PlannedComponent:
     )
 
 
-def _first(*values: Any) -> Any:
-    return next((value for value in values if value is not None), None)
+def _number(request: PlanRequest, recipes: Recipes, name: str) -> int:
+    default, low, high = _NUMBERS[name]
+    value, said_by_file = _said(request, recipes, name, default)
+    if low <= value <= high:
+        return int(value)
+    message, hint = f"{name} cannot be {value}.", f"Allowed: a whole number from {low} to {high}."
+    if said_by_file:
+        raise recipes.error(("defaults", name), message, hint)
+    raise ConfigError(f"--{message}", hint=hint)
+
+
+def _device(request: PlanRequest, recipes: Recipes) -> str:
+    device, said_by_file = _said(request, recipes, "device", DEFAULT_DEVICE)
+    if _DEVICE.fullmatch(device):
+        return str(device)
+    message, hint = f"device cannot be '{device}'.", "Allowed: auto, cpu, cuda or cuda:1, for example."
+    if said_by_file:
+        raise recipes.error(("defaults", "device"), message, hint)
+    raise ConfigError(f"--{message}", hint=hint)
+
+
+def _slots(request: PlanRequest, recipes: Recipes) -> SlotConfig:
+    text, said_by_file = _said(request, recipes, "slots", DEFAULT_SLOTS)
+    try:
+        return SlotConfig.parse(text)
+    except SlotIdError as error:
+        if said_by_file:
+            raise recipes.error(("defaults", "slots"), error.message, error.hint) from error
+        raise
+
+
+def _said(request: PlanRequest, recipes: Recipes, name: str, default: Any) -> tuple[Any, bool]:
+    """Return the value of a setting and whether the registry file says it."""
+    value = getattr(request, name)
+    if value is not None:
+        return value, False
+    return recipes.settings.get(name, default), name in recipes.settings
