@@ -1,0 +1,1 @@
+"""The loss `factored-ppo`: proximal policy optimisation over factored, masked heads."""
