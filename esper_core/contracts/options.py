@@ -35,5 +35,9 @@ def option(
     if choices is not None:
         checks.append(validators.in_(choices))
     return field(
-        default=default, converter=converter, metadata={"help": help, "choices": choices}, validator=checks or None
+        default=default,
+        converter=converter,
+        metadata={"help": help, "choices": choices},
+        # Bounds say nothing about None; whether it is allowed is the annotation's business.
+        validator=validators.optional(checks) if checks else None,
     )

@@ -313,12 +313,17 @@ def _allowed(entry: attrs.Attribute[Any]) -> str:
     choices = entry.metadata.get("choices")
     if choices:
         return " or ".join(_shown(choice) for choice in choices)
+    if isinstance(entry.type, type) and issubclass(entry.type, Enum):
+        return " or ".join(_shown(member.value) for member in entry.type)
     return ", ".join([_type_name(entry.type), *_bounds(entry.validator)])
 
 
 def _bounds(validator: Any) -> list[str]:
     if validator is None:
         return []
+    inner = getattr(validator, "validator", None)
+    if inner is not None:
+        return _bounds(inner)
     parts = getattr(validator, "_validators", None)
     if parts is not None:
         return [text for part in parts for text in _bounds(part)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -239,7 +239,16 @@ class _Reader:
 
 
 def line_of(text: str, keys: tuple[str, ...]) -> int:
-    """Return the 1-based line on which an entry of a TOML text begins, or that of its nearest table."""
+    """Return the 1-based line on which an entry of a TOML text begins, or that of its nearest table.
+
+    Keys are compared as they are spelled first, then as names, where dashes and underscores are the same.
+    """
+    line, depth = _find_line(text, keys, str)
+    return line if depth == len(keys) else _find_line(text, keys, normalise_name)[0]
+
+
+def _find_line(text: str, keys: tuple[str, ...], spelling: Callable[[str], str]) -> tuple[int, int]:
+    """Return the line and how many of the keys lead to it."""
     best, best_depth = 1, 0
     header: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), start=1):
@@ -253,13 +262,13 @@ def line_of(text: str, keys: tuple[str, ...]) -> int:
             path = (*header, *_parts(found["path"]))
         depth = 0
         for ours, theirs in zip(keys, path, strict=False):
-            if normalise_name(ours) != normalise_name(theirs):
+            if spelling(ours) != spelling(theirs):
                 break
             depth += 1
         # An entry, a part of it, or a table around it; of two equally near lines the first counts.
         if depth in (len(keys), len(path)) and depth > best_depth:
             best, best_depth = number, depth
-    return best
+    return best, best_depth
 
 
 def _parts(path: str) -> tuple[str, ...]:
