@@ -1,0 +1,164 @@
+"""Building: in which order, from which seed, and how a broken component is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from attrs import evolve
+
+from esper_core import ComponentSpec
+from esper_core.contracts.errors import ConfigError, FactoryError, UnknownComponent
+from esper_core.registry.build import build_parts, resolve_device
+from esper_core.registry.index import Component, Index
+from esper_core.registry.plan import Plan, PlanRequest, make_plan
+
+
+def plan(index: Index, **said: Any) -> Plan:
+    uses = {"environment": "toy", **said.pop("uses", {})}
+    return make_plan(PlanRequest(policy=said.pop("policy", "small-net"), uses=uses, device="cpu", **said), index)
+
+
+def test_everything_is_built_with_what_was_built_before(index: Index) -> None:
+    made = plan(index, slots="2", envs=3, seed=5, options=["network.size=7", "train.gamma=0.9"])
+    parts = build_parts(made, index)
+    assert set(parts) == {"trinket", "gadget", "features", "network", "critic", "masks", "loss", "environment"}
+    assert list(parts["features"].context.parts) == ["trinket", "gadget"]
+    assert list(parts["network"].context.parts) == ["trinket", "gadget", "features"]
+    assert list(parts["critic"].context.parts) == ["trinket", "gadget", "features", "network"]
+    assert list(parts["environment"].context.parts)[-2:] == ["masks", "loss"]
+    assert parts["environment"].context.parts["network"] is parts["network"]
+
+    assert parts["features"].context.feature_schema is None
+    assert parts["network"].context.feature_schema == parts["features"].schema
+    assert parts["network"].context.latent_dim == 0
+    context = parts["critic"].context
+    assert (context.latent_dim, context.gamma, context.num_envs, context.seed) == (7, 0.9, 3, 5)
+    assert (context.device, context.dtype, context.slots.num_slots) == ("cpu", torch.float32, 2)
+    assert context.actions.sizes == {"op": 2, "slot": 2}
+    assert parts["critic"].config.whole == 8
+
+
+def test_what_the_environment_draws_on_is_keyed_by_its_own_names(index: Index) -> None:
+    made = plan(index, options=["environment.gadgets=['little', 'Small_one', 'toy:big_one']", "gadget.big-one.size=9"])
+    gadgets = build_parts(made, index, only=["gadget"])["gadget"]
+    assert list(gadgets) == ["little", "Small_one", "toy:big_one"]
+    assert gadgets["little"] is gadgets["Small_one"]
+    assert gadgets["toy:big_one"].config.size == 9
+
+
+def test_no_gadgets_is_no_dict(index: Index) -> None:
+    assert "gadget" not in build_parts(plan(index, options=["environment.gadgets=[]"]), index)
+
+
+def weights(parts: dict[str, Any]) -> list[torch.Tensor]:
+    return [p.detach().clone() for kind in ("network", "critic") for p in parts[kind].parameters()]
+
+
+def test_the_seed_decides_the_weights_and_nothing_else_does(index: Index) -> None:
+    learned = ("network", "critic")
+    first = weights(build_parts(plan(index, seed=1), index, only=learned))
+    torch.rand(3)
+    again = weights(build_parts(plan(index, seed=1), index))
+    # A part that draws random numbers while it is built must not shift the weights either.
+    noisy = weights(build_parts(plan(index, seed=1, options=["environment.gadgets=['big-one']"]), index))
+    other = weights(build_parts(plan(index, seed=2), index, only=learned))
+    for a, b, c in zip(first, again, noisy, strict=True):
+        assert torch.equal(a, b) and torch.equal(a, c)
+    assert not any(torch.equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+def test_building_leaves_the_random_state_alone(index: Index) -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    build_parts(plan(index), index)
+    assert torch.equal(torch.rand(4), expected)
+
+
+def test_network_and_critic_do_not_share_random_numbers(index: Index) -> None:
+    parts = build_parts(plan(index, options=["network.size=12"]), index)
+    network, critic = parts["network"].layer.weight.flatten(), parts["critic"].layer.weight.flatten()
+    assert not torch.allclose(network[: critic.numel()].sign(), critic.sign())
+
+
+def test_only_some_kinds(index: Index) -> None:
+    made = plan(index, options=["environment.fail=build"])
+    assert set(build_parts(made, index, only=("network", "critic", "features"))) == {"features", "network", "critic"}
+    alone = build_parts(made, index, only=["critic"])
+    assert set(alone) == {"critic"}
+    assert alone["critic"].context.latent_dim == 3
+    with pytest.raises(ConfigError, match="The plan has no rule"):
+        build_parts(made, index, only=["rule"])
+
+
+def test_modules_have_the_dtype_asked_for(index: Index) -> None:
+    parts = build_parts(plan(index), index, dtype=torch.float64)
+    assert parts["network"].layer.weight.dtype == torch.float64
+    assert parts["features"].context.dtype == torch.float64
+
+
+def test_devices() -> None:
+    assert resolve_device("cpu") == "cpu"
+    assert resolve_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
+    with pytest.raises(ConfigError, match="device 'nonsense' cannot be used"):
+        resolve_device("nonsense")
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"options": ["environment.fail=build"]}, "environment 'toy' (toy-world 1.0) raised RuntimeError while it was"),
+        ({"options": ["environment.fail=promise"]}, "its horizon differs from what the plan describes"),
+        ({"uses": {"features": "liar"}}, "features 'liar' (toy-world 1.0) breaks its contract: its schema differs"),
+        ({"policy": "incomplete"}, "which is no PolicyNetwork: it lacks input_dim, initial_state, __call__"),
+    ],
+)
+def test_a_component_that_cannot_be_built_is_named(index: Index, said: dict[str, Any], message: str) -> None:
+    made = plan(index, **said)
+    with pytest.raises(FactoryError) as caught:
+        build_parts(made, index)
+    assert message in caught.value.message
+    assert caught.value.exit_code == 3
+
+
+def replaced(index: Index, key: str, factory: str) -> Index:
+    """The index with another factory behind one component."""
+
+    def swap(component: Component) -> Component:
+        if component.key != key:
+            return component
+        spec = component.spec
+        return evolve(
+            component, spec=ComponentSpec(kind=spec.kind, name=spec.name, factory=factory, config=spec.config)
+        )
+
+    return evolve(index, components=tuple(swap(c) for c in index.components))
+
+
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        ("toy_world.gone:Loss", "there is no module 'toy_world.gone'"),
+        ("toy_world.parts:Gone", "'toy_world.parts' has no attribute 'Gone'"),
+        ("toy_world.needs_missing:Loss", "needs the module 'module_that_nobody_has'"),
+        ("toy_world.importing_bug:Loss", "'toy_world.importing_bug' raised RuntimeError: import went wrong"),
+        ("toy_world.parts:leaving", "raised SystemExit while it was built: 3"),
+        ("toy_world.parts:Gadget", "which is no Loss: it lacks target_kl, __call__"),
+    ],
+)
+def test_factory_errors_tell_missing_from_broken(index: Index, factory: str, message: str) -> None:
+    made = plan(index)
+    with pytest.raises(FactoryError) as caught:
+        build_parts(made, replaced(index, "loss/only-loss", factory), only=["loss"])
+    assert caught.value.message.startswith("loss 'only-loss' (toy-world 1.0)")
+    assert message in caught.value.message
+    assert caught.value.hint
+
+
+def test_a_component_of_another_distribution_is_not_taken_for_the_planned_one(index: Index) -> None:
+    made = plan(index)
+    components = [evolve(c, distribution="acme") if c.kind == "loss" else c for c in made.components]
+    with pytest.raises(UnknownComponent, match=r"from acme 1\.0\. It is installed from toy-world 1\.0 instead"):
+        build_parts(evolve(made, components=tuple(components)), index, only=["loss"])
