@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from esper_core.builtin.config import FlatConfig
 from esper_core.builtin.describe import describe, is_per_slot, scale_of
-from esper_core.contracts.protocols import Build, Features, State
+from esper_core.contracts.protocols import Build, Features
 from esper_core.contracts.state import StateField
+
+if TYPE_CHECKING:
+    from esper_core.contracts.protocols import State
 
 
 class Flat:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from attrs import frozen
 from torch import Tensor
 
 from esper_core.contracts.errors import PluginError
-from esper_core.contracts.protocols import Environment, FeatureExtractor, Features, MaskProvider, State
+from esper_core.contracts.protocols import Environment, FeatureExtractor, Features, MaskProvider
 from esper_core.learning.rollout import Rollout
 from esper_core.policy.policy import Policy
+
+if TYPE_CHECKING:
+    from esper_core.contracts.protocols import State
 
 
 @frozen
