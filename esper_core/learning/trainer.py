@@ -253,7 +253,7 @@ class Trainer:
                 if stop:
                     break
                 self.optimiser.zero_grad(set_to_none=True)
-                result.loss.backward()  # type: ignore[no-untyped-call]
+                result.loss.backward()
                 norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), config.max_grad_norm)
                 self._check(norm, kl, number)
                 self.optimiser.step()

@@ -60,13 +60,13 @@ class LstmNetwork(nn.Module):
         self.embeddings = nn.ModuleDict(
             {block.name: IndexEmbedding(block.vocabulary, config.embed_dim) for block in schema.indices}
         )
-        self.encoder = nn.Sequential(nn.Linear(self.input_dim, hidden), nn.LayerNorm(hidden), nn.ReLU())
+        first = _initialise_linear(nn.Linear(self.input_dim, hidden), math.sqrt(2))
+        self.encoder = nn.Sequential(first, nn.LayerNorm(hidden), nn.ReLU())
         self.lstm = nn.LSTM(hidden, hidden, config.lstm_layers, batch_first=True)
         self.norm = nn.LayerNorm(hidden)
         self.heads = nn.ModuleDict(
             {head.name: _head(head, hidden, deep=head.name in config.deep_heads) for head in context.actions.heads}
         )
-        _initialise_linear(self.encoder[0], math.sqrt(2))
         _initialise_lstm(self.lstm)
 
     def initial_state(self, num_envs: int) -> LSTMState:
