@@ -1,0 +1,100 @@
+"""The distributions of this repository, found through their entry points, without torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from esper_core.registry.build import build_parts
+from esper_core.registry.check import check_recipes
+from esper_core.registry.index import load_index
+from esper_core.registry.plan import PlanRequest, make_plan
+from esper_core.registry.recipes import load_recipes
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("torch", "numpy", "gymnasium", "sklearn", "scipy")
+
+
+def without_torch(code: str) -> Any:
+    block = f"import sys; sys.modules.update(dict.fromkeys({HEAVY!r}))\n"
+    done = subprocess.run([sys.executable, "-c", block + code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_every_plugin_of_ours_loads_quickly_and_without_torch() -> None:
+    records = without_torch(
+        "import json\n"
+        "from esper_core.registry.index import load_index\n"
+        "index = load_index()\n"
+        "assert not index.unavailable, index.unavailable\n"
+        "print(json.dumps([[r.plugin, r.distribution, r.status, r.error, r.import_ms] for r in index.plugins]))\n"
+    )
+    ours = {"core", "growth", "obs-v3", "lstm-v2", "op-conditioned-critic", "factored-ppo"}
+    states = {plugin: (distribution, status, error) for plugin, distribution, status, error, _ in records}
+    assert ours <= set(states)
+    for plugin in ours:
+        assert states[plugin] == (f"esper-{plugin}", "ok", None)
+    assert all(milliseconds < 1000 for *_, milliseconds in records)
+
+
+@pytest.mark.parametrize(("slots", "policy", "dim"), [(5, "lstm-v2", 181), (3, "lstm-v2", 121), (5, "lstm_v1", 181)])
+def test_lstm_policies_are_planned_without_torch(slots: int, policy: str, dim: int) -> None:
+    plan, found = without_torch(
+        "import json\n"
+        "from esper_core.registry.index import load_index\n"
+        "from esper_core.registry.plan import PlanRequest, describe_plan, make_plan\n"
+        "index = load_index()\n"
+        f"request = PlanRequest(policy={policy!r}, slots='{slots}', environment='growth', epochs=12)\n"
+        "plan = make_plan(request, index)\n"
+        "print(json.dumps([plan.to_json(), describe_plan(plan, index).feature_schema.dim]))\n"
+    )
+    assert found == dim
+    assert len(plan["slots"]) == slots
+    names = {c["kind"]: c["name"] for c in plan["components"] if c["kind"] != "blueprint"}
+    assert names == {
+        "network": policy.replace("_", "-"),
+        "environment": "growth",
+        "features": "obs-v3",
+        "critic": "op-conditioned-critic" if policy == "lstm-v2" else "state-value",
+        "masks": "lifecycle",
+        "loss": "factored-ppo",
+        "task": "digits",
+        "host": "pointwise",
+    }
+    assert sum(c["kind"] == "blueprint" for c in plan["components"]) == 7
+    (environment,) = [c for c in plan["components"] if c["kind"] == "environment"]
+    assert environment["config"]["epochs"] == 12
+
+
+def test_the_registry_file_of_this_repository_is_sound() -> None:
+    recipes = load_recipes(ROOT / "registry.toml")
+    assert set(recipes.policies) == {"lstm-v1", "lstm-v2"}
+    assert check_recipes(recipes, load_index()) == ()
+
+
+def test_it_says_the_same_as_the_defaults_of_the_components() -> None:
+    index = load_index()
+    recipes = load_recipes(ROOT / "registry.toml")
+    for policy in recipes.policies:
+        bare = make_plan(PlanRequest(policy=policy, environment="growth"), index)
+        assert make_plan(PlanRequest(policy=policy), index, recipes) == bare
+
+
+@pytest.mark.parametrize(
+    ("policy", "slots", "parameters"),
+    [("lstm-v2", "5", 3_596_900), ("lstm-v1", "3", 226_850)],
+)
+def test_their_parts_are_built(policy: str, slots: str, parameters: int) -> None:
+    index = load_index()
+    plan = make_plan(PlanRequest(policy=policy, slots=slots, environment="growth", device="cpu"), index)
+    kinds = {"features", "network", "critic", "masks", "loss", "task", "host", "blueprint"}
+    parts = build_parts(plan, index, only=kinds)
+    assert set(parts) == kinds
+    assert sum(p.numel() for kind in ("network", "critic") for p in parts[kind].parameters()) == parameters
+    assert "conv_light" in parts["blueprint"]

@@ -1,0 +1,1 @@
+"""A policy network of somebody else."""
