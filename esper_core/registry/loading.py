@@ -57,15 +57,58 @@ class Source:
 
 def entry_point_sources() -> tuple[Source, ...]:
     """Return the installed plugins, core first, then by distribution and name; nothing is imported."""
-    sources = [_source(point) for point in metadata.entry_points(group=hookspecs.ENTRY_POINT_GROUP)]
+    group = hookspecs.ENTRY_POINT_GROUP
+    try:
+        sources = [_source(point) for point in metadata.entry_points(group=group)]
+    except Exception:
+        # One unreadable entry_points.txt spoils the listing of all, so every distribution is asked by itself.
+        sources = [source for distribution in _distributions() for source in _sources_of(distribution, group)]
     return tuple(sorted(sources, key=lambda s: (not s.is_core, s.distribution, s.plugin)))
+
+
+def _distributions() -> Iterator[metadata.Distribution]:
+    """Yield the installed distributions; of two with one name, the first on the path is the one that is imported."""
+    seen: set[str] = set()
+    for distribution in metadata.distributions():
+        name = _name(distribution)
+        if name not in seen:
+            seen.add(name)
+            yield distribution
+
+
+def _sources_of(distribution: metadata.Distribution, group: str) -> list[Source]:
+    try:
+        return [_source(point) for point in distribution.entry_points.select(group=group)]
+    except Exception as error:
+        if f"[{group}]" not in (distribution.read_text("entry_points.txt") or ""):
+            return []
+        reason = PluginError(f"its entry_points.txt cannot be read: {error}")
+        return [Source(_name(distribution), _name(distribution), "0", _location(distribution), _raiser(reason))]
+
+
+def _raiser(error: Exception) -> Callable[[], object]:
+    def load() -> object:
+        raise error
+
+    return load
+
+
+def _name(distribution: metadata.Distribution) -> str:
+    return normalise_name(_metadata(distribution, "Name") or "unknown")
+
+
+def _metadata(distribution: metadata.Distribution, key: str) -> str | None:
+    # What a missing key or a missing METADATA file gives differs between versions of Python: None or an error.
+    with contextlib.suppress(Exception):
+        return distribution.metadata[key]
+    return None
 
 
 def _source(point: metadata.EntryPoint) -> Source:
     if point.dist is None:
         return Source(point.name, "unknown", "0", "", point.load)
-    name = normalise_name(point.dist.name or "unknown")
-    return Source(point.name, name, point.dist.version or "0", _location(point.dist), point.load)
+    version = _metadata(point.dist, "Version") or "0"
+    return Source(point.name, _name(point.dist), version, _location(point.dist), point.load)
 
 
 def _location(distribution: metadata.Distribution) -> str:

@@ -266,6 +266,38 @@ def test_a_duplicate_distribution_counts_once(install: Install) -> None:
     assert len([r for r in load_index().plugins if r.plugin == "twin"]) == 1
 
 
+@pytest.mark.parametrize(
+    ("points", "listed"),
+    [("[esper.plugins]\nthis is no entry point\n", True), ("[other.group]\nthis is no entry point\n", False)],
+)
+def test_an_unreadable_entry_points_file_spoils_only_its_own_distribution(
+    install: Install, tmp_path: Path, points: str, listed: bool
+) -> None:
+    install("spoiled")
+    install("fine", fine=GOOD.format(name="fine-net"))
+    (tmp_path / "site" / "spoiled-1.0.dist-info" / "entry_points.txt").write_text(points)
+    index = load_index()
+    assert "fine-net" in index.names("network")
+    assert record(index, "core").status == "ok"
+    failures = [(r.plugin, (r.error or "").partition(":")[0]) for r in index.failures]
+    assert failures == ([("spoiled", "its entry_points.txt cannot be read")] if listed else [])
+
+
+def test_a_distribution_without_metadata_loads_without_a_name(install: Install, tmp_path: Path) -> None:
+    install("nameless", nameless=GOOD.format(name="nameless-net"))
+    (tmp_path / "site" / "nameless-1.0.dist-info" / "METADATA").unlink()
+    index = load_index()
+    assert (record(index, "nameless").distribution, record(index, "nameless").version) == ("unknown", "0")
+    assert "nameless-net" in index.names("network")
+
+
+def test_an_entry_point_to_a_missing_attribute_fails_alone(install: Install, tmp_path: Path) -> None:
+    install("astray", astray=GOOD.format(name="x"))
+    points = tmp_path / "site" / "astray-1.0.dist-info" / "entry_points.txt"
+    points.write_text("[esper.plugins]\nastray = astray_astray:nothing\n")
+    assert "has no attribute 'nothing'" in (record(load_index(), "astray").error or "")
+
+
 def test_an_editable_installation_names_its_source_folder(install: Install, tmp_path: Path) -> None:
     install("edited", edited=GOOD.format(name="x"))
     source = tmp_path / "my source"
