@@ -1,0 +1,73 @@
+"""A small action table and everything that can happen under it, written out."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from esper_core import ActionSpec, Head
+
+SPEC = ActionSpec(
+    heads=(
+        Head("op", ("WAIT", "GROW", "CUT")),
+        Head("slot", ("a", "b"), ops=("GROW", "CUT")),
+        Head("what", ("x", "y", "z"), neutral=2, ops=("GROW",), entropy_weight=1.3),
+        Head("speed", ("slow", "fast"), neutral=1, ops=("CUT",)),
+    ),
+    root="op",
+    slot="slot",
+)
+
+
+@pytest.fixture
+def spec() -> ActionSpec:
+    return SPEC
+
+
+@pytest.fixture
+def logits():
+    """Return a factory of random logits `[B, K]` per head."""
+
+    def make(batch: int = 1, seed: int = 0, scale: float = 1.5) -> dict[str, torch.Tensor]:
+        generator = torch.Generator().manual_seed(seed)
+        return {
+            head.name: scale * torch.randn(batch, head.size, generator=generator, dtype=torch.float64)
+            for head in SPEC.heads
+        }
+
+    return make
+
+
+def enumerate_joint(logits, masks):
+    """Return every joint action of one row with its probability, by the rules written out by hand."""
+
+    def probabilities(values, legal):
+        weights = [v.exp().item() if ok else 0.0 for v, ok in zip(values, legal.tolist(), strict=True)]
+        return [w / sum(weights) if sum(weights) else 0.0 for w in weights]
+
+    joint = {}
+    for op, p_op in enumerate(probabilities(logits["op"][0], masks.heads["op"][0])):
+        if not p_op:
+            continue
+        label = SPEC.ops[op]
+        factors = []
+        for head in SPEC.children:
+            if label not in head.ops:
+                factors.append([(head.neutral, 1.0)])
+                continue
+            legal = masks.slot_given_op[0, op] if head.name == "slot" else masks.heads[head.name][0]
+            factors.append(list(enumerate(probabilities(logits[head.name][0], legal))))
+        for combination in itertools.product(*factors):
+            p = p_op
+            for _, q in combination:
+                p *= q
+            if p:
+                joint[(op, *(value for value, _ in combination))] = p
+    return joint
+
+
+def as_actions(keys):
+    """Return joint actions as one tensor per head, `[A]`."""
+    return {name: torch.tensor([key[i] for key in keys]) for i, name in enumerate(SPEC.names)}

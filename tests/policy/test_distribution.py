@@ -1,0 +1,205 @@
+"""The factored distribution against enumeration of every joint action."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from esper_core import ActionSpec, Head
+from esper_core.contracts.errors import PluginError
+from esper_core.contracts.protocols import Masks
+from esper_core.policy.distribution import FactoredDistribution
+from esper_core.testing.states import random_masks
+from tests.policy.conftest import SPEC, as_actions, enumerate_joint
+
+SEEDS = st.integers(0, 2**31 - 1)
+
+
+def draw(seed, batch=1):
+    generator = torch.Generator().manual_seed(seed)
+    masks = random_masks(SPEC, (batch,), generator)
+    make = lambda: {  # noqa: E731
+        head.name: 1.5 * torch.randn(batch, head.size, generator=generator, dtype=torch.float64) for head in SPEC.heads
+    }
+    return make(), make(), masks
+
+
+def repeat(table, times):
+    return {name: value.expand(times, *value.shape[1:]) for name, value in table.items()}
+
+
+@settings(max_examples=60, deadline=None)
+@given(SEEDS)
+def test_log_probs_are_those_of_the_enumeration(seed):
+    logits, _, masks = draw(seed)
+    joint = enumerate_joint(logits, masks)
+    assert sum(joint.values()) == pytest.approx(1.0)
+    wide = Masks(repeat(masks.heads, len(joint)), masks.slot_given_op.expand(len(joint), -1, -1))
+    per_head = FactoredDistribution(SPEC, repeat(logits, len(joint)), wide).log_prob(as_actions(joint))
+    total = torch.stack(list(per_head.values())).sum(0).exp()
+    assert total.tolist() == pytest.approx(list(joint.values()), rel=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(SEEDS)
+def test_kl_is_that_of_the_enumeration(seed):
+    new, old, masks = draw(seed)
+    p, q = enumerate_joint(old, masks), enumerate_joint(new, masks)
+    expected = sum(p[a] * math.log(p[a] / q[a]) for a in p)
+    measured = FactoredDistribution(SPEC, new, masks).kl(FactoredDistribution(SPEC, old, masks))
+    assert float(measured[0]) == pytest.approx(expected, abs=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(SEEDS)
+def test_entropy_is_normalised_and_weighted_by_relevance(seed):
+    logits, _, masks = draw(seed)
+    joint = enumerate_joint(logits, masks)
+    p_op = [sum(p for key, p in joint.items() if key[0] == op) for op in range(3)]
+
+    def normalised(values, legal):
+        legal = legal.tolist()
+        if sum(legal) <= 1:
+            return 0.0
+        weights = [v.exp().item() for v, ok in zip(values, legal, strict=True) if ok]
+        probabilities = [w / sum(weights) for w in weights]
+        return -sum(p * math.log(p) for p in probabilities) / math.log(len(weights))
+
+    entropy = FactoredDistribution(SPEC, logits, masks).entropy()
+    assert float(entropy["op"]) == pytest.approx(normalised(logits["op"][0], masks.heads["op"][0]))
+    slot = sum(p_op[op] * normalised(logits["slot"][0], masks.slot_given_op[0, op]) for op in (1, 2))
+    assert float(entropy["slot"]) == pytest.approx(slot)
+    assert float(entropy["what"]) == pytest.approx(p_op[1] * normalised(logits["what"][0], masks.heads["what"][0]))
+    assert float(entropy["speed"]) == pytest.approx(p_op[2] * normalised(logits["speed"][0], masks.heads["speed"][0]))
+
+
+def test_the_entropy_of_children_does_not_pay_operations(logits):
+    raw = {name: value.requires_grad_() for name, value in logits().items()}
+    masks = random_masks(SPEC, (1,), torch.Generator().manual_seed(0), legal=1.0)
+    entropy = FactoredDistribution(SPEC, raw, masks).entropy()
+    children = sum(entropy[head.name].sum() for head in SPEC.children)
+    gradient = torch.autograd.grad(children, raw["op"], allow_unused=True)[0]
+    assert gradient is None or bool((gradient == 0).all())
+
+
+@settings(max_examples=30, deadline=None)
+@given(SEEDS)
+def test_samples_are_legal_and_irrelevant_heads_are_neutral(seed):
+    logits, _, masks = draw(seed, batch=64)
+    for deterministic in (False, True):
+        distribution = FactoredDistribution(SPEC, logits, masks)
+        actions = distribution.sample(torch.Generator().manual_seed(seed), deterministic)
+        rows = torch.arange(64)
+        assert bool(masks.heads["op"][rows, actions["op"]].all())
+        for head in SPEC.children:
+            relevant = torch.tensor(SPEC.relevance(head.name))[actions["op"]]
+            assert bool((actions[head.name][~relevant] == head.neutral).all())
+            legal = masks.heads[head.name] if head.name != "slot" else masks.slot_given_op[rows, actions["op"]]
+            assert bool(legal[rows, actions[head.name]][relevant].all())
+
+
+def test_sampling_follows_the_enumeration(logits):
+    masks = random_masks(SPEC, (1,), torch.Generator().manual_seed(3), legal=0.8)
+    raw, count = logits(seed=3), 40_000
+    joint = enumerate_joint(raw, masks)
+    wide = Masks(repeat(masks.heads, count), masks.slot_given_op.expand(count, -1, -1))
+    actions = FactoredDistribution(SPEC, repeat(raw, count), wide).sample(torch.Generator().manual_seed(0))
+    keys = torch.stack([actions[name] for name in SPEC.names], dim=1)
+    for key, p in joint.items():
+        share = float((keys == torch.tensor(key)).all(1).double().mean())
+        assert share == pytest.approx(p, abs=4 * math.sqrt(p * (1 - p) / count) + 1e-9), key
+
+
+def test_deterministic_takes_the_most_probable_entry(logits):
+    raw = logits()
+    masks = random_masks(SPEC, (1,), torch.Generator().manual_seed(0), legal=1.0)
+    raw["op"] = torch.tensor([[0.0, 5.0, 1.0]], dtype=torch.float64)
+    actions = FactoredDistribution(SPEC, raw, masks).sample(deterministic=True)
+    assert int(actions["op"]) == 1 and int(actions["what"]) == int(raw["what"].argmax())
+    assert int(actions["speed"]) == 1, "an irrelevant head is neutral, whatever its logits say"
+
+
+def test_the_slot_follows_the_operation_that_was_drawn(logits):
+    """`legal[op, slot]`: growing is legal on a only, cutting on b only."""
+    slot_given_op = torch.tensor([[[False, False], [True, False], [False, True]]]).expand(200, -1, -1)
+    masks = random_masks(SPEC, (200,), torch.Generator().manual_seed(0), legal=1.0)
+    masks = Masks({**masks.heads, "slot": slot_given_op.any(1)}, slot_given_op)
+    flat = {head.name: torch.zeros(200, head.size) for head in SPEC.heads}
+    actions = FactoredDistribution(SPEC, flat, masks).sample(torch.Generator().manual_seed(0))
+    assert set(zip(actions["op"].tolist(), actions["slot"].tolist(), strict=True)) == {(0, 0), (1, 0), (2, 1)}
+
+
+def test_masked_slot_logits_use_the_union_over_legal_operations(logits):
+    masks = random_masks(SPEC, (1,), torch.Generator().manual_seed(0), legal=1.0)
+    heads = {**masks.heads, "op": torch.tensor([[True, True, False]])}
+    slot_given_op = torch.tensor([[[False, False], [True, False], [False, True]]])
+    masked = FactoredDistribution(SPEC, logits(), Masks(heads, slot_given_op)).masked_logits()
+    lowest = torch.finfo(torch.float64).min
+    assert float(masked["slot"][0, 0]) > lowest and float(masked["slot"][0, 1]) == lowest, "CUT is not legal"
+    assert float(masked["op"][0, 2]) == lowest
+
+
+def test_gradients_of_a_head_are_exactly_zero_where_it_does_not_matter(logits):
+    raw = {name: value.requires_grad_() for name, value in logits().items()}
+    masks = random_masks(SPEC, (1,), torch.Generator().manual_seed(0), legal=1.0)
+    taken = as_actions([(2, 1, 2, 0)])  # CUT: `what` does not matter
+    total = sum(value.sum() for value in FactoredDistribution(SPEC, raw, masks).log_prob(taken).values())
+    gradients = torch.autograd.grad(total, list(raw.values()), allow_unused=True)
+    by_head = dict(zip(raw, gradients, strict=True))
+    assert by_head["what"] is None or bool((by_head["what"] == 0).all())
+    assert all(float(by_head[name].abs().max()) > 0 for name in ("op", "slot", "speed"))
+
+
+def test_without_a_root_head_every_head_always_matters():
+    spec = ActionSpec((Head("left", ("0", "1")), Head("right", ("0", "1", "2"))))
+    raw = {"left": torch.zeros(5, 2), "right": torch.zeros(5, 3)}
+    masks = Masks({"left": torch.ones(5, 2, dtype=torch.bool), "right": torch.ones(5, 3, dtype=torch.bool)})
+    distribution = FactoredDistribution(spec, raw, masks)
+    log_prob = distribution.log_prob(distribution.sample(torch.Generator().manual_seed(0)))
+    assert float(log_prob["left"][0]) == pytest.approx(math.log(0.5))
+    assert float(log_prob["right"][0]) == pytest.approx(math.log(1 / 3))
+    assert distribution.op_probs() is None
+    assert distribution.entropy()["right"].tolist() == pytest.approx([1.0] * 5)
+
+
+def test_extreme_logits_stay_finite():
+    raw = {head.name: torch.tensor([[1e4] + [-1e4] * (head.size - 1)]) for head in SPEC.heads}
+    raw = {name: value.requires_grad_() for name, value in raw.items()}
+    masks = random_masks(SPEC, (1,), torch.Generator().manual_seed(0), legal=1.0)
+    distribution = FactoredDistribution(SPEC, raw, masks)
+    total = sum(v.sum() for v in distribution.entropy().values()) + distribution.log_prob(
+        as_actions([(0, 0, 2, 1)])
+    )["op"].sum()
+    total.backward()
+    assert bool(total.isfinite()) and all(bool(v.grad.isfinite().all()) for v in raw.values() if v.grad is not None)
+
+
+def test_a_network_that_forgets_a_head_is_named(logits):
+    raw = logits()
+    del raw["what"]
+    with pytest.raises(PluginError, match="no logits for: what"):
+        FactoredDistribution(SPEC, raw, random_masks(SPEC, (1,), torch.Generator()))
+
+
+def test_policy_gradients_are_those_of_the_enumeration(logits):
+    """One-step problem with a reward for every joint action: E[∇log π·(R − V)] summed over all actions is ∇E[R]."""
+    masks = random_masks(SPEC, (1,), torch.Generator().manual_seed(0), legal=1.0)
+    raw = logits(seed=5)
+    joint = list(enumerate_joint(raw, masks))
+    rewards = torch.randn(len(joint), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+    def joint_log_prob(table):
+        wide = Masks(repeat(masks.heads, len(joint)), masks.slot_given_op.expand(len(joint), -1, -1))
+        per_head = FactoredDistribution(SPEC, repeat(table, len(joint)), wide).log_prob(as_actions(joint))
+        return torch.stack(list(per_head.values())).sum(0)
+
+    free = {name: value.clone().requires_grad_() for name, value in raw.items()}
+    exact = torch.autograd.grad((joint_log_prob(free).exp() * rewards).sum(), list(free.values()))
+    log_prob = joint_log_prob(free)
+    weights = log_prob.detach().exp()
+    baseline = (weights * rewards).sum()
+    score = torch.autograd.grad((weights * log_prob * (rewards - baseline)).sum(), list(free.values()))
+    for a, b in zip(exact, score, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)

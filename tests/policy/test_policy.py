@@ -1,0 +1,117 @@
+"""Policy = network + critic + actions: acting and evaluating are one path."""
+
+import pytest
+import torch
+
+from esper_core.contracts.protocols import Features
+from esper_core.policy.policy import Policy
+from esper_core.testing.states import random_masks
+from tests.learning.conftest import SPEC, Net, Value
+
+
+@pytest.fixture
+def policy():
+    torch.manual_seed(0)
+    return Policy(Net(), Value(), SPEC)
+
+
+def inputs(envs=3, steps=7, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    features = Features(
+        torch.randn(envs, steps, 3, generator=generator),
+        {"kind": torch.randint(-1, 3, (envs, steps, 2), generator=generator)},
+    )
+    return features, random_masks(SPEC, (envs, steps), generator)
+
+
+def at(value, t):
+    if isinstance(value, dict):
+        return {name: entry[:, t] for name, entry in value.items()}
+    return type(value)(*(at(v, t) if isinstance(v, dict) else v[:, t] for v in value))
+
+
+def act_through(policy, features, masks):
+    generator, state, outputs = torch.Generator().manual_seed(1), None, []
+    for t in range(features.obs.shape[1]):
+        outputs.append(policy.get_action(at(features, t), at(masks, t), state, generator=generator))
+        state = outputs[-1].state
+    return outputs
+
+
+def test_acting_step_by_step_equals_evaluating_the_sequence(policy):
+    features, masks = inputs()
+    outputs = act_through(policy, features, masks)
+    actions = {name: torch.stack([o.actions[name] for o in outputs], 1) for name in SPEC.names}
+    evaluation = policy.evaluate_actions(features, masks, None, actions)
+    for name in SPEC.names:
+        acted = torch.stack([o.log_prob[name] for o in outputs], 1)
+        torch.testing.assert_close(evaluation.log_prob[name], acted, atol=1e-5, rtol=1e-5)
+    for field in ("baseline", "taken", "by_op"):
+        acted = torch.stack([getattr(o.values, field) for o in outputs], 1)
+        torch.testing.assert_close(getattr(evaluation.values, field), acted, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(evaluation.state.h, outputs[-1].state.h, atol=1e-5, rtol=1e-5)
+
+
+def test_the_recurrent_state_reaches_the_actions(policy):
+    features, masks = inputs(steps=1)
+    now = (at(features, 0), at(masks, 0))
+    fresh = policy.get_action(*now, None, generator=torch.Generator().manual_seed(0))
+    later = policy.get_action(*now, fresh.state, generator=torch.Generator().manual_seed(0))
+    reset = policy.get_action(
+        *now, fresh.state, generator=torch.Generator().manual_seed(0), episode_start=torch.ones(3, dtype=torch.bool)
+    )
+    assert not torch.equal(fresh.values.baseline, later.values.baseline)
+    assert torch.equal(fresh.values.baseline, reset.values.baseline)
+
+
+def test_forward_returns_masked_logits(policy):
+    features, masks = inputs()
+    output = policy(features, masks)
+    lowest = torch.finfo(torch.float32).min
+    for name in ("op", "what"):
+        assert torch.equal(output.logits[name] == lowest, ~masks.heads[name])
+        assert bool((output.raw_logits[name] > lowest).all())
+    union = (masks.slot_given_op & masks.heads["op"][..., None]).any(2)
+    assert torch.equal(output.logits["slot"] == lowest, ~union)
+
+
+def test_the_value_is_that_of_the_operation_taken(policy):
+    features, masks = inputs()
+    actions = {head.name: torch.full((3, 7), head.neutral) for head in SPEC.heads}
+    actions["op"] = torch.full((3, 7), 2)
+    values = policy.evaluate_actions(features, masks, None, actions).values
+    assert torch.equal(values.taken, values.by_op[..., 2])
+    greedy = policy(features, masks)
+    best = greedy.logits["op"].argmax(-1)
+    assert torch.equal(greedy.values.taken, greedy.values.by_op.gather(-1, best[..., None])[..., 0])
+
+
+def test_a_step_with_one_legal_action_is_forced_and_a_choice_of_operation_is_none(policy):
+    features, masks = inputs(envs=1, steps=2)
+    for mask in masks.heads.values():
+        mask[:] = False
+        mask[..., 0] = True
+    masks.slot_given_op[:] = False
+    masks.heads["op"][0, 1, 1] = True
+    masks.slot_given_op[0, 1, 1, 0] = True
+    actions = {head.name: torch.full((1, 2), head.neutral) for head in SPEC.heads}
+    evaluation = policy.evaluate_actions(features, masks, None, actions)
+    assert evaluation.forced.tolist() == [[True, False]]
+    assert evaluation.choice("op").tolist() == [[False, True]]
+
+
+def test_get_action_builds_no_graph(policy):
+    features, masks = inputs(steps=1)
+    output = policy.get_action(at(features, 0), at(masks, 0))
+    assert not output.state.h.requires_grad and not output.values.taken.requires_grad
+
+
+def test_every_parameter_is_reached(policy):
+    features, masks = inputs()
+    outputs = act_through(policy, features, masks)
+    actions = {name: torch.stack([o.actions[name] for o in outputs], 1) for name in SPEC.names}
+    evaluation = policy.evaluate_actions(features, masks, None, actions)
+    loss = sum(v.sum() for v in evaluation.log_prob.values()) + evaluation.values.taken.sum()
+    loss.backward()
+    silent = [name for name, p in policy.named_parameters() if p.grad is None or not bool(p.grad.abs().max() > 0)]
+    assert silent == []
