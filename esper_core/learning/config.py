@@ -18,7 +18,7 @@ class TrainConfig:
     )
     passes: int = option(4, help="times a rollout is learned from; more is faster until the KL stop ends it", low=1)
     minibatches: int = option(1, help="parts a pass is split into, by environment; more means smaller steps", low=1)
-    max_grad_norm: float = option(1.0, help="longest gradient; lower makes rare large steps safer", low=0.0)
+    max_grad_norm: float = option(1.0, help="longest gradient; lower makes rare large steps safer; 0 is off", low=0.0)
     normalise_returns: bool = option(
         True, help="critic learns returns of mean 0 and spread 1, whatever the reward's unit"
     )

@@ -171,8 +171,7 @@ class Trainer:
         collect_seconds = time.perf_counter() - started
 
         steps = rollout.steps()
-        old = self._remember(steps)
-        batch, metrics = self._targets(steps, old)
+        batch, metrics = self._targets(steps, self._remember(steps))
         metrics |= self._learn(batch, report)
 
         self.updates_done += 1
@@ -204,17 +203,19 @@ class Trainer:
         self._fresh_environment = False
         return seed
 
-    @torch.no_grad()
     def _remember(self, steps: Steps) -> Evaluation:
         """Evaluate the rollout once through the path that learning takes, and store it as the old policy.
 
-        Log-probabilities from acting step by step differ in rounding; the first ratio must be exactly 1.
+        Log-probabilities from acting step by step differ in rounding, and so do those without gradients, which other
+        kernels compute; the first ratio must be exactly 1.
         """
         old = self.policy.evaluate_actions(steps.features, steps.masks, None, steps.actions, steps.episode_start)
-        final = self.policy(*self.rollout.final(), old.state)
-        self.rollout.remember(old, final.values.baseline[:, 0])
+        with torch.no_grad():
+            final = self.policy(*self.rollout.final(), old.state)
+            self.rollout.remember(old, final.values.baseline[:, 0])
         return old
 
+    @torch.no_grad()
     def _targets(self, steps: Steps, old: Evaluation) -> tuple[Sequences, dict[str, float | None]]:
         """Compute advantages and targets; return the batch and what the critic was worth."""
         rollout, normaliser, config = self.rollout, self.normaliser, self.config
@@ -254,7 +255,7 @@ class Trainer:
                     break
                 self.optimiser.zero_grad(set_to_none=True)
                 result.loss.backward()
-                norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), config.max_grad_norm)
+                norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), config.max_grad_norm or torch.inf)
                 self._check(norm, kl, number)
                 self.optimiser.step()
                 for name, value in {**result.metrics, "loss": result.loss.detach(), "grad_norm": norm}.items():

@@ -57,16 +57,17 @@ class LstmNetwork(nn.Module):
         self.layers = config.lstm_layers
         self.latent_dim = hidden
         self.input_dim = schema.dim + sum(block.width for block in schema.indices) * config.embed_dim
-        self.embeddings = nn.ModuleDict(
-            {block.name: IndexEmbedding(block.vocabulary, config.embed_dim) for block in schema.indices}
-        )
+        # Modules of their own, not a ModuleDict: that refuses names such as "type", which a head may well have.
+        self._indices = tuple(block.name for block in schema.indices)
+        for block in schema.indices:
+            self.add_module(f"{block.name}_embedding", IndexEmbedding(block.vocabulary, config.embed_dim))
         first = _initialise_linear(nn.Linear(self.input_dim, hidden), math.sqrt(2))
         self.encoder = nn.Sequential(first, nn.LayerNorm(hidden), nn.ReLU())
         self.lstm = nn.LSTM(hidden, hidden, config.lstm_layers, batch_first=True)
         self.norm = nn.LayerNorm(hidden)
-        self.heads = nn.ModuleDict(
-            {head.name: _head(head, hidden, deep=head.name in config.deep_heads) for head in context.actions.heads}
-        )
+        self._heads = context.actions.names
+        for head in context.actions.heads:
+            self.add_module(f"{head.name}_head", _head(head, hidden, deep=head.name in config.deep_heads))
         _initialise_lstm(self.lstm)
 
     def initial_state(self, num_envs: int) -> LSTMState:
@@ -82,11 +83,11 @@ class LstmNetwork(nn.Module):
             state: `[layers, E, H]`.
             episode_start: Bool `[E, T]`.
         """
-        embedded = [embed(features.indices[name]) for name, embed in self.embeddings.items()]
+        embedded = [self.get_submodule(f"{name}_embedding")(features.indices[name]) for name in self._indices]
         encoded = self.encoder(torch.cat([features.obs, *embedded], dim=-1))
         hidden, state = run_with_resets(self._run_lstm, encoded, state, episode_start)
         latent = self.norm(hidden)
-        return NetworkOutput(latent, {name: head(latent) for name, head in self.heads.items()}, state)
+        return NetworkOutput(latent, {name: self.get_submodule(f"{name}_head")(latent) for name in self._heads}, state)
 
     def _run_lstm(self, inputs: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
         output, last = self.lstm(inputs, tuple(state))
