@@ -1,0 +1,88 @@
+"""Collecting: what is written where, and what is refused."""
+
+import pytest
+import torch
+
+from esper_core.contracts.errors import PluginError
+from esper_core.learning.collector import Collector
+from esper_core.learning.rollout import Rollout
+from esper_core.policy.policy import Policy
+from tests.learning.conftest import SCHEMA, SPEC, Legal, Net, Seen, Value, World
+
+
+def collect(world, features=None, masks=None, seed=0):
+    torch.manual_seed(0)
+    policy = Policy(Net(), Value(), SPEC)
+    rollout = Rollout(world.horizon, world.num_envs, SPEC, SCHEMA, torch.device("cpu"))
+    generator = torch.Generator().manual_seed(seed)
+    collector = Collector(world, features or Seen(), masks or Legal(), policy, rollout, generator)
+    return rollout, policy, collector.collect(3)
+
+
+def test_rows_hold_what_was_seen_before_the_step():
+    world = World()
+    rollout, _, collected = collect(world)
+    assert rollout.obs[:, 0, 0].tolist() == pytest.approx([t / 6 for t in range(7)])
+    assert torch.equal(rollout.obs[0, :, 1], world.cue.float() - 1)
+    assert torch.equal(rollout.indices["kind"][0, :, 0], world.cue)
+    assert rollout.episode_start.sum(0).tolist() == [1] * 4 and bool(rollout.episode_start[0].all())
+    assert collected.steps == 6 + 6 + 4 + 3
+
+
+def test_rewards_and_ends_belong_to_the_step_that_earned_them():
+    world = World()
+    rollout, _, collected = collect(world)
+    right = (rollout.actions["op"] == world.cue) & rollout.valid
+    assert torch.equal(rollout.rewards, right.float())
+    assert rollout.valid.sum(0).tolist() == [6, 6, 4, 3]
+    assert rollout.terminated.nonzero().tolist() == [[2, 3], [3, 2], [5, 0], [5, 1]]
+    assert not bool(rollout.truncated.any())
+    assert [e["env"] for e in collected.events] == [3, 2, 0, 1]
+
+
+def test_truncation_is_kept_apart():
+    rollout, _, _ = collect(World(truncate=True))
+    assert not bool(rollout.terminated.any()) and int(rollout.truncated.sum()) == 4
+
+
+def test_collecting_ends_when_every_episode_has():
+    world = World(lengths=(2, 3), horizon=6)
+    rollout, _, _ = collect(world)
+    assert world.t == 3 and not bool(rollout.valid[3:].any())
+    assert all(torch.equal(rollout.obs[3], rollout.obs[t]) for t in (4, 5, 6))
+    assert bool(rollout.masks["op"][6].all()), "padding keeps masks that can be evaluated"
+
+
+def test_actions_obey_the_masks():
+    rollout, _, _ = collect(World(lengths=(6,) * 64))
+    chosen = set(zip(rollout.actions["op"].flatten().tolist(), rollout.actions["slot"].flatten().tolist(), strict=True))
+    assert chosen == {(0, 0), (1, 0), (2, 1)}
+
+
+def test_the_generator_decides():
+    first, second, third = (collect(World(), seed=s)[0].actions["op"] for s in (0, 0, 1))
+    assert torch.equal(first, second) and not torch.equal(first, third)
+
+
+def test_stored_log_probs_are_those_of_evaluating():
+    rollout, policy, _ = collect(World())
+    steps = rollout.steps()
+    evaluation = policy.evaluate_actions(steps.features, steps.masks, None, steps.actions, steps.episode_start)
+    for name in SPEC.names:
+        torch.testing.assert_close(evaluation.log_prob[name][steps.valid], steps.log_prob[name][steps.valid])
+
+
+@pytest.mark.parametrize("where", ["reward", "observation"])
+def test_what_is_not_finite_is_named(where):
+    class Broken(World):
+        def step(self, actions):
+            state, reward, *rest = super().step(actions)
+            if where == "reward":
+                reward[2] = torch.nan
+            else:
+                state["noise"][2] = torch.inf
+            return state, reward, *rest
+
+    words = "reward of step 0 in environment 2" if where == "reward" else r"step 1 in environment 2 \(noise\)"
+    with pytest.raises(PluginError, match=words):
+        collect(Broken())

@@ -1,0 +1,106 @@
+import pytest
+import torch
+
+from esper_core.learning.rollout import Rollout, standardise
+from tests.learning.conftest import SCHEMA, SPEC, World
+from tests.learning.test_collector import collect
+
+
+def ready(world=None):
+    rollout, policy, _ = collect(world or World())
+    steps = rollout.steps()
+    with torch.no_grad():
+        old = policy.evaluate_actions(steps.features, steps.masks, None, steps.actions, steps.episode_start)
+        final = policy(*rollout.final(), old.state)
+    rollout.remember(old, final.values.baseline[:, 0])
+    rollout.compute_advantages(0.9, 0.95, 0.0, 1.0)
+    return rollout, policy
+
+
+def test_sequences_are_the_storage_transposed():
+    rollout, _ = ready()
+    batch = rollout.sequences(1.0, 0.0, 1.0)
+    assert torch.equal(batch.features.obs, rollout.obs[:-1].transpose(0, 1))
+    assert torch.equal(batch.actions["slot"], rollout.actions["slot"].T)
+    assert torch.equal(batch.masks.slot_given_op, rollout.slot_given_op[:-1].transpose(0, 1))
+    assert torch.equal(batch.valid, rollout.valid.T)
+
+
+def test_advantages_of_old_data_are_refused():
+    rollout, _ = ready()
+    rollout.begin()
+    with pytest.raises(RuntimeError, match="compute_advantages"):
+        rollout.sequences(1.0, 0.0, 1.0)
+
+
+@pytest.mark.parametrize("write", ["observe", "act", "earn"])
+def test_any_new_data_makes_advantages_old(write):
+    rollout, _ = ready()
+    steps = rollout.steps()
+    if write == "observe":
+        features, masks = rollout.final()
+        rollout.observe(
+            0,
+            type(features)(features.obs[:, 0], {"kind": features.indices["kind"][:, 0]}),
+            type(masks)({n: m[:, 0] for n, m in masks.heads.items()}, masks.slot_given_op[:, 0]),
+        )
+    elif write == "act":
+        rollout.act(0, {n: v[:, 0] for n, v in steps.actions.items()}, {n: v[:, 0] for n, v in steps.log_prob.items()})
+    else:
+        rollout.earn(0, *(torch.zeros(4) for _ in range(1)), *(torch.zeros(4, dtype=torch.bool) for _ in range(3)))
+    assert not rollout.advantages_ready
+
+
+def test_storage_is_allocated_once():
+    rollout, _ = ready()
+    before = {name: value.data_ptr() for name, value in vars(rollout).items() if isinstance(value, torch.Tensor)}
+    rollout.begin()
+    rollout.compute_advantages(0.9, 0.95, 0.0, 1.0)
+    after = {name: value.data_ptr() for name, value in vars(rollout).items() if isinstance(value, torch.Tensor)}
+    assert before == after and len(before) > 8
+
+
+def test_values_are_denormalised_before_advantages():
+    plain, _ = ready()
+    scaled, _ = ready()
+    mean, std = 0.3, 2.5
+    scaled.baseline.sub_(mean).div_(std)
+    scaled.compute_advantages(0.9, 0.95, mean, std)
+    torch.testing.assert_close(scaled.advantages, plain.advantages)
+    batch = scaled.sequences(std, mean, std)
+    torch.testing.assert_close(batch.returns * std + mean, plain.returns.T)
+
+
+def test_statistics_come_from_valid_steps_only():
+    torch.manual_seed(0)
+    advantages, valid = torch.randn(6, 4), torch.rand(6, 4) < 0.6
+    result, scale = standardise(advantages, valid)
+    assert float(result[valid].mean()) == pytest.approx(0, abs=1e-6)
+    assert float(result[valid].std()) == pytest.approx(1, abs=1e-5) and bool((result[~valid] == 0).all())
+    noisy = torch.where(valid, advantages, 1e9)
+    assert torch.equal(standardise(noisy, valid)[0], result) and scale > 0
+
+
+def test_one_step_has_no_statistics():
+    valid = torch.tensor([[True], [False]])
+    assert standardise(torch.tensor([[3.0], [4.0]]), valid)[0].tolist() == [[3.0], [4.0]]
+    same, _ = standardise(torch.full((3, 2), 5.0), torch.ones(3, 2, dtype=torch.bool))
+    assert bool((same == 0).all())
+
+
+def test_rows_pick_environments():
+    rollout, _ = ready()
+    batch = rollout.sequences(1.0, 0.0, 1.0)
+    part = batch.rows(torch.tensor([2, 0]))
+    assert part.num_envs == 2
+    assert torch.equal(part.features.obs[1], batch.features.obs[0])
+    assert torch.equal(part.masks.slot_given_op[0], batch.masks.slot_given_op[2])
+    assert torch.equal(part.old_logits["what"][0], batch.old_logits["what"][2])
+
+
+def test_a_spec_without_slots_has_no_slot_storage():
+    from esper_core import ActionSpec, Head
+
+    rollout = Rollout(3, 2, ActionSpec((Head("move", ("l", "r")),)), SCHEMA, torch.device("cpu"))
+    assert rollout.slot_given_op is None and rollout.steps().masks.slot_given_op is None
+    assert SPEC.slot is not None

@@ -1,0 +1,209 @@
+"""The trainer: its wires, its metrics, and that it can go on exactly where it was."""
+
+import pytest
+import torch
+
+from esper_core.contracts.errors import CheckpointMismatch, ConfigError, EsperError
+from esper_core.contracts.protocols import LossResult
+from esper_core.learning.config import TrainConfig
+from esper_core.learning.trainer import Trainer
+from esper_core.policy.policy import Policy
+from tests.learning.conftest import SPEC, Legal, Net, Reinforce, ResumableWorld, Seen, Value, World
+
+
+def make(world=None, loss=None, seed=0, net=None, critic=None, **config):
+    torch.manual_seed(0)
+    return Trainer(
+        policy=Policy(net or Net(), critic or Value(), SPEC),
+        features=Seen(),
+        masks=Legal(),
+        loss=loss or Reinforce(),
+        environment=world or World(),
+        config=TrainConfig(**{"lr": 0.01, **config}),
+        seed=seed,
+    )
+
+
+def train(trainer, updates):
+    return [(u.index, u.environment_steps, u.metrics, u.events) for u in trainer.run(updates)]
+
+
+def test_it_learns_what_the_cue_pays_for():
+    trainer = make(World(lengths=(6,) * 16), passes=4)
+    updates = train(trainer, 40)
+    assert updates[-1][2]["return"] > 5.0 > updates[0][2]["return"]
+
+
+def test_steps_are_counted_without_padding():
+    updates = train(make(), 3)
+    assert [(index, steps) for index, steps, *_ in updates] == [(1, 19), (2, 38), (3, 57)]
+
+
+def test_updates_are_a_total():
+    trainer = make()
+    train(trainer, 2)
+    assert train(trainer, 2) == [] and [u[0] for u in train(trainer, 3)] == [3]
+
+
+def test_the_first_ratio_is_one_and_acting_agrees_with_evaluating():
+    for _, _, metrics, _ in train(make(minibatches=2), 5):
+        assert metrics["ratio_at_start"] == 1.0
+        assert metrics["behaviour_log_prob_gap"] < 1e-4
+
+
+@pytest.mark.parametrize("world", [World, ResumableWorld])
+def test_the_same_seed_trains_the_same_policy(world):
+    assert train(make(world()), 4) == train(make(world()), 4)
+    assert train(make(world()), 4) != train(make(world(), seed=1), 4)
+
+
+@pytest.mark.parametrize("world", [World, ResumableWorld])
+@pytest.mark.parametrize("minibatches", [1, 3])
+def test_going_on_from_a_state_is_exact(world, minibatches):
+    whole = make(world(), minibatches=minibatches)
+    expected = train(whole, 5)
+    half = make(world(), minibatches=minibatches)
+    train(half, 2)
+    saved = half.state()
+    train(half, 4)  # what happens afterwards must not reach into the saved state
+    other = make(world(), seed=0, minibatches=minibatches)
+    other.load_state(saved)
+    assert train(other, 5) == expected[2:]
+    for name, value in whole.policy.state_dict().items():
+        assert torch.equal(value, other.policy.state_dict()[name]), name
+
+
+def test_a_state_of_another_shape_is_refused():
+    trainer, other = make(), make()
+    train(trainer, 1)
+    saved = trainer.state()
+    saved.tensors["policy"]["network.heads.op.bias"] = torch.zeros(4)
+    with pytest.raises(CheckpointMismatch, match=r"network\.heads\.op\.bias' is \(4,\) there and \(3,\) here"):
+        other.load_state(saved)
+
+
+def test_an_environment_without_a_state_gets_a_new_seed_every_update():
+    plain, resumable = World(), ResumableWorld()
+    train(make(plain), 4)
+    train(make(resumable), 4)
+    assert len(set(plain.seeds)) == 4 and None not in plain.seeds
+    assert resumable.seeds[0] is not None and resumable.seeds[1:] == [None] * 3
+
+
+def test_rescaling_keeps_predictions_in_units_of_reward():
+    class Watching(Value):
+        def rescale_(self, old_mean, old_std, new_mean, new_std):
+            latent = torch.randn(3, 2, 8)
+            probs, op = torch.full((3, 2, 3), 1 / 3), torch.zeros(3, 2, dtype=torch.int64)
+            before = self(latent, probs, op).baseline * old_std + old_mean
+            super().rescale_(old_mean, old_std, new_mean, new_std)
+            after = self(latent, probs, op).baseline * new_std + new_mean
+            torch.testing.assert_close(before, after, atol=1e-5, rtol=1e-5)
+            calls.append((old_std, new_std))
+
+    calls = []
+    train(make(critic=Watching()), 4)
+    assert len(calls) == 3 and all(a != b for a, b in calls), "the first update only sets the statistics"
+
+
+def test_targets_are_normalised():
+    loss = Reinforce()
+    train(make(loss=loss, passes=1), 1)
+    (batch,) = loss.batches
+    assert float(batch.advantages[batch.valid].mean()) == pytest.approx(0, abs=1e-5)
+    assert float(batch.advantages[batch.valid].std()) == pytest.approx(1, abs=1e-4)
+    assert float(batch.returns[batch.valid].abs().max()) < 6
+
+
+def test_minibatches_hold_whole_episodes_and_cover_each_once():
+    loss = Reinforce()
+    train(make(loss=loss, passes=1, minibatches=3), 1)
+    assert sorted(b.num_envs for b in loss.batches) == [1, 1, 2]
+    assert sum(int(b.valid.sum()) for b in loss.batches) == 19
+
+
+def test_passes_end_when_the_policy_has_moved_too_far():
+    class Far(Reinforce):
+        target_kl = 0.01
+
+        def __call__(self, batch, evaluation):
+            result = super().__call__(batch, evaluation)
+            return LossResult(result.loss, torch.tensor(0.01 * len(self.batches)), result.metrics)
+
+    updates = train(make(loss=Far(), passes=8), 1)
+    assert updates[0][2]["passes_done"] == 1.0, "the second evaluation is beyond 1.5 times the target"
+
+
+def test_progress_moves_within_an_update():
+    seen = []
+    for _ in make(passes=2).run(1, on_step=seen.append):
+        pass
+    assert [(p.phase, p.step) for p in seen] == [*[("collect", t + 1) for t in range(6)], ("learn", 1), ("learn", 2)]
+    assert {p.update for p in seen} == {1} and {p.updates_total for p in seen} == {1}
+
+
+def test_what_depends_on_the_clock_lies_apart():
+    update = next(iter(make().run(1)))
+    assert update.timing["seconds"] > 0 and not set(update.timing) & set(update.metrics)
+    assert not any("second" in name for name in update.metrics)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run():
+    class Broken(Reinforce):
+        def __call__(self, batch, evaluation):
+            result = super().__call__(batch, evaluation)
+            return LossResult(result.loss * torch.nan, result.kl, result.metrics)
+
+    with pytest.raises(EsperError, match="not finite in update 1, pass 1"):
+        train(make(loss=Broken()), 1)
+
+
+def test_more_minibatches_than_environments_are_refused():
+    with pytest.raises(ConfigError, match=r"train\.minibatches is 9, but there are only 4"):
+        make(minibatches=9)
+
+
+def test_the_gradient_is_bounded():
+    def moved(bound):
+        trainer = make(max_grad_norm=bound)
+        before = [p.clone() for p in trainer.policy.network.parameters()]
+        ((_, _, metrics, _),) = train(trainer, 1)
+        after = trainer.policy.network.parameters()
+        return max(float((a - b).abs().max()) for a, b in zip(before, after, strict=True)), metrics["grad_norm"]
+
+    distance, norm = moved(1e-9)
+    assert distance < 1e-4 and norm > 0.1, "what is reported is the gradient before the bound"
+    assert moved(0.0)[0] > 0.01, "0 is off"
+
+
+def test_metrics_say_what_happened():
+    _, _, metrics, events = train(make(), 1)[0]
+    assert metrics["return"] == pytest.approx(sum(e["return"] for e in events) / 4)
+    assert sum(metrics[f"op/{op}"] for op in SPEC.ops) == pytest.approx(1.0)
+    for name in ("entropy/op", "entropy/slot", "entropy/what"):
+        assert metrics[name] is None or 0 <= metrics[name] <= 1 + 1e-6
+    assert metrics["entropy/slot"] is None, "each operation has one legal slot, so there is no choice to speak of"
+    for name in ("value_rmse", "explained_variance", "grad_norm", "q_spread", "forced_fraction", "passes_done"):
+        assert metrics[name] is not None
+
+
+def test_cutting_the_features_cuts_learning():
+    class Blind(Seen):
+        def __call__(self, state):
+            features = super().__call__(state)
+            return type(features)(features.obs * 0, {"kind": features.indices["kind"] * 0})
+
+    def final_return(features):
+        torch.manual_seed(0)
+        trainer = Trainer(
+            policy=Policy(Net(), Value(), SPEC),
+            features=features,
+            masks=Legal(),
+            loss=Reinforce(),
+            environment=World(lengths=(6,) * 16),
+            config=TrainConfig(lr=0.01),
+            seed=0,
+        )
+        return train(trainer, 30)[-1][2]["return"]
+
+    assert final_return(Seen()) > 4.0 > 3.5 > final_return(Blind())
