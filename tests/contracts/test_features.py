@@ -1,0 +1,66 @@
+"""Feature schemas and state tables: what is derived from them."""
+
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+
+from esper_core import EnvironmentDescription, Feature, FeatureSchema, IndexField, StateField, StateSpec
+from esper_core.contracts.actions import ActionSpec, Head
+
+
+def feature(name: str, **changes: object) -> Feature:
+    return Feature(**({"name": name, "formula": name, "low": 0.0, "high": 1.0, "source": name} | changes))
+
+
+SCHEMA = FeatureSchema(
+    base=(feature("a"), feature("b")),
+    per_slot=(feature("x"), feature("y"), feature("z")),
+    num_slots=2,
+    indices=(IndexField("kind", 2, 13),),
+)
+
+
+def test_dimension_and_names_follow_the_layout() -> None:
+    assert SCHEMA.dim == 8
+    assert SCHEMA.names == ("a", "b", "slot0.x", "slot0.y", "slot0.z", "slot1.x", "slot1.y", "slot1.z")
+    assert FeatureSchema(base=[feature("a")]).dim == 1  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        evolve(SCHEMA, num_slots=3),
+        evolve(SCHEMA, base=(feature("b"), feature("a"))),
+        evolve(SCHEMA, base=(feature("a", formula="a / 2"), feature("b"))),
+        evolve(SCHEMA, base=(feature("a", high=2.0), feature("b"))),
+        evolve(SCHEMA, indices=(IndexField("kind", 2, 14),)),
+    ],
+)
+def test_the_digest_covers_layout_and_meaning(other: FeatureSchema) -> None:
+    assert other.digest != SCHEMA.digest
+    assert evolve(SCHEMA).digest == SCHEMA.digest
+
+
+def test_state_fields_fill_in_their_axes() -> None:
+    assert StateField("q", ("E", "N", "O", 4), "float", "", "").sizes(2, 3, 6) == (2, 3, 6, 4)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "words"),
+    [(("E",), "double", "not float, int or bool"), ((), "int", "first axis"), (("N", "E"), "int", "first axis")],
+)
+def test_impossible_state_fields(shape: tuple[str, ...], dtype: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        StateField("q", shape, dtype, "", "")
+
+
+def test_state_tables_are_looked_up_by_name() -> None:
+    loss = StateField("loss", ("E",), "float", "nats", "loss")
+    spec = StateSpec([loss])  # type: ignore[arg-type]
+    assert spec["loss"] is loss
+    assert spec.names == ("loss",)
+    with pytest.raises(KeyError, match="no state field 'los'"):
+        spec["los"]
+    description = EnvironmentDescription(ActionSpec((Head("a", ("x",)),)), spec, horizon=4)
+    assert description.uses == {}
