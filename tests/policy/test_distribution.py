@@ -169,9 +169,10 @@ def test_extreme_logits_stay_finite():
     raw = {name: value.requires_grad_() for name, value in raw.items()}
     masks = random_masks(SPEC, (1,), torch.Generator().manual_seed(0), legal=1.0)
     distribution = FactoredDistribution(SPEC, raw, masks)
-    total = sum(v.sum() for v in distribution.entropy().values()) + distribution.log_prob(
-        as_actions([(0, 0, 2, 1)])
-    )["op"].sum()
+    total = (
+        sum(v.sum() for v in distribution.entropy().values())
+        + distribution.log_prob(as_actions([(0, 0, 2, 1)]))["op"].sum()
+    )
     total.backward()
     assert bool(total.isfinite()) and all(bool(v.grad.isfinite().all()) for v in raw.values() if v.grad is not None)
 

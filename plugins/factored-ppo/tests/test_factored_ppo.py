@@ -1,0 +1,258 @@
+"""The loss against its formulas written out, step by step and head by head."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from attrs import evolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from esper_core import ActionSpec, Head, SlotConfig, StateSpec
+from esper_core.contracts.protocols import Build, Features, Values
+from esper_core.learning.rollout import Sequences
+from esper_core.policy.distribution import FactoredDistribution
+from esper_core.policy.policy import Evaluation
+from esper_core.testing.states import random_masks
+from esper_factored_ppo.config import FactoredPpoConfig
+from esper_factored_ppo.loss import FactoredPpo
+
+SPEC = ActionSpec(
+    heads=(
+        Head("op", ("WAIT", "GROW", "CUT")),
+        Head("slot", ("a", "b"), ops=("GROW", "CUT")),
+        Head("what", ("x", "y", "z"), neutral=2, ops=("GROW",), entropy_weight=1.3),
+    ),
+    root="op",
+    slot="slot",
+)
+E, T = 3, 6
+
+
+def loss(**options):
+    context = Build(SlotConfig.for_grid(1, 2), SPEC, StateSpec(()), None, 8, 0.99, E, 0, "cpu", torch.float64)
+    return FactoredPpo(FactoredPpoConfig(**options), context)
+
+
+class Case:
+    """Random stored data and a policy that has moved away from the one that collected it."""
+
+    def __init__(self, seed=0, move=0.5, legal=0.7):
+        g = torch.Generator().manual_seed(seed)
+
+        def randn(*shape):
+            return torch.randn(*shape, generator=g, dtype=torch.float64)
+
+        self.masks = random_masks(SPEC, (E, T), g, legal=legal)
+        old = {h.name: randn(E, T, h.size) for h in SPEC.heads}
+        self.logits = {n: (v + move * randn(*v.shape)).requires_grad_() for n, v in old.items()}
+        distribution = FactoredDistribution(SPEC, old, self.masks)
+        actions = distribution.sample(g)
+        self.valid = torch.rand(E, T, generator=g) < 0.8
+        self.valid[0, 0] = True
+        self.value = randn(E, T).requires_grad_()
+        self.batch = Sequences(
+            features=Features(randn(E, T, 2), {}),
+            masks=self.masks,
+            actions=actions,
+            episode_start=torch.zeros(E, T, dtype=torch.bool),
+            valid=self.valid,
+            old_log_prob=distribution.log_prob(actions),
+            old_logits=old,
+            advantages=torch.where(self.valid, randn(E, T), 0.0),
+            op_advantage=torch.where(self.valid, randn(E, T), 0.0),
+            returns=randn(E, T),
+        )
+
+    @property
+    def evaluation(self):
+        distribution = FactoredDistribution(SPEC, self.logits, self.masks)
+        given_ = distribution.given(self.batch.actions["op"])
+        return Evaluation(
+            distribution=distribution,
+            values=Values(self.value, self.value, None),
+            log_prob=distribution.log_prob(self.batch.actions),
+            entropy=distribution.entropy(),
+            relevance={n: c.relevant for n, c in given_.items()},
+            n_legal={n: c.legal.sum(-1) for n, c in given_.items()},
+            state=None,
+        )
+
+    def gradients(self, **options):
+        result = loss(**options)(self.batch, self.evaluation)
+        grads = torch.autograd.grad(result.loss, [*self.logits.values(), self.value], allow_unused=True)
+        return dict(zip([*self.logits, "value"], grads, strict=True))
+
+
+SEEDS = st.integers(0, 2**31 - 1)
+
+
+def by_hand(case, ratio_mode, clip=0.2, kappa=0.0):
+    """The surrogate written as loops over steps and heads."""
+    batch, evaluation, total = case.batch, case.evaluation, 0.0
+    for e in range(E):
+        for t in range(T):
+            if not batch.valid[e, t]:
+                continue
+            ratios = {}
+            for head in SPEC.heads:
+                op = SPEC.ops[int(batch.actions["op"][e, t])]
+                if head.ops is not None and op not in head.ops:
+                    continue
+                legal = case.masks.heads[head.name][e, t]
+                if head.name == "slot":
+                    legal = case.masks.slot_given_op[e, t, int(batch.actions["op"][e, t])]
+                if int(legal.sum()) > 1:
+                    difference = evaluation.log_prob[head.name][e, t] - batch.old_log_prob[head.name][e, t]
+                    ratios[head.name] = float(difference.detach().exp())
+            advantage = float(batch.advantages[e, t])
+            if ratio_mode == "joint" and ratios:
+                product = 1.0
+                for ratio in ratios.values():
+                    product *= ratio
+                ratios = {"joint": product}
+            for name, ratio in ratios.items():
+                a = advantage if name in ("op", "joint") else advantage - kappa * float(batch.op_advantage[e, t])
+                total += min(ratio * a, min(max(ratio, 1 - clip), 1 + clip) * a)
+    return -total / int(batch.valid.sum())
+
+
+@settings(max_examples=30, deadline=None)
+@given(SEEDS, st.sampled_from(["per_head", "joint"]), st.sampled_from([0.0, 0.7]))
+def test_the_surrogate_is_its_formula(seed, ratio_mode, kappa):
+    case = Case(seed)
+    kappa = 0.0 if ratio_mode == "joint" else kappa
+    result = loss(ratio_mode=ratio_mode, child_baseline=kappa)(case.batch, case.evaluation)
+    assert float(result.metrics["policy_loss"]) == pytest.approx(by_hand(case, ratio_mode, kappa=kappa), abs=1e-9)
+
+
+def test_the_sum_of_its_parts():
+    case = Case()
+    result = loss(entropy=0.05, value_coefficient=0.7)(case.batch, case.evaluation)
+    m, n = result.metrics, int(case.valid.sum())
+    value = 0.5 * float((case.value - case.batch.returns).square()[case.valid].sum()) / n
+    entropy = sum(h.entropy_weight * float(case.evaluation.entropy[h.name][case.valid].sum()) / n for h in SPEC.heads)
+    assert float(m["value_loss"]) == pytest.approx(value) and float(m["entropy"]) == pytest.approx(entropy)
+    assert float(result.loss) == pytest.approx(float(m["policy_loss"]) + 0.7 * value - 0.05 * entropy)
+
+
+def test_kl_is_exact_and_zero_for_the_same_policy():
+    case = Case()
+    old = FactoredDistribution(SPEC, case.batch.old_logits, case.masks)
+    expected = case.evaluation.distribution.kl(old)[case.valid].mean()
+    result = loss()(case.batch, case.evaluation)
+    assert float(result.kl) == pytest.approx(float(expected)) and float(result.kl) > 0 and not result.kl.requires_grad
+    same = Case(move=0.0)
+    assert float(loss()(same.batch, same.evaluation).kl) == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("ratio_mode", ["per_head", "joint"])
+def test_at_the_old_policy_the_gradient_is_the_policy_gradient(ratio_mode):
+    """With ratio 1 nothing is clipped and both modes are ∇ log π(a|s)·A, summed over heads with a choice."""
+    case = Case(move=0.0)
+    evaluation, batch = case.evaluation, case.batch
+    expected = -sum(
+        (evaluation.log_prob[n] * batch.advantages)[evaluation.choice(n) & case.valid].sum() for n in SPEC.names
+    ) / int(case.valid.sum())
+    exact = dict(zip(case.logits, torch.autograd.grad(expected, list(case.logits.values())), strict=True))
+    measured = case.gradients(ratio_mode=ratio_mode, entropy=0.0)
+    for name, gradient in exact.items():
+        torch.testing.assert_close(measured[name], gradient)
+
+
+def test_a_head_gets_no_gradient_where_it_does_not_matter():
+    case = Case()
+    gradients = case.gradients(entropy=0.0)
+    op = case.batch.actions["op"]
+    for name in ("slot", "what"):
+        irrelevant = ~torch.tensor(SPEC.relevance(name))[op]
+        assert bool((gradients[name][irrelevant] == 0).all())
+        assert float(gradients[name].abs().max()) > 0
+
+
+def test_a_forced_step_has_no_policy_gradient_but_counts():
+    case = Case()
+    for head in SPEC.heads:
+        case.masks.heads[head.name][0, 0] = False
+        case.masks.heads[head.name][0, 0, 0] = True
+        case.batch.actions[head.name][0, 0] = head.neutral
+    case.masks.slot_given_op[0, 0] = False
+    gradients = case.gradients(entropy=0.0)
+    assert all(bool((gradients[name][0, 0] == 0).all()) for name in SPEC.names)
+    assert float(gradients["value"][0, 0].abs()) > 0
+
+
+def test_a_clipped_ratio_stops_its_own_head_only():
+    case = Case(move=0.0)
+    taken = int(case.batch.actions["op"][0, 0])
+    with torch.no_grad():
+        case.logits["op"][0, 0, taken] += 5.0
+    case.batch.advantages[0, 0] = 1.0
+    case.valid[0, 0] = True
+    gradients = case.gradients(entropy=0.0)
+    if bool(case.evaluation.choice("op")[0, 0]):
+        assert bool((gradients["op"][0, 0] == 0).all())
+    joint = case.gradients(entropy=0.0, ratio_mode="joint")
+    free = [n for n in ("slot", "what") if bool(case.evaluation.choice(n)[0, 0])]
+    for name in free:
+        assert float(gradients[name][0, 0].abs().max()) > 0 and bool((joint[name][0, 0] == 0).all())
+    assert bool(case.evaluation.choice("op")[0, 0]), "or nothing was tested"
+
+
+@pytest.mark.parametrize("garbage", [1e30, -7.0])
+def test_padding_leaves_the_loss_bit_identical(garbage):
+    case = Case()
+    clean, gradients = loss()(case.batch, case.evaluation), case.gradients()
+    pad = ~case.valid
+    assert bool(pad.any())
+    with torch.no_grad():
+        for value in case.logits.values():
+            value[pad] = garbage
+        case.value[pad] = garbage
+    case.batch = evolve(
+        case.batch,
+        advantages=torch.where(pad, garbage, case.batch.advantages),
+        returns=torch.where(pad, garbage, case.batch.returns),
+        old_log_prob={n: torch.where(pad, garbage, v) for n, v in case.batch.old_log_prob.items()},
+    )
+    dirty, after = loss()(case.batch, case.evaluation), case.gradients()
+    assert torch.equal(clean.loss, dirty.loss) and torch.equal(clean.kl, dirty.kl)
+    for name, gradient in gradients.items():
+        assert torch.equal(gradient[case.valid], after[name][case.valid])
+        assert bool((after[name][pad] == 0).all())
+
+
+def test_the_denominator_is_the_number_of_valid_steps():
+    """A head that matters on few steps is not blown up: doubling the batch with idle steps halves its gradient."""
+    case = Case(legal=1.0)
+    everywhere = case.gradients(entropy=0.0, value_coefficient=0.0)["what"]
+    twice = {n: torch.cat([v, v]) for n, v in case.batch.actions.items()}
+    idle = twice["op"].clone()
+    idle[E:] = 0
+    assert float(everywhere.abs().max()) > 0
+    grown = Case(legal=1.0)
+    grown.batch = evolve(grown.batch, valid=torch.ones(E, T, dtype=torch.bool))
+    n_few, n_all = int(case.valid.sum()), E * T
+    full = grown.gradients(entropy=0.0, value_coefficient=0.0)["what"]
+    both = case.valid
+    torch.testing.assert_close(full[both] * n_all, everywhere[both] * n_few)
+
+
+def test_zero_switches_the_kl_stop_off():
+    assert loss(target_kl=0.0).target_kl is None and loss().target_kl == 0.03
+
+
+def test_clip_fraction_counts_what_is_beyond_the_range():
+    assert float(loss()(*(lambda c: (c.batch, c.evaluation))(Case(move=0.0))).metrics["clip_fraction"]) == 0.0
+    assert 0 < float(loss()(*(lambda c: (c.batch, c.evaluation))(Case(move=1.0))).metrics["clip_fraction"]) <= 1
+
+
+def test_registering_imports_no_torch():
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from esper_factored_ppo import config, plugin\n"
+        "print(*(s.name for s in plugin.esper_components()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["factored-ppo"], done.stderr

@@ -1,0 +1,188 @@
+"""What the critics compute, and what each baseline leaves of the operation's gradient."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from esper_core import ActionSpec, Head, SlotConfig, StateSpec
+from esper_core.contracts.errors import IncompatiblePlan
+from esper_core.contracts.protocols import Build, Values
+from esper_op_conditioned_critic.config import OpConditionedConfig
+from esper_op_conditioned_critic.op_conditioned import OpConditionedCritic
+from esper_op_conditioned_critic.plugin import esper_components
+from esper_op_conditioned_critic.state_value import StateValueCritic
+
+OPS = 4
+ACTIONS = ActionSpec((Head("op", tuple("abcd")), Head("slot", ("x", "y"), ops=("b", "c"))), root="op", slot="slot")
+
+
+def context(latent_dim: int = 16, actions: ActionSpec = ACTIONS) -> Build:
+    slots = SlotConfig.for_grid(1, 2)
+    return Build(slots, actions, StateSpec(()), None, latent_dim, 0.99, 3, 0, "cpu", torch.float64)
+
+
+def op_conditioned(baseline: str = "expected", latent_dim: int = 16) -> OpConditionedCritic:
+    torch.manual_seed(0)
+    return OpConditionedCritic(OpConditionedConfig(baseline=baseline), context(latent_dim)).double()
+
+
+def state_value(latent_dim: int = 16) -> StateValueCritic:
+    torch.manual_seed(0)
+    return StateValueCritic(None, context(latent_dim)).double()
+
+
+def inputs() -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    latent = torch.randn(3, 5, 16, generator=generator, dtype=torch.float64)
+    logits = torch.randn(3, 5, OPS, generator=generator, dtype=torch.float64)
+    logits[..., 3] = -torch.inf
+    return latent, logits.softmax(-1), torch.randint(3, (3, 5), generator=generator)
+
+
+def close(a: Tensor, b: Tensor) -> None:
+    torch.testing.assert_close(a, b, atol=1e-12, rtol=1e-9)
+
+
+def test_values_of_all_operations_are_those_of_one_hot_inputs() -> None:
+    critic, (latent, probs, op) = op_conditioned(), inputs()
+    by_op = critic(latent, probs, op).by_op
+    assert by_op is not None and by_op.shape == (3, 5, OPS)
+    for index in range(OPS):
+        one_hot = nn.functional.one_hot(torch.full((3, 5), index), OPS).double()
+        hidden = critic.hidden(torch.cat([latent, one_hot], dim=-1)).relu()
+        close(by_op[..., index], critic.output(hidden))
+
+
+def test_taken_is_the_value_of_the_operation_taken() -> None:
+    values, (_, _, op) = op_conditioned()(*inputs()), inputs()
+    assert values.by_op is not None
+    for env in range(3):
+        for t in range(5):
+            assert values.taken[env, t] == values.by_op[env, t, op[env, t]]
+
+
+def test_the_expected_baseline_is_the_mean_under_the_policy_and_ignores_illegal_operations() -> None:
+    critic, (latent, probs, op) = op_conditioned(), inputs()
+    values = critic(latent, probs, op)
+    close(values.baseline, torch.einsum("eto,eto->et", probs, values.by_op))
+    close(critic(latent, probs, (op + 1) % 3).baseline, values.baseline)
+    with torch.no_grad():
+        critic.hidden.weight[:, 16 + 3] += 100
+    close(critic(latent, probs, op).baseline, values.baseline)
+
+
+def test_the_sampled_baseline_is_the_value_of_the_operation_taken() -> None:
+    values = op_conditioned("sampled")(*inputs())
+    assert torch.equal(values.baseline, values.taken)
+
+
+def test_state_value_does_not_look_at_the_operation() -> None:
+    critic, (latent, probs, op) = state_value(), inputs()
+    values = critic(latent, probs, op)
+    assert torch.equal(values.baseline, values.taken) and values.by_op is None
+    assert torch.equal(critic(latent, None, None).baseline, values.baseline)
+    close(values.baseline, critic.output(critic.hidden(latent).relu()))
+    assert not torch.allclose(critic(latent + 1, None, None).baseline, values.baseline)
+
+
+def fields(values: Values) -> list[Tensor]:
+    return [value for value in values if value is not None]
+
+
+@pytest.mark.parametrize("make", [op_conditioned, state_value])
+def test_rescaling_keeps_predictions_in_units_of_return(make) -> None:
+    critic = make()
+    with torch.no_grad():
+        critic.output.bias.fill_(0.7)
+    before = [v * 3.0 + 2.0 for v in fields(critic(*inputs()))]
+    critic.rescale_(2.0, 3.0, -1.0, 0.5)
+    after = [v * 0.5 - 1.0 for v in fields(critic(*inputs()))]
+    for a, b in zip(after, before, strict=True):
+        close(a, b)
+
+
+@pytest.mark.parametrize("make", [op_conditioned, state_value])
+def test_every_parameter_and_the_latent_get_a_gradient_from_the_regression(make) -> None:
+    critic, (latent, probs, op) = make(), inputs()
+    critic(latent.requires_grad_(), probs, op).taken.square().sum().backward()
+    assert all(bool((p.grad != 0).any()) for p in critic.parameters())
+    assert latent.grad is not None and bool((latent.grad != 0).any())
+
+
+def test_initial_values_are_small() -> None:
+    assert float(op_conditioned()(*inputs()).by_op.detach().abs().max()) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("ops", "latent_dim", "parameters"), [(6, 512, 133_121), (None, 128, 8_321)], ids=["op-conditioned", "state-value"]
+)
+def test_parameters(ops: int | None, latent_dim: int, parameters: int) -> None:
+    if ops is None:
+        critic: nn.Module = state_value(latent_dim)
+    else:
+        actions = ActionSpec((Head("op", tuple(map(str, range(ops)))),), root="op")
+        critic = OpConditionedCritic(OpConditionedConfig(), context(latent_dim, actions))
+    assert sum(p.numel() for p in critic.parameters()) == parameters
+
+
+def test_without_an_operation_head_the_plan_is_refused() -> None:
+    actions = ActionSpec((Head("move", ("left", "right")),))
+    with pytest.raises(IncompatiblePlan, match="--critic state-value"):
+        OpConditionedCritic(OpConditionedConfig(), context(actions=actions))
+    latent = inputs()[0]
+    assert StateValueCritic(None, context(actions=actions)).double()(latent, None, None).taken.shape == (3, 5)
+
+
+def op_gradient(baseline: str, quality: float) -> tuple[Tensor, Tensor]:
+    """Return the expected gradient of the op logits in a one-step problem, and the true one, by enumeration.
+
+    The critic says `quality` times the exact Q(s, op).
+    """
+    logits = torch.tensor([0.3, -0.2, 0.5, 0.0], dtype=torch.float64, requires_grad=True)
+    reward = torch.tensor([1.0, 0.0, 2.0, -1.0], dtype=torch.float64)
+    critic = op_conditioned(baseline, latent_dim=8)
+    with torch.no_grad():
+        # A hidden unit per operation that passes its one-hot input on makes Q a table.
+        critic.hidden.weight.zero_()
+        critic.hidden.weight[:OPS, 8:] = torch.eye(OPS, dtype=torch.float64)
+        critic.output.weight[0, :OPS] = quality * reward
+    probs = logits.softmax(-1)
+    with torch.no_grad():
+        op = torch.arange(OPS)
+        values = critic(torch.zeros(OPS, 1, 8, dtype=torch.float64), probs.expand(OPS, 1, OPS), op[:, None])
+        advantage = reward - values.baseline[:, 0]
+    (measured,) = torch.autograd.grad((probs.detach() * advantage * logits.log_softmax(-1)).sum(), logits)
+    (true,) = torch.autograd.grad((logits.softmax(-1) * reward).sum(), logits)
+    return measured, true
+
+
+@pytest.mark.parametrize("quality", [0.0, 0.5, 1.0, -3.0])
+def test_the_expected_baseline_leaves_the_operations_gradient_alone(quality: float) -> None:
+    measured, true = op_gradient("expected", quality)
+    close(measured, true)
+
+
+@pytest.mark.parametrize("quality", [0.0, 0.5, 1.0])
+def test_the_sampled_baseline_takes_as_much_of_it_as_the_critic_is_good(quality: float) -> None:
+    measured, true = op_gradient("sampled", quality)
+    close(measured, (1 - quality) * true)
+
+
+def test_registering_imports_no_torch() -> None:
+    package = "esper_op_conditioned_critic"
+    code = f"import sys, {package}.plugin, {package}.config; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_components() -> None:
+    specs = {spec.name: spec for spec in esper_components()}
+    assert set(specs) == {"op-conditioned-critic", "state-value"}
+    assert all(spec.kind == "critic" for spec in specs.values())
+    assert specs["op-conditioned-critic"].requires == ("network:op-logits",) and not specs["state-value"].requires
+    with pytest.raises(ValueError):
+        OpConditionedConfig(baseline="argmax")
