@@ -301,7 +301,12 @@ class Trainer:
                 "policy": {name: _copy(value) for name, value in self.policy.state_dict().items()},
                 "optimiser": moments,
                 "normaliser": self.normaliser.state(),
-                "rng": {"sampling": self._sampling.get_state(), "shuffling": self._shuffling.get_state()},
+                "rng": {
+                    "sampling": self._sampling.get_state(),
+                    "shuffling": self._shuffling.get_state(),
+                    # Nothing of esper draws from it, but a network with dropout does.
+                    "torch": torch.get_rng_state(),
+                },
             },
             counters={
                 "updates_done": self.updates_done,
@@ -339,6 +344,7 @@ class Trainer:
         self.normaliser.load_state(state.tensors["normaliser"])
         self._sampling.set_state(state.tensors["rng"]["sampling"])
         self._shuffling.set_state(state.tensors["rng"]["shuffling"])
+        torch.set_rng_state(state.tensors["rng"]["torch"])
         counters = state.counters
         self.updates_done, self.environment_steps = counters["updates_done"], counters["environment_steps"]
         self._fresh_environment = not counters["environment_started"]

@@ -189,7 +189,7 @@ def test_initial_policies_are_nearly_uniform() -> None:
     for head in HEADS:
         probabilities = run(network, inputs()).logits[head.name].detach().softmax(-1)
         assert float((probabilities * head.size - 1).abs().max()) < 0.05
-        assert float(network.get_submodule(f"{head.name}_head")[-1].weight.norm()) > 0
+        assert float(network.get_submodule(f"{head.name}_head")[-1].weight.detach().norm()) > 0
 
 
 def test_initial_weights() -> None:
