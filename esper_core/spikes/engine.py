@@ -1,0 +1,182 @@
+"""Running checks: test modules, run by pytest in this process, counted by category.
+
+The modules are ordinary test modules, so a plugin author can run the very same checks from a test suite. Each sets
+`CATEGORY`, the name it is counted under.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import sysconfig
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from attrs import define, field
+
+from esper_core.contracts.errors import EsperError
+from esper_core.spikes.verdict import Category, Failure, Outcome
+
+SLOTS_PARAMETER = "num_slots"
+"""Name of the test parameter that holds the slot count."""
+
+_ISOLATED = (
+    "--import-mode=importlib",
+    "--capture=no",
+    "--continue-on-collection-errors",
+    "--disable-plugin-autoload",
+    "--noconftest",
+    "-pno:cacheprovider",
+    "-pno:terminal",
+    f"-c{os.devnull}",
+)
+"""The checks must not depend on the settings or plugins of whatever project they are run in."""
+
+_LIBRARIES = ("_pytest", "pluggy", "torch", "numpy", "attr")
+
+
+class CheckResult(NamedTuple):
+    """One check that ended."""
+
+    category: str
+    check: str
+    outcome: Outcome
+
+
+class Report(NamedTuple):
+    """What came of all checks."""
+
+    categories: tuple[Category, ...]
+    failures: tuple[Failure, ...]
+
+
+def run_checks(
+    modules: Sequence[Path],
+    declared: Mapping[str, int],
+    plugins: Iterable[object] = (),
+    on_result: Callable[[CheckResult], None] | None = None,
+) -> Report:
+    """Run test modules and count what came of them.
+
+    Whatever the checks print goes to standard error, so that standard output stays the caller's.
+
+    Args:
+        modules: The test modules, all in one folder.
+        declared: Category → how many checks there must be, in the order of the report.
+        plugins: pytest plugins that provide what the checks ask for.
+        on_result: Called after every check.
+
+    Raises:
+        EsperError: pytest could not run the modules at all.
+        KeyboardInterrupt: the user asked to stop.
+    """
+    recorder = _Recorder(on_result or (lambda result: None))
+    arguments = [*_ISOLATED, f"--rootdir={modules[0].parent}", *map(str, modules)]
+    with _without("PYTEST_ADDOPTS", "PYTEST_PLUGINS"), contextlib.redirect_stdout(sys.stderr):
+        status = pytest.main(arguments, plugins=[*plugins, recorder])
+    if recorder.interrupted:
+        raise KeyboardInterrupt
+    if status in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR):
+        reason = recorder.broken or "pytest refused to start"
+        raise EsperError(f"The checks could not be run: {reason}.", hint="Use --debug for the traceback.")
+    names = dict.fromkeys([*declared, *(category for category, _ in recorder.counts)])
+    categories = tuple(
+        Category(
+            name=name,
+            declared=declared.get(name, 0),
+            passed=recorder.counts[name, "passed"],
+            failed=recorder.counts[name, "failed"],
+            skipped=recorder.counts[name, "skipped"],
+        )
+        for name in names
+    )
+    return Report(categories, tuple(recorder.failures))
+
+
+@contextlib.contextmanager
+def _without(*variables: str) -> Iterator[None]:
+    kept = {name: os.environ.pop(name) for name in variables if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
+
+
+@define
+class _Recorder:
+    """A pytest plugin that counts outcomes and keeps failures."""
+
+    on_result: Callable[[CheckResult], None]
+    counts: Counter[tuple[str, str]] = field(factory=Counter)
+    failures: list[Failure] = field(factory=list)
+    interrupted: bool = False
+    broken: str = ""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+        """Count a check by its call, or by the phase around it that did not pass."""
+        report = yield
+        if report.when != "call" and report.passed:
+            return report
+        # An expected failure is reported as skipped, and as failed where it passed against expectation.
+        category = str(getattr(getattr(item, "module", None), "CATEGORY", item.path.stem))
+        self.counts[category, report.outcome] += 1
+        if report.failed:
+            self.failures.append(_failure(category, item, call))
+        self.on_result(CheckResult(category, item.name, report.outcome))
+        return report
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Count a module that cannot be imported as a failure."""
+        if not report.failed:
+            return
+        name = Path(report.nodeid).stem or "collection"
+        lines = [line.removeprefix("E").strip() for line in report.longreprtext.splitlines() if line.startswith("E")]
+        message = lines[0] if lines else "the module cannot be collected"
+        self.counts[name, "failed"] += 1
+        self.failures.append(
+            Failure(category=name, check=name, slots=None, message=message, file=report.nodeid, line=0)
+        )
+        self.on_result(CheckResult(name, name, "failed"))
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Remember that the user asked to stop; errors of collection arrive here too, as a subclass."""
+        self.interrupted = excinfo.type is KeyboardInterrupt
+
+    def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Keep the reason of an error of pytest's own or of a plugin's hook."""
+        self.broken = excinfo.exconly()
+
+
+def _failure(category: str, item: pytest.Item, call: pytest.CallInfo[None]) -> Failure:
+    slots = getattr(getattr(item, "callspec", None), "params", {}).get(SLOTS_PARAMETER)
+    if call.excinfo is None:  # an expected failure that passed has no exception
+        return Failure(
+            category=category, check=item.name, slots=slots, message="passed unexpectedly", file=str(item.path), line=0
+        )
+    root: BaseException = call.excinfo.value
+    while root.__cause__ is not None:
+        root = root.__cause__
+    file, line = _location(root)
+    text = call.excinfo.exconly().splitlines()
+    message = (text[0] if text else call.excinfo.typename).removeprefix("AssertionError: ")
+    return Failure(category=category, check=item.name, slots=slots, message=message, file=file, line=line)
+
+
+def _location(error: BaseException) -> tuple[str, int]:
+    """Return the deepest frame of an error that is not a library's: a plugin's when it raised, else the check's."""
+    frames = [(frame.filename, frame.lineno or 0) for frame in traceback.extract_tb(error.__traceback__)]
+    return next((frame for frame in reversed(frames) if not _is_library(frame[0])), frames[-1] if frames else ("", 0))
+
+
+def _is_library(path: str) -> bool:
+    """Return whether a file belongs to Python or to one of the libraries below the components."""
+    if any(f"{os.sep}{name}{os.sep}" in path for name in ("site-packages", "dist-packages")):
+        package = path.replace("dist-packages", "site-packages").partition(f"site-packages{os.sep}")[2]
+        return package.partition(os.sep)[0] in _LIBRARIES
+    return path.startswith((sysconfig.get_path("stdlib"), "<"))

@@ -1,0 +1,91 @@
+"""A pytest plugin that gives the checks what they look at.
+
+In a test suite of one's own: `pytest -p esper_spike_dynamic_slots.fixtures --esper-policy my-net --pyargs
+esper_spike_dynamic_slots.checks`. A conftest may override the fixtures `esper_plan` and `esper_index` instead.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from attrs import frozen
+
+from esper_core.registry.index import Index, load_index
+from esper_core.registry.plan import Plan, PlanRequest, make_plan
+from esper_core.registry.recipes import find_registry, load_recipes
+from esper_core.spikes.engine import SLOTS_PARAMETER
+from esper_spike_dynamic_slots.config import DynamicSlotsConfig
+
+if TYPE_CHECKING:
+    from esper_spike_dynamic_slots.case import Case
+
+
+@frozen
+class Given:
+    """A pytest plugin that carries a plan, an index and slot counts into a run of the checks."""
+
+    plan: Plan
+    index: Index
+    slots: tuple[int, ...]
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Leave everything where the fixtures look."""
+        config.stash[_GIVEN] = self
+
+
+_GIVEN = pytest.StashKey[Given]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options that say what to check."""
+    group = parser.getgroup("esper", "esper's checks of dynamic slots")
+    group.addoption("--esper-policy", help="policy to check; the default policy without it")
+    group.addoption("--esper-slots", help="slot counts, such as 1,2,5")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run every check that asks for a slot count with each of them."""
+    if SLOTS_PARAMETER in metafunc.fixturenames:
+        counts = _slots(metafunc.config)
+        metafunc.parametrize(SLOTS_PARAMETER, counts, ids=[f"N={count}" for count in counts], scope="session")
+
+
+def _slots(config: pytest.Config) -> tuple[int, ...]:
+    if _GIVEN in config.stash:
+        return config.stash[_GIVEN].slots
+    text = config.getoption("--esper-slots")
+    return tuple(int(count) for count in text.split(",")) if text else DynamicSlotsConfig().slots
+
+
+@pytest.fixture(scope="session")
+def esper_index(request: pytest.FixtureRequest) -> Index:
+    """What is installed."""
+    stash = request.config.stash
+    return stash[_GIVEN].index if _GIVEN in stash else load_index()
+
+
+@pytest.fixture(scope="session")
+def esper_plan(request: pytest.FixtureRequest, esper_index: Index) -> Plan:
+    """The plan whose policy is checked."""
+    stash = request.config.stash
+    if _GIVEN in stash:
+        return stash[_GIVEN].plan
+    wanted = PlanRequest(policy=request.config.getoption("--esper-policy"))
+    return make_plan(wanted, esper_index, load_recipes(find_registry()))
+
+
+@pytest.fixture(scope="session")
+def case(esper_plan: Plan, esper_index: Index, num_slots: int) -> Case:
+    """The policy built for one slot count."""
+    from esper_spike_dynamic_slots.case import make_case
+
+    return make_case(esper_plan, esper_index, num_slots)
+
+
+@pytest.fixture(scope="session")
+def larger_case(esper_plan: Plan, esper_index: Index, num_slots: int) -> Case:
+    """The policy built for one slot more."""
+    from esper_spike_dynamic_slots.case import make_case
+
+    return make_case(esper_plan, esper_index, num_slots + 1)

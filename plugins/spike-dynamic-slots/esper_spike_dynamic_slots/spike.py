@@ -1,0 +1,55 @@
+"""The spike: runs the checks on a plan's policy for every slot count."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from esper_core.contracts.protocols import Build
+from esper_core.registry.index import Index
+from esper_core.registry.plan import Plan
+from esper_core.spikes.engine import CheckResult, run_checks
+from esper_core.spikes.verdict import Verdict
+from esper_spike_dynamic_slots import fixtures
+from esper_spike_dynamic_slots.categories import CATEGORIES
+from esper_spike_dynamic_slots.config import DynamicSlotsConfig
+
+
+class DynamicSlots:
+    """Kind `spike`: GREEN when network, critic and features work with every slot count asked for."""
+
+    def __init__(self, config: DynamicSlotsConfig, context: Build | None = None) -> None:
+        self.config = config
+
+    def run(
+        self,
+        plan: Plan,
+        index: Index,
+        *,
+        slots: Sequence[int] | None = None,
+        on_result: Callable[[CheckResult], None] | None = None,
+    ) -> Verdict:
+        """Return the verdict on a plan's policy; the plan's own slots do not matter.
+
+        Args:
+            plan: What to check; it is built for every slot count, on the CPU.
+            index: Where its components are looked up.
+            slots: Slot counts, each from 1; None takes those of the config.
+            on_result: Called after every check.
+        """
+        started = time.monotonic()
+        counts = tuple(dict.fromkeys(slots or self.config.slots))
+        report = run_checks(
+            [checks.path for checks in CATEGORIES],
+            {checks.category: checks.count * len(counts) for checks in CATEGORIES},
+            [fixtures, fixtures.Given(plan, index, counts)],
+            on_result,
+        )
+        return Verdict(
+            spike="dynamic-slots",
+            policy=plan.policy,
+            slots=counts,
+            categories=report.categories,
+            failures=report.failures,
+            seconds=time.monotonic() - started,
+        )
