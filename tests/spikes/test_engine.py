@@ -1,0 +1,156 @@
+"""The engine runs test modules in isolation and counts what came of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from esper_core.contracts.errors import EsperError
+from esper_core.spikes.engine import CheckResult, Report, run_checks
+
+
+def counts(report: Report) -> dict[str, tuple[int, int, int, int]]:
+    return {c.name: (c.declared, c.passed, c.failed, c.skipped) for c in report.categories}
+
+
+@pytest.fixture
+def module(tmp_path: Path):
+    made = []
+
+    def make(code: str) -> Path:
+        # Modules stay imported, so every test needs names of its own.
+        made.append(tmp_path / f"test_{tmp_path.name.replace('-', '_')}_{len(made)}.py")
+        made[-1].write_text(dedent(code))
+        return made[-1]
+
+    return make
+
+
+def test_outcomes_are_counted_by_category(module, capsys: pytest.CaptureFixture[str]) -> None:
+    first = module(
+        """
+        import pytest
+        CATEGORY = "first"
+        @pytest.mark.parametrize("num_slots", [2, 5])
+        def test_small(num_slots):
+            print("noise")
+            assert num_slots < 3, "too many slots"
+        def test_skipped():
+            pytest.skip("not here")
+        @pytest.mark.xfail
+        def test_expected():
+            assert False
+        """
+    )
+    second = module("CATEGORY = 'second'\ndef test_fine(): pass")
+    seen: list[CheckResult] = []
+    report = run_checks([first, second], {"second": 1, "first": 5, "third": 2}, on_result=seen.append)
+
+    assert counts(report) == {"second": (1, 1, 0, 0), "first": (5, 1, 1, 2), "third": (2, 0, 0, 0)}
+    assert list(counts(report)) == ["second", "first", "third"]
+    (failure,) = report.failures
+    assert (failure.category, failure.check, failure.slots) == ("first", "test_small[5]", 5)
+    assert failure.message.startswith("too many slots")
+    assert (failure.file, failure.line) == (str(first), 7)
+    assert [result.outcome for result in seen] == ["passed", "failed", "skipped", "skipped", "passed"]
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "noise" in output.err
+
+
+def test_the_place_of_a_failure_is_the_deepest_code_that_is_no_library(module, tmp_path: Path) -> None:
+    helper = tmp_path / "helper.py"
+    helper.write_text(
+        "import torch\n"
+        "def grow(n):\n"
+        "    try:\n"
+        "        return torch.zeros(3) + torch.zeros(n)\n"
+        "    except RuntimeError as error:\n"
+        "        raise ValueError('cannot grow') from error\n"
+    )
+    path = module(
+        f"""
+        import importlib.util
+        spec = importlib.util.spec_from_file_location("helper", {str(helper)!r})
+        helper = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(helper)
+        CATEGORY = "growth"
+        def test_grow():
+            helper.grow(5)
+        """
+    )
+    (failure,) = run_checks([path], {"growth": 1}).failures
+    assert failure.message == "ValueError: cannot grow"
+    assert (failure.file, failure.line) == (str(helper), 4)
+
+
+@pytest.mark.parametrize("phase", ["setup", "teardown"])
+def test_broken_fixtures_are_failures(module, phase: str) -> None:
+    body = "raise OSError('gone')" if phase == "setup" else "yield 1; raise OSError('gone')"
+    path = module(
+        f"""
+        import pytest
+        CATEGORY = "c"
+        @pytest.fixture
+        def thing():
+            {body}
+        def test_thing(thing): pass
+        """
+    )
+    report = run_checks([path], {"c": 1})
+    assert report.categories[0].failed == 1
+    assert "gone" in report.failures[0].message
+
+
+def test_a_pass_against_expectation_is_a_failure(module) -> None:
+    path = module("import pytest\nCATEGORY = 'c'\n@pytest.mark.xfail(strict=True)\ndef test_it(): pass")
+    report = run_checks([path], {"c": 1})
+    assert counts(report) == {"c": (1, 0, 1, 0)}
+    assert report.failures[0].message == "passed unexpectedly"
+
+
+def test_a_module_that_cannot_be_imported_fails_and_the_others_run(module) -> None:
+    broken = module("import nothing_of_this_name")
+    fine = module("CATEGORY = 'fine'\ndef test_it(): pass")
+    report = run_checks([broken, fine], {"fine": 1, "broken": 3})
+    assert counts(report)["fine"] == (1, 1, 0, 0)
+    assert counts(report)["broken"] == (3, 0, 0, 0)
+    assert counts(report)[broken.stem] == (0, 0, 1, 0)
+    assert "nothing_of_this_name" in report.failures[0].message
+
+
+def test_plugins_provide_what_the_checks_ask_for(module) -> None:
+    class Provider:
+        @pytest.fixture
+        def answer(self) -> int:
+            return 42
+
+    path = module("CATEGORY = 'c'\ndef test_it(answer): assert answer == 42")
+    assert counts(run_checks([path], {"c": 1}, [Provider()])) == {"c": (1, 1, 0, 0)}
+
+
+def test_the_settings_around_it_do_not_matter(module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --no-such-option\n")
+    (tmp_path / "conftest.py").write_text("raise SystemExit(3)\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--no-such-option")
+    path = module("CATEGORY = 'c'\ndef test_it(): pass")
+    assert counts(run_checks([path], {"c": 1})) == {"c": (1, 1, 0, 0)}
+
+
+def test_interrupting_stops_everything(module) -> None:
+    path = module("CATEGORY = 'c'\ndef test_it(): raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        run_checks([path], {"c": 1})
+
+
+def test_a_plugin_that_breaks_pytest_is_an_error(module) -> None:
+    class Breaker:
+        def pytest_collection_modifyitems(self) -> None:
+            raise RuntimeError("no more")
+
+    path = module("CATEGORY = 'c'\ndef test_it(): pass")
+    with pytest.raises(EsperError, match="could not be run: RuntimeError: no more"):
+        run_checks([path], {"c": 1}, [Breaker()])
