@@ -70,8 +70,9 @@ $(STAMP):
 	  echo "Creating $(VENV) with $$($$python --version)"; "$$python" -m venv --clear $(VENV); \
 	fi
 	@rm -f $(VENV)/.installed-*
-	@echo "Installing torch, the largest download"
-	@$(PIP) setuptools torch
+	@if ls -d $(VENV)/lib/python*/site-packages/torch >/dev/null 2>&1; then quiet=-qq; \
+	else echo "Installing torch, the largest download"; fi; \
+	$(PIP) $$quiet setuptools torch
 	@echo "Installing esper-core and $(words $(PLUGINS)) plugins: $(notdir $(PLUGINS))"
 	@$(PIP) -qq --no-build-isolation -e '.[dev]' $(PLUGINS:%=-e %)
 	@touch $@

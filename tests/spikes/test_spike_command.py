@@ -21,13 +21,12 @@ RUNNER = CliRunner()
 
 def red(policy: str = "net") -> Verdict:
     failure = Failure(category="b", check="test_x[N=5]", slots=5, message="no slot 4", file="/net.py", line=7)
-    categories = (
+    whole, part = (
         Category(name="a", declared=2, passed=2),
         Category(name="b", declared=4, passed=1, failed=1, skipped=1),
     )
-    return Verdict(
-        spike="probe", policy=policy, slots=(2, 5), categories=(whole, part), failures=(failure,), seconds=1.0
-    )
+    categories = (whole, part)
+    return Verdict(spike="probe", policy=policy, slots=(2, 5), categories=categories, failures=(failure,), seconds=1.0)
 
 
 class Probe:
