@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from esper_core.cli.output import print_json
+from esper_core.cli.world import load_world
 from esper_core.contracts.errors import EsperError, FactoryError, PluginError, SlotIdError
 from esper_core.contracts.slots import SlotConfig
 from esper_core.registry.config import structure_config
-from esper_core.registry.index import Component, Index, load_index
+from esper_core.registry.index import Component
 from esper_core.registry.plan import PlanRequest, make_plan
-from esper_core.registry.recipes import Recipes, find_registry, load_recipes
 from esper_core.registry.references import load_reference
 from esper_core.registry.resolve import resolve
 from esper_core.spikes.verdict import Verdict
@@ -26,25 +26,19 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Ask what an architecture can do.", no_args_is_help=True)
 
 
-def load_world() -> tuple[Index, Recipes]:
-    """Return what is installed and the registry file."""
-    recipes = load_recipes(find_registry())
-    return load_index(disabled=recipes.disabled), recipes
-
-
 @app.command("list")
 def list_spikes(
+    context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the installed spikes."""
-    index, _ = load_world()
-    spikes = index.of_kind("spike")
+    spikes = load_world(context).index.of_kind("spike")
     if as_json:
         rows = [
             {"name": s.name, "distribution": s.distribution, "version": s.version, "summary": s.spec.summary}
             for s in spikes
         ]
-        typer.echo(json.dumps(rows))
+        print_json(rows)
         return
     width = max((len(spike.name) for spike in spikes), default=0)
     for spike in spikes:
@@ -55,6 +49,7 @@ def list_spikes(
 
 @app.command("run")
 def run_spike(
+    context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The spike.")],
     policy: Annotated[str | None, typer.Option(help="Policy to look at; the default policy without it.")] = None,
     slots: Annotated[str | None, typer.Option(help="Slot counts, such as 1,2,5; the spike's own without it.")] = None,
@@ -64,7 +59,7 @@ def run_spike(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Run a spike; exit with 5 when its verdict is RED."""
-    index, recipes = load_world()
+    index, recipes = load_world(context)
     component = resolve(index, "spike", name, recipes.pins)
     counts = parse_slot_counts(slots) if slots is not None else None
     request = PlanRequest(policy=policy, slots=str(counts[0]) if counts else None, options=options or ())
@@ -77,7 +72,10 @@ def run_spike(
             f"{component} breaks its contract: it returned a {type(verdict).__name__}, not a Verdict.",
             hint="Report this to the plugin's author.",
         )
-    typer.echo(json.dumps(verdict.to_json()) if as_json else describe_verdict(verdict))
+    if as_json:
+        print_json(verdict.to_json())
+    else:
+        typer.echo(describe_verdict(verdict))
     raise typer.Exit(verdict.exit_code)
 
 
