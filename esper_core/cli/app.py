@@ -1,0 +1,115 @@
+"""The command `esper`. Each command lies in a file of its own; importing them imports no torch."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import metadata
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+
+from esper_core.cli import plugins, policy, registry, runs, spike, train
+from esper_core.cli.world import FLAGS, take_settings
+from esper_core.contracts.errors import EsperError, Interrupted
+
+SIGTERM_EXIT = 143
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"esper {metadata.version('esper-core')}")
+        raise typer.Exit
+
+
+def make_app() -> typer.Typer:
+    """Return the application; boxes are drawn only on a terminal."""
+    app = typer.Typer(
+        name="esper",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich" if sys.stdout.isatty() else None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        epilog=FLAGS.replace("\n", "\n\n") if sys.stdout.isatty() else f"\b\n{FLAGS}",
+    )
+
+    @app.callback()
+    def esper(
+        version: Annotated[
+            bool, typer.Option("--version", "-v", callback=_print_version, is_eager=True, help="Show the version.")
+        ] = False,
+    ) -> None:
+        """Policies that grow neural networks: train them, swap their pieces by name, prove that they work."""
+
+    app.command("train")(train.train)
+    for name, group in (
+        ("policy", policy.app),
+        ("plugins", plugins.app),
+        ("registry", registry.app),
+        ("runs", runs.app),
+        ("spike", spike.app),
+    ):
+        app.add_typer(group, name=name)
+    return app
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run a command line and exit with its status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    signal.signal(signal.SIGTERM, _on_terminate)
+    try:
+        sys.exit(run(words))
+    except BrokenPipeError:
+        # Whoever read our output has gone, which is not our failure. Python flushes again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def run(words: Sequence[str]) -> int:
+    """Run a command line and return its status; errors are printed to standard error."""
+    debug = "--debug" in words
+    try:
+        settings, rest = take_settings(words)
+        command = typer.main.get_command(make_app())
+        result: Any = command.main(args=rest, prog_name="esper", standalone_mode=False, obj=settings)
+        return result if isinstance(result, int) else 0
+    except EsperError as error:
+        return _report(error, error.exit_code, debug)
+    except typer.Exit as stop:
+        return stop.exit_code
+    except (KeyboardInterrupt, typer.Abort) as error:
+        return _report(Interrupted("Stopped."), Interrupted.exit_code, debug, error)
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        # Usage errors of the command line parser know how to print themselves.
+        show, code = getattr(error, "show", None), getattr(error, "exit_code", None)
+        if callable(show) and isinstance(code, int):
+            show()
+            return code
+        message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        hint = "" if debug else "This is a defect. Run it again with --debug for the traceback."
+        return _report(EsperError(f"Unexpected {message}", hint=hint), 1, debug, error)
+
+
+def _report(error: EsperError, code: int, debug: bool, cause: BaseException | None = None) -> int:
+    if debug:
+        traceback.print_exception(cause or error, file=sys.stderr)
+    typer.echo(f"Error: {error.message}", err=True)
+    if error.hint:
+        typer.echo(error.hint, err=True)
+    return code
+
+
+def _on_terminate(_: int, __: FrameType | None) -> None:
+    error = Interrupted("Terminated.")
+    error.exit_code = SIGTERM_EXIT
+    raise error
+
+
+if __name__ == "__main__":
+    main()

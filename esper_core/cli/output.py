@@ -1,0 +1,39 @@
+"""Printing: one JSON document for machines, aligned text for people. Nothing is wrapped, and markup is never read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+
+
+def print_json(value: Any, *, indent: int | None = None) -> None:
+    """Print one JSON document."""
+    typer.echo(json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False))
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print rows in aligned columns; the last column is as long as it likes."""
+    cells = [[str(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    for row in cells:
+        padded = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)]
+        typer.echo("  ".join([*padded, row[-1]]).rstrip())
+
+
+def duration(seconds: float) -> str:
+    """Return a time such as `3:07` or `1:02:45`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def number(value: object) -> str:
+    """Return a number with a few significant digits; '-' for None."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool | int):
+        return f"{value:,}" if not isinstance(value, bool) else str(value).lower()
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,109 @@
+"""`esper plugins`: what is installed, and what became of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from esper_core.cli.output import print_json, print_table
+from esper_core.cli.world import Settings, load_world
+from esper_core.contracts.components import normalise_name
+from esper_core.contracts.errors import UnknownComponent, did_you_mean
+from esper_core.registry.index import Index, PluginRecord
+
+app = typer.Typer(help="See which plugins are installed.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_plugins(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List every installed plugin, also those that failed to load, and why."""
+    index, _ = load_world(context)
+    if as_json:
+        print_json([_summary(record) for record in index.plugins])
+        return
+    rows = [
+        (r.plugin, r.distribution, r.version, r.status, f"{r.import_ms:.0f} ms", _contents(r)) for r in index.plugins
+    ]
+    print_table(("plugin", "distribution", "version", "status", "loaded in", "components"), rows)
+    for record in index.plugins:
+        if record.error:
+            typer.echo(f"\n{record.plugin} ({record.distribution} {record.version}) failed: {record.error}")
+            settings: Settings = context.obj or Settings()
+            if settings.debug and record.traceback:
+                typer.echo(record.traceback.rstrip())
+        if record.heavy:
+            typer.echo(
+                f"\n{record.plugin} imports {', '.join(record.heavy)} when it is listed; that slows every command."
+            )
+    for lost in index.unavailable:
+        typer.echo(f"\n{lost.component} is unavailable: {lost.reason}")
+
+
+@app.command("show")
+def show_plugin(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Plugin id or distribution.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show where a plugin comes from and what it brings."""
+    index, _ = load_world(context)
+    record = find_plugin(index, name)
+    components = [c for c in index.components if (c.plugin, c.distribution) == (record.plugin, record.distribution)]
+    if as_json:
+        details = [
+            {
+                "kind": c.kind,
+                "name": c.name,
+                "summary": c.spec.summary,
+                "factory": c.spec.factory,
+                "defaults": dict(c.spec.defaults),
+                "provides": list(c.spec.provides),
+                "requires": list(c.spec.requires),
+                "reads": list(c.spec.reads),
+            }
+            for c in components
+        ]
+        print_json({**_summary(record), "location": record.location, "kinds": list(record.kinds), "details": details})
+        return
+    typer.echo(f"{record.plugin}: {record.distribution} {record.version}, {record.status}")
+    typer.echo(f"from {record.location or 'unknown'}, loaded in {record.import_ms:.0f} ms")
+    if record.error:
+        typer.echo(f"failed: {record.error}")
+    if record.kinds:
+        typer.echo(f"declares the kinds {', '.join(record.kinds)}")
+    if components:
+        typer.echo("")
+        print_table(("kind", "name", "summary"), [(c.kind, c.name, c.spec.summary) for c in components])
+
+
+def find_plugin(index: Index, name: str) -> PluginRecord:
+    """Return the plugin with this id or distribution; raises UnknownComponent."""
+    wanted = normalise_name(name)
+    for record in index.plugins:
+        if wanted in (normalise_name(record.plugin), normalise_name(record.distribution)):
+            return record
+    known = [r.plugin for r in index.plugins]
+    raise UnknownComponent(
+        f"There is no plugin '{name}'.{did_you_mean(wanted, known)}", hint=f"Installed here: {', '.join(known)}."
+    )
+
+
+def _contents(record: PluginRecord) -> str:
+    names = [key.partition("/")[2] for key in record.components]
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
+def _summary(record: PluginRecord) -> dict[str, Any]:
+    return {
+        "plugin": record.plugin,
+        "distribution": record.distribution,
+        "version": record.version,
+        "status": record.status,
+        "components": list(record.components),
+        "import_ms": record.import_ms,
+        "error": record.error,
+    }

@@ -1,0 +1,137 @@
+"""`esper policy`: what a policy is made of."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from esper_core.cli.output import number, print_json, print_table
+from esper_core.cli.world import load_world
+from esper_core.registry.config import OptionRow, config_class, describe_options
+from esper_core.registry.index import Index
+from esper_core.registry.lookup import find_planned
+from esper_core.registry.plan import Plan, PlanDescription, PlanRequest, describe_plan, make_plan
+
+app = typer.Typer(help="See which policies there are and what they are made of.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_policies(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List recipes and networks that `--policy` accepts."""
+    index, recipes = load_world(context)
+    rows: list[dict[str, Any]] = []
+    for name in sorted({*recipes.policies, *index.names("network")}):
+        recipe = recipes.policies.get(name)
+        network = recipe.uses.get("network", name) if recipe else name
+        summaries = [c.spec.summary for c in index.of_kind("network") if c.name == network]
+        rows.append(
+            {
+                "policy": name,
+                "source": "recipe" if recipe else "network",
+                "network": network,
+                "uses": dict(recipe.uses) if recipe else {},
+                "summary": summaries[0] if summaries else "",
+            }
+        )
+    if as_json:
+        print_json(rows)
+        return
+    if not rows:
+        typer.echo("No policies are installed. See: esper plugins list")
+        return
+    print_table(("policy", "source", "summary"), [(r["policy"], r["source"], r["summary"]) for r in rows])
+
+
+@app.command("show")
+def show_policy(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Recipe or network.")],
+    slots: Annotated[str | None, typer.Option(help="A count such as 5, or ids such as r0c0,r0c2.")] = None,
+    uses: Annotated[
+        list[str] | None, typer.Option("--use", metavar="KIND=NAME", help="Choose a component (repeatable).")
+    ] = None,
+    options: Annotated[
+        list[str] | None, typer.Option("-o", "--option", metavar="KIND.KEY=VALUE", help="Set an option (repeatable).")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show sizes, components and every option of a policy; network and critic are built to count parameters."""
+    from esper_core.cli.train import parse_uses
+
+    index, recipes = load_world(context)
+    request = PlanRequest(policy=name, slots=slots, uses=parse_uses(uses or ()), options=options or ())
+    plan = make_plan(request, index, recipes)
+    document = describe_policy(plan, index)
+    if as_json:
+        print_json(document)
+        return
+    _print_policy(document, plan, describe_plan(plan, index), index)
+
+
+def describe_policy(plan: Plan, index: Index) -> dict[str, Any]:
+    """Return what a policy is made of as JSON-able values; imports torch."""
+    from esper_core.registry.build import build_parts
+
+    known = describe_plan(plan, index)
+    parts = build_parts(plan, index, only={"network", "critic"})
+    counts = {kind: sum(p.numel() for p in part.parameters()) for kind, part in parts.items()}
+    return {
+        "policy": plan.policy,
+        "slots": list(plan.slots),
+        "parameters": sum(counts.values()),
+        "parameters_by_part": counts,
+        "observation_dim": known.feature_schema.dim,
+        "network_input_dim": parts["network"].input_dim,
+        "latent_dim": parts["network"].latent_dim,
+        "horizon": known.horizon,
+        "heads": known.actions.sizes,
+        "components": [
+            {"kind": c.kind, "name": c.name, "distribution": c.distribution, "version": c.version, "config": c.config}
+            for c in plan.components
+        ],
+        "train": plan.train,
+    }
+
+
+def _print_policy(document: dict[str, Any], plan: Plan, known: PlanDescription, index: Index) -> None:
+    counts = document["parameters_by_part"]
+    parts = ", ".join(f"{kind} {count:,}" for kind, count in counts.items())
+    typer.echo(f"{plan.policy} with {len(plan.slots)} slots: {', '.join(plan.slots)}")
+    typer.echo(f"  parameters     {document['parameters']:,} ({parts})")
+    typer.echo(
+        f"  observation    {document['observation_dim']} numbers, {document['network_input_dim']} with embeddings"
+    )
+    typer.echo(f"  heads          {', '.join(f'{name} {size}' for name, size in document['heads'].items())}")
+    typer.echo(f"  episode        {known.horizon} steps")
+    typer.echo("\ncomponents")
+    print_table(
+        ("  kind", "name", "from"), [(f"  {c.kind}", c.name, f"{c.distribution} {c.version}") for c in plan.components]
+    )
+    typer.echo("\noptions, each set with -o KIND.KEY=VALUE")
+    rows = []
+    for prefix, key, value, row in _options(plan, index):
+        rows.append((f"  {prefix}.{key}", number(value) if isinstance(value, float) else _shown(value), row.help))
+    print_table(("  option", "value", "meaning"), rows)
+
+
+def _options(plan: Plan, index: Index) -> list[tuple[str, str, Any, OptionRow]]:
+    from esper_core.learning.config import TrainConfig
+
+    several = {c.kind for c in plan.components if len(plan.of_kind(c.kind)) > 1}
+    found = []
+    for planned in plan.components:
+        prefix = f"{planned.kind}.{planned.name}" if planned.kind in several else planned.kind
+        for row in describe_options(config_class(find_planned(index, planned))):
+            found.append((prefix, row.key, planned.config[row.key], row))
+    return found + [("train", row.key, plan.train[row.key], row) for row in describe_options(TrainConfig)]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        text = ", ".join(map(str, value))
+        return f"[{text}]" if len(text) <= 40 else f"[{len(value)} entries]"
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,40 @@
+"""`esper registry`: the file with named policies and local choices."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from esper_core.cli.output import print_json
+from esper_core.cli.world import load_world
+from esper_core.contracts.errors import RegistryFileError
+from esper_core.registry.check import check_recipes
+
+app = typer.Typer(help="Work with registry.toml.", no_args_is_help=True)
+
+
+@app.callback()
+def registry() -> None:
+    """Work with registry.toml."""
+
+
+@app.command("check")
+def check(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Check the registry file: its keys, its names, and that every policy makes a plan."""
+    index, recipes = load_world(context)
+    errors = check_recipes(recipes, index)
+    if errors:
+        first, *others = errors
+        shown = "\n".join(f"{error.message}{f' {error.hint}' if error.hint else ''}" for error in others)
+        raise RegistryFileError(first.message, hint="\n".join(filter(None, (first.hint, shown))))
+    policies = sorted(recipes.policies)
+    if as_json:
+        print_json({"file": str(recipes.path) if recipes.path else None, "policies": policies, "errors": []})
+    elif recipes.path is None:
+        typer.echo("There is no registry.toml here or above; esper works without one.")
+    else:
+        typer.echo(f"{recipes.path} is fine: {len(policies)} policies ({', '.join(policies) or 'none'}).")

@@ -1,0 +1,102 @@
+"""`esper runs`: what earlier runs left behind. Torch is not imported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from esper_core.cli.output import duration, number, print_json, print_table
+from esper_core.runs.checkpoint import list_checkpoints
+from esper_core.runs.directory import RESERVED, RunDirectory, find_run, list_runs
+
+app = typer.Typer(help="Look at earlier runs.", no_args_is_help=True)
+
+SHOWN = 12
+"""Updates that `runs show` prints at most, evenly spread."""
+
+
+@app.command("list")
+def list_all(
+    out: Annotated[Path, typer.Option(help="Directory of runs.")] = Path("runs"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the runs in a directory, oldest first."""
+    runs, damaged = list_runs(out)
+    rows = [_summary(run) for run in runs]
+    if as_json:
+        print_json(rows)
+    elif rows:
+        table = [
+            (r["name"], r["policy"], r["slots"], f"{r['updates']}/{r['updates_planned']}", number(r["return"]))
+            for r in rows
+        ]
+        print_table(("run", "policy", "slots", "updates", "return"), table)
+    else:
+        typer.echo(f"There are no runs in {out}. Begin one: esper train")
+    for sentence in damaged:
+        typer.echo(sentence, err=True)
+
+
+@app.command("show")
+def show(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A path, or the beginning of a name.")],
+    out: Annotated[Path, typer.Option(help="Directory of runs.")] = Path("runs"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show a run: its plan, its metrics and its checkpoints."""
+    directory = find_run(run, out)
+    metrics = directory.metrics()
+    checkpoints = [folder.name for folder in list_checkpoints(directory)]
+    if as_json:
+        print_json({**_summary(directory), "record": directory.record, "metrics": metrics, "checkpoints": checkpoints})
+        return
+    plan = directory.plan
+    typer.echo(f"{directory.path}")
+    typer.echo(f"  policy       {plan.policy}, {len(plan.slots)} slots, seed {plan.seed}, begun {directory.created}")
+    typer.echo(f"  components   {', '.join(f'{c.kind} {c.name}' for c in plan.components if c.kind != 'blueprint')}")
+    typer.echo(f"  updates      {len(metrics)} of {plan.updates}, {plan.envs} environments side by side")
+    if metrics:
+        spent = sum(line["timing"]["seconds"] for line in metrics)
+        steps = metrics[-1]["environment_steps"]
+        typer.echo(f"  time         {duration(spent)}, {steps / spent:.1f} environment steps/s")
+    typer.echo(f"  checkpoints  {', '.join(checkpoints) or 'none'}")
+    if not metrics:
+        return
+    typer.echo("")
+    columns = [name for name in _COLUMNS if any(line.get(name) is not None for line in metrics)]
+    step = max(1, -(-len(metrics) // SHOWN))
+    chosen = sorted({*range(0, len(metrics), step), len(metrics) - 1})
+    rows = [(metrics[i]["update"], *(number(metrics[i].get(name)) for name in columns)) for i in chosen]
+    print_table(("update", *columns), rows)
+    typer.echo("\nlast update")
+    values = [(name, value) for name, value in metrics[-1].items() if name not in RESERVED]
+    print_table(("  metric", "value"), [(f"  {name}", number(value)) for name, value in values])
+
+
+_COLUMNS = (
+    "return",
+    "gain",
+    "committed_accuracy",
+    "static_accuracy",
+    "fossils",
+    "entropy/op",
+    "kl",
+    "explained_variance",
+)
+
+
+def _summary(run: RunDirectory) -> dict[str, Any]:
+    plan, metrics = run.plan, run.metrics()
+    return {
+        "name": run.name,
+        "path": str(run.path),
+        "created": run.created,
+        "policy": plan.policy,
+        "slots": len(plan.slots),
+        "seed": plan.seed,
+        "updates": len(metrics),
+        "updates_planned": plan.updates,
+        "return": metrics[-1].get("return") if metrics else None,
+    }

@@ -1,0 +1,178 @@
+"""`esper train`: choose components, train a policy, leave a run behind."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from esper_core.cli.output import duration, print_json
+from esper_core.cli.progress import Progress
+from esper_core.cli.world import load_world
+from esper_core.contracts.errors import EsperError, Interrupted, UserError
+from esper_core.registry.index import Index
+from esper_core.registry.plan import Plan, PlanRequest, describe_plan, make_plan
+
+_COMPONENTS = "Components"
+_RUN = "Run"
+
+
+def _component(kind: str) -> Any:
+    return typer.Option(metavar="NAME", help=f"Shorthand for --use {kind}=NAME.", rich_help_panel=_COMPONENTS)
+
+
+def train(
+    context: typer.Context,
+    policy: Annotated[str | None, typer.Option(help="Recipe of registry.toml, or a network.")] = None,
+    slots: Annotated[str | None, typer.Option(help="A count such as 5, or ids such as r0c0,r0c2.")] = None,
+    environment: Annotated[str | None, _component("environment")] = None,
+    task: Annotated[str | None, _component("task")] = None,
+    host: Annotated[str | None, _component("host")] = None,
+    features: Annotated[str | None, _component("features")] = None,
+    network: Annotated[str | None, _component("network")] = None,
+    critic: Annotated[str | None, _component("critic")] = None,
+    masks: Annotated[str | None, _component("masks")] = None,
+    loss: Annotated[str | None, _component("loss")] = None,
+    uses: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--use", metavar="KIND=NAME", help="Choose a component (repeatable).", rich_help_panel=_COMPONENTS
+        ),
+    ] = None,
+    options: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-o",
+            "--option",
+            metavar="KIND.KEY=VALUE",
+            help="Set an option, as listed by `esper policy show` (repeatable).",
+            rich_help_panel=_COMPONENTS,
+        ),
+    ] = None,
+    envs: Annotated[int | None, typer.Option(help="Environments side by side; 8.", rich_help_panel=_RUN)] = None,
+    updates: Annotated[int | None, typer.Option(help="Updates of the run; 40.", rich_help_panel=_RUN)] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Host epochs per episode; 40 in growth.", rich_help_panel=_RUN)
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the run; 0.", rich_help_panel=_RUN)] = None,
+    device: Annotated[str | None, typer.Option(help="torch device; auto.", rich_help_panel=_RUN)] = None,
+    out: Annotated[Path, typer.Option(help="Directory of runs.", rich_help_panel=_RUN)] = Path("runs"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan as JSON and build nothing.")] = False,
+    plain: Annotated[bool, typer.Option("--plain", help="Plain lines instead of a progress bar.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON at the end.")] = False,
+) -> None:
+    """Train a policy."""
+    index, recipes = load_world(context)
+    named = {
+        "environment": environment,
+        "task": task,
+        "host": host,
+        "features": features,
+        "network": network,
+        "critic": critic,
+        "masks": masks,
+        "loss": loss,
+    }
+    request = PlanRequest(
+        policy=policy,
+        slots=slots,
+        uses=parse_uses(uses or (), **{kind: name for kind, name in named.items() if name is not None}),
+        options=options or (),
+        envs=envs,
+        epochs=epochs,
+        updates=updates,
+        seed=seed,
+        device=device,
+    )
+    plan = make_plan(request, index, recipes)
+    if dry_run:
+        print_json(plan.to_json(), indent=None if as_json else 2)
+        return
+    _train(plan, index, out, plain=plain, as_json=as_json)
+
+
+def parse_uses(texts: Sequence[str], **named: str) -> dict[str, str]:
+    """Read `KIND=NAME` choices and join them with those of the shorthands; raises UserError."""
+    uses = dict(named)
+    for text in texts:
+        kind, equals, name = text.partition("=")
+        if not (equals and kind.strip() and name.strip()):
+            raise UserError(f"--use {text} cannot be read.", hint="Write --use critic=state-value, for example.")
+        if uses.setdefault(kind.strip(), name.strip()) != name.strip():
+            raise UserError(f"The {kind} is chosen twice: '{uses[kind]}' and '{name.strip()}'.", hint="Keep one.")
+    return uses
+
+
+def _train(plan: Plan, index: Index, out: Path, *, plain: bool, as_json: bool) -> None:
+    from esper_core.learning.session import open_session
+    from esper_core.runs.checkpoint import list_checkpoints, save_checkpoint
+    from esper_core.runs.directory import RunDirectory, check_writable
+
+    check_writable(out)
+    trainer = open_session(plan, index)
+    parameters = sum(p.numel() for p in trainer.policy.parameters())
+    run = RunDirectory.create(out, plan, index, {"parameters": parameters})
+    known = describe_plan(plan, index)
+    lines: list[dict[str, Any]] = []
+    try:
+        with Progress(plan.updates, plan.envs * known.horizon, plain or as_json) as progress:
+            for update in trainer.run(plan.updates, on_step=progress.on_step):
+                run.append_events(update)
+                line = run.append_metrics(update)
+                save_checkpoint(run, trainer, update, plan, index)
+                progress.on_update(update.index, update.metrics)
+                lines.append(line)
+    except (KeyboardInterrupt, Interrupted) as error:
+        stopped = Interrupted(f"Stopped in update {len(lines) + 1} of {plan.updates}. {_kept(list_checkpoints(run))}")
+        stopped.exit_code = getattr(error, "exit_code", Interrupted.exit_code)
+        raise stopped from error
+    except EsperError as error:
+        error.hint = " ".join(filter(None, (error.hint, _kept(list_checkpoints(run)))))
+        raise
+    finally:
+        trainer.environment.close()
+    if as_json:
+        last = lines[-1]
+        print_json(
+            {
+                "run": str(run.path),
+                "updates": last["update"],
+                "environment_steps": last["environment_steps"],
+                "parameters": parameters,
+                "metrics": last,
+            }
+        )
+        return
+    _print_result(run.path, lines)
+
+
+def _kept(checkpoints: list[Path]) -> str:
+    if not checkpoints:
+        return "There is no checkpoint yet."
+    return f"The last checkpoint is {checkpoints[-1]}."
+
+
+def _print_result(path: Path, lines: list[dict[str, Any]]) -> None:
+    """Say what came of a run: first and last quarter of its updates, where there are enough."""
+    last, quarter = lines[-1], max(1, len(lines) // 4)
+    seconds = sum(line["timing"]["seconds"] for line in lines)
+    typer.echo(f"\n{last['update']} updates, {last['environment_steps']:,} environment steps in {duration(seconds)}")
+    labels = (
+        ("committed_accuracy", "grown hosts", "validation accuracy with what was made permanent"),
+        ("static_accuracy", "static host", "the same hosts when nothing is grown"),
+        ("gain", "gain", "grown minus static"),
+        ("return", "return", "gain minus rent and the price of operations"),
+    )
+    for key, label, meaning in labels:
+        values = [line[key] for line in lines if line.get(key) is not None]
+        if not values:
+            continue
+        begun, ended = statistics.fmean(values[:quarter]), statistics.fmean(values[-quarter:])
+        change = f"{begun:6.3f} → {ended:.3f}" if len(lines) >= 4 else f"{ended:6.3f}"
+        typer.echo(f"  {label:12} {change}   {meaning if 'static_accuracy' in last else ''}".rstrip())
+    if len(lines) >= 4:
+        typer.echo("  (mean of the first quarter of the updates → mean of the last)")
+    typer.echo(f"\nThe run lies in {path}\nLook further: esper runs show {path}")

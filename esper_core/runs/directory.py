@@ -1,0 +1,233 @@
+"""The directory of a run: `run.json`, `metrics.jsonl`, `events.jsonl` and `checkpoints/`."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field
+
+from esper_core.contracts.errors import EsperError, PluginError, UserError, did_you_mean
+from esper_core.registry.plan import Plan, describe_plan
+from esper_core.runs import provenance
+from esper_core.runs.files import append_line, append_text, finite, json_line, read_lines, sync_directory, write_synced
+
+if TYPE_CHECKING:
+    from esper_core.learning.trainer import Update
+    from esper_core.registry.index import Index
+
+RUN_SCHEMA = 1
+RUN_FILE, METRICS_FILE, EVENTS_FILE, CHECKPOINTS = "run.json", "metrics.jsonl", "events.jsonl", "checkpoints"
+
+RESERVED = ("update", "environment_steps", "timing")
+"""Keys of a metrics line that are no metrics."""
+
+
+@define
+class RunDirectory:
+    """What one run leaves behind.
+
+    Attributes:
+        path: The directory.
+        record: Content of `run.json`.
+    """
+
+    path: Path
+    record: dict[str, Any] = field(repr=False)
+
+    @classmethod
+    def create(cls, out: Path, plan: Plan, index: Index, facts: Mapping[str, Any] | None = None) -> RunDirectory:
+        """Create `<out>/<policy>-s<slots>-<date>-<short id>/` and write its `run.json`.
+
+        Args:
+            out: Directory of runs; created when missing.
+            plan: What the run is made of.
+            index: What is installed.
+            facts: Further entries of `run.json`, such as the number of parameters.
+
+        Raises:
+            UserError: the directory cannot be created or written.
+        """
+        description = describe_plan(plan, index)
+        now = datetime.datetime.now(datetime.UTC)
+        record = {
+            "schema": RUN_SCHEMA,
+            "created": now.isoformat(timespec="seconds"),
+            "plan": plan.to_json(),
+            "feature_schema": {"digest": description.feature_schema.digest, "dim": description.feature_schema.dim},
+            "actions": {"digest": description.actions.digest, "heads": description.actions.sizes},
+            "horizon": description.horizon,
+            "weights_versions": provenance.weights_versions(plan, index),
+            "distributions": provenance.distributions(plan, index),
+            "seeds": {"run": plan.seed},
+            "git": provenance.git_commit(Path.cwd()),
+            "machine": provenance.machine(),
+            "libraries": provenance.libraries(),
+            **(facts or {}),
+        }
+        stem = f"{_file_name(plan.policy)}-s{len(plan.slots)}-{now:%Y%m%d-%H%M%S}"
+        try:
+            path = _fresh_directory(Path(out), stem)
+            (path / CHECKPOINTS).mkdir()
+            text = json.dumps(finite(record), indent=2, allow_nan=False, ensure_ascii=False)
+            write_synced(path / RUN_FILE, f"{text}\n".encode())
+            sync_directory(path)
+        except OSError as error:
+            raise UserError(
+                f"No run can be written to {out}: {error.strerror or error}.",
+                hint="Choose a writable directory with room with --out.",
+            ) from error
+        return cls(path, record)
+
+    @classmethod
+    def open(cls, path: Path) -> RunDirectory:
+        """Return the run that lies at `path`.
+
+        Raises:
+            UserError: there is none, or a newer version of esper-core wrote it.
+            EsperError: its `run.json` is damaged.
+        """
+        file = path / RUN_FILE
+        try:
+            record = json.loads(file.read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise UserError(f"{path} is no run: it has no {RUN_FILE}.", hint="See: esper runs list") from error
+        except OSError as error:
+            raise EsperError(f"{file} cannot be read: {error.strerror}.") from error
+        except ValueError as error:
+            raise EsperError(f"{file} is damaged: {error}.", hint="Restore it from a copy.") from error
+        if not isinstance(record, dict) or not isinstance(record.get("plan"), dict):
+            raise EsperError(f"{file} is damaged: it holds no plan.", hint="Restore it from a copy.")
+        if record.get("schema") != RUN_SCHEMA:
+            raise UserError(
+                f"{file} has schema {record.get('schema')!r}; this version of esper-core reads {RUN_SCHEMA}.",
+                hint="Use the version of esper-core that wrote it.",
+            )
+        return cls(path, record)
+
+    @property
+    def name(self) -> str:
+        """Name of the directory."""
+        return self.path.name
+
+    @property
+    def created(self) -> str:
+        """When the run was created, ISO 8601 in UTC."""
+        return str(self.record.get("created", ""))
+
+    @property
+    def plan(self) -> Plan:
+        """What the run is made of; raises CheckpointMismatch when it cannot be read."""
+        return Plan.from_json(self.record["plan"])
+
+    @property
+    def checkpoints(self) -> Path:
+        """Directory of the checkpoints."""
+        return self.path / CHECKPOINTS
+
+    # Writing --------------------------------------------------------------------------------------------------------
+
+    def append_metrics(self, update: Update) -> dict[str, Any]:
+        """Append the metrics line of an update and return it.
+
+        Undefined metrics are null. All that depends on clock or machine lies under `timing`.
+
+        Raises:
+            PluginError: a metric bears a name that a line needs for something else.
+            EsperError: the file cannot be written.
+        """
+        taken = [name for name in RESERVED if name in update.metrics]
+        if taken:
+            raise PluginError(
+                f"A metric is called '{taken[0]}', which a metrics line needs for something else.",
+                hint="Rename it in the environment's episode events or in the loss.",
+            )
+        line: dict[str, Any] = finite(
+            {
+                "update": update.index,
+                "environment_steps": update.environment_steps,
+                **update.metrics,
+                "timing": update.timing,
+            }
+        )
+        append_line(self.path / METRICS_FILE, line)
+        return line
+
+    def append_events(self, update: Update) -> None:
+        """Append the environment's events of an update, one line each; raises EsperError."""
+        lines = [json_line({"update": update.index, **event}) for event in update.events]
+        append_text(self.path / EVENTS_FILE, "".join(lines))
+
+    # Reading --------------------------------------------------------------------------------------------------------
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return the metrics lines; raises EsperError for a damaged one."""
+        return read_lines(self.path / METRICS_FILE)
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return the environment's events; raises EsperError for a damaged line."""
+        return read_lines(self.path / EVENTS_FILE)
+
+
+def list_runs(out: Path) -> tuple[list[RunDirectory], list[str]]:
+    """Return the runs in a directory, oldest first, and one sentence for each that cannot be read."""
+    runs, damaged = [], []
+    for folder in sorted(out.iterdir()) if out.is_dir() else ():
+        if not (folder / RUN_FILE).exists():
+            continue
+        try:
+            runs.append(RunDirectory.open(folder))
+        except EsperError as error:
+            damaged.append(error.message)
+    return sorted(runs, key=lambda run: (run.created, run.name)), damaged
+
+
+def find_run(text: str, out: Path) -> RunDirectory:
+    """Return the run at the path `text`, or the only one in `out` whose name begins with it; raises UserError."""
+    path = Path(text)
+    if (path / RUN_FILE).exists():
+        return RunDirectory.open(path.resolve() if path.name in ("", "..") else path)
+    names = [folder.name for folder in sorted(out.iterdir()) if (folder / RUN_FILE).exists()] if out.is_dir() else []
+    found = [name for name in names if name == text] or [name for name in names if name.startswith(text)]
+    if not text or not found:
+        raise UserError(
+            f"There is no run '{text}' in {out}.{did_you_mean(text, names)}",
+            hint=f"RUN is a path, or the beginning of a name. See: esper runs list --out {out}",
+        )
+    if len(found) > 1:
+        raise UserError(f"{len(found)} runs in {out} begin with '{text}'.", hint=f"They are: {', '.join(found)}.")
+    return RunDirectory.open(out / found[0])
+
+
+def check_writable(out: Path) -> None:
+    """Find out before any work is done whether runs can be written to `out`; raises UserError."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / f".esper-{secrets.token_hex(4)}"
+        probe.mkdir()
+        probe.rmdir()
+    except OSError as error:
+        raise UserError(
+            f"No run can be written to {out}: {error.strerror or error}.",
+            hint="Choose a writable directory with --out.",
+        ) from error
+
+
+def _fresh_directory(out: Path, stem: str) -> Path:
+    out.mkdir(parents=True, exist_ok=True)
+    while True:
+        path = out / f"{stem}-{secrets.token_hex(2)}"
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        return path
+
+
+def _file_name(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.") or "run"
