@@ -32,7 +32,8 @@ def list_spikes(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the installed spikes."""
-    spikes = load_world(context).index.of_kind("spike")
+    index, _ = load_world(context)
+    spikes = index.of_kind("spike")
     if as_json:
         rows = [
             {"name": s.name, "distribution": s.distribution, "version": s.version, "summary": s.spec.summary}
