@@ -1,0 +1,119 @@
+"""The plain features: every field of the state, in order, scaled to its declared range."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from esper_core import ActionSpec, Head, SlotConfig, StateField, StateSpec
+from esper_core.builtin.config import FlatConfig
+from esper_core.builtin.describe import describe
+from esper_core.builtin.flat import Flat
+from esper_core.builtin.plugin import esper_components, esper_kinds
+from esper_core.contracts.protocols import Build
+from esper_core.registry.references import load_reference
+from esper_core.testing.states import random_state
+
+SLOTS = SlotConfig.for_grid(1, 2)
+ACTIONS = ActionSpec((Head("op", ("a", "b", "c")),), root="op")
+SPEC = StateSpec(
+    (
+        StateField("age", ("E",), "int", "steps", "", 10, 20),
+        StateField("speed", ("E", "N"), "float", "m/s", "", -2, 2),
+        StateField("allowed", ("E", "O"), "bool", "", ""),
+        StateField("past", ("E", "N", 2), "float", "", "", 0, 4),
+        StateField("fixed", ("E",), "float", "", "", 3, 3),
+        StateField("alive", ("E", "N"), "bool", "", ""),
+    )
+)
+
+
+def flat(scale: bool = True, spec: StateSpec = SPEC) -> Flat:
+    context = Build(SLOTS, ACTIONS, spec, None, 0, 0.99, 2, 0, "cpu", torch.float32)
+    return Flat(FlatConfig(scale=scale), context)
+
+
+STATE = {
+    "age": torch.tensor([10, 15]),
+    "speed": torch.tensor([[-2.0, 0.0], [2.0, 9.0]]),
+    "allowed": torch.tensor([[True, False, True], [False, True, False]]),
+    "past": torch.tensor([[[0.0, 1.0], [2.0, 3.0]], [[4.0, 0.0], [-1.0, 4.0]]]),
+    "fixed": torch.tensor([3.0, 3.0]),
+    "alive": torch.tensor([[True, False], [False, True]]),
+}
+SCALED = {
+    "age": [0.0, 0.5],
+    "allowed.0": [1.0, 0.0],
+    "allowed.1": [0.0, 1.0],
+    "allowed.2": [1.0, 0.0],
+    "fixed": [0.0, 0.0],
+    "slot0.speed": [0.0, 1.0],
+    "slot0.past.0": [0.0, 1.0],
+    "slot0.past.1": [0.25, 0.0],
+    "slot0.alive": [1.0, 0.0],
+    "slot1.speed": [0.5, 1.0],
+    "slot1.past.0": [0.5, 0.0],
+    "slot1.past.1": [0.75, 1.0],
+    "slot1.alive": [0.0, 1.0],
+}
+
+
+def test_columns_have_the_names_and_values_of_the_schema() -> None:
+    features = flat()
+    seen = features(STATE)
+    assert features.schema.names == tuple(SCALED) and features.schema.dim == len(SCALED)
+    columns = dict(zip(features.schema.names, seen.obs.T.tolist(), strict=True))
+    assert columns == {name: pytest.approx(values) for name, values in SCALED.items()}
+    assert seen.obs.dtype == torch.float32 and seen.indices == {}
+
+
+def test_raw_numbers_pass_through_when_asked_for() -> None:
+    columns = dict(zip(flat(scale=False).schema.names, flat(scale=False)(STATE).obs.T.tolist(), strict=True))
+    assert (
+        columns["age"] == [10.0, 15.0] and columns["slot1.speed"] == [0.0, 9.0] and columns["allowed.0"] == [1.0, 0.0]
+    )
+
+
+def test_every_column_stays_in_the_range_of_its_schema() -> None:
+    for scale in (True, False):
+        features = flat(scale)
+        obs = features(random_state(SPEC, ACTIONS, 64, 2, torch.Generator().manual_seed(0))).obs
+        bounds = [*features.schema.base, *features.schema.per_slot, *features.schema.per_slot]
+        for column, bound in zip(obs.T, bounds, strict=True):
+            assert bound.low <= float(column.min()) and float(column.max()) <= bound.high
+
+
+@pytest.mark.parametrize("name", [n for n in SPEC.names if n != "fixed"])
+def test_every_field_is_seen(name: str) -> None:
+    changed = {**STATE, name: ~STATE[name] if STATE[name].dtype == torch.bool else STATE[name] - 1}
+    moved = (flat()(STATE).obs != flat()(changed).obs).any(0)
+    names = [column for column, flag in zip(flat().schema.names, moved.tolist(), strict=True) if flag]
+    assert names and all(name in column for column in names)
+
+
+def test_a_state_without_slots_has_no_slot_blocks() -> None:
+    spec = StateSpec((StateField("x", ("E", 3), "float", "", "", 0, 1),))
+    features = flat(spec=spec)
+    assert features.schema.names == ("x.0", "x.1", "x.2")
+    assert features({"x": torch.rand(2, 3)}).obs.shape == (2, 3)
+
+
+def test_options_are_part_of_the_digest() -> None:
+    digests = {describe(FlatConfig(scale=scale), SLOTS, ACTIONS, SPEC).digest for scale in (True, False)}
+    assert len(digests) == 2 and flat().schema.digest in digests
+
+
+def test_describing_and_registering_imports_no_torch() -> None:
+    code = "import sys, esper_core.builtin.plugin, esper_core.builtin.describe; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_core_registers_can_be_loaded() -> None:
+    kinds = {kind.name: kind for kind in esper_kinds()}
+    assert set(kinds) == {"features", "network", "critic", "masks", "loss", "environment", "spike", "rule"}
+    assert all(isinstance(load_reference(kind.protocol, kind.name), type) for kind in kinds.values())
+    (component,) = esper_components()
+    assert load_reference(component.factory, "flat") is Flat and load_reference(component.describe, "flat") is describe
