@@ -136,16 +136,17 @@ def describe_verdict(verdict: Verdict) -> str:
 def _progress() -> Iterator[Callable[[CheckResult], None]]:
     """Say on standard error what is being checked; on a terminal in one line that is rewritten and cleared."""
     terminal = sys.stderr.isatty()
-    done, category = 0, ""
+    done = 0
+    begun: set[str] = set()
 
     def show(result: CheckResult) -> None:
-        nonlocal done, category
+        nonlocal done
         done += 1
         if terminal:
             sys.stderr.write(f"\r\033[K{done} checks, {result.category}: {result.check}")
-        elif result.category != category:
+        elif result.category not in begun:
             sys.stderr.write(f"checking {result.category}\n")
-        category = result.category
+        begun.add(result.category)
         sys.stderr.flush()
 
     try:
