@@ -11,14 +11,6 @@ from torch import Tensor
 S = TypeVar("S", bound=tuple[Any, ...])
 
 
-def _map(state: S, function: Callable[[Tensor], Tensor]) -> S:
-    """Apply `function` to every tensor and keep the type of the state."""
-    values = [function(value) for value in state]
-    make = getattr(type(state), "_make", type(state))
-    result: S = make(values)
-    return result
-
-
 def zero_rows(state: S, rows: Tensor) -> S:
     """Return the state with zeros in the environments where `rows`, bool `[E]`, is true.
 
@@ -29,17 +21,9 @@ def zero_rows(state: S, rows: Tensor) -> S:
         where = rows.view(1, -1, *([1] * (value.dim() - 2)))
         return torch.where(where, torch.zeros_like(value), value)
 
-    return _map(state, zero)
-
-
-def select_rows(state: S, index: Tensor) -> S:
-    """Return the state of the environments `index`, int64 `[B]`."""
-    return _map(state, lambda value: value.index_select(1, index))
-
-
-def detach(state: S) -> S:
-    """Return the state cut off from the graph that made it."""
-    return _map(state, torch.Tensor.detach)
+    make = getattr(type(state), "_make", type(state))
+    zeroed: S = make(zero(value) for value in state)
+    return zeroed
 
 
 def run_with_resets(

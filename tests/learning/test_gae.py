@@ -91,3 +91,18 @@ def test_results_are_written_in_place():
     no = torch.zeros(2, 1, dtype=torch.bool)
     result = gae(torch.ones(2, 1), torch.zeros(3, 1), no, no, ~no, 0.5, 1.0, out=out)
     assert result[0] is out[0] and result[1] is out[1] and out[0][:, 0].tolist() == [1.5, 1.0]
+
+
+@pytest.mark.parametrize("kind", ["terminated", "truncated"])
+def test_nothing_leaks_back_over_the_end_of_an_episode(kind):
+    end, no = flags(0, 1, 0, 0), flags(0, 0, 0, 0)
+    ends = (end, no) if kind == "terminated" else (no, end)
+    values, rewards = column(1, 2, 3, 4, 5), column(1, 1, 1, 1)
+    before = gae(rewards, values, *ends, ~no, 0.9, 0.95)
+    later = rewards.clone()
+    later[2:] = 100
+    after = gae(later, values, *ends, ~no, 0.9, 0.95)
+    for first, second in zip(before, after, strict=True):
+        assert torch.equal(first[:2], second[:2]) and not torch.equal(first[2:], second[2:])
+    returns = discounted_returns(later, end, ~no, 0.9)
+    assert returns[:2, 0].tolist() == pytest.approx([1.9, 1.0])

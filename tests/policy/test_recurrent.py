@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from esper_core.contracts.protocols import LSTMState
-from esper_core.policy.recurrent import detach, run_with_resets, select_rows, zero_rows
+from esper_core.policy.recurrent import run_with_resets, zero_rows
 
 
 class Memory(NamedTuple):
@@ -22,10 +22,6 @@ def test_any_named_tuple_keeps_its_type():
     zeroed = zero_rows(state, rows)
     assert isinstance(zeroed, Memory)
     assert bool((zeroed.a[:, rows] == 0).all()) and torch.equal(zeroed.c[:, ~rows], state.c[:, ~rows])
-    picked = select_rows(state, torch.tensor([3, 1]))
-    assert torch.equal(picked.b, state.b[:, [3, 1]])
-    grown = Memory(*(t.requires_grad_() for t in state))
-    assert not any(t.requires_grad for t in detach(grown))
 
 
 def test_zeroing_leaves_the_given_state_alone():
