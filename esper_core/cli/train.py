@@ -122,7 +122,7 @@ def _train(plan: Plan, index: Index, out: Path, *, plain: bool, as_json: bool) -
             for update in trainer.run(plan.updates, on_step=progress.on_step):
                 run.append_events(update)
                 line = run.append_metrics(update)
-                save_checkpoint(run, trainer, update, plan, index)
+                save_checkpoint(run, trainer, update)
                 progress.on_update(update.index, update.metrics)
                 lines.append(line)
     except (KeyboardInterrupt, Interrupted) as error:

@@ -1,7 +1,8 @@
-"""Checkpoints: everything the next update depends on, as safetensors files and one `state.json`.
+"""Checkpoints: everything the next update depends on, written so that a half-written one is never believed.
 
-A checkpoint is written beside its place, waited for on the disk, and renamed, so that a folder with its final name is
-whole. Nothing in it is ever imported or unpickled: names are compared with what is installed.
+A checkpoint is a folder `checkpoints/000042/` of safetensors files, one per group of tensors, and `state.json`, which
+records what the run is made of and the digest of every file. Reading `state.json` imports no torch, no pickle is ever
+loaded, and a name found in a checkpoint is compared with what is installed, never imported.
 """
 
 from __future__ import annotations
@@ -9,213 +10,335 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from attrs import field, frozen
+
+from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import CheckpointMismatch, EsperError
-from esper_core.registry.plan import describe_plan
+from esper_core.registry.plan import Plan, PlannedComponent, describe_plan
 from esper_core.runs import provenance
-from esper_core.runs.directory import RunDirectory
 from esper_core.runs.files import finite, sync_directory, write_synced, writing
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from esper_core.learning.trainer import Trainer, Update
     from esper_core.registry.index import Index
-    from esper_core.registry.plan import Plan
+    from esper_core.runs.directory import RunDirectory
 
 CHECKPOINT_SCHEMA = 1
 STATE_FILE = "state.json"
-KEPT = 3
-"""Newest checkpoints that are kept; the best one is kept besides."""
+KEEP_LAST = 3
+BEST_BY = "return"
+
+FITTED = ("features", "network", "critic")
+"""Kinds that weights fit; with another environment or loss they can go on."""
+
+_NAME = re.compile(r"\d{6,}")
+_TEMPORARY = ".tmp-"
 
 
-class Difference(NamedTuple):
-    """Something that a checkpoint was written with and that is not so here."""
+@frozen
+class Header:
+    """What `state.json` says; made without torch.
 
-    what: str
-    saved: str
-    here: str
+    Attributes:
+        path: Folder of the checkpoint.
+        content: The whole of `state.json`, its digest verified.
+    """
+
+    path: Path
+    content: dict[str, Any] = field(repr=False)
+
+    @property
+    def update(self) -> int:
+        """Updates done when it was written."""
+        return int(self.content["update"])
+
+    @property
+    def score(self) -> float | None:
+        """Return of the last update, by which the best checkpoint is known; None where undefined."""
+        value = self.content["best_by"][BEST_BY]
+        return None if value is None else float(value)
+
+    @property
+    def plan(self) -> Plan:
+        """The plan it was written with; raises CheckpointMismatch when it cannot be read."""
+        return Plan.from_json(self.content["plan"])
 
 
-def save_checkpoint(run: RunDirectory, trainer: Trainer, update: Update, plan: Plan, index: Index) -> Path:
-    """Write the checkpoint that follows an update, drop older ones, and return its folder.
+@frozen
+class Loaded:
+    """What was loaded.
+
+    Attributes:
+        header: What `state.json` said.
+        notes: Differences that do not matter enough to refuse, each one sentence.
+    """
+
+    header: Header
+    notes: tuple[str, ...] = ()
+
+
+# Writing ------------------------------------------------------------------------------------------------------------
+
+
+def save_checkpoint(run: RunDirectory, trainer: Trainer, update: Update, *, keep_last: int = KEEP_LAST) -> Path:
+    """Write the checkpoint that follows an update, and remove those that are neither recent nor the best.
+
+    The files are written to a temporary folder, flushed to the disk and renamed, so that a checkpoint is either
+    complete or not there.
 
     Raises:
-        EsperError: it cannot be written; nothing of an earlier checkpoint is lost.
+        EsperError: the disk is full or the directory cannot be written; earlier checkpoints are untouched.
     """
     from safetensors.torch import save
 
     state = trainer.state()
-    contents = {f"{group}.safetensors": save(tensors) for group, tensors in state.tensors.items()}
-    header = {
-        "schema": CHECKPOINT_SCHEMA,
-        "update": update.index,
-        "return": update.metrics.get("return"),
-        "plan": plan.to_json(),
-        **_identity(plan, index),
-        "distributions": provenance.distributions(plan, index),
-        "counters": state.counters,
-        "files": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
-    }
-    contents[STATE_FILE] = json.dumps(finite(header), indent=1, allow_nan=False).encode()
-    place = run.checkpoints / f"{update.index:06}"
-    unfinished = run.checkpoints / f".{place.name}.unfinished"
-    with writing(place, "Make room or choose another --out; earlier checkpoints are untouched."):
-        for leftover in run.checkpoints.glob(".*"):
-            shutil.rmtree(leftover)
-        unfinished.mkdir()
+    files = {f"{group}.safetensors": save(tensors) for group, tensors in state.tensors.items()}
+    content = finite(
+        {
+            "schema": CHECKPOINT_SCHEMA,
+            "update": update.index,
+            "environment_steps": update.environment_steps,
+            "best_by": {BEST_BY: update.metrics.get(BEST_BY)},
+            "counters": state.counters,
+            **{key: run.record[key] for key in ("plan", "feature_schema", "actions", "weights_versions")},
+            "distributions": run.record["distributions"],
+            "files": {
+                name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
+            },
+        }
+    )
+    content["digest"] = _digest(content)
+    files[STATE_FILE] = (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
+    folder = run.checkpoints
+    path = folder / f"{update.index:06d}"
+    with writing(path, "Make room; earlier checkpoints are untouched."):
+        _remove_temporary(folder)
+        temporary = folder / f"{_TEMPORARY}{path.name}-{os.getpid()}"
         try:
-            for name, content in contents.items():
-                write_synced(unfinished / name, content)
-            sync_directory(unfinished)
-            if place.exists():
-                _drop(place)
-            unfinished.rename(place)
-            sync_directory(run.checkpoints)
-        except OSError:
-            shutil.rmtree(unfinished, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            for name, data in files.items():
+                write_synced(temporary / name, data)
+            sync_directory(temporary)
+            _remove(path)
+            temporary.rename(path)
+            sync_directory(folder)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
             raise
-        _keep_newest_and_best(run)
-    return place
+        best = best_checkpoint(run)
+        for earlier in list_checkpoints(run)[:-keep_last]:
+            if earlier != best:
+                _remove(earlier)
+    return path
+
+
+def _remove(path: Path) -> None:
+    """Remove a checkpoint under another name, so that it is never there in part."""
+    if path.exists():
+        rubbish = path.with_name(f"{_TEMPORARY}removed-{path.name}-{os.getpid()}")
+        path.rename(rubbish)
+        shutil.rmtree(rubbish, ignore_errors=True)
+
+
+def _remove_temporary(folder: Path) -> None:
+    for leftover in folder.glob(f"{_TEMPORARY}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+# Reading ------------------------------------------------------------------------------------------------------------
 
 
 def list_checkpoints(run: RunDirectory) -> list[Path]:
     """Return the folders of a run's checkpoints, oldest first."""
-    if not run.checkpoints.is_dir():
-        return []
-    return sorted(folder for folder in run.checkpoints.iterdir() if folder.name.isdigit())
+    folder = run.checkpoints
+    found = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)] if folder.is_dir() else []
+    return sorted(found, key=lambda path: int(path.name))
 
 
-def read_header(folder: Path) -> dict[str, Any]:
-    """Return the content of a checkpoint's `state.json`, without torch.
+def best_checkpoint(run: RunDirectory) -> Path | None:
+    """Return the checkpoint with the highest return, the newer of equals, among those that can be read; or None."""
+    scored = []
+    for path in list_checkpoints(run):
+        with contextlib.suppress(EsperError):
+            header = read_header(path)
+            if header.score is not None:
+                scored.append((header.score, header.update, path))
+    return max(scored)[2] if scored else None
+
+
+def read_header(path: Path) -> Header:
+    """Read and verify `state.json`, without torch.
 
     Raises:
-        CheckpointMismatch: it is missing, damaged, or of a newer schema.
+        CheckpointMismatch: it is missing, damaged, altered, foreign or of a newer schema.
     """
-    file = folder / STATE_FILE
+    file = path / STATE_FILE
+    other = "Use another checkpoint of the run."
     try:
-        header = json.loads(file.read_bytes())
-        schema = header["schema"]
+        content = json.loads(file.read_bytes())
     except FileNotFoundError as error:
-        raise CheckpointMismatch(f"{folder} is no checkpoint: it has no {STATE_FILE}.") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointMismatch(f"{file} is damaged: {error}.", hint=_ANOTHER) from error
-    if schema != CHECKPOINT_SCHEMA:
+        raise CheckpointMismatch(f"{path} is no checkpoint: it has no {STATE_FILE}.", hint=other) from error
+    except OSError as error:
+        raise CheckpointMismatch(f"{file} cannot be read: {error.strerror}.", hint=other) from error
+    except ValueError as error:
+        raise CheckpointMismatch(f"{file} is damaged: it is no JSON.", hint=other) from error
+    if not isinstance(content, dict) or "schema" not in content or "files" not in content:
+        raise CheckpointMismatch(f"{file} was not written by esper.", hint=other)
+    if content["schema"] != CHECKPOINT_SCHEMA:
         raise CheckpointMismatch(
-            f"{file} has schema {schema!r}; this version of esper-core reads {CHECKPOINT_SCHEMA}.",
+            f"{path} has schema {content['schema']!r}; this version of esper-core reads {CHECKPOINT_SCHEMA}.",
             hint="Use the version of esper-core that wrote it.",
         )
-    return dict(header)
+    saved = content.get("digest")
+    actual = _digest(content)
+    if saved != actual:
+        raise CheckpointMismatch(f"{file} was altered: its digest is {actual}, not {saved}.", hint=other)
+    return Header(path, content)
 
 
-def load_checkpoint(folder: Path, trainer: Trainer, plan: Plan, index: Index) -> dict[str, Any]:
-    """Continue a trainer where a checkpoint was written; return the checkpoint's header.
+def load_checkpoint(path: Path, trainer: Trainer, plan: Plan, index: Index) -> Loaded:
+    """Verify a checkpoint, compare it with what is installed and with a plan, and put it into a trainer.
 
     Raises:
-        CheckpointMismatch: it was written for something else, or a file is missing, truncated or altered.
+        CheckpointMismatch: a file is damaged, or slots, features, actions, weights or components differ; the message
+            holds a table of what was saved and what is here.
     """
-    from safetensors.torch import load
-
+    header = read_header(path)
+    notes = check_fit(header, plan, index)
+    tensors = _read_tensors(header)
     from esper_core.learning.trainer import TrainerState
 
-    header = read_header(folder)
-    differences = compare(header, plan, index)
-    if differences:
-        raise CheckpointMismatch(
-            f"{folder} was written for something else.\n{_table(differences)}",
-            hint="Checkpoints fit only the slots, features, actions and components they were written with. "
-            "Train anew, or use what it was written with.",
-        )
-    groups = {}
-    for name in header["files"]:
-        content = _verified(folder / name, header["files"][name])
-        groups[Path(name).stem] = load(content)
-    trainer.load_state(TrainerState(groups, header["counters"]))
-    return header
+    trainer.load_state(TrainerState(tensors, header.content["counters"]))
+    return Loaded(header, notes)
 
 
-def compare(header: Mapping[str, Any], plan: Plan, index: Index) -> list[Difference]:
-    """Return everything about which a checkpoint's header and a plan disagree so that weights cannot fit."""
-    here = _identity(plan, index)
-    found = []
-    for key, value in here.items():
-        saved = header.get(key)
-        if saved == value:
-            continue
-        if isinstance(value, dict) and isinstance(saved, dict):
-            for name in dict.fromkeys([*saved, *value]):
-                if saved.get(name) != value.get(name):
-                    found.append(Difference(name, _shown(saved.get(name)), _shown(value.get(name))))
-        else:
-            found.append(Difference(key, _shown(saved), _shown(value)))
-    return found
+def check_fit(header: Header, plan: Plan, index: Index) -> tuple[str, ...]:
+    """Compare a checkpoint with a plan and with what is installed; return differences that do not matter.
+
+    Raises:
+        CheckpointMismatch: a difference that matters.
+    """
+    saved = header.plan
+    missing = [c for c in saved.components if c.kind in FITTED and not _is_installed(c, index)]
+    if missing:
+        rows = [(f"{c.kind} '{c.name}'", f"{c.distribution} {c.version}", "not installed") for c in missing]
+        needed = sorted({f'"{c.distribution}=={c.version}"' for c in missing})
+        raise _mismatch(header, rows, f"Install what is missing: pip install {' '.join(needed)}")
+    rows = _different(header, saved, plan, index)
+    if rows:
+        raise _mismatch(header, rows, _fix(header, rows, saved))
+    return tuple(_notes(header, plan, index))
 
 
-_ANOTHER = "Use another checkpoint of the run."
+def _is_installed(planned: PlannedComponent, index: Index) -> bool:
+    return any(
+        (c.kind, c.name) == (planned.kind, planned.name)
+        and normalise_name(c.distribution) == normalise_name(planned.distribution)
+        for c in index.components
+    )
 
 
-def _identity(plan: Plan, index: Index) -> dict[str, Any]:
-    """Return what must be equal for weights to fit and to mean the same."""
+def _different(header: Header, saved: Plan, plan: Plan, index: Index) -> list[tuple[str, str, str]]:
+    rows = []
+    if saved.slots != plan.slots:
+        rows.append((f"slots ({len(saved.slots)} → {len(plan.slots)})", ", ".join(saved.slots), ", ".join(plan.slots)))
+    rows += [(kind, there, here) for kind, there, here in _chosen_otherwise(saved, plan) if kind in FITTED]
+    for key, version in provenance.weights_versions(plan, index).items():
+        recorded = header.content["weights_versions"].get(key, version)
+        if recorded != version and key.partition("/")[0] in FITTED:
+            rows.append((f"weights of {key}", f"version {recorded}", f"version {version}"))
     known = describe_plan(plan, index)
-    learned = {c.key: c for c in plan.components if c.kind in ("network", "critic", "features")}
-    versions = provenance.weights_versions(plan, index)
-    return {
-        "slots": list(plan.slots),
-        "feature_schema": known.feature_schema.digest,
-        "actions": known.actions.digest,
-        "components": {
-            key: {"distribution": c.distribution, "weights_version": versions[key]} for key, c in learned.items()
-        },
-    }
+    schema, actions = header.content["feature_schema"]["digest"], header.content["actions"]["digest"]
+    if schema != known.feature_schema.digest:
+        rows.append(("feature schema", schema, known.feature_schema.digest))
+    if actions != known.actions.digest:
+        rows.append(("actions", actions, known.actions.digest))
+    return rows
 
 
-def _verified(file: Path, digest: str) -> bytes:
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise CheckpointMismatch(f"{file} cannot be read: {error.strerror}.", hint=_ANOTHER) from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != digest:
-        raise CheckpointMismatch(
-            f"{file} is truncated or altered: its SHA-256 is {found[:16]}…, {STATE_FILE} says {digest[:16]}….",
-            hint=_ANOTHER,
+def _chosen_otherwise(saved: Plan, plan: Plan) -> list[tuple[str, str, str]]:
+    """Return the kinds of which two plans chose different components, and what each chose."""
+    rows = []
+    for kind in dict.fromkeys((*saved.kinds, *plan.kinds)):
+        there, here = (", ".join(sorted(c.name for c in p.of_kind(kind))) or "none" for p in (saved, plan))
+        if there != here:
+            rows.append((kind, there, here))
+    return rows
+
+
+def _fix(header: Header, rows: list[tuple[str, str, str]], saved: Plan) -> str:
+    names = [row[0] for row in rows]
+    if any(name.startswith("slots") for name in names):
+        return (
+            "The slot head and the observation have one part per slot, so these weights fit no other number of slots. "
+            f"Use --slots {','.join(saved.slots)}."
         )
-    return content
+    chosen = [name for name in names if name in FITTED]
+    if chosen:
+        return f"Use {' '.join(f'--use {kind}={saved.component(kind).name}' for kind in chosen)}."
+    pins = " ".join(
+        f'"{name}=={entry["version"]}"'
+        for name, entry in header.content["distributions"].items()
+        if name != "esper-core"
+    )
+    return f"Install the versions it was written with: pip install {pins}"
 
 
-def _keep_newest_and_best(run: RunDirectory) -> None:
-    folders = list_checkpoints(run)
-    best, best_return = None, float("-inf")
-    for folder in folders:
-        with contextlib.suppress(EsperError):
-            value = read_header(folder).get("return")
-            if value is not None and value > best_return:
-                best, best_return = folder, value
-    for folder in folders[:-KEPT]:
-        if folder != best:
-            _drop(folder)
+def _notes(header: Header, plan: Plan, index: Index) -> list[str]:
+    notes = [
+        f"The {kind} is '{here}'; the checkpoint was written with '{there}'."
+        for kind, there, here in _chosen_otherwise(header.plan, plan)
+        if kind not in FITTED
+    ]
+    for name, installed in provenance.distributions(plan, index).items():
+        recorded: Mapping[str, Any] = header.content["distributions"].get(name, installed)
+        if recorded["version"] != installed["version"]:
+            notes.append(f"{name} is {installed['version']}; the checkpoint was written with {recorded['version']}.")
+        elif recorded["source"] != installed["source"]:
+            notes.append(f"The source of {name} {installed['version']} has changed since the checkpoint was written.")
+    return notes
 
 
-def _drop(folder: Path) -> None:
-    """Remove a checkpoint; it loses its name first, so that half of one is never taken for a whole one."""
-    doomed = folder.with_name(f".{folder.name}.removed")
-    folder.rename(doomed)
-    shutil.rmtree(doomed)
+def _mismatch(header: Header, rows: list[tuple[str, str, str]], hint: str) -> CheckpointMismatch:
+    table = [("", "saved", "here"), *rows]
+    widths = [max(len(row[i]) for row in table) for i in range(2)]
+    lines = [f"  {a:{widths[0]}}  {b:{widths[1]}}  {c}".rstrip() for a, b, c in table]
+    return CheckpointMismatch("\n".join([f"The checkpoint {header.path} does not fit:", *lines]), hint=hint)
 
 
-def _table(differences: list[Difference]) -> str:
-    rows = [("", "saved", "here"), *differences]
-    widths = [max(len(row[i]) for row in rows) for i in range(2)]
-    return "\n".join(f"  {a:{widths[0]}}  {b:{widths[1]}}  {c}" for a, b, c in rows)
+def _read_tensors(header: Header) -> dict[str, dict[str, Tensor]]:
+    from safetensors.torch import load
+
+    tensors = {}
+    for name, entry in header.content["files"].items():
+        file = header.path / Path(name).name
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            raise CheckpointMismatch(
+                f"{file} cannot be read: {error.strerror}.", hint="Use another checkpoint of the run."
+            ) from error
+        actual = hashlib.sha256(data).hexdigest()
+        if len(data) != entry["bytes"] or actual != entry["sha256"]:
+            raise CheckpointMismatch(
+                f"{file} is damaged: it has {len(data)} bytes and digest {actual[:16]}, "
+                f"not {entry['bytes']} bytes and digest {entry['sha256'][:16]}.",
+                hint="Use another checkpoint of the run.",
+            )
+        tensors[file.stem] = load(data)
+    return tensors
 
 
-def _shown(value: Any) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, list):
-        return f"{len(value)}: {', '.join(map(str, value))}"
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {entry}" for key, entry in value.items())
-    return str(value)
+def _digest(content: Mapping[str, Any]) -> str:
+    """Return the digest of a `state.json`, all but its own digest."""
+    rest = {key: value for key, value in content.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, allow_nan=False).encode()).hexdigest()
