@@ -12,6 +12,9 @@ from esper_core.contracts.protocols import Features, Masks
 from esper_core.learning.gae import gae
 from esper_core.policy.policy import Evaluation
 
+SMALLEST_SCALE = 1e-8
+"""Advantages that spread less than this are equal; dividing by their spread would only magnify rounding."""
+
 
 @frozen
 class Steps:
@@ -279,7 +282,9 @@ def standardise(advantages: Tensor, valid: Tensor) -> tuple[Tensor, float]:
     chosen = advantages[valid].double()
     if chosen.numel() < 2:
         return advantages.clone(), 1.0
-    mean, scale = float(chosen.mean()), float(chosen.std()) + 1e-8
+    mean, scale = float(chosen.mean()), float(chosen.std())
+    if scale < SMALLEST_SCALE:
+        scale = 1.0
     return torch.where(valid, (advantages - mean) / scale, torch.zeros_like(advantages)), scale
 
 

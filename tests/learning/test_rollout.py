@@ -88,6 +88,18 @@ def test_one_step_has_no_statistics():
     assert bool((same == 0).all())
 
 
+def test_what_the_operation_was_worth_is_in_units_of_the_advantages():
+    rollout, _ = ready()
+    rollout.compute_advantages(0.9, 0.95, 0.3, 2.5)
+    batch, valid = rollout.sequences(2.5, 0.0, 7.0), rollout.valid.T
+    worth = (rollout.taken - rollout.baseline[:-1]).T * 2.5
+    raw = rollout.advantages.T
+    expected = worth / raw[valid].std()
+    torch.testing.assert_close(batch.op_advantage[valid], expected[valid], rtol=1e-4, atol=1e-6)
+    shifted = (raw - worth - raw[valid].mean()) / raw[valid].std()
+    torch.testing.assert_close((batch.advantages - batch.op_advantage)[valid], shifted[valid], rtol=1e-4, atol=1e-5)
+
+
 def test_rows_pick_environments():
     rollout, _ = ready()
     batch = rollout.sequences(1.0, 0.0, 1.0)
