@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
 from importlib import metadata
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
 
 from esper_core.cli import plugins, policy, registry, runs, spike, train
+from esper_core.cli.stopping import Terminated, raise_on_terminate
 from esper_core.cli.world import FLAGS, take_settings
 from esper_core.contracts.errors import EsperError, Interrupted
-
-SIGTERM_EXIT = 143
 
 
 def _print_version(wanted: bool) -> None:
@@ -60,13 +56,8 @@ def make_app() -> typer.Typer:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command line and exit with its status."""
     words = list(sys.argv[1:] if argv is None else argv)
-    signal.signal(signal.SIGTERM, _on_terminate)
-    try:
-        sys.exit(run(words))
-    except BrokenPipeError:
-        # Whoever read our output has gone, which is not our failure. Python flushes again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    raise_on_terminate()
+    sys.exit(run(words))
 
 
 def run(words: Sequence[str]) -> int:
@@ -83,8 +74,8 @@ def run(words: Sequence[str]) -> int:
         return stop.exit_code
     except (KeyboardInterrupt, typer.Abort) as error:
         return _report(Interrupted("Stopped."), Interrupted.exit_code, debug, error)
-    except BrokenPipeError:
-        raise
+    except Terminated as error:
+        return _report(Interrupted("Terminated."), error.exit_code, debug, error)
     except Exception as error:
         # Usage errors of the command line parser know how to print themselves.
         show, code = getattr(error, "show", None), getattr(error, "exit_code", None)
@@ -103,12 +94,6 @@ def _report(error: EsperError, code: int, debug: bool, cause: BaseException | No
     if error.hint:
         typer.echo(error.hint, err=True)
     return code
-
-
-def _on_terminate(_: int, __: FrameType | None) -> None:
-    error = Interrupted("Terminated.")
-    error.exit_code = SIGTERM_EXIT
-    raise error
 
 
 if __name__ == "__main__":

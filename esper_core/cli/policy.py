@@ -11,7 +11,7 @@ from esper_core.cli.world import load_world
 from esper_core.registry.config import OptionRow, config_class, describe_options
 from esper_core.registry.index import Index
 from esper_core.registry.lookup import find_planned
-from esper_core.registry.plan import Plan, PlanDescription, PlanRequest, describe_plan, make_plan
+from esper_core.registry.plan import Plan, PlanRequest, describe_plan, make_plan
 
 app = typer.Typer(help="See which policies there are and what they are made of.", no_args_is_help=True)
 
@@ -69,7 +69,7 @@ def show_policy(
     if as_json:
         print_json(document)
         return
-    _print_policy(document, plan, describe_plan(plan, index), index)
+    _print_policy(document, plan)
 
 
 def describe_policy(plan: Plan, index: Index) -> dict[str, Any]:
@@ -94,10 +94,14 @@ def describe_policy(plan: Plan, index: Index) -> dict[str, Any]:
             for c in plan.components
         ],
         "train": plan.train,
+        "options": {
+            f"{prefix}.{key}": {"value": value, "default": row.default, "help": row.help, "allowed": row.allowed}
+            for prefix, key, value, row in _options(plan, index)
+        },
     }
 
 
-def _print_policy(document: dict[str, Any], plan: Plan, known: PlanDescription, index: Index) -> None:
+def _print_policy(document: dict[str, Any], plan: Plan) -> None:
     counts = document["parameters_by_part"]
     parts = ", ".join(f"{kind} {count:,}" for kind, count in counts.items())
     typer.echo(f"{plan.policy} with {len(plan.slots)} slots: {', '.join(plan.slots)}")
@@ -106,15 +110,16 @@ def _print_policy(document: dict[str, Any], plan: Plan, known: PlanDescription, 
         f"  observation    {document['observation_dim']} numbers, {document['network_input_dim']} with embeddings"
     )
     typer.echo(f"  heads          {', '.join(f'{name} {size}' for name, size in document['heads'].items())}")
-    typer.echo(f"  episode        {known.horizon} steps")
+    typer.echo(f"  episode        {document['horizon']} steps")
     typer.echo("\ncomponents")
     print_table(
         ("  kind", "name", "from"), [(f"  {c.kind}", c.name, f"{c.distribution} {c.version}") for c in plan.components]
     )
     typer.echo("\noptions, each set with -o KIND.KEY=VALUE")
     rows = []
-    for prefix, key, value, row in _options(plan, index):
-        rows.append((f"  {prefix}.{key}", number(value) if isinstance(value, float) else _shown(value), row.help))
+    for name, option in document["options"].items():
+        changed = f" (default {_shown(option['default'])})" if option["value"] != option["default"] else ""
+        rows.append((f"  {name}", f"{_shown(option['value'])}{changed}", option["help"]))
     print_table(("  option", "value", "meaning"), rows)
 
 
@@ -134,4 +139,6 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         text = ", ".join(map(str, value))
         return f"[{text}]" if len(text) <= 40 else f"[{len(value)} entries]"
+    if isinstance(value, float):
+        return number(value)
     return str(value).lower() if isinstance(value, bool) else str(value)

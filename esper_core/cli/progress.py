@@ -32,7 +32,7 @@ class Progress:
         self._bar: Any = None
         self._task: Any = None
         self._draw = not plain and sys.stderr.isatty()
-        self._started = time.monotonic()
+        self._since, self._steps_then, self._stepped = time.monotonic(), 0.0, False
         self._last_line = float("-inf")
         self._summary = ""
 
@@ -72,15 +72,19 @@ class Progress:
         self._show(update, update * self.steps_per_update)
 
     def _show(self, update: int, steps: float) -> None:
-        elapsed = time.monotonic() - self._started
-        speed = steps / elapsed if elapsed > 0 else 0.0
+        now = time.monotonic()
+        elapsed = now - self._since
+        speed = (steps - self._steps_then) / elapsed if elapsed > 0 else 0.0
+        if not self._stepped:
+            # What comes before the first step, such as training the static hosts, comes once and tells no pace.
+            self._since, self._steps_then, self._stepped = now, steps, True
         left = duration((self._total - steps) / speed) if speed > 0 else "?"
         pace = f"{speed:.1f} steps/s  ETA {left}"
         if self._bar is not None:
             what = f"update {update}/{self.updates}"
             self._bar.update(self._task, completed=steps, what=what, pace=f"{pace}  {self._summary}")
-        elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
-            self._last_line = time.monotonic()
+        elif now - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._last_line = now
             typer.echo(f"update {update}/{self.updates}  step {steps:.0f}/{self._total}  {pace}", err=True)
 
 

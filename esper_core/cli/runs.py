@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from esper_core.cli.output import duration, number, print_json, print_table
-from esper_core.runs.checkpoint import list_checkpoints
+from esper_core.contracts.errors import EsperError
+from esper_core.runs.checkpoint import best_checkpoint, list_checkpoints
 from esper_core.runs.directory import RESERVED, RunDirectory, find_run, list_runs
 
 app = typer.Typer(help="Look at earlier runs.", no_args_is_help=True)
@@ -24,7 +25,12 @@ def list_all(
 ) -> None:
     """List the runs in a directory, oldest first."""
     runs, damaged = list_runs(out)
-    rows = [_summary(run) for run in runs]
+    rows = []
+    for run in runs:
+        try:
+            rows.append(_summary(run))
+        except EsperError as error:
+            damaged.append(error.message)
     if as_json:
         print_json(rows)
     elif rows:
@@ -49,8 +55,17 @@ def show(
     directory = find_run(run, out)
     metrics = directory.metrics()
     checkpoints = [folder.name for folder in list_checkpoints(directory)]
+    best = best_checkpoint(directory)
     if as_json:
-        print_json({**_summary(directory), "record": directory.record, "metrics": metrics, "checkpoints": checkpoints})
+        print_json(
+            {
+                **_summary(directory),
+                "record": directory.record,
+                "metrics": metrics,
+                "checkpoints": checkpoints,
+                "best": best.name if best else None,
+            }
+        )
         return
     plan = directory.plan
     typer.echo(f"{directory.path}")
@@ -61,7 +76,8 @@ def show(
         spent = sum(line["timing"]["seconds"] for line in metrics)
         steps = metrics[-1]["environment_steps"]
         typer.echo(f"  time         {duration(spent)}, {steps / spent:.1f} environment steps/s")
-    typer.echo(f"  checkpoints  {', '.join(checkpoints) or 'none'}")
+    shown = ", ".join(f"{name} (best return)" if best and name == best.name else name for name in checkpoints)
+    typer.echo(f"  checkpoints  {shown or 'none'}")
     if not metrics:
         return
     typer.echo("")

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from esper_core.cli.output import duration, print_json
 from esper_core.cli.progress import Progress
+from esper_core.cli.stopping import Terminated
 from esper_core.cli.world import load_world
 from esper_core.contracts.errors import EsperError, Interrupted, UserError
 from esper_core.registry.index import Index
-from esper_core.registry.plan import Plan, PlanRequest, describe_plan, make_plan
+from esper_core.registry.plan import Plan, PlanRequest, make_plan
+
+if TYPE_CHECKING:
+    from esper_core.learning.trainer import Trainer
+    from esper_core.runs.directory import RunDirectory
 
 _COMPONENTS = "Components"
 _RUN = "Run"
@@ -107,52 +114,71 @@ def parse_uses(texts: Sequence[str], **named: str) -> dict[str, str]:
 
 
 def _train(plan: Plan, index: Index, out: Path, *, plain: bool, as_json: bool) -> None:
-    from esper_core.learning.session import open_session
-    from esper_core.runs.checkpoint import list_checkpoints, save_checkpoint
-    from esper_core.runs.directory import RunDirectory, check_writable
+    from esper_core.runs.directory import check_writable
 
     check_writable(out)
-    trainer = open_session(plan, index)
-    parameters = sum(p.numel() for p in trainer.policy.parameters())
-    run = RunDirectory.create(out, plan, index, {"parameters": parameters})
-    known = describe_plan(plan, index)
+    # stdout is for the result alone: whatever plugins print goes elsewhere when it is read by a machine.
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        run, lines = _run(plan, index, out, plain=plain or as_json)
+    if not as_json:
+        _print_result(run.path, lines)
+        return
+    last = lines[-1]
+    print_json(
+        {
+            "run": str(run.path),
+            "updates": last["update"],
+            "environment_steps": last["environment_steps"],
+            "parameters": run.record["parameters"],
+            "metrics": last,
+        }
+    )
+
+
+def _run(plan: Plan, index: Index, out: Path, *, plain: bool) -> tuple[RunDirectory, list[dict[str, Any]]]:
+    """Train, and return the run with its metrics lines.
+
+    Raises:
+        Interrupted: SIGINT or SIGTERM arrived; the update in flight is lost, the message says what is kept.
+    """
+    from esper_core.runs.directory import RunDirectory
+
+    run: RunDirectory | None = None
+    trainer: Trainer | None = None
     lines: list[dict[str, Any]] = []
     try:
-        with Progress(plan.updates, plan.envs * known.horizon, plain or as_json) as progress:
+        from esper_core.learning.session import open_session
+        from esper_core.runs.checkpoint import save_checkpoint
+
+        trainer = open_session(plan, index)
+        parameters = sum(p.numel() for p in trainer.policy.parameters())
+        run = RunDirectory.create(out, plan, index, {"parameters": parameters, "device": str(trainer.device)})
+        steps_per_update = plan.envs * trainer.environment.horizon
+        with Progress(plan.updates, steps_per_update, plain) as progress:
             for update in trainer.run(plan.updates, on_step=progress.on_step):
                 run.append_events(update)
-                line = run.append_metrics(update)
+                lines.append(run.append_metrics(update))
                 save_checkpoint(run, trainer, update)
                 progress.on_update(update.index, update.metrics)
-                lines.append(line)
-    except (KeyboardInterrupt, Interrupted) as error:
-        stopped = Interrupted(f"Stopped in update {len(lines) + 1} of {plan.updates}. {_kept(list_checkpoints(run))}")
-        stopped.exit_code = getattr(error, "exit_code", Interrupted.exit_code)
+    except (KeyboardInterrupt, Terminated) as error:
+        stopped = Interrupted(f"Stopped in update {len(lines) + 1} of {plan.updates}.", hint=_kept(run))
+        stopped.exit_code = error.exit_code if isinstance(error, Terminated) else Interrupted.exit_code
         raise stopped from error
     except EsperError as error:
-        error.hint = " ".join(filter(None, (error.hint, _kept(list_checkpoints(run)))))
+        if run is not None:
+            error.hint = " ".join(filter(None, (error.hint, _kept(run))))
         raise
     finally:
-        trainer.environment.close()
-    if as_json:
-        last = lines[-1]
-        print_json(
-            {
-                "run": str(run.path),
-                "updates": last["update"],
-                "environment_steps": last["environment_steps"],
-                "parameters": parameters,
-                "metrics": last,
-            }
-        )
-        return
-    _print_result(run.path, lines)
+        if trainer is not None:
+            trainer.environment.close()
+    return run, lines
 
 
-def _kept(checkpoints: list[Path]) -> str:
-    if not checkpoints:
-        return "There is no checkpoint yet."
-    return f"The last checkpoint is {checkpoints[-1]}."
+def _kept(run: RunDirectory | None) -> str:
+    from esper_core.runs.checkpoint import list_checkpoints
+
+    checkpoints = list_checkpoints(run) if run is not None else []
+    return f"The last checkpoint is {checkpoints[-1]}." if checkpoints else "There is no checkpoint yet."
 
 
 def _print_result(path: Path, lines: list[dict[str, Any]]) -> None:
