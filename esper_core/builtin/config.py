@@ -11,4 +11,4 @@ from esper_core.contracts.options import option
 class FlatConfig:
     """Options of the features `flat`."""
 
-    scale: bool = option(True, help="map each field's declared range to 0..1 and clamp; false passes raw numbers")
+    scale: bool = option(True, help="Map each field's declared range to 0..1 and clamp; false passes raw numbers.")

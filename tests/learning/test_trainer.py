@@ -208,3 +208,23 @@ def test_cutting_the_features_cuts_learning():
         return train(trainer, 30)[-1][2]["return"]
 
     assert final_return(Seen()) > 4.0 > 3.5 > final_return(Blind())
+
+
+def test_the_value_after_the_last_step_knows_what_went_before():
+    trainer = make(World(lengths=(6,) * 4, truncate=True), lr=0.0, passes=1)
+    train(trainer, 1)
+    rollout, policy = trainer.rollout, trainer.policy
+    steps, (final, final_masks) = rollout.steps(), rollout.final()
+    longer = type(final)(
+        torch.cat([steps.features.obs, final.obs], 1),
+        {name: torch.cat([value, final.indices[name]], 1) for name, value in steps.features.indices.items()},
+    )
+    masks = type(final_masks)(
+        {name: torch.cat([value, final_masks.heads[name]], 1) for name, value in steps.masks.heads.items()},
+        torch.cat([steps.masks.slot_given_op, final_masks.slot_given_op], 1),
+    )
+    with torch.no_grad():
+        values = policy(longer, masks).values.baseline
+        forgetful = policy(final, final_masks).values.baseline
+    torch.testing.assert_close(rollout.baseline, values.T, atol=1e-6, rtol=1e-5)
+    assert not torch.allclose(rollout.baseline[-1], forgetful[:, 0], atol=1e-3)

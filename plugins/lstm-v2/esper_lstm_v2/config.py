@@ -7,9 +7,9 @@ from attrs import frozen
 from esper_core import option
 
 _WIDTH = "Width of features, LSTM and latent; wider learns more and costs quadratically more."
-_LAYERS = "Stacked LSTM layers."
-_EMBED = "Numbers per embedded index."
-_DEEP = "Heads with two hidden layers instead of one."
+_LAYERS = "Stacked LSTM layers; each costs as much again and needs longer to train."
+_EMBED = "Numbers per embedded index; more can tell more categories apart."
+_DEEP = "Heads with two hidden layers instead of one; names that the environment lacks are ignored."
 
 
 @frozen
