@@ -161,7 +161,7 @@ def _run(plan: Plan, index: Index, out: Path, *, plain: bool) -> tuple[RunDirect
                 save_checkpoint(run, trainer, update)
                 progress.on_update(update.index, update.metrics)
     except (KeyboardInterrupt, Terminated) as error:
-        stopped = Interrupted(f"Stopped in update {len(lines) + 1} of {plan.updates}.", hint=_kept(run))
+        stopped = Interrupted(f"Stopped in update {len(lines) + 1} of {plan.updates}. {_kept(run)}")
         stopped.exit_code = error.exit_code if isinstance(error, Terminated) else Interrupted.exit_code
         raise stopped from error
     except EsperError as error:
