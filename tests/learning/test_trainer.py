@@ -228,3 +228,17 @@ def test_the_value_after_the_last_step_knows_what_went_before():
         forgetful = policy(final, final_masks).values.baseline
     torch.testing.assert_close(rollout.baseline, values.T, atol=1e-6, rtol=1e-5)
     assert not torch.allclose(rollout.baseline[-1], forgetful[:, 0], atol=1e-3)
+
+
+@pytest.mark.parametrize(("kl", "passes"), [(0.0149, 3.0), (0.0151, 0.0)])
+def test_the_kl_stop_is_at_one_and_a_half_times_the_target(kl, passes):
+    class Moved(Reinforce):
+        target_kl = 0.01
+
+        def __call__(self, batch, evaluation):
+            result = super().__call__(batch, evaluation)
+            return LossResult(result.loss, torch.tensor(kl), result.metrics)
+
+    ((_, _, metrics, _),) = train(make(loss=Moved(), passes=3), 1)
+    assert metrics["passes_done"] == passes and metrics["kl"] == pytest.approx(kl)
+    assert (metrics["grad_norm"] is None) == (passes == 0)

@@ -131,8 +131,10 @@ def test_the_sum_of_its_parts():
     case = Case()
     result = loss(entropy=0.05, value_coefficient=0.7)(case.batch, case.evaluation)
     m, n = result.metrics, int(case.valid.sum())
-    value = 0.5 * float((case.value - case.batch.returns).square()[case.valid].sum()) / n
-    entropy = sum(h.entropy_weight * float(case.evaluation.entropy[h.name][case.valid].sum()) / n for h in SPEC.heads)
+    value = 0.5 * float((case.value - case.batch.returns).detach().square()[case.valid].sum()) / n
+    entropy = sum(
+        h.entropy_weight * float(case.evaluation.entropy[h.name][case.valid].detach().sum()) / n for h in SPEC.heads
+    )
     assert float(m["value_loss"]) == pytest.approx(value) and float(m["entropy"]) == pytest.approx(entropy)
     assert float(result.loss) == pytest.approx(float(m["policy_loss"]) + 0.7 * value - 0.05 * entropy)
 
