@@ -136,7 +136,7 @@ def test_the_sum_of_its_parts():
         h.entropy_weight * float(case.evaluation.entropy[h.name][case.valid].detach().sum()) / n for h in SPEC.heads
     )
     assert float(m["value_loss"]) == pytest.approx(value) and float(m["entropy"]) == pytest.approx(entropy)
-    assert float(result.loss) == pytest.approx(float(m["policy_loss"]) + 0.7 * value - 0.05 * entropy)
+    assert float(result.loss.detach()) == pytest.approx(float(m["policy_loss"]) + 0.7 * value - 0.05 * entropy)
 
 
 def test_kl_is_exact_and_zero_for_the_same_policy():
