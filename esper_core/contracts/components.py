@@ -57,7 +57,8 @@ class ComponentSpec:
         requires: Capabilities that other components of the plan must provide.
         reads: State fields it needs (features and masks).
         describe: `module:attribute` of a torch-free `describe(config, slots)`: for an environment it returns an
-            EnvironmentDescription; for features a FeatureSchema, called as `describe(config, slots, actions)`.
+            EnvironmentDescription; for features a FeatureSchema, called as
+            `describe(config, slots, actions, state_spec)`.
         weights_version: Raised when the meaning or layout of its weights changes.
     """
 

@@ -1,0 +1,166 @@
+"""`esper train`: what it prints, what it leaves behind, and that equal seeds make equal runs."""
+
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from esper_core.cli.app import run
+from tests.cli.conftest import SMALL, environment
+
+
+def lines_of(run: Path) -> list[dict]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def without_timing(run: Path) -> list[dict]:
+    lines = lines_of(run)
+    for line in lines:
+        del line["timing"]
+    return lines
+
+
+@pytest.fixture
+def train(tmp_path, shared, monkeypatch, capsys):
+    """Return a function that trains a small policy in this process: the run's folder, and what was printed as JSON."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ESPER_CACHE", str(shared / "cache"))
+
+    def train(*arguments: str) -> tuple[Path, dict]:
+        small = ("--policy", "lstm-v2", "--slots", "2", "--updates", "2", *SMALL)
+        assert run(["train", *small, *arguments, "--json"]) == 0
+        out = capsys.readouterr().out
+        assert out.count("\n") == 1, "one line of JSON"
+        printed = json.loads(out)
+        return tmp_path / printed["run"], printed
+
+    return train
+
+
+def test_the_documented_example(esper, tmp_path):
+    done = esper(
+        *("train", "--policy", "lstm-v2", "--slots", "5", "--envs", "2", "--updates", "2", "--epochs", "12"),
+        *("--seed", "0", "--out", "elsewhere", "--json"),
+    )
+    assert done.returncode == 0, done.stderr
+    printed = json.loads(done.stdout)
+    assert (printed["updates"], printed["environment_steps"], printed["parameters"]) == (2, 48, 3_596_900)
+    folder = tmp_path / printed["run"]
+    assert folder.parent == tmp_path / "elsewhere" and (folder / "run.json").is_file()
+    lines = lines_of(folder)
+    assert len(lines) == 2 and lines[-1] == printed["metrics"]
+    numbers = [v for line in lines for v in (*line.values(), *line["timing"].values()) if isinstance(v, float)]
+    assert len(numbers) > 60 and all(map(math.isfinite, numbers))
+    assert all(line["ratio_at_start"] == 1.0 and line["behaviour_log_prob_gap"] < 1e-4 for line in lines)
+
+
+def test_equal_seeds_make_equal_runs_and_others_do_not(train):
+    first, second, other = (train("--seed", seed)[0] for seed in ("3", "3", "4"))
+    assert first != second
+    assert without_timing(first) == without_timing(second) != without_timing(other)
+    assert (first / "events.jsonl").read_bytes() == (second / "events.jsonl").read_bytes()
+    weights = "checkpoints/000002/policy.safetensors"
+    assert (first / weights).read_bytes() == (second / weights).read_bytes() != (other / weights).read_bytes()
+
+
+def test_the_number_of_workers_changes_nothing(train):
+    alone, several = (train("-o", f"environment.workers={n}")[0] for n in (1, 3))
+    assert without_timing(alone) == without_timing(several)
+
+
+def test_what_depends_on_the_clock_lies_under_timing(train):
+    folder, _ = train()
+    for line in lines_of(folder):
+        assert line["timing"]["seconds"] > 0
+        assert not any("second" in key or "time" in key for key in line if key != "timing")
+
+
+def test_run_json_says_what_the_run_is_made_of(train):
+    folder, _ = train("--seed", "7")
+    record = json.loads((folder / "run.json").read_text())
+    assert record["plan"]["seed"] == 7 and record["plan"]["slots"] == ["r0c0", "r0c1"]
+    assert record["distributions"]["esper-lstm-v2"]["version"] and record["libraries"]["torch"]
+    assert record["parameters"] > 0 and record["machine"]["cores"] >= 1
+    assert re.fullmatch(r"lstm-v2-s2-\d{8}-\d{6}-[0-9a-f]{4}", folder.name)
+
+
+def test_people_see_progress_and_a_result(esper, tmp_path):
+    done = esper("train", "--policy", "lstm-v2", "--slots", "2", "--updates", "4", *SMALL)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"update 1/4  step \d+/32  [\d.]+ steps/s  ETA \d+:\d\d", done.stderr)
+    assert "update 4/4  return" in done.stderr
+    for words in ("4 updates, 32 environment steps", "grown hosts", "static host", "→", "esper runs show runs/"):
+        assert words in done.stdout, done.stdout
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert str(folder.relative_to(tmp_path)) in done.stdout
+    command = re.search(r"esper (runs show \S+)", done.stdout)[1]
+    shown = esper(*command.split())
+    assert shown.returncode == 0 and "4 of 4" in shown.stdout and "000004" in shown.stdout
+
+
+def test_a_dry_run_prints_the_plan_and_builds_nothing(esper, tmp_path):
+    arguments = ("train", "--policy", "lstm-v2", "--critic", "state-value", "-o", "network.hidden_dim=64", "--dry-run")
+    plan = json.loads(esper(*arguments).stdout)
+    chosen = {c["kind"]: c for c in plan["components"]}
+    assert chosen["critic"]["name"] == "state-value" and chosen["network"]["config"]["hidden_dim"] == 64
+    assert plan["updates"] == 40 and plan["envs"] == 8 and chosen["environment"]["config"]["epochs"] == 40
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--critic", "state-value"),
+        ("-o", "critic.baseline=sampled"),
+        ("--features", "flat"),
+        ("-o", "loss.ratio_mode=joint"),
+        ("-o", "environment.auto_advance=false"),
+        ("-o", "train.minibatches=2"),
+        ("-o", "network.lstm_layers=2"),
+        ("-o", 'environment.blueprints=["depthwise", "norm"]'),
+    ],
+)
+def test_pieces_can_be_replaced(train, arguments):
+    folder, printed = train(*arguments)
+    assert printed["updates"] == 2 and len(lines_of(folder)) == 2
+
+
+def test_the_predecessor_trains(esper, tmp_path):
+    (tmp_path / "registry.toml").write_text('schema = 1\n[defaults]\npolicy = "lstm-v1"\nslots = 3\nupdates = 1\n')
+    done = esper("train", *SMALL, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["updates"] == 1
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopping_says_what_is_kept(tmp_path, shared, number, code):
+    command = [sys.executable, "-m", "esper_core.cli.app", "train", "--policy", "lstm-v2", "--slots", "2"]
+    process = subprocess.Popen(
+        [*command, "--updates", "500", *SMALL],
+        cwd=tmp_path,
+        env=environment(shared),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=os.setsid,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob("runs/*/checkpoints/000002")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == code, err
+    assert out == "" and "Traceback" not in err
+    kept = re.search(r"Stopped in update \d+ of 500\.\sThe last checkpoint is (\S+)\.", err)
+    assert kept and (tmp_path / kept[1] / "state.json").is_file()
+    assert not list(tmp_path.glob("runs/*/checkpoints/.*")) or list(tmp_path.glob("runs/*/checkpoints/0*"))
