@@ -1,0 +1,202 @@
+"""A run's directory: its name, its `run.json`, its lines, and finding it again."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+
+from esper_core.contracts.errors import CheckpointMismatch, EsperError, PluginError, UserError
+from esper_core.learning.trainer import Trainer, Update
+from esper_core.registry.index import Index
+from esper_core.registry.plan import Plan
+from esper_core.runs.directory import RunDirectory, check_writable, find_run, list_runs
+
+
+def update(index: int = 1, **metrics: float | None) -> Update:
+    return Update(index, 8 * index, dict(metrics), {"seconds": 0.5}, [])
+
+
+def edit(run: RunDirectory, **changes: object) -> None:
+    record = {**json.loads((run.path / "run.json").read_text()), **changes}
+    (run.path / "run.json").write_text(json.dumps(record))
+
+
+def test_its_name_says_policy_slots_and_date(tmp_path: Path, plan: Plan, index: Index) -> None:
+    first, second = (RunDirectory.create(tmp_path / "new" / "runs", plan, index) for _ in range(2))
+    assert re.fullmatch(r"lstm-v2-s2-\d{8}-\d{6}-[0-9a-f]{4}", first.name)
+    assert first.path != second.path and first.path.parent == tmp_path / "new" / "runs"
+
+
+def test_a_policy_of_any_name_makes_a_folder(tmp_path: Path, plan: Plan, index: Index) -> None:
+    run = RunDirectory.create(tmp_path, evolve(plan, policy="../acme:net v2"), index)
+    assert run.path.parent == tmp_path and run.name.startswith("acme-net-v2-s2-")
+
+
+def test_run_json_says_where_numbers_come_from(tmp_path: Path, plan: Plan, index: Index) -> None:
+    run = RunDirectory.create(tmp_path, plan, index, {"parameters": 7})
+    record = json.loads((run.path / "run.json").read_text())
+    assert record == run.record
+    assert record["parameters"] == 7 and record["seeds"] == {"run": 0}
+    assert Plan.from_json(record["plan"]) == plan
+    assert set(record["distributions"]) == {
+        *("esper-core", "esper-factored-ppo", "esper-growth", "esper-lstm-v2"),
+        *("esper-obs-v3", "esper-op-conditioned-critic"),
+    }
+    for entry in record["distributions"].values():
+        assert re.fullmatch(r"\d+\.\d+.*", entry["version"]) and re.fullmatch(r"[0-9a-f]{16}", entry["source"])
+    assert record["libraries"]["torch"] and record["libraries"]["python"].startswith("3.")
+    assert record["machine"]["cores"] >= 1
+    assert record["feature_schema"]["dim"] == 31 + 30 * 2 and record["actions"]["heads"]["slot"] == 2
+    assert record["weights_versions"]["network/lstm-v2"] == 1
+
+
+def test_it_can_be_opened_again(tmp_path: Path, plan: Plan, index: Index) -> None:
+    run = RunDirectory.create(tmp_path, plan, index)
+    opened = RunDirectory.open(run.path)
+    assert (opened.record, opened.plan, opened.name, opened.metrics()) == (run.record, plan, run.name, [])
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path, plan: Plan, index: Index) -> None:
+    (tmp_path / "file").write_text("")
+    for attempt in (lambda out: RunDirectory.create(out, plan, index), check_writable):
+        with pytest.raises(UserError, match=r"No run can be written to .*file/runs: Not a directory") as caught:
+            attempt(tmp_path / "file" / "runs")
+        assert "--out" in caught.value.hint
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_directory_that_may_not_be_written_is_named(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(UserError, match="Permission denied"):
+        check_writable(tmp_path)
+
+
+def test_asking_whether_it_is_writable_leaves_nothing_behind(tmp_path: Path) -> None:
+    check_writable(tmp_path / "runs")
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+# Lines --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_metrics_line(run: RunDirectory) -> None:
+    before = run.metrics()
+    line = run.append_metrics(update(4, gain=0.25, kl=math.nan, spread=None))
+    expected = {"update": 4, "environment_steps": 32, "gain": 0.25, "kl": None, "spread": None}
+    assert line == {**expected, "timing": {"seconds": 0.5}}
+    assert run.metrics() == [*before, line]
+    assert "NaN" not in (run.path / "metrics.jsonl").read_text()
+
+
+@pytest.mark.parametrize("name", ["update", "environment_steps", "timing"])
+def test_a_metric_cannot_take_the_name_of_something_else(run: RunDirectory, name: str) -> None:
+    before = run.metrics()
+    with pytest.raises(PluginError, match=f"A metric is called '{name}'"):
+        run.append_metrics(update(**{name: 1.0}))
+    assert run.metrics() == before
+
+
+def test_a_training_run_left_its_lines(trained: tuple[RunDirectory, Trainer, list[Update]]) -> None:
+    run, _, updates = trained
+    lines = run.metrics()
+    assert [line["update"] for line in lines] == [1, 2, 3]
+    assert [line["environment_steps"] for line in lines] == [6, 12, 18]
+    assert lines[2]["timing"] == updates[2].timing
+    assert {name: lines[2][name] for name in updates[2].metrics} == updates[2].metrics
+    events = run.events()
+    assert [event["update"] for event in events if event["type"] == "episode"] == [1, 1, 2, 2, 3, 3]
+    assert len(events) == sum(len(u.events) for u in updates)
+
+
+def test_a_full_disk_stops_a_metrics_line(run: RunDirectory) -> None:
+    (run.path / "metrics.jsonl").unlink()
+    (run.path / "metrics.jsonl").symlink_to("/dev/full")
+    with pytest.raises(EsperError, match="No space left"):
+        run.append_metrics(update())
+
+
+# Reading damaged runs -----------------------------------------------------------------------------------------------
+
+
+def test_what_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"is no run: it has no run\.json"):
+        RunDirectory.open(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 1}', '{"schema": 1, "plan": 3}'])
+def test_a_damaged_run_json_is_named(run: RunDirectory, text: str) -> None:
+    (run.path / "run.json").write_text(text)
+    with pytest.raises(EsperError, match=r"run\.json is damaged"):
+        RunDirectory.open(run.path)
+
+
+def test_a_newer_run_json_is_refused(run: RunDirectory) -> None:
+    edit(run, schema=99)
+    with pytest.raises(UserError, match="has schema 99; this version of esper-core reads 1"):
+        RunDirectory.open(run.path)
+
+
+def test_a_damaged_plan_is_refused(run: RunDirectory) -> None:
+    edit(run, plan={"schema": 1, "policy": "lstm-v2"})
+    with pytest.raises(CheckpointMismatch, match="plan is damaged"):
+        _ = RunDirectory.open(run.path).plan
+
+
+# Finding ------------------------------------------------------------------------------------------------------------
+
+
+def place(out: Path, name: str, created: str = "2026-01-01T00:00:00+00:00") -> None:
+    (out / name).mkdir(parents=True)
+    (out / name / "run.json").write_text(json.dumps({"schema": 1, "created": created, "plan": {}}))
+
+
+def test_runs_are_listed_from_old_to_new_and_damage_beside(tmp_path: Path) -> None:
+    place(tmp_path, "b", "2026-01-01T00:00:00+00:00")
+    place(tmp_path, "a", "2026-01-02T00:00:00+00:00")
+    place(tmp_path, "c", "2026-01-03T00:00:00+00:00")
+    (tmp_path / "c" / "run.json").write_text("{")
+    (tmp_path / "no-run").mkdir()
+    (tmp_path / "file").write_text("")
+    runs, damaged = list_runs(tmp_path)
+    assert [run.name for run in runs] == ["b", "a"]
+    assert len(damaged) == 1 and str(tmp_path / "c" / "run.json") in damaged[0]
+    assert list_runs(tmp_path / "nowhere") == ([], [])
+
+
+def test_a_run_is_found_by_path_name_and_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("lstm-1", "lstm-12", "other-1"):
+        place(tmp_path / "runs", name)
+    monkeypatch.chdir(tmp_path / "runs" / "other-1")
+    out = tmp_path / "runs"
+    for text, expected in (
+        ("lstm-12", "lstm-12"),
+        ("lstm-1", "lstm-1"),
+        ("oth", "other-1"),
+        (str(out / "lstm-1"), "lstm-1"),
+        (f"{out}/lstm-1/", "lstm-1"),
+        ("../lstm-12", "lstm-12"),
+        (".", "other-1"),
+    ):
+        assert find_run(text, out).name == expected
+
+
+def test_a_beginning_of_several_names_is_refused(tmp_path: Path) -> None:
+    for name in ("lstm-1", "lstm-2"):
+        place(tmp_path, name)
+    with pytest.raises(UserError, match=r"2 runs in .* begin with 'lstm'") as caught:
+        find_run("lstm", tmp_path)
+    assert "lstm-1, lstm-2" in caught.value.hint
+
+
+@pytest.mark.parametrize("text", ["lsmt-1", "", "/nowhere/lstm-1"])
+def test_a_name_of_no_run_is_refused(tmp_path: Path, text: str) -> None:
+    place(tmp_path, "lstm-1")
+    with pytest.raises(UserError, match="There is no run") as caught:
+        find_run(text, tmp_path)
+    assert ("Did you mean 'lstm-1'?" in caught.value.message) is (text == "lsmt-1")
