@@ -109,6 +109,14 @@ def test_one_thread_works_within_an_operation(index: Index) -> None:
     assert torch.get_num_threads() == 1
 
 
+def test_torchs_own_random_numbers_start_from_the_seed(index: Index) -> None:
+    drawn = []
+    for seed in (1, 1, 2):
+        open_session(plan(index, seed=seed), index)
+        drawn.append(float(torch.rand(1)))
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
 def test_the_discount_of_the_trainer_is_the_environments(index: Index) -> None:
     trainer = open_session(plan(index, options=[*NARROW, "train.gamma=0.9"]), index)
     assert trainer.config.gamma == trainer.environment.gamma == 0.9

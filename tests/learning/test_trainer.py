@@ -242,3 +242,18 @@ def test_the_kl_stop_is_at_one_and_a_half_times_the_target(kl, passes):
     ((_, _, metrics, _),) = train(make(loss=Moved(), passes=3), 1)
     assert metrics["passes_done"] == passes and metrics["kl"] == pytest.approx(kl)
     assert (metrics["grad_norm"] is None) == (passes == 0)
+
+
+def test_going_on_is_exact_for_a_network_that_draws_random_numbers():
+    class Dropping(Net):
+        def forward(self, features, state, episode_start):
+            noisy = torch.nn.functional.dropout(features.obs, 0.2, self.training)
+            return super().forward(features._replace(obs=noisy), state, episode_start)
+
+    whole = make(net=Dropping())
+    train(whole, 2)
+    saved = whole.state()
+    expected = train(whole, 4)
+    other = make(net=Dropping())
+    other.load_state(saved)
+    assert train(other, 4) == expected
