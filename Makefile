@@ -21,13 +21,13 @@ export OMP_NUM_THREADS ?= 1
 .PHONY: help install train test test-slow lint format clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1~\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s '~'
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 install: $(STAMP) ## create .venv with the core and every plugin in plugins/
 	@echo "Ready: $(BIN)/esper --help"
 
 train: $(STAMP) ## train lstm-v2 with 5 slots on the digits task (three to five minutes)
-	$(BIN)/esper train --policy lstm-v2 --slots 5 --updates 10
+	$(BIN)/esper train --policy lstm-v2 --slots 5 --updates 15
 
 test: $(STAMP) ## run all tests but the slow ones
 	$(BIN)/python -m pytest -q -m "not slow" -n $(WORKERS)
