@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -56,6 +57,9 @@ def make_app() -> typer.Typer:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command line and exit with its status."""
     words = list(sys.argv[1:] if argv is None else argv)
+    # A closed standard stream is None to Python; printing to it is then printing to nobody.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
     raise_on_terminate()
     sys.exit(run(words))
 

@@ -39,7 +39,7 @@ def list_all(
             for r in rows
         ]
         print_table(("run", "policy", "slots", "updates", "return"), table)
-    else:
+    elif not damaged:
         typer.echo(f"There are no runs in {out}. Begin one: esper train")
     for sentence in damaged:
         typer.echo(sentence, err=True)
