@@ -32,7 +32,7 @@ class Progress:
         self._bar: Any = None
         self._task: Any = None
         self._draw = not plain and sys.stderr.isatty()
-        self._since, self._steps_then, self._stepped = time.monotonic(), 0.0, False
+        self._begun: float | None = None
         self._last_line = float("-inf")
         self._summary = ""
 
@@ -51,7 +51,7 @@ class Progress:
             self._task = self._bar.add_task("", total=self._total, what="preparing", pace="")
             self._bar.start()
         else:
-            typer.echo("preparing: hosts that grow nothing are trained once for comparison, and kept", err=True)
+            typer.echo("preparing", err=True)
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
@@ -60,6 +60,9 @@ class Progress:
 
     def on_step(self, progress: StepProgress) -> None:
         """Take in a step within an update."""
+        if self._begun is None:
+            # What comes before the first step is prepared once and tells no pace.
+            self._begun = time.monotonic()
         done = (progress.update - 1) * self.steps_per_update
         share = progress.step / progress.steps if progress.phase == "collect" else 1.0
         self._show(progress.update, done + share * self.steps_per_update)
@@ -73,11 +76,10 @@ class Progress:
 
     def _show(self, update: int, steps: float) -> None:
         now = time.monotonic()
-        elapsed = now - self._since
-        speed = (steps - self._steps_then) / elapsed if elapsed > 0 else 0.0
-        if not self._stepped:
-            # What comes before the first step, such as training the static hosts, comes once and tells no pace.
-            self._since, self._steps_then, self._stepped = now, steps, True
+        elapsed = now - (self._begun or now)
+        if steps <= 0:
+            return
+        speed = steps / elapsed if elapsed > 0 else 0.0
         left = duration((self._total - steps) / speed) if speed > 0 else "?"
         pace = f"{speed:.1f} steps/s  ETA {left}"
         if self._bar is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import statistics
 import sys
 from collections.abc import Sequence
@@ -201,4 +202,11 @@ def _print_result(path: Path, lines: list[dict[str, Any]]) -> None:
         typer.echo(f"  {label:12} {change}   {meaning if 'static_accuracy' in last else ''}".rstrip())
     if len(lines) >= 4:
         typer.echo("  (mean of the first quarter of the updates → mean of the last)")
-    typer.echo(f"\nThe run lies in {path}\nLook further: esper runs show {path}")
+    typer.echo(f"\nThe run lies in {path}\nLook further: {_program()} runs show {path}")
+
+
+def _program() -> str:
+    """Return what to type for this command: its path where a shell would not find it by name."""
+    if shutil.which("esper") is None and Path(sys.argv[0]).name == "esper":
+        return sys.argv[0]
+    return "esper"

@@ -61,7 +61,7 @@ class Collector:
 
         Args:
             seed: Passed to the environment's reset.
-            on_step: Called with the number of steps taken, after each.
+            on_step: Called with the number of steps taken: 0 once the episodes have begun, then after each step.
 
         Raises:
             PluginError: the environment or the features gave a number that is not finite.
@@ -74,6 +74,8 @@ class Collector:
         recurrent = self.policy.initial_state(rollout.num_envs)
         running = torch.ones_like(rollout.valid[0])
         seen = self._look(0, state)
+        if on_step is not None:
+            on_step(0)
         for t in range(rollout.horizon):
             acted = self.policy.get_action(
                 seen[0], seen[1], recurrent, generator=self.generator, episode_start=rollout.episode_start[t]

@@ -45,7 +45,7 @@ class StepProgress:
         update: Number of the update being worked on, from 1.
         updates_total: Updates of the run.
         phase: 'collect' or 'learn'.
-        step: Steps done in this phase.
+        step: Steps done in this phase; 0 when its episodes have begun.
         steps: Steps of this phase.
     """
 
@@ -149,7 +149,8 @@ class Trainer:
 
         Args:
             updates_total: Updates of the whole run.
-            on_step: Called after every environment step and every pass; what it raises ends the update in flight.
+            on_step: Called when the episodes have begun and after every environment step and every pass; what it
+                raises ends the update in flight.
         """
         while self.updates_done < updates_total:
             index = self.updates_done + 1

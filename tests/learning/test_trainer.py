@@ -138,7 +138,7 @@ def test_progress_moves_within_an_update():
     seen = []
     for _ in make(passes=2).run(1, on_step=seen.append):
         pass
-    assert [(p.phase, p.step) for p in seen] == [*[("collect", t + 1) for t in range(6)], ("learn", 1), ("learn", 2)]
+    assert [(p.phase, p.step) for p in seen] == [*[("collect", t) for t in range(7)], ("learn", 1), ("learn", 2)]
     assert {p.update for p in seen} == {1} and {p.updates_total for p in seen} == {1}
 
 
