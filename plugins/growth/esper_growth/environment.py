@@ -23,6 +23,7 @@ from esper_growth import reward
 from esper_growth.actions import Algorithm, Op
 from esper_growth.config import GrowthConfig
 from esper_growth.describe import describe
+from esper_growth.fused.runtime import FusedRuntime
 from esper_growth.lifecycle import Change, SlotTable, legal_slots
 from esper_growth.loop import LoopRuntime
 from esper_growth.masks import legal_blueprints
@@ -40,8 +41,9 @@ def growth(config: GrowthConfig, context: Build) -> GrowthEnvironment:
     task, host = context.parts["task"], context.parts["host"]
     num_slots = context.slots.num_slots
 
-    def runtime() -> LoopRuntime:
-        return LoopRuntime(config, task, host, context.parts["blueprint"], num_slots)
+    def runtime() -> HostRuntime:
+        kind = FusedRuntime if config.runtime == "fused" else LoopRuntime
+        return kind(config, task, host, context.parts["blueprint"], num_slots)
 
     def train_static(instances: Sequence[int]) -> list[list[float]]:
         static = runtime()

@@ -21,9 +21,7 @@ from esper_growth.config import GrowthConfig
 from esper_growth.model import Gate, GrownHost, Seed, SeedSetting
 from esper_growth.optimizer import GrowingSGD
 from esper_growth.protocols import Blueprint, Host, Split, Task
-from esper_growth.runtime import Gradients, Settings, Validation, stable_seed
-
-VANISHING, EXPLODING = 1e-7, 10.0
+from esper_growth.runtime import Gradients, Settings, Validation, gradient_health, stable_seed, trace_slots
 
 Result = TypeVar("Result")
 
@@ -55,26 +53,21 @@ class HostRun:
             self.model.seeds[str(slot)].requires_grad_(not setting.frozen)
         order = torch.randperm(len(split.targets), generator=self.data_order)
         for rows in order.split(batch_size):
-            self.optimizer.zero_grad()
-            logits = self.model(split.inputs[rows], settings)
-            functional.cross_entropy(logits, split.targets[rows]).backward()
-            if max_grad_norm > 0:
-                for group in self.optimizer.param_groups:
-                    clip_grad_norm_(group["params"], max_grad_norm)
-            self.optimizer.step()
+            self.step(split.inputs[rows], split.targets[rows], settings, max_grad_norm)
         return {slot: health for slot in settings if (health := self._gradient_health(slot)) is not None}
+
+    def step(self, inputs: Tensor, targets: Tensor, settings: dict[int, SeedSetting], max_grad_norm: float) -> None:
+        """Take one optimiser step on `inputs [B, ...]` and `targets [B]`."""
+        self.optimizer.zero_grad()
+        functional.cross_entropy(self.model(inputs, settings), targets).backward()
+        if max_grad_norm > 0:
+            for group in self.optimizer.param_groups:
+                clip_grad_norm_(group["params"], max_grad_norm)
+        self.optimizer.step()
 
     def _gradient_health(self, slot: int) -> tuple[float, float, bool, bool] | None:
         gradients = [p.grad for p in self.model.seeds[str(slot)].parameters() if p.grad is not None]
-        if not gradients:
-            return None
-        norms = torch.stack(torch._foreach_norm(gradients)).tolist()
-        vanishing = sum(norm < VANISHING for norm in norms)
-        exploding = sum(not norm <= EXPLODING for norm in norms)
-        total = sum(norm**2 for norm in norms) ** 0.5
-        finite = total < float("inf")
-        health = max(0.0, 1 - 0.5 * vanishing / len(norms) - 0.8 * exploding / len(norms)) if finite else 0.0
-        return (total if finite else EXPLODING), health, vanishing > 0, exploding > 0
+        return gradient_health(torch.stack(torch._foreach_norm(gradients)).tolist()) if gradients else None
 
 
 class LoopRuntime:
@@ -96,21 +89,13 @@ class LoopRuntime:
         )
         probe = self._new_host(0)
         self.host_parameters = sum(p.numel() for p in probe.parameters())
-        self._slot_shapes = self._trace_slots(probe)
+        self._slot_shapes = trace_slots(probe, task.train.inputs[:1])
 
     def _new_host(self, instance: int) -> torch.nn.Module:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stable_seed("host", instance))
             host = self.host.build(self.num_slots, tuple(self.task.train.inputs.shape[1:]), self.task.classes)
         return host.to(device=self.task.train.inputs.device, dtype=self.task.train.inputs.dtype)
-
-    @torch.no_grad()
-    def _trace_slots(self, host: torch.nn.Module) -> list[tuple[int, ...]]:
-        x, shapes = self.task.train.inputs[:1], []
-        for segment in list(host.segments)[:-1]:  # type: ignore[arg-type]
-            x = segment(x)
-            shapes.append(tuple(x.shape[1:]))
-        return shapes
 
     def start(self, instances: Sequence[int]) -> None:
         """Replace all hosts by fresh ones, one per instance number."""

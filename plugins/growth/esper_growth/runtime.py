@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from esper_growth.actions import Algorithm
 from esper_growth.model import SeedSetting
@@ -78,6 +79,32 @@ class HostRuntime(Protocol):
     def close(self) -> None:
         """Free threads."""
         ...
+
+
+VANISHING, EXPLODING = 1e-7, 10.0
+
+
+def gradient_health(norms: Sequence[float]) -> tuple[float, float, bool, bool]:
+    """Return (norm, health, vanishing, exploding) of a seed from the norms of its gradient tensors.
+
+    Health is 1 − ½·share that vanishes − 0.8·share that explodes, at least 0; it is 0 when a gradient is not finite.
+    """
+    vanishing = sum(norm < VANISHING for norm in norms)
+    exploding = sum(not norm <= EXPLODING for norm in norms)
+    total = sum(norm**2 for norm in norms) ** 0.5
+    finite = total < float("inf")
+    health = max(0.0, 1 - 0.5 * vanishing / len(norms) - 0.8 * exploding / len(norms)) if finite else 0.0
+    return (total if finite else EXPLODING), health, vanishing > 0, exploding > 0
+
+
+@torch.no_grad()
+def trace_slots(host: nn.Module, sample: Tensor) -> list[tuple[int, ...]]:
+    """Return `(C, *spatial)` behind each segment but the last, for a sample `[1, ...]`."""
+    x, shapes = sample, []
+    for segment in list(host.segments)[:-1]:  # type: ignore[arg-type]
+        x = segment(x)
+        shapes.append(tuple(x.shape[1:]))
+    return shapes
 
 
 def stable_seed(*parts: object) -> int:

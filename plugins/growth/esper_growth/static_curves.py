@@ -6,7 +6,6 @@ import hashlib
 import inspect
 import json
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +14,6 @@ import torch
 from attrs import frozen
 
 from esper_core.contracts.errors import UserError
-from esper_growth import lifecycle, loop, model, optimizer
 
 Train = Callable[[Sequence[int]], list[list[float]]]
 
@@ -28,12 +26,9 @@ def cache_directory() -> Path:
 
 
 def source_digest(*objects: object) -> str:
-    """Return a digest of the source files of the given objects' modules and of the code every host passes through."""
-    modules = {m.__name__: m for m in (lifecycle, loop, model, optimizer)}
-    for item in objects:
-        module = sys.modules[type(item).__module__]
-        modules[module.__name__] = module
-    return hashlib.sha256("".join(inspect.getsource(modules[n]) for n in sorted(modules)).encode()).hexdigest()[:16]
+    """Return a digest of all sources of this package and of the files that define the given objects' types."""
+    files = set(Path(__file__).parent.rglob("*.py")) | {Path(inspect.getfile(type(item))) for item in objects}
+    return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()[:16]
 
 
 @frozen

@@ -39,7 +39,13 @@ def make_context() -> Callable[..., Build]:
     """Return a factory of build contexts whose parts hold task, host and blueprints."""
 
     def make(
-        config: GrowthConfig | None = None, *, slots: int = 3, envs: int = 2, samples: int = 100, seed: int = 0
+        config: GrowthConfig | None = None,
+        *,
+        slots: int = 3,
+        envs: int = 2,
+        samples: int = 100,
+        seed: int = 0,
+        dtype: torch.dtype = torch.float32,
     ) -> Build:
         grid = SlotConfig.for_grid(1, slots)
         description = describe(config or GrowthConfig(), grid)
@@ -53,7 +59,7 @@ def make_context() -> Callable[..., Build]:
             num_envs=envs,
             seed=seed,
             device="cpu",
-            dtype=torch.float32,
+            dtype=dtype,
         )
         parts = {
             "task": digits(DigitsConfig(train_samples=samples), context),

@@ -11,16 +11,9 @@ MIN_BLOCKS = 3
 POOLED_BLOCKS = (1, 3)
 
 
-class GlobalAverageClassifier(nn.Module):
-    """Mean over space, then a linear layer: `[B, C, H, W]` → `[B, classes]`."""
-
-    def __init__(self, channels: int, classes: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(channels, classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map `[B, C, H, W]` to logits `[B, classes]`."""
-        return self.linear(x.mean(dim=(2, 3)))
+def global_average_classifier(channels: int, classes: int) -> nn.Sequential:
+    """Return mean over space, then a linear layer: `[B, C, H, W]` → `[B, classes]`."""
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
 
 
 class Segments(nn.Module):
@@ -59,5 +52,5 @@ class PointwiseHost:
                 layers.append(nn.MaxPool2d(2))
             blocks.append(nn.Sequential(*layers))
             channels = self.config.width
-        tail = nn.Sequential(*blocks[num_slots:], GlobalAverageClassifier(channels, classes))
+        tail = nn.Sequential(*blocks[num_slots:], global_average_classifier(channels, classes))
         return Segments([*blocks[:num_slots], tail])

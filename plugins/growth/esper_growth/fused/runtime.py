@@ -1,0 +1,223 @@
+"""The fused host runtime: groups of hosts, each trained as one network, shared out among worker threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from esper_growth.actions import Algorithm
+from esper_growth.config import GrowthConfig
+from esper_growth.fused.group import HostGroup
+from esper_growth.model import Gate
+from esper_growth.protocols import Blueprint, Host, Task
+from esper_growth.runtime import Gradients, Settings, Validation, gradient_health, stable_seed, trace_slots
+
+VALIDATION_SLICE = 100
+"""Validation samples per pass; more would leave the cache."""
+
+Result = TypeVar("Result")
+
+
+class Place(NamedTuple):
+    """Where an environment's host is."""
+
+    group: int
+    position: int
+
+
+class FusedRuntime:
+    """Trains hosts in groups of `config.hosts_per_group`; no host's numbers depend on the others."""
+
+    name = "fused"
+
+    def __init__(
+        self, config: GrowthConfig, task: Task, host: Host, blueprints: Mapping[str, Blueprint], num_slots: int
+    ) -> None:
+        self.config, self.task, self.host, self.blueprints, self.num_slots = config, task, host, blueprints, num_slots
+        self.groups: list[HostGroup] = []
+        self._pool = ThreadPoolExecutor(
+            max_workers=config.workers or os.cpu_count() or 1,
+            thread_name_prefix="esper-hosts",
+            initializer=torch.set_num_threads,
+            initargs=(1,),
+        )
+        probe = self._new_host(0)
+        self.host_parameters = sum(p.numel() for p in probe.parameters())
+        self._slot_shapes = trace_slots(probe, task.train.inputs[:1])
+
+    def start(self, instances: Sequence[int]) -> None:
+        """Replace all hosts by fresh ones, one per instance number."""
+        size = self.config.hosts_per_group
+        self.instances = list(instances)
+        self.groups = [
+            HostGroup.of([self._new_host(i) for i in instances[first : first + size]], self.task.classes)
+            for first in range(0, len(instances), size)
+        ]
+        self._places = [Place(env // size, env % size) for env in range(len(instances))]
+        self._orders = [torch.Generator().manual_seed(stable_seed("data", instance)) for instance in instances]
+        self._germinations: dict[tuple[int, int], int] = {}
+
+    def germinate(self, env: int, slot: int, label: str, algorithm: Algorithm) -> None:
+        """Put a new seed into an empty slot; its initial weights depend on instance, slot and how many came before."""
+        channels, *spatial = self._slot_shapes[slot]
+        count = self._germinations[env, slot] = self._germinations.get((env, slot), 0) + 1
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stable_seed("seed", self.instances[env], slot, count))
+            branch = self._placed(self.blueprints[label].build(channels, tuple(spatial)))
+        group, position = self._places[env]
+        self.groups[group].germinate(position, slot, label, branch)
+        self.set_algorithm(env, slot, algorithm)
+
+    def set_algorithm(self, env: int, slot: int, algorithm: Algorithm) -> None:
+        """Change how a seed joins the host; its gate is created or destroyed as needed."""
+        index, position = self._places[env]
+        group = self.groups[index]
+        if algorithm == Algorithm.GATE and not group.has_gate(position, slot):
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(stable_seed("gate", self.instances[env], slot, self._germinations[env, slot]))
+                gate = Gate(self._slot_shapes[slot][0])
+            group.open_gate(position, slot, self._placed(gate))
+        elif algorithm != Algorithm.GATE and group.has_gate(position, slot):
+            group.close_gate(position, slot)
+
+    def remove(self, env: int, slot: int) -> None:
+        """Remove a seed and the optimiser state of its parameters."""
+        group, position = self._places[env]
+        self.groups[group].remove(position, slot)
+
+    def seed_parameters(self) -> Tensor:
+        """Return the number of parameters of every seed, int64 `[E, N]`."""
+        counts = torch.zeros(len(self.instances), self.num_slots, dtype=torch.int64)
+        for index, group in enumerate(self.groups):
+            for position, slot, count in group.seed_parameters():
+                counts[index * self.config.hosts_per_group + position, slot] = count
+        return counts
+
+    def train_epoch(self, settings: Settings, active: Sequence[bool]) -> Gradients:
+        """Train the active hosts for one epoch."""
+        shape = (len(self.instances), self.num_slots)
+        norm, health = torch.zeros(shape), torch.full(shape, -1.0)
+        vanishing, exploding = torch.zeros(shape, dtype=torch.bool), torch.zeros(shape, dtype=torch.bool)
+        for measured in self._map(lambda index: self._train_group(index, settings, active), active):
+            for env, slot, norms in measured:
+                values = gradient_health(norms)
+                norm[env, slot], health[env, slot], vanishing[env, slot], exploding[env, slot] = values
+        return Gradients(norm, health, vanishing, exploding)
+
+    def _train_group(
+        self, index: int, settings: Settings, active: Sequence[bool]
+    ) -> list[tuple[int, int, list[float]]]:
+        """Train a group for one epoch; return environment, slot and gradient norms of its seeds."""
+        group, split, config = self.groups[index], self.task.train, self.config
+        envs = self.environments(index)
+        resting = {position: group.read(position) for position, env in enumerate(envs) if not active[env]}
+        own = [settings[env] if active[env] else {} for env in envs]
+        samples = len(split.targets)
+        # A host that rests goes through the motions on any order; what that did to it is undone below.
+        orders = torch.stack(
+            [
+                torch.randperm(samples, generator=self._orders[env]) if active[env] else torch.arange(samples)
+                for env in envs
+            ],
+            dim=1,
+        ).to(split.targets.device)
+        joins = group.joins(own)
+        frozen = {p: [slot for slot, s in seeds.items() if s.frozen or not s.in_forward] for p, seeds in enumerate(own)}
+        for rows in orders.split(config.batch_size):
+            group.step(
+                split.inputs[rows],
+                split.targets[rows],
+                joins,
+                frozen,
+                lr=config.host_lr,
+                momentum=config.momentum,
+                max_grad_norm=config.max_grad_norm,
+            )
+        measured = [
+            (envs[h.host], h.slot, h.norms.tolist()) for h in group.seed_health(frozen) if h.host not in resting
+        ]
+        for position, content in resting.items():
+            group.write(position, content)
+        return [entry for entry in measured if entry[1] in settings[entry[0]]]
+
+    def validate(self, settings: Settings, active: Sequence[bool], pairs: bool) -> Validation:
+        """Measure the active hosts on the validation split, with every switchable seed off in turn."""
+        num_envs, slots = len(self.instances), self.num_slots
+        loss, accuracy = torch.full((num_envs,), torch.nan), torch.full((num_envs,), torch.nan, dtype=torch.float64)
+        contribution = torch.full((num_envs, slots), torch.nan)
+        interactions = torch.full((num_envs, slots, slots), torch.nan) if pairs else None
+        for measured in self._map(lambda index: self._measure_group(index, settings, active, pairs), active):
+            for env, (env_loss, accuracies) in measured.items():
+                full = accuracies[()]
+                loss[env], accuracy[env] = env_loss, full
+                for off, value in accuracies.items():
+                    if len(off) == 1:
+                        contribution[env, off[0]] = full - value
+                    elif len(off) == 2 and interactions is not None:
+                        i, j = off
+                        joint = full - accuracies[(i,)] - accuracies[(j,)] + value
+                        interactions[env, i, j] = interactions[env, j, i] = joint
+        return Validation(loss, accuracy, contribution, interactions)
+
+    @torch.no_grad()
+    def _measure_group(
+        self, index: int, settings: Settings, active: Sequence[bool], pairs: bool
+    ) -> dict[int, tuple[float, dict[tuple[int, ...], float]]]:
+        """Return loss and accuracy per variant of every active environment of a group."""
+        group, split = self.groups[index], self.task.validation
+        envs = self.environments(index)
+        own = [settings[env] if active[env] else {} for env in envs]
+        run, owners, off = group.ablate(own, pairs)
+        losses, correct = [], []
+        for inputs, targets in zip(
+            split.inputs.split(VALIDATION_SLICE), split.targets.split(VALIDATION_SLICE), strict=True
+        ):
+            logits = run(inputs)
+            correct.append((logits.argmax(dim=2) == targets[:, None]).sum(dim=0))
+            bare = logits[:, : group.count].transpose(1, 2)
+            losses.append(
+                functional.cross_entropy(bare, targets[:, None].expand(-1, group.count), reduction="none").double()
+            )
+        samples = len(split.targets)
+        mean_loss = torch.cat(losses).t().contiguous().sum(dim=1).div(samples).tolist()
+        shares = [int(count) / samples for count in torch.stack(correct).sum(dim=0).tolist()]
+        found: dict[int, tuple[float, dict[tuple[int, ...], float]]] = {}
+        for owner, slots_off, share in zip(owners, off, shares, strict=True):
+            env = envs[owner]
+            if active[env]:
+                found.setdefault(env, (mean_loss[owner], {}))[1][slots_off] = share
+        return found
+
+    def read(self, env: int) -> dict[str, tuple[Tensor, Tensor]]:
+        """Return copies of everything a host has learned: name as in `GrownHost` → (value, momentum)."""
+        group, position = self._places[env]
+        return self.groups[group].read(position)
+
+    def close(self) -> None:
+        """Free the worker threads."""
+        self._pool.shutdown()
+
+    def _new_host(self, instance: int) -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stable_seed("host", instance))
+            host = self.host.build(self.num_slots, tuple(self.task.train.inputs.shape[1:]), self.task.classes)
+        return self._placed(host)
+
+    def _placed(self, module: nn.Module) -> nn.Module:
+        inputs = self.task.train.inputs
+        return module.to(device=inputs.device, dtype=inputs.dtype)
+
+    def environments(self, index: int) -> list[int]:
+        """Return the environments whose hosts are in a group, in their order there."""
+        first = index * self.config.hosts_per_group
+        return list(range(first, first + self.groups[index].count))
+
+    def _map(self, work: Callable[[int], Result], active: Sequence[bool]) -> Iterable[Result]:
+        groups = [index for index in range(len(self.groups)) if any(active[env] for env in self.environments(index))]
+        return self._pool.map(work, groups)

@@ -1,0 +1,273 @@
+"""Fused hosts against the loop: the same step from the same state, and no host that notices the others."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional
+
+from esper_growth.actions import Algorithm
+from esper_growth.config import GrowthConfig
+from esper_growth.fused.fold import fold
+from esper_growth.fused.kernels import max_pool_2x2, pointwise
+from esper_growth.fused.runtime import FusedRuntime
+from esper_growth.loop import LoopRuntime
+from esper_growth.model import SeedSetting
+from esper_growth.stages import Stage
+
+NAMES = ("conv_light", "attention", "norm", "depthwise", "bottleneck", "conv_small", "conv_heavy")
+GROWN = (Stage.TRAINING, Stage.BLENDING, Stage.HOLDING, Stage.FOSSILIZED)
+SLOTS = 3
+
+
+@pytest.fixture
+def make(make_context):
+    """Return a factory of runtimes on a few real digits."""
+    made = []
+
+    def build(kind, dtype=torch.float32, **options):
+        parts = make_context(slots=SLOTS, samples=60, dtype=dtype).parts
+        config = GrowthConfig(**{"batch_size": 20, "hosts_per_group": 3, "workers": 2, **options})
+        made.append(kind(config, parts["task"], parts["host"], parts["blueprint"], SLOTS))
+        return made[-1]
+
+    yield build
+    for runtime in made:
+        runtime.close()
+
+
+class Life:
+    """Seeds that come, change and go at random in several runtimes at once, as an episode would have it."""
+
+    def __init__(self, seed: int, hosts: int, *runtimes) -> None:
+        self.generator, self.runtimes = torch.Generator().manual_seed(seed), runtimes
+        self.settings: list[dict[int, SeedSetting]] = [{} for _ in range(hosts)]
+
+    def draw(self, choices):
+        return choices[int(torch.randint(len(choices), (), generator=self.generator))]
+
+    def go_on(self) -> None:
+        """Let one operation happen in every host."""
+        for env, seeds in enumerate(self.settings):
+            slot = self.draw(range(SLOTS))
+            algorithm = self.draw(list(Algorithm))
+            if slot not in seeds:
+                label = self.draw(NAMES)
+                for runtime in self.runtimes:
+                    runtime.germinate(env, slot, label, algorithm)
+                seeds[slot] = SeedSetting(self.draw((Stage.GERMINATED, Stage.TRAINING)), 0.0, algorithm, False)
+            elif self.draw(range(4)) == 0:
+                for runtime in self.runtimes:
+                    runtime.remove(env, slot)
+                del seeds[slot]
+            else:
+                for runtime in self.runtimes:
+                    runtime.set_algorithm(env, slot, algorithm)
+                stage = self.draw(GROWN)
+                alpha = 0.0 if stage == Stage.TRAINING else self.draw((0.0, 0.3, 1.0))
+                frozen = stage == Stage.BLENDING and self.draw((False, True))
+                seeds[slot] = SeedSetting(stage, alpha, algorithm, frozen)
+
+    def frozen(self, envs):
+        return {
+            position: [slot for slot, s in self.settings[env].items() if s.frozen or not s.in_forward]
+            for position, env in enumerate(envs)
+        }
+
+
+def synchronise(fused, loop) -> None:
+    """Give the loop's hosts the weights and the momentum of the fused ones."""
+    for env, run in enumerate(loop.hosts):
+        content = fused.read(env)
+        parameters = dict(run.model.named_parameters())
+        assert parameters.keys() == content.keys()
+        with torch.no_grad():
+            for name, (value, momentum) in content.items():
+                parameters[name].copy_(value)
+                run.optimizer.state[parameters[name]]["momentum_buffer"] = momentum
+
+
+def distance(fused, loop) -> float:
+    worst = 0.0
+    for env, run in enumerate(loop.hosts):
+        content = fused.read(env)
+        for name, parameter in run.model.named_parameters():
+            worst = max(worst, float((parameter.detach() - content[name][0]).abs().max()))
+    return worst
+
+
+@pytest.mark.parametrize("bound", [0.0, 0.05])
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 2**31 - 1))
+def test_every_step_is_that_of_the_loop(make, bound, seed):
+    hosts = 5
+    fused, loop = (make(kind, torch.float64, max_grad_norm=bound) for kind in (FusedRuntime, LoopRuntime))
+    fused.start(range(hosts))
+    loop.start(range(hosts))
+    life, split = Life(seed, hosts, fused, loop), loop.task.train
+    for _ in range(8):
+        life.go_on()
+        assert torch.equal(fused.seed_parameters(), loop.seed_parameters())
+        for _ in range(2):
+            synchronise(fused, loop)
+            rows = torch.stack([torch.randperm(60, generator=life.generator)[:20] for _ in range(hosts)], dim=1)
+            for index, group in enumerate(fused.groups):
+                envs = fused.environments(index)
+                own, chosen = [life.settings[env] for env in envs], rows[:, envs]
+                inputs, targets = split.inputs[chosen], split.targets[chosen]
+                limits = {"lr": 0.05, "momentum": 0.9, "max_grad_norm": bound}
+                group.step(inputs, targets, group.joins(own), life.frozen(envs), **limits)
+            for env, run in enumerate(loop.hosts):
+                for slot, setting in life.settings[env].items():
+                    run.model.seeds[str(slot)].requires_grad_(not setting.frozen)
+                chosen = rows[:, env]
+                run.step(split.inputs[chosen], split.targets[chosen], life.settings[env], bound)
+            assert distance(fused, loop) < 1e-9
+        synchronise(fused, loop)
+        ours, theirs = (runtime.validate(life.settings, [True] * hosts, pairs=True) for runtime in (fused, loop))
+        torch.testing.assert_close(ours.loss, theirs.loss)
+        torch.testing.assert_close(ours.accuracy, theirs.accuracy)
+        torch.testing.assert_close(ours.contribution, theirs.contribution, equal_nan=True)
+        torch.testing.assert_close(ours.interactions, theirs.interactions, equal_nan=True)
+
+
+def test_gradient_health_is_that_of_the_loop(make):
+    fused, loop = (make(kind, torch.float64, batch_size=60) for kind in (FusedRuntime, LoopRuntime))
+    life = Life(1, 4, fused, loop)
+    fused.start(range(4))
+    loop.start(range(4))
+    for _ in range(4):
+        life.go_on()
+        synchronise(fused, loop)
+        ours, theirs = (runtime.train_epoch(life.settings, [True] * 4) for runtime in (fused, loop))
+        for a, b in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_host_notices_the_others(make, seed):
+    """Bit for bit in float32: alone, permuted, with strangers, in groups of any size."""
+
+    def train(instances, size):
+        runtime = make(FusedRuntime, hosts_per_group=size)
+        runtime.start(instances)
+        lives = {i: torch.Generator().manual_seed(100 * seed + i) for i in instances}
+        grown: list[dict[int, SeedSetting]] = [{} for _ in instances]
+        for _ in range(5):
+            for env, instance in enumerate(instances):
+                generator = lives[instance]
+                slot, label, algorithm, stage, lot = (
+                    int(torch.randint(k, (), generator=generator)) for k in (SLOTS, len(NAMES), 3, 2, 5)
+                )
+                if slot not in grown[env]:
+                    runtime.germinate(env, slot, NAMES[label], Algorithm(algorithm))
+                    chosen = (Stage.TRAINING, Stage.HOLDING)[stage]
+                    grown[env][slot] = SeedSetting(chosen, 0.7, Algorithm(algorithm), False)
+                elif lot == 0:
+                    runtime.remove(env, slot)
+                    del grown[env][slot]
+            runtime.train_epoch(grown, [True] * len(instances))
+            measured = runtime.validate(grown, [True] * len(instances), pairs=True)
+        return {
+            instance: (runtime.read(env), measured.loss[env], measured.contribution[env])
+            for env, instance in enumerate(instances)
+        }
+
+    together = train([0, 1, 2, 3, 4], 4)
+    for instances, size in (([4, 3, 2, 1, 0], 4), ([2], 4), ([0, 1, 2, 3, 4], 1), ([1, 7, 8, 2, 9, 4], 8)):
+        for instance, (content, loss, contribution) in train(instances, size).items():
+            if instance not in together:
+                continue
+            expected, expected_loss, expected_contribution = together[instance]
+            assert content.keys() == expected.keys()
+            for name, (value, momentum) in content.items():
+                assert torch.equal(value, expected[name][0]) and torch.equal(momentum, expected[name][1]), name
+            assert torch.equal(loss, expected_loss)
+            assert torch.equal(contribution.nan_to_num(9.0), expected_contribution.nan_to_num(9.0))
+
+
+def test_a_host_that_rests_stays_as_it_is(make):
+    runtime = make(FusedRuntime)
+    runtime.start([0, 1, 2])
+    runtime.germinate(1, 0, "conv_light", Algorithm.ADD)
+    grown = [{}, {0: SeedSetting(Stage.HOLDING, 1.0, Algorithm.ADD, False)}, {}]
+    before = [runtime.read(env) for env in range(3)]
+    runtime.train_epoch(grown, [True, False, True])
+    after = [runtime.read(env) for env in range(3)]
+    for name, (value, momentum) in before[1].items():
+        assert torch.equal(value, after[1][name][0]) and torch.equal(momentum, after[1][name][1])
+    assert not torch.equal(before[0]["host.segments.0.0.weight"][0], after[0]["host.segments.0.0.weight"][0])
+    other = make(FusedRuntime)
+    other.start([0, 1, 2])
+    other.germinate(1, 0, "conv_light", Algorithm.ADD)
+    other.train_epoch(grown, [True, True, True])
+    assert torch.equal(other.read(2)["host.segments.1.0.weight"][0], after[2]["host.segments.1.0.weight"][0]), (
+        "nor does anyone notice that it rests"
+    )
+
+
+def test_waiting_with_fused_hosts_returns_exactly_zero(make_environment, act):
+    environment = make_environment(epochs=5, envs=3, runtime="fused", hosts_per_group=2)
+    environment.reset()
+    for _ in range(5):
+        _, reward, _, _, info = environment.step(act(environment))
+        assert reward.tolist() == [0.0] * 3
+    assert [e["return"] for e in info["events"] if e["type"] == "episode"] == [0.0] * 3
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**31 - 1))
+def test_pooling_is_that_of_pytorch_ties_included(seed):
+    x = torch.randint(0, 3, (2, 3, 6, 8), generator=torch.Generator().manual_seed(seed)).double()
+    ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
+    a, b = max_pool_2x2(ours), functional.max_pool2d(theirs, 2)
+    assert torch.equal(a, b)
+    weights = torch.arange(a.numel(), dtype=torch.float64).view(a.shape)
+    (a * weights).sum().backward()
+    (b * weights).sum().backward()
+    assert torch.equal(ours.grad, theirs.grad)
+
+
+def test_pointwise_products_have_the_right_derivative():
+    x, weight = (torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((2, 3, 4, 5), (3, 2, 4)))
+    assert torch.autograd.gradcheck(pointwise, (x, weight))
+
+
+class Custom(nn.Module):
+    """A module nobody has heard of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.randn(4, 1, 1))
+
+    def forward(self, x):
+        return (x * self.scale).cumsum(dim=-1)
+
+
+@pytest.mark.parametrize(
+    "make_module",
+    [
+        lambda: nn.Conv2d(4, 6, 3, padding=1, stride=2),
+        lambda: nn.Conv2d(4, 6, 1),
+        lambda: nn.Conv2d(4, 8, 3, groups=2, dilation=2, padding=2, bias=False),
+        lambda: nn.GroupNorm(2, 4),
+        lambda: nn.GroupNorm(2, 4, affine=False),
+        lambda: nn.Sequential(nn.ReLU(), nn.MaxPool2d(2)),
+        lambda: nn.Sequential(nn.MaxPool2d(3), nn.Tanh()),
+        lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)),
+        lambda: nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 5, bias=False)),
+        Custom,
+    ],
+)
+def test_folding_equals_running_host_by_host(make_module):
+    torch.manual_seed(0)
+    modules = [make_module().double() for _ in range(3)]
+    x = torch.randn(2, 3, 4, 8, 8, dtype=torch.float64)
+    names = [name for name, _ in modules[0].named_parameters()]
+    stacked = {name: torch.stack([dict(m.named_parameters())[name].detach() for m in modules]) for name in names}
+    folded = fold(modules[0])(x.flatten(1, 2), stacked, 3)
+    apart = torch.stack([module(x[:, i]) for i, module in enumerate(modules)], dim=1)
+    torch.testing.assert_close(folded, apart.flatten(1, 2))
