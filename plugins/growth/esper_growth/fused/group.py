@@ -37,7 +37,7 @@ class Join(NamedTuple):
     Attributes:
         seeds: Their parameters.
         gates: Parameters of their gates, if they are blended by one.
-        hosts: Positions along the host axis, int64 `[m]`; None when they are all hosts in order.
+        hosts: Positions along the host axis; None when they are all hosts in order.
         rows: Their rows in `seeds`; None when they are all rows in order.
         gate_rows: Their rows in `gates`.
         alpha: Amplitudes `[m]`.
@@ -48,7 +48,7 @@ class Join(NamedTuple):
 
     seeds: Stack
     gates: Stack | None
-    hosts: Tensor | None
+    hosts: Sequence[int] | None
     rows: Tensor | None
     gate_rows: Tensor | None
     alpha: Tensor
@@ -56,22 +56,11 @@ class Join(NamedTuple):
     algorithm: Algorithm
     frozen: bool
 
-    def __call__(self, x: Tensor, count: int) -> Tensor:
-        """Return the activation `[B, n·C, *spatial]` of n = `count` hosts with these seeds."""
-        batch, spatial = x.shape[0], x.shape[2:]
-        apart = x.reshape(batch, count, -1)
-        # A view even where all hosts are meant: gradients must add up in the same order whatever the others do.
-        h = apart.view_as(apart) if self.hosts is None else apart.index_select(1, self.hosts)
-        inputs = h.detach() if self.training else h
-        c = self._contribution(inputs, batch, spatial)
+    def contribution(self, h: Tensor, spatial: torch.Size) -> Tensor:
+        """Return what is added to `h [B, m, C·S]` of these hosts: alpha·c, or c itself while training."""
+        batch, m = h.shape[:2]
         if self.training:
-            return straight_through(apart, c, self.hosts).view(x.shape)
-        joined = apart + c if self.hosts is None else apart.index_add(1, self.hosts, c)
-        return joined.view(x.shape)
-
-    def _contribution(self, h: Tensor, batch: int, spatial: torch.Size) -> Tensor:
-        """Return what is added to `h [B, m, C·S]`: alpha·c, or c itself while training."""
-        m = h.shape[1]
+            h = h.detach()
         inputs = h.reshape(batch, -1, *spatial)
         branch = self.seeds.folded(inputs, self.seeds.select(self.rows, detached=self.frozen), m)
         f = branch.reshape(batch, m, -1)
@@ -88,6 +77,34 @@ class Join(NamedTuple):
             gate = self.gates.folded(inputs, gates, m).reshape(batch, m, 1)
             return (gate if amount is None else gate * amount.view(1, -1, 1)) * c
         raise AssertionError(f"no algorithm {self.algorithm}")
+
+
+def grow(x: Tensor, joins: Sequence[Join], count: int) -> Tensor:
+    """Return the activation `[B, n·C, *spatial]` of n = `count` hosts with the seeds of one slot.
+
+    Whatever the others do, the gradients of a host add up in the same order: those through its seed first, at a view
+    or a copy of their own, then the direct one.
+    """
+    if not joins:
+        return x
+    batch, spatial = x.shape[0], x.shape[2:]
+    apart = x.reshape(batch, count, -1)
+    if len(joins) == 1 and joins[0].hosts is None:
+        (join,) = joins
+        c = join.contribution(apart.view_as(apart), spatial)
+        return _add(apart, c, join.training).view(x.shape)
+    # Hosts are taken apart and put together once, however many seeds differ.
+    hosts = list(apart.unbind(1))
+    for join in joins:
+        positions = range(count) if join.hosts is None else join.hosts
+        c = join.contribution(torch.stack([hosts[p] for p in positions], dim=1), spatial)
+        for place, position in enumerate(positions):
+            hosts[position] = _add(hosts[position], c[:, place], join.training)
+    return torch.stack(hosts, dim=1).view(x.shape)
+
+
+def _add(h: Tensor, c: Tensor, training: bool) -> Tensor:
+    return straight_through(h, c) if training else h + c
 
 
 @define(eq=False)
@@ -226,8 +243,7 @@ class HostGroup:
         *segments, tail = self.segments
         for segment, at_slot in zip(segments, joins, strict=True):
             x = segment(x, self.base.values, self.count)
-            for join in at_slot:
-                x = join(x, self.count)
+            x = grow(x, at_slot, self.count)
         logits = tail(x, self.base.values, self.count).view(-1, self.classes)
         # The sum over hosts of each one's mean: no host's gradient depends on how many there are.
         loss = functional.cross_entropy(logits, targets.reshape(-1), reduction="sum") / targets.shape[0]
@@ -313,7 +329,7 @@ class HostGroup:
             yield Join(
                 seeds=seeds,
                 gates=gates,
-                hosts=index(positions, len(owners)),
+                hosts=None if positions == list(range(len(owners))) else positions,
                 rows=index([seeds.row(host) for host in hosts], len(seeds.hosts)),
                 gate_rows=None if gates is None else index([gates.row(host) for host in hosts], len(gates.hosts)),
                 alpha=torch.tensor(
@@ -367,8 +383,7 @@ class HostGroup:
                 unjoined = None
                 if forked is not None:
                     unjoined = x.unflatten(1, (count, -1)).index_select(1, forked).flatten(1, 2)
-                for join in joins:
-                    x = join(x, count)
+                x = grow(x, joins, count)
                 if unjoined is not None:
                     x = torch.cat([x, unjoined], dim=1)
             return tail(x, self.base.select(last_rows), len(owners)).view(batch, len(owners), self.classes)

@@ -48,24 +48,22 @@ def max_pool_2x2(x: Tensor) -> Tensor:
 
 
 class StraightThrough(torch.autograd.Function):
-    """The value of h, while c receives the gradient of the rows it stands for, as `h + (c − stop(c))` would give."""
+    """The value of h, while c receives the same gradient, as `h + (c − stop(c))` would give."""
 
     @staticmethod
-    def forward(ctx: Any, h: Tensor, c: Tensor, rows: Tensor | None) -> Tensor:
-        """Return `h [B, n, C, S]` unchanged; `c [B, m, C, S]` belongs to the hosts `rows [m]`, or to all."""
-        ctx.rows = rows
+    def forward(ctx: Any, h: Tensor, c: Tensor) -> Tensor:
+        """Return `h` unchanged; `c` has its shape."""
         return h.view_as(h)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         """Hand the gradient to both."""
-        to_c = gradient if ctx.rows is None else gradient.index_select(1, ctx.rows)
-        return gradient, to_c, None
+        return gradient, gradient
 
 
-def straight_through(h: Tensor, c: Tensor, rows: Tensor | None) -> Tensor:
+def straight_through(h: Tensor, c: Tensor) -> Tensor:
     """Return h with c attached to its gradient."""
-    return StraightThrough.apply(h, c, rows)
+    return StraightThrough.apply(h, c)
 
 
 class Capped(torch.autograd.Function):
