@@ -13,7 +13,10 @@ import pytest
 Done = subprocess.CompletedProcess[str]
 Esper = Callable[..., Done]
 
-SMALL = ("--envs", "2", "--epochs", "4", "-o", "network.hidden_dim=16", "-o", "task.train_samples=100")
+SMALL = (
+    *("--envs", "2", "--epochs", "4", "-o", "network.hidden_dim=16"),
+    *("-o", "task.train_samples=100", "-o", "environment.workers=1"),
+)
 """Flags that make an update take less than a second."""
 
 

@@ -36,7 +36,9 @@ class GrowthConfig:
     hosts_per_group: int = option(
         4, low=1, help="Hosts that runtime=fused makes one network of; more than fit the cache are slower."
     )
-    workers: int = option(0, low=0, help="Threads that train hosts side by side; 0 is one per core.")
+    workers: int = option(
+        0, low=0, help="Processes that train hosts side by side; 0 is one per core, 1 needs no other process."
+    )
 
 
 @frozen

@@ -7,6 +7,7 @@ paid for by the epoch that follows it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -32,6 +33,7 @@ from esper_growth.progress import Progress
 from esper_growth.runtime import HostRuntime, Settings, stable_seed
 from esper_growth.stages import HAS_MODULE, Stage
 from esper_growth.static_curves import StaticCurves, source_digest
+from esper_growth.workers import shared_out
 
 INTERACTION_EVERY = 5
 
@@ -41,9 +43,12 @@ def growth(config: GrowthConfig, context: Build) -> GrowthEnvironment:
     task, host = context.parts["task"], context.parts["host"]
     num_slots = context.slots.num_slots
 
+    kind = FusedRuntime if config.runtime == "fused" else LoopRuntime
+    make = partial(kind, config, task, host, context.parts["blueprint"], num_slots)
+
     def runtime() -> HostRuntime:
-        kind = FusedRuntime if config.runtime == "fused" else LoopRuntime
-        return kind(config, task, host, context.parts["blueprint"], num_slots)
+        # A GPU is shared better by one process than by several.
+        return shared_out(make, config.workers if context.device == "cpu" else 1)
 
     def train_static(instances: Sequence[int]) -> list[list[float]]:
         static = runtime()
@@ -169,7 +174,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         return self._state(), paid, terminated.to(self.device), truncated.to(self.device), {"events": events}
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Free the runtime's threads."""
+        """End the runtime's processes."""
         self.runtime.close()
 
     def state(self) -> dict[str, int]:

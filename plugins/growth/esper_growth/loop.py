@@ -1,13 +1,11 @@
-"""The plain host runtime: one module and one optimiser per environment, trained in a loop on worker threads.
+"""The plain host runtime: one module and one optimiser per environment, trained in a loop.
 
 With no seed in any slot this is, bit for bit, ordinary PyTorch training of the host.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import torch
@@ -71,7 +69,7 @@ class HostRun:
 
 
 class LoopRuntime:
-    """Trains hosts one by one; each worker thread owns an equal share of the environments."""
+    """Trains hosts one by one."""
 
     name = "loop"
 
@@ -80,13 +78,6 @@ class LoopRuntime:
     ) -> None:
         self.config, self.task, self.host, self.blueprints, self.num_slots = config, task, host, blueprints, num_slots
         self.hosts: list[HostRun] = []
-        # Intra-op threads cost more than they bring on tensors of this size; parallelism comes from the workers.
-        self._pool = ThreadPoolExecutor(
-            max_workers=config.workers or os.cpu_count() or 1,
-            thread_name_prefix="esper-hosts",
-            initializer=torch.set_num_threads,
-            initargs=(1,),
-        )
         probe = self._new_host(0)
         self.host_parameters = sum(p.numel() for p in probe.parameters())
         self._slot_shapes = trace_slots(probe, task.train.inputs[:1])
@@ -192,8 +183,7 @@ class LoopRuntime:
 
     def _map(self, work: Callable[[int], Result], active: Sequence[bool]) -> list[tuple[int, Result]]:
         envs = [env for env, running in enumerate(active) if running]
-        return list(zip(envs, self._pool.map(work, envs), strict=True))
+        return [(env, work(env)) for env in envs]
 
     def close(self) -> None:
-        """Free the worker threads."""
-        self._pool.shutdown()
+        """Nothing is held."""

@@ -58,7 +58,7 @@ class Host(Protocol):
 
 @runtime_checkable
 class Blueprint(Protocol):
-    """Kind `blueprint`: makes the branch f of `h + alpha·f(h)`.
+    """Kind `blueprint`: makes the branch f of `h + alpha·f(h)`. Like tasks and hosts it can be pickled.
 
     Attributes:
         topologies: Host topologies on which it is legal.

@@ -77,7 +77,7 @@ class HostRuntime(Protocol):
         ...
 
     def close(self) -> None:
-        """Free threads."""
+        """Free what is held."""
         ...
 
 

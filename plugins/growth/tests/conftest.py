@@ -77,7 +77,7 @@ def make_environment(make_context: Callable[..., Build]) -> Any:
     made: list[GrowthEnvironment] = []
 
     def make(*, slots: int = 3, envs: int = 2, samples: int = 100, seed: int = 0, **options: Any) -> GrowthEnvironment:
-        config = GrowthConfig(**{"epochs": 12, "batch_size": 50, **options})
+        config = GrowthConfig(**{"epochs": 12, "batch_size": 50, "workers": 1, **options})
         made.append(growth(config, make_context(config, slots=slots, envs=envs, samples=samples, seed=seed)))
         return made[-1]
 

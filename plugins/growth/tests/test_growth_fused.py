@@ -30,7 +30,7 @@ def make(make_context):
 
     def build(kind, dtype=torch.float32, **options):
         parts = make_context(slots=SLOTS, samples=60, dtype=dtype).parts
-        config = GrowthConfig(**{"batch_size": 20, "hosts_per_group": 3, "workers": 2, **options})
+        config = GrowthConfig(**{"batch_size": 20, "hosts_per_group": 3, **options})
         made.append(kind(config, parts["task"], parts["host"], parts["blueprint"], SLOTS))
         return made[-1]
 

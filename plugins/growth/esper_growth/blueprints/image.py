@@ -7,6 +7,7 @@ has a gradient within two steps.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from attrs import frozen
@@ -94,19 +95,23 @@ def _bottleneck(channels: int, reduction: int) -> nn.Module:
     )
 
 
+def _conv_heavy(channels: int) -> nn.Module:
+    return nn.Sequential(conv_norm_relu(channels, 3), conv_norm_relu(channels, 3))
+
+
 def conv_light(config: None, context: Build) -> ImageBlueprint:
     """3×3 convolution, norm, ReLU: 9C² + 2C parameters."""
-    return ImageBlueprint(lambda channels: conv_norm_relu(channels, 3))
+    return ImageBlueprint(partial(conv_norm_relu, kernel=3))
 
 
 def conv_small(config: None, context: Build) -> ImageBlueprint:
     """1×1 convolution, norm, ReLU: C² + 2C parameters."""
-    return ImageBlueprint(lambda channels: conv_norm_relu(channels, 1))
+    return ImageBlueprint(partial(conv_norm_relu, kernel=1))
 
 
 def conv_heavy(config: None, context: Build) -> ImageBlueprint:
     """Two 3×3 convolutions, each with norm and ReLU: 18C² + 4C parameters."""
-    return ImageBlueprint(lambda channels: nn.Sequential(conv_norm_relu(channels, 3), conv_norm_relu(channels, 3)))
+    return ImageBlueprint(_conv_heavy)
 
 
 def depthwise(config: None, context: Build) -> ImageBlueprint:
@@ -116,7 +121,7 @@ def depthwise(config: None, context: Build) -> ImageBlueprint:
 
 def bottleneck(config: BottleneckConfig, context: Build) -> ImageBlueprint:
     """1×1, 3×3, 1×1 convolutions and a zero-scaled norm; 0 at birth."""
-    return ImageBlueprint(lambda channels: _bottleneck(channels, config.reduction))
+    return ImageBlueprint(partial(_bottleneck, reduction=config.reduction))
 
 
 def norm(config: None, context: Build) -> ImageBlueprint:
@@ -126,4 +131,4 @@ def norm(config: None, context: Build) -> ImageBlueprint:
 
 def attention(config: AttentionConfig, context: Build) -> ImageBlueprint:
     """Squeeze-and-excitation over channels."""
-    return ImageBlueprint(lambda channels: SqueezeExcite(channels, config.reduction))
+    return ImageBlueprint(partial(SqueezeExcite, reduction=config.reduction))

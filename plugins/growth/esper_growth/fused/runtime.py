@@ -1,10 +1,8 @@
-"""The fused host runtime: groups of hosts, each trained as one network, shared out among worker threads."""
+"""The fused host runtime: groups of hosts, each trained as one network."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -41,12 +39,6 @@ class FusedRuntime:
     ) -> None:
         self.config, self.task, self.host, self.blueprints, self.num_slots = config, task, host, blueprints, num_slots
         self.groups: list[HostGroup] = []
-        self._pool = ThreadPoolExecutor(
-            max_workers=config.workers or os.cpu_count() or 1,
-            thread_name_prefix="esper-hosts",
-            initializer=torch.set_num_threads,
-            initargs=(1,),
-        )
         probe = self._new_host(0)
         self.host_parameters = sum(p.numel() for p in probe.parameters())
         self._slot_shapes = trace_slots(probe, task.train.inputs[:1])
@@ -200,8 +192,7 @@ class FusedRuntime:
         return self.groups[group].read(position)
 
     def close(self) -> None:
-        """Free the worker threads."""
-        self._pool.shutdown()
+        """Nothing is held."""
 
     def _new_host(self, instance: int) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
@@ -220,4 +211,4 @@ class FusedRuntime:
 
     def _map(self, work: Callable[[int], Result], active: Sequence[bool]) -> Iterable[Result]:
         groups = [index for index in range(len(self.groups)) if any(active[env] for env in self.environments(index))]
-        return self._pool.map(work, groups)
+        return map(work, groups)

@@ -1,0 +1,203 @@
+"""Hosts shared out among processes. Threads would do the same work, but wait for each other's Python."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import torch
+from attrs import frozen
+from torch import Tensor
+
+from esper_core.contracts.errors import EsperError
+from esper_growth.actions import Algorithm
+from esper_growth.runtime import Gradients, HostRuntime, Settings, Validation
+
+START_METHOD = "fork" if sys.platform == "linux" else "spawn"
+"""Forking needs no second import of torch; other systems' libraries do not survive it."""
+
+
+@frozen
+class Worker:
+    """A process and the environments it trains."""
+
+    process: BaseProcess
+    connection: Connection
+    first: int
+    count: int
+
+    def ask(self, method: str, *arguments: Any) -> None:
+        """Send a request; every request has one answer."""
+        try:
+            self.connection.send_bytes(pickle.dumps((method, arguments)))
+        except OSError as error:
+            raise self._gone() from error
+
+    def answer(self) -> Any:
+        """Wait for an answer.
+
+        Raises:
+            EsperError: the process is gone.
+            Exception: whatever the request raised there.
+        """
+        try:
+            fine, result = pickle.loads(self.connection.recv_bytes())
+        except (EOFError, OSError) as error:
+            raise self._gone() from error
+        if fine:
+            return result
+        raise result
+
+    def _gone(self) -> EsperError:
+        self.process.join(timeout=1)
+        return EsperError(
+            f"A process that trains hosts ended unexpectedly (exit status {self.process.exitcode}).",
+            hint="It may have been killed for lack of memory: lower --envs, or set environment.workers=1.",
+        )
+
+
+class Workers:
+    """A host runtime whose hosts live in several processes.
+
+    Args:
+        make: Makes the runtime of one process; it must survive pickling where processes are not forked.
+        count: Processes at most.
+    """
+
+    def __init__(self, make: Callable[[], HostRuntime], count: int) -> None:
+        self._make, self._count = make, count
+        here = make()
+        self.name, self.host_parameters = here.name, here.host_parameters
+        here.close()
+        self._workers: list[Worker] = []
+        self._envs = 0
+
+    def start(self, instances: Sequence[int]) -> None:
+        """Replace all hosts by fresh ones, one per instance number; equal shares go to each process."""
+        if self._envs != len(instances):
+            self.close()
+            self._open(len(instances))
+        for worker in self._workers:
+            worker.ask("start", list(instances[worker.first : worker.first + worker.count]))
+        self._answers()
+
+    def germinate(self, env: int, slot: int, label: str, algorithm: Algorithm) -> None:
+        """Put a new seed into an empty slot."""
+        self._at(env, "germinate", slot, label, algorithm)
+
+    def set_algorithm(self, env: int, slot: int, algorithm: Algorithm) -> None:
+        """Change how a seed joins the host."""
+        self._at(env, "set_algorithm", slot, algorithm)
+
+    def remove(self, env: int, slot: int) -> None:
+        """Remove a seed and the optimiser state of its parameters."""
+        self._at(env, "remove", slot)
+
+    def seed_parameters(self) -> Tensor:
+        """Return the number of parameters of every seed, int64 `[E, N]`."""
+        for worker in self._workers:
+            worker.ask("seed_parameters")
+        return torch.cat(self._answers())
+
+    def train_epoch(self, settings: Settings, active: Sequence[bool]) -> Gradients:
+        """Train the active hosts for one epoch."""
+        self._ask_all("train_epoch", settings, active)
+        parts: list[Gradients] = self._answers()
+        return Gradients(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
+
+    def validate(self, settings: Settings, active: Sequence[bool], pairs: bool) -> Validation:
+        """Measure the active hosts on the validation split."""
+        self._ask_all("validate", settings, active, pairs)
+        parts: list[Validation] = self._answers()
+        return Validation(
+            loss=torch.cat([part.loss for part in parts]),
+            accuracy=torch.cat([part.accuracy for part in parts]),
+            contribution=torch.cat([part.contribution for part in parts]),
+            interactions=torch.cat([p.interactions for p in parts if p.interactions is not None]) if pairs else None,
+        )
+
+    def close(self) -> None:
+        """End the processes, whatever they are doing."""
+        for worker in self._workers:
+            worker.connection.close()
+            worker.process.kill()
+        for worker in self._workers:
+            worker.process.join()
+        self._workers, self._envs = [], 0
+
+    def _open(self, envs: int) -> None:
+        self._envs = envs
+        context: Any = multiprocessing.get_context(START_METHOD)
+        shares = min(self._count, envs)
+        first = 0
+        for share in range(shares):
+            count = envs // shares + (share < envs % shares)
+            here, there = context.Pipe()
+            inherited = [here, *(worker.connection for worker in self._workers)]
+            arguments = (self._make, there, inherited if START_METHOD == "fork" else [])
+            process = context.Process(target=_serve, args=arguments, daemon=True, name=f"esper-hosts-{share}")
+            process.start()
+            there.close()
+            self._workers.append(Worker(process, here, first, count))
+            first += count
+
+    def _at(self, env: int, method: str, *arguments: Any) -> None:
+        (worker,) = (w for w in self._workers if w.first <= env < w.first + w.count)
+        worker.ask(method, env - worker.first, *arguments)
+        worker.answer()
+
+    def _ask_all(self, method: str, settings: Settings, active: Sequence[bool], *more: Any) -> None:
+        for worker in self._workers:
+            share = slice(worker.first, worker.first + worker.count)
+            worker.ask(method, settings[share], list(active[share]), *more)
+
+    def _answers(self) -> list[Any]:
+        """Return every process's answer; all are awaited before an error of one is raised."""
+        answers: list[Any] = []
+        errors: list[Exception] = []
+        for worker in self._workers:
+            try:
+                answers.append(worker.answer())
+            except Exception as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+        return answers
+
+
+def shared_out(make: Callable[[], HostRuntime], workers: int) -> HostRuntime:
+    """Return the hosts of `make` in this process for one worker, else in as many processes; 0 is one per core."""
+    count = workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else workers or os.cpu_count()
+    return make() if count == 1 else Workers(make, count or 1)
+
+
+def _serve(make: Callable[[], HostRuntime], connection: Connection, inherited: Sequence[Connection]) -> None:
+    """Answer requests until nobody is left to ask."""
+    # Ctrl-C reaches the whole group; whoever asks decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # An end of a pipe that stays open here would keep another process waiting for ever.
+    for other in inherited:
+        other.close()
+    torch.set_num_threads(1)
+    runtime = make()
+    while True:
+        try:
+            method, arguments = pickle.loads(connection.recv_bytes())
+        except (EOFError, OSError):
+            return
+        try:
+            reply = (True, getattr(runtime, method)(*arguments))
+        except Exception as error:
+            reply = (False, error)
+        try:
+            connection.send_bytes(pickle.dumps(reply))
+        except OSError:
+            return

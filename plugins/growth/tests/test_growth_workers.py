@@ -1,0 +1,147 @@
+"""Hosts in other processes: the same numbers, errors that arrive, and nobody left behind."""
+
+import os
+import signal
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from esper_core.contracts.errors import EsperError
+from esper_growth import workers
+from esper_growth.actions import Algorithm, Op
+from esper_growth.config import GrowthConfig
+from esper_growth.fused.runtime import FusedRuntime
+from esper_growth.loop import LoopRuntime
+from esper_growth.model import SeedSetting
+from esper_growth.stages import Stage
+from esper_growth.workers import Workers, shared_out
+
+HOLD = SeedSetting(Stage.HOLDING, 1.0, Algorithm.ADD, False)
+
+
+@pytest.fixture
+def make(make_context):
+    """Return a function that makes the maker of a runtime."""
+
+    def maker(kind=LoopRuntime):
+        parts = make_context().parts
+        config = GrowthConfig(batch_size=50)
+        return partial(kind, config, parts["task"], parts["host"], parts["blueprint"], 3)
+
+    return maker
+
+
+@pytest.fixture
+def open_workers(make):
+    opened = []
+
+    def open_(count, kind=LoopRuntime):
+        opened.append(Workers(make(kind), count))
+        return opened[-1]
+
+    yield open_
+    for runtime in opened:
+        runtime.close()
+
+
+def play(runtime):
+    """Grow, change, prune and measure; return everything that came out."""
+    runtime.start([3, 4, 5])
+    runtime.germinate(2, 1, "conv_light", Algorithm.GATE)
+    runtime.germinate(0, 0, "norm", Algorithm.ADD)
+    runtime.set_algorithm(2, 1, Algorithm.ADD)
+    seen = [runtime.seed_parameters()]
+    settings = [{0: HOLD}, {}, {1: HOLD}]
+    for pairs in (False, True):
+        seen += [*runtime.train_epoch(settings, [True] * 3)]
+        seen += [value for value in runtime.validate(settings, [True] * 3, pairs) if value is not None]
+    runtime.remove(2, 1)
+    return [value.nan_to_num(7.0) for value in (*seen, runtime.seed_parameters())]
+
+
+@pytest.mark.parametrize("kind", [LoopRuntime, FusedRuntime])
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_the_numbers_are_those_of_one_process(open_workers, make, kind, count):
+    there, here = play(open_workers(count, kind)), play(make(kind)())
+    assert len(there) == len(here)
+    assert all(torch.equal(a, b) for a, b in zip(there, here, strict=True))
+
+
+@pytest.mark.slow
+def test_processes_that_are_not_forked_compute_the_same(open_workers, make, monkeypatch):
+    monkeypatch.setattr(workers, "START_METHOD", "spawn")
+    there, here = play(open_workers(2)), play(make()())
+    assert all(torch.equal(a, b) for a, b in zip(there, here, strict=True))
+
+
+def test_an_error_arrives_as_it_was_raised(open_workers):
+    runtime = open_workers(2)
+    runtime.start([0, 1])
+    with pytest.raises(KeyError, match="no_such_blueprint"):
+        runtime.germinate(1, 0, "no_such_blueprint", Algorithm.ADD)
+    runtime.germinate(1, 0, "norm", Algorithm.ADD)
+    assert runtime.seed_parameters()[1, 0] == 33, "the process is still there"
+
+
+def test_a_process_that_dies_is_named(open_workers):
+    runtime = open_workers(2)
+    runtime.start([0, 1])
+    os.kill(runtime._workers[1].process.pid, signal.SIGKILL)
+    with pytest.raises(EsperError, match="ended unexpectedly") as caught:
+        runtime.train_epoch([{}, {}], [True, True])
+    assert "environment.workers=1" in caught.value.hint
+
+
+def test_closing_leaves_no_process_behind(open_workers):
+    runtime = open_workers(2)
+    runtime.start([0, 1])
+    processes = [worker.process for worker in runtime._workers]
+    runtime.close()
+    assert all(not process.is_alive() for process in processes)
+    runtime.start([0, 1])
+    assert runtime.seed_parameters().shape == (2, 3), "it can be started again"
+
+
+def test_nobody_outlives_a_killed_parent(make):
+    reader, writer = os.pipe()
+    parent = os.fork()
+    if parent == 0:
+        runtime = Workers(make(), 2)
+        runtime.start([0, 1])
+        os.write(writer, " ".join(str(w.process.pid) for w in runtime._workers).encode())
+        time.sleep(60)
+        os._exit(0)
+    children = [int(word) for word in os.read(reader, 100).split()]
+    os.kill(parent, signal.SIGKILL)
+    os.waitpid(parent, 0)
+    deadline = time.monotonic() + 10
+    while any(_alive(child) for child in children) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert len(children) == 2 and not any(_alive(child) for child in children)
+
+
+def _alive(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/stat")
+    return status.exists() and status.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def test_one_worker_needs_no_process(make):
+    assert isinstance(shared_out(make(), 1), LoopRuntime)
+    assert isinstance(shared_out(make(), 3), Workers)
+
+
+def test_an_environment_plays_the_same_with_any_number_of_workers(make_environment, act):
+    def play(workers):
+        environment = make_environment(epochs=8, envs=3, workers=workers)
+        environment.reset(seed=0)
+        rows = []
+        for step in range(8):
+            heads = {"op": Op.GERMINATE, "blueprint": 1, "tempo": 0} if step == 0 else {}
+            state, reward, *_ = environment.step(act(environment, **heads))
+            rows.append((reward.tolist(), {name: value.tolist() for name, value in state.items()}))
+        return repr(rows)
+
+    assert play(1) == play(2)
