@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 import torch
 from torch import Tensor, nn
 
@@ -166,8 +165,3 @@ class Reinforce:
         error = torch.where(batch.valid, (evaluation.values.taken - batch.returns).square(), 0.0).sum() / count
         kl = torch.tensor(0.0)
         return LossResult(error - gain, kl, {"value_loss": error.detach()})
-
-
-@pytest.fixture
-def world():
-    return World

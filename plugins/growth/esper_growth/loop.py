@@ -16,10 +16,11 @@ from torch.nn.utils import clip_grad_norm_
 
 from esper_growth.actions import Algorithm
 from esper_growth.config import GrowthConfig
-from esper_growth.model import Gate, GrownHost, Seed, SeedSetting
+from esper_growth.model import GrownHost, Seed, SeedSetting
+from esper_growth.nursery import Nursery
 from esper_growth.optimizer import GrowingSGD
 from esper_growth.protocols import Blueprint, Host, Split, Task
-from esper_growth.runtime import Gradients, Settings, Validation, gradient_health, stable_seed, trace_slots
+from esper_growth.runtime import Gradients, Settings, Validation, collect_gradients, collect_validation, stable_seed
 
 Result = TypeVar("Result")
 
@@ -44,15 +45,15 @@ class HostRun:
 
     def train_epoch(
         self, split: Split, settings: Mapping[int, SeedSetting], batch_size: int, max_grad_norm: float
-    ) -> dict[int, tuple[float, float, bool, bool]]:
-        """Train for one epoch; return (norm, health, vanishing, exploding) per seed at the last step."""
+    ) -> dict[int, list[float]]:
+        """Train for one epoch; return the norms of each seed's gradient tensors at the last step."""
         settings = dict(settings)
         for slot, setting in settings.items():
             self.model.seeds[str(slot)].requires_grad_(not setting.frozen)
         order = torch.randperm(len(split.targets), generator=self.data_order)
         for rows in order.split(batch_size):
             self.step(split.inputs[rows], split.targets[rows], settings, max_grad_norm)
-        return {slot: health for slot in settings if (health := self._gradient_health(slot)) is not None}
+        return {slot: norms for slot in settings if (norms := self._gradient_norms(slot))}
 
     def step(self, inputs: Tensor, targets: Tensor, settings: dict[int, SeedSetting], max_grad_norm: float) -> None:
         """Take one optimiser step on `inputs [B, ...]` and `targets [B]`."""
@@ -63,9 +64,9 @@ class HostRun:
                 clip_grad_norm_(group["params"], max_grad_norm)
         self.optimizer.step()
 
-    def _gradient_health(self, slot: int) -> tuple[float, float, bool, bool] | None:
+    def _gradient_norms(self, slot: int) -> list[float]:
         gradients = [p.grad for p in self.model.seeds[str(slot)].parameters() if p.grad is not None]
-        return gradient_health(torch.stack(torch._foreach_norm(gradients)).tolist()) if gradients else None
+        return torch.stack(torch._foreach_norm(gradients)).tolist() if gradients else []
 
 
 class LoopRuntime:
@@ -76,36 +77,26 @@ class LoopRuntime:
     def __init__(
         self, config: GrowthConfig, task: Task, host: Host, blueprints: Mapping[str, Blueprint], num_slots: int
     ) -> None:
-        self.config, self.task, self.host, self.blueprints, self.num_slots = config, task, host, blueprints, num_slots
+        self.config, self.task, self.num_slots = config, task, num_slots
         self.hosts: list[HostRun] = []
-        probe = self._new_host(0)
-        self.host_parameters = sum(p.numel() for p in probe.parameters())
-        self._slot_shapes = trace_slots(probe, task.train.inputs[:1])
-
-    def _new_host(self, instance: int) -> torch.nn.Module:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stable_seed("host", instance))
-            host = self.host.build(self.num_slots, tuple(self.task.train.inputs.shape[1:]), self.task.classes)
-        return host.to(device=self.task.train.inputs.device, dtype=self.task.train.inputs.dtype)
+        self._nursery = Nursery(task, host, blueprints, num_slots)
+        self.host_parameters = self._nursery.host_parameters
 
     def start(self, instances: Sequence[int]) -> None:
         """Replace all hosts by fresh ones, one per instance number."""
         self.hosts = []
         for instance in instances:
-            model = GrownHost(self._new_host(instance))
+            model = GrownHost(self._nursery.host(instance))
             optimizer = GrowingSGD(model.host, self.config.host_lr, self.config.momentum)
             generator = torch.Generator().manual_seed(stable_seed("data", instance))
             self.hosts.append(HostRun(model, optimizer, generator, instance))
 
     def germinate(self, env: int, slot: int, label: str, algorithm: Algorithm) -> None:
         """Put a new seed into an empty slot; its initial weights depend on instance, slot and how many came before."""
-        run, (channels, *spatial) = self.hosts[env], self._slot_shapes[slot]
+        run = self.hosts[env]
         count = run.germinations[slot] = run.germinations.get(slot, 0) + 1
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stable_seed("seed", run.instance, slot, count))
-            seed = Seed(self.blueprints[label].build(channels, tuple(spatial)), channels)
-        inputs = self.task.train.inputs
-        run.model.seeds[str(slot)] = seed.to(device=inputs.device, dtype=inputs.dtype)
+        seed = Seed(self._nursery.branch(run.instance, slot, count, label))
+        run.model.seeds[str(slot)] = seed
         run.optimizer.add(str(slot), seed.parameters())
         self.set_algorithm(env, slot, algorithm)
 
@@ -115,11 +106,7 @@ class LoopRuntime:
         seed = run.model.seed(slot)
         assert seed is not None, f"slot {slot} of environment {env} holds no seed"
         if algorithm == Algorithm.GATE and seed.gate is None:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(stable_seed("gate", run.instance, slot, run.germinations[slot]))
-                seed.gate = Gate(seed.channels)
-            inputs = self.task.train.inputs
-            seed.gate.to(device=inputs.device, dtype=inputs.dtype)
+            seed.gate = self._nursery.gate(run.instance, slot, run.germinations[slot])
             run.optimizer.add(str(slot), seed.gate.parameters())
         elif algorithm != Algorithm.GATE and seed.gate is not None:
             run.optimizer.drop(seed.gate.parameters())
@@ -145,20 +132,15 @@ class LoopRuntime:
         """Train the active hosts for one epoch."""
         split, config = self.task.train, self.config
 
-        def train(env: int) -> dict[int, tuple[float, float, bool, bool]]:
+        def train(env: int) -> dict[int, list[float]]:
             return self.hosts[env].train_epoch(split, settings[env], config.batch_size, config.max_grad_norm)
 
-        shape = (len(self.hosts), self.num_slots)
-        norm, health = torch.zeros(shape), torch.full(shape, -1.0)
-        vanishing, exploding = torch.zeros(shape, dtype=torch.bool), torch.zeros(shape, dtype=torch.bool)
-        for env, slots in self._map(train, active):
-            for slot, values in slots.items():
-                norm[env, slot], health[env, slot], vanishing[env, slot], exploding[env, slot] = values
-        return Gradients(norm, health, vanishing, exploding)
+        measured = [(env, slot, norms) for env, seeds in self._map(train, active) for slot, norms in seeds.items()]
+        return collect_gradients(len(self.hosts), self.num_slots, measured)
 
     def validate(self, settings: Settings, active: Sequence[bool], pairs: bool) -> Validation:
         """Measure the active hosts on the validation split, with every switchable seed off in turn."""
-        split, num_envs, slots = self.task.validation, len(self.hosts), self.num_slots
+        split = self.task.validation
 
         def measure(env: int) -> tuple[float, dict[tuple[int, ...], float]]:
             logits, variants = self.hosts[env].model.ablate(split.inputs, settings[env], pairs)
@@ -166,20 +148,8 @@ class LoopRuntime:
             correct = (logits.argmax(dim=2) == split.targets).sum(dim=1).tolist()
             return loss, {v: c / len(split.targets) for v, c in zip(variants, correct, strict=True)}
 
-        loss, accuracy = torch.full((num_envs,), torch.nan), torch.full((num_envs,), torch.nan, dtype=torch.float64)
-        contribution = torch.full((num_envs, slots), torch.nan)
-        interactions = torch.full((num_envs, slots, slots), torch.nan) if pairs else None
-        for env, (env_loss, accuracies) in self._map(measure, active):
-            full = accuracies[()]
-            loss[env], accuracy[env] = env_loss, full
-            for off, value in accuracies.items():
-                if len(off) == 1:
-                    contribution[env, off[0]] = full - value
-                elif len(off) == 2 and interactions is not None:
-                    i, j = off
-                    joint = full - accuracies[(i,)] - accuracies[(j,)] + value
-                    interactions[env, i, j] = interactions[env, j, i] = joint
-        return Validation(loss, accuracy, contribution, interactions)
+        measured = [(env, *result) for env, result in self._map(measure, active)]
+        return collect_validation(len(self.hosts), self.num_slots, measured, pairs)
 
     def _map(self, work: Callable[[int], Result], active: Sequence[bool]) -> list[tuple[int, Result]]:
         envs = [env for env, running in enumerate(active) if running]

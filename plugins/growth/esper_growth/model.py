@@ -59,11 +59,10 @@ class Gate(nn.Module):
 class Seed(nn.Module):
     """A branch grown in a slot, and its gate when it is blended by one."""
 
-    def __init__(self, branch: nn.Module, channels: int) -> None:
+    def __init__(self, branch: nn.Module) -> None:
         super().__init__()
         self.branch = branch
-        self.channels = channels
-        self.gate: Gate | None = None
+        self.gate: nn.Module | None = None
 
     def contribution(self, h: Tensor, algorithm: Algorithm) -> Tensor:
         """Return c of `y = h + alpha·c`: f (ADD), h·tanh(f) (MULTIPLY) or g(h)·f (GATE), with f capped at h's RMS."""

@@ -78,6 +78,4 @@ def esper_components() -> Iterator[ComponentSpec]:
         ("random", "UniformLegal", "uniform over what is legal"),
         ("plateau", "Plateau", "germinate when accuracy stalls, fossilize what contributes"),
     ):
-        yield ComponentSpec(
-            kind="rule", name=name, factory=f"esper_growth.rules:{attribute}", summary=summary, requires=()
-        )
+        yield ComponentSpec(kind="rule", name=name, factory=f"esper_growth.rules:{attribute}", summary=summary)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from esper_growth.actions import Algorithm
 from esper_growth.model import SeedSetting
@@ -97,14 +97,35 @@ def gradient_health(norms: Sequence[float]) -> tuple[float, float, bool, bool]:
     return (total if finite else EXPLODING), health, vanishing > 0, exploding > 0
 
 
-@torch.no_grad()
-def trace_slots(host: nn.Module, sample: Tensor) -> list[tuple[int, ...]]:
-    """Return `(C, *spatial)` behind each segment but the last, for a sample `[1, ...]`."""
-    x, shapes = sample, []
-    for segment in list(host.segments)[:-1]:  # type: ignore[arg-type]
-        x = segment(x)
-        shapes.append(tuple(x.shape[1:]))
-    return shapes
+def collect_gradients(num_envs: int, num_slots: int, measured: Iterable[tuple[int, int, list[float]]]) -> Gradients:
+    """Return the health of all seeds from environment, slot and the norms of each seed's gradient tensors."""
+    shape = (num_envs, num_slots)
+    norm, health = torch.zeros(shape), torch.full(shape, -1.0)
+    vanishing, exploding = torch.zeros(shape, dtype=torch.bool), torch.zeros(shape, dtype=torch.bool)
+    for env, slot, norms in measured:
+        values = gradient_health(norms)
+        norm[env, slot], health[env, slot], vanishing[env, slot], exploding[env, slot] = values
+    return Gradients(norm, health, vanishing, exploding)
+
+
+def collect_validation(
+    num_envs: int, num_slots: int, measured: Iterable[tuple[int, float, dict[tuple[int, ...], float]]], pairs: bool
+) -> Validation:
+    """Return what was measured, from environment, loss and the accuracy with each set of slots switched off."""
+    loss, accuracy = torch.full((num_envs,), torch.nan), torch.full((num_envs,), torch.nan, dtype=torch.float64)
+    contribution = torch.full((num_envs, num_slots), torch.nan)
+    interactions = torch.full((num_envs, num_slots, num_slots), torch.nan) if pairs else None
+    for env, env_loss, accuracies in measured:
+        full = accuracies[()]
+        loss[env], accuracy[env] = env_loss, full
+        for off, value in accuracies.items():
+            if len(off) == 1:
+                contribution[env, off[0]] = full - value
+            elif len(off) == 2 and interactions is not None:
+                i, j = off
+                joint = full - accuracies[(i,)] - accuracies[(j,)] + value
+                interactions[env, i, j] = interactions[env, j, i] = joint
+    return Validation(loss, accuracy, contribution, interactions)
 
 
 def stable_seed(*parts: object) -> int:

@@ -174,8 +174,9 @@ class Workers:
 
 def shared_out(make: Callable[[], HostRuntime], workers: int) -> HostRuntime:
     """Return the hosts of `make` in this process for one worker, else in as many processes; 0 is one per core."""
-    count = workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else workers or os.cpu_count()
-    return make() if count == 1 else Workers(make, count or 1)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    count = workers or cores
+    return make() if count == 1 else Workers(make, count)
 
 
 def _serve(make: Callable[[], HostRuntime], connection: Connection, inherited: Sequence[Connection]) -> None:

@@ -50,7 +50,7 @@ def test_has_the_declared_number_of_parameters(name, branch):
 
 @pytest.mark.parametrize("algorithm", list(Algorithm))
 def test_alpha_zero_is_the_identity(branch, algorithm):
-    seed = Seed(branch, C)
+    seed = Seed(branch)
     if algorithm == Algorithm.GATE:
         from esper_growth.model import Gate
 

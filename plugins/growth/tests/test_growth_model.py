@@ -25,7 +25,7 @@ def grown(context):
 
 
 def plant(grown, context, slot, name="conv_light", gate=False):
-    seed = Seed(context.parts["blueprint"][name].build(16, (4, 4)), 16)
+    seed = Seed(context.parts["blueprint"][name].build(16, (4, 4)))
     if gate:
         seed.gate = Gate(16)
     grown.seeds[str(slot)] = seed
@@ -74,7 +74,7 @@ def test_from_blending_on_gradients_flow_through_the_seed_to_the_host(grown, con
 
 def test_blends_are_their_formulas():
     torch.manual_seed(0)
-    seed = Seed(torch.nn.Conv2d(4, 4, 3, padding=1), 4)
+    seed = Seed(torch.nn.Conv2d(4, 4, 3, padding=1))
     seed.gate = Gate(4)
     h = torch.randn(5, 4, 3, 3)
     f = capped(seed.branch(h), h)

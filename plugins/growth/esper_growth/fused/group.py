@@ -342,7 +342,6 @@ class HostGroup:
 
     # Measuring ------------------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
     def ablate(
         self, settings: Sequence[HostSettings], pairs: bool
     ) -> tuple[Callable[[Tensor], Tensor], list[int], list[tuple[int, ...]]]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from esper_growth.actions import Algorithm
 from esper_growth.config import GrowthConfig
 from esper_growth.fused.group import HostGroup
-from esper_growth.model import Gate
+from esper_growth.nursery import Nursery
 from esper_growth.protocols import Blueprint, Host, Task
-from esper_growth.runtime import Gradients, Settings, Validation, gradient_health, stable_seed, trace_slots
+from esper_growth.runtime import Gradients, Settings, Validation, collect_gradients, collect_validation, stable_seed
 
 VALIDATION_SLICE = 100
 """Validation samples per pass; more would leave the cache."""
@@ -37,18 +38,17 @@ class FusedRuntime:
     def __init__(
         self, config: GrowthConfig, task: Task, host: Host, blueprints: Mapping[str, Blueprint], num_slots: int
     ) -> None:
-        self.config, self.task, self.host, self.blueprints, self.num_slots = config, task, host, blueprints, num_slots
+        self.config, self.task, self.num_slots = config, task, num_slots
         self.groups: list[HostGroup] = []
-        probe = self._new_host(0)
-        self.host_parameters = sum(p.numel() for p in probe.parameters())
-        self._slot_shapes = trace_slots(probe, task.train.inputs[:1])
+        self._nursery = Nursery(task, host, blueprints, num_slots)
+        self.host_parameters = self._nursery.host_parameters
 
     def start(self, instances: Sequence[int]) -> None:
         """Replace all hosts by fresh ones, one per instance number."""
         size = self.config.hosts_per_group
         self.instances = list(instances)
         self.groups = [
-            HostGroup.of([self._new_host(i) for i in instances[first : first + size]], self.task.classes)
+            HostGroup.of([self._nursery.host(i) for i in instances[first : first + size]], self.task.classes)
             for first in range(0, len(instances), size)
         ]
         self._places = [Place(env // size, env % size) for env in range(len(instances))]
@@ -57,13 +57,11 @@ class FusedRuntime:
 
     def germinate(self, env: int, slot: int, label: str, algorithm: Algorithm) -> None:
         """Put a new seed into an empty slot; its initial weights depend on instance, slot and how many came before."""
-        channels, *spatial = self._slot_shapes[slot]
         count = self._germinations[env, slot] = self._germinations.get((env, slot), 0) + 1
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stable_seed("seed", self.instances[env], slot, count))
-            branch = self._placed(self.blueprints[label].build(channels, tuple(spatial)))
         group, position = self._places[env]
-        self.groups[group].germinate(position, slot, label, branch)
+        self.groups[group].germinate(
+            position, slot, label, self._nursery.branch(self.instances[env], slot, count, label)
+        )
         self.set_algorithm(env, slot, algorithm)
 
     def set_algorithm(self, env: int, slot: int, algorithm: Algorithm) -> None:
@@ -71,10 +69,8 @@ class FusedRuntime:
         index, position = self._places[env]
         group = self.groups[index]
         if algorithm == Algorithm.GATE and not group.has_gate(position, slot):
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(stable_seed("gate", self.instances[env], slot, self._germinations[env, slot]))
-                gate = Gate(self._slot_shapes[slot][0])
-            group.open_gate(position, slot, self._placed(gate))
+            gate = self._nursery.gate(self.instances[env], slot, self._germinations[env, slot])
+            group.open_gate(position, slot, gate)
         elif algorithm != Algorithm.GATE and group.has_gate(position, slot):
             group.close_gate(position, slot)
 
@@ -93,14 +89,8 @@ class FusedRuntime:
 
     def train_epoch(self, settings: Settings, active: Sequence[bool]) -> Gradients:
         """Train the active hosts for one epoch."""
-        shape = (len(self.instances), self.num_slots)
-        norm, health = torch.zeros(shape), torch.full(shape, -1.0)
-        vanishing, exploding = torch.zeros(shape, dtype=torch.bool), torch.zeros(shape, dtype=torch.bool)
-        for measured in self._map(lambda index: self._train_group(index, settings, active), active):
-            for env, slot, norms in measured:
-                values = gradient_health(norms)
-                norm[env, slot], health[env, slot], vanishing[env, slot], exploding[env, slot] = values
-        return Gradients(norm, health, vanishing, exploding)
+        parts = self._map(lambda index: self._train_group(index, settings, active), active)
+        return collect_gradients(len(self.instances), self.num_slots, chain.from_iterable(parts))
 
     def _train_group(
         self, index: int, settings: Settings, active: Sequence[bool]
@@ -140,22 +130,9 @@ class FusedRuntime:
 
     def validate(self, settings: Settings, active: Sequence[bool], pairs: bool) -> Validation:
         """Measure the active hosts on the validation split, with every switchable seed off in turn."""
-        num_envs, slots = len(self.instances), self.num_slots
-        loss, accuracy = torch.full((num_envs,), torch.nan), torch.full((num_envs,), torch.nan, dtype=torch.float64)
-        contribution = torch.full((num_envs, slots), torch.nan)
-        interactions = torch.full((num_envs, slots, slots), torch.nan) if pairs else None
-        for measured in self._map(lambda index: self._measure_group(index, settings, active, pairs), active):
-            for env, (env_loss, accuracies) in measured.items():
-                full = accuracies[()]
-                loss[env], accuracy[env] = env_loss, full
-                for off, value in accuracies.items():
-                    if len(off) == 1:
-                        contribution[env, off[0]] = full - value
-                    elif len(off) == 2 and interactions is not None:
-                        i, j = off
-                        joint = full - accuracies[(i,)] - accuracies[(j,)] + value
-                        interactions[env, i, j] = interactions[env, j, i] = joint
-        return Validation(loss, accuracy, contribution, interactions)
+        parts = self._map(lambda index: self._measure_group(index, settings, active, pairs), active)
+        measured = ((env, *result) for part in parts for env, result in part.items())
+        return collect_validation(len(self.instances), self.num_slots, measured, pairs)
 
     @torch.no_grad()
     def _measure_group(
@@ -193,16 +170,6 @@ class FusedRuntime:
 
     def close(self) -> None:
         """Nothing is held."""
-
-    def _new_host(self, instance: int) -> nn.Module:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stable_seed("host", instance))
-            host = self.host.build(self.num_slots, tuple(self.task.train.inputs.shape[1:]), self.task.classes)
-        return self._placed(host)
-
-    def _placed(self, module: nn.Module) -> nn.Module:
-        inputs = self.task.train.inputs
-        return module.to(device=inputs.device, dtype=inputs.dtype)
 
     def environments(self, index: int) -> list[int]:
         """Return the environments whose hosts are in a group, in their order there."""
