@@ -11,7 +11,7 @@ _PROTOCOLS = "esper_core.contracts.protocols"
 
 @hookimpl
 def esper_kinds() -> Iterator[KindSpec]:
-    """Declare the kinds that every training plan is made of."""
+    """Declare the kinds that every training plan is made of, and those that are used beside one."""
     for name, protocol, summary in (
         ("features", "FeatureExtractor", "state → what a network sees"),
         ("network", "PolicyNetwork", "features and recurrent state → latent and logits per head"),
@@ -19,10 +19,14 @@ def esper_kinds() -> Iterator[KindSpec]:
         ("masks", "MaskProvider", "state → legal actions"),
         ("loss", "Loss", "stored rollout and fresh evaluation → scalar to minimise"),
         ("environment", "Environment", "E environments that speak tensors"),
-        ("spike", "Spike", "answers a question about a plan with a verdict"),
-        ("rule", "Rule", "a policy without parameters"),
     ):
         yield KindSpec(name=name, protocol=f"{_PROTOCOLS}:{protocol}", summary=summary)
+    for name, protocol, summary in (
+        ("spike", "Spike", "answers a question about a plan with a verdict"),
+        ("rule", "Rule", "a policy without parameters"),
+        ("workload", "Workload", "what `esper bench` measures speed on"),
+    ):
+        yield KindSpec(name=name, protocol=f"{_PROTOCOLS}:{protocol}", summary=summary, planned=False)
 
 
 @hookimpl

@@ -85,9 +85,12 @@ class KindSpec:
         protocol: `module:attribute` of the protocol that factories of this kind return.
         conformance: `module:attribute` of the checks every component of the kind must pass, or empty.
         summary: One line for listings.
+        planned: Plans hold components of this kind. Others, such as spikes and workloads, are used beside a plan; a
+            component may name one in its defaults all the same.
     """
 
     name: str = field(validator=_check_name)
     protocol: str = field(validator=_check_required_reference)
     conformance: str = field(default="", validator=_check_reference)
     summary: str = ""
+    planned: bool = True

@@ -6,7 +6,7 @@ Storage is `[T, E, ...]`; networks, critics and the policy see `[E, T, ...]`. Im
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from attrs import define, field, frozen
@@ -15,6 +15,7 @@ from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.features import FeatureSchema
 from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.state import StateSpec
+from esper_core.contracts.targets import Target
 
 if TYPE_CHECKING:
     import torch
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
     State = Mapping[str, Tensor]
     """An environment's published state: name → tensor `[E, ...]`."""
+
+
+Say = Callable[[str], None]
+"""Takes in one line for people about what is being done."""
 
 
 class Features(NamedTuple):
@@ -207,14 +212,18 @@ class Environment(Protocol):
     state_spec: StateSpec
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[State, dict[str, Any]]:
-        """Start new episodes in all environments; a seed restarts every random stream."""
+        """Start new episodes in all environments; a seed restarts every random stream.
+
+        Returns state and info; `info["seconds"]` as in `step`.
+        """
         ...
 
     def step(self, actions: Mapping[str, Tensor]) -> tuple[State, Tensor, Tensor, Tensor, dict[str, Any]]:
         """Take one step with int64 `[E]` per head.
 
         Returns state, reward `[E]`, terminated `[E]`, truncated `[E]`, info; `info["events"]` is a list of dicts with
-        at least `env`, `step` and `type`.
+        at least `env`, `step` and `type`. `info["seconds"]`, where there is one, says where the time of this call
+        went: phase → seconds, such as `host_training`; what no phase names is booked under `environment`.
         """
         ...
 
@@ -242,4 +251,35 @@ class Spike(Protocol):
 
     def run(self, plan: Any, index: Any, **options: Any) -> Any:
         """Return an `esper_core.spikes.verdict.Verdict`."""
+        ...
+
+
+@runtime_checkable
+class Workload(Protocol):
+    """Kind `workload`: what `esper bench` measures speed on. Its factory is called as `factory(config, None)`.
+
+    Attributes:
+        choices: What is trained: fields of an `esper_core.registry.plan.PlanRequest` by name. What the user says about
+            the policy and options comes on top.
+        targets: What its figures should reach; `measure` gives each of them, quick or not.
+    """
+
+    choices: Mapping[str, Any]
+    targets: Sequence[Target]
+
+    def measure(self, plan: Any, index: Any, *, quick: bool, say: Say) -> Mapping[str, Any]:
+        """Measure, and return JSON-able figures: name → number, table of numbers, or list of rows.
+
+        Quick is for people who wait. Threads within an operation are set already; what holds processes closes them.
+        """
+        ...
+
+    def evidence(
+        self, plan: Any, index: Any, figure: str, figures: Mapping[str, Any], ceilings: Any
+    ) -> Mapping[str, Any]:
+        """Return JSON-able evidence for how good a figure could be here.
+
+        It is asked for a figure that has missed its target, with all that `measure` gave and the machine's
+        `esper_core.bench.machine.Ceilings`.
+        """
         ...

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from torch import Tensor
 from esper_core.contracts.errors import PluginError
 from esper_core.contracts.protocols import Environment, FeatureExtractor, Features, MaskProvider
 from esper_core.learning.rollout import Rollout
+from esper_core.learning.stopwatch import Stopwatch
 from esper_core.policy.policy import Policy
 
 if TYPE_CHECKING:
@@ -26,14 +26,13 @@ class Collected:
     Attributes:
         events: The environment's events in the order they came.
         steps: Environment steps taken, padding not counted.
-        environment_seconds: Time spent in reset and step.
-        policy_seconds: Time spent in features, masks and the policy.
+        seconds: Phase → seconds: `features`, `masks`, `policy` (acting, and writing into the rollout), `environment`
+            (reset and step, less the phases that the environment names itself), and those phases.
     """
 
     events: list[dict[str, Any]]
     steps: int
-    environment_seconds: float
-    policy_seconds: float
+    seconds: dict[str, float]
 
 
 @frozen
@@ -66,14 +65,14 @@ class Collector:
         Raises:
             PluginError: the environment or the features gave a number that is not finite.
         """
-        rollout, clock = self.rollout, _Clock()
+        rollout, watch = self.rollout, Stopwatch()
         rollout.begin()
         events: list[dict[str, Any]] = []
-        state, _ = self.environment.reset(seed=seed)
-        clock.lap("environment")
+        state, info = self.environment.reset(seed=seed)
+        watch.lap("environment", info.get("seconds"))
         recurrent = self.policy.initial_state(rollout.num_envs)
         running = torch.ones_like(rollout.valid[0])
-        seen = self._look(0, state)
+        seen = self._look(0, state, watch)
         if on_step is not None:
             on_step(0)
         for t in range(rollout.horizon):
@@ -82,24 +81,28 @@ class Collector:
             )
             recurrent = acted.state
             rollout.act(t, acted.actions, acted.log_prob)
-            clock.lap("policy")
+            watch.lap("policy")
             state, reward, terminated, truncated, info = self.environment.step(acted.actions)
-            clock.lap("environment")
+            watch.lap("environment", info.get("seconds"))
             self._check(reward, f"The reward of step {t}")
             rollout.earn(t, reward, terminated, truncated, running)
             running = running & ~(terminated | truncated)
             events.extend(info.get("events", ()))
-            seen = self._look(t + 1, state)
+            seen = self._look(t + 1, state, watch)
             if on_step is not None:
                 on_step(t + 1)
             if not bool(running.any()):
                 rollout.pad(t + 1)
                 break
-        clock.lap("policy")
-        return Collected(events, int(rollout.valid.sum()), clock.spent["environment"], clock.spent["policy"])
+        watch.lap("policy")
+        return Collected(events, int(rollout.valid.sum()), watch.seconds)
 
-    def _look(self, t: int, state: State) -> tuple[Features, Any]:
-        features, masks = self.features(state), self.masks(state)
+    def _look(self, t: int, state: State, watch: Stopwatch) -> tuple[Features, Any]:
+        watch.lap("policy")
+        features = self.features(state)
+        watch.lap("features")
+        masks = self.masks(state)
+        watch.lap("masks")
         self._check(features.obs, f"The observation of step {t}")
         self.rollout.observe(t, features, masks)
         return features, masks
@@ -116,17 +119,3 @@ class Collector:
             f"{what} in environment {where[0]}{column} is not finite.",
             hint="Find the cause in the environment or in the features; training on it would ruin the policy.",
         )
-
-
-class _Clock:
-    """Time per phase."""
-
-    def __init__(self) -> None:
-        self.spent = {"environment": 0.0, "policy": 0.0}
-        self._last = time.perf_counter()
-
-    def lap(self, phase: str) -> None:
-        """Book the time since the last lap under `phase`."""
-        now = time.perf_counter()
-        self.spent[phase] += now - self._last
-        self._last = now

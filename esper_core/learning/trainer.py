@@ -64,14 +64,15 @@ class Update:
         index: Number of the update, from 1.
         environment_steps: Environment steps taken since the start of the run.
         metrics: By name; None where undefined. Nothing here depends on the clock.
-        timing: Seconds per phase and steps per second.
+        timing: `seconds`, environment `steps_per_second`, and `phases`: seconds of each phase, those of collecting and
+            `update`, which is all of learning.
         events: The environment's events.
     """
 
     index: int
     environment_steps: int
     metrics: dict[str, float | None]
-    timing: dict[str, float]
+    timing: dict[str, Any]
     events: list[dict[str, Any]]
 
 
@@ -169,8 +170,6 @@ class Trainer:
         collected = self._collector.collect(
             self._reset_seed(), on_step=lambda step: report("collect", step, rollout.horizon)
         )
-        collect_seconds = time.perf_counter() - started
-
         steps = rollout.steps()
         batch, metrics = self._targets(steps, self._remember(steps))
         metrics |= self._learn(batch, report)
@@ -178,14 +177,8 @@ class Trainer:
         self.updates_done += 1
         self.environment_steps += collected.steps
         seconds = time.perf_counter() - started
-        timing = {
-            "collect_seconds": collect_seconds,
-            "environment_seconds": collected.environment_seconds,
-            "policy_seconds": collected.policy_seconds,
-            "learn_seconds": seconds - collect_seconds,
-            "seconds": seconds,
-            "steps_per_second": collected.steps / seconds,
-        }
+        phases = {**collected.seconds, "update": seconds - sum(collected.seconds.values())}
+        timing = {"seconds": seconds, "steps_per_second": collected.steps / seconds, "phases": phases}
         reward_sum = monitors.number(rollout.rewards.double().sum(0).mean())
         episode = {"return": reward_sum} | monitors.episode_metrics(collected.events)
         metrics = episode | {"reward_sum": reward_sum} | monitors.action_metrics(rollout) | metrics

@@ -69,6 +69,18 @@ def build_parts(
     return {kind: part for kind, part in builder.context.parts.items() if kind in wanted}
 
 
+def build_beside(component: Component, index: Index, context: Build | None = None) -> Any:
+    """Build a component that no plan holds, such as a rule or a workload, with its default options.
+
+    Raises:
+        FactoryError: it cannot be imported or built, or it breaks its contract.
+    """
+    factory = load_reference(component.spec.factory, str(component))
+    part = _call(component, factory, structure_config(component, {}), context)
+    _check_protocol(component, index, part)
+    return part
+
+
 def resolve_device(name: str) -> str:
     """Return the torch device a plan's device means: 'auto' is CUDA where there is one; raises ConfigError."""
     if name == "auto":
@@ -156,20 +168,9 @@ class _Builder:
         part = _call(component, factory, config, self.context)
         if isinstance(part, nn.Module):
             part.to(device=self.context.device, dtype=self.context.dtype)
-        self._check_protocol(component, part)
+        _check_protocol(component, self.index, part)
         self._check_description(component, part)
         return part
-
-    def _check_protocol(self, component: Component, part: Any) -> None:
-        kind = self.index.kinds[component.kind]
-        protocol = load_reference(kind.protocol, f"the kind '{kind.name}'")
-        missing = [member for member in _members(protocol) if not hasattr(part, member)]
-        if missing:
-            raise FactoryError(
-                f"{component} breaks its contract: '{component.spec.factory}' returned a {type(part).__name__}, which "
-                f"is no {protocol.__name__}: it lacks {', '.join(missing)}.",
-                hint=_AUTHOR,
-            )
 
     def _check_description(self, component: Component, part: Any) -> None:
         """Check that an object is what its torch-free description promised."""
@@ -192,7 +193,19 @@ class _Builder:
                 )
 
 
-def _call(component: Component, factory: Callable[..., Any], config: Any, context: Build) -> Any:
+def _check_protocol(component: Component, index: Index, part: Any) -> None:
+    kind = index.kinds[component.kind]
+    protocol = load_reference(kind.protocol, f"the kind '{kind.name}'")
+    missing = [member for member in _members(protocol) if not hasattr(part, member)]
+    if missing:
+        raise FactoryError(
+            f"{component} breaks its contract: '{component.spec.factory}' returned a {type(part).__name__}, which "
+            f"is no {protocol.__name__}: it lacks {', '.join(missing)}.",
+            hint=_AUTHOR,
+        )
+
+
+def _call(component: Component, factory: Callable[..., Any], config: Any, context: Build | None) -> Any:
     try:
         return factory(config, context)
     except EsperError:

@@ -84,9 +84,11 @@ class Selection:
         for kind in pending:
             if kind in self.chosen:
                 continue
-            self.chosen[kind] = component = self._choose(kind)
+            self.chosen[kind] = component = self.choose(kind)
             # The list grows while it is walked: defaults of defaults are followed too.
-            pending.extend(normalise_name(needed) for needed in component.spec.defaults)
+            pending.extend(
+                needed for needed in map(normalise_name, component.spec.defaults) if self._is_planned(needed)
+            )
 
     def add_uses(self, uses: Mapping[str, Sequence[str]]) -> None:
         """Add what the environment draws on by name; raises ConfigError for a kind that is chosen already."""
@@ -186,24 +188,28 @@ class Selection:
                 f"It has {known}.",
             )
 
-    def _choose(self, kind: str) -> Component:
-        for choice in self._choices(kind):
+    def choose(self, kind: str) -> Component:
+        """Return the component of a kind that the first to say something names, else the only installed one."""
+        for choice in self.choices(kind):
             return self._resolve(kind, choice)
         check_kind(self.index, kind)
         installed = self.index.of_kind(kind)
         if len(installed) == 1:
             return installed[0]
+        planned = self._is_planned(kind)
         if not installed:
             raise UnknownComponent(
-                f"No {kind} is installed, and a plan needs one.",
+                f"No {kind} is installed{', and a plan needs one' * planned}.",
                 hint=f"Install a plugin that provides one. {failed_plugins(self.index)}".strip(),
             )
+        user = self.chosen.get("network") or self.policy or self.chosen.get("environment")
+        flag = f"--use {kind}=NAME" if planned else f"--{kind} NAME"
         raise IncompatiblePlan(
-            f"Nothing says which {kind} to use with {self.chosen.get('network') or self.policy}.",
-            hint=f"Choose one with --use {kind}=NAME: {', '.join(self.index.names(kind))}.",
+            f"Nothing says which {kind} to use{f' with {user}' if user else ''}.",
+            hint=f"Choose one with {flag}: {', '.join(self.index.names(kind))}.",
         )
 
-    def _choices(self, kind: str) -> Iterator[_Choice]:
+    def choices(self, kind: str) -> Iterator[_Choice]:
         """Yield everything that names a component for a kind, the strongest first."""
         if kind in self.uses:
             yield _Choice(self.uses[kind])
@@ -233,11 +239,14 @@ class Selection:
         """Return whether the request names another component of a kind than the one that a recipe speaks of."""
         if kind not in self.uses:
             return False
-        meant = [split_name(choice.name)[1] for choice in self._choices(kind)]
+        meant = [split_name(choice.name)[1] for choice in self.choices(kind)]
         return any(name != meant[0] for name in meant[1:2])
 
     def _is_installed(self, kind: str, name: str) -> bool:
         return any(_concerns(Option(kind, name, "", None), component) for component in self.index.of_kind(kind))
+
+    def _is_planned(self, kind: str) -> bool:
+        return kind not in self.index.kinds or self.index.kinds[kind].planned
 
     def _counts_epochs(self) -> bool:
         return any(row.key == "epochs" for row in describe_options(config_class(self.chosen["environment"])))
@@ -292,6 +301,24 @@ def select(
         selection.policy = split_name(name)[1]
     selection.set_options(options, epochs)
     return selection
+
+
+def choose_beside(index: Index, recipes: Recipes, kind: str, name: str | None) -> Component:
+    """Return the component of a kind that no plan holds, such as a workload.
+
+    The first that says something wins: `name`, `[defaults]` of the registry file, the defaults of the environment that
+    is used when nothing else is said, the only installed component of the kind.
+
+    Raises:
+        UnknownComponent, AmbiguousComponent: a name that means nothing, or several things.
+        IncompatiblePlan: nothing says which to use.
+        RegistryFileError: a name in registry.toml that means nothing.
+    """
+    uses = {check_kind(index, kind): name} if name is not None else {}
+    selection = Selection(index, recipes, "", Recipe(""), uses)
+    if next(selection.choices(kind), None) is None:
+        selection.chosen["environment"] = selection.choose("environment")
+    return selection.choose(kind)
 
 
 def _policy_name(

@@ -56,8 +56,31 @@ class PointwiseConfig:
     groups: int = option(8, low=1, help="Groups of every GroupNorm; must divide the width.")
 
     def __attrs_post_init__(self) -> None:
-        if self.width % self.groups:
-            raise ValueError(f"groups={self.groups} does not divide width={self.width}")
+        _check_groups(self.groups, self.width)
+
+
+@frozen
+class SyntheticConfig:
+    """Options of the task `synthetic`."""
+
+    samples: int = option(256, low=1, help="Training samples.")
+    channels: int = option(3, low=1, help="Channels of an image.")
+    size: int = option(32, low=2, help="Height and width of an image.")
+    classes: int = option(10, low=2, help="Classes.")
+    noise: float = option(1.0, low=0.0, help="Spread of the noise on every pixel; a class' blob is about 1 high.")
+
+
+@frozen
+class ConvConfig:
+    """Options of the host `conv`."""
+
+    width: int = option(
+        8, low=1, help="Channels of the first block; the second has twice, the third four times as many."
+    )
+    groups: int = option(8, low=1, help="Groups of every GroupNorm; must divide the width.")
+
+    def __attrs_post_init__(self) -> None:
+        _check_groups(self.groups, self.width)
 
 
 @frozen
@@ -72,3 +95,8 @@ class BottleneckConfig:
     """Options of the blueprint `bottleneck`."""
 
     reduction: int = option(4, low=1, help="Channels per bottleneck channel; at least 8 channels are kept.")
+
+
+def _check_groups(groups: int, width: int) -> None:
+    if width % groups:
+        raise ValueError(f"groups={groups} does not divide width={width}")

@@ -6,7 +6,9 @@ paid for by the epoch that follows it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -95,6 +97,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         self.gamma, self.device = context.gamma, context.device
         self._legal_blueprints = legal_blueprints(context)
         self._seed, self._episodes = context.seed, 0
+        self._seconds: dict[str, float] = {}
         self.single_action_space = gymnasium.spaces.Dict(
             {head.name: gymnasium.spaces.Discrete(head.size) for head in self.actions.heads}
         )
@@ -109,15 +112,18 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
     ) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Start new episodes on instances drawn from the pool; `options["instances"]` names them instead.
 
-        A seed restarts the stream of draws. Every untrained host is validated once.
+        A seed restarts the stream of draws. Every untrained host is validated once. `info["seconds"]` has the phases
+        `static_curves`, which is long only where curves are trained, and `validation`.
         """
+        self._seconds = {}
         if seed is not None:
             self._seed, self._episodes = seed, 0
         self.instances = list((options or {}).get("instances") or self._draw_instances())
         if len(self.instances) != self.num_envs:
             raise EsperError(f"{len(self.instances)} instances were given for {self.num_envs} environments.")
         self._episodes += 1
-        static = self.curves.get(self.instances)
+        with self._timed("static_curves"):
+            static = self.curves.get(self.instances)
         self.static_accuracy = torch.tensor([static[i][-1] for i in self.instances], dtype=torch.float64)
         self.runtime.start(self.instances)
         self.slots = SlotTable.empty(self.num_envs, self.num_slots)
@@ -126,16 +132,21 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         self._last_success = torch.ones(self.num_envs, dtype=torch.bool)
         self._returns = torch.zeros(self.num_envs, dtype=torch.float64)
         self._seed_parameters = self.runtime.seed_parameters()
-        validation = self.runtime.validate(self._settings(), self._active.tolist(), pairs=False)
+        with self._timed("validation"):
+            validation = self.runtime.validate(self._settings(), self._active.tolist(), pairs=False)
         self.progress = Progress.start(validation, self.num_slots)
-        return self._state(), {"instances": self.instances}
+        return self._state(), {"instances": self.instances, "seconds": self._seconds}
 
     def step(self, actions: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor, dict[str, Any]]:
         """Take one step of all running environments; actions are int64 `[E]` per head.
 
+        `info["seconds"]` has the phases `host_training` and `validation`, which counts every look at the validation
+        split.
+
         Raises:
             EsperError: an action is illegal, or a host's loss is no longer finite.
         """
+        self._seconds = {}
         actions = {name: value.to("cpu") for name, value in actions.items()}
         active = self._active.clone()
         self._check_legal(actions, active)
@@ -148,10 +159,12 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         self._carry_out(changes)
 
         settings, running = self._settings(), active.tolist()
-        gradients = self.runtime.train_epoch(settings, running)
+        with self._timed("host_training"):
+            gradients = self.runtime.train_epoch(settings, running)
         self.slots.pass_epoch(active)
         pairs = (int(self.progress.epoch.max()) + 1) % INTERACTION_EVERY == 0
-        validation = self.runtime.validate(settings, running, pairs)
+        with self._timed("validation"):
+            validation = self.runtime.validate(settings, running, pairs)
         self._check_finite(validation.loss, active)
         self.progress.record(validation, gradients, active)
         self._last_op = torch.where(active, actions["op"], self._last_op)
@@ -171,7 +184,8 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         self._active &= ~terminated
         paid = torch.where(active, shaped, 0.0).to(torch.float32).to(self.device)
         truncated = torch.zeros_like(terminated)
-        return self._state(), paid, terminated.to(self.device), truncated.to(self.device), {"events": events}
+        info = {"events": events, "seconds": self._seconds}
+        return self._state(), paid, terminated.to(self.device), truncated.to(self.device), info
 
     def close_extras(self, **kwargs: Any) -> None:
         """End the runtime's processes."""
@@ -261,7 +275,15 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
             {slot: setting for slot, setting in seeds.items() if setting.stage == Stage.FOSSILIZED}
             for seeds in self._settings()
         ]
-        return self.runtime.validate(fossils, ending.tolist(), pairs=False).accuracy
+        with self._timed("validation"):
+            return self.runtime.validate(fossils, ending.tolist(), pairs=False).accuracy
+
+    @contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        """Add the time spent within to a phase of this call."""
+        started = time.perf_counter()
+        yield
+        self._seconds[phase] = self._seconds.get(phase, 0.0) + time.perf_counter() - started
 
     def _event(self, change: Change, labels: Tensor) -> dict[str, Any]:
         env, slot, kind = change

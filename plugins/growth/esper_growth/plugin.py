@@ -34,7 +34,7 @@ def esper_kinds() -> Iterator[KindSpec]:
 
 @hookimpl
 def esper_components() -> Iterator[ComponentSpec]:
-    """Register the environment, its masks, task, host, blueprints and rules."""
+    """Register the environment, its masks, tasks, hosts, blueprints, rules and workloads."""
     yield ComponentSpec(
         kind="environment",
         name="growth",
@@ -42,7 +42,7 @@ def esper_components() -> Iterator[ComponentSpec]:
         config="esper_growth.config:GrowthConfig",
         describe="esper_growth.describe:describe",
         summary="hosts training on a real task; one step is one epoch",
-        defaults={"masks": "lifecycle", "task": "digits", "host": "pointwise"},
+        defaults={"masks": "lifecycle", "task": "digits", "host": "pointwise", "workload": "digits"},
     )
     yield ComponentSpec(
         kind="masks",
@@ -65,6 +65,20 @@ def esper_components() -> Iterator[ComponentSpec]:
         config="esper_growth.config:PointwiseConfig",
         summary="1×1 convolutions only: deep enough, but blind to neighbourhoods",
     )
+    yield ComponentSpec(
+        kind="task",
+        name="synthetic",
+        factory="esper_growth.tasks.synthetic:synthetic",
+        config="esper_growth.config:SyntheticConfig",
+        summary="made-up 3×32×32 images, for measuring speed",
+    )
+    yield ComponentSpec(
+        kind="host",
+        name="conv",
+        factory="esper_growth.hosts.conv:ConvHost",
+        config="esper_growth.config:ConvConfig",
+        summary="3×3 convolutions, 8-16-32 channels wide, each block pooled",
+    )
     for name, summary in BLUEPRINT_SUMMARIES.items():
         yield ComponentSpec(
             kind="blueprint",
@@ -79,3 +93,8 @@ def esper_components() -> Iterator[ComponentSpec]:
         ("plateau", "Plateau", "germinate when accuracy stalls, fossilize what contributes"),
     ):
         yield ComponentSpec(kind="rule", name=name, factory=f"esper_growth.rules:{attribute}", summary=summary)
+    for name, attribute, summary in (
+        ("digits", "digits:digits", "16 hosts, 3 slots, real digits: training with everything around it"),
+        ("conv-small", "conv_small:conv_small", "4 convolutional hosts on synthetic 32×32 images, random legal play"),
+    ):
+        yield ComponentSpec(kind="workload", name=name, factory=f"esper_growth.bench.{attribute}", summary=summary)

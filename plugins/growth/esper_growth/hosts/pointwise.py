@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 
 from esper_core.contracts.protocols import Build
 from esper_growth.config import PointwiseConfig
+from esper_growth.hosts.segments import Segments
 
 MIN_BLOCKS = 3
 POOLED_BLOCKS = (1, 3)
-
-
-def global_average_classifier(channels: int, classes: int) -> nn.Sequential:
-    """Return mean over space, then a linear layer: `[B, C, H, W]` → `[B, classes]`."""
-    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
-
-
-class Segments(nn.Module):
-    """A host as the composition of its segments; slot i lies behind segment i."""
-
-    def __init__(self, segments: list[nn.Module]) -> None:
-        super().__init__()
-        self.segments = nn.ModuleList(segments)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map inputs `[B, ...]` to logits `[B, classes]`."""
-        for segment in self.segments:
-            x = segment(x)
-        return x
 
 
 class PointwiseHost:
@@ -41,7 +23,8 @@ class PointwiseHost:
 
     def build(self, num_slots: int, input_shape: tuple[int, ...], classes: int) -> nn.Module:
         """Return one host for inputs `[B, C, H, W]`; slot i lies behind block i and its pool."""
-        channels, blocks = input_shape[0], []
+        channels = input_shape[0]
+        blocks: list[nn.Module] = []
         for index in range(max(num_slots, MIN_BLOCKS)):
             layers: list[nn.Module] = [
                 nn.Conv2d(channels, self.config.width, kernel_size=1, bias=False),
@@ -52,5 +35,4 @@ class PointwiseHost:
                 layers.append(nn.MaxPool2d(2))
             blocks.append(nn.Sequential(*layers))
             channels = self.config.width
-        tail = nn.Sequential(*blocks[num_slots:], global_average_classifier(channels, classes))
-        return Segments([*blocks[:num_slots], tail])
+        return Segments.of_blocks(blocks, num_slots, channels, classes)

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import torch
-from attrs import frozen
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from esper_core.contracts.protocols import Build
 from esper_growth.config import DigitsConfig
 from esper_growth.protocols import Split
+from esper_growth.tasks.classification import ClassificationTask
 
 TRAIN, VALIDATION, TEST = 1000, 400, 397
-
-
-@frozen
-class ClassificationTask:
-    """A task whose splits lie in memory."""
-
-    name: str
-    classes: int
-    train: Split
-    validation: Split
-    test: Split
 
 
 def digits(config: DigitsConfig, context: Build) -> ClassificationTask:

@@ -1,0 +1,1 @@
+"""Measuring speed: what every workload of `esper bench` shares."""

@@ -1,0 +1,159 @@
+"""`esper bench`: how fast this machine trains, and where the time goes."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from esper_core.cli.output import number, print_json, print_table
+from esper_core.cli.world import load_world
+from esper_core.contracts.errors import ConfigError
+from esper_core.registry.index import Component, Index
+from esper_core.registry.plan import PlanRequest, make_plan
+from esper_core.registry.recipes import Recipes
+from esper_core.registry.selection import choose_beside
+
+APART = ("targets", "floor", "machine", "versions", "phases", "workload", "quick", "policy")
+"""Keys of the document that are not printed among the figures."""
+
+
+def bench(
+    context: typer.Context,
+    workload: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What is measured; the environment's own without it.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Measure the main figures only, within 40 seconds.")] = False,
+    policy: Annotated[str | None, typer.Option(help="Policy that is trained; the workload's own without it.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that train hosts; 0, the default, is one per core.", min=0)
+    ] = None,
+    threads: Annotated[int, typer.Option(help="Threads of the update.", min=1)] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure the speed of a workload.
+
+    Figures come with the target they should reach. Where one misses it, the floor is measured too: what the work costs
+    in operations and bytes, and how fast this machine could do that at best.
+
+    Workloads are components: `esper plugins list` shows the installed ones, and a plugin may bring its own.
+    """
+    index, recipes = load_world(context)
+    component = choose_beside(index, recipes, "workload", workload)
+    # stdout is for the result alone: whatever plugins print goes elsewhere when it is read by a machine.
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        document = _measure(component, index, recipes, policy, workers, threads, quick)
+    if as_json:
+        print_json(document)
+    else:
+        _print(document)
+
+
+def _measure(
+    component: Component,
+    index: Index,
+    recipes: Recipes,
+    policy: str | None,
+    workers: int | None,
+    threads: int,
+    quick: bool,
+) -> dict[str, Any]:
+    import torch
+
+    from esper_core.bench.report import run_workload
+    from esper_core.registry.build import build_beside
+
+    workload = build_beside(component, index)
+    plan = make_plan(_request(component, workload.choices, policy, workers), index, recipes)
+    torch.set_num_threads(threads)
+    with _progress() as say:
+        figures = run_workload(workload, plan, index, quick=quick, say=say)
+    return {"workload": component.name, "quick": quick, "policy": plan.policy, **figures}
+
+
+def _request(component: Component, choices: Mapping[str, Any], policy: str | None, workers: int | None) -> PlanRequest:
+    options = list(choices.get("options", ()))
+    if workers is not None:
+        options.append(f"environment.workers={workers}")
+    chosen = {**choices, "options": options}
+    if policy is not None:
+        chosen["policy"] = policy
+    try:
+        return PlanRequest(**chosen)
+    except TypeError as error:
+        raise ConfigError(
+            f"{component} breaks its contract: its choices are no plan: {error}.",
+            hint="Report this to the workload's author.",
+        ) from error
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """Say on standard error what is being measured; on a terminal in one line that is rewritten and cleared."""
+    terminal = sys.stderr.isatty()
+
+    def say(line: str) -> None:
+        sys.stderr.write(f"\r\033[K{line}" if terminal else f"{line}\n")
+        sys.stderr.flush()
+
+    try:
+        yield say
+    finally:
+        if terminal:
+            sys.stderr.write("\r\033[K")
+            sys.stderr.flush()
+
+
+def _print(document: Mapping[str, Any]) -> None:
+    typer.echo(f"{document['workload']}, policy {document['policy']}{', quick' * document['quick']}\n")
+    targets = document["targets"]
+    rows = [
+        (figure, number(row["measured"]), row["target"], "reached" if row["reached"] else "MISSED", row["meaning"])
+        for figure, row in targets.items()
+    ]
+    rows += [
+        (figure, number(value), "", "", "")
+        for figure, value in document.items()
+        if figure not in (*APART, *targets) and isinstance(value, int | float)
+    ]
+    print_table(("figure", "measured", "target", "", ""), rows)
+    if "phases" in document:
+        typer.echo("")
+        phases = document["phases"].items()
+        print_table(
+            ("phase", "seconds", "share"),
+            [(name, f"{phase['seconds']:.2f}", f"{phase['share']:.1%}") for name, phase in phases],
+        )
+    for name, value in document.items():
+        if name in APART or isinstance(value, int | float):
+            continue
+        typer.echo(f"\n{name}")
+        _print_nested(value)
+    for figure, row in document.get("floor", {}).items():
+        typer.echo(f"\n{figure} misses its target; the floor under it")
+        _print_nested(row["evidence"])
+    typer.echo("\nthis machine, per core")
+    _print_nested(document["machine"]["ceilings"])
+
+
+def _print_nested(value: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
+    """Print a list of rows as a table, and a table of numbers with its sub-tables' names joined by dots."""
+    if not isinstance(value, Mapping):
+        header = tuple(value[0])
+        print_table(
+            tuple(f"  {header[0]}" if i == 0 else h for i, h in enumerate(header)),
+            [tuple(f"  {number(row[h])}" if i == 0 else number(row[h]) for i, h in enumerate(header)) for row in value],
+        )
+        return
+    print_table(("  figure", "value"), [(f"  {name}", number(entry)) for name, entry in _flat(value)])
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, entry in value.items():
+        if isinstance(entry, Mapping):
+            yield from _flat(entry, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", entry

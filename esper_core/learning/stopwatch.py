@@ -1,0 +1,27 @@
+"""Where the time goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+
+class Stopwatch:
+    """Seconds per phase: all time up to a lap belongs to the phase that the lap names.
+
+    Attributes:
+        seconds: Phase → seconds, in the order in which phases first came.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, phase: str, inner: Mapping[str, float] | None = None) -> None:
+        """Book the time since the last lap under `phase`, less the seconds of `inner` phases, which are booked too."""
+        now = time.perf_counter()
+        inner = inner or {}
+        rest = now - self._last - sum(inner.values())
+        for name, seconds in {**inner, phase: inner.get(phase, 0.0) + rest}.items():
+            self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+        self._last = now

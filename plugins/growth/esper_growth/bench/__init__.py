@@ -1,0 +1,1 @@
+"""Workloads: what `esper bench` measures of hosts that grow."""
