@@ -36,7 +36,7 @@ def run_workload(workload: Workload, plan: Plan, index: Index, *, quick: bool, s
     document = {**figures, "targets": judge(figures, workload.targets)}
     floor = find_floor(figures, workload.targets, evidence)
     if floor:
-        document["floor"] = floor
+        document["floor"] = {figure: {**row, "ceilings": asdict(ceilings)} for figure, row in floor.items()}
     return {**document, "machine": describe_machine(ceilings), "versions": libraries()}
 
 

@@ -39,7 +39,7 @@ def bench(
     Figures come with the target they should reach. Where one misses it, the floor is measured too: what the work costs
     in operations and bytes, and how fast this machine could do that at best.
 
-    Workloads are components: `esper plugins list` shows the installed ones, and a plugin may bring its own.
+    Workloads are components that any plugin may bring: `esper plugins list --kind workload` shows those installed.
     """
     index, recipes = load_world(context)
     component = choose_beside(index, recipes, "workload", workload)

@@ -11,6 +11,7 @@ from esper_core.cli.world import Settings, load_world
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import UnknownComponent, did_you_mean
 from esper_core.registry.index import Index, PluginRecord
+from esper_core.registry.resolve import check_kind
 
 app = typer.Typer(help="See which plugins are installed.", no_args_is_help=True)
 
@@ -18,10 +19,16 @@ app = typer.Typer(help="See which plugins are installed.", no_args_is_help=True)
 @app.command("list")
 def list_plugins(
     context: typer.Context,
+    kind: Annotated[
+        str | None, typer.Option(metavar="KIND", help="List the components of a kind instead, such as workload.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List every installed plugin, also those that failed to load, and why."""
     index, _ = load_world(context)
+    if kind is not None:
+        _list_kind(index, check_kind(index, kind), as_json)
+        return
     if as_json:
         print_json([_summary(record) for record in index.plugins])
         return
@@ -41,6 +48,19 @@ def list_plugins(
             )
     for lost in index.unavailable:
         typer.echo(f"\n{lost.component} is unavailable: {lost.reason}")
+
+
+def _list_kind(index: Index, kind: str, as_json: bool) -> None:
+    rows = [
+        {"name": c.name, "distribution": c.distribution, "version": c.version, "summary": c.spec.summary}
+        for c in index.of_kind(kind)
+    ]
+    if as_json:
+        print_json(rows)
+    elif rows:
+        print_table((kind, "distribution", "version", "summary"), [tuple(row.values()) for row in rows])
+    else:
+        typer.echo(f"No {kind} is installed.")
 
 
 @app.command("show")

@@ -37,15 +37,15 @@ def gae(
         out: Tensors `[T, E]` to write advantages and returns into.
     """
     advantages, returns = out if out is not None else (torch.empty_like(rewards), torch.empty_like(rewards))
-    zero = torch.zeros_like(rewards[0])
-    following = zero
-    for t in reversed(range(rewards.shape[0])):
-        next_value = torch.where(terminated[t], zero, values[t + 1])
-        delta = rewards[t] + gamma * next_value - values[t]
-        running = torch.where(terminated[t] | truncated[t], zero, following)
-        following = torch.where(valid[t], delta + gamma * gae_lambda * running, zero)
-        advantages[t] = following
-        returns[t] = torch.where(valid[t], following + values[t], zero)
+    zero = torch.zeros_like(rewards)
+    delta = rewards + gamma * torch.where(terminated, zero, values[1:]) - values[:-1]
+    delta = torch.where(valid, delta, zero).unbind(0)
+    decay = torch.where(valid & ~(terminated | truncated), gamma * gae_lambda, zero).unbind(0)
+    # The only part that has to go step by step; every operation here is paid for T times.
+    following = zero[0]
+    for t in reversed(range(len(delta))):
+        following = torch.add(delta[t], decay[t] * following, out=advantages[t])
+    torch.where(valid, advantages + values[:-1], zero, out=returns)
     return advantages, returns
 
 

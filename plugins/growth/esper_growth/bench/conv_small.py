@@ -37,7 +37,7 @@ class ConvSmallWorkload:
     slots: int = 3
     epochs: int = 60
     episodes: int = 10
-    quick_episodes: int = 3
+    quick_episodes: int = 2
     samples: int = 256
     size: int = 32
     targets: tuple[Target, ...] = field(init=False)
@@ -55,7 +55,7 @@ class ConvSmallWorkload:
             "uses": {"environment": "growth", "task": "synthetic", "host": "conv"},
             "options": (
                 "environment.runtime=fused",
-                "environment.instances=4",
+                "environment.instances=2",
                 "environment.batch_size=128",
                 f"task.samples={self.samples}",
                 f"task.size={self.size}",
@@ -83,7 +83,7 @@ class ConvSmallWorkload:
             found = epoch_evidence(bench, ceilings, slots=self.slots, occupied=occupied, measured=measured)
             best = cores(bench.config.workers) / found["fused"]["least_core_seconds"]
             evidence[what] = {**found, "epochs_per_second_at_best": best}
-        return {**evidence, "phases": figures["phases"]}
+        return evidence
 
 
 def conv_small(config: None, context: None) -> ConvSmallWorkload:

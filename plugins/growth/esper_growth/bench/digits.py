@@ -1,4 +1,4 @@
-"""The workload `digits`: sixteen small hosts with three slots on real digits, and the whole training run around them."""
+"""The workload `digits`: sixteen small hosts with three slots on real digits, and the whole run around them."""
 
 from __future__ import annotations
 
