@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import torch
 from attrs import frozen
 
-from esper_core.bench.repeats import median_seconds, one_thread
+from esper_core.bench.repeats import Work, median_seconds, one_thread
+from esper_core.runs.provenance import cores
 
 MATRIX = 512
 CACHE_BYTES, MEMORY_BYTES = 256 * 1024, 256 * 1024 * 1024
@@ -20,19 +23,21 @@ class Ceilings:
         cache_gbps: 10⁹ bytes read and written per second when copying 256 KB.
         memory_gbps: The same for 256 MB.
         operation_us: Microseconds of the smallest operation there is: what any operation costs beside its work.
+        cores_at_once: How many times the products of one core all cores make at the same time. Less than the number of
+            cores says that something else wanted them.
     """
 
     gflops: float
     cache_gbps: float
     memory_gbps: float
     operation_us: float
+    cores_at_once: float
 
 
 def measure_ceilings() -> Ceilings:
-    """Measure the ceilings of one core; it takes about a second."""
+    """Measure the ceilings of one core, and how many of them there are to be had; it takes about a second."""
     with one_thread(), torch.inference_mode():
-        a, b, out = (torch.rand(MATRIX, MATRIX) for _ in range(3))
-        product = median_seconds(lambda: torch.mm(a, b, out=out), repeats=50, warm_up=5)
+        product = median_seconds(_products(), repeats=50, warm_up=5)
         one = torch.zeros(1)
 
         def small() -> None:
@@ -44,7 +49,26 @@ def measure_ceilings() -> Ceilings:
             cache_gbps=_copy_gbps(CACHE_BYTES, repeats=500),
             memory_gbps=_copy_gbps(MEMORY_BYTES, repeats=3),
             operation_us=median_seconds(small, repeats=5) * 1e3,
+            cores_at_once=_cores_at_once(product),
         )
+
+
+def _products() -> Work:
+    a, b, out = (torch.rand(MATRIX, MATRIX) for _ in range(3))
+    return lambda: torch.mm(a, b, out=out)
+
+
+def _cores_at_once(product: float) -> float:
+    count, each = cores(), 50
+    with ThreadPoolExecutor(count) as pool:
+
+        def many(_: int) -> None:
+            torch.set_num_threads(1)
+            work = _products()
+            for _ in range(each):
+                work()
+
+        return count * each * product / median_seconds(lambda: list(pool.map(many, range(count))), repeats=3)
 
 
 def _copy_gbps(size: int, repeats: int) -> float:

@@ -12,13 +12,27 @@ from attrs import evolve
 from esper_core import SlotConfig
 from esper_core.contracts.protocols import Build
 from esper_growth.blueprints import image
-from esper_growth.config import AttentionConfig, BottleneckConfig, DigitsConfig, GrowthConfig, PointwiseConfig
+from esper_growth.config import (
+    AttentionConfig,
+    BottleneckConfig,
+    ConvConfig,
+    DigitsConfig,
+    GrowthConfig,
+    PointwiseConfig,
+    SyntheticConfig,
+)
 from esper_growth.describe import describe
 from esper_growth.environment import GrowthEnvironment, growth
+from esper_growth.hosts.conv import ConvHost
 from esper_growth.hosts.pointwise import PointwiseHost
 from esper_growth.tasks.digits import digits
+from esper_growth.tasks.synthetic import synthetic
 
 BLUEPRINTS = ("conv_light", "attention", "norm", "depthwise", "bottleneck", "conv_small", "conv_heavy")
+HOSTS: dict[str, Callable[[Build], Any]] = {
+    "pointwise": lambda context: PointwiseHost(PointwiseConfig(), context),
+    "conv": lambda context: ConvHost(ConvConfig(), context),
+}
 CONFIGS = {"attention": AttentionConfig(), "bottleneck": BottleneckConfig()}
 
 
@@ -36,7 +50,7 @@ def one_thread() -> None:
 
 @pytest.fixture(scope="session")
 def make_context() -> Callable[..., Build]:
-    """Return a factory of build contexts whose parts hold task, host and blueprints."""
+    """Return a factory of build contexts whose parts hold task, host and blueprints; `conv` sees made-up images."""
 
     def make(
         config: GrowthConfig | None = None,
@@ -46,6 +60,7 @@ def make_context() -> Callable[..., Build]:
         samples: int = 100,
         seed: int = 0,
         dtype: torch.dtype = torch.float32,
+        host: str = "pointwise",
     ) -> Build:
         grid = SlotConfig.for_grid(1, slots)
         description = describe(config or GrowthConfig(), grid)
@@ -61,9 +76,13 @@ def make_context() -> Callable[..., Build]:
             device="cpu",
             dtype=dtype,
         )
+        if host == "conv":
+            task = synthetic(SyntheticConfig(samples=samples, size=16), context)
+        else:
+            task = digits(DigitsConfig(train_samples=samples), context)
         parts = {
-            "task": digits(DigitsConfig(train_samples=samples), context),
-            "host": PointwiseHost(PointwiseConfig(), context),
+            "task": task,
+            "host": HOSTS[host](context),
             "blueprint": {name: getattr(image, name)(CONFIGS.get(name), context) for name in BLUEPRINTS},
         }
         return evolve(context, parts=parts)

@@ -1,6 +1,7 @@
 """The environment: order within a step, what is paid, what is published, and what is refused."""
 
 import math
+import time
 
 import pytest
 import torch
@@ -38,6 +39,17 @@ def test_waiting_through_an_episode_returns_exactly_zero(make_environment, act):
     episodes = [e for e in info["events"] if e["type"] == "episode"]
     assert [(e["return"], e["gain"], e["fossils"]) for e in episodes] == [(0.0, 0.0, 0.0)] * 2
     assert all(e["committed_accuracy"] == e["static_accuracy"] == e["full_accuracy"] > 0 for e in episodes)
+
+
+def test_every_call_says_where_its_time_went(make_environment, act):
+    environment = make_environment(epochs=2)
+    _, info = environment.reset()
+    assert set(info["seconds"]) == {"static_curves", "validation"}
+    for _ in range(3):
+        before = time.perf_counter()
+        *_, info = environment.step(act(environment))
+        assert set(info["seconds"]) == {"host_training", "validation"} and min(info["seconds"].values()) > 0
+        assert sum(info["seconds"].values()) < time.perf_counter() - before
 
 
 def test_the_episode_ends_on_its_last_epoch_and_stays_ended(make_environment, act):

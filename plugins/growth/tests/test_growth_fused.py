@@ -25,11 +25,11 @@ SLOTS = 3
 
 @pytest.fixture
 def make(make_context):
-    """Return a factory of runtimes on a few real digits."""
+    """Return a factory of runtimes on a few images."""
     made = []
 
-    def build(kind, dtype=torch.float32, **options):
-        parts = make_context(slots=SLOTS, samples=60, dtype=dtype).parts
+    def build(kind, dtype=torch.float32, host="pointwise", **options):
+        parts = make_context(slots=SLOTS, samples=60, dtype=dtype, host=host).parts
         config = GrowthConfig(**{"batch_size": 20, "hosts_per_group": 3, **options})
         made.append(kind(config, parts["task"], parts["host"], parts["blueprint"], SLOTS))
         return made[-1]
@@ -99,12 +99,12 @@ def distance(fused, loop) -> float:
     return worst
 
 
-@pytest.mark.parametrize("bound", [0.0, 0.05])
+@pytest.mark.parametrize(("host", "bound"), [("pointwise", 0.0), ("pointwise", 0.05), ("conv", 0.0)])
 @settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 2**31 - 1))
-def test_every_step_is_that_of_the_loop(make, bound, seed):
+def test_every_step_is_that_of_the_loop(make, host, bound, seed):
     hosts = 5
-    fused, loop = (make(kind, torch.float64, max_grad_norm=bound) for kind in (FusedRuntime, LoopRuntime))
+    fused, loop = (make(kind, torch.float64, host, max_grad_norm=bound) for kind in (FusedRuntime, LoopRuntime))
     fused.start(range(hosts))
     loop.start(range(hosts))
     life, split = Life(seed, hosts, fused, loop), loop.task.train

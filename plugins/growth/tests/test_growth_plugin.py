@@ -21,7 +21,7 @@ print(len(specs), described.horizon, described.actions.sizes["slot"], len(descri
 def test_registers_everything_torch_free():
     done = subprocess.run([sys.executable, "-c", TORCH_FREE], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["14", "40", "5", "7"]
+    assert done.stdout.split() == ["18", "40", "5", "7"]
 
 
 def test_every_image_label_has_a_component():

@@ -3,6 +3,9 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+from esper_growth.config import SyntheticConfig
+from esper_growth.tasks.synthetic import synthetic
+
 
 def test_digits_are_split_once_for_all(make_context):
     task, again = make_context(samples=1000).parts["task"], make_context(samples=1000).parts["task"]
@@ -30,3 +33,33 @@ def test_fewer_training_samples_leave_the_other_splits_alone(make_context):
     few, all_ = make_context(samples=100).parts["task"], make_context(samples=1000).parts["task"]
     assert len(few.train.targets) == 100 and few.name != all_.name
     assert torch.equal(few.test.targets, all_.test.targets)
+
+
+def test_synthetic_images_are_the_same_every_time(make_context):
+    context = make_context()
+    task, again = (synthetic(SyntheticConfig(), context) for _ in range(2))
+    assert task.train.inputs.shape == (256, 3, 32, 32) and len(task.validation.targets) == len(task.test.targets) == 64
+    for split in ("train", "validation", "test"):
+        assert torch.equal(getattr(task, split).inputs, getattr(again, split).inputs)
+        assert torch.equal(getattr(task, split).targets, getattr(again, split).targets)
+    assert torch.unique(task.train.targets).tolist() == list(range(10))
+    assert not torch.equal(task.train.inputs[:64], task.validation.inputs)
+
+
+@pytest.mark.parametrize("options", [{"samples": 10}, {"channels": 1}, {"size": 8}, {"classes": 4}, {"noise": 0.5}])
+def test_synthetic_options_are_part_of_its_name(make_context, options):
+    context = make_context()
+    task = synthetic(SyntheticConfig(**options), context)
+    assert task.name != synthetic(SyntheticConfig(), context).name
+    shape = (options.get("samples", 256), options.get("channels", 3), *[options.get("size", 32)] * 2)
+    assert task.train.inputs.shape == shape and task.classes == options.get("classes", 10)
+
+
+def test_synthetic_images_can_be_learned(make_context):
+    """A linear probe: far above the tenth that guessing gets."""
+    task = synthetic(SyntheticConfig(), make_context())
+    inputs = task.train.inputs.flatten(1)
+    wanted = torch.nn.functional.one_hot(task.train.targets, 10).float()
+    weight = inputs.T @ torch.linalg.solve(inputs @ inputs.T + 1000 * torch.eye(256), wanted)
+    right = (task.validation.inputs.flatten(1) @ weight).argmax(1) == task.validation.targets
+    assert float(right.float().mean()) > 0.5

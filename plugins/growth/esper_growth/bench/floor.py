@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from attrs import asdict, evolve
@@ -10,13 +9,13 @@ from attrs import asdict, evolve
 from esper_core.bench.cost import Cost, count
 from esper_core.bench.machine import Ceilings
 from esper_core.bench.repeats import one_thread
+from esper_core.runs.provenance import cores
 from esper_growth.bench.rates import HostBench, Way
 
 
-def cores(workers: int) -> int:
+def busy_cores(workers: int) -> int:
     """Return how many cores that many workers keep busy; 0 workers are one per core."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(workers or available, available)
+    return min(workers or cores(), cores())
 
 
 def epoch_cost(bench: HostBench, runtime: str, slots: int, occupied: int) -> Cost:
@@ -39,7 +38,7 @@ def epoch_evidence(
         occupied: Slots that hold a seed.
         measured: Runtime → seconds per host and epoch on the cores it used.
     """
-    used = {"loop": 1, "fused": cores(bench.config.workers)}
+    used = {"loop": 1, "fused": busy_cores(bench.config.workers)}
     loop = epoch_cost(bench, "loop", slots, occupied)
     # The arithmetic is the same. Counting it in the fused hosts would count too much: to torch's counter the weight
     # gradient of a convolution in groups is one without groups.
