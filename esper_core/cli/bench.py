@@ -11,7 +11,7 @@ import typer
 
 from esper_core.cli.output import number, print_json, print_table
 from esper_core.cli.world import load_world
-from esper_core.contracts.errors import ConfigError
+from esper_core.contracts.errors import PluginError
 from esper_core.registry.index import Component, Index
 from esper_core.registry.plan import PlanRequest, make_plan
 from esper_core.registry.recipes import Recipes
@@ -84,7 +84,7 @@ def _request(component: Component, choices: Mapping[str, Any], policy: str | Non
     try:
         return PlanRequest(**chosen)
     except TypeError as error:
-        raise ConfigError(
+        raise PluginError(
             f"{component} breaks its contract: its choices are no plan: {error}.",
             hint="Report this to the workload's author.",
         ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -76,6 +77,8 @@ def show(
         spent = sum(line["timing"]["seconds"] for line in metrics)
         steps = metrics[-1]["environment_steps"]
         typer.echo(f"  time         {duration(spent)}, {steps / spent:.1f} environment steps/s")
+        if phases := _phases(metrics, spent):
+            typer.echo(f"  spent on     {phases}")
     shown = ", ".join(f"{name} (best return)" if best and name == best.name else name for name in checkpoints)
     typer.echo(f"  checkpoints  {shown or 'none'}")
     if not metrics:
@@ -101,6 +104,15 @@ _COLUMNS = (
     "kl",
     "explained_variance",
 )
+
+
+def _phases(metrics: list[dict[str, Any]], spent: float) -> str:
+    """Return the share of each phase, the longest first; those below one percent are left out."""
+    seconds: Counter[str] = Counter()
+    for line in metrics:
+        seconds.update(line["timing"].get("phases", {}))
+    shares = [(name, value / spent) for name, value in seconds.most_common()]
+    return ", ".join(f"{name.replace('_', ' ')} {share:.0%}" for name, share in shares if share >= 0.01)
 
 
 def _summary(run: RunDirectory) -> dict[str, Any]:

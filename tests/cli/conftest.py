@@ -38,7 +38,7 @@ def esper(tmp_path: Path, shared: Path) -> Esper:
 
     def run(*arguments: str, path: Path | None = None, **variables: str) -> Done:
         if path is not None:
-            variables["PYTHONPATH"] = str(path)
+            variables["PYTHONPATH"] = f"{path}:{os.environ.get(chr(80) + 'YTHONPATH', '')}"
         return subprocess.run(
             [sys.executable, "-m", "esper_core.cli.app", *arguments],
             capture_output=True,

@@ -21,8 +21,10 @@ OURS = {"core", "factored-ppo", "growth", "lstm-v2", "obs-v3", "op-conditioned-c
         ("--version",),
         ("-v",),
         ("train", "--help"),
+        ("bench", "--help"),
         ("plugins", "list"),
         ("plugins", "list", "--json"),
+        ("plugins", "list", "--kind", "workload"),
         ("plugins", "show", "growth"),
         ("policy", "list"),
         ("registry", "check"),
@@ -52,7 +54,18 @@ def test_version(esper):
 
 def test_help_names_every_command_and_the_global_flags(esper):
     text = esper("--help").stdout
-    for word in ("train", "policy", "plugins", "registry", "runs", "spike", "--registry", "--no-plugin", "--debug"):
+    for word in (
+        "train",
+        "bench",
+        "policy",
+        "plugins",
+        "registry",
+        "runs",
+        "spike",
+        "--registry",
+        "--no-plugin",
+        "--debug",
+    ):
         assert word in text
 
 
@@ -102,6 +115,15 @@ def test_plugins_list_for_machines(esper):
     keys = {"plugin", "distribution", "version", "status", "components", "import_ms", "error"}
     assert all(set(record) == keys for record in records)
     assert {record["plugin"] for record in records if record["status"] == "ok"} >= OURS
+
+
+def test_components_of_one_kind(esper):
+    rows = {row["name"]: row for row in json.loads(esper("plugins", "list", "--kind", "workload", "--json").stdout)}
+    assert set(rows) >= {"digits", "conv-small"} and rows["digits"]["distribution"] == "esper-growth"
+    text = esper("plugins", "list", "--kind", "workload").stdout
+    assert text.startswith("workload") and all(row["summary"] in text for row in rows.values())
+    done = esper("plugins", "list", "--kind", "workloda")
+    assert done.returncode == 2 and "Did you mean 'workload'?" in done.stderr
 
 
 def test_plugins_show(esper):

@@ -78,7 +78,9 @@ def test_the_number_of_workers_changes_nothing(train):
 def test_what_depends_on_the_clock_lies_under_timing(train):
     folder, _ = train()
     for line in lines_of(folder):
-        assert line["timing"]["seconds"] > 0
+        timing = line["timing"]
+        assert sum(timing["phases"].values()) == pytest.approx(timing["seconds"]) and timing["steps_per_second"] > 0
+        assert {"host_training", "validation", "features", "masks", "policy", "update"} < set(timing["phases"])
         assert not any("second" in key or "time" in key for key in line if key != "timing")
 
 
@@ -103,6 +105,7 @@ def test_people_see_progress_and_a_result(esper, tmp_path):
     command = re.search(r"esper (runs show \S+)", done.stdout)[1]
     shown = esper(*command.split())
     assert shown.returncode == 0 and "4 of 4" in shown.stdout and "000004" in shown.stdout
+    assert re.search(r"spent on .*host training \d+%", shown.stdout)
 
 
 def test_a_dry_run_prints_the_plan_and_builds_nothing(esper, tmp_path):

@@ -86,3 +86,19 @@ def test_what_is_not_finite_is_named(where):
     words = "reward of step 0 in environment 2" if where == "reward" else r"step 1 in environment 2 \(noise\)"
     with pytest.raises(PluginError, match=words):
         collect(Broken())
+
+
+def test_time_is_booked_where_it_is_spent():
+    class Timed(World):
+        def reset(self, **options):
+            state, info = super().reset(**options)
+            return state, {**info, "seconds": {"preparing": 100.0}}
+
+        def step(self, actions):
+            *result, info = super().step(actions)
+            return *result, {**info, "seconds": {"hosts": 10.0}}
+
+    plain, timed = collect(World())[2].seconds, collect(Timed())[2].seconds
+    assert set(plain) == {"features", "masks", "policy", "environment"} and min(plain.values()) > 0
+    assert timed["preparing"] == 100.0 and timed["hosts"] == 60.0
+    assert timed["environment"] < plain["environment"] - 150, "what the environment names is not booked twice"

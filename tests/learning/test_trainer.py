@@ -148,6 +148,15 @@ def test_what_depends_on_the_clock_lies_apart():
     assert not any("second" in name for name in update.metrics)
 
 
+def test_phases_make_up_the_whole_time():
+    (timing,) = (update.timing for update in make().run(1))
+    assert set(timing) == {"seconds", "steps_per_second", "phases"}
+    assert set(timing["phases"]) == {"features", "masks", "policy", "environment", "update"}
+    assert min(timing["phases"].values()) > 0
+    assert sum(timing["phases"].values()) == pytest.approx(timing["seconds"])
+    assert timing["steps_per_second"] == pytest.approx(19 / timing["seconds"])
+
+
 def test_a_loss_that_is_not_finite_stops_the_run():
     class Broken(Reinforce):
         def __call__(self, batch, evaluation):

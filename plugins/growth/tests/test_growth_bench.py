@@ -1,0 +1,137 @@
+"""The workloads, at sizes that take a second."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from esper_core.bench.machine import Ceilings
+from esper_core.registry.index import load_index
+from esper_core.registry.plan import PlanRequest, make_plan
+from esper_growth.bench.conv_small import ConvSmallWorkload
+from esper_growth.bench.digits import DigitsWorkload
+from esper_growth.bench.floor import epoch_cost
+from esper_growth.bench.rates import HostBench, Way
+
+DIGITS = DigitsWorkload(
+    envs=2, slots=2, epochs=2, repeats=1, updates=1, table_envs=(1,), table_slots=(1,), train_samples=100
+)
+CONV = ConvSmallWorkload(envs=2, slots=1, epochs=3, episodes=2, quick_episodes=1, samples=128, size=8)
+CEILINGS = Ceilings(gflops=100.0, cache_gbps=200.0, memory_gbps=40.0, operation_us=1.5, cores_at_once=2.0)
+
+QUICK = {
+    *("fused_over_loop", "fused_over_loop_empty", "environment_steps_per_second", "other_share", "phases"),
+    *("features_and_masks_ms", "gae_ms", "update_ms", "host_epochs_per_second"),
+}
+
+
+@pytest.fixture(scope="module")
+def index():
+    return load_index()
+
+
+def plan_of(workload, index, *options):
+    choices = {**workload.choices, "options": [*workload.choices["options"], *options, "environment.workers=1"]}
+    return make_plan(PlanRequest(**choices), index)
+
+
+@pytest.fixture(scope="module")
+def digits(index):
+    torch.set_num_threads(1)
+    plan = plan_of(DIGITS, index, "network.hidden_dim=16")
+    return plan, DIGITS.measure(plan, index, quick=False, say=lambda line: None)
+
+
+def test_digits_measures_everything(digits):
+    _, figures = digits
+    assert set(figures) == QUICK | {"by_envs", "by_slots"}
+    assert json.loads(json.dumps(figures)) == figures
+    assert all(figures[t.figure] > 0 for t in DIGITS.targets)
+    ways = {"loop_1_process", "loop_all_cores", "fused_1_process", "fused_all_cores"}
+    assert [(row["hosts"], row["occupied"]) for row in figures["by_envs"]] == [(1, 0), (1, 1), (1, 2)]
+    assert [row["slots"] for row in figures["by_slots"]] == [1]
+    for row in (*figures["by_envs"], *figures["by_slots"]):
+        assert ways < set(row) and all(row[way] > 0 for way in ways)
+
+
+def test_phases_are_those_of_the_whole_run(digits):
+    _, figures = digits
+    phases = figures["phases"]
+    assert set(phases) == {
+        *("host_training", "validation", "static_curves", "environment"),
+        *("features", "masks", "policy", "update"),
+    }
+    assert sum(phase["share"] for phase in phases.values()) == pytest.approx(1.0)
+    hosts = phases["host_training"]["share"] + phases["validation"]["share"]
+    assert figures["other_share"] == pytest.approx(1.0 - hosts)
+
+
+def test_a_quick_look_leaves_the_tables_out(index):
+    said = []
+    figures = DIGITS.measure(plan_of(DIGITS, index, "network.hidden_dim=16"), index, quick=True, say=said.append)
+    assert set(figures) == QUICK
+    assert any("slots occupied" in line for line in said) and any("update 1 of 1" in line for line in said)
+
+
+@pytest.mark.parametrize("figure", [target.figure for target in DIGITS.targets])
+def test_every_target_has_evidence(digits, index, figure):
+    plan, figures = digits
+    evidence = DIGITS.evidence(plan, index, figure, figures, CEILINGS)
+    if figure == "other_share":
+        assert evidence == {"phases": figures["phases"]}
+    elif figure in ("gae_ms", "features_and_masks_ms"):
+        assert evidence["operations"] > 0 and evidence["bytes_moved"] > 0 and evidence["least_ms"] > 0
+    else:
+        loop, fused = evidence["loop"], evidence["fused"]
+        assert loop["flops"] == fused["flops"] > 0 and loop["operations"] > fused["operations"] > 0
+        assert min(loop["least_core_seconds"], fused["least_core_seconds"]) > 0
+        rates = figures["host_epochs_per_second"]["empty" if figure.endswith("empty") else "occupied"]
+        assert loop["measured_core_seconds"] == pytest.approx(1 / rates["loop"])
+
+
+def test_what_an_epoch_costs_is_what_can_be_computed_by_hand(index):
+    """One 1×1 convolution of a host with one grey image of 8×8: forward, and backward for weights, then for inputs."""
+    bench = HostBench.of(plan_of(DIGITS, index), index)
+    samples, pixels = 100, 64
+    first, second = 2 * samples * pixels * 1 * 16, 2 * samples * pixels * 16 * 16
+    third = second / 4
+    classifier = 2 * samples * 16 * 10
+    expected = 2 * first + 3 * (second + third + classifier)
+    assert epoch_cost(bench, "loop", slots=2, occupied=0).flops == pytest.approx(expected)
+
+
+def test_seeds_take_part_in_full(index):
+    bench = HostBench.of(plan_of(DIGITS, index), index)
+    with bench.hosts(Way("fused", 1), envs=3, slots=2, occupied=1) as hosts:
+        counts = hosts.runtime.seed_parameters()
+        assert (counts > 0).tolist() == [[True, False]] * 3
+        hosts.train_epoch()
+        measured = hosts.runtime.validate(hosts.settings, [True] * 3, pairs=False)
+    assert measured.contribution.isnan().tolist() == [[False, True]] * 3, "a seed that holds can be switched off"
+
+
+def test_conv_small_plays(index):
+    plan = plan_of(CONV, index)
+    said = []
+    figures = CONV.measure(plan, index, quick=True, say=said.append)
+    assert set(figures) == {"environment_steps_per_second", "other_share", "phases"}
+    assert set(figures["phases"]) == {
+        *("host_training", "validation", "static_curves", "environment"),
+        *("features", "masks", "policy"),
+    }
+    assert said[-1] == "playing: episode 1 of 1"
+    evidence = CONV.evidence(plan, index, "environment_steps_per_second", figures, CEILINGS)
+    assert evidence["occupied"]["loop"]["flops"] > evidence["empty"]["loop"]["flops"] > 0
+    assert evidence["empty"]["epochs_per_second_at_best"] > 0
+
+
+def test_the_full_size_is_the_documented_one(index):
+    plan = plan_of(ConvSmallWorkload(), index)
+    assert (plan.envs, len(plan.slots), plan.component("host").name) == (4, 3, "conv")
+    assert plan.component("environment").config["batch_size"] == 128
+    assert len(plan.of_kind("blueprint")) == 7
+    plan = plan_of(DigitsWorkload(), index)
+    assert (plan.envs, len(plan.slots), plan.policy) == (16, 3, "lstm-v2")
+    assert plan.component("environment").config["epochs"] == 60

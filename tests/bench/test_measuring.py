@@ -1,0 +1,77 @@
+"""What measuring is made of: turns, medians, costs, ceilings and phases."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from attrs import asdict
+from torch.nn import functional
+
+from esper_core.bench import pieces
+from esper_core.bench.cost import Cost, count
+from esper_core.bench.machine import Ceilings, measure_ceilings
+from esper_core.bench.repeats import median_ratio, one_thread, side_by_side
+from esper_core.bench.speed import Speed
+
+
+def test_works_take_turns_after_a_warm_up():
+    calls: list[str] = []
+    works = {name: (lambda name=name: calls.append(name)) for name in "ab"}
+    seconds = side_by_side(works, repeats=3, warm_up=2)
+    assert calls == ["a", "b"] * 5 and {name: len(times) for name, times in seconds.items()} == {"a": 3, "b": 3}
+
+
+def test_a_ratio_is_the_median_over_turns():
+    assert median_ratio([2.0, 9.0, 8.0], [1.0, 9.0, 2.0]) == 2.0
+
+
+def test_one_thread_is_given_back():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with one_thread():
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_matrix_product_costs_what_is_known_of_it():
+    a, b = torch.ones(8, 4), torch.ones(4, 2, requires_grad=True)
+    assert count(lambda: a @ b) == Cost(1, 2 * 8 * 4 * 2, 4 * (8 * 4 + 4 * 2 + 8 * 2))
+
+
+def test_views_are_free_and_backward_counts():
+    x = torch.ones(6, 4)
+    assert count(lambda: x.view(4, 6).t().unsqueeze(0)) == Cost(0, 0, 0)
+    weight = torch.ones(2, 4, requires_grad=True)
+    forward = count(lambda: functional.linear(x, weight))
+    both = count(lambda: functional.linear(x, weight).sum().backward())
+    assert both.flops == 2 * forward.flops and both.bytes_moved > forward.bytes_moved
+
+
+def test_the_least_time_is_bound_by_the_slower_of_arithmetic_and_movement():
+    ceilings = Ceilings(gflops=10.0, cache_gbps=5.0, memory_gbps=1.0, operation_us=2.0, cores_at_once=2.0)
+    assert Cost(0, 20e9, 5e9).least_seconds(ceilings) == pytest.approx(2.0)
+    assert Cost(0, 10e9, 15e9).least_seconds(ceilings) == pytest.approx(3.0)
+    assert Cost(500_000, 10e9, 15e9).least_seconds(ceilings) == pytest.approx(4.0)
+    assert Cost(4, 8, 16).shared_by(4) == Cost(1, 2, 4)
+
+
+def test_ceilings_are_measured():
+    assert min(asdict(measure_ceilings()).values()) > 0
+
+
+def test_other_is_all_but_the_hosts():
+    phases = {"host_training": 6.0, "validation": 2.0, "update": 1.5, "features": 0.5}
+    speed = Speed(steps=50, seconds=10.0, phases=phases)
+    assert speed.other_share == pytest.approx(0.2)
+    figures = speed.figures()
+    assert figures["environment_steps_per_second"] == 5.0
+    assert list(figures["phases"]) == ["host_training", "validation", "update", "features"], "the longest first"
+    assert figures["phases"]["update"] == {"seconds": 1.5, "share": 0.15}
+
+
+def test_estimating_advantages_stays_one_pass():
+    """Two operations per step at most, and a few for the whole rollout."""
+    assert count(pieces.advantages(50, 4)).operations <= 2 * 50 + 20

@@ -1,0 +1,175 @@
+"""`esper bench`: which workload it measures, what it prints, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import environment
+
+STILL = """
+from esper_core import ComponentSpec, hookimpl
+from esper_core.contracts.targets import Target
+
+@hookimpl
+def esper_components():
+    yield ComponentSpec(kind="workload", name="still", factory="acme_bench:still", summary="takes no time")
+    yield ComponentSpec(kind="workload", name="broken", factory="acme_bench:broken")
+    yield ComponentSpec(kind="workload", name="strange", factory="acme_bench:strange")
+
+class Still:
+    choices = {"policy": "lstm-v1", "slots": "2", "uses": {"environment": "growth"}, "options": ["train.passes=2"]}
+    targets = (Target("speed", 2.0), Target("cost_ms", 1.0, smaller_is_better=True, meaning="per call"))
+
+    def measure(self, plan, index, *, quick, say):
+        import torch
+        print("acme: on stdout")
+        say("looking at the clock")
+        return {
+            "speed": 1.0, "cost_ms": 0.5, "passes": plan.train["passes"], "threads_used": torch.get_num_threads(),
+            "workers": plan.component("environment").config["workers"],
+            "rows": [{"hosts": 1, "rate": 2.5}, {"hosts": 4, "rate": 7.5}],
+            "phases": {"policy": {"seconds": 1.0, "share": 1.0}},
+        }
+
+    def evidence(self, plan, index, figure, figures, ceilings):
+        return {"per": "call", "bytes_moved": 8}
+
+def still(config, context):
+    return Still()
+
+def broken(config, context):
+    return object()
+
+def strange(config, context):
+    workload = Still()
+    workload.choices = {"flavour": "sweet"}
+    return workload
+"""
+
+
+@pytest.fixture
+def site(install):
+    return install("acme-bench", STILL)
+
+
+def test_one_document_for_machines(esper, site):
+    done = esper("bench", "--workload", "still", "--quick", "--json", path=site)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert (document["workload"], document["quick"], document["policy"]) == ("still", True, "lstm-v1")
+    assert (document["speed"], document["passes"], document["threads_used"], document["workers"]) == (1.0, 2, 1, 0)
+    assert {name: row["reached"] for name, row in document["targets"].items()} == {"speed": False, "cost_ms": True}
+    (figure,) = document["floor"]
+    assert figure == "speed" and document["floor"]["speed"]["evidence"] == {"per": "call", "bytes_moved": 8}
+    assert document["machine"]["ceilings"]["gflops"] > 0 and document["versions"]["torch"]
+    assert "looking at the clock\n" in done.stderr and "acme: on stdout" in done.stderr
+
+
+def test_a_table_for_people(esper, site):
+    done = esper("bench", "--workload", "still", path=site)
+    assert done.returncode == 0, done.stderr
+    for line in ("speed         1         ≥ 2     MISSED", "cost_ms       0.5       ≤ 1     reached  per call"):
+        assert line in done.stdout
+    for words in ("policy  1.00     100.0%", "  4      7.5", "speed misses its target", "bytes_moved", "gflops"):
+        assert words in done.stdout, words
+    assert "looking at the clock" in done.stderr
+
+
+def test_flags_reach_the_plan(esper, site):
+    flags = ("--policy", "lstm-v2", "--workers", "1", "--threads", "2")
+    document = json.loads(esper("bench", "--workload", "still", "--json", *flags, path=site).stdout)
+    assert (document["policy"], document["workers"], document["threads_used"]) == ("lstm-v2", 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("--workload", "stil"), 2, "Did you mean 'still'?"),
+        (("--workload", "still", "--policy", "lstm-v9"), 2, "Did you mean 'lstm-v"),
+        (("--workload", "broken"), 3, "which is no Workload: it lacks choices, targets, measure, evidence"),
+        (("--workload", "strange"), 3, "its choices are no plan"),
+        (("--workers", "-1"), 2, "--workers"),
+        (("--threads", "0"), 2, "--threads"),
+    ],
+)
+def test_mistakes(esper, site, arguments, code, words):
+    done = esper("bench", *arguments, path=site)
+    assert done.returncode == code and words in done.stderr and done.stdout == ""
+
+
+def test_the_environment_names_the_workload_unless_the_registry_file_does(tmp_path, install):
+    from esper_core.registry.index import load_index
+    from esper_core.registry.recipes import Recipes
+    from esper_core.registry.selection import choose_beside
+
+    index = load_index()
+    assert choose_beside(index, Recipes(), "workload", None).name == "digits"
+    chosen = choose_beside(index, Recipes(defaults={"workload": "conv-small"}), "workload", None)
+    assert chosen.name == "conv-small"
+    assert choose_beside(index, Recipes(defaults={"workload": "digits"}), "workload", "conv_small").name == "conv-small"
+
+
+def test_no_plan_holds_a_workload(esper):
+    plan = json.loads(esper("train", "--policy", "lstm-v2", "--dry-run").stdout)
+    assert "workload" not in {component["kind"] for component in plan["components"]}
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopping_leaves_nothing_behind(tmp_path, shared, number, code):
+    command = [sys.executable, "-m", "esper_core.cli.app", "bench", "--quick", "--workers", "2", "--json"]
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=environment(shared),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=os.setsid,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while len(members(process.pid)) < 3 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == code, err
+    assert out == "" and "Traceback" not in err
+    assert members(process.pid) == []
+
+
+def members(group: int) -> list[int]:
+    """Return the processes of a process group."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[2]) == group and fields[0] != "Z":
+            found.append(int(folder.name))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workload", ["digits", "conv-small"])
+def test_the_real_thing(esper, workload):
+    done = esper("bench", "--workload", workload, "--quick", "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    both = {"workload", "quick", "policy", "targets", "machine", "versions"}
+    both |= {"environment_steps_per_second", "other_share", "phases"}
+    own = {"fused_over_loop", "fused_over_loop_empty", "features_and_masks_ms", "gae_ms", "update_ms"}
+    own |= {"host_epochs_per_second"}
+    assert document.keys() - {"floor"} == (both | own if workload == "digits" else both)
+    missed = {name for name, row in document["targets"].items() if not row["reached"]}
+    assert set(document.get("floor", {})) == missed
