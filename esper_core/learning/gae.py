@@ -38,8 +38,8 @@ def gae(
     """
     advantages, returns = out if out is not None else (torch.empty_like(rewards), torch.empty_like(rewards))
     zero = torch.zeros_like(rewards)
-    delta = rewards + gamma * torch.where(terminated, zero, values[1:]) - values[:-1]
-    delta = torch.where(valid, delta, zero).unbind(0)
+    surprise = rewards + gamma * torch.where(terminated, zero, values[1:]) - values[:-1]
+    delta = torch.where(valid, surprise, zero).unbind(0)
     decay = torch.where(valid & ~(terminated | truncated), gamma * gae_lambda, zero).unbind(0)
     # The only part that has to go step by step; every operation here is paid for T times.
     following = zero[0]
