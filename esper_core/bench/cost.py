@@ -10,7 +10,7 @@ from attrs import frozen
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from esper_core.bench.machine import Ceilings
 from esper_core.bench.repeats import Work
@@ -18,26 +18,28 @@ from esper_core.bench.repeats import Work
 
 @frozen
 class Cost:
-    """What a computation does.
+    """What PyTorch's operations do in a computation; a product is a matrix product or a convolution.
 
     Attributes:
         operations: Calls of operations that do something; views are free.
-        flops: Floating point operations of matrix products and convolutions, backward passes included.
+        flops: Floating point operations of products, backward passes included.
         bytes_moved: Bytes of all tensors that operations read and write.
+        product_bytes: Those that products read and write.
     """
 
     operations: float
     flops: float
     bytes_moved: float
-
-    def shared_by(self, parts: float) -> Cost:
-        """Return the cost of one of `parts` equal parts."""
-        return Cost(self.operations / parts, self.flops / parts, self.bytes_moved / parts)
+    product_bytes: float
 
     def least_seconds(self, ceilings: Ceilings) -> float:
         """Return the least time on one core: calls, then arithmetic and movement at once, all in the cache."""
-        arithmetic, movement = self.flops / ceilings.gflops, self.bytes_moved / ceilings.cache_gbps
-        return self.operations * ceilings.operation_us / 1e6 + max(arithmetic, movement) / 1e9
+        called = self.operations * ceilings.operation_us / 1e6
+        return called + max(self.flops / ceilings.gflops, self.bytes_moved / ceilings.cache_gbps) / 1e9
+
+    def least_seconds_of_products(self, ceilings: Ceilings) -> float:
+        """Return the least time on one core when calls, and all there is between products, cost nothing."""
+        return max(self.flops / ceilings.gflops, self.product_bytes / ceilings.cache_gbps) / 1e9
 
 
 def count(work: Work) -> Cost:
@@ -45,7 +47,7 @@ def count(work: Work) -> Cost:
     traffic, flops = _Traffic(), FlopCounterMode(display=False)
     with flops, traffic:
         work()
-    return Cost(traffic.operations, flops.get_total_flops(), traffic.bytes_moved)
+    return Cost(traffic.operations, flops.get_total_flops(), traffic.bytes_moved, traffic.product_bytes)
 
 
 class _Traffic(TorchDispatchMode):
@@ -53,13 +55,15 @@ class _Traffic(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.operations, self.bytes_moved = 0, 0
+        self.operations, self.bytes_moved, self.product_bytes = 0, 0, 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         if not _is_view(func):
+            moved = _bytes(tree_leaves((args, kwargs))) + _bytes(tree_leaves(result))
             self.operations += 1
-            self.bytes_moved += _bytes(tree_leaves((args, kwargs))) + _bytes(tree_leaves(result))
+            self.bytes_moved += moved
+            self.product_bytes += moved if func._overloadpacket in flop_registry else 0
         return result
 
 

@@ -38,24 +38,27 @@ def test_one_thread_is_given_back():
 
 def test_a_matrix_product_costs_what_is_known_of_it():
     a, b = torch.ones(8, 4), torch.ones(4, 2, requires_grad=True)
-    assert count(lambda: a @ b) == Cost(1, 2 * 8 * 4 * 2, 4 * (8 * 4 + 4 * 2 + 8 * 2))
+    moved = 4 * (8 * 4 + 4 * 2 + 8 * 2)
+    assert count(lambda: a @ b) == Cost(1, 2 * 8 * 4 * 2, moved, moved)
 
 
 def test_views_are_free_and_backward_counts():
     x = torch.ones(6, 4)
-    assert count(lambda: x.view(4, 6).t().unsqueeze(0)) == Cost(0, 0, 0)
+    assert count(lambda: x.view(4, 6).t().unsqueeze(0)) == Cost(0, 0, 0, 0)
     weight = torch.ones(2, 4, requires_grad=True)
     forward = count(lambda: functional.linear(x, weight))
     both = count(lambda: functional.linear(x, weight).sum().backward())
     assert both.flops == 2 * forward.flops and both.bytes_moved > forward.bytes_moved
+    assert both.bytes_moved > both.product_bytes > forward.product_bytes == forward.bytes_moved
 
 
 def test_the_least_time_is_bound_by_the_slower_of_arithmetic_and_movement():
     ceilings = Ceilings(gflops=10.0, cache_gbps=5.0, memory_gbps=1.0, operation_us=2.0, cores_at_once=2.0)
-    assert Cost(0, 20e9, 5e9).least_seconds(ceilings) == pytest.approx(2.0)
-    assert Cost(0, 10e9, 15e9).least_seconds(ceilings) == pytest.approx(3.0)
-    assert Cost(500_000, 10e9, 15e9).least_seconds(ceilings) == pytest.approx(4.0)
-    assert Cost(4, 8, 16).shared_by(4) == Cost(1, 2, 4)
+    assert Cost(0, 20e9, 5e9, 0).least_seconds(ceilings) == pytest.approx(2.0)
+    assert Cost(0, 10e9, 15e9, 0).least_seconds(ceilings) == pytest.approx(3.0)
+    assert Cost(500_000, 10e9, 15e9, 0).least_seconds(ceilings) == pytest.approx(4.0)
+    assert Cost(500_000, 10e9, 15e9, 10e9).least_seconds_of_products(ceilings) == pytest.approx(2.0)
+    assert Cost(500_000, 10e9, 15e9, 1e9).least_seconds_of_products(ceilings) == pytest.approx(1.0)
 
 
 def test_ceilings_are_measured():

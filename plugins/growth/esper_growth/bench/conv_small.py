@@ -10,7 +10,7 @@ from attrs import field, frozen
 from esper_core.bench.machine import Ceilings
 from esper_core.bench.play import measure_play
 from esper_core.contracts.targets import Target
-from esper_growth.bench.floor import busy_cores, epoch_evidence
+from esper_growth.bench.floor import epoch_evidence
 from esper_growth.bench.rates import HostBench, Way
 
 if TYPE_CHECKING:
@@ -79,10 +79,7 @@ class ConvSmallWorkload:
         evidence: dict[str, Any] = {}
         for what, occupied in (("empty", 0), ("occupied", self.slots)):
             rates = bench.rates(ways, envs=self.envs, slots=self.slots, occupied=occupied, repeats=3)
-            measured = {way: 1.0 / rate for way, rate in rates.items()}
-            found = epoch_evidence(bench, ceilings, slots=self.slots, occupied=occupied, measured=measured)
-            best = busy_cores(bench.config.workers) / found["fused"]["least_core_seconds"]
-            evidence[what] = {**found, "epochs_per_second_at_best": best}
+            evidence[what] = epoch_evidence(bench, ceilings, slots=self.slots, occupied=occupied, rates=rates)
         return evidence
 
 

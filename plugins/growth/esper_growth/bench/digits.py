@@ -121,10 +121,10 @@ class DigitsWorkload:
         """Return what the work costs: per host and epoch, per call, or per phase."""
         if figure in HOST_FIGURES:
             what = HOST_FIGURES[figure]
-            measured = {name: 1.0 / rate for name, rate in figures["host_epochs_per_second"][what].items()}
+            rates = figures["host_epochs_per_second"][what]
             occupied = self.slots if what == "occupied" else 0
             bench = HostBench.of(plan, index)
-            return epoch_evidence(bench, ceilings, slots=self.slots, occupied=occupied, measured=measured)
+            return epoch_evidence(bench, ceilings, slots=self.slots, occupied=occupied, rates=rates)
         if figure == "other_share":
             return {"phases": figures["phases"]}
         work = (

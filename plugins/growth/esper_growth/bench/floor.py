@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import asdict, evolve
+from attrs import asdict
 
 from esper_core.bench.cost import Cost, count
 from esper_core.bench.machine import Ceilings
@@ -13,46 +13,40 @@ from esper_core.runs.provenance import cores
 from esper_growth.bench.rates import HostBench, Way
 
 
-def busy_cores(workers: int) -> int:
-    """Return how many cores that many workers keep busy; 0 workers are one per core."""
-    return min(workers or cores(), cores())
-
-
-def epoch_cost(bench: HostBench, runtime: str, slots: int, occupied: int) -> Cost:
-    """Return what one epoch of one host costs."""
-    envs = bench.config.hosts_per_group if runtime == "fused" else 1
-    with one_thread(), bench.hosts(Way(runtime, 1), envs, slots, occupied) as hosts:
+def epoch_cost(bench: HostBench, slots: int, occupied: int) -> Cost:
+    """Return what one epoch of one host costs, counted in the plain loop, where nothing is hidden in a kernel."""
+    with one_thread(), bench.hosts(Way("loop", 1), 1, slots, occupied) as hosts:
         hosts.train_epoch()
-        return count(hosts.train_epoch).shared_by(envs)
+        return count(hosts.train_epoch)
 
 
 def epoch_evidence(
-    bench: HostBench, ceilings: Ceilings, *, slots: int, occupied: int, measured: dict[str, float]
+    bench: HostBench, ceilings: Ceilings, *, slots: int, occupied: int, rates: dict[str, float]
 ) -> dict[str, Any]:
-    """Return cost and least time per host and epoch of each runtime, and what ratio those would allow.
+    """Return what an epoch of a host costs and the least it can take.
+
+    For the loop that is every operation it calls. However well hosts are fused, the products stay: for them it is the
+    arithmetic and the traffic of the products alone, as if all else were free.
 
     Args:
         bench: The hosts.
         ceilings: Of one core.
         slots: N.
         occupied: Slots that hold a seed.
-        measured: Runtime → seconds per host and epoch on the cores it used.
+        rates: Hosts·epochs/s of `loop`, on one core, and of `fused`, on as many as there are workers.
     """
-    used = {"loop": 1, "fused": busy_cores(bench.config.workers)}
-    loop = epoch_cost(bench, "loop", slots, occupied)
-    # The arithmetic is the same. Counting it in the fused hosts would count too much: to torch's counter the weight
-    # gradient of a convolution in groups is one without groups.
-    costs = {"loop": loop, "fused": evolve(epoch_cost(bench, "fused", slots, occupied), flops=loop.flops)}
-    evidence: dict[str, Any] = {}
-    for runtime, cost in costs.items():
-        seconds = measured[runtime]
-        least = cost.least_seconds(ceilings)
-        evidence[runtime] = {
-            **asdict(cost),
-            "cores": used[runtime],
-            "measured_core_seconds": seconds * used[runtime],
-            "least_core_seconds": least,
-            "share_of_best": least / (seconds * used[runtime]),
-        }
-    best = evidence["fused"]["least_core_seconds"] / used["fused"]
-    return {"per": "host and epoch", **evidence, "ratio_at_best": measured["loop"] / best}
+    cost = epoch_cost(bench, slots, occupied)
+    used = min(bench.config.workers or cores(), cores())
+    loop, fused = cost.least_seconds(ceilings), cost.least_seconds_of_products(ceilings)
+    return {
+        "per": "host and epoch",
+        **asdict(cost),
+        "loop": _against(1 / rates["loop"], loop),
+        "fused": {"cores": used, **_against(used / rates["fused"], fused)},
+        "host_epochs_per_second_at_best": used / fused,
+        "ratio_at_best": used / fused / rates["loop"],
+    }
+
+
+def _against(measured: float, least: float) -> dict[str, float]:
+    return {"core_seconds": measured, "least_core_seconds": least, "share_of_best": least / measured}
