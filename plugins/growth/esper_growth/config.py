@@ -36,6 +36,11 @@ class GrowthConfig:
     hosts_per_group: int = option(
         4, low=1, help="Hosts that runtime=fused makes one network of; more than fit the cache are slower."
     )
+    kernels: str = option(
+        "auto",
+        choices=("auto", "compiled", "torch"),
+        help="What runtime=fused computes with: kernels compiled on first use, PyTorch alone, or what can be had.",
+    )
     workers: int = option(
         0, low=0, help="Processes that train hosts side by side; 0 is one per core, 1 needs no other process."
     )

@@ -14,20 +14,15 @@ import torch
 from attrs import frozen
 
 from esper_core.contracts.errors import UserError
+from esper_growth.cache import cache_directory
 
 Train = Callable[[Sequence[int]], list[list[float]]]
 
 
-def cache_directory() -> Path:
-    """Return `ESPER_CACHE`, or esper's folder in the user's cache directory."""
-    if explicit := os.environ.get("ESPER_CACHE"):
-        return Path(explicit)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "esper"
-
-
 def source_digest(*objects: object) -> str:
     """Return a digest of all sources of this package and of the files that define the given objects' types."""
-    files = set(Path(__file__).parent.rglob("*.py")) | {Path(inspect.getfile(type(item))) for item in objects}
+    ours = (file for file in Path(__file__).parent.rglob("*") if file.suffix in (".py", ".cpp"))
+    files = {*ours} | {Path(inspect.getfile(type(item))) for item in objects}
     return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()[:16]
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from esper_core.contracts.errors import EsperError
 from esper_growth.actions import Algorithm
+from esper_growth.memory import keep_freed_memory
 from esper_growth.runtime import Gradients, HostRuntime, Settings, Validation
 
 START_METHOD = "fork" if sys.platform == "linux" else "spawn"
@@ -176,6 +177,7 @@ def shared_out(make: Callable[[], HostRuntime], workers: int) -> HostRuntime:
     """Return the hosts of `make` in this process for one worker, else in as many processes; 0 is one per core."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     count = workers or cores
+    keep_freed_memory()
     return make() if count == 1 else Workers(make, count)
 
 

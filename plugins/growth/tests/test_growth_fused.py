@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from attrs import evolve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
-from torch.nn import functional
 
 from esper_growth.actions import Algorithm
 from esper_growth.config import GrowthConfig
 from esper_growth.fused.fold import fold
-from esper_growth.fused.kernels import max_pool_2x2, pointwise
 from esper_growth.fused.runtime import FusedRuntime
 from esper_growth.loop import LoopRuntime
 from esper_growth.model import SeedSetting
@@ -24,13 +23,18 @@ SLOTS = 3
 
 
 @pytest.fixture
-def make(make_context):
+def make(make_context, operations):
     """Return a factory of runtimes on a few images."""
     made = []
 
     def build(kind, dtype=torch.float32, host="pointwise", **options):
         parts = make_context(slots=SLOTS, samples=60, dtype=dtype, host=host).parts
-        config = GrowthConfig(**{"batch_size": 20, "hosts_per_group": 3, **options})
+        # Of equal pixels a pool hands its gradient to the first, and a blank background has many; where matrix
+        # products round them apart, as MKL's do in float64, it is another one. Noise leaves no equals.
+        train = parts["task"].train
+        noise = 1e-3 * torch.randn(train.inputs.shape, dtype=dtype, generator=torch.Generator().manual_seed(0))
+        parts["task"] = evolve(parts["task"], train=evolve(train, inputs=train.inputs + noise))
+        config = GrowthConfig(**{"batch_size": 20, "hosts_per_group": 3, "kernels": operations.name, **options})
         made.append(kind(config, parts["task"], parts["host"], parts["blueprint"], SLOTS))
         return made[-1]
 
@@ -209,31 +213,13 @@ def test_a_host_that_rests_stays_as_it_is(make):
     )
 
 
-def test_waiting_with_fused_hosts_returns_exactly_zero(make_environment, act):
-    environment = make_environment(epochs=5, envs=3, runtime="fused", hosts_per_group=2)
+def test_waiting_with_fused_hosts_returns_exactly_zero(make_environment, act, operations):
+    environment = make_environment(epochs=5, envs=3, runtime="fused", kernels=operations.name, hosts_per_group=2)
     environment.reset()
     for _ in range(5):
         _, reward, _, _, info = environment.step(act(environment))
         assert reward.tolist() == [0.0] * 3
     assert [e["return"] for e in info["events"] if e["type"] == "episode"] == [0.0] * 3
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**31 - 1))
-def test_pooling_is_that_of_pytorch_ties_included(seed):
-    x = torch.randint(0, 3, (2, 3, 6, 8), generator=torch.Generator().manual_seed(seed)).double()
-    ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
-    a, b = max_pool_2x2(ours), functional.max_pool2d(theirs, 2)
-    assert torch.equal(a, b)
-    weights = torch.arange(a.numel(), dtype=torch.float64).view(a.shape)
-    (a * weights).sum().backward()
-    (b * weights).sum().backward()
-    assert torch.equal(ours.grad, theirs.grad)
-
-
-def test_pointwise_products_have_the_right_derivative():
-    x, weight = (torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((2, 3, 4, 5), (3, 2, 4)))
-    assert torch.autograd.gradcheck(pointwise, (x, weight))
 
 
 class Custom(nn.Module):
@@ -256,18 +242,22 @@ class Custom(nn.Module):
         lambda: nn.GroupNorm(2, 4),
         lambda: nn.GroupNorm(2, 4, affine=False),
         lambda: nn.Sequential(nn.ReLU(), nn.MaxPool2d(2)),
+        lambda: nn.Sequential(nn.GroupNorm(2, 4), nn.ReLU()),
+        lambda: nn.Sequential(nn.GroupNorm(1, 4), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 2, 1)),
+        lambda: nn.Sequential(nn.GroupNorm(4, 4), nn.MaxPool2d(2)),
+        lambda: nn.Sequential(nn.Conv2d(4, 4, 2), nn.GroupNorm(2, 4), nn.ReLU(), nn.MaxPool2d(2)),
         lambda: nn.Sequential(nn.MaxPool2d(3), nn.Tanh()),
         lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)),
         lambda: nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 5, bias=False)),
         Custom,
     ],
 )
-def test_folding_equals_running_host_by_host(make_module):
+def test_folding_equals_running_host_by_host(make_module, operations):
     torch.manual_seed(0)
     modules = [make_module().double() for _ in range(3)]
     x = torch.randn(2, 3, 4, 8, 8, dtype=torch.float64)
     names = [name for name, _ in modules[0].named_parameters()]
     stacked = {name: torch.stack([dict(m.named_parameters())[name].detach() for m in modules]) for name in names}
-    folded = fold(modules[0])(x.flatten(1, 2), stacked, 3)
+    folded = fold(modules[0], operations)(x.flatten(1, 2), stacked, 3)
     apart = torch.stack([module(x[:, i]) for i, module in enumerate(modules)], dim=1)
     torch.testing.assert_close(folded, apart.flatten(1, 2))

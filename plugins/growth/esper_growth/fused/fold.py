@@ -6,14 +6,17 @@ on folded tensors; any other module runs host by host.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
-from esper_growth.fused.kernels import max_pool_2x2, pointwise
+if TYPE_CHECKING:
+    from esper_growth.fused.operations import Operations
+
 
 Parameters = Mapping[str, Tensor]
 """Name → values of all hosts, `[n, ...]`."""
@@ -25,36 +28,37 @@ _PER_ELEMENT = (nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.LeakyReLU, nn
 _PER_CHANNEL = (nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d)
 
 
-def fold(module: nn.Module, prefix: str = "") -> Folded:
+def fold(module: nn.Module, operations: Operations, prefix: str = "") -> Folded:
     """Return the folded form of a module without buffers; its parameters are looked up as `prefix` + name."""
     kind = type(module)
-    if isinstance(module, nn.Sequential) and kind is nn.Sequential:
-        return _sequence([fold(child, f"{prefix}{name}.") for name, child in _pooled_first(module)])
+    if kind is nn.Sequential:
+        return _sequence(list(_steps(module, operations, prefix)))  # type: ignore[arg-type]
     if kind in (nn.Conv1d, nn.Conv2d) and module.padding_mode == "zeros" and not isinstance(module.padding, str):
-        return _convolution(module, prefix)  # type: ignore[arg-type]
+        return _convolution(module, operations, prefix)  # type: ignore[arg-type]
     if kind is nn.GroupNorm:
-        return _group_norm(module, prefix)  # type: ignore[arg-type]
+        return _group_norm(module, operations, prefix)  # type: ignore[arg-type]
     if kind is nn.Linear:
         return _linear(prefix, module.bias is not None)
     if kind is nn.Flatten and module.start_dim == 1 and module.end_dim == -1:
         return lambda x, parameters, n: x.flatten(1)
-    if kind is nn.MaxPool2d and _halves(module):  # type: ignore[arg-type]
-        return _max_pool(module)  # type: ignore[arg-type]
     if kind in _PER_ELEMENT or kind in _PER_CHANNEL:
         return lambda x, parameters, n: module(x)
     return _host_by_host(module, prefix)
 
 
-def _pooled_first(module: nn.Sequential) -> list[tuple[str, nn.Module]]:
-    """Return the layers with every max-pool moved before a ReLU in front of it, which then has a quarter to do.
-
-    Both orders give the same values and the same gradients: ReLU is monotone, and where it is flat nothing passes.
-    """
-    layers = list(module.named_children())
-    for i in range(len(layers) - 1):
-        if type(layers[i][1]) is nn.ReLU and type(layers[i + 1][1]) is nn.MaxPool2d:
-            layers[i], layers[i + 1] = layers[i + 1], layers[i]
-    return layers
+def _steps(module: nn.Sequential, operations: Operations, prefix: str) -> Iterator[Folded]:
+    """Yield the folded layers of a sequence; a norm takes the ReLU and the 2×2 max-pool behind it along."""
+    layers = [(f"{prefix}{name}", layer) for name, layer in module.named_children()]
+    while layers:
+        name, layer = layers.pop(0)
+        if type(layer) is not nn.GroupNorm:
+            yield fold(layer, operations, f"{name}.")
+            continue
+        relu = bool(layers) and type(layers[0][1]) is nn.ReLU
+        layers = layers[relu:]
+        pool = bool(layers) and type(layers[0][1]) is nn.MaxPool2d and _halves(layers[0][1])
+        layers = layers[pool:]
+        yield _group_norm(layer, operations, f"{name}.", relu=relu, pool=pool)
 
 
 def _sequence(steps: list[Folded]) -> Folded:
@@ -66,7 +70,7 @@ def _sequence(steps: list[Folded]) -> Folded:
     return run
 
 
-def _convolution(module: nn.Conv1d | nn.Conv2d, prefix: str) -> Folded:
+def _convolution(module: nn.Conv1d | nn.Conv2d, operations: Operations, prefix: str) -> Folded:
     weight_name, bias_name = f"{prefix}weight", f"{prefix}bias"
     has_bias, call = module.bias is not None, functional.conv2d if isinstance(module, nn.Conv2d) else functional.conv1d
     is_pointwise = (
@@ -93,7 +97,7 @@ def _convolution(module: nn.Conv1d | nn.Conv2d, prefix: str) -> Folded:
         # A batch of small products beats the convolution here, and no host's result depends on how many there are.
         weight = parameters[weight_name].flatten(2)
         batch, spatial = x.shape[0], x.shape[2:]
-        y = pointwise(x.reshape(batch, n, weight.shape[2], -1), weight)
+        y = operations.pointwise(x.reshape(batch, n, weight.shape[2], -1), weight)
         if has_bias:
             y = y + parameters[bias_name].unsqueeze(-1)
         return y.view(batch, n * weight.shape[1], *spatial)
@@ -101,14 +105,21 @@ def _convolution(module: nn.Conv1d | nn.Conv2d, prefix: str) -> Folded:
     return multiply if is_pointwise else convolve
 
 
-def _group_norm(module: nn.GroupNorm, prefix: str) -> Folded:
+def _group_norm(
+    module: nn.GroupNorm, operations: Operations, prefix: str, *, relu: bool = False, pool: bool = False
+) -> Folded:
     weight_name, bias_name = f"{prefix}weight", f"{prefix}bias"
 
     def run(x: Tensor, parameters: Parameters, n: int) -> Tensor:
-        weight = bias = None
+        groups = n * module.num_groups
+        even = x.dim() == 4 and x.shape[-1] % 2 == 0 and x.shape[-2] % 2 == 0
+        pool_now = pool and even
         if module.affine:
             weight, bias = parameters[weight_name].flatten(), parameters[bias_name].flatten()
-        return functional.group_norm(x, n * module.num_groups, weight, bias, module.eps)
+        else:
+            weight, bias = x.new_ones(x.shape[1]), x.new_zeros(x.shape[1])
+        y = operations.norm(x, weight, bias, groups, module.eps, relu=relu, pool=pool_now)
+        return functional.max_pool2d(y, 2) if pool and not even else y
 
     return run
 
@@ -141,14 +152,6 @@ def _halves(module: nn.MaxPool2d) -> bool:
         and module.dilation in (1, (1, 1))
         and not module.ceil_mode
     )
-
-
-def _max_pool(module: nn.MaxPool2d) -> Folded:
-    def run(x: Tensor, parameters: Parameters, n: int) -> Tensor:
-        even = x.shape[-1] % 2 == 0 and x.shape[-2] % 2 == 0
-        return max_pool_2x2(x.contiguous()) if even else module(x)
-
-    return run
 
 
 def _host_by_host(module: nn.Module, prefix: str) -> Folded:

@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from esper_growth.actions import Algorithm
 from esper_growth.fused.fold import Folded, fold
-from esper_growth.fused.kernels import capped, straight_through
+from esper_growth.fused.join import Join
+from esper_growth.fused.operations import Operations
 from esper_growth.fused.stack import Stack, descend
 from esper_growth.model import SeedSetting
 from esper_growth.stages import Stage
@@ -31,82 +32,6 @@ class SeedHealth(NamedTuple):
     norms: Tensor
 
 
-class Join(NamedTuple):
-    """Seeds of one slot and blueprint that take part alike.
-
-    Attributes:
-        seeds: Their parameters.
-        gates: Parameters of their gates, if they are blended by one.
-        hosts: Positions along the host axis; None when they are all hosts in order.
-        rows: Their rows in `seeds`; None when they are all rows in order.
-        gate_rows: Their rows in `gates`.
-        alpha: Amplitudes `[m]`.
-        training: Straight-through, with the input detached.
-        algorithm: How the branch joins.
-        frozen: Parameters do not learn.
-    """
-
-    seeds: Stack
-    gates: Stack | None
-    hosts: Sequence[int] | None
-    rows: Tensor | None
-    gate_rows: Tensor | None
-    alpha: Tensor
-    training: bool
-    algorithm: Algorithm
-    frozen: bool
-
-    def contribution(self, h: Tensor, spatial: torch.Size) -> Tensor:
-        """Return what is added to `h [B, m, C·S]` of these hosts: alpha·c, or c itself while training."""
-        batch, m = h.shape[:2]
-        if self.training:
-            h = h.detach()
-        inputs = h.reshape(batch, -1, *spatial)
-        branch = self.seeds.folded(inputs, self.seeds.select(self.rows, detached=self.frozen), m)
-        f = branch.reshape(batch, m, -1)
-        # While training the amplitude is left out: it is 0, and the gradient is that of full amplitude.
-        amount = None if self.training else self.alpha
-        if self.algorithm == Algorithm.ADD:
-            return capped(f, h, amount)
-        c = capped(f, h)
-        if self.algorithm == Algorithm.MULTIPLY:
-            return (h if amount is None else h * amount.view(1, -1, 1)) * torch.tanh(c)
-        if self.algorithm == Algorithm.GATE:
-            assert self.gates is not None, "a gated seed has a gate"
-            gates = self.gates.select(self.gate_rows, detached=self.frozen)
-            gate = self.gates.folded(inputs, gates, m).reshape(batch, m, 1)
-            return (gate if amount is None else gate * amount.view(1, -1, 1)) * c
-        raise AssertionError(f"no algorithm {self.algorithm}")
-
-
-def grow(x: Tensor, joins: Sequence[Join], count: int) -> Tensor:
-    """Return the activation `[B, n·C, *spatial]` of n = `count` hosts with the seeds of one slot.
-
-    Whatever the others do, the gradients of a host add up in the same order: those through its seed first, at a view
-    or a copy of their own, then the direct one.
-    """
-    if not joins:
-        return x
-    batch, spatial = x.shape[0], x.shape[2:]
-    apart = x.reshape(batch, count, -1)
-    if len(joins) == 1 and joins[0].hosts is None:
-        (join,) = joins
-        c = join.contribution(apart.view_as(apart), spatial)
-        return _add(apart, c, join.training).view(x.shape)
-    # Hosts are taken apart and put together once, however many seeds differ.
-    hosts = list(apart.unbind(1))
-    for join in joins:
-        positions = range(count) if join.hosts is None else join.hosts
-        c = join.contribution(torch.stack([hosts[p] for p in positions], dim=1), spatial)
-        for place, position in enumerate(positions):
-            hosts[position] = _add(hosts[position], c[:, place], join.training)
-    return torch.stack(hosts, dim=1).view(x.shape)
-
-
-def _add(h: Tensor, c: Tensor, training: bool) -> Tensor:
-    return straight_through(h, c) if training else h + c
-
-
 @define(eq=False)
 class HostGroup:
     """Hosts 0 to n−1 of a group.
@@ -114,6 +39,7 @@ class HostGroup:
     Attributes:
         count: n.
         classes: Classes of the task.
+        operations: How hosts are computed.
         base: Parameters of the bare hosts.
         segments: Folded segments of the host.
         seeds: Parameters of seeds, by slot and blueprint label.
@@ -123,6 +49,7 @@ class HostGroup:
 
     count: int
     classes: int
+    operations: Operations
     base: Stack
     segments: list[Folded]
     seeds: dict[tuple[int, str], Stack] = field(factory=dict)
@@ -130,14 +57,14 @@ class HostGroup:
     labels: dict[tuple[int, int], str] = field(factory=dict)
 
     @classmethod
-    def of(cls, hosts: Sequence[nn.Module], classes: int) -> HostGroup:
+    def of(cls, hosts: Sequence[nn.Module], classes: int, operations: Operations) -> HostGroup:
         """Return the group of some plain hosts, all of one architecture."""
         template = hosts[0]
-        segments = [fold(segment, f"segments.{i}.") for i, segment in enumerate(template.segments)]  # type: ignore[arg-type]
+        segments = [fold(segment, operations, f"segments.{i}.") for i, segment in enumerate(template.segments)]  # type: ignore[arg-type]
         base = Stack(segments[0])
         for position, host in enumerate(hosts):
             base.add(position, host)
-        return cls(len(hosts), classes, base, segments)
+        return cls(len(hosts), classes, operations, base, segments)
 
     # Growing --------------------------------------------------------------------------------------------------------
 
@@ -145,14 +72,14 @@ class HostGroup:
         """Put a branch into an empty slot."""
         key = (slot, label)
         if key not in self.seeds:
-            self.seeds[key] = Stack(fold(branch))
+            self.seeds[key] = Stack(fold(branch, self.operations))
         self.seeds[key].add(host, branch)
         self.labels[host, slot] = label
 
     def open_gate(self, host: int, slot: int, gate: nn.Module) -> None:
         """Give a seed a gate."""
         if slot not in self.gates:
-            self.gates[slot] = Stack(fold(gate))
+            self.gates[slot] = Stack(fold(gate, self.operations))
         self.gates[slot].add(host, gate)
 
     def has_gate(self, host: int, slot: int) -> bool:
@@ -243,7 +170,7 @@ class HostGroup:
         *segments, tail = self.segments
         for segment, at_slot in zip(segments, joins, strict=True):
             x = segment(x, self.base.values, self.count)
-            x = grow(x, at_slot, self.count)
+            x = self.operations.grow(x, at_slot, self.count)
         logits = tail(x, self.base.values, self.count).view(-1, self.classes)
         # The sum over hosts of each one's mean: no host's gradient depends on how many there are.
         loss = functional.cross_entropy(logits, targets.reshape(-1), reduction="sum") / targets.shape[0]
@@ -382,7 +309,7 @@ class HostGroup:
                 unjoined = None
                 if forked is not None:
                     unjoined = x.unflatten(1, (count, -1)).index_select(1, forked).flatten(1, 2)
-                x = grow(x, joins, count)
+                x = self.operations.grow(x, joins, count)
                 if unjoined is not None:
                     x = torch.cat([x, unjoined], dim=1)
             return tail(x, self.base.select(last_rows), len(owners)).view(batch, len(owners), self.classes)

@@ -13,6 +13,7 @@ from torch.nn import functional
 from esper_growth.actions import Algorithm
 from esper_growth.config import GrowthConfig
 from esper_growth.fused.group import HostGroup
+from esper_growth.fused.operations import choose
 from esper_growth.nursery import Nursery
 from esper_growth.protocols import Blueprint, Host, Task
 from esper_growth.runtime import Gradients, Settings, Validation, collect_gradients, collect_validation, stable_seed
@@ -33,13 +34,13 @@ class Place(NamedTuple):
 class FusedRuntime:
     """Trains hosts in groups of `config.hosts_per_group`; no host's numbers depend on the others."""
 
-    name = "fused"
-
     def __init__(
         self, config: GrowthConfig, task: Task, host: Host, blueprints: Mapping[str, Blueprint], num_slots: int
     ) -> None:
         self.config, self.task, self.num_slots = config, task, num_slots
         self.groups: list[HostGroup] = []
+        self._operations = choose(config.kernels, task.train.inputs)
+        self.name = f"fused-{self._operations.name}"
         self._nursery = Nursery(task, host, blueprints, num_slots)
         self.host_parameters = self._nursery.host_parameters
 
@@ -48,7 +49,9 @@ class FusedRuntime:
         size = self.config.hosts_per_group
         self.instances = list(instances)
         self.groups = [
-            HostGroup.of([self._nursery.host(i) for i in instances[first : first + size]], self.task.classes)
+            HostGroup.of(
+                [self._nursery.host(i) for i in instances[first : first + size]], self.task.classes, self._operations
+            )
             for first in range(0, len(instances), size)
         ]
         self._places = [Place(env // size, env % size) for env in range(len(instances))]

@@ -1,19 +1,24 @@
-"""Operations that the fused runtime computes in fewer passes over memory than the stock ones. Each has a stock twin."""
+"""The operations in PyTorch alone: for any device, and wherever no compiler is at hand."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
+
+from esper_growth.actions import Algorithm
+from esper_growth.fused.join import Join
 
 TINY = 1e-12
 
 
 class MaxPool2x2(torch.autograd.Function):
-    """`max_pool2d(x, 2)` for `[..., H, W]` with even H and W; ties go to the first entry, as in the stock version.
+    """`max_pool2d(x, 2)` for `[..., H, W]` with even H and W; ties go to the first entry, as in PyTorch.
 
-    The stock kernel does not vectorise over a row of eight pixels; three whole-tensor comparisons do.
+    PyTorch's kernel does not vectorise over a row of eight pixels; three whole-tensor comparisons do.
     """
 
     @staticmethod
@@ -42,11 +47,6 @@ class MaxPool2x2(torch.autograd.Function):
         return pairs.view(ctx.shape)
 
 
-def max_pool_2x2(x: Tensor) -> Tensor:
-    """Return `max_pool2d(x, 2)` of a contiguous `[..., H, W]` with even H and W."""
-    return MaxPool2x2.apply(x)
-
-
 class StraightThrough(torch.autograd.Function):
     """The value of h, while c receives the same gradient, as `h + (c − stop(c))` would give."""
 
@@ -59,11 +59,6 @@ class StraightThrough(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         """Hand the gradient to both."""
         return gradient, gradient
-
-
-def straight_through(h: Tensor, c: Tensor) -> Tensor:
-    """Return h with c attached to its gradient."""
-    return StraightThrough.apply(h, c)
 
 
 class Capped(torch.autograd.Function):
@@ -98,11 +93,6 @@ class Capped(torch.autograd.Function):
         return to_f, to_h, None
 
 
-def capped(f: Tensor, h: Tensor, amount: Tensor | None = None) -> Tensor:
-    """Scale `f [B, m, M]` down, per sample and host, where its RMS exceeds that of `h`; then by `amount [m]`."""
-    return Capped.apply(f, h, amount)
-
-
 class Pointwise(torch.autograd.Function):
     """One matrix product per sample and host, whose weight gradient is summed host by host.
 
@@ -127,6 +117,63 @@ class Pointwise(torch.autograd.Function):
         return to_x, to_weight
 
 
-def pointwise(x: Tensor, weight: Tensor) -> Tensor:
-    """Map `x [B, n, C, S]` by `weight [n, O, C]` to `[B, n, O, S]`."""
-    return Pointwise.apply(x, weight)
+class Stock:
+    """Operations made of PyTorch's."""
+
+    name = "torch"
+
+    def pointwise(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Map `x [B, n, C, S]` by `weight [n, O, C]` to `[B, n, O, S]`."""
+        return Pointwise.apply(x, weight)
+
+    def norm(
+        self, x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float, *, relu: bool, pool: bool
+    ) -> Tensor:
+        """Return group norm of `x [B, n·C, *spatial]`, then ReLU, then 2×2 max-pool."""
+        y = functional.group_norm(x, groups, weight, bias, eps)
+        # ReLU has a quarter to do behind the pool. Both orders give the same values and gradients: it is monotone, and
+        # where it is flat nothing passes.
+        if pool:
+            y = MaxPool2x2.apply(y)
+        return torch.relu(y) if relu else y
+
+    def grow(self, x: Tensor, joins: Sequence[Join], count: int) -> Tensor:
+        """Return the activation `[B, n·C, *spatial]` of n = `count` hosts with the seeds of one slot.
+
+        Whatever the others do, the gradients of a host add up in the same order: those through its seed first, at a
+        view or a copy of their own, then the direct one.
+        """
+        if not joins:
+            return x
+        batch, spatial = x.shape[0], x.shape[2:]
+        apart = x.reshape(batch, count, -1)
+        if len(joins) == 1 and joins[0].hosts is None:
+            (join,) = joins
+            return _add(apart, _contribution(join, apart.view_as(apart), spatial), join.training).view(x.shape)
+        # Hosts are taken apart and put together once, however many seeds differ.
+        hosts = list(apart.unbind(1))
+        for join in joins:
+            positions = range(count) if join.hosts is None else join.hosts
+            c = _contribution(join, torch.stack([hosts[p] for p in positions], dim=1), spatial)
+            for place, position in enumerate(positions):
+                hosts[position] = _add(hosts[position], c[:, place], join.training)
+        return torch.stack(hosts, dim=1).view(x.shape)
+
+
+def capped(f: Tensor, h: Tensor, amount: Tensor | None = None) -> Tensor:
+    """Scale `f [B, m, M]` down, per sample and host, where its RMS exceeds that of `h`; then by `amount [m]`."""
+    return Capped.apply(f, h, amount)
+
+
+def _contribution(join: Join, h: Tensor, spatial: torch.Size) -> Tensor:
+    """Return what is added to `h [B, m, C·S]` of some hosts: alpha·c, or c itself while training."""
+    if join.training:
+        h = h.detach()
+    f = join.branch(h, spatial)
+    if join.algorithm == Algorithm.ADD:
+        return capped(f, h, join.amount)
+    return join.blend(capped(f, h), h, spatial)
+
+
+def _add(h: Tensor, c: Tensor, training: bool) -> Tensor:
+    return StraightThrough.apply(h, c) if training else h + c

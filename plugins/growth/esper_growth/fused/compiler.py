@@ -1,0 +1,95 @@
+"""Compiling `kernels.cpp` for this very processor, once, and loading it."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from esper_core.contracts.errors import EsperError, UserError
+from esper_growth.cache import cache_directory
+
+SOURCE = Path(__file__).with_name("kernels.cpp")
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-Wno-psabi", "-shared", "-fPIC")
+COMPILERS = ("c++", "g++", "clang++")
+TIMEOUT_SECONDS = 120
+
+
+class NoCompiler(EsperError):
+    """The kernels cannot be compiled here."""
+
+
+def find_compiler() -> list[str]:
+    """Return the command of a C++ compiler: `CXX`, or the first of c++, g++ and clang++.
+
+    Raises:
+        NoCompiler: there is none.
+    """
+    wanted = shlex.split(os.environ.get("CXX", ""))
+    found = next(filter(None, map(shutil.which, wanted[:1] or COMPILERS)), None)
+    if found is None:
+        looked = f"CXX={wanted[0]}" if wanted else ", ".join(COMPILERS)
+        raise NoCompiler(f"No C++ compiler was found (looked for {looked}).", hint="Install one, such as g++.")
+    return [found, *wanted[1:]]
+
+
+@functools.cache
+def load() -> ctypes.CDLL:
+    """Return the compiled kernels; compiling takes some seconds, once per machine and version.
+
+    Raises:
+        NoCompiler: there is no compiler, or it does not compile them.
+        UserError: the cache directory cannot be written.
+    """
+    compiler = find_compiler()
+    library = cache_directory() / "kernels" / f"{_key(compiler)}.so"
+    try:
+        if not library.exists():
+            library.parent.mkdir(parents=True, exist_ok=True)
+            _compile(compiler, library)
+        return ctypes.CDLL(str(library))
+    except OSError as error:
+        raise UserError(
+            f"The compiled kernels {library} cannot be written or loaded: {error}.",
+            hint="Set ESPER_CACHE to a directory that can be written, or use -o environment.kernels=torch.",
+        ) from error
+
+
+def _compile(compiler: list[str], library: Path) -> None:
+    # Several processes may compile at once; a rename is atomic, and nobody loads half a file.
+    with tempfile.NamedTemporaryFile(dir=library.parent, suffix=".tmp", delete=False) as file:
+        unfinished = Path(file.name)
+    command = [*compiler, *FLAGS, "-o", str(unfinished), str(SOURCE)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
+        if done.returncode != 0:
+            first = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip()[:200])
+            raise NoCompiler(f"{compiler[0]} cannot compile {SOURCE}: {first}", hint=f"See: {shlex.join(command)}")
+        unfinished.replace(library)
+    except subprocess.TimeoutExpired as error:
+        raise NoCompiler(f"{compiler[0]} did not compile {SOURCE} within {TIMEOUT_SECONDS} s.") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _key(compiler: list[str]) -> str:
+    """Return a digest of source, flags, compiler and processor: a library made for another one may not run here."""
+    version = subprocess.run([*compiler, "--version"], capture_output=True, check=False).stdout
+    parts = (SOURCE.read_bytes(), " ".join((*compiler, *FLAGS)).encode(), version, _processor().encode())
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
+
+
+def _processor() -> str:
+    """Return what tells processors apart: model and instruction sets on Linux, else the name of the machine."""
+    information = Path("/proc/cpuinfo")
+    if not information.exists():
+        return f"{platform.machine()} {platform.processor()} {platform.node()}"
+    lines = information.read_text().split("\n\n")[0].splitlines()
+    return "\n".join(line for line in lines if line.startswith(("model name", "flags", "Features", "CPU ")))
