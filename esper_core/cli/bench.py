@@ -18,7 +18,7 @@ from esper_core.registry.recipes import Recipes
 from esper_core.registry.selection import choose_beside
 
 APART = ("targets", "floor", "machine", "versions", "phases", "workload", "quick", "policy")
-"""Keys of the document that are not printed among the figures."""
+"""Keys of the document that have a place of their own in the text."""
 
 
 def bench(
@@ -110,45 +110,33 @@ def _progress() -> Iterator[Callable[[str], None]]:
 def _print(document: Mapping[str, Any]) -> None:
     typer.echo(f"{document['workload']}, policy {document['policy']}{', quick' * document['quick']}\n")
     targets = document["targets"]
+    others = {name: value for name, value in document.items() if name not in (*APART, *targets)}
+    tables = {name: value for name, value in others.items() if isinstance(value, Mapping | list)}
     rows = [
-        (figure, number(row["measured"]), row["target"], "reached" if row["reached"] else "MISSED", row["meaning"])
+        (figure, number(row["measured"]), row["target"], "reached" if row["reached"] else "missed", row["meaning"])
         for figure, row in targets.items()
     ]
-    rows += [
-        (figure, number(value), "", "", "")
-        for figure, value in document.items()
-        if figure not in (*APART, *targets) and isinstance(value, int | float)
-    ]
+    rows += [(name, number(value), "", "", "") for name, value in others.items() if name not in tables]
     print_table(("figure", "measured", "target", "", ""), rows)
     if "phases" in document:
         typer.echo("")
-        phases = document["phases"].items()
-        print_table(
-            ("phase", "seconds", "share"),
-            [(name, f"{phase['seconds']:.2f}", f"{phase['share']:.1%}") for name, phase in phases],
-        )
-    for name, value in document.items():
-        if name in APART or isinstance(value, int | float):
-            continue
-        typer.echo(f"\n{name}")
-        _print_nested(value)
+        phases = [(name, f"{p['seconds']:.2f}", f"{p['share']:.1%}") for name, p in document["phases"].items()]
+        print_table(("phase", "seconds", "share"), phases)
+    for name, value in tables.items():
+        _print_apart(name.replace("_", " "), value)
     for figure, row in document.get("floor", {}).items():
-        typer.echo(f"\n{figure} misses its target; the floor under it")
-        _print_nested(row["evidence"])
-    typer.echo("\nthis machine, per core")
-    _print_nested(document["machine"]["ceilings"])
+        _print_apart(f"{figure} misses its target; the floor under it", row["evidence"])
+    _print_apart("this machine, per core", document["machine"]["ceilings"])
 
 
-def _print_nested(value: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
-    """Print a list of rows as a table, and a table of numbers with its sub-tables' names joined by dots."""
-    if not isinstance(value, Mapping):
+def _print_apart(title: str, value: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
+    """Print a list of rows, or a table of numbers in which the names of tables within are joined by dots."""
+    typer.echo(f"\n{title}")
+    if isinstance(value, Mapping):
+        print_table(("", "value"), [(f"  {name}", number(entry)) for name, entry in _flat(value)])
+    elif value:
         header = tuple(value[0])
-        print_table(
-            tuple(f"  {header[0]}" if i == 0 else h for i, h in enumerate(header)),
-            [tuple(f"  {number(row[h])}" if i == 0 else number(row[h]) for i, h in enumerate(header)) for row in value],
-        )
-        return
-    print_table(("  figure", "value"), [(f"  {name}", number(entry)) for name, entry in _flat(value)])
+        print_table(("", *header), [("", *(number(row[name]) for name in header)) for row in value])
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

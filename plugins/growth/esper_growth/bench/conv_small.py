@@ -37,7 +37,7 @@ class ConvSmallWorkload:
     slots: int = 3
     epochs: int = 60
     episodes: int = 10
-    quick_episodes: int = 2
+    quick_episodes: int = 3
     samples: int = 256
     size: int = 32
     targets: tuple[Target, ...] = field(init=False)
