@@ -38,7 +38,7 @@ def esper(tmp_path: Path, shared: Path) -> Esper:
 
     def run(*arguments: str, path: Path | None = None, **variables: str) -> Done:
         if path is not None:
-            variables["PYTHONPATH"] = f"{path}:{os.environ.get(chr(80) + 'YTHONPATH', '')}"
+            variables["PYTHONPATH"] = os.pathsep.join(filter(None, (str(path), os.environ.get("PYTHONPATH"))))
         return subprocess.run(
             [sys.executable, "-m", "esper_core.cli.app", *arguments],
             capture_output=True,
