@@ -31,7 +31,9 @@ class GrowthConfig:
     operation_cost: float = option(0.001, low=0.0, help="Price of every operation that is not WAIT.")
     shaping: float = option(0.02, low=0.0, help="Scale of the potential that guides seeds through their stages.")
     runtime: str = option(
-        "loop", choices=("loop", "fused"), help="loop: hosts one by one, in plain PyTorch; fused: a few as one network."
+        "fused",
+        choices=("fused", "loop"),
+        help="fused: a few hosts as one network; loop: one by one, in plain PyTorch.",
     )
     hosts_per_group: int = option(
         4, low=1, help="Hosts that runtime=fused makes one network of; more than fit the cache are slower."

@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 from torch import nn
 
 from esper_growth.actions import Algorithm
+from esper_growth.blueprints.image import GatedNorm, SqueezeExcite
 from esper_growth.config import GrowthConfig
 from esper_growth.fused.fold import fold
 from esper_growth.fused.runtime import FusedRuntime
+from esper_growth.fused.stock import Stock
 from esper_growth.loop import LoopRuntime
-from esper_growth.model import SeedSetting
+from esper_growth.model import Gate, SeedSetting
 from esper_growth.stages import Stage
 
 NAMES = ("conv_light", "attention", "norm", "depthwise", "bottleneck", "conv_small", "conv_heavy")
@@ -233,6 +235,13 @@ class Custom(nn.Module):
         return (x * self.scale).cumsum(dim=-1)
 
 
+def _grown(module):
+    """Return a module whose parameters are no longer what they were at birth, zeros included."""
+    for parameter in module.parameters():
+        nn.init.normal_(parameter)
+    return module
+
+
 @pytest.mark.parametrize(
     "make_module",
     [
@@ -249,6 +258,9 @@ class Custom(nn.Module):
         lambda: nn.Sequential(nn.MaxPool2d(3), nn.Tanh()),
         lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)),
         lambda: nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 5, bias=False)),
+        lambda: _grown(GatedNorm(4)),
+        lambda: _grown(SqueezeExcite(4, 2)),
+        lambda: Gate(4),
         Custom,
     ],
 )
@@ -261,3 +273,12 @@ def test_folding_equals_running_host_by_host(make_module, operations):
     folded = fold(modules[0], operations)(x.flatten(1, 2), stacked, 3)
     apart = torch.stack([module(x[:, i]) for i, module in enumerate(modules)], dim=1)
     torch.testing.assert_close(folded, apart.flatten(1, 2))
+
+
+def test_a_module_without_a_fused_form_is_named_once(caplog):
+    class Unheard(Custom):
+        """Another one."""
+
+    fold(nn.Sequential(nn.ReLU(), Unheard(), Unheard()), Stock())
+    (record,) = caplog.records
+    assert "Unheard has no fused form" in record.getMessage()

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from esper_growth.actions import Algorithm
 from esper_growth.config import GrowthConfig
+from esper_growth.fused.fold import fold
 from esper_growth.fused.group import HostGroup
 from esper_growth.fused.operations import choose
 from esper_growth.nursery import Nursery
@@ -43,6 +44,12 @@ class FusedRuntime:
         self.name = f"fused-{self._operations.name}"
         self._nursery = Nursery(task, host, blueprints, num_slots)
         self.host_parameters = self._nursery.host_parameters
+        # Whatever has no fused form is named here, before processes multiply what is said.
+        for segment in self._nursery.host(0).segments:  # type: ignore[union-attr]
+            fold(segment, self._operations)
+        for label, blueprint in blueprints.items():
+            if host.topology in blueprint.topologies:
+                fold(self._nursery.branch(0, 0, 0, label), self._operations)
 
     def start(self, instances: Sequence[int]) -> None:
         """Replace all hosts by fresh ones, one per instance number."""
