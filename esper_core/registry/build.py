@@ -11,7 +11,7 @@ from attrs import define, evolve, field
 from torch import nn
 
 from esper_core.contracts.components import normalise_name
-from esper_core.contracts.errors import ConfigError, EsperError, FactoryError
+from esper_core.contracts.errors import ConfigError, EsperError, FactoryError, did_you_mean
 from esper_core.contracts.protocols import Build
 from esper_core.registry.config import structure_config
 from esper_core.registry.index import Component, Index
@@ -74,10 +74,15 @@ def resolve_device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise ConfigError(f"The device '{name}' cannot be used: {reason}.", hint="Use --device cpu.") from error
+        # Reading a number back finds out devices that hold none, such as 'meta'.
+        torch.zeros((), device=name).item()
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
+        reason = str(error).splitlines()[0].split(". ")[0].rstrip(".")
+        usable = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+        raise ConfigError(
+            f"The device '{name}' cannot be used: {reason}.{did_you_mean(name, {'cpu', 'cuda', 'auto'} - {name})}",
+            hint=f"Use --device {' or '.join(usable)}; auto chooses.",
+        ) from error
     return name
 
 
@@ -114,6 +119,7 @@ class _Builder:
             seed=self.plan.seed,
             device=self.device,
             dtype=self.dtype,
+            precision=self.plan.precision,
         )
 
     def build(self, kind: str) -> None:

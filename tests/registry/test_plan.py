@@ -283,7 +283,7 @@ def test_a_wrong_option_of_a_recipe_names_its_line(index: Index, tmp_path: Path)
 def test_epochs_are_an_option_of_the_environment(index: Index, tmp_path: Path) -> None:
     assert plan(index, epochs=9).component("environment").config["epochs"] == 9
     assert plan(index, epochs=9, options=["environment.epochs=9"]).component("environment").config["epochs"] == 9
-    with pytest.raises(ConfigError, match=r"--epochs 9 and -o environment\.epochs=8 contradict each other"):
+    with pytest.raises(ConfigError, match=r"chosen twice: --epochs 9 and -o environment\.epochs=8"):
         plan(index, epochs=9, options=["environment.epochs=8"])
     with pytest.raises(ConfigError, match=r"environment 'epochless' .* has no option 'epochs'"):
         plan(index, epochs=9, uses={"environment": "epochless", "masks": "open"})

@@ -37,7 +37,9 @@ class GrowthConfig:
         4, low=1, help="Hosts that runtime=fused makes one network of; more than fit the cache are slower."
     )
     workers: int = option(
-        0, low=0, help="Processes that train hosts side by side; 0 is one per core, 1 needs no other process."
+        0,
+        low=0,
+        help="Processes that train hosts side by side; 0 is one per core, 1 needs no other; on a GPU it is always one.",
     )
 
 

@@ -10,12 +10,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from esper_core.contracts.precision import computing_dtype, widened
 from esper_growth.actions import Algorithm
 from esper_growth.config import GrowthConfig
 from esper_growth.fused.group import HostGroup
 from esper_growth.nursery import Nursery
 from esper_growth.protocols import Blueprint, Host, Task
-from esper_growth.runtime import Gradients, Settings, Validation, collect_gradients, collect_validation, stable_seed
+from esper_growth.runtime import (
+    Gradients,
+    Settings,
+    Validation,
+    collect_gradients,
+    collect_validation,
+    one_thread,
+    stable_seed,
+)
 
 VALIDATION_SLICE = 100
 """Validation samples per pass; more would leave the cache."""
@@ -36,9 +45,16 @@ class FusedRuntime:
     name = "fused"
 
     def __init__(
-        self, config: GrowthConfig, task: Task, host: Host, blueprints: Mapping[str, Blueprint], num_slots: int
+        self,
+        config: GrowthConfig,
+        task: Task,
+        host: Host,
+        blueprints: Mapping[str, Blueprint],
+        num_slots: int,
+        precision: str = "float32",
     ) -> None:
         self.config, self.task, self.num_slots = config, task, num_slots
+        self._computing = task.train.inputs.dtype if precision == "float32" else computing_dtype(precision)
         self.groups: list[HostGroup] = []
         self._nursery = Nursery(task, host, blueprints, num_slots)
         self.host_parameters = self._nursery.host_parameters
@@ -48,7 +64,9 @@ class FusedRuntime:
         size = self.config.hosts_per_group
         self.instances = list(instances)
         self.groups = [
-            HostGroup.of([self._nursery.host(i) for i in instances[first : first + size]], self.task.classes)
+            HostGroup.of(
+                [self._nursery.host(i) for i in instances[first : first + size]], self.task.classes, self._computing
+            )
             for first in range(0, len(instances), size)
         ]
         self._places = [Place(env // size, env % size) for env in range(len(instances))]
@@ -87,6 +105,7 @@ class FusedRuntime:
                 counts[index * self.config.hosts_per_group + position, slot] = count
         return counts
 
+    @one_thread()
     def train_epoch(self, settings: Settings, active: Sequence[bool]) -> Gradients:
         """Train the active hosts for one epoch."""
         parts = self._map(lambda index: self._train_group(index, settings, active), active)
@@ -128,6 +147,7 @@ class FusedRuntime:
             group.write(position, content)
         return [entry for entry in measured if entry[1] in settings[entry[0]]]
 
+    @one_thread()
     def validate(self, settings: Settings, active: Sequence[bool], pairs: bool) -> Validation:
         """Measure the active hosts on the validation split, with every switchable seed off in turn."""
         parts = self._map(lambda index: self._measure_group(index, settings, active, pairs), active)
@@ -147,7 +167,7 @@ class FusedRuntime:
         for inputs, targets in zip(
             split.inputs.split(VALIDATION_SLICE), split.targets.split(VALIDATION_SLICE), strict=True
         ):
-            logits = run(inputs)
+            logits = widened(run(inputs))
             correct.append((logits.argmax(dim=2) == targets[:, None]).sum(dim=0))
             bare = logits[:, : group.count].transpose(1, 2)
             losses.append(

@@ -1,0 +1,46 @@
+"""Precision: which arithmetic networks may use. Parameters, optimisers and whatever follows a network are float32."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+PRECISIONS = ("float32", "bf16")
+"""Choices of a plan. float16 is none: its range is too small for unscaled gradients."""
+
+
+def computing_dtype(precision: str) -> torch.dtype:
+    """Return the dtype in which networks compute."""
+    import torch
+
+    return {"float32": torch.float32, "bf16": torch.bfloat16}[precision]
+
+
+def autocast(precision: str, device: torch.device | str) -> AbstractContextManager[object]:
+    """Return the region in which a network runs; with float32 it does nothing at all.
+
+    Casts of weights are not cached. One made without gradients would be found again by a later pass that needs them,
+    as long as any region around both is open, and the weights behind it would silently stop learning.
+    """
+    if precision == "float32":
+        return nullcontext()
+    import torch
+
+    return torch.autocast(torch.device(device).type, computing_dtype(precision), cache_enabled=False)
+
+
+def without_autocast(device: torch.device | str) -> AbstractContextManager[object]:
+    """Return a region for what must not be rounded, such as a recurrence; where nothing is cast it does nothing."""
+    import torch
+
+    kind = torch.device(device).type
+    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
+
+
+def widened(value: Tensor) -> Tensor:
+    """Return half-precision numbers as float32, others as they are: what leaves a region is softmaxed and summed."""
+    return value.float() if value.is_floating_point() and value.dtype.itemsize < 4 else value
