@@ -38,7 +38,8 @@ def without_autocast(device: torch.device | str) -> AbstractContextManager[objec
     import torch
 
     kind = torch.device(device).type
-    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
+    casts = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    return torch.autocast(kind, enabled=False) if casts else nullcontext()
 
 
 def widened(value: Tensor) -> Tensor:

@@ -28,10 +28,10 @@ def make(make_context):
     """Return a factory of runtimes on a few real digits."""
     made = []
 
-    def build(kind, dtype=torch.float32, **options):
+    def build(kind, dtype=torch.float32, precision="float32", **options):
         parts = make_context(slots=SLOTS, samples=60, dtype=dtype).parts
         config = GrowthConfig(**{"batch_size": 20, "hosts_per_group": 3, **options})
-        made.append(kind(config, parts["task"], parts["host"], parts["blueprint"], SLOTS))
+        made.append(kind(config, parts["task"], parts["host"], parts["blueprint"], SLOTS, precision))
         return made[-1]
 
     yield build
@@ -147,12 +147,12 @@ def test_gradient_health_is_that_of_the_loop(make):
             torch.testing.assert_close(a, b)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_no_host_notices_the_others(make, seed):
-    """Bit for bit in float32: alone, permuted, with strangers, in groups of any size."""
+@pytest.mark.parametrize(("seed", "precision"), [(0, "float32"), (1, "float32"), (2, "float32"), (0, "bf16")])
+def test_no_host_notices_the_others(make, seed, precision):
+    """Bit for bit: alone, permuted, with strangers, in groups of any size."""
 
     def train(instances, size):
-        runtime = make(FusedRuntime, hosts_per_group=size)
+        runtime = make(FusedRuntime, precision=precision, hosts_per_group=size)
         runtime.start(instances)
         lives = {i: torch.Generator().manual_seed(100 * seed + i) for i in instances}
         grown: list[dict[int, SeedSetting]] = [{} for _ in instances]

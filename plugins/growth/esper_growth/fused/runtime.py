@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -140,12 +140,18 @@ class FusedRuntime:
                 momentum=config.momentum,
                 max_grad_norm=config.max_grad_norm,
             )
-        measured = [
-            (envs[h.host], h.slot, h.norms.tolist()) for h in group.seed_health(frozen) if h.host not in resting
+        health = [
+            seed
+            for seed in group.seed_health(frozen)
+            if seed.host not in resting and seed.slot in settings[envs[seed.host]]
         ]
         for position, content in resting.items():
             group.write(position, content)
-        return [entry for entry in measured if entry[1] in settings[entry[0]]]
+        if not health:
+            return []
+        # Read at once: a GPU has to finish its work for every reading.
+        norms = iter(torch.cat([seed.norms for seed in health]).tolist())
+        return [(envs[seed.host], seed.slot, list(islice(norms, len(seed.norms)))) for seed in health]
 
     @one_thread()
     def validate(self, settings: Settings, active: Sequence[bool], pairs: bool) -> Validation:
