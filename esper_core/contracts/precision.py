@@ -23,8 +23,8 @@ def computing_dtype(precision: str) -> torch.dtype:
 def autocast(precision: str, device: torch.device | str) -> AbstractContextManager[object]:
     """Return the region in which a network runs; with float32 it does nothing at all.
 
-    Casts of weights are not cached. One made without gradients would be found again by a later pass that needs them,
-    as long as any region around both is open, and the weights behind it would silently stop learning.
+    Casts of weights are not cached. As long as any region around both passes is open, a later pass would find again a
+    cast made before the weight changed, or made without gradients, behind which the weight silently stops learning.
     """
     if precision == "float32":
         return nullcontext()

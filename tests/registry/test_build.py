@@ -99,6 +99,26 @@ def test_modules_have_the_dtype_asked_for(index: Index) -> None:
     assert parts["features"].context.dtype == torch.float64
 
 
+def test_parts_know_the_precision(index: Index) -> None:
+    assert build_parts(plan(index), index)["network"].context.precision == "float32"
+    assert build_parts(plan(index, precision="bf16"), index)["environment"].context.precision == "bf16"
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("cud", r"Did you mean 'cuda'\?"),
+        ("meta", "meta tensors"),
+        ("xpu", "'xpu' cannot be used"),
+        ("cuda:99", "'cuda:99' cannot be used"),
+    ],
+)
+def test_a_device_that_cannot_be_used(device: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        resolve_device(device)
+    assert caught.value.hint.startswith("Use --device cpu") and "\n" not in caught.value.message
+
+
 def test_devices() -> None:
     assert resolve_device("cpu") == "cpu"
     assert resolve_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")

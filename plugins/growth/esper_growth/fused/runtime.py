@@ -53,7 +53,7 @@ class FusedRuntime:
         num_slots: int,
         precision: str = "float32",
     ) -> None:
-        self.config, self.task, self.num_slots = config, task, num_slots
+        self.config, self.task, self.num_slots, self.precision = config, task, num_slots, precision
         self._computing = task.train.inputs.dtype if precision == "float32" else computing_dtype(precision)
         self.groups: list[HostGroup] = []
         self._nursery = Nursery(task, host, blueprints, num_slots)
