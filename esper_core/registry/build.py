@@ -12,6 +12,7 @@ from torch import nn
 
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import ConfigError, EsperError, FactoryError, did_you_mean
+from esper_core.contracts.precision import autocast
 from esper_core.contracts.protocols import Build
 from esper_core.registry.config import structure_config
 from esper_core.registry.index import Component, Index
@@ -46,9 +47,12 @@ def build_parts(
     Raises:
         FactoryError: a component that cannot be imported or built, or that breaks its contract.
         UnknownComponent: a component of the plan that is not installed.
-        ConfigError: a device that torch cannot use, or kinds in `only` that the plan does not have.
+        ConfigError: a device that torch cannot use, a precision that the device cannot compute in, or kinds in `only`
+            that the plan does not have.
     """
-    builder = _Builder(plan, index, describe_plan(plan, index), resolve_device(plan.device), dtype)
+    device = resolve_device(plan.device)
+    _check_precision(plan.precision, device)
+    builder = _Builder(plan, index, describe_plan(plan, index), device, dtype)
     planned = tuple(dict.fromkeys([*plan.kinds, *builder.description.uses]))
     wanted = set(planned if only is None else only)
     if not wanted <= set(planned):
@@ -84,6 +88,16 @@ def resolve_device(name: str) -> str:
             hint=f"Use --device {' or '.join(usable)}; auto chooses.",
         ) from error
     return name
+
+
+def _check_precision(precision: str, device: str) -> None:
+    try:
+        with autocast(precision, device):
+            pass
+    except RuntimeError as error:
+        raise ConfigError(
+            f"The device '{device}' cannot compute in {precision}: {error}", hint="Use --precision float32."
+        ) from error
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from esper_core.contracts.errors import ConfigError, FactoryError, UnknownCompon
 from esper_core.registry.build import build_parts, resolve_device
 from esper_core.registry.index import Component, Index
 from esper_core.registry.plan import Plan, PlanRequest, make_plan
+from esper_core.testing.fake_device import FakeDevice
 
 
 def plan(index: Index, **said: Any) -> Plan:
@@ -102,6 +103,12 @@ def test_modules_have_the_dtype_asked_for(index: Index) -> None:
 def test_parts_know_the_precision(index: Index) -> None:
     assert build_parts(plan(index), index)["network"].context.precision == "float32"
     assert build_parts(plan(index, precision="bf16"), index)["environment"].context.precision == "bf16"
+
+
+def test_a_device_that_cannot_compute_in_a_precision(index: Index) -> None:
+    with FakeDevice() as device, pytest.raises(ConfigError, match="'meta' cannot compute in bf16") as caught:
+        build_parts(evolve(plan(index, precision="bf16"), device=device.name), index)
+    assert caught.value.hint == "Use --precision float32."
 
 
 @pytest.mark.parametrize(
