@@ -44,7 +44,9 @@ class GrowthConfig:
         help="What runtime=fused computes with: kernels compiled on first use, PyTorch alone, or what can be had.",
     )
     workers: int = option(
-        0, low=0, help="Processes that train hosts side by side; 0 is one per core, 1 needs no other process."
+        0,
+        low=0,
+        help="Processes that train hosts side by side; 0 is one per core, 1 needs no other; on a GPU it is always one.",
     )
 
 

@@ -44,7 +44,8 @@ class Nursery:
 
     def _born(self, build: Callable[[], nn.Module], *identity: object) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stable_seed(*identity))
+            # Not torch.manual_seed: that would restart the streams of every GPU too, which the fork does not restore.
+            torch.default_generator.manual_seed(stable_seed(*identity))
             module = build()
         inputs = self._task.train.inputs
         return module.to(device=inputs.device, dtype=inputs.dtype)

@@ -61,6 +61,8 @@ def make_context() -> Callable[..., Build]:
         samples: int = 100,
         seed: int = 0,
         dtype: torch.dtype = torch.float32,
+        device: str = "cpu",
+        precision: str = "float32",
     ) -> Build:
         grid = SlotConfig.for_grid(1, slots)
         description = describe(config or GrowthConfig(), grid)
@@ -73,8 +75,9 @@ def make_context() -> Callable[..., Build]:
             gamma=0.995,
             num_envs=envs,
             seed=seed,
-            device="cpu",
+            device=device,
             dtype=dtype,
+            precision=precision,
         )
         parts = {
             "task": digits(DigitsConfig(train_samples=samples), context),

@@ -29,15 +29,16 @@ def make(make_context, operations):
     """Return a factory of runtimes on a few real digits."""
     made = []
 
-    def build(kind, dtype=torch.float32, **options):
+    def build(kind, dtype=torch.float32, precision="float32", **options):
         parts = make_context(slots=SLOTS, samples=60, dtype=dtype).parts
         # Of equal pixels a pool hands its gradient to the first, and a blank background has many; where matrix
         # products round them apart, as MKL's do in float64, it is another one. Noise leaves no equals.
         train = parts["task"].train
         noise = 1e-3 * torch.randn(train.inputs.shape, dtype=dtype, generator=torch.Generator().manual_seed(0))
         parts["task"] = evolve(parts["task"], train=evolve(train, inputs=train.inputs + noise))
-        config = GrowthConfig(**{"batch_size": 20, "hosts_per_group": 3, "kernels": operations.name, **options})
-        made.append(kind(config, parts["task"], parts["host"], parts["blueprint"], SLOTS))
+        kernels = operations.name if precision == "float32" else "auto"
+        config = GrowthConfig(**{"kernels": kernels, "batch_size": 20, "hosts_per_group": 3, **options})
+        made.append(kind(config, parts["task"], parts["host"], parts["blueprint"], SLOTS, precision))
         return made[-1]
 
     yield build
@@ -153,12 +154,12 @@ def test_gradient_health_is_that_of_the_loop(make):
             torch.testing.assert_close(a, b)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_no_host_notices_the_others(make, seed):
-    """Bit for bit in float32: alone, permuted, with strangers, in groups of any size."""
+@pytest.mark.parametrize(("seed", "precision"), [(0, "float32"), (1, "float32"), (2, "float32"), (0, "bf16")])
+def test_no_host_notices_the_others(make, seed, precision):
+    """Bit for bit: alone, permuted, with strangers, in groups of any size."""
 
     def train(instances, size):
-        runtime = make(FusedRuntime, hosts_per_group=size)
+        runtime = make(FusedRuntime, precision=precision, hosts_per_group=size)
         runtime.start(instances)
         lives = {i: torch.Generator().manual_seed(100 * seed + i) for i in instances}
         grown: list[dict[int, SeedSetting]] = [{} for _ in instances]

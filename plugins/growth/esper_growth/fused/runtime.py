@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from esper_core.contracts.precision import computing_dtype, widened
 from esper_growth.actions import Algorithm
 from esper_growth.config import GrowthConfig
 from esper_growth.fused.fold import fold
@@ -17,7 +18,15 @@ from esper_growth.fused.group import HostGroup
 from esper_growth.fused.operations import choose
 from esper_growth.nursery import Nursery
 from esper_growth.protocols import Blueprint, Host, Task
-from esper_growth.runtime import Gradients, Settings, Validation, collect_gradients, collect_validation, stable_seed
+from esper_growth.runtime import (
+    Gradients,
+    Settings,
+    Validation,
+    collect_gradients,
+    collect_validation,
+    one_thread,
+    stable_seed,
+)
 
 VALIDATION_SLICE = 100
 """Validation samples per pass; more would leave the cache."""
@@ -36,11 +45,18 @@ class FusedRuntime:
     """Trains hosts in groups of `config.hosts_per_group`; no host's numbers depend on the others."""
 
     def __init__(
-        self, config: GrowthConfig, task: Task, host: Host, blueprints: Mapping[str, Blueprint], num_slots: int
+        self,
+        config: GrowthConfig,
+        task: Task,
+        host: Host,
+        blueprints: Mapping[str, Blueprint],
+        num_slots: int,
+        precision: str = "float32",
     ) -> None:
-        self.config, self.task, self.num_slots = config, task, num_slots
+        self.config, self.task, self.num_slots, self.precision = config, task, num_slots, precision
+        self._computing = task.train.inputs.dtype if precision == "float32" else computing_dtype(precision)
         self.groups: list[HostGroup] = []
-        self._operations = choose(config.kernels, task.train.inputs)
+        self._operations = choose(config.kernels, task.train.inputs.device, self._computing)
         self.name = f"fused-{self._operations.name}"
         self._nursery = Nursery(task, host, blueprints, num_slots)
         self.host_parameters = self._nursery.host_parameters
@@ -57,7 +73,10 @@ class FusedRuntime:
         self.instances = list(instances)
         self.groups = [
             HostGroup.of(
-                [self._nursery.host(i) for i in instances[first : first + size]], self.task.classes, self._operations
+                [self._nursery.host(i) for i in instances[first : first + size]],
+                self.task.classes,
+                self._operations,
+                self._computing,
             )
             for first in range(0, len(instances), size)
         ]
@@ -97,6 +116,7 @@ class FusedRuntime:
                 counts[index * self.config.hosts_per_group + position, slot] = count
         return counts
 
+    @one_thread()
     def train_epoch(self, settings: Settings, active: Sequence[bool]) -> Gradients:
         """Train the active hosts for one epoch."""
         parts = self._map(lambda index: self._train_group(index, settings, active), active)
@@ -131,13 +151,20 @@ class FusedRuntime:
                 momentum=config.momentum,
                 max_grad_norm=config.max_grad_norm,
             )
-        measured = [
-            (envs[h.host], h.slot, h.norms.tolist()) for h in group.seed_health(frozen) if h.host not in resting
+        health = [
+            seed
+            for seed in group.seed_health(frozen)
+            if seed.host not in resting and seed.slot in settings[envs[seed.host]]
         ]
         for position, content in resting.items():
             group.write(position, content)
-        return [entry for entry in measured if entry[1] in settings[entry[0]]]
+        if not health:
+            return []
+        # Read at once: a GPU has to finish its work for every reading.
+        norms = iter(torch.cat([seed.norms for seed in health]).tolist())
+        return [(envs[seed.host], seed.slot, list(islice(norms, len(seed.norms)))) for seed in health]
 
+    @one_thread()
     def validate(self, settings: Settings, active: Sequence[bool], pairs: bool) -> Validation:
         """Measure the active hosts on the validation split, with every switchable seed off in turn."""
         parts = self._map(lambda index: self._measure_group(index, settings, active, pairs), active)
@@ -157,7 +184,7 @@ class FusedRuntime:
         for inputs, targets in zip(
             split.inputs.split(VALIDATION_SLICE), split.targets.split(VALIDATION_SLICE), strict=True
         ):
-            logits = run(inputs)
+            logits = widened(run(inputs))
             correct.append((logits.argmax(dim=2) == targets[:, None]).sum(dim=0))
             bare = logits[:, : group.count].transpose(1, 2)
             losses.append(
