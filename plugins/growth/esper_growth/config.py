@@ -36,7 +36,7 @@ class GrowthConfig:
         help="fused: a few hosts as one network; loop: one by one, in plain PyTorch.",
     )
     hosts_per_group: int = option(
-        4, low=1, help="Hosts that runtime=fused makes one network of; more than fit the cache are slower."
+        0, low=0, help="Hosts that runtime=fused makes one network of; 0 is as many as fit the cache, more are slower."
     )
     kernels: str = option(
         "auto",

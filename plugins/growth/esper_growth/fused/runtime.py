@@ -28,6 +28,9 @@ from esper_growth.runtime import (
     stable_seed,
 )
 
+CACHE_BYTES = 2**21
+"""Bytes of the widest activation of a group; the layers of larger ones were measured to push each other out."""
+
 VALIDATION_SLICE = 100
 """Validation samples per pass; more would leave the cache."""
 
@@ -42,7 +45,7 @@ class Place(NamedTuple):
 
 
 class FusedRuntime:
-    """Trains hosts in groups of `config.hosts_per_group`; no host's numbers depend on the others."""
+    """Trains hosts in groups of equal size; no host's numbers depend on the others."""
 
     def __init__(
         self,
@@ -69,8 +72,8 @@ class FusedRuntime:
 
     def start(self, instances: Sequence[int]) -> None:
         """Replace all hosts by fresh ones, one per instance number."""
-        size = self.config.hosts_per_group
         self.instances = list(instances)
+        size = self._group_size = self._choose_group_size()
         self.groups = [
             HostGroup.of(
                 [self._nursery.host(i) for i in instances[first : first + size]],
@@ -113,7 +116,7 @@ class FusedRuntime:
         counts = torch.zeros(len(self.instances), self.num_slots, dtype=torch.int64)
         for index, group in enumerate(self.groups):
             for position, slot, count in group.seed_parameters():
-                counts[index * self.config.hosts_per_group + position, slot] = count
+                counts[index * self._group_size + position, slot] = count
         return counts
 
     @one_thread()
@@ -210,8 +213,16 @@ class FusedRuntime:
 
     def environments(self, index: int) -> list[int]:
         """Return the environments whose hosts are in a group, in their order there."""
-        first = index * self.config.hosts_per_group
+        first = index * self._group_size
         return list(range(first, first + self.groups[index].count))
+
+    def _choose_group_size(self) -> int:
+        """Return the configured size, or the most hosts whose widest activation fits the cache, in equal shares."""
+        if self.config.hosts_per_group:
+            return self.config.hosts_per_group
+        fitting = CACHE_BYTES // (self._nursery.widest * self.config.batch_size * self._computing.itemsize) or 1
+        groups = -(-len(self.instances) // fitting)
+        return -(-len(self.instances) // groups)
 
     def _map(self, work: Callable[[int], Result], active: Sequence[bool]) -> Iterable[Result]:
         groups = [index for index in range(len(self.groups)) if any(active[env] for env in self.environments(index))]
