@@ -57,7 +57,7 @@ def update_seconds(plan: Plan, index: Index, steps: int, envs: int, repeats: int
     parts = _parts_without_environment(plan, index)
     noise = Noise(describe_plan(plan, index), envs, steps, resolve_device(plan.device))
     trainer = Trainer(
-        policy=Policy(parts["network"], parts["critic"], noise.actions),
+        policy=Policy(parts["network"], parts["critic"], noise.actions, plan.precision),
         features=parts["features"],
         masks=parts["masks"],
         loss=parts["loss"],

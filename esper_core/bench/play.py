@@ -10,7 +10,7 @@ from esper_core.bench.repeats import one_thread
 from esper_core.bench.speed import Speed
 from esper_core.contracts.protocols import Build, Environment, FeatureExtractor, MaskProvider, Rule
 from esper_core.learning.stopwatch import Stopwatch
-from esper_core.registry.build import build_beside, build_parts
+from esper_core.registry.build import build_beside, build_parts, resolve_device
 from esper_core.registry.plan import describe_plan
 from esper_core.registry.resolve import resolve
 
@@ -95,7 +95,8 @@ def _context(plan: Plan, index: Index, parts: dict[str, object]) -> Build:
         gamma=plan.train["gamma"],
         num_envs=plan.envs,
         seed=plan.seed,
-        device="cpu",
+        device=resolve_device(plan.device),
         dtype=torch.float32,
+        precision=plan.precision,
         parts=parts,
     )

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import torch
 from attrs import asdict
 
-from esper_core.bench.machine import Ceilings, measure_ceilings
+from esper_core.bench.machine import measure_ceilings
 from esper_core.contracts.errors import PluginError
 from esper_core.contracts.targets import Target
 from esper_core.runs.provenance import libraries, machine
@@ -37,7 +36,7 @@ def run_workload(workload: Workload, plan: Plan, index: Index, *, quick: bool, s
     floor = find_floor(figures, workload.targets, evidence)
     if floor:
         document["floor"] = {figure: {**row, "ceilings": asdict(ceilings)} for figure, row in floor.items()}
-    return {**document, "machine": describe_machine(ceilings), "versions": libraries()}
+    return {**document, "machine": {**machine(), "ceilings": asdict(ceilings)}, "versions": libraries()}
 
 
 def judge(figures: Mapping[str, Any], targets: Sequence[Target]) -> dict[str, dict[str, Any]]:
@@ -72,8 +71,3 @@ def find_floor(
         for target in targets
         if not target.is_reached(figures[target.figure])
     }
-
-
-def describe_machine(ceilings: Ceilings) -> dict[str, Any]:
-    """Return what kind of machine this is and what one core of it can do."""
-    return {**machine(), "threads": torch.get_num_threads(), "ceilings": asdict(ceilings)}

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-
 from esper_core.bench.speed import Speed
 from esper_core.learning.session import open_session
 
@@ -24,10 +22,8 @@ def measure_training(plan: Plan, index: Index, updates: int, say: Say) -> Speed:
 
     The environment is reset once before the clock starts, so that what it prepares once and keeps is not measured.
     """
-    threads = torch.get_num_threads()
     say("preparing environments")
     trainer = open_session(plan, index)
-    torch.set_num_threads(threads)
 
     def on_step(progress: StepProgress) -> None:
         if progress.phase == "collect" and progress.step % SAY_EVERY == 0:

@@ -17,7 +17,7 @@ from esper_core.registry.plan import PlanRequest, make_plan
 from esper_core.registry.recipes import Recipes
 from esper_core.registry.selection import choose_beside
 
-APART = ("targets", "floor", "machine", "versions", "phases", "workload", "quick", "policy")
+APART = ("targets", "floor", "machine", "versions", "phases", "workload", "quick", "policy", "threads")
 """Keys of the document that have a place of their own in the text."""
 
 
@@ -31,7 +31,9 @@ def bench(
     workers: Annotated[
         int | None, typer.Option(help="Processes that train hosts; 0, the default, is one per core.", min=0)
     ] = None,
-    threads: Annotated[int, typer.Option(help="Threads of the update.", min=1)] = 1,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads within one operation of the policy; 1 without it.", min=1)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure the speed of a workload.
@@ -45,7 +47,8 @@ def bench(
     component = choose_beside(index, recipes, "workload", workload)
     # stdout is for the result alone: whatever plugins print goes elsewhere when it is read by a machine.
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
-        document = _measure(component, index, recipes, policy, workers, threads, quick)
+        said = {"policy": policy, "workers": workers, "threads": threads}
+        document = _measure(component, index, recipes, said, quick)
     if as_json:
         print_json(document)
     else:
@@ -53,13 +56,7 @@ def bench(
 
 
 def _measure(
-    component: Component,
-    index: Index,
-    recipes: Recipes,
-    policy: str | None,
-    workers: int | None,
-    threads: int,
-    quick: bool,
+    component: Component, index: Index, recipes: Recipes, said: Mapping[str, Any], quick: bool
 ) -> dict[str, Any]:
     import torch
 
@@ -67,27 +64,20 @@ def _measure(
     from esper_core.registry.build import build_beside
 
     workload = build_beside(component, index)
-    plan = make_plan(_request(component, workload.choices, policy, workers), index, recipes)
-    torch.set_num_threads(threads)
-    with _progress() as say:
-        figures = run_workload(workload, plan, index, quick=quick, say=say)
-    return {"workload": component.name, "quick": quick, "policy": plan.policy, **figures}
-
-
-def _request(component: Component, choices: Mapping[str, Any], policy: str | None, workers: int | None) -> PlanRequest:
-    options = list(choices.get("options", ()))
-    if workers is not None:
-        options.append(f"environment.workers={workers}")
-    chosen = {**choices, "options": options}
-    if policy is not None:
-        chosen["policy"] = policy
     try:
-        return PlanRequest(**chosen)
+        request = PlanRequest(
+            **{**workload.choices, **{name: value for name, value in said.items() if value is not None}}
+        )
     except TypeError as error:
         raise PluginError(
             f"{component} breaks its contract: its choices are no plan: {error}.",
             hint="Report this to the workload's author.",
         ) from error
+    plan = make_plan(request, index, recipes)
+    torch.set_num_threads(plan.threads)
+    with _progress() as say:
+        figures = run_workload(workload, plan, index, quick=quick, say=say)
+    return {"workload": component.name, "quick": quick, "policy": plan.policy, "threads": plan.threads, **figures}
 
 
 @contextlib.contextmanager

@@ -66,7 +66,28 @@ def train(
         int | None, typer.Option(help="Host epochs per episode; 40 in growth.", rich_help_panel=_RUN)
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the run; 0.", rich_help_panel=_RUN)] = None,
-    device: Annotated[str | None, typer.Option(help="torch device; auto.", rich_help_panel=_RUN)] = None,
+    device: Annotated[
+        str | None, typer.Option(help="torch device; auto is cuda where there is one.", rich_help_panel=_RUN)
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Processes that train hosts side by side; one per core in growth.", rich_help_panel=_RUN),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            help="Threads within one operation of the policy; 1, for more were measured slower beside other work.",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="float32|bf16",
+            help="What policy and hosts compute in; float32. Weights stay float32.",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Directory of runs.", rich_help_panel=_RUN)] = Path("runs"),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan as JSON and build nothing.")] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Plain lines instead of a progress bar.")] = False,
@@ -91,9 +112,12 @@ def train(
         options=options or (),
         envs=envs,
         epochs=epochs,
+        workers=workers,
         updates=updates,
         seed=seed,
         device=device,
+        threads=threads,
+        precision=precision,
     )
     plan = make_plan(request, index, recipes)
     if dry_run:

@@ -103,6 +103,7 @@ class Build:
         seed: Seed of the run.
         device: torch device name.
         dtype: torch dtype of observations and weights.
+        precision: What networks may compute in, one of `esper_core.contracts.precision.PRECISIONS`.
         parts: Components built before this one: kind → object; for a kind used several times, name → object.
     """
 
@@ -116,6 +117,7 @@ class Build:
     seed: int
     device: str
     dtype: torch.dtype
+    precision: str = "float32"
     parts: Mapping[str, Any] = field(factory=dict)
 
 

@@ -45,7 +45,7 @@ class Collector:
         masks: What is legal in a state.
         policy: Who acts.
         rollout: Where it is written.
-        generator: Randomness of the actions, on the policy's device.
+        generator: Randomness of the actions.
     """
 
     environment: Environment

@@ -18,18 +18,19 @@ if TYPE_CHECKING:
 def open_session(plan: Plan, index: Index) -> Trainer:
     """Build everything a plan names and return its trainer.
 
-    One thread is used within an operation. Sums would otherwise be split differently on another number of cores, and
-    so come out differently; and for tensors of this size more threads were measured to be many times slower wherever
-    anything else wants the cores. Torch's own random numbers start from the plan's seed.
+    Operations use the plan's number of threads, which is 1 unless it says more. Sums would otherwise be split
+    differently on another number of cores, and so come out differently; and for tensors of this size more threads were
+    measured to be many times slower wherever anything else wants the cores. Torch's own random numbers start from the
+    plan's seed.
     """
     from esper_core.registry.build import build_parts
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(plan.threads)
     torch.manual_seed(plan.seed)
     parts = build_parts(plan, index)
     environment = parts["environment"]
     return Trainer(
-        policy=Policy(parts["network"], parts["critic"], environment.actions),
+        policy=Policy(parts["network"], parts["critic"], environment.actions, plan.precision),
         features=parts["features"],
         masks=parts["masks"],
         loss=parts["loss"],

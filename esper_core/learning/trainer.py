@@ -127,10 +127,11 @@ class Trainer:
         self.updates_done, self.environment_steps, self._seed = updates_done, 0, seed
         parameter = next(policy.parameters())
         self.device = parameter.device
-        # One stream per concern, so that shuffling never shifts sampling.
+        # One stream per concern, so that shuffling never shifts sampling; all on the CPU, so that a saved run can go on
+        # on any device.
         streams = torch.Generator().manual_seed(seed)
         sampling, shuffling, self._environment_seed = torch.randint(2**31, (3,), generator=streams).tolist()
-        self._sampling = torch.Generator(self.device).manual_seed(sampling)
+        self._sampling = torch.Generator().manual_seed(sampling)
         self._shuffling = torch.Generator().manual_seed(shuffling)
         self._fresh_environment = True
         self.normaliser = ReturnNormaliser(enabled=config.normalise_returns)

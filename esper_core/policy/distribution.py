@@ -127,7 +127,7 @@ class FactoredDistribution:
         """Return one action per head, int64 `[...]`; the operation is drawn first and exactly once.
 
         Args:
-            generator: Source of randomness, on the device of the logits.
+            generator: Source of randomness, on any device.
             deterministic: Take the most probable entry of every head instead of drawing.
         """
         noise = None if deterministic else self._noise(generator)
@@ -220,8 +220,10 @@ class FactoredDistribution:
         """Return Gumbel noise for every head, `[..., K]`, from one draw."""
         first = self.logits[self.actions.names[0]]
         sizes = [head.size for head in self.actions.heads]
-        draw = torch.empty(*first.shape[:-1], sum(sizes), dtype=torch.float32, device=first.device)
-        pieces = torch.split(draw.exponential_(generator=generator).log().neg(), sizes, dim=-1)
+        where = first.device if generator is None else generator.device
+        draw = torch.empty(*first.shape[:-1], sum(sizes), dtype=torch.float32, device=where)
+        noise = draw.exponential_(generator=generator).log().neg().to(first.device)
+        pieces = torch.split(noise, sizes, dim=-1)
         return dict(zip(self.actions.names, pieces, strict=True))
 
 

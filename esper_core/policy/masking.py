@@ -7,6 +7,7 @@ from torch import Tensor
 
 from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.errors import PluginError
+from esper_core.contracts.precision import widened
 from esper_core.contracts.protocols import Masks
 
 
@@ -15,8 +16,7 @@ def apply_mask(logits: Tensor, mask: Tensor) -> Tensor:
 
     The fill is finite, so `p·log p` of an illegal entry is 0 and never NaN.
     """
-    if torch.finfo(logits.dtype).bits < 32:
-        logits = logits.float()
+    logits = widened(logits)
     return logits.masked_fill(~mask, torch.finfo(logits.dtype).min)
 
 

@@ -9,6 +9,7 @@ from attrs import frozen
 from torch import Tensor, nn
 
 from esper_core.contracts.actions import ActionSpec
+from esper_core.contracts.precision import autocast, widened
 from esper_core.contracts.protocols import Critic, Features, Masks, PolicyNetwork, Values
 from esper_core.policy.distribution import FactoredDistribution
 from esper_core.policy.masking import check_masks
@@ -91,6 +92,8 @@ class Policy(nn.Module):
         network: From features to a latent and raw logits.
         critic: From the latent to values.
         actions: The action table that both were built with.
+        precision: What network and critic compute in, one of `esper_core.contracts.precision.PRECISIONS`. Whatever they
+            hand on, recurrent state included, is float32 at least, and so are distributions.
 
     Without `episode_start` no step resets the state; without `state` the network's initial state is used.
     """
@@ -98,11 +101,12 @@ class Policy(nn.Module):
     network: PolicyNetwork
     critic: Critic
 
-    def __init__(self, network: PolicyNetwork, critic: Critic, actions: ActionSpec) -> None:
+    def __init__(self, network: PolicyNetwork, critic: Critic, actions: ActionSpec, precision: str = "float32") -> None:
         super().__init__()
         self.network = network
         self.critic = critic
         self.actions = actions
+        self.precision = precision
 
     def initial_state(self, num_envs: int) -> Any:
         """Return the recurrent state at an episode start, tensors `[layers, E, H]`."""
@@ -122,7 +126,7 @@ class Policy(nn.Module):
         latent, distribution, state = self._run(features, masks, state, episode_start)
         op_probs = distribution.op_probs()
         op = None if op_probs is None else op_probs.argmax(-1)
-        values = self.critic(latent, op_probs, op)
+        values = self._values(latent, op_probs, op)
         return PolicyOutput(distribution.masked_logits(), distribution.logits, values, state)
 
     @torch.no_grad()
@@ -142,7 +146,7 @@ class Policy(nn.Module):
             masks: Legal actions, `[E, ...]`.
             state: Recurrent state before the step.
             deterministic: Take the most probable entry of every head instead of drawing.
-            generator: Source of randomness, on the policy's device.
+            generator: Source of randomness, on any device.
             episode_start: Bool `[E]`; the state is zeroed before the step.
 
         Raises:
@@ -153,7 +157,7 @@ class Policy(nn.Module):
         latent, distribution, state = self._run(_with_time(features), _with_time(masks), state, start)
         actions = distribution.sample(generator, deterministic)
         log_prob = distribution.log_prob(actions)
-        values = self.critic(latent, distribution.op_probs(), self._op(actions))
+        values = self._values(latent, distribution.op_probs(), self._op(actions))
         return ActionOutput(
             {name: value.squeeze(1) for name, value in actions.items()},
             {name: value.squeeze(1) for name, value in log_prob.items()},
@@ -187,7 +191,7 @@ class Policy(nn.Module):
         given = distribution.given(op)
         return Evaluation(
             distribution=distribution,
-            values=self.critic(latent, distribution.op_probs(), op),
+            values=self._values(latent, distribution.op_probs(), op),
             log_prob=distribution.log_prob(actions),
             entropy=distribution.entropy(),
             relevance={name: conditional.relevant for name, conditional in given.items()},
@@ -204,11 +208,26 @@ class Policy(nn.Module):
             state = self.network.initial_state(num_envs)
         if episode_start is None:
             episode_start = torch.zeros(num_envs, steps, dtype=torch.bool, device=features.obs.device)
-        output = self.network(features, state, episode_start)
-        return output.latent, FactoredDistribution(self.actions, output.logits, masks), output.state
+        with autocast(self.precision, features.obs.device):
+            output = self.network(features, state, episode_start)
+        logits = {name: widened(value) for name, value in output.logits.items()}
+        return output.latent, FactoredDistribution(self.actions, logits, masks), _widened_all(output.state)
+
+    def _values(self, latent: Tensor, op_probs: Tensor | None, op: Tensor | None) -> Values:
+        with autocast(self.precision, latent.device):
+            values = self.critic(latent, op_probs, op)
+        return _widened_all(values)
 
     def _op(self, actions: dict[str, Tensor]) -> Tensor | None:
         return actions[self.actions.root] if self.actions.root is not None else None
+
+
+def _widened_all(value: Any) -> Any:
+    """Return a NamedTuple of tensors with its half-precision numbers as float32; None stays None."""
+    if value is None or isinstance(value, Tensor):
+        return None if value is None else widened(value)
+    make = getattr(type(value), "_make", type(value))
+    return make(_widened_all(entry) for entry in value)
 
 
 def _with_time(value: Any) -> Any:

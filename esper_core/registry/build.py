@@ -11,7 +11,8 @@ from attrs import define, evolve, field
 from torch import nn
 
 from esper_core.contracts.components import normalise_name
-from esper_core.contracts.errors import ConfigError, EsperError, FactoryError
+from esper_core.contracts.errors import ConfigError, EsperError, FactoryError, did_you_mean
+from esper_core.contracts.precision import autocast
 from esper_core.contracts.protocols import Build
 from esper_core.registry.config import structure_config
 from esper_core.registry.index import Component, Index
@@ -46,9 +47,12 @@ def build_parts(
     Raises:
         FactoryError: a component that cannot be imported or built, or that breaks its contract.
         UnknownComponent: a component of the plan that is not installed.
-        ConfigError: a device that torch cannot use, or kinds in `only` that the plan does not have.
+        ConfigError: a device that torch cannot use, a precision that the device cannot compute in, or kinds in `only`
+            that the plan does not have.
     """
-    builder = _Builder(plan, index, describe_plan(plan, index), resolve_device(plan.device), dtype)
+    device = resolve_device(plan.device)
+    _check_precision(plan.precision, device)
+    builder = _Builder(plan, index, describe_plan(plan, index), device, dtype)
     planned = tuple(dict.fromkeys([*plan.kinds, *builder.description.uses]))
     wanted = set(planned if only is None else only)
     if not wanted <= set(planned):
@@ -86,11 +90,26 @@ def resolve_device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise ConfigError(f"The device '{name}' cannot be used: {reason}.", hint="Use --device cpu.") from error
+        # Reading a number back finds out devices that hold none, such as 'meta'.
+        torch.zeros((), device=name).item()
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
+        reason = str(error).splitlines()[0].split(". ")[0].rstrip(".")
+        usable = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+        raise ConfigError(
+            f"The device '{name}' cannot be used: {reason}.{did_you_mean(name, {'cpu', 'cuda', 'auto'} - {name})}",
+            hint=f"Use --device {' or '.join(usable)}; auto chooses.",
+        ) from error
     return name
+
+
+def _check_precision(precision: str, device: str) -> None:
+    try:
+        with autocast(precision, device):
+            pass
+    except RuntimeError as error:
+        raise ConfigError(
+            f"The device '{device}' cannot compute in {precision}: {error}", hint="Use --precision float32."
+        ) from error
 
 
 @contextmanager
@@ -126,6 +145,7 @@ class _Builder:
             seed=self.plan.seed,
             device=self.device,
             dtype=self.dtype,
+            precision=self.plan.precision,
         )
 
     def build(self, kind: str) -> None:

@@ -22,13 +22,14 @@ from esper_core.contracts.components import ComponentSpec, KindSpec, normalise_n
 from esper_core.contracts.errors import PluginError, did_you_mean
 from esper_core.registry import hookspecs
 from esper_core.registry.index import Component, Index, PluginRecord, Status, Unavailable
+from esper_core.registry.recipes import SETTINGS
 
 HEAVY_MODULES = ("torch", "numpy", "gymnasium", "sklearn")
 """Modules whose import makes every command slow; only factories may import them."""
 
 CORE_DISTRIBUTION, CORE_PLUGIN = "esper-core", "core"
 
-RESERVED_KINDS = ("train", "policy", "slots", "envs", "epochs", "updates", "seed", "device", "options")
+RESERVED_KINDS = ("train", "options", *SETTINGS)
 """Words that mean something else where a kind can stand: in `-o KIND.key`, `[defaults]` and `[policy.X]`."""
 
 HOOKS = ("esper_kinds", "esper_components")

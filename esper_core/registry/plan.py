@@ -9,8 +9,16 @@ from typing import Any
 from attrs import asdict, field, frozen
 
 from esper_core.contracts.actions import ActionSpec
-from esper_core.contracts.errors import CheckpointMismatch, ConfigError, EsperError, PluginError, SlotIdError
+from esper_core.contracts.errors import (
+    CheckpointMismatch,
+    ConfigError,
+    EsperError,
+    PluginError,
+    SlotIdError,
+    did_you_mean,
+)
 from esper_core.contracts.features import FeatureSchema
+from esper_core.contracts.precision import PRECISIONS
 from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.state import EnvironmentDescription, StateSpec
 from esper_core.registry.config import structure_config, unstructure_config
@@ -24,11 +32,13 @@ from esper_core.registry.selection import select
 PLAN_SCHEMA = 1
 
 DEFAULT_SLOTS, DEFAULT_ENVS, DEFAULT_UPDATES, DEFAULT_SEED, DEFAULT_DEVICE = "3", 8, 40, 0, "auto"
+DEFAULT_THREADS, DEFAULT_PRECISION = 1, "float32"
 
 _NUMBERS = {  # default, smallest, largest
     "envs": (DEFAULT_ENVS, 1, 2**16),
     "updates": (DEFAULT_UPDATES, 1, 2**31 - 1),
     "seed": (DEFAULT_SEED, 0, 2**63 - 1),
+    "threads": (DEFAULT_THREADS, 1, 1024),
 }
 _DEVICE = re.compile(r"[a-z]+(:\d+)?")
 
@@ -45,9 +55,12 @@ class PlanRequest:
         environment: Shorthand for `uses["environment"]`.
         envs: Environments side by side.
         epochs: Host epochs per episode: the environment's option `epochs`.
+        workers: Processes that train hosts: the environment's option `workers`.
         updates: Updates of the run.
         seed: Seed of the run.
         device: torch device, or 'auto'.
+        threads: Threads within one operation of the policy.
+        precision: What networks compute in.
     """
 
     policy: str | None = None
@@ -57,9 +70,12 @@ class PlanRequest:
     environment: str | None = None
     envs: int | None = None
     epochs: int | None = None
+    workers: int | None = None
     updates: int | None = None
     seed: int | None = None
     device: str | None = None
+    threads: int | None = None
+    precision: str | None = None
 
 
 @frozen(kw_only=True)
@@ -90,6 +106,8 @@ class Plan:
         envs: Environments side by side, E.
         updates: Updates of the run.
         device: torch device, or 'auto'.
+        threads: Threads within one operation of the policy; another number splits sums, and so rounds, otherwise.
+        precision: What networks compute in, one of `esper_core.contracts.precision.PRECISIONS`.
         components: Chosen components, several only of kinds that the environment draws on by name.
         train: Settings of the trainer, defaults included.
     """
@@ -101,6 +119,8 @@ class Plan:
     envs: int
     updates: int
     device: str
+    threads: int = DEFAULT_THREADS
+    precision: str = DEFAULT_PRECISION
     components: tuple[PlannedComponent, ...]
     train: dict[str, Any]
 
@@ -184,14 +204,15 @@ def make_plan(request: PlanRequest, index: Index, recipes: Recipes | None = None
     """
     recipes = recipes or Recipes()
     numbers = {name: _number(request, recipes, name) for name in _NUMBERS}
-    device = _device(request, recipes)
+    device, precision = _device(request, recipes), _precision(request, recipes)
     slots = _slots(request, recipes)
     uses = dict(request.uses)
     if request.environment is not None and uses.setdefault("environment", request.environment) != request.environment:
         raise ConfigError(
             f"The environment is named twice: '{request.environment}' and '{uses['environment']}'.", hint="Keep one."
         )
-    selection = select(index, recipes, policy=request.policy, uses=uses, options=request.options, epochs=request.epochs)
+    shorthands = {"epochs": request.epochs, "workers": request.workers}
+    selection = select(index, recipes, policy=request.policy, uses=uses, options=request.options, shorthands=shorthands)
     environment = selection.chosen["environment"]
     description = describe_environment(environment, selection.config(environment), slots)
     selection.add_uses(description.uses)
@@ -203,6 +224,7 @@ def make_plan(request: PlanRequest, index: Index, recipes: Recipes | None = None
         policy=selection.policy,
         slots=slots.slot_ids,
         device=device,
+        precision=precision,
         components=tuple(_planned(component, selection.config(component)) for component in components),
         train=unstructure_config(selection.train_config()),
         **numbers,
@@ -299,6 +321,17 @@ def _device(request: PlanRequest, recipes: Recipes) -> str:
     message, hint = f"device cannot be '{device}'.", "Allowed: auto, cpu, cuda or cuda:1, for example."
     if said_by_file:
         raise recipes.error(("defaults", "device"), message, hint)
+    raise ConfigError(f"--{message}", hint=hint)
+
+
+def _precision(request: PlanRequest, recipes: Recipes) -> str:
+    precision, said_by_file = _said(request, recipes, "precision", DEFAULT_PRECISION)
+    if precision in PRECISIONS:
+        return str(precision)
+    message = f"precision cannot be '{precision}'.{did_you_mean(precision, PRECISIONS)}"
+    hint = f"Allowed: {', '.join(PRECISIONS)}."
+    if said_by_file:
+        raise recipes.error(("defaults", "precision"), message, hint)
     raise ConfigError(f"--{message}", hint=hint)
 
 

@@ -24,9 +24,12 @@ SETTINGS: Mapping[str, type] = {
     "slots": str,
     "envs": int,
     "epochs": int,
+    "workers": int,
     "updates": int,
     "seed": int,
     "device": str,
+    "threads": int,
+    "precision": str,
 }
 """Keys of `[defaults]` that are no kinds, and their types; slots may be written as a number too."""
 

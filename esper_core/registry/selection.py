@@ -108,15 +108,20 @@ class Selection:
         every = [*self.chosen.values(), *(c for named in self.several.values() for c in named.values())]
         return tuple({(c.key, c.distribution): c for c in every}.values())
 
-    def set_options(self, texts: Sequence[str], epochs: int | None) -> None:
+    def set_options(self, texts: Sequence[str], shorthands: Mapping[str, int | None]) -> None:
         """Collect the options of recipe and request in ascending precedence.
 
+        Args:
+            texts: Options of the request.
+            shorthands: Options of the environment that have a flag of their own; None where nothing was said.
+
         Raises:
-            ConfigError: an option that cannot be read, of an unknown kind, or epochs that mean nothing.
+            ConfigError: an option that cannot be read, of an unknown kind, chosen twice, or a shorthand for nothing.
         """
-        if "epochs" in self.recipes.settings and self._counts_epochs():
-            default = Option("environment", None, "epochs", self.recipes.settings["epochs"])
-            self._settings.append(_Setting(default, "epochs", ("defaults", "epochs")))
+        for key in shorthands:
+            if key in self.recipes.settings and self._environment_knows(key):
+                default = Option("environment", None, key, self.recipes.settings[key])
+                self._settings.append(_Setting(default, key, ("defaults", key)))
         for option in self.recipe.options:
             scope = (option.kind, *([option.name] if option.name else []), option.key)
             keys = ("policy", self.recipe.name, "options", *scope)
@@ -130,8 +135,9 @@ class Selection:
                 message, hint = self._no_such_prefix(option.kind)
                 raise ConfigError(f"The option '{text}' belongs to nothing: {message}", hint=hint)
             self._settings.append(_Setting(option, text))
-        if epochs is not None:
-            self._set_epochs(epochs)
+        for key, value in shorthands.items():
+            if value is not None:
+                self._set_shorthand(key, value)
 
     def config(self, component: Component) -> Any:
         """Return the config of a component with everything said about it."""
@@ -248,22 +254,22 @@ class Selection:
     def _is_planned(self, kind: str) -> bool:
         return kind not in self.index.kinds or self.index.kinds[kind].planned
 
-    def _counts_epochs(self) -> bool:
-        return any(row.key == "epochs" for row in describe_options(config_class(self.chosen["environment"])))
+    def _environment_knows(self, key: str) -> bool:
+        return any(row.key == key for row in describe_options(config_class(self.chosen["environment"])))
 
-    def _set_epochs(self, epochs: int) -> None:
+    def _set_shorthand(self, key: str, value: int) -> None:
         environment = self.chosen["environment"]
-        if not self._counts_epochs():
+        if not self._environment_knows(key):
             raise ConfigError(
-                f"{environment} has no option 'epochs', so --epochs means nothing to it.", hint="Drop --epochs."
+                f"{environment} has no option '{key}', so --{key} means nothing to it.", hint=f"Drop --{key}."
             )
         for setting in self._settings:
             option = setting.option
-            if (option.kind, option.key) == ("environment", "epochs") and not setting.keys and option.value != epochs:
+            if (option.kind, option.key) == ("environment", key) and not setting.keys and option.value != value:
                 raise ConfigError(
-                    f"--epochs {epochs} and -o {setting.text} contradict each other.", hint="Keep one of them."
+                    f"environment.{key} is chosen twice: --{key} {value} and -o {setting.text}.", hint="Keep one."
                 )
-        self._settings.append(_Setting(Option("environment", None, "epochs", epochs), f"--epochs {epochs}"))
+        self._settings.append(_Setting(Option("environment", None, key, value), f"--{key} {value}"))
 
     def _no_such_prefix(self, kind: str) -> tuple[str, str]:
         known = sorted([TRAIN, *self.index.kinds])
@@ -286,7 +292,7 @@ def select(
     policy: str | None,
     uses: Mapping[str, str],
     options: Sequence[str],
-    epochs: int | None,
+    shorthands: Mapping[str, int | None],
 ) -> Selection:
     """Return the components for a policy and a few explicit choices, with the options said about them."""
     check_kind(index, "network")
@@ -299,7 +305,7 @@ def select(
     selection.choose_all()
     if recipe is None:
         selection.policy = split_name(name)[1]
-    selection.set_options(options, epochs)
+    selection.set_options(options, shorthands)
     return selection
 
 

@@ -64,7 +64,12 @@ def test_one_document_for_machines(esper, site):
     done = esper("bench", "--workload", "still", "--quick", "--json", path=site)
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
-    assert (document["workload"], document["quick"], document["policy"]) == ("still", True, "lstm-v1")
+    assert (document["workload"], document["quick"], document["policy"], document["threads"]) == (
+        "still",
+        True,
+        "lstm-v1",
+        1,
+    )
     assert (document["speed"], document["passes"], document["threads_used"], document["workers"]) == (1.0, 2, 1, 0)
     assert {name: row["reached"] for name, row in document["targets"].items()} == {"speed": False, "cost_ms": True}
     (figure,) = document["floor"]
@@ -167,7 +172,7 @@ def test_the_real_thing(esper, workload):
     done = esper("bench", "--workload", workload, "--quick", "--json")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
-    both = {"workload", "quick", "policy", "targets", "machine", "versions"}
+    both = {"workload", "quick", "policy", "threads", "targets", "machine", "versions"}
     both |= {"environment_steps_per_second", "other_share", "phases"}
     own = {"fused_over_loop", "fused_over_loop_empty", "features_and_masks_ms", "gae_ms", "update_ms"}
     own |= {"host_epochs_per_second"}

@@ -30,6 +30,11 @@ import pytest
         (("--no-plugin",), 2, "--no-plugin needs a value"),
         (("--registry", "missing.toml", "plugins", "list"), 2, "missing.toml"),
         (("train", "--policy", "lstm-v2", "--device", "gpu9"), 2, "gpu9"),
+        (("train", "--policy", "lstm-v2", "--device", "cud"), 2, "Did you mean 'cuda'?"),
+        (("train", "--policy", "lstm-v2", "--device", "cuda:99"), 2, "Use --device cpu"),
+        (("train", "--policy", "lstm-v2", "--precision", "fp16"), 2, "Allowed: float32, bf16."),
+        (("train", "--policy", "lstm-v2", "--threads", "0"), 2, "--threads cannot be 0"),
+        (("train", "--policy", "lstm-v2", "--workers", "2", "-o", "environment.workers=1"), 2, "chosen twice"),
     ],
 )
 def test_the_message_names_the_mistake(esper, arguments, code, words):

@@ -85,8 +85,9 @@ def test_what_depends_on_the_clock_lies_under_timing(train):
 
 
 def test_run_json_says_what_the_run_is_made_of(train):
-    folder, _ = train("--seed", "7")
+    folder, _ = train("--seed", "7", "--threads", "2", "--precision", "bf16")
     record = json.loads((folder / "run.json").read_text())
+    assert (record["plan"]["threads"], record["plan"]["precision"]) == (2, "bf16")
     assert record["plan"]["seed"] == 7 and record["plan"]["slots"] == ["r0c0", "r0c1"]
     assert record["distributions"]["esper-lstm-v2"]["version"] and record["libraries"]["torch"]
     assert record["parameters"] > 0 and record["machine"]["cores"] >= 1

@@ -14,6 +14,7 @@ from esper_core.registry.build import build_parts
 from esper_core.registry.index import Index, load_index
 from esper_core.registry.plan import Plan, PlanRequest, make_plan
 from esper_core.registry.recipes import load_recipes
+from esper_core.testing.fake_device import FakeDevice
 
 TINY = ["environment.epochs=4", "environment.instances=2", "environment.workers=1", "task.train_samples=100"]
 NARROW = [*TINY, "network.hidden_dim=16"]
@@ -103,10 +104,75 @@ def test_going_on_from_a_state_is_exact(index: Index) -> None:
         assert torch.equal(value, resumed.policy.state_dict()[name]), name
 
 
-def test_one_thread_works_within_an_operation(index: Index) -> None:
+def test_threads_within_an_operation_are_the_plans(index: Index) -> None:
     torch.set_num_threads(2)
     open_session(plan(index), index)
     assert torch.get_num_threads() == 1
+    open_session(plan(index, threads=3), index)
+    assert torch.get_num_threads() == 3
+    torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_hosts_train_the_same_beside_a_policy_with_threads(index: Index, workers: int) -> None:
+    def events(threads: int) -> list[dict]:
+        options = [option for option in NARROW if "workers" not in option]
+        trainer = open_session(plan(index, options=options, workers=workers, threads=threads), index)
+        try:
+            (update,) = train(trainer, 1)
+            return update.events
+        finally:
+            trainer.environment.close()
+            torch.set_num_threads(1)
+
+    assert events(2) == events(1)
+
+
+@pytest.mark.parametrize("runtime", ["loop", "fused"])
+@pytest.mark.parametrize("minibatches", [1, 2])
+def test_it_trains_in_bf16(index: Index, runtime: str, minibatches: int) -> None:
+    options = [*NARROW, f"environment.runtime={runtime}", f"train.minibatches={minibatches}"]
+    trainer = open_session(plan(index, options=options, precision="bf16"), index)
+    assert trainer.environment.runtime.precision == trainer.policy.precision == "bf16"
+    for update in train(trainer, 2):
+        numbers = [value for value in update.metrics.values() if value is not None]
+        assert all(isinstance(value, float) and math.isfinite(value) for value in numbers)
+        # A minibatch is multiplied in other blocks than the whole, so what is rounded to bf16 may fall otherwise.
+        assert update.metrics["ratio_at_start"] == pytest.approx(1.0, abs=0 if minibatches == 1 else 0.05)
+        assert update.metrics["behaviour_log_prob_gap"] < 0.05
+    assert {p.dtype for p in trainer.policy.parameters()} == {torch.float32}
+    assert {moment.dtype for moment in trainer.state().tensors["optimiser"].values()} == {torch.float32}
+    told_otherwise = train(open_session(plan(index, options=options), index), 2)[-1].metrics
+    assert told_otherwise["kl"] != update.metrics["kl"], "float32 is something else"
+
+
+@pytest.mark.filterwarnings("ignore:.*to a meta parameter:UserWarning")
+@pytest.mark.parametrize("runtime", ["loop", "fused"])
+def test_an_update_on_a_gpu_that_is_not_there(index: Index, runtime: str) -> None:
+    """Every tensor on its way from the hosts to the update and into a checkpoint is where it must be."""
+    options = [*NARROW, "train.minibatches=2", "environment.max_grad_norm=1.0", f"environment.runtime={runtime}"]
+    with FakeDevice() as device:
+        trainer = open_session(plan(index, options=options, device=device.name), index)
+        assert {p.device.type for p in trainer.policy.parameters()} == {device.name}
+        (update,) = train(trainer, 1)
+        state = trainer.state()
+        open_session(plan(index, options=options, device=device.name), index).load_state(state)
+    assert update.index == 1 and device.crossings
+    assert {t.device.type for table in state.tensors.values() for t in table.values()} == {"cpu"}
+
+
+@pytest.mark.filterwarnings("ignore:.*to a meta parameter:UserWarning")
+def test_a_run_goes_on_on_another_device(index: Index) -> None:
+    """All random streams are the CPU's, so none is bound to a kind of device."""
+    begun = open_session(plan(index), index)
+    train(begun, 1)
+    state = begun.state()
+    with FakeDevice() as device:
+        other = open_session(plan(index, device=device.name), index)
+        other.load_state(state)
+        train(other, 2)
+        back = other.state()
+    assert back.counters["updates_done"] == 2
 
 
 def test_torchs_own_random_numbers_start_from_the_seed(index: Index) -> None:

@@ -13,6 +13,7 @@ from esper_core.contracts.errors import ConfigError, FactoryError, UnknownCompon
 from esper_core.registry.build import build_parts, resolve_device
 from esper_core.registry.index import Component, Index
 from esper_core.registry.plan import Plan, PlanRequest, make_plan
+from esper_core.testing.fake_device import FakeDevice
 
 
 def plan(index: Index, **said: Any) -> Plan:
@@ -97,6 +98,32 @@ def test_modules_have_the_dtype_asked_for(index: Index) -> None:
     parts = build_parts(plan(index), index, dtype=torch.float64)
     assert parts["network"].layer.weight.dtype == torch.float64
     assert parts["features"].context.dtype == torch.float64
+
+
+def test_parts_know_the_precision(index: Index) -> None:
+    assert build_parts(plan(index), index)["network"].context.precision == "float32"
+    assert build_parts(plan(index, precision="bf16"), index)["environment"].context.precision == "bf16"
+
+
+def test_a_device_that_cannot_compute_in_a_precision(index: Index) -> None:
+    with FakeDevice() as device, pytest.raises(ConfigError, match="'meta' cannot compute in bf16") as caught:
+        build_parts(evolve(plan(index, precision="bf16"), device=device.name), index)
+    assert caught.value.hint == "Use --precision float32."
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("cud", r"Did you mean 'cuda'\?"),
+        ("meta", "meta tensors"),
+        ("xpu", "'xpu' cannot be used"),
+        ("cuda:99", "'cuda:99' cannot be used"),
+    ],
+)
+def test_a_device_that_cannot_be_used(device: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        resolve_device(device)
+    assert caught.value.hint.startswith("Use --device cpu") and "\n" not in caught.value.message
 
 
 def test_devices() -> None:

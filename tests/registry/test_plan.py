@@ -20,7 +20,7 @@ from esper_core.contracts.errors import (
     SlotIdError,
     UnknownComponent,
 )
-from esper_core.registry.index import Index
+from esper_core.registry.index import Index, load_index
 from esper_core.registry.plan import Plan, PlanRequest, describe_plan, make_plan
 from esper_core.registry.recipes import Recipes, load_recipes
 
@@ -283,7 +283,7 @@ def test_a_wrong_option_of_a_recipe_names_its_line(index: Index, tmp_path: Path)
 def test_epochs_are_an_option_of_the_environment(index: Index, tmp_path: Path) -> None:
     assert plan(index, epochs=9).component("environment").config["epochs"] == 9
     assert plan(index, epochs=9, options=["environment.epochs=9"]).component("environment").config["epochs"] == 9
-    with pytest.raises(ConfigError, match=r"--epochs 9 and -o environment\.epochs=8 contradict each other"):
+    with pytest.raises(ConfigError, match=r"chosen twice: --epochs 9 and -o environment\.epochs=8"):
         plan(index, epochs=9, options=["environment.epochs=8"])
     with pytest.raises(ConfigError, match=r"environment 'epochless' .* has no option 'epochs'"):
         plan(index, epochs=9, uses={"environment": "epochless", "masks": "open"})
@@ -326,6 +326,63 @@ def test_a_state_field_that_nobody_publishes(index: Index) -> None:
     assert "features 'wide' (toy-world 1.0) reads the state field 'extra'" in caught.value.message
     assert "environment 'toy' (toy-world 1.0) does not publish" in caught.value.message
     assert "toy publishes: level." in caught.value.hint
+
+
+def test_threads_and_precision(index: Index, tmp_path: Path) -> None:
+    assert (plan(index).threads, plan(index).precision) == (1, "float32")
+    made = plan(index, threads=4, precision="bf16")
+    assert (made.to_json()["threads"], made.to_json()["precision"]) == (4, "bf16")
+    recipes = recipes_of(tmp_path, '[defaults]\nthreads = 2\nprecision = "bf16"')
+    assert (plan(index, recipes).threads, plan(index, recipes).precision) == (2, "bf16")
+    assert plan(index, recipes, precision="float32").precision == "float32"
+
+
+@pytest.mark.parametrize(
+    ("said", "message", "hint"),
+    [
+        ({"precision": "bf61"}, "--precision cannot be 'bf61'. Did you mean 'bf16'?", "Allowed: float32, bf16."),
+        ({"precision": "float16"}, "--precision cannot be 'float16'.", "Allowed: float32, bf16."),
+        ({"threads": 0}, "--threads cannot be 0.", "Allowed: a whole number from 1 to 1024."),
+    ],
+)
+def test_threads_and_precisions_that_there_are_not(index: Index, said: dict[str, Any], message: str, hint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        plan(index, **said)
+    assert caught.value.message.startswith(message) and caught.value.hint == hint
+
+
+def test_a_precision_in_the_registry_file_is_placed(index: Index, tmp_path: Path) -> None:
+    recipes = recipes_of(tmp_path, '[defaults]\nprecision = "half"')
+    with pytest.raises(RegistryFileError, match=r"registry\.toml:3: precision cannot be 'half'"):
+        plan(index, recipes)
+
+
+def test_a_plan_recorded_before_there_was_a_choice_is_read(index: Index) -> None:
+    content = plan(index).to_json()
+    del content["threads"], content["precision"]
+    assert Plan.from_json(content) == plan(index)
+
+
+def test_workers_are_an_option_of_the_environment(tmp_path: Path) -> None:
+    installed = load_index()
+
+    def workers(*options: str, recipes: Recipes | None = None, **said: Any) -> int:
+        request = PlanRequest(policy="lstm-v2", environment="growth", options=options, **said)
+        return int(make_plan(request, installed, recipes).component("environment").config["workers"])
+
+    assert (workers(), workers(workers=3), workers("environment.workers=3", workers=3)) == (0, 3, 3)
+    with pytest.raises(ConfigError, match=r"chosen twice: --workers 2 and -o environment\.workers=3"):
+        workers("environment.workers=3", workers=2)
+    with pytest.raises(ConfigError, match=r"'environment\.workers' cannot be -1"):
+        workers(workers=-1)
+    recipes = recipes_of(tmp_path, "[defaults]\nworkers = 5")
+    assert (workers(recipes=recipes), workers(recipes=recipes, workers=2)) == (5, 2)
+
+
+def test_an_environment_without_workers_refuses_them(index: Index, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"environment 'toy' .* has no option 'workers', so --workers"):
+        plan(index, workers=2)
+    assert plan(index, recipes_of(tmp_path, "[defaults]\nworkers = 5")) == plan(index), "a default concerns who can"
 
 
 def test_a_capability_that_nobody_provides(index: Index) -> None:

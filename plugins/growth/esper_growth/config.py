@@ -31,10 +31,12 @@ class GrowthConfig:
     operation_cost: float = option(0.001, low=0.0, help="Price of every operation that is not WAIT.")
     shaping: float = option(0.02, low=0.0, help="Scale of the potential that guides seeds through their stages.")
     runtime: str = option(
-        "loop", choices=("loop", "fused"), help="loop: hosts one by one, in plain PyTorch; fused: a few as one network."
+        "fused",
+        choices=("fused", "loop"),
+        help="fused: a few hosts as one network; loop: one by one, in plain PyTorch.",
     )
     hosts_per_group: int = option(
-        4, low=1, help="Hosts that runtime=fused makes one network of; more than fit the cache are slower."
+        0, low=0, help="Hosts that runtime=fused makes one network of; 0 is as many as fit the cache, more are slower."
     )
     kernels: str = option(
         "auto",
@@ -42,7 +44,9 @@ class GrowthConfig:
         help="What runtime=fused computes with: kernels compiled on first use, PyTorch alone, or what can be had.",
     )
     workers: int = option(
-        0, low=0, help="Processes that train hosts side by side; 0 is one per core, 1 needs no other process."
+        0,
+        low=0,
+        help="Processes that train hosts side by side; 0 is one per core, 1 needs no other; on a GPU it is always one.",
     )
 
 

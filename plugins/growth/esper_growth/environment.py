@@ -46,11 +46,12 @@ def growth(config: GrowthConfig, context: Build) -> GrowthEnvironment:
     num_slots = context.slots.num_slots
 
     kind = FusedRuntime if config.runtime == "fused" else LoopRuntime
-    make = partial(kind, config, task, host, context.parts["blueprint"], num_slots)
+    make = partial(kind, config, task, host, context.parts["blueprint"], num_slots, context.precision)
+    device = torch.device(context.device)
 
     def runtime() -> HostRuntime:
         # A GPU is shared better by one process than by several.
-        return shared_out(make, config.workers if context.device == "cpu" else 1)
+        return shared_out(make, config.workers if device.type == "cpu" else 1)
 
     def train_static(instances: Sequence[int]) -> list[list[float]]:
         static = runtime()
@@ -76,6 +77,8 @@ def growth(config: GrowthConfig, context: Build) -> GrowthEnvironment:
         "max_grad_norm": config.max_grad_norm,
         "runtime": hosts.name,
         "dtype": str(context.dtype),
+        "precision": context.precision,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "source": source_digest(task, host),
     }
     return GrowthEnvironment(config, context, hosts, StaticCurves.at(key, train_static))

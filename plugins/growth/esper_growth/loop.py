@@ -14,13 +14,22 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_
 
+from esper_core.contracts.precision import autocast, widened
 from esper_growth.actions import Algorithm
 from esper_growth.config import GrowthConfig
 from esper_growth.model import GrownHost, Seed, SeedSetting
 from esper_growth.nursery import Nursery
 from esper_growth.optimizer import GrowingSGD
 from esper_growth.protocols import Blueprint, Host, Split, Task
-from esper_growth.runtime import Gradients, Settings, Validation, collect_gradients, collect_validation, stable_seed
+from esper_growth.runtime import (
+    Gradients,
+    Settings,
+    Validation,
+    collect_gradients,
+    collect_validation,
+    one_thread,
+    stable_seed,
+)
 
 Result = TypeVar("Result")
 
@@ -34,6 +43,7 @@ class HostRun:
         optimizer: Optimises exactly the model's parameters.
         data_order: Source of the order of training samples; nothing else draws from it.
         instance: Instance number.
+        precision: What the model computes in.
         germinations: Seeds grown so far, per slot.
     """
 
@@ -41,6 +51,7 @@ class HostRun:
     optimizer: GrowingSGD
     data_order: torch.Generator
     instance: int
+    precision: str
     germinations: dict[int, int] = field(factory=dict)
 
     def train_epoch(
@@ -50,7 +61,7 @@ class HostRun:
         settings = dict(settings)
         for slot, setting in settings.items():
             self.model.seeds[str(slot)].requires_grad_(not setting.frozen)
-        order = torch.randperm(len(split.targets), generator=self.data_order)
+        order = torch.randperm(len(split.targets), generator=self.data_order).to(split.targets.device)
         for rows in order.split(batch_size):
             self.step(split.inputs[rows], split.targets[rows], settings, max_grad_norm)
         return {slot: norms for slot in settings if (norms := self._gradient_norms(slot))}
@@ -58,11 +69,21 @@ class HostRun:
     def step(self, inputs: Tensor, targets: Tensor, settings: dict[int, SeedSetting], max_grad_norm: float) -> None:
         """Take one optimiser step on `inputs [B, ...]` and `targets [B]`."""
         self.optimizer.zero_grad()
-        functional.cross_entropy(self.model(inputs, settings), targets).backward()
+        with autocast(self.precision, inputs.device):
+            logits = self.model(inputs, settings)
+        functional.cross_entropy(widened(logits), targets).backward()
         if max_grad_norm > 0:
             for group in self.optimizer.param_groups:
                 clip_grad_norm_(group["params"], max_grad_norm)
         self.optimizer.step()
+
+    def ablate(
+        self, inputs: Tensor, settings: dict[int, SeedSetting], pairs: bool
+    ) -> tuple[Tensor, list[tuple[int, ...]]]:
+        """Return the logits of every variant, as `GrownHost.ablate` does."""
+        with autocast(self.precision, inputs.device):
+            logits, variants = self.model.ablate(inputs, settings, pairs)
+        return widened(logits), variants
 
     def _gradient_norms(self, slot: int) -> list[float]:
         gradients = [p.grad for p in self.model.seeds[str(slot)].parameters() if p.grad is not None]
@@ -75,9 +96,15 @@ class LoopRuntime:
     name = "loop"
 
     def __init__(
-        self, config: GrowthConfig, task: Task, host: Host, blueprints: Mapping[str, Blueprint], num_slots: int
+        self,
+        config: GrowthConfig,
+        task: Task,
+        host: Host,
+        blueprints: Mapping[str, Blueprint],
+        num_slots: int,
+        precision: str = "float32",
     ) -> None:
-        self.config, self.task, self.num_slots = config, task, num_slots
+        self.config, self.task, self.num_slots, self.precision = config, task, num_slots, precision
         self.hosts: list[HostRun] = []
         self._nursery = Nursery(task, host, blueprints, num_slots)
         self.host_parameters = self._nursery.host_parameters
@@ -89,7 +116,7 @@ class LoopRuntime:
             model = GrownHost(self._nursery.host(instance))
             optimizer = GrowingSGD(model.host, self.config.host_lr, self.config.momentum)
             generator = torch.Generator().manual_seed(stable_seed("data", instance))
-            self.hosts.append(HostRun(model, optimizer, generator, instance))
+            self.hosts.append(HostRun(model, optimizer, generator, instance, self.precision))
 
     def germinate(self, env: int, slot: int, label: str, algorithm: Algorithm) -> None:
         """Put a new seed into an empty slot; its initial weights depend on instance, slot and how many came before."""
@@ -128,6 +155,7 @@ class LoopRuntime:
                 counts[env, int(slot)] = sum(p.numel() for p in seed.parameters())
         return counts
 
+    @one_thread()
     def train_epoch(self, settings: Settings, active: Sequence[bool]) -> Gradients:
         """Train the active hosts for one epoch."""
         split, config = self.task.train, self.config
@@ -138,12 +166,13 @@ class LoopRuntime:
         measured = [(env, slot, norms) for env, seeds in self._map(train, active) for slot, norms in seeds.items()]
         return collect_gradients(len(self.hosts), self.num_slots, measured)
 
+    @one_thread()
     def validate(self, settings: Settings, active: Sequence[bool], pairs: bool) -> Validation:
         """Measure the active hosts on the validation split, with every switchable seed off in turn."""
         split = self.task.validation
 
         def measure(env: int) -> tuple[float, dict[tuple[int, ...], float]]:
-            logits, variants = self.hosts[env].model.ablate(split.inputs, settings[env], pairs)
+            logits, variants = self.hosts[env].ablate(split.inputs, settings[env], pairs)
             loss = functional.cross_entropy(logits[0], split.targets).item()
             correct = (logits.argmax(dim=2) == split.targets).sum(dim=1).tolist()
             return loss, {v: c / len(split.targets) for v, c in zip(variants, correct, strict=True)}

@@ -18,13 +18,14 @@ class Nursery:
     Attributes:
         host_parameters: Parameters of a bare host.
         slot_shapes: `(C, *spatial)` at each slot.
+        widest: Numbers in the largest activation of a sample.
     """
 
     def __init__(self, task: Task, host: Host, blueprints: Mapping[str, Blueprint], num_slots: int) -> None:
         self._task, self._host, self._blueprints, self._num_slots = task, host, blueprints, num_slots
         probe = self.host(0)
         self.host_parameters = sum(p.numel() for p in probe.parameters())
-        self.slot_shapes = self._trace(probe)
+        self.slot_shapes, self.widest = self._trace(probe)
 
     def host(self, instance: int) -> nn.Module:
         """Return the bare host of an instance."""
@@ -44,15 +45,18 @@ class Nursery:
 
     def _born(self, build: Callable[[], nn.Module], *identity: object) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stable_seed(*identity))
+            # Not torch.manual_seed: that would restart the streams of every GPU too, which the fork does not restore.
+            torch.default_generator.manual_seed(stable_seed(*identity))
             module = build()
         inputs = self._task.train.inputs
         return module.to(device=inputs.device, dtype=inputs.dtype)
 
     @torch.no_grad()
-    def _trace(self, host: nn.Module) -> list[tuple[int, ...]]:
-        x, shapes = self._task.train.inputs[:1], []
+    def _trace(self, host: nn.Module) -> tuple[list[tuple[int, ...]], int]:
+        x, shapes, sizes = self._task.train.inputs[:1], [], [0]
+        for module in host.modules():
+            module.register_forward_hook(lambda module, inputs, output: sizes.append(output[0].numel()))
         for segment in list(host.segments)[:-1]:  # type: ignore[arg-type]
             x = segment(x)
             shapes.append(tuple(x.shape[1:]))
-        return shapes
+        return shapes, max(sizes)

@@ -23,8 +23,8 @@ class Static:
 
     def __call__(self, state: Mapping[str, Tensor], masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
         """Return WAIT and neutral values, int64 `[E]` per head."""
-        num_envs = masks.heads["op"].shape[0]
-        return {head.name: torch.full((num_envs,), head.neutral) for head in self.actions.heads}
+        op = masks.heads["op"]
+        return {head.name: torch.full(op.shape[:1], head.neutral, device=op.device) for head in self.actions.heads}
 
 
 class UniformLegal(Static):
@@ -32,7 +32,7 @@ class UniformLegal(Static):
 
     def __call__(self, state: Mapping[str, Tensor], masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
         """Return sampled actions, int64 `[E]` per head."""
-        logits = {head.name: torch.zeros(masks.heads[head.name].shape) for head in self.actions.heads}
+        logits = {name: torch.zeros_like(masks.heads[name], dtype=torch.float32) for name in self.actions.names}
         return FactoredDistribution(self.actions, logits, masks).sample(generator, deterministic=False)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
 import torch
@@ -79,6 +80,23 @@ class HostRuntime(Protocol):
     def close(self) -> None:
         """Free what is held."""
         ...
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let operations use one thread within, as in a process that trains nothing but hosts.
+
+    What a host computes must not depend on where it is trained, and sums split over several threads round otherwise.
+    """
+    threads = torch.get_num_threads()
+    if threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 VANISHING, EXPLODING = 1e-7, 10.0

@@ -75,6 +75,8 @@ def make_context() -> Callable[..., Build]:
         samples: int = 100,
         seed: int = 0,
         dtype: torch.dtype = torch.float32,
+        device: str = "cpu",
+        precision: str = "float32",
         host: str = "pointwise",
     ) -> Build:
         grid = SlotConfig.for_grid(1, slots)
@@ -88,8 +90,9 @@ def make_context() -> Callable[..., Build]:
             gamma=0.995,
             num_envs=envs,
             seed=seed,
-            device="cpu",
+            device=device,
             dtype=dtype,
+            precision=precision,
         )
         if host == "conv":
             task = synthetic(SyntheticConfig(samples=samples, size=16), context)

@@ -57,12 +57,12 @@ def test_the_episode_ends_on_its_last_epoch_and_stays_ended(make_environment, ac
     environment.reset()
     ends = [environment.step(act(environment))[2].tolist() for _ in range(3)]
     assert ends == [[False, False], [False, False], [True, True]]
-    before = [p.clone() for p in environment.runtime.hosts[0].model.parameters()]
+    before = environment.runtime.read(0)
     state, reward, terminated, _, info = environment.step(act(environment, op=Op.GERMINATE, blueprint=1))
     assert reward.tolist() == [0.0, 0.0] and info["events"] == [] and not bool(terminated.any())
     assert int(state["epoch"][0]) == 3 and int(state["stage"][0, 0]) == Stage.DORMANT
-    after = environment.runtime.hosts[0].model.parameters()
-    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    after = environment.runtime.read(0)
+    assert all(torch.equal(value, after[name][0]) for name, (value, _) in before.items())
 
 
 def test_the_same_seed_plays_the_same_episode(make_environment, make_context):
@@ -230,11 +230,15 @@ def test_the_environment_accepts_exactly_what_the_masks_allow(make_environment, 
     assert min(tried.values()) > 100
 
 
-def test_a_diverged_host_is_an_error_that_names_it(make_environment, act):
-    environment = make_environment()
+@pytest.mark.parametrize("runtime", ["fused", "loop"])
+def test_a_diverged_host_is_an_error_that_names_it(make_environment, act, runtime):
+    environment = make_environment(runtime=runtime)
     _, info = environment.reset()
     with torch.no_grad():
-        next(environment.runtime.hosts[1].model.parameters()).fill_(torch.nan)
+        if runtime == "loop":
+            next(environment.runtime.hosts[1].model.parameters()).fill_(torch.nan)
+        else:
+            environment.runtime.groups[0].base.values["segments.0.0.weight"][1] = torch.nan
     with pytest.raises(EsperError, match=rf"host of environment 1 \(instance {info['instances'][1]}\) diverged") as e:
         environment.step(act(environment))
     assert "host_lr" in e.value.hint
@@ -302,8 +306,7 @@ def test_a_pruned_seed_leaves_nothing_behind(make_environment, act):
     state, _, _, _, info = environment.step(act(environment, op=Op.PRUNE, alpha_speed=0))
     assert [e["type"] for e in info["events"] if e["env"] == 0] == ["prune", "removed"]
     assert all(e["blueprint"] == "conv_light" for e in info["events"])
-    run = environment.runtime.hosts[0]
-    assert len(run.model.seeds) == 0 and [g["name"] for g in run.optimizer.param_groups] == ["host"]
+    assert all(name.startswith("host.") for name in environment.runtime.read(0))
     assert float(state["contribution"][0, 0]) == 0.0 and not bool(state["contribution_measured"][0, 0])
     assert int(state["seed_parameters"][0]) == 0 and int(state["blueprint"][0, 0]) == -1
 

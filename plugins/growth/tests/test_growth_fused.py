@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 from torch import nn
 
 from esper_growth.actions import Algorithm
+from esper_growth.blueprints.image import GatedNorm, SqueezeExcite
 from esper_growth.config import GrowthConfig
 from esper_growth.fused.fold import fold
 from esper_growth.fused.runtime import FusedRuntime
+from esper_growth.fused.stock import Stock
 from esper_growth.loop import LoopRuntime
-from esper_growth.model import SeedSetting
+from esper_growth.model import Gate, SeedSetting
 from esper_growth.stages import Stage
 
 NAMES = ("conv_light", "attention", "norm", "depthwise", "bottleneck", "conv_small", "conv_heavy")
@@ -27,15 +29,16 @@ def make(make_context, operations):
     """Return a factory of runtimes on a few images."""
     made = []
 
-    def build(kind, dtype=torch.float32, host="pointwise", **options):
+    def build(kind, dtype=torch.float32, precision="float32", host="pointwise", **options):
         parts = make_context(slots=SLOTS, samples=60, dtype=dtype, host=host).parts
         # Of equal pixels a pool hands its gradient to the first, and a blank background has many; where matrix
         # products round them apart, as MKL's do in float64, it is another one. Noise leaves no equals.
         train = parts["task"].train
         noise = 1e-3 * torch.randn(train.inputs.shape, dtype=dtype, generator=torch.Generator().manual_seed(0))
         parts["task"] = evolve(parts["task"], train=evolve(train, inputs=train.inputs + noise))
-        config = GrowthConfig(**{"batch_size": 20, "hosts_per_group": 3, "kernels": operations.name, **options})
-        made.append(kind(config, parts["task"], parts["host"], parts["blueprint"], SLOTS))
+        kernels = operations.name if precision == "float32" else "auto"
+        config = GrowthConfig(**{"kernels": kernels, "batch_size": 20, "hosts_per_group": 3, **options})
+        made.append(kind(config, parts["task"], parts["host"], parts["blueprint"], SLOTS, precision))
         return made[-1]
 
     yield build
@@ -108,7 +111,7 @@ def distance(fused, loop) -> float:
 @given(st.integers(0, 2**31 - 1))
 def test_every_step_is_that_of_the_loop(make, host, bound, seed):
     hosts = 5
-    fused, loop = (make(kind, torch.float64, host, max_grad_norm=bound) for kind in (FusedRuntime, LoopRuntime))
+    fused, loop = (make(kind, torch.float64, host=host, max_grad_norm=bound) for kind in (FusedRuntime, LoopRuntime))
     fused.start(range(hosts))
     loop.start(range(hosts))
     life, split = Life(seed, hosts, fused, loop), loop.task.train
@@ -151,12 +154,12 @@ def test_gradient_health_is_that_of_the_loop(make):
             torch.testing.assert_close(a, b)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_no_host_notices_the_others(make, seed):
-    """Bit for bit in float32: alone, permuted, with strangers, in groups of any size."""
+@pytest.mark.parametrize(("seed", "precision"), [(0, "float32"), (1, "float32"), (2, "float32"), (0, "bf16")])
+def test_no_host_notices_the_others(make, seed, precision):
+    """Bit for bit: alone, permuted, with strangers, in groups of any size."""
 
     def train(instances, size):
-        runtime = make(FusedRuntime, hosts_per_group=size)
+        runtime = make(FusedRuntime, precision=precision, hosts_per_group=size)
         runtime.start(instances)
         lives = {i: torch.Generator().manual_seed(100 * seed + i) for i in instances}
         grown: list[dict[int, SeedSetting]] = [{} for _ in instances]
@@ -233,6 +236,13 @@ class Custom(nn.Module):
         return (x * self.scale).cumsum(dim=-1)
 
 
+def _grown(module):
+    """Return a module whose parameters are no longer what they were at birth, zeros included."""
+    for parameter in module.parameters():
+        nn.init.normal_(parameter)
+    return module
+
+
 @pytest.mark.parametrize(
     "make_module",
     [
@@ -249,6 +259,9 @@ class Custom(nn.Module):
         lambda: nn.Sequential(nn.MaxPool2d(3), nn.Tanh()),
         lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)),
         lambda: nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 5, bias=False)),
+        lambda: _grown(GatedNorm(4)),
+        lambda: _grown(SqueezeExcite(4, 2)),
+        lambda: Gate(4),
         Custom,
     ],
 )
@@ -261,3 +274,12 @@ def test_folding_equals_running_host_by_host(make_module, operations):
     folded = fold(modules[0], operations)(x.flatten(1, 2), stacked, 3)
     apart = torch.stack([module(x[:, i]) for i, module in enumerate(modules)], dim=1)
     torch.testing.assert_close(folded, apart.flatten(1, 2))
+
+
+def test_a_module_without_a_fused_form_is_named_once(caplog):
+    class Unheard(Custom):
+        """Another one."""
+
+    fold(nn.Sequential(nn.ReLU(), Unheard(), Unheard()), Stock())
+    (record,) = caplog.records
+    assert "Unheard has no fused form" in record.getMessage()

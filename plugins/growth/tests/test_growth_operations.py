@@ -17,6 +17,7 @@ from esper_growth.fused.compiler import NoCompiler
 from esper_growth.fused.operations import choose
 from esper_growth.fused.stock import Stock
 
+CPU = torch.device("cpu")
 SIDES = ((1, 1), (3, 5), (2, 2), (4, 4), (2, 8), (8, 8), (6, 10))
 QUIET = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -111,10 +112,10 @@ def no_library(monkeypatch, tmp_path):
 def test_without_a_compiler_pytorch_is_used_and_it_is_said(no_library, monkeypatch, caplog):
     monkeypatch.setenv("CXX", "/no/such/compiler")
     with caplog.at_level(logging.WARNING):
-        assert isinstance(choose("auto", torch.zeros(1)), Stock)
+        assert isinstance(choose("auto", CPU, torch.float32), Stock)
     assert "No C++ compiler was found (looked for CXX=/no/such/compiler)" in caplog.text
     with pytest.raises(NoCompiler, match="No C\\+\\+ compiler"):
-        choose("compiled", torch.zeros(1))
+        choose("compiled", CPU, torch.float32)
 
 
 def test_a_compiler_that_fails_is_quoted_and_leaves_nothing(no_library, monkeypatch, tmp_path):
@@ -123,12 +124,12 @@ def test_a_compiler_that_fails_is_quoted_and_leaves_nothing(no_library, monkeypa
     broken.chmod(0o755)
     monkeypatch.setenv("CXX", str(broken))
     with pytest.raises(NoCompiler, match="error: no such thing"):
-        choose("compiled", torch.zeros(1))
+        choose("compiled", CPU, torch.float32)
     assert list((no_library / "kernels").iterdir()) == []
 
 
 def test_kernels_are_compiled_once(no_library, monkeypatch):
-    first = choose("compiled", torch.zeros(1))
+    first = choose("compiled", CPU, torch.float32)
     assert first.name == "compiled"
     (library,) = (no_library / "kernels").iterdir()
     compiler.load.cache_clear()
@@ -139,7 +140,7 @@ def test_kernels_are_compiled_once(no_library, monkeypatch):
         return real(command, **kwargs)
 
     monkeypatch.setattr(subprocess, "run", run)
-    choose("compiled", torch.zeros(1))
+    choose("compiled", CPU, torch.float32)
     assert library.exists()
 
 
@@ -147,14 +148,14 @@ def test_a_cache_that_cannot_be_written_is_a_clear_error(no_library, monkeypatch
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("ESPER_CACHE", str(tmp_path / "file"))
     with pytest.raises(UserError, match="cannot be written or loaded"):
-        choose("auto", torch.zeros(1))
+        choose("auto", CPU, torch.float32)
 
 
 def test_other_number_types_use_pytorch(caplog):
     for dtype in (torch.bfloat16, torch.float64):
-        assert choose("auto", torch.zeros(1, dtype=dtype)).name == "torch"
-    assert choose("auto", torch.zeros(1, device="meta")).name == "torch"
-    assert choose("torch", torch.zeros(1)).name == "torch"
+        assert choose("auto", CPU, dtype).name == "torch"
+    assert choose("auto", torch.device("meta"), torch.float32).name == "torch"
+    assert choose("torch", CPU, torch.float32).name == "torch"
     assert not caplog.records, "nothing is amiss"
     with pytest.raises(UserError, match=r"not torch\.bfloat16 on cpu"):
-        choose("compiled", torch.zeros(1, dtype=torch.bfloat16))
+        choose("compiled", CPU, torch.bfloat16)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from esper_core.contracts.actions import Head
+from esper_core.contracts.precision import widened, without_autocast
 from esper_core.contracts.protocols import Build, Features, LSTMState, NetworkOutput
 from esper_core.policy.recurrent import run_with_resets
 from esper_lstm_v2.config import LstmV1Config, LstmV2Config
@@ -90,7 +91,9 @@ class LstmNetwork(nn.Module):
         return NetworkOutput(latent, {name: self.get_submodule(f"{name}_head")(latent) for name in self._heads}, state)
 
     def _run_lstm(self, inputs: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
-        output, last = self.lstm(inputs, tuple(state))
+        # Whatever surrounds it: a rounded state would drift over an episode, and differ between acting and learning.
+        with without_autocast(inputs.device):
+            output, last = self.lstm(widened(inputs), tuple(state))
         return output, LSTMState(*last)
 
 

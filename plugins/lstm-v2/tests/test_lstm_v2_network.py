@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from esper_core import ActionSpec, Feature, FeatureSchema, Head, IndexField, SlotConfig, StateSpec
+from esper_core.contracts.precision import autocast
 from esper_core.contracts.protocols import Build, Features, LSTMState, NetworkOutput
 from esper_lstm_v2.config import LstmV1Config, LstmV2Config
 from esper_lstm_v2.network import LstmNetwork
@@ -223,6 +224,24 @@ def test_the_blueprint_head_is_deeper_in_v2_only(config: LstmV2Config | LstmV1Co
 def test_chosen_heads_can_be_deep() -> None:
     network = build(LstmV2Config(hidden_dim=16, deep_heads=("op",)))
     assert len(network.get_submodule("op_head")) == 5 and len(network.get_submodule("blueprint_head")) == 3
+
+
+def test_the_recurrence_stays_float32_among_bf16_layers() -> None:
+    network = build().float()
+    features = inputs()
+    obs, start = features.obs.float(), torch.zeros(3, 7, dtype=torch.bool)
+    seen: list[torch.dtype] = []
+    network.lstm.register_forward_pre_hook(lambda module, args: seen.extend([args[0].dtype, args[1][0].dtype]))
+    with autocast("bf16", "cpu"):
+        whole = network(Features(obs, features.indices), network.initial_state(3), start)
+        state = network.initial_state(3)
+        for t in range(7):
+            now = {name: index[:, t : t + 1] for name, index in features.indices.items()}
+            state = network(Features(obs[:, t : t + 1], now), state, start[:, t : t + 1]).state
+    assert set(seen) == {torch.float32} and whole.logits["op"].dtype == torch.bfloat16
+    assert {value.dtype for value in (*whole.state, *state)} == {torch.float32}
+    # Far below the rounding of bf16, which would be about 4e-3.
+    torch.testing.assert_close(state.c, whole.state.c, atol=1e-5, rtol=1e-5)
 
 
 def test_half_a_batch_is_half_the_result() -> None:

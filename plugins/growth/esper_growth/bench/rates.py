@@ -61,23 +61,26 @@ class HostBench:
     Attributes:
         config: The environment's options.
         parts: 'task', 'host' and 'blueprint'.
+        precision: What hosts compute in.
     """
 
     config: GrowthConfig
     parts: Mapping[str, Any]
+    precision: str
 
     @classmethod
     def of(cls, plan: Plan, index: Index) -> HostBench:
         """Return the bench of a plan whose environment is growth."""
         parts = build_parts(plan, index, only={"task", "host", "blueprint"})
-        return cls(GrowthConfig(**plan.component("environment").config), parts)
+        return cls(GrowthConfig(**plan.component("environment").config), parts, plan.precision)
 
     @contextmanager
     def hosts(self, way: Way, envs: int, slots: int, occupied: int) -> Iterator[Hosts]:
         """Yield E hosts with N slots, the first few of which hold a seed that takes part in full."""
         kind = FusedRuntime if way.runtime == "fused" else LoopRuntime
         config = evolve(self.config, runtime=way.runtime, workers=way.workers)
-        make = partial(kind, config, self.parts["task"], self.parts["host"], self.parts["blueprint"], slots)
+        parts = (self.parts["task"], self.parts["host"], self.parts["blueprint"])
+        make = partial(kind, config, *parts, slots, self.precision)
         runtime = shared_out(make, way.workers)
         try:
             runtime.start(range(envs))

@@ -6,6 +6,8 @@ on folded tensors; any other module runs host by host.
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -14,9 +16,13 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
+from esper_growth.fused.branches import FOLDS, evenly
+
 if TYPE_CHECKING:
     from esper_growth.fused.operations import Operations
 
+
+_logger = logging.getLogger(__name__)
 
 Parameters = Mapping[str, Tensor]
 """Name → values of all hosts, `[n, ...]`."""
@@ -24,7 +30,8 @@ Parameters = Mapping[str, Tensor]
 Folded = Callable[[Tensor, Parameters, int], Tensor]
 """Maps `[B, n·C, *spatial]`, parameters and n to `[B, n·C', *spatial']`."""
 
-_PER_ELEMENT = (nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.LeakyReLU, nn.ELU, nn.Identity)
+_EXACT = (nn.ReLU, nn.LeakyReLU, nn.Identity)
+_ROUNDED = (nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.ELU)
 _PER_CHANNEL = (nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d)
 
 
@@ -41,9 +48,19 @@ def fold(module: nn.Module, operations: Operations, prefix: str = "") -> Folded:
         return _linear(prefix, module.bias is not None)
     if kind is nn.Flatten and module.start_dim == 1 and module.end_dim == -1:
         return lambda x, parameters, n: x.flatten(1)
-    if kind in _PER_ELEMENT or kind in _PER_CHANNEL:
+    if kind in _ROUNDED:
+        return lambda x, parameters, n: evenly(module, x, n)
+    if kind in _EXACT or kind in _PER_CHANNEL:
         return lambda x, parameters, n: module(x)
+    if kind in FOLDS:
+        return FOLDS[kind](module, fold, operations, prefix)
+    _say_that_it_runs_host_by_host(f"{kind.__module__}.{kind.__qualname__}")
     return _host_by_host(module, prefix)
+
+
+@functools.cache
+def _say_that_it_runs_host_by_host(name: str) -> None:
+    _logger.warning("The module %s has no fused form; it runs host by host, which is slower.", name)
 
 
 def _steps(module: nn.Sequential, operations: Operations, prefix: str) -> Iterator[Folded]:
@@ -130,9 +147,9 @@ def _linear(prefix: str, has_bias: bool) -> Folded:
     def run(x: Tensor, parameters: Parameters, n: int) -> Tensor:
         if x.dim() != 2:
             raise TypeError(f"a folded Linear maps [B, n·features], not {tuple(x.shape)}")
-        weight = parameters[weight_name]
+        weight = parameters[weight_name].transpose(1, 2)
         inputs = x.view(x.shape[0], n, -1).transpose(0, 1)
-        y = torch.bmm(inputs, weight.transpose(1, 2))
+        y = torch.bmm(inputs, weight)
         if has_bias:
             # As a product, so that the bias' gradient is one too: a plain sum rounds differently with other n.
             y = y + torch.bmm(inputs.new_ones(n, x.shape[0], 1), parameters[bias_name].unsqueeze(1))

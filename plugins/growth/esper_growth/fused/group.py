@@ -10,6 +10,7 @@ from attrs import define, field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from esper_core.contracts.precision import widened
 from esper_growth.actions import Algorithm
 from esper_growth.fused.fold import Folded, fold
 from esper_growth.fused.join import Join
@@ -40,6 +41,7 @@ class HostGroup:
         count: n.
         classes: Classes of the task.
         operations: How hosts are computed.
+        computing: dtype of activations. Parameters and losses are wider where it is half precision.
         base: Parameters of the bare hosts.
         segments: Folded segments of the host.
         seeds: Parameters of seeds, by slot and blueprint label.
@@ -50,6 +52,7 @@ class HostGroup:
     count: int
     classes: int
     operations: Operations
+    computing: torch.dtype
     base: Stack
     segments: list[Folded]
     seeds: dict[tuple[int, str], Stack] = field(factory=dict)
@@ -57,14 +60,14 @@ class HostGroup:
     labels: dict[tuple[int, int], str] = field(factory=dict)
 
     @classmethod
-    def of(cls, hosts: Sequence[nn.Module], classes: int, operations: Operations) -> HostGroup:
-        """Return the group of some plain hosts, all of one architecture."""
+    def of(cls, hosts: Sequence[nn.Module], classes: int, operations: Operations, computing: torch.dtype) -> HostGroup:
+        """Return the group of some plain hosts, all of one architecture, that computes in one dtype."""
         template = hosts[0]
         segments = [fold(segment, operations, f"segments.{i}.") for i, segment in enumerate(template.segments)]  # type: ignore[arg-type]
-        base = Stack(segments[0])
+        base = Stack(segments[0], computing)
         for position, host in enumerate(hosts):
             base.add(position, host)
-        return cls(len(hosts), classes, operations, base, segments)
+        return cls(len(hosts), classes, operations, computing, base, segments)
 
     # Growing --------------------------------------------------------------------------------------------------------
 
@@ -72,14 +75,14 @@ class HostGroup:
         """Put a branch into an empty slot."""
         key = (slot, label)
         if key not in self.seeds:
-            self.seeds[key] = Stack(fold(branch, self.operations))
+            self.seeds[key] = Stack(fold(branch, self.operations), self.computing)
         self.seeds[key].add(host, branch)
         self.labels[host, slot] = label
 
     def open_gate(self, host: int, slot: int, gate: nn.Module) -> None:
         """Give a seed a gate."""
         if slot not in self.gates:
-            self.gates[slot] = Stack(fold(gate, self.operations))
+            self.gates[slot] = Stack(fold(gate, self.operations), self.computing)
         self.gates[slot].add(host, gate)
 
     def has_gate(self, host: int, slot: int) -> bool:
@@ -166,12 +169,12 @@ class HostGroup:
         for stack, _ in stacks:
             for value in stack.values.values():
                 value.grad = None
-        x = inputs.flatten(1, 2)
+        x, base = inputs.flatten(1, 2).to(self.computing), self.base.select(None)
         *segments, tail = self.segments
         for segment, at_slot in zip(segments, joins, strict=True):
-            x = segment(x, self.base.values, self.count)
+            x = segment(x, base, self.count)
             x = self.operations.grow(x, at_slot, self.count)
-        logits = tail(x, self.base.values, self.count).view(-1, self.classes)
+        logits = widened(tail(x, base, self.count)).view(-1, self.classes)
         # The sum over hosts of each one's mean: no host's gradient depends on how many there are.
         loss = functional.cross_entropy(logits, targets.reshape(-1), reduction="sum") / targets.shape[0]
         loss.backward()
@@ -222,12 +225,15 @@ class HostGroup:
             gate_squares = gate.squared_norms() if gate is not None else None
             shared = [host for host in stack.hosts if gate is not None and host in gate.hosts]
             if gate is not None and gate_squares is not None and shared:
-                rows = torch.tensor([stack.row(host) for host in shared], device=total.device)
-                gate_rows = torch.tensor([gate.row(host) for host in shared], device=total.device)
-                total = total.index_add(0, rows, gate_squares.sum(dim=0)[gate_rows])
-                factors = torch.ones(len(gate.hosts), dtype=total.dtype, device=total.device)
-                factors[gate_rows] = factor(total)[rows]
-                gate.scale_gradients(factors)
+                # Row by row: a tensor of row numbers would be copied to the device in every step.
+                totals, gate_totals = list(total.unbind()), gate_squares.sum(dim=0)
+                for host in shared:
+                    totals[stack.row(host)] = totals[stack.row(host)] + gate_totals[gate.row(host)]
+                total = torch.stack(totals)
+                factors, gate_factors = factor(total), torch.ones_like(gate_totals)
+                for host in shared:
+                    gate_factors[gate.row(host)].copy_(factors[stack.row(host)])
+                gate.scale_gradients(gate_factors)
             stack.scale_gradients(factor(total))
 
     def _joins_at(
@@ -260,7 +266,7 @@ class HostGroup:
                 rows=index([seeds.row(host) for host in hosts], len(seeds.hosts)),
                 gate_rows=None if gates is None else index([gates.row(host) for host in hosts], len(gates.hosts)),
                 alpha=torch.tensor(
-                    [settings[host][slot].alpha for host in hosts], dtype=like.dtype, device=like.device
+                    [settings[host][slot].alpha for host in hosts], dtype=self.computing, device=like.device
                 ),
                 training=training,
                 algorithm=algorithm,
@@ -283,7 +289,7 @@ class HostGroup:
         owners = list(range(self.count))
         off: list[tuple[int, ...]] = [()] * self.count
         device = self.base.values[next(iter(self.base.values))].device
-        stages: list[tuple[Folded, Tensor | None, list[Join], Tensor | None, int]] = []
+        stages: list[tuple[Folded, dict[str, Tensor], list[Join], Tensor | None, int]] = []
         *segments, tail = self.segments
         for slot, segment in enumerate(segments):
             base_rows = None if len(owners) == self.count else torch.tensor(owners, device=device)
@@ -296,23 +302,24 @@ class HostGroup:
                 and setting.switchable
             ]
             forked = torch.tensor(forks, device=device) if forks else None
-            stages.append((segment, base_rows, joins, forked, len(owners)))
+            stages.append((segment, self.base.select(base_rows), joins, forked, len(owners)))
             owners = owners + [owners[position] for position in forks]
             off = off + [(*off[position], slot) for position in forks]
         last_rows = None if len(owners) == self.count else torch.tensor(owners, device=device)
+        base_of_variants = self.base.select(last_rows)
 
         def run(inputs: Tensor) -> Tensor:
             batch = inputs.shape[0]
-            x = inputs.unsqueeze(1).expand(-1, self.count, *inputs.shape[1:]).flatten(1, 2)
-            for segment, base_rows, joins, forked, count in stages:
-                x = segment(x, self.base.select(base_rows), count)
+            x = inputs.unsqueeze(1).expand(-1, self.count, *inputs.shape[1:]).flatten(1, 2).to(self.computing)
+            for segment, base, joins, forked, count in stages:
+                x = segment(x, base, count)
                 unjoined = None
                 if forked is not None:
                     unjoined = x.unflatten(1, (count, -1)).index_select(1, forked).flatten(1, 2)
                 x = self.operations.grow(x, joins, count)
                 if unjoined is not None:
                     x = torch.cat([x, unjoined], dim=1)
-            return tail(x, self.base.select(last_rows), len(owners)).view(batch, len(owners), self.classes)
+            return tail(x, base_of_variants, len(owners)).view(batch, len(owners), self.classes)
 
         return run, owners, off
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from esper_growth.actions import Algorithm
+from esper_growth.fused.branches import evenly
 from esper_growth.fused.stack import Stack
 
 
@@ -52,7 +53,7 @@ class Join(NamedTuple):
         """Return alpha·c for a branch `[B, m, C·S]` that is capped, joined by multiplication or by a gate."""
         batch, m = h.shape[:2]
         if self.algorithm == Algorithm.MULTIPLY:
-            return self._scaled(h) * torch.tanh(capped)
+            return self._scaled(h) * evenly(torch.tanh, capped, m)
         assert self.algorithm == Algorithm.GATE and self.gates is not None, "a gated seed has a gate"
         values = self.gates.select(self.gate_rows, detached=self.frozen)
         gate = self.gates.folded(h.reshape(batch, -1, *spatial), values, m).reshape(batch, m, 1)

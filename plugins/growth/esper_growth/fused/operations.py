@@ -45,25 +45,25 @@ class Operations(Protocol):
         ...
 
 
-def choose(kernels: str, inputs: Tensor) -> Operations:
-    """Return the operations that hosts with such inputs are computed with.
+def choose(kernels: str, device: torch.device, dtype: torch.dtype) -> Operations:
+    """Return the operations that activations on a device, of a number type, are computed with.
 
     Args:
         kernels: 'compiled', 'torch', or 'auto': compiled for float32 on the CPU where there is a compiler. In float64,
             which is for checking, PyTorch's operations round as those of the loop do.
-        inputs: Of the hosts.
+        device: Of the activations.
+        dtype: Of the activations.
 
     Raises:
         UserError: 'compiled' on another device, or for another number type.
         NoCompiler: 'compiled' without a compiler.
     """
-    fits = inputs.device.type == "cpu" and inputs.dtype in SUFFIX
-    if kernels == "torch" or (kernels == "auto" and not (fits and inputs.dtype == torch.float32)):
+    fits = device.type == "cpu" and dtype in SUFFIX
+    if kernels == "torch" or (kernels == "auto" and not (fits and dtype == torch.float32)):
         return Stock()
     if not fits:
         raise UserError(
-            f"environment.kernels=compiled works for float32 and float64 on the CPU, not {inputs.dtype} on "
-            f"{inputs.device}.",
+            f"environment.kernels=compiled works for float32 and float64 on the CPU, not {dtype} on {device}.",
             hint="Leave it out.",
         )
     try:

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from esper_core.contracts.precision import computing_dtype, widened
 from esper_growth.actions import Algorithm
 from esper_growth.config import GrowthConfig
+from esper_growth.fused.fold import fold
 from esper_growth.fused.group import HostGroup
 from esper_growth.fused.operations import choose
 from esper_growth.nursery import Nursery
 from esper_growth.protocols import Blueprint, Host, Task
-from esper_growth.runtime import Gradients, Settings, Validation, collect_gradients, collect_validation, stable_seed
+from esper_growth.runtime import (
+    Gradients,
+    Settings,
+    Validation,
+    collect_gradients,
+    collect_validation,
+    one_thread,
+    stable_seed,
+)
+
+CACHE_BYTES = 2**21
+"""Bytes of the widest activation of a group; the layers of larger ones were measured to push each other out."""
 
 VALIDATION_SLICE = 100
 """Validation samples per pass; more would leave the cache."""
@@ -32,25 +45,41 @@ class Place(NamedTuple):
 
 
 class FusedRuntime:
-    """Trains hosts in groups of `config.hosts_per_group`; no host's numbers depend on the others."""
+    """Trains hosts in groups of equal size; no host's numbers depend on the others."""
 
     def __init__(
-        self, config: GrowthConfig, task: Task, host: Host, blueprints: Mapping[str, Blueprint], num_slots: int
+        self,
+        config: GrowthConfig,
+        task: Task,
+        host: Host,
+        blueprints: Mapping[str, Blueprint],
+        num_slots: int,
+        precision: str = "float32",
     ) -> None:
-        self.config, self.task, self.num_slots = config, task, num_slots
+        self.config, self.task, self.num_slots, self.precision = config, task, num_slots, precision
+        self._computing = task.train.inputs.dtype if precision == "float32" else computing_dtype(precision)
         self.groups: list[HostGroup] = []
-        self._operations = choose(config.kernels, task.train.inputs)
+        self._operations = choose(config.kernels, task.train.inputs.device, self._computing)
         self.name = f"fused-{self._operations.name}"
         self._nursery = Nursery(task, host, blueprints, num_slots)
         self.host_parameters = self._nursery.host_parameters
+        # Whatever has no fused form is named here, before processes multiply what is said.
+        for segment in self._nursery.host(0).segments:  # type: ignore[union-attr]
+            fold(segment, self._operations)
+        for label, blueprint in blueprints.items():
+            if host.topology in blueprint.topologies:
+                fold(self._nursery.branch(0, 0, 0, label), self._operations)
 
     def start(self, instances: Sequence[int]) -> None:
         """Replace all hosts by fresh ones, one per instance number."""
-        size = self.config.hosts_per_group
         self.instances = list(instances)
+        size = self._group_size = self._choose_group_size()
         self.groups = [
             HostGroup.of(
-                [self._nursery.host(i) for i in instances[first : first + size]], self.task.classes, self._operations
+                [self._nursery.host(i) for i in instances[first : first + size]],
+                self.task.classes,
+                self._operations,
+                self._computing,
             )
             for first in range(0, len(instances), size)
         ]
@@ -87,9 +116,10 @@ class FusedRuntime:
         counts = torch.zeros(len(self.instances), self.num_slots, dtype=torch.int64)
         for index, group in enumerate(self.groups):
             for position, slot, count in group.seed_parameters():
-                counts[index * self.config.hosts_per_group + position, slot] = count
+                counts[index * self._group_size + position, slot] = count
         return counts
 
+    @one_thread()
     def train_epoch(self, settings: Settings, active: Sequence[bool]) -> Gradients:
         """Train the active hosts for one epoch."""
         parts = self._map(lambda index: self._train_group(index, settings, active), active)
@@ -124,13 +154,20 @@ class FusedRuntime:
                 momentum=config.momentum,
                 max_grad_norm=config.max_grad_norm,
             )
-        measured = [
-            (envs[h.host], h.slot, h.norms.tolist()) for h in group.seed_health(frozen) if h.host not in resting
+        health = [
+            seed
+            for seed in group.seed_health(frozen)
+            if seed.host not in resting and seed.slot in settings[envs[seed.host]]
         ]
         for position, content in resting.items():
             group.write(position, content)
-        return [entry for entry in measured if entry[1] in settings[entry[0]]]
+        if not health:
+            return []
+        # Read at once: a GPU has to finish its work for every reading.
+        norms = iter(torch.cat([seed.norms for seed in health]).tolist())
+        return [(envs[seed.host], seed.slot, list(islice(norms, len(seed.norms)))) for seed in health]
 
+    @one_thread()
     def validate(self, settings: Settings, active: Sequence[bool], pairs: bool) -> Validation:
         """Measure the active hosts on the validation split, with every switchable seed off in turn."""
         parts = self._map(lambda index: self._measure_group(index, settings, active, pairs), active)
@@ -150,7 +187,7 @@ class FusedRuntime:
         for inputs, targets in zip(
             split.inputs.split(VALIDATION_SLICE), split.targets.split(VALIDATION_SLICE), strict=True
         ):
-            logits = run(inputs)
+            logits = widened(run(inputs))
             correct.append((logits.argmax(dim=2) == targets[:, None]).sum(dim=0))
             bare = logits[:, : group.count].transpose(1, 2)
             losses.append(
@@ -176,8 +213,16 @@ class FusedRuntime:
 
     def environments(self, index: int) -> list[int]:
         """Return the environments whose hosts are in a group, in their order there."""
-        first = index * self.config.hosts_per_group
+        first = index * self._group_size
         return list(range(first, first + self.groups[index].count))
+
+    def _choose_group_size(self) -> int:
+        """Return the configured size, or the most hosts whose widest activation fits the cache, in equal shares."""
+        if self.config.hosts_per_group:
+            return self.config.hosts_per_group
+        fitting = CACHE_BYTES // (self._nursery.widest * self.config.batch_size * self._computing.itemsize) or 1
+        groups = -(-len(self.instances) // fitting)
+        return -(-len(self.instances) // groups)
 
     def _map(self, work: Callable[[int], Result], active: Sequence[bool]) -> Iterable[Result]:
         groups = [index for index in range(len(self.groups)) if any(active[env] for env in self.environments(index))]

@@ -17,12 +17,14 @@ class Stack:
 
     Attributes:
         folded: The module's function on folded activations.
+        computing: dtype in which parameters are handed out.
         hosts: Host of each row.
         values: Parameters `[m, ...]`, leaves that require gradients.
         momenta: Their momentum buffers. A new row starts with zeros, which makes its first buffer its gradient.
     """
 
     folded: Folded
+    computing: torch.dtype
     hosts: list[int] = field(factory=list)
     values: dict[str, Tensor] = field(factory=dict)
     momenta: dict[str, Tensor] = field(factory=dict)
@@ -53,9 +55,11 @@ class Stack:
         return self.hosts.index(host)
 
     def select(self, rows: Tensor | None, *, detached: bool = False) -> dict[str, Tensor]:
-        """Return the parameters of some rows, int64 `[k]`, or of all."""
+        """Return the parameters of some rows, int64 `[k]`, or of all, in the dtype that is computed in."""
         values = {name: value.detach() for name, value in self.values.items()} if detached else self.values
-        return values if rows is None else {name: value.index_select(0, rows) for name, value in values.items()}
+        if rows is not None:
+            values = {name: value.index_select(0, rows) for name, value in values.items()}
+        return {name: value.to(self.computing) for name, value in values.items()}
 
     def parameters_per_row(self) -> int:
         """Return the number of parameters of one host's module."""

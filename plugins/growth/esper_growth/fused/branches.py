@@ -1,0 +1,71 @@
+"""Folded forms of growth's own modules that are not made of PyTorch's layers alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from esper_growth.blueprints.image import GatedNorm, SqueezeExcite
+from esper_growth.model import Gate
+
+if TYPE_CHECKING:
+    from esper_growth.fused.fold import Folded, Parameters
+    from esper_growth.fused.operations import Operations
+
+Fold = Callable[[nn.Module, "Operations", str], "Folded"]
+
+
+STRIDE = 32
+"""Numbers that PyTorch's vectorised loops take at once, at most; those left over round differently."""
+
+
+def evenly(function: Callable[[Tensor], Tensor], x: Tensor, n: int) -> Tensor:
+    """Apply a function of single numbers to the activations or parameters of n hosts, each number in full strides."""
+    if x.numel() // n % STRIDE == 0:
+        return function(x)
+    return function(x.unsqueeze(-1).expand(*x.shape, STRIDE).contiguous())[..., 0]
+
+
+def gated_norm(module: GatedNorm, fold: Fold, operations: Operations, prefix: str) -> Folded:
+    """Return `tanh(s)·(GN(x) − x)` for n hosts."""
+    norm, scale_name = fold(module.norm, operations, f"{prefix}norm."), f"{prefix}scale"
+
+    def run(x: Tensor, parameters: Parameters, n: int) -> Tensor:
+        batch = x.shape[0]
+        # One factor per sample, as a product: the gradient of s is then summed host by host.
+        scale = evenly(torch.tanh, parameters[scale_name], n).view(n, 1, 1)
+        factors = torch.bmm(scale.new_ones(n, batch, 1), scale).transpose(0, 1).contiguous()
+        apart = (norm(x, parameters, n) - x).view(batch, n, -1)
+        return (factors * apart).view(x.shape)
+
+    return run
+
+
+def squeeze_excite(module: SqueezeExcite, fold: Fold, operations: Operations, prefix: str) -> Folded:
+    """Return `x·σ(W2·relu(W1·mean(x)) + 3) − x` for n hosts."""
+    squeeze = fold(module.squeeze, operations, f"{prefix}squeeze.")
+    excite = fold(module.excite, operations, f"{prefix}excite.")
+
+    def run(x: Tensor, parameters: Parameters, n: int) -> Tensor:
+        hidden = torch.relu(squeeze(x.flatten(2).mean(dim=2), parameters, n))
+        weight = evenly(torch.sigmoid, excite(hidden, parameters, n), n)
+        return x * (weight - 1.0)[:, :, None, None]
+
+    return run
+
+
+def gate(module: Gate, fold: Fold, operations: Operations, prefix: str) -> Folded:
+    """Return the gates of n hosts, `[B, n]` with ones behind."""
+    layers = fold(module.layers, operations, f"{prefix}layers.")
+
+    def run(x: Tensor, parameters: Parameters, n: int) -> Tensor:
+        gates = layers(x.flatten(2).mean(dim=2), parameters, n)
+        return gates.view(*gates.shape, *([1] * (x.dim() - 2)))
+
+    return run
+
+
+FOLDS: Mapping[type[nn.Module], Any] = {GatedNorm: gated_norm, SqueezeExcite: squeeze_excite, Gate: gate}

@@ -1,0 +1,115 @@
+"""Hosts on a GPU that is not there: nothing is made on another device, and no step waits for anything."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from esper_core.contracts.protocols import Masks
+from esper_core.testing.fake_device import FakeDevice
+from esper_growth.actions import Algorithm
+from esper_growth.config import GrowthConfig
+from esper_growth.fused.runtime import FusedRuntime
+from esper_growth.loop import LoopRuntime
+from esper_growth.model import SeedSetting
+from esper_growth.rules import Plateau, Static, UniformLegal
+from esper_growth.stages import Stage
+
+SETTINGS = [
+    {0: SeedSetting(Stage.HOLDING, 0.7, Algorithm.GATE, False), 2: SeedSetting(Stage.FOSSILIZED, 1.0, 0, False)},
+    {0: SeedSetting(Stage.BLENDING, 0.3, Algorithm.GATE, True), 1: SeedSetting(Stage.TRAINING, 0.0, 0, False)},
+    {0: SeedSetting(Stage.GERMINATED, 0.0, Algorithm.MULTIPLY, False)},
+]
+LABELS = [{0: "conv_light", 2: "norm"}, {0: "conv_light", 1: "attention"}, {0: "depthwise"}]
+
+
+@pytest.fixture
+def device():
+    with FakeDevice() as device:
+        yield device
+
+
+@pytest.fixture
+def make(make_context, device):
+    """Return a factory of runtimes on the device, with seeds of all sorts."""
+
+    def make(kind):
+        parts = make_context(samples=40, device=device.name).parts
+        config = GrowthConfig(batch_size=20, max_grad_norm=1.0)
+        runtime = kind(config, parts["task"], parts["host"], parts["blueprint"], 3)
+        runtime.start([0, 1, 2])
+        for env, (seeds, labels) in enumerate(zip(SETTINGS, LABELS, strict=True)):
+            for slot, setting in seeds.items():
+                runtime.germinate(env, slot, labels[slot], setting.algorithm)
+        return runtime
+
+    return make
+
+
+def test_a_fused_step_needs_nothing_from_the_host(make, device):
+    runtime = make(FusedRuntime)
+    (group,), split = runtime.groups, runtime.task.train
+    rows = torch.zeros(20, 3, dtype=torch.int64, device=device.name)
+    inputs, targets, joins = split.inputs[rows], split.targets[rows], group.joins(SETTINGS)
+    device.crossings.clear()
+    group.step(inputs, targets, joins, {1: [0], 2: [0]}, lr=0.1, momentum=0.9, max_grad_norm=1.0)
+    assert device.crossings == []
+
+
+def test_a_step_of_the_loop_needs_nothing_from_the_host(make, device):
+    runtime = make(LoopRuntime)
+    split = runtime.task.train
+    device.crossings.clear()
+    for run, settings in zip(runtime.hosts, SETTINGS, strict=True):
+        run.step(split.inputs[:20], split.targets[:20], settings, 1.0)
+    assert device.crossings == []
+
+
+@pytest.mark.parametrize("kind", [LoopRuntime, FusedRuntime])
+def test_an_epoch_waits_as_often_however_many_steps_it_has(make, device, kind):
+    runtime, counts = make(kind), []
+    for batch_size in (20, 4):
+        runtime.config = GrowthConfig(batch_size=batch_size, max_grad_norm=1.0)
+        device.crossings.clear()
+        runtime.train_epoch(SETTINGS, [True, True, True])
+        counts.append(len(device.crossings))
+    assert 0 < counts[0] == counts[1]
+
+
+@pytest.mark.parametrize("kind", [LoopRuntime, FusedRuntime])
+def test_a_life_on_the_device(make, kind):
+    runtime = make(kind)
+    runtime.train_epoch(SETTINGS, [True, False, True])
+    runtime.validate(SETTINGS, [True, False, True], pairs=True)
+    runtime.set_algorithm(0, 0, Algorithm.ADD)
+    runtime.remove(1, 1)
+    assert (runtime.seed_parameters() > 0).tolist() == [[True, False, True], [True, False, False], [True, False, False]]
+
+
+@pytest.mark.parametrize("rule", [Static, UniformLegal, Plateau])
+def test_rules_act_where_the_masks_are(make_environment, make_context, device, rule):
+    context = make_context(device=device.name)
+    sizes = context.actions.sizes
+    masks = Masks(
+        {name: torch.ones(2, size, dtype=torch.bool, device=device.name) for name, size in sizes.items()},
+        torch.ones(2, sizes["op"], sizes["slot"], dtype=torch.bool, device=device.name),
+    )
+    state = {
+        field.name: torch.zeros(field.sizes(2, 3, 6), dtype=torch.int64, device=device.name)
+        for field in context.state_spec.fields
+    }
+    acting = rule(None, context)
+    acting.reset(2)
+    actions = acting(state, masks, torch.Generator())
+    assert {value.device.type for value in actions.values()} == {device.name}
+
+
+def test_a_birth_leaves_the_streams_of_gpus_alone(make_context, monkeypatch):
+    """`torch.manual_seed` would restart them."""
+    monkeypatch.setattr(torch, "manual_seed", lambda seed: pytest.fail("all devices were seeded"))
+    parts = make_context(samples=40).parts
+    before = torch.get_rng_state()
+    runtime = LoopRuntime(GrowthConfig(), parts["task"], parts["host"], parts["blueprint"], 3)
+    runtime.start([0])
+    runtime.germinate(0, 0, "conv_light", Algorithm.GATE)
+    assert torch.equal(torch.get_rng_state(), before)

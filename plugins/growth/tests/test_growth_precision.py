@@ -1,0 +1,160 @@
+"""Hosts in bf16 and beside busy threads: what they compute in, and that their parameters stay float32."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional
+
+from esper_growth.actions import Algorithm
+from esper_growth.config import GrowthConfig
+from esper_growth.environment import growth
+from esper_growth.fused.runtime import FusedRuntime
+from esper_growth.fused.stack import Stack
+from esper_growth.loop import LoopRuntime
+from esper_growth.model import SeedSetting
+from esper_growth.stages import Stage
+
+NAMES = ("conv_light", "attention", "norm", "depthwise", "bottleneck", "conv_small", "conv_heavy")
+KINDS = pytest.mark.parametrize("kind", [LoopRuntime, FusedRuntime])
+HOSTS = 4
+
+
+def settings_of(env: int) -> dict[int, SeedSetting]:
+    algorithms, stages = list(Algorithm), (Stage.TRAINING, Stage.BLENDING, Stage.HOLDING)
+    return {
+        slot: SeedSetting(stages[(env + slot) % 3], (0.0, 0.3, 1.0)[(env + slot) % 3], algorithms[slot], False)
+        for slot in range(3)
+    }
+
+
+@pytest.fixture
+def make(make_context):
+    """Return a factory of runtimes in which every blueprint, stage and algorithm occurs."""
+
+    def make(kind, precision="float32", **options):
+        parts = make_context(samples=200).parts
+        config = GrowthConfig(**{"batch_size": 50, "max_grad_norm": 1.0, **options})
+        runtime = kind(config, parts["task"], parts["host"], parts["blueprint"], 3, precision)
+        runtime.start(range(HOSTS))
+        for env in range(HOSTS):
+            for slot, setting in settings_of(env).items():
+                runtime.germinate(env, slot, NAMES[(3 * env + slot) % len(NAMES)], setting.algorithm)
+        return runtime
+
+    return make
+
+
+def play(runtime, epochs=2):
+    grown, active = [settings_of(env) for env in range(HOSTS)], [True] * HOSTS
+    for _ in range(epochs):
+        gradients = runtime.train_epoch(grown, active)
+    return gradients, runtime.validate(grown, active, pairs=True)
+
+
+def learned(runtime, env):
+    """Return the parameters and the momentum buffers of a host."""
+    if isinstance(runtime, FusedRuntime):
+        return tuple(list(column) for column in zip(*runtime.read(env).values(), strict=True))
+    run = runtime.hosts[env]
+    states = run.optimizer.state.values()
+    return [p.detach() for p in run.model.parameters()], [state["momentum_buffer"] for state in states]
+
+
+@KINDS
+def test_bf16_hosts_learn_nearly_the_same_and_stay_float32(make, kind):
+    half, full = (make(kind, precision, batch_size=20) for precision in ("bf16", "float32"))
+    (gradients, measured), (_, expected) = play(half, 5), play(full, 5)
+    assert {tensor.dtype for env in range(HOSTS) for part in learned(half, env) for tensor in part} == {torch.float32}
+    assert measured.loss.dtype == torch.float32 and bool((gradients.norm > 0).all())
+    torch.testing.assert_close(measured.loss, expected.loss, atol=0.05, rtol=0)
+    assert not torch.equal(measured.loss, expected.loss)
+    assert float(measured.loss.min()) < 2.2, "below chance, ln 10, by then"
+
+
+@KINDS
+def test_a_gradient_in_bf16_points_where_that_of_float32_does(make, kind):
+    half, full = (make(kind, precision, batch_size=200) for precision in ("bf16", "float32"))
+    play(half, 1)
+    play(full, 1)
+    for env in range(HOSTS):
+        # After a single step momentum is the gradient.
+        ours, theirs = (torch.cat([m.flatten() for m in learned(r, env)[1]]) for r in (half, full))
+        assert 0.99 < float(torch.cosine_similarity(ours, theirs, dim=0)) < 1 - 1e-6
+
+
+@KINDS
+def test_losses_are_those_of_float32_logits(make, kind, monkeypatch):
+    seen, original = [], functional.cross_entropy
+
+    def watched(logits, *args, **kwargs):
+        seen.append((logits.dtype, torch.is_autocast_enabled("cpu")))
+        return original(logits, *args, **kwargs)
+
+    monkeypatch.setattr(functional, "cross_entropy", watched)
+    play(make(kind, "bf16"), 1)
+    assert set(seen) == {(torch.float32, False)}
+
+
+def test_activations_of_both_runtimes_are_bf16(make, monkeypatch):
+    fused = make(FusedRuntime, "bf16")
+    handed_out, select = set(), Stack.select
+
+    def watched(self, *args, **kwargs):
+        values = select(self, *args, **kwargs)
+        handed_out.update(value.dtype for value in values.values())
+        return values
+
+    monkeypatch.setattr(Stack, "select", watched)
+    play(fused, 1)
+    assert handed_out == {torch.bfloat16}
+
+    loop = make(LoopRuntime, "bf16")
+    convolved = set()
+    loop.hosts[0].model.host.segments[0][0].register_forward_hook(lambda m, i, output: convolved.add(output.dtype))
+    play(loop, 1)
+    assert convolved == {torch.bfloat16}
+
+
+@KINDS
+def test_float32_enters_no_autocast_region(make, kind, monkeypatch):
+    monkeypatch.setattr(torch, "autocast", lambda *args, **kwargs: pytest.fail("a region was entered"))
+    play(make(kind), 1)
+
+
+def test_curves_of_another_precision_lie_elsewhere(make_context):
+    config = GrowthConfig(workers=1, kernels="torch")
+    environments = [growth(config, make_context(config, precision=precision)) for precision in ("float32", "bf16")]
+    first, second = (environment.curves for environment in environments)
+    assert first.directory != second.directory
+    assert {**first.key, "precision": "bf16"} == second.key
+    assert environments[1].runtime.precision == "bf16"
+
+
+@KINDS
+@pytest.mark.parametrize("work", ["train_epoch", "validate"])
+def test_hosts_train_with_one_thread_whatever_the_policy_has(make, kind, work, monkeypatch):
+    runtime, seen = make(kind), set()
+    original = functional.cross_entropy
+
+    def watched(*args, **kwargs):
+        seen.add(torch.get_num_threads())
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(functional, "cross_entropy", watched)
+    grown, active = [settings_of(env) for env in range(HOSTS)], [True] * HOSTS
+    arguments = (grown, active) if work == "train_epoch" else (grown, active, True)
+    torch.set_num_threads(2)
+    getattr(runtime, work)(*arguments)
+    assert seen == {1} and torch.get_num_threads() == 2
+    monkeypatch.setattr(functional, "cross_entropy", lambda *args, **kwargs: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        getattr(runtime, work)(*arguments)
+    assert torch.get_num_threads() == 2, "given back after a failure too"
+
+
+@KINDS
+def test_one_thread_is_not_asked_for_again(make, kind, monkeypatch):
+    runtime = make(kind)
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: pytest.fail("threads were set"))
+    play(runtime, 1)

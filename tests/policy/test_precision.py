@@ -1,0 +1,143 @@
+"""bf16: networks compute in it, and nothing that follows them does."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from esper_core.contracts.precision import autocast, without_autocast
+from esper_core.contracts.protocols import Features, Masks
+from esper_core.policy.policy import Policy
+from tests.learning.conftest import SPEC, Net, Value
+from tests.policy.test_gradient_flow import E, T, inputs
+
+
+def make(precision: str) -> Policy:
+    torch.manual_seed(0)
+    return Policy(Net(), Value(), SPEC, precision)
+
+
+def first(value: Features | Masks) -> Features | Masks:
+    """Return the first step `[E, ...]` of features or masks `[E, T, ...]`."""
+    parts = [
+        {name: entry[:, 0] for name, entry in part.items()} if isinstance(part, dict) else part[:, 0] for part in value
+    ]
+    return type(value)(*parts)
+
+
+def act_and_evaluate(policy: Policy):
+    features, masks = inputs()
+    acted = policy.get_action(first(features), first(masks), generator=torch.Generator().manual_seed(0))
+    actions = {name: value.unsqueeze(1).expand(E, T).contiguous() for name, value in acted.actions.items()}
+    actions["op"][:] = torch.arange(E * T).view(E, T) % 3
+    return acted, policy.evaluate_actions(features, masks, None, actions)
+
+
+def test_what_leaves_the_policy_is_float32() -> None:
+    acted, evaluation = act_and_evaluate(make("bf16"))
+    distribution = evaluation.distribution
+    seen = [
+        *(tensor for part in (acted, evaluation) for tensor in (*part.log_prob.values(), *part.values, *part.state)),
+        *evaluation.entropy.values(),
+        *evaluation.logits.values(),
+        *(distribution.log_probs(name) for name in SPEC.names),
+        distribution.op_probs(),
+        distribution.kl(distribution),
+    ]
+    assert {tensor.dtype for tensor in seen} == {torch.float32}
+
+
+def test_the_networks_compute_in_bf16_and_only_they(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy, seen = make("bf16"), {}
+
+    def look(name):
+        def hook(module, args, output):
+            seen[name] = output.dtype
+
+        return hook
+
+    for name in ("network.heads.op", "critic.layer"):
+        policy.get_submodule(name).register_forward_hook(look(name))
+    softmax = torch.log_softmax
+
+    def watched(*args, **kwargs):
+        seen["softmax"] = torch.is_autocast_enabled("cpu")
+        return softmax(*args, **kwargs)
+
+    monkeypatch.setattr(torch, "log_softmax", watched)
+    act_and_evaluate(policy)
+    assert seen == {"network.heads.op": torch.bfloat16, "critic.layer": torch.bfloat16, "softmax": False}
+
+
+def test_the_numbers_are_near_those_of_float32() -> None:
+    (_, half), (_, full) = (act_and_evaluate(make(precision)) for precision in ("bf16", "float32"))
+    for name in SPEC.names:
+        torch.testing.assert_close(half.log_prob[name], full.log_prob[name], atol=0.02, rtol=0)
+    assert not torch.equal(half.log_prob["op"], full.log_prob["op"])
+    torch.testing.assert_close(half.values.taken, full.values.taken, atol=0.02, rtol=0.02)
+
+
+def test_float32_enters_no_autocast_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "autocast", lambda *args, **kwargs: pytest.fail("a region was entered"))
+    act_and_evaluate(make("float32"))
+    with without_autocast("cpu"):
+        pass
+
+
+@pytest.mark.parametrize("around", [False, True])
+def test_weights_learn_after_acting_without_gradients(around: bool) -> None:
+    """A cast of a weight made without gradients must not be found again, even within a region around both passes."""
+    policy = make("bf16")
+    with torch.autocast("cpu", torch.bfloat16, enabled=around):
+        _, evaluation = act_and_evaluate(policy)
+    terms = [value.sum() for value in (*evaluation.log_prob.values(), evaluation.values.taken)]
+    torch.stack(terms).sum().backward()
+    still = [name for name, p in policy.named_parameters() if p.grad is None or not bool((p.grad != 0).any())]
+    assert not still
+    assert {p.grad.dtype for p in policy.parameters()} == {torch.float32}
+
+
+def test_no_cast_of_a_weight_is_kept_within_a_region_around_several_passes() -> None:
+    """Releases of torch differ in when a kept cast has no gradient; one that is out of date they all keep."""
+    policy = make("bf16")
+    with torch.autocast("cpu", torch.bfloat16):
+        before = act_and_evaluate(policy)[1]
+        with torch.no_grad():
+            for parameter in policy.parameters():
+                parameter.mul_(-2)
+        after = act_and_evaluate(policy)[1]
+    fresh = act_and_evaluate(policy)[1]
+    assert not torch.equal(before.logits["op"], fresh.logits["op"])
+    assert torch.equal(after.logits["op"], fresh.logits["op"])
+    assert torch.equal(after.values.by_op, fresh.values.by_op)
+
+
+def test_a_recurrence_can_be_kept_out() -> None:
+    x = torch.randn(3, 3)
+    with autocast("bf16", "cpu"):
+        assert (x @ x).dtype == torch.bfloat16
+        with without_autocast(x.device):
+            assert (x @ x).dtype == torch.float32
+
+
+def test_the_recurrent_state_goes_on_in_float32_from_step_to_step() -> None:
+    policy = make("bf16")
+    features, masks = inputs()
+    state = None
+    for _ in range(3):
+        state = policy.get_action(first(features), first(masks), state).state
+        assert {value.dtype for value in state} == {torch.float32}
+
+
+def test_a_network_without_a_state_is_no_obstacle() -> None:
+    class Stateless(Net):
+        def forward(self, features, state, episode_start):
+            return (
+                super()
+                .forward(features, Net.initial_state(self, len(features.obs)), episode_start)
+                ._replace(state=None)
+            )
+
+    policy = Policy(Stateless(), Value(), SPEC, "bf16")
+    features, masks = inputs()
+    assert policy(features, masks).state is None
