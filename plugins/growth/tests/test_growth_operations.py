@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import subprocess
+from pathlib import Path
 
 import pytest
 import torch
@@ -128,18 +128,36 @@ def test_a_compiler_that_fails_is_quoted_and_leaves_nothing(no_library, monkeypa
     assert list((no_library / "kernels").iterdir()) == []
 
 
+def test_an_interrupted_compiler_is_ended_with_all_its_processes(no_library, monkeypatch, tmp_path):
+    slow, witness = tmp_path / "cc", tmp_path / "child"
+    slow.write_text(f'#!/bin/sh\n[ "$1" = --version ] && exit\nsleep 60 & echo $! > {witness}; wait\n')
+    slow.chmod(0o755)
+    monkeypatch.setenv("CXX", str(slow))
+    monkeypatch.setattr(compiler, "TIMEOUT_SECONDS", 0.5)
+    with pytest.raises(NoCompiler, match="did not compile"):
+        choose("compiled", CPU, torch.float32)
+    child = int(witness.read_text())
+    assert not _runs(child) and list((no_library / "kernels").iterdir()) == []
+
+
+def _runs(process):
+    """Return whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
 def test_kernels_are_compiled_once(no_library, monkeypatch):
     first = choose("compiled", CPU, torch.float32)
     assert first.name == "compiled"
     (library,) = (no_library / "kernels").iterdir()
     compiler.load.cache_clear()
-    real = subprocess.run
 
-    def run(command, **kwargs):
-        assert "-shared" not in command, "it is already there"
-        return real(command, **kwargs)
+    def compile_again(*args):
+        raise AssertionError("it is already there")
 
-    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(compiler, "_compile", compile_again)
     choose("compiled", CPU, torch.float32)
     assert library.exists()
 

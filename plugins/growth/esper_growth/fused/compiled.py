@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -19,18 +20,28 @@ NUMBER = {torch.float32: ctypes.c_float, torch.float64: ctypes.c_double}
 NOTHING, PLAIN, CAPPED = 0, 1, 2
 
 
-def call(name: str, dtype: torch.dtype, *arguments: Any) -> None:
-    """Call a kernel; tensors are passed as pointers, None as a null pointer, ints as long and floats as double."""
+POINTER, LONG, DOUBLE = ctypes.c_void_p, ctypes.c_long, ctypes.c_double
+SIGNATURES = {
+    "pointwise": [POINTER] * 3 + [LONG] * 5,
+    "pointwise_backward": [POINTER] * 5 + [LONG] * 5,
+    "norm": [POINTER] * 6 + [LONG] * 6 + [DOUBLE],
+    "norm_backward": [POINTER] * 9 + [LONG] * 6,
+    "join": [POINTER] * 7 + [LONG] * 3,
+    "join_backward": [POINTER] * 9 + [LONG] * 3,
+}
+
+
+@functools.cache
+def kernel(name: str, dtype: torch.dtype) -> Callable[..., None]:
+    """Return a compiled function for a number type."""
     function = getattr(compiler.load(), name + SUFFIX[dtype])
-    function(*map(_argument, arguments))
+    function.argtypes, function.restype = SIGNATURES[name], None
+    return function
 
 
-def _argument(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return ctypes.c_void_p(value.data_ptr())
-    if isinstance(value, int):
-        return ctypes.c_long(value)
-    return ctypes.c_double(value) if isinstance(value, float) else value
+def call(name: str, dtype: torch.dtype, *arguments: Any) -> None:
+    """Call a kernel; tensors are passed as pointers, None as a null pointer."""
+    kernel(name, dtype)(*[a.data_ptr() if isinstance(a, Tensor) else a for a in arguments])
 
 
 class Pointwise(torch.autograd.Function):
@@ -122,15 +133,14 @@ class Layout(NamedTuple):
 
     def pointers(self, parts: Sequence[Tensor]) -> Any:
         """Return, per host, a pointer to its row in its part `[B, m, M]`."""
-        where = [
-            None if place is None else parts[place[0]].data_ptr() + place[1] * parts[place[0]][0, 0].nbytes
-            for place in self.places
-        ]
+        starts = [(part.data_ptr(), part.stride(1) * part.element_size()) for part in parts]
+        where = [None if p is None else starts[p[0]][0] + p[1] * starts[p[0]][1] for p in self.places]
         return (ctypes.c_void_p * len(where))(*where)
 
     def strides(self, parts: Sequence[Tensor]) -> Any:
         """Return, per host, the distance between samples of its part."""
-        return (ctypes.c_long * len(self.places))(*(0 if p is None else parts[p[0]].stride(0) for p in self.places))
+        apart = [part.stride(0) for part in parts]
+        return (ctypes.c_long * len(self.places))(*[0 if p is None else apart[p[0]] for p in self.places])
 
 
 def add(h: Tensor, parts: Sequence[Tensor], layout: Layout) -> Tensor:
@@ -176,9 +186,8 @@ class Fork(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, h: Tensor, takers: Sequence[Join]) -> tuple[Tensor, ...]:
         """Return `h [B, n, M]` and for each join its hosts' `[B, m, M]`."""
-        ctx.layout = Layout.of(takers, h.shape[1])._replace(
-            modes=[PLAIN if mode != NOTHING else NOTHING for mode in Layout.of(takers, h.shape[1]).modes]
-        )
+        layout = Layout.of(takers, h.shape[1])
+        ctx.layout = layout._replace(modes=[min(mode, PLAIN) for mode in layout.modes])
         return h.view_as(h), *(_take(h, join) for join in takers)
 
     @staticmethod

@@ -9,6 +9,7 @@ import os
 import platform
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -68,15 +69,30 @@ def _compile(compiler: list[str], library: Path) -> None:
         unfinished = Path(file.name)
     command = [*compiler, *FLAGS, "-o", str(unfinished), str(SOURCE)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
-        if done.returncode != 0:
-            first = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip()[:200])
+        status, said = _run(command)
+        if status != 0:
+            first = next((line for line in said.splitlines() if "error" in line), said.strip()[:200])
             raise NoCompiler(f"{compiler[0]} cannot compile {SOURCE}: {first}", hint=f"See: {shlex.join(command)}")
         unfinished.replace(library)
     except subprocess.TimeoutExpired as error:
         raise NoCompiler(f"{compiler[0]} did not compile {SOURCE} within {TIMEOUT_SECONDS} s.") from error
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _run(command: list[str]) -> tuple[int, str]:
+    """Return a command's status and what it wrote to standard error.
+
+    A compiler is several processes; all of them end when this one is interrupted.
+    """
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        _, said = process.communicate(timeout=TIMEOUT_SECONDS)
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
+    return process.returncode, said
 
 
 def _key(compiler: list[str]) -> str:
