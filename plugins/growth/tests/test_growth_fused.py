@@ -12,7 +12,7 @@ from torch import nn
 from esper_growth.actions import Algorithm
 from esper_growth.blueprints.image import GatedNorm, SqueezeExcite
 from esper_growth.config import GrowthConfig
-from esper_growth.fused.fold import fold
+from esper_growth.fused.fold import fold, host_by_host, stacked
 from esper_growth.fused.runtime import FusedRuntime
 from esper_growth.fused.stock import Stock
 from esper_growth.loop import LoopRuntime
@@ -274,6 +274,25 @@ def test_folding_equals_running_host_by_host(make_module, operations):
     folded = fold(modules[0], operations)(x.flatten(1, 2), stacked, 3)
     apart = torch.stack([module(x[:, i]) for i, module in enumerate(modules)], dim=1)
     torch.testing.assert_close(folded, apart.flatten(1, 2))
+
+
+class Choosy(Custom):
+    """A module that looks at its numbers, which no vectorised call can."""
+
+    def forward(self, x):
+        return super().forward(x) if x.sum() > 0 else -x
+
+
+@pytest.mark.parametrize("kind", [Custom, Choosy])
+def test_a_vectorised_module_equals_running_host_by_host(kind, caplog):
+    modules = [kind().double() for _ in range(3)]
+    x = torch.randn(2, 12, 8, 8, dtype=torch.float64)
+    values = {"at.scale": torch.stack([module.scale.detach() for module in modules])}
+    expected = host_by_host(modules[0], "at.")(x, values, 3)
+    run = stacked(modules[0], "at.")
+    for _ in range(2):
+        torch.testing.assert_close(run(x, values, 3), expected)
+    assert ["Choosy has no fused form" in r.getMessage() for r in caplog.records] == [True] * (kind is Choosy)
 
 
 def test_a_module_without_a_fused_form_is_named_once(caplog):
