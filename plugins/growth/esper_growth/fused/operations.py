@@ -71,5 +71,5 @@ def choose(kernels: str, device: torch.device, dtype: torch.dtype) -> Operations
     except NoCompiler as error:
         if kernels == "compiled":
             raise
-        _logger.warning("Hosts train with PyTorch's own operations, which takes about twice as long. %s", error)
+        _logger.warning("Hosts train with PyTorch's own operations, which is slower. %s", error)
         return Stock()
