@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,34 @@ def esper(tmp_path: Path, shared: Path) -> Esper:
         )
 
     return run
+
+
+@pytest.fixture
+def begin(tmp_path: Path, shared: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Return a function that starts the command in a process group of its own and does not wait for it."""
+    begun: list[subprocess.Popen[str]] = []
+
+    def own_group() -> None:
+        os.setsid()
+        # A shell lets what it starts in the background ignore Ctrl-C.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "esper_core.cli.app", *arguments],
+            cwd=tmp_path,
+            env=environment(shared),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=own_group,
+        )
+        begun.append(process)
+        return process
+
+    yield start
+    for process in begun:
+        process.kill()
 
 
 @pytest.fixture

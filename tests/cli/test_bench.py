@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-
-from tests.cli.conftest import environment
 
 STILL = """
 from esper_core import ComponentSpec, hookimpl
@@ -128,25 +123,13 @@ def test_no_plan_holds_a_workload(esper):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_stopping_leaves_nothing_behind(tmp_path, shared, number, code):
-    command = [sys.executable, "-m", "esper_core.cli.app", "bench", "--quick", "--workers", "2", "--json"]
-    process = subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        env=environment(shared),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=os.setsid,
-    )
-    try:
-        deadline = time.monotonic() + 60
-        while len(members(process.pid)) < 3 and time.monotonic() < deadline:
-            time.sleep(0.05)
-        process.send_signal(number)
-        out, err = process.communicate(timeout=30)
-    finally:
-        process.kill()
+def test_stopping_leaves_nothing_behind(begin, number, code):
+    process = begin("bench", "--quick", "--workers", "2", "--json")
+    deadline = time.monotonic() + 60
+    while len(members(process.pid)) < 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
     assert process.returncode == code, err
     assert out == "" and "Traceback" not in err
     assert members(process.pid) == []

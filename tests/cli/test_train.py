@@ -2,18 +2,15 @@
 
 import json
 import math
-import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from esper_core.cli.app import run
-from tests.cli.conftest import SMALL, environment
+from tests.cli.conftest import SMALL
 
 
 def lines_of(run: Path) -> list[dict]:
@@ -144,25 +141,13 @@ def test_the_predecessor_trains(esper, tmp_path):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_stopping_says_what_is_kept(tmp_path, shared, number, code):
-    command = [sys.executable, "-m", "esper_core.cli.app", "train", "--policy", "lstm-v2", "--slots", "2"]
-    process = subprocess.Popen(
-        [*command, "--updates", "500", *SMALL],
-        cwd=tmp_path,
-        env=environment(shared),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=os.setsid,
-    )
-    try:
-        deadline = time.monotonic() + 60
-        while not list(tmp_path.glob("runs/*/checkpoints/000002")) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        process.send_signal(number)
-        out, err = process.communicate(timeout=30)
-    finally:
-        process.kill()
+def test_stopping_says_what_is_kept(begin, tmp_path, number, code):
+    process = begin("train", "--policy", "lstm-v2", "--slots", "2", "--updates", "500", *SMALL)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("runs/*/checkpoints/000002")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
     assert process.returncode == code, err
     assert out == "" and "Traceback" not in err
     kept = re.search(r"Stopped in update \d+ of 500\.\sThe last checkpoint is (\S+)\.", err)
