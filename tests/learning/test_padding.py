@@ -93,12 +93,13 @@ def test_a_batch_does_not_see_what_is_stored_in_padding(garbage: float) -> None:
         evaluation = policy.evaluate_actions(batch.features, batch.masks, None, batch.actions, batch.episode_start)
         result = trainer.loss(batch, evaluation)
         gradients = torch.autograd.grad(result.loss, list(policy.parameters()))
-        said = {
-            **monitors.critic_metrics(rollout, steps, evaluation, 2.0),
-            **monitors.policy_metrics(steps, evaluation),
-            **monitors.action_metrics(rollout),
-            "ratio": monitors.ratio_at_start(evaluation, batch.old_log_prob, batch.valid),
-        }
+        with torch.no_grad():
+            said = {
+                **monitors.critic_metrics(rollout, steps, evaluation, 2.0),
+                **monitors.policy_metrics(steps, evaluation),
+                **monitors.action_metrics(rollout),
+                "ratio": monitors.ratio_at_start(evaluation, batch.old_log_prob, batch.valid),
+            }
         return [result.loss, result.kl, *result.metrics.values(), *gradients], said
 
     clean, said = outcome(trainer.rollout)
