@@ -348,7 +348,7 @@ def test_environments_are_shuffled_anew_for_every_pass():
 
 
 def test_a_gradient_as_small_as_adams_epsilon_makes_half_a_step():
-    """Adam's eps is 1e-5, so that noise around nothing is not blown up to whole steps (Andrychowicz et al. 2021)."""
+    """Adam's eps is 1e-5, so that noise around nothing is not blown up to whole steps (Huang et al. 2022)."""
 
     class Tiny(Reinforce):
         def __call__(self, batch, evaluation):
