@@ -51,6 +51,19 @@ def test_the_first_ratio_is_one_and_acting_agrees_with_evaluating():
         assert metrics["behaviour_log_prob_gap"] < 1e-4
 
 
+@pytest.mark.parametrize("minibatches", [1, 2])
+def test_acting_remembering_and_learning_are_all_told_where_episodes_start(minibatches):
+    """A state that is not zero to begin with shows who forgets to reset it."""
+
+    class Dirty(Net):
+        def initial_state(self, num_envs):
+            return type(super().initial_state(num_envs))(*(5 + value for value in super().initial_state(num_envs)))
+
+    for _, _, metrics, _ in train(make(net=Dirty(), minibatches=minibatches), 3):
+        assert metrics["ratio_at_start"] == pytest.approx(1.0, abs=0 if minibatches == 1 else 1e-5)
+        assert metrics["behaviour_log_prob_gap"] < 1e-4
+
+
 @pytest.mark.parametrize("world", [World, ResumableWorld])
 def test_the_same_seed_trains_the_same_policy(world):
     assert train(make(world()), 4) == train(make(world()), 4)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from esper_core import ActionSpec, Head
 from esper_core.contracts.errors import PluginError
 from esper_core.contracts.protocols import Masks
-from esper_core.policy.distribution import FactoredDistribution, relevance_table
+from esper_core.policy.distribution import FactoredDistribution, _choose, relevance_table
 from esper_core.testing.states import random_masks
 from tests.policy.conftest import SPEC, as_actions, enumerate_joint
 
@@ -206,6 +206,13 @@ def test_extreme_logits_stay_finite():
     )
     total.backward()
     assert bool(total.isfinite()) and all(bool(v.grad.isfinite().all()) for v in raw.values() if v.grad is not None)
+
+
+def test_no_noise_lifts_an_illegal_entry_above_a_legal_one():
+    """The largest noise is infinite, and a legal entry may be as improbable as numbers go."""
+    lowest = torch.finfo(torch.float32).min
+    log_probs, legal = torch.tensor([0.0, lowest, lowest]), torch.tensor([False, True, True])
+    assert int(_choose(log_probs, legal, torch.tensor([torch.inf, 0.0, 1e38]))) == 2
 
 
 def test_acting_in_inference_mode_first_leaves_learning_alone(logits):
