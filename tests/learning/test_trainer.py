@@ -308,8 +308,8 @@ def test_later_updates_merge_their_returns_once_and_after_the_advantages():
             super().rescale_(old_mean, old_std, new_mean, new_std)
             calls.append(((old_mean, old_std), (new_mean, new_std)))
 
-    calls = []
-    trainer = make(critic=Watching(), passes=1)
+    calls, loss = [], Reinforce()
+    trainer = make(critic=Watching(), loss=loss, passes=1)
     train(trainer, 1)
     normaliser, rollout = trainer.normaliser, trainer.rollout
     before, count = (normaliser.mean, normaliser.std), normaliser.count
@@ -322,6 +322,12 @@ def test_later_updates_merge_their_returns_once_and_after_the_advantages():
     assert normaliser.mean == pytest.approx((before[0] + float(new.mean())) / 2)
     square = (old_square + float(new.square().mean())) / 2
     assert normaliser.std == pytest.approx((square - normaliser.mean**2) ** 0.5)
+    # The critic now speaks under the new statistics, and so do its targets; what it said was under the old ones.
+    batch = loss.batches[-1]
+    torch.testing.assert_close(batch.returns.T, (rollout.returns - normaliser.mean) / normaliser.std)
+    scale = rollout.advantages[rollout.valid].std()
+    worth = (rollout.taken - rollout.baseline[:-1]) * before[1] / scale
+    torch.testing.assert_close(batch.op_advantage.T, worth, rtol=1e-4, atol=1e-5)
 
 
 def test_statistics_rest_while_acting_and_while_learning():
