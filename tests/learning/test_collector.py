@@ -88,6 +88,55 @@ def test_what_is_not_finite_is_named(where):
         collect(Broken())
 
 
+@pytest.mark.parametrize("where", ["reward", "observation"])
+def test_what_is_not_finite_is_refused_after_the_end_of_an_episode_too(where):
+    """A network that once made NaN of padding would ruin every weight: 0 · NaN is NaN."""
+
+    class Broken(World):
+        def step(self, actions):
+            over = self.t >= self.lengths
+            state, reward, *rest = super().step(actions)
+            if where == "reward":
+                reward[over] = torch.nan
+            else:
+                state["noise"][over] = torch.nan
+            return state, reward, *rest
+
+    with pytest.raises(PluginError, match=r"step [34] in environment 3"):
+        collect(Broken())
+
+
+def test_rewards_after_the_end_of_an_episode_are_dropped():
+    class Paying(World):
+        def step(self, actions):
+            over = self.t >= self.lengths
+            state, reward, *rest = super().step(actions)
+            return state, torch.where(over, 1e6, reward), *rest
+
+    (paying, *_), (plain, *_) = collect(Paying()), collect(World())
+    assert torch.equal(paying.rewards, plain.rewards)
+
+
+def test_masks_are_asked_for_once_per_state_and_stored():
+    """The masks of acting are those of learning: asked again, a provider might say something else."""
+
+    class Fickle(Legal):
+        def __init__(self):
+            self.said = []
+
+        def __call__(self, state):
+            masks = super().__call__(state)
+            masks.heads["what"][:, len(self.said) % 3] = False
+            self.said.append({name: mask.clone() for name, mask in masks.heads.items()})
+            return masks
+
+    masks = Fickle()
+    rollout, _, _ = collect(World(), masks=masks)
+    assert len(masks.said) == 7
+    for t, said in enumerate(masks.said):
+        assert all(torch.equal(rollout.masks[name][t], mask) for name, mask in said.items())
+
+
 def test_time_is_booked_where_it_is_spent():
     class Timed(World):
         def reset(self, **options):

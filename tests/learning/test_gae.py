@@ -106,3 +106,23 @@ def test_nothing_leaks_back_over_the_end_of_an_episode(kind):
         assert torch.equal(first[:2], second[:2]) and not torch.equal(first[2:], second[2:])
     returns = discounted_returns(later, end, ~no, 0.9)
     assert returns[:2, 0].tolist() == pytest.approx([1.9, 1.0])
+
+
+def test_two_episodes_in_one_column_are_two_columns():
+    torch.manual_seed(0)
+    rewards, values = torch.randn(7, 1, dtype=torch.float64), torch.randn(8, 1, dtype=torch.float64)
+    end, no = flags(0, 0, 1, 0, 0, 0, 1), flags(*[0] * 7)
+    whole = gae(rewards, values, end, no, ~no, 0.9, 0.95)
+    first = gae(rewards[:3], values[:4], end[:3], no[:3], ~no[:3], 0.9, 0.95)
+    second = gae(rewards[3:], values[3:], end[3:], no[3:], ~no[3:], 0.9, 0.95)
+    for joined, *parts in zip(whole, first, second, strict=True):
+        assert torch.equal(joined, torch.cat(parts))
+
+
+def test_an_infinite_chain_cut_short_is_worth_what_it_would_have_been():
+    """A reward of 1 for ever is worth 1/(1−γ); with the true value after the cut every λ says so at every step."""
+    gamma, worth = 0.98, 50.0
+    no, cut = flags(*[0] * 8), flags(0, 0, 0, 1, 0, 0, 0, 1)
+    for lam in (0.0, 0.5, 1.0):
+        _, returns = gae(column(*[1.0] * 8), column(*[worth] * 9), no, cut, ~no, gamma, lam)
+        assert returns[:, 0].tolist() == pytest.approx([worth] * 8)

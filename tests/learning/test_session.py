@@ -83,6 +83,16 @@ def test_it_trains(index: Index, policy: str, options: list[str], uses: dict[str
     assert not [name for name in still if "_head" not in name and "embedding" not in name], still
 
 
+@pytest.mark.parametrize("policy", ["lstm-v2", "lstm-v1"])
+def test_acting_and_learning_agree_for_a_whole_run(index: Index, policy: str) -> None:
+    """At the start of an update every ratio is 1, and what was stored while acting is what learning computes."""
+    options = [*NARROW, "train.lr=0.01"]
+    metrics = [u.metrics for u in train(open_session(plan(index, policy, options, updates=6), index), 6)]
+    assert [m["ratio_at_start"] for m in metrics] == [1.0] * 6
+    assert all(m["behaviour_log_prob_gap"] < 1e-4 for m in metrics)
+    assert all(m["kl"] > 1e-4 for m in metrics), "or the policy never moved"
+
+
 def test_the_same_seed_gives_the_same_run_whatever_was_drawn_before(index: Index) -> None:
     first = told(train(open_session(plan(index, seed=3), index), 2))
     torch.rand(7)

@@ -51,6 +51,19 @@ def test_the_first_ratio_is_one_and_acting_agrees_with_evaluating():
         assert metrics["behaviour_log_prob_gap"] < 1e-4
 
 
+@pytest.mark.parametrize("minibatches", [1, 2])
+def test_acting_remembering_and_learning_are_all_told_where_episodes_start(minibatches):
+    """A state that is not zero to begin with shows who forgets to reset it."""
+
+    class Dirty(Net):
+        def initial_state(self, num_envs):
+            return type(super().initial_state(num_envs))(*(5 + value for value in super().initial_state(num_envs)))
+
+    for _, _, metrics, _ in train(make(net=Dirty(), minibatches=minibatches), 3):
+        assert metrics["ratio_at_start"] == pytest.approx(1.0, abs=0 if minibatches == 1 else 1e-5)
+        assert metrics["behaviour_log_prob_gap"] < 1e-4
+
+
 @pytest.mark.parametrize("world", [World, ResumableWorld])
 def test_the_same_seed_trains_the_same_policy(world):
     assert train(make(world()), 4) == train(make(world()), 4)
@@ -266,3 +279,101 @@ def test_going_on_is_exact_for_a_network_that_draws_random_numbers():
     other = make(net=Dropping())
     other.load_state(saved)
     assert train(other, 4) == expected
+
+
+def test_the_first_update_takes_its_statistics_from_its_own_discounted_returns():
+    """A new critic says 0, which means the mean of the first returns: they are known before any advantage is."""
+    trainer = make(World(lengths=(6,) * 8), lr=0.0, passes=1, gamma=0.9)
+    torch.nn.init.zeros_(trainer.policy.critic.layer.weight)
+    torch.nn.init.zeros_(trainer.policy.critic.layer.bias)
+    train(trainer, 1)
+    rewards, returns, following = trainer.rollout.rewards, torch.zeros(6, 8), torch.zeros(8)
+    for t in reversed(range(6)):
+        following = rewards[t] + 0.9 * following
+        returns[t] = following
+    mean, std = float(returns.double().mean()), float(returns.double().std(correction=0))
+    assert (trainer.normaliser.mean, trainer.normaliser.std) == (pytest.approx(mean), pytest.approx(std))
+    assert trainer.normaliser.count == 48
+    # λ-returns bootstrap from what the critic says, in units of reward: the mean, not 0.
+    first = rewards[5] - mean
+    torch.testing.assert_close(trainer.rollout.advantages[5], first, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        trainer.rollout.advantages[4], rewards[4] + 0.9 * mean - mean + 0.9 * 0.95 * first, atol=1e-5, rtol=1e-5
+    )
+
+
+def test_later_updates_merge_their_returns_once_and_after_the_advantages():
+    class Watching(Value):
+        def rescale_(self, old_mean, old_std, new_mean, new_std):
+            super().rescale_(old_mean, old_std, new_mean, new_std)
+            calls.append(((old_mean, old_std), (new_mean, new_std)))
+
+    calls, loss = [], Reinforce()
+    trainer = make(critic=Watching(), loss=loss, passes=1)
+    train(trainer, 1)
+    normaliser, rollout = trainer.normaliser, trainer.rollout
+    before, count = (normaliser.mean, normaliser.std), normaliser.count
+    train(trainer, 2)
+    assert calls == [(before, (normaliser.mean, normaliser.std))] and normaliser.count == 2 * count == 38
+    # The returns that were merged are those that the statistics of before gave.
+    values = rollout.baseline[:-1] * before[1] + before[0]
+    torch.testing.assert_close(rollout.returns[rollout.valid], (rollout.advantages + values)[rollout.valid])
+    old_square, new = before[1] ** 2 + before[0] ** 2, rollout.returns[rollout.valid].double()
+    assert normaliser.mean == pytest.approx((before[0] + float(new.mean())) / 2)
+    square = (old_square + float(new.square().mean())) / 2
+    assert normaliser.std == pytest.approx((square - normaliser.mean**2) ** 0.5)
+    # The critic now speaks under the new statistics, and so do its targets; what it said was under the old ones.
+    batch = loss.batches[-1]
+    torch.testing.assert_close(batch.returns.T, (rollout.returns - normaliser.mean) / normaliser.std)
+    scale = rollout.advantages[rollout.valid].std()
+    worth = (rollout.taken - rollout.baseline[:-1]) * before[1] / scale
+    torch.testing.assert_close(batch.op_advantage.T, worth, rtol=1e-4, atol=1e-5)
+
+
+def test_statistics_rest_while_acting_and_while_learning():
+    """Otherwise what was stored while acting would mean something else when it is learned from."""
+    trainer, seen = make(passes=3), {}
+
+    def look(progress):
+        seen.setdefault((progress.update, progress.phase), set()).add(str(trainer.normaliser))
+
+    for _ in trainer.run(3, on_step=look):
+        pass
+    assert len(seen) == 6 and all(len(statistics) == 1 for statistics in seen.values())
+    phases = [seen[update, phase] for update in (1, 2, 3) for phase in ("collect", "learn")]
+    assert [a == b for a, b in zip(phases[1::2], phases[2::2], strict=False)] == [True, True]
+    assert len({next(iter(phase)) for phase in phases}) == 4, "one merge per update, between acting and learning"
+
+
+def test_shuffling_never_shifts_sampling():
+    """One stream of random numbers per concern."""
+
+    def drawn(minibatches):
+        trainer, actions = make(lr=0.0, minibatches=minibatches), []
+        for _ in trainer.run(3):
+            actions.append({name: value.clone() for name, value in trainer.rollout.actions.items()})
+        return actions
+
+    for one, three in zip(drawn(1), drawn(3), strict=True):
+        assert all(torch.equal(one[name], three[name]) for name in SPEC.names)
+
+
+def test_environments_are_shuffled_anew_for_every_pass():
+    loss = Reinforce()
+    train(make(loss=loss, passes=6, minibatches=4, lr=0.0), 1)
+    cues = [tuple(batch.features.obs[:, 0].flatten().tolist()) for batch in loss.batches]
+    orders = [tuple(cues[i : i + 4]) for i in range(0, 24, 4)]
+    assert all(sorted(order) == sorted(orders[0]) for order in orders) and len(set(orders)) > 1
+
+
+def test_a_gradient_as_small_as_adams_epsilon_makes_half_a_step():
+    """Adam's eps is 1e-5, so that noise around nothing is not blown up to whole steps (Huang et al. 2022)."""
+
+    class Tiny(Reinforce):
+        def __call__(self, batch, evaluation):
+            return LossResult(1e-5 * trainer.policy.critic.layer.bias.sum(), torch.tensor(0.0), {})
+
+    trainer = make(loss=Tiny(), passes=1, lr=0.01)
+    before = trainer.policy.critic.layer.bias.detach().clone()
+    train(trainer, 1)
+    torch.testing.assert_close(before - trainer.policy.critic.layer.bias.detach(), torch.full((3,), 0.005))

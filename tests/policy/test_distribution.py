@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from esper_core import ActionSpec, Head
 from esper_core.contracts.errors import PluginError
 from esper_core.contracts.protocols import Masks
-from esper_core.policy.distribution import FactoredDistribution
+from esper_core.policy.distribution import FactoredDistribution, _choose, relevance_table
 from esper_core.testing.states import random_masks
 from tests.policy.conftest import SPEC, as_actions, enumerate_joint
 
@@ -121,6 +121,37 @@ def test_deterministic_takes_the_most_probable_entry(logits):
     assert int(actions["speed"]) == 1, "an irrelevant head is neutral, whatever its logits say"
 
 
+@settings(max_examples=60, deadline=None)
+@given(SEEDS)
+def test_deterministic_is_the_most_probable_of_the_enumeration_head_by_head(seed):
+    logits, _, masks = draw(seed)
+    joint = enumerate_joint(logits, masks)
+
+    def best(position, given):
+        shares = {}
+        for key, p in joint.items():
+            if all(key[i] == value for i, value in given.items()):
+                shares[key[position]] = shares.get(key[position], 0.0) + p
+        return max(shares, key=shares.get)
+
+    op = best(0, {})
+    expected = {name: best(i, {0: op} if i else {}) for i, name in enumerate(SPEC.names)}
+    actions = FactoredDistribution(SPEC, logits, masks).sample(deterministic=True)
+    assert {name: int(value) for name, value in actions.items()} == expected
+
+
+def test_the_most_probable_action_may_be_illegal(logits):
+    """Greedy acting looks at what is legal given the operation, not at the best logit."""
+    raw = logits()
+    raw["op"] = torch.tensor([[9.0, 5.0, 1.0]], dtype=torch.float64)
+    raw["slot"] = torch.tensor([[3.0, 0.0]], dtype=torch.float64)
+    masks = random_masks(SPEC, (1,), torch.Generator().manual_seed(0), legal=1.0)
+    heads = {**masks.heads, "op": torch.tensor([[False, True, True]])}
+    slot_given_op = torch.tensor([[[False, False], [False, True], [True, True]]])
+    actions = FactoredDistribution(SPEC, raw, Masks(heads, slot_given_op)).sample(deterministic=True)
+    assert (int(actions["op"]), int(actions["slot"])) == (1, 1)
+
+
 def test_the_slot_follows_the_operation_that_was_drawn(logits):
     """`legal[op, slot]`: growing is legal on a only, cutting on b only."""
     slot_given_op = torch.tensor([[[False, False], [True, False], [False, True]]]).expand(200, -1, -1)
@@ -175,6 +206,27 @@ def test_extreme_logits_stay_finite():
     )
     total.backward()
     assert bool(total.isfinite()) and all(bool(v.grad.isfinite().all()) for v in raw.values() if v.grad is not None)
+
+
+def test_no_noise_lifts_an_illegal_entry_above_a_legal_one():
+    """The largest noise is infinite, and a legal entry may be as improbable as numbers go."""
+    lowest = torch.finfo(torch.float32).min
+    log_probs, legal = torch.tensor([0.0, lowest, lowest]), torch.tensor([False, True, True])
+    assert int(_choose(log_probs, legal, torch.tensor([torch.inf, 0.0, 1e38]))) == 2
+
+
+def test_acting_in_inference_mode_first_leaves_learning_alone(logits):
+    """Inference tensors cannot be saved for a backward pass, so nothing made while acting may be kept."""
+    masks = random_masks(SPEC, (1,), torch.Generator().manual_seed(0), legal=1.0)
+    relevance_table.cache_clear()
+    with torch.inference_mode():
+        acted = FactoredDistribution(SPEC, logits(), masks)
+        acted.log_prob(acted.sample(torch.Generator().manual_seed(0)))
+    raw = {name: value.requires_grad_() for name, value in logits().items()}
+    distribution = FactoredDistribution(SPEC, raw, masks)
+    total = sum(v.sum() for v in distribution.entropy().values())
+    (total + sum(v.sum() for v in distribution.log_prob(as_actions([(1, 0, 2, 1)])).values())).backward()
+    assert all(float(value.grad.abs().max()) > 0 for value in raw.values())
 
 
 def test_a_network_that_forgets_a_head_is_named(logits):

@@ -21,3 +21,7 @@ class FactoredPpoConfig:
     child_baseline: float = option(
         0.0, low=0.0, high=1.0, help="Share of Q(s, op) - V(s) taken off the advantage of heads below the operation."
     )
+
+    def __attrs_post_init__(self) -> None:
+        if self.ratio_mode == "joint" and self.child_baseline:
+            raise ValueError("child_baseline needs ratio_mode=per_head: one joint ratio has one advantage")

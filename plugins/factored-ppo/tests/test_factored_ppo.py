@@ -229,6 +229,30 @@ def test_padding_leaves_the_loss_bit_identical(garbage):
         assert bool((after[name][pad] == 0).all())
 
 
+@pytest.mark.parametrize("ratio_mode", ["per_head", "joint"])
+def test_what_is_stored_in_padding_may_be_no_number(ratio_mode):
+    """0 · NaN is NaN, so a gradient that is masked too late is lost for the whole batch."""
+    case, pad = Case(), ~Case().valid
+    kappa = 0.0 if ratio_mode == "joint" else 0.7
+    clean = case.gradients(ratio_mode=ratio_mode, child_baseline=kappa)
+
+    def spoil(values):
+        where = pad if values.dim() == 2 else pad[..., None]
+        return torch.where(where, torch.nan, values)
+
+    case.batch = evolve(
+        case.batch,
+        advantages=spoil(case.batch.advantages),
+        op_advantage=spoil(case.batch.op_advantage),
+        returns=spoil(case.batch.returns),
+        old_log_prob={n: spoil(v) for n, v in case.batch.old_log_prob.items()},
+        old_logits={n: spoil(v) for n, v in case.batch.old_logits.items()},
+    )
+    dirty = case.gradients(ratio_mode=ratio_mode, child_baseline=kappa)
+    for name, gradient in clean.items():
+        assert torch.equal(gradient, dirty[name]), name
+
+
 def test_the_denominator_is_the_number_of_valid_steps():
     """A head that matters on few steps is not blown up: with more valid steps its gradient shrinks by as much."""
     case = Case(legal=1.0)
@@ -244,6 +268,12 @@ def test_the_denominator_is_the_number_of_valid_steps():
 
 def test_zero_switches_the_kl_stop_off():
     assert loss(target_kl=0.0).target_kl is None and loss().target_kl == 0.03
+
+
+def test_a_baseline_that_would_be_ignored_is_refused():
+    assert FactoredPpoConfig(ratio_mode="joint").child_baseline == 0.0
+    with pytest.raises(ValueError, match="child_baseline needs ratio_mode=per_head"):
+        FactoredPpoConfig(ratio_mode="joint", child_baseline=0.5)
 
 
 def test_clip_fraction_counts_what_is_beyond_the_range():

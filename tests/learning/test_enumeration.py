@@ -1,0 +1,236 @@
+"""Policy gradients of a whole update against enumeration, on a one-step problem, in float64.
+
+32 environments take every joint action exactly as often as the policy would in expectation, so a mean over environments
+is an exact expectation: nothing is sampled, and measured and true gradients differ by rounding alone. Rollout,
+advantages, standardisation, critic and loss are those of training.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from esper_core.contracts.protocols import Features, LSTMState, Masks, NetworkOutput
+from esper_core.learning.config import TrainConfig
+from esper_core.learning.rollout import standardise
+from esper_core.learning.trainer import Trainer
+from esper_core.policy.policy import ActionOutput, Policy
+from esper_op_conditioned_critic.config import OpConditionedConfig
+from esper_op_conditioned_critic.op_conditioned import OpConditionedCritic
+from tests.learning.components import HIDDEN, WatchedPpo, context, ppo_loss
+from tests.learning.conftest import SPEC, Seen, World
+
+# Of 32 environments: op, slot, what; 2 is the neutral value of `what`. CUT is legal on slot b only.
+TIMES = {(0, 0, 2): 8, (2, 1, 2): 8} | {
+    (1, slot, what): slot_times * what_times // 4
+    for slot, slot_times in enumerate((12, 4))
+    for what, what_times in enumerate((2, 1, 1))
+}
+PROBABILITIES = {"op": (0.25, 0.5, 0.25), "slot": (0.75, 0.25), "what": (0.5, 0.25, 0.25)}
+REWARD = {(0, 0, 2): 0.3, (2, 1, 2): -1.0} | {
+    (1, slot, what): 0.5 + 0.4 * slot + (-0.7, 0.2, 1.1)[what] * (1 - 0.5 * slot)
+    for slot in range(2)
+    for what in range(3)
+}
+TAKEN = [action for action, times in TIMES.items() for _ in range(times)]
+
+
+class Table(nn.Module):
+    """The same logits everywhere; they are the parameters."""
+
+    latent_dim, input_dim = HIDDEN, 5
+
+    def __init__(self) -> None:
+        super().__init__()
+        rows = {name: torch.tensor(row, dtype=torch.float64).log() for name, row in PROBABILITIES.items()}
+        self.logits = nn.ParameterDict({name: nn.Parameter(row) for name, row in rows.items()})
+
+    def initial_state(self, num_envs: int) -> LSTMState:
+        return LSTMState(*(torch.zeros(1, num_envs, 1, dtype=torch.float64) for _ in range(2)))
+
+    def forward(self, features: Features, state: LSTMState, episode_start: Tensor) -> NetworkOutput:
+        steps = features.obs.shape[:2]
+        latent = torch.zeros(*steps, HIDDEN, dtype=torch.float64)
+        return NetworkOutput(latent, {name: row.expand(*steps, -1) for name, row in self.logits.items()}, state)
+
+
+class Scripted(Policy):
+    """Takes the actions of `TAKEN`, one per environment, whatever it would have drawn."""
+
+    def get_action(self, *args: Any, **options: Any) -> ActionOutput:
+        output = super().get_action(*args, **options)
+        actions = {name: torch.tensor([taken[i] for taken in TAKEN]) for i, name in enumerate(SPEC.names)}
+        return output._replace(actions=actions)
+
+
+class Paid(World):
+    """One step that pays `REWARD`."""
+
+    def __init__(self) -> None:
+        super().__init__(lengths=(1,) * len(TAKEN), horizon=1)
+
+    def step(self, actions: dict[str, Tensor]) -> tuple[Any, ...]:
+        state, _, *rest = super().step(actions)
+        return state, torch.tensor([REWARD[taken] for taken in TAKEN], dtype=torch.float64), *rest
+
+
+class Legal:
+    """CUT is legal on slot b only, GROW on both."""
+
+    def __call__(self, state: dict[str, Tensor]) -> Masks:
+        envs = state["clock"].shape[0]
+        slots = torch.tensor([[False, False], [True, True], [False, True]]).expand(envs, -1, -1)
+        return Masks({head.name: torch.ones(envs, head.size, dtype=torch.bool) for head in SPEC.heads}, slots)
+
+
+def probability(logits: dict[str, Tensor], action: tuple[int, int, int]) -> Tensor:
+    """Return the probability of a joint action by the rules written out by hand."""
+    op, slot, what = action
+    result = logits["op"].softmax(0)[op]
+    if SPEC.ops[op] == "GROW":
+        result = result * logits["slot"].softmax(0)[slot] * logits["what"].softmax(0)[what]
+    return result
+
+
+def true_gradient() -> dict[str, Tensor]:
+    """Return the gradient of the expected reward."""
+    logits = {name: row.detach().clone().requires_grad_() for name, row in Table().logits.items()}
+    expected = torch.stack([probability(logits, action) * reward for action, reward in REWARD.items()]).sum()
+    return dict(zip(logits, torch.autograd.grad(expected, list(logits.values())), strict=True))
+
+
+def exact_values() -> Tensor:
+    """Return Q(s, op) = E[R | op]."""
+    totals, times = torch.zeros(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
+    for action, count in TIMES.items():
+        totals[action[0]] += count * REWARD[action]
+        times[action[0]] += count
+    return totals / times
+
+
+def trained(baseline: str, quality: float, loss: WatchedPpo, **config: Any) -> Trainer:
+    """Return a trainer after one update in which the critic said `quality` times the exact Q(s, op)."""
+    critic = OpConditionedCritic(OpConditionedConfig(baseline=baseline), context()).double()
+    with torch.no_grad():
+        # A hidden unit per operation that passes its one-hot input on makes Q a table.
+        critic.hidden.weight.zero_()
+        critic.hidden.weight[:3, HIDDEN:] = torch.eye(3, dtype=torch.float64)
+        critic.output.weight.zero_()
+        critic.output.weight[0, :3] = quality * exact_values()
+    trainer = Trainer(
+        policy=Scripted(Table(), critic, SPEC),
+        features=Seen(),
+        masks=Legal(),
+        loss=loss,
+        environment=Paid(),
+        config=TrainConfig(**{"lr": 0.0, "passes": 1, "normalise_returns": False, **config}),
+        seed=0,
+    )
+    for _ in trainer.run(1):
+        pass
+    return trainer
+
+
+def measured(baseline: str, quality: float, **options: Any) -> dict[str, Tensor]:
+    """Return the exact expectation of the policy gradient of one update, in units of reward."""
+    loss = ppo_loss(entropy=0.0, value_coefficient=0.0, **options)
+    trainer = trained(baseline, quality, loss, max_grad_norm=0.0)
+    _, scale = standardise(trainer.rollout.advantages, trainer.rollout.valid)
+    logits = trainer.policy.network.logits
+    return {name: -scale * row.grad for name, row in logits.items()}
+
+
+def close(a: Tensor, b: Tensor) -> None:
+    torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+
+
+def test_the_problem_is_what_it_says() -> None:
+    """The environments are the policy's expectation, and every head has something to learn."""
+    logits = {name: row.detach() for name, row in Table().logits.items()}
+    assert sum(TIMES.values()) == 32 and set(TIMES) == set(REWARD)
+    for action, times in TIMES.items():
+        assert float(probability(logits, action)) == pytest.approx(times / 32, rel=1e-12)
+    assert all(float(row.abs().max()) > 0.01 for row in true_gradient().values())
+
+
+@pytest.mark.parametrize("ratio_mode", ["per_head", "joint"])
+@pytest.mark.parametrize("quality", [0.0, 0.5, 1.0, -3.0])
+def test_the_expected_baseline_gives_the_true_gradient_whatever_the_critic_says(
+    ratio_mode: str, quality: float
+) -> None:
+    """A baseline that does not depend on the action leaves the expectation alone (Williams 1992)."""
+    gradients = measured("expected", quality, ratio_mode=ratio_mode)
+    for name, gradient in true_gradient().items():
+        close(gradients[name], gradient)
+
+
+@pytest.mark.parametrize("ratio_mode", ["per_head", "joint"])
+@pytest.mark.parametrize("quality", [0.5, 0.9, 1.0])
+def test_the_sampled_baseline_starves_the_operation_head_and_nobody_else(ratio_mode: str, quality: float) -> None:
+    """A baseline with the operation in it takes Σ ∇π(op)·Q̂(op) away: 0.5, 0.1 and nothing of the signal are left.
+
+    The heads below it keep theirs (Weber et al. 2019, arXiv:1901.01761: a baseline may know what an action does not
+    influence).
+    """
+    gradients, true = measured("sampled", quality, ratio_mode=ratio_mode), true_gradient()
+    close(gradients["op"], (1 - quality) * true["op"])
+    for name in ("slot", "what"):
+        close(gradients[name], true[name])
+
+
+@pytest.mark.parametrize("quality", [0.0, 1.0, -3.0])
+@pytest.mark.parametrize("kappa", [0.3, 1.0])
+def test_the_baseline_of_heads_below_the_operation_is_unbiased(quality: float, kappa: float) -> None:
+    gradients = measured("expected", quality, child_baseline=kappa)
+    for name, gradient in true_gradient().items():
+        close(gradients[name], gradient)
+
+
+def test_the_baseline_of_heads_below_the_operation_lowers_their_variance_and_no_other() -> None:
+    def variance(kappa: float) -> dict[str, float]:
+        loss = ppo_loss(entropy=0.0, value_coefficient=0.0, child_baseline=kappa)
+        trainer = trained("expected", 1.0, loss)
+        ((batch, _),) = loss.calls
+        network, samples = trainer.policy.network, []
+        for env in range(len(TAKEN)):
+            part = batch.rows(torch.tensor([env]))
+            evaluation = trainer.policy.evaluate_actions(
+                part.features, part.masks, None, part.actions, part.episode_start
+            )
+            rows = [network.logits[name] for name in SPEC.names]
+            one = torch.autograd.grad(loss(part, evaluation).loss, rows, allow_unused=True)
+            samples.append([torch.zeros_like(row) if g is None else g for row, g in zip(rows, one, strict=True)])
+        return {
+            name: float(torch.stack([sample[i] for sample in samples]).var(0, correction=0).sum())
+            for i, name in enumerate(SPEC.names)
+        }
+
+    plain, lowered = variance(0.0), variance(1.0)
+    assert lowered["op"] == pytest.approx(plain["op"], rel=1e-9)
+    assert lowered["what"] < 0.8 * plain["what"] and lowered["slot"] < plain["slot"]
+
+
+def test_the_bonus_of_heads_below_the_operation_is_the_gradient_of_their_entropy_times_how_often_they_matter() -> None:
+    """The share of steps at which a head matters is a constant: otherwise entropy pays operations with many heads."""
+
+    def gradients(entropy: float) -> dict[str, Tensor]:
+        loss = ppo_loss(entropy=entropy, value_coefficient=0.0)
+        rows = trained("expected", 0.0, loss, max_grad_norm=0.0).policy.network.logits
+        return {name: row.grad for name, row in rows.items()}
+
+    free = {name: row.detach().clone().requires_grad_() for name, row in Table().logits.items()}
+
+    def normalised(name: str) -> Tensor:
+        row = free[name].log_softmax(0)
+        return -(row.exp() * row).sum() / math.log(len(row))
+
+    # GROW is half of all steps; CUT has one legal slot, so only GROW chooses one.
+    bonus = normalised("op") + 0.5 * normalised("slot") + 1.3 * 0.5 * normalised("what")
+    expected = dict(zip(free, torch.autograd.grad(bonus, list(free.values())), strict=True))
+    with_bonus, without = gradients(1.0), gradients(0.0)
+    for name, gradient in expected.items():
+        close(without[name] - with_bonus[name], gradient)

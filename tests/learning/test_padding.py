@@ -1,0 +1,120 @@
+"""What comes after the end of an episode changes nothing that is learned or said, not by one bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from esper_core.contracts.protocols import Masks
+from esper_core.learning import monitors
+from esper_core.learning.rollout import Rollout
+from esper_core.learning.trainer import Trainer
+from esper_core.testing.states import random_masks
+from tests.learning.components import ppo_trainer
+from tests.learning.conftest import SPEC, Legal, World
+
+LENGTHS = (6, 5, 3, 1)
+
+
+class Messy(World):
+    """Goes on saying wild things about episodes that have ended: observations, rewards, flags and what is legal."""
+
+    def __init__(self, truncate: bool) -> None:
+        super().__init__(LENGTHS, truncate=truncate)
+        self.garbage = torch.Generator().manual_seed(5)
+
+    def step(self, actions: dict[str, Tensor]) -> tuple[Any, ...]:
+        over = self.t >= self.lengths
+        state, reward, terminated, truncated, info = super().step(actions)
+        wild = 1e6 * torch.randn(self.num_envs, generator=self.garbage)
+        # The state that a truncated step ended in is needed: its value stands for what would have followed.
+        unseen = over if self.truncate else self.t >= self.lengths
+        for name in ("clock", "cue", "noise"):
+            state[name] = torch.where(unseen, wild, state[name])
+        state["kind"] = torch.where(unseen[:, None], torch.randint(-1, 3, (2,), generator=self.garbage), state["kind"])
+        flags = torch.rand(2, self.num_envs, generator=self.garbage) < 0.5
+        reward = torch.where(over, wild, reward)
+        terminated, truncated = torch.where(over, flags[0], terminated), torch.where(over, flags[1], truncated)
+        return {**state, "unseen": unseen}, reward, terminated, truncated, info
+
+
+class MessyLegal(Legal):
+    """Anything may be legal where nobody looks."""
+
+    def __init__(self) -> None:
+        self.generator = torch.Generator().manual_seed(6)
+
+    def __call__(self, state: dict[str, Tensor]) -> Masks:
+        clean = super().__call__(state)
+        unseen = state.get("unseen", torch.zeros(len(LENGTHS), dtype=torch.bool))
+        wild = random_masks(SPEC, (len(LENGTHS),), self.generator)
+        heads = {name: torch.where(unseen[:, None], wild.heads[name], mask) for name, mask in clean.heads.items()}
+        return Masks(heads, torch.where(unseen[:, None, None], wild.slot_given_op, clean.slot_given_op))
+
+
+def told(trainer: Trainer, updates: int = 3) -> tuple[list[dict[str, float | None]], dict[str, Tensor]]:
+    metrics = [update.metrics for update in trainer.run(updates)]
+    gradients = {name: p.grad for name, p in trainer.policy.named_parameters()}
+    assert all(gradient is not None for gradient in gradients.values())
+    return metrics, gradients
+
+
+@pytest.mark.parametrize("truncate", [False, True], ids=["terminated", "truncated"])
+@pytest.mark.parametrize(
+    "options", [{}, {"child_baseline": 1.0}, {"ratio_mode": "joint"}], ids=["per-head", "child-baseline", "joint"]
+)
+def test_training_does_not_see_what_follows_an_end(truncate: bool, options: dict[str, Any]) -> None:
+    """Metrics, gradients and parameters of several updates are bit for bit those without the garbage."""
+    clean = ppo_trainer(World(LENGTHS, truncate=truncate), loss=options)
+    messy = ppo_trainer(Messy(truncate), MessyLegal(), loss=options)
+    (metrics, gradients), (messy_metrics, messy_gradients) = told(clean), told(messy)
+    assert float(messy.rollout.obs.abs().max()) > 1e5 > float(clean.rollout.obs.abs().max()), "or nothing was tested"
+    assert messy_metrics == metrics
+    for name, gradient in gradients.items():
+        assert torch.equal(gradient, messy_gradients[name]), name
+    for (name, mine), other in zip(clean.policy.state_dict().items(), messy.policy.state_dict().values(), strict=True):
+        assert torch.equal(mine, other), name
+
+
+@pytest.mark.parametrize("garbage", [torch.nan, torch.inf, -1e30])
+def test_a_batch_does_not_see_what_is_stored_in_padding(garbage: float) -> None:
+    """The same for numbers that no environment may say, written into the rollout itself."""
+    trainer = ppo_trainer(World(LENGTHS), loss={"child_baseline": 1.0})
+    for _ in trainer.run(1):
+        pass
+
+    def outcome(rollout: Rollout) -> tuple[list[Tensor], dict[str, Any]]:
+        rollout.compute_advantages(0.99, 0.95, 0.3, 2.0)
+        batch, steps = rollout.sequences(2.0, 0.3, 2.0), rollout.steps()
+        policy = trainer.policy
+        evaluation = policy.evaluate_actions(batch.features, batch.masks, None, batch.actions, batch.episode_start)
+        result = trainer.loss(batch, evaluation)
+        gradients = torch.autograd.grad(result.loss, list(policy.parameters()))
+        with torch.no_grad():
+            said = {
+                **monitors.critic_metrics(rollout, steps, evaluation, 2.0),
+                **monitors.policy_metrics(steps, evaluation),
+                **monitors.action_metrics(rollout),
+                "ratio": monitors.ratio_at_start(evaluation, batch.old_log_prob, batch.valid),
+            }
+        return [result.loss, result.kl, *result.metrics.values(), *gradients], said
+
+    clean, said = outcome(trainer.rollout)
+    rollout, padding = trainer.rollout, ~trainer.rollout.valid
+    assert bool(padding.any())
+    for table in (rollout.log_prob, rollout.old_log_prob):
+        for value in table.values():
+            value[padding] = garbage
+    for value in (*rollout.old_logits.values(), rollout.rewards, rollout.taken, rollout.baseline[:-1]):
+        value[padding] = garbage
+    rollout.baseline[-1] = garbage
+    for mask in (*rollout.masks.values(), rollout.slot_given_op):
+        mask[:-1][padding] = False
+    for action in rollout.actions.values():
+        action[padding] = 1
+    dirty, dirty_said = outcome(rollout)
+    assert dirty_said == said
+    assert all(torch.equal(mine, other) for mine, other in zip(clean, dirty, strict=True))
