@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from esper_core.contracts.errors import UserError
 from esper_growth.fused import compiler
+from esper_growth.fused.compiled import Compiled
 from esper_growth.fused.compiler import NoCompiler
 from esper_growth.fused.operations import choose
 from esper_growth.fused.stock import Stock
@@ -68,12 +69,18 @@ def test_norm_is_pytorchs(operations, seed, sides, groups, members, relu, pool):
 @given(st.integers(0, 2**31), st.sampled_from([(4, 4), (6, 8), (2, 10), (8, 8)]), st.booleans())
 def test_of_equal_pixels_the_first_gets_the_gradient(operations, seed, sides, relu):
     pixels = torch.randint(0, 3, (2, 2, *sides), generator=torch.Generator().manual_seed(seed)).double()
-    weight, bias = torch.ones(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
+    # No pixel may come out as 0, where rounding would decide what a ReLU does.
+    weight, bias = torch.ones(2, dtype=torch.float64), torch.full((2,), 0.1234, dtype=torch.float64)
     x = pixels.requires_grad_()
     y = functional.group_norm(x, 1, weight, bias, 1e-5)
     expected = functional.max_pool2d(functional.relu(y) if relu else y, 2)
     ours = operations.norm(x, weight, bias, 1, 1e-5, relu=relu, pool=True)
     same(ours, expected, [x], rtol=1e-9, atol=1e-9)
+
+
+def test_a_pool_of_odd_sides_is_refused():
+    with pytest.raises(ValueError, match="even sides, not 7 × 5"):
+        Compiled().norm(torch.zeros(1, 2, 7, 5), torch.ones(2), torch.zeros(2), 2, 1e-5, relu=False, pool=True)
 
 
 def test_what_is_not_a_number_stays_so(operations):

@@ -79,6 +79,8 @@ class Norm(torch.autograd.Function):
         """Map `x [B, C, *spatial]` to the same shape, or with H and W halved."""
         x, weight, bias = x.contiguous(), weight.contiguous(), bias.contiguous()
         batch, channels, *spatial = x.shape
+        if pool and any(side % 2 for side in spatial):
+            raise ValueError(f"a 2×2 max-pool needs even sides, not {' × '.join(map(str, spatial))}")
         size, width = x[0, 0].numel(), spatial[-1] if pool else 0
         y = x.new_empty(batch, channels, *((side // 2 for side in spatial) if pool else spatial))
         mean, scale = x.new_empty(2, batch, groups).unbind()
