@@ -181,7 +181,7 @@ def test_ratios_are_those_of_the_steps_with_a_choice() -> None:
     for name in SPEC.names:
         ratios = {}
         for e, t in chosen(batch, name):
-            ratios[e, t] = math.exp(float(new.log_prob[name][e, t] - batch.old_log_prob[name][e, t]))
+            ratios[e, t] = math.exp(float(new.log_prob[name].detach()[e, t] - batch.old_log_prob[name][e, t]))
             joint[e, t] = joint.get((e, t), 1.0) * ratios[e, t]
         assert ratios, name
         assert whole[f"ratio_min/{name}"] == pytest.approx(min(ratios.values()))
@@ -255,7 +255,7 @@ def test_the_size_of_a_recurrent_state() -> None:
 
 
 def test_gradient_norms_by_head_and_part() -> None:
-    policy, batch, new = moved()
+    policy, _, new = moved()
     monitors.keep_gradients(new)
     weights = {name: torch.randn(new.logits[name].shape) for name in ("op", "what")}
     loss = torch.stack([(weights[name] * new.logits[name]).sum() for name in weights]).sum()
