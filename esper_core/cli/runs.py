@@ -94,8 +94,13 @@ def show(
         for when, message in warnings:
             typer.echo(f"  {when}: {message}")
     typer.echo("\nlast update")
-    values = [(name, value) for name, value in metrics[-1].items() if name not in RESERVED]
-    print_table(("  metric", "value"), [(f"  {name}", number(value)) for name, value in values])
+    alone, tables = _grouped({name: value for name, value in metrics[-1].items() if name not in RESERVED})
+    print_table(("  metric", "value"), [(f"  {name}", number(value)) for name, value in alone.items()])
+    for table in tables:
+        typer.echo("")
+        names = next(iter(table.values()))
+        cells = [(f"  {name}", *(number(column[name]) for column in table.values())) for name in names]
+        print_table(("", *table), cells)
 
 
 _COLUMNS = (
@@ -117,6 +122,25 @@ def _phases(metrics: list[dict[str, Any]], spent: float) -> str:
         seconds.update(line["timing"].get("phases", {}))
     shares = [(name, value / spent) for name, value in seconds.most_common()]
     return ", ".join(f"{name.replace('_', ' ')} {share:.0%}" for name, share in shares if share >= 0.01)
+
+
+def _grouped(metrics: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, dict[str, Any]]]]:
+    """Return the metrics that stand alone, and those such as `kl/op` as tables: column → row → value.
+
+    What is measured of the same things, such as all heads, becomes columns of one table.
+    """
+    alone: dict[str, Any] = {}
+    columns: dict[str, dict[str, Any]] = {}
+    for name, value in metrics.items():
+        column, slash, row = name.partition("/")
+        if slash:
+            columns.setdefault(column, {})[row] = value
+        else:
+            alone[name] = value
+    tables: dict[frozenset[str], dict[str, dict[str, Any]]] = {}
+    for column, values in columns.items():
+        tables.setdefault(frozenset(values), {})[column] = values
+    return alone, list(tables.values())
 
 
 def _warnings(metrics: list[dict[str, Any]]) -> list[tuple[str, str]]:

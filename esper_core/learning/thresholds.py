@@ -65,6 +65,7 @@ class Threshold:
         advice: What to do about it, for docs/monitoring.md.
         given: Further bounds that must be crossed at the same time, of the same head.
         after: Updates at the start of a run that are not looked at.
+        half: The bound where the policy computes in half precision, whose rounding is no fault; None for the same.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Threshold:
     advice: str
     given: tuple[Bound, ...] = ()
     after: int = 0
+    half: float | None = None
 
 
 @frozen
@@ -125,18 +127,21 @@ THRESHOLDS: tuple[Threshold, ...] = (
         Bound("ratio_at_start", above=1.0001),
         "ratio {value:.6g} before the first gradient step; it must be 1",
         "The same policy judged the same data differently twice: the network is not deterministic, or data changed.",
+        half=1.1,
     ),
     Threshold(
         "ratio-starts-low",
         Bound("ratio_at_start", below=0.9999),
         "ratio {value:.6g} before the first gradient step; it must be 1",
         "As for `ratio-starts-high`.",
+        half=0.9,
     ),
     Threshold(
         "acting-differs",
         Bound("behaviour_log_prob_gap", above=1e-4),
         "log-probabilities when acting and when learning differ by {value:.2g}",
-        "Masks, recurrent state or resets differ between acting and learning. bf16 rounds this much: raise the bound.",
+        "Masks, recurrent state or resets differ between acting and learning.",
+        half=0.1,
     ),
     Threshold(
         "ratio-exploded",
@@ -163,6 +168,7 @@ THRESHOLDS: tuple[Threshold, ...] = (
         "explained variance {value:.2f}, value error {value_rmse:.3g} where returns spread {return_std:.3g}",
         "Advantages are noisier than without a critic. Raise `train.gae_lambda`, so that they lean on it less, or"
         " `loss.value_coefficient`.",
+        given=(Bound("value_rmse", above=1.0, unit="return_std"),),
         after=10,
     ),
     Threshold(
@@ -203,13 +209,17 @@ THRESHOLDS: tuple[Threshold, ...] = (
 the operation head learns nothing: `advantage/<op>` is reported and has no threshold."""
 
 
-def chosen_thresholds(settings: Sequence[str]) -> tuple[Threshold, ...]:
-    """Return the table with other bounds: `name=5` moves one, `name=off` drops it.
+def chosen_thresholds(settings: Sequence[str], half: bool = False) -> tuple[Threshold, ...]:
+    """Return the table with other bounds.
+
+    Args:
+        settings: `name=5` moves a bound, `name=off` drops a threshold.
+        half: The policy computes in half precision.
 
     Raises:
         ValueError: a setting that cannot be read, or names no threshold.
     """
-    table = {threshold.name: threshold for threshold in THRESHOLDS}
+    table = {t.name: t if t.half is None or not half else _moved(t, t.half) for t in THRESHOLDS}
     chosen = dict(table)
     for setting in settings:
         name, equals, text = (part.strip() for part in setting.partition("="))
@@ -225,8 +235,12 @@ def chosen_thresholds(settings: Sequence[str]) -> tuple[Threshold, ...]:
             bound = math.nan
         if not (equals and math.isfinite(bound)):
             raise ValueError(f"the threshold '{setting}' reads neither NAME=NUMBER nor NAME=off")
-        chosen[name] = evolve(table[name], bound=table[name].bound.at(bound))
+        chosen[name] = _moved(table[name], bound)
     return tuple(chosen.values())
+
+
+def _moved(threshold: Threshold, value: float) -> Threshold:
+    return evolve(threshold, bound=threshold.bound.at(value))
 
 
 @define

@@ -150,7 +150,8 @@ class Trainer:
         )
         self._collector = Collector(environment, features, masks, policy, self.rollout, self._sampling)
         self._usage = monitors.Usage()
-        self._watch = Watch(chosen_thresholds(config.thresholds) if config.warnings else ())
+        half = policy.precision != "float32"
+        self._watch = Watch(chosen_thresholds(config.thresholds, half) if config.warnings else ())
 
     def run(self, updates_total: int, on_step: Callable[[StepProgress], None] | None = None) -> Iterator[Update]:
         """Yield updates until `updates_total` are done, counting those done before.
@@ -335,6 +336,9 @@ class Trainer:
         Raises:
             CheckpointMismatch: tensors are missing, unexpected, or of another shape.
         """
+        absent = [name for name in ("used", "warned") if name not in state.counters]
+        if absent:
+            raise CheckpointMismatch(f"The saved state has no counter '{absent[0]}'.")
         parameters = dict(self.policy.named_parameters())
         table = self.policy.state_dict()
         _compare("policy", table, state.tensors["policy"])
@@ -358,9 +362,6 @@ class Trainer:
         self._shuffling.set_state(state.tensors["rng"]["shuffling"])
         torch.set_rng_state(state.tensors["rng"]["torch"])
         counters = state.counters
-        absent = [name for name in ("used", "warned") if name not in counters]
-        if absent:
-            raise CheckpointMismatch(f"The saved state has no counter '{absent[0]}'.")
         self._usage = monitors.Usage(counters["used"]["steps"], dict(counters["used"]["heads"]))
         self._watch.since = dict(counters["warned"])
         self.updates_done, self.environment_steps = counters["updates_done"], counters["environment_steps"]

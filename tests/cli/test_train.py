@@ -107,6 +107,9 @@ def test_people_see_progress_and_a_result(esper, tmp_path):
     shown = esper(*command.split())
     assert shown.returncode == 0 and "4 of 4" in shown.stdout and "000004" in shown.stdout
     assert re.search(r"spent on .*host training \d+%", shown.stdout)
+    assert re.search(r"^ +entropy .* kl$", shown.stdout, re.M) and re.search(
+        r"^  blueprint( +\S+){9,}$", shown.stdout, re.M
+    )
 
 
 def test_a_warning_is_said_once_and_kept(esper, tmp_path):

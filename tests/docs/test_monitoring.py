@@ -24,6 +24,8 @@ def condition(bound: Bound) -> str:
 
 def row(threshold: Threshold) -> str:
     conditions = [condition(bound) for bound in (threshold.bound, *threshold.given)]
+    if threshold.half is not None:
+        conditions[0] += f" ({threshold.half:g} in bf16)"
     if threshold.after:
         conditions.append(f"after update {threshold.after}")
     return f"| `{threshold.name}` | {', '.join(conditions)} | {threshold.advice} |"

@@ -135,6 +135,15 @@ def test_a_bound_has_one_side(bounds):
         Bound("x", **bounds)
 
 
+def test_half_precision_may_round():
+    rounded = {**HEALTHY, "behaviour_log_prob_gap": 0.02, "ratio_at_start": 1.02}
+    assert [w.threshold for w in look(rounded)] == ["ratio-starts-high", "acting-differs"]
+    assert Watch(chosen_thresholds((), half=True)).look(1, rounded) == []
+    far = {**HEALTHY, "behaviour_log_prob_gap": 0.2, "ratio_at_start": 0.8}
+    found = Watch(chosen_thresholds(("acting-differs=0.05",), half=True)).look(1, far)
+    assert [(w.threshold, w.bound) for w in found] == [("ratio-starts-low", 0.9), ("acting-differs", 0.05)]
+
+
 def test_bounds_can_be_moved_and_dropped():
     metrics = {**HEALTHY, "state_rms/c": 12.0, "ratio_max/op": 6.0}
     assert [w.threshold for w in look(metrics)] == ["state-large"]
