@@ -201,8 +201,9 @@ THRESHOLDS: tuple[Threshold, ...] = (
         "head-without-gradient",
         Bound("grad_norm/*", below=1e-9),
         "head {head}: gradient norm {value:.2g} although it mattered in {used:.0f} steps",
-        "Nothing reaches the head: it is detached in the network, or so certain that its softmax is flat.",
-        given=(Bound("used/*", above=0.0),),
+        "The head was used in this update, or it would have no ratio, but nothing reaches it: it is detached in the"
+        " network, or so certain that its softmax is flat.",
+        given=(Bound("ratio_max/*", above=0.0),),
     ),
 )
 """The table. Entropies are fractions of ln k. That advantages have mean 0 per operation is no sign of health, for then
