@@ -74,6 +74,13 @@ class Progress:
             typer.echo(f"update {update}/{self.updates}  {self._summary}", err=True)
         self._show(update, update * self.steps_per_update)
 
+    def warn(self, message: str) -> None:
+        """Say one line that stays, above the bar where there is one."""
+        if self._bar is None:
+            typer.echo(f"warning: {message}", err=True)
+        else:
+            self._bar.console.print(f"warning: {message}", markup=False, highlight=False, soft_wrap=True)
+
     def _show(self, update: int, steps: float) -> None:
         now = time.monotonic()
         elapsed = now - (self._begun or now)

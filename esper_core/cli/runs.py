@@ -89,9 +89,18 @@ def show(
     chosen = sorted({*range(0, len(metrics), step), len(metrics) - 1})
     rows = [(metrics[i]["update"], *(number(metrics[i].get(name)) for name in columns)) for i in chosen]
     print_table(("update", *columns), rows)
+    if warnings := _warnings(metrics):
+        typer.echo("\nwarnings")
+        for when, message in warnings:
+            typer.echo(f"  {when}: {message}")
     typer.echo("\nlast update")
-    values = [(name, value) for name, value in metrics[-1].items() if name not in RESERVED]
-    print_table(("  metric", "value"), [(f"  {name}", number(value)) for name, value in values])
+    alone, tables = _grouped({name: value for name, value in metrics[-1].items() if name not in RESERVED})
+    print_table(("  metric", "value"), [(f"  {name}", number(value)) for name, value in alone.items()])
+    for table in tables:
+        typer.echo("")
+        names = next(iter(table.values()))
+        cells = [(f"  {name}", *(number(column[name]) for column in table.values())) for name in names]
+        print_table(("", *table), cells)
 
 
 _COLUMNS = (
@@ -113,6 +122,38 @@ def _phases(metrics: list[dict[str, Any]], spent: float) -> str:
         seconds.update(line["timing"].get("phases", {}))
     shares = [(name, value / spent) for name, value in seconds.most_common()]
     return ", ".join(f"{name.replace('_', ' ')} {share:.0%}" for name, share in shares if share >= 0.01)
+
+
+def _grouped(metrics: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, dict[str, Any]]]]:
+    """Return the metrics that stand alone, and those such as `kl/op` as tables: column → row → value.
+
+    What is measured of the same things, such as all heads, becomes columns of one table.
+    """
+    alone: dict[str, Any] = {}
+    columns: dict[str, dict[str, Any]] = {}
+    for name, value in metrics.items():
+        column, slash, row = name.partition("/")
+        if slash:
+            columns.setdefault(column, {})[row] = value
+        else:
+            alone[name] = value
+    tables: dict[frozenset[str], dict[str, dict[str, Any]]] = {}
+    for column, values in columns.items():
+        tables.setdefault(frozenset(values), {})[column] = values
+    return alone, list(tables.values())
+
+
+def _warnings(metrics: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Return the updates at which each warning lasted, and what it said at first, in the order in which they began."""
+    last: dict[tuple[int, str, str], int] = {}
+    messages: dict[tuple[int, str, str], str] = {}
+    for line in metrics:
+        for warning in line.get("warnings", ()):
+            key = (warning["since"], warning["threshold"], warning["metric"])
+            messages.setdefault(key, warning["message"])
+            last[key] = line["update"]
+    spans = [(f"update {key[0]}" if last[key] == key[0] else f"updates {key[0]} to {last[key]}", key) for key in last]
+    return [(span, messages[key]) for span, key in spans]
 
 
 def _summary(run: RunDirectory) -> dict[str, Any]:

@@ -185,6 +185,9 @@ def _run(plan: Plan, index: Index, out: Path, *, plain: bool) -> tuple[RunDirect
                 lines.append(run.append_metrics(update))
                 save_checkpoint(run, trainer, update)
                 progress.on_update(update.index, update.metrics)
+                for warning in update.warnings:
+                    if warning.since == update.index:
+                        progress.warn(warning.message)
     except (KeyboardInterrupt, Terminated) as error:
         stopped = Interrupted(f"Stopped in update {len(lines) + 1} of {plan.updates}. {_kept(run)}")
         stopped.exit_code = error.exit_code if isinstance(error, Terminated) else Interrupted.exit_code

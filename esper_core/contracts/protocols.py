@@ -224,8 +224,10 @@ class Environment(Protocol):
         """Take one step with int64 `[E]` per head.
 
         Returns state, reward `[E]`, terminated `[E]`, truncated `[E]`, info; `info["events"]` is a list of dicts with
-        at least `env`, `step` and `type`. `info["seconds"]`, where there is one, says where the time of this call
-        went: phase → seconds, such as `host_training`; what no phase names is booked under `environment`.
+        at least `env`, `step` and `type`. What an event of type `episode` holds becomes metrics of the update: numbers
+        are averaged over the episodes, those in lists pooled. `info["seconds"]`, where there is one, says where the
+        time of this call went: phase → seconds, such as `host_training`; what no phase names is booked under
+        `environment`.
         """
         ...
 

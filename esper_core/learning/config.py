@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from esper_core.contracts.options import option
+from esper_core.learning.thresholds import chosen_thresholds
 
 
 @frozen
@@ -24,3 +25,10 @@ class TrainConfig:
     normalise_returns: bool = option(
         True, help="The critic learns returns of mean 0 and spread 1, whatever the reward's unit."
     )
+    warnings: bool = option(True, help="Warn when a metric leaves its healthy range, as listed in docs/monitoring.md.")
+    thresholds: tuple[str, ...] = option(
+        (), help='Other bounds of warnings by name, such as ["ratio-exploded=5", "state-large=off"].'
+    )
+
+    def __attrs_post_init__(self) -> None:
+        chosen_thresholds(self.thresholds)

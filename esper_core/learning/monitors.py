@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
+from attrs import define, field
 from torch import Tensor
 
-from esper_core.learning.rollout import Rollout, Steps
-from esper_core.policy.policy import Evaluation
+from esper_core.learning.rollout import Rollout, Sequences, Steps
+from esper_core.policy.distribution import FactoredDistribution
+from esper_core.policy.policy import Evaluation, Policy
 
 VARIANCE_FLOOR = 0.01
-"""Smallest variance of returns, in normalised units, by which explained variance divides."""
+"""Smallest variance of returns, in normalised units, of which a share is worth telling."""
 
 
 def number(value: Tensor | float | None) -> float | None:
@@ -36,15 +38,25 @@ def masked_mean(values: Tensor, where: Tensor) -> float | None:
 
 
 def episode_metrics(events: Iterable[Mapping[str, Any]]) -> dict[str, float | None]:
-    """Return the mean of every float (and `length`) that the events of type 'episode' report."""
+    """Return what the events of type 'episode' report, taken together.
+
+    Every float (and `length`) is averaged over the episodes. The numbers of a list are pooled over the episodes, and
+    their mean and largest reported as `<name>_mean` and `<name>_max`.
+    """
     columns: dict[str, list[float | None]] = {}
+    pools: dict[str, list[float]] = {}
     for event in events:
         if event.get("type") != "episode":
             continue
         for key, value in event.items():
-            if isinstance(value, float) or key == "length":
+            if isinstance(value, list):
+                pools.setdefault(key, []).extend(float(entry) for entry in value if math.isfinite(entry))
+            elif isinstance(value, float) or key == "length":
                 columns.setdefault(key, []).append(number(value))
-    return {key: mean_of(values) for key, values in columns.items()}
+    metrics = {key: mean_of(values) for key, values in columns.items()}
+    for key, pool in pools.items():
+        metrics |= {f"{key}_mean": mean_of(pool), f"{key}_max": max(pool, default=None)}
+    return metrics
 
 
 def action_metrics(rollout: Rollout) -> dict[str, float | None]:
@@ -62,27 +74,71 @@ def action_metrics(rollout: Rollout) -> dict[str, float | None]:
 def policy_metrics(steps: Steps, old: Evaluation) -> dict[str, float | None]:
     """Return entropies, forced steps and how far acting and evaluating are apart.
 
-    `entropy/<head>` is the normalised entropy given that the head matters and has a choice.
+    `entropy/<head>` is the normalised entropy given that the head matters and has a choice, and `legal/<head>` the
+    number of entries that it then chooses from; both are means weighted by how probable that is.
     """
     metrics: dict[str, float | None] = {}
     valid = steps.valid
-    choice = old.distribution.choice_probability()
+    choice, choices = old.distribution.choice_probability(), old.distribution.expected_choices()
     for name, entropy in old.entropy.items():
         weight = float(choice[name][valid].double().sum())
         metrics[f"entropy/{name}"] = number(entropy[valid].double().sum() / weight) if weight else None
+        metrics[f"legal/{name}"] = number(choices[name][valid].double().sum() / weight) if weight else None
     metrics["forced_fraction"] = masked_mean(old.forced.double(), valid)
     gaps = [(old.log_prob[name] - steps.log_prob[name])[valid].abs().max() for name in steps.actions]
     metrics["behaviour_log_prob_gap"] = number(torch.stack(gaps).max())
     return metrics
 
 
+@define
+class Usage:
+    """How often each head mattered and had a choice since the start of a run.
+
+    A head learns from these steps alone. One whose entropy is gone after few of them was not taught, but drifted.
+
+    Attributes:
+        steps: Steps taken, padding not counted.
+        used: Per head, those of them at which it could have chosen something else.
+    """
+
+    steps: int = 0
+    used: dict[str, int] = field(factory=dict)
+
+    def add(self, old: Evaluation, valid: Tensor) -> dict[str, float | None]:
+        """Count the steps of a rollout; return `used/<head>`, and `used_share/<head>` of all steps, both so far."""
+        counts = torch.stack([valid, *(valid & old.choice(name) for name in old.relevance)]).sum((1, 2)).tolist()
+        self.steps += counts[0]
+        metrics: dict[str, float | None] = {}
+        for name, count in zip(old.relevance, counts[1:], strict=True):
+            self.used[name] = self.used.get(name, 0) + count
+            metrics[f"used/{name}"] = float(self.used[name])
+            metrics[f"used_share/{name}"] = self.used[name] / self.steps if self.steps else None
+        return metrics
+
+
+def state_metrics(state: Sequence[Tensor]) -> dict[str, float | None]:
+    """Return `state_rms/<part>` and `state_max/<part>` of a recurrent state: root of the mean square, largest size.
+
+    Args:
+        state: A NamedTuple of tensors, after the last step of a sequence, where what builds up is largest.
+    """
+    metrics: dict[str, float | None] = {}
+    for part, value in zip(getattr(state, "_fields", range(len(state))), state, strict=True):
+        if value.numel():
+            size = value.detach().double().abs()
+            metrics[f"state_rms/{part}"] = number(size.square().mean().sqrt())
+            metrics[f"state_max/{part}"] = number(size.max())
+    return metrics
+
+
 def critic_metrics(rollout: Rollout, steps: Steps, old: Evaluation, std: float) -> dict[str, float | None]:
     """Return how well the critic predicted, before the update.
 
-    Explained variance is 1 − Var(R − Q)/Var(R), with a floor under the variance so that a batch of nearly equal
-    returns cannot blow it up; `value_rmse` is in units of reward. `q_spread` is the difference between the most and
-    least valuable legal operation, and `advantage/<op>` the mean advantage by operation, both in units of reward:
-    when the latter vanish for every operation, the operation head learns nothing.
+    Explained variance is 1 − Var(R − Q)/Var(R); where returns are nearly equal there is nothing to explain, and it is
+    None. `value_rmse` is in units of reward, of which `return_std` is the spread of returns that the critic was trained
+    on. `q_spread` is the difference between the most and least valuable legal operation, and `advantage/<op>` the mean
+    advantage by operation, both in units of reward: when the latter vanish for every operation, the operation head
+    learns nothing.
 
     Args:
         rollout: With advantages computed.
@@ -97,10 +153,11 @@ def critic_metrics(rollout: Rollout, steps: Steps, old: Evaluation, std: float) 
     # Returns are advantage + baseline, so the error of `taken` needs no denormalised prediction.
     error = (rollout.advantages - (rollout.taken - rollout.baseline[:-1]) * std)[valid].double()
     variance = float(returns.var(correction=0))
-    floor = VARIANCE_FLOOR * std * std
+    explainable = variance > VARIANCE_FLOOR * std * std
     metrics: dict[str, float | None] = {
         "value_rmse": number(error.square().mean().sqrt()),
-        "explained_variance": number(1 - error.var(correction=0) / max(variance, floor)) if variance > 0 else None,
+        "return_std": number(std),
+        "explained_variance": number(1 - error.var(correction=0) / variance) if explainable else None,
     }
     spec = rollout.actions_spec
     if spec.root is None:
@@ -124,3 +181,66 @@ def ratio_at_start(evaluation: Evaluation, old_log_prob: dict[str, Tensor], vali
     logs = [evaluation.log_prob[name] - old_log_prob[name] for name in old_log_prob]
     ratio = torch.stack(logs).sum(0)[valid].detach().double().exp()
     return float(ratio[(ratio - 1).abs().argmax()]) if ratio.numel() else 1.0
+
+
+def ratio_extent(batch: Sequences, evaluation: Evaluation) -> Tensor:
+    """Return smallest, largest and summed probability ratio and its count, float64 `[heads + 1, 4]`.
+
+    A head's ratio is looked at where the head had a choice. The last row is the joint ratio, the product over heads.
+    """
+    where = torch.stack([evaluation.choice(name) & batch.valid for name in batch.old_log_prob])
+    logs = torch.stack([evaluation.log_prob[name].detach() - old for name, old in batch.old_log_prob.items()])
+    logs = torch.where(where, logs, torch.zeros_like(logs)).double()
+    ratio = torch.cat([logs, logs.sum(0, keepdim=True)]).exp().flatten(1)
+    where = torch.cat([where, where.any(0, keepdim=True)]).flatten(1)
+    lowest, highest = ratio.masked_fill(~where, torch.inf).amin(1), ratio.masked_fill(~where, -torch.inf).amax(1)
+    return torch.stack([lowest, highest, torch.where(where, ratio, 0.0).sum(1), where.sum(1)], dim=1)
+
+
+def ratio_metrics(names: Iterable[str], extents: Sequence[Tensor]) -> dict[str, float | None]:
+    """Return `ratio_min|mean|max/<head>`, and the same of the joint ratio, over all evaluations of an update."""
+    table = torch.stack(list(extents))
+    lowest, highest = table[..., 0].amin(0).tolist(), table[..., 1].amax(0).tolist()
+    total, count = table[..., 2].sum(0).tolist(), table[..., 3].sum(0).tolist()
+    metrics: dict[str, float | None] = {}
+    for row, end in enumerate([*(f"/{name}" for name in names), ""]):
+        metrics[f"ratio_min{end}"] = number(lowest[row])
+        metrics[f"ratio_mean{end}"] = number(total[row] / count[row]) if count[row] else None
+        metrics[f"ratio_max{end}"] = number(highest[row])
+    return metrics
+
+
+@torch.no_grad()
+def kl_metrics(batch: Sequences, evaluation: Evaluation) -> dict[str, float | None]:
+    """Return `kl/<head>`: what each head adds to the exact joint KL(old ‖ new), nats, mean over the valid steps."""
+    old = FactoredDistribution(evaluation.distribution.actions, batch.old_logits, batch.masks)
+    divergences = evaluation.distribution.kl_by_head(old)
+    return {f"kl/{name}": masked_mean(value, batch.valid) for name, value in divergences.items()}
+
+
+def keep_gradients(evaluation: Evaluation) -> None:
+    """Let the logits of every head keep the gradient that reaches them, for `gradient_norms`."""
+    for logits in evaluation.logits.values():
+        if logits.requires_grad:
+            logits.retain_grad()
+
+
+def gradient_norms(policy: Policy, evaluation: Evaluation) -> dict[str, Tensor]:
+    """Return the norms that a backward pass left: `grad_norm`, `grad_norm_network|critic` and `grad_norm/<head>`.
+
+    A head's is that of the loss's derivative by its logits `[E, T, K]`, which every network has, whatever its layers;
+    0 when nothing reaches them.
+    """
+    sizes: dict[str, list[Tensor]] = {"network": [], "critic": []}
+    for name, parameter in policy.named_parameters():
+        if parameter.grad is not None:
+            sizes[name.partition(".")[0]].append(torch.linalg.vector_norm(parameter.grad))
+    norms = {"grad_norm": torch.linalg.vector_norm(torch.stack([size for part in sizes.values() for size in part]))}
+    for part, values in sizes.items():
+        if values:
+            norms[f"grad_norm_{part}"] = torch.linalg.vector_norm(torch.stack(values))
+    for name, logits in evaluation.logits.items():
+        if logits.requires_grad:
+            gradient = torch.zeros_like(logits) if logits.grad is None else logits.grad
+            norms[f"grad_norm/{name}"] = torch.linalg.vector_norm(gradient)
+    return norms

@@ -18,6 +18,7 @@ from esper_core.learning.config import TrainConfig
 from esper_core.learning.gae import discounted_returns
 from esper_core.learning.normalise import ReturnNormaliser
 from esper_core.learning.rollout import Rollout, Sequences, Steps
+from esper_core.learning.thresholds import LearningWarning, Watch, chosen_thresholds
 from esper_core.policy.policy import Evaluation, Policy
 
 KL_STOP = 1.5
@@ -67,6 +68,7 @@ class Update:
         timing: `seconds`, environment `steps_per_second`, and `phases`: seconds of each phase, those of collecting and
             `update`, which is all of learning.
         events: The environment's events.
+        warnings: Thresholds that a metric is beyond, those of earlier updates that last included.
     """
 
     index: int
@@ -74,6 +76,7 @@ class Update:
     metrics: dict[str, float | None]
     timing: dict[str, Any]
     events: list[dict[str, Any]]
+    warnings: list[LearningWarning] = field(factory=list)
 
 
 @frozen
@@ -82,7 +85,8 @@ class TrainerState:
 
     Attributes:
         tensors: Flat tables of tensors on the CPU by group: 'policy', 'optimiser', 'normaliser', 'rng' (uint8).
-        counters: JSON-able: `updates_done`, `environment_steps`, `seed`, and `environment` (its own state or None).
+        counters: JSON-able: `updates_done`, `environment_steps`, `seed`, `environment` (its own state or None), and
+            what monitors remember: `used` (steps at which each head mattered) and `warned` (warnings that last).
     """
 
     tensors: dict[str, dict[str, Tensor]]
@@ -145,6 +149,9 @@ class Trainer:
             parameter.dtype,
         )
         self._collector = Collector(environment, features, masks, policy, self.rollout, self._sampling)
+        self._usage = monitors.Usage()
+        half = policy.precision != "float32"
+        self._watch = Watch(chosen_thresholds(config.thresholds, half) if config.warnings else ())
 
     def run(self, updates_total: int, on_step: Callable[[StepProgress], None] | None = None) -> Iterator[Update]:
         """Yield updates until `updates_total` are done, counting those done before.
@@ -183,7 +190,8 @@ class Trainer:
         reward_sum = monitors.number(rollout.rewards.double().sum(0).mean())
         episode = {"return": reward_sum} | monitors.episode_metrics(collected.events)
         metrics = episode | {"reward_sum": reward_sum} | monitors.action_metrics(rollout) | metrics
-        return Update(self.updates_done, self.environment_steps, metrics, timing, collected.events)
+        warnings = self._watch.look(self.updates_done, metrics)
+        return Update(self.updates_done, self.environment_steps, metrics, timing, collected.events, warnings)
 
     def _reset_seed(self) -> int | None:
         """Return the seed for the coming reset.
@@ -223,6 +231,7 @@ class Trainer:
         mean, std = normaliser.mean, normaliser.std
         rollout.compute_advantages(config.gamma, config.gae_lambda, mean, std)
         metrics = monitors.critic_metrics(rollout, steps, old, std) | monitors.policy_metrics(steps, old)
+        metrics |= monitors.state_metrics(old.state) | self._usage.add(old, steps.valid)
         if not first:
             normaliser.merge(rollout.returns[rollout.valid])
             self.policy.critic.rescale_(mean, std, normaliser.mean, normaliser.std)
@@ -232,6 +241,7 @@ class Trainer:
         """Take gradient steps until the passes are done or the policy has moved far enough."""
         config, passes_done = self.config, 0
         history: dict[str, list[Tensor]] = {}
+        extents: list[Tensor] = []
         metrics: dict[str, float | None] = {"grad_norm": None}
         for number in range(config.passes):
             stop = False
@@ -241,6 +251,8 @@ class Trainer:
                 )
                 if "ratio_at_start" not in metrics:
                     metrics["ratio_at_start"] = monitors.ratio_at_start(evaluation, part.old_log_prob, part.valid)
+                extents.append(monitors.ratio_extent(part, evaluation))
+                monitors.keep_gradients(evaluation)
                 result = self.loss(part, evaluation)
                 kl = float(result.kl)
                 metrics["kl"] = monitors.number(kl)
@@ -250,10 +262,13 @@ class Trainer:
                     break
                 self.optimiser.zero_grad(set_to_none=True)
                 result.loss.backward()
-                norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), config.max_grad_norm or torch.inf)
-                self._check(norm, kl, number)
+                norms = monitors.gradient_norms(self.policy, evaluation)
+                self._check(norms["grad_norm"], kl, number)
+                torch.nn.utils.clip_grads_with_norm_(
+                    self.policy.parameters(), config.max_grad_norm or torch.inf, norms["grad_norm"]
+                )
                 self.optimiser.step()
-                for name, value in {**result.metrics, "loss": result.loss.detach(), "grad_norm": norm}.items():
+                for name, value in {**result.metrics, "loss": result.loss.detach(), **norms}.items():
                     history.setdefault(name, []).append(value)
             if stop:
                 break
@@ -261,6 +276,7 @@ class Trainer:
             report("learn", passes_done, config.passes)
         for name, values in history.items():
             metrics[name] = monitors.mean_of(torch.stack(values).double().tolist())
+        metrics |= monitors.ratio_metrics(batch.old_log_prob, extents) | monitors.kl_metrics(part, evaluation)
         metrics["passes_done"] = float(passes_done)
         return metrics
 
@@ -309,6 +325,8 @@ class Trainer:
                 "seed": self._seed,
                 "environment_started": not self._fresh_environment,
                 "environment": environment.state() if isinstance(environment, Resumable) else None,
+                "used": {"steps": self._usage.steps, "heads": dict(self._usage.used)},
+                "warned": dict(self._watch.since),
             },
         )
 
@@ -318,6 +336,9 @@ class Trainer:
         Raises:
             CheckpointMismatch: tensors are missing, unexpected, or of another shape.
         """
+        absent = [name for name in ("used", "warned") if name not in state.counters]
+        if absent:
+            raise CheckpointMismatch(f"The saved state has no counter '{absent[0]}'.")
         parameters = dict(self.policy.named_parameters())
         table = self.policy.state_dict()
         _compare("policy", table, state.tensors["policy"])
@@ -341,6 +362,8 @@ class Trainer:
         self._shuffling.set_state(state.tensors["rng"]["shuffling"])
         torch.set_rng_state(state.tensors["rng"]["torch"])
         counters = state.counters
+        self._usage = monitors.Usage(counters["used"]["steps"], dict(counters["used"]["heads"]))
+        self._watch.since = dict(counters["warned"])
         self.updates_done, self.environment_steps = counters["updates_done"], counters["environment_steps"]
         self._fresh_environment = not counters["environment_started"]
         if counters["environment"] is not None and isinstance(self.environment, Resumable):

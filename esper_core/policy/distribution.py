@@ -181,18 +181,31 @@ class FactoredDistribution:
             for name in self.actions.names
         }
 
+    def expected_choices(self) -> dict[str, Tensor]:
+        """Return each head's number of legal entries, 0 where it does not matter or has one only, `[...]`.
+
+        Expected over the operation, with detached probabilities: divided by `choice_probability` it is the number of
+        entries given that there is a choice.
+        """
+        counts = {name: self._mask(name).sum(-1) for name in self.actions.names}
+        return {
+            name: self._expect(name, torch.where(count > 1, count, 0).to(self.logits[name].dtype))
+            for name, count in counts.items()
+        }
+
     def kl(self, old: FactoredDistribution) -> Tensor:
-        """Return the exact joint KL(old ‖ self) in nats, `[...]`, under the same masks.
+        """Return the exact joint KL(old ‖ self) in nats, `[...]`, under the same masks."""
+        return torch.stack(list(self.kl_by_head(old).values())).sum(0)
+
+    def kl_by_head(self, old: FactoredDistribution) -> dict[str, Tensor]:
+        """Return what each head adds to the joint KL(old ‖ self) in nats, `[...]`.
 
         Chain rule: KL = KL_op + Σ_o π_old(o)·[KL(slot|o) + Σ_h relevant(o, h)·KL_h].
         """
-        total = None
-        for name in self.actions.names:
-            divergence = masked_kl(old.log_probs(name), self.log_probs(name), self._mask(name))
-            divergence = old._expect(name, divergence)
-            total = divergence if total is None else total + divergence
-        assert total is not None
-        return total
+        return {
+            name: old._expect(name, masked_kl(old.log_probs(name), self.log_probs(name), self._mask(name)))
+            for name in self.actions.names
+        }
 
     # Inside ---------------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
+from attrs import asdict, define, field
 
 from esper_core.contracts.errors import EsperError, PluginError, UserError, did_you_mean
 from esper_core.registry.plan import Plan, describe_plan
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 RUN_SCHEMA = 1
 RUN_FILE, METRICS_FILE, EVENTS_FILE, CHECKPOINTS = "run.json", "metrics.jsonl", "events.jsonl", "checkpoints"
 
-RESERVED = ("update", "environment_steps", "timing")
+RESERVED = ("update", "environment_steps", "timing", "warnings")
 """Keys of a metrics line that are no metrics."""
 
 
@@ -152,6 +152,7 @@ class RunDirectory:
                 "update": update.index,
                 "environment_steps": update.environment_steps,
                 **update.metrics,
+                "warnings": [asdict(warning) for warning in update.warnings],
                 "timing": update.timing,
             }
         )

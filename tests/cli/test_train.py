@@ -104,6 +104,33 @@ def test_people_see_progress_and_a_result(esper, tmp_path):
     shown = esper(*command.split())
     assert shown.returncode == 0 and "4 of 4" in shown.stdout and "000004" in shown.stdout
     assert re.search(r"spent on .*host training \d+%", shown.stdout)
+    assert re.search(r"^ +entropy .* kl$", shown.stdout, re.M) and re.search(
+        r"^  blueprint( +\S+){9,}$", shown.stdout, re.M
+    )
+
+
+def test_a_warning_is_said_once_and_kept(esper, tmp_path):
+    bounds = ("-o", 'train.thresholds=["state-large=0.001"]')
+    done = esper("train", "--policy", "lstm-v2", "--slots", "2", "--updates", "3", *SMALL, *bounds, "--json")
+    assert done.returncode == 0, done.stderr
+    said = [line for line in done.stderr.splitlines() if line.startswith("warning:")]
+    assert [re.sub(r"[\d.]+(e-\d+)?$", "…", line) for line in said] == [
+        f"warning: recurrent state {part}: root mean square …" for part in ("h", "c")
+    ], "not again in every update"
+    folder = tmp_path / json.loads(done.stdout)["run"]
+    lines = lines_of(folder)
+    assert [[(w["threshold"], w["head"], w["since"]) for w in line["warnings"]] for line in lines] == [
+        [("state-large", "h", 1), ("state-large", "c", 1)]
+    ] * 3
+    assert all(w["value"] == line[w["metric"]] for line in lines for w in line["warnings"])
+    shown = esper("runs", "show", str(folder)).stdout
+    for line in said:
+        assert shown.count(line.replace("warning", "updates 1 to 3")) == 1, shown
+
+
+def test_warnings_can_be_switched_off(train):
+    folder, _ = train("-o", 'train.thresholds=["state-large=0.001"]', "-o", "train.warnings=false")
+    assert [line["warnings"] for line in lines_of(folder)] == [[], []]
 
 
 def test_a_dry_run_prints_the_plan_and_builds_nothing(esper, tmp_path):

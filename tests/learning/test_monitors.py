@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from esper_core.contracts.protocols import Values
+from esper_core.contracts.protocols import LSTMState, Values
 from esper_core.learning import monitors
-from esper_core.learning.rollout import Rollout
-from esper_core.policy.policy import Evaluation
+from esper_core.learning.rollout import Rollout, Sequences
+from esper_core.policy.distribution import FactoredDistribution
+from esper_core.policy.policy import Evaluation, Policy
 from tests.learning.conftest import SCHEMA, SPEC
 from tests.learning.test_rollout import ready
 
@@ -57,12 +59,14 @@ def test_a_biased_critic_explains_the_variance_but_not_the_level() -> None:
     assert biased["explained_variance"] == pytest.approx(1.0) and biased["value_rmse"] == pytest.approx(1.5)
 
 
-def test_nearly_equal_returns_cannot_blow_up_the_explained_variance() -> None:
+def test_nearly_equal_returns_leave_nothing_to_explain() -> None:
     flat = 1.0 + 1e-6 * RETURNS
-    noise = 0.1 * torch.tensor([[1.0, -1.0], [1.0, -1.0], [1.0, -1.0], [0.0, 0.0]], dtype=torch.float64)
-    value = judged(flat, flat + noise)["explained_variance"]
-    assert value is not None and -1.5 < value <= 1.0
-    assert judged(torch.ones_like(RETURNS), RETURNS.clone())["explained_variance"] is None
+    metrics = judged(flat, RETURNS.clone())
+    assert metrics["explained_variance"] is None and metrics["value_rmse"] > 0 and metrics["return_std"] == 1.0
+    variance = float(torch.tensor(VALID, dtype=torch.float64).var(correction=0))
+    for std, defined in ((10 * math.sqrt(variance) * 1.001, False), (10 * math.sqrt(variance) * 0.999, True)):
+        value = judged(RETURNS, RETURNS + 0.1, std)["explained_variance"]
+        assert (value is not None) == defined, "the floor is a hundredth of the variance of all returns so far"
 
 
 def test_advantages_by_operation_and_the_spread_of_its_values() -> None:
@@ -83,6 +87,7 @@ def test_entropy_is_conditional_on_a_choice() -> None:
     metrics = monitors.policy_metrics(steps, old)
     assert metrics["entropy/op"] == pytest.approx(1.0) and metrics["entropy/what"] == pytest.approx(1.0)
     assert metrics["entropy/slot"] is None and metrics["forced_fraction"] == 0.0
+    assert (metrics["legal/op"], metrics["legal/what"], metrics["legal/slot"]) == (3.0, 3.0, None)
     assert metrics["behaviour_log_prob_gap"] > 1e-3, "another policy acted"
 
 
@@ -90,11 +95,25 @@ def test_episodes_are_averaged_and_only_what_was_measured_counts() -> None:
     events = [
         {"type": "episode", "env": 0, "length": 4, "gain": 0.5, "gap": math.nan, "host": "x"},
         {"type": "episode", "env": 1, "length": 6, "gain": 0.1, "gap": 0.25},
-        {"type": "germinate", "gain": 99.0},
+        {"type": "germinate", "gain": 99.0, "boost": [99.0]},
     ]
     assert monitors.episode_metrics(events) == {"length": 5.0, "gain": pytest.approx(0.3), "gap": 0.25}
     assert monitors.episode_metrics([{"type": "episode", "gap": math.nan}]) == {"gap": None}
     assert monitors.episode_metrics([]) == {}
+
+
+def test_lists_of_episodes_are_pooled() -> None:
+    events: list[dict[str, Any]] = [
+        {"type": "episode", "boost": [0.1, 0.4], "delay": []},
+        {"type": "episode", "boost": [], "delay": []},
+        {"type": "episode", "boost": [0.7, math.nan], "delay": []},
+    ]
+    assert monitors.episode_metrics(events) == {
+        "boost_mean": pytest.approx(0.4),
+        "boost_max": 0.7,
+        "delay_mean": None,
+        "delay_max": None,
+    }
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, None, torch.tensor(math.nan)])
@@ -119,3 +138,133 @@ def test_the_ratio_at_the_start_is_the_one_farthest_from_one() -> None:
     old["what"][1, 2] -= math.log(1.2)
     old["op"][3, 5] += 9.0  # padding
     assert monitors.ratio_at_start(new, old, steps.valid) == pytest.approx(0.5)
+
+
+# Against loops over steps and heads ---------------------------------------------------------------------------------
+
+
+def moved() -> tuple[Policy, Sequences, Evaluation]:
+    """Return a batch with padding and free choice of slots, and a policy that has moved away from the stored one."""
+    rollout, policy = ready()
+    rollout.slot_given_op[:, :, 1:] = True
+    rollout.slot_given_op[2, :, 1, 1] = False
+    steps = rollout.steps()
+
+    def evaluate() -> Evaluation:
+        return policy.evaluate_actions(steps.features, steps.masks, None, steps.actions, steps.episode_start)
+
+    with torch.no_grad():
+        rollout.remember(evaluate(), torch.zeros(4))
+        rollout.compute_advantages(0.9, 0.95, 0.0, 1.0)
+        for parameter in policy.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    return policy, rollout.sequences(1.0, 0.0, 1.0), evaluate()
+
+
+def chosen(batch: Sequences, name: str) -> list[tuple[int, int]]:
+    """Return the steps at which a head mattered and could have chosen something else, by the table written out."""
+    found = []
+    for e, t in batch.valid.nonzero().tolist():
+        op = int(batch.actions["op"][e, t])
+        ops = SPEC.head(name).ops
+        legal = batch.masks.slot_given_op[e, t, op] if name == "slot" else batch.masks.heads[name][e, t]
+        if (ops is None or SPEC.ops[op] in ops) and int(legal.sum()) > 1:
+            found.append((e, t))
+    return found
+
+
+def test_ratios_are_those_of_the_steps_with_a_choice() -> None:
+    policy, batch, new = moved()
+    halves = [torch.tensor([0, 1]), torch.tensor([2, 3])]
+    whole = monitors.ratio_metrics(SPEC.names, [monitors.ratio_extent(batch, new)])
+    joint: dict[tuple[int, int], float] = {}
+    for name in SPEC.names:
+        ratios = {}
+        for e, t in chosen(batch, name):
+            ratios[e, t] = math.exp(float(new.log_prob[name].detach()[e, t] - batch.old_log_prob[name][e, t]))
+            joint[e, t] = joint.get((e, t), 1.0) * ratios[e, t]
+        assert ratios, name
+        assert whole[f"ratio_min/{name}"] == pytest.approx(min(ratios.values()))
+        assert whole[f"ratio_max/{name}"] == pytest.approx(max(ratios.values()))
+        assert whole[f"ratio_mean/{name}"] == pytest.approx(sum(ratios.values()) / len(ratios))
+    expected = (min(joint.values()), sum(joint.values()) / len(joint), max(joint.values()))
+    assert [whole[f"ratio_{part}"] for part in ("min", "mean", "max")] == pytest.approx(expected)
+
+    steps = [batch.rows(half) for half in halves]
+    parts = [policy.evaluate_actions(p.features, p.masks, None, p.actions, p.episode_start) for p in steps]
+    extents = [monitors.ratio_extent(p, evaluation) for p, evaluation in zip(steps, parts, strict=True)]
+    assert monitors.ratio_metrics(SPEC.names, extents) == pytest.approx(whole, rel=1e-5)
+
+
+def test_a_head_without_a_choice_has_no_ratio() -> None:
+    rollout, policy = ready()
+    batch = rollout.sequences(1.0, 0.0, 1.0)
+    same = policy.evaluate_actions(batch.features, batch.masks, None, batch.actions, batch.episode_start)
+    metrics = monitors.ratio_metrics(SPEC.names, [monitors.ratio_extent(batch, same)])
+    assert {metrics[f"ratio_{part}/slot"] for part in ("min", "mean", "max")} == {None}
+    assert metrics["ratio_max/op"] == pytest.approx(1.0, abs=1e-5)
+
+
+def test_the_kl_of_the_heads_adds_up_to_the_joint_kl() -> None:
+    _, batch, new = moved()
+    old = FactoredDistribution(SPEC, batch.old_logits, batch.masks)
+    metrics = monitors.kl_metrics(batch, new)
+    assert all(value is not None and value > 1e-4 for value in metrics.values())
+    joint = float(new.distribution.kl(old).detach()[batch.valid].mean())
+    assert sum(value for value in metrics.values() if value is not None) == pytest.approx(joint, rel=1e-6)
+
+    def softmax(values: Tensor) -> list[float]:
+        weights = [math.exp(float(v)) for v in values]
+        return [w / sum(weights) for w in weights]
+
+    # By enumeration: `what` matters after GROW only, and all of its entries are legal.
+    total = 0.0
+    for e, t in batch.valid.nonzero().tolist():
+        grow = softmax(batch.old_logits["op"][e, t])[1]
+        before, after = softmax(batch.old_logits["what"][e, t]), softmax(new.logits["what"][e, t])
+        total += grow * sum(p * math.log(p / q) for p, q in zip(before, after, strict=True))
+    assert metrics["kl/what"] == pytest.approx(total / int(batch.valid.sum()), rel=1e-4)
+
+
+def test_uses_are_counted_over_updates_and_go_on_from_where_they_were() -> None:
+    _, batch, new = moved()
+    usage = monitors.Usage()
+    first = usage.add(new, batch.valid)
+    steps = int(batch.valid.sum())
+    for name in SPEC.names:
+        assert first[f"used/{name}"] == len(chosen(batch, name))
+        assert first[f"used_share/{name}"] == pytest.approx(len(chosen(batch, name)) / steps)
+    assert first["used/op"] == steps > first["used/what"] > 0
+    again = monitors.Usage(usage.steps, dict(usage.used)).add(new, batch.valid)
+    assert again == usage.add(new, batch.valid)
+    assert again["used/what"] == 2 * first["used/what"] and again["used_share/what"] == first["used_share/what"]
+    nothing = monitors.Usage().add(new, torch.zeros_like(batch.valid))
+    assert (nothing["used/op"], nothing["used_share/op"]) == (0.0, None)
+
+
+def test_the_size_of_a_recurrent_state() -> None:
+    h, c = torch.tensor([[[3.0, -4.0]]]), torch.tensor([[[0.0, -12.0]]])
+    assert monitors.state_metrics(LSTMState(h, c)) == {
+        "state_rms/h": pytest.approx(math.sqrt(12.5)),
+        "state_max/h": 4.0,
+        "state_rms/c": pytest.approx(math.sqrt(72)),
+        "state_max/c": 12.0,
+    }
+    assert set(monitors.state_metrics((h,))) == {"state_rms/0", "state_max/0"}, "parts without names are numbered"
+    assert monitors.state_metrics(()) == {}, "a network without memory"
+
+
+def test_gradient_norms_by_head_and_part() -> None:
+    policy, _, new = moved()
+    monitors.keep_gradients(new)
+    weights = {name: torch.randn(new.logits[name].shape) for name in ("op", "what")}
+    loss = torch.stack([(weights[name] * new.logits[name]).sum() for name in weights]).sum()
+    (loss + 3.0 * policy.critic.layer.bias.sum()).backward()
+    norms = {name: float(value) for name, value in monitors.gradient_norms(policy, new).items()}
+    for name, weight in weights.items():
+        assert norms[f"grad_norm/{name}"] == pytest.approx(float(weight.norm()))
+    assert norms["grad_norm/slot"] == 0.0, "nothing reaches it"
+    assert norms["grad_norm_critic"] == pytest.approx(3.0 * math.sqrt(3.0))
+    assert norms["grad_norm"] == pytest.approx(math.hypot(norms["grad_norm_network"], norms["grad_norm_critic"]))
+    whole = torch.nn.utils.clip_grad_norm_(policy.parameters(), math.inf)
+    assert norms["grad_norm"] == float(whole), "the very norm that the gradient is bounded by"

@@ -28,6 +28,10 @@ def train(trainer, updates):
     return [(u.index, u.environment_steps, u.metrics, u.events) for u in trainer.run(updates)]
 
 
+def warned(trainer, updates):
+    return [u.warnings for u in trainer.run(updates)]
+
+
 def test_it_learns_what_the_cue_pays_for():
     trainer = make(World(lengths=(6,) * 16), passes=4)
     updates = train(trainer, 40)
@@ -377,3 +381,50 @@ def test_a_gradient_as_small_as_adams_epsilon_makes_half_a_step():
     before = trainer.policy.critic.layer.bias.detach().clone()
     train(trainer, 1)
     torch.testing.assert_close(before - trainer.policy.critic.layer.bias.detach(), torch.full((3,), 0.005))
+
+
+# Warnings -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_healthy_run_warns_of_nothing():
+    assert warned(make(World(lengths=(6,) * 16), lr=0.003), 20) == [[]] * 20
+
+
+def test_warnings_are_part_of_the_update_and_can_be_switched_off():
+    setting = ("operation-certain=1.1", "gradient-large=0")
+    updates = warned(make(thresholds=setting), 3)
+    assert [[(w.threshold, w.metric, w.since) for w in warnings] for warnings in updates] == [
+        [("operation-certain", "entropy/op", 1), ("gradient-large", "grad_norm", 1)]
+    ] * 3
+    assert warned(make(thresholds=setting, warnings=False), 2) == [[], []]
+
+
+def test_warnings_and_counts_go_on_from_a_state():
+    def build():
+        return make(thresholds=("operation-certain=1.1", "acting-differs=off"))
+
+    whole = build()
+    expected, half = [(u.metrics, u.warnings) for u in whole.run(4)], build()
+    warned(half, 2)
+    other = build()
+    other.load_state(half.state())
+    assert [(u.metrics, u.warnings) for u in other.run(4)] == expected[2:]
+    assert [w.since for w in expected[-1][1]] == [1] and expected[-1][0]["used/op"] == 4 * 19
+
+
+def test_a_state_without_counts_is_refused():
+    trainer = make()
+    state = trainer.state()
+    del state.counters["used"]
+    with pytest.raises(CheckpointMismatch, match="no counter 'used'"):
+        trainer.load_state(state)
+
+
+def test_metrics_of_every_head():
+    ((_, _, metrics, _),) = train(make(passes=3), 1)
+    for name in SPEC.names:
+        for prefix in ("entropy", "used", "used_share", "legal", "ratio_min", "ratio_mean", "ratio_max", "kl"):
+            assert f"{prefix}/{name}" in metrics
+        assert metrics[f"grad_norm/{name}"] >= 0
+    assert metrics["ratio_min/op"] < 1 < metrics["ratio_max/op"] and metrics["kl/op"] > 0
+    assert metrics["state_rms/c"] > 0 and metrics["grad_norm_network"] > 0 and metrics["grad_norm_critic"] > 0

@@ -23,11 +23,13 @@ class Surrogate(NamedTuple):
     """What one clipped ratio contributes.
 
     Attributes:
+        head: Name of the head; None for the joint ratio.
         gain: min(ρA, clip(ρ)A), `[E, T]`.
         outside: The ratio is beyond the clip range, bool `[E, T]`.
         where: Steps at which it counts, bool `[E, T]`.
     """
 
+    head: str | None
     gain: Tensor
     outside: Tensor
     where: Tensor
@@ -58,8 +60,10 @@ class FactoredPpo:
         with torch.no_grad():
             old = FactoredDistribution(self.actions, batch.old_logits, batch.masks)
             kl = mean(evaluation.distribution.kl(old))
-            chosen = torch.stack([s.where for s in surrogates])
-            clipped = torch.stack([s.outside & s.where for s in surrogates])
+            chosen = torch.stack([s.where for s in surrogates]).sum((1, 2))
+            clipped = torch.stack([s.outside & s.where for s in surrogates]).sum((1, 2))
+            # 0/0, where a head never had a choice, is NaN: undefined.
+            shares = zip(surrogates, (clipped / chosen).unbind(), strict=True)
         return LossResult(
             loss=loss,
             kl=kl,
@@ -68,6 +72,7 @@ class FactoredPpo:
                 "value_loss": value_loss.detach(),
                 "entropy": entropy.detach(),
                 "clip_fraction": clipped.sum() / chosen.sum().clamp_min(1),
+                **{f"clip_fraction/{s.head}": share for s, share in shares if s.head is not None},
             },
         )
 
@@ -80,16 +85,16 @@ class FactoredPpo:
         }
         if self.config.ratio_mode == "joint":
             joint = torch.stack(list(log_ratio.values())).sum(0)
-            yield self._clipped(joint, batch.advantages, torch.stack(list(choice.values())).any(0))
+            yield self._clipped(None, joint, batch.advantages, torch.stack(list(choice.values())).any(0))
             return
         # Q(s, op) − V(s) does not depend on the heads below the operation, so for them it may join the baseline.
         below = batch.advantages - self.config.child_baseline * batch.op_advantage
         for name in self.actions.names:
             is_child = self.actions.root is not None and name != self.actions.root
-            yield self._clipped(log_ratio[name], below if is_child else batch.advantages, choice[name])
+            yield self._clipped(name, log_ratio[name], below if is_child else batch.advantages, choice[name])
 
-    def _clipped(self, log_ratio: Tensor, advantages: Tensor, where: Tensor) -> Surrogate:
+    def _clipped(self, head: str | None, log_ratio: Tensor, advantages: Tensor, where: Tensor) -> Surrogate:
         ratio = log_ratio.exp()
         low, high = 1 - self.config.clip, 1 + self.config.clip
         gain = torch.minimum(ratio * advantages, ratio.clamp(low, high) * advantages)
-        return Surrogate(gain, (ratio < low) | (ratio > high), where)
+        return Surrogate(head, gain, (ratio < low) | (ratio > high), where)

@@ -281,6 +281,43 @@ def test_clip_fraction_counts_what_is_beyond_the_range():
     assert 0 < float(loss()(*(lambda c: (c.batch, c.evaluation))(Case(move=1.0))).metrics["clip_fraction"]) <= 1
 
 
+def test_the_clip_fraction_of_a_head_counts_the_steps_at_which_it_had_a_choice():
+    case = Case(move=0.8)
+    evaluation, counts = case.evaluation, {}
+    metrics = loss(clip=0.3)(case.batch, evaluation).metrics
+    for name in SPEC.names:
+        beyond = total = 0
+        for e, t in case.valid.nonzero().tolist():
+            op = int(case.batch.actions["op"][e, t])
+            ops = SPEC.head(name).ops
+            legal = case.masks.slot_given_op[e, t, op] if name == "slot" else case.masks.heads[name][e, t]
+            if (ops is None or SPEC.ops[op] in ops) and int(legal.sum()) > 1:
+                total += 1
+                beyond += (
+                    abs(float((evaluation.log_prob[name].detach() - case.batch.old_log_prob[name])[e, t].exp()) - 1)
+                    > 0.3
+                )
+        counts[name] = (beyond, total)
+        assert float(metrics[f"clip_fraction/{name}"]) == pytest.approx(beyond / total)
+    assert float(metrics["clip_fraction"]) == pytest.approx(
+        sum(beyond for beyond, _ in counts.values()) / sum(total for _, total in counts.values())
+    )
+    assert any(0 < beyond < total for beyond, total in counts.values())
+
+
+def test_a_head_without_a_choice_has_no_clip_fraction():
+    case = Case()
+    case.masks.slot_given_op[..., 1] = False
+    case.batch = evolve(case.batch, masks=case.masks)
+    assert loss()(case.batch, case.evaluation).metrics["clip_fraction/slot"].isnan()
+
+
+def test_the_joint_ratio_is_clipped_as_a_whole():
+    case = Case(move=0.8)
+    metrics = loss(ratio_mode="joint")(case.batch, case.evaluation).metrics
+    assert [name for name in metrics if name.startswith("clip_fraction")] == ["clip_fraction"]
+
+
 def test_registering_imports_no_torch():
     code = (
         "import sys; sys.modules['torch'] = None\n"

@@ -33,6 +33,7 @@ from esper_growth.masks import legal_blueprints
 from esper_growth.model import SeedSetting
 from esper_growth.progress import Progress
 from esper_growth.runtime import HostRuntime, Settings, stable_seed
+from esper_growth.scaffolding import Scaffolding, Seed
 from esper_growth.stages import HAS_MODULE, Stage
 from esper_growth.static_curves import StaticCurves, source_digest
 from esper_growth.workers import shared_out
@@ -138,6 +139,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         with self._timed("validation"):
             validation = self.runtime.validate(self._settings(), self._active.tolist(), pairs=False)
         self.progress = Progress.start(validation, self.num_slots)
+        self.scaffolding = Scaffolding(self.num_envs)
         return self._state(), {"instances": self.instances, "seconds": self._seconds}
 
     def step(self, actions: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor, dict[str, Any]]:
@@ -158,8 +160,8 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         success, changes = self.slots.apply(actions, self.progress.contribution, active)
         changes += self.slots.tick(self.config.auto_advance, active)
         labels = torch.where(self.slots.blueprint >= 0, self.slots.blueprint, labels)
-        events = [self._event(change, labels) for change in changes]
         self._carry_out(changes)
+        events = [self._event(change, labels) for change in changes]
 
         settings, running = self._settings(), active.tolist()
         with self._timed("host_training"):
@@ -169,6 +171,8 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         with self._timed("validation"):
             validation = self.runtime.validate(settings, running, pairs)
         self._check_finite(validation.loss, active)
+        if validation.interactions is not None:
+            self.scaffolding.record(validation.interactions, self.progress.epoch, active)
         self.progress.record(validation, gradients, active)
         self._last_op = torch.where(active, actions["op"], self._last_op)
         self._last_success = torch.where(active, success, self._last_success)
@@ -241,11 +245,15 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
             if kind == "germinate":
                 label = self.actions.head("blueprint").labels[int(table.blueprint[env, slot])]
                 self.runtime.germinate(env, slot, label, Algorithm(int(table.algorithm[env, slot])))
+                self.scaffolding.germinate(env, slot, Seed(self.slot_config.slot_ids[slot], label))
             elif kind == "retarget":
                 self.runtime.set_algorithm(env, slot, Algorithm(int(table.algorithm[env, slot])))
+            elif kind == "fossilize":
+                self.scaffolding.fossilize(env, slot, int(self.progress.epoch[env]))
             elif kind == "removed":
                 self.runtime.remove(env, slot)
                 self.progress.forget_seed(env, slot)
+                self.scaffolding.remove(env, slot, int(self.progress.epoch[env]))
         if changes:
             self._seed_parameters = self.runtime.seed_parameters()
 
@@ -290,7 +298,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
 
     def _event(self, change: Change, labels: Tensor) -> dict[str, Any]:
         env, slot, kind = change
-        return {
+        event = {
             "env": env,
             "step": int(self.progress.epoch[env]),
             "type": kind,
@@ -299,6 +307,9 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
             "stage": Stage(int(self.slots.stage[env, slot])).name,
             "alpha": float(self.slots.alpha[env, slot]),
         }
+        if kind == "fossilize":
+            event["helpers"] = self.scaffolding.helpers(env, slot)
+        return event
 
     def _episode_event(self, env: int, committed: Tensor) -> dict[str, Any]:
         fossil = self.slots.stage[env] == Stage.FOSSILIZED
@@ -318,6 +329,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
             "uncommitted_gap": full - kept,
             "fossils": float(fossil.sum()),
             "added_parameters": float(self._seed_parameters[env][fossil].sum()),
+            **self.scaffolding.summary(env),
         }
 
     def _state(self) -> dict[str, Tensor]:
