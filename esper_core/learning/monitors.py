@@ -116,18 +116,19 @@ class Usage:
         return metrics
 
 
-def state_metrics(state: Sequence[Tensor]) -> dict[str, float | None]:
+def state_metrics(state: Sequence[Tensor], rows: Tensor) -> dict[str, float | None]:
     """Return `state_rms/<part>` and `state_max/<part>` of a recurrent state: root of the mean square, largest size.
 
     Args:
-        state: A NamedTuple of tensors, after the last step of a sequence, where what builds up is largest.
+        state: A NamedTuple of tensors `[·, E, …]`, after the last step of a sequence, where what builds up is largest.
+        rows: Bool `[E]`: whose last step is no padding.
     """
     metrics: dict[str, float | None] = {}
     for part, value in zip(getattr(state, "_fields", range(len(state))), state, strict=True):
         if value.numel():
-            size = value.detach().double().abs()
+            size = value.detach()[:, rows].double().abs()
             metrics[f"state_rms/{part}"] = number(size.square().mean().sqrt())
-            metrics[f"state_max/{part}"] = number(size.max())
+            metrics[f"state_max/{part}"] = number(size.max()) if size.numel() else None
     return metrics
 
 

@@ -231,7 +231,7 @@ class Trainer:
         mean, std = normaliser.mean, normaliser.std
         rollout.compute_advantages(config.gamma, config.gae_lambda, mean, std)
         metrics = monitors.critic_metrics(rollout, steps, old, std) | monitors.policy_metrics(steps, old)
-        metrics |= monitors.state_metrics(old.state) | self._usage.add(old, steps.valid)
+        metrics |= monitors.state_metrics(old.state, steps.valid[:, -1]) | self._usage.add(old, steps.valid)
         if not first:
             normaliser.merge(rollout.returns[rollout.valid])
             self.policy.critic.rescale_(mean, std, normaliser.mean, normaliser.std)

@@ -243,15 +243,17 @@ def test_uses_are_counted_over_updates_and_go_on_from_where_they_were() -> None:
 
 
 def test_the_size_of_a_recurrent_state() -> None:
-    h, c = torch.tensor([[[3.0, -4.0]]]), torch.tensor([[[0.0, -12.0]]])
-    assert monitors.state_metrics(LSTMState(h, c)) == {
+    h, c = torch.tensor([[[3.0, -4.0], [9.0, 9.0]]]), torch.tensor([[[0.0, -12.0], [99.0, 0.0]]])
+    last = torch.tensor([True, False])
+    assert monitors.state_metrics(LSTMState(h, c), last) == {
         "state_rms/h": pytest.approx(math.sqrt(12.5)),
         "state_max/h": 4.0,
         "state_rms/c": pytest.approx(math.sqrt(72)),
         "state_max/c": 12.0,
     }
-    assert set(monitors.state_metrics((h,))) == {"state_rms/0", "state_max/0"}, "parts without names are numbered"
-    assert monitors.state_metrics(()) == {}, "a network without memory"
+    assert set(monitors.state_metrics((h,), last)) == {"state_rms/0", "state_max/0"}, "parts without names are numbered"
+    assert monitors.state_metrics((), last) == {}, "a network without memory"
+    assert monitors.state_metrics((h,), ~last & last) == {"state_rms/0": None, "state_max/0": None}
 
 
 def test_gradient_norms_by_head_and_part() -> None:
