@@ -89,12 +89,12 @@ def test_a_metrics_line(run: RunDirectory) -> None:
     before = run.metrics()
     line = run.append_metrics(update(4, gain=0.25, kl=math.nan, spread=None))
     expected = {"update": 4, "environment_steps": 32, "gain": 0.25, "kl": None, "spread": None}
-    assert line == {**expected, "timing": {"seconds": 0.5}}
+    assert line == {**expected, "warnings": [], "timing": {"seconds": 0.5}}
     assert run.metrics() == [*before, line]
     assert "NaN" not in (run.path / "metrics.jsonl").read_text()
 
 
-@pytest.mark.parametrize("name", ["update", "environment_steps", "timing"])
+@pytest.mark.parametrize("name", ["update", "environment_steps", "timing", "warnings"])
 def test_a_metric_cannot_take_the_name_of_something_else(run: RunDirectory, name: str) -> None:
     before = run.metrics()
     with pytest.raises(PluginError, match=f"A metric is called '{name}'"):
