@@ -78,8 +78,8 @@ class Crew:
                 busy[connection] = task
             if not busy:
                 return
-            for connection in wait(list(busy)):
-                assert isinstance(connection, Connection)
+            ready = wait(list(busy))
+            for connection in [connection for connection in busy if connection in ready]:
                 result = self._answer(connection)
                 free.append(connection)
                 yield busy.pop(connection), result

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from esper_core.learning.session import open_session
 from esper_core.learning.trainer import Trainer
+from esper_core.policy.policy import Policy
 from esper_core.registry.index import Index
 from esper_core.registry.plan import Plan
 from esper_factored_ppo.probes.plan import probe_plan, with_probes
@@ -23,14 +25,22 @@ def play(probe: Probe, plan: Plan, index: Index, seed: int) -> Iterator[Trainer]
     """
     index = with_probes(index)
     trainer = open_session(probe_plan(plan, index, probe, seed), index)
-    network = trainer.policy.network
-    # A policy that nothing moves acts as it began, near uniformly, while the critic learns what that is worth.
-    network.requires_grad_(False)
-    for _ in trainer.run(probe.critic_updates):
-        pass
-    network.requires_grad_(True)
+    with _frozen(trainer.policy):
+        for _ in trainer.run(probe.critic_updates):
+            pass
     for _ in trainer.run(probe.critic_updates + probe.updates):
         yield trainer
+
+
+@contextmanager
+def _frozen(policy: Policy) -> Iterator[None]:
+    """Keep the network as it began, so that operations stay near uniform while the critic learns their worth."""
+    learned = [p for name, p in policy.named_parameters() if name.startswith("network.") and p.requires_grad]
+    for parameter in learned:
+        parameter.requires_grad_(False)
+    yield
+    for parameter in learned:
+        parameter.requires_grad_(True)
 
 
 def measure(probe: Probe, plan: Plan, index: Index, seed: int) -> dict[str, float]:
