@@ -22,7 +22,7 @@ SIX = ActionSpec(
     root="op",
     slot="slot",
 )
-PAY = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+PAY, NOISE = (0.0, 0.1, 0.2, 0.1, 0.0, 1.0), 0.5
 BEST, RIGHT_HOW = 5, 3
 
 
@@ -59,7 +59,11 @@ class Asked(ProbeEnvironment):
 
 
 class OpOnly(ProbeEnvironment):
-    """Six operations pay 0 to 1; the heads below them change nothing."""
+    """Six operations pay 0 to 1 and Gaussian noise; the heads below them change nothing.
+
+    Without the noise, whatever little a fitted critic gets wrong would be all there is of an advantage, and standardised
+    it would be worth as much as the truth.
+    """
 
     actions, state_spec = SIX, floats("nothing")
 
@@ -68,8 +72,8 @@ class OpOnly(ProbeEnvironment):
         return {"nothing": self.constant(1)}
 
     def pay(self, actions: Mapping[str, Tensor]) -> Tensor:
-        """Return what the operation is worth."""
-        return torch.tensor(PAY)[actions["op"]]
+        """Return what the operation is worth, with noise."""
+        return torch.tensor(PAY)[actions["op"]] + NOISE * torch.randn(self.num_envs, generator=self.generator)
 
 
 class SparseChild(OpOnly):

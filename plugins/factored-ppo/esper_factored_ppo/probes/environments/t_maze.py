@@ -28,8 +28,8 @@ class TMaze(ProbeEnvironment):
     )
 
     def begin(self) -> None:
-        """Draw the sign."""
-        self.sign = self.draw(2)
+        """Draw the signs, as many of one kind as of the other: else turning as most of them said would pay."""
+        self.sign = torch.randperm(self.num_envs, generator=self.generator) % 2
 
     def observe(self) -> dict[str, Tensor]:
         """Return sign and junction."""
