@@ -1,4 +1,4 @@
-"""What the probes' environments share: E episodes of equal length that differ in nothing but what `begin` draws."""
+"""What the probes' environments share: E episodes side by side that differ in nothing but what `begin` draws."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ class ProbeEnvironment(VectorEnv[Any, Any, Any]):
 
     Args:
         num_envs: Episodes side by side, E.
-        horizon: Steps per episode, T.
+        horizon: Steps of the longest episode, T.
 
     Attributes:
         truncates: Episodes are cut off rather than ended.
-        t: Steps taken of this episode.
+        lengths: Steps of each episode, int64 `[E]`; T, unless a subclass says otherwise.
+        t: Steps taken since the start.
         generator: Randomness of the episodes.
     """
 
@@ -39,6 +40,7 @@ class ProbeEnvironment(VectorEnv[Any, Any, Any]):
 
     def __init__(self, num_envs: int, horizon: int) -> None:
         self.num_envs, self.horizon, self.t = num_envs, horizon, 0
+        self.lengths = torch.full((num_envs,), horizon)
         self.generator = torch.Generator().manual_seed(0)
         spaces = gymnasium.spaces
         self.single_action_space = spaces.Dict({head.name: spaces.Discrete(head.size) for head in self.actions.heads})
@@ -57,13 +59,14 @@ class ProbeEnvironment(VectorEnv[Any, Any, Any]):
         return self.observe(), {}
 
     def step(self, actions: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor, dict[str, Any]]:
-        """Take one step; after the end of the episodes nothing changes."""
-        never = torch.zeros(self.num_envs, dtype=torch.bool)
-        if self.t >= self.horizon:
+        """Take one step; after the end of the last episode nothing changes."""
+        running = self.t < self.lengths
+        never = torch.zeros_like(running)
+        if not running.any():
             return self.observe(), torch.zeros(self.num_envs), never, never, {}
-        reward = self.pay(actions).float()
+        reward = torch.where(running, self.pay(actions).float(), 0.0)
         self.t += 1
-        last = torch.full_like(never, self.t == self.horizon)
+        last = running & (self.t >= self.lengths)
         terminated, truncated = (never, last) if self.truncates else (last, never)
         return self.observe(), reward, terminated, truncated, {}
 

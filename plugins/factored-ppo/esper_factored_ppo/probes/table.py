@@ -146,9 +146,9 @@ PROBES = (
         train=_train(1e-2),
         updates=60,
     ),
-    _maze(10, updates=60),
-    _maze(30, updates=80),
-    _maze(100, updates=100),
+    _maze(10, updates=40),
+    _maze(30, updates=40),
+    _maze(100, updates=50),
     Probe(
         name="P13 delayed reward",
         catches="credit over 130 steps, discount",

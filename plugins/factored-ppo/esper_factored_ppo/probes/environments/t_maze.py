@@ -17,7 +17,11 @@ WALK = ActionSpec((Head("op", ("FORWARD", "LEFT", "RIGHT")),), root="op")
 
 
 class TMaze(ProbeEnvironment):
-    """The sign is seen at the first step only. At the last, the junction, turning as it said pays 1."""
+    """The sign is seen at the first step only. At the last, the junction, turning as it said pays 1.
+
+    Corridors of all lengths up to the horizon lie side by side, each once with either sign: a gradient fades over a
+    hundred steps of an untrained memory, so the long corridors are learned by way of the shorter ones.
+    """
 
     actions = WALK
     state_spec = StateSpec(
@@ -27,17 +31,20 @@ class TMaze(ProbeEnvironment):
         )
     )
 
-    def begin(self) -> None:
-        """Draw the signs, as many of one kind as of the other: else turning as most of them said would pay."""
-        self.sign = torch.randperm(self.num_envs, generator=self.generator) % 2
+    def __init__(self, num_envs: int, horizon: int) -> None:
+        super().__init__(num_envs, horizon)
+        pairs = num_envs // 2
+        lengths = 2 * (horizon / 2) ** torch.linspace(0, 1, pairs)
+        self.lengths = lengths.round().long().repeat_interleave(2)
+        self.sign = torch.arange(num_envs) % 2
 
     def observe(self) -> dict[str, Tensor]:
         """Return sign and junction."""
-        junction = torch.full((self.num_envs,), self.t >= self.horizon - 1)
+        junction = self.t >= self.lengths - 1
         return {"sign": (2.0 * self.sign - 1) * float(self.t == 0), "junction": junction}
 
     def pay(self, actions: Mapping[str, Tensor]) -> Tensor:
-        """Return 1 for the right turn."""
+        """Return 1 for the right turn, which can only be made at the junction."""
         return actions["op"] == self.sign + 1
 
     @classmethod
@@ -48,7 +55,7 @@ class TMaze(ProbeEnvironment):
 
 
 def success(trainer: Trainer) -> dict[str, float]:
-    """Measure the probability of the right turn."""
-    sign = trainer.rollout.steps().features.obs[:, 0, 0]
-    turn = op_probs(trainer)[:, -1]
+    """Measure the probability of the right turn at the end of the longest corridor: of all there is to draw, the mean."""
+    sign = trainer.rollout.steps().features.obs[-2:, 0, 0]
+    turn = op_probs(trainer)[-2:, -1]
     return {"success": float(torch.where(sign > 0, turn[:, 2], turn[:, 1]).mean())}
