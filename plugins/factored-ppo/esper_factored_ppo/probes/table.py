@@ -147,7 +147,7 @@ PROBES = (
         updates=60,
     ),
     _maze(10, updates=40),
-    _maze(30, updates=40),
+    _maze(30, updates=60),
     _maze(100, updates=50),
     Probe(
         name="P13 delayed reward",
