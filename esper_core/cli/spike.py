@@ -161,7 +161,7 @@ def _print_probes(probes: Sequence[ProbeResult]) -> None:
 
 
 def _ranges(probe: ProbeResult) -> str:
-    """Return the lowest and the highest measurement of every quantity."""
+    """Return the lowest and the highest measurement of every quantity, as text."""
     texts = []
     for quantity, runs in probe.measured.items():
         known = sorted({number(value) for value in runs if value is not None}, key=float)

@@ -57,7 +57,7 @@ def slots_do_not_depend_on_the_operation(patch: Patch) -> None:
     given = Occupied.masks.__func__  # type: ignore[attr-defined]
 
     def masks(cls: Any, state: Any) -> Masks:
-        heads, slots = given(cls, state)
+        heads, _ = given(cls, state)
         return Masks(heads, heads["slot"].unsqueeze(1) & torch.tensor([False, True, True])[:, None])
 
     patch.setattr(Occupied, "masks", classmethod(masks))

@@ -61,8 +61,8 @@ class Asked(ProbeEnvironment):
 class OpOnly(ProbeEnvironment):
     """Six operations pay 0 to 1 and Gaussian noise; the heads below them change nothing.
 
-    Without the noise, whatever little a fitted critic gets wrong would be all there is of an advantage, and standardised
-    it would be worth as much as the truth.
+    Without noise, whatever little a fitted critic gets wrong would be all there is of an advantage under the sampled
+    baseline, and standardised it would be worth as much as the truth.
     """
 
     actions, state_spec = SIX, floats("nothing")

@@ -55,7 +55,7 @@ class TMaze(ProbeEnvironment):
 
 
 def success(trainer: Trainer) -> dict[str, float]:
-    """Measure the probability of the right turn at the end of the longest corridor: of all there is to draw, the mean."""
+    """Measure the probability of the right turn at the end of the longest corridor, the mean of both signs."""
     sign = trainer.rollout.steps().features.obs[-2:, 0, 0]
     turn = op_probs(trainer)[-2:, -1]
     return {"success": float(torch.where(sign > 0, turn[:, 2], turn[:, 1]).mean())}

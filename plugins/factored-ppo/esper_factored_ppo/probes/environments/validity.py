@@ -69,4 +69,7 @@ def invalid_and_entropy(trainer: Trainer) -> dict[str, float]:
     log_probs = evaluate(trainer).distribution.log_probs("slot")[..., GERMINATE:, :]
     entropy = -(log_probs.exp() * log_probs).sum(-1)
     excess = (entropy - valid.clamp_min(1).float().log())[valid > 0]
-    return {"invalid actions": float(environment.invalid), "entropy − ln(valid)": float(excess.max())}
+    return {
+        "invalid actions": float(environment.invalid),
+        "slot entropy above ln(valid)": max(0.0, float(excess.max())),
+    }
