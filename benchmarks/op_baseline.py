@@ -17,7 +17,7 @@ from attrs import evolve
 
 from esper_core.registry.index import load_index
 from esper_core.registry.plan import PlanRequest, make_plan
-from esper_factored_ppo.probes.environments.bandit import PAY
+from esper_factored_ppo.probes.environments import bandit
 from esper_factored_ppo.probes.plan import WIDTH, find_probe, without_environment
 from esper_factored_ppo.probes.playing import play
 
@@ -26,16 +26,16 @@ PROBE, BAR = "P7 op-only bandit", 40
 
 def gradient_length(baseline: torch.Tensor) -> float:
     """Return the length of E[∇ log π(op)·(Q − b)] by the logits of a uniform policy, for a baseline b `[O]`."""
-    logits = torch.zeros(len(PAY), requires_grad=True)
+    logits = torch.zeros(len(bandit.PAY), requires_grad=True)
     log_probs = logits.log_softmax(0)
-    (log_probs.exp().detach() * log_probs * (torch.tensor(PAY) - baseline)).sum().backward()
+    (log_probs.exp().detach() * log_probs * (torch.tensor(bandit.PAY) - baseline)).sum().backward()
     assert logits.grad is not None
     return float(logits.grad.norm())
 
 
 def enumerate_baselines() -> None:
     """Print the exact gradient's length under every baseline."""
-    worth = torch.tensor(PAY)
+    worth = torch.tensor(bandit.PAY)
     truth = gradient_length(torch.zeros_like(worth))
     print("exact gradient of the operation's logits\n baseline     length  share of the truth")
     rows = {"V(s)": worth.mean().expand_as(worth)} | {f"Q̂ = {k:g}·Q": k * worth for k in (0.5, 0.9, 1.0)}
@@ -70,7 +70,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=8, help="Runs of each baseline.")
     parser.add_argument("--every", type=int, default=3, help="Updates from one line to the next.")
+    parser.add_argument("--noise", type=float, default=bandit.NOISE, help="Standard deviation of the pay.")
     said = parser.parse_args()
+    bandit.NOISE = said.noise
     enumerate_baselines()
     for baseline, meaning in (("expected", "V(s), the default"), ("sampled", "Q(s, op taken)")):
         plot(f"baseline={baseline}: {meaning}", curves(baseline, said.seeds), said.every)

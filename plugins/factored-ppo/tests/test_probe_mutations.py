@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from attrs import evolve
 
 from esper_core.builtin.flat import Flat
 from esper_core.contracts.protocols import Features, Masks
@@ -15,6 +16,7 @@ from esper_factored_ppo.loss import FactoredPpo
 from esper_factored_ppo.probes.environment import ProbeEnvironment
 from esper_factored_ppo.probes.environments.forced import Forced
 from esper_factored_ppo.probes.environments.validity import Occupied
+from esper_factored_ppo.probes.plan import find_probe
 from esper_lstm_v2.network import LstmNetwork
 
 Patch = pytest.MonkeyPatch
@@ -117,3 +119,16 @@ def test_a_probe_is_green_and_its_defect_turns_it_red(
     mutate(monkeypatch)
     passed, measured = attempt(probe)
     assert not passed, measured
+
+
+@pytest.mark.parametrize(("baseline", "learned"), [("expected", True), ("sampled", False)])
+def test_the_value_of_the_sampled_operation_starves_the_operation(attempt: Any, baseline: str, learned: bool) -> None:
+    passed, measured = attempt("P7", f"critic.baseline={baseline}")
+    assert passed is learned
+    assert (measured["π(best)"] <= 0.5) is not learned
+
+
+@pytest.mark.slow
+def test_who_looks_ten_steps_ahead_takes_the_decoy(attempt: Any) -> None:
+    passed, measured = attempt("P13", train=evolve(find_probe("P13 delayed reward").train, gamma=0.9))
+    assert not passed and measured["return"] < 0.5
