@@ -33,8 +33,8 @@ PROBES = (
         environment=value.Constant,
         measure=value.value,
         goals={"V": near(1, 0.02)},
-        train=_train(3e-3, passes=8, normalise_returns=False),
-        updates=20,
+        train=_train(1e-2, passes=8, normalise_returns=False),
+        updates=30,
     ),
     Probe(
         name="P2 value of the observation",

@@ -32,8 +32,8 @@ class TwoArms(ProbeEnvironment):
     actions, state_spec = TWO, floats("nothing")
 
     def observe(self) -> dict[str, Tensor]:
-        """Return zeros."""
-        return {"nothing": self.constant(0)}
+        """Return ones."""
+        return {"nothing": self.constant(1)}
 
     def pay(self, actions: Mapping[str, Tensor]) -> Tensor:
         """Return 1 for YES."""
