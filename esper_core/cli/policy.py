@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from esper_core.cli import choices
 from esper_core.cli.output import number, print_json, print_table
 from esper_core.cli.world import load_world
 from esper_core.registry.config import OptionRow, config_class, describe_options
@@ -51,19 +52,13 @@ def show_policy(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Recipe or network.")],
     slots: Annotated[str | None, typer.Option(help="A count such as 5, or ids such as r0c0,r0c2.")] = None,
-    uses: Annotated[
-        list[str] | None, typer.Option("--use", metavar="KIND=NAME", help="Choose a component (repeatable).")
-    ] = None,
-    options: Annotated[
-        list[str] | None, typer.Option("-o", "--option", metavar="KIND.KEY=VALUE", help="Set an option (repeatable).")
-    ] = None,
+    uses: choices.Uses = None,
+    options: choices.Options = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show sizes, components and every option of a policy; network and critic are built to count parameters."""
-    from esper_core.cli.train import parse_uses
-
     index, recipes = load_world(context)
-    request = PlanRequest(policy=name, slots=slots, uses=parse_uses(uses or ()), options=options or ())
+    request = PlanRequest(policy=name, slots=slots, uses=choices.parse_uses(uses), options=options or ())
     plan = make_plan(request, index, recipes)
     document = describe_policy(plan, index)
     if as_json:

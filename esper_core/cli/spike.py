@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from esper_core.cli.output import print_json
+from esper_core.cli import choices
+from esper_core.cli.output import number, print_json, print_table
 from esper_core.cli.world import load_world
 from esper_core.contracts.errors import EsperError, FactoryError, PluginError, SlotIdError
 from esper_core.contracts.slots import SlotConfig
@@ -18,10 +19,7 @@ from esper_core.registry.index import Component
 from esper_core.registry.plan import PlanRequest, make_plan
 from esper_core.registry.references import load_reference
 from esper_core.registry.resolve import resolve
-from esper_core.spikes.verdict import Verdict
-
-if TYPE_CHECKING:
-    from esper_core.spikes.engine import CheckResult
+from esper_core.spikes.verdict import CheckResult, ProbeResult, Verdict
 
 app = typer.Typer(help="Ask what an architecture can do.", no_args_is_help=True)
 
@@ -52,22 +50,48 @@ def list_spikes(
 def run_spike(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The spike.")],
-    policy: Annotated[str | None, typer.Option(help="Policy to look at; the default policy without it.")] = None,
+    policy: choices.Policy = None,
     slots: Annotated[str | None, typer.Option(help="Slot counts, such as 1,2,5; the spike's own without it.")] = None,
-    options: Annotated[
-        list[str] | None, typer.Option("-o", "--option", metavar="KIND.KEY=VALUE", help="Setting of a component.")
-    ] = None,
+    environment: choices.Environment = None,
+    task: choices.Task = None,
+    host: choices.Host = None,
+    features: choices.Features = None,
+    network: choices.Network = None,
+    critic: choices.Critic = None,
+    masks: choices.Masks = None,
+    loss: choices.Loss = None,
+    uses: choices.Uses = None,
+    options: choices.Options = None,
+    seed: choices.Seed = None,
+    only: Annotated[str | None, typer.Option(metavar="NAME", help="Run this part alone, such as P7.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Ask less, for people who wait.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Run a spike; exit with 5 when its verdict is RED."""
     index, recipes = load_world(context)
     component = resolve(index, "spike", name, recipes.pins)
     counts = parse_slot_counts(slots) if slots is not None else None
-    request = PlanRequest(policy=policy, slots=str(counts[0]) if counts else None, options=options or ())
+    request = PlanRequest(
+        policy=policy,
+        slots=str(counts[0]) if counts else None,
+        uses=choices.parse_uses(
+            uses,
+            environment=environment,
+            task=task,
+            host=host,
+            features=features,
+            network=network,
+            critic=critic,
+            masks=masks,
+            loss=loss,
+        ),
+        options=options or (),
+        seed=seed,
+    )
     plan = make_plan(request, index, recipes)
     spike = build_spike(component)
     with _progress() as on_result:
-        verdict = spike.run(plan, index, slots=counts, on_result=on_result)
+        verdict = spike.run(plan, index, request=request, slots=counts, only=only, quick=quick, on_result=on_result)
     if not isinstance(verdict, Verdict):
         raise PluginError(
             f"{component} breaks its contract: it returned a {type(verdict).__name__}, not a Verdict.",
@@ -76,7 +100,7 @@ def run_spike(
     if as_json:
         print_json(verdict.to_json())
     else:
-        typer.echo(describe_verdict(verdict))
+        print_verdict(verdict)
     raise typer.Exit(verdict.exit_code)
 
 
@@ -115,21 +139,44 @@ def build_spike(component: Component) -> Any:
     return spike
 
 
-def describe_verdict(verdict: Verdict) -> str:
-    """Return a verdict as text: one line per category, the failures, and the colour."""
-    counts = ", ".join(map(str, verdict.slots))
-    lines = [f"{verdict.spike} on {verdict.policy}, slots {counts}", ""]
+def print_verdict(verdict: Verdict) -> None:
+    """Print a verdict: one line per category or probe, the failures, and the colour."""
+    counts = f", slots {', '.join(map(str, verdict.slots))}" if verdict.slots else ""
+    typer.echo(f"{verdict.spike} on {verdict.policy}{counts}\n")
+    if verdict.probes:
+        _print_probes(verdict.probes)
+    else:
+        _print_categories(verdict)
+    for failure in verdict.failures:
+        typer.echo(f"\n  {failure.check}: {failure.message}\n    {failure.file}:{failure.line}")
+    typer.echo(f"\n{verdict.colour} after {verdict.seconds:.1f} s")
+
+
+def _print_probes(probes: Sequence[ProbeResult]) -> None:
+    rows = [
+        (probe.name, "passed" if probe.passed else "FAILED", f"{probe.seconds:.1f}", _ranges(probe), probe.expected)
+        for probe in probes
+    ]
+    print_table(("probe", "", "seconds", "measured", "expected"), rows)
+
+
+def _ranges(probe: ProbeResult) -> str:
+    """Return the lowest and the highest measurement of every quantity, as text."""
+    texts = []
+    for quantity, runs in probe.measured.items():
+        known = sorted({number(value) for value in runs if value is not None}, key=float)
+        texts.append(f"{quantity} {' … '.join(dict.fromkeys((known[0], known[-1]))) if known else '-'}")
+    return ", ".join(texts)
+
+
+def _print_categories(verdict: Verdict) -> None:
     width = max((len(category.name) for category in verdict.categories), default=0)
     for category in verdict.categories:
         notes = [f"{category.failed} failed"] * bool(category.failed)
         notes += [f"{category.skipped} skipped"] * bool(category.skipped)
         notes += [f"{category.missing} did not run"] * bool(category.missing)
         line = f"  {category.name:{width}}  {category.passed} of {category.declared} passed"
-        lines.append(", ".join([line, *notes]))
-    for failure in verdict.failures:
-        lines += ["", f"  {failure.check}: {failure.message}", f"    {failure.file}:{failure.line}"]
-    lines += ["", f"{verdict.colour} after {verdict.seconds:.1f} s"]
-    return "\n".join(lines)
+        typer.echo(", ".join([line, *notes]))
 
 
 @contextmanager

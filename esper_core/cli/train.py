@@ -6,17 +6,17 @@ import contextlib
 import shutil
 import statistics
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from esper_core.cli import choices
 from esper_core.cli.output import duration, print_json
 from esper_core.cli.progress import Progress
 from esper_core.cli.stopping import Terminated
 from esper_core.cli.world import load_world
-from esper_core.contracts.errors import EsperError, Interrupted, UserError
+from esper_core.contracts.errors import EsperError, Interrupted
 from esper_core.registry.index import Index
 from esper_core.registry.plan import Plan, PlanRequest, make_plan
 
@@ -24,60 +24,41 @@ if TYPE_CHECKING:
     from esper_core.learning.trainer import Trainer
     from esper_core.runs.directory import RunDirectory
 
-_COMPONENTS = "Components"
-_RUN = "Run"
-
-
-def _component(kind: str) -> Any:
-    return typer.Option(metavar="NAME", help=f"Shorthand for --use {kind}=NAME.", rich_help_panel=_COMPONENTS)
-
 
 def train(
     context: typer.Context,
-    policy: Annotated[str | None, typer.Option(help="Recipe of registry.toml, or a network.")] = None,
+    policy: choices.Policy = None,
     slots: Annotated[str | None, typer.Option(help="A count such as 5, or ids such as r0c0,r0c2.")] = None,
-    environment: Annotated[str | None, _component("environment")] = None,
-    task: Annotated[str | None, _component("task")] = None,
-    host: Annotated[str | None, _component("host")] = None,
-    features: Annotated[str | None, _component("features")] = None,
-    network: Annotated[str | None, _component("network")] = None,
-    critic: Annotated[str | None, _component("critic")] = None,
-    masks: Annotated[str | None, _component("masks")] = None,
-    loss: Annotated[str | None, _component("loss")] = None,
-    uses: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--use", metavar="KIND=NAME", help="Choose a component (repeatable).", rich_help_panel=_COMPONENTS
-        ),
-    ] = None,
-    options: Annotated[
-        list[str] | None,
-        typer.Option(
-            "-o",
-            "--option",
-            metavar="KIND.KEY=VALUE",
-            help="Set an option, as listed by `esper policy show` (repeatable).",
-            rich_help_panel=_COMPONENTS,
-        ),
-    ] = None,
-    envs: Annotated[int | None, typer.Option(help="Environments side by side; 8.", rich_help_panel=_RUN)] = None,
-    updates: Annotated[int | None, typer.Option(help="Updates of the run; 40.", rich_help_panel=_RUN)] = None,
+    environment: choices.Environment = None,
+    task: choices.Task = None,
+    host: choices.Host = None,
+    features: choices.Features = None,
+    network: choices.Network = None,
+    critic: choices.Critic = None,
+    masks: choices.Masks = None,
+    loss: choices.Loss = None,
+    uses: choices.Uses = None,
+    options: choices.Options = None,
+    envs: Annotated[int | None, typer.Option(help="Environments side by side; 8.", rich_help_panel=choices.RUN)] = None,
+    updates: Annotated[int | None, typer.Option(help="Updates of the run; 40.", rich_help_panel=choices.RUN)] = None,
     epochs: Annotated[
-        int | None, typer.Option(help="Host epochs per episode; 40 in growth.", rich_help_panel=_RUN)
+        int | None, typer.Option(help="Host epochs per episode; 40 in growth.", rich_help_panel=choices.RUN)
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the run; 0.", rich_help_panel=_RUN)] = None,
+    seed: choices.Seed = None,
     device: Annotated[
-        str | None, typer.Option(help="torch device; auto is cuda where there is one.", rich_help_panel=_RUN)
+        str | None, typer.Option(help="torch device; auto is cuda where there is one.", rich_help_panel=choices.RUN)
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(help="Processes that train hosts side by side; one per core in growth.", rich_help_panel=_RUN),
+        typer.Option(
+            help="Processes that train hosts side by side; one per core in growth.", rich_help_panel=choices.RUN
+        ),
     ] = None,
     threads: Annotated[
         int | None,
         typer.Option(
             help="Threads within one operation of the policy; 1, for more were measured slower beside other work.",
-            rich_help_panel=_RUN,
+            rich_help_panel=choices.RUN,
         ),
     ] = None,
     precision: Annotated[
@@ -85,30 +66,30 @@ def train(
         typer.Option(
             metavar="float32|bf16",
             help="What policy and hosts compute in; float32. Weights stay float32.",
-            rich_help_panel=_RUN,
+            rich_help_panel=choices.RUN,
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Directory of runs.", rich_help_panel=_RUN)] = Path("runs"),
+    out: Annotated[Path, typer.Option(help="Directory of runs.", rich_help_panel=choices.RUN)] = Path("runs"),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan as JSON and build nothing.")] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Plain lines instead of a progress bar.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON at the end.")] = False,
 ) -> None:
     """Train a policy."""
     index, recipes = load_world(context)
-    named = {
-        "environment": environment,
-        "task": task,
-        "host": host,
-        "features": features,
-        "network": network,
-        "critic": critic,
-        "masks": masks,
-        "loss": loss,
-    }
     request = PlanRequest(
         policy=policy,
         slots=slots,
-        uses=parse_uses(uses or (), **{kind: name for kind, name in named.items() if name is not None}),
+        uses=choices.parse_uses(
+            uses,
+            environment=environment,
+            task=task,
+            host=host,
+            features=features,
+            network=network,
+            critic=critic,
+            masks=masks,
+            loss=loss,
+        ),
         options=options or (),
         envs=envs,
         epochs=epochs,
@@ -124,18 +105,6 @@ def train(
         print_json(plan.to_json(), indent=None if as_json else 2)
         return
     _train(plan, index, out, plain=plain, as_json=as_json)
-
-
-def parse_uses(texts: Sequence[str], **named: str) -> dict[str, str]:
-    """Read `KIND=NAME` choices and join them with those of the shorthands; raises UserError."""
-    uses = dict(named)
-    for text in texts:
-        kind, equals, name = text.partition("=")
-        if not (equals and kind.strip() and name.strip()):
-            raise UserError(f"--use {text} cannot be read.", hint="Write --use critic=state-value, for example.")
-        if uses.setdefault(kind.strip(), name.strip()) != name.strip():
-            raise UserError(f"The {kind} is chosen twice: '{uses[kind]}' and '{name.strip()}'.", hint="Keep one.")
-    return uses
 
 
 def _train(plan: Plan, index: Index, out: Path, *, plain: bool, as_json: bool) -> None:

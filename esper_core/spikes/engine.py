@@ -20,7 +20,7 @@ import pytest
 from attrs import define, field
 
 from esper_core.contracts.errors import EsperError
-from esper_core.spikes.verdict import Category, Failure, Outcome
+from esper_core.spikes.verdict import Category, CheckResult, Failure
 
 SLOTS_PARAMETER = "num_slots"
 """Name of the test parameter that holds the slot count."""
@@ -38,14 +38,6 @@ _ISOLATED = (
 """The checks must not depend on the settings or plugins of whatever project they are run in."""
 
 _LIBRARIES = ("_pytest", "pluggy", "torch", "numpy", "attr")
-
-
-class CheckResult(NamedTuple):
-    """One check that ended."""
-
-    category: str
-    check: str
-    outcome: Outcome
 
 
 class Report(NamedTuple):

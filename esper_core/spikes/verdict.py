@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
 
 from attrs import asdict, field, frozen
 
@@ -12,6 +13,14 @@ Colour = Literal["GREEN", "YELLOW", "RED"]
 Outcome = Literal["passed", "failed", "skipped"]
 
 RED_EXIT_CODE = 5
+
+
+class CheckResult(NamedTuple):
+    """One check that ended."""
+
+    category: str
+    check: str
+    outcome: Outcome
 
 
 @frozen(kw_only=True)
@@ -60,23 +69,44 @@ class Failure:
 
 
 @frozen(kw_only=True)
+class ProbeResult:
+    """What was measured where the right answer is known.
+
+    Attributes:
+        name: The probe.
+        expected: The right answer, for people.
+        measured: Quantity → one number per run; None where a run broke.
+        passed: Whether what was measured is what is expected.
+        seconds: How long all its runs took, one after another.
+    """
+
+    name: str
+    expected: str
+    measured: Mapping[str, tuple[float | None, ...]]
+    passed: bool
+    seconds: float
+
+
+@frozen(kw_only=True)
 class Verdict:
     """What a spike answers.
 
     Attributes:
         spike: Name of the spike.
         policy: Name of the policy it looked at.
-        slots: Slot counts it tried.
+        slots: Slot counts it tried; none where slots do not matter.
         categories: Counts per category.
         failures: The failed checks.
+        probes: What was measured, by a spike that measures.
         seconds: How long it took.
     """
 
     spike: str
     policy: str
-    slots: tuple[int, ...] = field(converter=as_tuple)
+    slots: tuple[int, ...] = field(default=(), converter=as_tuple)
     categories: tuple[Category, ...] = field(converter=as_tuple)
     failures: tuple[Failure, ...] = field(converter=as_tuple, default=())
+    probes: tuple[ProbeResult, ...] = field(converter=as_tuple, default=())
     seconds: float = 0.0
 
     @property
@@ -100,5 +130,6 @@ class Verdict:
             "slots": list(self.slots),
             "categories": [asdict(category) for category in self.categories],
             "failures": [asdict(failure) for failure in self.failures],
+            "probes": [{**asdict(probe), "seconds": round(probe.seconds, 3)} for probe in self.probes],
             "seconds": round(self.seconds, 3),
         }

@@ -147,7 +147,10 @@ def test_what_is_piped_has_no_boxes(esper):
 
 
 def test_spike_list(esper):
-    assert [row["name"] for row in json.loads(esper("spike", "list", "--json").stdout)] == ["dynamic-slots"]
+    assert [row["name"] for row in json.loads(esper("spike", "list", "--json").stdout)] == [
+        "dynamic-slots",
+        "ppo-probes",
+    ]
 
 
 def test_registry_check(esper, tmp_path):

@@ -8,7 +8,8 @@ from textwrap import dedent
 import pytest
 
 from esper_core.contracts.errors import EsperError
-from esper_core.spikes.engine import CheckResult, Report, run_checks
+from esper_core.spikes.engine import Report, run_checks
+from esper_core.spikes.verdict import CheckResult
 
 
 def counts(report: Report) -> dict[str, tuple[int, int, int, int]]:

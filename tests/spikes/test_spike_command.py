@@ -12,9 +12,10 @@ from typer.testing import CliRunner
 
 from esper_core import ComponentSpec
 from esper_core.cli import spike
-from esper_core.contracts.errors import FactoryError, PluginError, SlotIdError
+from esper_core.contracts.errors import FactoryError, PluginError, SlotIdError, UserError
 from esper_core.registry.index import Component
-from esper_core.spikes.verdict import Category, Failure, Verdict
+from esper_core.spikes.only import matching
+from esper_core.spikes.verdict import Category, Failure, ProbeResult, Verdict
 
 RUNNER = CliRunner()
 
@@ -90,6 +91,79 @@ def test_red_as_json_exits_with_five_too() -> None:
     assert result.exit_code == 5
     assert json.loads(result.stdout)["verdict"] == "RED"
     assert Probe.asked["slots"] is None
+
+
+@pytest.mark.usefixtures("probe")
+def test_a_spike_learns_what_was_said_and_what_follows_from_it() -> None:
+    arguments = [
+        "--policy",
+        "lstm-v1",
+        "--critic",
+        "op-conditioned-critic",
+        "--use",
+        "loss=factored-ppo",
+        "--seed",
+        "3",
+    ]
+    options = ["-o", "network.hidden_dim=16", "--only", "a part", "--quick", "--slots", "4"]
+    assert RUNNER.invoke(spike.app, ["run", "dynamic-slots", *arguments, *options]).exit_code == 5
+    plan, request = Probe.asked["plan"], Probe.asked["request"]
+    assert (plan.component("critic").name, plan.component("network").config["hidden_dim"]) == (
+        "op-conditioned-critic",
+        16,
+    )
+    assert (plan.seed, len(plan.slots)) == (3, 4)
+    assert request.uses == {"critic": "op-conditioned-critic", "loss": "factored-ppo"}
+    assert list(request.options) == ["network.hidden_dim=16"]
+    assert (Probe.asked["only"], Probe.asked["quick"], Probe.asked["slots"]) == ("a part", True, (4,))
+
+
+@pytest.mark.usefixtures("probe")
+def test_what_was_measured_is_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = (
+        ProbeResult(name="P1 a", expected="V = 1", measured={"V": (1.0, 0.5, None)}, passed=False, seconds=2.0),
+        ProbeResult(name="P2 bc", expected="V = 2", measured={"V": (2.0,), "w": (None,)}, passed=True, seconds=1.0),
+    )
+    whole = Verdict(spike="s", policy="p", categories=[Category(name="probes", declared=2, passed=2)], probes=rows)
+    monkeypatch.setattr(Probe, "run", lambda self, plan, index, **options: whole)
+    result = RUNNER.invoke(spike.app, ["run", "dynamic-slots", "--policy", "lstm-v1"])
+    assert result.stdout.splitlines() == [
+        "s on p",
+        "",
+        "probe          seconds  measured   expected",
+        "P1 a   FAILED  2.0      V 0.5 … 1  V = 1",
+        "P2 bc  passed  1.0      V 2, w -   V = 2",
+        "",
+        "GREEN after 0.0 s",
+    ]
+
+
+NAMES = ("P1 one", "P10 ten", "P12 long 10", "P12 long 30", "network construction")
+
+
+@pytest.mark.parametrize(
+    ("only", "found"),
+    [
+        (None, NAMES),
+        ("P1", ("P1 one",)),
+        ("p12", ("P12 long 10", "P12 long 30")),
+        ("P12  long", ("P12 long 10", "P12 long 30")),
+        ("p10 TEN", ("P10 ten",)),
+        ("network", ("network construction",)),
+    ],
+)
+def test_names_of_parts(only: str | None, found: tuple[str, ...]) -> None:
+    assert matching(only, NAMES, what="parts") == found
+
+
+@pytest.mark.parametrize(
+    ("only", "guess"), [("P100", "'P10'"), ("netwerk construction", "'network construction'"), ("", ""), ("zzz", "")]
+)
+def test_unknown_parts(only: str, guess: str) -> None:
+    with pytest.raises(UserError) as caught:
+        matching(only, NAMES, what="parts")
+    assert caught.value.message == f"There is no '{only}' here." + (f" Did you mean {guess}?" if guess else "")
+    assert caught.value.hint == f"The parts: {', '.join(NAMES)}."
 
 
 @pytest.mark.parametrize(

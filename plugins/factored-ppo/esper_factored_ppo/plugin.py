@@ -1,4 +1,4 @@
-"""Registers the loss. Importing this module imports no torch."""
+"""Registers the loss and the spike that proves it. Importing this module imports no torch."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ from esper_core import ComponentSpec, hookimpl
 
 @hookimpl
 def esper_components() -> Iterator[ComponentSpec]:
-    """Register `factored-ppo`."""
+    """Register `factored-ppo` and `ppo-probes`."""
     yield ComponentSpec(
         kind="loss",
         name="factored-ppo",
         factory="esper_factored_ppo.loss:FactoredPpo",
         config="esper_factored_ppo.config:FactoredPpoConfig",
         summary="clipped surrogate per head, over the steps at which the head mattered",
+    )
+    yield ComponentSpec(
+        kind="spike",
+        name="ppo-probes",
+        factory="esper_factored_ppo.probes.spike:PpoProbes",
+        summary="does a policy learn what has a known answer?",
     )

@@ -325,4 +325,4 @@ def test_registering_imports_no_torch():
         "print(*(s.name for s in plugin.esper_components()))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout.split() == ["factored-ppo"], done.stderr
+    assert done.stdout.split() == ["factored-ppo", "ppo-probes"], done.stderr

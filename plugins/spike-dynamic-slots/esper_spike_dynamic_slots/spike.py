@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 
 from esper_core.contracts.protocols import Build
 from esper_core.registry.index import Index
-from esper_core.registry.plan import Plan
-from esper_core.spikes.engine import CheckResult, run_checks
-from esper_core.spikes.verdict import Verdict
+from esper_core.registry.plan import Plan, PlanRequest
+from esper_core.spikes.engine import run_checks
+from esper_core.spikes.only import matching
+from esper_core.spikes.verdict import CheckResult, Verdict
 from esper_spike_dynamic_slots import fixtures
 from esper_spike_dynamic_slots.categories import CATEGORIES
 from esper_spike_dynamic_slots.config import DynamicSlotsConfig
@@ -26,7 +27,10 @@ class DynamicSlots:
         plan: Plan,
         index: Index,
         *,
+        request: PlanRequest | None = None,
         slots: Sequence[int] | None = None,
+        only: str | None = None,
+        quick: bool = False,
         on_result: Callable[[CheckResult], None] | None = None,
     ) -> Verdict:
         """Return the verdict on a plan's policy; the plan's own slots do not matter.
@@ -34,14 +38,22 @@ class DynamicSlots:
         Args:
             plan: What to check; it is built for every slot count, on the CPU.
             index: Where its components are looked up.
+            request: What the plan was made from; everything in it is welcome.
             slots: Slot counts, each from 1; None takes those of the config.
+            only: The one category to check.
+            quick: Without `slots`, take the fewer counts that the config names for this.
             on_result: Called after every check.
+
+        Raises:
+            UserError: there is no such category.
         """
         started = time.monotonic()
-        counts = tuple(dict.fromkeys(slots or self.config.slots))
+        wanted = matching(only, [checks.category for checks in CATEGORIES], what="categories")
+        chosen = [checks for checks in CATEGORIES if checks.category in wanted]
+        counts = tuple(dict.fromkeys(slots or (self.config.quick_slots if quick else self.config.slots)))
         report = run_checks(
-            [checks.path for checks in CATEGORIES],
-            {checks.category: checks.count * len(counts) for checks in CATEGORIES},
+            [checks.path for checks in chosen],
+            {checks.category: checks.count * len(counts) for checks in chosen},
             [fixtures, fixtures.Given(plan, index, counts)],
             on_result,
         )

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from esper_core.builtin import plugin as core
+from esper_core.contracts.errors import UserError
 from esper_core.registry.index import Index
 from esper_core.registry.plan import PlanRequest, make_plan
 from esper_core.spikes.verdict import Verdict
@@ -63,6 +64,15 @@ def test_a_network_that_follows_n_is_green(judge: Callable[..., Verdict]) -> Non
 def test_slot_counts_default_to_the_config_and_are_tried_once(judge: Callable[..., Verdict]) -> None:
     assert judge("net", slots=None).slots == (1, 2, 3, 4, 5, 8)
     assert judge("net", slots=(2, 2)).slots == (2,)
+
+
+def test_one_category_alone_and_fewer_slot_counts(judge: Callable[..., Verdict]) -> None:
+    verdict = judge("net", slots=None, only="forward/backward", quick=True)
+    assert verdict.slots == DynamicSlotsConfig().quick_slots == (1, 4)
+    assert [(c.name, c.declared, c.passed) for c in verdict.categories] == [("forward/backward", 10, 10)]
+    assert verdict.colour == "GREEN"
+    with pytest.raises(UserError, match="Did you mean 'network construction'"):
+        judge("net", only="network constructio")
 
 
 @pytest.mark.parametrize(

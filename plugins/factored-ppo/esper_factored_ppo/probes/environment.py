@@ -1,0 +1,108 @@
+"""What the probes' environments share: E episodes side by side that differ in nothing but what `begin` draws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium
+import torch
+from gymnasium.vector import AutoresetMode, VectorEnv
+from torch import Tensor
+
+from esper_core import ActionSpec, StateField, StateSpec
+from esper_core.contracts.protocols import Masks
+
+
+def floats(*names: str) -> StateSpec:
+    """Return a state of plain numbers from −1 to 1, one `[E]` per name."""
+    return StateSpec(tuple(StateField(name, ("E",), "float", "", name.replace("_", " "), -1, 1) for name in names))
+
+
+class ProbeEnvironment(VectorEnv[Any, Any, Any]):
+    """Kind `environment`; subclasses say what is seen, what is legal and what is paid.
+
+    Args:
+        num_envs: Episodes side by side, E.
+        horizon: Steps of the longest episode, T.
+
+    Attributes:
+        truncates: Episodes are cut off rather than ended.
+        lengths: Steps of each episode, int64 `[E]`; T, unless a subclass says otherwise.
+        t: Steps taken since the start.
+        generator: Randomness of the episodes.
+    """
+
+    metadata = {"autoreset_mode": AutoresetMode.DISABLED}  # noqa: RUF012
+    actions: ActionSpec
+    state_spec: StateSpec
+    truncates = False
+
+    def __init__(self, num_envs: int, horizon: int) -> None:
+        self.num_envs, self.horizon, self.t = num_envs, horizon, 0
+        self.lengths = torch.full((num_envs,), horizon)
+        self.generator = torch.Generator().manual_seed(0)
+        spaces = gymnasium.spaces
+        self.single_action_space = spaces.Dict({head.name: spaces.Discrete(head.size) for head in self.actions.heads})
+        self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, num_envs)
+        self.single_observation_space = spaces.Dict({f.name: _space(f) for f in self.state_spec.fields})
+        self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, num_envs)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Start new episodes; a seed restarts the randomness."""
+        if seed is not None:
+            self.generator.manual_seed(seed)
+        self.t = 0
+        self.begin()
+        return self.observe(), {}
+
+    def step(self, actions: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor, dict[str, Any]]:
+        """Take one step; after the end of the last episode nothing changes."""
+        running = self.t < self.lengths
+        never = torch.zeros_like(running)
+        if not running.any():
+            return self.observe(), torch.zeros(self.num_envs), never, never, {}
+        reward = torch.where(running, self.pay(actions).float(), 0.0)
+        self.t += 1
+        last = running & (self.t >= self.lengths)
+        terminated, truncated = (never, last) if self.truncates else (last, never)
+        return self.observe(), reward, terminated, truncated, {}
+
+    def begin(self) -> None:
+        """Draw what sets one episode apart from another."""
+
+    def observe(self) -> dict[str, Tensor]:
+        """Return the state before step `t`."""
+        raise NotImplementedError
+
+    def pay(self, actions: Mapping[str, Tensor]) -> Tensor:
+        """Carry out the actions, int64 `[E]` per head, of step `t` and return the reward `[E]`."""
+        raise NotImplementedError
+
+    @classmethod
+    def masks(cls, state: Mapping[str, Tensor]) -> Masks:
+        """Return what is legal in a state; everything, unless a subclass knows better."""
+        envs = next(iter(state.values())).shape[0]
+        heads = {head.name: torch.ones(envs, head.size, dtype=torch.bool) for head in cls.actions.heads}
+        if cls.actions.slot is None:
+            return Masks(heads)
+        uses_slot = torch.tensor(cls.actions.relevance(cls.actions.slot))
+        slots = cls.actions.head(cls.actions.slot).size
+        return Masks(heads, uses_slot[:, None].expand(envs, -1, slots))
+
+    def draw(self, below: int) -> Tensor:
+        """Return whole numbers from 0 to `below` − 1, `[E]`."""
+        return torch.randint(below, (self.num_envs,), generator=self.generator)
+
+    def constant(self, value: float) -> Tensor:
+        """Return the same number for every episode, `[E]`."""
+        return torch.full((self.num_envs,), float(value))
+
+
+def _space(entry: StateField) -> gymnasium.Space[Any]:
+    shape = tuple(int(axis) for axis in entry.shape[1:])
+    if entry.dtype == "bool":
+        return gymnasium.spaces.MultiBinary(shape or 1)
+    return gymnasium.spaces.Box(entry.low, entry.high, shape)

@@ -1,0 +1,53 @@
+"""P13: what is planted early pays at the end, while decoys pay a little at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from esper_core import ActionSpec, Head, StateField, StateSpec
+from esper_core.learning.trainer import Trainer
+from esper_factored_ppo.probes.environment import ProbeEnvironment
+
+GARDEN = ActionSpec((Head("op", ("WAIT", "GERMINATE", "WATER", "WEED")),), root="op")
+GERMINATE, FIRST_DECOY = 1, 2
+SPRING_BEFORE, DECOY_PAY = 20, 0.1
+
+
+class Garden(ProbeEnvironment):
+    """One step of the first 20 is spring: GERMINATE then pays 1 at the last step, a decoy 0.1 at once.
+
+    The best return is 1, that of the greedy 0.1.
+    """
+
+    actions = GARDEN
+    state_spec = StateSpec(
+        (
+            StateField("spring", ("E",), "bool", "", "the one step at which operations count"),
+            StateField("planted", ("E",), "bool", "", "a seed grows"),
+            StateField("clock", ("E",), "float", "episodes", "time since the start"),
+        )
+    )
+
+    def begin(self) -> None:
+        """Draw the spring."""
+        self.spring = self.draw(SPRING_BEFORE)
+        self.planted = torch.zeros(self.num_envs, dtype=torch.bool)
+
+    def observe(self) -> dict[str, Tensor]:
+        """Return spring, seed and clock."""
+        return {"spring": self.spring == self.t, "planted": self.planted, "clock": self.constant(self.t / self.horizon)}
+
+    def pay(self, actions: Mapping[str, Tensor]) -> Tensor:
+        """Plant, pay the decoy, or harvest."""
+        op, spring = actions["op"], self.spring == self.t
+        self.planted = self.planted | (spring & (op == GERMINATE))
+        harvest = self.planted.float() * float(self.t == self.horizon - 1)
+        return harvest + DECOY_PAY * (spring & (op >= FIRST_DECOY))
+
+
+def mean_return(trainer: Trainer) -> dict[str, float]:
+    """Measure the undiscounted return of the last rollout."""
+    return {"return": float(trainer.rollout.rewards.sum(0).mean())}

@@ -1,0 +1,56 @@
+"""P10: the masks leave exactly the right action."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from esper_core import StateField, StateSpec
+from esper_core.contracts.protocols import Masks
+from esper_core.learning.trainer import Trainer
+from esper_factored_ppo.probes.environment import ProbeEnvironment
+from esper_factored_ppo.probes.environments.bandit import SIX
+
+RELEVANT = {name: torch.tensor(SIX.relevance(name)) for name in ("slot", "how")}
+
+
+class Forced(ProbeEnvironment):
+    """A step pays 1 when operation, slot and `how` are the ones that were drawn; nothing else is legal."""
+
+    actions = SIX
+    state_spec = StateSpec(
+        tuple(
+            StateField(head.name, ("E",), "int", "", f"the right entry of {head.name}", 0, head.size - 1)
+            for head in SIX.heads
+        )
+    )
+
+    def begin(self) -> None:
+        """Draw the first right action."""
+        self.right = {head.name: self.draw(head.size) for head in SIX.heads}
+
+    def observe(self) -> dict[str, Tensor]:
+        """Return the right action."""
+        return self.right
+
+    def pay(self, actions: Mapping[str, Tensor]) -> Tensor:
+        """Judge, and draw the next right action."""
+        good = actions["op"] == self.right["op"]
+        for name, relevant in RELEVANT.items():
+            good &= (actions[name] == self.right[name]) | ~relevant[self.right["op"]]
+        self.begin()
+        return good
+
+    @classmethod
+    def masks(cls, state: Mapping[str, Tensor]) -> Masks:
+        """Return a single legal entry per head."""
+        heads = {h.name: torch.nn.functional.one_hot(state[h.name], h.size).bool() for h in SIX.heads}
+        slots = heads["op"].unsqueeze(-1) & RELEVANT["slot"][:, None] & heads["slot"].unsqueeze(1)
+        return Masks({**heads, "slot": slots.any(1)}, slots)
+
+
+def untrained_return(trainer: Trainer) -> dict[str, float]:
+    """Measure the return of the only rollout, which the untrained policy played: its worst episode."""
+    return {"return": float(trainer.rollout.rewards.sum(0).min())}

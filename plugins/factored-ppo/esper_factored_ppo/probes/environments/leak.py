@@ -1,0 +1,50 @@
+"""P11: an episode asks for the cue of the episode before, which a policy that forgets cannot know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from esper_core.learning.trainer import Trainer
+from esper_factored_ppo.probes.environment import ProbeEnvironment, floats
+from esper_factored_ppo.probes.environments.bandit import TWO
+
+
+class CueBefore(ProbeEnvironment):
+    """The first step pays 1 for the cue of the episode before; the cue of this one is seen throughout.
+
+    Attributes:
+        successes: Share of right answers, one number per episode played.
+    """
+
+    actions, state_spec = TWO, floats("cue")
+
+    def __init__(self, num_envs: int, horizon: int) -> None:
+        super().__init__(num_envs, horizon)
+        self.cue, self.successes = self.draw(2), list[float]()
+
+    def begin(self) -> None:
+        """Remember the cue and draw the next."""
+        self.asked, self.cue = self.cue, self.draw(2)
+
+    def observe(self) -> dict[str, Tensor]:
+        """Return the cue, but not at the first step, where it would only tell of the next episode."""
+        return {"cue": (2.0 * self.cue - 1) * float(self.t > 0)}
+
+    def pay(self, actions: Mapping[str, Tensor]) -> Tensor:
+        """Return 1 for the right answer at the first step."""
+        if self.t > 0:
+            return self.constant(0)
+        right = actions["op"] == self.asked
+        self.successes.append(float(right.float().mean()))
+        return right
+
+
+def success(trainer: Trainer) -> dict[str, float]:
+    """Measure the share of right answers in the second half of the training."""
+    environment = trainer.environment
+    assert isinstance(environment, CueBefore)
+    later = environment.successes[len(environment.successes) // 2 :]
+    return {"success": float(torch.tensor(later).mean())}

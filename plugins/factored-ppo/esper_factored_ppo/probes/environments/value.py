@@ -1,0 +1,76 @@
+"""P1 to P3: nothing to decide, only values to learn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from esper_core import ActionSpec, Head
+from esper_core.learning.trainer import Trainer
+from esper_factored_ppo.probes.environment import ProbeEnvironment, floats
+from esper_factored_ppo.probes.observing import values
+
+ONE = ActionSpec((Head("op", ("ONLY",)),), root="op")
+
+
+class Constant(ProbeEnvironment):
+    """Every step pays 1, and there is nothing to see."""
+
+    actions, state_spec = ONE, floats("nothing")
+
+    def observe(self) -> dict[str, Tensor]:
+        """Return zeros."""
+        return {"nothing": self.constant(0)}
+
+    def pay(self, actions: Mapping[str, Tensor]) -> Tensor:
+        """Return ones."""
+        return self.constant(1)
+
+
+class Telling(ProbeEnvironment):
+    """What is seen, −1 or 1, is what is paid."""
+
+    actions, state_spec = ONE, floats("pay")
+
+    def begin(self) -> None:
+        """Draw the pay."""
+        self.paid = 2.0 * self.draw(2) - 1
+
+    def observe(self) -> dict[str, Tensor]:
+        """Return the pay."""
+        return {"pay": self.paid}
+
+    def pay(self, actions: Mapping[str, Tensor]) -> Tensor:
+        """Return the pay."""
+        return self.paid
+
+
+class Late(ProbeEnvironment):
+    """The last step pays 1; the clock, from 0 to 1, is seen."""
+
+    actions, state_spec = ONE, floats("clock")
+
+    def observe(self) -> dict[str, Tensor]:
+        """Return the clock."""
+        return {"clock": self.constant(self.t / self.horizon)}
+
+    def pay(self, actions: Mapping[str, Tensor]) -> Tensor:
+        """Return 1 at the last step, else 0."""
+        return self.constant(self.t == self.horizon - 1)
+
+
+def value(trainer: Trainer) -> dict[str, float]:
+    """Measure V where it is the same everywhere."""
+    return {"V": float(values(trainer).mean())}
+
+
+def value_of_pay(trainer: Trainer) -> dict[str, float]:
+    """Measure V where 1 and where −1 is seen."""
+    found, seen = values(trainer), trainer.rollout.steps().features.obs[..., 0]
+    return {"V(1)": float(found[seen > 0].mean()), "V(-1)": float(found[seen < 0].mean())}
+
+
+def values_in_time(trainer: Trainer) -> dict[str, float]:
+    """Measure V at every step of the episode."""
+    return {f"V({t})": float(value) for t, value in enumerate(values(trainer).mean(0))}

@@ -1,0 +1,165 @@
+"""The spike: trains a plan's network, critic and loss on every probe and compares with the known answers."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from esper_core.contracts.errors import UserError
+from esper_core.contracts.protocols import Build
+from esper_core.registry.config import parse_option
+from esper_core.registry.index import Index
+from esper_core.registry.plan import Plan, PlanRequest
+from esper_core.spikes.only import matching
+from esper_core.spikes.verdict import Category, CheckResult, Failure, ProbeResult, Verdict
+from esper_factored_ppo.probes.crew import Crew, cores
+from esper_factored_ppo.probes.plan import BROUGHT, WIDTH, WIDTH_OPTIONS, find_probe, without_environment
+from esper_factored_ppo.probes.playing import measure
+from esper_factored_ppo.probes.probe import Probe
+from esper_factored_ppo.probes.table import PROBES
+
+
+class Task(NamedTuple):
+    """One run of a probe."""
+
+    probe: str
+    seed: int
+
+
+class Run(NamedTuple):
+    """What came of a task.
+
+    Attributes:
+        measured: Quantity → number; empty when the run broke.
+        seconds: How long it took.
+        failure: What broke it, or None.
+    """
+
+    measured: dict[str, float]
+    seconds: float
+    failure: Failure | None
+
+
+class PpoProbes:
+    """Kind `spike`: GREEN when the policy learns everything whose right answer is known."""
+
+    def __init__(self, config: object, context: Build | None = None) -> None:
+        pass
+
+    def run(
+        self,
+        plan: Plan,
+        index: Index,
+        *,
+        request: PlanRequest | None = None,
+        slots: Sequence[int] | None = None,
+        only: str | None = None,
+        quick: bool = False,
+        on_result: Callable[[CheckResult], None] | None = None,
+    ) -> Verdict:
+        """Return the verdict on a plan's network, critic and loss. They are trained on the CPU, one process per core.
+
+        Args:
+            plan: What to train. Its seed is added to those of the probes; its environment plays no part.
+            index: Where its components are looked up.
+            request: What the plan was made from; without it nothing is refused, and the network is 64 wide.
+            slots: Must be None: each probe has the slots it needs.
+            only: Id or name of a probe.
+            quick: Leave out the probes that take long, unless `only` names one.
+            on_result: Called after every run of a probe.
+
+        Raises:
+            UserError: there is no such probe, or something was chosen that the probes bring themselves.
+        """
+        started = time.monotonic()
+        _refuse(request, slots)
+        names = matching(only, [probe.name for probe in PROBES], what="probes")
+        probes = [probe for probe in PROBES if probe.name in names and (probe.quick or not quick or only is not None)]
+        width = None if request is not None and _says_width(request) else WIDTH
+        runs = _run_all(probes, without_environment(plan, index, width=width), index, on_result)
+        results = [_judge(probe, runs[probe.name]) for probe in probes]
+        passed = sum(result.passed for result in results)
+        return Verdict(
+            spike="ppo-probes",
+            policy=plan.policy,
+            categories=(Category(name="probes", declared=len(probes), passed=passed, failed=len(probes) - passed),),
+            failures=tuple(run.failure for probe in probes for run in runs[probe.name] if run.failure is not None),
+            probes=tuple(results),
+            seconds=time.monotonic() - started,
+        )
+
+
+def _refuse(request: PlanRequest | None, slots: Sequence[int] | None) -> None:
+    """Raise UserError for what would have no effect."""
+    if slots is not None:
+        raise UserError("--slots means nothing to ppo-probes.", hint="Each probe has the slots it needs; drop it.")
+    if request is None:
+        return
+    brought = (*BROUGHT, "task", "host")
+    chosen = [f"the {kind} '{request.uses[kind]}'" for kind in brought if kind in request.uses]
+    set_ = [text for text in request.options if parse_option(text).kind in (*brought, "train")]
+    for said in (*chosen, *(f"the option {text}" for text in set_)):
+        raise UserError(
+            f"{said[0].upper()}{said[1:]} means nothing to ppo-probes.",
+            hint="Each probe brings its environment, features, masks and trainer settings; "
+            "choose network, critic and loss.",
+        )
+
+
+def _says_width(request: PlanRequest) -> bool:
+    options = [parse_option(text) for text in request.options]
+    return any(o.kind == "network" and o.key.replace("-", "_") in WIDTH_OPTIONS for o in options)
+
+
+def _run_all(
+    probes: Sequence[Probe], plan: Plan, index: Index, on_result: Callable[[CheckResult], None] | None
+) -> Mapping[str, list[Run]]:
+    """Run every probe with every seed and return its runs in the order of its seeds."""
+    tasks = [Task(probe.name, plan.seed + seed) for probe in probes for seed in probe.seeds]
+    done: dict[Task, Run] = {}
+    with Crew(partial(_run, plan, index), min(cores(), len(tasks))) as crew:
+        for task, run in crew.results(tasks):
+            done[task] = run
+            if on_result is not None:
+                reached = run.failure is None and find_probe(task.probe).reached(run.measured)
+                on_result(CheckResult(task.probe, f"seed {task.seed}", "passed" if reached else "failed"))
+    return {probe.name: [done[task] for task in tasks if task.probe == probe.name] for probe in probes}
+
+
+def _run(plan: Plan, index: Index, task: Task) -> Run:
+    """Run one task in the process that it was handed to; only errors of the user's own are raised."""
+    started = time.monotonic()
+    try:
+        # Standard output belongs to the verdict.
+        with contextlib.redirect_stdout(sys.stderr):
+            measured = measure(find_probe(task.probe), plan, index, task.seed)
+        return Run(measured, time.monotonic() - started, None)
+    except UserError:
+        raise
+    except Exception as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        failure = Failure(
+            category="probes",
+            check=f"{task.probe}, seed {task.seed}",
+            slots=None,
+            message=f"{type(error).__name__}: {error}",
+            file=frame.filename,
+            line=frame.lineno or 0,
+        )
+        return Run({}, time.monotonic() - started, failure)
+
+
+def _judge(probe: Probe, runs: Sequence[Run]) -> ProbeResult:
+    good = sum(run.failure is None and probe.reached(run.measured) for run in runs)
+    return ProbeResult(
+        name=probe.name,
+        expected=probe.expected,
+        measured={quantity: tuple(run.measured.get(quantity) for run in runs) for quantity in probe.goals},
+        passed=good >= probe.needed,
+        seconds=sum(run.seconds for run in runs),
+    )

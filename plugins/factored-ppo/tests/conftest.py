@@ -1,0 +1,44 @@
+"""What the tests of the probes share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from attrs import evolve
+
+from esper_core.registry.index import Index, load_index
+from esper_core.registry.plan import PlanRequest, make_plan
+from esper_core.spikes.only import matching
+from esper_factored_ppo.probes.plan import WIDTH, find_probe, without_environment
+from esper_factored_ppo.probes.playing import measure
+from esper_factored_ppo.probes.table import PROBES
+
+Tried = tuple[bool, dict[str, float]]
+Try = Callable[..., Tried]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def index() -> Index:
+    return load_index()
+
+
+@pytest.fixture
+def attempt(index: Index) -> Try:
+    """Return a function that plays a probe with one seed and says whether its goals were reached."""
+
+    def play(name: str, *options: str, seed: int = 0, network: str = "lstm-v2", **changes: object) -> Tried:
+        request = PlanRequest(policy=network, environment="growth", options=options)
+        plan = without_environment(make_plan(request, index), index, width=WIDTH)
+        (found,) = matching(name, [probe.name for probe in PROBES], what="probes")
+        probe = evolve(find_probe(found), **changes)
+        measured = measure(probe, plan, index, seed)
+        return probe.reached(measured), measured
+
+    return play

@@ -1,0 +1,287 @@
+"""The spike `ppo-probes` as users run it: what is run, what is refused, what is printed."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+from attrs import evolve
+from typer.testing import CliRunner
+
+from esper_core.cli import app, spike
+from esper_core.contracts.errors import EsperError, UserError
+from esper_core.registry.index import Index
+from esper_core.registry.plan import PlanRequest, make_plan
+from esper_core.spikes.verdict import CheckResult
+from esper_factored_ppo.probes import spike as module
+from esper_factored_ppo.probes.crew import Crew
+from esper_factored_ppo.probes.plan import probe_plan, with_probes, without_environment
+from esper_factored_ppo.probes.playing import play
+from esper_factored_ppo.probes.spike import PpoProbes
+from esper_factored_ppo.probes.table import PROBES
+
+RUNNER = CliRunner()
+COMMAND = ["run", "ppo-probes", "--policy", "lstm-v2"]
+SAMPLED = ["--critic", "op-conditioned-critic", "-o", "critic.baseline=sampled"]
+
+
+def run(*arguments: str) -> Any:
+    return RUNNER.invoke(spike.app, [*COMMAND, *arguments])
+
+
+@pytest.fixture
+def instant(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Let every probe measure what it expects, in no time; the plans it was asked about are returned."""
+    asked: list[Any] = []
+
+    class Here:
+        def __init__(self, work: Any, size: int) -> None:
+            asked.append(work.args[0])
+
+        def __enter__(self) -> Here:
+            return self
+
+        def __exit__(self, *error: object) -> None: ...
+
+        def results(self, tasks: list[Any]) -> Any:
+            for task in tasks:
+                goals = module.find_probe(task.probe).goals.items()
+                measured = {name: goal.high if goal.high < 9e9 else goal.low for name, goal in goals}
+                yield task, module.Run(measured, 0.1, None)
+
+    monkeypatch.setattr(module, "Crew", Here)
+    return asked
+
+
+def test_every_probe_of_the_research_is_there_and_named_by_its_id() -> None:
+    ids = [re.fullmatch(r"(P\d+) \S.*", probe.name) for probe in PROBES]
+    assert list(dict.fromkeys(match[1] for match in ids if match)) == [f"P{number}" for number in range(1, 14)]
+    assert len({probe.name for probe in PROBES}) == len(PROBES)
+    assert [probe.name for probe in PROBES if probe.name.startswith("P12")] == [
+        "P12 T-maze 10",
+        "P12 T-maze 30",
+        "P12 T-maze 100",
+    ]
+    assert all(0 < probe.needed <= len(probe.seeds) and len(probe.seeds) >= 3 for probe in PROBES)
+
+
+def test_json_of_one_probe() -> None:
+    result = run("--only", "P10", "--json")
+    assert result.exit_code == 0, result.output
+    content = json.loads(result.stdout)
+    assert (content["verdict"], content["spike"], content["policy"]) == ("GREEN", "ppo-probes", "lstm-v2")
+    (probe,) = content["probes"]
+    assert probe.pop("seconds") > 0
+    assert probe == {
+        "name": "P10 masks leave one action",
+        "expected": "return = 8 ± 0 (3 of 3 seeds)",
+        "measured": {"return": [8.0, 8.0, 8.0]},
+        "passed": True,
+    }
+    assert content["categories"] == [{"name": "probes", "declared": 1, "passed": 1, "failed": 0, "skipped": 0}]
+    assert content["failures"] == []
+    assert result.stderr.splitlines() == ["checking P10 masks leave one action"]
+
+
+def test_text_of_one_probe() -> None:
+    result = run("--only", "p10 masks LEAVE one action")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0] == "ppo-probes on lstm-v2"
+    assert lines[2].split() == ["probe", "seconds", "measured", "expected"]
+    assert re.fullmatch(
+        r"P10 masks leave one action  passed  \d+\.\d +return 8 +return = 8 ± 0 \(3 of 3 seeds\)", lines[3]
+    )
+    assert re.fullmatch(r"GREEN after \d+\.\d s", lines[-1])
+
+
+@pytest.mark.usefixtures("instant")
+@pytest.mark.parametrize(
+    ("arguments", "ids"),
+    [
+        ([], range(1, 14)),
+        (["--quick"], range(1, 12)),
+        (["--only", "P7"], [7]),
+        (["--only", "P12", "--quick"], [12]),
+        (["--only", "P6 finite chain"], [6]),
+    ],
+)
+def test_what_is_declared(arguments: list[str], ids: Any) -> None:
+    result = run(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    content = json.loads(result.stdout)
+    names = [probe["name"] for probe in content["probes"]]
+    assert list(dict.fromkeys(name.split()[0] for name in names)) == [f"P{number}" for number in ids]
+    assert content["categories"][0]["declared"] == content["categories"][0]["passed"] == len(names)
+
+
+def test_one_seed_short_of_what_is_needed_is_red(instant: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = module.Crew.results
+
+    def worse(seeds: set[int]) -> Any:
+        def results(self: Any, tasks: Any) -> Any:
+            for task, done in answer(self, tasks):
+                yield task, done._replace(measured={"π(best)": 0.3}) if task.seed in seeds else done
+
+        return results
+
+    monkeypatch.setattr(module.Crew, "results", worse({0}))
+    assert run("--only", "P7").exit_code == 0
+    monkeypatch.setattr(module.Crew, "results", worse({0, 3}))
+    result = run("--only", "P7")
+    assert result.exit_code == 5
+    assert "P7 op-only bandit  FAILED" in result.stdout
+    assert "π(best) 0.3 … 0.95" in result.stdout
+    assert "\nRED after" in result.stdout
+
+
+def test_a_probe_that_breaks_is_red_and_says_why(index: Index) -> None:
+    overflow = ["loss.value_coefficient=1e39"]
+    plan = make_plan(PlanRequest(policy="lstm-v2", environment="growth", options=overflow), index)
+    seen: list[CheckResult] = []
+    verdict = PpoProbes(None).run(plan, index, only="P4", on_result=seen.append)
+    assert verdict.colour == "RED"
+    assert [result.outcome for result in seen] == ["failed"] * 3
+    assert verdict.probes[0].measured["V"] == (None, None, None)
+    assert {failure.check for failure in verdict.failures} == {f"P4 two operations, seed {s}" for s in range(3)}
+    assert "is not finite in update 1" in verdict.failures[0].message
+    assert verdict.failures[0].file.endswith("trainer.py")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--only", "P77"], "There is no 'P77' here. Did you mean 'P7'?"),
+        (["--only", "op only bandit"], "There is no 'op only bandit' here."),
+        (["--slots", "3"], "--slots means nothing to ppo-probes."),
+        (["--environment", "growth"], "The environment 'growth' means nothing to ppo-probes."),
+        (["--use", "task=digits"], "The task 'digits' means nothing"),
+        (["-o", "train.lr=0.1"], "The option train.lr=0.1 means nothing"),
+        (["-o", "environment.epochs=3"], "The option environment.epochs=3 means nothing"),
+    ],
+)
+def test_what_means_nothing_is_refused(arguments: list[str], words: str) -> None:
+    result = run(*arguments)
+    assert isinstance(result.exception, UserError) and result.exception.exit_code == 2
+    assert words in str(result.exception)
+    assert result.exception.hint
+
+
+def test_the_choosing_flags_of_train_reach_the_probes(instant: list[Any]) -> None:
+    assert run("--only", "P1", "--critic", "state-value", "--seed", "7", "-o", "loss.clip=0.1").exit_code == 0
+    (plan,) = instant
+    assert plan.component("critic").name == "state-value"
+    assert plan.component("loss").config["clip"] == 0.1
+    assert plan.component("network").config["hidden_dim"] == 64
+    assert plan.seed == 7
+    assert run("--only", "P1", "-o", "network.hidden_dim=32").exit_code == 0
+    assert instant[1].component("network").config["hidden_dim"] == 32
+    assert run("--only", "P1", "--network", "lstm-v1").exit_code == 0
+    assert instant[2].component("network").name == "lstm-v1"
+
+
+def test_nothing_of_the_environment_is_left_but_what_is_probed(index: Index) -> None:
+    plan = make_plan(PlanRequest(policy="lstm-v2", environment="growth", device="auto"), index)
+    bare = without_environment(plan, index, width=None)
+    assert {component.kind for component in bare.components} == {"network", "critic", "loss"}
+    assert bare.component("network") == plan.component("network")
+    assert bare.device == "cpu"
+    probe = PROBES[0]
+    whole = probe_plan(bare, with_probes(index), probe, 5)
+    assert (whole.seed, whole.envs, whole.train["lr"]) == (5, probe.envs, probe.train.lr)
+    assert whole.component("features").name == "flat"
+
+
+def test_listings_do_not_show_what_the_probes_bring(index: Index) -> None:
+    assert "ppo-probe" not in {*index.names("environment"), *index.names("masks")}
+    assert "ppo-probes" in index.names("spike")
+
+
+def test_a_run_depends_on_its_seed_alone(attempt: Any) -> None:
+    first, again, other = (attempt("P4", updates=3, seed=seed)[1] for seed in (0, 0, 1))
+    assert first == again != other
+
+
+def test_the_policy_is_frozen_while_the_critic_is_fitted(index: Index) -> None:
+    plan = without_environment(make_plan(PlanRequest(policy="lstm-v2", environment="growth"), index), index, width=16)
+    (probe,) = [probe for probe in PROBES if probe.name.startswith("P7")]
+    (trainer,) = play(evolve(probe, critic_updates=3, updates=1), plan, index, 0)
+    passes = probe.train.passes
+    for name, parameter in trainer.policy.named_parameters():
+        assert parameter.requires_grad
+        steps = float(trainer.optimiser.state[parameter]["step"])
+        assert steps == (4 * passes if name.startswith("critic.") else passes), name
+
+
+def test_ctrl_c_ends_the_processes_and_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(self: Crew, tasks: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Crew, "results", interrupted)
+    assert app.run(["spike", *COMMAND, "--only", "P10"]) == 130
+    assert not [p for p in multiprocessing.active_children() if p.name.startswith("esper-probes")]
+
+
+def _fail(task: int) -> int:
+    if task == 0:
+        raise ValueError("zero")
+    if task < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.001 * task)
+    return task * task
+
+
+def test_a_crew_does_every_task_once() -> None:
+    with Crew(_fail, 3) as crew:
+        assert sorted(crew.results(range(1, 20))) == [(n, n * n) for n in range(1, 20)]
+        with pytest.raises(ValueError, match="zero"):
+            list(crew.results([0]))
+
+
+def test_a_process_that_dies_is_an_error_and_no_deadlock() -> None:
+    with pytest.raises(EsperError, match=r"ended unexpectedly \(exit status -9\)"), Crew(_fail, 2) as crew:
+        list(crew.results([1, -1, 2, 3]))
+
+
+def test_the_plugin_and_its_listing_need_no_torch() -> None:
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(('torch', 'numpy', 'gymnasium'), None))\n"
+        "from esper_core.cli.spike import app\n"
+        "app(['list'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "ppo-probes" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_op_only_bandit_passes_by_default_and_fails_with_the_sampled_baseline() -> None:
+    assert run("--only", "P7").exit_code == 0
+    result = run("--only", "P7", *SAMPLED, "--json")
+    assert result.exit_code == 5
+    (probe,) = json.loads(result.stdout)["probes"]
+    assert max(probe["measured"]["π(best)"]) <= 0.5
+
+
+@pytest.mark.slow
+def test_the_whole_set_is_green() -> None:
+    result = run("--json")
+    assert result.exit_code == 0, result.output
+    content = json.loads(result.stdout)
+    assert content["verdict"] == "GREEN"
+    assert len(content["probes"]) == len(PROBES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("critic", ["state-value", "op-conditioned-critic"])
+def test_the_quick_set_is_green_with_either_critic(critic: str) -> None:
+    result = run("--quick", "--critic", critic, "--json")
+    assert result.exit_code == 0, result.output

@@ -1,0 +1,146 @@
+"""The probes' environments keep to the contract, and their answers are what the table says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from gymnasium.vector import AutoresetMode, VectorEnv
+
+from esper_core.contracts.protocols import Environment
+from esper_core.policy.masking import check_masks
+from esper_factored_ppo.probes.environments import bandit, chain, delayed, forced, leak, t_maze, validity
+from esper_factored_ppo.probes.probe import Probe, at_least, at_most, near
+from esper_factored_ppo.probes.table import PROBES
+
+PROBE = pytest.mark.parametrize("probe", PROBES, ids=lambda probe: probe.name)
+
+
+def actions_of(environment: Any, **chosen: list[int]) -> dict[str, torch.Tensor]:
+    neutral = {head.name: torch.zeros(environment.num_envs, dtype=torch.int64) for head in environment.actions.heads}
+    return neutral | {name: torch.tensor(entries) for name, entries in chosen.items()}
+
+
+@PROBE
+def test_it_is_an_environment_that_keeps_to_its_tables(probe: Probe) -> None:
+    environment = probe.environment(4, probe.horizon)
+    assert isinstance(environment, VectorEnv) and isinstance(environment, Environment)
+    assert environment.metadata["autoreset_mode"] is AutoresetMode.DISABLED
+    assert environment.actions.root == "op"
+    state, _ = environment.reset(seed=3)
+    for step in range(probe.horizon + 2):
+        assert set(state) == set(environment.state_spec.names)
+        for entry in environment.state_spec.fields:
+            assert state[entry.name].shape == entry.sizes(4, 0, 0)
+            assert bool((state[entry.name] >= entry.low).all() & (state[entry.name] <= entry.high).all())
+        masks = environment.masks(state)
+        check_masks(environment.actions, masks)
+        before = {name: value.clone() for name, value in state.items()}
+        actions = {name: mask.long().argmax(-1) for name, mask in masks.heads.items()}
+        state, reward, terminated, truncated, _ = environment.step(actions)
+        assert reward.shape == (4,) and reward.dtype == torch.float32
+        ended = truncated if environment.truncates else terminated
+        assert torch.equal(ended, environment.lengths == step + 1)
+        assert not (terminated & truncated).any()
+        assert not reward[environment.lengths <= step].any()
+        if step >= probe.horizon:
+            assert all(torch.equal(before[name], state[name]) for name in before)
+
+
+@PROBE
+def test_a_seed_begins_the_same_episodes_again(probe: Probe) -> None:
+    environment = probe.environment(32, probe.horizon)
+    first, again, other = (environment.reset(seed=seed)[0] for seed in (1, 1, 2))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    if probe.name.split()[0] in {"P2", "P5", "P9", "P10", "P13"}:
+        assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+def test_the_bandit_pays_by_operation_alone() -> None:
+    environment = bandit.OpOnly(6 * 500, 1)
+    environment.reset(seed=0)
+    op = torch.arange(6).repeat_interleave(500)
+    reward = environment.step({"op": op, "slot": op % 2, "how": op % 5})[1]
+    means = reward.view(6, 500).mean(1)
+    torch.testing.assert_close(means, torch.tensor(bandit.PAY), atol=0.1, rtol=0)
+    assert int(means.argmax()) == bandit.BEST
+
+
+def test_the_child_is_worth_half() -> None:
+    environment = bandit.SparseChild(3, 1)
+    environment.reset()
+    assert environment.step(actions_of(environment, op=[5, 5, 2], how=[3, 1, 3]))[1].tolist() == [1.0, 0.5, 0.0]
+
+
+def test_the_chain_is_cut_off_or_ends() -> None:
+    assert chain.Endless.truncates and not chain.Finite.truncates
+
+
+def test_slots_are_filled_emptied_and_counted_when_invalid() -> None:
+    environment = validity.Occupied(4, 6)
+    environment.reset(seed=0)
+    environment.occupied = torch.tensor([[True, False, True]]).repeat(4, 1)
+    masks = environment.masks(environment.observe())
+    assert masks.slot_given_op is not None
+    assert masks.slot_given_op[0].tolist() == [[False] * 3, [False, True, False], [True, False, True]]
+    state, reward, *_ = environment.step(actions_of(environment, op=[0, 1, 2, 1], slot=[0, 1, 2, 0]))
+    assert state["occupied"].tolist() == [
+        [True, False, True],
+        [True, True, True],
+        [True, False, False],
+        [True, False, True],
+    ]
+    assert reward.tolist() == [0, 1, 0, 0]
+    assert environment.invalid == 1
+
+
+def test_only_the_right_action_is_legal_and_pays() -> None:
+    environment = forced.Forced(64, 8)
+    state, _ = environment.reset(seed=0)
+    masks = environment.masks(state)
+    assert (masks.heads["op"].sum(-1) == 1).all()
+    right = {name: value.clone() for name, value in state.items()}
+    wrong = {**right, "op": (right["op"] + 1) % 6}
+    assert environment.step(right)[1].tolist() == [1] * 64
+    assert environment.step(wrong)[1].sum() < 64
+
+
+def test_what_is_asked_for_is_the_cue_of_the_episode_before() -> None:
+    environment = leak.CueBefore(64, 3)
+    environment.reset(seed=0)
+    cue = environment.cue
+    state, _ = environment.reset(seed=1)
+    assert not state["cue"].any()
+    state, reward, *_ = environment.step({"op": cue})
+    assert reward.tolist() == [1] * 64
+    assert torch.equal(state["cue"], 2.0 * environment.cue - 1)
+
+
+def test_the_sign_is_out_of_sight_in_the_corridor() -> None:
+    environment = t_maze.TMaze(8, 16)
+    assert environment.lengths.tolist() == [2, 2, 4, 4, 8, 8, 16, 16]
+    state, _ = environment.reset(seed=0)
+    assert state["sign"].tolist() == [-1, 1] * 4
+    turn, earned = (state["sign"] > 0).long() + 1, torch.zeros(8)
+    for step in range(16):
+        legal = environment.masks(state).heads["op"]
+        assert legal[:, 0].tolist() == [length > step + 1 for length in environment.lengths]
+        state, reward, *_ = environment.step({"op": torch.where(legal[:, 0], 0, turn)})
+        assert not state["sign"].any()
+        earned += reward
+    assert earned.tolist() == [1] * 8
+
+
+@pytest.mark.parametrize(("op", "earned"), [(0, 0.0), (1, 1.0), (2, 0.1), (3, 0.1)])
+def test_the_garden_pays_late_for_seeds_and_at_once_for_decoys(op: int, earned: float) -> None:
+    environment = delayed.Garden(16, 150)
+    environment.reset(seed=0)
+    total = sum(environment.step({"op": torch.full((16,), op)})[1] for _ in range(150))
+    torch.testing.assert_close(total, torch.full((16,), earned))
+
+
+def test_goals() -> None:
+    assert (near(1, 0.1).text, at_least(0.95).text, at_most(0).text) == ("= 1 ± 0.1", "≥ 0.95", "≤ 0")
+    for goal, good, bad in ((near(1, 0.1), 0.95, 1.2), (at_least(0.95), 0.95, 0.94), (at_most(0), 0, 1)):
+        assert goal.reached(good) and not goal.reached(bad) and not goal.reached(float("nan"))

@@ -1,0 +1,134 @@
+"""Every probe passes as things are, and turns red for the defect that it is there to catch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from attrs import evolve
+
+from esper_core.builtin.flat import Flat
+from esper_core.contracts.protocols import Features, Masks
+from esper_core.learning import rollout
+from esper_core.policy.recurrent import zero_rows
+from esper_factored_ppo.loss import FactoredPpo
+from esper_factored_ppo.probes.environment import ProbeEnvironment
+from esper_factored_ppo.probes.environments.forced import Forced
+from esper_factored_ppo.probes.environments.validity import Occupied
+from esper_factored_ppo.probes.plan import find_probe
+from esper_lstm_v2.network import LstmNetwork
+
+Patch = pytest.MonkeyPatch
+estimate, standardise = rollout.gae, rollout.standardise
+
+
+def nothing_is_learned(patch: Patch) -> None:
+    patch.setattr(torch.optim.Adam, "step", lambda self: None)
+
+
+def the_features_are_blank(patch: Patch) -> None:
+    see = Flat.__call__
+    patch.setattr(Flat, "__call__", lambda self, state: Features(torch.zeros_like(see(self, state).obs), {}))
+
+
+def nothing_is_discounted(patch: Patch) -> None:
+    def gae(rewards: Any, values: Any, ended: Any, cut: Any, valid: Any, gamma: float, *rest: Any, **more: Any) -> Any:
+        return estimate(rewards, values, ended, cut, valid, 1.0, *rest, **more)
+
+    patch.setattr(rollout, "gae", gae)
+
+
+def advantages_have_the_wrong_sign(patch: Patch) -> None:
+    patch.setattr(rollout, "standardise", lambda advantages, valid: standardise(-advantages, valid))
+
+
+def truncation_and_termination_are_mixed_up(patch: Patch) -> None:
+    def gae(rewards: Any, values: Any, terminated: Any, truncated: Any, *rest: Any, **more: Any) -> Any:
+        return estimate(rewards, values, truncated, terminated, *rest, **more)
+
+    patch.setattr(rollout, "gae", gae)
+
+
+def only_the_operation_is_learned(patch: Patch) -> None:
+    every = FactoredPpo._surrogates
+    patch.setattr(FactoredPpo, "_surrogates", lambda self, *given: [next(iter(every(self, *given)))])
+
+
+def slots_do_not_depend_on_the_operation(patch: Patch) -> None:
+    given = Occupied.masks.__func__  # type: ignore[attr-defined]
+
+    def masks(cls: Any, state: Any) -> Masks:
+        heads, _ = given(cls, state)
+        return Masks(heads, heads["slot"].unsqueeze(1) & torch.tensor([False, True, True])[:, None])
+
+    patch.setattr(Occupied, "masks", classmethod(masks))
+
+
+def masks_are_ignored(patch: Patch) -> None:
+    patch.setattr(Forced, "masks", classmethod(ProbeEnvironment.masks.__func__))  # type: ignore[attr-defined]
+
+
+def recurrent_state_is_never_reset(patch: Patch) -> None:
+    """Acting goes on from where the last episode ended; learning starts where acting did."""
+    run, kept = LstmNetwork.forward, {}
+
+    def forward(self: Any, features: Any, state: Any, start: torch.Tensor) -> Any:
+        acting = features.obs.shape[1] == 1
+        if acting and bool(start.any()):
+            kept["first"] = kept.get("last", state)
+        output = run(self, features, state if acting and not start.any() else kept["first"], torch.zeros_like(start))
+        if acting:
+            kept["last"] = type(output.state)(*(value.detach() for value in output.state))
+        return output
+
+    patch.setattr(LstmNetwork, "forward", forward)
+
+
+def nothing_is_remembered(patch: Patch) -> None:
+    run = LstmNetwork.forward
+
+    def forward(self: Any, features: Any, state: Any, start: torch.Tensor) -> Any:
+        return run(self, features, zero_rows(state, start.new_ones(start.shape[0])), torch.ones_like(start))
+
+    patch.setattr(LstmNetwork, "forward", forward)
+
+
+MUTATIONS = [
+    ("P1", nothing_is_learned),
+    ("P2", the_features_are_blank),
+    ("P3", nothing_is_discounted),
+    ("P4", advantages_have_the_wrong_sign),
+    ("P5", the_features_are_blank),
+    ("P6 endless chain", truncation_and_termination_are_mixed_up),
+    ("P6 finite chain", truncation_and_termination_are_mixed_up),
+    ("P8", only_the_operation_is_learned),
+    ("P9", slots_do_not_depend_on_the_operation),
+    ("P10", masks_are_ignored),
+    ("P11", recurrent_state_is_never_reset),
+    ("P12 T-maze 10", nothing_is_remembered),
+]
+
+
+@pytest.mark.parametrize(("probe", "mutate"), MUTATIONS, ids=[f"{p}-{m.__name__}" for p, m in MUTATIONS])
+def test_a_probe_is_green_and_its_defect_turns_it_red(
+    attempt: Any, monkeypatch: Patch, probe: str, mutate: Any
+) -> None:
+    passed, measured = attempt(probe)
+    assert passed, measured
+    mutate(monkeypatch)
+    passed, measured = attempt(probe)
+    assert not passed, measured
+
+
+@pytest.mark.parametrize(("baseline", "learned"), [("expected", True), ("sampled", False)])
+def test_the_value_of_the_sampled_operation_starves_the_operation(attempt: Any, baseline: str, learned: bool) -> None:
+    passed, measured = attempt("P7", f"critic.baseline={baseline}")
+    assert passed is learned
+    assert (measured["π(best)"] <= 0.5) is not learned
+
+
+@pytest.mark.slow
+def test_who_looks_ten_steps_ahead_takes_the_decoy(attempt: Any) -> None:
+    passed, measured = attempt("P13", train=evolve(find_probe("P13 delayed reward").train, gamma=0.9))
+    assert not passed and measured["return"] < 0.5
