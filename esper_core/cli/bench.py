@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 
-from esper_core.cli.output import number, print_json, print_table
+from esper_core.cli.output import number, print_json, print_table, status_line
 from esper_core.cli.world import load_world
 from esper_core.contracts.errors import PluginError
 from esper_core.registry.index import Component, Index
@@ -75,26 +75,9 @@ def _measure(
         ) from error
     plan = make_plan(request, index, recipes)
     torch.set_num_threads(plan.threads)
-    with _progress() as say:
+    with status_line() as say:
         figures = run_workload(workload, plan, index, quick=quick, say=say)
     return {"workload": component.name, "quick": quick, "policy": plan.policy, "threads": plan.threads, **figures}
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
-    """Say on standard error what is being measured; on a terminal in one line that is rewritten and cleared."""
-    terminal = sys.stderr.isatty()
-
-    def say(line: str) -> None:
-        sys.stderr.write(f"\r\033[K{line}" if terminal else f"{line}\n")
-        sys.stderr.flush()
-
-    try:
-        yield say
-    finally:
-        if terminal:
-            sys.stderr.write("\r\033[K")
-            sys.stderr.flush()
 
 
 def _print(document: Mapping[str, Any]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -37,3 +39,20 @@ def number(value: object) -> str:
     if isinstance(value, bool | int):
         return f"{value:,}" if not isinstance(value, bool) else str(value).lower()
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+@contextmanager
+def status_line() -> Iterator[Callable[[str], None]]:
+    """Yield a function that says on standard error what is going on; on a terminal in one line that is cleared."""
+    terminal = sys.stderr.isatty()
+
+    def say(line: str) -> None:
+        sys.stderr.write(f"\r\033[K{line}" if terminal else f"{line}\n")
+        sys.stderr.flush()
+
+    try:
+        yield say
+    finally:
+        if terminal:
+            sys.stderr.write("\r\033[K")
+            sys.stderr.flush()

@@ -5,19 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from esper_core.cli import choices
-from esper_core.cli.output import number, print_json, print_table
+from esper_core.cli.output import number, print_json, print_table, status_line
 from esper_core.cli.world import load_world
-from esper_core.contracts.errors import EsperError, FactoryError, PluginError, SlotIdError
+from esper_core.contracts.errors import PluginError, SlotIdError
 from esper_core.contracts.slots import SlotConfig
-from esper_core.registry.config import structure_config
-from esper_core.registry.index import Component
 from esper_core.registry.plan import PlanRequest, make_plan
-from esper_core.registry.references import load_reference
 from esper_core.registry.resolve import resolve
 from esper_core.spikes.verdict import CheckResult, ProbeResult, Verdict
 
@@ -89,7 +86,9 @@ def run_spike(
         seed=seed,
     )
     plan = make_plan(request, index, recipes)
-    spike = build_spike(component)
+    from esper_core.registry.build import build_beside
+
+    spike = build_beside(component, index)
     with _progress() as on_result:
         verdict = spike.run(plan, index, request=request, slots=counts, only=only, quick=quick, on_result=on_result)
     if not isinstance(verdict, Verdict):
@@ -112,31 +111,6 @@ def parse_slot_counts(text: str) -> tuple[int, ...]:
             raise SlotIdError(f"'{part.strip()}' is not a slot count.", hint="Use --slots 1,2,5, for example.")
         counts.append(SlotConfig.parse(part).num_slots)
     return tuple(dict.fromkeys(counts))
-
-
-def build_spike(component: Component) -> Any:
-    """Return the spike a component names, with its default options.
-
-    Raises:
-        FactoryError: it cannot be imported or built.
-        PluginError: it is no spike.
-    """
-    factory = load_reference(component.spec.factory, str(component))
-    try:
-        spike = factory(structure_config(component, {}), None)
-    except EsperError:
-        raise
-    except Exception as error:
-        raise FactoryError(
-            f"{component} raised {type(error).__name__} while it was built: {error}.",
-            hint="Use --debug for the traceback, and report it to the plugin's author.",
-        ) from error
-    if not callable(getattr(spike, "run", None)):
-        raise PluginError(
-            f"{component} breaks its contract: '{component.spec.factory}' made a {type(spike).__name__} without `run`.",
-            hint="Report this to the plugin's author.",
-        )
-    return spike
 
 
 def print_verdict(verdict: Verdict) -> None:
@@ -181,24 +155,20 @@ def _print_categories(verdict: Verdict) -> None:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[CheckResult], None]]:
-    """Say on standard error what is being checked; on a terminal in one line that is rewritten and cleared."""
+    """Say on standard error what is being checked: every check on a terminal, else every category."""
     terminal = sys.stderr.isatty()
     done = 0
     begun: set[str] = set()
 
-    def show(result: CheckResult) -> None:
-        nonlocal done
-        done += 1
-        if terminal:
-            sys.stderr.write(f"\r\033[K{done} checks, {result.category}: {result.check}")
-        elif result.category not in begun:
-            sys.stderr.write(f"checking {result.category}\n")
-        begun.add(result.category)
-        sys.stderr.flush()
+    with status_line() as say:
 
-    try:
+        def show(result: CheckResult) -> None:
+            nonlocal done
+            done += 1
+            if terminal:
+                say(f"{done} checks, {result.category}: {result.check}")
+            elif result.category not in begun:
+                say(f"checking {result.category}")
+            begun.add(result.category)
+
         yield show
-    finally:
-        if terminal:
-            sys.stderr.write("\r\033[K")
-            sys.stderr.flush()

@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 from esper_core import ComponentSpec
 from esper_core.cli import spike
 from esper_core.contracts.errors import FactoryError, PluginError, SlotIdError, UserError
-from esper_core.registry.index import Component
+from esper_core.registry import build
+from esper_core.registry.index import Component, load_index
 from esper_core.spikes.only import matching
 from esper_core.spikes.verdict import Category, Failure, ProbeResult, Verdict
 
@@ -44,7 +45,7 @@ class Probe:
 
 @pytest.fixture
 def probe(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spike, "build_spike", lambda component: Probe(None, None))
+    monkeypatch.setattr(build, "build_beside", lambda component, index: Probe(None, None))
 
 
 def test_list_names_the_installed_spikes() -> None:
@@ -197,14 +198,14 @@ def test_what_is_no_verdict_is_the_plugins_fault(monkeypatch: pytest.MonkeyPatch
     ("factory", "error", "words"),
     [
         ("builtins:dict", FactoryError, "raised TypeError while it was built"),
-        ("collections:ChainMap", PluginError, "made a ChainMap without `run`"),
+        ("collections:ChainMap", FactoryError, "returned a ChainMap, which is no Spike: it lacks run"),
         ("nowhere_at_all:Spike", FactoryError, "no module 'nowhere_at_all'"),
     ],
 )
 def test_factories_that_make_no_spike(factory: str, error: type[Exception], words: str) -> None:
     component = Component(ComponentSpec(kind="spike", name="odd", factory=factory), "odd", "odd", "1")
     with pytest.raises(error, match=words):
-        spike.build_spike(component)
+        build.build_beside(component, load_index())
 
 
 def test_listing_needs_no_torch() -> None:

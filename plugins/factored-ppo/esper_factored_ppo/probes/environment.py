@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +20,7 @@ def floats(*names: str) -> StateSpec:
     return StateSpec(tuple(StateField(name, ("E",), "float", "", name.replace("_", " "), -1, 1) for name in names))
 
 
-class ProbeEnvironment(VectorEnv[Any, Any, Any]):
+class ProbeEnvironment(VectorEnv[Any, Any, Any], ABC):
     """Kind `environment`; subclasses say what is seen, what is legal and what is paid.
 
     Args:
@@ -73,13 +74,13 @@ class ProbeEnvironment(VectorEnv[Any, Any, Any]):
     def begin(self) -> None:
         """Draw what sets one episode apart from another."""
 
+    @abstractmethod
     def observe(self) -> dict[str, Tensor]:
         """Return the state before step `t`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def pay(self, actions: Mapping[str, Tensor]) -> Tensor:
         """Carry out the actions, int64 `[E]` per head, of step `t` and return the reward `[E]`."""
-        raise NotImplementedError
 
     @classmethod
     def masks(cls, state: Mapping[str, Tensor]) -> Masks:
