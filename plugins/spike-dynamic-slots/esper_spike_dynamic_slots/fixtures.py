@@ -18,7 +18,7 @@ from esper_core.spikes.engine import SLOTS_PARAMETER
 from esper_spike_dynamic_slots.config import DynamicSlotsConfig
 
 if TYPE_CHECKING:
-    from esper_spike_dynamic_slots.case import Case
+    from esper_core.testing.case import Case
 
 
 @frozen
@@ -78,7 +78,7 @@ def esper_plan(request: pytest.FixtureRequest, esper_index: Index) -> Plan:
 @pytest.fixture(scope="session")
 def case(esper_plan: Plan, esper_index: Index, num_slots: int) -> Case:
     """The policy built for one slot count."""
-    from esper_spike_dynamic_slots.case import make_case
+    from esper_core.testing.case import make_case
 
     return make_case(esper_plan, esper_index, num_slots)
 
@@ -86,6 +86,6 @@ def case(esper_plan: Plan, esper_index: Index, num_slots: int) -> Case:
 @pytest.fixture(scope="session")
 def larger_case(esper_plan: Plan, esper_index: Index, num_slots: int) -> Case:
     """The policy built for one slot more."""
-    from esper_spike_dynamic_slots.case import make_case
+    from esper_core.testing.case import make_case
 
     return make_case(esper_plan, esper_index, num_slots + 1)

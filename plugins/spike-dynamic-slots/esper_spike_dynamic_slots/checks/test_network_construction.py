@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from esper_core.contracts.protocols import NetworkOutput
-from esper_spike_dynamic_slots.case import ENVS, STEPS, Case
+from esper_core.testing.case import ENVS, STEPS, Case
 
 CATEGORY = "network construction"
 

@@ -1,4 +1,4 @@
-"""What the checks look at: the policy of a plan, built for one slot count, and data to feed it."""
+"""What checks look at: the policy of a plan, built for one slot count, and data to feed it."""
 
 from __future__ import annotations
 
