@@ -20,13 +20,24 @@ def esper_kinds() -> Iterator[KindSpec]:
         ("loss", "Loss", "stored rollout and fresh evaluation → scalar to minimise"),
         ("environment", "Environment", "E environments that speak tensors"),
     ):
-        yield KindSpec(name=name, protocol=f"{_PROTOCOLS}:{protocol}", summary=summary)
+        yield _kind(name, protocol, summary)
     for name, protocol, summary in (
         ("spike", "Spike", "answers a question about a plan with a verdict"),
         ("rule", "Rule", "a policy without parameters"),
         ("workload", "Workload", "what `esper bench` measures speed on"),
     ):
-        yield KindSpec(name=name, protocol=f"{_PROTOCOLS}:{protocol}", summary=summary, planned=False)
+        yield _kind(name, protocol, summary, planned=False)
+
+
+def _kind(name: str, protocol: str, summary: str, *, planned: bool = True) -> KindSpec:
+    return KindSpec(
+        name=name,
+        protocol=f"{_PROTOCOLS}:{protocol}",
+        conformance=f"esper_core.testing.conformance.{name}:SUITE",
+        template=f"esper_core.templates:{name}",
+        summary=summary,
+        planned=planned,
+    )
 
 
 @hookimpl

@@ -60,6 +60,7 @@ class ComponentSpec:
             EnvironmentDescription; for features a FeatureSchema, called as
             `describe(config, slots, actions, state_spec)`.
         weights_version: Raised when the meaning or layout of its weights changes.
+        known_failures: Conformance checks that it fails, by name, each with the reason.
     """
 
     kind: str = field(validator=_check_name)
@@ -74,6 +75,7 @@ class ComponentSpec:
     reads: tuple[str, ...] = field(default=(), converter=as_tuple)
     describe: str = field(default="", validator=_check_reference)
     weights_version: int = 1
+    known_failures: Mapping[str, str] = field(factory=dict)
 
 
 @frozen(kw_only=True)
@@ -83,7 +85,8 @@ class KindSpec:
     Attributes:
         name: Kebab-case name of the kind.
         protocol: `module:attribute` of the protocol that factories of this kind return.
-        conformance: `module:attribute` of the checks every component of the kind must pass, or empty.
+        conformance: `module:attribute` of the `Suite` of checks every component of the kind must pass, or empty.
+        template: `package:folder` of the distribution that `esper plugins new` copies for this kind, or empty.
         summary: One line for listings.
         planned: Plans hold components of this kind. Others, such as spikes and workloads, are used beside a plan; a
             component may name one in its defaults all the same.
@@ -92,5 +95,6 @@ class KindSpec:
     name: str = field(validator=_check_name)
     protocol: str = field(validator=_check_required_reference)
     conformance: str = field(default="", validator=_check_reference)
+    template: str = field(default="", validator=_check_reference)
     summary: str = ""
     planned: bool = True

@@ -303,10 +303,10 @@ def _checked_specs(
 
 def _check_spec(spec: ComponentSpec) -> None:
     label = f"{spec.kind} '{spec.name}'"
-    if not isinstance(spec.defaults, Mapping) or not all(
-        isinstance(text, str) for pair in spec.defaults.items() for text in pair
-    ):
-        raise PluginError(f"{label}: defaults must map a kind to a name, not {spec.defaults!r}")
+    for attribute, meaning in (("defaults", "a kind to a name"), ("known_failures", "a check to a reason")):
+        value = getattr(spec, attribute)
+        if not isinstance(value, Mapping) or not all(isinstance(text, str) for pair in value.items() for text in pair):
+            raise PluginError(f"{label}: {attribute} must map {meaning}, not {value!r}")
     for attribute in ("aliases", "reads", "provides", "requires"):
         values = getattr(spec, attribute)
         if not all(isinstance(value, str) and value for value in values):

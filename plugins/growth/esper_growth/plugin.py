@@ -26,10 +26,18 @@ BLUEPRINT_CONFIGS = {
 @hookimpl
 def esper_kinds() -> Iterator[KindSpec]:
     """Declare the kinds that third parties extend the environment with."""
-    protocols = "esper_growth.protocols"
-    yield KindSpec(name="task", protocol=f"{protocols}:Task", summary="data that hosts are trained on")
-    yield KindSpec(name="host", protocol=f"{protocols}:Host", summary="a network with slots to grow in")
-    yield KindSpec(name="blueprint", protocol=f"{protocols}:Blueprint", summary="a module that can be grown in a slot")
+    for name, protocol, summary in (
+        ("task", "Task", "data that hosts are trained on"),
+        ("host", "Host", "a network with slots to grow in"),
+        ("blueprint", "Blueprint", "a module that can be grown in a slot"),
+    ):
+        yield KindSpec(
+            name=name,
+            protocol=f"esper_growth.protocols:{protocol}",
+            conformance=f"esper_growth.conformance.{name}:SUITE",
+            template=f"esper_growth.templates:{name}",
+            summary=summary,
+        )
 
 
 @hookimpl

@@ -1,0 +1,171 @@
+"""The subject of checks: one component, and whatever it has to be built into to say something about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from attrs import define, field
+
+from esper_core.contracts.components import ComponentSpec
+from esper_core.contracts.errors import EsperError, PluginError
+from esper_core.contracts.protocols import Build
+from esper_core.contracts.slots import SlotConfig
+from esper_core.contracts.state import StateSpec
+from esper_core.registry.build import ORDER, build_beside, build_parts
+from esper_core.registry.config import structure_config
+from esper_core.registry.index import Component, Index
+from esper_core.registry.plan import Plan, PlanRequest, describe_environment, describe_plan, make_plan
+from esper_core.testing.case import Case, make_case
+from esper_core.testing.reference.plugin import DISTRIBUTION, REFERENCES, with_references
+
+SLOTS = (1, 2, 3, 5, 8)
+"""Slot counts with which everything is tried."""
+
+ENVS = 4
+"""Environments side by side in a plan."""
+
+
+@define
+class Subject:
+    """A component under check.
+
+    It is planned with the reference components around it, or, where it needs more than these give, with what is
+    installed.
+
+    Attributes:
+        component: The component.
+        index: What is installed.
+    """
+
+    component: Component
+    index: Index
+    _world: Index = field(init=False)
+    _cases: dict[Any, Case] = field(factory=dict, init=False)
+    _environment: Component | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._world = with_references(self.index)
+
+    @property
+    def spec(self) -> ComponentSpec:
+        """What the plugin registered."""
+        return self.component.spec
+
+    @property
+    def kind(self) -> str:
+        """Kind of the component."""
+        return self.spec.kind
+
+    @property
+    def world(self) -> Index:
+        """What is installed, and the reference components."""
+        return self._world
+
+    def claims(self, capability: str) -> bool:
+        """Return whether the component says that it provides a capability."""
+        return capability in self.spec.provides
+
+    def plan(self, slots: int = 3, *, options: tuple[str, ...] = (), **request: Any) -> Plan:
+        """Return a plan in which the component is used.
+
+        Args:
+            slots: Slot count, N.
+            options: Settings, each `KIND.key=VALUE`, such as `environment.layout=flat` of the reference environment.
+            request: More of `PlanRequest`, such as `updates`.
+
+        Raises:
+            EsperError: nothing that is installed can be combined with it.
+        """
+        uses = {kind: name for kind, name in REFERENCES.items() if kind != "masks"}
+        environment = self.environment()
+        uses["environment"] = _qualified(environment)
+        if self.kind in ORDER:
+            uses[self.kind] = _qualified(self.component)
+        if "masks" not in environment.spec.defaults and self.kind != "masks":
+            uses["masks"] = REFERENCES["masks"]
+        uses |= self._required(uses)
+        wanted = {"envs": ENVS, "device": "cpu", "seed": 0, **request}
+        return make_plan(
+            PlanRequest(policy=uses["network"], slots=str(slots), uses=uses, options=options, **wanted), self._world
+        )
+
+    def environment(self) -> Component:
+        """Return the environment that the component is planned with.
+
+        Raises:
+            PluginError: no installed environment publishes what the component reads.
+        """
+        if self._environment is None:
+            self._environment = self._find_environment()
+        return self._environment
+
+    def case(self, slots: int = 3, *, options: tuple[str, ...] = ()) -> Case:
+        """Return the policy of the component's plan with data to feed it; built once per slot count and options."""
+        key = (slots, options)
+        if key not in self._cases:
+            self._cases[key] = make_case(self.plan(slots, options=options), self._world, slots)
+        return self._cases[key]
+
+    def build(
+        self, slots: int = 3, *, options: tuple[str, ...] = (), dtype: torch.dtype = torch.float32, **request: Any
+    ) -> Any:
+        """Return the component, newly built: within a plan, or beside one where plans do not hold its kind alone."""
+        if self.kind in ORDER:
+            plan = self.plan(slots, options=options, **request)
+            # An environment draws on components that only a whole plan builds.
+            only = None if self.kind == "environment" else {self.kind}
+            return build_parts(plan, self._world, only=only, dtype=dtype)[self.kind]
+        return build_beside(self.component, self._world, self.context(slots, dtype=dtype))
+
+    def context(self, slots: int = 3, *, dtype: torch.dtype = torch.float32) -> Build:
+        """Return what a factory is told about its surroundings."""
+        plan = self.plan(slots)
+        known = describe_plan(plan, self._world)
+        return Build(
+            slots=known.slots,
+            actions=known.actions,
+            state_spec=known.state_spec,
+            feature_schema=known.feature_schema,
+            latent_dim=0,
+            gamma=plan.train["gamma"],
+            num_envs=plan.envs,
+            seed=plan.seed,
+            device="cpu",
+            dtype=dtype,
+        )
+
+    def _find_environment(self) -> Component:
+        if self.kind == "environment":
+            return self.component
+        tried = []
+        for environment in sorted(self._world.of_kind("environment"), key=lambda c: c.distribution != DISTRIBUTION):
+            missing = [name for name in self.spec.reads if name not in self._state_of(environment).names]
+            if not missing:
+                return environment
+            tried.append(f"{environment} does not publish {', '.join(missing)}")
+        raise PluginError(
+            f"{self.component} reads what no installed environment publishes: {'; '.join(tried)}.",
+            hint="Install the distribution that brings its environment.",
+        )
+
+    def _state_of(self, environment: Component) -> StateSpec:
+        try:
+            config = structure_config(environment, {})
+            return describe_environment(environment, config, SlotConfig.for_grid(1, 3)).state
+        except EsperError:
+            return StateSpec(())
+
+    def _required(self, uses: dict[str, str]) -> dict[str, str]:
+        """Return partners for requirements that the reference components do not meet: kind → name."""
+        partners = {}
+        for capability in self.spec.requires:
+            kind = capability.partition(":")[0]
+            providers = [c for c in self._world.of_kind(kind) if capability in c.spec.provides]
+            if kind in uses and providers and not any(_qualified(c) == uses[kind] for c in providers):
+                partners[kind] = _qualified(providers[0])
+        return partners
+
+
+def _qualified(component: Component) -> str:
+    return f"{component.distribution}:{component.name}"

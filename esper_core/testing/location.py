@@ -1,0 +1,28 @@
+"""Where in whose source an error was raised."""
+
+from __future__ import annotations
+
+import os
+import sysconfig
+import traceback
+
+_LIBRARIES = ("_pytest", "pluggy", "torch", "numpy", "attr", "gymnasium")
+
+
+def locate(error: BaseException) -> tuple[str, int]:
+    """Return file and line of the deepest frame that is not a library's: a plugin's when it raised, else the check's.
+
+    The cause at the bottom of a chain counts, since an error of ours may wrap that of a plugin.
+    """
+    while error.__cause__ is not None:
+        error = error.__cause__
+    frames = [(frame.filename, frame.lineno or 0) for frame in traceback.extract_tb(error.__traceback__)]
+    return next((frame for frame in reversed(frames) if not is_library(frame[0])), frames[-1] if frames else ("", 0))
+
+
+def is_library(path: str) -> bool:
+    """Return whether a file belongs to Python or to one of the libraries below the components."""
+    if any(f"{os.sep}{name}{os.sep}" in path for name in ("site-packages", "dist-packages")):
+        package = path.replace("dist-packages", "site-packages").partition(f"site-packages{os.sep}")[2]
+        return package.partition(os.sep)[0] in _LIBRARIES
+    return path.startswith((sysconfig.get_path("stdlib"), "<"))

@@ -1,0 +1,21 @@
+"""Options of the reference components."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from esper_core.contracts.options import option
+
+LAYOUTS = ("slotted", "rooted", "flat")
+
+
+@frozen
+class LampsConfig:
+    """Options of the reference environment and its masks."""
+
+    epochs: int = option(6, low=1, help="Steps per episode.")
+    layout: str = option(
+        "slotted",
+        choices=LAYOUTS,
+        help="slotted: operation, slot and more; rooted: an operation but no slot; flat: two heads that always matter.",
+    )

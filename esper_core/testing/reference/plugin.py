@@ -1,0 +1,41 @@
+"""The reference components' specs. They are in no entry point, so no listing shows them and no plan of a user's."""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from esper_core.contracts.components import ComponentSpec
+from esper_core.registry.index import Component, Index
+
+DISTRIBUTION = "esper-reference"
+
+_HERE = "esper_core.testing.reference"
+_SPECS = (
+    ComponentSpec(
+        kind="environment",
+        name="lamps",
+        factory=f"{_HERE}.environment:Lamps",
+        config=f"{_HERE}.config:LampsConfig",
+        describe=f"{_HERE}.describe:describe",
+        defaults={"masks": "lamps"},
+        summary="a row of lamps",
+    ),
+    ComponentSpec(kind="masks", name="lamps", factory=f"{_HERE}.environment:LampMasks", reads=("lit",)),
+    ComponentSpec(
+        kind="network",
+        name="reference",
+        factory=f"{_HERE}.learned:ReferenceNetwork",
+        provides=("network:op-logits",),
+    ),
+    ComponentSpec(kind="critic", name="reference", factory=f"{_HERE}.learned:ReferenceCritic"),
+    ComponentSpec(kind="loss", name="reference", factory=f"{_HERE}.learned:ReferenceLoss"),
+)
+
+REFERENCES = {spec.kind: f"{DISTRIBUTION}:{spec.name}" for spec in _SPECS} | {"features": "esper-core:flat"}
+"""Kind → the reference component's name, as plans take it."""
+
+
+def with_references(index: Index) -> Index:
+    """Return the index with the reference components."""
+    components = tuple(Component(spec, "reference", DISTRIBUTION, "0") for spec in _SPECS)
+    return evolve(index, components=(*index.components, *components))
