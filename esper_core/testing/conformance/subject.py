@@ -113,9 +113,9 @@ class Subject:
         """Return the component, newly built: within a plan, or beside one where plans do not hold its kind alone."""
         if self.kind in ORDER:
             plan = self.plan(slots, options=options, **request)
-            # An environment draws on components that only a whole plan builds.
-            only = None if self.kind == "environment" else {self.kind}
-            return build_parts(plan, self._world, only=only, dtype=dtype)[self.kind]
+            # An environment, and what belongs to it, draws on components of further kinds.
+            drawn = {*plan.kinds, *describe_plan(plan, self._world).uses} - set(ORDER)
+            return build_parts(plan, self._world, only={self.kind, *drawn}, dtype=dtype)[self.kind]
         return build_beside(self.component, self._world, self.context(slots, dtype=dtype))
 
     def context(self, slots: int = 3, *, dtype: torch.dtype = torch.float32) -> Build:
