@@ -215,7 +215,7 @@ def load_checkpoint(path: Path, trainer: Trainer, plan: Plan, index: Index) -> L
     header = read_header(path)
     notes = check_fit(header, plan, index)
     tensors = _read_tensors(header)
-    from esper_core.learning.trainer import TrainerState
+    from esper_core.learning.state import TrainerState
 
     trainer.load_state(TrainerState(tensors, header.content["counters"]))
     return Loaded(header, notes)
