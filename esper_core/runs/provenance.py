@@ -9,6 +9,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -82,6 +83,15 @@ def machine() -> dict[str, Any]:
         "cores": cores(),
         "executable": sys.executable,
     }
+
+
+def core_version(record: Mapping[str, Any]) -> str:
+    """Return the command that installs the esper-core which wrote a record, as far as the record says."""
+    try:
+        version = record["distributions"]["esper-core"]["version"]
+    except (KeyError, TypeError):
+        return "pip install --upgrade esper-core"
+    return f'pip install "esper-core=={version}"'
 
 
 def git_commit(folder: Path) -> dict[str, Any] | None:
