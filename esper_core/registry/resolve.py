@@ -30,15 +30,14 @@ def resolve(index: Index, kind: str, name: str, pins: Mapping[str, str] | None =
     """
     kind = check_kind(index, kind)
     distribution, bare = split_name(name)
-    named = [c for c in index.of_kind(kind) if c.name == bare]
-    found = named or [c for c in index.of_kind(kind) if bare in map(normalise_name, c.spec.aliases)]
+    found = named(index, kind, bare) or aliased(index, kind, bare)
     if not found:
         raise _unknown(index, kind, name, bare)
     # A pin settles what a bare name means; whoever writes the distribution has already chosen.
     pin = (pins or {}).get(f"{kind}/{found[0].name}") if distribution is None else None
     if pin is not None:
         distribution = normalise_name(pin)
-    chosen = found if distribution is None else [c for c in found if distribution in _owners(c)]
+    chosen = found if distribution is None else tuple(c for c in found if distribution in owners(c))
     if not chosen:
         pinned = "registry.toml pins" if pin is not None else "You asked for"
         raise UnknownComponent(
@@ -54,6 +53,16 @@ def resolve(index: Index, kind: str, name: str, pins: Mapping[str, str] | None =
     return chosen[0]
 
 
+def named(index: Index, kind: str, bare: str) -> tuple[Component, ...]:
+    """Return the components of a kind with this name, whatever distribution they come from."""
+    return tuple(c for c in index.of_kind(kind) if c.name == bare)
+
+
+def aliased(index: Index, kind: str, bare: str) -> tuple[Component, ...]:
+    """Return the components of a kind with this alias."""
+    return tuple(c for c in index.of_kind(kind) if bare in map(normalise_name, c.spec.aliases))
+
+
 def check_kind(index: Index, kind: str) -> str:
     """Return the canonical name of a declared kind; raises UnknownComponent."""
     canonical = normalise_name(kind)
@@ -62,21 +71,25 @@ def check_kind(index: Index, kind: str) -> str:
         lost = [f"{u.component}: {u.reason}" for u in index.unavailable if u.component.kind == canonical]
         raise UnknownComponent(
             f"There is no kind '{kind}'.{did_you_mean(canonical, index.kinds)}",
-            hint=_sentences(f"Kinds here: {known}.", *lost, failed_plugins(index)),
+            hint=_sentences(f"Kinds here: {known}.", *lost, absent_plugins(index)),
         )
     return canonical
 
 
-def failed_plugins(index: Index) -> str:
-    """Return a sentence that names the plugins that failed to load, or an empty string."""
-    failures = index.failures
-    if not failures:
-        return ""
-    names = "; ".join(f"{r.plugin} ({r.distribution} {r.version}: {r.error})" for r in failures)
-    return (
-        f"{len(failures)} plugin{'s' * (len(failures) > 1)} failed to load and may provide it: {names}. "
-        "See: esper plugins list"
+def absent_plugins(index: Index) -> str:
+    """Return sentences that name the plugins that failed to load or are switched off, or an empty string."""
+    failed = [f"{r.plugin} ({r.distribution} {r.version}: {r.error})" for r in index.failures]
+    off = [f"{r.plugin} ({r.distribution} {r.version})" for r in index.plugins if r.status == "disabled"]
+    return _sentences(
+        f"{_plugins(failed)} failed to load and may provide it: {'; '.join(failed)}. See: esper plugins doctor"
+        if failed
+        else "",
+        f"{_plugins(off)} {'are' if len(off) > 1 else 'is'} switched off and may provide it: {', '.join(off)}." if off else "",
     )
+
+
+def _plugins(names: list[str]) -> str:
+    return f"{len(names)} plugin{'s' * (len(names) > 1)}"
 
 
 def _unknown(index: Index, kind: str, name: str, bare: str) -> UnknownComponent:
@@ -85,11 +98,12 @@ def _unknown(index: Index, kind: str, name: str, bare: str) -> UnknownComponent:
     available = f"Installed here: {', '.join(known)}." if known else f"No {kind} is installed."
     return UnknownComponent(
         f"No {kind} named '{name}'.{did_you_mean(bare, [*known, *aliases])}",
-        hint=_sentences(available, failed_plugins(index)),
+        hint=_sentences(available, absent_plugins(index)),
     )
 
 
-def _owners(component: Component) -> tuple[str, str]:
+def owners(component: Component) -> tuple[str, str]:
+    """Return what may stand before the colon of `distribution:name`: its distribution, and its plugin's id."""
     return normalise_name(component.distribution), normalise_name(component.plugin)
 
 
