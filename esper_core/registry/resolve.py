@@ -84,7 +84,9 @@ def absent_plugins(index: Index) -> str:
         f"{_plugins(failed)} failed to load and may provide it: {'; '.join(failed)}. See: esper plugins doctor"
         if failed
         else "",
-        f"{_plugins(off)} {'are' if len(off) > 1 else 'is'} switched off and may provide it: {', '.join(off)}." if off else "",
+        f"{_plugins(off)} {'are' if len(off) > 1 else 'is'} switched off and may provide it: {', '.join(off)}."
+        if off
+        else "",
     )
 
 

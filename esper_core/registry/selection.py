@@ -27,7 +27,7 @@ from esper_core.registry.config import (
 from esper_core.registry.index import Component, Index
 from esper_core.registry.recipes import Recipe, Recipes
 from esper_core.registry.references import load_reference
-from esper_core.registry.resolve import check_kind, absent_plugins, resolve, split_name
+from esper_core.registry.resolve import absent_plugins, check_kind, resolve, split_name
 
 REQUIRED_KINDS = ("network", "environment", "features", "critic", "masks", "loss")
 """What every training plan needs, in the order in which they are chosen."""
