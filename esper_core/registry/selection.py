@@ -277,7 +277,7 @@ class Selection:
 
     def _placed(self, error: BadOption, settings: Mapping[str, _Setting]) -> Exception:
         setting = settings.get(error.key)
-        return self._error(setting, error.message, error.hint) if setting else error
+        return self._error(setting, error.message, error.hint) if setting and setting.keys else error
 
     def _error(self, setting: _Setting, message: str, hint: str = "") -> Exception:
         if setting.keys:
