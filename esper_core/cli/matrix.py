@@ -16,7 +16,7 @@ from esper_core.cli.spike import parse_slot_counts
 from esper_core.cli.stopping import Terminated
 from esper_core.cli.world import load_world
 from esper_core.contracts.components import normalise_name
-from esper_core.contracts.errors import UserError, did_you_mean
+from esper_core.contracts.errors import Interrupted, UserError, did_you_mean
 from esper_core.contracts.slots import SlotConfig
 from esper_core.matrix.cell import KINDS, Cell, choose, make_cells
 from esper_core.matrix.verdict import Matrix
@@ -63,14 +63,18 @@ def matrix(
         options=options or (),
         seed=seed,
     )
-    started = time.perf_counter()
+    tested, started = choose(cells, full=full), time.perf_counter()
+    stopped: Interrupted | None = None
     try:
-        _test(choose(cells, full=full), index, recipes)
-    except (KeyboardInterrupt, Terminated):
-        _print(Matrix(chosen.key, cells, time.perf_counter() - started), as_json)
-        raise
+        _test(tested, index, recipes)
+    except (KeyboardInterrupt, Terminated) as error:
+        known = sum(cell.agreement is not None for cell in tested)
+        stopped = Interrupted(f"Stopped after {known} of {len(tested)} cells.")
+        stopped.exit_code = getattr(error, "exit_code", stopped.exit_code)
     result = Matrix(chosen.key, cells, time.perf_counter() - started)
     _print(result, as_json)
+    if stopped is not None:
+        raise stopped
     raise typer.Exit(result.exit_code)
 
 

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from attrs import define, field, frozen
 
-from esper_core.contracts.errors import ConfigError, IncompatiblePlan, PluginError, UserError
+from esper_core.contracts.errors import IncompatiblePlan, PluginError, Refused, UserError
 from esper_core.matrix.pairs import choose_pairwise, pairs
-from esper_core.registry.config import BadOption, config_class, describe_options, parse_option
+from esper_core.registry.config import config_class, describe_options, parse_option
 from esper_core.registry.index import Component, Index
 from esper_core.registry.plan import Plan, PlanRequest, make_plan
 from esper_core.registry.recipes import Recipes
@@ -156,9 +156,7 @@ def predict(request: PlanRequest, index: Index, recipes: Recipes) -> Prediction:
     """Return what planning says. A plugin that breaks while it is planned with has not said that it does not fit."""
     try:
         make_plan(request, index, recipes)
-    except BadOption:
-        raise
-    except (IncompatiblePlan, ConfigError) as error:
+    except (IncompatiblePlan, Refused) as error:
         return Prediction(False, error.message)
     except PluginError:
         pass

@@ -14,6 +14,7 @@ from esper_core.contracts.errors import (
     ConfigError,
     EsperError,
     PluginError,
+    Refused,
     SlotIdError,
     did_you_mean,
 )
@@ -287,7 +288,7 @@ def _describe(component: Component, config: Any, *arguments: Any) -> Any:
     except EsperError:
         raise
     except ValueError as error:
-        raise ConfigError(f"{component} cannot be used like this: {error}.", hint="Change its options.") from error
+        raise Refused(f"{component} cannot be used like this: {error}.", hint="Change its options.") from error
     except Exception as error:
         raise PluginError(
             f"{component} raised {type(error).__name__} while describing itself: {error}.",

@@ -48,7 +48,7 @@ class Explanation:
         candidates: Every component that has the name, by name or by alias.
         winner: What it means, or None.
         error: Why it means nothing or several things, or None.
-        unavailable: Components with this name that cannot be used: `(component, reason)`.
+        unavailable: Components with this name, of kinds that nobody declares: `(component, reason)`.
         absent: Plugins that were not loaded and might have provided it: `(plugin, reason)`.
         changes: What would change the outcome, one sentence each.
     """
@@ -127,9 +127,7 @@ class _Case:
             winner=winner,
             error=error,
             unavailable=tuple(
-                (lost.component, lost.reason)
-                for lost in self.index.unavailable
-                if (lost.component.kind, lost.component.name) == (self.kind, self.bare)
+                (lost.component, lost.reason) for lost in self.index.unavailable if lost.component.name == self.bare
             ),
             absent=tuple(self.absent()),
             changes=tuple(self.changes(winner)),

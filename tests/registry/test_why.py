@@ -138,12 +138,16 @@ def test_without_the_plugin_that_declares_its_kind_nothing_is_left(index: Index)
     assert gear.changes[0].startswith("With --no-plugin two: an error. No gear named 'g'.")
 
 
-def test_a_component_that_cannot_be_used() -> None:
-    owner = hooks(
-        [ComponentSpec(kind="gear", name="g", factory="a:b"), ComponentSpec(kind="gaer", name="g", factory="a:b")]
-    )
-    index = Index.from_plugins({"core": core, "owner": owner, "gears": PLUGINS["gears"]})
-    assert why(index, "gear/g").unavailable == ()
+def test_a_component_of_a_misspelt_kind_is_mentioned(index: Index) -> None:
+    ((component, reason),) = why(index, "network/shared").unavailable
+    assert component.key == "netwrk/shared" and "Did you mean 'network'?" in reason
+    assert why(index, "network/alone").unavailable == ()
+
+
+def test_an_alias_that_two_components_have(index: Index) -> None:
+    found = why(index, "network/both")
+    assert isinstance(found.error, AmbiguousComponent)
+    assert {c.found_by for c in found.candidates} == {"alias"}
 
 
 @pytest.mark.parametrize("asked", ["shared", "network/", "/shared", " / "])
