@@ -33,6 +33,7 @@ class Progress:
         self._task: Any = None
         self._draw = not plain and sys.stderr.isatty()
         self._begun: float | None = None
+        self._first = 0.0
         self._last_line = float("-inf")
         self._summary = ""
 
@@ -60,10 +61,10 @@ class Progress:
 
     def on_step(self, progress: StepProgress) -> None:
         """Take in a step within an update."""
-        if self._begun is None:
-            # What comes before the first step is prepared once and tells no pace.
-            self._begun = time.monotonic()
         done = (progress.update - 1) * self.steps_per_update
+        if self._begun is None:
+            # What comes before the first step is prepared once, or was done by an earlier process: it tells no pace.
+            self._begun, self._first = time.monotonic(), done
         share = progress.step / progress.steps if progress.phase == "collect" else 1.0
         self._show(progress.update, done + share * self.steps_per_update)
 
@@ -84,9 +85,9 @@ class Progress:
     def _show(self, update: int, steps: float) -> None:
         now = time.monotonic()
         elapsed = now - (self._begun or now)
-        if steps <= 0:
+        if steps <= self._first:
             return
-        speed = steps / elapsed if elapsed > 0 else 0.0
+        speed = (steps - self._first) / elapsed if elapsed > 0 else 0.0
         left = duration((self._total - steps) / speed) if speed > 0 else "?"
         pace = f"{speed:.1f} steps/s  ETA {left}"
         if self._bar is not None:

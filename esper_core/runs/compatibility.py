@@ -12,7 +12,7 @@ from esper_core.contracts.errors import CheckpointMismatch, ConfigError
 from esper_core.registry.config import structure_config
 from esper_core.registry.lookup import find_planned
 from esper_core.registry.plan import Plan, PlannedComponent, describe_plan
-from esper_core.registry.resolve import failed_plugins
+from esper_core.registry.resolve import absent_plugins
 from esper_core.runs import provenance
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def _check_installed(header: Header, needed: Sequence[PlannedComponent], index: 
     if missing:
         rows = [Difference(f"{c.kind} '{c.name}'", f"{c.distribution} {c.version}", "not installed") for c in missing]
         pins = _pins((c.distribution, c.version) for c in missing)
-        raise _mismatch(header, rows, f"Install what is missing: pip install {pins}. {failed_plugins(index)}".strip())
+        raise _mismatch(header, rows, f"Install what is missing: pip install {pins}. {absent_plugins(index)}".strip())
 
 
 def _check_options(header: Header, needed: Sequence[PlannedComponent], index: Index) -> None:
