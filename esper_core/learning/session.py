@@ -30,6 +30,8 @@ def open_session(plan: Plan, index: Index) -> Trainer:
     seed_all(plan.seed)
     parts = build_parts(plan, index)
     environment = parts["environment"]
+    # Once more: a library may draw while it is imported, which happens once per process and not once per session.
+    seed_all(plan.seed)
     return Trainer(
         policy=Policy(parts["network"], parts["critic"], environment.actions, plan.precision),
         features=parts["features"],

@@ -17,7 +17,7 @@ from esper_core.learning.collector import Collected, Collector, NotFinite
 from esper_core.learning.config import TrainConfig
 from esper_core.learning.gae import discounted_returns
 from esper_core.learning.normalise import ReturnNormaliser
-from esper_core.learning.randomness import random_state, set_random_state
+from esper_core.learning.randomness import Streams
 from esper_core.learning.rollout import Rollout, Sequences, Steps
 from esper_core.learning.state import FIT, Learned, Resumable, TrainerState, compare
 from esper_core.learning.thresholds import LearningWarning, Watch, chosen_thresholds
@@ -116,6 +116,7 @@ class Trainer:
         sampling, shuffling, self._environment_seed = torch.randint(2**31, (3,), generator=streams).tolist()
         self._sampling = torch.Generator().manual_seed(sampling)
         self._shuffling = torch.Generator().manual_seed(shuffling)
+        self._streams = Streams.now(self.device)
         self._fresh_environment = True
         self.normaliser = ReturnNormaliser(enabled=config.normalise_returns)
         self.optimiser = torch.optim.Adam(policy.parameters(), lr=config.lr, eps=1e-5)
@@ -163,6 +164,8 @@ class Trainer:
 
     def _update(self, report: Callable[[str, int, int], None]) -> Update:
         started = time.perf_counter()
+        # Whoever looks on between updates may draw random numbers too, and must not shift those of the run.
+        self._streams.go_on(self.device)
         before, rollout, reason = self._learned.copy(), self.rollout, ""
         collected = Collected([], 0, {})
         metrics: dict[str, float | None] = {}
@@ -176,6 +179,7 @@ class Trainer:
         except NotFinite as error:
             self._learned.put_back(before)
             reason = error.what
+        self._streams = Streams.now(self.device)
 
         self.updates_done += 1
         self.environment_steps += collected.steps
@@ -325,17 +329,16 @@ class Trainer:
 
     def state(self) -> TrainerState:
         """Return a copy of everything that the next update depends on."""
-        streams, rest = random_state(self.device)
-        streams |= {"sampling": self._sampling.get_state(), "shuffling": self._shuffling.get_state()}
+        own = {"sampling": self._sampling.get_state(), "shuffling": self._shuffling.get_state()}
         return TrainerState(
-            tensors={**self._learned.copy(), "rng": streams},
+            tensors={**self._learned.copy(), "rng": {**own, **self._streams.tensors}},
             counters={
                 "updates_done": self.updates_done,
                 "environment_steps": self.environment_steps,
                 "seed": self._seed,
                 "environment_started": not self._fresh_environment,
                 "parts": {kind: part.state() for kind, part in self._resumable.items()},
-                "random": rest,
+                "random": dict(self._streams.rest),
                 "skipped": {"updates": self._skipped, "in_a_row": self._skipped_in_a_row},
                 "used": {"steps": self._usage.steps, "heads": dict(self._usage.used)},
                 "warned": dict(self._watch.since),
@@ -353,7 +356,7 @@ class Trainer:
         self._learned.put_back(state.tensors)
         self._sampling.set_state(streams["sampling"])
         self._shuffling.set_state(streams["shuffling"])
-        set_random_state(streams, counters["random"], self.device)
+        self._streams = Streams({name: value.clone() for name, value in streams.items()}, dict(counters["random"]))
         self._usage = monitors.Usage(counters["used"]["steps"], dict(counters["used"]["heads"]))
         self._watch.since = dict(counters["warned"])
         self._skipped, self._skipped_in_a_row = counters["skipped"]["updates"], counters["skipped"]["in_a_row"]

@@ -205,7 +205,7 @@ def read_header(path: Path) -> Header:
     if content["schema"] != CHECKPOINT_SCHEMA:
         raise CheckpointMismatch(
             f"{path} has schema {content['schema']!r}; this version of esper-core reads {CHECKPOINT_SCHEMA}.",
-            hint=f"Use the version of esper-core that wrote it: {provenance.core_version(content)}",
+            hint=f"Use the version of esper-core that wrote it: {provenance.core_command(content)}",
         )
     saved, actual = content.get("digest"), _digest(content)
     if saved != actual:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import fields, frozen
 
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import CheckpointMismatch, ConfigError
+from esper_core.learning.config import TrainConfig
 from esper_core.registry.config import structure_config
 from esper_core.registry.lookup import find_planned
 from esper_core.registry.plan import Plan, PlannedComponent, describe_plan
@@ -50,13 +51,19 @@ def check_fit(header: Header, plan: Plan, index: Index) -> tuple[str, ...]:
     needed = [c for c in saved.components if c.kind in FITTED or c in plan.components]
     _check_installed(header, needed, index)
     _check_options(header, [c for c in needed if c in plan.components], index)
-    if saved.slots != plan.slots:
-        raise _mismatch(header, _slot_rows(saved, plan), _slot_advice(saved, plan))
+    unknown = sorted(set(plan.train) - {field.name for field in fields(TrainConfig)})
+    if unknown:
+        rows = [Difference(f"train.{name}", str(plan.train[name]), "unknown") for name in unknown]
+        command = provenance.core_command(header.content)
+        raise _mismatch(header, rows, f"Use the version of esper-core that wrote it: {command}")
+    slots = _slots(saved, plan)
     chosen = [row for row in _chosen_otherwise(saved, plan) if row.kind in FITTED]
+    rows = [*slots, *chosen, *_weights(header, plan, index), *_tables(header, plan, index)]
+    if slots:
+        raise _mismatch(header, rows, _slot_advice(saved, plan))
     if chosen:
         choices = " ".join(f"--use {row.kind}={saved.component(row.kind).name}" for row in chosen)
-        raise _mismatch(header, chosen, f"Use {choices}.")
-    rows = [*_weights(header, plan, index), *_tables(header, plan, index)]
+        raise _mismatch(header, rows, f"Use {choices}.")
     if rows:
         raise _mismatch(header, rows, _reinstall(header, [row.kind for row in rows], index))
     return tuple(_notes(header, plan, index))
@@ -90,8 +97,9 @@ def _is_installed(planned: PlannedComponent, index: Index) -> bool:
     )
 
 
-def _slot_rows(saved: Plan, plan: Plan) -> list[Difference]:
-    return [Difference(f"slots ({len(saved.slots)} → {len(plan.slots)})", ", ".join(saved.slots), ", ".join(plan.slots))]
+def _slots(saved: Plan, plan: Plan) -> list[Difference]:
+    there, here = saved.slots, plan.slots
+    return [] if there == here else [Difference(f"slots ({len(there)} → {len(here)})", ", ".join(there), ", ".join(here))]
 
 
 def _slot_advice(saved: Plan, plan: Plan) -> str:

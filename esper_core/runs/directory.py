@@ -111,7 +111,7 @@ class RunDirectory:
         if record.get("schema") != RUN_SCHEMA:
             raise CheckpointMismatch(
                 f"{file} has schema {record.get('schema')!r}; this version of esper-core reads {RUN_SCHEMA}.",
-                hint=f"Use the version of esper-core that wrote it: {provenance.core_version(record)}",
+                hint=f"Use the version of esper-core that wrote it: {provenance.core_command(record)}",
             )
         return cls(path, record)
 
@@ -240,10 +240,26 @@ def list_runs(out: Path) -> tuple[list[RunDirectory], list[str]]:
 
 
 def find_run(text: str, out: Path) -> RunDirectory:
-    """Return the run at the path `text`, or the only one in `out` whose name begins with it; raises UserError."""
+    """Return the run at the path `text`, or the only one in `out` whose name begins with it.
+
+    Raises:
+        UserError: there is none, or several.
+        CheckpointMismatch: it is a file, or cannot be read.
+    """
     path = Path(text)
     if (path / RUN_FILE).exists():
         return RunDirectory.open(path.resolve() if path.name in ("", "..") else path)
+    if path.parent.name == CHECKPOINTS and path.is_dir():
+        run = path.parent.parent
+        raise UserError(
+            f"{path} is a checkpoint; what is asked for is its run, {run}.",
+            hint=f"To go on from this checkpoint: esper train --resume {run} --at {path.name.lstrip('0')}",
+        )
+    if path.is_file():
+        raise CheckpointMismatch(
+            f"{path} is a file, and was not written by esper as a run.",
+            hint=f"A run is a directory that holds {RUN_FILE} and {CHECKPOINTS}/. No pickle is ever loaded.",
+        )
     names = [folder.name for folder in sorted(out.iterdir()) if (folder / RUN_FILE).exists()] if out.is_dir() else []
     found = [name for name in names if name == text] or [name for name in names if name.startswith(text)]
     if not text or not found:

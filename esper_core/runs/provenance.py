@@ -85,11 +85,13 @@ def machine() -> dict[str, Any]:
     }
 
 
-def core_version(record: Mapping[str, Any]) -> str:
+def core_command(record: Mapping[str, Any]) -> str:
     """Return the command that installs the esper-core which wrote a record, as far as the record says."""
     try:
         version = record["distributions"]["esper-core"]["version"]
     except (KeyError, TypeError):
+        version = None
+    if version in (None, _version("esper-core")):
         return "pip install --upgrade esper-core"
     return f'pip install "esper-core=={version}"'
 
