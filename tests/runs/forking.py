@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Callable
 from multiprocessing.context import ForkProcess
 from pathlib import Path
@@ -22,6 +23,7 @@ def start(target: Callable[..., Any], *arguments: Any, said: Path | None = None)
         descriptor = os.open(said or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         for standard in (1, 2):
             os.dup2(descriptor, standard)
+        sys.stdout = sys.stderr = os.fdopen(descriptor, "w", buffering=1)
         target(*arguments)
 
     # No daemon: it must be allowed to have children of its own.

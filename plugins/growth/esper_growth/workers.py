@@ -17,9 +17,10 @@ from attrs import frozen
 from torch import Tensor
 
 from esper_core.contracts.errors import EsperError
+from esper_core.learning.randomness import seed_all
 from esper_growth.actions import Algorithm
 from esper_growth.memory import keep_freed_memory
-from esper_growth.runtime import Gradients, HostRuntime, Settings, Validation
+from esper_growth.runtime import Gradients, HostRuntime, Settings, Validation, stable_seed
 
 START_METHOD = "fork" if sys.platform == "linux" else "spawn"
 """Forking needs no second import of torch; other systems' libraries do not survive it."""
@@ -196,6 +197,9 @@ def _serve(make: Callable[[], HostRuntime], connection: Connection, inherited: S
             method, arguments = pickle.loads(connection.recv_bytes())
         except (EOFError, OSError):
             return
+        if method == "start":
+            # A blueprint may draw from the process's own streams; a resumed run has new processes.
+            seed_all(stable_seed("process", *arguments[0]))
         try:
             reply = (True, getattr(runtime, method)(*arguments))
         except Exception as error:
