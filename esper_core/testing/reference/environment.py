@@ -96,7 +96,7 @@ class Lamps(VectorEnv[Any, Any, Any]):
             "brightness": self._bright,
             "counts": self._counts,
         }
-        return {name: state[name].clone() for name in self.state_spec.names}
+        return {name: value.clone() for name, value in state.items() if name in self.state_spec.names}
 
 
 class LampMasks:
