@@ -88,14 +88,15 @@ def shape(subject: Subject) -> None:
 def identity(subject: Subject) -> None:
     """At alpha = 0 the host's activation is what it would be without it, however it is blended."""
     for _, spatial in _usual(subject):
-        x = 10.0 * _inputs(CHANNELS, spatial)
+        kept = 10.0 * _inputs(CHANNELS, spatial)
         for algorithm in Algorithm:
             seed = Seed(modules.seeded(_builder(subject, CHANNELS, spatial)))
             if algorithm == Algorithm.GATE:
                 seed.gate = modules.seeded(lambda: Gate(CHANNELS))
             for stage in (Stage.BLENDING, Stage.TRAINING):
-                joined = seed.join(x, SeedSetting(stage, 0.0, algorithm, False))
-                same = torch.allclose(joined, x, rtol=0, atol=0 if stage == Stage.BLENDING else 1e-12)
+                # A copy, because a branch may write into what it is given, and the host would go on with that.
+                joined = seed.join(kept.clone(), SeedSetting(stage, 0.0, algorithm, False))
+                same = torch.allclose(joined, kept, rtol=0, atol=0 if stage == Stage.BLENDING else 1e-12)
                 assert same, f"{algorithm.name}, {stage.name}: at alpha = 0 the activation changes"
 
 

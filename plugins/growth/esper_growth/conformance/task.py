@@ -90,7 +90,7 @@ def disjoint(subject: Subject) -> None:
 def repeatable(subject: Subject) -> None:
     """Built again, or looked at again, it holds the same samples in the same order."""
     task = _task(subject)
-    for when, other in (("built again", subject.build()), ("looked at again", task)):
+    for when, other in (("looked at again", task), ("built again", subject.build())):
         where = _difference(task, other)
         assert not where, f"{when}, {where} differ"
 
