@@ -44,12 +44,16 @@ class Episode:
 
     def difference(self, other: Episode, envs: list[int]) -> str:
         """Return where the rows of some environments first differ, in words; empty where they do not."""
-        for t, (mine, theirs) in enumerate(zip(self.states, other.states, strict=True)):
-            for name in mine:
-                if not torch.equal(mine[name][envs], theirs[name][envs]):
+        for t, (here, there) in enumerate(zip(self.states, other.states, strict=True)):
+            for name in here:
+                if not torch.equal(here[name][envs], there[name][envs]):
                     return f"the state's '{name}' {'at the start' if t == 0 else f'after step {t - 1}'}"
-        for what in ("rewards", "terminated", "truncated"):
-            for t, (ours, others) in enumerate(zip(getattr(self, what), getattr(other, what), strict=True)):
+        for what, mine, theirs in (
+            ("the reward", self.rewards, other.rewards),
+            ("terminated", self.terminated, other.terminated),
+            ("truncated", self.truncated, other.truncated),
+        ):
+            for t, (ours, others) in enumerate(zip(mine, theirs, strict=True)):
                 if not torch.equal(ours[envs], others[envs]):
                     return f"{what} of step {t}"
         return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +13,7 @@ import torch
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, VectorEnv
 
+from esper_core.contracts.errors import EsperError
 from esper_core.contracts.protocols import Environment, MaskProvider, Masks
 from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.spaces import action_space, observation_space
@@ -22,7 +23,7 @@ from esper_core.learning.trainer import Resumable
 from esper_core.testing.conformance.subject import SLOTS, Subject
 from esper_core.testing.conformance.suite import Suite
 from esper_core.testing.episodes import Episode, legal_play, play
-from esper_core.testing.legality import draw_legal
+from esper_core.testing.legality import draw_legal, made_illegal
 from esper_core.testing.randomness import untouched_randomness
 from esper_core.testing.single import SingleEnvironment
 
@@ -43,6 +44,7 @@ SUITE = Suite(
         "seeds",
         "resuming",
         "independent",
+        "refusing",
         "randomness",
         "gymnasium",
         "training",
@@ -301,6 +303,37 @@ def independent(subject: Subject) -> None:
             rest = [env for env in range(ENVS) if env != stranger]
             where = before.difference(after, rest)
             assert not where, f"other actions in environment {stranger} change, in the others, {where}"
+
+
+class _Taken(Exception):
+    """The environment takes what the masks forbid, which it may."""
+
+
+@SUITE.check("refusing", after=("seeding",))
+def refusing(subject: Subject) -> None:
+    """If it refuses an illegal action, then with an EsperError that leaves everything as it was."""
+    with world(subject) as played:
+        environment = played.environment
+        usual = legal_play(environment)
+
+        def choose(t: int, state: State, masks: Masks) -> Mapping[str, torch.Tensor]:
+            actions = usual(t, state, masks)
+            illegal = made_illegal(environment.actions, masks, actions)
+            if illegal is not None:
+                try:
+                    environment.step(illegal)
+                except EsperError:
+                    return actions
+                raise _Taken
+            return actions
+
+        undisturbed = played.play()
+        try:
+            disturbed = play(environment, played.masks, environment.horizon, choose, seed=0)
+        except _Taken:
+            return
+    where = undisturbed.difference(disturbed, list(range(ENVS)))
+    assert not where, f"an action that it refuses changes {where}"
 
 
 @SUITE.check("randomness")

@@ -11,6 +11,7 @@ from esper_core.testing.conformance import environment, masks, rule, spike, work
 from esper_core.testing.conformance.report import Result
 from esper_core.testing.conformance.run import check_component
 from esper_core.testing.conformance.suite import Suite
+from esper_core.testing.reference.plugin import with_references
 from tests.testing.conformance.fixtures import world_canaries
 from tests.testing.conformance.fixtures.world_canaries import CANARIES
 
@@ -38,6 +39,14 @@ def test_what_is_right_passes_everything(spec: ComponentSpec) -> None:
     results = check(spec)
     assert set(results) == set(SUITES[spec.kind].declared)
     assert {name: result.message for name, result in results.items() if result.status != "passed"} == {}
+
+
+@pytest.mark.parametrize("key", ["environment/lamps", "masks/lamps"])
+def test_the_reference_world_passes_everything(key: str) -> None:
+    index = Index.from_plugins({"esper-core": core})
+    (component,) = [c for c in with_references(index).components if c.key == key]
+    results = [r for r in check_component(component, index) if r.name in SUITES[component.kind].declared]
+    assert {result.name: result.message for result in results if result.status != "passed"} == {}
 
 
 @pytest.mark.parametrize(("spec", "name", "says"), CANARIES, ids=[f"{c[0].kind}-{c[0].name}" for c in CANARIES])
