@@ -10,7 +10,8 @@ import typer
 
 from esper_core.cli.output import duration, number, print_json, print_table
 from esper_core.contracts.errors import EsperError
-from esper_core.runs.checkpoint import best_checkpoint, list_checkpoints
+from esper_core.runs.checkpoint import Header, best_checkpoint, list_checkpoints, read_header
+from esper_core.runs.compatibility import FITTED
 from esper_core.runs.directory import RESERVED, RunDirectory, find_run, list_runs
 
 app = typer.Typer(help="Look at earlier runs.", no_args_is_help=True)
@@ -65,6 +66,7 @@ def show(
                 "metrics": metrics,
                 "checkpoints": checkpoints,
                 "best": best.name if best else None,
+                "newest": read_header(directory.checkpoints / checkpoints[-1]).content if checkpoints else None,
             }
         )
         return
@@ -76,8 +78,9 @@ def show(
     if metrics:
         spent = sum(line["timing"]["seconds"] for line in metrics)
         steps = metrics[-1]["environment_steps"]
-        typer.echo(f"  time         {duration(spent)}, {steps / spent:.1f} environment steps/s")
-        if phases := _phases(metrics, spent):
+        pace = f", {steps / spent:.1f} environment steps/s" if spent > 0 else ""
+        typer.echo(f"  time         {duration(spent)}{pace}")
+        if spent > 0 and (phases := _phases(metrics, spent)):
             typer.echo(f"  spent on     {phases}")
     shown = ", ".join(f"{name} (best return)" if best and name == best.name else name for name in checkpoints)
     typer.echo(f"  checkpoints  {shown or 'none'}")
@@ -101,6 +104,32 @@ def show(
         names = next(iter(table.values()))
         cells = [(f"  {name}", *(number(column[name]) for column in table.values())) for name in names]
         print_table(("", *table), cells)
+    if checkpoints:
+        typer.echo("\nnewest checkpoint")
+        _print_checkpoint(read_header(directory.checkpoints / checkpoints[-1]))
+
+
+def _print_checkpoint(header: Header) -> None:
+    content = header.content
+    rows = [
+        ("update", f"{header.update}, {content['environment_steps']:,} environment steps"),
+        ("slots", ", ".join(content["plan"]["slots"])),
+        ("features", f"schema {content['feature_schema']['digest']}, {content['feature_schema']['dim']} numbers"),
+        ("actions", f"digest {content['actions']['digest']}"),
+        *(
+            (f"weights of {key}", f"version {version}")
+            for key, version in content["weights_versions"].items()
+            if key.partition("/")[0] in FITTED
+        ),
+        *((name, f"{entry['version']}, source {entry['source']}") for name, entry in content["distributions"].items()),
+        *(
+            (name, f"{entry['bytes']:,} bytes, SHA-256 {entry['sha256'][:16]}")
+            for name, entry in content["files"].items()
+        ),
+    ]
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        typer.echo(f"  {name:{width}}  {value}")
 
 
 _COLUMNS = (
