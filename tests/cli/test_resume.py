@@ -8,86 +8,13 @@ import re
 import shutil
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from esper_core.cli.app import main, run
-from tests.cli.conftest import SMALL
+from esper_core.cli.app import main
+from tests.cli.resuming import FUSED, KINDS, UPDATES, assert_same, only_run, without_timing
 from tests.runs import forking
-
-UPDATES = 4
-POLICY = ("--policy", "lstm-v2", "--slots", "2")
-FUSED = (*POLICY, *SMALL, "-o", "environment.workers=2", "-o", "train.minibatches=2")
-LOOP = (*POLICY, *SMALL, "-o", "environment.runtime=loop")
-KINDS = {"fused": FUSED, "loop": LOOP}
-
-
-def without_timing(folder: Path) -> list[dict]:
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key != "timing"} for line in lines]
-
-
-def without_total(state: Path) -> dict:
-    content = json.loads(state.read_text())
-    return {**content, "digest": None, "plan": {**content["plan"], "updates": None}}
-
-
-def assert_same(folder: Path, expected: Path, planned_shorter: bool = False) -> None:
-    """Compare every byte of every checkpoint, every event, and every metric that does not depend on the clock.
-
-    Checkpoints of a run that was planned shorter say so, all but the last.
-    """
-    assert without_timing(folder) == without_timing(expected)
-    assert (folder / "events.jsonl").read_bytes() == (expected / "events.jsonl").read_bytes()
-    names = [
-        sorted(str(f.relative_to(r / "checkpoints")) for f in (r / "checkpoints").rglob("*"))
-        for r in (folder, expected)
-    ]
-    assert names[0] == names[1]
-    for name in (f"checkpoints/{name}" for name in names[1] if (expected / "checkpoints" / name).is_file()):
-        if planned_shorter and name.endswith("state.json") and str(UPDATES) not in name:
-            assert without_total(folder / name) == without_total(expected / name), name
-        else:
-            assert (folder / name).read_bytes() == (expected / name).read_bytes(), name
-
-
-@pytest.fixture
-def train(tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ESPER_CACHE", str(shared / "cache"))
-    return lambda *words: run(["train", *words])
-
-
-@pytest.fixture(scope="session")
-def references(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Callable[..., Path]:
-    """Return a function that returns a run that was never stopped; each is trained once."""
-    made: dict[tuple[str, int], Path] = {}
-
-    def reference(kind: str, updates: int = UPDATES) -> Path:
-        if (kind, updates) not in made:
-            out = tmp_path_factory.mktemp(kind)
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setenv("ESPER_CACHE", str(shared / "cache"))
-                words = ["train", *KINDS[kind], "--updates", str(updates), "--out", str(out)]
-                assert forking.call(main, words) == 0
-            (made[kind, updates],) = out.iterdir()
-        return made[kind, updates]
-
-    return reference
-
-
-@pytest.fixture
-def finished(references: Callable[..., Path], tmp_path: Path) -> Path:
-    """A copy of a finished run, to be damaged."""
-    return shutil.copytree(references("fused"), tmp_path / "finished")
-
-
-def only_run(out: Path) -> Path:
-    (folder,) = (path for path in out.iterdir() if (path / "run.json").exists())
-    return folder
-
 
 # Exact --------------------------------------------------------------------------------------------------------------
 
