@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from esper_core.cli import bench, matrix, plugins, policy, registry, runs, spike, train
-from esper_core.cli.stopping import Terminated, raise_on_terminate
+from esper_core.cli.stopping import Terminated, leave, raise_on_terminate
 from esper_core.cli.world import FLAGS, take_settings
 from esper_core.contracts.errors import EsperError, Interrupted
 
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
     raise_on_terminate()
-    sys.exit(run(words))
+    leave(run(words))
 
 
 def run(words: Sequence[str]) -> int:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import select
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import NoReturn
 
 GRACE_SECONDS = 1.5
 """Longest time that a process which was asked to stop may take for the operation in flight and for cleaning up."""
@@ -28,6 +31,20 @@ def raise_on_terminate() -> None:
 
 def _raise(number: int, _: FrameType | None) -> None:
     raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+
+
+def leave(status: int) -> NoReturn:
+    """End the process with a status; at once when it was asked to stop, after what is registered for its end.
+
+    Taking torch down takes seconds on a busy machine, and whoever asked does not wait for that.
+    """
+    if status not in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+        sys.exit(status)
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from typing import Any
 
@@ -55,15 +55,14 @@ def growth(config: GrowthConfig, context: Build) -> GrowthEnvironment:
         return shared_out(make, config.workers if device.type == "cpu" else 1)
 
     def train_static(instances: Sequence[int]) -> list[list[float]]:
-        static = runtime()
-        static.start(instances)
         settings: Settings = [{} for _ in instances]
         active = [True] * len(instances)
         accuracies = []
-        for _ in range(config.epochs):
-            static.train_epoch(settings, active)
-            accuracies.append(static.validate(settings, active, pairs=False).accuracy.tolist())
-        static.close()
+        with closing(runtime()) as static:
+            static.start(instances)
+            for _ in range(config.epochs):
+                static.train_epoch(settings, active)
+                accuracies.append(static.validate(settings, active, pairs=False).accuracy.tolist())
         return [list(curve) for curve in zip(*accuracies, strict=True)]
 
     hosts = runtime()
