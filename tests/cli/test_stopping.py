@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import threading
 import time
 from collections.abc import Callable
 from multiprocessing.context import ForkProcess
@@ -130,13 +131,19 @@ def hide() -> None:
 
 
 def promptly(work: Callable[[], None]) -> None:
+    stopping.SAFE = (*stopping.SAFE, __name__)  # type: ignore[misc]
     stopping.raise_on_terminate()
     with stopping.stopping_promptly(lambda: "These are the last words."):
         work()
 
 
+def import_for_ever() -> None:
+    """Stand in for a library in the middle of its import."""
+    exec("import pathlib, time\npathlib.Path('ready').touch()\ntime.sleep(60)", {"__name__": "numpy.dtypes"})
+
+
 @BOTH
-@pytest.mark.parametrize("work", [destroy, clean_up_for_ever, hide])
+@pytest.mark.parametrize("work", [destroy, clean_up_for_ever, hide, import_for_ever])
 def test_the_exception_may_be_lost_or_waited_on(tmp_path, monkeypatch, work, number, status):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(stopping, "GRACE_SECONDS", 0.2)
@@ -155,6 +162,30 @@ def clean_up_a_while() -> None:
         Path("cleaning").touch()
         time.sleep(0.5)
         Path("clean").touch()
+
+
+def test_it_is_raised_where_code_can_bear_it():
+    """A library is left alone until it has come back."""
+    told = []
+
+    def work() -> None:
+        library = "import time\ntry:\n    time.sleep(0.3)\n    told.append('whole')\nexcept BaseException:\n    pass\n"
+        try:
+            exec(library, {"__name__": "numpy.dtypes", "told": told})
+            time.sleep(60)
+        except BaseException as error:
+            Path(type(error).__name__).touch()
+            assert told == ["whole"]
+            raise
+
+    def main_() -> None:
+        stopping.SAFE = (*stopping.SAFE, __name__)
+        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        stopping.raise_on_terminate()
+        with pytest.raises(stopping.Terminated), stopping.stopping_promptly(str):
+            work()
+
+    assert forking.call(main_) == 0
 
 
 def test_a_second_signal_does_not_disturb_cleaning_up(tmp_path, monkeypatch):
