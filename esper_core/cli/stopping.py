@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from attrs import define
 
-GRACE_SECONDS = 1.5
+GRACE_SECONDS = 1.0
 """Longest time that a process which was asked to stop may take for the operation in flight and for cleaning up."""
 
 

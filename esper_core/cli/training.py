@@ -92,11 +92,11 @@ def _train(
     plain: bool,
     run: RunDirectory | None = None,
 ) -> tuple[RunDirectory, Lines]:
-    from esper_core.learning.session import open_session
-
-    observers = Observers.build(watching, index)
     with stopping_promptly(lambda: str(_stopped(run, plan))), ExitStack() as stack:
         try:
+            from esper_core.learning.session import open_session
+
+            observers = Observers.build(watching, index)
             trainer = open_session(plan, index)
             stack.callback(trainer.environment.close)
             run = open_run(trainer, stack)
