@@ -1,10 +1,12 @@
-"""Where in whose source an error was raised."""
+"""What an error says, and where in whose source it was raised."""
 
 from __future__ import annotations
 
 import os
 import sysconfig
 import traceback
+
+from esper_core.contracts.errors import EsperError
 
 _LIBRARIES = ("_pytest", "pluggy", "torch", "numpy", "attr", "gymnasium")
 
@@ -18,6 +20,15 @@ def locate(error: BaseException) -> tuple[str, int]:
         error = error.__cause__
     frames = [(frame.filename, frame.lineno or 0) for frame in traceback.extract_tb(error.__traceback__)]
     return next((frame for frame in reversed(frames) if not is_library(frame[0])), frames[-1] if frames else ("", 0))
+
+
+def summarise(error: BaseException) -> str:
+    """Return one line: what a failed check or an error of ours says, and of any other error its type too."""
+    text = error.message if isinstance(error, EsperError) else str(error)
+    first = text.strip().splitlines()[0] if text.strip() else ""
+    if isinstance(error, AssertionError | EsperError) and first:
+        return first
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
 def is_library(path: str) -> bool:

@@ -8,14 +8,14 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 
-from esper_core.contracts.errors import EsperError, UserError
+from esper_core.contracts.errors import UserError
 from esper_core.registry.index import Component, Index
 from esper_core.registry.references import load_reference
 from esper_core.testing.conformance.common import COMMON
 from esper_core.testing.conformance.report import Conformance, Result
 from esper_core.testing.conformance.subject import Subject
 from esper_core.testing.conformance.suite import Check, Skip, Suite
-from esper_core.testing.location import locate
+from esper_core.testing.location import locate, summarise
 
 
 def suites_of(component: Component, index: Index) -> tuple[Suite, ...]:
@@ -98,16 +98,8 @@ def _row(subject: Subject, name: str, check: Check | None, passed: set[str], exp
         file, line = locate(error)
         if expected is not None:
             return Result(component=key, name=name, status="expected", message=expected, file=file, line=line)
-        return Result(component=key, name=name, status="failed", message=_message(error), file=file, line=line)
+        return Result(component=key, name=name, status="failed", message=summarise(error), file=file, line=line)
     if expected is not None:
         message = f"its spec expects this to fail ({expected}), but it passes"
         return Result(component=key, name=name, status="failed", message=message)
     return Result(component=key, name=name, status="passed")
-
-
-def _message(error: BaseException) -> str:
-    text = error.message if isinstance(error, EsperError) else str(error)
-    first = text.strip().splitlines()[0] if text.strip() else ""
-    if isinstance(error, AssertionError | EsperError) and first:
-        return first
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__

@@ -20,18 +20,42 @@ _SPECS = (
         defaults={"masks": "lamps"},
         summary="a row of lamps",
     ),
-    ComponentSpec(kind="masks", name="lamps", factory=f"{_HERE}.environment:LampMasks", reads=("lit",)),
+    ComponentSpec(
+        kind="masks",
+        name="lamps",
+        factory=f"{_HERE}.environment:LampMasks",
+        summary="dark lamps can be lit, lit ones put out",
+        reads=("lit",),
+    ),
+    ComponentSpec(
+        kind="features",
+        name="reference",
+        factory=f"{_HERE}.learned:ReferenceFeatures",
+        describe=f"{_HERE}.describe:describe_features",
+        summary="numbers as in `flat`, categories as indices",
+    ),
     ComponentSpec(
         kind="network",
         name="reference",
         factory=f"{_HERE}.learned:ReferenceNetwork",
+        summary="one GRU cell, one linear head per action dimension",
         provides=("network:op-logits",),
     ),
-    ComponentSpec(kind="critic", name="reference", factory=f"{_HERE}.learned:ReferenceCritic"),
-    ComponentSpec(kind="loss", name="reference", factory=f"{_HERE}.learned:ReferenceLoss"),
+    ComponentSpec(
+        kind="critic",
+        name="reference",
+        factory=f"{_HERE}.learned:ReferenceCritic",
+        summary="a linear V(s)",
+    ),
+    ComponentSpec(
+        kind="loss",
+        name="reference",
+        factory=f"{_HERE}.learned:ReferenceLoss",
+        summary="the policy gradient without clipping",
+    ),
 )
 
-REFERENCES = {spec.kind: f"{DISTRIBUTION}:{spec.name}" for spec in _SPECS} | {"features": "esper-core:flat"}
+REFERENCES = {spec.kind: f"{DISTRIBUTION}:{spec.name}" for spec in _SPECS}
 """Kind → the reference component's name, as plans take it."""
 
 
