@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from attrs import evolve, frozen
@@ -145,12 +146,11 @@ def ranges(subject: Subject, case: Case) -> None:
 @everywhere
 def deterministic(subject: Subject, case: Case) -> None:
     """The same state gives the same features, whatever came between, and no random numbers are drawn."""
-    state = _states(case)
     with surroundings(1), no_draws("extracting features"):
-        first = case.extract(state)
+        first = case.extract(_states(case))
     case.extract(_states(case, seed=1))
     with surroundings(2):
-        assert_same(case.extract(state), first, "features of one state, twice")
+        assert_same(case.extract(_states(case)), first, "features of one state, twice")
 
 
 @SUITE.check("state-untouched", after=("shapes",))
@@ -162,7 +162,7 @@ def state_untouched(subject: Subject, case: Case) -> None:
         case.extract(state)
 
 
-@SUITE.check("batch-of-one", after=("deterministic",))
+@SUITE.check("batch-of-one", after=("deterministic", "state-untouched"))
 @everywhere
 def batch_of_one(subject: Subject, case: Case) -> None:
     """An environment's features are the same by itself and among others."""
@@ -174,7 +174,7 @@ def batch_of_one(subject: Subject, case: Case) -> None:
         assert_same(alone, cut(together, one), f"environment {row} alone and among 4", TOLERANCE)
 
 
-@SUITE.check("sources", after=("deterministic", "finite"))
+@SUITE.check("sources", after=("deterministic", "state-untouched", "finite"))
 @everywhere
 def sources(subject: Subject, case: Case) -> None:
     """Every feature moves with each of its declared sources and with no other field; slots as a whole may go blank."""
@@ -208,33 +208,29 @@ def slots(subject: Subject, case: Case) -> None:
         assert not any(own) or not left_out, f"'{feature.name}' moves with its own slot, but not in slots {left_out}"
 
 
-@SUITE.check("reads", after=("shapes",))
+@SUITE.check("reads", after=("deterministic", "state-untouched"))
 def reads(subject: Subject) -> None:
     """It reads the fields that its spec says; if the spec names none, it makes do with whatever is published."""
     case = subject.case()
     state = _states(case)
     expected = case.extract(state)
     if subject.spec.reads:
-        given = _Noting({name: state[name] for name in subject.spec.reads})
-        try:
-            found = case.extract(given)
-        except KeyError as error:
-            raise AssertionError(f"it reads the field {error}, which its spec's `reads` lacks") from error
-        unread = sorted(set(subject.spec.reads) - given.read)
+        given = {name: state[name] for name in subject.spec.reads}
+        found = _extract(case.extract, given, "which its spec's `reads` lacks")
+        case.extract(noting := _Noting(given))
+        unread = sorted(set(given) - noting.read)
         assert not unread, f"its spec's `reads` names what it does not read: {', '.join(unread)}"
     else:
         renamed = StateSpec(evolve(entry, name=f"other_{entry.name}") for entry in case.description.state_spec.fields)
         extract = build_beside(subject.component, subject.world, evolve(subject.context(), state_spec=renamed))
-        try:
-            found = extract({f"other_{name}": value for name, value in state.items()})
-        except KeyError as error:
-            raise AssertionError(f"it reads the field {error}, and its spec has no `reads`") from error
+        given = {f"other_{name}": value for name, value in state.items()}
+        found = _extract(extract, given, "and its spec has no `reads`")
         # Index blocks may well be named after fields.
         found = Features(found.obs, dict(zip(expected.indices, found.indices.values(), strict=True)))
     assert_same(found, expected, "features of the fields that its spec says it reads")
 
 
-@SUITE.check("float64", after=("deterministic",))
+@SUITE.check("float64", after=("deterministic", "state-untouched"))
 @in_every_layout
 def float64(subject: Subject, case: Case) -> None:
     """Built for float64 it computes in float64, and the same but for rounding."""
@@ -289,6 +285,15 @@ def _all_states(case: Case) -> Iterator[tuple[str, dict[str, Tensor]]]:
             f"empty slots, fields at their {what}",
             {f.name: extreme[f.name] if _is_per_slot(f) else state[f.name] for f in spec.fields},
         )
+
+
+def _extract(extract: Any, state: dict[str, Tensor], why_not: str) -> Features:
+    """Return features of a state in which fields are missing that must not be read."""
+    try:
+        found: Features = extract(state)
+    except KeyError as error:
+        raise AssertionError(f"it reads the field {error}, {why_not}") from error
+    return found
 
 
 class _Noting(Mapping[str, Tensor]):
