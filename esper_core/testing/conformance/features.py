@@ -334,6 +334,9 @@ class _Movements:
 
 def _movements(case: Case) -> _Movements:
     state, other = _states(case), _states(case, seed=1)
+    for entry in case.description.state_spec.fields:
+        # Nothing at all and everything at once, which chance seldom brings about.
+        state[entry.name][0], state[entry.name][1] = entry.low, entry.high
     before = case.extract(state).obs
     blank = _blank(case, before)
     least = ROUNDING * torch.tensor([max(feature.high - feature.low, 1.0) for feature in _columns(case)])

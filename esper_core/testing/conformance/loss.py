@@ -119,7 +119,7 @@ def result(subject: Subject, case: Case) -> None:
 
 
 @SUITE.check("deterministic", after=("result",))
-@everywhere
+@in_every_layout
 def deterministic(subject: Subject, case: Case) -> None:
     """The same batch gives the same result: no chance, and no memory, which no checkpoint would hold."""
     game = _play(subject, case).moved()
@@ -131,7 +131,7 @@ def deterministic(subject: Subject, case: Case) -> None:
 
 
 @SUITE.check("inputs-untouched", after=("result",))
-@everywhere
+@in_every_layout
 def inputs_untouched(subject: Subject, case: Case) -> None:
     """It changes nothing in the batch nor in the evaluation."""
     game = _play(subject, case).moved()
@@ -142,11 +142,9 @@ def inputs_untouched(subject: Subject, case: Case) -> None:
 
 
 @SUITE.check("gradient", after=("result",))
-@everywhere
+@in_every_layout
 def gradient(subject: Subject, case: Case) -> None:
-    """Its gradient reaches every trainable parameter of network and critic that a choice passes through."""
-    if case.num_slots == 1 and case.description.actions.slot is not None:
-        return  # One slot is no choice, so the slot head has nothing to learn.
+    """Its gradient reaches every trainable parameter of network and critic."""
     game = _play(subject, case)
     game.result().loss.backward()
     gradients = {name: parameter.grad for name, parameter in trainable(game.policy).items()}
@@ -156,7 +154,7 @@ def gradient(subject: Subject, case: Case) -> None:
 
 
 @SUITE.check("padding", after=("result", "deterministic"))
-@everywhere
+@in_every_layout
 def padding(subject: Subject, case: Case) -> None:
     """Padding counts for nothing, whatever it holds, NaN included; and sums are divided by the valid steps alone."""
     game = _play(subject, case).moved()
@@ -174,7 +172,7 @@ def padding(subject: Subject, case: Case) -> None:
 
 
 @SUITE.check("zero-advantage", after=("result", "deterministic"))
-@everywhere
+@in_every_layout
 def zero_advantage(subject: Subject, case: Case) -> None:
     """A step whose advantage is 0 moves the policy no other way than if all were: by entropy, not by reward."""
     for game in (_play(subject, case), _play(subject, case).moved()):
@@ -190,7 +188,7 @@ def zero_advantage(subject: Subject, case: Case) -> None:
 
 
 @SUITE.check("no-choice", after=("result", "deterministic"))
-@everywhere
+@in_every_layout
 def no_choice(subject: Subject, case: Case) -> None:
     """What a head had no choice about moves it nowhere: one legal entry, not asked, or padding."""
     game = _play(subject, case).moved()
@@ -201,7 +199,7 @@ def no_choice(subject: Subject, case: Case) -> None:
 
 
 @SUITE.check("divergence", after=("result",))
-@everywhere
+@in_every_layout
 def divergence(subject: Subject, case: Case) -> None:
     """`kl` is the exact joint KL of the policy now from the one before the update: 0 while nothing has moved."""
     game = _play(subject, case)
@@ -213,7 +211,7 @@ def divergence(subject: Subject, case: Case) -> None:
 
 
 @SUITE.check("raises-advantaged", after=("result", "zero-advantage"))
-@everywhere
+@in_every_layout
 def raises_advantaged(subject: Subject, case: Case) -> None:
     """A small step down the loss makes actions likelier whose advantage is above 0, and others less likely."""
     game = _play(subject, case)
@@ -227,7 +225,7 @@ def raises_advantaged(subject: Subject, case: Case) -> None:
 
 
 @SUITE.check("regresses-returns", after=("result",))
-@everywhere
+@in_every_layout
 def regresses_returns(subject: Subject, case: Case) -> None:
     """A small step down the loss brings what the critic says of the steps taken nearer to their returns."""
     game = _play(subject, case)

@@ -29,23 +29,13 @@ def describe(config: LampsConfig, slots: SlotConfig) -> EnvironmentDescription:
 
 
 def describe_features(config: None, slots: SlotConfig, actions: ActionSpec, state_spec: StateSpec) -> FeatureSchema:
-    """Return the schema of the reference features: `flat`, but categories stay indices."""
+    """Return the schema of the reference features: `flat`, and every category as an index as well."""
     indices = [
         IndexField(entry.name, prod(entry.sizes(1, slots.num_slots, len(actions.ops))), int(entry.high) + 1)
         for entry in state_spec.fields
-        if is_category(entry)
+        if entry.dtype == "int" and entry.unit == "index" and entry.low >= -1
     ]
-    return evolve(describe_flat(FlatConfig(), slots, actions, numbers_of(state_spec)), indices=indices)
-
-
-def is_category(entry: StateField) -> bool:
-    """Return whether the values of a field are categories, −1 meaning none."""
-    return entry.dtype == "int" and entry.unit == "index" and entry.low >= -1
-
-
-def numbers_of(state_spec: StateSpec) -> StateSpec:
-    """Return the fields that are no categories."""
-    return StateSpec(entry for entry in state_spec.fields if not is_category(entry))
+    return evolve(describe_flat(FlatConfig(), slots, actions, state_spec), indices=indices)
 
 
 def _actions(config: LampsConfig, slots: SlotConfig) -> ActionSpec:

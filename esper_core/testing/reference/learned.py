@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from attrs import evolve
 from torch import Tensor, nn
 
 from esper_core.builtin.config import FlatConfig
 from esper_core.builtin.flat import Flat
 from esper_core.contracts.protocols import Build, Features, LossResult, NetworkOutput, Values
 from esper_core.policy.distribution import FactoredDistribution
-from esper_core.testing.reference.describe import describe_features, numbers_of
+from esper_core.testing.reference.describe import describe_features
 
 if TYPE_CHECKING:
     from esper_core.contracts.protocols import State
@@ -21,15 +20,15 @@ WIDTH = 16
 
 
 class ReferenceFeatures:
-    """Kind `features`: numbers scaled as `flat` does, categories as indices."""
+    """Kind `features`: what `flat` gives, and categories as indices as well."""
 
     def __init__(self, config: None, context: Build) -> None:
         self.schema = describe_features(config, context.slots, context.actions, context.state_spec)
-        self._numbers = Flat(FlatConfig(), evolve(context, state_spec=numbers_of(context.state_spec)))
+        self._flat = Flat(FlatConfig(), context)
 
     def __call__(self, state: State) -> Features:
         """Map a state of `[E, ...]` tensors to Features."""
-        obs = self._numbers(state).obs
+        obs = self._flat(state).obs
         indices = {b.name: state[b.name].long().reshape(len(obs), b.width) for b in self.schema.indices}
         return Features(obs, indices)
 

@@ -32,7 +32,7 @@ _SPECS = (
         name="reference",
         factory=f"{_HERE}.learned:ReferenceFeatures",
         describe=f"{_HERE}.describe:describe_features",
-        summary="numbers as in `flat`, categories as indices",
+        summary="`flat`, and categories as indices as well",
     ),
     ComponentSpec(
         kind="network",
