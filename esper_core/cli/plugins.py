@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from esper_core.cli.new import new_plugin
 from esper_core.cli.output import print_json, print_table
 from esper_core.cli.world import Settings, load_world
 from esper_core.contracts.components import normalise_name
@@ -13,7 +14,8 @@ from esper_core.contracts.errors import UnknownComponent, did_you_mean
 from esper_core.registry.index import Index, PluginRecord
 from esper_core.registry.resolve import check_kind
 
-app = typer.Typer(help="See which plugins are installed.", no_args_is_help=True)
+app = typer.Typer(help="See which plugins are installed, and write new ones.", no_args_is_help=True)
+app.command("new")(new_plugin)
 
 
 @app.command("list")

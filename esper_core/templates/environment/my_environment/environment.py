@@ -1,0 +1,107 @@
+"""The environment `my-environment`: N machines per environment earn less the more they are worn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode, VectorEnv
+from torch import Tensor
+
+from esper_core import StateField
+from esper_core.contracts.protocols import Build
+from my_environment.config import MyEnvironmentConfig
+from my_environment.describe import OPS, REPAIR, describe
+
+
+class MyEnvironment(VectorEnv[Any, Any, Any]):
+    """Kind `environment`: E workshops side by side, each with one machine per slot.
+
+    In every step at most one machine per workshop is repaired, all wear on by a random amount, and what runs earns.
+    """
+
+    # An episode that has ended stays ended until `reset`; the trainer counts later rows as padding.
+    metadata = {"autoreset_mode": AutoresetMode.DISABLED}  # noqa: RUF012
+    _wear: Tensor
+    _repairs: Tensor
+
+    def __init__(self, config: MyEnvironmentConfig, context: Build) -> None:
+        known = describe(config, context.slots)
+        self.actions, self.state_spec, self.horizon = known.actions, known.state, known.horizon
+        self.num_envs, self.config = context.num_envs, config
+        self._shape = (context.num_envs, context.slots.num_slots)
+        self._device, self._dtype = context.device, context.dtype
+        # A generator of its own, on the CPU: episodes depend on the seed and on nothing else, whatever the device.
+        self._generator = torch.Generator().manual_seed(context.seed)
+        spaces, batch = gymnasium.spaces, gymnasium.vector.utils.batch_space
+        self.single_action_space = spaces.Dict({head.name: spaces.Discrete(head.size) for head in self.actions.heads})
+        self.single_observation_space = spaces.Dict(
+            {entry.name: _space(entry, self._shape[1]) for entry in self.state_spec.fields}
+        )
+        self.action_space = batch(self.single_action_space, self.num_envs)
+        self.observation_space = batch(self.single_observation_space, self.num_envs)
+        self._begin()
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Start new episodes; a seed restarts the randomness. Return state and info."""
+        if seed is not None:
+            self._generator.manual_seed(seed)
+        self._begin()
+        return self._observe(), {}
+
+    def step(self, actions: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor, dict[str, Any]]:
+        """Take one step with int64 `[E]` per head; return state, reward, terminated, truncated, info."""
+        never = torch.zeros(self.num_envs, dtype=torch.bool, device=self._device)
+        if self._t >= self.horizon:  # the episodes are over: nothing changes and nothing is earned
+            return self._observe(), self._zeros(self.num_envs), never, never, {"events": []}
+        self._t += 1
+        repairing = actions["op"] == OPS.index(REPAIR)
+        chosen = torch.nn.functional.one_hot(actions["slot"], self._shape[1]).bool()
+        repaired = chosen & repairing[:, None] & self._is_worn()
+        self._wear = self._wear.masked_fill(repaired, 0.0)
+        self._wear = (self._wear + self._draw(2 * self.config.wear)).clamp(max=1.0)
+        self._repairs += repaired.sum(-1)
+        reward = (1 - self._wear).mean(-1) - self.config.price * repairing.to(self._dtype)
+        # The horizon is where we stop looking, not where the workshop ends: truncated, so the rest is estimated.
+        truncated = torch.full_like(never, self._t == self.horizon)
+        return self._observe(), reward, never, truncated, {"events": self._events()}
+
+    def _begin(self) -> None:
+        self._t = 0
+        self._wear = self._draw(1.0)
+        self._repairs = torch.zeros(self.num_envs, dtype=torch.int64, device=self._device)
+
+    def _observe(self) -> dict[str, Tensor]:
+        """Return every field of the state; new tensors, so that nobody's copy changes with the next step."""
+        clock = self._zeros(self.num_envs) + self._t / self.horizon
+        return {"clock": clock, "wear": self._wear.clone(), "worn": self._is_worn()}
+
+    def _events(self) -> list[dict[str, Any]]:
+        """Return what happened; numbers in an event of type `episode` become metrics of the update."""
+        if self._t < self.horizon:
+            return []
+        repairs = enumerate(self._repairs.tolist())
+        return [{"type": "episode", "env": env, "step": self._t, "repairs": count} for env, count in repairs]
+
+    def _is_worn(self) -> Tensor:
+        return self._wear >= self.config.worn
+
+    def _draw(self, high: float) -> Tensor:
+        """Return uniform numbers from 0 to `high`, `[E, N]`."""
+        return high * torch.rand(self._shape, generator=self._generator).to(self._device, self._dtype)
+
+    def _zeros(self, *shape: int) -> Tensor:
+        return torch.zeros(shape, dtype=self._dtype, device=self._device)
+
+
+def _space(entry: StateField, num_slots: int) -> gymnasium.Space[Any]:
+    """Return the space of a field in one environment."""
+    shape = entry.sizes(1, num_slots, len(OPS))[1:]
+    if entry.dtype == "bool":
+        return gymnasium.spaces.MultiBinary(shape or 1)
+    return gymnasium.spaces.Box(entry.low, entry.high, shape, np.float32)
