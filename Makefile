@@ -18,7 +18,7 @@ STAMP  := $(VENV)/.installed-$(SUM)
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-slow lint format clean
+.PHONY: help install train test test-slow lint format docs clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -43,6 +43,9 @@ lint: $(STAMP) ## check format, style and types
 format: $(STAMP) ## rewrite the code in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(STAMP) ## write the pages that follow from the code
+	$(BIN)/python docs/generate.py
 
 clean: ## remove .venv, caches and build artefacts; runs stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info plugins/*/build plugins/*/*.egg-info

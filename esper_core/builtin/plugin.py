@@ -24,6 +24,7 @@ def esper_kinds() -> Iterator[KindSpec]:
     for name, protocol, summary in (
         ("spike", "Spike", "answers a question about a plan with a verdict"),
         ("rule", "Rule", "a policy without parameters"),
+        ("observer", "Observer", "watches a run and writes down what it sees"),
         ("workload", "Workload", "what `esper bench` measures speed on"),
     ):
         yield _kind(name, protocol, summary, planned=False)

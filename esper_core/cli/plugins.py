@@ -6,16 +6,15 @@ from typing import Annotated, Any
 
 import typer
 
-from esper_core.cli.new import new_plugin
+from esper_core.cli import check, new
 from esper_core.cli.output import print_json, print_table
 from esper_core.cli.world import Settings, load_world
-from esper_core.contracts.components import normalise_name
-from esper_core.contracts.errors import UnknownComponent, did_you_mean
 from esper_core.registry.index import Index, PluginRecord
-from esper_core.registry.resolve import check_kind
+from esper_core.registry.resolve import check_kind, find_plugin
 
-app = typer.Typer(help="See which plugins are installed, and write new ones.", no_args_is_help=True)
-app.command("new")(new_plugin)
+app = typer.Typer(help="See which plugins are installed, check them, and write new ones.", no_args_is_help=True)
+app.command("check")(check.check_plugin)
+app.command("new")(new.new_plugin)
 
 
 @app.command("list")
@@ -100,18 +99,6 @@ def show_plugin(
     if components:
         typer.echo("")
         print_table(("kind", "name", "summary"), [(c.kind, c.name, c.spec.summary) for c in components])
-
-
-def find_plugin(index: Index, name: str) -> PluginRecord:
-    """Return the plugin with this id or distribution; raises UnknownComponent."""
-    wanted = normalise_name(name)
-    for record in index.plugins:
-        if wanted in (normalise_name(record.plugin), normalise_name(record.distribution)):
-            return record
-    known = [r.plugin for r in index.plugins]
-    raise UnknownComponent(
-        f"There is no plugin '{name}'.{did_you_mean(wanted, known)}", hint=f"Installed here: {', '.join(known)}."
-    )
 
 
 def _contents(record: PluginRecord) -> str:

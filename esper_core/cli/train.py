@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import statistics
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,8 +18,9 @@ from esper_core.cli.progress import Progress
 from esper_core.cli.stopping import Terminated
 from esper_core.cli.world import load_world
 from esper_core.contracts.errors import EsperError, Interrupted
-from esper_core.registry.index import Index
+from esper_core.registry.index import Component, Index
 from esper_core.registry.plan import Plan, PlanRequest, make_plan
+from esper_core.registry.resolve import resolve
 
 if TYPE_CHECKING:
     from esper_core.learning.trainer import Trainer
@@ -70,6 +72,12 @@ def train(
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Directory of runs.", rich_help_panel=choices.RUN)] = Path("runs"),
+    observe: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Let an installed observer watch the run (repeatable).", rich_help_panel=choices.RUN
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan as JSON and build nothing.")] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Plain lines instead of a progress bar.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON at the end.")] = False,
@@ -101,19 +109,20 @@ def train(
         precision=precision,
     )
     plan = make_plan(request, index, recipes)
+    watching = [resolve(index, "observer", name, recipes.pins) for name in dict.fromkeys(observe or ())]
     if dry_run:
         print_json(plan.to_json(), indent=None if as_json else 2)
         return
-    _train(plan, index, out, plain=plain, as_json=as_json)
+    _train(plan, index, watching, out, plain=plain, as_json=as_json)
 
 
-def _train(plan: Plan, index: Index, out: Path, *, plain: bool, as_json: bool) -> None:
+def _train(plan: Plan, index: Index, watching: Sequence[Component], out: Path, *, plain: bool, as_json: bool) -> None:
     from esper_core.runs.directory import check_writable
 
     check_writable(out)
     # stdout is for the result alone: whatever plugins print goes elsewhere when it is read by a machine.
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
-        run, lines = _run(plan, index, out, plain=plain or as_json)
+        run, lines = _run(plan, index, watching, out, plain=plain or as_json)
     if not as_json:
         _print_result(run.path, lines)
         return
@@ -129,16 +138,20 @@ def _train(plan: Plan, index: Index, out: Path, *, plain: bool, as_json: bool) -
     )
 
 
-def _run(plan: Plan, index: Index, out: Path, *, plain: bool) -> tuple[RunDirectory, list[dict[str, Any]]]:
+def _run(
+    plan: Plan, index: Index, watching: Sequence[Component], out: Path, *, plain: bool
+) -> tuple[RunDirectory, list[dict[str, Any]]]:
     """Train, and return the run with its metrics lines.
 
     Raises:
         Interrupted: SIGINT or SIGTERM arrived; the update in flight is lost, the message says what is kept.
     """
     from esper_core.runs.directory import RunDirectory
+    from esper_core.runs.observers import Observers
 
     run: RunDirectory | None = None
     trainer: Trainer | None = None
+    observers = Observers.build(watching, index)
     lines: list[dict[str, Any]] = []
     try:
         from esper_core.learning.session import open_session
@@ -148,11 +161,12 @@ def _run(plan: Plan, index: Index, out: Path, *, plain: bool) -> tuple[RunDirect
         parameters = sum(p.numel() for p in trainer.policy.parameters())
         run = RunDirectory.create(out, plan, index, {"parameters": parameters, "device": str(trainer.device)})
         steps_per_update = plan.envs * trainer.environment.horizon
-        with Progress(plan.updates, steps_per_update, plain) as progress:
+        with Progress(plan.updates, steps_per_update, plain) as progress, observers.watching(run, progress.warn):
             for update in trainer.run(plan.updates, on_step=progress.on_step):
                 run.append_events(update)
                 lines.append(run.append_metrics(update))
                 save_checkpoint(run, trainer, update)
+                observers.on_update(update)
                 progress.on_update(update.index, update.metrics)
                 for warning in update.warnings:
                     if warning.since == update.index:

@@ -283,6 +283,27 @@ class Spike(Protocol):
 
 
 @runtime_checkable
+class Observer(Protocol):
+    """Kind `observer`: watches a run, and changes nothing about it. Its factory is called as `factory(config, None)`.
+
+    Each method is called by itself: an observer that raises is off for the rest of the run, said once, and training
+    goes on.
+    """
+
+    def on_start(self, run: Any) -> None:
+        """Take in the `esper_core.runs.directory.RunDirectory` before the first update."""
+        ...
+
+    def on_update(self, update: Any) -> None:
+        """Take in an `esper_core.learning.trainer.Update` that has been written down."""
+        ...
+
+    def on_finish(self, run: Any) -> None:
+        """Take in the run after its last update, also when it was stopped or failed."""
+        ...
+
+
+@runtime_checkable
 class Workload(Protocol):
     """Kind `workload`: what `esper bench` measures speed on. Its factory is called as `factory(config, None)`.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from esper_core.contracts.components import normalise_name
-from esper_core.contracts.errors import AmbiguousComponent, UnknownComponent, did_you_mean
-from esper_core.registry.index import Component, Index
+from esper_core.contracts.errors import AmbiguousComponent, PluginError, UnknownComponent, did_you_mean
+from esper_core.registry.index import Component, Index, PluginRecord
 
 
 def split_name(name: str) -> tuple[str | None, str]:
@@ -52,6 +52,43 @@ def resolve(index: Index, kind: str, name: str, pins: Mapping[str, str] | None =
             f'"{chosen[0].distribution}" under [resolve] in registry.toml.',
         )
     return chosen[0]
+
+
+def find_plugin(index: Index, name: str) -> PluginRecord:
+    """Return the plugin with this id or distribution; raises UnknownComponent."""
+    wanted = normalise_name(name)
+    for record in index.plugins:
+        if wanted in (normalise_name(record.plugin), normalise_name(record.distribution)):
+            return record
+    known = [r.plugin for r in index.plugins]
+    raise UnknownComponent(
+        f"There is no plugin '{name}'.{did_you_mean(wanted, known)}", hint=f"Installed here: {', '.join(known)}."
+    )
+
+
+def find_components(index: Index, name: str, pins: Mapping[str, str] | None = None) -> tuple[Component, ...]:
+    """Return the components that a name means: those of a plugin, or the one called `KIND/NAME`.
+
+    Args:
+        index: What is installed.
+        name: Id of a plugin, its distribution, or `KIND/NAME`.
+        pins: As for `resolve`.
+
+    Raises:
+        UnknownComponent, AmbiguousComponent: it means nothing, or several components.
+        PluginError: the plugin failed to load, or is switched off.
+    """
+    kind, slash, bare = name.partition("/")
+    if slash:
+        return (resolve(index, kind, bare, pins),)
+    record = find_plugin(index, name)
+    if record.status != "ok":
+        reason = f"failed to load: {record.error}" if record.status == "failed" else "is switched off"
+        raise PluginError(
+            f"The plugin '{record.plugin}' ({record.distribution} {record.version}) {reason}.",
+            hint="See: esper plugins list",
+        )
+    return tuple(c for c in index.components if (c.plugin, c.distribution) == (record.plugin, record.distribution))
 
 
 def check_kind(index: Index, kind: str) -> str:

@@ -12,6 +12,7 @@ import pytest
 
 from esper_core.builtin import plugin as core
 from esper_core.registry.index import Index
+from esper_core.testing.distributions import FakeSite
 
 FIXTURES = Path(__file__).parent / "fixtures"
 Install = Callable[..., None]
@@ -33,21 +34,17 @@ def index() -> Index:
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Put distributions on sys.path as an installer would: modules beside a `dist-info` with entry points."""
-    site = tmp_path / "site"
-    site.mkdir()
-    monkeypatch.syspath_prepend(str(site))
+    """Install distributions whose entry points have a module each."""
+    site = FakeSite(tmp_path / "site")
+    monkeypatch.syspath_prepend(str(site.folder))
 
     def place(distribution: str, version: str = "1.0", **modules: str) -> None:
-        folder = site / f"{distribution.replace('-', '_')}-{version}.dist-info"
-        folder.mkdir()
-        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
-        points = ["[esper.plugins]"]
-        for point, code in modules.items():
-            module = f"{distribution.replace('-', '_')}_{point}"
-            (site / f"{module}.py").write_text("from esper_core import *\nimport esper_core\n" + dedent(code))
-            points.append(f"{point.replace('_', '-')} = {module}")
-            monkeypatch.delitem(sys.modules, module, raising=False)
-        (folder / "entry_points.txt").write_text("\n".join(points))
+        names = {point: f"{distribution.replace('-', '_')}_{point}" for point in modules}
+        sources = {
+            names[point]: "from esper_core import *\nimport esper_core\n" + dedent(code)
+            for point, code in modules.items()
+        }
+        plugins = {point.replace("_", "-"): module for point, module in names.items()}
+        site.install(distribution, plugins, version=version, modules=sources)
 
     return place

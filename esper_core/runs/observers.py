@@ -1,0 +1,67 @@
+"""Who watches a run. An observer that fails is off for the rest of it, and training goes on."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from esper_core.contracts.protocols import Observer
+from esper_core.registry.index import Component, Index
+
+if TYPE_CHECKING:
+    from esper_core.learning.trainer import Update
+    from esper_core.runs.directory import RunDirectory
+
+
+@define
+class Observers:
+    """The observers of one run, called one after the other, each by itself.
+
+    Attributes:
+        active: Component, as messages name it → observer, without those that failed.
+        failures: Component → traceback of those that did.
+    """
+
+    active: dict[str, Observer]
+    failures: dict[str, str] = field(factory=dict)
+    _say: Callable[[str], None] = field(default=lambda line: None)
+
+    @classmethod
+    def build(cls, components: Sequence[Component], index: Index) -> Observers:
+        """Build observers with their default options; raises FactoryError, for nothing has been lost yet."""
+        from esper_core.registry.build import build_beside
+
+        return cls({str(component): build_beside(component, index) for component in components})
+
+    @contextmanager
+    def watching(self, run: RunDirectory, say: Callable[[str], None]) -> Iterator[None]:
+        """Let observers watch a run from here to the end of the block, however that ends.
+
+        Args:
+            run: The run.
+            say: Takes in one line about an observer that failed.
+        """
+        self._say = say
+        self._call(lambda observer: observer.on_start(run))
+        try:
+            yield
+        finally:
+            self._call(lambda observer: observer.on_finish(run))
+
+    def on_update(self, update: Update) -> None:
+        """Show an update to every observer."""
+        self._call(lambda observer: observer.on_update(update))
+
+    def _call(self, method: Callable[[Observer], None]) -> None:
+        for component, observer in list(self.active.items()):
+            try:
+                method(observer)
+            except (Exception, SystemExit) as error:
+                del self.active[component]
+                self.failures[component] = traceback.format_exc()
+                reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+                self._say(f"{component} failed and is off for the rest of this run: {reason}")

@@ -1,0 +1,85 @@
+"""`esper train --observe`: observers of other people's distributions watch a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from esper_core.cli.app import run
+from esper_core.testing.distributions import FakeSite
+from tests.cli.conftest import SMALL
+
+pytest_plugins = ["esper_core.testing.pytest"]
+
+PLUGIN = """
+from esper_core import ComponentSpec, hookimpl
+
+@hookimpl
+def esper_components():
+    for name in ("diary", "grumpy"):
+        yield ComponentSpec(kind="observer", name=name, factory=f"watchers.parts:{name.title()}", summary="it watches")
+"""
+PARTS = """
+class Diary:
+    def __init__(self, config, context):
+        self.lines = []
+
+    def on_start(self, run):
+        self.path = run.path / "diary.txt"
+
+    def on_update(self, update):
+        self.lines.append(f"update {update.index}: {update.metrics['return']:.6f}")
+
+    def on_finish(self, run):
+        self.path.write_text("\\n".join(self.lines))
+
+class Grumpy(Diary):
+    def on_update(self, update):
+        print("grumpy was here")
+        raise RuntimeError("I have seen enough")
+"""
+
+
+@pytest.fixture
+def train(fake_site: FakeSite, tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ESPER_CACHE", str(shared / "cache"))
+    fake_site.install(
+        "acme-watchers", {"watchers": "watchers.plugin"}, modules={"watchers.plugin": PLUGIN, "watchers.parts": PARTS}
+    )
+
+    def train(*arguments: str) -> int:
+        return run(["train", "--policy", "lstm-v1", "--slots", "2", "--updates", "2", *SMALL, "--json", *arguments])
+
+    return train
+
+
+def test_observers_watch_and_a_failing_one_stops_nothing(
+    train: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train("--observe", "diary", "--observe", "grumpy") == 0
+    printed = capsys.readouterr()
+    path = Path(json.loads(printed.out)["run"])
+    metrics = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    expected = [f"update {line['update']}: {line['return']:.6f}" for line in metrics]
+    assert (path / "diary.txt").read_text().splitlines() == expected
+    assert printed.err.count("I have seen enough") == 1
+    assert "observer 'grumpy' (acme-watchers 1.0) failed and is off for the rest of this run" in printed.err
+
+
+def test_a_watched_run_is_the_same_run(train: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    found = []
+    for arguments in ((), ("--observe", "diary")):
+        assert train(*arguments) == 0
+        line = json.loads(capsys.readouterr().out)["metrics"]
+        line.pop("timing")
+        found.append(line)
+    assert found[0] == found[1]
+
+
+def test_an_unknown_observer_is_named(train: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    assert train("--observe", "dairy") == 2
+    assert "Did you mean 'diary'?" in capsys.readouterr().err

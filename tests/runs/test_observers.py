@@ -1,0 +1,76 @@
+"""Observers: every one sees the whole run, and one that fails takes nobody with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from esper_core import ComponentSpec, KindSpec
+from esper_core.contracts.errors import FactoryError
+from esper_core.registry.index import Index
+from esper_core.runs.observers import Observers
+
+
+class Recorder:
+    def __init__(self, breaks: str = "", error: BaseException | None = None) -> None:
+        self.breaks, self.error = breaks, error or RuntimeError("no luck")
+        self.seen: list[Any] = []
+
+    def note(self, method: str, value: Any) -> None:
+        self.seen.append((method, value))
+        if method == self.breaks:
+            raise self.error
+
+    def on_start(self, run: Any) -> None:
+        self.note("start", run)
+
+    def on_update(self, update: Any) -> None:
+        self.note("update", update)
+
+    def on_finish(self, run: Any) -> None:
+        self.note("finish", run)
+
+
+def watch(observers: dict[str, Recorder], updates: int = 3) -> list[str]:
+    said: list[str] = []
+    group = Observers(dict(observers))
+    with group.watching("run", said.append):  # type: ignore[arg-type]
+        for update in range(updates):
+            group.on_update(update)  # type: ignore[arg-type]
+    return said
+
+
+WHOLE = [("start", "run"), ("update", 0), ("update", 1), ("update", 2), ("finish", "run")]
+
+
+def test_all_see_everything() -> None:
+    observers = {"a": Recorder(), "b": Recorder()}
+    assert watch(observers) == []
+    assert [observer.seen for observer in observers.values()] == [WHOLE, WHOLE]
+
+
+@pytest.mark.parametrize(("breaks", "seen"), [("start", 1), ("update", 2), ("finish", 5)])
+@pytest.mark.parametrize("error", [RuntimeError("no luck"), SystemExit(3)])
+def test_one_that_fails_is_off_and_named_once(breaks: str, seen: int, error: BaseException) -> None:
+    observers = {"broken": Recorder(breaks, error), "good": Recorder()}
+    said = watch(observers)
+    assert said == [f"broken failed and is off for the rest of this run: {type(error).__name__}: {error}"]
+    assert len(observers["broken"].seen) == seen
+    assert observers["good"].seen == WHOLE
+
+
+def test_the_end_is_seen_whatever_it_is() -> None:
+    observer = Recorder()
+    group = Observers({"a": observer})
+    with pytest.raises(KeyboardInterrupt), group.watching("run", print):  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+    assert observer.seen == [("start", "run"), ("finish", "run")]
+
+
+def test_one_that_cannot_be_built_fails_before_anything_is_lost() -> None:
+    kind = KindSpec(name="observer", protocol="esper_core.contracts.protocols:Observer", planned=False)
+    spec = ComponentSpec(kind="observer", name="nobody", factory="builtins:str")
+    index = Index.from_specs([spec], [kind])
+    with pytest.raises(FactoryError, match="nobody"):
+        Observers.build(index.components, index)
