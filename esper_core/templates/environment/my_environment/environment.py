@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,8 +35,9 @@ class MyEnvironment(VectorEnv[Any, Any, Any]):
         self.num_envs, self.config = context.num_envs, config
         self._shape = (context.num_envs, context.slots.num_slots)
         self._device, self._dtype = context.device, context.dtype
-        # A generator of its own, on the CPU: episodes depend on the seed and on nothing else, whatever the device.
-        self._generator = torch.Generator().manual_seed(context.seed)
+        self._seed, self._episodes = context.seed, 0
+        # A generator of its own, on the CPU: episodes depend on seed and number and on nothing else.
+        self._generator = torch.Generator()
         spaces, batch = gymnasium.spaces, gymnasium.vector.utils.batch_space
         self.single_action_space = spaces.Dict({head.name: spaces.Discrete(head.size) for head in self.actions.heads})
         self.single_observation_space = spaces.Dict(
@@ -50,8 +52,9 @@ class MyEnvironment(VectorEnv[Any, Any, Any]):
     ) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Start new episodes; a seed restarts the randomness. Return state and info."""
         if seed is not None:
-            self._generator.manual_seed(seed)
+            self._seed, self._episodes = seed, 0
         self._begin()
+        self._episodes += 1
         return self._observe(), {}
 
     def step(self, actions: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor, dict[str, Any]]:
@@ -71,8 +74,17 @@ class MyEnvironment(VectorEnv[Any, Any, Any]):
         truncated = torch.full_like(never, self._t == self.horizon)
         return self._observe(), reward, never, truncated, {"events": self._events()}
 
+    def state(self) -> dict[str, Any]:
+        """Return what the next reset depends on, as JSON-able values: a resumed run goes on with the same episodes."""
+        return {"seed": self._seed, "episodes": self._episodes}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue where `state()` was taken."""
+        self._seed, self._episodes = state["seed"], state["episodes"]
+
     def _begin(self) -> None:
         self._t = 0
+        self._generator.manual_seed(random.Random(f"{self._seed}/{self._episodes}").getrandbits(63))
         self._wear = self._draw(1.0)
         self._repairs = torch.zeros(self.num_envs, dtype=torch.int64, device=self._device)
 
