@@ -98,7 +98,7 @@ class MyEnvironment(VectorEnv[Any, Any, Any]):
         if self._t < self.horizon:
             return []
         repairs = enumerate(self._repairs.tolist())
-        return [{"type": "episode", "env": env, "step": self._t, "repairs": count} for env, count in repairs]
+        return [{"type": "episode", "env": env, "step": self._t - 1, "repairs": count} for env, count in repairs]
 
     def _is_worn(self) -> Tensor:
         return self._wear >= self.config.worn
@@ -111,9 +111,7 @@ class MyEnvironment(VectorEnv[Any, Any, Any]):
         return torch.zeros(shape, dtype=self._dtype, device=self._device)
 
 
-def _space(entry: StateField, num_slots: int) -> gymnasium.Space[Any]:
+def _space(entry: StateField, num_slots: int) -> gymnasium.spaces.Box:
     """Return the space of a field in one environment."""
     shape = entry.sizes(1, num_slots, len(OPS))[1:]
-    if entry.dtype == "bool":
-        return gymnasium.spaces.MultiBinary(shape or 1)
-    return gymnasium.spaces.Box(entry.low, entry.high, shape, np.float32)
+    return gymnasium.spaces.Box(entry.low, entry.high, shape, np.int8 if entry.dtype == "bool" else np.float32)
