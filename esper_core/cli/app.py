@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from esper_core.cli import bench, plugins, policy, registry, runs, spike, train
+from esper_core.cli import bench, matrix, plugins, policy, registry, runs, spike, train
 from esper_core.cli.stopping import Terminated, raise_on_terminate
 from esper_core.cli.world import FLAGS, take_settings
 from esper_core.contracts.errors import EsperError, Interrupted
@@ -44,6 +44,7 @@ def make_app() -> typer.Typer:
 
     app.command("train")(train.train)
     app.command("bench")(bench.bench)
+    app.command("matrix")(matrix.matrix)
     for name, group in (
         ("policy", policy.app),
         ("plugins", plugins.app),

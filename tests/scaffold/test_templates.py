@@ -82,9 +82,7 @@ def test_the_readme_says_how_to_install_check_and_use_it(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["network", "rule"])
-def test_it_passes_every_check(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake_site: FakeSite
-) -> None:
+def test_it_passes_every_check(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake_site: FakeSite) -> None:
     name = scaffold(kind, tmp_path, monkeypatch)
     fake_site.install(name.kebab, {name.kebab: f"{name.module}.plugin"})
     index = load_index()
