@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -17,10 +16,14 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 def test_all_files_are_there_and_nothing_else(tmp_path: Path) -> None:
     write_folder(tmp_path / "deep" / "down" / "net", FILES)
     assert contents(tmp_path / "deep" / "down" / "net") == FILES
-    assert os.listdir(tmp_path / "deep" / "down") == ["net"]
+    assert names(tmp_path / "deep" / "down") == ["net"]
 
 
 def test_it_can_be_read_like_any_other_folder(tmp_path: Path) -> None:
@@ -45,17 +48,17 @@ def test_nothing_is_overwritten(tmp_path: Path, what: str) -> None:
         (target / "mine").mkdir(parents=True)
     else:
         target.symlink_to(elsewhere if what == "link" else tmp_path / "nowhere")
-    before = sorted(os.listdir(tmp_path))
+    before = names(tmp_path)
     with pytest.raises(UserError, match="exists and is"):
         write_folder(target, FILES)
-    assert sorted(os.listdir(tmp_path)) == before
-    assert not os.listdir(elsewhere) and not (what == "file" and target.read_bytes() != b"mine")
+    assert names(tmp_path) == before
+    assert not names(elsewhere) and not (what == "file" and target.read_bytes() != b"mine")
 
 
 def test_what_fails_half_way_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be written"):
         write_folder(tmp_path / "net", {**FILES, "net/plugin.py/below-a-file.py": b""})
-    assert os.listdir(tmp_path) == []
+    assert names(tmp_path) == []
 
 
 def test_who_stops_it_finds_nothing_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +68,7 @@ def test_who_stops_it_finds_nothing_either(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(Path, "replace", stopped)
     with pytest.raises(KeyboardInterrupt):
         write_folder(tmp_path / "net", FILES)
-    assert os.listdir(tmp_path) == []
+    assert names(tmp_path) == []
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
