@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -110,6 +111,11 @@ def test_from_an_empty_folder_to_its_use_and_back(world: World, kind: str) -> No
     used = world(*words)
     assert used.returncode == 0, used.stderr
     check_use(world, kind, name, used)
+
+    readme = (world.folder / name / "README.md").read_text()
+    for advice in re.findall(r"`esper (train [^`]*)`", readme):
+        planned = world.esper(*shlex.split(advice), "--dry-run")
+        assert planned.returncode == 0, planned.stderr
 
     gone = world(*words, installed=False)
     assert gone.returncode != 0

@@ -48,9 +48,8 @@ class MyNetwork(nn.Module):
 
     def initial_state(self, num_envs: int) -> RecurrentState:
         """Return the state at the start of an episode: zeros `[layers, E, H]`."""
-        weight = self.gru.weight_hh_l0
-        assert isinstance(weight, Tensor)
-        return RecurrentState(weight.new_zeros(self.layers, num_envs, self.latent_dim))
+        some = next(self.parameters())  # for device and dtype
+        return RecurrentState(some.new_zeros(self.layers, num_envs, self.latent_dim))
 
     def forward(self, features: Features, state: RecurrentState, episode_start: Tensor) -> NetworkOutput:
         """Run `[E, T]` steps.
