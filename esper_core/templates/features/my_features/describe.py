@@ -17,7 +17,9 @@ def describe(config: MyFeaturesConfig, slots: SlotConfig, actions: ActionSpec, s
         ),
         per_slot=(
             Feature("alpha", "alpha", 0.0, 1.0, "alpha"),
-            Feature("contribution", "contribution where measured, else 0", -1.0, 1.0, "contribution"),
+            Feature(
+                "contribution", "contribution where measured, else 0", -1.0, 1.0, "contribution, contribution_measured"
+            ),
             Feature("measured", "contribution_measured", 0.0, 1.0, "contribution_measured"),
         ),
         num_slots=slots.num_slots,
