@@ -6,14 +6,13 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-import gymnasium
-import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
-from esper_core import StateField
 from esper_core.contracts.protocols import Build
+from esper_core.contracts.spaces import action_space, observation_space
 from my_environment.config import MyEnvironmentConfig
 from my_environment.describe import OPS, REPAIR, describe
 
@@ -38,13 +37,10 @@ class MyEnvironment(VectorEnv[Any, Any, Any]):
         self._seed, self._episodes = context.seed, 0
         # A generator of its own, on the CPU: episodes depend on seed and number and on nothing else.
         self._generator = torch.Generator()
-        spaces, batch = gymnasium.spaces, gymnasium.vector.utils.batch_space
-        self.single_action_space = spaces.Dict({head.name: spaces.Discrete(head.size) for head in self.actions.heads})
-        self.single_observation_space = spaces.Dict(
-            {entry.name: _space(entry, self._shape[1]) for entry in self.state_spec.fields}
-        )
-        self.action_space = batch(self.single_action_space, self.num_envs)
-        self.observation_space = batch(self.single_observation_space, self.num_envs)
+        self.single_action_space = action_space(self.actions)
+        self.single_observation_space = observation_space(self.state_spec, self._shape[1], len(OPS))
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self._begin()
 
     def reset(
@@ -109,9 +105,3 @@ class MyEnvironment(VectorEnv[Any, Any, Any]):
 
     def _zeros(self, *shape: int) -> Tensor:
         return torch.zeros(shape, dtype=self._dtype, device=self._device)
-
-
-def _space(entry: StateField, num_slots: int) -> gymnasium.spaces.Box:
-    """Return the space of a field in one environment."""
-    shape = entry.sizes(1, num_slots, len(OPS))[1:]
-    return gymnasium.spaces.Box(entry.low, entry.high, shape, np.int8 if entry.dtype == "bool" else np.float32)
