@@ -142,7 +142,7 @@ def check_use(world: World, kind: str, name: str, used: Done) -> None:
 def test_its_own_tests_run_every_check(world: World) -> None:
     write_and_install(world, "acme-net", "network")
     checked = world.esper("plugins", "check", "acme-net", "--json")
-    done = world("pytest", "-q", "acme-net", "-p", "no:cacheprovider")
+    done = world("pytest", "-q", "--strict-markers", "-W", "error", "acme-net", "-p", "no:cacheprovider")
     assert done.returncode == 0, done.stdout
     assert f"{len(json.loads(checked.stdout)['checks'])} passed" in done.stdout
 
