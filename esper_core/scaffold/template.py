@@ -38,8 +38,9 @@ class Template:
 
         Raises:
             UserError: the new name already means something in these files.
+            PluginError: a module among them is no Python.
         """
-        taken = {word for path, content in self.files.items() if path.endswith(".py") for word in _bound(content)}
+        taken = {word for path, content in self.files.items() if path.endswith(".py") for word in _bound(path, content)}
         for spelling in {name.class_name, name.module} & taken - {self.name.class_name, self.name.module}:
             raise UserError(
                 f"A plugin cannot be called '{name.kebab}': its code would define '{spelling}' twice.",
@@ -109,9 +110,15 @@ def _files(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, bytes]]
             yield f"{prefix}{entry.name}", entry.read_bytes()
 
 
-def _bound(content: bytes) -> Iterator[str]:
-    """Yield the names that a module imports or defines."""
-    for node in ast.walk(ast.parse(content)):
+def _bound(path: str, content: bytes) -> Iterator[str]:
+    """Yield the names that a module imports or defines; raises PluginError."""
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError) as error:
+        raise PluginError(
+            f"The template's {path} is no Python: {error}.", hint="Report this to the author of the kind."
+        ) from error
+    for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
             yield node.name
         elif isinstance(node, ast.Import | ast.ImportFrom):
