@@ -41,7 +41,7 @@ class Template:
             PluginError: a module among them is no Python.
         """
         taken = {word for path, content in self.files.items() if path.endswith(".py") for word in _bound(path, content)}
-        for spelling in {name.class_name, name.module} & taken - {self.name.class_name, self.name.module}:
+        for spelling in sorted({name.class_name, name.module} & taken - {self.name.class_name, self.name.module}):
             raise UserError(
                 f"A plugin cannot be called '{name.kebab}': its code would define '{spelling}' twice.",
                 hint="Choose another name, such as my-net.",
