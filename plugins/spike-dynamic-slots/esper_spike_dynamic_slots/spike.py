@@ -53,9 +53,10 @@ class DynamicSlots:
         counts = tuple(dict.fromkeys(slots or (self.config.quick_slots if quick else self.config.slots)))
         report = run_checks(
             [checks.path for checks in chosen],
-            {checks.category: checks.count * len(counts) for checks in chosen},
+            {checks.category: checks.declared(counts) for checks in chosen},
             [fixtures, fixtures.Given(plan, index, counts)],
             on_result,
+            integration=[checks.category for checks in chosen if checks.integration],
         )
         return Verdict(
             spike="dynamic-slots",
@@ -63,5 +64,6 @@ class DynamicSlots:
             slots=counts,
             categories=report.categories,
             failures=report.failures,
+            skips=report.skips,
             seconds=time.monotonic() - started,
         )

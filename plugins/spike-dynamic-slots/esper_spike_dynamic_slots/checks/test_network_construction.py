@@ -48,13 +48,14 @@ def test_the_observation_has_one_block_per_slot(case: Case) -> None:
     assert widths == declared, f"index blocks {widths}, schema {declared}"
 
 
-def test_the_input_width_follows_the_schema(case: Case, larger_case: Case) -> None:
+def test_the_input_width_follows_the_schema(case: Case, neighbour_case: Case) -> None:
     """One slot more widens the input by at least its block; an encoder shared by all slots keeps its width."""
-    before, after = case.network.input_dim, larger_case.network.input_dim
-    if before < case.schema.dim:
+    smaller, larger = sorted((case, neighbour_case), key=lambda case: case.num_slots)
+    before, after = smaller.network.input_dim, larger.network.input_dim
+    if before < smaller.schema.dim:
         assert after == before, f"a per-slot input of {before} became {after} with another slot"
     else:
-        wider = larger_case.schema.dim - case.schema.dim
+        wider = larger.schema.dim - smaller.schema.dim
         assert after - before >= wider, f"input {before} became {after}, but the observation grew by {wider}"
 
 
