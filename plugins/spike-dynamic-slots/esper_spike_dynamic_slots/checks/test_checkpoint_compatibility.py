@@ -23,9 +23,7 @@ def test_a_loaded_policy_goes_on_where_it_was(shelf: Shelf, num_slots: int) -> N
     assert not other, f"a loaded policy says something else: heads {', '.join(other)}"
 
 
-def test_it_loads_where_it_fits_alone(
-    shelf: Shelf, num_slots: int, saved_slots: int, record_property: Record
-) -> None:
+def test_it_loads_where_it_fits_alone(shelf: Shelf, num_slots: int, saved_slots: int, record_property: Record) -> None:
     """One cell of the matrix; a refusal off its diagonal is as it should be."""
     shelf.saved(saved_slots)
     try:

@@ -21,7 +21,7 @@ def test_the_maximum_is_ln_n(case: Case, record_property: Record) -> None:
     """An indifferent slot head of this policy's width has entropy ln N."""
     logits = _slot_logits(case)
     uniform = torch.log_softmax(torch.zeros_like(logits), -1)
-    maximum = -(uniform.exp() * uniform).sum(-1).mean().item()
+    maximum = abs((uniform.exp() * uniform).sum(-1).mean().item())
     expected = math.log(case.num_slots)
     record_property("largest slot entropy", maximum)
     assert maximum == pytest.approx(expected, abs=1e-5), f"largest entropy {maximum:.4f}, ln N = {expected:.4f}"

@@ -55,7 +55,9 @@ def test_rows_are_independent(case: Case) -> None:
     obs[0] += 1.0
     before, after = _run(case, features), _run(case, features._replace(obs=obs))
     pairs = [("latent", before.latent[1:], after.latent[1:])]
-    pairs += [(name, a[:, 1:], b[:, 1:]) for name, a, b in zip(before.state._fields, before.state, after.state, strict=True)]
+    pairs += [
+        (name, a[:, 1:], b[:, 1:]) for name, a, b in zip(before.state._fields, before.state, after.state, strict=True)
+    ]
     for name, a, b in pairs:
         gap = (a - b).abs().max().item() if a.numel() else 0.0
         assert gap < TOLERANCE, f"'{name}' of an environment depends on another's observation, by {gap:.3g}"
@@ -72,9 +74,7 @@ def _at(features: Features, start: int, end: int) -> Features:
 
 
 @torch.no_grad()
-def _run(
-    case: Case, features: Features, *, state: object = None, episode_start: Tensor | None = None
-) -> NetworkOutput:
+def _run(case: Case, features: Features, *, state: object = None, episode_start: Tensor | None = None) -> NetworkOutput:
     if state is None:
         state = case.network.initial_state(ENVS)
     if episode_start is None:
