@@ -150,8 +150,8 @@ def print_verdict(verdict: Verdict) -> None:
     skipped = Counter(skip.reason for skip in verdict.skips)
     if skipped:
         typer.echo("")
-    for reason, number in skipped.items():
-        typer.echo(f"  {number} skipped: {reason}")
+    for reason, count in skipped.items():
+        typer.echo(f"  {count} skipped: {reason}")
     typer.echo(f"\n{verdict.colour} after {verdict.seconds:.1f} s")
 
 

@@ -15,10 +15,9 @@ from esper_spike_dynamic_slots.source import Definition
 Form = Literal["constant", "default", "number"]
 
 _COUNT = re.compile(r"(?i)(^|_)(num|n|number_of|total)_slots?($|_)|(^|_)slots?_(count|num|dim|size|width)$|^slots$")
-_SHAPES = frozenset(
-    "range zeros ones full empty rand randn randint eye arange one_hot view reshape expand repeat chunk split unflatten "
-    "new_zeros new_ones new_full new_empty Linear LazyLinear Embedding LayerNorm Bilinear GRU GRUCell LSTM LSTMCell "
-    "Conv1d Discrete MultiDiscrete MultiBinary Box SlotConfig for_grid".split()
+_SHAPES = re.compile(
+    r"range|arange|eye|(new_)?(zeros|ones|full|empty)|rand\w*|one_hot|view|reshape|expand|repeat|chunk|split|unflatten|"
+    r"(Lazy)?Linear|Bilinear|Embedding|LayerNorm|(GRU|LSTM|RNN)(Cell)?|Conv\dd|(Multi)?Discrete|MultiBinary|Box|for_grid"
 )
 """Functions whose numbers are sizes."""
 
@@ -76,11 +75,10 @@ def _named(definition: Definition) -> Iterator[tuple[int, Form, int, str]]:
             yield node.lineno, "constant", _members(node), node.name
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             for argument, default in _defaults(node.args):
-                if _COUNT.search(argument.arg) and (value := _integer(default)) is not None:
+                if _COUNT.search(argument.arg) and (value := _integer(default)):
                     yield argument.lineno, "default", value, ""
-        elif isinstance(node, ast.keyword) and node.arg and _COUNT.search(node.arg):
-            if (value := _integer(node.value)) is not None:
-                yield node.value.lineno, "constant", value, ""
+        elif isinstance(node, ast.keyword) and _COUNT.search(node.arg or "") and (value := _integer(node.value)):
+            yield node.value.lineno, "constant", value, ""
 
 
 def _bare(definition: Definition, values: Collection[int]) -> Iterator[tuple[int, Form, int, str]]:
@@ -102,7 +100,7 @@ def _makes_a_size(node: ast.AST | None) -> bool:
     if not isinstance(node, ast.Call):
         return False
     name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-    return name in _SHAPES
+    return _SHAPES.fullmatch(name) is not None
 
 
 def _target(node: ast.expr) -> str:

@@ -11,7 +11,7 @@ from attrs import frozen
 from esper_core.spikes.engine import SLOTS_PARAMETER, Measurement
 from esper_spike_dynamic_slots.categories import SAVED_SLOTS
 
-Table = dict[int, float]
+Table = dict[int, Any]
 """Slot count → number."""
 
 HEALTHY_CLIP = 0.3
@@ -34,7 +34,7 @@ class Findings:
         return dict(sorted((m.params[SLOTS_PARAMETER], m.value) for m in found))
 
     def compatibility(self, slots: Sequence[int]) -> dict[str, dict[str, bool | None]]:
-        """Return whether checkpoints load: saved with N → loaded with N → yes or no; None where it was not found out."""
+        """Return whether checkpoints load: saved with N → loaded with N → yes or no; None where that is unknown."""
         cells = self._cells("loads")
         if not cells:
             return {}
@@ -115,9 +115,10 @@ class Findings:
         actions = self.table("joint actions")
         if len(actions) > 1:
             few, many = min(actions), max(actions)
+            factor = actions[many] / actions[few]
             sentences.append(
-                f"There are {actions[few]:,.0f} joint actions with {few} slot{'s' * (few > 1)} and {actions[many]:,.0f} "
-                f"with {many}, {actions[many] / actions[few]:.1f} times as many."
+                f"There are {actions[few]:,} joint actions at N={few} and {actions[many]:,} at N={many}, {factor:.1f} "
+                "times as many."
             )
         choices, steps = self.table("slot choices"), self.table("steps")
         if choices:
@@ -129,13 +130,13 @@ class Findings:
         first, last = self.table("reward at first"), self.table("reward at last")
         for count in first:
             sentences.append(
-                f"Where nothing but the last slot pays, {count} slots earned {first[count]:.2f} per episode in the first "
-                f"update and {last[count]:.2f} in the last three of ten."
+                f"Where nothing but the last slot pays, a policy of {count} slots earned {first[count]:.2f} per episode "
+                f"in the first update and {last[count]:.2f} in the last three of ten."
             )
         return sentences
 
 
-def _keyed(table: Mapping[int, float]) -> dict[str, float]:
+def _keyed(table: Mapping[int, Any]) -> dict[str, Any]:
     return {str(count): value if isinstance(value, int) else float(f"{value:.6g}") for count, value in table.items()}
 
 
@@ -149,7 +150,7 @@ def _change(what: str, table: Table, keep: str, otherwise: str) -> str:
     return f"{keep if factor < 2 else otherwise}: {said}"
 
 
-def measured(quantity: str, values: Mapping[str, float]) -> str:
+def measured(quantity: str, values: Mapping[str, Any]) -> str:
     """Return a quantity with its value at every slot count, for people."""
     texts = [f"{value:,} (N={n})" if isinstance(value, int) else f"{value:.4g} (N={n})" for n, value in values.items()]
     return f"{quantity}: {', '.join(texts)}"

@@ -15,7 +15,6 @@ import pytest
 from attrs import frozen
 
 from esper_core.contracts.slots import MAX_SLOTS
-
 from esper_core.registry.index import Index, load_index
 from esper_core.registry.plan import Plan, PlanRequest, make_plan
 from esper_core.registry.recipes import find_registry, load_recipes

@@ -28,10 +28,12 @@ def test_it_persists(case: Case) -> None:
 
 def test_steps_in_a_row_are_a_sequence(case: Case) -> None:
     """Step by step, handing the state on, the network says what it says about the whole sequence."""
-    features, state, latents = case.features(), case.network.initial_state(ENVS), []
+    features, state = case.features(), case.network.initial_state(ENVS)
+    latents: list[Tensor] = []
     for t in range(STEPS):
         output = _run(case, _at(features, t, t + 1), state=state)
-        state, latents = output.state, [*latents, output.latent]
+        state = output.state
+        latents.append(output.latent)
     gap = (torch.cat(latents, 1) - _run(case, features).latent).abs().max().item()
     assert gap < TOLERANCE, f"step by step and as a sequence differ by {gap:.3g}"
 
