@@ -22,6 +22,8 @@ from esper_core.registry.resolve import resolve
 from esper_core.spikes.report import check_writable, shown, write_report
 from esper_core.spikes.verdict import CheckResult, Failure, ProbeResult, Verdict
 
+SHOWN_FAILURES = 8
+
 app = typer.Typer(help="Ask what an architecture can do.", no_args_is_help=True)
 
 
@@ -145,8 +147,12 @@ def print_verdict(verdict: Verdict) -> None:
         _print_categories(verdict)
     _print_failures(verdict.failures)
     for blocker in verdict.blockers:
-        typer.echo(f"\n  {blocker.kind}, {blocker.complexity} complexity: {shown(blocker.file)}:{blocker.line}")
-        typer.echo(f"    {blocker.description}; {len(blocker.consumers)} other lines use it")
+        users = f"{len(blocker.consumers)} other line{'s' * (len(blocker.consumers) != 1)} to follow"
+        typer.echo(f"\n  blocker: {shown(blocker.file)}:{blocker.line}")
+        typer.echo(f"    {blocker.description}")
+        typer.echo(
+            f"    {blocker.kind}; complexity {blocker.complexity}, {users} other line{'s' * (users != 1)} to follow"
+        )
     skipped = Counter(skip.reason for skip in verdict.skips)
     if skipped:
         typer.echo("")
@@ -156,14 +162,16 @@ def print_verdict(verdict: Verdict) -> None:
 
 
 def _print_failures(failures: Sequence[Failure]) -> None:
-    """Print failures; those of one check that were raised in one place are one."""
+    """Print failures, those of one check that were raised in one place as one; of many only some."""
     groups: dict[tuple[str, str, int], list[Failure]] = {}
     for failure in failures:
         groups.setdefault((failure.check.partition("[")[0], failure.file, failure.line), []).append(failure)
-    for (check, file, line), group in groups.items():
-        counts = dict.fromkeys(failure.slots for failure in group if failure.slots is not None)
+    for (check, file, line), group in list(groups.items())[:SHOWN_FAILURES]:
+        counts = sorted({failure.slots for failure in group if failure.slots is not None})
         where = f", slots {', '.join(map(str, counts))}" if counts else ""
         typer.echo(f"\n  {check}{where}: {group[0].message}\n    {file}:{line}")
+    if len(groups) > SHOWN_FAILURES:
+        typer.echo(f"\n  {len(groups) - SHOWN_FAILURES} more such failures; --json lists all")
 
 
 def _print_probes(probes: Sequence[ProbeResult]) -> None:

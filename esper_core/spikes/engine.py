@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import sysconfig
 import traceback
@@ -36,6 +37,9 @@ _ISOLATED = (
     f"-c{os.devnull}",
 )
 """The checks must not depend on the settings or plugins of whatever project they are run in."""
+
+_MODULE = re.compile(r"^(\w+\.)+(?=\w+(:|$))")
+"""The module in front of the name of an error."""
 
 _LIBRARIES = ("_pytest", "pluggy", "torch", "numpy", "attr")
 
@@ -145,7 +149,7 @@ class _Recorder:
         params = getattr(getattr(item, "callspec", None), "params", {})
         slots = params.get(SLOTS_PARAMETER)
         if report.failed:
-            self.failures.append(_failure(category, item, slots, call))
+            self.failures.append(_failure(category, item, params, call))
         elif report.skipped:
             self.skips.append(Skip(category=category, check=item.name, slots=slots, reason=_reason(report)))
         self.measurements += [Measurement(category, name, value, params) for name, value in report.user_properties]
@@ -174,7 +178,8 @@ class _Recorder:
         self.broken = excinfo.exconly()
 
 
-def _failure(category: str, item: pytest.Item, slots: int | None, call: pytest.CallInfo[None]) -> Failure:
+def _failure(category: str, item: pytest.Item, params: Mapping[str, Any], call: pytest.CallInfo[None]) -> Failure:
+    slots = params.get(SLOTS_PARAMETER)
     if call.excinfo is None:  # an expected failure that passed has no exception
         return Failure(
             category=category, check=item.name, slots=slots, message="passed unexpectedly", file=str(item.path), line=0
@@ -187,7 +192,7 @@ def _failure(category: str, item: pytest.Item, slots: int | None, call: pytest.C
     # The deepest frame that is not a library's: a plugin's when it raised, else the check's.
     place = [*frames, *trace][-1] if frames else Place("", 0)
     text = call.excinfo.exconly().splitlines()
-    message = (text[0] if text else call.excinfo.typename).removeprefix("AssertionError: ")
+    message = _MODULE.sub("", text[0] if text else call.excinfo.typename).removeprefix("AssertionError: ")
     return Failure(
         category=category,
         check=item.name,
@@ -196,6 +201,7 @@ def _failure(category: str, item: pytest.Item, slots: int | None, call: pytest.C
         file=place.file,
         line=place.line,
         trace=trace,
+        params=params,
     )
 
 

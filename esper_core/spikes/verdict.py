@@ -75,6 +75,7 @@ class Failure:
         file: Where it was raised: the deepest frame outside of the checks, if there is one.
         line: Line in that file.
         trace: All frames that are not a library's, outermost first.
+        params: Parameters of the check by name.
     """
 
     category: str
@@ -84,10 +85,11 @@ class Failure:
     file: str
     line: int
     trace: tuple[Place, ...] = field(default=(), converter=as_tuple, repr=False)
+    params: Mapping[str, Any] = field(factory=dict, repr=False)
 
     def to_json(self) -> dict[str, Any]:
-        """Return all but the trace."""
-        return asdict(self, filter=filters.exclude(fields(Failure).trace))
+        """Return all that is meant for people."""
+        return asdict(self, filter=filters.exclude(fields(Failure).trace, fields(Failure).params))
 
 
 @frozen(kw_only=True)

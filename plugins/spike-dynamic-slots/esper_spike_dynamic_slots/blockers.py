@@ -16,11 +16,14 @@ from esper_core.registry.index import Component, Index
 from esper_core.registry.lookup import find_planned
 from esper_core.registry.plan import Plan
 from esper_core.spikes.verdict import Blocker, Complexity, Failure, Place
-from esper_spike_dynamic_slots.categories import CATEGORIES, find_checks
+from esper_spike_dynamic_slots.categories import CATEGORIES, SAVED_SLOTS, find_checks
 from esper_spike_dynamic_slots.constants import Constant, find_constants
-from esper_spike_dynamic_slots.source import Definition, Sources
+from esper_spike_dynamic_slots.source import Sources
 
 HARD_CODED, NOT_PROPAGATED, SHAPE, OTHER = "slot-count-hard-coded", "slots-not-propagated", "shape-mismatch", "other"
+
+AROUND = ("masks", "environment")
+"""Kinds that the architecture is checked without."""
 
 LOW_PLACES, HIGH_PLACES, HIGH_FILES = 5, 15, 3
 """Low: at most so many places, all in one file. High: more places or more files than this. Else medium."""
@@ -28,6 +31,7 @@ LOW_PLACES, HIGH_PLACES, HIGH_FILES = 5, 15, 3
 _SHAPE = re.compile(
     r"(?i)\b(sizes?|shapes?|dim(ension)?s?|widths?|wide|mat1|broadcast\w*|outputs|out of (range|bounds))\b"
 )
+_WORD = re.compile(r"[^\W\d]\w*")
 _LISTS = re.compile(r"\[[^\]]*\]")
 _NUMBER = re.compile(r"(?<![\w.])\d+(?![\w.])")
 
@@ -61,16 +65,40 @@ class _Group:
         ]
         return frozenset(number for number in set.intersection(*said) if number > 1)
 
+    @property
+    def slots(self) -> frozenset[int | None]:
+        """Slot counts with which it fails."""
+        return frozenset(failure.slots for failure in self.failures)
+
+    @property
+    def integration(self) -> bool:
+        """Whether masks or environment have a part in it."""
+        return find_checks(self.failures[0].category).integration
+
 
 @define
 class _Cause:
-    """A place that failures come from."""
+    """A place that failures come from.
+
+    Attributes:
+        kind: One of the kinds of blocker.
+        place: The line.
+        what: What is wrong there, for people.
+        name: What uses of it are found by; empty for none.
+        around: It lies in masks or environment, which the architecture is checked without.
+        failures: What comes from it.
+    """
 
     kind: str
     place: Place
     what: str
     name: str
+    around: bool
     failures: list[Failure] = field(factory=list)
+
+    def explains(self, group: _Group) -> bool:
+        """Return whether a group of failures can be a consequence: same slot counts, and it has a part in the check."""
+        return group.slots <= {failure.slots for failure in self.failures} and (group.integration or not self.around)
 
 
 def find_blockers(plan: Plan, index: Index, failures: Sequence[Failure], slots: Sequence[int]) -> list[Blocker]:
@@ -85,10 +113,25 @@ def find_blockers(plan: Plan, index: Index, failures: Sequence[Failure], slots: 
     components = [find_planned(index, planned) for planned in plan.components]
     sources = Sources(components)
     causes: dict[tuple[str, int], _Cause] = {}
-    for group in _groups(failures, slots, sources):
-        for cause in _causes(group, components, sources):
+
+    def blame(group: _Group, found: Sequence[_Cause]) -> None:
+        for cause in found:
             known = causes.setdefault((cause.place.file, cause.place.line), cause)
             known.failures += [failure for failure in group.failures if failure not in known.failures]
+
+    # What a slot count in the source explains comes first, and what the architecture fails at by itself: the rest is
+    # often a mere consequence of it.
+    unexplained = []
+    for group in _groups(failures, slots, sources):
+        found = _constant_causes(group, components, sources)
+        blame(group, found)
+        if not found:
+            unexplained.append(group)
+    for group in sorted(unexplained, key=lambda group: group.integration):
+        blame(
+            group,
+            [cause for cause in causes.values() if cause.explains(group)][:1] or _place(group, components, sources),
+        )
     ordered = sorted(causes.values(), key=lambda cause: -len(cause.failures))
     return [_blocker(cause, sources) for cause in ordered]
 
@@ -105,32 +148,40 @@ def _groups(failures: Sequence[Failure], slots: Sequence[int], sources: Sources)
         tables.setdefault(check, {}).setdefault(frame, []).append(failure)
     groups = []
     for (category, _), places in tables.items():
-        failing = {failure.slots for group in places.values() for failure in group}
+        # A checkpoint of another slot count that cannot be made says nothing about the one it was to be loaded with.
+        own = [f for group in places.values() for f in group if f.params.get(SAVED_SLOTS, f.slots) == f.slots]
+        failing = {failure.slots for failure in own}
         passing = tuple(count for count in find_checks(category).slots(slots) if count not in failing)
         groups += [_Group(tuple(group), passing, frame) for frame, group in places.items()]
     return groups
 
 
-def _causes(group: _Group, components: Sequence[Component], sources: Sources) -> list[_Cause]:
-    """Return the places that a group of failures comes from."""
+def _subjects(group: _Group, components: Sequence[Component], sources: Sources) -> list[Component]:
+    """Return the components that may be at fault, the most likely first."""
     if group.frame is not None:
-        subjects = _at(group.frame, sources)
-    else:
-        kinds = find_checks(group.failures[0].category).subjects
-        subjects = [c for kind in kinds for c in components if c.kind == kind]
-    for component in subjects:
+        return _at(group.frame, sources)
+    kinds = find_checks(group.failures[0].category).subjects
+    return [component for kind in kinds for component in components if component.kind == kind]
+
+
+def _constant_causes(group: _Group, components: Sequence[Component], sources: Sources) -> list[_Cause]:
+    """Return the slot counts in source that explain a group of failures."""
+    for component in _subjects(group, components, sources):
         constants = _constants(component, group, sources)
         if constants:
             return [_constant_cause(constant, component) for constant in constants]
+    return []
+
+
+def _place(group: _Group, components: Sequence[Component], sources: Sources) -> list[_Cause]:
+    """Return where a group of failures was raised, else the factory of the component it is most likely about."""
+    component = _subjects(group, components, sources)[0]
+    definitions = sources.reachable(component)
+    holding = [d for d in definitions if group.frame is not None and d.covers(group.frame)] or definitions
+    place = group.frame or holding[0].module.place(holding[0].node.lineno)
     kind = SHAPE if _SHAPE.search(group.message) else OTHER
-    component = subjects[0]
-    definition = _enclosing(sources.reachable(component), group.frame)
     what = f"{component.kind} '{component.name}': {group.message}"
-    if group.frame is not None:
-        return [_Cause(kind, group.frame, what, definition.name if definition else "")]
-    if definition is None:
-        return []
-    return [_Cause(kind, definition.module.place(definition.node.lineno), what, definition.name)]
+    return [_Cause(kind, place, what, holding[0].name, component.kind in AROUND)]
 
 
 def _at(frame: Place, sources: Sources) -> list[Component]:
@@ -139,39 +190,37 @@ def _at(frame: Place, sources: Sources) -> list[Component]:
     return [c for c in owners if any(d.covers(frame) for d in sources.reachable(c))] or owners
 
 
-def _enclosing(definitions: Sequence[Definition], frame: Place | None) -> Definition | None:
-    """Return the definition that holds a line; the factory, which comes first, where there is none."""
-    holding = [d for d in definitions if frame is not None and d.covers(frame)]
-    return next(iter(holding or definitions), None)
-
-
 def _constants(component: Component, group: _Group, sources: Sources) -> list[Constant]:
     """Return the slot counts in the source of a component that explain failures, the best kind of evidence alone."""
     definitions = sources.reachable(component)
-    found = [c for definition in definitions for c in find_constants(definition, group.suspects)]
-    here = [c for c in found if group.frame is not None and c.place[:2] == group.frame[:2]]
+    words = _WORD.findall(group.frame.text) if group.frame is not None else ()
+    found = [c for definition in definitions for c in find_constants(definition, group.suspects, words)]
+    here = [c for c in found if group.frame is not None and (c.place[:2] == group.frame[:2] or c.name in words)]
     named = [c for c in found if c.form != "number"]
     if here or named:
         return here or named
-    # Bare numbers are weaker evidence: they count where the error was raised, or nearest to the factory.
-    if group.frame is not None:
-        found = [c for c in found if c.definition.covers(group.frame)]
-    return [c for c in found if c.definition is found[0].definition]
+    # Bare numbers are weaker evidence. They count where the error was raised; and beside the factory, as far as there
+    # is a slot count with which the check passes.
+    holding = [c for c in found if group.frame is not None and c.definition.covers(group.frame)]
+    near = [c for c in found if group.passing and c.definition.module is definitions[0].module]
+    best = holding or near
+    return [c for c in best if c.definition is best[0].definition]
 
 
 def _constant_cause(constant: Constant, component: Component) -> _Cause:
     owner = f"{component.kind} '{component.name}'"
     if constant.form == "default":
         what = f"{owner}: `{constant.place.text}` asks for a slot count that nobody passes on"
-        return _Cause(NOT_PROPAGATED, constant.place, what, constant.name)
+        return _Cause(NOT_PROPAGATED, constant.place, what, constant.name, component.kind in AROUND)
     what = f"{owner}: `{constant.place.text}` fixes the slot count to {constant.value}"
-    return _Cause(HARD_CODED, constant.place, what, constant.name)
+    return _Cause(HARD_CODED, constant.place, what, constant.name, component.kind in AROUND)
 
 
 def _blocker(cause: _Cause, sources: Sources) -> Blocker:
     own = (cause.place.file, cause.place.line)
     consumers = [place for place in sources.uses(cause.name) if place[:2] != own] if cause.name else []
-    counts = sorted({failure.slots for failure in cause.failures if failure.slots is not None})
+    own = [f for f in cause.failures if f.params.get(SAVED_SLOTS, f.slots) == f.slots] or cause.failures
+    counts = sorted({failure.slots for failure in own if failure.slots is not None})
     number = len(cause.failures)
     failing = f"{number} check{'s' * (number > 1)} fail{'s' * (number == 1)}"
     return Blocker(

@@ -41,16 +41,17 @@ class Constant:
     definition: Definition
 
 
-def find_constants(definition: Definition, values: Collection[int]) -> list[Constant]:
+def find_constants(definition: Definition, values: Collection[int], words: Collection[str] = ()) -> list[Constant]:
     """Return the slot counts written into a definition.
 
     Args:
         definition: Where to look.
         values: The counts looked for. Without any, only names that speak of slots count; with some, numbers that are
             sizes, bounds or factors count too.
+        words: Names of collections that count whatever they are called.
     """
     found: dict[tuple[int, Form], Constant] = {}
-    for line, form, value, name in (*_named(definition), *_bare(definition, values)):
+    for line, form, value, name in (*_named(definition, words), *_bare(definition, values)):
         if not values or value in values:
             place = definition.module.place(line)
             found.setdefault((line, form), Constant(place, form, value, name or definition.name, definition))
@@ -58,7 +59,7 @@ def find_constants(definition: Definition, values: Collection[int]) -> list[Cons
     return [constant for (line, form), constant in found.items() if form != "number" or line not in lines]
 
 
-def _named(definition: Definition) -> Iterator[tuple[int, Form, int, str]]:
+def _named(definition: Definition, words: Collection[str]) -> Iterator[tuple[int, Form, int, str]]:
     """Yield line, form, value and name of what is called after slots."""
     fields = {id(part) for node in ast.walk(definition.node) if isinstance(node, ast.ClassDef) for part in node.body}
     for node in ast.walk(definition.node):
@@ -66,11 +67,12 @@ def _named(definition: Definition) -> Iterator[tuple[int, Form, int, str]]:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             for name in filter(None, map(_target, targets)):
                 value = _count(node.value, definition) if _COUNT.search(name) else None
-                if value is None and "slot" in name.lower() and not name.startswith("__"):
+                if value is None and ("slot" in name.lower() or name in words) and not name.startswith("__"):
                     value = _length(node.value)
                 if value is not None:
-                    annotated = isinstance(node, ast.AnnAssign) and id(node) in fields
-                    yield node.lineno, "default" if annotated else "constant", value, name
+                    option = isinstance(node, ast.AnnAssign) and id(node) in fields
+                    # Options are read as `config.name`; their bare name may mean anything elsewhere.
+                    yield node.lineno, *(("default", value, f"config.{name}") if option else ("constant", value, name))
         elif isinstance(node, ast.ClassDef) and "slot" in node.name.lower() and _is_enum(node):
             yield node.lineno, "constant", _members(node), node.name
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):

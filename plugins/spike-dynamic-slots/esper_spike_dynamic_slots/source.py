@@ -143,7 +143,7 @@ class Sources:
         return list(found.values())
 
     def uses(self, name: str) -> list[Place]:
-        """Return every line of the packages that uses a name, or a name imported under it."""
+        """Return every line of the packages that uses a name, or an attribute given as `owner.name`."""
         found: dict[tuple[str, int], Place] = {}
         for package in self.packages:
             for module in self._modules_of(package):
@@ -211,7 +211,9 @@ def _identifiers(tree: ast.AST) -> Iterator[tuple[int, str]]:
         if isinstance(node, ast.Name):
             yield node.lineno, node.id
         elif isinstance(node, ast.Attribute):
-            yield node.end_lineno or node.lineno, node.attr
+            line, owner = node.end_lineno or node.lineno, node.value
+            yield line, node.attr
+            yield line, f"{getattr(owner, 'attr', getattr(owner, 'id', ''))}.{node.attr}"
         elif isinstance(node, ast.alias):
             yield node.lineno, node.name.rpartition(".")[2]
         elif isinstance(node, ast.keyword) and node.arg:
