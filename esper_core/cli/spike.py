@@ -150,9 +150,7 @@ def print_verdict(verdict: Verdict) -> None:
         users = f"{len(blocker.consumers)} other line{'s' * (len(blocker.consumers) != 1)} to follow"
         typer.echo(f"\n  blocker: {shown(blocker.file)}:{blocker.line}")
         typer.echo(f"    {blocker.description}")
-        typer.echo(
-            f"    {blocker.kind}; complexity {blocker.complexity}, {users} other line{'s' * (users != 1)} to follow"
-        )
+        typer.echo(f"    {blocker.kind}; complexity {blocker.complexity}, {users}")
     skipped = Counter(skip.reason for skip in verdict.skips)
     if skipped:
         typer.echo("")

@@ -32,11 +32,15 @@ _ISOLATED = (
     "--continue-on-collection-errors",
     "--disable-plugin-autoload",
     "--noconftest",
+    "--tb=native",
     "-pno:cacheprovider",
     "-pno:terminal",
     f"-c{os.devnull}",
 )
-"""The checks must not depend on the settings or plugins of whatever project they are run in."""
+"""The checks must not depend on the settings or plugins of whatever project they are run in.
+
+Tracebacks are shown by nobody; `native` is the style that is quickest to make.
+"""
 
 _MODULE = re.compile(r"^(\w+\.)+(?=\w+(:|$))")
 """The module in front of the name of an error."""

@@ -219,8 +219,8 @@ def _constant_cause(constant: Constant, component: Component) -> _Cause:
 def _blocker(cause: _Cause, sources: Sources) -> Blocker:
     own = (cause.place.file, cause.place.line)
     consumers = [place for place in sources.uses(cause.name) if place[:2] != own] if cause.name else []
-    own = [f for f in cause.failures if f.params.get(SAVED_SLOTS, f.slots) == f.slots] or cause.failures
-    counts = sorted({failure.slots for failure in own if failure.slots is not None})
+    alone = [f for f in cause.failures if f.params.get(SAVED_SLOTS, f.slots) == f.slots] or cause.failures
+    counts = sorted({failure.slots for failure in alone if failure.slots is not None})
     number = len(cause.failures)
     failing = f"{number} check{'s' * (number > 1)} fail{'s' * (number == 1)}"
     return Blocker(

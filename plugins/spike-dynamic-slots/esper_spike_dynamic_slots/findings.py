@@ -130,8 +130,8 @@ class Findings:
         first, last = self.table("reward at first"), self.table("reward at last")
         for count in first:
             sentences.append(
-                f"Where only the last slot pays, a policy of {count} slots earned {first[count]:.2f} per episode in the "
-                f"first update and {last[count]:.2f} in the last three of ten."
+                f"Where only the last of {count} slots pays, an episode earned {first[count]:.2f} in the first update "
+                f"and {last[count]:.2f} in the last three of ten."
             )
         return sentences
 

@@ -63,6 +63,11 @@ class Module:
                 found |= {(a.asname or a.name): (source, a.name) for a in node.names}
         return found
 
+    @cached_property
+    def identifiers(self) -> list[tuple[int, str]]:
+        """Every use of a name in it with its line; definitions of classes, functions and arguments are no uses."""
+        return list(_identifiers(self.tree))
+
     def _absolute(self, node: ast.ImportFrom) -> str:
         if not node.level:
             return node.module or ""
@@ -107,13 +112,14 @@ class Sources:
     _modules: dict[str, Module | None] = field(factory=dict, init=False)
 
     @cached_property
-    def packages(self) -> tuple[str, ...]:
-        """Their packages; of the core only the folder of its own components."""
-        return tuple(dict.fromkeys(_package(component) for component in self.components))
+    def modules(self) -> dict[str, list[Module]]:
+        """Their packages with all modules of each; of the core only the folder of its own components."""
+        return {package: self._modules_of(package) for package in dict.fromkeys(map(_package, self.components))}
 
     def owners(self, file: str) -> list[Component]:
         """Return the components whose package holds a file."""
-        return [c for c in self.components if file in {str(m.file) for m in self._modules_of(_package(c))}]
+        holding = {package for package, modules in self.modules.items() if any(str(m.file) == file for m in modules)}
+        return [component for component in self.components if _package(component) in holding]
 
     def reachable(self, component: Component) -> list[Definition]:
         """Return what a component is made of: its factory first, then what that uses, nearest first.
@@ -145,10 +151,9 @@ class Sources:
     def uses(self, name: str) -> list[Place]:
         """Return every line of the packages that uses a name, or an attribute given as `owner.name`."""
         found: dict[tuple[str, int], Place] = {}
-        for package in self.packages:
-            for module in self._modules_of(package):
-                for line in sorted({line for line, used in _identifiers(module.tree) if used == name}):
-                    found.setdefault((str(module.file), line), module.place(line))
+        for module in (module for modules in self.modules.values() for module in modules):
+            for line in sorted({line for line, used in module.identifiers if used == name}):
+                found.setdefault((str(module.file), line), module.place(line))
         return list(found.values())
 
     def _module(self, name: str) -> Module | None:
@@ -206,7 +211,6 @@ def _names(node: ast.AST, module: Module) -> Iterator[tuple[str, str]]:
 
 
 def _identifiers(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Yield every use of a name with its line; definitions of classes, functions and arguments are no uses."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Name):
             yield node.lineno, node.id
