@@ -32,15 +32,11 @@ _ISOLATED = (
     "--continue-on-collection-errors",
     "--disable-plugin-autoload",
     "--noconftest",
-    "--tb=native",
     "-pno:cacheprovider",
     "-pno:terminal",
     f"-c{os.devnull}",
 )
-"""The checks must not depend on the settings or plugins of whatever project they are run in.
-
-Tracebacks are shown by nobody; `native` is the style that is quickest to make.
-"""
+"""The checks must not depend on the settings or plugins of whatever project they are run in."""
 
 _MODULE = re.compile(r"^(\w+\.)+(?=\w+(:|$))")
 """The module in front of the name of an error."""
@@ -140,6 +136,10 @@ class _Recorder:
     measurements: list[Measurement] = field(factory=list)
     interrupted: bool = False
     broken: str = ""
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Make tracebacks in the style that is quickest to make: nobody is shown them."""
+        config.option.tbstyle = "native"
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
