@@ -8,14 +8,14 @@ check says about itself tells which: the one it passes with.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from attrs import define, field, frozen
 
 from esper_core.registry.index import Component, Index
 from esper_core.registry.lookup import find_planned
 from esper_core.registry.plan import Plan
-from esper_core.spikes.verdict import Blocker, Complexity, Failure, Place
+from esper_core.spikes.verdict import Blocker, Category, Complexity, Failure, Place
 from esper_spike_dynamic_slots.categories import CATEGORIES, SAVED_SLOTS, find_checks
 from esper_spike_dynamic_slots.constants import Constant, find_constants
 from esper_spike_dynamic_slots.source import Sources
@@ -101,18 +101,23 @@ class _Cause:
         return group.slots <= {failure.slots for failure in self.failures} and (group.integration or not self.around)
 
 
-def find_blockers(plan: Plan, index: Index, failures: Sequence[Failure], slots: Sequence[int]) -> list[Blocker]:
+def find_blockers(
+    plan: Plan, index: Index, categories: Sequence[Category], failures: Sequence[Failure], slots: Sequence[int]
+) -> list[Blocker]:
     """Return what failures come from, each place once, those with most failures first.
 
     Args:
         plan: What was checked.
         index: Where its components are looked up.
-        failures: Failures of the checks of this spike.
+        categories: What came of the checks of this spike.
+        failures: Those that failed.
         slots: The slot counts asked for.
     """
     components = [find_planned(index, planned) for planned in plan.components]
     sources = Sources(components)
     causes: dict[tuple[str, int], _Cause] = {}
+    fine = {c.name for c in categories if c.declared and c.passed == c.declared}
+    cleared = {kind for checks in CATEGORIES if checks.category in fine for kind in checks.subjects}
 
     def blame(group: _Group, found: Sequence[_Cause]) -> None:
         for cause in found:
@@ -130,7 +135,8 @@ def find_blockers(plan: Plan, index: Index, failures: Sequence[Failure], slots: 
     for group in sorted(unexplained, key=lambda group: group.integration):
         blame(
             group,
-            [cause for cause in causes.values() if cause.explains(group)][:1] or _place(group, components, sources),
+            [cause for cause in causes.values() if cause.explains(group)][:1]
+            or _place(group, components, sources, cleared),
         )
     ordered = sorted(causes.values(), key=lambda cause: -len(cause.failures))
     return [_blocker(cause, sources) for cause in ordered]
@@ -173,14 +179,18 @@ def _constant_causes(group: _Group, components: Sequence[Component], sources: So
     return []
 
 
-def _place(group: _Group, components: Sequence[Component], sources: Sources) -> list[_Cause]:
-    """Return where a group of failures was raised, else the factory of the component it is most likely about."""
-    component = _subjects(group, components, sources)[0]
+def _place(group: _Group, components: Sequence[Component], sources: Sources, cleared: Collection[str]) -> list[_Cause]:
+    """Return where a group of failures was raised, else the factory of the component it is most likely about.
+
+    That is one of a kind that no category without failures looks at, if there is one.
+    """
+    subjects = _subjects(group, components, sources)
+    component = next((subject for subject in subjects if subject.kind not in cleared), subjects[0])
     definitions = sources.reachable(component)
     holding = [d for d in definitions if group.frame is not None and d.covers(group.frame)] or definitions
     place = group.frame or holding[0].module.place(holding[0].node.lineno)
     kind = SHAPE if _SHAPE.search(group.message) else OTHER
-    what = f"{component.kind} '{component.name}': {group.message}"
+    what = f"{component.kind} '{component.name}': {group.message.rstrip('.:')}"
     return [_Cause(kind, place, what, holding[0].name, component.kind in AROUND)]
 
 

@@ -68,7 +68,13 @@ CATEGORIES = (
     Checks("action sampling", "test_action_sampling.py", 4),
     Checks("action evaluation", "test_action_evaluation.py", 4),
     Checks("entropy", "test_entropy.py", 4),
-    Checks("checkpoint compatibility", "test_checkpoint_compatibility.py", 1, pairs=1),
+    Checks(
+        "checkpoint compatibility",
+        "test_checkpoint_compatibility.py",
+        1,
+        pairs=1,
+        subjects=("network", "critic", "features", "loss"),
+    ),
     Checks("recurrent state", "test_recurrent_state.py", 4),
     Checks(
         "minimal PPO training",

@@ -64,7 +64,7 @@ class DynamicSlots:
                 integration=[checks.category for checks in chosen if checks.integration],
             )
         findings = Findings(report.measurements)
-        blockers = find_blockers(plan, index, report.failures, counts)
+        blockers = find_blockers(plan, index, report.categories, report.failures, counts)
         return Verdict(
             spike="dynamic-slots",
             policy=plan.policy,

@@ -47,14 +47,11 @@ def test_the_first_ratio_is_one(practised: Practised) -> None:
     assert off < 1e-5, f"the first probability ratio of an update is 1 ± {off:.3g}"
 
 
-def test_every_slot_is_learned_about(practised: Practised, case: Case) -> None:
-    """The logit of every slot has moved, as seen on one and the same observation."""
+def test_the_slot_head_is_learned(practised: Practised, case: Case) -> None:
+    """The loss reaches the slot logits in every update; of a single slot there is nothing to learn."""
     name = case.description.actions.slot
     if name is None:
         pytest.skip("the actions have no slot head")
-    with torch.no_grad():
-        features, masks = case.features(), case.masks()
-        before, after = (p(features, masks).raw_logits[name] for p in (case.policy, practised.trainer.policy))
-    moved = (before - after).abs().amax((0, 1))
-    still = (moved == 0).nonzero().flatten().tolist()
-    assert not still, f"{UPDATES} updates did not move the logits of slots {still} of {case.num_slots}"
+    norms = [update.metrics.get(f"grad_norm/{name}") for update in practised.updates]
+    silent = [i + 1 for i, norm in enumerate(norms) if not norm]
+    assert not silent or case.num_slots == 1, f"no gradient reaches the slot logits in updates {silent}"
