@@ -26,6 +26,20 @@ EVALUATION, ENTROPY, CHECKPOINTS, STATE = (
 TRAINING, MASKS, AGENT = "minimal PPO training", "mask integration", "agent integration"
 
 
+@pytest.fixture(scope="module")
+def once(judge: Judge) -> Judge:
+    """Judge a category of a policy; what was judged before is not judged again."""
+    known: dict[str, Verdict] = {}
+
+    def run(network: str, **chosen: str) -> Verdict:
+        key = f"{network} {chosen}"
+        if key not in known:
+            known[key] = judge(network, **chosen)
+        return known[key]
+
+    return run
+
+
 @pytest.mark.parametrize(
     ("network", "category", "check", "slots"),
     [
@@ -69,8 +83,8 @@ TRAINING, MASKS, AGENT = "minimal PPO training", "mask integration", "agent inte
         ("three-slot-mouth", MASKS, "test_what_is_illegal_has_no_probability", {5}),
     ],
 )
-def test_wrong_networks(judge: Judge, failed: Failed, network: str, category: str, check: str, slots: set[int]) -> None:
-    verdict = judge(network, only=category)
+def test_wrong_networks(once: Judge, failed: Failed, network: str, category: str, check: str, slots: set[int]) -> None:
+    verdict = once(network, only=category)
     assert failed(verdict)[check] == slots
     assert verdict.colour == ("YELLOW" if category in (MASKS, AGENT) else "RED")
 
