@@ -34,6 +34,8 @@ _ISOLATED = (
     "--noconftest",
     "-pno:cacheprovider",
     "-pno:terminal",
+    "-pno:unraisableexception",
+    "-pno:threadexception",
     f"-c{os.devnull}",
 )
 """The checks must not depend on the settings or plugins of whatever project they are run in."""

@@ -55,7 +55,7 @@ def render(verdict: Verdict, command: str) -> str:
     if verdict.blockers:
         parts.append(f"## Files to change\n\n{_files(verdict.blockers)}")
     if verdict.skips:
-        rows = [(reason, len(checks), ", ".join(checks)) for reason, checks in _reasons(verdict).items()]
+        rows = [(reason, len(names), ", ".join(dict.fromkeys(names))) for reason, names in _reasons(verdict).items()]
         parts.append(f"## Skipped\n\n{table(('reason', 'checks', 'which'), rows)}")
     if verdict.recommendation:
         parts.append(f"## Recommendation\n\n{verdict.recommendation}")
@@ -155,10 +155,10 @@ def _files(blockers: Sequence[Blocker]) -> str:
 
 
 def _reasons(verdict: Verdict) -> dict[str, list[str]]:
+    """Return the names of skipped checks by reason, without their parameters."""
     found: dict[str, list[str]] = {}
     for skip in verdict.skips:
-        checks = found.setdefault(skip.reason, [])
-        checks += [] if skip.check.partition("[")[0] in checks else [skip.check.partition("[")[0]]
+        found.setdefault(skip.reason, []).append(skip.check.partition("[")[0])
     return found
 
 

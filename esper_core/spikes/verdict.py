@@ -131,7 +131,7 @@ class Blocker:
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as JSON-able values."""
-        return {**asdict(self), "consumers": [place._asdict() for place in self.consumers]}
+        return {**asdict(self, recurse=False), "consumers": [place._asdict() for place in self.consumers]}
 
 
 @frozen(kw_only=True)
