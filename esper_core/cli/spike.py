@@ -19,7 +19,7 @@ from esper_core.contracts.errors import PluginError, SlotIdError
 from esper_core.contracts.slots import SlotConfig
 from esper_core.registry.plan import PlanRequest, make_plan
 from esper_core.registry.resolve import resolve
-from esper_core.spikes.report import check_writable, shown, write_report
+from esper_core.spikes.report import check_writable, grouped, shown, write_report
 from esper_core.spikes.verdict import CheckResult, Failure, ProbeResult, Verdict
 
 SHOWN_FAILURES = 8
@@ -160,16 +160,14 @@ def print_verdict(verdict: Verdict) -> None:
 
 
 def _print_failures(failures: Sequence[Failure]) -> None:
-    """Print failures, those of one check that were raised in one place as one; of many only some."""
-    groups: dict[tuple[str, str, int], list[Failure]] = {}
-    for failure in failures:
-        groups.setdefault((failure.check.partition("[")[0], failure.file, failure.line), []).append(failure)
-    for (check, file, line), group in list(groups.items())[:SHOWN_FAILURES]:
-        counts = sorted({failure.slots for failure in group if failure.slots is not None})
-        where = f", slots {', '.join(map(str, counts))}" if counts else ""
-        typer.echo(f"\n  {check}{where}: {group[0].message}\n    {file}:{line}")
+    """Print failures; of many only some."""
+    groups = grouped(failures)
+    for failure, slots in groups[:SHOWN_FAILURES]:
+        where = f", slots {', '.join(map(str, slots))}" if slots else ""
+        name = failure.check.partition("[")[0] if slots else failure.check
+        typer.echo(f"\n  {name}{where}: {failure.message}\n    {failure.file}:{failure.line}")
     if len(groups) > SHOWN_FAILURES:
-        typer.echo(f"\n  {len(groups) - SHOWN_FAILURES} more such failures; --json lists all")
+        typer.echo(f"\n  {len(groups) - SHOWN_FAILURES} more such failures; --json and --report list all")
 
 
 def _print_probes(probes: Sequence[ProbeResult]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from esper_core.contracts.errors import UserError
-from esper_core.spikes.verdict import Blocker, Category, Verdict
+from esper_core.spikes.verdict import Blocker, Category, Failure, Verdict
 
 
 def check_writable(path: Path) -> None:
@@ -54,6 +54,8 @@ def render(verdict: Verdict, command: str) -> str:
     parts.append(f"## Blockers\n\n{_blockers(verdict)}")
     if verdict.blockers:
         parts.append(f"## Files to change\n\n{_files(verdict.blockers)}")
+    if verdict.failures:
+        parts.append(f"## Failed checks\n\n{_failures(verdict.failures)}")
     if verdict.skips:
         rows = [(reason, len(names), ", ".join(dict.fromkeys(names))) for reason, names in _reasons(verdict).items()]
         parts.append(f"## Skipped\n\n{table(('reason', 'checks', 'which'), rows)}")
@@ -71,11 +73,27 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def grouped(failures: Sequence[Failure]) -> list[tuple[Failure, tuple[int, ...]]]:
+    """Return failures, those of one check that were raised in one place as the first of them with all slot counts."""
+    groups: dict[tuple[str, str, int], list[Failure]] = {}
+    for failure in failures:
+        groups.setdefault((_name(failure.check), failure.file, failure.line), []).append(failure)
+    return [
+        (group[0], tuple(sorted({failure.slots for failure in group if failure.slots is not None})))
+        for group in groups.values()
+    ]
+
+
 def shown(file: str) -> str:
     """Return a path as seen from the folder it is imported from, or from here."""
     folders = [Path(entry) for entry in (*sys.path, str(Path.cwd())) if entry]
     holding = [folder for folder in folders if Path(file).is_relative_to(folder)]
     return str(Path(file).relative_to(max(holding, key=lambda folder: len(folder.parts)))) if holding else file
+
+
+def _name(check: str) -> str:
+    """Return the name of a check without its parameters."""
+    return check.partition("[")[0]
 
 
 def _cell(value: object) -> str:
@@ -103,7 +121,7 @@ def _result(category: Category) -> str:
 
 def _notes(verdict: Verdict, category: Category) -> str:
     notes = ["where the architecture meets its surroundings"] * category.integration
-    notes += list(dict.fromkeys(f.message for f in verdict.failures if f.category == category.name))[:2]
+    notes += [f.message for f in verdict.failures if f.category == category.name][:1]
     notes += [f"skipped: {r}" for r in dict.fromkeys(s.reason for s in verdict.skips if s.category == category.name)]
     notes += [f"{category.missing} did not run"] * bool(category.missing)
     return "; ".join(notes)
@@ -123,6 +141,14 @@ def _probes(verdict: Verdict) -> str:
         for probe in verdict.probes
     ]
     return table(("probe", "", "measured, run by run", "expected"), rows)
+
+
+def _failures(failures: Sequence[Failure]) -> str:
+    rows = [
+        (_name(failure.check), ", ".join(map(str, slots)), failure.message, f"`{shown(failure.file)}:{failure.line}`")
+        for failure, slots in grouped(failures)
+    ]
+    return table(("check", "slots", "message", "raised in"), rows)
 
 
 def _blockers(verdict: Verdict) -> str:
@@ -158,7 +184,7 @@ def _reasons(verdict: Verdict) -> dict[str, list[str]]:
     """Return the names of skipped checks by reason, without their parameters."""
     found: dict[str, list[str]] = {}
     for skip in verdict.skips:
-        found.setdefault(skip.reason, []).append(skip.check.partition("[")[0])
+        found.setdefault(skip.reason, []).append(_name(skip.check))
     return found
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from esper_core.contracts.errors import UserError
-from esper_core.spikes.report import check_writable, render, shown, table, write_report
+from esper_core.spikes.report import check_writable, grouped, render, shown, table, write_report
 from esper_core.spikes.verdict import Blocker, Category, Failure, Place, ProbeResult, Section, Skip, Verdict
 
 
@@ -56,6 +56,7 @@ def test_results_of_categories() -> None:
     ):
         assert row in summary
     assert "**Total: 5 passed, 1 failed, 3 skipped, 1 did not run in 1.2 s**" in summary
+    assert "| test_x | 2 | a \\| b | `a.py:1` |" in section(text, "Failed checks")
     assert "| no slots | 2 | test_y |" in section(text, "Skipped")
     assert "None was located" in section(text, "Blockers")
     assert "**Slots:** 1, 2" in text
@@ -86,6 +87,18 @@ def test_blockers_files_and_consumers(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_probes_are_a_table() -> None:
     probe = ProbeResult(name="P1", expected="V = 1", measured={"V": (1.0, None)}, passed=False, seconds=1.0)
     assert "| P1 | FAILED | V: 1, - | V = 1 |" in section(render(verdict(probes=[probe]), "esper"), "Probes")
+
+
+def test_failures_of_one_check_in_one_place_are_one() -> None:
+    failures = [
+        Failure(category="c", check=f"test_{x}[N={n}]", slots=n, message=f"{n}", file="a.py", line=1)
+        for n in (5, 2)
+        for x in "xy"
+    ]
+    assert [(failure.check, slots) for failure, slots in grouped(failures)] == [
+        ("test_x[N=5]", (2, 5)),
+        ("test_y[N=5]", (2, 5)),
+    ]
 
 
 def test_tables_keep_their_columns() -> None:

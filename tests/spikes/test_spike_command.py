@@ -137,7 +137,7 @@ def test_of_many_failures_some_are_shown(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(Probe, "run", lambda self, plan, index, **options: whole)
     result = RUNNER.invoke(spike.app, ["run", "dynamic-slots", "--policy", "lstm-v1"])
     assert result.stdout.count("slots 2, 5: no") == 8
-    assert "  2 more such failures; --json lists all" in result.stdout
+    assert "  2 more such failures; --json and --report list all" in result.stdout
 
 
 @pytest.mark.usefixtures("probe")

@@ -22,6 +22,8 @@ from esper_spike_dynamic_slots.source import Sources
 
 HARD_CODED, NOT_PROPAGATED, SHAPE, OTHER = "slot-count-hard-coded", "slots-not-propagated", "shape-mismatch", "other"
 
+_NAMES = tuple(checks.category for checks in CATEGORIES)
+
 AROUND = ("masks", "environment")
 """Kinds that the architecture is checked without."""
 
@@ -66,14 +68,14 @@ class _Group:
         return frozenset(number for number in set.intersection(*said) if number > 1)
 
     @property
-    def slots(self) -> frozenset[int | None]:
-        """Slot counts with which it fails."""
-        return frozenset(failure.slots for failure in self.failures)
+    def category(self) -> str:
+        """Category of the check."""
+        return self.failures[0].category
 
     @property
     def integration(self) -> bool:
         """Whether masks or environment have a part in it."""
-        return find_checks(self.failures[0].category).integration
+        return find_checks(self.category).integration
 
 
 @define
@@ -98,7 +100,8 @@ class _Cause:
 
     def explains(self, group: _Group) -> bool:
         """Return whether a group of failures can be a consequence: same slot counts, and it has a part in the check."""
-        return group.slots <= {failure.slots for failure in self.failures} and (group.integration or not self.around)
+        same = _own_slots(group.failures) <= _own_slots(self.failures)
+        return same and (group.integration or not self.around)
 
 
 def find_blockers(
@@ -116,8 +119,7 @@ def find_blockers(
     components = [find_planned(index, planned) for planned in plan.components]
     sources = Sources(components)
     causes: dict[tuple[str, int], _Cause] = {}
-    fine = {c.name for c in categories if c.declared and c.passed == c.declared}
-    cleared = {kind for checks in CATEGORIES if checks.category in fine for kind in checks.subjects}
+    suspects = _suspects(categories)
 
     def blame(group: _Group, found: Sequence[_Cause]) -> None:
         for cause in found:
@@ -132,21 +134,28 @@ def find_blockers(
         blame(group, found)
         if not found:
             unexplained.append(group)
-    for group in sorted(unexplained, key=lambda group: group.integration):
+    for group in sorted(unexplained, key=lambda group: _NAMES.index(group.category)):
         blame(
             group,
             [cause for cause in causes.values() if cause.explains(group)][:1]
-            or _place(group, components, sources, cleared),
+            or _place(group, components, sources, suspects),
         )
     ordered = sorted(causes.values(), key=lambda cause: -len(cause.failures))
     return [_blocker(cause, sources) for cause in ordered]
 
 
+def _suspects(categories: Sequence[Category]) -> set[str]:
+    """Return the kinds that every category with failures looks at and none without."""
+    checks = {c.name: set(find_checks(c.name).subjects) for c in categories if c.name in _NAMES}
+    failing = [checks[c.name] for c in categories if c.failed and c.name in checks]
+    fine = [checks[c.name] for c in categories if c.passed == c.declared and c.name in checks]
+    return set.intersection(*failing).difference(*fine) if failing else set()
+
+
 def _groups(failures: Sequence[Failure], slots: Sequence[int], sources: Sources) -> list[_Group]:
     tables: dict[tuple[str, str], dict[Place | None, list[Failure]]] = {}
-    known = {checks.category for checks in CATEGORIES}
     for failure in failures:
-        if failure.category not in known:  # a module of checks that cannot be imported
+        if failure.category not in _NAMES:  # a module of checks that cannot be imported
             continue
         check = (failure.category, failure.check.partition("[")[0])
         frames = [place for place in failure.trace if sources.owners(place.file)]
@@ -154,9 +163,7 @@ def _groups(failures: Sequence[Failure], slots: Sequence[int], sources: Sources)
         tables.setdefault(check, {}).setdefault(frame, []).append(failure)
     groups = []
     for (category, _), places in tables.items():
-        # A checkpoint of another slot count that cannot be made says nothing about the one it was to be loaded with.
-        own = [f for group in places.values() for f in group if f.params.get(SAVED_SLOTS, f.slots) == f.slots]
-        failing = {failure.slots for failure in own}
+        failing = _own_slots([failure for group in places.values() for failure in group])
         passing = tuple(count for count in find_checks(category).slots(slots) if count not in failing)
         groups += [_Group(tuple(group), passing, frame) for frame, group in places.items()]
     return groups
@@ -166,7 +173,7 @@ def _subjects(group: _Group, components: Sequence[Component], sources: Sources) 
     """Return the components that may be at fault, the most likely first."""
     if group.frame is not None:
         return _at(group.frame, sources)
-    kinds = find_checks(group.failures[0].category).subjects
+    kinds = find_checks(group.category).subjects
     return [component for kind in kinds for component in components if component.kind == kind]
 
 
@@ -179,13 +186,17 @@ def _constant_causes(group: _Group, components: Sequence[Component], sources: So
     return []
 
 
-def _place(group: _Group, components: Sequence[Component], sources: Sources, cleared: Collection[str]) -> list[_Cause]:
+def _place(group: _Group, components: Sequence[Component], sources: Sources, suspects: Collection[str]) -> list[_Cause]:
     """Return where a group of failures was raised, else the factory of the component it is most likely about.
 
-    That is one of a kind that no category without failures looks at, if there is one.
+    Args:
+        group: The failures.
+        components: Those of the plan.
+        sources: Their sources.
+        suspects: Kinds that come before all others.
     """
     subjects = _subjects(group, components, sources)
-    component = next((subject for subject in subjects if subject.kind not in cleared), subjects[0])
+    component = next((subject for subject in subjects if subject.kind in suspects), subjects[0])
     definitions = sources.reachable(component)
     holding = [d for d in definitions if group.frame is not None and d.covers(group.frame)] or definitions
     place = group.frame or holding[0].module.place(holding[0].node.lineno)
@@ -229,8 +240,7 @@ def _constant_cause(constant: Constant, component: Component) -> _Cause:
 def _blocker(cause: _Cause, sources: Sources) -> Blocker:
     own = (cause.place.file, cause.place.line)
     consumers = [place for place in sources.uses(cause.name) if place[:2] != own] if cause.name else []
-    alone = [f for f in cause.failures if f.params.get(SAVED_SLOTS, f.slots) == f.slots] or cause.failures
-    counts = sorted({failure.slots for failure in alone if failure.slots is not None})
+    counts = sorted(count for count in _own_slots(cause.failures) if count is not None)
     number = len(cause.failures)
     failing = f"{number} check{'s' * (number > 1)} fail{'s' * (number == 1)}"
     return Blocker(
@@ -241,6 +251,16 @@ def _blocker(cause: _Cause, sources: Sources) -> Blocker:
         complexity=_complexity(cause.place, consumers),
         consumers=consumers,
     )
+
+
+def _own_slots(failures: Sequence[Failure]) -> set[int | None]:
+    """Return the slot counts with which checks fail.
+
+    A checkpoint of another slot count that cannot be made says nothing about the one it was to be loaded with, so such
+    pairs count only where there are no others.
+    """
+    alone = [failure for failure in failures if failure.params.get(SAVED_SLOTS, failure.slots) == failure.slots]
+    return {failure.slots for failure in alone or failures}
 
 
 def _complexity(place: Place, consumers: Sequence[Place]) -> Complexity:

@@ -21,6 +21,9 @@ _SHAPES = re.compile(
 )
 """Functions whose numbers are sizes."""
 
+_WRAPPERS = (ast.BinOp, ast.UnaryOp, ast.IfExp, ast.Tuple, ast.List, ast.Starred)
+"""What may stand between a number and the size it is a part of."""
+
 
 @frozen
 class Constant:
@@ -91,18 +94,16 @@ def _bare(definition: Definition, values: Collection[int]) -> Iterator[tuple[int
         if value is None or value not in values or value < 2:
             continue
         parent, multiplied = parents.get(id(node)), False
-        while isinstance(parent, ast.BinOp | ast.UnaryOp | ast.Tuple | ast.List | ast.Starred):
+        while isinstance(parent, _WRAPPERS) or _callee(parent) in ("min", "max"):
             multiplied |= isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Mult)
             parent = parents.get(id(parent))
-        if multiplied or isinstance(parent, ast.Slice | ast.Compare) or _makes_a_size(parent):
+        if multiplied or isinstance(parent, ast.Slice | ast.Compare) or _SHAPES.fullmatch(_callee(parent)):
             yield node.lineno, "number", value, ""  # type: ignore[attr-defined]
 
 
-def _makes_a_size(node: ast.AST | None) -> bool:
-    if not isinstance(node, ast.Call):
-        return False
-    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-    return _SHAPES.fullmatch(name) is not None
+def _callee(node: ast.AST | None) -> str:
+    """Return the last name of what is called, or nothing for what is no call."""
+    return _target(node.func) if isinstance(node, ast.Call) else ""
 
 
 def _target(node: ast.expr) -> str:
@@ -118,8 +119,8 @@ def _count(node: ast.expr, definition: Definition) -> int | None:
     """Return a count: a number, one that is an option's default, or the length of something that is written down."""
     if not isinstance(node, ast.Call):
         return _integer(node)
-    callee, first = getattr(node.func, "id", ""), node.args[0] if node.args else None
-    if callee == "len" and isinstance(first, ast.Name):
+    first = node.args[0] if node.args else None
+    if _callee(node) == "len" and isinstance(first, ast.Name):
         counted = definition.module.definitions.get(first.id)
         if isinstance(counted, ast.ClassDef) and _is_enum(counted):
             return _members(counted)

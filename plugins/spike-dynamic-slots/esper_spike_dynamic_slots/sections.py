@@ -77,8 +77,11 @@ def recommendation(categories: Sequence[Category], skips: Sequence[Skip], blocke
 
 
 def _work(blockers: Sequence[Blocker]) -> str:
+    if not blockers:
+        return "Nothing in the components' sources explains it; see the failed checks."
+    number, files = len(blockers), len({blocker.file for blocker in blockers})
     grades = [
         f"{n} {grade}" for grade in ("high", "medium", "low") if (n := sum(b.complexity == grade for b in blockers))
     ]
-    files = len({blocker.file for blocker in blockers})
-    return f"There are {len(blockers)} blockers in {files} files; their complexity: {', '.join(grades)}."
+    where = f"{number} blocker{'s' * (number > 1)} in {files} file{'s' * (files > 1)}"
+    return f"To do: {where}; complexity: {', '.join(grades)}."

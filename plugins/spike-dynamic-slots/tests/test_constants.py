@@ -37,6 +37,8 @@ def found(folder: Path, code: str, values: set[int], words: tuple[str, ...] = ()
         ("def make():\n    return Head(num_slots=3)", ("constant", "make", 3)),
         ("def make():\n    return nn.Linear(8, 3)", ("number", "make", 3)),
         ("def make():\n    return [0 for _ in range(3)]", ("number", "make", 3)),
+        ("def make(h):\n    return nn.Linear(8, 3 if h.slot else h.size)", ("number", "make", 3)),
+        ("def make(n):\n    return torch.zeros(max(n, 3))", ("number", "make", 3)),
         ("def make(x):\n    return x.view(-1, 3)", ("number", "make", 3)),
         ("def make(x):\n    return x[:, :3]", ("number", "make", 3)),
         ("def make(x):\n    return x < 3", ("number", "make", 3)),

@@ -19,8 +19,9 @@ def test_the_buffers_follow_n(session: Session, num_slots: int) -> None:
     rollout, actions = session.trainer.rollout, session.environment.actions
     width = session.features.schema.dim
     assert rollout.obs.shape[-1] == width, f"the buffer is {rollout.obs.shape[-1]} wide, the observation {width}"
-    widths = {name: mask.shape[-1] for name, mask in rollout.masks.items()}
-    assert widths == actions.sizes, f"the buffer has masks of the widths {widths}, the heads {actions.sizes}"
+    for head in actions.heads:
+        width = rollout.masks[head.name].shape[-1]
+        assert width == head.size, f"the buffer has {width} entries for the {head.size} labels of head '{head.name}'"
     if rollout.slot_given_op is not None:
         found = rollout.slot_given_op.shape[-1]
         assert found == num_slots, f"the buffer has {found} slots per operation, not {num_slots}"

@@ -16,8 +16,10 @@ def test_masks_have_the_widths_of_the_heads(session: Session, num_slots: int) ->
     environment, actions = session.environment, session.environment.actions
     state, _ = environment.reset(seed=0)
     masks = session.masks(state)
-    widths = {name: mask.shape[-1] for name, mask in masks.heads.items()}
-    assert widths == actions.sizes, f"the masks have the widths {widths}, the heads {actions.sizes}"
+    assert masks.heads.keys() == set(actions.names), f"there are masks for {', '.join(masks.heads)}"
+    for head in actions.heads:
+        width = masks.heads[head.name].shape[-1]
+        assert width == head.size, f"the mask of head '{head.name}' has {width} entries for {head.size} labels"
     if actions.slot is None:
         pytest.skip("the actions have no slot head")
     expected = (environment.num_envs, len(actions.ops), num_slots)

@@ -23,8 +23,11 @@ def test_it_is_built(case: Case) -> None:
 
 def test_every_head_has_the_width_of_its_labels(case: Case) -> None:
     """There is one row of logits per head of the action table."""
-    widths = {name: logits.shape[-1] for name, logits in _run(case).logits.items()}
-    assert widths == case.description.actions.sizes, f"logits {widths}, actions {case.description.actions.sizes}"
+    logits = _run(case).logits
+    assert logits.keys() == set(case.description.actions.names), f"the network has the heads {', '.join(logits)}"
+    for head in case.description.actions.heads:
+        width = logits[head.name].shape[-1]
+        assert width == head.size, f"head '{head.name}' has {width} logits for {head.size} labels"
 
 
 def test_the_slot_head_has_one_output_per_slot(case: Case) -> None:
