@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from esper_core.spikes.verdict import Blocker, Verdict
+from esper_spike_dynamic_slots.evidence import suspected
 
 Judge = Callable[..., Verdict]
 
@@ -108,9 +109,28 @@ def test_who_builds_the_head_is_its_consumer(judge: Judge) -> None:
     assert places(blocker) == {line_of("fixed_slots/network.py", "= SlotHead(WIDTH)")}
 
 
+@pytest.mark.parametrize(
+    ("passing", "failing", "counts"),
+    [
+        ((3,), (1, 2, 4, 5), {3}),
+        ((1, 2, 3), (4, 5, 8), {3}),
+        ((1, 3), (5,), {3, 4}),
+        ((3, 4, 5, 8), (1, 2), {3}),
+        ((4, 5), (1, 2), {3, 4}),
+        ((2, 3, 4), (1,), set()),
+        ((1, 5), (3,), set()),
+        ((3, 4), (1, 2, 5), set()),
+    ],
+)
+def test_the_slot_count_that_explains_what_passes(
+    passing: tuple[int, ...], failing: tuple[int, ...], counts: set[int]
+) -> None:
+    assert suspected(passing, failing) == counts
+
+
 def test_slot_counts_of_failures_are_named(judge: Judge) -> None:
     (blocker,) = judge("three-slot-eyes", slots=(1, 2, 3, 4, 5), only="network construction").blockers
-    assert blocker.description.endswith("1 check fails at slots 4, 5".replace("1 check fails", "2 checks fail"))
+    assert blocker.description.endswith("2 checks fail at slots 4, 5")
 
 
 def test_other_threes_are_left_alone(judge: Judge) -> None:
