@@ -62,7 +62,7 @@ class Checks:
 
 
 CATEGORIES = (
-    Checks("network construction", "test_network_construction.py", 7),
+    Checks("network construction", "test_network_construction.py", 8),
     Checks("forward/backward", "test_forward_backward.py", 5),
     Checks("action masking", "test_action_masking.py", 4),
     Checks("action sampling", "test_action_sampling.py", 4),
@@ -83,7 +83,7 @@ CATEGORIES = (
         subjects=("loss", "network", "critic", "features"),
         slots=trained_of,
     ),
-    Checks("mask integration", "test_mask_integration.py", 4, integration=True, subjects=("masks", "environment")),
+    Checks("mask integration", "test_mask_integration.py", 5, integration=True, subjects=("masks", "environment")),
     Checks(
         "agent integration",
         "test_agent_integration.py",

@@ -92,6 +92,8 @@ def test_wrong_networks(once: Judge, failed: Failed, network: str, category: str
 @pytest.mark.parametrize(
     ("chosen", "category", "check", "slots"),
     [
+        ({"features": "near-sighted"}, CONSTRUCTION, "test_every_slot_of_the_state_is_seen", {5}),
+        ({"environment": "remembers-three"}, MASKS, "test_the_state_follows_n", {1, 5}),
         ({"masks": "three"}, MASKS, "test_masks_have_the_widths_of_the_heads", {1, 5}),
         ({"masks": "first-three"}, MASKS, "test_every_slot_can_be_acted_on", {5}),
         ({"environment": "for-three"}, MASKS, "test_what_is_legal_is_accepted", {5}),

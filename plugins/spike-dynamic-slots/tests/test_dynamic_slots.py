@@ -18,7 +18,7 @@ from esper_spike_dynamic_slots.config import DynamicSlotsConfig
 Judge = Callable[..., Verdict]
 
 DECLARED = {  # for slots 1, 3, 5
-    "network construction": 21,
+    "network construction": 24,
     "forward/backward": 15,
     "action masking": 12,
     "action sampling": 12,
@@ -27,7 +27,7 @@ DECLARED = {  # for slots 1, 3, 5
     "checkpoint compatibility": 12,
     "recurrent state": 12,
     "minimal PPO training": 4,
-    "mask integration": 12,
+    "mask integration": 15,
     "agent integration": 12,
 }
 

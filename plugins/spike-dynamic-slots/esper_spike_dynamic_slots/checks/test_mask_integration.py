@@ -1,4 +1,4 @@
-"""Mask integration: the plan's own masks follow N, and its environment keeps what they promise."""
+"""Mask integration: the plan's environment and masks follow N, and the one keeps what the others promise."""
 
 from __future__ import annotations
 
@@ -6,9 +6,21 @@ import pytest
 import torch
 
 from esper_core.policy.distribution import FactoredDistribution
+from esper_core.registry.plan import Plan
 from esper_spike_dynamic_slots.played import Episode, Session
 
 CATEGORY = "mask integration"
+
+
+def test_the_state_follows_n(session: Session, esper_plan: Plan, num_slots: int) -> None:
+    """A fresh state: every field has the sizes that the environment declares for N slots."""
+    environment = session.environment
+    name = esper_plan.component("environment").name
+    state, _ = environment.reset(seed=0)
+    for field in environment.state_spec.fields:
+        declared = field.sizes(environment.num_envs, num_slots, len(environment.actions.ops))
+        found = tuple(state[field.name].shape)
+        assert found == declared, f"environment '{name}' publishes '{field.name}' of shape {found}, declared {declared}"
 
 
 def test_masks_have_the_widths_of_the_heads(session: Session, num_slots: int) -> None:

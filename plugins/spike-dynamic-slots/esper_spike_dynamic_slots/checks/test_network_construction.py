@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from esper_core.contracts.protocols import NetworkOutput
+from esper_core.registry.plan import Plan
 from esper_core.testing.case import ENVS, STEPS, Case
+from esper_core.testing.states import random_state
 
 CATEGORY = "network construction"
 
@@ -49,6 +51,25 @@ def test_the_observation_has_one_block_per_slot(case: Case) -> None:
     widths = {name: value.shape[-1] for name, value in features.indices.items()}
     declared = {block.name: block.width for block in schema.indices}
     assert widths == declared, f"index blocks {widths}, schema {declared}"
+
+
+def test_every_slot_of_the_state_is_seen(case: Case, esper_plan: Plan) -> None:
+    """What happens in any one slot changes that slot's block of the observation."""
+    spec, actions = case.description.state_spec, case.description.actions
+    per_slot = {field.name: field.shape.index("N") for field in spec.fields if "N" in field.shape}
+    if not case.schema.per_slot or not per_slot:
+        pytest.skip("the features have no slot blocks")
+    here, there = (
+        random_state(spec, actions, ENVS, case.num_slots, torch.Generator().manual_seed(seed)) for seed in (0, 1)
+    )
+    before = case.extract(here).obs
+    for slot in range(case.num_slots):
+        state = {name: value.clone() for name, value in here.items()}
+        for name, axis in per_slot.items():
+            state[name].select(axis, slot).copy_(there[name].select(axis, slot))
+        columns = case.slot_columns(slot)
+        seen = not torch.equal(before[:, columns], case.extract(state).obs[:, columns])
+        assert seen, f"features '{esper_plan.component('features').name}' do not see slot {slot} of {case.num_slots}"
 
 
 def test_the_input_width_follows_the_schema(case: Case, neighbour_case: Case) -> None:
