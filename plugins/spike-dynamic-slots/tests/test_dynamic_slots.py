@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -143,6 +144,18 @@ def test_declared_counts_are_those_of_the_modules() -> None:
         assert (len(tests) - len(pairs), len(pairs)) == (checks.count, checks.pairs), checks.module
         assert f'CATEGORY = "{checks.category}"' in checks.path.read_text()
     assert {checks.module for checks in CATEGORIES} == {path.name for path in CHECKS.glob("test_*.py")}
+
+
+def test_the_page_lists_the_categories() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "dynamic-slots.md").read_text()
+    rows = [line for line in page.split("## The verdict")[0].splitlines() if line.startswith("| ")][1:]
+    counts = {trained_of: " of 2 and 5"}
+    assert rows == [
+        f"| {c.category} | {c.count} per slot count{counts.get(c.slots, '')}"
+        f"{' and 1 per pair of them' * c.pairs} | {'yes' if c.integration else 'no'} |"
+        for c in CATEGORIES
+    ]
+    assert f"asks {sum(c.declared(DynamicSlotsConfig().slots) for c in CATEGORIES)} questions" in page
 
 
 @pytest.mark.slow
