@@ -95,11 +95,16 @@ def make_case(
     Raises:
         EsperError: a component cannot be built for this slot count.
     """
-    plan = evolve(plan, slots=SlotConfig.for_grid(1, num_slots).slot_ids, device=device, envs=ENVS)
+    plan = evolve(planned_for(plan, num_slots), device=device, envs=ENVS)
     parts = build_parts(plan, index, only={"features", "network", "critic"}, dtype=dtype)
     description = describe_plan(plan, index)
     policy = Policy(parts["network"], parts["critic"], description.actions)
     return Case(num_slots, plan, description, parts["features"], policy)
+
+
+def planned_for(plan: Plan, num_slots: int) -> Plan:
+    """Return a plan with other slots, on the CPU."""
+    return evolve(plan, slots=SlotConfig.for_grid(1, num_slots).slot_ids, device="cpu")
 
 
 def trainable(module: nn.Module) -> dict[str, nn.Parameter]:
