@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sysconfig
 import traceback
+from pathlib import Path
 
 from esper_core.contracts.errors import EsperError
-from esper_core.testing import fake_device
 
+_FAKE_DEVICE = str(Path(__file__).with_name("fake_device.py"))  # It raises in torch's stead.
 _LIBRARIES = ("_pytest", "pluggy", "torch", "numpy", "attr", "gymnasium")
 
 
@@ -34,8 +35,8 @@ def summarise(error: BaseException) -> str:
 
 def is_library(path: str) -> bool:
     """Return whether a file belongs to Python or to one of the libraries below the components."""
-    if path == fake_device.__file__:
-        return True  # It raises in torch's stead.
+    if path == _FAKE_DEVICE:
+        return True
     if any(f"{os.sep}{name}{os.sep}" in path for name in ("site-packages", "dist-packages")):
         package = path.replace("dist-packages", "site-packages").partition(f"site-packages{os.sep}")[2]
         return package.partition(os.sep)[0] in _LIBRARIES

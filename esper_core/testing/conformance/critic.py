@@ -13,23 +13,22 @@ from torch import Tensor
 from esper_core.contracts.errors import IncompatiblePlan
 from esper_core.contracts.precision import autocast
 from esper_core.contracts.protocols import Values
-from esper_core.testing.case import ENVS, STEPS, Case, make_case, trainable
+from esper_core.testing.case import ENVS, STEPS, Case, make_case
+from esper_core.testing.conformance.chance import assert_repeatable, noise_like, stir, surroundings
 from esper_core.testing.conformance.everywhere import everywhere, in_every_layout
 from esper_core.testing.conformance.subject import Subject
 from esper_core.testing.conformance.suite import Suite
 from esper_core.testing.conformance.tensors import (
     TOLERANCE,
+    assert_dtype,
     assert_finite,
+    assert_on,
+    assert_reached,
     assert_same,
     assert_shape,
     copied,
     cut,
-    leaves,
     mapped,
-    no_draws,
-    noise_like,
-    stir,
-    surroundings,
     unchanged,
 )
 from esper_core.testing.fake_device import FakeDevice
@@ -108,11 +107,7 @@ def without_operations(subject: Subject) -> None:
 def deterministic(subject: Subject, case: Case) -> None:
     """The same input gives the same values: no chance, no memory, no other ways while evaluating."""
     critic, asked = _critic(case), _asked(case)
-    with surroundings(1), no_draws("valuing"):
-        first = _ask(critic, asked)
-    _ask(critic, _asked(case, seed=1))
-    with surroundings(2):
-        assert_same(_ask(critic, asked), first, "values of the same, twice")
+    first = assert_repeatable(lambda: _ask(critic, asked), lambda: _ask(critic, _asked(case, seed=1)), "valuing")
     was_training = critic.training
     for training in (True, False):
         critic.train(training)
@@ -201,11 +196,10 @@ def q_by_op(subject: Subject, case: Case) -> None:
 def gradient(subject: Subject, case: Case) -> None:
     """Regressing `taken` sends a gradient, finite and not 0, to every trainable parameter and into the latent."""
     critic, asked = _critic(case), _asked(case)
-    assert trainable(critic), "it has no parameter to train"
     critic.zero_grad(set_to_none=True)
     latent = asked.latent.requires_grad_()
     _regress(critic(*asked))
-    _assert_reached(critic)
+    assert_reached(critic)
     assert latent.grad is not None and latent.grad.any(), (
         "no gradient reaches the latent, so the network learns nothing"
     )
@@ -217,8 +211,7 @@ def float64(subject: Subject, case: Case) -> None:
     """Built in float64 it computes in float64, and the same but for rounding."""
     double = _critic(_again(subject, case, dtype=torch.float64))
     values = _ask(double, _asked(case, dtype=torch.float64))
-    wrong = [name for name, value in leaves(values).items() if value.dtype != torch.float64]
-    assert not wrong, f"in float64 it returns another type: {', '.join(wrong)}"
+    assert_dtype(torch.float64, values)
     double.load_state_dict(_critic(case).state_dict())
     values = _ask(double, _asked(case, dtype=torch.float64))
     assert_same(_ask(_critic(case), _asked(case)), values, "values in float32 and in float64", TOLERANCE)
@@ -267,7 +260,7 @@ def bf16(subject: Subject, case: Case) -> None:
             values = critic(asked.latent.to(dtype), asked.op_probs, asked.op)
         assert_same(values, expected, f"values in bf16 of a {dtype} latent, and in float32", HALF_TOLERANCE)
     _regress(values)
-    _assert_reached(critic)
+    assert_reached(critic)
 
 
 @SUITE.check("device", after=("shapes",))
@@ -279,8 +272,7 @@ def device(subject: Subject, case: Case) -> None:
         values = critic(*mapped(_asked(case), lambda value: value.to(there.name)))
         _regress(values)
         critic.rescale_(0.0, 1.0, 2.0, 3.0)
-    wrong = [name for name, value in leaves(values).items() if value.device.type != there.name]
-    assert not wrong, f"given what is on a device, it returns on another: {', '.join(wrong)}"
+    assert_on(there.name, values)
 
 
 def _again(subject: Subject, case: Case, **how: Any) -> Case:
@@ -322,10 +314,3 @@ def _ask(critic: Any, asked: Asked) -> Values:
 
 def _regress(values: Values) -> None:
     (noise_like(values.taken) * values.taken).sum().backward()
-
-
-def _assert_reached(critic: Any) -> None:
-    gradients = {name: parameter.grad for name, parameter in trainable(critic).items()}
-    assert_finite({name: value for name, value in gradients.items() if value is not None}, "gradients")
-    silent = [name for name, value in gradients.items() if value is None or not value.any()]
-    assert not silent, f"no gradient reaches {', '.join(silent)}"

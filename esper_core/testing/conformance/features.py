@@ -15,18 +15,18 @@ from esper_core.contracts.protocols import Features
 from esper_core.contracts.state import StateField, StateSpec
 from esper_core.registry.build import build_beside, build_parts
 from esper_core.testing.case import Case
+from esper_core.testing.conformance.chance import assert_repeatable
 from esper_core.testing.conformance.everywhere import everywhere, in_every_layout
 from esper_core.testing.conformance.subject import Subject
 from esper_core.testing.conformance.suite import Suite
 from esper_core.testing.conformance.tensors import (
     TOLERANCE,
+    assert_dtype,
+    assert_on,
     assert_same,
     assert_shape,
     cut,
-    leaves,
     mapped,
-    no_draws,
-    surroundings,
     unchanged,
 )
 from esper_core.testing.fake_device import FakeDevice
@@ -146,11 +146,9 @@ def ranges(subject: Subject, case: Case) -> None:
 @everywhere
 def deterministic(subject: Subject, case: Case) -> None:
     """The same state gives the same features, whatever came between, and no random numbers are drawn."""
-    with surroundings(1), no_draws("extracting features"):
-        first = case.extract(_states(case))
-    case.extract(_states(case, seed=1))
-    with surroundings(2):
-        assert_same(case.extract(_states(case)), first, "features of one state, twice")
+    assert_repeatable(
+        lambda: case.extract(_states(case)), lambda: case.extract(_states(case, seed=1)), "extracting features"
+    )
 
 
 @SUITE.check("state-untouched", after=("shapes",))
@@ -237,7 +235,7 @@ def float64(subject: Subject, case: Case) -> None:
     extract = build_parts(case.plan, subject.world, only={"features"}, dtype=torch.float64)["features"]
     state = _states(case, dtype=torch.float64)
     double = extract(state).obs
-    assert double.dtype == torch.float64, f"in float64 obs is {double.dtype}"
+    assert_dtype(torch.float64, {"obs": double})
     single = case.extract(mapped(state, lambda value: value.float() if value.is_floating_point() else value)).obs
     assert_same(single, double, "features in float32 and in float64", TOLERANCE)
 
@@ -250,8 +248,7 @@ def device(subject: Subject, case: Case) -> None:
         plan = evolve(case.plan, device=there.name)
         extract = build_parts(plan, subject.world, only={"features"})["features"]
         found = extract(mapped(_states(case), lambda value: value.to(there.name)))
-    wrong = [name for name, value in leaves(found).items() if value.device.type != there.name]
-    assert not wrong, f"given a state on a device, it returns on another: {', '.join(wrong)}"
+    assert_on(there.name, found)
 
 
 # States -------------------------------------------------------------------------------------------------------------

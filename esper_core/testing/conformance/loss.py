@@ -18,19 +18,18 @@ from esper_core.policy.distribution import FactoredDistribution
 from esper_core.policy.policy import Evaluation, Policy
 from esper_core.registry.build import build_parts
 from esper_core.testing.case import Case, trainable
+from esper_core.testing.conformance.chance import assert_repeatable, noise_like, stir
 from esper_core.testing.conformance.everywhere import everywhere, in_every_layout
 from esper_core.testing.conformance.subject import Subject
 from esper_core.testing.conformance.suite import Suite
 from esper_core.testing.conformance.tensors import (
+    assert_dtype,
     assert_finite,
+    assert_on,
+    assert_reached,
     assert_same,
     assert_shape,
-    leaves,
     mapped,
-    no_draws,
-    noise_like,
-    stir,
-    surroundings,
     unchanged,
 )
 from esper_core.testing.fake_device import FakeDevice
@@ -123,11 +122,8 @@ def result(subject: Subject, case: Case) -> None:
 def deterministic(subject: Subject, case: Case) -> None:
     """The same batch gives the same result: no chance, and no memory, which no checkpoint would hold."""
     game = _play(subject, case).moved()
-    with surroundings(1), no_draws("the loss"):
-        first = game.result()
-    game.result(evolve(game.batch, advantages=-game.batch.advantages))
-    with surroundings(2):
-        assert_same(game.result(), first, "results of the same batch, twice")
+    other = evolve(game.batch, advantages=-game.batch.advantages)
+    assert_repeatable(game.result, lambda: game.result(other), "the loss")
 
 
 @SUITE.check("inputs-untouched", after=("result",))
@@ -147,10 +143,7 @@ def gradient(subject: Subject, case: Case) -> None:
     """Its gradient reaches every trainable parameter of network and critic."""
     game = _play(subject, case)
     game.result().loss.backward()
-    gradients = {name: parameter.grad for name, parameter in trainable(game.policy).items()}
-    assert_finite({name: value for name, value in gradients.items() if value is not None}, "gradients")
-    silent = [name for name, value in gradients.items() if value is None or not value.any()]
-    assert not silent, f"no gradient reaches {', '.join(silent)}"
+    assert_reached(game.policy)
 
 
 @SUITE.check("padding", after=("result", "deterministic"))
@@ -262,7 +255,7 @@ def float64(subject: Subject, case: Case) -> None:
     """Of float64 numbers it makes a float64 loss, and the same but for rounding."""
     double, single = _play(subject, case, torch.float64), _play(subject, case)
     found = double.result()
-    assert found.loss.dtype == torch.float64, f"in float64 the loss is {found.loss.dtype}"
+    assert_dtype(torch.float64, {"loss": found.loss})
     narrowed = mapped(double.batch, lambda value: value.float() if value.is_floating_point() else value)
     single.policy.load_state_dict(double.policy.state_dict())
     assert_same(single.result(narrowed).loss, found.loss, "the loss in float32 and in float64", 10 * ROUNDING)
@@ -278,8 +271,7 @@ def device(subject: Subject, case: Case) -> None:
         game = Game(loss, policy, mapped(batch, lambda value: value.to(there.name)))
         found = game.result()
         found.loss.backward()
-    wrong = [name for name, value in leaves(found).items() if value.device.type != there.name]
-    assert not wrong, f"given what is on a device, it returns on another: {', '.join(wrong)}"
+    assert_on(there.name, found)
 
 
 def _built(subject: Subject, case: Case, **how: Any) -> tuple[Any, Policy]:

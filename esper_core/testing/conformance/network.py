@@ -11,29 +11,30 @@ from torch import Tensor
 from esper_core.contracts.actions import ActionSpec, Head
 from esper_core.contracts.errors import IncompatiblePlan
 from esper_core.contracts.features import Feature, FeatureSchema, IndexField
-from esper_core.contracts.protocols import Features, Masks, NetworkOutput
+from esper_core.contracts.protocols import Features, NetworkOutput
 from esper_core.policy.policy import Policy
 from esper_core.registry.build import build_beside
 from esper_core.testing.case import ENVS, STEPS, Case, make_case, trainable
+from esper_core.testing.conformance.chance import assert_repeatable, noise_like, surroundings
 from esper_core.testing.conformance.everywhere import everywhere, in_every_layout
 from esper_core.testing.conformance.subject import Subject
 from esper_core.testing.conformance.suite import Suite
 from esper_core.testing.conformance.tensors import (
     TOLERANCE,
+    assert_dtype,
     assert_finite,
+    assert_on,
+    assert_reached,
     assert_same,
     assert_shape,
     copied,
     cut,
     leaves,
     mapped,
-    no_draws,
-    noise_like,
-    surroundings,
     unchanged,
 )
 from esper_core.testing.fake_device import FakeDevice
-from esper_core.testing.states import random_masks
+from esper_core.testing.states import illegal_actions, random_masks
 
 DRAWS = 2048
 """Actions drawn in each world. Over the slot counts they are more than 10,000: a fault once in a thousand shows."""
@@ -104,7 +105,8 @@ def any_actions(subject: Subject) -> None:
     schema = FeatureSchema(columns[:2], columns[2:], num_slots=slot.size, indices=indices)
     context = evolve(subject.context(slot.size), actions=actions, feature_schema=schema)
     try:
-        network = build_beside(subject.component, subject.world, context)
+        with surroundings(0):
+            network = build_beside(subject.component, subject.world, context)
     except IncompatiblePlan:
         return
     generator = torch.Generator().manual_seed(0)
@@ -150,11 +152,7 @@ def state(subject: Subject, case: Case) -> None:
 def deterministic(subject: Subject, case: Case) -> None:
     """The same input gives the same output: no chance, no memory outside the state, no other ways while evaluating."""
     features, network = case.features(), case.network
-    with surroundings(1), no_draws("a forward pass"):
-        first = _run(case, features)
-    _run(case, case.features(seed=1))
-    with surroundings(2):
-        assert_same(_run(case, features), first, "a second pass over the same")
+    first = assert_repeatable(lambda: _run(case, features), lambda: _run(case, case.features(seed=1)), "a forward pass")
     was_training = network.training
     for training in (True, False):
         network.train(training)
@@ -300,7 +298,7 @@ def masked_never_sampled(subject: Subject, case: Case) -> None:
     features = mapped(seen, lambda value: value.flatten(0, 1)[rows])
     masks = random_masks(actions, (DRAWS,), generator, legal=0.3)
     taken = case.policy.get_action(features, masks, generator=generator).actions
-    for name, illegal in _illegal(actions, masks, taken).items():
+    for name, illegal in illegal_actions(actions, masks, taken).items():
         count = int(illegal.sum())
         assert not count, f"head '{name}' took an illegal action in {count} of {DRAWS} draws"
 
@@ -309,10 +307,9 @@ def masked_never_sampled(subject: Subject, case: Case) -> None:
 @everywhere
 def gradient(subject: Subject, case: Case) -> None:
     """A gradient, finite and not 0, reaches every trainable parameter from the logits and the latent together."""
-    assert trainable(case.network), "it has no parameter to train"
     case.network.zero_grad(set_to_none=True)
     _scalar(_forward(case.network, case.features())).backward()
-    _assert_reached(case)
+    assert_reached(case.network)
 
 
 @SUITE.check("state-dict", after=("deterministic",))
@@ -334,10 +331,7 @@ def float64(subject: Subject, case: Case) -> None:
     """Built in float64 it computes in float64, and the same but for rounding."""
     double = _again(subject, case, dtype=torch.float64)
     output = _run(double, double.features())
-    wrong = [
-        name for name, value in (("latent", output.latent), *output.logits.items()) if value.dtype != torch.float64
-    ]
-    assert not wrong, f"in float64 it returns another type: {', '.join(wrong)}"
+    assert_dtype(torch.float64, {"latent": output.latent, "logits": output.logits})
     double.network.load_state_dict(case.network.state_dict())
     single = _run(case, case.features())
     assert_same(single, _run(double, double.features()), "outputs in float32 and in float64", 10 * TOLERANCE)
@@ -359,7 +353,7 @@ def bf16(subject: Subject, case: Case) -> None:
         what = f"log-probabilities of '{name}' in bf16 and in float32"
         assert_same(output.log_prob[name][where], expected[where], what, HALF_TOLERANCE)
     torch.stack([_scalar(output.logits), _scalar(output.values.taken)]).sum().backward()
-    _assert_reached(case)
+    assert_reached(case.network)
     seen, legal = cut((features, masks), slice(None), 0)
     acted = half.get_action(seen, legal, output.state, generator=torch.Generator().manual_seed(0))
     assert_finite(mapped(acted.state, Tensor.detach), "the state after a step in bf16")
@@ -378,9 +372,7 @@ def device(subject: Subject, case: Case) -> None:
         acted = away.policy.get_action(seen, legal, episode_start=starts[:, 0])
         evaluation = away.policy.evaluate_actions(features, masks, acted.state, actions, starts)
         _scalar({**evaluation.log_prob, "value": evaluation.values.taken}).backward()
-    came_back = leaves({"logits": evaluation.logits, "state": evaluation.state})
-    wrong = [name for name, value in came_back.items() if value.device.type != there.name]
-    assert not wrong, f"given what is on a device, it returns on another: {', '.join(wrong)}"
+    assert_on(there.name, {"logits": evaluation.logits, "state": evaluation.state})
 
 
 def _again(subject: Subject, case: Case, **how: Any) -> Case:
@@ -440,26 +432,3 @@ def _scalar(value: Any) -> Tensor:
 def _gradient(output: Tensor, obs: Tensor) -> Tensor:
     (found,) = torch.autograd.grad(_scalar(output), obs, retain_graph=True, allow_unused=True)
     return torch.zeros_like(obs) if found is None else found
-
-
-def _assert_reached(case: Case) -> None:
-    gradients = {name: parameter.grad for name, parameter in trainable(case.network).items()}
-    assert_finite({name: value for name, value in gradients.items() if value is not None}, "gradients")
-    silent = [name for name, value in gradients.items() if value is None or not value.any()]
-    assert not silent, f"no gradient reaches {', '.join(silent)}"
-
-
-def _illegal(actions: ActionSpec, masks: Masks, taken: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return for every head where it mattered and took what is illegal, bool `[E]`."""
-    found = {}
-    op = None if actions.root is None else taken[actions.root]
-    for head in actions.heads:
-        legal = masks.heads[head.name]
-        matters = torch.ones(len(legal), dtype=torch.bool)
-        if op is not None and head.name != actions.root:
-            matters = torch.tensor(actions.relevance(head.name))[op]
-            if head.name == actions.slot:
-                assert masks.slot_given_op is not None
-                legal = masks.slot_given_op[torch.arange(len(op)), op]
-        found[head.name] = matters & ~legal.gather(1, taken[head.name].unsqueeze(1)).squeeze(1)
-    return found

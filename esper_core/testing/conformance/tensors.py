@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import attrs
-import numpy as np
 import torch
 from torch import Tensor, nn
+
+from esper_core.testing.case import trainable
 
 TOLERANCE = 1e-4
 """How far float32 results may be apart that differ in nothing but the order of additions, relative to 1 and to them."""
@@ -95,49 +95,25 @@ def unchanged(value: Any, what: str) -> Iterator[None]:
     assert_same(value, before, what)
 
 
-@contextmanager
-def surroundings(seed: int) -> Iterator[None]:
-    """Seed what unseeded components draw from, torch, numpy and Python, and restore it afterwards."""
-    state, legacy = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        np.random.seed(seed)
-        random.seed(seed)
-        try:
-            yield
-        finally:
-            random.setstate(state)
-            np.random.set_state(legacy)
+def assert_reached(module: nn.Module) -> None:
+    """Fail when a trainable parameter of a module has no gradient, or one that is 0 everywhere or not finite."""
+    gradients = {name: parameter.grad for name, parameter in trainable(module).items()}
+    assert gradients, "there is no parameter to train"
+    assert_finite({name: value for name, value in gradients.items() if value is not None}, "gradients")
+    silent = [name for name, value in gradients.items() if value is None or not value.any()]
+    assert not silent, f"no gradient reaches {', '.join(silent)}"
 
 
-@contextmanager
-def no_draws(what: str) -> Iterator[None]:
-    """Fail when what is done within draws from torch's, numpy's or Python's own random numbers."""
-
-    def states() -> dict[str, Any]:
-        return {
-            "torch": torch.get_rng_state().numpy().tobytes(),
-            "numpy": repr(np.random.get_state()),
-            "Python": random.getstate(),
-        }
-
-    before = states()
-    yield
-    drawn = [name for name, state in states().items() if state != before[name]]
-    assert not drawn, f"{what} draws from {' and '.join(drawn)}'s own random numbers, which no seed of a plan reaches"
+def assert_on(device: str, value: Any) -> None:
+    """Fail when a tensor within a value is on another type of device."""
+    wrong = [name for name, tensor in leaves(value).items() if tensor.device.type != device]
+    assert not wrong, f"given what is on a device, it returns on another: {', '.join(wrong)}"
 
 
-def noise_like(value: Tensor, seed: int = 0) -> Tensor:
-    """Return seeded normal noise of the shape, dtype and device of a tensor."""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(value.shape, generator=generator, dtype=torch.float64).to(value)
-
-
-@torch.no_grad()
-def stir(module: nn.Module, size: float = 0.1) -> None:
-    """Move every weight by seeded noise, as training would: a start at zero hides what a component looks at."""
-    for number, parameter in enumerate(module.parameters()):
-        parameter.add_(size * noise_like(parameter, number))
+def assert_dtype(dtype: torch.dtype, value: Any) -> None:
+    """Fail when a tensor within a value has another dtype."""
+    wrong = [name for name, tensor in leaves(value).items() if tensor.dtype != dtype]
+    assert not wrong, f"in {dtype} it returns another dtype: {', '.join(wrong)}"
 
 
 def _entries(value: Any) -> list[tuple[str, Any]]:

@@ -11,6 +11,7 @@ from tests.testing.conformance.looking import assert_only_fails, results
 CANARIES = {
     "named-twice": "schema",
     "three-blocks": "schema",
+    "source-unknown": "schema",
     "dimension-off": "shapes",
     "vocabulary-short": "indices",
     "nan-when-empty": "finite",
@@ -19,10 +20,14 @@ CANARIES = {
     "scales-in-place": "state-untouched",
     "batch-centred": "batch-of-one",
     "leaking": "sources",
+    "dead-column": "sources",
+    "swapped": "sources",
     "first-three-slots": "slots",
     "reads-more": "reads",
+    "reads-less": "reads",
     "float-only-features": "float64",
     "cpu-only-features": "device",
+    "back-on-cpu": "device",
 }
 
 

@@ -52,6 +52,14 @@ class TakenIsBaseline(Conditioned):
         return values._replace(taken=values.baseline)
 
 
+class BaselineBeyond(Conditioned):
+    def forward(self, latent, op_probs, op):
+        values = super().forward(latent, op_probs, op)
+        if values.by_op is None:
+            return values
+        return values._replace(baseline=2 * values.by_op.amax(-1) - values.by_op.amin(-1))
+
+
 class QUnclaimed(Conditioned):
     pass
 
@@ -60,6 +68,10 @@ class OpBlind(Conditioned):
     def by_op(self, latent):
         value = self.value(latent) + self.ops(latent).mean(-1, keepdim=True)
         return value.expand(*latent.shape[:-1], self.ops.out_features)
+
+
+class QOnlyClaimed(ReferenceCritic):
+    pass
 
 
 class DropsOut(ReferenceCritic):
@@ -96,6 +108,12 @@ class NoRescale(ReferenceCritic):
 class Detached(ReferenceCritic):
     def forward(self, latent, op_probs, op):
         return super().forward(latent.detach(), op_probs, op)
+
+
+class DeadValueParameter(ReferenceCritic):
+    def __init__(self, config, context):
+        super().__init__(config, context)
+        self.unused = nn.Parameter(torch.zeros(2))
 
 
 class StatisticsOutside(ReferenceCritic):

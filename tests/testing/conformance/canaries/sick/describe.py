@@ -5,7 +5,15 @@ from attrs import evolve
 from esper_core import StateSpec
 from esper_core.testing.reference.describe import describe_features
 
-__all__ = ["describe_features", "few_fields", "few_fields_of", "named_twice", "three_blocks", "vocabulary_short"]
+__all__ = [
+    "describe_features",
+    "few_fields",
+    "few_fields_of",
+    "named_twice",
+    "source_unknown",
+    "three_blocks",
+    "vocabulary_short",
+]
 
 
 def named_twice(config, slots, actions, state_spec):
@@ -15,6 +23,11 @@ def named_twice(config, slots, actions, state_spec):
 
 def three_blocks(config, slots, actions, state_spec):
     return evolve(describe_features(config, slots, actions, state_spec), num_slots=3)
+
+
+def source_unknown(config, slots, actions, state_spec):
+    schema = describe_features(config, slots, actions, state_spec)
+    return evolve(schema, base=[evolve(feature, source="wishes") for feature in schema.base])
 
 
 def vocabulary_short(config, slots, actions, state_spec):

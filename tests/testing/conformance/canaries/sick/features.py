@@ -4,7 +4,7 @@ import torch
 from attrs import evolve
 
 from esper_core.testing.reference.learned import ReferenceFeatures
-from sick.describe import few_fields_of, named_twice, three_blocks, vocabulary_short
+from sick.describe import few_fields_of, named_twice, source_unknown, three_blocks, vocabulary_short
 
 
 class Changed(ReferenceFeatures):
@@ -29,6 +29,12 @@ class ThreeBlocks(ReferenceFeatures):
     def __init__(self, config, context):
         super().__init__(config, context)
         self.schema = three_blocks(config, context.slots, context.actions, context.state_spec)
+
+
+class SourceUnknown(ReferenceFeatures):
+    def __init__(self, config, context):
+        super().__init__(config, context)
+        self.schema = source_unknown(config, context.slots, context.actions, context.state_spec)
 
 
 class VocabularyShort(ReferenceFeatures):
@@ -83,6 +89,21 @@ class Leaking(Changed):
         return obs
 
 
+class DeadColumn(Changed):
+    def change(self, obs, state):
+        obs[:, 0] = 0.5
+        return obs
+
+
+class Swapped(Changed):
+    """Writes the columns of each slot in another order than its schema says."""
+
+    def change(self, obs, state):
+        blocks = self.blocks(obs)
+        blocks.copy_(blocks.flip(-1).clone())
+        return obs
+
+
 class FirstThreeSlots(Changed):
     def change(self, obs, state):
         self.blocks(obs)[:, 3:] = 0
@@ -99,6 +120,13 @@ class ReadsMore(Changed):
         return obs + 0 * state["brightness"].sum(1, keepdim=True)
 
 
+class ReadsLess(ReferenceFeatures):
+    """Its spec reads `brightness`, and it does not."""
+
+    def __init__(self, config, context):
+        super().__init__(config, evolve(context, state_spec=few_fields_of(context.state_spec)))
+
+
 class FloatOnlyFeatures(Changed):
     def change(self, obs, state):
         return obs.float()
@@ -107,3 +135,8 @@ class FloatOnlyFeatures(Changed):
 class CpuOnlyFeatures(Changed):
     def change(self, obs, state):
         return obs + torch.zeros(obs.shape, dtype=obs.dtype)
+
+
+class BackOnCpu(Changed):
+    def change(self, obs, state):
+        return obs.cpu()

@@ -19,6 +19,16 @@ class MetricWithHistory(ReferenceLoss):
         return LossResult(result.loss, result.kl, {"loss": result.loss})
 
 
+class KlWithHistory(ReferenceLoss):
+    def __call__(self, batch, evaluation):
+        result = super().__call__(batch, evaluation)
+        return LossResult(result.loss, result.kl + 0 * result.loss, result.metrics)
+
+
+class TargetIsText(ReferenceLoss):
+    target_kl = "0.03"
+
+
 class Adapting(ReferenceLoss):
     """Weighs its loss by how often it was asked."""
 
@@ -81,6 +91,13 @@ class WrongSign(ReferenceLoss):
 class NoRegression(ReferenceLoss):
     def __call__(self, batch, evaluation):
         values = evaluation.values._replace(taken=evaluation.values.taken.detach())
+        return super().__call__(batch, evolve(evaluation, values=values))
+
+
+class AwayFromReturns(ReferenceLoss):
+    def __call__(self, batch, evaluation):
+        taken = evaluation.values.taken
+        values = evaluation.values._replace(taken=2 * taken.detach() - taken)
         return super().__call__(batch, evolve(evaluation, values=values))
 
 

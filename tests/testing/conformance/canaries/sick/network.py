@@ -55,6 +55,27 @@ class BatchFirst(ReferenceNetwork):
         return output._replace(state=ReferenceState(output.state.hidden.transpose(0, 1)))
 
 
+class BareState(ReferenceNetwork):
+    def initial_state(self, num_envs):
+        return tuple(super().initial_state(num_envs))
+
+    def forward(self, features, state, episode_start):
+        output = super().forward(features, ReferenceState(*state), episode_start)
+        return output._replace(state=tuple(output.state))
+
+
+class StateNotZero(ReferenceNetwork):
+    def initial_state(self, num_envs):
+        return ReferenceState(super().initial_state(num_envs).hidden + 0.1)
+
+
+class HeadMissing(ReferenceNetwork):
+    def forward(self, features, state, episode_start):
+        output = super().forward(features, state, episode_start)
+        output.logits.popitem()
+        return output
+
+
 class Noisy(ReferenceNetwork):
     def forward(self, features, state, episode_start):
         noise = 1e-3 * torch.randn_like(features.obs)

@@ -9,6 +9,9 @@ NETWORKS = (
     "NamesClash",
     "OpConstant",
     "BatchFirst",
+    "BareState",
+    "StateNotZero",
+    "HeadMissing",
     "Noisy",
     "StateOnModule",
     "Unseeded",
@@ -30,14 +33,17 @@ CRITICS = (
     "TrailingAxis",
     "RefusesWithoutHint",
     "TakenIsBaseline",
+    "BaselineBeyond",
     "QUnclaimed",
     "OpBlind",
+    "QOnlyClaimed",
     "DropsOut",
     "UnseededValue",
     "ReluInPlace",
     "Centred",
     "NoRescale",
     "Detached",
+    "DeadValueParameter",
     "StatisticsOutside",
     "FloatOnlyValue",
     "MixedPrecisionValue",
@@ -46,6 +52,8 @@ CRITICS = (
 LOSSES = (
     "NotScalar",
     "MetricWithHistory",
+    "KlWithHistory",
+    "TargetIsText",
     "Adapting",
     "StandardisesInPlace",
     "OneHeadOnly",
@@ -55,6 +63,7 @@ LOSSES = (
     "EstimatedKl",
     "WrongSign",
     "NoRegression",
+    "AwayFromReturns",
     "AllEntropy",
     "FloatOnlyLoss",
     "CpuOnlyLoss",
@@ -62,6 +71,7 @@ LOSSES = (
 FEATURES = {
     "NamedTwice": "named_twice",
     "ThreeBlocks": "three_blocks",
+    "SourceUnknown": "source_unknown",
     "DimensionOff": "describe_features",
     "VocabularyShort": "vocabulary_short",
     "NanWhenEmpty": "describe_features",
@@ -70,14 +80,18 @@ FEATURES = {
     "ScalesInPlace": "describe_features",
     "BatchCentred": "describe_features",
     "Leaking": "describe_features",
+    "DeadColumn": "describe_features",
+    "Swapped": "describe_features",
     "FirstThreeSlots": "describe_features",
     "ReadsMore": "few_fields",
+    "ReadsLess": "few_fields",
     "FloatOnlyFeatures": "describe_features",
     "CpuOnlyFeatures": "describe_features",
+    "BackOnCpu": "describe_features",
 }
 FIELDS = ("target", "clock", "lit", "colour", "counts")
-READS = {"ReadsMore": FIELDS, "Leaking": (*FIELDS, "brightness"), "NanWhenEmpty": (*FIELDS, "brightness")}
-CLAIMS = {"OpBlind": ("critic:q-by-op",), "TakenIsBaseline": ("critic:q-by-op",)}
+READS = {"ReadsMore": FIELDS} | dict.fromkeys(("ReadsLess", "Leaking", "NanWhenEmpty"), (*FIELDS, "brightness"))
+CLAIMS = dict.fromkeys(("OpBlind", "QOnlyClaimed", "TakenIsBaseline", "BaselineBeyond"), ("critic:q-by-op",))
 
 
 def kebab(name):
