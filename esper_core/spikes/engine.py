@@ -194,7 +194,7 @@ def _failure(category: str, item: pytest.Item, params: Mapping[str, Any], call: 
     while root.__cause__ is not None:
         root = root.__cause__
     frames = [Place(f.filename, f.lineno or 0, f.line or "") for f in traceback.extract_tb(root.__traceback__)]
-    trace = [frame for frame in frames if not is_library(frame.file)]
+    trace = [frame for frame in frames if not _is_library(frame.file)]
     # The deepest frame that is not a library's: a plugin's when it raised, else the check's.
     place = [*frames, *trace][-1] if frames else Place("", 0)
     text = call.excinfo.exconly().splitlines()
@@ -219,7 +219,7 @@ def _reason(report: pytest.TestReport) -> str:
     return text.removeprefix("Skipped: ")
 
 
-def is_library(path: str) -> bool:
+def _is_library(path: str) -> bool:
     """Return whether a file belongs to Python or to one of the libraries below the components."""
     if any(f"{os.sep}{name}{os.sep}" in path for name in ("site-packages", "dist-packages")):
         package = path.replace("dist-packages", "site-packages").partition(f"site-packages{os.sep}")[2]

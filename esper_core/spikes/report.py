@@ -51,7 +51,8 @@ def render(verdict: Verdict, command: str) -> str:
     if verdict.probes:
         parts.append(f"## Probes\n\n{_probes(verdict)}")
     parts += [f"## {section.title}\n\n{section.text}" for section in verdict.sections]
-    parts.append(f"## Blockers\n\n{_blockers(verdict)}")
+    if verdict.blockers or not verdict.probes:
+        parts.append(f"## Blockers\n\n{_blockers(verdict)}")
     if verdict.blockers:
         parts.append(f"## Files to change\n\n{_files(verdict.blockers)}")
     if verdict.failures:

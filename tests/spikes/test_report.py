@@ -86,7 +86,9 @@ def test_blockers_files_and_consumers(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_probes_are_a_table() -> None:
     probe = ProbeResult(name="P1", expected="V = 1", measured={"V": (1.0, None)}, passed=False, seconds=1.0)
-    assert "| P1 | FAILED | V: 1, - | V = 1 |" in section(render(verdict(probes=[probe]), "esper"), "Probes")
+    text = render(verdict(probes=[probe]), "esper")
+    assert "| P1 | FAILED | V: 1, - | V = 1 |" in section(text, "Probes")
+    assert "## Blockers" not in text
 
 
 def test_failures_of_one_check_in_one_place_are_one() -> None:
