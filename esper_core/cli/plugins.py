@@ -8,6 +8,7 @@ import typer
 
 from esper_core.cli.check import check_plugin
 from esper_core.cli.doctor import doctor
+from esper_core.cli.new import new_plugin
 from esper_core.cli.output import number, print_json, print_table, table
 from esper_core.cli.why import why
 from esper_core.cli.world import global_settings, load_world
@@ -16,7 +17,7 @@ from esper_core.registry.config import config_class, describe_options
 from esper_core.registry.index import Component, Index, PluginRecord
 from esper_core.registry.resolve import check_kind, find_plugin
 
-app = typer.Typer(help="See which plugins are installed, and check them.", no_args_is_help=True)
+app = typer.Typer(help="See which plugins are installed, check them, and write new ones.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -176,3 +177,4 @@ def _summary(record: PluginRecord) -> dict[str, Any]:
 app.command("why")(why)
 app.command("doctor")(doctor)
 app.command("check")(check_plugin)
+app.command("new")(new_plugin)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,7 +19,10 @@ from esper_core.contracts.errors import PluginError, SlotIdError
 from esper_core.contracts.slots import SlotConfig
 from esper_core.registry.plan import PlanRequest, make_plan
 from esper_core.registry.resolve import resolve
-from esper_core.spikes.verdict import CheckResult, ProbeResult, Verdict
+from esper_core.spikes.report import check_writable, grouped, shown, write_report
+from esper_core.spikes.verdict import CheckResult, Failure, ProbeResult, Verdict
+
+SHOWN_FAILURES = 8
 
 app = typer.Typer(help="Ask what an architecture can do.", no_args_is_help=True)
 
@@ -60,11 +66,23 @@ def run_spike(
     uses: choices.Uses = None,
     options: choices.Options = None,
     seed: choices.Seed = None,
-    only: Annotated[str | None, typer.Option(metavar="NAME", help="Run this part alone, such as P7.")] = None,
+    only: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Run this part alone, such as P7 or 'entropy'.")
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Ask less, for people who wait.")] = False,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE.md", help="Write a Markdown report of what was measured.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Run a spike; exit with 5 when its verdict is RED."""
+    """Run a spike on a policy; exit with 5 when its verdict is RED.
+
+    GREEN: every declared check ran and passed. YELLOW: some were skipped, are expected to fail, or failed only where
+    the architecture meets its surroundings. RED: a check of the architecture failed, or one did not run.
+
+    `esper spike list` shows the spikes. A policy is a recipe of registry.toml or a network; single components are
+    replaced with --critic, --use and so on.
+    """
     index, recipes = load_world(context)
     component = resolve(index, "spike", name, recipes.pins)
     counts = parse_slot_counts(slots) if slots is not None else None
@@ -86,6 +104,8 @@ def run_spike(
         seed=seed,
     )
     plan = make_plan(request, index, recipes)
+    if report is not None:
+        check_writable(report)
     from esper_core.registry.build import build_beside
 
     spike = build_beside(component, index)
@@ -96,10 +116,14 @@ def run_spike(
             f"{component} breaks its contract: it returned a {type(verdict).__name__}, not a Verdict.",
             hint="Report this to the plugin's author.",
         )
+    if report is not None:
+        write_report(verdict, report, shlex.join(["esper", *sys.argv[1:]]))
     if as_json:
         print_json(verdict.to_json())
     else:
         print_verdict(verdict)
+        if report is not None:
+            typer.echo(f"The report is {report}")
     raise typer.Exit(verdict.exit_code)
 
 
@@ -121,9 +145,29 @@ def print_verdict(verdict: Verdict) -> None:
         _print_probes(verdict.probes)
     else:
         _print_categories(verdict)
-    for failure in verdict.failures:
-        typer.echo(f"\n  {failure.check}: {failure.message}\n    {failure.file}:{failure.line}")
+    _print_failures(verdict.failures)
+    for blocker in verdict.blockers:
+        users = f"{len(blocker.consumers)} other line{'s' * (len(blocker.consumers) != 1)} to follow"
+        typer.echo(f"\n  blocker: {shown(blocker.file)}:{blocker.line}")
+        typer.echo(f"    {blocker.description}")
+        typer.echo(f"    {blocker.kind}; complexity {blocker.complexity}, {users}")
+    skipped = Counter(skip.reason for skip in verdict.skips)
+    if skipped:
+        typer.echo("")
+    for reason, count in skipped.items():
+        typer.echo(f"  {count} skipped: {reason}")
     typer.echo(f"\n{verdict.colour} after {verdict.seconds:.1f} s")
+
+
+def _print_failures(failures: Sequence[Failure]) -> None:
+    """Print failures; of many only some."""
+    groups = grouped(failures)
+    for failure, slots in groups[:SHOWN_FAILURES]:
+        where = f", slots {', '.join(map(str, slots))}" if slots else ""
+        name = failure.check.partition("[")[0] if slots else failure.check
+        typer.echo(f"\n  {name}{where}: {failure.message}\n    {failure.file}:{failure.line}")
+    if len(groups) > SHOWN_FAILURES:
+        typer.echo(f"\n  {len(groups) - SHOWN_FAILURES} more such failures; --json and --report list all")
 
 
 def _print_probes(probes: Sequence[ProbeResult]) -> None:

@@ -86,7 +86,8 @@ class KindSpec:
         name: Kebab-case name of the kind.
         protocol: `module:attribute` of the protocol that factories of this kind return.
         conformance: `module:attribute` of the `Suite` of checks every component of the kind must pass, or empty.
-        template: `package:folder` of the distribution that `esper plugins new` copies for this kind, or empty.
+        template: `package:folder` of the distribution that `esper plugins new` copies for this kind, or empty. It is a
+            plugin called `my-KIND`; that name is replaced in all three spellings (`my-net`, `my_net`, `MyNet`).
         summary: One line for listings.
         planned: Plans hold components of this kind. Others, such as spikes and workloads, are used beside a plan; a
             component may name one in its defaults all the same.

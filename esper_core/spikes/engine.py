@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
-import sysconfig
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +20,8 @@ import pytest
 from attrs import define, field
 
 from esper_core.contracts.errors import EsperError
-from esper_core.spikes.verdict import Category, CheckResult, Failure
+from esper_core.spikes.verdict import Category, CheckResult, Failure, Place, Skip
+from esper_core.testing.location import is_library
 
 SLOTS_PARAMETER = "num_slots"
 """Name of the test parameter that holds the slot count."""
@@ -33,11 +34,30 @@ _ISOLATED = (
     "--noconftest",
     "-pno:cacheprovider",
     "-pno:terminal",
+    "-pno:unraisableexception",
+    "-pno:threadexception",
     f"-c{os.devnull}",
 )
 """The checks must not depend on the settings or plugins of whatever project they are run in."""
 
-_LIBRARIES = ("_pytest", "pluggy", "torch", "numpy", "attr")
+_MODULE = re.compile(r"^(\w+\.)+(?=\w+(:|$))")
+"""The module in front of the name of an error."""
+
+
+class Measurement(NamedTuple):
+    """What a check noted with pytest's `record_property`.
+
+    Attributes:
+        category: Category of the check.
+        name: What was measured.
+        value: The value.
+        params: Parameters of the check by name, such as `num_slots`.
+    """
+
+    category: str
+    name: str
+    value: Any
+    params: Mapping[str, Any]
 
 
 class Report(NamedTuple):
@@ -45,6 +65,8 @@ class Report(NamedTuple):
 
     categories: tuple[Category, ...]
     failures: tuple[Failure, ...]
+    skips: tuple[Skip, ...]
+    measurements: tuple[Measurement, ...]
 
 
 def run_checks(
@@ -52,6 +74,8 @@ def run_checks(
     declared: Mapping[str, int],
     plugins: Iterable[object] = (),
     on_result: Callable[[CheckResult], None] | None = None,
+    *,
+    integration: Collection[str] = (),
 ) -> Report:
     """Run test modules and count what came of them.
 
@@ -62,6 +86,7 @@ def run_checks(
         declared: Category → how many checks there must be, in the order of the report.
         plugins: pytest plugins that provide what the checks ask for.
         on_result: Called after every check.
+        integration: Categories that look at what surrounds the architecture.
 
     Raises:
         EsperError: pytest could not run the modules at all.
@@ -84,10 +109,11 @@ def run_checks(
             passed=recorder.counts[name, "passed"],
             failed=recorder.counts[name, "failed"],
             skipped=recorder.counts[name, "skipped"],
+            integration=name in integration,
         )
         for name in names
     )
-    return Report(categories, tuple(recorder.failures))
+    return Report(categories, tuple(recorder.failures), tuple(recorder.skips), tuple(recorder.measurements))
 
 
 @contextlib.contextmanager
@@ -101,13 +127,19 @@ def _without(*variables: str) -> Iterator[None]:
 
 @define
 class _Recorder:
-    """A pytest plugin that counts outcomes and keeps failures."""
+    """A pytest plugin that counts outcomes and keeps failures, skips and measurements."""
 
     on_result: Callable[[CheckResult], None]
     counts: Counter[tuple[str, str]] = field(factory=Counter)
     failures: list[Failure] = field(factory=list)
+    skips: list[Skip] = field(factory=list)
+    measurements: list[Measurement] = field(factory=list)
     interrupted: bool = False
     broken: str = ""
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Make tracebacks in the style that is quickest to make: nobody is shown them."""
+        config.option.tbstyle = "native"
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
@@ -118,8 +150,13 @@ class _Recorder:
         # An expected failure is reported as skipped, and as failed where it passed against expectation.
         category = str(getattr(getattr(item, "module", None), "CATEGORY", item.path.stem))
         self.counts[category, report.outcome] += 1
+        params = getattr(getattr(item, "callspec", None), "params", {})
+        slots = params.get(SLOTS_PARAMETER)
         if report.failed:
-            self.failures.append(_failure(category, item, call))
+            self.failures.append(_failure(category, item, params, call))
+        elif report.skipped:
+            self.skips.append(Skip(category=category, check=item.name, slots=slots, reason=_reason(report)))
+        self.measurements += [Measurement(category, name, value, params) for name, value in report.user_properties]
         self.on_result(CheckResult(category, item.name, report.outcome))
         return report
 
@@ -145,8 +182,8 @@ class _Recorder:
         self.broken = excinfo.exconly()
 
 
-def _failure(category: str, item: pytest.Item, call: pytest.CallInfo[None]) -> Failure:
-    slots = getattr(getattr(item, "callspec", None), "params", {}).get(SLOTS_PARAMETER)
+def _failure(category: str, item: pytest.Item, params: Mapping[str, Any], call: pytest.CallInfo[None]) -> Failure:
+    slots = params.get(SLOTS_PARAMETER)
     if call.excinfo is None:  # an expected failure that passed has no exception
         return Failure(
             category=category, check=item.name, slots=slots, message="passed unexpectedly", file=str(item.path), line=0
@@ -154,21 +191,27 @@ def _failure(category: str, item: pytest.Item, call: pytest.CallInfo[None]) -> F
     root: BaseException = call.excinfo.value
     while root.__cause__ is not None:
         root = root.__cause__
-    file, line = _location(root)
+    frames = [Place(f.filename, f.lineno or 0, f.line or "") for f in traceback.extract_tb(root.__traceback__)]
+    trace = [frame for frame in frames if not is_library(frame.file)]
+    # The deepest frame that is not a library's: a plugin's when it raised, else the check's.
+    place = [*frames, *trace][-1] if frames else Place("", 0)
     text = call.excinfo.exconly().splitlines()
-    message = (text[0] if text else call.excinfo.typename).removeprefix("AssertionError: ")
-    return Failure(category=category, check=item.name, slots=slots, message=message, file=file, line=line)
+    message = _MODULE.sub("", text[0] if text else call.excinfo.typename).removeprefix("AssertionError: ")
+    return Failure(
+        category=category,
+        check=item.name,
+        slots=slots,
+        message=message,
+        file=place.file,
+        line=place.line,
+        trace=trace,
+        params=params,
+    )
 
 
-def _location(error: BaseException) -> tuple[str, int]:
-    """Return the deepest frame of an error that is not a library's: a plugin's when it raised, else the check's."""
-    frames = [(frame.filename, frame.lineno or 0) for frame in traceback.extract_tb(error.__traceback__)]
-    return next((frame for frame in reversed(frames) if not _is_library(frame[0])), frames[-1] if frames else ("", 0))
-
-
-def _is_library(path: str) -> bool:
-    """Return whether a file belongs to Python or to one of the libraries below the components."""
-    if any(f"{os.sep}{name}{os.sep}" in path for name in ("site-packages", "dist-packages")):
-        package = path.replace("dist-packages", "site-packages").partition(f"site-packages{os.sep}")[2]
-        return package.partition(os.sep)[0] in _LIBRARIES
-    return path.startswith((sysconfig.get_path("stdlib"), "<"))
+def _reason(report: pytest.TestReport) -> str:
+    """Return why a check was skipped or was expected to fail."""
+    if hasattr(report, "wasxfail"):
+        return str(report.wasxfail) or "expected to fail"
+    text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return text.removeprefix("Skipped: ")

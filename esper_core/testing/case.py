@@ -80,17 +80,31 @@ class Case:
         return slice(first, first + width)
 
 
-def make_case(plan: Plan, index: Index, num_slots: int) -> Case:
-    """Build the policy of a plan for another slot count, on the CPU, from the plan's seed.
+def make_case(
+    plan: Plan, index: Index, num_slots: int, *, dtype: torch.dtype = torch.float32, device: str = "cpu"
+) -> Case:
+    """Build the policy of a plan for another slot count, from the plan's seed.
+
+    Args:
+        plan: What to build.
+        index: Where its components are looked up.
+        num_slots: The slot count, N.
+        dtype: Of observations and weights.
+        device: Where it is built.
 
     Raises:
         EsperError: a component cannot be built for this slot count.
     """
-    plan = evolve(plan, slots=SlotConfig.for_grid(1, num_slots).slot_ids, device="cpu", envs=ENVS)
-    parts = build_parts(plan, index, only={"features", "network", "critic"})
+    plan = evolve(planned_for(plan, num_slots), device=device, envs=ENVS)
+    parts = build_parts(plan, index, only={"features", "network", "critic"}, dtype=dtype)
     description = describe_plan(plan, index)
     policy = Policy(parts["network"], parts["critic"], description.actions)
     return Case(num_slots, plan, description, parts["features"], policy)
+
+
+def planned_for(plan: Plan, num_slots: int) -> Plan:
+    """Return a plan with other slots, on the CPU."""
+    return evolve(plan, slots=SlotConfig.for_grid(1, num_slots).slot_ids, device="cpu")
 
 
 def trainable(module: nn.Module) -> dict[str, nn.Parameter]:

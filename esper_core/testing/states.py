@@ -1,4 +1,4 @@
-"""Random states and masks that keep to their tables, for tests of features, networks, critics and losses."""
+"""Random states and masks that keep to their tables, and actions that do not keep to masks."""
 
 from __future__ import annotations
 
@@ -73,6 +73,27 @@ def random_masks(
     heads[root.name] = ops & (slot_given_op.any(-1) | ~uses_slot)
     heads[actions.slot] = slot_given_op.any(-2)
     return Masks(heads=heads, slot_given_op=slot_given_op)
+
+
+def illegal_actions(actions: ActionSpec, masks: Masks, taken: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return for every head where it mattered to the operation taken and took what is illegal, bool `[E]`.
+
+    Args:
+        actions: The action table.
+        masks: Legal actions, `[E, ...]`.
+        taken: int64 `[E]` per head.
+    """
+    found = {}
+    op = None if actions.root is None else taken[actions.root]
+    for head in actions.heads:
+        legal = masks.heads[head.name]
+        matters = torch.ones(len(legal), dtype=torch.bool)
+        if op is not None and head.name != actions.root:
+            matters = torch.tensor(actions.relevance(head.name))[op]
+            if head.name == actions.slot and masks.slot_given_op is not None:
+                legal = masks.slot_given_op[torch.arange(len(op)), op]
+        found[head.name] = matters & ~legal.gather(1, taken[head.name].unsqueeze(1)).squeeze(1)
+    return found
 
 
 def _some_legal(shape: tuple[int, ...], size: int, generator: torch.Generator, legal: float) -> Tensor:

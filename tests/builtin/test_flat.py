@@ -114,7 +114,7 @@ def test_describing_and_registering_imports_no_torch() -> None:
 def test_what_core_registers_can_be_loaded() -> None:
     kinds = {kind.name: kind for kind in esper_kinds()}
     planned = {"features", "network", "critic", "masks", "loss", "environment"}
-    assert set(kinds) == planned | {"spike", "rule", "workload"}
+    assert set(kinds) == planned | {"spike", "rule", "observer", "workload"}
     assert {name for name, kind in kinds.items() if kind.planned} == planned
     assert all(isinstance(load_reference(kind.protocol, kind.name), type) for kind in kinds.values())
     (component,) = esper_components()

@@ -40,7 +40,7 @@ def test_outcomes_are_counted_by_category(module, capsys: pytest.CaptureFixture[
             assert num_slots < 3, "too many slots"
         def test_skipped():
             pytest.skip("not here")
-        @pytest.mark.xfail
+        @pytest.mark.xfail(reason="known to be wrong")
         def test_expected():
             assert False
         """
@@ -55,6 +55,10 @@ def test_outcomes_are_counted_by_category(module, capsys: pytest.CaptureFixture[
     assert (failure.category, failure.check, failure.slots) == ("first", "test_small[5]", 5)
     assert failure.message.startswith("too many slots")
     assert (failure.file, failure.line) == (str(first), 7)
+    assert [(skip.check, skip.reason) for skip in report.skips] == [
+        ("test_skipped", "not here"),
+        ("test_expected", "known to be wrong"),
+    ]
     assert [result.outcome for result in seen] == ["passed", "failed", "skipped", "skipped", "passed"]
     output = capsys.readouterr()
     assert output.out == ""
@@ -85,6 +89,8 @@ def test_the_place_of_a_failure_is_the_deepest_code_that_is_no_library(module, t
     (failure,) = run_checks([path], {"growth": 1}).failures
     assert failure.message == "ValueError: cannot grow"
     assert (failure.file, failure.line) == (str(helper), 4)
+    assert [(Path(place.file).name, place.line) for place in failure.trace] == [("helper.py", 4)]
+    assert failure.trace[0].text == "return torch.zeros(3) + torch.zeros(n)"
 
 
 @pytest.mark.parametrize("phase", ["setup", "teardown"])
@@ -155,3 +161,36 @@ def test_a_plugin_that_breaks_pytest_is_an_error(module) -> None:
     path = module("CATEGORY = 'c'\ndef test_it(): pass")
     with pytest.raises(EsperError, match="could not be run: RuntimeError: no more"):
         run_checks([path], {"c": 1}, [Breaker()])
+
+
+def test_what_checks_measure_comes_back_with_their_parameters(module) -> None:
+    path = module(
+        """
+        import pytest
+        CATEGORY = "c"
+        @pytest.mark.parametrize("num_slots", [2, 5])
+        def test_it(num_slots, record_property):
+            record_property("square", num_slots ** 2)
+            assert num_slots < 3
+        """
+    )
+    report = run_checks([path], {"c": 2})
+    assert [(m.category, m.name, m.value, m.params) for m in report.measurements] == [
+        ("c", "square", 4, {"num_slots": 2}),
+        ("c", "square", 25, {"num_slots": 5}),
+    ]
+    assert report.failures[0].params == {"num_slots": 5}
+
+
+def test_categories_around_the_architecture_are_marked(module) -> None:
+    path = module("CATEGORY = 'c'\ndef test_it(): pass")
+    marked = run_checks([path], {"c": 1, "d": 1}, integration=["d"]).categories
+    assert [(c.name, c.integration) for c in marked] == [("c", False), ("d", True)]
+
+
+def test_errors_are_named_without_their_module(module) -> None:
+    path = module(
+        "from esper_core.contracts.errors import PluginError\nCATEGORY = 'c'\n"
+        "def test_it(): raise PluginError('The mask has width 3.')"
+    )
+    assert run_checks([path], {"c": 1}).failures[0].message == "PluginError: The mask has width 3."

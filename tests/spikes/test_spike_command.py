@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from esper_core.contracts.errors import FactoryError, PluginError, SlotIdError, 
 from esper_core.registry import build
 from esper_core.registry.index import Component, load_index
 from esper_core.spikes.only import matching
-from esper_core.spikes.verdict import Category, Failure, ProbeResult, Verdict
+from esper_core.spikes.verdict import Blocker, Category, Failure, Place, ProbeResult, Skip, Verdict
 
 RUNNER = CliRunner()
 
@@ -27,8 +28,24 @@ def red(policy: str = "net") -> Verdict:
         Category(name="a", declared=2, passed=2),
         Category(name="b", declared=4, passed=1, failed=1, skipped=1),
     )
-    categories = (whole, part)
-    return Verdict(spike="probe", policy=policy, slots=(2, 5), categories=categories, failures=(failure,), seconds=1.0)
+    blocker = Blocker(
+        description="four slots, and no more",
+        kind="hard-coded",
+        file="/net.py",
+        line=7,
+        complexity="medium",
+        consumers=[Place("/head.py", 3, "Head(4)")],
+    )
+    return Verdict(
+        spike="probe",
+        policy=policy,
+        slots=(2, 5),
+        categories=(whole, part),
+        failures=(failure,),
+        skips=(Skip(category="b", check="test_y[N=2]", slots=2, reason="no memory"),),
+        blockers=(blocker,),
+        seconds=1.0,
+    )
 
 
 class Probe:
@@ -59,13 +76,30 @@ def test_list_names_the_installed_spikes() -> None:
 
 
 def test_a_real_run_prints_one_json_document() -> None:
-    arguments = ["run", "dynamic-slots", "--policy", "lstm-v1", "--slots", "1,2", "--json"]
+    arguments = ["run", "dynamic-slots", "--policy", "lstm-v1", "--slots", "1,2", "--json", "--only", "entropy"]
     result = RUNNER.invoke(spike.app, [*arguments, "-o", "network.hidden_dim=16"])
     assert result.exit_code == 0, result.output
     content = json.loads(result.stdout)
     assert (content["verdict"], content["policy"], content["slots"]) == ("GREEN", "lstm-v1", [1, 2])
+    assert [c["name"] for c in content["categories"]] == ["entropy"]
     assert all(c["passed"] == c["declared"] > 0 for c in content["categories"])
-    assert result.stderr.splitlines() == ["checking network construction", "checking forward/backward"]
+    assert result.stderr.splitlines() == ["checking entropy"]
+
+
+@pytest.mark.slow
+def test_a_whole_run_on_an_installed_policy_and_its_report(tmp_path: Path) -> None:
+    report = tmp_path / "report.md"
+    arguments = ["run", "dynamic-slots", "--policy", "lstm-v1", "--slots", "2,5", "--json", "--report", str(report)]
+    result = RUNNER.invoke(spike.app, [*arguments, "-o", "network.hidden_dim=16"])
+    assert result.exit_code == 0, result.output
+    content = json.loads(result.stdout)
+    assert (content["verdict"], len(content["categories"]), content["blockers"]) == ("GREEN", 11, [])
+    assert content["compatibility"] == {"2": {"2": True, "5": False}, "5": {"2": False, "5": True}}
+    text = report.read_text()
+    assert text.startswith("# dynamic-slots on lstm-v1: GREEN\n")
+    assert "| saved with N=2 | yes | no |" in text
+    assert "Use --slots r0c0,r0c1." in text
+    assert "**Go.**" in text
 
 
 @pytest.mark.usefixtures("probe")
@@ -79,11 +113,61 @@ def test_red_exits_with_five_and_says_why() -> None:
         "  a  2 of 2 passed",
         "  b  1 of 4 passed, 1 failed, 1 skipped, 1 did not run",
         "",
-        "  test_x[N=5]: no slot 4",
+        "  test_x, slots 5: no slot 4",
         "    /net.py:7",
+        "",
+        "  blocker: /net.py:7",
+        "    four slots, and no more",
+        "    hard-coded; complexity medium, 1 other line to follow",
+        "",
+        "  1 skipped: no memory",
         "",
         "RED after 1.0 s",
     ]
+
+
+@pytest.mark.usefixtures("probe")
+def test_of_many_failures_some_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = [
+        Failure(category="a", check=f"test_{check}[N={slots}]", slots=slots, message="no", file="a.py", line=check)
+        for slots in (5, 2)
+        for check in range(10)
+    ]
+    whole = Verdict(spike="s", policy="p", categories=[Category(name="a", declared=20, failed=20)], failures=failures)
+    monkeypatch.setattr(Probe, "run", lambda self, plan, index, **options: whole)
+    result = RUNNER.invoke(spike.app, ["run", "dynamic-slots", "--policy", "lstm-v1"])
+    assert result.stdout.count("slots 2, 5: no") == 8
+    assert "  2 more such failures; --json and --report list all" in result.stdout
+
+
+@pytest.mark.usefixtures("probe")
+def test_the_report_is_written_and_says_how_to_get_it_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = tmp_path / "report.md"
+    arguments = ["spike", "run", "dynamic-slots", "--policy", "lstm-v1", "--report", str(report)]
+    monkeypatch.setattr(sys, "argv", ["/somewhere/esper", *arguments])
+    result = RUNNER.invoke(spike.app, arguments[1:])
+    assert result.stdout.splitlines()[-1] == f"The report is {report}"
+    assert f"```bash\nesper {' '.join(arguments)}\n```" in report.read_text()
+
+
+@pytest.mark.usefixtures("probe")
+@pytest.mark.parametrize("name", ["", "no/such/folder/report.md"])
+def test_a_report_that_cannot_be_written_is_refused_before_anything_runs(tmp_path: Path, name: str) -> None:
+    Probe.asked = {}
+    arguments = ["run", "dynamic-slots", "--policy", "lstm-v1", "--report", str(tmp_path / name)]
+    result = RUNNER.invoke(spike.app, arguments)
+    assert isinstance(result.exception, UserError)
+    assert f"The report cannot be written to {tmp_path / name}" in result.exception.message
+    assert Probe.asked == {}
+
+
+def test_unknown_policies_and_spikes_are_guessed() -> None:
+    result = RUNNER.invoke(spike.app, ["run", "dynamic-slots", "--policy", "lstm-v3"])
+    assert isinstance(result.exception, UserError)
+    assert "Did you mean 'lstm-v" in result.exception.message
+    result = RUNNER.invoke(spike.app, ["run", "dynamic-slot"])
+    assert isinstance(result.exception, UserError)
+    assert "Did you mean 'dynamic-slots'?" in result.exception.message
 
 
 @pytest.mark.usefixtures("probe")

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from esper_core.spikes.verdict import Category, Failure, Verdict
+from esper_core.spikes.verdict import Blocker, Category, Failure, Place, Skip, Verdict
 
 
 def verdict(*categories: Category) -> Verdict:
@@ -15,6 +15,10 @@ def verdict(*categories: Category) -> Verdict:
 
 def category(**counts: int) -> Category:
     return Category(name="c", **({"declared": 4} | counts))
+
+
+def around(**counts: int) -> Category:
+    return Category(name="around", integration=True, **({"declared": 4} | counts))
 
 
 @pytest.mark.parametrize(
@@ -30,6 +34,11 @@ def category(**counts: int) -> Category:
         ([category(declared=0)], "RED", 5),
         ([category(declared=0, passed=3)], "RED", 5),
         ([], "RED", 5),
+        ([category(passed=4), around(passed=3, failed=1)], "YELLOW", 0),
+        ([around(failed=4)], "YELLOW", 0),
+        ([category(passed=3, failed=1), around(passed=4)], "RED", 5),
+        ([category(passed=4), around(passed=2, failed=1)], "RED", 5),
+        ([category(passed=4), around(passed=4)], "GREEN", 0),
     ],
 )
 def test_colours(categories: list[Category], colour: str, code: int) -> None:
@@ -43,8 +52,20 @@ def test_missing_checks_are_counted() -> None:
 
 
 def test_json() -> None:
-    failure = Failure(category="c", check="test_x", slots=5, message="no", file="a.py", line=3)
-    result = Verdict(spike="probe", policy="p", slots=[5], categories=[category(failed=1)], failures=[failure])
+    places = [Place("a.py", 3, "x = 5")]
+    failure = Failure(category="c", check="test_x", slots=5, message="no", file="a.py", line=3, trace=places)
+    skip = Skip(category="c", check="test_y", slots=None, reason="nothing to see")
+    blocker = Blocker(description="five", kind="number", file="b.py", line=1, complexity="low", consumers=places)
+    result = Verdict(
+        spike="probe",
+        policy="p",
+        slots=[5],
+        categories=[category(failed=1)],
+        failures=[failure],
+        skips=[skip],
+        blockers=[blocker],
+        figures={"compatibility": {"5": {"5": True}}},
+    )
     content = json.loads(json.dumps(result.to_json()))
     assert content["verdict"] == "RED"
     assert content["slots"] == [5]
@@ -57,4 +78,16 @@ def test_json() -> None:
         "file": "a.py",
         "line": 3,
     }
+    assert content["skips"] == [{"category": "c", "check": "test_y", "slots": None, "reason": "nothing to see"}]
+    assert content["blockers"] == [
+        {
+            "description": "five",
+            "kind": "number",
+            "file": "b.py",
+            "line": 1,
+            "complexity": "low",
+            "consumers": [{"file": "a.py", "line": 3, "text": "x = 5"}],
+        }
+    ]
+    assert content["compatibility"] == {"5": {"5": True}}
     assert verdict(category(passed=4)).to_json()["seconds"] == 1.235

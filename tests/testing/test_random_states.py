@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esper_core import ActionSpec, Head, StateField, StateSpec
+from esper_core.contracts.protocols import Masks
 from esper_core.policy.masking import check_masks
-from esper_core.testing.states import random_masks, random_state
+from esper_core.testing.states import illegal_actions, random_masks, random_state
 
 STATE = StateSpec(
     (
@@ -91,3 +92,22 @@ def test_tables_without_a_slot_or_root_head(slot: bool, root: bool) -> None:
     masks = random_masks(actions, (5,), torch.Generator().manual_seed(0), legal=0.1)
     assert masks.slot_given_op is None
     assert all(mask.any(-1).all() for mask in masks.heads.values())
+
+
+def test_illegal_actions_are_found_where_they_matter() -> None:
+    """Four rows: nothing asked, a slot that is legal for the other operation only, a legal one, an illegal detail."""
+    actions = make_actions(2)
+    by_op = torch.zeros(4, 4, 2, dtype=torch.bool)
+    by_op[:, 1, 0] = by_op[:, 2, 1] = True
+    heads = {"op": torch.ones(4, 4, dtype=torch.bool), "slot": by_op.any(1), "what": torch.ones(4, 3, dtype=torch.bool)}
+    heads["what"][:, 2] = False
+    taken = {"op": [0, 2, 2, 1], "slot": [1, 0, 1, 0], "what": [2, 2, 2, 2]}
+    found = illegal_actions(actions, Masks(heads, by_op), {name: torch.tensor(value) for name, value in taken.items()})
+    assert {name: value.tolist() for name, value in found.items()} == {
+        "op": [False] * 4,
+        "slot": [False, True, False, False],
+        "what": [False, False, False, True],
+    }
+    heads["op"][:, 2] = False
+    found = illegal_actions(actions, Masks(heads, by_op), {name: torch.tensor(value) for name, value in taken.items()})
+    assert found["op"].tolist() == [False, True, True, False]

@@ -1,87 +1,182 @@
-"""A distribution that is none of ours: installed beside, found, chosen and trained without touching any file here."""
+"""Distributions that are none of ours: written, built, installed beside, found, checked, used and removed again.
+
+There is one of every kind. Each step is a process of its own, as it is for a user, and nothing is downloaded.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 import os
-import shutil
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from attrs import frozen
 
-SOURCE = Path(__file__).parent / "acme-net"
+from esper_core.registry.index import load_index
+
 Done = subprocess.CompletedProcess[str]
 
+OFFLINE = ("--no-build-isolation", "--no-deps", "--no-index", "--disable-pip-version-check")
 
-def run(arguments: list[str], folder: Path, **environment: str) -> Done:
-    variables = {**os.environ, "OMP_NUM_THREADS": "1", "ESPER_CACHE": str(folder / "cache"), **environment}
-    for name in ("ESPER_PLUGINS", "ESPER_REGISTRY"):
-        variables.pop(name, None)
-    return subprocess.run(
-        [sys.executable, "-m", *arguments], capture_output=True, text=True, check=False, cwd=folder, env=variables
-    )
+pytestmark = pytest.mark.slow
+
+
+@frozen
+class World:
+    """A folder to work in, and a folder beside it into which distributions are installed.
+
+    Attributes:
+        folder: Where commands run.
+        site: What stands on PYTHONPATH.
+        cache: What commands keep between runs.
+    """
+
+    folder: Path
+    site: Path
+    cache: Path
+
+    def __call__(self, *arguments: str, installed: bool = True) -> Done:
+        """Run `python -m ...`, with or without what was installed."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("ESPER_")}
+        path = os.pathsep.join(filter(None, (str(self.site) if installed else "", os.environ.get("PYTHONPATH", ""))))
+        return subprocess.run(
+            [sys.executable, "-m", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=self.folder,
+            env={**kept, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "ESPER_CACHE": str(self.cache)},
+        )
+
+    def esper(self, *arguments: str, installed: bool = True) -> Done:
+        """Run an `esper` command."""
+        return self("esper_core.cli.app", *arguments, installed=installed)
+
+    def install(self, name: str) -> None:
+        """Build a wheel of the folder `name` and install it."""
+        built = self("pip", "wheel", *OFFLINE, "--wheel-dir", "wheels", f"./{name}")
+        assert built.returncode == 0, built.stdout + built.stderr
+        (wheel,) = (self.folder / "wheels").glob(f"{name.replace('-', '_')}-*.whl")
+        done = self("pip", "install", *OFFLINE, "--target", str(self.site), str(wheel))
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Return what is recorded of the runs there are."""
+        return [json.loads(path.read_text()) for path in sorted(self.folder.glob("runs/*/run.json"))]
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder into which acme-net is installed, as a user would, without any network."""
-    folder = tmp_path_factory.mktemp("acme")
-    # Building writes beside the sources, so it works on a copy.
-    shutil.copytree(SOURCE, folder / "source", ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info"))
-    target = folder / "site"
-    install = ["pip", "install", "--no-build-isolation", "--no-deps", "--no-index", "--disable-pip-version-check"]
-    done = run([*install, "--target", str(target), str(folder / "source")], folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert (target / "acme_net" / "plugin.py").is_file()
-    return target
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
 
 
-def esper(site: Path | None, folder: Path, *arguments: str) -> Done:
-    path = {"PYTHONPATH": str(site)} if site else {"PYTHONPATH": ""}
-    return run(["esper_core.cli.app", *arguments], folder, **path)
+@pytest.fixture
+def world(tmp_path: Path, cache: Path) -> World:
+    (tmp_path / "work").mkdir()
+    return World(tmp_path / "work", tmp_path / "site", cache)
 
 
-def test_it_is_listed(site: Path, tmp_path: Path) -> None:
-    done = esper(site, tmp_path, "plugins", "list", "--json")
+def write_and_install(world: World, name: str, kind: str) -> list[str]:
+    """Write a plugin and install it; return the commands that are said to come next."""
+    done = world.esper("plugins", "new", name, "--kind", kind, "--json")
     assert done.returncode == 0, done.stderr
-    (acme,) = [record for record in json.loads(done.stdout) if record["plugin"] == "acme-net"]
-    assert (acme["status"], acme["distribution"], acme["version"], acme["error"]) == ("ok", "acme-net", "3.1", None)
-    assert acme["components"] == ["network/acme-gru"]
-    assert acme["import_ms"] > 0
+    world.install(name)
+    steps: list[str] = json.loads(done.stdout)["next"]
+    return steps
 
 
-def test_it_trains_by_its_name(site: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", list(load_index().kinds))
+def test_from_an_empty_folder_to_its_use_and_back(world: World, kind: str) -> None:
+    name = f"acme-{kind}"
+    _, check, use = map(shlex.split, write_and_install(world, name, kind))
+
+    listed = world.esper("plugins", "list", "--json")
+    (record,) = [record for record in json.loads(listed.stdout) if record["plugin"] == name]
+    assert (record["status"], record["distribution"], record["version"]) == ("ok", name, "0.1.0")
+    assert f"{kind}/{name}" in record["components"]
+
+    checked = world.esper(*check[1:], "--json")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    document = json.loads(checked.stdout)
+    assert document["verdict"] == "GREEN"
+    assert len([row for row in document["checks"] if row["component"] == f"{kind}/{name}"]) >= 6
+
+    words = use[2:] if use[0] == "python" else ["esper_core.cli.app", *use[1:]]
+    used = world(*words)
+    assert used.returncode == 0, used.stderr
+    check_use(world, kind, name, used)
+
+    readme = (world.folder / name / "README.md").read_text()
+    for advice in re.findall(r"`esper (train [^`]*)`", readme):
+        planned = world.esper(*shlex.split(advice), "--dry-run")
+        assert planned.returncode == 0, planned.stderr
+
+    gone = world(*words, installed=False)
+    assert gone.returncode != 0
+    assert f"named '{name}'" in gone.stderr or f"No module named {name.replace('-', '_')}" in gone.stderr
+
+
+def check_use(world: World, kind: str, name: str, used: Done) -> None:
+    """Check that the plugin had a part in what its README says is its use."""
+    if kind == "rule":
+        assert [line.split()[0] for line in used.stdout.splitlines()] == [name, "random"]
+    elif kind == "spike":
+        assert name in used.stdout and "GREEN after" in used.stdout
+    elif kind == "workload":
+        assert used.stdout.startswith(name) and "environment_steps_per_second" in used.stdout
+    elif kind == "observer":
+        (table,) = world.folder.glob("runs/*/acme-observer.csv")
+        assert len(table.read_text().splitlines()) == 2
+    else:
+        (run,) = world.runs()
+        planned = [c for c in run["plan"]["components"] if (c["kind"], c["name"]) == (kind, name)]
+        assert [(c["distribution"], c["version"]) for c in planned] == [(name, "0.1.0")]
+
+
+def test_its_own_tests_run_every_check(world: World) -> None:
+    write_and_install(world, "acme-net", "network")
+    checked = world.esper("plugins", "check", "acme-net", "--json")
+    done = world("pytest", "-q", "--strict-markers", "-W", "error", "acme-net", "-p", "no:cacheprovider")
+    assert done.returncode == 0, done.stdout
+    assert f"{len(json.loads(checked.stdout)['checks'])} passed" in done.stdout
+
+
+def test_it_works_with_the_features_and_the_critic_of_others(world: World) -> None:
+    write_and_install(world, "acme-net", "network")
+    chosen = ["--features", "obs-v3", "--critic", "op-conditioned-critic", "-o", "network.hidden_dim=16"]
     size = ["--slots", "2", "--envs", "2", "--updates", "1", "--epochs", "4"]
-    arguments = ["train", "--policy", "acme-gru", *size, "-o", "network.hidden_dim=16", "--out", "runs", "--json"]
-    done = esper(site, tmp_path, *arguments)
+    done = world.esper("train", "--policy", "acme-net", *chosen, *size, "--json")
     assert done.returncode == 0, done.stderr
-    (line,) = done.stdout.splitlines()
-    summary = json.loads(line)
-    assert (summary["updates"], summary["environment_steps"]) == (1, 8)
-    folder = tmp_path / summary["run"]
-    recorded = json.loads((folder / "run.json").read_text())
-    (network,) = [c for c in recorded["plan"]["components"] if c["kind"] == "network"]
-    assert (network["name"], network["distribution"], network["version"]) == ("acme-gru", "acme-net", "3.1")
-    assert network["config"] == {"hidden_dim": 16, "embed_dim": 2}
-    (metrics,) = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
-    assert metrics["update"] == 1
+    assert json.loads(done.stdout)["environment_steps"] == 8
+    (run,) = world.runs()
+    (network,) = [c for c in run["plan"]["components"] if c["kind"] == "network"]
+    assert (network["distribution"], network["config"]["hidden_dim"]) == ("acme-net", 16)
+    (metrics,) = map(json.loads, next(world.folder.glob("runs/*/metrics.jsonl")).read_text().splitlines())
     numbers = [value for value in metrics.values() if isinstance(value, int | float)]
     assert len(numbers) > 10 and all(map(math.isfinite, numbers))
 
 
-def test_it_works_with_the_features_and_the_critic_of_others(site: Path, tmp_path: Path) -> None:
-    chosen = ["--features", "obs-v3", "--critic", "op-conditioned-critic", "--slots", "1"]
-    size = ["--envs", "1", "--updates", "1", "--epochs", "2", "--out", "runs", "--json"]
-    done = esper(site, tmp_path, "train", "--policy", "acme-gru", *chosen, *size)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["environment_steps"] == 2
-
-
-def test_without_it_the_name_means_nothing(tmp_path: Path) -> None:
-    done = esper(None, tmp_path, "train", "--policy", "acme-gru", "--dry-run")
+def test_a_second_plugin_of_the_same_name_is_chosen_by_its_distribution(world: World) -> None:
+    write_and_install(world, "acme-net", "network")
+    other = world.folder / "other-net"
+    (world.folder / "acme-net").rename(other)
+    project = other / "pyproject.toml"
+    project.write_text(
+        project.read_text()
+        .replace('name = "acme-net"', 'name = "other-net"')
+        .replace('acme-net = "acme_net.plugin"', 'other-net = "acme_net.plugin"')
+    )
+    world.install("other-net")
+    done = world.esper("train", "--policy", "acme-net", "--dry-run")
     assert done.returncode == 2
-    assert done.stdout == ""
-    assert "No policy named 'acme-gru'" in done.stderr
+    assert "acme-net 0.1.0 and other-net 0.1.0" in done.stderr
+    chosen = world.esper("train", "--policy", "other-net:acme-net", "--dry-run", "--json")
+    assert chosen.returncode == 0, chosen.stderr
+    networks = [c for c in json.loads(chosen.stdout)["components"] if c["kind"] == "network"]
+    assert [c["distribution"] for c in networks] == ["other-net"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -91,9 +92,15 @@ def _module(subject: Subject) -> str:
 
 
 def _assert_light(subject: Subject, *modules: str) -> None:
-    """Import modules in a process of their own; fail when that imports something heavy, or does not work."""
-    path, names, heavy = (json.dumps(value) for value in (sys.path, modules, HEAVY_MODULES))
-    command = [sys.executable, "-c", _LIGHT, path, names, heavy]
+    """Fail when importing modules imports something heavy, or does not work."""
+    wrong = _trouble_importing(modules, tuple(sys.path))
+    assert not wrong, f"{', '.join(modules)}: {wrong}"
+
+
+@functools.cache
+def _trouble_importing(modules: tuple[str, ...], path: tuple[str, ...]) -> str:
+    """Import modules in a process of their own, once for all components of a plugin, and return what went wrong."""
+    command = [sys.executable, "-c", _LIGHT, *(json.dumps(value) for value in (path, modules, HEAVY_MODULES))]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ})
     lines = done.stderr.strip().splitlines()
-    assert done.returncode == 0, f"{', '.join(modules)}: {lines[-1] if lines else f'exit {done.returncode}'}"
+    return "" if done.returncode == 0 else lines[-1] if lines else f"exit {done.returncode}"

@@ -18,7 +18,7 @@ from esper_core.testing.conformance.common import COMMON
 from esper_core.testing.conformance.report import Conformance, Result, Status
 from esper_core.testing.conformance.subject import Subject
 from esper_core.testing.conformance.suite import Check, Skip, Suite
-from esper_core.testing.location import locate
+from esper_core.testing.location import locate, summarise
 
 OnResult = Callable[[Result], None]
 
@@ -101,7 +101,7 @@ class Checker:
             return "skipped", str(reason)
         except (Exception, SystemExit) as error:
             self.errors[name] = error
-            return ("expected", expected) if expected is not None else ("failed", _message(error))
+            return ("expected", expected) if expected is not None else ("failed", summarise(error))
         if expected is not None:
             return "failed", f"its spec expects it to fail ({expected}), but it passes"
         return "passed", ""
@@ -166,11 +166,3 @@ def _told(results: Iterable[Result], on_result: OnResult | None) -> Iterable[Res
         if on_result is not None:
             on_result(result)
         yield result
-
-
-def _message(error: BaseException) -> str:
-    text = error.message if isinstance(error, EsperError) else str(error)
-    first = text.strip().splitlines()[0] if text.strip() else ""
-    if isinstance(error, AssertionError | EsperError) and first:
-        return first
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__

@@ -86,9 +86,9 @@ class Subject:
         """
         uses = {kind: name for kind, name in REFERENCES.items() if kind != "masks"}
         environment = self.environment()
-        uses["environment"] = _qualified(environment)
+        uses["environment"] = environment.qualified
         if self.kind in ORDER:
-            uses[self.kind] = _qualified(self.component)
+            uses[self.kind] = self.component.qualified
         if "masks" not in environment.spec.defaults and self.kind != "masks":
             uses["masks"] = REFERENCES["masks"]
         uses |= self._required(uses)
@@ -186,13 +186,9 @@ class Subject:
         for capability in self.spec.requires:
             kind = capability.partition(":")[0]
             providers = [c for c in self._world.of_kind(kind) if capability in c.spec.provides]
-            if kind in uses and providers and not any(_qualified(c) == uses[kind] for c in providers):
-                partners[kind] = _qualified(providers[0])
+            if kind in uses and providers and not any(c.qualified == uses[kind] for c in providers):
+                partners[kind] = providers[0].qualified
         return partners
-
-
-def _qualified(component: Component) -> str:
-    return f"{component.distribution}:{component.name}"
 
 
 def _brief(environment: Component) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The reference environment as tables, without torch.
+"""The reference environment and features as tables, without torch.
 
 A row of lamps, one per slot. An operation lights a dark one in some colour or puts a lit one out; what pays is to have
 them lit in the colour of the episode.
@@ -6,7 +6,14 @@ them lit in the colour of the episode.
 
 from __future__ import annotations
 
+from math import prod
+
+from attrs import evolve
+
+from esper_core.builtin.config import FlatConfig
+from esper_core.builtin.describe import describe as describe_flat
 from esper_core.contracts.actions import ActionSpec, Head
+from esper_core.contracts.features import FeatureSchema, IndexField
 from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.state import EnvironmentDescription, StateField, StateSpec
 from esper_core.testing.reference.config import LampsConfig
@@ -19,6 +26,16 @@ STRENGTHS = ("dim", "bright")
 def describe(config: LampsConfig, slots: SlotConfig) -> EnvironmentDescription:
     """Return actions, state and horizon of the reference environment."""
     return EnvironmentDescription(_actions(config, slots), _state(config), config.epochs)
+
+
+def describe_features(config: None, slots: SlotConfig, actions: ActionSpec, state_spec: StateSpec) -> FeatureSchema:
+    """Return the schema of the reference features: `flat`, and every category as an index as well."""
+    indices = [
+        IndexField(entry.name, prod(entry.sizes(1, slots.num_slots, len(actions.ops))), int(entry.high) + 1)
+        for entry in state_spec.fields
+        if entry.dtype == "int" and entry.unit == "index" and entry.low >= -1
+    ]
+    return evolve(describe_flat(FlatConfig(), slots, actions, state_spec), indices=indices)
 
 
 def _actions(config: LampsConfig, slots: SlotConfig) -> ActionSpec:

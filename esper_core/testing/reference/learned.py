@@ -1,15 +1,36 @@
-"""The reference network, critic and loss."""
+"""The reference features, network, critic and loss."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from esper_core.builtin.config import FlatConfig
+from esper_core.builtin.flat import Flat
 from esper_core.contracts.protocols import Build, Features, LossResult, NetworkOutput, Values
+from esper_core.policy.distribution import FactoredDistribution
+from esper_core.testing.reference.describe import describe_features
+
+if TYPE_CHECKING:
+    from esper_core.contracts.protocols import State
 
 WIDTH = 16
+
+
+class ReferenceFeatures:
+    """Kind `features`: what `flat` gives, and categories as indices as well."""
+
+    def __init__(self, config: None, context: Build) -> None:
+        self.schema = describe_features(config, context.slots, context.actions, context.state_spec)
+        self._flat = Flat(FlatConfig(), context)
+
+    def __call__(self, state: State) -> Features:
+        """Map a state of `[E, ...]` tensors to Features."""
+        obs = self._flat(state).obs
+        indices = {b.name: state[b.name].long().reshape(len(obs), b.width) for b in self.schema.indices}
+        return Features(obs, indices)
 
 
 class ReferenceState(NamedTuple):
@@ -80,12 +101,15 @@ class ReferenceLoss:
     target_kl: float | None = None
 
     def __init__(self, config: None, context: Build) -> None:
-        pass
+        self._actions = context.actions
 
     def __call__(self, batch: Any, evaluation: Any) -> LossResult:
         """Compare stored `[E, T]` sequences with the policy's fresh evaluation of them."""
         valid, steps = batch.valid, batch.valid.sum().clamp_min(1)
         log_prob = torch.stack(list(evaluation.log_prob.values())).sum(0)
-        gain = torch.where(valid, log_prob * batch.advantages, 0.0).sum() / steps
+        # Advantages are chosen before they are multiplied: the gradient of a NaN in padding would be one.
+        gain = (log_prob * torch.where(valid, batch.advantages, 0.0)).sum() / steps
         error = torch.where(valid, evaluation.values.taken - batch.returns, 0.0).square().sum() / steps
-        return LossResult(error - gain, torch.zeros(()), {"policy_loss": -gain.detach(), "value_loss": error.detach()})
+        old = FactoredDistribution(self._actions, batch.old_logits, batch.masks)
+        kl = torch.where(valid, evaluation.distribution.kl(old).detach(), 0.0).sum() / steps
+        return LossResult(error - gain, kl, {"policy_loss": -gain.detach(), "value_loss": error.detach()})

@@ -28,24 +28,34 @@ _SPECS = (
         reads=("lit",),
     ),
     ComponentSpec(
+        kind="features",
+        name="reference",
+        factory=f"{_HERE}.learned:ReferenceFeatures",
+        describe=f"{_HERE}.describe:describe_features",
+        summary="`flat`, and categories as indices as well",
+    ),
+    ComponentSpec(
         kind="network",
         name="reference",
         factory=f"{_HERE}.learned:ReferenceNetwork",
-        summary="one recurrent cell",
+        summary="one GRU cell, one linear head per action dimension",
         provides=("network:op-logits",),
     ),
     ComponentSpec(
         kind="critic",
         name="reference",
         factory=f"{_HERE}.learned:ReferenceCritic",
-        summary="a linear value of the state",
+        summary="a linear V(s)",
     ),
     ComponentSpec(
-        kind="loss", name="reference", factory=f"{_HERE}.learned:ReferenceLoss", summary="the plain policy gradient"
+        kind="loss",
+        name="reference",
+        factory=f"{_HERE}.learned:ReferenceLoss",
+        summary="the policy gradient without clipping",
     ),
 )
 
-REFERENCES = {spec.kind: f"{DISTRIBUTION}:{spec.name}" for spec in _SPECS} | {"features": "esper-core:flat"}
+REFERENCES = {spec.kind: f"{DISTRIBUTION}:{spec.name}" for spec in _SPECS}
 """Kind → the reference component's name, as plans take it."""
 
 

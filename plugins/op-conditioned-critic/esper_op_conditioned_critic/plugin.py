@@ -16,6 +16,7 @@ def esper_components() -> Iterator[ComponentSpec]:
         factory="esper_op_conditioned_critic.op_conditioned:OpConditionedCritic",
         config="esper_op_conditioned_critic.config:OpConditionedConfig",
         summary="Q(s, op); its expectation under the policy is the baseline",
+        provides=("critic:q-by-op",),
         requires=("network:op-logits",),
     )
     yield ComponentSpec(

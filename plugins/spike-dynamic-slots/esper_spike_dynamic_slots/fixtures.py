@@ -6,19 +6,27 @@ esper_spike_dynamic_slots.checks`. A conftest may override the fixtures `esper_p
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from attrs import frozen
 
+from esper_core.contracts.slots import MAX_SLOTS
 from esper_core.registry.index import Index, load_index
 from esper_core.registry.plan import Plan, PlanRequest, make_plan
 from esper_core.registry.recipes import find_registry, load_recipes
 from esper_core.spikes.engine import SLOTS_PARAMETER
+from esper_spike_dynamic_slots.categories import SAVED_SLOTS, find_checks
 from esper_spike_dynamic_slots.config import DynamicSlotsConfig
 
 if TYPE_CHECKING:
     from esper_core.testing.case import Case
+    from esper_spike_dynamic_slots.played import Episode, Learned, Session
+    from esper_spike_dynamic_slots.practised import Practised
+    from esper_spike_dynamic_slots.saved import Shelf
 
 
 @frozen
@@ -45,10 +53,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run every check that asks for a slot count with each of them."""
-    if SLOTS_PARAMETER in metafunc.fixturenames:
-        counts = _slots(metafunc.config)
-        metafunc.parametrize(SLOTS_PARAMETER, counts, ids=[f"N={count}" for count in counts], scope="session")
+    """Run every check that asks for slot counts with each that its category is for."""
+    wanted = [name for name in (SLOTS_PARAMETER, SAVED_SLOTS) if name in metafunc.fixturenames]
+    if not wanted:
+        return
+    counts = find_checks(metafunc.module.CATEGORY).slots(_slots(metafunc.config))
+    for name, label in zip(wanted, ("N", "saved"), strict=False):
+        metafunc.parametrize(name, counts, ids=[f"{label}={count}" for count in counts], scope="session")
 
 
 def _slots(config: pytest.Config) -> tuple[int, ...]:
@@ -84,8 +95,51 @@ def case(esper_plan: Plan, esper_index: Index, num_slots: int) -> Case:
 
 
 @pytest.fixture(scope="session")
-def larger_case(esper_plan: Plan, esper_index: Index, num_slots: int) -> Case:
-    """The policy built for one slot more."""
+def neighbour_case(esper_plan: Plan, esper_index: Index, num_slots: int) -> Case:
+    """The policy built for one slot more; one less where no more are possible."""
     from esper_core.testing.case import make_case
 
-    return make_case(esper_plan, esper_index, num_slots + 1)
+    return make_case(esper_plan, esper_index, num_slots + 1 if num_slots < MAX_SLOTS else num_slots - 1)
+
+
+@pytest.fixture(scope="session")
+def shelf(esper_plan: Plan, esper_index: Index) -> Iterator[Shelf]:
+    """Checkpoints of every slot count, in a folder that is gone afterwards."""
+    from esper_spike_dynamic_slots.saved import Shelf
+
+    with tempfile.TemporaryDirectory(prefix="esper-spike-") as folder:
+        yield Shelf(esper_plan, esper_index, Path(folder))
+
+
+@pytest.fixture(scope="session")
+def practised(esper_plan: Plan, esper_index: Index, num_slots: int) -> Practised:
+    """What training without the plan's environment did to the policy."""
+    from esper_spike_dynamic_slots.practised import practise
+
+    return practise(esper_plan, esper_index, num_slots)
+
+
+@pytest.fixture(scope="session")
+def session(esper_plan: Plan, esper_index: Index, num_slots: int) -> Iterator[Session]:
+    """Everything the plan names, its environment and masks included; episodes are short."""
+    from esper_spike_dynamic_slots.played import open_short_session
+
+    session = open_short_session(esper_plan, esper_index, num_slots)
+    yield session
+    session.environment.close()
+
+
+@pytest.fixture(scope="session")
+def episode(session: Session) -> Episode:
+    """An episode in which every legal action was as likely as any other."""
+    from esper_spike_dynamic_slots.played import play
+
+    return play(session)
+
+
+@pytest.fixture(scope="session")
+def learned(session: Session) -> Learned:
+    """One update in the plan's environment."""
+    from esper_spike_dynamic_slots.played import learn
+
+    return learn(session)

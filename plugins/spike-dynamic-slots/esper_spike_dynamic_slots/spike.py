@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from esper_core.contracts.protocols import Build
 from esper_core.registry.index import Index
@@ -12,12 +13,15 @@ from esper_core.spikes.engine import run_checks
 from esper_core.spikes.only import matching
 from esper_core.spikes.verdict import CheckResult, Verdict
 from esper_spike_dynamic_slots import fixtures
+from esper_spike_dynamic_slots.blockers import find_blockers
 from esper_spike_dynamic_slots.categories import CATEGORIES
 from esper_spike_dynamic_slots.config import DynamicSlotsConfig
+from esper_spike_dynamic_slots.findings import Findings
+from esper_spike_dynamic_slots.sections import recommendation, sections
 
 
 class DynamicSlots:
-    """Kind `spike`: GREEN when network, critic and features work with every slot count asked for."""
+    """Kind `spike`: GREEN when a policy, its masks and its environment work with every slot count asked for."""
 
     def __init__(self, config: DynamicSlotsConfig, context: Build | None = None) -> None:
         self.config = config
@@ -51,17 +55,42 @@ class DynamicSlots:
         wanted = matching(only, [checks.category for checks in CATEGORIES], what="categories")
         chosen = [checks for checks in CATEGORIES if checks.category in wanted]
         counts = tuple(dict.fromkeys(slots or (self.config.quick_slots if quick else self.config.slots)))
-        report = run_checks(
-            [checks.path for checks in chosen],
-            {checks.category: checks.count * len(counts) for checks in chosen},
-            [fixtures, fixtures.Given(plan, index, counts)],
-            on_result,
-        )
+        with _threads(plan.threads):
+            report = run_checks(
+                [checks.path for checks in chosen],
+                {checks.category: checks.declared(counts) for checks in chosen},
+                [fixtures, fixtures.Given(plan, index, counts)],
+                on_result,
+                integration=[checks.category for checks in chosen if checks.integration],
+            )
+        findings = Findings(report.measurements)
+        blockers = find_blockers(plan, index, report.categories, report.failures, counts)
         return Verdict(
             spike="dynamic-slots",
             policy=plan.policy,
             slots=counts,
             categories=report.categories,
             failures=report.failures,
+            skips=report.skips,
+            blockers=blockers,
+            figures={
+                "compatibility": findings.compatibility(counts),
+                "hyperparameters": findings.hyperparameters(),
+            },
+            sections=sections(findings, counts),
+            recommendation=recommendation(report.categories, report.skips, blockers),
             seconds=time.monotonic() - started,
         )
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """Compute with the plan's number of threads; for tensors of this size more are slower."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

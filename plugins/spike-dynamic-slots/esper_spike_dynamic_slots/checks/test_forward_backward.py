@@ -43,6 +43,7 @@ def test_every_output_of_the_slot_head_gets_a_gradient(case: Case) -> None:
         pytest.skip("the actions have no slot head")
     evaluation = _evaluate(case)
     logits = evaluation.logits[name]
+    assert logits.requires_grad, "no gradient reaches the network through the slot logits"
     logits.retain_grad()
     _policy_term(case, evaluation, [name]).backward()
     assert logits.grad is not None, "no gradient reaches the slot logits"

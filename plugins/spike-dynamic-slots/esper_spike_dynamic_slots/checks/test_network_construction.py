@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from esper_core.contracts.protocols import NetworkOutput
+from esper_core.registry.plan import Plan
 from esper_core.testing.case import ENVS, STEPS, Case
+from esper_core.testing.states import random_state
 
 CATEGORY = "network construction"
 
@@ -23,8 +25,11 @@ def test_it_is_built(case: Case) -> None:
 
 def test_every_head_has_the_width_of_its_labels(case: Case) -> None:
     """There is one row of logits per head of the action table."""
-    widths = {name: logits.shape[-1] for name, logits in _run(case).logits.items()}
-    assert widths == case.description.actions.sizes, f"logits {widths}, actions {case.description.actions.sizes}"
+    logits = _run(case).logits
+    assert logits.keys() == set(case.description.actions.names), f"the network has the heads {', '.join(logits)}"
+    for head in case.description.actions.heads:
+        width = logits[head.name].shape[-1]
+        assert width == head.size, f"head '{head.name}' has {width} logits for {head.size} labels"
 
 
 def test_the_slot_head_has_one_output_per_slot(case: Case) -> None:
@@ -48,13 +53,33 @@ def test_the_observation_has_one_block_per_slot(case: Case) -> None:
     assert widths == declared, f"index blocks {widths}, schema {declared}"
 
 
-def test_the_input_width_follows_the_schema(case: Case, larger_case: Case) -> None:
+def test_every_slot_of_the_state_is_seen(case: Case, esper_plan: Plan) -> None:
+    """What happens in any one slot changes that slot's block of the observation."""
+    spec, actions = case.description.state_spec, case.description.actions
+    per_slot = {field.name: field.shape.index("N") for field in spec.fields if "N" in field.shape}
+    if not case.schema.per_slot or not per_slot:
+        pytest.skip("the features have no slot blocks")
+    here, there = (
+        random_state(spec, actions, ENVS, case.num_slots, torch.Generator().manual_seed(seed)) for seed in (0, 1)
+    )
+    before = case.extract(here).obs
+    for slot in range(case.num_slots):
+        state = {name: value.clone() for name, value in here.items()}
+        for name, axis in per_slot.items():
+            state[name].select(axis, slot).copy_(there[name].select(axis, slot))
+        columns = case.slot_columns(slot)
+        seen = not torch.equal(before[:, columns], case.extract(state).obs[:, columns])
+        assert seen, f"features '{esper_plan.component('features').name}' do not see slot {slot} of {case.num_slots}"
+
+
+def test_the_input_width_follows_the_schema(case: Case, neighbour_case: Case) -> None:
     """One slot more widens the input by at least its block; an encoder shared by all slots keeps its width."""
-    before, after = case.network.input_dim, larger_case.network.input_dim
-    if before < case.schema.dim:
+    smaller, larger = sorted((case, neighbour_case), key=lambda case: case.num_slots)
+    before, after = smaller.network.input_dim, larger.network.input_dim
+    if before < smaller.schema.dim:
         assert after == before, f"a per-slot input of {before} became {after} with another slot"
     else:
-        wider = larger_case.schema.dim - case.schema.dim
+        wider = larger.schema.dim - smaller.schema.dim
         assert after - before >= wider, f"input {before} became {after}, but the observation grew by {wider}"
 
 

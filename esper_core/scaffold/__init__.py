@@ -1,0 +1,1 @@
+"""Writing a new plugin: `esper plugins new` copies a working one under another name."""

@@ -1,0 +1,1 @@
+"""What `esper plugins new` copies: one real distribution per kind, `my-KIND` by name."""

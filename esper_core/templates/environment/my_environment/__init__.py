@@ -1,0 +1,1 @@
+"""An environment for esper: machines that wear out."""

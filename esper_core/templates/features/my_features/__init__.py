@@ -1,0 +1,1 @@
+"""Features for esper: what a policy sees of growing hosts."""

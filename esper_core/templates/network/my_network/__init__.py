@@ -1,0 +1,1 @@
+"""A policy network for esper: a GRU."""

@@ -1,0 +1,1 @@
+"""An observer for esper: some metrics as a table."""

@@ -1,0 +1,1 @@
+"""A rule for esper: act now and then, at random."""

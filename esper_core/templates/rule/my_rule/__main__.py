@@ -1,0 +1,57 @@
+"""Plays `my-rule` beside uniform legal play: `python -m my_rule`."""
+
+from __future__ import annotations
+
+import torch
+
+from esper_core.contracts.protocols import Build
+from esper_core.registry.build import build_beside, build_parts
+from esper_core.registry.index import Index, load_index
+from esper_core.registry.plan import Plan, PlanRequest, describe_plan, make_plan
+from esper_core.registry.resolve import resolve
+
+
+def play(name: str, plan: Plan, index: Index) -> float:
+    """Let a rule play one episode in every environment of a plan, and return the mean sum of rewards."""
+    drawn = {*plan.kinds, *describe_plan(plan, index).uses} - {"features", "network", "critic", "loss"}
+    parts, known = build_parts(plan, index, only=drawn), describe_plan(plan, index)
+    environment, masks = parts["environment"], parts["masks"]
+    context = Build(
+        slots=known.slots,
+        actions=known.actions,
+        state_spec=known.state_spec,
+        feature_schema=None,
+        latent_dim=0,
+        gamma=1.0,
+        num_envs=plan.envs,
+        seed=plan.seed,
+        device="cpu",
+        dtype=torch.float32,
+        parts=parts,
+    )
+    rule = build_beside(resolve(index, "rule", name), index, context)
+    generator = torch.Generator().manual_seed(plan.seed)
+    try:
+        state, _ = environment.reset(seed=plan.seed)
+        rule.reset(plan.envs)
+        total = torch.zeros(plan.envs)
+        for _ in range(environment.horizon):
+            state, reward, *_ = environment.step(rule(state, masks(state), generator))
+            total += reward
+    finally:
+        environment.close()
+    return float(total.mean())
+
+
+def main() -> None:
+    """Print what both earn in the same episodes."""
+    torch.set_num_threads(1)
+    index = load_index()
+    request = PlanRequest(policy="lstm-v1", environment="growth", envs=4, epochs=20, seed=0, device="cpu")
+    plan = make_plan(request, index)
+    for name in ("my-rule", "random"):
+        print(f"{name:20} {play(name, plan, index):+.3f}")
+
+
+if __name__ == "__main__":
+    main()

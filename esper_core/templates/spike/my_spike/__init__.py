@@ -1,0 +1,1 @@
+"""A spike for esper: does an untrained policy begin undecided?."""

@@ -1,0 +1,1 @@
+"""A workload for esper: how fast are small hosts trained?."""

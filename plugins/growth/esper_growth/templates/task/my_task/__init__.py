@@ -1,0 +1,1 @@
+"""A task for esper: which way do the stripes run?."""

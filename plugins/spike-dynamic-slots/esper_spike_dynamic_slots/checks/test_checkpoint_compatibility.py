@@ -1,0 +1,46 @@
+"""Checkpoint compatibility: a policy goes on where it was saved, and is refused with advice where it does not fit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import torch
+
+from esper_core.contracts.errors import CheckpointMismatch
+from esper_spike_dynamic_slots.saved import PORTABLE, Shelf, log_prob
+
+CATEGORY = "checkpoint compatibility"
+Record = Callable[[str, object], None]
+
+
+def test_a_loaded_policy_goes_on_where_it_was(shelf: Shelf, num_slots: int) -> None:
+    """With as many slots as it was saved with, it says bit for bit what it said."""
+    saved = shelf.saved(num_slots)
+    now = log_prob(shelf.load(num_slots, num_slots), saved.steps)
+    other = [name for name, value in saved.log_prob.items() if not torch.equal(value, now[name])]
+    assert not other, f"a loaded policy says something else: heads {', '.join(other)}"
+
+
+def test_it_loads_where_it_fits_alone(shelf: Shelf, num_slots: int, saved_slots: int, record_property: Record) -> None:
+    """One cell of the matrix; a refusal off its diagonal is as it should be."""
+    path = shelf.saved(saved_slots).path
+    refusal: CheckpointMismatch | None = None
+    try:
+        shelf.load(saved_slots, num_slots)
+    except CheckpointMismatch as error:
+        refusal = error
+    record_property("loads", refusal is None)
+    if refusal is None:
+        assert saved_slots == num_slots or shelf.portable, (
+            f"weights of {saved_slots} slots load with {num_slots}, and the network does not provide '{PORTABLE}'"
+        )
+        return
+    text = str(refusal).replace(str(path), "PATH")
+    record_property("refusal", text)
+    said = " ".join(text.split())
+    assert saved_slots != num_slots, f"it is refused with its own number of slots: {said}"
+    assert not shelf.portable, f"it provides '{PORTABLE}', but is refused: {said}"
+    told = re.search(rf"\b{saved_slots}\b.*\b{num_slots}\b", refusal.message, re.DOTALL)
+    assert told, f"the refusal does not say {saved_slots} and {num_slots} slots: {said}"
+    assert "--slots" in refusal.hint, f"the refusal does not say what to do: {said}"

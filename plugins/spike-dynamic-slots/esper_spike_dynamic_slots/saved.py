@@ -1,0 +1,90 @@
+"""Checkpoints of a policy for every slot count, written and loaded as those of a run are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from attrs import define, field, frozen
+from torch import Tensor
+
+from esper_core.learning.rollout import Steps
+from esper_core.learning.trainer import Trainer
+from esper_core.registry.index import Index
+from esper_core.registry.lookup import find_planned
+from esper_core.registry.plan import Plan
+from esper_core.runs.checkpoint import load_checkpoint, save_checkpoint
+from esper_core.runs.directory import RunDirectory
+from esper_core.testing.case import planned_for
+from esper_spike_dynamic_slots.practice import make_learner
+
+PORTABLE = "network:any-slots"
+"""What a network provides whose weights are meant to fit any number of slots."""
+
+
+@frozen
+class Saved:
+    """A checkpoint.
+
+    Attributes:
+        path: Its folder.
+        steps: Steps of the rollout that the policy had learned from when it was saved.
+        log_prob: What it then made of them, per head `[E, T]`.
+    """
+
+    path: Path
+    steps: Steps
+    log_prob: dict[str, Tensor]
+
+
+@define
+class Shelf:
+    """Checkpoints by slot count, each made when it is first asked for.
+
+    Attributes:
+        plan: Whose policy is saved.
+        index: Where its components are looked up.
+        folder: Where checkpoints lie.
+    """
+
+    plan: Plan
+    index: Index
+    folder: Path
+    _saved: dict[int, Saved] = field(factory=dict, init=False)
+    _opened: dict[int, Trainer] = field(factory=dict, init=False)
+
+    @property
+    def portable(self) -> bool:
+        """Whether the network says that its weights fit any number of slots."""
+        return PORTABLE in find_planned(self.index, self.plan.component("network")).spec.provides
+
+    def saved(self, num_slots: int) -> Saved:
+        """Return the checkpoint of a policy that was trained with `num_slots` slots for one update."""
+        if num_slots not in self._saved:
+            plan = planned_for(self.plan, num_slots)
+            trainer = make_learner(plan, self.index, num_slots, plan.seed)
+            run = RunDirectory.create(self.folder, plan, self.index)
+            path = save_checkpoint(run, trainer, next(trainer.run(1)))
+            steps = trainer.rollout.steps()
+            self._saved[num_slots] = Saved(path, steps, log_prob(trainer, steps))
+        return self._saved[num_slots]
+
+    def load(self, saved_slots: int, num_slots: int) -> Trainer:
+        """Return a trainer of `num_slots` slots that goes on from the checkpoint of `saved_slots`.
+
+        Raises:
+            CheckpointMismatch: it does not fit.
+        """
+        path = self.saved(saved_slots).path
+        if num_slots not in self._opened:
+            self._opened[num_slots] = make_learner(self.plan, self.index, num_slots, self.plan.seed)
+        trainer = self._opened[num_slots]
+        load_checkpoint(path, trainer, planned_for(self.plan, num_slots), self.index)
+        return trainer
+
+
+@torch.no_grad()
+def log_prob(trainer: Trainer, steps: Steps) -> dict[str, Tensor]:
+    """Return the log-probabilities of stored steps under a trainer's policy, per head `[E, T]`."""
+    evaluation = trainer.policy.evaluate_actions(steps.features, steps.masks, None, steps.actions, steps.episode_start)
+    return evaluation.log_prob

@@ -1,0 +1,101 @@
+"""A name is kebab-case, says what it means, and belongs to nobody yet."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+
+from esper_core import ComponentSpec, KindSpec
+from esper_core.contracts.errors import UserError
+from esper_core.registry.index import Index
+from esper_core.registry.recipes import Recipe, Recipes
+from esper_core.scaffold.names import PLACEHOLDERS, PluginName, check_free, parse_name
+
+
+@pytest.mark.parametrize(
+    ("kebab", "module", "class_name"),
+    [("my-net", "my_net", "MyNet"), ("gru", "gru", "Gru"), ("lstm-v2", "lstm_v2", "LstmV2"), ("a-1", "a_1", "A1")],
+)
+def test_three_spellings(kebab: str, module: str, class_name: str) -> None:
+    name = parse_name(kebab)
+    assert (name.kebab, name.module, name.class_name) == (kebab, module, class_name)
+
+
+@pytest.mark.parametrize(
+    ("text", "near"),
+    [
+        ("MyNet", "my-net"),
+        ("my_net", "my-net"),
+        ("My Net", "my-net"),
+        ("LSTMNet", "lstm-net"),
+        ("my--net", "my-net"),
+        ("-my-net-", "my-net"),
+        ("3d-net", "d-net"),
+        ("my.net", "my-net"),
+        ("../net", "net"),
+        ("réseau", "r-seau"),
+    ],
+)
+def test_what_is_not_kebab_case_is_refused_with_a_suggestion_that_is(text: str, near: str) -> None:
+    with pytest.raises(UserError, match=f"Did you mean '{near}'"):
+        parse_name(text)
+    assert parse_name(near).kebab == near
+
+
+@pytest.mark.parametrize("text", ["", "-", "42", "…"])
+def test_nothing_is_suggested_for_what_holds_no_word(text: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse_name(text)
+    assert "Did you mean" not in caught.value.message
+    assert "kebab-case" in caught.value.hint
+
+
+@pytest.mark.parametrize("text", [*PLACEHOLDERS, "class", "import", "tests", "build"])
+def test_placeholders_keywords_and_folders_are_refused(text: str) -> None:
+    with pytest.raises(UserError, match=f"cannot be called '{text}'"):
+        parse_name(text)
+
+
+KINDS = tuple(KindSpec(name=kind, protocol="a:B") for kind in ("network", "critic"))
+SPEC = ComponentSpec(kind="network", name="fine-net", factory="a:b", aliases=("Fine_Old",))
+INDEX = Index.from_specs((SPEC,), KINDS, plugin="net-plugin", distribution="net-dist")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "reason"),
+    [
+        ("fine-net", "network", "there is the network 'fine-net'"),
+        ("fine-old", "network", "there is the network 'fine-net'"),
+        ("net-plugin", "critic", "the plugin 'net-plugin'"),
+        ("net-dist", "critic", "the plugin 'net-plugin'"),
+        ("mine", "network", "registry.toml has a recipe"),
+        ("torch", "critic", "`import torch`"),
+        ("json", "critic", "`import json`"),
+        ("test", "critic", "`import test`"),
+        ("esper-core", "critic", "`import esper_core`"),
+        ("sys", "critic", "`import sys`"),
+    ],
+)
+def test_what_somebody_has_already_is_refused(name: str, kind: str, reason: str) -> None:
+    recipes = evolve(Recipes(), policies={"mine": Recipe("mine")})
+    with pytest.raises(UserError) as caught:
+        check_free(PluginName(name), kind, INDEX, recipes)
+    assert reason in caught.value.message
+
+
+@pytest.mark.parametrize(("name", "kind"), [("fine-net", "critic"), ("mine", "critic"), ("new-net", "network")])
+def test_what_is_free_is_taken(name: str, kind: str) -> None:
+    check_free(PluginName(name), kind, INDEX, evolve(Recipes(), policies={"mine": Recipe("mine")}))
+
+
+def test_a_folder_that_happens_to_lie_on_the_path_is_no_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "new_net").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    check_free(PluginName("new-net"), "network", INDEX, Recipes())
+    (tmp_path / "new_net" / "__init__.py").touch()
+    importlib.invalidate_caches()
+    with pytest.raises(UserError, match="`import new_net`"):
+        check_free(PluginName("new-net"), "network", INDEX, Recipes())
