@@ -15,6 +15,7 @@ import pytest
 
 from esper_core.cli import stopping
 from esper_core.cli.app import main
+from esper_growth.fused import compiler as compiler_module
 from tests.cli.conftest import SMALL
 from tests.runs import forking
 
@@ -86,6 +87,7 @@ def test_while_kernels_are_compiled(begin, tmp_path, monkeypatch, number, status
     compiler.chmod(0o755)
     monkeypatch.setenv("CXX", str(compiler))
     monkeypatch.setenv("ESPER_CACHE", str(tmp_path / "cache"))
+    compiler_module.load.cache_clear()  # or what an earlier test has loaded is used
     process = begin("-o", "environment.kernels=compiled")
     compiling = tmp_path / "compiling"
     wait_for(process, lambda: compiling.exists() and compiling.read_text().endswith("\n"))
