@@ -133,7 +133,7 @@ class Trainer:
         self._usage = monitors.Usage()
         half = policy.precision != "float32"
         self._watch = Watch(chosen_thresholds(config.thresholds, half) if config.warnings else ())
-        self._skipped, self._skipped_in_a_row = 0, 0
+        self._skipped, self._skipped_in_a_row, self._reason = 0, 0, ""
         parts = {"environment": environment, "features": features, "masks": masks, "loss": loss}
         self._resumable = {kind: part for kind, part in parts.items() if isinstance(part, Resumable)}
 
@@ -146,10 +146,10 @@ class Trainer:
                 raises ends the update in flight.
 
         Raises:
-            EsperError: several updates in a row were skipped.
+            EsperError: several updates in a row were skipped, or every one of a short run.
         """
         while True:
-            self._check_skips()
+            self._check_skips(updates_total)
             if self.updates_done >= updates_total:
                 return
             index = self.updates_done + 1
@@ -202,6 +202,7 @@ class Trainer:
 
     def _count_skip(self, reason: str) -> list[LearningWarning]:
         """Count an update that was skipped for a reason, or one that was not, and return the warning."""
+        self._reason = reason
         if not reason:
             self._skipped_in_a_row = 0
             return []
@@ -211,16 +212,17 @@ class Trainer:
         count = float(self._skipped)
         return [LearningWarning("update-skipped", "skipped_updates", None, count, 0.0, self.updates_done, message)]
 
-    def _check_skips(self) -> None:
-        skips = self._skipped_in_a_row
-        if skips >= SKIPS_IN_A_ROW:
-            first = self.updates_done - skips + 1
-            raise EsperError(
-                f"Updates {first} to {self.updates_done} brought numbers that are not finite and were skipped; the "
-                f"policy is that of update {first - 1}.",
-                hint="The warnings of these updates say which numbers. Begin a new run with a lower train.lr or "
-                "train.max_grad_norm, or go on from an earlier checkpoint with --at.",
-            )
+    def _check_skips(self, updates_total: int) -> None:
+        """Raise EsperError when too many updates in a row were skipped, or when all of a run were."""
+        skips, done = self._skipped_in_a_row, self.updates_done
+        if not skips or (skips < SKIPS_IN_A_ROW and not skips == done == updates_total):
+            return
+        which = f"Updates {done - skips + 1} to {done} were" if skips > 1 else f"Update {done} was"
+        raise EsperError(
+            f"{which} skipped: {self._reason}. The policy is that of update {done - skips}.",
+            hint="Begin a new run with a lower train.lr or train.max_grad_norm, or go on from an earlier checkpoint "
+            "with --at.",
+        )
 
     def _reset_seed(self) -> int | None:
         """Return the seed for the coming reset.
@@ -339,7 +341,7 @@ class Trainer:
                 "environment_started": not self._fresh_environment,
                 "parts": {kind: part.state() for kind, part in self._resumable.items()},
                 "random": dict(self._streams.rest),
-                "skipped": {"updates": self._skipped, "in_a_row": self._skipped_in_a_row},
+                "skipped": {"updates": self._skipped, "in_a_row": self._skipped_in_a_row, "reason": self._reason},
                 "used": {"steps": self._usage.steps, "heads": dict(self._usage.used)},
                 "warned": dict(self._watch.since),
             },
@@ -359,7 +361,8 @@ class Trainer:
         self._streams = Streams({name: value.clone() for name, value in streams.items()}, dict(counters["random"]))
         self._usage = monitors.Usage(counters["used"]["steps"], dict(counters["used"]["heads"]))
         self._watch.since = dict(counters["warned"])
-        self._skipped, self._skipped_in_a_row = counters["skipped"]["updates"], counters["skipped"]["in_a_row"]
+        skipped = counters["skipped"]
+        self._skipped, self._skipped_in_a_row, self._reason = (skipped[k] for k in ("updates", "in_a_row", "reason"))
         self.updates_done, self.environment_steps = counters["updates_done"], counters["environment_steps"]
         self._fresh_environment = not counters["environment_started"]
         for kind, saved in counters["parts"].items():

@@ -127,7 +127,7 @@ def test_an_update_that_is_no_number_is_skipped_and_named(sick, train, capsys):
 def test_three_in_a_row_end_the_run_with_the_last_good_policy(sick, train, capsys):
     code, folder, said = sick([2, 3, 4, 5], 9)
     assert code == 1
-    assert "Updates 2 to 4 brought numbers that are not finite and were skipped; the policy is that of update 1" in said
+    assert "Updates 2 to 4 were skipped: the loss of pass 1 is not finite. The policy is that of update 1." in said
     assert f"The last checkpoint is {Path('runs') / folder.name / 'checkpoints/000004'}." in said
     assert [line["update"] for line in without_timing(folder)] == [1, 2, 3, 4]
     assert train("--resume", str(folder)) == 1, "it is no better when asked again"

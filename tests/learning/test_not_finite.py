@@ -86,8 +86,7 @@ def test_the_update_is_skipped_named_and_counted(what, value, call):
 def test_a_first_update_that_is_skipped_leaves_a_new_trainer():
     trainer = make(loss=Spoilt({1}))
     before = learned(trainer)
-    (update,) = trainer.run(1)
-    assert skips(update)
+    assert skips(next(trainer.run(2)))
     assert_equal(learned(trainer), before)
     assert trainer.normaliser.count == 0
 
@@ -111,7 +110,7 @@ def test_weights_that_a_step_ruins_are_put_back():
 
 def test_a_policy_that_cannot_act_is_skipped_too():
     trainer = make(net=Spoiling(since=3))
-    (update,) = trainer.run(1)
+    update = next(trainer.run(2))
     assert "the policy's log-probabilities at step 2 are not finite" in skips(update)[0]
     assert (update.index, update.environment_steps, update.events) == (1, 0, [])
     assert update.metrics.get("return") is None
@@ -135,7 +134,8 @@ def test_three_in_a_row_end_the_run_with_the_policy_before_them():
     good = learned(trainer)
     assert [update.index for update in (next(updates), next(updates), next(updates))] == [2, 3, 4]
     assert_equal(learned(trainer), good)
-    with pytest.raises(EsperError, match=r"Updates 2 to 4 .* were skipped; the policy is that of update 1") as caught:
+    words = r"Updates 2 to 4 were skipped: the loss of pass 1 is not finite\. The policy is that of update 1"
+    with pytest.raises(EsperError, match=words) as caught:
         next(updates)
     assert caught.value.exit_code == 1 and "train.lr" in caught.value.hint
 
@@ -153,7 +153,8 @@ def test_a_good_update_between_begins_the_count_anew():
 
 def test_going_on_knows_how_many_were_skipped():
     whole = make(loss=Spoilt({1, 2}), passes=1)
-    train(whole, 2)
+    updates = whole.run(5)
+    next(updates), next(updates)
     saved = whole.state()
     json.dumps(saved.counters, allow_nan=False)
     other = make(loss=Spoilt({1}), passes=1)
@@ -164,8 +165,13 @@ def test_going_on_knows_how_many_were_skipped():
 
 @pytest.mark.parametrize("warnings", [True, False])
 def test_switching_warnings_off_does_not_hide_it(warnings):
-    (update,) = make(loss=Spoilt({1}), warnings=warnings).run(1)
-    assert skips(update)
+    assert skips(next(make(loss=Spoilt({1}), warnings=warnings).run(2)))
+
+
+@pytest.mark.parametrize(("updates", "words"), [(1, "Update 1 was"), (2, "Updates 1 to 2 were")])
+def test_a_short_run_in_which_nothing_was_learned_is_no_success(updates, words):
+    with pytest.raises(EsperError, match=f"{words} skipped: the loss of pass 1 is not finite"):
+        train(make(loss=Spoilt(range(9))), updates)
 
 
 def test_an_observation_that_is_not_finite_ends_the_run():
