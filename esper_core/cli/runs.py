@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from esper_core.cli.output import duration, number, print_json, print_table
-from esper_core.contracts.errors import EsperError
-from esper_core.runs.checkpoint import Header, best_checkpoint, list_checkpoints, read_header
+from esper_core.contracts.errors import CheckpointMismatch, EsperError
+from esper_core.runs.checkpoint import best_checkpoint, list_checkpoints, read_header
 from esper_core.runs.compatibility import FITTED
 from esper_core.runs.directory import RESERVED, RunDirectory, find_run, list_runs
 
@@ -66,7 +66,7 @@ def show(
                 "metrics": metrics,
                 "checkpoints": checkpoints,
                 "best": best.name if best else None,
-                "newest": read_header(directory.checkpoints / checkpoints[-1]).content if checkpoints else None,
+                "newest": _header(directory.checkpoints / checkpoints[-1]) if checkpoints else None,
             }
         )
         return
@@ -106,13 +106,23 @@ def show(
         print_table(("", *table), cells)
     if checkpoints:
         typer.echo("\nnewest checkpoint")
-        _print_checkpoint(read_header(directory.checkpoints / checkpoints[-1]))
+        _print_checkpoint(_header(directory.checkpoints / checkpoints[-1]))
 
 
-def _print_checkpoint(header: Header) -> None:
-    content = header.content
+def _header(path: Path) -> dict[str, Any]:
+    """Return what a checkpoint's header says, or why it cannot be read."""
+    try:
+        return read_header(path).content
+    except CheckpointMismatch as error:
+        return {"damaged": error.message}
+
+
+def _print_checkpoint(content: dict[str, Any]) -> None:
+    if "damaged" in content:
+        typer.echo(f"  {content['damaged']}")
+        return
     rows = [
-        ("update", f"{header.update}, {content['environment_steps']:,} environment steps"),
+        ("update", f"{content['update']}, {content['environment_steps']:,} environment steps"),
         ("slots", ", ".join(content["plan"]["slots"])),
         ("features", f"schema {content['feature_schema']['digest']}, {content['feature_schema']['dim']} numbers"),
         ("actions", f"digest {content['actions']['digest']}"),

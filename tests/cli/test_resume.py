@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from esper_core.cli.app import main
+from esper_core.cli.app import main, run
 from tests.cli.resuming import FUSED, KINDS, UPDATES, assert_same, only_run, without_timing
 from tests.runs import forking
 
@@ -283,3 +283,34 @@ def test_a_run_that_cannot_be_written(train, finished, capsys):
 def test_what_is_no_run(train, finished, capsys, text, code, words):
     assert train("--resume", str(finished / text)) == code
     assert words in capsys.readouterr().err
+
+
+# Looking at it ------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_shows_the_header_of_its_newest_checkpoint(finished, esper, without_torch):
+    shown = esper("runs", "show", str(finished), path=without_torch)
+    assert shown.returncode == 0, shown.stderr
+    state = json.loads((finished / "checkpoints/000004/state.json").read_text())
+    section = shown.stdout.split("newest checkpoint\n")[1]
+    for words in (
+        "4, 32 environment steps",
+        "r0c0, r0c1",
+        state["feature_schema"]["digest"],
+        state["actions"]["digest"],
+        state["distributions"]["esper-lstm-v2"]["source"],
+        state["files"]["policy.safetensors"]["sha256"][:16],
+    ):
+        assert words in section
+    assert json.loads(esper("runs", "show", str(finished), "--json").stdout)["newest"] == state
+
+
+def test_a_damaged_header_is_shown_as_what_it_is(finished, capsys):
+    (finished / "checkpoints/000004/state.json").write_text("{")
+    assert run(["runs", "show", str(finished)]) == 0
+    assert "000004/state.json is damaged: it is no JSON." in capsys.readouterr().out
+
+
+def test_the_help_lists_it(esper, without_torch):
+    shown = esper("train", "--help", path=without_torch)
+    assert shown.returncode == 0 and "--resume" in shown.stdout and "--at" in shown.stdout
