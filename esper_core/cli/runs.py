@@ -12,6 +12,7 @@ from esper_core.cli.output import duration, number, print_json, print_table
 from esper_core.contracts.errors import EsperError
 from esper_core.runs.checkpoint import best_checkpoint, list_checkpoints
 from esper_core.runs.directory import RESERVED, RunDirectory, find_run, list_runs
+from esper_core.runs.warnings import warning_spans
 
 app = typer.Typer(help="Look at earlier runs.", no_args_is_help=True)
 
@@ -89,7 +90,7 @@ def show(
     chosen = sorted({*range(0, len(metrics), step), len(metrics) - 1})
     rows = [(metrics[i]["update"], *(number(metrics[i].get(name)) for name in columns)) for i in chosen]
     print_table(("update", *columns), rows)
-    if warnings := _warnings(metrics):
+    if warnings := warning_spans(metrics):
         typer.echo("\nwarnings")
         for when, message in warnings:
             typer.echo(f"  {when}: {message}")
@@ -141,19 +142,6 @@ def _grouped(metrics: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, di
     for column, values in columns.items():
         tables.setdefault(frozenset(values), {})[column] = values
     return alone, list(tables.values())
-
-
-def _warnings(metrics: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    """Return the updates at which each warning lasted, and what it said at first, in the order in which they began."""
-    last: dict[tuple[int, str, str], int] = {}
-    messages: dict[tuple[int, str, str], str] = {}
-    for line in metrics:
-        for warning in line.get("warnings", ()):
-            key = (warning["since"], warning["threshold"], warning["metric"])
-            messages.setdefault(key, warning["message"])
-            last[key] = line["update"]
-    spans = [(f"update {key[0]}" if last[key] == key[0] else f"updates {key[0]} to {last[key]}", key) for key in last]
-    return [(span, messages[key]) for span, key in spans]
 
 
 def _summary(run: RunDirectory) -> dict[str, Any]:

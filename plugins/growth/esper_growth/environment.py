@@ -306,7 +306,12 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
             "blueprint": self.actions.head("blueprint").labels[int(labels[env, slot])],
             "stage": Stage(int(self.slots.stage[env, slot])).name,
             "alpha": float(self.slots.alpha[env, slot]),
+            "blend": None,
+            "parameters": None,
         }
+        if int(self.slots.stage[env, slot]) in HAS_MODULE:
+            event["blend"] = Algorithm(int(self.slots.algorithm[env, slot])).name
+            event["parameters"] = int(self._seed_parameters[env, slot])
         if kind == "fossilize":
             event["helpers"] = self.scaffolding.helpers(env, slot)
         return event
@@ -320,6 +325,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
             "step": int(self.progress.epoch[env]) - 1,
             "type": "episode",
             "instance": self.instances[env],
+            "host_parameters": self.runtime.host_parameters,
             "return": float(self._returns[env]),
             "length": int(self.progress.epoch[env]),
             "gain": kept - static,
