@@ -18,7 +18,9 @@ def report(
         Path | None, typer.Option(metavar="FILE", help="Where to write it; report.html of the run without it.")
     ] = None,
     runs: Annotated[Path, typer.Option(help="Directory of runs.")] = Path("runs"),
-    open_it: Annotated[bool, typer.Option("--open/--no-open", help="Show it in the browser when it is written.")] = False,
+    open_it: Annotated[
+        bool, typer.Option("--open/--no-open", help="Show it in the browser when it is written.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Write one HTML page about a run, also about one that goes on or was stopped.

@@ -59,7 +59,7 @@ def learning(record: Record) -> Chapter:
     figures = [
         figure
         for title, members in groups
-        if (figure := _lines(title, "", [(m, _episodes(record, m, points)) for m in members], points))
+        if (figure := _lines(_words(title), "", [(_words(m), _episodes(record, m, points)) for m in members], points))
     ]
     size = len(points[0].updates) if points else 1
     several = f" A point stands for {size} updates." if size > 1 else ""
@@ -77,23 +77,25 @@ def behaviour(record: Record) -> Chapter:
     figures: list[Figure] = []
     operations = _family(record, "op")
     if operations:
-        shares = [[_mean(record, f"op/{name}", point) or 0.0 for point in points] for name in operations]
-        figures.append(
-            ShareChart(
-                "Operations", "Share of the steps at which each was taken.", operations, shares, [p.last for p in points]
-            )
-        )
+        taken = {n: [_mean(record, f"op/{n}", point) or 0.0 for point in points] for n in operations}
+        never = [name for name, shares in taken.items() if not any(shares)]
+        drawn = [name for name in operations if name not in never]
+        note = "Share of the steps at which each was taken."
+        note += f" Never taken: {', '.join(never)}." if never else ""
+        figures.append(ShareChart("Operations", note, drawn, [taken[n] for n in drawn], [p.last for p in points]))
     note = "1 is uniform over what is legal, 0 is certain; only where the head matters and has a choice."
     figures += _family_chart(record, "entropy", "Entropy of each head", note, points)
-    note = "Legal entries that the head chooses from, where it matters."
-    figures += _family_chart(record, "legal", "Choices of each head", note, points)
     text = "" if figures else "The environment’s actions have no operation head, and no entropies were recorded."
     return Chapter("behaviour", "What the policy does", text, figures)
 
 
 CRITIC = (
     ("Q spread", "Most valuable minus least valuable legal operation, in units of reward.", ("q_spread",)),
-    ("Error of the values", "Beside the spread of all returns so far, in units of reward.", ("value_rmse", "return_std")),
+    (
+        "Error of the values",
+        "Beside the spread of all returns so far, in units of reward.",
+        ("value_rmse", "return_std"),
+    ),
     ("Explained variance", "1 is perfect, 0 no better than a constant.", ("explained_variance",)),
 )
 UPDATES = (
@@ -110,7 +112,11 @@ def critic(record: Record) -> Chapter:
     note = "Mean advantage of the steps with this operation, in units of reward."
     figures += _family_chart(record, "advantage", "Advantage by operation", note, points)
     missing = record.metric("q_spread")
-    text = "" if any(v is not None for v in missing) else "There is no Q spread: this critic’s values do not depend on the operation."
+    text = (
+        ""
+        if any(v is not None for v in missing)
+        else "There is no Q spread: this critic’s values do not depend on the operation."
+    )
     return Chapter("critic", "What the critic knows", text, figures)
 
 
@@ -134,14 +140,21 @@ def warnings(record: Record) -> Chapter:
     rows = [list(row) for row in warning_spans(record.lines)]
     if not rows:
         return Chapter("warnings", "Warnings", "No metric left its healthy range.", [])
-    return Chapter("warnings", "Warnings", "Metrics that left their healthy range, and when.", [Table(["when", "what"], rows)])
+    return Chapter(
+        "warnings", "Warnings", "Metrics that left their healthy range, and when.", [Table(["when", "what"], rows)]
+    )
 
 
 def made_of(record: Record) -> Chapter:
     """Return the plan."""
     plan = record.plan
     rows = [
-        [c.kind, c.name, f"{c.distribution} {c.version}", ", ".join(f"{k} = {said(v)}" for k, v in c.config.items()) or "–"]
+        [
+            c.kind,
+            c.name,
+            f"{c.distribution} {c.version}",
+            ", ".join(f"{k} = {said(v)}" for k, v in c.config.items()) or "–",
+        ]
         for c in plan.components
     ]
     settings = {
@@ -172,7 +185,9 @@ def provenance(record: Record) -> Chapter:
     facts = {
         "run": run.name,
         "begun": run.created,
-        "git commit": f"{git.get('commit')}{', with changes' * bool(git.get('changed'))}" if isinstance(git, dict) else "not in git",
+        "git commit": f"{git.get('commit')}{', with changes' * bool(git.get('changed'))}"
+        if isinstance(git, dict)
+        else "not in git",
         **({str(k): said(v) for k, v in machine.items()} if isinstance(machine, dict) else {}),
         "checkpoints": ", ".join(kept) or "none",
     }
@@ -215,8 +230,15 @@ def said(value: Any) -> str:
 
 
 def _charts(record: Record, table: Iterable[tuple[str, str, Sequence[str]]], points: Sequence[Bin]) -> list[Figure]:
-    made = (_lines(title, note, [(n, _metric(record, n, points)) for n in names], points) for title, note, names in table)
+    made = (
+        _lines(title, note, [(_words(n), _metric(record, n, points)) for n in names], points)
+        for title, note, names in table
+    )
     return [chart for chart in made if chart]
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _family(record: Record, family: str) -> list[str]:
@@ -239,8 +261,8 @@ def _lines(
     title: str, note: str, lines: Sequence[tuple[str, list[Point | None]]], points: Sequence[Bin]
 ) -> LineChart | None:
     """Return a chart of the lines that have a point; None without any."""
-    known = [Line(name.replace("_", " "), line) for name, line in lines if any(p is not None for p in line)]
-    return LineChart(title.replace("_", " "), note, known, [point.last for point in points]) if known else None
+    known = [Line(name, line) for name, line in lines if any(p is not None for p in line)]
+    return LineChart(title, note, known, [point.last for point in points]) if known else None
 
 
 def _episodes(record: Record, name: str, points: Sequence[Bin]) -> list[Point | None]:

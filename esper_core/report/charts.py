@@ -71,7 +71,9 @@ class LineChart:
     @property
     def summary(self) -> str:
         """One sentence for those who do not see it."""
-        said = [f"{line.name} from {short(first.y)} to {short(line.last)}" for line in self.lines if (first := _first(line))]
+        said = [
+            f"{line.name} from {short(first.y)} to {short(line.last)}" for line in self.lines if (first := _first(line))
+        ]
         return f"{self.title} over updates {self.at[0]} to {self.at[-1]}: {'; '.join(said)}."
 
     @property
@@ -85,7 +87,7 @@ class LineChart:
     def y_ticks(self) -> list[Tick]:
         """Values on the axis."""
         low, high = self._range()
-        return [Tick(_y(value, low, high), short(value)) for value in nice_ticks(low, high, 4) if low <= value <= high]
+        return [Tick(_y(value, low, high), short(value)) for value in nice_ticks(low, high, 5) if low <= value <= high]
 
     @property
     def strokes(self) -> list[Stroke]:

@@ -45,6 +45,16 @@ class HeatMap:
     share: bool = False
     kind: str = field(default="heat", init=False)
 
+    @property
+    def size(self) -> str:
+        """How much room it needs."""
+        return "wide" if self.bare or len(self.columns) > 12 else "half" if len(self.columns) > 3 else "chart"
+
+    def label(self, column: int) -> str:
+        """Return the heading of a column; of many bare ones, only some have room for it."""
+        every = -(-len(self.columns) // 10) if self.bare else 1
+        return self.columns[column] if column % every == 0 else ""
+
     def depth(self, value: float) -> int:
         """Return how dark a cell is, 0 to 100."""
         largest = 1.0 if self.share else max((v for row in self.values for v in row), default=0.0)
@@ -118,7 +128,9 @@ class Timeline:
     @property
     def ticks(self) -> list[Tick]:
         """Steps on the axis, in percent."""
-        return [Tick(round(100 * v / self.steps, 2), str(round(v))) for v in nice_ticks(0, self.steps, 5) if v <= self.steps]
+        return [
+            Tick(round(100 * v / self.steps, 2), str(round(v))) for v in nice_ticks(0, self.steps, 5) if v <= self.steps
+        ]
 
 
 @frozen

@@ -7,7 +7,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from esper_core.report.chapters import Bin, Chapter, Figure, bins
-from esper_core.report.figures import SHADES, Bar, Board, HeatMap, Lane, Part, Table, Timeline, Topology, Track, short, spread
+from esper_core.report.figures import (
+    SHADES,
+    Bar,
+    Board,
+    HeatMap,
+    Lane,
+    Part,
+    Table,
+    Timeline,
+    Topology,
+    Track,
+    short,
+    spread,
+)
 from esper_core.report.record import Record, number
 from esper_core.report.seeds import Life, lives, stage_order
 
@@ -73,7 +86,9 @@ def _fates(found: Sequence[Life], stages: Sequence[str]) -> HeatMap:
     columns = [*stages, *(ending for ending in endings if ending not in stages)]
     columns = [column for column in columns if any(counts[row, column] for row in rows)]
     values = [[float(counts[row, column]) for column in columns] for row in rows]
-    return HeatMap("What became of them", "Seeds of the whole run, by their last stage.", "blueprint", rows, columns, values)
+    return HeatMap(
+        "What became of them", "Seeds of the whole run, by their last stage.", "blueprint", rows, columns, values
+    )
 
 
 def _where(late: Sequence[Life], slots: Sequence[str], span: str) -> HeatMap:
@@ -93,7 +108,10 @@ def _when(late: Sequence[Life], slots: Sequence[str], episodes: Sequence[dict[st
     size = -(-steps // (2 * COLUMNS))
     starts = range(0, steps, size)
     values = [
-        [sum(held[slot][s] for s in range(a, min(a + size, steps))) / (min(size, steps - a) * len(episodes)) for a in starts]
+        [
+            sum(held[slot][s] for s in range(a, min(a + size, steps))) / (min(size, steps - a) * len(episodes))
+            for a in starts
+        ]
         for slot in slots
     ]
     columns = [_span(a, min(a + size, steps) - 1) for a in starts]
@@ -138,7 +156,9 @@ def _lane(life: Life, stages: Sequence[str], steps: int) -> Lane:
     bars = []
     for stretch in life.stretches:
         alpha = "" if stretch.alpha is None else f", alpha {short(stretch.alpha)}"
-        said = f"{life.blueprint}, {stretch.stage}, steps {stretch.start} to {max(stretch.end - 1, stretch.start)}{alpha}"
+        said = (
+            f"{life.blueprint}, {stretch.stage}, steps {stretch.start} to {max(stretch.end - 1, stretch.start)}{alpha}"
+        )
         bars.append(
             Bar(
                 round(100 * (stretch.start - life.start) / length, 2),
@@ -159,21 +179,17 @@ def _topology(
     chains = []
     for episode in episodes[:BOARDS]:
         held = {
-            life.slot: life
-            for life in found
-            if (life.update, life.env, life.ending) == (update, episode["env"], None)
+            life.slot: life for life in found if (life.update, life.env, life.ending) == (update, episode["env"], None)
         }
         chains.append((f"environment {episode['env']}", _told(episode), _chain(episode, held, stages, slots)))
     note = (
         f"What each slot held when the episodes of update {update} ended, the best return first. "
-        "Parameters are counted; a seed that has not reached the last stage is drawn lighter."
+        "The stronger its edge, the further a seed came; alpha is that of its last event."
     )
     return Topology("Final topology", note, chains) if chains else None
 
 
-def _chain(
-    episode: dict[str, Any], held: dict[str, Life], stages: Sequence[str], slots: Sequence[str]
-) -> list[Part]:
+def _chain(episode: dict[str, Any], held: dict[str, Life], stages: Sequence[str], slots: Sequence[str]) -> list[Part]:
     parts = []
     host = number(episode.get("host_parameters"))
     grown = 0.0
@@ -185,10 +201,10 @@ def _chain(
         size = number(life.last.get("parameters"))
         grown += size or 0.0
         alpha = number(life.last.get("alpha"))
-        facts = [life.stage]
+        joined = [str(life.last["blend"])] if life.last.get("blend") else []
+        joined += [f"alpha {short(alpha)}"] if alpha is not None else []
+        facts = [life.stage, *([", ".join(joined)] if joined else [])]
         facts += [f"{short(size)} parameters"] if size is not None else []
-        facts += [f"alpha {short(alpha)}"] if alpha is not None else []
-        facts += [str(life.last["blend"])] if life.last.get("blend") else []
         parts.append(Part(slot, life.blueprint, facts, min(stages.index(life.stage), SHADES - 1)))
     if host is not None:
         parts.insert(0, Part("host", f"{short(host)} parameters", [], None))

@@ -104,7 +104,9 @@ def _lives_of(update: int, env: int, slot: str, told: list[Mapping[str, Any]], l
         before = life.stretches[-1] if life.stretches else None
         if before is not None and (before.stage == stage or before.start == before.end):
             # The same stage goes on, or the earlier one was left within its step.
-            life.stretches[-1] = Stretch(stage, before.start, end, before.alpha if before.stage == stage else stretch.alpha)
+            life.stretches[-1] = Stretch(
+                stage, before.start, end, before.alpha if before.stage == stage else stretch.alpha
+            )
         else:
             life.stretches.append(stretch)
     return found
