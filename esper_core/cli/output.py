@@ -18,11 +18,17 @@ def print_json(value: Any, *, indent: int | None = None) -> None:
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print rows in aligned columns; the last column is as long as it likes."""
+    for line in table(header, rows):
+        typer.echo(line)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
+    """Yield the lines of `print_table`."""
     cells = [[str(cell) for cell in row] for row in (header, *rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     for row in cells:
         padded = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)]
-        typer.echo("  ".join([*padded, row[-1]]).rstrip())
+        yield "  ".join([*padded, row[-1]]).rstrip()
 
 
 def duration(seconds: float) -> str:

@@ -6,14 +6,17 @@ from typing import Annotated, Any
 
 import typer
 
-from esper_core.cli import check
-from esper_core.cli.output import print_json, print_table
-from esper_core.cli.world import Settings, load_world
-from esper_core.registry.index import Index, PluginRecord
+from esper_core.cli.check import check_plugin
+from esper_core.cli.doctor import doctor
+from esper_core.cli.output import number, print_json, print_table, table
+from esper_core.cli.why import why
+from esper_core.cli.world import global_settings, load_world
+from esper_core.contracts.errors import EsperError
+from esper_core.registry.config import config_class, describe_options
+from esper_core.registry.index import Component, Index, PluginRecord
 from esper_core.registry.resolve import check_kind, find_plugin
 
 app = typer.Typer(help="See which plugins are installed, and check them.", no_args_is_help=True)
-app.command("check")(check.check_plugin)
 
 
 @app.command("list")
@@ -39,8 +42,7 @@ def list_plugins(
     for record in index.plugins:
         if record.error:
             typer.echo(f"\n{record.plugin} ({record.distribution} {record.version}) failed: {record.error}")
-            settings: Settings = context.obj or Settings()
-            if settings.debug and record.traceback:
+            if global_settings(context).debug and record.traceback:
                 typer.echo(record.traceback.rstrip())
         if record.heavy:
             typer.echo(
@@ -71,33 +73,87 @@ def show_plugin(
 ) -> None:
     """Show where a plugin comes from and what it brings."""
     index, _ = load_world(context)
-    record = find_plugin(index, name)
-    components = [c for c in index.components if (c.plugin, c.distribution) == (record.plugin, record.distribution)]
+    document = _document(index, find_plugin(index, name))
     if as_json:
-        details = [
-            {
-                "kind": c.kind,
-                "name": c.name,
-                "summary": c.spec.summary,
-                "factory": c.spec.factory,
-                "defaults": dict(c.spec.defaults),
-                "provides": list(c.spec.provides),
-                "requires": list(c.spec.requires),
-                "reads": list(c.spec.reads),
-            }
-            for c in components
-        ]
-        print_json({**_summary(record), "location": record.location, "kinds": list(record.kinds), "details": details})
-        return
-    typer.echo(f"{record.plugin}: {record.distribution} {record.version}, {record.status}")
-    typer.echo(f"from {record.location or 'unknown'}, loaded in {record.import_ms:.0f} ms")
-    if record.error:
-        typer.echo(f"failed: {record.error}")
-    if record.kinds:
-        typer.echo(f"declares the kinds {', '.join(record.kinds)}")
-    if components:
-        typer.echo("")
-        print_table(("kind", "name", "summary"), [(c.kind, c.name, c.spec.summary) for c in components])
+        print_json(document)
+    else:
+        _print_plugin(document)
+
+
+def _document(index: Index, record: PluginRecord) -> dict[str, Any]:
+    """Return everything about a plugin as JSON-able values."""
+    return {
+        **_summary(record),
+        "location": record.location,
+        "editable": record.editable,
+        "file": record.file,
+        "heavy": list(record.heavy),
+        "hooks": list(record.hooks),
+        "kinds": list(record.kinds),
+        "details": [_details(c) for c in index.components if index.record(c) == record],
+        "unavailable": [
+            {"kind": u.component.kind, "name": u.component.name, "reason": u.reason}
+            for u in index.unavailable
+            if index.record(u.component) == record
+        ],
+    }
+
+
+def _details(component: Component) -> dict[str, Any]:
+    spec = component.spec
+    options: dict[str, Any] | None = None
+    problem: str | None = None
+    try:
+        rows = describe_options(config_class(component))
+        options = {row.key: {"default": row.default, "help": row.help, "allowed": row.allowed} for row in rows}
+    except EsperError as error:
+        problem = error.message
+    return {
+        "kind": spec.kind,
+        "name": spec.name,
+        "summary": spec.summary,
+        "factory": spec.factory,
+        "config": spec.config,
+        "aliases": list(spec.aliases),
+        "defaults": dict(spec.defaults),
+        "provides": list(spec.provides),
+        "requires": list(spec.requires),
+        "reads": list(spec.reads),
+        "options": options,
+        "problem": problem,
+    }
+
+
+def _print_plugin(plugin: dict[str, Any]) -> None:
+    typer.echo(f"{plugin['plugin']} ({plugin['distribution']} {plugin['version']}), {plugin['status']}")
+    typer.echo(f"  lies in    {plugin['location'] or 'unknown'}{' (editable)' if plugin['editable'] else ''}")
+    if plugin["file"]:
+        typer.echo(f"  imported   {plugin['file']}, in {plugin['import_ms']:.0f} ms")
+    if plugin["error"]:
+        typer.echo(f"  failed     {plugin['error']}")
+    if plugin["heavy"]:
+        typer.echo(f"  heavy      it imports {', '.join(plugin['heavy'])} when it is listed; that slows every command")
+    if plugin["hooks"]:
+        typer.echo(f"  hooks      {', '.join(plugin['hooks'])}")
+    if plugin["kinds"]:
+        typer.echo(f"  kinds      {', '.join(plugin['kinds'])}")
+    for lost in plugin["unavailable"]:
+        typer.echo(f"\n{lost['kind']} {lost['name']} cannot be used: {lost['reason']}")
+    for component in plugin["details"]:
+        typer.echo(f"\n{component['kind']} {component['name']}: {component['summary']}")
+        typer.echo(f"  factory    {component['factory']}")
+        for label in ("aliases", "provides", "requires", "reads"):
+            if component[label]:
+                typer.echo(f"  {label:9}  {', '.join(component[label])}")
+        if component["defaults"]:
+            typer.echo(f"  defaults   {', '.join(f'{kind} {name}' for kind, name in component['defaults'].items())}")
+        if component["problem"]:
+            typer.echo(f"  options    unknown: {component['problem']}")
+        elif component["options"]:
+            typer.echo(f"  options    of {component['config']}")
+            rows = [(f"    {key}", number(row["default"]), row["help"]) for key, row in component["options"].items()]
+            for row in table(("    option", "default", "meaning"), rows):
+                typer.echo(row)
 
 
 def _contents(record: PluginRecord) -> str:
@@ -115,3 +171,8 @@ def _summary(record: PluginRecord) -> dict[str, Any]:
         "import_ms": record.import_ms,
         "error": record.error,
     }
+
+
+app.command("why")(why)
+app.command("doctor")(doctor)
+app.command("check")(check_plugin)

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import typer
 from attrs import frozen
 
-from esper_core.contracts.components import normalise_name
-from esper_core.contracts.errors import UserError, did_you_mean
-from esper_core.registry.index import Index, load_index
+from esper_core.contracts.errors import UserError
+from esper_core.registry.discovery import entry_point_sources
+from esper_core.registry.index import Index
+from esper_core.registry.loading import index_plugins
 from esper_core.registry.recipes import Recipes, find_registry, load_recipes
+from esper_core.registry.switches import Switches
 
 FLAGS = """Global flags, before or after any command:
   --registry FILE    use this registry.toml
@@ -69,13 +71,16 @@ def load_world(context: typer.Context) -> tuple[Index, Recipes]:
 
     Raises:
         RegistryFileError: the registry file cannot be read.
-        UserError: `--no-plugin` names a plugin that is not installed.
+        UserError: `--no-plugin` or `ESPER_PLUGINS` names a plugin that is not installed; nothing is imported then.
     """
-    settings: Settings = context.obj or Settings()
+    settings = global_settings(context)
     recipes = load_recipes(find_registry(settings.registry))
-    index = load_index(disabled=(*recipes.disabled, *settings.no_plugin))
-    known = {normalise_name(name) for r in index.plugins for name in (r.plugin, r.distribution)}
-    for name in settings.no_plugin:
-        if normalise_name(name) not in known:
-            raise UserError(f"There is no plugin '{name}'.{did_you_mean(name, known)}", hint="See: esper plugins list")
-    return index, recipes
+    switches = Switches(settings.no_plugin, recipes)
+    sources = entry_point_sources()
+    switches.check(sources)
+    return index_plugins(sources, disabled=switches.disabled, only=switches.only), recipes
+
+
+def global_settings(context: typer.Context) -> Settings:
+    """Return the global flags of the command line."""
+    return context.obj or Settings()

@@ -49,6 +49,10 @@ class ConfigError(UserError):
     """An option has an unknown key or a value of the wrong type."""
 
 
+class Refused(ConfigError):
+    """A component says that it cannot be used with these options, slots and other components."""
+
+
 class RegistryFileError(UserError):
     """registry.toml cannot be used; the message starts with `file:line:`."""
 

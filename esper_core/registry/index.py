@@ -42,6 +42,11 @@ class Component:
         return f"{self.kind}/{self.name}"
 
     @property
+    def qualified(self) -> str:
+        """`distribution:name`, which no other distribution's component shares."""
+        return f"{self.distribution}:{self.name}"
+
+    @property
     def origin(self) -> str:
         """Distribution and version, for messages."""
         return f"{self.distribution} {self.version}"
@@ -65,6 +70,9 @@ class PluginRecord:
         error: Why it failed; None otherwise.
         heavy: Heavy modules that loading it imported first.
         location: Folder the distribution is imported from.
+        editable: The distribution is installed in place: `location` is its source.
+        hooks: Hooks it implements.
+        file: File that was imported; empty when that failed.
         traceback: Traceback of the failure, for --debug.
     """
 
@@ -78,6 +86,9 @@ class PluginRecord:
     error: str | None = None
     heavy: tuple[str, ...] = ()
     location: str = ""
+    editable: bool = False
+    hooks: tuple[str, ...] = ()
+    file: str = ""
     traceback: str = field(default="", repr=False)
 
 
@@ -108,6 +119,11 @@ class Index:
     kinds: Mapping[str, KindSpec] = field(factory=dict, converter=_freeze)
     components: tuple[Component, ...] = ()
     unavailable: tuple[Unavailable, ...] = ()
+
+    def record(self, component: Component) -> PluginRecord:
+        """Return the plugin that a component comes from."""
+        origin = (component.plugin, component.distribution)
+        return next(record for record in self.plugins if (record.plugin, record.distribution) == origin)
 
     @property
     def failures(self) -> tuple[PluginRecord, ...]:
@@ -157,7 +173,8 @@ class Index:
             distribution: Distribution of all of them; None takes each id.
             version: Version of all of them.
         """
-        from esper_core.registry.loading import Source, index_plugins
+        from esper_core.registry.discovery import Source
+        from esper_core.registry.loading import index_plugins
 
         return index_plugins(
             Source(name, distribution or name, version, "", lambda module=module: module)  # type: ignore[misc]
@@ -173,8 +190,15 @@ def load_index(*, disabled: Collection[str] = (), only: Collection[str] | None =
         only: When given, no other plugins are imported; None reads the environment variable ESPER_PLUGINS
             (`a,b`) and, without one, loads all. Core's own plugin is always loaded, since it declares the kinds.
     """
-    from esper_core.registry.loading import entry_point_sources, index_plugins
+    from esper_core.registry.discovery import entry_point_sources
+    from esper_core.registry.loading import index_plugins
 
-    if only is None and PLUGINS_VARIABLE in os.environ:
-        only = tuple(name.strip() for name in os.environ[PLUGINS_VARIABLE].split(",") if name.strip())
+    only = allow_list() if only is None else only
     return index_plugins(entry_point_sources(), disabled=disabled, only=only)
+
+
+def allow_list() -> tuple[str, ...] | None:
+    """Return what the environment variable ESPER_PLUGINS names; None without one, so that all plugins are loaded."""
+    if PLUGINS_VARIABLE not in os.environ:
+        return None
+    return tuple(name.strip() for name in os.environ[PLUGINS_VARIABLE].split(",") if name.strip())

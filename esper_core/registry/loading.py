@@ -4,121 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import json
 import sys
 import time
 import traceback
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from importlib import metadata
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import pluggy
-from attrs import define, frozen
+from attrs import define
 
 from esper_core.contracts.components import ComponentSpec, KindSpec, normalise_name
 from esper_core.contracts.errors import PluginError, did_you_mean
 from esper_core.registry import hookspecs
+from esper_core.registry.discovery import Source
 from esper_core.registry.index import Component, Index, PluginRecord, Status, Unavailable
 from esper_core.registry.recipes import SETTINGS
 
 HEAVY_MODULES = ("torch", "numpy", "gymnasium", "sklearn")
 """Modules whose import makes every command slow; only factories may import them."""
 
-CORE_DISTRIBUTION, CORE_PLUGIN = "esper-core", "core"
-
 RESERVED_KINDS = ("train", "options", *SETTINGS)
 """Words that mean something else where a kind can stand: in `-o KIND.key`, `[defaults]` and `[policy.X]`."""
 
 HOOKS = ("esper_kinds", "esper_components")
-
-
-@frozen
-class Source:
-    """Where a plugin comes from; `load` imports it."""
-
-    plugin: str
-    distribution: str
-    version: str
-    location: str
-    load: Callable[[], object]
-
-    @property
-    def is_core(self) -> bool:
-        """Whether this is core's own plugin, which cannot be switched off."""
-        return (self.distribution, self.plugin) == (CORE_DISTRIBUTION, CORE_PLUGIN)
-
-    @property
-    def ids(self) -> frozenset[str]:
-        """Names by which it can be switched on and off."""
-        return frozenset({normalise_name(self.plugin), normalise_name(self.distribution)})
-
-
-def entry_point_sources() -> tuple[Source, ...]:
-    """Return the installed plugins, core first, then by distribution and name; nothing is imported."""
-    group = hookspecs.ENTRY_POINT_GROUP
-    try:
-        sources = [_source(point) for point in metadata.entry_points(group=group)]
-    except Exception:
-        # One unreadable entry_points.txt spoils the listing of all, so every distribution is asked by itself.
-        sources = [source for distribution in _distributions() for source in _sources_of(distribution, group)]
-    return tuple(sorted(sources, key=lambda s: (not s.is_core, s.distribution, s.plugin)))
-
-
-def _distributions() -> Iterator[metadata.Distribution]:
-    """Yield the installed distributions; of two with one name, the first on the path is the one that is imported."""
-    seen: set[str] = set()
-    for distribution in metadata.distributions():
-        name = _name(distribution)
-        if name not in seen:
-            seen.add(name)
-            yield distribution
-
-
-def _sources_of(distribution: metadata.Distribution, group: str) -> list[Source]:
-    try:
-        return [_source(point) for point in distribution.entry_points.select(group=group)]
-    except Exception as error:
-        if f"[{group}]" not in (distribution.read_text("entry_points.txt") or ""):
-            return []
-        reason = PluginError(f"its entry_points.txt cannot be read: {error}")
-        return [Source(_name(distribution), _name(distribution), "0", _location(distribution), _raiser(reason))]
-
-
-def _raiser(error: Exception) -> Callable[[], object]:
-    def load() -> object:
-        raise error
-
-    return load
-
-
-def _name(distribution: metadata.Distribution) -> str:
-    return normalise_name(_metadata(distribution, "Name") or "unknown")
-
-
-def _metadata(distribution: metadata.Distribution, key: str) -> str | None:
-    # What a missing key or a missing METADATA file gives differs between versions of Python: None or an error.
-    with contextlib.suppress(Exception):
-        return distribution.metadata[key]
-    return None
-
-
-def _source(point: metadata.EntryPoint) -> Source:
-    if point.dist is None:
-        return Source(point.name, "unknown", "0", "", point.load)
-    version = _metadata(point.dist, "Version") or "0"
-    return Source(point.name, _name(point.dist), version, _location(point.dist), point.load)
-
-
-def _location(distribution: metadata.Distribution) -> str:
-    """Return the source folder of an editable installation, else the folder that holds the distribution."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        origin = json.loads(distribution.read_text("direct_url.json") or "{}")
-        if origin.get("dir_info", {}).get("editable"):
-            return url2pathname(urlsplit(origin["url"]).path)
-    return str(distribution.locate_file(""))
 
 
 @define
@@ -179,6 +88,19 @@ class _Candidate:
     def component(self, spec: ComponentSpec) -> Component:
         return Component(spec, self.source.plugin, self.source.distribution, self.source.version)
 
+    @property
+    def hooks(self) -> tuple[str, ...]:
+        """Names of the hooks it implements."""
+        if self.manager is None:
+            return ()
+        return tuple(hook for hook in HOOKS if getattr(self.manager.hook, hook).get_hookimpls())
+
+    @property
+    def file(self) -> str:
+        """File that was imported."""
+        module = self.manager.get_plugin(self.source.plugin) if self.manager is not None else None
+        return str(getattr(module, "__file__", None) or "")
+
     def record(self) -> PluginRecord:
         return PluginRecord(
             plugin=self.source.plugin,
@@ -191,6 +113,9 @@ class _Candidate:
             error=self.error,
             heavy=self.heavy,
             location=self.source.location,
+            editable=self.source.editable,
+            hooks=self.hooks,
+            file=self.file,
             traceback=self.trace,
         )
 

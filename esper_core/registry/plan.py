@@ -14,6 +14,7 @@ from esper_core.contracts.errors import (
     ConfigError,
     EsperError,
     PluginError,
+    Refused,
     SlotIdError,
     did_you_mean,
 )
@@ -189,11 +190,20 @@ class PlanDescription:
     uses: Mapping[str, tuple[str, ...]]
 
 
-def make_plan(request: PlanRequest, index: Index, recipes: Recipes | None = None) -> Plan:
+def make_plan(
+    request: PlanRequest, index: Index, recipes: Recipes | None = None, *, despite_capabilities: bool = False
+) -> Plan:
     """Choose components and options for a request.
 
     For each kind the first that says something wins: the request, the policy's recipe, `[defaults]` of the registry
     file, the defaults of components already chosen, the only installed component of the kind.
+
+    Args:
+        request: What was asked for.
+        index: What is installed.
+        recipes: The registry file.
+        despite_capabilities: Plan even where a component lacks a capability it requires, to find out whether what it
+            declares is true. Training never does.
 
     Raises:
         UnknownComponent, AmbiguousComponent: a name that means nothing, or several things.
@@ -219,7 +229,8 @@ def make_plan(request: PlanRequest, index: Index, recipes: Recipes | None = None
     selection.check_options()
     components = selection.components()
     check_reads(components, environment, description.state)
-    check_capabilities(components, index)
+    if not despite_capabilities:
+        check_capabilities(components, index)
     plan = Plan(
         policy=selection.policy,
         slots=slots.slot_ids,
@@ -277,7 +288,7 @@ def _describe(component: Component, config: Any, *arguments: Any) -> Any:
     except EsperError:
         raise
     except ValueError as error:
-        raise ConfigError(f"{component} cannot be used like this: {error}.", hint="Change its options.") from error
+        raise Refused(f"{component} cannot be used like this: {error}.", hint="Change its options.") from error
     except Exception as error:
         raise PluginError(
             f"{component} raised {type(error).__name__} while describing itself: {error}.",

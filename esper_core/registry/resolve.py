@@ -30,15 +30,14 @@ def resolve(index: Index, kind: str, name: str, pins: Mapping[str, str] | None =
     """
     kind = check_kind(index, kind)
     distribution, bare = split_name(name)
-    named = [c for c in index.of_kind(kind) if c.name == bare]
-    found = named or [c for c in index.of_kind(kind) if bare in map(normalise_name, c.spec.aliases)]
+    found = named(index, kind, bare) or aliased(index, kind, bare)
     if not found:
         raise _unknown(index, kind, name, bare)
     # A pin settles what a bare name means; whoever writes the distribution has already chosen.
     pin = (pins or {}).get(f"{kind}/{found[0].name}") if distribution is None else None
     if pin is not None:
         distribution = normalise_name(pin)
-    chosen = found if distribution is None else [c for c in found if distribution in _owners(c)]
+    chosen = found if distribution is None else tuple(c for c in found if distribution in owners(c))
     if not chosen:
         pinned = "registry.toml pins" if pin is not None else "You asked for"
         raise UnknownComponent(
@@ -54,15 +53,38 @@ def resolve(index: Index, kind: str, name: str, pins: Mapping[str, str] | None =
     return chosen[0]
 
 
+def named(index: Index, kind: str, bare: str) -> tuple[Component, ...]:
+    """Return the components of a kind with this name, whatever distribution they come from."""
+    return tuple(c for c in index.of_kind(kind) if c.name == bare)
+
+
+def aliased(index: Index, kind: str, bare: str) -> tuple[Component, ...]:
+    """Return the components of a kind with this alias."""
+    return tuple(c for c in index.of_kind(kind) if bare in map(normalise_name, c.spec.aliases))
+
+
 def find_plugin(index: Index, name: str) -> PluginRecord:
-    """Return the plugin with this id or distribution; raises UnknownComponent."""
+    """Return the plugin with this id, or the only one of this distribution.
+
+    Raises:
+        UnknownComponent: there is none.
+        AmbiguousComponent: the distribution brings several.
+    """
     wanted = normalise_name(name)
-    for record in index.plugins:
-        if wanted in (normalise_name(record.plugin), normalise_name(record.distribution)):
-            return record
-    known = [r.plugin for r in index.plugins]
+    by_id = [record for record in index.plugins if normalise_name(record.plugin) == wanted]
+    if by_id:
+        # Of two with one id the second has failed, so the first is meant; its distribution names the other.
+        return by_id[0]
+    found = [record for record in index.plugins if normalise_name(record.distribution) == wanted]
+    if len(found) > 1:
+        names = ", ".join(record.plugin for record in found)
+        raise AmbiguousComponent(f"The distribution '{name}' brings several plugins.", hint=f"Name one: {names}.")
+    if found:
+        return found[0]
+    known = [name for record in index.plugins for name in (record.plugin, record.distribution)]
     raise UnknownComponent(
-        f"There is no plugin '{name}'.{did_you_mean(wanted, known)}", hint=f"Installed here: {', '.join(known)}."
+        f"There is no plugin '{name}'.{did_you_mean(wanted, known)}",
+        hint=f"Installed here: {', '.join(record.plugin for record in index.plugins)}.",
     )
 
 
@@ -88,7 +110,7 @@ def find_components(index: Index, name: str, pins: Mapping[str, str] | None = No
             f"The plugin '{record.plugin}' ({record.distribution} {record.version}) {reason}.",
             hint="See: esper plugins list",
         )
-    return tuple(c for c in index.components if (c.plugin, c.distribution) == (record.plugin, record.distribution))
+    return tuple(c for c in index.components if index.record(c) == record)
 
 
 def check_kind(index: Index, kind: str) -> str:
@@ -99,21 +121,27 @@ def check_kind(index: Index, kind: str) -> str:
         lost = [f"{u.component}: {u.reason}" for u in index.unavailable if u.component.kind == canonical]
         raise UnknownComponent(
             f"There is no kind '{kind}'.{did_you_mean(canonical, index.kinds)}",
-            hint=_sentences(f"Kinds here: {known}.", *lost, failed_plugins(index)),
+            hint=_sentences(f"Kinds here: {known}.", *lost, absent_plugins(index)),
         )
     return canonical
 
 
-def failed_plugins(index: Index) -> str:
-    """Return a sentence that names the plugins that failed to load, or an empty string."""
-    failures = index.failures
-    if not failures:
-        return ""
-    names = "; ".join(f"{r.plugin} ({r.distribution} {r.version}: {r.error})" for r in failures)
-    return (
-        f"{len(failures)} plugin{'s' * (len(failures) > 1)} failed to load and may provide it: {names}. "
-        "See: esper plugins list"
+def absent_plugins(index: Index) -> str:
+    """Return sentences that name the plugins that failed to load or are switched off, or an empty string."""
+    failed = [f"{r.plugin} ({r.distribution} {r.version}: {r.error})" for r in index.failures]
+    off = [f"{r.plugin} ({r.distribution} {r.version})" for r in index.plugins if r.status == "disabled"]
+    return _sentences(
+        f"{_plugins(failed)} failed to load and may provide it: {'; '.join(failed)}. See: esper plugins doctor"
+        if failed
+        else "",
+        f"{_plugins(off)} {'are' if len(off) > 1 else 'is'} switched off and may provide it: {', '.join(off)}."
+        if off
+        else "",
     )
+
+
+def _plugins(names: list[str]) -> str:
+    return f"{len(names)} plugin{'s' * (len(names) > 1)}"
 
 
 def _unknown(index: Index, kind: str, name: str, bare: str) -> UnknownComponent:
@@ -122,11 +150,12 @@ def _unknown(index: Index, kind: str, name: str, bare: str) -> UnknownComponent:
     available = f"Installed here: {', '.join(known)}." if known else f"No {kind} is installed."
     return UnknownComponent(
         f"No {kind} named '{name}'.{did_you_mean(bare, [*known, *aliases])}",
-        hint=_sentences(available, failed_plugins(index)),
+        hint=_sentences(available, absent_plugins(index)),
     )
 
 
-def _owners(component: Component) -> tuple[str, str]:
+def owners(component: Component) -> tuple[str, str]:
+    """Return what may stand before the colon of `distribution:name`: its distribution, and its plugin's id."""
     return normalise_name(component.distribution), normalise_name(component.plugin)
 
 

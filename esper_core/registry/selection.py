@@ -27,7 +27,7 @@ from esper_core.registry.config import (
 from esper_core.registry.index import Component, Index
 from esper_core.registry.recipes import Recipe, Recipes
 from esper_core.registry.references import load_reference
-from esper_core.registry.resolve import check_kind, failed_plugins, resolve, split_name
+from esper_core.registry.resolve import absent_plugins, check_kind, resolve, split_name
 
 REQUIRED_KINDS = ("network", "environment", "features", "critic", "masks", "loss")
 """What every training plan needs, in the order in which they are chosen."""
@@ -206,7 +206,7 @@ class Selection:
         if not installed:
             raise UnknownComponent(
                 f"No {kind} is installed{', and a plan needs one' * planned}.",
-                hint=f"Install a plugin that provides one. {failed_plugins(self.index)}".strip(),
+                hint=f"Install a plugin that provides one. {absent_plugins(self.index)}".strip(),
             )
         user = self.chosen.get("network") or self.policy or self.chosen.get("environment")
         flag = f"--use {kind}=NAME" if planned else f"--{kind} NAME"
@@ -277,7 +277,7 @@ class Selection:
 
     def _placed(self, error: BadOption, settings: Mapping[str, _Setting]) -> Exception:
         setting = settings.get(error.key)
-        return self._error(setting, error.message, error.hint) if setting else error
+        return self._error(setting, error.message, error.hint) if setting and setting.keys else error
 
     def _error(self, setting: _Setting, message: str, hint: str = "") -> Exception:
         if setting.keys:
@@ -345,7 +345,7 @@ def _policy_name(
     names = ", ".join(sorted({*recipes.policies, *networks}))
     raise IncompatiblePlan(
         "Nothing says which policy to use.",
-        hint=f"Choose one with --policy: {names}." if names else f"No network is installed. {failed_plugins(index)}",
+        hint=f"Choose one with --policy: {names}." if names else f"No network is installed. {absent_plugins(index)}",
     )
 
 
@@ -356,7 +356,7 @@ def _network_as_policy(index: Index, recipes: Recipes, name: str, keys: tuple[st
     except UnknownComponent as error:
         known = sorted({*recipes.policies, *index.names("network")})
         message = f"No policy named '{name}'.{did_you_mean(split_name(name)[1], known)}"
-        hint = f"Policies here: {', '.join(known) or 'none'}. {failed_plugins(index)}".strip()
+        hint = f"Policies here: {', '.join(known) or 'none'}. {absent_plugins(index)}".strip()
         if keys:
             raise recipes.error(keys, message, hint) from error
         raise UnknownComponent(message, hint=hint) from error

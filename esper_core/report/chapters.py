@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -124,13 +124,13 @@ def updates(record: Record) -> Chapter:
     """Return how large the steps of learning were."""
     points = bins(record)
     figures = _charts(record, UPDATES, points)
-    phases: Counter[str] = Counter()
+    phases: dict[str, float] = defaultdict(float)
     for line in record.lines:
         for name, seconds in line.get("timing", {}).get("phases", {}).items():
             phases[name] += number(seconds) or 0.0
     total = sum(phases.values())
     if total > 0:
-        rows = [[name.replace("_", " "), f"{s:.1f}", f"{s / total:.1%}"] for name, s in phases.most_common()]
+        rows = [[name.replace("_", " "), f"{s:.1f}", f"{s / total:.1%}"] for name, s in sorted(phases.items(), key=lambda entry: -entry[1])]
         figures.append(Table(["phase", "seconds", "share"], rows, "Where the time went"))
     return Chapter("updates", "How it learned", "", figures)
 

@@ -1,0 +1,72 @@
+"""`esper plugins doctor`: what is installed, what is wrong with it, and what to do."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from typing import Annotated
+
+import typer
+from attrs import asdict
+
+from esper_core.cli.output import print_json, print_table
+from esper_core.cli.world import global_settings
+from esper_core.registry.doctor import LEVELS, Diagnosis, diagnose
+
+
+def doctor(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Examine the installation; whatever is broken, this works and says what to do."""
+    settings = global_settings(context)
+    diagnosis = diagnose(settings.registry, settings.no_plugin)
+    if as_json:
+        print_json(
+            {
+                "healthy": diagnosis.healthy,
+                "python": {
+                    "version": platform.python_version(),
+                    "executable": sys.executable,
+                    "prefix": sys.prefix,
+                },
+                "esper_core": diagnosis.version,
+                "registry": str(diagnosis.registry) if diagnosis.registry else None,
+                "plugins": [
+                    {
+                        "plugin": r.plugin,
+                        "distribution": r.distribution,
+                        "version": r.version,
+                        "status": r.status,
+                        "location": r.location,
+                        "editable": r.editable,
+                        "import_ms": r.import_ms,
+                        "heavy": list(r.heavy),
+                        "error": r.error,
+                    }
+                    for r in diagnosis.index.plugins
+                ],
+                "findings": [asdict(finding) for finding in diagnosis.findings],
+            }
+        )
+        return
+    _print(diagnosis)
+
+
+def _print(diagnosis: Diagnosis) -> None:
+    typer.echo(f"esper-core     {diagnosis.version or 'not installed'}")
+    typer.echo(f"Python         {platform.python_version()}, {sys.executable}")
+    typer.echo(f"sys.prefix     {sys.prefix}")
+    typer.echo(f"registry file  {diagnosis.registry or 'none'}\n")
+    rows = [
+        (r.plugin, r.distribution, r.version, r.status, f"{r.location}{' (editable)' if r.editable else ''}")
+        for r in diagnosis.index.plugins
+    ]
+    print_table(("plugin", "distribution", "version", "status", "lies in"), rows)
+    for finding in diagnosis.findings:
+        typer.echo(f"\n{finding.level}: {finding.message}")
+        for line in finding.advice.splitlines():
+            typer.echo(f"  {line}")
+    counts = {level: sum(finding.level == level for finding in diagnosis.findings) for level in LEVELS}
+    said = [f"{count} {level}{'s' * (count > 1)}" for level, count in counts.items() if count]
+    typer.echo(f"\n{', '.join(said) or 'Nothing is wrong.'}")

@@ -1,0 +1,113 @@
+"""`esper plugins why`: how a name resolves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from esper_core.cli.output import print_json, table
+from esper_core.cli.world import global_settings, load_world
+from esper_core.registry.index import Component, PluginRecord
+from esper_core.registry.switches import Switches
+from esper_core.registry.why import Explanation, explain
+
+
+def why(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="KIND/NAME", help="Such as network/lstm-v2.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Explain what a name means, where it comes from, and what would change that."""
+    index, recipes = load_world(context)
+    explanation = explain(index, recipes, Switches(global_settings(context).no_plugin, recipes), name)
+    lines = "\n".join(_lines(explanation))
+    if explanation.error is not None:
+        explanation.error.hint = "\n".join(filter(None, (explanation.error.hint, "", lines)))
+        raise explanation.error
+    if as_json:
+        print_json(_document(explanation))
+    else:
+        typer.echo(f"{explanation.asked} is {explanation.winner}\n\n{lines}")
+
+
+def _lines(explanation: Explanation) -> Iterator[str]:
+    said = f"{explanation.kind} '{explanation.name}'"
+    if explanation.distribution is not None:
+        said += f" of {explanation.distribution}"
+    yield f"looked up      {said}"
+    if explanation.pin is not None:
+        yield f"pinned to      {explanation.pin}, at {explanation.pinned_at}"
+    if explanation.winner is not None:
+        (record,) = [c.record for c in explanation.candidates if c.chosen]
+        yield f"registered by  plugin {record.plugin} of {record.distribution} {record.version}"
+        yield f"lies in        {_place(record)}"
+        yield f"loaded in      {record.import_ms:.0f} ms"
+    if explanation.candidates:
+        yield ""
+        rows = [(f"  {c.component}", c.found_by, c.outcome) for c in explanation.candidates]
+        yield from table(("  candidate", "found by", "outcome"), rows)
+    for component, reason in explanation.unavailable:
+        yield f"\n{component} cannot be used: {reason}"
+    if explanation.absent:
+        yield "\nnot loaded; may provide it too"
+        for record, reason in explanation.absent:
+            yield f"  {record.plugin} ({record.distribution} {record.version}): {reason}"
+    if explanation.changes:
+        yield "\nwhat would change this"
+        for change in explanation.changes:
+            yield f"  {change}"
+
+
+def _place(record: PluginRecord) -> str:
+    return f"{record.location or 'unknown'}{' (editable)' if record.editable else ''}"
+
+
+def _document(explanation: Explanation) -> dict[str, Any]:
+    winner = explanation.winner
+    assert winner is not None
+    return {
+        "asked": explanation.asked,
+        "kind": explanation.kind,
+        "name": explanation.name,
+        "distribution": explanation.distribution,
+        "pin": {"distribution": explanation.pin, "place": explanation.pinned_at} if explanation.pin else None,
+        "winner": _component(winner),
+        "candidates": [
+            {
+                **_component(c.component),
+                **_origin(c.record),
+                "found_by": c.found_by,
+                "chosen": c.chosen,
+                "outcome": c.outcome,
+            }
+            for c in explanation.candidates
+        ],
+        "unavailable": [{**_component(c), "reason": reason} for c, reason in explanation.unavailable],
+        "absent": [
+            {
+                "plugin": r.plugin,
+                "distribution": r.distribution,
+                "version": r.version,
+                "status": r.status,
+                "reason": why,
+            }
+            for r, why in explanation.absent
+        ],
+        "changes": list(explanation.changes),
+    }
+
+
+def _component(component: Component) -> dict[str, Any]:
+    return {
+        "kind": component.kind,
+        "name": component.name,
+        "plugin": component.plugin,
+        "distribution": component.distribution,
+        "version": component.version,
+    }
+
+
+def _origin(record: PluginRecord) -> dict[str, Any]:
+    return {"location": record.location, "editable": record.editable, "import_ms": record.import_ms}

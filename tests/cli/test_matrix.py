@@ -1,0 +1,120 @@
+"""`esper matrix` as users run it."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+TINY = (
+    *("--slots", "2", "-o", "environment.epochs=4", "-o", "task.train_samples=100"),
+    *("-o", "network.lstm-v1.hidden_dim=16", "-o", "network.lstm-v2.hidden_dim=16"),
+)
+
+HESITANT = """
+from esper_core import ComponentSpec, hookimpl
+@hookimpl
+def esper_components():
+    yield ComponentSpec(kind="network", name="hesitant", factory="esper_lstm_v2.network:LstmNetwork",
+                        config="esper_lstm_v2.config:LstmV1Config")
+"""
+BOASTFUL = """
+from esper_core import ComponentSpec, hookimpl
+@hookimpl
+def esper_components():
+    yield ComponentSpec(kind="critic", name="boastful", factory="acme_boastful:critic")
+def critic(config, context):
+    print("chatty")
+    raise KeyError("no such thing")
+"""
+
+
+def test_every_cell_is_predicted_and_the_pairs_are_measured(esper):
+    done = esper("matrix", *TINY, "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    cells = told["cells"]
+    assert told["verdict"] == "GREEN" and told["untested"] == sum(cell["agreement"] is None for cell in cells) > 0
+    assert {cell["measured"]["status"] for cell in cells} == {"works", "untested"}
+    assert all(cell["predicted"] == {"fits": True, "reason": None} for cell in cells)
+    for one, other in (("features", "network"), ("network", "critic"), ("features", "critic")):
+        tested = {(cell[one], cell[other]) for cell in cells if cell["agreement"]}
+        assert tested == {(cell[one], cell[other]) for cell in cells}
+    assert {cell["network"] for cell in cells} >= {"lstm-v1", "lstm-v2"}
+    assert done.stderr.splitlines()[0].startswith("testing 1 of ")
+
+
+def test_full_leaves_nothing_untested(esper):
+    told = json.loads(esper("matrix", *TINY, "--only", "network=lstm_v1", "--full", "--json").stdout)
+    assert told["untested"] == 0 and {cell["network"] for cell in told["cells"]} == {"lstm-v1"}
+
+
+def test_an_under_claim_is_yellow(esper, install):
+    site = install("acme-hesitant", HESITANT)
+    only = ("--only", "network=hesitant", "--only", "features=obs-v3")
+    done = esper("matrix", *TINY, *only, "-o", "network.hesitant.hidden_dim=16", path=site)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("environment growth, slots 2, features obs-v3, network hesitant")
+    (cell,) = [line for line in lines if line.startswith("op-conditioned-critic")]
+    assert "does not fit" in cell and "works" in cell and "under-claim" in cell and "network:op-logits" in cell
+    assert lines[-1].startswith("YELLOW: 2 of 2 cells tested in ")
+
+
+def test_an_over_claim_is_red(esper, install):
+    site = install("acme-boastful", BOASTFUL)
+    only = ("--only", "network=lstm-v1", "--only", "features=flat", "--only", "critic=boastful")
+    done = esper("matrix", *TINY, *only, "--only", "critic=state-value", "--json", path=site)
+    assert done.returncode == 5
+    told = json.loads(done.stdout)
+    boastful, sound = told["cells"]
+    assert told["verdict"] == "RED" and sound["agreement"] == "agrees"
+    assert (boastful["agreement"], boastful["measured"]["component"]) == ("over-claim", "critic/boastful")
+    assert "raised KeyError" in boastful["measured"]["error"] and "chatty" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--only", "network"), "--only network cannot be read"),
+        (("--only", "netwrok=lstm-v1"), "Did you mean 'network'?"),
+        (("--only", "task=digits"), "The matrix combines no task."),
+        (("--only", "network=lstm-v9"), "No network named 'lstm-v9'."),
+        (("--use", "critic=state-value"), "--only critic=NAME"),
+        (("--slots", "two"), "'two' is not a slot count"),
+        (("--environment", "growht"), "Did you mean 'growth'?"),
+        (("--task", "digist"), "Did you mean 'digits'?"),
+        (("-o", "network.hiden_dim=3"), "Did you mean 'hidden_dim'?"),
+        (("-o", "netwrok.hidden_dim=3"), "there is no kind 'netwrok'"),
+        (("-o", "network.lstm-v2.hidden_dim=3", "-o", "train.lr=-1"), "train.lr"),
+        (("--use", "blueprint=norm"), "says itself which blueprint components it uses"),
+        (("--no-plugin", "factored-ppo"), "No loss is installed"),
+    ],
+)
+def test_what_is_written_wrong(esper, arguments, words):
+    done = esper("matrix", *arguments)
+    assert done.returncode == 2 and words in done.stderr and done.stdout == ""
+
+
+def test_ctrl_c_prints_what_is_known(begin):
+    process = begin("matrix", "--slots", "2,3,4,5,6", *TINY[2:], "--full", "--json")
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("testing 3 "):
+            break
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    told = json.loads(out)
+    known = len(told["cells"]) - told["untested"]
+    assert 2 <= known < len(told["cells"])
+    assert process.returncode == 130 and f"Stopped after {known} of {len(told['cells'])} cells." in err
+
+
+def test_the_file_says_how_many_slots_and_where(esper, tmp_path: Path):
+    text = 'schema = 1\n[defaults]\nslots = "r0c0,r0c2"\nenvironment = "growth"\n'
+    (tmp_path / "registry.toml").write_text(text)
+    only = ("--only", "network=lstm-v1", "--only", "features=flat", "--only", "critic=state-value")
+    told = json.loads(esper("matrix", *TINY[2:], *only, "--json").stdout)
+    assert [cell["slots"] for cell in told["cells"]] == [2] and told["environment"] == "environment/growth"

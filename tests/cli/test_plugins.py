@@ -1,0 +1,120 @@
+"""`esper plugins show`, `why` and `doctor` as users run them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+BROKEN = """
+from esper_core import ComponentSpec, KindSpec, hookimpl
+@hookimpl
+def esper_kinds():
+    yield KindSpec(name="gear", protocol="a:b", summary="gears")
+@hookimpl
+def esper_components():
+    yield ComponentSpec(kind="network", name="lstm-v2", factory="acme_second:Net", config="acme_missing:Config",
+                        aliases=("big",), provides=("network:op-logits",), requires=("critic:q",), reads=("stage",))
+    yield ComponentSpec(kind="netwrk", name="lost", factory="a:b")
+"""
+
+
+def test_show_says_everything_a_plugin_declares(esper):
+    shown = json.loads(esper("plugins", "show", "lstm-v2", "--json").stdout)
+    assert (shown["hooks"], shown["heavy"], shown["error"]) == (["esper_components"], [], None)
+    assert shown["file"].endswith("plugin.py") and shown["import_ms"] > 0 and isinstance(shown["editable"], bool)
+    first = shown["details"][0]
+    assert (first["kind"], first["name"], first["factory"]) == (
+        "network",
+        "lstm-v2",
+        "esper_lstm_v2.network:LstmNetwork",
+    )
+    assert first["options"]["hidden_dim"]["default"] == 512 and first["options"]["hidden_dim"]["help"]
+    assert first["defaults"]["critic"] == "op-conditioned-critic" and first["provides"] == ["network:op-logits"]
+    text = esper("plugins", "show", "lstm-v2").stdout
+    for words in ("esper_lstm_v2.network:LstmNetwork", "hidden_dim", "hooks", "network:op-logits", "lies in"):
+        assert words in text
+
+
+def test_show_works_for_what_is_half_broken(esper, install):
+    site = install("acme-second", BROKEN)
+    shown = json.loads(esper("plugins", "show", "acme-second", "--json", path=site).stdout)
+    assert shown["kinds"] == ["gear"] and shown["hooks"] == ["esper_kinds", "esper_components"]
+    (details,) = shown["details"]
+    assert details["options"] is None and "acme_missing" in details["problem"]
+    assert (details["aliases"], details["requires"], details["reads"]) == (["big"], ["critic:q"], ["stage"])
+    (lost,) = shown["unavailable"]
+    assert lost["name"] == "lost" and "Did you mean 'network'?" in lost["reason"]
+    text = esper("plugins", "show", "acme-second", path=site).stdout
+    assert "options    unknown" in text and "netwrk lost cannot be used" in text
+
+
+def test_show_says_why_a_plugin_failed(esper, install):
+    site = install("acme-raises", "raise RuntimeError('half installed')")
+    assert (
+        "failed     importing it raised RuntimeError: half installed"
+        in esper("plugins", "show", "acme-raises", path=site).stdout
+    )
+
+
+def test_why_for_people_and_machines(esper):
+    text = esper("plugins", "why", "network/LSTM_V2").stdout
+    assert text.startswith("network/LSTM_V2 is network 'lstm-v2' (esper-lstm-v2 ")
+    assert "what would change this" in text and "With --no-plugin lstm-v2: an error." in text
+    told = json.loads(esper("plugins", "why", "network/lstm-v2", "--json").stdout)
+    assert told["winner"]["distribution"] == "esper-lstm-v2" and told["pin"] is None
+    (candidate,) = told["candidates"]
+    assert candidate["chosen"] and candidate["location"] and candidate["import_ms"] > 0
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_why_of_an_unknown_name(esper, install, flags):
+    site = install("acme-raises", "raise RuntimeError('half installed')")
+    done = esper("plugins", "why", "network/lstm-v3", "--no-plugin", "obs-v3", *flags, path=site)
+    assert done.returncode == 2 and done.stdout == ""
+    for words in ("Did you mean 'lstm-v2'?", "half installed", "switched off: --no-plugin obs-v3"):
+        assert words in done.stderr
+
+
+def test_why_of_an_ambiguous_name_and_its_pin(esper, install, tmp_path):
+    site = install("acme-second", BROKEN)
+    done = esper("plugins", "why", "network/lstm-v2", path=site)
+    assert done.returncode == 2 and done.stdout == ""
+    assert "is provided by acme-second 1.0 and esper-lstm-v2" in done.stderr
+    assert "As network/acme-second:lstm-v2: network 'lstm-v2' (acme-second 1.0)." in done.stderr
+    (tmp_path / "registry.toml").write_text('schema = 1\n[resolve]\n"network/lstm-v2" = "acme-second"\n')
+    told = json.loads(esper("plugins", "why", "network/lstm-v2", "--json", path=site).stdout)
+    assert told["winner"]["distribution"] == "acme-second"
+    assert told["pin"] == {"distribution": "acme-second", "place": "registry.toml:3"}
+
+
+def test_doctor_works_when_everything_else_refuses_to(esper, install, tmp_path):
+    install("acme-exits", "import sys; sys.exit(3)")
+    site = install("acme-second", BROKEN)
+    (tmp_path / "registry.toml").write_text("schema = 1\n[defaults\n")
+    flags = ("--no-plugin", "nobody")
+    assert esper("plugins", "list", *flags, path=site).returncode == 2
+    done = esper("plugins", "doctor", *flags, path=site, ESPER_PLUGINS="acme-exits,acme-second,growht")
+    assert done.returncode == 0 and done.stderr == ""
+    for words in (
+        "sys.prefix",
+        "registry.toml:2:",
+        "called sys.exit(3)",
+        "--no-plugin nobody",
+        "Did you mean 'growth'?",
+        "netwrk 'lost'",
+        "ESPER_PLUGINS=",
+    ):
+        assert words in done.stdout
+
+
+def test_doctor_for_machines(esper, install):
+    site = install("acme-exits", "import sys; sys.exit(3)")
+    told = json.loads(esper("plugins", "doctor", "--json", "--registry", "missing.toml", path=site).stdout)
+    assert told["healthy"] is False and told["registry"] is None
+    assert set(told["python"]) == {"version", "executable", "prefix"}
+    assert {finding["level"] for finding in told["findings"]} >= {"error"}
+    assert any("missing.toml" in finding["message"] for finding in told["findings"])
+    (broken,) = [plugin for plugin in told["plugins"] if plugin["plugin"] == "acme-exits"]
+    assert broken["status"] == "failed" and "sys.exit(3)" in broken["error"] and broken["location"] == str(site)
+    assert json.loads(esper("plugins", "doctor", "--json").stdout)["healthy"] is True

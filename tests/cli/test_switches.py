@@ -1,0 +1,108 @@
+"""Switching plugins off: decided by name, in any spelling, before anything is imported."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+NOISY = """
+from pathlib import Path
+Path({file!r}).touch()
+raise SystemExit(4)
+"""
+
+
+@pytest.fixture
+def noisy(install, tmp_path: Path) -> tuple[Path, Path]:
+    """A plugin that leaves a file behind when it is imported, and ends the process; and that file."""
+    trace = tmp_path / "imported"
+    return install("acme-noisy-net", NOISY.format(file=str(trace)), plugin="noisy.plugin"), trace
+
+
+def states(done) -> dict[str, str]:
+    assert done.returncode == 0, done.stderr
+    return {record["plugin"]: record["status"] for record in json.loads(done.stdout)}
+
+
+LIST = ("plugins", "list", "--json")
+
+
+def test_it_is_noisy(esper, noisy):
+    site, trace = noisy
+    assert states(esper(*LIST, path=site))["noisy.plugin"] == "failed"
+    assert trace.exists()
+
+
+@pytest.mark.parametrize("name", ["noisy.plugin", "noisy-plugin", "Noisy_Plugin", "acme-noisy-net", "ACME.noisy_net"])
+@pytest.mark.parametrize("how", ["flag", "file"])
+def test_what_is_switched_off_is_not_imported(esper, noisy, tmp_path, name, how):
+    site, trace = noisy
+    flags = ("--no-plugin", name) if how == "flag" else ()
+    if how == "file":
+        (tmp_path / "registry.toml").write_text(f'schema = 1\n[plugins]\ndisabled = ["{name}"]\n')
+    assert states(esper(*LIST, *flags, path=site))["noisy.plugin"] == "disabled"
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train", "--policy", "lstm-v1", "--dry-run"),
+        ("policy", "list"),
+        ("plugins", "show", "growth"),
+        ("plugins", "why", "network/lstm-v1"),
+        ("plugins", "doctor"),
+        ("registry", "check"),
+        ("spike", "list"),
+    ],
+)
+def test_no_command_imports_it(esper, noisy, arguments):
+    site, trace = noisy
+    done = esper("--no-plugin", "acme-noisy-net", *arguments, path=site)
+    assert done.returncode == 0, done.stderr
+    assert not trace.exists()
+
+
+def test_the_allow_list_imports_nothing_else(esper, noisy):
+    site, trace = noisy
+    found = states(esper(*LIST, path=site, ESPER_PLUGINS="Obs_V3, esper.growth"))
+    assert {name for name, status in found.items() if status == "ok"} == {"core", "obs-v3", "growth"}
+    assert found["noisy.plugin"] == "disabled" and not trace.exists()
+
+
+def test_switching_off_beats_the_allow_list(esper, noisy, tmp_path):
+    site, trace = noisy
+    (tmp_path / "registry.toml").write_text('schema = 1\n[plugins]\ndisabled = ["obs-v3"]\n')
+    found = states(esper(*LIST, "--no-plugin", "noisy-plugin", path=site, ESPER_PLUGINS="noisy-plugin,obs-v3,growth"))
+    assert {name for name, status in found.items() if status == "ok"} == {"core", "growth"}
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "variables", "words"),
+    [
+        (("--no-plugin", "noisy-plugni"), {}, "There is no plugin 'noisy-plugni'. Did you mean 'noisy-plugin'?"),
+        ((), {"ESPER_PLUGINS": "growth,obs-v4"}, "ESPER_PLUGINS: There is no plugin 'obs-v4'. Did you mean 'obs-v3'?"),
+        (("--no-plugin", "core"), {}, "core's own plugin cannot be switched off"),
+        (("--no-plugin", "Esper_Core"), {}, "core's own plugin cannot be switched off"),
+    ],
+)
+def test_a_wrong_name_is_refused_before_anything_is_imported(esper, noisy, flags, variables, words):
+    site, trace = noisy
+    done = esper(*LIST, *flags, path=site, **variables)
+    assert done.returncode == 2 and words in done.stderr and done.stdout == ""
+    assert not trace.exists()
+
+
+def test_a_file_may_switch_off_what_is_not_installed_here(esper, tmp_path):
+    (tmp_path / "registry.toml").write_text('schema = 1\n[plugins]\ndisabled = ["obs-v4"]\n')
+    assert states(esper(*LIST))["obs-v3"] == "ok"
+    assert "[plugins] disabled in registry.toml:3 names 'obs-v4'" in esper("plugins", "doctor").stdout
+
+
+def test_an_unknown_name_mentions_what_is_switched_off(esper):
+    done = esper("train", "--policy", "lstm-v2", "--dry-run", "--no-plugin", "lstm-v2")
+    assert done.returncode == 2
+    assert "1 plugin is switched off and may provide it: lstm-v2 (esper-lstm-v2" in done.stderr

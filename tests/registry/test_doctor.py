@@ -1,0 +1,169 @@
+"""The doctor: whatever is broken, it works, and says what and what to do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from esper_core.registry import doctor
+from esper_core.registry.doctor import Diagnosis, diagnose
+from tests.registry.test_index import GOOD, HOOK
+
+Install = Callable[..., None]
+
+ALIASED = HOOK + "    yield ComponentSpec(kind='network', name='{name}', factory='a:b', aliases={aliases})\n"
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder, with no word from the environment."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("ESPER_PLUGINS", raising=False)
+    monkeypatch.delenv("ESPER_REGISTRY", raising=False)
+    return folder
+
+
+def said(diagnosis: Diagnosis, level: str) -> list[str]:
+    return [finding.message for finding in diagnosis.findings if finding.level == level]
+
+
+def advice(diagnosis: Diagnosis, about: str) -> str:
+    (found,) = [finding.advice for finding in diagnosis.findings if about in finding.message]
+    return found
+
+
+def test_a_sound_installation_is_healthy() -> None:
+    diagnosis = diagnose()
+    assert diagnosis.healthy and diagnosis.version and diagnosis.registry is None
+    assert not said(diagnosis, "error") and not said(diagnosis, "note")
+
+
+def test_everything_is_broken(install: Install, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install("acme-raises", raises="raise RuntimeError('half installed')")
+    install("acme-exits", exits="import sys; sys.exit(3)")
+    install("acme-lacks", lacks="import module_that_nobody_has.deep")
+    install("acme-grabs", grabs="@hookimpl\ndef esper_kinds(): yield KindSpec(name='network', protocol='a:b')")
+    install("acme-stray", stray=HOOK + "    yield ComponentSpec(kind='netwrk', name='x', factory='a:b')\n")
+    install("acme-one", one=GOOD.format(name="shared"))
+    install("acme-two", two=GOOD.format(name="shared"))
+    install("acme-alias", alias=ALIASED.format(name="first", aliases=("shared", "nick")))
+    install("acme-alias2", alias2=ALIASED.format(name="second", aliases=("Nick",)))
+    install("acme-twin", version="1.0", twin=GOOD.format(name="twin"))
+    (elsewhere / "registry.toml").write_text(
+        'schema = 1\n[defaults]\nenvironment = "growht"\n[plugins]\ndisabled = ["obs-v4", "acme-off"]\n'
+    )
+    install("acme-off", off="raise SystemError('imported')")
+    diagnosis = diagnose(no_plugin=("nobody",))
+    assert not diagnosis.healthy
+    errors, warnings, notes = (" | ".join(said(diagnosis, level)) for level in ("error", "warning", "note"))
+    for words in (
+        "raises (acme-raises 1.0) failed to load: importing it raised RuntimeError: half installed",
+        "exits (acme-exits 1.0) failed to load: importing it called sys.exit(3)",
+        "No module named 'module_that_nobody_has'",
+        "the kind 'network' is declared by core",
+        "netwrk 'x' (acme-stray 1.0) is unavailable",
+        "registry.toml:3: No environment named 'growht'",
+    ):
+        assert words in errors
+    for words in (
+        "The network 'shared' is provided by acme-one 1.0 and acme-two 1.0; asking for it is an error.",
+        "The alias 'shared' of network 'first' (acme-alias 1.0) means nothing",
+        "The alias 'nick' is shared by",
+        "registry.toml:5 names 'obs-v4': There is no plugin 'obs-v4'. Did you mean 'obs-v3'?",
+        "--no-plugin nobody: There is no plugin 'nobody'.",
+    ):
+        assert words in warnings
+    assert "off (acme-off 1.0) is switched off: [plugins] disabled in registry.toml:5." in notes
+    assert "pip install module_that_nobody_has" in advice(diagnosis, "module_that_nobody_has")
+    assert "pip uninstall acme-raises" in advice(diagnosis, "half installed")
+    levels = [finding.level for finding in diagnosis.findings]
+    assert levels == sorted(levels, key=doctor.LEVELS.index), "the worst comes first"
+
+
+def test_two_copies_on_the_path(install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install("twin", version="1.0", twin=GOOD.format(name="twin"))
+    other = tmp_path / "other" / "twin-2.0.dist-info"
+    other.mkdir(parents=True)
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: Twin\nVersion: 2.0\n")
+    (other / "entry_points.txt").write_text("[esper.plugins]\ntwin = twin_twin\n")
+    monkeypatch.syspath_prepend(str(other.parent))
+    (message,) = [m for m in said(diagnose(), "warning") if m.startswith("twin lies")]
+    assert f"2.0 in {other.parent} is used, 1.0 in {tmp_path / 'site'} is not" in message
+
+
+def test_a_plugin_that_is_imported_from_elsewhere(install: Install, tmp_path: Path) -> None:
+    install("moved", moved=GOOD.format(name="x"))
+    info = tmp_path / "site" / "moved-1.0.dist-info"
+    (info / "direct_url.json").write_text('{"url": "file:///somewhere/else", "dir_info": {"editable": true}}')
+    (message,) = [m for m in said(diagnose(), "warning") if m.startswith("moved ")]
+    assert "is installed in /somewhere/else, but" in message and "moved_moved.py is imported" in message
+
+
+def test_the_allow_list(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ESPER_PLUGINS", "growth,obs-v4")
+    diagnosis = diagnose()
+    assert "ESPER_PLUGINS='growth,obs-v4' is set: no other plugin is loaded." in said(diagnosis, "note")
+    assert "ESPER_PLUGINS names 'obs-v4': There is no plugin 'obs-v4'. Did you mean 'obs-v3'?" in said(
+        diagnosis, "warning"
+    )
+    assert any("lstm-v2" in note and "does not name it" in note for note in said(diagnosis, "note"))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "there is no such file, but --registry names it"),
+        (b"schema = 1\n[defaults\n", "other.toml:2: this is no TOML"),
+        (b"schema = 1\n\xff\n", "other.toml:2: this is not UTF-8"),
+        (b"schema = 1\n[plugin]\n", "Did you mean 'plugins'?"),
+        (b"schema = 7\n", "schema 7 is not supported"),
+    ],
+)
+def test_a_registry_file_that_cannot_be_used(elsewhere: Path, text: bytes | None, words: str) -> None:
+    if text is not None:
+        (elsewhere / "other.toml").write_bytes(text)
+    diagnosis = diagnose(registry="other.toml")
+    (error,) = [f for f in diagnosis.findings if f.level == "error"]
+    assert words in error.message + error.advice
+    assert {r.plugin for r in diagnosis.index.plugins if r.status == "ok"} >= {"core", "growth"}
+
+
+def test_a_registry_file_that_is_a_folder(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ESPER_REGISTRY", str(elsewhere))
+    assert "ESPER_REGISTRY names it" in " ".join(said(diagnose(), "error"))
+
+
+def test_a_folder_that_is_gone(elsewhere: Path) -> None:
+    elsewhere.rmdir()
+    with pytest.raises(FileNotFoundError):
+        os.getcwd()  # noqa: PTH109
+    diagnosis = diagnose()
+    assert "The registry file cannot be examined: FileNotFoundError" in " ".join(said(diagnosis, "error"))
+    assert diagnosis.index.plugins
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        ("entry_point_sources", "The installed plugins cannot be examined: OSError: the disk is gone"),
+        ("duplicates", "The distributions cannot be examined: OSError: the disk is gone"),
+        ("check_recipes", "The registry file cannot be examined: OSError: the disk is gone"),
+    ],
+)
+def test_what_cannot_be_examined_is_a_finding(monkeypatch: pytest.MonkeyPatch, broken: str, words: str) -> None:
+    def gone(*_: object) -> object:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(doctor, broken, gone)
+    assert words in said(diagnose(), "error")
+
+
+def test_a_core_that_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "entry_point_sources", lambda: ())
+    (message,) = said(diagnose(), "error")
+    assert "no kind is declared" in message

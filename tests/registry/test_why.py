@@ -1,0 +1,164 @@
+"""Explaining names: what is explained is what resolving does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from esper_core import ComponentSpec, KindSpec
+from esper_core.builtin import plugin as core
+from esper_core.contracts.errors import AmbiguousComponent, UnknownComponent, UserError
+from esper_core.registry.discovery import Source
+from esper_core.registry.index import Index
+from esper_core.registry.loading import index_plugins
+from esper_core.registry.recipes import Recipes, load_recipes
+from esper_core.registry.switches import Switches
+from esper_core.registry.why import Explanation, explain
+from tests.registry.test_index import hooks, network
+
+
+def explode() -> Any:
+    raise OSError("no disk")
+
+
+PLUGINS: dict[str, object] = {
+    "one": hooks([network("shared", aliases=("both",)), network("alone", aliases=("Old_Name", "shared"))]),
+    "two": hooks(
+        [network("shared", aliases=("both",)), network("second"), ComponentSpec(kind="gear", name="g", factory="a:b")]
+    ),
+    "gears": hooks([], [KindSpec(name="gear", protocol="a:b")]),
+    "broken": hooks(explode),
+    "off": hooks([network("hidden")]),
+    "stray": hooks([ComponentSpec(kind="netwrk", name="shared", factory="a:b")]),
+}
+
+
+@pytest.fixture
+def index() -> Index:
+    sources = [Source("core", "esper-core", "9", "/core", lambda: core)]
+    sources += [
+        Source(name, f"{name}-dist", "1.0", f"/site/{name}", lambda module=module: module, name == "one")  # type: ignore[misc]
+        for name, module in PLUGINS.items()
+    ]
+    return index_plugins(sources, disabled=["off"])
+
+
+def why(index: Index, asked: str, recipes: Recipes | None = None) -> Explanation:
+    recipes = recipes or Recipes()
+    return explain(index, recipes, Switches(("off",), recipes, None), asked)
+
+
+def pinned(folder: Path, pin: str) -> Recipes:
+    (folder / "registry.toml").write_text(f"schema = 1\n\n[resolve]\n{pin}\n")
+    return load_recipes(folder / "registry.toml")
+
+
+def outcomes(explanation: Explanation) -> list[tuple[str, str, str]]:
+    return [(c.component.qualified, c.found_by, c.outcome) for c in explanation.candidates]
+
+
+def test_a_plain_name(index: Index) -> None:
+    found = why(index, "Network/ALONE")
+    assert (found.kind, found.name, found.distribution, found.pin, found.error) == (
+        "network",
+        "alone",
+        None,
+        None,
+        None,
+    )
+    assert found.winner is not None and found.winner.qualified == "one-dist:alone"
+    assert outcomes(found) == [("one-dist:alone", "name", "chosen")]
+    (candidate,) = found.candidates
+    assert (candidate.record.location, candidate.record.editable) == ("/site/one", True)
+    assert found.changes[0].startswith("With --no-plugin one: an error. No network named 'ALONE'.")
+    assert '"network/alone" is pinned' in found.changes[1]
+
+
+def test_an_alias(index: Index) -> None:
+    found = why(index, "network/old.name")
+    assert outcomes(found) == [("one-dist:alone", "alias", "chosen")]
+    assert found.changes[-1] == "A network that is really named 'old-name' would come before this alias."
+
+
+def test_an_alias_gives_way_to_a_name(index: Index) -> None:
+    found = why(index, "network/two:shared")
+    assert outcomes(found) == [
+        ("one-dist:shared", "name", "not chosen: asked for from two"),
+        ("two-dist:shared", "name", "chosen: it comes from two"),
+        ("one-dist:alone", "alias", "not chosen: an alias gives way to a name"),
+    ]
+    assert found.distribution == "two"
+    assert any(
+        change.startswith("As network/shared: an error. The network 'shared' is provided by")
+        for change in found.changes
+    )
+    assert (
+        "With --no-plugin two: an error. You asked for network 'shared' from 'two', which does not provide it."
+        in found.changes
+    )
+
+
+def test_an_ambiguous_name(index: Index) -> None:
+    found = why(index, "network/shared")
+    assert found.winner is None and isinstance(found.error, AmbiguousComponent)
+    assert [outcome for *_, outcome in outcomes(found)][:2] == ["one of several", "one of several"]
+    assert list(found.changes) == [
+        "As network/one-dist:shared: network 'shared' (one-dist 1.0).",
+        "As network/two-dist:shared: network 'shared' (two-dist 1.0).",
+        'With "network/shared" = "one-dist" under [resolve] in registry.toml: network \'shared\' (one-dist 1.0).',
+    ]
+
+
+@pytest.mark.parametrize(
+    "pin", ['"network/shared" = "two-dist"', '"Network/Shared" = "Two.Dist"', '"network/shared" = "two"']
+)
+def test_a_pin(index: Index, tmp_path: Path, pin: str) -> None:
+    found = why(index, "network/shared", pinned(tmp_path, pin))
+    assert found.winner is not None and found.winner.qualified == "two-dist:shared"
+    assert found.pinned_at is not None and found.pinned_at.endswith("registry.toml:4")
+    assert outcomes(found)[0][2].startswith("not chosen: pinned to two")
+    assert any("Without the pin at" in change and "an error" in change for change in found.changes)
+    assert "With --no-plugin two: an error. registry.toml pins" in " ".join(found.changes)
+
+
+def test_an_unknown_name_says_what_may_have_provided_it(index: Index) -> None:
+    found = why(index, "network/sharde")
+    assert isinstance(found.error, UnknownComponent) and "Did you mean 'shared'?" in found.error.message
+    assert found.candidates == () and found.winner is None
+    assert [(record.plugin, reason) for record, reason in found.absent] == [
+        ("broken", "esper_components raised OSError: no disk"),
+        ("off", "switched off: --no-plugin off"),
+    ]
+
+
+def test_without_the_plugin_that_declares_its_kind_nothing_is_left(index: Index) -> None:
+    gear = why(index, "gear/g")
+    assert gear.changes[0].startswith("With --no-plugin two: an error. No gear named 'g'.")
+
+
+def test_a_component_of_a_misspelt_kind_is_mentioned(index: Index) -> None:
+    ((component, reason),) = why(index, "network/shared").unavailable
+    assert component.key == "netwrk/shared" and "Did you mean 'network'?" in reason
+    assert why(index, "network/alone").unavailable == ()
+
+
+def test_an_alias_that_two_components_have(index: Index) -> None:
+    found = why(index, "network/both")
+    assert isinstance(found.error, AmbiguousComponent)
+    assert {c.found_by for c in found.candidates} == {"alias"}
+
+
+@pytest.mark.parametrize("asked", ["shared", "network/", "/shared", " / "])
+def test_what_does_not_read_so(index: Index, asked: str) -> None:
+    with pytest.raises(UserError, match="does not read KIND/NAME"):
+        why(index, asked)
+
+
+def test_kinds_that_there_are_not(index: Index) -> None:
+    with pytest.raises(UnknownComponent, match="Did you mean 'network'"):
+        why(index, "netwrok/shared")
+    with pytest.raises(UserError) as caught:
+        why(index, "policy/shared")
+    assert "network/shared" in caught.value.hint
