@@ -84,4 +84,6 @@ def _print(checkpoint: Path, played: Played, exported: Exported) -> None:
     for name, value in played.grown.facts.items():
         typer.echo(f"  {name.replace('_', ' '):20} {number(value)}")
     typer.echo(f"\n{exported.source} loads {exported.weights.name}, and needs torch alone.")
-    typer.echo(f"Made with checkpoint {checkpoint}; outputs are those of the grown network within {exported.difference:.1g}.")
+    typer.echo(
+        f"Made with checkpoint {checkpoint}; outputs are those of the grown network within {exported.difference:.1g}."
+    )

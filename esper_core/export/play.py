@@ -72,7 +72,7 @@ def play(checkpoint: Path, index: Index, instance: int, device: str | None = Non
     plan = evolve(header.plan, envs=1, device=device or header.plan.device)
     torch.set_num_threads(plan.threads)
     parts = build_parts(plan, index)
-    environment = parts["environment"]
+    environment: Environment = parts["environment"]
     try:
         if not isinstance(environment, Exportable):
             raise UserError(

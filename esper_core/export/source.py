@@ -17,15 +17,15 @@ from typing import Any
 
 import torch
 from attrs import define, field
-from torch import fx, nn
+from torch import nn
 
 from esper_core.contracts.errors import PluginError
+from esper_core.export.trace import Untraceable, forward_source
 
 INDENT = "    "
 
-_KNOWN = {"inf", "nan", "NoneType", "torch", "device", "fx_pytree", "pytree", "_Tensor_"}
-"""Names that every trace may use."""
-_CLEARED = re.compile(r";\s+\w+( = \w+)* = None$")
+PER_DIMENSION = ("kernel_size", "stride", "padding", "dilation", "output_padding")
+"""Arguments that a layer remembers once per dimension, and takes as one number where these are equal."""
 
 
 def module_source(network: nn.Module, name: str, notes: Mapping[str, str]) -> str:
@@ -111,6 +111,8 @@ def _arguments(module: nn.Module) -> list[str]:
         if not hasattr(module, name):
             raise _cannot(module, f"it does not remember its argument '{name}'")
         value = getattr(module, name)
+        if name in PER_DIMENSION and isinstance(value, tuple) and len(set(value)) == 1:
+            value = value[0]
         if isinstance(value, torch.Tensor) or (name == "bias" and value is None):
             value = value is not None
         if value != parameter.default:
@@ -149,29 +151,11 @@ def _empty(tensor: torch.Tensor) -> str:
     return f"torch.zeros({tuple(tensor.shape)}{kind})"
 
 
-class _Tracer(fx.Tracer):
-    """Traces the forward of one module; its children are called, not entered."""
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return True
-
-
 def _forward(module: nn.Module) -> str:
-    """Return the `forward` of a module, as traced."""
     try:
-        graph = _Tracer().trace(module)
-        graph.eliminate_dead_code()
-        code = graph.python_code("self")
-    except Exception as error:
-        reason = str(error).partition("\n")[0]
-        raise _cannot(module, f"torch.fx cannot trace it ({type(error).__name__}: {reason})") from error
-    foreign = sorted(set(code.globals) - _KNOWN)
-    if foreign:
-        raise _cannot(module, f"it calls {', '.join(foreign)}, which torch does not have")
-    inputs = [_identifier(node.name) for node in graph.nodes if node.op == "placeholder"]
-    lines = textwrap.dedent(code.src.partition(":\n")[2]).strip().splitlines()
-    body = "".join(f"{INDENT * 2}{_CLEARED.sub('', line)}\n" for line in lines)
-    return f"{INDENT}def forward({', '.join(['self', *inputs])}):\n{body}"
+        return textwrap.indent(forward_source(module), INDENT)
+    except Untraceable as error:
+        raise _cannot(module, str(error)) from error
 
 
 def _about(module: nn.Module) -> str:
@@ -182,7 +166,11 @@ def _about(module: nn.Module) -> str:
 
 def _listed(parts: list[str], depth: int, opening: str, closing: str) -> str:
     inside, outside = INDENT * (depth + 1), INDENT * depth
-    return f"{opening}\n{''.join(f'{inside}{part},{chr(10)}' for part in parts)}{outside}{closing}" if parts else opening + closing
+    return (
+        f"{opening}\n{''.join(f'{inside}{part},{chr(10)}' for part in parts)}{outside}{closing}"
+        if parts
+        else opening + closing
+    )
 
 
 def _identifier(name: str) -> str:

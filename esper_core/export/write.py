@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import keyword
-import os
+import tempfile
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ DTYPES = {dtypes}
 
 
 def load(path=Path(__file__).with_suffix(".safetensors")):
+    \"\"\"Return the network with its weights, ready to be used.\"\"\"
     # The file holds the length of its header, the header in JSON, and the numbers.
     data = bytearray(Path(path).read_bytes())
     start = 8 + int.from_bytes(data[:8], "little")
@@ -92,12 +93,13 @@ def write_export(grown: Grown, out: Path) -> Exported:
     text = source_text(grown, cost, parts, source.stem)
     state = {name: value.detach().cpu().contiguous() for name, value in grown.network.state_dict().items()}
     facts = {"format": "pt", "esper-core": metadata.version("esper-core"), "parameters": str(cost.parameters)}
-    for path, content in ((weights, save(state, facts)), (source, text.encode())):
-        temporary = path.with_name(f".{path.name}-{os.getpid()}")
-        with writing(path, "Choose another place with --out."):
-            write_synced(temporary, content)
-            temporary.replace(path)
-    difference = _compare(grown, source)
+    with writing(source, "Choose another place with --out."), tempfile.TemporaryDirectory(dir=out.parent) as folder:
+        # Both files are tried out before they take their place.
+        for path, content in ((weights, save(state, facts)), (source, text.encode())):
+            write_synced(Path(folder) / path.name, content)
+        difference = _compare(grown, Path(folder) / source.name)
+        for path in (weights, source):
+            (Path(folder) / path.name).replace(path)
     return Exported(weights, source, cost, parts, difference)
 
 
@@ -130,7 +132,7 @@ def _compare(grown: Grown, source: Path) -> float:
     difference = float((outputs - grown.outputs).abs().max())
     if not difference <= TOLERANCE * max(1.0, float(grown.outputs.abs().max())):
         raise PluginError(
-            f"{source} computes something else than what was grown: outputs differ by up to {difference:.2g}.",
+            f"The source of the network computes something else: outputs differ by up to {difference:.2g}.",
             hint="A module's trace does not say all that it does. Report this to the plugin's author.",
         )
     return difference

@@ -130,7 +130,10 @@ def updates(record: Record) -> Chapter:
             phases[name] += number(seconds) or 0.0
     total = sum(phases.values())
     if total > 0:
-        rows = [[name.replace("_", " "), f"{s:.1f}", f"{s / total:.1%}"] for name, s in sorted(phases.items(), key=lambda entry: -entry[1])]
+        rows = [
+            [name.replace("_", " "), f"{s:.1f}", f"{s / total:.1%}"]
+            for name, s in sorted(phases.items(), key=lambda entry: -entry[1])
+        ]
         figures.append(Table(["phase", "seconds", "share"], rows, "Where the time went"))
     return Chapter("updates", "How it learned", "", figures)
 

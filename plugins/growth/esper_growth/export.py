@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +19,8 @@ from esper_growth.nursery import Nursery
 
 class Fossil(nn.Module):
     """h + alpha·c(h), with the branch in c(h) capped at the size of h."""
+
+    alpha: Tensor
 
     def __init__(self, seed: Seed, alpha: float, dims: tuple[int, ...]) -> None:
         super().__init__()
@@ -46,12 +47,27 @@ class GatedFossil(Fossil):
     def __init__(self, seed: Seed, alpha: float, dims: tuple[int, ...]) -> None:
         super().__init__(seed, alpha, dims)
         assert seed.gate is not None, "a gated seed has a gate"
-        self.gate = seed.gate.layers
+        self.gate: nn.Module = seed.gate.layers  # type: ignore[assignment]
 
     def forward(self, h: Tensor) -> Tensor:
         """Map `[B, C, *spatial]` to the same shape."""
         gate = self.gate(h.flatten(2).mean(dim=2)).reshape(-1, *(1 for _ in self._dims))
         return h + self.alpha * (gate * capped(self.branch(h), h, self._dims))
+
+
+class Composition(nn.Module):
+    """One part after the other."""
+
+    def __init__(self, parts: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        for name, part in parts.items():
+            self.add_module(name, part)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map inputs `[B, ...]` to logits `[B, classes]`."""
+        for part in self.children():
+            x = part(x)
+        return x
 
 
 FOSSILS: dict[Algorithm, type[Fossil]] = {
@@ -111,7 +127,7 @@ def _network(
 ) -> tuple[nn.Module, dict[str, str]]:
     """Return the composition of segments and fossils, and a line about each fossil."""
     *segments, tail = grown.host.segments  # type: ignore[misc]
-    children: OrderedDict[str, nn.Module] = OrderedDict()
+    children: dict[str, nn.Module] = {}
     notes = {}
     for slot, segment in enumerate(segments):
         children[f"block_{slot}"] = segment
@@ -124,6 +140,6 @@ def _network(
         dims = tuple(range(1, len(nursery.slot_shapes[slot]) + 1))
         children[name] = FOSSILS[setting.algorithm](seed, setting.alpha, dims)
         blueprint = re.sub(r"[^a-z0-9]+", "-", labels[slot].lower()).strip("-")
-        notes[name] = f"{blueprint}, blended by {setting.algorithm.name}"
+        notes[name] = f"{blueprint}, blended by {setting.algorithm.name}, alpha {setting.alpha:g}"
     children["tail"] = tail
-    return nn.Sequential(children), notes
+    return Composition(children), notes
