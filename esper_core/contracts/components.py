@@ -55,7 +55,7 @@ class ComponentSpec:
         aliases: Other names; an alias never beats a real name.
         provides: Capabilities, each `kind:capability`.
         requires: Capabilities that other components of the plan must provide.
-        reads: State fields it needs (features and masks).
+        reads: State fields it needs (features, masks and rules).
         describe: `module:attribute` of a torch-free `describe(config, slots)`: for an environment it returns an
             EnvironmentDescription; for features a FeatureSchema, called as
             `describe(config, slots, actions, state_spec)`.

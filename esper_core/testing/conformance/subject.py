@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Hashable
+from contextlib import suppress
+from typing import Any, TypeVar
 
 import torch
 from attrs import define, field
 
 from esper_core.contracts.components import ComponentSpec
-from esper_core.contracts.errors import EsperError, PluginError
+from esper_core.contracts.errors import ConfigError, EsperError, PluginError
 from esper_core.contracts.protocols import Build
 from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.state import StateSpec
@@ -19,11 +21,16 @@ from esper_core.registry.plan import Plan, PlanRequest, describe_environment, de
 from esper_core.testing.case import Case, make_case
 from esper_core.testing.reference.plugin import DISTRIBUTION, REFERENCES, with_references
 
+Made = TypeVar("Made")
+
 SLOTS = (1, 2, 3, 5, 8)
 """Slot counts with which everything is tried."""
 
 ENVS = 4
 """Environments side by side in a plan."""
+
+BRIEF = {"epochs": 8, "workers": 1}
+"""Options that keep an episode short and in this process, where an environment has them."""
 
 
 @define
@@ -41,7 +48,7 @@ class Subject:
     component: Component
     index: Index
     _world: Index = field(init=False)
-    _cases: dict[Any, Case] = field(factory=dict, init=False)
+    _made: dict[Hashable, Any] = field(factory=dict, init=False)
     _environment: Component | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -86,6 +93,7 @@ class Subject:
             uses["masks"] = REFERENCES["masks"]
         uses |= self._required(uses)
         wanted = {"envs": ENVS, "device": "cpu", "seed": 0, **request}
+        options = (*_brief(environment), *options)
         return make_plan(
             PlanRequest(policy=uses["network"], slots=str(slots), uses=uses, options=options, **wanted), self._world
         )
@@ -102,23 +110,39 @@ class Subject:
 
     def case(self, slots: int = 3, *, options: tuple[str, ...] = ()) -> Case:
         """Return the policy of the component's plan with data to feed it; built once per slot count and options."""
-        key = (slots, options)
-        if key not in self._cases:
-            self._cases[key] = make_case(self.plan(slots, options=options), self._world, slots)
-        return self._cases[key]
+        return self.once(
+            ("case", slots, options), lambda: make_case(self.plan(slots, options=options), self._world, slots)
+        )
+
+    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """Return what `make` returns, made when it is first asked for and kept for further checks."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
 
     def build(
         self, slots: int = 3, *, options: tuple[str, ...] = (), dtype: torch.dtype = torch.float32, **request: Any
     ) -> Any:
         """Return the component, newly built: within a plan, or beside one where plans do not hold its kind alone."""
         if self.kind in ORDER:
-            plan = self.plan(slots, options=options, **request)
-            # An environment, and what belongs to it, draws on components of further kinds.
-            drawn = {*plan.kinds, *describe_plan(plan, self._world).uses} - set(ORDER)
-            return build_parts(plan, self._world, only={self.kind, *drawn}, dtype=dtype)[self.kind]
+            return self.parts(slots, self.kind, options=options, dtype=dtype, **request)[self.kind]
         return build_beside(self.component, self._world, self.context(slots, dtype=dtype))
 
-    def context(self, slots: int = 3, *, dtype: torch.dtype = torch.float32) -> Build:
+    def parts(
+        self,
+        slots: int,
+        *kinds: str,
+        options: tuple[str, ...] = (),
+        dtype: torch.dtype = torch.float32,
+        **request: Any,
+    ) -> dict[str, Any]:
+        """Return parts of a plan in which the component is used, newly built: kind → object."""
+        plan = self.plan(slots, options=options, **request)
+        # An environment, and what belongs to it, draws on components of further kinds.
+        drawn = {*plan.kinds, *describe_plan(plan, self._world).uses} - set(ORDER)
+        return build_parts(plan, self._world, only={*kinds, *drawn}, dtype=dtype)
+
+    def context(self, slots: int = 3, *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Build:
         """Return what a factory is told about its surroundings."""
         plan = self.plan(slots)
         known = describe_plan(plan, self._world)
@@ -131,7 +155,7 @@ class Subject:
             gamma=plan.train["gamma"],
             num_envs=plan.envs,
             seed=plan.seed,
-            device="cpu",
+            device=device,
             dtype=dtype,
         )
 
@@ -169,3 +193,13 @@ class Subject:
 
 def _qualified(component: Component) -> str:
     return f"{component.distribution}:{component.name}"
+
+
+def _brief(environment: Component) -> tuple[str, ...]:
+    """Return the options of `BRIEF` that an environment has and allows."""
+    options = []
+    for key, value in BRIEF.items():
+        with suppress(ConfigError):
+            structure_config(environment, {key: value})
+            options.append(f"environment.{key}={value}")
+    return tuple(options)

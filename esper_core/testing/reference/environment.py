@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import gymnasium
 import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
 from esper_core.contracts.protocols import Build, Masks
+from esper_core.contracts.spaces import action_space, observation_space
 from esper_core.testing.reference.config import LampsConfig
 from esper_core.testing.reference.describe import COLOURS, DOUSE, LIGHT, OPS, describe
 
@@ -30,9 +31,10 @@ class Lamps(VectorEnv[Any, Any, Any]):
         known = describe(config, context.slots)
         self.actions, self.state_spec, self.horizon = known.actions, known.state, known.horizon
         self.num_envs, self.layout, self.device = context.num_envs, config.layout, context.device
-        spaces = gymnasium.spaces
-        self.single_action_space = spaces.Dict({head.name: spaces.Discrete(head.size) for head in self.actions.heads})
-        self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, self.num_envs)
+        self.single_action_space = action_space(self.actions)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self.single_observation_space = observation_space(self.state_spec, context.slots.num_slots, len(OPS))
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self._shape = (context.num_envs, context.slots.num_slots)
         self._generator = torch.Generator().manual_seed(context.seed)
         self._begin()
@@ -94,7 +96,7 @@ class Lamps(VectorEnv[Any, Any, Any]):
             "brightness": self._bright,
             "counts": self._counts,
         }
-        return {name: state[name] for name in self.state_spec.names}
+        return {name: value.clone() for name, value in state.items() if name in self.state_spec.names}
 
 
 class LampMasks:

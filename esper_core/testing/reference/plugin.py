@@ -20,15 +20,29 @@ _SPECS = (
         defaults={"masks": "lamps"},
         summary="a row of lamps",
     ),
-    ComponentSpec(kind="masks", name="lamps", factory=f"{_HERE}.environment:LampMasks", reads=("lit",)),
+    ComponentSpec(
+        kind="masks",
+        name="lamps",
+        factory=f"{_HERE}.environment:LampMasks",
+        summary="dark lamps can be lit, lit ones put out",
+        reads=("lit",),
+    ),
     ComponentSpec(
         kind="network",
         name="reference",
         factory=f"{_HERE}.learned:ReferenceNetwork",
+        summary="one recurrent cell",
         provides=("network:op-logits",),
     ),
-    ComponentSpec(kind="critic", name="reference", factory=f"{_HERE}.learned:ReferenceCritic"),
-    ComponentSpec(kind="loss", name="reference", factory=f"{_HERE}.learned:ReferenceLoss"),
+    ComponentSpec(
+        kind="critic",
+        name="reference",
+        factory=f"{_HERE}.learned:ReferenceCritic",
+        summary="a linear value of the state",
+    ),
+    ComponentSpec(
+        kind="loss", name="reference", factory=f"{_HERE}.learned:ReferenceLoss", summary="the plain policy gradient"
+    ),
 )
 
 REFERENCES = {spec.kind: f"{DISTRIBUTION}:{spec.name}" for spec in _SPECS} | {"features": "esper-core:flat"}

@@ -12,16 +12,16 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-import gymnasium
-import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
 from esper_core import SlotConfig
 from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.errors import EsperError
 from esper_core.contracts.protocols import Build
+from esper_core.contracts.spaces import action_space, observation_space
 from esper_core.export.grown import Grown
 from esper_growth import reward
 from esper_growth.actions import Algorithm, Op
@@ -105,14 +105,10 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         self._parts = context.parts
         self._seed, self._episodes = context.seed, 0
         self._seconds: dict[str, float] = {}
-        self.single_action_space = gymnasium.spaces.Dict(
-            {head.name: gymnasium.spaces.Discrete(head.size) for head in self.actions.heads}
-        )
-        self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, self.num_envs)
-        self.single_observation_space = gymnasium.spaces.Dict(
-            {f.name: _space(f.sizes(1, self.num_slots, len(Op))[1:], f.dtype) for f in self.state_spec.fields}
-        )
-        self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, self.num_envs)
+        self.single_action_space = action_space(self.actions)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self.single_observation_space = observation_space(self.state_spec, self.num_slots, len(Op))
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -378,12 +374,3 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
 
 
 _DTYPES = {"float": torch.float32, "int": torch.int64, "bool": torch.bool}
-
-
-def _space(shape: tuple[int, ...], dtype: str) -> gymnasium.spaces.Space[Any]:
-    if dtype == "bool":
-        return gymnasium.spaces.MultiBinary(shape or 1)
-    if dtype == "float":
-        return gymnasium.spaces.Box(-np.inf, np.inf, shape, np.float32)
-    limit = 2**62
-    return gymnasium.spaces.Box(-limit, limit, shape, np.int64)

@@ -7,6 +7,16 @@ from collections.abc import Iterator
 from esper_core import ComponentSpec, KindSpec, hookimpl
 
 LIFECYCLE_READS = ("stage", "age", "alpha_mode", "auto_advance")
+PLATEAU_READS = (
+    "epoch",
+    "accuracy",
+    "stage",
+    "contribution",
+    "epochs_in_stage",
+    "blueprint",
+    "stabilized",
+    "plateau_epochs",
+)
 
 BLUEPRINT_SUMMARIES = {
     "conv-light": "3×3 convolution, norm, ReLU",
@@ -95,12 +105,14 @@ def esper_components() -> Iterator[ComponentSpec]:
             config=BLUEPRINT_CONFIGS.get(name, ""),
             summary=summary,
         )
-    for name, attribute, summary in (
-        ("static", "Static", "always WAIT: the host as it is"),
-        ("random", "UniformLegal", "uniform over what is legal"),
-        ("plateau", "Plateau", "germinate when accuracy stalls, fossilize what contributes"),
+    for name, attribute, summary, reads in (
+        ("static", "Static", "always WAIT: the host as it is", ()),
+        ("random", "UniformLegal", "uniform over what is legal", ()),
+        ("plateau", "Plateau", "germinate when accuracy stalls, fossilize what contributes", PLATEAU_READS),
     ):
-        yield ComponentSpec(kind="rule", name=name, factory=f"esper_growth.rules:{attribute}", summary=summary)
+        yield ComponentSpec(
+            kind="rule", name=name, factory=f"esper_growth.rules:{attribute}", summary=summary, reads=reads
+        )
     for name, attribute, summary in (
         ("digits", "digits:digits", "16 hosts, 3 slots, real digits: training with everything around it"),
         ("conv-small", "conv_small:conv_small", "4 convolutional hosts on synthetic 32×32 images, random legal play"),

@@ -66,7 +66,20 @@ class Plateau(Static):
             actions["op"][env], actions["slot"][env] = op, slot
             if op == Op.GERMINATE:
                 actions["blueprint"][env] = self.actions.head("blueprint").labels.index(label)
+        self._keep_to(masks, actions)
         return actions
+
+    def _keep_to(self, masks: Masks, actions: dict[str, Tensor]) -> None:
+        """Take the first legal value where a head matters, the rule has no opinion, and the neutral value is masked."""
+        op = actions["op"]
+        for head in self.actions.children:
+            if head.name in ("slot", "blueprint"):
+                continue
+            legal = masks.heads[head.name]
+            relevant = torch.tensor(self.actions.relevance(head.name), device=op.device)[op]
+            actions[head.name] = torch.where(
+                relevant & ~legal[:, head.neutral], legal.int().argmax(dim=1), actions[head.name]
+            )
 
     def _decide(
         self, env: int, state: Mapping[str, Tensor], legal: dict[Op, list[int]], blueprints: list[bool]

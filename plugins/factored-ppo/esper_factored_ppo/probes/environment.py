@@ -6,13 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
-import gymnasium
 import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
 from esper_core import ActionSpec, StateField, StateSpec
 from esper_core.contracts.protocols import Masks
+from esper_core.contracts.spaces import action_space, observation_space
 
 
 def floats(*names: str) -> StateSpec:
@@ -43,11 +44,11 @@ class ProbeEnvironment(VectorEnv[Any, Any, Any], ABC):
         self.num_envs, self.horizon, self.t = num_envs, horizon, 0
         self.lengths = torch.full((num_envs,), horizon)
         self.generator = torch.Generator().manual_seed(0)
-        spaces = gymnasium.spaces
-        self.single_action_space = spaces.Dict({head.name: spaces.Discrete(head.size) for head in self.actions.heads})
-        self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, num_envs)
-        self.single_observation_space = spaces.Dict({f.name: _space(f) for f in self.state_spec.fields})
-        self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, num_envs)
+        num_slots = self.actions.head(self.actions.slot).size if self.actions.slot else 0
+        self.single_action_space = action_space(self.actions)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.single_observation_space = observation_space(self.state_spec, num_slots, len(self.actions.ops))
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -100,10 +101,3 @@ class ProbeEnvironment(VectorEnv[Any, Any, Any], ABC):
     def constant(self, value: float) -> Tensor:
         """Return the same number for every episode, `[E]`."""
         return torch.full((self.num_envs,), float(value))
-
-
-def _space(entry: StateField) -> gymnasium.Space[Any]:
-    shape = tuple(int(axis) for axis in entry.shape[1:])
-    if entry.dtype == "bool":
-        return gymnasium.spaces.MultiBinary(shape or 1)
-    return gymnasium.spaces.Box(entry.low, entry.high, shape)

@@ -1,0 +1,92 @@
+"""Whole episodes of legal actions, kept for looking at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from attrs import define, field
+from torch import Tensor
+
+from esper_core.contracts.protocols import Environment, MaskProvider, Masks
+from esper_core.testing.legality import draw_legal
+
+if TYPE_CHECKING:
+    from esper_core.contracts.protocols import State
+
+Choose = Callable[[int, "State", Masks], Mapping[str, Tensor]]
+"""Step, state and masks → actions, int64 `[E]` per head."""
+
+
+@define
+class Episode:
+    """What an environment published in T steps; row t of the lists is that of step t.
+
+    Attributes:
+        states: States before every step and after the last, T + 1.
+        actions: What was done.
+        rewards, terminated, truncated: What came of it, `[E]` each.
+        infos: What was said about it.
+    """
+
+    states: list[State] = field(factory=list)
+    actions: list[Mapping[str, Tensor]] = field(factory=list)
+    rewards: list[Tensor] = field(factory=list)
+    terminated: list[Tensor] = field(factory=list)
+    truncated: list[Tensor] = field(factory=list)
+    infos: list[dict[str, Any]] = field(factory=list)
+
+    @property
+    def ended(self) -> Tensor:
+        """Where an episode was said to end, bool `[T, E]`."""
+        return torch.stack(self.terminated) | torch.stack(self.truncated)
+
+    def difference(self, other: Episode, envs: list[int]) -> str:
+        """Return where the rows of some environments first differ, in words; empty where they do not."""
+        for t, (here, there) in enumerate(zip(self.states, other.states, strict=True)):
+            for name in here:
+                if not torch.equal(here[name][envs], there[name][envs]):
+                    return f"the state's '{name}' {'at the start' if t == 0 else f'after step {t - 1}'}"
+        for what, mine, theirs in (
+            ("the reward", self.rewards, other.rewards),
+            ("terminated", self.terminated, other.terminated),
+            ("truncated", self.truncated, other.truncated),
+        ):
+            for t, (ours, others) in enumerate(zip(mine, theirs, strict=True)):
+                if not torch.equal(ours[envs], others[envs]):
+                    return f"{what} of step {t}"
+        return ""
+
+
+def play(environment: Environment, masks: MaskProvider, steps: int, choose: Choose, *, seed: int | None) -> Episode:
+    """Start episodes and take a number of steps, whether or not they end before."""
+    episode = Episode()
+    state, _ = environment.reset(seed=seed)
+    episode.states.append(_kept(state))
+    for t in range(steps):
+        actions = choose(t, state, masks(state))
+        state, reward, terminated, truncated, info = environment.step(actions)
+        episode.states.append(_kept(state))
+        episode.actions.append(actions)
+        episode.rewards.append(reward)
+        episode.terminated.append(terminated)
+        episode.truncated.append(truncated)
+        episode.infos.append(info)
+    return episode
+
+
+def legal_play(environment: Environment, seed: int = 0) -> Choose:
+    """Return a player of uniform legal actions; at every step it draws from a stream of its own.
+
+    So what it plays in one environment does not depend on how often it was asked before, nor on the others.
+    """
+
+    def choose(t: int, state: State, masks: Masks) -> Mapping[str, Tensor]:
+        return draw_legal(environment.actions, masks, torch.Generator().manual_seed(1000 * seed + t))
+
+    return choose
+
+
+def _kept(state: State) -> State:
+    return {name: value.clone() for name, value in state.items()}

@@ -1,0 +1,1 @@
+"""What tasks, hosts and blueprints must do, as declared lists of checks."""

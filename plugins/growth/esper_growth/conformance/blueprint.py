@@ -1,0 +1,152 @@
+"""What every blueprint must do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from esper_core.testing.conformance.subject import Subject
+from esper_core.testing.conformance.suite import Suite
+from esper_growth.actions import Algorithm
+from esper_growth.conformance import modules, stand_in
+from esper_growth.conformance.stepping import largest_difference
+from esper_growth.model import Gate, Seed, SeedSetting
+from esper_growth.protocols import Blueprint
+from esper_growth.stages import Stage
+
+SUITE = Suite(
+    "blueprint",
+    (
+        "topologies",
+        "shape",
+        "identity",
+        "gradients",
+        "stateless",
+        "repeatable",
+        "state",
+        "picklable",
+        "fused",
+    ),
+)
+
+BATCH = 5
+WIDTHS = (1, 2, 3, 6, 8, 16, 40)
+SPACES: dict[str, tuple[tuple[int, ...], ...]] = {
+    "image": ((8, 8), (4, 4), (2, 2), (1, 1), (5, 3)),
+    "sequence": ((12,), (5,), (1,)),
+}
+"""Topology → spatial sizes at a slot."""
+
+CHANNELS = 16
+
+
+def _blueprint(subject: Subject) -> Blueprint:
+    return subject.once("blueprint", subject.build)
+
+
+def _builder(subject: Subject, channels: int, spatial: tuple[int, ...]) -> Callable[[], nn.Module]:
+    blueprint = _blueprint(subject)
+    return lambda: blueprint.build(channels, spatial)
+
+
+def _inputs(channels: int, spatial: tuple[int, ...]) -> Tensor:
+    shape = (BATCH, channels, *spatial)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+def _usual(subject: Subject) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield its topologies, each with a spatial size at which there is something to see."""
+    for topology in _blueprint(subject).topologies:
+        yield topology, SPACES[topology][0]
+
+
+@SUITE.check("topologies")
+def topologies(subject: Subject) -> None:
+    """It names the host topologies on which it is legal, each a known one."""
+    found = _blueprint(subject).topologies
+    assert isinstance(found, tuple) and found, f"its topologies are {found!r}, so it is legal on no host"
+    unknown = [name for name in found if name not in SPACES]
+    assert not unknown, f"its topologies {unknown} are unknown; known are {', '.join(SPACES)}"
+
+
+@SUITE.check("shape", after=("topologies",))
+def shape(subject: Subject) -> None:
+    """It maps `[B, C, *spatial]` to the same shape, finite, for any width and spatial size."""
+    for topology in _blueprint(subject).topologies:
+        for channels in WIDTHS:
+            for spatial in SPACES[topology]:
+                x = _inputs(channels, spatial)
+                result = modules.seeded(_builder(subject, channels, spatial))(x)
+                what = f"{channels} channels, {'×'.join(map(str, spatial))}"
+                assert result.shape == x.shape, f"{what}: it maps {list(x.shape)} to {list(result.shape)}"
+                assert bool(result.isfinite().all()), f"{what}: its output is not finite"
+
+
+@SUITE.check("identity", after=("shape",))
+def identity(subject: Subject) -> None:
+    """At alpha = 0 the host's activation is what it would be without it, however it is blended."""
+    for _, spatial in _usual(subject):
+        kept = 10.0 * _inputs(CHANNELS, spatial)
+        for algorithm in Algorithm:
+            seed = Seed(modules.seeded(_builder(subject, CHANNELS, spatial)))
+            if algorithm == Algorithm.GATE:
+                seed.gate = modules.seeded(lambda: Gate(CHANNELS))
+            for stage in (Stage.BLENDING, Stage.TRAINING):
+                # A copy, because a branch may write into what it is given, and the host would go on with that.
+                joined = seed.join(kept.clone(), SeedSetting(stage, 0.0, algorithm, False))
+                same = torch.allclose(joined, kept, rtol=0, atol=0 if stage == Stage.BLENDING else 1e-12)
+                assert same, f"{algorithm.name}, {stage.name}: at alpha = 0 the activation changes"
+
+
+@SUITE.check("gradients", after=("shape",))
+def gradients(subject: Subject) -> None:
+    """While it trains, a gradient reaches every parameter within two steps."""
+    setting = SeedSetting(Stage.TRAINING, 0.0, Algorithm.ADD, False)
+    for _, spatial in _usual(subject):
+        branch = modules.seeded(_builder(subject, CHANNELS, spatial))
+        seed, x, readout = Seed(branch), _inputs(CHANNELS, spatial), _inputs(CHANNELS, spatial).flip(0, 1)
+        modules.check_gradients(branch, lambda step: (seed.join(x, setting) * readout).sum().sin())  # noqa: B023
+
+
+@SUITE.check("stateless", after=("shape",))
+def stateless(subject: Subject) -> None:
+    """It has no state beyond its parameters: no buffers, no batch statistics, no dropout."""
+    for _, spatial in _usual(subject):
+        modules.check_stateless(modules.seeded(_builder(subject, CHANNELS, spatial)), _inputs(CHANNELS, spatial))
+
+
+@SUITE.check("repeatable", after=("shape",))
+def repeatable(subject: Subject) -> None:
+    """Initial weights follow from torch's seed, their number from width and size alone."""
+    for _, spatial in _usual(subject):
+        modules.check_births(_builder(subject, CHANNELS, spatial))
+
+
+@SUITE.check("state", after=("shape",))
+def state(subject: Subject) -> None:
+    """A state dict makes the round trip bit for bit."""
+    for _, spatial in _usual(subject):
+        build = _builder(subject, CHANNELS, spatial)
+        modules.check_state(modules.seeded(build), modules.seeded(build, 1), _inputs(CHANNELS, spatial))
+
+
+@SUITE.check("picklable", after=("shape",))
+def picklable(subject: Subject) -> None:
+    """It, and what it builds, can be pickled, since hosts may train in other processes."""
+    for _, spatial in _usual(subject):
+        modules.check_pickle(
+            _blueprint(subject),
+            lambda blueprint: blueprint.build(CHANNELS, spatial),  # type: ignore[attr-defined]  # noqa: B023
+            _inputs(CHANNELS, spatial),
+        )
+
+
+@SUITE.check("fused", after=("gradients", "stateless"))
+def fused(subject: Subject) -> None:
+    """Grown in hosts that train as one network, it takes the steps it would take alone, to 1e-9 in float64."""
+    for topology in _blueprint(subject).topologies:
+        task = stand_in.task(stand_in.SHAPES[topology][0], torch.float64)
+        worst, where = largest_difference(stand_in.StandInHost(topology), task, {"it": _blueprint(subject)})
+        assert worst < 1e-9, f"{topology}: fused, '{where}' is off by {worst:.1e}"

@@ -1,0 +1,194 @@
+"""What every host must do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from esper_core.contracts.errors import EsperError
+from esper_core.testing.conformance.subject import SLOTS, Subject
+from esper_core.testing.conformance.suite import Suite
+from esper_growth.conformance import modules, stand_in
+from esper_growth.conformance.options import with_other_options
+from esper_growth.conformance.stepping import largest_difference
+from esper_growth.loop import LoopRuntime
+from esper_growth.protocols import Host
+
+SUITE = Suite(
+    "host",
+    (
+        "topology",
+        "segments",
+        "output",
+        "stateless",
+        "picklable",
+        "repeatable",
+        "name",
+        "state",
+        "gradients",
+        "trains",
+        "fused",
+    ),
+)
+
+BATCH = 5
+
+
+def _host(subject: Subject) -> Host:
+    return subject.once("host", subject.build)
+
+
+def _shapes(subject: Subject) -> tuple[tuple[int, ...], ...]:
+    """Return the shapes of samples that it takes; one it refuses with an EsperError is none of them."""
+
+    def found() -> tuple[tuple[int, ...], ...]:
+        host, taken, refusal = _host(subject), [], ""
+        for shape in stand_in.SHAPES[host.topology]:
+            try:
+                host.build(3, shape, stand_in.CLASSES)
+                taken.append(shape)
+            except EsperError as error:
+                refusal = str(error)
+        assert taken, f"it takes no samples of the shapes {stand_in.SHAPES[host.topology]}: {refusal}"
+        return tuple(taken)
+
+    return subject.once("shapes", found)
+
+
+def _builder(subject: Subject, slots: int, shape: tuple[int, ...]) -> Callable[[], nn.Module]:
+    host = _host(subject)
+    return lambda: host.build(slots, shape, stand_in.CLASSES)
+
+
+def _inputs(shape: tuple[int, ...]) -> Tensor:
+    return torch.randn(BATCH, *shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+@SUITE.check("topology")
+def topology(subject: Subject) -> None:
+    """Its topology is one for which there are blueprints."""
+    known = ", ".join(stand_in.SHAPES)
+    found = _host(subject).topology
+    assert found in stand_in.SHAPES, f"its topology is {found!r}; known are {known}"
+
+
+@SUITE.check("segments", after=("topology",))
+def segments(subject: Subject) -> None:
+    """It is the composition of N + 1 segments, for every number of slots; at a slot there are channels and space."""
+    for slots in SLOTS:
+        for shape in _shapes(subject):
+            host, x = modules.seeded(_builder(subject, slots, shape)), _inputs(shape)
+            parts = getattr(host, "segments", None)
+            assert isinstance(parts, nn.ModuleList), f"N={slots}: its segments are a {type(parts).__name__}"
+            assert len(parts) == slots + 1, f"N={slots}: it has {len(parts)} segments, not {slots + 1}"
+            strangers = set(map(id, host.parameters())) - set(map(id, parts.parameters()))
+            assert not strangers, f"N={slots}: {len(strangers)} of its parameters belong to no segment"
+            with torch.no_grad():
+                whole = host(x)
+                for slot, segment in enumerate(parts):
+                    x = segment(x)
+                    at_slot = slot == slots or x.dim() >= 3
+                    assert at_slot, f"N={slots}, {shape}: slot {slot} sees {list(x.shape)}, not [B, C, *spatial]"
+            assert torch.equal(whole, x), f"N={slots}, {shape}: its segments, one after another, give another output"
+
+
+@SUITE.check("output", after=("topology",))
+def output(subject: Subject) -> None:
+    """Its output is logits `[B, classes]`, finite, for every number of slots and of classes."""
+    for slots in SLOTS:
+        for shape in _shapes(subject):
+            for classes in (2, 10):
+                host = modules.seeded(lambda: _host(subject).build(slots, shape, classes))  # noqa: B023
+                logits = host(_inputs(shape))
+                found, what = tuple(logits.shape), f"N={slots}, samples {shape}"
+                assert found == (BATCH, classes), f"{what}: its output has shape {found}, not ({BATCH}, {classes})"
+                assert bool(logits.isfinite().all()), f"{what}: its output is not finite"
+
+
+@SUITE.check("stateless", after=("output",))
+def stateless(subject: Subject) -> None:
+    """It has no state beyond its parameters: no buffers, no batch statistics, no dropout."""
+    shape = _shapes(subject)[0]
+    modules.check_stateless(modules.seeded(_builder(subject, 3, shape)), _inputs(shape))
+
+
+@SUITE.check("picklable", after=("output",))
+def picklable(subject: Subject) -> None:
+    """It, and what it builds, can be pickled, since hosts may train in other processes."""
+    shape = _shapes(subject)[0]
+    modules.check_pickle(
+        _host(subject),
+        lambda host: host.build(3, shape, stand_in.CLASSES),  # type: ignore[attr-defined]
+        _inputs(shape),
+    )
+
+
+@SUITE.check("repeatable", after=("output",))
+def repeatable(subject: Subject) -> None:
+    """Initial weights follow from torch's seed, their shapes from the arguments alone."""
+    for slots in SLOTS:
+        modules.check_births(_builder(subject, slots, _shapes(subject)[0]))
+
+
+@SUITE.check("name", after=("repeatable",))
+def name(subject: Subject) -> None:
+    """Its name says what it builds: with options that change the modules it is another one."""
+    host = _host(subject)
+    assert isinstance(host.name, str) and host.name.strip(), f"its name is {host.name!r}"
+    again = subject.build().name
+    assert again == host.name, f"it is called '{host.name}' and, built again, '{again}'"
+    shape = _shapes(subject)[0]
+    plain = str(modules.seeded(_builder(subject, 3, shape)))
+    for option, other in with_other_options(subject):
+        if str(modules.seeded(lambda: other.build(3, shape, stand_in.CLASSES))) != plain:  # noqa: B023
+            assert other.name != host.name, (
+                f"{option} builds other modules under the same name '{host.name}', under which static curves are kept"
+            )
+
+
+@SUITE.check("state", after=("output",))
+def state(subject: Subject) -> None:
+    """A state dict makes the round trip bit for bit."""
+    for shape in _shapes(subject):
+        build = _builder(subject, 3, shape)
+        modules.check_state(modules.seeded(build), modules.seeded(build, 1), _inputs(shape))
+
+
+@SUITE.check("gradients", after=("output",))
+def gradients(subject: Subject) -> None:
+    """A gradient reaches every parameter within two steps, for every number of slots."""
+    for slots in SLOTS:
+        for shape in _shapes(subject):
+            split = stand_in.task(shape, torch.float64).train
+            host = modules.seeded(_builder(subject, slots, shape))
+            modules.check_gradients(
+                host,
+                lambda step: functional.cross_entropy(host(split.inputs), split.targets),  # noqa: B023
+            )
+
+
+@SUITE.check("trains", after=("segments", "gradients"))
+def trains(subject: Subject) -> None:
+    """The loop runtime trains it for an epoch: its parameters move, and it can be validated."""
+    for slots in (1, 3):
+        runtime = LoopRuntime(stand_in.CONFIG, stand_in.task(_shapes(subject)[0]), _host(subject), {}, slots)
+        runtime.start([0, 1])
+        before = {key: value.detach().clone() for key, value in runtime.hosts[0].model.named_parameters()}
+        runtime.train_epoch([{}, {}], [True, True])
+        still = [key for key, value in runtime.hosts[0].model.named_parameters() if torch.equal(value, before[key])]
+        assert not still, f"N={slots}: after an epoch {', '.join(still)} are what they were"
+        loss = runtime.validate([{}, {}], [True, True], pairs=False).loss.tolist()
+        assert all(map(math.isfinite, loss)), f"N={slots}: after an epoch its validation loss is {loss}"
+        runtime.close()
+
+
+@SUITE.check("fused", after=("trains",))
+def fused(subject: Subject) -> None:
+    """Hosts that train as one network take the steps that each would take alone, to 1e-9 in float64."""
+    for shape in _shapes(subject):
+        worst, where = largest_difference(_host(subject), stand_in.task(shape, torch.float64), {})
+        assert worst < 1e-9, f"samples {shape}: fused, '{where}' is off by {worst:.1e}"

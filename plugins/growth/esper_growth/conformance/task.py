@@ -1,0 +1,144 @@
+"""What every task must do."""
+
+from __future__ import annotations
+
+import pickle
+
+import torch
+
+from esper_core.registry.build import build_beside
+from esper_core.testing.conformance.subject import Subject
+from esper_core.testing.conformance.suite import Suite
+from esper_core.testing.fake_device import FakeDevice
+from esper_core.testing.randomness import untouched_randomness
+from esper_growth.conformance.options import with_other_options
+from esper_growth.protocols import Split, Task
+
+SUITE = Suite(
+    "task",
+    ("shapes", "types", "targets", "classes", "disjoint", "repeatable", "randomness", "picklable", "name", "device"),
+)
+
+SPLITS = ("train", "validation", "test")
+
+
+def _splits(task: Task) -> dict[str, Split]:
+    return {name: getattr(task, name) for name in SPLITS}
+
+
+def _task(subject: Subject) -> Task:
+    return subject.once("task", subject.build)
+
+
+@SUITE.check("shapes")
+def shapes(subject: Subject) -> None:
+    """Its splits hold inputs `[S, C, *spatial]`, all of one shape per sample, and as many targets `[S]`."""
+    splits = _splits(_task(subject))
+    for name, split in splits.items():
+        inputs, targets = tuple(split.inputs.shape), tuple(split.targets.shape)
+        assert len(inputs) >= 3, f"{name}: inputs have shape {inputs}, not [S, C, *spatial]"
+        assert targets == inputs[:1], f"{name}: targets have shape {targets}, not ({inputs[0]},)"
+        assert inputs[0] > 0, f"{name} is empty"
+        expected = tuple(splits["train"].inputs.shape[1:])
+        assert inputs[1:] == expected, f"{name}: a sample has shape {inputs[1:]}; one of train has {expected}"
+
+
+@SUITE.check("types", after=("shapes",))
+def types(subject: Subject) -> None:
+    """Inputs are finite numbers of the run's dtype, targets int64."""
+    for dtype in (torch.float32, torch.float64):
+        for name, split in _splits(subject.build(dtype=dtype)).items():
+            assert split.inputs.dtype == dtype, f"{name}: inputs are {split.inputs.dtype}, where {dtype} is asked for"
+            assert split.targets.dtype == torch.int64, f"{name}: targets are {split.targets.dtype}, not int64"
+            bad = int((~split.inputs.isfinite()).flatten(1).any(1).sum())
+            assert not bad, f"{name}: {bad} of {len(split.inputs)} samples hold numbers that are not finite"
+
+
+@SUITE.check("targets", after=("shapes",))
+def targets(subject: Subject) -> None:
+    """Targets are class indices from 0 to `classes` − 1, of at least two classes."""
+    task = _task(subject)
+    assert isinstance(task.classes, int) and task.classes >= 2, f"it has {task.classes!r} classes"
+    for name, split in _splits(task).items():
+        low, high = int(split.targets.min()), int(split.targets.max())
+        inside = low >= 0 and high < task.classes
+        assert inside, f"{name}: targets go from {low} to {high}, and there are {task.classes} classes"
+
+
+@SUITE.check("classes", after=("targets",))
+def classes(subject: Subject) -> None:
+    """Every class occurs in every split."""
+    task = _task(subject)
+    for name, split in _splits(task).items():
+        counts = torch.bincount(split.targets, minlength=task.classes)
+        absent = (counts == 0).nonzero().flatten().tolist()
+        assert not absent, f"{name} has no sample of the classes {absent}"
+
+
+@SUITE.check("disjoint", after=("shapes",))
+def disjoint(subject: Subject) -> None:
+    """No sample is in two splits."""
+    known: dict[bytes, str] = {}
+    for name, split in _splits(_task(subject)).items():
+        rows = {sample.numpy().tobytes() for sample in split.inputs.contiguous().cpu()}
+        shared = [known[row] for row in rows if row in known]
+        assert not shared, f"{len(shared)} samples of {name} are in {shared[0]} too"
+        known |= dict.fromkeys(rows, name)
+
+
+@SUITE.check("repeatable", after=("shapes",))
+def repeatable(subject: Subject) -> None:
+    """Built again, or looked at again, it holds the same samples in the same order."""
+    task = _task(subject)
+    for when, other in (("looked at again", task), ("built again", subject.build())):
+        where = _difference(task, other)
+        assert not where, f"{when}, {where} differ"
+
+
+@SUITE.check("randomness")
+def randomness(subject: Subject) -> None:
+    """It is made without the global random numbers of torch, numpy and Python."""
+    with untouched_randomness("it"):
+        subject.build()
+
+
+@SUITE.check("picklable", after=("shapes",))
+def picklable(subject: Subject) -> None:
+    """It can be pickled, since hosts may train in other processes."""
+    task = _task(subject)
+    other = pickle.loads(pickle.dumps(task))
+    where = _difference(task, other)
+    assert not where, f"pickled, {where} differ"
+    assert other.name == task.name, f"pickled, it is called '{other.name}', not '{task.name}'"
+
+
+@SUITE.check("name", after=("repeatable",))
+def name(subject: Subject) -> None:
+    """Its name says what the data are: with options that change them it is another one."""
+    task = _task(subject)
+    assert isinstance(task.name, str) and task.name.strip(), f"its name is {task.name!r}"
+    for option, other in with_other_options(subject):
+        if _difference(task, other) or other.classes != task.classes:
+            assert other.name != task.name, (
+                f"{option} gives other data under the same name '{task.name}', under which static curves are kept"
+            )
+
+
+@SUITE.check("device", after=("shapes",))
+def device(subject: Subject) -> None:
+    """Its samples lie on the run's device."""
+    with FakeDevice() as fake:
+        task = build_beside(subject.component, subject.world, subject.context(device=fake.name))
+        for split_name, split in _splits(task).items():
+            for what in ("inputs", "targets"):
+                where = getattr(split, what).device.type
+                assert where == fake.name, f"{split_name}: {what} lie on {where}, where the run is on another device"
+
+
+def _difference(task: Task, other: Task) -> str:
+    """Return which tensors of two tasks differ first; empty where none do."""
+    for split in SPLITS:
+        for what in ("inputs", "targets"):
+            if not torch.equal(getattr(getattr(task, split), what), getattr(getattr(other, split), what)):
+                return f"{split}'s {what}"
+    return ""

@@ -1,0 +1,68 @@
+"""What growth brings is as it should be; what is wrong in one way fails the check that is there for it."""
+
+from __future__ import annotations
+
+import pytest
+
+from esper_core import ComponentSpec
+from esper_core.builtin import plugin as core
+from esper_core.registry.index import Component, Index, load_index
+from esper_core.testing.conformance.report import Result
+from esper_core.testing.conformance.run import check_component
+from esper_core.testing.conformance.suite import Suite
+from esper_growth import plugin as growth
+from esper_growth.conformance import blueprint, host, task
+from plugins.growth.tests.fixtures import growth_canaries
+from plugins.growth.tests.fixtures.growth_canaries import CANARIES
+
+SUITES = {module.SUITE.kind: module.SUITE for module in (task, host, blueprint)}
+OURS = [component for component in load_index().components if component.plugin == "growth"]
+LONG = {"environment/growth", "masks/lifecycle", "workload/digits", "workload/conv-small"}
+
+
+def check(spec: ComponentSpec) -> dict[str, Result]:
+    """Return what came of the checks of its kind, by name."""
+    plugins = {"esper-core": core, "growth": growth, "canaries": growth_canaries}
+    index = Index.from_plugins(plugins)
+    assert not index.failures, index.failures
+    (component,) = [c for c in index.components if c.spec == spec]
+    declared = SUITES[spec.kind].declared
+    return {result.name: result for result in check_component(component, index) if result.name in declared}
+
+
+def dependents(suite: Suite, name: str) -> set[str]:
+    """Return the checks that say nothing once this one has failed."""
+    found = {check.name for check in suite.checks if name in check.after}
+    return found.union(*(dependents(suite, other) for other in found))
+
+
+@pytest.mark.parametrize(
+    "component",
+    [pytest.param(c, id=c.key, marks=[pytest.mark.slow] if c.key in LONG else []) for c in OURS],
+)
+def test_what_growth_brings_passes_everything(component: Component) -> None:
+    results = check_component(component, load_index())
+    assert {result.name: result.message for result in results if result.status != "passed"} == {}
+
+
+@pytest.mark.parametrize("spec", list(growth_canaries.right()), ids=lambda spec: f"{spec.kind}-{spec.name}")
+def test_what_is_right_passes_everything(spec: ComponentSpec) -> None:
+    results = check(spec)
+    assert set(results) == set(SUITES[spec.kind].declared)
+    assert {name: result.message for name, result in results.items() if result.status != "passed"} == {}
+
+
+@pytest.mark.parametrize(("spec", "name", "says"), CANARIES, ids=[f"{c[0].kind}-{c[0].name}" for c in CANARIES])
+def test_what_is_wrong_fails_the_check_for_it(spec: ComponentSpec, name: str, says: str) -> None:
+    results = check(spec)
+    assert results[name].status == "failed", {n: (r.status, r.message) for n, r in results.items()}
+    assert says in results[name].message
+    blocked = dependents(SUITES[spec.kind], name)
+    assert {other: results[other].status for other in blocked} == dict.fromkeys(blocked, "blocked")
+
+
+@pytest.mark.parametrize("suite", SUITES.values(), ids=list(SUITES))
+def test_every_check_is_failed_by_something(suite: Suite) -> None:
+    assert set(suite.declared) == {name for spec, name, _ in CANARIES if spec.kind == suite.kind}
+    assert {check.name for check in suite.checks} == set(suite.declared), "a check got lost"
+    assert all(check.summary.endswith(".") for check in suite.checks), "a check without a rule for the docs"

@@ -1,0 +1,11 @@
+"""The spike does what every spike must."""
+
+from esper_core.registry.index import load_index
+from esper_core.testing.conformance.run import check_component
+
+
+def test_the_spike_passes_everything():
+    index = load_index()
+    (spike,) = [component for component in index.components if component.key == "spike/dynamic-slots"]
+    results = check_component(spike, index)
+    assert {result.name: result.message for result in results if result.status != "passed"} == {}
