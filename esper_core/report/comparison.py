@@ -64,12 +64,7 @@ class Comparison:
         return [record.run.name for record in self.records]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the comparison as JSON-able values."""
-        names = self.names
-
-        def table(rows: Sequence[Difference]) -> dict[str, dict[str, Any]]:
-            return {row.name: dict(zip(names, row.values, strict=True)) for row in rows}
-
+        """Return the comparison as JSON-able values; lists have an entry per run, in the order of `runs`."""
         return {
             "runs": [
                 {
@@ -81,16 +76,13 @@ class Comparison:
                 for r in self.records
             ],
             "window": [self.window.start, self.window.stop - 1] if self.window else None,
-            "plan": table(self.plan),
-            "made_with": table(self.made_with),
+            "plan": {row.name: list(row.values) for row in self.plan},
+            "made_with": {row.name: list(row.values) for row in self.made_with},
             "outcomes": {
-                row.name: {
-                    **{name: _interval(i) for name, i in zip(names, row.intervals, strict=True)},
-                    **({"difference": _interval(row.change)} if len(names) == 2 else {}),
-                }
+                row.name: {"intervals": [_interval(i) for i in row.intervals], "difference": _interval(row.change)}
                 for row in self.outcomes
             },
-            "metrics": table(self.metrics),
+            "metrics": {row.name: list(row.values) for row in self.metrics},
             "notes": self.notes,
         }
 
