@@ -24,7 +24,7 @@ addEventListener("load", () => {
   const beyond = [...document.querySelectorAll("body *")].filter(
     e => !e.closest(".scroll") && box(e).width > 0 && box(e).right > innerWidth + 1);
   const texts = [...document.querySelectorAll("svg text")].map(e => 11 * box(e.ownerSVGElement).width / 380);
-  document.title = "measured " + JSON.stringify({
+  parent.postMessage(JSON.stringify({
     width: innerWidth,
     page: document.documentElement.scrollWidth,
     beyond: beyond.map(e => e.className || e.tagName).slice(0, 5),
@@ -32,20 +32,25 @@ addEventListener("load", () => {
     pictures: [...document.querySelectorAll("svg")].filter(e => box(e).width > 200 && box(e).height > 100).length,
     bars: [...document.querySelectorAll(".board .bar")].filter(e => box(e).width > 1 && box(e).height > 5).length,
     columns: new Set([...document.querySelectorAll("#learning figure")].map(e => Math.round(box(e).left))).size,
-  });
+  }), "*");
 });
 </script>
 """
 
+FRAME = """<!doctype html><body style="margin:0">
+<iframe src="report.html" width="{width}" height="900" style="border:0"></iframe>
+<script>addEventListener("message", event => {{ document.title = "measured " + event.data; }});</script>
+"""
+"""A window cannot be as narrow as a telephone; a frame can."""
 
-def browse(path: Path, width: int, *flags: str) -> subprocess.CompletedProcess[str]:
-    """Open a file in a window of some width; standard output is the page as the browser understood it."""
-    profile = path.parent / f"profile-{width}"
+
+def browse(path: Path) -> subprocess.CompletedProcess[str]:
+    """Open a file in a wide window; standard output is the page as the browser understood it."""
     return subprocess.run(
         [
             *(str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
-            *(f"--user-data-dir={profile}", "--enable-logging=stderr", f"--window-size={width},900"),
-            *(*flags, "--dump-dom", path.resolve().as_uri()),
+            *(f"--user-data-dir={path.parent / 'profile'}", "--enable-logging=stderr", "--window-size=1400,900"),
+            *("--dump-dom", path.resolve().as_uri()),
         ],
         capture_output=True,
         text=True,
@@ -73,14 +78,14 @@ def report(make_run: MakeRun, tmp_path: Path) -> Path:
 
 
 def test_the_browser_has_nothing_to_complain_about(report: Path) -> None:
-    done = browse(report, 1280)
+    done = browse(report)
     assert "What grew" in done.stdout, done.stderr
     assert "CONSOLE" not in done.stderr, done.stderr
 
 
 def test_the_browser_would_complain_about_a_script(report: Path) -> None:
     report.write_text(report.read_text().replace("</body>", "<script>document.title = 'run'</script></body>"))
-    done = browse(report, 1280)
+    done = browse(report)
     assert "CONSOLE" in done.stderr and "<title>run" not in done.stdout, "the page's policy lets no script run"
 
 
@@ -90,7 +95,9 @@ def test_everything_can_be_read(report: Path, width: int, columns: int) -> None:
     without = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", html)
     assert without != html
     report.write_text(without.replace("</body>", MEASURE + "</body>"))
-    done = browse(report, width)
+    frame = report.with_name("frame.html")
+    frame.write_text(FRAME.format(width=width))
+    done = browse(frame)
     found = re.search(r"<title>measured (\{.*?\})</title>", done.stdout)
     assert found, done.stderr
     measured = json.loads(found[1])
