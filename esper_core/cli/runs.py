@@ -117,6 +117,7 @@ def show(
         names = next(iter(table.values()))
         cells = [(f"  {name}", *(number(column[name]) for column in table.values())) for name in names]
         print_table(("", *table), cells)
+    typer.echo(f"\nA page with curves and the life of every seed: esper report {directory.path}")
 
 
 _COLUMNS = (

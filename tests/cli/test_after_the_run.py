@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -139,8 +140,6 @@ def test_mistakes_are_told_before_anything_is_played(runs, capsys, tmp_path, mon
 
 def test_no_text_of_a_run_gets_into_the_source(runs, capsys, tmp_path, shared, monkeypatch):
     """A run whose every text is hostile, with digests that fit: what it says is compared or left out."""
-    import shutil
-
     copy = tmp_path / "hostile-s2"
     shutil.copytree(runs[0], copy)
     for file in (copy / "run.json", copy / "checkpoints" / "000002" / "state.json"):
@@ -163,8 +162,6 @@ def test_no_text_of_a_run_gets_into_the_source(runs, capsys, tmp_path, shared, m
 
 @pytest.mark.parametrize("name", ["pointwise", "conv-light"])
 def test_a_component_that_is_not_installed_is_never_imported(runs, capsys, tmp_path, name):
-    import shutil
-
     copy = tmp_path / "renamed-s2"
     shutil.copytree(runs[0], copy)
     file = copy / "checkpoints" / "000002" / "state.json"
