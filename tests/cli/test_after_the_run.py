@@ -75,8 +75,6 @@ def test_looking_at_runs_needs_no_torch(esper: Esper, without_torch: Path, train
         ("runs", "list", "--out", str(trained)),
         ("runs", "show", str(trained / runs[0])),
         ("runs", "compare", *(str(trained / name) for name in runs), "--all"),
-        ("report", "--help"),
-        ("export", "--help"),
     ):
         done = esper(*arguments, path=without_torch)
         assert (done.returncode, done.stderr) == (0, ""), arguments
