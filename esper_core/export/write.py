@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import keyword
 import tempfile
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -92,10 +91,9 @@ def write_export(grown: Grown, out: Path) -> Exported:
     cost, parts = count(grown.network, grown.inputs[:1])
     text = source_text(grown, cost, parts, source.stem)
     state = {name: value.detach().cpu().contiguous() for name, value in grown.network.state_dict().items()}
-    facts = {"format": "pt", "esper-core": metadata.version("esper-core"), "parameters": str(cost.parameters)}
     with writing(source, "Choose another place with --out."), tempfile.TemporaryDirectory(dir=out.parent) as folder:
         # Both files are tried out before they take their place.
-        for path, content in ((weights, save(state, facts)), (source, text.encode())):
+        for path, content in ((weights, save(state, {"format": "pt"})), (source, text.encode())):
             write_synced(Path(folder) / path.name, content)
         difference = _compare(grown, Path(folder) / source.name)
         for path in (weights, source):
