@@ -19,12 +19,15 @@ from esper_core.export.source import module_source
 from esper_core.runs.files import write_synced, writing
 
 CLASS = "GrownNetwork"
+FIRST_LINE = '"""A network that was grown, and needs torch alone.'
 TOLERANCE = 1e-6
 """Largest difference of outputs, relative to the largest of them where that is above 1."""
 
 _DTYPES = {"F32": torch.float32, "F64": torch.float64, "I64": torch.int64, "BOOL": torch.bool}
 
-_HEADER = '"""{about}"""\n\nimport json\nfrom pathlib import Path\n\nimport torch\nfrom torch import nn\n\n\n'
+_HEADER = (
+    FIRST_LINE + '\n\n{about}"""\n\nimport json\nfrom pathlib import Path\n\nimport torch\nfrom torch import nn\n\n\n'
+)
 
 _LOAD = """
 
@@ -66,7 +69,12 @@ class Exported:
 
 
 def export_paths(out: Path) -> tuple[Path, Path]:
-    """Return where weights and source go for `--out`, with either suffix or none; raises UserError."""
+    """Return where weights and source go for `--out`, with either suffix or none.
+
+    Raises:
+        UserError: Python could not import a module of that name, there is no such folder, or it would be written over
+            a file that is no export.
+    """
     stem = out.with_suffix("") if out.suffix in (".py", ".safetensors") else out
     if not stem.name.isidentifier() or keyword.iskeyword(stem.name):
         raise UserError(
@@ -74,7 +82,11 @@ def export_paths(out: Path) -> tuple[Path, Path]:
         )
     if not stem.parent.is_dir():
         raise UserError(f"There is no folder {stem.parent}.", hint="Make it, or choose another with --out.")
-    return stem.with_suffix(".safetensors"), stem.with_suffix(".py")
+    weights, source = stem.with_suffix(".safetensors"), stem.with_suffix(".py")
+    for path in (weights, source):
+        if path.exists() and not (source.is_file() and source.read_bytes().startswith(FIRST_LINE.encode())):
+            raise UserError(f"{path} is there already, and was not written by an export.", hint="Choose another --out.")
+    return weights, source
 
 
 def write_export(grown: Grown, out: Path) -> Exported:
@@ -111,7 +123,6 @@ def source_text(grown: Grown, cost: Cost, parts: list[Cost], module: str) -> str
     table = "\n".join(f"    {part.name:16} {part.parameters:>9,} {part.flops:>13,}" for part in parts)
     shape = ", ".join(["batch", *(str(size) for size in grown.inputs.shape[1:])])
     about = (
-        f"A network that was grown, and needs torch alone.\n\n"
         f"    from {module} import load\n\n"
         f"    network = load()  # reads {module}.safetensors beside this file\n\n"
         f"It maps inputs [{shape}] to outputs [{', '.join(['batch', *(str(s) for s in grown.outputs.shape[1:])])}].\n\n"

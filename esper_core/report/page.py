@@ -9,6 +9,7 @@ from typing import Any
 
 from attrs import frozen
 
+from esper_core.contracts.errors import UserError
 from esper_core.report import chapters, charts
 from esper_core.report.figures import short
 from esper_core.report.growth import growth
@@ -16,6 +17,10 @@ from esper_core.report.interval import mean_interval
 from esper_core.report.record import Record
 from esper_core.runs.directory import RunDirectory
 from esper_core.runs.files import writing
+
+
+MARK = b'<meta name="generator" content="esper report">'
+"""What every report begins with, so that nothing else is written over."""
 
 
 @frozen
@@ -31,8 +36,11 @@ def write_report(run: RunDirectory, path: Path) -> int:
     """Write the page about a run, and return its size in bytes.
 
     Raises:
+        UserError: it would be written over a file that is no report.
         EsperError: a file of the run is damaged, or the page cannot be written; one that was there before stays.
     """
+    if path.exists() and not (path.is_file() and MARK in path.read_bytes()[:1000]):
+        raise UserError(f"{path} is there already, and is no report.", hint="Choose another place with --out.")
     content = render(Record.read(run)).encode()
     with writing(path, "Choose another place with --out."):
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")

@@ -106,6 +106,7 @@ def test_a_list_says_what_one_looks_for(runs, capsys):
 def test_what_is_exported_needs_torch_alone(runs, capsys, tmp_path):
     document = printed(capsys, "export", runs[0], "--instance", "5", "--at", "1", "--out", str(tmp_path / "grown.py"))
     assert (document["instance"], document["checkpoint"]) == (5, "000001")
+    assert document["episode"]["instance"] == 5
     assert document["difference"] <= 1e-6 and document["flops"] == sum(p["flops"] for p in document["parts"])
     code = (
         "import sys; sys.modules.update(dict.fromkeys(('esper_core', 'esper_growth', 'safetensors', 'numpy')))\n"

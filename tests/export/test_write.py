@@ -84,11 +84,20 @@ def test_a_network_that_computes_something_else_is_refused_and_leaves_nothing(tm
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_was_there_survives_a_failure(tmp_path: Path) -> None:
-    (tmp_path / "grown.py").write_text("mine")
+def test_an_export_survives_the_failure_of_the_next(tmp_path: Path) -> None:
+    before = write_export(grown(), tmp_path / "grown.py").source.read_text()
     with pytest.raises(PluginError):
         write_export(grown(off=1.0), tmp_path / "grown.py")
-    assert (tmp_path / "grown.py").read_text() == "mine"
+    assert (tmp_path / "grown.py").read_text() == before
+    write_export(grown(), tmp_path / "grown.py")
+
+
+@pytest.mark.parametrize("name", ["train.py", "train.safetensors"])
+def test_nothing_but_an_export_is_written_over(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(UserError, match="was not written by an export"):
+        write_export(grown(), tmp_path / "train")
+    assert (tmp_path / name).read_text() == "mine" and len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.parametrize("name", ["grown", "grown.py", "grown.safetensors"])

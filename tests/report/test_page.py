@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from esper_core.contracts.errors import EsperError
+from esper_core.contracts.errors import EsperError, UserError
 from esper_core.report.page import render, write_report
 from esper_core.report.record import Record
 from tests.report.conftest import MakeRun, component, episode, grown, line, seed
@@ -224,7 +224,8 @@ def test_what_was_there_stays_when_the_page_cannot_be_written(
 ) -> None:
     run = make_run()
     path = run.path / "report.html"
-    path.write_text("before")
+    write_report(run, path)
+    before = path.read_text()
 
     def full(self: Any, target: Any) -> None:
         raise OSError(28, "No space left on device")
@@ -232,4 +233,12 @@ def test_what_was_there_stays_when_the_page_cannot_be_written(
     monkeypatch.setattr("pathlib.Path.replace", full)
     with pytest.raises(EsperError, match=r"report\.html cannot be written: No space left on device"):
         write_report(run, path)
-    assert path.read_text() == "before" and not list(run.path.glob(".report*"))
+    assert path.read_text() == before and not list(run.path.glob(".report*"))
+
+
+def test_nothing_but_a_report_is_written_over(make_run: MakeRun) -> None:
+    run = make_run()
+    with pytest.raises(UserError, match=r"run\.json is there already, and is no report"):
+        write_report(run, run.path / "run.json")
+    page_of_mine = run.path / "mine.html"
+    assert write_report(run, page_of_mine) == write_report(run, page_of_mine)
