@@ -69,7 +69,7 @@ def _document(directory: RunDirectory, checkpoint: Path, played: Played, exporte
         **played.grown.facts,
         "weights": str(exported.weights),
         "source": str(exported.source),
-        "episode": next(event for event in reversed(played.events) if event["type"] == "episode"),
+        "episode": next((event for event in reversed(played.events) if event["type"] == "episode"), None),
         "parameters": exported.cost.parameters,
         "flops": exported.cost.flops,
         "parts": [{"name": p.name, "parameters": p.parameters, "flops": p.flops} for p in exported.parts],

@@ -18,7 +18,6 @@ from esper_core.report.record import Record
 from esper_core.runs.directory import RunDirectory
 from esper_core.runs.files import writing
 
-
 MARK = b'<meta name="generator" content="esper report">'
 """What every report begins with, so that nothing else is written over."""
 
