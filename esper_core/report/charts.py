@@ -12,6 +12,9 @@ WIDTH, HEIGHT = 380, 210
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 10, 26
 """A chart in its own units, about one per pixel, and the margins of its plot."""
 
+APART = 9
+"""Units between points that stand alone at the same place."""
+
 COLOURS = 8
 """Colours of lines that the style sheet has."""
 
@@ -87,7 +90,7 @@ class LineChart:
     def y_ticks(self) -> list[Tick]:
         """Values on the axis."""
         low, high = self._range()
-        return [Tick(_y(value, low, high), short(value)) for value in nice_ticks(low, high, 5) if low <= value <= high]
+        return [Tick(_y(v, low, high), label) for v, label in nice_ticks(low, high, 5).items() if low <= v <= high]
 
     @property
     def strokes(self) -> list[Stroke]:
@@ -106,7 +109,8 @@ class LineChart:
                     band += _path(upper + lower) + "Z"
             dots = [
                 (
-                    _x(p.x, self.at),
+                    # Points of several lines at one place stand side by side.
+                    _x(p.x, self.at) + (colour - (len(self.lines) - 1) / 2) * APART,
                     _y(p.y, low, high),
                     None if p.low is None else _y(p.low, low, high),
                     None if p.high is None else _y(p.high, low, high),

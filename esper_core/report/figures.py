@@ -128,9 +128,8 @@ class Timeline:
     @property
     def ticks(self) -> list[Tick]:
         """Steps on the axis, in percent."""
-        return [
-            Tick(round(100 * v / self.steps, 2), str(round(v))) for v in nice_ticks(0, self.steps, 5) if v <= self.steps
-        ]
+        ticks = nice_ticks(0, self.steps, 5).items()
+        return [Tick(round(100 * v / self.steps, 2), label) for v, label in ticks if v <= self.steps]
 
 
 @frozen
@@ -180,12 +179,17 @@ class Facts:
 
 
 def short(value: float | None) -> str:
-    """Return a number with three significant digits, whole ones in full; '–' for None."""
+    """Return a number with three significant digits, those above a thousand as whole ones; '–' for None."""
     if value is None:
         return "–"
-    if value == round(value) and abs(value) < 1e15:
-        return f"{round(value):,}"
-    return f"{value:.3g}".replace("-", "−", 1) if "e" not in f"{value:.3g}" else f"{value:.2g}"
+    whole = value == round(value) or 1000 <= abs(value) < 1e15
+    text = f"{value:,.0f}" if whole and abs(value) < 1e15 else f"{value:.3g}"
+    return text.replace("-", "−", 1) if value < 0 else text
+
+
+def fixed(value: float) -> str:
+    """Return a number with three decimals."""
+    return f"{value:.3f}".replace("-", "−")
 
 
 def spread(count: int, most: int) -> list[int]:
@@ -195,12 +199,13 @@ def spread(count: int, most: int) -> list[int]:
     return sorted({round(i * (count - 1) / (most - 1)) for i in range(most)})
 
 
-def nice_ticks(low: float, high: float, wanted: int) -> list[float]:
-    """Return about `wanted` round numbers that cover a range."""
+def nice_ticks(low: float, high: float, wanted: int) -> dict[float, str]:
+    """Return about `wanted` round numbers that cover a range, each with as many decimals as tell them apart."""
     if not high > low:
-        return [low]
+        return {low: short(low)}
     rough = (high - low) / wanted
     size = 10.0 ** math.floor(math.log10(rough))
     step = next(size * factor for factor in (1, 2, 5, 10) if size * factor >= rough * 0.999)
-    first, last = math.floor(low / step), math.ceil(high / step)
-    return [round(i * step, 12) for i in range(first, last + 1)]
+    decimals = max(0, -math.floor(math.log10(step * 1.001)))
+    values = [float(f"{i * step:.12g}") for i in range(math.floor(low / step), math.ceil(high / step) + 1)]
+    return {v: f"{v:,.{decimals}f}".replace("-", "−") if decimals <= 6 else short(v) for v in values}

@@ -18,6 +18,7 @@ from esper_core.report.figures import (
     Timeline,
     Topology,
     Track,
+    fixed,
     short,
     spread,
 )
@@ -220,7 +221,7 @@ def _told(episode: dict[str, Any] | None) -> str:
     words = [f"instance {episode['instance']}"] if "instance" in episode else []
     for name in ("return", "gain"):
         value = number(episode.get(name))
-        words += [f"{name} {value:.3f}"] if value is not None else []
+        words += [f"{name} {fixed(value)}"] if value is not None else []
     return ", ".join(words)
 
 

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from esper_core.contracts.errors import UserError
 from esper_core.report import chapters, charts
-from esper_core.report.figures import short
+from esper_core.report.figures import fixed, short
 from esper_core.report.growth import growth
 from esper_core.report.interval import mean_interval
 from esper_core.report.record import Record
@@ -114,8 +114,9 @@ def _tiles(record: Record) -> list[Tile]:
     names = ["return", *(n for n in record.episode_names if n == "gain")] if record.episode_names else []
     for name in names:
         if interval := mean_interval(record.of_episodes(name, quarter)):
-            ends = f"{interval.low:.3f} to {interval.high:.3f}" if interval.low is not None else "one episode"
-            tiles.append(Tile(name, f"{interval.mean:.3f}", f"{ends}, {span}"))
+            low, high = interval.low, interval.high
+            ends = "one episode" if low is None or high is None else f"{fixed(low)} to {fixed(high)}"
+            tiles.append(Tile(name, fixed(interval.mean), f"{ends}, {span}"))
     seconds = sum(float(line.get("timing", {}).get("seconds") or 0.0) for line in lines)
     steps = lines[-1]["environment_steps"]
     rate = f"{steps / seconds:.1f} per second" if seconds > 0 else ""

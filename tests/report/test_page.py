@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 
 from esper_core.contracts.errors import EsperError, UserError
+from esper_core.report import charts
+from esper_core.report.charts import Line, LineChart, Point
+from esper_core.report.figures import short
 from esper_core.report.page import render, write_report
 from esper_core.report.record import Record
 from tests.report.conftest import MakeRun, component, episode, grown, line, seed
@@ -69,7 +72,7 @@ def test_it_has_every_chapter(make_run: MakeRun) -> None:
 def test_numbers_of_episodes_are_drawn_with_their_interval(make_run: MakeRun) -> None:
     shown = page(make_run())
     # Two episodes at ± 0.05 around 0.4: 12.706 · 0.0707 / √2 on either side.
-    assert "return 0.400 -0.235 to 1.035, update 4" in shown.text
+    assert "return 0.400 −0.235 to 1.035, update 4" in shown.text
     (table,) = re.findall(r"update return 95 % interval ((?:\d \S+ \S+ to \S+ ?)+)", shown.text)
     assert table.split(" ")[:5] == ["1", "0.1", "−0.535", "to", "0.735"]
     assert any("accuracy over updates 1 to 4" in v and "static accuracy from 0.3" in v for _, v in shown.attributes)
@@ -242,3 +245,43 @@ def test_nothing_but_a_report_is_written_over(make_run: MakeRun) -> None:
         write_report(run, run.path / "run.json")
     page_of_mine = run.path / "mine.html"
     assert write_report(run, page_of_mine) == write_report(run, page_of_mine)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "–"),
+        (0.0, "0"),
+        (-12.0, "−12"),
+        (0.12345, "0.123"),
+        (-0.5, "−0.5"),
+        (1700.5, "1,700"),
+        (3596900, "3,596,900"),
+        (1e-5, "1e-05"),
+        (2e20, "2e+20"),
+    ],
+)
+def test_numbers_are_short(value: float | None, text: str) -> None:
+    assert short(value) == text
+
+
+def test_single_points_of_several_lines_stand_side_by_side() -> None:
+    lines = [Line(name, [Point(1, 0.5)]) for name in ("a", "b", "c")]
+    xs = [stroke.dots[0][0] for stroke in LineChart("x", "", lines, [1]).strokes]
+    assert xs[1] - xs[0] == xs[2] - xs[1] > 6
+
+
+def test_gaps_part_a_line() -> None:
+    points = [Point(1, 0.0), Point(2, 1.0), None, Point(4, 2.0), None, Point(6, 3.0), Point(7, 4.0)]
+    (stroke,) = LineChart("x", "", [Line("a", points)], [1, 2, 3, 4, 5, 6, 7]).strokes
+    assert stroke.path.count("M") == 2 and len(stroke.dots) == 1
+
+
+@pytest.mark.parametrize(
+    "values", [(0.0, 0.0), (5.0, 5.0), (-3.0, -3.0), (1e-12, 2e-12), (-1e9, 1e9), (0.9991, 0.9999), (1000.1, 1000.2)]
+)
+def test_axes_hold_what_is_drawn(values: tuple[float, float]) -> None:
+    chart = LineChart("x", "", [Line("a", [Point(1, values[0]), Point(2, values[1])])], [1, 2])
+    heights = [float(number) for number in re.findall(r" ([\d.]+)", chart.strokes[0].path)]
+    assert all(charts.TOP <= height <= charts.HEIGHT - charts.BOTTOM for height in heights)
+    assert len(chart.y_ticks) >= 2 and len({tick.label for tick in chart.y_ticks}) == len(chart.y_ticks)
