@@ -9,7 +9,7 @@ from attrs import field, frozen
 from esper_core.report.figures import Table, Tick, nice_ticks, short, spread
 
 WIDTH, HEIGHT = 380, 210
-LEFT, RIGHT, TOP, BOTTOM = 46, 10, 10, 26
+LEFT, RIGHT, TOP, BOTTOM = 54, 10, 10, 26
 """A chart in its own units, about one per pixel, and the margins of its plot."""
 
 APART = 9
