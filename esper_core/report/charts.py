@@ -1,4 +1,8 @@
-"""Charts over updates, with their geometry in SVG's units and their numbers as a table."""
+"""Charts over updates, with their geometry in SVG's units and their numbers as a table.
+
+A plotting library would fix colours and letters when the page is written. Plain SVG takes them from the style sheet, so
+that one small page is light and dark, and sharp at any width.
+"""
 
 from __future__ import annotations
 
