@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from esper_core.learning.trainer import Trainer, Update
+    from esper_core.policy.policy import Policy
     from esper_core.registry.index import Index
     from esper_core.runs.directory import RunDirectory
 
@@ -250,6 +251,26 @@ def load_checkpoint(path: Path, trainer: Trainer, plan: Plan, index: Index) -> L
 
 def _names(plan: Plan, kind: str) -> list[str]:
     return [f"{c.distribution}:{c.name}" for c in plan.of_kind(kind)]
+
+
+def load_policy(path: Path, policy: Policy, plan: Plan, index: Index) -> Loaded:
+    """Verify a checkpoint, compare it with what is installed and with a plan, and put its weights into a policy.
+
+    That is all that acting needs; a trainer takes everything with `load_checkpoint`.
+
+    Raises:
+        CheckpointMismatch: as for `load_checkpoint`.
+    """
+    header = read_header(path)
+    notes = check_fit(header, plan, index)
+    try:
+        policy.load_state_dict(_read_tensors(header)["policy"])
+    except (KeyError, RuntimeError) as error:
+        raise CheckpointMismatch(
+            f"The policy saved in {path} does not fit: {error}",
+            hint="Use the components, the slots and the plugin versions that the checkpoint was written with.",
+        ) from error
+    return Loaded(header, notes)
 
 
 def _read_tensors(header: Header) -> dict[str, dict[str, Tensor]]:

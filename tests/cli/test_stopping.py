@@ -175,8 +175,7 @@ def test_it_is_raised_where_code_can_bear_it():
         try:
             exec(library, {"__name__": "numpy.dtypes", "told": told})
             time.sleep(60)
-        except BaseException as error:
-            Path(type(error).__name__).touch()
+        except BaseException:
             assert told == ["whole"]
             raise
 

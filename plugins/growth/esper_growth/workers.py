@@ -108,6 +108,11 @@ class Workers:
             worker.ask("seed_parameters")
         return torch.cat(self._answers())
 
+    def weights(self, env: int) -> dict[str, Tensor]:
+        """Return copies of everything a host has learned, on the CPU: name as in `GrownHost` → value."""
+        found: dict[str, Tensor] = self._at(env, "weights")
+        return found
+
     def train_epoch(self, settings: Settings, active: Sequence[bool]) -> Gradients:
         """Train the active hosts for one epoch."""
         self._ask_all("train_epoch", settings, active)
@@ -150,10 +155,10 @@ class Workers:
             self._workers.append(Worker(process, here, first, count))
             first += count
 
-    def _at(self, env: int, method: str, *arguments: Any) -> None:
+    def _at(self, env: int, method: str, *arguments: Any) -> Any:
         (worker,) = (w for w in self._workers if w.first <= env < w.first + w.count)
         worker.ask(method, env - worker.first, *arguments)
-        worker.answer()
+        return worker.answer()
 
     def _ask_all(self, method: str, settings: Settings, active: Sequence[bool], *more: Any) -> None:
         for worker in self._workers:
