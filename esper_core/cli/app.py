@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from esper_core.cli import bench, export, matrix, plugins, policy, registry, report, runs, spike, train
+from esper_core.cli import bench, cache, export, matrix, plugins, policy, registry, report, runs, spike, train
 from esper_core.cli.stopping import Terminated, leave, raise_on_terminate
 from esper_core.cli.world import FLAGS, take_settings
 from esper_core.contracts.errors import EsperError, Interrupted
@@ -53,6 +53,7 @@ def make_app() -> typer.Typer:
         ("registry", registry.app),
         ("runs", runs.app),
         ("spike", spike.app),
+        ("cache", cache.app),
     ):
         app.add_typer(group, name=name)
     return app

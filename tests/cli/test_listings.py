@@ -37,6 +37,7 @@ OURS = {"core", "factored-ppo", "growth", "lstm-v2", "obs-v3", "op-conditioned-c
         ("registry", "check"),
         ("runs", "list"),
         ("spike", "list"),
+        ("cache", "show"),
         ("train", "--policy", "lstm-v2", "--slots", "5", "--dry-run"),
         ("train", "--policy", "lstm-v2", "--slots", "5", "--dry-run", "--json"),
     ],
