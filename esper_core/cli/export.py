@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from esper_core.cli import completion
 from esper_core.cli.output import number, print_json, print_table
 from esper_core.cli.world import load_world
 from esper_core.registry.index import Index
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
 def export(
     context: typer.Context,
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A path, or the beginning of a name.")],
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="A path, or the beginning of a name.", autocompletion=completion.runs)
+    ],
     out: Annotated[Path, typer.Option(metavar="FILE", help="grown.py, for example; the weights lie beside it.")],
     instance: Annotated[int, typer.Option(metavar="I", help="Host instance on which the policy plays.", min=0)] = 0,
     at: Annotated[str, typer.Option(metavar="K", help="Checkpoint: last, best, or the number of an update.")] = "last",

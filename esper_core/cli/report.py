@@ -8,12 +8,15 @@ from typing import Annotated
 
 import typer
 
+from esper_core.cli import completion
 from esper_core.cli.output import print_json
 from esper_core.runs.directory import find_run
 
 
 def report(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A path, or the beginning of a name.")],
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="A path, or the beginning of a name.", autocompletion=completion.runs)
+    ],
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Where to write it; report.html of the run without it.")
     ] = None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from esper_core.cli import completion
 from esper_core.cli.output import duration, number, print_json, print_table
 from esper_core.contracts.errors import CheckpointMismatch, EsperError
 from esper_core.runs.checkpoint import best_checkpoint, list_checkpoints, read_header
@@ -64,7 +65,9 @@ def list_all(
 
 @app.command("show")
 def show(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A path, or the beginning of a name.")],
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="A path, or the beginning of a name.", autocompletion=completion.runs)
+    ],
     out: Annotated[Path, typer.Option(help="Directory of runs.")] = Path("runs"),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -201,7 +204,10 @@ def _grouped(metrics: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, di
 
 @app.command("compare")
 def compare_runs(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Paths, or the beginnings of names.")],
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN RUN...", help="Paths, or the beginnings of names.", autocompletion=completion.runs),
+    ],
     out: Annotated[Path, typer.Option(help="Directory of runs.")] = Path("runs"),
     every: Annotated[bool, typer.Option("--all", help="Print every metric, not only those of episodes.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
