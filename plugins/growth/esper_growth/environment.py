@@ -1,7 +1,7 @@
 """The environment `growth`: E hosts train side by side; one step is one host epoch.
 
-Order within a step: operation → tick (gates, alpha, cooldown) → train one epoch → validate → reward. An operation is
-paid for by the epoch that follows it.
+Order within a step: operation → tick (gates, alpha, cooldown) → train one epoch → validate → govern → reward. An
+operation is paid for by the epoch that follows it.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ from esper_growth.actions import Algorithm, Op
 from esper_growth.config import GrowthConfig
 from esper_growth.describe import describe
 from esper_growth.fused.runtime import FusedRuntime
+from esper_growth.governor import Governor, Verdict
 from esper_growth.lifecycle import Change, SlotTable, legal_slots
 from esper_growth.loop import LoopRuntime
 from esper_growth.masks import legal_blueprints
 from esper_growth.model import SeedSetting
 from esper_growth.progress import Progress
-from esper_growth.runtime import HostRuntime, Settings, stable_seed
+from esper_growth.runtime import Gradients, HostRuntime, Settings, Validation, replace_rows, stable_seed
 from esper_growth.scaffolding import Scaffolding, Seed
 from esper_growth.stages import HAS_MODULE, Stage
 from esper_growth.static_curves import StaticCurves, source_digest
@@ -100,6 +101,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         self.state_spec = description.state
         self.gamma, self.device = context.gamma, context.device
         self._legal_blueprints = legal_blueprints(context)
+        self._classes = context.parts["task"].classes
         self._seed, self._episodes = context.seed, 0
         self._seconds: dict[str, float] = {}
         self.single_action_space = action_space(self.actions)
@@ -136,6 +138,9 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
             validation = self.runtime.validate(self._settings(), self._active.tolist(), pairs=False)
         self.progress = Progress.start(validation, self.num_slots)
         self.scaffolding = Scaffolding(self.num_envs)
+        if self.config.governor:
+            self.governor = Governor.start(self.config, self._classes, validation.loss, self.num_slots)
+            self.runtime.snapshot(dict.fromkeys(range(self.num_envs), ()))
         return self._state(), {"instances": self.instances, "seconds": self._seconds}
 
     def step(self, actions: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor, dict[str, Any]]:
@@ -145,7 +150,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         split.
 
         Raises:
-            EsperError: an action is illegal, or a host's loss is no longer finite.
+            EsperError: an action is illegal; or, without governor, a host's loss is no longer finite.
         """
         self._seconds = {}
         actions = {name: value.to("cpu") for name, value in actions.items()}
@@ -166,6 +171,13 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         pairs = (int(self.progress.epoch.max()) + 1) % INTERACTION_EVERY == 0
         with self._timed("validation"):
             validation = self.runtime.validate(settings, running, pairs)
+        diverged = torch.zeros_like(active)
+        if self.config.governor:
+            verdict = self.governor.judge(validation, active)
+            diverged = verdict > Verdict.SUSPECT
+        if diverged.any():
+            events += self._roll_back(verdict, validation.loss, labels)
+            validation, gradients = self._look_again(validation, gradients, diverged)
         self._check_finite(validation.loss, active)
         if validation.interactions is not None:
             self.scaffolding.record(validation.interactions, self.progress.epoch, active)
@@ -173,13 +185,18 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         self._last_op = torch.where(active, actions["op"], self._last_op)
         self._last_success = torch.where(active, success, self._last_success)
 
-        terminated = active & (self.progress.epoch >= self.config.epochs)
+        if self.config.governor:
+            self._remember(verdict, active)
+
+        terminated = active & (diverged | (self.progress.epoch >= self.config.epochs))
         earned = self._earned(actions["op"], active)
         if terminated.any():
             committed = self._committed_accuracy(terminated)
-            earned += torch.where(terminated, committed - self.static_accuracy, 0.0)
+            final = torch.where(diverged, -self.config.governor_penalty, committed - self.static_accuracy)
+            earned += torch.where(terminated, final, 0.0)
             self._returns += torch.where(active, earned, 0.0)
-            events += [self._episode_event(env, committed) for env in terminated.nonzero().flatten().tolist()]
+            ended = terminated.nonzero().flatten().tolist()
+            events += [self._episode_event(env, committed, bool(diverged[env])) for env in ended]
         else:
             self._returns += torch.where(active, earned, 0.0)
         after = reward.potential(self.slots.stage, self.config.shaping)
@@ -234,6 +251,46 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
                 f"{float(loss[env])} after epoch {int(self.progress.epoch[env]) + 1}.",
                 hint="Lower environment.host_lr or set environment.max_grad_norm.",
             )
+
+    # Governing ------------------------------------------------------------------------------------------------------
+
+    def _remember(self, verdict: Tensor, active: Tensor) -> None:
+        """Take a snapshot of the hosts for which one is due."""
+        fossils = self.slots.stage == Stage.FOSSILIZED
+        due = self.governor.due(self.progress.epoch, fossils, verdict, active)
+        if due.any():
+            slots = {env: fossils[env].nonzero().flatten().tolist() for env in due.nonzero().flatten().tolist()}
+            self.runtime.snapshot(slots)
+
+    def _roll_back(self, verdict: Tensor, loss: Tensor, labels: Tensor) -> list[dict[str, Any]]:
+        """Put hosts that diverged back to their snapshots, without live seeds; return the events of it."""
+        diverged = verdict > Verdict.SUSPECT
+        events = [
+            {
+                "env": env,
+                "step": int(self.progress.epoch[env]),
+                "type": "rollback",
+                "reason": Verdict(int(verdict[env])).name,
+                "loss": float(loss[env]) if bool(loss[env].isfinite()) else None,
+                "snapshot": int(self.governor.snapshot_epoch[env]),
+            }
+            for env in diverged.nonzero().flatten().tolist()
+        ]
+        removed = self.slots.roll_back(diverged, self.governor.fossils)
+        self._carry_out(removed)
+        for event in events:
+            self.runtime.restore(event["env"])
+        return events + [self._event(change, labels) for change in removed]
+
+    def _look_again(
+        self, validation: Validation, gradients: Gradients, diverged: Tensor
+    ) -> tuple[Validation, Gradients]:
+        """Return what was measured, with the hosts that were put back measured anew."""
+        with self._timed("validation"):
+            again = self.runtime.validate(self._settings(), diverged.tolist(), pairs=False)
+        return replace_rows(validation, gradients, diverged, again)
+
+    # Details --------------------------------------------------------------------------------------------------------
 
     def _carry_out(self, changes: Sequence[Change]) -> None:
         table = self.slots
@@ -307,7 +364,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
             event["helpers"] = self.scaffolding.helpers(env, slot)
         return event
 
-    def _episode_event(self, env: int, committed: Tensor) -> dict[str, Any]:
+    def _episode_event(self, env: int, committed: Tensor, rolled_back: bool) -> dict[str, Any]:
         fossil = self.slots.stage[env] == Stage.FOSSILIZED
         full, static = float(self.progress.accuracy[env]), float(self.static_accuracy[env])
         kept = float(committed[env])
@@ -325,6 +382,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
             "uncommitted_gap": full - kept,
             "fossils": float(fossil.sum()),
             "added_parameters": float(self._seed_parameters[env][fossil].sum()),
+            "rolled_back": float(rolled_back),
             **self.scaffolding.summary(env),
         }
 

@@ -230,20 +230,6 @@ def test_the_environment_accepts_exactly_what_the_masks_allow(make_environment, 
     assert min(tried.values()) > 100
 
 
-@pytest.mark.parametrize("runtime", ["fused", "loop"])
-def test_a_diverged_host_is_an_error_that_names_it(make_environment, act, runtime):
-    environment = make_environment(runtime=runtime)
-    _, info = environment.reset()
-    with torch.no_grad():
-        if runtime == "loop":
-            next(environment.runtime.hosts[1].model.parameters()).fill_(torch.nan)
-        else:
-            environment.runtime.groups[0].base.values["segments.0.0.weight"][1] = torch.nan
-    with pytest.raises(EsperError, match=rf"host of environment 1 \(instance {info['instances'][1]}\) diverged") as e:
-        environment.step(act(environment))
-    assert "host_lr" in e.value.hint
-
-
 def test_the_state_is_what_the_spec_says(make_environment, make_context):
     environment, context = make_environment(epochs=25, samples=200), make_context()
     masks, rule, generator = LifecycleMasks(None, context), UniformLegal(None, context), torch.Generator()
