@@ -16,11 +16,11 @@ from esper_core.cli import choices
 from esper_core.cli.output import duration, print_json
 from esper_core.cli.progress import Progress
 from esper_core.cli.stopping import Terminated
+from esper_core.cli.watching import choose_observers, split_options
 from esper_core.cli.world import load_world
 from esper_core.contracts.errors import EsperError, Interrupted
 from esper_core.registry.index import Component, Index
 from esper_core.registry.plan import Plan, PlanRequest, make_plan
-from esper_core.registry.resolve import resolve
 
 if TYPE_CHECKING:
     from esper_core.learning.trainer import Trainer
@@ -78,12 +78,21 @@ def train(
             metavar="NAME", help="Let an installed observer watch the run (repeatable).", rich_help_panel=choices.RUN
         ),
     ] = None,
+    no_tensorboard: Annotated[
+        bool,
+        typer.Option(
+            "--no-tensorboard",
+            help="Write nothing for TensorBoard, which watches where it is installed.",
+            rich_help_panel=choices.RUN,
+        ),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan as JSON and build nothing.")] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Plain lines instead of a progress bar.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON at the end.")] = False,
 ) -> None:
     """Train a policy."""
     index, recipes = load_world(context)
+    planned, watchers = split_options(options or ())
     request = PlanRequest(
         policy=policy,
         slots=slots,
@@ -98,7 +107,7 @@ def train(
             masks=masks,
             loss=loss,
         ),
-        options=options or (),
+        options=planned,
         envs=envs,
         epochs=epochs,
         workers=workers,
@@ -109,14 +118,16 @@ def train(
         precision=precision,
     )
     plan = make_plan(request, index, recipes)
-    watching = [resolve(index, "observer", name, recipes.pins) for name in dict.fromkeys(observe or ())]
+    watching = choose_observers(index, recipes, observe or (), watchers, tensorboard=not no_tensorboard)
     if dry_run:
         print_json(plan.to_json(), indent=None if as_json else 2)
         return
     _train(plan, index, watching, out, plain=plain, as_json=as_json)
 
 
-def _train(plan: Plan, index: Index, watching: Sequence[Component], out: Path, *, plain: bool, as_json: bool) -> None:
+def _train(
+    plan: Plan, index: Index, watching: Sequence[tuple[Component, Any]], out: Path, *, plain: bool, as_json: bool
+) -> None:
     from esper_core.runs.directory import check_writable
 
     check_writable(out)
@@ -139,7 +150,7 @@ def _train(plan: Plan, index: Index, watching: Sequence[Component], out: Path, *
 
 
 def _run(
-    plan: Plan, index: Index, watching: Sequence[Component], out: Path, *, plain: bool
+    plan: Plan, index: Index, watching: Sequence[tuple[Component, Any]], out: Path, *, plain: bool
 ) -> tuple[RunDirectory, list[dict[str, Any]]]:
     """Train, and return the run with its metrics lines.
 
