@@ -24,8 +24,8 @@ def metrics(index: Index) -> str:
         NOTE,
         paragraph(
             "What an update appends to `metrics.jsonl`, on one line. `<head>` is a head of the action table (`op`, "
-            "`slot`, `blueprint`, …), `<op>` an operation, `<part>` a part of the recurrent state. What is undefined is null. "
-            "[monitoring.md](monitoring.md) says how to look at them."
+            "`slot`, `blueprint`, …), `<op>` an operation, `<part>` a part of the recurrent state. What is undefined "
+            "is null. [monitoring.md](monitoring.md) says how to look at them."
         ),
         "## Of every run",
         _table(METRICS),

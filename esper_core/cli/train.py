@@ -14,7 +14,7 @@ import typer
 
 from esper_core.cli import choices
 from esper_core.cli.output import duration, print_json
-from esper_core.cli.progress import Progress
+from esper_core.cli.progress import follow
 from esper_core.cli.stopping import Terminated
 from esper_core.cli.watching import choose_observers, split_options
 from esper_core.cli.world import load_world
@@ -87,7 +87,7 @@ def train(
         ),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan as JSON and build nothing.")] = False,
-    plain: Annotated[bool, typer.Option("--plain", help="Plain lines instead of a progress bar.")] = False,
+    plain: Annotated[bool, typer.Option("--plain", help="Plain lines instead of the live view.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON at the end.")] = False,
 ) -> None:
     """Train a policy."""
@@ -171,14 +171,13 @@ def _run(
         trainer = open_session(plan, index)
         parameters = sum(p.numel() for p in trainer.policy.parameters())
         run = RunDirectory.create(out, plan, index, {"parameters": parameters, "device": str(trainer.device)})
-        steps_per_update = plan.envs * trainer.environment.horizon
-        with Progress(plan.updates, steps_per_update, plain) as progress, observers.watching(run, progress.warn):
+        with follow(trainer, plan, plain=plain) as progress, observers.watching(run, progress.warn):
             for update in trainer.run(plan.updates, on_step=progress.on_step):
                 run.append_events(update)
                 lines.append(run.append_metrics(update))
                 save_checkpoint(run, trainer, update)
                 observers.on_update(update)
-                progress.on_update(update.index, update.metrics)
+                progress.on_update(update)
                 for warning in update.warnings:
                     if warning.since == update.index:
                         progress.warn(warning.message)

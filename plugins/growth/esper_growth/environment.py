@@ -19,11 +19,13 @@ from torch import Tensor
 
 from esper_core import SlotConfig
 from esper_core.contracts.actions import ActionSpec
+from esper_core.contracts.board import Board
 from esper_core.contracts.errors import EsperError
 from esper_core.contracts.protocols import Build
 from esper_core.contracts.spaces import action_space, observation_space
 from esper_growth import reward
 from esper_growth.actions import Algorithm, Op
+from esper_growth.board import slot_board
 from esper_growth.config import GrowthConfig
 from esper_growth.describe import describe
 from esper_growth.fused.runtime import FusedRuntime
@@ -206,6 +208,18 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         truncated = torch.zeros_like(terminated)
         info = {"events": events, "seconds": self._seconds}
         return self._state(), paid, terminated.to(self.device), truncated.to(self.device), info
+
+    def board(self, envs: Sequence[int]) -> Board:
+        """Return how the slots of some environments are doing."""
+        return slot_board(
+            envs,
+            self.slots,
+            self.progress,
+            self.static_accuracy,
+            epochs=self.config.epochs,
+            slot_ids=self.slot_config.slot_ids,
+            labels=self.actions.head("blueprint").labels,
+        )
 
     def close_extras(self, **kwargs: Any) -> None:
         """End the runtime's processes."""
