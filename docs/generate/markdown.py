@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -43,8 +44,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def paragraph(text: str) -> str:
-    """Return a text in lines of readable length."""
-    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
+    """Return a text in lines of readable length; what stands between backticks stays in one."""
+    glued = re.sub("`[^`]*`", lambda code: code[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
+    lines = textwrap.fill(glued, 120, break_long_words=False, break_on_hyphens=False)
+    return lines.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def document(*blocks: str) -> str:

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
-from esper_core.cli import bench, matrix, plugins, policy, registry, runs, spike, train
-from esper_core.cli.stopping import Terminated, raise_on_terminate
+from esper_core.cli import bench, cache, export, matrix, plugins, policy, registry, report, runs, spike, train
+from esper_core.cli.stopping import Terminated, leave, raise_on_terminate
 from esper_core.cli.world import FLAGS, take_settings
 from esper_core.contracts.errors import EsperError, Interrupted
 
@@ -43,6 +43,8 @@ def make_app() -> typer.Typer:
         """Policies that grow neural networks: train them, swap their pieces by name, prove that they work."""
 
     app.command("train")(train.train)
+    app.command("report")(report.report)
+    app.command("export")(export.export)
     app.command("bench")(bench.bench)
     app.command("matrix")(matrix.matrix)
     for name, group in (
@@ -51,6 +53,7 @@ def make_app() -> typer.Typer:
         ("registry", registry.app),
         ("runs", runs.app),
         ("spike", spike.app),
+        ("cache", cache.app),
     ):
         app.add_typer(group, name=name)
     return app
@@ -63,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
     raise_on_terminate()
-    sys.exit(run(words))
+    leave(run(words))
 
 
 def run(words: Sequence[str]) -> int:

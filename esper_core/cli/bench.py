@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from esper_core.cli import completion
 from esper_core.cli.output import number, print_json, print_table, status_line
 from esper_core.cli.world import load_world
 from esper_core.contracts.errors import PluginError
@@ -24,7 +25,12 @@ APART = ("targets", "floor", "machine", "versions", "phases", "workload", "quick
 def bench(
     context: typer.Context,
     workload: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What is measured; the environment's own without it.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What is measured; the environment's own without it.",
+            autocompletion=completion.components("workload"),
+        ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Measure the main figures only, within 40 seconds.")] = False,
     policy: Annotated[str | None, typer.Option(help="Policy that is trained; the workload's own without it.")] = None,

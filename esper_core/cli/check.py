@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from esper_core.cli import completion
 from esper_core.cli.output import print_json, print_table, status_line
 from esper_core.cli.world import load_world
 from esper_core.contracts.errors import PluginError
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
 
 def check_plugin(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Plugin id, distribution, or KIND/NAME.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="Plugin id, distribution, or KIND/NAME.", autocompletion=completion.plugins
+        ),
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Run every declared conformance check on a plugin's components; exit with 5 when the verdict is RED."""

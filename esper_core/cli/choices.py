@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from esper_core.cli import completion
 from esper_core.contracts.errors import UserError
 
 COMPONENTS, RUN = "Components", "Run"
@@ -14,10 +15,17 @@ COMPONENTS, RUN = "Components", "Run"
 
 
 def _component(kind: str) -> Any:
-    return typer.Option(metavar="NAME", help=f"Shorthand for --use {kind}=NAME.", rich_help_panel=COMPONENTS)
+    return typer.Option(
+        metavar="NAME",
+        help=f"Shorthand for --use {kind}=NAME.",
+        rich_help_panel=COMPONENTS,
+        autocompletion=completion.components(kind),
+    )
 
 
-Policy = Annotated[str | None, typer.Option(help="Recipe of registry.toml, or a network.")]
+Policy = Annotated[
+    str | None, typer.Option(help="Recipe of registry.toml, or a network.", autocompletion=completion.policies)
+]
 Environment = Annotated[str | None, _component("environment")]
 Task = Annotated[str | None, _component("task")]
 Host = Annotated[str | None, _component("host")]

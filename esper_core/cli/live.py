@@ -57,6 +57,8 @@ class LiveView:
 
     def __enter__(self) -> LiveView:
         self._live.start()
+        # A process that is killed shows no cursor again, so it is never hidden.
+        self._console.show_cursor(True)
         self._show()
         return self
 

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from esper_core.cli import completion
 from esper_core.cli.output import print_json
 from esper_core.cli.world import load_world
 from esper_core.contracts.components import KindSpec, normalise_name
@@ -24,7 +25,12 @@ def new_plugin(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the plugin, such as my-net.")],
     kind: Annotated[
-        str | None, typer.Option(metavar="KIND", help="What it brings, such as network; without it, kinds are listed.")
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="What it brings, such as network; without it, kinds are listed.",
+            autocompletion=completion.kinds,
+        ),
     ] = None,
     directory: Annotated[
         Path | None, typer.Option(metavar="D", help="Write D/NAME; without it, the folder NAME here.")

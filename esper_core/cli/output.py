@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 import typer
@@ -45,6 +45,16 @@ def number(value: object) -> str:
     if isinstance(value, bool | int):
         return f"{value:,}" if not isinstance(value, bool) else str(value).lower()
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+@contextmanager
+def machine_output(wanted: bool) -> Iterator[None]:
+    """Keep standard output for the result alone, when a machine reads it: whatever plugins print goes elsewhere."""
+    if not wanted:
+        yield
+        return
+    with redirect_stdout(sys.stderr):
+        yield
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from esper_core.cli import completion
 from esper_core.cli.check import check_plugin
 from esper_core.cli.doctor import doctor
 from esper_core.cli.new import new_plugin
@@ -24,7 +25,12 @@ app = typer.Typer(help="See which plugins are installed, check them, and write n
 def list_plugins(
     context: typer.Context,
     kind: Annotated[
-        str | None, typer.Option(metavar="KIND", help="List the components of a kind instead, such as workload.")
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="List the components of a kind instead, such as workload.",
+            autocompletion=completion.kinds,
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -69,7 +75,9 @@ def _list_kind(index: Index, kind: str, as_json: bool) -> None:
 @app.command("show")
 def show_plugin(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Plugin id or distribution.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Plugin id or distribution.", autocompletion=completion.plugins)
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show where a plugin comes from and what it brings."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from esper_core.cli import choices
+from esper_core.cli import choices, completion
 from esper_core.cli.output import number, print_json, print_table
 from esper_core.cli.world import load_world
 from esper_core.registry.config import OptionRow, config_class, describe_options
@@ -50,7 +50,7 @@ def list_policies(
 @app.command("show")
 def show_policy(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Recipe or network.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Recipe or network.", autocompletion=completion.policies)],
     slots: Annotated[str | None, typer.Option(help="A count such as 5, or ids such as r0c0,r0c2.")] = None,
     uses: choices.Uses = None,
     options: choices.Options = None,

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from esper_core.cli import completion
 from esper_core.cli.output import duration, number, print_json, print_table
-from esper_core.contracts.errors import EsperError
-from esper_core.runs.checkpoint import best_checkpoint, list_checkpoints
+from esper_core.contracts.errors import CheckpointMismatch, EsperError
+from esper_core.runs.checkpoint import best_checkpoint, list_checkpoints, read_header
+from esper_core.runs.compatibility import FITTED
 from esper_core.runs.directory import RESERVED, RunDirectory, find_run, list_runs
+from esper_core.runs.warnings import warning_spans
+
+if TYPE_CHECKING:
+    from esper_core.report.comparison import Comparison
+    from esper_core.report.interval import Interval
 
 app = typer.Typer(help="Look at earlier runs.", no_args_is_help=True)
 
@@ -35,11 +43,20 @@ def list_all(
     if as_json:
         print_json(rows)
     elif rows:
-        table = [
-            (r["name"], r["policy"], r["slots"], f"{r['updates']}/{r['updates_planned']}", number(r["return"]))
-            for r in rows
-        ]
-        print_table(("run", "policy", "slots", "updates", "return"), table)
+        print_table(
+            ("run", "policy", "environment", "slots", "seed", "updates", "steps", "time", "return", "best"),
+            [
+                (
+                    *(r[key] for key in ("name", "policy", "environment", "slots", "seed")),
+                    f"{r['updates']}/{r['updates_planned']}",
+                    number(r["environment_steps"]),
+                    duration(r["seconds"]),
+                    number(r["return"]),
+                    number(r["best_return"]),
+                )
+                for r in rows
+            ],
+        )
     elif not damaged:
         typer.echo(f"There are no runs in {out}. Begin one: esper train")
     for sentence in damaged:
@@ -48,7 +65,9 @@ def list_all(
 
 @app.command("show")
 def show(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A path, or the beginning of a name.")],
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="A path, or the beginning of a name.", autocompletion=completion.runs)
+    ],
     out: Annotated[Path, typer.Option(help="Directory of runs.")] = Path("runs"),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -65,6 +84,7 @@ def show(
                 "metrics": metrics,
                 "checkpoints": checkpoints,
                 "best": best.name if best else None,
+                "newest": _header(directory.checkpoints / checkpoints[-1]) if checkpoints else None,
             }
         )
         return
@@ -76,11 +96,13 @@ def show(
     if metrics:
         spent = sum(line["timing"]["seconds"] for line in metrics)
         steps = metrics[-1]["environment_steps"]
-        typer.echo(f"  time         {duration(spent)}, {steps / spent:.1f} environment steps/s")
-        if phases := _phases(metrics, spent):
+        pace = f", {steps / spent:.1f} environment steps/s" if spent > 0 else ""
+        typer.echo(f"  time         {duration(spent)}{pace}")
+        if spent > 0 and (phases := _phases(metrics, spent)):
             typer.echo(f"  spent on     {phases}")
     shown = ", ".join(f"{name} (best return)" if best and name == best.name else name for name in checkpoints)
     typer.echo(f"  checkpoints  {shown or 'none'}")
+    typer.echo(f"  code         {_code(directory.record)}")
     if not metrics:
         return
     typer.echo("")
@@ -89,7 +111,7 @@ def show(
     chosen = sorted({*range(0, len(metrics), step), len(metrics) - 1})
     rows = [(metrics[i]["update"], *(number(metrics[i].get(name)) for name in columns)) for i in chosen]
     print_table(("update", *columns), rows)
-    if warnings := _warnings(metrics):
+    if warnings := warning_spans(metrics):
         typer.echo("\nwarnings")
         for when, message in warnings:
             typer.echo(f"  {when}: {message}")
@@ -101,6 +123,43 @@ def show(
         names = next(iter(table.values()))
         cells = [(f"  {name}", *(number(column[name]) for column in table.values())) for name in names]
         print_table(("", *table), cells)
+    if checkpoints:
+        typer.echo("\nnewest checkpoint")
+        _print_checkpoint(_header(directory.checkpoints / checkpoints[-1]))
+    typer.echo(f"\nA page with curves and the life of every seed: esper report {directory.path}")
+
+
+def _header(path: Path) -> dict[str, Any]:
+    """Return what a checkpoint's header says, or why it cannot be read."""
+    try:
+        return read_header(path).content
+    except CheckpointMismatch as error:
+        return {"damaged": error.message}
+
+
+def _print_checkpoint(content: dict[str, Any]) -> None:
+    if "damaged" in content:
+        typer.echo(f"  {content['damaged']}")
+        return
+    rows = [
+        ("update", f"{content['update']}, {content['environment_steps']:,} environment steps"),
+        ("slots", ", ".join(content["plan"]["slots"])),
+        ("features", f"schema {content['feature_schema']['digest']}, {content['feature_schema']['dim']} numbers"),
+        ("actions", f"digest {content['actions']['digest']}"),
+        *(
+            (f"weights of {key}", f"version {version}")
+            for key, version in content["weights_versions"].items()
+            if key.partition("/")[0] in FITTED
+        ),
+        *((name, f"{entry['version']}, source {entry['source']}") for name, entry in content["distributions"].items()),
+        *(
+            (name, f"{entry['bytes']:,} bytes, SHA-256 {entry['sha256'][:16]}")
+            for name, entry in content["files"].items()
+        ),
+    ]
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        typer.echo(f"  {name:{width}}  {value}")
 
 
 _COLUMNS = (
@@ -143,29 +202,94 @@ def _grouped(metrics: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, di
     return alone, list(tables.values())
 
 
-def _warnings(metrics: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    """Return the updates at which each warning lasted, and what it said at first, in the order in which they began."""
-    last: dict[tuple[int, str, str], int] = {}
-    messages: dict[tuple[int, str, str], str] = {}
-    for line in metrics:
-        for warning in line.get("warnings", ()):
-            key = (warning["since"], warning["threshold"], warning["metric"])
-            messages.setdefault(key, warning["message"])
-            last[key] = line["update"]
-    spans = [(f"update {key[0]}" if last[key] == key[0] else f"updates {key[0]} to {last[key]}", key) for key in last]
-    return [(span, messages[key]) for span, key in spans]
+@app.command("compare")
+def compare_runs(
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN RUN...", help="Paths, or the beginnings of names.", autocompletion=completion.runs),
+    ],
+    out: Annotated[Path, typer.Option(help="Directory of runs.")] = Path("runs"),
+    every: Annotated[bool, typer.Option("--all", help="Print every metric, not only those of episodes.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Set runs side by side: where their plans differ, and what came of it.
+
+    Numbers are means over the last quarter of the updates that all runs have, with 95 % intervals over the episodes.
+    """
+    from esper_core.report.comparison import compare
+
+    comparison = compare([find_run(name, out) for name in runs])
+    if as_json:
+        print_json(comparison.to_json())
+    else:
+        _print_comparison(comparison, every)
+
+
+def _print_comparison(comparison: Comparison, every: bool) -> None:
+    letters = [chr(ord("a") + i) if len(comparison.names) <= 26 else str(i + 1) for i in range(len(comparison.names))]
+    rows = [
+        (f"  {letter}", record.run.name, f"{len(record.lines)} of {record.plan.updates} updates")
+        for letter, record in zip(letters, comparison.records, strict=True)
+    ]
+    print_table(("run", "", ""), rows)
+    for title, differences in (("plan", comparison.plan), ("made with", comparison.made_with)):
+        typer.echo(f"\n{title}" if differences else f"\n{title}: no difference")
+        if differences:
+            print_table(("  ", *letters), [(f"  {d.name}", *map(_plain, d.values)) for d in differences])
+    if window := comparison.window:
+        span = f"updates {window[0]} to {window[-1]}" if len(window) > 1 else f"update {window[0]}"
+        typer.echo(f"\nepisodes of {span}: mean and 95 % interval")
+        change = ("b − a",) * (len(letters) == 2)
+        print_table(
+            ("  ", *letters, *change),
+            [
+                (f"  {o.name}", *map(_between, o.intervals), *((_between(o.change),) if change else ()))
+                for o in comparison.outcomes
+            ],
+        )
+    if every and comparison.metrics:
+        typer.echo("\nother metrics, mean of the same updates")
+        print_table(("  ", *letters), [(f"  {d.name}", *map(number, d.values)) for d in comparison.metrics])
+    typer.echo("")
+    for note in comparison.notes:
+        typer.echo(note)
+
+
+def _between(interval: Interval | None) -> str:
+    if interval is None:
+        return "-"
+    ends = "" if interval.low is None else f" [{number(interval.low)}, {number(interval.high)}]"
+    return f"{number(interval.mean)}{ends}"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, list):
+        return ",".join(map(str, value)) or "none"
+    return number(value)
+
+
+def _code(record: Mapping[str, Any]) -> str:
+    """Return the commit and the distributions of a run."""
+    git = record.get("git")
+    commit = f"git {git['commit'][:12]}{' with changes' * bool(git['changed'])}, " if git else ""
+    return commit + ", ".join(f"{name} {entry['version']}" for name, entry in record["distributions"].items())
 
 
 def _summary(run: RunDirectory) -> dict[str, Any]:
     plan, metrics = run.plan, run.metrics()
+    returns = [line["return"] for line in metrics if line.get("return") is not None]
     return {
         "name": run.name,
         "path": str(run.path),
         "created": run.created,
         "policy": plan.policy,
+        "environment": ", ".join(component.name for component in plan.of_kind("environment")),
         "slots": len(plan.slots),
         "seed": plan.seed,
         "updates": len(metrics),
         "updates_planned": plan.updates,
+        "environment_steps": metrics[-1]["environment_steps"] if metrics else 0,
+        "seconds": sum(line["timing"]["seconds"] for line in metrics),
         "return": metrics[-1].get("return") if metrics else None,
+        "best_return": max(returns, default=None),
     }

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from esper_core.cli import choices
+from esper_core.cli import choices, completion
 from esper_core.cli.output import number, print_json, print_table, status_line
 from esper_core.cli.world import load_world
 from esper_core.contracts.errors import PluginError, SlotIdError
@@ -52,7 +52,9 @@ def list_spikes(
 @app.command("run")
 def run_spike(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The spike.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The spike.", autocompletion=completion.components("spike"))
+    ],
     policy: choices.Policy = None,
     slots: Annotated[str | None, typer.Option(help="Slot counts, such as 1,2,5; the spike's own without it.")] = None,
     environment: choices.Environment = None,

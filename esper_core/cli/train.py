@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import statistics
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from esper_core.cli import choices
-from esper_core.cli.output import duration, print_json
-from esper_core.cli.progress import follow
-from esper_core.cli.stopping import Terminated
+from esper_core.cli.output import duration, machine_output, print_json
+from esper_core.cli.training import begin, go_on
 from esper_core.cli.watching import choose_observers, split_options
 from esper_core.cli.world import load_world
-from esper_core.contracts.errors import EsperError, Interrupted
-from esper_core.registry.index import Component, Index
-from esper_core.registry.plan import Plan, PlanRequest, make_plan
+from esper_core.contracts.errors import UserError
+from esper_core.registry.plan import PlanRequest, make_plan
+from esper_core.runs.directory import RunDirectory, check_writable, find_run
+from esper_core.runs.lock import locked
+from esper_core.runs.resume import find_resumption
 
-if TYPE_CHECKING:
-    from esper_core.learning.trainer import Trainer
-    from esper_core.runs.directory import RunDirectory
+BESIDE_RESUME = ("resume", "at", "updates", "device", "observe", "no_tensorboard", "out", "plain", "as_json")
+"""Parameters that may stand beside `--resume`: where the run is, how far it goes, where it computes, who watches."""
 
 
 def train(
@@ -72,6 +71,22 @@ def train(
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Directory of runs.", rich_help_panel=choices.RUN)] = Path("runs"),
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            help="Go on with a run, from its newest checkpoint to its total of updates, which --updates may raise.",
+            rich_help_panel=choices.RUN,
+        ),
+    ] = None,
+    at: Annotated[
+        int | None,
+        typer.Option(
+            metavar="UPDATE",
+            help="With --resume: from the checkpoint of this update; what came after it is dropped.",
+            rich_help_panel=choices.RUN,
+        ),
+    ] = None,
     observe: Annotated[
         list[str] | None,
         typer.Option(
@@ -93,6 +108,17 @@ def train(
     """Train a policy."""
     index, recipes = load_world(context)
     planned, watchers = split_options(options or ())
+    watching = choose_observers(index, recipes, observe or (), watchers, tensorboard=not no_tensorboard)
+    if resume is not None:
+        _refuse_beside_resume(context, planned)
+        run = find_run(resume, out)
+        with locked(run.path), machine_output(as_json):
+            resumption = find_resumption(run, index, at=at, updates=updates)
+            lines = go_on(resumption, index, watching, device=device, plain=plain or as_json)
+        _print(run, lines, as_json)
+        return
+    if at is not None:
+        raise UserError("--at names a checkpoint to resume from.", hint="Name the run: --resume RUN --at UPDATE.")
     request = PlanRequest(
         policy=policy,
         slots=slots,
@@ -118,22 +144,30 @@ def train(
         precision=precision,
     )
     plan = make_plan(request, index, recipes)
-    watching = choose_observers(index, recipes, observe or (), watchers, tensorboard=not no_tensorboard)
     if dry_run:
         print_json(plan.to_json(), indent=None if as_json else 2)
         return
-    _train(plan, index, watching, out, plain=plain, as_json=as_json)
-
-
-def _train(
-    plan: Plan, index: Index, watching: Sequence[tuple[Component, Any]], out: Path, *, plain: bool, as_json: bool
-) -> None:
-    from esper_core.runs.directory import check_writable
-
     check_writable(out)
-    # stdout is for the result alone: whatever plugins print goes elsewhere when it is read by a machine.
-    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
-        run, lines = _run(plan, index, watching, out, plain=plain or as_json)
+    with machine_output(as_json):
+        run, lines = begin(plan, index, watching, out, plain=plain or as_json)
+    _print(run, lines, as_json)
+
+
+def _refuse_beside_resume(context: typer.Context, options: Sequence[str]) -> None:
+    """Raise UserError naming the flags, and options of components, that would change what a resumed run is."""
+    names = {parameter.name: parameter.opts[0] for parameter in context.command.params if parameter.name is not None}
+    sources = {name: context.get_parameter_source(name) for name in names if name not in (*BESIDE_RESUME, "options")}
+    given = [names[name] for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    given += ["-o"] * bool(options)
+    if given:
+        allowed = ", ".join(names[name] for name in BESIDE_RESUME if name in names and name != "resume")
+        raise UserError(
+            f"A resumed run keeps its plan: {', '.join(given)} cannot stand beside --resume.",
+            hint=f"Leave it out, or begin a new run. Beside --resume may stand {allowed}.",
+        )
+
+
+def _print(run: RunDirectory, lines: list[dict[str, Any]], as_json: bool) -> None:
     if not as_json:
         _print_result(run.path, lines)
         return
@@ -147,59 +181,6 @@ def _train(
             "metrics": last,
         }
     )
-
-
-def _run(
-    plan: Plan, index: Index, watching: Sequence[tuple[Component, Any]], out: Path, *, plain: bool
-) -> tuple[RunDirectory, list[dict[str, Any]]]:
-    """Train, and return the run with its metrics lines.
-
-    Raises:
-        Interrupted: SIGINT or SIGTERM arrived; the update in flight is lost, the message says what is kept.
-    """
-    from esper_core.runs.directory import RunDirectory
-    from esper_core.runs.observers import Observers
-
-    run: RunDirectory | None = None
-    trainer: Trainer | None = None
-    observers = Observers.build(watching, index)
-    lines: list[dict[str, Any]] = []
-    try:
-        from esper_core.learning.session import open_session
-        from esper_core.runs.checkpoint import save_checkpoint
-
-        trainer = open_session(plan, index)
-        parameters = sum(p.numel() for p in trainer.policy.parameters())
-        run = RunDirectory.create(out, plan, index, {"parameters": parameters, "device": str(trainer.device)})
-        with follow(trainer, plan, plain=plain) as progress, observers.watching(run, progress.warn):
-            for update in trainer.run(plan.updates, on_step=progress.on_step):
-                run.append_events(update)
-                lines.append(run.append_metrics(update))
-                save_checkpoint(run, trainer, update)
-                observers.on_update(update)
-                progress.on_update(update)
-                for warning in update.warnings:
-                    if warning.since == update.index:
-                        progress.warn(warning.message)
-    except (KeyboardInterrupt, Terminated) as error:
-        stopped = Interrupted(f"Stopped in update {len(lines) + 1} of {plan.updates}. {_kept(run)}")
-        stopped.exit_code = error.exit_code if isinstance(error, Terminated) else Interrupted.exit_code
-        raise stopped from error
-    except EsperError as error:
-        if run is not None:
-            error.hint = " ".join(filter(None, (error.hint, _kept(run))))
-        raise
-    finally:
-        if trainer is not None:
-            trainer.environment.close()
-    return run, lines
-
-
-def _kept(run: RunDirectory | None) -> str:
-    from esper_core.runs.checkpoint import list_checkpoints
-
-    checkpoints = list_checkpoints(run) if run is not None else []
-    return f"The last checkpoint is {checkpoints[-1]}." if checkpoints else "There is no checkpoint yet."
 
 
 def _print_result(path: Path, lines: list[dict[str, Any]]) -> None:

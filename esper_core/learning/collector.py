@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from esper_core.contracts.protocols import State
 
 
+class NotFinite(Exception):
+    """The policy, or what was to be learned from, has come out as no number; `what` says where."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+
 @frozen
 class Collected:
     """What a collection brought beside the rollout.
@@ -64,6 +72,7 @@ class Collector:
 
         Raises:
             PluginError: the environment or the features gave a number that is not finite.
+            NotFinite: the policy did.
         """
         rollout, watch = self.rollout, Stopwatch()
         rollout.begin()
@@ -79,6 +88,8 @@ class Collector:
             acted = self.policy.get_action(
                 seen[0], seen[1], recurrent, generator=self.generator, episode_start=rollout.episode_start[t]
             )
+            if not bool(torch.stack(list(acted.log_prob.values())).isfinite().all()):
+                raise NotFinite(f"the policy's log-probabilities at step {t} are not finite")
             recurrent = acted.state
             rollout.act(t, acted.actions, acted.log_prob)
             watch.lap("policy")

@@ -71,6 +71,12 @@ METRICS = (
         advice="learning from a rollout ends at 1.5 times the target",
     ),
     Metric(
+        ("skipped_updates",),
+        "updates skipped since the start of the run, because a number was not finite",
+        healthy="0",
+        advice="see [reliability.md](reliability.md#numbers-that-are-not-finite)",
+    ),
+    Metric(
         ("passes_done",),
         "passes over the rollout that were finished",
         healthy="`train.passes` most of the time",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from esper_core.learning.config import TrainConfig
+from esper_core.learning.randomness import seed_all
 from esper_core.learning.trainer import Trainer
 from esper_core.policy.policy import Policy
 
@@ -20,15 +21,17 @@ def open_session(plan: Plan, index: Index) -> Trainer:
 
     Operations use the plan's number of threads, which is 1 unless it says more. Sums would otherwise be split
     differently on another number of cores, and so come out differently; and for tensors of this size more threads were
-    measured to be many times slower wherever anything else wants the cores. Torch's own random numbers start from the
-    plan's seed.
+    measured to be many times slower wherever anything else wants the cores. The random streams of Python, numpy and
+    torch start from the plan's seed.
     """
     from esper_core.registry.build import build_parts
 
     torch.set_num_threads(plan.threads)
-    torch.manual_seed(plan.seed)
+    seed_all(plan.seed)
     parts = build_parts(plan, index)
     environment = parts["environment"]
+    # Once more: a library may draw while it is imported, which happens once per process and not once per session.
+    seed_all(plan.seed)
     return Trainer(
         policy=Policy(parts["network"], parts["critic"], environment.actions, plan.precision),
         features=parts["features"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from attrs import field, frozen
@@ -13,29 +13,21 @@ from torch import Tensor
 from esper_core.contracts.errors import CheckpointMismatch, ConfigError, EsperError
 from esper_core.contracts.protocols import Environment, FeatureExtractor, Loss, MaskProvider
 from esper_core.learning import monitors
-from esper_core.learning.collector import Collector
+from esper_core.learning.collector import Collected, Collector, NotFinite
 from esper_core.learning.config import TrainConfig
 from esper_core.learning.gae import discounted_returns
 from esper_core.learning.normalise import ReturnNormaliser
+from esper_core.learning.randomness import Streams
 from esper_core.learning.rollout import Rollout, Sequences, Steps
+from esper_core.learning.state import FIT, Learned, Resumable, TrainerState, compare
 from esper_core.learning.thresholds import LearningWarning, Watch, chosen_thresholds
 from esper_core.policy.policy import Evaluation, Policy
 
 KL_STOP = 1.5
 """Learning from a rollout ends before the step at which the joint KL exceeds this multiple of the loss's target."""
 
-
-@runtime_checkable
-class Resumable(Protocol):
-    """An environment that can say, as a JSON-able table, what its next reset depends on."""
-
-    def state(self) -> dict[str, Any]:
-        """Return what the next reset depends on."""
-        ...
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Continue where `state()` was taken."""
-        ...
+SKIPS_IN_A_ROW = 3
+"""Updates skipped in a row after which a run stops."""
 
 
 @frozen
@@ -68,7 +60,8 @@ class Update:
         timing: `seconds`, environment `steps_per_second`, and `phases`: seconds of each phase, those of collecting and
             `update`, which is all of learning.
         events: The environment's events.
-        warnings: Thresholds that a metric is beyond, those of earlier updates that last included.
+        warnings: Thresholds that a metric is beyond, those of earlier updates that last included; and that the update
+            was skipped, when it was.
     """
 
     index: int
@@ -77,20 +70,6 @@ class Update:
     timing: dict[str, Any]
     events: list[dict[str, Any]]
     warnings: list[LearningWarning] = field(factory=list)
-
-
-@frozen
-class TrainerState:
-    """Everything that the next update depends on.
-
-    Attributes:
-        tensors: Flat tables of tensors on the CPU by group: 'policy', 'optimiser', 'normaliser', 'rng' (uint8).
-        counters: JSON-able: `updates_done`, `environment_steps`, `seed`, `environment` (its own state or None), and
-            what monitors remember: `used` (steps at which each head mattered) and `warned` (warnings that last).
-    """
-
-    tensors: dict[str, dict[str, Tensor]]
-    counters: dict[str, Any] = field(factory=dict)
 
 
 class Trainer:
@@ -137,9 +116,11 @@ class Trainer:
         sampling, shuffling, self._environment_seed = torch.randint(2**31, (3,), generator=streams).tolist()
         self._sampling = torch.Generator().manual_seed(sampling)
         self._shuffling = torch.Generator().manual_seed(shuffling)
+        self._streams = Streams.now(self.device)
         self._fresh_environment = True
         self.normaliser = ReturnNormaliser(enabled=config.normalise_returns)
         self.optimiser = torch.optim.Adam(policy.parameters(), lr=config.lr, eps=1e-5)
+        self._learned = Learned(policy, self.optimiser, self.normaliser)
         self.rollout = Rollout(
             environment.horizon,
             environment.num_envs,
@@ -152,6 +133,9 @@ class Trainer:
         self._usage = monitors.Usage()
         half = policy.precision != "float32"
         self._watch = Watch(chosen_thresholds(config.thresholds, half) if config.warnings else ())
+        self._skipped, self._skipped_in_a_row, self._reason = 0, 0, ""
+        parts = {"environment": environment, "features": features, "masks": masks, "loss": loss}
+        self._resumable = {kind: part for kind, part in parts.items() if isinstance(part, Resumable)}
 
     def run(self, updates_total: int, on_step: Callable[[StepProgress], None] | None = None) -> Iterator[Update]:
         """Yield updates until `updates_total` are done, counting those done before.
@@ -160,8 +144,14 @@ class Trainer:
             updates_total: Updates of the whole run.
             on_step: Called when the episodes have begun and after every environment step and every pass; what it
                 raises ends the update in flight.
+
+        Raises:
+            EsperError: several updates in a row were skipped, or every one of a short run.
         """
-        while self.updates_done < updates_total:
+        while True:
+            self._check_skips(updates_total)
+            if self.updates_done >= updates_total:
+                return
             index = self.updates_done + 1
 
             def report(phase: str, step: int, steps: int, update: int = index) -> None:
@@ -174,24 +164,65 @@ class Trainer:
 
     def _update(self, report: Callable[[str, int, int], None]) -> Update:
         started = time.perf_counter()
-        rollout = self.rollout
-        collected = self._collector.collect(
-            self._reset_seed(), on_step=lambda step: report("collect", step, rollout.horizon)
-        )
-        steps = rollout.steps()
-        batch, metrics = self._targets(steps, self._remember(steps))
-        metrics |= self._learn(batch, report)
+        # Whoever looks on between updates may draw random numbers too, and must not shift those of the run.
+        self._streams.go_on(self.device)
+        before, rollout, reason = self._learned.copy(), self.rollout, ""
+        collected = Collected([], 0, {})
+        metrics: dict[str, float | None] = {}
+        try:
+            collected = self._collector.collect(
+                self._reset_seed(), on_step=lambda step: report("collect", step, rollout.horizon)
+            )
+            steps = rollout.steps()
+            batch, metrics = self._targets(steps, self._remember(steps))
+            metrics |= self._learn(batch, report)
+        except NotFinite as error:
+            self._learned.put_back(before)
+            reason = error.what
+        self._streams = Streams.now(self.device)
 
         self.updates_done += 1
         self.environment_steps += collected.steps
         seconds = time.perf_counter() - started
         phases = {**collected.seconds, "update": seconds - sum(collected.seconds.values())}
-        timing = {"seconds": seconds, "steps_per_second": collected.steps / seconds, "phases": phases}
-        reward_sum = monitors.number(rollout.rewards.double().sum(0).mean())
-        episode = {"return": reward_sum} | monitors.episode_metrics(collected.events)
-        metrics = episode | {"reward_sum": reward_sum} | monitors.action_metrics(rollout) | metrics
-        warnings = self._watch.look(self.updates_done, metrics)
+        pace = collected.steps / seconds if seconds > 0 else None
+        timing = {"seconds": seconds, "steps_per_second": pace, "phases": phases}
+        metrics = self._episodes(collected) | metrics
+        warnings = self._count_skip(reason) + self._watch.look(self.updates_done, metrics)
+        metrics["skipped_updates"] = float(self._skipped)
         return Update(self.updates_done, self.environment_steps, metrics, timing, collected.events, warnings)
+
+    def _episodes(self, collected: Collected) -> dict[str, float | None]:
+        """Return what the episodes were like; nothing when they were not played to their end."""
+        if not collected.steps:
+            return {}
+        reward_sum = monitors.number(self.rollout.rewards.double().sum(0).mean())
+        episode = {"return": reward_sum} | monitors.episode_metrics(collected.events)
+        return episode | {"reward_sum": reward_sum} | monitors.action_metrics(self.rollout)
+
+    def _count_skip(self, reason: str) -> list[LearningWarning]:
+        """Count an update that was skipped for a reason, or one that was not, and return the warning."""
+        self._reason = reason
+        if not reason:
+            self._skipped_in_a_row = 0
+            return []
+        self._skipped += 1
+        self._skipped_in_a_row += 1
+        message = f"update {self.updates_done} was skipped, and policy and optimiser left as they were: {reason}"
+        count = float(self._skipped)
+        return [LearningWarning("update-skipped", "skipped_updates", None, count, 0.0, self.updates_done, message)]
+
+    def _check_skips(self, updates_total: int) -> None:
+        """Raise EsperError when too many updates in a row were skipped, or when all of a run were."""
+        skips, done = self._skipped_in_a_row, self.updates_done
+        if not skips or (skips < SKIPS_IN_A_ROW and not skips == done == updates_total):
+            return
+        which = f"Updates {done - skips + 1} to {done} were" if skips > 1 else f"Update {done} was"
+        raise EsperError(
+            f"{which} skipped: {self._reason}. The policy is that of update {done - skips}.",
+            hint="Begin a new run with a lower train.lr or train.max_grad_norm, or go on from an earlier checkpoint "
+            "with --at.",
+        )
 
     def _reset_seed(self) -> int | None:
         """Return the seed for the coming reset.
@@ -256,14 +287,15 @@ class Trainer:
                 result = self.loss(part, evaluation)
                 kl = float(result.kl)
                 metrics["kl"] = monitors.number(kl)
-                self._check(result.loss, kl, number)
+                self._check("the loss", result.loss, number)
+                self._check("the KL", kl, number)
                 stop = self.loss.target_kl is not None and kl > KL_STOP * self.loss.target_kl
                 if stop:
                     break
                 self.optimiser.zero_grad(set_to_none=True)
                 result.loss.backward()
                 norms = monitors.gradient_norms(self.policy, evaluation)
-                self._check(norms["grad_norm"], kl, number)
+                self._check("the gradient", norms["grad_norm"], number)
                 torch.nn.utils.clip_grads_with_norm_(
                     self.policy.parameters(), config.max_grad_norm or torch.inf, norms["grad_norm"]
                 )
@@ -274,6 +306,8 @@ class Trainer:
                 break
             passes_done += 1
             report("learn", passes_done, config.passes)
+        if not self._learned.is_finite():
+            raise NotFinite("the weights or the optimiser's moments after its steps are not finite")
         for name, values in history.items():
             metrics[name] = monitors.mean_of(torch.stack(values).double().tolist())
         metrics |= monitors.ratio_metrics(batch.old_log_prob, extents) | monitors.kl_metrics(part, evaluation)
@@ -289,42 +323,25 @@ class Trainer:
         for index in torch.tensor_split(order, self.config.minibatches):
             yield batch.rows(index)
 
-    def _check(self, value: Tensor, kl: float, number: int) -> None:
-        if bool(torch.isfinite(value)) and kl == kl:
-            return
-        raise EsperError(
-            f"The loss, its gradient or the KL is not finite in update {self.updates_done + 1}, pass {number + 1}.",
-            hint="Lower train.lr or train.max_grad_norm; the last checkpoint is from before this update.",
-        )
+    def _check(self, what: str, value: Tensor | float, number: int) -> None:
+        if not bool(torch.isfinite(torch.as_tensor(value))):
+            raise NotFinite(f"{what} of pass {number + 1} is not finite")
 
     # Saving ---------------------------------------------------------------------------------------------------------
 
     def state(self) -> TrainerState:
         """Return a copy of everything that the next update depends on."""
-        moments = {
-            f"{moment}.{name}": _copy(value)
-            for name, parameter in self.policy.named_parameters()
-            for moment, value in self.optimiser.state.get(parameter, {}).items()
-        }
-        environment = self.environment
+        own = {"sampling": self._sampling.get_state(), "shuffling": self._shuffling.get_state()}
         return TrainerState(
-            tensors={
-                "policy": {name: _copy(value) for name, value in self.policy.state_dict().items()},
-                "optimiser": moments,
-                "normaliser": self.normaliser.state(),
-                "rng": {
-                    "sampling": self._sampling.get_state(),
-                    "shuffling": self._shuffling.get_state(),
-                    # Nothing of esper draws from it, but a network with dropout does.
-                    "torch": torch.get_rng_state(),
-                },
-            },
+            tensors={**self._learned.copy(), "rng": {**own, **self._streams.tensors}},
             counters={
                 "updates_done": self.updates_done,
                 "environment_steps": self.environment_steps,
                 "seed": self._seed,
                 "environment_started": not self._fresh_environment,
-                "environment": environment.state() if isinstance(environment, Resumable) else None,
+                "parts": {kind: part.state() for kind, part in self._resumable.items()},
+                "random": dict(self._streams.rest),
+                "skipped": {"updates": self._skipped, "in_a_row": self._skipped_in_a_row, "reason": self._reason},
                 "used": {"steps": self._usage.steps, "heads": dict(self._usage.used)},
                 "warned": dict(self._watch.since),
             },
@@ -334,53 +351,36 @@ class Trainer:
         """Continue exactly where `state()` was taken. The state is copied, not kept.
 
         Raises:
-            CheckpointMismatch: tensors are missing, unexpected, or of another shape.
+            CheckpointMismatch: something is missing, unexpected, or of another shape; nothing has changed then.
         """
-        absent = [name for name in ("used", "warned") if name not in state.counters]
-        if absent:
-            raise CheckpointMismatch(f"The saved state has no counter '{absent[0]}'.")
-        parameters = dict(self.policy.named_parameters())
-        table = self.policy.state_dict()
-        _compare("policy", table, state.tensors["policy"])
-        moments: dict[str, dict[str, Tensor]] = {}
-        for key, value in state.tensors["optimiser"].items():
-            moment, name = key.split(".", 1)
-            if name not in parameters or (value.dim() and value.shape != parameters[name].shape):
-                raise CheckpointMismatch(f"The saved optimiser moment '{key}' does not fit the policy.")
-            moments.setdefault(name, {})[moment] = value
-
-        self.policy.load_state_dict(state.tensors["policy"])
-        self.optimiser.state.clear()
-        for name, entries in moments.items():
-            # Adam keeps its step count on the CPU.
-            self.optimiser.state[parameters[name]] = {
-                moment: value.clone() if moment == "step" else value.to(parameters[name].device, copy=True)
-                for moment, value in entries.items()
-            }
-        self.normaliser.load_state(state.tensors["normaliser"])
-        self._sampling.set_state(state.tensors["rng"]["sampling"])
-        self._shuffling.set_state(state.tensors["rng"]["shuffling"])
-        torch.set_rng_state(state.tensors["rng"]["torch"])
-        counters = state.counters
+        self._check_fit(state)
+        counters, streams = state.counters, state.tensors["rng"]
+        self._learned.put_back(state.tensors)
+        self._sampling.set_state(streams["sampling"])
+        self._shuffling.set_state(streams["shuffling"])
+        self._streams = Streams({name: value.clone() for name, value in streams.items()}, dict(counters["random"]))
         self._usage = monitors.Usage(counters["used"]["steps"], dict(counters["used"]["heads"]))
         self._watch.since = dict(counters["warned"])
+        skipped = counters["skipped"]
+        self._skipped, self._skipped_in_a_row, self._reason = (skipped[k] for k in ("updates", "in_a_row", "reason"))
         self.updates_done, self.environment_steps = counters["updates_done"], counters["environment_steps"]
         self._fresh_environment = not counters["environment_started"]
-        if counters["environment"] is not None and isinstance(self.environment, Resumable):
-            self.environment.load_state(counters["environment"])
+        for kind, saved in counters["parts"].items():
+            self._resumable[kind].load_state(saved)
+
+    def _check_fit(self, state: TrainerState) -> None:
+        mine = self.state()
+        absent = [name for name in mine.tensors if name not in state.tensors]
+        absent += [name for name in mine.counters if name not in state.counters]
+        if absent:
+            raise CheckpointMismatch(f"The saved state has no '{absent[0]}'.", hint=FIT)
+        self._learned.check_fit(state.tensors)
+        # A GPU's stream is there when the run was on one, and a run may go on elsewhere.
+        compare("rng", *(_without(table["rng"], "cuda") for table in (mine.tensors, state.tensors)))
+        for kind in state.counters["parts"]:
+            if kind not in self._resumable:
+                raise CheckpointMismatch(f"The saved state has one of the {kind}, which can load none here.", hint=FIT)
 
 
-def _copy(value: Tensor) -> Tensor:
-    return value.detach().to("cpu", copy=True).contiguous()
-
-
-def _compare(group: str, mine: dict[str, Tensor], saved: dict[str, Tensor]) -> None:
-    """Raise CheckpointMismatch naming the first tensor on which two tables disagree."""
-    for name in sorted(mine.keys() | saved.keys()):
-        here = tuple(mine[name].shape) if name in mine else "missing"
-        there = tuple(saved[name].shape) if name in saved else "missing"
-        if here != there:
-            raise CheckpointMismatch(
-                f"The saved {group} does not fit: tensor '{name}' is {there} there and {here} here.",
-                hint="Use the components, the slots and the plugin versions that the checkpoint was written with.",
-            )
+def _without(table: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    return {key: value for key, value in table.items() if key != name}

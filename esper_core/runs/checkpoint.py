@@ -13,33 +13,36 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import CheckpointMismatch, EsperError
-from esper_core.registry.plan import Plan, PlannedComponent, describe_plan
+from esper_core.registry.plan import Plan
 from esper_core.runs import provenance
+from esper_core.runs.compatibility import check_fit
 from esper_core.runs.files import finite, sync_directory, write_synced, writing
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from esper_core.learning.trainer import Trainer, Update
+    from esper_core.policy.policy import Policy
     from esper_core.registry.index import Index
     from esper_core.runs.directory import RunDirectory
 
-CHECKPOINT_SCHEMA = 1
+CHECKPOINT_SCHEMA = 2
 STATE_FILE = "state.json"
 KEEP_LAST = 3
 BEST_BY = "return"
 
-FITTED = ("features", "network", "critic")
-"""Kinds that weights fit; with another environment or loss they can go on."""
-
+_KEYS = (
+    *("update", "environment_steps", "best_by", "counters", "plan", "feature_schema", "actions", "weights_versions"),
+    *("distributions", "libraries", "files"),
+)
+_OTHER = "Use another checkpoint of the run."
 _NAME = re.compile(r"\d{6,}")
 _TEMPORARY = ".tmp-"
 
@@ -110,7 +113,7 @@ def save_checkpoint(run: RunDirectory, trainer: Trainer, update: Update, *, keep
             "best_by": {BEST_BY: update.metrics.get(BEST_BY)},
             "counters": state.counters,
             **{key: run.record[key] for key in ("plan", "feature_schema", "actions", "weights_versions")},
-            "distributions": run.record["distributions"],
+            **{key: run.circumstances[key] for key in ("distributions", "libraries")},
             "files": {
                 name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
             },
@@ -139,6 +142,14 @@ def save_checkpoint(run: RunDirectory, trainer: Trainer, update: Update, *, keep
             if earlier != best:
                 _remove(earlier)
     return path
+
+
+def remove_later(run: RunDirectory, update: int) -> None:
+    """Remove the checkpoints of later updates, the newest first; raises EsperError."""
+    for path in reversed(list_checkpoints(run)):
+        if int(path.name) > update:
+            with writing(path):
+                _remove(path)
 
 
 def _remove(path: Path) -> None:
@@ -182,160 +193,115 @@ def read_header(path: Path) -> Header:
         CheckpointMismatch: it is missing, damaged, altered, foreign or of a newer schema.
     """
     file = path / STATE_FILE
-    other = "Use another checkpoint of the run."
     try:
         content = json.loads(file.read_bytes())
     except FileNotFoundError as error:
-        raise CheckpointMismatch(f"{path} is no checkpoint: it has no {STATE_FILE}.", hint=other) from error
+        raise CheckpointMismatch(f"{path} is no checkpoint: it has no {STATE_FILE}.", hint=_OTHER) from error
     except OSError as error:
-        raise CheckpointMismatch(f"{file} cannot be read: {error.strerror}.", hint=other) from error
+        raise CheckpointMismatch(f"{file} cannot be read: {error.strerror}.", hint=_OTHER) from error
     except ValueError as error:
-        raise CheckpointMismatch(f"{file} is damaged: it is no JSON.", hint=other) from error
+        raise CheckpointMismatch(f"{file} is damaged: it is no JSON.", hint=_OTHER) from error
     if not isinstance(content, dict) or "schema" not in content or "files" not in content:
-        raise CheckpointMismatch(f"{file} was not written by esper.", hint=other)
+        raise CheckpointMismatch(f"{file} was not written by esper.", hint=_OTHER)
     if content["schema"] != CHECKPOINT_SCHEMA:
         raise CheckpointMismatch(
             f"{path} has schema {content['schema']!r}; this version of esper-core reads {CHECKPOINT_SCHEMA}.",
-            hint="Use the version of esper-core that wrote it.",
+            hint=f"Use the version of esper-core that wrote it: {provenance.core_command(content)}",
         )
-    saved = content.get("digest")
-    actual = _digest(content)
+    saved, actual = content.get("digest"), _digest(content)
     if saved != actual:
-        raise CheckpointMismatch(f"{file} was altered: its digest is {actual}, not {saved}.", hint=other)
+        raise CheckpointMismatch(f"{file} was altered: its digest is {actual}, not {saved}.", hint=_OTHER)
+    absent = [key for key in _KEYS if key not in content]
+    if absent:
+        raise CheckpointMismatch(f"{file} was not written by esper: it has no '{absent[0]}'.", hint=_OTHER)
     return Header(path, content)
+
+
+def verify_checkpoint(path: Path) -> Header:
+    """Read a checkpoint's header and compare every file with its digest, without torch.
+
+    Raises:
+        CheckpointMismatch: something is missing, damaged, altered, foreign or of another schema.
+    """
+    header = read_header(path)
+    for _ in _files(header):
+        pass
+    return header
 
 
 def load_checkpoint(path: Path, trainer: Trainer, plan: Plan, index: Index) -> Loaded:
     """Verify a checkpoint, compare it with what is installed and with a plan, and put it into a trainer.
 
+    The state of an environment, of features, masks or of a loss is left out where the plan chose another component.
+
     Raises:
         CheckpointMismatch: a file is damaged, or slots, features, actions, weights or components differ; the message
-            holds a table of what was saved and what is here.
+            holds a table of what was saved and what is here. Nothing has changed then.
     """
     header = read_header(path)
     notes = check_fit(header, plan, index)
     tensors = _read_tensors(header)
-    from esper_core.learning.trainer import TrainerState
+    from esper_core.learning.state import TrainerState
 
-    trainer.load_state(TrainerState(tensors, header.content["counters"]))
+    saved, counters = header.plan, header.content["counters"]
+    same = {kind: state for kind, state in counters["parts"].items() if _names(saved, kind) == _names(plan, kind)}
+    trainer.load_state(TrainerState(tensors, {**counters, "parts": same}))
     return Loaded(header, notes)
 
 
-def check_fit(header: Header, plan: Plan, index: Index) -> tuple[str, ...]:
-    """Compare a checkpoint with a plan and with what is installed; return differences that do not matter.
+def _names(plan: Plan, kind: str) -> list[str]:
+    return [f"{c.distribution}:{c.name}" for c in plan.of_kind(kind)]
+
+
+def load_policy(path: Path, policy: Policy, plan: Plan, index: Index) -> Loaded:
+    """Verify a checkpoint, compare it with what is installed and with a plan, and put its weights into a policy.
+
+    That is all that acting needs; a trainer takes everything with `load_checkpoint`.
 
     Raises:
-        CheckpointMismatch: a difference that matters.
+        CheckpointMismatch: as for `load_checkpoint`.
     """
-    saved = header.plan
-    missing = [c for c in saved.components if c.kind in FITTED and not _is_installed(c, index)]
-    if missing:
-        rows = [(f"{c.kind} '{c.name}'", f"{c.distribution} {c.version}", "not installed") for c in missing]
-        needed = sorted({f'"{c.distribution}=={c.version}"' for c in missing})
-        raise _mismatch(header, rows, f"Install what is missing: pip install {' '.join(needed)}")
-    rows = _different(header, saved, plan, index)
-    if rows:
-        raise _mismatch(header, rows, _fix(header, rows, saved))
-    return tuple(_notes(header, plan, index))
-
-
-def _is_installed(planned: PlannedComponent, index: Index) -> bool:
-    return any(
-        (c.kind, c.name) == (planned.kind, planned.name)
-        and normalise_name(c.distribution) == normalise_name(planned.distribution)
-        for c in index.components
-    )
-
-
-def _different(header: Header, saved: Plan, plan: Plan, index: Index) -> list[tuple[str, str, str]]:
-    rows = []
-    if saved.slots != plan.slots:
-        rows.append((f"slots ({len(saved.slots)} → {len(plan.slots)})", ", ".join(saved.slots), ", ".join(plan.slots)))
-    rows += [(kind, there, here) for kind, there, here in _chosen_otherwise(saved, plan) if kind in FITTED]
-    for key, version in provenance.weights_versions(plan, index).items():
-        recorded = header.content["weights_versions"].get(key, version)
-        if recorded != version and key.partition("/")[0] in FITTED:
-            rows.append((f"weights of {key}", f"version {recorded}", f"version {version}"))
-    known = describe_plan(plan, index)
-    schema, actions = header.content["feature_schema"]["digest"], header.content["actions"]["digest"]
-    if schema != known.feature_schema.digest:
-        rows.append(("feature schema", schema, known.feature_schema.digest))
-    if actions != known.actions.digest:
-        rows.append(("actions", actions, known.actions.digest))
-    return rows
-
-
-def _chosen_otherwise(saved: Plan, plan: Plan) -> list[tuple[str, str, str]]:
-    """Return the kinds of which two plans chose different components, and what each chose."""
-    rows = []
-    for kind in dict.fromkeys((*saved.kinds, *plan.kinds)):
-        there, here = (", ".join(sorted(c.name for c in p.of_kind(kind))) or "none" for p in (saved, plan))
-        if there != here:
-            rows.append((kind, there, here))
-    return rows
-
-
-def _fix(header: Header, rows: list[tuple[str, str, str]], saved: Plan) -> str:
-    names = [row[0] for row in rows]
-    if any(name.startswith("slots") for name in names):
-        return (
-            "The slot head and the observation have one part per slot, so these weights fit no other number of slots. "
-            f"Use --slots {','.join(saved.slots)}."
-        )
-    chosen = [name for name in names if name in FITTED]
-    if chosen:
-        return f"Use {' '.join(f'--use {kind}={saved.component(kind).name}' for kind in chosen)}."
-    pins = " ".join(
-        f'"{name}=={entry["version"]}"'
-        for name, entry in header.content["distributions"].items()
-        if name != "esper-core"
-    )
-    return f"Install the versions it was written with: pip install {pins}"
-
-
-def _notes(header: Header, plan: Plan, index: Index) -> list[str]:
-    notes = [
-        f"The {kind} is '{here}'; the checkpoint was written with '{there}'."
-        for kind, there, here in _chosen_otherwise(header.plan, plan)
-        if kind not in FITTED
-    ]
-    for name, installed in provenance.distributions(plan, index).items():
-        recorded: Mapping[str, Any] = header.content["distributions"].get(name, installed)
-        if recorded["version"] != installed["version"]:
-            notes.append(f"{name} is {installed['version']}; the checkpoint was written with {recorded['version']}.")
-        elif recorded["source"] != installed["source"]:
-            notes.append(f"The source of {name} {installed['version']} has changed since the checkpoint was written.")
-    return notes
-
-
-def _mismatch(header: Header, rows: list[tuple[str, str, str]], hint: str) -> CheckpointMismatch:
-    table = [("", "saved", "here"), *rows]
-    widths = [max(len(row[i]) for row in table) for i in range(2)]
-    lines = [f"  {a:{widths[0]}}  {b:{widths[1]}}  {c}".rstrip() for a, b, c in table]
-    return CheckpointMismatch("\n".join([f"The checkpoint {header.path} does not fit:", *lines]), hint=hint)
+    header = read_header(path)
+    notes = check_fit(header, plan, index)
+    try:
+        policy.load_state_dict(_read_tensors(header)["policy"])
+    except (KeyError, RuntimeError) as error:
+        raise CheckpointMismatch(
+            f"The policy saved in {path} does not fit: {error}",
+            hint="Use the components, the slots and the plugin versions that the checkpoint was written with.",
+        ) from error
+    return Loaded(header, notes)
 
 
 def _read_tensors(header: Header) -> dict[str, dict[str, Tensor]]:
+    from safetensors import SafetensorError
     from safetensors.torch import load
 
     tensors = {}
+    for file, data in _files(header):
+        try:
+            tensors[file.stem] = load(data)
+        except (SafetensorError, ValueError, KeyError) as error:
+            raise CheckpointMismatch(f"{file} is no safetensors file: {error}.", hint=_OTHER) from error
+    return tensors
+
+
+def _files(header: Header) -> Iterator[tuple[Path, bytes]]:
+    """Yield every file of a checkpoint and its content, whose digest is right."""
     for name, entry in header.content["files"].items():
         file = header.path / Path(name).name
         try:
             data = file.read_bytes()
         except OSError as error:
-            raise CheckpointMismatch(
-                f"{file} cannot be read: {error.strerror}.", hint="Use another checkpoint of the run."
-            ) from error
+            raise CheckpointMismatch(f"{file} cannot be read: {error.strerror}.", hint=_OTHER) from error
         actual = hashlib.sha256(data).hexdigest()
         if len(data) != entry["bytes"] or actual != entry["sha256"]:
             raise CheckpointMismatch(
                 f"{file} is damaged: it has {len(data)} bytes and digest {actual[:16]}, "
                 f"not {entry['bytes']} bytes and digest {entry['sha256'][:16]}.",
-                hint="Use another checkpoint of the run.",
+                hint=_OTHER,
             )
-        tensors[file.stem] = load(data)
-    return tensors
+        yield file, data
 
 
 def _digest(content: Mapping[str, Any]) -> str:

@@ -12,10 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import asdict, define, field
 
-from esper_core.contracts.errors import EsperError, PluginError, UserError, did_you_mean
+from esper_core.contracts.errors import CheckpointMismatch, EsperError, PluginError, UserError, did_you_mean
 from esper_core.registry.plan import Plan, describe_plan
 from esper_core.runs import provenance
-from esper_core.runs.files import append_line, append_text, finite, json_line, read_lines, sync_directory, write_synced
+from esper_core.runs.files import (
+    append_line,
+    append_text,
+    cut,
+    finite,
+    json_line,
+    length_up_to,
+    read_lines,
+    replace_synced,
+    writing,
+)
 
 if TYPE_CHECKING:
     from esper_core.learning.trainer import Update
@@ -63,20 +73,15 @@ class RunDirectory:
             "actions": {"digest": description.actions.digest, "heads": description.actions.sizes},
             "horizon": description.horizon,
             "weights_versions": provenance.weights_versions(plan, index),
-            "distributions": provenance.distributions(plan, index),
             "seeds": {"run": plan.seed},
-            "git": provenance.git_commit(Path.cwd()),
-            "machine": provenance.machine(),
-            "libraries": provenance.libraries(),
+            **_circumstances(plan, index),
             **(facts or {}),
         }
         stem = f"{_file_name(plan.policy)}-s{len(plan.slots)}-{now:%Y%m%d-%H%M%S}"
         try:
             path = _fresh_directory(Path(out), stem)
             (path / CHECKPOINTS).mkdir()
-            text = json.dumps(finite(record), indent=2, allow_nan=False, ensure_ascii=False)
-            write_synced(path / RUN_FILE, f"{text}\n".encode())
-            sync_directory(path)
+            replace_synced(path / RUN_FILE, _text(record))
         except OSError as error:
             raise UserError(
                 f"No run can be written to {out}: {error.strerror or error}.",
@@ -89,8 +94,8 @@ class RunDirectory:
         """Return the run that lies at `path`.
 
         Raises:
-            UserError: there is none, or a newer version of esper-core wrote it.
-            EsperError: its `run.json` is damaged.
+            UserError: there is none.
+            CheckpointMismatch: its `run.json` is damaged, or another version of esper-core wrote it.
         """
         file = path / RUN_FILE
         try:
@@ -100,13 +105,13 @@ class RunDirectory:
         except OSError as error:
             raise EsperError(f"{file} cannot be read: {error.strerror}.") from error
         except ValueError as error:
-            raise EsperError(f"{file} is damaged: {error}.", hint="Restore it from a copy.") from error
+            raise CheckpointMismatch(f"{file} is damaged: {error}.", hint="Restore it from a copy.") from error
         if not isinstance(record, dict) or not isinstance(record.get("plan"), dict):
-            raise EsperError(f"{file} is damaged: it holds no plan.", hint="Restore it from a copy.")
+            raise CheckpointMismatch(f"{file} is damaged: it holds no plan.", hint="Restore it from a copy.")
         if record.get("schema") != RUN_SCHEMA:
-            raise UserError(
+            raise CheckpointMismatch(
                 f"{file} has schema {record.get('schema')!r}; this version of esper-core reads {RUN_SCHEMA}.",
-                hint="Use the version of esper-core that wrote it.",
+                hint=f"Use the version of esper-core that wrote it: {provenance.core_command(record)}",
             )
         return cls(path, record)
 
@@ -130,7 +135,40 @@ class RunDirectory:
         """Directory of the checkpoints."""
         return self.path / CHECKPOINTS
 
+    @property
+    def circumstances(self) -> dict[str, Any]:
+        """Distributions, libraries and machine of the process that writes it now, or wrote it last."""
+        resumed = self.record.get("resumed")
+        return dict(resumed[-1] if resumed else self.record)
+
     # Writing --------------------------------------------------------------------------------------------------------
+
+    def resume(self, update: int, plan: Plan, index: Index, facts: Mapping[str, Any] | None = None) -> None:
+        """Cut the run back to an update and note in `run.json` that it goes on from there.
+
+        Args:
+            update: Update whose lines are the last that stay.
+            plan: The run's plan; only its number of updates may be another.
+            index: What is installed.
+            facts: Further entries of the note, such as the device.
+
+        Raises:
+            EsperError: a line that must stay is damaged, or a file cannot be written.
+        """
+        lengths = self.lengths_up_to(update)
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        note = {"when": now, "update": update, "updates": plan.updates, **_circumstances(plan, index), **(facts or {})}
+        record = {**self.record, "plan": plan.to_json(), "resumed": [*self.record.get("resumed", []), note]}
+        with writing(self.path / RUN_FILE):
+            replace_synced(self.path / RUN_FILE, _text(record))
+        self.record = record
+        for file, length in lengths.items():
+            cut(file, length)
+
+    def lengths_up_to(self, update: int) -> dict[Path, int]:
+        """Return how long the files of lines are up to an update; raises EsperError for a damaged line."""
+        files = [self.path / name for name in (EVENTS_FILE, METRICS_FILE)]
+        return {file: length_up_to(file, update) for file in files}
 
     def append_metrics(self, update: Update) -> dict[str, Any]:
         """Append the metrics line of an update and return it.
@@ -175,6 +213,19 @@ class RunDirectory:
         return read_lines(self.path / EVENTS_FILE)
 
 
+def _circumstances(plan: Plan, index: Index) -> dict[str, Any]:
+    return {
+        "distributions": provenance.distributions(plan, index),
+        "git": provenance.git_commit(Path.cwd()),
+        "machine": provenance.machine(),
+        "libraries": provenance.libraries(),
+    }
+
+
+def _text(record: Mapping[str, Any]) -> bytes:
+    return (json.dumps(finite(record), indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()
+
+
 def list_runs(out: Path) -> tuple[list[RunDirectory], list[str]]:
     """Return the runs in a directory, oldest first, and one sentence for each that cannot be read."""
     runs, damaged = [], []
@@ -189,10 +240,26 @@ def list_runs(out: Path) -> tuple[list[RunDirectory], list[str]]:
 
 
 def find_run(text: str, out: Path) -> RunDirectory:
-    """Return the run at the path `text`, or the only one in `out` whose name begins with it; raises UserError."""
+    """Return the run at the path `text`, or the only one in `out` whose name begins with it.
+
+    Raises:
+        UserError: there is none, or several.
+        CheckpointMismatch: it is a file, or cannot be read.
+    """
     path = Path(text)
     if (path / RUN_FILE).exists():
         return RunDirectory.open(path.resolve() if path.name in ("", "..") else path)
+    if path.parent.name == CHECKPOINTS and path.is_dir():
+        run = path.parent.parent
+        raise UserError(
+            f"{path} is a checkpoint; what is asked for is its run, {run}.",
+            hint=f"To go on from this checkpoint: esper train --resume {run} --at {path.name.lstrip('0')}",
+        )
+    if path.is_file():
+        raise CheckpointMismatch(
+            f"{path} is a file, and was not written by esper as a run.",
+            hint=f"A run is a directory that holds {RUN_FILE} and {CHECKPOINTS}/. No pickle is ever loaded.",
+        )
     names = [folder.name for folder in sorted(out.iterdir()) if (folder / RUN_FILE).exists()] if out.is_dir() else []
     found = [name for name in names if name == text] or [name for name in names if name.startswith(text)]
     if not text or not found:

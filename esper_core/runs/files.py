@@ -39,14 +39,16 @@ def json_line(value: Mapping[str, Any]) -> str:
 
 
 def append_line(path: Path, value: Mapping[str, Any]) -> None:
-    """Append one line of JSON and hand it to the operating system before returning."""
+    """Append one line of JSON and wait until the disk has it; raises EsperError when it cannot be written."""
     append_text(path, json_line(value))
 
 
 def append_text(path: Path, text: str) -> None:
-    """Append text to a file; raises EsperError when it cannot be written."""
+    """Append text to a file and wait until the disk has it; raises EsperError when it cannot be written."""
     with writing(path), path.open("a", encoding="utf-8") as stream:
         stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def write_synced(path: Path, content: bytes) -> None:
@@ -55,6 +57,17 @@ def write_synced(path: Path, content: bytes) -> None:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def replace_synced(path: Path, content: bytes) -> None:
+    """Replace a file by another content, all of it or nothing; raises OSError."""
+    unfinished = path.with_name(f".tmp-{path.name}")
+    try:
+        write_synced(unfinished, content)
+        unfinished.replace(path)
+        sync_directory(path.parent)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def sync_directory(path: Path) -> None:
@@ -74,22 +87,56 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     Raises:
         EsperError: another line is damaged, or the file cannot be read.
     """
+    return [entry for entry, _ in _lines(path)]
+
+
+def length_up_to(path: Path, update: int) -> int:
+    """Return how many bytes of a file belong to lines of updates up to `update`, before the first line of a later one.
+
+    Raises:
+        EsperError: a line among them is damaged, or the file cannot be read.
+    """
+    length = 0
+    for number, (entry, end) in enumerate(_lines(path), start=1):
+        if not isinstance(entry.get("update"), int):
+            raise _damaged(path, number)
+        if entry["update"] > update:
+            break
+        length = end
+    return length
+
+
+def cut(path: Path, length: int) -> None:
+    """Cut a file to a length, where it is longer, and wait until the disk knows; raises EsperError."""
+    with writing(path):
+        if path.exists() and path.stat().st_size > length:
+            with path.open("r+b") as stream:
+                stream.truncate(length)
+                os.fsync(stream.fileno())
+
+
+def _lines(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
+    """Yield the JSON object of every line that has its end, and the offset of that end."""
     try:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
-        return []
+        return
     except OSError as error:
         raise EsperError(f"{path} cannot be read: {error.strerror}.") from error
-    entries = []
+    end = 0
     for number, line in enumerate(lines[:-1], start=1):
+        end += len(line) + 1
         try:
             entry = json.loads(line)
         except ValueError:
             entry = None
         if not isinstance(entry, dict):
-            raise EsperError(
-                f"{path}:{number}: this line is damaged.",
-                hint="Remove the line if you can do without it; the checkpoints do not depend on it.",
-            )
-        entries.append(entry)
-    return entries
+            raise _damaged(path, number)
+        yield entry, end
+
+
+def _damaged(path: Path, number: int) -> EsperError:
+    return EsperError(
+        f"{path}:{number}: this line is damaged.",
+        hint=f"Remove the line if you can do without it (sed -i {number}d {path}); the checkpoints do not depend on it.",
+    )

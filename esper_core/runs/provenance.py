@@ -9,6 +9,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -82,6 +83,17 @@ def machine() -> dict[str, Any]:
         "cores": cores(),
         "executable": sys.executable,
     }
+
+
+def core_command(record: Mapping[str, Any]) -> str:
+    """Return the command that installs the esper-core which wrote a record, as far as the record says."""
+    try:
+        version = record["distributions"]["esper-core"]["version"]
+    except (KeyError, TypeError):
+        version = None
+    if version in (None, _version("esper-core")):
+        return "pip install --upgrade esper-core"
+    return f'pip install "esper-core=={version}"'
 
 
 def git_commit(folder: Path) -> dict[str, Any] | None:

@@ -10,7 +10,6 @@ import contextlib
 import os
 import re
 import sys
-import sysconfig
 import traceback
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from attrs import define, field
 
 from esper_core.contracts.errors import EsperError
 from esper_core.spikes.verdict import Category, CheckResult, Failure, Place, Skip
+from esper_core.testing.location import is_library
 
 SLOTS_PARAMETER = "num_slots"
 """Name of the test parameter that holds the slot count."""
@@ -42,8 +42,6 @@ _ISOLATED = (
 
 _MODULE = re.compile(r"^(\w+\.)+(?=\w+(:|$))")
 """The module in front of the name of an error."""
-
-_LIBRARIES = ("_pytest", "pluggy", "torch", "numpy", "attr")
 
 
 class Measurement(NamedTuple):
@@ -194,7 +192,7 @@ def _failure(category: str, item: pytest.Item, params: Mapping[str, Any], call: 
     while root.__cause__ is not None:
         root = root.__cause__
     frames = [Place(f.filename, f.lineno or 0, f.line or "") for f in traceback.extract_tb(root.__traceback__)]
-    trace = [frame for frame in frames if not _is_library(frame.file)]
+    trace = [frame for frame in frames if not is_library(frame.file)]
     # The deepest frame that is not a library's: a plugin's when it raised, else the check's.
     place = [*frames, *trace][-1] if frames else Place("", 0)
     text = call.excinfo.exconly().splitlines()
@@ -217,11 +215,3 @@ def _reason(report: pytest.TestReport) -> str:
         return str(report.wasxfail) or "expected to fail"
     text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
     return text.removeprefix("Skipped: ")
-
-
-def _is_library(path: str) -> bool:
-    """Return whether a file belongs to Python or to one of the libraries below the components."""
-    if any(f"{os.sep}{name}{os.sep}" in path for name in ("site-packages", "dist-packages")):
-        package = path.replace("dist-packages", "site-packages").partition(f"site-packages{os.sep}")[2]
-        return package.partition(os.sep)[0] in _LIBRARIES
-    return path.startswith((sysconfig.get_path("stdlib"), "<"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,14 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from esper_core.cli.app import main, run
+from tests.cli.resuming import KINDS, UPDATES
+from tests.cli.resuming import SMALL as SMALL
+from tests.runs import forking
+
 Done = subprocess.CompletedProcess[str]
 Esper = Callable[..., Done]
-
-SMALL = (
-    *("--envs", "2", "--epochs", "4", "-o", "network.hidden_dim=16"),
-    *("-o", "task.train_samples=100", "-o", "environment.workers=1"),
-)
-"""Flags that make an update take less than a second."""
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
@@ -107,3 +107,34 @@ def without_torch(tmp_path: Path) -> Path:
     for name in ("torch", "numpy", "gymnasium", "sklearn", "safetensors"):
         (folder / f"{name}.py").write_text(f"raise ImportError('{name} must not be imported here')\n")
     return folder
+
+
+@pytest.fixture
+def train(tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ESPER_CACHE", str(shared / "cache"))
+    return lambda *words: run(["train", *words])
+
+
+@pytest.fixture(scope="session")
+def references(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Callable[..., Path]:
+    """Return a function that returns a run that was never stopped; each is trained once."""
+    made: dict[tuple[str, int], Path] = {}
+
+    def reference(kind: str, updates: int = UPDATES) -> Path:
+        if (kind, updates) not in made:
+            out = tmp_path_factory.mktemp(kind)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("ESPER_CACHE", str(shared / "cache"))
+                words = ["train", *KINDS[kind], "--updates", str(updates), "--out", str(out)]
+                assert forking.call(main, words) == 0
+            (made[kind, updates],) = out.iterdir()
+        return made[kind, updates]
+
+    return reference
+
+
+@pytest.fixture
+def finished(references: Callable[..., Path], tmp_path: Path) -> Path:
+    """A copy of a finished run, to be damaged."""
+    return shutil.copytree(references("fused"), tmp_path / "finished")

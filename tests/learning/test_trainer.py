@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from esper_core.contracts.errors import CheckpointMismatch, ConfigError, EsperError
+from esper_core.contracts.errors import CheckpointMismatch, ConfigError
 from esper_core.contracts.protocols import LossResult
 from esper_core.learning.config import TrainConfig
 from esper_core.learning.trainer import Trainer
@@ -11,11 +11,11 @@ from esper_core.policy.policy import Policy
 from tests.learning.conftest import SPEC, Legal, Net, Reinforce, ResumableWorld, Seen, Value, World
 
 
-def make(world=None, loss=None, seed=0, net=None, critic=None, **config):
+def make(world=None, loss=None, seed=0, net=None, critic=None, features=None, **config):
     torch.manual_seed(0)
     return Trainer(
         policy=Policy(net or Net(), critic or Value(), SPEC),
-        features=Seen(),
+        features=features or Seen(),
         masks=Legal(),
         loss=loss or Reinforce(),
         environment=world or World(),
@@ -172,16 +172,6 @@ def test_phases_make_up_the_whole_time():
     assert min(timing["phases"].values()) > 0
     assert sum(timing["phases"].values()) == pytest.approx(timing["seconds"])
     assert timing["steps_per_second"] == pytest.approx(19 / timing["seconds"])
-
-
-def test_a_loss_that_is_not_finite_stops_the_run():
-    class Broken(Reinforce):
-        def __call__(self, batch, evaluation):
-            result = super().__call__(batch, evaluation)
-            return LossResult(result.loss * torch.nan, result.kl, result.metrics)
-
-    with pytest.raises(EsperError, match="not finite in update 1, pass 1"):
-        train(make(loss=Broken()), 1)
 
 
 def test_more_minibatches_than_environments_are_refused():
@@ -416,7 +406,7 @@ def test_a_state_without_counts_is_refused():
     trainer = make()
     state = trainer.state()
     del state.counters["used"]
-    with pytest.raises(CheckpointMismatch, match="no counter 'used'"):
+    with pytest.raises(CheckpointMismatch, match="has no 'used'"):
         trainer.load_state(state)
 
 

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import pickle
 import resource
 import signal
 import subprocess
@@ -24,7 +25,7 @@ from esper_core.learning.trainer import Trainer, Update
 from esper_core.registry.index import Index
 from esper_core.registry.plan import Plan
 from esper_core.runs import checkpoint
-from esper_core.runs.checkpoint import best_checkpoint, list_checkpoints, load_checkpoint, read_header, save_checkpoint
+from esper_core.runs.checkpoint import best_checkpoint, list_checkpoints, load_checkpoint, read_header, save_checkpoint, verify_checkpoint
 from esper_core.runs.directory import RunDirectory
 
 MakePlan = Callable[..., Plan]
@@ -54,6 +55,10 @@ def rewrite(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
 
 def empty_update(index: int, score: float | None) -> Update:
     return Update(index, index, {"return": score}, {}, [])
+
+
+def version_of(index: Index, distribution: str) -> str:
+    return next(c.version for c in index.components if c.distribution == distribution)
 
 
 def names(run: RunDirectory) -> list[str]:
@@ -255,7 +260,8 @@ def test_an_altered_header_is_refused(newest: Path, fresh: Trainer, plan: Plan, 
         ('{"schema": 1, "upd', "is damaged"),
         ("[1]", "was not written by esper"),
         ('{"epoch": 3, "model": "policy.pt"}', "was not written by esper"),
-        ('{"schema": 2, "files": {}}', "has schema 2; this version of esper-core reads 1"),
+        ('{"schema": 1, "files": {}}', "has schema 1; this version of esper-core reads 2"),
+        ('{"schema": 3, "files": {}}', "has schema 3; this version of esper-core reads 2"),
     ],
 )
 def test_a_foreign_header_is_refused(
@@ -284,7 +290,8 @@ def test_other_slots_are_refused_with_both(newest: Path, fresh: Trainer, plan_fo
     rows = {line[:16].strip(): line for line in error.message.splitlines()}
     assert "r0c0, r0c1  " in rows["slots (2 → 3)"] and rows["slots (2 → 3)"].endswith("r0c0, r0c1, r0c2")
     assert "feature schema" in rows and "actions" in rows
-    assert error.hint.endswith("Use --slots r0c0,r0c1.")
+    assert "what was trained with 2 loads with 2 and with no other number" in error.hint
+    assert error.hint.endswith("Use --slots r0c0,r0c1, or train a new run with 3.")
 
 
 def test_as_many_slots_elsewhere_are_refused(newest: Path, fresh: Trainer, plan_for: MakePlan, index: Index) -> None:
@@ -299,21 +306,29 @@ def test_another_critic_is_refused(newest: Path, fresh: Trainer, plan_for: MakeP
     assert error.hint == "Use --use critic=op-conditioned-critic."
 
 
-@pytest.mark.parametrize(("key", "words"), [("feature_schema", "feature schema"), ("actions", "actions")])
+@pytest.mark.parametrize(
+    ("key", "words", "owner"),
+    [("feature_schema", "feature schema", "esper-obs-v3"), ("actions", "actions", "esper-growth")],
+)
 def test_another_meaning_of_equal_sizes_is_refused(
-    newest: Path, fresh: Trainer, plan: Plan, index: Index, key: str, words: str
+    newest: Path, fresh: Trainer, plan: Plan, index: Index, key: str, words: str, owner: str
 ) -> None:
     rewrite(newest, lambda content: content[key].update(digest="0123456789abcdef"))
     error = refused(newest, fresh, plan, index)
     assert f"  {words}" in error.message and "0123456789abcdef" in error.message
-    assert '"esper-obs-v3==' in error.hint
+    assert f"The source of {owner} has changed under the same version" in error.hint
+    assert error.hint.endswith(f'pip install --force-reinstall "{owner}=={version_of(index, owner)}"')
 
 
 def test_another_weights_version_is_refused(newest: Path, fresh: Trainer, plan: Plan, index: Index) -> None:
-    rewrite(newest, lambda content: content["weights_versions"].update({"network/lstm-v2": 7}))
+    def change(content: dict[str, Any]) -> None:
+        content["weights_versions"]["network/lstm-v2"] = 7
+        content["distributions"]["esper-lstm-v2"]["version"] = "9.7"
+
+    rewrite(newest, change)
     error = refused(newest, fresh, plan, index)
     assert "weights of network/lstm-v2" in error.message and "version 7" in error.message
-    assert '"esper-lstm-v2==' in error.hint
+    assert error.hint == 'Install what it was written with: pip install "esper-lstm-v2==9.7"'
 
 
 def test_a_missing_plugin_is_named_with_the_command(newest: Path, fresh: Trainer, plan: Plan, index: Index) -> None:
@@ -321,6 +336,61 @@ def test_a_missing_plugin_is_named_with_the_command(newest: Path, fresh: Trainer
     error = refused(newest, fresh, plan, left)
     assert "network 'lstm-v2'" in error.message and "not installed" in error.message
     assert 'pip install "esper-lstm-v2==' in error.hint
+
+
+def test_a_missing_plugin_that_weights_do_not_fit_is_named_as_well(
+    newest: Path, fresh: Trainer, plan: Plan, index: Index
+) -> None:
+    left = evolve(index, components=[c for c in index.components if c.kind != "loss"])
+    error = refused(newest, fresh, plan, left)
+    assert "loss 'factored-ppo'" in error.message and 'pip install "esper-factored-ppo==' in error.hint
+
+
+def test_options_that_the_installed_version_does_not_know_are_refused(
+    newest: Path, fresh: Trainer, plan: Plan, index: Index
+) -> None:
+    def add(content: dict[str, Any]) -> None:
+        for component in content["plan"]["components"]:
+            if component["kind"] == "network":
+                component["config"]["depth"] = 3
+
+    rewrite(newest, add)
+    error = refused(newest, fresh, read_header(newest).plan, index)
+    assert "options of network/lstm-v2" in error.message and "'network.depth'" in error.message
+
+
+def test_settings_of_the_trainer_that_this_version_does_not_know_are_refused(
+    newest: Path, fresh: Trainer, index: Index
+) -> None:
+    rewrite(newest, lambda content: content["plan"]["train"].update(momentum=0.9))
+    error = refused(newest, fresh, read_header(newest).plan, index)
+    assert "train.momentum" in error.message and "esper-core" in error.hint
+
+
+@pytest.mark.parametrize("key", ["counters", "plan", "libraries"])
+def test_a_header_that_lacks_something_is_refused(
+    newest: Path, fresh: Trainer, plan: Plan, index: Index, key: str
+) -> None:
+    rewrite(newest, lambda content: content.pop(key))
+    assert f"it has no '{key}'" in refused(newest, fresh, plan, index).message
+
+
+def test_a_foreign_file_in_the_place_of_tensors_is_refused(
+    newest: Path, fresh: Trainer, plan: Plan, index: Index
+) -> None:
+    foreign = pickle.dumps({"weights": [1.0, 2.0]})
+    (newest / "policy.safetensors").write_bytes(foreign)
+    entry = {"bytes": len(foreign), "sha256": hashlib.sha256(foreign).hexdigest()}
+    rewrite(newest, lambda content: content["files"].update({"policy.safetensors": entry}))
+    assert "policy.safetensors is no safetensors file" in refused(newest, fresh, plan, index).message
+
+
+def test_verifying_needs_no_torch_and_names_the_damaged_file(newest: Path) -> None:
+    assert verify_checkpoint(newest).update == 3
+    file = newest / "optimiser.safetensors"
+    file.write_bytes(file.read_bytes()[:-3])
+    with pytest.raises(CheckpointMismatch, match=r"optimiser\.safetensors is damaged"):
+        verify_checkpoint(newest)
 
 
 def test_other_widths_are_refused(newest: Path, plan_for: MakePlan, index: Index) -> None:
@@ -335,16 +405,17 @@ def test_other_widths_are_refused(newest: Path, plan_for: MakePlan, index: Index
 
 
 @pytest.mark.parametrize(
-    ("entry", "words"),
+    ("change", "words"),
     [
-        ({"version": "0.0.9"}, "the checkpoint was written with 0.0.9"),
-        ({"source": "0" * 16}, "The source of esper-obs-v3"),
+        (lambda c: c["distributions"]["esper-obs-v3"].update(version="0.0.9"), "the checkpoint was written with 0.0.9"),
+        (lambda c: c["distributions"]["esper-obs-v3"].update(source="0" * 16), "The source of esper-obs-v3"),
+        (lambda c: c["libraries"].update(torch="1.0"), "the checkpoint was written with 1.0, so numbers may differ"),
     ],
 )
 def test_another_version_or_source_is_noted(
-    newest: Path, fresh: Trainer, plan: Plan, index: Index, entry: dict[str, str], words: str
+    newest: Path, fresh: Trainer, plan: Plan, index: Index, change: Callable[[dict[str, Any]], object], words: str
 ) -> None:
-    rewrite(newest, lambda content: content["distributions"]["esper-obs-v3"].update(entry))
+    rewrite(newest, change)
     (note,) = load_checkpoint(newest, fresh, plan, index).notes
     assert words in note
 

@@ -138,8 +138,9 @@ def test_a_damaged_run_json_is_named(run: RunDirectory, text: str) -> None:
 
 def test_a_newer_run_json_is_refused(run: RunDirectory) -> None:
     edit(run, schema=99)
-    with pytest.raises(UserError, match="has schema 99; this version of esper-core reads 1"):
+    with pytest.raises(CheckpointMismatch, match="has schema 99; this version of esper-core reads 1") as caught:
         RunDirectory.open(run.path)
+    assert caught.value.hint.endswith("pip install --upgrade esper-core")
 
 
 def test_a_damaged_plan_is_refused(run: RunDirectory) -> None:

@@ -152,7 +152,7 @@ def test_a_probe_that_breaks_is_red_and_says_why(index: Index) -> None:
     assert [result.outcome for result in seen] == ["failed"] * 3
     assert verdict.probes[0].measured["V"] == (None, None, None)
     assert {failure.check for failure in verdict.failures} == {f"P4 two operations, seed {s}" for s in range(3)}
-    assert "is not finite in update 1" in verdict.failures[0].message
+    assert "skipped: the loss of pass 1 is not finite" in verdict.failures[0].message
     assert verdict.failures[0].file.endswith("trainer.py")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from typing import Any
 
@@ -23,11 +23,13 @@ from esper_core.contracts.board import Board
 from esper_core.contracts.errors import EsperError
 from esper_core.contracts.protocols import Build
 from esper_core.contracts.spaces import action_space, observation_space
+from esper_core.export.grown import Grown
 from esper_growth import reward
 from esper_growth.actions import Algorithm, Op
 from esper_growth.board import slot_board
 from esper_growth.config import GrowthConfig
 from esper_growth.describe import describe
+from esper_growth.export import hand_over
 from esper_growth.fused.runtime import FusedRuntime
 from esper_growth.governor import Governor, Verdict
 from esper_growth.lifecycle import Change, SlotTable, legal_slots
@@ -58,15 +60,14 @@ def growth(config: GrowthConfig, context: Build) -> GrowthEnvironment:
         return shared_out(make, config.workers if device.type == "cpu" else 1)
 
     def train_static(instances: Sequence[int]) -> list[list[float]]:
-        static = runtime()
-        static.start(instances)
         settings: Settings = [{} for _ in instances]
         active = [True] * len(instances)
         accuracies = []
-        for _ in range(config.epochs):
-            static.train_epoch(settings, active)
-            accuracies.append(static.validate(settings, active, pairs=False).accuracy.tolist())
-        static.close()
+        with closing(runtime()) as static:
+            static.start(instances)
+            for _ in range(config.epochs):
+                static.train_epoch(settings, active)
+                accuracies.append(static.validate(settings, active, pairs=False).accuracy.tolist())
         return [list(curve) for curve in zip(*accuracies, strict=True)]
 
     hosts = runtime()
@@ -103,7 +104,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         self.state_spec = description.state
         self.gamma, self.device = context.gamma, context.device
         self._legal_blueprints = legal_blueprints(context)
-        self._classes = context.parts["task"].classes
+        self._parts = context.parts
         self._seed, self._episodes = context.seed, 0
         self._seconds: dict[str, float] = {}
         self.single_action_space = action_space(self.actions)
@@ -141,7 +142,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         self.progress = Progress.start(validation, self.num_slots)
         self.scaffolding = Scaffolding(self.num_envs)
         if self.config.governor:
-            self.governor = Governor.start(self.config, self._classes, validation.loss, self.num_slots)
+            self.governor = Governor.start(self.config, self._parts["task"].classes, validation.loss, self.num_slots)
             self.runtime.snapshot(dict.fromkeys(range(self.num_envs), ()))
         return self._state(), {"instances": self.instances, "seconds": self._seconds}
 
@@ -224,6 +225,14 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
     def close_extras(self, **kwargs: Any) -> None:
         """End the runtime's processes."""
         self.runtime.close()
+
+    def grown(self, env: int) -> Grown:
+        """Return the host of an environment and its fossils; seeds that were not made permanent stay behind."""
+        fossils = self._fossils()[env]
+        names = self.actions.head("blueprint").labels
+        labels = {slot: names[int(self.slots.blueprint[env, slot])] for slot in fossils}
+        weights = self.runtime.weights(env)
+        return hand_over(self._parts, self.slot_config, self.instances[env], weights, fossils, labels)
 
     def state(self) -> dict[str, int]:
         """Return what the next reset depends on."""
@@ -349,12 +358,14 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
 
     def _committed_accuracy(self, ending: Tensor) -> Tensor:
         """Return the validation accuracy with fossils alone, float64 `[E]`, NaN where the episode does not end."""
-        fossils = [
+        with self._timed("validation"):
+            return self.runtime.validate(self._fossils(), ending.tolist(), pairs=False).accuracy
+
+    def _fossils(self) -> Settings:
+        return [
             {slot: setting for slot, setting in seeds.items() if setting.stage == Stage.FOSSILIZED}
             for seeds in self._settings()
         ]
-        with self._timed("validation"):
-            return self.runtime.validate(fossils, ending.tolist(), pairs=False).accuracy
 
     @contextmanager
     def _timed(self, phase: str) -> Iterator[None]:
@@ -373,7 +384,12 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
             "blueprint": self.actions.head("blueprint").labels[int(labels[env, slot])],
             "stage": Stage(int(self.slots.stage[env, slot])).name,
             "alpha": float(self.slots.alpha[env, slot]),
+            "blend": None,
+            "parameters": None,
         }
+        if int(self.slots.stage[env, slot]) in HAS_MODULE:
+            event["blend"] = Algorithm(int(self.slots.algorithm[env, slot])).name
+            event["parameters"] = int(self._seed_parameters[env, slot])
         if kind == "fossilize":
             event["helpers"] = self.scaffolding.helpers(env, slot)
         return event
@@ -387,6 +403,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
             "step": int(self.progress.epoch[env]) - 1,
             "type": "episode",
             "instance": self.instances[env],
+            "host_parameters": self.runtime.host_parameters,
             "return": float(self._returns[env]),
             "length": int(self.progress.epoch[env]),
             "gain": kept - static,

@@ -176,6 +176,10 @@ class LoopRuntime:
                 counts[env, int(slot)] = sum(p.numel() for p in seed.parameters())
         return counts
 
+    def weights(self, env: int) -> dict[str, Tensor]:
+        """Return copies of everything a host has learned, on the CPU: name as in `GrownHost` → value."""
+        return {name: p.detach().to("cpu", copy=True) for name, p in self.hosts[env].model.named_parameters()}
+
     @one_thread()
     def train_epoch(self, settings: Settings, active: Sequence[bool]) -> Gradients:
         """Train the active hosts for one epoch."""

@@ -32,12 +32,13 @@ class SeedSetting(NamedTuple):
         return self.alpha > 0 and self.stage in (Stage.BLENDING, Stage.HOLDING, Stage.FOSSILIZED)
 
 
-def capped(branch: Tensor, h: Tensor) -> Tensor:
+def capped(branch: Tensor, h: Tensor, dims: tuple[int, ...] = ()) -> Tensor:
     """Scale `branch [B, C, ...]` down, per sample, where its RMS exceeds that of `h`: rms(f) ≤ rms(h).
 
-    A branch that trains isolated from the host's output has no other bound on its size.
+    A branch that trains isolated from the host's output has no other bound on its size. `dims` are all dimensions but
+    the first; who traces this says them, for a trace does not know how many there are.
     """
-    dims = tuple(range(1, h.dim()))
+    dims = dims or tuple(range(1, h.dim()))
     power, limit = branch.square().mean(dims, keepdim=True), h.square().mean(dims, keepdim=True)
     return branch * ((limit + _TINY) / (power + _TINY)).sqrt().clamp(max=1.0)
 

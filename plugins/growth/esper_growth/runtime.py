@@ -74,6 +74,10 @@ class HostRuntime(Protocol):
         """Return the number of parameters of every seed, int64 `[E, N]`, 0 without a seed."""
         ...
 
+    def weights(self, env: int) -> dict[str, Tensor]:
+        """Return copies of everything a host has learned, on the CPU: name as in `GrownHost` → value."""
+        ...
+
     def train_epoch(self, settings: Settings, active: Sequence[bool]) -> Gradients:
         """Train the active hosts for one epoch."""
         ...

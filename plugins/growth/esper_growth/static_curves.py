@@ -13,8 +13,11 @@ from pathlib import Path
 import torch
 from attrs import frozen
 
+from esper_core.contracts.cache import cache_directory, cache_folder
 from esper_core.contracts.errors import UserError
-from esper_growth.cache import cache_directory
+
+CACHE = "static"
+"""Name of the cache."""
 
 Train = Callable[[Sequence[int]], list[list[float]]]
 
@@ -46,7 +49,7 @@ class StaticCurves:
         machine = {"torch": torch.__version__, "capability": torch.backends.cpu.get_cpu_capability()}
         key = {**key, **machine}
         digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-        return cls(key, train, cache_directory() / "static" / digest)
+        return cls(key, train, cache_directory() / CACHE / digest)
 
     def get(self, instances: Sequence[int]) -> dict[int, list[float]]:
         """Return the accuracies after every epoch per instance; missing ones are trained and kept.
@@ -73,6 +76,7 @@ class StaticCurves:
 
     def _write(self, instance: int, curve: list[float]) -> None:
         try:
+            cache_folder(CACHE)
             self.directory.mkdir(parents=True, exist_ok=True)
             # Several runs may train the same instance at once; a rename is atomic and all write the same numbers.
             with tempfile.NamedTemporaryFile("w", dir=self.directory, suffix=".tmp", delete=False) as file:

@@ -17,9 +17,10 @@ from attrs import frozen
 from torch import Tensor
 
 from esper_core.contracts.errors import EsperError
+from esper_core.learning.randomness import seed_all
 from esper_growth.actions import Algorithm
 from esper_growth.memory import keep_freed_memory
-from esper_growth.runtime import Fossils, Gradients, HostRuntime, Settings, Validation
+from esper_growth.runtime import Fossils, Gradients, HostRuntime, Settings, Validation, stable_seed
 
 START_METHOD = "fork" if sys.platform == "linux" else "spawn"
 """Forking needs no second import of torch; other systems' libraries do not survive it."""
@@ -111,6 +112,11 @@ class Workers:
             worker.ask("seed_parameters")
         return torch.cat(self._answers())
 
+    def weights(self, env: int) -> dict[str, Tensor]:
+        """Return copies of everything a host has learned, on the CPU: name as in `GrownHost` → value."""
+        found: dict[str, Tensor] = self._at(env, "weights")
+        return found
+
     def train_epoch(self, settings: Settings, active: Sequence[bool]) -> Gradients:
         """Train the active hosts for one epoch."""
         self._ask_all("train_epoch", settings, active)
@@ -167,10 +173,10 @@ class Workers:
             self._workers.append(Worker(process, here, first, count))
             first += count
 
-    def _at(self, env: int, method: str, *arguments: Any) -> None:
+    def _at(self, env: int, method: str, *arguments: Any) -> Any:
         (worker,) = (w for w in self._workers if w.holds(env))
         worker.ask(method, env - worker.first, *arguments)
-        worker.answer()
+        return worker.answer()
 
     def _ask_all(self, method: str, settings: Settings, active: Sequence[bool], *more: Any) -> None:
         for worker in self._workers:
@@ -214,6 +220,9 @@ def _serve(make: Callable[[], HostRuntime], connection: Connection, inherited: S
             method, arguments = pickle.loads(connection.recv_bytes())
         except (EOFError, OSError):
             return
+        if method == "start":
+            # A blueprint may draw from the process's own streams; a resumed run has new processes.
+            seed_all(stable_seed("process", *arguments[0]))
         try:
             reply = (True, getattr(runtime, method)(*arguments))
         except Exception as error:

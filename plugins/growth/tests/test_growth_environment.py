@@ -285,6 +285,8 @@ def test_events_tell_the_life_of_a_seed(make_environment, act):
         (5, "advance", "HOLDING"),
     ]
     assert all(e["slot"] == "r0c1" and e["blueprint"] == "depthwise" for e in events if e["type"] != "episode")
+    assert all(e["parameters"] == 16 * 16 + 11 * 16 and e["blend"] == "ADD" for e in events if e["type"] != "episode")
+    assert events[-1]["host_parameters"] == environment.runtime.host_parameters
 
 
 def test_a_pruned_seed_leaves_nothing_behind(make_environment, act):
@@ -293,6 +295,7 @@ def test_a_pruned_seed_leaves_nothing_behind(make_environment, act):
     state, _, _, _, info = environment.step(act(environment, op=Op.PRUNE, alpha_speed=0))
     assert [e["type"] for e in info["events"] if e["env"] == 0] == ["prune", "removed"]
     assert all(e["blueprint"] == "conv_light" for e in info["events"])
+    assert all(e["parameters"] is None and e["blend"] is None for e in info["events"])
     assert all(name.startswith("host.") for name in environment.runtime.read(0))
     assert float(state["contribution"][0, 0]) == 0.0 and not bool(state["contribution_measured"][0, 0])
     assert int(state["seed_parameters"][0]) == 0 and int(state["blueprint"][0, 0]) == -1

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from esper_core.contracts.errors import UserError
-from esper_growth.static_curves import StaticCurves, cache_directory
+from esper_growth.static_curves import StaticCurves
 
 
 @pytest.fixture
@@ -67,11 +67,3 @@ def test_a_crash_while_writing_leaves_no_curve(curves, monkeypatch):
     with pytest.raises(UserError, match="No space left on device"):
         curves.get([1])
     assert not (curves.directory / "1.json").exists()
-
-
-def test_the_cache_lies_where_users_expect_it(monkeypatch):
-    monkeypatch.delenv("ESPER_CACHE", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-    assert cache_directory() == Path("/somewhere/esper")
-    monkeypatch.setenv("ESPER_CACHE", "/elsewhere")
-    assert cache_directory() == Path("/elsewhere")

@@ -1,11 +1,13 @@
 """Hosts in other processes: the same numbers, errors that arrive, and nobody left behind."""
 
 import os
+import random
 import signal
 import time
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -75,6 +77,27 @@ def test_processes_that_are_not_forked_compute_the_same(open_workers, make, monk
     monkeypatch.setattr(workers, "START_METHOD", "spawn")
     there, here = play(open_workers(2)), play(make()())
     assert all(torch.equal(a, b) for a, b in zip(there, here, strict=True))
+
+
+class Drawing(LoopRuntime):
+    """Its hosts draw from the streams of the process."""
+
+    def seed_parameters(self):
+        drawn = [torch.rand(()), random.random(), np.random.rand()]
+        return torch.tensor([drawn] * len(self.hosts), dtype=torch.float64)
+
+
+def test_what_processes_draw_depends_on_the_episode_alone(open_workers):
+    def drawn(runtime, instances):
+        runtime.start(instances)
+        return runtime.seed_parameters()
+
+    old = open_workers(2, Drawing)
+    first = drawn(old, [1, 2])
+    assert not torch.equal(drawn(old, [3, 4]), first) and not torch.equal(first[0], first[1])
+    torch.rand(3)
+    assert torch.equal(drawn(open_workers(2, Drawing), [1, 2]), first)
+    assert torch.equal(drawn(old, [1, 2]), first)
 
 
 def test_an_error_arrives_as_it_was_raised(open_workers):

@@ -134,4 +134,5 @@ def _stacked(tables: list[dict[str, Tensor]]) -> dict[str, Tensor]:
 def learn(session: Session) -> Learned:
     """Take one update in the plan's environment."""
     before = {name: value.detach().clone() for name, value in trainable(session.trainer.policy).items()}
-    return Learned(next(session.trainer.run(session.trainer.updates_done + 1)), before)
+    (update,) = session.trainer.run(session.trainer.updates_done + 1)
+    return Learned(update, before)

@@ -64,7 +64,8 @@ class Shelf:
             plan = planned_for(self.plan, num_slots)
             trainer = make_learner(plan, self.index, num_slots, plan.seed)
             run = RunDirectory.create(self.folder, plan, self.index)
-            path = save_checkpoint(run, trainer, next(trainer.run(1)))
+            (update,) = trainer.run(1)
+            path = save_checkpoint(run, trainer, update)
             steps = trainer.rollout.steps()
             self._saved[num_slots] = Saved(path, steps, log_prob(trainer, steps))
         return self._saved[num_slots]

@@ -19,7 +19,7 @@ def results(index: Index, key: str) -> dict[str, Result]:
 
 def dependents(index: Index, key: str, name: str) -> set[str]:
     """Return the checks that say nothing as long as one of them fails, directly or through others."""
-    checks = [check for suite in suites_of(find(index, key), index) for check in suite.checks]
+    checks = [check for suite in suites_of(index.kinds[find(index, key).kind]) for check in suite.checks]
     found, size = {name}, 0
     while len(found) > size:
         size = len(found)

@@ -14,14 +14,17 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from esper_core.contracts.cache import cache_directory, cache_folder
 from esper_core.contracts.errors import EsperError, UserError
-from esper_growth.cache import cache_directory
 
 SOURCE = Path(__file__).with_name("kernels.cpp")
 NATIVE = "-mcpu=native" if platform.machine() in ("arm64", "aarch64") else "-march=native"
 FLAGS = ("-std=c++17", "-O3", NATIVE, "-fno-math-errno", "-Wno-psabi", "-shared", "-fPIC")
 COMPILERS = ("c++", "g++", "clang++")
 TIMEOUT_SECONDS = 120
+
+CACHE = "kernels"
+"""Name of the cache of compiled libraries."""
 
 
 class NoCompiler(EsperError):
@@ -51,10 +54,10 @@ def load() -> ctypes.CDLL:
         UserError: the cache directory cannot be written.
     """
     compiler = find_compiler()
-    library = cache_directory() / "kernels" / f"{_key(compiler)}.so"
+    library = cache_directory() / CACHE / f"{_key(compiler)}.so"
     try:
         if not library.exists():
-            library.parent.mkdir(parents=True, exist_ok=True)
+            cache_folder(CACHE)
             _compile(compiler, library)
         return ctypes.CDLL(str(library))
     except OSError as error:

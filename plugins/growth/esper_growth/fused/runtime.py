@@ -221,6 +221,10 @@ class FusedRuntime:
         group, position = self._places[env]
         self.groups[group].write(position, self._snapshots[env])
 
+    def weights(self, env: int) -> dict[str, Tensor]:
+        """Return copies of everything a host has learned, on the CPU: name as in `GrownHost` → value."""
+        return {name: value.detach().cpu() for name, (value, _) in self.read(env).items()}
+
     def close(self) -> None:
         """Nothing is held."""
 

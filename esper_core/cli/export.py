@@ -1,0 +1,93 @@
+"""`esper export`: a network that a policy grew, as files that need torch alone."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from esper_core.cli import completion
+from esper_core.cli.output import number, print_json, print_table
+from esper_core.cli.world import load_world
+from esper_core.registry.index import Index
+from esper_core.runs.directory import RunDirectory, find_run
+
+if TYPE_CHECKING:
+    from esper_core.export.play import Played
+    from esper_core.export.write import Exported
+
+
+def export(
+    context: typer.Context,
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="A path, or the beginning of a name.", autocompletion=completion.runs)
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="grown.py, for example; the weights lie beside it.")],
+    instance: Annotated[int, typer.Option(metavar="I", help="Host instance on which the policy plays.", min=0)] = 0,
+    at: Annotated[str, typer.Option(metavar="K", help="Checkpoint: last, best, or the number of an update.")] = "last",
+    runs: Annotated[Path, typer.Option(help="Directory of runs.")] = Path("runs"),
+    device: Annotated[str | None, typer.Option(help="torch device; the run's own without it.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Let a trained policy grow one network, and write it down.
+
+    The policy of a checkpoint plays one episode on an instance of its environment, always taking what it thinks most
+    probable. The network that comes of it, with what was made permanent, is written as two files: FILE.safetensors
+    holds the weights, FILE.py builds the network and loads them. Neither needs esper:
+
+      from grown import load; network = load()
+    """
+    index, _ = load_world(context)
+    directory = find_run(run, runs)
+    # stdout is for the result alone: whatever plugins print goes elsewhere when it is read by a machine.
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        checkpoint, played, exported = _export(directory, index, out, instance, at, device)
+    for note in played.notes:
+        typer.echo(f"warning: {note}", err=True)
+    if as_json:
+        print_json(_document(directory, checkpoint, played, exported))
+    else:
+        _print(checkpoint, played, exported)
+
+
+def _export(
+    directory: RunDirectory, index: Index, out: Path, instance: int, at: str, device: str | None
+) -> tuple[Path, Played, Exported]:
+    from esper_core.export.play import choose_checkpoint, play
+    from esper_core.export.write import export_paths, write_export
+
+    export_paths(out)
+    checkpoint = choose_checkpoint(directory, at)
+    played = play(checkpoint, index, instance, device)
+    return checkpoint, played, write_export(played.grown, out)
+
+
+def _document(directory: RunDirectory, checkpoint: Path, played: Played, exported: Exported) -> dict[str, Any]:
+    return {
+        "run": str(directory.path),
+        "checkpoint": checkpoint.name,
+        **played.grown.facts,
+        "weights": str(exported.weights),
+        "source": str(exported.source),
+        "episode": next((event for event in reversed(played.events) if event["type"] == "episode"), None),
+        "parameters": exported.cost.parameters,
+        "flops": exported.cost.flops,
+        "parts": [{"name": p.name, "parameters": p.parameters, "flops": p.flops} for p in exported.parts],
+        "difference": exported.difference,
+    }
+
+
+def _print(checkpoint: Path, played: Played, exported: Exported) -> None:
+    rows = [(f"  {part.name}", f"{part.parameters:,}", f"{part.flops:,}") for part in exported.parts]
+    rows.append(("  all", f"{exported.cost.parameters:,}", f"{exported.cost.flops:,}"))
+    print_table(("  part", "parameters", "operations of a sample"), rows)
+    typer.echo("")
+    for name, value in played.grown.facts.items():
+        typer.echo(f"  {name.replace('_', ' '):20} {number(value)}")
+    typer.echo(f"\n{exported.source} loads {exported.weights.name}, and needs torch alone.")
+    typer.echo(
+        f"Made with checkpoint {checkpoint}; outputs are those of the grown network within {exported.difference:.1g}."
+    )

@@ -1,0 +1,134 @@
+"""Training as a command does it: a run directory, checkpoints, observers, progress, and what is said when it stops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from attrs import evolve
+
+from esper_core.cli.progress import follow
+from esper_core.cli.stopping import Terminated, stopping_promptly
+from esper_core.contracts.errors import EsperError, Interrupted
+from esper_core.registry.index import Component, Index
+from esper_core.registry.plan import Plan
+from esper_core.runs.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
+from esper_core.runs.directory import METRICS_FILE, RunDirectory
+from esper_core.runs.lock import locked
+from esper_core.runs.observers import Observers
+
+if TYPE_CHECKING:
+    from esper_core.learning.trainer import Trainer
+    from esper_core.runs.resume import Resumption
+
+Lines = list[dict[str, Any]]
+Watching = Sequence[tuple[Component, Any]]
+"""Observers with their configs."""
+Open = Callable[["Trainer", ExitStack], RunDirectory]
+
+
+def begin(plan: Plan, index: Index, watching: Watching, out: Path, *, plain: bool) -> tuple[RunDirectory, Lines]:
+    """Train a new run, and return it with its metrics lines; raises as `go_on`."""
+
+    def create(trainer: Trainer, stack: ExitStack) -> RunDirectory:
+        parameters = sum(p.numel() for p in trainer.policy.parameters())
+        run = RunDirectory.create(out, plan, index, {"parameters": parameters, "device": str(trainer.device)})
+        stack.enter_context(locked(run.path))
+        return run
+
+    return _train(plan, index, watching, create, plain=plain)
+
+
+def go_on(resumption: Resumption, index: Index, watching: Watching, *, device: str | None, plain: bool) -> Lines:
+    """Train a run to its end, and return its metrics lines; its lock must be held.
+
+    Args:
+        resumption: Where it goes on.
+        index: What is installed.
+        watching: Its observers.
+        device: Where to compute instead of where the plan says.
+        plain: Never draw on the terminal.
+
+    Raises:
+        Interrupted: SIGINT or SIGTERM arrived; the update in flight is lost, the message says what is kept.
+        EsperError: training cannot go on; the hint says what is kept.
+    """
+    run, plan = resumption.run, resumption.plan
+    for note in resumption.notes:
+        typer.echo(f"warning: {note}", err=True)
+    if resumption.is_finished:
+        more = f"esper train --resume {run.path} --updates {2 * plan.updates}"
+        typer.echo(f"The run is finished: all {plan.updates} updates are done. For more: {more}", err=True)
+        lines = run.metrics()
+        if not lines:
+            raise EsperError(f"{run.path / METRICS_FILE} has no line.", hint="Restore it from a copy.")
+        return lines
+    here = plan if device is None else evolve(plan, device=device)
+    if resumption.header is None:
+        typer.echo("No update of this run was finished; it begins again.", err=True)
+    else:
+        typer.echo(f"going on after update {resumption.update} of {plan.updates}", err=True)
+
+    def load(trainer: Trainer, stack: ExitStack) -> RunDirectory:
+        if resumption.header is not None:
+            load_checkpoint(resumption.header.path, trainer, plan, index)
+        resumption.drop_later(index, str(trainer.device))
+        return run
+
+    return _train(here, index, watching, load, plain=plain, run=run)[1]
+
+
+def _train(
+    plan: Plan,
+    index: Index,
+    watching: Watching,
+    open_run: Open,
+    *,
+    plain: bool,
+    run: RunDirectory | None = None,
+) -> tuple[RunDirectory, Lines]:
+    with stopping_promptly(lambda: str(_stopped(run, plan))), ExitStack() as stack:
+        try:
+            from esper_core.learning.session import open_session
+
+            observers = Observers.build(watching, index)
+            trainer = open_session(plan, index)
+            stack.callback(trainer.environment.close)
+            run = open_run(trainer, stack)
+            lines = run.metrics()
+            with follow(trainer, plan, plain=plain) as progress, observers.watching(run, progress.warn):
+                for update in trainer.run(plan.updates, on_step=progress.on_step):
+                    run.append_events(update)
+                    lines.append(run.append_metrics(update))
+                    save_checkpoint(run, trainer, update)
+                    observers.on_update(update)
+                    progress.on_update(update)
+                    for warning in update.warnings:
+                        if warning.since == update.index:
+                            progress.warn(warning.message)
+        except (KeyboardInterrupt, Terminated) as error:
+            stopped = _stopped(run, plan)
+            stopped.exit_code = error.exit_code if isinstance(error, Terminated) else Interrupted.exit_code
+            raise stopped from error
+        except EsperError as error:
+            if run is not None:
+                error.hint = " ".join(filter(None, (error.hint, _kept(run))))
+            raise
+    return run, lines
+
+
+def _stopped(run: RunDirectory | None, plan: Plan) -> Interrupted:
+    if run is None:
+        return Interrupted("Stopped before the first update; nothing was written.")
+    checkpoints = list_checkpoints(run)
+    update = int(checkpoints[-1].name) + 1 if checkpoints else 1
+    where = f"in update {update} of {plan.updates}" if update <= plan.updates else "after the last update"
+    return Interrupted(f"Stopped {where}. {_kept(run)}", hint=f"Go on with it: esper train --resume {run.path}")
+
+
+def _kept(run: RunDirectory) -> str:
+    checkpoints = list_checkpoints(run)
+    return f"The last checkpoint is {checkpoints[-1]}." if checkpoints else "There is no checkpoint yet."

@@ -1,0 +1,1 @@
+"""Taking a grown network out: its weights, and a Python module that needs torch alone to load them."""

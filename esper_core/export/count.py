@@ -1,0 +1,42 @@
+"""Counting what a network costs: its parameters, and the floating-point operations of one sample."""
+
+from __future__ import annotations
+
+import torch
+from attrs import frozen
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+
+@frozen
+class Cost:
+    """What a network, or a part of it, costs.
+
+    Attributes:
+        name: Name of the part; empty for the whole.
+        parameters: Trainable numbers.
+        flops: Operations of one sample, 2 for a multiplication with its addition; convolutions and matrix products
+            are counted, as in `torch.utils.flop_counter`, and what is done element by element is not.
+    """
+
+    name: str
+    parameters: int
+    flops: int
+
+
+@torch.no_grad()
+def count(network: nn.Module, sample: Tensor) -> tuple[Cost, list[Cost]]:
+    """Return the cost of a network and of each of its children, for a sample `[1, …]`."""
+    with FlopCounterMode(display=False) as counter:
+        network(sample)
+    table = counter.get_flop_counts()
+    root = type(network).__name__
+    parts = [
+        Cost(name, _parameters(child), sum(table.get(f"{root}.{name}", {}).values()))
+        for name, child in network.named_children()
+    ]
+    return Cost("", _parameters(network), counter.get_total_flops()), parts
+
+
+def _parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

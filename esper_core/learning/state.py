@@ -1,0 +1,119 @@
+"""What the next update depends on, as tensors and plain numbers."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from attrs import field, frozen
+from torch import Tensor, nn
+
+from esper_core.contracts.errors import CheckpointMismatch
+from esper_core.learning.normalise import ReturnNormaliser
+
+Tensors = dict[str, Tensor]
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """Environment, features, masks or loss that can say, as a JSON-able table, what the next update depends on.
+
+    For an environment that is whatever its next reset depends on: an update ends with its episodes.
+    """
+
+    def state(self) -> dict[str, Any]:
+        """Return what the next update depends on."""
+        ...
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue where `state()` was taken."""
+        ...
+
+
+@frozen
+class TrainerState:
+    """Everything that the next update depends on.
+
+    Attributes:
+        tensors: Flat tables of tensors on the CPU by group: 'policy', 'optimiser', 'normaliser', 'rng'.
+        counters: JSON-able: `updates_done`, `environment_steps`, `seed`, `skipped` (updates, those in a row up to now,
+            and why), `parts` (kind → its own state, of those that are `Resumable`), `random` (what streams have beside
+            tensors), and what monitors remember: `used` (steps at which each head mattered) and `warned` (warnings that
+            last).
+    """
+
+    tensors: dict[str, dict[str, Tensor]]
+    counters: dict[str, Any] = field(factory=dict)
+
+
+@frozen
+class Learned:
+    """What learning changes.
+
+    Attributes:
+        policy: The policy.
+        optimiser: Its optimiser.
+        normaliser: Statistics of returns.
+    """
+
+    policy: nn.Module
+    optimiser: torch.optim.Optimizer
+    normaliser: ReturnNormaliser
+
+    def copy(self) -> dict[str, Tensors]:
+        """Return a copy on the CPU: the groups 'policy', 'optimiser' (`<moment>.<parameter>`) and 'normaliser'."""
+        moments = {
+            f"{moment}.{name}": _copy(value)
+            for name, parameter in self.policy.named_parameters()
+            for moment, value in self.optimiser.state.get(parameter, {}).items()
+        }
+        policy = {name: _copy(value) for name, value in self.policy.state_dict().items()}
+        return {"policy": policy, "optimiser": moments, "normaliser": self.normaliser.state()}
+
+    def put_back(self, copy: dict[str, Tensors]) -> None:
+        """Return to what `copy()` returned, which is copied again."""
+        self.policy.load_state_dict(copy["policy"])
+        parameters = dict(self.policy.named_parameters())
+        self.optimiser.state.clear()
+        for key, value in copy["optimiser"].items():
+            moment, _, name = key.partition(".")
+            parameter = parameters[name]
+            # Adam keeps its step count on the CPU.
+            mine = value.clone() if moment == "step" else value.to(parameter.device, copy=True)
+            self.optimiser.state[parameter][moment] = mine
+        self.normaliser.load_state(copy["normaliser"])
+
+    def is_finite(self) -> bool:
+        """Return whether every weight and every moment is a finite number."""
+        parameters = list(self.policy.parameters())
+        moments = [value for entries in self.optimiser.state.values() for value in entries.values()]
+        device = parameters[0].device
+        return bool(torch.stack([value.isfinite().all().to(device) for value in (*parameters, *moments)]).all())
+
+    def check_fit(self, copy: dict[str, Tensors]) -> None:
+        """Raise CheckpointMismatch naming the first tensor that cannot be put back."""
+        compare("policy", self.policy.state_dict(), copy["policy"])
+        compare("normaliser", self.normaliser.state(), copy["normaliser"])
+        parameters = dict(self.policy.named_parameters())
+        for key, value in copy["optimiser"].items():
+            _, _, name = key.partition(".")
+            if name not in parameters or (value.dim() and value.shape != parameters[name].shape):
+                raise CheckpointMismatch(f"The saved optimiser moment '{key}' does not fit the policy.", hint=FIT)
+
+
+FIT = "Use the components, the slots and the plugin versions that the checkpoint was written with."
+
+
+def compare(group: str, mine: Tensors, saved: Tensors) -> None:
+    """Raise CheckpointMismatch naming the first tensor on which two tables disagree."""
+    for name in sorted(mine.keys() | saved.keys()):
+        here = tuple(mine[name].shape) if name in mine else "missing"
+        there = tuple(saved[name].shape) if name in saved else "missing"
+        if here != there:
+            raise CheckpointMismatch(
+                f"The saved {group} does not fit: tensor '{name}' is {there} there and {here} here.", hint=FIT
+            )
+
+
+def _copy(value: Tensor) -> Tensor:
+    return value.detach().to("cpu", copy=True).contiguous()

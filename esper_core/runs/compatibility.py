@@ -1,0 +1,192 @@
+"""Whether a checkpoint fits a plan and what is installed; where it does not, a table and the command that helps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from attrs import fields, frozen
+
+from esper_core.contracts.components import normalise_name
+from esper_core.contracts.errors import CheckpointMismatch, ConfigError
+from esper_core.learning.config import TrainConfig
+from esper_core.registry.config import structure_config
+from esper_core.registry.lookup import find_planned
+from esper_core.registry.plan import Plan, PlannedComponent, describe_plan
+from esper_core.registry.resolve import absent_plugins
+from esper_core.runs import provenance
+
+if TYPE_CHECKING:
+    from esper_core.registry.index import Index
+    from esper_core.runs.checkpoint import Header
+
+FITTED = ("features", "network", "critic")
+"""Kinds that weights fit; with another environment or loss they can go on."""
+
+
+@frozen
+class Difference:
+    """One row of the table.
+
+    Attributes:
+        what: What differs.
+        saved: What the checkpoint says.
+        here: What the plan or the installation says.
+        kind: Kind of the component that it comes from; empty for the slots.
+    """
+
+    what: str
+    saved: str
+    here: str
+    kind: str = ""
+
+
+def check_fit(header: Header, plan: Plan, index: Index) -> tuple[str, ...]:
+    """Compare a checkpoint with a plan and with what is installed; return differences that do not matter.
+
+    Raises:
+        CheckpointMismatch: a difference that matters.
+    """
+    saved = header.plan
+    needed = [c for c in saved.components if c.kind in FITTED or c in plan.components]
+    _check_installed(header, needed, index)
+    _check_options(header, [c for c in needed if c in plan.components], index)
+    unknown = sorted(set(plan.train) - {field.name for field in fields(TrainConfig)})
+    if unknown:
+        rows = [Difference(f"train.{name}", str(plan.train[name]), "unknown") for name in unknown]
+        command = provenance.core_command(header.content)
+        raise _mismatch(header, rows, f"Use the version of esper-core that wrote it: {command}")
+    slots = _slots(saved, plan)
+    chosen = [row for row in _chosen_otherwise(saved, plan) if row.kind in FITTED]
+    rows = [*slots, *chosen, *_weights(header, plan, index), *_tables(header, plan, index)]
+    if slots:
+        raise _mismatch(header, rows, _slot_advice(saved, plan))
+    if chosen:
+        choices = " ".join(f"--use {row.kind}={saved.component(row.kind).name}" for row in chosen)
+        raise _mismatch(header, rows, f"Use {choices}.")
+    if rows:
+        raise _mismatch(header, rows, _reinstall(header, [row.kind for row in rows], index))
+    return tuple(_notes(header, plan, index))
+
+
+def _check_installed(header: Header, needed: Sequence[PlannedComponent], index: Index) -> None:
+    missing = [c for c in needed if not _is_installed(c, index)]
+    if missing:
+        rows = [Difference(f"{c.kind} '{c.name}'", f"{c.distribution} {c.version}", "not installed") for c in missing]
+        pins = _pins((c.distribution, c.version) for c in missing)
+        raise _mismatch(header, rows, f"Install what is missing: pip install {pins}. {absent_plugins(index)}".strip())
+
+
+def _check_options(header: Header, needed: Sequence[PlannedComponent], index: Index) -> None:
+    for planned in needed:
+        component = find_planned(index, planned)
+        try:
+            structure_config(component, planned.config)
+        except ConfigError as error:
+            row = Difference(f"options of {planned.key}", f"version {planned.version}", f"version {component.version}")
+            refused = _mismatch(header, [row], _reinstall(header, [planned.kind], index))
+            refused.message += f"\n{error.message}"
+            raise refused from error
+
+
+def _is_installed(planned: PlannedComponent, index: Index) -> bool:
+    return any(
+        (c.kind, c.name) == (planned.kind, planned.name)
+        and normalise_name(c.distribution) == normalise_name(planned.distribution)
+        for c in index.components
+    )
+
+
+def _slots(saved: Plan, plan: Plan) -> list[Difference]:
+    there, here = saved.slots, plan.slots
+    return [] if there == here else [Difference(f"slots ({len(there)} → {len(here)})", ", ".join(there), ", ".join(here))]
+
+
+def _slot_advice(saved: Plan, plan: Plan) -> str:
+    trained, wanted, use = len(saved.slots), len(plan.slots), f"--slots {','.join(saved.slots)}"
+    if trained == wanted:
+        return f"A slot is part of what the weights mean: use {use}."
+    return (
+        f"Checkpoints are not portable across slots: what was trained with {trained} loads with {trained} and with no "
+        "other number, because the observation and the slot head have one part per slot. "
+        f"Use {use}, or train a new run with {wanted}."
+    )
+
+
+def _chosen_otherwise(saved: Plan, plan: Plan) -> list[Difference]:
+    """Return the kinds of which two plans chose different components, and what each chose."""
+    rows = []
+    for kind in dict.fromkeys((*saved.kinds, *plan.kinds)):
+        there, here = (", ".join(sorted(c.name for c in p.of_kind(kind))) or "none" for p in (saved, plan))
+        if there != here:
+            rows.append(Difference(kind, there, here, kind))
+    return rows
+
+
+def _weights(header: Header, plan: Plan, index: Index) -> list[Difference]:
+    rows = []
+    for key, version in provenance.weights_versions(plan, index).items():
+        kind, recorded = key.partition("/")[0], header.content["weights_versions"].get(key, version)
+        if recorded != version and kind in FITTED:
+            rows.append(Difference(f"weights of {key}", f"version {recorded}", f"version {version}", kind))
+    return rows
+
+
+def _tables(header: Header, plan: Plan, index: Index) -> list[Difference]:
+    known = describe_plan(plan, index)
+    schema, actions = header.content["feature_schema"]["digest"], header.content["actions"]["digest"]
+    rows = []
+    if schema != known.feature_schema.digest:
+        rows.append(Difference("feature schema", schema, known.feature_schema.digest, "features"))
+    if actions != known.actions.digest:
+        rows.append(Difference("actions", actions, known.actions.digest, "environment"))
+    return rows
+
+
+def _reinstall(header: Header, kinds: Iterable[str], index: Index) -> str:
+    """Return the command that brings back the distributions that components of these kinds came from."""
+    saved: Mapping[str, Any] = header.content["distributions"]
+    names = dict.fromkeys(c.distribution for kind in kinds for c in header.plan.of_kind(kind))
+    pins = _pins((name, saved[name]["version"]) for name in names if name in saved)
+    installed = {normalise_name(c.distribution): c.version for c in index.components}
+    changed = [n for n in names if n in saved and installed.get(normalise_name(n)) == saved[n]["version"]]
+    if changed:
+        return (
+            f"The source of {' and '.join(changed)} has changed under the same version. Bring back what it was, or "
+            f"install it afresh: pip install --force-reinstall {pins}"
+        )
+    return f"Install what it was written with: pip install {pins}"
+
+
+def _pins(versions: Iterable[tuple[str, str]]) -> str:
+    return " ".join(dict.fromkeys(f'"{name}=={version}"' for name, version in versions))
+
+
+def _notes(header: Header, plan: Plan, index: Index) -> list[str]:
+    notes = [
+        f"The {row.kind} is '{row.here}'; the checkpoint was written with '{row.saved}'."
+        for row in _chosen_otherwise(header.plan, plan)
+        if row.kind not in FITTED
+    ]
+    for name, installed in provenance.distributions(plan, index).items():
+        recorded: Mapping[str, Any] = header.content["distributions"].get(name, installed)
+        if recorded["version"] != installed["version"]:
+            notes.append(f"{name} is {installed['version']}; the checkpoint was written with {recorded['version']}.")
+        elif recorded["source"] != installed["source"]:
+            notes.append(
+                f"The source of {name} {installed['version']} has changed since the checkpoint was written "
+                f"({recorded['source']} → {installed['source']})."
+            )
+    here = provenance.libraries()
+    for name, version in header.content["libraries"].items():
+        if here.get(name) != version:
+            found = here.get(name, "not installed")
+            notes.append(f"{name} is {found}; the checkpoint was written with {version}, so numbers may differ a little.")
+    return notes
+
+
+def _mismatch(header: Header, rows: Sequence[Difference], hint: str) -> CheckpointMismatch:
+    table = [("", "saved", "here"), *((row.what, row.saved, row.here) for row in rows)]
+    widths = [max(len(row[i]) for row in table) for i in range(2)]
+    lines = [f"  {a:{widths[0]}}  {b:{widths[1]}}  {c}".rstrip() for a, b, c in table]
+    return CheckpointMismatch("\n".join([f"The checkpoint {header.path} does not fit:", *lines]), hint=hint)

@@ -1,0 +1,68 @@
+"""One process per run directory: a lock that ends with the process that holds it, however that ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from esper_core.contracts.errors import UserError
+
+LOCK_FILE = "lock"
+
+_held: set[int] = set()
+"""Descriptors of this process's locks."""
+
+
+@contextmanager
+def locked(run: Path) -> Iterator[None]:
+    """Hold a run directory's lock within; raises UserError when another process does, or when it cannot be written.
+
+    The lock is the system's (`flock`), so that no stale one is left behind. The descriptor is closed on exec and in
+    forked children: a process that trains hosts may outlive a killed run, and must not keep it.
+    """
+    path = run / LOCK_FILE
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise UserError(
+            f"The run {run} cannot be written: {path}: {error.strerror}.", hint="Make it writable, or copy it."
+        ) from error
+    _held.add(descriptor)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise _refusal(run, path) from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()} {socket.gethostname()}\n".encode(), 0)
+        yield
+    finally:
+        if descriptor in _held:
+            _held.discard(descriptor)
+            os.close(descriptor)
+
+
+def _refusal(run: Path, path: Path) -> UserError:
+    pid, _, host = path.read_text(encoding="utf-8", errors="replace").strip().partition(" ")
+    if not pid.isdigit():
+        return UserError(f"Another process works on the run {run}.", hint="Wait until it has ended, or stop it.")
+    where, remedy = "", f"kill {pid}"
+    if host != socket.gethostname():
+        where, remedy = f" on {host}", f"kill {pid}, on {host}"
+    return UserError(
+        f"Process {pid}{where} works on the run {run}.",
+        hint=f"Wait until it has ended, or stop it ({remedy}): what it has finished is kept.",
+    )
+
+
+def _let_go() -> None:
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)

@@ -1,0 +1,142 @@
+"""Going on with a run: from which checkpoint, with which plan, and what is dropped on the way. Torch is not imported."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import evolve, frozen
+
+from esper_core.contracts.errors import CheckpointMismatch, ConfigError, EsperError, UserError
+from esper_core.registry.plan import Plan
+from esper_core.runs.checkpoint import Header, list_checkpoints, remove_later, verify_checkpoint
+from esper_core.runs.compatibility import check_fit
+from esper_core.runs.directory import METRICS_FILE, RunDirectory
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from esper_core.registry.index import Index
+
+
+@frozen
+class Resumption:
+    """Where a run goes on.
+
+    Attributes:
+        run: The run.
+        plan: Its plan, with the number of updates it now has in total.
+        header: Header of the checkpoint, verified; None to begin again, where no update was finished.
+        notes: What is different from when the checkpoint was written and does not matter enough to refuse.
+    """
+
+    run: RunDirectory
+    plan: Plan
+    header: Header | None
+    notes: tuple[str, ...]
+
+    @property
+    def update(self) -> int:
+        """Updates done."""
+        return 0 if self.header is None else self.header.update
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.update >= self.plan.updates
+
+    def drop_later(self, index: Index, device: str) -> None:
+        """Drop every checkpoint and line of updates after this one, and note in `run.json` that the run goes on.
+
+        Raises:
+            EsperError: a line that must stay is damaged, or a file cannot be written.
+        """
+        self.run.lengths_up_to(self.update)  # a damaged line is found out before anything is dropped
+        remove_later(self.run, self.update)
+        self.run.resume(self.update, self.plan, index, {"device": device})
+
+
+def find_resumption(run: RunDirectory, index: Index, *, at: int | None, updates: int | None) -> Resumption:
+    """Choose and verify the checkpoint a run goes on from: the newest, or that of update `at`.
+
+    A damaged one is never passed over: the message names the newest that is good, for the user to choose.
+
+    Args:
+        run: The run.
+        index: What is installed.
+        at: Update of the checkpoint; None for the newest.
+        updates: Updates of the run in total; None for what it was planned with.
+
+    Raises:
+        CheckpointMismatch: the checkpoint is damaged, or does not fit the run or what is installed.
+        UserError: there is no checkpoint of that update, or fewer updates are asked for than are done.
+    """
+    plan = run.plan
+    path = _choose(run, at)
+    header = None if path is None else _verified(run, path)
+    if header is not None and evolve(header.plan, updates=plan.updates) != plan:
+        raise CheckpointMismatch(
+            f"{run.path / 'run.json'} was changed: its plan is not that of {header.path}.",
+            hint="A run keeps its plan. Undo the change, or begin a new run.",
+        )
+    notes = () if header is None else check_fit(header, plan, index)
+    done = 0 if header is None else header.update
+    if updates is not None:
+        if updates < max(done, 1):
+            raise ConfigError(
+                f"--updates is the total of the run and cannot be {updates}: {done} are done.",
+                hint="Leave it out, or name a larger one.",
+            )
+        plan = evolve(plan, updates=updates)
+    return Resumption(run, plan, header, (*notes, *_gaps(run, done)))
+
+
+def _choose(run: RunDirectory, at: int | None) -> Path | None:
+    found = {int(path.name): path for path in list_checkpoints(run)}
+    if at is not None:
+        if at not in found:
+            known = ", ".join(map(str, found)) or "none"
+            raise UserError(f"{run.path} has no checkpoint of update {at}.", hint=f"It has those of: {known}.")
+        return found[at]
+    if found:
+        return found[max(found)]
+    # Before the first checkpoint one line may have been written; more were followed by checkpoints that are gone.
+    done = len(run.metrics())
+    if done > 1:
+        raise CheckpointMismatch(
+            f"{run.checkpoints} has no checkpoint, although {METRICS_FILE} has {done} updates.",
+            hint="Restore the checkpoints from a copy, or begin a new run.",
+        )
+    return None
+
+
+def _verified(run: RunDirectory, path: Path) -> Header:
+    try:
+        return verify_checkpoint(path)
+    except CheckpointMismatch as error:
+        good = _newest_good(run, path)
+        error.hint = (
+            "No other checkpoint of the run is good; begin a new one."
+            if good is None
+            else f"The newest good one is that of update {good}: esper train --resume {run.path} --at {good}"
+        )
+        raise
+
+
+def _newest_good(run: RunDirectory, damaged: Path) -> int | None:
+    for path in reversed(list_checkpoints(run)):
+        if path != damaged:
+            try:
+                return verify_checkpoint(path).update
+            except EsperError:
+                continue
+    return None
+
+
+def _gaps(run: RunDirectory, done: int) -> list[str]:
+    """Return a sentence when metrics of updates that were done are not there."""
+    lines = {line.get("update") for line in run.metrics()}
+    absent = [update for update in range(1, done + 1) if update not in lines]
+    if not absent:
+        return []
+    shown = ", ".join(map(str, absent[:5])) + (", …" if len(absent) > 5 else "")
+    return [f"{run.path / METRICS_FILE} has no line of update {shown}."]

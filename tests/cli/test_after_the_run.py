@@ -1,0 +1,174 @@
+"""`esper report`, `esper runs compare` and `esper export`, on a run that was trained."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from esper_core.cli.app import run
+from tests.cli.conftest import SMALL, Esper
+
+HOSTILE = '"""\nimport os\nos.system("touch pwned")\n"""'
+
+
+@pytest.fixture(scope="module")
+def trained(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of two runs, trained in this process."""
+    folder = tmp_path_factory.mktemp("after")
+    patch = pytest.MonkeyPatch()
+    patch.chdir(folder)
+    patch.setenv("ESPER_CACHE", str(shared / "cache"))
+    for seed in ("0", "1"):
+        small = ("--policy", "lstm-v1", "--slots", "2", "--updates", "2", "--seed", seed, "--out", ".", *SMALL)
+        assert run(["train", *small, "--json"]) == 0
+    patch.undo()
+    return folder
+
+
+@pytest.fixture
+def runs(trained: Path, monkeypatch: pytest.MonkeyPatch, shared: Path) -> list[str]:
+    """The names of two runs in the working directory."""
+    monkeypatch.chdir(trained)
+    monkeypatch.setenv("ESPER_CACHE", str(shared / "cache"))
+    return sorted((path.name for path in trained.iterdir() if (path / "run.json").exists()), key=_seed)
+
+
+def _seed(name: str) -> int:
+    return json.loads((Path(name) / "run.json").read_text())["plan"]["seed"]
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+    assert run([*arguments, "--json"]) == 0, capsys.readouterr().err
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_report_lies_in_its_run_or_where_it_was_asked_for(runs, capsys, tmp_path):
+    document = printed(capsys, "report", runs[0])
+    page = Path(document["report"])
+    assert page == Path(runs[0]) / "report.html" and page.stat().st_size == document["bytes"] > 20_000
+    assert "What grew" in page.read_text()
+    assert run(["report", runs[0], "--out", str(tmp_path / "page.html")]) == 0
+    assert (tmp_path / "page.html").read_text() == page.read_text()
+    assert run(["report", runs[0], "--out", str(tmp_path / "missing" / "page.html")]) == 1
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_report_is_shown_only_when_asked_for(runs, monkeypatch):
+    shown: list[str] = []
+    monkeypatch.setattr("webbrowser.open", shown.append)
+    assert run(["report", runs[0]]) == 0 and shown == []
+    assert run(["report", runs[0], "--open"]) == 0
+    assert shown == [(Path.cwd() / runs[0] / "report.html").as_uri()]
+
+
+def test_looking_at_runs_needs_no_torch(esper: Esper, without_torch: Path, trained: Path, runs: list[str]) -> None:
+    for arguments in (
+        ("report", str(trained / runs[0]), "--out", "page.html"),
+        ("runs", "list", "--out", str(trained)),
+        ("runs", "show", str(trained / runs[0])),
+        ("runs", "compare", *(str(trained / name) for name in runs), "--all"),
+    ):
+        done = esper(*arguments, path=without_torch)
+        assert (done.returncode, done.stderr) == (0, ""), arguments
+        assert done.stdout
+
+
+def test_runs_that_differ_in_their_seed(runs, capsys):
+    document = printed(capsys, "runs", "compare", *runs)
+    assert document["plan"] == {"seed": [0, 1]} and document["made_with"] == {}
+    assert [entry["name"] for entry in document["runs"]] == runs
+    assert document["outcomes"]["return"]["intervals"][0]["episodes"] == 2
+    assert run(["runs", "compare", *runs]) == 0
+    text = capsys.readouterr().out
+    for words in ("seed  0  1", "made with: no difference", "b − a", "committed_accuracy", "one seed (0 and 1)"):
+        assert words in " ".join(text.split()) or words in text
+    assert "explained_variance" not in text
+    assert run(["runs", "compare", runs[0], runs[0]]) == 2
+    assert "two different runs" in capsys.readouterr().err
+
+
+def test_a_list_says_what_one_looks_for(runs, capsys):
+    first, second = printed(capsys, "runs", "list", "--out", ".")
+    assert (first["environment"], first["updates"], first["environment_steps"]) == ("growth", 2, 16)
+    assert first["best_return"] >= first["return"] and second["seconds"] > 0
+    assert run(["runs", "list", "--out", "."]) == 0
+    assert "environment" in capsys.readouterr().out.splitlines()[0]
+
+
+def test_what_is_exported_needs_torch_alone(runs, capsys, tmp_path):
+    document = printed(capsys, "export", runs[0], "--instance", "5", "--at", "1", "--out", str(tmp_path / "grown.py"))
+    assert (document["instance"], document["checkpoint"]) == (5, "000001")
+    assert document["episode"]["instance"] == 5
+    assert document["difference"] <= 1e-6 and document["flops"] == sum(p["flops"] for p in document["parts"])
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(('esper_core', 'esper_growth', 'safetensors', 'numpy')))\n"
+        "import torch; from grown import load; net = load()\n"
+        "print(net(torch.zeros(3, 1, 8, 8)).shape, sum(p.numel() for p in net.parameters()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout == f"torch.Size([3, 10]) {document['parameters']}\n", done.stderr
+
+
+def test_an_export_is_the_same_every_time(runs, capsys, tmp_path):
+    for name in ("first", "second"):
+        assert run(["export", runs[0], "--out", str(tmp_path / name)]) == 0
+    assert "needs torch alone" in capsys.readouterr().out
+    weights = [(tmp_path / f"{name}.safetensors").read_bytes() for name in ("first", "second")]
+    assert weights[0] == weights[1]
+
+
+def test_mistakes_are_told_before_anything_is_played(runs, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("esper_core.export.play.play", None)
+    for arguments, words in (
+        (("--out", str(tmp_path / "my-net.py")), "cannot be the name of a Python module"),
+        (("--out", str(tmp_path / "no" / "net.py")), "There is no folder"),
+        (("--out", str(tmp_path / "net.py"), "--at", "9"), "no checkpoint '9'"),
+    ):
+        assert run(["export", runs[0], *arguments]) == 2
+        assert words in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_text_of_a_run_gets_into_the_source(runs, capsys, tmp_path, shared, monkeypatch):
+    """A run whose every text is hostile, with digests that fit: what it says is compared or left out."""
+    copy = tmp_path / "hostile-s2"
+    shutil.copytree(runs[0], copy)
+    for file in (copy / "run.json", copy / "checkpoints" / "000002" / "state.json"):
+        content = json.loads(file.read_text())
+        content["plan"]["policy"] = content["created"] = HOSTILE
+        content["libraries"] = content["machine"] = content["git"] = {HOSTILE: HOSTILE}
+        content["distributions"][HOSTILE] = {"version": HOSTILE, "source": HOSTILE}
+        if "digest" in content:
+            del content["digest"]
+            content["digest"] = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        file.write_text(json.dumps(content))
+    monkeypatch.chdir(tmp_path)
+    assert run(["export", "hostile-s2", "--runs", ".", "--out", "grown.py"]) == 0, capsys.readouterr().err
+    source = Path("grown.py").read_text()
+    assert "pwned" not in source and not Path("pwned").exists()
+    imported = [ast.unparse(n) for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Import | ast.ImportFrom)]
+    assert imported == ["import json", "from pathlib import Path", "import torch", "from torch import nn"]
+    assert b"pwned" not in Path("grown.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["pointwise", "conv-light"])
+def test_a_component_that_is_not_installed_is_never_imported(runs, capsys, tmp_path, name):
+    copy = tmp_path / "renamed-s2"
+    shutil.copytree(runs[0], copy)
+    file = copy / "checkpoints" / "000002" / "state.json"
+    content = json.loads(file.read_text())
+    (component,) = [c for c in content["plan"]["components"] if c["name"] == name]
+    component["name"] = "os:system"
+    del content["digest"]
+    content["digest"] = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    file.write_text(json.dumps(content))
+    assert run(["export", str(copy), "--out", str(tmp_path / "grown.py")]) in (2, 4)
+    assert "os:system" in capsys.readouterr().err and not (tmp_path / "grown.py").exists()

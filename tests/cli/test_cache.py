@@ -1,0 +1,50 @@
+"""`esper cache`: what is kept is shown, and cleared without touching anything else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from esper_core.cli.app import run
+from esper_core.contracts.cache import cache_folder
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ESPER_CACHE", str(tmp_path))
+    (cache_folder("static") / "deep").mkdir()
+    (tmp_path / "static" / "deep" / "1.json").write_text("12345")
+    (cache_folder("kernels") / "a.so").write_text("123")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("years of work")
+    return tmp_path
+
+
+def test_it_is_shown(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["cache", "show", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "directory": str(kept),
+        "caches": [{"name": "kernels", "files": 1, "bytes": 3}, {"name": "static", "files": 1, "bytes": 5}],
+    }
+    assert run(["cache", "show"]) == 0
+    assert "static" in capsys.readouterr().out
+
+
+def test_one_or_all_are_cleared_and_nothing_else(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["cache", "clear", "kernels"]) == 0
+    assert not (kept / "kernels").exists() and (kept / "static" / "deep" / "1.json").exists()
+    assert "1 file deleted: kernels." in capsys.readouterr().out
+    assert run(["cache", "clear", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["cleared"] == {"static": 1}
+    assert sorted(path.name for path in kept.iterdir()) == ["mine"]
+    assert run(["cache", "show"]) == 0
+    assert "holds nothing" in capsys.readouterr().out
+
+
+def test_what_is_not_esper_s_cannot_be_cleared(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["cache", "clear", "mine"]) == 2
+    assert (kept / "mine" / "thesis.tex").exists()
+    assert run(["cache", "clear", "statik"]) == 2
+    assert "Did you mean 'static'?" in capsys.readouterr().err

@@ -1,0 +1,321 @@
+"""`esper train --resume`: bit for bit the run that was never stopped, and refusals that say what to do."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from esper_core.cli.app import main, run
+from tests.cli.resuming import FUSED, KINDS, UPDATES, assert_same, only_run, without_timing
+from tests.runs import forking
+
+# Exact --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("done", [1, 3])
+def test_a_run_that_was_planned_shorter(train, references, tmp_path, kind, done):
+    assert train(*KINDS[kind], "--updates", str(done), "--out", "runs") == 0
+    folder = only_run(tmp_path / "runs")
+    assert train("--resume", str(folder), "--updates", str(UPDATES)) == 0
+    assert_same(folder, references(kind), planned_shorter=True)
+    record = json.loads((folder / "run.json").read_text())
+    assert record["plan"] == json.loads((references(kind) / "run.json").read_text())["plan"]
+    (note,) = record["resumed"]
+    assert (note["update"], note["updates"]) == (done, UPDATES) and note["distributions"] == record["distributions"]
+
+
+def test_an_earlier_checkpoint(train, references, finished, capsys):
+    assert train("--resume", str(finished), "--at", "2") == 0
+    assert_same(finished, references("fused"))
+    assert "going on after update 2 of 4" in capsys.readouterr().err
+
+
+def test_every_update_in_a_process_of_its_own(train, references, tmp_path):
+    assert train(*FUSED, "--updates", "1", "--out", "runs") == 0
+    folder = only_run(tmp_path / "runs")
+    for total in range(2, UPDATES + 1):
+        assert train("--resume", folder.name, "--out", "runs", "--updates", str(total), "--device", "cpu") == 0
+    assert_same(folder, references("fused"), planned_shorter=True)
+
+
+def stop_and_go_on(train, out: Path, kind: str, updates: int, moments: list[tuple[int, float]]) -> Path:
+    """Train a run, stop it by signals after random times, and go on each time; return its folder."""
+    words = ["train", *KINDS[kind], "--updates", str(updates), "--out", str(out)]
+    for number, seconds in moments:
+        process = forking.start(main, words, said=out.with_suffix(".txt"))
+        deadline = time.monotonic() + 60
+        while not list(out.glob("*/lock")) and process.is_alive():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.join(seconds)
+        stop(process, number)
+        assert process.exitcode in {0, -number, 128 + number}, out.with_suffix(".txt").read_text()
+        if list(out.glob("*/run.json")):
+            words = ["train", "--resume", str(only_run(out))]
+    assert forking.call(main, words) == 0
+    return only_run(out)
+
+
+def stop(process, number: int) -> None:
+    import os
+
+    if process.is_alive():
+        os.kill(process.pid, number)
+    process.join(30)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("numbers", [(signal.SIGKILL, signal.SIGKILL), (signal.SIGINT, signal.SIGTERM)])
+def test_stopped_at_random_moments(train, references, tmp_path, kind, numbers):
+    moments = [(number, random.uniform(0, 1)) for number in numbers]
+    folder = stop_and_go_on(train, tmp_path / "runs", kind, UPDATES, moments)
+    assert_same(folder, references(kind))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_stopped_at_twenty_random_moments(train, references, tmp_path, kind):
+    numbers = [signal.SIGKILL] * 14 + [signal.SIGINT] * 3 + [signal.SIGTERM] * 3
+    random.shuffle(numbers)
+    moments = [(number, random.uniform(0, 1)) for number in numbers]
+    folder = stop_and_go_on(train, tmp_path / "runs", kind, 24, moments)
+    assert_same(folder, references(kind, 24))
+
+
+def test_killed_before_the_first_update_was_finished(train, references, tmp_path, capsys):
+    assert train(*FUSED, "--updates", str(UPDATES), "--out", "runs") == 0
+    folder = only_run(tmp_path / "runs")
+    shutil.rmtree(folder / "checkpoints")
+    first, *_ = (folder / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (folder / "metrics.jsonl").write_text(first)
+    assert train("--resume", str(folder)) == 0
+    assert "No update of this run was finished; it begins again." in capsys.readouterr().err
+    assert_same(folder, references("fused"))
+
+
+def test_half_a_line_of_an_update_that_was_not_finished_is_cut_off(train, references, finished):
+    for name in ("metrics.jsonl", "events.jsonl"):
+        with (finished / name).open("a") as stream:
+            stream.write('{"update": 5, "environment_st')
+    assert train("--resume", str(finished), "--updates", "4") == 0, "nothing is left to do"
+    assert train("--resume", str(finished), "--at", "3") == 0
+    assert_same(finished, references("fused"))
+
+
+# What it says -------------------------------------------------------------------------------------------------------
+
+
+def test_a_finished_run_says_so(train, finished, capsys):
+    before = (finished / "run.json").read_bytes()
+    assert train("--resume", str(finished), "--json") == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["updates"] == UPDATES and json.loads(out)["run"] == str(finished)
+    assert f"all 4 updates are done. For more: esper train --resume {finished} --updates 8" in err
+    assert (finished / "run.json").read_bytes() == before
+
+
+def test_more_updates_are_a_new_total(train, finished, capsys):
+    assert train("--resume", str(finished), "--updates", "5", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["updates"] == 5
+    assert json.loads((finished / "run.json").read_text())["plan"]["updates"] == 5
+    assert [line["update"] for line in without_timing(finished)] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("updates", ["3", "0", "-1"])
+def test_fewer_updates_than_are_done_are_refused(train, finished, capsys, updates):
+    assert train("--resume", str(finished), "--updates", updates) == 2
+    assert f"cannot be {updates}: 4 are done" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "flag"),
+    [
+        (("--slots", "5"), "--slots"),
+        (("--seed", "0"), "--seed"),
+        (("-o", "train.lr=1"), "-o"),
+        (("--policy", "lstm-v2"), "--policy"),
+        (("--use", "loss=factored-ppo"), "--use"),
+        (("--critic", "state-value"), "--critic"),
+        (("--envs", "2"), "--envs"),
+        (("--threads", "1"), "--threads"),
+        (("--workers", "1"), "--workers"),
+        (("--precision", "bf16"), "--precision"),
+        (("--epochs", "4"), "--epochs"),
+        (("--dry-run",), "--dry-run"),
+    ],
+)
+def test_a_flag_that_would_change_the_plan_is_refused(train, finished, capsys, words, flag):
+    before = (finished / "metrics.jsonl").read_bytes()
+    assert train("--resume", str(finished), *words) == 2
+    assert f"A resumed run keeps its plan: {flag} cannot stand beside --resume" in capsys.readouterr().err
+    assert (finished / "metrics.jsonl").read_bytes() == before
+
+
+def test_several_such_flags_are_all_named(train, finished, capsys):
+    assert train("--resume", str(finished), "--slots", "5", "--seed", "3") == 2
+    assert "--slots, --seed cannot stand" in capsys.readouterr().err
+
+
+def test_an_update_without_a_run(train, capsys):
+    assert train("--at", "3") == 2
+    assert "--resume RUN --at UPDATE" in capsys.readouterr().err
+
+
+def test_an_update_without_a_checkpoint(train, finished, capsys):
+    assert train("--resume", str(finished), "--at", "9") == 2
+    assert re.search(r"no checkpoint of update 9\.\nIt has those of: .*2, 3, 4\.", capsys.readouterr().err)
+
+
+def test_a_run_that_another_process_works_on_is_refused(train, finished, capsys):
+    (finished / "metrics.jsonl").touch()
+    process = forking.start(main, ["train", "--resume", str(finished), "--updates", "500"])
+    try:
+        deadline = time.monotonic() + 60
+        while not list(finished.glob("checkpoints/000005")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert train("--resume", str(finished)) == 2
+        assert f"Process {process.pid} works on the run {finished}." in capsys.readouterr().err
+    finally:
+        process.kill()
+        process.join()
+    # Processes that train hosts may still be there, and keep nothing.
+    assert train("--resume", str(finished), "--at", "4", "--updates", "5") == 0
+
+
+# Damage -------------------------------------------------------------------------------------------------------------
+
+
+def damage(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+
+
+def test_a_damaged_newest_checkpoint_is_refused_and_the_newest_good_one_named(train, references, finished, capsys):
+    damage(finished / "checkpoints/000004/policy.safetensors")
+    damage(finished / "checkpoints/000003/state.json")
+    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file() and path.name != "lock"}
+    assert train("--resume", str(finished)) == 4
+    err = capsys.readouterr().err
+    assert re.search(r"000004/policy\.safetensors is damaged: .* digest [0-9a-f]{16}, not .* digest [0-9a-f]{16}", err)
+    assert f"The newest good one is that of update 2: esper train --resume {finished} --at 2" in err
+    assert {path: path.read_bytes() for path in before} == before
+    assert train("--resume", str(finished), "--at", "3") == 4
+    assert train("--resume", str(finished), "--at", "2") == 0
+    assert_same(finished, references("fused"))
+
+
+def test_no_good_checkpoint_at_all(train, finished, capsys):
+    for file in finished.glob("checkpoints/*/rng.safetensors"):
+        file.unlink()
+    assert train("--resume", str(finished)) == 4
+    assert "No other checkpoint of the run is good; begin a new one." in capsys.readouterr().err
+
+
+def test_checkpoints_that_are_gone(train, finished, capsys):
+    shutil.rmtree(finished / "checkpoints")
+    assert train("--resume", str(finished)) == 4
+    assert "has no checkpoint, although metrics.jsonl has 4 updates" in capsys.readouterr().err
+
+
+def test_a_plan_that_was_changed(train, finished, capsys):
+    text = (finished / "run.json").read_text()
+    (finished / "run.json").write_text(text.replace('"seed": 0', '"seed": 1'))
+    assert train("--resume", str(finished)) == 4
+    assert "run.json was changed: its plan is not that of" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "events.jsonl"])
+def test_a_damaged_line_is_named_before_anything_is_dropped(train, finished, capsys, name):
+    lines = (finished / name).read_text().splitlines(keepends=True)
+    (finished / name).write_text("".join([lines[0], "{broken\n", *lines[2:]]))
+    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file() and path.name != "lock"}
+    assert train("--resume", str(finished), "--at", "3") == 1
+    err = capsys.readouterr().err
+    assert f"{name}:2: this line is damaged" in err and f"sed -i 2d {finished / name}" in err
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_line_that_is_missing_is_said(train, finished, capsys):
+    lines = (finished / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (finished / "metrics.jsonl").write_text("".join([lines[0], *lines[2:]]))
+    assert train("--resume", str(finished), "--updates", "5") == 0
+    assert "metrics.jsonl has no line of update 2." in capsys.readouterr().err
+    assert [line["update"] for line in without_timing(finished)] == [1, 3, 4, 5]
+
+
+def test_a_plugin_that_is_gone(train, finished, capsys):
+    assert train("--resume", str(finished), "--no-plugin", "esper-lstm-v2", "--updates", "5") == 4
+    err = capsys.readouterr().err
+    assert re.search(r"network 'lstm-v2' +esper-lstm-v2 \S+ +not installed", err)
+    assert 'pip install "esper-lstm-v2==' in err
+
+
+@pytest.mark.parametrize("plugin", ["growth", "factored-ppo"])
+def test_a_plugin_whose_weights_are_not_the_policys_is_missed_too(train, finished, capsys, plugin):
+    assert train("--resume", str(finished), "--no-plugin", plugin, "--updates", "5") == 4
+    assert f'pip install "esper-{plugin}==' in capsys.readouterr().err
+
+
+def test_a_run_that_cannot_be_written(train, finished, capsys):
+    (finished / "lock").unlink()
+    (finished / "lock").mkdir()
+    assert train("--resume", str(finished)) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        ("checkpoints/000004", 2, "--at 4"),
+        ("checkpoints/000004/policy.safetensors", 4, "was not written by esper as a run"),
+        ("nowhere", 2, "There is no run"),
+    ],
+)
+def test_what_is_no_run(train, finished, capsys, text, code, words):
+    assert train("--resume", str(finished / text)) == code
+    assert words in capsys.readouterr().err
+
+
+# Looking at it ------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_shows_the_header_of_its_newest_checkpoint(finished, esper, without_torch):
+    shown = esper("runs", "show", str(finished), path=without_torch)
+    assert shown.returncode == 0, shown.stderr
+    state = json.loads((finished / "checkpoints/000004/state.json").read_text())
+    section = shown.stdout.split("newest checkpoint\n")[1]
+    for words in (
+        "4, 32 environment steps",
+        "r0c0, r0c1",
+        state["feature_schema"]["digest"],
+        state["actions"]["digest"],
+        state["distributions"]["esper-lstm-v2"]["source"],
+        state["files"]["policy.safetensors"]["sha256"][:16],
+    ):
+        assert words in section
+    assert json.loads(esper("runs", "show", str(finished), "--json").stdout)["newest"] == state
+
+
+def test_a_damaged_header_is_shown_as_what_it_is(finished, capsys):
+    (finished / "checkpoints/000004/state.json").write_text("{")
+    assert run(["runs", "show", str(finished)]) == 0
+    assert "000004/state.json is damaged: it is no JSON." in capsys.readouterr().out
+
+
+def test_the_help_lists_it(esper, without_torch):
+    shown = esper("train", "--help", path=without_torch)
+    assert shown.returncode == 0 and "--resume" in shown.stdout and "--at" in shown.stdout
+
+
+def test_options_of_observers_may_stand_beside_resume(train, finished, capsys):
+    assert train("--resume", str(finished), "-o", "observer.tensorboard.flush=0") == 2
+    assert "'observer.tensorboard.flush' cannot be 0" in capsys.readouterr().err

@@ -1,0 +1,133 @@
+"""The two files of an export: what they hold, what they cost, and that they need torch alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from esper_core.contracts.errors import EsperError, PluginError, UserError
+from esper_core.export.count import count
+from esper_core.export.grown import Grown
+from esper_core.export.write import export_paths, write_export
+
+ALONE = """
+import sys
+sys.modules.update(dict.fromkeys(("esper_core", "esper_growth", "safetensors", "attrs", "numpy"), None))
+sys.path.insert(0, {folder!r})
+import torch
+from grown import load
+inputs, outputs = torch.load("examples.pt", weights_only=True)
+with torch.no_grad():
+    print(float((load()(inputs) - outputs).abs().max()))
+"""
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.GroupNorm(4, 8), nn.ReLU())
+        self.last = nn.Sequential(nn.Flatten(), nn.Linear(8 * 6 * 5, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.first(x))
+
+
+def grown(network: nn.Module | None = None, off: float = 0.0) -> Grown:
+    network = (network or Net()).eval()
+    inputs = torch.randn(7, 3, 6, 5)
+    with torch.no_grad():
+        outputs = network(inputs) + off
+    return Grown(network, {"first": "conv, 8 wide"}, inputs, outputs, {"instance": 0})
+
+
+def test_what_is_written_needs_torch_alone(tmp_path: Path) -> None:
+    example = grown()
+    exported = write_export(example, tmp_path / "grown.py")
+    torch.save((example.inputs, example.outputs), tmp_path / "examples.pt")
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE.format(folder=str(tmp_path))],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) <= 1e-6 and exported.difference <= 1e-6
+    with safe_open(exported.weights, "pt") as file:
+        assert set(file.keys()) == set(example.network.state_dict())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["examples.pt", "grown.py", "grown.safetensors"]
+
+
+def test_operations_are_those_one_counts_by_hand() -> None:
+    whole, (first, last) = count(Net(), torch.randn(1, 3, 6, 5))
+    assert (first.name, first.parameters, first.flops) == ("first", 3 * 8 * 9 + 16, 2 * 3 * 8 * 9 * 6 * 5)
+    assert (last.name, last.parameters, last.flops) == ("last", 8 * 30 * 4 + 4, 2 * 8 * 30 * 4)
+    assert (whole.parameters, whole.flops) == (first.parameters + last.parameters, first.flops + last.flops)
+
+
+def test_the_source_says_what_it_is(tmp_path: Path) -> None:
+    text = write_export(grown(), tmp_path / "grown").source.read_text()
+    assert "inputs [batch, 3, 6, 5] to outputs [batch, 4]" in text
+    assert "first                  232        12,960" in text
+    assert "# conv, 8 wide" in text
+
+
+def test_a_network_that_computes_something_else_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match="computes something else: outputs differ by up to"):
+        write_export(grown(off=1e-3), tmp_path / "grown.py")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_export_survives_the_failure_of_the_next(tmp_path: Path) -> None:
+    before = write_export(grown(), tmp_path / "grown.py").source.read_text()
+    with pytest.raises(PluginError):
+        write_export(grown(off=1.0), tmp_path / "grown.py")
+    assert (tmp_path / "grown.py").read_text() == before
+    write_export(grown(), tmp_path / "grown.py")
+
+
+@pytest.mark.parametrize("name", ["train.py", "train.safetensors"])
+def test_nothing_but_an_export_is_written_over(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(UserError, match="was not written by an export"):
+        write_export(grown(), tmp_path / "train")
+    assert (tmp_path / name).read_text() == "mine" and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("name", ["grown", "grown.py", "grown.safetensors"])
+def test_either_suffix_names_both_files(tmp_path: Path, name: str) -> None:
+    assert export_paths(tmp_path / name) == (tmp_path / "grown.safetensors", tmp_path / "grown.py")
+
+
+@pytest.mark.parametrize("name", ["my-net.py", "1st.py", "class.py", "a b", "x.tar"])
+def test_a_name_that_python_cannot_import_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match="cannot be the name of a Python module"):
+        export_paths(tmp_path / name)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no folder"):
+        export_paths(tmp_path / "missing" / "grown.py")
+
+
+def test_a_full_disk_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("esper_core.export.write.write_synced", full)
+    with pytest.raises(EsperError, match=r"grown\.py cannot be written: No space left on device"):
+        write_export(grown(), tmp_path / "grown.py")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("note", ['"""', "a\nimport os", "\\", "norm\r", "x # y"])
+def test_a_note_is_one_plain_line(note: str) -> None:
+    example = grown()
+    with pytest.raises(ValueError, match="no plain line"):
+        Grown(example.network, {"first": note}, example.inputs, example.outputs, {})

@@ -1,0 +1,109 @@
+"""Runs side by side: only what differs, and honest about what cannot be compared."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from esper_core.contracts.errors import UserError
+from esper_core.report.comparison import compare
+from tests.report.conftest import MakeRun, component, grown, line
+
+
+def test_only_what_differs_is_told(make_run: MakeRun) -> None:
+    a = make_run("a", seed=1)
+    b = make_run(
+        "b",
+        seed=2,
+        components=[
+            component("environment", "growth", epochs=10),
+            component("network", "lstm-v1", hidden_dim=128, extra=1),
+        ],
+        train={"lr": 1e-3, "gamma": 0.995},
+        record={"libraries": {"torch": "2.9.0"}, "git": None},
+    )
+    found = compare([a, b])
+    assert {row.name: row.values for row in found.plan} == {
+        "seed": (1, 2),
+        "network": ("lstm-v2", "lstm-v1"),
+        "network.hidden_dim": (512, 128),
+        "network.extra": (None, 1),
+        "train.lr": (3e-4, 1e-3),
+    }
+    assert {row.name: row.values for row in found.made_with} == {
+        "torch": ("2.13.0", "2.9.0"),
+        "git commit": ("f" * 40, None),
+        "git changed": (False, None),
+    }
+
+
+def test_equal_runs_do_not_differ(make_run: MakeRun) -> None:
+    found = compare([make_run("a"), make_run("b")])
+    assert (found.plan, found.made_with) == ([], [])
+    (change,) = [outcome.change for outcome in found.outcomes if outcome.name == "return"]
+    assert change is not None and change.mean == 0 and change.low is not None and change.low < 0
+
+
+def test_unequal_lengths_are_compared_where_both_have_been(make_run: MakeRun) -> None:
+    short, long = make_run("short", updates=8), make_run("long", updates=20)
+    found = compare([short, long])
+    assert list(found.window) == [7, 8]
+    (returns,) = [outcome for outcome in found.outcomes if outcome.name == "return"]
+    first, second = returns.intervals
+    assert first is not None and second is not None
+    assert first.mean == second.mean == pytest.approx(0.75) and first.count == second.count == 4
+    assert any("8 and 20 updates" in note for note in found.notes)
+
+
+def test_other_numbers_of_steps_seeds_and_environments_are_said(make_run: MakeRun) -> None:
+    a = make_run("a")
+    b = make_run(
+        "b",
+        seed=7,
+        lines=[line(u, environment_steps=u * 80) for u in range(1, 5)],
+        components=[component("environment", "growth", epochs=40), component("network", "lstm-v2", hidden_dim=512)],
+        slots=["r0c0"],
+    )
+    notes = " ".join(compare([a, b]).notes)
+    for words in (
+        "80 and 320 environment steps",
+        "returns may not be comparable",
+        "different slots",
+        "one seed (0 and 7)",
+    ):
+        assert words in notes
+
+
+def test_a_run_without_updates_is_compared_by_its_plan(make_run: MakeRun) -> None:
+    found = compare([make_run("a"), make_run("b", lines=[], events=[], seed=3)])
+    assert [row.name for row in found.plan] == ["seed"] and found.outcomes[0].intervals[1] is None
+    assert "nothing to compare but plans" in found.notes[0]
+
+
+def test_three_runs_have_no_difference_of_two(make_run: MakeRun) -> None:
+    found = compare([make_run(name) for name in ("a", "b", "c")])
+    assert all(outcome.change is None and len(outcome.intervals) == 3 for outcome in found.outcomes)
+    assert "0, 0 and 0" in found.notes[-1]
+
+
+def test_metrics_that_only_one_run_has_are_kept(make_run: MakeRun) -> None:
+    a = make_run("a", lines=[line(1, special=0.5)], events=grown(1))
+    b = make_run("b", lines=[line(1)], events=grown(1))
+    rows = {row.name: row.values for row in compare([a, b]).metrics}
+    assert rows["special"] == (0.5, None) and rows["kl"] == (0.001, 0.001)
+    assert "return" not in rows, "it is among the outcomes"
+
+
+def test_it_can_be_read_by_machines(make_run: MakeRun) -> None:
+    document = json.loads(json.dumps(compare([make_run("a"), make_run("b", seed=1)]).to_json(), allow_nan=False))
+    assert document["plan"] == {"seed": [0, 1]} and document["window"] == [4, 4]
+    outcome = document["outcomes"]["return"]
+    assert [entry["episodes"] for entry in outcome["intervals"]] == [2, 2] and outcome["difference"]["mean"] == 0
+
+
+def test_a_run_is_not_compared_with_itself(make_run: MakeRun) -> None:
+    run = make_run("a")
+    for runs in ([run], [run, run]):
+        with pytest.raises(UserError, match="two different runs"):
+            compare(runs)
