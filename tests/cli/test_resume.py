@@ -317,5 +317,6 @@ def test_the_help_lists_it(esper, without_torch):
 
 
 def test_options_of_observers_may_stand_beside_resume(train, finished, capsys):
+    pytest.importorskip("tensorboard")
     assert train("--resume", str(finished), "-o", "observer.tensorboard.flush=0") == 2
     assert "'observer.tensorboard.flush' cannot be 0" in capsys.readouterr().err
