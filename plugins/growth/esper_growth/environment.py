@@ -37,7 +37,7 @@ from esper_growth.loop import LoopRuntime
 from esper_growth.masks import legal_blueprints
 from esper_growth.model import SeedSetting
 from esper_growth.progress import Progress
-from esper_growth.runtime import Gradients, HostRuntime, Settings, Validation, replace_rows, stable_seed
+from esper_growth.runtime import HostRuntime, Settings, replace_rows, stable_seed
 from esper_growth.scaffolding import Scaffolding, Seed
 from esper_growth.stages import HAS_MODULE, Stage
 from esper_growth.static_curves import StaticCurves, source_digest
@@ -180,7 +180,9 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
             diverged = verdict > Verdict.SUSPECT
         if diverged.any():
             events += self._roll_back(verdict, validation.loss, labels)
-            validation, gradients = self._look_again(validation, gradients, diverged)
+            with self._timed("validation"):
+                again = self.runtime.validate(self._settings(), diverged.tolist(), pairs=False)
+            validation, gradients = replace_rows(validation, gradients, diverged, again)
         self._check_finite(validation.loss, active)
         if validation.interactions is not None:
             self.scaffolding.record(validation.interactions, self.progress.epoch, active)
@@ -190,7 +192,6 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
 
         if self.config.governor:
             self._remember(verdict, active)
-
         terminated = active & (diverged | (self.progress.epoch >= self.config.epochs))
         earned = self._earned(actions["op"], active)
         if terminated.any():
@@ -287,31 +288,12 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
 
     def _roll_back(self, verdict: Tensor, loss: Tensor, labels: Tensor) -> list[dict[str, Any]]:
         """Put hosts that diverged back to their snapshots, without live seeds; return the events of it."""
-        diverged = verdict > Verdict.SUSPECT
-        events = [
-            {
-                "env": env,
-                "step": int(self.progress.epoch[env]),
-                "type": "rollback",
-                "reason": Verdict(int(verdict[env])).name,
-                "loss": float(loss[env]) if bool(loss[env].isfinite()) else None,
-                "snapshot": int(self.governor.snapshot_epoch[env]),
-            }
-            for env in diverged.nonzero().flatten().tolist()
-        ]
-        removed = self.slots.roll_back(diverged, self.governor.fossils)
+        events = self.governor.events(verdict, loss, self.progress.epoch)
+        removed = self.slots.roll_back(verdict > Verdict.SUSPECT, self.governor.fossils)
         self._carry_out(removed)
         for event in events:
             self.runtime.restore(event["env"])
         return events + [self._event(change, labels) for change in removed]
-
-    def _look_again(
-        self, validation: Validation, gradients: Gradients, diverged: Tensor
-    ) -> tuple[Validation, Gradients]:
-        """Return what was measured, with the hosts that were put back measured anew."""
-        with self._timed("validation"):
-            again = self.runtime.validate(self._settings(), diverged.tolist(), pairs=False)
-        return replace_rows(validation, gradients, diverged, again)
 
     # Details --------------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from enum import IntEnum
+from typing import Any
 
 import torch
 from attrs import define
@@ -115,3 +116,23 @@ class Governor:
         self.snapshot_epoch = torch.where(now, epoch, self.snapshot_epoch)
         self.fossils = torch.where(now[:, None], fossils, self.fossils)
         return now
+
+    def events(self, verdict: Tensor, loss: Tensor, epoch: Tensor) -> list[dict[str, Any]]:
+        """Return an event for every host that is put back.
+
+        Args:
+            verdict: From `judge`.
+            loss: What it was judged by, `[E]`.
+            epoch: Epochs trained before this one, `[E]`.
+        """
+        return [
+            {
+                "env": env,
+                "step": int(epoch[env]),
+                "type": "rollback",
+                "reason": Verdict(int(verdict[env])).name,
+                "loss": float(loss[env]) if bool(loss[env].isfinite()) else None,
+                "snapshot": int(self.snapshot_epoch[env]),
+            }
+            for env in (verdict > Verdict.SUSPECT).nonzero().flatten().tolist()
+        ]

@@ -31,7 +31,7 @@ METRICS = (
     ),
     Metric(
         ("rolled_back",),
-        "share of episodes that the governor ended because the host diverged",
+        "share of episodes that the governor ended because the host diverged; a penalty is in place of their gain",
         healthy="0",
         advice="lower `environment.host_lr`, or set `environment.max_grad_norm`",
     ),
