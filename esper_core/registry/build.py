@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -85,6 +85,39 @@ def build_beside(component: Component, index: Index, context: Build | None = Non
     return part
 
 
+def make_context(
+    plan: Plan,
+    known: PlanDescription,
+    *,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    parts: Mapping[str, Any] | None = None,
+) -> Build:
+    """Return what a factory is told about its surroundings.
+
+    Args:
+        plan: What is built.
+        known: What is known of the plan.
+        device: torch device.
+        dtype: Of observations and weights.
+        parts: What of the plan is built already.
+    """
+    return Build(
+        slots=known.slots,
+        actions=known.actions,
+        state_spec=known.state_spec,
+        feature_schema=known.feature_schema,
+        latent_dim=0,
+        gamma=plan.train["gamma"],
+        num_envs=plan.envs,
+        seed=plan.seed,
+        device=device,
+        dtype=dtype,
+        precision=plan.precision,
+        parts=parts or {},
+    )
+
+
 def resolve_device(name: str) -> str:
     """Return the torch device a plan's device means: 'auto' is CUDA where there is one; raises ConfigError."""
     if name == "auto":
@@ -133,20 +166,8 @@ class _Builder:
     context: Build = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        known = self.description
-        self.context = Build(
-            slots=known.slots,
-            actions=known.actions,
-            state_spec=known.state_spec,
-            feature_schema=None,
-            latent_dim=0,
-            gamma=self.plan.train["gamma"],
-            num_envs=self.plan.envs,
-            seed=self.plan.seed,
-            device=self.device,
-            dtype=self.dtype,
-            precision=self.plan.precision,
-        )
+        whole = make_context(self.plan, self.description, device=self.device, dtype=self.dtype)
+        self.context = evolve(whole, feature_schema=None)
 
     def build(self, kind: str) -> None:
         """Build a kind and extend the context by it."""
