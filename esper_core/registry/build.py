@@ -73,14 +73,14 @@ def build_parts(
     return {kind: part for kind, part in builder.context.parts.items() if kind in wanted}
 
 
-def build_beside(component: Component, index: Index, context: Build | None = None) -> Any:
-    """Build a component that no plan holds, such as a rule or a workload, with its default options.
+def build_beside(component: Component, index: Index, context: Build | None = None, config: Any = None) -> Any:
+    """Build a component that no plan holds, such as a rule or a workload; without a config with its default options.
 
     Raises:
         FactoryError: it cannot be imported or built, or it breaks its contract.
     """
     factory = load_reference(component.spec.factory, str(component))
-    part = _call(component, factory, structure_config(component, {}), context)
+    part = _call(component, factory, structure_config(component, {}) if config is None else config, context)
     _check_protocol(component, index, part)
     return part
 

@@ -39,7 +39,9 @@ def registration(subject: Subject) -> None:
 @COMMON.check("spec", after=())
 def spec(subject: Subject) -> None:
     """Everything the spec names can be imported, and it says in one line what the component is."""
-    for reference in filter(None, (subject.spec.factory, subject.spec.config, subject.spec.describe)):
+    for reference in filter(
+        None, (subject.spec.factory, subject.spec.config, subject.spec.describe, subject.spec.metrics)
+    ):
         load_reference(reference, str(subject.component))
     assert subject.spec.summary.strip(), "its spec has no summary, so listings cannot say what it is"
     if subject.kind in ("features", "environment"):
@@ -48,8 +50,8 @@ def spec(subject: Subject) -> None:
 
 @COMMON.check("light-config", after=("registration", "spec"))
 def light_config(subject: Subject) -> None:
-    """The modules of its config class and of `describe` import nothing heavy, so that plans are made without torch."""
-    references = filter(None, (subject.spec.config, subject.spec.describe))
+    """The modules of its config class, `describe` and metrics import nothing heavy, so that plans need no torch."""
+    references = filter(None, (subject.spec.config, subject.spec.describe, subject.spec.metrics))
     _assert_light(subject, *(reference.partition(":")[0] for reference in references))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from attrs import define, field
 
 from esper_core.contracts.components import KindSpec
-from esper_core.contracts.errors import EsperError, UserError
+from esper_core.contracts.errors import EsperError, MissingPackage, UserError
 from esper_core.registry.index import Component, Index
 from esper_core.registry.references import load_reference
 from esper_core.testing.conformance.common import COMMON
@@ -99,6 +99,8 @@ class Checker:
                 check.run(self._subject)
         except Skip as reason:
             return "skipped", str(reason)
+        except MissingPackage as error:
+            return "skipped", str(error).replace("\n", " ")
         except (Exception, SystemExit) as error:
             self.errors[name] = error
             return ("expected", expected) if expected is not None else ("failed", summarise(error))
