@@ -69,6 +69,14 @@ class Mnist1dConfig:
 
 
 @frozen
+class Cifar10Config:
+    """Options of the task `cifar10`."""
+
+    data_dir: str = option("", help="Directory with the files of CIFAR-10's binary version.")
+    train_samples: int = option(45_000, low=10, help="Training images kept, at most; fewer make the task harder.")
+
+
+@frozen
 class UniformConfig:
     """Options of a host whose blocks are all of one width."""
 

@@ -114,6 +114,13 @@ def esper_components() -> Iterator[ComponentSpec]:
     )
     yield ComponentSpec(
         kind="task",
+        name="cifar10",
+        factory="esper_growth.tasks.cifar10:cifar10",
+        config="esper_growth.config:Cifar10Config",
+        summary="60,000 colour images of 32×32 pixels, from files of yours",
+    )
+    yield ComponentSpec(
+        kind="task",
         name="synthetic",
         factory="esper_growth.tasks.synthetic:synthetic",
         config="esper_growth.config:SyntheticConfig",

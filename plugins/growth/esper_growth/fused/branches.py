@@ -88,7 +88,7 @@ def residual(module: Residual, fold: Fold, operations: Operations, prefix: str) 
 
 def positions(module: Positions, fold: Fold, operations: Operations, prefix: str) -> Folded:
     """Return x plus each host's table of positions."""
-    return lambda x, parameters, n: x + per_sample(parameters[f"{prefix}table"], x.shape[0]).view(x.shape)
+    return lambda x, parameters, n: x + per_sample(parameters[f"{prefix}table"], x.shape[0]).reshape(x.shape)
 
 
 def biased_mixing(module: BiasedMixing, fold: Fold, operations: Operations, prefix: str) -> Folded:
