@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from esper_growth.blueprints.transformer import BiasedMixing, ChannelNorm, Mixing, mix, spread
 from esper_growth.blueprints.image import GatedNorm, SqueezeExcite
+from esper_growth.blueprints.transformer import BiasedMixing, ChannelNorm, Mixing, mix, spread
 from esper_growth.hosts.transformer import Positions, Residual
 from esper_growth.model import Gate
 

@@ -58,7 +58,7 @@ def mnist1d(config: Mnist1dConfig, context: Build) -> ClassificationTask:
     train, validation = int(TRAIN_SHARE * config.samples), int(VALIDATION_SHARE * config.samples)
     if config.train_samples > train:
         raise UserError(
-            f"task.train_samples={config.train_samples} is more than the {train} that task.samples={config.samples} leave.",
+            f"task.train_samples={config.train_samples} is more than {train}, 64 % of task.samples={config.samples}.",
             hint="Lower the one or raise the other.",
         )
     random = np.random.default_rng(config.seed)
