@@ -1,4 +1,4 @@
-"""Is the task `mnist1d` as hard as MNIST-1D is said to be, and for the same models?
+"""Whether the task `mnist1d` is as hard as MNIST-1D is said to be, and for the same models.
 
     python benchmarks/mnist1d.py
 

@@ -60,6 +60,8 @@ class ComponentSpec:
             EnvironmentDescription; for features a FeatureSchema, called as
             `describe(config, slots, actions, state_spec)`.
         weights_version: Raised when the meaning or layout of its weights changes.
+        example: `module:attribute` of a function from an empty folder to options, for what cannot be built with its
+            defaults alone, such as a task that reads files: the checks build it with these.
         known_failures: Conformance checks that it fails, by name, each with the reason.
     """
 
@@ -75,6 +77,7 @@ class ComponentSpec:
     reads: tuple[str, ...] = field(default=(), converter=as_tuple)
     describe: str = field(default="", validator=_check_reference)
     weights_version: int = 1
+    example: str = field(default="", validator=_check_reference)
     known_failures: Mapping[str, str] = field(factory=dict)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -73,14 +73,16 @@ def build_parts(
     return {kind: part for kind, part in builder.context.parts.items() if kind in wanted}
 
 
-def build_beside(component: Component, index: Index, context: Build | None = None) -> Any:
-    """Build a component that no plan holds, such as a rule or a workload, with its default options.
+def build_beside(
+    component: Component, index: Index, context: Build | None = None, options: Mapping[str, Any] | None = None
+) -> Any:
+    """Build a component that no plan holds, such as a rule or a workload, with its defaults where no option is given.
 
     Raises:
         FactoryError: it cannot be imported or built, or it breaks its contract.
     """
     factory = load_reference(component.spec.factory, str(component))
-    part = _call(component, factory, structure_config(component, {}), context)
+    part = _call(component, factory, structure_config(component, dict(options or {})), context)
     _check_protocol(component, index, part)
     return part
 

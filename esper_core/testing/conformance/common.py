@@ -39,7 +39,9 @@ def registration(subject: Subject) -> None:
 @COMMON.check("spec", after=())
 def spec(subject: Subject) -> None:
     """Everything the spec names can be imported, and it says in one line what the component is."""
-    for reference in filter(None, (subject.spec.factory, subject.spec.config, subject.spec.describe)):
+    for reference in filter(
+        None, (subject.spec.factory, subject.spec.config, subject.spec.describe, subject.spec.example)
+    ):
         load_reference(reference, str(subject.component))
     assert subject.spec.summary.strip(), "its spec has no summary, so listings cannot say what it is"
     if subject.kind in ("features", "environment"):
@@ -72,7 +74,7 @@ def config(subject: Subject) -> None:
 
 @COMMON.check(BUILT, after=("config",))
 def built(subject: Subject) -> None:
-    """Its factory builds what its kind's protocol asks for, with default options and any number of slots."""
+    """Its factory builds what its kind's protocol asks for, with default or example options, for any N."""
     for slots in SLOTS:
         part = subject.build(slots)
         assert part is not None, f"its factory returned None for {slots} slots"

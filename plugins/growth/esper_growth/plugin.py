@@ -117,6 +117,7 @@ def esper_components() -> Iterator[ComponentSpec]:
         name="cifar10",
         factory="esper_growth.tasks.cifar10:cifar10",
         config="esper_growth.config:Cifar10Config",
+        example="esper_growth.tasks.cifar10:example",
         summary="60,000 colour images of 32×32 pixels, from files of yours",
     )
     yield ComponentSpec(

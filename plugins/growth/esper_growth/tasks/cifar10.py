@@ -6,6 +6,7 @@ green and blue plane of 32×32 pixels.
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -38,23 +39,24 @@ def cifar10(config: Cifar10Config, context: Build) -> ClassificationTask:
     total = sum(len(part) for part in records)
     pool = total - round(VALIDATION_SHARE * total)
     kept = min(config.train_samples, pool)
-    train = _rows(records, 0, kept)
-    scaled = train[:, 1:].reshape(kept, SHAPE[0], -1) / 255.0
-    mean, std = scaled.mean(axis=(0, 2)), scaled.std(axis=(0, 2))
-    if not std.all():
+    train, validation = _rows(records, 0, kept), _rows(records, pool, total)
+    mean, std = _moments(train)
+    if not all(std):
         raise UserError(f"The training images in {folder} are all of one colour.", hint="Are these the right files?")
 
     def split(rows: Any) -> Split:
-        pixels = rows[:, 1:].reshape(-1, *SHAPE) / 255.0
-        inputs = torch.as_tensor((pixels - mean[:, None, None]) / std[:, None, None], dtype=context.dtype)
-        targets = torch.as_tensor(rows[:, 0].astype(np.int64))
+        # Written over in place: the whole of CIFAR-10 is 700 MB in float32, and a second copy may not fit.
+        inputs = torch.from_numpy(rows[:, 1:].copy()).view(-1, *SHAPE).to(context.dtype)
+        for colour in range(SHAPE[0]):
+            inputs[:, colour].sub_(mean[colour]).div_(std[colour])
+        targets = torch.from_numpy(rows[:, 0].astype(np.int64))
         return Split(inputs.to(context.device), targets.to(context.device))
 
     return ClassificationTask(
-        name=f"cifar10-{kept}of{total}",
+        name=f"cifar10-{kept}of{total}-{_digest(train, validation)}",
         classes=CLASSES,
         train=split(train),
-        validation=split(_rows(records, pool, total)),
+        validation=split(validation),
         test=split(read_records(folder / TEST_FILE)),
     )
 
@@ -75,6 +77,32 @@ def read_records(path: Path) -> Any:
     if records[:, 0].max() >= CLASSES:
         raise UserError(f"{path} holds the label {records[:, 0].max()}, and CIFAR-10 has labels from 0 to 9.")
     return records
+
+
+def example(folder: Path) -> dict[str, Any]:
+    """Write images of noise in the format of CIFAR-10, twenty to a file, and return the options that read them."""
+    random = np.random.default_rng(0)
+    for name in (*TRAIN_FILES, TEST_FILE):
+        records = random.integers(0, 256, size=(2 * CLASSES, RECORD), dtype=np.uint8)
+        records[:, 0] = np.arange(2 * CLASSES) % CLASSES
+        records.tofile(folder / name)
+    return {"data_dir": str(folder), "train_samples": 64}
+
+
+def _digest(*parts: Any) -> str:
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:8]
+
+
+def _moments(rows: Any) -> tuple[list[float], list[float]]:
+    """Return mean and standard deviation of each colour's values, from 0 to 255."""
+    values = np.arange(256, dtype=np.float64)
+    planes = rows[:, 1:].reshape(len(rows), SHAPE[0], -1)
+    means, stds = [], []
+    for colour in range(SHAPE[0]):
+        share = np.bincount(planes[:, colour].ravel(), minlength=256) / planes[:, colour].size
+        means.append(float(share @ values))
+        stds.append(float(np.sqrt(share @ (values - means[-1]) ** 2)))
+    return means, stds
 
 
 def _rows(parts: list[Any], first: int, last: int) -> Any:
