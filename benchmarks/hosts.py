@@ -108,7 +108,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--slots", type=int, default=3, help="Slots of every host.")
     parser.add_argument("--epochs", type=int, default=40, help="Host epochs.")
-    parser.add_argument("--instances", type=int, default=4, help="Hosts per arm, numbered from 0.")
+    parser.add_argument("--instances", type=int, default=2, help="Hosts per arm, numbered from 0.")
     parser.add_argument("--host", help="This host alone.")
     chosen = parser.parse_args()
     torch.set_num_threads(1)

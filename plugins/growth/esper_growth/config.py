@@ -96,7 +96,7 @@ class PointwiseConfig(UniformConfig):
 class NarrowConfig(UniformConfig):
     """Options of the host `narrow`."""
 
-    width: int = option(4, low=1, help="Channels of every block.")
+    width: int = option(6, low=1, help="Channels of every block.")
     groups: int = option(2, low=1, help="Groups of every GroupNorm; must divide the width.")
 
 
