@@ -5,6 +5,7 @@ import torch
 from attrs import evolve
 
 from esper_core.contracts.errors import UserError
+from esper_growth.actions import Algorithm
 from esper_growth.blueprints import image, sequence
 from esper_growth.blueprints.transformer import BiasedMixing, ChannelNorm, Mixing
 from esper_growth.config import (
@@ -21,14 +22,18 @@ from esper_growth.config import (
 )
 from esper_growth.environment import growth
 from esper_growth.fused.fold import fold
+from esper_growth.fused.runtime import FusedRuntime
 from esper_growth.fused.stock import Stock
 from esper_growth.hosts.conv import ConvHost
 from esper_growth.hosts.transformer import Positions, Residual, TransformerHost
 from esper_growth.hosts.uniform import CapableHost, NarrowHost, PointwiseHost
 from esper_growth.masks import legal_blueprints
+from esper_growth.model import SeedSetting
+from esper_growth.stages import Stage
 from esper_growth.tasks.mnist1d import mnist1d
 
 C, L = 16, 10
+GROWN = (("flex_attention", Algorithm.ADD), ("mlp", Algorithm.GATE), ("lora", Algorithm.MULTIPLY))
 BLUEPRINTS = {
     "lora": (sequence.lora(LoraConfig(), None), 2 * 8 * C),
     "lora_large": (sequence.lora_large(LoraLargeConfig(), None), 2 * 32 * C),
@@ -159,3 +164,23 @@ def test_folding_equals_running_host_by_host(make_module, hosts, caplog):
     apart = torch.stack([module(x[:, i]) for i, module in enumerate(modules)], dim=1)
     torch.testing.assert_close(folded, apart.flatten(1, 2))
     assert not caplog.records, "it has a fused form"
+
+
+def test_no_transformer_notices_the_others(make_parts, operations):
+    context = make_parts(TransformerHost(TransformerConfig(), None))
+    parts, config = context.parts, GrowthConfig(kernels=operations.name, batch_size=20, hosts_per_group=3)
+    found = []
+    for instances in ([0, 1, 2], [1], [2, 1]):
+        runtime = FusedRuntime(config, parts["task"], parts["host"], parts["blueprint"], 3)
+        runtime.start(instances)
+        settings = [{} for _ in instances]
+        for env in range(len(instances)):
+            for slot, (label, algorithm) in enumerate(GROWN):
+                runtime.germinate(env, slot, label, algorithm)
+                settings[env][slot] = SeedSetting(Stage.BLENDING, 0.5, algorithm, False)
+        for _ in range(2):
+            runtime.train_epoch(settings, [True] * len(instances))
+        found.append(runtime.weights(instances.index(1)))
+        runtime.close()
+    for other in found[1:]:
+        assert [name for name, value in found[0].items() if not torch.equal(value, other[name])] == []
