@@ -25,7 +25,7 @@ from esper_growth.fused.fold import fold
 from esper_growth.fused.runtime import FusedRuntime
 from esper_growth.fused.stock import Stock
 from esper_growth.hosts.conv import ConvHost
-from esper_growth.hosts.transformer import Positions, Residual, TransformerHost
+from esper_growth.hosts.transformer import Patches, Positions, Residual, TransformerHost
 from esper_growth.hosts.uniform import CapableHost, NarrowHost, PointwiseHost
 from esper_growth.masks import legal_blueprints
 from esper_growth.model import SeedSetting
@@ -149,6 +149,7 @@ def _grown(module):
         ChannelNorm,
         lambda: Mixing(2),
         lambda: _grown(BiasedMixing(2, 8)),
+        lambda: Patches(4),
         lambda: Positions(12, 8),
         lambda: Residual(torch.nn.Conv1d(12, 12, 1)),
     ],

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from esper_growth.blueprints.image import GatedNorm, SqueezeExcite
 from esper_growth.blueprints.transformer import BiasedMixing, ChannelNorm, Mixing, mix, spread
-from esper_growth.hosts.transformer import Positions, Residual
+from esper_growth.hosts.transformer import Patches, Positions, Residual
 from esper_growth.model import Gate
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ def sample_by_sample(module: nn.Module, fold: Fold, operations: Operations, pref
 
     def run(x: Tensor, parameters: Parameters, n: int) -> Tensor:
         samples = x.unflatten(1, (n, -1)).flatten(0, 1)
-        return module(samples).unflatten(0, (-1, n)).flatten(1, 2)
+        # How numbers lie in memory decides how products of them round, and one host alone might leave them transposed.
+        return module(samples).unflatten(0, (-1, n)).flatten(1, 2).contiguous()
 
     return run
 
@@ -119,6 +120,7 @@ FOLDS: Mapping[type[nn.Module], Any] = {
     ChannelNorm: sample_by_sample,
     Mixing: sample_by_sample,
     BiasedMixing: biased_mixing,
+    Patches: sample_by_sample,
     Positions: positions,
     Residual: residual,
 }

@@ -14,6 +14,18 @@ from esper_growth.hosts.segments import Segments
 MIN_BLOCKS = 3
 
 
+class Patches(nn.Module):
+    """Cuts curves into patches, whose points become channels; no parameters."""
+
+    def __init__(self, points: int) -> None:
+        super().__init__()
+        self.points = points
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `[B, C, L]` to `[B, C·points, L / points]`."""
+        return x.unflatten(2, (-1, self.points)).transpose(2, 3).flatten(1, 2)
+
+
 class Positions(nn.Module):
     """Adds what is learned of each position."""
 
@@ -62,7 +74,7 @@ class TransformerHost:
             )
         channels, length = input_shape
         blocks: list[nn.Module] = [self._block() for _ in range(max(num_slots, MIN_BLOCKS))]
-        embedding = (nn.Conv1d(channels, width, patch, stride=patch), Positions(width, length // patch))
+        embedding = (Patches(patch), nn.Conv1d(channels * patch, width, 1), Positions(width, length // patch))
         blocks[0] = nn.Sequential(*embedding, blocks[0])
         return Segments.of_blocks(blocks, num_slots, width, classes, axes=1)
 
