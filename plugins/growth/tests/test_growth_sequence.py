@@ -185,3 +185,25 @@ def test_no_transformer_notices_the_others(make_parts, operations):
         runtime.close()
     for other in found[1:]:
         assert [name for name, value in found[0].items() if not torch.equal(value, other[name])] == []
+
+
+@pytest.mark.parametrize(("channels", "width", "kernel"), [(1, 16, 3), (6, 6, 3), (32, 32, 5)])
+@pytest.mark.parametrize("kind", [torch.nn.Conv1d, torch.nn.Conv2d])
+def test_a_convolution_rounds_alone_as_in_company(kind, channels, width, kernel):
+    torch.manual_seed(0)
+    modules = [kind(channels, width, kernel, padding=kernel // 2) for _ in range(3)]
+    x = torch.randn(20, 3, channels, *[12] * (1 if kind is torch.nn.Conv1d else 2))
+    found = []
+    for hosts in ([0, 1, 2], [1]):
+        values = {
+            name: torch.stack([getattr(modules[host], name).detach() for host in hosts]).requires_grad_()
+            for name in ("weight", "bias")
+        }
+        inputs = x[:, hosts].flatten(1, 2).requires_grad_()
+        outputs = fold(modules[0], Stock())(inputs, values, len(hosts))
+        outputs.sin().sum().backward()
+        at = hosts.index(1)
+        apart = [t.unflatten(1, (len(hosts), -1))[:, at] for t in (outputs.detach(), inputs.grad)]
+        found.append([*apart, values["weight"].grad[at]])
+    for company, alone in zip(*found, strict=True):
+        assert torch.equal(company, alone)
