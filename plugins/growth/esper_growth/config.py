@@ -78,14 +78,53 @@ class DigitsConfig:
 
 
 @frozen
-class PointwiseConfig:
-    """Options of the host `pointwise`."""
+class Mnist1dConfig:
+    """Options of the task `mnist1d`."""
+
+    shuffle: bool = option(False, help="Permute the positions, alike in all samples: neighbours then say nothing.")
+    noise: float = option(0.25, low=0.0, help="Scale of the noise around the digit, which looks like digits.")
+    samples: int = option(5000, low=100, help="Samples drawn: 64 % to train on, 16 % to validate, 20 % to test.")
+    train_samples: int = option(3200, low=10, help="Training samples kept, at most; fewer make the task harder.")
+    seed: int = option(0, low=0, help="Which curves are drawn, and which permutation.")
+
+
+@frozen
+class Cifar10Config:
+    """Options of the task `cifar10`."""
+
+    data_dir: str = option("", help="Directory with the files of CIFAR-10's binary version.")
+    train_samples: int = option(45_000, low=10, help="Training images kept, at most; fewer make the task harder.")
+
+
+@frozen
+class UniformConfig:
+    """Options of a host whose blocks are all of one width."""
 
     width: int = option(16, low=1, help="Channels of every block.")
     groups: int = option(8, low=1, help="Groups of every GroupNorm; must divide the width.")
 
     def __attrs_post_init__(self) -> None:
         _check_groups(self.groups, self.width)
+
+
+@frozen
+class PointwiseConfig(UniformConfig):
+    """Options of the host `pointwise`."""
+
+
+@frozen
+class NarrowConfig(UniformConfig):
+    """Options of the host `narrow`."""
+
+    width: int = option(6, low=1, help="Channels of every block.")
+    groups: int = option(2, low=1, help="Groups of every GroupNorm; must divide the width.")
+
+
+@frozen
+class CapableConfig(UniformConfig):
+    """Options of the host `capable`."""
+
+    width: int = option(32, low=1, help="Channels of every block.")
 
 
 @frozen
@@ -124,6 +163,29 @@ class BottleneckConfig:
     """Options of the blueprint `bottleneck`."""
 
     reduction: int = option(4, low=1, help="Channels per bottleneck channel; at least 8 channels are kept.")
+
+
+@frozen
+class TransformerConfig:
+    """Options of the host `transformer`."""
+
+    width: int = option(16, low=1, help="Channels of every position.")
+    patch: int = option(4, low=1, help="Points of a patch; must divide the length of the inputs.")
+    middle: int = option(8, low=1, help="Channels in the middle of every perceptron.")
+
+
+@frozen
+class LoraConfig:
+    """Options of the blueprint `lora`."""
+
+    rank: int = option(8, low=1, help="Rank of the linear map.")
+
+
+@frozen
+class LoraLargeConfig:
+    """Options of the blueprint `lora-large`."""
+
+    rank: int = option(32, low=1, help="Rank of the linear map.")
 
 
 def _check_groups(groups: int, width: int) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor
 from esper_core import SlotConfig
 from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.board import Board
-from esper_core.contracts.errors import EsperError
+from esper_core.contracts.errors import EsperError, UserError
 from esper_core.contracts.protocols import Build
 from esper_core.contracts.spaces import action_space, observation_space
 from esper_core.export.grown import Grown
@@ -37,6 +37,7 @@ from esper_growth.loop import LoopRuntime
 from esper_growth.masks import legal_blueprints
 from esper_growth.model import SeedSetting
 from esper_growth.progress import Progress
+from esper_growth.protocols import fits
 from esper_growth.runtime import HostRuntime, Settings, replace_rows, stable_seed
 from esper_growth.scaffolding import Scaffolding, Seed
 from esper_growth.stages import HAS_MODULE, Stage
@@ -50,6 +51,12 @@ def growth(config: GrowthConfig, context: Build) -> GrowthEnvironment:
     """Return the environment for a build context whose parts hold the task, the host and the blueprints."""
     task, host = context.parts["task"], context.parts["host"]
     num_slots = context.slots.num_slots
+    axes = task.train.inputs.dim() - 2
+    if not fits(host, host.topology, axes):
+        raise UserError(
+            f"The host '{host.name}' does not take the task '{task.name}', whose samples have {axes} axes of space.",
+            hint="Choose another host or task.",
+        )
 
     kind = FusedRuntime if config.runtime == "fused" else LoopRuntime
     make = partial(kind, config, task, host, context.parts["blueprint"], num_slots, context.precision)

@@ -18,6 +18,11 @@ class Split:
     targets: Tensor
 
 
+def fits(part: Host | Blueprint, topology: str, axes: int) -> bool:
+    """Return whether a host or blueprint of a topology takes samples of so many axes of space."""
+    return axes in (getattr(part, "axes", (2,)) if topology == "image" else (1,))
+
+
 @runtime_checkable
 class Task(Protocol):
     """Kind `task`. Reward and observation see `validation` only; `test` is read once, after training.
@@ -42,6 +47,7 @@ class Host(Protocol):
     Attributes:
         name: Identity of the architecture and its options; part of the key under which static curves are kept.
         topology: 'image' or 'sequence'; blueprints are legal on hosts of their topologies.
+        axes: Optional; how many axes of space its images may have, `(2,)` unless it says so. A sequence has one.
     """
 
     name: str
@@ -62,6 +68,7 @@ class Blueprint(Protocol):
 
     Attributes:
         topologies: Host topologies on which it is legal.
+        axes: Optional; on images of how many axes of space it is legal, `(2,)` unless it says so. A sequence has one.
     """
 
     topologies: tuple[str, ...]

@@ -28,7 +28,7 @@ from esper_growth.fused.compiler import NoCompiler
 from esper_growth.fused.operations import Operations
 from esper_growth.fused.stock import Stock
 from esper_growth.hosts.conv import ConvHost
-from esper_growth.hosts.pointwise import PointwiseHost
+from esper_growth.hosts.uniform import PointwiseHost
 from esper_growth.tasks.digits import digits
 from esper_growth.tasks.synthetic import synthetic
 

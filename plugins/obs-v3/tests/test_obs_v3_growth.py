@@ -22,7 +22,7 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
     from esper_growth.blueprints import image
     from esper_growth.config import DigitsConfig, GrowthConfig, PointwiseConfig
     from esper_growth.describe import describe
-    from esper_growth.hosts.pointwise import PointwiseHost
+    from esper_growth.hosts.uniform import PointwiseHost
     from esper_growth.tasks.digits import digits
 
     monkeypatch.setenv("ESPER_CACHE", str(tmp_path))
