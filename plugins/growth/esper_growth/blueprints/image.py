@@ -69,9 +69,9 @@ class SqueezeExcite(nn.Module):
         nn.init.constant_(self.excite.bias, 3.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map `[B, C, *spatial]` to the same shape."""
-        weight = torch.sigmoid(self.excite(torch.relu(self.squeeze(x.flatten(2).mean(dim=2)))))
-        return x * (weight - 1.0).reshape(*weight.shape, *([1] * (x.dim() - 2)))
+        """Map `[B, C, H, W]` to the same shape."""
+        weight = torch.sigmoid(self.excite(torch.relu(self.squeeze(x.mean(dim=(2, 3))))))
+        return x * (weight - 1.0)[:, :, None, None]
 
 
 def _gated_norm(channels: int, axes: int) -> nn.Module:

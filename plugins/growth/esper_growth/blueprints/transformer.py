@@ -30,20 +30,17 @@ def mix(x: Tensor, heads: int, bias: Tensor | None = None) -> Tensor:
         heads: Parts of the channels that are weighted apart.
         bias: Added to the fit, `[heads, L, L]` or one per sample in front.
     """
-    batch, channels, length = x.shape
-    depth = channels // (3 * heads)
-    query, key, value = x.reshape(batch, 3, heads, depth, length).unbind(1)
-    fit = torch.matmul(query.transpose(2, 3), key) / depth**0.5
+    parts = x.unflatten(1, (3, heads, -1))
+    query, key, value = parts[:, 0], parts[:, 1], parts[:, 2]
+    fit = torch.matmul(query.transpose(2, 3), key) / key.shape[2] ** 0.5
     if bias is not None:
         fit = fit + bias
-    return torch.matmul(value, fit.softmax(dim=3).transpose(2, 3)).reshape(batch, channels // 3, length)
+    return torch.matmul(value, fit.softmax(dim=3).transpose(2, 3)).flatten(1, 2)
 
 
 def spread(bias: Tensor) -> Tensor:
     """Return the bias of every pair of positions, `[..., H, L, L]`, from that by distance, `[..., H, 2L − 1]`."""
-    length = (bias.shape[-1] + 1) // 2
-    at = torch.arange(length, device=bias.device)
-    return bias[..., at[None, :] - at[:, None] + length - 1]
+    return bias.unfold(-1, (bias.shape[-1] + 1) // 2, 1).flip(-2)
 
 
 class Mixing(nn.Module):

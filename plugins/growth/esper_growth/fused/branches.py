@@ -52,9 +52,9 @@ def squeeze_excite(module: SqueezeExcite, fold: Fold, operations: Operations, pr
     excite = fold(module.excite, operations, f"{prefix}excite.")
 
     def run(x: Tensor, parameters: Parameters, n: int) -> Tensor:
-        hidden = torch.relu(squeeze(x.flatten(2).mean(dim=2), parameters, n))
+        hidden = torch.relu(squeeze(x.mean(dim=(2, 3)), parameters, n))
         weight = evenly(torch.sigmoid, excite(hidden, parameters, n), n)
-        return x * (weight - 1.0).reshape(*weight.shape, *([1] * (x.dim() - 2)))
+        return x * (weight - 1.0)[:, :, None, None]
 
     return run
 
