@@ -75,6 +75,7 @@ class DigitsConfig:
     """Options of the task `digits`."""
 
     train_samples: int = option(1000, low=10, high=1000, help="Training samples; fewer make the task harder.")
+    seed: int = option(0, low=0, help="Which training samples are kept, where not all are; 0 keeps the first.")
 
 
 @frozen
@@ -86,6 +87,31 @@ class Mnist1dConfig:
     samples: int = option(5000, low=100, help="Samples drawn: 64 % to train on, 16 % to validate, 20 % to test.")
     train_samples: int = option(3200, low=10, help="Training samples kept, at most; fewer make the task harder.")
     seed: int = option(0, low=0, help="Which curves are drawn, and which permutation.")
+
+
+@frozen
+class MixedTaskConfig:
+    """Options of the task `mixed`: what every instance draws from, each with equal chances."""
+
+    tasks: tuple[str, ...] = option(
+        ("mnist1d", "mnist1d", "mnist1d-shuffled", "digits"),
+        converter=tuple,
+        help="digits, mnist1d or mnist1d-shuffled; one that is named twice is drawn twice as often.",
+    )
+    train_samples: tuple[int, ...] = option((400, 1000), converter=tuple, help="Training samples.")
+    noise: tuple[float, ...] = option((0.15, 0.25, 0.35), converter=tuple, help="Scale of the noise of mnist1d.")
+    samples: int = option(2500, low=100, help="Samples of mnist1d: 64 % to train on, 16 % to validate, 20 % to test.")
+
+
+@frozen
+class MixedHostConfig:
+    """Options of the host `mixed`."""
+
+    hosts: tuple[str, ...] = option(
+        ("pointwise", "narrow", "capable"),
+        converter=tuple,
+        help="Architectures that instances draw from, by name; one that is named twice is drawn twice as often.",
+    )
 
 
 @frozen

@@ -101,6 +101,13 @@ def esper_components() -> Iterator[ComponentSpec]:
         )
     yield ComponentSpec(
         kind="host",
+        name="mixed",
+        factory="esper_growth.hosts.mixed:MixedHost",
+        config="esper_growth.config:MixedHostConfig",
+        summary="pointwise, narrow or capable, drawn for every instance",
+    )
+    yield ComponentSpec(
+        kind="host",
         name="transformer",
         factory="esper_growth.hosts.transformer:TransformerHost",
         config="esper_growth.config:TransformerConfig",
@@ -112,6 +119,13 @@ def esper_components() -> Iterator[ComponentSpec]:
         factory="esper_growth.tasks.mnist1d:mnist1d",
         config="esper_growth.config:Mnist1dConfig",
         summary="digits as noisy curves of 40 points, generated",
+    )
+    yield ComponentSpec(
+        kind="task",
+        name="mixed",
+        factory="esper_growth.tasks.mixed:MixedTask",
+        config="esper_growth.config:MixedTaskConfig",
+        summary="digits or mnist1d, plain or shuffled, of several sizes, drawn for every instance",
     )
     yield ComponentSpec(
         kind="task",

@@ -48,7 +48,7 @@ def _shapes(subject: Subject) -> tuple[tuple[int, ...], ...]:
     def found() -> tuple[tuple[int, ...], ...]:
         host, taken, refusal = _host(subject), [], ""
         for shape in stand_in.SHAPES[host.topology]:
-            if not fits(host, host.topology, len(shape) - 1):
+            if not fits(host, host.topology, (len(shape) - 1,)):
                 continue
             try:
                 host.build(3, shape, stand_in.CLASSES)
