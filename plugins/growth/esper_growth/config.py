@@ -150,7 +150,7 @@ class NarrowConfig(UniformConfig):
 class CapableConfig(UniformConfig):
     """Options of the host `capable`."""
 
-    width: int = option(32, low=1, help="Channels of every block.")
+    width: int = option(0, low=0, help="Channels of every block; 0 is 32 along one axis of space and 16 along two.")
 
 
 @frozen

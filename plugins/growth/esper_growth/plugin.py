@@ -158,9 +158,13 @@ def esper_components() -> Iterator[ComponentSpec]:
                 config=BLUEPRINT_CONFIGS.get(name, ""),
                 summary=summary,
             )
+    growing = ("contribution",)
     for name, attribute, summary, reads in (
         ("static", "Static", "always WAIT: the host as it is", ()),
         ("random", "UniformLegal", "uniform over what is legal", ()),
+        ("periodic", "Periodic", "another slot every 6 epochs, whatever happens", (*growing, "epoch")),
+        ("all-on", "AllOn", "conv-light in every slot at once", growing),
+        ("all-on-heavy", "AllOnHeavy", "conv-heavy in every slot at once", growing),
         ("plateau", "Plateau", "germinate when accuracy stalls, fossilize what contributes", PLATEAU_READS),
     ):
         yield ComponentSpec(
