@@ -122,6 +122,10 @@ class Cifar10Config:
     train_samples: int = option(45_000, low=10, help="Training images kept, at most; fewer make the task harder.")
 
 
+CAPABLE_WIDTHS = {1: 32, 2: 16}
+"""Axes of space → channels that make growing pointless."""
+
+
 @frozen
 class UniformConfig:
     """Options of a host whose blocks are all of one width."""
@@ -151,6 +155,9 @@ class CapableConfig(UniformConfig):
     """Options of the host `capable`."""
 
     width: int = option(0, low=0, help="Channels of every block; 0 is 32 along one axis of space and 16 along two.")
+
+    def __attrs_post_init__(self) -> None:
+        _check_groups(self.groups, self.width or min(CAPABLE_WIDTHS.values()))
 
 
 @frozen

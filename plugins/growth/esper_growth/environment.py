@@ -161,6 +161,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         self.worlds = [self._worlds.at(instance) for instance in self.instances]
         self.host_parameters = self.runtime.host_parameters()
         self.slots = SlotTable.empty(self.num_envs, self.num_slots)
+        self.scaffolding = Scaffolding(self.num_envs)
         self._plant((options or {}).get("topologies", ()))
         self._active = torch.ones(self.num_envs, dtype=torch.bool)
         self._last_op = torch.full((self.num_envs,), int(Op.WAIT))
@@ -170,7 +171,6 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         with self._timed("validation"):
             validation = self.runtime.validate(self._settings(), self._active.tolist(), pairs=False)
         self.progress = Progress.start(validation, self.num_slots)
-        self.scaffolding = Scaffolding(self.num_envs)
         self.cost = TrainingCost.none(self.num_envs)
         if self.config.governor:
             self.governor = Governor.start(self.config, self._parts["task"].classes, validation.loss, self.num_slots)
@@ -311,6 +311,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
                 slot, how = int(name), Algorithm[algorithm]
                 self.runtime.germinate(env, slot, label, how)
                 self.slots.plant(env, slot, labels.index(label), how, alpha)
+                self.scaffolding.germinate(env, slot, Seed(self.slot_config.slot_ids[slot], label))
 
     def _draw_instances(self) -> list[int]:
         generator = torch.Generator().manual_seed(stable_seed("instances", self._seed, self._episodes))

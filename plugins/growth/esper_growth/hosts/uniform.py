@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import nn
 
 from esper_core.contracts.protocols import Build
-from esper_growth.config import UniformConfig
+from esper_growth.config import CAPABLE_WIDTHS, UniformConfig
 from esper_growth.hosts.segments import Segments
 from esper_growth.layers import POOLS, convolution
 
@@ -74,4 +74,4 @@ class CapableHost(UniformHost):
 
     def width(self, axes: int) -> int:
         """Return the channels of every block: as many as make growing pointless, unless it was told how many."""
-        return self.config.width or {1: 32, 2: 16}[axes]
+        return self.config.width or CAPABLE_WIDTHS[axes]
