@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from esper_core.contracts.errors import CheckpointMismatch, EsperError
+from esper_core.contracts.errors import CheckpointMismatch, EsperError, UserError
 from esper_core.registry.plan import Plan
 from esper_core.runs import provenance
 from esper_core.runs.compatibility import check_fit
@@ -148,6 +148,26 @@ def best_checkpoint(run: RunDirectory) -> Path | None:
             if header.score is not None:
                 scored.append((header.score, header.update, path))
     return max(scored)[2] if scored else None
+
+
+def choose_checkpoint(run: RunDirectory, at: str) -> Path:
+    """Return a checkpoint of a run: 'last', 'best' (the highest return), or that of an update.
+
+    Raises:
+        UserError: there is none, or none of that update.
+    """
+    paths = list_checkpoints(run)
+    if not paths:
+        raise UserError(f"{run.path} has no checkpoint yet.", hint="One is written after every update.")
+    if at == "last":
+        return paths[-1]
+    if at == "best":
+        return best_checkpoint(run) or paths[-1]
+    found = [path for path in paths if at.isdecimal() and int(path.name) == int(at)]
+    if not found:
+        kept = ", ".join(str(int(path.name)) for path in paths)
+        raise UserError(f"{run.path} has no checkpoint '{at}'.", hint=f"Use --at last, best, or one of {kept}.")
+    return found[0]
 
 
 def verify_checkpoint(path: Path) -> Header:

@@ -20,10 +20,10 @@ from esper_core.contracts.spaces import action_space, observation_space
 from esper_core.contracts.state import StateField
 from esper_core.learning.session import open_session
 from esper_core.learning.trainer import Resumable
+from esper_core.policy.legality import draw_legal, made_illegal
 from esper_core.testing.conformance.subject import SLOTS, Subject
 from esper_core.testing.conformance.suite import Suite
 from esper_core.testing.episodes import Episode, legal_play, play
-from esper_core.testing.legality import draw_legal, made_illegal
 from esper_core.testing.randomness import untouched_randomness
 from esper_core.testing.single import SingleEnvironment
 
