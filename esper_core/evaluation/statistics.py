@@ -1,8 +1,8 @@
 """Interquartile means, and how sure they are: bootstrap intervals over instances and policy seeds.
 
 What an arm achieved is an array `[S, I]`: policy seeds, then instances. An arm without a policy has one row. Every
-resample draws the same instances for all arms, since all have played the same ones, and the same seeds for all that have
-policies; so what arms have in common cancels out of their differences.
+resample draws the same instances for all arms, since all have played the same ones, and the same seeds for all that
+have policies; so what arms have in common cancels out of their differences.
 """
 
 from __future__ import annotations
