@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import define, field, frozen
@@ -11,6 +11,8 @@ from esper_core.contracts.protocols import Environment, MaskProvider, Rule
 from esper_core.evaluation.player import Played, Separately, derived_seed, play
 from esper_core.evaluation.schedule import Schedule, Wandering, recorded
 
+Line = dict[str, Any]
+"""What came of a batch, JSON-able."""
 OnStep = Callable[[int], None]
 Rows = Sequence[Sequence[int]]
 
@@ -24,12 +26,14 @@ class Found:
         score: Mean return over the episodes that it played in the search.
         episodes: How many these are; the more, the less luck is in the score.
         candidates: Schedules that were tried.
+        searched: Episodes of the whole search.
     """
 
     rows: Rows
     score: float
     episodes: int
     candidates: int
+    searched: int
 
 
 @define
@@ -74,12 +78,12 @@ class Search:
         each = self.batches // rounds
         return [each] * (rounds - 1) + [self.batches - each * (rounds - 1)]
 
-    def run(self, known: Sequence[dict[str, Any]], keep: Callable[[dict[str, Any]], None], on_step: OnStep) -> Found:
+    def run(self, known: Mapping[int, Line], keep: Callable[[Line], None], on_step: OnStep) -> Found:
         """Return the best schedule.
 
         Args:
-            known: What `keep` was given before, in order; these batches are not played again.
-            keep: Takes in what came of a batch, JSON-able, when it has been played.
+            known: What `keep` was given before, by the number of the batch; these batches are not played again.
+            keep: Takes in what came of a batch when it has been played.
             on_step: Called with the number of steps taken in a batch.
 
         Raises:
@@ -93,9 +97,8 @@ class Search:
             turns = _turns(tuple(candidates))
             for batch in (next(batches) for _ in range(count)):
                 chosen = [next(turns) for _ in range(self.environment.num_envs)]
-                if batch < len(known):
-                    line = known[batch]
-                else:
+                line = known.get(batch)
+                if line is None:
                     keep(line := self._play(batch, chosen, on_step))
                 for env, candidate in enumerate(chosen):
                     if candidate is None:
@@ -103,9 +106,9 @@ class Search:
                     candidate.returns.append(line["returns"][env])
         best = max(candidates, key=lambda candidate: candidate.score)
         tried = self.rounds[0] * self.environment.num_envs
-        return Found(best.rows, best.score, len(best.returns), tried)
+        return Found(best.rows, best.score, len(best.returns), tried, self.episodes)
 
-    def _play(self, batch: int, chosen: Sequence[_Candidate | None], on_step: OnStep) -> dict[str, Any]:
+    def _play(self, batch: int, chosen: Sequence[_Candidate | None], on_step: OnStep) -> Line:
         """Play a batch; where no candidate is chosen a new one is made."""
         spec = self.environment.actions
         rules: list[Rule] = [Wandering(spec) if c is None else Schedule(spec, c.rows) for c in chosen]
@@ -117,7 +120,7 @@ class Search:
             seed=derived_seed("search", batch),
             on_step=on_step,
         )
-        line: dict[str, Any] = {"batch": batch, "returns": played.returns()}
+        line: Line = {"batch": batch, "returns": played.returns()}
         if chosen[0] is None:
             line["schedules"] = [recorded(spec, played, env) for env in range(len(rules))]
         return line

@@ -51,7 +51,7 @@ def test_the_budget_is_spent_on_training_instances_alone(lamps: Any) -> None:
     counted = Counted(environment)
     search = Search(counted, masks, 10)  # type: ignore[arg-type]
     lines: list[dict[str, Any]] = []
-    found = search.run([], lines.append, nothing)
+    found = search.run({}, lines.append, nothing)
     assert len(counted.instances) == search.episodes == 30
     assert max(counted.instances) < HELD_OUT and len(set(counted.instances)) == 30
     assert len(lines) == 10 and found.candidates == 3 * search.rounds[0]
@@ -64,7 +64,7 @@ def test_the_budget_is_spent_on_training_instances_alone(lamps: Any) -> None:
 def test_what_it_finds_is_better_than_chance(lamps: Any, layout: str) -> None:
     environment, masks = lamps(8, layout)
     lines: list[dict[str, Any]] = []
-    found = Search(environment, masks, 24).run([], lines.append, nothing)
+    found = Search(environment, masks, 24).run({}, lines.append, nothing)
     chance = [value for line in lines if "schedules" in line for value in line["returns"]]
     rules = [Schedule(environment.actions, found.rows)] * 8
     fresh = []
@@ -77,11 +77,11 @@ def test_what_it_finds_is_better_than_chance(lamps: Any, layout: str) -> None:
 def test_it_goes_on_where_it_was_left(lamps: Any) -> None:
     environment, masks = lamps()
     whole: list[dict[str, Any]] = []
-    expected = Search(environment, masks, 9).run([], whole.append, nothing)
+    expected = Search(environment, masks, 9).run({}, whole.append, nothing)
     for done in (0, 1, 4, 8, 9):
         more: list[dict[str, Any]] = []
         counted = Counted(environment)
-        found = Search(counted, masks, 9).run(whole[:done], more.append, nothing)  # type: ignore[arg-type]
+        found = Search(counted, masks, 9).run(dict(enumerate(whole[:done])), more.append, nothing)  # type: ignore[arg-type]
         assert found == expected and more == whole[done:]
         assert len(counted.instances) == 3 * (9 - done)
 
@@ -89,7 +89,7 @@ def test_it_goes_on_where_it_was_left(lamps: Any) -> None:
 def test_a_candidate_is_played_as_it_was_recorded(lamps: Any) -> None:
     environment, masks = lamps()
     lines: list[dict[str, Any]] = []
-    Search(environment, masks, 1).run([], lines.append, nothing)
+    Search(environment, masks, 1).run({}, lines.append, nothing)
     (line,) = lines
     instances = list(environment.instances)
     rules = [Schedule(environment.actions, rows) for rows in line["schedules"]]
@@ -102,4 +102,4 @@ def test_an_environment_that_says_no_return_cannot_be_searched(lamps: Any, monke
     environment, masks = lamps()
     monkeypatch.setattr(environment, "_episodes", list)
     with pytest.raises(PluginError, match="'return'"):
-        Search(environment, masks, 1).run([], nothing, nothing)
+        Search(environment, masks, 1).run({}, nothing, nothing)

@@ -71,7 +71,7 @@ def test_seeds_widen_the_interval() -> None:
 
 
 def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
-    """Normal values around 0, whose IQM is 0 too: percentile intervals of 30 instances hold it in 95 %, less a little."""
+    """Normal values around 0, whose IQM is 0 too; percentile intervals of few instances hold it a little too seldom."""
     generator = np.random.default_rng(2)
     bootstrap = Bootstrap.draw(30, 1, resamples=1000)
     held = 0
