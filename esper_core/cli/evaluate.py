@@ -14,11 +14,11 @@ from attrs import asdict
 
 from esper_core.cli import completion
 from esper_core.cli.frame import bar
-from esper_core.cli.output import duration, machine_output, number, print_json
+from esper_core.cli.output import duration, machine_output, number, print_json, print_table
 from esper_core.cli.stopping import Terminated, stopping_promptly
 from esper_core.cli.world import load_world
 from esper_core.contracts.errors import Interrupted
-from esper_core.evaluation.arms import Arm, choose_arms
+from esper_core.evaluation.arms import POLICY, Arm, choose_arms
 from esper_core.evaluation.entrants import Entrant, choose_entrants, search_batches, training_episodes
 from esper_core.registry.index import Index
 from esper_core.registry.lookup import find_planned
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_LINES = 10.0
 BAR = 24
 FIGURE_FILE = "comparison.png"
-PIPED_WIDTH = 200
-"""Columns of the table where there is no terminal: nothing is wrapped."""
 
 
 def evaluate(
@@ -42,7 +40,7 @@ def evaluate(
     runs: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN...",
+            metavar="RUN",
             help="Paths, or the beginnings of names. Several are seeds of one policy.",
             autocompletion=completion.runs,
         ),
@@ -238,22 +236,26 @@ def _verdict(primary: Contrast, outcome: str) -> str:
 
 
 def _print_table(comparison: Comparison, plain: bool) -> None:
+    """Print a line per arm; on a terminal as a table whose best rule and policy stand out."""
+    header = ["arm", *(outcome.name for outcome in comparison.outcomes)]
+    rows = [
+        [f"{arm} *" if arm == comparison.best_rule else arm, *(_between(estimates[name]) for name in header[1:])]
+        for arm, estimates in comparison.arms.items()
+    ]
+    if plain or not sys.stdout.isatty():
+        print_table(header, rows)
+        return
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    terminal = sys.stdout.isatty()
-    console = Console(width=None if terminal else PIPED_WIDTH, markup=False, highlight=False)
-    table = Table(box=box.SIMPLE_HEAD if terminal and not plain else None, pad_edge=False)
-    table.add_column("arm", no_wrap=True)
-    for outcome in comparison.outcomes:
-        table.add_column(Text(outcome.name), no_wrap=True)
-    for arm, estimates in comparison.arms.items():
-        label = f"{arm} *" if arm == comparison.best_rule else arm
-        cells = [Text(_between(estimates[outcome.name])) for outcome in comparison.outcomes]
-        table.add_row(Text(label), *cells, style="bold" if arm in ("policy", comparison.best_rule) else None)
-    console.print(table)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in header:
+        table.add_column(Text(name))
+    for arm, row in zip(comparison.arms, rows, strict=True):
+        table.add_row(*map(Text, row), style="bold" if arm in (POLICY, comparison.best_rule) else None)
+    Console(highlight=False).print(table)
 
 
 def _between(estimate: Estimate, *, signed: bool = False) -> str:

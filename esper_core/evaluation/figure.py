@@ -41,16 +41,24 @@ def draw(comparison: Comparison, learned: Sequence[str], path: Path) -> None:
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     up, across = comparison.outcomes[0], (*comparison.outcomes[1:2],)
+    places = [
+        estimates[across[0].name] if across else Estimate(number, number, number)
+        for number, estimates in enumerate(comparison.arms.values())
+    ]
+    middle = (min(x.low for x in places) + max(x.high for x in places)) / 2
     labels = []
-    for number, (arm, estimates) in enumerate(comparison.arms.items()):
+    for x, (arm, estimates) in zip(places, comparison.arms.items(), strict=True):
         y = estimates[up.name]
-        x = estimates[across[0].name] if across else Estimate(number, number, number)
         colour = LEARNED if arm in learned else RULE
         axes.errorbar(
             [x.value], [y.value], xerr=_ends(x), yerr=_ends(y), fmt="o", color=colour, capsize=2, elinewidth=1
         )
+        # A label lies towards the middle of the picture, so that none leaves it.
+        offset, side = ((6, 4), "left") if x.value <= middle else ((-6, 4), "right")
         labels.append(
-            axes.annotate(arm, (x.value, y.value), xytext=(6, 4), textcoords="offset points", color=colour, fontsize=9)
+            axes.annotate(
+                arm, (x.value, y.value), offset, textcoords="offset points", ha=side, color=colour, fontsize=9
+            )
         )
     axes.set_xlabel(_label(across[0]) if across else "arms, the best first")
     axes.set_ylabel(_label(up))
