@@ -21,8 +21,6 @@ from esper_core.runs.directory import RunDirectory
 from esper_core.testing.reference.environment import Lamps
 from tests.runs import forking
 
-pytest.importorskip("matplotlib")
-
 SMALL = ("--instances", "4", "--search-episodes", "6")
 
 

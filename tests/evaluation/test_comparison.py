@@ -119,7 +119,6 @@ def test_the_document() -> None:
 
 @pytest.mark.parametrize("outcomes", [OUTCOMES, OUTCOMES[:1]], ids=["two", "one"])
 def test_the_picture_has_every_arm_and_no_label_over_another(tmp_path: Path, outcomes: Any, monkeypatch: Any) -> None:
-    pytest.importorskip("matplotlib")
     from matplotlib.axes import Axes
 
     drawn: list[Any] = []
@@ -139,7 +138,6 @@ def test_the_picture_has_every_arm_and_no_label_over_another(tmp_path: Path, out
 
 
 def test_a_picture_is_the_same_every_time(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     for name in ("one.png", "two.png"):
         draw(compared(typical()), ["policy"], tmp_path / name)
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
