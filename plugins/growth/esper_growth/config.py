@@ -75,6 +75,7 @@ class DigitsConfig:
     """Options of the task `digits`."""
 
     train_samples: int = option(1000, low=10, high=1000, help="Training samples; fewer make the task harder.")
+    seed: int = option(0, low=0, help="Which training samples are kept, where not all are; 0 keeps the first.")
 
 
 @frozen
@@ -89,11 +90,40 @@ class Mnist1dConfig:
 
 
 @frozen
+class MixedTaskConfig:
+    """Options of the task `mixed`: what every instance draws from, each with equal chances."""
+
+    tasks: tuple[str, ...] = option(
+        ("mnist1d", "mnist1d", "mnist1d-shuffled", "digits"),
+        converter=tuple,
+        help="digits, mnist1d or mnist1d-shuffled; one that is named twice is drawn twice as often.",
+    )
+    train_samples: tuple[int, ...] = option((400, 1000), converter=tuple, help="Training samples.")
+    noise: tuple[float, ...] = option((0.15, 0.25, 0.35), converter=tuple, help="Scale of the noise of mnist1d.")
+    samples: int = option(2500, low=100, help="Samples of mnist1d: 64 % to train on, 16 % to validate, 20 % to test.")
+
+
+@frozen
+class MixedHostConfig:
+    """Options of the host `mixed`."""
+
+    hosts: tuple[str, ...] = option(
+        ("pointwise", "narrow", "capable"),
+        converter=tuple,
+        help="Architectures that instances draw from, by name; one that is named twice is drawn twice as often.",
+    )
+
+
+@frozen
 class Cifar10Config:
     """Options of the task `cifar10`."""
 
     data_dir: str = option("", help="Directory with the files of CIFAR-10's binary version.")
     train_samples: int = option(45_000, low=10, help="Training images kept, at most; fewer make the task harder.")
+
+
+CAPABLE_WIDTHS = {1: 32, 2: 16}
+"""Axes of space → channels that make growing pointless."""
 
 
 @frozen
@@ -124,7 +154,10 @@ class NarrowConfig(UniformConfig):
 class CapableConfig(UniformConfig):
     """Options of the host `capable`."""
 
-    width: int = option(32, low=1, help="Channels of every block.")
+    width: int = option(0, low=0, help="Channels of every block; 0 is 32 along one axis of space and 16 along two.")
+
+    def __attrs_post_init__(self) -> None:
+        _check_groups(self.groups, self.width or min(CAPABLE_WIDTHS.values()))
 
 
 @frozen

@@ -101,6 +101,13 @@ def esper_components() -> Iterator[ComponentSpec]:
         )
     yield ComponentSpec(
         kind="host",
+        name="mixed",
+        factory="esper_growth.hosts.mixed:MixedHost",
+        config="esper_growth.config:MixedHostConfig",
+        summary="pointwise, narrow or capable, drawn for every instance",
+    )
+    yield ComponentSpec(
+        kind="host",
         name="transformer",
         factory="esper_growth.hosts.transformer:TransformerHost",
         config="esper_growth.config:TransformerConfig",
@@ -112,6 +119,13 @@ def esper_components() -> Iterator[ComponentSpec]:
         factory="esper_growth.tasks.mnist1d:mnist1d",
         config="esper_growth.config:Mnist1dConfig",
         summary="digits as noisy curves of 40 points, generated",
+    )
+    yield ComponentSpec(
+        kind="task",
+        name="mixed",
+        factory="esper_growth.tasks.mixed:MixedTask",
+        config="esper_growth.config:MixedTaskConfig",
+        summary="digits or mnist1d, plain or shuffled, of several sizes, drawn for every instance",
     )
     yield ComponentSpec(
         kind="task",
@@ -144,9 +158,13 @@ def esper_components() -> Iterator[ComponentSpec]:
                 config=BLUEPRINT_CONFIGS.get(name, ""),
                 summary=summary,
             )
+    growing = ("contribution",)
     for name, attribute, summary, reads in (
         ("static", "Static", "always WAIT: the host as it is", ()),
         ("random", "UniformLegal", "uniform over what is legal", ()),
+        ("periodic", "Periodic", "another slot every 6 epochs, whatever happens", (*growing, "epoch")),
+        ("all-on", "AllOn", "conv-light in every slot at once", growing),
+        ("all-on-heavy", "AllOnHeavy", "conv-heavy in every slot at once", growing),
         ("plateau", "Plateau", "germinate when accuracy stalls, fossilize what contributes", PLATEAU_READS),
     ):
         yield ComponentSpec(

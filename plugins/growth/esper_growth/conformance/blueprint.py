@@ -66,7 +66,7 @@ def _usual(subject: Subject) -> Iterator[tuple[str, tuple[int, ...]]]:
 
 def _spaces(subject: Subject, topology: str) -> tuple[tuple[int, ...], ...]:
     blueprint = _blueprint(subject)
-    return tuple(spatial for spatial in SPACES[topology] if fits(blueprint, topology, len(spatial)))
+    return tuple(spatial for spatial in SPACES[topology] if fits(blueprint, topology, (len(spatial),)))
 
 
 @SUITE.check("topologies")
