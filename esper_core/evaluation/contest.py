@@ -168,7 +168,8 @@ class Contest:
             plan = evolve(entrant.plan, device=self.plan.device)
             parts = build_parts(plan, self.index, only=("features", "network", "critic"))
             policy = Policy(parts["network"], parts["critic"], self.known.actions, plan.precision)
-            notes |= dict.fromkeys(load_policy(entrant.header.path, policy, plan, self.index).notes)
+            loaded = load_policy(entrant.header.path, policy, parts["features"], plan, self.index)
+            notes |= dict.fromkeys(loaded.notes)
             policies[seed] = (policy, parts["features"])
         return policies, tuple(notes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -120,15 +121,17 @@ class PolicyRule:
 
     Args:
         policy: The policy.
-        features: What it sees of a state.
+        features: What it sees of a state. Each episode gets a copy, so that what they remember of one is no part of
+            another.
         greedy: It takes what it thinks most probable, instead of drawing.
     """
 
     def __init__(self, policy: Policy, features: FeatureExtractor, *, greedy: bool) -> None:
-        self._policy, self._features, self._greedy = policy, features, greedy
+        self._policy, self._untouched, self._greedy = policy, features, greedy
 
     def reset(self, num_envs: int) -> None:
         """Begin with the policy's initial state."""
+        self._features = copy.deepcopy(self._untouched)
         self._state = self._policy.initial_state(num_envs)
 
     def __call__(self, state: State, masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:

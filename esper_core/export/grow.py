@@ -60,7 +60,7 @@ def grow(checkpoint: Path, index: Index, instance: int, device: str | None = Non
                 hint="Only environments that grow networks do: they have a method grown(env).",
             )
         policy = Policy(parts["network"], parts["critic"], environment.actions, plan.precision)
-        loaded = load_policy(checkpoint, policy, plan, index)
+        loaded = load_policy(checkpoint, policy, parts["features"], plan, index)
         rule = PolicyRule(policy, parts["features"], greedy=True)
         played = play(environment, parts["masks"], rule, seed=plan.seed, options={"instances": [instance]})
         return Result(environment.grown(0), played.events, loaded.notes)

@@ -297,6 +297,34 @@ def test_a_rule_that_fails_is_named(hold: Hold, monkeypatch: pytest.MonkeyPatch)
         hold("static")
 
 
+def test_features_that_remember_go_on_from_the_checkpoint_in_every_episode(
+    make_run: Any, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from esper_core.testing.reference.learned import ReferenceFeatures
+
+    look = ReferenceFeatures.__call__
+    begun: list[int] = []
+
+    def counting(self: Any, state: Any) -> Any:
+        self.seen = getattr(self, "seen", 0) + 1
+        begun.append(self.seen)
+        return look(self, state)
+
+    monkeypatch.setattr(ReferenceFeatures, "__call__", counting)
+    monkeypatch.setattr(ReferenceFeatures, "state", lambda self: {"seen": self.seen}, raising=False)
+    monkeypatch.setattr(
+        ReferenceFeatures, "load_state", lambda self, saved: setattr(self, "seen", saved["seen"]), raising=False
+    )
+    entrants = choose_entrants([make_run(seed=11)], "last")
+    remembered = entrants[0].header.content["counters"]["parts"]["features"]["seen"]
+    assert remembered == len(begun) > 0
+    begun.clear()
+    contest = Contest(entrants, index)
+    contest.run(arms_of(index, entrants, ["policy"]), 4, 1, lambda *_: None)
+    contest.close()
+    assert sorted(begun) == sorted(4 * [remembered + step for step in range(1, 7)])
+
+
 def test_runs_must_be_seeds_of_one_policy(copies: list[RunDirectory], make_run: Any) -> None:
     other = make_run(seed=2, options=("environment.epochs=5",), envs=2)
     with pytest.raises(UserError, match=r"not seeds of one policy: envs is 3, 2; environment.epochs is 6, 5") as raised:

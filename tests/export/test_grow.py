@@ -66,11 +66,11 @@ def test_a_policy_is_loaded_with_its_weights_alone(run: RunDirectory, index: Ind
     policy = Policy(parts["network"], parts["critic"], parts["environment"].actions)
     before = {name: value.clone() for name, value in policy.state_dict().items()}
     first, *_, last = list_checkpoints(run)
-    load_policy(first, policy, run.plan, index)
+    load_policy(first, policy, parts["features"], run.plan, index)
     after = policy.state_dict()
     assert any(not torch.equal(before[name], after[name]) for name in before)
     loaded = {name: value.clone() for name, value in after.items()}
-    load_policy(last, policy, run.plan, index)
+    load_policy(last, policy, parts["features"], run.plan, index)
     assert any(not torch.equal(loaded[name], value) for name, value in policy.state_dict().items())
 
 
@@ -78,4 +78,4 @@ def test_a_policy_of_another_shape_is_refused(run: RunDirectory, index: Index) -
     parts = build_parts(run.plan, index)
     policy = Policy(torch.nn.Linear(2, 2), parts["critic"], parts["environment"].actions)  # type: ignore[arg-type]
     with pytest.raises(CheckpointMismatch, match="does not fit"):
-        load_policy(list_checkpoints(run)[0], policy, run.plan, index)
+        load_policy(list_checkpoints(run)[0], policy, parts["features"], run.plan, index)
