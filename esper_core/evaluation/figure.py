@@ -36,6 +36,7 @@ def draw(comparison: Comparison, learned: Sequence[str], path: Path) -> None:
     # No pyplot: it looks for a screen, and keeps every figure.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.patheffects import withStroke
 
     figure = Figure(figsize=SIZE, layout="constrained")
     canvas = FigureCanvasAgg(figure)
@@ -55,11 +56,11 @@ def draw(comparison: Comparison, learned: Sequence[str], path: Path) -> None:
         )
         # A label lies towards the middle of the picture, so that none leaves it.
         offset, side = ((6, 4), "left") if x.value <= middle else ((-6, 4), "right")
-        labels.append(
-            axes.annotate(
-                arm, (x.value, y.value), offset, textcoords="offset points", ha=side, color=colour, fontsize=9
-            )
+        label = axes.annotate(
+            arm, (x.value, y.value), offset, textcoords="offset points", ha=side, color=colour, fontsize=9
         )
+        label.set_path_effects([withStroke(linewidth=3, foreground="white")])
+        labels.append(label)
     axes.set_xlabel(_label(across[0]) if across else "arms, the best first")
     axes.set_ylabel(_label(up))
     seeds = len(comparison.seeds)
@@ -82,8 +83,9 @@ def _ends(estimate: Estimate) -> list[list[float]]:
 
 
 def _label(outcome: Outcome) -> str:
-    unit = f", {outcome.unit}" if outcome.unit else ""
-    return f"{outcome.name.replace('_', ' ')}{unit} ({'higher' if outcome.higher_is_better else 'lower'} is better)"
+    name = outcome.name.replace("_", " ")
+    unit = "" if outcome.unit in ("", *name.split()) else f", {outcome.unit}"
+    return f"{name}{unit} ({'higher' if outcome.higher_is_better else 'lower'} is better)"
 
 
 def _spread(axes: Axes, labels: Sequence[Annotation], canvas: object) -> None:
