@@ -70,7 +70,7 @@ def esper_components() -> Iterator[ComponentSpec]:
     yield ComponentSpec(
         kind="environment",
         name="growth",
-        factory="esper_growth.environment:growth",
+        factory="esper_growth.make:growth",
         config="esper_growth.config:GrowthConfig",
         describe="esper_growth.describe:describe",
         metrics="esper_growth.metrics:METRICS",

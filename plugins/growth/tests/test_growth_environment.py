@@ -305,7 +305,7 @@ def test_a_pruned_seed_leaves_nothing_behind(make_environment, act):
 def test_where_and_what_to_grow_matters(make_context):
     """The measured character of the default setting at 5 slots: growth pays, and how much depends on what is grown."""
     from esper_growth.config import GrowthConfig
-    from esper_growth.environment import growth
+    from esper_growth.make import growth
 
     context = make_context(GrowthConfig(), slots=5, envs=8, samples=1000)
     environment, masks = growth(GrowthConfig(), context), LifecycleMasks(None, context)

@@ -22,7 +22,7 @@ print(len(specs), described.horizon, described.actions.sizes["slot"], len(descri
 def test_registers_everything_torch_free():
     done = subprocess.run([sys.executable, "-c", TORCH_FREE], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["28", "40", "5", "12"]
+    assert done.stdout.split() == ["33", "40", "5", "12"]
 
 
 def test_every_label_has_a_component():

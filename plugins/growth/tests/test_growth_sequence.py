@@ -20,13 +20,13 @@ from esper_growth.config import (
     PointwiseConfig,
     TransformerConfig,
 )
-from esper_growth.environment import growth
 from esper_growth.fused.fold import fold
 from esper_growth.fused.runtime import FusedRuntime
 from esper_growth.fused.stock import Stock
 from esper_growth.hosts.conv import ConvHost
 from esper_growth.hosts.transformer import Patches, Positions, Residual, TransformerHost
 from esper_growth.hosts.uniform import CapableHost, NarrowHost, PointwiseHost
+from esper_growth.make import growth
 from esper_growth.masks import legal_blueprints
 from esper_growth.model import SeedSetting
 from esper_growth.stages import Stage
