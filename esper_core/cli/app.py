@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from esper_core.cli import bench, cache, export, matrix, plugins, policy, registry, report, runs, spike, train
+from esper_core.cli import bench, cache, evaluate, export, matrix, plugins, policy, registry, report, runs, spike, train
 from esper_core.cli.stopping import Terminated, leave, raise_on_terminate
 from esper_core.cli.world import FLAGS, take_settings
 from esper_core.contracts.errors import EsperError, Interrupted
@@ -43,6 +43,7 @@ def make_app() -> typer.Typer:
         """Policies that grow neural networks: train them, swap their pieces by name, prove that they work."""
 
     app.command("train")(train.train)
+    app.command("evaluate")(evaluate.evaluate)
     app.command("report")(report.report)
     app.command("export")(export.export)
     app.command("bench")(bench.bench)

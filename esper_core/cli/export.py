@@ -13,10 +13,11 @@ from esper_core.cli import completion
 from esper_core.cli.output import number, print_json, print_table
 from esper_core.cli.world import load_world
 from esper_core.registry.index import Index
+from esper_core.runs.checkpoint import choose_checkpoint
 from esper_core.runs.directory import RunDirectory, find_run
 
 if TYPE_CHECKING:
-    from esper_core.export.play import Played
+    from esper_core.export.grow import Result
     from esper_core.export.write import Exported
 
 
@@ -55,17 +56,17 @@ def export(
 
 def _export(
     directory: RunDirectory, index: Index, out: Path, instance: int, at: str, device: str | None
-) -> tuple[Path, Played, Exported]:
-    from esper_core.export.play import choose_checkpoint, play
+) -> tuple[Path, Result, Exported]:
+    from esper_core.export.grow import grow
     from esper_core.export.write import export_paths, write_export
 
     export_paths(out)
     checkpoint = choose_checkpoint(directory, at)
-    played = play(checkpoint, index, instance, device)
+    played = grow(checkpoint, index, instance, device)
     return checkpoint, played, write_export(played.grown, out)
 
 
-def _document(directory: RunDirectory, checkpoint: Path, played: Played, exported: Exported) -> dict[str, Any]:
+def _document(directory: RunDirectory, checkpoint: Path, played: Result, exported: Exported) -> dict[str, Any]:
     return {
         "run": str(directory.path),
         "checkpoint": checkpoint.name,
@@ -80,7 +81,7 @@ def _document(directory: RunDirectory, checkpoint: Path, played: Played, exporte
     }
 
 
-def _print(checkpoint: Path, played: Played, exported: Exported) -> None:
+def _print(checkpoint: Path, played: Result, exported: Exported) -> None:
     rows = [(f"  {part.name}", f"{part.parameters:,}", f"{part.flops:,}") for part in exported.parts]
     rows.append(("  all", f"{exported.cost.parameters:,}", f"{exported.cost.flops:,}"))
     print_table(("  part", "parameters", "operations of a sample"), rows)

@@ -94,7 +94,7 @@ def _head(picture: Picture, width: int) -> list[Text]:
     percent = f" {picture.share:4.0%}  {duration(picture.elapsed)}"
     return [
         Text.assemble(title, "  ", right),
-        Text.assemble((_bar(picture.share, width - len(percent), "─"), "green"), percent),
+        Text.assemble((bar(picture.share, width - len(percent), "─"), "green"), percent),
     ]
 
 
@@ -112,12 +112,12 @@ def _curves(curves: Mapping[str, Sequence[float]], width: int) -> list[Text]:
 
 def _share(label: str, value: float, width: int, among: Mapping[str, float]) -> Text:
     longest = max(map(len, among))
-    return Text.assemble(f"{label:{longest}}", f" {value:4.0%} ", (_bar(value, width - longest - 7), "cyan"))
+    return Text.assemble(f"{label:{longest}}", f" {value:4.0%} ", (bar(value, width - longest - 7), "cyan"))
 
 
 def _level(label: str, value: float, width: int, among: Mapping[str, float]) -> Text:
     longest = max(map(len, among))
-    return Text.assemble(f"{label:{longest}}", f" {value:4.2f} ", (_bar(value, width - longest - 7), "magenta"))
+    return Text.assemble(f"{label:{longest}}", f" {value:4.2f} ", (bar(value, width - longest - 7), "magenta"))
 
 
 def _titled(title: str, lines: list[Text]) -> list[Text]:
@@ -166,7 +166,7 @@ def _cut(text: str, room: int) -> str:
     return f"{text if len(text) < room else text[: room - 2] + '…':{room}}"
 
 
-def _bar(share: float, room: int, rest: str = " ") -> str:
+def bar(share: float, room: int, rest: str = " ") -> str:
     """Return a bar in exactly `room` columns."""
     eighths = round(min(1.0, max(0.0, share)) * room * 8)
     full, part = divmod(eighths, 8)

@@ -207,7 +207,8 @@ class Environment(Protocol):
     `AutoresetMode.DISABLED`: an episode that ended stays ended until `reset`; later rows are padding. A step after
     the end of an episode changes nothing and returns reward 0.
 
-    One that also has `board`, as `esper_core.contracts.board.HasBoard` says, can be looked at while it trains.
+    One that also has `board`, as `esper_core.contracts.board.HasBoard` says, can be looked at while it trains. One that
+    is also an `Evaluable` can be evaluated: see docs/evaluation.md.
     """
 
     num_envs: int

@@ -107,12 +107,17 @@ def compare(runs: Sequence[RunDirectory]) -> Comparison:
     return Comparison(
         records=records,
         window=window,
-        plan=_differences([_flat_plan(record.plan) for record in records]),
+        plan=plan_differences([record.plan for record in records]),
         made_with=_differences([_made_with(record.run.record) for record in records]),
         outcomes=outcomes,
         metrics=[row for row in metrics if any(value is not None for value in row.values)],
         notes=_notes(records, window),
     )
+
+
+def plan_differences(plans: Sequence[Plan]) -> list[Difference]:
+    """Return every setting that is not the same in all plans."""
+    return _differences([_flat_plan(plan) for plan in plans])
 
 
 def _outcomes(records: Sequence[Record], window: range) -> list[Outcome]:

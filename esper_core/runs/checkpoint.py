@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from esper_core.contracts.errors import CheckpointMismatch, EsperError
+from esper_core.contracts.errors import CheckpointMismatch, EsperError, UserError
 from esper_core.registry.plan import Plan
 from esper_core.runs import provenance
 from esper_core.runs.compatibility import check_fit
@@ -29,6 +29,7 @@ from esper_core.runs.files import finite, sync_directory, write_synced, writing
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from esper_core.contracts.protocols import FeatureExtractor
     from esper_core.learning.trainer import Trainer, Update
     from esper_core.policy.policy import Policy
     from esper_core.registry.index import Index
@@ -150,6 +151,26 @@ def best_checkpoint(run: RunDirectory) -> Path | None:
     return max(scored)[2] if scored else None
 
 
+def choose_checkpoint(run: RunDirectory, at: str) -> Path:
+    """Return a checkpoint of a run: 'last', 'best' (the highest return), or that of an update.
+
+    Raises:
+        UserError: there is none, or none of that update.
+    """
+    paths = list_checkpoints(run)
+    if not paths:
+        raise UserError(f"{run.path} has no checkpoint yet.", hint="One is written after every update.")
+    if at == "last":
+        return paths[-1]
+    if at == "best":
+        return best_checkpoint(run) or paths[-1]
+    found = [path for path in paths if at.isdecimal() and int(path.name) == int(at)]
+    if not found:
+        kept = ", ".join(str(int(path.name)) for path in paths)
+        raise UserError(f"{run.path} has no checkpoint '{at}'.", hint=f"Use --at last, best, or one of {kept}.")
+    return found[0]
+
+
 def verify_checkpoint(path: Path) -> Header:
     """Read a checkpoint's header and compare every file with its digest, without torch.
 
@@ -186,10 +207,11 @@ def _names(plan: Plan, kind: str) -> list[str]:
     return [f"{c.distribution}:{c.name}" for c in plan.of_kind(kind)]
 
 
-def load_policy(path: Path, policy: Policy, plan: Plan, index: Index) -> Loaded:
+def load_policy(path: Path, policy: Policy, features: FeatureExtractor, plan: Plan, index: Index) -> Loaded:
     """Verify a checkpoint, compare it with what is installed and with a plan, and put its weights into a policy.
 
-    That is all that acting needs; a trainer takes everything with `load_checkpoint`.
+    Features that have a state of their own get that too. It is all that acting needs; a trainer takes everything with
+    `load_checkpoint`.
 
     Raises:
         CheckpointMismatch: as for `load_checkpoint`.
@@ -198,7 +220,10 @@ def load_policy(path: Path, policy: Policy, plan: Plan, index: Index) -> Loaded:
     notes = check_fit(header, plan, index)
     try:
         policy.load_state_dict(_read_tensors(header)["policy"])
-    except (KeyError, RuntimeError) as error:
+        remembered: Any = header.content["counters"]["parts"].get("features")
+        if remembered is not None:
+            features.load_state(remembered)  # type: ignore[attr-defined]
+    except (KeyError, RuntimeError, AttributeError) as error:
         raise CheckpointMismatch(
             f"The policy saved in {path} does not fit: {error}",
             hint="Use the components, the slots and the plugin versions that the checkpoint was written with.",

@@ -14,16 +14,18 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from esper_core.contracts.errors import EsperError
-from esper_core.contracts.protocols import Environment, MaskProvider, Masks
+from esper_core.contracts.protocols import Environment, Evaluable, MaskProvider, Masks
 from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.spaces import action_space, observation_space
 from esper_core.contracts.state import StateField
 from esper_core.learning.session import open_session
 from esper_core.learning.trainer import Resumable
+from esper_core.policy.legality import draw_legal, made_illegal
+from esper_core.registry.plan import describe_plan
 from esper_core.testing.conformance.subject import SLOTS, Subject
 from esper_core.testing.conformance.suite import Suite
 from esper_core.testing.episodes import Episode, legal_play, play
-from esper_core.testing.legality import draw_legal, made_illegal
+from esper_core.testing.evaluability import check_held_out, check_members, check_outcomes, check_replay
 from esper_core.testing.randomness import untouched_randomness
 from esper_core.testing.single import SingleEnvironment
 
@@ -47,6 +49,7 @@ SUITE = Suite(
         "refusing",
         "randomness",
         "gymnasium",
+        "evaluating",
         "training",
         "closing",
     ),
@@ -354,6 +357,19 @@ def gymnasium(subject: Subject) -> None:
     messages = [str(warning.message) for warning in raised if issubclass(warning.category, UserWarning)]
     messages = [message for message in messages if _TOLERATED not in message]
     assert not messages, messages[0]
+
+
+@SUITE.check("evaluating", after=("horizon", "seeding"))
+def evaluating(subject: Subject) -> None:
+    """Where it is `Evaluable`: what comes of an instance depends on it and on what is done, and can be replayed."""
+    outcomes = describe_plan(subject.plan(3), subject.world).outcomes
+    with world(subject) as (environment, masks):
+        if not check_members(environment, outcomes):
+            return
+        assert isinstance(environment, Evaluable)
+        held = check_held_out(environment, ENVS)
+        topologies = check_outcomes(environment, masks, outcomes, held)
+        check_replay(environment, masks, held, topologies)
 
 
 @SUITE.check("training", after=("state", "rewards", "horizon", "events"))

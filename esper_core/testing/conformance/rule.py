@@ -8,13 +8,13 @@ import torch
 
 from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.protocols import Masks, Rule
+from esper_core.policy.legality import find_illegal, find_stray
 from esper_core.registry.build import build_beside
 from esper_core.registry.plan import describe_plan
 from esper_core.testing.conformance.subject import SLOTS, Subject
 from esper_core.testing.conformance.suite import Suite
 from esper_core.testing.episodes import Choose, play
 from esper_core.testing.fake_device import FakeDevice
-from esper_core.testing.legality import find_illegal, find_stray
 from esper_core.testing.randomness import untouched_randomness
 from esper_core.testing.states import random_masks, random_state
 

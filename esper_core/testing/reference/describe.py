@@ -15,17 +15,21 @@ from esper_core.builtin.describe import describe as describe_flat
 from esper_core.contracts.actions import ActionSpec, Head
 from esper_core.contracts.features import FeatureSchema, IndexField
 from esper_core.contracts.slots import SlotConfig
-from esper_core.contracts.state import EnvironmentDescription, StateField, StateSpec
+from esper_core.contracts.state import EnvironmentDescription, Outcome, StateField, StateSpec
 from esper_core.testing.reference.config import LampsConfig
 
 OPS = WAIT, LIGHT, DOUSE = ("WAIT", "LIGHT", "DOUSE")
 COLOURS = ("red", "green", "blue")
 STRENGTHS = ("dim", "bright")
+OUTCOMES = (
+    Outcome("right", "fraction", "share of the lamps that are lit in the colour that pays", higher_is_better=True),
+    Outcome("lit", "lamps", "lamps that are lit", higher_is_better=False),
+)
 
 
 def describe(config: LampsConfig, slots: SlotConfig) -> EnvironmentDescription:
     """Return actions, state and horizon of the reference environment."""
-    return EnvironmentDescription(_actions(config, slots), _state(config), config.epochs)
+    return EnvironmentDescription(_actions(config, slots), _state(config), config.epochs, outcomes=OUTCOMES)
 
 
 def describe_features(config: None, slots: SlotConfig, actions: ActionSpec, state_spec: StateSpec) -> FeatureSchema:

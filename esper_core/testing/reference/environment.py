@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 PRICE = 0.01
 """What every operation but WAIT costs."""
 
+HELD_OUT = 2**31
+"""Training draws instances below this number."""
+
 
 class Lamps(VectorEnv[Any, Any, Any]):
-    """Kind `environment`: pays the share of lamps that are lit in the target colour."""
+    """Kind `environment`: pays the share of lamps that are lit in the target colour, which its instance says."""
 
     metadata = {"autoreset_mode": AutoresetMode.DISABLED}  # noqa: RUF012
 
@@ -42,10 +45,13 @@ class Lamps(VectorEnv[Any, Any, Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Put all lamps out and draw a target colour `[E]`; a seed restarts the randomness."""
+        """Put all lamps out and draw instances, or take those in the options; a seed restarts the randomness.
+
+        The colours in `options["topologies"]` are lit from the start.
+        """
         if seed is not None:
             self._generator.manual_seed(seed)
-        self._begin()
+        self._begin(**(options or {}))
         return self._observe(), {}
 
     def step(self, actions: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor, dict[str, Any]]:
@@ -60,16 +66,44 @@ class Lamps(VectorEnv[Any, Any, Any]):
         else:
             price = PRICE * self._operate(actions)
         reward = (self._colour == self._target.unsqueeze(1)).float().mean(1) - price
+        self._returns += reward
         truncated = torch.full_like(never, self._t == self.horizon)
-        return self._observe(), reward, never, truncated, {"events": []}
+        return self._observe(), reward, never, truncated, {"events": self._episodes()}
 
-    def _begin(self) -> None:
+    def held_out(self, count: int) -> list[int]:
+        """Return instances that no training draws."""
+        return list(range(HELD_OUT, HELD_OUT + count))
+
+    def outcomes(self) -> dict[str, Tensor]:
+        """Return how many lamps are right in the end, and how many are lit, float64 `[E]`."""
+        right = self._colour == self._target.unsqueeze(1)
+        return {"right": right.double().mean(1).cpu(), "lit": (self._colour >= 0).double().sum(1).cpu()}
+
+    def topologies(self) -> list[Any]:
+        """Return the colours of the lamps of each environment, −1 for dark."""
+        return self._colour.tolist()
+
+    def _begin(self, instances: Sequence[int] | None = None, topologies: Sequence[Sequence[int]] | None = None) -> None:
         self._t = 0
-        drawn = torch.randint(len(COLOURS), (self.num_envs,), generator=self._generator)
-        self._target = drawn.to(self.device)
-        self._colour = torch.full(self._shape, -1, device=self.device)
-        self._bright = torch.zeros(self._shape, device=self.device)
+        if instances is None:
+            instances = torch.randint(HELD_OUT, (self.num_envs,), generator=self._generator).tolist()
+        self.instances = list(instances)
+        drawn = [torch.randint(len(COLOURS), (1,), generator=_generator(number)) for number in self.instances]
+        self._target = torch.cat(drawn).to(self.device)
+        dark = torch.full(self._shape, -1, device=self.device)
+        self._colour = dark if topologies is None else torch.tensor(topologies, device=self.device)
+        self._bright = (self._colour >= 0).float()
+        self._returns = torch.zeros(self.num_envs, device=self.device)
         self._counts = torch.zeros(self.num_envs, len(OPS), device=self.device)
+
+    def _episodes(self) -> list[dict[str, Any]]:
+        """Return an event for every environment when the episodes are over."""
+        if self._t < self.horizon:
+            return []
+        return [
+            {"env": env, "step": self._t - 1, "type": "episode", "instance": instance, "return": paid}
+            for env, (instance, paid) in enumerate(zip(self.instances, self._returns.tolist(), strict=True))
+        ]
 
     def _operate(self, actions: Mapping[str, Tensor]) -> Tensor:
         """Light or put out one lamp per environment; return where something was done, `[E]`."""
@@ -97,6 +131,10 @@ class Lamps(VectorEnv[Any, Any, Any]):
             "counts": self._counts,
         }
         return {name: value.clone() for name, value in state.items() if name in self.state_spec.names}
+
+
+def _generator(instance: int) -> torch.Generator:
+    return torch.Generator().manual_seed(instance)
 
 
 class LampMasks:

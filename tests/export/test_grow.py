@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from esper_core.contracts.errors import CheckpointMismatch, UserError
-from esper_core.export.play import choose_checkpoint, play
+from esper_core.export.grow import grow
 from esper_core.learning.session import open_session
 from esper_core.policy.policy import Policy
 from esper_core.registry.build import build_parts
 from esper_core.registry.index import Index, load_index
 from esper_core.registry.plan import PlanRequest, make_plan
-from esper_core.runs.checkpoint import list_checkpoints, load_policy, save_checkpoint
+from esper_core.runs.checkpoint import choose_checkpoint, list_checkpoints, load_policy, save_checkpoint
 from esper_core.runs.directory import RunDirectory
 from esper_core.testing.reference.plugin import REFERENCES, with_references
 
@@ -58,7 +58,7 @@ def test_a_run_without_checkpoints_says_so(run: RunDirectory, tmp_path: Path) ->
 
 def test_an_environment_that_grows_nothing_has_nothing_to_export(run: RunDirectory, index: Index) -> None:
     with pytest.raises(UserError, match="nothing to export"):
-        play(choose_checkpoint(run, "last"), index, 0)
+        grow(choose_checkpoint(run, "last"), index, 0)
 
 
 def test_a_policy_is_loaded_with_its_weights_alone(run: RunDirectory, index: Index) -> None:
@@ -66,11 +66,11 @@ def test_a_policy_is_loaded_with_its_weights_alone(run: RunDirectory, index: Ind
     policy = Policy(parts["network"], parts["critic"], parts["environment"].actions)
     before = {name: value.clone() for name, value in policy.state_dict().items()}
     first, *_, last = list_checkpoints(run)
-    load_policy(first, policy, run.plan, index)
+    load_policy(first, policy, parts["features"], run.plan, index)
     after = policy.state_dict()
     assert any(not torch.equal(before[name], after[name]) for name in before)
     loaded = {name: value.clone() for name, value in after.items()}
-    load_policy(last, policy, run.plan, index)
+    load_policy(last, policy, parts["features"], run.plan, index)
     assert any(not torch.equal(loaded[name], value) for name, value in policy.state_dict().items())
 
 
@@ -78,4 +78,4 @@ def test_a_policy_of_another_shape_is_refused(run: RunDirectory, index: Index) -
     parts = build_parts(run.plan, index)
     policy = Policy(torch.nn.Linear(2, 2), parts["critic"], parts["environment"].actions)  # type: ignore[arg-type]
     with pytest.raises(CheckpointMismatch, match="does not fit"):
-        load_policy(list_checkpoints(run)[0], policy, run.plan, index)
+        load_policy(list_checkpoints(run)[0], policy, parts["features"], run.plan, index)

@@ -1,0 +1,343 @@
+"""Contests: all arms play the same instances. What is on record is not played again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from attrs import evolve, frozen
+
+from esper_core.contracts.errors import PluginError, UserError
+from esper_core.contracts.protocols import Build, Environment, Evaluable, FeatureExtractor, MaskProvider, Rule
+from esper_core.evaluation.arms import FIXED, GREEDY, MATCHED, POLICY, REPLAY, Arm, with_needed
+from esper_core.evaluation.entrants import Entrant
+from esper_core.evaluation.player import PolicyRule, Separately, derived_seed, play
+from esper_core.evaluation.records import ABOUT_FILE, EPISODES_FILE, SEARCH_FILE, Key, Records, open_lines
+from esper_core.evaluation.schedule import Matched, Schedule
+from esper_core.evaluation.search import Found, Search
+from esper_core.evaluation.statistics import Values
+from esper_core.policy.policy import Policy
+from esper_core.registry.build import build_beside, build_parts, make_context, resolve_device
+from esper_core.registry.index import Index
+from esper_core.registry.plan import Plan, PlanDescription, describe_plan
+from esper_core.runs import provenance
+from esper_core.runs.checkpoint import load_policy
+from esper_core.runs.files import append_line, replace_synced, writing
+
+RECORDS_SCHEMA = 1
+EVALUATION = "evaluation"
+"""Folder within a run."""
+
+OnProgress = Callable[[float, int, str], None]
+"""Takes in how many episodes are played, of how many, and what is being played."""
+
+
+@frozen
+class Played:
+    """What a contest brought.
+
+    Attributes:
+        instances: Numbers of the instances.
+        seeds: Policy seeds.
+        values: Arm → outcome → `[S, I]`, with one row for an arm without a policy.
+        found: The schedule of `best-fixed`, where it took part.
+        played: Episodes that were not on record, those of the search included.
+        folder: Where the records lie.
+        notes: Differences between checkpoints and what is installed that do not matter enough to refuse.
+    """
+
+    instances: list[int]
+    seeds: list[int]
+    values: dict[str, dict[str, Values]]
+    found: Found | None
+    played: int
+    folder: Path
+    notes: tuple[str, ...]
+
+
+@frozen
+class _Job:
+    """An episode to be played."""
+
+    key: Key
+    rule: Rule
+    topology: Any = None
+
+
+def folder_of(entrants: Sequence[Entrant], index: Index, device: str) -> Path:
+    """Return where the records of a contest lie: in the first run, by a digest of all that episodes depend on."""
+    return entrants[0].run.path / EVALUATION / _digest(_about(entrants[0].plan, index, device))
+
+
+class Contest:
+    """A world with the policies that play in it. Close it after use.
+
+    Args:
+        entrants: The policies, all of one plan.
+        index: What is installed.
+        device: torch device instead of the plan's.
+        envs: Episodes that are played side by side, instead of as many as in training. No result depends on it but that
+            of the search.
+
+    Raises:
+        UserError: the environment cannot be evaluated.
+        CheckpointMismatch: a checkpoint is damaged or does not fit what is installed.
+    """
+
+    def __init__(
+        self, entrants: Sequence[Entrant], index: Index, *, device: str | None = None, envs: int | None = None
+    ) -> None:
+        first = entrants[0].plan
+        self.plan: Plan = evolve(first, device=device or first.device, envs=envs or first.envs)
+        self.index, self.entrants = index, {entrant.seed: entrant for entrant in entrants}
+        self.device = resolve_device(self.plan.device)
+        self.known: PlanDescription = describe_plan(self.plan, index)
+        self.name = self.plan.component("environment").name
+        if not self.known.outcomes:
+            raise self._not_evaluable("its description names no outcomes")
+        torch.set_num_threads(self.plan.threads)
+        kinds = set(self.plan.kinds) - {"features", "network", "critic", "loss"} | {"environment"}
+        self.parts = build_parts(self.plan, index, only=kinds)
+        self.environment: Environment = self.parts["environment"]
+        self.masks: MaskProvider = self.parts["masks"]
+        try:
+            needed = [name for name in vars(Evaluable) if not name.startswith("_")]
+            lacking = [name for name in needed if not hasattr(self.environment, name)]
+            if lacking or not isinstance(self.environment, Evaluable):
+                raise self._not_evaluable(f"it lacks {', '.join(lacking)}")
+            self.world: Evaluable = self.environment
+            self._policies, self.notes = self._load()
+        except BaseException:
+            self.environment.close()
+            raise
+        self.folder = folder_of(entrants, index, self.device)
+
+    def close(self) -> None:
+        """Free the environment's processes."""
+        self.environment.close()
+
+    def run(self, arms: Sequence[Arm], instances: int, batches: int, on_progress: OnProgress) -> Played:
+        """Play what is not on record, and return what all arms achieved.
+
+        Args:
+            arms: Who takes part.
+            instances: How many held-out instances are played.
+            batches: Batches that the search for `best-fixed` may play.
+            on_progress: Called after every step.
+
+        Raises:
+            EsperError: the records are damaged or cannot be written, or an environment, a rule or a policy fails.
+        """
+        numbers = self.world.held_out(instances)
+        if len(set(numbers)) != instances:
+            raise PluginError(f"The environment '{self.name}' holds out {len(set(numbers))} of {instances} instances.")
+        records = self._open()
+        search = Search(self.environment, self.masks, batches)
+        everyone = with_needed(arms)
+        keys = {arm.name: self._keys(arm, numbers, search) for arm in everyone}
+        fixed = next((arm for arm in everyone if arm.name == FIXED), None)
+        searched = {} if fixed is None else self._searched(search)
+        missing = sum(len(records.missing(wanted)) for wanted in keys.values())
+        unsearched = 0 if fixed is None else search.episodes - len(searched) * self.plan.envs
+        progress = _Progress(missing + unsearched, self.environment.horizon, on_progress)
+        # Those that others are made of first, and what takes longest last.
+        for made_of_others in (False, True):
+            group = [arm for arm in everyone if bool(arm.needs) == made_of_others and arm is not fixed]
+            wanted = [(arm, key) for arm in group for key in records.missing(keys[arm.name])]
+            self._play_all(wanted, records, progress)
+        found = None
+        if fixed is not None:
+            found = self._search(search, searched, progress)
+            wanted = [(fixed, key) for key in records.missing(keys[FIXED])]
+            self._play_all(wanted, records, progress, found)
+        values = {arm.name: self._values(keys[arm.name], records, numbers) for arm in arms}
+        return Played(numbers, list(self.entrants), values, found, progress.total, self.folder, self.notes)
+
+    # Who plays ------------------------------------------------------------------------------------------------------
+
+    def _load(self) -> tuple[dict[int, tuple[Policy, FeatureExtractor]], tuple[str, ...]]:
+        """Return the policies by seed, with what they see."""
+        policies: dict[int, tuple[Policy, FeatureExtractor]] = {}
+        notes: dict[str, None] = {}
+        for seed, entrant in self.entrants.items():
+            plan = evolve(entrant.plan, device=self.plan.device)
+            parts = build_parts(plan, self.index, only=("features", "network", "critic"))
+            policy = Policy(parts["network"], parts["critic"], self.known.actions, plan.precision)
+            loaded = load_policy(entrant.header.path, policy, parts["features"], plan, self.index)
+            notes |= dict.fromkeys(loaded.notes)
+            policies[seed] = (policy, parts["features"])
+        return policies, tuple(notes)
+
+    def _keys(self, arm: Arm, instances: Sequence[int], search: Search) -> list[Key]:
+        """Return all episodes of an arm, instance by instance for each seed."""
+        if arm.learned:
+            return [Key(arm.name, e.version, seed, i) for seed, e in self.entrants.items() for i in instances]
+        if arm.rule is None:
+            return [Key(arm.name, f"{search.episodes} episodes", None, i) for i in instances]
+        source = provenance.source_digest((arm.rule.spec.factory.partition(".")[0],))
+        version = f"{arm.rule.distribution} {arm.rule.version} {source}"
+        return [Key(arm.name, version, None, i) for i in instances]
+
+    def _job(self, arm: Arm, key: Key, records: Records, found: Found | None) -> _Job:
+        """Return an episode with who plays it."""
+        spec = self.known.actions
+        if arm.rule is not None:
+            return _Job(key, build_beside(arm.rule, self.index, self._context()))
+        if key.seed is None:
+            assert found is not None, "the search comes before its schedule is played"
+            return _Job(key, Schedule(spec, found.rows))
+        policy, features = self._policies[key.seed]
+        source = records.lines.get(key._replace(arm=arm.needs), {})
+        makers: dict[str, Callable[[], _Job]] = {
+            POLICY: lambda: _Job(key, PolicyRule(policy, features, greedy=False)),
+            GREEDY: lambda: _Job(key, PolicyRule(policy, features, greedy=True)),
+            MATCHED: lambda: _Job(key, Matched(spec, source["ops"])),
+            REPLAY: lambda: _Job(key, Schedule(spec, ()), topology=source["topology"]),
+        }
+        return makers[arm.name]()
+
+    def _context(self) -> Build:
+        plan = evolve(self.plan, envs=1)
+        return make_context(plan, self.known, device=self.device, parts=self.parts)
+
+    # Playing --------------------------------------------------------------------------------------------------------
+
+    def _play_all(
+        self, wanted: Sequence[tuple[Arm, Key]], records: Records, progress: _Progress, found: Found | None = None
+    ) -> None:
+        """Play episodes, as many side by side as there are environments, and write each batch down."""
+        jobs = [self._job(arm, key, records, found) for arm, key in wanted]
+        for replayed in (False, True):
+            queue = [job for job in jobs if (job.key.arm == REPLAY) == replayed]
+            for first in range(0, len(queue), self.plan.envs):
+                batch = queue[first : first + self.plan.envs]
+                records.add(self._play(batch, replayed, progress))
+
+    def _play(self, batch: Sequence[_Job], replayed: bool, progress: _Progress) -> dict[Key, dict[str, Any]]:
+        """Play a batch and return what is to be written down; nothing is done in environments that are left over."""
+        filled = [*batch, *[batch[-1]] * (self.plan.envs - len(batch))]
+        options: dict[str, Any] = {"instances": [job.key.instance for job in filled]}
+        if replayed:
+            options["topologies"] = [job.topology for job in filled]
+        idle = Schedule(self.known.actions, ())
+        rules = [*(job.rule for job in batch), *[idle] * (len(filled) - len(batch))]
+        seeds = [derived_seed(job.key.arm, job.key.seed, job.key.instance) for job in filled]
+        names = ", ".join(dict.fromkeys(job.key.arm for job in batch))
+        played = play(
+            self.environment,
+            self.masks,
+            Separately(rules, seeds),
+            options=options,
+            on_step=lambda t: progress.step(t, len(batch), names),
+        )
+        outcomes, topologies = self._outcomes(), self.world.topologies()
+        progress.add(len(batch), names)
+        root = self.known.actions.root
+        return {
+            job.key: {
+                "outcomes": {name: value[env] for name, value in outcomes.items()},
+                "length": int(played.lengths[env]),
+                "ops": None if root is None else played.column(root, env),
+                "topology": topologies[env],
+            }
+            for env, job in enumerate(batch)
+        }
+
+    def _outcomes(self) -> dict[str, list[float]]:
+        """Return what came of the episodes that have ended: name → one number per environment."""
+        said = self.world.outcomes()
+        result = {}
+        for outcome in self.known.outcomes:
+            value = said.get(outcome.name)
+            if value is None or tuple(value.shape) != (self.plan.envs,) or not bool(value.isfinite().all()):
+                raise PluginError(
+                    f"The environment '{self.name}' breaks its contract: its outcome '{outcome.name}' is {value}, not "
+                    f"{self.plan.envs} finite numbers.",
+                    hint="Report this to the environment's author.",
+                )
+            result[outcome.name] = [float(number) for number in value]
+        return result
+
+    # The search -----------------------------------------------------------------------------------------------------
+
+    def _searched(self, search: Search) -> dict[int, dict[str, Any]]:
+        """Return what is known of this search: batch → its line."""
+        lines = open_lines(self.folder / SEARCH_FILE)
+        same = [line for line in lines if (line["episodes"], line["envs"]) == (search.episodes, self.plan.envs)]
+        return {line["batch"]: line for line in same}
+
+    def _search(self, search: Search, known: Mapping[int, dict[str, Any]], progress: _Progress) -> Found:
+        what = f"search for {FIXED}"
+
+        def keep(line: dict[str, Any]) -> None:
+            which = {"episodes": search.episodes, "envs": self.plan.envs}
+            append_line(self.folder / SEARCH_FILE, {**which, **line})
+            progress.add(self.plan.envs, what)
+
+        return search.run(known, keep, lambda t: progress.step(t, self.plan.envs, what))
+
+    # Records --------------------------------------------------------------------------------------------------------
+
+    def _open(self) -> Records:
+        about = self.folder / ABOUT_FILE
+        with writing(self.folder, "Make the run's directory writable, or copy the run."):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if not about.exists():
+                text = json.dumps(_about(self.plan, self.index, self.device), indent=2, ensure_ascii=False)
+                replace_synced(about, f"{text}\n".encode())
+        return Records.open(self.folder / EPISODES_FILE)
+
+    def _values(self, keys: Sequence[Key], records: Records, instances: Sequence[int]) -> dict[str, Values]:
+        """Return what an arm achieved: outcome → `[S, I]`."""
+        lines = [records.lines[key]["outcomes"] for key in keys]
+        return {
+            outcome.name: np.array([line[outcome.name] for line in lines]).reshape(-1, len(instances))
+            for outcome in self.known.outcomes
+        }
+
+    def _not_evaluable(self, why: str) -> UserError:
+        return UserError(
+            f"The environment '{self.name}' cannot be evaluated: {why}.",
+            hint="Its author can make it an esper_core.contracts.protocols.Evaluable; see docs/evaluation.md.",
+        )
+
+
+class _Progress:
+    """Counts episodes, and parts of those that are being played."""
+
+    def __init__(self, total: int, horizon: int, tell: OnProgress) -> None:
+        self.total, self._done, self._horizon, self._tell = total, 0, horizon, tell
+
+    def step(self, step: int, episodes: int, what: str) -> None:
+        """Tell that so many steps of some episodes are done."""
+        self._tell(self._done + episodes * step / self._horizon, self.total, what)
+
+    def add(self, episodes: int, what: str) -> None:
+        """Tell that episodes have ended."""
+        self._done += episodes
+        self._tell(self._done, self.total, what)
+
+
+def _about(plan: Plan, index: Index, device: str) -> dict[str, Any]:
+    """Return all that the episodes of arms depend on, but for what their keys say."""
+    sources: Mapping[str, Any] = provenance.distributions(plan, index)
+    return {
+        "schema": RECORDS_SCHEMA,
+        "slots": list(plan.slots),
+        "components": [[c.kind, c.name, c.distribution, c.config] for c in plan.components],
+        "precision": plan.precision,
+        "threads": plan.threads,
+        "device": device,
+        "torch": torch.__version__,
+        "sources": {name: entry for name, entry in sources.items() if name != "esper-core"},
+        "core": provenance.source_digest(("esper_core.builtin", "esper_core.policy")),
+    }
+
+
+def _digest(about: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]

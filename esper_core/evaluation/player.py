@@ -1,0 +1,188 @@
+"""Playing episodes: state → masks → a rule's actions → step. Whoever acts is a rule, a learned policy too."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from attrs import frozen
+from torch import Tensor
+
+from esper_core.contracts.errors import EsperError, PluginError
+from esper_core.contracts.protocols import Environment, FeatureExtractor, MaskProvider, Masks, Rule
+from esper_core.learning.stopwatch import Stopwatch
+from esper_core.policy.policy import Policy
+
+if TYPE_CHECKING:
+    from esper_core.contracts.protocols import State
+
+
+def derived_seed(*parts: object) -> int:
+    """Return a seed that depends on these parts alone, the same on every machine."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:7], "little")
+
+
+@frozen
+class Played:
+    """Episodes side by side that were played.
+
+    Attributes:
+        actions: What was done at each step, int64 `[E]` per head.
+        lengths: Steps of each episode, int64 `[E]`; what was done after its end means nothing.
+        events: The environment's events.
+    """
+
+    actions: list[Mapping[str, Tensor]]
+    lengths: Tensor
+    events: list[dict[str, Any]]
+
+    def column(self, name: str, env: int) -> list[int]:
+        """Return what an environment's episode chose in one head, step by step."""
+        return [int(step[name][env]) for step in self.actions[: int(self.lengths[env])]]
+
+    def returns(self) -> list[float]:
+        """Return the return of each episode as learning knows it.
+
+        Raises:
+            PluginError: the environment has not said it.
+        """
+        said = {event["env"]: event for event in self.events if event["type"] == "episode"}
+        envs = range(len(self.lengths))
+        if any("return" not in said.get(env, ()) for env in envs):
+            raise PluginError(
+                "The environment ended an episode without an event of type 'episode' that holds its 'return'.",
+                hint="Report this to the environment's author.",
+            )
+        return [float(said[env]["return"]) for env in envs]
+
+
+def play(
+    environment: Environment,
+    masks: MaskProvider,
+    rule: Rule,
+    generator: torch.Generator | None = None,
+    *,
+    seed: int | None = None,
+    options: dict[str, Any] | None = None,
+    steps: int | None = None,
+    watch: Stopwatch | None = None,
+    on_step: Callable[[int], None] | None = None,
+) -> Played:
+    """Let a rule play one episode in every environment.
+
+    Args:
+        environment: The environments.
+        masks: What is legal in them.
+        rule: Who acts.
+        generator: Its randomness; a new one without it.
+        seed: Passed to the environment's reset.
+        options: Passed to it too.
+        steps: Stop after this many, whether or not the episodes have ended.
+        watch: Books time under `environment`, `masks` and `policy`.
+        on_step: Called with the number of steps taken, from 0 on.
+
+    Raises:
+        EsperError: an episode did not end within the environment's horizon.
+    """
+    watch = watch or Stopwatch()
+    generator = generator or torch.Generator()
+    state, info = environment.reset(seed=seed, options=options)
+    rule.reset(environment.num_envs)
+    running = torch.ones(environment.num_envs, dtype=torch.bool)
+    lengths = torch.zeros(environment.num_envs, dtype=torch.int64)
+    done: list[Mapping[str, Tensor]] = []
+    events: list[dict[str, Any]] = []
+    watch.lap("environment", info.get("seconds"))
+    for t in range(environment.horizon if steps is None else steps):
+        if on_step is not None:
+            on_step(t)
+        legal = masks(state)
+        watch.lap("masks")
+        actions = rule(state, legal, generator)
+        watch.lap("policy")
+        state, _, terminated, truncated, info = environment.step(actions)
+        lengths += running
+        running &= ~(terminated | truncated).cpu()
+        done.append(actions)
+        events += info.get("events", ())
+        watch.lap("environment", info.get("seconds"))
+        if not bool(running.any()):
+            break
+    if steps is None and bool(running.any()):
+        raise EsperError(f"An episode did not end within {environment.horizon} steps.")
+    return Played(done, lengths, events)
+
+
+class PolicyRule:
+    """A learned policy as a rule.
+
+    Args:
+        policy: The policy.
+        features: What it sees of a state. Each episode gets a copy, so that what they remember of one is no part of
+            another.
+        greedy: It takes what it thinks most probable, instead of drawing.
+    """
+
+    def __init__(self, policy: Policy, features: FeatureExtractor, *, greedy: bool) -> None:
+        self._policy, self._untouched, self._greedy = policy, features, greedy
+
+    def reset(self, num_envs: int) -> None:
+        """Begin with the policy's initial state."""
+        self._features = copy.deepcopy(self._untouched)
+        self._state = self._policy.initial_state(num_envs)
+
+    def __call__(self, state: State, masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return the policy's actions, int64 `[E]` per head."""
+        acted = self._policy.get_action(self._features(state), masks, self._state, self._greedy, generator)
+        self._state = acted.state
+        return acted.actions
+
+
+class Separately:
+    """A rule of its own for every environment, with its own randomness.
+
+    What is done in one environment then depends on that episode alone, bit for bit: not on how many are played side by
+    side, nor on which.
+
+    Args:
+        rules: One per environment.
+        seeds: Seeds of their randomness.
+    """
+
+    def __init__(self, rules: Sequence[Rule], seeds: Sequence[int]) -> None:
+        self._rules, self._seeds = rules, seeds
+
+    def reset(self, num_envs: int) -> None:
+        """Let every rule begin anew."""
+        self._generators = [torch.Generator().manual_seed(seed) for seed in self._seeds]
+        for rule in self._rules:
+            rule.reset(1)
+
+    def __call__(self, state: State, masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return the actions of all, int64 `[E]` per head.
+
+        Raises:
+            PluginError: one of them failed.
+        """
+        acted = []
+        for env, (rule, own) in enumerate(zip(self._rules, self._generators, strict=True)):
+            here = {name: value[env : env + 1] for name, value in state.items()}
+            try:
+                acted.append(rule(here, _row(masks, env), own))
+            except EsperError:
+                raise
+            except Exception as error:
+                raise PluginError(
+                    f"The rule {type(rule).__name__} raised {type(error).__name__} while it played: {error}.",
+                    hint="Leave it out with --arms, and report it to its author.",
+                ) from error
+        return {name: torch.cat([actions[name] for actions in acted]) for name in acted[0]}
+
+
+def _row(masks: Masks, env: int) -> Masks:
+    slots = masks.slot_given_op
+    heads = {name: value[env : env + 1] for name, value in masks.heads.items()}
+    return Masks(heads, None if slots is None else slots[env : env + 1])

@@ -1,0 +1,166 @@
+"""`esper evaluate` as users type it, on the reference world."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from esper_core.cli import evaluate as command
+from esper_core.cli.app import main, run
+from esper_core.registry.index import Index
+from esper_core.registry.recipes import Recipes
+from esper_core.runs.directory import RunDirectory
+from esper_core.testing.reference.environment import Lamps
+from tests.runs import forking
+
+SMALL = ("--instances", "4", "--search-episodes", "6")
+
+
+@pytest.fixture
+def words(runs: list[RunDirectory], index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+    """The beginning of a command line in a folder with two runs."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(command, "load_world", lambda context: (index, Recipes()))
+    for number, source in enumerate(runs):
+        shutil.copytree(source.path, tmp_path / "runs" / f"lamps-{number}")
+    return ("evaluate", "lamps-0", "lamps-1", *SMALL)
+
+
+def test_a_document_for_machines(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*words, "--json"]) == 0
+    captured = capsys.readouterr()
+    document = json.loads(captured.out)
+    assert captured.out.count("\n") == 1
+    assert {"arms", "primary", "instances", "seeds"} <= set(document)
+    assert set(document["arms"]) == {
+        *("static", "random", "policy", "policy-greedy", "random-matched", "best-fixed", "replay")
+    }
+    for outcomes in document["arms"].values():
+        assert 0.0 <= outcomes["right"]["low"] <= outcomes["right"]["high"] <= 1.0
+    assert document["primary"]["contrast"] in ("policy - static", "policy - random")
+    assert (document["instances"], document["seeds"], document["checkpoints"]) == (4, 2, [2, 2])
+    assert document["search"]["searched"] == 6 and document["search"]["training_episodes"] == 6
+    assert Path(document["figure"]).read_bytes().startswith(b"\x89PNG")
+    assert Path(document["figure"]).parent == Path(document["records"])
+    assert Path(document["records"]).parent == Path("runs/lamps-0/evaluation")
+    assert document["played"] == 3 * 4 + 4 * 8 + 6 and f"{document['played']} of {document['played']}" in captured.err
+    assert run([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {**document, "played": 0}
+
+
+def test_a_table_for_people(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(list(words)) == 0
+    text = capsys.readouterr().out
+    header, *rows = text.partition("\n\n")[0].splitlines()
+    assert header.split() == ["arm", "right", "lit"] and len(rows) == 7
+    assert sum(" * " in row for row in rows) == 1
+    iqms = [float(row.replace(" *", "").split()[1]) for row in rows]
+    assert iqms == sorted(iqms, reverse=True)
+    said = " ".join(text.split())
+    assert "policy seeds 0 (update 2), 1 (update 2)" in said
+    assert any(w in said for w in ("The policy is better", "The policy is worse", "No difference shown"))
+    assert "after 6 episodes of search; a policy was trained with 6." in said
+    assert "comparison.png" in said and "One policy seed" not in said
+
+
+def test_one_seed_says_what_it_cannot_say(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["evaluate", "lamps-0", "--instances", "3", "--arms", "policy,static"]) == 0
+    assert "One policy seed: the intervals say nothing about what another seed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (("lamps-0", "--arms", "polcy"), 2, "no arm 'polcy'"),
+        (("lamps-0", "lamps-0"), 2, "have the same seed"),
+        (("lamps-0", "--at", "9"), 2, "no checkpoint '9'"),
+        (("lamps-9",), 2, "There is no run 'lamps-9'"),
+        (("empty",), 2, "There is no run 'empty'"),
+        (("lamps-0", "--search-episodes", "2"), 2, "less than one batch of 3"),
+        (("lamps-0", "--instances", "1"), 2, "--instances"),
+        (("lamps-0", "--arms", "plateau"), 2, "reads the state field"),
+        (("lamps-0", "--device", "nowhere"), 2, "device 'nowhere' cannot be used"),
+    ],
+)
+def test_mistakes(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], status: int, says: str
+) -> None:
+    Path("empty").mkdir()
+    assert run(["evaluate", *arguments, "--json"]) == status
+    captured = capsys.readouterr()
+    assert says in captured.err and captured.out == ""
+    assert not list(Path("runs").glob("*/evaluation"))
+
+
+def test_a_run_without_a_checkpoint(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree("runs/lamps-0/checkpoints")
+    assert run(["evaluate", "lamps-0"]) == 2
+    assert "has no checkpoint yet" in capsys.readouterr().err
+
+
+def test_a_damaged_checkpoint(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    Path("runs/lamps-0/checkpoints/000002/policy.safetensors").write_bytes(b"no")
+    assert run(list(words)) == 4
+    assert "policy.safetensors is damaged" in capsys.readouterr().err
+
+
+def test_runs_of_several_policies(words: tuple[str, ...], make_run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    other = make_run(seed=5, options=("train.lr=0.5",))
+    assert run([*words, str(other.path)]) == 2
+    assert "not seeds of one policy: train.lr is 0.0003, 0.0003, 0.5" in capsys.readouterr().err
+
+
+def slowly(words: tuple[str, ...]) -> None:
+    step = Lamps.step
+
+    def slow(self: Any, actions: Any) -> Any:
+        time.sleep(0.02)
+        return step(self, actions)
+
+    Lamps.step = slow  # type: ignore[method-assign]
+    main([*words, "--json"])
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_when_it_is_stopped_what_was_finished_is_kept(
+    words: tuple[str, ...],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    number: int,
+    status: int,
+) -> None:
+    process = forking.start(slowly, words, said=tmp_path / "said")
+    kept: Callable[[], list[Path]] = lambda: list(tmp_path.glob("runs/*/evaluation/*/episodes.jsonl"))  # noqa: E731
+    deadline = time.monotonic() + 60
+    while not kept():
+        assert process.is_alive() and time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(process.pid or 0, number)
+    process.join(60)
+    said = (tmp_path / "said").read_text()
+    assert process.exitcode == status and "Traceback" not in said
+    assert "Every batch of episodes that was finished is kept." in said and "goes on from there" in said
+    lines = len(kept()[0].read_text().splitlines())
+    assert lines >= 3
+    assert run([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["played"] <= 3 * 4 + 4 * 8 + 6 - lines
+
+
+def test_help_needs_no_torch(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(('torch', 'numpy', 'matplotlib', 'gymnasium'), None))\n"
+        "from esper_core.cli.app import run; sys.exit(run(['evaluate', '--help']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "random-matched" in done.stdout, done.stderr

@@ -1,0 +1,143 @@
+"""Comparisons: order, the declared contrast, the JSON document, and the picture."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from attrs import evolve
+
+from esper_core import ComponentSpec
+from esper_core.contracts.state import Outcome
+from esper_core.evaluation.arms import OWN, Arm
+from esper_core.evaluation.comparison import Comparison, compare
+from esper_core.evaluation.figure import draw
+from esper_core.evaluation.statistics import iqm
+from esper_core.registry.index import Component
+
+ACCURACY = Outcome("test_accuracy", "fraction", "accuracy", higher_is_better=True)
+PARAMETERS = Outcome("added_parameters", "parameters", "size", higher_is_better=False)
+OUTCOMES = (ACCURACY, PARAMETERS)
+POLICY, GREEDY, *_ = OWN
+INSTANCES, SEEDS = list(range(100, 112)), [0, 1, 2]
+
+
+def rule(name: str) -> Arm:
+    return Arm(name, name, rule=Component(ComponentSpec(kind="rule", name=name, factory="a:b"), "acme", "acme", "1"))
+
+
+def values(arm: Arm, mean: float, size: float = 100.0, noise: float = 0.02) -> dict[str, Any]:
+    generator = np.random.default_rng(len(arm.name))
+    shape = (len(SEEDS) if arm.learned else 1, len(INSTANCES))
+    return {"test_accuracy": mean + noise * generator.normal(size=shape), "added_parameters": np.full(shape, size)}
+
+
+STATIC, ALL_ON, PERIODIC = rule("static"), rule("all-on"), rule("periodic")
+ARMS = {arm.name: arm for arm in (STATIC, ALL_ON, PERIODIC, *OWN)}
+
+
+def compared(achieved: dict[str, dict[str, Any]], outcomes: Any = OUTCOMES) -> Comparison:
+    return compare([ARMS[name] for name in achieved], outcomes, achieved, INSTANCES, SEEDS)
+
+
+def typical(policy: float = 0.9) -> dict[str, dict[str, Any]]:
+    return {
+        "static": values(STATIC, 0.4, 0.0),
+        "policy": values(POLICY, policy, 80),
+        "all-on": values(ALL_ON, 0.8, 300),
+        "policy-greedy": values(GREEDY, 0.95, 90),
+    }
+
+
+def test_the_best_arm_comes_first_and_the_best_rule_is_known() -> None:
+    found = compared(typical())
+    assert list(found.arms) == ["policy-greedy", "policy", "all-on", "static"]
+    assert found.best_rule == "all-on"
+    assert found.arms["static"]["test_accuracy"].value == iqm(values(STATIC, 0.4)["test_accuracy"].ravel())
+
+
+@pytest.mark.parametrize(("policy", "verdict"), [(0.9, "better"), (0.7, "worse"), (0.8, "no difference shown")])
+def test_the_contrast_is_the_policy_minus_the_best_rule(policy: float, verdict: str) -> None:
+    achieved = typical(policy)
+    if policy == 0.8:
+        achieved["policy"] = achieved["all-on"] | {
+            "test_accuracy": np.repeat(achieved["all-on"]["test_accuracy"], 3, 0)
+        }
+    found = compared(achieved)
+    assert found.primary is not None and found.primary.name == "policy - all-on"
+    assert found.primary.verdict == verdict
+    delta = found.primary.delta
+    assert delta.value == pytest.approx(
+        found.arms["policy"]["test_accuracy"].value - found.arms["all-on"]["test_accuracy"].value
+    )
+    assert delta.low <= delta.value <= delta.high
+    if policy == 0.8:
+        assert (found.primary.mean.low, found.primary.mean.high) == pytest.approx((0.0, 0.0), abs=1e-12)
+
+
+def test_of_a_cost_less_is_better() -> None:
+    outcomes = (evolve(ACCURACY, higher_is_better=False), PARAMETERS)
+    found = compared(typical(0.3), outcomes)
+    assert list(found.arms) == ["policy", "static", "all-on", "policy-greedy"]
+    assert found.primary is not None and found.primary.name == "policy - static"
+    assert found.primary.verdict == "better" and found.primary.delta.high < 0
+
+
+def test_rules_that_are_good_in_turns_leave_a_gap() -> None:
+    achieved = typical()
+    turns = np.arange(len(INSTANCES)) % 2
+    achieved["static"] = achieved["static"] | {"test_accuracy": turns[None] * 1.0}
+    achieved["all-on"] = achieved["all-on"] | {"test_accuracy": 1.0 - turns[None]}
+    found = compared(achieved)
+    assert found.oracle_gap is not None and found.oracle_gap.value == 0.5
+    assert 0.1 < found.oracle_gap.low <= found.oracle_gap.high <= 0.5
+    calm = compared(typical()).oracle_gap
+    assert calm is not None and (calm.value, calm.low, calm.high) == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("without", [("policy",), ("static", "all-on")])
+def test_without_policy_or_without_rules_there_is_no_contrast(without: tuple[str, ...]) -> None:
+    found = compared({arm: known for arm, known in typical().items() if arm not in without})
+    assert found.primary is None and found.to_json()["primary"] is None
+    assert (found.oracle_gap is None) == (found.best_rule is None) == ("static" in without)
+
+
+def test_the_document() -> None:
+    document = compared(typical()).to_json()
+    assert json.loads(json.dumps(document, allow_nan=False)) == document
+    assert set(document["arms"]) == {"static", "all-on", "policy", "policy-greedy"}
+    for outcomes in document["arms"].values():
+        assert set(outcomes) == {"test_accuracy", "added_parameters"}
+        assert all(set(estimate) == {"iqm", "low", "high"} for estimate in outcomes.values())
+    assert set(document["primary"]) == {"contrast", "delta", "low", "high"}
+    assert (document["instances"], document["seeds"]) == (12, 3)
+    assert set(document["secondary"]) == {"best_rule", "verdict", "mean_difference", "oracle_gap"}
+
+
+@pytest.mark.parametrize("outcomes", [OUTCOMES, OUTCOMES[:1]], ids=["two", "one"])
+def test_the_picture_has_every_arm_and_no_label_over_another(tmp_path: Path, outcomes: Any, monkeypatch: Any) -> None:
+    from matplotlib.axes import Axes
+
+    drawn: list[Any] = []
+    annotate = Axes.annotate
+    monkeypatch.setattr(Axes, "annotate", lambda *a, **s: drawn.append(annotate(*a, **s)) or drawn[-1])
+    achieved = typical(0.95)
+    achieved["periodic"] = values(STATIC, 0.401, 0.0)
+    path = tmp_path / "comparison.png"
+    draw(compared(achieved, outcomes), ["policy", "policy-greedy"], path)
+    assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 10_000
+    assert sorted(label.get_text() for label in drawn) == sorted(achieved)
+    boxes = [label.get_window_extent() for label in drawn]
+    assert not any(one.overlaps(two) for i, one in enumerate(boxes) for two in boxes[:i])
+    axes = drawn[0].axes
+    assert axes.get_ylabel() == "test accuracy, fraction (higher is better)"
+    assert len(axes.containers) == len(achieved) and all(c.has_yerr for c in axes.containers)
+
+
+def test_a_picture_is_the_same_every_time(tmp_path: Path) -> None:
+    for name in ("one.png", "two.png"):
+        draw(compared(typical()), ["policy"], tmp_path / name)
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()

@@ -1,0 +1,352 @@
+"""Contests on the reference world: who plays what, what is kept, and what is played again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from esper_core.contracts.errors import PluginError, UserError
+from esper_core.evaluation import contest as contest_module
+from esper_core.evaluation.arms import Arm, choose_arms
+from esper_core.evaluation.contest import Contest, Played
+from esper_core.evaluation.entrants import Entrant, choose_entrants
+from esper_core.registry.index import Index
+from esper_core.registry.lookup import find_planned
+from esper_core.registry.plan import describe_plan
+from esper_core.runs.directory import RunDirectory
+from esper_core.testing.reference.environment import HELD_OUT, Lamps
+
+ALL = ("static", "random", "policy", "policy-greedy", "random-matched", "best-fixed", "replay")
+INSTANCES, BATCHES = 5, 4
+
+
+@pytest.fixture
+def copies(runs: list[RunDirectory], tmp_path: Path) -> list[RunDirectory]:
+    return [RunDirectory.open(shutil.copytree(run.path, tmp_path / run.name)) for run in runs]
+
+
+@pytest.fixture
+def entrants(copies: list[RunDirectory]) -> tuple[Entrant, ...]:
+    return choose_entrants(copies, "last")
+
+
+def arms_of(index: Index, entrants: tuple[Entrant, ...], names: Any = None) -> tuple[Arm, ...]:
+    plan = entrants[0].plan
+    return choose_arms(names, index, describe_plan(plan, index), find_planned(index, plan.component("environment")))
+
+
+Hold = Callable[..., Played]
+
+
+@pytest.fixture
+def hold(index: Index, entrants: tuple[Entrant, ...]) -> Hold:
+    """Return a function that holds a contest of some arms."""
+
+    def held(
+        *names: str,
+        instances: int = INSTANCES,
+        among: tuple[Entrant, ...] | None = None,
+        envs: int | None = None,
+        batches: int = BATCHES,
+        on_progress: Any = lambda *_: None,
+    ) -> Played:
+        among = among or entrants
+        contest = Contest(among, index, envs=envs)
+        try:
+            return contest.run(arms_of(index, among, names or None), instances, batches, on_progress)
+        finally:
+            contest.close()
+
+    return held
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """The instances of every batch that is played."""
+    batches: list[list[int]] = []
+    play = contest_module.play
+
+    def counting(environment: Any, *arguments: Any, **said: Any) -> Any:
+        batches.append(said["options"]["instances"])
+        return play(environment, *arguments, **said)
+
+    monkeypatch.setattr(contest_module, "play", counting)
+    return batches
+
+
+def equal(one: Played, two: Played, arm: str) -> bool:
+    return all(np.array_equal(one.values[arm][name], two.values[arm][name]) for name in one.values[arm])
+
+
+def lines(played: Played) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (played.folder / "episodes.jsonl").read_text().splitlines()]
+
+
+def test_every_arm_plays_every_instance_once_for_each_seed(hold: Hold) -> None:
+    played = hold()
+    assert set(played.values) == set(ALL), "plateau reads what lamps do not publish"
+    shapes = {arm: values["right"].shape for arm, values in played.values.items()}
+    learned = {"policy", "policy-greedy", "random-matched", "replay"}
+    assert shapes == {arm: (2 if arm in learned else 1, INSTANCES) for arm in ALL}
+    assert played.instances == list(range(HELD_OUT, HELD_OUT + INSTANCES)) and played.seeds == [0, 1]
+    entries = lines(played)
+    keys = [(entry["arm"], entry["seed"], entry["instance"]) for entry in entries]
+    assert len(set(keys)) == len(keys) == 4 * 2 * INSTANCES + 3 * INSTANCES
+    assert played.played == len(keys) + BATCHES * 3
+    assert json.loads((played.folder / "about.json").read_text())["slots"] == ["r0c0", "r0c1"]
+
+
+def test_nothing_is_played_twice(hold: Hold, counted: list[list[int]]) -> None:
+    first = hold()
+    before = len(counted)
+    again = hold()
+    assert len(counted) == before and again.played == 0
+    assert all(equal(first, again, arm) for arm in ALL) and again.found == first.found
+
+
+def test_more_instances_and_more_arms_play_only_what_is_new(hold: Hold, counted: list[list[int]]) -> None:
+    hold("static", "policy", instances=3)
+    counted.clear()
+    more = hold("static", "random", instances=4)
+    assert more.played == 1 + 4
+    assert {i for batch in counted for i in batch} == {HELD_OUT + i for i in range(4)}
+    entries = lines(more)
+    assert len(entries) == 3 + 6 + 5 and entries[-5:][0]["instance"] == HELD_OUT + 3
+
+
+def test_an_arm_that_others_are_made_of_is_played_although_nobody_asked(hold: Hold) -> None:
+    played = hold("replay", instances=2)
+    assert set(played.values) == {"replay"}
+    assert {entry["arm"] for entry in lines(played)} == {"replay", "policy-greedy"}
+
+
+def test_no_result_depends_on_how_many_are_played_side_by_side(
+    hold: Hold, entrants: tuple[Entrant, ...], index: Index
+) -> None:
+    arms = [arm for arm in ALL if arm != "best-fixed"]
+    several = hold(*arms)
+    shutil.rmtree(several.folder)
+    for envs in (1, 7):
+        other = hold(*arms, envs=envs)
+        assert other.folder == several.folder and other.played == several.played
+        assert all(equal(several, other, arm) for arm in arms)
+        shutil.rmtree(other.folder)
+
+
+def test_an_arm_is_the_same_whoever_else_takes_part(hold: Hold, entrants: tuple[Entrant, ...]) -> None:
+    both = hold("policy", "random")
+    shutil.rmtree(both.folder)
+    alone = hold("policy", among=entrants[:1])
+    assert np.array_equal(alone.values["policy"]["right"], both.values["policy"]["right"][:1])
+
+
+def test_a_further_seed_is_added_to_what_is_on_record(hold: Hold, entrants: tuple[Entrant, ...]) -> None:
+    hold("policy", "static", among=entrants[:1])
+    assert hold("policy", "static").played == INSTANCES
+
+
+def test_another_checkpoint_is_played_afresh(hold: Hold, copies: list[RunDirectory]) -> None:
+    hold("policy", "static")
+    earlier = choose_entrants(copies, "1")
+    assert hold("policy", "static", among=earlier).played == 2 * INSTANCES
+    assert hold("policy", "static").played == 0
+
+
+def test_held_out_instances_are_not_those_of_training(make_run: Any, index: Index) -> None:
+    drawn: list[int] = []
+    begin = Lamps._begin
+
+    def watched(self: Any, *arguments: Any, **said: Any) -> None:
+        begin(self, *arguments, **said)
+        drawn.extend(self.instances)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Lamps, "_begin", watched)
+        run = make_run(seed=7, updates=5)
+    contest = Contest(choose_entrants([run], "last"), index)
+    held = contest.world.held_out(50)
+    contest.close()
+    assert len(drawn) >= 15 and not set(drawn) & set(held)
+    assert contest.world.held_out(20) == held[:20]
+
+
+def test_matched_play_has_the_policys_operations(hold: Hold) -> None:
+    played = hold("policy", "random-matched", instances=8)
+    ops = {(e["arm"], e["seed"], e["instance"]): e["ops"] for e in lines(played)}
+    shuffled = 0
+    for (arm, seed, instance), mine in ops.items():
+        if arm != "random-matched":
+            continue
+        policys = ops["policy", seed, instance]
+        for op in (1, 2):
+            assert mine.count(op) <= policys.count(op), "an operation may be deferred to the end, never added"
+        shuffled += mine != policys
+    assert shuffled > 8
+
+
+def test_replay_begins_with_what_the_greedy_policy_ended_with(hold: Hold, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[Any] = []
+    reset = Lamps.reset
+
+    def watched(self: Any, **said: Any) -> Any:
+        begun.append(said["options"].get("topologies"))
+        return reset(self, **said)
+
+    monkeypatch.setattr(Lamps, "reset", watched)
+    played = hold("replay", instances=3)
+    entries = lines(played)
+    greedy = [e["topology"] for e in entries if e["arm"] == "policy-greedy"]
+    replayed = [e for e in entries if e["arm"] == "replay"]
+    assert [t for batch in begun if batch for t in batch] == greedy == [e["topology"] for e in replayed]
+    assert {op for e in replayed for op in e["ops"]} == {0}
+
+
+def test_the_search_is_kept_and_spends_what_it_may(hold: Hold) -> None:
+    played = hold("best-fixed", batches=6)
+    assert played.found is not None and played.found.searched == 18 and played.played == 18 + INSTANCES
+    assert len((played.folder / "search.jsonl").read_text().splitlines()) == 6
+    assert hold("best-fixed", batches=6).played == 0
+    fewer = hold("best-fixed", batches=2)
+    assert fewer.played == 6 + INSTANCES, "another budget is another arm"
+    assert hold("best-fixed", batches=6).found == played.found
+
+
+def test_killed_midway_it_loses_the_batch_at_most(hold: Hold) -> None:
+    done: list[float] = []
+
+    def interrupt(count: float, total: int, what: str) -> None:
+        done.append(count)
+        if count > 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        hold("static", "random", "policy", on_progress=interrupt)
+    rest = hold("static", "random", "policy")
+    assert 4 * INSTANCES - rest.played == 6, "two whole batches of three"
+    assert done == sorted(done)
+
+
+def test_an_unfinished_line_is_played_again(hold: Hold) -> None:
+    played = hold("static", "random")
+    file = played.folder / "episodes.jsonl"
+    content = file.read_bytes()
+    file.write_bytes(content[:-20])
+    again = hold("static", "random")
+    assert again.played == 1 and file.read_bytes() == content
+
+
+def test_progress_goes_to_its_end(hold: Hold) -> None:
+    told: list[tuple[float, int]] = []
+    played = hold(on_progress=lambda done, total, what: told.append((done, total)))
+    assert told[-1] == (played.played, played.played) and {total for _, total in told} == {played.played}
+
+
+def test_an_environment_that_says_nothing_of_outcomes_is_refused(
+    entrants: tuple[Entrant, ...], index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from esper_core.testing.reference import describe
+
+    monkeypatch.setattr(describe, "OUTCOMES", ())
+    with pytest.raises(UserError, match="'lamps' cannot be evaluated: its description names no outcomes"):
+        Contest(entrants, index)
+
+
+def test_an_environment_without_a_method_is_refused(
+    entrants: tuple[Entrant, ...], index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(Lamps, "held_out")
+    monkeypatch.delattr(Lamps, "topologies")
+    with pytest.raises(UserError, match="'lamps' cannot be evaluated: it lacks held_out, topologies"):
+        Contest(entrants, index)
+
+
+@pytest.mark.parametrize("wrong", ["missing", "shape", "nan"])
+def test_outcomes_that_are_not_what_was_described(hold: Hold, monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
+    outcomes = Lamps.outcomes
+
+    def broken(self: Any) -> Any:
+        said = outcomes(self)
+        changed = {"missing": None, "shape": said["lit"][:1], "nan": said["lit"] / 0 * 0}[wrong]
+        return {"right": said["right"]} | ({} if changed is None else {"lit": changed})
+
+    monkeypatch.setattr(Lamps, "outcomes", broken)
+    with pytest.raises(PluginError, match="its outcome 'lit' is"):
+        hold("static")
+
+
+def test_an_environment_that_holds_out_too_few(hold: Hold, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Lamps, "held_out", lambda self, count: [HELD_OUT] * count)
+    with pytest.raises(PluginError, match="holds out 1 of 5"):
+        hold("static")
+
+
+def test_a_rule_that_fails_is_named(hold: Hold, monkeypatch: pytest.MonkeyPatch) -> None:
+    from esper_growth.rules import Static
+
+    def fail(self: Any, *_: Any) -> Any:
+        raise ZeroDivisionError("no")
+
+    monkeypatch.setattr(Static, "__call__", fail)
+    with pytest.raises(PluginError, match="The rule Static raised ZeroDivisionError"):
+        hold("static")
+
+
+def test_features_that_remember_go_on_from_the_checkpoint_in_every_episode(
+    make_run: Any, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from esper_core.testing.reference.learned import ReferenceFeatures
+
+    look = ReferenceFeatures.__call__
+    begun: list[int] = []
+
+    def counting(self: Any, state: Any) -> Any:
+        self.seen = getattr(self, "seen", 0) + 1
+        begun.append(self.seen)
+        return look(self, state)
+
+    monkeypatch.setattr(ReferenceFeatures, "__call__", counting)
+    monkeypatch.setattr(ReferenceFeatures, "state", lambda self: {"seen": self.seen}, raising=False)
+    monkeypatch.setattr(
+        ReferenceFeatures, "load_state", lambda self, saved: setattr(self, "seen", saved["seen"]), raising=False
+    )
+    entrants = choose_entrants([make_run(seed=11)], "last")
+    remembered = entrants[0].header.content["counters"]["parts"]["features"]["seen"]
+    assert remembered == len(begun) > 0
+    begun.clear()
+    contest = Contest(entrants, index)
+    contest.run(arms_of(index, entrants, ["policy"]), 4, 1, lambda *_: None)
+    contest.close()
+    assert sorted(begun) == sorted(4 * [remembered + step for step in range(1, 7)])
+
+
+def test_runs_must_be_seeds_of_one_policy(copies: list[RunDirectory], make_run: Any) -> None:
+    other = make_run(seed=2, options=("environment.epochs=5",), envs=2)
+    with pytest.raises(UserError, match=r"not seeds of one policy: envs is 3, 2; environment.epochs is 6, 5") as raised:
+        choose_entrants([copies[0], other], "last")
+    assert "seed is" not in raised.value.message and raised.value.exit_code == 2
+    with pytest.raises(UserError, match="have the same seed, 0"):
+        choose_entrants([copies[0], copies[0]], "last")
+
+
+def test_a_run_may_be_at_another_update(copies: list[RunDirectory]) -> None:
+    first, second = choose_entrants(copies, "1")
+    assert (first.header.update, first.updates, second.updates) == (1, 2, 2)
+    assert first.version != second.version
+
+
+def test_a_contest_of_a_world_without_operations(make_run: Any, index: Index) -> None:
+    """No root head: what lives on operations is no arm there."""
+    run = make_run(options=("environment.layout=flat",))
+    entrants = choose_entrants([run], "last")
+    own = [arm.name for arm in arms_of(index, entrants) if arm.rule is None]
+    assert own == ["policy", "policy-greedy", "best-fixed", "replay"]
+    contest = Contest(entrants, index)
+    played = contest.run(arms_of(index, entrants, own), 3, 2, lambda *_: None)
+    contest.close()
+    assert set(played.values) == set(own)

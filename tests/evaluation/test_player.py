@@ -1,0 +1,79 @@
+"""Playing episodes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from esper_core.contracts.errors import EsperError
+from esper_core.contracts.protocols import Masks
+from esper_core.evaluation.player import Separately, derived_seed, play
+from esper_core.evaluation.schedule import Wandering
+
+PINNED = 22011607678846335
+"""What records on disk were played with."""
+
+
+class Watching:
+    """Keeps the rows it is shown, and does nothing."""
+
+    def __init__(self) -> None:
+        self.shown: list[tuple[int, ...]] = []
+
+    def reset(self, num_envs: int) -> None:
+        self.shown.append((num_envs,))
+
+    def __call__(self, state: Any, masks: Masks, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        assert masks.slot_given_op is not None
+        self.shown.append((*state["target"].tolist(), *masks.heads["op"].shape, *masks.slot_given_op.shape))
+        return {"op": torch.zeros(len(state["target"]), dtype=torch.int64)}
+
+
+def test_every_rule_sees_its_own_environment_alone() -> None:
+    rules = [Watching(), Watching()]
+    both = Separately(rules, [0, 1])
+    both.reset(2)
+    masks = Masks({"op": torch.ones(2, 3, dtype=torch.bool)}, torch.ones(2, 3, 4, dtype=torch.bool))
+    actions = both({"target": torch.tensor([7, 9])}, masks, torch.Generator())
+    assert rules[0].shown == [(1,), (7, 1, 3, 1, 3, 4)] and rules[1].shown[1][0] == 9
+    assert actions["op"].tolist() == [0, 0]
+
+
+def test_what_is_played_is_kept_with_its_length_and_its_return(lamps: Any) -> None:
+    environment, masks = lamps(2, epochs=5)
+    rules = [Wandering(environment.actions) for _ in range(2)]
+    steps: list[int] = []
+    played = play(environment, masks, Separately(rules, [1, 2]), options={"instances": [3, 4]}, on_step=steps.append)
+    assert steps == [0, 1, 2, 3, 4] and len(played.actions) == 5 and played.lengths.tolist() == [5, 5]
+    assert played.column("op", 1) == [int(step["op"][1]) for step in played.actions]
+    assert [e["instance"] for e in played.events] == [3, 4]
+    assert played.returns() == [e["return"] for e in played.events]
+
+
+class Longer:
+    """An environment whose episodes go on for longer than its horizon says."""
+
+    horizon = 4
+
+    def __init__(self, environment: Any) -> None:
+        self._environment = environment
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._environment, name)
+
+
+def test_an_episode_that_does_not_end_is_an_error_unless_steps_are_counted(lamps: Any) -> None:
+    environment, masks = lamps(2, epochs=5)
+    rules = Separately([Wandering(environment.actions) for _ in range(2)], [1, 2])
+    assert play(environment, masks, rules, steps=2).lengths.tolist() == [2, 2]
+    with pytest.raises(EsperError, match="did not end within 4 steps"):
+        play(Longer(environment), masks, rules)  # type: ignore[arg-type]
+
+
+def test_derived_seeds_depend_on_every_part_and_on_nothing_else() -> None:
+    parts = [("policy", 0, 1), ("policy", 1, 0), ("policy", None, 0), ("random", 0, 1), ("policy", 0)]
+    seeds = [derived_seed(*known) for known in parts]
+    assert len(set(seeds)) == len(seeds) and all(0 <= seed < 2**63 for seed in seeds)
+    assert derived_seed("policy", 0, 1) == seeds[0] == PINNED

@@ -1,0 +1,105 @@
+"""The search for a fixed schedule: how much it plays, what it finds, and that it goes on where it was left."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from esper_core.contracts.errors import PluginError
+from esper_core.evaluation.player import Separately, play
+from esper_core.evaluation.schedule import Schedule
+from esper_core.evaluation.search import Search
+from esper_core.testing.reference.environment import HELD_OUT
+
+
+def nothing(*_: Any) -> None:
+    """Take anything in."""
+
+
+class Counted:
+    """Counts the episodes of an environment, and keeps their instances."""
+
+    def __init__(self, environment: Any) -> None:
+        self._environment = environment
+        self.instances: list[int] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._environment, name)
+
+    def reset(self, **said: Any) -> Any:
+        result = self._environment.reset(**said)
+        self.instances += self._environment.instances
+        return result
+
+
+@pytest.mark.parametrize("batches", [1, 2, 3, 7, 16, 40])
+@pytest.mark.parametrize("envs", [1, 3, 8])
+def test_it_plays_exactly_what_it_may_and_halves_down_to_one(lamps: Any, batches: int, envs: int) -> None:
+    environment, masks = lamps(envs)
+    search = Search(environment, masks, batches)
+    assert sum(search.rounds) == batches and min(search.rounds) >= 1
+    candidates = search.rounds[0] * envs
+    if batches >= 7:
+        assert candidates <= 2 ** len(search.rounds), "the last round has two left at most"
+        assert len(search.rounds) == 1 or candidates > 2 ** (len(search.rounds) - 2)
+
+
+def test_the_budget_is_spent_on_training_instances_alone(lamps: Any) -> None:
+    environment, masks = lamps()
+    counted = Counted(environment)
+    search = Search(counted, masks, 10)  # type: ignore[arg-type]
+    lines: list[dict[str, Any]] = []
+    found = search.run({}, lines.append, nothing)
+    assert len(counted.instances) == search.episodes == 30
+    assert max(counted.instances) < HELD_OUT and len(set(counted.instances)) == 30
+    assert len(lines) == 10 and found.candidates == 3 * search.rounds[0]
+    assert sum("schedules" in line for line in lines) == search.rounds[0]
+    played = [value for line in lines for value in line["returns"]]
+    assert found.episodes > 1 and min(played) <= found.score <= max(played)
+
+
+@pytest.mark.parametrize("layout", ["slotted", "rooted", "flat"])
+def test_what_it_finds_is_better_than_chance(lamps: Any, layout: str) -> None:
+    environment, masks = lamps(8, layout)
+    lines: list[dict[str, Any]] = []
+    found = Search(environment, masks, 24).run({}, lines.append, nothing)
+    chance = [value for line in lines if "schedules" in line for value in line["returns"]]
+    rules = [Schedule(environment.actions, found.rows)] * 8
+    fresh = []
+    for seed in range(8):
+        played = play(environment, masks, Separately([Schedule(r.spec, r.rows) for r in rules], range(8)), seed=seed)
+        fresh += played.returns()
+    assert sum(fresh) / len(fresh) > sum(chance) / len(chance)
+
+
+def test_it_goes_on_where_it_was_left(lamps: Any) -> None:
+    environment, masks = lamps()
+    whole: list[dict[str, Any]] = []
+    expected = Search(environment, masks, 9).run({}, whole.append, nothing)
+    for done in (0, 1, 4, 8, 9):
+        more: list[dict[str, Any]] = []
+        counted = Counted(environment)
+        found = Search(counted, masks, 9).run(dict(enumerate(whole[:done])), more.append, nothing)  # type: ignore[arg-type]
+        assert found == expected and more == whole[done:]
+        assert len(counted.instances) == 3 * (9 - done)
+
+
+def test_a_candidate_is_played_as_it_was_recorded(lamps: Any) -> None:
+    environment, masks = lamps()
+    lines: list[dict[str, Any]] = []
+    Search(environment, masks, 1).run({}, lines.append, nothing)
+    (line,) = lines
+    instances = list(environment.instances)
+    rules = [Schedule(environment.actions, rows) for rows in line["schedules"]]
+    again = play(environment, masks, Separately(rules, range(3)), options={"instances": instances})
+    assert again.returns() == line["returns"]
+    assert torch.equal(again.lengths, torch.full((3,), 6))
+
+
+def test_an_environment_that_says_no_return_cannot_be_searched(lamps: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment, masks = lamps()
+    monkeypatch.setattr(environment, "_episodes", list)
+    with pytest.raises(PluginError, match="'return'"):
+        Search(environment, masks, 1).run({}, nothing, nothing)
