@@ -23,7 +23,7 @@ class TrainingCost:
         flops: Floating-point operations of training so far, those of validation left out. Convolutions and matrix
             products are counted, as in `torch.utils.flop_counter`: of the host and of every seed that takes part,
             forward and backward, for every sample of every epoch.
-        shock: The largest rise of the validation loss, in nats, over an epoch in which the alpha of a seed moved.
+        shock: The largest fall of the validation accuracy, a fraction, over an epoch in which the alpha of a seed moved.
     """
 
     flops: Tensor
@@ -44,6 +44,5 @@ class TrainingCost:
             self.flops[env] += (1 + BACKWARD) * samples * (nursery.host_flops + sum(seeds))
 
     def blend(self, moved: Tensor, before: Tensor, after: Tensor) -> None:
-        """Take in losses `[E]` before and after an epoch in which a seed's alpha moved in some hosts, bool `[E]`."""
-        rise = torch.where(moved, (after - before).double(), 0.0).nan_to_num(torch.inf)
-        self.shock = torch.maximum(self.shock, rise)
+        """Take in accuracies `[E]` around an epoch in which a seed's alpha moved in some hosts, bool `[E]`."""
+        self.shock = torch.maximum(self.shock, torch.where(moved, before - after, 0.0).nan_to_num(0.0))

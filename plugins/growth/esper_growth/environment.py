@@ -140,7 +140,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         events = [self._event(change, labels) for change in changes]
 
         settings, running = self._settings(), active.tolist()
-        moved, loss_before = (self.slots.alpha_velocity != 0).any(dim=1) & active, self.progress.loss.clone()
+        moved = (self.slots.alpha_velocity != 0).any(dim=1) & active
         self.cost.epoch(self.worlds, settings, self._labels(), active)
         with self._timed("host_training"):
             gradients = self.runtime.train_epoch(settings, running)
@@ -148,7 +148,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         pairs = (int(self.progress.epoch.max()) + 1) % INTERACTION_EVERY == 0
         with self._timed("validation"):
             validation = self.runtime.validate(settings, running, pairs)
-        self.cost.blend(moved, loss_before, validation.loss)
+        self.cost.blend(moved, self.progress.accuracy, validation.accuracy)
         diverged = torch.zeros_like(active)
         if self.config.governor:
             verdict = self.governor.judge(validation, active)

@@ -187,14 +187,14 @@ def test_flops_are_those_of_the_layers_by_hand(mixed):
     assert nursery.branch_flops(0, "conv_light") == 2 * 40 * 16 * 16 * 3
 
 
-def test_the_shock_is_the_largest_rise_in_an_epoch_in_which_an_alpha_moved():
-    cost = TrainingCost.none(3)
+def test_the_shock_is_the_largest_fall_in_an_epoch_in_which_an_alpha_moved():
+    cost = TrainingCost.none(4)
     for moved, before, after in (
-        ([True, True, False], [1.0, 1.0, 1.0], [1.5, 0.5, 9.0]),
-        ([True, True, True], [1.0, 1.0, 1.0], [1.25, 1.125, float("nan")]),
+        ([True, True, False, True], [0.5, 0.5, 1.0, 0.25], [0.25, 0.75, 0.0, 0.5]),
+        ([True, True, True, True], [0.5, 0.5, 0.5, 0.25], [0.375, 0.375, 0.0, float("nan")]),
     ):
         cost.blend(torch.tensor(moved), torch.tensor(before), torch.tensor(after))
-    assert cost.shock.tolist() == [0.5, 0.125, float("inf")]
+    assert cost.shock.tolist() == [0.25, 0.125, 0.5, 0.0]
 
 
 def test_a_topology_is_there_from_the_first_epoch_on(environment, mixed):
