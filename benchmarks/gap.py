@@ -1,0 +1,107 @@
+"""Is there anything to learn? Every rule on training instances of a family of worlds: the best one, and the best by world.
+
+    python benchmarks/gap.py
+
+A policy that beats every rule must tell instances apart. By how much it could is what the best rule of each instance's
+kind of world (task, training samples and host) gains on the single best rule. Each instance is scored by the rule that
+is best on the *other* instances of its kind, so that luck gains nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from esper_core.evaluation.player import Separately, derived_seed, play
+from esper_core.evaluation.statistics import Bootstrap, Values
+from esper_core.registry.build import build_beside, build_parts, make_context
+from esper_core.registry.index import load_index
+from esper_core.registry.plan import PlanRequest, describe_plan, make_plan
+from esper_core.registry.resolve import resolve
+
+RULES = ("static", "random", "periodic", "plateau", "all-on", "all-on-heavy")
+SIDE_BY_SIDE = 16
+
+
+def world(event: Mapping[str, Any]) -> tuple[str, int, str]:
+    """Return task, training samples and host of an episode."""
+    task, samples = re.match(r"(.*?)-(\d+)", event["task"]).groups()  # type: ignore[union-attr]
+    return task, int(samples), event["host"].split("-")[0]
+
+
+def scores(instances: int, slots: int, options: tuple[str, ...]) -> tuple[list[tuple[str, int, str]], Values]:
+    """Return the world of every instance, and test accuracies `[rules, instances]`."""
+    index = load_index()
+    plan = make_plan(
+        PlanRequest(
+            policy="lstm-v2",
+            slots=str(slots),
+            uses={"task": "mixed", "host": "mixed"},
+            options=(f"environment.instances={instances}", *options),
+            envs=SIDE_BY_SIDE,
+            seed=0,
+            device="cpu",
+        ),
+        index,
+    )
+    parts = build_parts(plan, index, only=set(plan.kinds) - {"network", "critic", "loss"} | {"environment"})
+    environment = parts["environment"]
+    context = make_context(plan, describe_plan(plan, index), device=torch.device("cpu"), parts=parts)
+    worlds: dict[int, tuple[str, int, str]] = {}
+    found = np.empty((len(RULES), instances))
+    try:
+        for row, name in enumerate(RULES):
+            for first in range(0, instances, SIDE_BY_SIDE):
+                numbers = [min(first + env, instances - 1) for env in range(SIDE_BY_SIDE)]
+                rules = [build_beside(resolve(index, "rule", name), index, context) for _ in numbers]
+                rule = Separately(rules, [derived_seed(name, number) for number in numbers])
+                played = play(environment, parts["masks"], rule, options={"instances": numbers})
+                worlds |= {event["instance"]: world(event) for event in played.events if event["type"] == "episode"}
+                found[row, numbers] = environment.outcomes()["test_accuracy"]
+                print(f"{name}: {min(first + SIDE_BY_SIDE, instances)} of {instances}", flush=True)
+    finally:
+        environment.close()
+    return [worlds[number] for number in range(instances)], found
+
+
+def best_elsewhere(worlds: list[tuple[str, int, str]], found: Values) -> Values:
+    """Return the accuracy on each instance of the rule that is best on the other instances of its kind, `[I]`."""
+    chosen = np.empty(len(worlds))
+    for i, here in enumerate(worlds):
+        others = [j for j, there in enumerate(worlds) if there == here and j != i]
+        others = others or [j for j in range(len(worlds)) if j != i]
+        chosen[i] = found[found[:, others].mean(axis=1).argmax(), i]
+    return chosen
+
+
+def main() -> None:
+    """Print the rules by kind of world, and the gap."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--slots", type=int, default=3, help="Slots of every host.")
+    parser.add_argument("--instances", type=int, default=64, help="Training instances, from number 0 on.")
+    parser.add_argument("-o", "--option", action="append", default=[], help="KIND.key=VALUE, as for esper train.")
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    worlds, found = scores(chosen.instances, chosen.slots, tuple(chosen.option))
+    print(f"\n{'world':34}{'':>4}" + "".join(f"{name:>14}" for name in RULES))
+    for kind in sorted(set(worlds)):
+        members = [i for i, other in enumerate(worlds) if other == kind]
+        means = "".join(f"{value:14.3f}" for value in found[:, members].mean(axis=1))
+        print(f"{kind[0]:17}{kind[1]:5}  {kind[2]:10}{len(members):4}{means}")
+    print(f"{'all':38}" + "".join(f"{value:14.3f}" for value in found.mean(axis=1)))
+    single = found.mean(axis=1).argmax()
+    bootstrap = Bootstrap.draw(len(worlds), 1)
+    difference = (best_elsewhere(worlds, found) - found[single])[None]
+    gap = bootstrap.estimate(lambda values: values.mean(axis=(-2, -1)), difference)
+    print(
+        f"\nthe best rule of each kind of world − {RULES[single]}: {gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
+    )
+
+
+if __name__ == "__main__":
+    main()
