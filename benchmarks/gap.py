@@ -1,4 +1,4 @@
-"""Is there anything to learn? Every rule on training instances of a family of worlds: the best one, and the best by world.
+"""Is there anything to learn? Every rule on training instances of a family: the best one, and the best by world.
 
     python benchmarks/gap.py
 

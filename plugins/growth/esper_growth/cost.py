@@ -23,7 +23,7 @@ class TrainingCost:
         flops: Floating-point operations of training so far, those of validation left out. Convolutions and matrix
             products are counted, as in `torch.utils.flop_counter`: of the host and of every seed that takes part,
             forward and backward, for every sample of every epoch.
-        shock: The largest fall of the validation accuracy, a fraction, over an epoch in which the alpha of a seed moved.
+        shock: The largest fall of validation accuracy, a fraction, over an epoch in which the alpha of a seed moved.
     """
 
     flops: Tensor

@@ -11,7 +11,9 @@ OUTCOMES = (
     Outcome("test_accuracy", "fraction", "accuracy on the test split with fossils alone in the host", True),
     Outcome("added_parameters", "parameters", "parameters of the fossils", False),
     Outcome("training_flops", "operations", "operations of training the host and its seeds", False),
-    Outcome("alpha_shock", "fraction", "largest fall of validation accuracy in an epoch in which an alpha moved", False),
+    Outcome(
+        "alpha_shock", "fraction", "largest fall of validation accuracy in an epoch in which an alpha moved", False
+    ),
 )
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from esper_core.export.count import count
 from esper_growth.model import Gate
-from esper_growth.protocols import Blueprint, Host
+from esper_growth.protocols import Blueprint, Host, on
 from esper_growth.runtime import stable_seed
 
 
@@ -50,7 +50,11 @@ class Nursery:
         """Return the branch of the `count`-th seed that an instance grows in a slot."""
         channels, *spatial = self.slot_shapes[slot]
         return self._born(
-            lambda: self._blueprints[label].build(channels, tuple(spatial)), "seed", instance, slot, count
+            lambda: on(self._blueprints[label], self._host.topology).build(channels, tuple(spatial)),
+            "seed",
+            instance,
+            slot,
+            count,
         )
 
     def gate(self, instance: int, slot: int, count: int) -> nn.Module:

@@ -25,7 +25,7 @@ HOST_SUMMARIES = {
 }
 IMAGE_SUMMARIES = {
     "conv-light": "3×3 convolution, norm, ReLU",
-    "attention": "squeeze-and-excitation over channels; along one axis, self-attention",
+    "attention": "squeeze-and-excitation over channels; on sequences, self-attention",
     "norm": "gated group normalisation; 2C+1 parameters",
     "depthwise": "3×3 depthwise and 1×1 convolution, norm, ReLU",
     "bottleneck": "1×1, 3×3, 1×1 convolutions through a narrow middle",

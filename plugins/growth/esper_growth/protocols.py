@@ -18,6 +18,12 @@ class Split:
     targets: Tensor
 
 
+def on(blueprint: Blueprint, topology: str) -> Blueprint:
+    """Return what a blueprint is on hosts of a topology: itself, unless it has a method `on` that says otherwise."""
+    special: Blueprint = blueprint.on(topology) if hasattr(blueprint, "on") else blueprint
+    return special
+
+
 def fits(part: Host | Blueprint, topology: str, axes: tuple[int, ...]) -> bool:
     """Return whether a host or blueprint of a topology takes samples of all these numbers of axes of space."""
     return set(axes) <= set(getattr(part, "axes", (2,)) if topology == "image" else (1,))
@@ -81,6 +87,8 @@ class Blueprint(Protocol):
     Attributes:
         topologies: Host topologies on which it is legal.
         axes: Optional; on images of how many axes of space it is legal, `(2,)` unless it says so. A sequence has one.
+
+    One that is something else on each topology has a method `on(topology: str) -> Blueprint`.
     """
 
     topologies: tuple[str, ...]

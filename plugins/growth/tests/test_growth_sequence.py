@@ -29,6 +29,7 @@ from esper_growth.hosts.uniform import CapableHost, NarrowHost, PointwiseHost
 from esper_growth.make import growth
 from esper_growth.masks import legal_blueprints
 from esper_growth.model import SeedSetting
+from esper_growth.protocols import on
 from esper_growth.stages import Stage
 from esper_growth.tasks.mnist1d import mnist1d
 
@@ -58,7 +59,7 @@ def make_parts(make_context):
 @pytest.mark.parametrize("name", BLUEPRINTS)
 def test_sequence_blueprints_have_the_promised_size_and_are_zero_at_birth(name):
     blueprint, parameters = BLUEPRINTS[name]
-    branch = blueprint.build(C, (L,))
+    branch = on(blueprint, "sequence").build(C, (L,))
     assert sum(p.numel() for p in branch.parameters()) == parameters
     assert float(branch(torch.randn(3, C, L)).detach().abs().max()) == 0.0
 
@@ -77,6 +78,20 @@ def test_legal_where_they_belong(make_parts, host, legal):
     context = make_parts(host)
     labels = context.actions.head("blueprint").labels
     assert {name for name, ok in zip(labels, legal_blueprints(context), strict=True) if ok} == legal
+
+
+def test_attention_is_that_of_channels_on_images_however_many_axes_they_have():
+    reduced = C // 4
+    for spatial in ((L,), (L, L)):
+        branch = on(BLUEPRINTS["attention"][0], "image").build(C, spatial)
+        assert sum(p.numel() for p in branch.parameters()) == 2 * C * reduced + C
+        x = torch.randn(3, C, *spatial)
+        shuffled = x.flatten(2)[..., torch.randperm(x[0, 0].numel())].reshape(x.shape)
+        weight, other = (
+            branch(x).mean(dim=tuple(range(2, x.dim()))),
+            branch(shuffled).mean(dim=tuple(range(2, x.dim()))),
+        )
+        torch.testing.assert_close(weight, other)
 
 
 def test_a_blueprint_for_two_axes_is_illegal_along_one(make_parts):
@@ -99,7 +114,7 @@ def test_a_host_that_cannot_take_the_task_is_refused(make_parts):
     [
         (PointwiseHost(PointwiseConfig(), None), [(16, 40), (16, 20), (16, 20), (16, 10), (16, 10)]),
         (NarrowHost(NarrowConfig(), None), [(6, 40), (6, 20), (6, 20), (6, 10), (6, 10)]),
-        (CapableHost(CapableConfig(), None), [(32, 40), (32, 20), (32, 20), (32, 10), (32, 10)]),
+        (CapableHost(CapableConfig(), None), [(48, 40), (48, 20), (48, 20), (48, 10), (48, 10)]),
         (TransformerHost(TransformerConfig(), None), [(16, 10)] * 5),
     ],
     ids=lambda value: getattr(value, "name", ""),

@@ -60,8 +60,9 @@ class GatedNorm(nn.Module):
 class SqueezeExcite(nn.Module):
     """`x·σ(W2·relu(W1·mean(x)) + 3) − x` with W2 = 0 at birth; close to zero then."""
 
-    def __init__(self, channels: int, reduction: int) -> None:
+    def __init__(self, channels: int, axes: int, reduction: int) -> None:
         super().__init__()
+        self.space, self.ones = tuple(range(2, 2 + axes)), (1,) * axes
         hidden = max(1, channels // reduction)
         self.squeeze = nn.Linear(channels, hidden, bias=False)
         self.excite = nn.Linear(hidden, channels)
@@ -69,9 +70,9 @@ class SqueezeExcite(nn.Module):
         nn.init.constant_(self.excite.bias, 3.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map `[B, C, H, W]` to the same shape."""
-        weight = torch.sigmoid(self.excite(torch.relu(self.squeeze(x.mean(dim=(2, 3))))))
-        return x * (weight - 1.0)[:, :, None, None]
+        """Map `[B, C, *spatial]` to the same shape."""
+        weight = torch.sigmoid(self.excite(torch.relu(self.squeeze(x.mean(dim=self.space)))))
+        return x * (weight - 1.0).unflatten(1, (-1, *self.ones))
 
 
 def _gated_norm(channels: int, axes: int) -> nn.Module:
@@ -105,10 +106,8 @@ def _conv_heavy(channels: int, axes: int) -> nn.Module:
     return nn.Sequential(conv_norm_relu(channels, axes, 3), conv_norm_relu(channels, axes, 3))
 
 
-def _attention(channels: int, axes: int, reduction: int) -> nn.Module:
-    if axes == 1:
-        return silent(self_attention(channels, Mixing(heads_of(channels))))
-    return SqueezeExcite(channels, reduction)
+def _self_attention(channels: int, axes: int) -> nn.Module:
+    return silent(self_attention(channels, Mixing(heads_of(channels))))
 
 
 def conv_light(config: None, context: Build) -> ImageBlueprint:
@@ -141,6 +140,17 @@ def norm(config: None, context: Build) -> ImageBlueprint:
     return ImageBlueprint(_gated_norm, ("image", "sequence"))
 
 
-def attention(config: AttentionConfig, context: Build) -> ImageBlueprint:
-    """Squeeze-and-excitation over channels; along one axis of space, self-attention of its positions."""
-    return ImageBlueprint(partial(_attention, reduction=config.reduction), ("image", "sequence"))
+@frozen
+class AttentionBlueprint(ImageBlueprint):
+    """Kind `blueprint`: on sequences the attention of positions to each other, on images that of channels."""
+
+    topologies: tuple[str, ...] = ("image", "sequence")
+
+    def on(self, topology: str) -> ImageBlueprint:
+        """Return what it is on hosts of a topology."""
+        return self if topology == "image" else ImageBlueprint(_self_attention, ("sequence",))
+
+
+def attention(config: AttentionConfig, context: Build) -> AttentionBlueprint:
+    """Squeeze-and-excitation over channels; on sequences self-attention of positions."""
+    return AttentionBlueprint(partial(SqueezeExcite, reduction=config.reduction))

@@ -13,7 +13,7 @@ from esper_growth.actions import Algorithm
 from esper_growth.conformance import modules, stand_in
 from esper_growth.conformance.stepping import largest_difference
 from esper_growth.model import Gate, Seed, SeedSetting
-from esper_growth.protocols import Blueprint, fits
+from esper_growth.protocols import Blueprint, fits, on
 from esper_growth.stages import Stage
 
 SUITE = Suite(
@@ -46,8 +46,8 @@ def _blueprint(subject: Subject) -> Blueprint:
     return subject.once("blueprint", subject.build)
 
 
-def _builder(subject: Subject, channels: int, spatial: tuple[int, ...]) -> Callable[[], nn.Module]:
-    blueprint = _blueprint(subject)
+def _builder(subject: Subject, topology: str, channels: int, spatial: tuple[int, ...]) -> Callable[[], nn.Module]:
+    blueprint = on(_blueprint(subject), topology)
     return lambda: blueprint.build(channels, spatial)
 
 
@@ -85,7 +85,7 @@ def shape(subject: Subject) -> None:
         for channels in WIDTHS:
             for spatial in _spaces(subject, topology):
                 x = _inputs(channels, spatial)
-                result = modules.seeded(_builder(subject, channels, spatial))(x)
+                result = modules.seeded(_builder(subject, topology, channels, spatial))(x)
                 what = f"{channels} channels, {'×'.join(map(str, spatial))}"
                 assert result.shape == x.shape, f"{what}: it maps {list(x.shape)} to {list(result.shape)}"
                 assert bool(result.isfinite().all()), f"{what}: its output is not finite"
@@ -94,10 +94,10 @@ def shape(subject: Subject) -> None:
 @SUITE.check("identity", after=("shape",))
 def identity(subject: Subject) -> None:
     """At alpha = 0 the host's activation is what it would be without it, however it is blended."""
-    for _, spatial in _usual(subject):
+    for topology, spatial in _usual(subject):
         kept = 10.0 * _inputs(CHANNELS, spatial)
         for algorithm in Algorithm:
-            seed = Seed(modules.seeded(_builder(subject, CHANNELS, spatial)))
+            seed = Seed(modules.seeded(_builder(subject, topology, CHANNELS, spatial)))
             if algorithm == Algorithm.GATE:
                 seed.gate = modules.seeded(lambda: Gate(CHANNELS))
             for stage in (Stage.BLENDING, Stage.TRAINING):
@@ -111,8 +111,8 @@ def identity(subject: Subject) -> None:
 def gradients(subject: Subject) -> None:
     """While it trains, a gradient reaches every parameter within two steps."""
     setting = SeedSetting(Stage.TRAINING, 0.0, Algorithm.ADD, False)
-    for _, spatial in _usual(subject):
-        branch = modules.seeded(_builder(subject, CHANNELS, spatial))
+    for topology, spatial in _usual(subject):
+        branch = modules.seeded(_builder(subject, topology, CHANNELS, spatial))
         seed, x, readout = Seed(branch), _inputs(CHANNELS, spatial), _inputs(CHANNELS, spatial).flip(0, 1)
         modules.check_gradients(branch, lambda step: (seed.join(x, setting) * readout).sum().sin())  # noqa: B023
 
@@ -120,32 +120,34 @@ def gradients(subject: Subject) -> None:
 @SUITE.check("stateless", after=("shape",))
 def stateless(subject: Subject) -> None:
     """It has no state beyond its parameters: no buffers, no batch statistics, no dropout."""
-    for _, spatial in _usual(subject):
-        modules.check_stateless(modules.seeded(_builder(subject, CHANNELS, spatial)), _inputs(CHANNELS, spatial))
+    for topology, spatial in _usual(subject):
+        modules.check_stateless(
+            modules.seeded(_builder(subject, topology, CHANNELS, spatial)), _inputs(CHANNELS, spatial)
+        )
 
 
 @SUITE.check("repeatable", after=("shape",))
 def repeatable(subject: Subject) -> None:
     """Initial weights follow from torch's seed, their number from width and size alone."""
-    for _, spatial in _usual(subject):
-        modules.check_births(_builder(subject, CHANNELS, spatial))
+    for topology, spatial in _usual(subject):
+        modules.check_births(_builder(subject, topology, CHANNELS, spatial))
 
 
 @SUITE.check("state", after=("shape",))
 def state(subject: Subject) -> None:
     """A state dict makes the round trip bit for bit."""
-    for _, spatial in _usual(subject):
-        build = _builder(subject, CHANNELS, spatial)
+    for topology, spatial in _usual(subject):
+        build = _builder(subject, topology, CHANNELS, spatial)
         modules.check_state(modules.seeded(build), modules.seeded(build, 1), _inputs(CHANNELS, spatial))
 
 
 @SUITE.check("picklable", after=("shape",))
 def picklable(subject: Subject) -> None:
     """It, and what it builds, can be pickled, since hosts may train in other processes."""
-    for _, spatial in _usual(subject):
+    for topology, spatial in _usual(subject):
         modules.check_pickle(
             _blueprint(subject),
-            lambda blueprint: blueprint.build(CHANNELS, spatial),  # type: ignore[attr-defined]  # noqa: B023
+            lambda blueprint: on(blueprint, topology).build(CHANNELS, spatial),  # type: ignore[arg-type]  # noqa: B023
             _inputs(CHANNELS, spatial),
         )
 

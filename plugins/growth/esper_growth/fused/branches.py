@@ -52,9 +52,9 @@ def squeeze_excite(module: SqueezeExcite, fold: Fold, operations: Operations, pr
     excite = fold(module.excite, operations, f"{prefix}excite.")
 
     def run(x: Tensor, parameters: Parameters, n: int) -> Tensor:
-        hidden = torch.relu(squeeze(x.mean(dim=(2, 3)), parameters, n))
+        hidden = torch.relu(squeeze(x.mean(dim=module.space), parameters, n))
         weight = evenly(torch.sigmoid, excite(hidden, parameters, n), n)
-        return x * (weight - 1.0)[:, :, None, None]
+        return x * (weight - 1.0).unflatten(1, (-1, *module.ones))
 
     return run
 
