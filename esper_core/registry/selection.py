@@ -226,7 +226,8 @@ class Selection:
             yield _Choice(self.policy, keys=keys)
         if kind in self.recipes.defaults:
             yield _Choice(self.recipes.defaults[kind], keys=("defaults", kind))
-        for component in self.chosen.values():
+        # What an environment says about itself outweighs what a network is usually used with.
+        for component in sorted(self.chosen.values(), key=lambda chosen: chosen.kind != "environment"):
             for needed, name in component.spec.defaults.items():
                 if normalise_name(needed) == kind:
                     yield _Choice(name, f"the defaults of {component}")

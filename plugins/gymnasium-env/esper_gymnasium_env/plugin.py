@@ -1,0 +1,28 @@
+"""Registers the environment and its masks. Importing this module imports neither torch nor gymnasium."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from esper_core import ComponentSpec, hookimpl
+
+
+@hookimpl
+def esper_components() -> Iterator[ComponentSpec]:
+    """Register `gymnasium`, the environment and the masks."""
+    yield ComponentSpec(
+        kind="environment",
+        name="gymnasium",
+        factory="esper_gymnasium_env.environment:GymnasiumEnvironment",
+        config="esper_gymnasium_env.config:GymnasiumConfig",
+        describe="esper_gymnasium_env.describe:describe",
+        summary="any Gymnasium environment with Discrete or MultiDiscrete actions",
+        defaults={"masks": "gymnasium", "features": "flat"},
+    )
+    yield ComponentSpec(
+        kind="masks",
+        name="gymnasium",
+        factory="esper_gymnasium_env.masks:GymnasiumMasks",
+        summary="what a Gymnasium environment says is legal",
+        reads=("action_mask",),
+    )
