@@ -61,6 +61,8 @@ class ComponentSpec:
             `describe(config, slots, actions, state_spec)`.
         weights_version: Raised when the meaning or layout of its weights changes.
         known_failures: Conformance checks that it fails, by name, each with the reason.
+        only_by_name: It is never chosen for being the only one of its kind: an adapter that means something only when
+            it is asked for, and whose installation must not make other choices ambiguous.
     """
 
     kind: str = field(validator=_check_name)
@@ -76,6 +78,7 @@ class ComponentSpec:
     describe: str = field(default="", validator=_check_reference)
     weights_version: int = 1
     known_failures: Mapping[str, str] = field(factory=dict)
+    only_by_name: bool = False
 
 
 @frozen(kw_only=True)

@@ -200,8 +200,9 @@ class Selection:
             return self._resolve(kind, choice)
         check_kind(self.index, kind)
         installed = self.index.of_kind(kind)
-        if len(installed) == 1:
-            return installed[0]
+        eligible = [component for component in installed if not component.spec.only_by_name]
+        if len(eligible) == 1:
+            return eligible[0]
         planned = self._is_planned(kind)
         if not installed:
             raise UnknownComponent(

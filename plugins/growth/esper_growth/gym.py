@@ -96,7 +96,7 @@ class GrowthEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.int64]]):
         return seen, float(reward[0]), bool(terminated[0]), bool(truncated[0]), said
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Return what is legal, bool `[Σ K]`, head after head; a head that nothing legal needs keeps its neutral value."""
+        """Return what is legal, bool `[Σ K]`, head after head; a head that nothing needs has its neutral value."""
         rows = []
         for head in self.actions.heads:
             row = self._legal.heads[head.name][0].numpy().copy()

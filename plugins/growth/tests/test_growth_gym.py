@@ -59,7 +59,7 @@ def test_an_illegal_pair_is_wait_without_success() -> None:
     mask = info["action_mask"]
     # Either is legal by itself: GERMINATE on slot 1, and slot 0 once there is something to be done with it.
     assert mask[Op.GERMINATE]
-    again, reward, _, _, info = environment.step(action(environment, op=Op.GERMINATE, slot=0, blueprint=1))
+    again, *_, info = environment.step(action(environment, op=Op.GERMINATE, slot=0, blueprint=1))
     assert not info["legal"]
     assert feature(environment, again, "last_op_success") == 0.0
     assert feature(environment, again, "last_op") == Op.WAIT

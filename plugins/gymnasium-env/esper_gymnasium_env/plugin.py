@@ -18,6 +18,7 @@ def esper_components() -> Iterator[ComponentSpec]:
         describe="esper_gymnasium_env.describe:describe",
         summary="any Gymnasium environment with Discrete or MultiDiscrete actions",
         defaults={"masks": "gymnasium", "features": "flat"},
+        only_by_name=True,
     )
     yield ComponentSpec(
         kind="masks",
@@ -25,4 +26,5 @@ def esper_components() -> Iterator[ComponentSpec]:
         factory="esper_gymnasium_env.masks:GymnasiumMasks",
         summary="what a Gymnasium environment says is legal",
         reads=("action_mask",),
+        only_by_name=True,
     )

@@ -134,7 +134,7 @@ def test_the_end_and_the_time_limit_are_kept_apart(build: Any) -> None:
         environment.reset(seed=0)
         ends, paid = [], 0.0
         for _ in range(environment.horizon):
-            _, reward, terminated, truncated, info = environment.step({"action": torch.zeros(2, dtype=torch.int64)})
+            _, reward, terminated, truncated, _ = environment.step({"action": torch.zeros(2, dtype=torch.int64)})
             ends.append((bool(terminated[0]), bool(truncated[0] and not terminated[0])))
             paid += float(reward[1])
         assert environment.horizon == 6
