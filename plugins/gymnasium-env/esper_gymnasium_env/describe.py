@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from esper_core import ActionSpec, EnvironmentDescription, Head, SlotConfig, StateField, StateSpec
+from esper_core import (
+    ActionSpec,
+    EnvironmentDescription,
+    Feature,
+    FeatureSchema,
+    Head,
+    SlotConfig,
+    StateField,
+    StateSpec,
+)
 from esper_core.contracts.errors import UserError
 from esper_gymnasium_env.config import GymnasiumConfig
 
@@ -45,6 +54,14 @@ def describe(config: GymnasiumConfig, slots: SlotConfig) -> EnvironmentDescripti
         StateField("action_mask", ("E", legal), "bool", "", "which actions are legal, head after head"),
     )
     return EnvironmentDescription(actions=actions, state=StateSpec(state), horizon=horizon)
+
+
+def describe_features(config: None, slots: SlotConfig, actions: ActionSpec, state_spec: StateSpec) -> FeatureSchema:
+    """Return the layout of the features `gymnasium`: one column per entry of the observation."""
+    entry = state_spec["observation"]
+    (width,) = entry.sizes(1, slots.num_slots, len(actions.ops))[1:]
+    names = (f"{entry.name}.{position}" for position in range(width))
+    return FeatureSchema([Feature(name, name, entry.low, entry.high, entry.name) for name in names])
 
 
 def make(config: GymnasiumConfig) -> gymnasium.Env[Any, Any]:

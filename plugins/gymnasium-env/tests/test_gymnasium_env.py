@@ -95,17 +95,17 @@ def singles(environment: GymnasiumEnvironment) -> list[Counter]:
     return [single.unwrapped for single in environment._envs]  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("kind", ["environment", "masks"])
+@pytest.mark.parametrize("kind", ["environment", "masks", "features"])
 def test_everything_that_is_checked_of_its_kind_passes(index: Index, kind: str) -> None:
     results = check_component(resolve(index, kind, "gymnasium"), index)
     assert {result.name: result.message for result in results if result.status != "passed"} == {}
     assert len(results) > 10
 
 
-def test_flat_features_are_chosen_and_a_network_learns_from_them(index: Index) -> None:
+def test_its_own_features_are_chosen_and_a_network_learns_from_them(index: Index) -> None:
     request = PlanRequest(policy="lstm-v1", environment="gymnasium", envs=4, updates=1)
     plan = make_plan(request, index)
-    assert {plan.component(kind).name for kind in ("features", "masks")} == {"flat", "gymnasium"}
+    assert {plan.component(kind).name for kind in ("features", "masks")} == {"gymnasium"}
     trainer = open_session(plan, index)
     (update,) = trainer.run(1)
     trainer.environment.close()
