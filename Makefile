@@ -45,7 +45,7 @@ format: $(STAMP) ## rewrite the code in the project's format
 	$(BIN)/ruff check --fix .
 
 docs: $(STAMP) ## write the pages that follow from the code
-	$(BIN)/python docs/generate.py
+	$(BIN)/python -m docs.generate
 
 clean: ## remove .venv, caches and build artefacts; runs stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info plugins/*/build plugins/*/*.egg-info

@@ -8,9 +8,9 @@ import torch
 
 from esper_core.bench.repeats import one_thread
 from esper_core.bench.speed import Speed
-from esper_core.contracts.protocols import Build, Environment, FeatureExtractor, MaskProvider, Rule
+from esper_core.contracts.protocols import Environment, FeatureExtractor, MaskProvider, Rule
 from esper_core.learning.stopwatch import Stopwatch
-from esper_core.registry.build import build_beside, build_parts, resolve_device
+from esper_core.registry.build import build_beside, build_parts, make_context, resolve_device
 from esper_core.registry.plan import describe_plan
 from esper_core.registry.resolve import resolve
 
@@ -33,7 +33,9 @@ def measure_play(plan: Plan, index: Index, rule: str, episodes: int, say: Say) -
         parts = build_parts(plan, index, only=set(plan.kinds) - {"network", "critic", "loss"} | {"environment"})
         environment = parts["environment"]
         try:
-            player = build_beside(resolve(index, "rule", rule), index, _context(plan, index, parts))
+            device = resolve_device(plan.device)
+            context = make_context(plan, describe_plan(plan, index), device=device, parts=parts)
+            player = build_beside(resolve(index, "rule", rule), index, context)
             play = _Play(environment, parts["features"], parts["masks"], player, plan.seed)
             play.episode(WARM_UP_STEPS)
             play.begin()
@@ -82,21 +84,3 @@ class _Play:
             watch.lap("environment", info.get("seconds"))
             if not bool(running.any()):
                 return
-
-
-def _context(plan: Plan, index: Index, parts: dict[str, object]) -> Build:
-    known = describe_plan(plan, index)
-    return Build(
-        slots=known.slots,
-        actions=known.actions,
-        state_spec=known.state_spec,
-        feature_schema=known.feature_schema,
-        latent_dim=0,
-        gamma=plan.train["gamma"],
-        num_envs=plan.envs,
-        seed=plan.seed,
-        device=resolve_device(plan.device),
-        dtype=torch.float32,
-        precision=plan.precision,
-        parts=parts,
-    )

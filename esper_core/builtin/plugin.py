@@ -43,7 +43,7 @@ def _kind(name: str, protocol: str, summary: str, *, planned: bool = True) -> Ki
 
 @hookimpl
 def esper_components() -> Iterator[ComponentSpec]:
-    """Register the plain feature extractor."""
+    """Register the plain feature extractor and the observer that needs no plugin."""
     yield ComponentSpec(
         kind="features",
         name="flat",
@@ -51,4 +51,11 @@ def esper_components() -> Iterator[ComponentSpec]:
         config="esper_core.builtin.config:FlatConfig",
         describe="esper_core.builtin.describe:describe",
         summary="every state field, scaled to 0..1, in the order it is published",
+    )
+    yield ComponentSpec(
+        kind="observer",
+        name="tensorboard",
+        factory="esper_core.builtin.tensorboard:TensorBoard",
+        config="esper_core.builtin.config:TensorBoardConfig",
+        summary="every metric as a curve, for TensorBoard",
     )

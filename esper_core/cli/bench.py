@@ -11,6 +11,7 @@ import typer
 
 from esper_core.cli import completion
 from esper_core.cli.output import number, print_json, print_table, status_line
+from esper_core.cli.stopping import stopping_promptly
 from esper_core.cli.world import load_world
 from esper_core.contracts.errors import PluginError
 from esper_core.registry.index import Component, Index
@@ -81,7 +82,7 @@ def _measure(
         ) from error
     plan = make_plan(request, index, recipes)
     torch.set_num_threads(plan.threads)
-    with status_line() as say:
+    with stopping_promptly(lambda: "Stopped."), status_line() as say:
         figures = run_workload(workload, plan, index, quick=quick, say=say)
     return {"workload": component.name, "quick": quick, "policy": plan.policy, "threads": plan.threads, **figures}
 

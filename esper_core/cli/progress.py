@@ -1,101 +1,88 @@
-"""How far a training run is: a bar on a terminal, plain lines elsewhere; both on standard error."""
+"""How far a training run is: a live view on a terminal, plain lines elsewhere; both on standard error."""
 
 from __future__ import annotations
 
 import sys
 import time
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
 from esper_core.cli.output import duration
+from esper_core.cli.pace import Pace
 
 if TYPE_CHECKING:
-    from esper_core.learning.trainer import StepProgress
+    from esper_core.learning.trainer import StepProgress, Trainer, Update
+    from esper_core.registry.plan import Plan
 
 SECONDS_BETWEEN_LINES = 10.0
 
 
-class Progress:
-    """Shows steps/s and time left from the first environment step on.
-
-    Args:
-        updates: Updates of the run.
-        steps_per_update: Environment steps of an update.
-        plain: Never draw a bar.
-    """
-
-    def __init__(self, updates: int, steps_per_update: int, plain: bool) -> None:
-        self.updates, self.steps_per_update = updates, steps_per_update
-        self._total = updates * steps_per_update
-        self._bar: Any = None
-        self._task: Any = None
-        self._draw = not plain and sys.stderr.isatty()
-        self._begun: float | None = None
-        self._first = 0.0
-        self._last_line = float("-inf")
-        self._summary = ""
-
-    def __enter__(self) -> Progress:
-        if self._draw:
-            from rich.console import Console
-            from rich.progress import BarColumn, TextColumn
-            from rich.progress import Progress as Bar
-
-            self._bar = Bar(
-                TextColumn("{task.fields[what]}", markup=False),
-                BarColumn(),
-                TextColumn("{task.fields[pace]}", markup=False),
-                console=Console(stderr=True),
-            )
-            self._task = self._bar.add_task("", total=self._total, what="preparing", pace="")
-            self._bar.start()
-        else:
-            typer.echo("preparing", err=True)
-        return self
-
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+class Progress(AbstractContextManager[Any], Protocol):
+    """Whoever shows how far a run is."""
 
     def on_step(self, progress: StepProgress) -> None:
         """Take in a step within an update."""
-        done = (progress.update - 1) * self.steps_per_update
-        if self._begun is None:
-            # What comes before the first step is prepared once, or was done by an earlier process: it tells no pace.
-            self._begun, self._first = time.monotonic(), done
-        share = progress.step / progress.steps if progress.phase == "collect" else 1.0
-        self._show(progress.update, done + share * self.steps_per_update)
+        ...
 
-    def on_update(self, update: int, metrics: dict[str, Any]) -> None:
-        """Take in the metrics of a finished update."""
-        self._summary = summary(metrics)
-        if self._bar is None:
-            typer.echo(f"update {update}/{self.updates}  {self._summary}", err=True)
-        self._show(update, update * self.steps_per_update)
+    def on_update(self, update: Update) -> None:
+        """Take in a finished update."""
+        ...
 
     def warn(self, message: str) -> None:
-        """Say one line that stays, above the bar where there is one."""
-        if self._bar is None:
-            typer.echo(f"warning: {message}", err=True)
-        else:
-            self._bar.console.print(f"warning: {message}", markup=False, highlight=False, soft_wrap=True)
+        """Say one line that stays."""
+        ...
 
-    def _show(self, update: int, steps: float) -> None:
-        now = time.monotonic()
-        elapsed = now - (self._begun or now)
-        if steps <= self._first:
+
+def follow(trainer: Trainer, plan: Plan, *, plain: bool) -> Progress:
+    """Return what shows a run: a live view on a terminal that can, unless plain lines are wanted."""
+    environment = trainer.environment
+    pace = Pace(plan.updates, environment.num_envs * environment.horizon, trainer.updates_done)
+    if not plain and sys.stderr.isatty():
+        from rich.console import Console
+
+        from esper_core.cli.live import LiveView
+
+        console = Console(stderr=True)
+        if not (console.is_dumb_terminal or console.options.ascii_only):
+            title = f"{plan.policy}  {len(plan.slots)} slots  {plan.component('environment').name}"
+            return LiveView(trainer, title, pace, console)
+    return Lines(pace)
+
+
+class Lines:
+    """Writes a line for every update, and one every few seconds in between."""
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        self._last_line = float("-inf")
+
+    def __enter__(self) -> Lines:
+        typer.echo("preparing", err=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is held."""
+
+    def on_step(self, progress: StepProgress) -> None:
+        """Take in a step within an update."""
+        self._pace.on_step(progress)
+        now, speed, left = time.monotonic(), self._pace.speed, self._pace.left
+        if speed is None or left is None or now - self._last_line < SECONDS_BETWEEN_LINES:
             return
-        speed = (steps - self._first) / elapsed if elapsed > 0 else 0.0
-        left = duration((self._total - steps) / speed) if speed > 0 else "?"
-        pace = f"{speed:.1f} steps/s  ETA {left}"
-        if self._bar is not None:
-            what = f"update {update}/{self.updates}"
-            self._bar.update(self._task, completed=steps, what=what, pace=f"{pace}  {self._summary}")
-        elif now - self._last_line >= SECONDS_BETWEEN_LINES:
-            self._last_line = now
-            typer.echo(f"update {update}/{self.updates}  step {steps:.0f}/{self._total}  {pace}", err=True)
+        self._last_line = now
+        where = f"update {progress.update}/{self._pace.updates}  step {self._pace.steps:.0f}/{self._pace.total}"
+        typer.echo(f"{where}  {speed:.1f} steps/s  ETA {duration(left)}", err=True)
+
+    def on_update(self, update: Update) -> None:
+        """Take in a finished update."""
+        self._pace.on_update(update.index)
+        typer.echo(f"update {update.index}/{self._pace.updates}  {summary(update.metrics)}", err=True)
+
+    def warn(self, message: str) -> None:
+        """Say one line that stays."""
+        typer.echo(f"warning: {message}", err=True)
 
 
 def summary(metrics: dict[str, Any]) -> str:

@@ -12,9 +12,10 @@ import typer
 from esper_core.cli import completion
 from esper_core.cli.output import duration, number, print_json, print_table
 from esper_core.contracts.errors import CheckpointMismatch, EsperError
-from esper_core.runs.checkpoint import best_checkpoint, list_checkpoints, read_header
+from esper_core.runs.checkpoint import best_checkpoint, list_checkpoints
 from esper_core.runs.compatibility import FITTED
 from esper_core.runs.directory import RESERVED, RunDirectory, find_run, list_runs
+from esper_core.runs.header import read_header
 from esper_core.runs.warnings import warning_spans
 
 if TYPE_CHECKING:

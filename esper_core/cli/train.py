@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import statistics
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,15 +14,15 @@ import typer
 from esper_core.cli import choices
 from esper_core.cli.output import duration, machine_output, print_json
 from esper_core.cli.training import begin, go_on
+from esper_core.cli.watching import choose_observers, split_options
 from esper_core.cli.world import load_world
 from esper_core.contracts.errors import UserError
 from esper_core.registry.plan import PlanRequest, make_plan
-from esper_core.registry.resolve import resolve
 from esper_core.runs.directory import RunDirectory, check_writable, find_run
 from esper_core.runs.lock import locked
 from esper_core.runs.resume import find_resumption
 
-BESIDE_RESUME = ("resume", "at", "updates", "device", "observe", "out", "plain", "as_json")
+BESIDE_RESUME = ("resume", "at", "updates", "device", "observe", "no_tensorboard", "out", "plain", "as_json")
 """Parameters that may stand beside `--resume`: where the run is, how far it goes, where it computes, who watches."""
 
 
@@ -92,15 +93,24 @@ def train(
             metavar="NAME", help="Let an installed observer watch the run (repeatable).", rich_help_panel=choices.RUN
         ),
     ] = None,
+    no_tensorboard: Annotated[
+        bool,
+        typer.Option(
+            "--no-tensorboard",
+            help="Write nothing for TensorBoard, which watches where it is installed.",
+            rich_help_panel=choices.RUN,
+        ),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan as JSON and build nothing.")] = False,
-    plain: Annotated[bool, typer.Option("--plain", help="Plain lines instead of a progress bar.")] = False,
+    plain: Annotated[bool, typer.Option("--plain", help="Plain lines instead of the live view.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON at the end.")] = False,
 ) -> None:
     """Train a policy."""
     index, recipes = load_world(context)
-    watching = [resolve(index, "observer", name, recipes.pins) for name in dict.fromkeys(observe or ())]
+    planned, watchers = split_options(options or ())
+    watching = choose_observers(index, recipes, observe or (), watchers, tensorboard=not no_tensorboard)
     if resume is not None:
-        _refuse_beside_resume(context)
+        _refuse_beside_resume(context, planned)
         run = find_run(resume, out)
         with locked(run.path), machine_output(as_json):
             resumption = find_resumption(run, index, at=at, updates=updates)
@@ -123,7 +133,7 @@ def train(
             masks=masks,
             loss=loss,
         ),
-        options=options or (),
+        options=planned,
         envs=envs,
         epochs=epochs,
         workers=workers,
@@ -143,11 +153,12 @@ def train(
     _print(run, lines, as_json)
 
 
-def _refuse_beside_resume(context: typer.Context) -> None:
-    """Raise UserError naming the flags that would change what a resumed run is."""
+def _refuse_beside_resume(context: typer.Context, options: Sequence[str]) -> None:
+    """Raise UserError naming the flags, and options of components, that would change what a resumed run is."""
     names = {parameter.name: parameter.opts[0] for parameter in context.command.params if parameter.name is not None}
-    sources = {name: context.get_parameter_source(name) for name in names if name not in BESIDE_RESUME}
+    sources = {name: context.get_parameter_source(name) for name in names if name not in (*BESIDE_RESUME, "options")}
     given = [names[name] for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    given += ["-o"] * bool(options)
     if given:
         allowed = ", ".join(names[name] for name in BESIDE_RESUME if name in names and name != "resume")
         raise UserError(

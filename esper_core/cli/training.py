@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from attrs import evolve
 
-from esper_core.cli.progress import Progress
+from esper_core.cli.progress import follow
 from esper_core.cli.stopping import Terminated, stopping_promptly
 from esper_core.contracts.errors import EsperError, Interrupted
 from esper_core.registry.index import Component, Index
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from esper_core.runs.resume import Resumption
 
 Lines = list[dict[str, Any]]
+Watching = Sequence[tuple[Component, Any]]
+"""Observers with their configs."""
 Open = Callable[["Trainer", ExitStack], RunDirectory]
 
 
-def begin(
-    plan: Plan, index: Index, watching: Sequence[Component], out: Path, *, plain: bool
-) -> tuple[RunDirectory, Lines]:
+def begin(plan: Plan, index: Index, watching: Watching, out: Path, *, plain: bool) -> tuple[RunDirectory, Lines]:
     """Train a new run, and return it with its metrics lines; raises as `go_on`."""
 
     def create(trainer: Trainer, stack: ExitStack) -> RunDirectory:
@@ -42,9 +42,7 @@ def begin(
     return _train(plan, index, watching, create, plain=plain)
 
 
-def go_on(
-    resumption: Resumption, index: Index, watching: Sequence[Component], *, device: str | None, plain: bool
-) -> Lines:
+def go_on(resumption: Resumption, index: Index, watching: Watching, *, device: str | None, plain: bool) -> Lines:
     """Train a run to its end, and return its metrics lines; its lock must be held.
 
     Args:
@@ -86,7 +84,7 @@ def go_on(
 def _train(
     plan: Plan,
     index: Index,
-    watching: Sequence[Component],
+    watching: Watching,
     open_run: Open,
     *,
     plain: bool,
@@ -101,14 +99,13 @@ def _train(
             stack.callback(trainer.environment.close)
             run = open_run(trainer, stack)
             lines = run.metrics()
-            steps_per_update = plan.envs * trainer.environment.horizon
-            with Progress(plan.updates, steps_per_update, plain) as progress, observers.watching(run, progress.warn):
+            with follow(trainer, plan, plain=plain) as progress, observers.watching(run, progress.warn):
                 for update in trainer.run(plan.updates, on_step=progress.on_step):
                     run.append_events(update)
                     lines.append(run.append_metrics(update))
                     save_checkpoint(run, trainer, update)
                     observers.on_update(update)
-                    progress.on_update(update.index, update.metrics)
+                    progress.on_update(update)
                     for warning in update.warnings:
                         if warning.since == update.index:
                             progress.warn(warning.message)

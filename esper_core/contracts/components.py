@@ -59,6 +59,8 @@ class ComponentSpec:
         describe: `module:attribute` of a torch-free `describe(config, slots)`: for an environment it returns an
             EnvironmentDescription; for features a FeatureSchema, called as
             `describe(config, slots, actions, state_spec)`.
+        metrics: `module:attribute` of `esper_core.contracts.metrics.Metric`s in a torch-free module: what the metrics
+            mean that it adds to an update.
         weights_version: Raised when the meaning or layout of its weights changes.
         known_failures: Conformance checks that it fails, by name, each with the reason.
         only_by_name: It is never chosen for being the only one of its kind: an adapter that means something only when
@@ -76,6 +78,7 @@ class ComponentSpec:
     requires: tuple[str, ...] = field(default=(), converter=as_tuple, validator=_check_capabilities)
     reads: tuple[str, ...] = field(default=(), converter=as_tuple)
     describe: str = field(default="", validator=_check_reference)
+    metrics: str = field(default="", validator=_check_reference)
     weights_version: int = 1
     known_failures: Mapping[str, str] = field(factory=dict)
     only_by_name: bool = False

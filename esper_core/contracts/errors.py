@@ -53,6 +53,10 @@ class Refused(ConfigError):
     """A component says that it cannot be used with these options, slots and other components."""
 
 
+class MissingPackage(UserError):
+    """A component needs a package that esper does without, and it is not installed."""
+
+
 class RegistryFileError(UserError):
     """registry.toml cannot be used; the message starts with `file:line:`."""
 

@@ -206,6 +206,8 @@ class Environment(Protocol):
 
     `AutoresetMode.DISABLED`: an episode that ended stays ended until `reset`; later rows are padding. A step after
     the end of an episode changes nothing and returns reward 0.
+
+    One that also has `board`, as `esper_core.contracts.board.HasBoard` says, can be looked at while it trains.
     """
 
     num_envs: int

@@ -15,8 +15,9 @@ from esper_core.export.grown import Exportable, Grown
 from esper_core.policy.policy import Policy
 from esper_core.registry.build import build_parts
 from esper_core.registry.index import Index
-from esper_core.runs.checkpoint import best_checkpoint, list_checkpoints, load_policy, read_header
+from esper_core.runs.checkpoint import best_checkpoint, list_checkpoints, load_policy
 from esper_core.runs.directory import RunDirectory
+from esper_core.runs.header import read_header
 
 
 @frozen

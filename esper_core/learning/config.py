@@ -25,7 +25,7 @@ class TrainConfig:
     normalise_returns: bool = option(
         True, help="The critic learns returns of mean 0 and spread 1, whatever the reward's unit."
     )
-    warnings: bool = option(True, help="Warn when a metric leaves its healthy range, as listed in docs/monitoring.md.")
+    warnings: bool = option(True, help="Warn when a metric leaves its healthy range, as listed in docs/metrics.md.")
     thresholds: tuple[str, ...] = option(
         (), help='Other bounds of warnings by name, such as ["ratio-exploded=5", "state-large=off"].'
     )

@@ -62,7 +62,7 @@ class Threshold:
         bound: When to warn.
         message: What to say. `{value}` is the metric, `{head}` what its `*` stands for; other metrics go by their name,
             and those of the same head by their name without it.
-        advice: What to do about it, for docs/monitoring.md.
+        advice: What to do about it, for docs/metrics.md.
         given: Further bounds that must be crossed at the same time, of the same head.
         after: Updates at the start of a run that are not looked at.
         half: The bound where the policy computes in half precision, whose rounding is no fault; None for the same.

@@ -8,7 +8,7 @@ from typing import Any
 from attrs import frozen
 
 from esper_core.matrix.cell import Cell
-from esper_core.spikes.verdict import RED_EXIT_CODE, Colour
+from esper_core.spikes.verdict import EXIT_CODES, Colour
 
 
 @frozen
@@ -34,7 +34,7 @@ class Matrix:
     @property
     def exit_code(self) -> int:
         """Process status: 5 for RED, else 0."""
-        return RED_EXIT_CODE if self.colour == "RED" else 0
+        return EXIT_CODES[self.colour]
 
     @property
     def untested(self) -> int:

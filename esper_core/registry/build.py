@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -73,16 +73,49 @@ def build_parts(
     return {kind: part for kind, part in builder.context.parts.items() if kind in wanted}
 
 
-def build_beside(component: Component, index: Index, context: Build | None = None) -> Any:
-    """Build a component that no plan holds, such as a rule or a workload, with its default options.
+def build_beside(component: Component, index: Index, context: Build | None = None, config: Any = None) -> Any:
+    """Build a component that no plan holds, such as a rule or a workload; without a config with its default options.
 
     Raises:
         FactoryError: it cannot be imported or built, or it breaks its contract.
     """
     factory = load_reference(component.spec.factory, str(component))
-    part = _call(component, factory, structure_config(component, {}), context)
+    part = _call(component, factory, structure_config(component, {}) if config is None else config, context)
     _check_protocol(component, index, part)
     return part
+
+
+def make_context(
+    plan: Plan,
+    known: PlanDescription,
+    *,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    parts: Mapping[str, Any] | None = None,
+) -> Build:
+    """Return what a factory is told about its surroundings.
+
+    Args:
+        plan: What is built.
+        known: What is known of the plan.
+        device: torch device.
+        dtype: Of observations and weights.
+        parts: What of the plan is built already.
+    """
+    return Build(
+        slots=known.slots,
+        actions=known.actions,
+        state_spec=known.state_spec,
+        feature_schema=known.feature_schema,
+        latent_dim=0,
+        gamma=plan.train["gamma"],
+        num_envs=plan.envs,
+        seed=plan.seed,
+        device=device,
+        dtype=dtype,
+        precision=plan.precision,
+        parts=parts or {},
+    )
 
 
 def resolve_device(name: str) -> str:
@@ -133,20 +166,8 @@ class _Builder:
     context: Build = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        known = self.description
-        self.context = Build(
-            slots=known.slots,
-            actions=known.actions,
-            state_spec=known.state_spec,
-            feature_schema=None,
-            latent_dim=0,
-            gamma=self.plan.train["gamma"],
-            num_envs=self.plan.envs,
-            seed=self.plan.seed,
-            device=self.device,
-            dtype=self.dtype,
-            precision=self.plan.precision,
-        )
+        whole = make_context(self.plan, self.description, device=self.device, dtype=self.dtype)
+        self.context = evolve(whole, feature_schema=None)
 
     def build(self, kind: str) -> None:
         """Build a kind and extend the context by it."""

@@ -23,6 +23,7 @@ from esper_core.contracts.errors import CheckpointMismatch, EsperError
 from esper_core.registry.plan import Plan
 from esper_core.runs import provenance
 from esper_core.runs.compatibility import check_fit
+from esper_core.runs.header import BEST_BY, CHECKPOINT_SCHEMA, OTHER_CHECKPOINT, STATE_FILE, Header, content_digest, read_header
 from esper_core.runs.files import finite, sync_directory, write_synced, writing
 
 if TYPE_CHECKING:
@@ -33,47 +34,10 @@ if TYPE_CHECKING:
     from esper_core.registry.index import Index
     from esper_core.runs.directory import RunDirectory
 
-CHECKPOINT_SCHEMA = 2
-STATE_FILE = "state.json"
 KEEP_LAST = 3
-BEST_BY = "return"
 
-_KEYS = (
-    *("update", "environment_steps", "best_by", "counters", "plan", "feature_schema", "actions", "weights_versions"),
-    *("distributions", "libraries", "files"),
-)
-_OTHER = "Use another checkpoint of the run."
 _NAME = re.compile(r"\d{6,}")
 _TEMPORARY = ".tmp-"
-
-
-@frozen
-class Header:
-    """What `state.json` says; made without torch.
-
-    Attributes:
-        path: Folder of the checkpoint.
-        content: The whole of `state.json`, its digest verified.
-    """
-
-    path: Path
-    content: dict[str, Any] = field(repr=False)
-
-    @property
-    def update(self) -> int:
-        """Updates done when it was written."""
-        return int(self.content["update"])
-
-    @property
-    def score(self) -> float | None:
-        """Return of the last update, by which the best checkpoint is known; None where undefined."""
-        value = self.content["best_by"][BEST_BY]
-        return None if value is None else float(value)
-
-    @property
-    def plan(self) -> Plan:
-        """The plan it was written with; raises CheckpointMismatch when it cannot be read."""
-        return Plan.from_json(self.content["plan"])
 
 
 @frozen
@@ -119,7 +83,7 @@ def save_checkpoint(run: RunDirectory, trainer: Trainer, update: Update, *, keep
             },
         }
     )
-    content["digest"] = _digest(content)
+    content["digest"] = content_digest(content)
     files[STATE_FILE] = (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
     folder = run.checkpoints
     path = folder / f"{update.index:06d}"
@@ -184,37 +148,6 @@ def best_checkpoint(run: RunDirectory) -> Path | None:
             if header.score is not None:
                 scored.append((header.score, header.update, path))
     return max(scored)[2] if scored else None
-
-
-def read_header(path: Path) -> Header:
-    """Read and verify `state.json`, without torch.
-
-    Raises:
-        CheckpointMismatch: it is missing, damaged, altered, foreign or of a newer schema.
-    """
-    file = path / STATE_FILE
-    try:
-        content = json.loads(file.read_bytes())
-    except FileNotFoundError as error:
-        raise CheckpointMismatch(f"{path} is no checkpoint: it has no {STATE_FILE}.", hint=_OTHER) from error
-    except OSError as error:
-        raise CheckpointMismatch(f"{file} cannot be read: {error.strerror}.", hint=_OTHER) from error
-    except ValueError as error:
-        raise CheckpointMismatch(f"{file} is damaged: it is no JSON.", hint=_OTHER) from error
-    if not isinstance(content, dict) or "schema" not in content or "files" not in content:
-        raise CheckpointMismatch(f"{file} was not written by esper.", hint=_OTHER)
-    if content["schema"] != CHECKPOINT_SCHEMA:
-        raise CheckpointMismatch(
-            f"{path} has schema {content['schema']!r}; this version of esper-core reads {CHECKPOINT_SCHEMA}.",
-            hint=f"Use the version of esper-core that wrote it: {provenance.core_command(content)}",
-        )
-    saved, actual = content.get("digest"), _digest(content)
-    if saved != actual:
-        raise CheckpointMismatch(f"{file} was altered: its digest is {actual}, not {saved}.", hint=_OTHER)
-    absent = [key for key in _KEYS if key not in content]
-    if absent:
-        raise CheckpointMismatch(f"{file} was not written by esper: it has no '{absent[0]}'.", hint=_OTHER)
-    return Header(path, content)
 
 
 def verify_checkpoint(path: Path) -> Header:
@@ -282,7 +215,7 @@ def _read_tensors(header: Header) -> dict[str, dict[str, Tensor]]:
         try:
             tensors[file.stem] = load(data)
         except (SafetensorError, ValueError, KeyError) as error:
-            raise CheckpointMismatch(f"{file} is no safetensors file: {error}.", hint=_OTHER) from error
+            raise CheckpointMismatch(f"{file} is no safetensors file: {error}.", hint=OTHER_CHECKPOINT) from error
     return tensors
 
 
@@ -293,18 +226,12 @@ def _files(header: Header) -> Iterator[tuple[Path, bytes]]:
         try:
             data = file.read_bytes()
         except OSError as error:
-            raise CheckpointMismatch(f"{file} cannot be read: {error.strerror}.", hint=_OTHER) from error
+            raise CheckpointMismatch(f"{file} cannot be read: {error.strerror}.", hint=OTHER_CHECKPOINT) from error
         actual = hashlib.sha256(data).hexdigest()
         if len(data) != entry["bytes"] or actual != entry["sha256"]:
             raise CheckpointMismatch(
                 f"{file} is damaged: it has {len(data)} bytes and digest {actual[:16]}, "
                 f"not {entry['bytes']} bytes and digest {entry['sha256'][:16]}.",
-                hint=_OTHER,
+                hint=OTHER_CHECKPOINT,
             )
         yield file, data
-
-
-def _digest(content: Mapping[str, Any]) -> str:
-    """Return the digest of a `state.json`, all but its own digest."""
-    rest = {key: value for key, value in content.items() if key != "digest"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True, allow_nan=False).encode()).hexdigest()

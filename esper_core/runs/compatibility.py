@@ -18,7 +18,7 @@ from esper_core.runs import provenance
 
 if TYPE_CHECKING:
     from esper_core.registry.index import Index
-    from esper_core.runs.checkpoint import Header
+    from esper_core.runs.header import Header
 
 FITTED = ("features", "network", "critic")
 """Kinds that weights fit; with another environment or loss they can go on."""

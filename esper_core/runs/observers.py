@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
@@ -31,11 +31,15 @@ class Observers:
     _say: Callable[[str], None] = field(default=lambda line: None)
 
     @classmethod
-    def build(cls, components: Sequence[Component], index: Index) -> Observers:
-        """Build observers with their default options; raises FactoryError, for nothing has been lost yet."""
+    def build(cls, chosen: Sequence[tuple[Component, Any]], index: Index) -> Observers:
+        """Build observers from components and their configs; None is the default options.
+
+        Raises:
+            FactoryError, MissingPackage: one cannot be built; nothing has been lost yet.
+        """
         from esper_core.registry.build import build_beside
 
-        return cls({str(component): build_beside(component, index) for component in components})
+        return cls({str(component): build_beside(component, index, config=config) for component, config in chosen})
 
     @contextmanager
     def watching(self, run: RunDirectory, say: Callable[[str], None]) -> Iterator[None]:

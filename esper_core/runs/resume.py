@@ -8,7 +8,8 @@ from attrs import evolve, frozen
 
 from esper_core.contracts.errors import CheckpointMismatch, ConfigError, EsperError, UserError
 from esper_core.registry.plan import Plan
-from esper_core.runs.checkpoint import Header, list_checkpoints, remove_later, verify_checkpoint
+from esper_core.runs.header import Header
+from esper_core.runs.checkpoint import list_checkpoints, remove_later, verify_checkpoint
 from esper_core.runs.compatibility import check_fit
 from esper_core.runs.directory import METRICS_FILE, RunDirectory
 

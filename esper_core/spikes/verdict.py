@@ -13,7 +13,8 @@ Colour = Literal["GREEN", "YELLOW", "RED"]
 Outcome = Literal["passed", "failed", "skipped"]
 Complexity = Literal["low", "medium", "high"]
 
-RED_EXIT_CODE = 5
+EXIT_CODES: Mapping[Colour, int] = {"GREEN": 0, "YELLOW": 0, "RED": 5}
+"""Process status of a verdict."""
 
 
 class CheckResult(NamedTuple):
@@ -207,7 +208,7 @@ class Verdict:
     @property
     def exit_code(self) -> int:
         """Process status: 5 for RED, else 0."""
-        return RED_EXIT_CODE if self.colour == "RED" else 0
+        return EXIT_CODES[self.colour]
 
     def to_json(self) -> dict[str, Any]:
         """Return the verdict as JSON-able values."""

@@ -13,6 +13,7 @@ from esper_core.builtin.config import FlatConfig
 from esper_core.builtin.describe import describe
 from esper_core.builtin.flat import Flat
 from esper_core.builtin.plugin import esper_components, esper_kinds
+from esper_core.builtin.tensorboard import TensorBoard
 from esper_core.contracts.protocols import Build
 from esper_core.registry.references import load_reference
 from esper_core.testing.states import random_state
@@ -117,5 +118,6 @@ def test_what_core_registers_can_be_loaded() -> None:
     assert set(kinds) == planned | {"spike", "rule", "observer", "workload"}
     assert {name for name, kind in kinds.items() if kind.planned} == planned
     assert all(isinstance(load_reference(kind.protocol, kind.name), type) for kind in kinds.values())
-    (component,) = esper_components()
-    assert load_reference(component.factory, "flat") is Flat and load_reference(component.describe, "flat") is describe
+    flat, tensorboard = esper_components()
+    assert load_reference(flat.factory, "flat") is Flat and load_reference(flat.describe, "flat") is describe
+    assert load_reference(tensorboard.factory, "tensorboard") is TensorBoard

@@ -135,9 +135,21 @@ def test_three_in_a_row_end_the_run_with_the_last_good_policy(sick, train, capsy
     assert len(without_timing(folder)) == 4
 
 
-def test_a_host_that_diverges_is_named_and_nothing_is_lost(train, tmp_path, capsys):
-    words = ("--policy", "lstm-v2", "--slots", "2", *SMALL, "--out", "runs", "-o", "environment.host_lr=1e12")
-    assert train(*words) == 1
+DIVERGING = ("--policy", "lstm-v2", "--slots", "2", *SMALL, "--out", "runs", "-o", "environment.host_lr=1e12")
+
+
+def test_a_host_that_diverges_is_put_back_and_the_run_goes_on(train, tmp_path):
+    assert train(*DIVERGING, "--updates", "1") == 0
+    folder = only_run(tmp_path / "runs")
+    (line,) = [json.loads(text) for text in (folder / "metrics.jsonl").read_text().splitlines()]
+    events = [json.loads(text) for text in (folder / "events.jsonl").read_text().splitlines()]
+    assert line["rolled_back"] == 1.0 and line["skipped_updates"] == 0.0
+    reasons = [event["reason"] for event in events if event["type"] == "rollback"]
+    assert len(reasons) == 2 and set(reasons) <= {"NOT_FINITE", "EXPLODED"}
+
+
+def test_without_governor_a_host_that_diverges_is_named_and_nothing_is_lost(train, tmp_path, capsys):
+    assert train(*DIVERGING, "-o", "environment.governor=false") == 1
     err = capsys.readouterr().err
     assert re.search(r"The host of environment \d \(instance \d+\) diverged: its validation loss is (nan|inf)", err)
     assert "There is no checkpoint yet." in err

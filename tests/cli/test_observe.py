@@ -83,3 +83,18 @@ def test_a_watched_run_is_the_same_run(train: Callable[..., int], capsys: pytest
 def test_an_unknown_observer_is_named(train: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     assert train("--observe", "dairy") == 2
     assert "Did you mean 'diary'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("-o", "observer.diary.color=red"), "'diary' does not watch it"),
+        (("--observe", "diary", "-o", "observer.color=red"), "does not say which observer"),
+        (("--observe", "diary", "-o", "observer.diary.color=red"), "There is no option 'observer.diary.color'"),
+    ],
+)
+def test_an_option_of_no_observer_is_refused(
+    train: Callable[..., int], capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], words: str
+) -> None:
+    assert train(*arguments) == 2
+    assert words in capsys.readouterr().err

@@ -314,3 +314,9 @@ def test_a_damaged_header_is_shown_as_what_it_is(finished, capsys):
 def test_the_help_lists_it(esper, without_torch):
     shown = esper("train", "--help", path=without_torch)
     assert shown.returncode == 0 and "--resume" in shown.stdout and "--at" in shown.stdout
+
+
+def test_options_of_observers_may_stand_beside_resume(train, finished, capsys):
+    pytest.importorskip("tensorboard")
+    assert train("--resume", str(finished), "-o", "observer.tensorboard.flush=0") == 2
+    assert "'observer.tensorboard.flush' cannot be 0" in capsys.readouterr().err

@@ -21,6 +21,7 @@ from esper_core.contracts.errors import EsperError, did_you_mean
         ("IncompatiblePlan", 2),
         ("ConfigError", 2),
         ("Refused", 2),
+        ("MissingPackage", 2),
         ("RegistryFileError", 2),
         ("PluginError", 3),
         ("FactoryError", 3),
@@ -36,7 +37,7 @@ def test_exit_codes(name: str, code: int) -> None:
 
 def test_every_error_class_has_its_exit_code_tested() -> None:
     classes = [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, EsperError)]
-    assert len(classes) == 13
+    assert len(classes) == 14
 
 
 def test_the_hint_is_the_second_line() -> None:

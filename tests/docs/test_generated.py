@@ -2,42 +2,36 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import pathlib
 import re
-from types import ModuleType
+from typing import Any
 
-import pytest
+import typer
 
+from docs import generate
+from esper_core.cli.app import make_app
 from esper_core.registry import hookspecs
+from esper_core.registry.config import config_class, describe_options
+from esper_core.testing.conformance.run import suites_of
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs"
 
 
-@pytest.fixture(scope="module")
-def generate() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_every_generated_page_is_current(generate: ModuleType) -> None:
+def test_every_generated_page_is_current() -> None:
     stale = [path.name for path, text in generate.pages().items() if path.read_text(encoding="utf-8") != text]
     assert not stale, "run: make docs"
 
 
-def test_every_kind_has_a_page_and_every_page_a_kind(generate: ModuleType) -> None:
+def test_every_kind_has_a_page_and_every_page_a_kind() -> None:
     kinds = {f"{name}.md" for name in generate.own_index().kinds}
     assert {path.name for path in (DOCS / "kinds").iterdir()} == kinds | {"README.md"}
 
 
-def test_every_check_is_explained(generate: ModuleType) -> None:
+def test_every_check_is_explained() -> None:
     index = generate.own_index()
     for kind in index.kinds.values():
-        for suite in generate.suites_of(kind):
+        for suite in suites_of(kind):
             assert [check.name for check in suite.checks] == list(suite.declared), kind.name
             assert all(check.summary.endswith(".") for check in suite.checks), kind.name
 
@@ -49,3 +43,34 @@ def test_hooks_are_documented_with_their_exact_signatures() -> None:
     assert documented == {name: str(inspect.signature(f)).replace("'", "") for name, f in hooks.items()}
     for function in hooks.values():
         assert inspect.getdoc(function) in text
+
+
+def test_every_option_is_listed_under_the_name_that_sets_it() -> None:
+    text = (DOCS / "configuration.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^\| `([a-z][\w.-]+)` \|", text, re.MULTILINE))
+    index = generate.own_index()
+    expected = {
+        f"{component.kind}.{component.name}.{row.key}"
+        if component.kind in ("blueprint", "observer")
+        else f"{component.kind}.{row.key}"
+        for component in index.components
+        if index.kinds[component.kind].planned or component.kind == "observer"
+        for row in describe_options(config_class(component))
+    }
+    assert {key for key in listed if not key.startswith("train.")} == expected and len(expected) > 40
+    assert "train.lr" in listed
+
+
+def test_every_command_and_every_flag_is_listed() -> None:
+    text = (DOCS / "cli.md").read_text(encoding="utf-8")
+
+    def walk(command: Any, path: str) -> int:
+        children = getattr(command, "commands", None)
+        if children is not None:
+            return sum(walk(child, f"{path} {name}") for name, child in children.items())
+        section = text.split(f"\n## {path}\n")[1].split("\n## ")[0]
+        flags = [flag for p in command.params if p.param_type_name == "option" for flag in p.opts]
+        assert all(re.search(rf"`.*{re.escape(flag)}\b.*`", section) for flag in flags), path
+        return len(flags)
+
+    assert walk(typer.main.get_command(make_app()), "esper") > 80

@@ -17,7 +17,8 @@ WORDS = " ".join(PAGE.split())
 
 def test_every_fault_has_a_promise_and_a_test_that_exists() -> None:
     table = PAGE.split("| fault | promise | test |\n")[1].split("\n\n")[0].splitlines()[1:]
-    sources = "\n".join(path.read_text(encoding="utf-8") for path in ROOT.glob("tests/**/test_*.py"))
+    files = [*ROOT.glob("tests/**/test_*.py"), *ROOT.glob("plugins/*/tests/test_*.py")]
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in files)
     assert len(table) >= 10
     for row in table:
         _, promise, tests = (cell.strip() for cell in row.strip("|").split(" | "))
@@ -28,7 +29,7 @@ def test_every_fault_has_a_promise_and_a_test_that_exists() -> None:
 
 def test_it_lists_the_flags_that_may_stand_beside_resume() -> None:
     (listed,) = re.findall(r"Beside `--resume` may stand (.*?)\.", WORDS)
-    flags = {"as_json" if flag == "json" else flag for flag in re.findall(r"`--([a-z-]+)`", listed)}
+    flags = {"as_json" if flag == "json" else flag.replace("-", "_") for flag in re.findall(r"`--([a-z-]+)`", listed)}
     assert flags == set(BESIDE_RESUME) - {"resume"}
 
 

@@ -24,9 +24,9 @@ from esper_core.learning.session import open_session
 from esper_core.learning.trainer import Trainer, Update
 from esper_core.registry.index import Index
 from esper_core.registry.plan import Plan
-from esper_core.runs import checkpoint
-from esper_core.runs.checkpoint import best_checkpoint, list_checkpoints, load_checkpoint, read_header, save_checkpoint, verify_checkpoint
+from esper_core.runs.checkpoint import best_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint, verify_checkpoint
 from esper_core.runs.directory import RunDirectory
+from esper_core.runs.header import content_digest, read_header
 
 MakePlan = Callable[..., Plan]
 Trained = tuple[RunDirectory, Trainer, list[Update]]
@@ -49,7 +49,7 @@ def rewrite(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """Change a checkpoint's header as one that was written like this would read, digest and all."""
     content = json.loads((path / "state.json").read_text())
     change(content)
-    content["digest"] = checkpoint._digest(content)
+    content["digest"] = content_digest(content)
     (path / "state.json").write_text(json.dumps(content))
 
 

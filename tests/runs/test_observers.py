@@ -73,4 +73,4 @@ def test_one_that_cannot_be_built_fails_before_anything_is_lost() -> None:
     spec = ComponentSpec(kind="observer", name="nobody", factory="builtins:str")
     index = Index.from_specs([spec], [kind])
     with pytest.raises(FactoryError, match="nobody"):
-        Observers.build(index.components, index)
+        Observers.build([(component, None) for component in index.components], index)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from attrs import asdict, field, frozen
 
 from esper_core.contracts.tuples import as_tuple
-from esper_core.spikes.verdict import RED_EXIT_CODE, Colour
+from esper_core.spikes.verdict import EXIT_CODES, Colour
 
 Status = Literal["passed", "failed", "blocked", "skipped", "expected", "missing"]
 """How a check ended. `expected`: it failed and its author said so; `missing`: declared, and it does not exist."""
@@ -59,7 +59,7 @@ class Conformance:
     @property
     def exit_code(self) -> int:
         """Process status: 5 for RED, else 0."""
-        return RED_EXIT_CODE if self.colour == "RED" else 0
+        return EXIT_CODES[self.colour]
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as JSON-able values."""

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Sequence
 from attrs import define, field
 
 from esper_core.contracts.components import KindSpec
-from esper_core.contracts.errors import EsperError, UserError
+from esper_core.contracts.errors import EsperError, MissingPackage, UserError
 from esper_core.registry.index import Component, Index
 from esper_core.registry.references import load_reference
-from esper_core.testing.conformance.common import COMMON
+from esper_core.testing.conformance.every_kind import EVERY_KIND
 from esper_core.testing.conformance.report import Conformance, Result, Status
 from esper_core.testing.conformance.subject import Subject
 from esper_core.testing.conformance.suite import Check, Skip, Suite
@@ -35,7 +35,7 @@ def suites_of(kind: KindSpec) -> tuple[Suite, ...]:
             f"The kind '{kind.name}' has no conformance suite, so its components cannot be checked.",
             hint="Whoever declares the kind sets `conformance` in its KindSpec.",
         )
-    return COMMON, load_reference(kind.conformance, f"the kind '{kind.name}'")
+    return EVERY_KIND, load_reference(kind.conformance, f"the kind '{kind.name}'")
 
 
 @define
@@ -99,6 +99,8 @@ class Checker:
                 check.run(self._subject)
         except Skip as reason:
             return "skipped", str(reason)
+        except MissingPackage as error:
+            return "skipped", str(error).replace("\n", " ")
         except (Exception, SystemExit) as error:
             self.errors[name] = error
             return ("expected", expected) if expected is not None else ("failed", summarise(error))

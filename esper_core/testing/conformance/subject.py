@@ -14,7 +14,7 @@ from esper_core.contracts.errors import ConfigError, EsperError, PluginError
 from esper_core.contracts.protocols import Build
 from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.state import StateSpec
-from esper_core.registry.build import ORDER, build_beside, build_parts
+from esper_core.registry.build import ORDER, build_beside, build_parts, make_context
 from esper_core.registry.config import structure_config
 from esper_core.registry.index import Component, Index
 from esper_core.registry.plan import Plan, PlanRequest, describe_environment, describe_plan, make_plan
@@ -145,19 +145,7 @@ class Subject:
     def context(self, slots: int = 3, *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Build:
         """Return what a factory is told about its surroundings."""
         plan = self.plan(slots)
-        known = describe_plan(plan, self._world)
-        return Build(
-            slots=known.slots,
-            actions=known.actions,
-            state_spec=known.state_spec,
-            feature_schema=known.feature_schema,
-            latent_dim=0,
-            gamma=plan.train["gamma"],
-            num_envs=plan.envs,
-            seed=plan.seed,
-            device=device,
-            dtype=dtype,
-        )
+        return make_context(plan, describe_plan(plan, self._world), device=device, dtype=dtype)
 
     def _find_environment(self) -> Component:
         if self.kind == "environment":

@@ -15,6 +15,7 @@ def esper_components() -> Iterator[ComponentSpec]:
         name="factored-ppo",
         factory="esper_factored_ppo.loss:FactoredPpo",
         config="esper_factored_ppo.config:FactoredPpoConfig",
+        metrics="esper_factored_ppo.metrics:METRICS",
         summary="clipped surrogate per head, over the steps at which the head mattered",
     )
     yield ComponentSpec(

@@ -30,6 +30,26 @@ class GrowthConfig:
     )
     operation_cost: float = option(0.001, low=0.0, help="Price of every operation that is not WAIT.")
     shaping: float = option(0.02, low=0.0, help="Scale of the potential that guides seeds through their stages.")
+    governor: bool = option(
+        True,
+        help="Put a diverging host back to its last good snapshot and end its episode; false: a loss that is not finite"
+        " ends the run.",
+    )
+    governor_loss: float = option(
+        12.0, low=0.0, help="Validation loss, in nats, above which a host may be diverging; lower is stricter."
+    )
+    governor_sigmas: float = option(
+        6.0, low=0.0, help="Standard deviations above its mean that a diverging loss is; lower is stricter."
+    )
+    governor_patience: int = option(
+        3, low=1, help="Epochs in a row that a loss explodes before the host is put back; fewer is stricter."
+    )
+    governor_penalty: float = option(
+        1.0, low=0.0, help="Price of a host that diverged, paid in place of its gain at the end of the episode."
+    )
+    snapshot_every: int = option(
+        5, low=1, help="Epochs between snapshots that a diverging host is put back to; one with a new fossil is extra."
+    )
     runtime: str = option(
         "fused",
         choices=("fused", "loop"),

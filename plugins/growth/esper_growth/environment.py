@@ -1,7 +1,7 @@
 """The environment `growth`: E hosts train side by side; one step is one host epoch.
 
-Order within a step: operation → tick (gates, alpha, cooldown) → train one epoch → validate → reward. An operation is
-paid for by the epoch that follows it.
+Order within a step: operation → tick (gates, alpha, cooldown) → train one epoch → validate → govern → reward. An
+operation is paid for by the epoch that follows it.
 """
 
 from __future__ import annotations
@@ -19,22 +19,25 @@ from torch import Tensor
 
 from esper_core import SlotConfig
 from esper_core.contracts.actions import ActionSpec
+from esper_core.contracts.board import Board
 from esper_core.contracts.errors import EsperError
 from esper_core.contracts.protocols import Build
 from esper_core.contracts.spaces import action_space, observation_space
 from esper_core.export.grown import Grown
 from esper_growth import reward
 from esper_growth.actions import Algorithm, Op
+from esper_growth.board import slot_board
 from esper_growth.config import GrowthConfig
 from esper_growth.describe import describe
 from esper_growth.export import hand_over
 from esper_growth.fused.runtime import FusedRuntime
+from esper_growth.governor import Governor, Verdict
 from esper_growth.lifecycle import Change, SlotTable, legal_slots
 from esper_growth.loop import LoopRuntime
 from esper_growth.masks import legal_blueprints
 from esper_growth.model import SeedSetting
 from esper_growth.progress import Progress
-from esper_growth.runtime import HostRuntime, Settings, stable_seed
+from esper_growth.runtime import HostRuntime, Settings, replace_rows, stable_seed
 from esper_growth.scaffolding import Scaffolding, Seed
 from esper_growth.stages import HAS_MODULE, Stage
 from esper_growth.static_curves import StaticCurves, source_digest
@@ -138,6 +141,9 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
             validation = self.runtime.validate(self._settings(), self._active.tolist(), pairs=False)
         self.progress = Progress.start(validation, self.num_slots)
         self.scaffolding = Scaffolding(self.num_envs)
+        if self.config.governor:
+            self.governor = Governor.start(self.config, self._parts["task"].classes, validation.loss, self.num_slots)
+            self.runtime.snapshot(dict.fromkeys(range(self.num_envs), ()))
         return self._state(), {"instances": self.instances, "seconds": self._seconds}
 
     def step(self, actions: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor, dict[str, Any]]:
@@ -147,7 +153,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         split.
 
         Raises:
-            EsperError: an action is illegal, or a host's loss is no longer finite.
+            EsperError: an action is illegal; or, without governor, a host's loss is no longer finite.
         """
         self._seconds = {}
         actions = {name: value.to("cpu") for name, value in actions.items()}
@@ -168,6 +174,15 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         pairs = (int(self.progress.epoch.max()) + 1) % INTERACTION_EVERY == 0
         with self._timed("validation"):
             validation = self.runtime.validate(settings, running, pairs)
+        diverged = torch.zeros_like(active)
+        if self.config.governor:
+            verdict = self.governor.judge(validation, active)
+            diverged = verdict > Verdict.SUSPECT
+        if diverged.any():
+            events += self._roll_back(verdict, validation.loss, labels)
+            with self._timed("validation"):
+                again = self.runtime.validate(self._settings(), diverged.tolist(), pairs=False)
+            validation, gradients = replace_rows(validation, gradients, diverged, again)
         self._check_finite(validation.loss, active)
         if validation.interactions is not None:
             self.scaffolding.record(validation.interactions, self.progress.epoch, active)
@@ -175,13 +190,17 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         self._last_op = torch.where(active, actions["op"], self._last_op)
         self._last_success = torch.where(active, success, self._last_success)
 
-        terminated = active & (self.progress.epoch >= self.config.epochs)
+        if self.config.governor:
+            self._remember(verdict, active)
+        terminated = active & (diverged | (self.progress.epoch >= self.config.epochs))
         earned = self._earned(actions["op"], active)
         if terminated.any():
             committed = self._committed_accuracy(terminated)
-            earned += torch.where(terminated, committed - self.static_accuracy, 0.0)
+            final = torch.where(diverged, -self.config.governor_penalty, committed - self.static_accuracy)
+            earned += torch.where(terminated, final, 0.0)
             self._returns += torch.where(active, earned, 0.0)
-            events += [self._episode_event(env, committed) for env in terminated.nonzero().flatten().tolist()]
+            ended = terminated.nonzero().flatten().tolist()
+            events += [self._episode_event(env, committed, bool(diverged[env])) for env in ended]
         else:
             self._returns += torch.where(active, earned, 0.0)
         after = reward.potential(self.slots.stage, self.config.shaping)
@@ -191,6 +210,18 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         truncated = torch.zeros_like(terminated)
         info = {"events": events, "seconds": self._seconds}
         return self._state(), paid, terminated.to(self.device), truncated.to(self.device), info
+
+    def board(self, envs: Sequence[int]) -> Board:
+        """Return how the slots of some environments are doing."""
+        return slot_board(
+            envs,
+            self.slots,
+            self.progress,
+            self.static_accuracy,
+            epochs=self.config.epochs,
+            slot_ids=self.slot_config.slot_ids,
+            labels=self.actions.head("blueprint").labels,
+        )
 
     def close_extras(self, **kwargs: Any) -> None:
         """End the runtime's processes."""
@@ -244,6 +275,27 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
                 f"{float(loss[env])} after epoch {int(self.progress.epoch[env]) + 1}.",
                 hint="Lower environment.host_lr or set environment.max_grad_norm.",
             )
+
+    # Governing ------------------------------------------------------------------------------------------------------
+
+    def _remember(self, verdict: Tensor, active: Tensor) -> None:
+        """Take a snapshot of the hosts for which one is due."""
+        fossils = self.slots.stage == Stage.FOSSILIZED
+        due = self.governor.due(self.progress.epoch, fossils, verdict, active)
+        if due.any():
+            slots = {env: fossils[env].nonzero().flatten().tolist() for env in due.nonzero().flatten().tolist()}
+            self.runtime.snapshot(slots)
+
+    def _roll_back(self, verdict: Tensor, loss: Tensor, labels: Tensor) -> list[dict[str, Any]]:
+        """Put hosts that diverged back to their snapshots, without live seeds; return the events of it."""
+        events = self.governor.events(verdict, loss, self.progress.epoch)
+        removed = self.slots.roll_back(verdict > Verdict.SUSPECT, self.governor.fossils)
+        self._carry_out(removed)
+        for event in events:
+            self.runtime.restore(event["env"])
+        return events + [self._event(change, labels) for change in removed]
+
+    # Details --------------------------------------------------------------------------------------------------------
 
     def _carry_out(self, changes: Sequence[Change]) -> None:
         table = self.slots
@@ -324,7 +376,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
             event["helpers"] = self.scaffolding.helpers(env, slot)
         return event
 
-    def _episode_event(self, env: int, committed: Tensor) -> dict[str, Any]:
+    def _episode_event(self, env: int, committed: Tensor, rolled_back: bool) -> dict[str, Any]:
         fossil = self.slots.stage[env] == Stage.FOSSILIZED
         full, static = float(self.progress.accuracy[env]), float(self.static_accuracy[env])
         kept = float(committed[env])
@@ -343,6 +395,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
             "uncommitted_gap": full - kept,
             "fossils": float(fossil.sum()),
             "added_parameters": float(self._seed_parameters[env][fossil].sum()),
+            "rolled_back": float(rolled_back),
             **self.scaffolding.summary(env),
         }
 

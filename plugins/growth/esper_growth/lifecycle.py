@@ -157,6 +157,10 @@ class SlotTable:
             changes += _changes(self._advance(running & (self.stage == Stage.BLENDING)), "advance")
         return changes
 
+    def roll_back(self, where: Tensor, fossils: Tensor) -> list[Change]:
+        """Empty the slots of some environments, bool `[E]`, but for the fossils that are kept, bool `[E, N]`."""
+        return self._remove(where[:, None] & (self.blueprint >= 0) & ~fossils)
+
     def pass_epoch(self, active: Tensor) -> None:
         """Count an epoch in every slot of the running environments."""
         passed = active[:, None].expand_as(self.stage)

@@ -22,12 +22,14 @@ from esper_growth.nursery import Nursery
 from esper_growth.optimizer import GrowingSGD
 from esper_growth.protocols import Blueprint, Host, Split, Task
 from esper_growth.runtime import (
+    Fossils,
     Gradients,
     Settings,
     Validation,
     collect_gradients,
     collect_validation,
     one_thread,
+    permanent,
     stable_seed,
 )
 
@@ -85,6 +87,24 @@ class HostRun:
             logits, variants = self.model.ablate(inputs, settings, pairs)
         return widened(logits), variants
 
+    def read(self) -> dict[str, tuple[Tensor, Tensor | None]]:
+        """Return copies of everything learned: name → (value, momentum); the latter None before the first step."""
+        moments = {p: self.optimizer.state.get(p, {}).get("momentum_buffer") for p in self.model.parameters()}
+        return {
+            name: (p.detach().clone(), None if moments[p] is None else moments[p].clone())
+            for name, p in self.model.named_parameters()
+        }
+
+    @torch.no_grad()
+    def write(self, content: Mapping[str, tuple[Tensor, Tensor | None]]) -> None:
+        """Overwrite parameters and their momentum with what `read` returned."""
+        parameters = dict(self.model.named_parameters())
+        for name, (value, momentum) in content.items():
+            parameters[name].copy_(value)
+            self.optimizer.state.pop(parameters[name], None)
+            if momentum is not None:
+                self.optimizer.state[parameters[name]] = {"momentum_buffer": momentum.clone()}
+
     def _gradient_norms(self, slot: int) -> list[float]:
         gradients = [p.grad for p in self.model.seeds[str(slot)].parameters() if p.grad is not None]
         return torch.stack(torch._foreach_norm(gradients)).tolist() if gradients else []
@@ -106,12 +126,13 @@ class LoopRuntime:
     ) -> None:
         self.config, self.task, self.num_slots, self.precision = config, task, num_slots, precision
         self.hosts: list[HostRun] = []
+        self._snapshots: dict[int, dict[str, tuple[Tensor, Tensor | None]]] = {}
         self._nursery = Nursery(task, host, blueprints, num_slots)
         self.host_parameters = self._nursery.host_parameters
 
     def start(self, instances: Sequence[int]) -> None:
         """Replace all hosts by fresh ones, one per instance number."""
-        self.hosts = []
+        self.hosts, self._snapshots = [], {}
         for instance in instances:
             model = GrownHost(self._nursery.host(instance))
             optimizer = GrowingSGD(model.host, self.config.host_lr, self.config.momentum)
@@ -187,6 +208,15 @@ class LoopRuntime:
     def _map(self, work: Callable[[int], Result], active: Sequence[bool]) -> list[tuple[int, Result]]:
         envs = [env for env, running in enumerate(active) if running]
         return [(env, work(env)) for env in envs]
+
+    def snapshot(self, fossils: Fossils) -> None:
+        """Remember hosts and their fossils, weights and momentum, in place of what was remembered of them."""
+        for env, slots in fossils.items():
+            self._snapshots[env] = permanent(self.hosts[env].read(), slots)
+
+    def restore(self, env: int) -> None:
+        """Put a host and its fossils back to what was remembered; its other seeds are left as they are."""
+        self.hosts[env].write(self._snapshots[env])
 
     def close(self) -> None:
         """Nothing is held."""

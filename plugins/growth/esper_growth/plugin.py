@@ -59,6 +59,7 @@ def esper_components() -> Iterator[ComponentSpec]:
         factory="esper_growth.environment:growth",
         config="esper_growth.config:GrowthConfig",
         describe="esper_growth.describe:describe",
+        metrics="esper_growth.metrics:METRICS",
         summary="hosts training on a real task; one step is one epoch",
         defaults={"masks": "lifecycle", "task": "digits", "host": "pointwise", "workload": "digits"},
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,6 +15,11 @@ from esper_growth.model import SeedSetting
 
 Settings = list[dict[int, SeedSetting]]
 """Per environment: slot → how its seed takes part."""
+
+Content = TypeVar("Content")
+
+Fossils = Mapping[int, Sequence[int]]
+"""Environment → slots with a fossil."""
 
 
 class Gradients(NamedTuple):
@@ -79,6 +84,14 @@ class HostRuntime(Protocol):
 
     def validate(self, settings: Settings, active: Sequence[bool], pairs: bool) -> Validation:
         """Measure the active hosts on the validation split; the rows of the others are NaN."""
+        ...
+
+    def snapshot(self, fossils: Fossils) -> None:
+        """Remember hosts and their fossils, weights and momentum, in place of what was remembered of them."""
+        ...
+
+    def restore(self, env: int) -> None:
+        """Put a host and its fossils back to what was remembered; its other seeds are left as they are."""
         ...
 
     def close(self) -> None:
@@ -148,6 +161,32 @@ def collect_validation(
                 joint = full - accuracies[(i,)] - accuracies[(j,)] + value
                 interactions[env, i, j] = interactions[env, j, i] = joint
     return Validation(loss, accuracy, contribution, interactions)
+
+
+def replace_rows(
+    validation: Validation, gradients: Gradients, where: Tensor, again: Validation
+) -> tuple[Validation, Gradients]:
+    """Return measurements that are those of `again` in some environments, bool `[E]`, without gradients or pairs."""
+    rows = where[:, None]
+    interactions = validation.interactions
+    replaced = Validation(
+        loss=torch.where(where, again.loss, validation.loss),
+        accuracy=torch.where(where, again.accuracy, validation.accuracy),
+        contribution=torch.where(rows, again.contribution, validation.contribution),
+        interactions=None if interactions is None else interactions.masked_fill(rows[:, :, None], torch.nan),
+    )
+    return replaced, Gradients(
+        norm=gradients.norm.masked_fill(rows, 0.0),
+        health=gradients.health.masked_fill(rows, -1.0),
+        vanishing=gradients.vanishing & ~rows,
+        exploding=gradients.exploding & ~rows,
+    )
+
+
+def permanent(content: Mapping[str, Content], fossils: Sequence[int]) -> dict[str, Content]:
+    """Return the entries of a host and its fossils, by name as in `GrownHost`."""
+    kept = ("host.", *(f"seeds.{slot}." for slot in fossils))
+    return {name: entry for name, entry in content.items() if name.startswith(kept)}
 
 
 def stable_seed(*parts: object) -> int:

@@ -68,8 +68,9 @@ class Scaffolding:
         self._living[env][slot] = seed
 
     def remove(self, env: int, slot: int, step: int) -> None:
-        """Take in that the seed of a slot has left the host."""
+        """Take in that the seed of a slot has left the host; a fossil does only where its host is put back."""
         self._living[env].pop(slot).removed = step
+        self._helpers[env].pop(slot, None)
 
     def record(self, interactions: Tensor, step: Tensor, active: Tensor) -> None:
         """Take in interactions `[E, N, N]`, NaN where unmeasured, of the active environments at step `[E]`."""

@@ -20,7 +20,7 @@ from esper_core.contracts.errors import EsperError
 from esper_core.learning.randomness import seed_all
 from esper_growth.actions import Algorithm
 from esper_growth.memory import keep_freed_memory
-from esper_growth.runtime import Gradients, HostRuntime, Settings, Validation, stable_seed
+from esper_growth.runtime import Fossils, Gradients, HostRuntime, Settings, Validation, stable_seed
 
 START_METHOD = "fork" if sys.platform == "linux" else "spawn"
 """Forking needs no second import of torch; other systems' libraries do not survive it."""
@@ -34,6 +34,10 @@ class Worker:
     connection: Connection
     first: int
     count: int
+
+    def holds(self, env: int) -> bool:
+        """Return whether an environment's host is trained here."""
+        return self.first <= env < self.first + self.count
 
     def ask(self, method: str, *arguments: Any) -> None:
         """Send a request; every request has one answer."""
@@ -130,6 +134,20 @@ class Workers:
             interactions=torch.cat([p.interactions for p in parts if p.interactions is not None]) if pairs else None,
         )
 
+    def snapshot(self, fossils: Fossils) -> None:
+        """Remember hosts and their fossils where they are trained, in place of what was remembered of them."""
+        asked = []
+        for worker in self._workers:
+            own = {env - worker.first: slots for env, slots in fossils.items() if worker.holds(env)}
+            if own:
+                worker.ask("snapshot", own)
+                asked.append(worker)
+        self._answers(asked)
+
+    def restore(self, env: int) -> None:
+        """Put a host and its fossils back to what was remembered; its other seeds are left as they are."""
+        self._at(env, "restore")
+
     def close(self) -> None:
         """End the processes, whatever they are doing."""
         for worker in self._workers:
@@ -156,7 +174,7 @@ class Workers:
             first += count
 
     def _at(self, env: int, method: str, *arguments: Any) -> Any:
-        (worker,) = (w for w in self._workers if w.first <= env < w.first + w.count)
+        (worker,) = (w for w in self._workers if w.holds(env))
         worker.ask(method, env - worker.first, *arguments)
         return worker.answer()
 
@@ -165,11 +183,11 @@ class Workers:
             share = slice(worker.first, worker.first + worker.count)
             worker.ask(method, settings[share], list(active[share]), *more)
 
-    def _answers(self) -> list[Any]:
-        """Return every process's answer; all are awaited before an error of one is raised."""
+    def _answers(self, workers: Sequence[Worker] | None = None) -> list[Any]:
+        """Return the answers of all processes, or of some; all are awaited before an error of one is raised."""
         answers: list[Any] = []
         errors: list[Exception] = []
-        for worker in self._workers:
+        for worker in self._workers if workers is None else workers:
             try:
                 answers.append(worker.answer())
             except Exception as error:

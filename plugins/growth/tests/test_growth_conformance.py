@@ -17,7 +17,7 @@ from plugins.growth.tests.fixtures.growth_canaries import CANARIES
 
 SUITES = {module.SUITE.kind: module.SUITE for module in (task, host, blueprint)}
 OURS = [component for component in load_index().components if component.plugin == "growth"]
-LONG = {"environment/growth", "masks/lifecycle", "workload/digits", "workload/conv-small"}
+LONG = {"rule/plateau", "environment/growth", "masks/lifecycle", "workload/digits", "workload/conv-small"}
 
 
 def check(spec: ComponentSpec) -> dict[str, Result]:

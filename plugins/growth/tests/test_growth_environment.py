@@ -6,6 +6,7 @@ import time
 import pytest
 import torch
 
+from esper_core.contracts.board import Cell, HasBoard
 from esper_core.contracts.errors import EsperError
 from esper_growth.actions import Op
 from esper_growth.masks import LifecycleMasks
@@ -230,20 +231,6 @@ def test_the_environment_accepts_exactly_what_the_masks_allow(make_environment, 
     assert min(tried.values()) > 100
 
 
-@pytest.mark.parametrize("runtime", ["fused", "loop"])
-def test_a_diverged_host_is_an_error_that_names_it(make_environment, act, runtime):
-    environment = make_environment(runtime=runtime)
-    _, info = environment.reset()
-    with torch.no_grad():
-        if runtime == "loop":
-            next(environment.runtime.hosts[1].model.parameters()).fill_(torch.nan)
-        else:
-            environment.runtime.groups[0].base.values["segments.0.0.weight"][1] = torch.nan
-    with pytest.raises(EsperError, match=rf"host of environment 1 \(instance {info['instances'][1]}\) diverged") as e:
-        environment.step(act(environment))
-    assert "host_lr" in e.value.hint
-
-
 def test_the_state_is_what_the_spec_says(make_environment, make_context):
     environment, context = make_environment(epochs=25, samples=200), make_context()
     masks, rule, generator = LifecycleMasks(None, context), UniformLegal(None, context), torch.Generator()
@@ -350,3 +337,17 @@ def test_where_and_what_to_grow_matters(make_context):
     assert 0.38 < static < 0.48
     assert committed > 0.93
     assert static + 0.05 < random < committed - 0.1
+
+
+def test_the_board_shows_every_slot_and_changes_nothing(make_environment, act):
+    environment = make_environment(epochs=12, envs=2)
+    grow_and_hold(environment, act, blueprint=3)
+    before, drawn = environment._state(), torch.get_rng_state()
+    board = environment.board([1, 0])
+    assert isinstance(environment, HasBoard) and board.places == ("r0c0", "r0c1", "r0c2")
+    epoch, accuracy = int(before["epoch"][1]), float(before["accuracy"][1])
+    assert (board.rows[0].label, board.rows[0].text[:7]) == (f"host 1  {epoch}/12", f"{accuracy:.2f} vs"[:7])
+    assert board.rows[0].cells[0] == Cell("HOLDING", "norm", pytest.approx(float(before["alpha"][1, 0])), "active")
+    assert board.rows[0].cells[1:] == (Cell("DORMANT"), Cell("DORMANT"))
+    assert all(torch.equal(value, environment._state()[name]) for name, value in before.items())
+    assert torch.equal(torch.get_rng_state(), drawn)

@@ -64,6 +64,9 @@ class ScriptedRuntime:
         contribution = torch.where(there, 0.1, torch.nan)
         return Validation(torch.ones(envs), torch.full((envs,), 0.5).double(), contribution, interactions)
 
+    def snapshot(self, fossils):
+        """Nothing here diverges."""
+
     def close(self):
         """Nothing to free."""
 

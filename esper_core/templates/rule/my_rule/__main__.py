@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from esper_core.contracts.protocols import Build
-from esper_core.registry.build import build_beside, build_parts
+from esper_core.registry.build import build_beside, build_parts, make_context
 from esper_core.registry.index import Index, load_index
 from esper_core.registry.plan import Plan, PlanRequest, describe_plan, make_plan
 from esper_core.registry.resolve import resolve
@@ -13,22 +12,11 @@ from esper_core.registry.resolve import resolve
 
 def play(name: str, plan: Plan, index: Index) -> float:
     """Let a rule play one episode in every environment of a plan, and return the mean sum of rewards."""
-    drawn = {*plan.kinds, *describe_plan(plan, index).uses} - {"features", "network", "critic", "loss"}
-    parts, known = build_parts(plan, index, only=drawn), describe_plan(plan, index)
+    known = describe_plan(plan, index)
+    drawn = {*plan.kinds, *known.uses} - {"features", "network", "critic", "loss"}
+    parts = build_parts(plan, index, only=drawn)
     environment, masks = parts["environment"], parts["masks"]
-    context = Build(
-        slots=known.slots,
-        actions=known.actions,
-        state_spec=known.state_spec,
-        feature_schema=None,
-        latent_dim=0,
-        gamma=1.0,
-        num_envs=plan.envs,
-        seed=plan.seed,
-        device="cpu",
-        dtype=torch.float32,
-        parts=parts,
-    )
+    context = make_context(plan, known, parts=parts)
     rule = build_beside(resolve(index, "rule", name), index, context)
     generator = torch.Generator().manual_seed(plan.seed)
     try:

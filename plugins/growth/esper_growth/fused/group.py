@@ -119,7 +119,7 @@ class HostGroup:
         return found
 
     def write(self, host: int, content: Mapping[str, tuple[Tensor, Tensor]]) -> None:
-        """Overwrite what a host has learned with what `read` returned."""
+        """Overwrite what a host has learned with what `read` returned, or with a part of it."""
 
         def part(prefix: str) -> dict[str, tuple[Tensor, Tensor]]:
             return {name.removeprefix(prefix): entry for name, entry in content.items() if name.startswith(prefix)}

@@ -19,12 +19,14 @@ from esper_growth.fused.operations import choose
 from esper_growth.nursery import Nursery
 from esper_growth.protocols import Blueprint, Host, Task
 from esper_growth.runtime import (
+    Fossils,
     Gradients,
     Settings,
     Validation,
     collect_gradients,
     collect_validation,
     one_thread,
+    permanent,
     stable_seed,
 )
 
@@ -86,6 +88,7 @@ class FusedRuntime:
         self._places = [Place(env // size, env % size) for env in range(len(instances))]
         self._orders = [torch.Generator().manual_seed(stable_seed("data", instance)) for instance in instances]
         self._germinations: dict[tuple[int, int], int] = {}
+        self._snapshots: dict[int, dict[str, tuple[Tensor, Tensor]]] = {}
 
     def germinate(self, env: int, slot: int, label: str, algorithm: Algorithm) -> None:
         """Put a new seed into an empty slot; its initial weights depend on instance, slot and how many came before."""
@@ -207,6 +210,16 @@ class FusedRuntime:
         """Return copies of everything a host has learned: name as in `GrownHost` → (value, momentum)."""
         group, position = self._places[env]
         return self.groups[group].read(position)
+
+    def snapshot(self, fossils: Fossils) -> None:
+        """Remember hosts and their fossils, weights and momentum, in place of what was remembered of them."""
+        for env, slots in fossils.items():
+            self._snapshots[env] = permanent(self.read(env), slots)
+
+    def restore(self, env: int) -> None:
+        """Put a host and its fossils back to what was remembered; its other seeds are left as they are."""
+        group, position = self._places[env]
+        self.groups[group].write(position, self._snapshots[env])
 
     def weights(self, env: int) -> dict[str, Tensor]:
         """Return copies of everything a host has learned, on the CPU: name as in `GrownHost` → value."""

@@ -1,4 +1,4 @@
-"""docs/monitoring.md says what the code does: every metric of a run, and the table of thresholds row by row."""
+"""docs/metrics.md explains every metric of a run, and no other."""
 
 from __future__ import annotations
 
@@ -7,44 +7,21 @@ import re
 
 import pytest
 
+from docs.generate import own_index
+from esper_core.learning.metrics import METRICS
 from esper_core.learning.session import open_session
-from esper_core.learning.thresholds import THRESHOLDS, Bound, Threshold
+from esper_core.learning.thresholds import THRESHOLDS
 from esper_core.registry.index import load_index
 from esper_core.registry.plan import PlanRequest, make_plan
 from esper_core.registry.recipes import Recipes
-
-PAGE = (pathlib.Path(__file__).parents[2] / "docs" / "monitoring.md").read_text(encoding="utf-8")
-
-
-def condition(bound: Bound) -> str:
-    side = "above" if bound.below is None else "below"
-    unit = f" × `{bound.unit}`" if bound.unit else ""
-    return f"`{bound.metric}` {side} {bound.value:g}{unit}"
-
-
-def row(threshold: Threshold) -> str:
-    conditions = [condition(bound) for bound in (threshold.bound, *threshold.given)]
-    if threshold.half is not None:
-        conditions[0] += f" ({threshold.half:g} in bf16)"
-    if threshold.after:
-        conditions.append(f"after update {threshold.after}")
-    return f"| `{threshold.name}` | {', '.join(conditions)} | {threshold.advice} |"
-
-
-def rows(heading: str) -> list[str]:
-    section = PAGE.split(f"## {heading}\n")[1].split("\n## ")[0]
-    return [line for line in section.splitlines() if line.startswith("| `")]
-
-
-def test_the_table_of_warnings_is_the_table_of_thresholds() -> None:
-    expected = [row(threshold) for threshold in THRESHOLDS]
-    assert rows("Warnings") == expected, "\n" + "\n".join(expected)
+from esper_core.registry.references import load_reference
 
 
 def documented() -> dict[str, str]:
-    """Return a pattern for every name in the first column of the table of metrics; several may share a row."""
-    names = [name for line in rows("Metrics") for name in re.findall(r"`([^`]+)`", line.split("|")[1])]
-    assert len(names) == len(set(names)), "a metric is listed twice"
+    """Return a pattern for every metric that core or a component declares."""
+    declared = [m for c in own_index().components if c.spec.metrics for m in load_reference(c.spec.metrics, str(c))]
+    names = [name for metric in (*METRICS, *declared) for name in metric.names]
+    assert len(names) == len(set(names)), "a metric is declared twice"
     return {
         name: re.sub(r"<[^>]+>", "[^/]+", re.escape(name).replace(r"\<", "<").replace(r"\>", ">")) for name in names
     }

@@ -18,7 +18,7 @@ from esper_core.registry.references import load_reference
 from esper_core.testing.conformance.subject import SLOTS, Subject
 from esper_core.testing.conformance.suite import BUILT, Suite
 
-COMMON = Suite("", ("registration", "spec", "light-config", "config", BUILT))
+EVERY_KIND = Suite("", ("registration", "spec", "light-config", "config", BUILT))
 
 _LIGHT = """
 import importlib, json, sys
@@ -30,30 +30,32 @@ sys.exit(f"it imports {', '.join(heavy)}" if heavy else 0)
 """
 
 
-@COMMON.check("registration", after=())
+@EVERY_KIND.check("registration", after=())
 def registration(subject: Subject) -> None:
     """Importing the plugin's module, as every command does, imports nothing heavy such as torch."""
     _assert_light(subject, _module(subject))
 
 
-@COMMON.check("spec", after=())
+@EVERY_KIND.check("spec", after=())
 def spec(subject: Subject) -> None:
     """Everything the spec names can be imported, and it says in one line what the component is."""
-    for reference in filter(None, (subject.spec.factory, subject.spec.config, subject.spec.describe)):
+    for reference in filter(
+        None, (subject.spec.factory, subject.spec.config, subject.spec.describe, subject.spec.metrics)
+    ):
         load_reference(reference, str(subject.component))
     assert subject.spec.summary.strip(), "its spec has no summary, so listings cannot say what it is"
     if subject.kind in ("features", "environment"):
         assert subject.spec.describe, f"its spec has no `describe`, without which no plan holds a {subject.kind}"
 
 
-@COMMON.check("light-config", after=("registration", "spec"))
+@EVERY_KIND.check("light-config", after=("registration", "spec"))
 def light_config(subject: Subject) -> None:
-    """The modules of its config class and of `describe` import nothing heavy, so that plans are made without torch."""
-    references = filter(None, (subject.spec.config, subject.spec.describe))
+    """The modules of its config class, `describe` and metrics import nothing heavy, so that plans need no torch."""
+    references = filter(None, (subject.spec.config, subject.spec.describe, subject.spec.metrics))
     _assert_light(subject, *(reference.partition(":")[0] for reference in references))
 
 
-@COMMON.check("config", after=("spec",))
+@EVERY_KIND.check("config", after=("spec",))
 def config(subject: Subject) -> None:
     """Its config class has defaults, explains every option, survives being written down, and refuses unknown keys."""
     component = subject.component
@@ -70,7 +72,7 @@ def config(subject: Subject) -> None:
     raise AssertionError("its config takes in an option that does not exist")
 
 
-@COMMON.check(BUILT, after=("config",))
+@EVERY_KIND.check(BUILT, after=("config",))
 def built(subject: Subject) -> None:
     """Its factory builds what its kind's protocol asks for, with default options and any number of slots."""
     for slots in SLOTS:

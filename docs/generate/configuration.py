@@ -1,0 +1,71 @@
+"""The page of the options: every `-o` key of the trainer and of every component of this repository."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from docs.generate.markdown import NOTE, document, paragraph, table
+from esper_core.cli.watching import OBSERVER
+from esper_core.contracts.slots import SlotConfig
+from esper_core.registry.config import config_class, describe_options, structure_config
+from esper_core.registry.index import Component, Index
+from esper_core.registry.plan import describe_environment
+from esper_core.registry.references import load_reference
+from esper_core.registry.selection import TRAIN, TRAIN_CONFIG
+
+
+def configuration(index: Index) -> str:
+    """Return the page."""
+    several = _several(index)
+    planned = [c for kind in index.kinds.values() if kind.planned for c in index.of_kind(kind.name)]
+    watching = index.of_kind(OBSERVER)
+    return document(
+        "# Options",
+        NOTE,
+        paragraph(
+            "`-o KIND.key=VALUE` on the command line, or under `[policy.NAME.options]` of registry.toml; the command "
+            "line wins. VALUE is a TOML value, and a bare word is a text: `-o network.hidden_dim=256`, `-o "
+            'environment.runtime=loop`, `-o \'environment.blueprints=["norm", "attention"]\'`. Where a plan holds '
+            "several components of a kind, and for observers, the option names the one that it means: `-o "
+            "blueprint.attention.reduction=2`. `esper policy show NAME` lists those of one policy with their values."
+        ),
+        "## The trainer",
+        _options(f"{TRAIN}.", load_reference(TRAIN_CONFIG, TRAIN)),
+        "## Components of a plan",
+        *(_section(c, f"{c.kind}.{c.name}." if c.kind in several else f"{c.kind}.") for c in planned),
+        "## Observers",
+        paragraph(
+            "Observers are no part of a plan. Those that watch a run, TensorBoard or those named by `--observe`, take "
+            "their options from the command line."
+        ),
+        *(_section(c, f"{OBSERVER}.{c.name}.") for c in watching),
+    )
+
+
+def _section(component: Component, prefix: str) -> str:
+    """Return the section of a component; empty for one that has no options."""
+    cls = config_class(component)
+    if not describe_options(cls):
+        return ""
+    return document(
+        f"### {component.kind} {component.name}",
+        f"{component.spec.summary[:1].upper()}{component.spec.summary[1:]} (`{component.distribution}`).",
+        _options(prefix, cls),
+    ).rstrip()
+
+
+def _options(prefix: str, cls: type) -> str:
+    rows = [(f"`{prefix}{o.key}`", f"`{_shown(o.default)}`", o.allowed, o.help) for o in describe_options(cls)]
+    return table(("option", "default", "allowed", "what it does"), rows)
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _several(index: Index) -> set[str]:
+    """Return the kinds of which an environment uses several components at once."""
+    slots = SlotConfig.for_grid(1, 3)
+    described = [describe_environment(c, structure_config(c, {}), slots) for c in index.of_kind("environment")]
+    return {kind for description in described for kind in description.uses}

@@ -1,0 +1,133 @@
+"""The live view of a training run on a terminal: drawn between steps, and so seldom that it costs next to nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve
+from rich.console import Console
+from rich.live import Live
+
+from esper_core.cli.frame import Picture, board_rows, draw
+from esper_core.cli.pace import Pace
+from esper_core.contracts.board import Board, HasBoard
+
+if TYPE_CHECKING:
+    from esper_core.learning.trainer import StepProgress, Trainer, Update
+
+PATIENCE = 0.25
+"""Seconds between frames at least."""
+
+COST = 0.005
+"""Share of the time that drawing may take."""
+
+CURVES = (
+    ("return", "return"),
+    ("gain", "gain"),
+    ("committed_accuracy", "grown"),
+    ("static_accuracy", "static"),
+)
+"""Metrics shown as curves, where an environment reports them, and what they are called."""
+
+LASTING = 3
+"""Warnings shown at once."""
+
+
+class LiveView:
+    """Draws how far a run is and how it is doing; leaves a clean terminal however the run ends.
+
+    Args:
+        trainer: Whose run it is.
+        title: What is trained.
+        pace: How far the run is.
+        console: Where to draw.
+    """
+
+    def __init__(self, trainer: Trainer, title: str, pace: Pace, console: Console) -> None:
+        self._actions, environment = trainer.policy.actions, trainer.environment
+        self._shown = environment if isinstance(environment, HasBoard) else None
+        self._num_envs = environment.num_envs
+        self._pace, self._console = pace, console
+        self._picture = Picture(title, 1, pace.updates, phase="preparing")
+        self._curves: dict[str, list[float]] = {}
+        self._live = Live(console=console, auto_refresh=False, transient=True, vertical_overflow="crop")
+        self._next = float("-inf")
+
+    def __enter__(self) -> LiveView:
+        self._live.start()
+        # A process that is killed shows no cursor again, so it is never hidden.
+        self._console.show_cursor(True)
+        self._show()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def on_step(self, progress: StepProgress) -> None:
+        """Take in a step within an update."""
+        self._pace.on_step(progress)
+        if time.monotonic() >= self._next:
+            phase = f"{progress.phase} {progress.step}/{progress.steps}"
+            self._picture = evolve(self._picture, update=progress.update, phase=phase)
+            self._show()
+
+    def on_update(self, update: Update) -> None:
+        """Take in a finished update."""
+        self._pace.on_update(update.index)
+        metrics = update.metrics
+        for name, label in CURVES:
+            value = metrics.get(name)
+            if value is not None:
+                self._curves.setdefault(label, []).append(value)
+        spec = self._actions
+        warnings = [f"{w.threshold}  {w.metric} {w.value:.3g}  since update {w.since}" for w in update.warnings]
+        more = len(warnings) - LASTING
+        self._picture = evolve(
+            self._picture,
+            update=update.index,
+            phase="",
+            curves=self._curves,
+            operations=_known(metrics, f"{spec.root}/", spec.ops) if spec.root is not None else {},
+            entropies=_known(metrics, "entropy/", [head.name for head in spec.heads]),
+            warnings=[*warnings[:LASTING], *([f"{more} more"] if more > 0 else [])],
+        )
+        self._show()
+
+    def warn(self, message: str) -> None:
+        """Say one line that stays, above the view."""
+        self._console.print(f"warning: {message}", markup=False, highlight=False, soft_wrap=True)
+
+    def _show(self) -> None:
+        begun = time.perf_counter()
+        width, height = self._console.size
+        # The last line stays free: a view as high as the terminal scrolls.
+        height -= 1
+        picture = evolve(
+            self._picture,
+            share=self._pace.share,
+            elapsed=self._pace.elapsed,
+            left=self._pace.left,
+            speed=self._pace.speed,
+        )
+        picture = evolve(picture, board=self._look(board_rows(picture, height)))
+        self._live.update(draw(picture, width, height), refresh=True)
+        spent = time.perf_counter() - begun
+        self._next = time.monotonic() + max(PATIENCE, spent / COST)
+
+    def _look(self, rows: int) -> Board | None:
+        """Return how a few environments are doing, where they say so; one that fails is not asked again."""
+        if self._shown is None or rows == 0 or not self._pace.begun:
+            return None
+        try:
+            return self._shown.board(range(min(rows, self._num_envs)))
+        except Exception as error:
+            self._shown = None
+            self.warn(f"the environment's board failed and is not shown: {type(error).__name__}: {error}")
+            return None
+
+
+def _known(metrics: Mapping[str, Any], prefix: str, names: Any) -> dict[str, float]:
+    """Return the metrics `prefix + name` that are defined, by name."""
+    return {name: metrics[prefix + name] for name in names if metrics.get(prefix + name) is not None}

@@ -1,0 +1,128 @@
+"""What the metrics of every run mean; components declare theirs beside them. Torch is not imported."""
+
+from __future__ import annotations
+
+from esper_core.contracts.metrics import Metric
+
+METRICS = (
+    Metric(
+        ("return", "reward_sum"),
+        "mean over the episodes: what the environment calls the return; all rewards, shaping included",
+        healthy="rises",
+    ),
+    Metric(
+        ("op/<op>",),
+        "share of steps at which an operation was taken",
+        healthy="none near 1",
+        advice="see `one-operation`",
+    ),
+    Metric(
+        ("entropy/<head>",),
+        "entropy given that the head matters and has a choice, as a fraction of ln k of its legal entries",
+        healthy="begins at 1, falls slowly",
+        advice="see `collapsed-before-use`, `operation-certain`",
+    ),
+    Metric(
+        ("legal/<head>",),
+        "k: legal entries that the head then chooses from",
+    ),
+    Metric(
+        ("used/<head>", "used_share/<head>"),
+        "steps at which the head mattered and had a choice, since the start of the run; their share of all steps",
+        healthy="rises",
+        advice="a head learns from these steps alone",
+    ),
+    Metric(
+        ("forced_fraction",),
+        "share of steps at which no head had a choice",
+        healthy="below 1",
+    ),
+    Metric(
+        ("ratio_at_start",),
+        "joint probability ratio farthest from 1 before the first gradient step",
+        healthy="exactly 1",
+        advice="see `ratio-starts-high`",
+    ),
+    Metric(
+        ("behaviour_log_prob_gap",),
+        "largest difference between log-probabilities when acting and when learning",
+        healthy="below 1e-4",
+        advice="see `acting-differs`",
+    ),
+    Metric(
+        ("ratio_min/<head>", "ratio_mean/<head>", "ratio_max/<head>"),
+        "probability ratio of a head over its choices, in all evaluations of the update",
+        healthy="mean near 1, largest below 3",
+        advice="see `ratio-exploded`",
+    ),
+    Metric(
+        ("ratio_min", "ratio_mean", "ratio_max"),
+        "the same of the joint ratio, the product over heads",
+        advice="look at the heads first: the product hides them",
+    ),
+    Metric(
+        ("loss",),
+        "what is minimised, mean over the gradient steps",
+    ),
+    Metric(
+        ("kl", "kl/<head>"),
+        "exact KL(old ‖ new) at the last evaluation, nats; the heads' add up to the joint one",
+        healthy="below `loss.target_kl`",
+        advice="learning from a rollout ends at 1.5 times the target",
+    ),
+    Metric(
+        ("skipped_updates",),
+        "updates skipped since the start of the run, because a number was not finite",
+        healthy="0",
+        advice="see [reliability.md](reliability.md#numbers-that-are-not-finite)",
+    ),
+    Metric(
+        ("passes_done",),
+        "passes over the rollout that were finished",
+        healthy="`train.passes` most of the time",
+        advice="see `no-pass-finished`",
+    ),
+    Metric(
+        ("explained_variance",),
+        "1 − Var(R − Q)/Var(R) before the update; null where returns vary less than a hundredth of what they"
+        " did so far",
+        healthy="above 0, rises",
+        advice="see `critic-worse-than-constant`",
+    ),
+    Metric(
+        ("value_rmse", "return_std"),
+        "error of the values, and spread of all returns so far, in units of reward",
+        healthy="error below the spread",
+        advice="see `values-far-off`",
+    ),
+    Metric(
+        ("q_spread",),
+        "most valuable minus least valuable legal operation, mean, in units of reward",
+        advice="see `critic-ignores-operation`",
+    ),
+    Metric(
+        ("advantage/<op>",),
+        "mean advantage of the steps with this operation, in units of reward",
+        healthy="not 0 for all",
+        advice="when all vanish while the policy is still bad, the operation head is not taught: use"
+        " `critic.baseline=expected`",
+    ),
+    Metric(
+        ("grad_norm", "grad_norm_network", "grad_norm_critic"),
+        "norm of the gradient before it is bounded, mean over the gradient steps",
+        healthy="below 10",
+        advice="see `gradient-large`",
+    ),
+    Metric(
+        ("grad_norm/<head>",),
+        "norm of the loss's derivative by the head's logits, mean over the gradient steps",
+        healthy="above 0 where used",
+        advice="see `head-without-gradient`",
+    ),
+    Metric(
+        ("state_rms/<part>", "state_max/<part>"),
+        "recurrent state after the last step: root mean square, largest size",
+        healthy="below 5",
+        advice="see `state-large`",
+    ),
+)

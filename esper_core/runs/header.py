@@ -1,0 +1,91 @@
+"""What a checkpoint says about itself: `state.json`, read and verified without torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import field, frozen
+
+from esper_core.contracts.errors import CheckpointMismatch
+from esper_core.registry.plan import Plan
+from esper_core.runs import provenance
+
+CHECKPOINT_SCHEMA = 2
+STATE_FILE = "state.json"
+BEST_BY = "return"
+OTHER_CHECKPOINT = "Use another checkpoint of the run."
+"""What to do about a checkpoint that cannot be read."""
+
+_KEYS = (
+    *("update", "environment_steps", "best_by", "counters", "plan", "feature_schema", "actions", "weights_versions"),
+    *("distributions", "libraries", "files"),
+)
+
+@frozen
+class Header:
+    """What `state.json` says; made without torch.
+
+    Attributes:
+        path: Folder of the checkpoint.
+        content: The whole of `state.json`, its digest verified.
+    """
+
+    path: Path
+    content: dict[str, Any] = field(repr=False)
+
+    @property
+    def update(self) -> int:
+        """Updates done when it was written."""
+        return int(self.content["update"])
+
+    @property
+    def score(self) -> float | None:
+        """Return of the last update, by which the best checkpoint is known; None where undefined."""
+        value = self.content["best_by"][BEST_BY]
+        return None if value is None else float(value)
+
+    @property
+    def plan(self) -> Plan:
+        """The plan it was written with; raises CheckpointMismatch when it cannot be read."""
+        return Plan.from_json(self.content["plan"])
+
+
+def read_header(path: Path) -> Header:
+    """Read and verify `state.json`, without torch.
+
+    Raises:
+        CheckpointMismatch: it is missing, damaged, altered, foreign or of a newer schema.
+    """
+    file = path / STATE_FILE
+    try:
+        content = json.loads(file.read_bytes())
+    except FileNotFoundError as error:
+        raise CheckpointMismatch(f"{path} is no checkpoint: it has no {STATE_FILE}.", hint=OTHER_CHECKPOINT) from error
+    except OSError as error:
+        raise CheckpointMismatch(f"{file} cannot be read: {error.strerror}.", hint=OTHER_CHECKPOINT) from error
+    except ValueError as error:
+        raise CheckpointMismatch(f"{file} is damaged: it is no JSON.", hint=OTHER_CHECKPOINT) from error
+    if not isinstance(content, dict) or "schema" not in content or "files" not in content:
+        raise CheckpointMismatch(f"{file} was not written by esper.", hint=OTHER_CHECKPOINT)
+    if content["schema"] != CHECKPOINT_SCHEMA:
+        raise CheckpointMismatch(
+            f"{path} has schema {content['schema']!r}; this version of esper-core reads {CHECKPOINT_SCHEMA}.",
+            hint=f"Use the version of esper-core that wrote it: {provenance.core_command(content)}",
+        )
+    saved, actual = content.get("digest"), content_digest(content)
+    if saved != actual:
+        raise CheckpointMismatch(f"{file} was altered: its digest is {actual}, not {saved}.", hint=OTHER_CHECKPOINT)
+    absent = [key for key in _KEYS if key not in content]
+    if absent:
+        raise CheckpointMismatch(f"{file} was not written by esper: it has no '{absent[0]}'.", hint=OTHER_CHECKPOINT)
+    return Header(path, content)
+
+
+def content_digest(content: Mapping[str, Any]) -> str:
+    """Return the digest of a `state.json`, all but its own digest."""
+    rest = {key: value for key, value in content.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, allow_nan=False).encode()).hexdigest()

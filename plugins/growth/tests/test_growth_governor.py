@@ -1,0 +1,280 @@
+"""The governor: what counts as diverging, and what becomes of a host that does."""
+
+import math
+
+import pytest
+import torch
+
+from esper_core.contracts.errors import EsperError
+from esper_growth.actions import Op
+from esper_growth.config import GrowthConfig
+from esper_growth.governor import Governor, Verdict
+from esper_growth.runtime import Validation
+from esper_growth.stages import Stage
+
+RUNTIMES = [{"runtime": "loop"}, {"runtime": "fused"}, {"runtime": "fused", "workers": 2}, {"hosts_per_group": 1}]
+
+
+def judged(losses, accuracy=0.9, **options):
+    """Return the verdicts on one host whose loss goes through `losses`."""
+    governor = Governor.start(GrowthConfig(**options), 10, torch.tensor([2.3]), 1)
+    verdicts = []
+    for loss in losses:
+        validation = Validation(torch.tensor([loss]), torch.tensor([accuracy]), torch.zeros(1, 1), None)
+        verdicts.append(Verdict(int(governor.judge(validation, torch.ones(1, dtype=torch.bool))[0])).name)
+    return verdicts
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_is_told_at_once(loss):
+    assert judged([1.0, loss]) == ["FINE", "NOT_FINITE"]
+
+
+def test_a_host_that_had_learned_and_guesses_again_has_collapsed():
+    learned = [0.5] * 12
+    assert judged([*learned, math.log(10)], accuracy=0.1)[-1] == "COLLAPSED"
+    assert judged([*learned, math.log(10)], accuracy=0.6)[-1] == "FINE", "an unsure host still knows something"
+    assert judged([2.3] * 12, accuracy=0.1) == ["FINE"] * 12, "it had learned nothing"
+
+
+def test_a_loss_explodes_when_it_is_large_unusual_and_stays_so():
+    learned = [0.5, 0.6] * 6
+    assert judged([*learned, 13.0, 40.0, 90.0])[-3:] == ["SUSPECT", "SUSPECT", "EXPLODED"]
+    assert judged([*learned, 13.0, 40.0, 0.6, 13.0])[-4:] == ["SUSPECT", "SUSPECT", "FINE", "SUSPECT"]
+    assert judged([*learned, 11.0, 11.0, 11.0])[-3:] == ["FINE"] * 3, "not large"
+    assert judged([*learned, 4.0], governor_loss=3.0, governor_patience=1)[-1] == "EXPLODED"
+
+
+def test_early_in_an_episode_the_untrained_host_is_the_measure():
+    assert judged([500.0, 500.0, 500.0]) == ["SUSPECT", "SUSPECT", "EXPLODED"]
+
+
+def test_a_loss_within_the_spread_is_not_unusual():
+    wild = [5.0, 0.1] * 6
+    assert judged([*wild, 14.0], governor_patience=1)[-1] == "FINE"
+    assert judged([*wild, 14.0], governor_patience=1, governor_sigmas=2.0)[-1] == "EXPLODED"
+
+
+def test_environments_that_have_ended_are_not_judged():
+    governor = Governor.start(GrowthConfig(), 10, torch.tensor([2.3, 2.3]), 1)
+    nan = Validation(torch.full((2,), torch.nan), torch.zeros(2), torch.zeros(2, 1), None)
+    before = governor.history.clone()
+    assert governor.judge(nan, torch.tensor([False, False])).tolist() == [Verdict.FINE] * 2
+    assert torch.equal(governor.history.nan_to_num(-1.0), before.nan_to_num(-1.0))
+
+
+def test_snapshots_are_of_good_hosts_at_intervals_and_of_new_fossils():
+    governor = Governor.start(GrowthConfig(snapshot_every=5), 10, torch.full((4,), 2.3), 2)
+    active = torch.tensor([True, True, True, False])
+    verdict = torch.tensor([Verdict.FINE, Verdict.SUSPECT, Verdict.FINE, Verdict.FINE])
+    fossils = torch.tensor([[False, False], [True, False], [False, True], [True, True]])
+    assert governor.due(torch.full((4,), 4), fossils, verdict, active).tolist() == [False, False, True, False]
+    assert governor.due(torch.full((4,), 5), fossils, verdict, active).tolist() == [True, False, True, False]
+    assert governor.snapshot_epoch.tolist() == [5, 0, 5, 0]
+    assert governor.fossils.tolist() == [[False, False], [False, False], [False, True], [False, False]]
+
+
+# In the environment -----------------------------------------------------------------------------------------------
+
+
+def poison(environment, env, value=torch.nan):
+    """Ruin a host that is trained in this process."""
+    runtime = environment.runtime
+    with torch.no_grad():
+        if runtime.name == "loop":
+            next(runtime.hosts[env].model.parameters()).fill_(value)
+        else:
+            group, position = runtime._places[env]
+            runtime.groups[group].base.values["segments.0.0.weight"][position] = value
+
+
+def read(environment, env):
+    """Return what a host has learned: name → (value, momentum)."""
+    runtime = environment.runtime
+    return runtime.hosts[env].read() if runtime.name == "loop" else runtime.read(env)
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(
+        torch.equal(x, y) for name in a for x, y in zip(a[name], b[name], strict=True) if x is not None
+    )
+
+
+def actions(environment, **by_head):
+    """Return neutral actions, but for the heads named: one entry per environment."""
+    found = {h.name: torch.full((environment.num_envs,), h.neutral) for h in environment.actions.heads}
+    return found | {name: torch.tensor(values) for name, values in by_head.items()}
+
+
+def grow(environment, epochs):
+    """Grow a fossil in slot 0 and a seed that lives in slot 1 of every host, and train on until `epochs`."""
+    n = environment.num_envs
+    environment.reset(seed=0)
+    state = None
+    for epoch in range(epochs):
+        chosen = {}
+        if epoch == 0:
+            chosen = {"op": [Op.GERMINATE] * n, "blueprint": [1] * n, "tempo": [0] * n}
+        elif epoch == 8:
+            environment.progress.contribution[:, 0] = 0.1
+            chosen = {"op": [Op.FOSSILIZE] * n}
+        elif epoch == 9:
+            chosen = {"op": [Op.GERMINATE] * n, "blueprint": [3] * n, "slot": [1] * n}
+        state, *_ = environment.step(actions(environment, **chosen))
+    assert state["stage"][:, 0].tolist() == [Stage.FOSSILIZED] * n
+    return state
+
+
+@pytest.mark.parametrize("options", [{"runtime": "loop"}, {"runtime": "fused"}])
+def test_a_host_that_diverges_goes_back_to_its_last_good_snapshot(make_environment, act, options):
+    environment = make_environment(epochs=20, envs=2, snapshot_every=5, operation_cost=0.0, shaping=0.0, **options)
+    grow(environment, 10)
+    good = {name: entry for name, entry in read(environment, 1).items() if not name.startswith("seeds.1")}
+    environment.step(act(environment))
+    poison(environment, 1)
+    state, reward, terminated, truncated, info = environment.step(act(environment))
+
+    assert same(read(environment, 1), good), "the host, its fossil and their momentum, and no other seed"
+    assert state["stage"][1].tolist() == [Stage.FOSSILIZED, Stage.PRUNED, Stage.DORMANT]
+    assert all(bool(value.isfinite().all()) for value in state.values())
+    assert terminated.tolist() == [False, True] and truncated.tolist() == [False, False]
+    assert reward.tolist()[1] == pytest.approx(-1.0, abs=0.01) and abs(reward.tolist()[0]) < 0.01
+    kinds = [(e["type"], e["env"]) for e in info["events"]]
+    assert kinds == [("rollback", 1), ("removed", 1), ("episode", 1)]
+    rollback, removed, episode = info["events"]
+    assert rollback == {
+        "env": 1, "step": 11, "type": "rollback", "reason": "NOT_FINITE", "loss": None, "snapshot": 10
+    }  # fmt: skip
+    assert (removed["slot"], removed["blueprint"], removed["stage"]) == ("r0c1", "norm", "PRUNED")
+    assert episode["rolled_back"] == 1.0 and episode["length"] == 12 and episode["fossils"] == 1.0
+    assert episode["gain"] == episode["committed_accuracy"] - episode["static_accuracy"]
+    assert episode["return"] == pytest.approx(-1.0, abs=0.05), "the penalty stands in place of the gain"
+
+    state, reward, terminated, _, info = environment.step(act(environment))
+    assert float(reward[1]) == 0.0 and not bool(terminated[1]), "what follows is padding"
+    assert all(event["env"] == 0 for event in info["events"])
+    assert same(read(environment, 1), good)
+
+
+@pytest.mark.parametrize("options", RUNTIMES)
+def test_the_other_hosts_do_not_notice(make_environment, act, options, monkeypatch):
+    def play(ruined):
+        environment = make_environment(epochs=14, envs=3, **options)
+        grow(environment, 10)
+        if ruined:
+            judge = environment.governor.judge
+
+            def judge_ill(validation, active):
+                validation.loss[1] = torch.nan
+                return judge(validation, active)
+
+            monkeypatch.setattr(type(environment.governor), "judge", lambda self, *args: judge_ill(*args))
+        rows = []
+        for _ in range(4):
+            state, reward, terminated, _, info = environment.step(act(environment))
+            monkeypatch.undo()
+            others = [0, 2]
+            rows.append([value[others].tolist() for value in (*state.values(), reward, terminated)])
+            rows.append([e for e in info["events"] if e["env"] != 1])
+        return repr(rows)
+
+    assert play(ruined=True) == play(ruined=False)
+
+
+@pytest.mark.parametrize("options", [{"runtime": "loop"}, {"runtime": "fused"}])
+@pytest.mark.parametrize("value", [torch.nan, 1e30])
+def test_numbers_that_ruin_a_host_reach_no_other(make_environment, act, options, value):
+    def play(ruined):
+        environment = make_environment(epochs=14, envs=3, **options)
+        grow(environment, 10)
+        if ruined:
+            poison(environment, 1, value)
+        outs = [environment.step(act(environment)) for _ in range(4)]
+        return repr(
+            [[v[[0, 2]].tolist() for v in state.values()] + reward[[0, 2]].tolist() for state, reward, *_ in outs]
+        )
+
+    assert play(ruined=True) == play(ruined=False)
+
+
+def test_workers_roll_back_as_one_process_does(make_environment, act, monkeypatch):
+    def play(workers):
+        environment = make_environment(epochs=14, envs=3, workers=workers)
+        grow(environment, 11)
+        judge = Governor.judge
+
+        def judge_ill(self, validation, active):
+            validation.loss[2] = torch.nan
+            return judge(self, validation, active)
+
+        monkeypatch.setattr(Governor, "judge", judge_ill)
+        state, reward, terminated, _, info = environment.step(act(environment))
+        monkeypatch.undo()
+        assert [e["type"] for e in info["events"]] == ["rollback", "removed", "episode"]
+        return repr([value.tolist() for value in (*state.values(), reward, terminated)]) + repr(info["events"])
+
+    assert play(1) == play(2)
+
+
+def test_learning_rates_that_are_far_too_high_end_episodes_and_not_the_run(make_environment, act):
+    environment = make_environment(epochs=12, envs=3, host_lr=1e6, momentum=0.99)
+    environment.reset()
+    events, ended = [], torch.zeros(3, dtype=torch.bool)
+    for _ in range(12):
+        state, reward, terminated, _, info = environment.step(act(environment))
+        ended |= terminated
+        events += info["events"]
+        assert all(bool(v.isfinite().all()) for v in state.values()) and bool(reward.isfinite().all())
+    assert bool(ended.all())
+    assert [e["rolled_back"] for e in events if e["type"] == "episode"] == [1.0] * 3
+    assert [e["type"] for e in events].count("rollback") == 3
+
+
+def test_the_stream_of_episodes_goes_on_after_a_rollback_as_its_state_says(make_environment, act):
+    environment = make_environment(epochs=4)
+    environment.reset(seed=3)
+    poison(environment, 0)
+    for _ in range(4):
+        environment.step(act(environment))
+    saved = environment.state()
+    other = make_environment(epochs=4)
+    other.load_state(saved)
+
+    def play(env):
+        _, info = env.reset()
+        return repr(info["instances"]) + repr([[v.tolist() for v in env.step(act(env))[0].values()] for _ in range(4)])
+
+    assert play(environment) == play(other)
+
+
+def test_a_fossil_that_ruins_its_host_is_undone(make_environment, act):
+    environment = make_environment(epochs=14, envs=1, snapshot_every=5)
+    environment.reset()
+    environment.step(act(environment, op=Op.GERMINATE, blueprint=1, tempo=0))
+    for _ in range(7):
+        environment.step(act(environment))
+    environment.progress.contribution[:, 0] = 0.1
+    poison(environment, 0)
+    state, *_, info = environment.step(act(environment, op=Op.FOSSILIZE))
+    assert [e["type"] for e in info["events"]] == ["fossilize", "rollback", "removed", "episode"]
+    assert int(state["stage"][0, 0]) == Stage.PRUNED and info["events"][-1]["fossils"] == 0.0
+    assert info["events"][-1]["committed_accuracy"] == pytest.approx(float(state["accuracy"][0]))
+
+
+@pytest.mark.parametrize("runtime", ["fused", "loop"])
+def test_without_governor_a_diverged_host_is_an_error_that_names_it(make_environment, act, runtime):
+    environment = make_environment(runtime=runtime, governor=False)
+    _, info = environment.reset()
+    poison(environment, 1)
+    with pytest.raises(EsperError, match=rf"host of environment 1 \(instance {info['instances'][1]}\) diverged") as e:
+        environment.step(act(environment))
+    assert "host_lr" in e.value.hint
+
+
+def test_a_run_without_divergence_is_the_same_with_and_without_governor(make_environment, act):
+    def play(governor):
+        environment = make_environment(epochs=14, governor=governor)
+        grow(environment, 10)
+        return repr([[v.tolist() for v in environment.step(act(environment))[0].values()] for _ in range(4)])
+
+    assert play(True) == play(False)

@@ -1,0 +1,53 @@
+"""The observer `wandb`: a run of esper as a run of Weights & Biases. wandb is imported when a run starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from esper_core.contracts.packages import require_package
+from esper_wandb_observer.config import WandbConfig
+
+if TYPE_CHECKING:
+    from esper_core.learning.trainer import Update
+    from esper_core.runs.directory import RunDirectory
+
+
+class Wandb:
+    """Shows metrics, timing, warnings and the plan."""
+
+    def __init__(self, config: WandbConfig, context: None = None) -> None:
+        require_package("wandb", "observer 'wandb'")
+        self.config = config
+        self._run: Any = None
+
+    def on_start(self, run: RunDirectory) -> None:
+        """Begin a run under the name of its directory; one that is resumed goes on with the run it has."""
+        import wandb
+
+        config = self.config
+        self._run = wandb.init(
+            project=config.project,
+            entity=config.entity or None,
+            group=config.group or None,
+            tags=list(config.tags),
+            mode=config.mode,
+            id=run.name,
+            name=run.name,
+            resume="allow",
+            dir=str(run.path),
+            config={"plan": run.record["plan"], "distributions": run.record.get("distributions")},
+        )
+
+    def on_update(self, update: Update) -> None:
+        """Send what is defined of an update, as one step."""
+        row: dict[str, Any] = {name: value for name, value in update.metrics.items() if value is not None}
+        row["environment_steps"] = update.environment_steps
+        row["warnings"] = len(update.warnings)
+        row["timing/seconds"] = update.timing["seconds"]
+        row["timing/steps_per_second"] = update.timing["steps_per_second"]
+        row |= {f"timing/phases/{phase}": seconds for phase, seconds in update.timing["phases"].items()}
+        self._run.log(row, step=update.index)
+
+    def on_finish(self, run: RunDirectory) -> None:
+        """Send what is left."""
+        self._run.finish()

@@ -1,0 +1,125 @@
+"""The observer `wandb`: what it tells Weights & Biases, and that nothing misses the package until it is asked for."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from esper_core.cli.app import run
+from esper_core.registry.index import load_index
+from esper_core.testing.conformance.run import check_component
+
+SMALL = (
+    *("train", "--policy", "lstm-v1", "--slots", "2", "--updates", "2", "--envs", "2", "--epochs", "4"),
+    *("-o", "network.hidden_dim=16", "-o", "task.train_samples=100", "-o", "environment.workers=1", "--no-tensorboard"),
+)
+
+STAND_IN = """
+import json, pathlib
+
+CALLS = []
+
+class Run:
+    def log(self, row, step):
+        json.dumps(row, allow_nan=False)
+        CALLS.append(("log", step, row))
+
+    def finish(self):
+        CALLS.append(("finish",))
+
+def init(**said):
+    CALLS.append(("init", said))
+    return Run()
+"""
+
+
+@pytest.fixture
+def wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A small module in place of wandb that notes what it is called with."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    (folder / "wandb.py").write_text(STAND_IN)
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, "wandb", raising=False)
+    import wandb
+
+    yield wandb
+    sys.modules.pop("wandb", None)
+
+
+@pytest.fixture
+def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Path]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ESPER_CACHE", str(tmp_path / "cache"))
+
+    def train(*arguments: str) -> Path:
+        assert run([*SMALL, *arguments, "--json"]) == 0
+        return Path(json.loads(capsys.readouterr().out)["run"])
+
+    return train
+
+
+def test_a_run_is_told_from_start_to_end(wandb: Any, train: Callable[..., Path]) -> None:
+    path = train(
+        *("--observe", "wandb", "-o", "observer.wandb.project=growing", "-o", "observer.wandb.mode=offline"),
+        *("-o", 'observer.wandb.tags=["night"]'),
+    )
+    (_, said), *rows, last = wandb.CALLS
+    assert last == ("finish",) and [(kind, step) for kind, step, _ in rows] == [("log", 1), ("log", 2)]
+    assert (said["project"], said["mode"], said["tags"], said["entity"]) == ("growing", "offline", ["night"], None)
+    assert said["id"] == said["name"] == path.name and said["resume"] == "allow"
+    record = json.loads((path / "run.json").read_text())
+    assert said["config"] == {"plan": record["plan"], "distributions": record["distributions"]}
+    lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    for line, (_, _, row) in zip(lines, rows, strict=True):
+        metrics = {name: value for name, value in line.items() if isinstance(value, float)}
+        assert metrics.items() <= row.items() and row["environment_steps"] == line["environment_steps"]
+        assert row["timing/steps_per_second"] == line["timing"]["steps_per_second"]
+        assert row["warnings"] == len(line["warnings"])
+
+
+def test_it_passes_every_check(wandb: Any) -> None:
+    index = load_index()
+    (component,) = [c for c in index.of_kind("observer") if c.name == "wandb"]
+    results = check_component(component, index)
+    assert {result.status for result in results} == {"passed"}, results
+
+
+def without_wandb(*words: str) -> subprocess.CompletedProcess[str]:
+    code = "import sys; sys.modules['wandb'] = None\nfrom esper_core.cli.app import run\nsys.exit(run(sys.argv[1:]))\n"
+    return subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+
+
+def test_everything_else_works_without_the_package(tmp_path: Path) -> None:
+    listed = without_wandb("plugins", "list", "--json")
+    assert listed.returncode == 0, listed.stderr
+    (record,) = [record for record in json.loads(listed.stdout) if record["plugin"] == "wandb-observer"]
+    assert (record["status"], record["components"]) == ("ok", ["observer/wandb"])
+    trained = without_wandb(*SMALL, "--out", str(tmp_path / "runs"), "--json")
+    assert trained.returncode == 0 and "wandb" not in trained.stderr, trained.stderr
+    shown = without_wandb("plugins", "show", "wandb-observer")
+    assert shown.returncode == 0 and "wandb" in shown.stdout
+
+
+def test_asking_for_it_without_the_package_names_the_line_that_installs_it(tmp_path: Path) -> None:
+    asked = without_wandb(*SMALL, "--out", str(tmp_path / "runs"), "--observe", "wandb")
+    assert asked.returncode == 2
+    assert asked.stderr.splitlines()[-2:] == [
+        "Error: The observer 'wandb' needs the package 'wandb', which is not installed.",
+        "pip install wandb",
+    ]
+    assert not list((tmp_path / "runs").iterdir()), "nothing was begun"
+
+
+def test_its_checks_are_skipped_without_the_package() -> None:
+    checked = without_wandb("plugins", "check", "observer/wandb", "--json")
+    assert checked.returncode == 0, checked.stderr
+    report = json.loads(checked.stdout)
+    reasons = {r["message"] for r in report["checks"] if r["status"] == "skipped"}
+    assert report["verdict"] == "YELLOW" and all("pip install wandb" in reason for reason in reasons) and reasons

@@ -1,0 +1,99 @@
+"""The observer `tensorboard`: every number of a run is a curve, and nothing imports TensorBoard before a run starts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from esper_core.builtin.config import TensorBoardConfig
+from esper_core.builtin.tensorboard import FOLDER, TensorBoard, scalars
+from esper_core.cli.app import run
+from esper_core.contracts.errors import MissingPackage
+from tests.cli.conftest import SMALL
+
+TIMING = {"seconds": 2.0, "steps_per_second": 4.0, "phases": {"policy": 1.5}}
+
+
+def test_metrics_of_several_parts_lie_together_and_all_others_under_run() -> None:
+    metrics = {"return": 0.5, "kl": 0.1, "kl/op": 0.2, "op/WAIT": 1.0, "q_spread": None}
+    assert dict(scalars(metrics, TIMING)) == {
+        "run/return": 0.5,
+        "kl": 0.1,
+        "kl/op": 0.2,
+        "op/WAIT": 1.0,
+        "timing/seconds": 2.0,
+        "timing/steps_per_second": 4.0,
+        "timing/phases/policy": 1.5,
+    }
+
+
+def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    events = accumulator.EventAccumulator(str(folder))
+    events.Reload()
+    return {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def test_a_run_leaves_its_curves_unless_it_is_told_not_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("tensorboard")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ESPER_CACHE", str(tmp_path / "cache"))
+    small = ["train", "--policy", "lstm-v1", "--slots", "2", "--updates", "2", *SMALL, "--json"]
+    assert run(small) == 0
+    folder = Path(json.loads(capsys.readouterr().out)["run"])
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    found = curves(folder / FOLDER)
+    assert found["run/return"] == [(line["update"], pytest.approx(line["return"])) for line in lines]
+    known = {name for line in lines for name, value in line.items() if isinstance(value, float)}
+    assert {tag.removeprefix("run/") for tag in found if not tag.startswith("timing/")} == known
+
+    assert run([*small, "--no-tensorboard"]) == 0
+    assert not (Path(json.loads(capsys.readouterr().out)["run"]) / FOLDER).exists()
+    assert run([*small, "--no-tensorboard", "--observe", "tensorboard"]) == 2
+
+
+def test_what_a_resumed_run_does_anew_hides_what_it_did_before(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+
+    def write(done: list[int], doing: list[int], value: float) -> None:
+        observer = TensorBoard(TensorBoardConfig())
+        watched: Any = SimpleNamespace(path=tmp_path, metrics=lambda: [{"update": index} for index in done])
+        observer.on_start(watched)
+        for index in doing:
+            update: Any = SimpleNamespace(index=index, metrics={"return": value}, timing={})
+            observer.on_update(update)
+        observer.on_finish(watched)
+
+    write([], [1, 2, 3], 0.0)
+    write([1, 2], [3, 4], 1.0)
+    assert curves(tmp_path / FOLDER)["run/return"] == [(1, 0.0), (2, 0.0), (3, 1.0), (4, 1.0)]
+
+
+def test_without_the_package_nothing_watches_and_asking_for_it_names_the_line_that_helps(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['tensorboard'] = None; sys.modules['torch.utils.tensorboard'] = None\n"
+        "from esper_core.cli.app import run\n"
+        "sys.exit(run(sys.argv[1:]))\n"
+    )
+    small = ["train", "--policy", "lstm-v1", "--slots", "2", "--updates", "1", *SMALL, "--out", str(tmp_path), "--json"]
+    command = [sys.executable, "-c", code, *small]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not (Path(json.loads(done.stdout)["run"]) / FOLDER).exists() and "warning" not in done.stderr
+    done = subprocess.run([*command, "--observe", "tensorboard"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stderr.splitlines()[-1] == "pip install tensorboard"
+
+
+def test_building_it_imports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.import_module", lambda name: pytest.fail(f"{name} was imported"))
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    with pytest.raises(MissingPackage, match="tensorboard"):
+        TensorBoard(TensorBoardConfig())

@@ -1,0 +1,99 @@
+"""A frame of the live view: it fits, and it shows what there is and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+from rich.cells import cell_len
+
+from esper_core.cli.frame import Picture, board_rows, draw
+from esper_core.contracts.board import Board, Cell, Row
+
+CELLS = (
+    Cell("FOSSILIZED", "conv_light", 1.0, "good"),
+    Cell("BLENDING", "depthwise", 0.5, "active"),
+    Cell("DORMANT"),
+    Cell("EMBARGOED", tone="bad"),
+    Cell("TRAINING", "a_blueprint_with_a_long_name", 0.0, "active"),
+)
+BOARD = Board([f"r0c{i}" for i in range(5)], [Row(f"host {e}  13/40", "0.61 vs 0.42", CELLS) for e in range(4)])
+PICTURE = Picture(
+    "lstm-v2  5 slots  growth",
+    12,
+    40,
+    phase="collect 13/40",
+    share=0.25,
+    elapsed=100.0,
+    left=253.0,
+    speed=44.1,
+    curves={"return": [0.1, 0.2], "gain": [0.3, 0.4], "grown": [0.5, 0.9], "static": [0.42, 0.42]},
+    operations={"WAIT": 0.62, "GERMINATE": 0.38},
+    entropies={"op": 0.83, "alpha_target": 0.5},
+    board=BOARD,
+    warnings=["ratio-exploded  ratio_max/op 12  since update 3"],
+)
+
+
+def lines(picture: Picture, width: int, height: int) -> list[str]:
+    return draw(picture, width, height).plain.split("\n")
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 81, 120, 200])
+@pytest.mark.parametrize("height", [2, 8, 23, 50])
+def test_it_fits(width: int, height: int) -> None:
+    found = lines(PICTURE, width, height)
+    assert len(found) <= height and max(map(cell_len, found)) <= width
+
+
+def test_it_says_how_far_and_how_fast() -> None:
+    first, second, *_ = lines(PICTURE, 80, 50)
+    assert first.startswith("lstm-v2  5 slots  growth ")
+    assert first.endswith("update 12/40  collect 13/40  44.1 steps/s  ETA 4:13")
+    assert second.endswith("  25%  1:40") and second.count("█") == (80 - 11) // 4
+
+
+def test_curves_beside_each_other_have_one_scale() -> None:
+    text = "\n".join(lines(PICTURE, 80, 50))
+    assert "grown         0.900  ▂█" in text and "static        0.420  ▁▁" in text
+
+
+def test_bars_are_as_long_as_their_share() -> None:
+    half = 39
+    (row,) = [line for line in lines(PICTURE, 80, 50) if line.startswith("WAIT")]
+    left, right = row[:half], row[half + 2 :]
+    assert left.split()[:2] == ["WAIT", "62%"] and left.count("█") == int(0.62 * (half - 9 - 7))
+    assert right.split()[:2] == ["op", "0.83"] and right.count("█") == int(0.83 * (half - 12 - 7))
+
+
+def test_the_board_has_a_cell_per_slot() -> None:
+    found = lines(PICTURE, 80, 50)
+    at = next(i for i, line in enumerate(found) if "r0c0" in line)
+    assert found[at].split() == [f"r0c{i}" for i in range(5)]
+    assert found[at + 1].split() == ["host", "0", "13/40", "conv_light", "depthwise", "·", "·", "a_blueprint…"]
+    assert found[at + 2].split()[3:] == ["fossilized", "█", "blending", "▅", "dormant", "embargoed", "training", "▁"]
+
+
+def test_slots_that_do_not_fit_are_counted() -> None:
+    wide = evolve(PICTURE, board=Board([f"r0c{i}" for i in range(9)], [Row("host 0", "", (CELLS * 2)[:9])]))
+    (header,) = [line for line in lines(wide, 80, 50) if "r0c0" in line]
+    assert header.split() == ["+4", "more", "r0c0", "r0c1", "r0c2", "r0c3", "r0c4"]
+
+
+def test_what_is_not_there_takes_no_room() -> None:
+    bare = Picture("anything", 1, 3, phase="preparing")
+    assert len(lines(bare, 80, 23)) == 2
+    only = evolve(bare, entropies={"throttle": 0.4})
+    assert [line.split()[:2] for line in lines(only, 80, 23)[3:]] == [["entropy", "left"], ["throttle", "0.40"]]
+
+
+@pytest.mark.parametrize("height", range(2, 60))
+def test_as_many_environments_are_asked_for_as_are_shown(height: int) -> None:
+    rows = board_rows(PICTURE, height)
+    picture = evolve(PICTURE, board=Board(BOARD.places, BOARD.rows[:rows]))
+    text = "\n".join(lines(picture, 80, height))
+    assert text.count("13/40  conv_light") == rows, "none of them was drawn in vain"
+
+
+def test_text_of_others_is_shown_as_it_is_written() -> None:
+    evil = evolve(PICTURE, title="[red]\x1b[2Jtitle", board=None)
+    assert draw(evil, 80, 23).plain.startswith("[red]") and "\x1b" not in draw(evil, 80, 23).plain
