@@ -4,18 +4,22 @@
     python benchmarks/recurrent_ppo.py --table             # the table of what there is
     python benchmarks/recurrent_ppo.py --tasks recall --seeds 3
 
-Needs the extra `dev`. RecurrentPPO learns CartPole without velocities and a cue-recall task; MaskablePPO, which has no
-memory, learns sb3-contrib's environments with invalid actions. Width, steps and all hyperparameters are the same, those
-of sb3-contrib's own performance test of RecurrentPPO; the discount of 0.4 is that of its test of masks.
+Needs the extra `dev`. RecurrentPPO learns CartPole without velocities and a cue-recall task with the settings of
+sb3-contrib's own test_ppo_lstm_performance; MaskablePPO, which has no memory, learns sb3-contrib's environments with
+invalid actions with those of its test_identity. Ours gets the same settings and the same width. Where theirs is wrapped
+in VecNormalize, ours normalises returns. The networks: `lstm-v1` of ours has one LSTM and a hidden layer per head, theirs
+two LSTMs, one for the actor and one for the critic; `mlp` has the layers of theirs, but shares them with the critic.
+`lstm-v1` is run on the masked tasks too, to show what a network costs there that has a memory for nothing.
 
-What differs by design: ours collects one whole episode per environment, theirs 128 steps in each of 8 environments, so
-ours has as many environments as make a rollout of about as many steps, 1,024; in CartPole, where episodes have 8 to 500
-steps, it has 8. Ours has one LSTM for actor and critic where theirs has two, and uses it for the masked tasks too. Ours
-normalises returns.
+Rollouts of ours are whole episodes. Where episodes have one length, both have as many environments as make a rollout of
+them, and so equal rollouts and minibatches. In CartPole, where they have 8 to 500 steps, ours learns from 8 episodes at
+a time and theirs from 128 steps in each of 8 environments, so ours takes more gradient steps while episodes are short;
+the table counts them. Ours normalises advantages over the rollout, theirs over each minibatch.
 
 `return` is the mean of 20 episodes of the greedy policy after training: for ours, the policy of the last update that
 ended within the steps allowed. Every seed's result is one line of the results file, and a line that is there is not run
-again. Times are worth something only where nothing else wants the cores.
+again. Both use one thread and are run in turns; times are compared run by run, so that whatever else wants the cores
+slows either of them.
 """
 
 from __future__ import annotations
@@ -25,11 +29,12 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
-from itertools import islice
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import gymnasium
+import mlp
 import numpy as np
 import torch
 from attrs import evolve, frozen
@@ -41,15 +46,17 @@ from sb3_contrib.common.envs import InvalidActionEnvDiscrete, InvalidActionEnvMu
 from sb3_contrib.common.maskable.evaluation import evaluate_policy as evaluate_masked
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.vec_env import VecNormalize, sync_envs_normalization
 
+from esper_core.contracts.protocols import FeatureExtractor, MaskProvider
 from esper_core.learning.session import open_session
-from esper_core.learning.trainer import Trainer
+from esper_core.policy.policy import Policy
 from esper_core.registry.build import build_parts
-from esper_core.registry.index import load_index
+from esper_core.registry.index import Index, load_index
 from esper_core.registry.plan import PlanRequest, make_plan
+from esper_core.registry.resolve import resolve
 
-ENVS, STEPS, WIDTH, EPISODES = 8, 128, 64, 20
-LR, LAMBDA, PASSES, MINIBATCHES, CLIP, ENTROPY, VALUE, GRAD_NORM = 7e-4, 0.95, 10, 4, 0.2, 0.0, 0.5, 1.0
+WIDTH, EPISODES = 64, 20
 
 
 class CartPoleWithoutVelocities(CartPoleEnv):
@@ -115,17 +122,35 @@ class Seeded:
 
 
 class InvalidDiscrete(Seeded, InvalidActionEnvDiscrete):
-    """Pays 1 for naming one of 80 numbers, which is shown; 60 of the others are illegal."""
+    """Pays 1 for naming one of 70 numbers, which is shown; 55 of the others are illegal."""
 
     def __init__(self) -> None:
-        super().__init__(dim=80, n_invalid_actions=60)
+        super().__init__(dim=70, ep_length=64, n_invalid_actions=55)
 
 
 class InvalidMultiDiscrete(Seeded, InvalidActionEnvMultiDiscrete):
     """The same for two numbers at once, among 10 and 20; 20 of their values are illegal."""
 
     def __init__(self) -> None:
-        super().__init__(dims=[10, 20], n_invalid_actions=20)
+        super().__init__(dims=[10, 20], ep_length=64, n_invalid_actions=20)
+
+
+@frozen
+class Settings:
+    """What both trainers are told. There is no entropy bonus and no early stop."""
+
+    lr: float
+    gamma: float
+    gae_lambda: float
+    passes: int
+    minibatches: int
+    clip: float
+    max_grad_norm: float
+    value: float = 0.5
+
+
+RECURRENT = Settings(7e-4, 0.99, 0.98, 10, 4, 0.2, 1.0)
+MASKED = Settings(3e-4, 0.1, 0.95, 2, 32, 0.4, 0.5)
 
 
 @frozen
@@ -136,10 +161,11 @@ class Task:
         id: Of the environment.
         make: Makes one.
         horizon: Its time limit.
-        envs: Environments side by side in ours.
+        envs: Environments side by side.
+        rollout: Steps in each of them that theirs learns from at a time.
         steps: Environment steps allowed, a multiple of what one rollout of theirs takes.
-        gamma: Discount.
-        masked: MaskablePPO learns it and not RecurrentPPO.
+        settings: Of both trainers.
+        networks: Those of ours.
         best: The highest return there is.
     """
 
@@ -147,71 +173,96 @@ class Task:
     make: Callable[[], gymnasium.Env[Any, Any]]
     horizon: int
     envs: int
+    rollout: int
     steps: int
-    gamma: float
-    masked: bool
+    settings: Settings
+    networks: tuple[str, ...]
     best: float
+
+    @property
+    def masked(self) -> bool:
+        """MaskablePPO learns it and not RecurrentPPO."""
+        return self.settings is MASKED
 
 
 TASKS = {
-    "cartpole": Task("CartPoleWithoutVelocities-v0", CartPoleWithoutVelocities, 500, 8, 51_200, 0.98, False, 500.0),
-    "recall": Task("CueRecall-v0", CueRecall, 12, 85, 51_200, 0.98, False, 1.0),
-    "invalid": Task("InvalidDiscrete-v0", InvalidDiscrete, 100, 10, 10_240, 0.4, True, 100.0),
-    "invalid-multi": Task("InvalidMultiDiscrete-v0", InvalidMultiDiscrete, 100, 10, 10_240, 0.4, True, 100.0),
+    "cartpole": Task(
+        "CartPoleWithoutVelocities-v0", CartPoleWithoutVelocities, 500, 8, 128, 51_200, RECURRENT, ("lstm-v1",), 500.0
+    ),
+    "recall": Task("CueRecall-v0", CueRecall, 12, 85, 12, 51_000, RECURRENT, ("lstm-v1",), 1.0),
+    "invalid": Task("InvalidDiscrete-v0", InvalidDiscrete, 64, 32, 64, 4_096, MASKED, ("mlp", "lstm-v1"), 64.0),
+    "invalid-multi": Task(
+        "InvalidMultiDiscrete-v0", InvalidMultiDiscrete, 64, 32, 64, 4_096, MASKED, ("mlp", "lstm-v1"), 64.0
+    ),
 }
 
+THEIRS = "sb3-contrib"
 
-def ours(task: Task, seed: int) -> dict[str, float]:
+
+def ours(task: Task, network: str, seed: int) -> dict[str, float]:
     """Train our policy, and return what came of it."""
+    settings = task.settings
     options = {
         "environment.id": f'"{task.id}"',
         "network.hidden_dim": WIDTH,
-        "train.lr": LR,
-        "train.gamma": task.gamma,
-        "train.gae_lambda": LAMBDA,
-        "train.passes": PASSES,
-        "train.minibatches": MINIBATCHES,
-        "train.max_grad_norm": GRAD_NORM,
+        "train.lr": settings.lr,
+        "train.gamma": settings.gamma,
+        "train.gae_lambda": settings.gae_lambda,
+        "train.passes": settings.passes,
+        "train.minibatches": settings.minibatches,
+        "train.max_grad_norm": settings.max_grad_norm,
+        "train.normalise_returns": str(not task.masked).lower(),
         "train.warnings": "false",
-        "loss.clip": CLIP,
-        "loss.entropy": ENTROPY,
-        "loss.value_coefficient": VALUE,
+        "loss.clip": settings.clip,
+        "loss.entropy": 0.0,
+        # Ours weighs half the squared error, theirs all of it.
+        "loss.value_coefficient": 2 * settings.value,
         "loss.target_kl": 0.0,
     }
-    written = [f"{key}={value}" for key, value in options.items()]
-    index = load_index()
+    written = tuple(f"{key}={value}" for key, value in options.items())
+    index = with_mlp(load_index())
     request = PlanRequest(
-        policy="lstm-v1", environment="gymnasium", envs=task.envs, seed=seed, device="cpu", options=written
+        policy=network, environment="gymnasium", envs=task.envs, seed=seed, device="cpu", options=written
     )
     plan = make_plan(request, index)
     trainer = open_session(plan, index)
-    steps, seconds, learning, policy = 0, 0.0, 0.0, None
+    updates, steps, seconds, learning, weights = 0, 0, 0.0, 0.0, None
     for update in trainer.run(10**9):
         if update.environment_steps > task.steps:
             break
-        steps, policy = update.environment_steps, deepcopy(trainer.policy.state_dict())
+        updates, steps, weights = update.index, update.environment_steps, deepcopy(trainer.policy.state_dict())
         seconds += update.timing["seconds"]
         learning += update.timing["phases"]["update"]
-    if policy is None:
+    if weights is None:
         raise SystemExit(f"{task.id}: {task.steps} steps are less than one update takes")
-    trainer.policy.load_state_dict(policy)
+    trainer.policy.load_state_dict(weights)
     trainer.environment.close()
-    parts = build_parts(evolve(plan, envs=EPISODES, seed=seed + 10_000), index, only={"environment"})
-    result = greedy_return(trainer, parts["environment"])
-    return {"return": result, "steps": steps, "seconds": seconds, "update_seconds": learning}
+    test = evolve(plan, envs=EPISODES, seed=seed + 10_000)
+    parts = build_parts(test, index, only={"environment", "features", "masks"})
+    return {
+        "return": greedy_return(trainer.policy, **parts),
+        "steps": steps,
+        "gradient_steps": updates * settings.passes * settings.minibatches,
+        "seconds": seconds,
+        "update_seconds": learning,
+    }
+
+
+def with_mlp(index: Index) -> Index:
+    """Return an index that has the network `mlp` too, as if the plugin of `lstm-v1` brought it."""
+    beside = resolve(index, "network", "lstm-v1")
+    return Index(index.plugins, index.kinds, (*index.components, evolve(beside, spec=mlp.SPEC)))
 
 
 @torch.no_grad()
-def greedy_return(trainer: Trainer, environment: Any) -> float:
+def greedy_return(policy: Policy, environment: Any, features: FeatureExtractor, masks: MaskProvider) -> float:
     """Return the mean return of one greedy episode in every environment."""
-    collector = trainer._collector
     state, _ = environment.reset()
-    recurrent = trainer.policy.initial_state(environment.num_envs)
+    recurrent = policy.initial_state(environment.num_envs)
     start = torch.ones(environment.num_envs, dtype=torch.bool)
     total = torch.zeros(environment.num_envs)
     for _ in range(environment.horizon):
-        features, masks = collector.features(state), collector.masks(state)
-        acted = trainer.policy.get_action(features, masks, recurrent, deterministic=True, episode_start=start)
+        acted = policy.get_action(features(state), masks(state), recurrent, deterministic=True, episode_start=start)
         recurrent, start = acted.state, torch.zeros_like(start)
         state, reward, *_ = environment.step(acted.actions)
         total += reward
@@ -223,7 +274,7 @@ def theirs(task: Task, seed: int) -> dict[str, float]:
     """Train sb3-contrib's policy, and return what came of it."""
     torch.set_num_threads(1)
     kind, evaluate = (MaskablePPO, evaluate_masked) if task.masked else (RecurrentPPO, evaluate_policy)
-    learning = 0.0
+    settings, learning = task.settings, 0.0
 
     class Timed(kind):  # type: ignore[misc, valid-type]
         def train(self) -> None:
@@ -232,35 +283,48 @@ def theirs(task: Task, seed: int) -> dict[str, float]:
             super().train()
             learning += time.perf_counter() - started
 
-    net: dict[str, Any] = {"net_arch": {"pi": [WIDTH], "vf": [WIDTH]}, "ortho_init": False}
-    recurrent = {} if task.masked else {"lstm_hidden_size": WIDTH}
+    recurrent = {"net_arch": {"vf": [WIDTH], "pi": []}, "lstm_hidden_size": WIDTH, "ortho_init": False}
+    worlds, test = make_vec_env(task.id, task.envs, seed=seed), make_vec_env(task.id, 1, seed=seed + 10_000)
+    if not task.masked:
+        worlds, test = VecNormalize(worlds), VecNormalize(test, training=False, norm_reward=False)
     model = Timed(
         "MlpPolicy" if task.masked else "MlpLstmPolicy",
-        make_vec_env(task.id, ENVS, seed=seed),
-        n_steps=STEPS,
-        batch_size=ENVS * STEPS // MINIBATCHES,
-        n_epochs=PASSES,
-        learning_rate=LR,
-        gamma=task.gamma,
-        gae_lambda=LAMBDA,
-        clip_range=CLIP,
-        ent_coef=ENTROPY,
-        vf_coef=VALUE,
-        max_grad_norm=GRAD_NORM,
-        policy_kwargs=net | recurrent,
+        worlds,
+        n_steps=task.rollout,
+        batch_size=task.envs * task.rollout // settings.minibatches,
+        n_epochs=settings.passes,
+        learning_rate=settings.lr,
+        gamma=settings.gamma,
+        gae_lambda=settings.gae_lambda,
+        clip_range=settings.clip,
+        ent_coef=0.0,
+        vf_coef=settings.value,
+        max_grad_norm=settings.max_grad_norm,
+        policy_kwargs={"net_arch": [WIDTH, WIDTH]} if task.masked else recurrent,
         seed=seed,
         device="cpu",
     )
     started = time.perf_counter()
     model.learn(task.steps)
     seconds = time.perf_counter() - started
-    world = make_vec_env(task.id, 1, seed=seed + 10_000)
-    mean, _ = evaluate(model, world, n_eval_episodes=EPISODES, deterministic=True)
-    steps = model.num_timesteps
-    return {"return": float(mean), "steps": steps, "seconds": seconds, "update_seconds": learning}
+    if isinstance(worlds, VecNormalize):
+        sync_envs_normalization(worlds, test)
+    mean, _ = evaluate(model, test, n_eval_episodes=EPISODES, deterministic=True)
+    rollouts = model.num_timesteps // (task.envs * task.rollout)
+    return {
+        "return": float(mean),
+        "steps": model.num_timesteps,
+        "gradient_steps": rollouts * settings.passes * settings.minibatches,
+        "seconds": seconds,
+        "update_seconds": learning,
+    }
 
 
-LIBRARIES = {"esper": ours, "sb3-contrib": theirs}
+def run(name: str, trainer: str, seed: int) -> dict[str, Any]:
+    """Train once, and return the line of the results file."""
+    task = TASKS[name]
+    came = theirs(task, seed) if trainer == THEIRS else ours(task, trainer, seed)
+    return {"task": name, "trainer": trainer, "seed": seed, **came}
 
 
 def interquartile(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -287,22 +351,40 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def table(results: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield the lines of a Markdown table."""
-    yield "| task | trainer | seeds | return (IQM, 95 %) | best | steps | steps/s | update, µs/step |"
-    yield "|---|---|---|---|---|---|---|---|"
+    """Yield the lines of a Markdown table; factors are theirs ÷ ours, the median over seeds that both have."""
+    yield (
+        "| task | trainer | seeds | return (IQM, 95 %) | best | steps | gradient steps | steps/s | update, µs/step "
+        "| times as many steps/s | update times faster |"
+    )
+    yield "|---|---|---|---|---|---|---|---|---|---|---|"
     for name, task in TASKS.items():
-        for library in LIBRARIES:
-            rows = [r for r in results if (r["task"], r["library"]) == (name, library)]
+        of = {
+            trainer: {row["seed"]: row for row in results if (row["task"], row["trainer"]) == (name, trainer)}
+            for trainer in (*task.networks, THEIRS)
+        }
+        for trainer, rows in of.items():
             if not rows:
                 continue
-            iqm, low, high = interval([row["return"] for row in rows])
-            steps = np.mean([row["steps"] for row in rows])
-            pace = np.median([row["steps"] / row["seconds"] for row in rows])
-            learning = np.median([row["update_seconds"] / row["steps"] for row in rows]) * 1e6
-            yield (
-                f"| {name} | {library} | {len(rows)} | {iqm:.3g} ({low:.3g} to {high:.3g}) | {task.best:g} "
-                f"| {steps:,.0f} | {pace:,.0f} | {learning:,.0f} |"
+            iqm, low, high = interval([row["return"] for row in rows.values()])
+            steps, taken = (np.mean([row[key] for row in rows.values()]) for key in ("steps", "gradient_steps"))
+            pace, learning = (
+                1 / median(cost(row, key) for row in rows.values()) for key in ("seconds", "update_seconds")
             )
+            both = [(rows[seed], of[THEIRS][seed]) for seed in rows if seed in of[THEIRS] and trainer != THEIRS]
+            factors = [
+                f"{median(cost(other, key) / cost(mine, key) for mine, other in both):.1f}" if both else ""
+                for key in ("seconds", "update_seconds")
+            ]
+            yield (
+                f"| {name} | {trainer if trainer == THEIRS else f'esper, {trainer}'} | {len(rows)} "
+                f"| {iqm:.3g} ({low:.3g} to {high:.3g}) | {task.best:g} | {steps:,.0f} | {taken:,.0f} "
+                f"| {pace:,.0f} | {1e6 / learning:,.0f} | {factors[0]} | {factors[1]} |"
+            )
+
+
+def cost(row: dict[str, Any], key: str) -> float:
+    """Return the seconds per environment step that a run took of one kind."""
+    return float(row[key] / row["steps"])
 
 
 def main() -> None:
@@ -316,15 +398,17 @@ def main() -> None:
     for task in TASKS.values():
         gymnasium.register(task.id, task.make, max_episode_steps=task.horizon)
     arguments.results.parent.mkdir(parents=True, exist_ok=True)
-    missing = (
-        (name, library, seed)
+    known = {(row["task"], row["trainer"], row["seed"]) for row in read(arguments.results)}
+    wanted = (
+        (name, trainer, seed)
         for seed in range(arguments.seeds)
         for name in arguments.tasks
-        for library in LIBRARIES
-        if (name, library, seed) not in {(r["task"], r["library"], r["seed"]) for r in read(arguments.results)}
+        for trainer in (*TASKS[name].networks, THEIRS)
     )
-    for name, library, seed in islice(missing, 0 if arguments.table else None):
-        result = {"task": name, "library": library, "seed": seed, **LIBRARIES[library](TASKS[name], seed)}
+    for key in () if arguments.table else wanted:
+        if key in known:
+            continue
+        result = run(*key)
         with arguments.results.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(result) + "\n")
         print(json.dumps(result), flush=True)
