@@ -7,8 +7,8 @@
 Needs the extra `dev`. RecurrentPPO learns CartPole without velocities and a cue-recall task with the settings of
 sb3-contrib's own test_ppo_lstm_performance; MaskablePPO, which has no memory, learns sb3-contrib's environments with
 invalid actions with those of its test_identity. Ours gets the same settings and the same width. Where theirs is wrapped
-in VecNormalize, ours normalises returns. The networks: `lstm-v1` of ours has one LSTM and a hidden layer per head, theirs
-two LSTMs, one for the actor and one for the critic; `mlp` has the layers of theirs, but shares them with the critic.
+in VecNormalize, ours normalises returns. The networks: `lstm-v1` of ours has one LSTM and a hidden layer per head,
+theirs two LSTMs, one for the actor and one for the critic; `mlp` has their layers, but shares them with the critic.
 `lstm-v1` is run on the masked tasks too, to show what a network costs there that has a memory for nothing.
 
 Rollouts of ours are whole episodes. Where episodes have one length, both have as many environments as make a rollout of

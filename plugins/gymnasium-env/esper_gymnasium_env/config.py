@@ -11,7 +11,7 @@ from esper_core import option
 class GymnasiumConfig:
     """Options of the environment `gymnasium`."""
 
-    id: str = option("CartPole-v1", help="Which one, as `gymnasium.make` takes it; `module:id` imports a module first.")
+    id: str = option("CartPole-v1", help="Which one: an id that Gymnasium or an installed distribution registers.")
     kwargs: dict = option(  # noqa: RUF009
         Factory(dict), help="What it is made with, such as {is_slippery=false}."
     )

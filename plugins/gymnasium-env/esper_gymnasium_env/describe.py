@@ -16,6 +16,7 @@ from esper_core import (
 )
 from esper_core.contracts.errors import UserError
 from esper_gymnasium_env.config import GymnasiumConfig
+from esper_gymnasium_env.registered import find
 
 if TYPE_CHECKING:
     import gymnasium
@@ -25,7 +26,7 @@ def describe(config: GymnasiumConfig, slots: SlotConfig) -> EnvironmentDescripti
     """Return actions, state and horizon.
 
     Raises:
-        UserError: the environment cannot be made.
+        UserError: the environment does not exist, or cannot be made.
         ValueError: its actions are not categorical, its observations cannot be flattened, an entry to observe does not
             exist, or nothing limits its episodes.
     """
@@ -65,16 +66,17 @@ def describe_features(config: None, slots: SlotConfig, actions: ActionSpec, stat
 
 
 def make(config: GymnasiumConfig) -> gymnasium.Env[Any, Any]:
-    """Make one environment; raises UserError when it cannot be made."""
+    """Make one environment; raises UserError when it does not exist or cannot be made."""
     import gymnasium
 
+    spec = find(config.id)
     limit = {"max_episode_steps": config.horizon} if config.horizon else {}
     try:
-        return gymnasium.make(config.id, disable_env_checker=True, **limit, **config.kwargs)
+        return gymnasium.make(spec, disable_env_checker=True, **limit, **config.kwargs)
     except (gymnasium.error.Error, ImportError, TypeError) as error:
         raise UserError(
             f"Gymnasium cannot make '{config.id}': {str(error).rstrip('.')}",
-            hint="`id` names an environment that is registered, or module:id; `kwargs` are passed on to it.",
+            hint="`kwargs` are passed on to it; they may not fit.",
         ) from error
 
 

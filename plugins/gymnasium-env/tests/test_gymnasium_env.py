@@ -217,8 +217,8 @@ def test_a_mask_that_cannot_be_is_refused(build: Any, index: Index, mask: list[i
     ("config", "message"),
     [
         (GymnasiumConfig(id="Pendulum-v1"), r"Box.*only Discrete and MultiDiscrete"),
-        (GymnasiumConfig(id="CartPol-v1"), "cannot make 'CartPol-v1'"),
-        (GymnasiumConfig(id="not_there:Thing-v0"), "not_there"),
+        (GymnasiumConfig(id="CartPol-v1"), r"registered as 'CartPol-v1'\. Did you mean 'CartPole-v1'"),
+        (GymnasiumConfig(id="CartPole"), r"registered as 'CartPole'\. Did you mean 'CartPole-v"),
         (GymnasiumConfig(kwargs={"colour": "red"}), "colour"),
         (GymnasiumConfig(observe=(0, 4)), r"observe=4 is no entry.*0 to 3"),
     ],
