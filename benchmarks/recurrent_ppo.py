@@ -16,10 +16,10 @@ them, and so equal rollouts and minibatches. In CartPole, where they have 8 to 5
 a time and theirs from 128 steps in each of 8 environments, so ours takes more gradient steps while episodes are short;
 the table counts them. Ours normalises advantages over the rollout, theirs over each minibatch.
 
-`return` is the mean of 20 episodes of the greedy policy after training: for ours, the policy of the last update that
-ended within the steps allowed. Every seed's result is one line of the results file, and a line that is there is not run
-again. Both use one thread and are run in turns; times are compared run by run, so that whatever else wants the cores
-slows either of them.
+`return` is the mean of 20 episodes of the greedy policy, half-way and after training: for ours, the policy of the last
+update that ended within these steps. Every seed's result is one line of the results file, and a line that is there is
+not run again. Both use one thread and are run in turns; times are compared seed by seed, so that whatever else wants
+the cores slows either of them.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ class Task:
         horizon: Its time limit.
         envs: Environments side by side.
         rollout: Steps in each of them that theirs learns from at a time.
-        steps: Environment steps allowed, a multiple of what one rollout of theirs takes.
+        steps: Environment steps allowed, an even multiple of what one rollout of theirs takes.
         settings: Of both trainers.
         networks: Those of ours.
         best: The highest return there is.
@@ -226,21 +226,25 @@ def ours(task: Task, network: str, seed: int) -> dict[str, float]:
     )
     plan = make_plan(request, index)
     trainer = open_session(plan, index)
-    updates, steps, seconds, learning, weights = 0, 0, 0.0, 0.0, None
+    updates, steps, seconds, learning, weights = 0, 0, 0.0, 0.0, {}
     for update in trainer.run(10**9):
         if update.environment_steps > task.steps:
             break
-        updates, steps, weights = update.index, update.environment_steps, deepcopy(trainer.policy.state_dict())
+        updates, steps = update.index, update.environment_steps
+        weights["return"] = deepcopy(trainer.policy.state_dict())
+        if steps <= task.steps // 2:
+            weights["return_half_way"] = weights["return"]
         seconds += update.timing["seconds"]
         learning += update.timing["phases"]["update"]
-    if weights is None:
-        raise SystemExit(f"{task.id}: {task.steps} steps are less than one update takes")
-    trainer.policy.load_state_dict(weights)
     trainer.environment.close()
     test = evolve(plan, envs=EPISODES, seed=seed + 10_000)
-    parts = build_parts(test, index, only={"environment", "features", "masks"})
+    returns = {}
+    for name, known in weights.items():
+        trainer.policy.load_state_dict(known)
+        parts = build_parts(test, index, only={"environment", "features", "masks"})
+        returns[name] = greedy_return(trainer.policy, **parts)
     return {
-        "return": greedy_return(trainer.policy, **parts),
+        **returns,
         "steps": steps,
         "gradient_steps": updates * settings.passes * settings.minibatches,
         "seconds": seconds,
@@ -304,15 +308,17 @@ def theirs(task: Task, seed: int) -> dict[str, float]:
         seed=seed,
         device="cpu",
     )
-    started = time.perf_counter()
-    model.learn(task.steps)
-    seconds = time.perf_counter() - started
-    if isinstance(worlds, VecNormalize):
-        sync_envs_normalization(worlds, test)
-    mean, _ = evaluate(model, test, n_eval_episodes=EPISODES, deterministic=True)
+    seconds, returns = 0.0, {}
+    for name in ("return_half_way", "return"):
+        started = time.perf_counter()
+        model.learn(task.steps // 2, reset_num_timesteps=False)
+        seconds += time.perf_counter() - started
+        if isinstance(worlds, VecNormalize):
+            sync_envs_normalization(worlds, test)
+        returns[name] = float(evaluate(model, test, n_eval_episodes=EPISODES, deterministic=True)[0])
     rollouts = model.num_timesteps // (task.envs * task.rollout)
     return {
-        "return": float(mean),
+        **returns,
         "steps": model.num_timesteps,
         "gradient_steps": rollouts * settings.passes * settings.minibatches,
         "seconds": seconds,
@@ -351,12 +357,11 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def table(results: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield the lines of a Markdown table; factors are theirs ÷ ours, the median over seeds that both have."""
-    yield (
-        "| task | trainer | seeds | return (IQM, 95 %) | best | steps | gradient steps | steps/s | update, µs/step "
-        "| times as many steps/s | update times faster |"
-    )
-    yield "|---|---|---|---|---|---|---|---|---|---|---|"
+    """Yield the lines of a Markdown table. Times are medians over seeds; × is by how many times ours is faster."""
+    columns = ("task", "trainer", "seeds", "return half-way (IQM, 95 %)", "return (IQM, 95 %)", "best", "steps")
+    times = ("gradient steps", "µs/step", "×", "of which update", "×")
+    yield f"| {' | '.join(columns + times)} |"
+    yield "|---" * len(columns + times) + "|"
     for name, task in TASKS.items():
         of = {
             trainer: {row["seed"]: row for row in results if (row["task"], row["trainer"]) == (name, trainer)}
@@ -365,21 +370,18 @@ def table(results: list[dict[str, Any]]) -> Iterator[str]:
         for trainer, rows in of.items():
             if not rows:
                 continue
-            iqm, low, high = interval([row["return"] for row in rows.values()])
-            steps, taken = (np.mean([row[key] for row in rows.values()]) for key in ("steps", "gradient_steps"))
-            pace, learning = (
-                1 / median(cost(row, key) for row in rows.values()) for key in ("seconds", "update_seconds")
-            )
-            both = [(rows[seed], of[THEIRS][seed]) for seed in rows if seed in of[THEIRS] and trainer != THEIRS]
-            factors = [
-                f"{median(cost(other, key) / cost(mine, key) for mine, other in both):.1f}" if both else ""
-                for key in ("seconds", "update_seconds")
+            reached = [
+                "{:.3g} ({:.3g} to {:.3g})".format(*interval([row[key] for row in rows.values()]))
+                for key in ("return_half_way", "return")
             ]
-            yield (
-                f"| {name} | {trainer if trainer == THEIRS else f'esper, {trainer}'} | {len(rows)} "
-                f"| {iqm:.3g} ({low:.3g} to {high:.3g}) | {task.best:g} | {steps:,.0f} | {taken:,.0f} "
-                f"| {pace:,.0f} | {1e6 / learning:,.0f} | {factors[0]} | {factors[1]} |"
-            )
+            done = [f"{np.mean([row[key] for row in rows.values()]):,.0f}" for key in ("steps", "gradient_steps")]
+            cells = [name, trainer if trainer == THEIRS else f"esper, {trainer}", str(len(rows)), *reached]
+            cells += [f"{task.best:g}", *done]
+            for key in ("seconds", "update_seconds"):
+                factors = [cost(of[THEIRS][seed], key) / cost(rows[seed], key) for seed in rows if seed in of[THEIRS]]
+                cells.append(f"{1e6 * median(cost(row, key) for row in rows.values()):,.0f}")
+                cells.append(f"{median(factors):.2g}" if factors and trainer != THEIRS else "")
+            yield f"| {' | '.join(cells)} |"
 
 
 def cost(row: dict[str, Any], key: str) -> float:

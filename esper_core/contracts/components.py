@@ -63,8 +63,8 @@ class ComponentSpec:
             mean that it adds to an update.
         weights_version: Raised when the meaning or layout of its weights changes.
         known_failures: Conformance checks that it fails, by name, each with the reason.
-        only_by_name: It is never chosen for being the only one of its kind: an adapter that means something only when
-            it is asked for, and whose installation must not make other choices ambiguous.
+        only_by_name: It is never chosen for being the only one of its kind, nor combined by `esper matrix` unasked: an
+            adapter that means something only where it is named, and whose installation must not change other choices.
     """
 
     kind: str = field(validator=_check_name)

@@ -26,6 +26,7 @@ def esper_components() -> Iterator[ComponentSpec]:
         factory="esper_gymnasium_env.masks:GymnasiumMasks",
         summary="what a Gymnasium environment says is legal",
         reads=("action_mask",),
+        only_by_name=True,
     )
     yield ComponentSpec(
         kind="features",
@@ -34,4 +35,5 @@ def esper_components() -> Iterator[ComponentSpec]:
         describe="esper_gymnasium_env.describe:describe_features",
         summary="what a Gymnasium environment shows, without its mask",
         reads=("observation",),
+        only_by_name=True,
     )
