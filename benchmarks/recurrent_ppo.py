@@ -6,10 +6,13 @@
 
 Needs the extra `dev`. RecurrentPPO learns CartPole without velocities and a cue-recall task with the settings of
 sb3-contrib's own test_ppo_lstm_performance; MaskablePPO, which has no memory, learns sb3-contrib's environments with
-invalid actions with those of its test_identity. Ours gets the same settings and the same width. Where theirs is wrapped
-in VecNormalize, ours normalises returns. The networks: `lstm-v1` of ours has one LSTM and a hidden layer per head,
-theirs two LSTMs, one for the actor and one for the critic; `mlp` has their layers, but shares them with the critic.
-`lstm-v1` is run on the masked tasks too, to show what a network costs there that has a memory for nothing.
+invalid actions with those of its test_identity. Ours gets the same settings, and both see the same observations, which
+nobody normalises: what VecNormalize makes of a rare cue is seven times as large, and worth more than either trainer.
+Returns are normalised by ours, and by VecNormalize for theirs, in the recurrent tasks only, as in that test.
+
+`lstm` and `mlp` (networks.py) have the layers of theirs, so that trainers are compared and nothing else. `lstm-v1` is
+what ours is usually used with, in the same width: one LSTM for actor and critic, more layers, normalised. On the masked
+tasks it shows what a memory for nothing costs.
 
 Rollouts of ours are whole episodes. Where episodes have one length, both have as many environments as make a rollout of
 them, and so equal rollouts and minibatches. In CartPole, where they have 8 to 500 steps, ours learns from 8 episodes at
@@ -34,7 +37,7 @@ from statistics import median
 from typing import Any
 
 import gymnasium
-import mlp
+import networks
 import numpy as np
 import torch
 from attrs import evolve, frozen
@@ -46,7 +49,7 @@ from sb3_contrib.common.envs import InvalidActionEnvDiscrete, InvalidActionEnvMu
 from sb3_contrib.common.maskable.evaluation import evaluate_policy as evaluate_masked
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
-from stable_baselines3.common.vec_env import VecNormalize, sync_envs_normalization
+from stable_baselines3.common.vec_env import VecNormalize
 
 from esper_core.contracts.protocols import FeatureExtractor, MaskProvider
 from esper_core.learning.session import open_session
@@ -60,11 +63,10 @@ WIDTH, EPISODES = 64, 20
 
 
 class CartPoleWithoutVelocities(CartPoleEnv):
-    """Shows position and angle, each as a share of its bound."""
+    """Shows position and angle, each as a share of where the episode ends."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._bounds = self.observation_space.high[[0, 2]]
         self.observation_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
 
     def reset(self, **given: Any) -> tuple[NDArray[np.float32], dict[str, Any]]:
@@ -78,17 +80,21 @@ class CartPoleWithoutVelocities(CartPoleEnv):
         return self._hide(seen), float(reward), *ends, info
 
     def _hide(self, seen: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.clip(seen[[0, 2]] / self._bounds, -1.0, 1.0).astype(np.float32)
+        return np.clip(seen[[0, 2]] / (self.x_threshold, self.theta_threshold_radians), -1.0, 1.0).astype(np.float32)
 
 
 class CueRecall(gymnasium.Env[NDArray[np.float32], int]):
-    """Shows one of four cues at the first step, nothing for ten, and pays 1 for naming the cue at the last."""
+    """Shows one of four cues at the first step, nothing for ten, and pays 1 for naming the cue when asked at the last.
 
-    CUES, DELAY = 4, 10
+    Cues and question are patterns of 32 signs, the same in every environment.
+    """
+
+    CUES, DELAY, WIDTH = 4, 10, 32
+    PATTERNS = np.random.default_rng(0).choice(np.float32([-1, 1]), (CUES + 1, WIDTH))
 
     def __init__(self) -> None:
         self.action_space = spaces.Discrete(self.CUES)
-        self.observation_space = spaces.Box(0.0, 1.0, (self.CUES + 1,), np.float32)
+        self.observation_space = spaces.Box(-1.0, 1.0, (self.WIDTH,), np.float32)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -105,10 +111,8 @@ class CueRecall(gymnasium.Env[NDArray[np.float32], int]):
         return self._see(), float(last and int(action) == self.cue), last, False, {}
 
     def _see(self) -> NDArray[np.float32]:
-        seen = np.zeros(self.CUES + 1, np.float32)
-        seen[self.cue] = self.t == 0
-        seen[self.CUES] = self.t == self.DELAY + 1
-        return seen
+        shown = {0: self.cue, self.DELAY + 1: self.CUES}
+        return self.PATTERNS[shown[self.t]].copy() if self.t in shown else np.zeros(self.WIDTH, np.float32)
 
 
 class Seeded:
@@ -187,9 +191,17 @@ class Task:
 
 TASKS = {
     "cartpole": Task(
-        "CartPoleWithoutVelocities-v0", CartPoleWithoutVelocities, 500, 8, 128, 51_200, RECURRENT, ("lstm-v1",), 500.0
+        "CartPoleWithoutVelocities-v0",
+        CartPoleWithoutVelocities,
+        500,
+        8,
+        128,
+        26_624,
+        RECURRENT,
+        ("lstm", "lstm-v1"),
+        500.0,
     ),
-    "recall": Task("CueRecall-v0", CueRecall, 12, 85, 12, 51_000, RECURRENT, ("lstm-v1",), 1.0),
+    "recall": Task("CueRecall-v0", CueRecall, 12, 85, 12, 30_600, RECURRENT, ("lstm", "lstm-v1"), 1.0),
     "invalid": Task("InvalidDiscrete-v0", InvalidDiscrete, 64, 32, 64, 4_096, MASKED, ("mlp", "lstm-v1"), 64.0),
     "invalid-multi": Task(
         "InvalidMultiDiscrete-v0", InvalidMultiDiscrete, 64, 32, 64, 4_096, MASKED, ("mlp", "lstm-v1"), 64.0
@@ -220,7 +232,7 @@ def ours(task: Task, network: str, seed: int) -> dict[str, float]:
         "loss.target_kl": 0.0,
     }
     written = tuple(f"{key}={value}" for key, value in options.items())
-    index = with_mlp(load_index())
+    index = with_networks(load_index())
     request = PlanRequest(
         policy=network, environment="gymnasium", envs=task.envs, seed=seed, device="cpu", options=written
     )
@@ -252,10 +264,10 @@ def ours(task: Task, network: str, seed: int) -> dict[str, float]:
     }
 
 
-def with_mlp(index: Index) -> Index:
-    """Return an index that has the network `mlp` too, as if the plugin of `lstm-v1` brought it."""
+def with_networks(index: Index) -> Index:
+    """Return an index that has `mlp` and `lstm` too, as if the plugin of `lstm-v1` brought them."""
     beside = resolve(index, "network", "lstm-v1")
-    return Index(index.plugins, index.kinds, (*index.components, evolve(beside, spec=mlp.SPEC)))
+    return Index(index.plugins, index.kinds, (*index.components, *(evolve(beside, spec=s) for s in networks.SPECS)))
 
 
 @torch.no_grad()
@@ -290,7 +302,7 @@ def theirs(task: Task, seed: int) -> dict[str, float]:
     recurrent = {"net_arch": {"vf": [WIDTH], "pi": []}, "lstm_hidden_size": WIDTH, "ortho_init": False}
     worlds, test = make_vec_env(task.id, task.envs, seed=seed), make_vec_env(task.id, 1, seed=seed + 10_000)
     if not task.masked:
-        worlds, test = VecNormalize(worlds), VecNormalize(test, training=False, norm_reward=False)
+        worlds = VecNormalize(worlds, norm_obs=False, gamma=settings.gamma)
     model = Timed(
         "MlpPolicy" if task.masked else "MlpLstmPolicy",
         worlds,
@@ -313,8 +325,6 @@ def theirs(task: Task, seed: int) -> dict[str, float]:
         started = time.perf_counter()
         model.learn(task.steps // 2, reset_num_timesteps=False)
         seconds += time.perf_counter() - started
-        if isinstance(worlds, VecNormalize):
-            sync_envs_normalization(worlds, test)
         returns[name] = float(evaluate(model, test, n_eval_episodes=EPISODES, deterministic=True)[0])
     rollouts = model.num_timesteps // (task.envs * task.rollout)
     return {
