@@ -90,7 +90,7 @@ class CueRecall(gymnasium.Env[NDArray[np.float32], int]):
     """
 
     CUES, DELAY, WIDTH = 4, 10, 32
-    PATTERNS = np.random.default_rng(0).choice(np.float32([-1, 1]), (CUES + 1, WIDTH))
+    PATTERNS = np.random.default_rng(0).choice(np.array([-1, 1], np.float32), (CUES + 1, WIDTH))
 
     def __init__(self) -> None:
         self.action_space = spaces.Discrete(self.CUES)
