@@ -6,9 +6,9 @@
 
 Needs the extra `dev`. RecurrentPPO learns CartPole without velocities and a cue-recall task with the settings of
 sb3-contrib's own test_ppo_lstm_performance; MaskablePPO, which has no memory, learns sb3-contrib's environments with
-invalid actions with those of its test_identity. Ours gets the same settings, and both see the same observations, which
-nobody normalises: what VecNormalize makes of a rare cue is seven times as large, and worth more than either trainer.
-Returns are normalised by ours, and by VecNormalize for theirs, in the recurrent tasks only, as in that test.
+invalid actions with those of its test_identity. Ours gets the same settings. Both see the same observations, which
+nobody normalises: VecNormalize would make the rare cue larger, and so decide the comparison. Returns are normalised by
+ours, and by VecNormalize for theirs, in the recurrent tasks only, as in that test.
 
 `lstm` and `mlp` (networks.py) have the layers of theirs, so that trainers are compared and nothing else. `lstm-v1` is
 what ours is usually used with, in the same width: one LSTM for actor and critic, more layers, normalised. On the masked
