@@ -62,6 +62,8 @@ class ComponentSpec:
         metrics: `module:attribute` of `esper_core.contracts.metrics.Metric`s in a torch-free module: what the metrics
             mean that it adds to an update.
         weights_version: Raised when the meaning or layout of its weights changes.
+        example: `module:attribute` of a function from an empty folder to options, for what cannot be built with its
+            defaults alone, such as a task that reads files: the checks build it with these.
         known_failures: Conformance checks that it fails, by name, each with the reason.
         only_by_name: It is never chosen for being the only one of its kind, nor combined by `esper matrix` unasked: an
             adapter that means something only where it is named, and whose installation must not change other choices.
@@ -80,6 +82,7 @@ class ComponentSpec:
     describe: str = field(default="", validator=_check_reference)
     metrics: str = field(default="", validator=_check_reference)
     weights_version: int = 1
+    example: str = field(default="", validator=_check_reference)
     known_failures: Mapping[str, str] = field(factory=dict)
     only_by_name: bool = False
 

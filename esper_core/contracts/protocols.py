@@ -241,6 +241,31 @@ class Environment(Protocol):
 
 
 @runtime_checkable
+class Evaluable(Protocol):
+    """An environment on which policies and rules can be compared. Others need not be one.
+
+    Its `reset` takes `options={"instances": [...]}`, one instance per environment. The number of an instance determines
+    all that is random about its episode; nothing about the other environments of a batch changes it.
+    `options={"instances": [...], "topologies": [...]}` has these topologies in place from the first step on.
+    """
+
+    def held_out(self, count: int) -> list[int]:
+        """Return numbers of instances that no training draws, always the same ones; more are those and others."""
+        ...
+
+    def outcomes(self) -> dict[str, Tensor]:
+        """Return what came of each episode, once all have ended: float64 `[E]` by name, as its description names them.
+
+        What is held back from training, such as a test split, is read here, so that it is called once per episode.
+        """
+        ...
+
+    def topologies(self) -> list[Any]:
+        """Return what was made permanent in each environment, JSON-able, as `reset` takes it."""
+        ...
+
+
+@runtime_checkable
 class Rule(Protocol):
     """Kind `rule`: a policy without parameters."""
 

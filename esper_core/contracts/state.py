@@ -63,6 +63,23 @@ class StateSpec:
 
 
 @frozen
+class Outcome:
+    """One number that says what came of an episode.
+
+    Attributes:
+        name: Its name, such as `test_accuracy`.
+        unit: Unit of the values.
+        meaning: One line for people.
+        higher_is_better: More of it is better; of a cost, less.
+    """
+
+    name: str
+    unit: str
+    meaning: str
+    higher_is_better: bool
+
+
+@frozen
 class EnvironmentDescription:
     """What is known of an environment before it is built; made by its torch-free `describe(config, slots)`.
 
@@ -71,9 +88,11 @@ class EnvironmentDescription:
         state: The published state.
         horizon: Steps per episode, T.
         uses: Components it draws on by name, beyond one per kind: kind → names.
+        outcomes: What `Evaluable.outcomes` returns. Arms are compared by the first, and drawn against the second.
     """
 
     actions: ActionSpec
     state: StateSpec
     horizon: int
     uses: Mapping[str, tuple[str, ...]] = field(factory=dict)
+    outcomes: tuple[Outcome, ...] = field(default=(), converter=as_tuple)

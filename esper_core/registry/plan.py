@@ -21,7 +21,7 @@ from esper_core.contracts.errors import (
 from esper_core.contracts.features import FeatureSchema
 from esper_core.contracts.precision import PRECISIONS
 from esper_core.contracts.slots import SlotConfig
-from esper_core.contracts.state import EnvironmentDescription, StateSpec
+from esper_core.contracts.state import EnvironmentDescription, Outcome, StateSpec
 from esper_core.registry.config import structure_config, unstructure_config
 from esper_core.registry.fit import check_capabilities, check_reads
 from esper_core.registry.index import Component, Index
@@ -180,6 +180,7 @@ class PlanDescription:
         horizon: Steps per episode, T.
         feature_schema: Layout of the observation.
         uses: Components the environment draws on, by the names it gives them: kind → names.
+        outcomes: Numbers that say what came of an episode.
     """
 
     slots: SlotConfig
@@ -188,6 +189,7 @@ class PlanDescription:
     horizon: int
     feature_schema: FeatureSchema
     uses: Mapping[str, tuple[str, ...]]
+    outcomes: tuple[Outcome, ...]
 
 
 def make_plan(
@@ -265,6 +267,7 @@ def describe_plan(plan: Plan, index: Index) -> PlanDescription:
         horizon=description.horizon,
         feature_schema=schema,
         uses=description.uses,
+        outcomes=description.outcomes,
     )
 
 

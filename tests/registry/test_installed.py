@@ -67,7 +67,7 @@ def test_lstm_policies_are_planned_without_torch(slots: int, policy: str, dim: i
         "task": "digits",
         "host": "pointwise",
     }
-    assert sum(c["kind"] == "blueprint" for c in plan["components"]) == 7
+    assert sum(c["kind"] == "blueprint" for c in plan["components"]) == 12
     (environment,) = [c for c in plan["components"] if c["kind"] == "environment"]
     assert environment["config"]["epochs"] == 12
 

@@ -40,7 +40,14 @@ def registration(subject: Subject) -> None:
 def spec(subject: Subject) -> None:
     """Everything the spec names can be imported, and it says in one line what the component is."""
     for reference in filter(
-        None, (subject.spec.factory, subject.spec.config, subject.spec.describe, subject.spec.metrics)
+        None,
+        (
+            subject.spec.factory,
+            subject.spec.config,
+            subject.spec.describe,
+            subject.spec.metrics,
+            subject.spec.example,
+        ),
     ):
         load_reference(reference, str(subject.component))
     assert subject.spec.summary.strip(), "its spec has no summary, so listings cannot say what it is"
@@ -74,7 +81,7 @@ def config(subject: Subject) -> None:
 
 @EVERY_KIND.check(BUILT, after=("config",))
 def built(subject: Subject) -> None:
-    """Its factory builds what its kind's protocol asks for, with default options and any number of slots."""
+    """Its factory builds what its kind's protocol asks for, with default or example options, for any N."""
     for slots in SLOTS:
         part = subject.build(slots)
         assert part is not None, f"its factory returned None for {slots} slots"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import torch
@@ -18,6 +20,7 @@ from esper_core.registry.build import ORDER, build_beside, build_parts, make_con
 from esper_core.registry.config import structure_config
 from esper_core.registry.index import Component, Index
 from esper_core.registry.plan import Plan, PlanRequest, describe_environment, describe_plan, make_plan
+from esper_core.registry.references import load_reference
 from esper_core.testing.case import Case, make_case
 from esper_core.testing.reference.plugin import DISTRIBUTION, REFERENCES, with_references
 
@@ -50,6 +53,7 @@ class Subject:
     _world: Index = field(init=False)
     _made: dict[Hashable, Any] = field(factory=dict, init=False)
     _environment: Component | None = field(default=None, init=False)
+    _folder: TemporaryDirectory[str] = field(factory=TemporaryDirectory, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._world = with_references(self.index)
@@ -93,7 +97,8 @@ class Subject:
             uses["masks"] = REFERENCES["masks"]
         uses |= self._required(uses)
         wanted = {"envs": ENVS, "device": "cpu", "seed": 0, **request}
-        options = (*_brief(environment), *options)
+        example = (f"{self.kind}.{key}={value}" for key, value in self.example().items())
+        options = (*_brief(environment), *(example if self.kind in ORDER else ()), *options)
         return make_plan(
             PlanRequest(policy=uses["network"], slots=str(slots), uses=uses, options=options, **wanted), self._world
         )
@@ -107,6 +112,17 @@ class Subject:
         if self._environment is None:
             self._environment = self._find_environment()
         return self._environment
+
+    def example(self) -> dict[str, Any]:
+        """Return the options that it is built with here: none, unless its spec names an example."""
+        if not self.spec.example:
+            return {}
+        write = load_reference(self.spec.example, str(self.component))
+        return self.once("example", lambda: dict(write(Path(self._folder.name))))
+
+    def config(self) -> Any:
+        """Return the options that it is built with here, as its factory takes them."""
+        return structure_config(self.component, self.example())
 
     def case(self, slots: int = 3, *, options: tuple[str, ...] = ()) -> Case:
         """Return the policy of the component's plan with data to feed it; built once per slot count and options."""
@@ -126,7 +142,7 @@ class Subject:
         """Return the component, newly built: within a plan, or beside one where plans do not hold its kind alone."""
         if self.kind in ORDER:
             return self.parts(slots, self.kind, options=options, dtype=dtype, **request)[self.kind]
-        return build_beside(self.component, self._world, self.context(slots, dtype=dtype))
+        return build_beside(self.component, self._world, self.context(slots, dtype=dtype), self.config())
 
     def parts(
         self,

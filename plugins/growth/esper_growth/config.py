@@ -75,17 +75,89 @@ class DigitsConfig:
     """Options of the task `digits`."""
 
     train_samples: int = option(1000, low=10, high=1000, help="Training samples; fewer make the task harder.")
+    seed: int = option(0, low=0, help="Which training samples are kept, where not all are; 0 keeps the first.")
 
 
 @frozen
-class PointwiseConfig:
-    """Options of the host `pointwise`."""
+class Mnist1dConfig:
+    """Options of the task `mnist1d`."""
+
+    shuffle: bool = option(False, help="Permute the positions, alike in all samples: neighbours then say nothing.")
+    noise: float = option(0.25, low=0.0, help="Scale of the noise around the digit, which looks like digits.")
+    samples: int = option(5000, low=100, help="Samples drawn: 64 % to train on, 16 % to validate, 20 % to test.")
+    train_samples: int = option(3200, low=10, help="Training samples kept, at most; fewer make the task harder.")
+    seed: int = option(0, low=0, help="Which curves are drawn, and which permutation.")
+
+
+@frozen
+class MixedTaskConfig:
+    """Options of the task `mixed`: what every instance draws from, each with equal chances."""
+
+    tasks: tuple[str, ...] = option(
+        ("mnist1d", "mnist1d", "mnist1d-shuffled", "digits"),
+        converter=tuple,
+        help="digits, mnist1d or mnist1d-shuffled; one that is named twice is drawn twice as often.",
+    )
+    train_samples: tuple[int, ...] = option((400, 1000), converter=tuple, help="Training samples.")
+    noise: tuple[float, ...] = option((0.15, 0.25, 0.35), converter=tuple, help="Scale of the noise of mnist1d.")
+    samples: int = option(2500, low=100, help="Samples of mnist1d: 64 % to train on, 16 % to validate, 20 % to test.")
+
+
+@frozen
+class MixedHostConfig:
+    """Options of the host `mixed`."""
+
+    hosts: tuple[str, ...] = option(
+        ("pointwise", "narrow", "capable"),
+        converter=tuple,
+        help="Architectures that instances draw from, by name; one that is named twice is drawn twice as often.",
+    )
+
+
+@frozen
+class Cifar10Config:
+    """Options of the task `cifar10`."""
+
+    data_dir: str = option("", help="Directory with the files of CIFAR-10's binary version.")
+    train_samples: int = option(45_000, low=10, help="Training images kept, at most; fewer make the task harder.")
+
+
+CAPABLE_WIDTHS = {1: 32, 2: 16}
+"""Axes of space → channels that make growing pointless."""
+
+
+@frozen
+class UniformConfig:
+    """Options of a host whose blocks are all of one width."""
 
     width: int = option(16, low=1, help="Channels of every block.")
     groups: int = option(8, low=1, help="Groups of every GroupNorm; must divide the width.")
 
     def __attrs_post_init__(self) -> None:
         _check_groups(self.groups, self.width)
+
+
+@frozen
+class PointwiseConfig(UniformConfig):
+    """Options of the host `pointwise`."""
+
+
+@frozen
+class NarrowConfig(UniformConfig):
+    """Options of the host `narrow`."""
+
+    width: int = option(6, low=1, help="Channels of every block.")
+    groups: int = option(2, low=1, help="Groups of every GroupNorm; must divide the width.")
+
+
+@frozen
+class CapableConfig(UniformConfig):
+    """Options of the host `capable`."""
+
+    width: int = option(0, low=0, help="Channels of every block; 0 is 32 along one axis of space and 16 along two.")
+
+    def __attrs_post_init__(self) -> None:
+        _check_groups(self.groups, self.width or min(CAPABLE_WIDTHS.values()))
 
 
 @frozen
@@ -124,6 +196,29 @@ class BottleneckConfig:
     """Options of the blueprint `bottleneck`."""
 
     reduction: int = option(4, low=1, help="Channels per bottleneck channel; at least 8 channels are kept.")
+
+
+@frozen
+class TransformerConfig:
+    """Options of the host `transformer`."""
+
+    width: int = option(16, low=1, help="Channels of every position.")
+    patch: int = option(4, low=1, help="Points of a patch; must divide the length of the inputs.")
+    middle: int = option(8, low=1, help="Channels in the middle of every perceptron.")
+
+
+@frozen
+class LoraConfig:
+    """Options of the blueprint `lora`."""
+
+    rank: int = option(8, low=1, help="Rank of the linear map.")
+
+
+@frozen
+class LoraLargeConfig:
+    """Options of the blueprint `lora-large`."""
+
+    rank: int = option(32, low=1, help="Rank of the linear map.")
 
 
 def _check_groups(groups: int, width: int) -> None:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from esper_core import EnvironmentDescription, SlotConfig
-from esper_growth.actions import BLUEPRINT_TOPOLOGY, NOOP, action_spec
+from esper_core import EnvironmentDescription, Outcome, SlotConfig
+from esper_growth.actions import NOOP, action_spec
 from esper_growth.config import GrowthConfig
 from esper_growth.state import state_spec
+
+OUTCOMES = (
+    Outcome("test_accuracy", "fraction", "accuracy on the test split with fossils alone in the host", True),
+    Outcome("added_parameters", "parameters", "parameters of the fossils", False),
+    Outcome("training_flops", "operations", "operations of training the host and its seeds", False),
+    Outcome("alpha_shock", "nats", "largest rise of the validation loss in an epoch in which an alpha moved", False),
+)
 
 
 def describe(config: GrowthConfig, slots: SlotConfig) -> EnvironmentDescription:
     """Return actions, state, horizon and the blueprints drawn on, without building anything.
 
-    `noop` and the labels meant for sequence hosts alone stay in the head without a component behind them: they are
-    never legal here.
+    `noop` stays in the head without a component behind it: it is never legal.
     """
-    reserved = {label for label, topologies in BLUEPRINT_TOPOLOGY.items() if "image" not in topologies}
     return EnvironmentDescription(
         actions=action_spec(slots, config.blueprints),
         state=state_spec(config.epochs, len(config.blueprints)),
         horizon=config.epochs,
-        uses={"blueprint": tuple(label for label in config.blueprints if label not in reserved | {NOOP})},
+        uses={"blueprint": tuple(label for label in config.blueprints if label != NOOP)},
+        outcomes=OUTCOMES,
     )

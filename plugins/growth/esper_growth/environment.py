@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from functools import partial
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -28,65 +27,29 @@ from esper_growth import reward
 from esper_growth.actions import Algorithm, Op
 from esper_growth.board import slot_board
 from esper_growth.config import GrowthConfig
+from esper_growth.cost import TrainingCost
 from esper_growth.describe import describe
+from esper_growth.events import episode_event, seed_event
 from esper_growth.export import hand_over
-from esper_growth.fused.runtime import FusedRuntime
 from esper_growth.governor import Governor, Verdict
 from esper_growth.lifecycle import Change, SlotTable, legal_slots
-from esper_growth.loop import LoopRuntime
 from esper_growth.masks import legal_blueprints
 from esper_growth.model import SeedSetting
 from esper_growth.progress import Progress
 from esper_growth.runtime import HostRuntime, Settings, replace_rows, stable_seed
 from esper_growth.scaffolding import Scaffolding, Seed
 from esper_growth.stages import HAS_MODULE, Stage
-from esper_growth.static_curves import StaticCurves, source_digest
-from esper_growth.workers import shared_out
+from esper_growth.static_curves import StaticCurves
+from esper_growth.worlds import Worlds
 
 INTERACTION_EVERY = 5
 
+HELD_OUT = 1_000_000
+"""Instances from here on are evaluated on; no training draws them."""
 
-def growth(config: GrowthConfig, context: Build) -> GrowthEnvironment:
-    """Return the environment for a build context whose parts hold the task, the host and the blueprints."""
-    task, host = context.parts["task"], context.parts["host"]
-    num_slots = context.slots.num_slots
 
-    kind = FusedRuntime if config.runtime == "fused" else LoopRuntime
-    make = partial(kind, config, task, host, context.parts["blueprint"], num_slots, context.precision)
-    device = torch.device(context.device)
-
-    def runtime() -> HostRuntime:
-        # A GPU is shared better by one process than by several.
-        return shared_out(make, config.workers if device.type == "cpu" else 1)
-
-    def train_static(instances: Sequence[int]) -> list[list[float]]:
-        settings: Settings = [{} for _ in instances]
-        active = [True] * len(instances)
-        accuracies = []
-        with closing(runtime()) as static:
-            static.start(instances)
-            for _ in range(config.epochs):
-                static.train_epoch(settings, active)
-                accuracies.append(static.validate(settings, active, pairs=False).accuracy.tolist())
-        return [list(curve) for curve in zip(*accuracies, strict=True)]
-
-    hosts = runtime()
-    key: dict[str, str | int | float] = {
-        "task": task.name,
-        "host": host.name,
-        "slots": num_slots,
-        "epochs": config.epochs,
-        "batch_size": config.batch_size,
-        "lr": config.host_lr,
-        "momentum": config.momentum,
-        "max_grad_norm": config.max_grad_norm,
-        "runtime": hosts.name,
-        "dtype": str(context.dtype),
-        "precision": context.precision,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "source": source_digest(task, host),
-    }
-    return GrowthEnvironment(config, context, hosts, StaticCurves.at(key, train_static))
+Topology = Mapping[str, tuple[str, str, float]]
+"""Slot → blueprint, how it joins the host, and alpha."""
 
 
 class GrowthEnvironment(VectorEnv[Any, Any, Any]):
@@ -105,6 +68,9 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         self.gamma, self.device = context.gamma, context.device
         self._legal_blueprints = legal_blueprints(context)
         self._parts = context.parts
+        self._worlds = Worlds(
+            context.parts["task"], context.parts["host"], context.parts["blueprint"], context.slots.num_slots
+        )
         self._seed, self._episodes = context.seed, 0
         self._seconds: dict[str, float] = {}
         self.single_action_space = action_space(self.actions)
@@ -117,7 +83,8 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
     ) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Start new episodes on instances drawn from the pool; `options["instances"]` names them instead.
 
-        A seed restarts the stream of draws. Every untrained host is validated once. `info["seconds"]` has the phases
+        `options["topologies"]`, as from `topologies()`, are what is in the hosts' slots from the first epoch on. A
+        seed restarts the stream of draws. Every untrained host is validated once. `info["seconds"]` has the phases
         `static_curves`, which is long only where curves are trained, and `validation`.
         """
         self._seconds = {}
@@ -131,7 +98,11 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
             static = self.curves.get(self.instances)
         self.static_accuracy = torch.tensor([static[i][-1] for i in self.instances], dtype=torch.float64)
         self.runtime.start(self.instances)
+        self.worlds = [self._worlds.at(instance) for instance in self.instances]
+        self.host_parameters = self.runtime.host_parameters()
         self.slots = SlotTable.empty(self.num_envs, self.num_slots)
+        self.scaffolding = Scaffolding(self.num_envs)
+        self._plant((options or {}).get("topologies", ()))
         self._active = torch.ones(self.num_envs, dtype=torch.bool)
         self._last_op = torch.full((self.num_envs,), int(Op.WAIT))
         self._last_success = torch.ones(self.num_envs, dtype=torch.bool)
@@ -140,10 +111,11 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         with self._timed("validation"):
             validation = self.runtime.validate(self._settings(), self._active.tolist(), pairs=False)
         self.progress = Progress.start(validation, self.num_slots)
-        self.scaffolding = Scaffolding(self.num_envs)
+        self.cost = TrainingCost.none(self.num_envs)
         if self.config.governor:
             self.governor = Governor.start(self.config, self._parts["task"].classes, validation.loss, self.num_slots)
-            self.runtime.snapshot(dict.fromkeys(range(self.num_envs), ()))
+            fossils = self.governor.fossils = self.slots.stage == Stage.FOSSILIZED
+            self.runtime.snapshot({env: fossils[env].nonzero().flatten().tolist() for env in range(self.num_envs)})
         return self._state(), {"instances": self.instances, "seconds": self._seconds}
 
     def step(self, actions: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor, dict[str, Any]]:
@@ -168,12 +140,15 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         events = [self._event(change, labels) for change in changes]
 
         settings, running = self._settings(), active.tolist()
+        moved, loss_before = (self.slots.alpha_velocity != 0).any(dim=1) & active, self.progress.loss.clone()
+        self.cost.epoch(self.worlds, settings, self._labels(), active)
         with self._timed("host_training"):
             gradients = self.runtime.train_epoch(settings, running)
         self.slots.pass_epoch(active)
         pairs = (int(self.progress.epoch.max()) + 1) % INTERACTION_EVERY == 0
         with self._timed("validation"):
             validation = self.runtime.validate(settings, running, pairs)
+        self.cost.blend(moved, loss_before, validation.loss)
         diverged = torch.zeros_like(active)
         if self.config.governor:
             verdict = self.governor.judge(validation, active)
@@ -227,11 +202,36 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         """End the runtime's processes."""
         self.runtime.close()
 
+    def held_out(self, count: int) -> list[int]:
+        """Return numbers of instances that no training draws."""
+        return list(range(HELD_OUT, HELD_OUT + count))
+
+    def outcomes(self) -> dict[str, Tensor]:
+        """Return what came of the episodes that have ended, by name as in the description, float64 `[E]`.
+
+        The test split is read here and nowhere else, with fossils alone in the hosts.
+        """
+        fossils = self.slots.stage == Stage.FOSSILIZED
+        tested = self.runtime.validate(self._fossils(), [True] * self.num_envs, pairs=False, split="test")
+        return {
+            "test_accuracy": tested.accuracy,
+            "added_parameters": torch.where(fossils, self._seed_parameters, 0).sum(dim=1).double(),
+            "training_flops": self.cost.flops.clone(),
+            "alpha_shock": self.cost.shock.clone(),
+        }
+
+    def topologies(self) -> list[Topology]:
+        """Return the fossils of every environment."""
+        labels = self._labels()
+        return [
+            {str(slot): (labels[env][slot], seed.algorithm.name, seed.alpha) for slot, seed in fossils.items()}
+            for env, fossils in enumerate(self._fossils())
+        ]
+
     def grown(self, env: int) -> Grown:
         """Return the host of an environment and its fossils; seeds that were not made permanent stay behind."""
-        fossils = self._fossils()[env]
-        names = self.actions.head("blueprint").labels
-        labels = {slot: names[int(self.slots.blueprint[env, slot])] for slot in fossils}
+        fossils, names = self._fossils()[env], self._labels()[env]
+        labels = {slot: names[slot] for slot in fossils}
         weights = self.runtime.weights(env)
         return hand_over(self._parts, self.slot_config, self.instances[env], weights, fossils, labels)
 
@@ -242,6 +242,16 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
     def load_state(self, state: Mapping[str, int]) -> None:
         """Continue the stream of instance draws where `state()` was taken."""
         self._seed, self._episodes = state["seed"], state["episodes"]
+
+    def _plant(self, topologies: Sequence[Topology]) -> None:
+        """Put fossils into the hosts' empty slots."""
+        labels = self.actions.head("blueprint").labels
+        for env, topology in enumerate(topologies):
+            for name, (label, algorithm, alpha) in topology.items():
+                slot, how = int(name), Algorithm[algorithm]
+                self.runtime.germinate(env, slot, label, how)
+                self.slots.plant(env, slot, labels.index(label), how, alpha)
+                self.scaffolding.germinate(env, slot, Seed(self.slot_config.slot_ids[slot], label))
 
     def _draw_instances(self) -> list[int]:
         generator = torch.Generator().manual_seed(stable_seed("instances", self._seed, self._episodes))
@@ -331,7 +341,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         rent = reward.rent(
             self.slots.alpha,
             self._seed_parameters,
-            self.runtime.host_parameters,
+            self.host_parameters,
             self.config.rent,
             self.config.epochs,
         )
@@ -342,6 +352,11 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         """Return the validation accuracy with fossils alone, float64 `[E]`, NaN where the episode does not end."""
         with self._timed("validation"):
             return self.runtime.validate(self._fossils(), ending.tolist(), pairs=False).accuracy
+
+    def _labels(self) -> list[list[str]]:
+        """Return the blueprint label of every seed, by environment and slot; meaningless where there is none."""
+        labels = self.actions.head("blueprint").labels
+        return [[labels[index] for index in row] for row in self.slots.blueprint.tolist()]
 
     def _fossils(self) -> Settings:
         return [
@@ -358,53 +373,43 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
 
     def _event(self, change: Change, labels: Tensor) -> dict[str, Any]:
         env, slot, kind = change
-        event = {
-            "env": env,
-            "step": int(self.progress.epoch[env]),
-            "type": kind,
-            "slot": self.slot_config.slot_ids[slot],
-            "blueprint": self.actions.head("blueprint").labels[int(labels[env, slot])],
-            "stage": Stage(int(self.slots.stage[env, slot])).name,
-            "alpha": float(self.slots.alpha[env, slot]),
-            "blend": None,
-            "parameters": None,
-        }
-        if int(self.slots.stage[env, slot]) in HAS_MODULE:
-            event["blend"] = Algorithm(int(self.slots.algorithm[env, slot])).name
-            event["parameters"] = int(self._seed_parameters[env, slot])
+        event = seed_event(
+            change,
+            self.slots,
+            self._seed_parameters,
+            step=int(self.progress.epoch[env]),
+            slot_id=self.slot_config.slot_ids[slot],
+            blueprint=self.actions.head("blueprint").labels[int(labels[env, slot])],
+        )
         if kind == "fossilize":
             event["helpers"] = self.scaffolding.helpers(env, slot)
         return event
 
     def _episode_event(self, env: int, committed: Tensor, rolled_back: bool) -> dict[str, Any]:
-        fossil = self.slots.stage[env] == Stage.FOSSILIZED
-        full, static = float(self.progress.accuracy[env]), float(self.static_accuracy[env])
-        kept = float(committed[env])
-        return {
-            "env": env,
-            "step": int(self.progress.epoch[env]) - 1,
-            "type": "episode",
-            "instance": self.instances[env],
-            "host_parameters": self.runtime.host_parameters,
-            "return": float(self._returns[env]),
-            "length": int(self.progress.epoch[env]),
-            "gain": kept - static,
-            "committed_accuracy": kept,
-            "static_accuracy": static,
-            "full_accuracy": full,
-            "uncommitted_gap": full - kept,
-            "fossils": float(fossil.sum()),
-            "added_parameters": float(self._seed_parameters[env][fossil].sum()),
-            "rolled_back": float(rolled_back),
+        world = self.worlds[env]
+        return episode_event(
+            env,
+            self.slots,
+            self._seed_parameters,
+            instance=self.instances[env],
+            task=world.task.name,
+            host=world.nursery.name,
+            host_parameters=world.nursery.host_parameters,
+            epochs=int(self.progress.epoch[env]),
+            committed=float(committed[env]),
+            static=float(self.static_accuracy[env]),
+            full=float(self.progress.accuracy[env]),
+            **{"return": float(self._returns[env])},
+            rolled_back=float(rolled_back),
             **self.scaffolding.summary(env),
-        }
+        )
 
     def _state(self) -> dict[str, Tensor]:
         table, progress = self.slots, self.progress
         num_envs = self.num_envs
         published = {
             "epochs_total": torch.full((num_envs,), self.config.epochs),
-            "host_parameters": torch.full((num_envs,), self.runtime.host_parameters),
+            "host_parameters": self.host_parameters,
             "seed_parameters": self._seed_parameters.sum(dim=1),
             "last_op": self._last_op,
             "last_op_success": self._last_success,

@@ -15,6 +15,7 @@ from esper_core.export.grown import Grown
 from esper_growth.actions import Algorithm
 from esper_growth.model import GrownHost, Seed, SeedSetting, capped
 from esper_growth.nursery import Nursery
+from esper_growth.worlds import Worlds
 
 
 class Fossil(nn.Module):
@@ -95,8 +96,8 @@ def hand_over(
         fossils: Slot → how its fossil takes part.
         labels: Slot → label of its blueprint.
     """
-    task = parts["task"]
-    nursery = Nursery(task, parts["host"], parts["blueprint"], slots.num_slots)
+    world = Worlds(parts["task"], parts["host"], parts["blueprint"], slots.num_slots).at(instance)
+    task, nursery = world.task, world.nursery
     grown = GrownHost(nursery.host(instance))
     for slot, setting in fossils.items():
         seed = grown.seeds[str(slot)] = Seed(nursery.branch(instance, slot, 1, labels[slot]))

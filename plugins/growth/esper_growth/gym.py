@@ -27,7 +27,7 @@ from esper_core.registry.resolve import resolve
 from esper_core.testing.legality import find_illegal, neutral
 from esper_growth.config import GrowthConfig
 from esper_growth.describe import describe
-from esper_growth.environment import growth
+from esper_growth.make import growth
 from esper_growth.masks import LifecycleMasks
 
 ID = "esper/Growth-v0"

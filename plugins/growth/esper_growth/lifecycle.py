@@ -13,7 +13,7 @@ import torch
 from attrs import define, fields
 from torch import Tensor
 
-from esper_growth.actions import ALPHA_CURVES, ALPHA_SPEEDS, ALPHA_TARGETS, STYLES, TEMPOS, Op
+from esper_growth.actions import ALPHA_CURVES, ALPHA_SPEEDS, ALPHA_TARGETS, STYLES, TEMPOS, Algorithm, Op
 from esper_growth.alpha import curve
 from esper_growth.stages import COOLDOWN, MIN_PRUNE_AGE, TRAIN_EPOCHS_BEFORE_BLENDING, AlphaMode, Stage
 
@@ -110,6 +110,12 @@ class SlotTable:
             "pruning": full(0, torch.bool),
         }
         return cls(**columns)
+
+    def plant(self, env: int, slot: int, blueprint: int, algorithm: Algorithm, alpha: float) -> None:
+        """Put a fossil into an empty slot, as if it had always been there."""
+        self.stage[env, slot] = Stage.FOSSILIZED
+        self.blueprint[env, slot], self.algorithm[env, slot] = blueprint, algorithm
+        self.alpha[env, slot] = self.alpha_target[env, slot] = alpha
 
     @property
     def ticks_to_target(self) -> Tensor:

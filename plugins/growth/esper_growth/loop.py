@@ -18,7 +18,6 @@ from esper_core.contracts.precision import autocast, widened
 from esper_growth.actions import Algorithm
 from esper_growth.config import GrowthConfig
 from esper_growth.model import GrownHost, Seed, SeedSetting
-from esper_growth.nursery import Nursery
 from esper_growth.optimizer import GrowingSGD
 from esper_growth.protocols import Blueprint, Host, Split, Task
 from esper_growth.runtime import (
@@ -32,6 +31,7 @@ from esper_growth.runtime import (
     permanent,
     stable_seed,
 )
+from esper_growth.worlds import World, Worlds
 
 Result = TypeVar("Result")
 
@@ -43,6 +43,7 @@ class HostRun:
     Attributes:
         model: The host and its seeds.
         optimizer: Optimises exactly the model's parameters.
+        world: Task and nursery of its instance.
         data_order: Source of the order of training samples; nothing else draws from it.
         instance: Instance number.
         precision: What the model computes in.
@@ -51,16 +52,17 @@ class HostRun:
 
     model: GrownHost
     optimizer: GrowingSGD
+    world: World
     data_order: torch.Generator
     instance: int
     precision: str
     germinations: dict[int, int] = field(factory=dict)
 
     def train_epoch(
-        self, split: Split, settings: Mapping[int, SeedSetting], batch_size: int, max_grad_norm: float
+        self, settings: Mapping[int, SeedSetting], batch_size: int, max_grad_norm: float
     ) -> dict[int, list[float]]:
         """Train for one epoch; return the norms of each seed's gradient tensors at the last step."""
-        settings = dict(settings)
+        settings, split = dict(settings), self.world.task.train
         for slot, setting in settings.items():
             self.model.seeds[str(slot)].requires_grad_(not setting.frozen)
         order = torch.randperm(len(split.targets), generator=self.data_order).to(split.targets.device)
@@ -124,26 +126,26 @@ class LoopRuntime:
         num_slots: int,
         precision: str = "float32",
     ) -> None:
-        self.config, self.task, self.num_slots, self.precision = config, task, num_slots, precision
+        self.config, self.num_slots, self.precision = config, num_slots, precision
         self.hosts: list[HostRun] = []
         self._snapshots: dict[int, dict[str, tuple[Tensor, Tensor | None]]] = {}
-        self._nursery = Nursery(task, host, blueprints, num_slots)
-        self.host_parameters = self._nursery.host_parameters
+        self._worlds = Worlds(task, host, blueprints, num_slots)
 
     def start(self, instances: Sequence[int]) -> None:
         """Replace all hosts by fresh ones, one per instance number."""
         self.hosts, self._snapshots = [], {}
         for instance in instances:
-            model = GrownHost(self._nursery.host(instance))
+            world = self._worlds.at(instance)
+            model = GrownHost(world.nursery.host(instance))
             optimizer = GrowingSGD(model.host, self.config.host_lr, self.config.momentum)
             generator = torch.Generator().manual_seed(stable_seed("data", instance))
-            self.hosts.append(HostRun(model, optimizer, generator, instance, self.precision))
+            self.hosts.append(HostRun(model, optimizer, world, generator, instance, self.precision))
 
     def germinate(self, env: int, slot: int, label: str, algorithm: Algorithm) -> None:
         """Put a new seed into an empty slot; its initial weights depend on instance, slot and how many came before."""
         run = self.hosts[env]
         count = run.germinations[slot] = run.germinations.get(slot, 0) + 1
-        seed = Seed(self._nursery.branch(run.instance, slot, count, label))
+        seed = Seed(run.world.nursery.branch(run.instance, slot, count, label))
         run.model.seeds[str(slot)] = seed
         run.optimizer.add(str(slot), seed.parameters())
         self.set_algorithm(env, slot, algorithm)
@@ -154,7 +156,7 @@ class LoopRuntime:
         seed = run.model.seed(slot)
         assert seed is not None, f"slot {slot} of environment {env} holds no seed"
         if algorithm == Algorithm.GATE and seed.gate is None:
-            seed.gate = self._nursery.gate(run.instance, slot, run.germinations[slot])
+            seed.gate = run.world.nursery.gate(run.instance, slot, run.germinations[slot])
             run.optimizer.add(str(slot), seed.gate.parameters())
         elif algorithm != Algorithm.GATE and seed.gate is not None:
             run.optimizer.drop(seed.gate.parameters())
@@ -167,6 +169,10 @@ class LoopRuntime:
         del run.model.seeds[str(slot)]
         run.optimizer.remove(str(slot))
         run.optimizer.check(run.model)
+
+    def host_parameters(self) -> Tensor:
+        """Return the number of parameters of every bare host, int64 `[E]`."""
+        return torch.tensor([run.world.nursery.host_parameters for run in self.hosts])
 
     def seed_parameters(self) -> Tensor:
         """Return the number of parameters of every seed, int64 `[E, N]`."""
@@ -183,24 +189,26 @@ class LoopRuntime:
     @one_thread()
     def train_epoch(self, settings: Settings, active: Sequence[bool]) -> Gradients:
         """Train the active hosts for one epoch."""
-        split, config = self.task.train, self.config
+        config = self.config
 
         def train(env: int) -> dict[int, list[float]]:
-            return self.hosts[env].train_epoch(split, settings[env], config.batch_size, config.max_grad_norm)
+            return self.hosts[env].train_epoch(settings[env], config.batch_size, config.max_grad_norm)
 
         measured = [(env, slot, norms) for env, seeds in self._map(train, active) for slot, norms in seeds.items()]
         return collect_gradients(len(self.hosts), self.num_slots, measured)
 
     @one_thread()
-    def validate(self, settings: Settings, active: Sequence[bool], pairs: bool) -> Validation:
-        """Measure the active hosts on the validation split, with every switchable seed off in turn."""
-        split = self.task.validation
+    def validate(
+        self, settings: Settings, active: Sequence[bool], pairs: bool, split: str = "validation"
+    ) -> Validation:
+        """Measure the active hosts on a split, with every switchable seed off in turn."""
 
         def measure(env: int) -> tuple[float, dict[tuple[int, ...], float]]:
-            logits, variants = self.hosts[env].ablate(split.inputs, settings[env], pairs)
-            loss = functional.cross_entropy(logits[0], split.targets).item()
-            correct = (logits.argmax(dim=2) == split.targets).sum(dim=1).tolist()
-            return loss, {v: c / len(split.targets) for v, c in zip(variants, correct, strict=True)}
+            samples: Split = getattr(self.hosts[env].world.task, split)
+            logits, variants = self.hosts[env].ablate(samples.inputs, settings[env], pairs)
+            loss = functional.cross_entropy(logits[0], samples.targets).item()
+            correct = (logits.argmax(dim=2) == samples.targets).sum(dim=1).tolist()
+            return loss, {v: c / len(samples.targets) for v, c in zip(variants, correct, strict=True)}
 
         measured = [(env, *result) for env, result in self._map(measure, active)]
         return collect_validation(len(self.hosts), self.num_slots, measured, pairs)

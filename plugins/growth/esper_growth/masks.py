@@ -10,13 +10,19 @@ from torch import Tensor
 from esper_core.contracts.protocols import Build, Masks
 from esper_growth.actions import Op
 from esper_growth.lifecycle import legal_slots
+from esper_growth.protocols import Blueprint, axes_of, fits
 
 
 def legal_blueprints(context: Build) -> tuple[bool, ...]:
     """Return which labels of the blueprint head name a blueprint that fits the host's topology."""
     topology, blueprints = context.parts["host"].topology, context.parts["blueprint"]
+    axes = axes_of(context.parts["task"])
+
+    def legal(blueprint: Blueprint) -> bool:
+        return topology in blueprint.topologies and fits(blueprint, topology, axes)
+
     labels = context.actions.head("blueprint").labels
-    return tuple(label in blueprints and topology in blueprints[label].topologies for label in labels)
+    return tuple(label in blueprints and legal(blueprints[label]) for label in labels)
 
 
 class LifecycleMasks:

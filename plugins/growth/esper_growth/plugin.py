@@ -18,16 +18,30 @@ PLATEAU_READS = (
     "plateau_epochs",
 )
 
-BLUEPRINT_SUMMARIES = {
+HOST_SUMMARIES = {
+    "pointwise": "1-wide convolutions only: deep enough, but blind to neighbourhoods",
+    "narrow": "3-wide convolutions of few channels",
+    "capable": "5-wide convolutions of many channels: growth buys nothing",
+}
+IMAGE_SUMMARIES = {
     "conv-light": "3×3 convolution, norm, ReLU",
-    "attention": "squeeze-and-excitation over channels",
+    "attention": "squeeze-and-excitation over channels; along one axis, self-attention",
     "norm": "gated group normalisation; 2C+1 parameters",
     "depthwise": "3×3 depthwise and 1×1 convolution, norm, ReLU",
     "bottleneck": "1×1, 3×3, 1×1 convolutions through a narrow middle",
     "conv-small": "1×1 convolution, norm, ReLU",
     "conv-heavy": "two 3×3 convolutions, each with norm and ReLU",
 }
+SEQUENCE_SUMMARIES = {
+    "lora": "a linear map of low rank",
+    "lora-large": "a linear map of higher rank",
+    "mlp-small": "two layers, twice as wide in the middle",
+    "mlp": "two layers, four times as wide in the middle",
+    "flex-attention": "self-attention that knows distances",
+}
 BLUEPRINT_CONFIGS = {
+    "lora": "esper_growth.config:LoraConfig",
+    "lora-large": "esper_growth.config:LoraLargeConfig",
     "attention": "esper_growth.config:AttentionConfig",
     "bottleneck": "esper_growth.config:BottleneckConfig",
 }
@@ -56,7 +70,7 @@ def esper_components() -> Iterator[ComponentSpec]:
     yield ComponentSpec(
         kind="environment",
         name="growth",
-        factory="esper_growth.environment:growth",
+        factory="esper_growth.make:growth",
         config="esper_growth.config:GrowthConfig",
         describe="esper_growth.describe:describe",
         metrics="esper_growth.metrics:METRICS",
@@ -77,12 +91,49 @@ def esper_components() -> Iterator[ComponentSpec]:
         config="esper_growth.config:DigitsConfig",
         summary="1,797 real 8×8 images of handwritten digits",
     )
+    for name, summary in HOST_SUMMARIES.items():
+        yield ComponentSpec(
+            kind="host",
+            name=name,
+            factory=f"esper_growth.hosts.uniform:{name.capitalize()}Host",
+            config=f"esper_growth.config:{name.capitalize()}Config",
+            summary=summary,
+        )
     yield ComponentSpec(
         kind="host",
-        name="pointwise",
-        factory="esper_growth.hosts.pointwise:PointwiseHost",
-        config="esper_growth.config:PointwiseConfig",
-        summary="1×1 convolutions only: deep enough, but blind to neighbourhoods",
+        name="mixed",
+        factory="esper_growth.hosts.mixed:MixedHost",
+        config="esper_growth.config:MixedHostConfig",
+        summary="pointwise, narrow or capable, drawn for every instance",
+    )
+    yield ComponentSpec(
+        kind="host",
+        name="transformer",
+        factory="esper_growth.hosts.transformer:TransformerHost",
+        config="esper_growth.config:TransformerConfig",
+        summary="attention over the patches of a curve",
+    )
+    yield ComponentSpec(
+        kind="task",
+        name="mnist1d",
+        factory="esper_growth.tasks.mnist1d:mnist1d",
+        config="esper_growth.config:Mnist1dConfig",
+        summary="digits as noisy curves of 40 points, generated",
+    )
+    yield ComponentSpec(
+        kind="task",
+        name="mixed",
+        factory="esper_growth.tasks.mixed:MixedTask",
+        config="esper_growth.config:MixedTaskConfig",
+        summary="digits or mnist1d, plain or shuffled, of several sizes, drawn for every instance",
+    )
+    yield ComponentSpec(
+        kind="task",
+        name="cifar10",
+        factory="esper_growth.tasks.cifar10:cifar10",
+        config="esper_growth.config:Cifar10Config",
+        example="esper_growth.tasks.cifar10:example",
+        summary="60,000 colour images of 32×32 pixels, from files of yours",
     )
     yield ComponentSpec(
         kind="task",
@@ -98,17 +149,22 @@ def esper_components() -> Iterator[ComponentSpec]:
         config="esper_growth.config:ConvConfig",
         summary="3×3 convolutions, 8-16-32 channels wide, each block pooled",
     )
-    for name, summary in BLUEPRINT_SUMMARIES.items():
-        yield ComponentSpec(
-            kind="blueprint",
-            name=name,
-            factory=f"esper_growth.blueprints.image:{name.replace('-', '_')}",
-            config=BLUEPRINT_CONFIGS.get(name, ""),
-            summary=summary,
-        )
+    for module, summaries in (("image", IMAGE_SUMMARIES), ("sequence", SEQUENCE_SUMMARIES)):
+        for name, summary in summaries.items():
+            yield ComponentSpec(
+                kind="blueprint",
+                name=name,
+                factory=f"esper_growth.blueprints.{module}:{name.replace('-', '_')}",
+                config=BLUEPRINT_CONFIGS.get(name, ""),
+                summary=summary,
+            )
+    growing = ("contribution",)
     for name, attribute, summary, reads in (
         ("static", "Static", "always WAIT: the host as it is", ()),
         ("random", "UniformLegal", "uniform over what is legal", ()),
+        ("periodic", "Periodic", "another slot every 6 epochs, whatever happens", (*growing, "epoch")),
+        ("all-on", "AllOn", "conv-light in every slot at once", growing),
+        ("all-on-heavy", "AllOnHeavy", "conv-heavy in every slot at once", growing),
         ("plateau", "Plateau", "germinate when accuracy stalls, fossilize what contributes", PLATEAU_READS),
     ):
         yield ComponentSpec(

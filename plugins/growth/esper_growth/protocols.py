@@ -18,6 +18,16 @@ class Split:
     targets: Tensor
 
 
+def fits(part: Host | Blueprint, topology: str, axes: tuple[int, ...]) -> bool:
+    """Return whether a host or blueprint of a topology takes samples of all these numbers of axes of space."""
+    return set(axes) <= set(getattr(part, "axes", (2,)) if topology == "image" else (1,))
+
+
+def axes_of(task: Task) -> tuple[int, ...]:
+    """Return how many axes of space samples may have: of a family any of several numbers."""
+    return getattr(task, "axes", (task.train.inputs.dim() - 2,))
+
+
 @runtime_checkable
 class Task(Protocol):
     """Kind `task`. Reward and observation see `validation` only; `test` is read once, after training.
@@ -26,6 +36,10 @@ class Task(Protocol):
         name: Identity of the data; part of the key under which static curves are kept.
         classes: Number of classes.
         train, validation, test: Disjoint splits.
+
+    A family of tasks also has a method `draw(instance: int) -> Task`: the task of an instance, always the same, with
+    as many classes as the family. Its own splits are those of instance 0. Where its tasks' samples have various
+    numbers of axes, its attribute `axes` has them all.
     """
 
     name: str
@@ -42,6 +56,10 @@ class Host(Protocol):
     Attributes:
         name: Identity of the architecture and its options; part of the key under which static curves are kept.
         topology: 'image' or 'sequence'; blueprints are legal on hosts of their topologies.
+        axes: Optional; how many axes of space its images may have, `(2,)` unless it says so. A sequence has one.
+
+    A family of hosts also has a method `draw(instance: int) -> Host`: the architecture of an instance, always the
+    same, of the family's topology and axes. What it builds itself is that of instance 0.
     """
 
     name: str
@@ -62,6 +80,7 @@ class Blueprint(Protocol):
 
     Attributes:
         topologies: Host topologies on which it is legal.
+        axes: Optional; on images of how many axes of space it is legal, `(2,)` unless it says so. A sequence has one.
     """
 
     topologies: tuple[str, ...]

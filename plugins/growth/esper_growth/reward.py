@@ -16,8 +16,8 @@ _POTENTIAL[[Stage.TRAINING, Stage.BLENDING, Stage.HOLDING, Stage.FOSSILIZED]] = 
 )
 
 
-def rent(alpha: Tensor, seed_parameters: Tensor, host_parameters: int, price: float, epochs: int) -> Tensor:
-    """Return −(price/T)·ln(1 + growth), growth = Σ α·seed parameters / host parameters, from `[E, N]` tensors."""
+def rent(alpha: Tensor, seed_parameters: Tensor, host_parameters: Tensor, price: float, epochs: int) -> Tensor:
+    """Return −(price/T)·ln(1 + growth), growth = Σ α·seed parameters `[E, N]` / host parameters `[E]`."""
     growth = (alpha.double() * seed_parameters).sum(dim=1) / host_parameters
     return -(price / epochs) * torch.log1p(growth)
 

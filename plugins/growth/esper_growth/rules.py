@@ -36,25 +36,8 @@ class UniformLegal(Static):
         return FactoredDistribution(self.actions, logits, masks).sample(generator, deterministic=False)
 
 
-class Plateau(Static):
-    """Kind `rule`: grow when accuracy stalls, keep what contributes.
-
-    Germinates the next blueprint of a fixed round once the host is stable and has not gained for `STALL` epochs;
-    fossilizes a holding seed whose contribution exceeds half a point; prunes a seed after which accuracy fell by two
-    points within its stage. Blueprints that were pruned are skipped while their penalty lasts.
-    """
-
-    ROUND = ("conv_light", "conv_heavy", "attention", "norm", "depthwise")
-    STALL, FIRST_EPOCH, REST_AFTER_PRUNE = 3, 5, 5
-    MIN_CONTRIBUTION, MAX_DROP, PRUNE_AFTER = 0.005, 0.02, 5
-    PENALTY, DECAY, SKIP_ABOVE = 2.0, 0.5, 3.0
-
-    def reset(self, num_envs: int) -> None:
-        """Forget earlier episodes."""
-        self._last_prune = [-self.REST_AFTER_PRUNE] * num_envs
-        self._turn = [0] * num_envs
-        self._penalty: list[dict[str, float]] = [{} for _ in range(num_envs)]
-        self._stage_start: list[dict[int, tuple[int, float]]] = [{} for _ in range(num_envs)]
+class Growing(Static):
+    """What rules share that decide for one environment after the other."""
 
     def __call__(self, state: Mapping[str, Tensor], masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
         """Return the rule's actions, int64 `[E]` per head."""
@@ -80,6 +63,83 @@ class Plateau(Static):
             actions[head.name] = torch.where(
                 relevant & ~legal[:, head.neutral], legal.int().argmax(dim=1), actions[head.name]
             )
+
+    def _decide(
+        self, env: int, state: Mapping[str, Tensor], legal: dict[Op, list[int]], blueprints: list[bool]
+    ) -> tuple[Op, int, str]:
+        """Return operation, slot and, for GERMINATE, the blueprint of one environment.
+
+        Args:
+            env: The environment.
+            state: What it publishes.
+            legal: Slots that each operation may target.
+            blueprints: Which labels of the blueprint head are legal.
+        """
+        raise NotImplementedError
+
+
+class AllOn(Growing):
+    """Kind `rule`: one blueprint in every slot at once, made permanent as soon as it contributes."""
+
+    LABEL = "conv_light"
+
+    def _decide(
+        self, env: int, state: Mapping[str, Tensor], legal: dict[Op, list[int]], blueprints: list[bool]
+    ) -> tuple[Op, int, str]:
+        if legal[Op.GERMINATE] and self._due(env, state):
+            return Op.GERMINATE, legal[Op.GERMINATE][0], self._label(blueprints)
+        for slot in legal[Op.FOSSILIZE]:
+            if state["contribution"][env, slot] > 0:
+                return Op.FOSSILIZE, slot, ""
+        if legal[Op.ADVANCE]:
+            return Op.ADVANCE, legal[Op.ADVANCE][0], ""
+        return Op.WAIT, 0, ""
+
+    def _due(self, env: int, state: Mapping[str, Tensor]) -> bool:
+        return True
+
+    def _label(self, blueprints: list[bool]) -> str:
+        """Return its blueprint, or where it is illegal the first that is legal."""
+        labels = self.actions.head("blueprint").labels
+        if self.LABEL in labels and blueprints[labels.index(self.LABEL)]:
+            return self.LABEL
+        return labels[blueprints.index(True)]
+
+
+class AllOnHeavy(AllOn):
+    """Kind `rule`: like `all-on`, with the largest blueprint."""
+
+    LABEL = "conv_heavy"
+
+
+class Periodic(AllOn):
+    """Kind `rule`: like `all-on`, but one slot every `PERIOD` epochs, whatever the host is doing."""
+
+    PERIOD = 6
+
+    def _due(self, env: int, state: Mapping[str, Tensor]) -> bool:
+        return int(state["epoch"][env]) % self.PERIOD == 0
+
+
+class Plateau(Growing):
+    """Kind `rule`: grow when accuracy stalls, keep what contributes.
+
+    Germinates the next blueprint of a fixed round once the host is stable and has not gained for `STALL` epochs;
+    fossilizes a holding seed whose contribution exceeds half a point; prunes a seed after which accuracy fell by two
+    points within its stage. Blueprints that were pruned are skipped while their penalty lasts.
+    """
+
+    ROUND = ("conv_light", "conv_heavy", "attention", "norm", "depthwise")
+    STALL, FIRST_EPOCH, REST_AFTER_PRUNE = 3, 5, 5
+    MIN_CONTRIBUTION, MAX_DROP, PRUNE_AFTER = 0.005, 0.02, 5
+    PENALTY, DECAY, SKIP_ABOVE = 2.0, 0.5, 3.0
+
+    def reset(self, num_envs: int) -> None:
+        """Forget earlier episodes."""
+        self._last_prune = [-self.REST_AFTER_PRUNE] * num_envs
+        self._turn = [0] * num_envs
+        self._penalty: list[dict[str, float]] = [{} for _ in range(num_envs)]
+        self._stage_start: list[dict[int, tuple[int, float]]] = [{} for _ in range(num_envs)]
 
     def _decide(
         self, env: int, state: Mapping[str, Tensor], legal: dict[Op, list[int]], blueprints: list[bool]

@@ -52,7 +52,6 @@ class HostRuntime(Protocol):
     """Trains E hosts side by side. What a host computes does not depend on the others."""
 
     name: str
-    host_parameters: int
 
     def start(self, instances: Sequence[int]) -> None:
         """Replace all hosts by fresh ones, one per instance number."""
@@ -70,6 +69,10 @@ class HostRuntime(Protocol):
         """Remove a seed and the optimiser state of its parameters."""
         ...
 
+    def host_parameters(self) -> Tensor:
+        """Return the number of parameters of every bare host, int64 `[E]`."""
+        ...
+
     def seed_parameters(self) -> Tensor:
         """Return the number of parameters of every seed, int64 `[E, N]`, 0 without a seed."""
         ...
@@ -82,8 +85,10 @@ class HostRuntime(Protocol):
         """Train the active hosts for one epoch."""
         ...
 
-    def validate(self, settings: Settings, active: Sequence[bool], pairs: bool) -> Validation:
-        """Measure the active hosts on the validation split; the rows of the others are NaN."""
+    def validate(
+        self, settings: Settings, active: Sequence[bool], pairs: bool, split: str = "validation"
+    ) -> Validation:
+        """Measure the active hosts on the validation split, or another; the rows of the others are NaN."""
         ...
 
     def snapshot(self, fossils: Fossils) -> None:

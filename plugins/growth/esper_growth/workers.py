@@ -80,7 +80,7 @@ class Workers:
     def __init__(self, make: Callable[[], HostRuntime], count: int) -> None:
         self._make, self._count = make, count
         here = make()
-        self.name, self.host_parameters = here.name, here.host_parameters
+        self.name = here.name
         here.close()
         self._workers: list[Worker] = []
         self._envs = 0
@@ -106,11 +106,13 @@ class Workers:
         """Remove a seed and the optimiser state of its parameters."""
         self._at(env, "remove", slot)
 
+    def host_parameters(self) -> Tensor:
+        """Return the number of parameters of every bare host, int64 `[E]`."""
+        return self._gathered("host_parameters")
+
     def seed_parameters(self) -> Tensor:
         """Return the number of parameters of every seed, int64 `[E, N]`."""
-        for worker in self._workers:
-            worker.ask("seed_parameters")
-        return torch.cat(self._answers())
+        return self._gathered("seed_parameters")
 
     def weights(self, env: int) -> dict[str, Tensor]:
         """Return copies of everything a host has learned, on the CPU: name as in `GrownHost` → value."""
@@ -123,9 +125,11 @@ class Workers:
         parts: list[Gradients] = self._answers()
         return Gradients(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
 
-    def validate(self, settings: Settings, active: Sequence[bool], pairs: bool) -> Validation:
-        """Measure the active hosts on the validation split."""
-        self._ask_all("validate", settings, active, pairs)
+    def validate(
+        self, settings: Settings, active: Sequence[bool], pairs: bool, split: str = "validation"
+    ) -> Validation:
+        """Measure the active hosts on a split."""
+        self._ask_all("validate", settings, active, pairs, split)
         parts: list[Validation] = self._answers()
         return Validation(
             loss=torch.cat([part.loss for part in parts]),
@@ -177,6 +181,11 @@ class Workers:
         (worker,) = (w for w in self._workers if w.holds(env))
         worker.ask(method, env - worker.first, *arguments)
         return worker.answer()
+
+    def _gathered(self, method: str) -> Tensor:
+        for worker in self._workers:
+            worker.ask(method)
+        return torch.cat(self._answers())
 
     def _ask_all(self, method: str, settings: Settings, active: Sequence[bool], *more: Any) -> None:
         for worker in self._workers:

@@ -22,13 +22,14 @@ from esper_growth.config import (
     SyntheticConfig,
 )
 from esper_growth.describe import describe
-from esper_growth.environment import GrowthEnvironment, growth
+from esper_growth.environment import GrowthEnvironment
 from esper_growth.fused.compiled import Compiled
 from esper_growth.fused.compiler import NoCompiler
 from esper_growth.fused.operations import Operations
 from esper_growth.fused.stock import Stock
 from esper_growth.hosts.conv import ConvHost
-from esper_growth.hosts.pointwise import PointwiseHost
+from esper_growth.hosts.uniform import PointwiseHost
+from esper_growth.make import growth
 from esper_growth.tasks.digits import digits
 from esper_growth.tasks.synthetic import synthetic
 

@@ -133,7 +133,7 @@ def test_the_full_size_is_the_documented_one(index):
     plan = plan_of(ConvSmallWorkload(), index)
     assert (plan.envs, len(plan.slots), plan.component("host").name) == (4, 3, "conv")
     assert plan.component("environment").config["batch_size"] == 128
-    assert len(plan.of_kind("blueprint")) == 7
+    assert len(plan.of_kind("blueprint")) == 12
     plan = plan_of(DigitsWorkload(), index)
     assert (plan.envs, len(plan.slots), plan.policy) == (16, 3, "lstm-v2")
     assert plan.component("environment").config["epochs"] == 60

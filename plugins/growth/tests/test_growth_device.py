@@ -48,7 +48,7 @@ def make(make_context, device):
 
 def test_a_fused_step_needs_nothing_from_the_host(make, device):
     runtime = make(FusedRuntime)
-    (group,), split = runtime.groups, runtime.task.train
+    (group,), split = runtime.groups, runtime.data[0].splits["train"]
     rows = torch.zeros(20, 3, dtype=torch.int64, device=device.name)
     inputs, targets, joins = split.inputs[rows], split.targets[rows], group.joins(SETTINGS)
     device.crossings.clear()
@@ -58,7 +58,7 @@ def test_a_fused_step_needs_nothing_from_the_host(make, device):
 
 def test_a_step_of_the_loop_needs_nothing_from_the_host(make, device):
     runtime = make(LoopRuntime)
-    split = runtime.task.train
+    split = runtime.hosts[0].world.task.train
     device.crossings.clear()
     for run, settings in zip(runtime.hosts, SETTINGS, strict=True):
         run.step(split.inputs[:20], split.targets[:20], settings, 1.0)

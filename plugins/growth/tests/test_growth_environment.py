@@ -127,7 +127,7 @@ def test_an_operation_is_paid_for_by_the_epoch_that_follows(make_environment, ac
     while float(state["alpha"][0, 0]) == 0.0:
         assert reward.tolist() == [0.0, 0.0]
         state, reward, *_ = environment.step(act(environment))
-    growth = float(state["alpha"][0, 0]) * 2336 / environment.runtime.host_parameters
+    growth = float(state["alpha"][0, 0]) * 2336 / int(environment.host_parameters[0])
     assert float(reward[0]) == pytest.approx(-0.02 / 12 * math.log1p(growth), rel=1e-4)
 
 
@@ -286,7 +286,7 @@ def test_events_tell_the_life_of_a_seed(make_environment, act):
     ]
     assert all(e["slot"] == "r0c1" and e["blueprint"] == "depthwise" for e in events if e["type"] != "episode")
     assert all(e["parameters"] == 16 * 16 + 11 * 16 and e["blend"] == "ADD" for e in events if e["type"] != "episode")
-    assert events[-1]["host_parameters"] == environment.runtime.host_parameters
+    assert events[-1]["host_parameters"] == int(environment.host_parameters[0])
 
 
 def test_a_pruned_seed_leaves_nothing_behind(make_environment, act):
@@ -305,7 +305,7 @@ def test_a_pruned_seed_leaves_nothing_behind(make_environment, act):
 def test_where_and_what_to_grow_matters(make_context):
     """The measured character of the default setting at 5 slots: growth pays, and how much depends on what is grown."""
     from esper_growth.config import GrowthConfig
-    from esper_growth.environment import growth
+    from esper_growth.make import growth
 
     context = make_context(GrowthConfig(), slots=5, envs=8, samples=1000)
     environment, masks = growth(GrowthConfig(), context), LifecycleMasks(None, context)

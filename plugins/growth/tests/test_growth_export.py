@@ -16,8 +16,8 @@ from esper_growth.actions import Algorithm, Op
 from esper_growth.config import GrowthConfig
 from esper_growth.export import hand_over
 from esper_growth.model import GrownHost, Seed, SeedSetting
-from esper_growth.nursery import Nursery
 from esper_growth.stages import Stage
+from esper_growth.worlds import Worlds
 
 BLUEPRINTS = ("conv_light", "attention", "norm", "depthwise", "bottleneck", "conv_small", "conv_heavy")
 
@@ -48,7 +48,7 @@ def differences(folder: Path, exported: dict[str, Grown]) -> dict[str, float]:
 
 def with_fossil(context, label, algorithm):
     """Return a host with one fossil in its second slot, whose weights are random throughout."""
-    nursery = Nursery(context.parts["task"], context.parts["host"], context.parts["blueprint"], 3)
+    nursery = Worlds(context.parts["task"], context.parts["host"], context.parts["blueprint"], 3).at(0).nursery
     host = GrownHost(nursery.host(0))
     seed = host.seeds["1"] = Seed(nursery.branch(0, 1, 1, label))
     if algorithm == Algorithm.GATE:
@@ -94,7 +94,7 @@ def test_what_was_made_permanent_leaves_and_nothing_else(make_environment, act, 
         grown = environment.grown(env)
         assert grown.facts["instance"] == environment.instances[env] and grown.facts["fossils"] == 1
         assert grown.notes == {"fossil_r0c1": f"{grown.notes['fossil_r0c1'].split(',')[0]}, blended by GATE, alpha 1"}
-        assert sum(p.numel() for p in grown.network.parameters()) == environment.runtime.host_parameters + parameters
+        assert sum(p.numel() for p in grown.network.parameters()) == int(environment.host_parameters[0]) + parameters
         # Kernels round otherwise than PyTorch, which may turn a sample of 400.
         assert grown.facts["validation_accuracy"] == pytest.approx(episodes[env]["committed_accuracy"], abs=0.005)
         with torch.no_grad():
@@ -109,7 +109,7 @@ def test_a_host_without_fossils_leaves_as_it_was(make_environment, act, tmp_path
     grown = environment.grown(0)
     exported = write_export(grown, tmp_path / "bare.py")
     assert [part.name for part in exported.parts] == ["block_0", "block_1", "block_2", "tail"]
-    assert exported.cost.parameters == environment.runtime.host_parameters
+    assert exported.cost.parameters == int(environment.host_parameters[0])
     assert "Fossil" not in exported.source.read_text()
 
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+from esper_core.registry.references import load_reference
 from esper_growth import plugin
 from esper_growth.actions import BLUEPRINT_TOPOLOGY
 
@@ -21,12 +22,22 @@ print(len(specs), described.horizon, described.actions.sizes["slot"], len(descri
 def test_registers_everything_torch_free():
     done = subprocess.run([sys.executable, "-c", TORCH_FREE], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["18", "40", "5", "7"]
+    assert done.stdout.split() == ["33", "40", "5", "12"]
 
 
-def test_every_image_label_has_a_component():
+def test_every_label_has_a_component():
     names = {spec.name.replace("-", "_") for spec in plugin.esper_components() if spec.kind == "blueprint"}
-    assert names == {label for label, topologies in BLUEPRINT_TOPOLOGY.items() if "image" in topologies}
+    assert names == {label for label, topologies in BLUEPRINT_TOPOLOGY.items() if topologies}
+
+
+def test_blueprints_are_legal_where_their_label_says(make_context):
+    context = make_context()
+    for spec in plugin.esper_components():
+        if spec.kind == "blueprint":
+            made = load_reference(spec.factory, "it")(
+                load_reference(spec.config, "it")() if spec.config else None, context
+            )
+            assert made.topologies == BLUEPRINT_TOPOLOGY[spec.name.replace("-", "_")], spec.name
 
 
 def test_declares_its_kinds():

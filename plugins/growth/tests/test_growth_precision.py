@@ -8,10 +8,10 @@ from torch.nn import functional
 
 from esper_growth.actions import Algorithm
 from esper_growth.config import GrowthConfig
-from esper_growth.environment import growth
 from esper_growth.fused.runtime import FusedRuntime
 from esper_growth.fused.stack import Stack
 from esper_growth.loop import LoopRuntime
+from esper_growth.make import growth
 from esper_growth.model import SeedSetting
 from esper_growth.stages import Stage
 

@@ -23,7 +23,7 @@ class ScriptedRuntime:
         pairs: Step → environment → (slot, slot) → interaction; measured only when asked for, of seeds that are there.
     """
 
-    name, host_parameters = "scripted", 100
+    name = "scripted"
 
     def __init__(self, num_envs, num_slots, pairs):
         self.shape, self.pairs, self.asked = (num_envs, num_slots), pairs, []
@@ -41,6 +41,9 @@ class ScriptedRuntime:
     def remove(self, env, slot):
         self.seeds[env, slot] = 0
 
+    def host_parameters(self):
+        return torch.full(self.shape[:1], 100)
+
     def seed_parameters(self):
         return self.seeds.clone()
 
@@ -49,7 +52,7 @@ class ScriptedRuntime:
         zeros, no = torch.zeros(self.shape), torch.zeros(self.shape, dtype=torch.bool)
         return Gradients(zeros, zeros, no, no)
 
-    def validate(self, settings, active, pairs):
+    def validate(self, settings, active, pairs, split="validation"):
         envs, slots = self.shape
         there = self.seeds > 0
         interactions = None

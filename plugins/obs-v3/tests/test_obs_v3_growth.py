@@ -22,7 +22,7 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
     from esper_growth.blueprints import image
     from esper_growth.config import DigitsConfig, GrowthConfig, PointwiseConfig
     from esper_growth.describe import describe
-    from esper_growth.hosts.pointwise import PointwiseHost
+    from esper_growth.hosts.uniform import PointwiseHost
     from esper_growth.tasks.digits import digits
 
     monkeypatch.setenv("ESPER_CACHE", str(tmp_path))
@@ -57,7 +57,7 @@ def test_growth_publishes_what_is_read_and_stages_mean_the_same(context: Build) 
 
 def test_an_episode_of_random_play_stays_in_range_and_is_seen(context: Build) -> None:
     from esper_growth.config import GrowthConfig
-    from esper_growth.environment import growth as make_growth
+    from esper_growth.make import growth as make_growth
     from esper_growth.masks import LifecycleMasks
     from esper_growth.rules import UniformLegal
 

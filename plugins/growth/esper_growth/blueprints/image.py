@@ -1,4 +1,4 @@
-"""The seven blueprints for image hosts, each the branch f of `h + alpha·f(h)`.
+"""The seven blueprints for image hosts, of one or two axes of space, each the branch f of `h + alpha·f(h)`.
 
 What starts at zero is always the last factor with nothing behind it that rescales or kills it, so that every parameter
 has a gradient within two steps.
@@ -14,21 +14,24 @@ from attrs import frozen
 from torch import Tensor, nn
 
 from esper_core.contracts.protocols import Build
+from esper_growth.blueprints.transformer import Mixing, heads_of, self_attention, silent
 from esper_growth.config import AttentionConfig, BottleneckConfig
+from esper_growth.layers import convolution
 
 MIN_BOTTLENECK = 8
 
 
 @frozen
 class ImageBlueprint:
-    """Kind `blueprint` for image hosts: wraps a function from channels to a module."""
+    """Kind `blueprint` for image hosts: wraps a function from channels and number of axes to a module."""
 
-    make: Callable[[int], nn.Module]
+    make: Callable[[int, int], nn.Module]
     topologies: tuple[str, ...] = ("image",)
+    axes: tuple[int, ...] = (1, 2)
 
     def build(self, channels: int, spatial: tuple[int, ...]) -> nn.Module:
-        """Return a branch from `[B, channels, H, W]` to the same shape."""
-        return self.make(channels)
+        """Return a branch from `[B, channels, *spatial]` to the same shape."""
+        return self.make(channels, len(spatial))
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
@@ -36,10 +39,9 @@ def group_norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(next(g for g in (8, 4, 2, 1) if channels % g == 0), channels)
 
 
-def conv_norm_relu(channels: int, kernel: int) -> nn.Sequential:
+def conv_norm_relu(channels: int, axes: int, kernel: int) -> nn.Sequential:
     """Return [convolution without bias, GroupNorm, ReLU] with unchanged shape."""
-    conv = nn.Conv2d(channels, channels, kernel, padding=kernel // 2, bias=False)
-    return nn.Sequential(conv, group_norm(channels), nn.ReLU())
+    return nn.Sequential(convolution(axes, channels, channels, kernel), group_norm(channels), nn.ReLU())
 
 
 class GatedNorm(nn.Module):
@@ -51,7 +53,7 @@ class GatedNorm(nn.Module):
         self.scale = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map `[B, C, H, W]` to the same shape."""
+        """Map `[B, C, *spatial]` to the same shape."""
         return torch.tanh(self.scale) * (self.norm(x) - x)
 
 
@@ -72,31 +74,41 @@ class SqueezeExcite(nn.Module):
         return x * (weight - 1.0)[:, :, None, None]
 
 
-def _depthwise(channels: int) -> nn.Module:
+def _gated_norm(channels: int, axes: int) -> nn.Module:
+    return GatedNorm(channels)
+
+
+def _depthwise(channels: int, axes: int) -> nn.Module:
     return nn.Sequential(
-        nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False),
-        nn.Conv2d(channels, channels, 1, bias=False),
+        convolution(axes, channels, channels, 3, groups=channels),
+        convolution(axes, channels, channels, 1),
         group_norm(channels),
         nn.ReLU(),
     )
 
 
-def _bottleneck(channels: int, reduction: int) -> nn.Module:
+def _bottleneck(channels: int, axes: int, reduction: int) -> nn.Module:
     middle = max(MIN_BOTTLENECK, channels // reduction)
     norm = group_norm(channels)
     nn.init.zeros_(norm.weight)
     return nn.Sequential(
-        nn.Conv2d(channels, middle, 1, bias=False),
+        convolution(axes, channels, middle, 1),
         nn.ReLU(),
-        nn.Conv2d(middle, middle, 3, padding=1, bias=False),
+        convolution(axes, middle, middle, 3),
         nn.ReLU(),
-        nn.Conv2d(middle, channels, 1, bias=False),
+        convolution(axes, middle, channels, 1),
         norm,
     )
 
 
-def _conv_heavy(channels: int) -> nn.Module:
-    return nn.Sequential(conv_norm_relu(channels, 3), conv_norm_relu(channels, 3))
+def _conv_heavy(channels: int, axes: int) -> nn.Module:
+    return nn.Sequential(conv_norm_relu(channels, axes, 3), conv_norm_relu(channels, axes, 3))
+
+
+def _attention(channels: int, axes: int, reduction: int) -> nn.Module:
+    if axes == 1:
+        return silent(self_attention(channels, Mixing(heads_of(channels))))
+    return SqueezeExcite(channels, reduction)
 
 
 def conv_light(config: None, context: Build) -> ImageBlueprint:
@@ -125,10 +137,10 @@ def bottleneck(config: BottleneckConfig, context: Build) -> ImageBlueprint:
 
 
 def norm(config: None, context: Build) -> ImageBlueprint:
-    """Gated group normalisation; 0 at birth."""
-    return ImageBlueprint(GatedNorm)
+    """Gated group normalisation; 0 at birth: 2C + 1 parameters."""
+    return ImageBlueprint(_gated_norm, ("image", "sequence"))
 
 
 def attention(config: AttentionConfig, context: Build) -> ImageBlueprint:
-    """Squeeze-and-excitation over channels."""
-    return ImageBlueprint(partial(SqueezeExcite, reduction=config.reduction))
+    """Squeeze-and-excitation over channels; along one axis of space, self-attention of its positions."""
+    return ImageBlueprint(partial(_attention, reduction=config.reduction), ("image", "sequence"))

@@ -13,7 +13,7 @@ from esper_growth.actions import Algorithm
 from esper_growth.conformance import modules, stand_in
 from esper_growth.conformance.stepping import largest_difference
 from esper_growth.model import Gate, Seed, SeedSetting
-from esper_growth.protocols import Blueprint
+from esper_growth.protocols import Blueprint, fits
 from esper_growth.stages import Stage
 
 SUITE = Suite(
@@ -34,7 +34,7 @@ SUITE = Suite(
 BATCH = 5
 WIDTHS = (1, 2, 3, 6, 8, 16, 40)
 SPACES: dict[str, tuple[tuple[int, ...], ...]] = {
-    "image": ((8, 8), (4, 4), (2, 2), (1, 1), (5, 3)),
+    "image": ((8, 8), (4, 4), (2, 2), (1, 1), (5, 3), (12,), (5,), (1,)),
     "sequence": ((12,), (5,), (1,)),
 }
 """Topology → spatial sizes at a slot."""
@@ -57,9 +57,16 @@ def _inputs(channels: int, spatial: tuple[int, ...]) -> Tensor:
 
 
 def _usual(subject: Subject) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Yield its topologies, each with a spatial size at which there is something to see."""
+    """Yield its topologies, each with a spatial size, for every number of axes, at which there is something to see."""
     for topology in _blueprint(subject).topologies:
-        yield topology, SPACES[topology][0]
+        spaces = _spaces(subject, topology)
+        for axes in sorted({len(spatial) for spatial in spaces}):
+            yield topology, next(spatial for spatial in spaces if len(spatial) == axes)
+
+
+def _spaces(subject: Subject, topology: str) -> tuple[tuple[int, ...], ...]:
+    blueprint = _blueprint(subject)
+    return tuple(spatial for spatial in SPACES[topology] if fits(blueprint, topology, (len(spatial),)))
 
 
 @SUITE.check("topologies")
@@ -76,7 +83,7 @@ def shape(subject: Subject) -> None:
     """It maps `[B, C, *spatial]` to the same shape, finite, for any width and spatial size."""
     for topology in _blueprint(subject).topologies:
         for channels in WIDTHS:
-            for spatial in SPACES[topology]:
+            for spatial in _spaces(subject, topology):
                 x = _inputs(channels, spatial)
                 result = modules.seeded(_builder(subject, channels, spatial))(x)
                 what = f"{channels} channels, {'×'.join(map(str, spatial))}"
@@ -146,7 +153,8 @@ def picklable(subject: Subject) -> None:
 @SUITE.check("fused", after=("gradients", "stateless"))
 def fused(subject: Subject) -> None:
     """Grown in hosts that train as one network, it takes the steps it would take alone, to 1e-9 in float64."""
-    for topology in _blueprint(subject).topologies:
-        task = stand_in.task(stand_in.SHAPES[topology][0], torch.float64)
+    for topology, spatial in _usual(subject):
+        shape = next(shape for shape in stand_in.SHAPES[topology] if len(shape) == len(spatial) + 1)
+        task = stand_in.task(shape, torch.float64)
         worst, where = largest_difference(stand_in.StandInHost(topology), task, {"it": _blueprint(subject)})
-        assert worst < 1e-9, f"{topology}: fused, '{where}' is off by {worst:.1e}"
+        assert worst < 1e-9, f"{topology} of {len(spatial)} axes: fused, '{where}' is off by {worst:.1e}"

@@ -16,7 +16,10 @@ from esper_growth.conformance import modules, stand_in
 from esper_growth.conformance.options import with_other_options
 from esper_growth.conformance.stepping import largest_difference
 from esper_growth.loop import LoopRuntime
-from esper_growth.protocols import Host
+from esper_growth.protocols import Host, fits
+
+INSTANCES = (0, 1, 2, 3, 10**6)
+"""Instances that a family is asked for."""
 
 SUITE = Suite(
     "host",
@@ -32,6 +35,7 @@ SUITE = Suite(
         "gradients",
         "trains",
         "fused",
+        "family",
     ),
 )
 
@@ -48,6 +52,8 @@ def _shapes(subject: Subject) -> tuple[tuple[int, ...], ...]:
     def found() -> tuple[tuple[int, ...], ...]:
         host, taken, refusal = _host(subject), [], ""
         for shape in stand_in.SHAPES[host.topology]:
+            if not fits(host, host.topology, (len(shape) - 1,)):
+                continue
             try:
                 host.build(3, shape, stand_in.CLASSES)
                 taken.append(shape)
@@ -144,7 +150,11 @@ def name(subject: Subject) -> None:
     shape = _shapes(subject)[0]
     plain = str(modules.seeded(_builder(subject, 3, shape)))
     for option, other in with_other_options(subject):
-        if str(modules.seeded(lambda: other.build(3, shape, stand_in.CLASSES))) != plain:  # noqa: B023
+        try:
+            changed = str(modules.seeded(lambda: other.build(3, shape, stand_in.CLASSES))) != plain  # noqa: B023
+        except EsperError:
+            continue
+        if changed:
             assert other.name != host.name, (
                 f"{option} builds other modules under the same name '{host.name}', under which static curves are kept"
             )
@@ -192,3 +202,26 @@ def fused(subject: Subject) -> None:
     for shape in _shapes(subject):
         worst, where = largest_difference(_host(subject), stand_in.task(shape, torch.float64), {})
         assert worst < 1e-9, f"samples {shape}: fused, '{where}' is off by {worst:.1e}"
+
+
+@SUITE.check("family", after=("repeatable",))
+def family(subject: Subject) -> None:
+    """If it is a family, an instance's architecture is always the same, whatever was drawn before, and its own kind."""
+    whole, shape = _host(subject), _shapes(subject)[0]
+    if not hasattr(whole, "draw"):
+        return
+
+    def layers(host: Host) -> str:
+        return str(modules.seeded(lambda: host.build(3, shape, stand_in.CLASSES)))
+
+    assert layers(whole) == layers(whole.draw(0)), "what it builds is not the architecture of instance 0"
+    drawn = {instance: whole.draw(instance) for instance in INSTANCES}
+    other = subject.build()
+    for instance in reversed(INSTANCES):
+        host = drawn[instance]
+        again = other.draw(instance)
+        same = (again.name, layers(again)) == (host.name, layers(host))
+        assert same, f"instance {instance}, drawn in another order, is another architecture"
+        assert host.topology == whole.topology, f"instance {instance} is of topology '{host.topology}'"
+        named = [i for i, one in drawn.items() if one.name == host.name and layers(one) != layers(host)]
+        assert not named, f"instances {instance} and {named[0]} are other architectures of one name '{host.name}'"

@@ -20,13 +20,13 @@ def with_other_options(subject: Subject) -> Iterator[tuple[str, Any]]:
     """
     component = subject.component
     factory = load_reference(component.spec.factory, str(component))
-    default = structure_config(component, {})
+    default = subject.config()
     for entry in fields(type(default)):
         for value in _others(getattr(default, entry.name), entry.metadata.get("choices")):
             try:
                 yield (
                     f"{entry.name}={value}",
-                    factory(structure_config(component, {entry.name: value}), subject.context()),
+                    factory(structure_config(component, {**subject.example(), entry.name: value}), subject.context()),
                 )
             except (EsperError, ValueError):
                 continue

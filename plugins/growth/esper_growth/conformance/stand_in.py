@@ -13,7 +13,10 @@ from esper_growth.hosts.segments import Segments
 from esper_growth.protocols import Split
 from esper_growth.tasks.classification import ClassificationTask
 
-SHAPES: dict[str, tuple[tuple[int, ...], ...]] = {"image": ((1, 8, 8), (3, 16, 16)), "sequence": ((4, 12),)}
+SHAPES: dict[str, tuple[tuple[int, ...], ...]] = {
+    "image": ((1, 8, 8), (3, 16, 16), (2, 20)),
+    "sequence": ((4, 12),),
+}
 """Topology → shapes `(C, *spatial)` of a sample."""
 
 CLASSES, SAMPLES, WIDTH = 4, 24, 8
@@ -37,6 +40,8 @@ def task(shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Any:
 
 class StandInHost:
     """Kind `host`: a pointwise convolution and a ReLU in front of every slot, for samples of any number of axes."""
+
+    axes = (1, 2)
 
     def __init__(self, topology: str) -> None:
         self.topology = topology

@@ -12,14 +12,29 @@ from esper_core.testing.conformance.suite import Suite
 from esper_core.testing.fake_device import FakeDevice
 from esper_core.testing.randomness import untouched_randomness
 from esper_growth.conformance.options import with_other_options
-from esper_growth.protocols import Split, Task
+from esper_growth.protocols import Split, Task, axes_of
 
 SUITE = Suite(
     "task",
-    ("shapes", "types", "targets", "classes", "disjoint", "repeatable", "randomness", "picklable", "name", "device"),
+    (
+        "shapes",
+        "types",
+        "targets",
+        "classes",
+        "disjoint",
+        "repeatable",
+        "randomness",
+        "picklable",
+        "name",
+        "device",
+        "family",
+    ),
 )
 
 SPLITS = ("train", "validation", "test")
+
+INSTANCES = (0, 1, 2, 3, 10**6)
+"""Instances that a family is asked for."""
 
 
 def _splits(task: Task) -> dict[str, Split]:
@@ -128,17 +143,39 @@ def name(subject: Subject) -> None:
 def device(subject: Subject) -> None:
     """Its samples lie on the run's device."""
     with FakeDevice() as fake:
-        task = build_beside(subject.component, subject.world, subject.context(device=fake.name))
+        task = build_beside(subject.component, subject.world, subject.context(device=fake.name), subject.config())
         for split_name, split in _splits(task).items():
             for what in ("inputs", "targets"):
                 where = getattr(split, what).device.type
                 assert where == fake.name, f"{split_name}: {what} lie on {where}, where the run is on another device"
 
 
+@SUITE.check("family", after=("repeatable",))
+def family(subject: Subject) -> None:
+    """If it is a family, an instance's task is always the same, whatever was drawn before, and says what it is."""
+    whole = _task(subject)
+    if not hasattr(whole, "draw"):
+        return
+    where = _difference(whole, whole.draw(0))
+    assert not where, f"{where} are not those of instance 0"
+    drawn = {instance: whole.draw(instance) for instance in INSTANCES}
+    other = subject.build()
+    for instance in reversed(INSTANCES):
+        task = drawn[instance]
+        where = _difference(task, other.draw(instance))
+        assert not where, f"instance {instance}, drawn in another order: {where} differ"
+        assert task.classes == whole.classes, f"instance {instance} has {task.classes} classes, not {whole.classes}"
+        axes = task.train.inputs.dim() - 2
+        assert axes in axes_of(whole), f"instance {instance} has {axes} axes of space, not {axes_of(whole)}"
+        same = [i for i, one in drawn.items() if one.name == task.name and _difference(one, task)]
+        assert not same, f"instances {instance} and {same[0]} have other data under the same name '{task.name}'"
+
+
 def _difference(task: Task, other: Task) -> str:
     """Return which tensors of two tasks differ first; empty where none do."""
     for split in SPLITS:
         for what in ("inputs", "targets"):
-            if not torch.equal(getattr(getattr(task, split), what), getattr(getattr(other, split), what)):
+            ours, theirs = getattr(getattr(task, split), what), getattr(getattr(other, split), what)
+            if ours.shape != theirs.shape or not torch.equal(ours, theirs):
                 return f"{split}'s {what}"
     return ""

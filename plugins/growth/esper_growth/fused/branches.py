@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from esper_growth.blueprints.image import GatedNorm, SqueezeExcite
+from esper_growth.blueprints.transformer import BiasedMixing, ChannelNorm, Mixing, mix, spread
+from esper_growth.hosts.transformer import Patches, Positions, Residual
 from esper_growth.model import Gate
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ def squeeze_excite(module: SqueezeExcite, fold: Fold, operations: Operations, pr
     excite = fold(module.excite, operations, f"{prefix}excite.")
 
     def run(x: Tensor, parameters: Parameters, n: int) -> Tensor:
-        hidden = torch.relu(squeeze(x.flatten(2).mean(dim=2), parameters, n))
+        hidden = torch.relu(squeeze(x.mean(dim=(2, 3)), parameters, n))
         weight = evenly(torch.sigmoid, excite(hidden, parameters, n), n)
         return x * (weight - 1.0)[:, :, None, None]
 
@@ -68,4 +70,57 @@ def gate(module: Gate, fold: Fold, operations: Operations, prefix: str) -> Folde
     return run
 
 
-FOLDS: Mapping[type[nn.Module], Any] = {GatedNorm: gated_norm, SqueezeExcite: squeeze_excite, Gate: gate}
+def sample_by_sample(module: nn.Module, fold: Fold, operations: Operations, prefix: str) -> Folded:
+    """Return a module without parameters for n hosts: to it, more hosts are more samples."""
+
+    def run(x: Tensor, parameters: Parameters, n: int) -> Tensor:
+        samples = x.unflatten(1, (n, -1)).flatten(0, 1)
+        # How numbers lie in memory decides how products of them round, and one host alone might leave them transposed.
+        return module(samples).unflatten(0, (-1, n)).flatten(1, 2).contiguous()
+
+    return run
+
+
+def residual(module: Residual, fold: Fold, operations: Operations, prefix: str) -> Folded:
+    """Return x + f(x) for n hosts."""
+    branch = fold(module.branch, operations, f"{prefix}branch.")
+    return lambda x, parameters, n: x + branch(x, parameters, n)
+
+
+def positions(module: Positions, fold: Fold, operations: Operations, prefix: str) -> Folded:
+    """Return x plus each host's table of positions."""
+    return lambda x, parameters, n: x + per_sample(parameters[f"{prefix}table"], x.shape[0]).reshape(x.shape)
+
+
+def biased_mixing(module: BiasedMixing, fold: Fold, operations: Operations, prefix: str) -> Folded:
+    """Return attention with each host's bias by distance."""
+
+    def run(x: Tensor, parameters: Parameters, n: int) -> Tensor:
+        samples = x.unflatten(1, (n, -1)).flatten(0, 1)
+        bias = per_sample(parameters[f"{prefix}by_distance"], x.shape[0]).flatten(0, 1)
+        return mix(samples, module.heads, spread(bias)).unflatten(0, (-1, n)).flatten(1, 2)
+
+    return run
+
+
+def per_sample(parameter: Tensor, batch: int) -> Tensor:
+    """Return a parameter `[n, ...]` once per sample, `[B, n, ...]`.
+
+    As a product, so that its gradient is one too: a plain sum rounds differently with other n.
+    """
+    n = parameter.shape[0]
+    copies = torch.bmm(parameter.new_ones(n, batch, 1), parameter.reshape(n, 1, -1))
+    return copies.transpose(0, 1).reshape(batch, *parameter.shape)
+
+
+FOLDS: Mapping[type[nn.Module], Any] = {
+    GatedNorm: gated_norm,
+    SqueezeExcite: squeeze_excite,
+    Gate: gate,
+    ChannelNorm: sample_by_sample,
+    Mixing: sample_by_sample,
+    BiasedMixing: biased_mixing,
+    Patches: sample_by_sample,
+    Positions: positions,
+    Residual: residual,
+}

@@ -106,17 +106,15 @@ def _convolution(module: nn.Conv1d | nn.Conv2d, operations: Operations, prefix: 
     )
 
     def convolve(x: Tensor, parameters: Parameters, n: int) -> Tensor:
-        weight = parameters[weight_name]
+        weight = parameters[weight_name].flatten(0, 1)
         bias = parameters[bias_name].flatten() if has_bias else None
-        return call(
-            x,
-            weight.flatten(0, 1),
-            bias,
-            module.stride,
-            module.padding,
-            module.dilation,
-            n * module.groups,
-        )
+        if n * module.groups > 1:
+            return call(x, weight, bias, module.stride, module.padding, module.dilation, n * module.groups)
+        # One group alone is computed another way, which rounds otherwise; so it gets company.
+        x, weight = torch.cat([x, x.detach()], dim=1), torch.cat([weight, weight.detach()])
+        bias = None if bias is None else torch.cat([bias, bias.detach()])
+        y = call(x, weight, bias, module.stride, module.padding, module.dilation, 2)
+        return y[:, : module.out_channels].contiguous()
 
     def multiply(x: Tensor, parameters: Parameters, n: int) -> Tensor:
         # A batch of small products beats the convolution here, and no host's result depends on how many there are.

@@ -283,7 +283,7 @@ class HostGroup:
         A variant begins at the slot where it differs and shares everything before.
 
         Returns:
-            A function from inputs `[B, *sample]` to logits `[B, V, classes]`, and per variant its host and the slots
+            A function from inputs `[B, n, *sample]` to logits `[B, V, classes]`, and per variant its host and the slots
             switched off; the first n variants are the hosts as they are.
         """
         owners = list(range(self.count))
@@ -310,7 +310,7 @@ class HostGroup:
 
         def run(inputs: Tensor) -> Tensor:
             batch = inputs.shape[0]
-            x = inputs.unsqueeze(1).expand(-1, self.count, *inputs.shape[1:]).flatten(1, 2).to(self.computing)
+            x = inputs.flatten(1, 2).to(self.computing)
             for segment, base, joins, forked, count in stages:
                 x = segment(x, base, count)
                 unjoined = None

@@ -13,10 +13,10 @@ from torch.nn import functional
 from esper_core.contracts.precision import computing_dtype, widened
 from esper_growth.actions import Algorithm
 from esper_growth.config import GrowthConfig
+from esper_growth.fused.data import GroupData
 from esper_growth.fused.fold import fold
 from esper_growth.fused.group import HostGroup
 from esper_growth.fused.operations import choose
-from esper_growth.nursery import Nursery
 from esper_growth.protocols import Blueprint, Host, Task
 from esper_growth.runtime import (
     Fossils,
@@ -29,6 +29,7 @@ from esper_growth.runtime import (
     permanent,
     stable_seed,
 )
+from esper_growth.worlds import Worlds
 
 CACHE_BYTES = 2**21
 """Bytes of the widest activation of a group; the layers of larger ones were measured to push each other out."""
@@ -58,34 +59,38 @@ class FusedRuntime:
         num_slots: int,
         precision: str = "float32",
     ) -> None:
-        self.config, self.task, self.num_slots, self.precision = config, task, num_slots, precision
+        self.config, self.num_slots, self.precision = config, num_slots, precision
         self._computing = task.train.inputs.dtype if precision == "float32" else computing_dtype(precision)
         self.groups: list[HostGroup] = []
         self._operations = choose(config.kernels, task.train.inputs.device, self._computing)
         self.name = f"fused-{self._operations.name}"
-        self._nursery = Nursery(task, host, blueprints, num_slots)
-        self.host_parameters = self._nursery.host_parameters
+        self._worlds = Worlds(task, host, blueprints, num_slots)
         # Whatever has no fused form is named here, before processes multiply what is said.
-        for segment in self._nursery.host(0).segments:  # type: ignore[union-attr]
+        nursery = self._worlds.at(0).nursery
+        for segment in nursery.host(0).segments:  # type: ignore[union-attr]
             fold(segment, self._operations)
         for label, blueprint in blueprints.items():
             if host.topology in blueprint.topologies:
-                fold(self._nursery.branch(0, 0, 0, label), self._operations)
+                fold(nursery.branch(0, 0, 0, label), self._operations)
 
     def start(self, instances: Sequence[int]) -> None:
         """Replace all hosts by fresh ones, one per instance number."""
         self.instances = list(instances)
-        size = self._group_size = self._choose_group_size()
+        self._own = [self._worlds.at(instance) for instance in instances]
+        self._members = [share for envs in self._worlds.alike(instances) for share in self._shares(envs)]
         self.groups = [
             HostGroup.of(
-                [self._nursery.host(i) for i in instances[first : first + size]],
-                self.task.classes,
+                [self._own[env].nursery.host(instances[env]) for env in envs],
+                self._own[envs[0]].task.classes,
                 self._operations,
                 self._computing,
             )
-            for first in range(0, len(instances), size)
+            for envs in self._members
         ]
-        self._places = [Place(env // size, env % size) for env in range(len(instances))]
+        self.data = [GroupData.of([self._own[env].task for env in envs]) for envs in self._members]
+        self._places = {
+            env: Place(index, position) for index, envs in enumerate(self._members) for position, env in enumerate(envs)
+        }
         self._orders = [torch.Generator().manual_seed(stable_seed("data", instance)) for instance in instances]
         self._germinations: dict[tuple[int, int], int] = {}
         self._snapshots: dict[int, dict[str, tuple[Tensor, Tensor]]] = {}
@@ -95,7 +100,7 @@ class FusedRuntime:
         count = self._germinations[env, slot] = self._germinations.get((env, slot), 0) + 1
         group, position = self._places[env]
         self.groups[group].germinate(
-            position, slot, label, self._nursery.branch(self.instances[env], slot, count, label)
+            position, slot, label, self._own[env].nursery.branch(self.instances[env], slot, count, label)
         )
         self.set_algorithm(env, slot, algorithm)
 
@@ -104,7 +109,7 @@ class FusedRuntime:
         index, position = self._places[env]
         group = self.groups[index]
         if algorithm == Algorithm.GATE and not group.has_gate(position, slot):
-            gate = self._nursery.gate(self.instances[env], slot, self._germinations[env, slot])
+            gate = self._own[env].nursery.gate(self.instances[env], slot, self._germinations[env, slot])
             group.open_gate(position, slot, gate)
         elif algorithm != Algorithm.GATE and group.has_gate(position, slot):
             group.close_gate(position, slot)
@@ -114,12 +119,16 @@ class FusedRuntime:
         group, position = self._places[env]
         self.groups[group].remove(position, slot)
 
+    def host_parameters(self) -> Tensor:
+        """Return the number of parameters of every bare host, int64 `[E]`."""
+        return torch.tensor([world.nursery.host_parameters for world in self._own])
+
     def seed_parameters(self) -> Tensor:
         """Return the number of parameters of every seed, int64 `[E, N]`."""
         counts = torch.zeros(len(self.instances), self.num_slots, dtype=torch.int64)
         for index, group in enumerate(self.groups):
             for position, slot, count in group.seed_parameters():
-                counts[index * self._group_size + position, slot] = count
+                counts[self._members[index][position], slot] = count
         return counts
 
     @one_thread()
@@ -132,11 +141,11 @@ class FusedRuntime:
         self, index: int, settings: Settings, active: Sequence[bool]
     ) -> list[tuple[int, int, list[float]]]:
         """Train a group for one epoch; return environment, slot and gradient norms of its seeds."""
-        group, split, config = self.groups[index], self.task.train, self.config
+        group, data, config = self.groups[index], self.data[index], self.config
         envs = self.environments(index)
         resting = {position: group.read(position) for position, env in enumerate(envs) if not active[env]}
         own = [settings[env] if active[env] else {} for env in envs]
-        samples = len(split.targets)
+        samples = data.samples("train")
         # A host that rests goes through the motions on any order; what that did to it is undone below.
         orders = torch.stack(
             [
@@ -144,10 +153,11 @@ class FusedRuntime:
                 for env in envs
             ],
             dim=1,
-        ).to(split.targets.device)
+        )
+        split, rows_of_epoch = data.splits["train"], data.rows("train", orders)
         joins = group.joins(own)
         frozen = {p: [slot for slot, s in seeds.items() if s.frozen or not s.in_forward] for p, seeds in enumerate(own)}
-        for rows in orders.split(config.batch_size):
+        for rows in rows_of_epoch.split(config.batch_size):
             group.step(
                 split.inputs[rows],
                 split.targets[rows],
@@ -171,40 +181,39 @@ class FusedRuntime:
         return [(envs[seed.host], seed.slot, list(islice(norms, len(seed.norms)))) for seed in health]
 
     @one_thread()
-    def validate(self, settings: Settings, active: Sequence[bool], pairs: bool) -> Validation:
-        """Measure the active hosts on the validation split, with every switchable seed off in turn."""
-        parts = self._map(lambda index: self._measure_group(index, settings, active, pairs), active)
+    def validate(
+        self, settings: Settings, active: Sequence[bool], pairs: bool, split: str = "validation"
+    ) -> Validation:
+        """Measure the active hosts on a split, with every switchable seed off in turn."""
+        parts = self._map(lambda index: self._measure_group(index, settings, active, pairs, split), active)
         measured = ((env, *result) for part in parts for env, result in part.items())
         return collect_validation(len(self.instances), self.num_slots, measured, pairs)
 
     @torch.no_grad()
     def _measure_group(
-        self, index: int, settings: Settings, active: Sequence[bool], pairs: bool
+        self, index: int, settings: Settings, active: Sequence[bool], pairs: bool, split: str
     ) -> dict[int, tuple[float, dict[tuple[int, ...], float]]]:
         """Return loss and accuracy per variant of every active environment of a group."""
-        group, split = self.groups[index], self.task.validation
+        group, data = self.groups[index], self.data[index]
         envs = self.environments(index)
         own = [settings[env] if active[env] else {} for env in envs]
         run, owners, off = group.ablate(own, pairs)
-        losses, correct = [], []
-        for inputs, targets in zip(
-            split.inputs.split(VALIDATION_SLICE), split.targets.split(VALIDATION_SLICE), strict=True
-        ):
-            logits = widened(run(inputs))
-            correct.append((logits.argmax(dim=2) == targets[:, None]).sum(dim=0))
+        losses, correct, samples, found = [], [], data.samples(split), data.splits[split]
+        everything = torch.arange(samples)[:, None].expand(-1, group.count)
+        for rows in data.rows(split, everything).split(VALIDATION_SLICE):
+            targets = found.targets[rows]
+            logits = widened(run(found.inputs[rows]))
+            correct.append((logits.argmax(dim=2) == targets[:, owners]).sum(dim=0))
             bare = logits[:, : group.count].transpose(1, 2)
-            losses.append(
-                functional.cross_entropy(bare, targets[:, None].expand(-1, group.count), reduction="none").double()
-            )
-        samples = len(split.targets)
+            losses.append(functional.cross_entropy(bare, targets, reduction="none").double())
         mean_loss = torch.cat(losses).t().contiguous().sum(dim=1).div(samples).tolist()
         shares = [int(count) / samples for count in torch.stack(correct).sum(dim=0).tolist()]
-        found: dict[int, tuple[float, dict[tuple[int, ...], float]]] = {}
+        measured: dict[int, tuple[float, dict[tuple[int, ...], float]]] = {}
         for owner, slots_off, share in zip(owners, off, shares, strict=True):
             env = envs[owner]
             if active[env]:
-                found.setdefault(env, (mean_loss[owner], {}))[1][slots_off] = share
-        return found
+                measured.setdefault(env, (mean_loss[owner], {}))[1][slots_off] = share
+        return measured
 
     def read(self, env: int) -> dict[str, tuple[Tensor, Tensor]]:
         """Return copies of everything a host has learned: name as in `GrownHost` → (value, momentum)."""
@@ -230,16 +239,17 @@ class FusedRuntime:
 
     def environments(self, index: int) -> list[int]:
         """Return the environments whose hosts are in a group, in their order there."""
-        first = index * self._group_size
-        return list(range(first, first + self.groups[index].count))
+        return self._members[index]
 
-    def _choose_group_size(self) -> int:
-        """Return the configured size, or the most hosts whose widest activation fits the cache, in equal shares."""
-        if self.config.hosts_per_group:
-            return self.config.hosts_per_group
-        fitting = CACHE_BYTES // (self._nursery.widest * self.config.batch_size * self._computing.itemsize) or 1
-        groups = -(-len(self.instances) // fitting)
-        return -(-len(self.instances) // groups)
+    def _shares(self, envs: list[int]) -> list[list[int]]:
+        """Return groups of the configured size, or equal ones whose widest activation fits the cache."""
+        size = self.config.hosts_per_group
+        if not size:
+            widest = self._own[envs[0]].nursery.widest
+            fitting = CACHE_BYTES // (widest * self.config.batch_size * self._computing.itemsize) or 1
+            groups = -(-len(envs) // fitting)
+            size = -(-len(envs) // groups)
+        return [envs[first : first + size] for first in range(0, len(envs), size)]
 
     def _map(self, work: Callable[[int], Result], active: Sequence[bool]) -> Iterable[Result]:
         groups = [index for index in range(len(self.groups)) if any(active[env] for env in self.environments(index))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -23,7 +24,9 @@ def digits(config: DigitsConfig, context: Build) -> ClassificationTask:
     train, validation, train_labels, validation_labels = train_test_split(
         rest, rest_labels, test_size=VALIDATION, stratify=rest_labels, random_state=0
     )
-    train, train_labels = train[: config.train_samples], train_labels[: config.train_samples]
+    order = np.random.default_rng(config.seed).permutation(TRAIN) if config.seed else np.arange(TRAIN)
+    kept = np.sort(order[: config.train_samples])
+    train, train_labels = train[kept], train_labels[kept]
     mean, std = train.mean(), train.std()
 
     def split(inputs: object, targets: object) -> Split:
@@ -31,7 +34,7 @@ def digits(config: DigitsConfig, context: Build) -> ClassificationTask:
         return Split(images.to(context.device), torch.as_tensor(targets, dtype=torch.int64).to(context.device))
 
     return ClassificationTask(
-        name=f"digits-{config.train_samples}",
+        name=f"digits-{config.train_samples}s{config.seed}",
         classes=10,
         train=split(train, train_labels),
         validation=split(validation, validation_labels),

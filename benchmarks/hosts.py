@@ -1,0 +1,130 @@
+"""What growth is worth to each host: test accuracy of the host as it is, and with a seed in every slot.
+
+    python benchmarks/hosts.py
+
+`all-on` germinates one blueprint in every slot in the first epoch and adds it fully from epoch 5 on. Both arms
+train the same instances, with the same data order, for as many epochs, in the runtime that training uses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Mapping
+from contextlib import closing
+from typing import Any, NamedTuple
+
+import torch
+
+from esper_core.contracts.protocols import Build
+from esper_core.contracts.slots import SlotConfig
+from esper_core.registry.build import build_beside
+from esper_core.registry.config import structure_config
+from esper_core.registry.index import Index, load_index
+from esper_growth.actions import Algorithm
+from esper_growth.config import GrowthConfig
+from esper_growth.describe import describe
+from esper_growth.fused.runtime import FusedRuntime
+from esper_growth.model import SeedSetting
+from esper_growth.stages import Stage
+from esper_growth.tasks.classification import ClassificationTask
+
+RAMP = 5
+
+
+class World(NamedTuple):
+    """A task, its options, a host, and the blueprint that is grown everywhere."""
+
+    task: str
+    options: Mapping[str, Any]
+    host: str
+    blueprint: str
+
+
+PLAIN, SHUFFLED = {"train_samples": 1000}, {"train_samples": 1000, "shuffle": True}
+WORLDS = (
+    World("digits", {}, "pointwise", "conv-light"),
+    World("digits", {}, "narrow", "conv-light"),
+    World("digits", {}, "capable", "conv-light"),
+    World("mnist1d", PLAIN, "pointwise", "conv-light"),
+    World("mnist1d", PLAIN, "narrow", "conv-light"),
+    World("mnist1d", PLAIN, "capable", "conv-light"),
+    World("mnist1d", SHUFFLED, "pointwise", "conv-light"),
+    World("mnist1d", SHUFFLED, "narrow", "conv-light"),
+    World("mnist1d", SHUFFLED, "capable", "conv-light"),
+    World("mnist1d", PLAIN, "transformer", "mlp"),
+    World("mnist1d", PLAIN, "transformer", "flex-attention"),
+    World("mnist1d", SHUFFLED, "transformer", "mlp"),
+)
+
+
+def accuracies(world: World, index: Index, config: GrowthConfig, slots: int, instances: int) -> dict[bool, list[float]]:
+    """Return test accuracies by instance, without and with a seed in every slot."""
+    context = _context(slots, instances)
+
+    def build(kind: str, name: str, options: Mapping[str, Any] | None = None) -> Any:
+        (component,) = [c for c in index.of_kind(kind) if c.name == name]
+        return build_beside(component, index, context, structure_config(component, dict(options or {})))
+
+    task = build("task", world.task, world.options)
+    # What the runtime measures on is called validation; nothing here is chosen by it.
+    task = ClassificationTask(task.name, task.classes, task.train, task.test, task.test)
+    host = build("host", world.host)
+    branch = build("blueprint", world.blueprint)
+    active, found = [True] * instances, {}
+    for grown in (False, True):
+        with closing(FusedRuntime(config, task, host, {"it": branch}, slots)) as runtime:
+            runtime.start(range(instances))
+            for env in range(instances if grown else 0):
+                for slot in range(slots):
+                    runtime.germinate(env, slot, "it", Algorithm.ADD)
+            for epoch in range(config.epochs):
+                alpha = min(1.0, epoch / RAMP)
+                stage = Stage.BLENDING if alpha else Stage.TRAINING
+                seeds = dict.fromkeys(range(slots if grown else 0), SeedSetting(stage, alpha, Algorithm.ADD, False))
+                runtime.train_epoch([seeds] * instances, active)
+            found[grown] = runtime.validate([seeds] * instances, active, pairs=False).accuracy.tolist()
+    return found
+
+
+def _context(slots: int, envs: int) -> Build:
+    grid = SlotConfig.for_grid(1, slots)
+    known = describe(GrowthConfig(), grid)
+    return Build(
+        slots=grid,
+        actions=known.actions,
+        state_spec=known.state,
+        feature_schema=None,
+        latent_dim=0,
+        gamma=1.0,
+        num_envs=envs,
+        seed=0,
+        device="cpu",
+        dtype=torch.float32,
+    )
+
+
+def main() -> None:
+    """Print one line per world."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--slots", type=int, default=3, help="Slots of every host.")
+    parser.add_argument("--epochs", type=int, default=40, help="Host epochs.")
+    parser.add_argument("--instances", type=int, default=2, help="Hosts per arm, numbered from 0.")
+    parser.add_argument("--host", help="This host alone.")
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    index, config = load_index(), GrowthConfig(epochs=chosen.epochs, workers=1)
+    print(f"{'task':18}{'host':13}{'blueprint':16}{'static':>8}{'all-on':>8}{'gap':>8}   least and largest gap")
+    for world in WORLDS:
+        if chosen.host in (None, world.host):
+            found = accuracies(world, index, config, chosen.slots, chosen.instances)
+            gaps = [on - off for off, on in zip(found[False], found[True], strict=True)]
+            task = world.task + (", shuffled" if world.options.get("shuffle") else "")
+            means = "".join(f"{statistics.mean(values):8.3f}" for values in (found[False], found[True], gaps))
+            print(
+                f"{task:18}{world.host:13}{world.blueprint:16}{means}   {min(gaps):+.3f} {max(gaps):+.3f}", flush=True
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""What training a host has cost, and how much growing has shaken it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from attrs import define
+from torch import Tensor
+
+from esper_growth.runtime import Settings
+from esper_growth.worlds import World
+
+BACKWARD = 2
+"""Passes that a backward pass costs: one for the gradients of what is computed, one for those of the weights."""
+
+
+@define
+class TrainingCost:
+    """Counts, for every environment, float64 `[E]`.
+
+    Attributes:
+        flops: Floating-point operations of training so far, those of validation left out. Convolutions and matrix
+            products are counted, as in `torch.utils.flop_counter`: of the host and of every seed that takes part,
+            forward and backward, for every sample of every epoch.
+        shock: The largest rise of the validation loss, in nats, over an epoch in which the alpha of a seed moved.
+    """
+
+    flops: Tensor
+    shock: Tensor
+
+    @classmethod
+    def none(cls, num_envs: int) -> TrainingCost:
+        """Return the counts of hosts that have not been trained."""
+        return cls(torch.zeros(num_envs, dtype=torch.float64), torch.zeros(num_envs, dtype=torch.float64))
+
+    def epoch(
+        self, worlds: Sequence[World], settings: Settings, labels: Sequence[Sequence[str]], active: Tensor
+    ) -> None:
+        """Count an epoch of training the active environments, bool `[E]`; `labels` name the seed of every slot."""
+        for env in active.nonzero().flatten().tolist():
+            nursery, samples = worlds[env].nursery, len(worlds[env].task.train.targets)
+            seeds = (nursery.branch_flops(slot, labels[env][slot]) for slot, s in settings[env].items() if s.in_forward)
+            self.flops[env] += (1 + BACKWARD) * samples * (nursery.host_flops + sum(seeds))
+
+    def blend(self, moved: Tensor, before: Tensor, after: Tensor) -> None:
+        """Take in losses `[E]` before and after an epoch in which a seed's alpha moved in some hosts, bool `[E]`."""
+        rise = torch.where(moved, (after - before).double(), 0.0).nan_to_num(torch.inf)
+        self.shock = torch.maximum(self.shock, rise)

@@ -1,0 +1,47 @@
+"""The host `mixed`: a family of architectures, some of which need to grow and some of which do not."""
+
+from __future__ import annotations
+
+import random
+
+from torch import nn
+
+from esper_core.contracts.errors import UserError
+from esper_core.contracts.protocols import Build
+from esper_growth.config import CapableConfig, MixedHostConfig, NarrowConfig, PointwiseConfig
+from esper_growth.hosts.uniform import CapableHost, NarrowHost, PointwiseHost, UniformHost
+from esper_growth.runtime import stable_seed
+
+MEMBERS = {
+    "pointwise": (PointwiseHost, PointwiseConfig),
+    "narrow": (NarrowHost, NarrowConfig),
+    "capable": (CapableHost, CapableConfig),
+}
+
+
+class MixedHost:
+    """Kind `host`, a family: the number of an instance decides its architecture."""
+
+    topology = "image"
+    axes = (1, 2)
+
+    def __init__(self, config: MixedHostConfig, context: Build) -> None:
+        unknown = sorted(set(config.hosts) - set(MEMBERS))
+        if unknown or not config.hosts:
+            raise UserError(
+                f"host.hosts={list(config.hosts)}: the host 'mixed' draws from {', '.join(MEMBERS)} alone.",
+                hint=f"Leave out {', '.join(unknown)}." if unknown else "Name one at least.",
+            )
+        self._hosts: list[UniformHost] = []
+        for name in config.hosts:
+            kind, options = MEMBERS[name]
+            self._hosts.append(kind(options(), context))
+        self.name = "mixed-" + "+".join(host.name for host in self._hosts)
+
+    def draw(self, instance: int) -> UniformHost:
+        """Return the architecture of an instance."""
+        return random.Random(stable_seed("architecture", instance)).choice(self._hosts)
+
+    def build(self, num_slots: int, input_shape: tuple[int, ...], classes: int) -> nn.Module:
+        """Return one host of instance 0's architecture."""
+        return self.draw(0).build(num_slots, input_shape, classes)

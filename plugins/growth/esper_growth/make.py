@@ -1,0 +1,75 @@
+"""The environment `growth` from its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from functools import partial
+
+import torch
+
+from esper_core.contracts.errors import UserError
+from esper_core.contracts.protocols import Build
+from esper_growth.config import GrowthConfig
+from esper_growth.environment import HELD_OUT, GrowthEnvironment
+from esper_growth.fused.runtime import FusedRuntime
+from esper_growth.loop import LoopRuntime
+from esper_growth.protocols import axes_of, fits
+from esper_growth.runtime import HostRuntime, Settings
+from esper_growth.static_curves import StaticCurves, source_digest
+from esper_growth.workers import shared_out
+
+
+def growth(config: GrowthConfig, context: Build) -> GrowthEnvironment:
+    """Return the environment for a build context whose parts hold the task, the host and the blueprints."""
+    task, host = context.parts["task"], context.parts["host"]
+    num_slots = context.slots.num_slots
+    if not fits(host, host.topology, axes_of(task)):
+        axes = " or ".join(map(str, axes_of(task)))
+        raise UserError(
+            f"The host '{host.name}' does not take the task '{task.name}', whose samples have {axes} axes of space.",
+            hint="Choose another host or task.",
+        )
+    if config.first_instance + config.instances > HELD_OUT:
+        raise UserError(
+            f"environment.first_instance={config.first_instance} and environment.instances={config.instances} reach "
+            f"beyond instance {HELD_OUT - 1:,}.",
+            hint=f"Instances from {HELD_OUT:,} on are kept for evaluation.",
+        )
+
+    kind = FusedRuntime if config.runtime == "fused" else LoopRuntime
+    make = partial(kind, config, task, host, context.parts["blueprint"], num_slots, context.precision)
+    device = torch.device(context.device)
+
+    def runtime() -> HostRuntime:
+        # A GPU is shared better by one process than by several.
+        return shared_out(make, config.workers if device.type == "cpu" else 1)
+
+    def train_static(instances: Sequence[int]) -> list[list[float]]:
+        settings: Settings = [{} for _ in instances]
+        active = [True] * len(instances)
+        accuracies = []
+        with closing(runtime()) as static:
+            static.start(instances)
+            for _ in range(config.epochs):
+                static.train_epoch(settings, active)
+                accuracies.append(static.validate(settings, active, pairs=False).accuracy.tolist())
+        return [list(curve) for curve in zip(*accuracies, strict=True)]
+
+    hosts = runtime()
+    key: dict[str, str | int | float] = {
+        "task": task.name,
+        "host": host.name,
+        "slots": num_slots,
+        "epochs": config.epochs,
+        "batch_size": config.batch_size,
+        "lr": config.host_lr,
+        "momentum": config.momentum,
+        "max_grad_norm": config.max_grad_norm,
+        "runtime": hosts.name,
+        "dtype": str(context.dtype),
+        "precision": context.precision,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "source": source_digest(task, host),
+    }
+    return GrowthEnvironment(config, context, hosts, StaticCurves.at(key, train_static))

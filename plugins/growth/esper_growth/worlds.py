@@ -1,0 +1,72 @@
+"""What an instance trains: a task and a host, drawn where these are families."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import define, field, frozen
+
+from esper_growth.nursery import Nursery
+from esper_growth.protocols import Blueprint, Host, Task
+
+KEPT = 128
+"""Worlds that are kept; a task that draws its data need not draw them again."""
+
+
+@frozen
+class World:
+    """A task, and where its hosts are born. Hosts of equal `alike` can train as one network."""
+
+    task: Task
+    nursery: Nursery
+
+    @property
+    def alike(self) -> tuple[object, ...]:
+        """What hosts must share to train side by side: architecture, shape of a sample, and sizes of the splits."""
+        sizes = (len(split.targets) for split in (self.task.train, self.task.validation, self.task.test))
+        return (self.nursery.name, *self.task.train.inputs.shape[1:], self.task.classes, *sizes)
+
+
+@define
+class Worlds:
+    """The world of every instance.
+
+    Attributes:
+        task: A task, or a family of tasks, which has a method `draw(instance)`.
+        host: A host, or a family of hosts, likewise.
+        blueprints: Blueprints by label.
+        num_slots: N.
+    """
+
+    task: Task
+    host: Host
+    blueprints: Mapping[str, Blueprint]
+    num_slots: int
+    _kept: dict[int, World] = field(factory=dict)
+    _nurseries: dict[tuple[object, ...], Nursery] = field(factory=dict)
+
+    def at(self, instance: int) -> World:
+        """Return the world of an instance."""
+        if instance not in self._kept:
+            if len(self._kept) >= KEPT:
+                del self._kept[next(iter(self._kept))]
+            task, host = drawn(self.task, instance), drawn(self.host, instance)
+            sample = task.train.inputs[:1]
+            key = (host.name, *sample.shape, task.classes)
+            if key not in self._nurseries:
+                self._nurseries[key] = Nursery(host, self.blueprints, self.num_slots, sample, task.classes)
+            self._kept[instance] = World(task, self._nurseries[key])
+        return self._kept[instance]
+
+    def alike(self, instances: Sequence[int]) -> list[list[int]]:
+        """Return positions of instances, those together whose hosts can train side by side."""
+        groups: dict[tuple[object, ...], list[int]] = {}
+        for position, instance in enumerate(instances):
+            groups.setdefault(self.at(instance).alike, []).append(position)
+        return list(groups.values())
+
+
+def drawn(part: Any, instance: int) -> Any:
+    """Return what a family draws for an instance; what is no family is the same for all."""
+    return part.draw(instance) if hasattr(part, "draw") else part

@@ -1,0 +1,73 @@
+"""The task `mnist1d`: what is drawn, and what each option does to it. How hard it is: benchmarks/mnist1d.py."""
+
+import numpy as np
+import pytest
+import torch
+
+from esper_core.contracts.errors import UserError
+from esper_growth.config import Mnist1dConfig
+from esper_growth.tasks import mnist1d as module
+from esper_growth.tasks.mnist1d import draw, mnist1d
+
+
+@pytest.fixture
+def make(make_context):
+    context = make_context()
+    return lambda **options: mnist1d(Mnist1dConfig(**options), context)
+
+
+def test_splits(make):
+    task = make()
+    assert [len(s.targets) for s in (task.train, task.validation, task.test)] == [3200, 800, 1000]
+    assert task.train.inputs.shape == (3200, 1, 40) and task.classes == 10
+    everything = torch.cat([s.inputs for s in (task.train, task.validation, task.test)])
+    assert float(everything.mean()) == pytest.approx(0, abs=1e-5) and float(everything.std()) == pytest.approx(
+        1, abs=1e-4
+    )
+    counts = torch.bincount(torch.cat([s.targets for s in (task.train, task.validation, task.test)]))
+    assert counts.tolist() == [500] * 10
+
+
+def test_fewer_training_samples_are_the_first_of_all_and_leave_the_rest_alone(make):
+    few, all_ = make(train_samples=100), make()
+    assert torch.equal(few.train.inputs, all_.train.inputs[:100]) and torch.equal(few.test.inputs, all_.test.inputs)
+    with pytest.raises(UserError, match="more than 64"):
+        make(samples=100, train_samples=65)
+
+
+def test_shuffling_moves_positions_alike_in_all_samples(make):
+    plain, shuffled = make().test.inputs[:, 0], make(shuffle=True).test.inputs[:, 0]
+    same = (plain[:20, :, None] - shuffled[:20, None, :]).abs().amax(dim=0) < 1e-4
+    assert same.sum(0).tolist() == [1] * 40 and same.sum(1).tolist() == [1] * 40
+    assert not torch.equal(same, torch.eye(40, dtype=torch.bool))
+
+
+def test_a_curve_without_disturbance_is_its_outline(monkeypatch):
+    for name, value in (
+        ("SCALING", 0),
+        ("MOVES", 1),
+        ("JITTER", 0),
+        ("TILT", 0),
+        ("PADDING", (60, 60)),
+        ("LENGTH", 72),
+    ):
+        monkeypatch.setattr(module, name, value)
+    curves, digits = draw(np.random.default_rng(0), 10, 0.0)
+    for curve, digit in zip(curves, digits, strict=True):
+        outline = module.OUTLINES[digit]
+        assert np.allclose(curve[:12] / curve[:12].std(), outline / outline.std())
+        assert not curve[12:].any()
+
+
+def test_noise_surrounds_the_digit_and_leaves_it_alone():
+    quiet, digits = draw(np.random.default_rng(0), 200, 0.0)
+    loud, again = draw(np.random.default_rng(0), 200, 0.25)
+    assert (digits == again).all()
+    same = np.isclose(quiet, loud).mean(axis=1)
+    assert same.min() > 0.1 and same.max() < 0.35, "twelve points of 48 to 72 are the digit"
+
+
+def test_outlines_differ():
+    shapes = module.OUTLINES / module.OUTLINES.std(axis=1, keepdims=True)
+    apart = np.linalg.norm(shapes[:, None] - shapes[None], axis=2) + 10 * np.eye(10)
+    assert apart.min() > 1.0
