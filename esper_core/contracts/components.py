@@ -65,6 +65,8 @@ class ComponentSpec:
         example: `module:attribute` of a function from an empty folder to options, for what cannot be built with its
             defaults alone, such as a task that reads files: the checks build it with these.
         known_failures: Conformance checks that it fails, by name, each with the reason.
+        only_by_name: It is never chosen for being the only one of its kind, nor combined by `esper matrix` unasked: an
+            adapter that means something only where it is named, and whose installation must not change other choices.
     """
 
     kind: str = field(validator=_check_name)
@@ -82,6 +84,7 @@ class ComponentSpec:
     weights_version: int = 1
     example: str = field(default="", validator=_check_reference)
     known_failures: Mapping[str, str] = field(factory=dict)
+    only_by_name: bool = False
 
 
 @frozen(kw_only=True)

@@ -103,7 +103,7 @@ class Collector:
             if on_step is not None:
                 on_step(t + 1)
             if not bool(running.any()):
-                rollout.pad(t + 1)
+                rollout.end(t + 1)
                 break
         watch.lap("policy")
         return Collected(events, int(rollout.valid.sum()), watch.seconds)

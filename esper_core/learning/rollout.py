@@ -101,6 +101,7 @@ class Rollout:
     the final observation of an episode whose last step is t.
 
     Attributes:
+        length: Steps of the longest episode; what is learned from ends there.
         advantages_ready: Advantages and returns belong to the rewards in the buffer. New data clears it.
     """
 
@@ -114,6 +115,7 @@ class Rollout:
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.horizon, self.num_envs, self.actions_spec = horizon, num_envs, actions
+        self.length = horizon
 
         def zeros(*shape: int, rows: int = horizon, kind: torch.dtype = dtype) -> Tensor:
             return torch.zeros(rows, num_envs, *shape, dtype=kind, device=device)
@@ -145,7 +147,7 @@ class Rollout:
 
     def begin(self) -> None:
         """Make ready for new episodes: every row becomes padding until it is written."""
-        self.advantages_ready = False
+        self.advantages_ready, self.length = False, self.horizon
         for flag in (self.episode_start, self.terminated, self.truncated, self.valid):
             flag.zero_()
         self.rewards.zero_()
@@ -177,32 +179,28 @@ class Rollout:
         self.terminated[t].copy_(terminated & valid)
         self.truncated[t].copy_(truncated & valid)
 
-    def pad(self, t: int) -> None:
-        """Fill rows t to T of what is seen with row t, for when all episodes have ended before the horizon."""
-        blocks = [self.obs, *self.indices.values(), *self.masks.values()]
-        for block in blocks if self.slot_given_op is None else [*blocks, self.slot_given_op]:
-            block[t + 1 :] = block[t]
-        for name in self.actions:
-            self.actions[name][t:] = 0
-            self.log_prob[name][t:] = 0
+    def end(self, t: int) -> None:
+        """Note that all episodes have ended within t steps: later rows are left as they were, and never read."""
+        self.length = t
 
     # Learning -------------------------------------------------------------------------------------------------------
 
     def steps(self) -> Steps:
         """Return what was seen and done as sequences `[E, T, ...]`."""
+        seen = slice(0, self.length)
         return Steps(
-            features=Features(_swap(self.obs[:-1]), {name: _swap(v[:-1]) for name, v in self.indices.items()}),
-            masks=self._masks(slice(0, self.horizon)),
-            actions=_swap_all(self.actions),
-            episode_start=_swap(self.episode_start),
-            valid=_swap(self.valid),
-            log_prob=_swap_all(self.log_prob),
+            features=self._features(seen),
+            masks=self._masks(seen),
+            actions=_swap_all(self.actions, seen),
+            episode_start=_swap(self.episode_start[seen]),
+            valid=_swap(self.valid[seen]),
+            log_prob=_swap_all(self.log_prob, seen),
         )
 
     def final(self) -> tuple[Features, Masks]:
         """Return what was seen after the last step, `[E, 1, ...]`."""
-        indices = {name: _swap(value[-1:]) for name, value in self.indices.items()}
-        return Features(_swap(self.obs[-1:]), indices), self._masks(slice(self.horizon, None))
+        last = slice(self.length, self.length + 1)
+        return self._features(last), self._masks(last)
 
     def remember(self, old: Evaluation, final_baseline: Tensor) -> None:
         """Store the policy before the update: log-probabilities, logits and values, from an evaluation `[E, T]`.
@@ -211,13 +209,13 @@ class Rollout:
             old: Evaluation of `steps()`; its values are in normalised return units.
             final_baseline: Value of the state after the last step, `[E]`.
         """
-        self.advantages_ready = False
+        self.advantages_ready, done = False, slice(0, self.length)
         for name in self.actions:
-            self.old_log_prob[name].copy_(old.log_prob[name].transpose(0, 1))
-            self.old_logits[name].copy_(old.logits[name].transpose(0, 1))
-        self.baseline[:-1].copy_(old.values.baseline.transpose(0, 1))
-        self.baseline[-1].copy_(final_baseline)
-        self.taken.copy_(old.values.taken.transpose(0, 1))
+            self.old_log_prob[name][done].copy_(old.log_prob[name].transpose(0, 1))
+            self.old_logits[name][done].copy_(old.logits[name].transpose(0, 1))
+        self.baseline[done].copy_(old.values.baseline.transpose(0, 1))
+        self.baseline[self.length].copy_(final_baseline)
+        self.taken[done].copy_(old.values.taken.transpose(0, 1))
 
     def compute_advantages(self, gamma: float, gae_lambda: float, mean: float, std: float) -> None:
         """Write advantages and returns, both in units of reward, in place.
@@ -228,15 +226,16 @@ class Rollout:
             mean: Mean of the returns the critic was trained on.
             std: Their standard deviation.
         """
+        done = slice(0, self.length)
         gae(
-            self.rewards,
-            self.baseline * std + mean,
-            self.terminated,
-            self.truncated,
-            self.valid,
+            self.rewards[done],
+            self.baseline[: self.length + 1] * std + mean,
+            self.terminated[done],
+            self.truncated[done],
+            self.valid[done],
             gamma,
             gae_lambda,
-            out=(self.advantages, self.returns),
+            out=(self.advantages[done], self.returns[done]),
         )
         self.advantages_ready = True
 
@@ -253,24 +252,27 @@ class Rollout:
         """
         if not self.advantages_ready:
             raise RuntimeError("compute_advantages must be called after the data of a rollout has changed")
-        advantages, scale = standardise(self.advantages, self.valid)
-        steps = self.steps()
+        steps, done = self.steps(), slice(0, self.length)
+        advantages, scale = standardise(self.advantages[done], self.valid[done])
         return Sequences(
             features=steps.features,
             masks=steps.masks,
             actions=steps.actions,
             episode_start=steps.episode_start,
             valid=steps.valid,
-            old_log_prob=_swap_all(self.old_log_prob),
-            old_logits=_swap_all(self.old_logits),
+            old_log_prob=_swap_all(self.old_log_prob, done),
+            old_logits=_swap_all(self.old_logits, done),
             advantages=_swap(advantages),
-            op_advantage=_swap((self.taken - self.baseline[:-1]) * (value_std / scale)),
-            returns=_swap((self.returns - mean) / std),
+            op_advantage=_swap((self.taken[done] - self.baseline[done]) * (value_std / scale)),
+            returns=_swap((self.returns[done] - mean) / std),
         )
 
+    def _features(self, rows: slice) -> Features:
+        return Features(_swap(self.obs[rows]), _swap_all(self.indices, rows))
+
     def _masks(self, rows: slice) -> Masks:
-        heads = {name: _swap(mask[rows]) for name, mask in self.masks.items()}
-        return Masks(heads, None if self.slot_given_op is None else _swap(self.slot_given_op[rows]))
+        given = None if self.slot_given_op is None else _swap(self.slot_given_op[rows])
+        return Masks(_swap_all(self.masks, rows), given)
 
 
 def standardise(advantages: Tensor, valid: Tensor) -> tuple[Tensor, float]:
@@ -292,5 +294,5 @@ def _swap(value: Tensor) -> Tensor:
     return value.transpose(0, 1).contiguous()
 
 
-def _swap_all(table: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: _swap(value) for name, value in table.items()}
+def _swap_all(table: dict[str, Tensor], rows: slice) -> dict[str, Tensor]:
+    return {name: _swap(value[rows]) for name, value in table.items()}

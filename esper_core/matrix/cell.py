@@ -119,7 +119,8 @@ def make_cells(
         recipes: The registry file; its policies are not used, for a cell says itself what it is made of.
         environment: The environment of all cells.
         slots: Slot counts.
-        only: Names of the components to combine by kind; of all other kinds all are.
+        only: Names of the components to combine by kind; of all other kinds all are, but for those that are
+            `only_by_name` and that the environment does not name in its defaults.
         uses: Components of further kinds, the same in all cells: kind → name.
         options: Settings; one that names a component concerns only the cells that hold it.
         seed: Seed of all cells.
@@ -127,7 +128,7 @@ def make_cells(
     Raises:
         UserError: a kind of which nothing is installed, or a name or an option that means nothing.
     """
-    columns = {kind: _components(index, recipes, kind, only.get(kind)) for kind in KINDS}
+    columns = {kind: _components(index, recipes, kind, only.get(kind), environment) for kind in KINDS}
     known = {row.key for row in describe_options(config_class(environment))}
     small = [f"environment.{key}={value}" for key, value in SMALL.items() if key in known]
     scoped = [_Scoped.read(text, columns, index) for text in options]
@@ -179,9 +180,15 @@ def choose(cells: Sequence[Cell], *, full: bool) -> list[Cell]:
     return [cell for cell in cells if any(cell is other for other in chosen)]
 
 
-def _components(index: Index, recipes: Recipes, kind: str, names: Iterable[str] | None) -> tuple[Component, ...]:
+def _components(
+    index: Index, recipes: Recipes, kind: str, names: Iterable[str] | None, environment: Component
+) -> tuple[Component, ...]:
     check_kind(index, kind)
-    found = index.of_kind(kind) if names is None else [resolve(index, kind, name, recipes.pins) for name in names]
+    if names is None:
+        usual = environment.spec.defaults.get(kind)
+        found = [c for c in index.of_kind(kind) if not c.spec.only_by_name or c.name == usual]
+    else:
+        found = [resolve(index, kind, name, recipes.pins) for name in names]
     if not found:
         raise UserError(f"No {kind} is installed, so there is nothing to combine.", hint=absent_plugins(index))
     return tuple({component.qualified: component for component in found}.values())

@@ -198,7 +198,8 @@ def make_plan(
     """Choose components and options for a request.
 
     For each kind the first that says something wins: the request, the policy's recipe, `[defaults]` of the registry
-    file, the defaults of components already chosen, the only installed component of the kind.
+    file, the defaults of the environment, those of other components already chosen, the only installed component of the
+    kind that is not `only_by_name`.
 
     Args:
         request: What was asked for.

@@ -200,8 +200,9 @@ class Selection:
             return self._resolve(kind, choice)
         check_kind(self.index, kind)
         installed = self.index.of_kind(kind)
-        if len(installed) == 1:
-            return installed[0]
+        eligible = [component for component in installed if not component.spec.only_by_name]
+        if len(eligible) == 1:
+            return eligible[0]
         planned = self._is_planned(kind)
         if not installed:
             raise UnknownComponent(
@@ -226,7 +227,8 @@ class Selection:
             yield _Choice(self.policy, keys=keys)
         if kind in self.recipes.defaults:
             yield _Choice(self.recipes.defaults[kind], keys=("defaults", kind))
-        for component in self.chosen.values():
+        # What an environment says about itself outweighs what a network is usually used with.
+        for component in sorted(self.chosen.values(), key=lambda chosen: chosen.kind != "environment"):
             for needed, name in component.spec.defaults.items():
                 if normalise_name(needed) == kind:
                     yield _Choice(name, f"the defaults of {component}")

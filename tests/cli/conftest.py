@@ -27,6 +27,14 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
     return {**kept, "OMP_NUM_THREADS": "1", "ESPER_CACHE": str(folder / "cache"), **more}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def keyboard() -> Iterator[None]:
+    """Let Ctrl-C be heard: a shell that starts pytest in the background has it, and all that it starts, ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder whose cache of static curves all commands share."""

@@ -167,6 +167,24 @@ def test_every_combination_has_a_cell(index: Index) -> None:
     assert [list(cell.row) for cell in both] == [["slots", *KINDS]] * len(both)
 
 
+def test_an_adapter_is_combined_only_where_it_is_named(index: Index) -> None:
+    spec = evolve(resolve(index, "masks", "lifecycle").spec, name="adapter", only_by_name=True)
+    index = evolve(index, components=(*index.components, Component(spec, "acme", "acme", "1.0")))
+    growth = resolve(index, "environment", "growth")
+    naming = evolve(growth, spec=evolve(growth.spec, defaults={**growth.spec.defaults, "masks": "adapter"}))
+    only = {**USUAL, "loss": ["esper-factored-ppo:factored-ppo"]}
+    del only["masks"]
+
+    def masks(environment: Component, **named: list[str]) -> list[str]:
+        given: dict[str, Any] = {"slots": (2,), "uses": {}, "options": TINY, "seed": 0}
+        made = make_cells(index, Recipes(), environment=environment, only={**only, **named}, **given)
+        return [str(cell.row["masks"]) for cell in made]
+
+    assert masks(growth) == ["lifecycle"]
+    assert sorted(masks(naming)) == ["adapter", "lifecycle"]
+    assert masks(growth, masks=["adapter"]) == ["adapter"]
+
+
 def test_pairs_are_tested_where_everything_fits(index: Index) -> None:
     every = cells(
         index,

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
+from esper_core import ComponentSpec
 from esper_core.contracts.errors import (
     CheckpointMismatch,
     ConfigError,
@@ -20,7 +22,7 @@ from esper_core.contracts.errors import (
     SlotIdError,
     UnknownComponent,
 )
-from esper_core.registry.index import Index, load_index
+from esper_core.registry.index import Component, Index, load_index
 from esper_core.registry.plan import Plan, PlanRequest, describe_plan, make_plan
 from esper_core.registry.recipes import Recipes, load_recipes
 
@@ -179,6 +181,34 @@ def test_a_kind_that_nothing_is_said_about(index: Index) -> None:
     with pytest.raises(IncompatiblePlan, match=r"Nothing says which critic to use with network 'plain-net'") as caught:
         plan(index, policy="plain-net")
     assert "--use critic=NAME: picky, simple" in caught.value.hint
+
+
+def test_an_adapter_is_chosen_by_its_name_alone(index: Index) -> None:
+    def with_loss(*specs: ComponentSpec) -> Index:
+        (loss,) = index.of_kind("loss")
+        others = (evolve(loss, spec=spec) for spec in specs)
+        return Index(index.plugins, index.kinds, (*index.components, *others))
+
+    (loss,) = index.of_kind("loss")
+    adapter = evolve(loss.spec, name="adapter", only_by_name=True)
+    assert names(plan(with_loss(adapter)))["loss"] == "only-loss"
+    assert names(plan(with_loss(adapter), uses={"loss": "adapter"}))["loss"] == "adapter"
+    with pytest.raises(IncompatiblePlan, match="Nothing says which loss"):
+        plan(with_loss(evolve(adapter, only_by_name=False)))
+    alone = Index(index.plugins, index.kinds, tuple(c for c in with_loss(adapter).components if c.name != "only-loss"))
+    with pytest.raises(IncompatiblePlan, match="Nothing says which loss") as caught:
+        plan(alone)
+    assert "adapter" in caught.value.hint
+
+
+def test_what_the_environment_says_outweighs_the_network(index: Index) -> None:
+    def says_features(component: Component) -> Component:
+        defaults = {**component.spec.defaults, "features": "flat"}
+        return evolve(component, spec=evolve(component.spec, defaults=defaults))
+
+    changed = [says_features(c) if c.key == "environment/toy" else c for c in index.components]
+    assert names(plan(index))["features"] == "wide"
+    assert names(plan(Index(index.plugins, index.kinds, tuple(changed))))["features"] == "flat"
 
 
 def test_a_kind_without_components(index: Index) -> None:

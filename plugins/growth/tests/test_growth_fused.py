@@ -260,7 +260,7 @@ def _grown(module):
         lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)),
         lambda: nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 5, bias=False)),
         lambda: _grown(GatedNorm(4)),
-        lambda: _grown(SqueezeExcite(4, 2)),
+        lambda: _grown(SqueezeExcite(4, 2, 2)),
         lambda: Gate(4),
         Custom,
     ],

@@ -1,0 +1,113 @@
+"""Growth for other libraries: Gymnasium's checker, masks, and what becomes of an illegal pair."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+from esper_core.contracts.errors import UnknownComponent
+from esper_growth.actions import Op
+from esper_growth.gym import GrowthEnv
+
+
+def make(**options: Any) -> GrowthEnv:
+    chosen = {"slots": 2, "epochs": 4, "instances": 2, **options}
+    made = gymnasium.make("esper_growth.gym:esper/Growth-v0", **chosen).unwrapped
+    assert isinstance(made, GrowthEnv)
+    return made
+
+
+def action(environment: GrowthEnv, **chosen: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    return np.array([chosen.get(head.name, head.neutral) for head in environment.actions.heads])
+
+
+def feature(environment: GrowthEnv, seen: Any, name: str) -> float:
+    return float(seen[environment.names.index(name)])
+
+
+def test_it_passes_gymnasiums_checker_without_a_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env(make(), skip_render_check=True)
+
+
+def test_an_episode_is_as_long_as_it_is_said_and_a_seed_repeats_it() -> None:
+    environment, rewards = make(), []
+    for _ in range(2):
+        environment.reset(seed=3)
+        steps = [environment.step(action(environment)) for _ in range(4)]
+        assert [(terminated, truncated) for _, _, terminated, truncated, _ in steps] == 3 * [(False, False)] + [
+            (True, False)
+        ]
+        rewards.append([reward for _, reward, *_ in steps])
+    assert rewards[0] == rewards[1]
+    # Nothing is paid and nothing is earned where nothing is ever done.
+    assert sum(rewards[0]) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_an_illegal_pair_is_wait_without_success() -> None:
+    environment = make(epochs=12)
+    environment.reset(seed=0)
+    germinated, *_, info = environment.step(action(environment, op=Op.GERMINATE, slot=0, blueprint=1))
+    assert info["legal"]
+    assert feature(environment, germinated, "last_op_success") == 1.0
+    mask = info["action_mask"]
+    # Either is legal by itself: GERMINATE on slot 1, and slot 0 once there is something to be done with it.
+    assert mask[Op.GERMINATE]
+    again, *_, info = environment.step(action(environment, op=Op.GERMINATE, slot=0, blueprint=1))
+    assert not info["legal"]
+    assert feature(environment, again, "last_op_success") == 0.0
+    assert feature(environment, again, "last_op") == Op.WAIT
+    waited, *_, info = environment.step(action(environment))
+    assert info["legal"]
+    assert feature(environment, waited, "last_op_success") == 1.0
+
+
+def test_the_mask_has_a_legal_value_for_every_head_and_allows_what_is_legal() -> None:
+    environment = make(epochs=12)
+    _, info = environment.reset(seed=0)
+    rng = np.random.default_rng(0)
+    sizes = [head.size for head in environment.actions.heads]
+    done = set()
+    for _ in range(12):
+        assert np.array_equal(info["action_mask"], environment.action_masks())
+        heads = np.split(info["action_mask"], np.cumsum(sizes)[:-1])
+        chosen = np.array([rng.choice(np.flatnonzero(head)) for head in heads])
+        *_, info = environment.step(chosen)
+        done.add((int(chosen[0]), info["legal"]))
+    assert (Op.GERMINATE, True) in done
+    assert (Op.WAIT, True) in done
+    assert all(legal for op, legal in done if op == Op.WAIT)
+
+
+def test_unseeded_environments_differ_from_each_other() -> None:
+    drawn = []
+    for _ in range(2):
+        environment = make(instances=1_000_000, epochs=1)
+        drawn.append(environment.reset()[1]["instance"])
+    assert drawn[0] != drawn[1]
+
+
+def test_what_does_not_exist_is_named() -> None:
+    with pytest.raises(UnknownComponent, match="digit"):
+        make(task="digit")
+
+
+@pytest.mark.slow
+def test_a_masked_policy_of_another_library_trains_on_it() -> None:
+    contrib = pytest.importorskip("sb3_contrib", reason="sb3-contrib is not installed")
+    environment = make(epochs=8)
+    model = contrib.MaskablePPO("MlpPolicy", environment, n_steps=32, batch_size=32, n_epochs=2, seed=0, device="cpu")
+    before = [value.clone() for value in model.policy.parameters()]
+    model.learn(64)
+    assert model.num_timesteps == 64
+    assert any(not (old == new).all() for old, new in zip(before, model.policy.parameters(), strict=True))
+    _, info = environment.reset(seed=0)
+    chosen, _ = model.predict(environment.reset(seed=0)[0], action_masks=info["action_mask"], deterministic=True)
+    *_, info = environment.step(chosen)
+    assert isinstance(info["legal"], bool)

@@ -1,0 +1,103 @@
+"""What is known of a Gymnasium environment before E of it are built; one is made to look at its spaces."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from esper_core import (
+    ActionSpec,
+    EnvironmentDescription,
+    Feature,
+    FeatureSchema,
+    Head,
+    SlotConfig,
+    StateField,
+    StateSpec,
+)
+from esper_core.contracts.errors import UserError
+from esper_gymnasium_env.config import GymnasiumConfig
+from esper_gymnasium_env.registered import find
+
+if TYPE_CHECKING:
+    import gymnasium
+
+
+def describe(config: GymnasiumConfig, slots: SlotConfig) -> EnvironmentDescription:
+    """Return actions, state and horizon.
+
+    Raises:
+        UserError: the environment does not exist, or cannot be made.
+        ValueError: its actions are not categorical, its observations cannot be flattened, an entry to observe does not
+            exist, or nothing limits its episodes.
+    """
+    from esper_gymnasium_env.scaling import Scaling
+
+    made = make(config)
+    try:
+        actions = action_spec(config.id, made.action_space)
+        scaling = Scaling.of(made.observation_space, config.observe)
+        horizon = made.spec.max_episode_steps if made.spec else None
+    finally:
+        made.close()
+    if horizon is None:
+        raise ValueError(f"{config.id} sets no limit to its episodes; set one with -o environment.horizon=STEPS")
+    legal = sum(actions.sizes.values())
+    state = (
+        StateField(
+            "observation",
+            ("E", scaling.width),
+            "float",
+            "",
+            "what is observed; entries are bounded to −1..1",
+            scaling.low,
+            1.0,
+        ),
+        StateField("action_mask", ("E", legal), "bool", "", "which actions are legal, head after head"),
+    )
+    return EnvironmentDescription(actions=actions, state=StateSpec(state), horizon=horizon)
+
+
+def describe_features(config: None, slots: SlotConfig, actions: ActionSpec, state_spec: StateSpec) -> FeatureSchema:
+    """Return the layout of the features `gymnasium`: one column per entry of the observation."""
+    entry = state_spec["observation"]
+    (width,) = entry.sizes(1, slots.num_slots, len(actions.ops))[1:]
+    names = (f"{entry.name}.{position}" for position in range(width))
+    return FeatureSchema([Feature(name, name, entry.low, entry.high, entry.name) for name in names])
+
+
+def make(config: GymnasiumConfig) -> gymnasium.Env[Any, Any]:
+    """Make one environment; raises UserError when it does not exist or cannot be made."""
+    import gymnasium
+
+    spec = find(config.id)
+    limit = {"max_episode_steps": config.horizon} if config.horizon else {}
+    try:
+        return gymnasium.make(spec, disable_env_checker=True, **limit, **config.kwargs)
+    except (gymnasium.error.Error, ImportError, TypeError) as error:
+        raise UserError(
+            f"Gymnasium cannot make '{config.id}': {str(error).rstrip('.')}",
+            hint="`kwargs` are passed on to it; they may not fit.",
+        ) from error
+
+
+def action_spec(name: str, space: gymnasium.Space[Any]) -> ActionSpec:
+    """Return a table with one head per categorical action, called `action`, or `action0`, `action1` and so on.
+
+    Raises:
+        ValueError: the space is neither Discrete nor MultiDiscrete.
+    """
+    from gymnasium import spaces
+
+    if isinstance(space, spaces.Discrete):
+        first = int(space.start)
+        return ActionSpec((Head("action", tuple(str(first + i) for i in range(int(space.n)))),))
+    if isinstance(space, spaces.MultiDiscrete):
+        counts, starts = space.nvec.flatten().tolist(), space.start.flatten().tolist()
+        heads = [
+            Head(f"action{position}", tuple(str(first + i) for i in range(count)))
+            for position, (count, first) in enumerate(zip(counts, starts, strict=True))
+        ]
+        return ActionSpec(tuple(heads))
+    raise ValueError(
+        f"the actions of {name} are {space}; only Discrete and MultiDiscrete ones, that is categories, can be chosen"
+    )

@@ -1,0 +1,22 @@
+"""The features `gymnasium`: the observation alone, as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from esper_core.contracts.protocols import Build, Features
+from esper_gymnasium_env.describe import describe_features
+
+
+class GymnasiumFeatures:
+    """Kind `features`. The mask is no part of it: it says what is legal, and is noise to whoever asks what is good."""
+
+    def __init__(self, config: None, context: Build) -> None:
+        self.schema = describe_features(config, context.slots, context.actions, context.state_spec)
+        self._dtype = context.dtype
+
+    def __call__(self, state: Mapping[str, Tensor]) -> Features:
+        """Map a state with `observation [E, D]` to `obs [E, D]`."""
+        return Features(state["observation"].to(self._dtype), {})

@@ -1,0 +1,25 @@
+"""The mask provider `gymnasium`: what the environment itself says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from esper_core.contracts.protocols import Build, Masks
+
+
+class GymnasiumMasks:
+    """Kind `masks`: the parts of the state's `action_mask` that belong to each head.
+
+    The environment refuses to go on where a head has no legal value; in a state that never was, all of them are.
+    """
+
+    def __init__(self, config: None, context: Build) -> None:
+        self._sizes = context.actions.sizes
+
+    def __call__(self, state: Mapping[str, Tensor]) -> Masks:
+        """Map a state with `action_mask [E, Σ K]` to Masks of `[E, K]`."""
+        parts = state["action_mask"].split(list(self._sizes.values()), dim=-1)
+        heads = zip(self._sizes, parts, strict=True)
+        return Masks({name: legal | ~legal.any(-1, keepdim=True) for name, legal in heads})

@@ -1,0 +1,39 @@
+"""Registers the environment and its masks. Importing this module imports neither torch nor gymnasium."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from esper_core import ComponentSpec, hookimpl
+
+
+@hookimpl
+def esper_components() -> Iterator[ComponentSpec]:
+    """Register `gymnasium`: the environment, its masks and its features."""
+    yield ComponentSpec(
+        kind="environment",
+        name="gymnasium",
+        factory="esper_gymnasium_env.environment:GymnasiumEnvironment",
+        config="esper_gymnasium_env.config:GymnasiumConfig",
+        describe="esper_gymnasium_env.describe:describe",
+        summary="any Gymnasium environment with Discrete or MultiDiscrete actions",
+        defaults={"masks": "gymnasium", "features": "gymnasium"},
+        only_by_name=True,
+    )
+    yield ComponentSpec(
+        kind="masks",
+        name="gymnasium",
+        factory="esper_gymnasium_env.masks:GymnasiumMasks",
+        summary="what a Gymnasium environment says is legal",
+        reads=("action_mask",),
+        only_by_name=True,
+    )
+    yield ComponentSpec(
+        kind="features",
+        name="gymnasium",
+        factory="esper_gymnasium_env.features:GymnasiumFeatures",
+        describe="esper_gymnasium_env.describe:describe_features",
+        summary="what a Gymnasium environment shows, without its mask",
+        reads=("observation",),
+        only_by_name=True,
+    )

@@ -1,0 +1,254 @@
+"""The adapter: spaces, masks, ends of episodes, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from esper_core import SlotConfig
+from esper_core.contracts.errors import EsperError, UserError
+from esper_core.learning.session import open_session
+from esper_core.registry.build import build_parts
+from esper_core.registry.index import Index, load_index
+from esper_core.registry.plan import PlanRequest, make_plan
+from esper_core.registry.resolve import resolve
+from esper_core.testing.conformance.run import check_component
+from esper_gymnasium_env.config import GymnasiumConfig
+from esper_gymnasium_env.describe import describe
+from esper_gymnasium_env.environment import GymnasiumEnvironment
+from esper_gymnasium_env.scaling import Scaling
+
+SLOTS = SlotConfig.for_grid(1, 3)
+
+
+class Counter(gymnasium.Env[Any, Any]):
+    """Shows and pays the step's number, and ends after `length` steps."""
+
+    def __init__(self, length: int = 4, actions: Any = 3, mask: Any = None) -> None:
+        self.length, self.mask = length, mask
+        self.action_space = spaces.Discrete(actions, start=5) if isinstance(actions, int) else actions
+        self.observation_space = spaces.Box(0.0, 10.0, (2,))
+        self.taken: list[Any] = []
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.t = 0
+        return self._see()
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.taken.append(action)
+        self.t += 1
+        seen, info = self._see()
+        return seen, float(self.t), self.t == self.length, False, info
+
+    def _see(self) -> tuple[Any, dict[str, Any]]:
+        return np.full(2, self.t, np.float32), {} if self.mask is None else {"action_mask": self.mask}
+
+
+class Turns(Counter):
+    """Says what is legal as environments for sb3-contrib do: one action after the other."""
+
+    def action_masks(self) -> list[bool]:
+        return [self.t % 3 == action for action in range(3)]
+
+
+@pytest.fixture(autouse=True)
+def registered() -> Iterator[None]:
+    before = dict(gymnasium.registry)
+    gymnasium.register("Endless-v0", Counter)
+    gymnasium.register("Counter-v0", Counter, max_episode_steps=6)
+    gymnasium.register("Turns-v0", Turns, max_episode_steps=6)
+    yield
+    gymnasium.registry.clear()
+    gymnasium.registry.update(before)
+
+
+@pytest.fixture(scope="module")
+def index() -> Index:
+    return load_index()
+
+
+@pytest.fixture
+def build(index: Index) -> Any:
+    def build(name: str, *options: str, envs: int = 2) -> dict[str, Any]:
+        request = PlanRequest(
+            policy="lstm-v1",
+            environment="gymnasium",
+            envs=envs,
+            options=(f"environment.id={name}", *(f"environment.{option}" for option in options)),
+        )
+        return build_parts(make_plan(request, index), index, only={"environment", "masks"})
+
+    return build
+
+
+def singles(environment: GymnasiumEnvironment) -> list[Counter]:
+    return [single.unwrapped for single in environment._envs]  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("kind", ["environment", "masks", "features"])
+def test_everything_that_is_checked_of_its_kind_passes(index: Index, kind: str) -> None:
+    results = check_component(resolve(index, kind, "gymnasium"), index)
+    assert {result.name: result.message for result in results if result.status != "passed"} == {}
+    assert len(results) > 10
+
+
+def test_its_own_features_are_chosen_and_a_network_learns_from_them(index: Index) -> None:
+    request = PlanRequest(policy="lstm-v1", environment="gymnasium", envs=4, updates=1)
+    plan = make_plan(request, index)
+    assert {plan.component(kind).name for kind in ("features", "masks")} == {"gymnasium"}
+    trainer = open_session(plan, index)
+    (update,) = trainer.run(1)
+    trainer.environment.close()
+    # Uniform play falls over after about 20 steps, each of which pays 1.
+    assert update.metrics["return"] == update.environment_steps / 4
+    assert update.metrics["length"] == update.metrics["return"]
+
+
+def test_it_is_described_without_torch() -> None:
+    code = (
+        "import json, sys; sys.modules['torch'] = None\n"
+        "from esper_core import SlotConfig\n"
+        "from esper_gymnasium_env.config import GymnasiumConfig\n"
+        "from esper_gymnasium_env.describe import describe\n"
+        "found = describe(GymnasiumConfig(), SlotConfig.for_grid(1, 3))\n"
+        "print(json.dumps([found.horizon, found.actions.sizes, found.state['observation'].shape]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [500, {"action": 2}, ["E", 4]]
+
+
+def test_the_end_and_the_time_limit_are_kept_apart(build: Any) -> None:
+    for length, terminates in ((4, True), (6, True), (9, False)):
+        environment = build("Counter-v0", f"kwargs={{length={length}}}")["environment"]
+        environment.reset(seed=0)
+        ends, paid = [], 0.0
+        for _ in range(environment.horizon):
+            _, reward, terminated, truncated, _ = environment.step({"action": torch.zeros(2, dtype=torch.int64)})
+            ends.append((bool(terminated[0]), bool(truncated[0] and not terminated[0])))
+            paid += float(reward[1])
+        assert environment.horizon == 6
+        assert ends.index((terminates, not terminates)) == min(length, 6) - 1
+        assert sum(map(any, ends)) == 1
+        assert paid == sum(range(1, min(length, 6) + 1))
+
+
+def test_the_last_observation_stays_and_the_episode_is_reported_once(build: Any) -> None:
+    environment = build("Counter-v0")["environment"]
+    environment.reset(seed=0)
+    steps = [environment.step({"action": torch.zeros(2, dtype=torch.int64)}) for _ in range(6)]
+    seen = [float(state["observation"][0, 0]) for state, *_ in steps]
+    assert seen == pytest.approx([-0.8, -0.6, -0.4, -0.2, -0.2, -0.2])
+    events = [[(e["env"], e["step"], e["return"], e["length"]) for e in info["events"]] for *_, info in steps]
+    assert events == [[], [], [], [(0, 3, 10.0, 4), (1, 3, 10.0, 4)], [], []]
+    assert [len(single.taken) for single in singles(environment)] == [4, 4]
+
+
+def test_a_horizon_limits_what_has_no_limit(build: Any) -> None:
+    with pytest.raises(UserError, match=r"sets no limit.*environment\.horizon"):
+        build("Endless-v0")
+    environment = build("Endless-v0", "horizon=3", "kwargs={length=9}")["environment"]
+    environment.reset(seed=0)
+    ends = [environment.step({"action": torch.zeros(2, dtype=torch.int64)})[2:4] for _ in range(3)]
+    assert [(bool(terminated[0]), bool(truncated[0])) for terminated, truncated in ends] == [
+        (False, False),
+        (False, False),
+        (False, True),
+    ]
+
+
+def test_indices_become_the_environments_own_actions(build: Any) -> None:
+    environment = build("Counter-v0")["environment"]
+    environment.reset(seed=0)
+    assert environment.actions.head("action").labels == ("5", "6", "7")
+    environment.step({"action": torch.tensor([0, 2])})
+    assert [single.taken for single in singles(environment)] == [[5], [7]]
+
+
+def test_several_actions_at_once_have_a_head_each(index: Index) -> None:
+    gymnasium.register(
+        "Many-v0",
+        Counter,
+        max_episode_steps=6,
+        kwargs={
+            "actions": spaces.MultiDiscrete([2, 3], start=[0, 1]),
+            "mask": (np.array([1, 0]), np.array([0, 1, 1])),
+        },
+    )
+    request = PlanRequest(policy="lstm-v1", environment="gymnasium", envs=2, options=("environment.id=Many-v0",))
+    parts = build_parts(make_plan(request, index), index, only={"environment", "masks"})
+    environment = parts["environment"]
+    assert environment.actions.sizes == {"action0": 2, "action1": 3}
+    masks = parts["masks"](environment.reset(seed=0)[0])
+    assert {name: legal[0].tolist() for name, legal in masks.heads.items()} == {
+        "action0": [True, False],
+        "action1": [False, True, True],
+    }
+    environment.step({"action0": torch.tensor([1, 0]), "action1": torch.tensor([2, 0])})
+    assert [single.taken[0].tolist() for single in singles(environment)] == [[1, 3], [0, 1]]
+
+
+def test_masks_follow_the_method(build: Any) -> None:
+    parts = build("Turns-v0")
+    state, _ = parts["environment"].reset(seed=0)
+    for t in range(3):
+        assert parts["masks"](state).heads["action"].tolist() == 2 * [[t == action for action in range(3)]]
+        state, *_ = parts["environment"].step({"action": torch.tensor([t, t])})
+
+
+@pytest.mark.parametrize(("mask", "found"), [([0, 0, 0], "no legal action"), ([1, 1], "2 entries")])
+def test_a_mask_that_cannot_be_is_refused(build: Any, index: Index, mask: list[int], found: str) -> None:
+    environment = build("Counter-v0", f"kwargs={{mask={mask}}}")["environment"]
+    with pytest.raises(EsperError, match=f"The action mask of Counter-v0 has {found}"):
+        environment.reset(seed=0)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (GymnasiumConfig(id="Pendulum-v1"), r"Box.*only Discrete and MultiDiscrete"),
+        (GymnasiumConfig(id="CartPol-v1"), r"registered as 'CartPol-v1'\. Did you mean 'CartPole-v1'"),
+        (GymnasiumConfig(id="CartPole"), r"registered as 'CartPole'\. Did you mean 'CartPole-v"),
+        (GymnasiumConfig(kwargs={"colour": "red"}), "colour"),
+        (GymnasiumConfig(observe=(0, 4)), r"observe=4 is no entry.*0 to 3"),
+    ],
+)
+def test_what_cannot_be_played_is_refused(config: GymnasiumConfig, message: str) -> None:
+    with pytest.raises((UserError, ValueError), match=message):
+        describe(config, SLOTS)
+
+
+def test_environments_are_seeded_apart_and_alike(build: Any) -> None:
+    states = []
+    for envs in (2, 3):
+        environment = build("CartPole-v1", envs=envs)["environment"]
+        states.append(environment.reset(seed=3)[0]["observation"])
+    assert torch.equal(states[0], states[1][:2])
+    assert len(states[1].unique(dim=0)) == 3
+
+
+def test_numbers_come_out_between_minus_one_and_one() -> None:
+    space = spaces.Dict(
+        {
+            "a": spaces.Box(np.array([0, -0.5, -np.inf], np.float32), np.array([8, 0.5, np.inf], np.float32)),
+            "b": spaces.Discrete(3),
+        }
+    )
+    scaling = Scaling.of(space, ())
+    row = scaling({"a": np.array([6, 0.25, -3], np.float32), "b": 1})
+    assert row.tolist() == [0.5, 0.25, -0.75, 0.0, 1.0, 0.0]
+    assert (scaling.width, scaling.low) == (6, -1.0)
+    assert Scaling.of(space, (4, 2))({"a": np.array([6, 0.25, -3], np.float32), "b": 1}).tolist() == [1.0, -0.75]
+    assert Scaling.of(spaces.Discrete(3), ()).low == 0.0
+    with pytest.raises(ValueError, match="no fixed number"):
+        Scaling.of(spaces.Sequence(spaces.Discrete(2)), ())
