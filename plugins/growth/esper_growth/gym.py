@@ -21,10 +21,10 @@ from esper_core import SlotConfig
 from esper_core.builtin.config import FlatConfig
 from esper_core.builtin.flat import Flat
 from esper_core.contracts.protocols import Build, Masks
+from esper_core.policy.legality import find_illegal, neutral
 from esper_core.registry.build import build_beside
 from esper_core.registry.index import load_index
 from esper_core.registry.resolve import resolve
-from esper_core.testing.legality import find_illegal, neutral
 from esper_growth.config import GrowthConfig
 from esper_growth.describe import describe
 from esper_growth.make import growth
