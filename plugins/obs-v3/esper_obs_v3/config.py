@@ -17,3 +17,6 @@ class ObsV3Config:
     freshness_decay: float = option(
         0.995, low=0.0, high=1.0, help="Factor per epoch on the freshness of interaction measurements; less forgets."
     )
+    host_size: bool = option(
+        False, help="Also see how large the host is; of use where hosts differ, as those of the host `mixed` do."
+    )

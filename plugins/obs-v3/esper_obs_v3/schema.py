@@ -32,6 +32,8 @@ HISTORY = 5
 LOSS_CEILING = 2.0
 """Scaled losses are cut here: a loss of 120."""
 
+HOST_SIZE = Feature("host_size", "clamp(log10(host_parameters / 100) / 3, 0, 1)", 0, 1, "host_parameters")
+
 READS = (
     "epoch",
     "epochs_total",
@@ -75,7 +77,7 @@ def describe(config: ObsV3Config, slots: SlotConfig, actions: ActionSpec, state_
         IncompatiblePlan: the environment has no operation or blueprint head, or publishes histories or stages of
             another size.
     """
-    _check_state(state_spec)
+    _check_state(config, state_spec)
     operations, blueprints = _head(actions, actions.root or "op"), _head(actions, "blueprint")
     return FeatureSchema(
         base=_base(config, operations),
@@ -94,7 +96,13 @@ def _head(actions: ActionSpec, name: str) -> Head:
     return actions.head(name)
 
 
-def _check_state(state_spec: StateSpec) -> None:
+def _check_state(config: ObsV3Config, state_spec: StateSpec) -> None:
+    if config.host_size and "host_parameters" not in state_spec.names:
+        raise IncompatiblePlan(
+            "Features 'obs-v3' with features.host_size=true read 'host_parameters', which the environment does not "
+            "publish.",
+            hint="Leave features.host_size out.",
+        )
     for name in ("loss_history", "accuracy_history"):
         if name in state_spec.names and state_spec[name].shape != ("E", HISTORY):
             raise IncompatiblePlan(
@@ -149,6 +157,7 @@ def _base(config: ObsV3Config, operations: Head) -> tuple[Feature, ...]:
         *(Feature(f"{s.lower()}_share", f"slots in {s} / N", 0, 1, "stage") for s in COUNTED_STAGES),
         Feature("last_op_success", "last_op_success", 0, 1, "last_op_success"),
         *(Feature(f"last_op.{label}", f"last_op is {label}", 0, 1, "last_op") for label in operations.labels),
+        *((HOST_SIZE,) if config.host_size else ()),
     )
 
 

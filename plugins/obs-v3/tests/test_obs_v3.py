@@ -37,6 +37,21 @@ def test_dimensions(extractor: Callable[..., ObsV3], build: Callable[..., Build]
     assert len(set(extract.schema.names)) == dim
 
 
+def test_the_size_of_the_host_is_seen_where_it_is_asked_for(build: Callable[..., Build]) -> None:
+    config, plain = ObsV3Config(host_size=True), build(3)
+    with pytest.raises(IncompatiblePlan, match="'host_parameters'"):
+        describe(config, plain.slots, plain.actions, plain.state_spec)
+    size = StateField("host_parameters", ("E",), "int", "parameters", "parameters of the host", 1, 10**9)
+    context = evolve(plain, state_spec=StateSpec((*plain.state_spec.fields, size)))
+    extract, state = ObsV3(config, context), draw(context, 5, 0)
+    state["host_parameters"] = torch.tensor([1, 100, 1_000, 100_000, 10**9])
+    seen, unseen = extract(state).obs, ObsV3(ObsV3Config(), context)(state).obs
+    assert extract.schema.dim == seen.shape[1] == 122
+    column = extract.schema.names.index("host_size")
+    torch.testing.assert_close(seen[:, column], torch.tensor([0, 0, 1 / 3, 1, 1]))
+    assert torch.equal(torch.cat([seen[:, :column], seen[:, column + 1 :]], dim=1), unseen)
+
+
 def test_blueprints_are_indices(extractor: Callable[..., ObsV3], build: Callable[..., Build]) -> None:
     extract, state = extractor(3), draw(build(3), 4, 0)
     (block,) = extract.schema.indices
