@@ -22,8 +22,9 @@ _COUNTED = [STAGES.index(stage) for stage in COUNTED_STAGES]
 class ObsV3:
     """Maps a state to `obs [E, 31 + 30·N]` and `indices["blueprint"] [E, N]` (−1 without a seed).
 
-    With `host_size` the base block has one column more. The columns are those of `schema`, in its order; the base block is followed by one block per slot. A slot is
-    active when it holds a seed or is on its way back to empty after a prune; an inactive slot's block is zero.
+    The columns are those of `schema`, in its order; the base block, one longer with `host_size`, is followed by one
+    block per slot. A slot is active when it holds a seed or is on its way back to empty after a prune; an inactive
+    slot's block is zero.
     """
 
     def __init__(self, config: ObsV3Config, context: Build) -> None:
