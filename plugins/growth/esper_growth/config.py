@@ -98,9 +98,9 @@ class MixedTaskConfig:
         converter=tuple,
         help="digits, mnist1d or mnist1d-shuffled; one that is named twice is drawn twice as often.",
     )
-    train_samples: tuple[int, ...] = option((200, 400), converter=tuple, help="Training samples.")
+    train_samples: tuple[int, ...] = option((300, 600), converter=tuple, help="Training samples.")
     noise: tuple[float, ...] = option((0.15, 0.25, 0.35), converter=tuple, help="Scale of the noise of mnist1d.")
-    samples: int = option(2500, low=100, help="Samples of mnist1d: 64 % to train on, 16 % to validate, 20 % to test.")
+    samples: int = option(2000, low=100, help="Samples of mnist1d: 64 % to train on, 16 % to validate, 20 % to test.")
 
 
 @frozen
