@@ -1,5 +1,9 @@
 """The task `mnist1d`: what is drawn, and what each option does to it. How hard it is: benchmarks/mnist1d.py."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -71,3 +75,11 @@ def test_outlines_differ():
     shapes = module.OUTLINES / module.OUTLINES.std(axis=1, keepdims=True)
     apart = np.linalg.norm(shapes[:, None] - shapes[None], axis=2) + 10 * np.eye(10)
     assert apart.min() > 1.0
+
+
+@pytest.mark.slow
+def test_known_models_do_as_well_as_is_published():
+    script = Path(__file__).parents[3] / "benchmarks/mnist1d.py"
+    done = subprocess.run([sys.executable, script, "--draws", "1"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("plain") == done.stdout.count("shuffled") == 3
