@@ -115,8 +115,8 @@ def main() -> None:
             mean, wanted = statistics.mean(found), published[shuffle]
             wrong = abs(mean - wanted) > TOLERANCE
             off |= wrong
-            order, draws = "shuffled" if shuffle else "plain", " ".join(f"{value:.3f}" for value in found)
-            print(f"{name:10}{order:10}{wanted:10.2f}{mean:7.3f}  {draws}{'  OFF' if wrong else ''}", flush=True)
+            order, each = "shuffled" if shuffle else "plain", " ".join(f"{value:.3f}" for value in found)
+            print(f"{name:10}{order:10}{wanted:10.2f}{mean:7.3f}  {each}{'  OFF' if wrong else ''}", flush=True)
     sys.exit(int(off))
 
 
