@@ -98,9 +98,9 @@ class MixedTaskConfig:
         converter=tuple,
         help="digits, mnist1d or mnist1d-shuffled; one that is named twice is drawn twice as often.",
     )
-    train_samples: tuple[int, ...] = option((300, 600), converter=tuple, help="Training samples.")
+    train_samples: tuple[int, ...] = option((300, 800), converter=tuple, help="Training samples.")
     noise: tuple[float, ...] = option((0.15, 0.25, 0.35), converter=tuple, help="Scale of the noise of mnist1d.")
-    samples: int = option(2000, low=100, help="Samples of mnist1d: 64 % to train on, 16 % to validate, 20 % to test.")
+    samples: int = option(2500, low=100, help="Samples of mnist1d: 64 % to train on, 16 % to validate, 20 % to test.")
 
 
 @frozen
@@ -108,7 +108,7 @@ class MixedHostConfig:
     """Options of the host `mixed`."""
 
     hosts: tuple[str, ...] = option(
-        ("pointwise", "narrow", "capable"),
+        ("pointwise", "pointwise", "narrow", "capable", "capable"),
         converter=tuple,
         help="Architectures that instances draw from, by name; one that is named twice is drawn twice as often.",
     )
@@ -122,7 +122,7 @@ class Cifar10Config:
     train_samples: int = option(45_000, low=10, help="Training images kept, at most; fewer make the task harder.")
 
 
-CAPABLE_WIDTHS = {1: 48, 2: 32}
+CAPABLE_WIDTHS = {1: 40, 2: 32}
 """Axes of space → channels that make growing pointless."""
 
 
@@ -154,7 +154,7 @@ class NarrowConfig(UniformConfig):
 class CapableConfig(UniformConfig):
     """Options of the host `capable`."""
 
-    width: int = option(0, low=0, help="Channels of every block; 0 is 48 along one axis of space and 32 along two.")
+    width: int = option(0, low=0, help="Channels of every block; 0 is 40 along one axis of space and 32 along two.")
 
     def __attrs_post_init__(self) -> None:
         _check_groups(self.groups, self.width or min(CAPABLE_WIDTHS.values()))
