@@ -57,7 +57,9 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
 
     metadata = {"autoreset_mode": AutoresetMode.DISABLED}  # noqa: RUF012
 
-    def __init__(self, config: GrowthConfig, context: Build, runtime: HostRuntime, curves: StaticCurves) -> None:
+    def __init__(
+        self, config: GrowthConfig, context: Build, runtime: HostRuntime, curves: StaticCurves, worlds: Worlds
+    ) -> None:
         description = describe(config, context.slots)
         self.config, self.runtime, self.curves = config, runtime, curves
         self.slot_config: SlotConfig = context.slots
@@ -68,9 +70,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         self.gamma, self.device = context.gamma, context.device
         self._legal_blueprints = legal_blueprints(context)
         self._parts = context.parts
-        self._worlds = Worlds(
-            context.parts["task"], context.parts["host"], context.parts["blueprint"], context.slots.num_slots
-        )
+        self._worlds = worlds
         self._seed, self._episodes = context.seed, 0
         self._seconds: dict[str, float] = {}
         self.single_action_space = action_space(self.actions)

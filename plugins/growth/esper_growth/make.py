@@ -18,6 +18,7 @@ from esper_growth.protocols import axes_of, fits
 from esper_growth.runtime import HostRuntime, Settings
 from esper_growth.static_curves import StaticCurves, source_digest
 from esper_growth.workers import shared_out
+from esper_growth.worlds import Worlds
 
 
 def growth(config: GrowthConfig, context: Build) -> GrowthEnvironment:
@@ -38,12 +39,13 @@ def growth(config: GrowthConfig, context: Build) -> GrowthEnvironment:
         )
 
     kind = FusedRuntime if config.runtime == "fused" else LoopRuntime
+    worlds = Worlds(task, host, context.parts["blueprint"], num_slots)
     make = partial(kind, config, task, host, context.parts["blueprint"], num_slots, context.precision)
     device = torch.device(context.device)
 
     def runtime() -> HostRuntime:
         # A GPU is shared better by one process than by several.
-        return shared_out(make, config.workers if device.type == "cpu" else 1)
+        return shared_out(make, config.workers if device.type == "cpu" else 1, worlds.shares)
 
     def train_static(instances: Sequence[int]) -> list[list[float]]:
         settings: Settings = [{} for _ in instances]
@@ -72,4 +74,4 @@ def growth(config: GrowthConfig, context: Build) -> GrowthEnvironment:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "source": source_digest(task, host),
     }
-    return GrowthEnvironment(config, context, hosts, StaticCurves.at(key, train_static))
+    return GrowthEnvironment(config, context, hosts, StaticCurves.at(key, train_static), worlds)

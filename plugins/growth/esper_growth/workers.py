@@ -26,18 +26,16 @@ START_METHOD = "fork" if sys.platform == "linux" else "spawn"
 """Forking needs no second import of torch; other systems' libraries do not survive it."""
 
 
+Share = Callable[[Sequence[int], int], list[list[int]]]
+"""From the numbers of instances, and how many shares there are, to positions, share by share; none is empty."""
+
+
 @frozen
 class Worker:
-    """A process and the environments it trains."""
+    """A process and the pipe to it."""
 
     process: BaseProcess
     connection: Connection
-    first: int
-    count: int
-
-    def holds(self, env: int) -> bool:
-        """Return whether an environment's host is trained here."""
-        return self.first <= env < self.first + self.count
 
     def ask(self, method: str, *arguments: Any) -> None:
         """Send a request; every request has one answer."""
@@ -75,23 +73,28 @@ class Workers:
     Args:
         make: Makes the runtime of one process; it must survive pickling where processes are not forked.
         count: Processes at most.
+        share: Shares instances out: from their numbers and how many shares there are to positions, share by share.
     """
 
-    def __init__(self, make: Callable[[], HostRuntime], count: int) -> None:
-        self._make, self._count = make, count
+    def __init__(self, make: Callable[[], HostRuntime], count: int, share: Share) -> None:
+        self._make, self._count, self._share = make, count, share
         here = make()
         self.name = here.name
         here.close()
         self._workers: list[Worker] = []
-        self._envs = 0
+        self._shares: list[list[int]] = []
+        self._order = torch.empty(0, dtype=torch.int64)
 
     def start(self, instances: Sequence[int]) -> None:
-        """Replace all hosts by fresh ones, one per instance number; equal shares go to each process."""
-        if self._envs != len(instances):
+        """Replace all hosts by fresh ones, one per instance number; each process gets a share of them."""
+        processes = min(self._count, len(instances))
+        if processes != len(self._workers):
             self.close()
-            self._open(len(instances))
-        for worker in self._workers:
-            worker.ask("start", list(instances[worker.first : worker.first + worker.count]))
+            self._open(processes)
+        self._shares = self._share(instances, processes)
+        self._order = torch.tensor([env for share in self._shares for env in share]).argsort()
+        for worker, share in zip(self._workers, self._shares, strict=True):
+            worker.ask("start", [instances[env] for env in share])
         self._answers()
 
     def germinate(self, env: int, slot: int, label: str, algorithm: Algorithm) -> None:
@@ -123,7 +126,7 @@ class Workers:
         """Train the active hosts for one epoch."""
         self._ask_all("train_epoch", settings, active)
         parts: list[Gradients] = self._answers()
-        return Gradients(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
+        return Gradients(*(self._in_order(columns) for columns in zip(*parts, strict=True)))
 
     def validate(
         self, settings: Settings, active: Sequence[bool], pairs: bool, split: str = "validation"
@@ -132,17 +135,19 @@ class Workers:
         self._ask_all("validate", settings, active, pairs, split)
         parts: list[Validation] = self._answers()
         return Validation(
-            loss=torch.cat([part.loss for part in parts]),
-            accuracy=torch.cat([part.accuracy for part in parts]),
-            contribution=torch.cat([part.contribution for part in parts]),
-            interactions=torch.cat([p.interactions for p in parts if p.interactions is not None]) if pairs else None,
+            loss=self._in_order([part.loss for part in parts]),
+            accuracy=self._in_order([part.accuracy for part in parts]),
+            contribution=self._in_order([part.contribution for part in parts]),
+            interactions=self._in_order([p.interactions for p in parts if p.interactions is not None])
+            if pairs
+            else None,
         )
 
     def snapshot(self, fossils: Fossils) -> None:
         """Remember hosts and their fossils where they are trained, in place of what was remembered of them."""
         asked = []
-        for worker in self._workers:
-            own = {env - worker.first: slots for env, slots in fossils.items() if worker.holds(env)}
+        for worker, share in zip(self._workers, self._shares, strict=True):
+            own = {position: fossils[env] for position, env in enumerate(share) if env in fossils}
             if own:
                 worker.ask("snapshot", own)
                 asked.append(worker)
@@ -159,38 +164,37 @@ class Workers:
             worker.process.kill()
         for worker in self._workers:
             worker.process.join()
-        self._workers, self._envs = [], 0
+        self._workers = []
 
-    def _open(self, envs: int) -> None:
-        self._envs = envs
+    def _open(self, processes: int) -> None:
         context: Any = multiprocessing.get_context(START_METHOD)
-        shares = min(self._count, envs)
-        first = 0
-        for share in range(shares):
-            count = envs // shares + (share < envs % shares)
+        for number in range(processes):
             here, there = context.Pipe()
             inherited = [here, *(worker.connection for worker in self._workers)]
             arguments = (self._make, there, inherited if START_METHOD == "fork" else [])
-            process = context.Process(target=_serve, args=arguments, daemon=True, name=f"esper-hosts-{share}")
+            process = context.Process(target=_serve, args=arguments, daemon=True, name=f"esper-hosts-{number}")
             process.start()
             there.close()
-            self._workers.append(Worker(process, here, first, count))
-            first += count
+            self._workers.append(Worker(process, here))
 
     def _at(self, env: int, method: str, *arguments: Any) -> Any:
-        (worker,) = (w for w in self._workers if w.holds(env))
-        worker.ask(method, env - worker.first, *arguments)
+        (number,) = (number for number, share in enumerate(self._shares) if env in share)
+        worker = self._workers[number]
+        worker.ask(method, self._shares[number].index(env), *arguments)
         return worker.answer()
 
     def _gathered(self, method: str) -> Tensor:
         for worker in self._workers:
             worker.ask(method)
-        return torch.cat(self._answers())
+        return self._in_order(self._answers())
+
+    def _in_order(self, parts: Sequence[Tensor]) -> Tensor:
+        """Return the rows of all shares in the order of environments."""
+        return torch.cat(list(parts))[self._order]
 
     def _ask_all(self, method: str, settings: Settings, active: Sequence[bool], *more: Any) -> None:
-        for worker in self._workers:
-            share = slice(worker.first, worker.first + worker.count)
-            worker.ask(method, settings[share], list(active[share]), *more)
+        for worker, share in zip(self._workers, self._shares, strict=True):
+            worker.ask(method, [settings[env] for env in share], [active[env] for env in share], *more)
 
     def _answers(self, workers: Sequence[Worker] | None = None) -> list[Any]:
         """Return the answers of all processes, or of some; all are awaited before an error of one is raised."""
@@ -206,12 +210,12 @@ class Workers:
         return answers
 
 
-def shared_out(make: Callable[[], HostRuntime], workers: int) -> HostRuntime:
-    """Return the hosts of `make` in this process for one worker, else in as many processes; 0 is one per core."""
+def shared_out(make: Callable[[], HostRuntime], workers: int, share: Share) -> HostRuntime:
+    """Return the hosts of `make` in this process for one worker, else shared out among as many; 0 is one per core."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     count = workers or cores
     keep_freed_memory()
-    return make() if count == 1 else Workers(make, count)
+    return make() if count == 1 else Workers(make, count, share)
 
 
 def _serve(make: Callable[[], HostRuntime], connection: Connection, inherited: Sequence[Connection]) -> None:

@@ -27,6 +27,11 @@ class World:
         sizes = (len(split.targets) for split in (self.task.train, self.task.validation, self.task.test))
         return (self.nursery.name, *self.task.train.inputs.shape[1:], self.task.classes, *sizes)
 
+    @property
+    def cost(self) -> float:
+        """What an epoch of the bare host costs, in forward passes of a sample times their operations."""
+        return self.nursery.host_flops * (3 * len(self.task.train.targets) + len(self.task.validation.targets))
+
 
 @define
 class Worlds:
@@ -58,6 +63,26 @@ class Worlds:
                 self._nurseries[key] = Nursery(host, self.blueprints, self.num_slots, sample, task.classes)
             self._kept[instance] = World(task, self._nurseries[key])
         return self._kept[instance]
+
+    def shares(self, instances: Sequence[int], count: int) -> list[list[int]]:
+        """Return positions of instances in `count` shares that cost about as much, hosts that are alike together.
+
+        None is empty. Where all cost the same, shares are of equal size and in order.
+        """
+        rank = {alike: number for number, alike in enumerate(dict.fromkeys(self.at(i).alike for i in instances))}
+        order = sorted(range(len(instances)), key=lambda position: rank[self.at(instances[position]).alike])
+        costs = [self.at(instances[position]).cost or 1.0 for position in order]
+        total, before = sum(costs), 0.0
+        shares: list[list[int]] = [[] for _ in range(count)]
+        for number, (position, cost) in enumerate(zip(order, costs, strict=True)):
+            # By where its middle lies; but each share needs one, and there must be one left for each that follows.
+            share = int((before + cost / 2) / total * count)
+            filled = next((index for index, found in enumerate(shares) if not found), count)
+            left = len(order) - number
+            share = min(max(share, count - left), filled, count - 1)
+            shares[share].append(position)
+            before += cost
+        return shares
 
     def alike(self, instances: Sequence[int]) -> list[list[int]]:
         """Return positions of instances, those together whose hosts can train side by side."""

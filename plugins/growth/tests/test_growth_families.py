@@ -1,12 +1,20 @@
 """Families of tasks and hosts: what an instance trains, and what came of it."""
 
+from functools import cache
+
 import pytest
 import torch
+from attrs import evolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from esper_core import SlotConfig
 from esper_core.contracts.errors import UserError
+from esper_core.contracts.protocols import Build
 from esper_growth.actions import Algorithm, Op
 from esper_growth.config import GrowthConfig, MixedHostConfig, MixedTaskConfig
 from esper_growth.cost import TrainingCost
+from esper_growth.describe import describe
 from esper_growth.environment import HELD_OUT
 from esper_growth.fused.runtime import FusedRuntime
 from esper_growth.hosts.mixed import MixedHost
@@ -22,10 +30,18 @@ from esper_growth.worlds import Worlds
 SMALL = MixedTaskConfig(train_samples=(40, 60), samples=200)
 
 
+@cache
+def small_worlds():
+    """Return worlds of the families, of which every instance is built once."""
+    slots = SlotConfig.for_grid(1, 3)
+    known = describe(GrowthConfig(), slots)
+    context = Build(slots, known.actions, known.state, None, 0, 1.0, 1, 0, "cpu", torch.float32)
+    return Worlds(MixedTask(SMALL, context), MixedHost(MixedHostConfig(), context), {}, 3)
+
+
 @pytest.fixture
 def mixed(make_context):
     """Return a factory of contexts whose task and host are families."""
-    from attrs import evolve
 
     def make(config=None, **options):
         context = make_context(config, **options)
@@ -252,3 +268,25 @@ def test_the_test_split_is_read_for_outcomes_alone(environment, mixed, monkeypat
     assert set(read) == {"validation"}
     made.outcomes()
     assert read.count("test") == 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 11), min_size=1, max_size=24), st.integers(1, 6))
+def test_shares_cost_about_as_much_and_keep_together_what_is_alike(instances, count):
+    worlds = small_worlds()
+    count = min(count, len(instances))
+    shares = worlds.shares(instances, count)
+    assert sorted(position for share in shares for position in share) == list(range(len(instances)))
+    assert len(shares) == count and all(shares)
+    cut = [{worlds.at(instances[position]).alike for position in share} for share in shares]
+    kinds = set().union(*cut)
+    assert sum(map(len, cut)) <= len(kinds) + count - 1, "more groups are cut than there are cuts"
+    costs = [sum(worlds.at(instances[position]).cost for position in share) for share in shares]
+    largest = max(worlds.at(instance).cost for instance in instances)
+    if all(len(share) > 1 for share in shares):
+        assert max(costs) <= sum(costs) / count + largest
+
+
+def test_shares_of_equal_hosts_are_equal_and_in_order():
+    worlds = small_worlds()
+    assert worlds.shares([5] * 8, 2) == [[0, 1, 2, 3], [4, 5, 6, 7]]

@@ -154,12 +154,15 @@ def test_gradient_health_is_that_of_the_loop(make):
             torch.testing.assert_close(a, b)
 
 
-@pytest.mark.parametrize(("seed", "precision"), [(0, "float32"), (1, "float32"), (2, "float32"), (0, "bf16")])
-def test_no_host_notices_the_others(make, seed, precision):
-    """Bit for bit: alone, permuted, with strangers, in groups of any size."""
+@pytest.mark.parametrize(
+    ("seed", "precision", "batch_size"),
+    [(0, "float32", 20), (1, "float32", 33), (2, "float32", 50), (3, "float32", 7), (0, "bf16", 20)],
+)
+def test_no_host_notices_the_others(make, seed, precision, batch_size):
+    """Bit for bit: alone, permuted, with strangers, in groups of any size, wherever its numbers lie in memory."""
 
     def train(instances, size):
-        runtime = make(FusedRuntime, precision=precision, hosts_per_group=size)
+        runtime = make(FusedRuntime, precision=precision, hosts_per_group=size, batch_size=batch_size)
         runtime.start(instances)
         lives = {i: torch.Generator().manual_seed(100 * seed + i) for i in instances}
         grown: list[dict[int, SeedSetting]] = [{} for _ in instances]
@@ -176,19 +179,20 @@ def test_no_host_notices_the_others(make, seed, precision):
                 elif lot == 0:
                     runtime.remove(env, slot)
                     del grown[env][slot]
-            runtime.train_epoch(grown, [True] * len(instances))
+            gradients = runtime.train_epoch(grown, [True] * len(instances))
             measured = runtime.validate(grown, [True] * len(instances), pairs=True)
         return {
-            instance: (runtime.read(env), measured.loss[env], measured.contribution[env])
+            instance: (runtime.read(env), measured.loss[env], measured.contribution[env], gradients.norm[env])
             for env, instance in enumerate(instances)
         }
 
     together = train([0, 1, 2, 3, 4], 4)
     for instances, size in (([4, 3, 2, 1, 0], 4), ([2], 4), ([0, 1, 2, 3, 4], 1), ([1, 7, 8, 2, 9, 4], 8)):
-        for instance, (content, loss, contribution) in train(instances, size).items():
+        for instance, (content, loss, contribution, norm) in train(instances, size).items():
             if instance not in together:
                 continue
-            expected, expected_loss, expected_contribution = together[instance]
+            expected, expected_loss, expected_contribution, expected_norm = together[instance]
+            assert torch.equal(norm, expected_norm)
             assert content.keys() == expected.keys()
             for name, (value, momentum) in content.items():
                 assert torch.equal(value, expected[name][0]) and torch.equal(momentum, expected[name][1]), name

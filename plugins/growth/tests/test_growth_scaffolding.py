@@ -12,6 +12,7 @@ from esper_growth.environment import GrowthEnvironment
 from esper_growth.runtime import Gradients, Validation
 from esper_growth.scaffolding import Scaffolding, Seed
 from esper_growth.stages import Stage
+from esper_growth.worlds import Worlds
 
 EPOCHS = 30
 
@@ -88,7 +89,9 @@ def play(make_context):
     def play(pairs, operations, envs=1):
         config = GrowthConfig(epochs=EPOCHS)
         runtime = ScriptedRuntime(envs, 3, {step: [table] * envs for step, table in pairs.items()})
-        environment = GrowthEnvironment(config, make_context(config, slots=3, envs=envs), runtime, Flat())
+        context = make_context(config, slots=3, envs=envs)
+        worlds = Worlds(*(context.parts[kind] for kind in ("task", "host", "blueprint")), 3)
+        environment = GrowthEnvironment(config, context, runtime, Flat(), worlds)
         environment.reset()
         events = []
         for step in range(EPOCHS):

@@ -24,6 +24,11 @@ from esper_growth.workers import Workers, shared_out
 HOLD = SeedSetting(Stage.HOLDING, 1.0, Algorithm.ADD, False)
 
 
+def dealt(instances, count):
+    """Share instances out like cards, so that no share is in order."""
+    return [list(range(len(instances)))[first::count] for first in reversed(range(count))]
+
+
 @pytest.fixture
 def make(make_context):
     """Return a function that makes the maker of a runtime."""
@@ -41,7 +46,7 @@ def open_workers(make):
     opened = []
 
     def open_(count, kind=LoopRuntime):
-        opened.append(Workers(make(kind), count))
+        opened.append(Workers(make(kind), count, dealt))
         return opened[-1]
 
     yield open_
@@ -132,7 +137,7 @@ def test_nobody_outlives_a_killed_parent(make):
     reader, writer = os.pipe()
     parent = os.fork()
     if parent == 0:
-        runtime = Workers(make(), 2)
+        runtime = Workers(make(), 2, dealt)
         runtime.start([0, 1])
         os.write(writer, " ".join(str(w.process.pid) for w in runtime._workers).encode())
         time.sleep(60)
@@ -152,8 +157,8 @@ def _alive(pid: int) -> bool:
 
 
 def test_one_worker_needs_no_process(make):
-    assert isinstance(shared_out(make(), 1), LoopRuntime)
-    assert isinstance(shared_out(make(), 3), Workers)
+    assert isinstance(shared_out(make(), 1, dealt), LoopRuntime)
+    assert isinstance(shared_out(make(), 3, dealt), Workers)
 
 
 def test_an_environment_plays_the_same_with_any_number_of_workers(make_environment, act):
@@ -167,4 +172,4 @@ def test_an_environment_plays_the_same_with_any_number_of_workers(make_environme
             rows.append((reward.tolist(), {name: value.tolist() for name, value in state.items()}))
         return repr(rows)
 
-    assert play(1) == play(2)
+    assert play(1) == play(2) == play(3)

@@ -20,6 +20,7 @@ from esper_growth.model import SeedSetting
 from esper_growth.runtime import HostRuntime, Settings
 from esper_growth.stages import Stage
 from esper_growth.workers import shared_out
+from esper_growth.worlds import Worlds
 
 if TYPE_CHECKING:
     from esper_core.registry.index import Index
@@ -81,7 +82,7 @@ class HostBench:
         config = evolve(self.config, runtime=way.runtime, workers=way.workers)
         parts = (self.parts["task"], self.parts["host"], self.parts["blueprint"])
         make = partial(kind, config, *parts, slots, self.precision)
-        runtime = shared_out(make, way.workers)
+        runtime = shared_out(make, way.workers, Worlds(*parts, slots).shares)
         try:
             runtime.start(range(envs))
             for env in range(envs):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from esper_growth.blueprints.image import GatedNorm, SqueezeExcite
 from esper_growth.blueprints.transformer import BiasedMixing, ChannelNorm, Mixing, mix, spread
+from esper_growth.fused.repeat import repeat
 from esper_growth.hosts.transformer import Patches, Positions, Residual
 from esper_growth.model import Gate
 
@@ -37,9 +38,7 @@ def gated_norm(module: GatedNorm, fold: Fold, operations: Operations, prefix: st
 
     def run(x: Tensor, parameters: Parameters, n: int) -> Tensor:
         batch = x.shape[0]
-        # One factor per sample, as a product: the gradient of s is then summed host by host.
-        scale = evenly(torch.tanh, parameters[scale_name], n).view(n, 1, 1)
-        factors = torch.bmm(scale.new_ones(n, batch, 1), scale).transpose(0, 1).contiguous()
+        factors = repeat(evenly(torch.tanh, parameters[scale_name], n).view(n, 1), batch).transpose(0, 1).contiguous()
         apart = (norm(x, parameters, n) - x).view(batch, n, -1)
         return (factors * apart).view(x.shape)
 
@@ -89,7 +88,9 @@ def residual(module: Residual, fold: Fold, operations: Operations, prefix: str) 
 
 def positions(module: Positions, fold: Fold, operations: Operations, prefix: str) -> Folded:
     """Return x plus each host's table of positions."""
-    return lambda x, parameters, n: x + per_sample(parameters[f"{prefix}table"], x.shape[0]).reshape(x.shape)
+    return lambda x, parameters, n: (
+        x + repeat(parameters[f"{prefix}table"], x.shape[0]).transpose(0, 1).reshape(x.shape)
+    )
 
 
 def biased_mixing(module: BiasedMixing, fold: Fold, operations: Operations, prefix: str) -> Folded:
@@ -97,20 +98,10 @@ def biased_mixing(module: BiasedMixing, fold: Fold, operations: Operations, pref
 
     def run(x: Tensor, parameters: Parameters, n: int) -> Tensor:
         samples = x.unflatten(1, (n, -1)).flatten(0, 1)
-        bias = per_sample(parameters[f"{prefix}by_distance"], x.shape[0]).flatten(0, 1)
+        bias = repeat(parameters[f"{prefix}by_distance"], x.shape[0]).transpose(0, 1).flatten(0, 1)
         return mix(samples, module.heads, spread(bias)).unflatten(0, (-1, n)).flatten(1, 2)
 
     return run
-
-
-def per_sample(parameter: Tensor, batch: int) -> Tensor:
-    """Return a parameter `[n, ...]` once per sample, `[B, n, ...]`.
-
-    As a product, so that its gradient is one too: a plain sum rounds differently with other n.
-    """
-    n = parameter.shape[0]
-    copies = torch.bmm(parameter.new_ones(n, batch, 1), parameter.reshape(n, 1, -1))
-    return copies.transpose(0, 1).reshape(batch, *parameter.shape)
 
 
 FOLDS: Mapping[type[nn.Module], Any] = {

@@ -21,7 +21,7 @@ from esper_growth.fused.branches import FOLDS, evenly
 
 if TYPE_CHECKING:
     from esper_growth.fused.operations import Operations
-
+from esper_growth.fused.repeat import repeat
 
 _logger = logging.getLogger(__name__)
 
@@ -157,8 +157,7 @@ def _linear(prefix: str, has_bias: bool) -> Folded:
         inputs = x.view(x.shape[0], n, -1).transpose(0, 1)
         y = torch.bmm(inputs, weight)
         if has_bias:
-            # As a product, so that the bias' gradient is one too: a plain sum rounds differently with other n.
-            y = y + torch.bmm(inputs.new_ones(n, x.shape[0], 1), parameters[bias_name].unsqueeze(1))
+            y = y + repeat(parameters[bias_name], x.shape[0])
         return y.transpose(0, 1).reshape(x.shape[0], -1)
 
     return run

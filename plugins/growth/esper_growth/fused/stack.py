@@ -70,7 +70,9 @@ class Stack:
         gradients = [value.grad for value in self.values.values() if value.grad is not None]
         if not gradients:
             return None
-        return torch.stack([gradient.reshape(len(gradient), -1).square().sum(dim=1) for gradient in gradients])
+        # Row by row, and in one order: how a sum over one dimension of several rounds depends on how many there are.
+        norms = torch._foreach_norm([row for gradient in gradients for row in gradient.contiguous().unbind()])
+        return torch.stack(norms).square().view(len(gradients), -1)
 
     def scale_gradients(self, factor: Tensor) -> None:
         """Multiply the gradients of each row by `factor [m]`."""
