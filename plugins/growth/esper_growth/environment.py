@@ -26,13 +26,14 @@ from esper_core.export.grown import Grown
 from esper_growth import reward
 from esper_growth.actions import Algorithm, Op
 from esper_growth.board import slot_board
+from esper_growth.checks import check_finite, check_legal
 from esper_growth.config import GrowthConfig
 from esper_growth.cost import TrainingCost
 from esper_growth.describe import describe
 from esper_growth.events import episode_event, seed_event
 from esper_growth.export import hand_over
 from esper_growth.governor import Governor, Verdict
-from esper_growth.lifecycle import Change, SlotTable, legal_slots
+from esper_growth.lifecycle import Change, SlotTable
 from esper_growth.masks import legal_blueprints
 from esper_growth.model import SeedSetting
 from esper_growth.progress import Progress
@@ -130,7 +131,15 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         self._seconds = {}
         actions = {name: value.to("cpu") for name, value in actions.items()}
         active = self._active.clone()
-        self._check_legal(actions, active)
+        check_legal(
+            actions,
+            self.slots,
+            active,
+            auto_advance=self.config.auto_advance,
+            blueprints=self._legal_blueprints,
+            spec=self.actions,
+            slot_ids=self.slot_config.slot_ids,
+        )
         before = reward.potential(self.slots.stage, self.config.shaping)
         labels = self.slots.blueprint.clone()
         success, changes = self.slots.apply(actions, self.progress.contribution, active)
@@ -158,7 +167,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
             with self._timed("validation"):
                 again = self.runtime.validate(self._settings(), diverged.tolist(), pairs=False)
             validation, gradients = replace_rows(validation, gradients, diverged, again)
-        self._check_finite(validation.loss, active)
+        check_finite(validation.loss, active, self.instances, self.progress.epoch)
         if validation.interactions is not None:
             self.scaffolding.record(validation.interactions, self.progress.epoch, active)
         self.progress.record(validation, gradients, active)
@@ -258,33 +267,6 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         rounds = -(-self.num_envs // self.config.instances)
         drawn = torch.cat([torch.randperm(self.config.instances, generator=generator) for _ in range(rounds)])
         return [self.config.first_instance + i for i in drawn[: self.num_envs].tolist()]
-
-    def _check_legal(self, actions: Mapping[str, Tensor], active: Tensor) -> None:
-        op, slot, blueprint = actions["op"], actions["slot"], actions["blueprint"]
-        table = self.slots
-        auto = torch.full((self.num_envs,), self.config.auto_advance)
-        legal = legal_slots(table.stage, table.age, table.mode, auto)[torch.arange(self.num_envs), op, slot]
-        legal &= (op != Op.GERMINATE) | torch.tensor(self._legal_blueprints)[blueprint]
-        illegal = active & ~legal & (op != Op.WAIT)
-        if illegal.any():
-            env = int(illegal.nonzero()[0])
-            name, slot_id = Op(int(op[env])).name, self.slot_config.slot_ids[int(slot[env])]
-            stage = Stage(int(table.stage[env, int(slot[env])])).name
-            label = self.actions.head("blueprint").labels[int(blueprint[env])]
-            raise EsperError(
-                f"Environment {env}: {name} on slot {slot_id} ({stage}, blueprint {label}) is illegal.",
-                hint="Choose among the actions that the mask provider allows.",
-            )
-
-    def _check_finite(self, loss: Tensor, active: Tensor) -> None:
-        diverged = active & ~loss.isfinite()
-        if diverged.any():
-            env = int(diverged.nonzero()[0])
-            raise EsperError(
-                f"The host of environment {env} (instance {self.instances[env]}) diverged: its validation loss is "
-                f"{float(loss[env])} after epoch {int(self.progress.epoch[env]) + 1}.",
-                hint="Lower environment.host_lr or set environment.max_grad_norm.",
-            )
 
     # Governing ------------------------------------------------------------------------------------------------------
 

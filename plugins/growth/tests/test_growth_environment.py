@@ -9,7 +9,8 @@ import torch
 from esper_core.contracts.board import Cell, HasBoard
 from esper_core.contracts.errors import EsperError
 from esper_growth.actions import Op
-from esper_growth.masks import LifecycleMasks
+from esper_growth.checks import check_legal
+from esper_growth.masks import LifecycleMasks, legal_blueprints
 from esper_growth.rules import UniformLegal
 from esper_growth.stages import Stage
 
@@ -203,6 +204,19 @@ def test_an_illegal_action_is_refused_by_name(make_environment, act, heads, word
         environment.step(act(environment, **heads))
 
 
+def check(environment, context, actions, active):
+    """Judge actions as the environment would, without carrying them out."""
+    check_legal(
+        actions,
+        environment.slots,
+        active,
+        auto_advance=environment.config.auto_advance,
+        blueprints=legal_blueprints(context),
+        spec=environment.actions,
+        slot_ids=environment.slot_config.slot_ids,
+    )
+
+
 @pytest.mark.parametrize("auto_advance", [True, False])
 def test_the_environment_accepts_exactly_what_the_masks_allow(make_environment, make_context, auto_advance):
     environment = make_environment(epochs=40, samples=20, batch_size=20, envs=4, auto_advance=auto_advance)
@@ -223,10 +237,10 @@ def test_the_environment_accepts_exactly_what_the_masks_allow(make_environment, 
                     allowed = bool(legal[env, op, slot])
                     tried[allowed] += 1
                     if allowed:
-                        environment._check_legal(actions, only)
+                        check(environment, context, actions, only)
                     else:
                         with pytest.raises(EsperError):
-                            environment._check_legal(actions, only)
+                            check(environment, context, actions, only)
         state, *_ = environment.step(rule(state, masks(state), generator))
     assert min(tried.values()) > 100
 
