@@ -191,12 +191,24 @@ class LossResult:
 
 @runtime_checkable
 class Loss(Protocol):
-    """Kind `loss`: stored rollout + fresh evaluation → scalar and metrics."""
+    """Kind `loss`: stored rollout + fresh evaluation → scalar and metrics.
+
+    One whose settings change over a run is also a `Scheduled`.
+    """
 
     target_kl: float | None
 
     def __call__(self, batch: Any, evaluation: Any) -> LossResult:
         """Compare `esper_core.learning.rollout.Sequences` with `esper_core.policy.policy.Evaluation`."""
+        ...
+
+
+@runtime_checkable
+class Scheduled(Protocol):
+    """A loss that is told which update begins. It must remember nothing else, so that a run can go on exactly."""
+
+    def begin(self, update: int) -> None:
+        """Take in the number of the update, from 1 on, before its first gradient step."""
         ...
 
 

@@ -11,7 +11,7 @@ from attrs import field, frozen
 from torch import Tensor
 
 from esper_core.contracts.errors import CheckpointMismatch, ConfigError, EsperError
-from esper_core.contracts.protocols import Environment, FeatureExtractor, Loss, MaskProvider
+from esper_core.contracts.protocols import Environment, FeatureExtractor, Loss, MaskProvider, Scheduled
 from esper_core.learning import monitors
 from esper_core.learning.collector import Collected, Collector, NotFinite
 from esper_core.learning.config import TrainConfig
@@ -175,6 +175,8 @@ class Trainer:
             )
             steps = rollout.steps()
             batch, metrics = self._targets(steps, self._remember(steps))
+            if isinstance(self.loss, Scheduled):
+                self.loss.begin(self.updates_done + 1)
             metrics |= self._learn(batch, report)
         except NotFinite as error:
             self._learned.put_back(before)

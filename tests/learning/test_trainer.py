@@ -151,6 +151,18 @@ def test_passes_end_when_the_policy_has_moved_too_far():
     assert updates[0][2]["passes_done"] == 1.0, "the second evaluation is beyond 1.5 times the target"
 
 
+def test_a_loss_is_told_which_update_begins():
+    class Told(Reinforce):
+        def begin(self, update):
+            self.told = [*getattr(self, "told", ()), update]
+
+    probe = Told()
+    trainer = make(loss=probe)
+    train(trainer, 3)
+    train(trainer, 5)
+    assert probe.told == [1, 2, 3, 4, 5]
+
+
 def test_progress_moves_within_an_update():
     seen = []
     for _ in make(passes=2).run(1, on_step=seen.append):

@@ -13,6 +13,9 @@ class FactoredPpoConfig:
 
     clip: float = option(0.2, low=0.0, help="How far a head's probability ratio may move before its gradient stops.")
     entropy: float = option(0.01, low=0.0, help="Weight of the entropy bonus; more explores longer.")
+    entropy_half_life: float = option(
+        0.0, low=0.0, help="Updates over which the entropy bonus loses half its weight, again and again; 0 keeps it."
+    )
     value_coefficient: float = option(0.5, low=0.0, help="Weight of the critic's squared error.")
     target_kl: float = option(0.03, low=0.0, help="Joint KL at 1.5 times which a rollout's passes end; 0 is off.")
     ratio_mode: str = option(

@@ -41,6 +41,12 @@ class FactoredPpo:
     def __init__(self, config: FactoredPpoConfig, context: Build) -> None:
         self.config, self.actions = config, context.actions
         self.target_kl: float | None = config.target_kl or None
+        self.begin(1)
+
+    def begin(self, update: int) -> None:
+        """Weigh the entropy bonus as an update, numbered from 1 on, is to: entropy · 2^(−(update − 1) / half-life)."""
+        half_life = self.config.entropy_half_life
+        self._entropy_weight = self.config.entropy * (0.5 ** ((update - 1) / half_life) if half_life else 1.0)
 
     def __call__(self, batch: Sequences, evaluation: Evaluation) -> LossResult:
         """Compare stored `[E, T]` sequences with the policy's fresh evaluation of them."""
@@ -56,7 +62,7 @@ class FactoredPpo:
         value_loss = 0.5 * mean(error.square())
         bonuses = [head.entropy_weight * mean(evaluation.entropy[head.name]) for head in self.actions.heads]
         entropy = torch.stack(bonuses).sum()
-        loss = policy_loss + self.config.value_coefficient * value_loss - self.config.entropy * entropy
+        loss = policy_loss + self.config.value_coefficient * value_loss - self._entropy_weight * entropy
         with torch.no_grad():
             old = FactoredDistribution(self.actions, batch.old_logits, batch.masks)
             kl = mean(evaluation.distribution.kl(old))

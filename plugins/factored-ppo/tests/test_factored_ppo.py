@@ -139,6 +139,21 @@ def test_the_sum_of_its_parts():
     assert float(result.loss.detach()) == pytest.approx(float(m["policy_loss"]) + 0.7 * value - 0.05 * entropy)
 
 
+def test_the_entropy_bonus_halves_over_its_half_life():
+    case = Case()
+    bare = float(loss(entropy=0.0)(case.batch, case.evaluation).loss.detach())
+
+    def bonus(update, **options):
+        made = loss(entropy=0.08, **options)
+        made.begin(update)
+        return bare - float(made(case.batch, case.evaluation).loss.detach())
+
+    first = bonus(1)
+    assert first > 0 and bonus(500) == pytest.approx(first)
+    halved = [bonus(update, entropy_half_life=10.0) for update in (1, 11, 21, 6)]
+    assert halved == pytest.approx([first, first / 2, first / 4, first / 2**0.5], rel=1e-4)
+
+
 def test_kl_is_exact_and_zero_for_the_same_policy():
     case = Case()
     old = FactoredDistribution(SPEC, case.batch.old_logits, case.masks)
