@@ -15,15 +15,13 @@ from contextlib import closing
 from typing import Any, NamedTuple
 
 import torch
+from surroundings import surroundings
 
-from esper_core.contracts.protocols import Build
-from esper_core.contracts.slots import SlotConfig
 from esper_core.registry.build import build_beside
 from esper_core.registry.config import structure_config
 from esper_core.registry.index import Index, load_index
 from esper_growth.actions import Algorithm
 from esper_growth.config import GrowthConfig
-from esper_growth.describe import describe
 from esper_growth.fused.runtime import FusedRuntime
 from esper_growth.model import SeedSetting
 from esper_growth.stages import Stage
@@ -60,7 +58,7 @@ WORLDS = (
 
 def accuracies(world: World, index: Index, config: GrowthConfig, slots: int, instances: int) -> dict[bool, list[float]]:
     """Return test accuracies by instance, without and with a seed in every slot."""
-    context = _context(slots, instances)
+    context = surroundings(slots, instances)
 
     def build(kind: str, name: str, options: Mapping[str, Any] | None = None) -> Any:
         (component,) = [c for c in index.of_kind(kind) if c.name == name]
@@ -85,23 +83,6 @@ def accuracies(world: World, index: Index, config: GrowthConfig, slots: int, ins
                 runtime.train_epoch([seeds] * instances, active)
             found[grown] = runtime.validate([seeds] * instances, active, pairs=False).accuracy.tolist()
     return found
-
-
-def _context(slots: int, envs: int) -> Build:
-    grid = SlotConfig.for_grid(1, slots)
-    known = describe(GrowthConfig(), grid)
-    return Build(
-        slots=grid,
-        actions=known.actions,
-        state_spec=known.state,
-        feature_schema=None,
-        latent_dim=0,
-        gamma=1.0,
-        num_envs=envs,
-        seed=0,
-        device="cpu",
-        dtype=torch.float32,
-    )
 
 
 def main() -> None:

@@ -15,13 +15,11 @@ import sys
 from collections.abc import Callable
 
 import torch
+from surroundings import surroundings
 from torch import Tensor, nn
 from torch.nn import functional
 
-from esper_core.contracts.protocols import Build
-from esper_core.contracts.slots import SlotConfig
-from esper_growth.config import GrowthConfig, Mnist1dConfig
-from esper_growth.describe import describe
+from esper_growth.config import Mnist1dConfig
 from esper_growth.tasks.mnist1d import LENGTH, mnist1d
 
 TOLERANCE = 0.03
@@ -64,7 +62,7 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], float, float]] = {
 
 def accuracy(make: Callable[[], nn.Module], config: Mnist1dConfig, steps: int) -> float:
     """Return the test accuracy of a model that is trained on one draw of the task."""
-    task = mnist1d(config, _context())
+    task = mnist1d(config, surroundings(1, 1))
     parts = (task.train, task.validation)
     inputs, targets = torch.cat([p.inputs for p in parts]), torch.cat([p.targets for p in parts])
     torch.manual_seed(config.seed)
@@ -77,23 +75,6 @@ def accuracy(make: Callable[[], nn.Module], config: Mnist1dConfig, steps: int) -
         optimizer.step()
     with torch.no_grad():
         return float((model(task.test.inputs).argmax(1) == task.test.targets).double().mean())
-
-
-def _context() -> Build:
-    slots = SlotConfig.for_grid(1, 1)
-    known = describe(GrowthConfig(), slots)
-    return Build(
-        slots=slots,
-        actions=known.actions,
-        state_spec=known.state,
-        feature_schema=None,
-        latent_dim=0,
-        gamma=1.0,
-        num_envs=1,
-        seed=0,
-        device="cpu",
-        dtype=torch.float32,
-    )
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 import torch
@@ -36,7 +37,7 @@ class UniformLegal(Static):
         return FactoredDistribution(self.actions, logits, masks).sample(generator, deterministic=False)
 
 
-class Growing(Static):
+class Growing(Static, ABC):
     """What rules share that decide for one environment after the other."""
 
     def __call__(self, state: Mapping[str, Tensor], masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
@@ -64,6 +65,7 @@ class Growing(Static):
                 relevant & ~legal[:, head.neutral], legal.int().argmax(dim=1), actions[head.name]
             )
 
+    @abstractmethod
     def _decide(
         self, env: int, state: Mapping[str, Tensor], legal: dict[Op, list[int]], blueprints: list[bool]
     ) -> tuple[Op, int, str]:
@@ -75,7 +77,6 @@ class Growing(Static):
             legal: Slots that each operation may target.
             blueprints: Which labels of the blueprint head are legal.
         """
-        raise NotImplementedError
 
 
 class AllOn(Growing):
