@@ -122,10 +122,6 @@ class Cifar10Config:
     train_samples: int = option(45_000, low=10, help="Training images kept, at most; fewer make the task harder.")
 
 
-CAPABLE_WIDTHS = {1: 40, 2: 32}
-"""Axes of space → channels that make growing pointless."""
-
-
 @frozen
 class UniformConfig:
     """Options of a host whose blocks are all of one width."""
@@ -154,10 +150,7 @@ class NarrowConfig(UniformConfig):
 class CapableConfig(UniformConfig):
     """Options of the host `capable`."""
 
-    width: int = option(0, low=0, help="Channels of every block; 0 is 40 along one axis of space and 32 along two.")
-
-    def __attrs_post_init__(self) -> None:
-        _check_groups(self.groups, self.width or min(CAPABLE_WIDTHS.values()))
+    width: int = option(32, low=1, help="Channels of every block.")
 
 
 @frozen

@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import nn
 
 from esper_core.contracts.protocols import Build
-from esper_growth.config import CAPABLE_WIDTHS, UniformConfig
+from esper_growth.config import UniformConfig
 from esper_growth.hosts.segments import Segments
 from esper_growth.layers import POOLS, convolution
 
@@ -36,7 +36,7 @@ class UniformHost:
         """Return one host for inputs `[B, C, L]` or `[B, C, H, W]`; slot i lies behind block i and its pool."""
         channels, *spatial = input_shape
         axes = len(spatial)
-        width = self.width(axes)
+        width = self.config.width
         blocks: list[nn.Module] = []
         for index in range(max(num_slots, MIN_BLOCKS)):
             layers: list[nn.Module] = [
@@ -49,10 +49,6 @@ class UniformHost:
             blocks.append(nn.Sequential(*layers))
             channels = width
         return Segments.of_blocks(blocks, num_slots, channels, classes, axes)
-
-    def width(self, axes: int) -> int:
-        """Return the channels of every block for inputs of so many axes of space."""
-        return self.config.width
 
 
 class PointwiseHost(UniformHost):
@@ -71,7 +67,3 @@ class CapableHost(UniformHost):
     """Wide convolutions of many channels: nothing that is grown makes it better."""
 
     kind, kernel = "capable", 5
-
-    def width(self, axes: int) -> int:
-        """Return the channels of every block: as many as make growing pointless, unless it was told how many."""
-        return self.config.width or CAPABLE_WIDTHS[axes]
