@@ -100,7 +100,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         self.static_accuracy = torch.tensor([static[i][-1] for i in self.instances], dtype=torch.float64)
         self.runtime.start(self.instances)
         self.worlds = [self._worlds.at(instance) for instance in self.instances]
-        self.host_parameters = self.runtime.host_parameters()
+        self.host_parameters = torch.tensor([world.nursery.host_parameters for world in self.worlds])
         self.slots = SlotTable.empty(self.num_envs, self.num_slots)
         self.scaffolding = Scaffolding(self.num_envs)
         self._plant((options or {}).get("topologies", ()))
@@ -392,6 +392,9 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         published = {
             "epochs_total": torch.full((num_envs,), self.config.epochs),
             "host_parameters": self.host_parameters,
+            "train_samples": torch.tensor([len(world.task.train.targets) for world in self.worlds]),
+            "axes": torch.tensor([world.axes for world in self.worlds]),
+            "channels": torch.tensor([world.channels for world in self.worlds]),
             "seed_parameters": self._seed_parameters.sum(dim=1),
             "last_op": self._last_op,
             "last_op_success": self._last_success,

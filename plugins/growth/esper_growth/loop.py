@@ -170,10 +170,6 @@ class LoopRuntime:
         run.optimizer.remove(str(slot))
         run.optimizer.check(run.model)
 
-    def host_parameters(self) -> Tensor:
-        """Return the number of parameters of every bare host, int64 `[E]`."""
-        return torch.tensor([run.world.nursery.host_parameters for run in self.hosts])
-
     def seed_parameters(self) -> Tensor:
         """Return the number of parameters of every seed, int64 `[E, N]`."""
         counts = torch.zeros(len(self.hosts), self.num_slots, dtype=torch.int64)

@@ -69,10 +69,6 @@ class HostRuntime(Protocol):
         """Remove a seed and the optimiser state of its parameters."""
         ...
 
-    def host_parameters(self) -> Tensor:
-        """Return the number of parameters of every bare host, int64 `[E]`."""
-        ...
-
     def seed_parameters(self) -> Tensor:
         """Return the number of parameters of every seed, int64 `[E, N]`, 0 without a seed."""
         ...

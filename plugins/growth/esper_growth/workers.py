@@ -109,10 +109,6 @@ class Workers:
         """Remove a seed and the optimiser state of its parameters."""
         self._at(env, "remove", slot)
 
-    def host_parameters(self) -> Tensor:
-        """Return the number of parameters of every bare host, int64 `[E]`."""
-        return self._gathered("host_parameters")
-
     def seed_parameters(self) -> Tensor:
         """Return the number of parameters of every seed, int64 `[E, N]`."""
         return self._gathered("seed_parameters")

@@ -28,6 +28,16 @@ class World:
         return (self.nursery.name, *self.task.train.inputs.shape[1:], self.task.classes, *sizes)
 
     @property
+    def axes(self) -> int:
+        """Axes of space of a sample."""
+        return self.task.train.inputs.dim() - 2
+
+    @property
+    def channels(self) -> list[int]:
+        """Channels at each slot."""
+        return [shape[0] for shape in self.nursery.slot_shapes]
+
+    @property
     def cost(self) -> float:
         """What an epoch of the bare host costs, in forward passes of a sample times their operations."""
         return self.nursery.host_flops * (3 * len(self.task.train.targets) + len(self.task.validation.targets))

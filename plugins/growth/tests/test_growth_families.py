@@ -150,11 +150,22 @@ def test_fused_and_loop_train_the_same_worlds(mixed):
         runtime.start(range(8))
         runtime.train_epoch([{}] * 8, [True] * 8)
         found = [runtime.validate([{}] * 8, [True] * 8, False, split).loss for split in ("validation", "test")]
-        losses.append([runtime.host_parameters(), *found])
-    (sizes, *fused), (other_sizes, *loop) = losses
-    assert torch.equal(sizes, other_sizes) and len(set(sizes.tolist())) > 2
-    for ours, theirs in zip(fused, loop, strict=True):
+        losses.append(found)
+    for ours, theirs in zip(*losses, strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+def test_what_every_environment_trains_is_published(environment):
+    made = environment(list(range(6)))
+    state, _ = made.reset(options={"instances": list(range(6))})
+    for env, world in enumerate(made.worlds):
+        host = world.nursery.host(made.instances[env])
+        inputs = world.task.train.inputs
+        assert int(state["host_parameters"][env]) == sum(p.numel() for p in host.parameters())
+        assert int(state["train_samples"][env]) == len(inputs)
+        assert int(state["axes"][env]) == inputs[0].dim() - 1
+        assert state["channels"][env].tolist() == [len(segment(inputs[:1])[0]) for segment in host.segments[:1]] * 3
+    assert all(len(state[name].unique()) > 1 for name in ("host_parameters", "train_samples", "axes", "channels"))
 
 
 def test_what_is_kept_for_evaluation_is_never_trained_on(mixed):

@@ -17,6 +17,7 @@ class ObsV3Config:
     freshness_decay: float = option(
         0.995, low=0.0, high=1.0, help="Factor per epoch on the freshness of interaction measurements; less forgets."
     )
-    host_size: bool = option(
-        False, help="Also see how large the host is; of use where hosts differ, as those of the host `mixed` do."
+    world: bool = option(
+        False,
+        help="Also see what is trained, where that differs: size and width of the host, size and shape of the data.",
     )

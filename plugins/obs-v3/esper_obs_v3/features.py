@@ -22,7 +22,7 @@ _COUNTED = [STAGES.index(stage) for stage in COUNTED_STAGES]
 class ObsV3:
     """Maps a state to `obs [E, 31 + 30·N]` and `indices["blueprint"] [E, N]` (−1 without a seed).
 
-    The columns are those of `schema`, in its order; the base block, one longer with `host_size`, is followed by one
+    The columns are those of `schema`, in its order; the base block, four longer with `world`, is followed by one
     block per slot. A slot is active when it holds a seed or is on its way back to empty after a prune; an inactive
     slot's block is zero.
     """
@@ -69,16 +69,23 @@ class ObsV3:
                 stages[..., _COUNTED].mean(dim=1),
                 self._read(state, "last_op_success")[:, None],
                 torch.nn.functional.one_hot(state["last_op"].long(), self._num_ops).to(self._dtype),
-                *self._host_size(state),
+                *self._world(state),
             ],
             dim=1,
         )
 
-    def _host_size(self, state: State) -> list[Tensor]:
-        """Return the column of the host's size, `[E, 1]`, where it is asked for."""
-        if not self._config.host_size:
+    def _world(self, state: State) -> list[Tensor]:
+        """Return the columns that say what is trained, `[E, 4]`, where they are asked for."""
+        if not self._config.world:
             return []
-        return [((self._read(state, "host_parameters") / 100).log10() / 3).clamp(0, 1)[:, None]]
+        return [
+            _columns(
+                ((self._read(state, "host_parameters") / 100).log10() / 3).clamp(0, 1),
+                (self._read(state, "channels") / 16).log2().mean(dim=1).clamp(-2, 2),
+                (self._read(state, "train_samples") / 1000).log().clamp(-2, 2),
+                (state["axes"] >= 2).to(self._dtype),
+            )
+        ]
 
     def _slots(self, state: State, stages: Tensor) -> Tensor:
         """Return the slot blocks `[E, N, 30]`, not yet zeroed where inactive."""

@@ -32,7 +32,13 @@ HISTORY = 5
 LOSS_CEILING = 2.0
 """Scaled losses are cut here: a loss of 120."""
 
-HOST_SIZE = Feature("host_size", "clamp(log10(host_parameters / 100) / 3, 0, 1)", 0, 1, "host_parameters")
+WORLD = (
+    Feature("host_size", "clamp(log10(host_parameters / 100) / 3, 0, 1)", 0, 1, "host_parameters"),
+    Feature("host_width", "clamp(mean over slots of log2(channels / 16), ±2)", -2, 2, "channels"),
+    Feature("train_samples", "clamp(ln(train_samples / 1000), ±2)", -2, 2, "train_samples"),
+    Feature("two_axes", "samples have two axes of space or more", 0, 1, "axes"),
+)
+"""What is trained, which stays the same during an episode."""
 
 READS = (
     "epoch",
@@ -97,12 +103,13 @@ def _head(actions: ActionSpec, name: str) -> Head:
 
 
 def _check_state(config: ObsV3Config, state_spec: StateSpec) -> None:
-    if config.host_size and "host_parameters" not in state_spec.names:
-        raise IncompatiblePlan(
-            "Features 'obs-v3' with features.host_size=true read 'host_parameters', which the environment does not "
-            "publish.",
-            hint="Leave features.host_size out.",
-        )
+    for feature in WORLD if config.world else ():
+        if feature.source not in state_spec.names:
+            raise IncompatiblePlan(
+                f"Features 'obs-v3' with features.world=true read '{feature.source}', which the environment does not "
+                "publish.",
+                hint="Leave features.world out.",
+            )
     for name in ("loss_history", "accuracy_history"):
         if name in state_spec.names and state_spec[name].shape != ("E", HISTORY):
             raise IncompatiblePlan(
@@ -157,7 +164,7 @@ def _base(config: ObsV3Config, operations: Head) -> tuple[Feature, ...]:
         *(Feature(f"{s.lower()}_share", f"slots in {s} / N", 0, 1, "stage") for s in COUNTED_STAGES),
         Feature("last_op_success", "last_op_success", 0, 1, "last_op_success"),
         *(Feature(f"last_op.{label}", f"last_op is {label}", 0, 1, "last_op") for label in operations.labels),
-        *((HOST_SIZE,) if config.host_size else ()),
+        *(WORLD if config.world else ()),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -37,19 +38,35 @@ def test_dimensions(extractor: Callable[..., ObsV3], build: Callable[..., Build]
     assert len(set(extract.schema.names)) == dim
 
 
-def test_the_size_of_the_host_is_seen_where_it_is_asked_for(build: Callable[..., Build]) -> None:
-    config, plain = ObsV3Config(host_size=True), build(3)
-    with pytest.raises(IncompatiblePlan, match="'host_parameters'"):
-        describe(config, plain.slots, plain.actions, plain.state_spec)
-    size = StateField("host_parameters", ("E",), "int", "parameters", "parameters of the host", 1, 10**9)
-    context = evolve(plain, state_spec=StateSpec((*plain.state_spec.fields, size)))
+def test_what_is_trained_is_seen_where_it_is_asked_for(build: Callable[..., Build]) -> None:
+    config, plain = ObsV3Config(world=True), build(3)
+    published = {
+        "host_parameters": [1, 100, 1_000, 100_000, 10**9],
+        "channels": [[6, 6, 6], [16, 16, 16], [8, 16, 32], [32, 32, 128], [512, 512, 512]],
+        "train_samples": [10, 100, 1000, 2000, 10**6],
+        "axes": [1, 2, 1, 2, 3],
+    }
+    sizes = [
+        StateField(name, ("E", "N") if name == "channels" else ("E",), "int", "", "", 1, 10**9) for name in published
+    ]
+    for missing in published:
+        spec = StateSpec((*plain.state_spec.fields, *(size for size in sizes if size.name != missing)))
+        with pytest.raises(IncompatiblePlan, match=f"'{missing}'"):
+            describe(config, plain.slots, plain.actions, spec)
+    context = evolve(plain, state_spec=StateSpec((*plain.state_spec.fields, *sizes)))
     extract, state = ObsV3(config, context), draw(context, 5, 0)
-    state["host_parameters"] = torch.tensor([1, 100, 1_000, 100_000, 10**9])
+    state |= {name: torch.tensor(values) for name, values in published.items()}
     seen, unseen = extract(state).obs, ObsV3(ObsV3Config(), context)(state).obs
-    assert extract.schema.dim == seen.shape[1] == 122
-    column = extract.schema.names.index("host_size")
-    torch.testing.assert_close(seen[:, column], torch.tensor([0, 0, 1 / 3, 1, 1]))
-    assert torch.equal(torch.cat([seen[:, :column], seen[:, column + 1 :]], dim=1), unseen)
+    assert extract.schema.dim == seen.shape[1] == 125
+    expected = {
+        "host_size": [0, 0, 1 / 3, 1, 1],
+        "host_width": [math.log2(6 / 16), 0, 0, 5 / 3, 2],
+        "train_samples": [-2, -2, 0, math.log(2), 2],
+        "two_axes": [0, 1, 0, 1, 1],
+    }
+    columns = [extract.schema.names.index(name) for name in expected]
+    torch.testing.assert_close(seen[:, columns], torch.tensor(list(expected.values())).T)
+    assert torch.equal(torch.cat([seen[:, : columns[0]], seen[:, columns[-1] + 1 :]], dim=1), unseen)
 
 
 def test_blueprints_are_indices(extractor: Callable[..., ObsV3], build: Callable[..., Build]) -> None:

@@ -119,10 +119,6 @@ class FusedRuntime:
         group, position = self._places[env]
         self.groups[group].remove(position, slot)
 
-    def host_parameters(self) -> Tensor:
-        """Return the number of parameters of every bare host, int64 `[E]`."""
-        return torch.tensor([world.nursery.host_parameters for world in self._own])
-
     def seed_parameters(self) -> Tensor:
         """Return the number of parameters of every seed, int64 `[E, N]`."""
         counts = torch.zeros(len(self.instances), self.num_slots, dtype=torch.int64)
