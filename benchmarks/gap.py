@@ -2,9 +2,9 @@
 
     python benchmarks/gap.py
 
-A policy that beats every rule must tell instances apart. By how much it could is what the best rule of each instance's
-kind of world (task, training samples and host) gains on the single best rule. Each instance is scored by the rule that
-is best on the *other* instances of its kind, so that luck gains nothing.
+The family is that of benchmarks/mixed.toml. A policy that beats every rule must tell instances apart. By how much it
+could is what the best rule of each instance's kind of world (task, training samples and host) gains on the single best
+rule. Each instance is scored by the rule that is best on the *other* instances of its kind, so that luck gains nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,12 @@ from esper_core.evaluation.statistics import Bootstrap, Values
 from esper_core.registry.build import build_beside, build_parts, make_context
 from esper_core.registry.index import load_index
 from esper_core.registry.plan import PlanRequest, describe_plan, make_plan
+from esper_core.registry.recipes import load_recipes
 from esper_core.registry.resolve import resolve
 
 RULES = ("static", "random", "periodic", "plateau", "all-on", "all-on-heavy")
 SIDE_BY_SIDE = 16
+RECIPES = Path(__file__).with_name("mixed.toml")
 
 
 def world(event: Mapping[str, Any]) -> tuple[str, int, str]:
@@ -37,18 +40,15 @@ def world(event: Mapping[str, Any]) -> tuple[str, int, str]:
 def scores(instances: int, slots: int, options: tuple[str, ...]) -> tuple[list[tuple[str, int, str]], Values]:
     """Return the world of every instance, and test accuracies `[rules, instances]`."""
     index = load_index()
-    plan = make_plan(
-        PlanRequest(
-            policy="lstm-v2",
-            slots=str(slots),
-            uses={"task": "mixed", "host": "mixed"},
-            options=(f"environment.instances={instances}", *options),
-            envs=SIDE_BY_SIDE,
-            seed=0,
-            device="cpu",
-        ),
-        index,
+    request = PlanRequest(
+        policy="lstm-v2",
+        slots=str(slots),
+        options=(f"environment.instances={instances}", *options),
+        envs=SIDE_BY_SIDE,
+        seed=0,
+        device="cpu",
     )
+    plan = make_plan(request, index, load_recipes(RECIPES))
     parts = build_parts(plan, index, only=set(plan.kinds) - {"network", "critic", "loss"} | {"environment"})
     environment = parts["environment"]
     context = make_context(plan, describe_plan(plan, index), device=torch.device("cpu"), parts=parts)
@@ -83,7 +83,7 @@ def main() -> None:
     """Print the rules by kind of world, and the gap."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--slots", type=int, default=3, help="Slots of every host.")
-    parser.add_argument("--instances", type=int, default=64, help="Training instances, from number 0 on.")
+    parser.add_argument("--instances", type=int, default=96, help="Training instances, from number 0 on.")
     parser.add_argument("-o", "--option", action="append", default=[], help="KIND.key=VALUE, as for esper train.")
     chosen = parser.parse_args()
     torch.set_num_threads(1)

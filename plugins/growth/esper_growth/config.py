@@ -94,11 +94,11 @@ class MixedTaskConfig:
     """Options of the task `mixed`: what every instance draws from, each with equal chances."""
 
     tasks: tuple[str, ...] = option(
-        ("mnist1d", "mnist1d", "mnist1d", "mnist1d-shuffled", "digits"),
+        ("digits", "digits", "digits", "mnist1d", "mnist1d-shuffled"),
         converter=tuple,
         help="digits, mnist1d or mnist1d-shuffled; one that is named twice is drawn twice as often.",
     )
-    train_samples: tuple[int, ...] = option((300, 800), converter=tuple, help="Training samples.")
+    train_samples: tuple[int, ...] = option((100, 400), converter=tuple, help="Training samples.")
     noise: tuple[float, ...] = option((0.15, 0.25, 0.35), converter=tuple, help="Scale of the noise of mnist1d.")
     samples: int = option(2500, low=100, help="Samples of mnist1d: 64 % to train on, 16 % to validate, 20 % to test.")
 
