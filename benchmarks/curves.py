@@ -60,7 +60,10 @@ def main() -> None:
     policies: dict[str, list[list[dict[str, Any]]]] = {}
     for path in parser.parse_args().runs:
         run = RunDirectory.open(path)
-        policies.setdefault(run.plan.policy, []).append(list(run.metrics()))
+        lines = list(run.metrics())
+        if len(lines) < QUARTERS:
+            parser.error(f"{path} has {len(lines)} updates; that is no update for each quarter.")
+        policies.setdefault(run.plan.policy, []).append(lines)
     titles = ("policy", "runs", "quarter", *METRICS, "learning, s", "all, s")
     print(f"| {' | '.join(titles)} |")
     print("|---" * len(titles) + "|")

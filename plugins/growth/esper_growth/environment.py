@@ -41,7 +41,7 @@ from esper_growth.runtime import HostRuntime, Settings, replace_rows, stable_see
 from esper_growth.scaffolding import Scaffolding, Seed
 from esper_growth.stages import HAS_MODULE, Stage
 from esper_growth.static_curves import StaticCurves
-from esper_growth.worlds import Worlds
+from esper_growth.worlds import Worlds, described
 
 INTERACTION_EVERY = 5
 
@@ -100,7 +100,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         self.static_accuracy = torch.tensor([static[i][-1] for i in self.instances], dtype=torch.float64)
         self.runtime.start(self.instances)
         self.worlds = [self._worlds.at(instance) for instance in self.instances]
-        self.host_parameters = torch.tensor([world.nursery.host_parameters for world in self.worlds])
+        self.described = described(self.worlds)
         self.slots = SlotTable.empty(self.num_envs, self.num_slots)
         self.scaffolding = Scaffolding(self.num_envs)
         self._plant((options or {}).get("topologies", ()))
@@ -323,7 +323,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         rent = reward.rent(
             self.slots.alpha,
             self._seed_parameters,
-            self.host_parameters,
+            self.described["host_parameters"],
             self.config.rent,
             self.config.epochs,
         )
@@ -391,10 +391,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         num_envs = self.num_envs
         published = {
             "epochs_total": torch.full((num_envs,), self.config.epochs),
-            "host_parameters": self.host_parameters,
-            "train_samples": torch.tensor([len(world.task.train.targets) for world in self.worlds]),
-            "axes": torch.tensor([world.axes for world in self.worlds]),
-            "channels": torch.tensor([world.channels for world in self.worlds]),
+            **self.described,
             "seed_parameters": self._seed_parameters.sum(dim=1),
             "last_op": self._last_op,
             "last_op_success": self._last_success,

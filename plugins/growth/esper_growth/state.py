@@ -42,7 +42,7 @@ def state_spec(epochs: int, num_blueprints: int) -> StateSpec:
             StateField("plateau_epochs", env, "int", "epochs", "epochs in a row without 0.5 points gained", 0, 40),
             StateField("stabilized", env, "bool", "", "the host's loss has once been steady for three epochs"),
             StateField("host_parameters", env, "int", "parameters", "parameters of the host alone", 100, 100000),
-            StateField("train_samples", env, "int", "samples", "training samples of the task", 100, 100000),
+            StateField("train_samples", env, "int", "samples", "training samples of the task", 1, 100000),
             StateField("axes", env, "int", "axes", "axes of space of a sample", 1, 2),
             StateField("seed_parameters", env, "int", "parameters", "parameters of all seeds present", 0, 100000),
             StateField("last_op", env, "int", "index", "operation of the last step; WAIT at the start", 0, len(Op) - 1),

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from attrs import define, field, frozen
+from torch import Tensor
 
 from esper_growth.nursery import Nursery
 from esper_growth.protocols import Blueprint, Host, Task
@@ -26,16 +28,6 @@ class World:
         """What hosts must share to train side by side: architecture, shape of a sample, and sizes of the splits."""
         sizes = (len(split.targets) for split in (self.task.train, self.task.validation, self.task.test))
         return (self.nursery.name, *self.task.train.inputs.shape[1:], self.task.classes, *sizes)
-
-    @property
-    def axes(self) -> int:
-        """Axes of space of a sample."""
-        return self.task.train.inputs.dim() - 2
-
-    @property
-    def channels(self) -> list[int]:
-        """Channels at each slot."""
-        return [shape[0] for shape in self.nursery.slot_shapes]
 
     @property
     def cost(self) -> float:
@@ -100,6 +92,16 @@ class Worlds:
         for position, instance in enumerate(instances):
             groups.setdefault(self.at(instance).alike, []).append(position)
         return list(groups.values())
+
+
+def described(worlds: Sequence[World]) -> dict[str, Tensor]:
+    """Return the state fields that say what is trained: int64 `[E]`, and `channels [E, N]`."""
+    return {
+        "host_parameters": torch.tensor([world.nursery.host_parameters for world in worlds]),
+        "train_samples": torch.tensor([len(world.task.train.targets) for world in worlds]),
+        "axes": torch.tensor([world.task.train.inputs.dim() - 2 for world in worlds]),
+        "channels": torch.tensor([[shape[0] for shape in world.nursery.slot_shapes] for world in worlds]),
+    }
 
 
 def drawn(part: Any, instance: int) -> Any:

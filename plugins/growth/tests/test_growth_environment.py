@@ -128,7 +128,7 @@ def test_an_operation_is_paid_for_by_the_epoch_that_follows(make_environment, ac
     while float(state["alpha"][0, 0]) == 0.0:
         assert reward.tolist() == [0.0, 0.0]
         state, reward, *_ = environment.step(act(environment))
-    growth = float(state["alpha"][0, 0]) * 2336 / int(environment.host_parameters[0])
+    growth = float(state["alpha"][0, 0]) * 2336 / int(environment.described["host_parameters"][0])
     assert float(reward[0]) == pytest.approx(-0.02 / 12 * math.log1p(growth), rel=1e-4)
 
 
@@ -301,7 +301,7 @@ def test_events_tell_the_life_of_a_seed(make_environment, act):
     ]
     assert all(e["slot"] == "r0c1" and e["blueprint"] == "depthwise" for e in events if e["type"] != "episode")
     assert all(e["parameters"] == 16 * 16 + 11 * 16 and e["blend"] == "ADD" for e in events if e["type"] != "episode")
-    assert events[-1]["host_parameters"] == int(environment.host_parameters[0])
+    assert events[-1]["host_parameters"] == int(environment.described["host_parameters"][0])
 
 
 def test_a_pruned_seed_leaves_nothing_behind(make_environment, act):

@@ -94,7 +94,10 @@ def test_what_was_made_permanent_leaves_and_nothing_else(make_environment, act, 
         grown = environment.grown(env)
         assert grown.facts["instance"] == environment.instances[env] and grown.facts["fossils"] == 1
         assert grown.notes == {"fossil_r0c1": f"{grown.notes['fossil_r0c1'].split(',')[0]}, blended by GATE, alpha 1"}
-        assert sum(p.numel() for p in grown.network.parameters()) == int(environment.host_parameters[0]) + parameters
+        assert (
+            sum(p.numel() for p in grown.network.parameters())
+            == int(environment.described["host_parameters"][0]) + parameters
+        )
         # Kernels round otherwise than PyTorch, which may turn a sample of 400.
         assert grown.facts["validation_accuracy"] == pytest.approx(episodes[env]["committed_accuracy"], abs=0.005)
         with torch.no_grad():
@@ -109,7 +112,7 @@ def test_a_host_without_fossils_leaves_as_it_was(make_environment, act, tmp_path
     grown = environment.grown(0)
     exported = write_export(grown, tmp_path / "bare.py")
     assert [part.name for part in exported.parts] == ["block_0", "block_1", "block_2", "tail"]
-    assert exported.cost.parameters == int(environment.host_parameters[0])
+    assert exported.cost.parameters == int(environment.described["host_parameters"][0])
     assert "Fossil" not in exported.source.read_text()
 
 
