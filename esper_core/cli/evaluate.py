@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -56,6 +56,10 @@ def evaluate(
             metavar="N", help="Episodes of the search for best-fixed; as many as the policy was trained with.", min=1
         ),
     ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(metavar="WORD", help="Compare within groups of instances too, such as by host."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Directory of runs.")] = Path("runs"),
     device: Annotated[str | None, typer.Option(help="torch device; the run's own without it.")] = None,
     plain: Annotated[bool, typer.Option("--plain", help="Plain lines instead of a progress bar and a table.")] = False,
@@ -87,8 +91,8 @@ def evaluate(
     chosen = choose_arms(names, index, describe_plan(plan, index), environment, recipes.pins)
     batches = search_batches(entrants, search_episodes)
     with machine_output(as_json):
-        played = _play(entrants, index, chosen, instances, batches, device, plain=plain or as_json)
-        comparison, picture = _compare(chosen, entrants, index, played)
+        played = _play(entrants, index, chosen, instances, batches, device, by, plain=plain or as_json)
+        comparison, picture = _compare(chosen, entrants, index, played, by)
     for note in played.notes:
         typer.echo(f"warning: {note}", err=True)
     if as_json:
@@ -104,6 +108,7 @@ def _play(
     instances: int,
     batches: int,
     device: str | None,
+    by: str | None,
     *,
     plain: bool,
 ) -> Played:
@@ -121,7 +126,7 @@ def _play(
         try:
             from esper_core.evaluation.contest import Contest
 
-            contest = Contest(entrants, index, device=device)
+            contest = Contest(entrants, index, device=device, by=by)
             try:
                 with _showing(told, plain=plain) as show:
                     return contest.run(arms, instances, batches, show)
@@ -165,13 +170,14 @@ def _showing(told: list[str], *, plain: bool) -> Iterator[Callable[[float, int, 
 
 
 def _compare(
-    arms: tuple[Arm, ...], entrants: tuple[Entrant, ...], index: Index, played: Played
+    arms: tuple[Arm, ...], entrants: tuple[Entrant, ...], index: Index, played: Played, by: str | None
 ) -> tuple[Comparison, Path]:
     from esper_core.evaluation.comparison import compare
     from esper_core.evaluation.figure import draw
 
     outcomes = describe_plan(entrants[0].plan, index).outcomes
-    comparison = compare(arms, outcomes, played.values, played.instances, played.seeds)
+    common = [] if by is None else [world[by] for world in played.worlds]
+    comparison = compare(arms, outcomes, played.values, played.instances, played.seeds, common)
     picture = played.folder / FIGURE_FILE
     draw(comparison, [arm.name for arm in arms if arm.learned], picture)
     return comparison, picture
@@ -201,13 +207,15 @@ def _print(
     picture: Path,
     plain: bool,
 ) -> None:
-    _print_table(comparison, plain)
+    _print_table(comparison, [outcome.name for outcome in comparison.outcomes], comparison.arms, plain)
     first = comparison.outcomes[0]
     seeds = ", ".join(f"{e.seed} (update {e.header.update})" for e in entrants)
     typer.echo(
         f"\nIQM [95 % interval] over {len(comparison.instances)} held-out instances"
         f"{f' and policy seeds {seeds}' if any(arm.learned for arm in arms) else ''}; * is the best rule."
     )
+    if comparison.groups:
+        _print_groups(comparison, first.name, plain)
     if comparison.primary is not None:
         typer.echo(_verdict(comparison.primary, first.name))
     if comparison.oracle_gap is not None:
@@ -235,12 +243,22 @@ def _verdict(primary: Contrast, outcome: str) -> str:
     )
 
 
-def _print_table(comparison: Comparison, plain: bool) -> None:
+def _print_groups(comparison: Comparison, outcome: str, plain: bool) -> None:
+    columns = {f"{name} ({group.instances})": group for name, group in comparison.groups.items()}
+    arms = {arm: {column: group.arms[arm][outcome] for column, group in columns.items()} for arm in comparison.arms}
+    typer.echo(f"\n{outcome} by group of instances, and how many these are:\n")
+    _print_table(comparison, list(columns), arms, plain)
+    typer.echo("")
+
+
+def _print_table(
+    comparison: Comparison, columns: Sequence[str], arms: Mapping[str, Mapping[str, Estimate]], plain: bool
+) -> None:
     """Print a line per arm; on a terminal as a table whose best rule and policy stand out."""
-    header = ["arm", *(outcome.name for outcome in comparison.outcomes)]
+    header = ["arm", *columns]
     rows = [
         [f"{arm} *" if arm == comparison.best_rule else arm, *(_between(estimates[name]) for name in header[1:])]
-        for arm, estimates in comparison.arms.items()
+        for arm, estimates in arms.items()
     ]
     if plain or not sys.stdout.isatty():
         print_table(header, rows)
@@ -253,7 +271,7 @@ def _print_table(comparison: Comparison, plain: bool) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in header:
         table.add_column(Text(name))
-    for arm, row in zip(comparison.arms, rows, strict=True):
+    for arm, row in zip(arms, rows, strict=True):
         table.add_row(*map(Text, row), style="bold" if arm in (POLICY, comparison.best_rule) else None)
     Console(highlight=False).print(table)
 

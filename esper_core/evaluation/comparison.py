@@ -50,6 +50,19 @@ class Contrast:
 
 
 @frozen
+class Group:
+    """Arms side by side on the instances that have something in common.
+
+    Attributes:
+        instances: How many these are.
+        arms: Arm → outcome → IQM with its interval, in the order of the comparison.
+    """
+
+    instances: int
+    arms: Mapping[str, Mapping[str, Estimate]]
+
+
+@frozen
 class Comparison:
     """Arms side by side.
 
@@ -61,6 +74,7 @@ class Comparison:
         best_rule: Name of the best rule; None without rules.
         primary: The policy against it; None without the policy, or without rules.
         oracle_gap: How much better, on average, the best rule per instance is than the single best; None without rules.
+        groups: What instances have in common, such as a host → the arms on these.
     """
 
     outcomes: Sequence[Outcome]
@@ -70,18 +84,13 @@ class Comparison:
     best_rule: str | None
     primary: Contrast | None
     oracle_gap: Estimate | None
+    groups: Mapping[str, Group]
 
     def to_json(self) -> dict[str, Any]:
         """Return the comparison as JSON-able values."""
         primary = self.primary
         return {
-            "arms": {
-                arm: {
-                    name: {"iqm": estimate.value, "low": estimate.low, "high": estimate.high}
-                    for name, estimate in estimates.items()
-                }
-                for arm, estimates in self.arms.items()
-            },
+            "arms": _document(self.arms),
             "primary": primary
             and {
                 "contrast": primary.name,
@@ -100,6 +109,10 @@ class Comparison:
             "outcomes": [asdict(outcome) for outcome in self.outcomes],
             "instance_numbers": list(self.instances),
             "policy_seeds": list(self.seeds),
+            "groups": {
+                name: {"instances": group.instances, "arms": _document(group.arms)}
+                for name, group in self.groups.items()
+            },
         }
 
 
@@ -109,6 +122,7 @@ def compare(
     values: Mapping[str, Mapping[str, Values]],
     instances: Sequence[int],
     seeds: Sequence[int],
+    common: Sequence[str] = (),
 ) -> Comparison:
     """Compare arms that have played the same instances.
 
@@ -118,11 +132,10 @@ def compare(
         values: Arm → outcome → `[S, I]`, with one row for an arm without a policy.
         instances: Numbers of the instances, I.
         seeds: Policy seeds, S.
+        common: What each instance has in common with others, I; none for no groups.
     """
     bootstrap = Bootstrap.draw(len(instances), len(seeds))
-    estimates = {
-        arm.name: {o.name: bootstrap.estimate(pooled_iqm, values[arm.name][o.name]) for o in outcomes} for arm in arms
-    }
+    estimates = _estimates(values, bootstrap)
     first = outcomes[0]
     sign = 1.0 if first.higher_is_better else -1.0
     order = sorted(estimates, key=lambda name: -sign * estimates[name][first.name].value)
@@ -146,4 +159,30 @@ def compare(
         best_rule=rules[0] if rules else None,
         primary=primary,
         oracle_gap=gap,
+        groups={
+            name: _group({arm: values[arm] for arm in order}, name, common, len(seeds)) for name in sorted({*common})
+        },
     )
+
+
+def _group(values: Mapping[str, Mapping[str, Values]], name: str, common: Sequence[str], seeds: int) -> Group:
+    members = [i for i, other in enumerate(common) if other == name]
+    within = {arm: {o: array[:, members] for o, array in found.items()} for arm, found in values.items()}
+    return Group(len(members), _estimates(within, Bootstrap.draw(len(members), seeds)))
+
+
+def _estimates(values: Mapping[str, Mapping[str, Values]], bootstrap: Bootstrap) -> dict[str, dict[str, Estimate]]:
+    return {
+        arm: {outcome: bootstrap.estimate(pooled_iqm, array) for outcome, array in found.items()}
+        for arm, found in values.items()
+    }
+
+
+def _document(arms: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Any]:
+    return {
+        arm: {
+            name: {"iqm": estimate.value, "low": estimate.low, "high": estimate.high}
+            for name, estimate in estimates.items()
+        }
+        for arm, estimates in arms.items()
+    }

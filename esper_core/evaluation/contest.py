@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from attrs import evolve, frozen
 
-from esper_core.contracts.errors import PluginError, UserError
+from esper_core.contracts.errors import PluginError, UserError, did_you_mean
 from esper_core.contracts.protocols import Build, Environment, Evaluable, FeatureExtractor, MaskProvider, Rule
 from esper_core.evaluation.arms import FIXED, GREEDY, MATCHED, POLICY, REPLAY, Arm, with_needed
 from esper_core.evaluation.entrants import Entrant
@@ -29,7 +29,7 @@ from esper_core.runs import provenance
 from esper_core.runs.checkpoint import load_policy
 from esper_core.runs.files import append_line, replace_synced, writing
 
-RECORDS_SCHEMA = 1
+RECORDS_SCHEMA = 2
 EVALUATION = "evaluation"
 """Folder within a run."""
 
@@ -45,6 +45,7 @@ class Played:
         instances: Numbers of the instances.
         seeds: Policy seeds.
         values: Arm → outcome → `[S, I]`, with one row for an arm without a policy.
+        worlds: What the environment says in words about each instance, such as its host: name → text.
         found: The schedule of `best-fixed`, where it took part.
         played: Episodes that were not on record, those of the search included.
         folder: Where the records lie.
@@ -54,6 +55,7 @@ class Played:
     instances: list[int]
     seeds: list[int]
     values: dict[str, dict[str, Values]]
+    worlds: list[Mapping[str, str]]
     found: Found | None
     played: int
     folder: Path
@@ -83,6 +85,7 @@ class Contest:
         device: torch device instead of the plan's.
         envs: Episodes that are played side by side, instead of as many as in training. No result depends on it but that
             of the search.
+        by: What the environment has to say in words about every episode, such as its host.
 
     Raises:
         UserError: the environment cannot be evaluated.
@@ -90,9 +93,16 @@ class Contest:
     """
 
     def __init__(
-        self, entrants: Sequence[Entrant], index: Index, *, device: str | None = None, envs: int | None = None
+        self,
+        entrants: Sequence[Entrant],
+        index: Index,
+        *,
+        device: str | None = None,
+        envs: int | None = None,
+        by: str | None = None,
     ) -> None:
         first = entrants[0].plan
+        self._by = by
         self.plan: Plan = evolve(first, device=device or first.device, envs=envs or first.envs)
         self.index, self.entrants = index, {entrant.seed: entrant for entrant in entrants}
         self.device = resolve_device(self.plan.device)
@@ -131,12 +141,14 @@ class Contest:
             on_progress: Called after every step.
 
         Raises:
+            UserError: episodes do not say what they are to be told apart by.
             EsperError: the records are damaged or cannot be written, or an environment, a rule or a policy fails.
         """
         numbers = self.world.held_out(instances)
         if len(set(numbers)) != instances:
             raise PluginError(f"The environment '{self.name}' holds out {len(set(numbers))} of {instances} instances.")
         records = self._open()
+        self._check([line["world"] for line in records.lines.values()])
         search = Search(self.environment, self.masks, batches)
         everyone = with_needed(arms)
         keys = {arm.name: self._keys(arm, numbers, search) for arm in everyone}
@@ -156,7 +168,8 @@ class Contest:
             wanted = [(fixed, key) for key in records.missing(keys[FIXED])]
             self._play_all(wanted, records, progress, found)
         values = {arm.name: self._values(keys[arm.name], records, numbers) for arm in arms}
-        return Played(numbers, list(self.entrants), values, found, progress.total, self.folder, self.notes)
+        worlds = [records.lines[key]["world"] for key in keys[arms[0].name][: len(numbers)]]
+        return Played(numbers, list(self.entrants), values, worlds, found, progress.total, self.folder, self.notes)
 
     # Who plays ------------------------------------------------------------------------------------------------------
 
@@ -235,7 +248,8 @@ class Contest:
             options=options,
             on_step=lambda t: progress.step(t, len(batch), names),
         )
-        outcomes, topologies = self._outcomes(), self.world.topologies()
+        outcomes, topologies, worlds = self._outcomes(), self.world.topologies(), played.worlds()
+        self._check(worlds[: len(batch)])
         progress.add(len(batch), names)
         root = self.known.actions.root
         return {
@@ -244,6 +258,7 @@ class Contest:
                 "length": int(played.lengths[env]),
                 "ops": None if root is None else played.column(root, env),
                 "topology": topologies[env],
+                "world": worlds[env],
             }
             for env, job in enumerate(batch)
         }
@@ -262,6 +277,16 @@ class Contest:
                 )
             result[outcome.name] = [float(number) for number in value]
         return result
+
+    def _check(self, worlds: Sequence[Mapping[str, str]]) -> None:
+        """Raise UserError where the environment does not say what its episodes are to be told apart by."""
+        for world in worlds:
+            if self._by is not None and self._by not in world:
+                raise UserError(
+                    f"The environment '{self.name}' does not say '{self._by}' of its episodes."
+                    f"{did_you_mean(self._by, world)}",
+                    hint=f"It says {', '.join(sorted(world)) or 'nothing in words'}.",
+                )
 
     # The search -----------------------------------------------------------------------------------------------------
 

@@ -58,6 +58,15 @@ class Played:
             )
         return [float(said[env]["return"]) for env in envs]
 
+    def worlds(self) -> list[dict[str, str]]:
+        """Return what the environment says in words about each episode that has ended, such as its host."""
+        worlds: list[dict[str, str]] = [{} for _ in self.lengths]
+        for event in self.events:
+            if event["type"] == "episode":
+                words = {name: value for name, value in event.items() if isinstance(value, str) and name != "type"}
+                worlds[event["env"]] = words
+        return worlds
+
 
 def play(
     environment: Environment,

@@ -76,6 +76,30 @@ def test_one_seed_says_what_it_cannot_say(words: tuple[str, ...], capsys: pytest
     assert "One policy seed: the intervals say nothing about what another seed" in capsys.readouterr().out
 
 
+def test_within_groups(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    few = ("evaluate", "lamps-0", "--instances", "8", "--arms", "policy,static", "--by", "target")
+    assert run([*few, "--json"]) == 0
+    groups = json.loads(capsys.readouterr().out)["groups"]
+    assert set(groups) <= {"red", "green", "blue"} and len(groups) > 1
+    assert sum(group["instances"] for group in groups.values()) == 8
+    assert run([*few]) == 0
+    said = capsys.readouterr().out
+    header = next(line for line in said.splitlines() if line.startswith("arm") and "right" not in line)
+    assert header.split()[1:] == [w for name, g in groups.items() for w in (name, f"({g['instances']})")]
+    assert "right by group of instances" in said
+
+
+def test_groups_that_the_environment_does_not_tell(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    few = ("evaluate", "lamps-0", "--instances", "8", "--arms", "policy,static")
+    for known_before in (False, True):
+        assert run([*few, "--by", "targt"]) == 2
+        said = " ".join(capsys.readouterr().err.split())
+        assert "does not say 'targt' of its episodes. Did you mean 'target'? It says target." in said
+        assert len(list(Path("runs").glob("*/evaluation/*/episodes.jsonl"))) == known_before
+        assert run(list(few)) == 0
+        capsys.readouterr()
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [

@@ -78,6 +78,24 @@ def test_the_contrast_is_the_policy_minus_the_best_rule(policy: float, verdict: 
         assert (found.primary.mean.low, found.primary.mean.high) == pytest.approx((0.0, 0.0), abs=1e-12)
 
 
+def test_within_groups_the_same_arms_are_compared_on_fewer_instances() -> None:
+    achieved = typical()
+    hosts = ["weak", "strong", "weak"] * 4
+    found = compare([ARMS[name] for name in achieved], OUTCOMES, achieved, INSTANCES, SEEDS, hosts)
+    assert {name: group.instances for name, group in found.groups.items()} == {"strong": 4, "weak": 8}
+    for name, group in found.groups.items():
+        members = [i for i, host in enumerate(hosts) if host == name]
+        assert list(group.arms) == list(found.arms)
+        for arm, estimates in group.arms.items():
+            within = {outcome: array[:, members] for outcome, array in achieved[arm].items()}
+            alone = compare([ARMS[arm]], OUTCOMES, {arm: within}, members, SEEDS).arms[arm]
+            assert estimates == alone
+    assert found.to_json()["groups"]["weak"]["arms"]["static"] == {
+        name: {"iqm": e.value, "low": e.low, "high": e.high} for name, e in found.groups["weak"].arms["static"].items()
+    }
+    assert compared(typical()).groups == {}
+
+
 def test_of_a_cost_less_is_better() -> None:
     outcomes = (evolve(ACCURACY, higher_is_better=False), PARAMETERS)
     found = compared(typical(0.3), outcomes)

@@ -101,8 +101,15 @@ class Lamps(VectorEnv[Any, Any, Any]):
         if self._t < self.horizon:
             return []
         return [
-            {"env": env, "step": self._t - 1, "type": "episode", "instance": instance, "return": paid}
-            for env, (instance, paid) in enumerate(zip(self.instances, self._returns.tolist(), strict=True))
+            {
+                "env": env,
+                "step": self._t - 1,
+                "type": "episode",
+                "instance": self.instances[env],
+                "target": COLOURS[int(self._target[env])],
+                "return": float(self._returns[env]),
+            }
+            for env in range(self.num_envs)
         ]
 
     def _operate(self, actions: Mapping[str, Tensor]) -> Tensor:
