@@ -13,6 +13,11 @@ class TrainConfig:
     """How a rollout is turned into gradient steps."""
 
     lr: float = option(3e-4, help="Adam's step size; higher learns faster and overshoots sooner.", low=0.0)
+    lr_half_life: float = option(
+        0.0,
+        help="Updates over which the step size halves, again and again, so that a run settles; 0 keeps it.",
+        low=0.0,
+    )
     gamma: float = option(0.995, help="Discount per step; nearer 1 looks further ahead.", low=0.0, high=1.0)
     gae_lambda: float = option(
         0.95, help="Lower trusts the critic more (bias), higher the observed rewards (variance).", low=0.0, high=1.0

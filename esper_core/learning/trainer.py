@@ -15,6 +15,7 @@ from esper_core.contracts.protocols import Environment, FeatureExtractor, Loss, 
 from esper_core.learning import monitors
 from esper_core.learning.collector import Collected, Collector, NotFinite
 from esper_core.learning.config import TrainConfig
+from esper_core.learning.fading import faded
 from esper_core.learning.gae import discounted_returns
 from esper_core.learning.normalise import ReturnNormaliser
 from esper_core.learning.randomness import Streams
@@ -177,6 +178,8 @@ class Trainer:
             batch, metrics = self._targets(steps, self._remember(steps))
             if isinstance(self.loss, Scheduled):
                 self.loss.begin(self.updates_done + 1)
+            for group in self.optimiser.param_groups:
+                group["lr"] = faded(self.config.lr, self.config.lr_half_life, self.updates_done + 1)
             metrics |= self._learn(batch, report)
         except NotFinite as error:
             self._learned.put_back(before)

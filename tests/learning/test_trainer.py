@@ -205,6 +205,28 @@ def test_the_gradient_is_bounded():
     assert moved(0.0)[0] > 0.01, "0 is off"
 
 
+def test_the_step_size_halves_over_its_half_life():
+    def moved(updates_before, **config):
+        trainer = make(ResumableWorld(), max_grad_norm=0.0, passes=1, **config)
+        trainer.updates_done = updates_before
+        before = torch.cat([p.detach().clone().flatten() for p in trainer.policy.parameters()])
+        train(trainer, updates_before + 1)
+        return float((torch.cat([p.detach().flatten() for p in trainer.policy.parameters()]) - before).norm())
+
+    first = moved(0)
+    assert moved(9) == first == moved(0, lr_half_life=10.0)
+    assert moved(10, lr_half_life=10.0) == pytest.approx(first / 2, rel=1e-4)
+    assert moved(5, lr_half_life=10.0) == pytest.approx(first / 2**0.5, rel=1e-4)
+
+
+def test_going_on_is_exact_while_the_step_size_fades():
+    whole, half = make(lr_half_life=2.0), make(lr_half_life=2.0)
+    train(half, 2)
+    other = make(lr_half_life=2.0)
+    other.load_state(half.state())
+    assert train(other, 4) == train(whole, 4)[2:]
+
+
 def test_metrics_say_what_happened():
     _, _, metrics, events = train(make(), 1)[0]
     assert metrics["return"] == pytest.approx(sum(e["return"] for e in events) / 4)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from esper_core.contracts.protocols import Build, LossResult
+from esper_core.learning.fading import faded
 from esper_core.learning.rollout import Sequences
 from esper_core.policy.distribution import FactoredDistribution
 from esper_core.policy.policy import Evaluation
@@ -44,9 +45,8 @@ class FactoredPpo:
         self.begin(1)
 
     def begin(self, update: int) -> None:
-        """Weigh the entropy bonus as an update, numbered from 1 on, is to: entropy · 2^(−(update − 1) / half-life)."""
-        half_life = self.config.entropy_half_life
-        self._entropy_weight = self.config.entropy * (0.5 ** ((update - 1) / half_life) if half_life else 1.0)
+        """Weigh the entropy bonus as an update, numbered from 1 on, is to."""
+        self._entropy_weight = faded(self.config.entropy, self.config.entropy_half_life, update)
 
     def __call__(self, batch: Sequences, evaluation: Evaluation) -> LossResult:
         """Compare stored `[E, T]` sequences with the policy's fresh evaluation of them."""
