@@ -148,7 +148,7 @@ class Contest:
         if len(set(numbers)) != instances:
             raise PluginError(f"The environment '{self.name}' holds out {len(set(numbers))} of {instances} instances.")
         records = self._open()
-        self._check([line["world"] for line in records.lines.values()])
+        self._check_told([line["world"] for line in records.lines.values()])
         search = Search(self.environment, self.masks, batches)
         everyone = with_needed(arms)
         keys = {arm.name: self._keys(arm, numbers, search) for arm in everyone}
@@ -249,7 +249,7 @@ class Contest:
             on_step=lambda t: progress.step(t, len(batch), names),
         )
         outcomes, topologies, worlds = self._outcomes(), self.world.topologies(), played.worlds()
-        self._check(worlds[: len(batch)])
+        self._check_told(worlds[: len(batch)])
         progress.add(len(batch), names)
         root = self.known.actions.root
         return {
@@ -278,7 +278,7 @@ class Contest:
             result[outcome.name] = [float(number) for number in value]
         return result
 
-    def _check(self, worlds: Sequence[Mapping[str, str]]) -> None:
+    def _check_told(self, worlds: Sequence[Mapping[str, str]]) -> None:
         """Raise UserError where the environment does not say what its episodes are to be told apart by."""
         for world in worlds:
             if self._by is not None and self._by not in world:
