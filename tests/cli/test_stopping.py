@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable
 from multiprocessing.context import ForkProcess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,8 +82,18 @@ def test_while_static_curves_are_prepared(begin, tmp_path, monkeypatch, shared, 
     assert is_gone(os.killpg, process.pid)
 
 
+class SlowlyStarted(subprocess.Popen[str]):
+    """Its caller learns of the process only when that has long been at work."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        exec("import time\ntime.sleep(0.5)", {"__name__": "subprocess"})
+
+
 @BOTH
-def test_while_kernels_are_compiled(begin, tmp_path, monkeypatch, number, status):
+@pytest.mark.parametrize("popen", [subprocess.Popen, SlowlyStarted])
+def test_while_kernels_are_compiled(begin, tmp_path, monkeypatch, popen, number, status):
+    monkeypatch.setattr(subprocess, "Popen", popen)
     compiler = tmp_path / "slow-compiler"
     compiler.write_text(f'#!/bin/sh\n[ "$1" = --version ] && exit\necho $$ > {tmp_path}/compiling\nsleep 600\n')
     compiler.chmod(0o755)

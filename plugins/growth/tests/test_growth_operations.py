@@ -137,6 +137,15 @@ def test_a_compiler_that_fails_is_quoted_and_leaves_nothing(no_library, monkeypa
     assert [path.name for path in (no_library / "kernels").iterdir()] == [TAG_FILE]
 
 
+def test_a_compiler_that_is_no_program_is_named(no_library, monkeypatch, tmp_path):
+    text = tmp_path / "cc"
+    text.write_text("no program\n")
+    text.chmod(0o755)
+    monkeypatch.setenv("CXX", str(text))
+    with pytest.raises(NoCompiler, match=rf"{text} cannot be run: .*Exec format error"):
+        choose("compiled", CPU, torch.float32)
+
+
 def test_an_interrupted_compiler_is_ended_with_all_its_processes(no_library, monkeypatch, tmp_path):
     slow, witness = tmp_path / "cc", tmp_path / "child"
     slow.write_text(f'#!/bin/sh\n[ "$1" = --version ] && exit\nsleep 60 & echo $! > {witness}; wait\n')

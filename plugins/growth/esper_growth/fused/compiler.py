@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from esper_core.contracts.cache import cache_directory, cache_folder
@@ -50,7 +51,7 @@ def load() -> ctypes.CDLL:
     """Return the compiled kernels; compiling takes some seconds, once per machine and version.
 
     Raises:
-        NoCompiler: there is no compiler, or it does not compile them.
+        NoCompiler: there is no compiler, it cannot be run, or it does not compile them.
         UserError: the cache directory cannot be written.
     """
     compiler = find_compiler()
@@ -89,19 +90,31 @@ def _run(command: list[str]) -> tuple[int, str]:
 
     A compiler is several processes; all of them end when this one is interrupted.
     """
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    started: list[subprocess.Popen[str]] = []
+
+    def start() -> None:
+        started.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True))
+
     try:
+        # Only the main thread is interrupted: what another one starts is always known here, and can be ended.
+        with ThreadPoolExecutor(1) as starter:
+            starter.submit(start).result()
+        (process,) = started
         _, said = process.communicate(timeout=TIMEOUT_SECONDS)
     except BaseException:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        for process in started:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
         raise
     return process.returncode, said
 
 
 def _key(compiler: list[str]) -> str:
     """Return a digest of source, flags, compiler and processor: a library made for another one may not run here."""
-    version = subprocess.run([*compiler, "--version"], capture_output=True, check=False).stdout
+    try:
+        version = subprocess.run([*compiler, "--version"], capture_output=True, check=False).stdout
+    except OSError as error:
+        raise NoCompiler(f"{compiler[0]} cannot be run: {error}.", hint="Let CXX name a C++ compiler.") from error
     parts = (SOURCE.read_bytes(), " ".join((*compiler, *FLAGS)).encode(), version, _processor().encode())
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
