@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from gap import world
 
-from esper_core.evaluation.statistics import Bootstrap, Values
+from esper_core.evaluation.statistics import Bootstrap, Values, mean_difference
 from esper_core.runs.files import read_lines
 
 WORDS = ("task", "samples", "host")
@@ -33,7 +33,7 @@ def of_arm(episodes: Sequence[dict[str, Any]], name: str, instances: Sequence[in
 def difference(policy: Values, other: Values) -> str:
     """Return the mean of the paired differences of two arms `[S, I]`, with its interval."""
     bootstrap = Bootstrap.draw(policy.shape[1], len(policy))
-    found = bootstrap.estimate(lambda a, b: (a.mean(axis=-2) - b.mean(axis=-2)).mean(axis=-1), policy, other)
+    found = bootstrap.estimate(mean_difference, policy, other)
     return f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
 
 
@@ -52,6 +52,10 @@ def main() -> None:
     arms = ["policy", *chosen.arms]
     if missing := set(arms) - {episode["arm"] for episode in episodes}:
         parser.error(f"{chosen.episodes} has no episodes of {', '.join(sorted(missing))}.")
+    played = {arm: {e["instance"] for e in episodes if e["arm"] == arm} for arm in arms}
+    if len(set(map(frozenset, played.values()))) > 1:
+        counts = ", ".join(f"{arm} {len(instances)}" for arm, instances in played.items())
+        parser.error(f"the arms played different instances ({counts}); esper evaluate plays what is missing.")
     rows = [(kind, sorted(instances)) for kind, instances in sorted(kinds.items())]
     rows.append((("all", *[""] * (len(chosen.by) - 1)), sorted(set().union(*kinds.values()))))
     accuracy, differences = [], []
