@@ -44,12 +44,12 @@ def main() -> None:
     parser.add_argument("--by", nargs="+", choices=WORDS, default=["task", "host"], help="what a kind of world is")
     parser.add_argument("--arms", nargs="+", default=["static", "all-on", "all-on-heavy"], help="arms beside policy")
     chosen = parser.parse_args()
-    episodes = read_lines(chosen.episodes)
+    arms = ["policy", *chosen.arms]
+    episodes = [episode for episode in read_lines(chosen.episodes) if episode["arm"] in arms]
     kinds: dict[tuple[str, ...], set[int]] = {}
     for episode in episodes:
         words = dict(zip(WORDS, map(str, world(episode["world"])), strict=True))
         kinds.setdefault(tuple(words[word] for word in chosen.by), set()).add(episode["instance"])
-    arms = ["policy", *chosen.arms]
     if missing := set(arms) - {episode["arm"] for episode in episodes}:
         parser.error(f"{chosen.episodes} has no episodes of {', '.join(sorted(missing))}.")
     played = {arm: {e["instance"] for e in episodes if e["arm"] == arm} for arm in arms}
