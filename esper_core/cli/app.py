@@ -12,14 +12,15 @@ from typing import Annotated, Any
 import typer
 
 from esper_core.cli import bench, cache, evaluate, export, matrix, plugins, policy, registry, report, runs, spike, train
-from esper_core.cli.stopping import Terminated, leave, raise_on_terminate
+from esper_core.cli.output import say
+from esper_core.cli.stopping import leave, raise_on_terminate
 from esper_core.cli.world import FLAGS, take_settings
-from esper_core.contracts.errors import EsperError, Interrupted
+from esper_core.contracts.errors import EsperError, Interrupted, Terminated
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"esper {metadata.version('esper-core')}")
+        say(f"esper {metadata.version('esper-core')}")
         raise typer.Exit
 
 
@@ -100,9 +101,9 @@ def run(words: Sequence[str]) -> int:
 def _report(error: EsperError, code: int, debug: bool, cause: BaseException | None = None) -> int:
     if debug:
         traceback.print_exception(cause or error, file=sys.stderr)
-    typer.echo(f"Error: {error.message}", err=True)
+    say(f"Error: {error.message}", err=True)
     if error.hint:
-        typer.echo(error.hint, err=True)
+        say(error.hint, err=True)
     return code
 
 

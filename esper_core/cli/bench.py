@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from esper_core.cli import completion
-from esper_core.cli.output import number, print_json, print_table, status_line
+from esper_core.cli.output import number, print_json, print_table, say, status_line
 from esper_core.cli.stopping import stopping_promptly
 from esper_core.cli.world import load_world
 from esper_core.contracts.errors import PluginError
@@ -88,7 +88,7 @@ def _measure(
 
 
 def _print(document: Mapping[str, Any]) -> None:
-    typer.echo(f"{document['workload']}, policy {document['policy']}{', quick' * document['quick']}\n")
+    say(f"{document['workload']}, policy {document['policy']}{', quick' * document['quick']}\n")
     targets = document["targets"]
     others = {name: value for name, value in document.items() if name not in (*APART, *targets)}
     tables = {name: value for name, value in others.items() if isinstance(value, Mapping | list)}
@@ -99,7 +99,7 @@ def _print(document: Mapping[str, Any]) -> None:
     rows += [(name, number(value), "", "", "") for name, value in others.items() if name not in tables]
     print_table(("figure", "measured", "target", "", ""), rows)
     if "phases" in document:
-        typer.echo("")
+        say("")
         phases = [(name, f"{p['seconds']:.2f}", f"{p['share']:.1%}") for name, p in document["phases"].items()]
         print_table(("phase", "seconds", "share"), phases)
     for name, value in tables.items():
@@ -111,7 +111,7 @@ def _print(document: Mapping[str, Any]) -> None:
 
 def _print_apart(title: str, value: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
     """Print a list of rows, or a table of numbers in which the names of tables within are joined by dots."""
-    typer.echo(f"\n{title}")
+    say(f"\n{title}")
     if isinstance(value, Mapping):
         print_table(("", "value"), [(f"  {name}", number(entry)) for name, entry in _flat(value)])
     elif value:

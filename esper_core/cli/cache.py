@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from esper_core.cli.output import print_json, print_table
+from esper_core.cli.output import print_json, print_table, say
 from esper_core.contracts.cache import TAG_FILE, cache_directory, cache_folders
 from esper_core.contracts.errors import EsperError, UserError, did_you_mean
 
@@ -24,13 +24,13 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
         caches = [{"name": name, "files": len(files), "bytes": sizes[name]} for name, files in found.items()]
         print_json({"directory": str(cache_directory()), "caches": caches})
         return
-    typer.echo(f"{cache_directory()} (ESPER_CACHE changes it)")
+    say(f"{cache_directory()} (ESPER_CACHE changes it)")
     if found:
-        typer.echo("")
+        say("")
         rows = [(name, len(files), f"{sizes[name] / 1024:.0f}") for name, files in found.items()]
         print_table(("cache", "files", "KiB"), rows)
     else:
-        typer.echo("It holds nothing.")
+        say("It holds nothing.")
 
 
 @app.command("clear")
@@ -59,7 +59,7 @@ def clear(
         print_json({"directory": str(cache_directory()), "cleared": cleared})
     else:
         files = sum(cleared.values())
-        typer.echo(f"{files} file{'s' * (files != 1)} deleted{': ' * bool(cleared)}{', '.join(cleared)}.")
+        say(f"{files} file{'s' * (files != 1)} deleted{': ' * bool(cleared)}{', '.join(cleared)}.")
 
 
 def _files(folder: Path) -> list[Path]:

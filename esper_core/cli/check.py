@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from esper_core.cli import completion
-from esper_core.cli.output import print_json, print_table, status_line
+from esper_core.cli.output import print_json, print_table, say, status_line
 from esper_core.cli.world import load_world
 from esper_core.contracts.errors import PluginError
 from esper_core.registry.resolve import find_components, find_plugin
@@ -78,7 +78,7 @@ def _print(conformance: Conformance) -> None:
     print_table(("component", "checks", ""), rows)
     for result in conformance.checks:
         if result.status != "passed":
-            typer.echo(f"\n  {result.component} {result.name} {result.status}: {result.message}")
+            say(f"\n  {result.component} {result.name} {result.status}: {result.message}")
             if result.file:
-                typer.echo(f"    {result.file}:{result.line}")
-    typer.echo(f"\n{conformance.colour} after {conformance.seconds:.1f} s")
+                say(f"    {result.file}:{result.line}")
+    say(f"\n{conformance.colour} after {conformance.seconds:.1f} s")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from attrs import asdict
 
-from esper_core.cli.output import print_json, print_table
+from esper_core.cli.output import print_json, print_table, say
 from esper_core.cli.world import global_settings
 from esper_core.registry.doctor import LEVELS, Diagnosis, diagnose
 
@@ -54,19 +54,19 @@ def doctor(
 
 
 def _print(diagnosis: Diagnosis) -> None:
-    typer.echo(f"esper-core     {diagnosis.version or 'not installed'}")
-    typer.echo(f"Python         {platform.python_version()}, {sys.executable}")
-    typer.echo(f"sys.prefix     {sys.prefix}")
-    typer.echo(f"registry file  {diagnosis.registry or 'none'}\n")
+    say(f"esper-core     {diagnosis.version or 'not installed'}")
+    say(f"Python         {platform.python_version()}, {sys.executable}")
+    say(f"sys.prefix     {sys.prefix}")
+    say(f"registry file  {diagnosis.registry or 'none'}\n")
     rows = [
         (r.plugin, r.distribution, r.version, r.status, f"{r.location}{' (editable)' if r.editable else ''}")
         for r in diagnosis.index.plugins
     ]
     print_table(("plugin", "distribution", "version", "status", "lies in"), rows)
     for finding in diagnosis.findings:
-        typer.echo(f"\n{finding.level}: {finding.message}")
+        say(f"\n{finding.level}: {finding.message}")
         for line in finding.advice.splitlines():
-            typer.echo(f"  {line}")
+            say(f"  {line}")
     counts = {level: sum(finding.level == level for finding in diagnosis.findings) for level in LEVELS}
     said = [f"{count} {level}{'s' * (count > 1)}" for level, count in counts.items() if count]
-    typer.echo(f"\n{', '.join(said) or 'Nothing is wrong.'}")
+    say(f"\n{', '.join(said) or 'Nothing is wrong.'}")

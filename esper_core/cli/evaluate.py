@@ -14,10 +14,10 @@ from attrs import asdict
 
 from esper_core.cli import completion
 from esper_core.cli.frame import bar
-from esper_core.cli.output import duration, machine_output, number, print_json, print_table
-from esper_core.cli.stopping import Terminated, stopping_promptly
+from esper_core.cli.output import duration, machine_output, number, print_json, print_table, say
+from esper_core.cli.stopping import stopping_promptly
 from esper_core.cli.world import load_world
-from esper_core.contracts.errors import Interrupted
+from esper_core.contracts.errors import Interrupted, Terminated
 from esper_core.evaluation.arms import POLICY, Arm, choose_arms
 from esper_core.evaluation.entrants import Entrant, choose_entrants, search_batches, training_episodes
 from esper_core.registry.index import Index
@@ -94,7 +94,7 @@ def evaluate(
         played = _play(entrants, index, chosen, instances, batches, device, by, plain=plain or as_json)
         comparison, picture = _compare(chosen, entrants, index, played, by)
     for note in played.notes:
-        typer.echo(f"warning: {note}", err=True)
+        say(f"warning: {note}", err=True)
     if as_json:
         print_json(_document(comparison, entrants, played, picture))
     else:
@@ -210,25 +210,25 @@ def _print(
     _print_table(comparison, [outcome.name for outcome in comparison.outcomes], comparison.arms, plain)
     first = comparison.outcomes[0]
     seeds = ", ".join(f"{e.seed} (update {e.header.update})" for e in entrants)
-    typer.echo(
+    say(
         f"\nIQM [95 % interval] over {len(comparison.instances)} held-out instances"
         f"{f' and policy seeds {seeds}' if any(arm.learned for arm in arms) else ''}; * is the best rule."
     )
     if comparison.groups:
         _print_groups(comparison, first.name, plain)
     if comparison.primary is not None:
-        typer.echo(_verdict(comparison.primary, first.name))
+        say(_verdict(comparison.primary, first.name))
     if comparison.oracle_gap is not None:
-        typer.echo(f"Choosing the best rule per instance would bring {_between(comparison.oracle_gap)} on average.")
+        say(f"Choosing the best rule per instance would bring {_between(comparison.oracle_gap)} on average.")
     if comparison.primary is not None and len(comparison.seeds) == 1:
-        typer.echo("One policy seed: the intervals say nothing about what another seed would have given.")
+        say("One policy seed: the intervals say nothing about what another seed would have given.")
     if played.found is not None:
         found, trained = played.found, training_episodes(entrants)
-        typer.echo(
+        say(
             f"best-fixed is the best of {found.candidates} schedules after {found.searched} episodes of search; "
             f"a policy was trained with {trained}."
         )
-    typer.echo(f"\nEpisodes lie in {played.folder}\nA picture of this: {picture}")
+    say(f"\nEpisodes lie in {played.folder}\nA picture of this: {picture}")
 
 
 def _verdict(primary: Contrast, outcome: str) -> str:
@@ -246,9 +246,9 @@ def _verdict(primary: Contrast, outcome: str) -> str:
 def _print_groups(comparison: Comparison, outcome: str, plain: bool) -> None:
     columns = {f"{name} ({group.instances})": group for name, group in comparison.groups.items()}
     arms = {arm: {column: group.arms[arm][outcome] for column, group in columns.items()} for arm in comparison.arms}
-    typer.echo(f"\n{outcome} by group of instances, and how many these are:\n")
+    say(f"\n{outcome} by group of instances, and how many these are:\n")
     _print_table(comparison, list(columns), arms, plain)
-    typer.echo("")
+    say("")
 
 
 def _print_table(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from esper_core.cli import completion
-from esper_core.cli.output import number, print_json, print_table
+from esper_core.cli.output import number, print_json, print_table, say
 from esper_core.cli.world import load_world
 from esper_core.registry.index import Index
 from esper_core.runs.checkpoint import choose_checkpoint
@@ -47,7 +47,7 @@ def export(
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
         checkpoint, played, exported = _export(directory, index, out, instance, at, device)
     for note in played.notes:
-        typer.echo(f"warning: {note}", err=True)
+        say(f"warning: {note}", err=True)
     if as_json:
         print_json(_document(directory, checkpoint, played, exported))
     else:
@@ -85,10 +85,8 @@ def _print(checkpoint: Path, played: Result, exported: Exported) -> None:
     rows = [(f"  {part.name}", f"{part.parameters:,}", f"{part.flops:,}") for part in exported.parts]
     rows.append(("  all", f"{exported.cost.parameters:,}", f"{exported.cost.flops:,}"))
     print_table(("  part", "parameters", "operations of a sample"), rows)
-    typer.echo("")
+    say("")
     for name, value in played.grown.facts.items():
-        typer.echo(f"  {name.replace('_', ' '):20} {number(value)}")
-    typer.echo(f"\n{exported.source} loads {exported.weights.name}, and needs torch alone.")
-    typer.echo(
-        f"Made with checkpoint {checkpoint}; outputs are those of the grown network within {exported.difference:.1g}."
-    )
+        say(f"  {name.replace('_', ' '):20} {number(value)}")
+    say(f"\n{exported.source} loads {exported.weights.name}, and needs torch alone.")
+    say(f"Made with checkpoint {checkpoint}; outputs are those of the grown network within {exported.difference:.1g}.")

@@ -11,12 +11,11 @@ from typing import Annotated
 import typer
 
 from esper_core.cli import choices
-from esper_core.cli.output import print_json, print_table, status_line
+from esper_core.cli.output import print_json, print_table, say, status_line
 from esper_core.cli.spike import parse_slot_counts
-from esper_core.cli.stopping import Terminated
 from esper_core.cli.world import load_world
 from esper_core.contracts.components import normalise_name
-from esper_core.contracts.errors import Interrupted, UserError, did_you_mean
+from esper_core.contracts.errors import Interrupted, Terminated, UserError, did_you_mean
 from esper_core.contracts.slots import SlotConfig
 from esper_core.matrix.cell import KINDS, Cell, choose, make_cells
 from esper_core.matrix.verdict import Matrix
@@ -116,14 +115,12 @@ def _print(result: Matrix, as_json: bool) -> None:
     columns = ["slots", *KINDS]
     # What all cells share is said once, above the table.
     shared = {name: rows[0][name] for name in columns if len({row[name] for row in rows}) == 1}
-    typer.echo(
-        ", ".join([result.environment.replace("/", " "), *(f"{name} {value}" for name, value in shared.items())])
-    )
-    typer.echo("")
+    say(", ".join([result.environment.replace("/", " "), *(f"{name} {value}" for name, value in shared.items())]))
+    say("")
     header = [*(name for name in columns if name not in shared), "predicted", "measured", "agreement", "why"]
     print_table(header, [[row[name] for name in header] for row in rows])
     tested = len(result.cells) - result.untested
-    typer.echo(f"\n{result.colour}: {tested} of {len(result.cells)} cells tested in {result.seconds:.1f} s")
+    say(f"\n{result.colour}: {tested} of {len(result.cells)} cells tested in {result.seconds:.1f} s")
 
 
 def _shown(cell: Cell) -> dict[str, str]:

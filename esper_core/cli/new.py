@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from esper_core.cli import completion
-from esper_core.cli.output import print_json
+from esper_core.cli.output import print_json, say
 from esper_core.cli.world import load_world
 from esper_core.contracts.components import KindSpec, normalise_name
 from esper_core.contracts.errors import UnknownComponent, UserError, did_you_mean
@@ -56,12 +56,12 @@ def new_plugin(
             {"plugin": plugin.kebab, "kind": chosen.name, "folder": str(folder), "files": sorted(files), "next": steps}
         )
         return
-    typer.echo(f"{folder} is a plugin with the {chosen.name} '{plugin.kebab}':\n")
+    say(f"{folder} is a plugin with the {chosen.name} '{plugin.kebab}':\n")
     for path in sorted(files):
-        typer.echo(f"  {path}")
-    typer.echo("\nNext:\n")
+        say(f"  {path}")
+    say("\nNext:\n")
     for step in steps:
-        typer.echo(f"  {step}")
+        say(f"  {step}")
 
 
 def first_steps(files: Mapping[str, bytes], folder: Path, name: str) -> list[str]:

@@ -11,6 +11,21 @@ from typing import Any
 import typer
 
 
+def say(text: str = "", *, err: bool = False) -> None:
+    """Print text for people to standard output or to standard error; control characters in it become visible."""
+    typer.echo(visible(text), err=err)
+
+
+def visible(text: str) -> str:
+    """Return a text whose control characters, other than ends of lines, are written out as escape sequences.
+
+    A terminal would obey them, and texts come from files, plugins and users.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
 def print_json(value: Any, *, indent: int | None = None) -> None:
     """Print one JSON document."""
     typer.echo(json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False))
@@ -19,7 +34,7 @@ def print_json(value: Any, *, indent: int | None = None) -> None:
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print rows in aligned columns; the last column is as long as it likes."""
     for line in table(header, rows):
-        typer.echo(line)
+        say(line)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:

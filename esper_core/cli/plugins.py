@@ -10,7 +10,7 @@ from esper_core.cli import completion
 from esper_core.cli.check import check_plugin
 from esper_core.cli.doctor import doctor
 from esper_core.cli.new import new_plugin
-from esper_core.cli.output import number, print_json, print_table, table
+from esper_core.cli.output import number, print_json, print_table, say, table
 from esper_core.cli.why import why
 from esper_core.cli.world import global_settings, load_world
 from esper_core.contracts.errors import EsperError
@@ -48,15 +48,13 @@ def list_plugins(
     print_table(("plugin", "distribution", "version", "status", "loaded in", "components"), rows)
     for record in index.plugins:
         if record.error:
-            typer.echo(f"\n{record.plugin} ({record.distribution} {record.version}) failed: {record.error}")
+            say(f"\n{record.plugin} ({record.distribution} {record.version}) failed: {record.error}")
             if global_settings(context).debug and record.traceback:
-                typer.echo(record.traceback.rstrip())
+                say(record.traceback.rstrip())
         if record.heavy:
-            typer.echo(
-                f"\n{record.plugin} imports {', '.join(record.heavy)} when it is listed; that slows every command."
-            )
+            say(f"\n{record.plugin} imports {', '.join(record.heavy)} when it is listed; that slows every command.")
     for lost in index.unavailable:
-        typer.echo(f"\n{lost.component} is unavailable: {lost.reason}")
+        say(f"\n{lost.component} is unavailable: {lost.reason}")
 
 
 def _list_kind(index: Index, kind: str, as_json: bool) -> None:
@@ -69,7 +67,7 @@ def _list_kind(index: Index, kind: str, as_json: bool) -> None:
     elif rows:
         print_table((kind, "distribution", "version", "summary"), [tuple(row.values()) for row in rows])
     else:
-        typer.echo(f"No {kind} is installed.")
+        say(f"No {kind} is installed.")
 
 
 @app.command("show")
@@ -134,35 +132,35 @@ def _details(component: Component) -> dict[str, Any]:
 
 
 def _print_plugin(plugin: dict[str, Any]) -> None:
-    typer.echo(f"{plugin['plugin']} ({plugin['distribution']} {plugin['version']}), {plugin['status']}")
-    typer.echo(f"  lies in    {plugin['location'] or 'unknown'}{' (editable)' if plugin['editable'] else ''}")
+    say(f"{plugin['plugin']} ({plugin['distribution']} {plugin['version']}), {plugin['status']}")
+    say(f"  lies in    {plugin['location'] or 'unknown'}{' (editable)' if plugin['editable'] else ''}")
     if plugin["file"]:
-        typer.echo(f"  imported   {plugin['file']}, in {plugin['import_ms']:.0f} ms")
+        say(f"  imported   {plugin['file']}, in {plugin['import_ms']:.0f} ms")
     if plugin["error"]:
-        typer.echo(f"  failed     {plugin['error']}")
+        say(f"  failed     {plugin['error']}")
     if plugin["heavy"]:
-        typer.echo(f"  heavy      it imports {', '.join(plugin['heavy'])} when it is listed; that slows every command")
+        say(f"  heavy      it imports {', '.join(plugin['heavy'])} when it is listed; that slows every command")
     if plugin["hooks"]:
-        typer.echo(f"  hooks      {', '.join(plugin['hooks'])}")
+        say(f"  hooks      {', '.join(plugin['hooks'])}")
     if plugin["kinds"]:
-        typer.echo(f"  kinds      {', '.join(plugin['kinds'])}")
+        say(f"  kinds      {', '.join(plugin['kinds'])}")
     for lost in plugin["unavailable"]:
-        typer.echo(f"\n{lost['kind']} {lost['name']} cannot be used: {lost['reason']}")
+        say(f"\n{lost['kind']} {lost['name']} cannot be used: {lost['reason']}")
     for component in plugin["details"]:
-        typer.echo(f"\n{component['kind']} {component['name']}: {component['summary']}")
-        typer.echo(f"  factory    {component['factory']}")
+        say(f"\n{component['kind']} {component['name']}: {component['summary']}")
+        say(f"  factory    {component['factory']}")
         for label in ("aliases", "provides", "requires", "reads"):
             if component[label]:
-                typer.echo(f"  {label:9}  {', '.join(component[label])}")
+                say(f"  {label:9}  {', '.join(component[label])}")
         if component["defaults"]:
-            typer.echo(f"  defaults   {', '.join(f'{kind} {name}' for kind, name in component['defaults'].items())}")
+            say(f"  defaults   {', '.join(f'{kind} {name}' for kind, name in component['defaults'].items())}")
         if component["problem"]:
-            typer.echo(f"  options    unknown: {component['problem']}")
+            say(f"  options    unknown: {component['problem']}")
         elif component["options"]:
-            typer.echo(f"  options    of {component['config']}")
+            say(f"  options    of {component['config']}")
             rows = [(f"    {key}", number(row["default"]), row["help"]) for key, row in component["options"].items()]
             for row in table(("    option", "default", "meaning"), rows):
-                typer.echo(row)
+                say(row)
 
 
 def _contents(record: PluginRecord) -> str:

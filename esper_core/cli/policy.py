@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from esper_core.cli import choices, completion
-from esper_core.cli.output import number, print_json, print_table
+from esper_core.cli.output import number, print_json, print_table, say
 from esper_core.cli.world import load_world
 from esper_core.registry.config import OptionRow, config_class, describe_options
 from esper_core.registry.index import Index
@@ -42,7 +42,7 @@ def list_policies(
         print_json(rows)
         return
     if not rows:
-        typer.echo("No policies are installed. See: esper plugins list")
+        say("No policies are installed. See: esper plugins list")
         return
     print_table(("policy", "source", "summary"), [(r["policy"], r["source"], r["summary"]) for r in rows])
 
@@ -99,18 +99,16 @@ def describe_policy(plan: Plan, index: Index) -> dict[str, Any]:
 def _print_policy(document: dict[str, Any], plan: Plan) -> None:
     counts = document["parameters_by_part"]
     parts = ", ".join(f"{kind} {count:,}" for kind, count in counts.items())
-    typer.echo(f"{plan.policy} with {len(plan.slots)} slots: {', '.join(plan.slots)}")
-    typer.echo(f"  parameters     {document['parameters']:,} ({parts})")
-    typer.echo(
-        f"  observation    {document['observation_dim']} numbers, {document['network_input_dim']} with embeddings"
-    )
-    typer.echo(f"  heads          {', '.join(f'{name} {size}' for name, size in document['heads'].items())}")
-    typer.echo(f"  episode        {document['horizon']} steps")
-    typer.echo("\ncomponents")
+    say(f"{plan.policy} with {len(plan.slots)} slots: {', '.join(plan.slots)}")
+    say(f"  parameters     {document['parameters']:,} ({parts})")
+    say(f"  observation    {document['observation_dim']} numbers, {document['network_input_dim']} with embeddings")
+    say(f"  heads          {', '.join(f'{name} {size}' for name, size in document['heads'].items())}")
+    say(f"  episode        {document['horizon']} steps")
+    say("\ncomponents")
     print_table(
         ("  kind", "name", "from"), [(f"  {c.kind}", c.name, f"{c.distribution} {c.version}") for c in plan.components]
     )
-    typer.echo("\noptions, each set with -o KIND.KEY=VALUE")
+    say("\noptions, each set with -o KIND.KEY=VALUE")
     rows = []
     for name, option in document["options"].items():
         changed = f" (default {_shown(option['default'])})" if option["value"] != option["default"] else ""

@@ -7,9 +7,7 @@ import time
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
-import typer
-
-from esper_core.cli.output import duration
+from esper_core.cli.output import duration, say
 from esper_core.cli.pace import Pace
 
 if TYPE_CHECKING:
@@ -59,7 +57,7 @@ class Lines:
         self._last_line = float("-inf")
 
     def __enter__(self) -> Lines:
-        typer.echo("preparing", err=True)
+        say("preparing", err=True)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -73,16 +71,16 @@ class Lines:
             return
         self._last_line = now
         where = f"update {progress.update}/{self._pace.updates}  step {self._pace.steps:.0f}/{self._pace.total}"
-        typer.echo(f"{where}  {speed:.1f} steps/s  ETA {duration(left)}", err=True)
+        say(f"{where}  {speed:.1f} steps/s  ETA {duration(left)}", err=True)
 
     def on_update(self, update: Update) -> None:
         """Take in a finished update."""
         self._pace.on_update(update.index)
-        typer.echo(f"update {update.index}/{self._pace.updates}  {summary(update.metrics)}", err=True)
+        say(f"update {update.index}/{self._pace.updates}  {summary(update.metrics)}", err=True)
 
     def warn(self, message: str) -> None:
         """Say one line that stays."""
-        typer.echo(f"warning: {message}", err=True)
+        say(f"warning: {message}", err=True)
 
 
 def summary(metrics: dict[str, Any]) -> str:

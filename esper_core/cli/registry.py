@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from esper_core.cli.output import print_json
+from esper_core.cli.output import print_json, say
 from esper_core.cli.world import load_world
 from esper_core.contracts.errors import RegistryFileError
 from esper_core.registry.check import check_recipes
@@ -35,6 +35,6 @@ def check(
     if as_json:
         print_json({"file": str(recipes.path) if recipes.path else None, "policies": policies, "errors": []})
     elif recipes.path is None:
-        typer.echo("There is no registry.toml here or above; esper works without one.")
+        say("There is no registry.toml here or above; esper works without one.")
     else:
-        typer.echo(f"{recipes.path} is fine: {len(policies)} policies ({', '.join(policies) or 'none'}).")
+        say(f"{recipes.path} is fine: {len(policies)} policies ({', '.join(policies) or 'none'}).")

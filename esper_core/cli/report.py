@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from esper_core.cli import completion
-from esper_core.cli.output import print_json
+from esper_core.cli.output import print_json, say
 from esper_core.runs.directory import find_run
 
 
@@ -38,6 +38,6 @@ def report(
     if as_json:
         print_json({"run": str(directory.path), "report": str(path), "bytes": size})
     else:
-        typer.echo(f"{path} ({size / 1024:,.0f} KiB)")
+        say(f"{path} ({size / 1024:,.0f} KiB)")
     if open_it:
         webbrowser.open(path.resolve().as_uri())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from esper_core.cli import completion
-from esper_core.cli.output import duration, number, print_json, print_table
+from esper_core.cli.output import duration, number, print_json, print_table, say
 from esper_core.contracts.errors import CheckpointMismatch, EsperError
 from esper_core.runs.checkpoint import best_checkpoint, list_checkpoints
 from esper_core.runs.compatibility import FITTED
@@ -59,9 +59,9 @@ def list_all(
             ],
         )
     elif not damaged:
-        typer.echo(f"There are no runs in {out}. Begin one: esper train")
+        say(f"There are no runs in {out}. Begin one: esper train")
     for sentence in damaged:
-        typer.echo(sentence, err=True)
+        say(sentence, err=True)
 
 
 @app.command("show")
@@ -90,44 +90,44 @@ def show(
         )
         return
     plan = directory.plan
-    typer.echo(f"{directory.path}")
-    typer.echo(f"  policy       {plan.policy}, {len(plan.slots)} slots, seed {plan.seed}, begun {directory.created}")
-    typer.echo(f"  components   {', '.join(f'{c.kind} {c.name}' for c in plan.components if c.kind != 'blueprint')}")
-    typer.echo(f"  updates      {len(metrics)} of {plan.updates}, {plan.envs} environments side by side")
+    say(f"{directory.path}")
+    say(f"  policy       {plan.policy}, {len(plan.slots)} slots, seed {plan.seed}, begun {directory.created}")
+    say(f"  components   {', '.join(f'{c.kind} {c.name}' for c in plan.components if c.kind != 'blueprint')}")
+    say(f"  updates      {len(metrics)} of {plan.updates}, {plan.envs} environments side by side")
     if metrics:
         spent = sum(line["timing"]["seconds"] for line in metrics)
         steps = metrics[-1]["environment_steps"]
         pace = f", {steps / spent:.1f} environment steps/s" if spent > 0 else ""
-        typer.echo(f"  time         {duration(spent)}{pace}")
+        say(f"  time         {duration(spent)}{pace}")
         if spent > 0 and (phases := _phases(metrics, spent)):
-            typer.echo(f"  spent on     {phases}")
+            say(f"  spent on     {phases}")
     shown = ", ".join(f"{name} (best return)" if best and name == best.name else name for name in checkpoints)
-    typer.echo(f"  checkpoints  {shown or 'none'}")
-    typer.echo(f"  code         {_code(directory.record)}")
+    say(f"  checkpoints  {shown or 'none'}")
+    say(f"  code         {_code(directory.record)}")
     if not metrics:
         return
-    typer.echo("")
+    say("")
     columns = [name for name in _COLUMNS if any(line.get(name) is not None for line in metrics)]
     step = max(1, -(-len(metrics) // SHOWN))
     chosen = sorted({*range(0, len(metrics), step), len(metrics) - 1})
     rows = [(metrics[i]["update"], *(number(metrics[i].get(name)) for name in columns)) for i in chosen]
     print_table(("update", *columns), rows)
     if warnings := warning_spans(metrics):
-        typer.echo("\nwarnings")
+        say("\nwarnings")
         for when, message in warnings:
-            typer.echo(f"  {when}: {message}")
-    typer.echo("\nlast update")
+            say(f"  {when}: {message}")
+    say("\nlast update")
     alone, tables = _grouped({name: value for name, value in metrics[-1].items() if name not in RESERVED})
     print_table(("  metric", "value"), [(f"  {name}", number(value)) for name, value in alone.items()])
     for table in tables:
-        typer.echo("")
+        say("")
         names = next(iter(table.values()))
         cells = [(f"  {name}", *(number(column[name]) for column in table.values())) for name in names]
         print_table(("", *table), cells)
     if checkpoints:
-        typer.echo("\nnewest checkpoint")
+        say("\nnewest checkpoint")
         _print_checkpoint(_header(directory.checkpoints / checkpoints[-1]))
-    typer.echo(f"\nA page with curves and the life of every seed: esper report {directory.path}")
+    say(f"\nA page with curves and the life of every seed: esper report {directory.path}")
 
 
 def _header(path: Path) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def _header(path: Path) -> dict[str, Any]:
 
 def _print_checkpoint(content: dict[str, Any]) -> None:
     if "damaged" in content:
-        typer.echo(f"  {content['damaged']}")
+        say(f"  {content['damaged']}")
         return
     rows = [
         ("update", f"{content['update']}, {content['environment_steps']:,} environment steps"),
@@ -160,7 +160,7 @@ def _print_checkpoint(content: dict[str, Any]) -> None:
     ]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
-        typer.echo(f"  {name:{width}}  {value}")
+        say(f"  {name:{width}}  {value}")
 
 
 _COLUMNS = (
@@ -234,12 +234,12 @@ def _print_comparison(comparison: Comparison, every: bool) -> None:
     ]
     print_table(("run", "", ""), rows)
     for title, differences in (("plan", comparison.plan), ("made with", comparison.made_with)):
-        typer.echo(f"\n{title}" if differences else f"\n{title}: no difference")
+        say(f"\n{title}" if differences else f"\n{title}: no difference")
         if differences:
             print_table(("  ", *letters), [(f"  {d.name}", *map(_plain, d.values)) for d in differences])
     if window := comparison.window:
         span = f"updates {window[0]} to {window[-1]}" if len(window) > 1 else f"update {window[0]}"
-        typer.echo(f"\nepisodes of {span}: mean and 95 % interval")
+        say(f"\nepisodes of {span}: mean and 95 % interval")
         change = ("b − a",) * (len(letters) == 2)
         print_table(
             ("  ", *letters, *change),
@@ -249,11 +249,11 @@ def _print_comparison(comparison: Comparison, every: bool) -> None:
             ],
         )
     if every and comparison.metrics:
-        typer.echo("\nother metrics, mean of the same updates")
+        say("\nother metrics, mean of the same updates")
         print_table(("  ", *letters), [(f"  {d.name}", *map(number, d.values)) for d in comparison.metrics])
-    typer.echo("")
+    say("")
     for note in comparison.notes:
-        typer.echo(note)
+        say(note)
 
 
 def _between(interval: Interval | None) -> str:

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from esper_core.cli import choices, completion
-from esper_core.cli.output import number, print_json, print_table, status_line
+from esper_core.cli.output import number, print_json, print_table, say, status_line
 from esper_core.cli.world import load_world
 from esper_core.contracts.errors import PluginError, SlotIdError
 from esper_core.contracts.slots import SlotConfig
@@ -44,9 +44,9 @@ def list_spikes(
         return
     width = max((len(spike.name) for spike in spikes), default=0)
     for spike in spikes:
-        typer.echo(f"{spike.name:{width}}  {spike.spec.summary}  ({spike.origin})")
+        say(f"{spike.name:{width}}  {spike.spec.summary}  ({spike.origin})")
     if not spikes:
-        typer.echo("No spikes are installed.")
+        say("No spikes are installed.")
 
 
 @app.command("run")
@@ -125,7 +125,7 @@ def run_spike(
     else:
         print_verdict(verdict)
         if report is not None:
-            typer.echo(f"The report is {report}")
+            say(f"The report is {report}")
     raise typer.Exit(verdict.exit_code)
 
 
@@ -142,7 +142,7 @@ def parse_slot_counts(text: str) -> tuple[int, ...]:
 def print_verdict(verdict: Verdict) -> None:
     """Print a verdict: one line per category or probe, the failures, and the colour."""
     counts = f", slots {', '.join(map(str, verdict.slots))}" if verdict.slots else ""
-    typer.echo(f"{verdict.spike} on {verdict.policy}{counts}\n")
+    say(f"{verdict.spike} on {verdict.policy}{counts}\n")
     if verdict.probes:
         _print_probes(verdict.probes)
     else:
@@ -150,15 +150,15 @@ def print_verdict(verdict: Verdict) -> None:
     _print_failures(verdict.failures)
     for blocker in verdict.blockers:
         users = f"{len(blocker.consumers)} other line{'s' * (len(blocker.consumers) != 1)} to follow"
-        typer.echo(f"\n  blocker: {shown(blocker.file)}:{blocker.line}")
-        typer.echo(f"    {blocker.description}")
-        typer.echo(f"    {blocker.kind}; complexity {blocker.complexity}, {users}")
+        say(f"\n  blocker: {shown(blocker.file)}:{blocker.line}")
+        say(f"    {blocker.description}")
+        say(f"    {blocker.kind}; complexity {blocker.complexity}, {users}")
     skipped = Counter(skip.reason for skip in verdict.skips)
     if skipped:
-        typer.echo("")
+        say("")
     for reason, count in skipped.items():
-        typer.echo(f"  {count} skipped: {reason}")
-    typer.echo(f"\n{verdict.colour} after {verdict.seconds:.1f} s")
+        say(f"  {count} skipped: {reason}")
+    say(f"\n{verdict.colour} after {verdict.seconds:.1f} s")
 
 
 def _print_failures(failures: Sequence[Failure]) -> None:
@@ -167,9 +167,9 @@ def _print_failures(failures: Sequence[Failure]) -> None:
     for failure, slots in groups[:SHOWN_FAILURES]:
         where = f", slots {', '.join(map(str, slots))}" if slots else ""
         name = failure.check.partition("[")[0] if slots else failure.check
-        typer.echo(f"\n  {name}{where}: {failure.message}\n    {failure.file}:{failure.line}")
+        say(f"\n  {name}{where}: {failure.message}\n    {failure.file}:{failure.line}")
     if len(groups) > SHOWN_FAILURES:
-        typer.echo(f"\n  {len(groups) - SHOWN_FAILURES} more such failures; --json and --report list all")
+        say(f"\n  {len(groups) - SHOWN_FAILURES} more such failures; --json and --report list all")
 
 
 def _print_probes(probes: Sequence[ProbeResult]) -> None:
@@ -196,7 +196,7 @@ def _print_categories(verdict: Verdict) -> None:
         notes += [f"{category.skipped} skipped"] * bool(category.skipped)
         notes += [f"{category.missing} did not run"] * bool(category.missing)
         line = f"  {category.name:{width}}  {category.passed} of {category.declared} passed"
-        typer.echo(", ".join([line, *notes]))
+        say(", ".join([line, *notes]))
 
 
 @contextmanager

@@ -17,6 +17,8 @@ from typing import NoReturn
 
 from attrs import define
 
+from esper_core.contracts.errors import Terminated
+
 GRACE_SECONDS = 1.0
 """Longest time that a process which was asked to stop may take for the operation in flight and for cleaning up."""
 
@@ -25,12 +27,6 @@ SECONDS_BETWEEN_TRIES = 0.02
 
 SAFE = ("esper_", "multiprocessing.connection", "subprocess", "selectors")
 """Beginnings of the names of modules that can be interrupted: our own, and those in which processes wait."""
-
-
-class Terminated(BaseException):
-    """SIGTERM has arrived. Like KeyboardInterrupt it is no Exception, so that no plugin's failure hides it."""
-
-    exit_code = 128 + signal.SIGTERM
 
 
 def raise_on_terminate() -> None:

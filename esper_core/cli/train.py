@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from esper_core.cli import choices
-from esper_core.cli.output import duration, machine_output, print_json
+from esper_core.cli.output import duration, machine_output, print_json, say
 from esper_core.cli.training import begin, go_on
 from esper_core.cli.watching import choose_observers, split_options
 from esper_core.cli.world import load_world
@@ -187,7 +187,7 @@ def _print_result(path: Path, lines: list[dict[str, Any]]) -> None:
     """Say what came of a run: first and last quarter of its updates, where there are enough."""
     last, quarter = lines[-1], max(1, len(lines) // 4)
     seconds = sum(line["timing"]["seconds"] for line in lines)
-    typer.echo(f"\n{last['update']} updates, {last['environment_steps']:,} environment steps in {duration(seconds)}")
+    say(f"\n{last['update']} updates, {last['environment_steps']:,} environment steps in {duration(seconds)}")
     labels = (
         ("committed_accuracy", "grown hosts", "validation accuracy with what was made permanent"),
         ("static_accuracy", "static host", "the same hosts when nothing is grown"),
@@ -200,10 +200,10 @@ def _print_result(path: Path, lines: list[dict[str, Any]]) -> None:
             continue
         begun, ended = statistics.fmean(values[:quarter]), statistics.fmean(values[-quarter:])
         change = f"{begun:6.3f} → {ended:.3f}" if len(lines) >= 4 else f"{ended:6.3f}"
-        typer.echo(f"  {label:12} {change}   {meaning if 'static_accuracy' in last else ''}".rstrip())
+        say(f"  {label:12} {change}   {meaning if 'static_accuracy' in last else ''}".rstrip())
     if len(lines) >= 4:
-        typer.echo("  (mean of the first quarter of the updates → mean of the last)")
-    typer.echo(f"\nThe run lies in {path}\nLook further: {_program()} runs show {path}")
+        say("  (mean of the first quarter of the updates → mean of the last)")
+    say(f"\nThe run lies in {path}\nLook further: {_program()} runs show {path}")
 
 
 def _program() -> str:

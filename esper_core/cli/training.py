@@ -7,12 +7,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
 from attrs import evolve
 
+from esper_core.cli.output import say
 from esper_core.cli.progress import follow
-from esper_core.cli.stopping import Terminated, stopping_promptly
-from esper_core.contracts.errors import EsperError, Interrupted
+from esper_core.cli.stopping import stopping_promptly
+from esper_core.contracts.errors import EsperError, Interrupted, Terminated
 from esper_core.registry.index import Component, Index
 from esper_core.registry.plan import Plan
 from esper_core.runs.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
@@ -58,19 +58,19 @@ def go_on(resumption: Resumption, index: Index, watching: Watching, *, device: s
     """
     run, plan = resumption.run, resumption.plan
     for note in resumption.notes:
-        typer.echo(f"warning: {note}", err=True)
+        say(f"warning: {note}", err=True)
     if resumption.is_finished:
         more = f"esper train --resume {run.path} --updates {2 * plan.updates}"
-        typer.echo(f"The run is finished: all {plan.updates} updates are done. For more: {more}", err=True)
+        say(f"The run is finished: all {plan.updates} updates are done. For more: {more}", err=True)
         lines = run.metrics()
         if not lines:
             raise EsperError(f"{run.path / METRICS_FILE} has no line.", hint="Restore it from a copy.")
         return lines
     here = plan if device is None else evolve(plan, device=device)
     if resumption.header is None:
-        typer.echo("No update of this run was finished; it begins again.", err=True)
+        say("No update of this run was finished; it begins again.", err=True)
     else:
-        typer.echo(f"going on after update {resumption.update} of {plan.updates}", err=True)
+        say(f"going on after update {resumption.update} of {plan.updates}", err=True)
 
     def load(trainer: Trainer, stack: ExitStack) -> RunDirectory:
         if resumption.header is not None:

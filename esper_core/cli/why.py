@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from esper_core.cli.output import print_json, table
+from esper_core.cli.output import print_json, say, table
 from esper_core.cli.world import global_settings, load_world
 from esper_core.registry.index import Component, PluginRecord
 from esper_core.registry.switches import Switches
@@ -29,7 +29,7 @@ def why(
     if as_json:
         print_json(_document(explanation))
     else:
-        typer.echo(f"{explanation.asked} is {explanation.winner}\n\n{lines}")
+        say(f"{explanation.asked} is {explanation.winner}\n\n{lines}")
 
 
 def _lines(explanation: Explanation) -> Iterator[str]:

@@ -6,6 +6,7 @@ Messages are complete sentences. `hint` is the next step; `exit_code` is the pro
 from __future__ import annotations
 
 import difflib
+import signal
 from collections.abc import Iterable
 
 
@@ -81,6 +82,12 @@ class Interrupted(EsperError):
     """The user or the system asked the run to stop."""
 
     exit_code = 130
+
+
+class Terminated(BaseException):
+    """SIGTERM has arrived. Like KeyboardInterrupt it is no Exception, so that no plugin's failure hides it."""
+
+    exit_code = 128 + signal.SIGTERM
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -17,6 +17,7 @@ import pytest
 
 from esper_core.cli import stopping
 from esper_core.cli.app import main
+from esper_core.contracts.errors import Terminated
 from esper_growth.fused import compiler as compiler_module
 from tests.cli.conftest import SMALL
 from tests.runs import forking
@@ -194,7 +195,7 @@ def test_it_is_raised_where_code_can_bear_it():
         stopping.SAFE = (*stopping.SAFE, __name__)
         threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM)).start()
         stopping.raise_on_terminate()
-        with pytest.raises(stopping.Terminated), stopping.stopping_promptly(str):
+        with pytest.raises(Terminated), stopping.stopping_promptly(str):
             work()
 
     assert forking.call(main_) == 0
