@@ -12,10 +12,7 @@ from esper_core.cli.output import print_json, print_table, say
 from esper_core.contracts.cache import TAG_FILE, cache_directory, cache_folders
 from esper_core.contracts.errors import EsperError, UserError, did_you_mean
 
-app = typer.Typer(help="See and clear what is kept because it is expensive to make.", no_args_is_help=True)
 
-
-@app.command("show")
 def show(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Show where the cache lies and how much each part holds."""
     found = {folder.name: _files(folder) for folder in cache_folders()}
@@ -33,7 +30,6 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
         say("It holds nothing.")
 
 
-@app.command("clear")
 def clear(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Caches; all without.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

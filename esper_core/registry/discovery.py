@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 from collections.abc import Callable, Iterator
 from importlib import metadata
@@ -38,6 +39,13 @@ class Source:
     def ids(self) -> frozenset[str]:
         """Names by which it can be switched on and off."""
         return frozenset({normalise_name(self.plugin), normalise_name(self.distribution)})
+
+
+def core_source() -> Source:
+    """Return core's own plugin, which needs no entry point to be found."""
+    module = "esper_core.builtin.plugin"
+    version = metadata.version(CORE_DISTRIBUTION)
+    return Source(CORE_PLUGIN, CORE_DISTRIBUTION, version, "", lambda: importlib.import_module(module))
 
 
 @frozen

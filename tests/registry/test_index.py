@@ -78,7 +78,7 @@ def test_real_entry_points_are_loaded_in_sorted_order(install: Install) -> None:
         ("import sys; sys.exit(3)", "importing it called sys.exit(3)"),
         ("def broken(:", "SyntaxError"),
         ("@hookimpl\ndef esper_componets(): return ()", "Did you mean 'esper_components'?"),
-        ("@hookimpl\ndef zzz(): return ()", "Hooks are esper_kinds, esper_components."),
+        ("@hookimpl\ndef zzz(): return ()", "Hooks are esper_kinds, esper_components, esper_commands."),
         ("@hookimpl\ndef esper_components(slots): return ()", "slots"),
         ("def esper_components(): return ()", "esper_components lacks its @hookimpl decorator"),
         ("answer = 42", "it implements no hook"),
