@@ -34,7 +34,7 @@ RESERVED = {"self", "torch", "nn", "max", "min", "abs", "int", "float"}
 
 TRACED = torch.device("cpu")
 EXAMPLES = 3
-"""Samples of the example; neither 0 nor 1, of which torch knows too much."""
+"""Samples of the example; not 0 or 1, for which torch may take other ways."""
 
 
 class Unwritable(Exception):
@@ -267,7 +267,8 @@ class _Recorder(TorchFunctionMode):
 
     def _leave(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
         frame = self.frames[-1]
-        if not isinstance(count := self._inputs.size(0), torch.SymInt) or count.node.maybe_as_int() is not None:
+        count: Any = self._inputs.size(0)
+        if isinstance(count, int) or count.node.maybe_as_int() is not None:
             raise Untraceable("it works for one number of samples alone")
         if not frame.silent:
             source = frame.forward(output)
@@ -283,9 +284,7 @@ class _Recorder(TorchFunctionMode):
         self._call(outer, frame, args, kwargs, output)
         return output
 
-    def _call(
-        self, outer: _Frame, frame: _Frame, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
-    ) -> None:
+    def _call(self, outer: _Frame, frame: _Frame, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         """Write down that one module called another."""
         name = next((n for n, m in outer.module.named_modules(remove_duplicate=False) if m is frame.module), None)
         if not name:

@@ -28,7 +28,16 @@ def shortened(body: Sequence[ast.stmt], fixed: Collection[str]) -> list[ast.stmt
                 pending[name] = value
                 continue
         kept.append(changed)
-    return kept
+    return _returned(kept)
+
+
+def _returned(body: list[ast.stmt]) -> list[ast.stmt]:
+    """Return steps whose last gives back what the one before it is called, as one step."""
+    if len(body) < 2 or not isinstance(body[-1], ast.Return) or not isinstance(body[-2], ast.Assign):
+        return body
+    (name,), value = body[-2].targets, body[-1].value
+    same = isinstance(name, ast.Name) and isinstance(value, ast.Name) and name.id == value.id
+    return [*body[:-2], ast.Return(body[-2].value)] if same else body
 
 
 def _needed(body: Sequence[ast.stmt]) -> list[ast.stmt]:

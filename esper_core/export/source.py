@@ -79,7 +79,8 @@ class _Writer:
         if module in self.layers:
             return self.layers[module]
         if is_sequence(module):
-            return f"nn.Sequential{_listed([self.expression(p, depth + 1) for _, p in _children(module)], depth, '(', ')')}"
+            parts = [self.expression(part, depth + 1) for _, part in _children(module)]
+            return f"nn.Sequential{_listed(parts, depth, '(', ')')}"
         if (brackets := _CONTAINERS.get(type(module))) is not None:
             inside = {child: self.expression(part, depth + 1) for child, part in _children(module)}
             inside |= {name: _parameter(tensor) for name, tensor in own_tensors(module).items()}

@@ -120,7 +120,10 @@ def write_export(grown: Grown, out: Path) -> Exported:
     cost, parts = count(grown.network, grown.inputs[:1])
     text = source_text(grown, cost, parts, source.stem)
     # A file holds every tensor by itself, also where two are one.
-    state = {name: value.detach().clone(memory_format=torch.contiguous_format) for name, value in _state(grown).items()}
+    state = {
+        name: value.detach().clone(memory_format=torch.contiguous_format)
+        for name, value in tensors(grown.network).items()
+    }
     with writing(source, "Choose another place with --out."), tempfile.TemporaryDirectory(dir=out.parent) as folder:
         # Both files are tried out before they take their place.
         for path, content in ((weights, save(state, {"format": "pt"})), (source, text.encode())):
@@ -133,7 +136,7 @@ def write_export(grown: Grown, out: Path) -> Exported:
 
 def source_text(grown: Grown, cost: Cost, parts: list[Cost], module: str) -> str:
     """Return the Python module: what it is, the classes, and `load`."""
-    kinds = {value.dtype for value in _state(grown).values()}
+    kinds = {value.dtype for value in tensors(grown.network).values()}
     unknown = kinds - set(_DTYPES.values())
     if unknown:
         raise PluginError(f"Numbers of type {', '.join(map(str, unknown))} cannot be exported.")
@@ -149,11 +152,6 @@ def source_text(grown: Grown, cost: Cost, parts: list[Cost], module: str) -> str
     )
     classes = module_source(grown.network, CLASS, grown.notes, grown.inputs[:1])
     return _HEADER.format(about=about) + classes + _LOAD.format(dtypes=f"{{{dtypes}}}", name=CLASS)
-
-
-def _state(grown: Grown) -> dict[str, torch.Tensor]:
-    """Return every tensor of the network by name, also those that its state dict leaves out."""
-    return tensors(grown.network)
 
 
 @torch.no_grad()

@@ -69,7 +69,9 @@ def attention(self: nn.Module, x: Tensor) -> Tensor:
 
 def batches(self: nn.Module, x: Tensor) -> Tensor:
     folded = self.inner(x.reshape(x.shape[0] * x.shape[1], 1, x.shape[2]))
-    return folded.reshape(x.shape[0], -1, x.shape[2]) + x.repeat_interleave(2, 0).view(2 * len(x.shape) // 6, *x.shape[:1], 2, C, L).sum((0, 2))
+    return folded.reshape(x.shape[0], -1, x.shape[2]) + x.repeat_interleave(2, 0).view(
+        2 * len(x.shape) // 6, *x.shape[:1], 2, C, L
+    ).sum((0, 2))
 
 
 def by_key(self: nn.Module, x: Tensor) -> Tensor:
@@ -128,7 +130,9 @@ def with_buffers() -> nn.Module:
     module = Forward(lambda self, x: x - self.mean + self.constant + self.table, constant=torch.rand(L))
     module.register_buffer("mean", torch.rand(C, 1), persistent=False)
     module.register_buffer("table", torch.arange(L))
-    return nn.Sequential(module, nn.BatchNorm1d(C), nn.Dropout(0.3), Forward(lambda self, x: functional.dropout(x, 0.5, self.training)))
+    return nn.Sequential(
+        module, nn.BatchNorm1d(C), nn.Dropout(0.3), Forward(lambda self, x: functional.dropout(x, 0.5, self.training))
+    )
 
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
@@ -157,7 +161,9 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "tied": tied,
     "normalized": normalized,
     "buffers": with_buffers,
-    "turned": lambda: Forward(lambda self, x: x @ self.weight, weight=nn.Parameter(torch.rand(5, L).mT @ torch.rand(5, L))),
+    "turned": lambda: Forward(
+        lambda self, x: x @ self.weight, weight=nn.Parameter(torch.rand(5, L).mT @ torch.rand(5, L))
+    ),
 }
 
 
