@@ -17,6 +17,8 @@ from esper_core.cli.training import begin, go_on
 from esper_core.cli.watching import choose_observers, split_options
 from esper_core.cli.world import load_world
 from esper_core.contracts.errors import UserError
+from esper_core.registry.fit import known_failures
+from esper_core.registry.lookup import find_planned
 from esper_core.registry.plan import PlanRequest, make_plan
 from esper_core.runs.directory import RunDirectory, check_writable, find_run
 from esper_core.runs.lock import locked
@@ -144,6 +146,8 @@ def train(
         precision=precision,
     )
     plan = make_plan(request, index, recipes)
+    for failure in known_failures([find_planned(index, planned) for planned in plan.components]):
+        say(f"warning: {failure}", err=True)
     if dry_run:
         print_json(plan.to_json(), indent=None if as_json else 2)
         return
