@@ -139,9 +139,9 @@ def critic_metrics(
 
     Explained variance is 1 − Var(R − Q)/Var(R); where returns are nearly equal there is nothing to explain, and it is
     None. `value_rmse` is in units of reward, and so is `return_std`, the spread of all returns so far; None while they
-    have been equal. `q_spread` is the difference between the most and least valuable legal operation, and `advantage/<op>` the mean
-    advantage by operation, both in units of reward: when the latter vanish for every operation, the operation head
-    learns nothing.
+    have been equal. `q_spread` is the difference between the most and least valuable legal operation, and
+    `advantage/<op>` the mean advantage by operation, both in units of reward: when the latter vanish for every
+    operation, the operation head learns nothing.
 
     Args:
         rollout: With advantages computed.

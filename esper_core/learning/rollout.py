@@ -230,7 +230,8 @@ class Rollout:
         Args:
             gamma: Discount.
             gae_lambda: Weight of longer returns.
-            offset, unit: Those of the `ReturnNormaliser` under which the stored values were predicted.
+            offset: The `ReturnNormaliser`'s, under which the stored values were predicted.
+            unit: Likewise.
         """
         done = slice(0, self.length)
         gae(
@@ -287,8 +288,8 @@ def standardise(advantages: Tensor, valid: Tensor, spread: float) -> tuple[Tenso
     fewer than two valid steps nothing changes.
 
     Where there is no signal advantages become 0 and the divisor is infinite: all advantages are equal, or all returns
-    are, and then advantages are nothing but the critic's errors. The divisor is at least `LEAST_SIGNAL` of the spread of
-    returns, so that such errors are not magnified either once the critic predicts all there is to predict.
+    are, and then advantages are nothing but the critic's errors. The divisor is at least `LEAST_SIGNAL` of the spread
+    of returns, so that such errors are not magnified either once the critic predicts all there is to predict.
 
     Args:
         advantages: In units of reward.
