@@ -35,14 +35,14 @@ class _Kinds:
         order = np.argsort(of, kind="stable")
         return cls(order, np.searchsorted(of[order], np.arange(len(numbers))), of[order])
 
-    def gap(self, values: Values) -> Values:
-        """Return the gap of outcomes `[..., N, I]` whose instances are in the order of their kinds, `[...]`."""
+    def gap(self, values: Values, single: int) -> Values:
+        """Return the gap to one rule of outcomes `[..., N, I]` whose instances are in the order of their kinds."""
         here = np.add.reduceat(values, self.starts, axis=-1)[..., self.of] - values
         anywhere = values.sum(axis=-1, keepdims=True) - values
         alone = np.bincount(self.of)[self.of] == 1
         by_kind = np.where(alone, anywhere, here).argmax(axis=-2)
-        chosen = np.take_along_axis(values, by_kind[..., None, :], axis=-2)
-        return np.asarray(chosen.mean(axis=(-2, -1)) - values.mean(axis=-1).max(axis=-1))
+        chosen = np.take_along_axis(values, by_kind[..., None, :], axis=-2)[..., 0, :]
+        return np.asarray((chosen - values[..., single, :]).mean(axis=-1))
 
 
 def oracle_gap(rules: Values, kinds: Sequence[Hashable], permutations: int = RESAMPLES) -> Estimate | None:
@@ -58,9 +58,9 @@ def oracle_gap(rules: Values, kinds: Sequence[Hashable], permutations: int = RES
 
     The single best rule is chosen in hindsight, which favours it, so luck gains nothing on average. How far luck goes
     is what the gap comes to when kinds are dealt to instances at random (a permutation test, Fisher, 1935): the
-    interval is the gap less the middle 95 % of that and 0. It lies above 0 only where the gap is positive and fewer than
-    2.5 % of random deals give one as large, and this holds for any number of instances and any distribution. What is
-    hard or easy for all rules alike does not matter.
+    interval is the gap less the middle 95 % of that and 0. It lies above 0 only where the gap is positive and fewer
+    than 2.5 % of random deals give one as large, and this holds for any number of instances and any distribution. What
+    is hard or easy for all rules alike does not matter.
 
     Args:
         rules: Outcomes `[N, I]`, of which more is better.
@@ -75,13 +75,13 @@ def oracle_gap(rules: Values, kinds: Sequence[Hashable], permutations: int = RES
     if len(rules) < 2 or not 1 < len(set(kinds)) < count:
         return None
     sorted_kinds = _Kinds.told(kinds)
-    values = rules[:, sorted_kinds.order]
+    values, single = rules[:, sorted_kinds.order], int(rules.mean(axis=1).argmax())
     generator = np.random.default_rng(0)
     step = max(1, AT_ONCE // values.size)
     chance = []
     for first in range(0, permutations, step):
         deals = np.tile(np.arange(count), (min(step, permutations - first), 1))
-        chance.append(sorted_kinds.gap(values[:, generator.permuted(deals, axis=1)].swapaxes(0, 1)))
-    gap = float(sorted_kinds.gap(values))
+        chance.append(sorted_kinds.gap(values[:, generator.permuted(deals, axis=1)].swapaxes(0, 1), single))
+    gap = float(sorted_kinds.gap(values, single))
     low, high = np.quantile(np.append(np.concatenate(chance), gap), [TAIL, 1 - TAIL], method="higher")
     return Estimate(gap, gap - max(float(high), 0.0), gap - min(float(low), 0.0))
