@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from gap import world
 
-from esper_core.evaluation.statistics import Bootstrap, Values, mean_difference
+from esper_core.evaluation.statistics import Bootstrap, Values, pooled_mean
 from esper_core.runs.files import read_lines
 
 WORDS = ("task", "samples", "host")
@@ -33,7 +33,7 @@ def of_arm(episodes: Sequence[dict[str, Any]], name: str, instances: Sequence[in
 def difference(policy: Values, other: Values) -> str:
     """Return the mean of the paired differences of two arms `[S, I]`, with its interval."""
     bootstrap = Bootstrap.draw(policy.shape[1], len(policy))
-    found = bootstrap.estimate(mean_difference, policy, other)
+    found = (bootstrap.sampled(pooled_mean, policy) - bootstrap.sampled(pooled_mean, other)).estimate
     return f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
 
 

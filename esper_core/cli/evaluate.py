@@ -176,8 +176,7 @@ def _compare(
     from esper_core.evaluation.figure import draw
 
     outcomes = describe_plan(entrants[0].plan, index).outcomes
-    common = [] if by is None else [world[by] for world in played.worlds]
-    comparison = compare(arms, outcomes, played.values, played.instances, played.seeds, common)
+    comparison = compare(arms, outcomes, played.values, played.instances, played.seeds, played.worlds, by)
     picture = played.folder / FIGURE_FILE
     draw(comparison, [arm.name for arm in arms if arm.learned], picture)
     return comparison, picture
@@ -216,10 +215,15 @@ def _print(
     )
     if comparison.groups:
         _print_groups(comparison, first.name, plain)
-    if comparison.primary is not None:
-        say(_verdict(comparison.primary, first.name))
+    if comparison.primary is not None and comparison.mean is not None:
+        say(_verdict(comparison.primary, comparison.mean, first.name))
     if comparison.oracle_gap is not None:
-        say(f"Choosing the best rule per instance would bring {_between(comparison.oracle_gap)} on average.")
+        words = ", ".join(comparison.told_apart_by)
+        noise = ", which is within the noise" if comparison.oracle_gap.low <= 0.0 else ""
+        say(
+            f"Choosing among the rules by what is known of an instance ({words}) would bring "
+            f"{_between(comparison.oracle_gap, signed=True)} on average{noise}."
+        )
     if comparison.primary is not None and len(comparison.seeds) == 1:
         say("One policy seed: the intervals say nothing about what another seed would have given.")
     if played.found is not None:
@@ -231,15 +235,16 @@ def _print(
     say(f"\nEpisodes lie in {played.folder}\nA picture of this: {picture}")
 
 
-def _verdict(primary: Contrast, outcome: str) -> str:
+def _verdict(primary: Contrast, mean: Contrast, outcome: str) -> str:
     words = {
         "better": f"The policy is better than the best rule, {primary.rule}",
         "worse": f"The policy is worse than the best rule, {primary.rule}",
         "no difference shown": f"No difference shown between the policy and the best rule, {primary.rule}",
     }
+    other = "" if mean.rule == primary.rule else f" to {mean.rule}, the best rule by its mean,"
     return (
         f"{words[primary.verdict]}: {outcome} {_between(primary.delta, signed=True)}; "
-        f"mean of the paired differences {_between(primary.mean, signed=True)}."
+        f"mean of the paired differences{other} {_between(mean.delta, signed=True)}."
     )
 
 

@@ -78,9 +78,10 @@ class Values(NamedTuple):
     """What a critic returns, in normalised return units.
 
     Attributes:
-        baseline: `[E, T]`, used by GAE, the bootstrap and the operation's advantage.
+        baseline: `[E, T]`, used by GAE and the operation's advantage.
         taken: `[E, T]`, regressed on returns.
-        by_op: `[E, T, O]` for monitors, or None for a critic that does not look at the operation.
+        by_op: `[E, T, O]`, or None for a critic that does not look at the operation. Its mean under the policy is the
+            value of a state in which nothing was done, the last of a truncated episode; without it that is `baseline`.
     """
 
     baseline: Tensor

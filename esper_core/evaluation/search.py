@@ -23,7 +23,8 @@ class Found:
 
     Attributes:
         rows: Its actions, one row per step.
-        score: Mean return over the episodes that it played in the search.
+        score: Mean return over the episodes that it played in the search. It was chosen for this, so it flatters; what
+            the schedule is worth, the held-out instances say.
         episodes: How many these are; the more, the less luck is in the score.
         candidates: Schedules that were tried.
         searched: Episodes of the whole search.

@@ -15,7 +15,7 @@ from esper_core.policy.distribution import FactoredDistribution
 from esper_core.policy.policy import Evaluation, Policy
 
 VARIANCE_FLOOR = 0.01
-"""Smallest variance of returns, in normalised units, of which a share is worth telling."""
+"""Smallest variance of returns, as a share of that of all returns so far, of which a share is worth telling."""
 
 
 def number(value: Tensor | float | None) -> float | None:
@@ -132,32 +132,35 @@ def state_metrics(state: Sequence[Tensor], rows: Tensor) -> dict[str, float | No
     return metrics
 
 
-def critic_metrics(rollout: Rollout, steps: Steps, old: Evaluation, std: float) -> dict[str, float | None]:
+def critic_metrics(
+    rollout: Rollout, steps: Steps, old: Evaluation, unit: float, spread: float
+) -> dict[str, float | None]:
     """Return how well the critic predicted, before the update.
 
     Explained variance is 1 − Var(R − Q)/Var(R); where returns are nearly equal there is nothing to explain, and it is
-    None. `value_rmse` is in units of reward, of which `return_std` is the spread of returns that the critic was trained
-    on. `q_spread` is the difference between the most and least valuable legal operation, and `advantage/<op>` the mean
-    advantage by operation, both in units of reward: when the latter vanish for every operation, the operation head
-    learns nothing.
+    None. `value_rmse` is in units of reward, and so is `return_std`, the spread of all returns so far; None while they
+    have been equal. `q_spread` is the difference between the most and least valuable legal operation, and
+    `advantage/<op>` the mean advantage by operation, both in units of reward: when the latter vanish for every
+    operation, the operation head learns nothing.
 
     Args:
         rollout: With advantages computed.
         steps: The same data as sequences.
         old: The policy before the update.
-        std: Standard deviation under which the values were predicted.
+        unit: The `ReturnNormaliser`'s, under which the values were predicted.
+        spread: Standard deviation of the returns so far, in units of reward.
     """
     valid = rollout.valid
     returns = rollout.returns[valid].double()
     if returns.numel() == 0:
         return {}
     # Returns are advantage + baseline, so the error of `taken` needs no denormalised prediction.
-    error = (rollout.advantages - (rollout.taken - rollout.baseline[:-1]) * std)[valid].double()
+    error = (rollout.advantages - (rollout.taken - rollout.baseline[:-1]) * unit)[valid].double()
     variance = float(returns.var(correction=0))
-    explainable = variance > VARIANCE_FLOOR * std * std
+    explainable = variance > VARIANCE_FLOOR * spread * spread > 0.0
     metrics: dict[str, float | None] = {
         "value_rmse": number(error.square().mean().sqrt()),
-        "return_std": number(std),
+        "return_std": number(spread or None),
         "explained_variance": number(1 - error.var(correction=0) / variance) if explainable else None,
     }
     spec = rollout.actions_spec
@@ -167,7 +170,7 @@ def critic_metrics(rollout: Rollout, steps: Steps, old: Evaluation, std: float) 
         legal = steps.masks.heads[spec.root]
         highest = old.values.by_op.masked_fill(~legal, -torch.inf).amax(-1)
         lowest = old.values.by_op.masked_fill(~legal, torch.inf).amin(-1)
-        metrics["q_spread"] = masked_mean((highest - lowest) * std, steps.valid & (legal.sum(-1) > 1))
+        metrics["q_spread"] = masked_mean((highest - lowest) * unit, steps.valid & (legal.sum(-1) > 1))
     taken = rollout.actions[spec.root]
     for index, label in enumerate(spec.ops):
         metrics[f"advantage/{label}"] = masked_mean(rollout.advantages, valid & (taken == index))

@@ -250,28 +250,30 @@ class Trainer:
         """
         old = self.policy.evaluate_actions(steps.features, steps.masks, None, steps.actions, steps.episode_start)
         with torch.no_grad():
-            final = self.policy(*self.rollout.final(), old.state)
-            self.rollout.remember(old, final.values.baseline[:, 0])
+            final = self.policy.state_value(*self.rollout.final(), old.state)
+            self.rollout.remember(old, final[:, 0])
         return old
 
     @torch.no_grad()
     def _targets(self, steps: Steps, old: Evaluation) -> tuple[Sequences, dict[str, float | None]]:
         """Compute advantages and targets; return the batch and what the critic was worth."""
         rollout, normaliser, config = self.rollout, self.normaliser, self.config
-        first = normaliser.count == 0
+        first = not normaliser.spread
         if first:
-            # A new critic says 0, which is now the mean of the first returns: nothing to rescale.
+            # The returns have no scale yet. It comes from rewards alone, since a critic that has had nothing to learn
+            # has nothing to say of it; and what it says need not be kept, so there is nothing to rescale.
             ended = rollout.terminated | rollout.truncated
             returns = discounted_returns(rollout.rewards, ended, rollout.valid, config.gamma)
             normaliser.merge(returns[rollout.valid])
-        mean, std = normaliser.mean, normaliser.std
-        rollout.compute_advantages(config.gamma, config.gae_lambda, mean, std)
-        metrics = monitors.critic_metrics(rollout, steps, old, std) | monitors.policy_metrics(steps, old)
+        offset, unit = normaliser.offset, normaliser.unit
+        rollout.compute_advantages(config.gamma, config.gae_lambda, offset, unit)
+        metrics = monitors.critic_metrics(rollout, steps, old, unit, normaliser.spread)
+        metrics |= monitors.policy_metrics(steps, old)
         metrics |= monitors.state_metrics(old.state, steps.valid[:, -1]) | self._usage.add(old, steps.valid)
         if not first:
             normaliser.merge(rollout.returns[rollout.valid])
-            self.policy.critic.rescale_(mean, std, normaliser.mean, normaliser.std)
-        return rollout.sequences(std, normaliser.mean, normaliser.std), metrics
+            self.policy.critic.rescale_(offset, unit, normaliser.offset, normaliser.unit)
+        return rollout.sequences(unit, normaliser), metrics
 
     def _learn(self, batch: Sequences, report: Callable[[str, int, int], None]) -> dict[str, float | None]:
         """Take gradient steps until the passes are done or the policy has moved far enough."""

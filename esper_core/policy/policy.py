@@ -70,6 +70,11 @@ class Evaluation:
     state: Any
 
     @property
+    def state_value(self) -> Tensor:
+        """Return the critic's values of the states, whatever was done there, `[E, T]`."""
+        return _of_states(self.values, self.distribution.op_probs())
+
+    @property
     def logits(self) -> dict[str, Tensor]:
         """Raw logits per head, `[E, T, K]`."""
         return self.distribution.logits
@@ -128,6 +133,20 @@ class Policy(nn.Module):
         op = None if op_probs is None else op_probs.argmax(-1)
         values = self._values(latent, op_probs, op)
         return PolicyOutput(distribution.masked_logits(), distribution.logits, values, state)
+
+    def state_value(self, features: Features, masks: Masks, state: Any = None) -> Tensor:
+        """Return the critic's values of states in which nothing has been done yet, `[E, T]`.
+
+        That is the expectation over operations, and does not depend on which one is drawn or most probable.
+
+        Args:
+            features: `obs [E, T, D]`, `indices [E, T, width]`.
+            masks: Legal actions, `[E, T, ...]`.
+            state: Recurrent state before the first step.
+        """
+        latent, distribution, _ = self._run(features, masks, state, None)
+        op_probs = distribution.op_probs()
+        return _of_states(self._values(latent, op_probs, None if op_probs is None else op_probs.argmax(-1)), op_probs)
 
     @torch.no_grad()
     def get_action(
@@ -220,6 +239,13 @@ class Policy(nn.Module):
 
     def _op(self, actions: dict[str, Tensor]) -> Tensor | None:
         return actions[self.actions.root] if self.actions.root is not None else None
+
+
+def _of_states(values: Values, op_probs: Tensor | None) -> Tensor:
+    """Return values of states `[E, T]`: the mean over operations, where the critic tells them apart."""
+    if values.by_op is None or op_probs is None:
+        return values.baseline
+    return (op_probs * values.by_op).sum(-1)
 
 
 def _widened_all(value: Any) -> Any:
