@@ -235,8 +235,8 @@ class Environment(Protocol):
     the end of an episode changes nothing and returns reward 0.
 
     One that also has `board`, as `esper_core.contracts.board.HasBoard` says, can be looked at while it trains. One that
-    is also an `Evaluable` can be evaluated: see docs/evaluation.md; `HasCircumstances` is for what its numbers depend on
-    that no plan says.
+    is also an `Evaluable` can be evaluated: see docs/evaluation.md. One whose numbers depend on more than its plan says
+    has `circumstances`, as in `HasCircumstances`.
     """
 
     num_envs: int

@@ -1,4 +1,4 @@
-"""What episodes depend on, but for who acts and in which instance. What was played otherwise is no part of a contest."""
+"""What episodes depend on, but for who acts and in which instance: other circumstances have other records."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RECORDS_SCHEMA = 3
 
 
 def circumstances(plan: Plan, index: Index, device: str, environment: Environment) -> dict[str, Any]:
-    """Return all that episodes depend on, JSON-able: the plan, the code of its components and esper-core, the machine."""
+    """Return all that episodes depend on, JSON-able: plan, code of its components and of esper-core, and machine."""
     said = environment.circumstances() if isinstance(environment, HasCircumstances) else {}
     return {
         "schema": RECORDS_SCHEMA,

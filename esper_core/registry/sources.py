@@ -1,6 +1,6 @@
 """What is installed: distributions with a digest of their whole source. Everything is found, nothing imported.
 
-What was measured is kept under a key that holds these, so that it is measured anew when something it comes from changed.
+What was measured is kept under a key that holds these, so that it is measured anew when what it comes from has changed.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def forget() -> None:
 
 
 def blamed(modules: Iterable[str]) -> str | None:
-    """Return whose code failed: distribution and version of the innermost module, outermost first, that is a plugin's."""
+    """Return whose code failed: distribution and version of the last module that is a plugin's; None where none is."""
     plugins = {normalise_name(d.metadata["Name"]) for d in _plugins()} - {CORE}
     for name in reversed([owner(module) for module in modules]):
         if name in plugins:

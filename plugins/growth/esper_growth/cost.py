@@ -23,8 +23,8 @@ class TrainingCost:
         flops: Floating-point operations of training so far, those of validation left out. Convolutions and matrix
             products are counted, as in `torch.utils.flop_counter`: of the host and of every seed that takes part, its
             gate included, forward and backward, for every sample of every epoch.
-        shock: The largest fall of validation accuracy, a fraction, over an epoch before which a seed became more or less
-            of its host, at once or by a step of a ramp: its alpha changed, or the blend at an alpha above 0.
+        shock: The largest fall of validation accuracy, a fraction, over an epoch before which a seed's share in its
+            host changed, at once or by a step of a ramp: its alpha, or the blend at an alpha above 0.
     """
 
     flops: Tensor

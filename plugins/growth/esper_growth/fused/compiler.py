@@ -48,7 +48,7 @@ def find_compiler() -> list[str]:
 
 
 class Library(NamedTuple):
-    """Compiled kernels, and a digest of them: of what was compiled, by what, with which flags and for which processor."""
+    """Compiled kernels, and a digest of them: they differ by source, compiler, flags and processor."""
 
     kernels: ctypes.CDLL
     digest: str
