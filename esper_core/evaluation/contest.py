@@ -119,7 +119,7 @@ class Contest:
                 raise self._not_evaluable(f"it lacks {', '.join(lacking)}")
             self.world: Evaluable = self.environment
             self._policies, self.notes = self._load()
-            self._about = circumstances(self.plan, index, self.device, self.environment)
+            self._about = circumstances(self.plan, index, self.device, self.parts["environment"])
         except BaseException:
             self.environment.close()
             raise
