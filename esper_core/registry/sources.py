@@ -100,7 +100,7 @@ def forget() -> None:
 
 def blamed(modules: Iterable[str]) -> str | None:
     """Return whose code failed: distribution and version of the last module that is a plugin's; None where none is."""
-    plugins = {normalise_name(d.metadata["Name"]) for d in _plugins()} - {CORE}
+    plugins = {*map(_name, _plugins())} - {CORE}
     for name in reversed([owner(module) for module in modules]):
         if name in plugins:
             return f"{name} {_version(name)}"
@@ -120,7 +120,6 @@ def _distribution(name: str) -> metadata.Distribution | None:
 @cache
 def _version(name: str) -> str:
     found = _distribution(name)
-    # What is said by a distribution whose metadata is damaged differs between versions of Python.
     with contextlib.suppress(Exception):
         return str(found.version) if found is not None else ""
     return ""
@@ -136,9 +135,8 @@ def _owner(package: str) -> str | None:
     # Few have plugins, and reading the files of all that is installed takes a while.
     for candidates in (_plugins(), metadata.distributions()):
         for distribution in candidates:
-            with contextlib.suppress(Exception):
-                if package in _top_level(distribution):
-                    return normalise_name(distribution.metadata["Name"])
+            if package in _top_level(distribution) and (name := _name(distribution)):
+                return name
     return None
 
 
@@ -162,6 +160,15 @@ def _is_source(name: str) -> bool:
     return name == CORE or in_place or CORE in _requirements(name)
 
 
+# What is damaged in the metadata of one distribution concerns no other: it says nothing.
+
+
+def _name(distribution: metadata.Distribution) -> str:
+    with contextlib.suppress(Exception):
+        return normalise_name(distribution.metadata["Name"])
+    return ""
+
+
 def _text(distribution: metadata.Distribution, file: str) -> str:
     with contextlib.suppress(Exception):
         return distribution.read_text(file) or ""
@@ -170,10 +177,13 @@ def _text(distribution: metadata.Distribution, file: str) -> str:
 
 def _top_level(distribution: metadata.Distribution) -> set[str]:
     """Return the names of a distribution's packages and modules."""
-    names = set(_text(distribution, "top_level.txt").split()) or set(_listed(distribution))
-    return names | {
-        point.module.partition(".")[0] for point in distribution.entry_points.select(group=ENTRY_POINT_GROUP)
-    }
+    names = set(_text(distribution, "top_level.txt").split())
+    with contextlib.suppress(Exception):
+        names = names or set(_listed(distribution))
+    with contextlib.suppress(Exception):
+        points = distribution.entry_points.select(group=ENTRY_POINT_GROUP)
+        names |= {point.module.partition(".")[0] for point in points}
+    return names
 
 
 def _listed(distribution: metadata.Distribution) -> Iterator[str]:

@@ -161,6 +161,8 @@ def test_a_damaged_installation_concerns_nobody_else(install: Install, site: Pat
     (site / "canary_broken-1.dist-info/METADATA").write_bytes(b"\xff\xfe")
     (site / "canary_broken-1.dist-info/entry_points.txt").write_text("[esper.plugins\nno =")
     assert sources.owner("canary_pack") == "canary-dist" and source("canary-dist")
+    assert sources.blamed(["canary_pack"]) is None
+    assert sources.installed(["canary-broken"])["canary-broken"].source == ""
 
 
 def test_whose_code_failed() -> None:
