@@ -128,6 +128,8 @@ def _play(
 
             contest = Contest(entrants, index, device=device, by=by)
             try:
+                if contest.set_aside:
+                    say(contest.set_aside, err=True)
                 with _showing(told, plain=plain) as show:
                     return contest.run(arms, instances, batches, show)
             finally:

@@ -90,6 +90,19 @@ class Values(NamedTuple):
 
 
 @frozen
+class Origin:
+    """What made a part. A factory may return an object of a class that belongs to somebody else.
+
+    Attributes:
+        module: Module of the factory.
+        options: What it was called with, JSON-able.
+    """
+
+    module: str
+    options: Mapping[str, Any]
+
+
+@frozen
 class Build:
     """What a factory may know about what it is built into. Fields are filled in build order.
 
@@ -106,6 +119,7 @@ class Build:
         dtype: torch dtype of observations and weights.
         precision: What networks may compute in, one of `esper_core.contracts.precision.PRECISIONS`.
         parts: Components built before this one: kind → object; for a kind used several times, name → object.
+        origins: What made them, by kind.
     """
 
     slots: SlotConfig
@@ -120,6 +134,7 @@ class Build:
     dtype: torch.dtype
     precision: str = "float32"
     parts: Mapping[str, Any] = field(factory=dict)
+    origins: Mapping[str, tuple[Origin, ...]] = field(factory=dict)
 
 
 @runtime_checkable
@@ -221,7 +236,8 @@ class Environment(Protocol):
     the end of an episode changes nothing and returns reward 0.
 
     One that also has `board`, as `esper_core.contracts.board.HasBoard` says, can be looked at while it trains. One that
-    is also an `Evaluable` can be evaluated: see docs/evaluation.md.
+    is also an `Evaluable` can be evaluated: see docs/evaluation.md. One whose numbers depend on more than its plan says
+    has `circumstances`, as in `HasCircumstances`.
     """
 
     num_envs: int
@@ -276,6 +292,18 @@ class Evaluable(Protocol):
 
     def topologies(self) -> list[Any]:
         """Return what was made permanent in each environment, JSON-able, as `reset` takes it."""
+        ...
+
+
+@runtime_checkable
+class HasCircumstances(Protocol):
+    """An environment whose episodes depend on more than its plan and the code it is made of.
+
+    Episodes that were played under other circumstances are never compared with these: they are played again.
+    """
+
+    def circumstances(self) -> Mapping[str, str]:
+        """Return what that is, before any reset: name → what it is here, such as the kernels it computes with."""
         ...
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from attrs import evolve, frozen
 from esper_core.contracts.errors import PluginError, UserError, did_you_mean
 from esper_core.contracts.protocols import Build, Environment, Evaluable, FeatureExtractor, MaskProvider, Rule
 from esper_core.evaluation.arms import FIXED, GREEDY, MATCHED, POLICY, REPLAY, Arm, with_needed
+from esper_core.evaluation.circumstances import circumstances, digest, set_aside
 from esper_core.evaluation.entrants import Entrant
 from esper_core.evaluation.player import PolicyRule, Separately, derived_seed, play
 from esper_core.evaluation.records import ABOUT_FILE, EPISODES_FILE, SEARCH_FILE, Key, Records, open_lines
@@ -25,11 +25,10 @@ from esper_core.policy.policy import Policy
 from esper_core.registry.build import build_beside, build_parts, make_context, resolve_device
 from esper_core.registry.index import Index
 from esper_core.registry.plan import Plan, PlanDescription, describe_plan
-from esper_core.runs import provenance
+from esper_core.registry.sources import made_with
 from esper_core.runs.checkpoint import load_policy
 from esper_core.runs.files import append_line, replace_synced, writing
 
-RECORDS_SCHEMA = 2
 EVALUATION = "evaluation"
 """Folder within a run."""
 
@@ -71,11 +70,6 @@ class _Job:
     topology: Any = None
 
 
-def folder_of(entrants: Sequence[Entrant], index: Index, device: str) -> Path:
-    """Return where the records of a contest lie: in the first run, by a digest of all that episodes depend on."""
-    return entrants[0].run.path / EVALUATION / _digest(_about(entrants[0].plan, index, device))
-
-
 class Contest:
     """A world with the policies that play in it. Close it after use.
 
@@ -86,6 +80,9 @@ class Contest:
         envs: Episodes that are played side by side, instead of as many as in training. No result depends on it but that
             of the search.
         by: What the environment has to say in words about every episode, such as its host.
+
+    Attributes:
+        set_aside: Why episodes on record are not used, where there are any but none of these circumstances.
 
     Raises:
         UserError: the environment cannot be evaluated.
@@ -122,10 +119,12 @@ class Contest:
                 raise self._not_evaluable(f"it lacks {', '.join(lacking)}")
             self.world: Evaluable = self.environment
             self._policies, self.notes = self._load()
+            self._about = circumstances(self.plan, index, self.device, self.parts["environment"])
         except BaseException:
             self.environment.close()
             raise
-        self.folder = folder_of(entrants, index, self.device)
+        evaluations = entrants[0].run.path / EVALUATION
+        self.folder, self.set_aside = evaluations / digest(self._about), set_aside(evaluations, self._about)
 
     def close(self) -> None:
         """Free the environment's processes."""
@@ -192,9 +191,8 @@ class Contest:
             return [Key(arm.name, e.version, seed, i) for seed, e in self.entrants.items() for i in instances]
         if arm.rule is None:
             return [Key(arm.name, f"{search.episodes} episodes", None, i) for i in instances]
-        source = provenance.source_digest((arm.rule.spec.factory.partition(".")[0],))
-        version = f"{arm.rule.distribution} {arm.rule.version} {source}"
-        return [Key(arm.name, version, None, i) for i in instances]
+        made = digest(made_with([arm.rule.spec.module]))
+        return [Key(arm.name, f"{arm.rule.origin} {made}", None, i) for i in instances]
 
     def _job(self, arm: Arm, key: Key, records: Records, found: Found | None) -> _Job:
         """Return an episode with who plays it."""
@@ -313,7 +311,7 @@ class Contest:
         with writing(self.folder, "Make the run's directory writable, or copy the run."):
             self.folder.mkdir(parents=True, exist_ok=True)
             if not about.exists():
-                text = json.dumps(_about(self.plan, self.index, self.device), indent=2, ensure_ascii=False)
+                text = json.dumps(self._about, indent=2, ensure_ascii=False)
                 replace_synced(about, f"{text}\n".encode())
         return Records.open(self.folder / EPISODES_FILE)
 
@@ -346,23 +344,3 @@ class _Progress:
         """Tell that episodes have ended."""
         self._done += episodes
         self._tell(self._done, self.total, what)
-
-
-def _about(plan: Plan, index: Index, device: str) -> dict[str, Any]:
-    """Return all that the episodes of arms depend on, but for what their keys say."""
-    sources: Mapping[str, Any] = provenance.distributions(plan, index)
-    return {
-        "schema": RECORDS_SCHEMA,
-        "slots": list(plan.slots),
-        "components": [[c.kind, c.name, c.distribution, c.config] for c in plan.components],
-        "precision": plan.precision,
-        "threads": plan.threads,
-        "device": device,
-        "torch": torch.__version__,
-        "sources": {name: entry for name, entry in sources.items() if name != "esper-core"},
-        "core": provenance.source_digest(("esper_core.builtin", "esper_core.policy")),
-    }
-
-
-def _digest(about: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]

@@ -13,7 +13,7 @@ from torch import nn
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import ConfigError, EsperError, FactoryError, did_you_mean
 from esper_core.contracts.precision import autocast
-from esper_core.contracts.protocols import Build
+from esper_core.contracts.protocols import Build, Origin
 from esper_core.registry.config import structure_config
 from esper_core.registry.index import Component, Index
 from esper_core.registry.lookup import find_planned
@@ -178,7 +178,13 @@ class _Builder:
         else:
             part = self._build_one(self.plan.component(kind))
         latent_dim = part.latent_dim if kind == "network" else self.context.latent_dim
-        self.context = evolve(self.context, latent_dim=latent_dim, parts={**self.context.parts, kind: part})
+        origins = (Origin(find_planned(self.index, p).spec.module, p.config) for p in self.plan.of_kind(kind))
+        self.context = evolve(
+            self.context,
+            latent_dim=latent_dim,
+            parts={**self.context.parts, kind: part},
+            origins={**self.context.origins, kind: tuple(origins)},
+        )
 
     def _build_named(self, kind: str, names: Collection[str]) -> dict[str, Any]:
         """Return name → object; two names of one component share its object."""

@@ -56,6 +56,16 @@ def test_a_document_for_machines(words: tuple[str, ...], capsys: pytest.CaptureF
     assert json.loads(capsys.readouterr().out) == {**document, "played": 0}
 
 
+def test_a_word_where_everything_is_played_again(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = [*words, "--arms", "static", "--plain"]
+    assert run(few) == 0 and "played again" not in capsys.readouterr().err
+    monkeypatch.setattr(Lamps, "circumstances", lambda self: {"kernels": "torch"}, raising=False)
+    assert run(few) == 0
+    assert "Everything is played again" in capsys.readouterr().err
+
+
 def test_a_table_for_people(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(list(words)) == 0
     text = capsys.readouterr().out

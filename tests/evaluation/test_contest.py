@@ -16,6 +16,7 @@ from esper_core.evaluation import contest as contest_module
 from esper_core.evaluation.arms import Arm, choose_arms
 from esper_core.evaluation.contest import Contest, Played
 from esper_core.evaluation.entrants import Entrant, choose_entrants
+from esper_core.registry import sources
 from esper_core.registry.index import Index
 from esper_core.registry.lookup import find_planned
 from esper_core.registry.plan import describe_plan
@@ -156,6 +157,51 @@ def test_another_checkpoint_is_played_afresh(hold: Hold, copies: list[RunDirecto
     earlier = choose_entrants(copies, "1")
     assert hold("policy", "static", among=earlier).played == 2 * INSTANCES
     assert hold("policy", "static").played == 0
+
+
+def test_what_was_played_under_other_circumstances_is_played_again(
+    hold: Hold, counted: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kernels stand for whatever an environment says that no plan does."""
+    before = hold("static", "policy")
+    monkeypatch.setattr(Lamps, "circumstances", lambda self: {"kernels": "torch"}, raising=False)
+    count = len(counted)
+    after = hold("static", "policy")
+    assert len(counted) > count and after.folder != before.folder and after.played == before.played > 0
+    assert hold("static", "policy").played == 0
+    monkeypatch.undo()
+    assert hold("static", "policy").folder == before.folder
+
+
+@pytest.mark.parametrize("file", ["evaluation/schedule.py", "policy/legality.py", "testing/reference/environment.py"])
+def test_episodes_depend_on_all_of_esper_core(hold: Hold, monkeypatch: pytest.MonkeyPatch, file: str) -> None:
+    before = hold("static")
+    read = Path.read_bytes
+    changed = Path(contest_module.__file__).parents[1] / file
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read(path) + (b"#" if path == changed else b""))
+    sources.forget()
+    after = hold("static")
+    monkeypatch.undo()
+    sources.forget()
+    assert after.played == before.played and after.folder != before.folder
+    assert hold("static").played == 0
+
+
+def test_records_that_are_set_aside_are_named_with_what_has_changed(
+    hold: Hold, index: Index, entrants: tuple[Entrant, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def said() -> str:
+        contest = Contest(entrants, index)
+        contest.close()
+        return contest.set_aside
+
+    assert said() == "", "there is nothing yet"
+    played = hold("static")
+    assert said() == ""
+    monkeypatch.setattr(Lamps, "circumstances", lambda self: {"kernels": "torch"}, raising=False)
+    assert str(played.folder) in said() and "kernels was nothing and is torch" in said()
+    (played.folder / "about.json").write_text("[" * 100_000)
+    assert "about.json cannot be read" in said()
 
 
 def test_held_out_instances_are_not_those_of_training(make_run: Any, index: Index) -> None:

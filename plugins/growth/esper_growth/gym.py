@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from esper_core import SlotConfig
 from esper_core.builtin.config import FlatConfig
 from esper_core.builtin.flat import Flat
-from esper_core.contracts.protocols import Build, Masks
+from esper_core.contracts.protocols import Build, Masks, Origin
 from esper_core.policy.legality import find_illegal, neutral
 from esper_core.registry.build import build_beside
 from esper_core.registry.index import load_index
@@ -117,6 +117,7 @@ def _context(config: GrowthConfig, slots: SlotConfig, chosen: dict[str, str], ga
     """Return what the environment is built into: task and host by name, and the blueprints its options name."""
     index, known = load_index(), describe(config, slots)
     parts: dict[str, Any] = {}
+    origins: dict[str, tuple[Origin, ...]] = {}
 
     def context() -> Build:
         return Build(
@@ -131,10 +132,13 @@ def _context(config: GrowthConfig, slots: SlotConfig, chosen: dict[str, str], ga
             device="cpu",
             dtype=torch.float32,
             parts=dict(parts),
+            origins=dict(origins),
         )
 
     for kind, name in chosen.items():
-        parts[kind] = build_beside(resolve(index, kind, name), index, context())
+        component = resolve(index, kind, name)
+        parts[kind] = build_beside(component, index, context())
+        origins[kind] = (Origin(component.spec.module, {}),)
     parts["blueprint"] = {
         label: build_beside(resolve(index, "blueprint", label), index, context()) for label in known.uses["blueprint"]
     }

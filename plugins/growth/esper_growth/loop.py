@@ -115,7 +115,7 @@ class HostRun:
 class LoopRuntime:
     """Trains hosts one by one."""
 
-    name = "loop"
+    name, kernels = "loop", "torch"
 
     def __init__(
         self,

@@ -49,9 +49,15 @@ class Validation(NamedTuple):
 
 
 class HostRuntime(Protocol):
-    """Trains E hosts side by side. What a host computes does not depend on the others."""
+    """Trains E hosts side by side. What a host computes does not depend on the others.
+
+    Attributes:
+        name: Which runtime it is.
+        kernels: What it computes with: 'torch', or which compiled kernels.
+    """
 
     name: str
+    kernels: str
 
     def start(self, instances: Sequence[int]) -> None:
         """Replace all hosts by fresh ones, one per instance number."""

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from attrs import frozen
 
 from esper_core.contracts.cache import cache_directory, cache_folder
 from esper_core.contracts.errors import UserError
+from esper_core.registry.sources import made_with
+from esper_growth.fused.compiler import processor
 
 CACHE = "static"
 """Name of the cache."""
 
 Train = Callable[[Sequence[int]], list[list[float]]]
 
-
-def source_digest(*objects: object) -> str:
-    """Return a digest of all sources of this package and of the files that define the given objects' types."""
-    ours = (file for file in Path(__file__).parent.rglob("*") if file.suffix in (".py", ".cpp"))
-    files = {*ours} | {Path(inspect.getfile(type(item))) for item in objects}
-    return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()[:16]
+Modules = Callable[[int], Collection[str]]
+"""From the number of an instance to the modules of what it trains."""
 
 
 @frozen
@@ -34,22 +32,25 @@ class StaticCurves:
     """Validation accuracies of static hosts.
 
     Attributes:
-        key: Everything the curves depend on: task, host, slots, epochs, optimiser, runtime, dtype, versions.
+        key: What all curves depend on, JSON-able: task, host, slots, epochs, optimiser, runtime, kernels, processor.
+        modules: The code that an instance's curve depends on beside this package's.
         train: Trains missing instances and returns their accuracies after every epoch.
         directory: Where curves are kept.
     """
 
-    key: dict[str, str | int | float]
+    key: Mapping[str, Any]
+    modules: Modules
     train: Train
     directory: Path
 
     @classmethod
-    def at(cls, key: dict[str, str | int | float], train: Train) -> StaticCurves:
+    def at(cls, key: Mapping[str, Any], modules: Modules, train: Train) -> StaticCurves:
         """Return the curves for `key` in the cache directory."""
-        machine = {"torch": torch.__version__, "capability": torch.backends.cpu.get_cpu_capability()}
-        key = {**key, **machine}
-        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-        return cls(key, train, cache_directory() / CACHE / digest)
+        machine = {
+            "processor": hashlib.sha256(processor().encode()).hexdigest()[:16],
+            "capability": torch.backends.cpu.get_cpu_capability(),
+        }
+        return cls({**key, **machine}, modules, train, cache_directory() / CACHE)
 
     def get(self, instances: Sequence[int]) -> dict[int, list[float]]:
         """Return the accuracies after every epoch per instance; missing ones are trained and kept.
@@ -64,8 +65,13 @@ class StaticCurves:
                 self._write(instance, curve)
         return {instance: self._read(instance) for instance in wanted}
 
+    def full_key(self, instance: int) -> dict[str, Any]:
+        """Return everything that an instance's curve depends on, JSON-able."""
+        return {**self.key, **made_with({__name__, *self.modules(instance)})}
+
     def _path(self, instance: int) -> Path:
-        return self.directory / f"{instance}.json"
+        digest = hashlib.sha256(json.dumps(self.full_key(instance), sort_keys=True).encode()).hexdigest()[:16]
+        return self.directory / digest / f"{instance}.json"
 
     def _read(self, instance: int) -> list[float]:
         path = self._path(instance)
@@ -75,15 +81,16 @@ class StaticCurves:
             raise UserError(f"The static curve {path} is damaged ({error}).", hint=f"Delete it: rm {path}") from error
 
     def _write(self, instance: int, curve: list[float]) -> None:
+        path = self._path(instance)
         try:
             cache_folder(CACHE)
-            self.directory.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             # Several runs may train the same instance at once; a rename is atomic and all write the same numbers.
-            with tempfile.NamedTemporaryFile("w", dir=self.directory, suffix=".tmp", delete=False) as file:
-                json.dump({"key": self.key, "instance": instance, "accuracy": curve}, file)
+            with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False) as file:
+                json.dump({"key": self.full_key(instance), "instance": instance, "accuracy": curve}, file)
                 file.flush()
                 os.fsync(file.fileno())
-            Path(file.name).replace(self._path(instance))
+            Path(file.name).replace(path)
         except OSError as error:
             raise UserError(
                 f"The static curve of instance {instance} cannot be kept in {self.directory}: {error.strerror}.",

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from esper_core.contracts.errors import EsperError
+from esper_core.contracts.errors import EsperError, PluginError, UserError
 from esper_growth import workers
 from esper_growth.actions import Algorithm, Op
 from esper_growth.config import GrowthConfig
@@ -105,13 +105,75 @@ def test_what_processes_draw_depends_on_the_episode_alone(open_workers):
     assert torch.equal(drawn(old, [1, 2]), first)
 
 
-def test_an_error_arrives_as_it_was_raised(open_workers):
-    runtime = open_workers(2)
+class KeywordOnly(Exception):
+    def __init__(self, *, width):
+        super().__init__(f"no width of {width}")
+
+
+class Failing:
+    """A blueprint that raises whatever it is told to."""
+
+    topologies = ("image",)
+
+    def __init__(self, error):
+        self.error = error
+
+    def build(self, channels, spatial):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (KeywordOnly(width=3), "KeywordOnly: no width of 3"),
+        (SystemExit(0), "SystemExit: 0"),
+        (RuntimeError(lambda: None), "RuntimeError: <function"),
+    ],
+)
+def test_an_error_arrives_with_the_component_that_raised_it(make_context, error, said):
+    parts = make_context().parts
+    blueprints = {**parts["blueprint"], "failing": Failing(error)}
+    config = GrowthConfig(batch_size=50)
+    runtime = Workers(partial(LoopRuntime, config, parts["task"], parts["host"], blueprints, 3), 2, dealt)
     runtime.start([0, 1])
-    with pytest.raises(KeyError, match="no_such_blueprint"):
-        runtime.germinate(1, 0, "no_such_blueprint", Algorithm.ADD)
+    with pytest.raises(PluginError, match="The blueprint 'failing' failed while building a branch") as caught:
+        runtime.germinate(1, 0, "failing", Algorithm.ADD)
+    assert said in caught.value.message
+    assert "in build" in str(caught.value.__cause__), "the traceback of the process"
     runtime.germinate(1, 0, "norm", Algorithm.ADD)
     assert runtime.seed_parameters()[1, 0] == 33, "the process is still there"
+    runtime.close()
+
+
+def test_an_error_of_ours_keeps_class_and_hint(open_workers):
+    runtime = open_workers(2, Refusing)
+    with pytest.raises(UserError, match=r"Not today\.") as caught:
+        runtime.start([0, 1])
+    assert type(caught.value) is UserError and caught.value.hint == "Come back tomorrow."
+
+
+def test_a_process_that_cannot_begin_says_why(make):
+    runtime = Workers(OnlyOnce(make()), 2, dealt)
+    with pytest.raises(PluginError, match="MemoryError: no room"):
+        runtime.start([0, 1])
+    runtime.close()
+
+
+class Refusing(LoopRuntime):
+    def start(self, instances):
+        raise UserError("Not today.", hint="Come back tomorrow.")
+
+
+class OnlyOnce:
+    """Makes a runtime in this process, and in no other."""
+
+    def __init__(self, make):
+        self.make, self.process = make, os.getpid()
+
+    def __call__(self):
+        if os.getpid() != self.process:
+            raise MemoryError("no room")
+        return self.make()
 
 
 def test_a_process_that_dies_is_named(open_workers):

@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 from esper_core.contracts.cache import cache_directory, cache_folder
 from esper_core.contracts.errors import EsperError, UserError
@@ -46,8 +47,15 @@ def find_compiler() -> list[str]:
     return [found, *wanted[1:]]
 
 
+class Library(NamedTuple):
+    """Compiled kernels, and a digest of them: they differ by source, compiler, flags and processor."""
+
+    kernels: ctypes.CDLL
+    digest: str
+
+
 @functools.cache
-def load() -> ctypes.CDLL:
+def load() -> Library:
     """Return the compiled kernels; compiling takes some seconds, once per machine and version.
 
     Raises:
@@ -60,7 +68,7 @@ def load() -> ctypes.CDLL:
         if not library.exists():
             cache_folder(CACHE)
             _compile(compiler, library)
-        return ctypes.CDLL(str(library))
+        return Library(ctypes.CDLL(str(library)), hashlib.sha256(library.read_bytes()).hexdigest()[:16])
     except OSError as error:
         raise UserError(
             f"The compiled kernels {library} cannot be written or loaded: {error}.",
@@ -115,11 +123,11 @@ def _key(compiler: list[str]) -> str:
         version = subprocess.run([*compiler, "--version"], capture_output=True, check=False).stdout
     except OSError as error:
         raise NoCompiler(f"{compiler[0]} cannot be run: {error}.", hint="Let CXX name a C++ compiler.") from error
-    parts = (SOURCE.read_bytes(), " ".join((*compiler, *FLAGS)).encode(), version, _processor().encode())
+    parts = (SOURCE.read_bytes(), " ".join((*compiler, *FLAGS)).encode(), version, processor().encode())
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
 
-def _processor() -> str:
+def processor() -> str:
     """Return what tells processors apart: model and instruction sets on Linux, else the name of the machine."""
     information = Path("/proc/cpuinfo")
     if not information.exists():

@@ -63,7 +63,7 @@ class FusedRuntime:
         self._computing = task.train.inputs.dtype if precision == "float32" else computing_dtype(precision)
         self.groups: list[HostGroup] = []
         self._operations = choose(config.kernels, task.train.inputs.device, self._computing)
-        self.name = f"fused-{self._operations.name}"
+        self.name, self.kernels = f"fused-{self._operations.name}", self._operations.kernels
         self._worlds = Worlds(task, host, blueprints, num_slots)
         # Whatever has no fused form is named here, before processes multiply what is said.
         nursery = self._worlds.at(0).nursery
