@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import sys
 import traceback
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ from esper_core.cli import (
     train,
 )
 from esper_core.cli.document import ReaderGone
-from esper_core.cli.output import say
+from esper_core.cli.output import Visible, paragraph, say
 from esper_core.cli.stopping import leave, raise_on_terminate
 from esper_core.cli.world import FLAGS, take_settings
 from esper_core.contracts.errors import EsperError, Interrupted, Terminated
@@ -83,6 +84,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     # To the end of the process: what others print while it ends is not the document either.
     document.claim()
     raise_on_terminate()
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(Visible())
     leave(run(words))
 
 
@@ -129,10 +132,10 @@ def _run(words: Sequence[str]) -> int:
 
 def _report(error: EsperError, code: int, debug: bool, cause: BaseException | None = None) -> int:
     if debug:
-        say(*_lines("".join(traceback.format_exception(cause or error))), err=True)
-    say(*_lines(f"Error: {error.message}"), err=True)
+        say(*paragraph("".join(traceback.format_exception(cause or error))), err=True)
+    say(*paragraph(f"Error: {error.message}"), err=True)
     if error.hint:
-        say(*_lines(error.hint), err=True)
+        say(*paragraph(error.hint), err=True)
     return code
 
 
@@ -143,12 +146,6 @@ def _report_usage(error: Any, code: int) -> int:
     before, found, _ = shown.getvalue().rpartition(message)
     say(*(before if found else shown.getvalue()).splitlines(), *[message] * bool(found), err=True)
     return code
-
-
-def _lines(text: str) -> list[str]:
-    """Return the lines of a text; those after the first are indented, so that none passes for a message of its own."""
-    first, *rest = text.rstrip("\n").split("\n")
-    return [first, *(f"  {line}" if line and not line.startswith(" ") else line for line in rest)]
 
 
 if __name__ == "__main__":

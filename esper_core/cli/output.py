@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import Any
 
 from esper_core.cli import document
 from esper_core.cli.document import OutputError
-from esper_core.contracts.printable import visible_line
+from esper_core.contracts.printable import visible, visible_line
 
 
 def say(*lines: str, err: bool = False) -> None:
@@ -24,6 +25,20 @@ def say(*lines: str, err: bool = False) -> None:
     """
     text = "".join(f"{visible_line(line)}\n" for line in lines or ("",))
     (document.write_error if err else document.write)(text)
+
+
+def paragraph(text: str) -> list[str]:
+    """Return the lines of a text; those after the first are indented, so that none passes for a text of its own."""
+    first, *rest = text.rstrip("\n").split("\n")
+    return [first, *(f"  {line}" if line and not line.startswith(" ") else line for line in rest)]
+
+
+class Visible(logging.Formatter):
+    """Formats what is logged as `say` prints lines; modules, compilers and libraries are quoted in it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return a message, its traceback included, with control characters written out."""
+        return visible(super().format(record))
 
 
 def print_json(value: Any, *, indent: int | None = None) -> None:

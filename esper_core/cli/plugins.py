@@ -10,7 +10,7 @@ from esper_core.cli import completion
 from esper_core.cli.check import check_plugin
 from esper_core.cli.doctor import doctor
 from esper_core.cli.new import new_plugin
-from esper_core.cli.output import number, print_json, print_table, say
+from esper_core.cli.output import number, paragraph, print_json, print_table, say
 from esper_core.cli.why import why
 from esper_core.cli.world import global_settings, load_world
 from esper_core.contracts.errors import EsperError
@@ -50,7 +50,7 @@ def list_plugins(
         if record.error:
             say("", f"{record.plugin} ({record.distribution} {record.version}) failed: {record.error}")
             if global_settings(context).debug and record.traceback:
-                say(*record.traceback.rstrip().splitlines())
+                say(*paragraph(record.traceback))
         if record.heavy:
             say("", f"{record.plugin} imports {', '.join(record.heavy)} when it is listed; that slows every command.")
     for lost in index.unavailable:

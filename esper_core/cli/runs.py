@@ -14,8 +14,9 @@ from esper_core.cli.output import duration, number, print_json, print_table, say
 from esper_core.contracts.errors import CheckpointMismatch, EsperError
 from esper_core.runs.checkpoint import best_checkpoint, list_checkpoints
 from esper_core.runs.compatibility import FITTED
-from esper_core.runs.directory import RESERVED, RunDirectory, find_run, list_runs
+from esper_core.runs.directory import RunDirectory, find_run, list_runs
 from esper_core.runs.header import read_header
+from esper_core.runs.shapes import RESERVED
 from esper_core.runs.warnings import warning_spans
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from esper_core.cli import choices, completion
-from esper_core.cli.output import number, print_json, print_table, say, status_line
+from esper_core.cli.output import kept, number, print_json, print_table, say, status_line
 from esper_core.cli.world import load_world
 from esper_core.contracts.errors import PluginError, SlotIdError
 from esper_core.contracts.slots import SlotConfig
@@ -120,12 +120,13 @@ def run_spike(
         )
     if report is not None:
         write_report(verdict, report, shlex.join(["esper", *sys.argv[1:]]))
-    if as_json:
-        print_json(verdict.to_json())
-    else:
-        print_verdict(verdict)
-        if report is not None:
-            say(f"The report is {report}")
+    with kept(f"The report is kept in {report}." if report is not None else ""):
+        if as_json:
+            print_json(verdict.to_json())
+        else:
+            print_verdict(verdict)
+            if report is not None:
+                say(f"The report is {report}")
     raise typer.Exit(verdict.exit_code)
 
 
