@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 import attrs
@@ -48,60 +48,102 @@ def shaped(kind: type[Shape], value: Any, where: str, *, exactly: bool = False, 
 
 def structured(kind: type[Shape], value: Any, *, exactly: bool = False) -> Shape:
     """Return what `shaped` returns; raises ValueError that says where in the value it has another shape."""
-    result: Shape = _structure(kind, value, "", exactly)
+    wanted: Any = kind
+    try:
+        result: Shape = _reader(wanted, exactly)(value)
+    except _Misshapen as error:
+        raise ValueError(f"'{error.place}' {error.reason}" if error.place else f"it {error.reason}") from error
     return result
 
 
-def _structure(kind: Any, value: Any, name: str, exactly: bool) -> Any:
-    """Return a value as a kind; raises ValueError naming the entry."""
-    origin, members = get_origin(kind) or kind, get_args(kind)
-    if kind is Any:
-        return value
-    if origin in (Union, types.UnionType):
-        (inner,) = (member for member in members if member is not type(None))
-        return None if value is None else _structure(inner, value, name, exactly)
-    if attrs.has(kind):
-        return _class(kind, _checked(dict, value, name), name, exactly)
-    if origin is dict:
-        table = _checked(dict, value, name)
-        return {key: _structure(members[1], entry, _within(name, key), exactly) for key, entry in table.items()}
-    if origin in (list, tuple):
-        entries = _checked(list, value, name)
-        return origin(_structure(members[0], entry, f"{name}[{i}]", exactly) for i, entry in enumerate(entries))
-    return _checked(kind, value, name)
+class _Misshapen(Exception):
+    """A value has another shape; whoever reads what it lies in adds to its place on the way out."""
+
+    def __init__(self, reason: str, place: str = "") -> None:
+        super().__init__(reason)
+        self.reason, self.place = reason, place
+
+    def within(self, name: str) -> _Misshapen:
+        self.place = name + ("." if self.place and not self.place.startswith("[") else "") + self.place
+        return self
 
 
-def _class(kind: Any, table: Mapping[str, Any], name: str, exactly: bool) -> Any:
-    known = _fields(kind)
-    if unknown := [key for key in table if exactly and key not in known]:
-        raise ValueError(f"'{_within(name, unknown[0])}' is not known")
-    for key, field in known.items():
-        if field.default is attrs.NOTHING and key not in table:
-            raise ValueError(f"'{_within(name, key)}' is missing")
-    said = {
-        key: _structure(field.type, table[key], _within(name, key), exactly)
-        for key, field in known.items()
-        if key in table
-    }
-    try:
-        return kind(**said)
-    except ValueError as error:
-        # A validator of attrs hands over more than its sentence.
-        raise ValueError(f"{name}: {error.args[0]}" if name else error.args[0]) from error
+Read = Callable[[Any], Any]
 
 
 @cache
-def _fields(kind: Any) -> dict[str, attrs.Attribute[Any]]:
-    return attrs.fields_dict(attrs.resolve_types(kind))
+def _reader(kind: Any, exactly: bool) -> Read:
+    """Return what reads a kind; it raises _Misshapen."""
+    origin, members = get_origin(kind) or kind, get_args(kind)
+    if kind is Any:
+        return lambda value: value
+    if origin in (Union, types.UnionType):
+        (inner,) = (_reader(member, exactly) for member in members if member is not type(None))
+        return lambda value: None if value is None else inner(value)
+    if attrs.has(kind):
+        return _class_reader(kind, exactly)
+    if origin is dict:
+        return _dict_reader(_reader(members[1], exactly))
+    if origin in (list, tuple):
+        return _list_reader(origin, _reader(members[0], exactly))
+    return partial(_checked, kind)
 
 
-def _checked(kind: type, value: Any, name: str) -> Any:
-    kinds = (int, float) if kind is float else kind
-    if isinstance(value, kinds) and (kind is bool or not isinstance(value, bool)):
+def _class_reader(kind: Any, exactly: bool) -> Read:
+    fields = attrs.fields(attrs.resolve_types(kind))
+    readers = {field.name: _reader(field.type, exactly) for field in fields}
+    needed = [field.name for field in fields if field.default is attrs.NOTHING]
+
+    def read(value: Any) -> Any:
+        table, said = _checked(dict, value), {}
+        for key, entry in table.items():
+            reader = readers.get(key)
+            if reader is not None:
+                try:
+                    said[key] = reader(entry)
+                except _Misshapen as error:
+                    raise error.within(key) from None
+            elif exactly:
+                raise _Misshapen("is not known", key)
+        for key in needed:
+            if key not in said:
+                raise _Misshapen("is missing", key)
+        try:
+            return kind(**said)
+        except ValueError as error:
+            # A validator of attrs hands over more than its sentence.
+            raise _Misshapen(f"is not allowed: {error.args[0]}") from error
+
+    return read
+
+
+def _dict_reader(inner: Read) -> Read:
+    def read(value: Any) -> Any:
+        said = {}
+        for key, entry in _checked(dict, value).items():
+            try:
+                said[key] = inner(entry)
+            except _Misshapen as error:
+                raise error.within(key) from None
+        return said
+
+    return read
+
+
+def _list_reader(make: type, inner: Read) -> Read:
+    def read(value: Any) -> Any:
+        said = []
+        for i, entry in enumerate(_checked(list, value)):
+            try:
+                said.append(inner(entry))
+            except _Misshapen as error:
+                raise error.within(f"[{i}]") from None
+        return make(said)
+
+    return read
+
+
+def _checked(kind: type, value: Any) -> Any:
+    if isinstance(value, (int, float) if kind is float else kind) and (kind is bool or not isinstance(value, bool)):
         return value
-    found = f"it is {_WORDS[type(value)]}" if not name else f"'{name}' is {_WORDS[type(value)]}"
-    raise ValueError(f"{found}, not {_WORDS[kind]}")
-
-
-def _within(name: str, key: str) -> str:
-    return f"{name}.{key}" if name else key
+    raise _Misshapen(f"is {_WORDS[type(value)]}, not {_WORDS[kind]}")
