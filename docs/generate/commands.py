@@ -21,8 +21,8 @@ def commands() -> str:
         NOTE,
         paragraph(
             "`-h` after any command says what stands here. Results go to standard output; progress, warnings and "
-            "errors to standard error, and so does whatever plugins print, from Python, from C or from processes of their "
-            "own. With `--json`, standard output is exactly one JSON document, in ASCII."
+            "errors to standard error, and so does whatever plugins print, from Python, from C or from processes of "
+            "their own. With `--json`, standard output is exactly one JSON document, in ASCII."
         ),
         f"```\n{FLAGS}\n```",
         table(
