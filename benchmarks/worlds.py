@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from gap import world
 
+from esper_core.contracts.reading import read_lines
 from esper_core.evaluation.statistics import Bootstrap, Values, pooled_mean
-from esper_core.runs.files import read_lines
 
 WORDS = ("task", "samples", "host")
 
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--arms", nargs="+", default=["static", "all-on", "all-on-heavy"], help="arms beside policy")
     chosen = parser.parse_args()
     arms = ["policy", *chosen.arms]
-    episodes = [episode for episode in read_lines(chosen.episodes) if episode["arm"] in arms]
+    episodes = [line.entry for line in read_lines(chosen.episodes) if line.entry["arm"] in arms]
     kinds: dict[tuple[str, ...], set[int]] = {}
     for episode in episodes:
         words = dict(zip(WORDS, map(str, world(episode["world"])), strict=True))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import io
+import logging
 import sys
 import traceback
 from collections.abc import Sequence
@@ -11,8 +12,23 @@ from typing import Annotated, Any
 
 import typer
 
-from esper_core.cli import bench, cache, evaluate, export, matrix, plugins, policy, registry, report, runs, spike, train
-from esper_core.cli.output import say
+from esper_core.cli import (
+    bench,
+    cache,
+    document,
+    evaluate,
+    export,
+    matrix,
+    plugins,
+    policy,
+    registry,
+    report,
+    runs,
+    spike,
+    train,
+)
+from esper_core.cli.document import ReaderGone
+from esper_core.cli.output import Visible, paragraph, say
 from esper_core.cli.stopping import leave, raise_on_terminate
 from esper_core.cli.world import FLAGS, take_settings
 from esper_core.contracts.errors import EsperError, Interrupted, Terminated
@@ -64,21 +80,39 @@ def make_app() -> typer.Typer:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command line and exit with its status."""
     words = list(sys.argv[1:] if argv is None else argv)
-    # A closed standard stream is None to Python; printing to it is then printing to nobody.
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115
-    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
+    document.open_streams()
+    # To the end of the process: what others print while it ends is not the document either.
+    document.claim()
     raise_on_terminate()
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(Visible())
     leave(run(words))
 
 
 def run(words: Sequence[str]) -> int:
-    """Run a command line and return its status; errors are printed to standard error."""
+    """Run a command line and return its status; errors are printed to standard error.
+
+    Standard output is left as it was found.
+    """
+    claimed = document.claim()
+    try:
+        return _run(words)
+    finally:
+        if claimed:
+            document.release()
+
+
+def _run(words: Sequence[str]) -> int:
     debug = "--debug" in words
     try:
-        settings, rest = take_settings(words)
-        command = typer.main.get_command(make_app())
-        result: Any = command.main(args=rest, prog_name="esper", standalone_mode=False, obj=settings)
+        with document.parsing():
+            settings, rest = take_settings(words)
+            command = typer.main.get_command(make_app())
+            result: Any = command.main(args=rest, prog_name="esper", standalone_mode=False, obj=settings)
         return result if isinstance(result, int) else 0
+    except ReaderGone as error:
+        # A reader such as `head` has what it wanted. There is something to say only where something is kept.
+        return _report(error, error.exit_code, debug) if error.hint else error.exit_code
     except EsperError as error:
         return _report(error, error.exit_code, debug)
     except typer.Exit as stop:
@@ -88,11 +122,9 @@ def run(words: Sequence[str]) -> int:
     except Terminated as error:
         return _report(Interrupted("Terminated."), error.exit_code, debug, error)
     except Exception as error:
-        # Usage errors of the command line parser know how to print themselves.
-        show, code = getattr(error, "show", None), getattr(error, "exit_code", None)
-        if callable(show) and isinstance(code, int):
-            show()
-            return code
+        code = getattr(error, "exit_code", None)
+        if callable(getattr(error, "show", None)) and isinstance(code, int):
+            return _report_usage(error, code)
         message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         hint = "" if debug else "This is a defect. Run it again with --debug for the traceback."
         return _report(EsperError(f"Unexpected {message}", hint=hint), 1, debug, error)
@@ -100,10 +132,19 @@ def run(words: Sequence[str]) -> int:
 
 def _report(error: EsperError, code: int, debug: bool, cause: BaseException | None = None) -> int:
     if debug:
-        traceback.print_exception(cause or error, file=sys.stderr)
-    say(f"Error: {error.message}", err=True)
+        say(*paragraph("".join(traceback.format_exception(cause or error))), err=True)
+    say(*paragraph(f"Error: {error.message}"), err=True)
     if error.hint:
-        say(error.hint, err=True)
+        say(*paragraph(error.hint), err=True)
+    return code
+
+
+def _report_usage(error: Any, code: int) -> int:
+    """Say what the command line parser does not understand; its message quotes what was typed."""
+    shown, message = io.StringIO(), f"Error: {error.format_message()}"
+    error.show(file=shown)
+    before, found, _ = shown.getvalue().rpartition(message)
+    say(*(before if found else shown.getvalue()).splitlines(), *[message] * bool(found), err=True)
     return code
 
 

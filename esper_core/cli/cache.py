@@ -26,7 +26,7 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
         return
     say(f"{cache_directory()} (ESPER_CACHE changes it)")
     if found:
-        say("")
+        say()
         rows = [(name, len(files), f"{sizes[name] / 1024:.0f}") for name, files in found.items()]
         print_table(("cache", "files", "KiB"), rows)
     else:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from attrs import asdict
 
-from esper_core.cli import completion
+from esper_core.cli import completion, document
 from esper_core.cli.frame import bar
-from esper_core.cli.output import duration, machine_output, number, print_json, print_table, say
+from esper_core.cli.output import duration, kept, number, print_json, print_table, say, status_line
 from esper_core.cli.stopping import stopping_promptly
 from esper_core.cli.world import load_world
 from esper_core.contracts.errors import Interrupted, Terminated
+from esper_core.contracts.printable import visible_line
 from esper_core.evaluation.arms import POLICY, Arm, choose_arms
 from esper_core.evaluation.entrants import Entrant, choose_entrants, search_batches, training_episodes
 from esper_core.registry.index import Index
@@ -90,15 +91,15 @@ def evaluate(
     names = None if arms is None else [name for name in arms.split(",") if name.strip()]
     chosen = choose_arms(names, index, describe_plan(plan, index), environment, recipes.pins)
     batches = search_batches(entrants, search_episodes)
-    with machine_output(as_json):
-        played = _play(entrants, index, chosen, instances, batches, device, by, plain=plain or as_json)
-        comparison, picture = _compare(chosen, entrants, index, played, by)
+    played = _play(entrants, index, chosen, instances, batches, device, by, plain=plain or as_json)
+    comparison, picture = _compare(chosen, entrants, index, played, by)
     for note in played.notes:
         say(f"warning: {note}", err=True)
-    if as_json:
-        print_json(_document(comparison, entrants, played, picture))
-    else:
-        _print(comparison, chosen, entrants, played, picture, plain)
+    with kept(f"Every episode is kept in {played.folder}; the same command plays none of them again."):
+        if as_json:
+            print_json(_document(comparison, entrants, played, picture))
+        else:
+            _print(comparison, chosen, entrants, played, picture, plain)
 
 
 def _play(
@@ -156,19 +157,10 @@ def _showing(told: list[str], *, plain: bool) -> Iterator[Callable[[float, int, 
         last = now
         left = f"  ETA {duration((now - begun) * (total - done) / done)}" if done > 0 else ""
         line = f"{told[0]}{left}  {what}"
-        if drawn:
-            share = done / total if total else 1.0
-            sys.stderr.write(f"\r\033[K{bar(share, BAR, '─')} {line}")
-        else:
-            sys.stderr.write(f"{line}\n")
-        sys.stderr.flush()
+        tell(f"{bar(done / total if total else 1.0, BAR, '─')} {line}" if drawn else line)
 
-    try:
+    with status_line(drawn=drawn) as tell:
         yield show
-    finally:
-        if drawn:
-            sys.stderr.write("\r\033[K")
-            sys.stderr.flush()
 
 
 def _compare(
@@ -212,8 +204,9 @@ def _print(
     first = comparison.outcomes[0]
     seeds = ", ".join(f"{e.seed} (update {e.header.update})" for e in entrants)
     say(
-        f"\nIQM [95 % interval] over {len(comparison.instances)} held-out instances"
-        f"{f' and policy seeds {seeds}' if any(arm.learned for arm in arms) else ''}; * is the best rule."
+        "",
+        f"IQM [95 % interval] over {len(comparison.instances)} held-out instances"
+        f"{f' and policy seeds {seeds}' if any(arm.learned for arm in arms) else ''}; * is the best rule.",
     )
     if comparison.groups:
         _print_groups(comparison, first.name, plain)
@@ -234,7 +227,7 @@ def _print(
             f"best-fixed is the best of {found.candidates} schedules after {found.searched} episodes of search; "
             f"a policy was trained with {trained}."
         )
-    say(f"\nEpisodes lie in {played.folder}\nA picture of this: {picture}")
+    say("", f"Episodes lie in {played.folder}", f"A picture of this: {picture}")
 
 
 def _verdict(primary: Contrast, mean: Contrast, outcome: str) -> str:
@@ -253,9 +246,9 @@ def _verdict(primary: Contrast, mean: Contrast, outcome: str) -> str:
 def _print_groups(comparison: Comparison, outcome: str, plain: bool) -> None:
     columns = {f"{name} ({group.instances})": group for name, group in comparison.groups.items()}
     arms = {arm: {column: group.arms[arm][outcome] for column, group in columns.items()} for arm in comparison.arms}
-    say(f"\n{outcome} by group of instances, and how many these are:\n")
+    say("", f"{outcome} by group of instances, and how many these are:", "")
     _print_table(comparison, list(columns), arms, plain)
-    say("")
+    say()
 
 
 def _print_table(
@@ -267,7 +260,8 @@ def _print_table(
         [f"{arm} *" if arm == comparison.best_rule else arm, *(_between(estimates[name]) for name in header[1:])]
         for arm, estimates in arms.items()
     ]
-    if plain or not sys.stdout.isatty():
+    stream = document.stream()
+    if plain or not stream.isatty():
         print_table(header, rows)
         return
     from rich import box
@@ -277,10 +271,14 @@ def _print_table(
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in header:
-        table.add_column(Text(name))
+        table.add_column(Text(visible_line(name)))
     for arm, row in zip(arms, rows, strict=True):
-        table.add_row(*map(Text, row), style="bold" if arm in (POLICY, comparison.best_rule) else None)
-    Console(highlight=False).print(table)
+        cells = [Text(visible_line(cell)) for cell in row]
+        table.add_row(*cells, style="bold" if arm in (POLICY, comparison.best_rule) else None)
+    console = Console(file=stream, highlight=False)
+    with console.capture() as drawn:
+        console.print(table)
+    document.write(drawn.get())
 
 
 def _between(estimate: Estimate, *, signed: bool = False) -> str:

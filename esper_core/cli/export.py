@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from esper_core.cli import completion
-from esper_core.cli.output import number, print_json, print_table, say
+from esper_core.cli.output import kept, number, print_json, print_table, say
 from esper_core.cli.world import load_world
 from esper_core.registry.index import Index
 from esper_core.runs.checkpoint import choose_checkpoint
@@ -43,15 +41,14 @@ def export(
     """
     index, _ = load_world(context)
     directory = find_run(run, runs)
-    # stdout is for the result alone: whatever plugins print goes elsewhere when it is read by a machine.
-    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
-        checkpoint, played, exported = _export(directory, index, out, instance, at, device)
+    checkpoint, played, exported = _export(directory, index, out, instance, at, device)
     for note in played.notes:
         say(f"warning: {note}", err=True)
-    if as_json:
-        print_json(_document(directory, checkpoint, played, exported))
-    else:
-        _print(checkpoint, played, exported)
+    with kept(f"What was grown is kept in {exported.source} and {exported.weights}."):
+        if as_json:
+            print_json(_document(directory, checkpoint, played, exported))
+        else:
+            _print(checkpoint, played, exported)
 
 
 def _export(
@@ -85,8 +82,8 @@ def _print(checkpoint: Path, played: Result, exported: Exported) -> None:
     rows = [(f"  {part.name}", f"{part.parameters:,}", f"{part.flops:,}") for part in exported.parts]
     rows.append(("  all", f"{exported.cost.parameters:,}", f"{exported.cost.flops:,}"))
     print_table(("  part", "parameters", "operations of a sample"), rows)
-    say("")
+    say()
     for name, value in played.grown.facts.items():
         say(f"  {name.replace('_', ' '):20} {number(value)}")
-    say(f"\n{exported.source} loads {exported.weights.name}, and needs torch alone.")
+    say("", f"{exported.source} loads {exported.weights.name}, and needs torch alone.")
     say(f"Made with checkpoint {checkpoint}; outputs are those of the grown network within {exported.difference:.1g}.")

@@ -13,6 +13,7 @@ from rich.live import Live
 from esper_core.cli.frame import Picture, board_rows, draw
 from esper_core.cli.pace import Pace
 from esper_core.contracts.board import Board, HasBoard
+from esper_core.contracts.printable import visible_line
 
 if TYPE_CHECKING:
     from esper_core.learning.trainer import StepProgress, Trainer, Update
@@ -97,7 +98,7 @@ class LiveView:
 
     def warn(self, message: str) -> None:
         """Say one line that stays, above the view."""
-        self._console.print(f"warning: {message}", markup=False, highlight=False, soft_wrap=True)
+        self._console.print(f"warning: {visible_line(message)}", markup=False, highlight=False, soft_wrap=True)
 
     def _show(self) -> None:
         begun = time.perf_counter()

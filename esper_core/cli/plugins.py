@@ -10,7 +10,7 @@ from esper_core.cli import completion
 from esper_core.cli.check import check_plugin
 from esper_core.cli.doctor import doctor
 from esper_core.cli.new import new_plugin
-from esper_core.cli.output import number, print_json, print_table, say, table
+from esper_core.cli.output import number, paragraph, print_json, print_table, say
 from esper_core.cli.why import why
 from esper_core.cli.world import global_settings, load_world
 from esper_core.contracts.errors import EsperError
@@ -48,13 +48,13 @@ def list_plugins(
     print_table(("plugin", "distribution", "version", "status", "loaded in", "components"), rows)
     for record in index.plugins:
         if record.error:
-            say(f"\n{record.plugin} ({record.distribution} {record.version}) failed: {record.error}")
+            say("", f"{record.plugin} ({record.distribution} {record.version}) failed: {record.error}")
             if global_settings(context).debug and record.traceback:
-                say(record.traceback.rstrip())
+                say(*paragraph(record.traceback))
         if record.heavy:
-            say(f"\n{record.plugin} imports {', '.join(record.heavy)} when it is listed; that slows every command.")
+            say("", f"{record.plugin} imports {', '.join(record.heavy)} when it is listed; that slows every command.")
     for lost in index.unavailable:
-        say(f"\n{lost.component} is unavailable: {lost.reason}")
+        say("", f"{lost.component} is unavailable: {lost.reason}")
 
 
 def _list_kind(index: Index, kind: str, as_json: bool) -> None:
@@ -145,9 +145,9 @@ def _print_plugin(plugin: dict[str, Any]) -> None:
     if plugin["kinds"]:
         say(f"  kinds      {', '.join(plugin['kinds'])}")
     for lost in plugin["unavailable"]:
-        say(f"\n{lost['kind']} {lost['name']} cannot be used: {lost['reason']}")
+        say("", f"{lost['kind']} {lost['name']} cannot be used: {lost['reason']}")
     for component in plugin["details"]:
-        say(f"\n{component['kind']} {component['name']}: {component['summary']}")
+        say("", f"{component['kind']} {component['name']}: {component['summary']}")
         say(f"  factory    {component['factory']}")
         for label in ("aliases", "provides", "requires", "reads"):
             if component[label]:
@@ -159,8 +159,7 @@ def _print_plugin(plugin: dict[str, Any]) -> None:
         elif component["options"]:
             say(f"  options    of {component['config']}")
             rows = [(f"    {key}", number(row["default"]), row["help"]) for key, row in component["options"].items()]
-            for row in table(("    option", "default", "meaning"), rows):
-                say(row)
+            print_table(("    option", "default", "meaning"), rows)
 
 
 def _contents(record: PluginRecord) -> str:

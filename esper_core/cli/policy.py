@@ -104,11 +104,11 @@ def _print_policy(document: dict[str, Any], plan: Plan) -> None:
     say(f"  observation    {document['observation_dim']} numbers, {document['network_input_dim']} with embeddings")
     say(f"  heads          {', '.join(f'{name} {size}' for name, size in document['heads'].items())}")
     say(f"  episode        {document['horizon']} steps")
-    say("\ncomponents")
+    say("", "components")
     print_table(
         ("  kind", "name", "from"), [(f"  {c.kind}", c.name, f"{c.distribution} {c.version}") for c in plan.components]
     )
-    say("\noptions, each set with -o KIND.KEY=VALUE")
+    say("", "options, each set with -o KIND.KEY=VALUE")
     rows = []
     for name, option in document["options"].items():
         changed = f" (default {_shown(option['default'])})" if option["value"] != option["default"] else ""

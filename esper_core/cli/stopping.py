@@ -18,6 +18,7 @@ from typing import NoReturn
 from attrs import define
 
 from esper_core.contracts.errors import Terminated
+from esper_core.contracts.printable import visible
 
 GRACE_SECONDS = 1.0
 """Longest time that a process which was asked to stop may take for the operation in flight and for cleaning up."""
@@ -95,7 +96,7 @@ class _Stop:
     def _end(self) -> NoReturn:
         for child in multiprocessing.active_children():
             child.kill()
-        os.write(2, f"\nError: {self.last_words()}\n".encode())
+        os.write(2, f"\n{visible(f'Error: {self.last_words()}')}\n".encode())
         os._exit(128 + self.number)
 
 

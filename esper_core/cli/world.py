@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import typer
 from attrs import frozen
 
+from esper_core.cli.document import leave_to_others
 from esper_core.contracts.errors import UserError
 from esper_core.registry.discovery import entry_point_sources
 from esper_core.registry.index import Index
@@ -73,6 +74,7 @@ def load_world(context: typer.Context) -> tuple[Index, Recipes]:
         RegistryFileError: the registry file cannot be read.
         UserError: `--no-plugin` or `ESPER_PLUGINS` names a plugin that is not installed; nothing is imported then.
     """
+    leave_to_others()
     settings = global_settings(context)
     recipes = load_recipes(find_registry(settings.registry))
     switches = Switches(settings.no_plugin, recipes)

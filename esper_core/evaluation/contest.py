@@ -17,7 +17,7 @@ from esper_core.evaluation.arms import FIXED, GREEDY, MATCHED, POLICY, REPLAY, A
 from esper_core.evaluation.circumstances import circumstances, digest, set_aside
 from esper_core.evaluation.entrants import Entrant
 from esper_core.evaluation.player import PolicyRule, Separately, derived_seed, play
-from esper_core.evaluation.records import ABOUT_FILE, EPISODES_FILE, SEARCH_FILE, Key, Records, open_lines
+from esper_core.evaluation.records import ABOUT_FILE, EPISODES_FILE, SEARCH_FILE, Batch, Key, Records, open_lines
 from esper_core.evaluation.schedule import Matched, Schedule
 from esper_core.evaluation.search import Found, Search
 from esper_core.evaluation.statistics import Values
@@ -290,7 +290,7 @@ class Contest:
 
     def _searched(self, search: Search) -> dict[int, dict[str, Any]]:
         """Return what is known of this search: batch → its line."""
-        lines = open_lines(self.folder / SEARCH_FILE)
+        lines = open_lines(self.folder / SEARCH_FILE, Batch)
         same = [line for line in lines if (line["episodes"], line["envs"]) == (search.episodes, self.plan.envs)]
         return {line["batch"]: line for line in same}
 

@@ -15,6 +15,7 @@ from torch import nn
 
 from esper_core.contracts.errors import EsperError, PluginError, UserError
 from esper_core.contracts.foreign import described
+from esper_core.contracts.reading import beginning
 from esper_core.export.count import Cost, count
 from esper_core.export.grown import Grown
 from esper_core.export.places import tensors
@@ -101,7 +102,7 @@ def export_paths(out: Path) -> tuple[Path, Path]:
         raise UserError(f"There is no folder {stem.parent}.", hint="Make it, or choose another with --out.")
     weights, source = stem.with_suffix(".safetensors"), stem.with_suffix(".py")
     for path in (weights, source):
-        if path.exists() and not (source.is_file() and source.read_bytes().startswith(FIRST_LINE.encode())):
+        if path.exists() and not (source.is_file() and beginning(source, 1000).startswith(FIRST_LINE.encode())):
             raise UserError(f"{path} is there already, and was not written by an export.", hint="Choose another --out.")
     return weights, source
 

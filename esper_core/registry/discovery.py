@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator
 from importlib import metadata
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from attrs import frozen
+from attrs import field, frozen
 
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import PluginError
+from esper_core.contracts.reading import parse_json
+from esper_core.contracts.shape import shaped
 from esper_core.registry.hookspecs import ENTRY_POINT_GROUP
 
 CORE_DISTRIBUTION, CORE_PLUGIN = "esper-core", "core"
@@ -38,6 +40,14 @@ class Source:
     def ids(self) -> frozenset[str]:
         """Names by which it can be switched on and off."""
         return frozenset({normalise_name(self.plugin), normalise_name(self.distribution)})
+
+
+@frozen
+class Origin:
+    """The shape of `direct_url.json`: where an installer took a distribution from."""
+
+    url: str
+    dir_info: dict[str, Any] = field(factory=dict)
 
 
 @frozen
@@ -126,8 +136,9 @@ def _source(point: metadata.EntryPoint) -> Source:
 
 def _location(distribution: metadata.Distribution) -> tuple[str, bool]:
     """Return the source folder of an editable installation and True, else the folder that holds the distribution."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        origin = json.loads(distribution.read_text("direct_url.json") or "{}")
-        if origin.get("dir_info", {}).get("editable"):
-            return url2pathname(urlsplit(origin["url"]).path), True
+    with contextlib.suppress(Exception):
+        found = parse_json((distribution.read_text("direct_url.json") or "{}").encode(), "direct_url.json")
+        origin = shaped(Origin, found, "direct_url.json")
+        if origin.dir_info.get("editable"):
+            return url2pathname(urlsplit(origin.url).path), True
     return str(distribution.locate_file("")), False

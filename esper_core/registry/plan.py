@@ -12,6 +12,7 @@ from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.errors import (
     CheckpointMismatch,
     ConfigError,
+    DamagedFile,
     EsperError,
     PluginError,
     Refused,
@@ -20,6 +21,7 @@ from esper_core.contracts.errors import (
 )
 from esper_core.contracts.features import FeatureSchema
 from esper_core.contracts.precision import PRECISIONS
+from esper_core.contracts.shape import shaped
 from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.state import EnvironmentDescription, Outcome, StateSpec
 from esper_core.registry.config import structure_config, unstructure_config
@@ -155,18 +157,23 @@ class Plan:
         """Read what `to_json` returned.
 
         Raises:
-            CheckpointMismatch: another schema, or values that are no plan.
+            CheckpointMismatch: another schema.
+            DamagedFile: values that are no plan.
         """
         if content.get("schema") != PLAN_SCHEMA:
             raise CheckpointMismatch(
                 f"The plan has schema {content.get('schema')!r}; this version of esper-core reads {PLAN_SCHEMA}.",
                 hint="Use the version of esper-core that wrote it.",
             )
+        plan = shaped(cls, content, "The recorded plan", exactly=True)
+        for name, (_, low, high) in _NUMBERS.items():
+            if not low <= getattr(plan, name) <= high:
+                raise DamagedFile(f"The recorded plan is damaged: its '{name}' is not from {low} to {high}.")
         try:
-            components = tuple(PlannedComponent(**entry) for entry in content["components"])
-            return cls(**{**content, "slots": tuple(content["slots"]), "components": components})
-        except (TypeError, KeyError) as error:
-            raise CheckpointMismatch(f"The recorded plan is damaged: {error}.") from error
+            SlotConfig(plan.slots)
+        except SlotIdError as error:
+            raise DamagedFile(f"The recorded plan is damaged: {error.message}") from error
+        return plan
 
 
 @frozen(kw_only=True)

@@ -12,12 +12,15 @@ from typing import Any
 from attrs import field, frozen
 
 from esper_core.contracts.components import normalise_name
-from esper_core.contracts.errors import RegistryFileError, did_you_mean
+from esper_core.contracts.errors import DamagedFile, RegistryFileError, did_you_mean
+from esper_core.contracts.reading import read_bytes
 from esper_core.registry.config import Option
 
 FILE_NAME = "registry.toml"
 REGISTRY_VARIABLE = "ESPER_REGISTRY"
 SCHEMA = 1
+LARGEST = 2**20
+"""Bytes of the file at most."""
 
 SETTINGS: Mapping[str, type] = {
     "policy": str,
@@ -111,7 +114,9 @@ def load_recipes(path: str | Path | None) -> Recipes:
         return Recipes()
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_bytes(path, LARGEST).decode("utf-8-sig").replace("\r\n", "\n")
+    except DamagedFile as error:
+        raise RegistryFileError(error.message) from error
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise RegistryFileError(f"{_shown(path)}:{line}: this is not UTF-8 text.") from error
@@ -119,6 +124,8 @@ def load_recipes(path: str | Path | None) -> Recipes:
         raise RegistryFileError(f"{_shown(path)}: it cannot be read: {error.strerror}.") from error
     try:
         content = tomllib.loads(text)
+    except RecursionError as error:
+        raise RegistryFileError(f"{_shown(path)}:1: it is nested too deeply.") from error
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"\(at line (\d+), column \d+\)", str(error))
         line = int(found[1]) if found else text.count("\n") + 1

@@ -10,6 +10,8 @@ from typing import Any
 from attrs import frozen
 
 from esper_core.contracts.errors import UserError
+from esper_core.contracts.printable import visible
+from esper_core.contracts.reading import beginning
 from esper_core.report import chapters, charts
 from esper_core.report.figures import fixed, short
 from esper_core.report.growth import growth
@@ -38,7 +40,7 @@ def write_report(run: RunDirectory, path: Path) -> int:
         UserError: it would be written over a file that is no report.
         EsperError: a file of the run is damaged, or the page cannot be written; one that was there before stays.
     """
-    if path.exists() and not (path.is_file() and MARK in path.read_bytes()[:1000]):
+    if path.exists() and not (path.is_file() and MARK in beginning(path, 1000)):
         raise UserError(f"{path} is there already, and is no report.", hint="Choose another place with --out.")
     content = render(Record.read(run)).encode()
     with writing(path, "Choose another place with --out."):
@@ -63,6 +65,8 @@ def render(record: Record) -> str:
         autoescape=True,
         loader=PackageLoader("esper_core.report"),
         undefined=StrictUndefined,
+        # What turns the direction of writing or is no text at all would forge a page, or could not be written.
+        finalize=lambda value: visible(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )

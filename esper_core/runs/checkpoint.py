@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from esper_core.contracts.errors import CheckpointMismatch, EsperError, UserError
+from esper_core.contracts.errors import CheckpointMismatch, DamagedFile, EsperError, UserError
+from esper_core.contracts.foreign import described
+from esper_core.contracts.reading import read_bytes
 from esper_core.registry.plan import Plan
 from esper_core.runs import provenance
 from esper_core.runs.compatibility import check_fit
@@ -199,7 +201,13 @@ def load_checkpoint(path: Path, trainer: Trainer, plan: Plan, index: Index) -> L
 
     saved, counters = header.plan, header.content["counters"]
     same = {kind: state for kind, state in counters["parts"].items() if _names(saved, kind) == _names(plan, kind)}
-    trainer.load_state(TrainerState(tensors, {**counters, "parts": same}))
+    try:
+        trainer.load_state(TrainerState(tensors, {**counters, "parts": same}))
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise CheckpointMismatch(
+            f"{header.path / STATE_FILE} is damaged: it does not hold what a trainer goes on from: {described(error)}.",
+            hint=OTHER_CHECKPOINT,
+        ) from error
     return Loaded(header, notes)
 
 
@@ -249,7 +257,10 @@ def _files(header: Header) -> Iterator[tuple[Path, bytes]]:
     for name, entry in header.content["files"].items():
         file = header.path / Path(name).name
         try:
-            data = file.read_bytes()
+            data = read_bytes(file, entry["bytes"])
+        except DamagedFile as error:
+            error.hint = OTHER_CHECKPOINT
+            raise
         except OSError as error:
             raise CheckpointMismatch(f"{file} cannot be read: {error.strerror}.", hint=OTHER_CHECKPOINT) from error
         actual = hashlib.sha256(data).hexdigest()

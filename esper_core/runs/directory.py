@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import re
 import secrets
 from collections.abc import Mapping
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import asdict, define, field
 
-from esper_core.contracts.errors import CheckpointMismatch, EsperError, PluginError, UserError, did_you_mean
+from esper_core.contracts.errors import CheckpointMismatch, DamagedFile, EsperError, PluginError, UserError, did_you_mean
+from esper_core.contracts.reading import damage_in, damaged_line, read_json, read_lines
+from esper_core.contracts.shape import shaped
 from esper_core.registry.plan import Plan, describe_plan
 from esper_core.runs import provenance
 from esper_core.runs.files import (
@@ -21,11 +24,10 @@ from esper_core.runs.files import (
     cut,
     finite,
     json_line,
-    length_up_to,
-    read_lines,
     replace_synced,
     writing,
 )
+from esper_core.runs.shapes import RESERVED, RunRecord, check_event, check_metrics, naming
 
 if TYPE_CHECKING:
     from esper_core.learning.trainer import Update
@@ -34,8 +36,7 @@ if TYPE_CHECKING:
 RUN_SCHEMA = 1
 RUN_FILE, METRICS_FILE, EVENTS_FILE, CHECKPOINTS = "run.json", "metrics.jsonl", "events.jsonl", "checkpoints"
 
-RESERVED = ("update", "environment_steps", "timing", "warnings")
-"""Keys of a metrics line that are no metrics."""
+RESTORE = "Restore it from a copy."
 
 
 @define
@@ -99,20 +100,22 @@ class RunDirectory:
         """
         file = path / RUN_FILE
         try:
-            record = json.loads(file.read_text(encoding="utf-8"))
+            record = read_json(file)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise UserError(f"{path} is no run: it has no {RUN_FILE}.", hint="See: esper runs list") from error
         except OSError as error:
-            raise EsperError(f"{file} cannot be read: {error.strerror}.") from error
-        except ValueError as error:
-            raise CheckpointMismatch(f"{file} is damaged: {error}.", hint="Restore it from a copy.") from error
-        if not isinstance(record, dict) or not isinstance(record.get("plan"), dict):
-            raise CheckpointMismatch(f"{file} is damaged: it holds no plan.", hint="Restore it from a copy.")
-        if record.get("schema") != RUN_SCHEMA:
+            raise EsperError(f"{file} cannot be read: {error.strerror or error}.") from error
+        except DamagedFile as error:
+            error.hint = RESTORE
+            raise
+        if isinstance(record, dict) and record.get("schema", RUN_SCHEMA) != RUN_SCHEMA:
             raise CheckpointMismatch(
-                f"{file} has schema {record.get('schema')!r}; this version of esper-core reads {RUN_SCHEMA}.",
+                f"{file} has schema {record['schema']!r}; this version of esper-core reads {RUN_SCHEMA}.",
                 hint=f"Use the version of esper-core that wrote it: {provenance.core_command(record)}",
             )
+        known = shaped(RunRecord, record, str(file), hint=RESTORE)
+        with naming(file, RESTORE):
+            Plan.from_json(known.plan)
         return cls(path, record)
 
     @property
@@ -127,7 +130,7 @@ class RunDirectory:
 
     @property
     def plan(self) -> Plan:
-        """What the run is made of; raises CheckpointMismatch when it cannot be read."""
+        """What the run is made of."""
         return Plan.from_json(self.record["plan"])
 
     @property
@@ -168,7 +171,7 @@ class RunDirectory:
     def lengths_up_to(self, update: int) -> dict[Path, int]:
         """Return how long the files of lines are up to an update; raises EsperError for a damaged line."""
         files = [self.path / name for name in (EVENTS_FILE, METRICS_FILE)]
-        return {file: length_up_to(file, update) for file in files}
+        return {file: _length_up_to(file, update) for file in files}
 
     def append_metrics(self, update: Update) -> dict[str, Any]:
         """Append the metrics line of an update and return it.
@@ -205,12 +208,40 @@ class RunDirectory:
     # Reading --------------------------------------------------------------------------------------------------------
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Return the metrics lines; raises EsperError for a damaged one."""
-        return read_lines(self.path / METRICS_FILE)
+        """Return the metrics lines; raises DamagedFile for one that is damaged."""
+        path, lines, last = self.path / METRICS_FILE, [], 0
+        for number, entry, _ in read_lines(path):
+            with damage_in(path, number):
+                check_metrics(entry, last)
+            last = entry["update"]
+            lines.append(entry)
+        return lines
 
     def events(self) -> list[dict[str, Any]]:
-        """Return the environment's events; raises EsperError for a damaged line."""
-        return read_lines(self.path / EVENTS_FILE)
+        """Return the environment's events; raises DamagedFile for a line that is damaged."""
+        path, events = self.path / EVENTS_FILE, []
+        envs, horizon = self.plan.envs, self.record.get("horizon")
+        for number, entry, _ in read_lines(path):
+            with damage_in(path, number):
+                check_event(entry, envs, horizon)
+            events.append(entry)
+        return events
+
+
+def _length_up_to(path: Path, update: int) -> int:
+    """Return how many bytes of a file belong to lines of updates up to `update`, before the first line of a later one.
+
+    Raises:
+        DamagedFile: a line among them is damaged.
+    """
+    length = 0
+    for number, entry, end in read_lines(path):
+        if not isinstance(entry.get("update"), int):
+            raise damaged_line(path, number, "it has no update")
+        if entry["update"] > update:
+            break
+        length = end
+    return length
 
 
 def _circumstances(plan: Plan, index: Index) -> dict[str, Any]:
@@ -229,14 +260,22 @@ def _text(record: Mapping[str, Any]) -> bytes:
 def list_runs(out: Path) -> tuple[list[RunDirectory], list[str]]:
     """Return the runs in a directory, oldest first, and one sentence for each that cannot be read."""
     runs, damaged = [], []
-    for folder in sorted(out.iterdir()) if out.is_dir() else ():
-        if not (folder / RUN_FILE).exists():
-            continue
+    for folder in _folders(out):
         try:
             runs.append(RunDirectory.open(folder))
+        except UserError:
+            continue
         except EsperError as error:
             damaged.append(error.message)
     return sorted(runs, key=lambda run: (run.created, run.name)), damaged
+
+
+def _folders(out: Path) -> list[Path]:
+    """Return what lies in a directory of runs, by name; raises EsperError where that cannot be read."""
+    try:
+        return sorted(out.iterdir()) if out.is_dir() else []
+    except OSError as error:
+        raise EsperError(f"{out} cannot be read: {error.strerror or error}.") from error
 
 
 def find_run(text: str, out: Path) -> RunDirectory:
@@ -247,7 +286,7 @@ def find_run(text: str, out: Path) -> RunDirectory:
         CheckpointMismatch: it is a file, or cannot be read.
     """
     path = Path(text)
-    if (path / RUN_FILE).exists():
+    if os.path.lexists(path / RUN_FILE):
         return RunDirectory.open(path.resolve() if path.name in ("", "..") else path)
     if path.parent.name == CHECKPOINTS and path.is_dir():
         run = path.parent.parent
@@ -260,7 +299,7 @@ def find_run(text: str, out: Path) -> RunDirectory:
             f"{path} is a file, and was not written by esper as a run.",
             hint=f"A run is a directory that holds {RUN_FILE} and {CHECKPOINTS}/. No pickle is ever loaded.",
         )
-    names = [folder.name for folder in sorted(out.iterdir()) if (folder / RUN_FILE).exists()] if out.is_dir() else []
+    names = [folder.name for folder in _folders(out) if os.path.lexists(folder / RUN_FILE)]
     found = [name for name in names if name == text] or [name for name in names if name.startswith(text)]
     if not text or not found:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Writing and reading small files so that a full disk or a damaged line is reported as what it is."""
+"""Writing small files so that a full disk is reported as what it is."""
 
 from __future__ import annotations
 
@@ -79,33 +79,6 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the JSON objects of a file, one per line; a missing file has none.
-
-    A last line without its end is what a killed process leaves behind, and is left out.
-
-    Raises:
-        EsperError: another line is damaged, or the file cannot be read.
-    """
-    return [entry for entry, _ in _lines(path)]
-
-
-def length_up_to(path: Path, update: int) -> int:
-    """Return how many bytes of a file belong to lines of updates up to `update`, before the first line of a later one.
-
-    Raises:
-        EsperError: a line among them is damaged, or the file cannot be read.
-    """
-    length = 0
-    for number, (entry, end) in enumerate(_lines(path), start=1):
-        if not isinstance(entry.get("update"), int):
-            raise _damaged(path, number)
-        if entry["update"] > update:
-            break
-        length = end
-    return length
-
-
 def cut(path: Path, length: int) -> None:
     """Cut a file to a length, where it is longer, and wait until the disk knows; raises EsperError."""
     with writing(path):
@@ -113,30 +86,3 @@ def cut(path: Path, length: int) -> None:
             with path.open("r+b") as stream:
                 stream.truncate(length)
                 os.fsync(stream.fileno())
-
-
-def _lines(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
-    """Yield the JSON object of every line that has its end, and the offset of that end."""
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise EsperError(f"{path} cannot be read: {error.strerror}.") from error
-    end = 0
-    for number, line in enumerate(lines[:-1], start=1):
-        end += len(line) + 1
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            entry = None
-        if not isinstance(entry, dict):
-            raise _damaged(path, number)
-        yield entry, end
-
-
-def _damaged(path: Path, number: int) -> EsperError:
-    return EsperError(
-        f"{path}:{number}: this line is damaged.",
-        hint=f"Remove the line if you can do without it (sed -i {number}d {path}); the checkpoints do not depend on it.",
-    )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from esper_core.contracts.errors import UserError
+from esper_core.contracts.printable import visible
 from esper_core.spikes.verdict import Blocker, Category, Failure, Verdict
 
 
@@ -65,7 +66,7 @@ def render(verdict: Verdict, command: str) -> str:
     parts.append(f"## Running it again\n\n```bash\n{command}\n```")
     if any(blocker.consumers for blocker in verdict.blockers):
         parts.append(f"## Appendix: who uses what has to change\n\n{_consumers(verdict.blockers)}")
-    return "\n\n".join(parts) + "\n"
+    return visible("\n\n".join(parts)) + "\n"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

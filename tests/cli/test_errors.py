@@ -118,20 +118,3 @@ def test_a_component_name_that_two_distributions_provide_is_an_error_when_asked_
 def test_text_from_plugins_is_never_read_as_markup(esper, install):
     site = install("acme-markup", "raise RuntimeError('[bold]not bold[/bold] [red]')")
     assert "[bold]not bold[/bold] [red]" in esper("plugins", "list", path=site).stdout
-
-
-def test_a_reader_that_leaves_is_met_with_silence(tmp_path, shared):
-    import subprocess
-    import sys
-
-    from tests.cli.conftest import environment
-
-    done = subprocess.run(
-        ["bash", "-c", f"{sys.executable} -m esper_core.cli.app plugins list | true"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-        env=environment(shared),
-    )
-    assert done.stderr == ""

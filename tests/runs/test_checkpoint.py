@@ -372,7 +372,7 @@ def test_a_header_that_lacks_something_is_refused(
     newest: Path, fresh: Trainer, plan: Plan, index: Index, key: str
 ) -> None:
     rewrite(newest, lambda content: content.pop(key))
-    assert f"it has no '{key}'" in refused(newest, fresh, plan, index).message
+    assert f"'{key}' is missing" in refused(newest, fresh, plan, index).message
 
 
 def test_a_foreign_file_in_the_place_of_tensors_is_refused(

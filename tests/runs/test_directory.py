@@ -132,7 +132,7 @@ def test_what_is_no_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 1}', '{"schema": 1, "plan": 3}'])
 def test_a_damaged_run_json_is_named(run: RunDirectory, text: str) -> None:
     (run.path / "run.json").write_text(text)
-    with pytest.raises(EsperError, match=r"run\.json is damaged"):
+    with pytest.raises(EsperError, match=r"run\.json(:1)? is damaged"):
         RunDirectory.open(run.path)
 
 
@@ -145,16 +145,19 @@ def test_a_newer_run_json_is_refused(run: RunDirectory) -> None:
 
 def test_a_damaged_plan_is_refused(run: RunDirectory) -> None:
     edit(run, plan={"schema": 1, "policy": "lstm-v2"})
-    with pytest.raises(CheckpointMismatch, match="plan is damaged"):
-        _ = RunDirectory.open(run.path).plan
+    with pytest.raises(CheckpointMismatch, match=r"run\.json: The recorded plan is damaged: 'slots' is missing"):
+        RunDirectory.open(run.path)
 
 
 # Finding ------------------------------------------------------------------------------------------------------------
 
 
+PLAN = {"schema": 1, "policy": "lstm-v2", "slots": ["r0c0"], "seed": 0, "envs": 1, "updates": 1, "device": "cpu"}
+
+
 def place(out: Path, name: str, created: str = "2026-01-01T00:00:00+00:00") -> None:
     (out / name).mkdir(parents=True)
-    (out / name / "run.json").write_text(json.dumps({"schema": 1, "created": created, "plan": {}}))
+    (out / name / "run.json").write_text(json.dumps({"schema": 1, "created": created, "plan": {**PLAN, "components": [], "train": {}}}))
 
 
 def test_runs_are_listed_from_old_to_new_and_damage_beside(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,9 @@ import torch
 from attrs import frozen
 
 from esper_core.contracts.cache import cache_directory, cache_folder
-from esper_core.contracts.errors import UserError
+from esper_core.contracts.errors import DamagedFile, UserError
+from esper_core.contracts.reading import read_json
+from esper_core.contracts.shape import shaped
 from esper_core.registry.sources import made_with
 from esper_growth.fused.compiler import processor
 
@@ -25,6 +28,13 @@ Train = Callable[[Sequence[int]], list[list[float]]]
 
 Modules = Callable[[int], Collection[str]]
 """From the number of an instance to the modules of what it trains."""
+
+
+@frozen
+class Curve:
+    """The shape of a file of the cache."""
+
+    accuracy: list[float]
 
 
 @frozen
@@ -56,7 +66,8 @@ class StaticCurves:
         """Return the accuracies after every epoch per instance; missing ones are trained and kept.
 
         Raises:
-            UserError: the cache cannot be written or a file in it is damaged.
+            UserError: the cache cannot be read or written.
+            DamagedFile: a file in it is damaged.
         """
         wanted = sorted(set(instances))
         missing = [instance for instance in wanted if not self._path(instance).is_file()]
@@ -76,9 +87,12 @@ class StaticCurves:
     def _read(self, instance: int) -> list[float]:
         path = self._path(instance)
         try:
-            return [float(value) for value in json.loads(path.read_text())["accuracy"]]
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"The static curve {path} is damaged ({error}).", hint=f"Delete it: rm {path}") from error
+            return shaped(Curve, read_json(path), str(path)).accuracy
+        except OSError as error:
+            raise UserError(f"The static curve {path} cannot be read: {error.strerror or error}.") from error
+        except DamagedFile as error:
+            error.hint = f"It is a static curve, and trained again when it is not there: rm {shlex.quote(str(path))}"
+            raise
 
     def _write(self, instance: int, curve: list[float]) -> None:
         path = self._path(instance)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from esper_core.contracts.errors import UserError
+from esper_core.contracts.errors import DamagedFile, UserError
 from esper_core.registry import sources
 from esper_growth.static_curves import StaticCurves
 
@@ -70,7 +70,7 @@ def test_the_file_says_what_it_is(curves):
 def test_a_damaged_file_is_named(curves, content):
     curves.get([4])
     file_of(curves, 4).write_text(content)
-    with pytest.raises(UserError, match=r"4\.json is damaged") as caught:
+    with pytest.raises(DamagedFile, match=r"4\.json(:1)? is damaged") as caught:
         curves.get([4])
     assert "rm " in caught.value.hint
 
