@@ -146,7 +146,7 @@ def test_bounds_that_are_none_are_refused(low: float, high: float) -> None:
     space = box(0.0, 1.0)
     # Gymnasium looks at bounds while a space is made, and again when it is flattened.
     space.low, space.high = np.array([low]), np.array([high])
-    with pytest.raises(ValueError, match=f"low|high.*{low}"):
+    with pytest.raises(ValueError, match="values" if low > high else "nan"):
         Scaling.of(space, ())
 
 
