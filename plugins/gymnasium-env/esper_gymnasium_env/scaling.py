@@ -117,7 +117,7 @@ class Scaling:
                 # Flattened, a category that does not exist would be another one.
                 if not _is_category(leaf, part):
                     raise ValueError(f"{part!r} is no value of {leaf}")
-            elif np.size(part) != np.prod(leaf.shape):
+            elif np.size(part) != np.prod(leaf.shape or ()):
                 raise ValueError(f"{np.size(part)} entries are no value of {leaf}")
         return np.asarray(flatten(self.space, observation), dtype=np.float64)[self.chosen]
 
