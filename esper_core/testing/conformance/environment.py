@@ -234,7 +234,7 @@ def _check_event(event: Any, t: int) -> None:
 
 @SUITE.check("seeding")
 def seeding(subject: Subject) -> None:
-    """The same seed and the same actions give the same states and rewards, bit for bit, even amid an episode."""
+    """The same seed and the same actions give the same episode, bit for bit, whatever was played before it."""
     everyone = list(range(ENVS))
     with world(subject) as played, world(subject) as other:
         first, second = played.play(seed=5), played.play(seed=None)

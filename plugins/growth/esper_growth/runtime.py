@@ -111,6 +111,7 @@ def one_thread() -> Iterator[None]:
     """Let operations use one thread within, as in a process that trains nothing but hosts.
 
     What a host computes must not depend on where it is trained, and sums split over several threads round otherwise.
+    Nor must it wait for threads that are not there: a process that was forked has none of its parent's pool.
     """
     threads = torch.get_num_threads()
     if threads == 1:

@@ -212,11 +212,16 @@ class Workers:
 
 
 def shared_out(make: Callable[[], HostRuntime], workers: int, share: Share) -> HostRuntime:
-    """Return the hosts of `make` in this process for one worker, else shared out among as many; 0 is one per core."""
+    """Return the hosts of `make` in this process for one worker, else shared out among as many; 0 is one per core.
+
+    They stay in this process too where it may have no children, as in the processes of other libraries' vectorised
+    environments; what they compute is the same.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     count = workers or cores
     keep_freed_memory()
-    return make() if count == 1 else Workers(make, count, share)
+    alone = count == 1 or multiprocessing.current_process().daemon
+    return make() if alone else Workers(make, count, share)
 
 
 def _serve(make: Callable[[], HostRuntime], connection: Connection, inherited: Sequence[Connection]) -> None:

@@ -1,5 +1,6 @@
 """Hosts in other processes: the same numbers, errors that arrive, and nobody left behind."""
 
+import multiprocessing
 import os
 import random
 import signal
@@ -221,6 +222,36 @@ def _alive(pid: int) -> bool:
 def test_one_worker_needs_no_process(make):
     assert isinstance(shared_out(make(), 1, dealt), LoopRuntime)
     assert isinstance(shared_out(make(), 3, dealt), Workers)
+
+
+def test_a_process_that_may_have_no_children_trains_the_hosts_itself(make, monkeypatch):
+    monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)
+    assert isinstance(shared_out(make(), 3, dealt), LoopRuntime)
+
+
+def test_hosts_are_born_by_one_thread(make):
+    """A process that was forked has none of its parent's threads, and other threads round otherwise."""
+    seen = []
+
+    def watched(build):
+        def watching(*arguments):
+            seen.append(torch.get_num_threads())
+            return build(*arguments)
+
+        return watching
+
+    torch.set_num_threads(2)
+    for kind in (LoopRuntime, FusedRuntime):
+        runtime = make(kind)()
+        nursery = runtime._worlds.at(3).nursery
+        for name in ("host", "branch", "gate"):
+            setattr(nursery, name, watched(getattr(nursery, name)))
+        runtime.start([3])
+        runtime.germinate(0, 1, "conv_light", Algorithm.ADD)
+        runtime.set_algorithm(0, 1, Algorithm.GATE)
+        assert seen == [1, 1, 1]
+        assert torch.get_num_threads() == 2
+        seen.clear()
 
 
 def test_an_environment_plays_the_same_with_any_number_of_workers(make_environment, act):
