@@ -10,6 +10,8 @@ import pytest
     [
         (("train", "--policy", "lstm-v3"), 2, "Did you mean 'lstm-v2'?"),
         (("train", "--policy", "lstm-v2", "--slots", "0"), 2, "A host needs at least one slot, not 0."),
+        (("train", "--policy", "lstm-v2", "--slots", "1,2,3"), 2, "with: esper spike run or esper matrix"),
+        (("policy", "show", "lstm-v2", "--slots", "1,2,3"), 2, "with: esper spike run or esper matrix"),
         (("train", "--policy", "lstm-v2", "--slots", "r0c9,r0c0"), 2, "Use --slots r0c0,r0c9."),
         (("train", "--policy", "lstm-v2", "--slots", "mid"), 2, "'mid' is now called 'r0c1'"),
         (("train", "--policy", "lstm-v2", "-o", "network.hiden_dim=64"), 2, "Did you mean 'hidden_dim'?"),
