@@ -14,6 +14,7 @@ from esper_core.cli.output import number, print_json, print_table, say, table
 from esper_core.cli.why import why
 from esper_core.cli.world import global_settings, load_world
 from esper_core.contracts.errors import EsperError
+from esper_core.contracts.exact import to_exact
 from esper_core.registry.config import config_class, describe_options
 from esper_core.registry.index import Component, Index, PluginRecord
 from esper_core.registry.resolve import check_kind, find_plugin
@@ -112,7 +113,7 @@ def _details(component: Component) -> dict[str, Any]:
     problem: str | None = None
     try:
         rows = describe_options(config_class(component))
-        options = {row.key: {"default": row.default, "help": row.help, "allowed": row.allowed} for row in rows}
+        options = {row.key: {"default": to_exact(row.default), "help": row.help, "allowed": row.allowed} for row in rows}
     except EsperError as error:
         problem = error.message
     return {

@@ -13,6 +13,7 @@ import torch
 from attrs import evolve, frozen
 
 from esper_core.contracts.errors import PluginError, UserError, did_you_mean
+from esper_core.contracts.exact import to_exact
 from esper_core.contracts.protocols import Build, Environment, Evaluable, FeatureExtractor, MaskProvider, Rule
 from esper_core.evaluation.arms import FIXED, GREEDY, MATCHED, POLICY, REPLAY, Arm, with_needed
 from esper_core.evaluation.entrants import Entrant
@@ -354,7 +355,7 @@ def _about(plan: Plan, index: Index, device: str) -> dict[str, Any]:
     return {
         "schema": RECORDS_SCHEMA,
         "slots": list(plan.slots),
-        "components": [[c.kind, c.name, c.distribution, c.config] for c in plan.components],
+        "components": [[c.kind, c.name, c.distribution, to_exact(c.config)] for c in plan.components],
         "precision": plan.precision,
         "threads": plan.threads,
         "device": device,
