@@ -79,7 +79,7 @@ def build_beside(component: Component, index: Index, context: Build | None = Non
     Raises:
         FactoryError: it cannot be imported or built, or it breaks its contract.
     """
-    factory = load_reference(component.spec.factory, str(component))
+    factory = load_reference(component.spec.factory, str(component), component.distribution)
     part = _call(component, factory, structure_config(component, {}) if config is None else config, context)
     _check_protocol(component, index, part)
     return part
@@ -205,7 +205,7 @@ class _Builder:
     def _build_one(self, planned: PlannedComponent) -> Any:
         component = find_planned(self.index, planned)
         config = structure_config(component, planned.config)
-        factory = load_reference(component.spec.factory, str(component))
+        factory = load_reference(component.spec.factory, str(component), component.distribution)
         part = _call(component, factory, config, self.context)
         if isinstance(part, nn.Module):
             part.to(device=self.context.device, dtype=self.context.dtype)

@@ -102,7 +102,7 @@ def config_class(component: Component) -> type:
     """Return the attrs class of a component's options; raises FactoryError."""
     if not component.spec.config:
         return NoOptions
-    found = load_reference(component.spec.config, str(component))
+    found = load_reference(component.spec.config, str(component), component.distribution)
     if not (isinstance(found, type) and attrs.has(found)):
         raise FactoryError(
             f"{component} names '{component.spec.config}' as its config, which is no attrs class.",

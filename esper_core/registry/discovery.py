@@ -13,9 +13,10 @@ from attrs import frozen
 
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import PluginError
+from esper_core.contracts.packages import CORE_DISTRIBUTION
 from esper_core.registry.hookspecs import ENTRY_POINT_GROUP
 
-CORE_DISTRIBUTION, CORE_PLUGIN = "esper-core", "core"
+CORE_PLUGIN = "core"
 
 
 @frozen

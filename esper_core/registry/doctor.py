@@ -12,6 +12,7 @@ from attrs import frozen
 
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import EsperError
+from esper_core.contracts.packages import advice
 from esper_core.registry.check import check_recipes
 from esper_core.registry.discovery import CORE_DISTRIBUTION, CORE_PLUGIN, duplicates, entry_point_sources
 from esper_core.registry.index import PLUGINS_VARIABLE, Index, PluginRecord
@@ -152,7 +153,7 @@ def _remedy(record: PluginRecord) -> str:
     without = f"Without it: --no-plugin {record.plugin}, or pip uninstall {record.distribution}."
     missing = (record.error or "").partition("No module named '")[2].partition("'")[0]
     if missing:
-        return f"Install what it needs: pip install {missing.partition('.')[0]} (or its distribution). {without}"
+        return f"It needs the module '{missing}'. {advice(missing, record.distribution)} {without}"
     if record.traceback:
         return f"The traceback: esper --debug plugins list. {without}"
     return without

@@ -291,7 +291,7 @@ def _describe(component: Component, config: Any, *arguments: Any) -> Any:
             f"{component} has no description, so nothing can be planned with it.",
             hint="Its author must set `describe` in its ComponentSpec.",
         )
-    describe = load_reference(reference, str(component))
+    describe = load_reference(reference, str(component), component.distribution)
     try:
         return describe(config, *arguments)
     except EsperError:
