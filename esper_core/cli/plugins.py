@@ -52,6 +52,8 @@ def list_plugins(
             say(f"\n{record.plugin} ({record.distribution} {record.version}) failed: {record.error}")
             if global_settings(context).debug and record.traceback:
                 say(record.traceback.rstrip())
+        if record.others:
+            say(f"\n{_copies(record)}")
         if record.heavy:
             say(f"\n{record.plugin} imports {', '.join(record.heavy)} when it is listed; that slows every command.")
     for lost in index.unavailable:
@@ -135,6 +137,8 @@ def _details(component: Component) -> dict[str, Any]:
 def _print_plugin(plugin: dict[str, Any]) -> None:
     say(f"{plugin['plugin']} ({plugin['distribution']} {plugin['version']}), {plugin['status']}")
     say(f"  lies in    {plugin['location'] or 'unknown'}{' (editable)' if plugin['editable'] else ''}")
+    for other in plugin["copies_not_used"]:
+        say(f"  not used   {other}")
     if plugin["file"]:
         say(f"  imported   {plugin['file']}, in {plugin['import_ms']:.0f} ms")
     if plugin["error"]:
@@ -164,6 +168,12 @@ def _print_plugin(plugin: dict[str, Any]) -> None:
                 say(row)
 
 
+def _copies(record: PluginRecord) -> str:
+    rest = " and ".join(record.others)
+    used = f"{record.version} in {record.location}"
+    return f"{record.distribution} is installed more than once: {used} is used, {rest} not. See: esper plugins doctor"
+
+
 def _contents(record: PluginRecord) -> str:
     names = [key.partition("/")[2] for key in record.components]
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
@@ -178,6 +188,7 @@ def _summary(record: PluginRecord) -> dict[str, Any]:
         "components": list(record.components),
         "import_ms": record.import_ms,
         "error": record.error,
+        "copies_not_used": list(record.others),
     }
 
 

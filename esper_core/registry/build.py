@@ -236,7 +236,7 @@ class _Builder:
 
 def _check_protocol(component: Component, index: Index, part: Any) -> None:
     kind = index.kinds[component.kind]
-    protocol = load_reference(kind.protocol, f"the kind '{kind.name}'")
+    protocol = load_reference(kind.protocol, f"the kind '{kind.name}'", index.declarer(kind.name))
     missing = [member for member in _members(protocol) if not hasattr(part, member)]
     if missing:
         raise FactoryError(

@@ -165,11 +165,10 @@ def _lies_in(file: str, folder: str) -> bool:
 
 def _copies() -> Iterator[Finding]:
     for used, *others in duplicates():
-        rest = " and ".join(f"{copy.version} in {copy.location}" for copy in others)
-        chosen = f"{used.version} in {used.location}"
+        rest = " and ".join(map(str, others))
         yield Finding(
             "warning",
-            f"{used.distribution} lies on the path more than once: {chosen} is used, {rest} is not.",
+            f"{used.distribution} is installed more than once: {used} is used, {rest} {'are' if others[1:] else 'is'} not.",
             f"Keep one: pip uninstall {used.distribution} until none is left, then install it again.",
         )
 
