@@ -115,7 +115,9 @@ def _details(component: Component) -> dict[str, Any]:
     problem: str | None = None
     try:
         rows = describe_options(config_class(component))
-        options = {row.key: {"default": to_exact(row.default), "help": row.help, "allowed": row.allowed} for row in rows}
+        options = {
+            row.key: {"default": to_exact(row.default), "help": row.help, "allowed": row.allowed} for row in rows
+        }
     except EsperError as error:
         problem = error.message
     return {

@@ -56,8 +56,8 @@ def advice(module: str, distribution: str) -> str:
     if wanted:
         return pip_install(wanted)
     return (
-        f"Nothing that {distribution} declares is known to bring the module '{module}', so nothing is suggested: ask the "
-        f"author of {distribution} what to install."
+        f"Nothing that {distribution} declares is known to bring the module '{module}', so nothing is suggested: "
+        f"ask the author of {distribution} what to install."
     )
 
 

@@ -1,4 +1,4 @@
-"""How to bring back the distributions that a plan or a checkpoint names. What it names may have been written by anybody."""
+"""How to bring back distributions that a plan or a checkpoint names; what it says may have been written by anybody."""
 
 from __future__ import annotations
 

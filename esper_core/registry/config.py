@@ -27,6 +27,9 @@ _SYNTAX = "Options read KIND.key=VALUE, such as network.hidden_dim=256, or KIND.
 _NONE_WORDS = ("none", "null")
 _LONG_BITS = 256
 
+LARGEST_WHOLE, LARGEST_NUMBER = 2**63 - 1, 3.4e38
+"""What a tensor can hold, as a whole number and as a float32."""
+
 
 @frozen
 class NoOptions:
@@ -295,14 +298,18 @@ def _to_bool(value: Any, _: type) -> bool:
 def _to_int(value: Any, _: type) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise _WrongType(f": it is {_article(value)}")
+    if abs(value) > LARGEST_WHOLE:
+        raise _WrongType(": it has more than 64 bits")
     return value
 
 
 def _to_float(value: Any, _: type) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _WrongType(f": it is {_article(value)}")
-    if not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         raise _WrongType(": it is not finite")
+    if abs(value) > LARGEST_NUMBER:
+        raise _WrongType(": no float32 is as large")
     return float(value)
 
 
@@ -395,13 +402,16 @@ def _bounds(validator: Any) -> list[str]:
     bound, operator = getattr(validator, "bound", None), getattr(validator, "compare_op", None)
     if bound is None or operator is None:
         return []
-    return [{">=": f"at least {bound:g}", "<=": f"at most {bound:g}"}.get(operator, f"{operator} {bound:g}")]
+    shown = str(bound) if isinstance(bound, int) else f"{bound:g}"
+    return [{">=": f"at least {shown}", "<=": f"at most {shown}"}.get(operator, f"{operator} {shown}")]
 
 
 def _type_name(kind: Any) -> str:
     words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", None: "anything"}
     if kind in words:
         return words[kind]
+    if kind in (dict, Mapping) or get_origin(kind) in (dict, Mapping):
+        return "a table"
     if _is_optional(kind):
         return " or ".join(_type_name(member) if member is not type(None) else "none" for member in get_args(kind))
     if _is_list(kind):

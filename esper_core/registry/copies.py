@@ -96,7 +96,7 @@ def _ordered(copies: list[tuple[Copy, metadata.Distribution]]) -> Copies:
         places = _places(distribution for _, distribution in copies)
         # The order on the path is that of the folders; within one it is whatever the file system says.
         folders = list(dict.fromkeys(Path(copy.metadata).parent for copy, _ in copies))
-        copies.sort(key=lambda pair: _rank(*pair, places, folders.index(Path(pair[0].metadata).parent)))
+        copies.sort(key=lambda pair: _rank(pair[0], pair[1], places, folders.index(Path(pair[0].metadata).parent)))
     return tuple(copies)
 
 
@@ -157,7 +157,7 @@ def _places(distributions: Iterable[metadata.Distribution]) -> list[Path]:
 
 
 def _damage(distribution: metadata.Distribution) -> int:
-    """Return 0 where the code is what was recorded when it was installed, 2 where it is not, and 1 where nothing was."""
+    """Return 0 where the code is as recorded when it was installed, 2 where it is not, 1 where nothing was recorded."""
     with contextlib.suppress(Exception):
         recorded = [file for file in distribution.files or () if file.suffix == ".py" and file.size is not None]
         if recorded:

@@ -165,10 +165,10 @@ def _lies_in(file: str, folder: str) -> bool:
 
 def _copies() -> Iterator[Finding]:
     for used, *others in duplicates():
-        rest = " and ".join(map(str, others))
+        rest = f"{' and '.join(map(str, others))} {'are' if others[1:] else 'is'} not"
         yield Finding(
             "warning",
-            f"{used.distribution} is installed more than once: {used} is used, {rest} {'are' if others[1:] else 'is'} not.",
+            f"{used.distribution} is installed more than once: {used} is used, {rest}.",
             f"Keep one: pip uninstall {used.distribution} until none is left, then install it again.",
         )
 

@@ -95,7 +95,9 @@ def check_free(name: PluginName, kind: str, index: Index, recipes: Recipes) -> N
         installed = metadata.distribution(name.kebab)
     except metadata.PackageNotFoundError:
         return
-    raise _refused(name.kebab, f"the distribution '{name.kebab}' {installed.version} is installed and would be replaced")
+    raise _refused(
+        name.kebab, f"the distribution '{name.kebab}' {installed.version} is installed and would be replaced"
+    )
 
 
 def _is_installed(module: str) -> bool:

@@ -6,7 +6,6 @@ import datetime
 import enum
 import json
 import math
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -82,7 +81,8 @@ def test_a_table_that_holds_itself_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "written", [{"$float": "1.5"}, {"$float": 1.0}, {"$float": []}, {"$float": "inf", "a": 1}, {"$tuple": {}}, {"$set": []}]
+    "written",
+    [{"$float": "1.5"}, {"$float": 1.0}, {"$float": []}, {"$float": "inf", "a": 1}, {"$tuple": {}}, {"$set": []}],
 )
 def test_tables_that_only_look_written_are_refused(written: Any) -> None:
     with pytest.raises(Inexact, match="marks nothing"):

@@ -212,14 +212,33 @@ def test_dates_within_tables_are_refused(value: str, words: str) -> None:
     assert words in caught.value.message and "write it as a text, in quotes" in caught.value.message
 
 
+def said(text: str) -> None:
+    option = parse_option(text)
+    structure_config(component(), {option.key: option.value})
+
+
 @pytest.mark.parametrize(
-    "text", ["9" * 5000, "0x" + "f" * 5000, "[" * 2000 + "]" * 2000, "{a=" * 60 + "1" + "}" * 60, "[" + "9" * 5000 + "]"]
+    ("text", "words"),
+    [
+        (f"critic.whole={'9' * 5000}", "'critic.whole' cannot be"),
+        (f"critic.whole=0x{'f' * 5000}", "a number of 20000 bits"),
+        ("critic.any_whole=9223372036854775808", "it has more than 64 bits"),
+        ("critic.number=1e308", "'critic.number' cannot be 1e+308: no float32 is as large"),
+        (f"critic.number=1{'0' * 400}", "no float32 is as large"),
+        (f"critic.names={'[' * 2000}{']' * 2000}", "within one another"),
+        (f"critic.table={'{a=' * 120}1{'}' * 120}", "within one another"),
+        (f"critic.table={{a = {'9' * 5000}}}", "is no TOML value"),
+    ],
 )
-@pytest.mark.parametrize("key", ["whole", "table"])
-def test_values_beyond_all_measure_are_refused(key: str, text: str) -> None:
-    with pytest.raises(ConfigError):
-        option = parse_option(f"critic.{key}={text}")
-        structure_config(component(), {"names" if "{" in text else key: option.value})
+def test_values_beyond_all_measure_are_refused(text: str, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        said(text)
+    assert words in caught.value.message
+
+
+@pytest.mark.parametrize("text", ["any_whole=9223372036854775807", "any_whole=-9223372036854775807", "number=3e38"])
+def test_what_a_tensor_can_hold_is_taken(text: str) -> None:
+    said(f"critic.{text}")
 
 
 def test_rows_of_a_listing() -> None:

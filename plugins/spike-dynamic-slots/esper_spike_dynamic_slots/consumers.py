@@ -1,4 +1,4 @@
-"""Who uses what is defined somewhere: by name where it is defined, and elsewhere only by what was imported from there."""
+"""Who uses what is defined somewhere: by name where it is defined, elsewhere only what was imported from there."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ class Consumers:
         return [
             module.place(line)
             for module in modules.values()
-            for line in sorted({line for line, attribute, of in _attributes(module.tree) if f"{of}.{attribute}" == name})
+            for line in sorted(
+                {line for line, attribute, of in _attributes(module.tree) if f"{of}.{attribute}" == name}
+            )
         ]
 
     def _users(self, definition: Definition, module: Module) -> Iterator[int]:
@@ -91,7 +93,9 @@ class Consumers:
 
 def _own_uses(definition: Definition, name: str) -> Iterator[int]:
     """Yield the lines of its own module that use a name within a definition, or an attribute of it."""
-    yield from _loads(definition.node, name)
+    for node in ast.walk(definition.node):
+        if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load):
+            yield node.lineno
     yield from (line for line, attribute, _ in _attributes(definition.node) if attribute == name)
     for line, attribute, of in _attributes(definition.module.tree):
         if (of, attribute) == (definition.name, name):

@@ -43,7 +43,8 @@ FILES = {
         "        self.g = N.SLOTS\n"
     ),
     "owner_pkg/around.py": (
-        "from .sizes import Layout\ndef depth(layout: Layout):\n    return layout.SLOTS\ndef of(config):\n    return config.num_slots\n"
+        "from .sizes import Layout\ndef depth(layout: Layout):\n    return layout.SLOTS\n"
+        "def of(config):\n    return config.num_slots\n"
     ),
     "owner_pkg/starred.py": "from .sizes import *\nWIDE = SLOTS\n",
     "other_pkg/__init__.py": "",

@@ -122,4 +122,6 @@ def test_its_checks_are_skipped_without_the_package() -> None:
     assert checked.returncode == 0, checked.stderr
     report = json.loads(checked.stdout)
     reasons = {r["message"] for r in report["checks"] if r["status"] == "skipped"}
-    assert report["verdict"] == "YELLOW" and all('pip install "wandb>=0.17"' in reason for reason in reasons) and reasons
+    assert (
+        report["verdict"] == "YELLOW" and all('pip install "wandb>=0.17"' in reason for reason in reasons) and reasons
+    )
