@@ -19,7 +19,7 @@ class TensorBoard:
     """Writes `tensorboard/` in the directory of a run; look with `tensorboard --logdir runs`."""
 
     def __init__(self, config: TensorBoardConfig, context: None = None) -> None:
-        require_package("tensorboard", "observer 'tensorboard'")
+        require_package("tensorboard", "observer 'tensorboard'", "esper-core")
         self.config = config
         self._writer: Any = None
 

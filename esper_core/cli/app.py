@@ -32,6 +32,7 @@ from esper_core.cli.output import Visible, paragraph, say
 from esper_core.cli.stopping import leave, raise_on_terminate
 from esper_core.cli.world import FLAGS, take_settings
 from esper_core.contracts.errors import EsperError, Interrupted, Terminated
+from esper_core.contracts.memory import exhausted
 
 
 def _print_version(wanted: bool) -> None:
@@ -125,6 +126,9 @@ def _run(words: Sequence[str]) -> int:
         code = getattr(error, "exit_code", None)
         if callable(getattr(error, "show", None)) and isinstance(code, int):
             return _report_usage(error, code)
+        refusal = exhausted(error)
+        if refusal is not None:
+            return _report(refusal, refusal.exit_code, debug, error)
         message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         hint = "" if debug else "This is a defect. Run it again with --debug for the traceback."
         return _report(EsperError(f"Unexpected {message}", hint=hint), 1, debug, error)

@@ -14,6 +14,7 @@ from esper_core.cli.output import number, paragraph, print_json, print_table, sa
 from esper_core.cli.why import why
 from esper_core.cli.world import global_settings, load_world
 from esper_core.contracts.errors import EsperError
+from esper_core.contracts.exact import to_exact
 from esper_core.registry.config import config_class, describe_options
 from esper_core.registry.index import Component, Index, PluginRecord
 from esper_core.registry.resolve import check_kind, find_plugin
@@ -51,6 +52,8 @@ def list_plugins(
             say("", f"{record.plugin} ({record.distribution} {record.version}) failed: {record.error}")
             if global_settings(context).debug and record.traceback:
                 say(*paragraph(record.traceback))
+        if record.others:
+            say("", _copies(record))
         if record.heavy:
             say("", f"{record.plugin} imports {', '.join(record.heavy)} when it is listed; that slows every command.")
     for lost in index.unavailable:
@@ -112,7 +115,9 @@ def _details(component: Component) -> dict[str, Any]:
     problem: str | None = None
     try:
         rows = describe_options(config_class(component))
-        options = {row.key: {"default": row.default, "help": row.help, "allowed": row.allowed} for row in rows}
+        options = {
+            row.key: {"default": to_exact(row.default), "help": row.help, "allowed": row.allowed} for row in rows
+        }
     except EsperError as error:
         problem = error.message
     return {
@@ -134,6 +139,8 @@ def _details(component: Component) -> dict[str, Any]:
 def _print_plugin(plugin: dict[str, Any]) -> None:
     say(f"{plugin['plugin']} ({plugin['distribution']} {plugin['version']}), {plugin['status']}")
     say(f"  lies in    {plugin['location'] or 'unknown'}{' (editable)' if plugin['editable'] else ''}")
+    for other in plugin["copies_not_used"]:
+        say(f"  not used   {other}")
     if plugin["file"]:
         say(f"  imported   {plugin['file']}, in {plugin['import_ms']:.0f} ms")
     if plugin["error"]:
@@ -162,6 +169,12 @@ def _print_plugin(plugin: dict[str, Any]) -> None:
             print_table(("    option", "default", "meaning"), rows)
 
 
+def _copies(record: PluginRecord) -> str:
+    rest = " and ".join(record.others)
+    used = f"{record.version} in {record.location}"
+    return f"{record.distribution} is installed more than once: {used} is used, {rest} not. See: esper plugins doctor"
+
+
 def _contents(record: PluginRecord) -> str:
     names = [key.partition("/")[2] for key in record.components]
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
@@ -176,6 +189,7 @@ def _summary(record: PluginRecord) -> dict[str, Any]:
         "components": list(record.components),
         "import_ms": record.import_ms,
         "error": record.error,
+        "copies_not_used": list(record.others),
     }
 
 

@@ -13,6 +13,7 @@ from esper_core.cli.output import say
 from esper_core.cli.progress import follow
 from esper_core.cli.stopping import stopping_promptly
 from esper_core.contracts.errors import EsperError, Interrupted, Terminated
+from esper_core.contracts.memory import exhausted
 from esper_core.registry.index import Component, Index
 from esper_core.registry.plan import Plan
 from esper_core.runs.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
@@ -113,10 +114,13 @@ def _train(
             stopped = _stopped(run, plan)
             stopped.exit_code = error.exit_code if isinstance(error, Terminated) else Interrupted.exit_code
             raise stopped from error
-        except EsperError as error:
-            if run is not None:
-                error.hint = " ".join(filter(None, (error.hint, _kept(run))))
-            raise
+        except (EsperError, MemoryError, OverflowError, RuntimeError) as error:
+            told = error if isinstance(error, EsperError) else exhausted(error)
+            if told is not None and run is not None:
+                told.hint = " ".join(filter(None, (told.hint, _kept(run))))
+            if told is None or told is error:
+                raise
+            raise told from error
     return run, lines
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from esper_core.contracts.exact import to_exact
 from esper_core.contracts.protocols import Environment, HasCircumstances
 from esper_core.evaluation.records import ABOUT_FILE, EPISODES_FILE
 from esper_core.registry.index import Index
@@ -26,7 +27,7 @@ def circumstances(plan: Plan, index: Index, device: str, environment: Environmen
     return {
         "schema": RECORDS_SCHEMA,
         "slots": list(plan.slots),
-        "components": {c.key: [c.distribution, c.config] for c in plan.components},
+        "components": {c.key: [c.distribution, to_exact(c.config)] for c in plan.components},
         "precision": plan.precision,
         "threads": plan.threads,
         "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,

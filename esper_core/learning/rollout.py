@@ -146,6 +146,12 @@ class Rollout:
         self.advantages, self.returns = zeros(), zeros()
         self.advantages_ready = False
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it occupies."""
+        tables = [value.values() if isinstance(value, dict) else (value,) for value in vars(self).values()]
+        return sum(entry.nbytes for table in tables for entry in table if isinstance(entry, Tensor))
+
     # Collecting -----------------------------------------------------------------------------------------------------
 
     def begin(self) -> None:

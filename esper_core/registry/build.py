@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
-from attrs import define, evolve, field
+from attrs import asdict, define, evolve, field
 from torch import nn
 
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import ConfigError, EsperError, FactoryError, did_you_mean
+from esper_core.contracts.memory import exhausted, shown
 from esper_core.contracts.precision import autocast
 from esper_core.contracts.protocols import Build, Origin
+from esper_core.registry.allocation import TooLarge, only_what_fits
 from esper_core.registry.config import structure_config
 from esper_core.registry.index import Component, Index
 from esper_core.registry.lookup import find_planned
@@ -79,7 +81,7 @@ def build_beside(component: Component, index: Index, context: Build | None = Non
     Raises:
         FactoryError: it cannot be imported or built, or it breaks its contract.
     """
-    factory = load_reference(component.spec.factory, str(component))
+    factory = load_reference(component.spec.factory, str(component), component.distribution)
     part = _call(component, factory, structure_config(component, {}) if config is None else config, context)
     _check_protocol(component, index, part)
     return part
@@ -211,7 +213,7 @@ class _Builder:
     def _build_one(self, planned: PlannedComponent) -> Any:
         component = find_planned(self.index, planned)
         config = structure_config(component, planned.config)
-        factory = load_reference(component.spec.factory, str(component))
+        factory = load_reference(component.spec.factory, str(component), component.distribution)
         part = _call(component, factory, config, self.context)
         if isinstance(part, nn.Module):
             part.to(device=self.context.device, dtype=self.context.dtype)
@@ -242,7 +244,7 @@ class _Builder:
 
 def _check_protocol(component: Component, index: Index, part: Any) -> None:
     kind = index.kinds[component.kind]
-    protocol = load_reference(kind.protocol, f"the kind '{kind.name}'")
+    protocol = load_reference(kind.protocol, f"the kind '{kind.name}'", index.declarer(kind.name))
     missing = [member for member in _members(protocol) if not hasattr(part, member)]
     if missing:
         raise FactoryError(
@@ -254,14 +256,42 @@ def _check_protocol(component: Component, index: Index, part: Any) -> None:
 
 def _call(component: Component, factory: Callable[..., Any], config: Any, context: Build | None) -> Any:
     try:
-        return factory(config, context)
+        # An environment may start processes, which would inherit the watch; its own tensors are few.
+        with nullcontext() if component.kind == "environment" else only_what_fits():
+            return factory(config, context)
     except EsperError:
         raise
-    except (Exception, SystemExit) as error:
-        raise FactoryError(
-            f"{component} raised {type(error).__name__} while it was built: {error}.",
-            hint="Use --debug for the traceback. If its options are right, report it to the plugin's author.",
+    except (MemoryError, OverflowError, RuntimeError) as error:
+        refusal = exhausted(error)
+        if refusal is None:
+            raise _broken_factory(component, error) from error
+        size = (
+            f"a tensor of {shown(error.needed)}, where {shown(error.left)} are left"
+            if isinstance(error, TooLarge)
+            else ""
+        )
+        raise ConfigError(
+            f"{component} does not fit: it asks for {size}."
+            if size
+            else f"{component} does not fit. {refusal.message}",
+            hint=f"Lower one of its options: {_sizes(config)}.",
         ) from error
+    except (Exception, SystemExit) as error:
+        raise _broken_factory(component, error) from error
+
+
+def _broken_factory(component: Component, error: BaseException) -> FactoryError:
+    return FactoryError(
+        f"{component} raised {type(error).__name__} while it was built: {error}.",
+        hint="Use --debug for the traceback. If its options are right, report it to the plugin's author.",
+    )
+
+
+def _sizes(config: Any) -> str:
+    """Return the whole numbers among a config's options, the largest first."""
+    values = {key: value for key, value in asdict(config).items() if type(value) is int and value > 1}
+    largest = sorted(values.items(), key=lambda entry: -entry[1])
+    return ", ".join(f"{key} = {value}" for key, value in largest[:4]) or "it has no whole number among them"
 
 
 def _members(protocol: type) -> list[str]:

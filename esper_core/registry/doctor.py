@@ -12,6 +12,7 @@ from attrs import frozen
 
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import EsperError
+from esper_core.contracts.packages import advice
 from esper_core.registry.check import check_recipes
 from esper_core.registry.discovery import CORE_DISTRIBUTION, CORE_PLUGIN, duplicates, entry_point_sources
 from esper_core.registry.index import PLUGINS_VARIABLE, Index, PluginRecord
@@ -152,7 +153,7 @@ def _remedy(record: PluginRecord) -> str:
     without = f"Without it: --no-plugin {record.plugin}, or pip uninstall {record.distribution}."
     missing = (record.error or "").partition("No module named '")[2].partition("'")[0]
     if missing:
-        return f"Install what it needs: pip install {missing.partition('.')[0]} (or its distribution). {without}"
+        return f"It needs the module '{missing}'. {advice(missing, record.distribution)} {without}"
     if record.traceback:
         return f"The traceback: esper --debug plugins list. {without}"
     return without
@@ -164,11 +165,10 @@ def _lies_in(file: str, folder: str) -> bool:
 
 def _copies() -> Iterator[Finding]:
     for used, *others in duplicates():
-        rest = " and ".join(f"{copy.version} in {copy.location}" for copy in others)
-        chosen = f"{used.version} in {used.location}"
+        rest = f"{' and '.join(map(str, others))} {'are' if others[1:] else 'is'} not"
         yield Finding(
             "warning",
-            f"{used.distribution} lies on the path more than once: {chosen} is used, {rest} is not.",
+            f"{used.distribution} is installed more than once: {used} is used, {rest}.",
             f"Keep one: pip uninstall {used.distribution} until none is left, then install it again.",
         )
 

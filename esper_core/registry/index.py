@@ -10,6 +10,7 @@ from typing import Literal
 from attrs import field, frozen
 
 from esper_core.contracts.components import ComponentSpec, KindSpec
+from esper_core.contracts.packages import CORE_DISTRIBUTION
 from esper_core.registry.hookspecs import hookimpl
 
 PLUGINS_VARIABLE = "ESPER_PLUGINS"
@@ -71,6 +72,7 @@ class PluginRecord:
         heavy: Heavy modules that loading it imported first.
         location: Folder the distribution is imported from.
         editable: The distribution is installed in place: `location` is its source.
+        others: Copies of the distribution that are installed beside it and not used: version and place of each.
         hooks: Hooks it implements.
         file: File that was imported; empty when that failed.
         traceback: Traceback of the failure, for --debug.
@@ -87,6 +89,7 @@ class PluginRecord:
     heavy: tuple[str, ...] = ()
     location: str = ""
     editable: bool = False
+    others: tuple[str, ...] = ()
     hooks: tuple[str, ...] = ()
     file: str = ""
     traceback: str = field(default="", repr=False)
@@ -124,6 +127,10 @@ class Index:
         """Return the plugin that a component comes from."""
         origin = (component.plugin, component.distribution)
         return next(record for record in self.plugins if (record.plugin, record.distribution) == origin)
+
+    def declarer(self, kind: str) -> str:
+        """Return the distribution whose plugin declares a kind."""
+        return next((r.distribution for r in self.plugins if kind in r.kinds), CORE_DISTRIBUTION)
 
     @property
     def failures(self) -> tuple[PluginRecord, ...]:

@@ -114,6 +114,7 @@ class _Candidate:
             heavy=self.heavy,
             location=self.source.location,
             editable=self.source.editable,
+            others=tuple(map(str, self.source.others)),
             hooks=self.hooks,
             file=self.file,
             traceback=self.trace,

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import UnknownComponent
+from esper_core.registry.bringing import bring_back
 from esper_core.registry.index import Component, Index
 from esper_core.registry.resolve import absent_plugins
 
@@ -44,5 +45,5 @@ def find_planned(index: Index, planned: Recorded) -> Component:
     installed = f"It is installed from {others} instead." if found else "It is not installed."
     raise UnknownComponent(
         f"The plan needs {planned.kind} '{planned.name}' from {planned.distribution} {planned.version}. {installed}",
-        hint=f'Install it: pip install "{planned.distribution}=={planned.version}". {absent_plugins(index)}'.strip(),
+        hint=f"{bring_back([(planned.distribution, planned.version)])} {absent_plugins(index)}".strip(),
     )

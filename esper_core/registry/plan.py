@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attrs import asdict, field, frozen
+from attrs import asdict, evolve, field, frozen
 
 from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.errors import (
@@ -19,12 +19,13 @@ from esper_core.contracts.errors import (
     SlotIdError,
     did_you_mean,
 )
+from esper_core.contracts.exact import Inexact, from_exact, to_exact
 from esper_core.contracts.features import FeatureSchema
 from esper_core.contracts.precision import PRECISIONS
 from esper_core.contracts.shape import shaped
 from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.state import EnvironmentDescription, Outcome, StateSpec
-from esper_core.registry.config import structure_config, unstructure_config
+from esper_core.registry.config import planned_config, structure_config, unstructure_config
 from esper_core.registry.fit import check_capabilities, check_reads
 from esper_core.registry.index import Component, Index
 from esper_core.registry.lookup import find_planned
@@ -89,7 +90,8 @@ class PlannedComponent:
     name: str
     distribution: str
     version: str
-    config: dict[str, Any] = field(factory=dict)
+    # Compared as it is written, since a number that is none equals nothing, not even itself.
+    config: dict[str, Any] = field(factory=dict, eq=to_exact)
 
     @property
     def key(self) -> str:
@@ -149,8 +151,9 @@ class Plan:
         return found[0]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the plan as JSON-able values; `from_json` reads them back."""
-        return {**asdict(self), "slots": list(self.slots), "components": [asdict(c) for c in self.components]}
+        """Return the plan as JSON, options as `to_exact` writes them; `from_json` reads it back."""
+        components = [{**asdict(c), "config": to_exact(c.config)} for c in self.components]
+        return {**asdict(self), "slots": list(self.slots), "components": components, "train": to_exact(self.train)}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Plan:
@@ -171,9 +174,12 @@ class Plan:
                 raise DamagedFile(f"The recorded plan is damaged: its '{name}' is not from {low} to {high}.")
         try:
             SlotConfig(plan.slots)
+            components = tuple(evolve(component, config=from_exact(component.config)) for component in plan.components)
+            return evolve(plan, components=components, train=from_exact(plan.train))
         except SlotIdError as error:
             raise DamagedFile(f"The recorded plan is damaged: {error.message}") from error
-        return plan
+        except Inexact as error:
+            raise DamagedFile(f"The recorded plan is damaged: {error}.") from error
 
 
 @frozen(kw_only=True)
@@ -293,7 +299,7 @@ def _describe(component: Component, config: Any, *arguments: Any) -> Any:
             f"{component} has no description, so nothing can be planned with it.",
             hint="Its author must set `describe` in its ComponentSpec.",
         )
-    describe = load_reference(reference, str(component))
+    describe = load_reference(reference, str(component), component.distribution)
     try:
         return describe(config, *arguments)
     except EsperError:
@@ -321,7 +327,7 @@ def _planned(component: Component, config: Any) -> PlannedComponent:
         name=component.name,
         distribution=component.distribution,
         version=component.version,
-        config=unstructure_config(config),
+        config=planned_config(component, config),
     )
 
 

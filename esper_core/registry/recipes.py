@@ -49,7 +49,8 @@ class Recipe:
     Attributes:
         name: Name of the policy.
         uses: Components it is made of: kind → name.
-        options: Settings of these components.
+        options: Settings of these components. A value that is a table is either an option of its own or, where `key`
+            names a component of the kind, that component's options; which one is known when a plan is made.
     """
 
     name: str
@@ -131,6 +132,8 @@ def load_recipes(path: str | Path | None) -> Recipes:
         line = int(found[1]) if found else text.count("\n") + 1
         reason = re.sub(r"\s*\(at .*\)$", "", str(error))
         raise RegistryFileError(f"{_shown(path)}:{line}: this is no TOML: {reason}.") from error
+    except ValueError as error:
+        raise RegistryFileError(f"{_shown(path)}: a number in it has more digits than can be read.") from error
     return _Reader(Recipes(path=path, text=text)).read(content)
 
 
@@ -205,11 +208,7 @@ class _Reader:
                     (*keys, kind), f"'{kind}' must be followed by an option.", f"Write {kind}.some_option = …"
                 )
             for key, value in entries.items():
-                if not isinstance(value, Mapping):
-                    yield Option(normalise_name(kind), None, key, value)
-                    continue
-                for inner, scoped in value.items():
-                    yield Option(normalise_name(kind), normalise_name(key), inner, scoped)
+                yield Option(normalise_name(kind), None, key, value)
 
     def pins(self, table: Mapping[str, Any]) -> dict[str, str]:
         pins = {}

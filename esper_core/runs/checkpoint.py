@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from esper_core.contracts.errors import CheckpointMismatch, DamagedFile, EsperError, UserError
+from esper_core.contracts.errors import CheckpointMismatch, DamagedFile, EsperError, PluginError, UserError
+from esper_core.contracts.exact import Inexact, to_exact
 from esper_core.contracts.foreign import described
 from esper_core.contracts.reading import read_bytes
 from esper_core.registry.plan import Plan
@@ -72,20 +73,18 @@ def save_checkpoint(run: RunDirectory, trainer: Trainer, update: Update, *, keep
 
     state = trainer.state()
     files = {f"{group}.safetensors": save(tensors) for group, tensors in state.tensors.items()}
-    content = finite(
-        {
-            "schema": CHECKPOINT_SCHEMA,
-            "update": update.index,
-            "environment_steps": update.environment_steps,
-            "best_by": {BEST_BY: update.metrics.get(BEST_BY)},
-            "counters": state.counters,
-            **{key: run.record[key] for key in ("plan", "feature_schema", "actions", "weights_versions")},
-            **{key: run.circumstances[key] for key in ("distributions", "libraries")},
-            "files": {
-                name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
-            },
-        }
-    )
+    content = {
+        "schema": CHECKPOINT_SCHEMA,
+        "update": update.index,
+        "environment_steps": update.environment_steps,
+        "best_by": finite({BEST_BY: update.metrics.get(BEST_BY)}),
+        "counters": _counters(run.plan, state.counters),
+        **{key: run.record[key] for key in ("plan", "feature_schema", "actions", "weights_versions")},
+        **{key: run.circumstances[key] for key in ("distributions", "libraries")},
+        "files": {
+            name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
+        },
+    }
     content["digest"] = content_digest(content)
     files[STATE_FILE] = (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
     folder = run.checkpoints
@@ -109,6 +108,21 @@ def save_checkpoint(run: RunDirectory, trainer: Trainer, update: Update, *, keep
             if earlier != best:
                 _remove(earlier)
     return path
+
+
+def _counters(plan: Plan, counters: Mapping[str, Any]) -> Any:
+    """Return a trainer's counters as they are written; raises PluginError for a component's state that cannot be."""
+    for kind, state in counters["parts"].items():
+        try:
+            to_exact(state)
+        except Inexact as error:
+            component = plan.component(kind)
+            raise PluginError(
+                f"{kind} '{component.name}' ({component.distribution} {component.version}) breaks its contract: what "
+                f"its state() returned cannot be saved: {error}.",
+                hint="Report this to the plugin's author.",
+            ) from error
+    return to_exact(counters)
 
 
 def remove_later(run: RunDirectory, update: int) -> None:
@@ -199,7 +213,7 @@ def load_checkpoint(path: Path, trainer: Trainer, plan: Plan, index: Index) -> L
     tensors = _read_tensors(header)
     from esper_core.learning.state import TrainerState
 
-    saved, counters = header.plan, header.content["counters"]
+    saved, counters = header.plan, header.counters
     same = {kind: state for kind, state in counters["parts"].items() if _names(saved, kind) == _names(plan, kind)}
     try:
         trainer.load_state(TrainerState(tensors, {**counters, "parts": same}))
@@ -228,7 +242,7 @@ def load_policy(path: Path, policy: Policy, features: FeatureExtractor, plan: Pl
     notes = check_fit(header, plan, index)
     try:
         policy.load_state_dict(_read_tensors(header)["policy"])
-        remembered: Any = header.content["counters"]["parts"].get("features")
+        remembered: Any = header.counters["parts"].get("features")
         if remembered is not None:
             features.load_state(remembered)  # type: ignore[attr-defined]
     except (KeyError, RuntimeError, AttributeError) as error:

@@ -254,7 +254,7 @@ def _circumstances(plan: Plan, index: Index) -> dict[str, Any]:
 
 
 def _text(record: Mapping[str, Any]) -> bytes:
-    return (json.dumps(finite(record), indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()
 
 
 def list_runs(out: Path) -> tuple[list[RunDirectory], list[str]]:

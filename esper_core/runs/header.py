@@ -11,6 +11,7 @@ from typing import Any
 from attrs import field, frozen
 
 from esper_core.contracts.errors import CheckpointMismatch, DamagedFile
+from esper_core.contracts.exact import Inexact, from_exact
 from esper_core.contracts.reading import read_json
 from esper_core.contracts.shape import shaped
 from esper_core.registry.plan import Plan
@@ -54,6 +55,15 @@ class Header:
         """The plan it was written with; raises CheckpointMismatch when it cannot be read."""
         with naming(self.path / STATE_FILE, OTHER_CHECKPOINT):
             return Plan.from_json(self.content["plan"])
+
+    @property
+    def counters(self) -> dict[str, Any]:
+        """The trainer's counters; raises CheckpointMismatch when they cannot be read."""
+        try:
+            counters: dict[str, Any] = from_exact(self.content["counters"])
+        except Inexact as error:
+            raise CheckpointMismatch(f"{self.path / STATE_FILE} is damaged: {error}.", hint=OTHER_CHECKPOINT) from error
+        return counters
 
 
 def read_header(path: Path) -> Header:

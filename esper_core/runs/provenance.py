@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from esper_core.contracts.packages import pinned, pip_install
 from esper_core.registry import sources
 from esper_core.registry.discovery import CORE_DISTRIBUTION
 from esper_core.registry.lookup import find_planned
@@ -73,7 +74,8 @@ def core_command(record: Mapping[str, Any]) -> str:
         version = None
     if version in (None, _version("esper-core")):
         return "pip install --upgrade esper-core"
-    return f'pip install "esper-core=={version}"'
+    pin = pinned("esper-core", str(version))
+    return "pip install --upgrade esper-core" if pin is None else pip_install([pin])
 
 
 def git_commit(folder: Path) -> dict[str, Any] | None:

@@ -40,12 +40,6 @@ class Template:
             UserError: the new name already means something in these files.
             PluginError: a module among them is no Python.
         """
-        taken = {word for path, content in self.files.items() if path.endswith(".py") for word in _bound(path, content)}
-        for spelling in sorted({name.class_name, name.module} & taken - {self.name.class_name, self.name.module}):
-            raise UserError(
-                f"A plugin cannot be called '{name.kebab}': its code would define '{spelling}' twice.",
-                hint="Choose another name, such as my-net.",
-            )
         spellings = {
             self.name.kebab: name.kebab,
             self.name.module: name.module,
@@ -57,6 +51,13 @@ class Template:
         def new(match: re.Match[bytes]) -> bytes:
             return spellings[match[0].decode()].encode()
 
+        words = {word for path, content in self.files.items() if path.endswith(".py") for word in _bound(path, content)}
+        changed = {word: old.sub(new, word.encode()).decode() for word in words if old.search(word.encode())}
+        for spelling in sorted({name.class_name, name.module, *changed.values()} & (words - {*changed})):
+            raise UserError(
+                f"A plugin cannot be called '{name.kebab}': its code would define '{spelling}' twice.",
+                hint="Choose another name, such as my-net.",
+            )
         return {old.sub(new, path.encode()).decode(): old.sub(new, content) for path, content in self.files.items()}
 
 

@@ -194,7 +194,7 @@ def test_many_updates_share_points_and_many_environments_a_page(make_run: MakeRu
     ("file", "text", "message"),
     [
         ("metrics.jsonl", "{broken\n", r"metrics\.jsonl:5: this line is damaged"),
-        ("metrics.jsonl", '{"update": "five"}\n', r"metrics\.jsonl:5: .*'timing' is missing"),
+        ("metrics.jsonl", '{"update": 5}\n', r"metrics\.jsonl:5: .*'timing' is missing"),
         ("events.jsonl", "[1, 2]\n", r"events\.jsonl:33: this line is damaged"),
         ("events.jsonl", '{"update": 1, "env": 0, "type": "x"}\n', r"events\.jsonl:33: .*'step' is missing"),
         (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import pickle
 import resource
@@ -19,7 +20,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from esper_core.contracts.errors import CheckpointMismatch, EsperError
+from esper_core.contracts.errors import CheckpointMismatch, EsperError, PluginError
 from esper_core.learning.session import open_session
 from esper_core.learning.trainer import Trainer, Update
 from esper_core.registry.index import Index
@@ -70,6 +71,49 @@ def content_of(folder: Path) -> dict[str, bytes]:
 
 
 # Continuing ---------------------------------------------------------------------------------------------------------
+
+
+class Worldly:
+    """Features that have a state."""
+
+    def __init__(self, state: dict[str, Any]) -> None:
+        self.kept = state
+
+    def state(self) -> dict[str, Any]:
+        return self.kept
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.kept = state
+
+
+STATE = {"best": -math.inf, "last": math.nan, "zero": -0.0, "big": 2**70, "random": (3, (1, 2), None), "$float": "x"}
+
+
+def test_the_state_of_a_component_is_kept_exactly(
+    run: RunDirectory, fresh: Trainer, plan: Plan, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stateful = Worldly(STATE)
+    monkeypatch.setitem(fresh._resumable, "features", stateful)
+    path = save_checkpoint(run, fresh, empty_update(4, None))
+    stateful.kept = {}
+    load_checkpoint(path, fresh, plan, index)
+    assert repr(stateful.kept) == repr(STATE)
+
+
+def test_a_state_that_cannot_be_kept_is_its_plugins_fault(
+    run: RunDirectory, fresh: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(fresh._resumable, "features", Worldly({"seen": [{1, 2}]}))
+    before = names(run)
+    with pytest.raises(PluginError, match=r"features '.*' \(.*\) breaks its contract: .* a set at 'seen\.0'"):
+        save_checkpoint(run, fresh, empty_update(4, None))
+    assert names(run) == before
+
+
+def test_counters_that_only_look_written_are_damage(newest: Path) -> None:
+    rewrite(newest, lambda content: content["counters"].update(seed={"$float": "1"}))
+    with pytest.raises(CheckpointMismatch, match="state.json is damaged"):
+        _ = read_header(newest).counters
 
 
 @pytest.mark.parametrize("update", [1, 2])

@@ -14,6 +14,7 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from esper_core.contracts.errors import EsperError
+from esper_core.contracts.exact import from_exact, to_exact
 from esper_core.contracts.protocols import Environment, Evaluable, MaskProvider, Masks
 from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.spaces import action_space, observation_space
@@ -281,7 +282,7 @@ def resuming(subject: Subject) -> None:
             return
         assert isinstance(other.environment, Resumable)
         played.play(seed=7)
-        kept = json.loads(json.dumps(played.environment.state()))
+        kept = from_exact(json.loads(json.dumps(to_exact(played.environment.state()))))
         following = played.play(seed=None)
         other.environment.load_state(kept)
         where = following.difference(other.play(seed=None), list(range(ENVS)))

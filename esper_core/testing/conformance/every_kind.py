@@ -54,7 +54,7 @@ def spec(subject: Subject) -> None:
             subject.spec.example,
         ),
     ):
-        load_reference(reference, str(subject.component))
+        load_reference(reference, str(subject.component), subject.component.distribution)
     assert subject.spec.summary.strip(), "its spec has no summary, so listings cannot say what it is"
     if subject.kind in ("features", "environment"):
         assert subject.spec.describe, f"its spec has no `describe`, without which no plan holds a {subject.kind}"

@@ -16,7 +16,7 @@ class Wandb:
     """Shows metrics, timing, warnings and the plan."""
 
     def __init__(self, config: WandbConfig, context: None = None) -> None:
-        require_package("wandb", "observer 'wandb'")
+        require_package("wandb", "observer 'wandb'", "esper-wandb-observer")
         self.config = config
         self._run: Any = None
 
