@@ -169,12 +169,12 @@ def _refuse_beside_resume(context: typer.Context, options: Sequence[str]) -> Non
 
 def _print(run: RunDirectory, lines: list[dict[str, Any]], as_json: bool) -> None:
     if not as_json:
-        _print_result(run.path, lines)
+        _print_result(run.shown(), lines)
         return
     last = lines[-1]
     print_json(
         {
-            "run": str(run.path),
+            "run": str(run.shown()),
             "updates": last["update"],
             "environment_steps": last["environment_steps"],
             "parameters": run.record["parameters"],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import typer
 from attrs import frozen
@@ -78,7 +80,12 @@ def load_world(context: typer.Context) -> tuple[Index, Recipes]:
     switches = Switches(settings.no_plugin, recipes)
     sources = entry_point_sources()
     switches.check(sources)
-    return index_plugins(sources, disabled=switches.disabled, only=switches.only), recipes
+    here = Path.cwd()
+    try:
+        return index_plugins(sources, disabled=switches.disabled, only=switches.only), recipes
+    finally:
+        # A plugin that goes elsewhere must not change what the paths of a command line mean.
+        os.chdir(here)
 
 
 def global_settings(context: typer.Context) -> Settings:

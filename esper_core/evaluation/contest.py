@@ -13,6 +13,7 @@ import torch
 from attrs import evolve, frozen
 
 from esper_core.contracts.errors import PluginError, UserError, did_you_mean
+from esper_core.contracts.files import make_folder, replace_synced, writing
 from esper_core.contracts.protocols import Build, Environment, Evaluable, FeatureExtractor, MaskProvider, Rule
 from esper_core.evaluation.arms import FIXED, GREEDY, MATCHED, POLICY, REPLAY, Arm, with_needed
 from esper_core.evaluation.entrants import Entrant
@@ -27,7 +28,7 @@ from esper_core.registry.index import Index
 from esper_core.registry.plan import Plan, PlanDescription, describe_plan
 from esper_core.runs import provenance
 from esper_core.runs.checkpoint import load_policy
-from esper_core.runs.files import append_line, replace_synced, writing
+from esper_core.runs.files import append_lines, json_bytes
 
 RECORDS_SCHEMA = 2
 EVALUATION = "evaluation"
@@ -125,6 +126,7 @@ class Contest:
         except BaseException:
             self.environment.close()
             raise
+        self.place = entrants[0].run.path
         self.folder = folder_of(entrants, index, self.device)
 
     def close(self) -> None:
@@ -292,7 +294,7 @@ class Contest:
 
     def _searched(self, search: Search) -> dict[int, dict[str, Any]]:
         """Return what is known of this search: batch → its line."""
-        lines = open_lines(self.folder / SEARCH_FILE)
+        lines = open_lines(self.folder / SEARCH_FILE, self.place)
         same = [line for line in lines if (line["episodes"], line["envs"]) == (search.episodes, self.plan.envs)]
         return {line["batch"]: line for line in same}
 
@@ -301,7 +303,7 @@ class Contest:
 
         def keep(line: dict[str, Any]) -> None:
             which = {"episodes": search.episodes, "envs": self.plan.envs}
-            append_line(self.folder / SEARCH_FILE, {**which, **line})
+            append_lines(self.folder / SEARCH_FILE, [{**which, **line}], within=self.place)
             progress.add(self.plan.envs, what)
 
         return search.run(known, keep, lambda t: progress.step(t, self.plan.envs, what))
@@ -311,11 +313,11 @@ class Contest:
     def _open(self) -> Records:
         about = self.folder / ABOUT_FILE
         with writing(self.folder, "Make the run's directory writable, or copy the run."):
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder, self.place)
             if not about.exists():
-                text = json.dumps(_about(self.plan, self.index, self.device), indent=2, ensure_ascii=False)
-                replace_synced(about, f"{text}\n".encode())
-        return Records.open(self.folder / EPISODES_FILE)
+                text = json_bytes(_about(self.plan, self.index, self.device), indent=2)
+                replace_synced(about, text + b"\n", self.place)
+        return Records.open(self.folder / EPISODES_FILE, self.place)
 
     def _values(self, keys: Sequence[Key], records: Records, instances: Sequence[int]) -> dict[str, Values]:
         """Return what an arm achieved: outcome → `[S, I]`."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from attrs import define, field
 
 from esper_core.contracts.errors import EsperError
-from esper_core.runs.files import append_text, cut, json_line, read_lines, writing
+from esper_core.runs.files import append_lines, cut, read_lines
 
 EPISODES_FILE, SEARCH_FILE, ABOUT_FILE = "episodes.jsonl", "search.jsonl", "about.json"
 
@@ -36,22 +36,24 @@ class Records:
 
     Attributes:
         path: The file; it need not exist.
+        place: The run in which it lies.
         lines: What is known of each episode.
     """
 
     path: Path
+    place: Path
     lines: dict[Key, dict[str, Any]] = field(factory=dict, repr=False)
 
     @classmethod
-    def open(cls, path: Path) -> Records:
+    def open(cls, path: Path, place: Path) -> Records:
         """Read a file; a last line that a killed process left unfinished is cut off.
 
         Raises:
             EsperError: a line is damaged, or the file cannot be read or written.
         """
-        entries = open_lines(path)
+        entries = open_lines(path, place)
         try:
-            return cls(path, {Key(*(entry[name] for name in Key._fields)): entry for entry in entries})
+            return cls(path, place, {Key(*(entry[name] for name in Key._fields)): entry for entry in entries})
         except KeyError as error:
             raise EsperError(
                 f"{path} is damaged: a line has no {error}.", hint="Delete it; the episodes are played again."
@@ -60,7 +62,7 @@ class Records:
     def add(self, episodes: Mapping[Key, Mapping[str, Any]]) -> None:
         """Append episodes, and wait until the disk has them; raises EsperError."""
         entries = {key: {**key._asdict(), **entry} for key, entry in episodes.items()}
-        append_text(self.path, "".join(map(json_line, entries.values())))
+        append_lines(self.path, entries.values(), within=self.place)
         self.lines |= entries
 
     def missing(self, keys: Iterable[Key]) -> list[Key]:
@@ -68,10 +70,9 @@ class Records:
         return [key for key in keys if key not in self.lines]
 
 
-def open_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a file that is to be appended to; one without its end is cut off."""
+def open_lines(path: Path, place: Path) -> list[dict[str, Any]]:
+    """Return the lines of a file of a run that is to be appended to; one without its end is cut off."""
     entries = read_lines(path)
     if path.exists():
-        with writing(path):
-            cut(path, path.read_bytes().rfind(b"\n") + 1)
+        cut(path, path.read_bytes().rfind(b"\n") + 1, within=place)
     return entries

@@ -5,19 +5,19 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from attrs import frozen
 
-from esper_core.contracts.cache import cache_directory, cache_folder
+from esper_core.contracts.cache import Cache
 from esper_core.contracts.errors import UserError
 
 CACHE = "static"
 """Name of the cache."""
+
+OTHER_CACHE = "Set ESPER_CACHE to a directory that can be read and written."
 
 Train = Callable[[Sequence[int]], list[list[float]]]
 
@@ -36,11 +36,13 @@ class StaticCurves:
     Attributes:
         key: Everything the curves depend on: task, host, slots, epochs, optimiser, runtime, dtype, versions.
         train: Trains missing instances and returns their accuracies after every epoch.
-        directory: Where curves are kept.
+        cache: Where curves are kept.
+        directory: Folder of the cache in which those of this key lie.
     """
 
     key: dict[str, str | int | float]
     train: Train
+    cache: Cache
     directory: Path
 
     @classmethod
@@ -49,43 +51,46 @@ class StaticCurves:
         machine = {"torch": torch.__version__, "capability": torch.backends.cpu.get_cpu_capability()}
         key = {**key, **machine}
         digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-        return cls(key, train, cache_directory() / CACHE / digest)
+        cache = Cache.named(CACHE)
+        return cls(key, train, cache, cache.folder / digest)
 
     def get(self, instances: Sequence[int]) -> dict[int, list[float]]:
         """Return the accuracies after every epoch per instance; missing ones are trained and kept.
 
         Raises:
-            UserError: the cache cannot be written or a file in it is damaged.
+            UserError: the cache cannot be read or written, or a file in it is damaged.
         """
         wanted = sorted(set(instances))
-        missing = [instance for instance in wanted if not self._path(instance).is_file()]
+        # Somebody may clear the cache while others are trained: what was read or trained is not read again.
+        curves = {instance: self._read(instance) for instance in wanted}
+        missing = [instance for instance, curve in curves.items() if curve is None]
         if missing:
             for instance, curve in zip(missing, self.train(missing), strict=True):
+                curves[instance] = curve
                 self._write(instance, curve)
-        return {instance: self._read(instance) for instance in wanted}
+        return {instance: curve for instance, curve in curves.items() if curve is not None}
 
     def _path(self, instance: int) -> Path:
         return self.directory / f"{instance}.json"
 
-    def _read(self, instance: int) -> list[float]:
+    def _read(self, instance: int) -> list[float] | None:
         path = self._path(instance)
         try:
             return [float(value) for value in json.loads(path.read_text())["accuracy"]]
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise UserError(f"The static curve {path} cannot be read: {error.strerror}.", hint=OTHER_CACHE) from error
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"The static curve {path} is damaged ({error}).", hint=f"Delete it: rm {path}") from error
 
     def _write(self, instance: int, curve: list[float]) -> None:
+        content = json.dumps({"key": self.key, "instance": instance, "accuracy": curve})
         try:
-            cache_folder(CACHE)
-            self.directory.mkdir(parents=True, exist_ok=True)
-            # Several runs may train the same instance at once; a rename is atomic and all write the same numbers.
-            with tempfile.NamedTemporaryFile("w", dir=self.directory, suffix=".tmp", delete=False) as file:
-                json.dump({"key": self.key, "instance": instance, "accuracy": curve}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(file.name).replace(self._path(instance))
+            # Several runs may train the same instance at once: all write the same numbers.
+            self.cache.keep(self._path(instance), content.encode())
         except OSError as error:
             raise UserError(
                 f"The static curve of instance {instance} cannot be kept in {self.directory}: {error.strerror}.",
-                hint="Set ESPER_CACHE to a directory that can be written.",
+                hint=OTHER_CACHE,
             ) from error
