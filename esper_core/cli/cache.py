@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,7 +18,7 @@ app = typer.Typer(help="See and clear what is kept because it is expensive to ma
 def show(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Show where the cache lies and how much each part holds."""
     found = {cache.name: cache.files() for cache in caches()}
-    sizes = {name: sum(file.lstat().st_size for file in files) for name, files in found.items()}
+    sizes = {name: sum(map(_size, files)) for name, files in found.items()}
     if as_json:
         entries = [{"name": name, "files": len(files), "bytes": sizes[name]} for name, files in found.items()]
         print_json({"directory": str(cache_directory()), "caches": entries})
@@ -29,6 +30,13 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
         print_table(("cache", "files", "KiB"), rows)
     else:
         say("It holds nothing.")
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.lstat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 @app.command("clear")

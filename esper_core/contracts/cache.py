@@ -66,8 +66,11 @@ class Cache:
 
     def files(self) -> list[Path]:
         """Return the files that are kept, those alone which `clear` deletes; raises OSError."""
-        with opened_file(self.folder / MANIFEST_FILE, os.O_RDONLY, self.folder.parent) as manifest:
-            return [path for path in self._listed(manifest) if os.path.lexists(path)]
+        try:
+            with opened_file(self.folder / MANIFEST_FILE, os.O_RDONLY, self.folder.parent) as manifest:
+                return [path for path in self._listed(manifest) if os.path.lexists(path)]
+        except FileNotFoundError:
+            return []
 
     def keep(self, path: Path, content: bytes) -> None:
         """Put a file below the folder, all of it or nothing, and list it.
@@ -123,14 +126,14 @@ class Cache:
         """Whether the folder is there and esper made it."""
         try:
             with opened_file(self.folder / MANIFEST_FILE, os.O_RDONLY, self.folder.parent) as manifest:
-                return os.pread(manifest, len(_HEAD), 0) == _HEAD
+                return _is_manifest(manifest)
         except OSError:
             return False
 
     def _listed(self, manifest: int) -> list[Path]:
-        content = os.pread(manifest, os.fstat(manifest).st_size, 0)
-        if not content.startswith(_HEAD):
+        if not _is_manifest(manifest):
             raise self._foreign()
+        content = os.pread(manifest, os.fstat(manifest).st_size, 0)
         names = content[len(_HEAD) :].decode(errors="surrogateescape").split("\n")[:-1]
         for name in names:
             if name.startswith("/") or ".." in name.split("/"):
@@ -163,6 +166,8 @@ class Cache:
                 try:
                     fcntl.flock(manifest, fcntl.LOCK_EX)
                     if os.path.samestat(os.fstat(manifest), os.lstat(file)):
+                        if not _is_manifest(manifest):
+                            raise self._foreign()
                         return manifest
                 except BaseException:
                     os.close(manifest)
@@ -190,6 +195,10 @@ class Cache:
             f"{self.folder} was not made by esper: nothing is kept in it, and nothing of it deleted.",
             hint="Move it away, or let ESPER_CACHE name another directory.",
         )
+
+
+def _is_manifest(descriptor: int) -> bool:
+    return os.pread(descriptor, len(_HEAD), 0) == _HEAD
 
 
 def caches() -> list[Cache]:
