@@ -32,7 +32,7 @@ _ENTRY = re.compile(
     rb"(?P<mode>\d{6}) (?P<digest>[0-9a-f]+) \d\t(?P<path>[^\0]+)\0"
     # What follows is made for people who debug git, and is done without where it is not as expected.
     rb"(?:\s+ctime: \d+:\d+\s+mtime: (?P<seconds>\d+):(?P<nanoseconds>\d+)\s+dev: \d+\s+ino: \d+\s+uid: \d+\s+gid: \d+"
-    rb"\s+size: (?P<size>\d+)\s+flags: (?P<flags>[0-9a-f]+)\s)?"
+    rb"\s+size: (?P<size>\d+)\s+flags: (?P<flags>[0-9a-f]+)\s*)?"
 )
 _SUBMODULE, _LINK = b"160000", b"120000"
 _NOT_CHECKED_OUT = 0x40008000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -49,29 +48,6 @@ def test_a_distribution_has_the_digest_of_its_package(plan: Plan, index: Index) 
     found = provenance.distributions(plan, index)
     assert found["esper-obs-v3"]["source"] == provenance.source_digest(("esper_obs_v3",))
     assert len({entry["source"] for entry in found.values()}) == len(found)
-
-
-def test_the_commit_of_a_folder(tmp_path: Path) -> None:
-    assert provenance.git_commit(tmp_path) is None
-
-    def git(*arguments: str) -> str:
-        identity = ("-c", "user.name=a", "-c", "user.email=a@b.example")
-        command = ["git", "-C", str(tmp_path), *identity, *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-    git("init", "-q")
-    (tmp_path / "file").write_text("1")
-    git("add", "file")
-    git("commit", "-q", "-m", "one")
-    assert provenance.git_commit(tmp_path) == {"commit": git("rev-parse", "HEAD"), "changed": False}
-    (tmp_path / "file").write_text("2")
-    commit = provenance.git_commit(tmp_path)
-    assert commit is not None and commit["changed"] is True
-
-
-def test_without_git_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert provenance.git_commit(Path(__file__).parent) is None
 
 
 def test_libraries_name_what_numbers_depend_on() -> None:
