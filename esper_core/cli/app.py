@@ -13,8 +13,10 @@ import typer
 
 from esper_core.cli import bench, cache, evaluate, export, matrix, plugins, policy, registry, report, runs, spike, train
 from esper_core.cli.output import say
+from esper_core.cli.refusals import named
 from esper_core.cli.stopping import leave, raise_on_terminate
 from esper_core.cli.world import FLAGS, take_settings
+from esper_core.contracts.cache import CACHE_VARIABLE
 from esper_core.contracts.errors import EsperError, Interrupted, Terminated
 
 
@@ -75,6 +77,9 @@ def run(words: Sequence[str]) -> int:
     """Run a command line and return its status; errors are printed to standard error."""
     debug = "--debug" in words
     try:
+        if explicit := os.environ.get(CACHE_VARIABLE):
+            # A component may change the working directory before the cache is used.
+            os.environ[CACHE_VARIABLE] = os.path.abspath(explicit)  # noqa: PTH100
         settings, rest = take_settings(words)
         command = typer.main.get_command(make_app())
         result: Any = command.main(args=rest, prog_name="esper", standalone_mode=False, obj=settings)
@@ -87,6 +92,9 @@ def run(words: Sequence[str]) -> int:
         return _report(Interrupted("Stopped."), Interrupted.exit_code, debug, error)
     except Terminated as error:
         return _report(Interrupted("Terminated."), error.exit_code, debug, error)
+    except OSError as error:
+        refused = named(error)
+        return _report(refused, refused.exit_code, debug, error)
     except Exception as error:
         # Usage errors of the command line parser know how to print themselves.
         show, code = getattr(error, "show", None), getattr(error, "exit_code", None)

@@ -28,7 +28,9 @@ def visible(text: str) -> str:
 
 def print_json(value: Any, *, indent: int | None = None) -> None:
     """Print one JSON document."""
-    typer.echo(json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    # What no encoding knows is part of a file's name, and written with a backslash it is what JSON calls it.
+    typer.echo(text.encode("utf-8", "backslashreplace").decode())
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -41,8 +41,10 @@ def take_settings(argv: Sequence[str]) -> tuple[Settings, list[str]]:
     """Take the global flags out of a command line, wherever they stand before `--`; return them and the rest.
 
     Raises:
-        UserError: a flag lacks its value.
+        UserError: a flag lacks its value, or a word holds what no path can.
     """
+    if any("\0" in word for word in argv):
+        raise UserError("A word of the command line holds a NUL byte, which no path can.", hint="Leave it out.")
     registry: str | None = None
     disabled: list[str] = []
     debug = False

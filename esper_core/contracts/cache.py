@@ -26,6 +26,7 @@ from esper_core.contracts.files import (
     temporary_name,
 )
 
+CACHE_VARIABLE = "ESPER_CACHE"
 SUFFIX = ".cache"
 MANIFEST_FILE = "MANIFEST"
 TAG_FILE = "CACHEDIR.TAG"
@@ -36,7 +37,7 @@ _TAG = b"Signature: 8a477f597d28d172789f06886806bc55\n# Kept by esper, and made 
 
 def cache_directory() -> Path:
     """Return `ESPER_CACHE`, or esper's folder in the user's cache directory."""
-    if explicit := os.environ.get("ESPER_CACHE"):
+    if explicit := os.environ.get(CACHE_VARIABLE):
         return Path(explicit).absolute()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "esper"
 
