@@ -97,7 +97,7 @@ def remove_folder(path: Path, within: Path) -> None:
         shutil.rmtree(path.name, ignore_errors=True, dir_fd=parent)
 
 
-def sync_folder(path: Path, within: Path) -> None:
+def sync_folder(path: Path, within: Path | None = None) -> None:
     """Wait until the disk has the entries of a folder; raises OSError."""
     with opened_folder(path, within) as folder, _naming(path):
         os.fsync(folder)
@@ -119,11 +119,8 @@ def open_file(path: Path, flags: int, within: Path | None = None) -> int:
         # Without O_NONBLOCK a pipe of this name would let us wait for ever.
         descriptor = _open_at(parent, path, flags | os.O_NONBLOCK)
         try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise OSError(errno.EINVAL, NOT_REGULAR, str(path))
-            if flags & os.O_CREAT and status.st_size == 0:
-                os.fsync(parent)
         except BaseException:
             os.close(descriptor)
             raise
@@ -149,7 +146,10 @@ def create_synced(path: Path, content: bytes, within: Path | None = None) -> Non
 def append_synced(path: Path, content: bytes, within: Path | None = None) -> None:
     """Append to a file and wait until the disk has it; raises OSError."""
     with opened_file(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, within) as descriptor, _naming(path):
+        is_new = os.fstat(descriptor).st_size == 0
         _write(descriptor, content)
+    if is_new:
+        sync_folder(path.parent, within)
 
 
 def replace_synced(path: Path, content: bytes, within: Path | None = None) -> None:
