@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -29,8 +30,10 @@ from esper_core.cli import (
 )
 from esper_core.cli.document import ReaderGone
 from esper_core.cli.output import Visible, paragraph, say
+from esper_core.cli.refusals import named
 from esper_core.cli.stopping import leave, raise_on_terminate
 from esper_core.cli.world import FLAGS, take_settings
+from esper_core.contracts.cache import CACHE_VARIABLE
 from esper_core.contracts.errors import EsperError, Interrupted, Terminated
 from esper_core.contracts.memory import exhausted
 
@@ -106,6 +109,9 @@ def run(words: Sequence[str]) -> int:
 def _run(words: Sequence[str]) -> int:
     debug = "--debug" in words
     try:
+        if explicit := os.environ.get(CACHE_VARIABLE):
+            # A component may change the working directory before the cache is used.
+            os.environ[CACHE_VARIABLE] = os.path.abspath(explicit)  # noqa: PTH100
         with document.parsing():
             settings, rest = take_settings(words)
             command = typer.main.get_command(make_app())
@@ -122,6 +128,9 @@ def _run(words: Sequence[str]) -> int:
         return _report(Interrupted("Stopped."), Interrupted.exit_code, debug, error)
     except Terminated as error:
         return _report(Interrupted("Terminated."), error.exit_code, debug, error)
+    except OSError as error:
+        refused = named(error)
+        return _report(refused, refused.exit_code, debug, error)
     except Exception as error:
         code = getattr(error, "exit_code", None)
         if callable(getattr(error, "show", None)) and isinstance(code, int):

@@ -183,12 +183,12 @@ def _document(comparison: Comparison, entrants: tuple[Entrant, ...], played: Pla
         search["training_episodes"] = training_episodes(entrants)
     return {
         **comparison.to_json(),
-        "runs": [str(entrant.run.path) for entrant in entrants],
+        "runs": [str(entrant.run.shown()) for entrant in entrants],
         "checkpoints": [entrant.header.update for entrant in entrants],
         "search": search,
         "played": played.played,
-        "records": str(played.folder),
-        "figure": str(picture),
+        "records": str(entrants[0].run.shown(played.folder)),
+        "figure": str(entrants[0].run.shown(picture)),
     }
 
 
@@ -227,7 +227,8 @@ def _print(
             f"best-fixed is the best of {found.candidates} schedules after {found.searched} episodes of search; "
             f"a policy was trained with {trained}."
         )
-    say("", f"Episodes lie in {played.folder}", f"A picture of this: {picture}")
+    run = entrants[0].run
+    say("", f"Episodes lie in {run.shown(played.folder)}", f"A picture of this: {run.shown(picture)}")
 
 
 def _verdict(primary: Contrast, mean: Contrast, outcome: str) -> str:

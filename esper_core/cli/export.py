@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from attrs import evolve
 
 from esper_core.cli import completion
 from esper_core.cli.output import kept, number, print_json, print_table, say
@@ -57,15 +58,19 @@ def _export(
     from esper_core.export.grow import grow
     from esper_core.export.write import export_paths, write_export
 
-    export_paths(out)
+    # Components run before anything is written, and may change the working directory.
+    place = out.absolute()
+    export_paths(place)
     checkpoint = choose_checkpoint(directory, at)
     played = grow(checkpoint, index, instance, device)
-    return checkpoint, played, write_export(played.grown, out)
+    written = write_export(played.grown, place)
+    weights, source = (out.with_name(path.name) for path in (written.weights, written.source))
+    return directory.shown(checkpoint), played, evolve(written, weights=weights, source=source)
 
 
 def _document(directory: RunDirectory, checkpoint: Path, played: Result, exported: Exported) -> dict[str, Any]:
     return {
-        "run": str(directory.path),
+        "run": str(directory.shown()),
         "checkpoint": checkpoint.name,
         **played.grown.facts,
         "weights": str(exported.weights),

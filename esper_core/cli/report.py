@@ -33,11 +33,11 @@ def report(
     from esper_core.report.page import write_report
 
     directory = find_run(run, runs)
-    path = out or directory.path / "report.html"
+    path = out or directory.shown() / "report.html"
     size = write_report(directory, path)
     with kept(f"The report is kept in {path}."):
         if as_json:
-            print_json({"run": str(directory.path), "report": str(path), "bytes": size})
+            print_json({"run": str(directory.shown()), "report": str(path), "bytes": size})
         else:
             say(f"{path} ({size / 1024:,.0f} KiB)")
     if open_it:

@@ -91,7 +91,7 @@ def show(
         )
         return
     plan = directory.plan
-    say(f"{directory.path}")
+    say(f"{directory.shown()}")
     say(f"  policy       {plan.policy}, {len(plan.slots)} slots, seed {plan.seed}, begun {directory.created}")
     say(f"  components   {', '.join(f'{c.kind} {c.name}' for c in plan.components if c.kind != 'blueprint')}")
     say(f"  updates      {len(metrics)} of {plan.updates}, {plan.envs} environments side by side")
@@ -128,7 +128,7 @@ def show(
     if checkpoints:
         say("", "newest checkpoint")
         _print_checkpoint(_header(directory.checkpoints / checkpoints[-1]))
-    say("", f"A page with curves and the life of every seed: esper report {directory.path}")
+    say("", f"A page with curves and the life of every seed: esper report {directory.shown()}")
 
 
 def _header(path: Path) -> dict[str, Any]:
@@ -282,7 +282,7 @@ def _summary(run: RunDirectory) -> dict[str, Any]:
     returns = [line["return"] for line in metrics if line.get("return") is not None]
     return {
         "name": run.name,
-        "path": str(run.path),
+        "path": str(run.shown()),
         "created": run.created,
         "policy": plan.policy,
         "environment": ", ".join(component.name for component in plan.of_kind("environment")),

@@ -106,8 +106,9 @@ def run_spike(
         seed=seed,
     )
     plan = make_plan(request, index, recipes)
-    if report is not None:
-        check_writable(report)
+    path = None if report is None else report.absolute()
+    if path is not None:
+        check_writable(path)
     from esper_core.registry.build import build_beside
 
     spike = build_beside(component, index)
@@ -118,8 +119,8 @@ def run_spike(
             f"{component} breaks its contract: it returned a {type(verdict).__name__}, not a Verdict.",
             hint="Report this to the plugin's author.",
         )
-    if report is not None:
-        write_report(verdict, report, shlex.join(["esper", *sys.argv[1:]]))
+    if path is not None:
+        write_report(verdict, path, shlex.join(["esper", *sys.argv[1:]]))
     with kept(f"The report is kept in {report}." if report is not None else ""):
         if as_json:
             print_json(verdict.to_json())

@@ -172,11 +172,11 @@ def _refuse_beside_resume(context: typer.Context, options: Sequence[str]) -> Non
 
 def _print(run: RunDirectory, lines: list[dict[str, Any]], as_json: bool) -> None:
     last = lines[-1]
-    with kept(f"The run is kept: {_program()} runs show {run.path}"):
+    with kept(f"The run is kept: {_program()} runs show {run.shown()}"):
         if as_json:
             print_json(
                 {
-                    "run": str(run.path),
+                    "run": str(run.shown()),
                     "updates": last["update"],
                     "environment_steps": last["environment_steps"],
                     "parameters": run.record["parameters"],
@@ -184,7 +184,7 @@ def _print(run: RunDirectory, lines: list[dict[str, Any]], as_json: bool) -> Non
                 }
             )
         else:
-            _print_result(run.path, lines)
+            _print_result(run.shown(), lines)
 
 
 def _print_result(path: Path, lines: list[dict[str, Any]]) -> None:

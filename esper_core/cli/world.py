@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import typer
 from attrs import frozen
@@ -40,8 +42,10 @@ def take_settings(argv: Sequence[str]) -> tuple[Settings, list[str]]:
     """Take the global flags out of a command line, wherever they stand before `--`; return them and the rest.
 
     Raises:
-        UserError: a flag lacks its value.
+        UserError: a flag lacks its value, or a word holds what no path can.
     """
+    if any("\0" in word for word in argv):
+        raise UserError("A word of the command line holds a NUL byte, which no path can.", hint="Leave it out.")
     registry: str | None = None
     disabled: list[str] = []
     debug = False
@@ -80,7 +84,12 @@ def load_world(context: typer.Context) -> tuple[Index, Recipes]:
     switches = Switches(settings.no_plugin, recipes)
     sources = entry_point_sources()
     switches.check(sources)
-    return index_plugins(sources, disabled=switches.disabled, only=switches.only), recipes
+    here = Path.cwd()
+    try:
+        return index_plugins(sources, disabled=switches.disabled, only=switches.only), recipes
+    finally:
+        # A plugin that goes elsewhere must not change what the paths of a command line mean.
+        os.chdir(here)
 
 
 def global_settings(context: typer.Context) -> Settings:

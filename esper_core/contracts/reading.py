@@ -73,12 +73,6 @@ def read_bytes(path: Path, most: int = RECORD) -> bytes:
         return data
 
 
-def beginning(path: Path, length: int) -> bytes:
-    """Return the first bytes of a regular file; raises as `opened` does."""
-    with opened(path) as stream:
-        return stream.read(length)
-
-
 def read_json(path: Path, most: int = RECORD) -> Any:
     """Return what a file of JSON holds; raises as `read_bytes` does, and DamagedFile for what is no JSON."""
     return parse_json(read_bytes(path, most), str(path))

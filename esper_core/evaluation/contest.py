@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from attrs import evolve, frozen
 
 from esper_core.contracts.errors import PluginError, UserError, did_you_mean
+from esper_core.contracts.files import make_folder, replace_synced, writing
 from esper_core.contracts.protocols import Build, Environment, Evaluable, FeatureExtractor, MaskProvider, Rule
 from esper_core.evaluation.arms import FIXED, GREEDY, MATCHED, POLICY, REPLAY, Arm, with_needed
 from esper_core.evaluation.circumstances import circumstances, digest, set_aside
@@ -27,7 +27,7 @@ from esper_core.registry.index import Index
 from esper_core.registry.plan import Plan, PlanDescription, describe_plan
 from esper_core.registry.sources import made_with
 from esper_core.runs.checkpoint import load_policy
-from esper_core.runs.files import append_line, replace_synced, writing
+from esper_core.runs.files import append_lines, json_bytes
 
 EVALUATION = "evaluation"
 """Folder within a run."""
@@ -123,7 +123,8 @@ class Contest:
         except BaseException:
             self.environment.close()
             raise
-        evaluations = entrants[0].run.path / EVALUATION
+        self.place = entrants[0].run.path
+        evaluations = self.place / EVALUATION
         self.folder, self.set_aside = evaluations / digest(self._about), set_aside(evaluations, self._about)
 
     def close(self) -> None:
@@ -290,7 +291,7 @@ class Contest:
 
     def _searched(self, search: Search) -> dict[int, dict[str, Any]]:
         """Return what is known of this search: batch → its line."""
-        lines = open_lines(self.folder / SEARCH_FILE, Batch)
+        lines = open_lines(self.folder / SEARCH_FILE, Batch, self.place)
         same = [line for line in lines if (line["episodes"], line["envs"]) == (search.episodes, self.plan.envs)]
         return {line["batch"]: line for line in same}
 
@@ -299,7 +300,7 @@ class Contest:
 
         def keep(line: dict[str, Any]) -> None:
             which = {"episodes": search.episodes, "envs": self.plan.envs}
-            append_line(self.folder / SEARCH_FILE, {**which, **line})
+            append_lines(self.folder / SEARCH_FILE, [{**which, **line}], within=self.place)
             progress.add(self.plan.envs, what)
 
         return search.run(known, keep, lambda t: progress.step(t, self.plan.envs, what))
@@ -309,11 +310,10 @@ class Contest:
     def _open(self) -> Records:
         about = self.folder / ABOUT_FILE
         with writing(self.folder, "Make the run's directory writable, or copy the run."):
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder, self.place)
             if not about.exists():
-                text = json.dumps(self._about, indent=2, ensure_ascii=False)
-                replace_synced(about, f"{text}\n".encode())
-        return Records.open(self.folder / EPISODES_FILE)
+                replace_synced(about, json_bytes(self._about, indent=2) + b"\n", self.place)
+        return Records.open(self.folder / EPISODES_FILE, self.place)
 
     def _values(self, keys: Sequence[Key], records: Records, instances: Sequence[int]) -> dict[str, Values]:
         """Return what an arm achieved: outcome → `[S, I]`."""

@@ -10,7 +10,7 @@ from attrs import define, field, frozen
 
 from esper_core.contracts.reading import damage_in, read_lines
 from esper_core.contracts.shape import structured
-from esper_core.runs.files import append_text, cut, json_line
+from esper_core.runs.files import append_lines, cut
 
 EPISODES_FILE, SEARCH_FILE, ABOUT_FILE = "episodes.jsonl", "search.jsonl", "about.json"
 
@@ -63,27 +63,29 @@ class Records:
 
     Attributes:
         path: The file; it need not exist.
+        place: The run in which it lies.
         lines: What is known of each episode.
     """
 
     path: Path
+    place: Path
     lines: dict[Key, dict[str, Any]] = field(factory=dict, repr=False)
 
     @classmethod
-    def open(cls, path: Path) -> Records:
+    def open(cls, path: Path, place: Path) -> Records:
         """Read a file; a last line that a killed process left unfinished is cut off.
 
         Raises:
             DamagedFile: a line is damaged.
             EsperError: the file cannot be read or written.
         """
-        entries = open_lines(path, Episode)
-        return cls(path, {Key(*(entry[name] for name in Key._fields)): entry for entry in entries})
+        entries = open_lines(path, Episode, place)
+        return cls(path, place, {Key(*(entry[name] for name in Key._fields)): entry for entry in entries})
 
     def add(self, episodes: Mapping[Key, Mapping[str, Any]]) -> None:
         """Append episodes, and wait until the disk has them; raises EsperError."""
         entries = {key: {**key._asdict(), **entry} for key, entry in episodes.items()}
-        append_text(self.path, "".join(map(json_line, entries.values())))
+        append_lines(self.path, entries.values(), within=self.place)
         self.lines |= entries
 
     def missing(self, keys: Iterable[Key]) -> list[Key]:
@@ -91,8 +93,8 @@ class Records:
         return [key for key in keys if key not in self.lines]
 
 
-def open_lines(path: Path, shape: type) -> list[dict[str, Any]]:
-    """Return the lines of a file that is to be appended to, each of a shape; one without its end is cut off.
+def open_lines(path: Path, shape: type, place: Path) -> list[dict[str, Any]]:
+    """Return the lines of a file of a run that is to be appended to, each of a shape; one without its end is cut off.
 
     Raises:
         DamagedFile: a line is damaged.
@@ -104,5 +106,5 @@ def open_lines(path: Path, shape: type) -> list[dict[str, Any]]:
             structured(shape, entry)
         entries.append(entry)
         length = end
-    cut(path, length)
+    cut(path, length, within=place)
     return entries

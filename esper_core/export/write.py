@@ -14,15 +14,15 @@ from attrs import frozen
 from torch import nn
 
 from esper_core.contracts.errors import EsperError, PluginError, UserError
+from esper_core.contracts.files import beginning, check_creatable, create_synced, rename, writing
 from esper_core.contracts.foreign import described
-from esper_core.contracts.reading import beginning
 from esper_core.export.count import Cost, count
 from esper_core.export.grown import Grown
 from esper_core.export.places import tensors
 from esper_core.export.source import module_source
-from esper_core.runs.files import write_synced, writing
 
 CLASS = "GrownNetwork"
+ELSEWHERE = "Choose another place with --out."
 FIRST_LINE = '"""A network that was grown, and needs torch alone.'
 TOLERANCE = 1e-6
 """Largest difference of outputs, relative to the largest of them where that is above 1."""
@@ -101,9 +101,12 @@ def export_paths(out: Path) -> tuple[Path, Path]:
     if not stem.parent.is_dir():
         raise UserError(f"There is no folder {stem.parent}.", hint="Make it, or choose another with --out.")
     weights, source = stem.with_suffix(".safetensors"), stem.with_suffix(".py")
+    mark = FIRST_LINE.encode()
     for path in (weights, source):
-        if path.exists() and not (source.is_file() and beginning(source, 1000).startswith(FIRST_LINE.encode())):
-            raise UserError(f"{path} is there already, and was not written by an export.", hint="Choose another --out.")
+        with writing(path, ELSEWHERE):
+            check_creatable(path)
+            if path.exists() and beginning(source, len(mark)) != mark:
+                raise UserError(f"{path} is there already, and was not written by an export.", hint=ELSEWHERE)
     return weights, source
 
 
@@ -125,13 +128,13 @@ def write_export(grown: Grown, out: Path) -> Exported:
         name: value.detach().clone(memory_format=torch.contiguous_format)
         for name, value in tensors(grown.network).items()
     }
-    with writing(source, "Choose another place with --out."), tempfile.TemporaryDirectory(dir=out.parent) as folder:
+    with writing(source, ELSEWHERE), tempfile.TemporaryDirectory(dir=out.parent) as folder:
         # Both files are tried out before they take their place.
         for path, content in ((weights, save(state, {"format": "pt"})), (source, text.encode())):
-            write_synced(Path(folder) / path.name, content)
+            create_synced(Path(folder) / path.name, content)
         difference = _compare(grown, Path(folder) / source.name)
         for path in (weights, source):
-            (Path(folder) / path.name).replace(path)
+            rename(Path(folder) / path.name, path, within=source.parent)
     return Exported(weights, source, cost, parts, difference)
 
 

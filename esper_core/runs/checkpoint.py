@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
-import os
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,13 +18,23 @@ from attrs import field, frozen
 
 from esper_core.contracts.errors import CheckpointMismatch, DamagedFile, EsperError, PluginError, UserError
 from esper_core.contracts.exact import Inexact, to_exact
+from esper_core.contracts.files import (
+    create_synced,
+    is_temporary,
+    make_folder,
+    remove_folder,
+    rename,
+    sync_folder,
+    temporary_name,
+    writing,
+)
 from esper_core.contracts.foreign import described
 from esper_core.contracts.reading import read_bytes
 from esper_core.registry.plan import Plan
 from esper_core.runs import provenance
 from esper_core.runs.compatibility import check_fit
 from esper_core.runs.header import BEST_BY, CHECKPOINT_SCHEMA, OTHER_CHECKPOINT, STATE_FILE, Header, content_digest, read_header
-from esper_core.runs.files import finite, sync_directory, write_synced, writing
+from esper_core.runs.files import finite, json_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,7 +48,6 @@ if TYPE_CHECKING:
 KEEP_LAST = 3
 
 _NAME = re.compile(r"\d{6,}")
-_TEMPORARY = ".tmp-"
 
 
 @frozen
@@ -86,27 +92,28 @@ def save_checkpoint(run: RunDirectory, trainer: Trainer, update: Update, *, keep
         },
     }
     content["digest"] = content_digest(content)
-    files[STATE_FILE] = (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
+    files[STATE_FILE] = json_bytes(content, indent=1) + b"\n"
     folder = run.checkpoints
     path = folder / f"{update.index:06d}"
     with writing(path, "Make room; earlier checkpoints are untouched."):
-        _remove_temporary(folder)
-        temporary = folder / f"{_TEMPORARY}{path.name}-{os.getpid()}"
+        make_folder(folder, run.path)
+        _remove_temporary(run)
+        temporary = folder / temporary_name()
         try:
-            temporary.mkdir(parents=True)
+            make_folder(temporary, run.path)
             for name, data in files.items():
-                write_synced(temporary / name, data)
-            sync_directory(temporary)
-            _remove(path)
-            temporary.rename(path)
-            sync_directory(folder)
+                create_synced(temporary / name, data, run.path)
+            sync_folder(temporary, run.path)
+            _remove(run, path)
+            rename(temporary, path, run.path)
         except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                remove_folder(temporary, run.path)
             raise
         best = best_checkpoint(run)
         for earlier in list_checkpoints(run)[:-keep_last]:
             if earlier != best:
-                _remove(earlier)
+                _remove(run, earlier)
     return path
 
 
@@ -130,20 +137,21 @@ def remove_later(run: RunDirectory, update: int) -> None:
     for path in reversed(list_checkpoints(run)):
         if int(path.name) > update:
             with writing(path):
-                _remove(path)
+                _remove(run, path)
 
 
-def _remove(path: Path) -> None:
+def _remove(run: RunDirectory, path: Path) -> None:
     """Remove a checkpoint under another name, so that it is never there in part."""
-    if path.exists():
-        rubbish = path.with_name(f"{_TEMPORARY}removed-{path.name}-{os.getpid()}")
-        path.rename(rubbish)
-        shutil.rmtree(rubbish, ignore_errors=True)
+    rubbish = path.with_name(temporary_name())
+    with contextlib.suppress(FileNotFoundError):
+        rename(path, rubbish, run.path)
+        remove_folder(rubbish, run.path)
 
 
-def _remove_temporary(folder: Path) -> None:
-    for leftover in folder.glob(f"{_TEMPORARY}*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+def _remove_temporary(run: RunDirectory) -> None:
+    for leftover in run.checkpoints.iterdir():
+        if is_temporary(leftover.name):
+            remove_folder(leftover, run.path)
 
 
 # Reading ------------------------------------------------------------------------------------------------------------

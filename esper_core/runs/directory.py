@@ -11,22 +11,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import asdict, define, field
+from attrs import Factory, asdict, define, field
 
 from esper_core.contracts.errors import CheckpointMismatch, DamagedFile, EsperError, PluginError, UserError, did_you_mean
+from esper_core.contracts.files import is_temporary, remove_file, replace_synced, writing
 from esper_core.contracts.reading import damage_in, damaged_line, read_json, read_lines
 from esper_core.contracts.shape import shaped
 from esper_core.registry.plan import Plan, describe_plan
 from esper_core.runs import provenance
-from esper_core.runs.files import (
-    append_line,
-    append_text,
-    cut,
-    finite,
-    json_line,
-    replace_synced,
-    writing,
-)
+from esper_core.runs.files import append_lines, cut, finite, json_bytes
+from esper_core.runs.git import git_commit
 from esper_core.runs.shapes import RESERVED, RunRecord, check_event, check_metrics, naming
 
 if TYPE_CHECKING:
@@ -37,6 +31,8 @@ RUN_SCHEMA = 1
 RUN_FILE, METRICS_FILE, EVENTS_FILE, CHECKPOINTS = "run.json", "metrics.jsonl", "events.jsonl", "checkpoints"
 
 RESTORE = "Restore it from a copy."
+LONGEST_STEM = 100
+"""Characters of a policy's name that a run bears; file systems allow 255 in all."""
 
 
 @define
@@ -44,15 +40,24 @@ class RunDirectory:
     """What one run leaves behind.
 
     Attributes:
-        path: The directory.
+        path: The directory, absolute: whoever changes the working directory changes nothing about a run.
         record: Content of `run.json`.
+        given: The directory as the user wrote it.
     """
 
     path: Path
     record: dict[str, Any] = field(repr=False)
+    given: Path = field(default=Factory(lambda self: self.path, takes_self=True), repr=False)
 
     @classmethod
-    def create(cls, out: Path, plan: Plan, index: Index, facts: Mapping[str, Any] | None = None) -> RunDirectory:
+    def create(
+        cls,
+        out: Path,
+        plan: Plan,
+        index: Index,
+        facts: Mapping[str, Any] | None = None,
+        here: Path | None = None,
+    ) -> RunDirectory:
         """Create `<out>/<policy>-s<slots>-<date>-<short id>/` and write its `run.json`.
 
         Args:
@@ -60,6 +65,7 @@ class RunDirectory:
             plan: What the run is made of.
             index: What is installed.
             facts: Further entries of `run.json`, such as the number of parameters.
+            here: Folder whose git commit is noted; the working directory, which a component may have changed, without.
 
         Raises:
             UserError: the directory cannot be created or written.
@@ -75,12 +81,12 @@ class RunDirectory:
             "horizon": description.horizon,
             "weights_versions": provenance.weights_versions(plan, index),
             "seeds": {"run": plan.seed},
-            **_circumstances(plan, index),
+            **_circumstances(plan, index, here),
             **(facts or {}),
         }
         stem = f"{_file_name(plan.policy)}-s{len(plan.slots)}-{now:%Y%m%d-%H%M%S}"
         try:
-            path = _fresh_directory(Path(out), stem)
+            path = _fresh_directory(Path(out).absolute(), stem)
             (path / CHECKPOINTS).mkdir()
             replace_synced(path / RUN_FILE, _text(record))
         except OSError as error:
@@ -88,7 +94,7 @@ class RunDirectory:
                 f"No run can be written to {out}: {error.strerror or error}.",
                 hint="Choose a writable directory with room with --out.",
             ) from error
-        return cls(path, record)
+        return cls(path, record, Path(out) / path.name)
 
     @classmethod
     def open(cls, path: Path) -> RunDirectory:
@@ -98,6 +104,7 @@ class RunDirectory:
             UserError: there is none.
             CheckpointMismatch: its `run.json` is damaged, or another version of esper-core wrote it.
         """
+        given, path = path, path.absolute()
         file = path / RUN_FILE
         try:
             record = read_json(file)
@@ -116,7 +123,11 @@ class RunDirectory:
         known = shaped(RunRecord, record, str(file), hint=RESTORE)
         with naming(file, RESTORE):
             Plan.from_json(known.plan)
-        return cls(path, record)
+        return cls(path, record, given)
+
+    def shown(self, path: Path | None = None) -> Path:
+        """Return a path in the run, or that of the run, as the user wrote it: a shell finds it where esper began."""
+        return self.given if path is None else self.given / path.relative_to(self.path)
 
     @property
     def name(self) -> str:
@@ -146,7 +157,14 @@ class RunDirectory:
 
     # Writing --------------------------------------------------------------------------------------------------------
 
-    def resume(self, update: int, plan: Plan, index: Index, facts: Mapping[str, Any] | None = None) -> None:
+    def resume(
+        self,
+        update: int,
+        plan: Plan,
+        index: Index,
+        facts: Mapping[str, Any] | None = None,
+        here: Path | None = None,
+    ) -> None:
         """Cut the run back to an update and note in `run.json` that it goes on from there.
 
         Args:
@@ -154,19 +172,24 @@ class RunDirectory:
             plan: The run's plan; only its number of updates may be another.
             index: What is installed.
             facts: Further entries of the note, such as the device.
+            here: As for `create`.
 
         Raises:
             EsperError: a line that must stay is damaged, or a file cannot be written.
         """
         lengths = self.lengths_up_to(update)
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        note = {"when": now, "update": update, "updates": plan.updates, **_circumstances(plan, index), **(facts or {})}
+        made_with = {**_circumstances(plan, index, here), **(facts or {})}
+        note = {"when": now, "update": update, "updates": plan.updates, **made_with}
         record = {**self.record, "plan": plan.to_json(), "resumed": [*self.record.get("resumed", []), note]}
         with writing(self.path / RUN_FILE):
+            for entry in self.path.iterdir():
+                if is_temporary(entry.name):
+                    remove_file(entry)
             replace_synced(self.path / RUN_FILE, _text(record))
         self.record = record
         for file, length in lengths.items():
-            cut(file, length)
+            cut(file, length, within=self.path)
 
     def lengths_up_to(self, update: int) -> dict[Path, int]:
         """Return how long the files of lines are up to an update; raises EsperError for a damaged line."""
@@ -197,13 +220,13 @@ class RunDirectory:
                 "timing": update.timing,
             }
         )
-        append_line(self.path / METRICS_FILE, line)
+        append_lines(self.path / METRICS_FILE, [line], within=self.path)
         return line
 
     def append_events(self, update: Update) -> None:
         """Append the environment's events of an update, one line each; raises EsperError."""
-        lines = [json_line({"update": update.index, **event}) for event in update.events]
-        append_text(self.path / EVENTS_FILE, "".join(lines))
+        lines = [{"update": update.index, **event} for event in update.events]
+        append_lines(self.path / EVENTS_FILE, lines, within=self.path)
 
     # Reading --------------------------------------------------------------------------------------------------------
 
@@ -244,17 +267,17 @@ def _length_up_to(path: Path, update: int) -> int:
     return length
 
 
-def _circumstances(plan: Plan, index: Index) -> dict[str, Any]:
+def _circumstances(plan: Plan, index: Index, here: Path | None) -> dict[str, Any]:
     return {
         "distributions": provenance.distributions(plan, index),
-        "git": provenance.git_commit(Path.cwd()),
+        "git": git_commit(here or Path.cwd()),
         "machine": provenance.machine(),
         "libraries": provenance.libraries(),
     }
 
 
 def _text(record: Mapping[str, Any]) -> bytes:
-    return (json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()
+    return json_bytes(record, indent=2) + b"\n"
 
 
 def list_runs(out: Path) -> tuple[list[RunDirectory], list[str]]:
@@ -337,4 +360,4 @@ def _fresh_directory(out: Path, stem: str) -> Path:
 
 
 def _file_name(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.") or "run"
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:LONGEST_STEM] or "run"

@@ -1,10 +1,9 @@
-"""Where a run comes from: distributions, source digests, git commit, machine and library versions; no torch."""
+"""Where a run comes from: distributions, source digests, machine and library versions; no torch."""
 
 from __future__ import annotations
 
 import os
 import platform
-import subprocess
 import sys
 from collections.abc import Mapping
 from importlib import metadata
@@ -76,21 +75,6 @@ def core_command(record: Mapping[str, Any]) -> str:
         return "pip install --upgrade esper-core"
     pin = pinned("esper-core", str(version))
     return "pip install --upgrade esper-core" if pin is None else pip_install([pin])
-
-
-def git_commit(folder: Path) -> dict[str, Any] | None:
-    """Return the commit a folder is at and whether its files differ from it; None outside of git."""
-    try:
-        commit = _git(folder, "rev-parse", "HEAD")
-        changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return {"commit": commit, "changed": bool(changed)}
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(folder), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
 
 
 def _version(distribution: str) -> str:

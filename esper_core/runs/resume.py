@@ -46,15 +46,20 @@ class Resumption:
         """Whether nothing is left to do."""
         return self.update >= self.plan.updates
 
-    def drop_later(self, index: Index, device: str) -> None:
+    def drop_later(self, index: Index, device: str, here: Path | None = None) -> None:
         """Drop every checkpoint and line of updates after this one, and note in `run.json` that the run goes on.
+
+        Args:
+            index: What is installed.
+            device: Where it goes on.
+            here: Folder whose git commit is noted; the working directory without it.
 
         Raises:
             EsperError: a line that must stay is damaged, or a file cannot be written.
         """
         self.run.lengths_up_to(self.update)  # a damaged line is found out before anything is dropped
         remove_later(self.run, self.update)
-        self.run.resume(self.update, self.plan, index, {"device": device})
+        self.run.resume(self.update, self.plan, index, {"device": device}, here)
 
 
 def find_resumption(run: RunDirectory, index: Index, *, at: int | None, updates: int | None) -> Resumption:

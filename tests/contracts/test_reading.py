@@ -13,7 +13,7 @@ from attrs import frozen
 
 from esper_core.contracts import reading
 from esper_core.contracts.errors import DamagedFile
-from esper_core.contracts.reading import beginning, parse_json, read_bytes, read_json, read_lines
+from esper_core.contracts.reading import parse_json, read_bytes, read_json, read_lines
 from esper_core.contracts.shape import shaped
 
 DEEP = "[" * 100_000
@@ -27,7 +27,7 @@ def entries(path: Path) -> list[dict[str, Any]]:
 def test_what_is_no_regular_file_is_never_waited_for(tmp_path: Path, make: Any) -> None:
     path = tmp_path / "x.json"
     make(path)
-    for read in (read_json, entries, lambda path: beginning(path, 10)):
+    for read in (read_json, entries):
         with pytest.raises(DamagedFile, match=r"x\.json is no regular file") as caught:
             read(path)
         assert caught.value.exit_code == 4

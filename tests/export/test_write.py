@@ -15,6 +15,7 @@ from esper_core.contracts.errors import EsperError, PluginError, UserError
 from esper_core.export.count import count
 from esper_core.export.grown import Grown
 from esper_core.export.write import export_paths, write_export
+from tests.disk import full_disk
 
 ALONE = """
 import sys
@@ -157,12 +158,8 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         export_paths(tmp_path / "missing" / "grown.py")
 
 
-def test_a_full_disk_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path, content: bytes) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("esper_core.export.write.write_synced", full)
-    with pytest.raises(EsperError, match=r"grown\.py cannot be written: No space left on device"):
+def test_a_full_disk_is_reported(tmp_path: Path) -> None:
+    with full_disk(), pytest.raises(EsperError, match=r"grown\.py cannot be written: No space left on device"):
         write_export(grown(), tmp_path / "grown.py")
     assert list(tmp_path.iterdir()) == []
 

@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from esper_core.contracts.errors import DamagedFile, EsperError, UserError
+from esper_core.contracts.files import is_temporary
 from esper_core.contracts.printable import visible_line
 from esper_core.report import charts
 from esper_core.report.charts import Line, LineChart, Point
 from esper_core.report.figures import short
 from esper_core.report.page import render, write_report
 from esper_core.report.record import Record
+from tests.disk import full_disk
 from tests.report.conftest import MakeRun, component, episode, grown, line, seed
 
 HOSTILE = [
@@ -247,21 +249,15 @@ def test_numbers_that_cannot_be_drawn_are_gaps(make_run: MakeRun) -> None:
     assert "KL(old" not in shown.text
 
 
-def test_what_was_there_stays_when_the_page_cannot_be_written(
-    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_there_stays_when_the_page_cannot_be_written(make_run: MakeRun) -> None:
     run = make_run()
     path = run.path / "report.html"
     write_report(run, path)
     before = path.read_text()
 
-    def full(self: Any, target: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("pathlib.Path.replace", full)
-    with pytest.raises(EsperError, match=r"report\.html cannot be written: No space left on device"):
+    with full_disk(), pytest.raises(EsperError, match=r"report\.html cannot be written: No space left on device"):
         write_report(run, path)
-    assert path.read_text() == before and not list(run.path.glob(".report*"))
+    assert path.read_text() == before and not [entry for entry in run.path.iterdir() if is_temporary(entry.name)]
 
 
 def test_nothing_but_a_report_is_written_over(make_run: MakeRun) -> None:

@@ -21,6 +21,7 @@ import pytest
 from attrs import evolve
 
 from esper_core.contracts.errors import CheckpointMismatch, EsperError, PluginError
+from esper_core.contracts.files import temporary_name
 from esper_core.learning.session import open_session
 from esper_core.learning.trainer import Trainer, Update
 from esper_core.registry.index import Index
@@ -203,7 +204,7 @@ def test_a_damaged_checkpoint_stops_no_other(run: RunDirectory, fresh: Trainer) 
 
 
 def test_what_a_killed_process_left_is_never_seen_and_swept_away(run: RunDirectory, fresh: Trainer) -> None:
-    leftover = run.checkpoints / ".tmp-000004-123"
+    leftover = run.checkpoints / temporary_name()
     leftover.mkdir()
     (leftover / "state.json").write_text("{")
     assert names(run) == ["000001", "000002", "000003"]
@@ -228,7 +229,7 @@ def file_size_limit(limit: int) -> Iterator[None]:
 
 def test_a_file_that_cannot_be_written_loses_nothing(run: RunDirectory, fresh: Trainer) -> None:
     before = {name: content_of(run.checkpoints / name) for name in names(run)}
-    with file_size_limit(1000), pytest.raises(EsperError, match="000004 cannot be written") as caught:
+    with file_size_limit(1000), pytest.raises(EsperError, match="000004 cannot be written: File too large") as caught:
         save_checkpoint(run, fresh, empty_update(4, 9.0))
     assert "earlier checkpoints are untouched" in caught.value.hint
     assert {path.name: content_of(path) for path in run.checkpoints.iterdir()} == before

@@ -16,6 +16,7 @@ from esper_core.learning.trainer import Trainer, Update
 from esper_core.registry.index import Index
 from esper_core.registry.plan import Plan
 from esper_core.runs.directory import RunDirectory, check_writable, find_run, list_runs
+from tests.disk import full_disk
 
 
 def update(index: int = 1, **metrics: float | None) -> Update:
@@ -60,6 +61,10 @@ def test_it_can_be_opened_again(tmp_path: Path, plan: Plan, index: Index) -> Non
     run = RunDirectory.create(tmp_path, plan, index)
     opened = RunDirectory.open(run.path)
     assert (opened.record, opened.plan, opened.name, opened.metrics()) == (run.record, plan, run.name, [])
+
+
+def test_a_policy_whose_name_is_longer_than_a_file_s_makes_one_too(tmp_path: Path, plan: Plan, index: Index) -> None:
+    assert RunDirectory.create(tmp_path, evolve(plan, policy="x" * 300), index).path.is_dir()
 
 
 def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path, plan: Plan, index: Index) -> None:
@@ -115,9 +120,7 @@ def test_a_training_run_left_its_lines(trained: tuple[RunDirectory, Trainer, lis
 
 
 def test_a_full_disk_stops_a_metrics_line(run: RunDirectory) -> None:
-    (run.path / "metrics.jsonl").unlink()
-    (run.path / "metrics.jsonl").symlink_to("/dev/full")
-    with pytest.raises(EsperError, match="No space left"):
+    with full_disk(), pytest.raises(EsperError, match=r"metrics\.jsonl cannot be written: No space left"):
         run.append_metrics(update())
 
 

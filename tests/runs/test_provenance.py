@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -41,29 +40,6 @@ def test_a_plugin_made_by_hand_has_the_source_of_its_module(
     file.write_text("x = 2")
     assert made()["source"] != before["source"]
     assert "canary_features" not in sys.modules
-
-
-def test_the_commit_of_a_folder(tmp_path: Path) -> None:
-    assert provenance.git_commit(tmp_path) is None
-
-    def git(*arguments: str) -> str:
-        identity = ("-c", "user.name=a", "-c", "user.email=a@b.example")
-        command = ["git", "-C", str(tmp_path), *identity, *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-    git("init", "-q")
-    (tmp_path / "file").write_text("1")
-    git("add", "file")
-    git("commit", "-q", "-m", "one")
-    assert provenance.git_commit(tmp_path) == {"commit": git("rev-parse", "HEAD"), "changed": False}
-    (tmp_path / "file").write_text("2")
-    commit = provenance.git_commit(tmp_path)
-    assert commit is not None and commit["changed"] is True
-
-
-def test_without_git_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert provenance.git_commit(Path(__file__).parent) is None
 
 
 def test_libraries_name_what_numbers_depend_on() -> None:

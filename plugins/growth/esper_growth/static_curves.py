@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shlex
-import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from typing import Any
 import torch
 from attrs import frozen
 
-from esper_core.contracts.cache import cache_directory, cache_folder
+from esper_core.contracts.cache import Cache
 from esper_core.contracts.errors import DamagedFile, UserError
 from esper_core.contracts.reading import read_json
 from esper_core.contracts.shape import shaped
@@ -23,6 +21,8 @@ from esper_growth.fused.compiler import processor
 
 CACHE = "static"
 """Name of the cache."""
+
+OTHER_CACHE = "Set ESPER_CACHE to a directory that can be read and written."
 
 Train = Callable[[Sequence[int]], list[list[float]]]
 
@@ -45,13 +45,13 @@ class StaticCurves:
         key: What all curves depend on, JSON-able: task, host, slots, epochs, optimiser, runtime, kernels, processor.
         modules: The code that an instance's curve depends on beside this package's.
         train: Trains missing instances and returns their accuracies after every epoch.
-        directory: Where curves are kept.
+        cache: Where curves are kept.
     """
 
     key: Mapping[str, Any]
     modules: Modules
     train: Train
-    directory: Path
+    cache: Cache
 
     @classmethod
     def at(cls, key: Mapping[str, Any], modules: Modules, train: Train) -> StaticCurves:
@@ -60,7 +60,8 @@ class StaticCurves:
             "processor": hashlib.sha256(processor().encode()).hexdigest()[:16],
             "capability": torch.backends.cpu.get_cpu_capability(),
         }
-        return cls({**key, **machine}, modules, train, cache_directory() / CACHE)
+        cache = Cache.named(CACHE)
+        return cls({**key, **machine}, modules, train, cache)
 
     def get(self, instances: Sequence[int]) -> dict[int, list[float]]:
         """Return the accuracies after every epoch per instance; missing ones are trained and kept.
@@ -70,11 +71,14 @@ class StaticCurves:
             DamagedFile: a file in it is damaged.
         """
         wanted = sorted(set(instances))
-        missing = [instance for instance in wanted if not self._path(instance).is_file()]
+        # Somebody may clear the cache while others are trained: what was read or trained is not read again.
+        curves = {instance: self._read(instance) for instance in wanted}
+        missing = [instance for instance, curve in curves.items() if curve is None]
         if missing:
             for instance, curve in zip(missing, self.train(missing), strict=True):
+                curves[instance] = curve
                 self._write(instance, curve)
-        return {instance: self._read(instance) for instance in wanted}
+        return {instance: curve for instance, curve in curves.items() if curve is not None}
 
     def full_key(self, instance: int) -> dict[str, Any]:
         """Return everything that an instance's curve depends on, JSON-able."""
@@ -82,31 +86,28 @@ class StaticCurves:
 
     def _path(self, instance: int) -> Path:
         digest = hashlib.sha256(json.dumps(self.full_key(instance), sort_keys=True).encode()).hexdigest()[:16]
-        return self.directory / digest / f"{instance}.json"
+        return self.cache.folder / digest / f"{instance}.json"
 
-    def _read(self, instance: int) -> list[float]:
+    def _read(self, instance: int) -> list[float] | None:
         path = self._path(instance)
         try:
             return shaped(Curve, read_json(path), str(path)).accuracy
+        except (FileNotFoundError, NotADirectoryError):
+            return None
         except OSError as error:
-            raise UserError(f"The static curve {path} cannot be read: {error.strerror or error}.") from error
+            reason = error.strerror or error
+            raise UserError(f"The static curve {path} cannot be read: {reason}.", hint=OTHER_CACHE) from error
         except DamagedFile as error:
             error.hint = f"It is a static curve, and trained again when it is not there: rm {shlex.quote(str(path))}"
             raise
 
     def _write(self, instance: int, curve: list[float]) -> None:
-        path = self._path(instance)
+        content = json.dumps({"key": self.full_key(instance), "instance": instance, "accuracy": curve})
         try:
-            cache_folder(CACHE)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # Several runs may train the same instance at once; a rename is atomic and all write the same numbers.
-            with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False) as file:
-                json.dump({"key": self.full_key(instance), "instance": instance, "accuracy": curve}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(file.name).replace(path)
+            # Several runs may train the same instance at once: all write the same numbers.
+            self.cache.keep(self._path(instance), content.encode())
         except OSError as error:
             raise UserError(
-                f"The static curve of instance {instance} cannot be kept in {self.directory}: {error.strerror}.",
-                hint="Set ESPER_CACHE to a directory that can be written.",
+                f"The static curve of instance {instance} cannot be kept in {self.cache.folder}: {error.strerror}.",
+                hint=OTHER_CACHE,
             ) from error

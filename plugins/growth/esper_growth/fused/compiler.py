@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from esper_core.contracts.cache import cache_directory, cache_folder
+from esper_core.contracts.cache import Cache
 from esper_core.contracts.errors import EsperError, UserError
 
 SOURCE = Path(__file__).with_name("kernels.cpp")
@@ -63,12 +63,18 @@ def load() -> Library:
         UserError: the cache directory cannot be written.
     """
     compiler = find_compiler()
-    library = cache_directory() / CACHE / f"{_key(compiler)}.so"
+    cache = Cache.named(CACHE)
+    library = cache.folder / f"{_key(compiler)}.so"
     try:
-        if not library.exists():
-            cache_folder(CACHE)
-            _compile(compiler, library)
-        return Library(ctypes.CDLL(str(library)), hashlib.sha256(library.read_bytes()).hexdigest()[:16])
+        while True:
+            if not library.exists():
+                cache.keep(library, _compile(compiler))
+            try:
+                return Library(ctypes.CDLL(str(library)), hashlib.sha256(library.read_bytes()).hexdigest()[:16])
+            except OSError:
+                # Somebody may have cleared the cache in between.
+                if library.exists():
+                    raise
     except OSError as error:
         raise UserError(
             f"The compiled kernels {library} cannot be written or loaded: {error}.",
@@ -76,21 +82,19 @@ def load() -> Library:
         ) from error
 
 
-def _compile(compiler: list[str], library: Path) -> None:
-    # Several processes may compile at once; a rename is atomic, and nobody loads half a file.
-    with tempfile.NamedTemporaryFile(dir=library.parent, suffix=".tmp", delete=False) as file:
-        unfinished = Path(file.name)
-    command = [*compiler, *FLAGS, "-o", str(unfinished), str(SOURCE)]
-    try:
-        status, said = _run(command)
+def _compile(compiler: list[str]) -> bytes:
+    """Return the library; several processes may compile at once."""
+    with tempfile.TemporaryDirectory(prefix="esper-") as folder:
+        command = [*compiler, *FLAGS, "-o", str(Path(folder, "kernels.so")), str(SOURCE)]
+        try:
+            status, said = _run(command)
+        except subprocess.TimeoutExpired as error:
+            raise NoCompiler(f"{compiler[0]} did not compile {SOURCE} within {TIMEOUT_SECONDS} s.") from error
         if status != 0:
             first = next((line for line in said.splitlines() if "error" in line), said.strip()[:200])
-            raise NoCompiler(f"{compiler[0]} cannot compile {SOURCE}: {first}", hint=f"See: {shlex.join(command)}")
-        unfinished.replace(library)
-    except subprocess.TimeoutExpired as error:
-        raise NoCompiler(f"{compiler[0]} did not compile {SOURCE} within {TIMEOUT_SECONDS} s.") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
+            again = shlex.join([*compiler, *FLAGS, "-o", os.devnull, str(SOURCE)])
+            raise NoCompiler(f"{compiler[0]} cannot compile {SOURCE}: {first}", hint=f"See: {again}")
+        return Path(folder, "kernels.so").read_bytes()
 
 
 def _run(command: list[str]) -> tuple[int, str]:
