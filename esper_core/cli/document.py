@@ -105,8 +105,9 @@ def parsing() -> Iterator[None]:
 
 
 def leave_to_others() -> None:
-    """End what `parsing` allows: code of others is going to run, and what it prints is no document."""
-    sys.stdout = sys.stderr
+    """End what `parsing` allows, where standard output is claimed: code of others is going to run."""
+    if _claim is not None:
+        sys.stdout = sys.stderr
 
 
 def stream() -> TextIO:

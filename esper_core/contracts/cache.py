@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -185,8 +186,9 @@ class Cache:
             create_synced(draft / TAG_FILE, _TAG)
             create_synced(draft / MANIFEST_FILE, _HEAD)
             rename(draft, self.folder, root)
-        except OSError:
-            if not os.path.lexists(self.folder):
+        except OSError as error:
+            # Another process made it first, and may have cleared it since.
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY) and not os.path.lexists(self.folder):
                 raise
         finally:
             remove_folder(draft, root)

@@ -134,12 +134,12 @@ def test_the_umask_decides_who_may_share_it(umask: int, cache: Cache, root: Path
 
 
 def _keep_often(cache: Cache, name: str) -> None:
-    for number in range(60):
+    for number in range(30):
         cache.keep(cache.folder / name / f"{number}.json", name.encode())
 
 
 def _clear_often(cache: Cache) -> None:
-    for _ in range(60):
+    for _ in range(30):
         cache.clear()
 
 

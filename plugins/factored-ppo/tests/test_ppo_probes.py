@@ -13,14 +13,17 @@ import time
 from typing import Any
 
 import pytest
+import torch
 from attrs import evolve
 from typer.testing import CliRunner
 
 from esper_core.cli import app, spike
 from esper_core.contracts.errors import EsperError, UserError
+from esper_core.contracts.protocols import LossResult
 from esper_core.registry.index import Index
 from esper_core.registry.plan import PlanRequest, make_plan
 from esper_core.spikes.verdict import CheckResult
+from esper_factored_ppo.loss import FactoredPpo
 from esper_factored_ppo.probes import spike as module
 from esper_factored_ppo.probes.crew import Crew
 from esper_factored_ppo.probes.plan import probe_plan, with_probes, without_environment
@@ -143,9 +146,15 @@ def test_one_seed_short_of_what_is_needed_is_red(instant: Any, monkeypatch: pyte
     assert "\nRED after" in result.stdout
 
 
-def test_a_probe_that_breaks_is_red_and_says_why(index: Index) -> None:
-    overflow = ["loss.value_coefficient=1e39"]
-    plan = make_plan(PlanRequest(policy="lstm-v2", environment="growth", options=overflow), index)
+def test_a_probe_that_breaks_is_red_and_says_why(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    unbroken = FactoredPpo.__call__
+
+    def overflowing(self: FactoredPpo, batch: Any, evaluation: Any) -> LossResult:
+        result = unbroken(self, batch, evaluation)
+        return LossResult(result.loss * torch.inf, result.kl, result.metrics)
+
+    monkeypatch.setattr(FactoredPpo, "__call__", overflowing)
+    plan = make_plan(PlanRequest(policy="lstm-v2", environment="growth"), index)
     seen: list[CheckResult] = []
     verdict = PpoProbes(None).run(plan, index, only="P4", on_result=seen.append)
     assert verdict.colour == "RED"

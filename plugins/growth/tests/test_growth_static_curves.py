@@ -25,7 +25,7 @@ def curves(tmp_path, monkeypatch, trained):
 
 
 def file_of(curves, instance):
-    (file,) = curves.directory.rglob(f"{instance}.json")
+    (file,) = curves.cache.folder.rglob(f"{instance}.json")
     return file
 
 
@@ -88,4 +88,4 @@ def test_a_crash_while_writing_leaves_no_curve(curves, monkeypatch):
     monkeypatch.setattr(os, "write", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(UserError, match="No space left on device"):
         curves.get([1])
-    assert not list(curves.directory.rglob("1.json"))
+    assert not list(curves.cache.folder.rglob("1.json"))
