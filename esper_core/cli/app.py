@@ -13,7 +13,7 @@ import typer
 
 from esper_core.cli import bench, cache, evaluate, export, matrix, plugins, policy, registry, report, runs, spike, train
 from esper_core.cli.output import say
-from esper_core.cli.stopping import leave, raise_on_terminate
+from esper_core.cli.stopping import leave, raise_on_signals
 from esper_core.cli.world import FLAGS, take_settings
 from esper_core.contracts.errors import EsperError, Interrupted, Terminated
 
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     # A closed standard stream is None to Python; printing to it is then printing to nobody.
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
-    raise_on_terminate()
+    raise_on_signals()
     leave(run(words))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -11,7 +11,8 @@ from attrs import define, evolve, field
 from torch import nn
 
 from esper_core.contracts.components import normalise_name
-from esper_core.contracts.errors import ConfigError, EsperError, FactoryError, did_you_mean
+from esper_core.contracts.errors import ConfigError, FactoryError, did_you_mean
+from esper_core.contracts.foreign import guarded
 from esper_core.contracts.precision import autocast
 from esper_core.contracts.protocols import Build
 from esper_core.registry.config import structure_config
@@ -81,7 +82,8 @@ def build_beside(component: Component, index: Index, context: Build | None = Non
     """
     factory = load_reference(component.spec.factory, str(component))
     part = _call(component, factory, structure_config(component, {}) if config is None else config, context)
-    _check_protocol(component, index, part)
+    with _building(component):
+        _check_protocol(component, index, part)
     return part
 
 
@@ -207,10 +209,12 @@ class _Builder:
         config = structure_config(component, planned.config)
         factory = load_reference(component.spec.factory, str(component))
         part = _call(component, factory, config, self.context)
-        if isinstance(part, nn.Module):
-            part.to(device=self.context.device, dtype=self.context.dtype)
-        _check_protocol(component, self.index, part)
-        self._check_description(component, part)
+        with _building(component):
+            if isinstance(part, nn.Module):
+                part.to(device=self.context.device, dtype=self.context.dtype)
+            _check_protocol(component, self.index, part)
+            self._check_description(component, part)
+            _check_learned(component, part)
         return part
 
     def _check_description(self, component: Component, part: Any) -> None:
@@ -234,6 +238,22 @@ class _Builder:
                 )
 
 
+def _check_learned(component: Component, part: Any) -> None:
+    """Check what all that learns needs: weights that can be found, and a latent of a known width."""
+    if component.kind not in LEARNED:
+        return
+    if not isinstance(part, nn.Module):
+        raise FactoryError(
+            f"{component} breaks its contract: it is a {type(part).__name__}, which is no torch.nn.Module.",
+            hint=_AUTHOR,
+        )
+    if component.kind == "network" and (type(part.latent_dim) is not int or part.latent_dim < 1):
+        raise FactoryError(
+            f"{component} breaks its contract: its latent_dim is {part.latent_dim!r}, no positive whole number.",
+            hint=_AUTHOR,
+        )
+
+
 def _check_protocol(component: Component, index: Index, part: Any) -> None:
     kind = index.kinds[component.kind]
     protocol = load_reference(kind.protocol, f"the kind '{kind.name}'")
@@ -247,15 +267,13 @@ def _check_protocol(component: Component, index: Index, part: Any) -> None:
 
 
 def _call(component: Component, factory: Callable[..., Any], config: Any, context: Build | None) -> Any:
-    try:
+    with _building(component):
         return factory(config, context)
-    except EsperError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise FactoryError(
-            f"{component} raised {type(error).__name__} while it was built: {error}.",
-            hint="Use --debug for the traceback. If its options are right, report it to the plugin's author.",
-        ) from error
+
+
+def _building(component: Component) -> AbstractContextManager[None]:
+    hint = "Use --debug for the traceback. If its options are right, report it to the plugin's author."
+    return guarded(str(component), "being built", error=FactoryError, hint=hint)
 
 
 def _members(protocol: type) -> list[str]:

@@ -12,13 +12,13 @@ from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.errors import (
     CheckpointMismatch,
     ConfigError,
-    EsperError,
     PluginError,
     Refused,
     SlotIdError,
     did_you_mean,
 )
 from esper_core.contracts.features import FeatureSchema
+from esper_core.contracts.foreign import guarded
 from esper_core.contracts.precision import PRECISIONS
 from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.state import EnvironmentDescription, Outcome, StateSpec
@@ -287,17 +287,13 @@ def _describe(component: Component, config: Any, *arguments: Any) -> Any:
             hint="Its author must set `describe` in its ComponentSpec.",
         )
     describe = load_reference(reference, str(component))
-    try:
-        return describe(config, *arguments)
-    except EsperError:
-        raise
-    except ValueError as error:
-        raise Refused(f"{component} cannot be used like this: {error}.", hint="Change its options.") from error
-    except Exception as error:
-        raise PluginError(
-            f"{component} raised {type(error).__name__} while describing itself: {error}.",
-            hint="Use --debug for the traceback, and report it to the plugin's author.",
-        ) from error
+    hint = "Use --debug for the traceback, and report it to the plugin's author."
+    with guarded(str(component), "describing itself", hint=hint):
+        try:
+            return describe(config, *arguments)
+        except ValueError as error:
+            reason = str(error).rstrip(".")
+            raise Refused(f"{component} cannot be used like this: {reason}.", hint="Change its options.") from error
 
 
 def _broken_description(component: Component, found: object, expected: str) -> PluginError:

@@ -9,10 +9,9 @@ from typing import Any
 from attrs import define, field
 
 from esper_core.contracts.errors import EsperError
+from esper_core.contracts.events import EPISODE, episode_numbers
 from esper_core.registry.plan import Plan
 from esper_core.runs.directory import EVENTS_FILE, METRICS_FILE, RESERVED, RunDirectory
-
-EPISODE = "episode"
 
 _HINT = "Remove the line if you can do without it; the checkpoints do not depend on it."
 
@@ -81,16 +80,14 @@ class Record:
     @property
     def episode_names(self) -> list[str]:
         """Names of the numbers that every episode reports and that are metrics."""
-        names = dict.fromkeys(
-            name for episode in self.episodes for name, value in episode.items() if isinstance(value, float)
-        )
+        names = dict.fromkeys(name for episode in self.episodes for name in episode_numbers(episode))
         known = set(self.metric_names)
         return [name for name in names if name in known]
 
     def of_episodes(self, name: str, updates: Iterable[int]) -> list[float]:
         """Return a number of all episodes of some updates; undefined ones are left out."""
         wanted = set(updates)
-        values = (number(episode.get(name)) for episode in self.episodes if episode["update"] in wanted)
+        values = (number(episode_numbers(e).get(name)) for e in self.episodes if e["update"] in wanted)
         return [value for value in values if value is not None]
 
     def last_quarter(self) -> list[int]:
