@@ -16,6 +16,10 @@ from esper_core.cli.output import say
 from esper_core.cli.stopping import leave, raise_on_signals
 from esper_core.cli.world import FLAGS, take_settings
 from esper_core.contracts.errors import EsperError, Interrupted, Terminated
+from esper_core.contracts.foreign import described
+
+COMPLETING = "_ESPER_COMPLETE"
+"""Variable that a shell sets when it asks for words."""
 
 
 def _print_version(wanted: bool) -> None:
@@ -87,15 +91,17 @@ def run(words: Sequence[str]) -> int:
         return _report(Interrupted("Stopped."), Interrupted.exit_code, debug, error)
     except Terminated as error:
         return _report(Interrupted("Terminated."), error.exit_code, debug, error)
-    except Exception as error:
+    except BaseException as error:
+        # The command line parser ends like this when a shell asks it for words.
+        if isinstance(error, SystemExit) and COMPLETING in os.environ:
+            raise
         # Usage errors of the command line parser know how to print themselves.
         show, code = getattr(error, "show", None), getattr(error, "exit_code", None)
         if callable(show) and isinstance(code, int):
             show()
             return code
-        message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         hint = "" if debug else "This is a defect. Run it again with --debug for the traceback."
-        return _report(EsperError(f"Unexpected {message}", hint=hint), 1, debug, error)
+        return _report(EsperError(f"Unexpected {described(error)}", hint=hint), 1, debug, error)
 
 
 def _report(error: EsperError, code: int, debug: bool, cause: BaseException | None = None) -> int:

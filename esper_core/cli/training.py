@@ -13,6 +13,7 @@ from esper_core.cli.output import say
 from esper_core.cli.progress import follow
 from esper_core.cli.stopping import stopping_promptly
 from esper_core.contracts.errors import EsperError, Interrupted, Terminated
+from esper_core.contracts.foreign import close_safely
 from esper_core.registry.index import Component, Index
 from esper_core.registry.plan import Plan
 from esper_core.runs.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
@@ -96,7 +97,8 @@ def _train(
 
             observers = Observers.build(watching, index)
             trainer = open_session(plan, index)
-            stack.callback(trainer.environment.close)
+            environment = trainer.environment
+            stack.callback(close_safely, trainer.owners["environment"], environment.close, _warn)
             run = open_run(trainer, stack)
             lines = run.metrics()
             with follow(trainer, plan, plain=plain) as progress, observers.watching(run, progress.warn):
@@ -118,6 +120,10 @@ def _train(
                 error.hint = " ".join(filter(None, (error.hint, _kept(run))))
             raise
     return run, lines
+
+
+def _warn(problem: str) -> None:
+    say(f"warning: {problem}", err=True)
 
 
 def _stopped(run: RunDirectory | None, plan: Plan) -> Interrupted:

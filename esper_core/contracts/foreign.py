@@ -95,6 +95,10 @@ class Owners:
         return self.known.get(kind) or Owner(f"The {kind}")
 
 
+UNKNOWN = Owners()
+"""Nobody is known of."""
+
+
 def close_safely(owner: Owner, close: Callable[[], object], say: Callable[[str], None]) -> None:
     """Close what a component holds; a failure is said, and takes away nothing that was achieved before."""
     try:

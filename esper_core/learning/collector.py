@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
-from attrs import field, frozen
+from attrs import frozen
 from torch import Tensor
 
 from esper_core.contracts.errors import PluginError
-from esper_core.contracts.foreign import Owner, Owners
+from esper_core.contracts.foreign import UNKNOWN, Owner, Owners
 from esper_core.contracts.protocols import Environment, FeatureExtractor, Features, MaskProvider, Masks
 from esper_core.learning.boundary import Begun, Stepped, take_reset, take_step
 from esper_core.learning.rollout import Rollout
@@ -66,7 +66,7 @@ class Collector:
     policy: Policy
     rollout: Rollout
     generator: torch.Generator
-    owners: Owners = field(factory=Owners)
+    owners: Owners = UNKNOWN
 
     def collect(self, seed: int | None, on_step: Callable[[int], None] | None = None) -> Collected:
         """Play until every episode has ended, at most `horizon` steps.
@@ -126,7 +126,12 @@ class Collector:
         with owner.doing(f"taking step {t}"):
             found = environment.step(actions)
         return take_step(
-            owner, found, environment.state_spec, environment.actions, self.rollout.num_envs, self.rollout.rewards.device
+            owner,
+            found,
+            environment.state_spec,
+            environment.actions,
+            self.rollout.num_envs,
+            self.rollout.rewards.device,
         )
 
     def _look(self, t: int, state: State, watch: Stopwatch) -> tuple[Features, Masks]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from esper_core.contracts.errors import CheckpointMismatch, ConfigError, EsperError
 from esper_core.contracts.events import is_number
-from esper_core.contracts.foreign import Owner, Owners
+from esper_core.contracts.foreign import UNKNOWN, Owner, Owners
 from esper_core.contracts.protocols import Environment, FeatureExtractor, Loss, LossResult, MaskProvider, Scheduled
 from esper_core.learning import monitors
 from esper_core.learning.boundary import take_loss, taken_state
@@ -107,7 +107,7 @@ class Trainer:
         config: TrainConfig,
         seed: int,
         updates_done: int = 0,
-        owners: Owners = Owners(),  # noqa: B008
+        owners: Owners = UNKNOWN,
     ) -> None:
         if config.minibatches > environment.num_envs:
             raise ConfigError(

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from esper_core.contracts.actions import ActionSpec
-from esper_core.contracts.foreign import Owner, Owners
+from esper_core.contracts.foreign import UNKNOWN, Owner
 from esper_core.contracts.precision import widened
 from esper_core.contracts.protocols import Masks
 
@@ -46,7 +46,7 @@ def masked_kl(old: Tensor, new: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask, old.exp() * (old - new), torch.zeros_like(old)).sum(-1)
 
 
-def check_masks(actions: ActionSpec, masks: Masks, owner: Owner = Owners()["masks"]) -> None:
+def check_masks(actions: ActionSpec, masks: Masks, owner: Owner = UNKNOWN["masks"]) -> None:
     """Check that every head that can matter has a legal entry in every environment.
 
     A head without one is an error only when an operation is legal to which the head is relevant.

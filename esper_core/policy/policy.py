@@ -9,7 +9,7 @@ from attrs import frozen
 from torch import Tensor, nn
 
 from esper_core.contracts.actions import ActionSpec
-from esper_core.contracts.foreign import Owners
+from esper_core.contracts.foreign import UNKNOWN, Owners
 from esper_core.contracts.precision import autocast, widened
 from esper_core.contracts.protocols import Critic, Features, Masks, PolicyNetwork, Values
 from esper_core.policy.boundary import check_mask_form, check_output, check_recurrent, check_values
@@ -111,7 +111,7 @@ class Policy(nn.Module):
         critic: Critic,
         actions: ActionSpec,
         precision: str = "float32",
-        owners: Owners = Owners(),  # noqa: B008
+        owners: Owners = UNKNOWN,
     ) -> None:
         super().__init__()
         self.network = network

@@ -247,9 +247,10 @@ def _check_learned(component: Component, part: Any) -> None:
             f"{component} breaks its contract: it is a {type(part).__name__}, which is no torch.nn.Module.",
             hint=_AUTHOR,
         )
-    if component.kind == "network" and (type(part.latent_dim) is not int or part.latent_dim < 1):
+    latent_dim: Any = getattr(part, "latent_dim", None)
+    if component.kind == "network" and (type(latent_dim) is not int or latent_dim < 1):
         raise FactoryError(
-            f"{component} breaks its contract: its latent_dim is {part.latent_dim!r}, no positive whole number.",
+            f"{component} breaks its contract: its latent_dim is {latent_dim!r}, no positive whole number.",
             hint=_AUTHOR,
         )
 

@@ -136,7 +136,10 @@ def test_devices() -> None:
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ({"options": ["environment.fail=build"]}, "environment 'toy' (toy-world 1.0) failed while being built: RuntimeError"),
+        (
+            {"options": ["environment.fail=build"]},
+            "environment 'toy' (toy-world 1.0) failed while being built: RuntimeError",
+        ),
         ({"options": ["environment.fail=promise"]}, "its horizon differs from what the plan describes"),
         ({"uses": {"features": "liar"}}, "features 'liar' (toy-world 1.0) breaks its contract: its schema differs"),
         ({"policy": "incomplete"}, "which is no PolicyNetwork: it lacks input_dim, initial_state, __call__"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from esper_core import (
@@ -14,7 +15,8 @@ from esper_core import (
     StateField,
     StateSpec,
 )
-from esper_core.contracts.errors import UserError
+from esper_core.contracts.errors import PluginError, UserError
+from esper_core.contracts.foreign import guarded
 from esper_gymnasium_env.config import GymnasiumConfig
 from esper_gymnasium_env.registered import find
 
@@ -38,7 +40,9 @@ def describe(config: GymnasiumConfig, slots: SlotConfig) -> EnvironmentDescripti
         scaling = Scaling.of(made.observation_space, config.observe)
         horizon = made.spec.max_episode_steps if made.spec else None
     finally:
-        made.close()
+        # A failure to close what was made to be looked at loses nothing; training says it of those that play.
+        with contextlib.suppress(PluginError), guarded(called(config.id), "closing"):
+            made.close()
     if horizon is None:
         raise ValueError(f"{config.id} sets no limit to its episodes; set one with -o environment.horizon=STEPS")
     legal = sum(actions.sizes.values())
@@ -71,13 +75,19 @@ def make(config: GymnasiumConfig) -> gymnasium.Env[Any, Any]:
 
     spec = find(config.id)
     limit = {"max_episode_steps": config.horizon} if config.horizon else {}
-    try:
-        return gymnasium.make(spec, disable_env_checker=True, **limit, **config.kwargs)
-    except (gymnasium.error.Error, ImportError, TypeError) as error:
-        raise UserError(
-            f"Gymnasium cannot make '{config.id}': {str(error).rstrip('.')}",
-            hint="`kwargs` are passed on to it; they may not fit.",
-        ) from error
+    with guarded(called(config.id), "being made"):
+        try:
+            return gymnasium.make(spec, disable_env_checker=True, **limit, **config.kwargs)
+        except (gymnasium.error.Error, ImportError, TypeError) as error:
+            raise UserError(
+                f"Gymnasium cannot make '{config.id}': {str(error).rstrip('.')}",
+                hint="`kwargs` are passed on to it; they may not fit.",
+            ) from error
+
+
+def called(name: str) -> str:
+    """Return what messages call an environment."""
+    return f"The Gymnasium environment '{name}'"
 
 
 def action_spec(name: str, space: gymnasium.Space[Any]) -> ActionSpec:

@@ -13,11 +13,12 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 from torch import Tensor
 
-from esper_core.contracts.errors import EsperError
+from esper_core.contracts.errors import PluginError
+from esper_core.contracts.foreign import guarded
 from esper_core.contracts.protocols import Build
 from esper_core.contracts.spaces import action_space, observation_space
 from esper_gymnasium_env.config import GymnasiumConfig
-from esper_gymnasium_env.describe import describe, make
+from esper_gymnasium_env.describe import called, describe, make
 from esper_gymnasium_env.scaling import Scaling
 
 MASK = "action_mask"
@@ -40,6 +41,7 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
         self.actions, self.state_spec = description.actions, description.state
         self.horizon, self.num_envs, self.device = description.horizon, context.num_envs, context.device
         self._id, self._envs = config.id, [make(config) for _ in range(self.num_envs)]
+        self._owner = called(config.id)
         self._scaling = Scaling.of(self._envs[0].observation_space, config.observe)
         self._space = self._envs[0].action_space
         self._seed: int | None = context.seed
@@ -60,8 +62,10 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
         chosen, self._seed = self._seed if seed is None else seed, None
         for env, single in enumerate(self._envs):
             own = None if chosen is None else int(np.random.SeedSequence([chosen, env]).generate_state(1)[0])
-            observation, info = single.reset(seed=own, options=options)
-            self._look(env, observation, info)
+            with guarded(self._owner, "starting an episode"):
+                observation, info = single.reset(seed=own, options=options)
+            with guarded(self._owner, "saying what it sees at the start of an episode"):
+                self._look(env, observation, info)
         self._running = np.ones(self.num_envs, np.bool_)
         self._returns, self._lengths = np.zeros(self.num_envs), np.zeros(self.num_envs, np.int64)
         return self._state(), {}
@@ -69,16 +73,21 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
     def step(self, actions: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor, dict[str, Any]]:
         """Take one step in every environment whose episode goes on; actions are int64 `[E]` per head."""
         chosen = torch.stack([actions[name] for name in self.actions.names], dim=-1).cpu().numpy()
-        reward = np.zeros(self.num_envs, np.float32)
+        reward = np.zeros(self.num_envs, np.float64)
         terminated, truncated = (np.zeros(self.num_envs, np.bool_) for _ in range(2))
         events = []
         for env in np.flatnonzero(self._running).tolist():
-            observation, paid, terminated[env], truncated[env], info = self._envs[env].step(self._action(chosen[env]))
-            reward[env] = paid
-            self._returns[env] += float(paid)
+            step = f"taking step {self._lengths[env]}"
+            with guarded(self._owner, step):
+                observation, paid, over, cut, info = self._envs[env].step(self._action(chosen[env]))
+            reward[env] = self._returned(paid, "reward", float)
+            terminated[env] = self._returned(over, "terminated", bool)
+            truncated[env] = self._returned(cut, "truncated", bool)
+            self._returns[env] += reward[env]
             self._lengths[env] += 1
             ended = bool(terminated[env] or truncated[env])
-            self._look(env, observation, info, ended=ended)
+            with guarded(self._owner, step):
+                self._look(env, observation, info, ended=ended)
             if ended:
                 events.append(self._episode(env))
         self._running &= ~(terminated | truncated)
@@ -86,9 +95,16 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
         return self._state(), self._tensor(reward), *flags, {"events": events}
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Close every environment."""
+        """Close every environment; raises PluginError for the first that fails, once all were asked."""
+        failures = []
         for single in self._envs:
-            single.close()
+            try:
+                with guarded(self._owner, "closing"):
+                    single.close()
+            except PluginError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     def _action(self, row: NDArray[np.int64]) -> Any:
         """Return the heads' indices `[heads]` as the environment takes them."""
@@ -96,6 +112,18 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
             return int(row[0] + self._space.start)
         assert isinstance(self._space, gymnasium.spaces.MultiDiscrete)
         return (row.reshape(self._space.nvec.shape) + self._space.start).astype(self._space.dtype)
+
+    def _returned(self, value: Any, name: str, kind: type[float] | type[bool]) -> float:
+        """Return a number that a step returned, also one in an array of its own."""
+        array = np.asarray(value)
+        if array.size != 1 or (not np.issubdtype(array.dtype, np.number) and array.dtype != np.bool_):
+            shape = f" of shape {list(array.shape)}" if array.shape else ""
+            raise PluginError(
+                f"{self._owner} breaks its contract: its {name} is {value!r}, a {type(value).__name__}{shape}, "
+                f"not one {'number' if kind is float else 'truth value'}.",
+                hint="Report this to its author.",
+            )
+        return kind(array.item())
 
     def _look(self, env: int, observation: Any, info: Mapping[str, Any], *, ended: bool = False) -> None:
         """Take in what an environment says; what is legal after the end of an episode is of no interest."""
@@ -108,7 +136,7 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
         heads = np.split(legal, self._ends[:-1])
         if legal.size != self._legal.shape[1] or not all(head.any() for head in heads):
             found = f"{legal.size} entries" if legal.size != self._legal.shape[1] else "no legal action"
-            raise EsperError(
+            raise PluginError(
                 f"The action mask of {self._id} has {found}; it needs {self._legal.shape[1]}, with one legal for each "
                 f"of {', '.join(self.actions.names)}.",
                 hint="Its author must say what is legal in every state.",

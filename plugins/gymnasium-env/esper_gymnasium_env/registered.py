@@ -6,6 +6,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from esper_core.contracts.errors import UserError, did_you_mean
+from esper_core.contracts.foreign import asks_to_stop, described
 
 if TYPE_CHECKING:
     from gymnasium.envs.registration import EnvSpec
@@ -52,6 +53,8 @@ def _register_installed() -> list[str]:
             registers = point.load()
             if point.attr:
                 registers()
-        except Exception as error:
-            broken.append(f"The entry point {point.name} = {point.value} failed with {type(error).__name__}: {error}.")
+        except BaseException as error:
+            if asks_to_stop(error):
+                raise
+            broken.append(f"The entry point {point.name} = {point.value} failed with {described(error)}.")
     return broken
