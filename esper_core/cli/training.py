@@ -117,7 +117,7 @@ def _train(
             raise stopped from error
         except EsperError as error:
             if run is not None:
-                error.hint = " ".join(filter(None, (error.hint, _kept(run))))
+                error.hint = "\n".join(filter(None, (error.hint, _kept(run))))
             raise
     return run, lines
 

@@ -23,7 +23,7 @@ from esper_core.evaluation.records import ABOUT_FILE, EPISODES_FILE, SEARCH_FILE
 from esper_core.evaluation.schedule import Matched, Schedule
 from esper_core.evaluation.search import Found, Search
 from esper_core.evaluation.statistics import Values
-from esper_core.policy.boundary import check_names, check_tensor
+from esper_core.policy.boundary import check_tensor
 from esper_core.policy.policy import Policy
 from esper_core.registry.build import build_beside, build_parts, make_context, resolve_device
 from esper_core.registry.index import Index
@@ -279,12 +279,15 @@ class Contest:
         owner = self.owners["environment"]
         with owner.doing("saying what came of the episodes"):
             said = self.world.outcomes()
-        check_names(owner, "its outcomes", said, [outcome.name for outcome in self.known.outcomes])
-        for name, value in said.items():
+        names = [outcome.name for outcome in self.known.outcomes]
+        if not isinstance(said, Mapping) or not set(names) <= set(said):
+            raise owner.breach(f"its outcomes are {said!r:.200}, not a table with {', '.join(names)}")
+        for name in names:
+            value = said[name]
             check_tensor(owner, f"its outcome '{name}'", value, "float64", (self.plan.envs,))
             if not bool(value.isfinite().all()):
                 raise owner.breach(f"its outcome '{name}' is {value.tolist()}, not {self.plan.envs} finite numbers")
-        return {outcome.name: said[outcome.name].tolist() for outcome in self.known.outcomes}
+        return {name: said[name].tolist() for name in names}
 
     def _topologies(self) -> list[Any]:
         """Return what was made permanent in each environment, in plain values."""
