@@ -145,6 +145,7 @@ class Trainer:
         half = policy.precision != "float32"
         self._watch = Watch(chosen_thresholds(config.thresholds, half) if config.warnings else ())
         self._skipped, self._skipped_in_a_row, self._reason = 0, 0, ""
+        self._savable = False
         parts = {"environment": environment, "features": features, "masks": masks, "loss": loss}
         self._resumable = {kind: part for kind, part in parts.items() if isinstance(part, Resumable)}
 
@@ -160,8 +161,6 @@ class Trainer:
             EsperError: several updates in a row were skipped, or every one of a short run.
             PluginError: a part raised something, or broke its contract.
         """
-        # What cannot be saved is found out before an update is lost to it.
-        self._parts_state()
         while True:
             self._check_skips(updates_total)
             if self.updates_done >= updates_total:
@@ -187,6 +186,10 @@ class Trainer:
             collected = self._collector.collect(
                 self._reset_seed(), on_step=lambda step: report("collect", step, rollout.horizon)
             )
+            if not self._savable:
+                # What cannot be saved is found out before the first update is learned from, and lost.
+                self._parts_state()
+                self._savable = True
             steps = rollout.steps()
             batch, metrics = self._targets(steps, self._remember(steps))
             if isinstance(self.loss, Scheduled):
