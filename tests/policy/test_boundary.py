@@ -59,11 +59,11 @@ NETWORKS = {
     ),
     "latent": (
         lambda out: out._replace(latent=torch.zeros(2, 8)),
-        r"its latent is float32 \[2, 8\], not float \[2, 1, 8",
+        r"its latent is float32 \[2, 8\], not float \[2, 1,",
     ),
     "elsewhere": (
         lambda out: out._replace(latent=out.latent.to("meta")),
-        "its latent is float32 .* on meta, not .* on cpu",
+        "its latent is .* on meta, not .* on cpu",
     ),
     "tuple": (lambda out: tuple(out), "what it returns is a tuple, not esper_core.contracts.protocols.NetworkOutput"),
     "list": (lambda out: out._replace(state=[1]), "its state is a list, not a NamedTuple of tensors"),
@@ -132,7 +132,7 @@ BOOL = torch.ones(2, 3, dtype=torch.bool)
     ("change", "words"),
     [
         (
-            {"heads": {"op": BOOL, "slot": BOOL[:, :2], "what": BOOL.to(torch.uint8)}},
+            {"heads": {"op": BOOL, "slot": BOOL[:, :2], "what": BOOL.byte()}},
             "head 'what' is uint8 .*, not bool",
         ),
         ({"heads": {"op": BOOL.float(), "slot": BOOL[:, :2], "what": BOOL}}, "head 'op' is float32 .*, not bool"),
@@ -158,7 +158,7 @@ def test_masks_of_another_form(change: dict[str, Any], words: str) -> None:
         (features()._replace(indices={}), "its indices lack 'kind'"),
         (
             features()._replace(indices={"kind": torch.full((2, 2), 3)}),
-            "its indices 'kind' go from 3 to 3, not from -1 to 2",
+            "indices 'kind' go from 3 to 3, not from -1 to 2",
         ),
         (torch.zeros(2, 3), "what it returns is a Tensor"),
     ],
