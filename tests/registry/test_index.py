@@ -76,6 +76,7 @@ def test_real_entry_points_are_loaded_in_sorted_order(install: Install) -> None:
         ("raise RuntimeError('no luck')", "importing it raised RuntimeError: no luck"),
         ("import module_that_nobody_has", "No module named 'module_that_nobody_has'"),
         ("import sys; sys.exit(3)", "importing it called sys.exit(3)"),
+        ("raise BaseException('panicked')", "importing it raised BaseException: panicked"),
         ("def broken(:", "SyntaxError"),
         ("@hookimpl\ndef esper_componets(): return ()", "Did you mean 'esper_components'?"),
         ("@hookimpl\ndef zzz(): return ()", "Hooks are esper_kinds, esper_components."),
