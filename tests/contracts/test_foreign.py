@@ -41,7 +41,8 @@ def test_whatever_comes_out_names_the_owner(error: BaseException, words: str) ->
 
 
 @pytest.mark.parametrize("error", [UserError("no"), Interruption(), Terminated(), KeyboardInterrupt()])
-def test_errors_of_our_own_and_requests_to_stop_pass(error: BaseException) -> None:
+def test_errors_of_our_own_and_requests_to_stop_pass(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    monkeypatch.setattr(signal, "getsignal", lambda number: signal.default_int_handler)
     with pytest.raises(type(error)) as raised, guarded("x", "working"):
         raise error
     assert raised.value is error

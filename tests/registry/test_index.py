@@ -13,6 +13,7 @@ import pytest
 
 from esper_core import ComponentSpec, KindSpec, hookimpl
 from esper_core.builtin import plugin as core
+from esper_core.contracts.errors import Interruption
 from esper_core.registry.index import Index, PluginRecord, load_index
 
 Install = Callable[..., None]
@@ -122,11 +123,11 @@ def test_a_failure_keeps_its_traceback() -> None:
     assert "in explode" in index.plugins[0].traceback
 
 
-def test_keyboard_interrupt_is_not_swallowed() -> None:
+def test_a_request_to_stop_is_not_swallowed() -> None:
     def interrupt() -> Any:
-        raise KeyboardInterrupt
+        raise Interruption
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interruption):
         Index.from_plugins({"slow": hooks(interrupt)})
 
 
