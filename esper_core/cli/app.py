@@ -31,11 +31,15 @@ from esper_core.cli import (
 from esper_core.cli.document import ReaderGone
 from esper_core.cli.output import Visible, paragraph, say
 from esper_core.cli.refusals import named
-from esper_core.cli.stopping import leave, raise_on_terminate
+from esper_core.cli.stopping import leave, raise_on_signals
 from esper_core.cli.world import FLAGS, take_settings
 from esper_core.contracts.cache import CACHE_VARIABLE
 from esper_core.contracts.errors import EsperError, Interrupted, Terminated
+from esper_core.contracts.foreign import described
 from esper_core.contracts.memory import exhausted
+
+COMPLETING = "_ESPER_COMPLETE"
+"""Variable that a shell sets when it asks for words."""
 
 
 def _print_version(wanted: bool) -> None:
@@ -87,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     document.open_streams()
     # To the end of the process: what others print while it ends is not the document either.
     document.claim()
-    raise_on_terminate()
+    raise_on_signals()
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(Visible())
     leave(run(words))
@@ -131,16 +135,18 @@ def _run(words: Sequence[str]) -> int:
     except OSError as error:
         refused = named(error)
         return _report(refused, refused.exit_code, debug, error)
-    except Exception as error:
+    except BaseException as error:
+        # The command line parser ends like this when a shell asks it for words.
+        if isinstance(error, SystemExit) and COMPLETING in os.environ:
+            raise
         code = getattr(error, "exit_code", None)
         if callable(getattr(error, "show", None)) and isinstance(code, int):
             return _report_usage(error, code)
         refusal = exhausted(error)
         if refusal is not None:
             return _report(refusal, refusal.exit_code, debug, error)
-        message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         hint = "" if debug else "This is a defect. Run it again with --debug for the traceback."
-        return _report(EsperError(f"Unexpected {message}", hint=hint), 1, debug, error)
+        return _report(EsperError(f"Unexpected {described(error)}", hint=hint), 1, debug, error)
 
 
 def _report(error: EsperError, code: int, debug: bool, cause: BaseException | None = None) -> int:

@@ -67,10 +67,10 @@ def _measure(
     from esper_core.registry.build import build_beside
 
     workload = build_beside(component, index)
+    with component.owner.doing("saying what is measured"):
+        chosen = dict(workload.choices)
     try:
-        request = PlanRequest(
-            **{**workload.choices, **{name: value for name, value in said.items() if value is not None}}
-        )
+        request = PlanRequest(**{**chosen, **{name: value for name, value in said.items() if value is not None}})
     except TypeError as error:
         raise PluginError(
             f"{component} breaks its contract: its choices are no plan: {error}.",
@@ -79,7 +79,7 @@ def _measure(
     plan = make_plan(request, index, recipes)
     torch.set_num_threads(plan.threads)
     with stopping_promptly(lambda: "Stopped."), status_line() as tell:
-        figures = run_workload(workload, plan, index, quick=quick, say=tell)
+        figures = run_workload(component.owner, workload, plan, index, quick=quick, say=tell)
     return {"workload": component.name, "quick": quick, "policy": plan.policy, "threads": plan.threads, **figures}
 
 

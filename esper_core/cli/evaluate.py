@@ -134,7 +134,7 @@ def _play(
                 with _showing(told, plain=plain) as show:
                     return contest.run(arms, instances, batches, show)
             finally:
-                contest.close()
+                contest.close(lambda problem: say(f"warning: {problem}", err=True))
         except (KeyboardInterrupt, Terminated) as error:
             interrupted = stopped()
             interrupted.exit_code = error.exit_code if isinstance(error, Terminated) else Interrupted.exit_code

@@ -112,7 +112,7 @@ def run_spike(
     from esper_core.registry.build import build_beside
 
     spike = build_beside(component, index)
-    with _progress() as on_result:
+    with _progress() as on_result, component.owner.doing("answering"):
         verdict = spike.run(plan, index, request=request, slots=counts, only=only, quick=quick, on_result=on_result)
     if not isinstance(verdict, Verdict):
         raise PluginError(

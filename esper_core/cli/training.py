@@ -13,6 +13,7 @@ from esper_core.cli.output import say
 from esper_core.cli.progress import follow
 from esper_core.cli.stopping import stopping_promptly
 from esper_core.contracts.errors import EsperError, Interrupted, Terminated
+from esper_core.contracts.foreign import close_safely
 from esper_core.contracts.memory import exhausted
 from esper_core.registry.index import Component, Index
 from esper_core.registry.plan import Plan
@@ -100,7 +101,8 @@ def _train(
 
             observers = Observers.build(watching, index)
             trainer = open_session(plan, index)
-            stack.callback(trainer.environment.close)
+            environment = trainer.environment
+            stack.callback(close_safely, trainer.owners["environment"], environment.close, _warn)
             run = open_run(trainer, stack)
             lines = run.metrics()
             with follow(trainer, plan, plain=plain) as progress, observers.watching(run, progress.warn):
@@ -120,11 +122,15 @@ def _train(
         except (EsperError, MemoryError, OverflowError, RuntimeError) as error:
             told = error if isinstance(error, EsperError) else exhausted(error)
             if told is not None and run is not None:
-                told.hint = " ".join(filter(None, (told.hint, _kept(run))))
+                told.hint = "\n".join(filter(None, (told.hint, _kept(run))))
             if told is None or told is error:
                 raise
             raise told from error
     return run, lines
+
+
+def _warn(problem: str) -> None:
+    say(f"warning: {problem}", err=True)
 
 
 def _stopped(run: RunDirectory | None, plan: Plan) -> Interrupted:

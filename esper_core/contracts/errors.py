@@ -88,6 +88,10 @@ class Interrupted(EsperError):
     exit_code = 130
 
 
+class Interruption(KeyboardInterrupt):
+    """SIGINT has arrived. A plain KeyboardInterrupt may be raised by anyone."""
+
+
 class Terminated(BaseException):
     """SIGTERM has arrived. Like KeyboardInterrupt it is no Exception, so that no plugin's failure hides it."""
 

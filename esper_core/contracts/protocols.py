@@ -232,6 +232,8 @@ class Scheduled(Protocol):
 class Environment(Protocol):
     """Kind `environment`: a `gymnasium.vector.VectorEnv` that speaks tensors.
 
+    What it returns is checked at every step: a wrong name, shape or dtype ends the run with an error that names it.
+
     `AutoresetMode.DISABLED`: an episode that ended stays ended until `reset`; later rows are padding. A step after
     the end of an episode changes nothing and returns reward 0.
 
@@ -256,10 +258,11 @@ class Environment(Protocol):
         """Take one step with int64 `[E]` per head.
 
         Returns state, reward `[E]`, terminated `[E]`, truncated `[E]`, info; `info["events"]` is a list of dicts with
-        at least `env`, `step` and `type`. What an event of type `episode` holds becomes metrics of the update: numbers
-        are averaged over the episodes, those in lists pooled. An event that names a `slot` and a `stage` says what
-        became of that slot; `blueprint`, `alpha`, `blend` and `parameters` (None when the slot is empty again) say
-        what it holds, and reports draw it. `info["seconds"]`, where there is one, says where the
+        at least `env`, `step` and `type`, and holds what JSON can; numpy scalars and tensors of no dimension become
+        numbers. What an event of type `episode` holds becomes metrics of the update: numbers and truth values are
+        averaged over the episodes, those in lists pooled; text is kept with the event. An event that names a `slot`
+        and a `stage` says what became of that slot; `blueprint`, `alpha`, `blend` and `parameters` (None when the slot
+        is empty again) say what it holds, and reports draw it. `info["seconds"]`, where there is one, says where the
         time of this call went: phase → seconds, such as `host_training`; what no phase names is booked under
         `environment`.
         """

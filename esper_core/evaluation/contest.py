@@ -12,18 +12,22 @@ from attrs import evolve, frozen
 
 from esper_core.contracts.errors import PluginError, UserError, did_you_mean
 from esper_core.contracts.files import make_folder, replace_synced, writing
+from esper_core.contracts.foreign import close_safely
+from esper_core.contracts.plain import MEANING, NotPlain, plain
 from esper_core.contracts.protocols import Build, Environment, Evaluable, FeatureExtractor, MaskProvider, Rule
 from esper_core.evaluation.arms import FIXED, GREEDY, MATCHED, POLICY, REPLAY, Arm, with_needed
 from esper_core.evaluation.circumstances import circumstances, digest, set_aside
 from esper_core.evaluation.entrants import Entrant
-from esper_core.evaluation.player import PolicyRule, Separately, derived_seed, play
+from esper_core.evaluation.player import ForeignRule, PolicyRule, Separately, derived_seed, play
 from esper_core.evaluation.records import ABOUT_FILE, EPISODES_FILE, SEARCH_FILE, Batch, Key, Records, open_lines
 from esper_core.evaluation.schedule import Matched, Schedule
 from esper_core.evaluation.search import Found, Search
 from esper_core.evaluation.statistics import Values
+from esper_core.policy.boundary import check_tensor
 from esper_core.policy.policy import Policy
 from esper_core.registry.build import build_beside, build_parts, make_context, resolve_device
 from esper_core.registry.index import Index
+from esper_core.registry.lookup import owners_of
 from esper_core.registry.plan import Plan, PlanDescription, describe_plan
 from esper_core.registry.sources import made_with
 from esper_core.runs.checkpoint import load_policy
@@ -110,6 +114,7 @@ class Contest:
         torch.set_num_threads(self.plan.threads)
         kinds = set(self.plan.kinds) - {"features", "network", "critic", "loss"} | {"environment"}
         self.parts = build_parts(self.plan, index, only=kinds)
+        self.owners = owners_of(self.plan, index)
         self.environment: Environment = self.parts["environment"]
         self.masks: MaskProvider = self.parts["masks"]
         try:
@@ -121,15 +126,15 @@ class Contest:
             self._policies, self.notes = self._load()
             self._about = circumstances(self.plan, index, self.device, self.parts["environment"])
         except BaseException:
-            self.environment.close()
+            self.close(lambda _: None)  # what has failed before says more
             raise
         self.place = entrants[0].run.path
         evaluations = self.place / EVALUATION
         self.folder, self.set_aside = evaluations / digest(self._about), set_aside(evaluations, self._about)
 
-    def close(self) -> None:
-        """Free the environment's processes."""
-        self.environment.close()
+    def close(self, say: Callable[[str], None]) -> None:
+        """Free the environment's processes; `say` takes in one line where that fails."""
+        close_safely(self.owners["environment"], self.environment.close, say)
 
     def run(self, arms: Sequence[Arm], instances: int, batches: int, on_progress: OnProgress) -> Played:
         """Play what is not on record, and return what all arms achieved.
@@ -144,12 +149,16 @@ class Contest:
             UserError: episodes do not say what they are to be told apart by.
             EsperError: the records are damaged or cannot be written, or an environment, a rule or a policy fails.
         """
-        numbers = self.world.held_out(instances)
+        owner = self.owners["environment"]
+        with owner.doing("holding out instances"):
+            numbers = self.world.held_out(instances)
+        if not isinstance(numbers, list) or not all(type(number) is int for number in numbers):
+            raise owner.breach(f"held_out returned {numbers!r:.80}, not a list of whole numbers")
         if len(set(numbers)) != instances:
             raise PluginError(f"The environment '{self.name}' holds out {len(set(numbers))} of {instances} instances.")
         records = self._open()
         self._check_told([line["world"] for line in records.lines.values()])
-        search = Search(self.environment, self.masks, batches)
+        search = Search(self.environment, self.masks, batches, self.owners)
         everyone = with_needed(arms)
         keys = {arm.name: self._keys(arm, numbers, search) for arm in everyone}
         fixed = next((arm for arm in everyone if arm.name == FIXED), None)
@@ -180,7 +189,7 @@ class Contest:
         for seed, entrant in self.entrants.items():
             plan = evolve(entrant.plan, device=self.plan.device)
             parts = build_parts(plan, self.index, only=("features", "network", "critic"))
-            policy = Policy(parts["network"], parts["critic"], self.known.actions, plan.precision)
+            policy = Policy(parts["network"], parts["critic"], self.known.actions, plan.precision, self.owners)
             loaded = load_policy(entrant.header.path, policy, parts["features"], plan, self.index)
             notes |= dict.fromkeys(loaded.notes)
             policies[seed] = (policy, parts["features"])
@@ -199,7 +208,8 @@ class Contest:
         """Return an episode with who plays it."""
         spec = self.known.actions
         if arm.rule is not None:
-            return _Job(key, build_beside(arm.rule, self.index, self._context()))
+            rule = build_beside(arm.rule, self.index, self._context())
+            return _Job(key, ForeignRule(rule, arm.rule.owner, spec))
         if key.seed is None:
             assert found is not None, "the search comes before its schedule is played"
             return _Job(key, Schedule(spec, found.rows))
@@ -246,8 +256,9 @@ class Contest:
             Separately(rules, seeds),
             options=options,
             on_step=lambda t: progress.step(t, len(batch), names),
+            owners=self.owners,
         )
-        outcomes, topologies, worlds = self._outcomes(), self.world.topologies(), played.worlds()
+        outcomes, topologies, worlds = self._outcomes(), self._topologies(), played.worlds()
         self._check_told(worlds[: len(batch)])
         progress.add(len(batch), names)
         root = self.known.actions.root
@@ -264,18 +275,31 @@ class Contest:
 
     def _outcomes(self) -> dict[str, list[float]]:
         """Return what came of the episodes that have ended: name → one number per environment."""
-        said = self.world.outcomes()
-        result = {}
-        for outcome in self.known.outcomes:
-            value = said.get(outcome.name)
-            if value is None or tuple(value.shape) != (self.plan.envs,) or not bool(value.isfinite().all()):
-                raise PluginError(
-                    f"The environment '{self.name}' breaks its contract: its outcome '{outcome.name}' is {value}, not "
-                    f"{self.plan.envs} finite numbers.",
-                    hint="Report this to the environment's author.",
-                )
-            result[outcome.name] = [float(number) for number in value]
-        return result
+        owner = self.owners["environment"]
+        with owner.doing("saying what came of the episodes"):
+            said = self.world.outcomes()
+        names = [outcome.name for outcome in self.known.outcomes]
+        if not isinstance(said, Mapping) or not set(names) <= set(said):
+            raise owner.breach(f"its outcomes are {said!r:.200}, not a table with {', '.join(names)}")
+        for name in names:
+            value = said[name]
+            check_tensor(owner, f"its outcome '{name}'", value, "float64", (self.plan.envs,))
+            if not bool(value.isfinite().all()):
+                raise owner.breach(f"its outcome '{name}' is {value.tolist()}, not {self.plan.envs} finite numbers")
+        return {name: said[name].tolist() for name in names}
+
+    def _topologies(self) -> list[Any]:
+        """Return what was made permanent in each environment, in plain values."""
+        owner = self.owners["environment"]
+        with owner.doing("saying what was made permanent"):
+            said = self.world.topologies()
+        if not isinstance(said, list) or len(said) != self.plan.envs:
+            raise owner.breach(f"topologies returned a {type(said).__name__}, not a list of {self.plan.envs}")
+        try:
+            topologies: list[Any] = plain(said)
+        except NotPlain as problem:
+            raise owner.breach(f"what topologies returned {problem}. {MEANING.rstrip('.')}") from problem
+        return topologies
 
     def _check_told(self, worlds: Sequence[Mapping[str, str]]) -> None:
         """Raise UserError where the environment does not say what its episodes are to be told apart by."""

@@ -10,6 +10,7 @@ import torch
 from attrs import define, field
 from torch import Tensor
 
+from esper_core.contracts.events import EPISODE, episode_numbers, episode_pools
 from esper_core.learning.rollout import Rollout, Sequences, Steps
 from esper_core.policy.distribution import FactoredDistribution
 from esper_core.policy.policy import Evaluation, Policy
@@ -40,20 +41,19 @@ def masked_mean(values: Tensor, where: Tensor) -> float | None:
 def episode_metrics(events: Iterable[Mapping[str, Any]]) -> dict[str, float | None]:
     """Return what the events of type 'episode' report, taken together.
 
-    Every float (and `length`) is averaged over the episodes. The numbers of a list are pooled over the episodes, and
-    their mean and largest reported as `<name>_mean` and `<name>_max`.
+    Every number is averaged over the episodes. The numbers of a list are pooled over the episodes, and their mean and
+    largest reported as `<name>_mean` and `<name>_max`.
     """
-    columns: dict[str, list[float | None]] = {}
+    columns: dict[str, list[float]] = {}
     pools: dict[str, list[float]] = {}
     for event in events:
-        if event.get("type") != "episode":
+        if event.get("type") != EPISODE:
             continue
-        for key, value in event.items():
-            if isinstance(value, list):
-                pools.setdefault(key, []).extend(float(entry) for entry in value if math.isfinite(entry))
-            elif isinstance(value, float) or key == "length":
-                columns.setdefault(key, []).append(number(value))
-    metrics = {key: mean_of(values) for key, values in columns.items()}
+        for key, value in episode_numbers(event).items():
+            columns.setdefault(key, []).append(value)
+        for key, values in episode_pools(event).items():
+            pools.setdefault(key, []).extend(value for value in values if math.isfinite(value))
+    metrics = {key: mean_of(column) for key, column in columns.items()}
     for key, pool in pools.items():
         metrics |= {f"{key}_mean": mean_of(pool), f"{key}_max": max(pool, default=None)}
     return metrics
@@ -116,15 +116,16 @@ class Usage:
         return metrics
 
 
-def state_metrics(state: Sequence[Tensor], rows: Tensor) -> dict[str, float | None]:
+def state_metrics(state: Sequence[Tensor] | None, rows: Tensor) -> dict[str, float | None]:
     """Return `state_rms/<part>` and `state_max/<part>` of a recurrent state: root of the mean square, largest size.
 
     Args:
-        state: A NamedTuple of tensors `[·, E, …]`, after the last step of a sequence, where what builds up is largest.
+        state: A NamedTuple of tensors `[·, E, …]`, after the last step of a sequence, where what builds up is largest;
+            None for what remembers nothing.
         rows: Bool `[E]`: whose last step is no padding.
     """
     metrics: dict[str, float | None] = {}
-    for part, value in zip(getattr(state, "_fields", range(len(state))), state, strict=True):
+    for part, value in zip(getattr(state, "_fields", ()), state or (), strict=True):
         if value.numel():
             size = value.detach()[:, rows].double().abs()
             metrics[f"state_rms/{part}"] = number(size.square().mean().sqrt())

@@ -28,22 +28,24 @@ def open_session(plan: Plan, index: Index) -> Trainer:
     torch start from the plan's seed.
     """
     from esper_core.registry.build import build_parts
+    from esper_core.registry.lookup import owners_of
 
     check_rollout(plan, index)
     torch.set_num_threads(plan.threads)
     seed_all(plan.seed)
-    parts = build_parts(plan, index)
+    parts, owners = build_parts(plan, index), owners_of(plan, index)
     environment = parts["environment"]
     # Once more: a library may draw while it is imported, which happens once per process and not once per session.
     seed_all(plan.seed)
     return Trainer(
-        policy=Policy(parts["network"], parts["critic"], environment.actions, plan.precision),
+        policy=Policy(parts["network"], parts["critic"], environment.actions, plan.precision, owners),
         features=parts["features"],
         masks=parts["masks"],
         loss=parts["loss"],
         environment=environment,
         config=TrainConfig(**plan.train),
         seed=plan.seed,
+        owners=owners,
     )
 
 

@@ -20,6 +20,7 @@ from cattrs import Converter
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import ConfigError, FactoryError, PluginError, did_you_mean
 from esper_core.contracts.exact import Inexact, from_exact, to_exact
+from esper_core.contracts.foreign import guarded
 from esper_core.registry.index import Component
 from esper_core.registry.references import load_reference
 
@@ -122,8 +123,11 @@ def structure_config(component: Component, values: Mapping[str, Any], *, prefix:
     Raises:
         ConfigError: an unknown key, a value of the wrong type or one that is not allowed.
         FactoryError: the config class cannot be imported.
+        PluginError: it fails otherwise.
     """
-    return structure(config_class(component), values, prefix=prefix or component.kind, owner=str(component))
+    cls, owner = config_class(component), str(component)
+    with guarded(owner, "taking in its options"):
+        return structure(cls, values, prefix=prefix or component.kind, owner=owner)
 
 
 def structure(cls: type, values: Mapping[str, Any], *, prefix: str, owner: str) -> Any:
@@ -182,9 +186,8 @@ def _not_kept(component: Component, reason: str) -> PluginError:
 
 def describe_options(cls: type) -> tuple[OptionRow, ...]:
     """Return one row per option of a config class, in the order of their declaration."""
-    rows = []
-    for entry in _fields(cls, cls.__name__):
-        rows.append(
+    with guarded(f"The config class {cls.__module__}.{cls.__qualname__}", "describing its options"):
+        return tuple(
             OptionRow(
                 key=entry.name,
                 default=_default(entry),
@@ -193,8 +196,8 @@ def describe_options(cls: type) -> tuple[OptionRow, ...]:
                 choices=tuple(entry.metadata.get("choices") or ()),
                 allowed=_allowed(entry),
             )
+            for entry in _fields(cls, cls.__name__)
         )
-    return tuple(rows)
 
 
 def _fields(cls: type, owner: str) -> tuple[attrs.Attribute[Any], ...]:

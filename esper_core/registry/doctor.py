@@ -12,6 +12,7 @@ from attrs import frozen
 
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import EsperError
+from esper_core.contracts.foreign import asks_to_stop, described
 from esper_core.contracts.packages import advice
 from esper_core.registry.check import check_recipes
 from esper_core.registry.discovery import CORE_DISTRIBUTION, CORE_PLUGIN, duplicates, entry_point_sources
@@ -103,7 +104,9 @@ class _Ward:
             return question()
         except EsperError as error:
             self.findings.append(Finding("error", error.message, error.hint))
-        except Exception as error:
+        except BaseException as error:
+            if asks_to_stop(error):
+                raise
             self.findings.append(_unexpected(what, error))
         return otherwise
 
@@ -112,12 +115,14 @@ class _Ward:
             # What was found before something goes wrong is kept.
             for finding in examine():
                 self.findings.append(finding)
-        except Exception as error:
+        except BaseException as error:
+            if asks_to_stop(error):
+                raise
             self.findings.append(_unexpected(what, error))
 
 
-def _unexpected(what: str, error: Exception) -> Finding:
-    message = f"{what[0].upper()}{what[1:]} cannot be examined: {type(error).__name__}: {error}"
+def _unexpected(what: str, error: BaseException) -> Finding:
+    message = f"{what[0].upper()}{what[1:]} cannot be examined: {described(error)}"
     return Finding("error", message, "Reinstall what it names, or report this.")
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 from attrs import field, frozen
 
 from esper_core.contracts.components import ComponentSpec, KindSpec
+from esper_core.contracts.foreign import Owner
 from esper_core.contracts.packages import CORE_DISTRIBUTION
 from esper_core.registry.hookspecs import hookimpl
 
@@ -51,6 +52,11 @@ class Component:
     def origin(self) -> str:
         """Distribution and version, for messages."""
         return f"{self.distribution} {self.version}"
+
+    @property
+    def owner(self) -> Owner:
+        """Whose code it is, for messages."""
+        return Owner(str(self), self.key)
 
     def __str__(self) -> str:
         return f"{self.kind} '{self.name}' ({self.origin})"

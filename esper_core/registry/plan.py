@@ -13,7 +13,6 @@ from esper_core.contracts.errors import (
     CheckpointMismatch,
     ConfigError,
     DamagedFile,
-    EsperError,
     PluginError,
     Refused,
     SlotIdError,
@@ -21,6 +20,7 @@ from esper_core.contracts.errors import (
 )
 from esper_core.contracts.exact import Inexact, from_exact, to_exact
 from esper_core.contracts.features import FeatureSchema
+from esper_core.contracts.foreign import guarded
 from esper_core.contracts.precision import PRECISIONS
 from esper_core.contracts.shape import shaped
 from esper_core.contracts.slots import SlotConfig
@@ -300,17 +300,13 @@ def _describe(component: Component, config: Any, *arguments: Any) -> Any:
             hint="Its author must set `describe` in its ComponentSpec.",
         )
     describe = load_reference(reference, str(component), component.distribution)
-    try:
-        return describe(config, *arguments)
-    except EsperError:
-        raise
-    except ValueError as error:
-        raise Refused(f"{component} cannot be used like this: {error}.", hint="Change its options.") from error
-    except Exception as error:
-        raise PluginError(
-            f"{component} raised {type(error).__name__} while describing itself: {error}.",
-            hint="Use --debug for the traceback, and report it to the plugin's author.",
-        ) from error
+    hint = "Use --debug for the traceback, and report it to the plugin's author."
+    with guarded(str(component), "describing itself", hint=hint):
+        try:
+            return describe(config, *arguments)
+        except ValueError as error:
+            reason = str(error).rstrip(".")
+            raise Refused(f"{component} cannot be used like this: {reason}.", hint="Change its options.") from error
 
 
 def _broken_description(component: Component, found: object, expected: str) -> PluginError:

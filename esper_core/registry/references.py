@@ -6,6 +6,7 @@ import importlib
 from typing import Any
 
 from esper_core.contracts.errors import FactoryError
+from esper_core.contracts.foreign import DEBUG_HINT, asks_to_stop, described
 from esper_core.contracts.packages import CORE_DISTRIBUTION, advice
 
 
@@ -35,10 +36,11 @@ def load_reference(reference: str, owner: str, distribution: str = CORE_DISTRIBU
             f"{owner} cannot be imported: '{module_name}' needs the module '{missing}', which is missing.",
             hint=advice(missing, distribution),
         ) from error
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if asks_to_stop(error):
+            raise
         raise FactoryError(
-            f"{owner} cannot be imported: '{module_name}' raised {type(error).__name__}: {error}.",
-            hint="Use --debug for the traceback.",
+            f"{owner} cannot be imported: '{module_name}' raised {described(error)}.", hint=DEBUG_HINT
         ) from error
     try:
         return getattr(module, attribute)

@@ -7,11 +7,10 @@ from typing import Any
 
 from attrs import define, field
 
+from esper_core.contracts.events import EPISODE, episode_numbers
 from esper_core.registry.plan import Plan
 from esper_core.runs.directory import RunDirectory
 from esper_core.runs.shapes import RESERVED
-
-EPISODE = "episode"
 
 LARGEST = 1e100
 """Largest number that is drawn: sums and squares of what is larger are no numbers any more."""
@@ -68,16 +67,14 @@ class Record:
     @property
     def episode_names(self) -> list[str]:
         """Names of the numbers that every episode reports and that are metrics."""
-        names = dict.fromkeys(
-            name for episode in self.episodes for name, value in episode.items() if isinstance(value, float)
-        )
+        names = dict.fromkeys(name for episode in self.episodes for name in episode_numbers(episode))
         known = set(self.metric_names)
         return [name for name in names if name in known]
 
     def of_episodes(self, name: str, updates: Iterable[int]) -> list[float]:
         """Return a number of all episodes of some updates; undefined ones are left out."""
         wanted = set(updates)
-        values = (number(episode.get(name)) for episode in self.episodes if episode["update"] in wanted)
+        values = (number(episode_numbers(e).get(name)) for e in self.episodes if e["update"] in wanted)
         return [value for value in values if value is not None]
 
     def last_quarter(self) -> list[int]:

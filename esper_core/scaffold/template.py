@@ -12,6 +12,7 @@ from attrs import frozen
 
 from esper_core.contracts.components import KindSpec
 from esper_core.contracts.errors import PluginError, UserError
+from esper_core.contracts.foreign import guarded
 from esper_core.scaffold.names import PluginName
 
 COMMON = "esper_core.templates:common"
@@ -86,13 +87,8 @@ def load_template(kind: KindSpec) -> Template:
 
 def _folder(reference: str) -> Traversable:
     package, _, folder = reference.partition(":")
-    try:
+    with guarded(f"The template {reference}", f"importing {package}", hint="Report this to the author of the kind."):
         found = resources.files(import_module(package)) / folder
-    except Exception as error:
-        raise PluginError(
-            f"The template {reference} cannot be read: importing {package} raised {type(error).__name__}: {error}.",
-            hint="Report this to the author of the kind.",
-        ) from error
     if not found.is_dir():
         raise PluginError(
             f"The template {reference} is missing: {package} has no folder '{folder}'.",

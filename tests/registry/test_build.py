@@ -137,7 +137,10 @@ def test_devices() -> None:
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ({"options": ["environment.fail=build"]}, "environment 'toy' (toy-world 1.0) raised RuntimeError while it was"),
+        (
+            {"options": ["environment.fail=build"]},
+            "environment 'toy' (toy-world 1.0) failed while being built: RuntimeError",
+        ),
         ({"options": ["environment.fail=promise"]}, "its horizon differs from what the plan describes"),
         ({"uses": {"features": "liar"}}, "features 'liar' (toy-world 1.0) breaks its contract: its schema differs"),
         ({"policy": "incomplete"}, "which is no PolicyNetwork: it lacks input_dim, initial_state, __call__"),
@@ -172,7 +175,7 @@ def replaced(index: Index, key: str, factory: str) -> Index:
         ("toy_world.parts:Gone", "'toy_world.parts' has no attribute 'Gone'"),
         ("toy_world.needs_missing:Loss", "needs the module 'module_that_nobody_has'"),
         ("toy_world.importing_bug:Loss", "'toy_world.importing_bug' raised RuntimeError: import went wrong"),
-        ("toy_world.parts:leaving", "raised SystemExit while it was built: 3"),
+        ("toy_world.parts:leaving", "failed while being built: SystemExit: 3"),
         ("toy_world.parts:Gadget", "which is no Loss: it lacks target_kl, __call__"),
     ],
 )

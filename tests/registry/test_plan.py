@@ -475,7 +475,7 @@ def test_a_capability_that_nobody_provides(index: Index) -> None:
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ({"options": ["environment.fail=bug"]}, "raised RuntimeError while describing itself: a bug"),
+        ({"options": ["environment.fail=bug"]}, "failed while describing itself: RuntimeError: a bug"),
         ({"options": ["environment.fail=nonsense"]}, "returned a str, not an EnvironmentDescription"),
         ({"uses": {"environment": "undescribed", "masks": "open"}}, "has no description"),
     ],

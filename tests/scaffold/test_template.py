@@ -98,7 +98,7 @@ def test_a_kind_without_one_says_what_to_do() -> None:
     [
         ("acme_kit.templates:gizmo", "has no folder 'gizmo'"),
         ("acme_kit:templates", "holds no package 'my_gadget'"),
-        ("acme_kit.missing:gadget", "importing acme_kit.missing raised ModuleNotFoundError"),
+        ("acme_kit.missing:gadget", "failed while importing acme_kit.missing: ModuleNotFoundError"),
     ],
 )
 def test_one_that_is_not_there_is_the_authors_fault(acme: Path, reference: str, reason: str) -> None:

@@ -281,7 +281,7 @@ def test_what_is_no_verdict_is_the_plugins_fault(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("factory", "error", "words"),
     [
-        ("builtins:dict", FactoryError, "raised TypeError while it was built"),
+        ("builtins:dict", FactoryError, "failed while being built: TypeError"),
         ("collections:ChainMap", FactoryError, "returned a ChainMap, which is no Spike: it lacks run"),
         ("nowhere_at_all:Spike", FactoryError, "no module 'nowhere_at_all'"),
     ],

@@ -87,7 +87,7 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
             PluginError: an environment fails, or shows, pays or says what it cannot.
         """
         chosen = torch.stack([actions[name] for name in self.actions.names], dim=-1).cpu().numpy()
-        reward = np.zeros(self.num_envs, np.float32)
+        reward = np.zeros(self.num_envs, np.float64)
         terminated, truncated = (np.zeros(self.num_envs, np.bool_) for _ in range(2))
         events = []
         for env in np.flatnonzero(self._running).tolist():
@@ -105,7 +105,7 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
         return self._state(), self._tensor(reward), *flags, {"events": events}
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Close every environment."""
+        """Close every environment; where one fails to, that is said and takes nothing away."""
         for single in self._envs:
             close(single, self._config)
 
