@@ -34,6 +34,8 @@ class Inexact(ValueError):
 def to_exact(value: Any) -> Any:
     """Return a value made of None, booleans, numbers, texts, lists, tuples and tables as JSON; `from_exact` reads it.
 
+    Numpy's scalars and tensors of no dimension are the numbers they hold.
+
     Raises:
         Inexact: it holds something else, keys that are no texts, or is nested deeper than `DEEPEST`.
     """
@@ -72,6 +74,9 @@ def _written(value: Any, path: tuple[str, ...]) -> Any:
         return float(value) if math.isfinite(value) else {FLOAT: str(float(value))}
     if isinstance(value, Mapping):
         return dict(_entries(value, path))
+    if getattr(value, "shape", None) == () and callable(item := getattr(value, "item", None)):
+        # A number of numpy's, or a tensor of no dimension.
+        return _written(item(), path)
     if isinstance(value, list | tuple):
         entries = [_written(entry, (*path, str(number))) for number, entry in enumerate(value)]
         return {TUPLE: entries} if isinstance(value, tuple) else entries

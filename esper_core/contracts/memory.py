@@ -49,7 +49,10 @@ def check_memory(needed: float, what: str, hint: str, device: str = "cpu") -> No
 
 def exhausted(error: BaseException) -> EsperError | None:
     """Return what to say about an error that means that memory or the range of numbers is exhausted; else None."""
-    text = str(error)
+    try:
+        text = str(error)
+    except BaseException:
+        return None
     if isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(words in text.lower() for words in _REFUSALS)
     ):

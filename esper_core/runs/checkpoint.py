@@ -84,7 +84,7 @@ def save_checkpoint(run: RunDirectory, trainer: Trainer, update: Update, *, keep
         "update": update.index,
         "environment_steps": update.environment_steps,
         "best_by": finite({BEST_BY: update.metrics.get(BEST_BY)}),
-        "counters": _counters(run.plan, state.counters),
+        "counters": to_exact(state.counters),
         **{key: run.record[key] for key in ("plan", "feature_schema", "actions", "weights_versions")},
         **{key: run.circumstances[key] for key in ("distributions", "libraries")},
         "files": {
@@ -115,21 +115,6 @@ def save_checkpoint(run: RunDirectory, trainer: Trainer, update: Update, *, keep
             if earlier != best:
                 _remove(run, earlier)
     return path
-
-
-def _counters(plan: Plan, counters: Mapping[str, Any]) -> Any:
-    """Return a trainer's counters as they are written; raises PluginError for a component's state that cannot be."""
-    for kind, state in counters["parts"].items():
-        try:
-            to_exact(state)
-        except Inexact as error:
-            component = plan.component(kind)
-            raise PluginError(
-                f"{kind} '{component.name}' ({component.distribution} {component.version}) breaks its contract: what "
-                f"its state() returned cannot be saved: {error}.",
-                hint="Report this to the plugin's author.",
-            ) from error
-    return to_exact(counters)
 
 
 def remove_later(run: RunDirectory, update: int) -> None:

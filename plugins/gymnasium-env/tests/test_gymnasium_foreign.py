@@ -80,7 +80,7 @@ def test_one_number_is_taken_whatever_holds_it(make: Make, reward: Any, ended: A
 
 @pytest.mark.parametrize("reward", [None, "much", np.zeros(2), {}])
 def test_a_reward_that_is_no_number_is_named(make: Make, reward: Any) -> None:
-    with pytest.raises(PluginError, match=f"The Gymnasium environment '{ID}' breaks its contract: its reward is .*"):
+    with pytest.raises(PluginError, match=f"The Gymnasium environment '{ID}' paid .*; a reward is one finite number"):
         step(make(reward=reward))
 
 
@@ -92,7 +92,7 @@ def test_whatever_it_raises_names_it(make: Make, where: str, doing: str, error: 
         step(make(raising={where: error}))
 
 
-def test_all_are_closed_although_one_fails(make: Make) -> None:
+def test_all_are_closed_although_one_fails(make: Make, caplog: pytest.LogCaptureFixture) -> None:
     closed: list[Any] = []
 
     def close(self: Any) -> None:
@@ -101,6 +101,6 @@ def test_all_are_closed_although_one_fails(make: Make) -> None:
 
     environment = make(close=close)
     closed.clear()
-    with pytest.raises(PluginError, match="failed while closing: AttributeError: gone"):
-        environment.close()
+    environment.close()
     assert len(closed) == 2
+    assert "failed while closing: AttributeError: gone. What was done before stands." in caplog.text
