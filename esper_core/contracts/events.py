@@ -50,6 +50,13 @@ def _taken(owner: Owner, said: Any, num_envs: int) -> Event:
             raise owner.breach(f"{what} has the {key} {number!r}" + ("" if beyond is None else f" of {beyond}"))
     if "update" in event:
         raise owner.breach(f"{what} has a key 'update', under which the number of the update is written")
+    if event["type"] == EPISODE:
+        for key, value in event.items():
+            odd = (
+                [entry for entry in value if not (entry is None or is_number(entry))] if isinstance(value, list) else []
+            )
+            if odd:
+                raise owner.breach(f"{what} holds {odd[0]!r:.80} in the list '{key}', of which a metric is made")
     return event
 
 
@@ -59,10 +66,9 @@ def episode_numbers(event: Mapping[str, Any]) -> dict[str, float]:
 
 
 def episode_pools(event: Mapping[str, Any]) -> dict[str, list[float]]:
-    """Return the numbers in each list of an event; a list of text alone has none and is left out."""
-    lists = {key: value for key, value in event.items() if key not in IDENTITY and isinstance(value, list)}
-    pools = {key: [_float(entry) for entry in value if is_number(entry)] for key, value in lists.items()}
-    return {key: pool for key, pool in pools.items() if pool or not lists[key]}
+    """Return the numbers in each list of an event."""
+    lists = {key: value for key, value in event.items() if isinstance(value, list)}
+    return {key: [_float(entry) for entry in value if is_number(entry)] for key, value in lists.items()}
 
 
 def is_number(value: Any) -> bool:

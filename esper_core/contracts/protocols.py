@@ -260,7 +260,7 @@ class Environment(Protocol):
         Returns state, reward `[E]`, terminated `[E]`, truncated `[E]`, info; `info["events"]` is a list of dicts with
         at least `env`, `step` and `type`, and holds what JSON can; numpy scalars and tensors of no dimension become
         numbers. What an event of type `episode` holds becomes metrics of the update: numbers and truth values are
-        averaged over the episodes, those in lists pooled; text is kept with the event. An event that names a `slot`
+        averaged over the episodes, and those in lists, which hold nothing else, pooled. An event that names a `slot`
         and a `stage` says what became of that slot; `blueprint`, `alpha`, `blend` and `parameters` (None when the slot
         is empty again) say what it holds, and reports draw it. `info["seconds"]`, where there is one, says where the
         time of this call went: phase → seconds, such as `host_training`; what no phase names is booked under
