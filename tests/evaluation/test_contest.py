@@ -192,7 +192,7 @@ def test_records_that_are_set_aside_are_named_with_what_has_changed(
 ) -> None:
     def said() -> str:
         contest = Contest(entrants, index)
-        contest.close()
+        contest.close(print)
         return contest.set_aside
 
     assert said() == "", "there is nothing yet"

@@ -63,7 +63,8 @@ def test_masks_of_another_width_are_refused(case: Case) -> None:
     heads[name] = torch.ones(ENVS, case.num_slots + 1, dtype=torch.bool)
     features = case.features()
     seen = features._replace(obs=features.obs[:, 0], indices={key: v[:, 0] for key, v in features.indices.items()})
-    with pytest.raises(PluginError, match=f"'{name}' has width {case.num_slots + 1}; the head has {case.num_slots}"):
+    words = rf"'{name}' .*{case.num_slots + 1}\b.*{case.num_slots}\b"
+    with pytest.raises(PluginError, match=words):
         case.policy.get_action(seen, Masks(heads, masks.slot_given_op), case.policy.initial_state(ENVS))
 
 
