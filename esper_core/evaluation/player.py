@@ -18,7 +18,7 @@ from esper_core.contracts.foreign import UNKNOWN, Owner, Owners
 from esper_core.contracts.protocols import Environment, FeatureExtractor, MaskProvider, Masks, Rule
 from esper_core.learning.boundary import take_reset, take_step
 from esper_core.learning.stopwatch import Stopwatch
-from esper_core.policy.boundary import check_actions, check_features, check_mask_form
+from esper_core.policy.boundary import check_actions, check_mask_form, take_features
 from esper_core.policy.policy import Policy
 
 if TYPE_CHECKING:
@@ -190,9 +190,9 @@ class PolicyRule:
         """Return the policy's actions, int64 `[E]` per head."""
         owner, parameter = self._policy.owners["features"], next(self._policy.parameters())
         with owner.doing("looking"):
-            features = self._features(state)
+            found = self._features(state)
         envs = len(masks.heads[self._policy.actions.names[0]])
-        check_features(owner, features, self._features.schema, envs, parameter.dtype, parameter.device)
+        features = take_features(owner, found, self._features.schema, envs, parameter.dtype, parameter.device)
         acted = self._policy.get_action(features, masks, self._state, self._greedy, generator)
         self._state = acted.state
         return acted.actions

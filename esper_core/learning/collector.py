@@ -15,7 +15,7 @@ from esper_core.contracts.protocols import Environment, FeatureExtractor, Featur
 from esper_core.learning.boundary import Begun, Stepped, take_reset, take_step
 from esper_core.learning.rollout import Rollout
 from esper_core.learning.stopwatch import Stopwatch
-from esper_core.policy.boundary import check_features, check_mask_form
+from esper_core.policy.boundary import check_mask_form, take_features
 from esper_core.policy.policy import Policy
 
 if TYPE_CHECKING:
@@ -140,8 +140,8 @@ class Collector:
         watch.lap("policy")
         owner = self.owners["features"]
         with owner.doing(f"looking at step {t}"):
-            features = self.features(state)
-        check_features(owner, features, self.features.schema, envs, dtype, device)
+            found = self.features(state)
+        features = take_features(owner, found, self.features.schema, envs, dtype, device)
         self._check(owner, features.obs, f"the observation of step {t}")
         watch.lap("features")
         owner = self.owners["masks"]

@@ -125,7 +125,8 @@ def state_metrics(state: Sequence[Tensor] | None, rows: Tensor) -> dict[str, flo
         rows: Bool `[E]`: whose last step is no padding.
     """
     metrics: dict[str, float | None] = {}
-    for part, value in zip(getattr(state, "_fields", ()), state or (), strict=True):
+    values = state or ()
+    for part, value in zip(getattr(values, "_fields", range(len(values))), values, strict=True):
         if value.numel():
             size = value.detach()[:, rows].double().abs()
             metrics[f"state_rms/{part}"] = number(size.square().mean().sqrt())

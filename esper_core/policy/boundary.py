@@ -59,12 +59,15 @@ def check_type(owner: Owner, what: str, value: Any, kind: type) -> None:
         raise owner.breach(f"{what} is a {type(value).__name__}, not {kind.__module__}.{kind.__name__}")
 
 
-def check_features(
+def take_features(
     owner: Owner, found: Any, schema: FeatureSchema, num_envs: int, dtype: torch.dtype, device: torch.device
-) -> None:
-    """Check what features make of a state of E environments: `obs [E, D]` and `indices [E, width]`."""
+) -> Features:
+    """Check what features make of a state of E environments: `obs [E, D]` and `indices [E, width]`.
+
+    Observations may be floats of any width; they are returned in that of the weights.
+    """
     check_type(owner, "what it returns", found, Features)
-    check_tensor(owner, "its obs", found.obs, _name(dtype), (num_envs, schema.dim), device)
+    check_tensor(owner, "its obs", found.obs, "float", (num_envs, schema.dim), device)
     check_names(owner, "its indices", found.indices, [block.name for block in schema.indices])
     for block in schema.indices:
         value, what = found.indices[block.name], f"its indices '{block.name}'"
@@ -72,6 +75,7 @@ def check_features(
         if not bool(((value >= -1) & (value < block.vocabulary)).all()):
             span = f"{int(value.min())} to {int(value.max())}"
             raise owner.breach(f"{what} go from {span}, not from -1 to {block.vocabulary - 1}")
+    return Features(found.obs.to(dtype), found.indices)
 
 
 def check_mask_form(owner: Owner, found: Any, actions: ActionSpec, num_envs: int, device: torch.device | None) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from esper_core.contracts.errors import PluginError
 from esper_core.contracts.foreign import Owner, Owners
 from esper_core.contracts.protocols import Features, LSTMState, Masks, NetworkOutput, Values
-from esper_core.policy.boundary import check_actions, check_features, check_mask_form
+from esper_core.policy.boundary import check_actions, check_mask_form, take_features
 from esper_core.policy.policy import Policy
 from tests.learning.conftest import SCHEMA, SPEC, Net, Value
 
@@ -153,8 +153,8 @@ def test_masks_of_another_form(change: dict[str, Any], words: str) -> None:
 @pytest.mark.parametrize(
     ("found", "words"),
     [
-        (features()._replace(obs=torch.zeros(2, 4)), r"its obs is float32 \[2, 4\], not float32 \[2, 3\]"),
-        (features()._replace(obs=torch.zeros(2, 3).double()), "its obs is float64 .*, not float32"),
+        (features()._replace(obs=torch.zeros(2, 4)), r"its obs is float32 \[2, 4\], not float \[2, 3\]"),
+        (features()._replace(obs=torch.zeros(2, 3).long()), "its obs is int64 .*, not float"),
         (features()._replace(indices={}), "its indices lack 'kind'"),
         (
             features()._replace(indices={"kind": torch.full((2, 2), 3)}),
@@ -165,7 +165,13 @@ def test_masks_of_another_form(change: dict[str, Any], words: str) -> None:
 )
 def test_features_of_another_form(found: Any, words: str) -> None:
     with pytest.raises(PluginError, match=words):
-        check_features(OWNER, found, SCHEMA, 2, torch.float32, CPU)
+        take_features(OWNER, found, SCHEMA, 2, torch.float32, CPU)
+
+
+def test_observations_are_taken_in_the_width_of_the_weights() -> None:
+    wide = features()._replace(obs=torch.rand(2, 3, dtype=torch.float64))
+    taken = take_features(OWNER, wide, SCHEMA, 2, torch.float32, CPU)
+    assert torch.equal(taken.obs, wide.obs.float()) and taken.indices is wide.indices
 
 
 @pytest.mark.parametrize(
