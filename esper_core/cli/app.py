@@ -92,8 +92,9 @@ def run(words: Sequence[str]) -> int:
     except Terminated as error:
         return _report(Interrupted("Terminated."), error.exit_code, debug, error)
     except BaseException as error:
-        # The command line parser ends like this when a shell asks it for words.
-        if isinstance(error, SystemExit) and COMPLETING in os.environ:
+        # The command line parser ends like this when a shell asks it for words, and when a reader has left.
+        reader_left = isinstance(error.__context__, BrokenPipeError)
+        if isinstance(error, SystemExit) and (reader_left or COMPLETING in os.environ):
             raise
         # Usage errors of the command line parser know how to print themselves.
         show, code = getattr(error, "show", None), getattr(error, "exit_code", None)
