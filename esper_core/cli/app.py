@@ -136,8 +136,9 @@ def _run(words: Sequence[str]) -> int:
         refused = named(error)
         return _report(refused, refused.exit_code, debug, error)
     except BaseException as error:
-        # The command line parser ends like this when a shell asks it for words.
-        if isinstance(error, SystemExit) and COMPLETING in os.environ:
+        # The command line parser ends like this when a shell asks it for words, and when a reader has left.
+        reader_left = isinstance(error.__context__, BrokenPipeError)
+        if isinstance(error, SystemExit) and (reader_left or COMPLETING in os.environ):
             raise
         code = getattr(error, "exit_code", None)
         if callable(getattr(error, "show", None)) and isinstance(code, int):
