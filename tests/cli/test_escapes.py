@@ -122,8 +122,8 @@ def test_a_plugin_that_fails_with_such_a_text_is_shown(fake_site: FakeSite, caps
 def test_last_words_are_written_out(tmp_path: Path) -> None:
     code = f"""
 import os, signal, time
-from esper_core.cli.stopping import raise_on_terminate, stopping_promptly
-raise_on_terminate()
+from esper_core.cli.stopping import raise_on_signals, stopping_promptly
+raise_on_signals()
 with stopping_promptly(lambda: {EVIL + chr(0xDCFF)!r}):
     os.kill(os.getpid(), signal.SIGTERM)
     while True:
