@@ -8,12 +8,15 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
 
 from esper_core.contracts.memory import memory_left
 
 SMALL = 2**20
 """Numbers of a tensor that is allowed without a question."""
+
+FROM_NOTHING = frozenset({torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn})
+"""Functions whose first argument, or arguments, are the size of a new tensor."""
 
 
 class TooLarge(MemoryError):
@@ -36,8 +39,10 @@ def only_what_fits() -> Iterator[None]:
         yield
 
 
-class _Watch(TorchDispatchMode):
-    def __torch_dispatch__(
+class _Watch(TorchFunctionMode):
+    """Sees calls of torch's functions; a mode that sees operators would import torch's compiler, for seconds."""
+
+    def __torch_function__(
         self,
         func: Callable[..., Any],
         types: Sequence[type],
@@ -45,12 +50,16 @@ class _Watch(TorchDispatchMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        # Functions that make a tensor out of nothing have its size as their first argument.
-        size = args[0] if args and isinstance(args[0], list | tuple) else ()
-        if size and all(isinstance(extent, int) for extent in size) and math.prod(size) > SMALL:
-            dtype = kwargs.get("dtype") or torch.get_default_dtype()
-            needed, device = math.prod(size) * dtype.itemsize, str(kwargs.get("device") or "cpu")
-            left = None if device == "meta" else memory_left(device)
-            if left is not None and needed > left:
-                raise TooLarge(needed, left)
+        if func in FROM_NOTHING:
+            size = args[0] if args and isinstance(args[0], list | tuple) else kwargs.get("size", args)
+            _check(size, kwargs.get("dtype") or torch.get_default_dtype(), str(kwargs.get("device") or "cpu"))
         return func(*args, **kwargs)
+
+
+def _check(size: Sequence[Any], dtype: torch.dtype, device: str) -> None:
+    count = math.prod(extent for extent in size if isinstance(extent, int))
+    if count <= SMALL or device == "meta":
+        return
+    needed, left = count * dtype.itemsize, memory_left(device)
+    if left is not None and needed > left:
+        raise TooLarge(needed, left)

@@ -61,7 +61,7 @@ from esper_core import ComponentSpec, hookimpl
 
 @hookimpl
 def esper_components():
-    yield ComponentSpec(kind="loss", name="sick", factory="sick.loss:Sick", config="sick.config:Config", summary="ill")
+    yield ComponentSpec(kind="loss", name="sick", factory="acme_sick.loss:Sick", config="acme_sick.config:Config", summary="ill")
 """
 CONFIG = """
 from attrs import frozen
@@ -102,8 +102,8 @@ class Sick(FactoredPpo):
 @pytest.fixture
 def sick(train, fake_site: FakeSite, tmp_path, capsys):
     """Return a function that trains with a loss that is no number at some calls, one call per update."""
-    modules = {"sick.plugin": PLUGIN, "sick.config": CONFIG, "sick.loss": LOSS}
-    fake_site.install("acme-sick", {"sick": "sick.plugin"}, modules=modules)
+    modules = {"acme_sick.plugin": PLUGIN, "acme_sick.config": CONFIG, "acme_sick.loss": LOSS}
+    fake_site.install("acme-sick", {"sick": "acme_sick.plugin"}, modules=modules)
 
     def sick(ill: list[int], updates: int, leaves: int = 0) -> tuple[int, Path, str]:
         options = ("-o", f"loss.ill={ill}", "-o", f"loss.leaves={leaves}", "-o", "train.passes=1")

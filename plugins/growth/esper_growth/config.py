@@ -26,7 +26,7 @@ class GrowthConfig:
         0, low=0, high=2**31, help="Number of the first instance; disjoint ranges never share a host."
     )
     batch_size: int = option(100, low=1, high=1_000_000, help="Training samples per host step.")
-    host_lr: float = option(0.05, low=0.0, high=1e6, help="Learning rate of host and seeds (SGD).")
+    host_lr: float = option(0.05, low=0.0, high=1e12, help="Learning rate of host and seeds (SGD).")
     momentum: float = option(0.9, low=0.0, high=1.0, help="Momentum of host and seeds.")
     max_grad_norm: float = option(
         0.0, low=0.0, high=1e9, help="Gradient norm bound for the host and for each seed; 0 is off."
