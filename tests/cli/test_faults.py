@@ -61,7 +61,9 @@ from esper_core import ComponentSpec, hookimpl
 
 @hookimpl
 def esper_components():
-    yield ComponentSpec(kind="loss", name="sick", factory="acme_sick.loss:Sick", config="acme_sick.config:Config", summary="ill")
+    yield ComponentSpec(
+        kind="loss", name="sick", factory="acme_sick.loss:Sick", config="acme_sick.config:Config", summary="ill"
+    )
 """
 CONFIG = """
 from attrs import frozen
