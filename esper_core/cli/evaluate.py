@@ -50,7 +50,7 @@ def evaluate(
     arms: Annotated[
         str | None, typer.Option(metavar="A,B", help="Arms that take part; all that apply without it.")
     ] = None,
-    instances: Annotated[int, typer.Option(help="Held-out instances that each arm plays.", min=2)] = 20,
+    instances: Annotated[int, typer.Option(help="Held-out instances that each arm plays.", min=2, max=1_000_000)] = 20,
     search_episodes: Annotated[
         int | None,
         typer.Option(

@@ -26,7 +26,9 @@ def export(
         str, typer.Argument(metavar="RUN", help="A path, or the beginning of a name.", autocompletion=completion.runs)
     ],
     out: Annotated[Path, typer.Option(metavar="FILE", help="grown.py, for example; the weights lie beside it.")],
-    instance: Annotated[int, typer.Option(metavar="I", help="Host instance on which the policy plays.", min=0)] = 0,
+    instance: Annotated[
+        int, typer.Option(metavar="I", help="Host instance on which the policy plays.", min=0, max=2**31 - 1)
+    ] = 0,
     at: Annotated[str, typer.Option(metavar="K", help="Checkpoint: last, best, or the number of an update.")] = "last",
     runs: Annotated[Path, typer.Option(help="Directory of runs.")] = Path("runs"),
     device: Annotated[str | None, typer.Option(help="torch device; the run's own without it.")] = None,

@@ -32,6 +32,8 @@ def writing(path: Path, hint: str = "Make room, or make it writable, and start a
     try:
         yield
     except OSError as error:
+        if error.strerror in (LINK, NOT_REGULAR):
+            hint = "Move it away, or put a file or folder of its own in its place."
         raise EsperError(refusal(error, path), hint=hint) from error
 
 

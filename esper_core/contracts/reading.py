@@ -53,7 +53,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise DamagedFile(f"{path} is no regular file.")
+        raise DamagedFile(f"{path} is no regular file.", hint="Move it away, or restore the file from a copy.")
     with os.fdopen(descriptor, "rb") as stream:
         yield stream
 

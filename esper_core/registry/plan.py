@@ -338,6 +338,13 @@ def _number(request: PlanRequest, recipes: Recipes, name: str) -> int:
     raise ConfigError(f"--{message}", hint=hint)
 
 
+def check_updates(updates: int) -> None:
+    """Check a number of updates that is asked for beside a plan; raises ConfigError."""
+    _, low, high = _NUMBERS["updates"]
+    if not low <= updates <= high:
+        raise ConfigError(f"--updates cannot be {updates}.", hint=f"Allowed: a whole number from {low} to {high}.")
+
+
 def _device(request: PlanRequest, recipes: Recipes) -> str:
     device, said_by_file = _said(request, recipes, "device", DEFAULT_DEVICE)
     if _DEVICE.fullmatch(device):

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 KEEP_LAST = 3
 
-_NAME = re.compile(r"\d{6,}")
+_NAME = re.compile(r"\d{6,10}")
 
 
 @frozen
@@ -143,9 +143,17 @@ def _remove_temporary(run: RunDirectory) -> None:
 
 
 def list_checkpoints(run: RunDirectory) -> list[Path]:
-    """Return the folders of a run's checkpoints, oldest first."""
+    """Return the folders of a run's checkpoints, oldest first; raises DamagedFile for something else than a folder."""
     folder = run.checkpoints
-    found = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)] if folder.is_dir() else []
+    try:
+        found = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise DamagedFile(
+            f"{folder} cannot be read: {error.strerror or error}.",
+            hint="It should be the folder of the run's checkpoints; restore it from a copy.",
+        ) from error
     return sorted(found, key=lambda path: int(path.name))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve, frozen
 
 from esper_core.contracts.errors import CheckpointMismatch, ConfigError, DamagedFile, EsperError, UserError
-from esper_core.registry.plan import Plan
+from esper_core.registry.plan import Plan, check_updates
 from esper_core.runs.header import Header
 from esper_core.runs.checkpoint import list_checkpoints, remove_later, verify_checkpoint
 from esper_core.runs.compatibility import check_fit
@@ -94,6 +94,7 @@ def find_resumption(run: RunDirectory, index: Index, *, at: int | None, updates:
                 f"--updates is the total of the run and cannot be {updates}: {done} are done.",
                 hint="Leave it out, or name a larger one.",
             )
+        check_updates(updates)
         plan = evolve(plan, updates=updates)
     return Resumption(run, plan, header, (*notes, *_gaps(run, done)))
 

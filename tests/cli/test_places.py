@@ -31,6 +31,7 @@ def test_no_link_leads_a_write_out_of_a_run(name, train, finished, tmp_path, cap
     before = files_of(tmp_path)
     assert train("--resume", str(finished), "--at", "3", "--no-tensorboard") in (1, 2)
     assert f"{finished / name}" in (said := capsys.readouterr().err) and "link" in said and "defect" not in said
+    assert "Make room" not in said
     after = files_of(tmp_path)
     assert {path: after[path] for path in before if path.startswith("outside")} == {
         path: data for path, data in before.items() if path.startswith("outside")

@@ -320,3 +320,17 @@ def test_options_of_observers_may_stand_beside_resume(train, finished, capsys):
     pytest.importorskip("tensorboard")
     assert train("--resume", str(finished), "-o", "observer.tensorboard.flush=0") == 2
     assert "'observer.tensorboard.flush' cannot be 0" in capsys.readouterr().err
+
+
+def test_a_number_of_updates_that_no_plan_may_have_is_refused_and_the_run_stays(train, finished, capsys):
+    before = (finished / "run.json").read_bytes()
+    assert train("--resume", str(finished), "--updates", str(2**40)) == 2
+    assert "--updates cannot be 1099511627776." in capsys.readouterr().err
+    assert (finished / "run.json").read_bytes() == before
+
+
+def test_checkpoints_that_are_no_folder_are_named(train, finished, capsys):
+    shutil.rmtree(finished / "checkpoints")
+    (finished / "checkpoints").write_text("")
+    assert train("--resume", str(finished), "--updates", "9") == 4
+    assert "checkpoints cannot be read: Not a directory" in capsys.readouterr().err
