@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from esper_core.evaluation.knowledge import oracle_gap
 from esper_core.evaluation.player import Separately, derived_seed, play
-from esper_core.evaluation.statistics import Bootstrap, Values
+from esper_core.evaluation.statistics import Values
 from esper_core.registry.build import build_beside, build_parts, make_context
 from esper_core.registry.index import load_index
 from esper_core.registry.plan import PlanRequest, describe_plan, make_plan
@@ -69,16 +70,6 @@ def scores(instances: int, slots: int, options: tuple[str, ...]) -> tuple[list[t
     return [worlds[number] for number in range(instances)], found
 
 
-def best_elsewhere(worlds: list[tuple[str, int, str]], found: Values) -> Values:
-    """Return the accuracy on each instance of the rule that is best on the other instances of its kind, `[I]`."""
-    chosen = np.empty(len(worlds))
-    for i, here in enumerate(worlds):
-        others = [j for j, there in enumerate(worlds) if there == here and j != i]
-        others = others or [j for j in range(len(worlds)) if j != i]
-        chosen[i] = found[found[:, others].mean(axis=1).argmax(), i]
-    return chosen
-
-
 def main() -> None:
     """Print the rules by kind of world, and the gap."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -94,13 +85,11 @@ def main() -> None:
         means = "".join(f"{value:14.3f}" for value in found[:, members].mean(axis=1))
         print(f"{kind[0]:17}{kind[1]:5}  {kind[2]:10}{len(members):4}{means}")
     print(f"{'all':38}" + "".join(f"{value:14.3f}" for value in found.mean(axis=1)))
-    single = found.mean(axis=1).argmax()
-    bootstrap = Bootstrap.draw(len(worlds), 1)
-    difference = (best_elsewhere(worlds, found) - found[single])[None]
-    gap = bootstrap.estimate(lambda values: values.mean(axis=(-2, -1)), difference)
-    print(
-        f"\nthe best rule of each kind of world − {RULES[single]}: {gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
-    )
+    gap = oracle_gap(found, worlds)
+    if gap is None:
+        print("\nNo two instances are of one kind, or all are: there is nothing to choose by.")
+        return
+    print(f"\nthe best rule of each kind of world − the best rule: {gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]")
 
 
 if __name__ == "__main__":

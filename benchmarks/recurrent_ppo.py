@@ -52,6 +52,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import VecNormalize
 
 from esper_core.contracts.protocols import FeatureExtractor, MaskProvider
+from esper_core.evaluation.statistics import Bootstrap, pooled_iqm
 from esper_core.learning.session import open_session
 from esper_core.policy.policy import Policy
 from esper_core.registry.build import build_parts
@@ -343,19 +344,11 @@ def run(name: str, trainer: str, seed: int) -> dict[str, Any]:
     return {"task": name, "trainer": trainer, "seed": seed, **came}
 
 
-def interquartile(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the mean of the middle half along the last axis."""
-    ordered = np.sort(values, axis=-1)
-    cut = ordered.shape[-1] // 4
-    return ordered[..., cut : ordered.shape[-1] - cut].mean(axis=-1)
-
-
 def interval(values: Sequence[float]) -> tuple[float, float, float]:
     """Return the interquartile mean and its 95 % bootstrap interval."""
-    known = np.array(values)
-    drawn = known[np.random.default_rng(0).integers(len(known), size=(10_000, len(known)))]
-    low, high = np.quantile(interquartile(drawn), [0.025, 0.975])
-    return float(interquartile(known)), float(low), float(high)
+    known = np.array([values])
+    found = Bootstrap.draw(len(values), 1).sampled(pooled_iqm, known).estimate
+    return found.value, found.low, found.high
 
 
 def read(path: Path) -> list[dict[str, Any]]:

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from gap import world
 
-from esper_core.evaluation.statistics import Bootstrap, Values, mean_difference
-from esper_core.runs.files import read_lines
+from esper_core.contracts.reading import read_lines
+from esper_core.evaluation.statistics import Bootstrap, Values, pooled_mean
 
 WORDS = ("task", "samples", "host")
 
@@ -33,7 +33,7 @@ def of_arm(episodes: Sequence[dict[str, Any]], name: str, instances: Sequence[in
 def difference(policy: Values, other: Values) -> str:
     """Return the mean of the paired differences of two arms `[S, I]`, with its interval."""
     bootstrap = Bootstrap.draw(policy.shape[1], len(policy))
-    found = bootstrap.estimate(mean_difference, policy, other)
+    found = (bootstrap.sampled(pooled_mean, policy) - bootstrap.sampled(pooled_mean, other)).estimate
     return f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
 
 
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--arms", nargs="+", default=["static", "all-on", "all-on-heavy"], help="arms beside policy")
     chosen = parser.parse_args()
     arms = ["policy", *chosen.arms]
-    episodes = [episode for episode in read_lines(chosen.episodes) if episode["arm"] in arms]
+    episodes = [line.entry for line in read_lines(chosen.episodes) if line.entry["arm"] in arms]
     kinds: dict[tuple[str, ...], set[int]] = {}
     for episode in episodes:
         words = dict(zip(WORDS, map(str, world(episode["world"])), strict=True))

@@ -21,7 +21,8 @@ def commands() -> str:
         NOTE,
         paragraph(
             "`-h` after any command says what stands here. Results go to standard output; progress, warnings and "
-            "errors to standard error. With `--json`, standard output is exactly one JSON document."
+            "errors to standard error, and so does whatever plugins print, from Python, from C or from processes of "
+            "their own. With `--json`, standard output is exactly one JSON document, in ASCII."
         ),
         f"```\n{FLAGS}\n```",
         table(
@@ -31,9 +32,10 @@ def commands() -> str:
                 ("1", "an internal error, or a run that stopped"),
                 ("2", "the request cannot be carried out as written"),
                 ("3", "a plugin failed"),
-                ("4", "a checkpoint does not fit, or is damaged"),
+                ("4", "a checkpoint does not fit, or a file of a run is damaged"),
                 ("5", "a RED verdict"),
                 ("130, 143", "stopped by Ctrl-C, by SIGTERM"),
+                ("141", "whoever read standard output has left, as `head` does"),
             ),
         ),
         table(

@@ -16,6 +16,7 @@ from esper_core.learning.gae import gae
 from esper_core.learning.trainer import Trainer
 from esper_core.policy.policy import Policy
 from esper_core.registry.build import build_parts, resolve_device
+from esper_core.registry.lookup import owners_of
 from esper_core.registry.plan import describe_plan
 
 if TYPE_CHECKING:
@@ -26,14 +27,16 @@ if TYPE_CHECKING:
 def features_and_masks(plan: Plan, index: Index) -> Work:
     """Return a work that computes features and masks of one step of all environments, on random states."""
     parts = _parts_without_environment(plan, index)
-    features, masks = parts["features"], parts["masks"]
+    features, masks, owners = parts["features"], parts["masks"], owners_of(plan, index)
     noise = Noise(describe_plan(plan, index), plan.envs, 1, resolve_device(plan.device))
     steps = count()
 
     def work() -> None:
         state = noise.state_at(next(steps))
-        features(state)
-        masks(state)
+        with owners["features"].doing("looking"):
+            features(state)
+        with owners["masks"].doing("saying what is legal"):
+            masks(state)
 
     return work
 
@@ -54,16 +57,17 @@ def update_seconds(plan: Plan, index: Index, steps: int, envs: int, repeats: int
     It is all that the trainer does once a rollout is there: evaluating it, estimating advantages, the pass.
     """
     plan = evolve(plan, envs=envs)
-    parts = _parts_without_environment(plan, index)
+    parts, owners = _parts_without_environment(plan, index), owners_of(plan, index)
     noise = Noise(describe_plan(plan, index), envs, steps, resolve_device(plan.device))
     trainer = Trainer(
-        policy=Policy(parts["network"], parts["critic"], noise.actions, plan.precision),
+        policy=Policy(parts["network"], parts["critic"], noise.actions, plan.precision, owners),
         features=parts["features"],
         masks=parts["masks"],
         loss=parts["loss"],
         environment=noise,
         config=TrainConfig(**{**plan.train, "passes": 1, "minibatches": 1}),
         seed=plan.seed,
+        owners=owners,
     )
     _, *measured = trainer.run(1 + repeats)
     return statistics.median(update.timing["phases"]["update"] for update in measured)

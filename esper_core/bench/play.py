@@ -10,10 +10,12 @@ from torch import Tensor
 
 from esper_core.bench.repeats import one_thread
 from esper_core.bench.speed import Speed
+from esper_core.contracts.foreign import Owners, close_safely
 from esper_core.contracts.protocols import FeatureExtractor, Masks, Rule
-from esper_core.evaluation.player import play
+from esper_core.evaluation.player import ForeignRule, play
 from esper_core.learning.stopwatch import Stopwatch
 from esper_core.registry.build import build_beside, build_parts, make_context, resolve_device
+from esper_core.registry.lookup import owners_of
 from esper_core.registry.plan import describe_plan
 from esper_core.registry.resolve import resolve
 
@@ -34,21 +36,24 @@ def measure_play(plan: Plan, index: Index, rule: str, episodes: int, say: Say) -
     say("preparing environments")
     with one_thread():
         parts = build_parts(plan, index, only=set(plan.kinds) - {"network", "critic", "loss"} | {"environment"})
-        environment = parts["environment"]
+        environment, owners = parts["environment"], owners_of(plan, index)
         try:
             device = resolve_device(plan.device)
             context = make_context(plan, describe_plan(plan, index), device=device, parts=parts)
-            player = build_beside(resolve(index, "rule", rule), index, context)
+            component = resolve(index, "rule", rule)
+            player = ForeignRule(build_beside(component, index, context), component.owner, environment.actions)
             features, masks = parts["features"], parts["masks"]
-            play(environment, masks, _Watched(player, features, Stopwatch()), seed=plan.seed, steps=WARM_UP_STEPS)
+            warming = _Watched(player, features, Stopwatch(), owners)
+            play(environment, masks, warming, seed=plan.seed, steps=WARM_UP_STEPS, owners=owners)
             watch, generator, steps = Stopwatch(), torch.Generator().manual_seed(plan.seed), 0
-            watched = _Watched(player, features, watch)
+            watched = _Watched(player, features, watch, owners)
             for number in range(episodes):
                 say(f"playing: episode {number + 1} of {episodes}")
                 seed = plan.seed if number == 0 else None
-                steps += int(play(environment, masks, watched, generator, seed=seed, watch=watch).lengths.sum())
+                played = play(environment, masks, watched, generator, seed=seed, watch=watch, owners=owners)
+                steps += int(played.lengths.sum())
         finally:
-            environment.close()
+            close_safely(owners["environment"], environment.close, say)
     return Speed(steps, sum(watch.seconds.values()), watch.seconds)
 
 
@@ -59,11 +64,13 @@ class _Watched:
     rule: Rule
     features: FeatureExtractor
     watch: Stopwatch
+    owners: Owners
 
     def reset(self, num_envs: int) -> None:
         self.rule.reset(num_envs)
 
     def __call__(self, state: State, masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
-        self.features(state)
+        with self.owners["features"].doing("looking"):
+            self.features(state)
         self.watch.lap("features")
         return self.rule(state, masks, generator)

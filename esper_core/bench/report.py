@@ -9,6 +9,8 @@ from attrs import asdict
 
 from esper_core.bench.machine import measure_ceilings
 from esper_core.contracts.errors import PluginError
+from esper_core.contracts.foreign import Owner
+from esper_core.contracts.plain import MEANING, NotPlain, plain
 from esper_core.contracts.targets import Target
 from esper_core.runs.provenance import libraries, machine
 
@@ -18,25 +20,41 @@ if TYPE_CHECKING:
     from esper_core.registry.plan import Plan
 
 
-def run_workload(workload: Workload, plan: Plan, index: Index, *, quick: bool, say: Say) -> dict[str, Any]:
+def run_workload(
+    owner: Owner, workload: Workload, plan: Plan, index: Index, *, quick: bool, say: Say
+) -> dict[str, Any]:
     """Measure a workload; return its figures with `targets`, `machine`, `versions` and, where one is missed, `floor`.
 
     Raises:
-        PluginError: a figure that has a target was not measured.
+        PluginError: the workload raised something, or a figure that has a target was not measured.
     """
-    figures = workload.measure(plan, index, quick=quick, say=say)
+    with owner.doing("measuring"):
+        measured = workload.measure(plan, index, quick=quick, say=say)
+    figures = _plain(owner, "measure", measured)
     say("measuring what the machine can do at best")
     ceilings = measure_ceilings()
 
     def evidence(figure: str) -> Mapping[str, Any]:
         say(f"looking for the floor under {figure}")
-        return workload.evidence(plan, index, figure, figures, ceilings)
+        with owner.doing(f"looking for the floor under {figure}"):
+            found = workload.evidence(plan, index, figure, figures, ceilings)
+        return _plain(owner, "evidence", found)
 
     document = {**figures, "targets": judge(figures, workload.targets)}
     floor = find_floor(figures, workload.targets, evidence)
     if floor:
         document["floor"] = {figure: {**row, "ceilings": asdict(ceilings)} for figure, row in floor.items()}
     return {**document, "machine": {**machine(), "ceilings": asdict(ceilings)}, "versions": libraries()}
+
+
+def _plain(owner: Owner, call: str, found: Any) -> dict[str, Any]:
+    if not isinstance(found, Mapping):
+        raise owner.breach(f"{call} returned a {type(found).__name__}, not a table of figures")
+    try:
+        figures: dict[str, Any] = plain(found)
+    except NotPlain as problem:
+        raise owner.breach(f"what {call} returned {problem}. {MEANING.rstrip('.')}") from problem
+    return figures
 
 
 def judge(figures: Mapping[str, Any], targets: Sequence[Target]) -> dict[str, dict[str, Any]]:

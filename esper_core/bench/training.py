@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from esper_core.bench.speed import Speed
+from esper_core.contracts.foreign import close_safely
 from esper_core.learning.session import open_session
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def measure_training(plan: Plan, index: Index, updates: int, say: Say) -> Speed:
     """
     say("preparing environments")
     trainer = open_session(plan, index)
+    owner = trainer.owners["environment"]
 
     def on_step(progress: StepProgress) -> None:
         if progress.phase == "collect" and progress.step % SAY_EVERY == 0:
@@ -31,11 +33,12 @@ def measure_training(plan: Plan, index: Index, updates: int, say: Say) -> Speed:
 
     speeds, before = [], 0
     try:
-        trainer.environment.reset()
+        with owner.doing("starting episodes"):
+            trainer.environment.reset()
         for update in trainer.run(updates, on_step):
             timing = update.timing
             speeds.append(Speed(update.environment_steps - before, timing["seconds"], timing["phases"]))
             before = update.environment_steps
     finally:
-        trainer.environment.close()
+        close_safely(owner, trainer.environment.close, say)
     return sorted(speeds, key=lambda speed: speed.seconds / speed.steps)[len(speeds) // 2]

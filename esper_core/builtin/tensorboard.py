@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from esper_core.builtin.config import TensorBoardConfig
+from esper_core.contracts.files import make_folder, writing
 from esper_core.contracts.packages import require_package
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ class TensorBoard:
     """Writes `tensorboard/` in the directory of a run; look with `tensorboard --logdir runs`."""
 
     def __init__(self, config: TensorBoardConfig, context: None = None) -> None:
-        require_package("tensorboard", "observer 'tensorboard'")
+        require_package("tensorboard", "observer 'tensorboard'", "esper-core")
         self.config = config
         self._writer: Any = None
 
@@ -27,9 +28,11 @@ class TensorBoard:
         """Begin to write; what a resumed run does anew hides what was written of it before."""
         from torch.utils.tensorboard import SummaryWriter
 
-        lines = run.metrics()
+        lines, folder = run.metrics(), run.path / FOLDER
+        with writing(folder):
+            make_folder(folder, run.path)
         self._writer = SummaryWriter(
-            str(run.path / FOLDER), purge_step=lines[-1]["update"] + 1 if lines else None, flush_secs=self.config.flush
+            str(folder), purge_step=lines[-1]["update"] + 1 if lines else None, flush_secs=self.config.flush
         )
 
     def on_update(self, update: Update) -> None:

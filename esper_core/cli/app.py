@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 import sys
 import traceback
@@ -11,12 +13,20 @@ from typing import Annotated, Any
 
 import typer
 
+from esper_core.cli import document
 from esper_core.cli.commands import Group
-from esper_core.cli.output import say
-from esper_core.cli.stopping import leave, raise_on_terminate
+from esper_core.cli.document import ReaderGone
+from esper_core.cli.output import Visible, paragraph, say
+from esper_core.cli.refusals import named
+from esper_core.cli.stopping import leave, raise_on_signals
 from esper_core.cli.world import FLAGS, World, take_settings
+from esper_core.contracts.cache import CACHE_VARIABLE
 from esper_core.contracts.errors import EsperError, Interrupted, PluginError, Terminated
 from esper_core.contracts.foreign import DEBUG_HINT, described
+from esper_core.contracts.memory import exhausted
+
+COMPLETING = "_ESPER_COMPLETE"
+"""Variable that a shell sets when it asks for words."""
 
 
 def _print_version(wanted: bool) -> None:
@@ -54,22 +64,43 @@ def make_app(world: World) -> Any:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command line and exit with its status."""
     words = list(sys.argv[1:] if argv is None else argv)
-    # A closed standard stream is None to Python; printing to it is then printing to nobody.
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115
-    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
-    raise_on_terminate()
+    document.open_streams()
+    # To the end of the process: what others print while it ends is not the document either.
+    document.claim()
+    raise_on_signals()
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(Visible())
     leave(run(words))
 
 
 def run(words: Sequence[str]) -> int:
-    """Run a command line and return its status; errors are printed to standard error."""
+    """Run a command line and return its status; errors are printed to standard error.
+
+    Standard output is left as it was found.
+    """
+    claimed = document.claim()
+    try:
+        return _run(words)
+    finally:
+        if claimed:
+            document.release()
+
+
+def _run(words: Sequence[str]) -> int:
     debug = "--debug" in words
     world: World | None = None
     try:
-        settings, rest = take_settings(words)
-        world = World(settings)
-        result: Any = make_app(world).main(args=rest, prog_name="esper", standalone_mode=False, obj=world)
+        if explicit := os.environ.get(CACHE_VARIABLE):
+            # A component may change the working directory before the cache is used.
+            os.environ[CACHE_VARIABLE] = os.path.abspath(explicit)  # noqa: PTH100
+        with document.parsing():
+            settings, rest = take_settings(words)
+            world = World(settings)
+            result: Any = make_app(world).main(args=rest, prog_name="esper", standalone_mode=False, obj=world)
         return result if isinstance(result, int) else 0
+    except ReaderGone as error:
+        # A reader such as `head` has what it wanted. There is something to say only where something is kept.
+        return _report(error, error.exit_code, debug) if error.hint else error.exit_code
     except EsperError as error:
         return _report(error, error.exit_code, debug)
     except typer.Exit as stop:
@@ -78,27 +109,42 @@ def run(words: Sequence[str]) -> int:
         return _report(Interrupted("Stopped."), Interrupted.exit_code, debug, error)
     except Terminated as error:
         return _report(Interrupted("Terminated."), error.exit_code, debug, error)
-    except Exception as error:
-        # Usage errors of the command line parser know how to print themselves.
-        show, code = getattr(error, "show", None), getattr(error, "exit_code", None)
-        if callable(show) and isinstance(code, int):
-            show()
-            return code
+    except OSError as error:
+        refused = named(error)
+        return _report(refused, refused.exit_code, debug, error)
+    except BaseException as error:
+        # The command line parser ends like this when a shell asks it for words, and when a reader has left.
+        reader_left = isinstance(error.__context__, BrokenPipeError)
+        if isinstance(error, SystemExit) and (reader_left or COMPLETING in os.environ):
+            raise
+        code = getattr(error, "exit_code", None)
+        if callable(getattr(error, "show", None)) and isinstance(code, int):
+            return _report_usage(error, code)
+        refusal = exhausted(error)
+        if refusal is not None:
+            return _report(refusal, refusal.exit_code, debug, error)
         if world is not None and world.running is not None and not world.running.is_core:
-            return _report(
-                PluginError(f"{world.running} failed: {described(error)}.", hint=DEBUG_HINT), 3, debug, error
-            )
-        message = described(error)
+            failure = PluginError(f"{world.running} failed: {described(error)}.", hint=DEBUG_HINT)
+            return _report(failure, failure.exit_code, debug, error)
         hint = "" if debug else "This is a defect. Run it again with --debug for the traceback."
-        return _report(EsperError(f"Unexpected {message}", hint=hint), 1, debug, error)
+        return _report(EsperError(f"Unexpected {described(error)}", hint=hint), 1, debug, error)
 
 
 def _report(error: EsperError, code: int, debug: bool, cause: BaseException | None = None) -> int:
     if debug:
-        traceback.print_exception(cause or error, file=sys.stderr)
-    say(f"Error: {error.message}", err=True)
+        say(*paragraph("".join(traceback.format_exception(cause or error))), err=True)
+    say(*paragraph(f"Error: {error.message}"), err=True)
     if error.hint:
-        say(error.hint, err=True)
+        say(*paragraph(error.hint), err=True)
+    return code
+
+
+def _report_usage(error: Any, code: int) -> int:
+    """Say what the command line parser does not understand; its message quotes what was typed."""
+    shown, message = io.StringIO(), f"Error: {error.format_message()}"
+    error.show(file=shown)
+    before, found, _ = shown.getvalue().rpartition(message)
+    say(*(before if found else shown.getvalue()).splitlines(), *[message] * bool(found), err=True)
     return code
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -52,10 +50,8 @@ def bench(
     """
     index, recipes = load_world(context)
     component = choose_beside(index, recipes, "workload", workload)
-    # stdout is for the result alone: whatever plugins print goes elsewhere when it is read by a machine.
-    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
-        said = {"policy": policy, "workers": workers, "threads": threads}
-        document = _measure(component, index, recipes, said, quick)
+    said = {"policy": policy, "workers": workers, "threads": threads}
+    document = _measure(component, index, recipes, said, quick)
     if as_json:
         print_json(document)
     else:
@@ -71,10 +67,10 @@ def _measure(
     from esper_core.registry.build import build_beside
 
     workload = build_beside(component, index)
+    with component.owner.doing("saying what is measured"):
+        chosen = dict(workload.choices)
     try:
-        request = PlanRequest(
-            **{**workload.choices, **{name: value for name, value in said.items() if value is not None}}
-        )
+        request = PlanRequest(**{**chosen, **{name: value for name, value in said.items() if value is not None}})
     except TypeError as error:
         raise PluginError(
             f"{component} breaks its contract: its choices are no plan: {error}.",
@@ -82,13 +78,13 @@ def _measure(
         ) from error
     plan = make_plan(request, index, recipes)
     torch.set_num_threads(plan.threads)
-    with stopping_promptly(lambda: "Stopped."), status_line() as say:
-        figures = run_workload(workload, plan, index, quick=quick, say=say)
+    with stopping_promptly(lambda: "Stopped."), status_line() as tell:
+        figures = run_workload(component.owner, workload, plan, index, quick=quick, say=tell)
     return {"workload": component.name, "quick": quick, "policy": plan.policy, "threads": plan.threads, **figures}
 
 
 def _print(document: Mapping[str, Any]) -> None:
-    say(f"{document['workload']}, policy {document['policy']}{', quick' * document['quick']}\n")
+    say(f"{document['workload']}, policy {document['policy']}{', quick' * document['quick']}", "")
     targets = document["targets"]
     others = {name: value for name, value in document.items() if name not in (*APART, *targets)}
     tables = {name: value for name, value in others.items() if isinstance(value, Mapping | list)}
@@ -99,7 +95,7 @@ def _print(document: Mapping[str, Any]) -> None:
     rows += [(name, number(value), "", "", "") for name, value in others.items() if name not in tables]
     print_table(("figure", "measured", "target", "", ""), rows)
     if "phases" in document:
-        say("")
+        say()
         phases = [(name, f"{p['seconds']:.2f}", f"{p['share']:.1%}") for name, p in document["phases"].items()]
         print_table(("phase", "seconds", "share"), phases)
     for name, value in tables.items():
@@ -111,7 +107,7 @@ def _print(document: Mapping[str, Any]) -> None:
 
 def _print_apart(title: str, value: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
     """Print a list of rows, or a table of numbers in which the names of tables within are joined by dots."""
-    say(f"\n{title}")
+    say("", title)
     if isinstance(value, Mapping):
         print_table(("", "value"), [(f"  {name}", number(entry)) for name, entry in _flat(value)])
     elif value:

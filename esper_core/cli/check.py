@@ -54,13 +54,13 @@ def _progress() -> Iterator[Callable[[Result], None]]:
     """Say on standard error what is being checked: every check on a terminal, else every component."""
     terminal = sys.stderr.isatty()
     begun: set[str] = set()
-    with status_line() as say:
+    with status_line() as tell:
 
         def show(result: Result) -> None:
             if terminal:
-                say(f"{result.component}: {result.name} {result.status}")
+                tell(f"{result.component}: {result.name} {result.status}")
             elif result.component not in begun:
-                say(f"checking {result.component}")
+                tell(f"checking {result.component}")
             begun.add(result.component)
 
         yield show
@@ -78,7 +78,7 @@ def _print(conformance: Conformance) -> None:
     print_table(("component", "checks", ""), rows)
     for result in conformance.checks:
         if result.status != "passed":
-            say(f"\n  {result.component} {result.name} {result.status}: {result.message}")
+            say("", f"  {result.component} {result.name} {result.status}: {result.message}")
             if result.file:
                 say(f"    {result.file}:{result.line}")
-    say(f"\n{conformance.colour} after {conformance.seconds:.1f} s")
+    say("", f"{conformance.colour} after {conformance.seconds:.1f} s")

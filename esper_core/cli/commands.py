@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Mapping
+from contextlib import redirect_stdout
 from functools import cached_property
 from typing import Any
 
@@ -91,7 +93,8 @@ class Deferred(TyperCommand):
     def load(self) -> Any:
         """Return what typer makes of the command's function or group; raises PluginError."""
         spec, owner = self.command.spec, str(self.command)
-        app = load_reference(spec.app, owner)
+        with redirect_stdout(sys.stderr):
+            app = load_reference(spec.app, owner, self.command.distribution)
         with guarded(owner, "describing its arguments"):
             if isinstance(app, typer.Typer):
                 app.rich_markup_mode = self.world.settings.markup

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from attrs import asdict
 
+from esper_core.cli.document import leave_to_others
 from esper_core.cli.output import print_json, print_table, say
 from esper_core.cli.world import global_settings
 from esper_core.registry.doctor import LEVELS, Diagnosis, diagnose
@@ -19,6 +20,7 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Examine the installation; whatever is broken, this works and says what to do."""
+    leave_to_others()
     settings = global_settings(context)
     diagnosis = diagnose(settings.registry, settings.no_plugin)
     if as_json:
@@ -57,16 +59,16 @@ def _print(diagnosis: Diagnosis) -> None:
     say(f"esper-core     {diagnosis.version or 'not installed'}")
     say(f"Python         {platform.python_version()}, {sys.executable}")
     say(f"sys.prefix     {sys.prefix}")
-    say(f"registry file  {diagnosis.registry or 'none'}\n")
+    say(f"registry file  {diagnosis.registry or 'none'}", "")
     rows = [
         (r.plugin, r.distribution, r.version, r.status, f"{r.location}{' (editable)' if r.editable else ''}")
         for r in diagnosis.index.plugins
     ]
     print_table(("plugin", "distribution", "version", "status", "lies in"), rows)
     for finding in diagnosis.findings:
-        say(f"\n{finding.level}: {finding.message}")
+        say("", f"{finding.level}: {finding.message}")
         for line in finding.advice.splitlines():
             say(f"  {line}")
     counts = {level: sum(finding.level == level for finding in diagnosis.findings) for level in LEVELS}
     said = [f"{count} {level}{'s' * (count > 1)}" for level, count in counts.items() if count]
-    say(f"\n{', '.join(said) or 'Nothing is wrong.'}")
+    say("", ", ".join(said) or "Nothing is wrong.")

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from attrs import asdict
 
-from esper_core.cli import completion
+from esper_core.cli import completion, document
 from esper_core.cli.frame import bar
-from esper_core.cli.output import duration, machine_output, number, print_json, print_table, say
+from esper_core.cli.output import duration, kept, number, print_json, print_table, say, status_line
 from esper_core.cli.stopping import stopping_promptly
 from esper_core.cli.world import load_world
 from esper_core.contracts.errors import Interrupted, Terminated
+from esper_core.contracts.printable import visible_line
 from esper_core.evaluation.arms import POLICY, Arm, choose_arms
 from esper_core.evaluation.entrants import Entrant, choose_entrants, search_batches, training_episodes
 from esper_core.registry.index import Index
@@ -49,7 +50,7 @@ def evaluate(
     arms: Annotated[
         str | None, typer.Option(metavar="A,B", help="Arms that take part; all that apply without it.")
     ] = None,
-    instances: Annotated[int, typer.Option(help="Held-out instances that each arm plays.", min=2)] = 20,
+    instances: Annotated[int, typer.Option(help="Held-out instances that each arm plays.", min=2, max=1_000_000)] = 20,
     search_episodes: Annotated[
         int | None,
         typer.Option(
@@ -90,15 +91,15 @@ def evaluate(
     names = None if arms is None else [name for name in arms.split(",") if name.strip()]
     chosen = choose_arms(names, index, describe_plan(plan, index), environment, recipes.pins)
     batches = search_batches(entrants, search_episodes)
-    with machine_output(as_json):
-        played = _play(entrants, index, chosen, instances, batches, device, by, plain=plain or as_json)
-        comparison, picture = _compare(chosen, entrants, index, played, by)
+    played = _play(entrants, index, chosen, instances, batches, device, by, plain=plain or as_json)
+    comparison, picture = _compare(chosen, entrants, index, played, by)
     for note in played.notes:
         say(f"warning: {note}", err=True)
-    if as_json:
-        print_json(_document(comparison, entrants, played, picture))
-    else:
-        _print(comparison, chosen, entrants, played, picture, plain)
+    with kept(f"Every episode is kept in {played.folder}; the same command plays none of them again."):
+        if as_json:
+            print_json(_document(comparison, entrants, played, picture))
+        else:
+            _print(comparison, chosen, entrants, played, picture, plain)
 
 
 def _play(
@@ -128,10 +129,12 @@ def _play(
 
             contest = Contest(entrants, index, device=device, by=by)
             try:
+                if contest.set_aside:
+                    say(contest.set_aside, err=True)
                 with _showing(told, plain=plain) as show:
                     return contest.run(arms, instances, batches, show)
             finally:
-                contest.close()
+                contest.close(lambda problem: say(f"warning: {problem}", err=True))
         except (KeyboardInterrupt, Terminated) as error:
             interrupted = stopped()
             interrupted.exit_code = error.exit_code if isinstance(error, Terminated) else Interrupted.exit_code
@@ -154,19 +157,10 @@ def _showing(told: list[str], *, plain: bool) -> Iterator[Callable[[float, int, 
         last = now
         left = f"  ETA {duration((now - begun) * (total - done) / done)}" if done > 0 else ""
         line = f"{told[0]}{left}  {what}"
-        if drawn:
-            share = done / total if total else 1.0
-            sys.stderr.write(f"\r\033[K{bar(share, BAR, '─')} {line}")
-        else:
-            sys.stderr.write(f"{line}\n")
-        sys.stderr.flush()
+        tell(f"{bar(done / total if total else 1.0, BAR, '─')} {line}" if drawn else line)
 
-    try:
+    with status_line(drawn=drawn) as tell:
         yield show
-    finally:
-        if drawn:
-            sys.stderr.write("\r\033[K")
-            sys.stderr.flush()
 
 
 def _compare(
@@ -176,8 +170,7 @@ def _compare(
     from esper_core.evaluation.figure import draw
 
     outcomes = describe_plan(entrants[0].plan, index).outcomes
-    common = [] if by is None else [world[by] for world in played.worlds]
-    comparison = compare(arms, outcomes, played.values, played.instances, played.seeds, common)
+    comparison = compare(arms, outcomes, played.values, played.instances, played.seeds, played.worlds, by)
     picture = played.folder / FIGURE_FILE
     draw(comparison, [arm.name for arm in arms if arm.learned], picture)
     return comparison, picture
@@ -190,12 +183,12 @@ def _document(comparison: Comparison, entrants: tuple[Entrant, ...], played: Pla
         search["training_episodes"] = training_episodes(entrants)
     return {
         **comparison.to_json(),
-        "runs": [str(entrant.run.path) for entrant in entrants],
+        "runs": [str(entrant.run.shown()) for entrant in entrants],
         "checkpoints": [entrant.header.update for entrant in entrants],
         "search": search,
         "played": played.played,
-        "records": str(played.folder),
-        "figure": str(picture),
+        "records": str(entrants[0].run.shown(played.folder)),
+        "figure": str(entrants[0].run.shown(picture)),
     }
 
 
@@ -211,15 +204,21 @@ def _print(
     first = comparison.outcomes[0]
     seeds = ", ".join(f"{e.seed} (update {e.header.update})" for e in entrants)
     say(
-        f"\nIQM [95 % interval] over {len(comparison.instances)} held-out instances"
-        f"{f' and policy seeds {seeds}' if any(arm.learned for arm in arms) else ''}; * is the best rule."
+        "",
+        f"IQM [95 % interval] over {len(comparison.instances)} held-out instances"
+        f"{f' and policy seeds {seeds}' if any(arm.learned for arm in arms) else ''}; * is the best rule.",
     )
     if comparison.groups:
         _print_groups(comparison, first.name, plain)
-    if comparison.primary is not None:
-        say(_verdict(comparison.primary, first.name))
+    if comparison.primary is not None and comparison.mean is not None:
+        say(_verdict(comparison.primary, comparison.mean, first.name))
     if comparison.oracle_gap is not None:
-        say(f"Choosing the best rule per instance would bring {_between(comparison.oracle_gap)} on average.")
+        words = ", ".join(comparison.told_apart_by)
+        noise = ", which is within the noise" if comparison.oracle_gap.low <= 0.0 else ""
+        say(
+            f"Choosing among the rules by what is known of an instance ({words}) would bring "
+            f"{_between(comparison.oracle_gap, signed=True)} on average{noise}."
+        )
     if comparison.primary is not None and len(comparison.seeds) == 1:
         say("One policy seed: the intervals say nothing about what another seed would have given.")
     if played.found is not None:
@@ -228,27 +227,29 @@ def _print(
             f"best-fixed is the best of {found.candidates} schedules after {found.searched} episodes of search; "
             f"a policy was trained with {trained}."
         )
-    say(f"\nEpisodes lie in {played.folder}\nA picture of this: {picture}")
+    run = entrants[0].run
+    say("", f"Episodes lie in {run.shown(played.folder)}", f"A picture of this: {run.shown(picture)}")
 
 
-def _verdict(primary: Contrast, outcome: str) -> str:
+def _verdict(primary: Contrast, mean: Contrast, outcome: str) -> str:
     words = {
         "better": f"The policy is better than the best rule, {primary.rule}",
         "worse": f"The policy is worse than the best rule, {primary.rule}",
         "no difference shown": f"No difference shown between the policy and the best rule, {primary.rule}",
     }
+    other = "" if mean.rule == primary.rule else f" to {mean.rule}, the best rule by its mean,"
     return (
         f"{words[primary.verdict]}: {outcome} {_between(primary.delta, signed=True)}; "
-        f"mean of the paired differences {_between(primary.mean, signed=True)}."
+        f"mean of the paired differences{other} {_between(mean.delta, signed=True)}."
     )
 
 
 def _print_groups(comparison: Comparison, outcome: str, plain: bool) -> None:
     columns = {f"{name} ({group.instances})": group for name, group in comparison.groups.items()}
     arms = {arm: {column: group.arms[arm][outcome] for column, group in columns.items()} for arm in comparison.arms}
-    say(f"\n{outcome} by group of instances, and how many these are:\n")
+    say("", f"{outcome} by group of instances, and how many these are:", "")
     _print_table(comparison, list(columns), arms, plain)
-    say("")
+    say()
 
 
 def _print_table(
@@ -260,7 +261,8 @@ def _print_table(
         [f"{arm} *" if arm == comparison.best_rule else arm, *(_between(estimates[name]) for name in header[1:])]
         for arm, estimates in arms.items()
     ]
-    if plain or not sys.stdout.isatty():
+    stream = document.stream()
+    if plain or not stream.isatty():
         print_table(header, rows)
         return
     from rich import box
@@ -270,10 +272,14 @@ def _print_table(
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in header:
-        table.add_column(Text(name))
+        table.add_column(Text(visible_line(name)))
     for arm, row in zip(arms, rows, strict=True):
-        table.add_row(*map(Text, row), style="bold" if arm in (POLICY, comparison.best_rule) else None)
-    Console(highlight=False).print(table)
+        cells = [Text(visible_line(cell)) for cell in row]
+        table.add_row(*cells, style="bold" if arm in (POLICY, comparison.best_rule) else None)
+    console = Console(file=stream, highlight=False)
+    with console.capture() as drawn:
+        console.print(table)
+    document.write(drawn.get())
 
 
 def _between(estimate: Estimate, *, signed: bool = False) -> str:

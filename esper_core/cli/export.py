@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from attrs import evolve
 
 from esper_core.cli import completion
-from esper_core.cli.output import number, print_json, print_table, say
+from esper_core.cli.output import kept, number, print_json, print_table, say
 from esper_core.cli.world import load_world
 from esper_core.registry.index import Index
 from esper_core.runs.checkpoint import choose_checkpoint
@@ -27,7 +26,9 @@ def export(
         str, typer.Argument(metavar="RUN", help="A path, or the beginning of a name.", autocompletion=completion.runs)
     ],
     out: Annotated[Path, typer.Option(metavar="FILE", help="grown.py, for example; the weights lie beside it.")],
-    instance: Annotated[int, typer.Option(metavar="I", help="Host instance on which the policy plays.", min=0)] = 0,
+    instance: Annotated[
+        int, typer.Option(metavar="I", help="Host instance on which the policy plays.", min=0, max=2**31 - 1)
+    ] = 0,
     at: Annotated[str, typer.Option(metavar="K", help="Checkpoint: last, best, or the number of an update.")] = "last",
     runs: Annotated[Path, typer.Option(help="Directory of runs.")] = Path("runs"),
     device: Annotated[str | None, typer.Option(help="torch device; the run's own without it.")] = None,
@@ -43,15 +44,14 @@ def export(
     """
     index, _ = load_world(context)
     directory = find_run(run, runs)
-    # stdout is for the result alone: whatever plugins print goes elsewhere when it is read by a machine.
-    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
-        checkpoint, played, exported = _export(directory, index, out, instance, at, device)
+    checkpoint, played, exported = _export(directory, index, out, instance, at, device)
     for note in played.notes:
         say(f"warning: {note}", err=True)
-    if as_json:
-        print_json(_document(directory, checkpoint, played, exported))
-    else:
-        _print(checkpoint, played, exported)
+    with kept(f"What was grown is kept in {exported.source} and {exported.weights}."):
+        if as_json:
+            print_json(_document(directory, checkpoint, played, exported))
+        else:
+            _print(checkpoint, played, exported)
 
 
 def _export(
@@ -60,15 +60,19 @@ def _export(
     from esper_core.export.grow import grow
     from esper_core.export.write import export_paths, write_export
 
-    export_paths(out)
+    # Components run before anything is written, and may change the working directory.
+    place = out.absolute()
+    export_paths(place)
     checkpoint = choose_checkpoint(directory, at)
     played = grow(checkpoint, index, instance, device)
-    return checkpoint, played, write_export(played.grown, out)
+    written = write_export(played.grown, place)
+    weights, source = (out.with_name(path.name) for path in (written.weights, written.source))
+    return directory.shown(checkpoint), played, evolve(written, weights=weights, source=source)
 
 
 def _document(directory: RunDirectory, checkpoint: Path, played: Result, exported: Exported) -> dict[str, Any]:
     return {
-        "run": str(directory.path),
+        "run": str(directory.shown()),
         "checkpoint": checkpoint.name,
         **played.grown.facts,
         "weights": str(exported.weights),
@@ -85,8 +89,8 @@ def _print(checkpoint: Path, played: Result, exported: Exported) -> None:
     rows = [(f"  {part.name}", f"{part.parameters:,}", f"{part.flops:,}") for part in exported.parts]
     rows.append(("  all", f"{exported.cost.parameters:,}", f"{exported.cost.flops:,}"))
     print_table(("  part", "parameters", "operations of a sample"), rows)
-    say("")
+    say()
     for name, value in played.grown.facts.items():
         say(f"  {name.replace('_', ' '):20} {number(value)}")
-    say(f"\n{exported.source} loads {exported.weights.name}, and needs torch alone.")
+    say("", f"{exported.source} loads {exported.weights.name}, and needs torch alone.")
     say(f"Made with checkpoint {checkpoint}; outputs are those of the grown network within {exported.difference:.1g}.")

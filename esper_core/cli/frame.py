@@ -9,6 +9,7 @@ from rich.text import Text
 
 from esper_core.cli.output import duration
 from esper_core.contracts.board import Board, Cell
+from esper_core.contracts.printable import visible_line
 
 BAR = " ▏▎▍▌▋▊▉█"
 SPARK = "▁▂▃▄▅▆▇█"
@@ -70,7 +71,7 @@ def draw(picture: Picture, width: int, height: int) -> Text:
             lines += [Text(), *section]
     for line in lines:
         if not line.plain.isprintable():
-            line.plain = "".join(character if character.isprintable() else "?" for character in line.plain)
+            line.plain = visible_line(line.plain)
         line.truncate(width)
     return Text("\n", no_wrap=True, end="").join(lines)
 

@@ -12,7 +12,9 @@ from rich.live import Live
 
 from esper_core.cli.frame import Picture, board_rows, draw
 from esper_core.cli.pace import Pace
-from esper_core.contracts.board import Board, HasBoard
+from esper_core.contracts.board import Board, HasBoard, checked_board
+from esper_core.contracts.errors import PluginError
+from esper_core.contracts.printable import visible_line
 
 if TYPE_CHECKING:
     from esper_core.learning.trainer import StepProgress, Trainer, Update
@@ -48,6 +50,7 @@ class LiveView:
     def __init__(self, trainer: Trainer, title: str, pace: Pace, console: Console) -> None:
         self._actions, environment = trainer.policy.actions, trainer.environment
         self._shown = environment if isinstance(environment, HasBoard) else None
+        self._owner = trainer.owners["environment"]
         self._num_envs = environment.num_envs
         self._pace, self._console = pace, console
         self._picture = Picture(title, 1, pace.updates, phase="preparing")
@@ -97,7 +100,7 @@ class LiveView:
 
     def warn(self, message: str) -> None:
         """Say one line that stays, above the view."""
-        self._console.print(f"warning: {message}", markup=False, highlight=False, soft_wrap=True)
+        self._console.print(f"warning: {visible_line(message)}", markup=False, highlight=False, soft_wrap=True)
 
     def _show(self) -> None:
         begun = time.perf_counter()
@@ -121,10 +124,11 @@ class LiveView:
         if self._shown is None or rows == 0 or not self._pace.begun:
             return None
         try:
-            return self._shown.board(range(min(rows, self._num_envs)))
-        except Exception as error:
+            with self._owner.doing("showing its board"):
+                return checked_board(self._owner, self._shown.board(range(min(rows, self._num_envs))))
+        except PluginError as error:
             self._shown = None
-            self.warn(f"the environment's board failed and is not shown: {type(error).__name__}: {error}")
+            self.warn(f"{error.message} The board is not shown.")
             return None
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 import time
 from collections.abc import Sequence
 from typing import Annotated
@@ -99,11 +97,10 @@ def _parse_only(texts: Sequence[str]) -> dict[str, list[str]]:
 def _test(cells: Sequence[Cell], index: Index, recipes: Recipes) -> None:
     from esper_core.matrix.trial import try_cell
 
-    # stdout is for the result alone: whatever plugins print goes elsewhere.
-    with status_line() as say, contextlib.redirect_stdout(sys.stderr):
+    with status_line() as tell:
         for number, cell in enumerate(cells, start=1):
             names = ", ".join(f"{column} {value}" for column, value in cell.row.items())
-            say(f"testing {number} of {len(cells)}: {names}")
+            tell(f"testing {number} of {len(cells)}: {names}")
             cell.measurement = try_cell(cell, index, recipes)
 
 
@@ -116,11 +113,11 @@ def _print(result: Matrix, as_json: bool) -> None:
     # What all cells share is said once, above the table.
     shared = {name: rows[0][name] for name in columns if len({row[name] for row in rows}) == 1}
     say(", ".join([result.environment.replace("/", " "), *(f"{name} {value}" for name, value in shared.items())]))
-    say("")
+    say()
     header = [*(name for name in columns if name not in shared), "predicted", "measured", "agreement", "why"]
     print_table(header, [[row[name] for name in header] for row in rows])
     tested = len(result.cells) - result.untested
-    say(f"\n{result.colour}: {tested} of {len(result.cells)} cells tested in {result.seconds:.1f} s")
+    say("", f"{result.colour}: {tested} of {len(result.cells)} cells tested in {result.seconds:.1f} s")
 
 
 def _shown(cell: Cell) -> dict[str, str]:

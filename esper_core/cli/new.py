@@ -56,10 +56,10 @@ def new_plugin(
             {"plugin": plugin.kebab, "kind": chosen.name, "folder": str(folder), "files": sorted(files), "next": steps}
         )
         return
-    say(f"{folder} is a plugin with the {chosen.name} '{plugin.kebab}':\n")
+    say(f"{folder} is a plugin with the {chosen.name} '{plugin.kebab}':", "")
     for path in sorted(files):
         say(f"  {path}")
-    say("\nNext:\n")
+    say("", "Next:", "")
     for step in steps:
         say(f"  {step}")
 

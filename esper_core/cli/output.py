@@ -3,43 +3,67 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from typing import Any
 
-import typer
+from esper_core.cli import document
+from esper_core.cli.document import OutputError
+from esper_core.contracts.printable import visible, visible_line
 
 
-def say(text: str = "", *, err: bool = False) -> None:
-    """Print text for people to standard output or to standard error; control characters in it become visible."""
-    typer.echo(visible(text), err=err)
+def say(*lines: str, err: bool = False) -> None:
+    """Print lines for people to standard output or to standard error; without any, an empty one.
 
+    Names and messages come from files, plugins and users. What a terminal would obey is written out, ends of lines too:
+    every argument is one line, whatever it holds.
 
-def visible(text: str) -> str:
-    """Return a text whose control characters, other than ends of lines, are written out as escape sequences.
-
-    A terminal would obey them, and texts come from files, plugins and users.
+    Raises:
+        OutputError: standard output cannot be written.
     """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+    text = "".join(f"{visible_line(line)}\n" for line in lines or ("",))
+    (document.write_error if err else document.write)(text)
+
+
+def paragraph(text: str) -> list[str]:
+    """Return the lines of a text; those after the first are indented, so that none passes for a text of its own."""
+    first, *rest = text.rstrip("\n").split("\n")
+    return [first, *(f"  {line}" if line and not line.startswith(" ") else line for line in rest)]
+
+
+class Visible(logging.Formatter):
+    """Formats what is logged as `say` prints lines; modules, compilers and libraries are quoted in it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return a message, its traceback included, with control characters written out."""
+        return visible(super().format(record))
 
 
 def print_json(value: Any, *, indent: int | None = None) -> None:
-    """Print one JSON document."""
-    typer.echo(json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False))
+    """Print one JSON document in ASCII, which every terminal and every encoding bears; raises OutputError."""
+    document.write(json.dumps(value, indent=indent, allow_nan=False) + "\n")
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print rows in aligned columns; the last column is as long as it likes."""
-    for line in table(header, rows):
-        say(line)
+    say(*table(header, rows))
+
+
+@contextmanager
+def kept(what: str) -> Iterator[None]:
+    """Say what is kept when standard output cannot be written within."""
+    try:
+        yield
+    except OutputError as error:
+        error.hint = what
+        raise
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
     """Yield the lines of `print_table`."""
-    cells = [[str(cell) for cell in row] for row in (header, *rows)]
+    cells = [[visible_line(str(cell)) for cell in row] for row in (header, *rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     for row in cells:
         padded = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)]
@@ -63,27 +87,19 @@ def number(value: object) -> str:
 
 
 @contextmanager
-def machine_output(wanted: bool) -> Iterator[None]:
-    """Keep standard output for the result alone, when a machine reads it: whatever plugins print goes elsewhere."""
-    if not wanted:
-        yield
-        return
-    with redirect_stdout(sys.stderr):
-        yield
+def status_line(*, drawn: bool = True) -> Iterator[Callable[[str], None]]:
+    """Yield a function that says on standard error what is going on.
 
+    Args:
+        drawn: On a terminal say it in one line, which is cleared.
+    """
+    terminal = drawn and sys.stderr.isatty()
 
-@contextmanager
-def status_line() -> Iterator[Callable[[str], None]]:
-    """Yield a function that says on standard error what is going on; on a terminal in one line that is cleared."""
-    terminal = sys.stderr.isatty()
-
-    def say(line: str) -> None:
-        sys.stderr.write(f"\r\033[K{line}" if terminal else f"{line}\n")
-        sys.stderr.flush()
+    def show(line: str) -> None:
+        document.write_error(f"\r\033[K{visible_line(line)}" if terminal else f"{visible_line(line)}\n")
 
     try:
-        yield say
+        yield show
     finally:
         if terminal:
-            sys.stderr.write("\r\033[K")
-            sys.stderr.flush()
+            document.write_error("\r\033[K")

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from esper_core.cli import completion
-from esper_core.cli.output import number, print_json, print_table, say, table
+from esper_core.cli.output import number, paragraph, print_json, print_table, say
 from esper_core.cli.world import global_settings, load_world
 from esper_core.contracts.errors import EsperError
+from esper_core.contracts.exact import to_exact
 from esper_core.registry.config import config_class, describe_options
 from esper_core.registry.index import Component, Index, PluginRecord
 from esper_core.registry.resolve import check_kind, find_plugin
@@ -41,13 +42,15 @@ def list_plugins(
     print_table(("plugin", "distribution", "version", "status", "loaded in", "brings"), rows)
     for record in index.plugins:
         if record.error:
-            say(f"\n{record.plugin} ({record.distribution} {record.version}) failed: {record.error}")
+            say("", f"{record.plugin} ({record.distribution} {record.version}) failed: {record.error}")
             if global_settings(context).debug and record.traceback:
-                say(record.traceback.rstrip())
+                say(*paragraph(record.traceback))
+        if record.others:
+            say("", _copies(record))
         if record.heavy:
-            say(f"\n{record.plugin} imports {', '.join(record.heavy)} when it is listed; that slows every command.")
+            say("", f"{record.plugin} imports {', '.join(record.heavy)} when it is listed; that slows every command.")
     for lost in index.unavailable:
-        say(f"\n{lost.component} is unavailable: {lost.reason}")
+        say("", f"{lost.component} is unavailable: {lost.reason}")
 
 
 def _list_kind(index: Index, kind: str, as_json: bool) -> None:
@@ -105,7 +108,9 @@ def _details(component: Component) -> dict[str, Any]:
     problem: str | None = None
     try:
         rows = describe_options(config_class(component))
-        options = {row.key: {"default": row.default, "help": row.help, "allowed": row.allowed} for row in rows}
+        options = {
+            row.key: {"default": to_exact(row.default), "help": row.help, "allowed": row.allowed} for row in rows
+        }
     except EsperError as error:
         problem = error.message
     return {
@@ -127,6 +132,8 @@ def _details(component: Component) -> dict[str, Any]:
 def _print_plugin(plugin: dict[str, Any]) -> None:
     say(f"{plugin['plugin']} ({plugin['distribution']} {plugin['version']}), {plugin['status']}")
     say(f"  lies in    {plugin['location'] or 'unknown'}{' (editable)' if plugin['editable'] else ''}")
+    for other in plugin["copies_not_used"]:
+        say(f"  not used   {other}")
     if plugin["file"]:
         say(f"  imported   {plugin['file']}, in {plugin['import_ms']:.0f} ms")
     if plugin["error"]:
@@ -140,9 +147,9 @@ def _print_plugin(plugin: dict[str, Any]) -> None:
     for name, summary in plugin["described"].items():
         say(f"  command    esper {name}{f': {summary}' if summary else ''}")
     for lost in plugin["unavailable"]:
-        say(f"\n{lost['kind']} {lost['name']} cannot be used: {lost['reason']}")
+        say("", f"{lost['kind']} {lost['name']} cannot be used: {lost['reason']}")
     for component in plugin["details"]:
-        say(f"\n{component['kind']} {component['name']}: {component['summary']}")
+        say("", f"{component['kind']} {component['name']}: {component['summary']}")
         say(f"  factory    {component['factory']}")
         for label in ("aliases", "provides", "requires", "reads"):
             if component[label]:
@@ -154,8 +161,13 @@ def _print_plugin(plugin: dict[str, Any]) -> None:
         elif component["options"]:
             say(f"  options    of {component['config']}")
             rows = [(f"    {key}", number(row["default"]), row["help"]) for key, row in component["options"].items()]
-            for row in table(("    option", "default", "meaning"), rows):
-                say(row)
+            print_table(("    option", "default", "meaning"), rows)
+
+
+def _copies(record: PluginRecord) -> str:
+    rest = " and ".join(record.others)
+    used = f"{record.version} in {record.location}"
+    return f"{record.distribution} is installed more than once: {used} is used, {rest} not. See: esper plugins doctor"
 
 
 def _contents(record: PluginRecord) -> str:
@@ -173,4 +185,5 @@ def _summary(record: PluginRecord) -> dict[str, Any]:
         "commands": list(record.commands),
         "import_ms": record.import_ms,
         "error": record.error,
+        "copies_not_used": list(record.others),
     }

@@ -9,6 +9,7 @@ import typer
 from esper_core.cli import choices, completion
 from esper_core.cli.output import number, print_json, print_table, say
 from esper_core.cli.world import load_world
+from esper_core.contracts.exact import to_exact
 from esper_core.registry.config import OptionRow, config_class, describe_options
 from esper_core.registry.index import Index
 from esper_core.registry.lookup import find_planned
@@ -67,7 +68,7 @@ def describe_policy(plan: Plan, index: Index) -> dict[str, Any]:
     """Return what a policy is made of as JSON-able values; imports torch."""
     from esper_core.registry.build import build_parts
 
-    known = describe_plan(plan, index)
+    known, written = describe_plan(plan, index), plan.to_json()
     parts = build_parts(plan, index, only={"network", "critic"})
     counts = {kind: sum(p.numel() for p in part.parameters()) for kind, part in parts.items()}
     return {
@@ -81,12 +82,17 @@ def describe_policy(plan: Plan, index: Index) -> dict[str, Any]:
         "horizon": known.horizon,
         "heads": known.actions.sizes,
         "components": [
-            {"kind": c.kind, "name": c.name, "distribution": c.distribution, "version": c.version, "config": c.config}
-            for c in plan.components
+            {key: component[key] for key in ("kind", "name", "distribution", "version", "config")}
+            for component in written["components"]
         ],
-        "train": plan.train,
+        "train": written["train"],
         "options": {
-            f"{prefix}.{key}": {"value": value, "default": row.default, "help": row.help, "allowed": row.allowed}
+            f"{prefix}.{key}": {
+                "value": to_exact(value),
+                "default": to_exact(row.default),
+                "help": row.help,
+                "allowed": row.allowed,
+            }
             for prefix, key, value, row in _options(plan, index)
         },
     }
@@ -100,11 +106,11 @@ def _print_policy(document: dict[str, Any], plan: Plan) -> None:
     say(f"  observation    {document['observation_dim']} numbers, {document['network_input_dim']} with embeddings")
     say(f"  heads          {', '.join(f'{name} {size}' for name, size in document['heads'].items())}")
     say(f"  episode        {document['horizon']} steps")
-    say("\ncomponents")
+    say("", "components")
     print_table(
         ("  kind", "name", "from"), [(f"  {c.kind}", c.name, f"{c.distribution} {c.version}") for c in plan.components]
     )
-    say("\noptions, each set with -o KIND.KEY=VALUE")
+    say("", "options, each set with -o KIND.KEY=VALUE")
     rows = []
     for name, option in document["options"].items():
         changed = f" (default {_shown(option['default'])})" if option["value"] != option["default"] else ""

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from esper_core.cli import completion
-from esper_core.cli.output import print_json, say
+from esper_core.cli.output import kept, print_json, say
 from esper_core.runs.directory import find_run
 
 
@@ -33,11 +33,12 @@ def report(
     from esper_core.report.page import write_report
 
     directory = find_run(run, runs)
-    path = out or directory.path / "report.html"
+    path = out or directory.shown() / "report.html"
     size = write_report(directory, path)
-    if as_json:
-        print_json({"run": str(directory.path), "report": str(path), "bytes": size})
-    else:
-        say(f"{path} ({size / 1024:,.0f} KiB)")
+    with kept(f"The report is kept in {path}."):
+        if as_json:
+            print_json({"run": str(directory.shown()), "report": str(path), "bytes": size})
+        else:
+            say(f"{path} ({size / 1024:,.0f} KiB)")
     if open_it:
         webbrowser.open(path.resolve().as_uri())

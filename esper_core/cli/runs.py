@@ -14,8 +14,9 @@ from esper_core.cli.output import duration, number, print_json, print_table, say
 from esper_core.contracts.errors import CheckpointMismatch, EsperError
 from esper_core.runs.checkpoint import best_checkpoint, list_checkpoints
 from esper_core.runs.compatibility import FITTED
-from esper_core.runs.directory import RESERVED, RunDirectory, find_run, list_runs
+from esper_core.runs.directory import RunDirectory, find_run, list_runs
 from esper_core.runs.header import read_header
+from esper_core.runs.shapes import RESERVED
 from esper_core.runs.warnings import warning_spans
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def show(
         )
         return
     plan = directory.plan
-    say(f"{directory.path}")
+    say(f"{directory.shown()}")
     say(f"  policy       {plan.policy}, {len(plan.slots)} slots, seed {plan.seed}, begun {directory.created}")
     say(f"  components   {', '.join(f'{c.kind} {c.name}' for c in plan.components if c.kind != 'blueprint')}")
     say(f"  updates      {len(metrics)} of {plan.updates}, {plan.envs} environments side by side")
@@ -103,28 +104,28 @@ def show(
     say(f"  code         {_code(directory.record)}")
     if not metrics:
         return
-    say("")
+    say()
     columns = [name for name in _COLUMNS if any(line.get(name) is not None for line in metrics)]
     step = max(1, -(-len(metrics) // SHOWN))
     chosen = sorted({*range(0, len(metrics), step), len(metrics) - 1})
     rows = [(metrics[i]["update"], *(number(metrics[i].get(name)) for name in columns)) for i in chosen]
     print_table(("update", *columns), rows)
     if warnings := warning_spans(metrics):
-        say("\nwarnings")
+        say("", "warnings")
         for when, message in warnings:
             say(f"  {when}: {message}")
-    say("\nlast update")
+    say("", "last update")
     alone, tables = _grouped({name: value for name, value in metrics[-1].items() if name not in RESERVED})
     print_table(("  metric", "value"), [(f"  {name}", number(value)) for name, value in alone.items()])
     for table in tables:
-        say("")
+        say()
         names = next(iter(table.values()))
         cells = [(f"  {name}", *(number(column[name]) for column in table.values())) for name in names]
         print_table(("", *table), cells)
     if checkpoints:
-        say("\nnewest checkpoint")
+        say("", "newest checkpoint")
         _print_checkpoint(_header(directory.checkpoints / checkpoints[-1]))
-    say(f"\nA page with curves and the life of every seed: esper report {directory.path}")
+    say("", f"A page with curves and the life of every seed: esper report {directory.shown()}")
 
 
 def _header(path: Path) -> dict[str, Any]:
@@ -230,12 +231,12 @@ def _print_comparison(comparison: Comparison, every: bool) -> None:
     ]
     print_table(("run", "", ""), rows)
     for title, differences in (("plan", comparison.plan), ("made with", comparison.made_with)):
-        say(f"\n{title}" if differences else f"\n{title}: no difference")
+        say("", title if differences else f"{title}: no difference")
         if differences:
             print_table(("  ", *letters), [(f"  {d.name}", *map(_plain, d.values)) for d in differences])
     if window := comparison.window:
         span = f"updates {window[0]} to {window[-1]}" if len(window) > 1 else f"update {window[0]}"
-        say(f"\nepisodes of {span}: mean and 95 % interval")
+        say("", f"episodes of {span}: mean and 95 % interval")
         change = ("b − a",) * (len(letters) == 2)
         print_table(
             ("  ", *letters, *change),
@@ -245,9 +246,9 @@ def _print_comparison(comparison: Comparison, every: bool) -> None:
             ],
         )
     if every and comparison.metrics:
-        say("\nother metrics, mean of the same updates")
+        say("", "other metrics, mean of the same updates")
         print_table(("  ", *letters), [(f"  {d.name}", *map(number, d.values)) for d in comparison.metrics])
-    say("")
+    say()
     for note in comparison.notes:
         say(note)
 
@@ -277,7 +278,7 @@ def _summary(run: RunDirectory) -> dict[str, Any]:
     returns = [line["return"] for line in metrics if line.get("return") is not None]
     return {
         "name": run.name,
-        "path": str(run.path),
+        "path": str(run.shown()),
         "created": run.created,
         "policy": plan.policy,
         "environment": ", ".join(component.name for component in plan.of_kind("environment")),

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from esper_core.cli import choices, completion
-from esper_core.cli.output import number, print_json, print_table, say, status_line
+from esper_core.cli.output import kept, number, print_json, print_table, say, status_line
 from esper_core.cli.world import load_world
 from esper_core.contracts.errors import PluginError, SlotIdError
 from esper_core.contracts.slots import SlotConfig
@@ -102,26 +102,28 @@ def run_spike(
         seed=seed,
     )
     plan = make_plan(request, index, recipes)
-    if report is not None:
-        check_writable(report)
+    path = None if report is None else report.absolute()
+    if path is not None:
+        check_writable(path)
     from esper_core.registry.build import build_beside
 
     spike = build_beside(component, index)
-    with _progress() as on_result:
+    with _progress() as on_result, component.owner.doing("answering"):
         verdict = spike.run(plan, index, request=request, slots=counts, only=only, quick=quick, on_result=on_result)
     if not isinstance(verdict, Verdict):
         raise PluginError(
             f"{component} breaks its contract: it returned a {type(verdict).__name__}, not a Verdict.",
             hint="Report this to the plugin's author.",
         )
-    if report is not None:
-        write_report(verdict, report, shlex.join(["esper", *sys.argv[1:]]))
-    if as_json:
-        print_json(verdict.to_json())
-    else:
-        print_verdict(verdict)
-        if report is not None:
-            say(f"The report is {report}")
+    if path is not None:
+        write_report(verdict, path, shlex.join(["esper", *sys.argv[1:]]))
+    with kept(f"The report is kept in {report}." if report is not None else ""):
+        if as_json:
+            print_json(verdict.to_json())
+        else:
+            print_verdict(verdict)
+            if report is not None:
+                say(f"The report is {report}")
     raise typer.Exit(verdict.exit_code)
 
 
@@ -138,7 +140,7 @@ def parse_slot_counts(text: str) -> tuple[int, ...]:
 def print_verdict(verdict: Verdict) -> None:
     """Print a verdict: one line per category or probe, the failures, and the colour."""
     counts = f", slots {', '.join(map(str, verdict.slots))}" if verdict.slots else ""
-    say(f"{verdict.spike} on {verdict.policy}{counts}\n")
+    say(f"{verdict.spike} on {verdict.policy}{counts}", "")
     if verdict.probes:
         _print_probes(verdict.probes)
     else:
@@ -146,15 +148,15 @@ def print_verdict(verdict: Verdict) -> None:
     _print_failures(verdict.failures)
     for blocker in verdict.blockers:
         users = f"{len(blocker.consumers)} other line{'s' * (len(blocker.consumers) != 1)} to follow"
-        say(f"\n  blocker: {shown(blocker.file)}:{blocker.line}")
+        say("", f"  blocker: {shown(blocker.file)}:{blocker.line}")
         say(f"    {blocker.description}")
         say(f"    {blocker.kind}; complexity {blocker.complexity}, {users}")
     skipped = Counter(skip.reason for skip in verdict.skips)
     if skipped:
-        say("")
+        say()
     for reason, count in skipped.items():
         say(f"  {count} skipped: {reason}")
-    say(f"\n{verdict.colour} after {verdict.seconds:.1f} s")
+    say("", f"{verdict.colour} after {verdict.seconds:.1f} s")
 
 
 def _print_failures(failures: Sequence[Failure]) -> None:
@@ -163,9 +165,9 @@ def _print_failures(failures: Sequence[Failure]) -> None:
     for failure, slots in groups[:SHOWN_FAILURES]:
         where = f", slots {', '.join(map(str, slots))}" if slots else ""
         name = failure.check.partition("[")[0] if slots else failure.check
-        say(f"\n  {name}{where}: {failure.message}\n    {failure.file}:{failure.line}")
+        say("", f"  {name}{where}: {failure.message}", f"    {failure.file}:{failure.line}")
     if len(groups) > SHOWN_FAILURES:
-        say(f"\n  {len(groups) - SHOWN_FAILURES} more such failures; --json and --report list all")
+        say("", f"  {len(groups) - SHOWN_FAILURES} more such failures; --json and --report list all")
 
 
 def _print_probes(probes: Sequence[ProbeResult]) -> None:
@@ -202,15 +204,15 @@ def _progress() -> Iterator[Callable[[CheckResult], None]]:
     done = 0
     begun: set[str] = set()
 
-    with status_line() as say:
+    with status_line() as tell:
 
         def show(result: CheckResult) -> None:
             nonlocal done
             done += 1
             if terminal:
-                say(f"{done} checks, {result.category}: {result.check}")
+                tell(f"{done} checks, {result.category}: {result.check}")
             elif result.category not in begun:
-                say(f"checking {result.category}")
+                tell(f"checking {result.category}")
             begun.add(result.category)
 
         yield show

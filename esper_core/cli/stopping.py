@@ -17,7 +17,8 @@ from typing import NoReturn
 
 from attrs import define
 
-from esper_core.contracts.errors import Terminated
+from esper_core.contracts.errors import Interruption, Terminated
+from esper_core.contracts.printable import visible
 
 GRACE_SECONDS = 1.0
 """Longest time that a process which was asked to stop may take for the operation in flight and for cleaning up."""
@@ -29,13 +30,15 @@ SAFE = ("esper_", "multiprocessing.connection", "subprocess", "selectors")
 """Beginnings of the names of modules that can be interrupted: our own, and those in which processes wait."""
 
 
-def raise_on_terminate() -> None:
-    """Let SIGTERM raise Terminated in the main thread."""
+def raise_on_signals() -> None:
+    """Let SIGTERM raise Terminated in the main thread, and SIGINT Interruption where it is not ignored."""
     signal.signal(signal.SIGTERM, _raise)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _raise)
 
 
 def _raise(number: int, _: FrameType | None) -> NoReturn:
-    raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+    raise Terminated if number == signal.SIGTERM else Interruption
 
 
 def leave(status: int) -> NoReturn:
@@ -95,7 +98,7 @@ class _Stop:
     def _end(self) -> NoReturn:
         for child in multiprocessing.active_children():
             child.kill()
-        os.write(2, f"\nError: {self.last_words()}\n".encode())
+        os.write(2, f"\n{visible(f'Error: {self.last_words()}')}\n".encode())
         os._exit(128 + self.number)
 
 
@@ -103,7 +106,7 @@ class _Stop:
 def stopping_promptly(last_words: Callable[[], str]) -> Iterator[None]:
     """End the process soon after SIGINT or SIGTERM, whatever it is doing within.
 
-    A signal raises Terminated or KeyboardInterrupt, but only while code runs that is `SAFE`: elsewhere an exception out
+    A signal raises Terminated or Interruption, but only while code runs that is `SAFE`: elsewhere an exception out
     of nowhere is lost in a destructor, becomes another error in the middle of an import, or ends the process from C++.
     A thread therefore hears of the signal at once, repeats it until it was raised, and after `GRACE_SECONDS` says the
     last words on standard error and ends the process with the signal's status, whatever it is waiting for. Further

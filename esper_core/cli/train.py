@@ -12,11 +12,13 @@ from typing import Annotated, Any
 import typer
 
 from esper_core.cli import choices
-from esper_core.cli.output import duration, machine_output, print_json, say
+from esper_core.cli.output import duration, kept, print_json, say
 from esper_core.cli.training import begin, go_on
 from esper_core.cli.watching import choose_observers, split_options
 from esper_core.cli.world import load_world
 from esper_core.contracts.errors import UserError
+from esper_core.registry.fit import known_failures
+from esper_core.registry.lookup import find_planned
 from esper_core.registry.plan import PlanRequest, make_plan
 from esper_core.runs.directory import RunDirectory, check_writable, find_run
 from esper_core.runs.lock import locked
@@ -112,7 +114,7 @@ def train(
     if resume is not None:
         _refuse_beside_resume(context, planned)
         run = find_run(resume, out)
-        with locked(run.path), machine_output(as_json):
+        with locked(run.path):
             resumption = find_resumption(run, index, at=at, updates=updates)
             lines = go_on(resumption, index, watching, device=device, plain=plain or as_json)
         _print(run, lines, as_json)
@@ -144,12 +146,13 @@ def train(
         precision=precision,
     )
     plan = make_plan(request, index, recipes)
+    for failure in known_failures([find_planned(index, planned) for planned in plan.components]):
+        say(f"warning: {failure}", err=True)
     if dry_run:
         print_json(plan.to_json(), indent=None if as_json else 2)
         return
     check_writable(out)
-    with machine_output(as_json):
-        run, lines = begin(plan, index, watching, out, plain=plain or as_json)
+    run, lines = begin(plan, index, watching, out, plain=plain or as_json)
     _print(run, lines, as_json)
 
 
@@ -168,26 +171,27 @@ def _refuse_beside_resume(context: typer.Context, options: Sequence[str]) -> Non
 
 
 def _print(run: RunDirectory, lines: list[dict[str, Any]], as_json: bool) -> None:
-    if not as_json:
-        _print_result(run.path, lines)
-        return
     last = lines[-1]
-    print_json(
-        {
-            "run": str(run.path),
-            "updates": last["update"],
-            "environment_steps": last["environment_steps"],
-            "parameters": run.record["parameters"],
-            "metrics": last,
-        }
-    )
+    with kept(f"The run is kept: {_program()} runs show {run.shown()}"):
+        if as_json:
+            print_json(
+                {
+                    "run": str(run.shown()),
+                    "updates": last["update"],
+                    "environment_steps": last["environment_steps"],
+                    "parameters": run.record["parameters"],
+                    "metrics": last,
+                }
+            )
+        else:
+            _print_result(run.shown(), lines)
 
 
 def _print_result(path: Path, lines: list[dict[str, Any]]) -> None:
     """Say what came of a run: first and last quarter of its updates, where there are enough."""
     last, quarter = lines[-1], max(1, len(lines) // 4)
     seconds = sum(line["timing"]["seconds"] for line in lines)
-    say(f"\n{last['update']} updates, {last['environment_steps']:,} environment steps in {duration(seconds)}")
+    say("", f"{last['update']} updates, {last['environment_steps']:,} environment steps in {duration(seconds)}")
     labels = (
         ("committed_accuracy", "grown hosts", "validation accuracy with what was made permanent"),
         ("static_accuracy", "static host", "the same hosts when nothing is grown"),
@@ -203,7 +207,7 @@ def _print_result(path: Path, lines: list[dict[str, Any]]) -> None:
         say(f"  {label:12} {change}   {meaning if 'static_accuracy' in last else ''}".rstrip())
     if len(lines) >= 4:
         say("  (mean of the first quarter of the updates → mean of the last)")
-    say(f"\nThe run lies in {path}\nLook further: {_program()} runs show {path}")
+    say("", f"The run lies in {path}", f"Look further: {_program()} runs show {path}")
 
 
 def _program() -> str:

@@ -13,6 +13,8 @@ from esper_core.cli.output import say
 from esper_core.cli.progress import follow
 from esper_core.cli.stopping import stopping_promptly
 from esper_core.contracts.errors import EsperError, Interrupted, Terminated
+from esper_core.contracts.foreign import close_safely
+from esper_core.contracts.memory import exhausted
 from esper_core.registry.index import Component, Index
 from esper_core.registry.plan import Plan
 from esper_core.runs.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
@@ -32,10 +34,13 @@ Open = Callable[["Trainer", ExitStack], RunDirectory]
 
 def begin(plan: Plan, index: Index, watching: Watching, out: Path, *, plain: bool) -> tuple[RunDirectory, Lines]:
     """Train a new run, and return it with its metrics lines; raises as `go_on`."""
+    here = Path.cwd()
+    place = out.absolute()
 
     def create(trainer: Trainer, stack: ExitStack) -> RunDirectory:
         parameters = sum(p.numel() for p in trainer.policy.parameters())
-        run = RunDirectory.create(out, plan, index, {"parameters": parameters, "device": str(trainer.device)})
+        run = RunDirectory.create(place, plan, index, {"parameters": parameters, "device": str(trainer.device)}, here)
+        run.given = out / run.name
         stack.enter_context(locked(run.path))
         return run
 
@@ -56,15 +61,15 @@ def go_on(resumption: Resumption, index: Index, watching: Watching, *, device: s
         Interrupted: SIGINT or SIGTERM arrived; the update in flight is lost, the message says what is kept.
         EsperError: training cannot go on; the hint says what is kept.
     """
-    run, plan = resumption.run, resumption.plan
+    run, plan, folder = resumption.run, resumption.plan, Path.cwd()
     for note in resumption.notes:
         say(f"warning: {note}", err=True)
     if resumption.is_finished:
-        more = f"esper train --resume {run.path} --updates {2 * plan.updates}"
+        more = f"esper train --resume {run.shown()} --updates {2 * plan.updates}"
         say(f"The run is finished: all {plan.updates} updates are done. For more: {more}", err=True)
         lines = run.metrics()
         if not lines:
-            raise EsperError(f"{run.path / METRICS_FILE} has no line.", hint="Restore it from a copy.")
+            raise EsperError(f"{run.shown(run.path / METRICS_FILE)} has no line.", hint="Restore it from a copy.")
         return lines
     here = plan if device is None else evolve(plan, device=device)
     if resumption.header is None:
@@ -75,7 +80,7 @@ def go_on(resumption: Resumption, index: Index, watching: Watching, *, device: s
     def load(trainer: Trainer, stack: ExitStack) -> RunDirectory:
         if resumption.header is not None:
             load_checkpoint(resumption.header.path, trainer, plan, index)
-        resumption.drop_later(index, str(trainer.device))
+        resumption.drop_later(index, str(trainer.device), folder)
         return run
 
     return _train(here, index, watching, load, plain=plain, run=run)[1]
@@ -96,7 +101,8 @@ def _train(
 
             observers = Observers.build(watching, index)
             trainer = open_session(plan, index)
-            stack.callback(trainer.environment.close)
+            environment = trainer.environment
+            stack.callback(close_safely, trainer.owners["environment"], environment.close, _warn)
             run = open_run(trainer, stack)
             lines = run.metrics()
             with follow(trainer, plan, plain=plain) as progress, observers.watching(run, progress.warn):
@@ -113,11 +119,18 @@ def _train(
             stopped = _stopped(run, plan)
             stopped.exit_code = error.exit_code if isinstance(error, Terminated) else Interrupted.exit_code
             raise stopped from error
-        except EsperError as error:
-            if run is not None:
-                error.hint = " ".join(filter(None, (error.hint, _kept(run))))
-            raise
+        except (EsperError, MemoryError, OverflowError, RuntimeError) as error:
+            told = error if isinstance(error, EsperError) else exhausted(error)
+            if told is not None and run is not None:
+                told.hint = "\n".join(filter(None, (told.hint, _kept(run))))
+            if told is None or told is error:
+                raise
+            raise told from error
     return run, lines
+
+
+def _warn(problem: str) -> None:
+    say(f"warning: {problem}", err=True)
 
 
 def _stopped(run: RunDirectory | None, plan: Plan) -> Interrupted:
@@ -126,9 +139,9 @@ def _stopped(run: RunDirectory | None, plan: Plan) -> Interrupted:
     checkpoints = list_checkpoints(run)
     update = int(checkpoints[-1].name) + 1 if checkpoints else 1
     where = f"in update {update} of {plan.updates}" if update <= plan.updates else "after the last update"
-    return Interrupted(f"Stopped {where}. {_kept(run)}", hint=f"Go on with it: esper train --resume {run.path}")
+    return Interrupted(f"Stopped {where}. {_kept(run)}", hint=f"Go on with it: esper train --resume {run.shown()}")
 
 
 def _kept(run: RunDirectory) -> str:
     checkpoints = list_checkpoints(run)
-    return f"The last checkpoint is {checkpoints[-1]}." if checkpoints else "There is no checkpoint yet."
+    return f"The last checkpoint is {run.shown(checkpoints[-1])}." if checkpoints else "There is no checkpoint yet."

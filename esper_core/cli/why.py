@@ -22,14 +22,14 @@ def why(
     """Explain what a name means, where it comes from, and what would change that."""
     index, recipes = load_world(context)
     explanation = explain(index, recipes, Switches(global_settings(context).no_plugin, recipes), name)
-    lines = "\n".join(_lines(explanation))
+    lines = list(_lines(explanation))
     if explanation.error is not None:
-        explanation.error.hint = "\n".join(filter(None, (explanation.error.hint, "", lines)))
+        explanation.error.hint = "\n".join([explanation.error.hint, *lines]).strip()
         raise explanation.error
     if as_json:
         print_json(_document(explanation))
     else:
-        say(f"{explanation.asked} is {explanation.winner}\n\n{lines}")
+        say(f"{explanation.asked} is {explanation.winner}", "", *lines)
 
 
 def _lines(explanation: Explanation) -> Iterator[str]:
@@ -49,13 +49,16 @@ def _lines(explanation: Explanation) -> Iterator[str]:
         rows = [(f"  {c.component}", c.found_by, c.outcome) for c in explanation.candidates]
         yield from table(("  candidate", "found by", "outcome"), rows)
     for component, reason in explanation.unavailable:
-        yield f"\n{component} cannot be used: {reason}"
+        yield ""
+        yield f"{component} cannot be used: {reason}"
     if explanation.absent:
-        yield "\nnot loaded; may provide it too"
+        yield ""
+        yield "not loaded; may provide it too"
         for record, reason in explanation.absent:
             yield f"  {record.plugin} ({record.distribution} {record.version}): {reason}"
     if explanation.changes:
-        yield "\nwhat would change this"
+        yield ""
+        yield "what would change this"
         for change in explanation.changes:
             yield f"  {change}"
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import typer
 from attrs import define, frozen
 
+from esper_core.cli.document import leave_to_others
 from esper_core.contracts.errors import EsperError, UserError
 from esper_core.registry.discovery import core_source, entry_point_sources
 from esper_core.registry.index import Command, Index
@@ -43,8 +46,10 @@ def take_settings(argv: Sequence[str]) -> tuple[Settings, list[str]]:
     """Take the global flags out of a command line, wherever they stand before `--`; return them and the rest.
 
     Raises:
-        UserError: a flag lacks its value.
+        UserError: a flag lacks its value, or a word holds what no path can.
     """
+    if any("\0" in word for word in argv):
+        raise UserError("A word of the command line holds a NUL byte, which no path can.", hint="Leave it out.")
     registry: str | None = None
     disabled: list[str] = []
     debug = False
@@ -97,7 +102,12 @@ class World:
             switches = Switches(self.settings.no_plugin, recipes)
             sources = entry_point_sources()
             switches.check(sources)
-            self._loaded = index_plugins(sources, disabled=switches.disabled, only=switches.only), recipes
+            here = Path.cwd()
+            try:
+                self._loaded = index_plugins(sources, disabled=switches.disabled, only=switches.only), recipes
+            finally:
+                # A plugin that goes elsewhere must not change what the paths of a command line mean.
+                os.chdir(here)
         return self._loaded
 
     @property
@@ -117,6 +127,7 @@ class World:
 
 def load_world(context: typer.Context) -> tuple[Index, Recipes]:
     """Return what is installed, and the registry file; raises as `World.load`."""
+    leave_to_others()
     return world_of(context).load()
 
 

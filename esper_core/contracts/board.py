@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from attrs import field, frozen
 
+from esper_core.contracts.events import is_number
+from esper_core.contracts.foreign import Owner
 from esper_core.contracts.tuples import as_tuple
 
 TONES = ("idle", "active", "good", "bad")
@@ -56,6 +59,26 @@ class Board:
 
     places: tuple[str, ...] = field(converter=as_tuple)
     rows: tuple[Row, ...] = field(converter=as_tuple)
+
+
+def checked_board(owner: Owner, found: Any) -> Board:
+    """Return what an environment shows; raises PluginError where it cannot be drawn."""
+    fine = isinstance(found, Board) and all(isinstance(place, str) for place in found.places)
+    if not fine or not all(_is_row(row, len(found.places)) for row in found.rows):
+        raise owner.breach("its board is no Board of places and rows of cells, as many cells as places")
+    return found
+
+
+def _is_row(row: Any, places: int) -> bool:
+    if not isinstance(row, Row) or not isinstance(row.label, str) or not isinstance(row.text, str):
+        return False
+    return len(row.cells) == places and all(
+        isinstance(cell, Cell)
+        and isinstance(cell.state, str)
+        and isinstance(cell.content, str)
+        and (cell.level is None or (is_number(cell.level) and math.isfinite(cell.level)))
+        for cell in row.cells
+    )
 
 
 @runtime_checkable

@@ -87,6 +87,11 @@ class ComponentSpec:
     known_failures: Mapping[str, str] = field(factory=dict)
     only_by_name: bool = False
 
+    @property
+    def module(self) -> str:
+        """Module of its factory."""
+        return self.factory.partition(":")[0]
+
 
 @frozen(kw_only=True)
 class KindSpec:

@@ -78,10 +78,18 @@ class CheckpointMismatch(EsperError):
     exit_code = 4
 
 
+class DamagedFile(CheckpointMismatch):
+    """A file is not as esper writes it; the message names the file, and the line where it has lines."""
+
+
 class Interrupted(EsperError):
     """The user or the system asked the run to stop."""
 
     exit_code = 130
+
+
+class Interruption(KeyboardInterrupt):
+    """SIGINT has arrived. A plain KeyboardInterrupt may be raised by anyone."""
 
 
 class Terminated(BaseException):

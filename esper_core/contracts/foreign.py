@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 
-from esper_core.contracts.errors import EsperError, PluginError, Terminated
+from attrs import field, frozen
+
+from esper_core.contracts.errors import EsperError, Interruption, PluginError, Terminated
+from esper_core.contracts.memory import exhausted
 
 DEBUG_HINT = "Use --debug for the traceback."
 
 
 @contextmanager
-def guarded(owner: str, doing: str) -> Iterator[None]:
+def guarded(
+    owner: str, doing: str, *, error: type[PluginError] = PluginError, hint: str = DEBUG_HINT
+) -> Iterator[None]:
     """Turn whatever is raised within into a PluginError that names the owner of the code; also a call of `exit`.
 
     Errors of esper's own and requests to stop pass through.
@@ -19,16 +25,32 @@ def guarded(owner: str, doing: str) -> Iterator[None]:
     Args:
         owner: Whose code runs, such as "environment 'x' (esper-x 1.0)".
         doing: What it was asked for, such as "taking step 3".
+        error: What to raise.
+        hint: What to do next.
 
     Raises:
         PluginError: the code raised something.
     """
     try:
         yield
-    except (EsperError, KeyboardInterrupt, Terminated, GeneratorExit):
+    except EsperError:
         raise
-    except BaseException as error:
-        raise PluginError(f"{owner} failed while {doing}: {described(error)}.", hint=DEBUG_HINT) from error
+    except BaseException as raised:
+        if asks_to_stop(raised):
+            raise
+        if (refusal := exhausted(raised)) is not None:
+            hint = f"{refusal.hint} {hint}"
+        raise error(f"{owner} failed while {doing}: {described(raised)}.", hint=hint) from raised
+
+
+def asks_to_stop(error: BaseException) -> bool:
+    """Return whether an exception is a request to stop, and no failure of whoever was called.
+
+    A plain KeyboardInterrupt is the user's only where Python's own handler still raises it for a signal.
+    """
+    if isinstance(error, Interruption | Terminated | GeneratorExit):
+        return True
+    return isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def described(error: BaseException) -> str:
@@ -36,6 +58,54 @@ def described(error: BaseException) -> str:
     name = type(error).__name__
     try:
         text = str(error).strip()
-    except Exception:
+    except BaseException:
         text = ""
     return f"{name}: {text.rstrip('.')}" if text else name
+
+
+@frozen
+class Owner:
+    """Whose code a component is.
+
+    Attributes:
+        label: As messages name it, such as "environment 'x' (esper-x 1.0)".
+        key: `kind/name`, by which it can be checked; empty for what no plugin registered.
+    """
+
+    label: str
+    key: str = ""
+
+    def __str__(self) -> str:
+        return self.label
+
+    def doing(self, what: str) -> AbstractContextManager[None]:
+        """Return the region in which the component's code runs; see `guarded`."""
+        return guarded(self.label, what)
+
+    def breach(self, how: str) -> PluginError:
+        """Return the error that the component breaks its contract; `how` is a sentence without its end."""
+        check = f" What else it breaks: esper plugins check {self.key}" if self.key else ""
+        return PluginError(f"{self.label} breaks its contract: {how}.", hint=f"Report this to its author.{check}")
+
+
+@frozen
+class Owners:
+    """Whose code the parts of a plan are, by kind. A part that nobody is known of is named by its kind alone."""
+
+    known: Mapping[str, Owner] = field(factory=dict)
+
+    def __getitem__(self, kind: str) -> Owner:
+        return self.known.get(kind) or Owner(f"The {kind}")
+
+
+UNKNOWN = Owners()
+"""Nobody is known of."""
+
+
+def close_safely(owner: Owner, close: Callable[[], object], say: Callable[[str], None]) -> None:
+    """Close what a component holds; a failure is said, and takes away nothing that was achieved before."""
+    try:
+        with owner.doing("closing"):
+            close()
+    except PluginError as error:
+        say(f"{error.message} Nothing else is affected.")

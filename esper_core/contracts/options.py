@@ -25,7 +25,8 @@ def option(
         low: Smallest allowed value.
         high: Largest allowed value.
         choices: Allowed values.
-        converter: Applied to the value before it is checked.
+        converter: Applied to the value before it is checked. A plan keeps its result and applies it again, which must
+            change nothing.
     """
     checks: list[Any] = []
     if low is not None:

@@ -1,10 +1,25 @@
-"""Packages that esper does without until a component that needs one is asked for."""
+"""Packages that esper does without until a component that needs one is asked for, and what may be said to install.
+
+Anybody can own a name that nobody declares. So only names that an installed distribution declares are ever suggested.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Iterator
+from importlib import metadata
 from importlib.util import find_spec
 
+from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import MissingPackage
+
+CORE_DISTRIBUTION = "esper-core"
+
+_REQUIREMENT = re.compile(
+    r"(?P<name>[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(\[[\w, .-]*\])?\s*"
+    r"\(?(?P<versions>([<>=!~]=?=?\s*[\w.*+!-]+\s*,?\s*)*)\)?\s*(;(?P<marker>.*))?"
+)
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+!-]*")
 
 
 def has_package(name: str) -> bool:
@@ -15,9 +30,69 @@ def has_package(name: str) -> bool:
         return True
 
 
-def require_package(name: str, component: str) -> None:
-    """Raise MissingPackage, with the line that installs it, unless a package is there for a component."""
+def require_package(name: str, component: str, distribution: str) -> None:
+    """Raise MissingPackage, with what to do about it, unless a package is there for a component.
+
+    Args:
+        name: The top-level package.
+        component: What needs it, such as "observer 'wandb'".
+        distribution: Which brings the component and declares what it needs.
+    """
     if not has_package(name):
         raise MissingPackage(
-            f"The {component} needs the package '{name}', which is not installed.", hint=f"pip install {name}"
+            f"The {component} needs the package '{name}', which is not installed.", hint=advice(name, distribution)
         )
+
+
+def advice(module: str, distribution: str) -> str:
+    """Return what to do about a missing module that a distribution needs.
+
+    Only what the distribution declares is suggested: the requirement of that name, in an extra or not, else those
+    without condition that are not installed. Where it declares nothing of the kind, its author has to be asked.
+    """
+    top, declared = normalise_name(module.partition(".")[0]), list(declarations(distribution))
+    wanted = [text for name, text, _ in declared if name == top][:1]
+    wanted = wanted or [text for name, text, marker in declared if not marker and not is_installed(name)]
+    if wanted:
+        return pip_install(wanted)
+    return (
+        f"Nothing that {distribution} declares is known to bring the module '{module}', so nothing is suggested: "
+        f"ask the author of {distribution} what to install."
+    )
+
+
+def pip_install(requirements: Iterable[str]) -> str:
+    """Return the line that installs requirements, to be pasted into a shell."""
+    quoted = [f'"{text}"' if re.search(r"[<>=~]", text) else text for text in dict.fromkeys(requirements)]
+    return f"pip install {' '.join(quoted)}"
+
+
+def pinned(distribution: str, version: str) -> str | None:
+    """Return `distribution==version`, or None where a record holds something else than a name and a version."""
+    match = _REQUIREMENT.fullmatch(distribution)
+    fits = match is not None and match["name"] == distribution and _VERSION.fullmatch(version)
+    return f"{distribution}=={version}" if fits else None
+
+
+def declarations(distribution: str) -> Iterator[tuple[str, str, str]]:
+    """Yield what an installed distribution requires: normalised name, name with versions, and marker."""
+    try:
+        requirements = metadata.requires(distribution) or []
+    except metadata.PackageNotFoundError:
+        return
+    for requirement in requirements:
+        match = _REQUIREMENT.fullmatch(requirement.strip())
+        # A shell reads `!` within quotes, and what stands behind an address may be anything.
+        if match is not None:
+            versions = "".join(match["versions"].split())
+            text = match["name"] if "!" in versions else f"{match['name']}{versions}"
+            yield normalise_name(match["name"]), text, (match["marker"] or "").strip()
+
+
+def is_installed(distribution: str) -> bool:
+    """Return whether a distribution is installed."""
+    try:
+        metadata.distribution(distribution)
+    except (metadata.PackageNotFoundError, ValueError):
+        return False
+    return True

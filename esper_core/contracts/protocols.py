@@ -78,14 +78,28 @@ class Values(NamedTuple):
     """What a critic returns, in normalised return units.
 
     Attributes:
-        baseline: `[E, T]`, used by GAE, the bootstrap and the operation's advantage.
+        baseline: `[E, T]`, used by GAE and the operation's advantage.
         taken: `[E, T]`, regressed on returns.
-        by_op: `[E, T, O]` for monitors, or None for a critic that does not look at the operation.
+        by_op: `[E, T, O]`, or None for a critic that does not look at the operation. Its mean under the policy is the
+            value of a state in which nothing was done, the last of a truncated episode; without it that is `baseline`.
     """
 
     baseline: Tensor
     taken: Tensor
     by_op: Tensor | None
+
+
+@frozen
+class Origin:
+    """What made a part. A factory may return an object of a class that belongs to somebody else.
+
+    Attributes:
+        module: Module of the factory.
+        options: What it was called with, JSON-able.
+    """
+
+    module: str
+    options: Mapping[str, Any]
 
 
 @frozen
@@ -105,6 +119,7 @@ class Build:
         dtype: torch dtype of observations and weights.
         precision: What networks may compute in, one of `esper_core.contracts.precision.PRECISIONS`.
         parts: Components built before this one: kind → object; for a kind used several times, name → object.
+        origins: What made them, by kind.
     """
 
     slots: SlotConfig
@@ -119,6 +134,7 @@ class Build:
     dtype: torch.dtype
     precision: str = "float32"
     parts: Mapping[str, Any] = field(factory=dict)
+    origins: Mapping[str, tuple[Origin, ...]] = field(factory=dict)
 
 
 @runtime_checkable
@@ -216,11 +232,14 @@ class Scheduled(Protocol):
 class Environment(Protocol):
     """Kind `environment`: a `gymnasium.vector.VectorEnv` that speaks tensors.
 
+    What it returns is checked at every step: a wrong name, shape or dtype ends the run with an error that names it.
+
     `AutoresetMode.DISABLED`: an episode that ended stays ended until `reset`; later rows are padding. A step after
     the end of an episode changes nothing and returns reward 0.
 
     One that also has `board`, as `esper_core.contracts.board.HasBoard` says, can be looked at while it trains. One that
-    is also an `Evaluable` can be evaluated: see docs/evaluation.md.
+    is also an `Evaluable` can be evaluated: see docs/evaluation.md. One whose numbers depend on more than its plan says
+    has `circumstances`, as in `HasCircumstances`.
     """
 
     num_envs: int
@@ -239,10 +258,11 @@ class Environment(Protocol):
         """Take one step with int64 `[E]` per head.
 
         Returns state, reward `[E]`, terminated `[E]`, truncated `[E]`, info; `info["events"]` is a list of dicts with
-        at least `env`, `step` and `type`. What an event of type `episode` holds becomes metrics of the update: numbers
-        are averaged over the episodes, those in lists pooled. An event that names a `slot` and a `stage` says what
-        became of that slot; `blueprint`, `alpha`, `blend` and `parameters` (None when the slot is empty again) say
-        what it holds, and reports draw it. `info["seconds"]`, where there is one, says where the
+        at least `env`, `step` and `type`, and holds what JSON can; numpy scalars and tensors of no dimension become
+        numbers. What an event of type `episode` holds becomes metrics of the update: numbers and truth values are
+        averaged over the episodes, and those in lists, which hold nothing else, pooled. An event that names a `slot`
+        and a `stage` says what became of that slot; `blueprint`, `alpha`, `blend` and `parameters` (None when the slot
+        is empty again) say what it holds, and reports draw it. `info["seconds"]`, where there is one, says where the
         time of this call went: phase → seconds, such as `host_training`; what no phase names is booked under
         `environment`.
         """
@@ -275,6 +295,18 @@ class Evaluable(Protocol):
 
     def topologies(self) -> list[Any]:
         """Return what was made permanent in each environment, JSON-able, as `reset` takes it."""
+        ...
+
+
+@runtime_checkable
+class HasCircumstances(Protocol):
+    """An environment whose episodes depend on more than its plan and the code it is made of.
+
+    Episodes that were played under other circumstances are never compared with these: they are played again.
+    """
+
+    def circumstances(self) -> Mapping[str, str]:
+        """Return what that is, before any reset: name → what it is here, such as the kernels it computes with."""
         ...
 
 

@@ -11,7 +11,11 @@ from esper_core.contracts.tuples import as_tuple
 
 _SLOT_ID = re.compile(r"r(0|[1-9]\d*)c(0|[1-9]\d*)")
 _FORMER_NAMES = {"early": "r0c0", "mid": "r0c1", "late": "r0c2"}
+_COUNT = re.compile(r"[+-]?\d+")
+_DIGITS = 9
 MAX_SLOTS = 64
+SEVERAL_COUNTS = ("esper spike run", "esper matrix")
+"""Commands whose `--slots` takes several counts, such as `1,2,3`."""
 
 
 def parse_slot_id(slot_id: str) -> tuple[int, int]:
@@ -81,8 +85,21 @@ class SlotConfig:
 
     @classmethod
     def parse(cls, text: str) -> SlotConfig:
-        """Read a count (`5`, the grid 1×5) or ids (`r0c0,r0c2`)."""
-        text = text.strip()
-        if re.fullmatch(r"[+-]?\d+", text):
-            return cls.for_grid(1, int(text))
-        return cls(tuple(part.strip() for part in text.split(",")))
+        """Read a count (`5`, the grid 1×5) or ids (`r0c0,r0c2`).
+
+        Raises:
+            SlotIdError: it is neither, several counts, too many, or ids in another order.
+        """
+        parts = [part.strip() for part in text.split(",")]
+        counts = [part for part in parts if _COUNT.fullmatch(part)]
+        if not counts:
+            return cls(tuple(parts))
+        if len(parts) == 1:
+            if len(parts[0]) > _DIGITS:
+                raise SlotIdError(f"A number of slots is 1 to {MAX_SLOTS}, not one of {len(parts[0])} digits.")
+            return cls.for_grid(1, int(parts[0]))
+        raise SlotIdError(
+            f"'{text}' holds several numbers of slots, but a policy is trained and used with one.",
+            hint=f"Choose one, --slots {counts[-1]}, or name ids, --slots r0c0,r0c1. "
+            f"Several numbers can be tried at once with: {' or '.join(SEVERAL_COUNTS)}.",
+        )

@@ -5,19 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from attrs import asdict, frozen
 
 from esper_core.contracts.state import Outcome
 from esper_core.evaluation.arms import POLICY, Arm
-from esper_core.evaluation.statistics import (
-    Bootstrap,
-    Estimate,
-    Values,
-    iqm_difference,
-    mean_difference,
-    oracle_gap,
-    pooled_iqm,
-)
+from esper_core.evaluation.knowledge import oracle_gap
+from esper_core.evaluation.statistics import Bootstrap, Estimate, Sampled, Values, margin, pooled_iqm, pooled_mean
 
 
 @frozen
@@ -25,15 +19,14 @@ class Contrast:
     """The policy against the best rule, by the first outcome.
 
     Attributes:
-        rule: Name of the best rule: that of the highest IQM on these instances, which favours it.
-        delta: IQM of the policy minus that of the rule.
-        mean: Mean of the differences, instance by instance.
+        rule: Name of the rule that is best on these instances, by what is compared.
+        delta: The policy's number minus that of the rule. The interval allows for the rule being chosen by the same
+            instances; see `statistics.margin`.
         higher_is_better: Of the outcome.
     """
 
     rule: str
     delta: Estimate
-    mean: Estimate
     higher_is_better: bool
 
     @property
@@ -72,8 +65,11 @@ class Comparison:
         instances: Numbers of the instances.
         seeds: Policy seeds.
         best_rule: Name of the best rule; None without rules.
-        primary: The policy against it; None without the policy, or without rules.
-        oracle_gap: How much better, on average, the best rule per instance is than the single best; None without rules.
+        primary: The policy against it, by IQM; None without the policy, or without rules.
+        mean: The same by means over the instances.
+        oracle_gap: How much better it would be to take the best rule of each kind of instance than the single best one;
+            None where there is nothing to choose by.
+        told_apart_by: The words that make the kinds.
         groups: What instances have in common, such as a host → the arms on these.
     """
 
@@ -83,12 +79,14 @@ class Comparison:
     seeds: Sequence[int]
     best_rule: str | None
     primary: Contrast | None
+    mean: Contrast | None
     oracle_gap: Estimate | None
+    told_apart_by: Sequence[str]
     groups: Mapping[str, Group]
 
     def to_json(self) -> dict[str, Any]:
         """Return the comparison as JSON-able values."""
-        primary = self.primary
+        primary, gap = self.primary, self.oracle_gap
         return {
             "arms": _document(self.arms),
             "primary": primary
@@ -103,8 +101,8 @@ class Comparison:
             "secondary": {
                 "best_rule": self.best_rule,
                 "verdict": primary and primary.verdict,
-                "mean_difference": primary and asdict(primary.mean),
-                "oracle_gap": self.oracle_gap and asdict(self.oracle_gap),
+                "mean_difference": self.mean and {"contrast": self.mean.name, **asdict(self.mean.delta)},
+                "oracle_gap": gap and {"by": list(self.told_apart_by), **asdict(gap)},
             },
             "outcomes": [asdict(outcome) for outcome in self.outcomes],
             "instance_numbers": list(self.instances),
@@ -122,7 +120,8 @@ def compare(
     values: Mapping[str, Mapping[str, Values]],
     instances: Sequence[int],
     seeds: Sequence[int],
-    common: Sequence[str] = (),
+    worlds: Sequence[Mapping[str, str]] = (),
+    by: str | None = None,
 ) -> Comparison:
     """Compare arms that have played the same instances.
 
@@ -132,50 +131,66 @@ def compare(
         values: Arm → outcome → `[S, I]`, with one row for an arm without a policy.
         instances: Numbers of the instances, I.
         seeds: Policy seeds, S.
-        common: What each instance has in common with others, I; none for no groups.
+        worlds: What the environment says in words about each instance, I: name → text.
+        by: The word whose groups are compared as well, and that makes the kinds of `oracle_gap`; without it all words
+            together make the kinds, and there are no groups.
     """
     bootstrap = Bootstrap.draw(len(instances), len(seeds))
-    estimates = _estimates(values, bootstrap)
+    sampled = _sampled(values, bootstrap)
     first = outcomes[0]
     sign = 1.0 if first.higher_is_better else -1.0
-    order = sorted(estimates, key=lambda name: -sign * estimates[name][first.name].value)
+    order = sorted(sampled, key=lambda name: -sign * sampled[name][first.name].value)
     rules = [name for name in order if any(arm.name == name and arm.rule is not None for arm in arms)]
-    primary = gap = None
-    if rules:
-        gap = bootstrap.estimate(oracle_gap, *(sign * values[name][first.name] for name in rules))
-    if rules and POLICY in estimates:
-        pair = (values[POLICY][first.name], values[rules[0]][first.name])
-        primary = Contrast(
-            rules[0],
-            bootstrap.estimate(iqm_difference, *pair),
-            bootstrap.estimate(mean_difference, *pair),
-            first.higher_is_better,
-        )
+    primary = mean = gap = None
+    words = sorted(set().union(*worlds)) if by is None else [by]
+    if rules and words:
+        kinds = [tuple(world.get(word) for word in words) for world in worlds]
+        gap = oracle_gap(np.concatenate([sign * values[name][first.name] for name in rules]), kinds)
+    if rules and POLICY in sampled:
+        primary = _contrast({name: sampled[name][first.name] for name in (POLICY, *rules)}, first)
+        means = {name: bootstrap.sampled(pooled_mean, values[name][first.name]) for name in (POLICY, *rules)}
+        mean = _contrast(means, first)
+    common = [] if by is None else [world[by] for world in worlds]
     return Comparison(
         outcomes=outcomes,
-        arms={name: estimates[name] for name in order},
+        arms={name: _estimates(sampled[name]) for name in order},
         instances=instances,
         seeds=seeds,
         best_rule=rules[0] if rules else None,
         primary=primary,
+        mean=mean,
         oracle_gap=gap,
+        told_apart_by=words,
         groups={
             name: _group({arm: values[arm] for arm in order}, name, common, len(seeds)) for name in sorted({*common})
         },
     )
 
 
+def _contrast(achieved: Mapping[str, Sampled], outcome: Outcome) -> Contrast:
+    """Return the policy against the best of the others."""
+    rules = [name for name in achieved if name != POLICY]
+    signed = achieved if outcome.higher_is_better else {name: -value for name, value in achieved.items()}
+    best, delta = margin(signed[POLICY], [signed[name] for name in rules])
+    return Contrast(rules[best], delta if outcome.higher_is_better else -delta, outcome.higher_is_better)
+
+
 def _group(values: Mapping[str, Mapping[str, Values]], name: str, common: Sequence[str], seeds: int) -> Group:
     members = [i for i, other in enumerate(common) if other == name]
     within = {arm: {o: array[:, members] for o, array in found.items()} for arm, found in values.items()}
-    return Group(len(members), _estimates(within, Bootstrap.draw(len(members), seeds)))
+    sampled = _sampled(within, Bootstrap.draw(len(members), seeds))
+    return Group(len(members), {arm: _estimates(found) for arm, found in sampled.items()})
 
 
-def _estimates(values: Mapping[str, Mapping[str, Values]], bootstrap: Bootstrap) -> dict[str, dict[str, Estimate]]:
+def _sampled(values: Mapping[str, Mapping[str, Values]], bootstrap: Bootstrap) -> dict[str, dict[str, Sampled]]:
     return {
-        arm: {outcome: bootstrap.estimate(pooled_iqm, array) for outcome, array in found.items()}
+        arm: {outcome: bootstrap.sampled(pooled_iqm, array) for outcome, array in found.items()}
         for arm, found in values.items()
     }
+
+
+def _estimates(found: Mapping[str, Sampled]) -> dict[str, Estimate]:
+    return {outcome: sampled.estimate for outcome, sampled in found.items()}
 
 
 def _document(arms: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,23 +11,28 @@ import torch
 from attrs import evolve, frozen
 
 from esper_core.contracts.errors import PluginError, UserError, did_you_mean
+from esper_core.contracts.files import make_folder, replace_synced, writing
+from esper_core.contracts.foreign import close_safely
+from esper_core.contracts.plain import MEANING, NotPlain, plain
 from esper_core.contracts.protocols import Build, Environment, Evaluable, FeatureExtractor, MaskProvider, Rule
 from esper_core.evaluation.arms import FIXED, GREEDY, MATCHED, POLICY, REPLAY, Arm, with_needed
+from esper_core.evaluation.circumstances import circumstances, digest, set_aside
 from esper_core.evaluation.entrants import Entrant
-from esper_core.evaluation.player import PolicyRule, Separately, derived_seed, play
-from esper_core.evaluation.records import ABOUT_FILE, EPISODES_FILE, SEARCH_FILE, Key, Records, open_lines
+from esper_core.evaluation.player import ForeignRule, PolicyRule, Separately, derived_seed, play
+from esper_core.evaluation.records import ABOUT_FILE, EPISODES_FILE, SEARCH_FILE, Batch, Key, Records, open_lines
 from esper_core.evaluation.schedule import Matched, Schedule
 from esper_core.evaluation.search import Found, Search
 from esper_core.evaluation.statistics import Values
+from esper_core.policy.boundary import check_tensor
 from esper_core.policy.policy import Policy
 from esper_core.registry.build import build_beside, build_parts, make_context, resolve_device
 from esper_core.registry.index import Index
+from esper_core.registry.lookup import owners_of
 from esper_core.registry.plan import Plan, PlanDescription, describe_plan
-from esper_core.runs import provenance
+from esper_core.registry.sources import made_with
 from esper_core.runs.checkpoint import load_policy
-from esper_core.runs.files import append_line, replace_synced, writing
+from esper_core.runs.files import append_lines, json_bytes
 
-RECORDS_SCHEMA = 2
 EVALUATION = "evaluation"
 """Folder within a run."""
 
@@ -71,11 +74,6 @@ class _Job:
     topology: Any = None
 
 
-def folder_of(entrants: Sequence[Entrant], index: Index, device: str) -> Path:
-    """Return where the records of a contest lie: in the first run, by a digest of all that episodes depend on."""
-    return entrants[0].run.path / EVALUATION / _digest(_about(entrants[0].plan, index, device))
-
-
 class Contest:
     """A world with the policies that play in it. Close it after use.
 
@@ -86,6 +84,9 @@ class Contest:
         envs: Episodes that are played side by side, instead of as many as in training. No result depends on it but that
             of the search.
         by: What the environment has to say in words about every episode, such as its host.
+
+    Attributes:
+        set_aside: Why episodes on record are not used, where there are any but none of these circumstances.
 
     Raises:
         UserError: the environment cannot be evaluated.
@@ -113,6 +114,7 @@ class Contest:
         torch.set_num_threads(self.plan.threads)
         kinds = set(self.plan.kinds) - {"features", "network", "critic", "loss"} | {"environment"}
         self.parts = build_parts(self.plan, index, only=kinds)
+        self.owners = owners_of(self.plan, index)
         self.environment: Environment = self.parts["environment"]
         self.masks: MaskProvider = self.parts["masks"]
         try:
@@ -122,14 +124,17 @@ class Contest:
                 raise self._not_evaluable(f"it lacks {', '.join(lacking)}")
             self.world: Evaluable = self.environment
             self._policies, self.notes = self._load()
+            self._about = circumstances(self.plan, index, self.device, self.parts["environment"])
         except BaseException:
-            self.environment.close()
+            self.close(lambda _: None)  # what has failed before says more
             raise
-        self.folder = folder_of(entrants, index, self.device)
+        self.place = entrants[0].run.path
+        evaluations = self.place / EVALUATION
+        self.folder, self.set_aside = evaluations / digest(self._about), set_aside(evaluations, self._about)
 
-    def close(self) -> None:
-        """Free the environment's processes."""
-        self.environment.close()
+    def close(self, say: Callable[[str], None]) -> None:
+        """Free the environment's processes; `say` takes in one line where that fails."""
+        close_safely(self.owners["environment"], self.environment.close, say)
 
     def run(self, arms: Sequence[Arm], instances: int, batches: int, on_progress: OnProgress) -> Played:
         """Play what is not on record, and return what all arms achieved.
@@ -144,12 +149,16 @@ class Contest:
             UserError: episodes do not say what they are to be told apart by.
             EsperError: the records are damaged or cannot be written, or an environment, a rule or a policy fails.
         """
-        numbers = self.world.held_out(instances)
+        owner = self.owners["environment"]
+        with owner.doing("holding out instances"):
+            numbers = self.world.held_out(instances)
+        if not isinstance(numbers, list) or not all(type(number) is int for number in numbers):
+            raise owner.breach(f"held_out returned {numbers!r:.80}, not a list of whole numbers")
         if len(set(numbers)) != instances:
             raise PluginError(f"The environment '{self.name}' holds out {len(set(numbers))} of {instances} instances.")
         records = self._open()
         self._check_told([line["world"] for line in records.lines.values()])
-        search = Search(self.environment, self.masks, batches)
+        search = Search(self.environment, self.masks, batches, self.owners)
         everyone = with_needed(arms)
         keys = {arm.name: self._keys(arm, numbers, search) for arm in everyone}
         fixed = next((arm for arm in everyone if arm.name == FIXED), None)
@@ -180,7 +189,7 @@ class Contest:
         for seed, entrant in self.entrants.items():
             plan = evolve(entrant.plan, device=self.plan.device)
             parts = build_parts(plan, self.index, only=("features", "network", "critic"))
-            policy = Policy(parts["network"], parts["critic"], self.known.actions, plan.precision)
+            policy = Policy(parts["network"], parts["critic"], self.known.actions, plan.precision, self.owners)
             loaded = load_policy(entrant.header.path, policy, parts["features"], plan, self.index)
             notes |= dict.fromkeys(loaded.notes)
             policies[seed] = (policy, parts["features"])
@@ -192,15 +201,15 @@ class Contest:
             return [Key(arm.name, e.version, seed, i) for seed, e in self.entrants.items() for i in instances]
         if arm.rule is None:
             return [Key(arm.name, f"{search.episodes} episodes", None, i) for i in instances]
-        source = provenance.source_digest((arm.rule.spec.factory.partition(".")[0],))
-        version = f"{arm.rule.distribution} {arm.rule.version} {source}"
-        return [Key(arm.name, version, None, i) for i in instances]
+        made = digest(made_with([arm.rule.spec.module]))
+        return [Key(arm.name, f"{arm.rule.origin} {made}", None, i) for i in instances]
 
     def _job(self, arm: Arm, key: Key, records: Records, found: Found | None) -> _Job:
         """Return an episode with who plays it."""
         spec = self.known.actions
         if arm.rule is not None:
-            return _Job(key, build_beside(arm.rule, self.index, self._context()))
+            rule = build_beside(arm.rule, self.index, self._context())
+            return _Job(key, ForeignRule(rule, arm.rule.owner, spec))
         if key.seed is None:
             assert found is not None, "the search comes before its schedule is played"
             return _Job(key, Schedule(spec, found.rows))
@@ -247,8 +256,9 @@ class Contest:
             Separately(rules, seeds),
             options=options,
             on_step=lambda t: progress.step(t, len(batch), names),
+            owners=self.owners,
         )
-        outcomes, topologies, worlds = self._outcomes(), self.world.topologies(), played.worlds()
+        outcomes, topologies, worlds = self._outcomes(), self._topologies(), played.worlds()
         self._check_told(worlds[: len(batch)])
         progress.add(len(batch), names)
         root = self.known.actions.root
@@ -265,18 +275,31 @@ class Contest:
 
     def _outcomes(self) -> dict[str, list[float]]:
         """Return what came of the episodes that have ended: name → one number per environment."""
-        said = self.world.outcomes()
-        result = {}
-        for outcome in self.known.outcomes:
-            value = said.get(outcome.name)
-            if value is None or tuple(value.shape) != (self.plan.envs,) or not bool(value.isfinite().all()):
-                raise PluginError(
-                    f"The environment '{self.name}' breaks its contract: its outcome '{outcome.name}' is {value}, not "
-                    f"{self.plan.envs} finite numbers.",
-                    hint="Report this to the environment's author.",
-                )
-            result[outcome.name] = [float(number) for number in value]
-        return result
+        owner = self.owners["environment"]
+        with owner.doing("saying what came of the episodes"):
+            said = self.world.outcomes()
+        names = [outcome.name for outcome in self.known.outcomes]
+        if not isinstance(said, Mapping) or not set(names) <= set(said):
+            raise owner.breach(f"its outcomes are {said!r:.200}, not a table with {', '.join(names)}")
+        for name in names:
+            value = said[name]
+            check_tensor(owner, f"its outcome '{name}'", value, "float64", (self.plan.envs,))
+            if not bool(value.isfinite().all()):
+                raise owner.breach(f"its outcome '{name}' is {value.tolist()}, not {self.plan.envs} finite numbers")
+        return {name: said[name].tolist() for name in names}
+
+    def _topologies(self) -> list[Any]:
+        """Return what was made permanent in each environment, in plain values."""
+        owner = self.owners["environment"]
+        with owner.doing("saying what was made permanent"):
+            said = self.world.topologies()
+        if not isinstance(said, list) or len(said) != self.plan.envs:
+            raise owner.breach(f"topologies returned a {type(said).__name__}, not a list of {self.plan.envs}")
+        try:
+            topologies: list[Any] = plain(said)
+        except NotPlain as problem:
+            raise owner.breach(f"what topologies returned {problem}. {MEANING.rstrip('.')}") from problem
+        return topologies
 
     def _check_told(self, worlds: Sequence[Mapping[str, str]]) -> None:
         """Raise UserError where the environment does not say what its episodes are to be told apart by."""
@@ -292,7 +315,7 @@ class Contest:
 
     def _searched(self, search: Search) -> dict[int, dict[str, Any]]:
         """Return what is known of this search: batch → its line."""
-        lines = open_lines(self.folder / SEARCH_FILE)
+        lines = open_lines(self.folder / SEARCH_FILE, Batch, self.place)
         same = [line for line in lines if (line["episodes"], line["envs"]) == (search.episodes, self.plan.envs)]
         return {line["batch"]: line for line in same}
 
@@ -301,7 +324,7 @@ class Contest:
 
         def keep(line: dict[str, Any]) -> None:
             which = {"episodes": search.episodes, "envs": self.plan.envs}
-            append_line(self.folder / SEARCH_FILE, {**which, **line})
+            append_lines(self.folder / SEARCH_FILE, [{**which, **line}], within=self.place)
             progress.add(self.plan.envs, what)
 
         return search.run(known, keep, lambda t: progress.step(t, self.plan.envs, what))
@@ -311,11 +334,10 @@ class Contest:
     def _open(self) -> Records:
         about = self.folder / ABOUT_FILE
         with writing(self.folder, "Make the run's directory writable, or copy the run."):
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder, self.place)
             if not about.exists():
-                text = json.dumps(_about(self.plan, self.index, self.device), indent=2, ensure_ascii=False)
-                replace_synced(about, f"{text}\n".encode())
-        return Records.open(self.folder / EPISODES_FILE)
+                replace_synced(about, json_bytes(self._about, indent=2) + b"\n", self.place)
+        return Records.open(self.folder / EPISODES_FILE, self.place)
 
     def _values(self, keys: Sequence[Key], records: Records, instances: Sequence[int]) -> dict[str, Values]:
         """Return what an arm achieved: outcome → `[S, I]`."""
@@ -346,23 +368,3 @@ class _Progress:
         """Tell that episodes have ended."""
         self._done += episodes
         self._tell(self._done, self.total, what)
-
-
-def _about(plan: Plan, index: Index, device: str) -> dict[str, Any]:
-    """Return all that the episodes of arms depend on, but for what their keys say."""
-    sources: Mapping[str, Any] = provenance.distributions(plan, index)
-    return {
-        "schema": RECORDS_SCHEMA,
-        "slots": list(plan.slots),
-        "components": [[c.kind, c.name, c.distribution, c.config] for c in plan.components],
-        "precision": plan.precision,
-        "threads": plan.threads,
-        "device": device,
-        "torch": torch.__version__,
-        "sources": {name: entry for name, entry in sources.items() if name != "esper-core"},
-        "core": provenance.source_digest(("esper_core.builtin", "esper_core.policy")),
-    }
-
-
-def _digest(about: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]

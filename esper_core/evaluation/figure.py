@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from esper_core.contracts.files import replace_synced, writing
 from esper_core.contracts.state import Outcome
 from esper_core.evaluation.comparison import Comparison
 from esper_core.evaluation.statistics import Estimate
-from esper_core.runs.files import replace_synced, writing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,9 +11,14 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
+from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.errors import EsperError, PluginError
+from esper_core.contracts.events import EPISODE, is_number
+from esper_core.contracts.foreign import UNKNOWN, Owner, Owners
 from esper_core.contracts.protocols import Environment, FeatureExtractor, MaskProvider, Masks, Rule
+from esper_core.learning.boundary import take_reset, take_step
 from esper_core.learning.stopwatch import Stopwatch
+from esper_core.policy.boundary import check_actions, check_mask_form, take_features
 from esper_core.policy.policy import Policy
 
 if TYPE_CHECKING:
@@ -49,11 +54,11 @@ class Played:
         Raises:
             PluginError: the environment has not said it.
         """
-        said = {event["env"]: event for event in self.events if event["type"] == "episode"}
+        said = {event["env"]: event for event in self.events if event["type"] == EPISODE}
         envs = range(len(self.lengths))
-        if any("return" not in said.get(env, ()) for env in envs):
+        if not all(is_number(said.get(env, {}).get("return")) for env in envs):
             raise PluginError(
-                "The environment ended an episode without an event of type 'episode' that holds its 'return'.",
+                "The environment ended an episode without an event of type 'episode' with its 'return', a number.",
                 hint="Report this to the environment's author.",
             )
         return [float(said[env]["return"]) for env in envs]
@@ -62,7 +67,7 @@ class Played:
         """Return what the environment says in words about each episode that has ended, such as its host."""
         worlds: list[dict[str, str]] = [{} for _ in self.lengths]
         for event in self.events:
-            if event["type"] == "episode":
+            if event["type"] == EPISODE:
                 words = {name: value for name, value in event.items() if isinstance(value, str) and name != "type"}
                 worlds[event["env"]] = words
         return worlds
@@ -79,6 +84,7 @@ def play(
     steps: int | None = None,
     watch: Stopwatch | None = None,
     on_step: Callable[[int], None] | None = None,
+    owners: Owners = UNKNOWN,
 ) -> Played:
     """Let a rule play one episode in every environment.
 
@@ -92,37 +98,74 @@ def play(
         steps: Stop after this many, whether or not the episodes have ended.
         watch: Books time under `environment`, `masks` and `policy`.
         on_step: Called with the number of steps taken, from 0 on.
+        owners: Whose code environment and masks are.
 
     Raises:
         EsperError: an episode did not end within the environment's horizon.
+        PluginError: environment, masks or rule raised something or broke their contract.
     """
     watch = watch or Stopwatch()
     generator = generator or torch.Generator()
-    state, info = environment.reset(seed=seed, options=options)
-    rule.reset(environment.num_envs)
-    running = torch.ones(environment.num_envs, dtype=torch.bool)
-    lengths = torch.zeros(environment.num_envs, dtype=torch.int64)
+    envs, spec, owner = environment.num_envs, environment.actions, owners["environment"]
+    with owner.doing("starting episodes"):
+        found: Any = environment.reset(seed=seed, options=options)
+    state, seconds = take_reset(owner, found, environment.state_spec, spec, envs)
+    rule.reset(envs)
+    running = torch.ones(envs, dtype=torch.bool)
+    lengths = torch.zeros(envs, dtype=torch.int64)
     done: list[Mapping[str, Tensor]] = []
     events: list[dict[str, Any]] = []
-    watch.lap("environment", info.get("seconds"))
+    watch.lap("environment", seconds)
     for t in range(environment.horizon if steps is None else steps):
         if on_step is not None:
             on_step(t)
-        legal = masks(state)
+        with owners["masks"].doing(f"saying what is legal at step {t}"):
+            legal = masks(state)
+        check_mask_form(owners["masks"], legal, spec, envs, None)
         watch.lap("masks")
         actions = rule(state, legal, generator)
         watch.lap("policy")
-        state, _, terminated, truncated, info = environment.step(actions)
+        with owner.doing(f"taking step {t}"):
+            found = environment.step(actions)
+        stepped = take_step(owner, found, environment.state_spec, spec, envs)
+        state = stepped.state
         lengths += running
-        running &= ~(terminated | truncated).cpu()
+        running &= ~(stepped.terminated | stepped.truncated).cpu()
         done.append(actions)
-        events += info.get("events", ())
-        watch.lap("environment", info.get("seconds"))
+        events += stepped.events
+        watch.lap("environment", stepped.seconds)
         if not bool(running.any()):
             break
     if steps is None and bool(running.any()):
         raise EsperError(f"An episode did not end within {environment.horizon} steps.")
     return Played(done, lengths, events)
+
+
+@frozen
+class ForeignRule:
+    """A rule of a plugin: whatever it raises, or returns that its contract does not allow, is an error that names it.
+
+    Attributes:
+        rule: The rule.
+        owner: Whose code it is.
+        actions: What it chooses from.
+    """
+
+    rule: Rule
+    owner: Owner
+    actions: ActionSpec
+
+    def reset(self, num_envs: int) -> None:
+        """Forget earlier episodes."""
+        with self.owner.doing("forgetting earlier episodes"):
+            self.rule.reset(num_envs)
+
+    def __call__(self, state: State, masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return one action per head, int64 `[E]`."""
+        with self.owner.doing("choosing actions"):
+            actions = self.rule(state, masks, generator)
+        check_actions(self.owner, actions, self.actions, len(masks.heads[self.actions.names[0]]))
+        return actions
 
 
 class PolicyRule:
@@ -145,7 +188,12 @@ class PolicyRule:
 
     def __call__(self, state: State, masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
         """Return the policy's actions, int64 `[E]` per head."""
-        acted = self._policy.get_action(self._features(state), masks, self._state, self._greedy, generator)
+        owner, parameter = self._policy.owners["features"], next(self._policy.parameters())
+        with owner.doing("looking"):
+            found = self._features(state)
+        envs = len(masks.heads[self._policy.actions.names[0]])
+        features = take_features(owner, found, self._features.schema, envs, parameter.dtype, parameter.device)
+        acted = self._policy.get_action(features, masks, self._state, self._greedy, generator)
         self._state = acted.state
         return acted.actions
 
@@ -171,23 +219,11 @@ class Separately:
             rule.reset(1)
 
     def __call__(self, state: State, masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
-        """Return the actions of all, int64 `[E]` per head.
-
-        Raises:
-            PluginError: one of them failed.
-        """
+        """Return the actions of all, int64 `[E]` per head."""
         acted = []
         for env, (rule, own) in enumerate(zip(self._rules, self._generators, strict=True)):
             here = {name: value[env : env + 1] for name, value in state.items()}
-            try:
-                acted.append(rule(here, _row(masks, env), own))
-            except EsperError:
-                raise
-            except Exception as error:
-                raise PluginError(
-                    f"The rule {type(rule).__name__} raised {type(error).__name__} while it played: {error}.",
-                    hint="Leave it out with --arms, and report it to its author.",
-                ) from error
+            acted.append(rule(here, _row(masks, env), own))
         return {name: torch.cat([actions[name] for actions in acted]) for name in acted[0]}
 
 

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from attrs import define, field
+from attrs import define, field, frozen
 
-from esper_core.contracts.errors import EsperError
-from esper_core.runs.files import append_text, cut, json_line, read_lines, writing
+from esper_core.contracts.reading import damage_in, read_lines
+from esper_core.contracts.shape import structured
+from esper_core.runs.files import append_lines, cut
 
 EPISODES_FILE, SEARCH_FILE, ABOUT_FILE = "episodes.jsonl", "search.jsonl", "about.json"
 
@@ -30,37 +31,61 @@ class Key(NamedTuple):
     instance: int
 
 
+@frozen
+class Episode:
+    """The shape of a line of `episodes.jsonl`."""
+
+    arm: str
+    version: str
+    seed: int | None
+    instance: int
+    outcomes: dict[str, float]
+    length: int
+    ops: list[int] | None
+    topology: Any
+    world: dict[str, str]
+
+
+@frozen
+class Batch:
+    """The shape of a line of `search.jsonl`; the first batches bring schedules, one per environment."""
+
+    episodes: int
+    envs: int
+    batch: int
+    returns: list[float]
+    schedules: list[list[list[int]]] | None = None
+
+
 @define
 class Records:
     """The lines of a file by key.
 
     Attributes:
         path: The file; it need not exist.
+        place: The run in which it lies.
         lines: What is known of each episode.
     """
 
     path: Path
+    place: Path
     lines: dict[Key, dict[str, Any]] = field(factory=dict, repr=False)
 
     @classmethod
-    def open(cls, path: Path) -> Records:
+    def open(cls, path: Path, place: Path) -> Records:
         """Read a file; a last line that a killed process left unfinished is cut off.
 
         Raises:
-            EsperError: a line is damaged, or the file cannot be read or written.
+            DamagedFile: a line is damaged.
+            EsperError: the file cannot be read or written.
         """
-        entries = open_lines(path)
-        try:
-            return cls(path, {Key(*(entry[name] for name in Key._fields)): entry for entry in entries})
-        except KeyError as error:
-            raise EsperError(
-                f"{path} is damaged: a line has no {error}.", hint="Delete it; the episodes are played again."
-            ) from error
+        entries = open_lines(path, Episode, place)
+        return cls(path, place, {Key(*(entry[name] for name in Key._fields)): entry for entry in entries})
 
     def add(self, episodes: Mapping[Key, Mapping[str, Any]]) -> None:
         """Append episodes, and wait until the disk has them; raises EsperError."""
         entries = {key: {**key._asdict(), **entry} for key, entry in episodes.items()}
-        append_text(self.path, "".join(map(json_line, entries.values())))
+        append_lines(self.path, entries.values(), within=self.place)
         self.lines |= entries
 
     def missing(self, keys: Iterable[Key]) -> list[Key]:
@@ -68,10 +93,18 @@ class Records:
         return [key for key in keys if key not in self.lines]
 
 
-def open_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a file that is to be appended to; one without its end is cut off."""
-    entries = read_lines(path)
-    if path.exists():
-        with writing(path):
-            cut(path, path.read_bytes().rfind(b"\n") + 1)
+def open_lines(path: Path, shape: type, place: Path) -> list[dict[str, Any]]:
+    """Return the lines of a file of a run that is to be appended to, each of a shape; one without its end is cut off.
+
+    Raises:
+        DamagedFile: a line is damaged.
+        EsperError: the file cannot be read or written.
+    """
+    entries, length = [], 0
+    for number, entry, end in read_lines(path):
+        with damage_in(path, number):
+            structured(shape, entry)
+        entries.append(entry)
+        length = end
+    cut(path, length, within=place)
     return entries

@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import define, field, frozen
 
+from esper_core.contracts.foreign import UNKNOWN, Owners
 from esper_core.contracts.protocols import Environment, MaskProvider, Rule
 from esper_core.evaluation.player import Played, Separately, derived_seed, play
 from esper_core.evaluation.schedule import Schedule, Wandering, recorded
@@ -23,7 +24,8 @@ class Found:
 
     Attributes:
         rows: Its actions, one row per step.
-        score: Mean return over the episodes that it played in the search.
+        score: Mean return over the episodes that it played in the search. It was chosen for this, so it flatters; what
+            the schedule is worth, the held-out instances say.
         episodes: How many these are; the more, the less luck is in the score.
         candidates: Schedules that were tried.
         searched: Episodes of the whole search.
@@ -58,11 +60,13 @@ class Search:
         environment: Its reset draws training instances.
         masks: What is legal in it.
         batches: Batches of `num_envs` episodes each, at least 1.
+        owners: Whose code environment and masks are.
     """
 
     environment: Environment
     masks: MaskProvider
     batches: int
+    owners: Owners = UNKNOWN
 
     @property
     def episodes(self) -> int:
@@ -119,6 +123,7 @@ class Search:
             Separately(rules, seeds),
             seed=derived_seed("search", batch),
             on_step=on_step,
+            owners=self.owners,
         )
         line: Line = {"batch": batch, "returns": played.returns()}
         if chosen[0] is None:

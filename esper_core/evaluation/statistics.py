@@ -1,21 +1,24 @@
 """Interquartile means, and how sure they are: bootstrap intervals over instances and policy seeds.
 
-What an arm achieved is an array `[S, I]`: policy seeds, then instances. An arm without a policy has one row. Every
-resample draws the same instances for all arms, since all have played the same ones, and the same seeds for all that
-have policies; so what arms have in common cancels out of their differences.
+What an arm achieved is an array `[S, I]`: policy seeds, then instances. An arm without a policy has one row, which
+stands for every seed. Every resample draws the same instances for all arms, since all have played the same ones, and
+the same seeds for all that have policies; so what arms have in common cancels out of their differences.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from attrs import frozen
+from attrs import field, frozen
 from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
+Location = Callable[[Values], Values]
+"""Where values lie, `[..., S, I]` → `[...]`."""
 
 CONFIDENCE = 0.95
+TAIL = (1 - CONFIDENCE) / 2
 RESAMPLES = 10_000
 TRIMMED = 0.25
 """Share of the values that is left out at either end."""
@@ -29,15 +32,58 @@ class Estimate:
     low: float
     high: float
 
+    def __neg__(self) -> Estimate:
+        """Return the estimate of minus the number."""
+        return Estimate(-self.value, -self.high, -self.low)
+
 
 def iqm(values: Values) -> Values:
     """Return the mean of the middle half along the last axis, `[..., K]` → `[...]`.
 
-    Of K values ⌊K/4⌋ are left out at either end, as `scipy.stats.trim_mean` does.
+    It is 2·∫ Q(u) du from u = ¼ to ¾, where Q is the empirical quantile function. A value at a quartile counts by the
+    share of it that lies within, so that any number of copies of the same values has the same mean. Where K is a
+    multiple of 4 it is `scipy.stats.trim_mean(values, 0.25)`.
     """
-    cut = int(TRIMMED * values.shape[-1])
-    kept: Values = np.sort(values, axis=-1)[..., cut : values.shape[-1] - cut]
-    return np.asarray(kept.mean(axis=-1))
+    count = values.shape[-1]
+    ends = np.clip(np.arange(count + 1) / count, TRIMMED, 1 - TRIMMED)
+    return np.asarray((np.sort(values, axis=-1) * (np.diff(ends) / (1 - 2 * TRIMMED))).sum(axis=-1))
+
+
+def pooled_iqm(values: Values) -> Values:
+    """Return the IQM over seeds and instances, `[..., S, I]` → `[...]`."""
+    return iqm(values.reshape(*values.shape[:-2], -1))
+
+
+def pooled_mean(values: Values) -> Values:
+    """Return the mean over seeds and instances, `[..., S, I]` → `[...]`."""
+    return np.asarray(values.mean(axis=(-2, -1)))
+
+
+@frozen(eq=False)
+class Sampled:
+    """A number, and what the resamples make of it.
+
+    Attributes:
+        value: The number.
+        draws: The same of every resample, `[R]`.
+    """
+
+    value: float
+    draws: Values = field(repr=False)
+
+    @property
+    def estimate(self) -> Estimate:
+        """The number with its percentile interval."""
+        low, high = np.quantile(self.draws, [TAIL, 1 - TAIL])
+        return Estimate(self.value, float(low), float(high))
+
+    def __sub__(self, other: Sampled) -> Sampled:
+        """Return the difference, resample by resample."""
+        return Sampled(self.value - other.value, self.draws - other.draws)
+
+    def __neg__(self) -> Sampled:
+        """Return minus the number."""
+        return Sampled(-self.value, -self.draws)
 
 
 @frozen(eq=False)
@@ -59,44 +105,37 @@ class Bootstrap:
         drawn = generator.integers(instances, size=(resamples, instances))
         return cls(drawn, generator.integers(seeds, size=(resamples, seeds)))
 
-    def of(self, values: Values) -> Values:
-        """Return all resamples of an arm's values `[S, I]`: `[R, S, I]`."""
-        seeds = self.seeds if len(values) > 1 else np.zeros((len(self.seeds), 1), dtype=np.int64)
-        resampled: Values = values[seeds[:, :, None], self.instances[:, None, :]]
-        return resampled
+    def sampled(self, location: Location, values: Values) -> Sampled:
+        """Return where an arm's values `[S, I]` lie, S that of the bootstrap, or 1.
 
-    def estimate(self, statistic: Callable[..., Values], *arms: Values) -> Estimate:
-        """Return a statistic of arms' values, with its percentile interval.
-
-        Args:
-            statistic: From one array `[..., S, I]` per arm to `[...]`.
-            arms: Values `[S, I]` of each arm; S is that of the bootstrap, or 1.
+        One row is repeated for every seed, so that an arm is computed like any other with the same values, and two
+        that have achieved the same differ by exactly 0.
         """
-        resampled = statistic(*(self.of(values) for values in arms))
-        tail = 100 * (1 - CONFIDENCE) / 2
-        low, high = np.percentile(resampled, [tail, 100 - tail])
-        return Estimate(float(statistic(*arms)), float(low), float(high))
+        rows = np.broadcast_to(values, (self.seeds.shape[1], values.shape[1]))
+        resampled = rows[self.seeds[:, :, None], self.instances[:, None, :]]
+        return Sampled(float(location(np.ascontiguousarray(rows))), location(resampled))
 
 
-def pooled_iqm(values: Values) -> Values:
-    """Return the IQM over seeds and instances, `[..., S, I]` → `[...]`."""
-    return iqm(values.reshape(*values.shape[:-2], -1))
+def margin(arm: Sampled, rivals: Sequence[Sampled]) -> tuple[int, Estimate]:
+    """Return which rival is the best, and how far an arm is above the best of them; more is better.
 
+    Which rival is the best is chosen by the values that are compared. The best of several looks better than it is, so
+    the interval is one for δ = arm − max over rivals, or the least of the differences δ_r = arm − r, whichever rival
+    that is:
 
-def iqm_difference(first: Values, second: Values) -> Values:
-    """Return IQM(first) − IQM(second) of `[..., S, I]` each."""
-    return pooled_iqm(first) - pooled_iqm(second)
+    - δ is above the least of the lower ends of all δ_r, each at 2.5 % alone: for all of them to be too high, that of
+      the least δ_r must be (intersection-union, Berger, 1982).
+    - δ is below the least of the upper ends, where these hold for all δ_r together at 2.5 %: each is the same quantile
+      of its δ_r's resamples, the smallest that no δ_r exceeds in 97.5 % of the resamples (the maximum over rivals, as
+      in White's reality check, 2000, balanced between rivals as in Beran, 1988).
 
-
-def mean_difference(first: Values, second: Values) -> Values:
-    """Return the mean over seeds and instances of first − second, `[..., S, I]` each; one seed stands for all."""
-    return np.asarray(first.mean(axis=-2) - second.mean(axis=-2)).mean(axis=-1)
-
-
-def oracle_gap(*arms: Values) -> Values:
-    """Return how much better, on average, the best arm per instance is than the single best arm; more is better.
-
-    Each is `[..., S, I]`; seeds of an arm are averaged.
+    With one rival both ends are the percentile interval. The value itself is that against the rival that looks best,
+    and so leans to the rival's side.
     """
-    by_instance = np.stack([values.mean(axis=-2) for values in arms])
-    return np.asarray(by_instance.max(axis=0).mean(axis=-1) - by_instance.mean(axis=-1).max(axis=0))
+    differences = [arm - rival for rival in rivals]
+    drawn = np.stack([difference.draws for difference in differences])
+    ranks = [np.searchsorted(np.sort(draws), draws) for draws in drawn]
+    level = np.quantile(np.max(ranks, axis=0), 1 - TAIL) / (drawn.shape[1] - 1)
+    low, high = np.quantile(drawn, TAIL, axis=1).min(), np.quantile(drawn, level, axis=1).min()
+    best = int(np.argmin([difference.value for difference in differences]))
+    return best, Estimate(differences[best].value, float(low), float(high))

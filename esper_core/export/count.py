@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from attrs import frozen
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 
@@ -27,7 +32,7 @@ class Cost:
 @torch.no_grad()
 def count(network: nn.Module, sample: Tensor) -> tuple[Cost, list[Cost]]:
     """Return the cost of a network and of each of its children, for a sample `[1, …]`."""
-    with FlopCounterMode(display=False) as counter:
+    with _unfused(), FlopCounterMode(display=False) as counter:
         network(sample)
     table = counter.get_flop_counts()
     root = type(network).__name__
@@ -36,6 +41,31 @@ def count(network: nn.Module, sample: Tensor) -> tuple[Cost, list[Cost]]:
         for name, child in network.named_children()
     ]
     return Cost("", _parameters(network), counter.get_total_flops()), parts
+
+
+@contextmanager
+def _unfused() -> Iterator[None]:
+    """Let attention and recurrent layers run as matrix products, for nobody counts the kernels they have otherwise."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with (
+            sdpa_kernel(SDPBackend.MATH),
+            _without_onednn(),
+            torch.backends.cudnn.flags(enabled=False),
+        ):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+@contextmanager
+def _without_onednn() -> Iterator[None]:
+    with warnings.catch_warnings():
+        # It says on other machines than Intel's that it has no TF32 there.
+        warnings.simplefilter("ignore", UserWarning)
+        with torch.backends.mkldnn.flags(enabled=False):
+            yield
 
 
 def _parameters(module: nn.Module) -> int:

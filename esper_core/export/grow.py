@@ -9,12 +9,15 @@ import torch
 from attrs import evolve, frozen
 
 from esper_core.contracts.errors import UserError
+from esper_core.contracts.foreign import close_safely
 from esper_core.contracts.protocols import Environment
 from esper_core.evaluation.player import PolicyRule, play
 from esper_core.export.grown import Exportable, Grown
+from esper_core.policy.boundary import check_type
 from esper_core.policy.policy import Policy
 from esper_core.registry.build import build_parts
 from esper_core.registry.index import Index
+from esper_core.registry.lookup import owners_of
 from esper_core.runs.checkpoint import load_policy
 from esper_core.runs.header import read_header
 
@@ -51,18 +54,24 @@ def grow(checkpoint: Path, index: Index, instance: int, device: str | None = Non
     header = read_header(checkpoint)
     plan = evolve(header.plan, envs=1, device=device or header.plan.device)
     torch.set_num_threads(plan.threads)
-    parts = build_parts(plan, index)
+    parts, owners = build_parts(plan, index), owners_of(plan, index)
     environment: Environment = parts["environment"]
+    owner = owners["environment"]
+    notes: list[str] = []
     try:
         if not isinstance(environment, Exportable):
             raise UserError(
                 f"The environment '{plan.component('environment').name}' has nothing to export.",
                 hint="Only environments that grow networks do: they have a method grown(env).",
             )
-        policy = Policy(parts["network"], parts["critic"], environment.actions, plan.precision)
+        policy = Policy(parts["network"], parts["critic"], environment.actions, plan.precision, owners)
         loaded = load_policy(checkpoint, policy, parts["features"], plan, index)
         rule = PolicyRule(policy, parts["features"], greedy=True)
-        played = play(environment, parts["masks"], rule, seed=plan.seed, options={"instances": [instance]})
-        return Result(environment.grown(0), played.events, loaded.notes)
+        options = {"instances": [instance]}
+        played = play(environment, parts["masks"], rule, seed=plan.seed, options=options, owners=owners)
+        with owner.doing("handing over what was grown"):
+            grown = environment.grown(0)
+        check_type(owner, "what it has grown", grown, Grown)
     finally:
-        environment.close()
+        close_safely(owner, environment.close, notes.append)
+    return Result(grown, played.events, (*loaded.notes, *notes))

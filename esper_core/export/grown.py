@@ -24,8 +24,8 @@ class Grown:
 
     Attributes:
         network: A plain module from `[B, …]` to outputs, on the CPU, in evaluation mode. Its children are what it is
-            said to be made of. Layers of `torch.nn` are written down as such; any other module must be traceable by
-            `torch.fx`, and have no state but parameters and persistent buffers.
+            said to be made of. Layers of `torch.nn` are written down as such; any other module must compute with
+            torch's functions alone, whatever the values and the number of samples.
         notes: Name of a child → one plain line about it, made of what is installed and never of text from a run.
         inputs: Examples `[B, …]` to compare outputs on.
         outputs: What the network makes of them where it was grown, computed by the environment's own means.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import keyword
+import math
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,32 @@ from attrs import frozen
 from torch import nn
 
 from esper_core.contracts.errors import EsperError, PluginError, UserError
+from esper_core.contracts.files import beginning, check_creatable, create_synced, rename, writing
+from esper_core.contracts.foreign import described
 from esper_core.export.count import Cost, count
 from esper_core.export.grown import Grown
+from esper_core.export.places import tensors
 from esper_core.export.source import module_source
-from esper_core.runs.files import write_synced, writing
 
 CLASS = "GrownNetwork"
+ELSEWHERE = "Choose another place with --out."
 FIRST_LINE = '"""A network that was grown, and needs torch alone.'
 TOLERANCE = 1e-6
 """Largest difference of outputs, relative to the largest of them where that is above 1."""
 
-_DTYPES = {"F32": torch.float32, "F64": torch.float64, "I64": torch.int64, "BOOL": torch.bool}
+_DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+"""Types of numbers by their names in a file of safetensors."""
 
 _HEADER = (
     FIRST_LINE + '\n\n{about}"""\n\nimport json\nfrom pathlib import Path\n\nimport torch\nfrom torch import nn\n\n\n'
@@ -48,6 +64,8 @@ def load(path=Path(__file__).with_suffix(".safetensors")):
     network.load_state_dict(tensors)
     return network.eval()
 """
+
+_REPORT = "What was recorded of a module does not say all that it does. Report this to the plugin's author."
 
 
 @frozen
@@ -83,9 +101,12 @@ def export_paths(out: Path) -> tuple[Path, Path]:
     if not stem.parent.is_dir():
         raise UserError(f"There is no folder {stem.parent}.", hint="Make it, or choose another with --out.")
     weights, source = stem.with_suffix(".safetensors"), stem.with_suffix(".py")
+    mark = FIRST_LINE.encode()
     for path in (weights, source):
-        if path.exists() and not (source.is_file() and source.read_bytes().startswith(FIRST_LINE.encode())):
-            raise UserError(f"{path} is there already, and was not written by an export.", hint="Choose another --out.")
+        with writing(path, ELSEWHERE):
+            check_creatable(path)
+            if path.exists() and beginning(source, len(mark)) != mark:
+                raise UserError(f"{path} is there already, and was not written by an export.", hint=ELSEWHERE)
     return weights, source
 
 
@@ -102,20 +123,24 @@ def write_export(grown: Grown, out: Path) -> Exported:
     weights, source = export_paths(out)
     cost, parts = count(grown.network, grown.inputs[:1])
     text = source_text(grown, cost, parts, source.stem)
-    state = {name: value.detach().cpu().contiguous() for name, value in grown.network.state_dict().items()}
-    with writing(source, "Choose another place with --out."), tempfile.TemporaryDirectory(dir=out.parent) as folder:
+    # A file holds every tensor by itself, also where two are one.
+    state = {
+        name: value.detach().clone(memory_format=torch.contiguous_format)
+        for name, value in tensors(grown.network).items()
+    }
+    with writing(source, ELSEWHERE), tempfile.TemporaryDirectory(dir=out.parent) as folder:
         # Both files are tried out before they take their place.
         for path, content in ((weights, save(state, {"format": "pt"})), (source, text.encode())):
-            write_synced(Path(folder) / path.name, content)
+            create_synced(Path(folder) / path.name, content)
         difference = _compare(grown, Path(folder) / source.name)
         for path in (weights, source):
-            (Path(folder) / path.name).replace(path)
+            rename(Path(folder) / path.name, path, within=source.parent)
     return Exported(weights, source, cost, parts, difference)
 
 
 def source_text(grown: Grown, cost: Cost, parts: list[Cost], module: str) -> str:
     """Return the Python module: what it is, the classes, and `load`."""
-    kinds = {value.dtype for value in grown.network.state_dict().values()}
+    kinds = {value.dtype for value in tensors(grown.network).values()}
     unknown = kinds - set(_DTYPES.values())
     if unknown:
         raise PluginError(f"Numbers of type {', '.join(map(str, unknown))} cannot be exported.")
@@ -129,22 +154,31 @@ def source_text(grown: Grown, cost: Cost, parts: list[Cost], module: str) -> str
         f"    part             parameters  operations of a sample\n{table}\n"
         f"    {'all':16} {cost.parameters:>9,} {cost.flops:>13,}\n"
     )
-    classes = module_source(grown.network, CLASS, grown.notes)
+    classes = module_source(grown.network, CLASS, grown.notes, grown.inputs[:1])
     return _HEADER.format(about=about) + classes + _LOAD.format(dtypes=f"{{{dtypes}}}", name=CLASS)
 
 
+@torch.no_grad()
 def _compare(grown: Grown, source: Path) -> float:
-    """Load what was written and return how far its outputs are from those of the grown network."""
-    loaded = _load(source)
-    with torch.no_grad():
-        outputs = loaded(grown.inputs)
-    difference = float((outputs - grown.outputs).abs().max())
-    if not difference <= TOLERANCE * max(1.0, float(grown.outputs.abs().max())):
-        raise PluginError(
-            f"The source of the network computes something else: outputs differ by up to {difference:.2g}.",
-            hint="A module's trace does not say all that it does. Report this to the plugin's author.",
-        )
-    return difference
+    """Load what was written and return how far its outputs are from those of the grown network.
+
+    Raises:
+        PluginError: it cannot be run, or its outputs differ, for all samples or for one alone.
+    """
+    one = grown.inputs[:1]
+    try:
+        loaded = _load(source)
+        pairs = ((loaded(grown.inputs), grown.outputs), (loaded(one), grown.network(one)))
+    except Exception as error:
+        raise PluginError(f"The source of the network does not run: {described(error)}.", hint=_REPORT) from error
+    for found, expected in pairs:
+        difference = float((found - expected).abs().max()) if found.shape == expected.shape else math.inf
+        if not difference <= TOLERANCE * max(1.0, float(expected.abs().max())):
+            raise PluginError(
+                f"The source of the network computes something else: outputs differ by up to {difference:.2g}.",
+                hint=_REPORT,
+            )
+    return float((pairs[0][0] - grown.outputs).abs().max())
 
 
 def _load(source: Path) -> nn.Module:

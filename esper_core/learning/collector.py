@@ -10,9 +10,12 @@ from attrs import frozen
 from torch import Tensor
 
 from esper_core.contracts.errors import PluginError
-from esper_core.contracts.protocols import Environment, FeatureExtractor, Features, MaskProvider
+from esper_core.contracts.foreign import UNKNOWN, Owner, Owners
+from esper_core.contracts.protocols import Environment, FeatureExtractor, Features, MaskProvider, Masks
+from esper_core.learning.boundary import Begun, Stepped, take_reset, take_step
 from esper_core.learning.rollout import Rollout
 from esper_core.learning.stopwatch import Stopwatch
+from esper_core.policy.boundary import check_mask_form, take_features
 from esper_core.policy.policy import Policy
 
 if TYPE_CHECKING:
@@ -54,6 +57,7 @@ class Collector:
         policy: Who acts.
         rollout: Where it is written.
         generator: Randomness of the actions.
+        owners: Whose code environment, features and masks are.
     """
 
     environment: Environment
@@ -62,6 +66,7 @@ class Collector:
     policy: Policy
     rollout: Rollout
     generator: torch.Generator
+    owners: Owners = UNKNOWN
 
     def collect(self, seed: int | None, on_step: Callable[[int], None] | None = None) -> Collected:
         """Play until every episode has ended, at most `horizon` steps.
@@ -71,14 +76,15 @@ class Collector:
             on_step: Called with the number of steps taken: 0 once the episodes have begun, then after each step.
 
         Raises:
-            PluginError: the environment or the features gave a number that is not finite.
+            PluginError: environment, features, masks, network or critic raised something or returned something else
+                than their contract says; or the environment or the features gave a number that is not finite.
             NotFinite: the policy did.
         """
         rollout, watch = self.rollout, Stopwatch()
         rollout.begin()
         events: list[dict[str, Any]] = []
-        state, info = self.environment.reset(seed=seed)
-        watch.lap("environment", info.get("seconds"))
+        state, seconds = self._reset(seed)
+        watch.lap("environment", seconds)
         recurrent = self.policy.initial_state(rollout.num_envs)
         running = torch.ones_like(rollout.valid[0])
         seen = self._look(0, state, watch)
@@ -93,13 +99,14 @@ class Collector:
             recurrent = acted.state
             rollout.act(t, acted.actions, acted.log_prob)
             watch.lap("policy")
-            state, reward, terminated, truncated, info = self.environment.step(acted.actions)
-            watch.lap("environment", info.get("seconds"))
-            self._check(reward, f"The reward of step {t}")
-            rollout.earn(t, reward, terminated, truncated, running)
-            running = running & ~(terminated | truncated)
-            events.extend(info.get("events", ()))
-            seen = self._look(t + 1, state, watch)
+            stepped = self._step(t, acted.actions)
+            watch.lap("environment", stepped.seconds)
+            reward = stepped.reward.to(rollout.rewards.dtype)
+            self._check(self.owners["environment"], reward, f"the reward of step {t}")
+            rollout.earn(t, reward, stepped.terminated, stepped.truncated, running)
+            running = running & ~(stepped.terminated | stepped.truncated)
+            events.extend(stepped.events)
+            seen = self._look(t + 1, stepped.state, watch)
             if on_step is not None:
                 on_step(t + 1)
             if not bool(running.any()):
@@ -108,17 +115,44 @@ class Collector:
         watch.lap("policy")
         return Collected(events, int(rollout.valid.sum()), watch.seconds)
 
-    def _look(self, t: int, state: State, watch: Stopwatch) -> tuple[Features, Any]:
+    def _reset(self, seed: int | None) -> Begun:
+        owner, environment = self.owners["environment"], self.environment
+        with owner.doing("starting episodes"):
+            found = environment.reset(seed=seed)
+        return take_reset(owner, found, environment.state_spec, environment.actions, self.rollout.num_envs)
+
+    def _step(self, t: int, actions: dict[str, Tensor]) -> Stepped:
+        owner, environment = self.owners["environment"], self.environment
+        with owner.doing(f"taking step {t}"):
+            found = environment.step(actions)
+        return take_step(
+            owner,
+            found,
+            environment.state_spec,
+            environment.actions,
+            self.rollout.num_envs,
+            self.rollout.rewards.device,
+        )
+
+    def _look(self, t: int, state: State, watch: Stopwatch) -> tuple[Features, Masks]:
+        rollout, envs = self.rollout, self.rollout.num_envs
+        device, dtype = rollout.obs.device, rollout.obs.dtype
         watch.lap("policy")
-        features = self.features(state)
+        owner = self.owners["features"]
+        with owner.doing(f"looking at step {t}"):
+            found = self.features(state)
+        features = take_features(owner, found, self.features.schema, envs, dtype, device)
+        self._check(owner, features.obs, f"the observation of step {t}")
         watch.lap("features")
-        masks = self.masks(state)
+        owner = self.owners["masks"]
+        with owner.doing(f"saying what is legal at step {t}"):
+            masks = self.masks(state)
+        check_mask_form(owner, masks, rollout.actions_spec, envs, device)
         watch.lap("masks")
-        self._check(features.obs, f"The observation of step {t}")
-        self.rollout.observe(t, features, masks)
+        rollout.observe(t, features, masks)
         return features, masks
 
-    def _check(self, value: Tensor, what: str) -> None:
+    def _check(self, owner: Owner, value: Tensor, what: str) -> None:
         finite = torch.isfinite(value)
         if bool(finite.all()):
             return
@@ -127,6 +161,6 @@ class Collector:
         if len(where) > 1:
             column = f" ({self.features.schema.names[where[1]]})"
         raise PluginError(
-            f"{what} in environment {where[0]}{column} is not finite.",
+            f"{owner}: {what} in environment {where[0]}{column} is not finite.",
             hint="Find the cause in the environment or in the features; training on it would ruin the policy.",
         )

@@ -12,21 +12,26 @@ from esper_core.learning.thresholds import chosen_thresholds
 class TrainConfig:
     """How a rollout is turned into gradient steps."""
 
-    lr: float = option(3e-4, help="Adam's step size; higher learns faster and overshoots sooner.", low=0.0)
+    lr: float = option(3e-4, help="Adam's step size; higher learns faster and overshoots sooner.", low=0.0, high=1e3)
     lr_half_life: float = option(
         0.0,
         help="Updates over which the step size halves, again and again, so that a run settles; 0 keeps it.",
         low=0.0,
+        high=1e9,
     )
     gamma: float = option(0.995, help="Discount per step; nearer 1 looks further ahead.", low=0.0, high=1.0)
     gae_lambda: float = option(
         0.95, help="Lower trusts the critic more (bias), higher the observed rewards (variance).", low=0.0, high=1.0
     )
-    passes: int = option(4, help="Times a rollout is learned from; more is faster until the KL stop ends it.", low=1)
-    minibatches: int = option(
-        1, help="Parts a pass is split into, by environment; more gives more and noisier steps.", low=1
+    passes: int = option(
+        4, help="Times a rollout is learned from; more is faster until the KL stop ends it.", low=1, high=100_000
     )
-    max_grad_norm: float = option(1.0, help="Longest gradient; lower makes rare large steps safer; 0 is off.", low=0.0)
+    minibatches: int = option(
+        1, help="Parts a pass is split into, by environment; more gives more and noisier steps.", low=1, high=65536
+    )
+    max_grad_norm: float = option(
+        1.0, help="Longest gradient; lower makes rare large steps safer; 0 is off.", low=0.0, high=1e9
+    )
     normalise_returns: bool = option(
         True, help="The critic learns returns of mean 0 and spread 1, whatever the reward's unit."
     )

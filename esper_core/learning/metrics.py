@@ -91,7 +91,8 @@ METRICS = (
     ),
     Metric(
         ("value_rmse", "return_std"),
-        "error of the values, and spread of all returns so far, in units of reward",
+        "error of the values, and spread of all returns so far, in units of reward; `return_std` is null while all were"
+        " equal, and advantages are 0 then",
         healthy="error below the spread",
         advice="see `values-far-off`",
     ),

@@ -10,12 +10,13 @@ import torch
 from attrs import define, field
 from torch import Tensor
 
+from esper_core.contracts.events import EPISODE, episode_numbers, episode_pools
 from esper_core.learning.rollout import Rollout, Sequences, Steps
 from esper_core.policy.distribution import FactoredDistribution
 from esper_core.policy.policy import Evaluation, Policy
 
 VARIANCE_FLOOR = 0.01
-"""Smallest variance of returns, in normalised units, of which a share is worth telling."""
+"""Smallest variance of returns, as a share of that of all returns so far, of which a share is worth telling."""
 
 
 def number(value: Tensor | float | None) -> float | None:
@@ -40,20 +41,19 @@ def masked_mean(values: Tensor, where: Tensor) -> float | None:
 def episode_metrics(events: Iterable[Mapping[str, Any]]) -> dict[str, float | None]:
     """Return what the events of type 'episode' report, taken together.
 
-    Every float (and `length`) is averaged over the episodes. The numbers of a list are pooled over the episodes, and
-    their mean and largest reported as `<name>_mean` and `<name>_max`.
+    Every number is averaged over the episodes. The numbers of a list are pooled over the episodes, and their mean and
+    largest reported as `<name>_mean` and `<name>_max`.
     """
-    columns: dict[str, list[float | None]] = {}
+    columns: dict[str, list[float]] = {}
     pools: dict[str, list[float]] = {}
     for event in events:
-        if event.get("type") != "episode":
+        if event.get("type") != EPISODE:
             continue
-        for key, value in event.items():
-            if isinstance(value, list):
-                pools.setdefault(key, []).extend(float(entry) for entry in value if math.isfinite(entry))
-            elif isinstance(value, float) or key == "length":
-                columns.setdefault(key, []).append(number(value))
-    metrics = {key: mean_of(values) for key, values in columns.items()}
+        for key, value in episode_numbers(event).items():
+            columns.setdefault(key, []).append(value)
+        for key, values in episode_pools(event).items():
+            pools.setdefault(key, []).extend(value for value in values if math.isfinite(value))
+    metrics = {key: mean_of(column) for key, column in columns.items()}
     for key, pool in pools.items():
         metrics |= {f"{key}_mean": mean_of(pool), f"{key}_max": max(pool, default=None)}
     return metrics
@@ -116,15 +116,17 @@ class Usage:
         return metrics
 
 
-def state_metrics(state: Sequence[Tensor], rows: Tensor) -> dict[str, float | None]:
+def state_metrics(state: Sequence[Tensor] | None, rows: Tensor) -> dict[str, float | None]:
     """Return `state_rms/<part>` and `state_max/<part>` of a recurrent state: root of the mean square, largest size.
 
     Args:
-        state: A NamedTuple of tensors `[·, E, …]`, after the last step of a sequence, where what builds up is largest.
+        state: A NamedTuple of tensors `[·, E, …]`, after the last step of a sequence, where what builds up is largest;
+            None for what remembers nothing.
         rows: Bool `[E]`: whose last step is no padding.
     """
     metrics: dict[str, float | None] = {}
-    for part, value in zip(getattr(state, "_fields", range(len(state))), state, strict=True):
+    values = state or ()
+    for part, value in zip(getattr(values, "_fields", range(len(values))), values, strict=True):
         if value.numel():
             size = value.detach()[:, rows].double().abs()
             metrics[f"state_rms/{part}"] = number(size.square().mean().sqrt())
@@ -132,32 +134,35 @@ def state_metrics(state: Sequence[Tensor], rows: Tensor) -> dict[str, float | No
     return metrics
 
 
-def critic_metrics(rollout: Rollout, steps: Steps, old: Evaluation, std: float) -> dict[str, float | None]:
+def critic_metrics(
+    rollout: Rollout, steps: Steps, old: Evaluation, unit: float, spread: float
+) -> dict[str, float | None]:
     """Return how well the critic predicted, before the update.
 
     Explained variance is 1 − Var(R − Q)/Var(R); where returns are nearly equal there is nothing to explain, and it is
-    None. `value_rmse` is in units of reward, of which `return_std` is the spread of returns that the critic was trained
-    on. `q_spread` is the difference between the most and least valuable legal operation, and `advantage/<op>` the mean
-    advantage by operation, both in units of reward: when the latter vanish for every operation, the operation head
-    learns nothing.
+    None. `value_rmse` is in units of reward, and so is `return_std`, the spread of all returns so far; None while they
+    have been equal. `q_spread` is the difference between the most and least valuable legal operation, and
+    `advantage/<op>` the mean advantage by operation, both in units of reward: when the latter vanish for every
+    operation, the operation head learns nothing.
 
     Args:
         rollout: With advantages computed.
         steps: The same data as sequences.
         old: The policy before the update.
-        std: Standard deviation under which the values were predicted.
+        unit: The `ReturnNormaliser`'s, under which the values were predicted.
+        spread: Standard deviation of the returns so far, in units of reward.
     """
     valid = rollout.valid
     returns = rollout.returns[valid].double()
     if returns.numel() == 0:
         return {}
     # Returns are advantage + baseline, so the error of `taken` needs no denormalised prediction.
-    error = (rollout.advantages - (rollout.taken - rollout.baseline[:-1]) * std)[valid].double()
+    error = (rollout.advantages - (rollout.taken - rollout.baseline[:-1]) * unit)[valid].double()
     variance = float(returns.var(correction=0))
-    explainable = variance > VARIANCE_FLOOR * std * std
+    explainable = variance > VARIANCE_FLOOR * spread * spread > 0.0
     metrics: dict[str, float | None] = {
         "value_rmse": number(error.square().mean().sqrt()),
-        "return_std": number(std),
+        "return_std": number(spread or None),
         "explained_variance": number(1 - error.var(correction=0) / variance) if explainable else None,
     }
     spec = rollout.actions_spec
@@ -167,7 +172,7 @@ def critic_metrics(rollout: Rollout, steps: Steps, old: Evaluation, std: float) 
         legal = steps.masks.heads[spec.root]
         highest = old.values.by_op.masked_fill(~legal, -torch.inf).amax(-1)
         lowest = old.values.by_op.masked_fill(~legal, torch.inf).amin(-1)
-        metrics["q_spread"] = masked_mean((highest - lowest) * std, steps.valid & (legal.sum(-1) > 1))
+        metrics["q_spread"] = masked_mean((highest - lowest) * unit, steps.valid & (legal.sum(-1) > 1))
     taken = rollout.actions[spec.root]
     for index, label in enumerate(spec.ops):
         metrics[f"advantage/{label}"] = masked_mean(rollout.advantages, valid & (taken == index))

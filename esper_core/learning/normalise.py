@@ -8,18 +8,20 @@ import torch
 from attrs import define
 from torch import Tensor
 
-SMALLEST_STD = 1e-4
+ROUNDING = 1e-6
+"""What differs by less than this share of its size is equal: in float32 that is what rounding leaves."""
 
 
 @define
 class ReturnNormaliser:
-    """Mean and standard deviation of all returns seen, in float64.
+    """Mean and spread of all returns seen, in float64, and the units in which the critic predicts.
 
-    Merging follows Chan et al. (1979). Whoever merges must call the critic's `rescale_` with the statistics before
-    and after, so that predictions in units of reward do not move (PopArt, van Hasselt et al., 2016).
+    Nothing here has a size of its own: returns of 1e-6 are learned like returns of 1. Merging follows Chan et al.
+    (1979). Whoever merges must call the critic's `rescale_` with the units before and after, so that predictions in
+    units of reward do not move (PopArt, van Hasselt et al., 2016).
 
     Attributes:
-        enabled: When false the statistics stay at mean 0 and std 1.
+        enabled: When false the critic predicts in units of reward.
         count: Returns seen.
         mean: Their mean.
         squares: Their summed squared distance from the mean.
@@ -31,15 +33,24 @@ class ReturnNormaliser:
     squares: float = 0.0
 
     @property
-    def std(self) -> float:
-        """Standard deviation, at least `SMALLEST_STD`; 1 before the first merge."""
-        if not self.count:
-            return 1.0
-        return max(math.sqrt(self.squares / self.count), SMALLEST_STD)
+    def spread(self) -> float:
+        """Standard deviation of the returns, in units of reward; 0 while all have been equal, but for rounding."""
+        std = math.sqrt(self.squares / self.count) if self.count else 0.0
+        return std if std > ROUNDING * abs(self.mean) else 0.0
+
+    @property
+    def offset(self) -> float:
+        """The return that a prediction of 0 stands for."""
+        return self.mean if self.enabled else 0.0
+
+    @property
+    def unit(self) -> float:
+        """The change of the return that a prediction one higher stands for; 1 where the spread is 0."""
+        return (self.spread or 1.0) if self.enabled else 1.0
 
     def merge(self, returns: Tensor) -> None:
-        """Add returns `[M]` to the statistics; nothing happens when disabled or when there are none."""
-        if not self.enabled or returns.numel() == 0:
+        """Add returns `[M]` to the statistics; nothing happens when there are none."""
+        if returns.numel() == 0:
             return
         values = returns.detach().to("cpu", torch.float64)
         count = float(values.numel())
@@ -51,11 +62,11 @@ class ReturnNormaliser:
 
     def normalise(self, returns: Tensor) -> Tensor:
         """Map units of reward to what the critic learns."""
-        return (returns - self.mean) / self.std
+        return (returns - self.offset) / self.unit
 
     def denormalise(self, values: Tensor) -> Tensor:
         """Map what the critic says to units of reward."""
-        return values * self.std + self.mean
+        return values * self.unit + self.offset
 
     def state(self) -> dict[str, Tensor]:
         """Return the statistics as float64 tensors."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from attrs import evolve, frozen
 from torch import Tensor
@@ -10,10 +12,11 @@ from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.features import FeatureSchema
 from esper_core.contracts.protocols import Features, Masks
 from esper_core.learning.gae import gae
+from esper_core.learning.normalise import ROUNDING, ReturnNormaliser
 from esper_core.policy.policy import Evaluation
 
-SMALLEST_SCALE = 1e-8
-"""Advantages that spread less than this are equal; dividing by their spread would only magnify rounding."""
+LEAST_SIGNAL = 1e-3
+"""Share of the spread of returns by which advantages are divided at least; what spreads less is the critic's noise."""
 
 
 @frozen
@@ -49,7 +52,7 @@ class Sequences:
         valid: Bool; the step happened. Losses sum over valid steps and divide by their number.
         old_log_prob: Per head, under the policy before this update; 0 where irrelevant.
         old_logits: Raw logits per head `[E, T, K]`, under the policy before this update.
-        advantages: Standardised over the valid steps of the whole rollout.
+        advantages: Standardised over the valid steps of the whole rollout; 0 while all returns have been equal.
         op_advantage: What the critic says the operation taken was worth above the baseline, Q(s, op) − V(s), in units
             of `advantages`; 0 for a critic that does not look at the operation.
         returns: Targets of `Values.taken`, in normalised return units.
@@ -143,6 +146,12 @@ class Rollout:
         self.advantages, self.returns = zeros(), zeros()
         self.advantages_ready = False
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it occupies."""
+        tables = [value.values() if isinstance(value, dict) else (value,) for value in vars(self).values()]
+        return sum(entry.nbytes for table in tables for entry in table if isinstance(entry, Tensor))
+
     # Collecting -----------------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
@@ -202,34 +211,38 @@ class Rollout:
         last = slice(self.length, self.length + 1)
         return self._features(last), self._masks(last)
 
-    def remember(self, old: Evaluation, final_baseline: Tensor) -> None:
+    def remember(self, old: Evaluation, final_value: Tensor) -> None:
         """Store the policy before the update: log-probabilities, logits and values, from an evaluation `[E, T]`.
+
+        The state that an episode ended in has no action, only what was drawn for padding, so its baseline is
+        `Evaluation.state_value`, wherever the episode ended.
 
         Args:
             old: Evaluation of `steps()`; its values are in normalised return units.
-            final_baseline: Value of the state after the last step, `[E]`.
+            final_value: `Policy.state_value` of what was seen after the last step, `[E]`.
         """
         self.advantages_ready, done = False, slice(0, self.length)
         for name in self.actions:
             self.old_log_prob[name][done].copy_(old.log_prob[name].transpose(0, 1))
             self.old_logits[name][done].copy_(old.logits[name].transpose(0, 1))
-        self.baseline[done].copy_(old.values.baseline.transpose(0, 1))
-        self.baseline[self.length].copy_(final_baseline)
+        baseline = torch.where(self.valid[done].transpose(0, 1), old.values.baseline, old.state_value)
+        self.baseline[done].copy_(baseline.transpose(0, 1))
+        self.baseline[self.length].copy_(final_value)
         self.taken[done].copy_(old.values.taken.transpose(0, 1))
 
-    def compute_advantages(self, gamma: float, gae_lambda: float, mean: float, std: float) -> None:
+    def compute_advantages(self, gamma: float, gae_lambda: float, offset: float, unit: float) -> None:
         """Write advantages and returns, both in units of reward, in place.
 
         Args:
             gamma: Discount.
             gae_lambda: Weight of longer returns.
-            mean: Mean of the returns the critic was trained on.
-            std: Their standard deviation.
+            offset: The `ReturnNormaliser`'s, under which the stored values were predicted.
+            unit: Likewise.
         """
         done = slice(0, self.length)
         gae(
             self.rewards[done],
-            self.baseline[: self.length + 1] * std + mean,
+            self.baseline[: self.length + 1] * unit + offset,
             self.terminated[done],
             self.truncated[done],
             self.valid[done],
@@ -239,13 +252,12 @@ class Rollout:
         )
         self.advantages_ready = True
 
-    def sequences(self, value_std: float, mean: float, std: float) -> Sequences:
+    def sequences(self, value_unit: float, normaliser: ReturnNormaliser) -> Sequences:
         """Return everything a loss needs as sequences `[E, T, ...]`.
 
         Args:
-            value_std: Standard deviation under which the stored values were predicted.
-            mean: Mean that normalises the targets.
-            std: Standard deviation that normalises the targets.
+            value_unit: The normaliser's unit under which the stored values were predicted.
+            normaliser: Of the targets, and of what is a signal.
 
         Raises:
             RuntimeError: advantages were not computed since the data changed.
@@ -253,7 +265,7 @@ class Rollout:
         if not self.advantages_ready:
             raise RuntimeError("compute_advantages must be called after the data of a rollout has changed")
         steps, done = self.steps(), slice(0, self.length)
-        advantages, scale = standardise(self.advantages[done], self.valid[done])
+        advantages, scale = standardise(self.advantages[done], self.valid[done], normaliser.spread)
         return Sequences(
             features=steps.features,
             masks=steps.masks,
@@ -263,8 +275,8 @@ class Rollout:
             old_log_prob=_swap_all(self.old_log_prob, done),
             old_logits=_swap_all(self.old_logits, done),
             advantages=_swap(advantages),
-            op_advantage=_swap((self.taken[done] - self.baseline[done]) * (value_std / scale)),
-            returns=_swap((self.returns[done] - mean) / std),
+            op_advantage=_swap((self.taken[done] - self.baseline[done]) * (value_unit / scale)),
+            returns=_swap(normaliser.normalise(self.returns[done])),
         )
 
     def _features(self, rows: slice) -> Features:
@@ -275,18 +287,30 @@ class Rollout:
         return Masks(_swap_all(self.masks, rows), given)
 
 
-def standardise(advantages: Tensor, valid: Tensor) -> tuple[Tensor, float]:
+def standardise(advantages: Tensor, valid: Tensor, spread: float) -> tuple[Tensor, float]:
     """Return advantages `[T, E]` of mean 0 and standard deviation 1 over the valid steps, and the divisor used.
 
     Statistics come before any head's mask, so that steps on which a head does not matter cannot shift them. With
-    fewer than two valid steps nothing changes, and advantages that are all equal become 0.
+    fewer than two valid steps nothing changes.
+
+    Where there is no signal advantages become 0 and the divisor is infinite: all advantages are equal, or all returns
+    are, and then advantages are nothing but the critic's errors. The divisor is at least `LEAST_SIGNAL` of the spread
+    of returns, so that such errors are not magnified either once the critic predicts all there is to predict.
+
+    Args:
+        advantages: In units of reward.
+        valid: The step happened, bool `[T, E]`.
+        spread: Standard deviation of the returns seen so far, in units of reward; 0 where all were equal.
     """
     chosen = advantages[valid].double()
+    if spread == 0.0:
+        return torch.zeros_like(advantages), math.inf
     if chosen.numel() < 2:
         return advantages.clone(), 1.0
     mean, scale = float(chosen.mean()), float(chosen.std())
-    if scale < SMALLEST_SCALE:
-        scale = 1.0
+    if scale <= ROUNDING * float(chosen.abs().max()):
+        return torch.zeros_like(advantages), math.inf
+    scale = max(scale, LEAST_SIGNAL * spread)
     return torch.where(valid, (advantages - mean) / scale, torch.zeros_like(advantages)), scale
 
 

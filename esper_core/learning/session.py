@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
 
+from esper_core.contracts.memory import check_memory
 from esper_core.learning.config import TrainConfig
 from esper_core.learning.randomness import seed_all
+from esper_core.learning.rollout import Rollout
 from esper_core.learning.trainer import Trainer
 from esper_core.policy.policy import Policy
 
@@ -25,19 +28,49 @@ def open_session(plan: Plan, index: Index) -> Trainer:
     torch start from the plan's seed.
     """
     from esper_core.registry.build import build_parts
+    from esper_core.registry.lookup import owners_of
 
+    check_rollout(plan, index)
     torch.set_num_threads(plan.threads)
     seed_all(plan.seed)
-    parts = build_parts(plan, index)
+    parts, owners = build_parts(plan, index), owners_of(plan, index)
     environment = parts["environment"]
     # Once more: a library may draw while it is imported, which happens once per process and not once per session.
     seed_all(plan.seed)
     return Trainer(
-        policy=Policy(parts["network"], parts["critic"], environment.actions, plan.precision),
+        policy=Policy(parts["network"], parts["critic"], environment.actions, plan.precision, owners),
         features=parts["features"],
         masks=parts["masks"],
         loss=parts["loss"],
         environment=environment,
         config=TrainConfig(**plan.train),
         seed=plan.seed,
+        owners=owners,
+    )
+
+
+def check_rollout(plan: Plan, index: Index) -> None:
+    """Check before anything is built that the rollout of a plan, and a copy of it to learn from, fit into memory.
+
+    Raises:
+        ConfigError: they do not; the hint names the options that decide how large they are.
+    """
+    from esper_core.registry.build import resolve_device
+    from esper_core.registry.plan import describe_plan
+
+    known, device = describe_plan(plan, index), resolve_device(plan.device)
+    try:
+        imagined = Rollout(known.horizon, plan.envs, known.actions, known.feature_schema, torch.device("meta"))
+        needed: float = 2 * imagined.nbytes
+    except (RuntimeError, OverflowError, TypeError):  # more than torch can count
+        needed = math.inf
+    config = plan.component("environment").config
+    lengths = [f"environment.{name}" for name, value in config.items() if value == known.horizon and value is not True]
+    decided = ["--envs", *lengths, "the features"]
+    check_memory(
+        needed,
+        f"The {known.horizon} steps of {plan.envs} environments that an update learns from",
+        f"They are decided by {', '.join(decided[:-1])} and {decided[-1]}, {known.feature_schema.dim} numbers a step: "
+        "lower one.",
+        device,
     )

@@ -16,9 +16,11 @@ Tensors = dict[str, Tensor]
 
 @runtime_checkable
 class Resumable(Protocol):
-    """Environment, features, masks or loss that can say, as a JSON-able table, what the next update depends on.
+    """Environment, features, masks or loss that can say, as a table, what the next update depends on.
 
-    For an environment that is whatever its next reset depends on: an update ends with its episodes.
+    The table is made of None, booleans, numbers, texts, lists, tuples and tables whose keys are texts. A checkpoint
+    keeps them exactly, numbers that are not finite included. For an environment that is whatever its next reset depends
+    on: an update ends with its episodes.
     """
 
     def state(self) -> dict[str, Any]:

@@ -11,8 +11,11 @@ from attrs import field, frozen
 from torch import Tensor
 
 from esper_core.contracts.errors import CheckpointMismatch, ConfigError, EsperError
-from esper_core.contracts.protocols import Environment, FeatureExtractor, Loss, MaskProvider, Scheduled
+from esper_core.contracts.events import is_number
+from esper_core.contracts.foreign import UNKNOWN, Owner, Owners
+from esper_core.contracts.protocols import Environment, FeatureExtractor, Loss, LossResult, MaskProvider, Scheduled
 from esper_core.learning import monitors
+from esper_core.learning.boundary import take_loss, taken_state
 from esper_core.learning.collector import Collected, Collector, NotFinite
 from esper_core.learning.config import TrainConfig
 from esper_core.learning.fading import faded
@@ -85,9 +88,12 @@ class Trainer:
         config: Settings.
         seed: Of sampling, shuffling and the environment.
         updates_done: Updates done before this trainer was made.
+        owners: Whose code the parts are. Whatever they raise, and whatever they return that their contract does not
+            allow, is a PluginError that names them.
 
     Raises:
         ConfigError: more minibatches than environments.
+        PluginError: the policy has nothing to learn.
     """
 
     def __init__(
@@ -101,6 +107,7 @@ class Trainer:
         config: TrainConfig,
         seed: int,
         updates_done: int = 0,
+        owners: Owners = UNKNOWN,
     ) -> None:
         if config.minibatches > environment.num_envs:
             raise ConfigError(
@@ -109,7 +116,10 @@ class Trainer:
             )
         self.policy, self.loss, self.environment, self.config = policy, loss, environment, config
         self.updates_done, self.environment_steps, self._seed = updates_done, 0, seed
-        parameter = next(policy.parameters())
+        self.owners = owners
+        parameter = next(policy.parameters(), None)
+        if parameter is None:
+            raise owners["network"].breach("neither it nor its critic has a parameter, so nothing can be learned")
         self.device = parameter.device
         # One stream per concern, so that shuffling never shifts sampling; all on the CPU, so that a saved run can go on
         # on any device.
@@ -130,11 +140,12 @@ class Trainer:
             self.device,
             parameter.dtype,
         )
-        self._collector = Collector(environment, features, masks, policy, self.rollout, self._sampling)
+        self._collector = Collector(environment, features, masks, policy, self.rollout, self._sampling, owners)
         self._usage = monitors.Usage()
         half = policy.precision != "float32"
         self._watch = Watch(chosen_thresholds(config.thresholds, half) if config.warnings else ())
         self._skipped, self._skipped_in_a_row, self._reason = 0, 0, ""
+        self._savable = False
         parts = {"environment": environment, "features": features, "masks": masks, "loss": loss}
         self._resumable = {kind: part for kind, part in parts.items() if isinstance(part, Resumable)}
 
@@ -148,6 +159,7 @@ class Trainer:
 
         Raises:
             EsperError: several updates in a row were skipped, or every one of a short run.
+            PluginError: a part raised something, or broke its contract.
         """
         while True:
             self._check_skips(updates_total)
@@ -174,10 +186,15 @@ class Trainer:
             collected = self._collector.collect(
                 self._reset_seed(), on_step=lambda step: report("collect", step, rollout.horizon)
             )
+            if not self._savable:
+                # What cannot be saved is found out before the first update is learned from, and lost.
+                self._parts_state()
+                self._savable = True
             steps = rollout.steps()
             batch, metrics = self._targets(steps, self._remember(steps))
             if isinstance(self.loss, Scheduled):
-                self.loss.begin(self.updates_done + 1)
+                with self.owners["loss"].doing(f"beginning update {self.updates_done + 1}"):
+                    self.loss.begin(self.updates_done + 1)
             for group in self.optimiser.param_groups:
                 group["lr"] = faded(self.config.lr, self.config.lr_half_life, self.updates_done + 1)
             metrics |= self._learn(batch, report)
@@ -250,28 +267,31 @@ class Trainer:
         """
         old = self.policy.evaluate_actions(steps.features, steps.masks, None, steps.actions, steps.episode_start)
         with torch.no_grad():
-            final = self.policy(*self.rollout.final(), old.state)
-            self.rollout.remember(old, final.values.baseline[:, 0])
+            final = self.policy.state_value(*self.rollout.final(), old.state)
+            self.rollout.remember(old, final[:, 0])
         return old
 
     @torch.no_grad()
     def _targets(self, steps: Steps, old: Evaluation) -> tuple[Sequences, dict[str, float | None]]:
         """Compute advantages and targets; return the batch and what the critic was worth."""
         rollout, normaliser, config = self.rollout, self.normaliser, self.config
-        first = normaliser.count == 0
+        first = not normaliser.spread
         if first:
-            # A new critic says 0, which is now the mean of the first returns: nothing to rescale.
+            # The returns have no scale yet. It comes from rewards alone, since a critic that has had nothing to learn
+            # has nothing to say of it; and what it says need not be kept, so there is nothing to rescale.
             ended = rollout.terminated | rollout.truncated
             returns = discounted_returns(rollout.rewards, ended, rollout.valid, config.gamma)
             normaliser.merge(returns[rollout.valid])
-        mean, std = normaliser.mean, normaliser.std
-        rollout.compute_advantages(config.gamma, config.gae_lambda, mean, std)
-        metrics = monitors.critic_metrics(rollout, steps, old, std) | monitors.policy_metrics(steps, old)
+        offset, unit = normaliser.offset, normaliser.unit
+        rollout.compute_advantages(config.gamma, config.gae_lambda, offset, unit)
+        metrics = monitors.critic_metrics(rollout, steps, old, unit, normaliser.spread)
+        metrics |= monitors.policy_metrics(steps, old)
         metrics |= monitors.state_metrics(old.state, steps.valid[:, -1]) | self._usage.add(old, steps.valid)
         if not first:
             normaliser.merge(rollout.returns[rollout.valid])
-            self.policy.critic.rescale_(mean, std, normaliser.mean, normaliser.std)
-        return rollout.sequences(std, normaliser.mean, normaliser.std), metrics
+            with self.owners["critic"].doing("rescaling its output"):
+                self.policy.critic.rescale_(offset, unit, normaliser.offset, normaliser.unit)
+        return rollout.sequences(unit, normaliser), metrics
 
     def _learn(self, batch: Sequences, report: Callable[[str, int, int], None]) -> dict[str, float | None]:
         """Take gradient steps until the passes are done or the policy has moved far enough."""
@@ -279,6 +299,7 @@ class Trainer:
         history: dict[str, list[Tensor]] = {}
         extents: list[Tensor] = []
         metrics: dict[str, float | None] = {"grad_norm": None}
+        target_kl = self._target_kl()
         for number in range(config.passes):
             stop = False
             for part in self._minibatches(batch):
@@ -289,16 +310,17 @@ class Trainer:
                     metrics["ratio_at_start"] = monitors.ratio_at_start(evaluation, part.old_log_prob, part.valid)
                 extents.append(monitors.ratio_extent(part, evaluation))
                 monitors.keep_gradients(evaluation)
-                result = self.loss(part, evaluation)
+                result = self._loss(part, evaluation)
                 kl = float(result.kl)
                 metrics["kl"] = monitors.number(kl)
                 self._check("the loss", result.loss, number)
                 self._check("the KL", kl, number)
-                stop = self.loss.target_kl is not None and kl > KL_STOP * self.loss.target_kl
+                stop = target_kl is not None and kl > KL_STOP * target_kl
                 if stop:
                     break
                 self.optimiser.zero_grad(set_to_none=True)
-                result.loss.backward()
+                with self._differentiated().doing("computing gradients"):
+                    result.loss.backward()
                 norms = monitors.gradient_norms(self.policy, evaluation)
                 self._check("the gradient", norms["grad_norm"], number)
                 torch.nn.utils.clip_grads_with_norm_(
@@ -319,6 +341,25 @@ class Trainer:
         metrics["passes_done"] = float(passes_done)
         return metrics
 
+    def _loss(self, batch: Sequences, evaluation: Evaluation) -> LossResult:
+        owner = self.owners["loss"]
+        with owner.doing("comparing a rollout with the policy"):
+            found = self.loss(batch, evaluation)
+        return take_loss(owner, found)
+
+    def _target_kl(self) -> float | None:
+        owner = self.owners["loss"]
+        with owner.doing("giving its target_kl"):
+            target = self.loss.target_kl
+        if target is not None and not is_number(target):
+            raise owner.breach(f"its target_kl is {target!r}, neither a number nor None")
+        return target
+
+    def _differentiated(self) -> Owner:
+        """Return whose code a gradient passes through; where one fails, nothing tells them apart."""
+        *others, last = (self.owners[kind].label for kind in ("network", "critic", "loss"))
+        return Owner(f"{', '.join(others)} or {last}")
+
     def _minibatches(self, batch: Sequences) -> Iterator[Sequences]:
         """Yield the batch, or parts of it that hold whole environments in an order drawn anew for each pass."""
         if self.config.minibatches == 1:
@@ -335,7 +376,7 @@ class Trainer:
     # Saving ---------------------------------------------------------------------------------------------------------
 
     def state(self) -> TrainerState:
-        """Return a copy of everything that the next update depends on."""
+        """Return a copy of everything that the next update depends on; raises PluginError."""
         own = {"sampling": self._sampling.get_state(), "shuffling": self._shuffling.get_state()}
         return TrainerState(
             tensors={**self._learned.copy(), "rng": {**own, **self._streams.tensors}},
@@ -344,13 +385,22 @@ class Trainer:
                 "environment_steps": self.environment_steps,
                 "seed": self._seed,
                 "environment_started": not self._fresh_environment,
-                "parts": {kind: part.state() for kind, part in self._resumable.items()},
+                "parts": self._parts_state(),
                 "random": dict(self._streams.rest),
                 "skipped": {"updates": self._skipped, "in_a_row": self._skipped_in_a_row, "reason": self._reason},
                 "used": {"steps": self._usage.steps, "heads": dict(self._usage.used)},
                 "warned": dict(self._watch.since),
             },
         )
+
+    def _parts_state(self) -> dict[str, dict[str, Any]]:
+        states = {}
+        for kind, part in self._resumable.items():
+            owner = self.owners[kind]
+            with owner.doing("giving its state"):
+                found = part.state()
+            states[kind] = taken_state(owner, found)
+        return states
 
     def load_state(self, state: TrainerState) -> None:
         """Continue exactly where `state()` was taken. The state is copied, not kept.
@@ -371,7 +421,8 @@ class Trainer:
         self.updates_done, self.environment_steps = counters["updates_done"], counters["environment_steps"]
         self._fresh_environment = not counters["environment_started"]
         for kind, saved in counters["parts"].items():
-            self._resumable[kind].load_state(saved)
+            with self.owners[kind].doing("taking up its saved state"):
+                self._resumable[kind].load_state(saved)
 
     def _check_fit(self, state: TrainerState) -> None:
         mine = self.state()

@@ -10,6 +10,7 @@ from types import TracebackType
 import torch
 
 from esper_core.contracts.errors import EsperError
+from esper_core.contracts.foreign import asks_to_stop
 from esper_core.learning.session import open_session
 from esper_core.matrix.cell import Cell, Measurement, plan_cell
 from esper_core.registry.index import Component, Index
@@ -38,8 +39,11 @@ def try_cell(cell: Cell, index: Index, recipes: Recipes) -> Measurement:
                 pass
             _check_weights(before, list(trainer.policy.parameters()))
         finally:
-            trainer.environment.close()
-    except (Exception, SystemExit) as error:
+            with trainer.owners["environment"].doing("closing"):
+                trainer.environment.close()
+    except BaseException as error:
+        if asks_to_stop(error):
+            raise
         return Measurement("fails", _message(error), _culprit(error, components), time.perf_counter() - started)
     return Measurement("works", seconds=time.perf_counter() - started)
 

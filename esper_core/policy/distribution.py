@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from esper_core.contracts.actions import ActionSpec
-from esper_core.contracts.errors import PluginError
 from esper_core.contracts.protocols import Masks
 from esper_core.policy.masking import apply_mask, masked_kl, masked_log_softmax, normalised_entropy
 
@@ -55,19 +54,10 @@ class FactoredDistribution:
         logits: Raw logits per head, `[..., K]`.
         masks: Legal actions of the same leading axes.
 
-    Raises:
-        PluginError: a head has no logits, or the slot head has no `slot_given_op`.
+    What networks and masks return is checked before, in `esper_core.policy.boundary`.
     """
 
     def __init__(self, actions: ActionSpec, logits: dict[str, Tensor], masks: Masks) -> None:
-        missing = [name for name in actions.names if name not in logits]
-        if missing:
-            raise PluginError(
-                f"The network returned no logits for: {', '.join(missing)}.",
-                hint="A network must return one row of logits for every head of the ActionSpec it was built with.",
-            )
-        if actions.slot is not None and masks.slot_given_op is None:
-            raise PluginError("The masks have no 'slot_given_op', but the actions have a slot head.")
         self.actions = actions
         self.logits = logits
         self.masks = masks

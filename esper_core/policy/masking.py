@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from esper_core.contracts.actions import ActionSpec
-from esper_core.contracts.errors import PluginError
+from esper_core.contracts.foreign import UNKNOWN, Owner
 from esper_core.contracts.precision import widened
 from esper_core.contracts.protocols import Masks
 
@@ -46,30 +46,25 @@ def masked_kl(old: Tensor, new: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask, old.exp() * (old - new), torch.zeros_like(old)).sum(-1)
 
 
-def check_masks(actions: ActionSpec, masks: Masks) -> None:
+def check_masks(actions: ActionSpec, masks: Masks, owner: Owner = UNKNOWN["masks"]) -> None:
     """Check that every head that can matter has a legal entry in every environment.
 
     A head without one is an error only when an operation is legal to which the head is relevant.
 
-    Raises:
-        PluginError: a head is missing or has the wrong width, or a choice that can come up has nothing legal.
-    """
-    hint = "The component of kind 'masks' must leave one legal action; see its conformance checks."
-    for head in actions.heads:
-        if head.name not in masks.heads:
-            raise PluginError(f"The masks have no entry for head '{head.name}'.", hint=hint)
-        width = masks.heads[head.name].shape[-1]
-        if width != head.size:
-            raise PluginError(f"The mask of head '{head.name}' has width {width}; the head has {head.size}.", hint=hint)
-    if actions.slot is not None and masks.slot_given_op is None:
-        raise PluginError("The masks have no 'slot_given_op', but the actions have a slot head.", hint=hint)
+    Args:
+        actions: The action table.
+        masks: Masks `[E, ...]` of the right form; see `esper_core.policy.boundary.check_mask_form`.
+        owner: Whose they are.
 
+    Raises:
+        PluginError: a choice that can come up has nothing legal.
+    """
     if actions.root is None:
         for head in actions.heads:
-            _require(masks.heads[head.name].any(-1), f"Head '{head.name}' has no legal entry", hint)
+            _require(masks.heads[head.name].any(-1), f"head '{head.name}' has no legal entry", owner)
         return
     ops = masks.heads[actions.root]
-    _require(ops.any(-1), f"Head '{actions.root}' has no legal entry", hint)
+    _require(ops.any(-1), f"head '{actions.root}' has no legal entry", owner)
     for head in actions.children:
         relevant = torch.tensor(actions.relevance(head.name), device=ops.device)
         if head.name == actions.slot:
@@ -78,14 +73,17 @@ def check_masks(actions: ActionSpec, masks: Masks) -> None:
         else:
             legal = masks.heads[head.name].any(-1, keepdim=True)
         _require(
-            legal | ~(ops & relevant), f"Head '{head.name}' has no legal entry for a legal operation", hint, actions.ops
+            legal | ~(ops & relevant),
+            f"head '{head.name}' has no legal entry for a legal operation",
+            owner,
+            actions.ops,
         )
 
 
-def _require(fine: Tensor, message: str, hint: str, ops: tuple[str, ...] = ()) -> None:
+def _require(fine: Tensor, message: str, owner: Owner, ops: tuple[str, ...] = ()) -> None:
     """Raise PluginError naming the first row `[E]` or `[E, O]` of `fine` that is false."""
     if bool(fine.all()):
         return
     where = (~fine).nonzero()[0].tolist()
     operation = f" ({ops[where.pop()]})" if ops else ""
-    raise PluginError(f"{message}{operation} in environment {where[0] if where else 0}.", hint=hint)
+    raise owner.breach(f"{message}{operation} in environment {where[0] if where else 0}")

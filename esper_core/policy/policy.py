@@ -9,8 +9,10 @@ from attrs import frozen
 from torch import Tensor, nn
 
 from esper_core.contracts.actions import ActionSpec
+from esper_core.contracts.foreign import UNKNOWN, Owners
 from esper_core.contracts.precision import autocast, widened
 from esper_core.contracts.protocols import Critic, Features, Masks, PolicyNetwork, Values
+from esper_core.policy.boundary import check_mask_form, check_output, check_recurrent, check_values
 from esper_core.policy.distribution import FactoredDistribution
 from esper_core.policy.masking import check_masks
 
@@ -70,6 +72,11 @@ class Evaluation:
     state: Any
 
     @property
+    def state_value(self) -> Tensor:
+        """Return the critic's values of the states, whatever was done there, `[E, T]`."""
+        return _of_states(self.values, self.distribution.op_probs())
+
+    @property
     def logits(self) -> dict[str, Tensor]:
         """Raw logits per head, `[E, T, K]`."""
         return self.distribution.logits
@@ -94,23 +101,37 @@ class Policy(nn.Module):
         actions: The action table that both were built with.
         precision: What network and critic compute in, one of `esper_core.contracts.precision.PRECISIONS`. Whatever they
             hand on, recurrent state included, is float32 at least, and so are distributions.
+        owners: Whose code network and critic are.
 
+    What network and critic return is checked at every call, and whatever they raise is a PluginError that names them.
     Without `episode_start` no step resets the state; without `state` the network's initial state is used.
     """
 
     network: PolicyNetwork
     critic: Critic
 
-    def __init__(self, network: PolicyNetwork, critic: Critic, actions: ActionSpec, precision: str = "float32") -> None:
+    def __init__(
+        self,
+        network: PolicyNetwork,
+        critic: Critic,
+        actions: ActionSpec,
+        precision: str = "float32",
+        owners: Owners = UNKNOWN,
+    ) -> None:
         super().__init__()
         self.network = network
         self.critic = critic
         self.actions = actions
         self.precision = precision
+        self.owners = owners
 
     def initial_state(self, num_envs: int) -> Any:
         """Return the recurrent state at an episode start, tensors `[layers, E, H]`."""
-        return self.network.initial_state(num_envs)
+        owner = self.owners["network"]
+        with owner.doing("giving its initial state"):
+            state = self.network.initial_state(num_envs)
+        check_recurrent(owner, "its initial state", state, num_envs)
+        return state
 
     def forward(
         self, features: Features, masks: Masks, state: Any = None, episode_start: Tensor | None = None
@@ -128,6 +149,20 @@ class Policy(nn.Module):
         op = None if op_probs is None else op_probs.argmax(-1)
         values = self._values(latent, op_probs, op)
         return PolicyOutput(distribution.masked_logits(), distribution.logits, values, state)
+
+    def state_value(self, features: Features, masks: Masks, state: Any = None) -> Tensor:
+        """Return the critic's values of states in which nothing has been done yet, `[E, T]`.
+
+        That is the expectation over operations, and does not depend on which one is drawn or most probable.
+
+        Args:
+            features: `obs [E, T, D]`, `indices [E, T, width]`.
+            masks: Legal actions, `[E, T, ...]`.
+            state: Recurrent state before the first step.
+        """
+        latent, distribution, _ = self._run(features, masks, state, None)
+        op_probs = distribution.op_probs()
+        return _of_states(self._values(latent, op_probs, None if op_probs is None else op_probs.argmax(-1)), op_probs)
 
     @torch.no_grad()
     def get_action(
@@ -150,9 +185,10 @@ class Policy(nn.Module):
             episode_start: Bool `[E]`; the state is zeroed before the step.
 
         Raises:
-            PluginError: a head that can matter has no legal entry.
+            PluginError: masks are of another form, or a head that can matter has no legal entry.
         """
-        check_masks(self.actions, masks)
+        check_mask_form(self.owners["masks"], masks, self.actions, len(features.obs), features.obs.device)
+        check_masks(self.actions, masks, self.owners["masks"])
         start = None if episode_start is None else episode_start.unsqueeze(1)
         latent, distribution, state = self._run(_with_time(features), _with_time(masks), state, start)
         actions = distribution.sample(generator, deterministic)
@@ -205,21 +241,33 @@ class Policy(nn.Module):
         """Run the network on `[E, T, ...]` and make its distribution."""
         num_envs, steps = features.obs.shape[:2]
         if state is None:
-            state = self.network.initial_state(num_envs)
+            state = self.initial_state(num_envs)
         if episode_start is None:
             episode_start = torch.zeros(num_envs, steps, dtype=torch.bool, device=features.obs.device)
-        with autocast(self.precision, features.obs.device):
+        owner, device = self.owners["network"], features.obs.device
+        with owner.doing("computing"), autocast(self.precision, device):
             output = self.network(features, state, episode_start)
+            latent_dim = self.network.latent_dim
+        check_output(owner, output, self.actions, latent_dim, (num_envs, steps), state, device)
         logits = {name: widened(value) for name, value in output.logits.items()}
         return output.latent, FactoredDistribution(self.actions, logits, masks), _widened_all(output.state)
 
     def _values(self, latent: Tensor, op_probs: Tensor | None, op: Tensor | None) -> Values:
-        with autocast(self.precision, latent.device):
+        owner = self.owners["critic"]
+        with owner.doing("computing values"), autocast(self.precision, latent.device):
             values = self.critic(latent, op_probs, op)
+        check_values(owner, values, self.actions, tuple(latent.shape[:2]), latent.device)
         return _widened_all(values)
 
     def _op(self, actions: dict[str, Tensor]) -> Tensor | None:
         return actions[self.actions.root] if self.actions.root is not None else None
+
+
+def _of_states(values: Values, op_probs: Tensor | None) -> Tensor:
+    """Return values of states `[E, T]`: the mean over operations, where the critic tells them apart."""
+    if values.by_op is None or op_probs is None:
+        return values.baseline
+    return (op_probs * values.by_op).sum(-1)
 
 
 def _widened_all(value: Any) -> Any:

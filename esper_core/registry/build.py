@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
-from attrs import define, evolve, field
+from attrs import asdict, define, evolve, field
 from torch import nn
 
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import ConfigError, EsperError, FactoryError, did_you_mean
+from esper_core.contracts.foreign import guarded
+from esper_core.contracts.memory import exhausted, shown
 from esper_core.contracts.precision import autocast
-from esper_core.contracts.protocols import Build
+from esper_core.contracts.protocols import Build, Origin
+from esper_core.registry.allocation import TooLarge, only_what_fits
 from esper_core.registry.config import structure_config
 from esper_core.registry.index import Component, Index
 from esper_core.registry.lookup import find_planned
@@ -79,9 +82,10 @@ def build_beside(component: Component, index: Index, context: Build | None = Non
     Raises:
         FactoryError: it cannot be imported or built, or it breaks its contract.
     """
-    factory = load_reference(component.spec.factory, str(component))
+    factory = load_reference(component.spec.factory, str(component), component.distribution)
     part = _call(component, factory, structure_config(component, {}) if config is None else config, context)
-    _check_protocol(component, index, part)
+    with _building(component):
+        _check_protocol(component, index, part)
     return part
 
 
@@ -178,7 +182,13 @@ class _Builder:
         else:
             part = self._build_one(self.plan.component(kind))
         latent_dim = part.latent_dim if kind == "network" else self.context.latent_dim
-        self.context = evolve(self.context, latent_dim=latent_dim, parts={**self.context.parts, kind: part})
+        origins = (Origin(find_planned(self.index, p).spec.module, p.config) for p in self.plan.of_kind(kind))
+        self.context = evolve(
+            self.context,
+            latent_dim=latent_dim,
+            parts={**self.context.parts, kind: part},
+            origins={**self.context.origins, kind: tuple(origins)},
+        )
 
     def _build_named(self, kind: str, names: Collection[str]) -> dict[str, Any]:
         """Return name → object; two names of one component share its object."""
@@ -205,12 +215,14 @@ class _Builder:
     def _build_one(self, planned: PlannedComponent) -> Any:
         component = find_planned(self.index, planned)
         config = structure_config(component, planned.config)
-        factory = load_reference(component.spec.factory, str(component))
+        factory = load_reference(component.spec.factory, str(component), component.distribution)
         part = _call(component, factory, config, self.context)
-        if isinstance(part, nn.Module):
-            part.to(device=self.context.device, dtype=self.context.dtype)
-        _check_protocol(component, self.index, part)
-        self._check_description(component, part)
+        with _building(component):
+            if isinstance(part, nn.Module):
+                part.to(device=self.context.device, dtype=self.context.dtype)
+            _check_protocol(component, self.index, part)
+            self._check_description(component, part)
+            _check_learned(component, part)
         return part
 
     def _check_description(self, component: Component, part: Any) -> None:
@@ -234,9 +246,26 @@ class _Builder:
                 )
 
 
+def _check_learned(component: Component, part: Any) -> None:
+    """Check what all that learns needs: weights that can be found, and a latent of a known width."""
+    if component.kind not in LEARNED:
+        return
+    if not isinstance(part, nn.Module):
+        raise FactoryError(
+            f"{component} breaks its contract: it is a {type(part).__name__}, which is no torch.nn.Module.",
+            hint=_AUTHOR,
+        )
+    latent_dim: Any = getattr(part, "latent_dim", None)
+    if component.kind == "network" and (type(latent_dim) is not int or latent_dim < 1):
+        raise FactoryError(
+            f"{component} breaks its contract: its latent_dim is {latent_dim!r}, no positive whole number.",
+            hint=_AUTHOR,
+        )
+
+
 def _check_protocol(component: Component, index: Index, part: Any) -> None:
     kind = index.kinds[component.kind]
-    protocol = load_reference(kind.protocol, f"the kind '{kind.name}'")
+    protocol = load_reference(kind.protocol, f"the kind '{kind.name}'", index.declarer(kind.name))
     missing = [member for member in _members(protocol) if not hasattr(part, member)]
     if missing:
         raise FactoryError(
@@ -247,15 +276,37 @@ def _check_protocol(component: Component, index: Index, part: Any) -> None:
 
 
 def _call(component: Component, factory: Callable[..., Any], config: Any, context: Build | None) -> Any:
-    try:
-        return factory(config, context)
-    except EsperError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise FactoryError(
-            f"{component} raised {type(error).__name__} while it was built: {error}.",
-            hint="Use --debug for the traceback. If its options are right, report it to the plugin's author.",
-        ) from error
+    with _building(component):
+        try:
+            # An environment may start processes, which would inherit the watch; its own tensors are few.
+            with nullcontext() if component.kind == "environment" else only_what_fits():
+                return factory(config, context)
+        except (MemoryError, OverflowError, RuntimeError) as error:
+            refusal = exhausted(error)
+            if refusal is None:
+                raise
+            raise _too_large(component, config, error, refusal) from error
+
+
+def _building(component: Component) -> AbstractContextManager[None]:
+    hint = "Use --debug for the traceback. If its options are right, report it to the plugin's author."
+    return guarded(str(component), "being built", error=FactoryError, hint=hint)
+
+
+def _too_large(component: Component, config: Any, error: Exception, refusal: EsperError) -> ConfigError:
+    """Return what to say of a component that asks for more memory than there is."""
+    message = f"{component} does not fit. {refusal.message}"
+    if isinstance(error, TooLarge):
+        asked = f"a tensor of {shown(error.needed)}, where {shown(error.left)} are left"
+        message = f"{component} does not fit: it asks for {asked}."
+    return ConfigError(message, hint=f"Lower one of its options: {_sizes(config)}.")
+
+
+def _sizes(config: Any) -> str:
+    """Return the whole numbers among a config's options, the largest first."""
+    values = {key: value for key, value in asdict(config).items() if type(value) is int and value > 1}
+    largest = sorted(values.items(), key=lambda entry: -entry[1])
+    return ", ".join(f"{key} = {value}" for key, value in largest[:4]) or "it has no whole number among them"
 
 
 def _members(protocol: type) -> list[str]:

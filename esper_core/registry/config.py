@@ -18,12 +18,18 @@ from attrs import frozen
 from cattrs import Converter
 
 from esper_core.contracts.components import normalise_name
-from esper_core.contracts.errors import ConfigError, FactoryError, did_you_mean
+from esper_core.contracts.errors import ConfigError, FactoryError, PluginError, did_you_mean
+from esper_core.contracts.exact import Inexact, from_exact, to_exact
+from esper_core.contracts.foreign import guarded
 from esper_core.registry.index import Component
 from esper_core.registry.references import load_reference
 
 _SYNTAX = "Options read KIND.key=VALUE, such as network.hidden_dim=256, or KIND.NAME.key=VALUE."
 _NONE_WORDS = ("none", "null")
+_LONG_BITS = 256
+
+LARGEST_WHOLE, LARGEST_NUMBER = 2**63 - 1, 3.4e38
+"""What a tensor can hold, as a whole number and as a float32."""
 
 
 @frozen
@@ -81,7 +87,9 @@ def _parse_value(option: str, text: str) -> Any:
         return text
     try:
         table = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError as error:
+        raise ConfigError("The value of an option holds too many tables and lists within one another.") from error
+    except ValueError as error:  # no TOML, or a number with more digits than Python reads
         if structured:
             raise ConfigError(
                 f"The value of the option '{option}' is no TOML value: {error}.",
@@ -98,7 +106,7 @@ def config_class(component: Component) -> type:
     """Return the attrs class of a component's options; raises FactoryError."""
     if not component.spec.config:
         return NoOptions
-    found = load_reference(component.spec.config, str(component))
+    found = load_reference(component.spec.config, str(component), component.distribution)
     if not (isinstance(found, type) and attrs.has(found)):
         raise FactoryError(
             f"{component} names '{component.spec.config}' as its config, which is no attrs class.",
@@ -115,8 +123,11 @@ def structure_config(component: Component, values: Mapping[str, Any], *, prefix:
     Raises:
         ConfigError: an unknown key, a value of the wrong type or one that is not allowed.
         FactoryError: the config class cannot be imported.
+        PluginError: it fails otherwise.
     """
-    return structure(config_class(component), values, prefix=prefix or component.kind, owner=str(component))
+    cls, owner = config_class(component), str(component)
+    with guarded(owner, "taking in its options"):
+        return structure(cls, values, prefix=prefix or component.kind, owner=owner)
 
 
 def structure(cls: type, values: Mapping[str, Any], *, prefix: str, owner: str) -> Any:
@@ -139,16 +150,44 @@ def structure(cls: type, values: Mapping[str, Any], *, prefix: str, owner: str) 
 
 
 def unstructure_config(config: Any) -> dict[str, Any]:
-    """Return a config as JSON-able values, defaults included."""
+    """Return a config as plain values, defaults included; `structure_config` takes them."""
     values = attrs.asdict(config, recurse=False)
     return {name: _plain(value) for name, value in values.items()}
 
 
+def planned_config(component: Component, config: Any) -> dict[str, Any]:
+    """Return a config as a plan keeps it: plain values that give an equal config when they are read back.
+
+    Raises:
+        PluginError: they would not. What users say was checked before, so that the config class is at fault.
+    """
+    values = unstructure_config(config)
+    for name, value in values.items():
+        try:
+            to_exact(value)
+        except Inexact as error:
+            raise _not_kept(component, f"'{component.kind}.{name}' cannot be kept in a plan: {error}") from error
+    try:
+        again = unstructure_config(structure_config(component, from_exact(to_exact(values))))
+    except ConfigError as error:
+        raise _not_kept(component, f"what it holds is refused when it is read back: {error.message}") from error
+    changed = [name for name in values if to_exact(_plain(again.get(name))) != to_exact(values[name])]
+    if changed:
+        raise _not_kept(component, f"'{component.kind}.{changed[0]}' is another value after it was read back")
+    return values
+
+
+def _not_kept(component: Component, reason: str) -> PluginError:
+    return PluginError(
+        f"The options of {component} break their contract: {reason.rstrip('.')}.",
+        hint="Report this to the plugin's author: see the defaults, types and converters of its config class.",
+    )
+
+
 def describe_options(cls: type) -> tuple[OptionRow, ...]:
     """Return one row per option of a config class, in the order of their declaration."""
-    rows = []
-    for entry in _fields(cls, cls.__name__):
-        rows.append(
+    with guarded(f"The config class {cls.__module__}.{cls.__qualname__}", "describing its options"):
+        return tuple(
             OptionRow(
                 key=entry.name,
                 default=_default(entry),
@@ -157,8 +196,8 @@ def describe_options(cls: type) -> tuple[OptionRow, ...]:
                 choices=tuple(entry.metadata.get("choices") or ()),
                 allowed=_allowed(entry),
             )
+            for entry in _fields(cls, cls.__name__)
         )
-    return tuple(rows)
 
 
 def _fields(cls: type, owner: str) -> tuple[attrs.Attribute[Any], ...]:
@@ -180,7 +219,15 @@ def _default(entry: attrs.Attribute[Any]) -> Any:
     default: Any = entry.default
     if isinstance(default, attrs.Factory):  # type: ignore[arg-type]
         default = None if default.takes_self else default.factory()
-    return None if default is attrs.NOTHING else _plain(default)
+    default = None if default is attrs.NOTHING else _plain(default)
+    try:
+        to_exact(default)
+    except Inexact as error:
+        raise FactoryError(
+            f"The default of the option '{entry.name}' cannot be kept in a plan: {error}.",
+            hint="Report this to the plugin's author.",
+        ) from error
+    return default
 
 
 def _plain(value: Any) -> Any:
@@ -189,15 +236,18 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Enum):
         return _plain(value.value)
     if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(entry) for entry in (sorted(value) if isinstance(value, set | frozenset) else value)]
+        return {_plain(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, set | frozenset):
+        return sorted((_plain(entry) for entry in value), key=lambda entry: (type(entry).__name__, entry))
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
     return str(value) if isinstance(value, PurePath) else value
 
 
 def _structure_value(entry: attrs.Attribute[Any], value: Any, label: str) -> Any:
     """Return `value` as the type of a field; the field's converter and bounds are tried, but left to the class."""
     try:
+        _check_kept(value)
         structured = _converter().structure(value, entry.type) if entry.type not in (None, Any) else value
         converter: Any = entry.converter
         # A converter that wants the instance or the field (attrs.Converter) runs with the class only.
@@ -213,6 +263,16 @@ def _structure_value(entry: attrs.Attribute[Any], value: Any, label: str) -> Any
             f"'{label}' cannot be {_shown(value)}{reason}.", key=entry.name, hint=f"Allowed: {_allowed(entry)}."
         ) from error
     return structured
+
+
+def _check_kept(value: Any) -> None:
+    """Raise _WrongType for a value that a plan cannot keep, such as a date within a table."""
+    try:
+        to_exact(value)
+    except Inexact as error:
+        dated = isinstance(error.value, datetime.date | datetime.time)
+        advice = "; write it as a text, in quotes" if dated else ""
+        raise _WrongType(f": {error}{advice}") from error
 
 
 class _WrongType(Exception):
@@ -241,14 +301,18 @@ def _to_bool(value: Any, _: type) -> bool:
 def _to_int(value: Any, _: type) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise _WrongType(f": it is {_article(value)}")
+    if abs(value) > LARGEST_WHOLE:
+        raise _WrongType(": it has more than 64 bits")
     return value
 
 
 def _to_float(value: Any, _: type) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _WrongType(f": it is {_article(value)}")
-    if not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         raise _WrongType(": it is not finite")
+    if abs(value) > LARGEST_NUMBER:
+        raise _WrongType(": no float32 is as large")
     return float(value)
 
 
@@ -299,13 +363,24 @@ def _article(value: Any) -> str:
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
     if isinstance(value, list | tuple):
         return "a list"
+    if isinstance(value, Mapping):
+        return "a table"
     return names.get(type(value), f"a {type(value).__name__}")
 
 
 def _shown(value: Any) -> str:
+    """Return a value about as TOML writes it."""
     if isinstance(value, str):
         return f"'{value}'"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key} = {_shown(entry)}' for key, entry in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_shown, value))}]"
+    # Python writes out no number of thousands of digits.
+    long = isinstance(value, int) and value.bit_length() > _LONG_BITS
+    return f"a number of {value.bit_length()} bits" if long else str(value)
 
 
 def _allowed(entry: attrs.Attribute[Any]) -> str:
@@ -330,13 +405,16 @@ def _bounds(validator: Any) -> list[str]:
     bound, operator = getattr(validator, "bound", None), getattr(validator, "compare_op", None)
     if bound is None or operator is None:
         return []
-    return [{">=": f"at least {bound:g}", "<=": f"at most {bound:g}"}.get(operator, f"{operator} {bound:g}")]
+    shown = str(bound) if isinstance(bound, int) else f"{bound:g}"
+    return [{">=": f"at least {shown}", "<=": f"at most {shown}"}.get(operator, f"{operator} {shown}")]
 
 
 def _type_name(kind: Any) -> str:
     words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", None: "anything"}
     if kind in words:
         return words[kind]
+    if kind in (dict, Mapping) or get_origin(kind) in (dict, Mapping):
+        return "a table"
     if _is_optional(kind):
         return " or ".join(_type_name(member) if member is not type(None) else "none" for member in get_args(kind))
     if _is_list(kind):

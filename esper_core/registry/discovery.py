@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import metadata
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from attrs import frozen
 
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import PluginError
+from esper_core.contracts.packages import CORE_DISTRIBUTION
+from esper_core.registry.copies import Copies, Copy, find_copies, has_plugins
 from esper_core.registry.hookspecs import ENTRY_POINT_GROUP
 
-CORE_DISTRIBUTION, CORE_PLUGIN = "esper-core", "core"
+CORE_PLUGIN = "core"
 
 
 @frozen
 class Source:
-    """Where a plugin comes from; `load` imports it."""
+    """Where a plugin comes from; `load` imports it, and `others` are copies of its distribution that are not used."""
 
     plugin: str
     distribution: str
@@ -29,6 +27,7 @@ class Source:
     location: str
     load: Callable[[], object]
     editable: bool = False
+    others: tuple[Copy, ...] = ()
 
     @property
     def is_core(self) -> bool:
@@ -48,62 +47,39 @@ def core_source() -> Source:
     return Source(CORE_PLUGIN, CORE_DISTRIBUTION, version, "", lambda: importlib.import_module(module))
 
 
-@frozen
-class Copy:
-    """One of several installations of a distribution."""
-
-    distribution: str
-    version: str
-    location: str
-
-
 def entry_point_sources() -> tuple[Source, ...]:
-    """Return the installed plugins, core first, then by distribution and name; nothing is imported."""
-    try:
-        sources = [_source(point) for point in metadata.entry_points(group=ENTRY_POINT_GROUP)]
-    except Exception:
-        # One unreadable entry_points.txt spoils the listing of all, so every distribution is asked by itself.
-        sources = [source for distribution in _first_of_each_name() for source in _sources_of(distribution)]
+    """Return the installed plugins, core first, then by distribution and name; nothing is imported.
+
+    Of several copies of a distribution one is used, and its plugins know of the others.
+    """
+    sources = [source for copies in find_copies() for source in _sources_of(copies)]
     return tuple(sorted(sources, key=lambda s: (not s.is_core, s.distribution, s.plugin)))
 
 
 def duplicates() -> tuple[tuple[Copy, ...], ...]:
-    """Return the distributions with plugins that lie on the path more than once, the copy that is used first."""
-    copies: dict[str, dict[str, Copy]] = {}
-    for distribution in metadata.distributions():
-        if _has_plugins(distribution):
-            name = _name(distribution)
-            location, _ = _location(distribution)
-            copy = Copy(name, _metadata(distribution, "Version") or "0", location)
-            copies.setdefault(name, {}).setdefault(location, copy)
-    return tuple(tuple(found.values()) for _, found in sorted(copies.items()) if len(found) > 1)
+    """Return the distributions with plugins that are installed more than once, the copy that is used first."""
+    return tuple(tuple(copy for copy, _ in copies) for copies in find_copies() if len(copies) > 1)
 
 
-def _first_of_each_name() -> Iterator[metadata.Distribution]:
-    """Yield the installed distributions; of two with one name, the first on the path is the one that is imported."""
-    seen: set[str] = set()
-    for distribution in metadata.distributions():
-        name = _name(distribution)
-        if name not in seen:
-            seen.add(name)
-            yield distribution
+def _sources_of(copies: Copies) -> list[Source]:
+    (used, distribution), *rest = copies
+    others = tuple(copy for copy, _ in rest)
 
+    def source(plugin: str, load: Callable[[], object]) -> Source:
+        return Source(plugin, used.distribution, used.version, used.location, load, used.editable, others)
 
-def _sources_of(distribution: metadata.Distribution) -> list[Source]:
     try:
-        return [_source(point) for point in distribution.entry_points.select(group=ENTRY_POINT_GROUP)]
+        # One unreadable entry_points.txt spoils its own distribution only.
+        points = distribution.entry_points.select(group=ENTRY_POINT_GROUP)
+        if not points and any(has_plugins(other) for _, other in rest):
+            bringing = " and ".join(str(copy) for copy, other in rest if has_plugins(other))
+            reason = PluginError(f"the copy that Python imports, {used}, brings no plugins; {bringing} does")
+            return [source(used.distribution, _raiser(reason))]
+        return [source(point.name, point.load) for point in points]
     except Exception as error:
-        if not _has_plugins(distribution):
+        if not has_plugins(distribution):
             return []
-        reason = PluginError(f"its entry_points.txt cannot be read: {error}")
-        name, (location, editable) = _name(distribution), _location(distribution)
-        return [Source(name, name, "0", location, _raiser(reason), editable)]
-
-
-def _has_plugins(distribution: metadata.Distribution) -> bool:
-    with contextlib.suppress(Exception):
-        return f"[{ENTRY_POINT_GROUP}]" in (distribution.read_text("entry_points.txt") or "")
-    return False
+        return [source(used.distribution, _raiser(PluginError(f"its entry_points.txt cannot be read: {error}")))]
 
 
 def _raiser(error: Exception) -> Callable[[], object]:
@@ -111,31 +87,3 @@ def _raiser(error: Exception) -> Callable[[], object]:
         raise error
 
     return load
-
-
-def _name(distribution: metadata.Distribution) -> str:
-    return normalise_name(_metadata(distribution, "Name") or "unknown")
-
-
-def _metadata(distribution: metadata.Distribution, key: str) -> str | None:
-    # What a missing key or a missing METADATA file gives differs between versions of Python: None or an error.
-    with contextlib.suppress(Exception):
-        return distribution.metadata[key]
-    return None
-
-
-def _source(point: metadata.EntryPoint) -> Source:
-    if point.dist is None:
-        return Source(point.name, "unknown", "0", "", point.load)
-    location, editable = _location(point.dist)
-    version = _metadata(point.dist, "Version") or "0"
-    return Source(point.name, _name(point.dist), version, location, point.load, editable)
-
-
-def _location(distribution: metadata.Distribution) -> tuple[str, bool]:
-    """Return the source folder of an editable installation and True, else the folder that holds the distribution."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        origin = json.loads(distribution.read_text("direct_url.json") or "{}")
-        if origin.get("dir_info", {}).get("editable"):
-            return url2pathname(urlsplit(origin["url"]).path), True
-    return str(distribution.locate_file("")), False

@@ -12,6 +12,8 @@ from attrs import frozen
 
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import EsperError
+from esper_core.contracts.foreign import asks_to_stop, described
+from esper_core.contracts.packages import advice
 from esper_core.registry.check import check_recipes
 from esper_core.registry.discovery import CORE_DISTRIBUTION, CORE_PLUGIN, duplicates, entry_point_sources
 from esper_core.registry.index import PLUGINS_VARIABLE, Index, PluginRecord
@@ -102,7 +104,9 @@ class _Ward:
             return question()
         except EsperError as error:
             self.findings.append(Finding("error", error.message, error.hint))
-        except Exception as error:
+        except BaseException as error:
+            if asks_to_stop(error):
+                raise
             self.findings.append(_unexpected(what, error))
         return otherwise
 
@@ -111,12 +115,14 @@ class _Ward:
             # What was found before something goes wrong is kept.
             for finding in examine():
                 self.findings.append(finding)
-        except Exception as error:
+        except BaseException as error:
+            if asks_to_stop(error):
+                raise
             self.findings.append(_unexpected(what, error))
 
 
-def _unexpected(what: str, error: Exception) -> Finding:
-    message = f"{what[0].upper()}{what[1:]} cannot be examined: {type(error).__name__}: {error}"
+def _unexpected(what: str, error: BaseException) -> Finding:
+    message = f"{what[0].upper()}{what[1:]} cannot be examined: {described(error)}"
     return Finding("error", message, "Reinstall what it names, or report this.")
 
 
@@ -152,7 +158,7 @@ def _remedy(record: PluginRecord) -> str:
     without = f"Without it: --no-plugin {record.plugin}, or pip uninstall {record.distribution}."
     missing = (record.error or "").partition("No module named '")[2].partition("'")[0]
     if missing:
-        return f"Install what it needs: pip install {missing.partition('.')[0]} (or its distribution). {without}"
+        return f"It needs the module '{missing}'. {advice(missing, record.distribution)} {without}"
     if record.traceback:
         return f"The traceback: esper --debug plugins list. {without}"
     return without
@@ -164,11 +170,10 @@ def _lies_in(file: str, folder: str) -> bool:
 
 def _copies() -> Iterator[Finding]:
     for used, *others in duplicates():
-        rest = " and ".join(f"{copy.version} in {copy.location}" for copy in others)
-        chosen = f"{used.version} in {used.location}"
+        rest = f"{' and '.join(map(str, others))} {'are' if others[1:] else 'is'} not"
         yield Finding(
             "warning",
-            f"{used.distribution} lies on the path more than once: {chosen} is used, {rest} is not.",
+            f"{used.distribution} is installed more than once: {used} is used, {rest}.",
             f"Keep one: pip uninstall {used.distribution} until none is left, then install it again.",
         )
 

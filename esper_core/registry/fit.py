@@ -36,6 +36,15 @@ def check_capabilities(components: Sequence[Component], index: Index) -> None:
             )
 
 
+def known_failures(components: Sequence[Component]) -> list[str]:
+    """Return a sentence for each check that a component says it fails."""
+    return [
+        f"{component} is known to fail its check '{check}': {reason}"
+        for component in components
+        for check, reason in component.spec.known_failures.items()
+    ]
+
+
 def _provided(components: Sequence[Component], kind: str) -> str:
     found = [component for component in components if component.kind == kind]
     if not found:

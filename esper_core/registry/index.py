@@ -11,6 +11,8 @@ from attrs import field, frozen
 
 from esper_core.contracts.commands import CommandSpec
 from esper_core.contracts.components import ComponentSpec, KindSpec
+from esper_core.contracts.foreign import Owner
+from esper_core.contracts.packages import CORE_DISTRIBUTION
 from esper_core.registry.hookspecs import hookimpl
 
 PLUGINS_VARIABLE = "ESPER_PLUGINS"
@@ -52,6 +54,11 @@ class Component:
         """Distribution and version, for messages."""
         return f"{self.distribution} {self.version}"
 
+    @property
+    def owner(self) -> Owner:
+        """Whose code it is, for messages."""
+        return Owner(str(self), self.key)
+
     def __str__(self) -> str:
         return f"{self.kind} '{self.name}' ({self.origin})"
 
@@ -91,6 +98,7 @@ class PluginRecord:
         heavy: Heavy modules that loading it imported first.
         location: Folder the distribution is imported from.
         editable: The distribution is installed in place: `location` is its source.
+        others: Copies of the distribution that are installed beside it and not used: version and place of each.
         hooks: Hooks it implements.
         file: File that was imported; empty when that failed.
         traceback: Traceback of the failure, for --debug.
@@ -108,6 +116,7 @@ class PluginRecord:
     heavy: tuple[str, ...] = ()
     location: str = ""
     editable: bool = False
+    others: tuple[str, ...] = ()
     hooks: tuple[str, ...] = ()
     file: str = ""
     traceback: str = field(default="", repr=False)
@@ -147,6 +156,10 @@ class Index:
         """Return the plugin that a component comes from."""
         origin = (component.plugin, component.distribution)
         return next(record for record in self.plugins if (record.plugin, record.distribution) == origin)
+
+    def declarer(self, kind: str) -> str:
+        """Return the distribution whose plugin declares a kind."""
+        return next((r.distribution for r in self.plugins if kind in r.kinds), CORE_DISTRIBUTION)
 
     @property
     def failures(self) -> tuple[PluginRecord, ...]:

@@ -17,6 +17,7 @@ from attrs import define
 from esper_core.contracts.commands import CommandSpec
 from esper_core.contracts.components import ComponentSpec, KindSpec, normalise_name
 from esper_core.contracts.errors import PluginError, did_you_mean
+from esper_core.contracts.foreign import asks_to_stop, described
 from esper_core.registry import hookspecs
 from esper_core.registry.discovery import Source
 from esper_core.registry.index import Command, Component, Index, PluginRecord, Status, Unavailable
@@ -63,9 +64,10 @@ class _Candidate:
             self.fail(error.message)
         except SystemExit as error:
             self.fail(f"{doing} called sys.exit({error.code!r})", traceback.format_exc())
-        except Exception as error:
-            text = str(error)
-            self.fail(f"{doing} raised {type(error).__name__}{': ' if text else ''}{text}", traceback.format_exc())
+        except BaseException as error:
+            if asks_to_stop(error):
+                raise
+            self.fail(f"{doing} raised {described(error)}", traceback.format_exc())
         self.seconds += time.perf_counter() - start
         self.heavy += tuple(name for name in absent if name in sys.modules)
 
@@ -120,6 +122,7 @@ class _Candidate:
             heavy=self.heavy,
             location=self.source.location,
             editable=self.source.editable,
+            others=tuple(map(str, self.source.others)),
             hooks=self.hooks,
             file=self.file,
             traceback=self.trace,

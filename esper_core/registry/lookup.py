@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import UnknownComponent
+from esper_core.contracts.foreign import Owners
+from esper_core.registry.bringing import bring_back
 from esper_core.registry.index import Component, Index
 from esper_core.registry.resolve import absent_plugins
+
+if TYPE_CHECKING:
+    from esper_core.registry.plan import Plan
 
 
 class Recorded(Protocol):
@@ -44,5 +49,10 @@ def find_planned(index: Index, planned: Recorded) -> Component:
     installed = f"It is installed from {others} instead." if found else "It is not installed."
     raise UnknownComponent(
         f"The plan needs {planned.kind} '{planned.name}' from {planned.distribution} {planned.version}. {installed}",
-        hint=f'Install it: pip install "{planned.distribution}=={planned.version}". {absent_plugins(index)}'.strip(),
+        hint=f"{bring_back([(planned.distribution, planned.version)])} {absent_plugins(index)}".strip(),
     )
+
+
+def owners_of(plan: Plan, index: Index) -> Owners:
+    """Return whose code the parts of a plan are; raises UnknownComponent."""
+    return Owners({planned.kind: find_planned(index, planned).owner for planned in plan.components})

@@ -6,23 +6,26 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attrs import asdict, field, frozen
+from attrs import asdict, evolve, field, frozen
 
 from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.errors import (
     CheckpointMismatch,
     ConfigError,
-    EsperError,
+    DamagedFile,
     PluginError,
     Refused,
     SlotIdError,
     did_you_mean,
 )
+from esper_core.contracts.exact import Inexact, from_exact, to_exact
 from esper_core.contracts.features import FeatureSchema
+from esper_core.contracts.foreign import guarded
 from esper_core.contracts.precision import PRECISIONS
+from esper_core.contracts.shape import shaped
 from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.state import EnvironmentDescription, Outcome, StateSpec
-from esper_core.registry.config import structure_config, unstructure_config
+from esper_core.registry.config import planned_config, structure_config, unstructure_config
 from esper_core.registry.fit import check_capabilities, check_reads
 from esper_core.registry.index import Component, Index
 from esper_core.registry.lookup import find_planned
@@ -87,7 +90,8 @@ class PlannedComponent:
     name: str
     distribution: str
     version: str
-    config: dict[str, Any] = field(factory=dict)
+    # Compared as it is written, since a number that is none equals nothing, not even itself.
+    config: dict[str, Any] = field(factory=dict, eq=to_exact)
 
     @property
     def key(self) -> str:
@@ -147,26 +151,35 @@ class Plan:
         return found[0]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the plan as JSON-able values; `from_json` reads them back."""
-        return {**asdict(self), "slots": list(self.slots), "components": [asdict(c) for c in self.components]}
+        """Return the plan as JSON, options as `to_exact` writes them; `from_json` reads it back."""
+        components = [{**asdict(c), "config": to_exact(c.config)} for c in self.components]
+        return {**asdict(self), "slots": list(self.slots), "components": components, "train": to_exact(self.train)}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Plan:
         """Read what `to_json` returned.
 
         Raises:
-            CheckpointMismatch: another schema, or values that are no plan.
+            CheckpointMismatch: another schema.
+            DamagedFile: values that are no plan.
         """
         if content.get("schema") != PLAN_SCHEMA:
             raise CheckpointMismatch(
                 f"The plan has schema {content.get('schema')!r}; this version of esper-core reads {PLAN_SCHEMA}.",
                 hint="Use the version of esper-core that wrote it.",
             )
+        plan = shaped(cls, content, "The recorded plan", exactly=True)
+        for name, (_, low, high) in _NUMBERS.items():
+            if not low <= getattr(plan, name) <= high:
+                raise DamagedFile(f"The recorded plan is damaged: its '{name}' is not from {low} to {high}.")
         try:
-            components = tuple(PlannedComponent(**entry) for entry in content["components"])
-            return cls(**{**content, "slots": tuple(content["slots"]), "components": components})
-        except (TypeError, KeyError) as error:
-            raise CheckpointMismatch(f"The recorded plan is damaged: {error}.") from error
+            SlotConfig(plan.slots)
+            components = tuple(evolve(component, config=from_exact(component.config)) for component in plan.components)
+            return evolve(plan, components=components, train=from_exact(plan.train))
+        except SlotIdError as error:
+            raise DamagedFile(f"The recorded plan is damaged: {error.message}") from error
+        except Inexact as error:
+            raise DamagedFile(f"The recorded plan is damaged: {error}.") from error
 
 
 @frozen(kw_only=True)
@@ -286,18 +299,14 @@ def _describe(component: Component, config: Any, *arguments: Any) -> Any:
             f"{component} has no description, so nothing can be planned with it.",
             hint="Its author must set `describe` in its ComponentSpec.",
         )
-    describe = load_reference(reference, str(component))
-    try:
-        return describe(config, *arguments)
-    except EsperError:
-        raise
-    except ValueError as error:
-        raise Refused(f"{component} cannot be used like this: {error}.", hint="Change its options.") from error
-    except Exception as error:
-        raise PluginError(
-            f"{component} raised {type(error).__name__} while describing itself: {error}.",
-            hint="Use --debug for the traceback, and report it to the plugin's author.",
-        ) from error
+    describe = load_reference(reference, str(component), component.distribution)
+    hint = "Use --debug for the traceback, and report it to the plugin's author."
+    with guarded(str(component), "describing itself", hint=hint):
+        try:
+            return describe(config, *arguments)
+        except ValueError as error:
+            reason = str(error).rstrip(".")
+            raise Refused(f"{component} cannot be used like this: {reason}.", hint="Change its options.") from error
 
 
 def _broken_description(component: Component, found: object, expected: str) -> PluginError:
@@ -314,7 +323,7 @@ def _planned(component: Component, config: Any) -> PlannedComponent:
         name=component.name,
         distribution=component.distribution,
         version=component.version,
-        config=unstructure_config(config),
+        config=planned_config(component, config),
     )
 
 
@@ -327,6 +336,13 @@ def _number(request: PlanRequest, recipes: Recipes, name: str) -> int:
     if said_by_file:
         raise recipes.error(("defaults", name), message, hint)
     raise ConfigError(f"--{message}", hint=hint)
+
+
+def check_updates(updates: int) -> None:
+    """Check a number of updates that is asked for beside a plan; raises ConfigError."""
+    _, low, high = _NUMBERS["updates"]
+    if not low <= updates <= high:
+        raise ConfigError(f"--updates cannot be {updates}.", hint=f"Allowed: a whole number from {low} to {high}.")
 
 
 def _device(request: PlanRequest, recipes: Recipes) -> str:

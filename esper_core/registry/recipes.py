@@ -12,12 +12,15 @@ from typing import Any
 from attrs import field, frozen
 
 from esper_core.contracts.components import normalise_name
-from esper_core.contracts.errors import RegistryFileError, did_you_mean
+from esper_core.contracts.errors import DamagedFile, RegistryFileError, did_you_mean
+from esper_core.contracts.reading import read_bytes
 from esper_core.registry.config import Option
 
 FILE_NAME = "registry.toml"
 REGISTRY_VARIABLE = "ESPER_REGISTRY"
 SCHEMA = 1
+LARGEST = 2**20
+"""Bytes of the file at most."""
 
 SETTINGS: Mapping[str, type] = {
     "policy": str,
@@ -46,7 +49,8 @@ class Recipe:
     Attributes:
         name: Name of the policy.
         uses: Components it is made of: kind → name.
-        options: Settings of these components.
+        options: Settings of these components. A value that is a table is either an option of its own or, where `key`
+            names a component of the kind, that component's options; which one is known when a plan is made.
     """
 
     name: str
@@ -111,7 +115,9 @@ def load_recipes(path: str | Path | None) -> Recipes:
         return Recipes()
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_bytes(path, LARGEST).decode("utf-8-sig").replace("\r\n", "\n")
+    except DamagedFile as error:
+        raise RegistryFileError(error.message) from error
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise RegistryFileError(f"{_shown(path)}:{line}: this is not UTF-8 text.") from error
@@ -119,11 +125,15 @@ def load_recipes(path: str | Path | None) -> Recipes:
         raise RegistryFileError(f"{_shown(path)}: it cannot be read: {error.strerror}.") from error
     try:
         content = tomllib.loads(text)
+    except RecursionError as error:
+        raise RegistryFileError(f"{_shown(path)}:1: it is nested too deeply.") from error
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"\(at line (\d+), column \d+\)", str(error))
         line = int(found[1]) if found else text.count("\n") + 1
         reason = re.sub(r"\s*\(at .*\)$", "", str(error))
         raise RegistryFileError(f"{_shown(path)}:{line}: this is no TOML: {reason}.") from error
+    except ValueError as error:
+        raise RegistryFileError(f"{_shown(path)}: a number in it has more digits than can be read.") from error
     return _Reader(Recipes(path=path, text=text)).read(content)
 
 
@@ -198,11 +208,7 @@ class _Reader:
                     (*keys, kind), f"'{kind}' must be followed by an option.", f"Write {kind}.some_option = …"
                 )
             for key, value in entries.items():
-                if not isinstance(value, Mapping):
-                    yield Option(normalise_name(kind), None, key, value)
-                    continue
-                for inner, scoped in value.items():
-                    yield Option(normalise_name(kind), normalise_name(key), inner, scoped)
+                yield Option(normalise_name(kind), None, key, value)
 
     def pins(self, table: Mapping[str, Any]) -> dict[str, str]:
         pins = {}

@@ -6,14 +6,17 @@ import importlib
 from typing import Any
 
 from esper_core.contracts.errors import FactoryError
+from esper_core.contracts.foreign import DEBUG_HINT, asks_to_stop, described
+from esper_core.contracts.packages import CORE_DISTRIBUTION, advice
 
 
-def load_reference(reference: str, owner: str) -> Any:
+def load_reference(reference: str, owner: str, distribution: str = CORE_DISTRIBUTION) -> Any:
     """Import `module:attribute` and return it.
 
     Args:
         reference: What a spec names.
         owner: What needs it and where that comes from, such as "network 'lstm-v2' (esper-lstm-v2 0.1.0)".
+        distribution: Where that comes from, which declares what it needs.
 
     Raises:
         FactoryError: the module is missing, it needs a module that is missing, it raised while being imported, or
@@ -31,12 +34,13 @@ def load_reference(reference: str, owner: str) -> Any:
             ) from error
         raise FactoryError(
             f"{owner} cannot be imported: '{module_name}' needs the module '{missing}', which is missing.",
-            hint=f"Install '{missing.partition('.')[0]}'.",
+            hint=advice(missing, distribution),
         ) from error
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if asks_to_stop(error):
+            raise
         raise FactoryError(
-            f"{owner} cannot be imported: '{module_name}' raised {type(error).__name__}: {error}.",
-            hint="Use --debug for the traceback.",
+            f"{owner} cannot be imported: '{module_name}' raised {described(error)}.", hint=DEBUG_HINT
         ) from error
     try:
         return getattr(module, attribute)

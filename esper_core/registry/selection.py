@@ -122,7 +122,7 @@ class Selection:
             if key in self.recipes.settings and self._environment_knows(key):
                 default = Option("environment", None, key, self.recipes.settings[key])
                 self._settings.append(_Setting(default, key, ("defaults", key)))
-        for option in self.recipe.options:
+        for option in self._recipe_options():
             scope = (option.kind, *([option.name] if option.name else []), option.key)
             keys = ("policy", self.recipe.name, "options", *scope)
             if option.kind not in (TRAIN, *self.index.kinds):
@@ -138,6 +138,27 @@ class Selection:
         for key, value in shorthands.items():
             if value is not None:
                 self._set_shorthand(key, value)
+
+    def _recipe_options(self) -> Iterator[Option]:
+        """Yield the recipe's options; a table that stands for those of a component is taken apart."""
+        for option in self.recipe.options:
+            if not isinstance(option.value, Mapping) or self._is_table_option(option):
+                yield option
+                continue
+            for key, value in option.value.items():
+                yield Option(option.kind, normalise_name(option.key), key, value)
+
+    def _is_table_option(self, option: Option) -> bool:
+        """Return whether a table is the value of an option, rather than the options of a component it names."""
+        if option.kind == TRAIN:
+            return True
+        if option.kind not in self.chosen:
+            return False
+        name = option.key.replace("-", "_")
+        options = [row.key for row in describe_options(config_class(self.chosen[option.kind]))]
+        if name in options:
+            return True
+        return not self._is_installed(option.kind, normalise_name(option.key)) and bool(did_you_mean(name, options))
 
     def config(self, component: Component) -> Any:
         """Return the config of a component with everything said about it."""

@@ -103,19 +103,18 @@ def _where(late: Sequence[Life], slots: Sequence[str], span: str) -> HeatMap:
 def _when(late: Sequence[Life], slots: Sequence[str], episodes: Sequence[dict[str, Any]], span: str) -> HeatMap:
     """Return the share of episodes in which a slot held something at a step."""
     steps = max(episode["step"] for episode in episodes) + 1
-    held: dict[str, Counter[int]] = defaultdict(Counter)
-    for life in late:
-        held[life.slot].update(range(life.start, life.end))
     size = -(-steps // (2 * COLUMNS))
-    starts = range(0, steps, size)
+    spans = [(start, min(start + size, steps)) for start in range(0, steps, size)]
+    held: dict[str, list[int]] = {slot: [0] * len(spans) for slot in slots}
+    for life in late:
+        for i in range(life.start // size, min(-(-life.end // size), len(spans))):
+            start, end = spans[i]
+            held[life.slot][i] += max(0, min(end, life.end) - max(start, life.start))
     values = [
-        [
-            sum(held[slot][s] for s in range(a, min(a + size, steps))) / (min(size, steps - a) * len(episodes))
-            for a in starts
-        ]
+        [count / ((end - start) * len(episodes)) for count, (start, end) in zip(held[slot], spans, strict=True)]
         for slot in slots
     ]
-    columns = [_span(a, min(a + size, steps) - 1) for a in starts]
+    columns = [_span(start, end - 1) for start, end in spans]
     note = f"Share of the episodes of {span} in which the slot held a seed at that step."
     return HeatMap("Where: slot × step", note, "slot", slots, columns, values, bare=True, share=True)
 

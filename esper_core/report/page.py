@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from attrs import frozen
 
 from esper_core.contracts.errors import UserError
+from esper_core.contracts.files import beginning, check_creatable, replace_synced, writing
+from esper_core.contracts.printable import visible
 from esper_core.report import chapters, charts
 from esper_core.report.figures import fixed, short
 from esper_core.report.growth import growth
 from esper_core.report.interval import mean_interval
 from esper_core.report.record import Record
 from esper_core.runs.directory import RunDirectory
-from esper_core.runs.files import writing
 
 MARK = b'<meta name="generator" content="esper report">'
 """What every report begins with, so that nothing else is written over."""
@@ -38,19 +37,14 @@ def write_report(run: RunDirectory, path: Path) -> int:
         UserError: it would be written over a file that is no report.
         EsperError: a file of the run is damaged, or the page cannot be written; one that was there before stays.
     """
-    if path.exists() and not (path.is_file() and MARK in path.read_bytes()[:1000]):
-        raise UserError(f"{path} is there already, and is no report.", hint="Choose another place with --out.")
-    content = render(Record.read(run)).encode()
     with writing(path, "Choose another place with --out."):
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        try:
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(content)
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        check_creatable(path)
+        if (begins := beginning(path, 1000)) is not None and MARK not in begins:
+            raise UserError(f"{path} is there already, and is no report.", hint="Choose another place with --out.")
+    # The name of a folder need not be text; what no encoding knows is shown with a backslash.
+    content = render(Record.read(run)).encode("utf-8", "backslashreplace")
+    with writing(path, "Choose another place with --out."):
+        replace_synced(path, content)
     return len(content)
 
 
@@ -63,6 +57,8 @@ def render(record: Record) -> str:
         autoescape=True,
         loader=PackageLoader("esper_core.report"),
         undefined=StrictUndefined,
+        # What turns the direction of writing or is no text at all would forge a page, or could not be written.
+        finalize=lambda value: visible(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )

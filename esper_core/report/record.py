@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from attrs import define, field
 
-from esper_core.contracts.errors import EsperError
+from esper_core.contracts.events import EPISODE, episode_numbers
 from esper_core.registry.plan import Plan
-from esper_core.runs.directory import EVENTS_FILE, METRICS_FILE, RESERVED, RunDirectory
+from esper_core.runs.directory import RunDirectory
+from esper_core.runs.shapes import RESERVED
 
-EPISODE = "episode"
-
-_HINT = "Remove the line if you can do without it; the checkpoints do not depend on it."
+LARGEST = 1e100
+"""Largest number that is drawn: sums and squares of what is larger are no numbers any more."""
 
 
 @define
@@ -38,24 +37,11 @@ class Record:
         """Read a run, also one that goes on or was cut off.
 
         Raises:
-            EsperError: a damaged line, named with its file and number.
-            CheckpointMismatch: its plan cannot be read.
+            DamagedFile: a damaged line, named with its file and number.
         """
         lines = run.metrics()
-        for number, line in enumerate(lines, start=1):
-            where = f"{run.path / METRICS_FILE}:{number}"
-            _check_whole(line, ("update", "environment_steps"), where)
-            _check_shape(line, "warnings", list, where)
-            _check_shape(line, "timing", dict, where)
-            for warning in line.get("warnings", ()):
-                if not isinstance(warning, dict) or not {"since", "threshold", "metric", "message"} <= warning.keys():
-                    raise EsperError(f"{where}: this line is damaged: a warning lacks what it says.", hint=_HINT)
         updates = {line["update"] for line in lines}
         events = run.events()
-        for number, event in enumerate(events, start=1):
-            where = f"{run.path / EVENTS_FILE}:{number}"
-            _check_whole(event, ("update", "env", "step"), where)
-            _check_shape(event, "type", str, where)
         # Events are written before the metrics of their update; those of an update in flight wait for the next report.
         return cls(run, run.plan, lines, [event for event in events if event["update"] in updates])
 
@@ -81,16 +67,14 @@ class Record:
     @property
     def episode_names(self) -> list[str]:
         """Names of the numbers that every episode reports and that are metrics."""
-        names = dict.fromkeys(
-            name for episode in self.episodes for name, value in episode.items() if isinstance(value, float)
-        )
+        names = dict.fromkeys(name for episode in self.episodes for name in episode_numbers(episode))
         known = set(self.metric_names)
         return [name for name in names if name in known]
 
     def of_episodes(self, name: str, updates: Iterable[int]) -> list[float]:
         """Return a number of all episodes of some updates; undefined ones are left out."""
         wanted = set(updates)
-        values = (number(episode.get(name)) for episode in self.episodes if episode["update"] in wanted)
+        values = (number(episode_numbers(e).get(name)) for e in self.episodes if e["update"] in wanted)
         return [value for value in values if value is not None]
 
     def last_quarter(self) -> list[int]:
@@ -99,19 +83,7 @@ class Record:
 
 
 def number(value: Any) -> float | None:
-    """Return a finite number, or None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    """Return a number that can be computed with, or None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST:
         return None
     return float(value)
-
-
-def _check_whole(entry: Mapping[str, Any], names: Iterable[str], where: str) -> None:
-    for name in names:
-        value = entry.get(name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise EsperError(f"{where}: this line is damaged: '{name}' is no count.", hint=_HINT)
-
-
-def _check_shape(entry: Mapping[str, Any], name: str, kind: type, where: str) -> None:
-    if name in entry and not isinstance(entry[name], kind):
-        raise EsperError(f"{where}: this line is damaged: '{name}' is no {kind.__name__}.", hint=_HINT)

@@ -12,7 +12,8 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from esper_core.report.record import EPISODE, number
+from esper_core.contracts.events import EPISODE
+from esper_core.report.record import number
 
 
 @frozen

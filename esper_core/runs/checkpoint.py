@@ -9,22 +9,32 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
-import os
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from esper_core.contracts.errors import CheckpointMismatch, EsperError, UserError
+from esper_core.contracts.errors import CheckpointMismatch, DamagedFile, EsperError, PluginError, UserError
+from esper_core.contracts.exact import Inexact, to_exact
+from esper_core.contracts.files import (
+    create_synced,
+    is_temporary,
+    make_folder,
+    remove_folder,
+    rename,
+    sync_folder,
+    temporary_name,
+    writing,
+)
+from esper_core.contracts.foreign import described
+from esper_core.contracts.reading import read_bytes
 from esper_core.registry.plan import Plan
 from esper_core.runs import provenance
 from esper_core.runs.compatibility import check_fit
 from esper_core.runs.header import BEST_BY, CHECKPOINT_SCHEMA, OTHER_CHECKPOINT, STATE_FILE, Header, content_digest, read_header
-from esper_core.runs.files import finite, sync_directory, write_synced, writing
+from esper_core.runs.files import finite, json_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,8 +47,7 @@ if TYPE_CHECKING:
 
 KEEP_LAST = 3
 
-_NAME = re.compile(r"\d{6,}")
-_TEMPORARY = ".tmp-"
+_NAME = re.compile(r"\d{6,10}")
 
 
 @frozen
@@ -70,42 +79,41 @@ def save_checkpoint(run: RunDirectory, trainer: Trainer, update: Update, *, keep
 
     state = trainer.state()
     files = {f"{group}.safetensors": save(tensors) for group, tensors in state.tensors.items()}
-    content = finite(
-        {
-            "schema": CHECKPOINT_SCHEMA,
-            "update": update.index,
-            "environment_steps": update.environment_steps,
-            "best_by": {BEST_BY: update.metrics.get(BEST_BY)},
-            "counters": state.counters,
-            **{key: run.record[key] for key in ("plan", "feature_schema", "actions", "weights_versions")},
-            **{key: run.circumstances[key] for key in ("distributions", "libraries")},
-            "files": {
-                name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
-            },
-        }
-    )
+    content = {
+        "schema": CHECKPOINT_SCHEMA,
+        "update": update.index,
+        "environment_steps": update.environment_steps,
+        "best_by": finite({BEST_BY: update.metrics.get(BEST_BY)}),
+        "counters": to_exact(state.counters),
+        **{key: run.record[key] for key in ("plan", "feature_schema", "actions", "weights_versions")},
+        **{key: run.circumstances[key] for key in ("distributions", "libraries")},
+        "files": {
+            name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
+        },
+    }
     content["digest"] = content_digest(content)
-    files[STATE_FILE] = (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
+    files[STATE_FILE] = json_bytes(content, indent=1) + b"\n"
     folder = run.checkpoints
     path = folder / f"{update.index:06d}"
     with writing(path, "Make room; earlier checkpoints are untouched."):
-        _remove_temporary(folder)
-        temporary = folder / f"{_TEMPORARY}{path.name}-{os.getpid()}"
+        make_folder(folder, run.path)
+        _remove_temporary(run)
+        temporary = folder / temporary_name()
         try:
-            temporary.mkdir(parents=True)
+            make_folder(temporary, run.path)
             for name, data in files.items():
-                write_synced(temporary / name, data)
-            sync_directory(temporary)
-            _remove(path)
-            temporary.rename(path)
-            sync_directory(folder)
+                create_synced(temporary / name, data, run.path)
+            sync_folder(temporary, run.path)
+            _remove(run, path)
+            rename(temporary, path, run.path)
         except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                remove_folder(temporary, run.path)
             raise
         best = best_checkpoint(run)
         for earlier in list_checkpoints(run)[:-keep_last]:
             if earlier != best:
-                _remove(earlier)
+                _remove(run, earlier)
     return path
 
 
@@ -114,29 +122,38 @@ def remove_later(run: RunDirectory, update: int) -> None:
     for path in reversed(list_checkpoints(run)):
         if int(path.name) > update:
             with writing(path):
-                _remove(path)
+                _remove(run, path)
 
 
-def _remove(path: Path) -> None:
+def _remove(run: RunDirectory, path: Path) -> None:
     """Remove a checkpoint under another name, so that it is never there in part."""
-    if path.exists():
-        rubbish = path.with_name(f"{_TEMPORARY}removed-{path.name}-{os.getpid()}")
-        path.rename(rubbish)
-        shutil.rmtree(rubbish, ignore_errors=True)
+    rubbish = path.with_name(temporary_name())
+    with contextlib.suppress(FileNotFoundError):
+        rename(path, rubbish, run.path)
+        remove_folder(rubbish, run.path)
 
 
-def _remove_temporary(folder: Path) -> None:
-    for leftover in folder.glob(f"{_TEMPORARY}*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+def _remove_temporary(run: RunDirectory) -> None:
+    for leftover in run.checkpoints.iterdir():
+        if is_temporary(leftover.name):
+            remove_folder(leftover, run.path)
 
 
 # Reading ------------------------------------------------------------------------------------------------------------
 
 
 def list_checkpoints(run: RunDirectory) -> list[Path]:
-    """Return the folders of a run's checkpoints, oldest first."""
+    """Return the folders of a run's checkpoints, oldest first; raises DamagedFile for something else than a folder."""
     folder = run.checkpoints
-    found = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)] if folder.is_dir() else []
+    try:
+        found = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise DamagedFile(
+            f"{folder} cannot be read: {error.strerror or error}.",
+            hint="It should be the folder of the run's checkpoints; restore it from a copy.",
+        ) from error
     return sorted(found, key=lambda path: int(path.name))
 
 
@@ -197,9 +214,15 @@ def load_checkpoint(path: Path, trainer: Trainer, plan: Plan, index: Index) -> L
     tensors = _read_tensors(header)
     from esper_core.learning.state import TrainerState
 
-    saved, counters = header.plan, header.content["counters"]
+    saved, counters = header.plan, header.counters
     same = {kind: state for kind, state in counters["parts"].items() if _names(saved, kind) == _names(plan, kind)}
-    trainer.load_state(TrainerState(tensors, {**counters, "parts": same}))
+    try:
+        trainer.load_state(TrainerState(tensors, {**counters, "parts": same}))
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise CheckpointMismatch(
+            f"{header.path / STATE_FILE} is damaged: it does not hold what a trainer goes on from: {described(error)}.",
+            hint=OTHER_CHECKPOINT,
+        ) from error
     return Loaded(header, notes)
 
 
@@ -220,7 +243,7 @@ def load_policy(path: Path, policy: Policy, features: FeatureExtractor, plan: Pl
     notes = check_fit(header, plan, index)
     try:
         policy.load_state_dict(_read_tensors(header)["policy"])
-        remembered: Any = header.content["counters"]["parts"].get("features")
+        remembered: Any = header.counters["parts"].get("features")
         if remembered is not None:
             features.load_state(remembered)  # type: ignore[attr-defined]
     except (KeyError, RuntimeError, AttributeError) as error:
@@ -249,7 +272,10 @@ def _files(header: Header) -> Iterator[tuple[Path, bytes]]:
     for name, entry in header.content["files"].items():
         file = header.path / Path(name).name
         try:
-            data = file.read_bytes()
+            data = read_bytes(file, entry["bytes"])
+        except DamagedFile as error:
+            error.hint = OTHER_CHECKPOINT
+            raise
         except OSError as error:
             raise CheckpointMismatch(f"{file} cannot be read: {error.strerror}.", hint=OTHER_CHECKPOINT) from error
         actual = hashlib.sha256(data).hexdigest()

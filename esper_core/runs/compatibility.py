@@ -10,6 +10,7 @@ from attrs import fields, frozen
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import CheckpointMismatch, ConfigError
 from esper_core.learning.config import TrainConfig
+from esper_core.registry.bringing import bring_back
 from esper_core.registry.config import structure_config
 from esper_core.registry.lookup import find_planned
 from esper_core.registry.plan import Plan, PlannedComponent, describe_plan
@@ -73,8 +74,8 @@ def _check_installed(header: Header, needed: Sequence[PlannedComponent], index: 
     missing = [c for c in needed if not _is_installed(c, index)]
     if missing:
         rows = [Difference(f"{c.kind} '{c.name}'", f"{c.distribution} {c.version}", "not installed") for c in missing]
-        pins = _pins((c.distribution, c.version) for c in missing)
-        raise _mismatch(header, rows, f"Install what is missing: pip install {pins}. {absent_plugins(index)}".strip())
+        missed = bring_back((c.distribution, c.version) for c in missing)
+        raise _mismatch(header, rows, f"Install what is missing: {missed} {absent_plugins(index)}".strip())
 
 
 def _check_options(header: Header, needed: Sequence[PlannedComponent], index: Index) -> None:
@@ -147,19 +148,15 @@ def _reinstall(header: Header, kinds: Iterable[str], index: Index) -> str:
     """Return the command that brings back the distributions that components of these kinds came from."""
     saved: Mapping[str, Any] = header.content["distributions"]
     names = dict.fromkeys(c.distribution for kind in kinds for c in header.plan.of_kind(kind))
-    pins = _pins((name, saved[name]["version"]) for name in names if name in saved)
+    wanted = bring_back((name, saved[name]["version"]) for name in names if name in saved)
     installed = {normalise_name(c.distribution): c.version for c in index.components}
     changed = [n for n in names if n in saved and installed.get(normalise_name(n)) == saved[n]["version"]]
     if changed:
         return (
             f"The source of {' and '.join(changed)} has changed under the same version. Bring back what it was, or "
-            f"install it afresh: pip install --force-reinstall {pins}"
+            f"install it afresh: {wanted.replace('pip install', 'pip install --force-reinstall')}"
         )
-    return f"Install what it was written with: pip install {pins}"
-
-
-def _pins(versions: Iterable[tuple[str, str]]) -> str:
-    return " ".join(dict.fromkeys(f'"{name}=={version}"' for name, version in versions))
+    return f"Install what it was written with: {wanted}"
 
 
 def _notes(header: Header, plan: Plan, index: Index) -> list[str]:

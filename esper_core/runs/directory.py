@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import asdict, define, field
+from attrs import Factory, asdict, define, field
 
-from esper_core.contracts.errors import CheckpointMismatch, EsperError, PluginError, UserError, did_you_mean
+from esper_core.contracts.errors import CheckpointMismatch, DamagedFile, EsperError, PluginError, UserError, did_you_mean
+from esper_core.contracts.files import is_temporary, remove_file, replace_synced, writing
+from esper_core.contracts.reading import damage_in, damaged_line, read_json, read_lines
+from esper_core.contracts.shape import shaped
 from esper_core.registry.plan import Plan, describe_plan
 from esper_core.runs import provenance
-from esper_core.runs.files import (
-    append_line,
-    append_text,
-    cut,
-    finite,
-    json_line,
-    length_up_to,
-    read_lines,
-    replace_synced,
-    writing,
-)
+from esper_core.runs.files import append_lines, cut, finite, json_bytes
+from esper_core.runs.git import git_commit
+from esper_core.runs.shapes import RESERVED, RunRecord, check_event, check_metrics, naming
 
 if TYPE_CHECKING:
     from esper_core.learning.trainer import Update
@@ -34,8 +30,9 @@ if TYPE_CHECKING:
 RUN_SCHEMA = 1
 RUN_FILE, METRICS_FILE, EVENTS_FILE, CHECKPOINTS = "run.json", "metrics.jsonl", "events.jsonl", "checkpoints"
 
-RESERVED = ("update", "environment_steps", "timing", "warnings")
-"""Keys of a metrics line that are no metrics."""
+RESTORE = "Restore it from a copy."
+LONGEST_STEM = 100
+"""Characters of a policy's name that a run bears; file systems allow 255 in all."""
 
 
 @define
@@ -43,15 +40,24 @@ class RunDirectory:
     """What one run leaves behind.
 
     Attributes:
-        path: The directory.
+        path: The directory, absolute: whoever changes the working directory changes nothing about a run.
         record: Content of `run.json`.
+        given: The directory as the user wrote it.
     """
 
     path: Path
     record: dict[str, Any] = field(repr=False)
+    given: Path = field(default=Factory(lambda self: self.path, takes_self=True), repr=False)
 
     @classmethod
-    def create(cls, out: Path, plan: Plan, index: Index, facts: Mapping[str, Any] | None = None) -> RunDirectory:
+    def create(
+        cls,
+        out: Path,
+        plan: Plan,
+        index: Index,
+        facts: Mapping[str, Any] | None = None,
+        here: Path | None = None,
+    ) -> RunDirectory:
         """Create `<out>/<policy>-s<slots>-<date>-<short id>/` and write its `run.json`.
 
         Args:
@@ -59,6 +65,7 @@ class RunDirectory:
             plan: What the run is made of.
             index: What is installed.
             facts: Further entries of `run.json`, such as the number of parameters.
+            here: Folder whose git commit is noted; the working directory, which a component may have changed, without.
 
         Raises:
             UserError: the directory cannot be created or written.
@@ -74,12 +81,12 @@ class RunDirectory:
             "horizon": description.horizon,
             "weights_versions": provenance.weights_versions(plan, index),
             "seeds": {"run": plan.seed},
-            **_circumstances(plan, index),
+            **_circumstances(plan, index, here),
             **(facts or {}),
         }
         stem = f"{_file_name(plan.policy)}-s{len(plan.slots)}-{now:%Y%m%d-%H%M%S}"
         try:
-            path = _fresh_directory(Path(out), stem)
+            path = _fresh_directory(Path(out).absolute(), stem)
             (path / CHECKPOINTS).mkdir()
             replace_synced(path / RUN_FILE, _text(record))
         except OSError as error:
@@ -87,7 +94,7 @@ class RunDirectory:
                 f"No run can be written to {out}: {error.strerror or error}.",
                 hint="Choose a writable directory with room with --out.",
             ) from error
-        return cls(path, record)
+        return cls(path, record, Path(out) / path.name)
 
     @classmethod
     def open(cls, path: Path) -> RunDirectory:
@@ -97,23 +104,30 @@ class RunDirectory:
             UserError: there is none.
             CheckpointMismatch: its `run.json` is damaged, or another version of esper-core wrote it.
         """
+        given, path = path, path.absolute()
         file = path / RUN_FILE
         try:
-            record = json.loads(file.read_text(encoding="utf-8"))
+            record = read_json(file)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise UserError(f"{path} is no run: it has no {RUN_FILE}.", hint="See: esper runs list") from error
         except OSError as error:
-            raise EsperError(f"{file} cannot be read: {error.strerror}.") from error
-        except ValueError as error:
-            raise CheckpointMismatch(f"{file} is damaged: {error}.", hint="Restore it from a copy.") from error
-        if not isinstance(record, dict) or not isinstance(record.get("plan"), dict):
-            raise CheckpointMismatch(f"{file} is damaged: it holds no plan.", hint="Restore it from a copy.")
-        if record.get("schema") != RUN_SCHEMA:
+            raise EsperError(f"{file} cannot be read: {error.strerror or error}.") from error
+        except DamagedFile as error:
+            error.hint = RESTORE
+            raise
+        if isinstance(record, dict) and record.get("schema", RUN_SCHEMA) != RUN_SCHEMA:
             raise CheckpointMismatch(
-                f"{file} has schema {record.get('schema')!r}; this version of esper-core reads {RUN_SCHEMA}.",
+                f"{file} has schema {record['schema']!r}; this version of esper-core reads {RUN_SCHEMA}.",
                 hint=f"Use the version of esper-core that wrote it: {provenance.core_command(record)}",
             )
-        return cls(path, record)
+        known = shaped(RunRecord, record, str(file), hint=RESTORE)
+        with naming(file, RESTORE):
+            Plan.from_json(known.plan)
+        return cls(path, record, given)
+
+    def shown(self, path: Path | None = None) -> Path:
+        """Return a path in the run, or that of the run, as the user wrote it: a shell finds it where esper began."""
+        return self.given if path is None else self.given / path.relative_to(self.path)
 
     @property
     def name(self) -> str:
@@ -127,7 +141,7 @@ class RunDirectory:
 
     @property
     def plan(self) -> Plan:
-        """What the run is made of; raises CheckpointMismatch when it cannot be read."""
+        """What the run is made of."""
         return Plan.from_json(self.record["plan"])
 
     @property
@@ -143,7 +157,14 @@ class RunDirectory:
 
     # Writing --------------------------------------------------------------------------------------------------------
 
-    def resume(self, update: int, plan: Plan, index: Index, facts: Mapping[str, Any] | None = None) -> None:
+    def resume(
+        self,
+        update: int,
+        plan: Plan,
+        index: Index,
+        facts: Mapping[str, Any] | None = None,
+        here: Path | None = None,
+    ) -> None:
         """Cut the run back to an update and note in `run.json` that it goes on from there.
 
         Args:
@@ -151,24 +172,29 @@ class RunDirectory:
             plan: The run's plan; only its number of updates may be another.
             index: What is installed.
             facts: Further entries of the note, such as the device.
+            here: As for `create`.
 
         Raises:
             EsperError: a line that must stay is damaged, or a file cannot be written.
         """
         lengths = self.lengths_up_to(update)
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        note = {"when": now, "update": update, "updates": plan.updates, **_circumstances(plan, index), **(facts or {})}
+        made_with = {**_circumstances(plan, index, here), **(facts or {})}
+        note = {"when": now, "update": update, "updates": plan.updates, **made_with}
         record = {**self.record, "plan": plan.to_json(), "resumed": [*self.record.get("resumed", []), note]}
         with writing(self.path / RUN_FILE):
+            for entry in self.path.iterdir():
+                if is_temporary(entry.name):
+                    remove_file(entry)
             replace_synced(self.path / RUN_FILE, _text(record))
         self.record = record
         for file, length in lengths.items():
-            cut(file, length)
+            cut(file, length, within=self.path)
 
     def lengths_up_to(self, update: int) -> dict[Path, int]:
         """Return how long the files of lines are up to an update; raises EsperError for a damaged line."""
         files = [self.path / name for name in (EVENTS_FILE, METRICS_FILE)]
-        return {file: length_up_to(file, update) for file in files}
+        return {file: _length_up_to(file, update) for file in files}
 
     def append_metrics(self, update: Update) -> dict[str, Any]:
         """Append the metrics line of an update and return it.
@@ -194,49 +220,85 @@ class RunDirectory:
                 "timing": update.timing,
             }
         )
-        append_line(self.path / METRICS_FILE, line)
+        append_lines(self.path / METRICS_FILE, [line], within=self.path)
         return line
 
     def append_events(self, update: Update) -> None:
         """Append the environment's events of an update, one line each; raises EsperError."""
-        lines = [json_line({"update": update.index, **event}) for event in update.events]
-        append_text(self.path / EVENTS_FILE, "".join(lines))
+        lines = [{"update": update.index, **event} for event in update.events]
+        append_lines(self.path / EVENTS_FILE, lines, within=self.path)
 
     # Reading --------------------------------------------------------------------------------------------------------
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Return the metrics lines; raises EsperError for a damaged one."""
-        return read_lines(self.path / METRICS_FILE)
+        """Return the metrics lines; raises DamagedFile for one that is damaged."""
+        path, lines, last = self.path / METRICS_FILE, [], 0
+        for number, entry, _ in read_lines(path):
+            with damage_in(path, number):
+                check_metrics(entry, last)
+            last = entry["update"]
+            lines.append(entry)
+        return lines
 
     def events(self) -> list[dict[str, Any]]:
-        """Return the environment's events; raises EsperError for a damaged line."""
-        return read_lines(self.path / EVENTS_FILE)
+        """Return the environment's events; raises DamagedFile for a line that is damaged."""
+        path, events = self.path / EVENTS_FILE, []
+        envs, horizon = self.plan.envs, self.record.get("horizon")
+        for number, entry, _ in read_lines(path):
+            with damage_in(path, number):
+                check_event(entry, envs, horizon)
+            events.append(entry)
+        return events
 
 
-def _circumstances(plan: Plan, index: Index) -> dict[str, Any]:
+def _length_up_to(path: Path, update: int) -> int:
+    """Return how many bytes of a file belong to lines of updates up to `update`, before the first line of a later one.
+
+    Raises:
+        DamagedFile: a line among them is damaged.
+    """
+    length = 0
+    for number, entry, end in read_lines(path):
+        if not isinstance(entry.get("update"), int):
+            raise damaged_line(path, number, "it has no update")
+        if entry["update"] > update:
+            break
+        length = end
+    return length
+
+
+def _circumstances(plan: Plan, index: Index, here: Path | None) -> dict[str, Any]:
     return {
         "distributions": provenance.distributions(plan, index),
-        "git": provenance.git_commit(Path.cwd()),
+        "git": git_commit(here or Path.cwd()),
         "machine": provenance.machine(),
         "libraries": provenance.libraries(),
     }
 
 
 def _text(record: Mapping[str, Any]) -> bytes:
-    return (json.dumps(finite(record), indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()
+    return json_bytes(record, indent=2) + b"\n"
 
 
 def list_runs(out: Path) -> tuple[list[RunDirectory], list[str]]:
     """Return the runs in a directory, oldest first, and one sentence for each that cannot be read."""
     runs, damaged = [], []
-    for folder in sorted(out.iterdir()) if out.is_dir() else ():
-        if not (folder / RUN_FILE).exists():
-            continue
+    for folder in _folders(out):
         try:
             runs.append(RunDirectory.open(folder))
+        except UserError:
+            continue
         except EsperError as error:
             damaged.append(error.message)
     return sorted(runs, key=lambda run: (run.created, run.name)), damaged
+
+
+def _folders(out: Path) -> list[Path]:
+    """Return what lies in a directory of runs, by name; raises EsperError where that cannot be read."""
+    try:
+        return sorted(out.iterdir()) if out.is_dir() else []
+    except OSError as error:
+        raise EsperError(f"{out} cannot be read: {error.strerror or error}.") from error
 
 
 def find_run(text: str, out: Path) -> RunDirectory:
@@ -247,7 +309,7 @@ def find_run(text: str, out: Path) -> RunDirectory:
         CheckpointMismatch: it is a file, or cannot be read.
     """
     path = Path(text)
-    if (path / RUN_FILE).exists():
+    if os.path.lexists(path / RUN_FILE):
         return RunDirectory.open(path.resolve() if path.name in ("", "..") else path)
     if path.parent.name == CHECKPOINTS and path.is_dir():
         run = path.parent.parent
@@ -260,7 +322,7 @@ def find_run(text: str, out: Path) -> RunDirectory:
             f"{path} is a file, and was not written by esper as a run.",
             hint=f"A run is a directory that holds {RUN_FILE} and {CHECKPOINTS}/. No pickle is ever loaded.",
         )
-    names = [folder.name for folder in sorted(out.iterdir()) if (folder / RUN_FILE).exists()] if out.is_dir() else []
+    names = [folder.name for folder in _folders(out) if os.path.lexists(folder / RUN_FILE)]
     found = [name for name in names if name == text] or [name for name in names if name.startswith(text)]
     if not text or not found:
         raise UserError(
@@ -298,4 +360,4 @@ def _fresh_directory(out: Path, stem: str) -> Path:
 
 
 def _file_name(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.") or "run"
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:LONGEST_STEM] or "run"

@@ -1,25 +1,15 @@
-"""Writing and reading small files so that a full disk or a damaged line is reported as what it is."""
+"""Lines of JSON in the files of a run, written so that a full disk is named."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from esper_core.contracts.errors import EsperError
-
-
-@contextlib.contextmanager
-def writing(path: Path, hint: str = "Make room, or make it writable, and start again.") -> Iterator[None]:
-    """Report what the operating system refuses as an EsperError that names `path`."""
-    try:
-        yield
-    except OSError as error:
-        raise EsperError(f"{path} cannot be written: {error.strerror or error}.", hint=hint) from error
+from esper_core.contracts.files import append_synced, cut_synced, writing
 
 
 def finite(value: Any) -> Any:
@@ -33,110 +23,34 @@ def finite(value: Any) -> Any:
     return value
 
 
-def json_line(value: Mapping[str, Any]) -> str:
+def json_line(value: Mapping[str, Any]) -> bytes:
     """Return `value` as one line of JSON, newline included."""
-    return json.dumps(finite(value), allow_nan=False, ensure_ascii=False) + "\n"
+    return json_bytes(finite(value)) + b"\n"
 
 
-def append_line(path: Path, value: Mapping[str, Any]) -> None:
-    """Append one line of JSON and wait until the disk has it; raises EsperError when it cannot be written."""
-    append_text(path, json_line(value))
+def json_bytes(value: Any, indent: int | None = None) -> bytes:
+    """Return `value` as JSON in UTF-8; names of files that are no UTF-8 come back as they were when it is read."""
+    text = json.dumps(value, indent=indent, allow_nan=False, ensure_ascii=False)
+    # What cannot be encoded is a lone surrogate, and written with a backslash it is what JSON calls it.
+    return text.encode("utf-8", "backslashreplace")
 
 
-def append_text(path: Path, text: str) -> None:
-    """Append text to a file and wait until the disk has it; raises EsperError when it cannot be written."""
-    with writing(path), path.open("a", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
+def append_lines(path: Path, values: Iterable[Mapping[str, Any]], within: Path) -> None:
+    """Append lines of JSON to a file in a run and wait until the disk has them.
 
-
-def write_synced(path: Path, content: bytes) -> None:
-    """Write a file and wait until the disk has it; raises OSError."""
-    with path.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def replace_synced(path: Path, content: bytes) -> None:
-    """Replace a file by another content, all of it or nothing; raises OSError."""
-    unfinished = path.with_name(f".tmp-{path.name}")
-    try:
-        write_synced(unfinished, content)
-        unfinished.replace(path)
-        sync_directory(path.parent)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def sync_directory(path: Path) -> None:
-    """Wait until the disk has the entries of a directory; raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the JSON objects of a file, one per line; a missing file has none.
-
-    A last line without its end is what a killed process leaves behind, and is left out.
+    Args:
+        path: The file.
+        values: One object per line.
+        within: The run, out of which no link is followed.
 
     Raises:
-        EsperError: another line is damaged, or the file cannot be read.
+        EsperError: it cannot be written.
     """
-    return [entry for entry, _ in _lines(path)]
-
-
-def length_up_to(path: Path, update: int) -> int:
-    """Return how many bytes of a file belong to lines of updates up to `update`, before the first line of a later one.
-
-    Raises:
-        EsperError: a line among them is damaged, or the file cannot be read.
-    """
-    length = 0
-    for number, (entry, end) in enumerate(_lines(path), start=1):
-        if not isinstance(entry.get("update"), int):
-            raise _damaged(path, number)
-        if entry["update"] > update:
-            break
-        length = end
-    return length
-
-
-def cut(path: Path, length: int) -> None:
-    """Cut a file to a length, where it is longer, and wait until the disk knows; raises EsperError."""
     with writing(path):
-        if path.exists() and path.stat().st_size > length:
-            with path.open("r+b") as stream:
-                stream.truncate(length)
-                os.fsync(stream.fileno())
+        append_synced(path, b"".join(map(json_line, values)), within)
 
 
-def _lines(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
-    """Yield the JSON object of every line that has its end, and the offset of that end."""
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise EsperError(f"{path} cannot be read: {error.strerror}.") from error
-    end = 0
-    for number, line in enumerate(lines[:-1], start=1):
-        end += len(line) + 1
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            entry = None
-        if not isinstance(entry, dict):
-            raise _damaged(path, number)
-        yield entry, end
-
-
-def _damaged(path: Path, number: int) -> EsperError:
-    return EsperError(
-        f"{path}:{number}: this line is damaged.",
-        hint=f"Remove the line if you can do without it (sed -i {number}d {path}); the checkpoints do not depend on it.",
-    )
+def cut(path: Path, length: int, within: Path) -> None:
+    """Cut a file in a run to a length, where it is longer, and wait until the disk knows; raises EsperError."""
+    with writing(path):
+        cut_synced(path, length, within)

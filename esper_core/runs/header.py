@@ -10,20 +10,22 @@ from typing import Any
 
 from attrs import field, frozen
 
-from esper_core.contracts.errors import CheckpointMismatch
+from esper_core.contracts.errors import CheckpointMismatch, DamagedFile
+from esper_core.contracts.exact import Inexact, from_exact
+from esper_core.contracts.reading import read_json
+from esper_core.contracts.shape import shaped
 from esper_core.registry.plan import Plan
 from esper_core.runs import provenance
+from esper_core.runs.shapes import SavedState, naming
 
 CHECKPOINT_SCHEMA = 2
 STATE_FILE = "state.json"
 BEST_BY = "return"
 OTHER_CHECKPOINT = "Use another checkpoint of the run."
 """What to do about a checkpoint that cannot be read."""
+MOST_BYTES = 2**28
+"""Bytes of a `state.json` at most."""
 
-_KEYS = (
-    *("update", "environment_steps", "best_by", "counters", "plan", "feature_schema", "actions", "weights_versions"),
-    *("distributions", "libraries", "files"),
-)
 
 @frozen
 class Header:
@@ -45,13 +47,23 @@ class Header:
     @property
     def score(self) -> float | None:
         """Return of the last update, by which the best checkpoint is known; None where undefined."""
-        value = self.content["best_by"][BEST_BY]
+        value = self.content["best_by"].get(BEST_BY)
         return None if value is None else float(value)
 
     @property
     def plan(self) -> Plan:
         """The plan it was written with; raises CheckpointMismatch when it cannot be read."""
-        return Plan.from_json(self.content["plan"])
+        with naming(self.path / STATE_FILE, OTHER_CHECKPOINT):
+            return Plan.from_json(self.content["plan"])
+
+    @property
+    def counters(self) -> dict[str, Any]:
+        """The trainer's counters; raises CheckpointMismatch when they cannot be read."""
+        try:
+            counters: dict[str, Any] = from_exact(self.content["counters"])
+        except Inexact as error:
+            raise CheckpointMismatch(f"{self.path / STATE_FILE} is damaged: {error}.", hint=OTHER_CHECKPOINT) from error
+        return counters
 
 
 def read_header(path: Path) -> Header:
@@ -62,13 +74,14 @@ def read_header(path: Path) -> Header:
     """
     file = path / STATE_FILE
     try:
-        content = json.loads(file.read_bytes())
+        content = read_json(file, MOST_BYTES)
     except FileNotFoundError as error:
         raise CheckpointMismatch(f"{path} is no checkpoint: it has no {STATE_FILE}.", hint=OTHER_CHECKPOINT) from error
     except OSError as error:
         raise CheckpointMismatch(f"{file} cannot be read: {error.strerror}.", hint=OTHER_CHECKPOINT) from error
-    except ValueError as error:
-        raise CheckpointMismatch(f"{file} is damaged: it is no JSON.", hint=OTHER_CHECKPOINT) from error
+    except DamagedFile as error:
+        error.hint = OTHER_CHECKPOINT
+        raise
     if not isinstance(content, dict) or "schema" not in content or "files" not in content:
         raise CheckpointMismatch(f"{file} was not written by esper.", hint=OTHER_CHECKPOINT)
     if content["schema"] != CHECKPOINT_SCHEMA:
@@ -79,9 +92,9 @@ def read_header(path: Path) -> Header:
     saved, actual = content.get("digest"), content_digest(content)
     if saved != actual:
         raise CheckpointMismatch(f"{file} was altered: its digest is {actual}, not {saved}.", hint=OTHER_CHECKPOINT)
-    absent = [key for key in _KEYS if key not in content]
-    if absent:
-        raise CheckpointMismatch(f"{file} was not written by esper: it has no '{absent[0]}'.", hint=OTHER_CHECKPOINT)
+    known = shaped(SavedState, content, str(file), hint=OTHER_CHECKPOINT)
+    with naming(file, OTHER_CHECKPOINT):
+        Plan.from_json(known.plan)
     return Header(path, content)
 
 

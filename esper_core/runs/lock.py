@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from esper_core.contracts.errors import UserError
+from esper_core.contracts.files import open_file
 
 LOCK_FILE = "lock"
 
@@ -26,19 +27,19 @@ def locked(run: Path) -> Iterator[None]:
     """
     path = run / LOCK_FILE
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = open_file(path, os.O_RDWR | os.O_CREAT)
     except OSError as error:
-        raise UserError(
-            f"The run {run} cannot be written: {path}: {error.strerror}.", hint="Make it writable, or copy it."
-        ) from error
+        raise _not_writable(run, path, error) from error
     _held.add(descriptor)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()} {socket.gethostname()}\n".encode(), 0)
         except BlockingIOError as error:
-            raise _refusal(run, path) from error
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()} {socket.gethostname()}\n".encode(), 0)
+            raise _refusal(run, os.pread(descriptor, 300, 0).decode(errors="replace")) from error
+        except OSError as error:
+            raise _not_writable(run, path, error) from error
         yield
     finally:
         if descriptor in _held:
@@ -46,8 +47,14 @@ def locked(run: Path) -> Iterator[None]:
             os.close(descriptor)
 
 
-def _refusal(run: Path, path: Path) -> UserError:
-    pid, _, host = path.read_text(encoding="utf-8", errors="replace").strip().partition(" ")
+def _not_writable(run: Path, path: Path, error: OSError) -> UserError:
+    return UserError(
+        f"The run {run} cannot be written: {path}: {error.strerror}.", hint="Make it writable, or copy it."
+    )
+
+
+def _refusal(run: Path, holder: str) -> UserError:
+    pid, _, host = holder.strip().partition(" ")
     if not pid.isdigit():
         return UserError(f"Another process works on the run {run}.", hint="Wait until it has ended, or stop it.")
     where, remedy = "", f"kill {pid}"

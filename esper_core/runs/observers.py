@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
+from esper_core.contracts.foreign import asks_to_stop, described
 from esper_core.contracts.protocols import Observer
 from esper_core.registry.index import Component, Index
 
@@ -64,8 +65,9 @@ class Observers:
         for component, observer in list(self.active.items()):
             try:
                 method(observer)
-            except (Exception, SystemExit) as error:
+            except BaseException as error:
+                if asks_to_stop(error):
+                    raise
                 del self.active[component]
                 self.failures[component] = traceback.format_exc()
-                reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-                self._say(f"{component} failed and is off for the rest of this run: {reason}")
+                self._say(f"{component} failed and is off for the rest of this run: {described(error)}")

@@ -1,20 +1,18 @@
-"""Where a run comes from: distributions, source digests, git commit, machine and library versions; no torch."""
+"""Where a run comes from: distributions, source digests, machine and library versions; no torch."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import importlib.util
 import os
 import platform
-import subprocess
 import sys
 from collections.abc import Mapping
-from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from esper_core.contracts.packages import pinned, pip_install
+from esper_core.registry import sources
+from esper_core.registry.discovery import CORE_DISTRIBUTION
 from esper_core.registry.lookup import find_planned
 
 if TYPE_CHECKING:
@@ -24,44 +22,26 @@ if TYPE_CHECKING:
 LIBRARIES = ("torch", "numpy", "gymnasium", "scikit-learn", "safetensors", "attrs", "cattrs", "pluggy")
 
 
-def distributions(plan: Plan, index: Index) -> dict[str, dict[str, Any]]:
-    """Return what every distribution of a plan is: name → version and source digest; esper-core comes first."""
-    used = {"esper-core": _version("esper-core")}
-    packages = {"esper-core": {"esper_core"}}
-    for planned in plan.components:
-        component = find_planned(index, planned)
-        used.setdefault(component.distribution, component.version)
-        packages.setdefault(component.distribution, set()).add(component.spec.factory.partition(".")[0])
-    return {
-        name: {"version": version, "source": source_digest(tuple(sorted(packages[name])))}
-        for name, version in used.items()
-    }
+def distributions(plan: Plan, index: Index) -> dict[str, dict[str, str]]:
+    """Return what every distribution of a plan is: name → version and digest of its source; esper-core comes first.
+
+    With them come those that they require which are made for esper, or installed in place.
+    """
+    components = [find_planned(index, planned) for planned in plan.components]
+    owners = {component.key: sources.owner(component.spec.module) for component in components}
+    named = {component.distribution for component in components if sources.is_distribution(component.distribution)}
+    found = sources.installed({CORE_DISTRIBUTION, *named, *owners.values()})
+    said = {name: {"version": entry.version, "source": entry.source} for name, entry in found.items()}
+    for component in components:
+        # A plugin that was made by hand says which distribution it stands for.
+        entry = found[owners[component.key]]
+        said.setdefault(component.distribution, {"version": component.version, "source": entry.source})
+    return said
 
 
 def weights_versions(plan: Plan, index: Index) -> dict[str, int]:
     """Return the weights version of every component of a plan: `kind/name` → version."""
     return {planned.key: find_planned(index, planned).spec.weights_version for planned in plan.components}
-
-
-@cache
-def source_digest(packages: tuple[str, ...]) -> str:
-    """Return a short digest of the Python sources of installed packages; packages are found, not imported."""
-    digest = hashlib.sha256()
-    for package in packages:
-        for root in _folders(package):
-            for path in sorted(root.rglob("*.py")):
-                digest.update(f"{package}/{path.relative_to(root).as_posix()}\0".encode())
-                digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def _folders(package: str) -> list[Path]:
-    name = package.partition(":")[0]
-    with contextlib.suppress(ImportError, ValueError):
-        spec = importlib.util.find_spec(name)
-        if spec is not None:
-            return [Path(folder) for folder in spec.submodule_search_locations or ()]
-    return []
 
 
 def libraries() -> dict[str, str]:
@@ -93,22 +73,8 @@ def core_command(record: Mapping[str, Any]) -> str:
         version = None
     if version in (None, _version("esper-core")):
         return "pip install --upgrade esper-core"
-    return f'pip install "esper-core=={version}"'
-
-
-def git_commit(folder: Path) -> dict[str, Any] | None:
-    """Return the commit a folder is at and whether its files differ from it; None outside of git."""
-    try:
-        commit = _git(folder, "rev-parse", "HEAD")
-        changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return {"commit": commit, "changed": bool(changed)}
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(folder), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    pin = pinned("esper-core", str(version))
+    return "pip install --upgrade esper-core" if pin is None else pip_install([pin])
 
 
 def _version(distribution: str) -> str:

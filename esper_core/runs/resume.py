@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
-from esper_core.contracts.errors import CheckpointMismatch, ConfigError, EsperError, UserError
-from esper_core.registry.plan import Plan
+from esper_core.contracts.errors import CheckpointMismatch, ConfigError, DamagedFile, EsperError, UserError
+from esper_core.registry.plan import Plan, check_updates
 from esper_core.runs.header import Header
 from esper_core.runs.checkpoint import list_checkpoints, remove_later, verify_checkpoint
 from esper_core.runs.compatibility import check_fit
-from esper_core.runs.directory import METRICS_FILE, RunDirectory
+from esper_core.runs.directory import METRICS_FILE, RESTORE, RUN_FILE, RunDirectory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,15 +46,20 @@ class Resumption:
         """Whether nothing is left to do."""
         return self.update >= self.plan.updates
 
-    def drop_later(self, index: Index, device: str) -> None:
+    def drop_later(self, index: Index, device: str, here: Path | None = None) -> None:
         """Drop every checkpoint and line of updates after this one, and note in `run.json` that the run goes on.
+
+        Args:
+            index: What is installed.
+            device: Where it goes on.
+            here: Folder whose git commit is noted; the working directory without it.
 
         Raises:
             EsperError: a line that must stay is damaged, or a file cannot be written.
         """
         self.run.lengths_up_to(self.update)  # a damaged line is found out before anything is dropped
         remove_later(self.run, self.update)
-        self.run.resume(self.update, self.plan, index, {"device": device})
+        self.run.resume(self.update, self.plan, index, {"device": device}, here)
 
 
 def find_resumption(run: RunDirectory, index: Index, *, at: int | None, updates: int | None) -> Resumption:
@@ -71,6 +77,7 @@ def find_resumption(run: RunDirectory, index: Index, *, at: int | None, updates:
         CheckpointMismatch: the checkpoint is damaged, or does not fit the run or what is installed.
         UserError: there is no checkpoint of that update, or fewer updates are asked for than are done.
     """
+    _check_whole(run)
     plan = run.plan
     path = _choose(run, at)
     header = None if path is None else _verified(run, path)
@@ -87,8 +94,17 @@ def find_resumption(run: RunDirectory, index: Index, *, at: int | None, updates:
                 f"--updates is the total of the run and cannot be {updates}: {done} are done.",
                 hint="Leave it out, or name a larger one.",
             )
+        check_updates(updates)
         plan = evolve(plan, updates=updates)
     return Resumption(run, plan, header, (*notes, *_gaps(run, done)))
+
+
+def _check_whole(run: RunDirectory) -> None:
+    """Raise DamagedFile where `run.json` lacks what is written into every checkpoint."""
+    needed = ("feature_schema", "actions", "weights_versions", "distributions", "libraries")
+    absent = [key for key in needed if run.record.get(key) is None]
+    if absent:
+        raise DamagedFile(f"{run.path / RUN_FILE} is damaged: '{absent[0]}' is missing.", hint=RESTORE)
 
 
 def _choose(run: RunDirectory, at: int | None) -> Path | None:
@@ -136,7 +152,7 @@ def _newest_good(run: RunDirectory, damaged: Path) -> int | None:
 def _gaps(run: RunDirectory, done: int) -> list[str]:
     """Return a sentence when metrics of updates that were done are not there."""
     lines = {line.get("update") for line in run.metrics()}
-    absent = [update for update in range(1, done + 1) if update not in lines]
+    absent = list(islice((update for update in range(1, done + 1) if update not in lines), 6))
     if not absent:
         return []
     shown = ", ".join(map(str, absent[:5])) + (", …" if len(absent) > 5 else "")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
 import importlib.util
 import keyword
 import re
 import sys
+from importlib import metadata
 
 from attrs import frozen
 
@@ -22,6 +24,9 @@ PLACEHOLDERS = ("example", "my-plugin", "name", "plugin", "plugin-name")
 
 FOLDERS = ("build", "dist", "docs", "runs", "src", "tests")
 """What the folder of a distribution holds besides its package."""
+
+TEST_SUPPORT = "conftest"
+"""The module in which pytest looks for fixtures; a package of that name would hide it."""
 
 
 @frozen
@@ -46,19 +51,32 @@ def parse_name(text: str) -> PluginName:
     if not _KEBAB.fullmatch(text):
         words = re.sub(r"[^a-z0-9]+", "-", _HUMP.sub("-", text).lower())
         near = re.sub(r"^[0-9-]+", "", words).rstrip("-")
-        suggestion = f" Did you mean '{near}'?" if near else ""
+        suggestion = f" Did you mean '{near}'?" if near and not _taken_meaning(PluginName(near)) else ""
         raise UserError(
             f"'{text}' is not a name for a plugin.{suggestion}",
             hint="Names are kebab-case: lower-case words, joined by dashes, such as my-net.",
         )
     name = PluginName(text)
-    if text in PLACEHOLDERS:
-        raise _refused(text, "it stands for a name, and is none")
-    if keyword.iskeyword(name.module):
-        raise _refused(text, "it is a word of Python's")
-    if text in FOLDERS:
-        raise _refused(text, f"the folder '{text}' of a distribution is for something else")
+    meaning = _taken_meaning(name)
+    if meaning:
+        raise _refused(text, meaning)
     return name
+
+
+def _taken_meaning(name: PluginName) -> str:
+    """Return what one of the spellings of a name means whatever is installed; empty when it means nothing."""
+    if name.kebab in PLACEHOLDERS:
+        return "it stands for a name, and is none"
+    if name.kebab in FOLDERS:
+        return f"the folder '{name.kebab}' of a distribution is for something else"
+    if name.module == TEST_SUPPORT:
+        return f"pytest looks for fixtures in the module '{TEST_SUPPORT}'"
+    for spelling, what in ((name.module, "package"), (name.class_name, "class")):
+        if keyword.iskeyword(spelling) or keyword.issoftkeyword(spelling):
+            return f"its {what} would be called '{spelling}', which is a word of Python's"
+        if hasattr(builtins, spelling):
+            return f"its {what} would be called '{spelling}', which is built into Python"
+    return ""
 
 
 def check_free(name: PluginName, kind: str, index: Index, recipes: Recipes) -> None:
@@ -73,12 +91,19 @@ def check_free(name: PluginName, kind: str, index: Index, recipes: Recipes) -> N
         raise _refused(name.kebab, "registry.toml has a recipe of that name, which `--policy` would mean")
     if name.module in sys.stdlib_module_names or _is_installed(name.module):
         raise _refused(name.kebab, f"`import {name.module}` means something else already")
+    try:
+        installed = metadata.distribution(name.kebab)
+    except metadata.PackageNotFoundError:
+        return
+    raise _refused(
+        name.kebab, f"the distribution '{name.kebab}' {installed.version} is installed and would be replaced"
+    )
 
 
 def _is_installed(module: str) -> bool:
     found = importlib.util.find_spec(module)
-    # Any folder on the path can be imported, as a namespace, also one that is no package.
-    return found is not None and found.origin is not None
+    # Any folder on the path can be imported, as a namespace. It is a package when a distribution says so.
+    return found is not None and (found.origin is not None or module in metadata.packages_distributions())
 
 
 def _refused(name: str, reason: str) -> UserError:

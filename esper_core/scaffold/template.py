@@ -12,6 +12,7 @@ from attrs import frozen
 
 from esper_core.contracts.components import KindSpec
 from esper_core.contracts.errors import PluginError, UserError
+from esper_core.contracts.foreign import guarded
 from esper_core.scaffold.names import PluginName
 
 COMMON = "esper_core.templates:common"
@@ -40,12 +41,6 @@ class Template:
             UserError: the new name already means something in these files.
             PluginError: a module among them is no Python.
         """
-        taken = {word for path, content in self.files.items() if path.endswith(".py") for word in _bound(path, content)}
-        for spelling in sorted({name.class_name, name.module} & taken - {self.name.class_name, self.name.module}):
-            raise UserError(
-                f"A plugin cannot be called '{name.kebab}': its code would define '{spelling}' twice.",
-                hint="Choose another name, such as my-net.",
-            )
         spellings = {
             self.name.kebab: name.kebab,
             self.name.module: name.module,
@@ -57,6 +52,13 @@ class Template:
         def new(match: re.Match[bytes]) -> bytes:
             return spellings[match[0].decode()].encode()
 
+        words = {word for path, content in self.files.items() if path.endswith(".py") for word in _bound(path, content)}
+        changed = {word: old.sub(new, word.encode()).decode() for word in words if old.search(word.encode())}
+        for spelling in sorted({name.class_name, name.module, *changed.values()} & (words - {*changed})):
+            raise UserError(
+                f"A plugin cannot be called '{name.kebab}': its code would define '{spelling}' twice.",
+                hint="Choose another name, such as my-net.",
+            )
         return {old.sub(new, path.encode()).decode(): old.sub(new, content) for path, content in self.files.items()}
 
 
@@ -85,13 +87,8 @@ def load_template(kind: KindSpec) -> Template:
 
 def _folder(reference: str) -> Traversable:
     package, _, folder = reference.partition(":")
-    try:
+    with guarded(f"The template {reference}", f"importing {package}", hint="Report this to the author of the kind."):
         found = resources.files(import_module(package)) / folder
-    except Exception as error:
-        raise PluginError(
-            f"The template {reference} cannot be read: importing {package} raised {type(error).__name__}: {error}.",
-            hint="Report this to the author of the kind.",
-        ) from error
     if not found.is_dir():
         raise PluginError(
             f"The template {reference} is missing: {package} has no folder '{folder}'.",

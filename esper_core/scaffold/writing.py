@@ -7,17 +7,25 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from esper_core.contracts.errors import UserError
+from esper_core.contracts.files import refusal
+
+ELSEWHERE = "Write elsewhere: --directory D."
 
 
 def check_target(folder: Path) -> None:
     """Check that a folder can become a new one: it does not exist, or it is empty; raises UserError."""
-    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise UserError(f"{folder} exists and is no folder.", hint="Move it away, or write elsewhere: --directory D.")
-    if folder.is_dir() and any(folder.iterdir()):
-        raise UserError(
-            f"{folder} exists and is not empty; nothing is overwritten.",
-            hint="Move it away, choose another name, or write elsewhere: --directory D.",
-        )
+    try:
+        if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+            raise UserError(
+                f"{folder} exists and is no folder.", hint="Move it away, or write elsewhere: --directory D."
+            )
+        if folder.is_dir() and any(folder.iterdir()):
+            raise UserError(
+                f"{folder} exists and is not empty; nothing is overwritten.",
+                hint="Move it away, choose another name, or write elsewhere: --directory D.",
+            )
+    except OSError as error:
+        raise UserError(refusal(error, folder), hint=ELSEWHERE) from error
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -28,8 +36,8 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     Raises:
         UserError: the folder exists and is not empty, or nothing can be written there.
     """
+    check_target(folder)
     try:
-        check_target(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-") as beside:
             draft = Path(beside, folder.name)
@@ -39,7 +47,4 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
                 file.write_bytes(content)
             draft.replace(folder)
     except OSError as error:
-        raise UserError(
-            f"{folder} cannot be written: {error.strerror or error}.",
-            hint="Write elsewhere: --directory D.",
-        ) from error
+        raise UserError(f"{folder} cannot be written: {error.strerror or error}.", hint=ELSEWHERE) from error

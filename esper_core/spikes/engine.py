@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 import pytest
 from attrs import define, field
 
-from esper_core.contracts.errors import EsperError
+from esper_core.contracts.errors import EsperError, Interruption
+from esper_core.contracts.foreign import asks_to_stop
 from esper_core.spikes.verdict import Category, CheckResult, Failure, Place, Skip
 from esper_core.testing.location import is_library
 
@@ -90,15 +91,15 @@ def run_checks(
 
     Raises:
         EsperError: pytest could not run the modules at all.
-        KeyboardInterrupt: the user asked to stop.
+        Interruption: the user asked to stop.
     """
     recorder = _Recorder(on_result or (lambda result: None))
     arguments = [*_ISOLATED, f"--rootdir={modules[0].parent}", *map(str, modules)]
     with _without("PYTEST_ADDOPTS", "PYTEST_PLUGINS"), contextlib.redirect_stdout(sys.stderr):
         status = pytest.main(arguments, plugins=[*plugins, recorder])
     if recorder.interrupted:
-        raise KeyboardInterrupt
-    if status in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR):
+        raise Interruption
+    if status in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERRUPTED):
         reason = recorder.broken or "pytest refused to start"
         raise EsperError(f"The checks could not be run: {reason}.", hint="Use --debug for the traceback.")
     names = dict.fromkeys([*declared, *(category for category, _ in recorder.counts)])
@@ -175,7 +176,9 @@ class _Recorder:
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Remember that the user asked to stop; errors of collection arrive here too, as a subclass."""
-        self.interrupted = excinfo.type is KeyboardInterrupt
+        if excinfo.type in (KeyboardInterrupt, Interruption):
+            self.interrupted = asks_to_stop(excinfo.value)
+            self.broken = excinfo.exconly()
 
     def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Keep the reason of an error of pytest's own or of a plugin's hook."""

@@ -8,25 +8,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from esper_core.contracts.errors import UserError
+from esper_core.contracts.files import check_creatable, replace_synced
+from esper_core.contracts.printable import visible
 from esper_core.spikes.verdict import Blocker, Category, Failure, Verdict
 
 
 def check_writable(path: Path) -> None:
     """Find out before any work is done whether a report can be written; raises UserError."""
     try:
-        existed = path.exists()
-        with path.open("a", encoding="utf-8"):
-            pass
-        if not existed:
-            path.unlink()
+        check_creatable(path)
     except OSError as error:
-        raise UserError(
-            f"The report cannot be written to {path}: {error.strerror or error}.", hint="Choose another --report FILE."
-        ) from error
+        raise _refused(path, error) from error
 
 
 def write_report(verdict: Verdict, path: Path, command: str) -> None:
-    """Write the report of a verdict; raises UserError.
+    """Write the report of a verdict, all of it or nothing; raises UserError.
 
     Args:
         verdict: What was found.
@@ -34,9 +30,13 @@ def write_report(verdict: Verdict, path: Path, command: str) -> None:
         command: What to type to get it again.
     """
     try:
-        path.write_text(render(verdict, command), encoding="utf-8")
+        replace_synced(path, render(verdict, command).encode("utf-8", "backslashreplace"))
     except OSError as error:
-        raise UserError(f"The report cannot be written to {path}: {error.strerror or error}.") from error
+        raise _refused(path, error) from error
+
+
+def _refused(path: Path, error: OSError) -> UserError:
+    return UserError(f"The report cannot be written to {path}: {error.strerror}.", hint="Choose another --report FILE.")
 
 
 def render(verdict: Verdict, command: str) -> str:
@@ -65,7 +65,7 @@ def render(verdict: Verdict, command: str) -> str:
     parts.append(f"## Running it again\n\n```bash\n{command}\n```")
     if any(blocker.consumers for blocker in verdict.blockers):
         parts.append(f"## Appendix: who uses what has to change\n\n{_consumers(verdict.blockers)}")
-    return "\n\n".join(parts) + "\n"
+    return visible("\n\n".join(parts)) + "\n"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

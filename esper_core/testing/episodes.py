@@ -56,6 +56,9 @@ class Episode:
             for t, (ours, others) in enumerate(zip(mine, theirs, strict=True)):
                 if not torch.equal(ours[envs], others[envs]):
                     return f"{what} of step {t}"
+        for t, (here, there) in enumerate(zip(self.infos, other.infos, strict=True)):
+            if _events(here, envs) != _events(there, envs):
+                return f"what was reported of step {t}"
         return ""
 
 
@@ -86,6 +89,11 @@ def legal_play(environment: Environment, seed: int = 0) -> Choose:
         return draw_legal(environment.actions, masks, torch.Generator().manual_seed(1000 * seed + t))
 
     return choose
+
+
+def _events(info: Mapping[str, Any], envs: list[int]) -> list[dict[str, Any]]:
+    """Return the events of some environments."""
+    return [event for event in info.get("events", ()) if event.get("env") in envs]
 
 
 def _kept(state: State) -> State:

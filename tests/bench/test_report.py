@@ -8,6 +8,7 @@ from esper_core.bench import report
 from esper_core.bench.machine import Ceilings
 from esper_core.bench.report import find_floor, judge, run_workload
 from esper_core.contracts.errors import PluginError
+from esper_core.contracts.foreign import Owner
 from esper_core.contracts.targets import Target
 
 TARGETS = (Target("speed", 2.5), Target("cost_ms", 3.0, smaller_is_better=True, meaning="per call"))
@@ -57,7 +58,7 @@ class Fixed:
         return self.figures
 
     def evidence(self, plan, index, figure, figures, ceilings):
-        assert figures is self.figures
+        assert figures == self.figures
         return {"figure": figure, "best": ceilings.gflops}
 
 
@@ -65,7 +66,7 @@ class Fixed:
 def test_the_document(monkeypatch, speed):
     monkeypatch.setattr(report, "measure_ceilings", lambda: CEILINGS)
     said: list[str] = []
-    document = run_workload(Fixed(speed), None, None, quick=True, say=said.append)
+    document = run_workload(Owner("workload 'fixed' (acme 1.0)"), Fixed(speed), None, None, quick=True, say=said.append)
     assert document["speed"] == speed and document["rows"] == [{"a": 1}]
     assert document["machine"]["ceilings"]["cache_gbps"] == 200.0 and document["machine"]["cores"] >= 1
     assert document["versions"]["torch"] and said[0] == "measuring, quick True"

@@ -89,7 +89,7 @@ def test_without_the_package_nothing_watches_and_asking_for_it_names_the_line_th
     assert done.returncode == 0, done.stderr
     assert not (Path(json.loads(done.stdout)["run"]) / FOLDER).exists() and "warning" not in done.stderr
     done = subprocess.run([*command, "--observe", "tensorboard"], capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and done.stderr.splitlines()[-1] == "pip install tensorboard"
+    assert done.returncode == 2 and done.stderr.splitlines()[-1] == 'pip install "tensorboard>=2.15"'
 
 
 def test_building_it_imports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -144,7 +144,8 @@ def test_no_text_of_a_run_gets_into_the_source(runs, capsys, tmp_path, shared, m
     for file in (copy / "run.json", copy / "checkpoints" / "000002" / "state.json"):
         content = json.loads(file.read_text())
         content["plan"]["policy"] = content["created"] = HOSTILE
-        content["libraries"] = content["machine"] = content["git"] = {HOSTILE: HOSTILE}
+        content["libraries"] = content["machine"] = {HOSTILE: HOSTILE}
+        content["git"] = {"commit": HOSTILE, "changed": True}
         content["distributions"][HOSTILE] = {"version": HOSTILE, "source": HOSTILE}
         if "digest" in content:
             del content["digest"]

@@ -8,17 +8,19 @@ from pathlib import Path
 import pytest
 
 from esper_core.cli.app import run
-from esper_core.contracts.cache import cache_folder
+from esper_core.contracts.cache import Cache
 
 
 @pytest.fixture
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ESPER_CACHE", str(tmp_path))
-    (cache_folder("static") / "deep").mkdir()
-    (tmp_path / "static" / "deep" / "1.json").write_text("12345")
-    (cache_folder("kernels") / "a.so").write_text("123")
+    for name, file, content in (("static", "deep/1.json", b"12345"), ("kernels", "a.so", b"123")):
+        cache = Cache.named(name)
+        cache.keep(cache.folder / file, content)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("years of work")
+    (tmp_path / "static").mkdir()
+    (tmp_path / "static" / "style.css").write_text("years of work")
     return tmp_path
 
 
@@ -34,17 +36,17 @@ def test_it_is_shown(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_one_or_all_are_cleared_and_nothing_else(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["cache", "clear", "kernels"]) == 0
-    assert not (kept / "kernels").exists() and (kept / "static" / "deep" / "1.json").exists()
+    assert not (kept / "kernels.cache").exists() and (kept / "static.cache" / "deep" / "1.json").exists()
     assert "1 file deleted: kernels." in capsys.readouterr().out
     assert run(["cache", "clear", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["cleared"] == {"static": 1}
-    assert sorted(path.name for path in kept.iterdir()) == ["mine"]
+    assert sorted(path.name for path in kept.iterdir()) == ["mine", "static"]
     assert run(["cache", "show"]) == 0
     assert "holds nothing" in capsys.readouterr().out
 
 
 def test_what_is_not_esper_s_cannot_be_cleared(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["cache", "clear", "mine"]) == 2
-    assert (kept / "mine" / "thesis.tex").exists()
+    assert (kept / "mine" / "thesis.tex").exists() and (kept / "static" / "style.css").exists()
     assert run(["cache", "clear", "statik"]) == 2
     assert "Did you mean 'static'?" in capsys.readouterr().err

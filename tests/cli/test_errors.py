@@ -10,12 +10,25 @@ import pytest
     [
         (("train", "--policy", "lstm-v3"), 2, "Did you mean 'lstm-v2'?"),
         (("train", "--policy", "lstm-v2", "--slots", "0"), 2, "A host needs at least one slot, not 0."),
+        (("train", "--policy", "lstm-v2", "--slots", "1,2,3"), 2, "with: esper spike run or esper matrix"),
+        (("policy", "show", "lstm-v2", "--slots", "1,2,3"), 2, "with: esper spike run or esper matrix"),
         (("train", "--policy", "lstm-v2", "--slots", "r0c9,r0c0"), 2, "Use --slots r0c0,r0c9."),
         (("train", "--policy", "lstm-v2", "--slots", "mid"), 2, "'mid' is now called 'r0c1'"),
         (("train", "--policy", "lstm-v2", "-o", "network.hiden_dim=64"), 2, "Did you mean 'hidden_dim'?"),
         (("train", "--policy", "lstm-v2", "-o", "netwrk.hidden_dim=64"), 2, "Did you mean 'network'?"),
         (("train", "--policy", "lstm-v2", "-o", "network.hidden_dim=wide"), 2, "network.hidden_dim"),
         (("train", "--policy", "lstm-v2", "-o", "train.lr=-1"), 2, "train.lr"),
+        (("train", "--policy", "lstm-v2", "-o", f"environment.batch_size={'9' * 20}"), 2, "'environment.batch_size'"),
+        (("train", "--policy", "lstm-v2", "-o", "environment.operation_cost=1e308"), 2, "'environment.operation_cost'"),
+        (("train", "--policy", "lstm-v2", "-o", f"train.passes={'9' * 20}"), 2, "'train.passes' cannot be"),
+        (("train", "--policy", "lstm-v2", "--epochs", "9" * 15), 2, "'environment.epochs' cannot be"),
+        (("train", "--policy", "lstm-v2", "--workers", "9" * 15), 2, "'environment.workers' cannot be"),
+        (("train", "--policy", "lstm-v2", "--slots", "100000"), 2, "at most 64"),
+        (
+            ("train", "--policy", "lstm-v2", "--envs", "65536", "--epochs", "100000"),
+            2,
+            "--envs, environment.epochs and",
+        ),
         (("train", "--policy", "lstm-v2", "-o", "hidden_dim"), 2, "cannot be read"),
         (("train", "--policy", "lstm-v2", "--critic", "state-valeu"), 2, "Did you mean 'state-value'?"),
         (("train", "--policy", "lstm-v2", "--use", "critc=state-value"), 2, "Did you mean 'critic'?"),
@@ -118,20 +131,3 @@ def test_a_component_name_that_two_distributions_provide_is_an_error_when_asked_
 def test_text_from_plugins_is_never_read_as_markup(esper, install):
     site = install("acme-markup", "raise RuntimeError('[bold]not bold[/bold] [red]')")
     assert "[bold]not bold[/bold] [red]" in esper("plugins", "list", path=site).stdout
-
-
-def test_a_reader_that_leaves_is_met_with_silence(tmp_path, shared):
-    import subprocess
-    import sys
-
-    from tests.cli.conftest import environment
-
-    done = subprocess.run(
-        ["bash", "-c", f"{sys.executable} -m esper_core.cli.app plugins list | true"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-        env=environment(shared),
-    )
-    assert done.stderr == ""

@@ -61,7 +61,9 @@ from esper_core import ComponentSpec, hookimpl
 
 @hookimpl
 def esper_components():
-    yield ComponentSpec(kind="loss", name="sick", factory="sick.loss:Sick", config="sick.config:Config", summary="ill")
+    yield ComponentSpec(
+        kind="loss", name="sick", factory="acme_sick.loss:Sick", config="acme_sick.config:Config", summary="ill"
+    )
 """
 CONFIG = """
 from attrs import frozen
@@ -71,6 +73,7 @@ from esper_factored_ppo.config import FactoredPpoConfig
 @frozen
 class Config(FactoredPpoConfig):
     ill: tuple[int, ...] = option((), help="Calls at which the loss is no number.")
+    leaves: int = option(0, help="Call at which it ends the process.")
 """
 LOSS = """
 from attrs import evolve
@@ -81,10 +84,12 @@ class Sick(FactoredPpo):
 
     def __init__(self, config, context):
         super().__init__(config, context)
-        self.ill = config.ill
+        self.ill, self.leaves = config.ill, config.leaves
 
     def __call__(self, batch, evaluation):
         self.calls += 1
+        if self.calls == self.leaves:
+            raise SystemExit(0)
         result = super().__call__(batch, evaluation)
         return evolve(result, loss=result.loss * float("nan")) if self.calls in self.ill else result
 
@@ -99,11 +104,12 @@ class Sick(FactoredPpo):
 @pytest.fixture
 def sick(train, fake_site: FakeSite, tmp_path, capsys):
     """Return a function that trains with a loss that is no number at some calls, one call per update."""
-    modules = {"sick.plugin": PLUGIN, "sick.config": CONFIG, "sick.loss": LOSS}
-    fake_site.install("acme-sick", {"sick": "sick.plugin"}, modules=modules)
+    modules = {"acme_sick.plugin": PLUGIN, "acme_sick.config": CONFIG, "acme_sick.loss": LOSS}
+    fake_site.install("acme-sick", {"sick": "acme_sick.plugin"}, modules=modules)
 
-    def sick(ill: list[int], updates: int) -> tuple[int, Path, str]:
-        options = ("-o", f"loss.ill={ill}", "-o", "train.passes=1", "--updates", str(updates))
+    def sick(ill: list[int], updates: int, leaves: int = 0) -> tuple[int, Path, str]:
+        options = ("-o", f"loss.ill={ill}", "-o", f"loss.leaves={leaves}", "-o", "train.passes=1")
+        options += ("--updates", str(updates))
         code = train("--policy", "lstm-v2", "--slots", "2", "--loss", "sick", *SMALL, *options, "--out", "runs")
         return code, only_run(tmp_path / "runs"), capsys.readouterr().err
 
@@ -133,6 +139,29 @@ def test_three_in_a_row_end_the_run_with_the_last_good_policy(sick, train, capsy
     assert train("--resume", str(folder)) == 1, "it is no better when asked again"
     assert "Updates 2 to 4" in capsys.readouterr().err
     assert len(without_timing(folder)) == 4
+
+
+# Code of others ----------------------------------------------------------------------------------------------------
+
+
+def test_a_component_that_ends_the_process_is_named_with_what_is_kept(sick):
+    code, folder, said = sick([], 3, leaves=2)
+    assert code == 3
+    assert "loss 'sick' (acme-sick 1.0) failed while comparing a rollout with the policy: SystemExit: 0." in said
+    assert f"The last checkpoint is {Path('runs') / folder.name / 'checkpoints/000001'}." in said
+    assert [line["update"] for line in without_timing(folder)] == [1]
+
+
+def test_a_failure_to_close_takes_no_result_away(train, tmp_path, monkeypatch, capsys):
+    def close(self):
+        raise RuntimeError("workers are gone")
+
+    monkeypatch.setattr("esper_growth.environment.GrowthEnvironment.close", close)
+    assert train("--policy", "lstm-v2", "--slots", "2", *SMALL, "--updates", "1", "--out", "runs") == 0
+    printed = capsys.readouterr()
+    assert "1 updates" in printed.out and only_run(tmp_path / "runs").name in printed.out
+    assert "warning: environment 'growth' (" in printed.err
+    assert "failed while closing: RuntimeError: workers are gone. Nothing else is affected." in printed.err
 
 
 DIVERGING = ("--policy", "lstm-v2", "--slots", "2", *SMALL, "--out", "runs", "-o", "environment.host_lr=1e12")

@@ -21,6 +21,7 @@ from esper_core.cli import live as module
 from esper_core.cli.live import LiveView
 from esper_core.cli.pace import Pace
 from esper_core.contracts.board import Board, Cell, Row
+from esper_core.contracts.foreign import UNKNOWN
 from esper_core.learning.thresholds import LearningWarning
 from esper_core.learning.trainer import StepProgress, Update
 from tests.cli.conftest import SMALL, environment
@@ -55,7 +56,7 @@ def view(monkeypatch: pytest.MonkeyPatch) -> Any:
     def make(environment: Any) -> tuple[LiveView, io.StringIO]:
         file = io.StringIO()
         console = Console(file=file, force_terminal=True, width=80, height=24)
-        trainer: Any = SimpleNamespace(policy=SimpleNamespace(actions=ACTIONS), environment=environment)
+        trainer: Any = SimpleNamespace(policy=SimpleNamespace(actions=ACTIONS), environment=environment, owners=UNKNOWN)
         return LiveView(trainer, "a policy", Pace(4, 8), console), file
 
     return make

@@ -72,7 +72,7 @@ def test_an_over_claim_is_red(esper, install):
     boastful, sound = told["cells"]
     assert told["verdict"] == "RED" and sound["agreement"] == "agrees"
     assert (boastful["agreement"], boastful["measured"]["component"]) == ("over-claim", "critic/boastful")
-    assert "raised KeyError" in boastful["measured"]["error"] and "chatty" in done.stderr
+    assert "failed while being built: KeyError" in boastful["measured"]["error"] and "chatty" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -238,7 +238,7 @@ def test_a_damaged_line_is_named_before_anything_is_dropped(train, finished, cap
     lines = (finished / name).read_text().splitlines(keepends=True)
     (finished / name).write_text("".join([lines[0], "{broken\n", *lines[2:]]))
     before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file() and path.name != "lock"}
-    assert train("--resume", str(finished), "--at", "3") == 1
+    assert train("--resume", str(finished), "--at", "3") == 4
     err = capsys.readouterr().err
     assert f"{name}:2: this line is damaged" in err and f"sed -i 2d {finished / name}" in err
     assert {path: path.read_bytes() for path in before} == before
@@ -308,7 +308,7 @@ def test_a_run_shows_the_header_of_its_newest_checkpoint(finished, esper, withou
 def test_a_damaged_header_is_shown_as_what_it_is(finished, capsys):
     (finished / "checkpoints/000004/state.json").write_text("{")
     assert run(["runs", "show", str(finished)]) == 0
-    assert "000004/state.json is damaged: it is no JSON." in capsys.readouterr().out
+    assert "000004/state.json:1 is damaged: it is no JSON" in capsys.readouterr().out
 
 
 def test_the_help_lists_it(esper, without_torch):
@@ -320,3 +320,17 @@ def test_options_of_observers_may_stand_beside_resume(train, finished, capsys):
     pytest.importorskip("tensorboard")
     assert train("--resume", str(finished), "-o", "observer.tensorboard.flush=0") == 2
     assert "'observer.tensorboard.flush' cannot be 0" in capsys.readouterr().err
+
+
+def test_a_number_of_updates_that_no_plan_may_have_is_refused_and_the_run_stays(train, finished, capsys):
+    before = (finished / "run.json").read_bytes()
+    assert train("--resume", str(finished), "--updates", str(2**40)) == 2
+    assert "--updates cannot be 1099511627776." in capsys.readouterr().err
+    assert (finished / "run.json").read_bytes() == before
+
+
+def test_checkpoints_that_are_no_folder_are_named(train, finished, capsys):
+    shutil.rmtree(finished / "checkpoints")
+    (finished / "checkpoints").write_text("")
+    assert train("--resume", str(finished), "--updates", "9") == 4
+    assert "checkpoints cannot be read: Not a directory" in capsys.readouterr().err

@@ -146,7 +146,7 @@ def hide() -> None:
 
 def promptly(work: Callable[[], None]) -> None:
     stopping.SAFE = (*stopping.SAFE, __name__)  # type: ignore[misc]
-    stopping.raise_on_terminate()
+    stopping.raise_on_signals()
     with stopping.stopping_promptly(lambda: "These are the last words."):
         work()
 
@@ -194,7 +194,7 @@ def test_it_is_raised_where_code_can_bear_it():
     def main_() -> None:
         stopping.SAFE = (*stopping.SAFE, __name__)
         threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM)).start()
-        stopping.raise_on_terminate()
+        stopping.raise_on_signals()
         with pytest.raises(Terminated), stopping.stopping_promptly(str):
             work()
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from esper_core.cli.app import run
+from esper_core.runs.directory import RunDirectory
 from tests.cli.conftest import SMALL, environment
 
 COMMAND = f"{sys.executable} -m esper_core.cli.app"
@@ -42,9 +46,74 @@ def test_what_plugins_print_is_not_the_result(esper, install):
     assert "chatty: imported" in done.stderr and "chatty: built" in done.stderr
 
 
-def test_a_reader_that_goes_away_is_no_error(tmp_path, shared):
-    done = shell(tmp_path, shared, f"{COMMAND} policy show lstm-v1 | head -1")
+LOUD = """
+import atexit, ctypes, os, subprocess, sys
+libc = ctypes.CDLL(None)
+print("loud: print")
+sys.__stdout__.write("loud: the stream as Python began with it\\n")
+os.write(1, b"loud: descriptor\\n")
+libc.puts(b"loud: C, never flushed")
+subprocess.run(["echo", "loud: program"])
+if os.fork() == 0:
+    os.write(1, b"loud: forked\\n")
+    os._exit(0)
+os.wait()
+atexit.register(print, "loud: at the end")
+from esper_core import hookimpl
+"""
+WAYS = ("print", "the stream", "descriptor", "C, never", "program", "forked", "at the end")
+
+
+@pytest.mark.parametrize("arguments", [("plugins", "list", "--json"), ("train", "--policy", "lstm-v1", "--dry-run")])
+def test_standard_output_is_one_document_however_plugins_print(esper, install, arguments):
+    done = esper(*arguments, path=install("acme-loud", LOUD))
+    assert done.returncode == 0 and json.loads(done.stdout)
+    assert all(f"loud: {way}" in done.stderr for way in WAYS)
+
+
+def test_completion_offers_names_alone_however_plugins_print(esper, install):
+    words = {"COMP_WORDS": "esper train --policy lstm-v", "COMP_CWORD": "3"}
+    done = esper(path=install("acme-loud", LOUD), _ESPER_COMPLETE="complete_bash", **words)
+    assert done.stdout.split() == ["lstm-v1", "lstm-v2"]
+    assert all(f"loud: {way}" in done.stderr for way in WAYS)
+
+
+def test_who_runs_a_command_has_standard_output_as_before(capfd):
+    assert run(["plugins", "list"]) == 0
+    assert run(["plugins", "--help"]) == 0
+    print("printed")
+    os.write(1, b"written\n")
+    out = capfd.readouterr().out
+    assert out.startswith("plugin") and "Usage: esper plugins" in out and out.endswith("printed\nwritten\n")
+
+
+def test_a_reader_that_goes_away_is_met_with_silence_and_its_status(tmp_path, shared):
+    done = shell(tmp_path, shared, f"{COMMAND} policy show lstm-v1 | head -1; exit ${{PIPESTATUS[0]}}")
     assert done.stdout.startswith("lstm-v1") and done.stderr == ""
+    assert done.returncode in (0, 141), "it may have written all before its reader left"
+    done = shell(tmp_path, shared, f"({COMMAND} plugins list; echo $? >&2) | true")
+    assert done.stderr == "141\n"
+
+
+@pytest.mark.parametrize("arguments", ["plugins list", "plugins list --json", "--help", "--version"])
+def test_a_full_disk_under_standard_output_is_one_sentence(tmp_path, shared, arguments):
+    done = shell(tmp_path, shared, f"{COMMAND} {arguments} > /dev/full")
+    assert done.returncode == 1
+    assert done.stderr == "Error: Standard output cannot be written: No space left on device.\n"
+
+
+def test_a_run_whose_result_cannot_be_printed_is_kept(tmp_path, shared):
+    words = shlex.join(["train", "--policy", "lstm-v1", "--slots", "1", "--updates", "1", *SMALL])
+    done = shell(tmp_path, shared, f"{COMMAND} {words} > /dev/full")
+    (path,) = (tmp_path / "runs").iterdir()
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.endswith(f"The run is kept: esper runs show runs/{path.name}\n")
+    assert RunDirectory.open(path).metrics()
+
+
+def test_nobody_to_tell_is_no_error(tmp_path, shared):
+    done = shell(tmp_path, shared, f"{COMMAND} runs show nothing 2> /dev/full")
+    assert (done.returncode, done.stdout) == (2, "")
 
 
 def test_a_closed_stream_is_no_error(tmp_path, shared):

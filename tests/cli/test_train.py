@@ -142,6 +142,32 @@ def test_a_dry_run_prints_the_plan_and_builds_nothing(esper, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+STUBBORN = """
+from esper_core import ComponentSpec, hookimpl
+
+@hookimpl
+def esper_components():
+    for kind, name, factory in (
+        ("host", "stubborn", "esper_growth.hosts.uniform:NarrowHost"),
+        ("blueprint", "wilful", "esper_growth.blueprints.image:norm"),
+    ):
+        yield ComponentSpec(
+            kind=kind, name=name, factory=factory, summary="s", known_failures={"exports": "it asks numpy"}
+        )
+"""
+
+
+def test_what_a_chosen_component_cannot_do_is_said_before_training(esper, install):
+    site = install("esper-stubborn", STUBBORN)
+    growing = ("-o", 'environment.blueprints=["norm", "wilful"]')
+    done = esper("train", "--policy", "lstm-v2", "--host", "stubborn", *growing, "--dry-run", path=site)
+    said = "warning: host 'stubborn' (esper-stubborn 1.0) is known to fail its check 'exports': it asks numpy\n"
+    assert done.returncode == 0 and said in done.stderr
+    assert "blueprint 'wilful'" in done.stderr
+    assert json.loads(done.stdout)["policy"]
+    assert "stubborn'" not in esper("train", "--policy", "lstm-v2", "--dry-run", path=site).stderr, "not chosen"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

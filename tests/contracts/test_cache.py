@@ -1,12 +1,36 @@
-"""The cache: where users expect it, and nothing in it that is not esper's is ever taken for it."""
+"""The cache: where users expect it, cleared of what esper wrote and of nothing else, by any number of processes."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from esper_core.contracts.cache import TAG_FILE, cache_directory, cache_folder, cache_folders
+from esper_core.contracts.cache import MANIFEST_FILE, Cache, cache_directory, caches
+from esper_core.contracts.errors import UserError
+from esper_core.contracts.files import LINK, temporary_name
+from tests.runs import forking
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ESPER_CACHE", str(tmp_path / "root"))
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def cache(root: Path) -> Cache:
+    """A cache of two files."""
+    cache = Cache.named("static")
+    cache.keep(cache.folder / "a.json", b"1")
+    cache.keep(cache.folder / "deep" / "b.json", b"22")
+    return cache
+
+
+def everything(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
 def test_it_lies_where_users_expect_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,16 +41,115 @@ def test_it_lies_where_users_expect_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cache_directory() == Path("/elsewhere")
 
 
-def test_only_what_is_tagged_is_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ESPER_CACHE", str(tmp_path))
-    (tmp_path / "photos").mkdir()
-    (tmp_path / "foreign").mkdir()
-    (tmp_path / "foreign" / TAG_FILE).write_text("Signature: 8a477f597d28d172789f06886806bc55\n# of another program\n")
-    assert cache_folders() == []
-    assert cache_folder("static") == cache_folder("static") == tmp_path / "static"
-    assert cache_folders() == [tmp_path / "static"]
+def test_what_is_kept_is_listed_and_cleared(cache: Cache, root: Path) -> None:
+    assert cache.files() == [cache.folder / "a.json", cache.folder / "deep" / "b.json"]
+    assert caches() == [cache] and cache.name == "static"
+    cache.keep(cache.folder / "a.json", b"3")
+    assert cache.clear() == 2
+    assert everything(root) == [] and caches() == []
+    cache.keep(cache.folder / "a.json", b"1")
+    assert [path.name for path in cache.files()] == ["a.json"]
 
 
-def test_a_directory_that_is_not_there_holds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ESPER_CACHE", str(tmp_path / "nowhere"))
-    assert cache_folders() == []
+def test_files_of_others_stay_wherever_they_lie(cache: Cache, root: Path) -> None:
+    mine = [root / "static" / "thesis.tex", cache.folder / "mine.txt", cache.folder / "deep" / "mine.txt"]
+    for path in mine:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("years of work")
+    assert len(cache.files()) == 2
+    assert cache.clear() == 2
+    assert all(path.read_text() == "years of work" for path in mine)
+    assert cache.files() == [], "and the folder is esper's still"
+    cache.keep(cache.folder / "a.json", b"1")
+    assert cache.clear() == 1
+
+
+@pytest.mark.parametrize("kind", ["empty", "full", "tagged", "link"])
+def test_a_folder_that_esper_did_not_make_is_never_taken(root: Path, tmp_path: Path, kind: str) -> None:
+    folder, aim = root / "static.cache", tmp_path / "aim"
+    root.mkdir()
+    aim.mkdir()
+    if kind == "link":
+        folder.symlink_to(aim)
+    else:
+        folder.mkdir()
+    if kind in ("full", "link"):
+        (folder / "thesis.tex").write_text("years of work")
+    if kind == "tagged":
+        (folder / MANIFEST_FILE).write_text("# of another program\nthesis.tex\n")
+        (folder / "thesis.tex").write_text("years of work")
+    before = everything(root), everything(aim)
+    cache = Cache.named("static")
+    assert caches() == []
+    for attempt in (lambda: cache.keep(folder / "a.json", b""), cache.clear):
+        with pytest.raises((UserError, OSError), match=f"was not made by esper|{LINK}"):
+            attempt()
+    assert (everything(root), everything(aim)) == before
+
+
+def test_links_within_are_not_followed(cache: Cache, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "b.json").write_text("years of work")
+    (cache.folder / "deep" / "b.json").unlink()
+    (cache.folder / "deep").rmdir()
+    (cache.folder / "deep").symlink_to(outside)
+    for attempt in (cache.clear, lambda: cache.keep(cache.folder / "deep" / "b.json", b"")):
+        with pytest.raises(OSError, match=LINK):
+            attempt()
+    (cache.folder / "a.json").unlink(missing_ok=True)
+    (cache.folder / "a.json").symlink_to(outside / "b.json")
+    (cache.folder / "deep").unlink()
+    cache.clear()
+    assert (outside / "b.json").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("name", ["../../thesis.tex", "/thesis.tex", "deep/../../x"])
+def test_a_manifest_that_leads_elsewhere_is_refused(cache: Cache, name: str) -> None:
+    manifest = cache.folder / MANIFEST_FILE
+    manifest.write_text(f"{manifest.read_text()}{name}\n")
+    for attempt in (cache.clear, cache.files):
+        with pytest.raises(UserError, match="which lies elsewhere"):
+            attempt()
+    assert (cache.folder / "a.json").exists()
+
+
+def test_what_a_killed_process_left_is_cleared(cache: Cache, root: Path) -> None:
+    for folder in (cache.folder, cache.folder / "deep"):
+        (folder / temporary_name()).write_text("half")
+    cache.clear()
+    assert everything(root) == []
+
+
+@pytest.fixture(params=[0o022, 0o077, 0o002])
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def test_the_umask_decides_who_may_share_it(umask: int, cache: Cache, root: Path) -> None:
+    for path in (root, *root.rglob("*")):
+        assert path.stat().st_mode & 0o777 == (0o777 if path.is_dir() else 0o666) & ~umask, path
+
+
+def _keep_often(cache: Cache, name: str) -> None:
+    for number in range(30):
+        cache.keep(cache.folder / name / f"{number}.json", name.encode())
+
+
+def _clear_often(cache: Cache) -> None:
+    for _ in range(30):
+        cache.clear()
+
+
+def test_processes_keep_and_clear_at_once(root: Path) -> None:
+    cache = Cache.named("static")
+    tasks = [(_keep_often, cache, "a"), (_keep_often, cache, "b"), (_clear_often, cache), (_clear_often, cache)]
+    processes = [forking.start(*task) for task in tasks]
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0] * 4
+    assert all(path.read_text() == path.parent.name for path in cache.files())
+    cache.clear()
+    assert everything(root) == [], "nothing was kept without being listed"

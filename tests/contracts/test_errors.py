@@ -26,6 +26,7 @@ from esper_core.contracts.errors import EsperError, did_you_mean
         ("PluginError", 3),
         ("FactoryError", 3),
         ("CheckpointMismatch", 4),
+        ("DamagedFile", 4),
         ("Interrupted", 130),
     ],
 )
@@ -37,7 +38,7 @@ def test_exit_codes(name: str, code: int) -> None:
 
 def test_every_error_class_has_its_exit_code_tested() -> None:
     classes = [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, EsperError)]
-    assert len(classes) == 14
+    assert len(classes) == 15
 
 
 def test_the_hint_is_the_second_line() -> None:

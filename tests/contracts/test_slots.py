@@ -75,6 +75,9 @@ def test_former_names_are_translated(former: str, now: str) -> None:
         ("r0c0,", "'' is not a slot id"),
         ("three", "'three' is not a slot id"),
         ("2.5", "'2.5' is not a slot id"),
+        ("9" * 5000, "not one of 5000 digits"),
+        ("1,2,3", "'1,2,3' holds several numbers of slots"),
+        ("3, r0c0", "'3, r0c0' holds several numbers of slots"),
     ],
 )
 def test_impossible_slots_are_user_errors(text: str, words: str) -> None:
@@ -82,6 +85,13 @@ def test_impossible_slots_are_user_errors(text: str, words: str) -> None:
         SlotConfig.parse(text)
     assert isinstance(caught.value, UserError)
     assert caught.value.exit_code == 2
+
+
+def test_who_takes_several_counts_is_named() -> None:
+    with pytest.raises(SlotIdError, match="with one") as caught:
+        SlotConfig.parse("1,2,3")
+    assert "--slots 3" in caught.value.hint
+    assert "esper spike run or esper matrix" in caught.value.hint
 
 
 def test_the_largest_count_is_allowed() -> None:

@@ -56,6 +56,16 @@ def test_a_document_for_machines(words: tuple[str, ...], capsys: pytest.CaptureF
     assert json.loads(capsys.readouterr().out) == {**document, "played": 0}
 
 
+def test_a_word_where_everything_is_played_again(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = [*words, "--arms", "static", "--plain"]
+    assert run(few) == 0 and "played again" not in capsys.readouterr().err
+    monkeypatch.setattr(Lamps, "circumstances", lambda self: {"kernels": "torch"}, raising=False)
+    assert run(few) == 0
+    assert "Everything is played again" in capsys.readouterr().err
+
+
 def test_a_table_for_people(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(list(words)) == 0
     text = capsys.readouterr().out
@@ -140,6 +150,24 @@ def test_runs_of_several_policies(words: tuple[str, ...], make_run: Any, capsys:
     other = make_run(seed=5, options=("train.lr=0.5",))
     assert run([*words, str(other.path)]) == 2
     assert "not seeds of one policy: train.lr is 0.0003, 0.0003, 0.5" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["evaluation", "evaluation/{digest}", "evaluation/{digest}/episodes.jsonl"])
+def test_no_link_leads_an_evaluation_out_of_its_run(
+    words: tuple[str, ...], tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (*words, "--arms", "static")
+    assert run(list(words)) == 0
+    run_folder, outside = tmp_path / "runs" / "lamps-0", tmp_path / "outside"
+    (folder,) = (run_folder / "evaluation").iterdir()
+    link = run_folder / name.format(digest=folder.name)
+    shutil.move(link, outside)
+    link.symlink_to(outside)
+    before = {path: path.read_bytes() for path in (outside, *outside.rglob("*")) if path.is_file()}
+    capsys.readouterr()
+    assert run([*words, "--instances", "5"]) == 1
+    assert f"{link} cannot be written: it is a link" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in (outside, *outside.rglob("*")) if path.is_file()} == before
 
 
 def slowly(words: tuple[str, ...]) -> None:

@@ -75,13 +75,15 @@ def test_the_contrast_is_the_policy_minus_the_best_rule(policy: float, verdict: 
     )
     assert delta.low <= delta.value <= delta.high
     if policy == 0.8:
-        assert (found.primary.mean.low, found.primary.mean.high) == pytest.approx((0.0, 0.0), abs=1e-12)
+        assert found.mean is not None and (delta.value, delta.low) == (0.0, 0.0)
+        assert (found.mean.delta.value, found.mean.delta.low) == (0.0, 0.0)
 
 
 def test_within_groups_the_same_arms_are_compared_on_fewer_instances() -> None:
     achieved = typical()
     hosts = ["weak", "strong", "weak"] * 4
-    found = compare([ARMS[name] for name in achieved], OUTCOMES, achieved, INSTANCES, SEEDS, hosts)
+    worlds = [{"host": host, "task": "lamps"} for host in hosts]
+    found = compare([ARMS[name] for name in achieved], OUTCOMES, achieved, INSTANCES, SEEDS, worlds, "host")
     assert {name: group.instances for name, group in found.groups.items()} == {"strong": 4, "weak": 8}
     for name, group in found.groups.items():
         members = [i for i, host in enumerate(hosts) if host == name]
@@ -94,6 +96,35 @@ def test_within_groups_the_same_arms_are_compared_on_fewer_instances() -> None:
         name: {"iqm": e.value, "low": e.low, "high": e.high} for name, e in found.groups["weak"].arms["static"].items()
     }
     assert compared(typical()).groups == {}
+
+
+@pytest.mark.parametrize("instances", [2, 3, 7, 19, 20])
+def test_a_policy_that_does_what_a_rule_does_is_neither_better_nor_worse(instances: int) -> None:
+    """Three policy seeds are no more trimmed than one rule, within groups neither, and by a cost neither."""
+    rule_alone = np.random.default_rng(instances).normal(size=(1, instances))
+    achieved = {"static": {"test_accuracy": rule_alone}, "policy": {"test_accuracy": np.repeat(rule_alone, 3, axis=0)}}
+    worlds = [{"host": f"host {i % 2}"} for i in range(instances)]
+    for higher in (True, False):
+        outcomes = (evolve(ACCURACY, higher_is_better=higher),)
+        arms = [ARMS[name] for name in achieved]
+        found = compare(arms, outcomes, achieved, list(range(instances)), SEEDS, worlds, "host")
+        assert found.primary is not None and found.mean is not None
+        for contrast in (found.primary, found.mean):
+            assert contrast.verdict == "no difference shown"
+            assert (contrast.delta.value, contrast.delta.low, contrast.delta.high) == (0.0, 0.0, 0.0)
+        for group in found.groups.values():
+            assert group.arms["policy"] == group.arms["static"]
+
+
+def test_the_best_rule_by_its_mean_may_be_another() -> None:
+    achieved = {name: found for name, found in typical().items() if name != "policy-greedy"}
+    achieved["periodic"] = {name: value.copy() for name, value in achieved["all-on"].items()}
+    achieved["periodic"]["test_accuracy"][0, :2] = 9.0
+    achieved["periodic"]["test_accuracy"][0, 2:] -= 0.1
+    found = compared(achieved)
+    assert found.primary is not None and found.primary.rule == "all-on"
+    assert found.mean is not None and found.mean.rule == "periodic" and found.mean.delta.value < 0
+    assert found.to_json()["secondary"]["mean_difference"]["contrast"] == "policy - periodic"
 
 
 def test_of_a_cost_less_is_better() -> None:
@@ -109,18 +140,28 @@ def test_rules_that_are_good_in_turns_leave_a_gap() -> None:
     turns = np.arange(len(INSTANCES)) % 2
     achieved["static"] = achieved["static"] | {"test_accuracy": turns[None] * 1.0}
     achieved["all-on"] = achieved["all-on"] | {"test_accuracy": 1.0 - turns[None]}
-    found = compared(achieved)
-    assert found.oracle_gap is not None and found.oracle_gap.value == 0.5
-    assert 0.1 < found.oracle_gap.low <= found.oracle_gap.high <= 0.5
-    calm = compared(typical()).oracle_gap
+    worlds = [{"host": f"host {turn}", "task": f"task {i % 4}"} for i, turn in enumerate(turns)]
+
+    def told(achieved: dict[str, dict[str, Any]], by: str | None) -> Comparison:
+        return compare([ARMS[name] for name in achieved], OUTCOMES, achieved, INSTANCES, SEEDS, worlds, by)
+
+    for by, words in ((None, ["host", "task"]), ("host", ["host"])):
+        found = told(achieved, by)
+        gap = found.oracle_gap
+        assert gap is not None and gap.value >= 0.5 and gap.low > 0.1
+        assert found.to_json()["secondary"]["oracle_gap"] == {
+            "by": words, "value": gap.value, "low": gap.low, "high": gap.high
+        }  # fmt: skip
+    calm = told(typical(), None).oracle_gap
     assert calm is not None and (calm.value, calm.low, calm.high) == (0.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize("without", [("policy",), ("static", "all-on")])
 def test_without_policy_or_without_rules_there_is_no_contrast(without: tuple[str, ...]) -> None:
     found = compared({arm: known for arm, known in typical().items() if arm not in without})
-    assert found.primary is None and found.to_json()["primary"] is None
-    assert (found.oracle_gap is None) == (found.best_rule is None) == ("static" in without)
+    assert found.primary is None and found.to_json()["primary"] is None and found.mean is None
+    assert (found.best_rule is None) == ("static" in without)
+    assert found.oracle_gap is None, "nothing is known of the instances"
 
 
 def test_the_document() -> None:

@@ -16,6 +16,7 @@ from esper_core.evaluation import contest as contest_module
 from esper_core.evaluation.arms import Arm, choose_arms
 from esper_core.evaluation.contest import Contest, Played
 from esper_core.evaluation.entrants import Entrant, choose_entrants
+from esper_core.registry import sources
 from esper_core.registry.index import Index
 from esper_core.registry.lookup import find_planned
 from esper_core.registry.plan import describe_plan
@@ -61,7 +62,7 @@ def hold(index: Index, entrants: tuple[Entrant, ...]) -> Hold:
         try:
             return contest.run(arms_of(index, among, names or None), instances, batches, on_progress)
         finally:
-            contest.close()
+            contest.close(print)
 
     return held
 
@@ -158,6 +159,51 @@ def test_another_checkpoint_is_played_afresh(hold: Hold, copies: list[RunDirecto
     assert hold("policy", "static").played == 0
 
 
+def test_what_was_played_under_other_circumstances_is_played_again(
+    hold: Hold, counted: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kernels stand for whatever an environment says that no plan does."""
+    before = hold("static", "policy")
+    monkeypatch.setattr(Lamps, "circumstances", lambda self: {"kernels": "torch"}, raising=False)
+    count = len(counted)
+    after = hold("static", "policy")
+    assert len(counted) > count and after.folder != before.folder and after.played == before.played > 0
+    assert hold("static", "policy").played == 0
+    monkeypatch.undo()
+    assert hold("static", "policy").folder == before.folder
+
+
+@pytest.mark.parametrize("file", ["evaluation/schedule.py", "policy/legality.py", "testing/reference/environment.py"])
+def test_episodes_depend_on_all_of_esper_core(hold: Hold, monkeypatch: pytest.MonkeyPatch, file: str) -> None:
+    before = hold("static")
+    read = Path.read_bytes
+    changed = Path(contest_module.__file__).parents[1] / file
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read(path) + (b"#" if path == changed else b""))
+    sources.forget()
+    after = hold("static")
+    monkeypatch.undo()
+    sources.forget()
+    assert after.played == before.played and after.folder != before.folder
+    assert hold("static").played == 0
+
+
+def test_records_that_are_set_aside_are_named_with_what_has_changed(
+    hold: Hold, index: Index, entrants: tuple[Entrant, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def said() -> str:
+        contest = Contest(entrants, index)
+        contest.close(print)
+        return contest.set_aside
+
+    assert said() == "", "there is nothing yet"
+    played = hold("static")
+    assert said() == ""
+    monkeypatch.setattr(Lamps, "circumstances", lambda self: {"kernels": "torch"}, raising=False)
+    assert str(played.folder) in said() and "kernels was nothing and is torch" in said()
+    (played.folder / "about.json").write_text("[" * 100_000)
+    assert "about.json cannot be read" in said()
+
+
 def test_held_out_instances_are_not_those_of_training(make_run: Any, index: Index) -> None:
     drawn: list[int] = []
     begin = Lamps._begin
@@ -171,7 +217,7 @@ def test_held_out_instances_are_not_those_of_training(make_run: Any, index: Inde
         run = make_run(seed=7, updates=5)
     contest = Contest(choose_entrants([run], "last"), index)
     held = contest.world.held_out(50)
-    contest.close()
+    contest.close(print)
     assert len(drawn) >= 15 and not set(drawn) & set(held)
     assert contest.world.held_out(20) == held[:20]
 
@@ -276,7 +322,12 @@ def test_outcomes_that_are_not_what_was_described(hold: Hold, monkeypatch: pytes
         return {"right": said["right"]} | ({} if changed is None else {"lit": changed})
 
     monkeypatch.setattr(Lamps, "outcomes", broken)
-    with pytest.raises(PluginError, match="its outcome 'lit' is"):
+    words = {
+        "missing": r"its outcomes are \{'right': .*, not a table with",
+        "shape": r"its outcome 'lit' is float64 \[1\], not float64 \[\d\]",
+        "nan": r"its outcome 'lit' is \[nan, .*\], not \d finite numbers",
+    }[wrong]
+    with pytest.raises(PluginError, match=rf"environment 'lamps' \(.*\) breaks its contract: {words}"):
         hold("static")
 
 
@@ -293,7 +344,7 @@ def test_a_rule_that_fails_is_named(hold: Hold, monkeypatch: pytest.MonkeyPatch)
         raise ZeroDivisionError("no")
 
     monkeypatch.setattr(Static, "__call__", fail)
-    with pytest.raises(PluginError, match="The rule Static raised ZeroDivisionError"):
+    with pytest.raises(PluginError, match=r"rule 'static' \(esper-growth .*\) failed while choosing actions: Zero"):
         hold("static")
 
 
@@ -321,7 +372,7 @@ def test_features_that_remember_go_on_from_the_checkpoint_in_every_episode(
     begun.clear()
     contest = Contest(entrants, index)
     contest.run(arms_of(index, entrants, ["policy"]), 4, 1, lambda *_: None)
-    contest.close()
+    contest.close(print)
     assert sorted(begun) == sorted(4 * [remembered + step for step in range(1, 7)])
 
 
@@ -348,5 +399,5 @@ def test_a_contest_of_a_world_without_operations(make_run: Any, index: Index) ->
     assert own == ["policy", "policy-greedy", "best-fixed", "replay"]
     contest = Contest(entrants, index)
     played = contest.run(arms_of(index, entrants, own), 3, 2, lambda *_: None)
-    contest.close()
+    contest.close(print)
     assert set(played.values) == set(own)

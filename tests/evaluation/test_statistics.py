@@ -4,28 +4,65 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from esper_core.evaluation.statistics import (
     Bootstrap,
+    Estimate,
+    Location,
+    Sampled,
+    Values,
     iqm,
-    iqm_difference,
-    mean_difference,
-    oracle_gap,
+    margin,
     pooled_iqm,
+    pooled_mean,
 )
+
+COUNTS, SEEDS = st.integers(1, 40), st.integers(0, 2**32 - 1)
+
+
+def drawn(seed: int, *shape: int) -> Values:
+    return np.random.default_rng(seed).normal(size=shape)
 
 
 def test_the_middle_half_counts() -> None:
     assert iqm(np.array([100.0, 1.0, 2.0, -50.0])) == 1.5
     assert iqm(np.array([3.0])) == 3.0
-    assert iqm(np.array([[0.0, 1.0, 2.0, 3.0, 90.0], [5.0, 5.0, 5.0, 5.0, 5.0]])).tolist() == [2.0, 5.0]
+    # Of five values the middle one counts whole, its neighbours three quarters each.
+    assert iqm(np.array([[0.0, 1.0, 2.0, 4.0, 90.0], [5.0] * 5])).tolist() == [(0.75 + 2 + 3) / 2.5, 5.0]
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 7, 8, 20, 61])
-def test_it_is_scipys_trimmed_mean(count: int) -> None:
-    values = np.random.default_rng(count).normal(size=(3, count))
+@given(COUNTS, SEEDS)
+def test_it_is_scipys_trimmed_mean_where_quartiles_fall_between_values(quarter: int, seed: int) -> None:
+    values = drawn(seed, 2, 4 * quarter)
     assert iqm(values) == pytest.approx(stats.trim_mean(values, 0.25, axis=-1), abs=1e-12)
+
+
+@given(COUNTS, SEEDS)
+def test_it_is_the_mean_of_the_quantile_function_between_the_quartiles(count: int, seed: int) -> None:
+    values = drawn(seed, count)
+    # Four times as many steps as values, so that both quartiles and all jumps lie between two of them.
+    within = (np.arange(count, 3 * count) + 0.5) / (4 * count)
+    quantiles = np.sort(values)[(within * count).astype(int)]
+    assert iqm(values) == pytest.approx(quantiles.mean(), abs=1e-12)
+
+
+@given(COUNTS, st.integers(1, 7), SEEDS)
+def test_copies_of_the_same_values_change_nothing(count: int, copies: int, seed: int) -> None:
+    values = drawn(seed, 1, count)
+    assert pooled_iqm(np.repeat(values, copies, axis=0)) == pytest.approx(iqm(values[0]), abs=1e-12)
+
+
+@given(COUNTS, st.integers(1, 7), SEEDS)
+def test_an_arm_like_another_differs_from_it_by_exactly_nothing(count: int, seeds: int, seed: int) -> None:
+    """To the last bit, so that no interval leaves 0 out; however many instances and policy seeds there are."""
+    rule = drawn(seed, 1, count)
+    bootstrap = Bootstrap.draw(count, seeds, resamples=50)
+    for location in (pooled_iqm, pooled_mean):
+        alike = bootstrap.sampled(location, np.repeat(rule, seeds, axis=0)), bootstrap.sampled(location, rule)
+        assert margin(alike[0], [alike[1], alike[1]]) == (0, Estimate(0.0, 0.0, 0.0))
 
 
 def test_seeds_and_instances_are_pooled() -> None:
@@ -33,20 +70,20 @@ def test_seeds_and_instances_are_pooled() -> None:
     assert pooled_iqm(values) == iqm(np.arange(8.0)) == 3.5
 
 
-def test_an_arm_against_itself_makes_no_difference_at_all() -> None:
-    values = np.random.default_rng(0).normal(size=(3, 20))
-    bootstrap = Bootstrap.draw(20, 3)
-    for statistic in (iqm_difference, mean_difference):
-        found = bootstrap.estimate(statistic, values, values)
-        assert (found.value, found.low, found.high) == (0.0, 0.0, 0.0)
+def difference(bootstrap: Bootstrap, location: Location, first: Values, second: Values) -> Estimate:
+    found = bootstrap.sampled(location, first) - bootstrap.sampled(location, second)
+    # Among rivals of which there is one, the best one is no choice.
+    assert margin(bootstrap.sampled(location, first), [bootstrap.sampled(location, second)])[1] == found.estimate
+    return found.estimate
 
 
 def test_what_arms_share_cancels_out() -> None:
     """Instances differ by far more than arms do; paired, a constant gain is known exactly."""
     hardness = np.random.default_rng(1).normal(0, 10, size=(1, 20))
-    found = Bootstrap.draw(20, 1).estimate(iqm_difference, hardness + 0.5, hardness)
+    bootstrap = Bootstrap.draw(20, 1)
+    found = difference(bootstrap, pooled_iqm, hardness + 0.5, hardness)
     assert (found.value, found.low, found.high) == pytest.approx((0.5, 0.5, 0.5))
-    alone = Bootstrap.draw(20, 1).estimate(pooled_iqm, hardness)
+    alone = bootstrap.sampled(pooled_iqm, hardness).estimate
     assert alone.high - alone.low > 5
 
 
@@ -59,14 +96,13 @@ def test_draws_are_the_same_every_time_and_as_many_as_there_are() -> None:
 
 def test_an_arm_without_policies_varies_with_instances_alone() -> None:
     bootstrap = Bootstrap.draw(2, 3, resamples=100)
-    drawn = bootstrap.of(np.array([[1.0, 2.0]]))
-    assert drawn.shape == (100, 1, 2)
-    assert np.array_equal(drawn[:, 0], bootstrap.instances + 1.0)
+    found = bootstrap.sampled(pooled_mean, np.array([[1.0, 2.0]]))
+    assert np.allclose(found.draws, bootstrap.instances.mean(axis=1) + 1.0)
 
 
 def test_seeds_widen_the_interval() -> None:
     seeds = np.repeat([[0.0], [1.0], [2.0]], 30, axis=1)
-    found = Bootstrap.draw(30, 3).estimate(mean_difference, seeds, np.zeros((1, 30)))
+    found = difference(Bootstrap.draw(30, 3), pooled_mean, seeds, np.zeros((1, 30)))
     assert found.value == 1.0 and found.low == pytest.approx(0.0, abs=0.34) and found.high > 1.6
 
 
@@ -76,21 +112,60 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
     bootstrap = Bootstrap.draw(30, 1, resamples=1000)
     held = 0
     for _ in range(400):
-        found = bootstrap.estimate(pooled_iqm, generator.normal(size=(1, 30)))
+        found = bootstrap.sampled(pooled_iqm, generator.normal(size=(1, 30))).estimate
         held += found.low <= 0.0 <= found.high
     assert 0.90 <= held / 400 <= 0.98
 
 
 def test_the_mean_difference_has_the_normal_interval() -> None:
     differences = np.random.default_rng(3).normal(1.0, 2.0, size=(1, 400))
-    found = Bootstrap.draw(400, 1).estimate(mean_difference, differences, np.zeros((1, 400)))
+    found = difference(Bootstrap.draw(400, 1), pooled_mean, differences, np.zeros((1, 400)))
     half = 1.96 * differences.std() / 20
     mean = differences.mean()
     assert (found.value, found.low, found.high) == pytest.approx((mean, mean - half, mean + half), abs=0.02)
 
 
-def test_the_oracle_gap_is_what_choosing_per_instance_would_bring() -> None:
-    one, two = np.array([[1.0, 0.0, 1.0, 0.0]]), np.array([[0.0, 1.0, 0.0, 0.5]])
-    assert oracle_gap(one, two) == (1 + 1 + 1 + 0.5) / 4 - 0.5
-    assert oracle_gap(one, one - 0.1) == 0.0
-    assert oracle_gap(one) == 0.0
+def verdicts(rules: int, policy: float, trials: int = 400) -> tuple[float, float, float]:
+    """Return how often a policy is found worse and better than the best rule, and worse were it the only one.
+
+    All share what is hard and differ by luck; `policy` is added to the policy.
+    """
+    generator, bootstrap, count = np.random.default_rng(4), Bootstrap.draw(40, 1, resamples=400), np.zeros(3)
+    for _ in range(trials):
+        hardness = generator.normal(0, 2, size=(1, 40))
+        arms = [bootstrap.sampled(pooled_iqm, hardness + generator.normal(size=(1, 40))) for _ in range(1 + rules)]
+        moved = arms[0] - Sampled(-policy, np.full(400, -policy))
+        best, found = margin(moved, arms[1:])
+        alone = (moved - arms[1 + best]).estimate
+        count += (found.high < 0, found.low > 0, alone.high < 0)
+    return tuple(count / trials)
+
+
+def test_the_best_of_equal_rules_is_no_better_than_an_equal_policy() -> None:
+    """2.5 % may be found worse; were the best rule taken as given it would be several times as many."""
+    worse, better, naive = verdicts(rules=6, policy=0.0)
+    assert worse <= 0.045 and better <= 0.025 < 0.06 < naive
+
+
+@pytest.mark.parametrize("rules", [1, 6])
+def test_a_policy_that_is_better_or_worse_than_the_best_rule_is_found_out(rules: int) -> None:
+    assert verdicts(rules, policy=-1.3, trials=60)[0] > 0.9
+    assert verdicts(rules, policy=+1.6, trials=60)[1] > 0.9
+
+
+def test_rules_far_behind_make_no_difference() -> None:
+    bootstrap, best, policy = Bootstrap.draw(40, 1), drawn(0, 1, 40), 0.4 + drawn(1, 1, 40)
+    arms = [bootstrap.sampled(pooled_iqm, values) for values in (policy, best, best - 50)]
+    alone, beside = margin(arms[0], arms[1:2])[1], margin(arms[0], arms[1:])[1]
+    assert (beside.value, beside.low) == (alone.value, alone.low) and alone.high <= beside.high
+
+
+def test_a_policy_just_above_a_lucky_rule_is_not_better_than_the_best() -> None:
+    """It is surely better than the rule that looks best, but another may well be better than both."""
+    bootstrap = Bootstrap.draw(40, 1)
+    lucky = drawn(1, 1, 40)
+    other = drawn(0, 1, 40)
+    other += iqm(lucky[0]) - iqm(other[0]) - 0.01
+    arms = [bootstrap.sampled(pooled_iqm, values) for values in (lucky + 0.01, lucky, other)]
+    best, found = margin(arms[0], arms[1:])
+    assert best == 0 and (arms[0] - arms[1]).estimate.low > 0 > found.low

@@ -15,6 +15,7 @@ from esper_core.contracts.errors import EsperError, PluginError, UserError
 from esper_core.export.count import count
 from esper_core.export.grown import Grown
 from esper_core.export.write import export_paths, write_export
+from tests.disk import full_disk
 
 ALONE = """
 import sys
@@ -71,6 +72,47 @@ def test_operations_are_those_one_counts_by_hand() -> None:
     assert (whole.parameters, whole.flops) == (first.parameters + last.parameters, first.flops + last.flops)
 
 
+class Attending(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        parts = x.unflatten(2, (2, -1)).transpose(1, 2)
+        return nn.functional.scaled_dot_product_attention(parts, parts, parts)
+
+
+class Calling(nn.Module):
+    """Calls a layer that takes or returns more than one tensor."""
+
+    def __init__(self, layer: nn.Module, inputs: int) -> None:
+        super().__init__()
+        self.layer, self.inputs = layer, inputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(*[x] * self.inputs)[0]
+
+
+L, C = 6, 8
+PRODUCTS = 2 * 2 * L * L * C
+"""Of queries with keys, and of what comes of it with values."""
+LINEAR = 4 * 2 * L * C * C
+"""Queries, keys, values and the projection."""
+
+
+@pytest.mark.parametrize("trains", [True, False])
+@pytest.mark.parametrize(
+    ("network", "flops"),
+    [
+        (Attending(), PRODUCTS),
+        (Calling(nn.MultiheadAttention(C, 2, batch_first=True), 3), LINEAR + PRODUCTS),
+        (nn.TransformerEncoderLayer(C, 2, 16, batch_first=True), LINEAR + PRODUCTS + 2 * 2 * L * C * 16),
+        (Calling(nn.LSTM(C, 4, batch_first=True), 1), 2 * L * 16 * (C + 4)),
+    ],
+    ids=["attention", "multihead", "encoder", "lstm"],
+)
+def test_operations_of_layers_with_kernels_of_their_own_count(network: nn.Module, flops: int, trains: bool) -> None:
+    fast, onednn = torch.backends.mha.get_fastpath_enabled(), torch.backends.mkldnn.enabled
+    assert count(network.train(trains).requires_grad_(trains), torch.randn(1, L, C))[0].flops == flops
+    assert (torch.backends.mha.get_fastpath_enabled(), torch.backends.mkldnn.enabled) == (fast, onednn)
+
+
 def test_the_source_says_what_it_is(tmp_path: Path) -> None:
     text = write_export(grown(), tmp_path / "grown").source.read_text()
     assert "inputs [batch, 3, 6, 5] to outputs [batch, 4]" in text
@@ -116,12 +158,8 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         export_paths(tmp_path / "missing" / "grown.py")
 
 
-def test_a_full_disk_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path, content: bytes) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("esper_core.export.write.write_synced", full)
-    with pytest.raises(EsperError, match=r"grown\.py cannot be written: No space left on device"):
+def test_a_full_disk_is_reported(tmp_path: Path) -> None:
+    with full_disk(), pytest.raises(EsperError, match=r"grown\.py cannot be written: No space left on device"):
         write_export(grown(), tmp_path / "grown.py")
     assert list(tmp_path.iterdir()) == []
 

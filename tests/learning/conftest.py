@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from esper_core import ActionSpec, Head
 from esper_core.contracts.features import Feature, FeatureSchema, IndexField
 from esper_core.contracts.protocols import Features, LossResult, LSTMState, Masks, NetworkOutput, Values
+from esper_core.contracts.state import StateField, StateSpec
 from esper_core.policy.recurrent import run_with_resets
 
 SPEC = ActionSpec(
@@ -24,6 +25,12 @@ SPEC = ActionSpec(
 SCHEMA = FeatureSchema(
     base=tuple(Feature(name, name, -1, 1, name) for name in ("clock", "cue", "noise")),
     indices=(IndexField("kind", 2, 3),),
+)
+STATE = StateSpec(
+    (
+        *(StateField(name, ("E",), "float", "", name, low=-1) for name in ("clock", "cue", "noise")),
+        StateField("kind", ("E", 2), "int", "", "what is embedded", low=-1, high=2),
+    )
 )
 
 
@@ -76,7 +83,7 @@ class World:
     The cue of an episode says which operation pays 1; the reward comes at once.
     """
 
-    actions, state_spec = SPEC, None
+    actions, state_spec = SPEC, STATE
 
     def __init__(self, lengths: tuple[int, ...] = (6, 6, 4, 3), horizon: int = 6, truncate: bool = False) -> None:
         self.num_envs, self.horizon = len(lengths), horizon

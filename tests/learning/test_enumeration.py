@@ -139,7 +139,7 @@ def measured(baseline: str, quality: float, **options: Any) -> dict[str, Tensor]
     """Return the exact expectation of the policy gradient of one update, in units of reward."""
     loss = ppo_loss(entropy=0.0, value_coefficient=0.0, **options)
     trainer = trained(baseline, quality, loss, max_grad_norm=0.0)
-    _, scale = standardise(trainer.rollout.advantages, trainer.rollout.valid)
+    _, scale = standardise(trainer.rollout.advantages, trainer.rollout.valid, trainer.normaliser.spread)
     logits = trainer.policy.network.logits
     return {name: -scale * row.grad for name, row in logits.items()}
 

@@ -15,7 +15,7 @@ from esper_core.learning.rollout import Rollout, Sequences
 from esper_core.policy.distribution import FactoredDistribution
 from esper_core.policy.policy import Evaluation, Policy
 from tests.learning.conftest import SCHEMA, SPEC
-from tests.learning.test_rollout import ready
+from tests.learning.test_rollout import ready, seen
 
 T, E = 4, 2
 
@@ -37,7 +37,7 @@ def judged(returns: Tensor, taken: Tensor, std: float = 1.0, mean: float = 0.0) 
     by_op[1, :, 2] = 99.0  # illegal there
     values = Values(rollout.baseline[:-1].T, rollout.taken.T, by_op)
     old = Evaluation(None, values, {}, {}, {}, {}, None)  # type: ignore[arg-type]
-    return monitors.critic_metrics(rollout, rollout.steps(), old, std)
+    return monitors.critic_metrics(rollout, rollout.steps(), old, std, std)
 
 
 RETURNS = torch.tensor([[1.0, 2.0], [3.0, 5.0], [-1.0, 0.0], [4.0, 1e9]], dtype=torch.float64)
@@ -158,7 +158,7 @@ def moved() -> tuple[Policy, Sequences, Evaluation]:
         rollout.compute_advantages(0.9, 0.95, 0.0, 1.0)
         for parameter in policy.parameters():
             parameter.add_(0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
-    return policy, rollout.sequences(1.0, 0.0, 1.0), evaluate()
+    return policy, rollout.sequences(1.0, seen()), evaluate()
 
 
 def chosen(batch: Sequences, name: str) -> list[tuple[int, int]]:
@@ -198,7 +198,7 @@ def test_ratios_are_those_of_the_steps_with_a_choice() -> None:
 
 def test_a_head_without_a_choice_has_no_ratio() -> None:
     rollout, policy = ready()
-    batch = rollout.sequences(1.0, 0.0, 1.0)
+    batch = rollout.sequences(1.0, seen())
     same = policy.evaluate_actions(batch.features, batch.masks, None, batch.actions, batch.episode_start)
     metrics = monitors.ratio_metrics(SPEC.names, [monitors.ratio_extent(batch, same)])
     assert {metrics[f"ratio_{part}/slot"] for part in ("min", "mean", "max")} == {None}

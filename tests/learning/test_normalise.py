@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esper_core.learning.normalise import SMALLEST_STD, ReturnNormaliser
+from esper_core.learning.normalise import ReturnNormaliser
 
 
 @given(st.lists(st.lists(st.floats(-100, 100), min_size=1, max_size=9), min_size=1, max_size=5))
@@ -13,7 +13,7 @@ def test_merging_parts_equals_seeing_everything(parts):
         normaliser.merge(torch.tensor(part))
     everything = torch.tensor([x for part in parts for x in part]).double()
     assert normaliser.mean == pytest.approx(float(everything.mean()), abs=1e-6)
-    assert normaliser.std == pytest.approx(max(float(everything.std(correction=0)), SMALLEST_STD), abs=1e-4)
+    assert normaliser.spread == pytest.approx(float(everything.std(correction=0)), abs=1e-4)
 
 
 def test_normalising_and_back():
@@ -23,16 +23,33 @@ def test_normalising_and_back():
     assert float(normaliser.denormalise(normaliser.normalise(torch.tensor(7.0)))) == pytest.approx(7.0)
 
 
-def test_disabled_statistics_never_move():
+def test_disabled_the_critic_predicts_in_units_of_reward_and_the_spread_is_known_all_the_same():
     normaliser = ReturnNormaliser(enabled=False)
     normaliser.merge(torch.tensor([5.0, 9.0]))
-    assert (normaliser.mean, normaliser.std) == (0.0, 1.0)
+    assert (normaliser.offset, normaliser.unit, normaliser.spread) == (0.0, 1.0, 2.0)
 
 
-def test_equal_returns_leave_a_small_positive_std():
+@pytest.mark.parametrize("value", [0.0, 0.1, -2.0, 1e-6, 1e9])
+def test_equal_returns_have_no_spread(value):
     normaliser = ReturnNormaliser()
-    normaliser.merge(torch.full((4,), 2.0))
-    assert normaliser.std == SMALLEST_STD
+    for count in (3, 4, 1):
+        normaliser.merge(torch.full((count,), value))
+        assert (normaliser.spread, normaliser.unit) == (0.0, 1.0)
+        assert normaliser.offset == pytest.approx(value)
+    normaliser.merge(torch.tensor([value + 1e-3 * (abs(value) or 1.0)]))
+    assert normaliser.unit == normaliser.spread > 0
+
+
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=9), st.integers(-40, 40))
+def test_returns_have_no_size_of_their_own(returns, exponent):
+    """In other units of reward the same is learned."""
+    plain, scaled, unit = ReturnNormaliser(), ReturnNormaliser(), 2.0**exponent
+    values = torch.tensor(returns, dtype=torch.float64)
+    plain.merge(values)
+    scaled.merge(unit * values)
+    assert scaled.spread == pytest.approx(unit * plain.spread, rel=1e-9)
+    if plain.spread:
+        torch.testing.assert_close(scaled.normalise(unit * values), plain.normalise(values))
 
 
 def test_state_makes_the_round_trip():

@@ -182,5 +182,5 @@ def test_an_observation_that_is_not_finite_ends_the_run():
 
     trainer = make(World())
     object.__setattr__(trainer._collector, "features", Bad())
-    with pytest.raises(PluginError, match=r"The observation of step 0 in environment 0 \(clock\) is not finite"):
+    with pytest.raises(PluginError, match=r"the observation of step 0 in environment 0 \(clock\) is not finite"):
         train(trainer, 1)

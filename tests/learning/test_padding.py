@@ -10,6 +10,7 @@ from torch import Tensor
 
 from esper_core.contracts.protocols import Masks
 from esper_core.learning import monitors
+from esper_core.learning.normalise import ReturnNormaliser
 from esper_core.learning.rollout import Rollout
 from esper_core.learning.trainer import Trainer
 from esper_core.testing.states import random_masks
@@ -88,14 +89,14 @@ def test_a_batch_does_not_see_what_is_stored_in_padding(garbage: float) -> None:
 
     def outcome(rollout: Rollout) -> tuple[list[Tensor], dict[str, Any]]:
         rollout.compute_advantages(0.99, 0.95, 0.3, 2.0)
-        batch, steps = rollout.sequences(2.0, 0.3, 2.0), rollout.steps()
+        batch, steps = rollout.sequences(2.0, ReturnNormaliser(count=1.0, mean=0.3, squares=4.0)), rollout.steps()
         policy = trainer.policy
         evaluation = policy.evaluate_actions(batch.features, batch.masks, None, batch.actions, batch.episode_start)
         result = trainer.loss(batch, evaluation)
         gradients = torch.autograd.grad(result.loss, list(policy.parameters()))
         with torch.no_grad():
             said = {
-                **monitors.critic_metrics(rollout, steps, evaluation, 2.0),
+                **monitors.critic_metrics(rollout, steps, evaluation, 2.0, 2.0),
                 **monitors.policy_metrics(steps, evaluation),
                 **monitors.action_metrics(rollout),
                 "ratio": monitors.ratio_at_start(evaluation, batch.old_log_prob, batch.valid),

@@ -1,9 +1,17 @@
+import math
+
 import pytest
 import torch
 
-from esper_core.learning.rollout import Rollout, standardise
+from esper_core.learning.normalise import ReturnNormaliser
+from esper_core.learning.rollout import LEAST_SIGNAL, Rollout, standardise
 from tests.learning.conftest import SCHEMA, SPEC, World
 from tests.learning.test_collector import collect
+
+
+def seen(mean=0.0, std=1.0):
+    """Return the statistics of returns with this mean and spread."""
+    return ReturnNormaliser(count=1.0, mean=mean, squares=std * std)
 
 
 def ready(world=None):
@@ -11,15 +19,15 @@ def ready(world=None):
     steps = rollout.steps()
     with torch.no_grad():
         old = policy.evaluate_actions(steps.features, steps.masks, None, steps.actions, steps.episode_start)
-        final = policy(*rollout.final(), old.state)
-    rollout.remember(old, final.values.baseline[:, 0])
+        final = policy.state_value(*rollout.final(), old.state)
+    rollout.remember(old, final[:, 0])
     rollout.compute_advantages(0.9, 0.95, 0.0, 1.0)
     return rollout, policy
 
 
 def test_sequences_are_the_storage_transposed():
     rollout, _ = ready()
-    batch = rollout.sequences(1.0, 0.0, 1.0)
+    batch = rollout.sequences(1.0, seen())
     assert torch.equal(batch.features.obs, rollout.obs[:-1].transpose(0, 1))
     assert torch.equal(batch.actions["slot"], rollout.actions["slot"].T)
     assert torch.equal(batch.masks.slot_given_op, rollout.slot_given_op[:-1].transpose(0, 1))
@@ -30,7 +38,7 @@ def test_advantages_of_old_data_are_refused():
     rollout, _ = ready()
     rollout.begin()
     with pytest.raises(RuntimeError, match="compute_advantages"):
-        rollout.sequences(1.0, 0.0, 1.0)
+        rollout.sequences(1.0, seen())
 
 
 @pytest.mark.parametrize("write", ["observe", "act", "earn"])
@@ -67,31 +75,54 @@ def test_values_are_denormalised_before_advantages():
     scaled.baseline.sub_(mean).div_(std)
     scaled.compute_advantages(0.9, 0.95, mean, std)
     torch.testing.assert_close(scaled.advantages, plain.advantages)
-    batch = scaled.sequences(std, mean, std)
+    batch = scaled.sequences(std, seen(mean, std))
     torch.testing.assert_close(batch.returns * std + mean, plain.returns.T)
 
 
 def test_statistics_come_from_valid_steps_only():
     torch.manual_seed(0)
     advantages, valid = torch.randn(6, 4), torch.rand(6, 4) < 0.6
-    result, scale = standardise(advantages, valid)
+    result, scale = standardise(advantages, valid, 1.0)
     assert float(result[valid].mean()) == pytest.approx(0, abs=1e-6)
     assert float(result[valid].std()) == pytest.approx(1, abs=1e-5) and bool((result[~valid] == 0).all())
     noisy = torch.where(valid, advantages, 1e9)
-    assert torch.equal(standardise(noisy, valid)[0], result) and scale > 0
+    assert torch.equal(standardise(noisy, valid, 1.0)[0], result) and scale > 0
 
 
 def test_one_step_has_no_statistics():
     valid = torch.tensor([[True], [False]])
-    assert standardise(torch.tensor([[3.0], [4.0]]), valid)[0].tolist() == [[3.0], [4.0]]
-    same, _ = standardise(torch.full((3, 2), 5.0), torch.ones(3, 2, dtype=torch.bool))
-    assert bool((same == 0).all())
+    assert standardise(torch.tensor([[3.0], [4.0]]), valid, 1.0)[0].tolist() == [[3.0], [4.0]]
+
+
+@pytest.mark.parametrize("value", [5.0, 0.1, 1e-6])
+def test_equal_advantages_are_no_signal(value):
+    """Neither is what rounding makes of them."""
+    valid, noise = torch.ones(3, 2, dtype=torch.bool), 1 + 1e-7 * torch.randn(3, 2)
+    for advantages in (torch.full((3, 2), value), value * noise):
+        same, scale = standardise(advantages, valid, value)
+        assert bool((same == 0).all()) and scale == math.inf
+
+
+@pytest.mark.parametrize("steps", [1, 6])
+def test_equal_returns_are_no_signal(steps):
+    """Then advantages are what the critic gets wrong, however large that is."""
+    none, scale = standardise(torch.randn(steps, 1), torch.ones(steps, 1, dtype=torch.bool), 0.0)
+    assert bool((none == 0).all()) and scale == math.inf
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+def test_what_is_noise_is_told_by_the_returns_own_scale(unit):
+    valid, noise = torch.ones(60, 4, dtype=torch.bool), torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
+    for share, expected in ((1e-5, 1e-5 / LEAST_SIGNAL), (0.1, 1.0)):
+        result, scale = standardise(unit * share * noise, valid, unit)
+        assert float(result.std()) == pytest.approx(expected, rel=0.1)
+        torch.testing.assert_close(result * scale, unit * share * (noise - noise.mean()), rtol=1e-4, atol=1e-9 * unit)
 
 
 def test_what_the_operation_was_worth_is_in_units_of_the_advantages():
     rollout, _ = ready()
     rollout.compute_advantages(0.9, 0.95, 0.3, 2.5)
-    batch, valid = rollout.sequences(2.5, 0.0, 7.0), rollout.valid.T
+    batch, valid = rollout.sequences(2.5, seen(0.0, 7.0)), rollout.valid.T
     worth = (rollout.taken - rollout.baseline[:-1]).T * 2.5
     raw = rollout.advantages.T
     expected = worth / raw[valid].std()
@@ -102,7 +133,7 @@ def test_what_the_operation_was_worth_is_in_units_of_the_advantages():
 
 def test_rows_pick_environments():
     rollout, _ = ready()
-    batch = rollout.sequences(1.0, 0.0, 1.0)
+    batch = rollout.sequences(1.0, seen())
     part = batch.rows(torch.tensor([2, 0]))
     assert part.num_envs == 2
     assert torch.equal(part.features.obs[1], batch.features.obs[0])

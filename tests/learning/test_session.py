@@ -8,11 +8,13 @@ import pathlib
 import pytest
 import torch
 
+from esper_core.contracts.errors import ConfigError
+from esper_core.learning.rollout import Rollout
 from esper_core.learning.session import open_session
 from esper_core.learning.trainer import Trainer, Update
 from esper_core.registry.build import build_parts
 from esper_core.registry.index import Index, load_index
-from esper_core.registry.plan import Plan, PlanRequest, make_plan
+from esper_core.registry.plan import Plan, PlanRequest, describe_plan, make_plan
 from esper_core.registry.recipes import load_recipes
 from esper_core.testing.fake_device import FakeDevice
 
@@ -91,6 +93,27 @@ def test_acting_and_learning_agree_for_a_whole_run(index: Index, policy: str) ->
     assert [m["ratio_at_start"] for m in metrics] == [1.0] * 6
     assert all(m["behaviour_log_prob_gap"] < 1e-4 for m in metrics)
     assert all(m["kl"] > 1e-4 for m in metrics), "or the policy never moved"
+
+
+@pytest.mark.parametrize(("envs", "epochs"), [(65536, 100000), (2, 4)])
+def test_a_rollout_beyond_memory_is_refused_before_anything_is_built(
+    index: Index, monkeypatch: pytest.MonkeyPatch, envs: int, epochs: int
+) -> None:
+    made = plan(index, "lstm-v1", TINY[1:], envs=envs, epochs=epochs)
+    monkeypatch.setattr("esper_core.registry.build.build_parts", lambda *_: pytest.fail("something was built"))
+    monkeypatch.setattr("esper_core.contracts.memory.memory_left", lambda _: 1000)
+    with pytest.raises(ConfigError, match=f"The {epochs} steps of {envs} environments .* need .* 1000 bytes are left"):
+        open_session(made, index)
+
+
+def test_the_bytes_of_a_rollout_are_counted_without_allocating_it(index: Index) -> None:
+    known = describe_plan(plan(index), index)
+    real, imagined = (
+        Rollout(known.horizon, 2, known.actions, known.feature_schema, torch.device(device))
+        for device in ("cpu", "meta")
+    )
+    rows = known.horizon * 2 * 4
+    assert imagined.nbytes == real.nbytes > rows * known.feature_schema.dim
 
 
 def test_the_same_seed_gives_the_same_run_whatever_was_drawn_before(index: Index) -> None:

@@ -320,7 +320,7 @@ def test_the_first_update_takes_its_statistics_from_its_own_discounted_returns()
         following = rewards[t] + 0.9 * following
         returns[t] = following
     mean, std = float(returns.double().mean()), float(returns.double().std(correction=0))
-    assert (trainer.normaliser.mean, trainer.normaliser.std) == (pytest.approx(mean), pytest.approx(std))
+    assert (trainer.normaliser.mean, trainer.normaliser.spread) == (pytest.approx(mean), pytest.approx(std))
     assert trainer.normaliser.count == 48
     # λ-returns bootstrap from what the critic says, in units of reward: the mean, not 0.
     first = rewards[5] - mean
@@ -340,19 +340,19 @@ def test_later_updates_merge_their_returns_once_and_after_the_advantages():
     trainer = make(critic=Watching(), loss=loss, passes=1)
     train(trainer, 1)
     normaliser, rollout = trainer.normaliser, trainer.rollout
-    before, count = (normaliser.mean, normaliser.std), normaliser.count
+    before, count = (normaliser.mean, normaliser.spread), normaliser.count
     train(trainer, 2)
-    assert calls == [(before, (normaliser.mean, normaliser.std))] and normaliser.count == 2 * count == 38
+    assert calls == [(before, (normaliser.mean, normaliser.spread))] and normaliser.count == 2 * count == 38
     # The returns that were merged are those that the statistics of before gave.
     values = rollout.baseline[:-1] * before[1] + before[0]
     torch.testing.assert_close(rollout.returns[rollout.valid], (rollout.advantages + values)[rollout.valid])
     old_square, new = before[1] ** 2 + before[0] ** 2, rollout.returns[rollout.valid].double()
     assert normaliser.mean == pytest.approx((before[0] + float(new.mean())) / 2)
     square = (old_square + float(new.square().mean())) / 2
-    assert normaliser.std == pytest.approx((square - normaliser.mean**2) ** 0.5)
+    assert normaliser.spread == pytest.approx((square - normaliser.mean**2) ** 0.5)
     # The critic now speaks under the new statistics, and so do its targets; what it said was under the old ones.
     batch = loss.batches[-1]
-    torch.testing.assert_close(batch.returns.T, (rollout.returns - normaliser.mean) / normaliser.std)
+    torch.testing.assert_close(batch.returns.T, (rollout.returns - normaliser.mean) / normaliser.spread)
     scale = rollout.advantages[rollout.valid].std()
     worth = (rollout.taken - rollout.baseline[:-1]) * before[1] / scale
     torch.testing.assert_close(batch.op_advantage.T, worth, rtol=1e-4, atol=1e-5)

@@ -94,10 +94,10 @@ def test_what_is_said_to_fit_and_fits(index: Index) -> None:
     [
         ({"loss": ["crashing"]}, "loss/crashing", "ValueError: there is no field 'surprise'"),
         ({"loss": ["numb"]}, "", "One update has moved no weight."),
-        ({"loss": ["leaving"]}, "loss/leaving", "raised SystemExit while it was built: 7"),
+        ({"loss": ["leaving"]}, "loss/leaving", "failed while being built: SystemExit: 7"),
         ({"critic": ["incomplete"]}, "critic/incomplete", "it lacks rescale_"),
         ({"critic": ["nowhere"]}, "critic/nowhere", "has no attribute 'NoSuchCritic'"),
-        ({"features": ["buggy"]}, "features/buggy", "raised RuntimeError while describing itself"),
+        ({"features": ["buggy"]}, "features/buggy", "failed while describing itself: RuntimeError"),
     ],
 )
 def test_an_over_claim_is_red_and_names_the_component(

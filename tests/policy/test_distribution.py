@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esper_core import ActionSpec, Head
-from esper_core.contracts.errors import PluginError
 from esper_core.contracts.protocols import Masks
 from esper_core.policy.distribution import FactoredDistribution, _choose, relevance_table
 from esper_core.testing.states import random_masks
@@ -227,13 +226,6 @@ def test_acting_in_inference_mode_first_leaves_learning_alone(logits):
     total = sum(v.sum() for v in distribution.entropy().values())
     (total + sum(v.sum() for v in distribution.log_prob(as_actions([(1, 0, 2, 1)])).values())).backward()
     assert all(float(value.grad.abs().max()) > 0 for value in raw.values())
-
-
-def test_a_network_that_forgets_a_head_is_named(logits):
-    raw = logits()
-    del raw["what"]
-    with pytest.raises(PluginError, match="no logits for: what"):
-        FactoredDistribution(SPEC, raw, random_masks(SPEC, (1,), torch.Generator()))
 
 
 def test_policy_gradients_are_those_of_the_enumeration(logits):

@@ -10,6 +10,7 @@ from attrs import evolve
 
 from esper_core import ComponentSpec
 from esper_core.contracts.errors import ConfigError, FactoryError, UnknownComponent
+from esper_core.registry import allocation
 from esper_core.registry.build import build_parts, resolve_device
 from esper_core.registry.index import Component, Index
 from esper_core.registry.plan import Plan, PlanRequest, make_plan
@@ -136,7 +137,10 @@ def test_devices() -> None:
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ({"options": ["environment.fail=build"]}, "environment 'toy' (toy-world 1.0) raised RuntimeError while it was"),
+        (
+            {"options": ["environment.fail=build"]},
+            "environment 'toy' (toy-world 1.0) failed while being built: RuntimeError",
+        ),
         ({"options": ["environment.fail=promise"]}, "its horizon differs from what the plan describes"),
         ({"uses": {"features": "liar"}}, "features 'liar' (toy-world 1.0) breaks its contract: its schema differs"),
         ({"policy": "incomplete"}, "which is no PolicyNetwork: it lacks input_dim, initial_state, __call__"),
@@ -171,7 +175,7 @@ def replaced(index: Index, key: str, factory: str) -> Index:
         ("toy_world.parts:Gone", "'toy_world.parts' has no attribute 'Gone'"),
         ("toy_world.needs_missing:Loss", "needs the module 'module_that_nobody_has'"),
         ("toy_world.importing_bug:Loss", "'toy_world.importing_bug' raised RuntimeError: import went wrong"),
-        ("toy_world.parts:leaving", "raised SystemExit while it was built: 3"),
+        ("toy_world.parts:leaving", "failed while being built: SystemExit: 3"),
         ("toy_world.parts:Gadget", "which is no Loss: it lacks target_kl, __call__"),
     ],
 )
@@ -189,3 +193,19 @@ def test_a_component_of_another_distribution_is_not_taken_for_the_planned_one(in
     components = [evolve(c, distribution="acme") if c.kind == "loss" else c for c in made.components]
     with pytest.raises(UnknownComponent, match=r"from acme 1\.0\. It is installed from toy-world 1\.0 instead"):
         build_parts(evolve(made, components=tuple(components)), index, only=["loss"])
+
+
+@pytest.mark.parametrize("size", [10**11, 2**62])
+def test_what_does_not_fit_into_memory_is_refused_with_the_option(index: Index, size: int) -> None:
+    with pytest.raises(ConfigError, match=r"network 'small-net' \(toy-world 1\.0\) does not fit") as caught:
+        build_parts(plan(index, options=[f"network.size={size}"]), index)
+    assert "it asks for a tensor of" in caught.value.message and f"size = {size}" in caught.value.hint
+
+
+def test_the_size_of_what_is_built_is_compared_with_what_is_left(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(allocation, "memory_left", lambda device: 2**20)
+    made = plan(index, options=["network.size=1000000"])
+    with pytest.raises(ConfigError, match="where 1 MiB are left"):
+        build_parts(made, index, only=["network"])
+    monkeypatch.setattr(allocation, "memory_left", lambda device: None)
+    assert build_parts(made, index, only=["network"])["network"].latent_dim == 1000000

@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esper_core import ComponentSpec
-from esper_core.contracts.errors import ConfigError, FactoryError
+from esper_core.contracts.errors import ConfigError, FactoryError, PluginError
 from esper_core.registry.config import (
     NoOptions,
     config_class,
     describe_options,
     parse_option,
+    planned_config,
     structure_config,
     unstructure_config,
 )
@@ -97,7 +98,7 @@ def test_defaults_and_values() -> None:
         ({"pair": [3, 4]}, "pair", (3, 4.0)),
         ({"folder": "/tmp/x"}, "folder", Path("/tmp/x")),
         ({"listed": [1, 2]}, "listed", [1, 2]),
-        ({"doubled": 3}, "doubled", 6),
+        ({"evened": 3}, "evened", 4),
         ({"text": "none"}, "text", "none"),
     ],
 )
@@ -132,7 +133,7 @@ def test_types(values: dict[str, Any], attribute: str, expected: Any) -> None:
         ({"names": [1]}, "'critic.names' cannot be [1]", "a list of texts"),
         ({"pair": [1]}, "'critic.pair' cannot be [1]: it has 1 entries, not 2.", "a list of whole numbers and numbers"),
         ({"folder": 5}, "'critic.folder' cannot be 5.", "Path"),
-        ({"doubled": 0}, "'critic.doubled' cannot be 0.", "at least 2"),
+        ({"evened": 0}, "'critic.evened' cannot be 0.", "at least 2"),
         ({"whol": 1}, "There is no option 'critic.whol'. Did you mean 'whole'?", "whole, number, switch"),
         ({"whole": 13, "switch": True}, "do not fit together: 13 does not go with a switch.", ""),
     ],
@@ -162,12 +163,82 @@ def test_a_missing_value_is_asked_for() -> None:
 def test_a_config_becomes_json_and_comes_back() -> None:
     import json
 
-    values = {"doubled": 3, "maybe": 1.5, "names": ["x"], "colour": "blue", "folder": "/x", "listed": [1]}
-    config = structure_config(component(), {k: v for k, v in values.items() if k != "doubled"})
+    values = {"evened": 3, "maybe": 1.5, "names": ["x"], "colour": "blue", "folder": "/x", "listed": [1]}
+    config = structure_config(component(), values)
     plain = unstructure_config(config)
     assert json.loads(json.dumps(plain)) == plain
-    plain.pop("doubled")
     assert structure_config(component(), plain) == config
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan", "-0.0", "[inf, {a = nan}]", "9223372036854775808"])
+def test_a_plan_keeps_numbers_that_json_lacks(value: str) -> None:
+    said = parse_option(f"critic.table={{limit = {value}}}").value
+    config = structure_config(component(), {"table": said})
+    assert repr(planned_config(component(), config)["table"]) == repr(said)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ("GrowingConfig", "'critic.grown' is another value after it was read back"),
+        ("EndlessConfig", "'critic.bound' cannot be inf"),
+        ("ObjectConfig", "'critic.thing' cannot be kept in a plan: it is a object"),
+        ("NumberedConfig", "with the key 1"),
+    ],
+)
+def test_a_config_that_does_not_come_back_is_its_plugins_fault(config: str, words: str) -> None:
+    made = structure_config(component(config), {})
+    with pytest.raises(PluginError, match=r"critic 'picky' \(toy-world 1\.0\) break their contract") as caught:
+        planned_config(component(config), made)
+    assert words in caught.value.message
+
+
+def test_a_default_that_no_plan_can_keep_is_found_when_options_are_listed() -> None:
+    with pytest.raises(FactoryError, match="default of the option 'thing' cannot be kept"):
+        describe_options(config_class(component("ObjectConfig")))
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("{when = 2026-01-31}", "'critic.table' cannot be {when = 2026-01-31}: it holds a date at 'when'"),
+        ("{a = [07:30:00]}", "it holds a time at 'a.0'"),
+        ("{at = 2026-01-31T07:30:00Z}", "it holds a datetime at 'at'"),
+    ],
+)
+def test_dates_within_tables_are_refused(value: str, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        structure_config(component(), {"table": parse_option(f"critic.table={value}").value})
+    assert words in caught.value.message and "write it as a text, in quotes" in caught.value.message
+
+
+def said(text: str) -> None:
+    option = parse_option(text)
+    structure_config(component(), {option.key: option.value})
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (f"critic.whole={'9' * 5000}", "'critic.whole' cannot be"),
+        (f"critic.whole=0x{'f' * 5000}", "a number of 20000 bits"),
+        ("critic.any_whole=9223372036854775808", "it has more than 64 bits"),
+        ("critic.number=1e308", "'critic.number' cannot be 1e+308: no float32 is as large"),
+        (f"critic.number=1{'0' * 400}", "no float32 is as large"),
+        (f"critic.names={'[' * 2000}{']' * 2000}", "within one another"),
+        (f"critic.table={'{a=' * 120}1{'}' * 120}", "within one another"),
+        (f"critic.table={{a = {'9' * 5000}}}", "is no TOML value"),
+    ],
+)
+def test_values_beyond_all_measure_are_refused(text: str, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        said(text)
+    assert words in caught.value.message
+
+
+@pytest.mark.parametrize("text", ["any_whole=9223372036854775807", "any_whole=-9223372036854775807", "number=3e38"])
+def test_what_a_tensor_can_hold_is_taken(text: str) -> None:
+    said(f"critic.{text}")
 
 
 def test_rows_of_a_listing() -> None:

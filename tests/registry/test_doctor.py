@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -79,7 +81,8 @@ def test_everything_is_broken(install: Install, elsewhere: Path, monkeypatch: py
     ):
         assert words in warnings
     assert "off (acme-off 1.0) is switched off: [plugins] disabled in registry.toml:5." in notes
-    assert "pip install module_that_nobody_has" in advice(diagnosis, "module_that_nobody_has")
+    lacking = advice(diagnosis, "module_that_nobody_has")
+    assert "pip install" not in lacking and "ask the author of acme-lacks what to install" in lacking
     assert "pip uninstall acme-raises" in advice(diagnosis, "half installed")
     levels = [finding.level for finding in diagnosis.findings]
     assert levels == sorted(levels, key=doctor.LEVELS.index), "the worst comes first"
@@ -92,8 +95,14 @@ def test_two_copies_on_the_path(install: Install, tmp_path: Path, monkeypatch: p
     (other / "METADATA").write_text("Metadata-Version: 2.1\nName: Twin\nVersion: 2.0\n")
     (other / "entry_points.txt").write_text("[esper.plugins]\ntwin = twin_twin\n")
     monkeypatch.syspath_prepend(str(other.parent))
-    (message,) = [m for m in said(diagnose(), "warning") if m.startswith("twin lies")]
-    assert f"2.0 in {other.parent} is used, 1.0 in {tmp_path / 'site'} is not" in message
+    old = tmp_path / "site" / "twin-1.0.dist-info"
+    (message,) = [m for m in said(diagnose(), "warning") if m.startswith("twin is installed more")]
+    assert f"1.0 in {old} is used, 2.0 in {other} is not" in message, "the code lies beside the first"
+    (other.parent / "twin_twin.py").write_text(GOOD.format(name="twin"))
+    importlib.invalidate_caches()
+    sys.modules.pop("twin_twin")
+    (message,) = [m for m in said(diagnose(), "warning") if m.startswith("twin is installed more")]
+    assert f"2.0 in {other} is used, 1.0 in {old} is not" in message
 
 
 def test_a_plugin_that_is_imported_from_elsewhere(install: Install, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from esper_core import ComponentSpec, KindSpec, hookimpl
 from esper_core.builtin import plugin as core
+from esper_core.contracts.errors import Interruption
 from esper_core.registry.index import Index, PluginRecord, load_index
 
 Install = Callable[..., None]
@@ -76,6 +77,7 @@ def test_real_entry_points_are_loaded_in_sorted_order(install: Install) -> None:
         ("raise RuntimeError('no luck')", "importing it raised RuntimeError: no luck"),
         ("import module_that_nobody_has", "No module named 'module_that_nobody_has'"),
         ("import sys; sys.exit(3)", "importing it called sys.exit(3)"),
+        ("raise BaseException('panicked')", "importing it raised BaseException: panicked"),
         ("def broken(:", "SyntaxError"),
         ("@hookimpl\ndef esper_componets(): return ()", "Did you mean 'esper_components'?"),
         ("@hookimpl\ndef zzz(): return ()", "Hooks are esper_kinds, esper_components, esper_commands."),
@@ -121,11 +123,11 @@ def test_a_failure_keeps_its_traceback() -> None:
     assert "in explode" in index.plugins[0].traceback
 
 
-def test_keyboard_interrupt_is_not_swallowed() -> None:
+def test_a_request_to_stop_is_not_swallowed() -> None:
     def interrupt() -> Any:
-        raise KeyboardInterrupt
+        raise Interruption
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interruption):
         Index.from_plugins({"slow": hooks(interrupt)})
 
 

@@ -22,6 +22,7 @@ from esper_core.contracts.errors import (
     SlotIdError,
     UnknownComponent,
 )
+from esper_core.registry.check import check_recipes
 from esper_core.registry.index import Component, Index, load_index
 from esper_core.registry.plan import Plan, PlanRequest, describe_plan, make_plan
 from esper_core.registry.recipes import Recipes, load_recipes
@@ -93,6 +94,7 @@ def test_a_plan_survives_json(index: Index) -> None:
         ({"surprise": 1}, "damaged"),
         ({"components": [{"kind": "network"}]}, "damaged"),
         ({"components": 5}, "damaged"),
+        ({"train": {"lr": {"$float": "1"}}}, "damaged: '\\$float' marks nothing"),
         (
             {"components": [{"kind": "loss", "name": "x", "distribution": "d", "version": "1", "factory": "os:abort"}]},
             "damaged: .*factory",
@@ -304,6 +306,51 @@ def test_a_wrong_option_is_a_clear_error(index: Index, option: str, message: str
     assert message in caught.value.message
 
 
+TABLE = '[policy.mine]\nnetwork = "small-net"\nenvironment = "toy"\n[policy.mine.options]\n'
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "critic.table = {limit = inf, deep = {x = 1}}",
+        "critic.table.limit = inf\ncritic.table.deep.x = 1",
+        "critic.picky.table = {limit = inf, deep = {x = 1}}",
+        "[policy.mine.options.critic.table]\nlimit = inf\ndeep = {x = 1}",
+    ],
+)
+def test_an_option_of_a_recipe_may_be_a_table(index: Index, tmp_path: Path, written: str) -> None:
+    made = plan(index, recipes_of(tmp_path, TABLE + written), policy="mine")
+    expected = {"limit": float("inf"), "deep": {"x": 1}}
+    assert made.component("critic").config["table"] == expected
+    there = Plan.from_json(json.loads(json.dumps(made.to_json(), allow_nan=False)))
+    assert there.component("critic").config["table"] == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("critic.tabel = {limit = 1}", "There is no option 'critic.tabel'. Did you mean 'table'?"),
+        ("critic.pikcy = {whole = 1}", "the plan has no critic 'pikcy'"),
+        ("critic.table = {when = 2026-01-31}", "it holds a date at 'when'"),
+        ("critic.text = 2026-01-31", "'critic.text' cannot be 2026-01-31: it is a date"),
+        ("train.lr = {a = 1}", "'train.lr' cannot be {a = 1}"),
+    ],
+)
+def test_a_wrong_table_of_a_recipe_names_its_line(index: Index, tmp_path: Path, written: str, words: str) -> None:
+    recipes = recipes_of(tmp_path, TABLE + written)
+    with pytest.raises(RegistryFileError, match=r"registry\.toml:6: ") as caught:
+        plan(index, recipes, policy="mine")
+    assert words in caught.value.message
+    found = check_recipes(recipes, index)
+    assert [error.message for error in found] == [caught.value.message]
+
+
+def test_numbers_that_are_none_make_equal_plans(index: Index) -> None:
+    one, other = (plan(index, options=["critic.table={a = nan}"]) for _ in range(2))
+    assert one == other == Plan.from_json(json.loads(json.dumps(one.to_json(), allow_nan=False)))
+    assert one != plan(index, options=["critic.table={a = inf}"])
+
+
 def test_a_wrong_option_of_a_recipe_names_its_line(index: Index, tmp_path: Path) -> None:
     text = '[policy.mine]\nnetwork = "small-net"\n[policy.mine.options]\n\nnetwork.sise = 5'
     with pytest.raises(RegistryFileError, match=r"registry\.toml:6: There is no option 'network\.sise'"):
@@ -428,7 +475,7 @@ def test_a_capability_that_nobody_provides(index: Index) -> None:
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ({"options": ["environment.fail=bug"]}, "raised RuntimeError while describing itself: a bug"),
+        ({"options": ["environment.fail=bug"]}, "failed while describing itself: RuntimeError: a bug"),
         ({"options": ["environment.fail=nonsense"]}, "returned a str, not an EnvironmentDescription"),
         ({"uses": {"environment": "undescribed", "masks": "open"}}, "has no description"),
     ],

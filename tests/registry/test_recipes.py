@@ -60,7 +60,7 @@ def test_everything_a_file_may_say(folder: Path) -> None:
     assert mine.uses == {"network": "small_net", "critic": "picky"}
     assert mine.options == (
         Option("critic", None, "whole", 16),
-        Option("gadget", "little", "size", 7),
+        Option("gadget", None, "little", {"size": 7}),
         Option("train", None, "lr", 0.01),
     )
     assert set(recipes.policies) == {"mine", "other-one"}

@@ -135,4 +135,11 @@ def test_a_planned_component_that_is_missing(index: Index, name: str, distributi
     with pytest.raises(UnknownComponent) as caught:
         find_planned(index, planned)
     assert said in caught.value.message
-    assert 'pip install "acme==1.2"' in caught.value.hint
+    assert "'acme' 1.2: ask whoever made the run" in caught.value.hint and "pip install" not in caught.value.hint
+
+
+def test_a_planned_component_of_a_distribution_that_is_known_is_brought_back_with_one_line(index: Index) -> None:
+    planned = PlannedComponent(kind="network", name="gone", distribution="esper-core", version="1.2")
+    with pytest.raises(UnknownComponent) as caught:
+        find_planned(index, planned)
+    assert 'pip install "esper-core==1.2"' in caught.value.hint

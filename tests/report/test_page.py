@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+import tracemalloc
 from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 
-from esper_core.contracts.errors import EsperError, UserError
+from esper_core.contracts.errors import DamagedFile, EsperError, UserError
+from esper_core.contracts.files import is_temporary
+from esper_core.contracts.printable import visible_line
 from esper_core.report import charts
 from esper_core.report.charts import Line, LineChart, Point
 from esper_core.report.figures import short
 from esper_core.report.page import render, write_report
 from esper_core.report.record import Record
+from tests.disk import full_disk
 from tests.report.conftest import MakeRun, component, episode, grown, line, seed
 
 HOSTILE = [
@@ -114,11 +118,11 @@ def test_no_text_of_a_run_becomes_markup(make_run: MakeRun, text: str) -> None:
             "distributions": {text: {"version": text, "source": text}},
             "libraries": {text: text},
             "machine": {text: text},
-            "git": {"commit": text, "changed": text},
+            "git": {"commit": text, "changed": True},
             "device": text,
         },
         policy=text,
-        slots=["r0c0", text],
+        slots=["r0c0", "r0c1"],
         components=[component("network", text, **{text: text}), component("environment", "growth")],
         train={text: text},
     )
@@ -137,7 +141,7 @@ def test_no_text_of_a_run_becomes_markup(make_run: MakeRun, text: str) -> None:
     shown = page(run)
     assert set(shown.tags) <= set(page(plain).tags) | {"title"}
     assert not [name for name, _ in shown.attributes if name.startswith("on") or name == "autofocus"]
-    assert shown.text.count(" ".join(text.split())) > 20, "it is said, as it is"
+    assert shown.text.count(" ".join(visible_line(text).split())) > 20, "it is said, as it is"
 
 
 def test_a_run_of_another_kind_of_environment(make_run: MakeRun) -> None:
@@ -181,7 +185,7 @@ def test_many_updates_share_points_and_many_environments_a_page(make_run: MakeRu
         for env in range(12)
         for event in (*seed(env, "r0c0", "norm", (0, "A", 9)), episode(env))
     ]
-    run = make_run(lines=[line(u) for u in range(1, 501)], events=events, updates=500)
+    run = make_run(lines=[line(u) for u in range(1, 501)], events=events, updates=500, envs=12)
     html = render(Record.read(run))
     assert "A point stands for 4 updates." in html
     assert "8 of 12 environments are drawn." in html
@@ -192,12 +196,14 @@ def test_many_updates_share_points_and_many_environments_a_page(make_run: MakeRu
     ("file", "text", "message"),
     [
         ("metrics.jsonl", "{broken\n", r"metrics\.jsonl:5: this line is damaged"),
-        ("metrics.jsonl", '{"update": "five"}\n', r"metrics\.jsonl:5: .*'update' is no count"),
-        ("metrics.jsonl", '{"update": 5, "environment_steps": 9, "warnings": 3}\n', r":5: .*'warnings' is no list"),
-        ("metrics.jsonl", '{"update": 5, "environment_steps": 9, "warnings": [{}]}\n', r":5: .*a warning lacks"),
+        ("metrics.jsonl", '{"update": 5}\n', r"metrics\.jsonl:5: .*'timing' is missing"),
         ("events.jsonl", "[1, 2]\n", r"events\.jsonl:33: this line is damaged"),
-        ("events.jsonl", '{"update": 1, "env": 0, "type": "x"}\n', r"events\.jsonl:33: .*'step' is no count"),
-        ("events.jsonl", '{"update": 1, "env": 0, "step": 1, "type": 4}\n', r"events\.jsonl:33: .*'type' is no str"),
+        ("events.jsonl", '{"update": 1, "env": 0, "type": "x"}\n', r"events\.jsonl:33: .*'step' is missing"),
+        (
+            "events.jsonl",
+            '{"update": 1, "env": 0, "step": 1, "type": 4}\n',
+            r"events\.jsonl:33: .*'type' is a whole number",
+        ),
     ],
 )
 def test_a_damaged_line_is_named(make_run: MakeRun, file: str, text: str, message: str) -> None:
@@ -216,27 +222,42 @@ def test_a_line_cut_off_by_a_kill_is_left_out(make_run: MakeRun) -> None:
 
 
 def test_numbers_that_are_none_are_gaps(make_run: MakeRun) -> None:
-    lines = [line(u, q_spread=None if u == 2 else 0.1, kl="high") for u in (1, 2, 3)]
+    lines = [line(u, q_spread=None if u == 2 else 0.1, kl=None) for u in (1, 2, 3)]
     shown = page(make_run(lines=lines, events=[]))
     assert "Q spread over updates 1 to 3" in " ".join(v for _, v in shown.attributes)
     assert "KL(old" not in shown.text
 
 
-def test_what_was_there_stays_when_the_page_cannot_be_written(
-    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("horizon", [10, None])
+def test_no_number_in_a_file_decides_how_much_memory_a_page_takes(make_run: MakeRun, horizon: int | None) -> None:
+    last = [*seed(0, "r0c0", "norm", (0, "A", 9), (10**9, "B", 9)), episode(0, step=10**9)]
+    run = make_run(events=[{"update": 4, **event} for event in last], record={"horizon": horizon})
+    tracemalloc.start()
+    if horizon is None:
+        render(Record.read(run))
+    else:
+        with pytest.raises(DamagedFile, match=r"events\.jsonl:2: .*there is no step 1000000000 of 10"):
+            Record.read(run)
+    assert tracemalloc.get_traced_memory()[1] < 200_000_000
+    tracemalloc.stop()
+
+
+def test_numbers_that_cannot_be_drawn_are_gaps(make_run: MakeRun) -> None:
+    lines = [line(u, kl=(-1) ** u * 1e308, q_spread=1e200) for u in (1, 2, 3, 4)]
+    events = [{"update": u, **episode(env, **{"return": 1e300})} for u in (1, 2, 3, 4) for env in (0, 1)]
+    shown = page(make_run(lines=lines, events=events))
+    assert "KL(old" not in shown.text
+
+
+def test_what_was_there_stays_when_the_page_cannot_be_written(make_run: MakeRun) -> None:
     run = make_run()
     path = run.path / "report.html"
     write_report(run, path)
     before = path.read_text()
 
-    def full(self: Any, target: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("pathlib.Path.replace", full)
-    with pytest.raises(EsperError, match=r"report\.html cannot be written: No space left on device"):
+    with full_disk(), pytest.raises(EsperError, match=r"report\.html cannot be written: No space left on device"):
         write_report(run, path)
-    assert path.read_text() == before and not list(run.path.glob(".report*"))
+    assert path.read_text() == before and not [entry for entry in run.path.iterdir() if is_temporary(entry.name)]
 
 
 def test_nothing_but_a_report_is_written_over(make_run: MakeRun) -> None:

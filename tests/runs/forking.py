@@ -5,12 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import stat
 import sys
 from collections.abc import Callable
 from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Any
-
 _CONTEXT = multiprocessing.get_context("fork")
 
 
@@ -66,31 +66,16 @@ def patch_writes(count: Callable[[], None]) -> None:
 
         return call
 
-    for owner, name in ((os, "fsync"), (os, "rename"), (os, "replace"), (os, "mkdir"), (os, "unlink"), (os, "rmdir")):
-        setattr(owner, name, counted(getattr(owner, name)))
-    import io
+    for name in ("fsync", "rename", "replace", "mkdir", "unlink", "rmdir", "ftruncate"):
+        setattr(os, name, counted(getattr(os, name)))
+    write = os.write
 
-    class Torn(io.BufferedWriter):
-        """Writes half of what it was given, is counted, and writes the rest."""
+    def torn(descriptor: int, content: Any) -> int:
+        """Write half of what was given, be counted, and write the rest."""
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return write(descriptor, content)
+        half = write(descriptor, content[: len(content) // 2])
+        count()
+        return half + write(descriptor, content[half:])
 
-        def write(self, content: Any) -> int:
-            data = bytes(content)
-            super().write(data[: len(data) // 2])
-            self.flush()
-            count()
-            super().write(data[len(data) // 2 :])
-            return len(data)
-
-        def truncate(self, size: int | None = None) -> int:
-            count()
-            return super().truncate(size)
-
-    def opened(path: Path, mode: str = "r", *arguments: Any, real: Any = Path.open, **more: Any) -> Any:
-        if mode not in ("wb", "a", "r+b"):
-            return real(path, mode, *arguments, **more)
-        flags = {"wb": "wb", "a": "ab", "r+b": "r+b"}[mode]
-        raw = io.FileIO(path, flags.replace("b", ""))
-        torn = Torn(raw)
-        return io.TextIOWrapper(torn, encoding="utf-8", write_through=True) if mode == "a" else torn
-
-    Path.open = opened  # type: ignore[method-assign,assignment]
+    os.write = torn  # type: ignore[assignment]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import pickle
 import resource
@@ -19,7 +20,8 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from esper_core.contracts.errors import CheckpointMismatch, EsperError
+from esper_core.contracts.errors import CheckpointMismatch, EsperError, PluginError
+from esper_core.contracts.files import temporary_name
 from esper_core.learning.session import open_session
 from esper_core.learning.trainer import Trainer, Update
 from esper_core.registry.index import Index
@@ -70,6 +72,49 @@ def content_of(folder: Path) -> dict[str, bytes]:
 
 
 # Continuing ---------------------------------------------------------------------------------------------------------
+
+
+class Worldly:
+    """Features that have a state."""
+
+    def __init__(self, state: dict[str, Any]) -> None:
+        self.kept = state
+
+    def state(self) -> dict[str, Any]:
+        return self.kept
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.kept = state
+
+
+STATE = {"best": -math.inf, "last": math.nan, "zero": -0.0, "big": 2**70, "random": (3, (1, 2), None), "$float": "x"}
+
+
+def test_the_state_of_a_component_is_kept_exactly(
+    run: RunDirectory, fresh: Trainer, plan: Plan, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stateful = Worldly(STATE)
+    monkeypatch.setitem(fresh._resumable, "features", stateful)
+    path = save_checkpoint(run, fresh, empty_update(4, None))
+    stateful.kept = {}
+    load_checkpoint(path, fresh, plan, index)
+    assert repr(stateful.kept) == repr(STATE)
+
+
+def test_a_state_that_cannot_be_kept_is_its_plugins_fault(
+    run: RunDirectory, fresh: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(fresh._resumable, "features", Worldly({"seen": [{1, 2}]}))
+    before = names(run)
+    with pytest.raises(PluginError, match=r"features '.*' \(.*\) breaks its contract: .* a set at 'seen\.0'"):
+        save_checkpoint(run, fresh, empty_update(4, None))
+    assert names(run) == before
+
+
+def test_counters_that_only_look_written_are_damage(newest: Path) -> None:
+    rewrite(newest, lambda content: content["counters"].update(seed={"$float": "1"}))
+    with pytest.raises(CheckpointMismatch, match="state.json is damaged"):
+        _ = read_header(newest).counters
 
 
 @pytest.mark.parametrize("update", [1, 2])
@@ -159,7 +204,7 @@ def test_a_damaged_checkpoint_stops_no_other(run: RunDirectory, fresh: Trainer) 
 
 
 def test_what_a_killed_process_left_is_never_seen_and_swept_away(run: RunDirectory, fresh: Trainer) -> None:
-    leftover = run.checkpoints / ".tmp-000004-123"
+    leftover = run.checkpoints / temporary_name()
     leftover.mkdir()
     (leftover / "state.json").write_text("{")
     assert names(run) == ["000001", "000002", "000003"]
@@ -184,7 +229,7 @@ def file_size_limit(limit: int) -> Iterator[None]:
 
 def test_a_file_that_cannot_be_written_loses_nothing(run: RunDirectory, fresh: Trainer) -> None:
     before = {name: content_of(run.checkpoints / name) for name in names(run)}
-    with file_size_limit(1000), pytest.raises(EsperError, match="000004 cannot be written") as caught:
+    with file_size_limit(1000), pytest.raises(EsperError, match="000004 cannot be written: File too large") as caught:
         save_checkpoint(run, fresh, empty_update(4, 9.0))
     assert "earlier checkpoints are untouched" in caught.value.hint
     assert {path.name: content_of(path) for path in run.checkpoints.iterdir()} == before
@@ -372,7 +417,7 @@ def test_a_header_that_lacks_something_is_refused(
     newest: Path, fresh: Trainer, plan: Plan, index: Index, key: str
 ) -> None:
     rewrite(newest, lambda content: content.pop(key))
-    assert f"it has no '{key}'" in refused(newest, fresh, plan, index).message
+    assert f"'{key}' is missing" in refused(newest, fresh, plan, index).message
 
 
 def test_a_foreign_file_in_the_place_of_tensors_is_refused(

@@ -1,23 +1,26 @@
-"""Lines of JSON: what is written can be read, and damage is named."""
+"""Lines of JSON: what is written can be read, and a full disk is named."""
 
 from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 
 import pytest
 
 from esper_core.contracts.errors import EsperError
-from esper_core.runs.files import append_line, append_text, json_line, read_lines
+from esper_core.contracts.reading import read_lines
+from esper_core.runs.files import append_lines, json_line
+from tests.disk import full_disk
 
 
 def test_what_was_appended_is_read(tmp_path: Path) -> None:
-    lines = [{"a": 1}, {"text": "two\nlines → one", "b": [1.5, None]}]
-    for line in lines:
-        append_line(tmp_path / "x.jsonl", line)
-    assert read_lines(tmp_path / "x.jsonl") == lines
-    assert (tmp_path / "x.jsonl").read_text().count("\n") == 2
+    lines = [{"a": 1}, {"text": "two\nlines → one", "b": [1.5, None]}, {"folder": os.fsdecode(b"caf\xe9")}]
+    append_lines(tmp_path / "x.jsonl", lines[:1], tmp_path)
+    append_lines(tmp_path / "x.jsonl", lines[1:], tmp_path)
+    assert [line.entry for line in read_lines(tmp_path / "x.jsonl")] == lines
+    assert (tmp_path / "x.jsonl").read_text().count("\n") == 3
 
 
 def test_numbers_that_json_lacks_become_null() -> None:
@@ -25,25 +28,8 @@ def test_numbers_that_json_lacks_become_null() -> None:
     assert json.loads(line) == {"a": None, "b": {"c": [None, None, 0.5]}, "d": 3}
 
 
-def test_a_missing_file_has_no_lines(tmp_path: Path) -> None:
-    assert read_lines(tmp_path / "x.jsonl") == []
-
-
-def test_a_line_without_its_end_is_left_out(tmp_path: Path) -> None:
-    (tmp_path / "x.jsonl").write_text('{"a": 1}\n{"a": 2, "b"')
-    assert read_lines(tmp_path / "x.jsonl") == [{"a": 1}]
-
-
-@pytest.mark.parametrize("damage", ['{"a": 2, "b"', "[1, 2]", "", "\0\0\0"])
-def test_damage_within_is_named_with_its_line(tmp_path: Path, damage: str) -> None:
-    (tmp_path / "x.jsonl").write_text(f'{{"a": 1}}\n{damage}\n{{"a": 3}}\n')
-    with pytest.raises(EsperError, match=r"x\.jsonl:2: this line is damaged"):
-        read_lines(tmp_path / "x.jsonl")
-
-
 def test_a_full_disk_is_named(tmp_path: Path) -> None:
-    full = tmp_path / "metrics.jsonl"
-    full.symlink_to("/dev/full")
-    with pytest.raises(EsperError, match=r"metrics\.jsonl cannot be written: No space left on device") as caught:
-        append_text(full, "x\n")
+    with full_disk(), pytest.raises(EsperError, match="cannot be written: No space left on device") as caught:
+        append_lines(tmp_path / "metrics.jsonl", [{"a": 1}], tmp_path)
+    assert caught.value.message.startswith(str(tmp_path / "metrics.jsonl"))
     assert caught.value.exit_code == 1 and "Make room" in caught.value.hint

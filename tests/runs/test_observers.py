@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 import pytest
@@ -58,6 +59,16 @@ def test_one_that_fails_is_off_and_named_once(breaks: str, seen: int, error: Bas
     assert said == [f"broken failed and is off for the rest of this run: {type(error).__name__}: {error}"]
     assert len(observers["broken"].seen) == seen
     assert observers["good"].seen == WHOLE
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), BaseException("panicked")])
+def test_an_interrupt_that_nobody_asked_for_is_a_failure_like_any(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    """Where esper takes in signals itself, a plain KeyboardInterrupt is the observer's own."""
+    monkeypatch.setattr(signal, "getsignal", lambda number: signal.SIG_IGN)
+    observers = {"broken": Recorder("update", error), "good": Recorder()}
+    assert len(watch(observers)) == 1 and observers["good"].seen == WHOLE
 
 
 def test_the_end_is_seen_whatever_it_is() -> None:

@@ -2,76 +2,44 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
+from esper_core.registry import sources
 from esper_core.registry.index import Index
 from esper_core.registry.plan import Plan
 from esper_core.runs import provenance
 
 
-@pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "a_package_with_sources"
-    (folder / "inner").mkdir(parents=True)
-    (folder / "__init__.py").write_text("raise RuntimeError('imported')")
-    (folder / "inner" / "code.py").write_text("x = 1")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    provenance.source_digest.cache_clear()
-    return folder
-
-
-def digest(package: Path) -> str:
-    provenance.source_digest.cache_clear()
-    return provenance.source_digest((package.name,))
-
-
-def test_the_source_digest_follows_the_sources_alone(package: Path) -> None:
-    first = digest(package)
-    (package / "notes.txt").write_text("not code")
-    assert digest(package) == first
-    (package / "inner" / "code.py").write_text("x = 2")
-    second = digest(package)
-    assert second != first
-    (package / "inner" / "code.py").rename(package / "inner" / "other.py")
-    assert digest(package) not in (first, second)
-    assert package.name not in sys.modules
-
-
-def test_a_package_that_is_not_there_has_no_sources() -> None:
-    assert provenance.source_digest(("no_such_package_here",)) == provenance.source_digest(())
-
-
-def test_a_distribution_has_the_digest_of_its_package(plan: Plan, index: Index) -> None:
+def test_every_distribution_of_a_plan_has_its_version_and_source(plan: Plan, index: Index) -> None:
     found = provenance.distributions(plan, index)
-    assert found["esper-obs-v3"]["source"] == provenance.source_digest(("esper_obs_v3",))
+    assert next(iter(found)) == "esper-core" and {"esper-growth", "esper-obs-v3"} <= set(found)
+    assert all(entry["version"] and entry["source"] for entry in found.values())
     assert len({entry["source"] for entry in found.values()}) == len(found)
 
 
-def test_the_commit_of_a_folder(tmp_path: Path) -> None:
-    assert provenance.git_commit(tmp_path) is None
+def test_a_plugin_made_by_hand_has_the_source_of_its_module(
+    plan: Plan, index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "canary_features.py"
+    file.write_text("x = 1")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (spec,) = (c.spec for c in index.components if c.key == "features/obs-v3")
+    by_hand = Index.from_specs([evolve(spec, factory="canary_features:Features")], index.kinds.values())
+    planned = [evolve(c, distribution="in-memory") for c in plan.components if c.kind == "features"]
 
-    def git(*arguments: str) -> str:
-        identity = ("-c", "user.name=a", "-c", "user.email=a@b.example")
-        command = ["git", "-C", str(tmp_path), *identity, *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    def made() -> dict[str, str]:
+        sources.forget()
+        return provenance.distributions(evolve(plan, components=tuple(planned)), by_hand)["in-memory"]
 
-    git("init", "-q")
-    (tmp_path / "file").write_text("1")
-    git("add", "file")
-    git("commit", "-q", "-m", "one")
-    assert provenance.git_commit(tmp_path) == {"commit": git("rev-parse", "HEAD"), "changed": False}
-    (tmp_path / "file").write_text("2")
-    commit = provenance.git_commit(tmp_path)
-    assert commit is not None and commit["changed"] is True
-
-
-def test_without_git_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert provenance.git_commit(Path(__file__).parent) is None
+    before = made()
+    assert before["version"] == "0" and before["source"]
+    file.write_text("x = 2")
+    assert made()["source"] != before["source"]
+    assert "canary_features" not in sys.modules
 
 
 def test_libraries_name_what_numbers_depend_on() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,34 @@ def test_placeholders_keywords_and_folders_are_refused(text: str) -> None:
         parse_name(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "spelling"),
+    [
+        *((word, word.capitalize()) for word in ("none", "true", "false")),
+        *((word, word) for word in ("match", "type", "case", "async", "list", "print", "id")),
+        ("exception", "Exception"),
+        ("value-error", "ValueError"),
+        ("not-implemented", "NotImplemented"),
+        ("ellipsis", "Ellipsis"),
+    ],
+)
+def test_words_of_python_are_refused_in_every_spelling(text: str, spelling: str) -> None:
+    with pytest.raises(UserError, match=f"cannot be called '{text}'.* '{spelling}'"):
+        parse_name(text)
+
+
+def test_a_package_that_would_hide_the_fixtures_of_its_tests_is_refused() -> None:
+    with pytest.raises(UserError, match="cannot be called 'conftest'"):
+        parse_name("conftest")
+
+
+@pytest.mark.parametrize("text", ["None", "ValueError", "List"])
+def test_what_would_be_refused_is_not_suggested(text: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse_name(text)
+    assert "Did you mean" not in caught.value.message
+
+
 KINDS = tuple(KindSpec(name=kind, protocol="a:B") for kind in ("network", "critic"))
 SPEC = ComponentSpec(kind="network", name="fine-net", factory="a:b", aliases=("Fine_Old",))
 INDEX = Index.from_specs((SPEC,), KINDS, plugin="net-plugin", distribution="net-dist")
@@ -77,6 +106,7 @@ INDEX = Index.from_specs((SPEC,), KINDS, plugin="net-plugin", distribution="net-
         ("test", "critic", "`import test`"),
         ("esper-core", "critic", "`import esper_core`"),
         ("sys", "critic", "`import sys`"),
+        ("pytest-xdist", "critic", "the distribution 'pytest-xdist'"),
     ],
 )
 def test_what_somebody_has_already_is_refused(name: str, kind: str, reason: str) -> None:
@@ -91,10 +121,19 @@ def test_what_is_free_is_taken(name: str, kind: str) -> None:
     check_free(PluginName(name), kind, INDEX, evolve(Recipes(), policies={"mine": Recipe("mine")}))
 
 
-def test_a_folder_that_happens_to_lie_on_the_path_is_no_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_on_the_path_is_a_module_when_it_is_a_package_or_belongs_to_a_distribution(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "new_net").mkdir()
     monkeypatch.syspath_prepend(str(tmp_path))
     check_free(PluginName("new-net"), "network", INDEX, Recipes())
+    info = tmp_path / "somebodys-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: somebodys\nVersion: 1.0\n")
+    (info / "top_level.txt").write_text("new_net\n")
+    with pytest.raises(UserError, match="`import new_net`"):
+        check_free(PluginName("new-net"), "network", INDEX, Recipes())
+    shutil.rmtree(info)
     (tmp_path / "new_net" / "__init__.py").touch()
     importlib.invalidate_caches()
     with pytest.raises(UserError, match="`import new_net`"):

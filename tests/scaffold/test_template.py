@@ -13,8 +13,9 @@ from esper_core.contracts.errors import PluginError, UserError
 from esper_core.scaffold.names import PluginName
 from esper_core.scaffold.template import Template, load_template
 
-SOURCE = b"""from elsewhere import Other as Widget
+SOURCE = b"""from elsewhere import Other as Widget, SlotConfig
 class MyGadget: ...
+class MyGadgetConfig: ...
 class GadgetState: ...
 def my_gadget(): return "my-gadget"
 """
@@ -47,7 +48,7 @@ def test_its_own_name_is_as_good_as_any() -> None:
     assert TEMPLATE.renamed(PluginName("my-gadget")) == TEMPLATE.files
 
 
-@pytest.mark.parametrize("name", ["gadget-state", "widget", "plugin"])
+@pytest.mark.parametrize("name", ["gadget-state", "widget", "plugin", "slot"])
 def test_a_name_that_the_code_uses_already_is_refused(name: str) -> None:
     with pytest.raises(UserError, match=f"cannot be called '{name}'"):
         TEMPLATE.renamed(PluginName(name))
@@ -97,7 +98,7 @@ def test_a_kind_without_one_says_what_to_do() -> None:
     [
         ("acme_kit.templates:gizmo", "has no folder 'gizmo'"),
         ("acme_kit:templates", "holds no package 'my_gadget'"),
-        ("acme_kit.missing:gadget", "importing acme_kit.missing raised ModuleNotFoundError"),
+        ("acme_kit.missing:gadget", "failed while importing acme_kit.missing: ModuleNotFoundError"),
     ],
 )
 def test_one_that_is_not_there_is_the_authors_fault(acme: Path, reference: str, reason: str) -> None:

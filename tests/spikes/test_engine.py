@@ -7,7 +7,7 @@ from textwrap import dedent
 
 import pytest
 
-from esper_core.contracts.errors import EsperError
+from esper_core.contracts.errors import EsperError, Interruption
 from esper_core.spikes.engine import Report, run_checks
 from esper_core.spikes.verdict import CheckResult
 
@@ -148,8 +148,10 @@ def test_the_settings_around_it_do_not_matter(module, tmp_path: Path, monkeypatc
 
 
 def test_interrupting_stops_everything(module) -> None:
-    path = module("CATEGORY = 'c'\ndef test_it(): raise KeyboardInterrupt")
-    with pytest.raises(KeyboardInterrupt):
+    path = module(
+        "from esper_core.contracts.errors import Interruption\nCATEGORY = 'c'\ndef test_it(): raise Interruption"
+    )
+    with pytest.raises(Interruption):
         run_checks([path], {"c": 1})
 
 

@@ -35,6 +35,11 @@ def test_a_report_of_nothing_but_good_news() -> None:
     assert "Slots:" not in text
 
 
+def test_nothing_in_it_is_obeyed_by_a_terminal() -> None:
+    section = Section("Matrix", "one\n\x1b]0;x\a\u202etwo\udcff")
+    assert "one\n\\x1b]0;x\\x07\\u202etwo\\udcff" in render(verdict(sections=[section]), "esper")
+
+
 def test_results_of_categories() -> None:
     categories = [
         Category(name="whole", declared=2, passed=2),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import subprocess
 import sys
+import tempfile
 from importlib import metadata
 
 from esper_core.contracts.components import normalise_name
@@ -21,12 +21,17 @@ from esper_core.testing.conformance.suite import BUILT, Suite
 EVERY_KIND = Suite("", ("registration", "spec", "light-config", "config", BUILT))
 
 _LIGHT = """
-import importlib, json, sys
+import importlib, json, os, sys
 sys.path[:0] = json.loads(sys.argv[1])
-for module in json.loads(sys.argv[2]):
-    importlib.import_module(module)
-heavy = [name for name in json.loads(sys.argv[3]) if name in sys.modules]
-sys.exit(f"it imports {', '.join(heavy)}" if heavy else 0)
+from esper_core.contracts.foreign import described
+try:
+    for module in json.loads(sys.argv[2]):
+        importlib.import_module(module)
+    heavy = [name for name in json.loads(sys.argv[3]) if name in sys.modules]
+    wrong = f"it imports {', '.join(heavy)}" if heavy else ""
+except BaseException as error:
+    wrong = described(error)
+os.write(int(sys.argv[4]), json.dumps(wrong).encode())
 """
 
 
@@ -49,7 +54,7 @@ def spec(subject: Subject) -> None:
             subject.spec.example,
         ),
     ):
-        load_reference(reference, str(subject.component))
+        load_reference(reference, str(subject.component), subject.component.distribution)
     assert subject.spec.summary.strip(), "its spec has no summary, so listings cannot say what it is"
     if subject.kind in ("features", "environment"):
         assert subject.spec.describe, f"its spec has no `describe`, without which no plan holds a {subject.kind}"
@@ -109,7 +114,11 @@ def _assert_light(subject: Subject, *modules: str) -> None:
 @functools.cache
 def _trouble_importing(modules: tuple[str, ...], path: tuple[str, ...]) -> str:
     """Import modules in a process of their own, once for all components of a plugin, and return what went wrong."""
-    command = [sys.executable, "-c", _LIGHT, *(json.dumps(value) for value in (path, modules, HEAVY_MODULES))]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ})
-    lines = done.stderr.strip().splitlines()
-    return "" if done.returncode == 0 else lines[-1] if lines else f"exit {done.returncode}"
+    # An import may print, or end the process: what is not said on this file has not come to its end.
+    with tempfile.TemporaryFile() as said:
+        arguments = (json.dumps(value) for value in (path, modules, HEAVY_MODULES, said.fileno()))
+        command = [sys.executable, "-c", _LIGHT, *arguments]
+        done = subprocess.run(command, capture_output=True, check=False, pass_fds=(said.fileno(),))
+        said.seek(0)
+        answer = said.read()
+    return str(json.loads(answer)) if answer else f"the process ended with status {done.returncode}"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from esper_core.contracts.errors import IncompatiblePlan
+from esper_core.contracts.foreign import asks_to_stop
 from esper_core.testing.case import Case
 from esper_core.testing.conformance.subject import SLOTS, Subject
 from esper_core.testing.conformance.suite import Skip
@@ -61,5 +62,7 @@ def said(where: str) -> Iterator[None]:
         yield
     except Skip:
         raise
-    except Exception as error:
+    except BaseException as error:
+        if asks_to_stop(error):
+            raise
         raise AssertionError(f"{where}: {summarise(error)}") from error

@@ -288,7 +288,7 @@ def act_equals_evaluate(subject: Subject, case: Case) -> None:
     assert_same(recurrent, whole.state, f"{what}: the state", TOLERANCE)
 
 
-@SUITE.check("masked-never-sampled", after=("shapes",))
+@SUITE.check("masked-never-sampled", after=("state",))
 @everywhere
 def masked_never_sampled(subject: Subject, case: Case) -> None:
     """In more than 10,000 draws no policy with it ever takes an illegal action."""
@@ -359,7 +359,7 @@ def bf16(subject: Subject, case: Case) -> None:
     assert_finite(mapped(acted.state, Tensor.detach), "the state after a step in bf16")
 
 
-@SUITE.check("device", after=("shapes",))
+@SUITE.check("device", after=("state",))
 @in_every_layout
 def device(subject: Subject, case: Case) -> None:
     """It acts and learns on another device than the CPU without making a tensor on a wrong one."""

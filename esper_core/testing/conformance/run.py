@@ -12,6 +12,7 @@ from attrs import define, field
 
 from esper_core.contracts.components import KindSpec
 from esper_core.contracts.errors import EsperError, MissingPackage, UserError
+from esper_core.contracts.foreign import asks_to_stop
 from esper_core.registry.index import Component, Index
 from esper_core.registry.references import load_reference
 from esper_core.testing.conformance.every_kind import EVERY_KIND
@@ -101,7 +102,9 @@ class Checker:
             return "skipped", str(reason)
         except MissingPackage as error:
             return "skipped", str(error).replace("\n", " ")
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if asks_to_stop(error):
+                raise
             self.errors[name] = error
             return ("expected", expected) if expected is not None else ("failed", summarise(error))
         if expected is not None:

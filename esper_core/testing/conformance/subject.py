@@ -117,7 +117,7 @@ class Subject:
         """Return the options that it is built with here: none, unless its spec names an example."""
         if not self.spec.example:
             return {}
-        write = load_reference(self.spec.example, str(self.component))
+        write = load_reference(self.spec.example, str(self.component), self.component.distribution)
         return self.once("example", lambda: dict(write(Path(self._folder.name))))
 
     def config(self) -> Any:

@@ -11,13 +11,17 @@ from esper_core import option
 class FactoredPpoConfig:
     """Options of `factored-ppo`."""
 
-    clip: float = option(0.2, low=0.0, help="How far a head's probability ratio may move before its gradient stops.")
-    entropy: float = option(0.01, low=0.0, help="Weight of the entropy bonus; more explores longer.")
+    clip: float = option(
+        0.2, low=0.0, high=1e6, help="How far a head's probability ratio may move before its gradient stops."
+    )
+    entropy: float = option(0.01, low=0.0, high=1e6, help="Weight of the entropy bonus; more explores longer.")
     entropy_half_life: float = option(
         0.0, low=0.0, help="Updates over which the entropy bonus loses half its weight, again and again; 0 keeps it."
     )
-    value_coefficient: float = option(0.5, low=0.0, help="Weight of the critic's squared error.")
-    target_kl: float = option(0.03, low=0.0, help="Joint KL at 1.5 times which a rollout's passes end; 0 is off.")
+    value_coefficient: float = option(0.5, low=0.0, high=1e6, help="Weight of the critic's squared error.")
+    target_kl: float = option(
+        0.03, low=0.0, high=1e6, help="Joint KL at 1.5 times which a rollout's passes end; 0 is off."
+    )
     ratio_mode: str = option(
         "per_head", choices=("per_head", "joint"), help="Clip each head's ratio by itself, or their product."
     )

@@ -13,14 +13,18 @@ import time
 from typing import Any
 
 import pytest
+import torch
+import typer
 from attrs import evolve
 from typer.testing import CliRunner
 
 from esper_core.cli import app, spike
 from esper_core.contracts.errors import EsperError, UserError
+from esper_core.contracts.protocols import LossResult
 from esper_core.registry.index import Index
 from esper_core.registry.plan import PlanRequest, make_plan
 from esper_core.spikes.verdict import CheckResult
+from esper_factored_ppo.loss import FactoredPpo
 from esper_factored_ppo.probes import spike as module
 from esper_factored_ppo.probes.crew import Crew
 from esper_factored_ppo.probes.plan import probe_plan, with_probes, without_environment
@@ -29,12 +33,15 @@ from esper_factored_ppo.probes.spike import PpoProbes
 from esper_factored_ppo.probes.table import PROBES
 
 RUNNER = CliRunner()
+APP = typer.Typer()
+APP.command("list")(spike.list_spikes)
+APP.command("run")(spike.run_spike)
 COMMAND = ["run", "ppo-probes", "--policy", "lstm-v2"]
 SAMPLED = ["--critic", "op-conditioned-critic", "-o", "critic.baseline=sampled"]
 
 
 def run(*arguments: str) -> Any:
-    return RUNNER.invoke(spike.app, [*COMMAND, *arguments])
+    return RUNNER.invoke(APP, [*COMMAND, *arguments])
 
 
 @pytest.fixture
@@ -143,9 +150,15 @@ def test_one_seed_short_of_what_is_needed_is_red(instant: Any, monkeypatch: pyte
     assert "\nRED after" in result.stdout
 
 
-def test_a_probe_that_breaks_is_red_and_says_why(index: Index) -> None:
-    overflow = ["loss.value_coefficient=1e39"]
-    plan = make_plan(PlanRequest(policy="lstm-v2", environment="growth", options=overflow), index)
+def test_a_probe_that_breaks_is_red_and_says_why(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    unbroken = FactoredPpo.__call__
+
+    def overflowing(self: FactoredPpo, batch: Any, evaluation: Any) -> LossResult:
+        result = unbroken(self, batch, evaluation)
+        return LossResult(result.loss * torch.inf, result.kl, result.metrics)
+
+    monkeypatch.setattr(FactoredPpo, "__call__", overflowing)
+    plan = make_plan(PlanRequest(policy="lstm-v2", environment="growth"), index)
     seen: list[CheckResult] = []
     verdict = PpoProbes(None).run(plan, index, only="P4", on_result=seen.append)
     assert verdict.colour == "RED"
@@ -242,7 +255,7 @@ def _fail(task: int) -> int:
 def test_a_crew_does_every_task_once() -> None:
     with Crew(_fail, 3) as crew:
         assert sorted(crew.results(range(1, 20))) == [(n, n * n) for n in range(1, 20)]
-        with pytest.raises(ValueError, match="zero"):
+        with pytest.raises(EsperError, match="ValueError: zero"):
             list(crew.results([0]))
 
 

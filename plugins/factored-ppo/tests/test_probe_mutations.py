@@ -40,7 +40,7 @@ def nothing_is_discounted(patch: Patch) -> None:
 
 
 def advantages_have_the_wrong_sign(patch: Patch) -> None:
-    patch.setattr(rollout, "standardise", lambda advantages, valid: standardise(-advantages, valid))
+    patch.setattr(rollout, "standardise", lambda advantages, *rest: standardise(-advantages, *rest))
 
 
 def truncation_and_termination_are_mixed_up(patch: Patch) -> None:

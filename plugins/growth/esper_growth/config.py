@@ -12,43 +12,63 @@ from esper_growth.actions import BLUEPRINT_TOPOLOGY
 class GrowthConfig:
     """Options of the environment `growth`."""
 
-    epochs: int = option(40, low=1, help="Host epochs per episode; one step is one epoch.")
+    epochs: int = option(40, low=1, high=100_000, help="Host epochs per episode; one step is one epoch.")
     blueprints: tuple[str, ...] = option(
         tuple(BLUEPRINT_TOPOLOGY), converter=tuple, help="Labels of the blueprint head; a label may name any blueprint."
     )
     auto_advance: bool = option(
         True, help="Stages advance by themselves when their gate passes; ADVANCE is then illegal."
     )
-    instances: int = option(16, low=1, help="Host initialisations and data orders that episodes are drawn from.")
-    first_instance: int = option(0, low=0, help="Number of the first instance; disjoint ranges never share a host.")
-    batch_size: int = option(100, low=1, help="Training samples per host step.")
-    host_lr: float = option(0.05, low=0.0, help="Learning rate of host and seeds (SGD).")
-    momentum: float = option(0.9, low=0.0, high=1.0, help="Momentum of host and seeds.")
-    max_grad_norm: float = option(0.0, low=0.0, help="Gradient norm bound for the host and for each seed; 0 is off.")
-    rent: float = option(
-        0.02, low=0.0, help="Price of an episode at full growth: rent·ln(1 + growth), spread over epochs."
+    instances: int = option(
+        16, low=1, high=1_000_000, help="Host initialisations and data orders that episodes are drawn from."
     )
-    operation_cost: float = option(0.001, low=0.0, help="Price of every operation that is not WAIT.")
-    shaping: float = option(0.02, low=0.0, help="Scale of the potential that guides seeds through their stages.")
+    first_instance: int = option(
+        0, low=0, high=2**31, help="Number of the first instance; disjoint ranges never share a host."
+    )
+    batch_size: int = option(100, low=1, high=1_000_000, help="Training samples per host step.")
+    host_lr: float = option(0.05, low=0.0, high=1e12, help="Learning rate of host and seeds (SGD).")
+    momentum: float = option(0.9, low=0.0, high=1.0, help="Momentum of host and seeds.")
+    max_grad_norm: float = option(
+        0.0, low=0.0, high=1e9, help="Gradient norm bound for the host and for each seed; 0 is off."
+    )
+    rent: float = option(
+        0.02, low=0.0, high=1e6, help="Price of an episode at full growth: rent·ln(1 + growth), spread over epochs."
+    )
+    operation_cost: float = option(0.001, low=0.0, high=1e6, help="Price of every operation that is not WAIT.")
+    shaping: float = option(
+        0.02, low=0.0, high=1e6, help="Scale of the potential that guides seeds through their stages."
+    )
     governor: bool = option(
         True,
         help="Put a diverging host back to its last good snapshot and end its episode; false: a loss that is not finite"
         " ends the run.",
     )
     governor_loss: float = option(
-        12.0, low=0.0, help="Validation loss, in nats, above which a host may be diverging; lower is stricter."
+        12.0,
+        low=0.0,
+        high=1e9,
+        help="Validation loss, in nats, above which a host may be diverging; lower is stricter.",
     )
     governor_sigmas: float = option(
-        6.0, low=0.0, help="Standard deviations above its mean that a diverging loss is; lower is stricter."
+        6.0, low=0.0, high=1e9, help="Standard deviations above its mean that a diverging loss is; lower is stricter."
     )
     governor_patience: int = option(
-        3, low=1, help="Epochs in a row that a loss explodes before the host is put back; fewer is stricter."
+        3,
+        low=1,
+        high=1_000_000,
+        help="Epochs in a row that a loss explodes before the host is put back; fewer is stricter.",
     )
     governor_penalty: float = option(
-        1.0, low=0.0, help="Price of a host that diverged, paid in place of its gain at the end of the episode."
+        1.0,
+        low=0.0,
+        high=1e6,
+        help="Price of a host that diverged, paid in place of its gain at the end of the episode.",
     )
     snapshot_every: int = option(
-        5, low=1, help="Epochs between snapshots that a diverging host is put back to; one with a new fossil is extra."
+        5,
+        low=1,
+        high=1_000_000,
+        help="Epochs between snapshots that a diverging host is put back to; one with a new fossil is extra.",
     )
     runtime: str = option(
         "fused",
@@ -56,7 +76,10 @@ class GrowthConfig:
         help="fused: a few hosts as one network; loop: one by one, in plain PyTorch.",
     )
     hosts_per_group: int = option(
-        0, low=0, help="Hosts that runtime=fused makes one network of; 0 is as many as fit the cache, more are slower."
+        0,
+        low=0,
+        high=65536,
+        help="Hosts that runtime=fused makes one network of; 0 is as many as fit the cache, more are slower.",
     )
     kernels: str = option(
         "auto",
@@ -66,6 +89,7 @@ class GrowthConfig:
     workers: int = option(
         0,
         low=0,
+        high=1024,
         help="Processes that train hosts side by side; 0 is one per core, 1 needs no other; on a GPU it is always one.",
     )
 
@@ -83,8 +107,10 @@ class Mnist1dConfig:
     """Options of the task `mnist1d`."""
 
     shuffle: bool = option(False, help="Permute the positions, alike in all samples: neighbours then say nothing.")
-    noise: float = option(0.25, low=0.0, help="Scale of the noise around the digit, which looks like digits.")
-    samples: int = option(5000, low=100, help="Samples drawn: 64 % to train on, 16 % to validate, 20 % to test.")
+    noise: float = option(0.25, low=0.0, high=1e6, help="Scale of the noise around the digit, which looks like digits.")
+    samples: int = option(
+        5000, low=100, high=1_000_000, help="Samples drawn: 64 % to train on, 16 % to validate, 20 % to test."
+    )
     train_samples: int = option(3200, low=10, help="Training samples kept, at most; fewer make the task harder.")
     seed: int = option(0, low=0, help="Which curves are drawn, and which permutation.")
 
@@ -100,7 +126,9 @@ class MixedTaskConfig:
     )
     train_samples: tuple[int, ...] = option((100, 400), converter=tuple, help="Training samples.")
     noise: tuple[float, ...] = option((0.15, 0.25, 0.35), converter=tuple, help="Scale of the noise of mnist1d.")
-    samples: int = option(2500, low=100, help="Samples of mnist1d: 64 % to train on, 16 % to validate, 20 % to test.")
+    samples: int = option(
+        2500, low=100, high=1_000_000, help="Samples of mnist1d: 64 % to train on, 16 % to validate, 20 % to test."
+    )
 
 
 @frozen
@@ -126,8 +154,8 @@ class Cifar10Config:
 class UniformConfig:
     """Options of a host whose blocks are all of one width."""
 
-    width: int = option(16, low=1, help="Channels of every block.")
-    groups: int = option(8, low=1, help="Groups of every GroupNorm; must divide the width.")
+    width: int = option(16, low=1, high=4096, help="Channels of every block.")
+    groups: int = option(8, low=1, high=4096, help="Groups of every GroupNorm; must divide the width.")
 
     def __attrs_post_init__(self) -> None:
         _check_groups(self.groups, self.width)
@@ -142,26 +170,28 @@ class PointwiseConfig(UniformConfig):
 class NarrowConfig(UniformConfig):
     """Options of the host `narrow`."""
 
-    width: int = option(6, low=1, help="Channels of every block.")
-    groups: int = option(2, low=1, help="Groups of every GroupNorm; must divide the width.")
+    width: int = option(6, low=1, high=4096, help="Channels of every block.")
+    groups: int = option(2, low=1, high=4096, help="Groups of every GroupNorm; must divide the width.")
 
 
 @frozen
 class CapableConfig(UniformConfig):
     """Options of the host `capable`."""
 
-    width: int = option(32, low=1, help="Channels of every block.")
+    width: int = option(32, low=1, high=4096, help="Channels of every block.")
 
 
 @frozen
 class SyntheticConfig:
     """Options of the task `synthetic`."""
 
-    samples: int = option(256, low=1, help="Training samples.")
-    channels: int = option(3, low=1, help="Channels of an image.")
-    size: int = option(32, low=2, help="Height and width of an image.")
-    classes: int = option(10, low=2, help="Classes.")
-    noise: float = option(1.0, low=0.0, help="Spread of the noise on every pixel; a class' blob is about 1 high.")
+    samples: int = option(256, low=1, high=1_000_000, help="Training samples.")
+    channels: int = option(3, low=1, high=4096, help="Channels of an image.")
+    size: int = option(32, low=2, high=4096, help="Height and width of an image.")
+    classes: int = option(10, low=2, high=65536, help="Classes.")
+    noise: float = option(
+        1.0, low=0.0, high=1e6, help="Spread of the noise on every pixel; a class' blob is about 1 high."
+    )
 
 
 @frozen
@@ -169,9 +199,9 @@ class ConvConfig:
     """Options of the host `conv`."""
 
     width: int = option(
-        8, low=1, help="Channels of the first block; the second has twice, the third four times as many."
+        8, low=1, high=4096, help="Channels of the first block; the second has twice, the third four times as many."
     )
-    groups: int = option(8, low=1, help="Groups of every GroupNorm; must divide the width.")
+    groups: int = option(8, low=1, high=4096, help="Groups of every GroupNorm; must divide the width.")
 
     def __attrs_post_init__(self) -> None:
         _check_groups(self.groups, self.width)
@@ -181,37 +211,39 @@ class ConvConfig:
 class AttentionConfig:
     """Options of the blueprint `attention`."""
 
-    reduction: int = option(4, low=1, help="Channels per hidden unit of the squeeze; larger is smaller and cheaper.")
+    reduction: int = option(
+        4, low=1, high=65536, help="Channels per hidden unit of the squeeze; larger is smaller and cheaper."
+    )
 
 
 @frozen
 class BottleneckConfig:
     """Options of the blueprint `bottleneck`."""
 
-    reduction: int = option(4, low=1, help="Channels per bottleneck channel; at least 8 channels are kept.")
+    reduction: int = option(4, low=1, high=4096, help="Channels per bottleneck channel; at least 8 channels are kept.")
 
 
 @frozen
 class TransformerConfig:
     """Options of the host `transformer`."""
 
-    width: int = option(16, low=1, help="Channels of every position.")
-    patch: int = option(4, low=1, help="Points of a patch; must divide the length of the inputs.")
-    middle: int = option(8, low=1, help="Channels in the middle of every perceptron.")
+    width: int = option(16, low=1, high=4096, help="Channels of every position.")
+    patch: int = option(4, low=1, high=4096, help="Points of a patch; must divide the length of the inputs.")
+    middle: int = option(8, low=1, high=4096, help="Channels in the middle of every perceptron.")
 
 
 @frozen
 class LoraConfig:
     """Options of the blueprint `lora`."""
 
-    rank: int = option(8, low=1, help="Rank of the linear map.")
+    rank: int = option(8, low=1, high=4096, help="Rank of the linear map.")
 
 
 @frozen
 class LoraLargeConfig:
     """Options of the blueprint `lora-large`."""
 
-    rank: int = option(32, low=1, help="Rank of the linear map.")
+    rank: int = option(32, low=1, high=4096, help="Rank of the linear map.")
 
 
 def _check_groups(groups: int, width: int) -> None:

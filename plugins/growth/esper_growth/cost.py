@@ -21,9 +21,10 @@ class TrainingCost:
 
     Attributes:
         flops: Floating-point operations of training so far, those of validation left out. Convolutions and matrix
-            products are counted, as in `torch.utils.flop_counter`: of the host and of every seed that takes part,
-            forward and backward, for every sample of every epoch.
-        shock: The largest fall of validation accuracy, a fraction, over an epoch in which the alpha of a seed moved.
+            products are counted, as in `torch.utils.flop_counter`: of the host and of every seed that takes part, its
+            gate included, forward and backward, for every sample of every epoch.
+        shock: The largest fall of validation accuracy, a fraction, over an epoch before which a seed's share in its
+            host changed, at once or by a step of a ramp: its alpha, or the blend at an alpha above 0.
     """
 
     flops: Tensor
@@ -40,9 +41,13 @@ class TrainingCost:
         """Count an epoch of training the active environments, bool `[E]`; `labels` name the seed of every slot."""
         for env in active.nonzero().flatten().tolist():
             nursery, samples = worlds[env].nursery, len(worlds[env].task.train.targets)
-            seeds = (nursery.branch_flops(slot, labels[env][slot]) for slot, s in settings[env].items() if s.in_forward)
+            seeds = (
+                nursery.seed_flops(slot, labels[env][slot], setting.algorithm)
+                for slot, setting in settings[env].items()
+                if setting.in_forward
+            )
             self.flops[env] += (1 + BACKWARD) * samples * (nursery.host_flops + sum(seeds))
 
     def blend(self, moved: Tensor, before: Tensor, after: Tensor) -> None:
-        """Take in accuracies `[E]` around an epoch in which a seed's alpha moved in some hosts, bool `[E]`."""
+        """Take in accuracies `[E]` around an epoch before which a seed's share moved in some hosts, bool `[E]`."""
         self.shock = torch.maximum(self.shock, torch.where(moved, before - after, 0.0).nan_to_num(0.0))

@@ -12,7 +12,10 @@ OUTCOMES = (
     Outcome("added_parameters", "parameters", "parameters of the fossils", False),
     Outcome("training_flops", "operations", "operations of training the host and its seeds", False),
     Outcome(
-        "alpha_shock", "fraction", "largest fall of validation accuracy in an epoch in which an alpha moved", False
+        "alpha_shock",
+        "fraction",
+        "largest fall of validation accuracy in an epoch before which an alpha or a blend changed",
+        False,
     ),
 )
 

@@ -141,7 +141,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
             slot_ids=self.slot_config.slot_ids,
         )
         before = reward.potential(self.slots.stage, self.config.shaping)
-        labels = self.slots.blueprint.clone()
+        labels, shares = self.slots.blueprint.clone(), self.slots.shares()
         success, changes = self.slots.apply(actions, self.progress.contribution, active)
         changes += self.slots.tick(self.config.auto_advance, active)
         labels = torch.where(self.slots.blueprint >= 0, self.slots.blueprint, labels)
@@ -149,7 +149,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         events = [self._event(change, labels) for change in changes]
 
         settings, running = self._settings(), active.tolist()
-        moved = (self.slots.alpha_velocity != 0).any(dim=1) & active
+        moved = (self.slots.shares() != shares).any(dim=(1, 2)) & active
         self.cost.epoch(self.worlds, settings, self._labels(), active)
         with self._timed("host_training"):
             gradients = self.runtime.train_epoch(settings, running)
@@ -214,6 +214,11 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
     def held_out(self, count: int) -> list[int]:
         """Return numbers of instances that no training draws."""
         return list(range(HELD_OUT, HELD_OUT + count))
+
+    def circumstances(self) -> dict[str, str]:
+        """Return what hosts are trained with here, and what data they see."""
+        task, host = self._parts["task"], self._parts["host"]
+        return {"runtime": self.runtime.name, "kernels": self.runtime.kernels, "task": task.name, "host": host.name}
 
     def outcomes(self) -> dict[str, Tensor]:
         """Return what came of the episodes that have ended, by name as in the description, float64 `[E]`.

@@ -14,7 +14,6 @@ from esper_core import SlotConfig
 from esper_core.export.grown import Grown
 from esper_growth.actions import Algorithm
 from esper_growth.model import GrownHost, Seed, SeedSetting, capped
-from esper_growth.nursery import Nursery
 from esper_growth.worlds import Worlds
 
 
@@ -23,15 +22,14 @@ class Fossil(nn.Module):
 
     alpha: Tensor
 
-    def __init__(self, seed: Seed, alpha: float, dims: tuple[int, ...]) -> None:
+    def __init__(self, seed: Seed, alpha: float) -> None:
         super().__init__()
         self.branch = seed.branch
-        self._dims = dims
         self.register_buffer("alpha", torch.tensor(alpha))
 
     def forward(self, h: Tensor) -> Tensor:
         """Map `[B, C, *spatial]` to the same shape."""
-        return h + self.alpha * capped(self.branch(h), h, self._dims)
+        return h + self.alpha * capped(self.branch(h), h)
 
 
 class MultipliedFossil(Fossil):
@@ -39,21 +37,20 @@ class MultipliedFossil(Fossil):
 
     def forward(self, h: Tensor) -> Tensor:
         """Map `[B, C, *spatial]` to the same shape."""
-        return h + self.alpha * (h * torch.tanh(capped(self.branch(h), h, self._dims)))
+        return h + self.alpha * (h * torch.tanh(capped(self.branch(h), h)))
 
 
 class GatedFossil(Fossil):
     """h + alpha·g(h)·f(h), with f capped at the size of h, and g one number per sample."""
 
-    def __init__(self, seed: Seed, alpha: float, dims: tuple[int, ...]) -> None:
-        super().__init__(seed, alpha, dims)
+    def __init__(self, seed: Seed, alpha: float) -> None:
+        super().__init__(seed, alpha)
         assert seed.gate is not None, "a gated seed has a gate"
-        self.gate: nn.Module = seed.gate.layers  # type: ignore[assignment]
+        self.gate = seed.gate
 
     def forward(self, h: Tensor) -> Tensor:
         """Map `[B, C, *spatial]` to the same shape."""
-        gate = self.gate(h.flatten(2).mean(dim=2)).reshape(-1, *(1 for _ in self._dims))
-        return h + self.alpha * (gate * capped(self.branch(h), h, self._dims))
+        return h + self.alpha * (self.gate(h) * capped(self.branch(h), h))
 
 
 class Composition(nn.Module):
@@ -109,7 +106,7 @@ def hand_over(
     inputs, targets = task.validation.inputs.cpu(), task.validation.targets.cpu()
     with torch.no_grad():
         outputs = grown(inputs, dict(fossils))
-    network, notes = _network(grown, slots, nursery, fossils, labels)
+    network, notes = _network(grown, slots, fossils, labels)
     facts = {
         "instance": instance,
         "validation_accuracy": float((outputs.argmax(1) == targets).double().mean()),
@@ -122,7 +119,6 @@ def hand_over(
 def _network(
     grown: GrownHost,
     slots: SlotConfig,
-    nursery: Nursery,
     fossils: Mapping[int, SeedSetting],
     labels: Mapping[int, str],
 ) -> tuple[nn.Module, dict[str, str]]:
@@ -138,8 +134,7 @@ def _network(
         seed = grown.seed(slot)
         assert seed is not None, f"slot {slot} holds a fossil"
         name = f"fossil_{slots.slot_ids[slot]}"
-        dims = tuple(range(1, len(nursery.slot_shapes[slot]) + 1))
-        children[name] = FOSSILS[setting.algorithm](seed, setting.alpha, dims)
+        children[name] = FOSSILS[setting.algorithm](seed, setting.alpha)
         blueprint = re.sub(r"[^a-z0-9]+", "-", labels[slot].lower()).strip("-")
         notes[name] = f"{blueprint}, blended by {setting.algorithm.name}, alpha {setting.alpha:g}"
     children["tail"] = tail

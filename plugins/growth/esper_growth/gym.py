@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from esper_core import SlotConfig
 from esper_core.builtin.config import FlatConfig
 from esper_core.builtin.flat import Flat
-from esper_core.contracts.protocols import Build, Masks
+from esper_core.contracts.protocols import Build, Masks, Origin
 from esper_core.policy.legality import find_illegal, neutral
 from esper_core.registry.build import build_beside
 from esper_core.registry.index import load_index
@@ -29,6 +29,7 @@ from esper_growth.config import GrowthConfig
 from esper_growth.describe import describe
 from esper_growth.make import growth
 from esper_growth.masks import LifecycleMasks
+from esper_growth.runtime import one_thread
 
 ID = "esper/Growth-v0"
 
@@ -40,6 +41,9 @@ class GrowthEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.int64]]):
     eight heads, in the order of `heads`. What is legal is in `info["action_mask"]` and returned by `action_masks()`:
     bool, head after head, `[Σ K]`. A mask per head cannot say which slots are legal for which operation: an action that
     is illegal although each of its parts is legal is WAIT, its `last_op_success` is 0 and `info["legal"]` false.
+
+    Everything is computed by one thread, in whatever process it is used: the threads of a pool do not survive a fork,
+    and a process that was forked would wait for them for ever.
 
     Args:
         slots: A count, or ids such as `r0c0,r0c2`.
@@ -53,6 +57,7 @@ class GrowthEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.int64]]):
 
     metadata = {"render_modes": []}  # noqa: RUF012
 
+    @one_thread()
     def __init__(
         self,
         slots: int | str = 3,
@@ -61,7 +66,7 @@ class GrowthEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.int64]]):
         gamma: float = 0.995,
         **options: Any,
     ) -> None:
-        # One host needs no further process.
+        # One host needs no other process.
         config = GrowthConfig(**{"workers": 1, **options})
         context = _context(config, SlotConfig.parse(str(slots)), {"task": task, "host": host}, gamma)
         self._environment, self._masks = growth(config, context), LifecycleMasks(None, context)
@@ -72,6 +77,7 @@ class GrowthEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.int64]]):
         self.action_space = gymnasium.spaces.MultiDiscrete([head.size for head in self.actions.heads])
         self.observation_space = gymnasium.spaces.Box(0.0, 1.0, (schema.dim,), np.float32)
 
+    @one_thread()
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
@@ -83,6 +89,7 @@ class GrowthEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.int64]]):
         state, info = self._environment.reset(seed=seed, options=options)
         return self._look(state, {"instance": info["instances"][0]})
 
+    @one_thread()
     def step(self, action: NDArray[np.int64]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Take one step: one epoch of the host."""
         wanted = {name: torch.tensor([int(value)]) for name, value in zip(self.heads, action, strict=True)}
@@ -117,6 +124,7 @@ def _context(config: GrowthConfig, slots: SlotConfig, chosen: dict[str, str], ga
     """Return what the environment is built into: task and host by name, and the blueprints its options name."""
     index, known = load_index(), describe(config, slots)
     parts: dict[str, Any] = {}
+    origins: dict[str, tuple[Origin, ...]] = {}
 
     def context() -> Build:
         return Build(
@@ -131,10 +139,13 @@ def _context(config: GrowthConfig, slots: SlotConfig, chosen: dict[str, str], ga
             device="cpu",
             dtype=torch.float32,
             parts=dict(parts),
+            origins=dict(origins),
         )
 
     for kind, name in chosen.items():
-        parts[kind] = build_beside(resolve(index, kind, name), index, context())
+        component = resolve(index, kind, name)
+        parts[kind] = build_beside(component, index, context())
+        origins[kind] = (Origin(component.spec.module, {}),)
     parts["blueprint"] = {
         label: build_beside(resolve(index, "blueprint", label), index, context()) for label in known.uses["blueprint"]
     }

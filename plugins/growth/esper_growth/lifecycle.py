@@ -117,6 +117,10 @@ class SlotTable:
         self.blueprint[env, slot], self.algorithm[env, slot] = blueprint, algorithm
         self.alpha[env, slot] = self.alpha_target[env, slot] = alpha
 
+    def shares(self) -> Tensor:
+        """Return how much of every seed its host hears, and how: alpha and, above 0, the blend, float32 `[E, N, 2]`."""
+        return torch.stack([self.alpha, torch.where(self.alpha > 0, self.algorithm.float(), -1.0)], dim=2)
+
     @property
     def ticks_to_target(self) -> Tensor:
         """Ticks until the alpha target is reached, 0 when the controller holds."""

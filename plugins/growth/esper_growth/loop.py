@@ -115,7 +115,7 @@ class HostRun:
 class LoopRuntime:
     """Trains hosts one by one."""
 
-    name = "loop"
+    name, kernels = "loop", "torch"
 
     def __init__(
         self,
@@ -131,6 +131,7 @@ class LoopRuntime:
         self._snapshots: dict[int, dict[str, tuple[Tensor, Tensor | None]]] = {}
         self._worlds = Worlds(task, host, blueprints, num_slots)
 
+    @one_thread()
     def start(self, instances: Sequence[int]) -> None:
         """Replace all hosts by fresh ones, one per instance number."""
         self.hosts, self._snapshots = [], {}
@@ -141,6 +142,7 @@ class LoopRuntime:
             generator = torch.Generator().manual_seed(stable_seed("data", instance))
             self.hosts.append(HostRun(model, optimizer, world, generator, instance, self.precision))
 
+    @one_thread()
     def germinate(self, env: int, slot: int, label: str, algorithm: Algorithm) -> None:
         """Put a new seed into an empty slot; its initial weights depend on instance, slot and how many came before."""
         run = self.hosts[env]
@@ -150,6 +152,7 @@ class LoopRuntime:
         run.optimizer.add(str(slot), seed.parameters())
         self.set_algorithm(env, slot, algorithm)
 
+    @one_thread()
     def set_algorithm(self, env: int, slot: int, algorithm: Algorithm) -> None:
         """Change how a seed joins the host; its gate is created or destroyed as needed."""
         run = self.hosts[env]

@@ -16,7 +16,7 @@ from esper_growth.fused.runtime import FusedRuntime
 from esper_growth.loop import LoopRuntime
 from esper_growth.protocols import axes_of, fits
 from esper_growth.runtime import HostRuntime, Settings
-from esper_growth.static_curves import StaticCurves, source_digest
+from esper_growth.static_curves import StaticCurves
 from esper_growth.workers import shared_out
 from esper_growth.worlds import Worlds
 
@@ -58,10 +58,13 @@ def growth(config: GrowthConfig, context: Build) -> GrowthEnvironment:
                 accuracies.append(static.validate(settings, active, pairs=False).accuracy.tolist())
         return [list(curve) for curve in zip(*accuracies, strict=True)]
 
+    origins = {kind: context.origins.get(kind, ()) for kind in ("task", "host")}
+    factories = {origin.module for made in origins.values() for origin in made}
     hosts = runtime()
-    key: dict[str, str | int | float] = {
+    key = {
         "task": task.name,
         "host": host.name,
+        "options": {kind: [dict(origin.options) for origin in made] for kind, made in origins.items()},
         "slots": num_slots,
         "epochs": config.epochs,
         "batch_size": config.batch_size,
@@ -69,9 +72,11 @@ def growth(config: GrowthConfig, context: Build) -> GrowthEnvironment:
         "momentum": config.momentum,
         "max_grad_norm": config.max_grad_norm,
         "runtime": hosts.name,
+        "kernels": hosts.kernels,
         "dtype": str(context.dtype),
         "precision": context.precision,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "source": source_digest(task, host),
     }
-    return GrowthEnvironment(config, context, hosts, StaticCurves.at(key, train_static), worlds)
+    return GrowthEnvironment(
+        config, context, hosts, StaticCurves.at(key, lambda i: factories | worlds.modules(i), train_static), worlds
+    )

@@ -26,6 +26,10 @@ METRICS = (
         healthy="above 0",
     ),
     Metric(
+        ("host_parameters",),
+        "parameters of the bare hosts that the episodes drew",
+    ),
+    Metric(
         ("length",),
         "steps",
     ),

@@ -32,13 +32,12 @@ class SeedSetting(NamedTuple):
         return self.alpha > 0 and self.stage in (Stage.BLENDING, Stage.HOLDING, Stage.FOSSILIZED)
 
 
-def capped(branch: Tensor, h: Tensor, dims: tuple[int, ...] = ()) -> Tensor:
+def capped(branch: Tensor, h: Tensor) -> Tensor:
     """Scale `branch [B, C, ...]` down, per sample, where its RMS exceeds that of `h`: rms(f) ≤ rms(h).
 
-    A branch that trains isolated from the host's output has no other bound on its size. `dims` are all dimensions but
-    the first; who traces this says them, for a trace does not know how many there are.
+    A branch that trains isolated from the host's output has no other bound on its size.
     """
-    dims = dims or tuple(range(1, h.dim()))
+    dims = tuple(range(1, h.dim()))
     power, limit = branch.square().mean(dims, keepdim=True), h.square().mean(dims, keepdim=True)
     return branch * ((limit + _TINY) / (power + _TINY)).sqrt().clamp(max=1.0)
 

@@ -49,9 +49,15 @@ class Validation(NamedTuple):
 
 
 class HostRuntime(Protocol):
-    """Trains E hosts side by side. What a host computes does not depend on the others."""
+    """Trains E hosts side by side. What a host computes does not depend on the others.
+
+    Attributes:
+        name: Which runtime it is.
+        kernels: What it computes with: 'torch', or which compiled kernels.
+    """
 
     name: str
+    kernels: str
 
     def start(self, instances: Sequence[int]) -> None:
         """Replace all hosts by fresh ones, one per instance number."""
@@ -105,6 +111,7 @@ def one_thread() -> Iterator[None]:
     """Let operations use one thread within, as in a process that trains nothing but hosts.
 
     What a host computes must not depend on where it is trained, and sums split over several threads round otherwise.
+    Nor must it wait for threads that are not there: a process that was forked has none of its parent's pool.
     """
     threads = torch.get_num_threads()
     if threads == 1:

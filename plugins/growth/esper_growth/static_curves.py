@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
-import os
-import tempfile
-from collections.abc import Callable, Sequence
+import shlex
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from attrs import frozen
 
-from esper_core.contracts.cache import cache_directory, cache_folder
-from esper_core.contracts.errors import UserError
+from esper_core.contracts.cache import Cache
+from esper_core.contracts.errors import DamagedFile, UserError
+from esper_core.contracts.reading import read_json
+from esper_core.contracts.shape import shaped
+from esper_core.registry.sources import made_with
+from esper_growth.fused.compiler import processor
 
 CACHE = "static"
 """Name of the cache."""
 
+OTHER_CACHE = "Set ESPER_CACHE to a directory that can be read and written."
+
 Train = Callable[[Sequence[int]], list[list[float]]]
 
+Modules = Callable[[int], Collection[str]]
+"""From the number of an instance to the modules of what it trains."""
 
-def source_digest(*objects: object) -> str:
-    """Return a digest of all sources of this package and of the files that define the given objects' types."""
-    ours = (file for file in Path(__file__).parent.rglob("*") if file.suffix in (".py", ".cpp"))
-    files = {*ours} | {Path(inspect.getfile(type(item))) for item in objects}
-    return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()[:16]
+
+@frozen
+class Curve:
+    """The shape of a file of the cache."""
+
+    accuracy: list[float]
 
 
 @frozen
@@ -34,58 +42,72 @@ class StaticCurves:
     """Validation accuracies of static hosts.
 
     Attributes:
-        key: Everything the curves depend on: task, host, slots, epochs, optimiser, runtime, dtype, versions.
+        key: What all curves depend on, JSON-able: task, host, slots, epochs, optimiser, runtime, kernels, processor.
+        modules: The code that an instance's curve depends on beside this package's.
         train: Trains missing instances and returns their accuracies after every epoch.
-        directory: Where curves are kept.
+        cache: Where curves are kept.
     """
 
-    key: dict[str, str | int | float]
+    key: Mapping[str, Any]
+    modules: Modules
     train: Train
-    directory: Path
+    cache: Cache
 
     @classmethod
-    def at(cls, key: dict[str, str | int | float], train: Train) -> StaticCurves:
+    def at(cls, key: Mapping[str, Any], modules: Modules, train: Train) -> StaticCurves:
         """Return the curves for `key` in the cache directory."""
-        machine = {"torch": torch.__version__, "capability": torch.backends.cpu.get_cpu_capability()}
-        key = {**key, **machine}
-        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-        return cls(key, train, cache_directory() / CACHE / digest)
+        machine = {
+            "processor": hashlib.sha256(processor().encode()).hexdigest()[:16],
+            "capability": torch.backends.cpu.get_cpu_capability(),
+        }
+        cache = Cache.named(CACHE)
+        return cls({**key, **machine}, modules, train, cache)
 
     def get(self, instances: Sequence[int]) -> dict[int, list[float]]:
         """Return the accuracies after every epoch per instance; missing ones are trained and kept.
 
         Raises:
-            UserError: the cache cannot be written or a file in it is damaged.
+            UserError: the cache cannot be read or written.
+            DamagedFile: a file in it is damaged.
         """
         wanted = sorted(set(instances))
-        missing = [instance for instance in wanted if not self._path(instance).is_file()]
+        # Somebody may clear the cache while others are trained: what was read or trained is not read again.
+        curves = {instance: self._read(instance) for instance in wanted}
+        missing = [instance for instance, curve in curves.items() if curve is None]
         if missing:
             for instance, curve in zip(missing, self.train(missing), strict=True):
+                curves[instance] = curve
                 self._write(instance, curve)
-        return {instance: self._read(instance) for instance in wanted}
+        return {instance: curve for instance, curve in curves.items() if curve is not None}
+
+    def full_key(self, instance: int) -> dict[str, Any]:
+        """Return everything that an instance's curve depends on, JSON-able."""
+        return {**self.key, **made_with({__name__, *self.modules(instance)})}
 
     def _path(self, instance: int) -> Path:
-        return self.directory / f"{instance}.json"
+        digest = hashlib.sha256(json.dumps(self.full_key(instance), sort_keys=True).encode()).hexdigest()[:16]
+        return self.cache.folder / digest / f"{instance}.json"
 
-    def _read(self, instance: int) -> list[float]:
+    def _read(self, instance: int) -> list[float] | None:
         path = self._path(instance)
         try:
-            return [float(value) for value in json.loads(path.read_text())["accuracy"]]
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"The static curve {path} is damaged ({error}).", hint=f"Delete it: rm {path}") from error
+            return shaped(Curve, read_json(path), str(path)).accuracy
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            reason = error.strerror or error
+            raise UserError(f"The static curve {path} cannot be read: {reason}.", hint=OTHER_CACHE) from error
+        except DamagedFile as error:
+            error.hint = f"It is a static curve, and trained again when it is not there: rm {shlex.quote(str(path))}"
+            raise
 
     def _write(self, instance: int, curve: list[float]) -> None:
+        content = json.dumps({"key": self.full_key(instance), "instance": instance, "accuracy": curve})
         try:
-            cache_folder(CACHE)
-            self.directory.mkdir(parents=True, exist_ok=True)
-            # Several runs may train the same instance at once; a rename is atomic and all write the same numbers.
-            with tempfile.NamedTemporaryFile("w", dir=self.directory, suffix=".tmp", delete=False) as file:
-                json.dump({"key": self.key, "instance": instance, "accuracy": curve}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(file.name).replace(self._path(instance))
+            # Several runs may train the same instance at once: all write the same numbers.
+            self.cache.keep(self._path(instance), content.encode())
         except OSError as error:
             raise UserError(
-                f"The static curve of instance {instance} cannot be kept in {self.directory}: {error.strerror}.",
-                hint="Set ESPER_CACHE to a directory that can be written.",
+                f"The static curve of instance {instance} cannot be kept in {self.cache.folder}: {error.strerror}.",
+                hint=OTHER_CACHE,
             ) from error

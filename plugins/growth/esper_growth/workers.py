@@ -8,6 +8,7 @@ import pickle
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -17,7 +18,9 @@ from attrs import frozen
 from torch import Tensor
 
 from esper_core.contracts.errors import EsperError
+from esper_core.contracts.remote import Failure, attempted
 from esper_core.learning.randomness import seed_all
+from esper_core.registry.sources import blamed
 from esper_growth.actions import Algorithm
 from esper_growth.memory import keep_freed_memory
 from esper_growth.runtime import Fossils, Gradients, HostRuntime, Settings, Validation, stable_seed
@@ -48,22 +51,24 @@ class Worker:
         """Wait for an answer.
 
         Raises:
-            EsperError: the process is gone.
-            Exception: whatever the request raised there.
+            EsperError: the process is gone, or what the request raised there.
         """
         try:
-            fine, result = pickle.loads(self.connection.recv_bytes())
+            result = pickle.loads(self.connection.recv_bytes())
         except (EOFError, OSError) as error:
             raise self._gone() from error
-        if fine:
-            return result
-        raise result
+        if isinstance(result, Failure):
+            raise result.error(blamed(result.modules) or "A process that trains hosts", "training hosts")
+        return result
 
     def _gone(self) -> EsperError:
         self.process.join(timeout=1)
+        killed = self.process.exitcode == -signal.SIGKILL
         return EsperError(
             f"A process that trains hosts ended unexpectedly (exit status {self.process.exitcode}).",
-            hint="It may have been killed for lack of memory: lower --envs, or set environment.workers=1.",
+            hint="It may have been killed for lack of memory: lower --envs, or use -o environment.workers=1."
+            if killed
+            else "To see where, train in this process: -o environment.workers=1",
         )
 
 
@@ -79,7 +84,7 @@ class Workers:
     def __init__(self, make: Callable[[], HostRuntime], count: int, share: Share) -> None:
         self._make, self._count, self._share = make, count, share
         here = make()
-        self.name = here.name
+        self.name, self.kernels = here.name, here.kernels
         here.close()
         self._workers: list[Worker] = []
         self._shares: list[list[int]] = []
@@ -207,11 +212,16 @@ class Workers:
 
 
 def shared_out(make: Callable[[], HostRuntime], workers: int, share: Share) -> HostRuntime:
-    """Return the hosts of `make` in this process for one worker, else shared out among as many; 0 is one per core."""
+    """Return the hosts of `make` in this process for one worker, else shared out among as many; 0 is one per core.
+
+    They stay in this process too where it may have no children, as in the processes of other libraries' vectorised
+    environments; what they compute is the same.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     count = workers or cores
     keep_freed_memory()
-    return make() if count == 1 else Workers(make, count, share)
+    alone = count == 1 or multiprocessing.current_process().daemon
+    return make() if alone else Workers(make, count, share)
 
 
 def _serve(make: Callable[[], HostRuntime], connection: Connection, inherited: Sequence[Connection]) -> None:
@@ -223,20 +233,20 @@ def _serve(make: Callable[[], HostRuntime], connection: Connection, inherited: S
     for other in inherited:
         other.close()
     torch.set_num_threads(1)
-    runtime = make()
-    while True:
-        try:
-            method, arguments = pickle.loads(connection.recv_bytes())
-        except (EOFError, OSError):
-            return
+    made: list[HostRuntime] = []
+
+    def answer(request: bytes) -> Any:
+        method, arguments = pickle.loads(request)
+        if not made:
+            made.append(make())
         if method == "start":
             # A blueprint may draw from the process's own streams; a resumed run has new processes.
             seed_all(stable_seed("process", *arguments[0]))
+        return getattr(made[0], method)(*arguments)
+
+    while True:
         try:
-            reply = (True, getattr(runtime, method)(*arguments))
-        except Exception as error:
-            reply = (False, error)
-        try:
-            connection.send_bytes(pickle.dumps(reply))
-        except OSError:
+            request = connection.recv_bytes()
+            connection.send_bytes(attempted(partial(answer, request)))
+        except (EOFError, OSError):
             return

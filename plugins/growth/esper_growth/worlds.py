@@ -9,6 +9,7 @@ import torch
 from attrs import define, field, frozen
 from torch import Tensor
 
+from esper_core.contracts.foreign import guarded
 from esper_growth.nursery import Nursery
 from esper_growth.protocols import Blueprint, Host, Task
 
@@ -66,6 +67,13 @@ class Worlds:
             self._kept[instance] = World(task, self._nurseries[key])
         return self._kept[instance]
 
+    def modules(self, instance: int) -> frozenset[str]:
+        """Return the modules of what an instance trains, and of the families that it was drawn from."""
+        world = self.at(instance)
+        return frozenset(
+            type(part).__module__ for part in (self.task, self.host, world.task, world.nursery.architecture)
+        )
+
     def shares(self, instances: Sequence[int], count: int) -> list[list[int]]:
         """Return positions of instances in `count` shares that cost about as much, hosts that are alike together.
 
@@ -106,4 +114,7 @@ def described(worlds: Sequence[World]) -> dict[str, Tensor]:
 
 def drawn(part: Any, instance: int) -> Any:
     """Return what a family draws for an instance; what is no family is the same for all."""
-    return part.draw(instance) if hasattr(part, "draw") else part
+    if not hasattr(part, "draw"):
+        return part
+    with guarded(f"The family '{part.name}'", f"drawing what instance {instance} trains"):
+        return part.draw(instance)

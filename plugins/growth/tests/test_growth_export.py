@@ -9,17 +9,24 @@ from pathlib import Path
 
 import pytest
 import torch
+from attrs import evolve
 
+from esper_core import SlotConfig
 from esper_core.export.grown import Exportable, Grown
 from esper_core.export.write import write_export
+from esper_core.registry.index import load_index
+from esper_core.testing.conformance.subject import Subject
 from esper_growth.actions import Algorithm, Op
-from esper_growth.config import GrowthConfig
+from esper_growth.config import GrowthConfig, Mnist1dConfig
 from esper_growth.export import hand_over
 from esper_growth.model import GrownHost, Seed, SeedSetting
+from esper_growth.protocols import fits
 from esper_growth.stages import Stage
+from esper_growth.tasks.mnist1d import mnist1d
 from esper_growth.worlds import Worlds
 
-BLUEPRINTS = ("conv_light", "attention", "norm", "depthwise", "bottleneck", "conv_small", "conv_heavy")
+HOSTS = [component.name for component in load_index().components if component.kind == "host"]
+"""Every host that is installed, third parties' included."""
 
 ALONE = """
 import sys, json, importlib
@@ -29,8 +36,11 @@ import torch
 found = {{}}
 for name in json.loads({names!r}):
     inputs, outputs = torch.load(name + ".pt", weights_only=True)
+    network = importlib.import_module(name).load()
+    batches = ((inputs, outputs), (inputs[:1], outputs[:1]), (inputs[:5], outputs[:5]))
     with torch.no_grad():
-        found[name] = float((importlib.import_module(name).load()(inputs) - outputs).abs().max())
+        size = float(outputs.abs().max().clamp(min=1))
+        found[name] = max(float((network(x) - y).abs().max()) / size for x, y in batches)
 print(json.dumps(found))
 """
 
@@ -46,29 +56,72 @@ def differences(folder: Path, exported: dict[str, Grown]) -> dict[str, float]:
     return json.loads(done.stdout)
 
 
-def with_fossil(context, label, algorithm):
-    """Return a host with one fossil in its second slot, whose weights are random throughout."""
-    nursery = Worlds(context.parts["task"], context.parts["host"], context.parts["blueprint"], 3).at(0).nursery
+def with_fossils(context, labels, turn=0):
+    """Return a host with a fossil of each label, blended in turn, whose weights are random throughout."""
+    parts = context.parts
+    slots = SlotConfig.for_grid(1, len(labels))
+    nursery = Worlds(parts["task"], parts["host"], parts["blueprint"], slots.num_slots).at(0).nursery
     host = GrownHost(nursery.host(0))
-    seed = host.seeds["1"] = Seed(nursery.branch(0, 1, 1, label))
-    if algorithm == Algorithm.GATE:
-        seed.gate = nursery.gate(0, 1, 1)
+    fossils = {}
+    for slot, label in enumerate(labels):
+        algorithm = list(Algorithm)[(slot + turn) % len(Algorithm)]
+        seed = host.seeds[str(slot)] = Seed(nursery.branch(0, slot, 1, label))
+        if algorithm == Algorithm.GATE:
+            seed.gate = nursery.gate(0, slot, 1)
+        fossils[slot] = SeedSetting(Stage.FOSSILIZED, 0.7, algorithm, False)
     generator = torch.Generator().manual_seed(1)
-    weights = {name: torch.randn(v.shape, generator=generator) for name, v in host.state_dict().items()}
-    # A gate with such weights would be shut.
-    weights |= {name: value / 10 for name, value in weights.items() if ".gate." in name}
-    fossils = {1: SeedSetting(Stage.FOSSILIZED, 0.7, algorithm, False)}
-    return hand_over(context.parts, context.slots, 0, weights, fossils, {1: label})
+    # Weights of a size at which many layers after one another stay numbers, and gates stay open.
+    weights = {
+        name: torch.randn(v.shape, generator=generator) / max(1, v[0].numel() if v.dim() else 1) ** 0.5
+        for name, v in host.state_dict().items()
+    }
+    return hand_over(parts, slots, 0, weights, fossils, dict(enumerate(labels)))
 
 
-@pytest.mark.parametrize("host", ["pointwise", "conv"])
-def test_every_blueprint_and_every_blend_leaves_as_it_is(make_context, tmp_path, host):
-    context = make_context(GrowthConfig(), host=host)
-    grown = {f"{b}_{a.name.lower()}": with_fossil(context, b, a) for b in BLUEPRINTS for a in Algorithm}
+def parts_of(make_context, host):
+    """Return a context with a host that is installed, data that it takes, and all blueprints that are legal on it."""
+    index, context = load_index(), make_context(GrowthConfig())
+    found = {(c.kind, c.name): Subject(c, index) for c in index.components if c.kind in ("host", "blueprint")}
+    built = found["host", host].build()
+    axes = (2,) if built.topology == "image" and 2 in getattr(built, "axes", (2,)) else (1,)
+    blueprints = {
+        name.replace("-", "_"): blueprint
+        for (kind, name), subject in found.items()
+        if kind == "blueprint"
+        and built.topology in (blueprint := subject.build()).topologies
+        and fits(blueprint, built.topology, axes)
+    }
+    task = context.parts["task"] if axes == (2,) else mnist1d(Mnist1dConfig(samples=200, train_samples=100), context)
+    return evolve(context, parts={"task": task, "host": built, "blueprint": blueprints})
+
+
+def check_each_matters(name, grown):
+    """Fail where a fossil does nothing, so that nothing is tested."""
+    for child in list(grown.notes):
+        kept = getattr(grown.network, child)
+        setattr(grown.network, child, torch.nn.Identity())
+        with torch.no_grad():
+            without = grown.network(grown.inputs)
+        setattr(grown.network, child, kept)
+        assert float((without - grown.outputs).abs().max()) > 1e-4, f"{child} of {name} does nothing"
+
+
+def test_a_transformer_leaves_with_a_fossil_of_every_blend(make_context, tmp_path):
+    grown = with_fossils(parts_of(make_context, "transformer"), ["attention", "flex_attention", "mlp"])
+    assert [note.split(", ")[1] for note in grown.notes.values()] == [f"blended by {a.name}" for a in Algorithm]
+    check_each_matters("transformer", grown)
+    assert differences(tmp_path, {"grown": grown})["grown"] <= 1e-6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("host", HOSTS)
+def test_every_blueprint_and_every_blend_leaves_every_host_as_it_is(make_context, tmp_path, host):
+    context = parts_of(make_context, host)
+    labels = sorted(context.parts["blueprint"])
+    assert len(labels) >= 7, labels
+    grown = {f"turn_{turn}": with_fossils(context, labels, turn) for turn in range(len(Algorithm))}
     for name, entry in grown.items():
-        net, x = entry.network, entry.inputs
-        bare = net.tail(net.block_2(net.block_1(net.block_0(x))))
-        assert float((bare - entry.outputs).abs().max()) > 1e-3, f"{name} does nothing, so nothing is tested"
+        check_each_matters(name, entry)
     found = differences(tmp_path, grown)
     assert set(found) == set(grown)
     assert max(found.values()) <= 1e-6, found
@@ -121,7 +174,7 @@ def test_a_label_reaches_source_as_a_plain_word(make_context, tmp_path):
     hostile = 'Norm"""\nimport os #'
     context.parts["blueprint"][hostile] = context.parts["blueprint"]["norm"]
     try:
-        grown = with_fossil(context, hostile, Algorithm.ADD)
+        grown = with_fossils(context, [hostile])
     finally:
         del context.parts["blueprint"][hostile]
     text = write_export(grown, tmp_path / "plain.py").source.read_text()

@@ -23,7 +23,7 @@ from esper_growth.make import growth
 from esper_growth.masks import LifecycleMasks
 from esper_growth.model import SeedSetting
 from esper_growth.rules import AllOn, AllOnHeavy, Periodic, Static, UniformLegal
-from esper_growth.stages import Stage
+from esper_growth.stages import MIN_PRUNE_AGE, Stage
 from esper_growth.tasks.mixed import MixedTask
 from esper_growth.worlds import Worlds
 
@@ -200,7 +200,7 @@ def test_the_flops_of_a_seed_are_counted_while_it_takes_part(environment, mixed)
         samples, nursery = len(world.task.train.targets), world.nursery
         # Slot i is germinated at step i; it takes part from the step after, once gate G1 has passed.
         epochs = {slot: 14 - slot - 1 for slot in range(3)}
-        seeds = sum(nursery.branch_flops(slot, "conv_light") * count for slot, count in epochs.items())
+        seeds = sum(nursery.seed_flops(slot, "conv_light", Algorithm.ADD) * count for slot, count in epochs.items())
         assert grown[env] == 3 * samples * (14 * nursery.host_flops + seeds)
 
 
@@ -211,7 +211,10 @@ def test_flops_are_those_of_the_layers_by_hand(mixed):
     nursery = next(n for n in found if n.name.startswith("pointwise") and len(n.slot_shapes[0]) == 2)
     # 1 → 16 → 16 → 16 channels, 40 points, pooled to 20 behind the second block; 16 → 10 classes.
     assert nursery.host_flops == 2 * (40 * 16 + 40 * 16 * 16 + 20 * 16 * 16 + 16 * 10)
-    assert nursery.branch_flops(0, "conv_light") == 2 * 40 * 16 * 16 * 3
+    assert nursery.seed_flops(0, "conv_light", Algorithm.ADD) == 2 * 40 * 16 * 16 * 3
+    # A gate has two linear layers, 16 → 8 → 1, for the whole sample.
+    assert nursery.seed_flops(0, "norm", Algorithm.ADD) == nursery.seed_flops(0, "norm", Algorithm.MULTIPLY) == 0
+    assert nursery.seed_flops(0, "norm", Algorithm.GATE) == 2 * (16 * 8 + 8)
 
 
 def test_the_shock_is_the_largest_fall_in_an_epoch_in_which_an_alpha_moved():
@@ -222,6 +225,57 @@ def test_the_shock_is_the_largest_fall_in_an_epoch_in_which_an_alpha_moved():
     ):
         cost.blend(torch.tensor(moved), torch.tensor(before), torch.tensor(after))
     assert cost.shock.tolist() == [0.25, 0.125, 0.5, 0.0]
+
+
+INSTANT, FAST, HALF, FULL, ADD, MULTIPLY, GATE = 0, 1, 0, 2, 2, 1, 3
+HALVE = {"op": Op.SET_ALPHA_TARGET, "alpha_target": HALF, "alpha_speed": INSTANT}
+
+
+@pytest.mark.parametrize(
+    ("heads", "epochs", "moved"),
+    [
+        ({"op": Op.WAIT}, 3, []),
+        (HALVE, 3, [0]),
+        ({"op": Op.SET_ALPHA_TARGET, "alpha_target": FULL, "style": ADD}, 3, []),
+        ({"op": Op.SET_ALPHA_TARGET, "alpha_target": FULL, "style": MULTIPLY}, 3, [0]),
+        ({**HALVE, "alpha_speed": FAST}, 4, [0, 1, 2]),
+        ({"op": Op.PRUNE, "alpha_speed": INSTANT}, 3, [0]),
+        ({"op": Op.PRUNE, "alpha_speed": FAST}, 5, [0, 1, 2]),
+    ],
+)
+def test_a_fall_is_a_shock_where_a_seed_was_changed_and_nowhere_else(make_environment, act, heads, epochs, moved):
+    environment = make_environment(epochs=30, envs=1, auto_advance=True)
+    environment.reset(seed=0)
+    measured, falls = environment.runtime.validate, 0.0
+
+    def validate(*arguments, **said):
+        return measured(*arguments, **said)._replace(accuracy=torch.tensor([0.9 - falls], dtype=torch.float64))
+
+    environment.runtime.validate = validate
+    environment.step(act(environment, op=Op.GERMINATE, blueprint=1, tempo=0, style=ADD))
+    while int(environment.slots.stage[0, 0]) != Stage.HOLDING or int(environment.slots.age[0, 0]) < MIN_PRUNE_AGE:
+        environment.step(act(environment))
+    found = []
+    for epoch in range(epochs):
+        environment.cost.shock.zero_()
+        falls = 0.1 * (epoch + 1)
+        environment.step(act(environment, **heads) if epoch == 0 else act(environment))
+        if float(environment.outcomes()["alpha_shock"][0]) > 0:
+            found.append(epoch)
+    assert found == moved
+
+
+def test_the_gate_of_a_seed_is_counted(make_environment, act):
+    def flops(style):
+        environment = make_environment(epochs=3, envs=1)
+        environment.reset(seed=0)
+        environment.step(act(environment, op=Op.GERMINATE, blueprint=2, style=style))
+        for _ in range(2):
+            environment.step(act(environment))
+        return float(environment.outcomes()["training_flops"][0])
+
+    gate = 2 * (16 * 8 + 8)
+    assert flops(GATE) - flops(ADD) == 3 * 100 * 2 * gate, "100 samples in two epochs, forward and backward"
 
 
 def test_a_topology_is_there_from_the_first_epoch_on(environment, mixed):
@@ -235,7 +289,9 @@ def test_a_topology_is_there_from_the_first_epoch_on(environment, mixed):
     assert torch.equal(replayed["added_parameters"], grown["added_parameters"])
     assert replayed["alpha_shock"].tolist() == [0, 0]
     for env, (world, topology) in enumerate(zip(made.worlds, topologies, strict=True)):
-        fossils = sum(world.nursery.branch_flops(int(slot), label) for slot, (label, *_) in topology.items())
+        fossils = sum(
+            world.nursery.seed_flops(int(slot), label, Algorithm[how]) for slot, (label, how, _) in topology.items()
+        )
         flops = 3 * 20 * len(world.task.train.targets) * (world.nursery.host_flops + fossils)
         assert replayed["training_flops"][env] == flops
     assert {event["type"] for event in events} == {"episode"}

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -96,6 +101,49 @@ def test_unseeded_environments_differ_from_each_other() -> None:
 def test_what_does_not_exist_is_named() -> None:
     with pytest.raises(UnknownComponent, match="digit"):
         make(task="digit")
+
+
+BESIDE_EACH_OTHER = """
+import functools, sys
+import gymnasium, torch
+from gymnasium.vector import AsyncVectorEnv
+
+if __name__ == "__main__":
+    method, workers = sys.argv[1], int(sys.argv[2])
+    torch.set_num_threads(2)
+    torch.ones(1_000_000).sum()  # from here on there is a pool of threads, which no fork copies
+    name, options = "esper_growth.gym:esper/Growth-v0", {"slots": 2, "epochs": 2, "instances": 2, "kernels": "torch"}
+    made = AsyncVectorEnv(2 * [functools.partial(gymnasium.make, name, workers=workers, **options)], context=method)
+    made.reset(seed=0)
+    ends = [made.step(0 * made.action_space.sample())[2].tolist() for _ in range(2)]
+    made.close()
+    assert ends == [[False, False], [True, True]], ends
+    assert torch.get_num_threads() == 2
+"""
+
+
+@pytest.mark.parametrize(
+    ("method", "workers"),
+    [
+        pytest.param("fork", 2, marks=pytest.mark.skipif(sys.platform != "linux", reason="forks")),
+        pytest.param("spawn", 1, marks=pytest.mark.slow),
+        pytest.param("forkserver", 1, marks=pytest.mark.slow),
+    ],
+)
+def test_processes_of_other_libraries_can_hold_it_however_they_are_started(
+    tmp_path: Path, method: str, workers: int
+) -> None:
+    script = tmp_path / "beside_each_other.py"
+    script.write_text(BESIDE_EACH_OTHER)
+    command = [sys.executable, str(script), method, str(workers)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environment) as run:
+        try:
+            _, said = run.communicate(timeout=300)
+        except subprocess.TimeoutExpired:
+            os.killpg(run.pid, signal.SIGKILL)
+            pytest.fail(f"started by {method} it hangs")
+    assert run.returncode == 0, said
 
 
 @pytest.mark.slow

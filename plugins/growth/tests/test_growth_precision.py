@@ -126,7 +126,7 @@ def test_curves_of_another_precision_lie_elsewhere(make_context):
     config = GrowthConfig(workers=1, kernels="torch")
     environments = [growth(config, make_context(config, precision=precision)) for precision in ("float32", "bf16")]
     first, second = (environment.curves for environment in environments)
-    assert first.directory != second.directory
+    assert first.full_key(0) != second.full_key(0)
     assert {**first.key, "precision": "bf16"} == second.key
     assert environments[1].runtime.precision == "bf16"
 

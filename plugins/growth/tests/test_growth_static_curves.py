@@ -1,9 +1,10 @@
 import json
-from pathlib import Path
+import os
 
 import pytest
 
-from esper_core.contracts.errors import UserError
+from esper_core.contracts.errors import DamagedFile, UserError
+from esper_core.registry import sources
 from esper_growth.static_curves import StaticCurves
 
 
@@ -20,7 +21,12 @@ def curves(tmp_path, monkeypatch, trained):
         trained.extend(instances)
         return [[0.1 * i, 0.2 * i] for i in instances]
 
-    return StaticCurves.at({"task": "digits"}, train)
+    return StaticCurves.at({"task": "digits"}, lambda instance: (), train)
+
+
+def file_of(curves, instance):
+    (file,) = curves.cache.folder.rglob(f"{instance}.json")
+    return file
 
 
 def test_missing_curves_are_trained_once(curves, trained):
@@ -31,24 +37,40 @@ def test_missing_curves_are_trained_once(curves, trained):
 
 def test_another_key_lies_elsewhere(curves, trained):
     curves.get([1])
-    other = StaticCurves.at({"task": "other"}, curves.train)
-    assert other.directory != curves.directory
-    other.get([1])
+    StaticCurves.at({"task": "other"}, curves.modules, curves.train).get([1])
     assert trained == [1, 1]
+
+
+def test_what_an_instance_is_drawn_from_is_part_of_its_key(curves, trained, tmp_path, monkeypatch):
+    """A family may draw from several distributions."""
+    (tmp_path / "site").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    files = [tmp_path / "site" / f"canary_member_{number}.py" for number in range(2)]
+    for file in files:
+        file.write_text("x = 1")
+    family = StaticCurves.at(curves.key, lambda instance: [f"canary_member_{instance % 2}"], curves.train)
+    family.get([0, 1])
+    files[1].write_text("x = 2")
+    sources.forget()
+    family.get([0, 1])
+    assert trained == [0, 1, 1]
+    sources.forget()
 
 
 def test_the_file_says_what_it_is(curves):
     curves.get([4])
-    content = json.loads((curves.directory / "4.json").read_text())
-    assert content["instance"] == 4 and content["key"]["task"] == "digits" and "torch" in content["key"]
-    assert [p.name for p in curves.directory.iterdir()] == ["4.json"], "no temporary file stays behind"
+    file = file_of(curves, 4)
+    content = json.loads(file.read_text())
+    assert content["instance"] == 4 and content["key"]["task"] == "digits"
+    assert "torch" in content["key"]["libraries"] and "esper-growth" in content["key"]["sources"]
+    assert list(file.parent.iterdir()) == [file], "no temporary file stays behind"
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"accuracy": "x"}', '{"accuracy": [1, "x"]}'])
 def test_a_damaged_file_is_named(curves, content):
     curves.get([4])
-    (curves.directory / "4.json").write_text(content)
-    with pytest.raises(UserError, match=r"4\.json is damaged") as caught:
+    file_of(curves, 4).write_text(content)
+    with pytest.raises(DamagedFile, match=r"4\.json(:1)? is damaged") as caught:
         curves.get([4])
     assert "rm " in caught.value.hint
 
@@ -58,12 +80,12 @@ def test_an_unusable_cache_is_named(tmp_path, monkeypatch):
     file.write_text("")
     monkeypatch.setenv("ESPER_CACHE", str(file))
     with pytest.raises(UserError, match="cannot be kept in") as caught:
-        StaticCurves.at({}, lambda instances: [[0.0] for _ in instances]).get([0])
+        StaticCurves.at({}, lambda instance: (), lambda instances: [[0.0] for _ in instances]).get([0])
     assert "ESPER_CACHE" in caught.value.hint
 
 
 def test_a_crash_while_writing_leaves_no_curve(curves, monkeypatch):
-    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr(os, "write", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(UserError, match="No space left on device"):
         curves.get([1])
-    assert not (curves.directory / "1.json").exists()
+    assert not list(curves.cache.folder.rglob("1.json"))

@@ -1,5 +1,6 @@
 """Hosts in other processes: the same numbers, errors that arrive, and nobody left behind."""
 
+import multiprocessing
 import os
 import random
 import signal
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from esper_core.contracts.errors import EsperError
+from esper_core.contracts.errors import EsperError, PluginError, UserError
 from esper_growth import workers
 from esper_growth.actions import Algorithm, Op
 from esper_growth.config import GrowthConfig
@@ -105,13 +106,75 @@ def test_what_processes_draw_depends_on_the_episode_alone(open_workers):
     assert torch.equal(drawn(old, [1, 2]), first)
 
 
-def test_an_error_arrives_as_it_was_raised(open_workers):
-    runtime = open_workers(2)
+class KeywordOnly(Exception):
+    def __init__(self, *, width):
+        super().__init__(f"no width of {width}")
+
+
+class Failing:
+    """A blueprint that raises whatever it is told to."""
+
+    topologies = ("image",)
+
+    def __init__(self, error):
+        self.error = error
+
+    def build(self, channels, spatial):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (KeywordOnly(width=3), "KeywordOnly: no width of 3"),
+        (SystemExit(0), "SystemExit: 0"),
+        (RuntimeError(lambda: None), "RuntimeError: <function"),
+    ],
+)
+def test_an_error_arrives_with_the_component_that_raised_it(make_context, error, said):
+    parts = make_context().parts
+    blueprints = {**parts["blueprint"], "failing": Failing(error)}
+    config = GrowthConfig(batch_size=50)
+    runtime = Workers(partial(LoopRuntime, config, parts["task"], parts["host"], blueprints, 3), 2, dealt)
     runtime.start([0, 1])
-    with pytest.raises(KeyError, match="no_such_blueprint"):
-        runtime.germinate(1, 0, "no_such_blueprint", Algorithm.ADD)
+    with pytest.raises(PluginError, match="The blueprint 'failing' failed while building a branch") as caught:
+        runtime.germinate(1, 0, "failing", Algorithm.ADD)
+    assert said in caught.value.message
+    assert "in build" in str(caught.value.__cause__), "the traceback of the process"
     runtime.germinate(1, 0, "norm", Algorithm.ADD)
     assert runtime.seed_parameters()[1, 0] == 33, "the process is still there"
+    runtime.close()
+
+
+def test_an_error_of_ours_keeps_class_and_hint(open_workers):
+    runtime = open_workers(2, Refusing)
+    with pytest.raises(UserError, match=r"Not today\.") as caught:
+        runtime.start([0, 1])
+    assert type(caught.value) is UserError and caught.value.hint == "Come back tomorrow."
+
+
+def test_a_process_that_cannot_begin_says_why(make):
+    runtime = Workers(OnlyOnce(make()), 2, dealt)
+    with pytest.raises(PluginError, match="MemoryError: no room"):
+        runtime.start([0, 1])
+    runtime.close()
+
+
+class Refusing(LoopRuntime):
+    def start(self, instances):
+        raise UserError("Not today.", hint="Come back tomorrow.")
+
+
+class OnlyOnce:
+    """Makes a runtime in this process, and in no other."""
+
+    def __init__(self, make):
+        self.make, self.process = make, os.getpid()
+
+    def __call__(self):
+        if os.getpid() != self.process:
+            raise MemoryError("no room")
+        return self.make()
 
 
 def test_a_process_that_dies_is_named(open_workers):
@@ -159,6 +222,36 @@ def _alive(pid: int) -> bool:
 def test_one_worker_needs_no_process(make):
     assert isinstance(shared_out(make(), 1, dealt), LoopRuntime)
     assert isinstance(shared_out(make(), 3, dealt), Workers)
+
+
+def test_a_process_that_may_have_no_children_trains_the_hosts_itself(make, monkeypatch):
+    monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)
+    assert isinstance(shared_out(make(), 3, dealt), LoopRuntime)
+
+
+def test_hosts_are_born_by_one_thread(make):
+    """A process that was forked has none of its parent's threads, and other threads round otherwise."""
+    seen = []
+
+    def watched(build):
+        def watching(*arguments):
+            seen.append(torch.get_num_threads())
+            return build(*arguments)
+
+        return watching
+
+    torch.set_num_threads(2)
+    for kind in (LoopRuntime, FusedRuntime):
+        runtime = make(kind)()
+        nursery = runtime._worlds.at(3).nursery
+        for name in ("host", "branch", "gate"):
+            setattr(nursery, name, watched(getattr(nursery, name)))
+        runtime.start([3])
+        runtime.germinate(0, 1, "conv_light", Algorithm.ADD)
+        runtime.set_algorithm(0, 1, Algorithm.GATE)
+        assert seen == [1, 1, 1]
+        assert torch.get_num_threads() == 2
+        seen.clear()
 
 
 def test_an_environment_plays_the_same_with_any_number_of_workers(make_environment, act):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from typing import TYPE_CHECKING, Any
 
 from esper_core import (
@@ -14,12 +16,15 @@ from esper_core import (
     StateField,
     StateSpec,
 )
-from esper_core.contracts.errors import UserError
+from esper_core.contracts.errors import PluginError, UserError
+from esper_core.contracts.foreign import guarded
 from esper_gymnasium_env.config import GymnasiumConfig
 from esper_gymnasium_env.registered import find
 
 if TYPE_CHECKING:
     import gymnasium
+
+_logger = logging.getLogger(__name__)
 
 
 def describe(config: GymnasiumConfig, slots: SlotConfig) -> EnvironmentDescription:
@@ -27,19 +32,24 @@ def describe(config: GymnasiumConfig, slots: SlotConfig) -> EnvironmentDescripti
 
     Raises:
         UserError: the environment does not exist, or cannot be made.
-        ValueError: its actions are not categorical, its observations cannot be flattened, an entry to observe does not
+        PluginError: it fails while it is made.
+        ValueError: its actions are not categorical, its observations cannot be seen, an entry to observe does not
             exist, or nothing limits its episodes.
     """
+    from esper_gymnasium_env.legality import seen_space
     from esper_gymnasium_env.scaling import Scaling
 
     made = make(config)
     try:
         actions = action_spec(config.id, made.action_space)
-        scaling = Scaling.of(made.observation_space, config.observe)
-        horizon = made.spec.max_episode_steps if made.spec else None
+        try:
+            scaling = Scaling.of(seen_space(made.observation_space), config.observe)
+        except ValueError as error:
+            raise ValueError(f"{config.id}: {error}") from error
+        horizon = (made.spec and made.spec.max_episode_steps) or 0
     finally:
-        made.close()
-    if horizon is None:
+        close(made, config)
+    if horizon <= 0:
         raise ValueError(f"{config.id} sets no limit to its episodes; set one with -o environment.horizon=STEPS")
     legal = sum(actions.sizes.values())
     state = (
@@ -65,19 +75,45 @@ def describe_features(config: None, slots: SlotConfig, actions: ActionSpec, stat
     return FeatureSchema([Feature(name, name, entry.low, entry.high, entry.name) for name in names])
 
 
+def owner(config: GymnasiumConfig) -> str:
+    """Return whose code runs when the environment does, for messages."""
+    return f"The Gymnasium environment '{config.id}'"
+
+
 def make(config: GymnasiumConfig) -> gymnasium.Env[Any, Any]:
-    """Make one environment; raises UserError when it does not exist or cannot be made."""
+    """Make one environment.
+
+    Raises:
+        UserError: it does not exist, or cannot be made with these options.
+        PluginError: it fails while it is made.
+    """
     import gymnasium
 
     spec = find(config.id)
-    limit = {"max_episode_steps": config.horizon} if config.horizon else {}
+    # A limit below 1 is none, which `make` knows as −1 and takes from nobody but its caller.
+    limit = config.horizon or (-1 if (spec.max_episode_steps or 1) < 1 else None)
+    with guarded(owner(config), "being made"):
+        try:
+            return gymnasium.make(spec, limit, disable_env_checker=True, **config.kwargs)
+        except (gymnasium.error.Error, ImportError, TypeError) as error:
+            raise UserError(
+                f"Gymnasium cannot make '{config.id}': {str(error).rstrip('.')}",
+                hint="`kwargs` are passed on to it; they may not fit.",
+            ) from error
+
+
+def close(made: gymnasium.Env[Any, Any], config: GymnasiumConfig) -> None:
+    """Close one environment; where it fails to, that is said and takes nothing away."""
     try:
-        return gymnasium.make(spec, disable_env_checker=True, **limit, **config.kwargs)
-    except (gymnasium.error.Error, ImportError, TypeError) as error:
-        raise UserError(
-            f"Gymnasium cannot make '{config.id}': {str(error).rstrip('.')}",
-            hint="`kwargs` are passed on to it; they may not fit.",
-        ) from error
+        with guarded(owner(config), "closing"):
+            made.close()
+    except PluginError as error:
+        _say_once(error.message)
+
+
+@functools.cache
+def _say_once(message: str) -> None:
+    _logger.warning("%s What was done before stands.", message)
 
 
 def action_spec(name: str, space: gymnasium.Space[Any]) -> ActionSpec:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,24 +15,27 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 from torch import Tensor
 
-from esper_core.contracts.errors import EsperError
+from esper_core.contracts.errors import PluginError
+from esper_core.contracts.foreign import described, guarded
 from esper_core.contracts.protocols import Build
 from esper_core.contracts.spaces import action_space, observation_space
 from esper_gymnasium_env.config import GymnasiumConfig
-from esper_gymnasium_env.describe import describe, make
+from esper_gymnasium_env.describe import close, describe, make, owner
+from esper_gymnasium_env.legality import MASK, Legality, seen_space
+from esper_gymnasium_env.randomness import give_own_spaces, seed_spaces
 from esper_gymnasium_env.scaling import Scaling
 
-MASK = "action_mask"
-"""Key of `info` under which an environment says what is legal."""
+_logger = logging.getLogger(__name__)
 
-MASK_METHOD = "action_masks"
-"""Method that says so in environments made for sb3-contrib."""
+LARGEST = float(np.finfo(np.float32).max)
+"""Largest reward that can be learned from."""
 
 
 class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
-    """Kind `environment`. What is legal is read from `info["action_mask"]`, else from a method `action_masks()`.
+    """Kind `environment`: what each of them shows, scaled, and what each says is legal.
 
-    A time limit of Gymnasium's truncates. Masks of several heads may be one array or one per head.
+    A time limit of Gymnasium's truncates. The streams of the environments' spaces belong to the run too: a seeded reset
+    seeds them, so that what an environment draws from its own spaces can be repeated.
     """
 
     metadata = {"autoreset_mode": AutoresetMode.DISABLED}  # noqa: RUF012
@@ -39,13 +44,14 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
         description = describe(config, context.slots)
         self.actions, self.state_spec = description.actions, description.state
         self.horizon, self.num_envs, self.device = description.horizon, context.num_envs, context.device
-        self._id, self._envs = config.id, [make(config) for _ in range(self.num_envs)]
-        self._scaling = Scaling.of(self._envs[0].observation_space, config.observe)
-        self._space = self._envs[0].action_space
+        self._envs = [make(config) for _ in range(self.num_envs)]
+        give_own_spaces(self._envs)
+        self._config, self._owner, self._legality = config, owner(config), Legality(config.id, self.actions)
+        self._scaling = Scaling.of(seen_space(self._envs[0].observation_space), config.observe)
+        self._space, self._told = self._envs[0].action_space, False
         self._seed: int | None = context.seed
         self._observation = np.zeros((self.num_envs, self._scaling.width), np.float32)
         self._legal = np.ones((self.num_envs, self.state_spec[MASK].sizes(1, 0, 0)[1]), np.bool_)
-        self._ends = np.cumsum(list(self.actions.sizes.values()))
         self.single_action_space = action_space(self.actions)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         slots = context.slots.num_slots
@@ -55,40 +61,53 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Start new episodes; a seed gives each environment one of its own. Options are passed on."""
+        """Start new episodes; a seed gives each environment one of its own. Options are passed on.
+
+        Raises:
+            PluginError: an environment fails, or shows or says what it cannot.
+        """
         # The first episodes are seeded in any case: nothing may depend on the system's entropy.
         chosen, self._seed = self._seed if seed is None else seed, None
         for env, single in enumerate(self._envs):
-            own = None if chosen is None else int(np.random.SeedSequence([chosen, env]).generate_state(1)[0])
-            observation, info = single.reset(seed=own, options=options)
-            self._look(env, observation, info)
+            with guarded(self._owner, "starting an episode"):
+                own = None
+                if chosen is not None:
+                    own, of_spaces = map(int, np.random.SeedSequence([chosen, env]).generate_state(2))
+                    seed_spaces(single, of_spaces)
+                observation, info = single.reset(seed=own, options=options)
+                self._look(env, observation, info)
         self._running = np.ones(self.num_envs, np.bool_)
         self._returns, self._lengths = np.zeros(self.num_envs), np.zeros(self.num_envs, np.int64)
         return self._state(), {}
 
     def step(self, actions: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor, dict[str, Any]]:
-        """Take one step in every environment whose episode goes on; actions are int64 `[E]` per head."""
+        """Take one step in every environment whose episode goes on; actions are int64 `[E]` per head.
+
+        Raises:
+            PluginError: an environment fails, or shows, pays or says what it cannot.
+        """
         chosen = torch.stack([actions[name] for name in self.actions.names], dim=-1).cpu().numpy()
-        reward = np.zeros(self.num_envs, np.float32)
+        reward = np.zeros(self.num_envs, np.float64)
         terminated, truncated = (np.zeros(self.num_envs, np.bool_) for _ in range(2))
         events = []
         for env in np.flatnonzero(self._running).tolist():
-            observation, paid, terminated[env], truncated[env], info = self._envs[env].step(self._action(chosen[env]))
-            reward[env] = paid
-            self._returns[env] += float(paid)
+            with guarded(self._owner, f"taking step {self._lengths[env]}"):
+                observation, paid, *ends, info = self._envs[env].step(self._action(chosen[env]))
+                reward[env] = value = self._paid(paid)
+                terminated[env], truncated[env] = map(self._flag, ends)
+                self._look(env, observation, info, terminated=terminated[env], truncated=truncated[env])
+            self._returns[env] += value
             self._lengths[env] += 1
-            ended = bool(terminated[env] or truncated[env])
-            self._look(env, observation, info, ended=ended)
-            if ended:
+            if terminated[env] or truncated[env]:
                 events.append(self._episode(env))
         self._running &= ~(terminated | truncated)
         flags = (self._tensor(terminated), self._tensor(truncated))
         return self._state(), self._tensor(reward), *flags, {"events": events}
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Close every environment."""
+        """Close every environment; where one fails to, that is said and takes nothing away."""
         for single in self._envs:
-            single.close()
+            close(single, self._config)
 
     def _action(self, row: NDArray[np.int64]) -> Any:
         """Return the heads' indices `[heads]` as the environment takes them."""
@@ -97,35 +116,66 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
         assert isinstance(self._space, gymnasium.spaces.MultiDiscrete)
         return (row.reshape(self._space.nvec.shape) + self._space.start).astype(self._space.dtype)
 
-    def _look(self, env: int, observation: Any, info: Mapping[str, Any], *, ended: bool = False) -> None:
-        """Take in what an environment says; what is legal after the end of an episode is of no interest."""
-        self._observation[env] = self._scaling(observation)
-        if ended:
-            return
-        legal = self._said(env, info)
-        if legal is None:
-            return
-        heads = np.split(legal, self._ends[:-1])
-        if legal.size != self._legal.shape[1] or not all(head.any() for head in heads):
-            found = f"{legal.size} entries" if legal.size != self._legal.shape[1] else "no legal action"
-            raise EsperError(
-                f"The action mask of {self._id} has {found}; it needs {self._legal.shape[1]}, with one legal for each "
-                f"of {', '.join(self.actions.names)}.",
-                hint="Its author must say what is legal in every state.",
-            )
-        self._legal[env] = legal
+    def _look(
+        self,
+        env: int,
+        observation: Any,
+        info: Mapping[str, Any],
+        *,
+        terminated: np.bool_ | bool = False,
+        truncated: np.bool_ | bool = False,
+    ) -> None:
+        """Take in what an environment shows, and what it says is legal; after it terminated nobody asks."""
+        try:
+            values = self._scaling.read(observation)
+        except Exception as error:
+            space = self._scaling.space
+            raise PluginError(
+                f"{self._owner} shows an observation that does not fit its space {space}: {described(error)}.",
+                hint="Its author must show what its observation_space says.",
+            ) from error
+        self._tell_outside(values)
+        self._observation[env] = self._scaling(values)
+        self._legal[env] = True
+        if not terminated:
+            self._legal[env] = self._legality.read(self._envs[env], observation, info, ended=bool(truncated))
 
-    def _said(self, env: int, info: Mapping[str, Any]) -> NDArray[np.bool_] | None:
-        """Return what an environment says is legal, `[Σ K]`, or None when it says nothing."""
-        single = self._envs[env]
-        if MASK in info:
-            said = info[MASK]
-        elif single.has_wrapper_attr(MASK_METHOD):
-            said = single.get_wrapper_attr(MASK_METHOD)()
-        else:
-            return None
-        parts = said if isinstance(said, tuple | list) else [said]
-        return np.concatenate([np.ravel(part) for part in parts]).astype(np.bool_)
+    def _tell_outside(self, values: NDArray[np.float64]) -> None:
+        """Say once that an observation lies outside its bounds."""
+        found = None if self._told else self._scaling.outside(values)
+        if found is None:
+            return
+        self._told, scaling = True, self._scaling
+        _logger.warning(
+            "%s shows %g in entry %d of its observation, which it says goes from %g to %g. What lies outside counts as "
+            "the nearest bound.",
+            self._owner,
+            values[found],
+            scaling.chosen[found],
+            scaling.bottom[found],
+            scaling.top[found],
+        )
+
+    def _paid(self, reward: Any) -> float:
+        """Return a reward, which may be an array with one entry."""
+        try:
+            value = float(np.asarray(reward).item())
+        except (TypeError, ValueError, RuntimeError):
+            value = math.nan
+        if not abs(value) <= LARGEST:
+            raise PluginError(
+                f"{self._owner} paid {reward!r}; a reward is one finite number, no larger than {LARGEST:.2g}, which is "
+                "the largest in float32.",
+                hint="Its author must change what it pays; a wrapper can divide it.",
+            )
+        return value
+
+    def _flag(self, said: Any) -> bool:
+        """Return whether an episode has ended, which may be said by an array with one entry."""
+        found = np.asarray(said)
+        if found.size != 1 or found.dtype.kind not in "biu":
+            raise PluginError(f"{self._owner} said {said!r} where its step says whether the episode has ended.")
+        return bool(found.item())
 
     def _episode(self, env: int) -> dict[str, Any]:
         length = int(self._lengths[env])

@@ -5,7 +5,8 @@ from __future__ import annotations
 from importlib import metadata
 from typing import TYPE_CHECKING
 
-from esper_core.contracts.errors import UserError, did_you_mean
+from esper_core.contracts.errors import EsperError, UserError, did_you_mean
+from esper_core.contracts.foreign import guarded
 
 if TYPE_CHECKING:
     from gymnasium.envs.registration import EnvSpec
@@ -49,9 +50,10 @@ def _register_installed() -> list[str]:
     broken = []
     for point in sorted(metadata.entry_points(group=GROUP)):
         try:
-            registers = point.load()
-            if point.attr:
-                registers()
-        except Exception as error:
-            broken.append(f"The entry point {point.name} = {point.value} failed with {type(error).__name__}: {error}.")
+            with guarded(f"The entry point {point.name} = {point.value}", "registering environments"):
+                registers = point.load()
+                if point.attr:
+                    registers()
+        except EsperError as error:
+            broken.append(error.message)
     return broken

@@ -2,36 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gymnasium
 import numpy as np
 from attrs import frozen
+from gymnasium import spaces
 from gymnasium.spaces.utils import flatten, flatten_space
 from numpy.typing import NDArray
+
+WIDEST = 2.0**24
+"""Ranges that are wider are none: mapped to −1..1, neighbouring whole numbers would be one number in float32."""
+
+FLOAT16_MAX = float(np.finfo(np.float16).max)
+"""What "no bound" is in float16. The largest numbers of the wider types lie beyond `WIDEST` in any case."""
+
+ROUNDING = 1e-4
+"""What lies outside its bounds by this share of half their range is rounding."""
 
 
 @frozen(eq=False)
 class Scaling:
     """How observations become the state's `observation`.
 
-    Categories are one-hot. An entry with bounds within −1..1 stays as it is, one with wider bounds is mapped to −1..1
-    in proportion, and one without bounds becomes x / (1 + |x|), which loses no order and needs no guess at its size.
+    Categories are one-hot. Every other entry is seen by its own bounds:
+
+    * within −1..1: as it is; wider: mapped to −1..1 in proportion.
+    * without bounds on one side or both, or with bounds so wide that they are none: d / (1 + |d|), where d is how far
+      it lies from the value nearest to 0 that it can take. That loses no order and needs no guess at its size.
+    * equal bounds: 0, for a constant says nothing.
+
+    What lies outside its bounds counts as the nearest bound; what is no finite number comes out as NaN.
 
     Attributes:
         space: The observations.
         chosen: Entries of the flattened observation that are kept, int64 `[D]`.
-        unbounded: Which of them lack a bound, bool `[D]`.
-        centre, reach: Middle and half of the range that is mapped, float64 `[D]`; 0 and 1 where an entry stays.
+        bottom, top: Their bounds as declared, float64 `[D]`.
+        unbounded: Which of them are seen as having no range, bool `[D]`.
+        origin, reach, shift: What is subtracted from them, what they are then divided by, and what is added to that,
+            float64 `[D]`.
         low: Smallest number that comes out: 0 where nothing is ever negative, else −1.
     """
 
     space: gymnasium.Space[Any]
     chosen: NDArray[np.int64]
+    bottom: NDArray[np.float64]
+    top: NDArray[np.float64]
     unbounded: NDArray[np.bool_]
-    centre: NDArray[np.float64]
+    origin: NDArray[np.float64]
     reach: NDArray[np.float64]
+    shift: NDArray[np.float64]
     low: float
 
     @property
@@ -44,27 +65,100 @@ class Scaling:
         """Return the scaling of a space of which all entries are seen, or those named.
 
         Raises:
-            ValueError: the space cannot be flattened, or an entry does not exist.
+            ValueError: the space holds what is neither numbers nor categories, or no entries, or bounds that are none;
+                or an entry does not exist.
         """
-        if not space.is_np_flattenable:
-            raise ValueError(f"observations of {space} have no fixed number of entries")
+        for leaf in _leaves(space):
+            if not isinstance(leaf, spaces.Box | spaces.Discrete | spaces.MultiBinary | spaces.MultiDiscrete):
+                raise ValueError(
+                    f"its observations hold {leaf}; only Box, Discrete, MultiBinary and MultiDiscrete, and Tuple and "
+                    "Dict of them, can be seen"
+                )
         box = flatten_space(space)
-        assert isinstance(box, gymnasium.spaces.Box)
+        assert isinstance(box, spaces.Box)
         size = box.shape[0]
+        if size == 0:
+            raise ValueError("its observations have no entries, so there is nothing to act on")
         beyond = [entry for entry in observe if not 0 <= entry < size]
         if beyond:
             raise ValueError(f"observe={beyond[0]} is no entry of an observation that has entries 0 to {size - 1}")
         chosen = np.array(observe or range(size), dtype=np.int64)
-        low, high = (bound.astype(np.float64)[chosen] for bound in (box.low, box.high))
-        unbounded = ~(np.isfinite(low) & np.isfinite(high))
-        bounded = ~unbounded & ((low < -1) | (high > 1))
-        bottom, top = np.where(bounded, low, -1.0), np.where(bounded, high, 1.0)
-        centre, reach = bottom / 2 + top / 2, top / 2 - bottom / 2
-        negative = bool((bounded | (low < 0)).any())
-        return cls(space, chosen, unbounded, centre, reach, -1.0 if negative else 0.0)
+        bottom, top = (bound.astype(np.float64)[chosen] for bound in (box.low, box.high))
+        for entry in np.flatnonzero((bottom == np.inf) | (top == -np.inf))[:1]:
+            raise ValueError(f"entry {chosen[entry]} of its observation goes from {bottom[entry]:g} to {top[entry]:g}")
+        with np.errstate(over="ignore"):
+            span = top - bottom
+        constant, stays = span == 0, (bottom >= -1) & (top <= 1)
+        unbounded = (span > WIDEST) | (bottom == -FLOAT16_MAX) | (top == FLOAT16_MAX)
+        unbounded &= ~constant
+        mapped = ~(unbounded | constant | stays)
+        origin = np.where(mapped, bottom, np.where(unbounded | constant, np.clip(0.0, bottom, top), 0.0))
+        negative = mapped | (bottom < origin)
+        return cls(
+            space=space,
+            chosen=chosen,
+            bottom=bottom,
+            top=top,
+            unbounded=unbounded,
+            origin=origin,
+            reach=np.where(mapped, span / 2, 1.0),
+            shift=np.where(mapped, -1.0, 0.0),
+            low=-1.0 if bool(negative.any()) else 0.0,
+        )
 
-    def __call__(self, observation: Any) -> NDArray[np.float32]:
-        """Return the row `[D]` of an observation."""
-        row = np.asarray(flatten(self.space, observation), dtype=np.float64)[self.chosen]
-        row = np.where(self.unbounded, row / (1 + np.abs(row)), (row - self.centre) / self.reach)
-        return row.astype(np.float32)
+    def read(self, observation: Any) -> NDArray[np.float64]:
+        """Return the entries `[D]` of an observation as they are.
+
+        Raises:
+            ValueError: the observation does not fit its space, but for bounds.
+        """
+        for leaf, part in _parts(self.space, observation):
+            if isinstance(leaf, spaces.Discrete | spaces.MultiDiscrete):
+                # Flattened, a category that does not exist would be another one.
+                if not _is_category(leaf, part):
+                    raise ValueError(f"{part!r} is no value of {leaf}")
+            elif np.size(part) != np.prod(leaf.shape or ()):
+                raise ValueError(f"{np.size(part)} entries are no value of {leaf}")
+        return np.asarray(flatten(self.space, observation), dtype=np.float64)[self.chosen]
+
+    def outside(self, values: NDArray[np.float64]) -> int | None:
+        """Return the position of the first of the values `[D]` that lies outside its bounds, or None."""
+        slack = ROUNDING * self.reach
+        found = np.flatnonzero((values < self.bottom - slack) | (values > self.top + slack))
+        return int(found[0]) if found.size else None
+
+    def __call__(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Return the row `[D]` of the values `[D]` that `read` returned."""
+        finite = np.where(np.isfinite(values), values, np.nan)
+        row = (np.clip(finite, self.bottom, self.top) - self.origin) / self.reach + self.shift
+        return np.where(self.unbounded, row / (1 + np.abs(row)), row).astype(np.float32)
+
+
+def _leaves(space: gymnasium.Space[Any]) -> Iterator[gymnasium.Space[Any]]:
+    """Yield the spaces that a space is made of."""
+    if isinstance(space, spaces.Dict):
+        for part in space.spaces.values():
+            yield from _leaves(part)
+    elif isinstance(space, spaces.Tuple):
+        for part in space.spaces:
+            yield from _leaves(part)
+    else:
+        yield space
+
+
+def _parts(space: gymnasium.Space[Any], observation: Any) -> Iterator[tuple[gymnasium.Space[Any], Any]]:
+    """Yield each of the spaces that a space is made of, with what an observation holds for it."""
+    if isinstance(space, spaces.Dict):
+        for name, part in space.spaces.items():
+            yield from _parts(part, observation[name])
+    elif isinstance(space, spaces.Tuple):
+        for part, seen in zip(space.spaces, observation, strict=True):
+            yield from _parts(part, seen)
+    else:
+        yield space, observation
+
+
+def _is_category(space: spaces.Discrete | spaces.MultiDiscrete, value: Any) -> bool:
+    counts = space.n if isinstance(space, spaces.Discrete) else space.nvec
+    index = np.asarray(value) - space.start
+    return index.size == np.size(counts) and bool(((index >= 0) & (index < counts)).all())

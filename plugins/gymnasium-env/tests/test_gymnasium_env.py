@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import gymnasium
@@ -15,17 +14,16 @@ import torch
 from gymnasium import spaces
 
 from esper_core import SlotConfig
-from esper_core.contracts.errors import EsperError, UserError
+from esper_core.contracts.errors import UserError
 from esper_core.learning.session import open_session
 from esper_core.registry.build import build_parts
-from esper_core.registry.index import Index, load_index
+from esper_core.registry.index import Index
 from esper_core.registry.plan import PlanRequest, make_plan
 from esper_core.registry.resolve import resolve
 from esper_core.testing.conformance.run import check_component
 from esper_gymnasium_env.config import GymnasiumConfig
 from esper_gymnasium_env.describe import describe
 from esper_gymnasium_env.environment import GymnasiumEnvironment
-from esper_gymnasium_env.scaling import Scaling
 
 SLOTS = SlotConfig.for_grid(1, 3)
 
@@ -54,41 +52,11 @@ class Counter(gymnasium.Env[Any, Any]):
         return np.full(2, self.t, np.float32), {} if self.mask is None else {"action_mask": self.mask}
 
 
-class Turns(Counter):
-    """Says what is legal as environments for sb3-contrib do: one action after the other."""
-
-    def action_masks(self) -> list[bool]:
-        return [self.t % 3 == action for action in range(3)]
-
-
 @pytest.fixture(autouse=True)
-def registered() -> Iterator[None]:
-    before = dict(gymnasium.registry)
+def registered() -> None:
     gymnasium.register("Endless-v0", Counter)
+    gymnasium.register("Unlimited-v0", Counter, max_episode_steps=-1)
     gymnasium.register("Counter-v0", Counter, max_episode_steps=6)
-    gymnasium.register("Turns-v0", Turns, max_episode_steps=6)
-    yield
-    gymnasium.registry.clear()
-    gymnasium.registry.update(before)
-
-
-@pytest.fixture(scope="module")
-def index() -> Index:
-    return load_index()
-
-
-@pytest.fixture
-def build(index: Index) -> Any:
-    def build(name: str, *options: str, envs: int = 2) -> dict[str, Any]:
-        request = PlanRequest(
-            policy="lstm-v1",
-            environment="gymnasium",
-            envs=envs,
-            options=(f"environment.id={name}", *(f"environment.{option}" for option in options)),
-        )
-        return build_parts(make_plan(request, index), index, only={"environment", "masks"})
-
-    return build
 
 
 def singles(environment: GymnasiumEnvironment) -> list[Counter]:
@@ -155,9 +123,10 @@ def test_the_last_observation_stays_and_the_episode_is_reported_once(build: Any)
 
 
 def test_a_horizon_limits_what_has_no_limit(build: Any) -> None:
-    with pytest.raises(UserError, match=r"sets no limit.*environment\.horizon"):
-        build("Endless-v0")
-    environment = build("Endless-v0", "horizon=3", "kwargs={length=9}")["environment"]
+    for name in ("Endless-v0", "Unlimited-v0"):
+        with pytest.raises(UserError, match=r"sets no limit.*environment\.horizon"):
+            build(name)
+        environment = build(name, "horizon=3", "kwargs={length=9}")["environment"]
     environment.reset(seed=0)
     ends = [environment.step({"action": torch.zeros(2, dtype=torch.int64)})[2:4] for _ in range(3)]
     assert [(bool(terminated[0]), bool(truncated[0])) for terminated, truncated in ends] == [
@@ -198,21 +167,6 @@ def test_several_actions_at_once_have_a_head_each(index: Index) -> None:
     assert [single.taken[0].tolist() for single in singles(environment)] == [[1, 3], [0, 1]]
 
 
-def test_masks_follow_the_method(build: Any) -> None:
-    parts = build("Turns-v0")
-    state, _ = parts["environment"].reset(seed=0)
-    for t in range(3):
-        assert parts["masks"](state).heads["action"].tolist() == 2 * [[t == action for action in range(3)]]
-        state, *_ = parts["environment"].step({"action": torch.tensor([t, t])})
-
-
-@pytest.mark.parametrize(("mask", "found"), [([0, 0, 0], "no legal action"), ([1, 1], "2 entries")])
-def test_a_mask_that_cannot_be_is_refused(build: Any, index: Index, mask: list[int], found: str) -> None:
-    environment = build("Counter-v0", f"kwargs={{mask={mask}}}")["environment"]
-    with pytest.raises(EsperError, match=f"The action mask of Counter-v0 has {found}"):
-        environment.reset(seed=0)
-
-
 @pytest.mark.parametrize(
     ("config", "message"),
     [
@@ -235,20 +189,3 @@ def test_environments_are_seeded_apart_and_alike(build: Any) -> None:
         states.append(environment.reset(seed=3)[0]["observation"])
     assert torch.equal(states[0], states[1][:2])
     assert len(states[1].unique(dim=0)) == 3
-
-
-def test_numbers_come_out_between_minus_one_and_one() -> None:
-    space = spaces.Dict(
-        {
-            "a": spaces.Box(np.array([0, -0.5, -np.inf], np.float32), np.array([8, 0.5, np.inf], np.float32)),
-            "b": spaces.Discrete(3),
-        }
-    )
-    scaling = Scaling.of(space, ())
-    row = scaling({"a": np.array([6, 0.25, -3], np.float32), "b": 1})
-    assert row.tolist() == [0.5, 0.25, -0.75, 0.0, 1.0, 0.0]
-    assert (scaling.width, scaling.low) == (6, -1.0)
-    assert Scaling.of(space, (4, 2))({"a": np.array([6, 0.25, -3], np.float32), "b": 1}).tolist() == [1.0, -0.75]
-    assert Scaling.of(spaces.Discrete(3), ()).low == 0.0
-    with pytest.raises(ValueError, match="no fixed number"):
-        Scaling.of(spaces.Sequence(spaces.Discrete(2)), ())

@@ -64,10 +64,14 @@ def test_one_that_fails_is_named_and_hinders_no_other(site: Path) -> None:
         site,
         broken=("broken_worlds", "    raise RuntimeError('no licence')"),
         fine=("fine_worlds:register", REGISTERS.format(id="Fine-v0")),
+        leaving=("leaving_worlds", "    raise SystemExit(0)"),
     )
     with pytest.raises(UserError, match="Did you mean 'Fine-v0'") as caught:
         find("Fines-v0")
-    assert "broken = broken_worlds failed with RuntimeError: no licence." in caught.value.hint
+    assert (
+        "broken = broken_worlds failed while registering environments: RuntimeError: no licence." in caught.value.hint
+    )
+    assert "leaving = leaving_worlds failed while registering environments: SystemExit: 0." in caught.value.hint
     assert find("Fine-v0").id == "Fine-v0"
 
 

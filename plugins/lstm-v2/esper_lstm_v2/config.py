@@ -16,9 +16,9 @@ _DEEP = "Heads with two hidden layers instead of one; names that the environment
 class LstmV2Config:
     """Options of `lstm-v2`."""
 
-    hidden_dim: int = option(512, low=4, help=_WIDTH)
-    lstm_layers: int = option(1, low=1, help=_LAYERS)
-    embed_dim: int = option(4, low=1, help=_EMBED)
+    hidden_dim: int = option(512, low=4, high=65536, help=_WIDTH)
+    lstm_layers: int = option(1, low=1, high=256, help=_LAYERS)
+    embed_dim: int = option(4, low=1, high=65536, help=_EMBED)
     deep_heads: tuple[str, ...] = option(("blueprint",), converter=tuple, help=_DEEP)
 
 
@@ -26,7 +26,7 @@ class LstmV2Config:
 class LstmV1Config:
     """Options of `lstm-v1`."""
 
-    hidden_dim: int = option(128, low=4, help=_WIDTH)
-    lstm_layers: int = option(1, low=1, help=_LAYERS)
-    embed_dim: int = option(4, low=1, help=_EMBED)
+    hidden_dim: int = option(128, low=4, high=65536, help=_WIDTH)
+    lstm_layers: int = option(1, low=1, high=256, help=_LAYERS)
+    embed_dim: int = option(4, low=1, high=65536, help=_EMBED)
     deep_heads: tuple[str, ...] = option((), converter=tuple, help=_DEEP)

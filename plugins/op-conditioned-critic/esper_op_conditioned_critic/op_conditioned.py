@@ -14,7 +14,8 @@ class OpConditionedCritic(nn.Module):
     """Kind `critic`: latent H ⊕ one-hot(op) → H/2 → Q(s, op).
 
     A baseline that contains the operation taken removes the operation head's gradient as the critic gets better: with
-    Q̂ = Q every advantage has mean 0 given the operation. The expectation over operations keeps it.
+    Q̂ = Q every advantage has mean 0 given the operation. The expectation over operations keeps it. Where an episode was
+    truncated no operation is taken, and its last state is worth the expectation whatever the baseline.
 
     Raises:
         IncompatiblePlan: the environment's actions have no root head.

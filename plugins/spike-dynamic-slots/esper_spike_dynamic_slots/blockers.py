@@ -18,8 +18,9 @@ from esper_core.registry.plan import Plan
 from esper_core.spikes.verdict import Blocker, Category, Complexity, Failure, Place
 from esper_spike_dynamic_slots.categories import find_checks
 from esper_spike_dynamic_slots.constants import Constant, find_constants
+from esper_spike_dynamic_slots.consumers import Consumers
 from esper_spike_dynamic_slots.evidence import Group, group_failures, own_slots, suspected_kinds
-from esper_spike_dynamic_slots.source import Sources
+from esper_spike_dynamic_slots.source import Definition, Sources
 
 HARD_CODED, NOT_PROPAGATED, SHAPE, OTHER = "slot-count-hard-coded", "slots-not-propagated", "shape-mismatch", "other"
 
@@ -43,7 +44,8 @@ class _Cause:
         kind: One of the kinds of blocker.
         place: The line.
         what: What is wrong there, for people.
-        name: What uses of it are found by; empty for none.
+        name: What uses of it are found by.
+        definition: What it stands in.
         around: It lies in masks or environment, which the architecture is checked without.
         failures: What comes from it.
     """
@@ -52,6 +54,7 @@ class _Cause:
     place: Place
     what: str
     name: str
+    definition: Definition
     around: bool
     failures: list[Failure] = field(factory=list)
 
@@ -156,7 +159,7 @@ def _constant_cause(constant: Constant, component: Component) -> _Cause:
         kind, what = NOT_PROPAGATED, f"{owner}: `{constant.place.text}` asks for a slot count that nobody passes on"
     else:
         kind, what = HARD_CODED, f"{owner}: `{constant.place.text}` fixes the slot count to {constant.value}"
-    return _Cause(kind, constant.place, what, constant.name, component.kind in AROUND)
+    return _Cause(kind, constant.place, what, constant.name, constant.definition, component.kind in AROUND)
 
 
 def _raised(group: Group, sources: Sources, kinds: Collection[str]) -> _Cause:
@@ -167,12 +170,12 @@ def _raised(group: Group, sources: Sources, kinds: Collection[str]) -> _Cause:
     place = group.frame or holding[0].module.place(holding[0].node.lineno)
     kind = SHAPE if _SHAPE.search(group.message) else OTHER
     what = f"{component.kind} '{component.name}': {group.message.rstrip('.:')}"
-    return _Cause(kind, place, what, holding[0].name, component.kind in AROUND)
+    return _Cause(kind, place, what, holding[0].name, holding[0], component.kind in AROUND)
 
 
 def _blocker(cause: _Cause, sources: Sources) -> Blocker:
     own = (cause.place.file, cause.place.line)
-    consumers = [place for place in sources.uses(cause.name) if place[:2] != own] if cause.name else []
+    consumers = [place for place in Consumers(sources).find(cause.definition, cause.name) if place[:2] != own]
     counts = sorted(own_slots(cause.failures))
     number = len(cause.failures)
     failing = f"{number} check{'s' * (number > 1)} fail{'s' * (number == 1)}"

@@ -59,16 +59,18 @@ class Module:
             if isinstance(node, ast.Import):
                 found |= {(a.asname or a.name): (a.name, "") for a in node.names}
             elif isinstance(node, ast.ImportFrom):
-                source = self._absolute(node)
+                source = self.absolute(node)
                 found |= {(a.asname or a.name): (source, a.name) for a in node.names}
         return found
 
     @cached_property
-    def identifiers(self) -> list[tuple[int, str]]:
-        """Every use of a name in it with its line; definitions of classes, functions and arguments are no uses."""
-        return list(_identifiers(self.tree))
+    def stars(self) -> list[str]:
+        """Modules of which it imports everything."""
+        nodes = [node for node in ast.walk(self.tree) if isinstance(node, ast.ImportFrom)]
+        return [self.absolute(node) for node in nodes if any(alias.name == "*" for alias in node.names)]
 
-    def _absolute(self, node: ast.ImportFrom) -> str:
+    def absolute(self, node: ast.ImportFrom) -> str:
+        """Return the name of the module that something is imported from."""
         if not node.level:
             return node.module or ""
         parts = self.name.split(".")
@@ -148,13 +150,32 @@ class Sources:
             seen.update(nexts)
         return list(found.values())
 
-    def uses(self, name: str) -> list[Place]:
-        """Return every line of the packages that uses a name, or an attribute given as `owner.name`."""
-        found: dict[tuple[str, int], Place] = {}
-        for module in (module for modules in self.modules.values() for module in modules):
-            for line in sorted({line for line, used in module.identifiers if used == name}):
-                found.setdefault((str(module.file), line), module.place(line))
-        return list(found.values())
+    def origin(self, module: str, name: str) -> tuple[str, str]:
+        """Return the module in which a name of a module is defined, and its name there, through all re-exports."""
+        return self._origin(module, name, set())
+
+    def _origin(self, module: str, name: str, seen: set[tuple[str, str]]) -> tuple[str, str]:
+        if (module, name) in seen:
+            return module, name
+        seen.add((module, name))
+        here = self._known.get(module)
+        if here is None:
+            parent, _, last = module.rpartition(".")
+            real = ".".join(self._origin(parent, last, seen)) if parent else module
+            return (module, name) if real == module else self._origin(real, name, seen)
+        if name in here.imports and name not in here.definitions:
+            source, there = here.imports[name]
+            return self._origin(source, there, seen) if there else source.rpartition(".")[::2]
+        if name not in here.definitions:
+            for star in here.stars:
+                found = self._origin(star, name, seen)
+                if found[0] in self._known and found[1] in self._known[found[0]].definitions:
+                    return found
+        return module, name
+
+    @cached_property
+    def _known(self) -> dict[str, Module]:
+        return {module.name: module for modules in self.modules.values() for module in modules}
 
     def _module(self, name: str) -> Module | None:
         if name not in self._modules:
@@ -208,17 +229,3 @@ def _names(node: ast.AST, module: Module) -> Iterator[tuple[str, str]]:
                 yield module.name, part.id
             elif part.id in module.imports:
                 yield module.imports[part.id]
-
-
-def _identifiers(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            yield node.lineno, node.id
-        elif isinstance(node, ast.Attribute):
-            line, owner = node.end_lineno or node.lineno, node.value
-            yield line, node.attr
-            yield line, f"{getattr(owner, 'attr', getattr(owner, 'id', ''))}.{node.attr}"
-        elif isinstance(node, ast.alias):
-            yield node.lineno, node.name.rpartition(".")[2]
-        elif isinstance(node, ast.keyword) and node.arg:
-            yield node.lineno, node.arg

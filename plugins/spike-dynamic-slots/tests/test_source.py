@@ -56,17 +56,6 @@ def test_what_a_factory_uses_is_followed_through_imports(sources: Sources) -> No
     assert set(names[1:]) == {"remote_pkg.net:Base", "remote_pkg.parts:Head", "remote_pkg.sizes:DEPTH"}
 
 
-def test_every_use_of_a_name_is_found(sources: Sources) -> None:
-    used = {(Path(place.file).name, place.text) for place in sources.uses("WIDTH")}
-    assert used == {
-        ("net.py", "from .sizes import WIDTH"),
-        ("net.py", "width = WIDTH"),
-        ("sizes.py", "WIDTH = 8"),
-        ("sizes.py", "if WIDTH:"),
-    }
-    assert {place.text for place in sources.uses("sizes.DEPTH")} == {"width = sizes.DEPTH"}
-
-
 def test_a_file_belongs_to_the_components_of_its_package(sources: Sources, package: Path) -> None:
     net, other, flat = sources.components
     assert sources.owners(str(package / "parts.py")) == [net, other]

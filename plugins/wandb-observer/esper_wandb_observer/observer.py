@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from esper_core.contracts.files import make_folder
 from esper_core.contracts.packages import require_package
 from esper_wandb_observer.config import WandbConfig
 
@@ -11,12 +12,15 @@ if TYPE_CHECKING:
     from esper_core.learning.trainer import Update
     from esper_core.runs.directory import RunDirectory
 
+FOLDER = "wandb"
+"""What wandb makes in the directory of a run; a link of this name would lead it elsewhere."""
+
 
 class Wandb:
     """Shows metrics, timing, warnings and the plan."""
 
     def __init__(self, config: WandbConfig, context: None = None) -> None:
-        require_package("wandb", "observer 'wandb'")
+        require_package("wandb", "observer 'wandb'", "esper-wandb-observer")
         self.config = config
         self._run: Any = None
 
@@ -25,6 +29,7 @@ class Wandb:
         import wandb
 
         config = self.config
+        make_folder(run.path / FOLDER, run.path)
         self._run = wandb.init(
             project=config.project,
             entity=config.entity or None,

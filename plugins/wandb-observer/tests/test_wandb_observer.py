@@ -112,7 +112,7 @@ def test_asking_for_it_without_the_package_names_the_line_that_installs_it(tmp_p
     assert asked.returncode == 2
     assert asked.stderr.splitlines()[-2:] == [
         "Error: The observer 'wandb' needs the package 'wandb', which is not installed.",
-        "pip install wandb",
+        'pip install "wandb>=0.17"',
     ]
     assert not list((tmp_path / "runs").iterdir()), "nothing was begun"
 
@@ -122,4 +122,6 @@ def test_its_checks_are_skipped_without_the_package() -> None:
     assert checked.returncode == 0, checked.stderr
     report = json.loads(checked.stdout)
     reasons = {r["message"] for r in report["checks"] if r["status"] == "skipped"}
-    assert report["verdict"] == "YELLOW" and all("pip install wandb" in reason for reason in reasons) and reasons
+    assert (
+        report["verdict"] == "YELLOW" and all('pip install "wandb>=0.17"' in reason for reason in reasons) and reasons
+    )

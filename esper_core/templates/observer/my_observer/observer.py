@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from esper_core.contracts.files import append_synced
 from my_observer.config import MyObserverConfig
 
 if TYPE_CHECKING:
@@ -35,5 +37,6 @@ class MyObserver:
         """Every row is written already."""
 
     def _append(self, cells: list[object]) -> None:
-        with self._file.open("a", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerow(cells)
+        row = io.StringIO()
+        csv.writer(row).writerow(cells)
+        append_synced(self._file, row.getvalue().encode())

@@ -8,6 +8,7 @@ import pickle
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import TracebackType
@@ -16,6 +17,8 @@ from typing import Any
 import torch
 
 from esper_core.contracts.errors import EsperError
+from esper_core.contracts.remote import Failure, attempted
+from esper_core.registry.sources import blamed
 
 START_METHOD = "fork" if sys.platform == "linux" else "spawn"
 """Forking needs no second import of torch; other systems' libraries do not survive it."""
@@ -65,8 +68,7 @@ class Crew:
         """Yield each task with its result, as they are done.
 
         Raises:
-            EsperError: a process is gone.
-            Exception: whatever the work raised.
+            EsperError: a process is gone, or what the work raised there.
         """
         waiting = iter(tasks)
         busy: dict[Connection, Any] = {}
@@ -86,17 +88,24 @@ class Crew:
 
     def _answer(self, connection: Connection) -> Any:
         try:
-            fine, result = pickle.loads(connection.recv_bytes())
+            result = pickle.loads(connection.recv_bytes())
         except (EOFError, OSError) as error:
             process = self._members[connection]
             process.join(timeout=1)
+            killed = process.exitcode == -signal.SIGKILL
             raise EsperError(
                 f"A process that trains probes ended unexpectedly (exit status {process.exitcode}).",
-                hint="It may have been killed for lack of memory. Run fewer probes at a time with --only.",
+                hint="It may have been killed for lack of memory. Run fewer probes at a time with --only."
+                if killed
+                else "Find out which probe it was with --only.",
             ) from error
-        if fine:
-            return result
-        raise result
+        if isinstance(result, Failure):
+            raise result.error(blamed(result.modules) or "A process that trains probes", "training a probe")
+        return result
+
+
+def _work(work: Callable[[Any], Any], task: bytes) -> Any:
+    return work(pickle.loads(task))
 
 
 def _serve(work: Callable[[Any], Any], connection: Connection, inherited: Iterable[Connection]) -> None:
@@ -110,14 +119,7 @@ def _serve(work: Callable[[Any], Any], connection: Connection, inherited: Iterab
     torch.set_num_threads(1)
     while True:
         try:
-            task = pickle.loads(connection.recv_bytes())
+            task = connection.recv_bytes()
+            connection.send_bytes(attempted(partial(_work, work, task)))
         except (EOFError, OSError):
-            return
-        try:
-            reply = (True, work(task))
-        except Exception as error:
-            reply = (False, error)
-        try:
-            connection.send_bytes(pickle.dumps(reply))
-        except OSError:
             return

@@ -28,6 +28,7 @@ SUITE = Suite(
         "state",
         "picklable",
         "fused",
+        "exports",
     ),
 )
 
@@ -160,3 +161,12 @@ def fused(subject: Subject) -> None:
         task = stand_in.task(shape, torch.float64)
         worst, where = largest_difference(stand_in.StandInHost(topology), task, {"it": _blueprint(subject)})
         assert worst < 1e-9, f"{topology} of {len(spatial)} axes: fused, '{where}' is off by {worst:.1e}"
+
+
+@SUITE.check("exports", after=("shape",))
+def exports(subject: Subject) -> None:
+    """What it builds can be taken home: `esper export` writes source that computes the same without it."""
+    for topology, spatial in _usual(subject):
+        modules.check_exports(
+            modules.seeded(_builder(subject, topology, CHANNELS, spatial)), _inputs(CHANNELS, spatial)
+        )

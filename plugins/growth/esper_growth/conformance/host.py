@@ -35,6 +35,7 @@ SUITE = Suite(
         "gradients",
         "trains",
         "fused",
+        "exports",
         "family",
     ),
 )
@@ -202,6 +203,13 @@ def fused(subject: Subject) -> None:
     for shape in _shapes(subject):
         worst, where = largest_difference(_host(subject), stand_in.task(shape, torch.float64), {})
         assert worst < 1e-9, f"samples {shape}: fused, '{where}' is off by {worst:.1e}"
+
+
+@SUITE.check("exports", after=("output",))
+def exports(subject: Subject) -> None:
+    """What it builds can be taken home: `esper export` writes source that computes the same without it."""
+    for shape in _shapes(subject):
+        modules.check_exports(modules.seeded(_builder(subject, 3, shape)), _inputs(shape))
 
 
 @SUITE.check("family", after=("repeatable",))

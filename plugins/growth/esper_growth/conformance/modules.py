@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor, nn
 
+from esper_core.contracts.errors import PluginError
+from esper_core.export.grown import Grown
+from esper_core.export.write import write_export
 from esper_core.testing.randomness import untouched_randomness
 
 Forward = Callable[[Tensor], Tensor]
@@ -64,6 +69,18 @@ def check_state(module: nn.Module, fresh: nn.Module, x: Tensor) -> None:
     fresh.load_state_dict(module.state_dict())
     with torch.no_grad():
         assert torch.equal(module(x), fresh(x)), "its output differs after its state dict is loaded into another one"
+
+
+def check_exports(module: nn.Module, x: Tensor) -> None:
+    """Fail unless a module can be written as source that computes the same, with torch alone."""
+    module.eval()
+    with torch.no_grad():
+        grown = Grown(module, {}, x, module(x), {})
+    with TemporaryDirectory() as folder:
+        try:
+            write_export(grown, Path(folder) / "module.py")
+        except PluginError as error:
+            raise AssertionError(error.message) from error
 
 
 def check_gradients(module: nn.Module, loss: Callable[[int], Tensor]) -> None:

@@ -19,7 +19,7 @@ def with_other_options(subject: Subject) -> Iterator[tuple[str, Any]]:
     Options that are no number, switch or choice, such as a path, keep their default.
     """
     component = subject.component
-    factory = load_reference(component.spec.factory, str(component))
+    factory = load_reference(component.spec.factory, str(component), component.distribution)
     default = subject.config()
     for entry in fields(type(default)):
         for value in _others(getattr(default, entry.name), entry.metadata.get("choices")):

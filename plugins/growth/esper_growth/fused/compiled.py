@@ -34,7 +34,7 @@ SIGNATURES = {
 @functools.cache
 def kernel(name: str, dtype: torch.dtype) -> Callable[..., None]:
     """Return a compiled function for a number type."""
-    function = getattr(compiler.load(), name + SUFFIX[dtype])
+    function = getattr(compiler.load().kernels, name + SUFFIX[dtype])
     function.argtypes, function.restype = SIGNATURES[name], None
     return function
 
@@ -214,7 +214,7 @@ class Compiled:
     name = "compiled"
 
     def __init__(self) -> None:
-        compiler.load()
+        self.kernels = f"compiled {compiler.load().digest}"
 
     def pointwise(self, x: Tensor, weight: Tensor) -> Tensor:
         """Map `x [B, n, C, S]` by `weight [n, O, C]` to `[B, n, O, S]`."""

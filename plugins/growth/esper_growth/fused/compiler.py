@@ -14,8 +14,9 @@ import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
-from esper_core.contracts.cache import cache_directory, cache_folder
+from esper_core.contracts.cache import Cache
 from esper_core.contracts.errors import EsperError, UserError
 
 SOURCE = Path(__file__).with_name("kernels.cpp")
@@ -46,8 +47,15 @@ def find_compiler() -> list[str]:
     return [found, *wanted[1:]]
 
 
+class Library(NamedTuple):
+    """Compiled kernels, and a digest of them: they differ by source, compiler, flags and processor."""
+
+    kernels: ctypes.CDLL
+    digest: str
+
+
 @functools.cache
-def load() -> ctypes.CDLL:
+def load() -> Library:
     """Return the compiled kernels; compiling takes some seconds, once per machine and version.
 
     Raises:
@@ -55,12 +63,18 @@ def load() -> ctypes.CDLL:
         UserError: the cache directory cannot be written.
     """
     compiler = find_compiler()
-    library = cache_directory() / CACHE / f"{_key(compiler)}.so"
+    cache = Cache.named(CACHE)
+    library = cache.folder / f"{_key(compiler)}.so"
     try:
-        if not library.exists():
-            cache_folder(CACHE)
-            _compile(compiler, library)
-        return ctypes.CDLL(str(library))
+        while True:
+            if not library.exists():
+                cache.keep(library, _compile(compiler))
+            try:
+                return Library(ctypes.CDLL(str(library)), hashlib.sha256(library.read_bytes()).hexdigest()[:16])
+            except OSError:
+                # Somebody may have cleared the cache in between.
+                if library.exists():
+                    raise
     except OSError as error:
         raise UserError(
             f"The compiled kernels {library} cannot be written or loaded: {error}.",
@@ -68,21 +82,19 @@ def load() -> ctypes.CDLL:
         ) from error
 
 
-def _compile(compiler: list[str], library: Path) -> None:
-    # Several processes may compile at once; a rename is atomic, and nobody loads half a file.
-    with tempfile.NamedTemporaryFile(dir=library.parent, suffix=".tmp", delete=False) as file:
-        unfinished = Path(file.name)
-    command = [*compiler, *FLAGS, "-o", str(unfinished), str(SOURCE)]
-    try:
-        status, said = _run(command)
+def _compile(compiler: list[str]) -> bytes:
+    """Return the library; several processes may compile at once."""
+    with tempfile.TemporaryDirectory(prefix="esper-") as folder:
+        command = [*compiler, *FLAGS, "-o", str(Path(folder, "kernels.so")), str(SOURCE)]
+        try:
+            status, said = _run(command)
+        except subprocess.TimeoutExpired as error:
+            raise NoCompiler(f"{compiler[0]} did not compile {SOURCE} within {TIMEOUT_SECONDS} s.") from error
         if status != 0:
             first = next((line for line in said.splitlines() if "error" in line), said.strip()[:200])
-            raise NoCompiler(f"{compiler[0]} cannot compile {SOURCE}: {first}", hint=f"See: {shlex.join(command)}")
-        unfinished.replace(library)
-    except subprocess.TimeoutExpired as error:
-        raise NoCompiler(f"{compiler[0]} did not compile {SOURCE} within {TIMEOUT_SECONDS} s.") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
+            again = shlex.join([*compiler, *FLAGS, "-o", os.devnull, str(SOURCE)])
+            raise NoCompiler(f"{compiler[0]} cannot compile {SOURCE}: {first}", hint=f"See: {again}")
+        return Path(folder, "kernels.so").read_bytes()
 
 
 def _run(command: list[str]) -> tuple[int, str]:
@@ -115,11 +127,11 @@ def _key(compiler: list[str]) -> str:
         version = subprocess.run([*compiler, "--version"], capture_output=True, check=False).stdout
     except OSError as error:
         raise NoCompiler(f"{compiler[0]} cannot be run: {error}.", hint="Let CXX name a C++ compiler.") from error
-    parts = (SOURCE.read_bytes(), " ".join((*compiler, *FLAGS)).encode(), version, _processor().encode())
+    parts = (SOURCE.read_bytes(), " ".join((*compiler, *FLAGS)).encode(), version, processor().encode())
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
 
-def _processor() -> str:
+def processor() -> str:
     """Return what tells processors apart: model and instruction sets on Linux, else the name of the machine."""
     information = Path("/proc/cpuinfo")
     if not information.exists():

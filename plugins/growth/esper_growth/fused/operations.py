@@ -23,9 +23,11 @@ class Operations(Protocol):
 
     Attributes:
         name: 'torch' or 'compiled'.
+        kernels: The name, and which kernels these are where they were compiled.
     """
 
     name: str
+    kernels: str
 
     def pointwise(self, x: Tensor, weight: Tensor) -> Tensor:
         """Map `x [B, n, C, S]` by `weight [n, O, C]` to `[B, n, O, S]`."""

@@ -63,7 +63,7 @@ class FusedRuntime:
         self._computing = task.train.inputs.dtype if precision == "float32" else computing_dtype(precision)
         self.groups: list[HostGroup] = []
         self._operations = choose(config.kernels, task.train.inputs.device, self._computing)
-        self.name = f"fused-{self._operations.name}"
+        self.name, self.kernels = f"fused-{self._operations.name}", self._operations.kernels
         self._worlds = Worlds(task, host, blueprints, num_slots)
         # Whatever has no fused form is named here, before processes multiply what is said.
         nursery = self._worlds.at(0).nursery
@@ -73,6 +73,7 @@ class FusedRuntime:
             if host.topology in blueprint.topologies:
                 fold(nursery.branch(0, 0, 0, label), self._operations)
 
+    @one_thread()
     def start(self, instances: Sequence[int]) -> None:
         """Replace all hosts by fresh ones, one per instance number."""
         self.instances = list(instances)
@@ -95,6 +96,7 @@ class FusedRuntime:
         self._germinations: dict[tuple[int, int], int] = {}
         self._snapshots: dict[int, dict[str, tuple[Tensor, Tensor]]] = {}
 
+    @one_thread()
     def germinate(self, env: int, slot: int, label: str, algorithm: Algorithm) -> None:
         """Put a new seed into an empty slot; its initial weights depend on instance, slot and how many came before."""
         count = self._germinations[env, slot] = self._germinations.get((env, slot), 0) + 1
@@ -104,6 +106,7 @@ class FusedRuntime:
         )
         self.set_algorithm(env, slot, algorithm)
 
+    @one_thread()
     def set_algorithm(self, env: int, slot: int, algorithm: Algorithm) -> None:
         """Change how a seed joins the host; its gate is created or destroyed as needed."""
         index, position = self._places[env]

@@ -120,7 +120,7 @@ class Pointwise(torch.autograd.Function):
 class Stock:
     """Operations made of PyTorch's."""
 
-    name = "torch"
+    name = kernels = "torch"
 
     def pointwise(self, x: Tensor, weight: Tensor) -> Tensor:
         """Map `x [B, n, C, S]` by `weight [n, O, C]` to `[B, n, O, S]`."""

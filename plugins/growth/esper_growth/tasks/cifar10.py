@@ -40,6 +40,7 @@ def cifar10(config: Cifar10Config, context: Build) -> ClassificationTask:
     pool = total - round(VALIDATION_SHARE * total)
     kept = min(config.train_samples, pool)
     train, validation = _rows(records, 0, kept), _rows(records, pool, total)
+    test = read_records(folder / TEST_FILE)
     mean, std = _moments(train)
     if not all(std):
         raise UserError(f"The training images in {folder} are all of one colour.", hint="Are these the right files?")
@@ -53,11 +54,11 @@ def cifar10(config: Cifar10Config, context: Build) -> ClassificationTask:
         return Split(inputs.to(context.device), targets.to(context.device))
 
     return ClassificationTask(
-        name=f"cifar10-{kept}of{total}-{_digest(train, validation)}",
+        name=f"cifar10-{kept}of{total}-{_digest(train, validation, test)}",
         classes=CLASSES,
         train=split(train),
         validation=split(validation),
-        test=split(read_records(folder / TEST_FILE)),
+        test=split(test),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from torch import Tensor
@@ -63,7 +65,9 @@ def test_masks_of_another_width_are_refused(case: Case) -> None:
     heads[name] = torch.ones(ENVS, case.num_slots + 1, dtype=torch.bool)
     features = case.features()
     seen = features._replace(obs=features.obs[:, 0], indices={key: v[:, 0] for key, v in features.indices.items()})
-    with pytest.raises(PluginError, match=f"'{name}' has width {case.num_slots + 1}; the head has {case.num_slots}"):
+    sizes = (ENVS, case.num_slots + 1), (ENVS, case.num_slots)
+    found, wanted = (f"bool {list(shape)}" for shape in sizes)
+    with pytest.raises(PluginError, match=re.escape(f"mask of head '{name}' is {found}, not {wanted}")):
         case.policy.get_action(seen, Masks(heads, masks.slot_given_op), case.policy.initial_state(ENVS))
 
 

@@ -1,0 +1,260 @@
+"""Writing files: whole or not at all, as the umask allows, and never through a link.
+
+Every function takes the folder `within` which a file lies, its own folder where nothing is said. The way to that folder
+is the user's and may lead through links. Below it no link is followed: whoever packed a run or a cache cannot let
+esper write elsewhere. Errors of the operating system are raised as OSError with the whole path as `filename`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from esper_core.contracts.errors import EsperError
+
+LINK = "it is a link, and nothing is written through one"
+NOT_REGULAR = "it is no regular file"
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_TEMPORARY = re.compile(r"\.esper-[0-9a-f]{16}\.tmp")
+
+
+@contextmanager
+def writing(path: Path, hint: str = "Make room, or make it writable, and start again.") -> Iterator[None]:
+    """Report what the operating system refuses as an EsperError that names `path`, or the link on the way to it."""
+    try:
+        yield
+    except OSError as error:
+        if error.strerror in (LINK, NOT_REGULAR):
+            hint = "Move it away, or put a file or folder of its own in its place."
+        raise EsperError(refusal(error, path), hint=hint) from error
+
+
+def refusal(error: OSError, path: Path) -> str:
+    """Return the sentence that says which file cannot be written, and why."""
+    # Of all that may have a name nobody knows, such as a temporary folder, a link in the way alone is worth naming.
+    place = error.filename if error.strerror == LINK else path
+    return f"{place} cannot be written: {error.strerror or error}."
+
+
+def temporary_name() -> str:
+    """Return a name that no other file has and nobody can guess; `is_temporary` knows it."""
+    return f".esper-{secrets.token_hex(8)}.tmp"
+
+
+def is_temporary(name: str) -> bool:
+    """Return whether a name is that of a file which a killed process may have left unfinished."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
+# Folders ------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def opened_folder(path: Path, within: Path | None = None) -> Iterator[int]:
+    """Yield a descriptor of a folder.
+
+    Raises:
+        OSError: it is not there, no folder, or a link leads to it below `within`.
+        ValueError: it does not lie within `within`.
+    """
+    within = path if within is None else within
+    parts = path.relative_to(within).parts
+    if ".." in parts:
+        raise ValueError(f"{path} leads out of {within}")
+    # The way to the outer folder is the user's; O_NOFOLLOW holds for the last part of a name alone.
+    descriptor = os.open(within, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        reached = within
+        for part in parts:
+            reached /= part
+            inner = _open_at(descriptor, reached, os.O_RDONLY | os.O_DIRECTORY)
+            os.close(descriptor)
+            descriptor = inner
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(path: Path, within: Path) -> None:
+    """Make a folder that may be there already, and those above it up to `within`, which is there; raises OSError."""
+    missing = [path, *path.parents]
+    for folder in reversed(missing[: missing.index(within)]):
+        with opened_folder(folder.parent, within) as parent, suppress(FileExistsError), _naming(folder):
+            os.mkdir(folder.name, dir_fd=parent)
+    with opened_folder(path, within):
+        pass
+
+
+def remove_folder(path: Path, within: Path) -> None:
+    """Remove a folder and all that lies in it, as far as the operating system lets us; raises OSError."""
+    with opened_folder(path.parent, within) as parent:
+        shutil.rmtree(path.name, ignore_errors=True, dir_fd=parent)
+
+
+def sync_folder(path: Path, within: Path | None = None) -> None:
+    """Wait until the disk has the entries of a folder; raises OSError."""
+    with opened_folder(path, within) as folder, _naming(path):
+        os.fsync(folder)
+
+
+def rename(path: Path, target: Path, within: Path) -> None:
+    """Give a file or folder another name and wait until the disk has it; raises OSError."""
+    with opened_folder(path.parent, within) as source, opened_folder(target.parent, within) as aim, _naming(target):
+        os.rename(path.name, target.name, src_dir_fd=source, dst_dir_fd=aim)
+        os.fsync(aim)
+
+
+# Files --------------------------------------------------------------------------------------------------------------
+
+
+def open_file(path: Path, flags: int, within: Path | None = None) -> int:
+    """Return a descriptor of a regular file, opened with `flags` of `os.open`, to be closed; raises OSError."""
+    with opened_folder(path.parent, within) as parent:
+        # Without O_NONBLOCK a pipe of this name would let us wait for ever.
+        descriptor = _open_at(parent, path, flags | os.O_NONBLOCK)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError(errno.EINVAL, NOT_REGULAR, str(path))
+        except BaseException:
+            os.close(descriptor)
+            raise
+    return descriptor
+
+
+@contextmanager
+def opened_file(path: Path, flags: int, within: Path | None = None) -> Iterator[int]:
+    """Yield what `open_file` returns, and close it."""
+    descriptor = open_file(path, flags, within)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def create_synced(path: Path, content: bytes, within: Path | None = None) -> None:
+    """Write a file that is not there yet and wait until the disk has it; raises OSError."""
+    with opened_file(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, within) as descriptor, _naming(path):
+        _write(descriptor, content)
+
+
+def append_synced(path: Path, content: bytes, within: Path | None = None) -> None:
+    """Append to a file and wait until the disk has it; raises OSError."""
+    with opened_file(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, within) as descriptor, _naming(path):
+        is_new = os.fstat(descriptor).st_size == 0
+        _write(descriptor, content)
+    if is_new:
+        sync_folder(path.parent, within)
+
+
+def replace_synced(path: Path, content: bytes, within: Path | None = None) -> None:
+    """Write a file, all of it or nothing, in place of one that may be there; a link of this name is replaced too.
+
+    Any number of processes may do so at once; the file is that of one of them.
+
+    Raises:
+        OSError: it cannot be written, or there is something else than a regular file. What was there stays.
+    """
+    with opened_folder(path.parent, within) as parent:
+        check_replaceable(path)
+        unfinished = temporary_name()
+        try:
+            with _naming(path):
+                descriptor = os.open(unfinished, _NEW, 0o666, dir_fd=parent)
+                try:
+                    _write(descriptor, content)
+                finally:
+                    os.close(descriptor)
+                os.replace(unfinished, path.name, src_dir_fd=parent, dst_dir_fd=parent)
+                os.fsync(parent)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(unfinished, dir_fd=parent)
+            raise
+
+
+def check_replaceable(path: Path) -> None:
+    """Check that a file can take this name: there is none, a regular one, or a link to one; raises OSError."""
+    with suppress(FileNotFoundError):
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        # /dev/stdout leads to a regular file where output is redirected, and is none for that.
+        if not stat.S_ISREG(mode) or path.parent.resolve() == Path("/dev"):
+            raise OSError(errno.EINVAL, NOT_REGULAR, str(path))
+
+
+def check_creatable(path: Path) -> None:
+    """Find out before any work is done whether a file can be written; raises OSError."""
+    check_replaceable(path)
+    with opened_folder(path.parent) as parent, _naming(path):
+        if len(os.fsencode(path.name)) > os.fpathconf(parent, "PC_NAME_MAX"):
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), str(path))
+        probe = temporary_name()
+        os.close(os.open(probe, _NEW, 0o666, dir_fd=parent))
+        os.unlink(probe, dir_fd=parent)
+
+
+def beginning(path: Path, length: int) -> bytes | None:
+    """Return the first bytes of a regular file, by which its kind is known; None without a file; raises OSError."""
+    try:
+        check_replaceable(path)
+        with path.open("rb") as stream:
+            return stream.read(length)
+    except FileNotFoundError:
+        return None
+
+
+def cut_synced(path: Path, length: int, within: Path | None = None) -> None:
+    """Cut a file to a length, where it is longer, and wait until the disk knows; raises OSError."""
+    with suppress(FileNotFoundError), opened_file(path, os.O_RDWR, within) as descriptor, _naming(path):
+        if os.fstat(descriptor).st_size > length:
+            os.ftruncate(descriptor, length)
+            os.fsync(descriptor)
+
+
+def remove_file(path: Path, within: Path | None = None) -> None:
+    """Remove a file, or a link itself; raises OSError."""
+    with opened_folder(path.parent, within) as parent, _naming(path):
+        os.unlink(path.name, dir_fd=parent)
+
+
+def _open_at(folder: int, path: Path, flags: int) -> int:
+    """Open the entry of a folder that bears the last name of `path`, unless it is a link."""
+    with _naming(path):
+        try:
+            return os.open(path.name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=folder)
+        except OSError as error:
+            if _is_link(folder, path.name):
+                raise OSError(errno.ELOOP, LINK) from error
+            raise
+
+
+def _is_link(folder: int, name: str) -> bool:
+    try:
+        return stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+    except OSError:
+        return False
+
+
+def _write(descriptor: int, content: bytes) -> None:
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+    os.fsync(descriptor)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Let errors name the whole path: those of calls beside a descriptor know its last part at best."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error

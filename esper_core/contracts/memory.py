@@ -1,0 +1,100 @@
+"""Memory: how much of it is left, and refusing what does not fit before it is asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from esper_core.contracts.errors import ConfigError, EsperError
+
+_CGROUPS = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat"),
+    (
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+        "/sys/fs/cgroup/memory/memory.stat",
+    ),
+)
+_REFUSALS = ("allocate memory", "out of memory", "integer multiplication overflow", "storage size", "size calculation")
+"""What torch says, in lower case, when it cannot have a tensor."""
+
+
+def memory_left(device: str = "cpu") -> int | None:
+    """Return how many bytes can be had on a torch device, or None where the system does not say."""
+    if device.startswith("cuda"):
+        import torch
+
+        return int(torch.cuda.mem_get_info(device)[0])
+    known = [left for left in (_of_the_machine(), *map(_of_a_group, _CGROUPS)) if left is not None]
+    return min(known, default=None)
+
+
+def check_memory(needed: float, what: str, hint: str, device: str = "cpu") -> None:
+    """Check that something fits into what is left of a device's memory.
+
+    Args:
+        needed: Bytes; infinite where they cannot be counted.
+        what: What needs them, in the plural, such as "The episodes of an update".
+        hint: What decides how many they are.
+        device: torch device.
+
+    Raises:
+        ConfigError: it does not fit.
+    """
+    left = memory_left(device)
+    if left is not None and needed > left:
+        raise ConfigError(f"{what} need {shown(needed)} of memory; {shown(left)} are left on {device}.", hint=hint)
+
+
+def exhausted(error: BaseException) -> EsperError | None:
+    """Return what to say about an error that means that memory or the range of numbers is exhausted; else None."""
+    try:
+        text = str(error)
+    except BaseException:
+        return None
+    if isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in text.lower() for words in _REFUSALS)
+    ):
+        said = f" ({text.splitlines()[0][:200]})" if text else ""
+        return EsperError(
+            f"There is not enough memory{said}.",
+            hint="Lower what there is many of: --envs, --epochs, --workers, or sizes of the network, host or data.",
+        )
+    if isinstance(error, OverflowError):
+        return EsperError(
+            f"A number is too large to compute with: {text}.",
+            hint="Lower the largest option: see them with esper policy show.",
+        )
+    return None
+
+
+def shown(size: float) -> str:
+    """Return a number of bytes such as `1.5 GiB`."""
+    for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
+        if size < 1024:
+            return f"{size:.4g} {unit}"
+        size /= 1024
+    return "more than 1024 TiB"
+
+
+def _of_the_machine() -> int | None:
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    with contextlib.suppress(OSError, ValueError):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return None
+
+
+def _of_a_group(files: tuple[str, str, str]) -> int | None:
+    """Return what a control group leaves, such as that of a container; the files it caches can be dropped."""
+    limit, used, details = map(Path, files)
+    with contextlib.suppress(OSError, ValueError):
+        most, now, cached = int(limit.read_text()), int(used.read_text()), 0
+        with contextlib.suppress(OSError, ValueError):
+            entries = dict(line.split() for line in details.read_text().splitlines())
+            cached = int(entries.get("inactive_file", entries.get("total_inactive_file", "0")))
+        return max(0, most - now + cached)
+    return None

@@ -1,0 +1,188 @@
+"""The shape of what a run wrote, so that whoever reads it need not doubt it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from attrs import Factory, field, frozen
+from attrs.validators import ge, gt, le, optional
+
+from esper_core.contracts.errors import CheckpointMismatch
+from esper_core.contracts.shape import structured
+
+MOST = 2**63 - 1
+"""Largest count."""
+
+RESERVED = ("update", "environment_steps", "timing", "warnings")
+"""Keys of a metrics line that are no metrics."""
+
+LONGEST = 1e12
+"""Seconds that an update can have taken at most."""
+
+
+def _count(least: int = 0) -> Any:
+    return field(validator=[ge(least), le(MOST)], kw_only=True)
+
+
+def check_metrics(entry: dict[str, Any], last: int) -> None:
+    """Raise ValueError where a line of metrics has another shape, or does not follow update `last`."""
+    structured(MetricsLine, entry)
+    if entry["update"] <= last:
+        raise ValueError(f"update {entry['update']} comes after update {last}")
+    for name, value in entry.items():
+        if name not in RESERVED and (not isinstance(value, int | float | None) or isinstance(value, bool)):
+            raise ValueError(f"'{name}' is no number")
+
+
+def check_event(entry: dict[str, Any], envs: int, horizon: int | None) -> None:
+    """Raise ValueError where an event has another shape, or lies beyond its run's environments or steps."""
+    event = structured(Event, entry)
+    if event.env >= envs:
+        raise ValueError(f"there is no environment {event.env} of {envs}")
+    if horizon is not None and event.step > horizon:
+        raise ValueError(f"there is no step {event.step} of {horizon}")
+
+
+@contextmanager
+def naming(path: Path, hint: str) -> Iterator[None]:
+    """Name a file in the messages about what it holds, which know nothing of files, and say what to do."""
+    try:
+        yield
+    except CheckpointMismatch as error:
+        error.message, error.hint = f"{path}: {error.message}", error.hint or hint
+        raise
+
+
+@frozen
+class Distribution:
+    """A distribution that a run was made with."""
+
+    version: str
+    source: str
+
+
+@frozen
+class Git:
+    """The commit that a run was made from."""
+
+    commit: str
+    changed: bool
+
+
+@frozen
+class Schema:
+    """What an observation was made of."""
+
+    digest: str
+    dim: int
+
+
+@frozen
+class Actions:
+    """Which actions there were."""
+
+    digest: str
+    heads: dict[str, int]
+
+
+@frozen
+class Note:
+    """Where a run went on."""
+
+    update: int = _count()
+    distributions: dict[str, Distribution] = Factory(dict)
+    libraries: dict[str, str] = Factory(dict)
+
+
+@frozen
+class RunRecord:
+    """`run.json`; a run that only a part of it is left of can still be looked at."""
+
+    schema: int
+    created: str
+    plan: dict[str, Any]
+    feature_schema: Schema | None = None
+    actions: Actions | None = None
+    horizon: int | None = field(default=None, validator=optional([gt(0), le(MOST)]))
+    weights_versions: dict[str, int] = Factory(dict)
+    distributions: dict[str, Distribution] = Factory(dict)
+    git: Git | None = None
+    machine: dict[str, Any] = Factory(dict)
+    libraries: dict[str, str] = Factory(dict)
+    parameters: int | None = None
+    device: str | None = None
+    resumed: list[Note] = Factory(list)
+
+
+@frozen
+class Timing:
+    """What depends on clock and machine."""
+
+    seconds: float = field(validator=[ge(0.0), le(LONGEST)])
+    steps_per_second: float | None = None
+    phases: dict[str, float] = Factory(dict)
+
+
+@frozen
+class RaisedWarning:
+    """A warning of an update."""
+
+    threshold: str
+    metric: str
+    message: str
+    since: int = _count()
+
+
+@frozen
+class MetricsLine:
+    """What a line of metrics holds beside numbers."""
+
+    timing: Timing
+    update: int = _count(1)
+    environment_steps: int = _count()
+    warnings: list[RaisedWarning] = Factory(list)
+
+
+@frozen
+class Event:
+    """What every event holds beside what its environment adds."""
+
+    type: str
+    update: int = _count(1)
+    env: int = _count()
+    step: int = _count()
+
+
+@frozen
+class SavedFile:
+    """A file of a checkpoint."""
+
+    sha256: str
+    bytes: int = _count()
+
+
+@frozen
+class Counters:
+    """Plain numbers of a trainer; the trainer looks at all of them."""
+
+    parts: dict[str, dict[str, Any]]
+
+
+@frozen
+class SavedState:
+    """`state.json` of a checkpoint."""
+
+    best_by: dict[str, float | None]
+    counters: Counters
+    plan: dict[str, Any]
+    feature_schema: Schema
+    actions: Actions
+    weights_versions: dict[str, int]
+    distributions: dict[str, Distribution]
+    libraries: dict[str, str]
+    files: dict[str, SavedFile]
+    update: int = _count()
+    environment_steps: int = _count()

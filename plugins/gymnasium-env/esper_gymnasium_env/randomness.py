@@ -1,0 +1,44 @@
+"""The random streams of Gymnasium's spaces, from which environments may draw."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+SPACES = ("action_space", "observation_space")
+
+
+def give_own_spaces(envs: Sequence[gymnasium.Env[Any, Any]]) -> None:
+    """Give every environment spaces of its own where it has them from its class, or shares them with another.
+
+    What one of them draws would otherwise depend on what the others have drawn.
+    """
+    taken: set[int] = set()
+    for env in envs:
+        base = env.unwrapped
+        for name in SPACES:
+            space = getattr(base, name)
+            of_class = space is inspect.getattr_static(type(base), name, None)
+            if of_class or id(space) in taken:
+                space = copy.deepcopy(space)
+                setattr(base, name, space)
+            taken.add(id(space))
+
+
+def seed_spaces(env: gymnasium.Env[Any, Any], seed: int) -> None:
+    """Let every space of an environment and of its wrappers begin a stream of its own."""
+    found = {id(space): space for layer in _layers(env) for space in (getattr(layer, name) for name in SPACES)}
+    for space, own in zip(found.values(), np.random.SeedSequence(seed).generate_state(len(found)), strict=True):
+        space.seed(int(own))
+
+
+def _layers(env: gymnasium.Env[Any, Any]) -> Iterator[gymnasium.Env[Any, Any]]:
+    yield env
+    while isinstance(env, gymnasium.Wrapper):
+        env = env.env
+        yield env

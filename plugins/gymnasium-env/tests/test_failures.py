@@ -1,0 +1,143 @@
+"""What environments do that they should not: taken where it can be, else named with the environment."""
+
+from __future__ import annotations
+
+import logging
+from decimal import Decimal
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from esper_core.contracts.errors import PluginError, UserError
+
+ACTIONS = {"action": torch.zeros(2, dtype=torch.int64)}
+
+
+class Quirky(gymnasium.Env[Any, Any]):
+    """Returns from each step what it is told to, and does what it is told to."""
+
+    observation_space = spaces.Discrete(3)
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, **given: Any) -> None:
+        self.given = {"shown": 0, "paid": 1.0, "terminated": False, "truncated": False, "said": {}, **given}
+        self.do("make")
+
+    def do(self, what: str) -> None:
+        if what in self.given:
+            raise self.given[what]
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.do("reset")
+        return 0, {}
+
+    def step(self, action: Any) -> Any:
+        self.do("step")
+        return tuple(self.given[part] for part in ("shown", "paid", "terminated", "truncated", "said"))
+
+    def close(self) -> None:
+        self.do("close")
+
+
+@pytest.fixture
+def quirky(build: Any) -> Any:
+    def quirky(**given: Any) -> Any:
+        gymnasium.register("Quirky-v0", lambda: Quirky(**given), max_episode_steps=4)
+        return build("Quirky-v0")["environment"]
+
+    return quirky
+
+
+@pytest.mark.parametrize("paid", [np.array([2.0], np.float32), np.int64(2), torch.tensor(2), Decimal(2), [2.0], 2])
+def test_a_reward_may_be_any_one_number(quirky: Any, paid: Any) -> None:
+    environment = quirky(paid=paid)
+    environment.reset(seed=0)
+    assert environment.step(ACTIONS)[1].tolist() == [2.0, 2.0]
+
+
+@pytest.mark.parametrize("paid", [None, "much", 1e39, np.nan, -np.inf, np.zeros(2), 1j])
+def test_what_is_no_reward_is_named(quirky: Any, paid: Any) -> None:
+    environment = quirky(paid=paid)
+    environment.reset(seed=0)
+    with pytest.raises(PluginError, match=r"'Quirky-v0' paid .*; a reward is one finite number"):
+        environment.step(ACTIONS)
+
+
+@pytest.mark.parametrize("flag", [True, np.True_, np.array([True]), 1])
+def test_an_end_may_be_said_by_any_one_truth(quirky: Any, flag: Any) -> None:
+    environment = quirky(terminated=flag)
+    environment.reset(seed=0)
+    assert environment.step(ACTIONS)[2].tolist() == [True, True]
+
+
+@pytest.mark.parametrize("flag", [None, "no", 0.0, np.zeros(2, bool)])
+def test_what_is_no_end_is_named(quirky: Any, flag: Any) -> None:
+    environment = quirky(truncated=flag)
+    environment.reset(seed=0)
+    with pytest.raises(PluginError, match="'Quirky-v0'"):
+        environment.step(ACTIONS)
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (RuntimeError("simulator died"), "RuntimeError: simulator died"),
+        (SystemExit(0), "SystemExit: 0"),
+        (BaseException("panic"), "BaseException: panic"),
+    ],
+)
+@pytest.mark.parametrize(("when", "doing"), [("reset", "starting an episode"), ("step", "taking step 0")])
+def test_what_fails_is_named_with_what_it_was_doing(
+    quirky: Any, when: str, doing: str, error: BaseException, says: str
+) -> None:
+    environment = quirky(**{when: error})
+    with pytest.raises(PluginError, match=f"'Quirky-v0' failed while {doing}: {says}"):
+        environment.reset(seed=0), environment.step(ACTIONS)
+
+
+def test_what_fails_while_it_is_made_is_named_and_what_does_not_fit_is_the_users(quirky: Any, build: Any) -> None:
+    with pytest.raises(PluginError, match="'Quirky-v0' failed while being made: OSError: no display"):
+        quirky(make=OSError("no display"))
+    gymnasium.register("Plain-v0", Quirky, max_episode_steps=4, kwargs={"make": TypeError("no such keyword")})
+    with pytest.raises(UserError, match="Gymnasium cannot make 'Plain-v0': no such keyword"):
+        build("Plain-v0")
+
+
+def test_what_fails_while_it_is_closed_is_said_and_takes_nothing_away(
+    quirky: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        environment = quirky(close=AttributeError("no window"))
+        environment.reset(seed=0)
+        environment.close()
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [
+        "The Gymnasium environment 'Quirky-v0' failed while closing: AttributeError: no window. What was done before "
+        "stands."
+    ]
+
+
+def test_an_observation_that_does_not_fit_is_named(quirky: Any) -> None:
+    environment = quirky(shown=3)
+    environment.reset(seed=0)
+    with pytest.raises(PluginError, match=r"'Quirky-v0' shows an observation that does not fit its space Discrete\(3"):
+        environment.step(ACTIONS)
+
+
+def test_nothing_but_a_table_is_an_info(quirky: Any) -> None:
+    environment = quirky(said=None)
+    environment.reset(seed=0)
+    with pytest.raises(PluginError, match="'Quirky-v0' failed while taking step 0"):
+        environment.step(ACTIONS)
+
+
+def test_a_request_to_stop_passes_through(quirky: Any) -> None:
+    environment = quirky(step=KeyboardInterrupt())
+    environment.reset(seed=0)
+    with pytest.raises(KeyboardInterrupt):
+        environment.step(ACTIONS)

@@ -1,0 +1,203 @@
+"""Observations as numbers from −1 to 1: what becomes of each kind of bounds."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+from hypothesis import given
+from hypothesis import strategies as st
+
+from esper_gymnasium_env.scaling import WIDEST, Scaling
+
+FLOATS = (np.float16, np.float32, np.float64)
+INTEGERS = (np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64)
+LARGEST = tuple(float(np.finfo(kind).max) for kind in FLOATS)
+
+
+def box(low: Any, high: Any, dtype: Any = np.float64) -> spaces.Box:
+    return spaces.Box(np.array([low], dtype), np.array([high], dtype), dtype=dtype)
+
+
+def seen(space: spaces.Box, *values: Any) -> list[float]:
+    scaling = Scaling.of(space, ())
+    return [float(scaling(scaling.read(np.array([value], space.dtype)))[0]) for value in values]
+
+
+@st.composite
+def boxes_and_values(draw: st.DrawFn) -> tuple[spaces.Box, list[float]]:
+    """Draw the bounds of an entry, of every kind there is, and values within them in ascending order."""
+    special = st.sampled_from([0.0, -1.0, 1.0, *LARGEST, *(-value for value in LARGEST), np.inf, -np.inf])
+    low, high = sorted([draw(st.floats(allow_nan=False) | special) for _ in range(2)])
+    if low == high and np.isinf(low):
+        low, high = -np.inf, np.inf
+    space = box(low, high)
+    inside = st.floats(low if np.isfinite(low) else None, high if np.isfinite(high) else None, allow_infinity=False)
+    return space, sorted(draw(st.lists(inside, min_size=2, max_size=5)))
+
+
+@given(boxes_and_values())
+def test_every_value_inside_its_bounds_is_finite_within_one_and_in_order(drawn: Any) -> None:
+    space, values = drawn
+    row, low = seen(space, *values), Scaling.of(space, ()).low
+    assert all(np.isfinite(row))
+    assert low <= min(row) <= max(row) <= 1
+    assert row == sorted(row)
+
+
+@given(boxes_and_values(), st.floats(allow_nan=False, allow_infinity=False))
+def test_what_lies_outside_counts_as_the_nearest_bound(drawn: Any, value: float) -> None:
+    space, _ = drawn
+    assert seen(space, value) == seen(space, float(np.clip(value, space.low[0], space.high[0])))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "values", "expected"),
+    [
+        (-0.5, 0.5, (-0.5, 0.25), [-0.5, 0.25]),
+        (0.0, 8.0, (0, 6, 8), [-1.0, 0.5, 1.0]),
+        (-np.inf, np.inf, (-3, 0, 3), [-0.75, 0.0, 0.75]),
+        # Half open: measured from the value nearest to 0 that there is.
+        (0.0, np.inf, (0, 3), [0.0, 0.75]),
+        (5.0, np.inf, (5, 8), [0.0, 0.75]),
+        (-1e6, np.inf, (0, 3), [0.0, 0.75]),
+        (-np.inf, -5.0, (-8, -5), [-0.75, 0.0]),
+        # Wider than float32 can tell whole numbers apart.
+        (0.0, 2 * WIDEST, (0, 3), [0.0, 0.75]),
+        (1e9, 1e9 + 8, (1e9, 1e9 + 6), [-1.0, 0.5]),
+        (1e9, 2e9, (1e9, 1e9 + 3), [0.0, 0.75]),
+        # A constant says nothing.
+        (5.0, 5.0, (5,), [0.0]),
+        (0.5, 0.5, (0.5,), [0.0]),
+        (-1e300, -1e300, (-1e300,), [0.0]),
+    ],
+)
+def test_each_kind_of_bounds_has_its_own_answer(
+    low: float, high: float, values: tuple[float, ...], expected: list[float]
+) -> None:
+    assert seen(box(low, high), *values) == expected
+
+
+@pytest.mark.parametrize("kind", FLOATS)
+@pytest.mark.parametrize("side", [(-1, 1), (0, 1), (-1, 0)])
+def test_the_largest_number_of_a_type_is_no_bound(kind: Any, side: tuple[int, int]) -> None:
+    low, high = (end * float(np.finfo(kind).max) for end in side)
+    values = [value for value in (-3, 0, 3) if low <= value <= high]
+    for dtype in FLOATS:
+        if max(-low, high) <= float(np.finfo(dtype).max):
+            assert seen(box(low, high, dtype), *values) == [value / 4 for value in values]
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_whole_numbers_have_a_range_up_to_sixteen_bits_and_no_bounds_beyond(dtype: Any) -> None:
+    info = np.iinfo(dtype)
+    row = seen(box(info.min, info.max, dtype), info.min, 3, info.max)
+    if info.bits <= 16:
+        assert row == pytest.approx([-1, 2 * (3 - info.min) / (info.max - info.min) - 1, 1], abs=1e-6)
+    else:
+        assert row == [-1.0 if info.min else 0.0, 0.75, 1.0]
+
+
+def test_pixels_come_out_from_minus_one_to_one() -> None:
+    scaling = Scaling.of(spaces.Box(0, 255, (2, 2, 1), np.uint8), ())
+    row = scaling(scaling.read(np.array([[[0], [51]], [[102], [255]]], np.uint8)))
+    assert row.tolist() == pytest.approx([-1.0, -0.6, -0.2, 1.0])
+
+
+def test_entries_are_flattened_categories_one_hot_and_some_can_be_chosen() -> None:
+    space = spaces.Dict(
+        {
+            "a": spaces.Box(np.array([0, -0.5, -np.inf], np.float32), np.array([8, 0.5, np.inf], np.float32)),
+            "b": spaces.Discrete(3, start=-1),
+            "c": spaces.Tuple((spaces.MultiDiscrete([2, 2], start=[-1, 5]), spaces.MultiBinary(2))),
+        }
+    )
+    observation = {"a": np.array([6, 0.25, -3], np.float32), "b": 0, "c": (np.array([-1, 6]), np.array([0, 1]))}
+    scaling = Scaling.of(space, ())
+    row = scaling(scaling.read(observation)).tolist()
+    assert row == [0.5, 0.25, -0.75, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0]
+    assert (scaling.width, scaling.low) == (12, -1.0)
+    some = Scaling.of(space, (4, 2))
+    assert some(some.read(observation)).tolist() == [1.0, -0.75]
+    assert Scaling.of(spaces.Discrete(3), ()).low == 0.0
+
+
+@pytest.mark.parametrize(
+    ("space", "says"),
+    [
+        (spaces.Sequence(spaces.Discrete(2)), "hold Sequence"),
+        (spaces.Text(4), "hold Text"),
+        (spaces.Dict({"a": spaces.OneOf((spaces.Discrete(2), spaces.Box(-1, 1)))}), "hold OneOf"),
+        (spaces.Box(-1, 1, (0,)), "no entries"),
+        (box(np.inf, np.inf), "entry 0 of its observation goes from inf to inf"),
+    ],
+)
+def test_what_cannot_be_seen_is_refused(space: gymnasium.Space[Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        Scaling.of(space, ())
+
+
+@pytest.mark.parametrize(("low", "high"), [(2.0, 1.0), (np.nan, 1.0), (0.0, np.nan)])
+def test_bounds_that_are_none_are_refused(low: float, high: float) -> None:
+    space = box(0.0, 1.0)
+    # Gymnasium looks at bounds while a space is made, and again when it is flattened.
+    space.low, space.high = np.array([low]), np.array([high])
+    with pytest.raises(ValueError, match="values" if low > high else "nan"):
+        Scaling.of(space, ())
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("bounds", [(0, 8), (-1, 1), (-np.inf, np.inf), (5, 5)])
+def test_what_is_no_finite_number_stays_none(value: float, bounds: tuple[float, float]) -> None:
+    assert np.isnan(seen(box(*bounds), value)).all()
+
+
+@pytest.mark.parametrize(
+    ("space", "observation"),
+    [
+        (spaces.Discrete(3), 3),
+        (spaces.Discrete(3, start=2), 1),
+        (spaces.MultiDiscrete([2, 2]), np.array([2, 0])),
+        (spaces.Box(-1, 1, (2,)), np.zeros(3)),
+        (spaces.Tuple((spaces.Discrete(2), spaces.Discrete(2))), (0,)),
+    ],
+)
+def test_an_observation_that_does_not_fit_its_space_is_refused(space: gymnasium.Space[Any], observation: Any) -> None:
+    with pytest.raises(ValueError):
+        Scaling.of(space, ()).read(observation)
+
+
+class Leaving(gymnasium.Env[Any, Any]):
+    """Leaves its declared bounds."""
+
+    observation_space = spaces.Box(-1.0, 1.0, (2,), np.float64)
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, shown: float) -> None:
+        self.shown = shown
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        return np.array([0.0, self.shown]), {}
+
+    def step(self, action: Any) -> Any:
+        return np.array([0.0, self.shown]), 0.0, False, False, {}
+
+
+@pytest.mark.parametrize(("shown", "times"), [(100.0, 1), (1.00001, 0), (1.0, 0)])
+def test_leaving_the_bounds_is_said_once(
+    build: Any, caplog: pytest.LogCaptureFixture, shown: float, times: int
+) -> None:
+    gymnasium.register("Leaving-v0", Leaving, max_episode_steps=2)
+    environment = build("Leaving-v0", f"kwargs={{shown={shown}}}")["environment"]
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            state, _ = environment.reset(seed=0)
+            assert state["observation"].tolist() == [[0.0, 1.0]] * 2
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == times
+    assert all("'Leaving-v0' shows 100 in entry 1 of its observation" in text for text in said)

@@ -1,0 +1,137 @@
+"""What a terminal would obey, in names and texts of files, plugins and users, is written out; no name forges a line."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from esper_core.cli.app import run as esper
+from esper_core.cli.frame import Picture, draw
+from esper_core.cli.output import Visible, print_json, print_table, say, status_line
+from esper_core.contracts.printable import visible, visible_line
+from esper_core.testing.distributions import FakeSite
+from tests.report.conftest import MakeRun, component, line
+from tests.report.conftest import make_run as make_run
+
+pytest_plugins = ["esper_core.testing.pytest"]
+
+EVIL = "\x1b]0;owned\a\x1b[2J\x9b31m\x7f\u202egpj\u2066\u200b\rError: forged"
+FORGED = "x\nError: forged"
+OBEYED = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def check(text: str) -> None:
+    assert text and not OBEYED.search(text), ascii(text)
+    assert "\nError: forged" not in text
+
+
+def test_text_is_visible() -> None:
+    assert visible("ünï → ☃\n2") == "ünï → ☃\n2" and visible_line("1\n2") == "1\\n2"
+    check(visible(EVIL))
+    check(visible_line(FORGED + "\udcff"))
+
+
+def test_whatever_prints_makes_it_visible(capsys: pytest.CaptureFixture[str]) -> None:
+    say(EVIL, FORGED)
+    say(EVIL, FORGED, err=True)
+    print_table((EVIL, FORGED), [(FORGED, EVIL), (EVIL, FORGED)])
+    with status_line() as tell:
+        tell(EVIL + FORGED)
+    print_json({EVIL: "\udcff"})
+    said = capsys.readouterr()
+    check(said.out)
+    check(said.err)
+    assert json.loads(said.out.splitlines()[-1]) == {EVIL: "\udcff"}
+
+
+def test_the_live_view_and_logs_make_it_visible() -> None:
+    picture = Picture(EVIL, 1, 1, phase=FORGED, curves={EVIL: [1.0]}, operations={FORGED: 0.5}, warnings=[EVIL])
+    for text in draw(picture, 200, 40).plain.split("\n"):
+        check(f"{text} ")
+        assert not text.startswith("Error: forged")
+    record = logging.LogRecord("x", logging.WARNING, "x", 1, "%s", (EVIL,), None)
+    check(Visible().format(record))
+
+
+def test_every_command_about_runs_makes_it_visible(
+    make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = (EVIL + FORGED).replace("/", "") + "\udcff"
+    for text, number in ((EVIL, 1), (FORGED, 2)):
+        warning = {"threshold": text, "metric": text, "since": 1, "message": text}
+        metrics = {text: 1.0, f"a/{text}": 1.0}
+        make_run(
+            f"{number}{name}",
+            lines=[line(1, **metrics, warnings=[warning], timing={"seconds": 1, "phases": {text: 1}})],
+            events=[],
+            record={"created": text, "device": text, "libraries": {text: text}, "machine": {text: text}},
+            policy=text,
+            train={text: text},
+            components=[component("environment", text, **{text: text})],
+        )
+    one, two = (str(tmp_path / f"{number}{name}") for number in (1, 2))
+    shown = (["show", one], ["show", two], ["show", one, "--json"])
+    for words in (*shown, ["list"], ["list", "--json"], ["compare", one, two]):
+        assert esper(["runs", *words, "--out", str(tmp_path)]) == 0, capsys.readouterr().err
+        check(capsys.readouterr().out)
+    for path in (one, two):
+        assert esper(["report", path, "--out", str(tmp_path / f"{Path(path).name[0]}.html")]) == 0
+        check(capsys.readouterr().out)
+        (Path(path) / "metrics.jsonl").write_text("{\n")
+    assert esper(["runs", "list", "--out", str(tmp_path)]) == 0
+    check(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["runs", "show", EVIL],
+        ["runs", "show", FORGED, "--debug"],
+        [EVIL],
+        [FORGED],
+        ["train", f"--{EVIL}"],
+        ["train", "--envs", FORGED],
+        ["train", "--policy", EVIL],
+        ["train", "--policy", FORGED, "-o", "a.b=1", "--debug"],
+        ["--registry", EVIL, "plugins", "list"],
+        ["plugins", "why", FORGED],
+    ],
+)
+def test_errors_make_what_was_typed_visible(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert esper(words) == 2
+    said = capsys.readouterr().err
+    check(said)
+    assert sum(text.startswith("Error: ") for text in said.splitlines()) == 1
+
+
+def test_a_plugin_that_fails_with_such_a_text_is_shown(fake_site: FakeSite, capsys: pytest.CaptureFixture[str]) -> None:
+    fake_site.install("acme-evil", {"evil": "evil"}, modules={"evil": f"raise RuntimeError({EVIL + FORGED!r})"})
+    for words in (["list"], ["list", "--debug"], ["show", "evil"], ["doctor"], ["list", "--json"]):
+        esper(["plugins", *words])
+        said = capsys.readouterr().out
+        assert "acme-evil" in said or "acme_evil" in said
+        check(said)
+
+
+def test_last_words_are_written_out(tmp_path: Path) -> None:
+    code = f"""
+import os, signal, time
+from esper_core.cli.stopping import raise_on_signals, stopping_promptly
+raise_on_signals()
+with stopping_promptly(lambda: {EVIL + chr(0xDCFF)!r}):
+    os.kill(os.getpid(), signal.SIGTERM)
+    while True:
+        try:
+            time.sleep(60)
+        except BaseException:
+            pass
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, timeout=60)
+    assert done.returncode == 143
+    check(done.stderr.decode())

@@ -1,0 +1,172 @@
+"""Where commands write: in the run and nowhere else, wherever components go, and with a sentence when they cannot."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from esper_core.cli.app import run
+from esper_core.testing.distributions import FakeSite
+from tests.cli.resuming import FUSED, SMALL, only_run
+
+pytest_plugins = ["esper_core.testing.pytest"]
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# Links --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["lock", "metrics.jsonl", "events.jsonl", "checkpoints"])
+def test_no_link_leads_a_write_out_of_a_run(name, train, finished, tmp_path, capsys):
+    outside = tmp_path / "outside"
+    shutil.move(finished / name, outside)
+    (finished / name).symlink_to(outside)
+    before = files_of(tmp_path)
+    assert train("--resume", str(finished), "--at", "3", "--no-tensorboard") in (1, 2)
+    assert f"{finished / name}" in (said := capsys.readouterr().err) and "link" in said and "defect" not in said
+    assert "Make room" not in said
+    after = files_of(tmp_path)
+    assert {path: after[path] for path in before if path.startswith("outside")} == {
+        path: data for path, data in before.items() if path.startswith("outside")
+    }
+
+
+def test_a_record_that_is_a_link_is_replaced(train, finished, tmp_path):
+    outside = tmp_path / "outside.json"
+    shutil.move(finished / "run.json", outside)
+    (finished / "run.json").symlink_to(outside)
+    before = outside.read_bytes()
+    assert train("--resume", str(finished), "--at", "3", "--no-tensorboard") == 0
+    assert outside.read_bytes() == before and not (finished / "run.json").is_symlink()
+
+
+def test_a_run_may_be_reached_through_a_link(train, finished, tmp_path):
+    (tmp_path / "runs").symlink_to(finished.parent)
+    assert train("--resume", f"runs/{finished.name}", "--at", "3", "--no-tensorboard") == 0
+
+
+def test_an_observer_is_not_led_out_of_a_run(train, finished, tmp_path, capsys):
+    pytest.importorskip("tensorboard")
+    (tmp_path / "outside").mkdir()
+    shutil.rmtree(finished / "tensorboard", ignore_errors=True)
+    (finished / "tensorboard").symlink_to(tmp_path / "outside")
+    assert train("--resume", str(finished), "--at", "3") == 0
+    assert "it is a link" in capsys.readouterr().err
+    assert not list((tmp_path / "outside").iterdir())
+
+
+# The working directory ----------------------------------------------------------------------------------------------
+
+PLUGIN = """
+import os
+from esper_core import ComponentSpec, hookimpl
+
+if os.environ.get("GO") == "import":
+    os.chdir("/")
+
+@hookimpl
+def esper_components():
+    yield ComponentSpec(kind="loss", name="away", factory="away.loss:Away",
+                        config="esper_factored_ppo.config:FactoredPpoConfig", summary="goes away")
+"""
+LOSS = """
+import os
+from esper_factored_ppo.loss import FactoredPpo
+
+class Away(FactoredPpo):
+    def __init__(self, config, context):
+        super().__init__(config, context)
+        if os.environ.get("GO") == "build":
+            os.chdir("/")
+"""
+
+
+@pytest.mark.parametrize("when", ["import", "build"])
+def test_a_component_that_goes_elsewhere_changes_nothing(
+    when, train, fake_site: FakeSite, tmp_path, monkeypatch, capsys
+):
+    fake_site.install("acme-away", {"away": "away.plugin"}, modules={"away.plugin": PLUGIN, "away.loss": LOSS})
+    monkeypatch.setenv("GO", when)
+    monkeypatch.setenv("ESPER_CACHE", "cache")
+    words = ("--policy", "lstm-v2", "--slots", "2", "--loss", "away", *SMALL, "--updates", "2", "--out", "runs")
+    assert train(*words) == 0
+    folder = only_run(tmp_path / "runs")
+    assert f"esper runs show runs/{folder.name}" in capsys.readouterr().out, "as the user wrote it"
+    assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["000001", "000002"]
+    assert (tmp_path / "cache" / "static.cache").is_dir()
+    os.chdir(tmp_path)
+    assert train("--resume", f"runs/{folder.name}", "--updates", "3") == 0
+    assert (folder / "checkpoints" / "000003").is_dir()
+
+
+def test_a_working_directory_that_is_gone_is_named(train, tmp_path, monkeypatch, capsys):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert run(["policy", "list"]) == 2
+    assert "The working directory is no longer there." in capsys.readouterr().err
+
+
+# What the operating system refuses ----------------------------------------------------------------------------------
+
+LONG = "x" * 300
+SPIKE = ("spike", "run", "dynamic-slots", "--policy", "lstm-v1", "--report")
+REFUSED = [
+    *((("runs", *words), LONG, "File name too long") for words in (("show", LONG), ("compare", LONG, LONG))),
+    (("runs", "list", "--out", LONG), LONG, "File name too long"),
+    (("report", LONG), LONG, "File name too long"),
+    (("evaluate", LONG), LONG, "File name too long"),
+    (("train", "--resume", LONG), LONG, "File name too long"),
+    (("train", *FUSED, "--out", LONG), LONG, "File name too long"),
+    (("policy", "list", "--registry", LONG), LONG, "File name too long"),
+    (("plugins", "new", LONG, "--kind", "loss"), LONG, "File name too long"),
+    (("plugins", "new", "my-loss", "--kind", "loss", "--directory", LONG), LONG, "File name too long"),
+    *((("report", "RUN", "--out", path), LONG, "File name too long") for path in (LONG, f"{LONG}/page.html")),
+    *((("export", "RUN", "--out", path), LONG, "File name too long") for path in (LONG, f"{LONG}/grown.py")),
+    *(((*SPIKE, path), LONG, "File name too long") for path in (LONG, f"{LONG}/report.md")),
+    (("report", "RUN", "--out", "loop"), "loop", "Too many levels of symbolic links"),
+    (("report", "RUN", "--out", "folder"), "folder", "Is a directory"),
+    (("report", "RUN", "--out", "file/page.html"), "file", "Not a directory"),
+    ((*SPIKE, "loop"), "loop", "Too many levels of symbolic links"),
+    (("export", "RUN", "--out", "loop/grown.py"), "loop", "There is no folder"),
+    (("runs", "show", "a\0b"), "command line", "NUL byte"),
+]
+
+
+@pytest.mark.parametrize(("words", "place", "reason"), REFUSED, ids=lambda value: None)
+def test_what_cannot_be_a_path_is_named(words, place, reason, train, references, tmp_path, capsys):
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    assert run([str(references("fused")) if word == "RUN" else word for word in words]) in (1, 2)
+    said = capsys.readouterr().err
+    assert said.startswith("Error: ") and place in said and reason in said
+    assert "Unexpected" not in said and "defect" not in said
+
+
+def test_a_cache_that_is_no_folder_is_named(train, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ESPER_CACHE", "file")
+    assert run(["cache", "show"]) == 0 and run(["cache", "clear"]) == 0
+    assert train(*FUSED, "--updates", "1", "--out", "runs") == 2
+    said = capsys.readouterr().err
+    assert "ESPER_CACHE" in said and str(tmp_path / "file") in said
+
+
+def test_a_folder_whose_name_is_no_text(train, finished, tmp_path, capsys):
+    odd = tmp_path / os.fsdecode(b"caf\xe9")
+    finished.rename(odd)
+    for words in (["report", str(odd)], ["runs", "show", str(odd)], ["runs", "list", "--out", str(tmp_path)]):
+        assert run(words) == 0, capsys.readouterr().err
+    assert "caf" in (odd / "report.html").read_text()
+    capsys.readouterr()
+    assert run(["report", str(odd), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["run"] == str(odd)
+    assert train("--resume", str(odd), "--at", "3", "--no-tensorboard") == 0

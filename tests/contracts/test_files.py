@@ -1,0 +1,188 @@
+"""Writing files: whole or not at all, as the umask allows, never through a link, by any number of processes at once."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from esper_core.contracts.files import (
+    LINK,
+    append_synced,
+    check_creatable,
+    create_synced,
+    cut_synced,
+    is_temporary,
+    make_folder,
+    open_file,
+    remove_file,
+    remove_folder,
+    rename,
+    replace_synced,
+    temporary_name,
+)
+from tests.disk import full_disk
+from tests.runs import forking
+
+Write = Callable[[Path, Path], object]
+"""From a file and the folder it must not lead out of."""
+
+WRITES: dict[str, Write] = {
+    "append": lambda path, within: append_synced(path, b"ours", within),
+    "create": lambda path, within: create_synced(path, b"ours", within),
+    "cut": lambda path, within: cut_synced(path, 1, within),
+    "lock": lambda path, within: os.close(open_file(path, os.O_RDWR | os.O_CREAT, within)),
+}
+REPLACE: Write = lambda path, within: replace_synced(path, b"ours", within)  # noqa: E731
+MOVES: dict[str, Write] = {
+    "make": lambda path, within: make_folder(path, within),
+    "remove": lambda path, within: remove_folder(path, within),
+    "remove file": lambda path, within: remove_file(path, within),
+    "rename": lambda path, within: rename(path, path.with_name("other"), within),
+}
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    """A folder of the user's, with a file in it."""
+    folder = tmp_path / "outside"
+    folder.mkdir()
+    (folder / "file").write_text("theirs")
+    return folder
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    (tmp_path / "place").mkdir()
+    return tmp_path / "place"
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_a_file_that_is_a_link_is_never_written_through(write: Write, place: Path, outside: Path) -> None:
+    (place / "file").symlink_to(outside / "file")
+    (place / "new").symlink_to(outside / "new")
+    for name in ("file", "new"):
+        with pytest.raises(OSError, match=LINK) as caught:
+            write(place / name, place)
+        assert caught.value.filename == str(place / name)
+    assert contents(outside) == {"file": "theirs"}
+
+
+def test_a_link_is_replaced_and_what_it_leads_to_stays(place: Path, outside: Path) -> None:
+    (place / "file").symlink_to(outside / "file")
+    replace_synced(place / "file", b"ours")
+    assert not (place / "file").is_symlink() and contents(place) == {"file": "ours"}
+    assert contents(outside) == {"file": "theirs"}
+
+
+@pytest.mark.parametrize("write", [*WRITES.values(), REPLACE, *MOVES.values()], ids=[*WRITES, "replace", *MOVES])
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_folder_that_is_a_link_leads_nowhere(write: Write, place: Path, outside: Path, deep: bool) -> None:
+    (outside / "inner").mkdir()
+    (outside / "inner" / "file").write_text("theirs")
+    (place / "folder").symlink_to(outside)
+    before = contents(outside)
+    with pytest.raises(OSError, match=LINK) as caught:
+        write(place / "folder" / ("inner/file" if deep else "file"), place)
+    assert caught.value.filename == str(place / "folder")
+    assert contents(outside) == before and names(outside) == ["file", "inner"]
+
+
+def test_the_way_to_the_place_may_lead_through_links(tmp_path: Path, place: Path) -> None:
+    (tmp_path / "runs").symlink_to(place)
+    replace_synced(tmp_path / "runs" / "file", b"ours")
+    make_folder(tmp_path / "runs" / "a" / "b", tmp_path / "runs")
+    append_synced(tmp_path / "runs" / "a" / "b" / "file", b"too", tmp_path / "runs")
+    assert contents(place) == {"file": "ours", "a/b/file": "too"}
+
+
+def test_dots_lead_nowhere(place: Path, outside: Path) -> None:
+    for path in (place / ".." / "outside" / "file", outside / "file"):
+        with pytest.raises(ValueError, match="outside"):
+            append_synced(path, b"ours", place)
+    assert contents(outside) == {"file": "theirs"}
+
+
+def test_a_pipe_is_no_file_and_nobody_waits_for_it(place: Path) -> None:
+    os.mkfifo(place / "pipe")
+    for write in (*WRITES.values(), REPLACE):
+        with pytest.raises(OSError, match=r"no regular file|No such device|File exists"):
+            write(place / "pipe", place)
+    assert stat.S_ISFIFO((place / "pipe").stat().st_mode)
+
+
+@pytest.mark.parametrize("target", ["/dev/null", "/dev/stdout", "."])
+def test_a_device_or_a_folder_is_never_replaced(target: str, place: Path) -> None:
+    (place / "link").symlink_to(target)
+    paths = [place / "link"] if target != "/dev/stdout" else [Path(target)]
+    for path in paths:
+        for check in (lambda path: replace_synced(path, b"ours"), check_creatable):
+            with pytest.raises(OSError, match=r"no regular file|Is a directory"):
+                check(path)
+
+
+@pytest.fixture(params=[0o022, 0o077, 0o002])
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def test_the_umask_decides(umask: int, place: Path) -> None:
+    make_folder(place / "folder", place)
+    (place / "replaced").write_text("")
+    (place / "replaced").chmod(0o600)
+    for name, write in {**WRITES, "replaced": REPLACE}.items():
+        if name != "cut":
+            write(place / name, place)
+            assert stat.S_IMODE((place / name).stat().st_mode) == 0o666 & ~umask, name
+    assert stat.S_IMODE((place / "folder").stat().st_mode) == 0o777 & ~umask
+
+
+def test_what_fails_leaves_what_was_there(place: Path) -> None:
+    replace_synced(place / "file", b"earlier")
+    with full_disk(), pytest.raises(OSError, match="No space left") as caught:
+        replace_synced(place / "file", b"later")
+    assert caught.value.filename == str(place / "file")
+    assert contents(place) == {"file": "earlier"}
+
+
+def test_the_longest_name_can_be_written(place: Path) -> None:
+    replace_synced(place / ("x" * 255), b"ours")
+    for write in (REPLACE, *WRITES.values(), lambda path, within: check_creatable(path)):
+        if write is not WRITES["cut"]:
+            with pytest.raises(OSError) as caught:
+                write(place / ("x" * 256), place)
+            assert caught.value.errno == errno.ENAMETOOLONG
+
+
+def _write_often(path: Path, content: bytes) -> None:
+    for _ in range(100):
+        replace_synced(path, content)
+
+
+def test_two_processes_write_one_file_at_once(place: Path) -> None:
+    writers = [forking.start(_write_often, place / "file", bytes([65 + i]) * 5000) for i in range(2)]
+    for writer in writers:
+        writer.join(60)
+    assert [writer.exitcode for writer in writers] == [0, 0]
+    assert (place / "file").read_bytes() in (b"A" * 5000, b"B" * 5000)
+    assert names(place) == ["file"]
+
+
+def test_temporary_names_are_known_and_differ() -> None:
+    assert len({temporary_name() for _ in range(100)}) == 100
+    assert is_temporary(temporary_name())
+    assert not any(map(is_temporary, (".tmp-run.json", "run.json", f"{temporary_name()}~", ".esper-.tmp")))

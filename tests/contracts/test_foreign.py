@@ -1,0 +1,114 @@
+"""Calls into the code of others, and values that come back from them."""
+
+from __future__ import annotations
+
+import enum
+import signal
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from esper_core.contracts.errors import FactoryError, Interruption, PluginError, Terminated, UserError
+from esper_core.contracts.foreign import UNKNOWN, Owner, close_safely, described, guarded
+from esper_core.contracts.plain import NotPlain, plain
+
+
+class Mute(Exception):
+    """An exception that cannot say what it is."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("again")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ValueError("no luck."), "ValueError: no luck."),
+        (SystemExit(0), "SystemExit: 0."),
+        (SystemExit(), "SystemExit."),
+        (BaseException("panicked"), "BaseException: panicked."),
+        (StopIteration(), "StopIteration."),
+        (Mute(), "Mute."),
+    ],
+)
+def test_whatever_comes_out_names_the_owner(error: BaseException, words: str) -> None:
+    with pytest.raises(PluginError) as raised, guarded("loss 'x' (acme 1.0)", "working"):
+        raise error
+    assert raised.value.message == f"loss 'x' (acme 1.0) failed while working: {words}"
+    assert raised.value.__cause__ is error and raised.value.exit_code == 3
+
+
+@pytest.mark.parametrize("error", [UserError("no"), Interruption(), Terminated(), KeyboardInterrupt()])
+def test_errors_of_our_own_and_requests_to_stop_pass(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    monkeypatch.setattr(signal, "getsignal", lambda number: signal.default_int_handler)
+    with pytest.raises(type(error)) as raised, guarded("x", "working"):
+        raise error
+    assert raised.value is error
+
+
+def test_an_interrupt_without_a_signal_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal, "getsignal", lambda number: signal.SIG_IGN)
+    words = "x failed while working: KeyboardInterrupt"
+    with pytest.raises(FactoryError, match=words), guarded("x", "working", error=FactoryError):
+        raise KeyboardInterrupt
+
+
+def test_what_cannot_be_closed_is_said() -> None:
+    said: list[str] = []
+    close_safely(Owner("environment 'x'"), lambda: None, said.append)
+    close_safely(UNKNOWN["environment"], lambda: 1 / 0, said.append)  # type: ignore[arg-type]
+    assert said == [
+        "The environment failed while closing: ZeroDivisionError: division by zero. Nothing else is affected."
+    ]
+
+
+def test_an_exception_that_says_nothing_is_described() -> None:
+    assert described(Mute()) == "Mute"
+
+
+class Colour(enum.IntEnum):
+    """A number with a name."""
+
+    RED = 3
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (np.float32(0.1), float(np.float32(0.1))),
+        (np.int64(2**62 + 1), 2**62 + 1),
+        (np.bool_(True), True),
+        (np.array(2.5), 2.5),
+        (torch.tensor(7), 7),
+        (np.str_("a"), "a"),
+        (Colour.RED, 3),
+        ((1, [np.uint8(2)]), [1, [2]]),
+        ({"a": {"b": np.float64(1.5)}}, {"a": {"b": 1.5}}),
+    ],
+)
+def test_numbers_become_plain_exactly(value: Any, expected: Any) -> None:
+    found = plain(value)
+    assert found == expected and type(found) is type(expected)
+
+
+CIRCLE: list[Any] = []
+CIRCLE.append(CIRCLE)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"a": {1}}, "holds a set under 'a'"),
+        ({"a": [0, np.zeros((2, 3))]}, r"holds a ndarray of shape \[2, 3\] under 'a\[1\]'"),
+        ({"a": {2: 3}}, "holds a table with the key 2, which is no text under 'a'"),
+        ({"a": b"raw"}, "holds a bytes under 'a'"),
+        (1j, "holds a complex"),
+        (np.datetime64("2020"), "holds a datetime64"),
+        (CIRCLE, "goes deeper than 100 levels"),
+    ],
+)
+def test_what_is_not_plain_is_named(value: Any, words: str) -> None:
+    with pytest.raises(NotPlain, match=words):
+        plain(value)

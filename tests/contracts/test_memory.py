@@ -1,0 +1,81 @@
+"""How much memory is left, and what is said about what does not fit."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from esper_core.contracts import memory
+from esper_core.contracts.errors import ConfigError
+from esper_core.contracts.memory import check_memory, exhausted, memory_left, shown
+
+
+def group(folder: Path, limit: str, used: str, stat: str) -> tuple[str, str, str]:
+    for name, text in (("max", limit), ("current", used), ("stat", stat)):
+        (folder / name).write_text(text)
+    return (str(folder / "max"), str(folder / "current"), str(folder / "stat"))
+
+
+def test_this_machine_says() -> None:
+    left = memory_left()
+    assert left is not None and 2**20 < left < 2**50
+
+
+@pytest.mark.parametrize(
+    ("limit", "used", "stat", "left"),
+    [
+        ("1000000", "600000", "anon 5\ninactive_file 100000\n", 500000),
+        ("1000000", "600000", "", 400000),
+        ("1000", "2000", "", 0),
+        ("max", "600000", "", None),
+    ],
+)
+def test_a_container_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, used: str, stat: str, left: int | None
+) -> None:
+    monkeypatch.setattr(memory, "_CGROUPS", (group(tmp_path, limit, used, stat),))
+    monkeypatch.setattr(memory, "_of_the_machine", lambda: None)
+    assert memory_left() == left
+
+
+def test_what_does_not_fit_is_refused_with_both_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "memory_left", lambda device: 3 * 2**30)
+    check_memory(2**30, "Three things", "Lower it.")
+    with pytest.raises(ConfigError, match=r"Three things need 4 GiB of memory; 3 GiB are left on cpu\.") as caught:
+        check_memory(2**32, "Three things", "Lower it.")
+    assert caught.value.hint == "Lower it."
+    with pytest.raises(ConfigError, match="need more than 1024 TiB"):
+        check_memory(math.inf, "Three things", "Lower it.")
+
+
+def test_where_the_system_does_not_say_nothing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "memory_left", lambda device: None)
+    check_memory(math.inf, "Three things", "Lower it.")
+
+
+@pytest.mark.parametrize("size", [(2**60,), (2**40, 2**40)])
+def test_what_torch_says_about_memory_is_understood(size: tuple[int, ...]) -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(size)
+    found = exhausted(caught.value)
+    assert found is not None and "not enough memory" in found.message and "--envs" in found.hint
+
+
+def test_other_errors_are_left_alone() -> None:
+    assert exhausted(RuntimeError("shapes do not fit")) is None
+    assert exhausted(ValueError("out of memory")) is None
+    found = exhausted(OverflowError("int too large to convert to float"))
+    assert found is not None and "A number is too large" in found.message
+    assert "not enough memory" in str(exhausted(MemoryError()))
+
+
+def test_sizes_are_shown_in_a_unit_that_fits() -> None:
+    assert [shown(size) for size in (10, 2048, 3 * 2**29, 2**60)] == [
+        "10 bytes",
+        "2 KiB",
+        "1.5 GiB",
+        "more than 1024 TiB",
+    ]

@@ -1,0 +1,143 @@
+"""JSON from anywhere: regular files alone, bounded, and damage is named with file and line."""
+
+from __future__ import annotations
+
+import json
+import os
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import frozen
+
+from esper_core.contracts import reading
+from esper_core.contracts.errors import DamagedFile
+from esper_core.contracts.reading import parse_json, read_bytes, read_json, read_lines
+from esper_core.contracts.shape import shaped
+
+DEEP = "[" * 100_000
+
+
+def entries(path: Path) -> list[dict[str, Any]]:
+    return [line.entry for line in read_lines(path)]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_regular_file_is_never_waited_for(tmp_path: Path, make: Any) -> None:
+    path = tmp_path / "x.json"
+    make(path)
+    for read in (read_json, entries):
+        with pytest.raises(DamagedFile, match=r"x\.json is no regular file") as caught:
+            read(path)
+        assert caught.value.exit_code == 4
+
+
+def test_no_file_is_read_beyond_its_bound(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    with path.open("wb") as stream:
+        stream.truncate(2**40)
+    tracemalloc.start()
+    with pytest.raises(DamagedFile, match="more than 1,000 bytes"):
+        read_bytes(path, 1000)
+    with pytest.raises(DamagedFile, match=r"x\.json:1: this line is damaged: it has more than 16,777,216 bytes"):
+        entries(path)
+    assert tracemalloc.get_traced_memory()[1] < 5 * reading.LINE
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "no JSON"),
+        ("{", "no JSON"),
+        (DEEP, "within each other"),
+        ("[" * 101 + "]" * 101, "within each other"),
+        ('{"a": NaN}', "NaN is no number"),
+        ("[-Infinity]", "-Infinity is no number"),
+        ("1e999", "too large a number"),
+        ("9" * 400, "400 digits"),
+        ("9" * 400 + ".5", "too large a number"),
+    ],
+)
+def test_what_is_no_json_for_everybody_is_refused(text: str, reason: str) -> None:
+    with pytest.raises(DamagedFile, match=reason):
+        parse_json(text.encode(), "x.json")
+
+
+def test_what_is_no_utf_8_is_refused() -> None:
+    for data in (b'"\xff"', json.dumps({"a": 1}).encode("utf-16"), b'"\xed\xa0\x80"'):
+        with pytest.raises(DamagedFile, match="not UTF-8"):
+            parse_json(data, "x.json")
+
+
+@pytest.mark.parametrize("value", [1e300, -1e-300, 2**127, "e1234", "9" * 400, [[[1.5]]] * 200])
+def test_what_is_json_is_read_as_it_is(value: Any) -> None:
+    assert parse_json(json.dumps(value).encode(), "x") == value
+
+
+def test_damage_of_a_file_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text('{\n "a": 1,\n}')
+    with pytest.raises(DamagedFile, match=r"x\.json:3 is damaged"):
+        read_json(tmp_path / "x.json")
+
+
+def test_a_missing_file_has_no_lines(tmp_path: Path) -> None:
+    assert entries(tmp_path / "x.jsonl") == []
+
+
+def test_a_line_without_its_end_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text('{"a": 1}\n{"a": 2, "b"')
+    assert entries(tmp_path / "x.jsonl") == [{"a": 1}]
+
+
+@pytest.mark.parametrize("damage", ['{"a": 2, "b"', "[1, 2]", "", "\0\0\0", '{"a": NaN}', '{"a":' + DEEP])
+def test_damage_within_is_named_with_its_line_and_what_can_be_pasted(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "the lines.jsonl"
+    path.write_text(f'{{"a": 1}}\n{damage}\n{{"a": 3}}\n')
+    with pytest.raises(DamagedFile, match=r"the lines\.jsonl:2: this line is damaged") as caught:
+        entries(path)
+    assert f"sed -i 2d '{path}'" in caught.value.hint
+
+
+@frozen
+class Inner:
+    number: float
+
+
+@frozen
+class Outer:
+    name: str
+    inner: Inner
+    counts: dict[str, list[int]]
+    maybe: Inner | None = None
+
+
+SOUND: dict[str, Any] = {"name": "x", "inner": {"number": 1}, "counts": {"a": [1, 2]}}
+
+
+def test_a_value_of_the_right_shape_is_taken() -> None:
+    assert shaped(Outer, {**SOUND, "more": 1}, "x") == Outer("x", Inner(1), {"a": [1, 2]})
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"name": 7}, "'name' is a whole number, not a text"),
+        ({"inner": [1]}, "'inner' is a list, not a table"),
+        ({"inner": {}}, "'inner.number' is missing"),
+        ({"inner": {"number": "1"}}, "'inner.number' is a text, not a number"),
+        ({"inner": {"number": True}}, "'inner.number' is true or false, not a number"),
+        ({"counts": {"a": "12"}}, "'counts.a' is a text, not a list"),
+        ({"counts": {"a": [1, 1.5]}}, r"'counts.a\[1\]' is a number, not a whole number"),
+        ({"maybe": 3}, "'maybe' is a whole number, not a table"),
+    ],
+)
+def test_another_shape_is_named_with_its_place(changed: dict[str, Any], reason: str) -> None:
+    with pytest.raises(DamagedFile, match=f"x.json is damaged: {reason}"):
+        shaped(Outer, {**SOUND, **changed}, "x.json")
+
+
+def test_exactly_refuses_what_is_not_known() -> None:
+    with pytest.raises(DamagedFile, match=r"'inner\.more' is not known"):
+        shaped(Outer, {**SOUND, "inner": {"number": 1, "more": 2}}, "x.json", exactly=True)

@@ -1,0 +1,225 @@
+"""What environments and losses return and raise, as the trainer sees it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from esper_core.contracts.errors import PluginError
+from esper_core.contracts.foreign import Owner, Owners
+from esper_core.contracts.protocols import LossResult
+from esper_core.learning.config import TrainConfig
+from esper_core.learning.trainer import Trainer
+from esper_core.policy.policy import Policy
+from tests.learning.conftest import SPEC, Legal, Net, Reinforce, ResumableWorld, Seen, Value, World
+
+KINDS = ("environment", "features", "masks", "network", "critic", "loss")
+OWNERS = Owners({kind: Owner(f"{kind} 'acme' (acme 1.0)", f"{kind}/acme") for kind in KINDS})
+
+
+def train(world: World | None = None, loss: Any = None, net: Any = None, **parts: Any) -> tuple[Trainer, Any]:
+    torch.manual_seed(0)
+    trainer = Trainer(
+        policy=Policy(net or Net(), Value(), SPEC, owners=OWNERS),
+        features=parts.get("features", Seen()),
+        masks=parts.get("masks", Legal()),
+        loss=loss or Reinforce(),
+        environment=world or World(),
+        config=TrainConfig(passes=1),
+        seed=0,
+        owners=OWNERS,
+    )
+    return trainer, next(trainer.run(1))
+
+
+def changing(position: int, change: Any) -> World:
+    class Changed(World):
+        def step(self, actions: Any) -> Any:
+            found = list(super().step(actions))
+            found[position] = change(found[position])
+            return tuple(found)
+
+    return Changed()
+
+
+STEPS = {
+    "column": (1, lambda r: r[:, None], r"its reward is float32 \[4, 1\], not float \[4\]"),
+    "whole": (1, lambda r: r.long(), r"its reward is int64 \[4\], not float \[4\]"),
+    "list": (1, lambda r: r.tolist(), r"its reward is a list, not a tensor float \[4\]"),
+    "flags": (2, lambda f: f.int(), r"its 'terminated' is int32 \[4\], not bool \[4\]"),
+    "late": (
+        0,
+        lambda s: {"clock": s["clock"]},
+        "its state lacks 'cue'; it has clock",
+    ),
+    "state": (0, lambda s: {**s, "kind": s["kind"].int()}, r"its state's 'kind' is int32 \[4, 2\], not int \[4, 2\]"),
+    "info": (4, lambda _: None, "its info is a NoneType, not a table"),
+    "seconds": (4, lambda i: {**i, "seconds": {"a": "b"}}, "is {'a': 'b'}, not a table of phases with numbers"),
+    "events": (4, lambda _: {"events": {"a": 1}}, "its events are a dict, not a list"),
+    "event": (4, lambda _: {"events": ["episode"]}, "an event is a str, not a table"),
+    "env": (4, lambda _: {"events": [{"env": 4, "step": 0, "type": "x"}]}, "type 'x' has the env 4 of 4"),
+    "type": (4, lambda _: {"events": [{"env": 0, "step": 0}]}, "has the type None, which is no name"),
+    "update": (4, lambda _: {"events": [{"env": 0, "step": 0, "type": "x", "update": 3}]}, "has a key 'update'"),
+}
+
+
+@pytest.mark.parametrize("wrong", STEPS)
+def test_an_environment_that_returns_something_else(wrong: str) -> None:
+    position, change, words = STEPS[wrong]
+    with pytest.raises(PluginError, match=r"environment 'acme' \(acme 1.0\) breaks its contract: ") as raised:
+        train(changing(position, change))
+    assert words.replace("\\", "") in raised.value.message
+
+
+def test_rewards_may_be_of_any_float() -> None:
+    _, update = train(changing(1, torch.Tensor.double))
+    assert update.metrics["reward_sum"] == train()[1].metrics["reward_sum"]
+
+
+def test_a_reward_beyond_what_is_learned_with_is_named() -> None:
+    with pytest.raises(PluginError, match=r"environment 'acme' .*the reward of step 0 in environment 0 is not finite"):
+        train(changing(1, lambda reward: reward.double() + 1e39))
+
+
+def saying(**said: Any) -> World:
+    def add(info: dict[str, Any]) -> dict[str, Any]:
+        return {"events": [{**event, **said} for event in info["events"]]}
+
+    return changing(4, add)
+
+
+def test_numbers_of_events_become_metrics_whatever_they_are() -> None:
+    world = saying(a=np.float32(1.5), b=np.int64(3), c=torch.tensor(2.5), d=7, e=True, f=[np.int32(1), 3], g=[None])
+    _, update = train(world)
+    names = ("a", "b", "c", "d", "e", "f_mean", "f_max")
+    assert [update.metrics[name] for name in names] == [1.5, 3.0, 2.5, 7.0, 1.0, 2.0, 3.0]
+    assert {type(event[name]) for event in update.events for name in "abcde"} == {float, int, bool}
+    assert update.metrics["g_mean"] is None
+    assert not {"env", "step"} & update.metrics.keys()
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"tags": {1, 2}}, "holds a set under 'tags'"),
+        ({"moods": [1, "cheerful"]}, "holds 'cheerful' in the list 'moods', of which a metric is made"),
+        ({"row": torch.zeros(3)}, r"holds a Tensor of shape \[3\] under 'row'"),
+        ({"table": {1: 2}}, "holds a table with the key 1, which is no text under 'table'"),
+        ({"deep": [{"x": object()}]}, r"holds a object under 'deep\[0\].x'"),
+    ],
+)
+def test_what_an_event_cannot_hold_is_named(said: dict[str, Any], words: str) -> None:
+    with pytest.raises(PluginError, match=f"environment 'acme' .*its event of type 'episode' {words}"):
+        train(saying(**said))
+
+
+def test_what_a_state_cannot_hold_is_named_before_anything_is_learned() -> None:
+    class Keyed(ResumableWorld):
+        def state(self) -> dict[str, Any]:
+            return {**super().state(), "table": {1: 2}}
+
+    loss = Reinforce()
+    with pytest.raises(PluginError, match=r"its state\(\) cannot be saved: it holds a table at 'table' with the key 1"):
+        train(Keyed(), loss)
+    assert loss.batches == []
+
+
+def test_numpy_numbers_in_a_state_are_saved_exactly() -> None:
+    class Best(ResumableWorld):
+        def state(self) -> dict[str, Any]:
+            return {**super().state(), "best": np.float32(0.1), "seen": np.int64(2**62 + 1), "ok": np.bool_(True)}
+
+    saved = train(Best())[0].state().counters["parts"]["environment"]
+    assert saved["best"] == float(np.float32(0.1)) and saved["seen"] == 2**62 + 1 and saved["ok"] is True
+    assert {type(value) for value in saved.values()} == {int, float, bool}
+
+
+LOSSES = {
+    "vector": (lambda r: LossResult(r.loss[None], r.kl, {}), r"its loss is float32 \[1\], not float \[\]"),
+    "constant": (lambda r: LossResult(r.loss.detach(), r.kl, {}), "its loss depends on no weight"),
+    "metric": (lambda r: LossResult(r.loss, r.kl, {"x": torch.zeros(2)}), r"its metric 'x' has shape \[2\]"),
+    "text": (lambda r: LossResult(r.loss, r.kl, {"x": "high"}), "its metric 'x' is a str, not a number"),
+    "pair": (lambda r: (r.loss, r.kl), "what it returns is a tuple, not esper_core.contracts.protocols.LossResult"),
+}
+
+
+@pytest.mark.parametrize("wrong", LOSSES)
+def test_a_loss_that_returns_something_else(wrong: str) -> None:
+    change, words = LOSSES[wrong]
+
+    class Wrong(Reinforce):
+        def __call__(self, batch: Any, evaluation: Any) -> LossResult:
+            return change(super().__call__(batch, evaluation))  # type: ignore[no-any-return, no-untyped-call]
+
+    with pytest.raises(PluginError, match=rf"loss 'acme' \(acme 1.0\) breaks its contract: {words}"):
+        train(loss=Wrong())
+
+
+def test_metrics_of_a_loss_may_be_plain_numbers() -> None:
+    class Plain(Reinforce):
+        def __call__(self, batch: Any, evaluation: Any) -> LossResult:
+            result = super().__call__(batch, evaluation)
+            return LossResult(result.loss, 0.0, {"x": 1.5, "y": np.float32(2.5)})  # type: ignore[arg-type, dict-item]
+
+    _, update = train(loss=Plain())
+    assert (update.metrics["x"], update.metrics["y"]) == (1.5, 2.5)
+
+
+class Raising:
+    """A part of a kind that raises when it is called."""
+
+    schema = Seen.schema
+    target_kl = None
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __call__(self, *_: Any) -> Any:
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [KeyError("worn"), SystemExit(0), BaseException("panicked")])
+@pytest.mark.parametrize("kind", ["features", "masks", "loss"])
+def test_whatever_a_part_raises_names_it(kind: str, error: BaseException) -> None:
+    words = rf"{kind} 'acme' \(acme 1.0\) failed while [\w ]+: {type(error).__name__}"
+    with pytest.raises(PluginError, match=words):
+        train(**{kind: Raising(error)})
+
+
+def test_a_network_whose_gradients_fail_is_among_those_named() -> None:
+    class Backward(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Any) -> Any:
+            raise ValueError("no way back")
+
+    class Odd(Net):
+        def forward(self, *arguments: Any) -> Any:
+            output = super().forward(*arguments)
+            return output._replace(latent=Backward.apply(output.latent))
+
+    with pytest.raises(PluginError, match=r"network 'acme' .*, critic 'acme' .* or loss 'acme' .* computing gradients"):
+        train(net=Odd())
+
+
+def test_a_policy_without_weights_is_named() -> None:
+    net = Net()
+    policy = Policy(net, Value(), SPEC)
+    for module in list(policy.modules()):
+        module._parameters.clear()
+    with pytest.raises(PluginError, match="neither it nor its critic has a parameter"):
+        Trainer(
+            policy=policy,
+            features=Seen(),
+            masks=Legal(),
+            loss=Reinforce(),
+            environment=World(),
+            config=TrainConfig(),
+            seed=0,
+        )

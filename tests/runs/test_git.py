@@ -1,0 +1,204 @@
+"""The git commit of a folder is found, and nothing that a repository names is run for it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from esper_core.runs import git
+from esper_core.runs.git import git_commit
+
+Git = Callable[..., str]
+
+
+def run_git(folder: Path, *arguments: str) -> str:
+    identity = ("-c", "user.name=a", "-c", "user.email=a@b.example", "-c", "protocol.file.allow=always")
+    command = ["git", "-C", str(folder), *identity, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository of one commit, long enough ago that times tell."""
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    folder = tmp_path / "repository"
+    (folder / "deep").mkdir(parents=True)
+    run_git(folder, "init", "-q")
+    for name in ("file", "deep/file", "big.bin"):
+        (folder / name).write_text("1")
+        os.utime(folder / name, (1, 1))
+    (folder / "link").symlink_to("file")
+    os.utime(folder / "link", (1, 1), follow_symlinks=False)
+    run_git(folder, "add", ".")
+    run_git(folder, "commit", "-q", "-m", "one")
+    return folder
+
+
+def changed(folder: Path) -> bool:
+    found = git_commit(folder)
+    assert found is not None and found["commit"] == run_git(folder, "rev-parse", "HEAD")
+    return bool(found["changed"])
+
+
+def test_outside_of_git_there_is_no_commit(tmp_path: Path) -> None:
+    assert git_commit(tmp_path) is None
+    run_git(tmp_path, "init", "-q")
+    assert git_commit(tmp_path) is None
+
+
+def test_without_git_there_is_no_commit(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert git_commit(repository) is None
+
+
+def test_a_clean_checkout_is_not_changed_wherever_one_stands(repository: Path) -> None:
+    (repository / "untracked").write_text("")
+    assert not changed(repository) and not changed(repository / "deep")
+    for name in ("file", "big.bin"):
+        os.utime(repository / name)
+    assert not changed(repository), "another time is no other content"
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "content": lambda folder: (folder / "file").write_text("22"),
+    "content of the same size": lambda folder: (folder / "file").write_text("2"),
+    "content at the same time": lambda folder: ((folder / "file").write_text("22"), os.utime(folder / "file", (1, 1))),
+    "below": lambda folder: (folder / "deep" / "file").write_text("2"),
+    "removed": lambda folder: (folder / "deep" / "file").unlink(),
+    "folder removed": lambda folder: ((folder / "deep" / "file").unlink(), (folder / "deep").rmdir()),
+    "staged": lambda folder: ((folder / "new").write_text(""), run_git(folder, "add", "new")),
+    "link": lambda folder: ((folder / "link").unlink(), (folder / "link").symlink_to("else")),
+    "file for link": lambda folder: ((folder / "link").unlink(), (folder / "link").write_text("file")),
+    "link for file": lambda folder: ((folder / "file").unlink(), (folder / "file").symlink_to("1")),
+    "pipe": lambda folder: ((folder / "file").unlink(), os.mkfifo(folder / "file")),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_change_is_seen(repository: Path, change: Callable[[Path], object]) -> None:
+    change(repository)
+    assert changed(repository)
+
+
+def test_what_is_written_within_a_tick_of_the_clock_is_seen(repository: Path) -> None:
+    for number in range(5):
+        (repository / "file").write_text(str(number % 2))
+        run_git(repository, "commit", "-q", "--allow-empty", "-am", "two")
+        (repository / "file").write_text(str((number + 1) % 2))
+        assert changed(repository)
+
+
+def test_what_is_not_checked_out_is_not_changed(repository: Path) -> None:
+    run_git(repository, "update-index", "--skip-worktree", "big.bin")
+    (repository / "big.bin").unlink()
+    assert not changed(repository)
+
+
+def test_too_much_to_read_counts_as_changed(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(git, "READ_AT_MOST", 1)
+    os.utime(repository / "file")
+    assert not changed(repository)
+    os.utime(repository / "big.bin")
+    assert changed(repository)
+
+
+def test_variables_point_to_no_other_repository(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_DIR", "/nowhere")
+    monkeypatch.setenv("GIT_INDEX_FILE", "/nowhere/index")
+    found = git_commit(repository)
+    monkeypatch.undo()
+    assert found == {"commit": run_git(repository, "rev-parse", "HEAD"), "changed": False}
+
+
+# Nothing is run -----------------------------------------------------------------------------------------------------
+
+
+def hostile(repository: Path, program: Path) -> None:
+    """Let every setting that names a program, as far as git reads or compares anything, name one."""
+    names = ("core.fsmonitor", "core.pager", "core.editor", "core.sshCommand", "core.askPass", "core.gitProxy")
+    names += ("core.alternateRefsCommand", "diff.external", "diff.x.command", "diff.x.textconv", "gpg.program")
+    names += ("filter.x.clean", "filter.x.smudge", "filter.a=b.clean", "filter.y.process", "credential.helper")
+    names += ("pager.ls-files", "pager.rev-parse", "pager.diff-index", "interactive.diffFilter")
+    names += ("alias.ls-files", "alias.rev-parse", "alias.diff-index")
+    for name in names:
+        run_git(repository, "config", name, f"!{program}" if name.startswith("alias") else str(program))
+    run_git(repository, "config", "filter.y.required", "true")
+    run_git(repository, "config", "core.hooksPath", str(program.parent))
+    for hook in ("post-index-change", "fsmonitor-watchman", "reference-transaction", "post-checkout"):
+        (program.parent / hook).symlink_to(program)
+    (repository / ".gitattributes").write_text("file filter=x diff=x\nbig.bin filter=y\ndeep/* filter=a=b\n")
+    (repository / ".git" / "info" / "attributes").write_text("file filter=x diff=x\n")
+    # Files that look changed are those that git would filter.
+    for path in ("file", "deep/file", "big.bin"):
+        os.utime(repository / path)
+
+
+def ordinary(repository: Path, *arguments: str) -> None:
+    """Look at a repository as one that is trusted."""
+    command = ["timeout", "20", "git", "-C", str(repository), *arguments]
+    nowhere = subprocess.DEVNULL
+    subprocess.run(command, check=False, stdin=nowhere, stdout=nowhere, stderr=nowhere)
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    """A program that leaves `witness` beside it."""
+    path = tmp_path / "programs" / "program"
+    path.parent.mkdir()
+    path.write_text(f"#!/bin/sh\ntouch {tmp_path}/witness\nexit 1\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_no_program_of_a_repository_is_run(repository: Path, program: Path, tmp_path: Path) -> None:
+    hostile(repository, program)
+    assert not changed(repository)
+    (repository / "file").write_text("2")
+    assert changed(repository)
+    assert not (tmp_path / "witness").exists()
+    ordinary(repository, "status")
+    assert (tmp_path / "witness").exists(), "an ordinary look would have run one"
+
+
+def test_nothing_is_fetched_for_a_repository_that_lacks_objects(
+    repository: Path, program: Path, tmp_path: Path
+) -> None:
+    (tree,) = (run_git(repository, "rev-parse", name) for name in ["HEAD^{tree}"])
+    (repository / ".git" / "objects" / tree[:2] / tree[2:]).unlink()
+    for name, value in (
+        ("core.repositoryFormatVersion", "1"),
+        ("extensions.partialClone", "origin"),
+        ("remote.origin.promisor", "true"),
+        ("remote.origin.url", f"ext::{program}"),
+        ("remote.origin.uploadpack", str(program)),
+        ("protocol.ext.allow", "always"),
+        ("protocol.allow", "always"),
+    ):
+        run_git(repository, "config", name, value)
+    assert git_commit(repository) is None
+    assert not (tmp_path / "witness").exists()
+    ordinary(repository, "diff-index", "--cached", "HEAD")
+    assert (tmp_path / "witness").exists(), "an ordinary look would have run one"
+
+
+def test_submodules_are_not_entered(repository: Path, program: Path, tmp_path: Path) -> None:
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    run_git(inner, "init", "-q")
+    run_git(inner, "commit", "-q", "--allow-empty", "-m", "one")
+    run_git(repository, "submodule", "--quiet", "add", str(inner), "sub")
+    run_git(repository, "commit", "-q", "-m", "two")
+    run_git(repository / "sub", "config", "core.fsmonitor", str(program))
+    assert not changed(repository)
+    assert not (tmp_path / "witness").exists()
+
+
+def test_a_pipe_where_git_wants_a_file_ends_in_time(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(git, "_TIMEOUT_SECONDS", 0.2)
+    os.mkfifo(repository / "included")
+    run_git(repository, "config", "--add", "include.path", str(repository / "included"))
+    assert git_commit(repository) is None
