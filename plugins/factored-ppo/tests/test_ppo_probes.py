@@ -267,8 +267,8 @@ def test_a_process_that_dies_is_an_error_and_no_deadlock() -> None:
 def test_the_plugin_and_its_listing_need_no_torch() -> None:
     code = (
         "import sys; sys.modules.update(dict.fromkeys(('torch', 'numpy', 'gymnasium'), None))\n"
-        "from esper_core.cli.spike import app\n"
-        "app(['list'])"
+        "from esper_core.cli.app import run\n"
+        "sys.exit(run(['spike', 'list']))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
