@@ -299,8 +299,8 @@ def test_factories_that_make_no_spike(factory: str, error: type[Exception], word
 def test_listing_needs_no_torch() -> None:
     code = (
         "import sys; sys.modules.update(dict.fromkeys(('torch', 'numpy', 'pytest'), None))\n"
-        "from esper_core.cli.spike import app\n"
-        "app(['list'])"
+        "from esper_core.cli.app import run\n"
+        "sys.exit(run(['spike', 'list']))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
