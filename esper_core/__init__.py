@@ -1,6 +1,7 @@
 """esper: policy architectures for morphogenetic training, chosen by name."""
 
 from esper_core.contracts.actions import ActionSpec, Head
+from esper_core.contracts.commands import CommandSpec
 from esper_core.contracts.components import ComponentSpec, KindSpec
 from esper_core.contracts.features import Feature, FeatureSchema, IndexField
 from esper_core.contracts.options import option
@@ -10,6 +11,7 @@ from esper_core.registry.hookspecs import hookimpl
 
 __all__ = [
     "ActionSpec",
+    "CommandSpec",
     "ComponentSpec",
     "EnvironmentDescription",
     "Feature",

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import typer
+from typer.core import TyperGroup
 
 from docs.generate.markdown import NOTE, document, paragraph, table
 from esper_core.cli.app import make_app
-from esper_core.cli.world import FLAGS
+from esper_core.cli.commands import Deferred
+from esper_core.cli.world import FLAGS, Settings, World
 
 
 def commands() -> str:
     """Return the page."""
-    root: Any = typer.main.get_command(make_app())
-    found = list(_commands(root, ("esper",)))
+    found = list(_commands(make_app(World(Settings())), ("esper",)))
     return document(
         "# The command line",
         NOTE,
@@ -48,12 +48,13 @@ def commands() -> str:
 
 def _commands(command: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Yield the path and the command of everything that can be run."""
-    children = getattr(command, "commands", None)
-    if children is None:
+    if isinstance(command, Deferred):
+        command = command.load()
+    if not isinstance(command, TyperGroup):
         yield path, command
         return
-    for name, child in children.items():
-        yield from _commands(child, (*path, name))
+    for name in command.list_commands(None):  # type: ignore[arg-type]
+        yield from _commands(command.get_command(None, name), (*path, name))  # type: ignore[arg-type]
 
 
 def _section(path: Sequence[str], command: Any) -> str:

@@ -1,10 +1,10 @@
-"""Kinds and components of the core."""
+"""Kinds, components and commands of the core."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from esper_core import ComponentSpec, KindSpec, hookimpl
+from esper_core import CommandSpec, ComponentSpec, KindSpec, hookimpl
 
 _PROTOCOLS = "esper_core.contracts.protocols"
 
@@ -59,3 +59,39 @@ def esper_components() -> Iterator[ComponentSpec]:
         config="esper_core.builtin.config:TensorBoardConfig",
         summary="every metric as a curve, for TensorBoard",
     )
+
+
+@hookimpl
+def esper_commands() -> Iterator[CommandSpec]:
+    """Register the commands of the core."""
+    for name, app, summary in (
+        ("train", "train:train", "Train a policy."),
+        ("policy", "", "See which policies there are and what they are made of."),
+        ("policy list", "policy:list_policies", "List recipes and networks that `--policy` accepts."),
+        ("policy show", "policy:show_policy", "Show sizes, components and every option of a policy."),
+        ("runs", "", "Look at earlier runs."),
+        ("runs list", "runs:list_all", "List the runs in a directory, oldest first."),
+        ("runs show", "runs:show", "Show a run: its plan, its metrics and its checkpoints."),
+        ("runs compare", "runs:compare_runs", "Set runs side by side: where their plans differ, and what came of it."),
+        ("evaluate", "evaluate:evaluate", "Compare a trained policy with rules and schedules."),
+        ("report", "report:report", "Write one HTML page about a run."),
+        ("export", "export:export", "Let a trained policy grow one network, and write it down."),
+        ("spike", "", "Ask what an architecture can do."),
+        ("spike list", "spike:list_spikes", "List the installed spikes."),
+        ("spike run", "spike:run_spike", "Run a spike on a policy; exit with 5 when its verdict is RED."),
+        ("matrix", "matrix:matrix", "Combine components: predict, build, train for one update, compare."),
+        ("bench", "bench:bench", "Measure the speed of a workload."),
+        ("plugins", "", "See which plugins are installed, check them, and write new ones."),
+        ("plugins list", "plugins:list_plugins", "List installed plugins, also those that failed to load, and why."),
+        ("plugins show", "plugins:show_plugin", "Show where a plugin comes from and what it brings."),
+        ("plugins why", "why:why", "Explain what a name means, where it comes from, and what would change that."),
+        ("plugins doctor", "doctor:doctor", "Examine the installation, and say what to do."),
+        ("plugins check", "check:check_plugin", "Run every conformance check on a plugin's components."),
+        ("plugins new", "new:new_plugin", "Write a new plugin: a distribution that works."),
+        ("registry", "", "Work with registry.toml."),
+        ("registry check", "registry:check", "Check the registry file: its keys, its names, and every policy in it."),
+        ("cache", "", "See and clear what is kept because it is expensive to make."),
+        ("cache show", "cache:show", "Show where the cache lies and how much each part holds."),
+        ("cache clear", "cache:clear", "Delete what is kept; it is made again when it is needed."),
+    ):
+        yield CommandSpec(name=name, app=f"esper_core.cli.{app}" if app else "", summary=summary)

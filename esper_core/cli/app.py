@@ -13,29 +13,16 @@ from typing import Annotated, Any
 
 import typer
 
-from esper_core.cli import (
-    bench,
-    cache,
-    document,
-    evaluate,
-    export,
-    matrix,
-    plugins,
-    policy,
-    registry,
-    report,
-    runs,
-    spike,
-    train,
-)
+from esper_core.cli import document
+from esper_core.cli.commands import Group
 from esper_core.cli.document import ReaderGone
 from esper_core.cli.output import Visible, paragraph, say
 from esper_core.cli.refusals import named
 from esper_core.cli.stopping import leave, raise_on_signals
-from esper_core.cli.world import FLAGS, take_settings
+from esper_core.cli.world import FLAGS, World, take_settings
 from esper_core.contracts.cache import CACHE_VARIABLE
-from esper_core.contracts.errors import EsperError, Interrupted, Terminated
-from esper_core.contracts.foreign import described
+from esper_core.contracts.errors import EsperError, Interrupted, PluginError, Terminated
+from esper_core.contracts.foreign import DEBUG_HINT, described
 from esper_core.contracts.memory import exhausted
 
 COMPLETING = "_ESPER_COMPLETE"
@@ -48,15 +35,17 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def make_app() -> typer.Typer:
-    """Return the application; boxes are drawn only on a terminal."""
+def make_app(world: World) -> Any:
+    """Return the command `esper`; boxes are drawn only on a terminal."""
+    markup = world.settings.markup
     app = typer.Typer(
         name="esper",
+        cls=Group,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
-        rich_markup_mode="rich" if sys.stdout.isatty() else None,
+        rich_markup_mode=markup,
         context_settings={"help_option_names": ["-h", "--help"]},
-        epilog=FLAGS.replace("\n", "\n\n") if sys.stdout.isatty() else f"\b\n{FLAGS}",
+        epilog=FLAGS.replace("\n", "\n\n") if markup else f"\b\n{FLAGS}",
     )
 
     @app.callback()
@@ -67,22 +56,9 @@ def make_app() -> typer.Typer:
     ) -> None:
         """Policies that grow neural networks: train them, swap their pieces by name, prove that they work."""
 
-    app.command("train")(train.train)
-    app.command("evaluate")(evaluate.evaluate)
-    app.command("report")(report.report)
-    app.command("export")(export.export)
-    app.command("bench")(bench.bench)
-    app.command("matrix")(matrix.matrix)
-    for name, group in (
-        ("policy", policy.app),
-        ("plugins", plugins.app),
-        ("registry", registry.app),
-        ("runs", runs.app),
-        ("spike", spike.app),
-        ("cache", cache.app),
-    ):
-        app.add_typer(group, name=name)
-    return app
+    root: Any = typer.main.get_command(app)
+    root.world = world
+    return root
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -112,14 +88,15 @@ def run(words: Sequence[str]) -> int:
 
 def _run(words: Sequence[str]) -> int:
     debug = "--debug" in words
+    world: World | None = None
     try:
         if explicit := os.environ.get(CACHE_VARIABLE):
             # A component may change the working directory before the cache is used.
             os.environ[CACHE_VARIABLE] = os.path.abspath(explicit)  # noqa: PTH100
         with document.parsing():
             settings, rest = take_settings(words)
-            command = typer.main.get_command(make_app())
-            result: Any = command.main(args=rest, prog_name="esper", standalone_mode=False, obj=settings)
+            world = World(settings)
+            result: Any = make_app(world).main(args=rest, prog_name="esper", standalone_mode=False, obj=world)
         return result if isinstance(result, int) else 0
     except ReaderGone as error:
         # A reader such as `head` has what it wanted. There is something to say only where something is kept.
@@ -146,6 +123,9 @@ def _run(words: Sequence[str]) -> int:
         refusal = exhausted(error)
         if refusal is not None:
             return _report(refusal, refusal.exit_code, debug, error)
+        if world is not None and world.running is not None and not world.running.is_core:
+            failure = PluginError(f"{world.running} failed: {described(error)}.", hint=DEBUG_HINT)
+            return _report(failure, failure.exit_code, debug, error)
         hint = "" if debug else "This is a defect. Run it again with --debug for the traceback."
         return _report(EsperError(f"Unexpected {described(error)}", hint=hint), 1, debug, error)
 

@@ -11,10 +11,7 @@ from esper_core.cli.output import print_json, print_table, say
 from esper_core.contracts.cache import cache_directory, caches
 from esper_core.contracts.errors import EsperError, UserError, did_you_mean
 
-app = typer.Typer(help="See and clear what is kept because it is expensive to make.", no_args_is_help=True)
 
-
-@app.command("show")
 def show(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Show where the cache lies and how much each part holds."""
     found = {cache.name: cache.files() for cache in caches()}
@@ -39,7 +36,6 @@ def _size(file: Path) -> int:
         return 0
 
 
-@app.command("clear")
 def clear(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Caches; all without.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

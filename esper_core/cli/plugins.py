@@ -7,11 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from esper_core.cli import completion
-from esper_core.cli.check import check_plugin
-from esper_core.cli.doctor import doctor
-from esper_core.cli.new import new_plugin
 from esper_core.cli.output import number, paragraph, print_json, print_table, say
-from esper_core.cli.why import why
 from esper_core.cli.world import global_settings, load_world
 from esper_core.contracts.errors import EsperError
 from esper_core.contracts.exact import to_exact
@@ -19,10 +15,7 @@ from esper_core.registry.config import config_class, describe_options
 from esper_core.registry.index import Component, Index, PluginRecord
 from esper_core.registry.resolve import check_kind, find_plugin
 
-app = typer.Typer(help="See which plugins are installed, check them, and write new ones.", no_args_is_help=True)
 
-
-@app.command("list")
 def list_plugins(
     context: typer.Context,
     kind: Annotated[
@@ -46,7 +39,7 @@ def list_plugins(
     rows = [
         (r.plugin, r.distribution, r.version, r.status, f"{r.import_ms:.0f} ms", _contents(r)) for r in index.plugins
     ]
-    print_table(("plugin", "distribution", "version", "status", "loaded in", "components"), rows)
+    print_table(("plugin", "distribution", "version", "status", "loaded in", "brings"), rows)
     for record in index.plugins:
         if record.error:
             say("", f"{record.plugin} ({record.distribution} {record.version}) failed: {record.error}")
@@ -73,7 +66,6 @@ def _list_kind(index: Index, kind: str, as_json: bool) -> None:
         say(f"No {kind} is installed.")
 
 
-@app.command("show")
 def show_plugin(
     context: typer.Context,
     name: Annotated[
@@ -100,6 +92,7 @@ def _document(index: Index, record: PluginRecord) -> dict[str, Any]:
         "heavy": list(record.heavy),
         "hooks": list(record.hooks),
         "kinds": list(record.kinds),
+        "described": {c.spec.name: c.spec.summary for c in index.commands if c.plugin == record.plugin},
         "details": [_details(c) for c in index.components if index.record(c) == record],
         "unavailable": [
             {"kind": u.component.kind, "name": u.component.name, "reason": u.reason}
@@ -151,6 +144,8 @@ def _print_plugin(plugin: dict[str, Any]) -> None:
         say(f"  hooks      {', '.join(plugin['hooks'])}")
     if plugin["kinds"]:
         say(f"  kinds      {', '.join(plugin['kinds'])}")
+    for name, summary in plugin["described"].items():
+        say(f"  command    esper {name}{f': {summary}' if summary else ''}")
     for lost in plugin["unavailable"]:
         say("", f"{lost['kind']} {lost['name']} cannot be used: {lost['reason']}")
     for component in plugin["details"]:
@@ -176,7 +171,7 @@ def _copies(record: PluginRecord) -> str:
 
 
 def _contents(record: PluginRecord) -> str:
-    names = [key.partition("/")[2] for key in record.components]
+    names = [*(key.partition("/")[2] for key in record.components), *(f"esper {name}" for name in record.commands)]
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
@@ -187,13 +182,8 @@ def _summary(record: PluginRecord) -> dict[str, Any]:
         "version": record.version,
         "status": record.status,
         "components": list(record.components),
+        "commands": list(record.commands),
         "import_ms": record.import_ms,
         "error": record.error,
         "copies_not_used": list(record.others),
     }
-
-
-app.command("why")(why)
-app.command("doctor")(doctor)
-app.command("check")(check_plugin)
-app.command("new")(new_plugin)

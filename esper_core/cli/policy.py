@@ -15,10 +15,7 @@ from esper_core.registry.index import Index
 from esper_core.registry.lookup import find_planned
 from esper_core.registry.plan import Plan, PlanRequest, describe_plan, make_plan
 
-app = typer.Typer(help="See which policies there are and what they are made of.", no_args_is_help=True)
 
-
-@app.command("list")
 def list_policies(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -48,7 +45,6 @@ def list_policies(
     print_table(("policy", "source", "summary"), [(r["policy"], r["source"], r["summary"]) for r in rows])
 
 
-@app.command("show")
 def show_policy(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Recipe or network.", autocompletion=completion.policies)],

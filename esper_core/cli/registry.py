@@ -11,15 +11,7 @@ from esper_core.cli.world import load_world
 from esper_core.contracts.errors import RegistryFileError
 from esper_core.registry.check import check_recipes
 
-app = typer.Typer(help="Work with registry.toml.", no_args_is_help=True)
 
-
-@app.callback()
-def registry() -> None:
-    """Work with registry.toml."""
-
-
-@app.command("check")
 def check(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -23,13 +23,11 @@ if TYPE_CHECKING:
     from esper_core.report.comparison import Comparison
     from esper_core.report.interval import Interval
 
-app = typer.Typer(help="Look at earlier runs.", no_args_is_help=True)
 
 SHOWN = 12
 """Updates that `runs show` prints at most, evenly spread."""
 
 
-@app.command("list")
 def list_all(
     out: Annotated[Path, typer.Option(help="Directory of runs.")] = Path("runs"),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -65,7 +63,6 @@ def list_all(
         say(sentence, err=True)
 
 
-@app.command("show")
 def show(
     run: Annotated[
         str, typer.Argument(metavar="RUN", help="A path, or the beginning of a name.", autocompletion=completion.runs)
@@ -204,7 +201,6 @@ def _grouped(metrics: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, di
     return alone, list(tables.values())
 
 
-@app.command("compare")
 def compare_runs(
     runs: Annotated[
         list[str],

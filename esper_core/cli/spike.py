@@ -24,10 +24,7 @@ from esper_core.spikes.verdict import CheckResult, Failure, ProbeResult, Verdict
 
 SHOWN_FAILURES = 8
 
-app = typer.Typer(help="Ask what an architecture can do.", no_args_is_help=True)
 
-
-@app.command("list")
 def list_spikes(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -49,7 +46,6 @@ def list_spikes(
         say("No spikes are installed.")
 
 
-@app.command("run")
 def run_spike(
     context: typer.Context,
     name: Annotated[

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import typer
-from attrs import frozen
+from attrs import define, frozen
 
 from esper_core.cli.document import leave_to_others
-from esper_core.contracts.errors import UserError
-from esper_core.registry.discovery import entry_point_sources
-from esper_core.registry.index import Index
+from esper_core.contracts.errors import EsperError, UserError
+from esper_core.registry.discovery import core_source, entry_point_sources
+from esper_core.registry.index import Command, Index
 from esper_core.registry.loading import index_plugins
 from esper_core.registry.recipes import Recipes, find_registry, load_recipes
 from esper_core.registry.switches import Switches
@@ -31,11 +33,13 @@ class Settings:
         registry: Path of the registry file, or None to look for one.
         no_plugin: Plugins that are not loaded.
         debug: Show tracebacks.
+        markup: How typer renders help texts; None is plain.
     """
 
     registry: str | None = None
     no_plugin: tuple[str, ...] = ()
     debug: bool = False
+    markup: Any = None
 
 
 def take_settings(argv: Sequence[str]) -> tuple[Settings, list[str]]:
@@ -68,30 +72,70 @@ def take_settings(argv: Sequence[str]) -> tuple[Settings, list[str]]:
                 disabled.append(given)
         else:
             rest.append(word)
-    return Settings(registry, tuple(disabled), debug), rest
+    return Settings(registry, tuple(disabled), debug, "rich" if sys.stdout.isatty() else None), rest
+
+
+@define
+class World:
+    """What is installed, loaded once when it is first asked for.
+
+    Attributes:
+        settings: The global flags.
+        broken: Why it cannot be loaded; None where it can, or nobody has asked.
+        running: The command that is run.
+    """
+
+    settings: Settings
+    broken: EsperError | None = None
+    running: Command | None = None
+    _loaded: tuple[Index, Recipes] | None = None
+
+    def load(self) -> tuple[Index, Recipes]:
+        """Return what is installed, and the registry file.
+
+        Raises:
+            RegistryFileError: the registry file cannot be read.
+            UserError: `--no-plugin` or `ESPER_PLUGINS` names a plugin that is not installed; nothing is imported then.
+        """
+        if self._loaded is None:
+            recipes = load_recipes(find_registry(self.settings.registry))
+            switches = Switches(self.settings.no_plugin, recipes)
+            sources = entry_point_sources()
+            switches.check(sources)
+            here = Path.cwd()
+            try:
+                self._loaded = index_plugins(sources, disabled=switches.disabled, only=switches.only), recipes
+            finally:
+                # A plugin that goes elsewhere must not change what the paths of a command line mean.
+                os.chdir(here)
+        return self._loaded
+
+    @property
+    def index(self) -> Index:
+        """What is installed; core alone where that cannot be found out, and `broken` says why."""
+        try:
+            return self.load()[0]
+        except EsperError as error:
+            self.broken = error
+            return index_plugins([core_source()])
+
+    @property
+    def commands(self) -> tuple[Command, ...]:
+        """All commands."""
+        return self.index.commands
 
 
 def load_world(context: typer.Context) -> tuple[Index, Recipes]:
-    """Return what is installed, and the registry file.
-
-    Raises:
-        RegistryFileError: the registry file cannot be read.
-        UserError: `--no-plugin` or `ESPER_PLUGINS` names a plugin that is not installed; nothing is imported then.
-    """
+    """Return what is installed, and the registry file; raises as `World.load`."""
     leave_to_others()
-    settings = global_settings(context)
-    recipes = load_recipes(find_registry(settings.registry))
-    switches = Switches(settings.no_plugin, recipes)
-    sources = entry_point_sources()
-    switches.check(sources)
-    here = Path.cwd()
-    try:
-        return index_plugins(sources, disabled=switches.disabled, only=switches.only), recipes
-    finally:
-        # A plugin that goes elsewhere must not change what the paths of a command line mean.
-        os.chdir(here)
+    return world_of(context).load()
 
 
 def global_settings(context: typer.Context) -> Settings:
     """Return the global flags of the command line."""
-    return context.obj or Settings()
+    return world_of(context).settings
+
+
+def world_of(context: typer.Context) -> World:
+    """Return what a command line began with."""
+    return context.obj or World(Settings())

@@ -24,7 +24,8 @@ def _check_name(_: object, attribute: Attribute[str], value: str) -> None:
         raise ValueError(f"{attribute.name} '{value}' must be kebab-case, such as 'lstm-v2'")
 
 
-def _check_reference(_: object, attribute: Attribute[str], value: str) -> None:
+def check_reference(_: object, attribute: Attribute[str], value: str) -> None:
+    """Raise ValueError unless a value is empty or reads `package.module:attribute`."""
     if value and not (isinstance(value, str) and _REFERENCE.fullmatch(value)):
         raise ValueError(f"{attribute.name} '{value}' must read 'package.module:attribute'")
 
@@ -32,7 +33,7 @@ def _check_reference(_: object, attribute: Attribute[str], value: str) -> None:
 def _check_required_reference(instance: object, attribute: Attribute[str], value: str) -> None:
     if not value:
         raise ValueError(f"{attribute.name} must be given as 'package.module:attribute'")
-    _check_reference(instance, attribute, value)
+    check_reference(instance, attribute, value)
 
 
 def _check_capabilities(_: object, attribute: Attribute[tuple[str, ...]], value: tuple[str, ...]) -> None:
@@ -72,17 +73,17 @@ class ComponentSpec:
     kind: str = field(validator=_check_name)
     name: str = field(validator=_check_name)
     factory: str = field(validator=_check_required_reference)
-    config: str = field(default="", validator=_check_reference)
+    config: str = field(default="", validator=check_reference)
     summary: str = ""
     defaults: Mapping[str, str] = field(factory=dict)
     aliases: tuple[str, ...] = field(default=(), converter=as_tuple)
     provides: tuple[str, ...] = field(default=(), converter=as_tuple, validator=_check_capabilities)
     requires: tuple[str, ...] = field(default=(), converter=as_tuple, validator=_check_capabilities)
     reads: tuple[str, ...] = field(default=(), converter=as_tuple)
-    describe: str = field(default="", validator=_check_reference)
-    metrics: str = field(default="", validator=_check_reference)
+    describe: str = field(default="", validator=check_reference)
+    metrics: str = field(default="", validator=check_reference)
     weights_version: int = 1
-    example: str = field(default="", validator=_check_reference)
+    example: str = field(default="", validator=check_reference)
     known_failures: Mapping[str, str] = field(factory=dict)
     only_by_name: bool = False
 
@@ -109,7 +110,7 @@ class KindSpec:
 
     name: str = field(validator=_check_name)
     protocol: str = field(validator=_check_required_reference)
-    conformance: str = field(default="", validator=_check_reference)
-    template: str = field(default="", validator=_check_reference)
+    conformance: str = field(default="", validator=check_reference)
+    template: str = field(default="", validator=check_reference)
     summary: str = ""
     planned: bool = True

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
+from importlib import metadata
 
 from attrs import frozen
 
@@ -36,6 +38,13 @@ class Source:
     def ids(self) -> frozenset[str]:
         """Names by which it can be switched on and off."""
         return frozenset({normalise_name(self.plugin), normalise_name(self.distribution)})
+
+
+def core_source() -> Source:
+    """Return core's own plugin, which needs no entry point to be found."""
+    module = "esper_core.builtin.plugin"
+    version = metadata.version(CORE_DISTRIBUTION)
+    return Source(CORE_PLUGIN, CORE_DISTRIBUTION, version, "", lambda: importlib.import_module(module))
 
 
 def entry_point_sources() -> tuple[Source, ...]:

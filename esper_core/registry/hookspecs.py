@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import pluggy
 
+from esper_core.contracts.commands import CommandSpec
 from esper_core.contracts.components import ComponentSpec, KindSpec
 
 PROJECT = "esper"
@@ -23,3 +24,8 @@ def esper_kinds() -> Iterable[KindSpec]:  # type: ignore[empty-body]
 @hookspec
 def esper_components() -> Iterable[ComponentSpec]:  # type: ignore[empty-body]
     """Register components, of this plugin's kinds or any other's."""
+
+
+@hookspec
+def esper_commands() -> Iterable[CommandSpec]:  # type: ignore[empty-body]
+    """Register commands of `esper`, also into groups that exist, such as `runs compare`."""

@@ -9,6 +9,7 @@ from typing import Literal
 
 from attrs import field, frozen
 
+from esper_core.contracts.commands import CommandSpec
 from esper_core.contracts.components import ComponentSpec, KindSpec
 from esper_core.contracts.foreign import Owner
 from esper_core.contracts.packages import CORE_DISTRIBUTION
@@ -62,6 +63,24 @@ class Component:
         return f"{self.kind} '{self.name}' ({self.origin})"
 
 
+@frozen
+class Command:
+    """A command's spec together with the plugin it came from."""
+
+    spec: CommandSpec
+    plugin: str
+    distribution: str
+    version: str
+
+    @property
+    def is_core(self) -> bool:
+        """Whether the core itself brings it."""
+        return self.distribution == "esper-core"
+
+    def __str__(self) -> str:
+        return f"command '{self.spec.name}' ({self.distribution} {self.version})"
+
+
 @frozen(kw_only=True)
 class PluginRecord:
     """One entry point and what became of it.
@@ -73,6 +92,7 @@ class PluginRecord:
         status: 'ok', 'failed' or 'disabled'.
         components: What it registered, each `kind/name`.
         kinds: Kinds it declared.
+        commands: Commands it brings.
         import_ms: Milliseconds its import and its hooks took.
         error: Why it failed; None otherwise.
         heavy: Heavy modules that loading it imported first.
@@ -90,6 +110,7 @@ class PluginRecord:
     status: Status
     components: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
     import_ms: float = 0.0
     error: str | None = None
     heavy: tuple[str, ...] = ()
@@ -122,12 +143,14 @@ class Index:
         kinds: Declared kinds by name.
         components: Usable components, in the order of `plugins`.
         unavailable: Components of kinds that nobody declares.
+        commands: Commands, in the order of `plugins`; no two have one name.
     """
 
     plugins: tuple[PluginRecord, ...] = ()
     kinds: Mapping[str, KindSpec] = field(factory=dict, converter=_freeze)
     components: tuple[Component, ...] = ()
     unavailable: tuple[Unavailable, ...] = ()
+    commands: tuple[Command, ...] = ()
 
     def record(self, component: Component) -> PluginRecord:
         """Return the plugin that a component comes from."""

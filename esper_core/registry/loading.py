@@ -14,12 +14,13 @@ from typing import Any
 import pluggy
 from attrs import define
 
+from esper_core.contracts.commands import CommandSpec
 from esper_core.contracts.components import ComponentSpec, KindSpec, normalise_name
 from esper_core.contracts.errors import PluginError, did_you_mean
 from esper_core.contracts.foreign import asks_to_stop, described
 from esper_core.registry import hookspecs
 from esper_core.registry.discovery import Source
-from esper_core.registry.index import Component, Index, PluginRecord, Status, Unavailable
+from esper_core.registry.index import Command, Component, Index, PluginRecord, Status, Unavailable
 from esper_core.registry.recipes import SETTINGS
 
 HEAVY_MODULES = ("torch", "numpy", "gymnasium", "sklearn")
@@ -28,7 +29,7 @@ HEAVY_MODULES = ("torch", "numpy", "gymnasium", "sklearn")
 RESERVED_KINDS = ("train", "options", *SETTINGS)
 """Words that mean something else where a kind can stand: in `-o KIND.key`, `[defaults]` and `[policy.X]`."""
 
-HOOKS = ("esper_kinds", "esper_components")
+HOOKS = ("esper_kinds", "esper_components", "esper_commands")
 
 
 @define
@@ -44,10 +45,11 @@ class _Candidate:
     manager: pluggy.PluginManager | None = None
     kinds: tuple[KindSpec, ...] = ()
     specs: tuple[ComponentSpec, ...] = ()
+    commands: tuple[CommandSpec, ...] = ()
 
     def fail(self, reason: str, trace: str = "") -> None:
         self.status, self.error, self.trace = "failed", reason, trace
-        self.kinds, self.specs = (), ()
+        self.kinds, self.specs, self.commands = (), (), ()
 
     @contextlib.contextmanager
     def attempt(self, doing: str) -> Iterator[None]:
@@ -90,6 +92,9 @@ class _Candidate:
     def component(self, spec: ComponentSpec) -> Component:
         return Component(spec, self.source.plugin, self.source.distribution, self.source.version)
 
+    def command(self, spec: CommandSpec) -> Command:
+        return Command(spec, self.source.plugin, self.source.distribution, self.source.version)
+
     @property
     def hooks(self) -> tuple[str, ...]:
         """Names of the hooks it implements."""
@@ -111,6 +116,7 @@ class _Candidate:
             status=self.status,
             components=tuple(f"{spec.kind}/{spec.name}" for spec in self.specs),
             kinds=tuple(kind.name for kind in self.kinds),
+            commands=tuple(command.name for command in self.commands),
             import_ms=round(self.seconds * 1000, 3),
             error=self.error,
             heavy=self.heavy,
@@ -151,6 +157,11 @@ def index_plugins(
         if candidate.status == "ok":
             with candidate.attempt("esper_components"):
                 candidate.specs = _checked_specs(candidate, candidate.call("esper_components", ComponentSpec), taken)
+    named: dict[str, Source] = {}
+    for candidate in candidates:
+        if candidate.status == "ok":
+            with candidate.attempt("esper_commands"):
+                candidate.commands = _checked_commands(candidate, candidate.call("esper_commands", CommandSpec), named)
     return _assemble(candidates, contested)
 
 
@@ -229,6 +240,25 @@ def _checked_specs(
     return specs
 
 
+def _checked_commands(
+    candidate: _Candidate, commands: tuple[CommandSpec, ...], named: dict[str, Source]
+) -> tuple[CommandSpec, ...]:
+    """Return the commands after noting their names."""
+    mine: dict[str, Source] = {}
+    for command in commands:
+        if command.name in mine:
+            raise PluginError(f"it registers the command '{command.name}' twice")
+        if command.name in named:
+            owner = named[command.name]
+            raise PluginError(
+                f"the command '{command.name}' is already taken by {owner.plugin} "
+                f"({owner.distribution} {owner.version})"
+            )
+        mine[command.name] = candidate.source
+    named.update(mine)
+    return commands
+
+
 def _check_spec(spec: ComponentSpec) -> None:
     label = f"{spec.kind} '{spec.name}'"
     for attribute, meaning in (("defaults", "a kind to a name"), ("known_failures", "a check to a reason")):
@@ -254,4 +284,5 @@ def _assemble(candidates: list[_Candidate], contested: Mapping[str, str]) -> Ind
                 f"no plugin that loaded declares the kind '{component.kind}'.{did_you_mean(component.kind, kinds)}"
             )
             unavailable.append(Unavailable(component, reason))
-    return Index(tuple(c.record() for c in candidates), kinds, tuple(usable), tuple(unavailable))
+    commands = tuple(candidate.command(spec) for candidate in candidates for spec in candidate.commands)
+    return Index(tuple(c.record() for c in candidates), kinds, tuple(usable), tuple(unavailable), commands)

@@ -123,7 +123,8 @@ def test_policy_show_lists_every_option_with_its_meaning(esper):
 
 def test_plugins_list_for_machines(esper):
     records = json.loads(esper("plugins", "list", "--json").stdout)
-    keys = {"plugin", "distribution", "version", "status", "components", "import_ms", "error", "copies_not_used"}
+    keys = {"plugin", "distribution", "version", "status", "components", "commands", "import_ms", "error"}
+    keys |= {"copies_not_used"}
     assert all(set(record) == keys for record in records)
     assert {record["plugin"] for record in records if record["status"] == "ok"} >= OURS
 

@@ -7,10 +7,12 @@ import pathlib
 import re
 from typing import Any
 
-import typer
+from typer.core import TyperGroup
 
 from docs import generate
 from esper_core.cli.app import make_app
+from esper_core.cli.commands import Deferred
+from esper_core.cli.world import Settings, World
 from esper_core.registry import hookspecs
 from esper_core.registry.config import config_class, describe_options
 from esper_core.testing.conformance.run import suites_of
@@ -65,12 +67,14 @@ def test_every_command_and_every_flag_is_listed() -> None:
     text = (DOCS / "cli.md").read_text(encoding="utf-8")
 
     def walk(command: Any, path: str) -> int:
-        children = getattr(command, "commands", None)
-        if children is not None:
-            return sum(walk(child, f"{path} {name}") for name, child in children.items())
+        if isinstance(command, Deferred):
+            command = command.load()
+        if isinstance(command, TyperGroup):
+            words = command.list_commands(None)
+            return sum(walk(command.get_command(None, word), f"{path} {word}") for word in words)
         section = text.split(f"\n## {path}\n")[1].split("\n## ")[0]
         flags = [flag for p in command.params if p.param_type_name == "option" for flag in p.opts]
         assert all(re.search(rf"`.*{re.escape(flag)}\b.*`", section) for flag in flags), path
         return len(flags)
 
-    assert walk(typer.main.get_command(make_app()), "esper") > 80
+    assert walk(make_app(World(Settings())), "esper") > 80

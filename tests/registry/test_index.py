@@ -80,7 +80,7 @@ def test_real_entry_points_are_loaded_in_sorted_order(install: Install) -> None:
         ("raise BaseException('panicked')", "importing it raised BaseException: panicked"),
         ("def broken(:", "SyntaxError"),
         ("@hookimpl\ndef esper_componets(): return ()", "Did you mean 'esper_components'?"),
-        ("@hookimpl\ndef zzz(): return ()", "Hooks are esper_kinds, esper_components."),
+        ("@hookimpl\ndef zzz(): return ()", "Hooks are esper_kinds, esper_components, esper_commands."),
         ("@hookimpl\ndef esper_components(slots): return ()", "slots"),
         ("def esper_components(): return ()", "esper_components lacks its @hookimpl decorator"),
         ("answer = 42", "it implements no hook"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from esper_core import ComponentSpec
@@ -20,6 +21,9 @@ from esper_core.spikes.only import matching
 from esper_core.spikes.verdict import Blocker, Category, Failure, Place, ProbeResult, Skip, Verdict
 
 RUNNER = CliRunner()
+APP = typer.Typer()
+APP.command("list")(spike.list_spikes)
+APP.command("run")(spike.run_spike)
 
 
 def red(policy: str = "net") -> Verdict:
@@ -66,18 +70,18 @@ def probe(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_list_names_the_installed_spikes() -> None:
-    result = RUNNER.invoke(spike.app, ["list", "--json"])
+    result = RUNNER.invoke(APP, ["list", "--json"])
     assert result.exit_code == 0
     rows = {row["name"]: row for row in json.loads(result.stdout)}
     assert rows["dynamic-slots"]["distribution"] == "esper-spike-dynamic-slots"
-    text = RUNNER.invoke(spike.app, ["list"]).stdout
+    text = RUNNER.invoke(APP, ["list"]).stdout
     assert text.startswith("dynamic-slots")
     assert "any number of slots" in text
 
 
 def test_a_real_run_prints_one_json_document() -> None:
     arguments = ["run", "dynamic-slots", "--policy", "lstm-v1", "--slots", "1,2", "--json", "--only", "entropy"]
-    result = RUNNER.invoke(spike.app, [*arguments, "-o", "network.hidden_dim=16"])
+    result = RUNNER.invoke(APP, [*arguments, "-o", "network.hidden_dim=16"])
     assert result.exit_code == 0, result.output
     content = json.loads(result.stdout)
     assert (content["verdict"], content["policy"], content["slots"]) == ("GREEN", "lstm-v1", [1, 2])
@@ -90,7 +94,7 @@ def test_a_real_run_prints_one_json_document() -> None:
 def test_a_whole_run_on_an_installed_policy_and_its_report(tmp_path: Path) -> None:
     report = tmp_path / "report.md"
     arguments = ["run", "dynamic-slots", "--policy", "lstm-v1", "--slots", "2,5", "--json", "--report", str(report)]
-    result = RUNNER.invoke(spike.app, [*arguments, "-o", "network.hidden_dim=16"])
+    result = RUNNER.invoke(APP, [*arguments, "-o", "network.hidden_dim=16"])
     assert result.exit_code == 0, result.output
     content = json.loads(result.stdout)
     assert (content["verdict"], len(content["categories"]), content["blockers"]) == ("GREEN", 11, [])
@@ -104,7 +108,7 @@ def test_a_whole_run_on_an_installed_policy_and_its_report(tmp_path: Path) -> No
 
 @pytest.mark.usefixtures("probe")
 def test_red_exits_with_five_and_says_why() -> None:
-    result = RUNNER.invoke(spike.app, ["run", "dynamic_slots", "--policy", "lstm-v1", "--slots", "2,5,2"])
+    result = RUNNER.invoke(APP, ["run", "dynamic_slots", "--policy", "lstm-v1", "--slots", "2,5,2"])
     assert result.exit_code == 5
     assert Probe.asked["slots"] == (2, 5)
     assert result.stdout.splitlines() == [
@@ -135,7 +139,7 @@ def test_of_many_failures_some_are_shown(monkeypatch: pytest.MonkeyPatch) -> Non
     ]
     whole = Verdict(spike="s", policy="p", categories=[Category(name="a", declared=20, failed=20)], failures=failures)
     monkeypatch.setattr(Probe, "run", lambda self, plan, index, **options: whole)
-    result = RUNNER.invoke(spike.app, ["run", "dynamic-slots", "--policy", "lstm-v1"])
+    result = RUNNER.invoke(APP, ["run", "dynamic-slots", "--policy", "lstm-v1"])
     assert result.stdout.count("slots 2, 5: no") == 8
     assert "  2 more such failures; --json and --report list all" in result.stdout
 
@@ -145,7 +149,7 @@ def test_the_report_is_written_and_says_how_to_get_it_again(tmp_path: Path, monk
     report = tmp_path / "report.md"
     arguments = ["spike", "run", "dynamic-slots", "--policy", "lstm-v1", "--report", str(report)]
     monkeypatch.setattr(sys, "argv", ["/somewhere/esper", *arguments])
-    result = RUNNER.invoke(spike.app, arguments[1:])
+    result = RUNNER.invoke(APP, arguments[1:])
     assert result.stdout.splitlines()[-1] == f"The report is {report}"
     assert f"```bash\nesper {' '.join(arguments)}\n```" in report.read_text()
 
@@ -155,24 +159,24 @@ def test_the_report_is_written_and_says_how_to_get_it_again(tmp_path: Path, monk
 def test_a_report_that_cannot_be_written_is_refused_before_anything_runs(tmp_path: Path, name: str) -> None:
     Probe.asked = {}
     arguments = ["run", "dynamic-slots", "--policy", "lstm-v1", "--report", str(tmp_path / name)]
-    result = RUNNER.invoke(spike.app, arguments)
+    result = RUNNER.invoke(APP, arguments)
     assert isinstance(result.exception, UserError)
     assert f"The report cannot be written to {tmp_path / name}" in result.exception.message
     assert Probe.asked == {}
 
 
 def test_unknown_policies_and_spikes_are_guessed() -> None:
-    result = RUNNER.invoke(spike.app, ["run", "dynamic-slots", "--policy", "lstm-v3"])
+    result = RUNNER.invoke(APP, ["run", "dynamic-slots", "--policy", "lstm-v3"])
     assert isinstance(result.exception, UserError)
     assert "Did you mean 'lstm-v" in result.exception.message
-    result = RUNNER.invoke(spike.app, ["run", "dynamic-slot"])
+    result = RUNNER.invoke(APP, ["run", "dynamic-slot"])
     assert isinstance(result.exception, UserError)
     assert "Did you mean 'dynamic-slots'?" in result.exception.message
 
 
 @pytest.mark.usefixtures("probe")
 def test_red_as_json_exits_with_five_too() -> None:
-    result = RUNNER.invoke(spike.app, ["run", "dynamic-slots", "--policy", "lstm-v1", "--json"])
+    result = RUNNER.invoke(APP, ["run", "dynamic-slots", "--policy", "lstm-v1", "--json"])
     assert result.exit_code == 5
     assert json.loads(result.stdout)["verdict"] == "RED"
     assert Probe.asked["slots"] is None
@@ -191,7 +195,7 @@ def test_a_spike_learns_what_was_said_and_what_follows_from_it() -> None:
         "3",
     ]
     options = ["-o", "network.hidden_dim=16", "--only", "a part", "--quick", "--slots", "4"]
-    assert RUNNER.invoke(spike.app, ["run", "dynamic-slots", *arguments, *options]).exit_code == 5
+    assert RUNNER.invoke(APP, ["run", "dynamic-slots", *arguments, *options]).exit_code == 5
     plan, request = Probe.asked["plan"], Probe.asked["request"]
     assert (plan.component("critic").name, plan.component("network").config["hidden_dim"]) == (
         "op-conditioned-critic",
@@ -211,7 +215,7 @@ def test_what_was_measured_is_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     whole = Verdict(spike="s", policy="p", categories=[Category(name="probes", declared=2, passed=2)], probes=rows)
     monkeypatch.setattr(Probe, "run", lambda self, plan, index, **options: whole)
-    result = RUNNER.invoke(spike.app, ["run", "dynamic-slots", "--policy", "lstm-v1"])
+    result = RUNNER.invoke(APP, ["run", "dynamic-slots", "--policy", "lstm-v1"])
     assert result.stdout.splitlines() == [
         "s on p",
         "",
@@ -273,7 +277,7 @@ def test_slot_counts() -> None:
 @pytest.mark.usefixtures("probe")
 def test_what_is_no_verdict_is_the_plugins_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Probe, "run", lambda self, plan, index, **options: "fine")
-    result = RUNNER.invoke(spike.app, ["run", "dynamic-slots", "--policy", "lstm-v1"])
+    result = RUNNER.invoke(APP, ["run", "dynamic-slots", "--policy", "lstm-v1"])
     assert isinstance(result.exception, PluginError)
     assert "returned a str, not a Verdict" in str(result.exception)
 
@@ -295,8 +299,8 @@ def test_factories_that_make_no_spike(factory: str, error: type[Exception], word
 def test_listing_needs_no_torch() -> None:
     code = (
         "import sys; sys.modules.update(dict.fromkeys(('torch', 'numpy', 'pytest'), None))\n"
-        "from esper_core.cli.spike import app\n"
-        "app(['list'])"
+        "from esper_core.cli.app import run\n"
+        "sys.exit(run(['spike', 'list']))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

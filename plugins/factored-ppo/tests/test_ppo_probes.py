@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+import typer
 from attrs import evolve
 from typer.testing import CliRunner
 
@@ -32,12 +33,15 @@ from esper_factored_ppo.probes.spike import PpoProbes
 from esper_factored_ppo.probes.table import PROBES
 
 RUNNER = CliRunner()
+APP = typer.Typer()
+APP.command("list")(spike.list_spikes)
+APP.command("run")(spike.run_spike)
 COMMAND = ["run", "ppo-probes", "--policy", "lstm-v2"]
 SAMPLED = ["--critic", "op-conditioned-critic", "-o", "critic.baseline=sampled"]
 
 
 def run(*arguments: str) -> Any:
-    return RUNNER.invoke(spike.app, [*COMMAND, *arguments])
+    return RUNNER.invoke(APP, [*COMMAND, *arguments])
 
 
 @pytest.fixture
@@ -263,8 +267,8 @@ def test_a_process_that_dies_is_an_error_and_no_deadlock() -> None:
 def test_the_plugin_and_its_listing_need_no_torch() -> None:
     code = (
         "import sys; sys.modules.update(dict.fromkeys(('torch', 'numpy', 'gymnasium'), None))\n"
-        "from esper_core.cli.spike import app\n"
-        "app(['list'])"
+        "from esper_core.cli.app import run\n"
+        "sys.exit(run(['spike', 'list']))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

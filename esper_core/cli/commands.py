@@ -1,0 +1,139 @@
+"""The tree of commands, by name. A command's module is imported when it is run, or its own help asked for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Mapping
+from contextlib import redirect_stdout
+from functools import cached_property
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from esper_core.cli.world import World
+from esper_core.contracts.errors import EsperError, PluginError, UserError, did_you_mean
+from esper_core.contracts.foreign import guarded
+from esper_core.registry.index import Command
+from esper_core.registry.references import load_reference
+
+FIRST_PARTY: Mapping[str, str] = {
+    "bench": "esper-bench",
+    "evaluate": "esper-evaluation",
+    "export": "esper-evaluation",
+    "matrix": "esper-testing",
+    "plugins check": "esper-testing",
+    "plugins new": "esper-testing",
+    "report": "esper-evaluation",
+    "runs compare": "esper-evaluation",
+    "spike": "esper-testing",
+}
+"""Commands of esper's own distributions beside the core, which may not be installed."""
+
+
+class Group(TyperGroup):
+    """Commands by name; the one that is run, or asked for its help, is imported then."""
+
+    world: World
+    path: str = ""
+
+    @classmethod
+    def of(cls, path: str, world: World, summary: str) -> Group:
+        """Return the group of the commands whose name begins with `path`."""
+        group = cls(name=path, help=summary, no_args_is_help=True, rich_markup_mode=world.settings.markup)
+        group.path, group.world = path, world
+        return group
+
+    @cached_property
+    def children(self) -> Mapping[str, Any]:
+        """The commands by their own word."""
+        return below(self.path, self.world)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the words of all commands."""
+        return list(self.children)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command, or None."""
+        return self.children.get(cmd_name)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Return the command that the first word names; raises EsperError for one that nobody brings."""
+        if not ctx.resilient_parsing and not args[0].startswith("-") and args[0] not in self.children:
+            raise _unknown(self.path, args[0], self.children, self.world)
+        return super().resolve_command(ctx, args)
+
+
+def below(path: str, world: World) -> dict[str, Any]:
+    """Return the commands of a group by their own word, or those at the top for ''; no module is imported."""
+    found: dict[str, Any] = {}
+    for command in world.commands:
+        spec = command.spec
+        if spec.group == path:
+            found[spec.word] = Deferred(command, world) if spec.app else Group.of(spec.name, world, spec.summary)
+    for command in world.commands:
+        if command.spec.group and not path and command.spec.group not in found:
+            summary = f"Commands of {command.distribution}."
+            found[command.spec.group] = Group.of(command.spec.group, world, summary)
+    return found
+
+
+class Deferred(TyperCommand):
+    """A command of which only name and summary are known until it is used."""
+
+    def __init__(self, command: Command, world: World) -> None:
+        super().__init__(name=command.spec.word, help=command.spec.summary, rich_markup_mode=world.settings.markup)
+        self.command, self.world = command, world
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Import the command and let it read its arguments."""
+        self.world.running = self.command
+        return self.load().make_context(info_name, args, parent=parent, **extra)
+
+    def load(self) -> Any:
+        """Return what typer makes of the command's function or group; raises PluginError."""
+        spec, owner = self.command.spec, str(self.command)
+        with redirect_stdout(sys.stderr):
+            app = load_reference(spec.app, owner, self.command.distribution)
+        with guarded(owner, "describing its arguments"):
+            if isinstance(app, typer.Typer):
+                app.rich_markup_mode = self.world.settings.markup
+                group = typer.main.get_group(app)
+                group.commands = {**below(spec.name, self.world), **group.commands}
+                return group
+            if callable(app):
+                alone = typer.Typer(rich_markup_mode=self.world.settings.markup, add_completion=False)
+                alone.command(spec.word)(app)
+                return typer.main.get_command(alone)
+        raise PluginError(
+            f"{owner} breaks its contract: '{spec.app}' is neither a function nor a typer.Typer.",
+            hint="Report this to the plugin's author.",
+        )
+
+
+def _unknown(path: str, word: str, known: Collection[str], world: World) -> EsperError:
+    """Return what to say about a command that nobody brings."""
+    name = f"{path} {word}".strip()
+    if world.broken is not None:
+        return world.broken
+    distribution = FIRST_PARTY.get(name) or FIRST_PARTY.get(name.partition(" ")[0])
+    absent = [r for r in world.index.plugins if r.distribution == distribution and r.status != "ok"]
+    for record in absent:
+        why = f"failed to load: {record.error}" if record.error else "is switched off"
+        return UserError(
+            f"The command '{name}' belongs to the plugin {record.plugin} ({record.distribution} {record.version}), "
+            f"which {why}.",
+            hint="See: esper plugins doctor",
+        )
+    if distribution is not None:
+        return UserError(
+            f"The command '{name}' belongs to {distribution}, which is not installed.",
+            hint=f"pip install {distribution}",
+        )
+    failed = ", ".join(record.plugin for record in world.index.failures)
+    return UserError(
+        f"There is no command '{name}'.{did_you_mean(word, known)}",
+        hint=f"A plugin that failed to load may bring it: {failed}. See: esper plugins doctor"
+        if failed
+        else "See: esper --help",
+    )
