@@ -17,19 +17,6 @@ from esper_core.contracts.foreign import guarded
 from esper_core.registry.index import Command
 from esper_core.registry.references import load_reference
 
-FIRST_PARTY: Mapping[str, str] = {
-    "bench": "esper-bench",
-    "evaluate": "esper-evaluation",
-    "export": "esper-evaluation",
-    "matrix": "esper-testing",
-    "plugins check": "esper-testing",
-    "plugins new": "esper-testing",
-    "report": "esper-evaluation",
-    "runs compare": "esper-evaluation",
-    "spike": "esper-testing",
-}
-"""Commands of esper's own distributions beside the core, which may not be installed."""
-
 
 class Group(TyperGroup):
     """Commands by name; the one that is run, or asked for its help, is imported then."""
@@ -116,24 +103,7 @@ def _unknown(path: str, word: str, known: Collection[str], world: World) -> Espe
     name = f"{path} {word}".strip()
     if world.broken is not None:
         return world.broken
-    distribution = FIRST_PARTY.get(name) or FIRST_PARTY.get(name.partition(" ")[0])
-    absent = [r for r in world.index.plugins if r.distribution == distribution and r.status != "ok"]
-    for record in absent:
-        why = f"failed to load: {record.error}" if record.error else "is switched off"
-        return UserError(
-            f"The command '{name}' belongs to the plugin {record.plugin} ({record.distribution} {record.version}), "
-            f"which {why}.",
-            hint="See: esper plugins doctor",
-        )
-    if distribution is not None:
-        return UserError(
-            f"The command '{name}' belongs to {distribution}, which is not installed.",
-            hint=f"pip install {distribution}",
-        )
-    failed = ", ".join(record.plugin for record in world.index.failures)
-    return UserError(
-        f"There is no command '{name}'.{did_you_mean(word, known)}",
-        hint=f"A plugin that failed to load may bring it: {failed}. See: esper plugins doctor"
-        if failed
-        else "See: esper --help",
-    )
+    hint = f"See: esper {f'{path} --help'.strip()}"
+    if failed := ", ".join(record.plugin for record in world.index.failures):
+        hint = f"A plugin that failed to load may bring it: {failed}. See: esper plugins doctor"
+    return UserError(f"There is no command '{name}'.{did_you_mean(word, known)}", hint=hint)

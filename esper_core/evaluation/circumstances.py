@@ -10,8 +10,10 @@ from typing import Any
 
 import torch
 
+from esper_core.contracts.errors import DamagedFile
 from esper_core.contracts.exact import to_exact
 from esper_core.contracts.protocols import Environment, HasCircumstances
+from esper_core.contracts.reading import read_json
 from esper_core.evaluation.records import ABOUT_FILE, EPISODES_FILE
 from esper_core.registry.index import Index
 from esper_core.registry.lookup import find_planned
@@ -54,9 +56,9 @@ def set_aside(folder: Path, here: Mapping[str, Any]) -> str:
         return ""
     newest = max(kept, key=lambda path: path.stat().st_mtime).parent
     try:
-        before = json.loads((newest / ABOUT_FILE).read_text(encoding="utf-8"))
+        before = read_json(newest / ABOUT_FILE)
         changes = list(_changes(before, here))
-    except (OSError, ValueError, AttributeError, RecursionError):
+    except (OSError, DamagedFile, AttributeError):
         changes = [f"{ABOUT_FILE} cannot be read"]
     return f"Everything is played again; the episodes in {newest} stay there: {'; '.join(changes)}."
 

@@ -73,6 +73,7 @@ def test_a_plugins_commands_stand_beside_esper_s_own(esper, site):
         (("number",), 3, "'acme_greet:NUMBER' is neither a function nor a typer.Typer."),
         (("gret",), 2, "There is no command 'gret'. Did you mean 'greet'?"),
         (("runs", "wiegh"), 2, "There is no command 'runs wiegh'. Did you mean 'weigh'?"),
+        (("spike", "foo"), 2, "There is no command 'spike foo'.\nSee: esper spike --help"),
         (("greet", "ada", "--no-plugin", "acme-greet"), 2, "There is no command 'greet'."),
     ],
 )
