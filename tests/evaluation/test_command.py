@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +189,11 @@ def test_when_it_is_stopped_what_was_finished_is_kept(
     status: int,
 ) -> None:
     process = forking.start(slowly, words, said=tmp_path / "said")
-    kept: Callable[[], list[Path]] = lambda: list(tmp_path.glob("runs/*/evaluation/*/episodes.jsonl"))  # noqa: E731
+
+    def kept() -> list[Path]:
+        found = tmp_path.glob("runs/*/evaluation/*/episodes.jsonl")
+        return [path for path in found if path.stat().st_size]
+
     deadline = time.monotonic() + 60
     while not kept():
         assert process.is_alive() and time.monotonic() < deadline
