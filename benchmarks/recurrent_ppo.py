@@ -52,13 +52,13 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import VecNormalize
 
 from esper_core.contracts.protocols import FeatureExtractor, MaskProvider
-from esper_core.evaluation.statistics import Bootstrap, pooled_iqm
 from esper_core.learning.session import open_session
 from esper_core.policy.policy import Policy
 from esper_core.registry.build import build_parts
 from esper_core.registry.index import Index, load_index
 from esper_core.registry.plan import PlanRequest, make_plan
 from esper_core.registry.resolve import resolve
+from esper_evaluation.statistics import Bootstrap, pooled_iqm
 
 WIDTH, EPISODES = 64, 20
 

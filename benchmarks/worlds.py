@@ -18,7 +18,7 @@ import numpy as np
 from gap import world
 
 from esper_core.contracts.reading import read_lines
-from esper_core.evaluation.statistics import Bootstrap, Values, pooled_mean
+from esper_evaluation.statistics import Bootstrap, Values, pooled_mean
 
 WORDS = ("task", "samples", "host")
 

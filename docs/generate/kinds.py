@@ -10,8 +10,8 @@ from esper_core.contracts import protocols
 from esper_core.contracts.components import KindSpec
 from esper_core.registry.index import Index
 from esper_core.registry.references import load_reference
-from esper_core.testing.conformance.run import suites_of
-from esper_core.testing.conformance.suite import BUILT, Suite
+from esper_testing.conformance.run import suites_of
+from esper_testing.conformance.suite import BUILT, Suite
 
 VALUES = ("Features", "Masks", "NetworkOutput", "Values", "LossResult", "Build")
 """What components hand to each other."""

@@ -21,12 +21,7 @@ def esper_kinds() -> Iterator[KindSpec]:
         ("environment", "Environment", "E environments that speak tensors"),
     ):
         yield _kind(name, protocol, summary)
-    for name, protocol, summary in (
-        ("spike", "Spike", "answers a question about a plan with a verdict"),
-        ("rule", "Rule", "a policy without parameters"),
-        ("observer", "Observer", "watches a run and writes down what it sees"),
-        ("workload", "Workload", "what `esper bench` measures speed on"),
-    ):
+    for name, protocol, summary in (("observer", "Observer", "watches a run and writes down what it sees"),):
         yield _kind(name, protocol, summary, planned=False)
 
 
@@ -34,8 +29,8 @@ def _kind(name: str, protocol: str, summary: str, *, planned: bool = True) -> Ki
     return KindSpec(
         name=name,
         protocol=f"{_PROTOCOLS}:{protocol}",
-        conformance=f"esper_core.testing.conformance.{name}:SUITE",
-        template=f"esper_core.templates:{name}",
+        conformance=f"esper_testing.conformance.{name}:SUITE",
+        template=f"esper_testing.templates:{name}",
         summary=summary,
         planned=planned,
     )
@@ -72,22 +67,11 @@ def esper_commands() -> Iterator[CommandSpec]:
         ("runs", "", "Look at earlier runs."),
         ("runs list", "runs:list_all", "List the runs in a directory, oldest first."),
         ("runs show", "runs:show", "Show a run: its plan, its metrics and its checkpoints."),
-        ("runs compare", "runs:compare_runs", "Set runs side by side: where their plans differ, and what came of it."),
-        ("evaluate", "evaluate:evaluate", "Compare a trained policy with rules and schedules."),
-        ("report", "report:report", "Write one HTML page about a run."),
-        ("export", "export:export", "Let a trained policy grow one network, and write it down."),
-        ("spike", "", "Ask what an architecture can do."),
-        ("spike list", "spike:list_spikes", "List the installed spikes."),
-        ("spike run", "spike:run_spike", "Run a spike on a policy; exit with 5 when its verdict is RED."),
-        ("matrix", "matrix:matrix", "Combine components: predict, build, train for one update, compare."),
-        ("bench", "bench:bench", "Measure the speed of a workload."),
         ("plugins", "", "See which plugins are installed, check them, and write new ones."),
         ("plugins list", "plugins:list_plugins", "List installed plugins, also those that failed to load, and why."),
         ("plugins show", "plugins:show_plugin", "Show where a plugin comes from and what it brings."),
         ("plugins why", "why:why", "Explain what a name means, where it comes from, and what would change that."),
         ("plugins doctor", "doctor:doctor", "Examine the installation, and say what to do."),
-        ("plugins check", "check:check_plugin", "Run every conformance check on a plugin's components."),
-        ("plugins new", "new:new_plugin", "Write a new plugin: a distribution that works."),
         ("registry", "", "Work with registry.toml."),
         ("registry check", "registry:check", "Check the registry file: its keys, its names, and every policy in it."),
         ("cache", "", "See and clear what is kept because it is expensive to make."),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -18,11 +18,6 @@ from esper_core.runs.directory import RunDirectory, find_run, list_runs
 from esper_core.runs.header import read_header
 from esper_core.runs.shapes import RESERVED
 from esper_core.runs.warnings import warning_spans
-
-if TYPE_CHECKING:
-    from esper_core.report.comparison import Comparison
-    from esper_core.report.interval import Interval
-
 
 SHOWN = 12
 """Updates that `runs show` prints at most, evenly spread."""
@@ -199,71 +194,6 @@ def _grouped(metrics: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, di
     for column, values in columns.items():
         tables.setdefault(frozenset(values), {})[column] = values
     return alone, list(tables.values())
-
-
-def compare_runs(
-    runs: Annotated[
-        list[str],
-        typer.Argument(metavar="RUN RUN...", help="Paths, or the beginnings of names.", autocompletion=completion.runs),
-    ],
-    out: Annotated[Path, typer.Option(help="Directory of runs.")] = Path("runs"),
-    every: Annotated[bool, typer.Option("--all", help="Print every metric, not only those of episodes.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """Set runs side by side: where their plans differ, and what came of it.
-
-    Numbers are means over the last quarter of the updates that all runs have, with 95 % intervals over the episodes.
-    """
-    from esper_core.report.comparison import compare
-
-    comparison = compare([find_run(name, out) for name in runs])
-    if as_json:
-        print_json(comparison.to_json())
-    else:
-        _print_comparison(comparison, every)
-
-
-def _print_comparison(comparison: Comparison, every: bool) -> None:
-    letters = [chr(ord("a") + i) if len(comparison.names) <= 26 else str(i + 1) for i in range(len(comparison.names))]
-    rows = [
-        (f"  {letter}", record.run.name, f"{len(record.lines)} of {record.plan.updates} updates")
-        for letter, record in zip(letters, comparison.records, strict=True)
-    ]
-    print_table(("run", "", ""), rows)
-    for title, differences in (("plan", comparison.plan), ("made with", comparison.made_with)):
-        say("", title if differences else f"{title}: no difference")
-        if differences:
-            print_table(("  ", *letters), [(f"  {d.name}", *map(_plain, d.values)) for d in differences])
-    if window := comparison.window:
-        span = f"updates {window[0]} to {window[-1]}" if len(window) > 1 else f"update {window[0]}"
-        say("", f"episodes of {span}: mean and 95 % interval")
-        change = ("b − a",) * (len(letters) == 2)
-        print_table(
-            ("  ", *letters, *change),
-            [
-                (f"  {o.name}", *map(_between, o.intervals), *((_between(o.change),) if change else ()))
-                for o in comparison.outcomes
-            ],
-        )
-    if every and comparison.metrics:
-        say("", "other metrics, mean of the same updates")
-        print_table(("  ", *letters), [(f"  {d.name}", *map(number, d.values)) for d in comparison.metrics])
-    say()
-    for note in comparison.notes:
-        say(note)
-
-
-def _between(interval: Interval | None) -> str:
-    if interval is None:
-        return "-"
-    ends = "" if interval.low is None else f" [{number(interval.low)}, {number(interval.high)}]"
-    return f"{number(interval.mean)}{ends}"
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, list):
-        return ",".join(map(str, value)) or "none"
-    return number(value)
 
 
 def _code(record: Mapping[str, Any]) -> str:

@@ -338,7 +338,7 @@ class Spike(Protocol):
         quick: bool = False,
         on_result: Callable[[Any], None] | None = None,
     ) -> Any:
-        """Return an `esper_core.spikes.verdict.Verdict`.
+        """Return an `esper_testing.spikes.verdict.Verdict`.
 
         Args:
             plan: What the question is about.
@@ -348,7 +348,7 @@ class Spike(Protocol):
             slots: Slot counts asked for.
             only: Name of the one part to run.
             quick: Ask less, for people who wait.
-            on_result: Takes in an `esper_core.spikes.verdict.CheckResult` after every check.
+            on_result: Takes in an `esper_testing.spikes.verdict.CheckResult` after every check.
 
         Raises:
             UserError: the request, `slots` or `only` means nothing to this spike.
@@ -403,6 +403,6 @@ class Workload(Protocol):
         """Return JSON-able evidence for how good a figure could be here.
 
         It is asked for a figure that has missed its target, with all that `measure` gave and the machine's
-        `esper_core.bench.machine.Ceilings`.
+        `esper_bench.machine.Ceilings`.
         """
         ...

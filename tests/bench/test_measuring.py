@@ -7,11 +7,11 @@ import torch
 from attrs import asdict
 from torch.nn import functional
 
-from esper_core.bench import pieces
-from esper_core.bench.cost import Cost, count
-from esper_core.bench.machine import Ceilings, measure_ceilings
-from esper_core.bench.repeats import median_ratio, one_thread, side_by_side
-from esper_core.bench.speed import Speed
+from esper_bench import pieces
+from esper_bench.cost import Cost, count
+from esper_bench.machine import Ceilings, measure_ceilings
+from esper_bench.repeats import median_ratio, one_thread, side_by_side
+from esper_bench.speed import Speed
 
 
 def test_works_take_turns_after_a_warm_up():

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from esper_core.bench import report
-from esper_core.bench.machine import Ceilings
-from esper_core.bench.report import find_floor, judge, run_workload
+from esper_bench import report
+from esper_bench.machine import Ceilings
+from esper_bench.report import find_floor, judge, run_workload
 from esper_core.contracts.errors import PluginError
 from esper_core.contracts.foreign import Owner
 from esper_core.contracts.targets import Target

@@ -16,7 +16,7 @@ from esper_core.builtin.plugin import esper_components, esper_kinds
 from esper_core.builtin.tensorboard import TensorBoard
 from esper_core.contracts.protocols import Build
 from esper_core.registry.references import load_reference
-from esper_core.testing.states import random_state
+from esper_testing.states import random_state
 
 SLOTS = SlotConfig.for_grid(1, 2)
 ACTIONS = ActionSpec((Head("op", ("a", "b", "c")),), root="op")

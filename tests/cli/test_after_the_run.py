@@ -126,7 +126,7 @@ def test_an_export_is_the_same_every_time(runs, capsys, tmp_path):
 
 
 def test_mistakes_are_told_before_anything_is_played(runs, capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr("esper_core.export.grow.grow", None)
+    monkeypatch.setattr("esper_evaluation.export.grow.grow", None)
     for arguments, words in (
         (("--out", str(tmp_path / "my-net.py")), "cannot be the name of a Python module"),
         (("--out", str(tmp_path / "no" / "net.py")), "There is no folder"),

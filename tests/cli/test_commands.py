@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from esper_core.testing.distributions import FakeSite
+from esper_testing.distributions import FakeSite
 
 PLUGIN = """
 from esper_core import CommandSpec, hookimpl

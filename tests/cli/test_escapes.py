@@ -15,11 +15,11 @@ from esper_core.cli.app import run as esper
 from esper_core.cli.frame import Picture, draw
 from esper_core.cli.output import Visible, print_json, print_table, say, status_line
 from esper_core.contracts.printable import visible, visible_line
-from esper_core.testing.distributions import FakeSite
+from esper_testing.distributions import FakeSite
 from tests.report.conftest import MakeRun, component, line
 from tests.report.conftest import make_run as make_run
 
-pytest_plugins = ["esper_core.testing.pytest"]
+pytest_plugins = ["esper_testing.pytest"]
 
 EVIL = "\x1b]0;owned\a\x1b[2J\x9b31m\x7f\u202egpj\u2066\u200b\rError: forged"
 FORGED = "x\nError: forged"

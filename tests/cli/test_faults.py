@@ -14,11 +14,11 @@ import pytest
 
 from esper_core.cli.app import main, run
 from esper_core.runs import directory
-from esper_core.testing.distributions import FakeSite
+from esper_testing.distributions import FakeSite
 from tests.cli.resuming import FUSED, SMALL, assert_same, only_run, without_timing
 from tests.runs import forking
 
-pytest_plugins = ["esper_core.testing.pytest"]
+pytest_plugins = ["esper_testing.pytest"]
 
 
 def files_of(folder: Path) -> dict[str, bytes]:

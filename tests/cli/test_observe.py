@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from esper_core.cli.app import run
-from esper_core.testing.distributions import FakeSite
+from esper_testing.distributions import FakeSite
 from tests.cli.conftest import SMALL
 
-pytest_plugins = ["esper_core.testing.pytest"]
+pytest_plugins = ["esper_testing.pytest"]
 
 PLUGIN = """
 from esper_core import ComponentSpec, hookimpl

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from esper_core.cli.app import run
-from esper_core.testing.distributions import FakeSite
+from esper_testing.distributions import FakeSite
 from tests.cli.resuming import FUSED, SMALL, only_run
 
-pytest_plugins = ["esper_core.testing.pytest"]
+pytest_plugins = ["esper_testing.pytest"]
 
 
 def files_of(folder: Path) -> dict[str, bytes]:

@@ -13,7 +13,7 @@ def test_contracts_need_no_torch() -> None:
         "import importlib, pkgutil, esper_core.contracts as package\n"
         "for module in pkgutil.iter_modules(package.__path__, package.__name__ + '.'):\n"
         "    importlib.import_module(module.name); print(module.name)\n"
-        "import esper_core.testing, esper_core.spikes.verdict\n"
+        "import esper_testing, esper_testing.spikes.verdict\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

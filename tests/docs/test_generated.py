@@ -15,7 +15,7 @@ from esper_core.cli.commands import Deferred
 from esper_core.cli.world import Settings, World
 from esper_core.registry import hookspecs
 from esper_core.registry.config import config_class, describe_options
-from esper_core.testing.conformance.run import suites_of
+from esper_testing.conformance.run import suites_of
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from esper_core.cli.app import run
-from esper_core.report import chapters
+from esper_evaluation.report import chapters
 from tests.cli.conftest import SMALL
 
 DOCS = Path(__file__).parents[2] / "docs"

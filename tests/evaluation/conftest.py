@@ -13,7 +13,7 @@ from esper_core.registry.index import Index, load_index
 from esper_core.registry.plan import PlanRequest, make_plan
 from esper_core.runs.checkpoint import save_checkpoint
 from esper_core.runs.directory import RunDirectory
-from esper_core.testing.reference.plugin import REFERENCES, with_references
+from esper_testing.reference.plugin import REFERENCES, with_references
 
 MakeRun = Callable[..., RunDirectory]
 

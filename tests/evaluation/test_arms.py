@@ -8,9 +8,9 @@ import pytest
 
 from esper_core import ComponentSpec
 from esper_core.contracts.errors import AmbiguousComponent, IncompatiblePlan, UserError
-from esper_core.evaluation.arms import OWN, Arm, choose_arms, with_needed
 from esper_core.registry.index import Component, Index
 from esper_core.registry.plan import PlanDescription, describe_plan, make_plan
+from esper_evaluation.arms import OWN, Arm, choose_arms, with_needed
 from tests.evaluation.conftest import request
 
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from esper_core.cli import evaluate as command
 from esper_core.cli.app import main, run
 from esper_core.registry.index import Index
 from esper_core.registry.recipes import Recipes
 from esper_core.runs.directory import RunDirectory
-from esper_core.testing.reference.environment import Lamps
+from esper_evaluation.commands import evaluate as command
+from esper_testing.reference.environment import Lamps
 from tests.runs import forking
 
 SMALL = ("--instances", "4", "--search-episodes", "6")

@@ -12,11 +12,11 @@ from attrs import evolve
 
 from esper_core import ComponentSpec
 from esper_core.contracts.state import Outcome
-from esper_core.evaluation.arms import OWN, Arm
-from esper_core.evaluation.comparison import Comparison, compare
-from esper_core.evaluation.figure import draw
-from esper_core.evaluation.statistics import iqm
 from esper_core.registry.index import Component
+from esper_evaluation.arms import OWN, Arm
+from esper_evaluation.comparison import Comparison, compare
+from esper_evaluation.figure import draw
+from esper_evaluation.statistics import iqm
 
 ACCURACY = Outcome("test_accuracy", "fraction", "accuracy", higher_is_better=True)
 PARAMETERS = Outcome("added_parameters", "parameters", "size", higher_is_better=False)

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 
 from esper_core.contracts.errors import PluginError, UserError
-from esper_core.evaluation import contest as contest_module
-from esper_core.evaluation.arms import Arm, choose_arms
-from esper_core.evaluation.contest import Contest, Played
-from esper_core.evaluation.entrants import Entrant, choose_entrants
 from esper_core.registry import sources
 from esper_core.registry.index import Index
 from esper_core.registry.lookup import find_planned
 from esper_core.registry.plan import describe_plan
 from esper_core.runs.directory import RunDirectory
-from esper_core.testing.reference.environment import HELD_OUT, Lamps
+from esper_evaluation import contest as contest_module
+from esper_evaluation.arms import Arm, choose_arms
+from esper_evaluation.contest import Contest, Played
+from esper_evaluation.entrants import Entrant, choose_entrants
+from esper_testing.reference.environment import HELD_OUT, Lamps
 
 ALL = ("static", "random", "policy", "policy-greedy", "random-matched", "best-fixed", "replay")
 INSTANCES, BATCHES = 5, 4
@@ -296,7 +296,7 @@ def test_progress_goes_to_its_end(hold: Hold) -> None:
 def test_an_environment_that_says_nothing_of_outcomes_is_refused(
     entrants: tuple[Entrant, ...], index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from esper_core.testing.reference import describe
+    from esper_testing.reference import describe
 
     monkeypatch.setattr(describe, "OUTCOMES", ())
     with pytest.raises(UserError, match="'lamps' cannot be evaluated: its description names no outcomes"):
@@ -351,7 +351,7 @@ def test_a_rule_that_fails_is_named(hold: Hold, monkeypatch: pytest.MonkeyPatch)
 def test_features_that_remember_go_on_from_the_checkpoint_in_every_episode(
     make_run: Any, index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from esper_core.testing.reference.learned import ReferenceFeatures
+    from esper_testing.reference.learned import ReferenceFeatures
 
     look = ReferenceFeatures.__call__
     begun: list[int] = []

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from esper_core.evaluation.knowledge import oracle_gap
-from esper_core.evaluation.statistics import Values
+from esper_evaluation.knowledge import oracle_gap
+from esper_evaluation.statistics import Values
 
 
 def outcomes(generator: np.random.Generator, noise: str, shape: tuple[int, int]) -> Values:

@@ -9,8 +9,8 @@ import torch
 
 from esper_core.contracts.errors import EsperError
 from esper_core.contracts.protocols import Masks
-from esper_core.evaluation.player import Separately, derived_seed, play
-from esper_core.evaluation.schedule import Wandering
+from esper_core.learning.player import Separately, derived_seed, play
+from esper_evaluation.schedule import Wandering
 
 PINNED = 22011607678846335
 """What records on disk were played with."""

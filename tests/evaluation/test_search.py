@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from esper_core.contracts.errors import PluginError
-from esper_core.evaluation.player import Separately, play
-from esper_core.evaluation.schedule import Schedule
-from esper_core.evaluation.search import Search
-from esper_core.testing.reference.environment import HELD_OUT
+from esper_core.learning.player import Separately, play
+from esper_evaluation.schedule import Schedule
+from esper_evaluation.search import Search
+from esper_testing.reference.environment import HELD_OUT
 
 
 def nothing(*_: Any) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from esper_core.evaluation.statistics import (
+from esper_evaluation.statistics import (
     Bootstrap,
     Estimate,
     Location,

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from esper_core.contracts.errors import CheckpointMismatch, UserError
-from esper_core.export.grow import grow
 from esper_core.learning.session import open_session
 from esper_core.policy.policy import Policy
 from esper_core.registry.build import build_parts
@@ -16,7 +15,8 @@ from esper_core.registry.index import Index, load_index
 from esper_core.registry.plan import PlanRequest, make_plan
 from esper_core.runs.checkpoint import choose_checkpoint, list_checkpoints, load_policy, save_checkpoint
 from esper_core.runs.directory import RunDirectory
-from esper_core.testing.reference.plugin import REFERENCES, with_references
+from esper_evaluation.export.grow import grow
+from esper_testing.reference.plugin import REFERENCES, with_references
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from esper_core.contracts.errors import PluginError
-from esper_core.export.places import tensors
-from esper_core.export.source import module_source
+from esper_evaluation.export.places import tensors
+from esper_evaluation.export.source import module_source
 
 
 def rebuilt(network: nn.Module, sample: Tensor, **notes: str) -> tuple[nn.Module, str]:

@@ -13,7 +13,7 @@ from esper_core.learning import monitors
 from esper_core.learning.normalise import ReturnNormaliser
 from esper_core.learning.rollout import Rollout
 from esper_core.learning.trainer import Trainer
-from esper_core.testing.states import random_masks
+from esper_testing.states import random_masks
 from tests.learning.components import ppo_trainer
 from tests.learning.conftest import SPEC, Legal, World
 

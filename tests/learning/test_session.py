@@ -16,7 +16,7 @@ from esper_core.registry.build import build_parts
 from esper_core.registry.index import Index, load_index
 from esper_core.registry.plan import Plan, PlanRequest, describe_plan, make_plan
 from esper_core.registry.recipes import load_recipes
-from esper_core.testing.fake_device import FakeDevice
+from esper_testing.fake_device import FakeDevice
 
 TINY = ["environment.epochs=4", "environment.instances=2", "environment.workers=1", "task.train_samples=100"]
 NARROW = [*TINY, "network.hidden_dim=16"]

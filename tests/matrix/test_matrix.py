@@ -9,14 +9,14 @@ from attrs import evolve
 
 from esper_core import ComponentSpec
 from esper_core.contracts.errors import ConfigError, IncompatiblePlan, UnknownComponent, UserError
-from esper_core.matrix.cell import KINDS, Cell, Measurement, choose, make_cells, plan_cell
-from esper_core.matrix.pairs import pairs
-from esper_core.matrix.trial import try_cell
-from esper_core.matrix.verdict import Matrix
 from esper_core.registry.index import Component, Index, load_index
 from esper_core.registry.plan import make_plan
 from esper_core.registry.recipes import Recipes
 from esper_core.registry.resolve import resolve
+from esper_testing.matrix.cell import KINDS, Cell, Measurement, choose, make_cells, plan_cell
+from esper_testing.matrix.pairs import pairs
+from esper_testing.matrix.trial import try_cell
+from esper_testing.matrix.verdict import Matrix
 
 TINY = ("environment.epochs=4", "task.train_samples=100", "network.hidden_dim=16")
 USUAL = {

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esper_core.matrix.pairs import choose_pairwise, pairs
+from esper_testing.matrix.pairs import choose_pairwise, pairs
 
 SIZES = st.lists(st.integers(1, 4), min_size=1, max_size=5)
 

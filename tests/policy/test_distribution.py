@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from esper_core import ActionSpec, Head
 from esper_core.contracts.protocols import Masks
 from esper_core.policy.distribution import FactoredDistribution, _choose, relevance_table
-from esper_core.testing.states import random_masks
+from esper_testing.states import random_masks
 from tests.policy.conftest import SPEC, as_actions, enumerate_joint
 
 SEEDS = st.integers(0, 2**31 - 1)

@@ -9,7 +9,7 @@ from torch import Tensor
 from esper_core.contracts.errors import PluginError
 from esper_core.contracts.protocols import Features, Masks, Values
 from esper_core.policy.policy import Evaluation, Policy
-from esper_core.testing.states import random_masks
+from esper_testing.states import random_masks
 from tests.learning.conftest import SPEC, Net, Value
 
 E, T = 6, 9

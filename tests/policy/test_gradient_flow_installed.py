@@ -14,9 +14,9 @@ from esper_core.registry.build import build_parts
 from esper_core.registry.index import Index, load_index
 from esper_core.registry.plan import PlanRequest, describe_plan, make_plan
 from esper_core.registry.recipes import Recipes
-from esper_core.testing.states import random_masks
 from esper_factored_ppo.config import FactoredPpoConfig
 from esper_factored_ppo.loss import FactoredPpo
+from esper_testing.states import random_masks
 
 E, T = 8, 7
 

@@ -6,7 +6,7 @@ import torch
 from esper_core.contracts.errors import PluginError
 from esper_core.contracts.protocols import Masks
 from esper_core.policy.masking import apply_mask, check_masks, masked_kl, masked_log_softmax, normalised_entropy
-from esper_core.testing.states import random_masks
+from esper_testing.states import random_masks
 from tests.policy.conftest import SPEC
 
 

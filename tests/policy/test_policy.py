@@ -5,7 +5,7 @@ import torch
 
 from esper_core.contracts.protocols import Features
 from esper_core.policy.policy import Policy
-from esper_core.testing.states import random_masks
+from esper_testing.states import random_masks
 from tests.learning.conftest import SPEC, Net, Value
 
 

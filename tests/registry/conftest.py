@@ -12,7 +12,7 @@ import pytest
 
 from esper_core.builtin import plugin as core
 from esper_core.registry.index import Index
-from esper_core.testing.distributions import FakeSite
+from esper_testing.distributions import FakeSite
 
 FIXTURES = Path(__file__).parent / "fixtures"
 Install = Callable[..., None]

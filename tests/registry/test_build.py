@@ -14,7 +14,7 @@ from esper_core.registry import allocation
 from esper_core.registry.build import build_parts, resolve_device
 from esper_core.registry.index import Component, Index
 from esper_core.registry.plan import Plan, PlanRequest, make_plan
-from esper_core.testing.fake_device import FakeDevice
+from esper_testing.fake_device import FakeDevice
 
 
 def plan(index: Index, **said: Any) -> Plan:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from esper_core.contracts.errors import UserError
-from esper_core.report.comparison import compare
+from esper_evaluation.report.comparison import compare
 from tests.report.conftest import MakeRun, component, grown, line
 
 

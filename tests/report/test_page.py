@@ -13,11 +13,11 @@ import pytest
 from esper_core.contracts.errors import DamagedFile, EsperError, UserError
 from esper_core.contracts.files import is_temporary
 from esper_core.contracts.printable import visible_line
-from esper_core.report import charts
-from esper_core.report.charts import Line, LineChart, Point
-from esper_core.report.figures import short
-from esper_core.report.page import render, write_report
-from esper_core.report.record import Record
+from esper_evaluation.report import charts
+from esper_evaluation.report.charts import Line, LineChart, Point
+from esper_evaluation.report.figures import short
+from esper_evaluation.report.page import render, write_report
+from esper_evaluation.report.record import Record
 from tests.disk import full_disk
 from tests.report.conftest import MakeRun, component, episode, grown, line, seed
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from esper_core.report.seeds import lives, stage_order
+from esper_evaluation.report.seeds import lives, stage_order
 from tests.report.conftest import episode, seed
 
 

@@ -13,7 +13,7 @@ from esper_core import ComponentSpec, KindSpec
 from esper_core.contracts.errors import UserError
 from esper_core.registry.index import Index
 from esper_core.registry.recipes import Recipe, Recipes
-from esper_core.scaffold.names import PLACEHOLDERS, PluginName, check_free, parse_name
+from esper_testing.scaffold.names import PLACEHOLDERS, PluginName, check_free, parse_name
 
 
 @pytest.mark.parametrize(

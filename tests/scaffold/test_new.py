@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from esper_core.registry.index import load_index
-from esper_core.testing.distributions import FakeSite
+from esper_testing.distributions import FakeSite
 
 GADGETS = """
 from esper_core import KindSpec, hookimpl

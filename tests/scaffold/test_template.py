@@ -10,8 +10,8 @@ import pytest
 
 from esper_core import KindSpec
 from esper_core.contracts.errors import PluginError, UserError
-from esper_core.scaffold.names import PluginName
-from esper_core.scaffold.template import Template, load_template
+from esper_testing.scaffold.names import PluginName
+from esper_testing.scaffold.template import Template, load_template
 
 SOURCE = b"""from elsewhere import Other as Widget, SlotConfig
 class MyGadget: ...

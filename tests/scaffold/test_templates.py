@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from esper_core.cli.new import first_steps
 from esper_core.registry.config import describe_options
 from esper_core.registry.hookspecs import ENTRY_POINT_GROUP
 from esper_core.registry.index import load_index
 from esper_core.registry.references import load_reference
-from esper_core.scaffold.names import PluginName
-from esper_core.scaffold.template import load_template
-from esper_core.scaffold.writing import write_folder
-from esper_core.testing.conformance.run import check_components
-from esper_core.testing.distributions import FakeSite
+from esper_testing.commands.new import first_steps
+from esper_testing.conformance.run import check_components
+from esper_testing.distributions import FakeSite
+from esper_testing.scaffold.names import PluginName
+from esper_testing.scaffold.template import load_template
+from esper_testing.scaffold.writing import write_folder
 
-pytest_plugins = ["esper_core.testing.pytest"]
+pytest_plugins = ["esper_testing.pytest"]
 
 KINDS = load_index().kinds
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from esper_core.registry.index import load_index
-from esper_core.scaffold.template import load_template
+from esper_testing.scaffold.template import load_template
 
 ROOT = Path(__file__).parents[2]
 OFFLINE = ("--no-build-isolation", "--no-deps", "--no-index", "--disable-pip-version-check")

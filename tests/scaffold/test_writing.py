@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from esper_core.contracts.errors import UserError
-from esper_core.scaffold.writing import write_folder
+from esper_testing.scaffold.writing import write_folder
 
 FILES = {"README.md": b"# net", "net/plugin.py": b"", "net/deep/er.py": b"x = 1"}
 

@@ -8,8 +8,8 @@ from textwrap import dedent
 import pytest
 
 from esper_core.contracts.errors import EsperError, Interruption
-from esper_core.spikes.engine import Report, run_checks
-from esper_core.spikes.verdict import CheckResult
+from esper_testing.spikes.engine import Report, run_checks
+from esper_testing.spikes.verdict import CheckResult
 
 
 def counts(report: Report) -> dict[str, tuple[int, int, int, int]]:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from esper_core.contracts.errors import UserError
-from esper_core.spikes.report import check_writable, grouped, render, shown, table, write_report
-from esper_core.spikes.verdict import Blocker, Category, Failure, Place, ProbeResult, Section, Skip, Verdict
+from esper_testing.spikes.report import check_writable, grouped, render, shown, table, write_report
+from esper_testing.spikes.verdict import Blocker, Category, Failure, Place, ProbeResult, Section, Skip, Verdict
 
 
 def verdict(**more: object) -> Verdict:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from esper_core.spikes.verdict import Blocker, Category, Failure, Place, Skip, Verdict
+from esper_testing.spikes.verdict import Blocker, Category, Failure, Place, Skip, Verdict
 
 
 def verdict(*categories: Category) -> Verdict:

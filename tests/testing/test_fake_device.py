@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from esper_core.testing.fake_device import FakeDevice
+from esper_testing.fake_device import FakeDevice
 
 
 def there(*shape: int) -> torch.Tensor:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from esper_core.registry.index import load_index
-from esper_core.testing.distributions import FakeSite
+from esper_testing.distributions import FakeSite
 
-pytest_plugins = ["esper_core.testing.pytest"]
+pytest_plugins = ["esper_testing.pytest"]
 
 GADGETS = """
 from esper_core import ComponentSpec, KindSpec, hookimpl
@@ -30,7 +30,7 @@ def make(config, context):
     return object()
 """
 SUITE = """
-from esper_core.testing.conformance.suite import Skip, Suite
+from esper_testing.conformance.suite import Skip, Suite
 
 SUITE = Suite("gadget", ("works", "shines", "flies"))
 
@@ -48,7 +48,7 @@ def flies(subject):
 TEST = """
 import pytest
 
-pytest_plugins = ["esper_core.testing.pytest"]
+pytest_plugins = ["esper_testing.pytest"]
 
 @pytest.mark.esper("{name}")
 def test_conformance(conformance_check):

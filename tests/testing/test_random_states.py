@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from esper_core import ActionSpec, Head, StateField, StateSpec
 from esper_core.contracts.protocols import Masks
 from esper_core.policy.masking import check_masks
-from esper_core.testing.states import illegal_actions, random_masks, random_state
+from esper_testing.states import illegal_actions, random_masks, random_state
 
 STATE = StateSpec(
     (

@@ -10,10 +10,10 @@ from attrs import evolve
 
 from esper_core.registry.index import Index, load_index
 from esper_core.registry.plan import PlanRequest, make_plan
-from esper_core.spikes.only import matching
 from esper_factored_ppo.probes.plan import WIDTH, find_probe, without_environment
 from esper_factored_ppo.probes.playing import measure
 from esper_factored_ppo.probes.table import PROBES
+from esper_testing.spikes.only import matching
 
 Tried = tuple[bool, dict[str, float]]
 Try = Callable[..., Tried]

@@ -14,9 +14,9 @@ from esper_core.contracts.protocols import Build, Features, Values
 from esper_core.learning.rollout import Sequences
 from esper_core.policy.distribution import FactoredDistribution
 from esper_core.policy.policy import Evaluation
-from esper_core.testing.states import random_masks
 from esper_factored_ppo.config import FactoredPpoConfig
 from esper_factored_ppo.loss import FactoredPpo
+from esper_testing.states import random_masks
 
 SPEC = ActionSpec(
     heads=(

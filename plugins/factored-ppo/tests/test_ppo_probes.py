@@ -23,7 +23,6 @@ from esper_core.contracts.errors import EsperError, UserError
 from esper_core.contracts.protocols import LossResult
 from esper_core.registry.index import Index
 from esper_core.registry.plan import PlanRequest, make_plan
-from esper_core.spikes.verdict import CheckResult
 from esper_factored_ppo.loss import FactoredPpo
 from esper_factored_ppo.probes import spike as module
 from esper_factored_ppo.probes.crew import Crew
@@ -31,6 +30,7 @@ from esper_factored_ppo.probes.plan import probe_plan, with_probes, without_envi
 from esper_factored_ppo.probes.playing import play
 from esper_factored_ppo.probes.spike import PpoProbes
 from esper_factored_ppo.probes.table import PROBES
+from esper_testing.spikes.verdict import CheckResult
 
 RUNNER = CliRunner()
 APP = typer.Typer()

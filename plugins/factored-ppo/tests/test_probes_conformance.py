@@ -3,7 +3,7 @@
 import pytest
 
 from esper_core.registry.index import load_index
-from esper_core.testing.conformance.run import check_component
+from esper_testing.conformance.run import check_component
 
 
 @pytest.mark.slow

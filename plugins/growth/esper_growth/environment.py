@@ -20,9 +20,9 @@ from esper_core import SlotConfig
 from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.board import Board
 from esper_core.contracts.errors import EsperError
+from esper_core.contracts.grown import Grown
 from esper_core.contracts.protocols import Build
 from esper_core.contracts.spaces import action_space, observation_space
-from esper_core.export.grown import Grown
 from esper_growth import reward
 from esper_growth.actions import Algorithm, Op
 from esper_growth.board import slot_board

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from esper_core import SlotConfig
-from esper_core.export.grown import Grown
+from esper_core.contracts.grown import Grown
 from esper_growth.actions import Algorithm
 from esper_growth.model import GrownHost, Seed, SeedSetting, capped
 from esper_growth.worlds import Worlds

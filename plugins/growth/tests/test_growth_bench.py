@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from esper_core.bench.machine import Ceilings
+from esper_bench.machine import Ceilings
 from esper_core.registry.index import load_index
 from esper_core.registry.plan import PlanRequest, make_plan
 from esper_growth.bench.conv_small import ConvSmallWorkload

@@ -7,11 +7,11 @@ import pytest
 from esper_core import ComponentSpec
 from esper_core.builtin import plugin as core
 from esper_core.registry.index import Component, Index, load_index
-from esper_core.testing.conformance.report import Result
-from esper_core.testing.conformance.run import check_component
-from esper_core.testing.conformance.suite import Suite
 from esper_growth import plugin as growth
 from esper_growth.conformance import blueprint, host, task
+from esper_testing.conformance.report import Result
+from esper_testing.conformance.run import check_component
+from esper_testing.conformance.suite import Suite
 from plugins.growth.tests.fixtures import growth_canaries
 from plugins.growth.tests.fixtures.growth_canaries import CANARIES
 

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from esper_core.contracts.protocols import Masks
-from esper_core.testing.fake_device import FakeDevice
 from esper_growth.actions import Algorithm
 from esper_growth.config import GrowthConfig
 from esper_growth.fused.runtime import FusedRuntime
@@ -14,6 +13,7 @@ from esper_growth.loop import LoopRuntime
 from esper_growth.model import SeedSetting
 from esper_growth.rules import Plateau, Static, UniformLegal
 from esper_growth.stages import Stage
+from esper_testing.fake_device import FakeDevice
 
 SETTINGS = [
     {0: SeedSetting(Stage.HOLDING, 0.7, Algorithm.GATE, False), 2: SeedSetting(Stage.FOSSILIZED, 1.0, 0, False)},

@@ -12,10 +12,9 @@ import torch
 from attrs import evolve
 
 from esper_core import SlotConfig
-from esper_core.export.grown import Exportable, Grown
-from esper_core.export.write import write_export
+from esper_core.contracts.grown import Exportable, Grown
 from esper_core.registry.index import load_index
-from esper_core.testing.conformance.subject import Subject
+from esper_evaluation.export.write import write_export
 from esper_growth.actions import Algorithm, Op
 from esper_growth.config import GrowthConfig, Mnist1dConfig
 from esper_growth.export import hand_over
@@ -24,6 +23,7 @@ from esper_growth.protocols import fits
 from esper_growth.stages import Stage
 from esper_growth.tasks.mnist1d import mnist1d
 from esper_growth.worlds import Worlds
+from esper_testing.conformance.subject import Subject
 
 HOSTS = [component.name for component in load_index().components if component.kind == "host"]
 """Every host that is installed, third parties' included."""

@@ -20,10 +20,10 @@ from esper_core.registry.build import build_parts
 from esper_core.registry.index import Index
 from esper_core.registry.plan import PlanRequest, make_plan
 from esper_core.registry.resolve import resolve
-from esper_core.testing.conformance.run import check_component
 from esper_gymnasium_env.config import GymnasiumConfig
 from esper_gymnasium_env.describe import describe
 from esper_gymnasium_env.environment import GymnasiumEnvironment
+from esper_testing.conformance.run import check_component
 
 SLOTS = SlotConfig.for_grid(1, 3)
 

@@ -11,7 +11,7 @@ import torch
 from gymnasium import spaces
 
 from esper_core.contracts.errors import PluginError
-from esper_core.testing.episodes import legal_play, play
+from esper_testing.episodes import legal_play, play
 
 TWO_HEADS = spaces.MultiDiscrete([2, 3])
 MASKED = {"seen": spaces.Box(-1, 1, (2,), np.float32), "action_mask": spaces.MultiBinary(3)}

@@ -17,10 +17,10 @@ from torch import Tensor
 from esper_core import ActionSpec, Head, StateField, StateSpec
 from esper_core.contracts.errors import IncompatiblePlan
 from esper_core.contracts.protocols import Build
-from esper_core.testing.states import random_state
 from esper_obs_v3.config import ObsV3Config
 from esper_obs_v3.features import ObsV3
 from esper_obs_v3.schema import READS, STAGES, describe
+from esper_testing.states import random_state
 
 
 def draw(context: Build, envs: int, seed: int) -> dict[str, Tensor]:

@@ -15,12 +15,12 @@ from attrs import define, field
 from esper_core.registry.index import Component, Index
 from esper_core.registry.lookup import find_planned
 from esper_core.registry.plan import Plan
-from esper_core.spikes.verdict import Blocker, Category, Complexity, Failure, Place
 from esper_spike_dynamic_slots.categories import find_checks
 from esper_spike_dynamic_slots.constants import Constant, find_constants
 from esper_spike_dynamic_slots.consumers import Consumers
 from esper_spike_dynamic_slots.evidence import Group, group_failures, own_slots, suspected_kinds
 from esper_spike_dynamic_slots.source import Definition, Sources
+from esper_testing.spikes.verdict import Blocker, Category, Complexity, Failure, Place
 
 HARD_CODED, NOT_PROPAGATED, SHAPE, OTHER = "slot-count-hard-coded", "slots-not-propagated", "shape-mismatch", "other"
 

@@ -9,8 +9,8 @@ from typing import Literal
 
 from attrs import frozen
 
-from esper_core.spikes.verdict import Place
 from esper_spike_dynamic_slots.source import Definition
+from esper_testing.spikes.verdict import Place
 
 Form = Literal["constant", "default", "number"]
 

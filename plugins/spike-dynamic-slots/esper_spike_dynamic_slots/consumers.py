@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from attrs import define
 
-from esper_core.spikes.verdict import Place
 from esper_spike_dynamic_slots.source import Definition, Module, Sources
+from esper_testing.spikes.verdict import Place
 
 OPTION = "config."
 """How an option is read: `config.name`."""

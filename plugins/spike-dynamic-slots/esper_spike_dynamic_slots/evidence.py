@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from esper_core.spikes.verdict import Category, Failure, Place
 from esper_spike_dynamic_slots.categories import CATEGORIES, SAVED_SLOTS, find_checks
 from esper_spike_dynamic_slots.source import Sources
+from esper_testing.spikes.verdict import Category, Failure, Place
 
 NAMES = tuple(checks.category for checks in CATEGORIES)
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from attrs import frozen
 
-from esper_core.spikes.engine import SLOTS_PARAMETER, Measurement
 from esper_spike_dynamic_slots.categories import SAVED_SLOTS
+from esper_testing.spikes.engine import SLOTS_PARAMETER, Measurement
 
 Table = dict[int, Any]
 """Slot count → number."""

@@ -18,15 +18,15 @@ from esper_core.contracts.slots import MAX_SLOTS
 from esper_core.registry.index import Index, load_index
 from esper_core.registry.plan import Plan, PlanRequest, make_plan
 from esper_core.registry.recipes import find_registry, load_recipes
-from esper_core.spikes.engine import SLOTS_PARAMETER
 from esper_spike_dynamic_slots.categories import SAVED_SLOTS, find_checks
 from esper_spike_dynamic_slots.config import DynamicSlotsConfig
+from esper_testing.spikes.engine import SLOTS_PARAMETER
 
 if TYPE_CHECKING:
-    from esper_core.testing.case import Case
     from esper_spike_dynamic_slots.played import Episode, Learned, Session
     from esper_spike_dynamic_slots.practised import Practised
     from esper_spike_dynamic_slots.saved import Shelf
+    from esper_testing.case import Case
 
 
 @frozen
@@ -89,7 +89,7 @@ def esper_plan(request: pytest.FixtureRequest, esper_index: Index) -> Plan:
 @pytest.fixture(scope="session")
 def case(esper_plan: Plan, esper_index: Index, num_slots: int) -> Case:
     """The policy built for one slot count."""
-    from esper_core.testing.case import make_case
+    from esper_testing.case import make_case
 
     return make_case(esper_plan, esper_index, num_slots)
 
@@ -97,7 +97,7 @@ def case(esper_plan: Plan, esper_index: Index, num_slots: int) -> Case:
 @pytest.fixture(scope="session")
 def neighbour_case(esper_plan: Plan, esper_index: Index, num_slots: int) -> Case:
     """The policy built for one slot more; one less where no more are possible."""
-    from esper_core.testing.case import make_case
+    from esper_testing.case import make_case
 
     return make_case(esper_plan, esper_index, num_slots + 1 if num_slots < MAX_SLOTS else num_slots - 1)
 

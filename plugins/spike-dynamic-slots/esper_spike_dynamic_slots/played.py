@@ -15,7 +15,7 @@ from esper_core.policy.policy import Policy
 from esper_core.registry.build import build_parts
 from esper_core.registry.index import Index
 from esper_core.registry.plan import Plan, PlannedComponent
-from esper_core.testing.case import planned_for, trainable
+from esper_testing.case import planned_for, trainable
 
 ENVS, EPOCHS = 2, 6
 

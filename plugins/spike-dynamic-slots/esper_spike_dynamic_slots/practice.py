@@ -20,8 +20,8 @@ from esper_core.policy.policy import Policy
 from esper_core.registry.build import build_parts
 from esper_core.registry.index import Index
 from esper_core.registry.plan import Plan, PlanDescription, describe_plan
-from esper_core.testing.case import planned_for
-from esper_core.testing.states import random_masks, random_state
+from esper_testing.case import planned_for
+from esper_testing.states import random_masks, random_state
 
 if TYPE_CHECKING:
     from esper_core.contracts.protocols import State

@@ -8,8 +8,8 @@ from torch import Tensor
 from esper_core.learning.trainer import Trainer, Update
 from esper_core.registry.index import Index
 from esper_core.registry.plan import Plan
-from esper_core.testing.case import trainable
 from esper_spike_dynamic_slots.practice import make_learner
+from esper_testing.case import trainable
 
 UPDATES = 10
 

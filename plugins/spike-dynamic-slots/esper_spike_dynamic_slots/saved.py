@@ -15,8 +15,8 @@ from esper_core.registry.lookup import find_planned
 from esper_core.registry.plan import Plan
 from esper_core.runs.checkpoint import load_checkpoint, save_checkpoint
 from esper_core.runs.directory import RunDirectory
-from esper_core.testing.case import planned_for
 from esper_spike_dynamic_slots.practice import make_learner
+from esper_testing.case import planned_for
 
 PORTABLE = "network:any-slots"
 """What a network provides whose weights are meant to fit any number of slots."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from esper_core.spikes.report import table
-from esper_core.spikes.verdict import Blocker, Category, Section, Skip
 from esper_spike_dynamic_slots.categories import CATEGORIES
 from esper_spike_dynamic_slots.findings import Findings, measured
+from esper_testing.spikes.report import table
+from esper_testing.spikes.verdict import Blocker, Category, Section, Skip
 
 WORDS = {True: "yes", False: "no", None: "not found out"}
 

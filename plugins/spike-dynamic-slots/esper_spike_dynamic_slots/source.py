@@ -12,7 +12,7 @@ from pathlib import Path
 from attrs import define, field, frozen
 
 from esper_core.registry.index import Component
-from esper_core.spikes.verdict import Place
+from esper_testing.spikes.verdict import Place
 
 CORE = "esper_core"
 

@@ -9,15 +9,15 @@ from contextlib import contextmanager
 from esper_core.contracts.protocols import Build
 from esper_core.registry.index import Index
 from esper_core.registry.plan import Plan, PlanRequest
-from esper_core.spikes.engine import run_checks
-from esper_core.spikes.only import matching
-from esper_core.spikes.verdict import CheckResult, Verdict
 from esper_spike_dynamic_slots import fixtures
 from esper_spike_dynamic_slots.blockers import find_blockers
 from esper_spike_dynamic_slots.categories import CATEGORIES
 from esper_spike_dynamic_slots.config import DynamicSlotsConfig
 from esper_spike_dynamic_slots.findings import Findings
 from esper_spike_dynamic_slots.sections import recommendation, sections
+from esper_testing.spikes.engine import run_checks
+from esper_testing.spikes.only import matching
+from esper_testing.spikes.verdict import CheckResult, Verdict
 
 
 class DynamicSlots:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from esper_core.spikes.verdict import Blocker, Verdict
 from esper_spike_dynamic_slots.evidence import suspected
+from esper_testing.spikes.verdict import Blocker, Verdict
 
 Judge = Callable[..., Verdict]
 

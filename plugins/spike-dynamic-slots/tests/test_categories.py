@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from esper_core.spikes.verdict import Verdict
+from esper_testing.spikes.verdict import Verdict
 
 Judge = Callable[..., Verdict]
 Failed = Callable[[Verdict], dict[str, set[int | None]]]

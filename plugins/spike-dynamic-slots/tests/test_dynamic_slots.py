@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from esper_core.contracts.errors import UserError
-from esper_core.spikes.verdict import Verdict
 from esper_spike_dynamic_slots.categories import CATEGORIES, CHECKS, find_checks, trained_of
 from esper_spike_dynamic_slots.config import DynamicSlotsConfig
+from esper_testing.spikes.verdict import Verdict
 
 Judge = Callable[..., Verdict]
 

@@ -1,7 +1,7 @@
 """The spike does what every spike must."""
 
 from esper_core.registry.index import load_index
-from esper_core.testing.conformance.run import check_component
+from esper_testing.conformance.run import check_component
 
 
 def test_the_spike_passes_everything():

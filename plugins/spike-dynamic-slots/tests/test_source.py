@@ -9,8 +9,8 @@ import pytest
 
 from esper_core import ComponentSpec
 from esper_core.registry.index import Component
-from esper_core.spikes.verdict import Place
 from esper_spike_dynamic_slots.source import Sources
+from esper_testing.spikes.verdict import Place
 
 FILES = {
     "__init__.py": "",

@@ -13,7 +13,7 @@ import pytest
 
 from esper_core.cli.app import run
 from esper_core.registry.index import load_index
-from esper_core.testing.conformance.run import check_component
+from esper_testing.conformance.run import check_component
 
 SMALL = (
     *("train", "--policy", "lstm-v1", "--slots", "2", "--updates", "2", "--envs", "2", "--epochs", "4"),

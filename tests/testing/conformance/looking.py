@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from esper_core.registry.index import Component, Index
-from esper_core.testing.conformance.report import Result
-from esper_core.testing.conformance.run import check_component, suites_of
+from esper_testing.conformance.report import Result
+from esper_testing.conformance.run import check_component, suites_of
 
 
 def find(index: Index, key: str) -> Component:

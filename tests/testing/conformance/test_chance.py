@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from esper_core.testing.conformance import chance
+from esper_testing.conformance import chance
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from esper_core.registry.index import Index
-from esper_core.testing.conformance.loss import SUITE
+from esper_testing.conformance.loss import SUITE
 from tests.testing.conformance.looking import assert_only_fails, results
 
 CANARIES = {

@@ -11,8 +11,8 @@ import torch
 
 from esper_core import ComponentSpec
 from esper_core.registry.index import Component, load_index
-from esper_core.testing.conformance.observer import SUITE
-from esper_core.testing.conformance.run import Checker
+from esper_testing.conformance.observer import SUITE
+from esper_testing.conformance.run import Checker
 
 
 class Good:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from esper_core.registry.index import Index
-from esper_core.testing.conformance.run import check_component
-from esper_core.testing.reference.plugin import REFERENCES, with_references
+from esper_testing.conformance.run import check_component
+from esper_testing.reference.plugin import REFERENCES, with_references
 from tests.testing.conformance.looking import find
 
 LEARNED = ("features", "network", "critic", "loss")

@@ -9,7 +9,7 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
-from esper_core.testing.conformance import tensors
+from esper_testing.conformance import tensors
 
 
 class Pair(NamedTuple):

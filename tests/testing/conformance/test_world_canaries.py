@@ -7,11 +7,11 @@ import pytest
 from esper_core import ComponentSpec
 from esper_core.builtin import plugin as core
 from esper_core.registry.index import Index
-from esper_core.testing.conformance import environment, masks, rule, spike, workload
-from esper_core.testing.conformance.report import Result
-from esper_core.testing.conformance.run import check_component
-from esper_core.testing.conformance.suite import Suite
-from esper_core.testing.reference.plugin import with_references
+from esper_testing.conformance import environment, masks, rule, spike, workload
+from esper_testing.conformance.report import Result
+from esper_testing.conformance.run import check_component
+from esper_testing.conformance.suite import Suite
+from esper_testing.reference.plugin import with_references
 from tests.testing.conformance.fixtures import world_canaries
 from tests.testing.conformance.fixtures.world_canaries import CANARIES
 

@@ -15,13 +15,13 @@ from esper_core.contracts.protocols import Build
 from esper_core.registry.config import parse_option
 from esper_core.registry.index import Index
 from esper_core.registry.plan import Plan, PlanRequest
-from esper_core.spikes.only import matching
-from esper_core.spikes.verdict import Category, CheckResult, Failure, ProbeResult, Verdict
 from esper_factored_ppo.probes.crew import Crew, cores
 from esper_factored_ppo.probes.plan import BROUGHT, WIDTH, WIDTH_OPTIONS, find_probe, without_environment
 from esper_factored_ppo.probes.playing import measure
 from esper_factored_ppo.probes.probe import Probe
 from esper_factored_ppo.probes.table import PROBES
+from esper_testing.spikes.only import matching
+from esper_testing.spikes.verdict import Category, CheckResult, Failure, ProbeResult, Verdict
 
 
 class Task(NamedTuple):

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import asdict, evolve, field, frozen
 
+from esper_bench import pieces
+from esper_bench.cost import count
+from esper_bench.machine import Ceilings
+from esper_bench.repeats import median_ratio, median_seconds, one_thread
+from esper_bench.training import measure_training
 from esper_core import SlotConfig
-from esper_core.bench import pieces
-from esper_core.bench.cost import count
-from esper_core.bench.machine import Ceilings
-from esper_core.bench.repeats import median_ratio, median_seconds, one_thread
-from esper_core.bench.training import measure_training
 from esper_core.contracts.targets import Target
 from esper_growth.bench.floor import epoch_evidence
 from esper_growth.bench.rates import HostBench, Way

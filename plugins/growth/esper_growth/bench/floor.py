@@ -6,9 +6,9 @@ from typing import Any
 
 from attrs import asdict
 
-from esper_core.bench.cost import Cost, count
-from esper_core.bench.machine import Ceilings
-from esper_core.bench.repeats import one_thread
+from esper_bench.cost import Cost, count
+from esper_bench.machine import Ceilings
+from esper_bench.repeats import one_thread
 from esper_core.runs.provenance import cores
 from esper_growth.bench.rates import HostBench, Way
 

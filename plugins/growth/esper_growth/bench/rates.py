@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
-from esper_core.bench.repeats import one_thread, side_by_side
+from esper_bench.repeats import one_thread, side_by_side
 from esper_core.registry.build import build_parts
 from esper_growth.actions import Algorithm
 from esper_growth.config import GrowthConfig

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from esper_core.testing.conformance.subject import Subject
-from esper_core.testing.conformance.suite import Suite
 from esper_growth.actions import Algorithm
 from esper_growth.conformance import modules, stand_in
 from esper_growth.conformance.stepping import largest_difference
 from esper_growth.model import Gate, Seed, SeedSetting
 from esper_growth.protocols import Blueprint, fits, on
 from esper_growth.stages import Stage
+from esper_testing.conformance.subject import Subject
+from esper_testing.conformance.suite import Suite
 
 SUITE = Suite(
     "blueprint",

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from esper_core.contracts.errors import EsperError
-from esper_core.testing.conformance.subject import SLOTS, Subject
-from esper_core.testing.conformance.suite import Suite
 from esper_growth.conformance import modules, stand_in
 from esper_growth.conformance.options import with_other_options
 from esper_growth.conformance.stepping import largest_difference
 from esper_growth.loop import LoopRuntime
 from esper_growth.protocols import Host, fits
+from esper_testing.conformance.subject import SLOTS, Subject
+from esper_testing.conformance.suite import Suite
 
 INSTANCES = (0, 1, 2, 3, 10**6)
 """Instances that a family is asked for."""

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from esper_core.contracts.errors import PluginError
-from esper_core.export.grown import Grown
-from esper_core.export.write import write_export
-from esper_core.testing.randomness import untouched_randomness
+from esper_core.contracts.grown import Grown
+from esper_evaluation.export.write import write_export
+from esper_testing.randomness import untouched_randomness
 
 Forward = Callable[[Tensor], Tensor]
 

@@ -10,7 +10,7 @@ from attrs import fields
 from esper_core.contracts.errors import EsperError
 from esper_core.registry.config import structure_config
 from esper_core.registry.references import load_reference
-from esper_core.testing.conformance.subject import Subject
+from esper_testing.conformance.subject import Subject
 
 
 def with_other_options(subject: Subject) -> Iterator[tuple[str, Any]]:

@@ -7,12 +7,12 @@ import pickle
 import torch
 
 from esper_core.registry.build import build_beside
-from esper_core.testing.conformance.subject import Subject
-from esper_core.testing.conformance.suite import Suite
-from esper_core.testing.fake_device import FakeDevice
-from esper_core.testing.randomness import untouched_randomness
 from esper_growth.conformance.options import with_other_options
 from esper_growth.protocols import Split, Task, axes_of
+from esper_testing.conformance.subject import Subject
+from esper_testing.conformance.suite import Suite
+from esper_testing.fake_device import FakeDevice
+from esper_testing.randomness import untouched_randomness
 
 SUITE = Suite(
     "task",

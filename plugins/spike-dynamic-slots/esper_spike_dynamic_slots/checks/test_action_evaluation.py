@@ -7,7 +7,7 @@ import torch
 
 from esper_core.contracts.protocols import Features, Masks
 from esper_core.policy.policy import ActionOutput, Evaluation
-from esper_core.testing.case import ENVS, STEPS, Case
+from esper_testing.case import ENVS, STEPS, Case
 
 CATEGORY = "action evaluation"
 TOLERANCE = 1e-4

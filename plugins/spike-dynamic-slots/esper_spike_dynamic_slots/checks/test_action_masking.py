@@ -11,7 +11,7 @@ from torch import Tensor
 from esper_core.contracts.errors import PluginError
 from esper_core.contracts.protocols import Masks
 from esper_core.policy.distribution import FactoredDistribution
-from esper_core.testing.case import ENVS, Case
+from esper_testing.case import ENVS, Case
 
 CATEGORY = "action masking"
 

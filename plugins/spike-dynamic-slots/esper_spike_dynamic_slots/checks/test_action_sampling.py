@@ -8,7 +8,7 @@ from torch import Tensor
 
 from esper_core.contracts.protocols import Features, Masks
 from esper_core.policy.policy import ActionOutput
-from esper_core.testing.case import ENVS, Case
+from esper_testing.case import ENVS, Case
 
 CATEGORY = "action sampling"
 DRAWS = 64

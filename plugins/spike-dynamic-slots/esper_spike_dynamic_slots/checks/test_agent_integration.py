@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import torch
 
-from esper_core.testing.case import trainable
 from esper_spike_dynamic_slots.played import Learned, Session
+from esper_testing.case import trainable
 
 CATEGORY = "agent integration"
 Record = Callable[[str, object], None]

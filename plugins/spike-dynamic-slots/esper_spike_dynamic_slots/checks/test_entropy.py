@@ -11,7 +11,7 @@ from torch import Tensor
 
 from esper_core.policy.distribution import FactoredDistribution
 from esper_core.policy.masking import masked_log_softmax, normalised_entropy
-from esper_core.testing.case import Case
+from esper_testing.case import Case
 
 CATEGORY = "entropy"
 Record = Callable[[str, object], None]

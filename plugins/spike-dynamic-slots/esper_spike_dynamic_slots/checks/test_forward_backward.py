@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from esper_core.policy.policy import Evaluation
-from esper_core.testing.case import ENVS, STEPS, Case, trainable
+from esper_testing.case import ENVS, STEPS, Case, trainable
 
 CATEGORY = "forward/backward"
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from esper_core.learning.monitors import mean_of
-from esper_core.testing.case import Case, trainable
 from esper_spike_dynamic_slots.practised import UPDATES, Practised
+from esper_testing.case import Case, trainable
 
 CATEGORY = "minimal PPO training"
 Record = Callable[[str, object], None]

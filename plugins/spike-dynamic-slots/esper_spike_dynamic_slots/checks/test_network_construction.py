@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from esper_core.contracts.protocols import NetworkOutput
 from esper_core.registry.plan import Plan
-from esper_core.testing.case import ENVS, STEPS, Case
-from esper_core.testing.states import random_state
+from esper_testing.case import ENVS, STEPS, Case
+from esper_testing.states import random_state
 
 CATEGORY = "network construction"
 

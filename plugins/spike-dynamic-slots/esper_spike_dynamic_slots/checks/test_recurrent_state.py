@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from esper_core.contracts.protocols import Features, NetworkOutput
-from esper_core.testing.case import ENVS, STEPS, Case
+from esper_testing.case import ENVS, STEPS, Case
 
 CATEGORY = "recurrent state"
 TOLERANCE = 1e-4

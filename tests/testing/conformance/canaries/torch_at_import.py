@@ -11,7 +11,7 @@ def esper_components():
     yield ComponentSpec(
         kind="network",
         name="torch-at-import",
-        factory="esper_core.testing.reference.learned:ReferenceNetwork",
+        factory="esper_testing.reference.learned:ReferenceNetwork",
         summary="heavy",
         provides=("network:op-logits",),
     )

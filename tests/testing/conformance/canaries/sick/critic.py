@@ -6,7 +6,7 @@ from torch import nn
 
 from esper_core.contracts.errors import IncompatiblePlan
 from esper_core.contracts.protocols import Values
-from esper_core.testing.reference.learned import ReferenceCritic
+from esper_testing.reference.learned import ReferenceCritic
 
 
 class TrailingAxis(ReferenceCritic):

@@ -3,7 +3,7 @@
 from attrs import evolve
 
 from esper_core import StateSpec
-from esper_core.testing.reference.describe import describe_features
+from esper_testing.reference.describe import describe_features
 
 __all__ = [
     "describe_features",

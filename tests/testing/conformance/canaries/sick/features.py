@@ -3,7 +3,7 @@
 import torch
 from attrs import evolve
 
-from esper_core.testing.reference.learned import ReferenceFeatures
+from esper_testing.reference.learned import ReferenceFeatures
 from sick.describe import few_fields_of, named_twice, source_unknown, three_blocks, vocabulary_short
 
 

@@ -4,7 +4,7 @@ import torch
 from attrs import evolve
 
 from esper_core.contracts.protocols import LossResult
-from esper_core.testing.reference.learned import ReferenceLoss
+from esper_testing.reference.learned import ReferenceLoss
 
 
 class NotScalar(ReferenceLoss):

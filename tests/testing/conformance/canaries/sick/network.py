@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from esper_core.testing.reference.learned import WIDTH, ReferenceNetwork, ReferenceState
+from esper_testing.reference.learned import WIDTH, ReferenceNetwork, ReferenceState
 
 
 class SlotsHardCoded(ReferenceNetwork):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-pytest_plugins = ["esper_core.testing.pytest"]
+pytest_plugins = ["esper_testing.pytest"]
 
 
 @pytest.mark.esper("my-host")

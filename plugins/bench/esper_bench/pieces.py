@@ -1,0 +1,78 @@
+"""Pieces of a training step, each measured alone."""
+
+from __future__ import annotations
+
+import statistics
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import torch
+from attrs import evolve
+
+from esper_bench.noise import Noise
+from esper_bench.repeats import Work
+from esper_core.learning.config import TrainConfig
+from esper_core.learning.gae import gae
+from esper_core.learning.trainer import Trainer
+from esper_core.policy.policy import Policy
+from esper_core.registry.build import build_parts, resolve_device
+from esper_core.registry.lookup import owners_of
+from esper_core.registry.plan import describe_plan
+
+if TYPE_CHECKING:
+    from esper_core.registry.index import Index
+    from esper_core.registry.plan import Plan
+
+
+def features_and_masks(plan: Plan, index: Index) -> Work:
+    """Return a work that computes features and masks of one step of all environments, on random states."""
+    parts = _parts_without_environment(plan, index)
+    features, masks, owners = parts["features"], parts["masks"], owners_of(plan, index)
+    noise = Noise(describe_plan(plan, index), plan.envs, 1, resolve_device(plan.device))
+    steps = count()
+
+    def work() -> None:
+        state = noise.state_at(next(steps))
+        with owners["features"].doing("looking"):
+            features(state)
+        with owners["masks"].doing("saying what is legal"):
+            masks(state)
+
+    return work
+
+
+def advantages(steps: int, envs: int) -> Work:
+    """Return a work that estimates the advantages of a rollout `[steps, envs]`."""
+    rewards, values = torch.rand(steps, envs), torch.rand(steps + 1, envs)
+    truncated, valid = torch.zeros(steps, envs, dtype=torch.bool), torch.ones(steps, envs, dtype=torch.bool)
+    terminated = truncated.clone()
+    terminated[-1] = True
+    out = torch.empty_like(rewards), torch.empty_like(rewards)
+    return lambda: gae(rewards, values, terminated, truncated, valid, 0.995, 0.95, out)
+
+
+def update_seconds(plan: Plan, index: Index, steps: int, envs: int, repeats: int) -> float:
+    """Return the median time that learning from a rollout `[steps, envs]` takes in one pass.
+
+    It is all that the trainer does once a rollout is there: evaluating it, estimating advantages, the pass.
+    """
+    plan = evolve(plan, envs=envs)
+    parts, owners = _parts_without_environment(plan, index), owners_of(plan, index)
+    noise = Noise(describe_plan(plan, index), envs, steps, resolve_device(plan.device))
+    trainer = Trainer(
+        policy=Policy(parts["network"], parts["critic"], noise.actions, plan.precision, owners),
+        features=parts["features"],
+        masks=parts["masks"],
+        loss=parts["loss"],
+        environment=noise,
+        config=TrainConfig(**{**plan.train, "passes": 1, "minibatches": 1}),
+        seed=plan.seed,
+        owners=owners,
+    )
+    _, *measured = trainer.run(1 + repeats)
+    return statistics.median(update.timing["phases"]["update"] for update in measured)
+
+
+def _parts_without_environment(plan: Plan, index: Index) -> dict[str, Any]:
+    every = {*plan.kinds, *describe_plan(plan, index).uses}
+    return build_parts(plan, index, only=every - {"environment"})

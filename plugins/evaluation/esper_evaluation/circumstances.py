@@ -1,0 +1,78 @@
+"""What episodes depend on, but for who acts and in which instance: other circumstances have other records."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from esper_core.contracts.errors import DamagedFile
+from esper_core.contracts.exact import to_exact
+from esper_core.contracts.protocols import Environment, HasCircumstances
+from esper_core.contracts.reading import read_json
+from esper_core.registry.index import Index
+from esper_core.registry.lookup import find_planned
+from esper_core.registry.plan import Plan
+from esper_core.registry.sources import made_with
+from esper_evaluation.records import ABOUT_FILE, EPISODES_FILE
+
+RECORDS_SCHEMA = 3
+
+
+def circumstances(plan: Plan, index: Index, device: str, environment: Environment) -> dict[str, Any]:
+    """Return all that episodes depend on, JSON-able: plan, code of its components and of esper-core, and machine."""
+    said = environment.circumstances() if isinstance(environment, HasCircumstances) else {}
+    return {
+        "schema": RECORDS_SCHEMA,
+        "slots": list(plan.slots),
+        "components": {c.key: [c.distribution, to_exact(c.config)] for c in plan.components},
+        "precision": plan.precision,
+        "threads": plan.threads,
+        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "environment": dict(said),
+        **made_with(find_planned(index, planned).spec.module for planned in plan.components),
+    }
+
+
+def digest(content: Mapping[str, Any]) -> str:
+    """Return a short digest of what can be written as JSON."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def set_aside(folder: Path, here: Mapping[str, Any]) -> str:
+    """Return why the newest records in a folder of evaluations are not gone on with, or an empty string.
+
+    Args:
+        folder: Where there is a folder for all circumstances so far, by their digest.
+        here: The present circumstances.
+    """
+    kept = [path for path in folder.glob(f"*/{EPISODES_FILE}") if path.is_file()]
+    if not kept or any(path.parent.name == digest(here) for path in kept):
+        return ""
+    newest = max(kept, key=lambda path: path.stat().st_mtime).parent
+    try:
+        before = read_json(newest / ABOUT_FILE)
+        changes = list(_changes(before, here))
+    except (OSError, DamagedFile, AttributeError):
+        changes = [f"{ABOUT_FILE} cannot be read"]
+    return f"Everything is played again; the episodes in {newest} stay there: {'; '.join(changes)}."
+
+
+def _changes(before: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[str]:
+    for name in dict.fromkeys((*here, *before)):
+        there, now = before.get(name), here.get(name)
+        if isinstance(there, Mapping) and isinstance(now, Mapping):
+            yield from _changes(there, now)
+        elif there != now:
+            yield f"{name} was {_shown(there)} and is {_shown(now)}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return " ".join(map(_shown, value))
+    return "nothing" if value is None else str(value)

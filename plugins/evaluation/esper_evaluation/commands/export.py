@@ -1,0 +1,96 @@
+"""`esper export`: a network that a policy grew, as files that need torch alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from attrs import evolve
+
+from esper_core.cli import completion
+from esper_core.cli.output import kept, number, print_json, print_table, say
+from esper_core.cli.world import load_world
+from esper_core.registry.index import Index
+from esper_core.runs.checkpoint import choose_checkpoint
+from esper_core.runs.directory import RunDirectory, find_run
+
+if TYPE_CHECKING:
+    from esper_evaluation.export.grow import Result
+    from esper_evaluation.export.write import Exported
+
+
+def export(
+    context: typer.Context,
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="A path, or the beginning of a name.", autocompletion=completion.runs)
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="grown.py, for example; the weights lie beside it.")],
+    instance: Annotated[
+        int, typer.Option(metavar="I", help="Host instance on which the policy plays.", min=0, max=2**31 - 1)
+    ] = 0,
+    at: Annotated[str, typer.Option(metavar="K", help="Checkpoint: last, best, or the number of an update.")] = "last",
+    runs: Annotated[Path, typer.Option(help="Directory of runs.")] = Path("runs"),
+    device: Annotated[str | None, typer.Option(help="torch device; the run's own without it.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Let a trained policy grow one network, and write it down.
+
+    The policy of a checkpoint plays one episode on an instance of its environment, always taking what it thinks most
+    probable. The network that comes of it, with what was made permanent, is written as two files: FILE.safetensors
+    holds the weights, FILE.py builds the network and loads them. Neither needs esper:
+
+      from grown import load; network = load()
+    """
+    index, _ = load_world(context)
+    directory = find_run(run, runs)
+    checkpoint, played, exported = _export(directory, index, out, instance, at, device)
+    for note in played.notes:
+        say(f"warning: {note}", err=True)
+    with kept(f"What was grown is kept in {exported.source} and {exported.weights}."):
+        if as_json:
+            print_json(_document(directory, checkpoint, played, exported))
+        else:
+            _print(checkpoint, played, exported)
+
+
+def _export(
+    directory: RunDirectory, index: Index, out: Path, instance: int, at: str, device: str | None
+) -> tuple[Path, Result, Exported]:
+    from esper_evaluation.export.grow import grow
+    from esper_evaluation.export.write import export_paths, write_export
+
+    # Components run before anything is written, and may change the working directory.
+    place = out.absolute()
+    export_paths(place)
+    checkpoint = choose_checkpoint(directory, at)
+    played = grow(checkpoint, index, instance, device)
+    written = write_export(played.grown, place)
+    weights, source = (out.with_name(path.name) for path in (written.weights, written.source))
+    return directory.shown(checkpoint), played, evolve(written, weights=weights, source=source)
+
+
+def _document(directory: RunDirectory, checkpoint: Path, played: Result, exported: Exported) -> dict[str, Any]:
+    return {
+        "run": str(directory.shown()),
+        "checkpoint": checkpoint.name,
+        **played.grown.facts,
+        "weights": str(exported.weights),
+        "source": str(exported.source),
+        "episode": next((event for event in reversed(played.events) if event["type"] == "episode"), None),
+        "parameters": exported.cost.parameters,
+        "flops": exported.cost.flops,
+        "parts": [{"name": p.name, "parameters": p.parameters, "flops": p.flops} for p in exported.parts],
+        "difference": exported.difference,
+    }
+
+
+def _print(checkpoint: Path, played: Result, exported: Exported) -> None:
+    rows = [(f"  {part.name}", f"{part.parameters:,}", f"{part.flops:,}") for part in exported.parts]
+    rows.append(("  all", f"{exported.cost.parameters:,}", f"{exported.cost.flops:,}"))
+    print_table(("  part", "parameters", "operations of a sample"), rows)
+    say()
+    for name, value in played.grown.facts.items():
+        say(f"  {name.replace('_', ' '):20} {number(value)}")
+    say("", f"{exported.source} loads {exported.weights.name}, and needs torch alone.")
+    say(f"Made with checkpoint {checkpoint}; outputs are those of the grown network within {exported.difference:.1g}.")

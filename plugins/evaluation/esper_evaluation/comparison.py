@@ -1,0 +1,203 @@
+"""What a contest shows: how good each arm is, and whether the policy beats the best rule. No torch is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from attrs import asdict, frozen
+
+from esper_core.contracts.state import Outcome
+from esper_evaluation.arms import POLICY, Arm
+from esper_evaluation.knowledge import oracle_gap
+from esper_evaluation.statistics import Bootstrap, Estimate, Sampled, Values, margin, pooled_iqm, pooled_mean
+
+
+@frozen
+class Contrast:
+    """The policy against the best rule, by the first outcome.
+
+    Attributes:
+        rule: Name of the rule that is best on these instances, by what is compared.
+        delta: The policy's number minus that of the rule. The interval allows for the rule being chosen by the same
+            instances; see `statistics.margin`.
+        higher_is_better: Of the outcome.
+    """
+
+    rule: str
+    delta: Estimate
+    higher_is_better: bool
+
+    @property
+    def name(self) -> str:
+        """What is subtracted from what."""
+        return f"{POLICY} - {self.rule}"
+
+    @property
+    def verdict(self) -> str:
+        """What the interval of the difference says, in words."""
+        if self.delta.low <= 0.0 <= self.delta.high:
+            return "no difference shown"
+        return "better" if (self.delta.low > 0.0) == self.higher_is_better else "worse"
+
+
+@frozen
+class Group:
+    """Arms side by side on the instances that have something in common.
+
+    Attributes:
+        instances: How many these are.
+        arms: Arm → outcome → IQM with its interval, in the order of the comparison.
+    """
+
+    instances: int
+    arms: Mapping[str, Mapping[str, Estimate]]
+
+
+@frozen
+class Comparison:
+    """Arms side by side.
+
+    Attributes:
+        outcomes: What is compared; arms are ordered and contrasted by the first.
+        arms: Arm → outcome → IQM with its interval; the best arm comes first.
+        instances: Numbers of the instances.
+        seeds: Policy seeds.
+        best_rule: Name of the best rule; None without rules.
+        primary: The policy against it, by IQM; None without the policy, or without rules.
+        mean: The same by means over the instances.
+        oracle_gap: How much better it would be to take the best rule of each kind of instance than the single best one;
+            None where there is nothing to choose by.
+        told_apart_by: The words that make the kinds.
+        groups: What instances have in common, such as a host → the arms on these.
+    """
+
+    outcomes: Sequence[Outcome]
+    arms: Mapping[str, Mapping[str, Estimate]]
+    instances: Sequence[int]
+    seeds: Sequence[int]
+    best_rule: str | None
+    primary: Contrast | None
+    mean: Contrast | None
+    oracle_gap: Estimate | None
+    told_apart_by: Sequence[str]
+    groups: Mapping[str, Group]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the comparison as JSON-able values."""
+        primary, gap = self.primary, self.oracle_gap
+        return {
+            "arms": _document(self.arms),
+            "primary": primary
+            and {
+                "contrast": primary.name,
+                "delta": primary.delta.value,
+                "low": primary.delta.low,
+                "high": primary.delta.high,
+            },
+            "instances": len(self.instances),
+            "seeds": len(self.seeds),
+            "secondary": {
+                "best_rule": self.best_rule,
+                "verdict": primary and primary.verdict,
+                "mean_difference": self.mean and {"contrast": self.mean.name, **asdict(self.mean.delta)},
+                "oracle_gap": gap and {"by": list(self.told_apart_by), **asdict(gap)},
+            },
+            "outcomes": [asdict(outcome) for outcome in self.outcomes],
+            "instance_numbers": list(self.instances),
+            "policy_seeds": list(self.seeds),
+            "groups": {
+                name: {"instances": group.instances, "arms": _document(group.arms)}
+                for name, group in self.groups.items()
+            },
+        }
+
+
+def compare(
+    arms: Sequence[Arm],
+    outcomes: Sequence[Outcome],
+    values: Mapping[str, Mapping[str, Values]],
+    instances: Sequence[int],
+    seeds: Sequence[int],
+    worlds: Sequence[Mapping[str, str]] = (),
+    by: str | None = None,
+) -> Comparison:
+    """Compare arms that have played the same instances.
+
+    Args:
+        arms: The arms.
+        outcomes: What was measured.
+        values: Arm → outcome → `[S, I]`, with one row for an arm without a policy.
+        instances: Numbers of the instances, I.
+        seeds: Policy seeds, S.
+        worlds: What the environment says in words about each instance, I: name → text.
+        by: The word whose groups are compared as well, and that makes the kinds of `oracle_gap`; without it all words
+            together make the kinds, and there are no groups.
+    """
+    bootstrap = Bootstrap.draw(len(instances), len(seeds))
+    sampled = _sampled(values, bootstrap)
+    first = outcomes[0]
+    sign = 1.0 if first.higher_is_better else -1.0
+    order = sorted(sampled, key=lambda name: -sign * sampled[name][first.name].value)
+    rules = [name for name in order if any(arm.name == name and arm.rule is not None for arm in arms)]
+    primary = mean = gap = None
+    words = sorted(set().union(*worlds)) if by is None else [by]
+    if rules and words:
+        kinds = [tuple(world.get(word) for word in words) for world in worlds]
+        gap = oracle_gap(np.concatenate([sign * values[name][first.name] for name in rules]), kinds)
+    if rules and POLICY in sampled:
+        primary = _contrast({name: sampled[name][first.name] for name in (POLICY, *rules)}, first)
+        means = {name: bootstrap.sampled(pooled_mean, values[name][first.name]) for name in (POLICY, *rules)}
+        mean = _contrast(means, first)
+    common = [] if by is None else [world[by] for world in worlds]
+    return Comparison(
+        outcomes=outcomes,
+        arms={name: _estimates(sampled[name]) for name in order},
+        instances=instances,
+        seeds=seeds,
+        best_rule=rules[0] if rules else None,
+        primary=primary,
+        mean=mean,
+        oracle_gap=gap,
+        told_apart_by=words,
+        groups={
+            name: _group({arm: values[arm] for arm in order}, name, common, len(seeds)) for name in sorted({*common})
+        },
+    )
+
+
+def _contrast(achieved: Mapping[str, Sampled], outcome: Outcome) -> Contrast:
+    """Return the policy against the best of the others."""
+    rules = [name for name in achieved if name != POLICY]
+    signed = achieved if outcome.higher_is_better else {name: -value for name, value in achieved.items()}
+    best, delta = margin(signed[POLICY], [signed[name] for name in rules])
+    return Contrast(rules[best], delta if outcome.higher_is_better else -delta, outcome.higher_is_better)
+
+
+def _group(values: Mapping[str, Mapping[str, Values]], name: str, common: Sequence[str], seeds: int) -> Group:
+    members = [i for i, other in enumerate(common) if other == name]
+    within = {arm: {o: array[:, members] for o, array in found.items()} for arm, found in values.items()}
+    sampled = _sampled(within, Bootstrap.draw(len(members), seeds))
+    return Group(len(members), {arm: _estimates(found) for arm, found in sampled.items()})
+
+
+def _sampled(values: Mapping[str, Mapping[str, Values]], bootstrap: Bootstrap) -> dict[str, dict[str, Sampled]]:
+    return {
+        arm: {outcome: bootstrap.sampled(pooled_iqm, array) for outcome, array in found.items()}
+        for arm, found in values.items()
+    }
+
+
+def _estimates(found: Mapping[str, Sampled]) -> dict[str, Estimate]:
+    return {outcome: sampled.estimate for outcome, sampled in found.items()}
+
+
+def _document(arms: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Any]:
+    return {
+        arm: {
+            name: {"iqm": estimate.value, "low": estimate.low, "high": estimate.high}
+            for name, estimate in estimates.items()
+        }
+        for arm, estimates in arms.items()
+    }

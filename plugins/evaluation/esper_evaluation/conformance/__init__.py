@@ -1,0 +1,1 @@
+"""Checks of the kinds that are declared here."""

@@ -1,0 +1,370 @@
+"""Contests: all arms play the same instances. What is on record is not played again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from attrs import evolve, frozen
+
+from esper_core.contracts.errors import PluginError, UserError, did_you_mean
+from esper_core.contracts.files import make_folder, replace_synced, writing
+from esper_core.contracts.foreign import close_safely
+from esper_core.contracts.plain import MEANING, NotPlain, plain
+from esper_core.contracts.protocols import Build, Environment, Evaluable, FeatureExtractor, MaskProvider, Rule
+from esper_core.learning.player import ForeignRule, PolicyRule, Separately, derived_seed, play
+from esper_core.policy.boundary import check_tensor
+from esper_core.policy.policy import Policy
+from esper_core.registry.build import build_beside, build_parts, make_context, resolve_device
+from esper_core.registry.index import Index
+from esper_core.registry.lookup import owners_of
+from esper_core.registry.plan import Plan, PlanDescription, describe_plan
+from esper_core.registry.sources import made_with
+from esper_core.runs.checkpoint import load_policy
+from esper_core.runs.files import append_lines, json_bytes
+from esper_evaluation.arms import FIXED, GREEDY, MATCHED, POLICY, REPLAY, Arm, with_needed
+from esper_evaluation.circumstances import circumstances, digest, set_aside
+from esper_evaluation.entrants import Entrant
+from esper_evaluation.records import ABOUT_FILE, EPISODES_FILE, SEARCH_FILE, Batch, Key, Records, open_lines
+from esper_evaluation.schedule import Matched, Schedule
+from esper_evaluation.search import Found, Search
+from esper_evaluation.statistics import Values
+
+EVALUATION = "evaluation"
+"""Folder within a run."""
+
+OnProgress = Callable[[float, int, str], None]
+"""Takes in how many episodes are played, of how many, and what is being played."""
+
+
+@frozen
+class Played:
+    """What a contest brought.
+
+    Attributes:
+        instances: Numbers of the instances.
+        seeds: Policy seeds.
+        values: Arm → outcome → `[S, I]`, with one row for an arm without a policy.
+        worlds: What the environment says in words about each instance, such as its host: name → text.
+        found: The schedule of `best-fixed`, where it took part.
+        played: Episodes that were not on record, those of the search included.
+        folder: Where the records lie.
+        notes: Differences between checkpoints and what is installed that do not matter enough to refuse.
+    """
+
+    instances: list[int]
+    seeds: list[int]
+    values: dict[str, dict[str, Values]]
+    worlds: list[Mapping[str, str]]
+    found: Found | None
+    played: int
+    folder: Path
+    notes: tuple[str, ...]
+
+
+@frozen
+class _Job:
+    """An episode to be played."""
+
+    key: Key
+    rule: Rule
+    topology: Any = None
+
+
+class Contest:
+    """A world with the policies that play in it. Close it after use.
+
+    Args:
+        entrants: The policies, all of one plan.
+        index: What is installed.
+        device: torch device instead of the plan's.
+        envs: Episodes that are played side by side, instead of as many as in training. No result depends on it but that
+            of the search.
+        by: What the environment has to say in words about every episode, such as its host.
+
+    Attributes:
+        set_aside: Why episodes on record are not used, where there are any but none of these circumstances.
+
+    Raises:
+        UserError: the environment cannot be evaluated.
+        CheckpointMismatch: a checkpoint is damaged or does not fit what is installed.
+    """
+
+    def __init__(
+        self,
+        entrants: Sequence[Entrant],
+        index: Index,
+        *,
+        device: str | None = None,
+        envs: int | None = None,
+        by: str | None = None,
+    ) -> None:
+        first = entrants[0].plan
+        self._by = by
+        self.plan: Plan = evolve(first, device=device or first.device, envs=envs or first.envs)
+        self.index, self.entrants = index, {entrant.seed: entrant for entrant in entrants}
+        self.device = resolve_device(self.plan.device)
+        self.known: PlanDescription = describe_plan(self.plan, index)
+        self.name = self.plan.component("environment").name
+        if not self.known.outcomes:
+            raise self._not_evaluable("its description names no outcomes")
+        torch.set_num_threads(self.plan.threads)
+        kinds = set(self.plan.kinds) - {"features", "network", "critic", "loss"} | {"environment"}
+        self.parts = build_parts(self.plan, index, only=kinds)
+        self.owners = owners_of(self.plan, index)
+        self.environment: Environment = self.parts["environment"]
+        self.masks: MaskProvider = self.parts["masks"]
+        try:
+            needed = [name for name in vars(Evaluable) if not name.startswith("_")]
+            lacking = [name for name in needed if not hasattr(self.environment, name)]
+            if lacking or not isinstance(self.environment, Evaluable):
+                raise self._not_evaluable(f"it lacks {', '.join(lacking)}")
+            self.world: Evaluable = self.environment
+            self._policies, self.notes = self._load()
+            self._about = circumstances(self.plan, index, self.device, self.parts["environment"])
+        except BaseException:
+            self.close(lambda _: None)  # what has failed before says more
+            raise
+        self.place = entrants[0].run.path
+        evaluations = self.place / EVALUATION
+        self.folder, self.set_aside = evaluations / digest(self._about), set_aside(evaluations, self._about)
+
+    def close(self, say: Callable[[str], None]) -> None:
+        """Free the environment's processes; `say` takes in one line where that fails."""
+        close_safely(self.owners["environment"], self.environment.close, say)
+
+    def run(self, arms: Sequence[Arm], instances: int, batches: int, on_progress: OnProgress) -> Played:
+        """Play what is not on record, and return what all arms achieved.
+
+        Args:
+            arms: Who takes part.
+            instances: How many held-out instances are played.
+            batches: Batches that the search for `best-fixed` may play.
+            on_progress: Called after every step.
+
+        Raises:
+            UserError: episodes do not say what they are to be told apart by.
+            EsperError: the records are damaged or cannot be written, or an environment, a rule or a policy fails.
+        """
+        owner = self.owners["environment"]
+        with owner.doing("holding out instances"):
+            numbers = self.world.held_out(instances)
+        if not isinstance(numbers, list) or not all(type(number) is int for number in numbers):
+            raise owner.breach(f"held_out returned {numbers!r:.80}, not a list of whole numbers")
+        if len(set(numbers)) != instances:
+            raise PluginError(f"The environment '{self.name}' holds out {len(set(numbers))} of {instances} instances.")
+        records = self._open()
+        self._check_told([line["world"] for line in records.lines.values()])
+        search = Search(self.environment, self.masks, batches, self.owners)
+        everyone = with_needed(arms)
+        keys = {arm.name: self._keys(arm, numbers, search) for arm in everyone}
+        fixed = next((arm for arm in everyone if arm.name == FIXED), None)
+        searched = {} if fixed is None else self._searched(search)
+        missing = sum(len(records.missing(wanted)) for wanted in keys.values())
+        unsearched = 0 if fixed is None else search.episodes - len(searched) * self.plan.envs
+        progress = _Progress(missing + unsearched, self.environment.horizon, on_progress)
+        # Those that others are made of first, and what takes longest last.
+        for made_of_others in (False, True):
+            group = [arm for arm in everyone if bool(arm.needs) == made_of_others and arm is not fixed]
+            wanted = [(arm, key) for arm in group for key in records.missing(keys[arm.name])]
+            self._play_all(wanted, records, progress)
+        found = None
+        if fixed is not None:
+            found = self._search(search, searched, progress)
+            wanted = [(fixed, key) for key in records.missing(keys[FIXED])]
+            self._play_all(wanted, records, progress, found)
+        values = {arm.name: self._values(keys[arm.name], records, numbers) for arm in arms}
+        worlds = [records.lines[key]["world"] for key in keys[arms[0].name][: len(numbers)]]
+        return Played(numbers, list(self.entrants), values, worlds, found, progress.total, self.folder, self.notes)
+
+    # Who plays ------------------------------------------------------------------------------------------------------
+
+    def _load(self) -> tuple[dict[int, tuple[Policy, FeatureExtractor]], tuple[str, ...]]:
+        """Return the policies by seed, with what they see."""
+        policies: dict[int, tuple[Policy, FeatureExtractor]] = {}
+        notes: dict[str, None] = {}
+        for seed, entrant in self.entrants.items():
+            plan = evolve(entrant.plan, device=self.plan.device)
+            parts = build_parts(plan, self.index, only=("features", "network", "critic"))
+            policy = Policy(parts["network"], parts["critic"], self.known.actions, plan.precision, self.owners)
+            loaded = load_policy(entrant.header.path, policy, parts["features"], plan, self.index)
+            notes |= dict.fromkeys(loaded.notes)
+            policies[seed] = (policy, parts["features"])
+        return policies, tuple(notes)
+
+    def _keys(self, arm: Arm, instances: Sequence[int], search: Search) -> list[Key]:
+        """Return all episodes of an arm, instance by instance for each seed."""
+        if arm.learned:
+            return [Key(arm.name, e.version, seed, i) for seed, e in self.entrants.items() for i in instances]
+        if arm.rule is None:
+            return [Key(arm.name, f"{search.episodes} episodes", None, i) for i in instances]
+        made = digest(made_with([arm.rule.spec.module]))
+        return [Key(arm.name, f"{arm.rule.origin} {made}", None, i) for i in instances]
+
+    def _job(self, arm: Arm, key: Key, records: Records, found: Found | None) -> _Job:
+        """Return an episode with who plays it."""
+        spec = self.known.actions
+        if arm.rule is not None:
+            rule = build_beside(arm.rule, self.index, self._context())
+            return _Job(key, ForeignRule(rule, arm.rule.owner, spec))
+        if key.seed is None:
+            assert found is not None, "the search comes before its schedule is played"
+            return _Job(key, Schedule(spec, found.rows))
+        policy, features = self._policies[key.seed]
+        source = records.lines.get(key._replace(arm=arm.needs), {})
+        makers: dict[str, Callable[[], _Job]] = {
+            POLICY: lambda: _Job(key, PolicyRule(policy, features, greedy=False)),
+            GREEDY: lambda: _Job(key, PolicyRule(policy, features, greedy=True)),
+            MATCHED: lambda: _Job(key, Matched(spec, source["ops"])),
+            REPLAY: lambda: _Job(key, Schedule(spec, ()), topology=source["topology"]),
+        }
+        return makers[arm.name]()
+
+    def _context(self) -> Build:
+        plan = evolve(self.plan, envs=1)
+        return make_context(plan, self.known, device=self.device, parts=self.parts)
+
+    # Playing --------------------------------------------------------------------------------------------------------
+
+    def _play_all(
+        self, wanted: Sequence[tuple[Arm, Key]], records: Records, progress: _Progress, found: Found | None = None
+    ) -> None:
+        """Play episodes, as many side by side as there are environments, and write each batch down."""
+        jobs = [self._job(arm, key, records, found) for arm, key in wanted]
+        for replayed in (False, True):
+            queue = [job for job in jobs if (job.key.arm == REPLAY) == replayed]
+            for first in range(0, len(queue), self.plan.envs):
+                batch = queue[first : first + self.plan.envs]
+                records.add(self._play(batch, replayed, progress))
+
+    def _play(self, batch: Sequence[_Job], replayed: bool, progress: _Progress) -> dict[Key, dict[str, Any]]:
+        """Play a batch and return what is to be written down; nothing is done in environments that are left over."""
+        filled = [*batch, *[batch[-1]] * (self.plan.envs - len(batch))]
+        options: dict[str, Any] = {"instances": [job.key.instance for job in filled]}
+        if replayed:
+            options["topologies"] = [job.topology for job in filled]
+        idle = Schedule(self.known.actions, ())
+        rules = [*(job.rule for job in batch), *[idle] * (len(filled) - len(batch))]
+        seeds = [derived_seed(job.key.arm, job.key.seed, job.key.instance) for job in filled]
+        names = ", ".join(dict.fromkeys(job.key.arm for job in batch))
+        played = play(
+            self.environment,
+            self.masks,
+            Separately(rules, seeds),
+            options=options,
+            on_step=lambda t: progress.step(t, len(batch), names),
+            owners=self.owners,
+        )
+        outcomes, topologies, worlds = self._outcomes(), self._topologies(), played.worlds()
+        self._check_told(worlds[: len(batch)])
+        progress.add(len(batch), names)
+        root = self.known.actions.root
+        return {
+            job.key: {
+                "outcomes": {name: value[env] for name, value in outcomes.items()},
+                "length": int(played.lengths[env]),
+                "ops": None if root is None else played.column(root, env),
+                "topology": topologies[env],
+                "world": worlds[env],
+            }
+            for env, job in enumerate(batch)
+        }
+
+    def _outcomes(self) -> dict[str, list[float]]:
+        """Return what came of the episodes that have ended: name → one number per environment."""
+        owner = self.owners["environment"]
+        with owner.doing("saying what came of the episodes"):
+            said = self.world.outcomes()
+        names = [outcome.name for outcome in self.known.outcomes]
+        if not isinstance(said, Mapping) or not set(names) <= set(said):
+            raise owner.breach(f"its outcomes are {said!r:.200}, not a table with {', '.join(names)}")
+        for name in names:
+            value = said[name]
+            check_tensor(owner, f"its outcome '{name}'", value, "float64", (self.plan.envs,))
+            if not bool(value.isfinite().all()):
+                raise owner.breach(f"its outcome '{name}' is {value.tolist()}, not {self.plan.envs} finite numbers")
+        return {name: said[name].tolist() for name in names}
+
+    def _topologies(self) -> list[Any]:
+        """Return what was made permanent in each environment, in plain values."""
+        owner = self.owners["environment"]
+        with owner.doing("saying what was made permanent"):
+            said = self.world.topologies()
+        if not isinstance(said, list) or len(said) != self.plan.envs:
+            raise owner.breach(f"topologies returned a {type(said).__name__}, not a list of {self.plan.envs}")
+        try:
+            topologies: list[Any] = plain(said)
+        except NotPlain as problem:
+            raise owner.breach(f"what topologies returned {problem}. {MEANING.rstrip('.')}") from problem
+        return topologies
+
+    def _check_told(self, worlds: Sequence[Mapping[str, str]]) -> None:
+        """Raise UserError where the environment does not say what its episodes are to be told apart by."""
+        for world in worlds:
+            if self._by is not None and self._by not in world:
+                raise UserError(
+                    f"The environment '{self.name}' does not say '{self._by}' of its episodes."
+                    f"{did_you_mean(self._by, world)}",
+                    hint=f"It says {', '.join(sorted(world)) or 'nothing in words'}.",
+                )
+
+    # The search -----------------------------------------------------------------------------------------------------
+
+    def _searched(self, search: Search) -> dict[int, dict[str, Any]]:
+        """Return what is known of this search: batch → its line."""
+        lines = open_lines(self.folder / SEARCH_FILE, Batch, self.place)
+        same = [line for line in lines if (line["episodes"], line["envs"]) == (search.episodes, self.plan.envs)]
+        return {line["batch"]: line for line in same}
+
+    def _search(self, search: Search, known: Mapping[int, dict[str, Any]], progress: _Progress) -> Found:
+        what = f"search for {FIXED}"
+
+        def keep(line: dict[str, Any]) -> None:
+            which = {"episodes": search.episodes, "envs": self.plan.envs}
+            append_lines(self.folder / SEARCH_FILE, [{**which, **line}], within=self.place)
+            progress.add(self.plan.envs, what)
+
+        return search.run(known, keep, lambda t: progress.step(t, self.plan.envs, what))
+
+    # Records --------------------------------------------------------------------------------------------------------
+
+    def _open(self) -> Records:
+        about = self.folder / ABOUT_FILE
+        with writing(self.folder, "Make the run's directory writable, or copy the run."):
+            make_folder(self.folder, self.place)
+            if not about.exists():
+                replace_synced(about, json_bytes(self._about, indent=2) + b"\n", self.place)
+        return Records.open(self.folder / EPISODES_FILE, self.place)
+
+    def _values(self, keys: Sequence[Key], records: Records, instances: Sequence[int]) -> dict[str, Values]:
+        """Return what an arm achieved: outcome → `[S, I]`."""
+        lines = [records.lines[key]["outcomes"] for key in keys]
+        return {
+            outcome.name: np.array([line[outcome.name] for line in lines]).reshape(-1, len(instances))
+            for outcome in self.known.outcomes
+        }
+
+    def _not_evaluable(self, why: str) -> UserError:
+        return UserError(
+            f"The environment '{self.name}' cannot be evaluated: {why}.",
+            hint="Its author can make it an esper_core.contracts.protocols.Evaluable; see docs/evaluation.md.",
+        )
+
+
+class _Progress:
+    """Counts episodes, and parts of those that are being played."""
+
+    def __init__(self, total: int, horizon: int, tell: OnProgress) -> None:
+        self.total, self._done, self._horizon, self._tell = total, 0, horizon, tell
+
+    def step(self, step: int, episodes: int, what: str) -> None:
+        """Tell that so many steps of some episodes are done."""
+        self._tell(self._done + episodes * step / self._horizon, self.total, what)
+
+    def add(self, episodes: int, what: str) -> None:
+        """Tell that episodes have ended."""
+        self._done += episodes
+        self._tell(self._done, self.total, what)

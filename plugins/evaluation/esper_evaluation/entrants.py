@@ -1,0 +1,102 @@
+"""Entrants: the policies that are evaluated, each a checkpoint of a run. Choosing them imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from esper_core.contracts.errors import UserError
+from esper_core.registry.plan import Plan
+from esper_core.runs.checkpoint import choose_checkpoint, list_checkpoints
+from esper_core.runs.directory import RunDirectory
+from esper_core.runs.header import Header, read_header
+from esper_evaluation.report.comparison import plan_differences
+
+MAY_DIFFER = ("seed", "device", "threads")
+"""Settings of a plan that do not make another policy of it."""
+
+
+@frozen
+class Entrant:
+    """A policy as a run left it.
+
+    Attributes:
+        run: The run.
+        header: Header of the checkpoint.
+        updates: Updates that the run has done, whichever checkpoint was chosen.
+    """
+
+    run: RunDirectory
+    header: Header
+    updates: int
+
+    @property
+    def plan(self) -> Plan:
+        """What it was trained with."""
+        return self.header.plan
+
+    @property
+    def seed(self) -> int:
+        """Its policy seed."""
+        return self.plan.seed
+
+    @property
+    def version(self) -> str:
+        """A digest of its checkpoint."""
+        return str(self.header.content["digest"])[:16]
+
+
+def choose_entrants(runs: Sequence[RunDirectory], at: str) -> tuple[Entrant, ...]:
+    """Return a checkpoint of each run: 'last', 'best', or that of an update.
+
+    Raises:
+        UserError: a run has no such checkpoint, two have the same seed, or they are not seeds of one policy.
+        CheckpointMismatch: a checkpoint is damaged.
+    """
+    entrants = tuple(
+        Entrant(run, read_header(choose_checkpoint(run, at)), int(list_checkpoints(run)[-1].name)) for run in runs
+    )
+    rows = [row for row in plan_differences([e.plan for e in entrants]) if row.name not in MAY_DIFFER]
+    if rows:
+        names = ", ".join(entrant.run.name for entrant in entrants)
+        differ = "; ".join(f"{row.name} is {', '.join(map(_shown, row.values))}" for row in rows)
+        raise UserError(
+            f"{names} are not seeds of one policy: {differ}.",
+            hint="Evaluate each by itself; all play the same instances, so their tables can be compared.",
+        )
+    by_seed: dict[int, Entrant] = {}
+    for entrant in entrants:
+        other = by_seed.setdefault(entrant.seed, entrant)
+        if other is not entrant:
+            raise UserError(
+                f"{other.run.name} and {entrant.run.name} have the same seed, {entrant.seed}.",
+                hint="Several runs are policy seeds of one policy; name each seed once.",
+            )
+    return entrants
+
+
+def training_episodes(entrants: Sequence[Entrant]) -> int:
+    """Return how many episodes a policy was trained with: an update collects one in every environment."""
+    return max(entrant.updates for entrant in entrants) * entrants[0].plan.envs
+
+
+def search_batches(entrants: Sequence[Entrant], episodes: int | None) -> int:
+    """Return how many batches of episodes the search for a fixed schedule may play.
+
+    Args:
+        entrants: The policies.
+        episodes: Episodes asked for; None for as many as a policy was trained with.
+
+    Raises:
+        UserError: fewer are asked for than are played side by side.
+    """
+    envs = entrants[0].plan.envs
+    wanted = training_episodes(entrants) if episodes is None else episodes
+    if wanted < envs:
+        raise UserError(f"--search-episodes {wanted} is less than one batch of {envs}.", hint=f"Use {envs} or more.")
+    return wanted // envs
+
+
+def _shown(value: object) -> str:
+    return "nothing" if value is None else str(value)

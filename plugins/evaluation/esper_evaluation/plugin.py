@@ -1,0 +1,32 @@
+"""Registers what says what a policy is worth. Importing this module imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from esper_core import CommandSpec, KindSpec, hookimpl
+
+
+@hookimpl
+def esper_kinds() -> Iterator[KindSpec]:
+    """Declare what this distribution works with."""
+    yield KindSpec(
+        name="rule",
+        protocol="esper_core.contracts.protocols:Rule",
+        conformance="esper_evaluation.conformance.rule:SUITE",
+        template="esper_evaluation.templates:rule",
+        summary="a policy without parameters",
+        planned=False,
+    )
+
+
+@hookimpl
+def esper_commands() -> Iterator[CommandSpec]:
+    """Register the commands."""
+    for name, app, summary in (
+        ("evaluate", "evaluate:evaluate", "Compare a trained policy with rules and schedules."),
+        ("report", "report:report", "Write one HTML page about a run."),
+        ("export", "export:export", "Let a trained policy grow one network, and write it down."),
+        ("runs compare", "compare:compare_runs", "Set runs side by side: plans, and what came of them."),
+    ):
+        yield CommandSpec(name=name, app=f"esper_evaluation.commands.{app}" if app else "", summary=summary)

@@ -1,0 +1,132 @@
+"""One HTML page about a run: everything in one file, without scripts and without a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from esper_core.contracts.errors import UserError
+from esper_core.contracts.files import beginning, check_creatable, replace_synced, writing
+from esper_core.contracts.printable import visible
+from esper_core.runs.directory import RunDirectory
+from esper_evaluation.report import chapters, charts
+from esper_evaluation.report.figures import fixed, short
+from esper_evaluation.report.growth import growth
+from esper_evaluation.report.interval import mean_interval
+from esper_evaluation.report.record import Record
+
+MARK = b'<meta name="generator" content="esper report">'
+"""What every report begins with, so that nothing else is written over."""
+
+
+@frozen
+class Tile:
+    """A figure at the top of the page."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+def write_report(run: RunDirectory, path: Path) -> int:
+    """Write the page about a run, and return its size in bytes.
+
+    Raises:
+        UserError: it would be written over a file that is no report.
+        EsperError: a file of the run is damaged, or the page cannot be written; one that was there before stays.
+    """
+    with writing(path, "Choose another place with --out."):
+        check_creatable(path)
+        if (begins := beginning(path, 1000)) is not None and MARK not in begins:
+            raise UserError(f"{path} is there already, and is no report.", hint="Choose another place with --out.")
+    # The name of a folder need not be text; what no encoding knows is shown with a backslash.
+    content = render(Record.read(run)).encode("utf-8", "backslashreplace")
+    with writing(path, "Choose another place with --out."):
+        replace_synced(path, content)
+    return len(content)
+
+
+def render(record: Record) -> str:
+    """Return the page about a run."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        # Every text is escaped, whatever the name of the template: a run may hold texts of any origin.
+        autoescape=True,
+        loader=PackageLoader("esper_evaluation.report"),
+        undefined=StrictUndefined,
+        # What turns the direction of writing or is no text at all would forge a page, or could not be written.
+        finalize=lambda value: visible(value) if type(value) is str else value,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["short"] = short
+    environment.globals["charts"] = charts
+    return environment.get_template("report.html.jinja").render(
+        name=record.run.name,
+        title=record.plan.policy,
+        subtitle=_subtitle(record),
+        tiles=_tiles(record),
+        chapters=_chapters(record),
+        created=record.run.created,
+    )
+
+
+def _chapters(record: Record) -> list[chapters.Chapter]:
+    if not record.lines:
+        empty = chapters.Chapter("learning", "Learning", "No update has ended yet, so there is nothing to draw.", [])
+        return [empty, chapters.made_of(record), chapters.provenance(record)]
+    return [
+        chapters.learning(record),
+        growth(record),
+        chapters.behaviour(record),
+        chapters.critic(record),
+        chapters.updates(record),
+        chapters.warnings(record),
+        chapters.numbers(record),
+        chapters.made_of(record),
+        chapters.provenance(record),
+    ]
+
+
+def _subtitle(record: Record) -> str:
+    plan = record.plan
+    kinds = ("environment", "task", "host", "network", "critic")
+    names = [f"{kind} {plan.component(kind).name}" for kind in kinds if len(plan.of_kind(kind)) == 1]
+    slots = f"{len(plan.slots)} slot{'s' * (len(plan.slots) != 1)}"
+    return ", ".join([slots, *names, f"seed {plan.seed}"])
+
+
+def _tiles(record: Record) -> list[Tile]:
+    plan, lines = record.plan, record.lines
+    done = f"{len(lines)} of {plan.updates}"
+    tiles = [Tile("updates", done, "finished" if len(lines) >= plan.updates else "not finished")]
+    if not lines:
+        return tiles
+    quarter = record.last_quarter()
+    span = f"update {quarter[0]}" if len(quarter) == 1 else f"updates {quarter[0]} to {quarter[-1]}"
+    names = ["return", *(n for n in record.episode_names if n == "gain")] if record.episode_names else []
+    for name in names:
+        if interval := mean_interval(record.of_episodes(name, quarter)):
+            low, high = interval.low, interval.high
+            ends = "one episode" if low is None or high is None else f"{fixed(low)} to {fixed(high)}"
+            tiles.append(Tile(name, fixed(interval.mean), f"{ends}, {span}"))
+    seconds = sum(float(line.get("timing", {}).get("seconds") or 0.0) for line in lines)
+    steps = lines[-1]["environment_steps"]
+    rate = f"{steps / seconds:.1f} per second" if seconds > 0 else ""
+    tiles.append(Tile("environment steps", f"{steps:,}", rate))
+    tiles.append(Tile("time", _duration(seconds), ""))
+    parameters: Any = record.run.record.get("parameters")
+    if isinstance(parameters, int):
+        tiles.append(Tile("parameters", f"{parameters:,}", "of the policy"))
+    count = len({message for _, message in chapters.warning_spans(lines)})
+    tiles.append(Tile("warnings", str(count), "see below" if count else "none"))
+    return tiles
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,106 @@
+"""Acting without looking: schedules, and random ways to act that schedules are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from esper_core.contracts.actions import ActionSpec
+from esper_core.contracts.protocols import Masks
+from esper_core.learning.player import Played
+from esper_core.policy.legality import draw_legal, made_legal, neutral
+
+if TYPE_CHECKING:
+    from esper_core.contracts.protocols import State
+
+
+class Schedule:
+    """Kind `rule`, for one environment: a fixed sequence of actions; the neutral one where it is illegal, and after it.
+
+    Args:
+        spec: The action table.
+        rows: One action per step, in the order of the heads.
+    """
+
+    def __init__(self, spec: ActionSpec, rows: Sequence[Sequence[int]]) -> None:
+        self.spec, self.rows = spec, rows
+
+    def reset(self, num_envs: int) -> None:
+        """Begin with the first action."""
+        self._step = 0
+
+    def __call__(self, state: State, masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return the action of this step, int64 `[1]` per head."""
+        device = _device(masks)
+        wanted = neutral(self.spec, 1, device)
+        if self._step < len(self.rows):
+            row = self.rows[self._step]
+            wanted = {name: torch.tensor([value], device=device) for name, value in zip(wanted, row, strict=True)}
+        self._step += 1
+        return made_legal(self.spec, masks, wanted)
+
+
+def recorded(spec: ActionSpec, played: Played, env: int) -> list[list[int]]:
+    """Return what was done in an environment's episode as the rows of a schedule."""
+    columns = [played.column(name, env) for name in spec.names]
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+class Wandering:
+    """Kind `rule`, for one environment: uniform over what is legal, and now and then nothing at all.
+
+    How often nothing is done is drawn for each episode, so that some are busy and some calm.
+    """
+
+    def __init__(self, spec: ActionSpec) -> None:
+        self.spec = spec
+
+    def reset(self, num_envs: int) -> None:
+        """Begin an episode."""
+        self._calm: float | None = None
+
+    def __call__(self, state: State, masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return actions, int64 `[1]` per head."""
+        if self._calm is None:
+            self._calm = float(torch.rand((), generator=generator))
+        calm = float(torch.rand((), generator=generator)) < self._calm
+        drawn = draw_legal(self.spec, masks, generator)
+        return made_legal(self.spec, masks, neutral(self.spec, 1, _device(masks))) if calm else drawn
+
+
+class Matched:
+    """Kind `rule`, for one environment: given operations in random order, and all else about them random.
+
+    An operation that is illegal when its turn has come waits until it is legal; the first of the others that is legal
+    goes before it, or the neutral one where none is.
+
+    Args:
+        spec: The action table; it has a root head.
+        ops: The operations.
+    """
+
+    def __init__(self, spec: ActionSpec, ops: Sequence[int]) -> None:
+        assert spec.root is not None, "without a root head there are no operations"
+        self.spec, self.ops, self.root = spec, ops, spec.head(spec.root)
+
+    def reset(self, num_envs: int) -> None:
+        """Begin with all operations."""
+        self._rest: list[int] | None = None
+
+    def __call__(self, state: State, masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return actions, int64 `[1]` per head."""
+        if self._rest is None:
+            self._rest = [self.ops[i] for i in torch.randperm(len(self.ops), generator=generator).tolist()]
+        legal = masks.heads[self.root.name]
+        turn = next((i for i, op in enumerate(self._rest) if bool(legal[0, op])), None)
+        op = self.root.neutral if turn is None else self._rest.pop(turn)
+        alone = torch.zeros_like(legal)
+        alone[:, op] = True
+        return draw_legal(self.spec, masks._replace(heads={**masks.heads, self.root.name: alone}), generator)
+
+
+def _device(masks: Masks) -> torch.device:
+    return next(iter(masks.heads.values())).device

@@ -1,0 +1,84 @@
+"""`esper plugins check`: whether components do what their kinds ask for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from esper_core.cli import completion
+from esper_core.cli.output import print_json, print_table, say, status_line
+from esper_core.cli.world import load_world
+from esper_core.contracts.errors import PluginError
+from esper_core.registry.resolve import find_components, find_plugin
+
+if TYPE_CHECKING:
+    from esper_testing.conformance.report import Conformance, Result
+
+
+def check_plugin(
+    context: typer.Context,
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="Plugin id, distribution, or KIND/NAME.", autocompletion=completion.plugins
+        ),
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Run every declared conformance check on a plugin's components; exit with 5 when the verdict is RED."""
+    index, recipes = load_world(context)
+    components = find_components(index, name, recipes.pins)
+    kinds = [] if "/" in name else [index.kinds[kind] for kind in find_plugin(index, name).kinds]
+    if not components and not kinds:
+        raise PluginError(f"The plugin '{name}' has nothing to check.", hint=f"See: esper plugins show {name}")
+    import torch
+
+    from esper_testing.conformance.run import check_components
+
+    torch.set_num_threads(1)
+    with _progress() as on_result:
+        conformance = check_components(name, components, index, kinds=kinds, on_result=on_result)
+    if as_json:
+        print_json(conformance.to_json())
+    else:
+        _print(conformance)
+    raise typer.Exit(conformance.exit_code)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[Result], None]]:
+    """Say on standard error what is being checked: every check on a terminal, else every component."""
+    terminal = sys.stderr.isatty()
+    begun: set[str] = set()
+    with status_line() as tell:
+
+        def show(result: Result) -> None:
+            if terminal:
+                tell(f"{result.component}: {result.name} {result.status}")
+            elif result.component not in begun:
+                tell(f"checking {result.component}")
+            begun.add(result.component)
+
+        yield show
+
+
+def _print(conformance: Conformance) -> None:
+    keys = dict.fromkeys(result.component for result in conformance.checks)
+    rows = []
+    for key in keys:
+        results = [result for result in conformance.checks if result.component == key]
+        passed = sum(result.status == "passed" for result in results)
+        others = dict.fromkeys(result.status for result in results if result.status != "passed")
+        notes = [f"{sum(result.status == status for result in results)} {status}" for status in others]
+        rows.append((key, f"{passed} of {len(results)} passed", ", ".join(notes)))
+    print_table(("component", "checks", ""), rows)
+    for result in conformance.checks:
+        if result.status != "passed":
+            say("", f"  {result.component} {result.name} {result.status}: {result.message}")
+            if result.file:
+                say(f"    {result.file}:{result.line}")
+    say("", f"{conformance.colour} after {conformance.seconds:.1f} s")

@@ -1,0 +1,218 @@
+"""`esper spike`: questions about an architecture, answered with a verdict."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from esper_core.cli import choices, completion
+from esper_core.cli.output import kept, number, print_json, print_table, say, status_line
+from esper_core.cli.world import load_world
+from esper_core.contracts.errors import PluginError, SlotIdError
+from esper_core.contracts.slots import SlotConfig
+from esper_core.registry.plan import PlanRequest, make_plan
+from esper_core.registry.resolve import resolve
+from esper_testing.spikes.report import check_writable, grouped, shown, write_report
+from esper_testing.spikes.verdict import CheckResult, Failure, ProbeResult, Verdict
+
+SHOWN_FAILURES = 8
+
+
+def list_spikes(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the installed spikes."""
+    index, _ = load_world(context)
+    spikes = index.of_kind("spike")
+    if as_json:
+        rows = [
+            {"name": s.name, "distribution": s.distribution, "version": s.version, "summary": s.spec.summary}
+            for s in spikes
+        ]
+        print_json(rows)
+        return
+    width = max((len(spike.name) for spike in spikes), default=0)
+    for spike in spikes:
+        say(f"{spike.name:{width}}  {spike.spec.summary}  ({spike.origin})")
+    if not spikes:
+        say("No spikes are installed.")
+
+
+def run_spike(
+    context: typer.Context,
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The spike.", autocompletion=completion.components("spike"))
+    ],
+    policy: choices.Policy = None,
+    slots: Annotated[str | None, typer.Option(help="Slot counts, such as 1,2,5; the spike's own without it.")] = None,
+    environment: choices.Environment = None,
+    task: choices.Task = None,
+    host: choices.Host = None,
+    features: choices.Features = None,
+    network: choices.Network = None,
+    critic: choices.Critic = None,
+    masks: choices.Masks = None,
+    loss: choices.Loss = None,
+    uses: choices.Uses = None,
+    options: choices.Options = None,
+    seed: choices.Seed = None,
+    only: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Run this part alone, such as P7 or 'entropy'.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Ask less, for people who wait.")] = False,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE.md", help="Write a Markdown report of what was measured.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Run a spike on a policy; exit with 5 when its verdict is RED.
+
+    GREEN: every declared check ran and passed. YELLOW: some were skipped, are expected to fail, or failed only where
+    the architecture meets its surroundings. RED: a check of the architecture failed, or one did not run.
+
+    `esper spike list` shows the spikes. A policy is a recipe of registry.toml or a network; single components are
+    replaced with --critic, --use and so on.
+    """
+    index, recipes = load_world(context)
+    component = resolve(index, "spike", name, recipes.pins)
+    counts = parse_slot_counts(slots) if slots is not None else None
+    request = PlanRequest(
+        policy=policy,
+        slots=str(counts[0]) if counts else None,
+        uses=choices.parse_uses(
+            uses,
+            environment=environment,
+            task=task,
+            host=host,
+            features=features,
+            network=network,
+            critic=critic,
+            masks=masks,
+            loss=loss,
+        ),
+        options=options or (),
+        seed=seed,
+    )
+    plan = make_plan(request, index, recipes)
+    path = None if report is None else report.absolute()
+    if path is not None:
+        check_writable(path)
+    from esper_core.registry.build import build_beside
+
+    spike = build_beside(component, index)
+    with _progress() as on_result, component.owner.doing("answering"):
+        verdict = spike.run(plan, index, request=request, slots=counts, only=only, quick=quick, on_result=on_result)
+    if not isinstance(verdict, Verdict):
+        raise PluginError(
+            f"{component} breaks its contract: it returned a {type(verdict).__name__}, not a Verdict.",
+            hint="Report this to the plugin's author.",
+        )
+    if path is not None:
+        write_report(verdict, path, shlex.join(["esper", *sys.argv[1:]]))
+    with kept(f"The report is kept in {report}." if report is not None else ""):
+        if as_json:
+            print_json(verdict.to_json())
+        else:
+            print_verdict(verdict)
+            if report is not None:
+                say(f"The report is {report}")
+    raise typer.Exit(verdict.exit_code)
+
+
+def parse_slot_counts(text: str) -> tuple[int, ...]:
+    """Read slot counts such as `1,2,5`; raises SlotIdError."""
+    counts = []
+    for part in text.split(","):
+        if not part.strip().lstrip("+-").isdecimal():
+            raise SlotIdError(f"'{part.strip()}' is not a slot count.", hint="Use --slots 1,2,5, for example.")
+        counts.append(SlotConfig.parse(part).num_slots)
+    return tuple(dict.fromkeys(counts))
+
+
+def print_verdict(verdict: Verdict) -> None:
+    """Print a verdict: one line per category or probe, the failures, and the colour."""
+    counts = f", slots {', '.join(map(str, verdict.slots))}" if verdict.slots else ""
+    say(f"{verdict.spike} on {verdict.policy}{counts}", "")
+    if verdict.probes:
+        _print_probes(verdict.probes)
+    else:
+        _print_categories(verdict)
+    _print_failures(verdict.failures)
+    for blocker in verdict.blockers:
+        users = f"{len(blocker.consumers)} other line{'s' * (len(blocker.consumers) != 1)} to follow"
+        say("", f"  blocker: {shown(blocker.file)}:{blocker.line}")
+        say(f"    {blocker.description}")
+        say(f"    {blocker.kind}; complexity {blocker.complexity}, {users}")
+    skipped = Counter(skip.reason for skip in verdict.skips)
+    if skipped:
+        say()
+    for reason, count in skipped.items():
+        say(f"  {count} skipped: {reason}")
+    say("", f"{verdict.colour} after {verdict.seconds:.1f} s")
+
+
+def _print_failures(failures: Sequence[Failure]) -> None:
+    """Print failures; of many only some."""
+    groups = grouped(failures)
+    for failure, slots in groups[:SHOWN_FAILURES]:
+        where = f", slots {', '.join(map(str, slots))}" if slots else ""
+        name = failure.check.partition("[")[0] if slots else failure.check
+        say("", f"  {name}{where}: {failure.message}", f"    {failure.file}:{failure.line}")
+    if len(groups) > SHOWN_FAILURES:
+        say("", f"  {len(groups) - SHOWN_FAILURES} more such failures; --json and --report list all")
+
+
+def _print_probes(probes: Sequence[ProbeResult]) -> None:
+    rows = [
+        (probe.name, "passed" if probe.passed else "FAILED", f"{probe.seconds:.1f}", _ranges(probe), probe.expected)
+        for probe in probes
+    ]
+    print_table(("probe", "", "seconds", "measured", "expected"), rows)
+
+
+def _ranges(probe: ProbeResult) -> str:
+    """Return the lowest and the highest measurement of every quantity, as text."""
+    texts = []
+    for quantity, runs in probe.measured.items():
+        known = sorted({number(value) for value in runs if value is not None}, key=float)
+        texts.append(f"{quantity} {' … '.join(dict.fromkeys((known[0], known[-1]))) if known else '-'}")
+    return ", ".join(texts)
+
+
+def _print_categories(verdict: Verdict) -> None:
+    width = max((len(category.name) for category in verdict.categories), default=0)
+    for category in verdict.categories:
+        notes = [f"{category.failed} failed"] * bool(category.failed)
+        notes += [f"{category.skipped} skipped"] * bool(category.skipped)
+        notes += [f"{category.missing} did not run"] * bool(category.missing)
+        line = f"  {category.name:{width}}  {category.passed} of {category.declared} passed"
+        say(", ".join([line, *notes]))
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[CheckResult], None]]:
+    """Say on standard error what is being checked: every check on a terminal, else every category."""
+    terminal = sys.stderr.isatty()
+    done = 0
+    begun: set[str] = set()
+
+    with status_line() as tell:
+
+        def show(result: CheckResult) -> None:
+            nonlocal done
+            done += 1
+            if terminal:
+                tell(f"{done} checks, {result.category}: {result.check}")
+            elif result.category not in begun:
+                tell(f"checking {result.category}")
+            begun.add(result.category)
+
+        yield show

@@ -1,0 +1,66 @@
+"""The reference environment and features as tables, without torch.
+
+A row of lamps, one per slot. An operation lights a dark one in some colour or puts a lit one out; what pays is to have
+them lit in the colour of the episode.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+from attrs import evolve
+
+from esper_core.builtin.config import FlatConfig
+from esper_core.builtin.describe import describe as describe_flat
+from esper_core.contracts.actions import ActionSpec, Head
+from esper_core.contracts.features import FeatureSchema, IndexField
+from esper_core.contracts.slots import SlotConfig
+from esper_core.contracts.state import EnvironmentDescription, Outcome, StateField, StateSpec
+from esper_testing.reference.config import LampsConfig
+
+OPS = WAIT, LIGHT, DOUSE = ("WAIT", "LIGHT", "DOUSE")
+COLOURS = ("red", "green", "blue")
+STRENGTHS = ("dim", "bright")
+OUTCOMES = (
+    Outcome("right", "fraction", "share of the lamps that are lit in the colour that pays", higher_is_better=True),
+    Outcome("lit", "lamps", "lamps that are lit", higher_is_better=False),
+)
+
+
+def describe(config: LampsConfig, slots: SlotConfig) -> EnvironmentDescription:
+    """Return actions, state and horizon of the reference environment."""
+    return EnvironmentDescription(_actions(config, slots), _state(config), config.epochs, outcomes=OUTCOMES)
+
+
+def describe_features(config: None, slots: SlotConfig, actions: ActionSpec, state_spec: StateSpec) -> FeatureSchema:
+    """Return the schema of the reference features: `flat`, and every category as an index as well."""
+    indices = [
+        IndexField(entry.name, prod(entry.sizes(1, slots.num_slots, len(actions.ops))), int(entry.high) + 1)
+        for entry in state_spec.fields
+        if entry.dtype == "int" and entry.unit == "index" and entry.low >= -1
+    ]
+    return evolve(describe_flat(FlatConfig(), slots, actions, state_spec), indices=indices)
+
+
+def _actions(config: LampsConfig, slots: SlotConfig) -> ActionSpec:
+    if config.layout == "flat":
+        return ActionSpec((Head("colour", COLOURS), Head("strength", STRENGTHS)))
+    details = (Head("colour", (*COLOURS, "none"), 3, (LIGHT,)), Head("strength", STRENGTHS, 1, (LIGHT, DOUSE), 0.5))
+    if config.layout == "rooted":
+        return ActionSpec((Head("op", OPS), *details), root="op")
+    slot = Head("slot", slots.slot_ids, 0, (LIGHT, DOUSE))
+    return ActionSpec((Head("op", OPS), slot, *details), root="op", slot="slot")
+
+
+def _state(config: LampsConfig) -> StateSpec:
+    last = len(COLOURS) - 1
+    fields = [
+        StateField("target", ("E",), "int", "index", "the colour that pays", 0, last),
+        StateField("clock", ("E",), "float", "fraction", "how much of the episode is over"),
+        StateField("lit", ("E", "N"), "bool", "", "the lamp is lit"),
+        StateField("colour", ("E", "N"), "int", "index", "colour of the lamp; -1 when it is dark", -1, last),
+        StateField("brightness", ("E", "N"), "float", "fraction", "how bright the lamp is"),
+    ]
+    if config.layout != "flat":
+        fields.append(StateField("counts", ("E", "O"), "float", "steps", "how often each operation came", 0, 100))
+    return StateSpec(fields)

@@ -1,0 +1,115 @@
+"""The reference features, network, critic and loss."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from esper_core.builtin.config import FlatConfig
+from esper_core.builtin.flat import Flat
+from esper_core.contracts.protocols import Build, Features, LossResult, NetworkOutput, Values
+from esper_core.policy.distribution import FactoredDistribution
+from esper_testing.reference.describe import describe_features
+
+if TYPE_CHECKING:
+    from esper_core.contracts.protocols import State
+
+WIDTH = 16
+
+
+class ReferenceFeatures:
+    """Kind `features`: what `flat` gives, and categories as indices as well."""
+
+    def __init__(self, config: None, context: Build) -> None:
+        self.schema = describe_features(config, context.slots, context.actions, context.state_spec)
+        self._flat = Flat(FlatConfig(), context)
+
+    def __call__(self, state: State) -> Features:
+        """Map a state of `[E, ...]` tensors to Features."""
+        obs = self._flat(state).obs
+        indices = {b.name: state[b.name].long().reshape(len(obs), b.width) for b in self.schema.indices}
+        return Features(obs, indices)
+
+
+class ReferenceState(NamedTuple):
+    """Recurrent state: `hidden [1, E, H]`."""
+
+    hidden: Tensor
+
+
+class ReferenceNetwork(nn.Module):
+    """Kind `network`: one GRU cell and one linear head per action dimension."""
+
+    def __init__(self, config: None, context: Build) -> None:
+        super().__init__()
+        schema = context.feature_schema
+        assert schema is not None, "features are built before the network"
+        self._vocabularies = {block.name: block.vocabulary for block in schema.indices}
+        self.latent_dim = WIDTH
+        self.input_dim = schema.dim + sum(block.width * (block.vocabulary + 1) for block in schema.indices)
+        self.encoder = nn.Linear(self.input_dim, WIDTH)
+        self.cell = nn.GRUCell(WIDTH, WIDTH)
+        # A list, not a ModuleDict: that refuses names such as "type", which a head may well have.
+        self.heads = nn.ModuleList(nn.Linear(WIDTH, head.size) for head in context.actions.heads)
+        self._names = context.actions.names
+
+    def initial_state(self, num_envs: int) -> ReferenceState:
+        """Return zeros `[1, E, H]`."""
+        return ReferenceState(self.encoder.weight.new_zeros(1, num_envs, WIDTH))
+
+    def forward(self, features: Features, state: ReferenceState, episode_start: Tensor) -> NetworkOutput:
+        """Run `[E, T]` steps; the state is zeroed before steps where `episode_start` is true."""
+        obs = features.obs
+        seen = [
+            nn.functional.one_hot(features.indices[name] + 1, size + 1).flatten(-2).to(obs.dtype)
+            for name, size in self._vocabularies.items()
+        ]
+        encoded = torch.tanh(self.encoder(torch.cat([obs, *seen], dim=-1)))
+        hidden, steps = state.hidden[0], []
+        for t in range(encoded.shape[1]):
+            hidden = self.cell(encoded[:, t], torch.where(episode_start[:, t, None], 0.0, hidden))
+            steps.append(hidden)
+        latent = torch.stack(steps, dim=1)
+        logits = {name: head(latent) for name, head in zip(self._names, self.heads, strict=True)}
+        return NetworkOutput(latent, logits, ReferenceState(hidden[None]))
+
+
+class ReferenceCritic(nn.Module):
+    """Kind `critic`: a linear V(s)."""
+
+    def __init__(self, config: None, context: Build) -> None:
+        super().__init__()
+        self.value = nn.Linear(context.latent_dim, 1)
+
+    def forward(self, latent: Tensor, op_probs: Tensor | None, op: Tensor | None) -> Values:
+        """Return V(s) `[E, T]` as baseline and as what is regressed."""
+        value = self.value(latent).squeeze(-1)
+        return Values(baseline=value, taken=value, by_op=None)
+
+    @torch.no_grad()
+    def rescale_(self, old_mean: float, old_std: float, new_mean: float, new_std: float) -> None:
+        """Keep predictions in return units under the new statistics."""
+        self.value.weight.mul_(old_std / new_std)
+        self.value.bias.mul_(old_std).add_(old_mean - new_mean).div_(new_std)
+
+
+class ReferenceLoss:
+    """Kind `loss`: the policy gradient without any clipping, and the squared error of the critic."""
+
+    target_kl: float | None = None
+
+    def __init__(self, config: None, context: Build) -> None:
+        self._actions = context.actions
+
+    def __call__(self, batch: Any, evaluation: Any) -> LossResult:
+        """Compare stored `[E, T]` sequences with the policy's fresh evaluation of them."""
+        valid, steps = batch.valid, batch.valid.sum().clamp_min(1)
+        log_prob = torch.stack(list(evaluation.log_prob.values())).sum(0)
+        # Advantages are chosen before they are multiplied: the gradient of a NaN in padding would be one.
+        gain = (log_prob * torch.where(valid, batch.advantages, 0.0)).sum() / steps
+        error = torch.where(valid, evaluation.values.taken - batch.returns, 0.0).square().sum() / steps
+        old = FactoredDistribution(self._actions, batch.old_logits, batch.masks)
+        kl = torch.where(valid, evaluation.distribution.kl(old).detach(), 0.0).sum() / steps
+        return LossResult(error - gain, kl, {"policy_loss": -gain.detach(), "value_loss": error.detach()})
