@@ -15,7 +15,7 @@ from esper_core.builtin.config import TensorBoardConfig
 from esper_core.builtin.tensorboard import FOLDER, TensorBoard, scalars
 from esper_core.cli.app import run
 from esper_core.contracts.errors import MissingPackage
-from tests.cli.conftest import SMALL
+from tests.cli.resuming import SMALL
 
 TIMING = {"seconds": 2.0, "steps_per_second": 4.0, "phases": {"policy": 1.5}}
 

@@ -12,8 +12,8 @@ import pytest
 
 from esper_core.cli import completion
 from esper_core.cli.app import run as esper
-from tests.report.conftest import MakeRun, line
-from tests.report.conftest import make_run as make_run
+from plugins.evaluation.tests.report.conftest import MakeRun, line
+from plugins.evaluation.tests.report.conftest import make_run as make_run
 
 DEEP = '{"schema": 1, "plan": ' + "[" * 100_000
 

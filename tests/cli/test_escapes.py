@@ -16,8 +16,8 @@ from esper_core.cli.frame import Picture, draw
 from esper_core.cli.output import Visible, print_json, print_table, say, status_line
 from esper_core.contracts.printable import visible, visible_line
 from esper_testing.distributions import FakeSite
-from tests.report.conftest import MakeRun, component, line
-from tests.report.conftest import make_run as make_run
+from plugins.evaluation.tests.report.conftest import MakeRun, component, line
+from plugins.evaluation.tests.report.conftest import make_run as make_run
 
 pytest_plugins = ["esper_testing.pytest"]
 

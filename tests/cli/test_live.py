@@ -24,7 +24,8 @@ from esper_core.contracts.board import Board, Cell, Row
 from esper_core.contracts.foreign import UNKNOWN
 from esper_core.learning.thresholds import LearningWarning
 from esper_core.learning.trainer import StepProgress, Update
-from tests.cli.conftest import SMALL, environment
+from tests.cli.resuming import SMALL
+from tests.command import environment
 
 ACTIONS = SimpleNamespace(root="op", ops=("WAIT", "JUMP"), heads=(SimpleNamespace(name="op"),))
 

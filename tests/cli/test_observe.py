@@ -10,7 +10,7 @@ import pytest
 
 from esper_core.cli.app import run
 from esper_testing.distributions import FakeSite
-from tests.cli.conftest import SMALL
+from tests.cli.resuming import SMALL
 
 pytest_plugins = ["esper_testing.pytest"]
 

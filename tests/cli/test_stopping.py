@@ -19,7 +19,7 @@ from esper_core.cli import stopping
 from esper_core.cli.app import main
 from esper_core.contracts.errors import Terminated
 from esper_growth.fused import compiler as compiler_module
-from tests.cli.conftest import SMALL
+from tests.cli.resuming import SMALL
 from tests.runs import forking
 
 BOTH = pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -13,7 +13,8 @@ import pytest
 
 from esper_core.cli.app import run
 from esper_core.runs.directory import RunDirectory
-from tests.cli.conftest import SMALL, environment
+from tests.cli.resuming import SMALL
+from tests.command import environment
 
 COMMAND = f"{sys.executable} -m esper_core.cli.app"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from esper_core.cli.app import run
-from tests.cli.conftest import SMALL
+from tests.cli.resuming import SMALL
 
 
 def lines_of(run: Path) -> list[dict]:

@@ -10,7 +10,7 @@ import pytest
 
 from esper_core.cli.app import run
 from esper_evaluation.report import chapters
-from tests.cli.conftest import SMALL
+from tests.cli.resuming import SMALL
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "reports.md").read_text(encoding="utf-8")

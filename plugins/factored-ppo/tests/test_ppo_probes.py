@@ -18,7 +18,7 @@ import typer
 from attrs import evolve
 from typer.testing import CliRunner
 
-from esper_core.cli import app, spike
+from esper_core.cli import app
 from esper_core.contracts.errors import EsperError, UserError
 from esper_core.contracts.protocols import LossResult
 from esper_core.registry.index import Index
@@ -30,6 +30,7 @@ from esper_factored_ppo.probes.plan import probe_plan, with_probes, without_envi
 from esper_factored_ppo.probes.playing import play
 from esper_factored_ppo.probes.spike import PpoProbes
 from esper_factored_ppo.probes.table import PROBES
+from esper_testing.commands import spike
 from esper_testing.spikes.verdict import CheckResult
 
 RUNNER = CliRunner()

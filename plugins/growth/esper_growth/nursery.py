@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from esper_core.contracts.foreign import guarded
-from esper_evaluation.export.count import count
+from esper_core.policy.cost import count
 from esper_growth.actions import Algorithm
 from esper_growth.model import Gate, Seed
 from esper_growth.protocols import Blueprint, Host, on
@@ -24,7 +24,7 @@ class Nursery:
         host_parameters: Parameters of a bare host.
         slot_shapes: `(C, *spatial)` at each slot.
         widest: Numbers in the largest activation of a sample.
-        host_flops: Operations of a bare host on one sample, counted as in `esper_evaluation.export.count`.
+        host_flops: Operations of a bare host on one sample, counted as in `esper_core.policy.cost`.
     """
 
     def __init__(

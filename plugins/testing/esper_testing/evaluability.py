@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+from attrs import frozen
+from torch import Tensor
 
-from esper_core.contracts.protocols import Environment, Evaluable, MaskProvider
+from esper_core.contracts.actions import ActionSpec
+from esper_core.contracts.protocols import Environment, Evaluable, MaskProvider, Masks
 from esper_core.contracts.state import Outcome
 from esper_core.learning.player import Separately, play
-from esper_evaluation.schedule import Schedule, Wandering
+from esper_core.policy.legality import draw_legal, made_legal, neutral
+
+if TYPE_CHECKING:
+    from esper_core.contracts.protocols import State
 
 MEMBERS = tuple(name for name in vars(Evaluable) if not name.startswith("_"))
 
@@ -60,7 +66,7 @@ def check_outcomes(
 def check_replay(environment: Environment, masks: MaskProvider, instances: Sequence[int], wanted: list[Any]) -> None:
     """Begin with topologies and do nothing; raises AssertionError unless they are there in the end."""
     assert isinstance(environment, Evaluable)
-    idle = Separately([Schedule(environment.actions, ()) for _ in instances], range(len(instances)))
+    idle = Separately([_Wandering(environment.actions, busy=0.0) for _ in instances], range(len(instances)))
     play(environment, masks, idle, options={"instances": list(instances), "topologies": wanted})
     found = json.loads(json.dumps(environment.topologies()))
     assert found == wanted, f"begun with the topologies {wanted}, it ends with {found} although nothing was done"
@@ -71,7 +77,7 @@ def _played(
 ) -> tuple[dict[str, list[float]], list[Any]]:
     """Play every instance at random, each always alike; return its outcomes and topologies."""
     assert isinstance(environment, Evaluable)
-    wandering = Separately([Wandering(environment.actions) for _ in instances], list(instances))
+    wandering = Separately([_Wandering(environment.actions, busy=0.6) for _ in instances], list(instances))
     play(environment, masks, wandering, options={"instances": list(instances)})
     said = environment.outcomes()
     names = {outcome.name for outcome in outcomes}
@@ -84,3 +90,27 @@ def _played(
     except (TypeError, ValueError) as error:
         raise AssertionError(f"its topologies cannot be written as JSON: {error}") from error
     return {name: value.tolist() for name, value in said.items()}, topologies
+
+
+@frozen
+class _Wandering:
+    """Kind `rule`, for one environment: uniform over what is legal, or, at some steps, nothing at all.
+
+    Attributes:
+        spec: The action table.
+        busy: How likely something is done, 0..1.
+    """
+
+    spec: ActionSpec
+    busy: float
+
+    def reset(self, num_envs: int) -> None:
+        """Begin an episode."""
+
+    def __call__(self, state: State, masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return actions, int64 `[1]` per head."""
+        drawn = draw_legal(self.spec, masks, generator)
+        if float(torch.rand((), generator=generator)) < self.busy:
+            return drawn
+        device = next(iter(masks.heads.values())).device
+        return made_legal(self.spec, masks, neutral(self.spec, 1, device))

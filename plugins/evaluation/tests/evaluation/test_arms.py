@@ -11,7 +11,7 @@ from esper_core.contracts.errors import AmbiguousComponent, IncompatiblePlan, Us
 from esper_core.registry.index import Component, Index
 from esper_core.registry.plan import PlanDescription, describe_plan, make_plan
 from esper_evaluation.arms import OWN, Arm, choose_arms, with_needed
-from tests.evaluation.conftest import request
+from plugins.evaluation.tests.evaluation.conftest import request
 
 
 def known_of(index: Index, layout: str = "slotted") -> tuple[PlanDescription, Component]:

@@ -30,7 +30,7 @@ LSTM, PPO = "esper_lstm_v2.config:LstmV1Config", "esper_factored_ppo.config:Fact
 
 
 def canary(kind: str, name: str, factory: str, **more: Any) -> ComponentSpec:
-    return ComponentSpec(kind=kind, name=name, factory=f"tests.matrix.canaries:{factory}", **more)
+    return ComponentSpec(kind=kind, name=name, factory=f"plugins.testing.tests.matrix.canaries:{factory}", **more)
 
 
 def features(name: str, describe: str, **more: Any) -> ComponentSpec:
@@ -47,8 +47,8 @@ CANARIES = (
     canary("critic", "incomplete", "incomplete"),
     canary("critic", "nowhere", "NoSuchCritic"),
     features("hungry", "esper_obs_v3.schema:describe", reads=("mood",)),
-    features("buggy", "tests.matrix.canaries:undescribable"),
-    features("picky", "tests.matrix.canaries:picky"),
+    features("buggy", "plugins.testing.tests.matrix.canaries:undescribable"),
+    features("picky", "plugins.testing.tests.matrix.canaries:picky"),
     ComponentSpec(kind="loss", name="factored-ppo", factory="esper_factored_ppo.loss:FactoredPpo", config=PPO),
 )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from esper_evaluation.report.page import write_report
-from tests.report.conftest import MakeRun, episode, line, seed
+from plugins.evaluation.tests.report.conftest import MakeRun, episode, line, seed
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 

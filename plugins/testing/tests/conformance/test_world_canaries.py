@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from esper_bench import conformance as workload
 from esper_core import ComponentSpec
 from esper_core.builtin import plugin as core
 from esper_core.registry.index import Index
-from esper_testing.conformance import environment, masks, rule, spike, workload
+from esper_evaluation.conformance import rule
+from esper_testing.conformance import environment, masks, spike
 from esper_testing.conformance.report import Result
 from esper_testing.conformance.run import check_component
 from esper_testing.conformance.suite import Suite
 from esper_testing.reference.plugin import with_references
-from tests.testing.conformance.fixtures import world_canaries
-from tests.testing.conformance.fixtures.world_canaries import CANARIES
+from plugins.testing.tests.conformance.fixtures import world_canaries
+from plugins.testing.tests.conformance.fixtures.world_canaries import CANARIES
 
 SUITES = {module.SUITE.kind: module.SUITE for module in (environment, masks, rule, spike, workload)}
 RIGHT = [spec for spec in world_canaries.right() if spec.kind in SUITES]

@@ -6,7 +6,7 @@ import pytest
 
 from esper_core.registry.index import Index
 from esper_testing.conformance.critic import SUITE
-from tests.testing.conformance.looking import assert_only_fails, results
+from plugins.testing.tests.conformance.looking import assert_only_fails, results
 
 CANARIES = {
     "trailing-axis": "shapes",

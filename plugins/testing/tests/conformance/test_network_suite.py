@@ -11,7 +11,7 @@ from torch import Tensor
 from esper_core.policy.distribution import FactoredDistribution
 from esper_core.registry.index import Index
 from esper_testing.conformance.network import SUITE
-from tests.testing.conformance.looking import assert_only_fails, results
+from plugins.testing.tests.conformance.looking import assert_only_fails, results
 
 CANARIES = {
     "slots-hard-coded": ("shapes",),

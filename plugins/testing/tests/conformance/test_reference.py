@@ -7,7 +7,7 @@ import pytest
 from esper_core.registry.index import Index
 from esper_testing.conformance.run import check_component
 from esper_testing.reference.plugin import REFERENCES, with_references
-from tests.testing.conformance.looking import find
+from plugins.testing.tests.conformance.looking import find
 
 LEARNED = ("features", "network", "critic", "loss")
 

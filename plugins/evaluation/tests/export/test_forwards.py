@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tests.export.test_source import check
+from plugins.evaluation.tests.export.test_source import check
 
 C, L = 8, 6
 

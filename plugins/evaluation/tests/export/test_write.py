@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from esper_core.contracts.errors import EsperError, PluginError, UserError
 from esper_core.contracts.grown import Grown
-from esper_evaluation.export.count import count
+from esper_core.policy.cost import count
 from esper_evaluation.export.write import export_paths, write_export
 from tests.disk import full_disk
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from esper_evaluation.report.seeds import lives, stage_order
-from tests.report.conftest import episode, seed
+from plugins.evaluation.tests.report.conftest import episode, seed
 
 
 def told(*events):

@@ -8,7 +8,7 @@ import pytest
 
 from esper_core.contracts.errors import UserError
 from esper_evaluation.report.comparison import compare
-from tests.report.conftest import MakeRun, component, grown, line
+from plugins.evaluation.tests.report.conftest import MakeRun, component, grown, line
 
 
 def test_only_what_differs_is_told(make_run: MakeRun) -> None:

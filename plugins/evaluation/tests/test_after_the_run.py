@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from esper_core.cli.app import run
-from tests.cli.conftest import SMALL, Esper
+from tests.cli.resuming import SMALL
+from tests.command import Esper
 
 HOSTILE = '"""\nimport os\nos.system("touch pwned")\n"""'
 

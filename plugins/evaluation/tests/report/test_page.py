@@ -18,8 +18,8 @@ from esper_evaluation.report.charts import Line, LineChart, Point
 from esper_evaluation.report.figures import short
 from esper_evaluation.report.page import render, write_report
 from esper_evaluation.report.record import Record
+from plugins.evaluation.tests.report.conftest import MakeRun, component, episode, grown, line, seed
 from tests.disk import full_disk
-from tests.report.conftest import MakeRun, component, episode, grown, line, seed
 
 HOSTILE = [
     "<script>alert(1)</script>",

@@ -1,0 +1,3 @@
+"""What all test suites share."""
+
+pytest_plugins = ["tests.command"]
