@@ -19,10 +19,10 @@ import numpy as np
 import torch
 
 from esper_core.learning.player import Separately, derived_seed, play
-from esper_core.registry.build import build_beside, build_parts, make_context
-from esper_core.registry.index import load_index
-from esper_core.registry.plan import PlanRequest, describe_plan, make_plan
-from esper_core.registry.recipes import load_recipes
+from esper_core.plan.build import build_beside, build_parts, make_context
+from esper_core.plan.plan import PlanRequest, describe_plan, make_plan
+from esper_core.plan.recipes import load_recipes
+from esper_core.registry.loading import load_index
 from esper_core.registry.resolve import resolve
 from esper_evaluation.knowledge import oracle_gap
 from esper_evaluation.statistics import Values

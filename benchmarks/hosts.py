@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 import torch
 from surroundings import surroundings
 
-from esper_core.registry.build import build_beside
-from esper_core.registry.config import structure_config
-from esper_core.registry.index import Index, load_index
+from esper_core.plan.build import build_beside
+from esper_core.plan.config import structure_config
+from esper_core.registry.index import Index
+from esper_core.registry.loading import load_index
 from esper_growth.actions import Algorithm
 from esper_growth.config import GrowthConfig
 from esper_growth.fused.runtime import FusedRuntime

@@ -18,10 +18,11 @@ from typing import NamedTuple
 
 import torch
 
-from esper_core.contracts.protocols import Build
-from esper_core.registry.build import build_parts
-from esper_core.registry.index import Index, load_index
-from esper_core.registry.plan import describe_plan
+from esper_core.contracts.protocols import BuildContext
+from esper_core.plan.build import build_parts
+from esper_core.plan.plan import describe_plan
+from esper_core.registry.index import Index
+from esper_core.registry.loading import load_index
 from esper_core.registry.references import load_reference
 from esper_core.registry.resolve import resolve
 from esper_core.runs.directory import RunDirectory
@@ -58,7 +59,7 @@ def uniform_play(run: RunDirectory, index: Index, instances: list[int]) -> list[
     kinds = {component.kind for component in plan.components} - {"network", "critic", "loss", "features"}
     parts = build_parts(plan, index, only=kinds)
     known = describe_plan(plan, index)
-    context = Build(
+    context = BuildContext(
         known.slots, known.actions, known.state_spec, None, 0, 1.0, plan.envs, plan.seed, "cpu", torch.float32, parts
     )
     factory = load_reference(resolve(index, "rule", "random").spec.factory, "rule 'random'")

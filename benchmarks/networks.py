@@ -11,7 +11,7 @@ from attrs import frozen
 from torch import Tensor, nn
 
 from esper_core import ComponentSpec, option
-from esper_core.contracts.protocols import Build, Features, LSTMState, NetworkOutput
+from esper_core.contracts.protocols import BuildContext, Features, LSTMState, NetworkOutput
 from esper_core.policy.recurrent import run_with_resets
 
 
@@ -45,7 +45,7 @@ class Mlp(nn.Module):
         context: Feature schema and action table.
     """
 
-    def __init__(self, config: MlpConfig, context: Build) -> None:
+    def __init__(self, config: MlpConfig, context: BuildContext) -> None:
         super().__init__()
         assert context.feature_schema is not None, "features are built before the network"
         self.input_dim, self.latent_dim = context.feature_schema.dim, config.hidden_dim
@@ -76,7 +76,7 @@ class Lstm(nn.Module):
         context: Feature schema and action table.
     """
 
-    def __init__(self, config: LstmConfig, context: Build) -> None:
+    def __init__(self, config: LstmConfig, context: BuildContext) -> None:
         super().__init__()
         assert context.feature_schema is not None, "features are built before the network"
         self.input_dim, self.latent_dim = context.feature_schema.dim, config.hidden_dim

@@ -15,8 +15,8 @@ import statistics
 import torch
 from attrs import evolve
 
-from esper_core.registry.index import load_index
-from esper_core.registry.plan import PlanRequest, make_plan
+from esper_core.plan.plan import PlanRequest, make_plan
+from esper_core.registry.loading import load_index
 from esper_factored_ppo.probes.environments import bandit
 from esper_factored_ppo.probes.plan import WIDTH, find_probe, without_environment
 from esper_factored_ppo.probes.playing import play

@@ -53,10 +53,11 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from esper_core.contracts.protocols import FeatureExtractor, MaskProvider
 from esper_core.learning.session import open_session
+from esper_core.plan.build import build_parts
+from esper_core.plan.plan import PlanRequest, make_plan
 from esper_core.policy.policy import Policy
-from esper_core.registry.build import build_parts
-from esper_core.registry.index import Index, load_index
-from esper_core.registry.plan import PlanRequest, make_plan
+from esper_core.registry.index import Index
+from esper_core.registry.loading import load_index
 from esper_core.registry.resolve import resolve
 from esper_evaluation.statistics import Bootstrap, pooled_iqm
 

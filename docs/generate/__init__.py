@@ -16,7 +16,8 @@ from docs.generate.configuration import configuration
 from docs.generate.hooks import hooks
 from docs.generate.kinds import kind_page, overview
 from docs.generate.metrics import metrics
-from esper_core.registry.index import Index, load_index
+from esper_core.registry.index import Index
+from esper_core.registry.loading import load_index
 
 DOCS = Path(__file__).parents[1]
 

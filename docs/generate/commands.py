@@ -10,12 +10,12 @@ from typer.core import TyperGroup
 from docs.generate.markdown import NOTE, document, paragraph, table
 from esper_core.cli.app import make_app
 from esper_core.cli.commands import Deferred
-from esper_core.cli.world import FLAGS, Settings, World
+from esper_core.cli.installed import FLAGS, Installed, Settings
 
 
 def commands() -> str:
     """Return the page."""
-    found = list(_commands(make_app(World(Settings())), ("esper",)))
+    found = list(_commands(make_app(Installed(Settings())), ("esper",)))
     return document(
         "# The command line",
         NOTE,

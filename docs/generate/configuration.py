@@ -8,11 +8,11 @@ from typing import Any
 from docs.generate.markdown import NOTE, document, paragraph, table
 from esper_core.cli.watching import OBSERVER
 from esper_core.contracts.slots import SlotConfig
-from esper_core.registry.config import config_class, describe_options, structure_config
+from esper_core.plan.config import config_class, describe_options, structure_config
+from esper_core.plan.plan import describe_environment
+from esper_core.plan.selection import TRAIN, TRAIN_CONFIG
 from esper_core.registry.index import Component, Index
-from esper_core.registry.plan import describe_environment
 from esper_core.registry.references import load_reference
-from esper_core.registry.selection import TRAIN, TRAIN_CONFIG
 
 
 def configuration(index: Index) -> str:

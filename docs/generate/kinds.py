@@ -13,7 +13,7 @@ from esper_core.registry.references import load_reference
 from esper_testing.conformance.run import suites_of
 from esper_testing.conformance.suite import BUILT, Suite
 
-VALUES = ("Features", "Masks", "NetworkOutput", "Values", "LossResult", "Build")
+VALUES = ("Features", "Masks", "NetworkOutput", "Values", "LossResult", "BuildContext")
 """What components hand to each other."""
 
 
@@ -26,8 +26,8 @@ def overview(index: Index) -> str:
         NOTE,
         paragraph(
             "A component is made by a factory, called as `factory(config, context)`: `config` is an instance of its "
-            "attrs class, `context` a `Build`, which says what it is built into. A component of a kind that no plan "
-            "holds, such as a spike, may be given None for a context."
+            "attrs class, `context` a `BuildContext`, which says what it is built into. A component of a kind that no "
+            "plan holds, such as a spike, may be given None for a context."
         ),
         table(("kind", "what it is", "declared by"), rows),
         "## What is checked of every component",

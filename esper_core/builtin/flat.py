@@ -9,7 +9,7 @@ from torch import Tensor
 
 from esper_core.builtin.config import FlatConfig
 from esper_core.builtin.describe import describe, is_per_slot, scale_of
-from esper_core.contracts.protocols import Build, Features
+from esper_core.contracts.protocols import BuildContext, Features
 from esper_core.contracts.state import StateField
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class Flat:
     Indices such as stages become plain numbers, so a network learns faster from features made for the environment.
     """
 
-    def __init__(self, config: FlatConfig, context: Build) -> None:
+    def __init__(self, config: FlatConfig, context: BuildContext) -> None:
         self.schema = describe(config, context.slots, context.actions, context.state_spec)
         self._config, self._dtype = config, context.dtype
         self._num_slots = context.slots.num_slots

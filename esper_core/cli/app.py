@@ -16,10 +16,10 @@ import typer
 from esper_core.cli import document
 from esper_core.cli.commands import Group
 from esper_core.cli.document import ReaderGone
+from esper_core.cli.installed import FLAGS, Installed, take_settings
 from esper_core.cli.output import Visible, paragraph, say
 from esper_core.cli.refusals import named
 from esper_core.cli.stopping import leave, raise_on_signals
-from esper_core.cli.world import FLAGS, World, take_settings
 from esper_core.contracts.cache import CACHE_VARIABLE
 from esper_core.contracts.errors import EsperError, Interrupted, PluginError, Terminated
 from esper_core.contracts.foreign import DEBUG_HINT, described
@@ -35,9 +35,9 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def make_app(world: World) -> Any:
+def make_app(installed: Installed) -> Any:
     """Return the command `esper`; boxes are drawn only on a terminal."""
-    markup = world.settings.markup
+    markup = installed.settings.markup
     app = typer.Typer(
         name="esper",
         cls=Group,
@@ -57,7 +57,7 @@ def make_app(world: World) -> Any:
         """Policies that grow neural networks: train them, swap their pieces by name, prove that they work."""
 
     root: Any = typer.main.get_command(app)
-    root.world = world
+    root.installed = installed
     return root
 
 
@@ -88,15 +88,15 @@ def run(words: Sequence[str]) -> int:
 
 def _run(words: Sequence[str]) -> int:
     debug = "--debug" in words
-    world: World | None = None
+    installed: Installed | None = None
     try:
         if explicit := os.environ.get(CACHE_VARIABLE):
             # A component may change the working directory before the cache is used.
             os.environ[CACHE_VARIABLE] = os.path.abspath(explicit)  # noqa: PTH100
         with document.parsing():
             settings, rest = take_settings(words)
-            world = World(settings)
-            result: Any = make_app(world).main(args=rest, prog_name="esper", standalone_mode=False, obj=world)
+            installed = Installed(settings)
+            result: Any = make_app(installed).main(args=rest, prog_name="esper", standalone_mode=False, obj=installed)
         return result if isinstance(result, int) else 0
     except ReaderGone as error:
         # A reader such as `head` has what it wanted. There is something to say only where something is kept.
@@ -123,8 +123,8 @@ def _run(words: Sequence[str]) -> int:
         refusal = exhausted(error)
         if refusal is not None:
             return _report(refusal, refusal.exit_code, debug, error)
-        if world is not None and world.running is not None and not world.running.is_core:
-            failure = PluginError(f"{world.running} failed: {described(error)}.", hint=DEBUG_HINT)
+        if installed is not None and installed.running is not None and not installed.running.is_core:
+            failure = PluginError(f"{installed.running} failed: {described(error)}.", hint=DEBUG_HINT)
             return _report(failure, failure.exit_code, debug, error)
         hint = "" if debug else "This is a defect. Run it again with --debug for the traceback."
         return _report(EsperError(f"Unexpected {described(error)}", hint=hint), 1, debug, error)

@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from esper_core.cli.world import World
+from esper_core.cli.installed import Installed
 from esper_core.contracts.errors import EsperError, PluginError, UserError, did_you_mean
 from esper_core.contracts.foreign import guarded
 from esper_core.registry.index import Command
@@ -21,20 +21,20 @@ from esper_core.registry.references import load_reference
 class Group(TyperGroup):
     """Commands by name; the one that is run, or asked for its help, is imported then."""
 
-    world: World
+    installed: Installed
     path: str = ""
 
     @classmethod
-    def of(cls, path: str, world: World, summary: str) -> Group:
+    def of(cls, path: str, installed: Installed, summary: str) -> Group:
         """Return the group of the commands whose name begins with `path`."""
-        group = cls(name=path, help=summary, no_args_is_help=True, rich_markup_mode=world.settings.markup)
-        group.path, group.world = path, world
+        group = cls(name=path, help=summary, no_args_is_help=True, rich_markup_mode=installed.settings.markup)
+        group.path, group.installed = path, installed
         return group
 
     @cached_property
     def children(self) -> Mapping[str, Any]:
         """The commands by their own word."""
-        return below(self.path, self.world)
+        return below(self.path, self.installed)
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the words of all commands."""
@@ -47,34 +47,36 @@ class Group(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Return the command that the first word names; raises EsperError for one that nobody brings."""
         if not ctx.resilient_parsing and not args[0].startswith("-") and args[0] not in self.children:
-            raise _unknown(self.path, args[0], self.children, self.world)
+            raise _unknown(self.path, args[0], self.children, self.installed)
         return super().resolve_command(ctx, args)
 
 
-def below(path: str, world: World) -> dict[str, Any]:
+def below(path: str, installed: Installed) -> dict[str, Any]:
     """Return the commands of a group by their own word, or those at the top for ''; no module is imported."""
     found: dict[str, Any] = {}
-    for command in world.commands:
+    for command in installed.commands:
         spec = command.spec
         if spec.group == path:
-            found[spec.word] = Deferred(command, world) if spec.app else Group.of(spec.name, world, spec.summary)
-    for command in world.commands:
+            found[spec.word] = (
+                Deferred(command, installed) if spec.app else Group.of(spec.name, installed, spec.summary)
+            )
+    for command in installed.commands:
         if command.spec.group and not path and command.spec.group not in found:
             summary = f"Commands of {command.distribution}."
-            found[command.spec.group] = Group.of(command.spec.group, world, summary)
+            found[command.spec.group] = Group.of(command.spec.group, installed, summary)
     return found
 
 
 class Deferred(TyperCommand):
     """A command of which only name and summary are known until it is used."""
 
-    def __init__(self, command: Command, world: World) -> None:
-        super().__init__(name=command.spec.word, help=command.spec.summary, rich_markup_mode=world.settings.markup)
-        self.command, self.world = command, world
+    def __init__(self, command: Command, installed: Installed) -> None:
+        super().__init__(name=command.spec.word, help=command.spec.summary, rich_markup_mode=installed.settings.markup)
+        self.command, self.installed = command, installed
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """Import the command and let it read its arguments."""
-        self.world.running = self.command
+        self.installed.running = self.command
         return self.load().make_context(info_name, args, parent=parent, **extra)
 
     def load(self) -> Any:
@@ -84,12 +86,12 @@ class Deferred(TyperCommand):
             app = load_reference(spec.app, owner, self.command.distribution)
         with guarded(owner, "describing its arguments"):
             if isinstance(app, typer.Typer):
-                app.rich_markup_mode = self.world.settings.markup
+                app.rich_markup_mode = self.installed.settings.markup
                 group = typer.main.get_group(app)
-                group.commands = {**below(spec.name, self.world), **group.commands}
+                group.commands = {**below(spec.name, self.installed), **group.commands}
                 return group
             if callable(app):
-                alone = typer.Typer(rich_markup_mode=self.world.settings.markup, add_completion=False)
+                alone = typer.Typer(rich_markup_mode=self.installed.settings.markup, add_completion=False)
                 alone.command(spec.word)(app)
                 return typer.main.get_command(alone)
         raise PluginError(
@@ -98,12 +100,12 @@ class Deferred(TyperCommand):
         )
 
 
-def _unknown(path: str, word: str, known: Collection[str], world: World) -> EsperError:
+def _unknown(path: str, word: str, known: Collection[str], installed: Installed) -> EsperError:
     """Return what to say about a command that nobody brings."""
     name = f"{path} {word}".strip()
-    if world.broken is not None:
-        return world.broken
+    if installed.broken is not None:
+        return installed.broken
     hint = f"See: esper {f'{path} --help'.strip()}"
-    if failed := ", ".join(record.plugin for record in world.index.failures):
+    if failed := ", ".join(record.plugin for record in installed.index.failures):
         hint = f"A plugin that failed to load may bring it: {failed}. See: esper plugins doctor"
     return UserError(f"There is no command '{name}'.{did_you_mean(word, known)}", hint=hint)

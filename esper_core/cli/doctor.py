@@ -10,9 +10,9 @@ import typer
 from attrs import asdict
 
 from esper_core.cli.document import leave_to_others
+from esper_core.cli.installed import global_settings
 from esper_core.cli.output import print_json, print_table, say
-from esper_core.cli.world import global_settings
-from esper_core.registry.doctor import LEVELS, Diagnosis, diagnose
+from esper_core.diagnosis.doctor import LEVELS, Diagnosis, diagnose
 
 
 def doctor(

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 import typer
 
 from esper_core.cli import completion
+from esper_core.cli.installed import global_settings, load_installed
 from esper_core.cli.output import number, paragraph, print_json, print_table, say
-from esper_core.cli.world import global_settings, load_world
 from esper_core.contracts.errors import EsperError
 from esper_core.contracts.exact import to_exact
-from esper_core.registry.config import config_class, describe_options
+from esper_core.plan.config import config_class, describe_options
 from esper_core.registry.index import Component, Index, PluginRecord
 from esper_core.registry.resolve import check_kind, find_plugin
 
@@ -29,7 +29,7 @@ def list_plugins(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List every installed plugin, also those that failed to load, and why."""
-    index, _ = load_world(context)
+    index, _ = load_installed(context)
     if kind is not None:
         _list_kind(index, check_kind(index, kind), as_json)
         return
@@ -74,7 +74,7 @@ def show_plugin(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show where a plugin comes from and what it brings."""
-    index, _ = load_world(context)
+    index, _ = load_installed(context)
     document = _document(index, find_plugin(index, name))
     if as_json:
         print_json(document)

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 import typer
 
 from esper_core.cli import choices, completion
+from esper_core.cli.installed import load_installed
 from esper_core.cli.output import number, print_json, print_table, say
-from esper_core.cli.world import load_world
 from esper_core.contracts.exact import to_exact
-from esper_core.registry.config import OptionRow, config_class, describe_options
+from esper_core.plan.config import OptionRow, config_class, describe_options
+from esper_core.plan.lookup import find_planned
+from esper_core.plan.plan import Plan, PlanRequest, describe_plan, make_plan
 from esper_core.registry.index import Index
-from esper_core.registry.lookup import find_planned
-from esper_core.registry.plan import Plan, PlanRequest, describe_plan, make_plan
 
 
 def list_policies(
@@ -21,7 +21,7 @@ def list_policies(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List recipes and networks that `--policy` accepts."""
-    index, recipes = load_world(context)
+    index, recipes = load_installed(context)
     rows: list[dict[str, Any]] = []
     for name in sorted({*recipes.policies, *index.names("network")}):
         recipe = recipes.policies.get(name)
@@ -54,7 +54,7 @@ def show_policy(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show sizes, components and every option of a policy; network and critic are built to count parameters."""
-    index, recipes = load_world(context)
+    index, recipes = load_installed(context)
     request = PlanRequest(policy=name, slots=slots, uses=choices.parse_uses(uses), options=options or ())
     plan = make_plan(request, index, recipes)
     document = describe_policy(plan, index)
@@ -66,7 +66,7 @@ def show_policy(
 
 def describe_policy(plan: Plan, index: Index) -> dict[str, Any]:
     """Return what a policy is made of as JSON-able values; imports torch."""
-    from esper_core.registry.build import build_parts
+    from esper_core.plan.build import build_parts
 
     known, written = describe_plan(plan, index), plan.to_json()
     parts = build_parts(plan, index, only={"network", "critic"})

@@ -12,7 +12,7 @@ from esper_core.cli.pace import Pace
 
 if TYPE_CHECKING:
     from esper_core.learning.trainer import StepProgress, Trainer, Update
-    from esper_core.registry.plan import Plan
+    from esper_core.plan.plan import Plan
 
 SECONDS_BETWEEN_LINES = 10.0
 

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
+from esper_core.cli.installed import load_installed
 from esper_core.cli.output import print_json, say
-from esper_core.cli.world import load_world
 from esper_core.contracts.errors import RegistryFileError
-from esper_core.registry.check import check_recipes
+from esper_core.diagnosis.check import check_recipes
 
 
 def check(
@@ -17,7 +17,7 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check the registry file: its keys, its names, and that every policy makes a plan."""
-    index, recipes = load_world(context)
+    index, recipes = load_installed(context)
     errors = check_recipes(recipes, index)
     if errors:
         first, *others = errors

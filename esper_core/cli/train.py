@@ -12,14 +12,14 @@ from typing import Annotated, Any
 import typer
 
 from esper_core.cli import choices
+from esper_core.cli.installed import load_installed
 from esper_core.cli.output import duration, kept, print_json, say
 from esper_core.cli.training import begin, go_on
 from esper_core.cli.watching import choose_observers, split_options
-from esper_core.cli.world import load_world
 from esper_core.contracts.errors import UserError
-from esper_core.registry.fit import known_failures
-from esper_core.registry.lookup import find_planned
-from esper_core.registry.plan import PlanRequest, make_plan
+from esper_core.plan.fit import known_failures
+from esper_core.plan.lookup import find_planned
+from esper_core.plan.plan import PlanRequest, make_plan
 from esper_core.runs.directory import RunDirectory, check_writable, find_run
 from esper_core.runs.lock import locked
 from esper_core.runs.resume import find_resumption
@@ -108,7 +108,7 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON at the end.")] = False,
 ) -> None:
     """Train a policy."""
-    index, recipes = load_world(context)
+    index, recipes = load_installed(context)
     planned, watchers = split_options(options or ())
     watching = choose_observers(index, recipes, observe or (), watchers, tensorboard=not no_tensorboard)
     if resume is not None:

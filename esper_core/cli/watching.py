@@ -8,9 +8,9 @@ from typing import Any
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import ConfigError, UserError
 from esper_core.contracts.packages import has_package
-from esper_core.registry.config import Option, parse_option, structure_config
+from esper_core.plan.config import Option, parse_option, structure_config
+from esper_core.plan.recipes import Recipes
 from esper_core.registry.index import Component, Index
-from esper_core.registry.recipes import Recipes
 from esper_core.registry.resolve import resolve
 
 OBSERVER = "observer"

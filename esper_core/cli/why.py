@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
+from esper_core.cli.installed import global_settings, load_installed
 from esper_core.cli.output import print_json, say, table
-from esper_core.cli.world import global_settings, load_world
+from esper_core.diagnosis.switches import Switches
+from esper_core.diagnosis.why import Explanation, explain
 from esper_core.registry.index import Component, PluginRecord
-from esper_core.registry.switches import Switches
-from esper_core.registry.why import Explanation, explain
 
 
 def why(
@@ -20,7 +20,7 @@ def why(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Explain what a name means, where it comes from, and what would change that."""
-    index, recipes = load_world(context)
+    index, recipes = load_installed(context)
     explanation = explain(index, recipes, Switches(global_settings(context).no_plugin, recipes), name)
     lines = list(_lines(explanation))
     if explanation.error is not None:

@@ -103,7 +103,7 @@ class Origin:
 
 
 @frozen
-class Build:
+class BuildContext:
     """What a factory may know about what it is built into. Fields are filled in build order.
 
     Attributes:
@@ -343,7 +343,7 @@ class Spike(Protocol):
         Args:
             plan: What the question is about.
             index: Where its components are looked up.
-            request: The `esper_core.registry.plan.PlanRequest` that the plan was made from: what the user said, and not
+            request: The `esper_core.plan.plan.PlanRequest` that the plan was made from: what the user said, and not
                 what follows from defaults.
             slots: Slot counts asked for.
             only: Name of the one part to run.
@@ -382,7 +382,7 @@ class Workload(Protocol):
     """Kind `workload`: what `esper bench` measures speed on. Its factory is called as `factory(config, None)`.
 
     Attributes:
-        choices: What is trained: fields of an `esper_core.registry.plan.PlanRequest` by name. What the user says about
+        choices: What is trained: fields of an `esper_core.plan.plan.PlanRequest` by name. What the user says about
             the policy and options comes on top.
         targets: What its figures should reach; `measure` gives each of them, quick or not.
     """

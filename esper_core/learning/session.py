@@ -15,8 +15,8 @@ from esper_core.learning.trainer import Trainer
 from esper_core.policy.policy import Policy
 
 if TYPE_CHECKING:
+    from esper_core.plan.plan import Plan
     from esper_core.registry.index import Index
-    from esper_core.registry.plan import Plan
 
 
 def open_session(plan: Plan, index: Index) -> Trainer:
@@ -27,8 +27,8 @@ def open_session(plan: Plan, index: Index) -> Trainer:
     measured to be many times slower wherever anything else wants the cores. The random streams of Python, numpy and
     torch start from the plan's seed.
     """
-    from esper_core.registry.build import build_parts
-    from esper_core.registry.lookup import owners_of
+    from esper_core.plan.build import build_parts
+    from esper_core.plan.lookup import owners_of
 
     check_rollout(plan, index)
     torch.set_num_threads(plan.threads)
@@ -55,8 +55,8 @@ def check_rollout(plan: Plan, index: Index) -> None:
     Raises:
         ConfigError: they do not; the hint names the options that decide how large they are.
     """
-    from esper_core.registry.build import resolve_device
-    from esper_core.registry.plan import describe_plan
+    from esper_core.plan.build import resolve_device
+    from esper_core.plan.plan import describe_plan
 
     known, device = describe_plan(plan, index), resolve_device(plan.device)
     try:

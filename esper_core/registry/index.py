@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection, Iterable, Mapping
-from types import MappingProxyType, SimpleNamespace
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal
 
 from attrs import field, frozen
@@ -13,9 +12,6 @@ from esper_core.contracts.commands import CommandSpec
 from esper_core.contracts.components import ComponentSpec, KindSpec
 from esper_core.contracts.foreign import Owner
 from esper_core.contracts.packages import CORE_DISTRIBUTION
-from esper_core.registry.hookspecs import hookimpl
-
-PLUGINS_VARIABLE = "ESPER_PLUGINS"
 
 Status = Literal["ok", "failed", "disabled"]
 
@@ -173,68 +169,3 @@ class Index:
     def names(self, kind: str) -> tuple[str, ...]:
         """Return the names of the usable components of a kind, sorted, each once."""
         return tuple(dict.fromkeys(c.name for c in self.of_kind(kind)))
-
-    @classmethod
-    def from_specs(
-        cls,
-        components: Iterable[ComponentSpec] = (),
-        kinds: Iterable[KindSpec] = (),
-        *,
-        plugin: str = "in-memory",
-        distribution: str = "in-memory",
-        version: str = "0",
-    ) -> Index:
-        """Return the index of one plugin that registers these specs, without any entry point."""
-        declared, registered = tuple(kinds), tuple(components)
-
-        @hookimpl
-        def esper_kinds() -> Iterable[KindSpec]:
-            return declared
-
-        @hookimpl
-        def esper_components() -> Iterable[ComponentSpec]:
-            return registered
-
-        module = SimpleNamespace(esper_kinds=esper_kinds, esper_components=esper_components)
-        return cls.from_plugins({plugin: module}, distribution=distribution, version=version)
-
-    @classmethod
-    def from_plugins(
-        cls, plugins: Mapping[str, object], *, distribution: str | None = None, version: str = "0"
-    ) -> Index:
-        """Return the index of plugin objects: id → module or any object with hooks.
-
-        Args:
-            plugins: The plugins by id, in loading order.
-            distribution: Distribution of all of them; None takes each id.
-            version: Version of all of them.
-        """
-        from esper_core.registry.discovery import Source
-        from esper_core.registry.loading import index_plugins
-
-        return index_plugins(
-            Source(name, distribution or name, version, "", lambda module=module: module)  # type: ignore[misc]
-            for name, module in plugins.items()
-        )
-
-
-def load_index(*, disabled: Collection[str] = (), only: Collection[str] | None = None) -> Index:
-    """Load the installed plugins and return their index; a plugin that fails is recorded, never raised.
-
-    Args:
-        disabled: Plugins that are not imported, by id or distribution.
-        only: When given, no other plugins are imported; None reads the environment variable ESPER_PLUGINS
-            (`a,b`) and, without one, loads all. Core's own plugin is always loaded, since it declares the kinds.
-    """
-    from esper_core.registry.discovery import entry_point_sources
-    from esper_core.registry.loading import index_plugins
-
-    only = allow_list() if only is None else only
-    return index_plugins(entry_point_sources(), disabled=disabled, only=only)
-
-
-def allow_list() -> tuple[str, ...] | None:
-    """Return what the environment variable ESPER_PLUGINS names; None without one, so that all plugins are loaded."""
-    if PLUGINS_VARIABLE not in os.environ:
-        return None
-    return tuple(name.strip() for name in os.environ[PLUGINS_VARIABLE].split(",") if name.strip())

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import os
 import sys
 import time
 import traceback
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pluggy
@@ -19,15 +21,15 @@ from esper_core.contracts.components import ComponentSpec, KindSpec, normalise_n
 from esper_core.contracts.errors import PluginError, did_you_mean
 from esper_core.contracts.foreign import asks_to_stop, described
 from esper_core.registry import hookspecs
-from esper_core.registry.discovery import Source
+from esper_core.registry.discovery import Source, entry_point_sources
+from esper_core.registry.hookspecs import hookimpl
 from esper_core.registry.index import Command, Component, Index, PluginRecord, Status, Unavailable
-from esper_core.registry.recipes import SETTINGS
+from esper_core.registry.reserved import RESERVED_KINDS
 
 HEAVY_MODULES = ("torch", "numpy", "gymnasium", "sklearn")
 """Modules whose import makes every command slow; only factories may import them."""
 
-RESERVED_KINDS = ("train", "options", *SETTINGS)
-"""Words that mean something else where a kind can stand: in `-o KIND.key`, `[defaults]` and `[policy.X]`."""
+PLUGINS_VARIABLE = "ESPER_PLUGINS"
 
 HOOKS = ("esper_kinds", "esper_components", "esper_commands")
 
@@ -132,7 +134,7 @@ class _Candidate:
 def index_plugins(
     sources: Iterable[Source], *, disabled: Collection[str] = (), only: Collection[str] | None = None
 ) -> Index:
-    """Load plugins in the given order and return their index; see `esper_core.registry.index.load_index`."""
+    """Load plugins in the given order and return their index; see `esper_core.registry.loading.load_index`."""
     candidates = [_Candidate(source) for source in sources]
     off = {normalise_name(name) for name in disabled}
     on = None if only is None else {normalise_name(name) for name in only}
@@ -286,3 +288,59 @@ def _assemble(candidates: list[_Candidate], contested: Mapping[str, str]) -> Ind
             unavailable.append(Unavailable(component, reason))
     commands = tuple(candidate.command(spec) for candidate in candidates for spec in candidate.commands)
     return Index(tuple(c.record() for c in candidates), kinds, tuple(usable), tuple(unavailable), commands)
+
+
+def index_from_specs(
+    components: Iterable[ComponentSpec] = (),
+    kinds: Iterable[KindSpec] = (),
+    *,
+    plugin: str = "in-memory",
+    distribution: str = "in-memory",
+    version: str = "0",
+) -> Index:
+    """Return the index of one plugin that registers these specs, without any entry point."""
+    declared, registered = tuple(kinds), tuple(components)
+
+    @hookimpl
+    def esper_kinds() -> Iterable[KindSpec]:
+        return declared
+
+    @hookimpl
+    def esper_components() -> Iterable[ComponentSpec]:
+        return registered
+
+    module = SimpleNamespace(esper_kinds=esper_kinds, esper_components=esper_components)
+    return index_from_plugins({plugin: module}, distribution=distribution, version=version)
+
+
+def index_from_plugins(plugins: Mapping[str, object], *, distribution: str | None = None, version: str = "0") -> Index:
+    """Return the index of plugin objects: id → module or any object with hooks.
+
+    Args:
+        plugins: The plugins by id, in loading order.
+        distribution: Distribution of all of them; None takes each id.
+        version: Version of all of them.
+    """
+    return index_plugins(
+        Source(name, distribution or name, version, "", lambda module=module: module)  # type: ignore[misc]
+        for name, module in plugins.items()
+    )
+
+
+def load_index(*, disabled: Collection[str] = (), only: Collection[str] | None = None) -> Index:
+    """Load the installed plugins and return their index; a plugin that fails is recorded, never raised.
+
+    Args:
+        disabled: Plugins that are not imported, by id or distribution.
+        only: When given, no other plugins are imported; None reads the environment variable ESPER_PLUGINS
+            (`a,b`) and, without one, loads all. Core's own plugin is always loaded, since it declares the kinds.
+    """
+    only = allow_list() if only is None else only
+    return index_plugins(entry_point_sources(), disabled=disabled, only=only)
+
+
+def allow_list() -> tuple[str, ...] | None:
+    """Return what the environment variable ESPER_PLUGINS names; None without one, so that all plugins are loaded."""
+    if PLUGINS_VARIABLE not in os.environ:
+        return None
+    return tuple(name.strip() for name in os.environ[PLUGINS_VARIABLE].split(",") if name.strip())

@@ -30,7 +30,7 @@ from esper_core.contracts.files import (
 )
 from esper_core.contracts.foreign import described
 from esper_core.contracts.reading import read_bytes
-from esper_core.registry.plan import Plan
+from esper_core.plan.plan import Plan
 from esper_core.runs import provenance
 from esper_core.runs.compatibility import check_fit
 from esper_core.runs.header import BEST_BY, CHECKPOINT_SCHEMA, OTHER_CHECKPOINT, STATE_FILE, Header, content_digest, read_header

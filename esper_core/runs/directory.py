@@ -17,7 +17,7 @@ from esper_core.contracts.errors import CheckpointMismatch, DamagedFile, EsperEr
 from esper_core.contracts.files import is_temporary, remove_file, replace_synced, writing
 from esper_core.contracts.reading import damage_in, damaged_line, read_json, read_lines
 from esper_core.contracts.shape import shaped
-from esper_core.registry.plan import Plan, describe_plan
+from esper_core.plan.plan import Plan, describe_plan
 from esper_core.runs import provenance
 from esper_core.runs.files import append_lines, cut, finite, json_bytes
 from esper_core.runs.git import git_commit

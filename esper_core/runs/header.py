@@ -14,7 +14,7 @@ from esper_core.contracts.errors import CheckpointMismatch, DamagedFile
 from esper_core.contracts.exact import Inexact, from_exact
 from esper_core.contracts.reading import read_json
 from esper_core.contracts.shape import shaped
-from esper_core.registry.plan import Plan
+from esper_core.plan.plan import Plan
 from esper_core.runs import provenance
 from esper_core.runs.shapes import SavedState, naming
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve, frozen
 
 from esper_core.contracts.errors import CheckpointMismatch, ConfigError, DamagedFile, EsperError, UserError
-from esper_core.registry.plan import Plan, check_updates
+from esper_core.plan.plan import Plan, check_updates
 from esper_core.runs.header import Header
 from esper_core.runs.checkpoint import list_checkpoints, remove_later, verify_checkpoint
 from esper_core.runs.compatibility import check_fit

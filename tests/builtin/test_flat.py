@@ -14,7 +14,7 @@ from esper_core.builtin.describe import describe
 from esper_core.builtin.flat import Flat
 from esper_core.builtin.plugin import esper_components, esper_kinds
 from esper_core.builtin.tensorboard import TensorBoard
-from esper_core.contracts.protocols import Build
+from esper_core.contracts.protocols import BuildContext
 from esper_core.registry.references import load_reference
 from esper_testing.states import random_state
 
@@ -33,7 +33,7 @@ SPEC = StateSpec(
 
 
 def flat(scale: bool = True, spec: StateSpec = SPEC) -> Flat:
-    context = Build(SLOTS, ACTIONS, spec, None, 0, 0.99, 2, 0, "cpu", torch.float32)
+    context = BuildContext(SLOTS, ACTIONS, spec, None, 0, 0.99, 2, 0, "cpu", torch.float32)
     return Flat(FlatConfig(scale=scale), context)
 
 

@@ -12,9 +12,9 @@ from typer.core import TyperGroup
 from docs import generate
 from esper_core.cli.app import make_app
 from esper_core.cli.commands import Deferred
-from esper_core.cli.world import Settings, World
+from esper_core.cli.installed import Installed, Settings
+from esper_core.plan.config import config_class, describe_options
 from esper_core.registry import hookspecs
-from esper_core.registry.config import config_class, describe_options
 from esper_testing.conformance.run import suites_of
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs"
@@ -77,4 +77,4 @@ def test_every_command_and_every_flag_is_listed() -> None:
         assert all(re.search(rf"`.*{re.escape(flag)}\b.*`", section) for flag in flags), path
         return len(flags)
 
-    assert walk(make_app(World(Settings())), "esper") > 80
+    assert walk(make_app(Installed(Settings())), "esper") > 80

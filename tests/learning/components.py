@@ -8,7 +8,7 @@ import torch
 from attrs import evolve
 
 from esper_core import SlotConfig, StateSpec
-from esper_core.contracts.protocols import Build
+from esper_core.contracts.protocols import BuildContext
 from esper_core.learning.config import TrainConfig
 from esper_core.learning.trainer import Trainer
 from esper_core.policy.policy import Policy
@@ -26,7 +26,7 @@ HIDDEN = 16
 class WatchedPpo(FactoredPpo):
     """Keeps what it was called with and what it returned."""
 
-    def __init__(self, config: FactoredPpoConfig, context: Build) -> None:
+    def __init__(self, config: FactoredPpoConfig, context: BuildContext) -> None:
         super().__init__(config, context)
         self.calls: list[tuple[Any, Any]] = []
 
@@ -36,9 +36,9 @@ class WatchedPpo(FactoredPpo):
         return result
 
 
-def context(latent_dim: int = HIDDEN) -> Build:
+def context(latent_dim: int = HIDDEN) -> BuildContext:
     slots = SlotConfig.for_grid(1, 2)
-    return Build(slots, SPEC, StateSpec(()), SCHEMA, latent_dim, 0.99, 4, 0, "cpu", torch.float32)
+    return BuildContext(slots, SPEC, StateSpec(()), SCHEMA, latent_dim, 0.99, 4, 0, "cpu", torch.float32)
 
 
 def ppo_loss(**options: Any) -> WatchedPpo:

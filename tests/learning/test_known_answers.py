@@ -10,7 +10,7 @@ from attrs import evolve
 from torch import Tensor
 
 from esper_core import ActionSpec, Feature, FeatureSchema, Head, SlotConfig, StateSpec
-from esper_core.contracts.protocols import Build, Features, Masks, Values
+from esper_core.contracts.protocols import BuildContext, Features, Masks, Values
 from esper_core.learning.config import TrainConfig
 from esper_core.learning.trainer import Trainer
 from esper_core.policy.policy import Policy
@@ -90,7 +90,7 @@ def trainer(probe: Probe, critic: str = "expected", seed: int = 0, hidden: int =
     torch.manual_seed(seed)
     features, config = Look(probe.width), {"lr": 3e-3, "gamma": 0.9, "passes": 8, **config}
     slots = SlotConfig.for_grid(1, 2)
-    context = Build(
+    context = BuildContext(
         slots, probe.actions, StateSpec(()), features.schema, 0, config["gamma"], 16, seed, "cpu", torch.float32
     )
     network = LstmNetwork(LstmV2Config(hidden_dim=hidden), context)

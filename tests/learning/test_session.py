@@ -12,10 +12,11 @@ from esper_core.contracts.errors import ConfigError
 from esper_core.learning.rollout import Rollout
 from esper_core.learning.session import open_session
 from esper_core.learning.trainer import Trainer, Update
-from esper_core.registry.build import build_parts
-from esper_core.registry.index import Index, load_index
-from esper_core.registry.plan import Plan, PlanRequest, describe_plan, make_plan
-from esper_core.registry.recipes import load_recipes
+from esper_core.plan.build import build_parts
+from esper_core.plan.plan import Plan, PlanRequest, describe_plan, make_plan
+from esper_core.plan.recipes import load_recipes
+from esper_core.registry.index import Index
+from esper_core.registry.loading import load_index
 from esper_testing.fake_device import FakeDevice
 
 TINY = ["environment.epochs=4", "environment.instances=2", "environment.workers=1", "task.train_samples=100"]
@@ -100,7 +101,7 @@ def test_a_rollout_beyond_memory_is_refused_before_anything_is_built(
     index: Index, monkeypatch: pytest.MonkeyPatch, envs: int, epochs: int
 ) -> None:
     made = plan(index, "lstm-v1", TINY[1:], envs=envs, epochs=epochs)
-    monkeypatch.setattr("esper_core.registry.build.build_parts", lambda *_: pytest.fail("something was built"))
+    monkeypatch.setattr("esper_core.plan.build.build_parts", lambda *_: pytest.fail("something was built"))
     monkeypatch.setattr("esper_core.contracts.memory.memory_left", lambda _: 1000)
     with pytest.raises(ConfigError, match=f"The {epochs} steps of {envs} environments .* need .* 1000 bytes are left"):
         open_session(made, index)

@@ -6,14 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from esper_core.contracts.protocols import Build, Features
+from esper_core.contracts.protocols import BuildContext, Features
 from esper_core.learning.rollout import Sequences
+from esper_core.plan.build import build_parts
+from esper_core.plan.plan import PlanRequest, describe_plan, make_plan
+from esper_core.plan.recipes import Recipes
 from esper_core.policy.distribution import FactoredDistribution
 from esper_core.policy.policy import Evaluation, Policy
-from esper_core.registry.build import build_parts
-from esper_core.registry.index import Index, load_index
-from esper_core.registry.plan import PlanRequest, describe_plan, make_plan
-from esper_core.registry.recipes import Recipes
+from esper_core.registry.index import Index
+from esper_core.registry.loading import load_index
 from esper_factored_ppo.config import FactoredPpoConfig
 from esper_factored_ppo.loss import FactoredPpo
 from esper_testing.states import random_masks
@@ -57,7 +58,7 @@ class Case:
         uniform = {head.name: torch.zeros(E, T, head.size) for head in self.actions.heads}
         self.taken = FactoredDistribution(self.actions, uniform, self.masks).sample(self.generator)
         assert len(set(self.taken["op"].flatten().tolist())) == len(self.actions.ops)
-        self.context = Build(
+        self.context = BuildContext(
             slots=described.slots,
             actions=self.actions,
             state_spec=described.state_spec,

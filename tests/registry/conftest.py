@@ -12,6 +12,7 @@ import pytest
 
 from esper_core.builtin import plugin as core
 from esper_core.registry.index import Index
+from esper_core.registry.loading import index_from_plugins
 from esper_testing.distributions import FakeSite
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -29,7 +30,7 @@ def toy_world_on_path() -> Iterator[None]:
 @pytest.fixture
 def index() -> Index:
     plugin = import_module("toy_world.plugin")
-    return Index.from_plugins({"core": core, "toy": plugin}, distribution="toy-world", version="1.0")
+    return index_from_plugins({"core": core, "toy": plugin}, distribution="toy-world", version="1.0")
 
 
 @pytest.fixture

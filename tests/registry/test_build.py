@@ -10,10 +10,10 @@ from attrs import evolve
 
 from esper_core import ComponentSpec
 from esper_core.contracts.errors import ConfigError, FactoryError, UnknownComponent
-from esper_core.registry import allocation
-from esper_core.registry.build import build_parts, resolve_device
+from esper_core.plan import allocation
+from esper_core.plan.build import build_parts, resolve_device
+from esper_core.plan.plan import Plan, PlanRequest, make_plan
 from esper_core.registry.index import Component, Index
-from esper_core.registry.plan import Plan, PlanRequest, make_plan
 from esper_testing.fake_device import FakeDevice
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from esper_core import ComponentSpec
 from esper_core.contracts.errors import ConfigError, FactoryError, PluginError
-from esper_core.registry.config import (
+from esper_core.plan.config import (
     NoOptions,
     config_class,
     describe_options,

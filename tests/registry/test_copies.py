@@ -11,7 +11,7 @@ import pytest
 
 from esper_core.registry.copies import find_copies
 from esper_core.registry.discovery import entry_point_sources
-from esper_core.registry.index import load_index
+from esper_core.registry.loading import load_index
 from tests.registry.test_index import GOOD, record
 
 Lay = Callable[..., Path]

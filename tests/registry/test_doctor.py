@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from esper_core.registry import doctor
-from esper_core.registry.doctor import Diagnosis, diagnose
+from esper_core.diagnosis import doctor
+from esper_core.diagnosis.doctor import Diagnosis, diagnose
 from tests.registry.test_index import GOOD, HOOK
 
 Install = Callable[..., None]

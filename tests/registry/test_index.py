@@ -14,7 +14,8 @@ import pytest
 from esper_core import ComponentSpec, KindSpec, hookimpl
 from esper_core.builtin import plugin as core
 from esper_core.contracts.errors import Interruption
-from esper_core.registry.index import Index, PluginRecord, load_index
+from esper_core.registry.index import Index, PluginRecord
+from esper_core.registry.loading import index_from_plugins, index_from_specs, load_index
 
 Install = Callable[..., None]
 
@@ -119,7 +120,7 @@ def test_a_failure_keeps_its_traceback() -> None:
     def explode() -> Any:
         raise KeyError("where am I")
 
-    index = Index.from_plugins({"bad": hooks(explode)})
+    index = index_from_plugins({"bad": hooks(explode)})
     assert "in explode" in index.plugins[0].traceback
 
 
@@ -128,7 +129,7 @@ def test_a_request_to_stop_is_not_swallowed() -> None:
         raise Interruption
 
     with pytest.raises(Interruption):
-        Index.from_plugins({"slow": hooks(interrupt)})
+        index_from_plugins({"slow": hooks(interrupt)})
 
 
 def test_the_later_of_two_plugins_with_one_id_fails(install: Install) -> None:
@@ -158,14 +159,14 @@ def test_two_plugins_of_one_distribution_may_not(install: Install) -> None:
 
 def test_kinds_are_known_before_components_whatever_the_order() -> None:
     gadget = ComponentSpec(kind="gadget", name="g", factory="a:b")
-    index = Index.from_plugins({"user": hooks([gadget]), "owner": hooks((), [kind("gadget")])})
+    index = index_from_plugins({"user": hooks([gadget]), "owner": hooks((), [kind("gadget")])})
     assert [c.key for c in index.components] == ["gadget/g"]
     assert record(index, "owner").kinds == ("gadget",)
 
 
 def test_a_component_of_an_undeclared_kind_is_unavailable_and_the_rest_of_its_plugin_loads() -> None:
     odd = ComponentSpec(kind="netwrk", name="odd", factory="a:b")
-    index = Index.from_plugins({"core": core, "p": hooks([odd, network("even")])})
+    index = index_from_plugins({"core": core, "p": hooks([odd, network("even")])})
     assert record(index, "p").status == "ok"
     assert record(index, "p").components == ("netwrk/odd", "network/even")
     (lost,) = index.unavailable
@@ -176,7 +177,7 @@ def test_a_component_of_an_undeclared_kind_is_unavailable_and_the_rest_of_its_pl
 
 def test_two_plugins_declaring_one_kind_both_fail_and_its_components_are_unavailable() -> None:
     gadget = ComponentSpec(kind="gadget", name="g", factory="a:b")
-    index = Index.from_plugins(
+    index = index_from_plugins(
         {
             "core": core,
             "a": hooks([network("a-net")], [kind("gadget")]),
@@ -201,13 +202,13 @@ def test_a_plugin_that_claims_a_kind_of_core_fails_alone(install: Install) -> No
 
 
 def test_a_kind_declared_twice_by_one_plugin_fails_it() -> None:
-    index = Index.from_plugins({"p": hooks((), [kind("gadget"), kind("gadget")])})
+    index = index_from_plugins({"p": hooks((), [kind("gadget"), kind("gadget")])})
     assert index.plugins[0].error == "it declares the kind 'gadget' twice"
 
 
 def test_a_plugin_whose_components_fail_loses_its_kinds_too() -> None:
     gadget = ComponentSpec(kind="gadget", name="g", factory="a:b")
-    index = Index.from_plugins({"owner": hooks(None, [kind("gadget")]), "user": hooks([gadget])})
+    index = index_from_plugins({"owner": hooks(None, [kind("gadget")]), "user": hooks([gadget])})
     assert "gadget" not in index.kinds
     assert [u.component.name for u in index.unavailable] == ["g"]
 
@@ -254,7 +255,7 @@ def test_heavy_imports_are_named_and_timed(install: Install, tmp_path: Path) -> 
     fake.write_text("")
     code = (
         f"import sys; sys.path.insert(0, {str(fake.parent)!r})\n"
-        "from esper_core.registry.index import load_index\n"
+        "from esper_core.registry.loading import load_index\n"
         "for r in load_index(only=['heavy', 'light']).plugins:\n"
         "    if r.plugin in ('heavy', 'light'): print(r.plugin, ','.join(r.heavy) or '-', r.import_ms >= 50)\n"
     )
@@ -309,13 +310,13 @@ def test_an_editable_installation_names_its_source_folder(install: Install, tmp_
 
 
 def test_an_index_from_specs_needs_no_plugin() -> None:
-    index = Index.from_specs([network("a"), network("b", summary="two")], [kind("network")], distribution="d")
+    index = index_from_specs([network("a"), network("b", summary="two")], [kind("network")], distribution="d")
     assert index.names("network") == ("a", "b")
     assert str(index.components[1]) == "network 'b' (d 0)"
 
 
 def test_the_index_is_immutable() -> None:
-    index = Index.from_specs((), [kind("network")])
+    index = index_from_specs((), [kind("network")])
     with pytest.raises(TypeError):
         index.kinds["x"] = kind("x")  # type: ignore[index]
     with pytest.raises(AttributeError):
@@ -330,4 +331,4 @@ def test_a_plugin_may_be_any_object_with_hooks(unit: str) -> None:
             return [network("from-object")]
 
     plugin: object = Plugin() if unit == "class instance" else hooks([network("from-object")])
-    assert Index.from_plugins({"core": core, "p": plugin}).names("network") == ("from-object",)
+    assert index_from_plugins({"core": core, "p": plugin}).names("network") == ("from-object",)

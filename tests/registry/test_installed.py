@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from esper_core.registry.build import build_parts
-from esper_core.registry.check import check_recipes
-from esper_core.registry.index import load_index
-from esper_core.registry.plan import PlanRequest, make_plan
-from esper_core.registry.recipes import load_recipes
+from esper_core.diagnosis.check import check_recipes
+from esper_core.plan.build import build_parts
+from esper_core.plan.plan import PlanRequest, make_plan
+from esper_core.plan.recipes import load_recipes
+from esper_core.registry.loading import load_index
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "numpy", "gymnasium", "sklearn", "scipy")
@@ -30,7 +30,7 @@ def without_torch(code: str) -> Any:
 def test_every_plugin_of_ours_loads_quickly_and_without_torch() -> None:
     records = without_torch(
         "import json\n"
-        "from esper_core.registry.index import load_index\n"
+        "from esper_core.registry.loading import load_index\n"
         "index = load_index()\n"
         "assert not index.unavailable, index.unavailable\n"
         "print(json.dumps([[r.plugin, r.distribution, r.status, r.error, r.import_ms] for r in index.plugins]))\n"
@@ -47,8 +47,8 @@ def test_every_plugin_of_ours_loads_quickly_and_without_torch() -> None:
 def test_lstm_policies_are_planned_without_torch(slots: int, policy: str, dim: int) -> None:
     plan, found = without_torch(
         "import json\n"
-        "from esper_core.registry.index import load_index\n"
-        "from esper_core.registry.plan import PlanRequest, describe_plan, make_plan\n"
+        "from esper_core.registry.loading import load_index\n"
+        "from esper_core.plan.plan import PlanRequest, describe_plan, make_plan\n"
         "index = load_index()\n"
         f"request = PlanRequest(policy={policy!r}, slots='{slots}', environment='growth', epochs=12)\n"
         "plan = make_plan(request, index)\n"

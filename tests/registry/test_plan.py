@@ -22,10 +22,11 @@ from esper_core.contracts.errors import (
     SlotIdError,
     UnknownComponent,
 )
-from esper_core.registry.check import check_recipes
-from esper_core.registry.index import Component, Index, load_index
-from esper_core.registry.plan import Plan, PlanRequest, describe_plan, make_plan
-from esper_core.registry.recipes import Recipes, load_recipes
+from esper_core.diagnosis.check import check_recipes
+from esper_core.plan.plan import Plan, PlanRequest, describe_plan, make_plan
+from esper_core.plan.recipes import Recipes, load_recipes
+from esper_core.registry.index import Component, Index
+from esper_core.registry.loading import load_index
 
 
 def plan(index: Index, recipes: Recipes | None = None, **said: Any) -> Plan:
@@ -502,10 +503,10 @@ def test_planning_imports_nothing_heavy(tmp_path: Path) -> None:
         f"sys.path.insert(0, {str(Path(__file__).parent / 'fixtures')!r})\n"
         "from esper_core.builtin import plugin as core\n"
         "from toy_world import plugin\n"
-        "from esper_core.registry.check import check_recipes\n"
+        "from esper_core.diagnosis.check import check_recipes\n"
         "from esper_core.registry.index import Index\n"
-        "from esper_core.registry.plan import PlanRequest, describe_plan, make_plan\n"
-        "index = Index.from_plugins({'core': core, 'toy': plugin})\n"
+        "from esper_core.plan.plan import PlanRequest, describe_plan, make_plan\n"
+        "index = index_from_plugins({'core': core, 'toy': plugin})\n"
         "plan = make_plan(PlanRequest(policy='small-net', environment='toy', slots='5'), index)\n"
         "print(describe_plan(plan, index).feature_schema.dim)\n"
     )

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from esper_core.contracts.errors import RegistryFileError
-from esper_core.registry.check import check_recipes
-from esper_core.registry.config import Option
+from esper_core.diagnosis.check import check_recipes
+from esper_core.plan.config import Option
+from esper_core.plan.recipes import Recipes, find_registry, line_of, load_recipes
 from esper_core.registry.index import Index
-from esper_core.registry.recipes import Recipes, find_registry, line_of, load_recipes
 
 GOOD = """\
 schema = 1

@@ -9,9 +9,10 @@ import pytest
 
 from esper_core import ComponentSpec, KindSpec, hookimpl
 from esper_core.contracts.errors import AmbiguousComponent, UnknownComponent
+from esper_core.plan.lookup import find_planned
+from esper_core.plan.plan import PlannedComponent
 from esper_core.registry.index import Index
-from esper_core.registry.lookup import find_planned
-from esper_core.registry.plan import PlannedComponent
+from esper_core.registry.loading import index_from_plugins, index_from_specs
 from esper_core.registry.resolve import resolve
 
 
@@ -40,7 +41,7 @@ def index() -> Index:
 
     failing = plugin()
     failing.esper_components = hookimpl(broken, specname="esper_components")
-    return Index.from_plugins(
+    return index_from_plugins(
         {
             "a": plugin(network("lstm-v2", "old_lstm", "gru"), network("shared"), kinds=kinds),
             "b": plugin(network("shared"), network("gru"), network("only-b", "twin")),
@@ -115,7 +116,7 @@ def test_an_unknown_kind(index: Index) -> None:
 
 
 def test_a_component_of_an_undeclared_kind_says_why_it_is_unavailable() -> None:
-    index = Index.from_specs([ComponentSpec(kind="gadget", name="g", factory="a:b")])
+    index = index_from_specs([ComponentSpec(kind="gadget", name="g", factory="a:b")])
     with pytest.raises(UnknownComponent) as caught:
         resolve(index, "gadget", "g")
     assert "gadget 'g' (in-memory 0): no plugin that loaded declares the kind 'gadget'." in caught.value.hint

@@ -10,12 +10,12 @@ import pytest
 from esper_core import ComponentSpec, KindSpec
 from esper_core.builtin import plugin as core
 from esper_core.contracts.errors import AmbiguousComponent, UnknownComponent, UserError
+from esper_core.diagnosis.switches import Switches
+from esper_core.diagnosis.why import Explanation, explain
+from esper_core.plan.recipes import Recipes, load_recipes
 from esper_core.registry.discovery import Source
 from esper_core.registry.index import Index
 from esper_core.registry.loading import index_plugins
-from esper_core.registry.recipes import Recipes, load_recipes
-from esper_core.registry.switches import Switches
-from esper_core.registry.why import Explanation, explain
 from tests.registry.test_index import hooks, network
 
 

@@ -25,7 +25,7 @@ from esper_core.contracts.files import temporary_name
 from esper_core.learning.session import open_session
 from esper_core.learning.trainer import Trainer, Update
 from esper_core.registry.index import Index
-from esper_core.registry.plan import Plan
+from esper_core.plan.plan import Plan
 from esper_core.runs.checkpoint import best_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint, verify_checkpoint
 from esper_core.runs.directory import RunDirectory
 from esper_core.runs.header import content_digest, read_header

@@ -14,7 +14,7 @@ from attrs import evolve
 from esper_core.contracts.errors import CheckpointMismatch, EsperError, PluginError, UserError
 from esper_core.learning.trainer import Trainer, Update
 from esper_core.registry.index import Index
-from esper_core.registry.plan import Plan
+from esper_core.plan.plan import Plan
 from esper_core.runs.directory import RunDirectory, check_writable, find_run, list_runs
 from tests.disk import full_disk
 

@@ -9,6 +9,7 @@ import pytest
 
 from esper_core import ComponentSpec, KindSpec
 from esper_core.contracts.errors import FactoryError
+from esper_core.registry.loading import index_from_specs
 from esper_core.registry.index import Index
 from esper_core.runs.observers import Observers
 
@@ -82,6 +83,6 @@ def test_the_end_is_seen_whatever_it_is() -> None:
 def test_one_that_cannot_be_built_fails_before_anything_is_lost() -> None:
     kind = KindSpec(name="observer", protocol="esper_core.contracts.protocols:Observer", planned=False)
     spec = ComponentSpec(kind="observer", name="nobody", factory="builtins:str")
-    index = Index.from_specs([spec], [kind])
+    index = index_from_specs([spec], [kind])
     with pytest.raises(FactoryError, match="nobody"):
         Observers.build([(component, None) for component in index.components], index)

@@ -9,8 +9,9 @@ import pytest
 from attrs import evolve
 
 from esper_core.registry import sources
+from esper_core.registry.loading import index_from_specs
 from esper_core.registry.index import Index
-from esper_core.registry.plan import Plan
+from esper_core.plan.plan import Plan
 from esper_core.runs import provenance
 
 
@@ -28,7 +29,7 @@ def test_a_plugin_made_by_hand_has_the_source_of_its_module(
     file.write_text("x = 1")
     monkeypatch.syspath_prepend(str(tmp_path))
     (spec,) = (c.spec for c in index.components if c.key == "features/obs-v3")
-    by_hand = Index.from_specs([evolve(spec, factory="canary_features:Features")], index.kinds.values())
+    by_hand = index_from_specs([evolve(spec, factory="canary_features:Features")], index.kinds.values())
     planned = [evolve(c, distribution="in-memory") for c in plan.components if c.kind == "features"]
 
     def made() -> dict[str, str]:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from attrs import frozen
 
-from esper_core.registry.index import load_index
+from esper_core.registry.loading import load_index
 
 Done = subprocess.CompletedProcess[str]
 

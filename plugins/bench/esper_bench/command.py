@@ -8,14 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from esper_core.cli import completion
+from esper_core.cli.installed import load_installed
 from esper_core.cli.output import number, print_json, print_table, say, status_line
 from esper_core.cli.stopping import stopping_promptly
-from esper_core.cli.world import load_world
 from esper_core.contracts.errors import PluginError
+from esper_core.plan.plan import PlanRequest, make_plan
+from esper_core.plan.recipes import Recipes
+from esper_core.plan.selection import choose_beside
 from esper_core.registry.index import Component, Index
-from esper_core.registry.plan import PlanRequest, make_plan
-from esper_core.registry.recipes import Recipes
-from esper_core.registry.selection import choose_beside
 
 APART = ("targets", "floor", "machine", "versions", "phases", "workload", "quick", "policy", "threads")
 """Keys of the document that have a place of their own in the text."""
@@ -48,7 +48,7 @@ def bench(
 
     Workloads are components that any plugin may bring: `esper plugins list --kind workload` shows those installed.
     """
-    index, recipes = load_world(context)
+    index, recipes = load_installed(context)
     component = choose_beside(index, recipes, "workload", workload)
     said = {"policy": policy, "workers": workers, "threads": threads}
     document = _measure(component, index, recipes, said, quick)
@@ -64,7 +64,7 @@ def _measure(
     import torch
 
     from esper_bench.report import run_workload
-    from esper_core.registry.build import build_beside
+    from esper_core.plan.build import build_beside
 
     workload = build_beside(component, index)
     with component.owner.doing("saying what is measured"):

@@ -14,14 +14,14 @@ from esper_bench.repeats import Work
 from esper_core.learning.config import TrainConfig
 from esper_core.learning.gae import gae
 from esper_core.learning.trainer import Trainer
+from esper_core.plan.build import build_parts, resolve_device
+from esper_core.plan.lookup import owners_of
+from esper_core.plan.plan import describe_plan
 from esper_core.policy.policy import Policy
-from esper_core.registry.build import build_parts, resolve_device
-from esper_core.registry.lookup import owners_of
-from esper_core.registry.plan import describe_plan
 
 if TYPE_CHECKING:
+    from esper_core.plan.plan import Plan
     from esper_core.registry.index import Index
-    from esper_core.registry.plan import Plan
 
 
 def features_and_masks(plan: Plan, index: Index) -> Work:

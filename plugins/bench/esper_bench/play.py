@@ -14,15 +14,15 @@ from esper_core.contracts.foreign import Owners, close_safely
 from esper_core.contracts.protocols import FeatureExtractor, Masks, Rule
 from esper_core.learning.player import ForeignRule, play
 from esper_core.learning.stopwatch import Stopwatch
-from esper_core.registry.build import build_beside, build_parts, make_context, resolve_device
-from esper_core.registry.lookup import owners_of
-from esper_core.registry.plan import describe_plan
+from esper_core.plan.build import build_beside, build_parts, make_context, resolve_device
+from esper_core.plan.lookup import owners_of
+from esper_core.plan.plan import describe_plan
 from esper_core.registry.resolve import resolve
 
 if TYPE_CHECKING:
     from esper_core.contracts.protocols import Say, State
+    from esper_core.plan.plan import Plan
     from esper_core.registry.index import Index
-    from esper_core.registry.plan import Plan
 
 WARM_UP_STEPS = 2
 

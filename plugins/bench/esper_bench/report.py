@@ -16,8 +16,8 @@ from esper_core.runs.provenance import libraries, machine
 
 if TYPE_CHECKING:
     from esper_core.contracts.protocols import Say, Workload
+    from esper_core.plan.plan import Plan
     from esper_core.registry.index import Index
-    from esper_core.registry.plan import Plan
 
 
 def run_workload(

@@ -11,8 +11,8 @@ from esper_core.learning.session import open_session
 if TYPE_CHECKING:
     from esper_core.contracts.protocols import Say
     from esper_core.learning.trainer import StepProgress
+    from esper_core.plan.plan import Plan
     from esper_core.registry.index import Index
-    from esper_core.registry.plan import Plan
 
 SAY_EVERY = 20
 """Steps between two words about progress."""

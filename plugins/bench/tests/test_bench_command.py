@@ -106,9 +106,9 @@ def test_mistakes(esper, site, arguments, code, words):
 
 
 def test_the_environment_names_the_workload_unless_the_registry_file_does(tmp_path, install):
-    from esper_core.registry.index import load_index
-    from esper_core.registry.recipes import Recipes
-    from esper_core.registry.selection import choose_beside
+    from esper_core.plan.recipes import Recipes
+    from esper_core.plan.selection import choose_beside
+    from esper_core.registry.loading import load_index
 
     index = load_index()
     assert choose_beside(index, Recipes(), "workload", None).name == "digits"

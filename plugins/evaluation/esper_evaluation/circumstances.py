@@ -14,9 +14,9 @@ from esper_core.contracts.errors import DamagedFile
 from esper_core.contracts.exact import to_exact
 from esper_core.contracts.protocols import Environment, HasCircumstances
 from esper_core.contracts.reading import read_json
+from esper_core.plan.lookup import find_planned
+from esper_core.plan.plan import Plan
 from esper_core.registry.index import Index
-from esper_core.registry.lookup import find_planned
-from esper_core.registry.plan import Plan
 from esper_core.registry.sources import made_with
 from esper_evaluation.records import ABOUT_FILE, EPISODES_FILE
 

@@ -14,14 +14,14 @@ from esper_core.contracts.errors import PluginError, UserError, did_you_mean
 from esper_core.contracts.files import make_folder, replace_synced, writing
 from esper_core.contracts.foreign import close_safely
 from esper_core.contracts.plain import MEANING, NotPlain, plain
-from esper_core.contracts.protocols import Build, Environment, Evaluable, FeatureExtractor, MaskProvider, Rule
+from esper_core.contracts.protocols import BuildContext, Environment, Evaluable, FeatureExtractor, MaskProvider, Rule
 from esper_core.learning.player import ForeignRule, PolicyRule, Separately, derived_seed, play
+from esper_core.plan.build import build_beside, build_parts, make_context, resolve_device
+from esper_core.plan.lookup import owners_of
+from esper_core.plan.plan import Plan, PlanDescription, describe_plan
 from esper_core.policy.boundary import check_tensor
 from esper_core.policy.policy import Policy
-from esper_core.registry.build import build_beside, build_parts, make_context, resolve_device
 from esper_core.registry.index import Index
-from esper_core.registry.lookup import owners_of
-from esper_core.registry.plan import Plan, PlanDescription, describe_plan
 from esper_core.registry.sources import made_with
 from esper_core.runs.checkpoint import load_policy
 from esper_core.runs.files import append_lines, json_bytes
@@ -223,7 +223,7 @@ class Contest:
         }
         return makers[arm.name]()
 
-    def _context(self) -> Build:
+    def _context(self) -> BuildContext:
         plan = evolve(self.plan, envs=1)
         return make_context(plan, self.known, device=self.device, parts=self.parts)
 

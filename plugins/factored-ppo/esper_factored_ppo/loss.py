@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from esper_core.contracts.protocols import Build, LossResult
+from esper_core.contracts.protocols import BuildContext, LossResult
 from esper_core.learning.fading import faded
 from esper_core.learning.rollout import Sequences
 from esper_core.policy.distribution import FactoredDistribution
@@ -39,7 +39,7 @@ class Surrogate(NamedTuple):
 class FactoredPpo:
     """Kind `loss` (Schulman et al. 2017, arXiv:1707.06347; per head as in Fan et al. 2019, arXiv:1903.01344)."""
 
-    def __init__(self, config: FactoredPpoConfig, context: Build) -> None:
+    def __init__(self, config: FactoredPpoConfig, context: BuildContext) -> None:
         self.config, self.actions = config, context.actions
         self.target_kl: float | None = config.target_kl or None
         self.begin(1)

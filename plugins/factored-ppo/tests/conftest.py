@@ -8,8 +8,9 @@ import pytest
 import torch
 from attrs import evolve
 
-from esper_core.registry.index import Index, load_index
-from esper_core.registry.plan import PlanRequest, make_plan
+from esper_core.plan.plan import PlanRequest, make_plan
+from esper_core.registry.index import Index
+from esper_core.registry.loading import load_index
 from esper_factored_ppo.probes.plan import WIDTH, find_probe, without_environment
 from esper_factored_ppo.probes.playing import measure
 from esper_factored_ppo.probes.table import PROBES

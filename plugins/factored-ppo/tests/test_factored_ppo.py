@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esper_core import ActionSpec, Head, SlotConfig, StateSpec
-from esper_core.contracts.protocols import Build, Features, Values
+from esper_core.contracts.protocols import BuildContext, Features, Values
 from esper_core.learning.rollout import Sequences
 from esper_core.policy.distribution import FactoredDistribution
 from esper_core.policy.policy import Evaluation
@@ -31,7 +31,7 @@ E, T = 3, 6
 
 
 def loss(**options):
-    context = Build(SlotConfig.for_grid(1, 2), SPEC, StateSpec(()), None, 8, 0.99, E, 0, "cpu", torch.float64)
+    context = BuildContext(SlotConfig.for_grid(1, 2), SPEC, StateSpec(()), None, 8, 0.99, E, 0, "cpu", torch.float64)
     return FactoredPpo(FactoredPpoConfig(**options), context)
 
 

@@ -21,8 +21,8 @@ from typer.testing import CliRunner
 from esper_core.cli import app
 from esper_core.contracts.errors import EsperError, UserError
 from esper_core.contracts.protocols import LossResult
+from esper_core.plan.plan import PlanRequest, make_plan
 from esper_core.registry.index import Index
-from esper_core.registry.plan import PlanRequest, make_plan
 from esper_factored_ppo.loss import FactoredPpo
 from esper_factored_ppo.probes import spike as module
 from esper_factored_ppo.probes.crew import Crew

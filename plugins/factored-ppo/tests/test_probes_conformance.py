@@ -2,7 +2,7 @@
 
 import pytest
 
-from esper_core.registry.index import load_index
+from esper_core.registry.loading import load_index
 from esper_testing.conformance.run import check_component
 
 

@@ -21,7 +21,7 @@ from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.board import Board
 from esper_core.contracts.errors import EsperError
 from esper_core.contracts.grown import Grown
-from esper_core.contracts.protocols import Build
+from esper_core.contracts.protocols import BuildContext
 from esper_core.contracts.spaces import action_space, observation_space
 from esper_growth import reward
 from esper_growth.actions import Algorithm, Op
@@ -59,7 +59,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
     metadata = {"autoreset_mode": AutoresetMode.DISABLED}  # noqa: RUF012
 
     def __init__(
-        self, config: GrowthConfig, context: Build, runtime: HostRuntime, curves: StaticCurves, worlds: Worlds
+        self, config: GrowthConfig, context: BuildContext, runtime: HostRuntime, curves: StaticCurves, worlds: Worlds
     ) -> None:
         description = describe(config, context.slots)
         self.config, self.runtime, self.curves = config, runtime, curves

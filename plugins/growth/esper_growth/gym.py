@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from esper_core import SlotConfig
 from esper_core.builtin.config import FlatConfig
 from esper_core.builtin.flat import Flat
-from esper_core.contracts.protocols import Build, Masks, Origin
+from esper_core.contracts.protocols import BuildContext, Masks, Origin
+from esper_core.plan.build import build_beside
 from esper_core.policy.legality import find_illegal, neutral
-from esper_core.registry.build import build_beside
-from esper_core.registry.index import load_index
+from esper_core.registry.loading import load_index
 from esper_core.registry.resolve import resolve
 from esper_growth.config import GrowthConfig
 from esper_growth.describe import describe
@@ -120,14 +120,14 @@ class GrowthEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.int64]]):
         return self._features(state).obs[0].numpy(), {**info, "action_mask": self.action_masks()}
 
 
-def _context(config: GrowthConfig, slots: SlotConfig, chosen: dict[str, str], gamma: float) -> Build:
+def _context(config: GrowthConfig, slots: SlotConfig, chosen: dict[str, str], gamma: float) -> BuildContext:
     """Return what the environment is built into: task and host by name, and the blueprints its options name."""
     index, known = load_index(), describe(config, slots)
     parts: dict[str, Any] = {}
     origins: dict[str, tuple[Origin, ...]] = {}
 
-    def context() -> Build:
-        return Build(
+    def context() -> BuildContext:
+        return BuildContext(
             slots=slots,
             actions=known.actions,
             state_spec=known.state,

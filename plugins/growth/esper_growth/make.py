@@ -9,7 +9,7 @@ from functools import partial
 import torch
 
 from esper_core.contracts.errors import UserError
-from esper_core.contracts.protocols import Build
+from esper_core.contracts.protocols import BuildContext
 from esper_growth.config import GrowthConfig
 from esper_growth.environment import HELD_OUT, GrowthEnvironment
 from esper_growth.fused.runtime import FusedRuntime
@@ -21,7 +21,7 @@ from esper_growth.workers import shared_out
 from esper_growth.worlds import Worlds
 
 
-def growth(config: GrowthConfig, context: Build) -> GrowthEnvironment:
+def growth(config: GrowthConfig, context: BuildContext) -> GrowthEnvironment:
     """Return the environment for a build context whose parts hold the task, the host and the blueprints."""
     task, host = context.parts["task"], context.parts["host"]
     num_slots = context.slots.num_slots

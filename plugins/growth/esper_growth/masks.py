@@ -7,13 +7,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from esper_core.contracts.protocols import Build, Masks
+from esper_core.contracts.protocols import BuildContext, Masks
 from esper_growth.actions import Op
 from esper_growth.lifecycle import legal_slots
 from esper_growth.protocols import Blueprint, axes_of, fits
 
 
-def legal_blueprints(context: Build) -> tuple[bool, ...]:
+def legal_blueprints(context: BuildContext) -> tuple[bool, ...]:
     """Return which labels of the blueprint head name a blueprint that fits the host's topology."""
     topology, blueprints = context.parts["host"].topology, context.parts["blueprint"]
     axes = axes_of(context.parts["task"])
@@ -28,7 +28,7 @@ def legal_blueprints(context: Build) -> tuple[bool, ...]:
 class LifecycleMasks:
     """Kind `masks`. Op × slot legality is exact; only gate G5 may still refuse a legal FOSSILIZE."""
 
-    def __init__(self, config: None, context: Build) -> None:
+    def __init__(self, config: None, context: BuildContext) -> None:
         self._fixed = {
             head.name: torch.ones(head.size, dtype=torch.bool, device=context.device)
             for head in context.actions.heads

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from esper_core.contracts.protocols import Build, Masks
+from esper_core.contracts.protocols import BuildContext, Masks
 from esper_core.policy.distribution import FactoredDistribution
 from esper_growth.actions import Op
 
@@ -16,7 +16,7 @@ from esper_growth.actions import Op
 class Static:
     """Kind `rule`: WAIT always."""
 
-    def __init__(self, config: None, context: Build) -> None:
+    def __init__(self, config: None, context: BuildContext) -> None:
         self.actions = context.actions
 
     def reset(self, num_envs: int) -> None:

@@ -10,7 +10,7 @@ import torch
 from attrs import evolve
 
 from esper_core import SlotConfig
-from esper_core.contracts.protocols import Build
+from esper_core.contracts.protocols import BuildContext
 from esper_growth.blueprints import image
 from esper_growth.config import (
     AttentionConfig,
@@ -34,7 +34,7 @@ from esper_growth.tasks.digits import digits
 from esper_growth.tasks.synthetic import synthetic
 
 BLUEPRINTS = ("conv_light", "attention", "norm", "depthwise", "bottleneck", "conv_small", "conv_heavy")
-HOSTS: dict[str, Callable[[Build], Any]] = {
+HOSTS: dict[str, Callable[[BuildContext], Any]] = {
     "pointwise": lambda context: PointwiseHost(PointwiseConfig(), context),
     "conv": lambda context: ConvHost(ConvConfig(), context),
 }
@@ -65,7 +65,7 @@ def one_thread() -> None:
 
 
 @pytest.fixture(scope="session")
-def make_context() -> Callable[..., Build]:
+def make_context() -> Callable[..., BuildContext]:
     """Return a factory of build contexts whose parts hold task, host and blueprints; `conv` sees made-up images."""
 
     def make(
@@ -79,10 +79,10 @@ def make_context() -> Callable[..., Build]:
         device: str = "cpu",
         precision: str = "float32",
         host: str = "pointwise",
-    ) -> Build:
+    ) -> BuildContext:
         grid = SlotConfig.for_grid(1, slots)
         description = describe(config or GrowthConfig(), grid)
-        context = Build(
+        context = BuildContext(
             slots=grid,
             actions=description.actions,
             state_spec=description.state,
@@ -110,7 +110,7 @@ def make_context() -> Callable[..., Build]:
 
 
 @pytest.fixture
-def make_environment(make_context: Callable[..., Build]) -> Any:
+def make_environment(make_context: Callable[..., BuildContext]) -> Any:
     """Return a factory of environments; keyword arguments that are no context's are options of growth."""
     made: list[GrowthEnvironment] = []
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from esper_bench.machine import Ceilings
-from esper_core.registry.index import load_index
-from esper_core.registry.plan import PlanRequest, make_plan
+from esper_core.plan.plan import PlanRequest, make_plan
+from esper_core.registry.loading import load_index
 from esper_growth.bench.conv_small import ConvSmallWorkload
 from esper_growth.bench.digits import DigitsWorkload
 from esper_growth.bench.floor import epoch_cost

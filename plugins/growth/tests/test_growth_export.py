@@ -13,7 +13,7 @@ from attrs import evolve
 
 from esper_core import SlotConfig
 from esper_core.contracts.grown import Exportable, Grown
-from esper_core.registry.index import load_index
+from esper_core.registry.loading import load_index
 from esper_evaluation.export.write import write_export
 from esper_growth.actions import Algorithm, Op
 from esper_growth.config import GrowthConfig, Mnist1dConfig

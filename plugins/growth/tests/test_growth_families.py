@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from esper_core import SlotConfig
 from esper_core.contracts.errors import UserError
-from esper_core.contracts.protocols import Build
+from esper_core.contracts.protocols import BuildContext
 from esper_growth.actions import Algorithm, Op
 from esper_growth.config import GrowthConfig, MixedHostConfig, MixedTaskConfig
 from esper_growth.cost import TrainingCost
@@ -35,7 +35,7 @@ def small_worlds():
     """Return worlds of the families, of which every instance is built once."""
     slots = SlotConfig.for_grid(1, 3)
     known = describe(GrowthConfig(), slots)
-    context = Build(slots, known.actions, known.state, None, 0, 1.0, 1, 0, "cpu", torch.float32)
+    context = BuildContext(slots, known.actions, known.state, None, 0, 1.0, 1, 0, "cpu", torch.float32)
     return Worlds(MixedTask(SMALL, context), MixedHost(MixedHostConfig(), context), {}, 3)
 
 

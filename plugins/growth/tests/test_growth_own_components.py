@@ -14,10 +14,10 @@ import esper_growth.plugin
 import esper_lstm_v2.plugin
 import esper_obs_v3.plugin
 import esper_op_conditioned_critic.plugin
+from esper_core.plan.build import build_parts
+from esper_core.plan.plan import PlanRequest, make_plan
 from esper_core.registry import sources
-from esper_core.registry.build import build_parts
-from esper_core.registry.index import Index
-from esper_core.registry.plan import PlanRequest, make_plan
+from esper_core.registry.loading import index_from_plugins
 from esper_growth.fused import compiled, compiler
 from esper_growth.fused.compiler import Library, NoCompiler
 
@@ -60,7 +60,7 @@ def idle_returns(site):
     def played(kind, *options):
         forget()
         own = {f"my-{kind}": importlib.import_module(f"my_{kind}.plugin")}
-        index = Index.from_plugins({**INSTALLED, **own})
+        index = index_from_plugins({**INSTALLED, **own})
         uses = {"network": "lstm-v1", "environment": "growth", kind: f"my-{kind}"}
         request = PlanRequest(uses=uses, slots="3", envs=2, device="cpu", options=(*OPTIONS, *options))
         plan = make_plan(request, index)

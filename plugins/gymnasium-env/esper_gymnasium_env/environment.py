@@ -17,7 +17,7 @@ from torch import Tensor
 
 from esper_core.contracts.errors import PluginError
 from esper_core.contracts.foreign import described, guarded
-from esper_core.contracts.protocols import Build
+from esper_core.contracts.protocols import BuildContext
 from esper_core.contracts.spaces import action_space, observation_space
 from esper_gymnasium_env.config import GymnasiumConfig
 from esper_gymnasium_env.describe import close, describe, make, owner
@@ -40,7 +40,7 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
 
     metadata = {"autoreset_mode": AutoresetMode.DISABLED}  # noqa: RUF012
 
-    def __init__(self, config: GymnasiumConfig, context: Build) -> None:
+    def __init__(self, config: GymnasiumConfig, context: BuildContext) -> None:
         description = describe(config, context.slots)
         self.actions, self.state_spec = description.actions, description.state
         self.horizon, self.num_envs, self.device = description.horizon, context.num_envs, context.device

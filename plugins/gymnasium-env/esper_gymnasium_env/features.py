@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from esper_core.contracts.protocols import Build, Features
+from esper_core.contracts.protocols import BuildContext, Features
 from esper_gymnasium_env.describe import describe_features
 
 
 class GymnasiumFeatures:
     """Kind `features`. The mask is no part of it: it says what is legal, and is noise to whoever asks what is good."""
 
-    def __init__(self, config: None, context: Build) -> None:
+    def __init__(self, config: None, context: BuildContext) -> None:
         self.schema = describe_features(config, context.slots, context.actions, context.state_spec)
         self._dtype = context.dtype
 

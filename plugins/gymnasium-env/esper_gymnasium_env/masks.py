@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from esper_core.contracts.protocols import Build, Masks
+from esper_core.contracts.protocols import BuildContext, Masks
 
 
 class GymnasiumMasks:
@@ -15,7 +15,7 @@ class GymnasiumMasks:
     The environment refuses to go on where a head has no legal value; in a state that never was, all of them are.
     """
 
-    def __init__(self, config: None, context: Build) -> None:
+    def __init__(self, config: None, context: BuildContext) -> None:
         self._sizes = context.actions.sizes
 
     def __call__(self, state: Mapping[str, Tensor]) -> Masks:

@@ -16,9 +16,9 @@ from gymnasium import spaces
 from esper_core import SlotConfig
 from esper_core.contracts.errors import UserError
 from esper_core.learning.session import open_session
-from esper_core.registry.build import build_parts
+from esper_core.plan.build import build_parts
+from esper_core.plan.plan import PlanRequest, make_plan
 from esper_core.registry.index import Index
-from esper_core.registry.plan import PlanRequest, make_plan
 from esper_core.registry.resolve import resolve
 from esper_gymnasium_env.config import GymnasiumConfig
 from esper_gymnasium_env.describe import describe

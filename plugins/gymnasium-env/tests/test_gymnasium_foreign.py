@@ -12,7 +12,7 @@ import torch
 from gymnasium import spaces
 
 from esper_core.contracts.errors import PluginError
-from esper_core.contracts.protocols import Build
+from esper_core.contracts.protocols import BuildContext
 from esper_gymnasium_env.config import GymnasiumConfig
 from esper_gymnasium_env.environment import GymnasiumEnvironment
 
@@ -59,7 +59,7 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Make:
 
         config, slots = GymnasiumConfig(id=ID), SlotConfig.for_grid(1, 1)
         known = describe(config, slots)
-        context = Build(slots, known.actions, known.state, None, 0, 0.9, 2, 0, "cpu", torch.float32)
+        context = BuildContext(slots, known.actions, known.state, None, 0, 0.9, 2, 0, "cpu", torch.float32)
         return GymnasiumEnvironment(config, context)
 
     return make

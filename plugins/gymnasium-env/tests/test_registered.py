@@ -12,9 +12,9 @@ import gymnasium
 import pytest
 
 from esper_core.contracts.errors import UserError
-from esper_core.registry.build import build_parts
-from esper_core.registry.index import load_index
-from esper_core.registry.plan import Plan, PlanRequest, make_plan
+from esper_core.plan.build import build_parts
+from esper_core.plan.plan import Plan, PlanRequest, make_plan
+from esper_core.registry.loading import load_index
 from esper_gymnasium_env.registered import find
 
 REGISTERS = """

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from esper_core.contracts.actions import Head
 from esper_core.contracts.precision import widened, without_autocast
-from esper_core.contracts.protocols import Build, Features, LSTMState, NetworkOutput
+from esper_core.contracts.protocols import BuildContext, Features, LSTMState, NetworkOutput
 from esper_core.policy.recurrent import run_with_resets
 from esper_lstm_v2.config import LstmV1Config, LstmV2Config
 
@@ -50,7 +50,7 @@ class LstmNetwork(nn.Module):
         context: Feature schema and action table.
     """
 
-    def __init__(self, config: LstmV2Config | LstmV1Config, context: Build) -> None:
+    def __init__(self, config: LstmV2Config | LstmV1Config, context: BuildContext) -> None:
         super().__init__()
         schema = context.feature_schema
         assert schema is not None, "features are built before the network"

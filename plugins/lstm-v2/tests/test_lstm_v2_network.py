@@ -10,7 +10,7 @@ from torch import Tensor
 
 from esper_core import ActionSpec, Feature, FeatureSchema, Head, IndexField, SlotConfig, StateSpec
 from esper_core.contracts.precision import autocast
-from esper_core.contracts.protocols import Build, Features, LSTMState, NetworkOutput
+from esper_core.contracts.protocols import BuildContext, Features, LSTMState, NetworkOutput
 from esper_lstm_v2.config import LstmV1Config, LstmV2Config
 from esper_lstm_v2.network import LstmNetwork
 
@@ -30,8 +30,8 @@ def columns(count: int, prefix: str) -> tuple[Feature, ...]:
 SCHEMA = FeatureSchema(columns(3, "b"), columns(2, "s"), num_slots=2, indices=(IndexField("blueprint", 2, 4),))
 
 
-def context(actions: ActionSpec = ACTIONS, schema: FeatureSchema = SCHEMA) -> Build:
-    return Build(
+def context(actions: ActionSpec = ACTIONS, schema: FeatureSchema = SCHEMA) -> BuildContext:
+    return BuildContext(
         slots=SlotConfig.for_grid(1, 2),
         actions=actions,
         state_spec=StateSpec(()),

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from esper_core import ActionSpec, Feature, FeatureSchema, Head, IndexField, SlotConfig, StateSpec
-from esper_core.contracts.protocols import Build
+from esper_core.contracts.protocols import BuildContext
 from esper_lstm_v2.config import LstmV1Config, LstmV2Config
 from esper_lstm_v2.network import LstmNetwork
 
@@ -23,7 +23,9 @@ def build(config: LstmV2Config | LstmV1Config, num_slots: int) -> LstmNetwork:
     )
     actions = ActionSpec(tuple(Head(n, tuple(map(str, range(k)))) for n, k in heads.items()), root="op", slot="slot")
     slots = SlotConfig.for_grid(1, num_slots)
-    return LstmNetwork(config, Build(slots, actions, StateSpec(()), schema, 0, 0.995, 8, 0, "cpu", torch.float32))
+    return LstmNetwork(
+        config, BuildContext(slots, actions, StateSpec(()), schema, 0, 0.995, 8, 0, "cpu", torch.float32)
+    )
 
 
 def linear(inputs: int, outputs: int) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from esper_core.contracts.protocols import Build, Features
+from esper_core.contracts.protocols import BuildContext, Features
 from esper_obs_v3.config import ObsV3Config
 from esper_obs_v3.schema import COUNTED_STAGES, LOSS_CEILING, STAGES, describe
 
@@ -27,7 +27,7 @@ class ObsV3:
     slot's block is zero.
     """
 
-    def __init__(self, config: ObsV3Config, context: Build) -> None:
+    def __init__(self, config: ObsV3Config, context: BuildContext) -> None:
         self.schema = describe(config, context.slots, context.actions, context.state_spec)
         self._config, self._dtype = config, context.dtype
         self._num_ops = len(context.actions.ops)

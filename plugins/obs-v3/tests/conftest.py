@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from esper_core import ActionSpec, Head, SlotConfig, StateField, StateSpec
-from esper_core.contracts.protocols import Build
+from esper_core.contracts.protocols import BuildContext
 from esper_obs_v3.config import ObsV3Config
 from esper_obs_v3.features import ObsV3
 from esper_obs_v3.schema import HISTORY, STAGES
@@ -73,12 +73,12 @@ def _actions(slots: SlotConfig) -> ActionSpec:
 
 
 @pytest.fixture(scope="session")
-def build() -> Callable[..., Build]:
+def build() -> Callable[..., BuildContext]:
     """Return a function that makes a build context for N slots."""
 
-    def make(num_slots: int = 3, dtype: torch.dtype = torch.float32) -> Build:
+    def make(num_slots: int = 3, dtype: torch.dtype = torch.float32) -> BuildContext:
         slots = SlotConfig.for_grid(1, num_slots)
-        return Build(
+        return BuildContext(
             slots=slots,
             actions=_actions(slots),
             state_spec=STATE,
@@ -95,7 +95,7 @@ def build() -> Callable[..., Build]:
 
 
 @pytest.fixture(scope="session")
-def extractor(build: Callable[..., Build]) -> Callable[..., ObsV3]:
+def extractor(build: Callable[..., BuildContext]) -> Callable[..., ObsV3]:
     """Return a function that makes an extractor for N slots."""
 
     def make(num_slots: int = 3, dtype: torch.dtype = torch.float32, **options: float) -> ObsV3:

@@ -16,20 +16,22 @@ from torch import Tensor
 
 from esper_core import ActionSpec, Head, StateField, StateSpec
 from esper_core.contracts.errors import IncompatiblePlan
-from esper_core.contracts.protocols import Build
+from esper_core.contracts.protocols import BuildContext
 from esper_obs_v3.config import ObsV3Config
 from esper_obs_v3.features import ObsV3
 from esper_obs_v3.schema import READS, STAGES, describe
 from esper_testing.states import random_state
 
 
-def draw(context: Build, envs: int, seed: int) -> dict[str, Tensor]:
+def draw(context: BuildContext, envs: int, seed: int) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     return random_state(context.state_spec, context.actions, envs, context.slots.num_slots, generator)
 
 
 @pytest.mark.parametrize(("num_slots", "dim"), [(1, 61), (2, 91), (3, 121), (5, 181), (8, 271)])
-def test_dimensions(extractor: Callable[..., ObsV3], build: Callable[..., Build], num_slots: int, dim: int) -> None:
+def test_dimensions(
+    extractor: Callable[..., ObsV3], build: Callable[..., BuildContext], num_slots: int, dim: int
+) -> None:
     extract = extractor(num_slots)
     features = extract(draw(build(num_slots), 4, 0))
     assert (len(extract.schema.base), len(extract.schema.per_slot)) == (31, 30)
@@ -38,7 +40,7 @@ def test_dimensions(extractor: Callable[..., ObsV3], build: Callable[..., Build]
     assert len(set(extract.schema.names)) == dim
 
 
-def test_what_is_trained_is_seen_where_it_is_asked_for(build: Callable[..., Build]) -> None:
+def test_what_is_trained_is_seen_where_it_is_asked_for(build: Callable[..., BuildContext]) -> None:
     config, plain = ObsV3Config(world=True), build(3)
     published = {
         "host_parameters": [1, 100, 1_000, 100_000, 10**9],
@@ -69,7 +71,7 @@ def test_what_is_trained_is_seen_where_it_is_asked_for(build: Callable[..., Buil
     assert torch.equal(torch.cat([seen[:, : columns[0]], seen[:, columns[-1] + 1 :]], dim=1), unseen)
 
 
-def test_blueprints_are_indices(extractor: Callable[..., ObsV3], build: Callable[..., Build]) -> None:
+def test_blueprints_are_indices(extractor: Callable[..., ObsV3], build: Callable[..., BuildContext]) -> None:
     extract, state = extractor(3), draw(build(3), 4, 0)
     (block,) = extract.schema.indices
     assert (block.name, block.width, block.vocabulary) == ("blueprint", 3, 13)
@@ -82,7 +84,7 @@ def test_blueprints_are_indices(extractor: Callable[..., ObsV3], build: Callable
 @settings(max_examples=40, deadline=None)
 @given(num_slots=st.integers(1, 8), envs=st.integers(1, 5), seed=st.integers(0, 2**32))
 def test_ranges_hold_and_rows_are_independent(
-    extractor: Callable[..., ObsV3], build: Callable[..., Build], num_slots: int, envs: int, seed: int
+    extractor: Callable[..., ObsV3], build: Callable[..., BuildContext], num_slots: int, envs: int, seed: int
 ) -> None:
     extract, state = extractor(num_slots), draw(build(num_slots), envs, seed)
     obs = extract(state).obs
@@ -102,7 +104,7 @@ def test_ranges_hold_and_rows_are_independent(
 
 
 def test_an_empty_slot_is_all_zero_whatever_is_published_of_it(
-    extractor: Callable[..., ObsV3], build: Callable[..., Build]
+    extractor: Callable[..., ObsV3], build: Callable[..., BuildContext]
 ) -> None:
     state = draw(build(2), 3, 0)
     state["stage"][:, 1] = STAGES.index("DORMANT")
@@ -112,7 +114,7 @@ def test_an_empty_slot_is_all_zero_whatever_is_published_of_it(
     assert extractor(2)(state).indices["blueprint"][:, 1].tolist() == [-1, -1, -1]
 
 
-def test_it_reads_exactly_what_it_says(extractor: Callable[..., ObsV3], build: Callable[..., Build]) -> None:
+def test_it_reads_exactly_what_it_says(extractor: Callable[..., ObsV3], build: Callable[..., BuildContext]) -> None:
     class Recorder(Mapping[str, Tensor]):
         def __init__(self, state: dict[str, Tensor]) -> None:
             self.state, self.seen = state, set[str]()
@@ -135,14 +137,14 @@ def test_it_reads_exactly_what_it_says(extractor: Callable[..., ObsV3], build: C
     assert named == set(READS)
 
 
-def test_the_state_is_left_alone(extractor: Callable[..., ObsV3], build: Callable[..., Build]) -> None:
+def test_the_state_is_left_alone(extractor: Callable[..., ObsV3], build: Callable[..., BuildContext]) -> None:
     state = draw(build(3), 2, 0)
     copy = {name: value.clone() for name, value in state.items()}
     extractor(3)(state)
     assert all(torch.equal(state[name], copy[name]) for name in copy)
 
 
-def test_dtype_follows_the_context(extractor: Callable[..., ObsV3], build: Callable[..., Build]) -> None:
+def test_dtype_follows_the_context(extractor: Callable[..., ObsV3], build: Callable[..., BuildContext]) -> None:
     state = draw(build(3), 2, 0)
     double = extractor(3, torch.float64)(state).obs
     assert double.dtype == torch.float64
@@ -158,7 +160,7 @@ def test_the_digest_is_pinned_and_covers_the_options(extractor: Callable[..., Ob
     assert extractor(5).schema.digest != schema.digest
 
 
-def test_options_change_the_numbers(extractor: Callable[..., ObsV3], build: Callable[..., Build]) -> None:
+def test_options_change_the_numbers(extractor: Callable[..., ObsV3], build: Callable[..., BuildContext]) -> None:
     state = draw(build(1), 1, 0)
     state["seed_parameters"][:] = 99
     state["interaction_age"][:] = 3
@@ -169,7 +171,7 @@ def test_options_change_the_numbers(extractor: Callable[..., ObsV3], build: Call
     assert obs["slot0.counterfactual_fresh"] == 0.125
 
 
-def test_operations_come_from_the_environment(build: Callable[..., Build]) -> None:
+def test_operations_come_from_the_environment(build: Callable[..., BuildContext]) -> None:
     context = build(2)
     actions = ActionSpec((Head("verb", ("REST", "GROW")), Head("blueprint", ("a", "b", "c"))), root="verb")
     schema = describe(ObsV3Config(), context.slots, actions, context.state_spec)
@@ -177,7 +179,7 @@ def test_operations_come_from_the_environment(build: Callable[..., Build]) -> No
     assert schema.indices[0].vocabulary == 3
 
 
-def test_environments_it_does_not_fit_are_refused(build: Callable[..., Build]) -> None:
+def test_environments_it_does_not_fit_are_refused(build: Callable[..., BuildContext]) -> None:
     context = build(2)
     with pytest.raises(IncompatiblePlan, match="action head 'blueprint'"):
         describe(ObsV3Config(), context.slots, ActionSpec((Head("op", ("WAIT",)),), root="op"), context.state_spec)

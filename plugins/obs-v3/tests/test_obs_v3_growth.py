@@ -9,7 +9,7 @@ import torch
 from attrs import evolve
 
 from esper_core import SlotConfig
-from esper_core.contracts.protocols import Build
+from esper_core.contracts.protocols import BuildContext
 from esper_obs_v3.config import ObsV3Config
 from esper_obs_v3.features import ObsV3
 from esper_obs_v3.schema import READS, STAGES
@@ -18,7 +18,7 @@ growth = pytest.importorskip("esper_growth", reason="the growth environment is a
 
 
 @pytest.fixture
-def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
+def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuildContext:
     from esper_growth.blueprints import image
     from esper_growth.config import DigitsConfig, GrowthConfig, PointwiseConfig
     from esper_growth.describe import describe
@@ -28,7 +28,7 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
     monkeypatch.setenv("ESPER_CACHE", str(tmp_path))
     slots = SlotConfig.for_grid(1, 2)
     description = describe(GrowthConfig(epochs=14, batch_size=20), slots)
-    empty = Build(
+    empty = BuildContext(
         slots=slots,
         actions=description.actions,
         state_spec=description.state,
@@ -48,14 +48,14 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
     return evolve(empty, parts=parts)
 
 
-def test_growth_publishes_what_is_read_and_stages_mean_the_same(context: Build) -> None:
+def test_growth_publishes_what_is_read_and_stages_mean_the_same(context: BuildContext) -> None:
     from esper_growth.stages import Stage
 
     assert set(READS) <= set(context.state_spec.names)
     assert tuple(stage.name for stage in Stage) == STAGES
 
 
-def test_an_episode_of_random_play_stays_in_range_and_is_seen(context: Build) -> None:
+def test_an_episode_of_random_play_stays_in_range_and_is_seen(context: BuildContext) -> None:
     from esper_growth.config import GrowthConfig
     from esper_growth.make import growth as make_growth
     from esper_growth.masks import LifecycleMasks

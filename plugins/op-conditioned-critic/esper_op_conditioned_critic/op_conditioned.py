@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from esper_core.contracts.errors import IncompatiblePlan
-from esper_core.contracts.protocols import Build, Values
+from esper_core.contracts.protocols import BuildContext, Values
 from esper_op_conditioned_critic.config import OpConditionedConfig
 from esper_op_conditioned_critic.output import ValueOutput, hidden_layer
 
@@ -21,7 +21,7 @@ class OpConditionedCritic(nn.Module):
         IncompatiblePlan: the environment's actions have no root head.
     """
 
-    def __init__(self, config: OpConditionedConfig, context: Build) -> None:
+    def __init__(self, config: OpConditionedConfig, context: BuildContext) -> None:
         super().__init__()
         ops = len(context.actions.ops)
         if not ops:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from esper_core.contracts.protocols import Build, Values
+from esper_core.contracts.protocols import BuildContext, Values
 from esper_op_conditioned_critic.output import ValueOutput, hidden_layer
 
 
 class StateValueCritic(nn.Module):
     """Kind `critic`: latent H → H/2 → V(s)."""
 
-    def __init__(self, config: None, context: Build) -> None:
+    def __init__(self, config: None, context: BuildContext) -> None:
         super().__init__()
         self.hidden = hidden_layer(context.latent_dim, context.latent_dim)
         self.output = ValueOutput(self.hidden.out_features)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from esper_core import ActionSpec, Head, SlotConfig, StateSpec
 from esper_core.contracts.errors import IncompatiblePlan
-from esper_core.contracts.protocols import Build, Values
+from esper_core.contracts.protocols import BuildContext, Values
 from esper_op_conditioned_critic.config import OpConditionedConfig
 from esper_op_conditioned_critic.op_conditioned import OpConditionedCritic
 from esper_op_conditioned_critic.plugin import esper_components
@@ -21,9 +21,9 @@ OPS = 4
 ACTIONS = ActionSpec((Head("op", tuple("abcd")), Head("slot", ("x", "y"), ops=("b", "c"))), root="op", slot="slot")
 
 
-def context(latent_dim: int = 16, actions: ActionSpec = ACTIONS) -> Build:
+def context(latent_dim: int = 16, actions: ActionSpec = ACTIONS) -> BuildContext:
     slots = SlotConfig.for_grid(1, 2)
-    return Build(slots, actions, StateSpec(()), None, latent_dim, 0.99, 3, 0, "cpu", torch.float64)
+    return BuildContext(slots, actions, StateSpec(()), None, latent_dim, 0.99, 3, 0, "cpu", torch.float64)
 
 
 def op_conditioned(baseline: str = "expected", latent_dim: int = 16) -> OpConditionedCritic:

@@ -12,9 +12,9 @@ from collections.abc import Collection, Sequence
 
 from attrs import define, field
 
+from esper_core.plan.lookup import find_planned
+from esper_core.plan.plan import Plan
 from esper_core.registry.index import Component, Index
-from esper_core.registry.lookup import find_planned
-from esper_core.registry.plan import Plan
 from esper_spike_dynamic_slots.categories import find_checks
 from esper_spike_dynamic_slots.constants import Constant, find_constants
 from esper_spike_dynamic_slots.consumers import Consumers

@@ -15,9 +15,10 @@ import pytest
 from attrs import frozen
 
 from esper_core.contracts.slots import MAX_SLOTS
-from esper_core.registry.index import Index, load_index
-from esper_core.registry.plan import Plan, PlanRequest, make_plan
-from esper_core.registry.recipes import find_registry, load_recipes
+from esper_core.plan.plan import Plan, PlanRequest, make_plan
+from esper_core.plan.recipes import find_registry, load_recipes
+from esper_core.registry.index import Index
+from esper_core.registry.loading import load_index
 from esper_spike_dynamic_slots.categories import SAVED_SLOTS, find_checks
 from esper_spike_dynamic_slots.config import DynamicSlotsConfig
 from esper_testing.spikes.engine import SLOTS_PARAMETER

@@ -9,12 +9,12 @@ from torch import Tensor
 from esper_core.contracts.protocols import Environment, FeatureExtractor, Features, MaskProvider, Masks
 from esper_core.learning.config import TrainConfig
 from esper_core.learning.trainer import Trainer, Update
+from esper_core.plan.build import build_parts
+from esper_core.plan.plan import Plan, PlannedComponent
 from esper_core.policy.distribution import FactoredDistribution
 from esper_core.policy.masking import check_masks
 from esper_core.policy.policy import Policy
-from esper_core.registry.build import build_parts
 from esper_core.registry.index import Index
-from esper_core.registry.plan import Plan, PlannedComponent
 from esper_testing.case import planned_for, trainable
 
 ENVS, EPOCHS = 2, 6

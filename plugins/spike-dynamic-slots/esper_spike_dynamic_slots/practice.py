@@ -16,10 +16,10 @@ from torch import Tensor
 from esper_core.contracts.protocols import Masks
 from esper_core.learning.config import TrainConfig
 from esper_core.learning.trainer import Trainer
+from esper_core.plan.build import build_parts
+from esper_core.plan.plan import Plan, PlanDescription, describe_plan
 from esper_core.policy.policy import Policy
-from esper_core.registry.build import build_parts
 from esper_core.registry.index import Index
-from esper_core.registry.plan import Plan, PlanDescription, describe_plan
 from esper_testing.case import planned_for
 from esper_testing.states import random_masks, random_state
 

@@ -6,8 +6,8 @@ from attrs import frozen
 from torch import Tensor
 
 from esper_core.learning.trainer import Trainer, Update
+from esper_core.plan.plan import Plan
 from esper_core.registry.index import Index
-from esper_core.registry.plan import Plan
 from esper_spike_dynamic_slots.practice import make_learner
 from esper_testing.case import trainable
 

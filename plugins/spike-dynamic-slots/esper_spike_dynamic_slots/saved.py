@@ -10,9 +10,9 @@ from torch import Tensor
 
 from esper_core.learning.rollout import Steps
 from esper_core.learning.trainer import Trainer
+from esper_core.plan.lookup import find_planned
+from esper_core.plan.plan import Plan
 from esper_core.registry.index import Index
-from esper_core.registry.lookup import find_planned
-from esper_core.registry.plan import Plan
 from esper_core.runs.checkpoint import load_checkpoint, save_checkpoint
 from esper_core.runs.directory import RunDirectory
 from esper_spike_dynamic_slots.practice import make_learner

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from esper_core.contracts.protocols import Build
+from esper_core.contracts.protocols import BuildContext
+from esper_core.plan.plan import Plan, PlanRequest
 from esper_core.registry.index import Index
-from esper_core.registry.plan import Plan, PlanRequest
 from esper_spike_dynamic_slots import fixtures
 from esper_spike_dynamic_slots.blockers import find_blockers
 from esper_spike_dynamic_slots.categories import CATEGORIES
@@ -23,7 +23,7 @@ from esper_testing.spikes.verdict import CheckResult, Verdict
 class DynamicSlots:
     """Kind `spike`: GREEN when a policy, its masks and its environment work with every slot count asked for."""
 
-    def __init__(self, config: DynamicSlotsConfig, context: Build | None = None) -> None:
+    def __init__(self, config: DynamicSlotsConfig, context: BuildContext | None = None) -> None:
         self.config = config
 
     def run(

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from esper_core.builtin import plugin as core
+from esper_core.plan.plan import PlanRequest, make_plan
 from esper_core.registry.index import Index
-from esper_core.registry.plan import PlanRequest, make_plan
+from esper_core.registry.loading import index_from_plugins
 from esper_spike_dynamic_slots.config import DynamicSlotsConfig
 from esper_spike_dynamic_slots.spike import DynamicSlots
 from esper_testing.spikes.verdict import Verdict
@@ -25,7 +26,7 @@ def small_world() -> Iterator[Index]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(FIXTURES))
         plugins = {"small": import_module("slot_world.plugin"), "fixed": import_module("fixed_slots.plugin")}
-        index = Index.from_plugins({"core": core, **plugins})
+        index = index_from_plugins({"core": core, **plugins})
         assert not index.failures, index.failures
         yield index
 

@@ -1,6 +1,6 @@
 """The spike does what every spike must."""
 
-from esper_core.registry.index import load_index
+from esper_core.registry.loading import load_index
 from esper_testing.conformance.run import check_component
 
 

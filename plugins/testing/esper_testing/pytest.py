@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from attrs import frozen
 
-from esper_core.registry.index import Index, load_index
+from esper_core.registry.index import Index
+from esper_core.registry.loading import load_index
 from esper_core.registry.resolve import find_components
 from esper_testing.conformance.run import Checker
 from esper_testing.distributions import FakeSite

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from esper_core.registry.index import load_index
+from esper_core.registry.loading import load_index
 from esper_testing.distributions import FakeSite
 
 pytest_plugins = ["esper_testing.pytest"]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from esper_core.cli.app import run
-from esper_core.registry.index import load_index
+from esper_core.registry.loading import load_index
 from esper_testing.conformance.run import check_component
 
 SMALL = (

@@ -14,14 +14,14 @@ from attrs import asdict
 
 from esper_core.cli import completion, document
 from esper_core.cli.frame import bar
+from esper_core.cli.installed import load_installed
 from esper_core.cli.output import duration, kept, number, print_json, print_table, say, status_line
 from esper_core.cli.stopping import stopping_promptly
-from esper_core.cli.world import load_world
 from esper_core.contracts.errors import Interrupted, Terminated
 from esper_core.contracts.printable import visible_line
+from esper_core.plan.lookup import find_planned
+from esper_core.plan.plan import describe_plan
 from esper_core.registry.index import Index
-from esper_core.registry.lookup import find_planned
-from esper_core.registry.plan import describe_plan
 from esper_core.runs.directory import find_run
 from esper_evaluation.arms import POLICY, Arm, choose_arms
 from esper_evaluation.entrants import Entrant, choose_entrants, search_batches, training_episodes
@@ -84,7 +84,7 @@ def evaluate(
 
     What has been played is kept in the first run's folder, and not played again.
     """  # noqa: D301
-    index, recipes = load_world(context)
+    index, recipes = load_installed(context)
     entrants = choose_entrants([find_run(name, out) for name in runs], at)
     plan = entrants[0].plan
     environment = find_planned(index, plan.component("environment"))

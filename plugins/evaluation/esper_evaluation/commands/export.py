@@ -9,8 +9,8 @@ import typer
 from attrs import evolve
 
 from esper_core.cli import completion
+from esper_core.cli.installed import load_installed
 from esper_core.cli.output import kept, number, print_json, print_table, say
-from esper_core.cli.world import load_world
 from esper_core.registry.index import Index
 from esper_core.runs.checkpoint import choose_checkpoint
 from esper_core.runs.directory import RunDirectory, find_run
@@ -42,7 +42,7 @@ def export(
 
       from grown import load; network = load()
     """
-    index, _ = load_world(context)
+    index, _ = load_installed(context)
     directory = find_run(run, runs)
     checkpoint, played, exported = _export(directory, index, out, instance, at, device)
     for note in played.notes:

@@ -8,9 +8,9 @@ import torch
 
 from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.protocols import Masks, Rule
+from esper_core.plan.build import build_beside
+from esper_core.plan.plan import describe_plan
 from esper_core.policy.legality import find_illegal, find_stray
-from esper_core.registry.build import build_beside
-from esper_core.registry.plan import describe_plan
 from esper_testing.conformance.subject import SLOTS, Subject
 from esper_testing.conformance.suite import Suite
 from esper_testing.episodes import Choose, play

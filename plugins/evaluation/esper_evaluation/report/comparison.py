@@ -8,7 +8,7 @@ from typing import Any
 from attrs import frozen
 
 from esper_core.contracts.errors import UserError
-from esper_core.registry.plan import Plan
+from esper_core.plan.plan import Plan
 from esper_core.runs.directory import RunDirectory
 from esper_evaluation.report.interval import Interval, difference, mean_interval
 from esper_evaluation.report.record import Record, number

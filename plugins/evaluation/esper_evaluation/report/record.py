@@ -8,7 +8,7 @@ from typing import Any
 from attrs import define, field
 
 from esper_core.contracts.events import EPISODE, episode_numbers
-from esper_core.registry.plan import Plan
+from esper_core.plan.plan import Plan
 from esper_core.runs.directory import RunDirectory
 from esper_core.runs.shapes import RESERVED
 

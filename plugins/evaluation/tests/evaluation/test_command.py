@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from esper_core.cli.app import main, run
+from esper_core.plan.recipes import Recipes
 from esper_core.registry.index import Index
-from esper_core.registry.recipes import Recipes
 from esper_core.runs.directory import RunDirectory
 from esper_evaluation.commands import evaluate as command
 from esper_testing.reference.environment import Lamps
@@ -27,7 +27,7 @@ SMALL = ("--instances", "4", "--search-episodes", "6")
 def words(runs: list[RunDirectory], index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
     """The beginning of a command line in a folder with two runs."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command, "load_world", lambda context: (index, Recipes()))
+    monkeypatch.setattr(command, "load_installed", lambda context: (index, Recipes()))
     for number, source in enumerate(runs):
         shutil.copytree(source.path, tmp_path / "runs" / f"lamps-{number}")
     return ("evaluate", "lamps-0", "lamps-1", *SMALL)

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from esper_core.contracts.errors import PluginError, UserError
+from esper_core.plan.lookup import find_planned
+from esper_core.plan.plan import describe_plan
 from esper_core.registry import sources
 from esper_core.registry.index import Index
-from esper_core.registry.lookup import find_planned
-from esper_core.registry.plan import describe_plan
 from esper_core.runs.directory import RunDirectory
 from esper_evaluation import contest as contest_module
 from esper_evaluation.arms import Arm, choose_arms

@@ -9,10 +9,11 @@ import torch
 
 from esper_core.contracts.errors import CheckpointMismatch, UserError
 from esper_core.learning.session import open_session
+from esper_core.plan.build import build_parts
+from esper_core.plan.plan import PlanRequest, make_plan
 from esper_core.policy.policy import Policy
-from esper_core.registry.build import build_parts
-from esper_core.registry.index import Index, load_index
-from esper_core.registry.plan import PlanRequest, make_plan
+from esper_core.registry.index import Index
+from esper_core.registry.loading import load_index
 from esper_core.runs.checkpoint import choose_checkpoint, list_checkpoints, load_policy, save_checkpoint
 from esper_core.runs.directory import RunDirectory
 from esper_evaluation.export.grow import grow

@@ -8,10 +8,10 @@ from attrs import asdict, evolve
 
 from esper_core import ComponentSpec, EnvironmentDescription, SlotConfig
 from esper_core.contracts.components import normalise_name
-from esper_core.contracts.protocols import Build
+from esper_core.contracts.protocols import BuildContext
+from esper_core.plan.lookup import find_planned
+from esper_core.plan.plan import Plan, PlannedComponent, describe_plan
 from esper_core.registry.index import Component, Index
-from esper_core.registry.lookup import find_planned
-from esper_core.registry.plan import Plan, PlannedComponent, describe_plan
 from esper_factored_ppo.probes.config import ProbeConfig
 from esper_factored_ppo.probes.environment import ProbeEnvironment
 from esper_factored_ppo.probes.probe import Probe
@@ -51,13 +51,13 @@ def describe(config: ProbeConfig, slots: SlotConfig) -> EnvironmentDescription:
     return EnvironmentDescription(probe.environment.actions, probe.environment.state_spec, probe.horizon)
 
 
-def make_environment(config: ProbeConfig, context: Build) -> ProbeEnvironment:
+def make_environment(config: ProbeConfig, context: BuildContext) -> ProbeEnvironment:
     """Build a probe's environment."""
     probe = find_probe(config.probe)
     return probe.environment(context.num_envs, probe.horizon)
 
 
-def make_masks(config: ProbeConfig, context: Build) -> Any:
+def make_masks(config: ProbeConfig, context: BuildContext) -> Any:
     """Return the mask provider of a probe's environment."""
     return find_probe(config.probe).environment.masks
 

@@ -11,10 +11,10 @@ from functools import partial
 from typing import NamedTuple
 
 from esper_core.contracts.errors import UserError
-from esper_core.contracts.protocols import Build
-from esper_core.registry.config import parse_option
+from esper_core.contracts.protocols import BuildContext
+from esper_core.plan.config import parse_option
+from esper_core.plan.plan import Plan, PlanRequest
 from esper_core.registry.index import Index
-from esper_core.registry.plan import Plan, PlanRequest
 from esper_factored_ppo.probes.crew import Crew, cores
 from esper_factored_ppo.probes.plan import BROUGHT, WIDTH, WIDTH_OPTIONS, find_probe, without_environment
 from esper_factored_ppo.probes.playing import measure
@@ -48,7 +48,7 @@ class Run(NamedTuple):
 class PpoProbes:
     """Kind `spike`: GREEN when the policy learns everything whose right answer is known."""
 
-    def __init__(self, config: object, context: Build | None = None) -> None:
+    def __init__(self, config: object, context: BuildContext | None = None) -> None:
         pass
 
     def run(

@@ -15,8 +15,8 @@ from esper_growth.bench.rates import HostBench, Way
 
 if TYPE_CHECKING:
     from esper_core.contracts.protocols import Say
+    from esper_core.plan.plan import Plan
     from esper_core.registry.index import Index
-    from esper_core.registry.plan import Plan
 
 
 @frozen

@@ -20,8 +20,8 @@ from esper_growth.bench.rates import HostBench, Way
 
 if TYPE_CHECKING:
     from esper_core.contracts.protocols import Say
+    from esper_core.plan.plan import Plan
     from esper_core.registry.index import Index
-    from esper_core.registry.plan import Plan
 
 HOST_FIGURES = {"fused_over_loop": "occupied", "fused_over_loop_empty": "empty"}
 GAE_STEPS, GAE_ENVS = 150, 16

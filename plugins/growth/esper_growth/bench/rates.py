@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve, frozen
 
 from esper_bench.repeats import one_thread, side_by_side
-from esper_core.registry.build import build_parts
+from esper_core.plan.build import build_parts
 from esper_growth.actions import Algorithm
 from esper_growth.config import GrowthConfig
 from esper_growth.fused.runtime import FusedRuntime
@@ -23,8 +23,8 @@ from esper_growth.workers import shared_out
 from esper_growth.worlds import Worlds
 
 if TYPE_CHECKING:
+    from esper_core.plan.plan import Plan
     from esper_core.registry.index import Index
-    from esper_core.registry.plan import Plan
 
 SEED = "conv_light"
 HOLDING = SeedSetting(Stage.HOLDING, 1.0, Algorithm.ADD, frozen=False)

@@ -13,7 +13,7 @@ import torch
 from attrs import frozen
 from torch import Tensor, nn
 
-from esper_core.contracts.protocols import Build
+from esper_core.contracts.protocols import BuildContext
 from esper_growth.blueprints.transformer import Mixing, heads_of, self_attention, silent
 from esper_growth.config import AttentionConfig, BottleneckConfig
 from esper_growth.layers import convolution
@@ -110,32 +110,32 @@ def _self_attention(channels: int, axes: int) -> nn.Module:
     return silent(self_attention(channels, Mixing(heads_of(channels))))
 
 
-def conv_light(config: None, context: Build) -> ImageBlueprint:
+def conv_light(config: None, context: BuildContext) -> ImageBlueprint:
     """3×3 convolution, norm, ReLU: 9C² + 2C parameters."""
     return ImageBlueprint(partial(conv_norm_relu, kernel=3))
 
 
-def conv_small(config: None, context: Build) -> ImageBlueprint:
+def conv_small(config: None, context: BuildContext) -> ImageBlueprint:
     """1×1 convolution, norm, ReLU: C² + 2C parameters."""
     return ImageBlueprint(partial(conv_norm_relu, kernel=1))
 
 
-def conv_heavy(config: None, context: Build) -> ImageBlueprint:
+def conv_heavy(config: None, context: BuildContext) -> ImageBlueprint:
     """Two 3×3 convolutions, each with norm and ReLU: 18C² + 4C parameters."""
     return ImageBlueprint(_conv_heavy)
 
 
-def depthwise(config: None, context: Build) -> ImageBlueprint:
+def depthwise(config: None, context: BuildContext) -> ImageBlueprint:
     """3×3 depthwise and 1×1 convolution, norm, ReLU: C² + 11C parameters."""
     return ImageBlueprint(_depthwise)
 
 
-def bottleneck(config: BottleneckConfig, context: Build) -> ImageBlueprint:
+def bottleneck(config: BottleneckConfig, context: BuildContext) -> ImageBlueprint:
     """1×1, 3×3, 1×1 convolutions and a zero-scaled norm; 0 at birth."""
     return ImageBlueprint(partial(_bottleneck, reduction=config.reduction))
 
 
-def norm(config: None, context: Build) -> ImageBlueprint:
+def norm(config: None, context: BuildContext) -> ImageBlueprint:
     """Gated group normalisation; 0 at birth: 2C + 1 parameters."""
     return ImageBlueprint(_gated_norm, ("image", "sequence"))
 
@@ -151,6 +151,6 @@ class AttentionBlueprint(ImageBlueprint):
         return self if topology == "image" else ImageBlueprint(_self_attention, ("sequence",))
 
 
-def attention(config: AttentionConfig, context: Build) -> AttentionBlueprint:
+def attention(config: AttentionConfig, context: BuildContext) -> AttentionBlueprint:
     """Squeeze-and-excitation over channels; on sequences self-attention of positions."""
     return AttentionBlueprint(partial(SqueezeExcite, reduction=config.reduction))

@@ -12,7 +12,7 @@ from functools import partial
 from attrs import frozen
 from torch import nn
 
-from esper_core.contracts.protocols import Build
+from esper_core.contracts.protocols import BuildContext
 from esper_growth.blueprints.transformer import BiasedMixing, heads_of, perceptron, self_attention, silent
 from esper_growth.config import LoraConfig, LoraLargeConfig
 
@@ -43,26 +43,26 @@ def _flex_attention(channels: int, length: int) -> nn.Module:
     return silent(self_attention(channels, BiasedMixing(heads_of(channels), length)))
 
 
-def lora(config: LoraConfig, context: Build) -> SequenceBlueprint:
+def lora(config: LoraConfig, context: BuildContext) -> SequenceBlueprint:
     """A linear map of low rank: 2rC parameters."""
     return SequenceBlueprint(partial(_low_rank, rank=config.rank))
 
 
-def lora_large(config: LoraLargeConfig, context: Build) -> SequenceBlueprint:
+def lora_large(config: LoraLargeConfig, context: BuildContext) -> SequenceBlueprint:
     """A linear map of higher rank: 2rC parameters."""
     return SequenceBlueprint(partial(_low_rank, rank=config.rank))
 
 
-def mlp_small(config: None, context: Build) -> SequenceBlueprint:
+def mlp_small(config: None, context: BuildContext) -> SequenceBlueprint:
     """Two layers, twice as wide in the middle: 4C² + 3C parameters."""
     return SequenceBlueprint(partial(_perceptron, expansion=2))
 
 
-def mlp(config: None, context: Build) -> SequenceBlueprint:
+def mlp(config: None, context: BuildContext) -> SequenceBlueprint:
     """Two layers, four times as wide in the middle: 8C² + 5C parameters."""
     return SequenceBlueprint(partial(_perceptron, expansion=4))
 
 
-def flex_attention(config: None, context: Build) -> SequenceBlueprint:
+def flex_attention(config: None, context: BuildContext) -> SequenceBlueprint:
     """Self-attention that knows distances: 4C² + C + heads·(2L − 1) parameters."""
     return SequenceBlueprint(_flex_attention)

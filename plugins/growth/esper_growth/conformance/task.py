@@ -6,7 +6,7 @@ import pickle
 
 import torch
 
-from esper_core.registry.build import build_beside
+from esper_core.plan.build import build_beside
 from esper_growth.conformance.options import with_other_options
 from esper_growth.protocols import Split, Task, axes_of
 from esper_testing.conformance.subject import Subject

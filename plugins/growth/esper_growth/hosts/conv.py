@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from esper_core.contracts.protocols import Build
+from esper_core.contracts.protocols import BuildContext
 from esper_growth.config import ConvConfig
 from esper_growth.hosts.segments import Segments
 
@@ -20,7 +20,7 @@ class ConvHost:
 
     topology = "image"
 
-    def __init__(self, config: ConvConfig, context: Build) -> None:
+    def __init__(self, config: ConvConfig, context: BuildContext) -> None:
         self.config = config
         self.name = f"conv-w{config.width}g{config.groups}"
 

@@ -7,7 +7,7 @@ import random
 from torch import nn
 
 from esper_core.contracts.errors import UserError
-from esper_core.contracts.protocols import Build
+from esper_core.contracts.protocols import BuildContext
 from esper_growth.config import CapableConfig, MixedHostConfig, NarrowConfig, PointwiseConfig
 from esper_growth.hosts.uniform import CapableHost, NarrowHost, PointwiseHost, UniformHost
 from esper_growth.runtime import stable_seed
@@ -25,7 +25,7 @@ class MixedHost:
     topology = "image"
     axes = (1, 2)
 
-    def __init__(self, config: MixedHostConfig, context: Build) -> None:
+    def __init__(self, config: MixedHostConfig, context: BuildContext) -> None:
         unknown = sorted(set(config.hosts) - set(MEMBERS))
         if unknown or not config.hosts:
             raise UserError(

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from esper_core.contracts.errors import UserError
-from esper_core.contracts.protocols import Build
+from esper_core.contracts.protocols import BuildContext
 from esper_growth.blueprints.transformer import Mixing, heads_of, perceptron, self_attention
 from esper_growth.config import TransformerConfig
 from esper_growth.hosts.segments import Segments
@@ -55,7 +55,7 @@ class TransformerHost:
 
     topology = "sequence"
 
-    def __init__(self, config: TransformerConfig, context: Build) -> None:
+    def __init__(self, config: TransformerConfig, context: BuildContext) -> None:
         self.config = config
         self.name = f"transformer-w{config.width}p{config.patch}m{config.middle}"
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from esper_core.contracts.protocols import Build
+from esper_core.contracts.protocols import BuildContext
 from esper_growth.config import UniformConfig
 from esper_growth.hosts.segments import Segments
 from esper_growth.layers import POOLS, convolution
@@ -28,7 +28,7 @@ class UniformHost:
     kind: ClassVar[str]
     kernel: ClassVar[int]
 
-    def __init__(self, config: UniformConfig, context: Build) -> None:
+    def __init__(self, config: UniformConfig, context: BuildContext) -> None:
         self.config = config
         self.name = f"{self.kind}-w{config.width}g{config.groups}"
 

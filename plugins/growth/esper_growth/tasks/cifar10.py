@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from esper_core.contracts.errors import UserError
-from esper_core.contracts.protocols import Build
+from esper_core.contracts.protocols import BuildContext
 from esper_growth.config import Cifar10Config
 from esper_growth.protocols import Split
 from esper_growth.tasks.classification import ClassificationTask
@@ -28,7 +28,7 @@ CLASSES = 10
 VALIDATION_SHARE = 0.1
 
 
-def cifar10(config: Cifar10Config, context: Build) -> ClassificationTask:
+def cifar10(config: Cifar10Config, context: BuildContext) -> ClassificationTask:
     """Return the images, inputs `[S, 3, 32, 32]`, standardised per colour; the last tenth of training validates.
 
     Raises:

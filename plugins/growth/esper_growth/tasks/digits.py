@@ -7,7 +7,7 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from esper_core.contracts.protocols import Build
+from esper_core.contracts.protocols import BuildContext
 from esper_growth.config import DigitsConfig
 from esper_growth.protocols import Split
 from esper_growth.tasks.classification import ClassificationTask
@@ -15,7 +15,7 @@ from esper_growth.tasks.classification import ClassificationTask
 TRAIN, VALIDATION, TEST = 1000, 400, 397
 
 
-def digits(config: DigitsConfig, context: Build) -> ClassificationTask:
+def digits(config: DigitsConfig, context: BuildContext) -> ClassificationTask:
     """Return the digits with a fixed stratified split of 1,000 / 400 / 397; inputs `[S, 1, 8, 8]`, standardised."""
     pixels, labels = load_digits(return_X_y=True)
     rest, test, rest_labels, test_labels = train_test_split(

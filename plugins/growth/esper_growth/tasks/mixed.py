@@ -7,7 +7,7 @@ import random
 from attrs import evolve
 
 from esper_core.contracts.errors import UserError
-from esper_core.contracts.protocols import Build
+from esper_core.contracts.protocols import BuildContext
 from esper_growth.config import DigitsConfig, MixedTaskConfig, Mnist1dConfig
 from esper_growth.runtime import stable_seed
 from esper_growth.tasks.classification import ClassificationTask
@@ -27,7 +27,7 @@ class MixedTask:
     classes = 10
     axes = (1, 2)
 
-    def __init__(self, config: MixedTaskConfig, context: Build) -> None:
+    def __init__(self, config: MixedTaskConfig, context: BuildContext) -> None:
         unknown = sorted(set(config.tasks) - set(MEMBERS))
         if unknown or not config.tasks:
             raise UserError(

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from esper_core.contracts.errors import UserError
-from esper_core.contracts.protocols import Build
+from esper_core.contracts.protocols import BuildContext
 from esper_growth.config import Mnist1dConfig
 from esper_growth.protocols import Split
 from esper_growth.tasks.classification import ClassificationTask
@@ -49,7 +49,7 @@ SCALING, MOVES, SMOOTHING, JITTER, TILT = 0.4, 48, 2.0, 0.02, 1.0
 TRAIN_SHARE, VALIDATION_SHARE = 0.64, 0.16
 
 
-def mnist1d(config: Mnist1dConfig, context: Build) -> ClassificationTask:
+def mnist1d(config: Mnist1dConfig, context: BuildContext) -> ClassificationTask:
     """Return the curves, inputs `[S, 1, 40]`; of all samples 64 % train, 16 % validation, 20 % test.
 
     All are standardised by mean and spread of those that are trained on.

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from esper_core.contracts.protocols import Build
+from esper_core.contracts.protocols import BuildContext
 from esper_growth.config import SyntheticConfig
 from esper_growth.protocols import Split
 from esper_growth.tasks.classification import ClassificationTask
@@ -16,7 +16,7 @@ VALIDATION, TEST = 64, 64
 SEED = 0
 
 
-def synthetic(config: SyntheticConfig, context: Build) -> ClassificationTask:
+def synthetic(config: SyntheticConfig, context: BuildContext) -> ClassificationTask:
     """Return the splits; inputs `[S, channels, size, size]`, each its class' blob plus Gaussian noise."""
     generator = torch.Generator().manual_seed(SEED)
     means = _blobs(config, generator)

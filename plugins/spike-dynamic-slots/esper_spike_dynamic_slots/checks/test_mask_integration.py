@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from esper_core.plan.plan import Plan
 from esper_core.policy.distribution import FactoredDistribution
-from esper_core.registry.plan import Plan
 from esper_spike_dynamic_slots.played import Episode, Session
 
 CATEGORY = "mask integration"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from esper_core.contracts.protocols import NetworkOutput
-from esper_core.registry.plan import Plan
+from esper_core.plan.plan import Plan
 from esper_testing.case import ENVS, STEPS, Case
 from esper_testing.states import random_state
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from esper_core.cli import completion
+from esper_core.cli.installed import load_installed
 from esper_core.cli.output import print_json, print_table, say, status_line
-from esper_core.cli.world import load_world
 from esper_core.contracts.errors import PluginError
 from esper_core.registry.resolve import find_components, find_plugin
 
@@ -30,7 +30,7 @@ def check_plugin(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Run every declared conformance check on a plugin's components; exit with 5 when the verdict is RED."""
-    index, recipes = load_world(context)
+    index, recipes = load_installed(context)
     components = find_components(index, name, recipes.pins)
     kinds = [] if "/" in name else [index.kinds[kind] for kind in find_plugin(index, name).kinds]
     if not components and not kinds:

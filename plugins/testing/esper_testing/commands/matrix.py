@@ -9,15 +9,15 @@ from typing import Annotated
 import typer
 
 from esper_core.cli import choices
+from esper_core.cli.installed import load_installed
 from esper_core.cli.output import print_json, print_table, say, status_line
-from esper_core.cli.world import load_world
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import Interrupted, Terminated, UserError, did_you_mean
 from esper_core.contracts.slots import SlotConfig
+from esper_core.plan.plan import DEFAULT_SLOTS
+from esper_core.plan.recipes import Recipes
+from esper_core.plan.selection import choose_beside
 from esper_core.registry.index import Index
-from esper_core.registry.plan import DEFAULT_SLOTS
-from esper_core.registry.recipes import Recipes
-from esper_core.registry.selection import choose_beside
 from esper_testing.commands.spike import parse_slot_counts
 from esper_testing.matrix.cell import KINDS, Cell, choose, make_cells
 from esper_testing.matrix.verdict import Matrix
@@ -44,7 +44,7 @@ def matrix(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Combine features, networks, critics, masks and losses: predict, build, train for one update, compare."""
-    index, recipes = load_world(context)
+    index, recipes = load_installed(context)
     shared = choices.parse_uses(uses, environment=environment, task=task, host=host)
     for kind in map(normalise_name, shared):
         if kind in KINDS:

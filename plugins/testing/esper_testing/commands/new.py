@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from esper_core.cli import completion
+from esper_core.cli.installed import load_installed
 from esper_core.cli.output import print_json, say
-from esper_core.cli.world import load_world
 from esper_core.contracts.components import KindSpec, normalise_name
 from esper_core.contracts.errors import UnknownComponent, UserError, did_you_mean
 from esper_core.registry.index import Index
@@ -42,7 +42,7 @@ def new_plugin(
     It holds one small component of the kind with its options, tests that run every check esper has for it, and a
     README with the commands that install, check and use it. Nothing is ever overwritten.
     """
-    index, recipes = load_world(context)
+    index, recipes = load_installed(context)
     chosen = _kind(index, kind)
     plugin = parse_name(name)
     check_free(plugin, chosen.name, index, recipes)

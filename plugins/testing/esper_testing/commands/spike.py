@@ -13,11 +13,11 @@ from typing import Annotated
 import typer
 
 from esper_core.cli import choices, completion
+from esper_core.cli.installed import load_installed
 from esper_core.cli.output import kept, number, print_json, print_table, say, status_line
-from esper_core.cli.world import load_world
 from esper_core.contracts.errors import PluginError, SlotIdError
 from esper_core.contracts.slots import SlotConfig
-from esper_core.registry.plan import PlanRequest, make_plan
+from esper_core.plan.plan import PlanRequest, make_plan
 from esper_core.registry.resolve import resolve
 from esper_testing.spikes.report import check_writable, grouped, shown, write_report
 from esper_testing.spikes.verdict import CheckResult, Failure, ProbeResult, Verdict
@@ -30,7 +30,7 @@ def list_spikes(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the installed spikes."""
-    index, _ = load_world(context)
+    index, _ = load_installed(context)
     spikes = index.of_kind("spike")
     if as_json:
         rows = [
@@ -81,7 +81,7 @@ def run_spike(
     `esper spike list` shows the spikes. A policy is a recipe of registry.toml or a network; single components are
     replaced with --critic, --use and so on.
     """
-    index, recipes = load_world(context)
+    index, recipes = load_installed(context)
     component = resolve(index, "spike", name, recipes.pins)
     counts = parse_slot_counts(slots) if slots is not None else None
     request = PlanRequest(
@@ -105,7 +105,7 @@ def run_spike(
     path = None if report is None else report.absolute()
     if path is not None:
         check_writable(path)
-    from esper_core.registry.build import build_beside
+    from esper_core.plan.build import build_beside
 
     spike = build_beside(component, index)
     with _progress() as on_result, component.owner.doing("answering"):

@@ -21,8 +21,8 @@ from esper_core.contracts.spaces import action_space, observation_space
 from esper_core.contracts.state import StateField
 from esper_core.learning.session import open_session
 from esper_core.learning.trainer import Resumable
+from esper_core.plan.plan import describe_plan
 from esper_core.policy.legality import draw_legal, made_illegal
-from esper_core.registry.plan import describe_plan
 from esper_testing.conformance.subject import SLOTS, Subject
 from esper_testing.conformance.suite import Suite
 from esper_testing.episodes import Episode, legal_play, play

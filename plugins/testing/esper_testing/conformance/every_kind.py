@@ -11,7 +11,7 @@ from importlib import metadata
 
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import ConfigError
-from esper_core.registry.config import config_class, describe_options, structure_config, unstructure_config
+from esper_core.plan.config import config_class, describe_options, structure_config, unstructure_config
 from esper_core.registry.hookspecs import ENTRY_POINT_GROUP
 from esper_core.registry.loading import HEAVY_MODULES
 from esper_core.registry.references import load_reference

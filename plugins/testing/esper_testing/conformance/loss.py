@@ -14,9 +14,9 @@ from esper_core.learning.collector import Collector
 from esper_core.learning.config import TrainConfig
 from esper_core.learning.rollout import Rollout, Sequences
 from esper_core.learning.trainer import Trainer
+from esper_core.plan.build import build_parts
 from esper_core.policy.distribution import FactoredDistribution
 from esper_core.policy.policy import Evaluation, Policy
-from esper_core.registry.build import build_parts
 from esper_testing.case import Case, trainable
 from esper_testing.conformance.chance import assert_repeatable, noise_like, stir
 from esper_testing.conformance.everywhere import everywhere, in_every_layout

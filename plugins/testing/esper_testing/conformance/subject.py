@@ -13,13 +13,13 @@ from attrs import define, field
 
 from esper_core.contracts.components import ComponentSpec
 from esper_core.contracts.errors import ConfigError, EsperError, PluginError
-from esper_core.contracts.protocols import Build
+from esper_core.contracts.protocols import BuildContext
 from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.state import StateSpec
-from esper_core.registry.build import ORDER, build_beside, build_parts, make_context
-from esper_core.registry.config import structure_config
+from esper_core.plan.build import ORDER, build_beside, build_parts, make_context
+from esper_core.plan.config import structure_config
+from esper_core.plan.plan import Plan, PlanRequest, describe_environment, describe_plan, make_plan
 from esper_core.registry.index import Component, Index
-from esper_core.registry.plan import Plan, PlanRequest, describe_environment, describe_plan, make_plan
 from esper_core.registry.references import load_reference
 from esper_testing.case import Case, make_case
 from esper_testing.reference.plugin import DISTRIBUTION, REFERENCES, with_references
@@ -158,7 +158,7 @@ class Subject:
         drawn = {*plan.kinds, *describe_plan(plan, self._world).uses} - set(ORDER)
         return build_parts(plan, self._world, only={*kinds, *drawn}, dtype=dtype)
 
-    def context(self, slots: int = 3, *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Build:
+    def context(self, slots: int = 3, *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> BuildContext:
         """Return what a factory is told about its surroundings."""
         plan = self.plan(slots)
         return make_context(plan, describe_plan(plan, self._world), device=device, dtype=dtype)

@@ -12,9 +12,9 @@ import torch
 from esper_core.contracts.errors import EsperError
 from esper_core.contracts.foreign import asks_to_stop
 from esper_core.learning.session import open_session
+from esper_core.plan.lookup import find_planned
+from esper_core.plan.recipes import Recipes
 from esper_core.registry.index import Component, Index
-from esper_core.registry.lookup import find_planned
-from esper_core.registry.recipes import Recipes
 from esper_testing.matrix.cell import Cell, Measurement, plan_cell
 
 

@@ -10,7 +10,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
-from esper_core.contracts.protocols import Build, Masks
+from esper_core.contracts.protocols import BuildContext, Masks
 from esper_core.contracts.spaces import action_space, observation_space
 from esper_testing.reference.config import LampsConfig
 from esper_testing.reference.describe import COLOURS, DOUSE, LIGHT, OPS, describe
@@ -30,7 +30,7 @@ class Lamps(VectorEnv[Any, Any, Any]):
 
     metadata = {"autoreset_mode": AutoresetMode.DISABLED}  # noqa: RUF012
 
-    def __init__(self, config: LampsConfig, context: Build) -> None:
+    def __init__(self, config: LampsConfig, context: BuildContext) -> None:
         known = describe(config, context.slots)
         self.actions, self.state_spec, self.horizon = known.actions, known.state, known.horizon
         self.num_envs, self.layout, self.device = context.num_envs, config.layout, context.device
@@ -147,7 +147,7 @@ def _generator(instance: int) -> torch.Generator:
 class LampMasks:
     """Kind `masks`: dark lamps can be lit, lit ones put out."""
 
-    def __init__(self, config: None, context: Build) -> None:
+    def __init__(self, config: None, context: BuildContext) -> None:
         self.actions = context.actions
 
     def __call__(self, state: State) -> Masks:

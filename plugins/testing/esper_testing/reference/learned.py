@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from esper_core.builtin.config import FlatConfig
 from esper_core.builtin.flat import Flat
-from esper_core.contracts.protocols import Build, Features, LossResult, NetworkOutput, Values
+from esper_core.contracts.protocols import BuildContext, Features, LossResult, NetworkOutput, Values
 from esper_core.policy.distribution import FactoredDistribution
 from esper_testing.reference.describe import describe_features
 
@@ -22,7 +22,7 @@ WIDTH = 16
 class ReferenceFeatures:
     """Kind `features`: what `flat` gives, and categories as indices as well."""
 
-    def __init__(self, config: None, context: Build) -> None:
+    def __init__(self, config: None, context: BuildContext) -> None:
         self.schema = describe_features(config, context.slots, context.actions, context.state_spec)
         self._flat = Flat(FlatConfig(), context)
 
@@ -42,7 +42,7 @@ class ReferenceState(NamedTuple):
 class ReferenceNetwork(nn.Module):
     """Kind `network`: one GRU cell and one linear head per action dimension."""
 
-    def __init__(self, config: None, context: Build) -> None:
+    def __init__(self, config: None, context: BuildContext) -> None:
         super().__init__()
         schema = context.feature_schema
         assert schema is not None, "features are built before the network"
@@ -79,7 +79,7 @@ class ReferenceNetwork(nn.Module):
 class ReferenceCritic(nn.Module):
     """Kind `critic`: a linear V(s)."""
 
-    def __init__(self, config: None, context: Build) -> None:
+    def __init__(self, config: None, context: BuildContext) -> None:
         super().__init__()
         self.value = nn.Linear(context.latent_dim, 1)
 
@@ -100,7 +100,7 @@ class ReferenceLoss:
 
     target_kl: float | None = None
 
-    def __init__(self, config: None, context: Build) -> None:
+    def __init__(self, config: None, context: BuildContext) -> None:
         self._actions = context.actions
 
     def __call__(self, batch: Any, evaluation: Any) -> LossResult:

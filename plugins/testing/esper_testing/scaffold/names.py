@@ -13,8 +13,8 @@ from attrs import frozen
 
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import UserError
+from esper_core.plan.recipes import Recipes
 from esper_core.registry.index import Index
-from esper_core.registry.recipes import Recipes
 
 _KEBAB = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from esper_core.registry.index import Index, load_index
+from esper_core.registry.index import Index
+from esper_core.registry.loading import load_index
 
 CANARIES = Path(__file__).parent / "canaries"
 """A folder of distributions, as an installer would leave them."""

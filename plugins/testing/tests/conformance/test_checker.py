@@ -11,6 +11,7 @@ from esper_core import ComponentSpec, KindSpec
 from esper_core.builtin import plugin as core
 from esper_core.contracts.errors import UserError
 from esper_core.registry.index import Component, Index
+from esper_core.registry.loading import index_from_specs
 from esper_testing.conformance.report import Conformance, Result
 from esper_testing.conformance.run import Checker, check_component, check_components
 from esper_testing.conformance.subject import Subject
@@ -61,7 +62,7 @@ def judge(monkeypatch: pytest.MonkeyPatch) -> type:
         def find(name: str, conformance: str = "gadget_suite:SUITE", **more: object) -> tuple[Component, Index]:
             kind = KindSpec(name="gadget", protocol="builtins:object", conformance=conformance)
             spec = ComponentSpec(kind="gadget", name=name, factory="builtins:dict", **more)  # type: ignore[arg-type]
-            index = Index.from_specs([spec], [kind])
+            index = index_from_specs([spec], [kind])
             return index.components[0], index
 
     return Judge
@@ -145,7 +146,7 @@ def test_the_verdict_counts(statuses: list[str], colour: str) -> None:
 
 def test_kinds_are_checked_for_what_they_name() -> None:
     kind = KindSpec(name="gadget", protocol="no_such_module:Protocol")
-    index = Index.from_specs([], [kind])
+    index = index_from_specs([], [kind])
     rows = {row.name: row for row in check_components("x", [], index, kinds=[kind]).checks}
     assert (rows["protocol"].component, rows["protocol"].status) == ("kind/gadget", "failed")
     assert "no module 'no_such_module'" in rows["protocol"].message

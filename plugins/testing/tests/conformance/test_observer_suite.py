@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from esper_core import ComponentSpec
-from esper_core.registry.index import Component, load_index
+from esper_core.registry.index import Component
+from esper_core.registry.loading import load_index
 from esper_testing.conformance.observer import SUITE
 from esper_testing.conformance.run import Checker
 

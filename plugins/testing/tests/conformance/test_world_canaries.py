@@ -7,7 +7,7 @@ import pytest
 from esper_bench import conformance as workload
 from esper_core import ComponentSpec
 from esper_core.builtin import plugin as core
-from esper_core.registry.index import Index
+from esper_core.registry.loading import index_from_plugins
 from esper_evaluation.conformance import rule
 from esper_testing.conformance import environment, masks, spike
 from esper_testing.conformance.report import Result
@@ -23,7 +23,7 @@ RIGHT = [spec for spec in world_canaries.right() if spec.kind in SUITES]
 
 def check(spec: ComponentSpec) -> dict[str, Result]:
     """Return what came of the checks of its kind, by name."""
-    index = Index.from_plugins({"esper-core": core, "canaries": world_canaries})
+    index = index_from_plugins({"esper-core": core, "canaries": world_canaries})
     assert not index.failures, index.failures
     (component,) = [c for c in index.components if c.spec is spec or c.spec == spec]
     declared = SUITES[spec.kind].declared
@@ -45,7 +45,7 @@ def test_what_is_right_passes_everything(spec: ComponentSpec) -> None:
 
 @pytest.mark.parametrize("key", ["environment/lamps", "masks/lamps"])
 def test_the_reference_world_passes_everything(key: str) -> None:
-    index = Index.from_plugins({"esper-core": core})
+    index = index_from_plugins({"esper-core": core})
     (component,) = [c for c in with_references(index).components if c.key == key]
     results = [r for r in check_component(component, index) if r.name in SUITES[component.kind].declared]
     assert {result.name: result.message for result in results if result.status != "passed"} == {}

@@ -9,9 +9,10 @@ from attrs import evolve
 
 from esper_core import ComponentSpec
 from esper_core.contracts.errors import ConfigError, IncompatiblePlan, UnknownComponent, UserError
-from esper_core.registry.index import Component, Index, load_index
-from esper_core.registry.plan import make_plan
-from esper_core.registry.recipes import Recipes
+from esper_core.plan.plan import make_plan
+from esper_core.plan.recipes import Recipes
+from esper_core.registry.index import Component, Index
+from esper_core.registry.loading import load_index
 from esper_core.registry.resolve import resolve
 from esper_testing.matrix.cell import KINDS, Cell, Measurement, choose, make_cells, plan_cell
 from esper_testing.matrix.pairs import pairs

@@ -11,8 +11,8 @@ from attrs import evolve
 
 from esper_core import ComponentSpec, KindSpec
 from esper_core.contracts.errors import UserError
-from esper_core.registry.index import Index
-from esper_core.registry.recipes import Recipe, Recipes
+from esper_core.plan.recipes import Recipe, Recipes
+from esper_core.registry.loading import index_from_specs
 from esper_testing.scaffold.names import PLACEHOLDERS, PluginName, check_free, parse_name
 
 
@@ -90,7 +90,7 @@ def test_what_would_be_refused_is_not_suggested(text: str) -> None:
 
 KINDS = tuple(KindSpec(name=kind, protocol="a:B") for kind in ("network", "critic"))
 SPEC = ComponentSpec(kind="network", name="fine-net", factory="a:b", aliases=("Fine_Old",))
-INDEX = Index.from_specs((SPEC,), KINDS, plugin="net-plugin", distribution="net-dist")
+INDEX = index_from_specs((SPEC,), KINDS, plugin="net-plugin", distribution="net-dist")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from esper_core.registry.index import load_index
+from esper_core.registry.loading import load_index
 from esper_testing.distributions import FakeSite
 
 GADGETS = """

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from esper_core.registry.config import describe_options
+from esper_core.plan.config import describe_options
 from esper_core.registry.hookspecs import ENTRY_POINT_GROUP
-from esper_core.registry.index import load_index
+from esper_core.registry.loading import load_index
 from esper_core.registry.references import load_reference
 from esper_testing.commands.new import first_steps
 from esper_testing.conformance.run import check_components

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from esper_core.registry.index import load_index
+from esper_core.registry.loading import load_index
 from esper_testing.scaffold.template import load_template
 
 ROOT = Path(__file__).parents[2]

@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 
 from esper_core import ComponentSpec
 from esper_core.contracts.errors import FactoryError, PluginError, SlotIdError, UserError
-from esper_core.registry import build
-from esper_core.registry.index import Component, load_index
+from esper_core.plan import build
+from esper_core.registry.index import Component
+from esper_core.registry.loading import load_index
 from esper_testing.commands import spike
 from esper_testing.spikes.only import matching
 from esper_testing.spikes.verdict import Blocker, Category, Failure, Place, ProbeResult, Skip, Verdict

@@ -12,8 +12,8 @@ from my_workload.config import MyWorkloadConfig
 
 if TYPE_CHECKING:
     from esper_core.contracts.protocols import Say
+    from esper_core.plan.plan import Plan
     from esper_core.registry.index import Index
-    from esper_core.registry.plan import Plan
 
 SPEED = "environment_steps_per_second"
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from esper_core.registry.build import build_beside, build_parts, make_context
-from esper_core.registry.index import Index, load_index
-from esper_core.registry.plan import Plan, PlanRequest, describe_plan, make_plan
+from esper_core.plan.build import build_beside, build_parts, make_context
+from esper_core.plan.plan import Plan, PlanRequest, describe_plan, make_plan
+from esper_core.registry.index import Index
+from esper_core.registry.loading import load_index
 from esper_core.registry.resolve import resolve
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from esper_core.contracts.protocols import Build, Masks
+from esper_core.contracts.protocols import BuildContext, Masks
 from esper_core.policy.distribution import FactoredDistribution
 from my_rule.config import MyRuleConfig
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class MyRule:
     """Kind `rule`: an arm without parameters, for any environment, that a learned policy must beat."""
 
-    def __init__(self, config: MyRuleConfig, context: Build) -> None:
+    def __init__(self, config: MyRuleConfig, context: BuildContext) -> None:
         self.config, self.actions = config, context.actions
         self._steps = 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from esper_core.contracts.protocols import Build
+from esper_core.contracts.protocols import BuildContext
 from my_blueprint.config import MyBlueprintConfig
 
 
@@ -14,7 +14,7 @@ class MyBlueprint:
     # On hosts of other topologies its label is never legal.
     topologies = ("image",)
 
-    def __init__(self, config: MyBlueprintConfig, context: Build) -> None:
+    def __init__(self, config: MyBlueprintConfig, context: BuildContext) -> None:
         self.config = config
 
     def build(self, channels: int, spatial: tuple[int, ...]) -> nn.Module:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from esper_core.contracts.protocols import Build
+from esper_core.contracts.protocols import BuildContext
 from esper_growth.hosts.segments import Segments
 from my_host.config import MyHostConfig
 
@@ -19,7 +19,7 @@ class MyHost:
     # Blueprints say on which topologies they are legal.
     topology = "image"
 
-    def __init__(self, config: MyHostConfig, context: Build) -> None:
+    def __init__(self, config: MyHostConfig, context: BuildContext) -> None:
         self.config = config
         # Curves of hosts that never grow are kept under this name, so it holds every option that changes the host.
         self.name = f"my-host-w{config.width}p{config.patch}"

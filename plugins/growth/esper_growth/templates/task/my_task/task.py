@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from esper_core.contracts.protocols import Build
+from esper_core.contracts.protocols import BuildContext
 from esper_growth.protocols import Split
 from esper_growth.tasks.classification import ClassificationTask
 from my_task.config import MyTaskConfig
@@ -17,7 +17,7 @@ SEED = 0
 """The data is the same in every run: it is the policy that should differ, not what it is judged on."""
 
 
-def my_task(config: MyTaskConfig, context: Build) -> ClassificationTask:
+def my_task(config: MyTaskConfig, context: BuildContext) -> ClassificationTask:
     """Return the splits; inputs `[S, 1, 8, 8]`.
 
     The phase of the stripes is drawn for each image, so that no pixel by itself tells anything about the direction: a

@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from esper_core.contracts.protocols import Build, Values
+from esper_core.contracts.protocols import BuildContext, Values
 from my_critic.config import MyCriticConfig
 
 
 class MyCritic(nn.Module):
     """Kind `critic`: what the rest of an episode will pay, in normalised return units."""
 
-    def __init__(self, config: MyCriticConfig, context: Build) -> None:
+    def __init__(self, config: MyCriticConfig, context: BuildContext) -> None:
         super().__init__()
         # The network is built first, so the width of its latent is known here.
         self.hidden = nn.Linear(context.latent_dim, config.hidden_dim)

@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
-from esper_core.contracts.protocols import Build
+from esper_core.contracts.protocols import BuildContext
 from esper_core.contracts.spaces import action_space, observation_space
 from my_environment.config import MyEnvironmentConfig
 from my_environment.describe import OPS, REPAIR, describe
@@ -28,7 +28,7 @@ class MyEnvironment(VectorEnv[Any, Any, Any]):
     _wear: Tensor
     _repairs: Tensor
 
-    def __init__(self, config: MyEnvironmentConfig, context: Build) -> None:
+    def __init__(self, config: MyEnvironmentConfig, context: BuildContext) -> None:
         known = describe(config, context.slots)
         self.actions, self.state_spec, self.horizon = known.actions, known.state, known.horizon
         self.num_envs, self.config = context.num_envs, config

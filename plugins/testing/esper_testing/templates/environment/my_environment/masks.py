@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from esper_core.contracts.protocols import Build, Masks
+from esper_core.contracts.protocols import BuildContext, Masks
 
 if TYPE_CHECKING:
     from esper_core.contracts.protocols import State
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class MyEnvironmentMasks:
     """Kind `masks`. WAIT is always legal, REPAIR where some machine is worn."""
 
-    def __init__(self, config: None, context: Build) -> None:
+    def __init__(self, config: None, context: BuildContext) -> None:
         # A spec without a config class: there is nothing to set.
         pass
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from esper_core.contracts.protocols import Build, Features
+from esper_core.contracts.protocols import BuildContext, Features
 from my_features.config import MyFeaturesConfig
 from my_features.describe import describe
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class MyFeatures:
     """Kind `features` for environments of growing hosts."""
 
-    def __init__(self, config: MyFeaturesConfig, context: Build) -> None:
+    def __init__(self, config: MyFeaturesConfig, context: BuildContext) -> None:
         self.schema = describe(config, context.slots, context.actions, context.state_spec)
         self._trend_scale, self._dtype = config.trend_scale, context.dtype
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from esper_core.contracts.protocols import Build, LossResult
+from esper_core.contracts.protocols import BuildContext, LossResult
 from esper_core.learning.rollout import Sequences
 from esper_core.policy.distribution import FactoredDistribution
 from esper_core.policy.policy import Evaluation
@@ -15,7 +15,7 @@ from my_loss.config import MyLossConfig
 class MyLoss:
     """Kind `loss`: PPO (Schulman et al. 2017, arXiv:1707.06347) on the joint probability of all heads."""
 
-    def __init__(self, config: MyLossConfig, context: Build) -> None:
+    def __init__(self, config: MyLossConfig, context: BuildContext) -> None:
         self.config, self.actions = config, context.actions
         # The trainer ends the passes over a rollout when `LossResult.kl` exceeds 1.5 times this.
         self.target_kl: float | None = config.target_kl or None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from esper_core.contracts.protocols import Build, Masks
+from esper_core.contracts.protocols import BuildContext, Masks
 from esper_growth.actions import Op
 from esper_growth.masks import LifecycleMasks
 from esper_growth.stages import HAS_MODULE, Stage
@@ -24,7 +24,7 @@ class MyMasks:
     whatever is left is sound. WAIT is never taken, so something always is left.
     """
 
-    def __init__(self, config: MyMasksConfig, context: Build) -> None:
+    def __init__(self, config: MyMasksConfig, context: BuildContext) -> None:
         self._lifecycle = LifecycleMasks(None, context)
         self._most_growing = config.most_growing
         self._growing = torch.tensor([s in HAS_MODULE and s != Stage.FOSSILIZED for s in Stage], device=context.device)

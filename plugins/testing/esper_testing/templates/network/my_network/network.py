@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from esper_core.contracts.precision import widened, without_autocast
-from esper_core.contracts.protocols import Build, Features, NetworkOutput
+from esper_core.contracts.protocols import BuildContext, Features, NetworkOutput
 from esper_core.policy.recurrent import run_with_resets
 from my_network.config import MyNetworkConfig
 
@@ -28,7 +28,7 @@ class MyNetwork(nn.Module):
     All widths follow from the feature schema and the action table, so it fits any environment and any number of slots.
     """
 
-    def __init__(self, config: MyNetworkConfig, context: Build) -> None:
+    def __init__(self, config: MyNetworkConfig, context: BuildContext) -> None:
         super().__init__()
         schema = context.feature_schema
         assert schema is not None, "features are built before the network"

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import EsperError, RegistryFileError, did_you_mean
+from esper_core.plan.plan import PlanRequest, make_plan
+from esper_core.plan.recipes import Recipes
 from esper_core.registry.index import Index
-from esper_core.registry.plan import PlanRequest, make_plan
-from esper_core.registry.recipes import Recipes
 from esper_core.registry.resolve import check_kind, resolve
 
 

@@ -12,7 +12,7 @@ from esper_core.registry.index import Component, Index
 from esper_core.registry.resolve import absent_plugins
 
 if TYPE_CHECKING:
-    from esper_core.registry.plan import Plan
+    from esper_core.plan.plan import Plan
 
 
 class Recorded(Protocol):

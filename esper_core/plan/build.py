@@ -15,12 +15,12 @@ from esper_core.contracts.errors import ConfigError, EsperError, FactoryError, d
 from esper_core.contracts.foreign import guarded
 from esper_core.contracts.memory import exhausted, shown
 from esper_core.contracts.precision import autocast
-from esper_core.contracts.protocols import Build, Origin
-from esper_core.registry.allocation import TooLarge, only_what_fits
-from esper_core.registry.config import structure_config
+from esper_core.contracts.protocols import BuildContext, Origin
+from esper_core.plan.allocation import TooLarge, only_what_fits
+from esper_core.plan.config import structure_config
+from esper_core.plan.lookup import find_planned
+from esper_core.plan.plan import Plan, PlanDescription, PlannedComponent, describe_plan
 from esper_core.registry.index import Component, Index
-from esper_core.registry.lookup import find_planned
-from esper_core.registry.plan import Plan, PlanDescription, PlannedComponent, describe_plan
 from esper_core.registry.references import load_reference
 from esper_core.registry.resolve import split_name
 
@@ -76,7 +76,7 @@ def build_parts(
     return {kind: part for kind, part in builder.context.parts.items() if kind in wanted}
 
 
-def build_beside(component: Component, index: Index, context: Build | None = None, config: Any = None) -> Any:
+def build_beside(component: Component, index: Index, context: BuildContext | None = None, config: Any = None) -> Any:
     """Build a component that no plan holds, such as a rule or a workload; without a config with its default options.
 
     Raises:
@@ -96,7 +96,7 @@ def make_context(
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
     parts: Mapping[str, Any] | None = None,
-) -> Build:
+) -> BuildContext:
     """Return what a factory is told about its surroundings.
 
     Args:
@@ -106,7 +106,7 @@ def make_context(
         dtype: Of observations and weights.
         parts: What of the plan is built already.
     """
-    return Build(
+    return BuildContext(
         slots=known.slots,
         actions=known.actions,
         state_spec=known.state_spec,
@@ -167,7 +167,7 @@ class _Builder:
     description: PlanDescription
     device: str
     dtype: torch.dtype
-    context: Build = field(init=False)
+    context: BuildContext = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         whole = make_context(self.plan, self.description, device=self.device, dtype=self.dtype)
@@ -275,7 +275,7 @@ def _check_protocol(component: Component, index: Index, part: Any) -> None:
         )
 
 
-def _call(component: Component, factory: Callable[..., Any], config: Any, context: Build | None) -> Any:
+def _call(component: Component, factory: Callable[..., Any], config: Any, context: BuildContext | None) -> Any:
     with _building(component):
         try:
             # An environment may start processes, which would inherit the watch; its own tensors are few.

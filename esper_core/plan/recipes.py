@@ -14,27 +14,14 @@ from attrs import field, frozen
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import DamagedFile, RegistryFileError, did_you_mean
 from esper_core.contracts.reading import read_bytes
-from esper_core.registry.config import Option
+from esper_core.plan.config import Option
+from esper_core.registry.reserved import SETTINGS
 
 FILE_NAME = "registry.toml"
 REGISTRY_VARIABLE = "ESPER_REGISTRY"
 SCHEMA = 1
 LARGEST = 2**20
 """Bytes of the file at most."""
-
-SETTINGS: Mapping[str, type] = {
-    "policy": str,
-    "slots": str,
-    "envs": int,
-    "epochs": int,
-    "workers": int,
-    "updates": int,
-    "seed": int,
-    "device": str,
-    "threads": int,
-    "precision": str,
-}
-"""Keys of `[defaults]` that are no kinds, and their types; slots may be written as a number too."""
 
 _TABLES = ("schema", "defaults", "policy", "plugins", "resolve")
 _HEADER = re.compile(r"\s*\[\[?\s*(?P<path>[^\[\]]+?)\s*\]\]?\s*(#.*)?$")

@@ -15,7 +15,7 @@ from esper_core.contracts.errors import (
     UnknownComponent,
     did_you_mean,
 )
-from esper_core.registry.config import (
+from esper_core.plan.config import (
     BadOption,
     Option,
     config_class,
@@ -24,8 +24,8 @@ from esper_core.registry.config import (
     structure,
     structure_config,
 )
+from esper_core.plan.recipes import Recipe, Recipes
 from esper_core.registry.index import Component, Index
-from esper_core.registry.recipes import Recipe, Recipes
 from esper_core.registry.references import load_reference
 from esper_core.registry.resolve import absent_plugins, check_kind, resolve, split_name
 

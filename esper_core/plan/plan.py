@@ -25,13 +25,13 @@ from esper_core.contracts.precision import PRECISIONS
 from esper_core.contracts.shape import shaped
 from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.state import EnvironmentDescription, Outcome, StateSpec
-from esper_core.registry.config import planned_config, structure_config, unstructure_config
-from esper_core.registry.fit import check_capabilities, check_reads
+from esper_core.plan.config import planned_config, structure_config, unstructure_config
+from esper_core.plan.fit import check_capabilities, check_reads
+from esper_core.plan.lookup import find_planned
+from esper_core.plan.recipes import Recipes
+from esper_core.plan.selection import select
 from esper_core.registry.index import Component, Index
-from esper_core.registry.lookup import find_planned
-from esper_core.registry.recipes import Recipes
 from esper_core.registry.references import load_reference
-from esper_core.registry.selection import select
 
 PLAN_SCHEMA = 1
 

@@ -13,11 +13,11 @@ from attrs import define, frozen
 
 from esper_core.cli.document import leave_to_others
 from esper_core.contracts.errors import EsperError, UserError
+from esper_core.diagnosis.switches import Switches
+from esper_core.plan.recipes import Recipes, find_registry, load_recipes
 from esper_core.registry.discovery import core_source, entry_point_sources
 from esper_core.registry.index import Command, Index
 from esper_core.registry.loading import index_plugins
-from esper_core.registry.recipes import Recipes, find_registry, load_recipes
-from esper_core.registry.switches import Switches
 
 FLAGS = """Global flags, before or after any command:
   --registry FILE    use this registry.toml
@@ -76,7 +76,7 @@ def take_settings(argv: Sequence[str]) -> tuple[Settings, list[str]]:
 
 
 @define
-class World:
+class Installed:
     """What is installed, loaded once when it is first asked for.
 
     Attributes:
@@ -125,17 +125,17 @@ class World:
         return self.index.commands
 
 
-def load_world(context: typer.Context) -> tuple[Index, Recipes]:
-    """Return what is installed, and the registry file; raises as `World.load`."""
+def load_installed(context: typer.Context) -> tuple[Index, Recipes]:
+    """Return what is installed, and the registry file; raises as `Installed.load`."""
     leave_to_others()
-    return world_of(context).load()
+    return installed_of(context).load()
 
 
 def global_settings(context: typer.Context) -> Settings:
     """Return the global flags of the command line."""
-    return world_of(context).settings
+    return installed_of(context).settings
 
 
-def world_of(context: typer.Context) -> World:
+def installed_of(context: typer.Context) -> Installed:
     """Return what a command line began with."""
-    return context.obj or World(Settings())
+    return context.obj or Installed(Settings())

@@ -8,9 +8,10 @@ from attrs import field, frozen
 
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import UserError, did_you_mean
+from esper_core.plan.recipes import Recipes
 from esper_core.registry.discovery import Source
-from esper_core.registry.index import PLUGINS_VARIABLE, PluginRecord, allow_list
-from esper_core.registry.recipes import Recipes
+from esper_core.registry.index import PluginRecord
+from esper_core.registry.loading import PLUGINS_VARIABLE, allow_list
 
 CORE_STAYS = "The core's own plugin cannot be switched off: it declares the kinds that all others need."
 

@@ -1,0 +1,1 @@
+"""What is installed, what a name means, and why: answers for people."""
