@@ -13,12 +13,13 @@ PIP     := $(BIN)/python -m pip install --disable-pip-version-check -c constrain
 INPUTS := Makefile constraints.txt pyproject.toml $(PLUGINS:%=%/pyproject.toml)
 SUM    := $(shell { pwd; echo $(INPUTS); cat $(INPUTS); } | cksum | cut -d' ' -f1)
 STAMP  := $(VENV)/.installed-$(SUM)
+SITE   := $(VENV)/.installed-site-$(SUM)
 
 # One thread per process: hosts are small, and thread barriers cost more than they give.
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-slow lint format docs clean
+.PHONY: help install train test test-slow lint format docs site clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -47,8 +48,11 @@ format: $(STAMP) ## rewrite the code in the project's format
 docs: $(STAMP) ## write the pages that follow from the code
 	$(BIN)/python -m docs.generate
 
+site: $(SITE) ## build the documentation site into site/; a broken link or anchor is an error
+	$(BIN)/zensical build --clean --strict
+
 clean: ## remove .venv, caches and build artefacts; runs stay
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info plugins/*/build plugins/*/*.egg-info
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache build dist site *.egg-info plugins/*/build plugins/*/*.egg-info
 	find esper_core plugins tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Finding Python, and saying what is missing before anything fails half-way.
@@ -78,4 +82,9 @@ $(STAMP):
 	$(PIP) $$quiet setuptools torch
 	@echo "Installing esper-core and $(words $(PLUGINS)) plugins: $(notdir $(PLUGINS))"
 	@$(PIP) -qq --no-build-isolation -e '.[dev]' $(PLUGINS:%=-e %)
+	@touch $@
+
+$(SITE): $(STAMP)
+	@echo "Installing what builds the site"
+	@$(PIP) -qq --no-build-isolation -e '.[site]'
 	@touch $@

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from docs.generate.commands import commands
 from docs.generate.configuration import configuration
-from docs.generate.hooks import hooks
 from docs.generate.kinds import kind_page, overview
 from docs.generate.metrics import metrics
 from esper_core.registry.index import Index
@@ -27,7 +26,6 @@ def pages() -> dict[Path, str]:
     index = own_index()
     found = {
         DOCS / "kinds" / "README.md": overview(index),
-        DOCS / "hooks.md": hooks(),
         DOCS / "metrics.md": metrics(index),
         DOCS / "configuration.md": configuration(index),
         DOCS / "cli.md": commands(),

@@ -24,12 +24,12 @@ def configuration(index: Index) -> str:
         "# Options",
         NOTE,
         paragraph(
-            "`-o KIND.key=VALUE` on the command line, or under `[policy.NAME.options]` of registry.toml; the command "
-            "line wins. VALUE is a TOML value, and a bare word is a text: `-o network.hidden_dim=256`, `-o "
+            "Set an option with `-o KIND.key=VALUE`, or under `[policy.NAME.options]` in registry.toml; the command "
+            "line wins. VALUE is a TOML value, and a bare word is a string: `-o network.hidden_dim=256`, `-o "
             'environment.runtime=loop`, `-o \'environment.blueprints=["norm", "attention"]\'`. Where a plan holds '
             "several components of a kind, and for observers, the option names the one that it means: `-o "
             "blueprint.attention.reduction=2`. An option may be a table, `environment.kwargs = {limit = inf}`; what it "
-            "holds is kept exactly, and a date in it is written as a text. `esper policy show NAME` lists those of one "
+            "holds is kept exactly, and a date in it becomes a string. `esper policy show NAME` lists those of one "
             "policy with their values."
         ),
         "## The trainer",

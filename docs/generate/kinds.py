@@ -1,4 +1,4 @@
-"""The pages of the kinds: one each, and one that lists them."""
+"""The pages of the kinds: one each, and one with the hooks and what is the same for all kinds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 from docs.generate.markdown import NOTE, code, docstring, document, paragraph, signature, table
 from esper_core.contracts import protocols
-from esper_core.contracts.components import KindSpec
+from esper_core.contracts.commands import CommandSpec
+from esper_core.contracts.components import ComponentSpec, KindSpec
+from esper_core.registry import hookspecs
 from esper_core.registry.index import Index
 from esper_core.registry.references import load_reference
 from esper_testing.conformance.run import suites_of
@@ -18,25 +20,37 @@ VALUES = ("Features", "Masks", "NetworkOutput", "Values", "LossResult", "BuildCo
 
 
 def overview(index: Index) -> str:
-    """Return the page that lists all kinds, and what is the same for each."""
+    """Return the page of the hooks, which lists all kinds, and what is the same for each."""
     rows = [(f"[{k.name}]({k.name}.md)", k.summary, owner(k, index)) for k in index.kinds.values()]
     (common, *_) = suites_of(next(iter(index.kinds.values())))
+    hooks = {name: f for name, f in vars(hookspecs).items() if hasattr(f, f"{hookspecs.PROJECT}_spec")}
     return document(
-        "# Kinds of components",
+        "# Hooks and kinds of components",
         NOTE,
         paragraph(
-            "A component is made by a factory, called as `factory(config, context)`: `config` is an instance of its "
-            "attrs class, `context` a `BuildContext`, which says what it is built into. A component of a kind that no "
-            "plan holds, such as a spike, may be given None for a context."
+            f"A plugin is a module named by an entry point of the group `{hookspecs.ENTRY_POINT_GROUP}`. It implements "
+            "one or more of the hooks below as plain functions marked with `@esper_core.hookimpl`. Each is called once, "
+            "without arguments, and no behaviour depends on their order. Importing the module must import nothing "
+            "heavy, such as torch."
         ),
+        "## Kinds",
         table(("kind", "what it is", "declared by"), rows),
+        paragraph(
+            "A component of a kind is made by a factory, called as `factory(config, context)`. `config` is an instance "
+            "of its attrs class. `context` is a [`BuildContext`](#buildcontext), which describes what it is built into; "
+            "it is None for kinds that no plan holds, such as a spike."
+        ),
+        "## Hooks",
+        *(f"### {name}\n\n{code(signature(function))}\n\n{docstring(function)}" for name, function in hooks.items()),
+        "## What hooks return",
+        *(f"### {cls.__name__}\n\n{docstring(cls)}" for cls in (KindSpec, ComponentSpec, CommandSpec)),
         "## What is checked of every component",
         paragraph(
-            f"`esper plugins check NAME` runs these checks, then those of the component's kind. Without `{BUILT}` "
-            "nothing can be said about a kind's own."
+            f"`esper plugins check NAME` runs these checks, then those of the component's kind. When `{BUILT}` fails, "
+            "the kind's own checks cannot run."
         ),
         checks(common),
-        "## What components hand to each other",
+        "## What components pass to each other",
         *(value(name) for name in VALUES),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from docs.generate.markdown import NOTE, document, paragraph, table
 from esper_core.contracts.metrics import Metric
@@ -10,6 +11,9 @@ from esper_core.learning.metrics import METRICS
 from esper_core.learning.thresholds import THRESHOLDS, Bound, Threshold
 from esper_core.registry.index import Index
 from esper_core.registry.references import load_reference
+
+WATCHING = Path(__file__).with_name("watching.md")
+"""How to watch a run: the part of the page that is written by hand."""
 
 
 def metrics(index: Index) -> str:
@@ -20,25 +24,21 @@ def metrics(index: Index) -> str:
         if component.spec.metrics
     ]
     return document(
-        "# Metrics",
+        "# Metrics and warnings",
         NOTE,
-        paragraph(
-            "What an update appends to `metrics.jsonl`, on one line. `<head>` is a head of the action table (`op`, "
-            "`slot`, `blueprint`, …), `<op>` an operation, `<part>` a part of the recurrent state. What is undefined "
-            "is null. [monitoring.md](monitoring.md) says how to look at them."
-        ),
-        "## Of every run",
+        WATCHING.read_text(encoding="utf-8").strip(),
+        "## Metrics of every run",
         _table(METRICS),
         *(
-            f"## Of the {component.kind} {component.name}\n\n{_table(found)}"
+            f"## Metrics of the {component.kind} {component.name}\n\n{_table(found)}"
             for component, found in sorted(declared, key=lambda entry: entry[0].key)
         ),
-        "## What a line holds beside metrics",
+        "## Other keys of a line",
         table(
             ("key", "what it is"),
             (
                 ("`update`, `environment_steps`", "updates, and steps of all environments, since the start of the run"),
-                ("`warnings`", "thresholds that a metric is beyond, and since which update: see below"),
+                ("`warnings`", "thresholds that a metric is beyond, and since which update"),
                 (
                     "`timing`",
                     "what depends on the clock: `seconds`, `steps_per_second`, `phases` with the seconds of each",

@@ -216,7 +216,7 @@ def numbers(record: Record) -> Chapter:
     header = ["metric", *(f"update {record.lines[i]['update']}" for i in chosen)]
     rows = [[name, *(short(number(record.lines[i].get(name))) for i in chosen)] for name in record.metric_names]
     table = Table(header, rows, f"All {len(rows)} metrics", folded=True)
-    return Chapter("numbers", "Every number", "docs/monitoring.md explains each metric.", [table])
+    return Chapter("numbers", "Every number", "docs/metrics.md explains each metric.", [table])
 
 
 def said(value: Any) -> str:
