@@ -9,6 +9,7 @@ Only what the repository brings is written down, whatever else is installed.
 from __future__ import annotations
 
 import tomllib
+from functools import cache
 from pathlib import Path
 
 from docs.generate.commands import commands
@@ -35,6 +36,7 @@ def pages() -> dict[Path, str]:
     return found
 
 
+@cache
 def own_index() -> Index:
     """Return the index of the core and the plugins of this repository."""
     texts = [path.read_text(encoding="utf-8") for path in DOCS.parent.glob("plugins/*/pyproject.toml")]

@@ -18,8 +18,7 @@ from esper_core.registry.references import load_reference
 def configuration(index: Index) -> str:
     """Return the page."""
     several = _several(index)
-    planned = [c for kind in index.kinds.values() if kind.planned for c in index.of_kind(kind.name)]
-    watching = index.of_kind(OBSERVER)
+    planned = _planned(index)
     return document(
         "# Options",
         NOTE,
@@ -35,14 +34,33 @@ def configuration(index: Index) -> str:
         "## The trainer",
         _options(f"{TRAIN}.", load_reference(TRAIN_CONFIG, TRAIN)),
         "## Components of a plan",
-        *(_section(c, f"{c.kind}.{c.name}." if c.kind in several else f"{c.kind}.") for c in planned),
+        *(_section(c, _prefix(c, several)) for c in planned),
         "## Observers",
         paragraph(
             "Observers are no part of a plan. Those that watch a run, TensorBoard or those named by `--observe`, take "
             "their options from the command line."
         ),
-        *(_section(c, f"{OBSERVER}.{c.name}.") for c in watching),
+        *(_section(c, _prefix(c, several)) for c in index.of_kind(OBSERVER)),
     )
+
+
+def option_names(index: Index) -> set[str]:
+    """Return the name of every option, as `-o` takes it."""
+    several = _several(index)
+    names = {f"{TRAIN}.{o.key}" for o in describe_options(load_reference(TRAIN_CONFIG, TRAIN))}
+    for component in (*_planned(index), *index.of_kind(OBSERVER)):
+        names |= {_prefix(component, several) + o.key for o in describe_options(config_class(component))}
+    return names
+
+
+def _planned(index: Index) -> list[Component]:
+    return [c for kind in index.kinds.values() if kind.planned for c in index.of_kind(kind.name)]
+
+
+def _prefix(component: Component, several: set[str]) -> str:
+    """Return what comes before the key; the name too, where a plan holds several components of the kind."""
+    named = component.kind in several or component.kind == OBSERVER
+    return f"{component.kind}.{component.name}." if named else f"{component.kind}."
 
 
 def _section(component: Component, prefix: str) -> str:

@@ -29,16 +29,16 @@ def overview(index: Index) -> str:
         NOTE,
         paragraph(
             f"A plugin is a module named by an entry point of the group `{hookspecs.ENTRY_POINT_GROUP}`. It implements "
-            "one or more of the hooks below as plain functions marked with `@esper_core.hookimpl`. Each is called once, "
-            "without arguments, and no behaviour depends on their order. Importing the module must import nothing "
-            "heavy, such as torch."
+            "one or more of the hooks below as plain functions marked with `@esper_core.hookimpl`. Each is called "
+            "once, without arguments, and no behaviour depends on their order. Importing the module must import "
+            "nothing heavy, such as torch."
         ),
         "## Kinds",
         table(("kind", "what it is", "declared by"), rows),
         paragraph(
             "A component of a kind is made by a factory, called as `factory(config, context)`. `config` is an instance "
-            "of its attrs class. `context` is a [`BuildContext`](#buildcontext), which describes what it is built into; "
-            "it is None for kinds that no plan holds, such as a spike."
+            "of its attrs class. `context` is a [`BuildContext`](#buildcontext), which describes what it is built "
+            "into; it is None for kinds that no plan holds, such as a spike."
         ),
         "## Hooks",
         *(f"### {name}\n\n{code(signature(function))}\n\n{docstring(function)}" for name, function in hooks.items()),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from docs.generate.markdown import NOTE, document, paragraph, table
+from docs.generate.markdown import NOTE, document, table
 from esper_core.contracts.metrics import Metric
 from esper_core.learning.metrics import METRICS
 from esper_core.learning.thresholds import THRESHOLDS, Bound, Threshold

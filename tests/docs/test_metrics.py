@@ -31,7 +31,7 @@ def test_every_metric_of_a_run_is_explained_and_no_other(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ESPER_CACHE", str(tmp_path))
-    options = ["environment.epochs=6", "environment.instances=2", "environment.workers=1"]
+    options = ["environment.epochs=6", "environment.instances=2", "environment.workers=1", "environment.kernels=torch"]
     options += ["task.train_samples=100", "network.hidden_dim=16"]
     index = load_index()
     request = PlanRequest(policy="lstm-v2", slots="3", options=options, envs=2, updates=1, device="cpu")

@@ -17,7 +17,7 @@ WORDS = " ".join(PAGE.split())
 
 def test_every_fault_has_a_promise_and_a_test_that_exists() -> None:
     table = PAGE.split("| fault | promise | test |\n")[1].split("\n\n")[0].splitlines()[1:]
-    files = [*ROOT.glob("tests/**/test_*.py"), *ROOT.glob("plugins/*/tests/test_*.py")]
+    files = [*ROOT.glob("tests/**/test_*.py"), *ROOT.glob("plugins/*/tests/**/test_*.py")]
     sources = "\n".join(path.read_text(encoding="utf-8") for path in files)
     assert len(table) >= 10
     for row in table:
