@@ -63,31 +63,31 @@ def test_taken_is_the_value_of_the_operation_taken() -> None:
     assert values.by_op is not None
     for env in range(3):
         for t in range(5):
-            assert values.taken[env, t] == values.by_op[env, t, op[env, t]]
+            assert values.q_taken[env, t] == values.by_op[env, t, op[env, t]]
 
 
 def test_the_expected_baseline_is_the_mean_under_the_policy_and_ignores_illegal_operations() -> None:
     critic, (latent, probs, op) = op_conditioned(), inputs()
     values = critic(latent, probs, op)
-    close(values.baseline, torch.einsum("eto,eto->et", probs, values.by_op))
-    close(critic(latent, probs, (op + 1) % 3).baseline, values.baseline)
+    close(values.value, torch.einsum("eto,eto->et", probs, values.by_op))
+    close(critic(latent, probs, (op + 1) % 3).value, values.value)
     with torch.no_grad():
         critic.hidden.weight[:, 16 + 3] += 100
-    close(critic(latent, probs, op).baseline, values.baseline)
+    close(critic(latent, probs, op).value, values.value)
 
 
 def test_the_sampled_baseline_is_the_value_of_the_operation_taken() -> None:
     values = op_conditioned("sampled")(*inputs())
-    assert torch.equal(values.baseline, values.taken)
+    assert torch.equal(values.value, values.q_taken)
 
 
 def test_state_value_does_not_look_at_the_operation() -> None:
     critic, (latent, probs, op) = state_value(), inputs()
     values = critic(latent, probs, op)
-    assert torch.equal(values.baseline, values.taken) and values.by_op is None
-    assert torch.equal(critic(latent, None, None).baseline, values.baseline)
-    close(values.baseline, critic.output(critic.hidden(latent).relu()))
-    assert not torch.allclose(critic(latent + 1, None, None).baseline, values.baseline)
+    assert torch.equal(values.value, values.q_taken) and values.by_op is None
+    assert torch.equal(critic(latent, None, None).value, values.value)
+    close(values.value, critic.output(critic.hidden(latent).relu()))
+    assert not torch.allclose(critic(latent + 1, None, None).value, values.value)
 
 
 def fields(values: Values) -> list[Tensor]:
@@ -109,7 +109,7 @@ def test_rescaling_keeps_predictions_in_units_of_return(make) -> None:
 @pytest.mark.parametrize("make", [op_conditioned, state_value])
 def test_every_parameter_and_the_latent_get_a_gradient_from_the_regression(make) -> None:
     critic, (latent, probs, op) = make(), inputs()
-    critic(latent.requires_grad_(), probs, op).taken.square().sum().backward()
+    critic(latent.requires_grad_(), probs, op).q_taken.square().sum().backward()
     assert all(bool((p.grad != 0).any()) for p in critic.parameters())
     assert latent.grad is not None and bool((latent.grad != 0).any())
 
@@ -135,7 +135,7 @@ def test_without_an_operation_head_the_plan_is_refused() -> None:
     with pytest.raises(IncompatiblePlan, match="--critic state-value"):
         OpConditionedCritic(OpConditionedConfig(), context(actions=actions))
     latent = inputs()[0]
-    assert StateValueCritic(None, context(actions=actions)).double()(latent, None, None).taken.shape == (3, 5)
+    assert StateValueCritic(None, context(actions=actions)).double()(latent, None, None).q_taken.shape == (3, 5)
 
 
 def op_gradient(baseline: str, quality: float) -> tuple[Tensor, Tensor]:
@@ -155,7 +155,7 @@ def op_gradient(baseline: str, quality: float) -> tuple[Tensor, Tensor]:
     with torch.no_grad():
         op = torch.arange(OPS)
         values = critic(torch.zeros(OPS, 1, 8, dtype=torch.float64), probs.expand(OPS, 1, OPS), op[:, None])
-        advantage = reward - values.baseline[:, 0]
+        advantage = reward - values.value[:, 0]
     (measured,) = torch.autograd.grad((probs.detach() * advantage * logits.log_softmax(-1)).sum(), logits)
     (true,) = torch.autograd.grad((logits.softmax(-1) * reward).sum(), logits)
     return measured, true

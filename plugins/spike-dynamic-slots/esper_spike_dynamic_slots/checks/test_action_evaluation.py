@@ -26,7 +26,7 @@ def test_log_probs_are_those_of_acting(case: Case) -> None:
 def test_values_are_those_of_acting(case: Case) -> None:
     """The critic says the same about a step when acting and when learning."""
     acted, evaluation = _act_and_evaluate(case)
-    for name in ("baseline", "taken"):
+    for name in ("value", "q_taken"):
         value = getattr(evaluation.values, name)
         played = torch.stack([getattr(step.values, name) for step in acted], 1)
         gap = (value - played).abs().max().item()

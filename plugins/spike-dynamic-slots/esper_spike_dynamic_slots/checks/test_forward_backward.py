@@ -18,7 +18,7 @@ def test_the_forward_pass_fits_and_is_finite(case: Case) -> None:
     for name, raw in output.raw_logits.items():
         assert raw.shape[:2] == (ENVS, STEPS), f"head '{name}' is {tuple(raw.shape)}"
         assert torch.isfinite(raw).all(), f"head '{name}' has logits that are not finite"
-    for name in ("baseline", "taken"):
+    for name in ("value", "q_taken"):
         value = getattr(output.values, name)
         assert value.shape == (ENVS, STEPS), f"values.{name} is {tuple(value.shape)}"
         assert torch.isfinite(value).all(), f"values.{name} is not finite"
@@ -103,4 +103,4 @@ def _policy_term(case: Case, evaluation: Evaluation, heads: list[str] | tuple[st
 
 def _value_term(evaluation: Evaluation) -> Tensor:
     returns = torch.randn(ENVS, STEPS, generator=torch.Generator().manual_seed(1))
-    return (evaluation.values.taken - returns).square().mean()
+    return (evaluation.values.q_taken - returns).square().mean()
