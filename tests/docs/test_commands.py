@@ -83,7 +83,7 @@ def test_commands_exist_with_their_flags(page: Path) -> None:
 
 def test_options_exist() -> None:
     known = option_names(own_index())
-    for page in PAGES:
+    for page in (page for page in PAGES if page.name != "CHANGELOG.md"):
         text = page.read_text(encoding="utf-8")
         named = {*re.findall(r"-o '?([a-z_.-]+)=", text), *OPTION.findall(text)} - {"KIND.key", *INVENTED}
         unknown = {name for name in named if name not in known and not name.endswith(".py")}
