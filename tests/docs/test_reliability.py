@@ -28,7 +28,7 @@ def test_every_fault_has_a_promise_and_a_test_that_exists() -> None:
 
 
 def test_it_lists_the_flags_that_may_stand_beside_resume() -> None:
-    (listed,) = re.findall(r"Beside `--resume` may stand (.*?)\.", WORDS)
+    (listed,) = re.findall(r"Allowed beside `--resume`: (.*?), and options", WORDS)
     flags = {"as_json" if flag == "json" else flag.replace("-", "_") for flag in re.findall(r"`--([a-z-]+)`", listed)}
     assert flags == set(BESIDE_RESUME) - {"resume"}
 
