@@ -17,12 +17,12 @@ def commands() -> str:
     """Return the page."""
     found = list(_commands(make_app(Installed(Settings())), ("esper",)))
     return document(
-        "# The command line",
+        "# Commands",
         NOTE,
         paragraph(
-            "`-h` after any command says what stands here. Results go to standard output; progress, warnings and "
-            "errors to standard error, and so does whatever plugins print, from Python, from C or from processes of "
-            "their own. With `--json`, standard output is exactly one JSON document, in ASCII."
+            "`-h` after any command prints its part of this page. Results go to standard output. Progress, warnings "
+            "and errors go to standard error, and so does everything that plugins print. With `--json`, standard "
+            "output is exactly one JSON document, in ASCII."
         ),
         f"```\n{FLAGS}\n```",
         table(
@@ -35,7 +35,7 @@ def commands() -> str:
                 ("4", "a checkpoint does not fit, or a file of a run is damaged"),
                 ("5", "a RED verdict"),
                 ("130, 143", "stopped by Ctrl-C, by SIGTERM"),
-                ("141", "whoever read standard output has left, as `head` does"),
+                ("141", "the reader of standard output has left, as `head` does"),
             ),
         ),
         table(

@@ -26,9 +26,9 @@ def configuration(index: Index) -> str:
             "Set an option with `-o KIND.key=VALUE`, or under `[policy.NAME.options]` in registry.toml; the command "
             "line wins. VALUE is a TOML value, and a bare word is a string: `-o network.hidden_dim=256`, `-o "
             'environment.runtime=loop`, `-o \'environment.blueprints=["norm", "attention"]\'`. Where a plan holds '
-            "several components of a kind, and for observers, the option names the one that it means: `-o "
-            "blueprint.attention.reduction=2`. An option may be a table, `environment.kwargs = {limit = inf}`; what it "
-            "holds is kept exactly, and a date in it becomes a string. `esper policy show NAME` lists those of one "
+            "several components of a kind, and for observers, the option names the component: `-o "
+            "blueprint.attention.reduction=2`. An option may be a table, `environment.kwargs = {limit = inf}`; its "
+            "values are kept exactly, and a date becomes a string. `esper policy show NAME` lists the options of one "
             "policy with their values."
         ),
         "## The trainer",
@@ -37,8 +37,8 @@ def configuration(index: Index) -> str:
         *(_section(c, _prefix(c, several)) for c in planned),
         "## Observers",
         paragraph(
-            "Observers are no part of a plan. Those that watch a run, TensorBoard or those named by `--observe`, take "
-            "their options from the command line."
+            "Observers are not part of a plan. Those that watch a run (TensorBoard, and those named by `--observe`) "
+            "take their options from the command line."
         ),
         *(_section(c, _prefix(c, several)) for c in index.of_kind(OBSERVER)),
     )

@@ -14,7 +14,7 @@ import pytest
 from attrs import frozen
 
 PAGE = (pathlib.Path(__file__).parents[2] / "docs" / "authoring.md").read_text(encoding="utf-8")
-BLOCK = re.compile(r"^```(\w+)(?: title=(\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r'^```(\w+)(?: title="(\S+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 
 
 @frozen

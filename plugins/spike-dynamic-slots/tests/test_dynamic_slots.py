@@ -155,7 +155,7 @@ def test_the_page_lists_the_categories() -> None:
         f"{' and 1 per pair of them' * c.pairs} | {'yes' if c.integration else 'no'} |"
         for c in CATEGORIES
     ]
-    assert f"asks {sum(c.declared(DynamicSlotsConfig().slots) for c in CATEGORIES)} questions" in page
+    assert f"runs {sum(c.declared(DynamicSlotsConfig().slots) for c in CATEGORIES)} checks" in page
 
 
 @pytest.mark.slow
