@@ -13,12 +13,12 @@ _PROTOCOLS = "esper_core.contracts.protocols"
 def esper_kinds() -> Iterator[KindSpec]:
     """Declare the kinds that every training plan is made of, and those that are used beside one."""
     for name, protocol, summary in (
+        ("environment", "Environment", "E environments that speak tensors"),
         ("features", "FeatureExtractor", "state → what a network sees"),
         ("network", "PolicyNetwork", "features and recurrent state → latent and logits per head"),
         ("critic", "Critic", "latent and operation → values"),
         ("masks", "MaskProvider", "state → legal actions"),
         ("loss", "Loss", "stored rollout and fresh evaluation → scalar to minimise"),
-        ("environment", "Environment", "E environments that speak tensors"),
     ):
         yield _kind(name, protocol, summary)
     for name, protocol, summary in (("observer", "Observer", "watches a run and writes down what it sees"),):

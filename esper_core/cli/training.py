@@ -105,7 +105,7 @@ def _train(
             stack.callback(close_safely, trainer.owners["environment"], environment.close, _warn)
             run = open_run(trainer, stack)
             lines = run.metrics()
-            with follow(trainer, plan, plain=plain) as progress, observers.watching(run, progress.warn):
+            with follow(trainer, plan, run.words, plain=plain) as progress, observers.watching(run, progress.warn):
                 for update in trainer.run(plan.updates, on_step=progress.on_step):
                     run.append_events(update)
                     lines.append(run.append_metrics(update))

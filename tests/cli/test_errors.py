@@ -9,7 +9,7 @@ import pytest
     ("arguments", "code", "words"),
     [
         (("train", "--policy", "lstm-v3"), 2, "Did you mean 'lstm-v2'?"),
-        (("train", "--policy", "lstm-v2", "--slots", "0"), 2, "A host needs at least one slot, not 0."),
+        (("train", "--policy", "lstm-v2", "--slots", "0"), 2, "A policy needs at least one slot, not 0."),
         (("train", "--policy", "lstm-v2", "--slots", "1,2,3"), 2, "with: esper spike run or esper matrix"),
         (("policy", "show", "lstm-v2", "--slots", "1,2,3"), 2, "with: esper spike run or esper matrix"),
         (("train", "--policy", "lstm-v2", "--slots", "r0c9,r0c0"), 2, "Use --slots r0c0,r0c9."),
