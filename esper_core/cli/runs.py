@@ -121,7 +121,8 @@ def show(
     if checkpoints:
         say("", "newest checkpoint")
         _print_checkpoint(_header(directory.checkpoints / checkpoints[-1]))
-    say("", f"A page about it, with curves: esper report {directory.shown()}")
+    lives = f" and the life of every {words.slots.thing}" if words.slots is not None else ""
+    say("", f"A page with curves{lives}: esper report {directory.shown()}")
 
 
 def _header(path: Path) -> dict[str, Any]:

@@ -111,7 +111,7 @@ class EnvironmentDescription:
         horizon: Steps per episode, T.
         uses: Components it draws on by name, beyond one per kind: kind → names.
         outcomes: What `Evaluable.outcomes` returns. Arms are compared by the first, and drawn against the second.
-        slot_words: What its events call the things in slots.
+        slot_words: What its events call the things in slots, where they tell of them.
     """
 
     actions: ActionSpec
@@ -119,4 +119,4 @@ class EnvironmentDescription:
     horizon: int
     uses: Mapping[str, tuple[str, ...]] = field(factory=dict)
     outcomes: tuple[Outcome, ...] = field(default=(), converter=as_tuple)
-    slot_words: SlotWords = SlotWords()
+    slot_words: SlotWords | None = None

@@ -204,7 +204,7 @@ class PlanDescription:
     feature_schema: FeatureSchema
     uses: Mapping[str, tuple[str, ...]]
     outcomes: tuple[Outcome, ...]
-    slot_words: SlotWords
+    slot_words: SlotWords | None
 
 
 def make_plan(

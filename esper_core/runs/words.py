@@ -49,11 +49,11 @@ class Words:
 
     Attributes:
         headlines: Metrics that say how it goes, in the order of their declaration; those of every run by default.
-        slots: What its events call the things in slots.
+        slots: What its events call the things in slots, where they tell of them.
     """
 
     headlines: list[Headline] = Factory(lambda: _headlines(METRICS))
-    slots: SlotWords = SlotWords()
+    slots: SlotWords | None = None
 
     @classmethod
     def of(cls, plan: Plan, index: Index, known: PlanDescription) -> Words:

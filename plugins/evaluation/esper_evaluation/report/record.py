@@ -8,6 +8,7 @@ from typing import Any
 from attrs import define, field
 
 from esper_core.contracts.events import EPISODE, episode_numbers
+from esper_core.contracts.state import SlotWords
 from esper_core.plan.plan import Plan
 from esper_core.runs.directory import RunDirectory
 from esper_core.runs.shapes import RESERVED
@@ -50,6 +51,11 @@ class Record:
     def words(self) -> Words:
         """What the run calls what it reports."""
         return self.run.words
+
+    @property
+    def slot_words(self) -> SlotWords:
+        """What its events call the things in slots."""
+        return self.words.slots or SlotWords()
 
     @property
     def updates(self) -> list[int]:

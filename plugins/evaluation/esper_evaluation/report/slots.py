@@ -38,7 +38,7 @@ NOTHING = "The events of this run name no slots, so there is nothing to draw."
 
 def slots(record: Record) -> Chapter:
     """Return what the slots held where and when, and what came of it, in the words of the run."""
-    words = record.words.slots
+    words = record.slot_words
     found = lives(record.events, words.content)
     if not found:
         return Chapter("slots", words.title, NOTHING, [])
@@ -126,7 +126,7 @@ def _when(
 
 def _timeline(record: Record, found: Sequence[Life], stages: Sequence[str], update: int, *, folded: bool) -> Timeline:
     """Draw every life of an update."""
-    words = record.words
+    words = record.slot_words
     mine = [life for life in found if life.update == update]
     episodes = {e["env"]: e for e in record.episodes if e["update"] == update}
     steps = max([life.end for life in mine] + [e["step"] + 1 for e in episodes.values()], default=1)
@@ -139,8 +139,8 @@ def _timeline(record: Record, found: Sequence[Life], stages: Sequence[str], upda
             Track(slot, [_lane(life, stages, steps) for life in mine if (life.env, life.slot) == (env, slot)])
             for slot in slots
         ]
-        boards.append(Board(f"environment {env}", _told(episodes.get(env), words), tracks))
-    note = f"{words.slots.thing.capitalize()}s of update {update}, one row per slot, step by step from left to right."
+        boards.append(Board(f"environment {env}", _told(episodes.get(env), record.words), tracks))
+    note = f"{words.thing.capitalize()}s of update {update}, one row per slot, step by step from left to right."
     if len(shown) < len(envs):
         note += f" {len(shown)} of {len(envs)} environments are drawn."
     rows = [
@@ -153,7 +153,7 @@ def _timeline(record: Record, found: Sequence[Life], stages: Sequence[str], upda
         ]
         for life in sorted(mine, key=lambda life: (life.env, life.slot, life.start))
     ]
-    table = Table(["environment", "slot", words.slots.content, "stages and their steps", "ended"], rows)
+    table = Table(["environment", "slot", words.content, "stages and their steps", "ended"], rows)
     return Timeline(f"Timeline, update {update}", note, stages[: SHADES * 2], steps, boards, table, folded)
 
 
@@ -189,12 +189,12 @@ def _topology(
             (
                 f"environment {episode['env']}",
                 _told(episode, record.words),
-                _chain(episode, held, stages, slots, record.words.slots),
+                _chain(episode, held, stages, slots, record.slot_words),
             )
         )
     note = (
         f"What each slot held when the episodes of update {update} ended, the best return first. "
-        f"The stronger its edge, the further a {record.words.slots.thing} came; alpha is that of its last event."
+        f"The stronger its edge, the further a {record.slot_words.thing} came; alpha is that of its last event."
     )
     return Topology("Final topology", note, chains) if chains else None
 
