@@ -155,7 +155,7 @@ def offering(tmp_path: Path) -> Path:
 
 
 def test_flags_are_offered_for_the_kinds_that_installed_plugins_declare(esper, offering):
-    shown = esper("train", "--help", path=offering).stdout
+    shown = " ".join(esper("train", "--help", path=offering).stdout.split())
     assert "--tool-box NAME" in shown and "What a tool-box is." in shown and "--task NAME" in shown
     assert "--nail" not in shown and "--rack" not in shown and "--blueprint" not in shown
     assert shown.count("--observe") == 1 and "What a observe is" not in shown, "a flag that is taken is nobody else's"
