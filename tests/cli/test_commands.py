@@ -155,15 +155,17 @@ def offering(tmp_path: Path) -> Path:
 
 
 def test_flags_are_offered_for_the_kinds_that_installed_plugins_declare(esper, offering):
-    shown = " ".join(esper("train", "--help", path=offering).stdout.split())
-    assert "--tool-box NAME" in shown and "What a tool-box is." in shown and "--task NAME" in shown
-    assert "--nail" not in shown and "--rack" not in shown and "--blueprint" not in shown
-    assert shown.count("--observe") == 1 and "What a observe is" not in shown, "a flag that is taken is nobody else's"
-    assert "--epochs <int>" in shown and "In growth: Host epochs per episode" in shown
-    without = esper("train", "--help", "--no-plugin", "growth", path=offering).stdout
+    def shown(*words: str) -> str:
+        return " ".join(esper(*words, "--help", path=offering).stdout.split())
+
+    train = shown("train")
+    assert "--tool-box NAME" in train and "What a tool-box is." in train and "--task NAME" in train
+    assert "--nail" not in train and "--rack" not in train and "--blueprint" not in train
+    assert train.count("--observe") == 1 and "What a observe is" not in train, "a flag that is taken is nobody else's"
+    assert "--epochs <int>" in train and "In growth: Host epochs per episode" in train
+    without = shown("train", "--no-plugin", "growth")
     assert "--host" not in without and "No installed environment has it." in without
-    matrix = esper("matrix", "--help", path=offering).stdout
-    assert "--tool-box NAME" in matrix and "--critic NAME" not in matrix
+    assert "--tool-box NAME" in shown("matrix") and "--critic NAME" not in shown("matrix")
 
 
 def test_a_flag_for_a_kind_says_the_same_as_use(esper, offering):
