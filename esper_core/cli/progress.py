@@ -5,37 +5,21 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from esper_core.cli.output import duration, say
 from esper_core.cli.pace import Pace
 from esper_core.runs.words import Words, by_place
 
 if TYPE_CHECKING:
+    from esper_core.cli.live import LiveView
     from esper_core.learning.trainer import StepProgress, Trainer, Update
     from esper_core.plan.plan import Plan
 
 SECONDS_BETWEEN_LINES = 10.0
 
 
-class Progress(AbstractContextManager[Any], Protocol):
-    """Whoever shows how far a run is."""
-
-    def on_step(self, progress: StepProgress) -> None:
-        """Take in a step within an update."""
-        ...
-
-    def on_update(self, update: Update) -> None:
-        """Take in a finished update."""
-        ...
-
-    def warn(self, message: str) -> None:
-        """Say one line that stays."""
-        ...
-
-
-def follow(trainer: Trainer, plan: Plan, words: Words, *, plain: bool) -> Progress:
+def follow(trainer: Trainer, plan: Plan, words: Words, *, plain: bool) -> Lines | LiveView:
     """Return what shows a run: a live view on a terminal that can, unless plain lines are wanted."""
     environment = trainer.environment
     pace = Pace(plan.updates, environment.num_envs * environment.horizon, trainer.updates_done)

@@ -153,9 +153,8 @@ def _print_checkpoint(content: dict[str, Any]) -> None:
             for name, entry in content["files"].items()
         ),
     ]
-    width = max(len(name) for name, _ in rows)
-    for name, value in rows:
-        say(f"  {name:{width}}  {value}")
+    first, *rest = [(f"  {name}", value) for name, value in rows]
+    print_table(first, rest)
 
 
 def _phases(metrics: list[dict[str, Any]], spent: float) -> str:

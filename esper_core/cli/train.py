@@ -14,7 +14,7 @@ import typer
 from esper_core.cli import choices
 from esper_core.cli.installed import load_installed
 from esper_core.cli.output import duration, kept, print_json, say
-from esper_core.cli.training import begin, go_on
+from esper_core.cli.training import begin_run, resume_run
 from esper_core.cli.watching import choose_observers, split_options
 from esper_core.contracts.errors import UserError
 from esper_core.plan.fit import known_failures
@@ -89,7 +89,7 @@ def train(
         run = find_run(resume, out)
         with locked(run.path):
             resumption = find_resumption(run, index, at=at, updates=updates)
-            lines = go_on(resumption, index, watching, device=device, plain=plain or as_json)
+            lines = resume_run(resumption, index, watching, device=device, plain=plain or as_json)
         _print(run, lines, as_json)
         return
     if at is not None:
@@ -115,7 +115,7 @@ def train(
         print_json(plan.to_json(), indent=None if as_json else 2)
         return
     check_writable(out)
-    run, lines = begin(plan, index, watching, out, plain=plain or as_json)
+    run, lines = begin_run(plan, index, watching, out, plain=plain or as_json)
     _print(run, lines, as_json)
 
 
