@@ -99,11 +99,6 @@ def test_a_state_without_slots_has_no_slot_blocks() -> None:
     assert features({"x": torch.rand(2, 3)}).obs.shape == (2, 3)
 
 
-def test_options_are_part_of_the_digest() -> None:
-    digests = {describe(FlatConfig(scale=scale), SLOTS, ACTIONS, SPEC).digest for scale in (True, False)}
-    assert len(digests) == 2 and flat().schema.digest in digests
-
-
 def test_what_core_registers_can_be_loaded() -> None:
     kinds = {kind.name: kind for kind in esper_kinds()}
     planned = {"features", "network", "critic", "masks", "loss", "environment"}

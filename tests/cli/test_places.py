@@ -5,19 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from pathlib import Path
 
 import pytest
 
 from esper_core.cli.app import run
 from esper_testing.distributions import FakeSite
-from tests.cli.resuming import FUSED, SMALL, only_run
+from tests.cli.resuming import FUSED, SMALL, files_of, only_run
 
 pytest_plugins = ["esper_testing.pytest"]
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 # Links --------------------------------------------------------------------------------------------------------------

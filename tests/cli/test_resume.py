@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import shutil
@@ -12,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from esper_core.cli.app import main, run
-from tests.cli.resuming import FUSED, KINDS, UPDATES, assert_same, only_run, without_timing
+from esper_core.cli.app import main
+from tests.cli.resuming import FUSED, KINDS, UPDATES, assert_same, files_of, only_run, without_timing
 from tests.runs import forking
 
 # Exact --------------------------------------------------------------------------------------------------------------
@@ -38,14 +39,6 @@ def test_an_earlier_checkpoint(train, references, finished, capsys):
     assert "going on after update 2 of 4" in capsys.readouterr().err
 
 
-def test_every_update_in_a_process_of_its_own(train, references, tmp_path):
-    assert train(*FUSED, "--updates", "1", "--out", "runs") == 0
-    folder = only_run(tmp_path / "runs")
-    for total in range(2, UPDATES + 1):
-        assert train("--resume", folder.name, "--out", "runs", "--updates", str(total), "--device", "cpu") == 0
-    assert_same(folder, references("fused"), planned_shorter=True)
-
-
 def stop_and_go_on(train, out: Path, kind: str, updates: int, moments: list[tuple[int, float]]) -> Path:
     """Train a run, stop it by signals after random times, and go on each time; return its folder."""
     words = ["train", *KINDS[kind], "--updates", str(updates), "--out", str(out)]
@@ -65,8 +58,6 @@ def stop_and_go_on(train, out: Path, kind: str, updates: int, moments: list[tupl
 
 
 def stop(process, number: int) -> None:
-    import os
-
     if process.is_alive():
         os.kill(process.pid, number)
     process.join(30)
@@ -122,13 +113,6 @@ def test_a_finished_run_says_so(train, finished, capsys):
     assert (finished / "run.json").read_bytes() == before
 
 
-def test_more_updates_are_a_new_total(train, finished, capsys):
-    assert train("--resume", str(finished), "--updates", "5", "--json") == 0
-    assert json.loads(capsys.readouterr().out)["updates"] == 5
-    assert json.loads((finished / "run.json").read_text())["plan"]["updates"] == 5
-    assert [line["update"] for line in without_timing(finished)] == [1, 2, 3, 4, 5]
-
-
 @pytest.mark.parametrize(
     ("updates", "words"), [("3", "cannot be 3: 4 are done"), (str(2**40), "--updates cannot be 1099511627776.")]
 )
@@ -155,12 +139,9 @@ def test_flags_that_would_change_the_plan_are_refused(train, finished, capsys, w
     assert (finished / "metrics.jsonl").read_bytes() == before
 
 
-def test_an_update_without_a_run(train, capsys):
+def test_an_update_without_a_run_or_a_checkpoint(train, finished, capsys):
     assert train("--at", "3") == 2
     assert "--resume RUN --at UPDATE" in capsys.readouterr().err
-
-
-def test_an_update_without_a_checkpoint(train, finished, capsys):
     assert train("--resume", str(finished), "--at", "9") == 2
     assert re.search(r"no checkpoint of update 9\.\nIt has those of: .*2, 3, 4\.", capsys.readouterr().err)
 
@@ -193,28 +174,42 @@ def damage(file: Path) -> None:
 def test_a_damaged_newest_checkpoint_is_refused_and_the_newest_good_one_named(train, references, finished, capsys):
     damage(finished / "checkpoints/000004/policy.safetensors")
     damage(finished / "checkpoints/000003/state.json")
-    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file() and path.name != "lock"}
+    before = files_of(finished)
     assert train("--resume", str(finished)) == 4
     err = capsys.readouterr().err
     assert re.search(r"000004/policy\.safetensors is damaged: .* digest [0-9a-f]{16}, not .* digest [0-9a-f]{16}", err)
     assert f"The newest good one is that of update 2: esper train --resume {finished} --at 2" in err
-    assert {path: path.read_bytes() for path in before} == before
+    assert files_of(finished) == before
     assert train("--resume", str(finished), "--at", "3") == 4
     assert train("--resume", str(finished), "--at", "2") == 0
     assert_same(finished, references("fused"))
 
 
-def test_no_good_checkpoint_at_all(train, finished, capsys):
-    for file in finished.glob("checkpoints/*/rng.safetensors"):
-        file.unlink()
-    assert train("--resume", str(finished)) == 4
-    assert "No other checkpoint of the run is good; begin a new one." in capsys.readouterr().err
+def remove(pattern: str):
+    def damage_(run: Path) -> None:
+        for path in run.glob(pattern):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    return damage_
 
 
-def test_checkpoints_that_are_gone(train, finished, capsys):
-    shutil.rmtree(finished / "checkpoints")
-    assert train("--resume", str(finished)) == 4
-    assert "has no checkpoint, although metrics.jsonl has 4 updates" in capsys.readouterr().err
+def replace_checkpoints(run: Path) -> None:
+    shutil.rmtree(run / "checkpoints")
+    (run / "checkpoints").write_text("")
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (remove("checkpoints/*/rng.safetensors"), "No other checkpoint of the run is good; begin a new one."),
+        (remove("checkpoints"), "has no checkpoint, although metrics.jsonl has 4 updates"),
+        (replace_checkpoints, "checkpoints cannot be read: Not a directory"),
+    ],
+)
+def test_a_run_without_a_good_checkpoint(train, finished, capsys, damage, words):
+    damage(finished)
+    assert train("--resume", str(finished), "--updates", "9") == 4
+    assert words in capsys.readouterr().err
 
 
 def test_a_plan_that_was_changed(train, finished, capsys):
@@ -228,11 +223,11 @@ def test_a_plan_that_was_changed(train, finished, capsys):
 def test_a_damaged_line_is_named_before_anything_is_dropped(train, finished, capsys, name):
     lines = (finished / name).read_text().splitlines(keepends=True)
     (finished / name).write_text("".join([lines[0], "{broken\n", *lines[2:]]))
-    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file() and path.name != "lock"}
+    before = files_of(finished)
     assert train("--resume", str(finished), "--at", "3") == 4
     err = capsys.readouterr().err
     assert f"{name}:2: this line is damaged" in err and f"sed -i 2d {finished / name}" in err
-    assert {path: path.read_bytes() for path in before} == before
+    assert files_of(finished) == before
 
 
 def test_a_line_that_is_missing_is_said(train, finished, capsys):
@@ -290,20 +285,7 @@ def test_a_run_shows_the_header_of_its_newest_checkpoint(finished, esper, proces
     assert json.loads(esper("runs", "show", str(finished), "--json").stdout)["newest"] == state
 
 
-def test_a_damaged_header_is_shown_as_what_it_is(finished, capsys):
-    (finished / "checkpoints/000004/state.json").write_text("{")
-    assert run(["runs", "show", str(finished)]) == 0
-    assert "000004/state.json:1 is damaged: it is no JSON" in capsys.readouterr().out
-
-
 def test_options_of_observers_may_stand_beside_resume(train, finished, capsys):
     pytest.importorskip("tensorboard")
     assert train("--resume", str(finished), "-o", "observer.tensorboard.flush=0") == 2
     assert "'observer.tensorboard.flush' cannot be 0" in capsys.readouterr().err
-
-
-def test_checkpoints_that_are_no_folder_are_named(train, finished, capsys):
-    shutil.rmtree(finished / "checkpoints")
-    (finished / "checkpoints").write_text("")
-    assert train("--resume", str(finished), "--updates", "9") == 4
-    assert "checkpoints cannot be read: Not a directory" in capsys.readouterr().err

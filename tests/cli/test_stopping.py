@@ -58,7 +58,7 @@ def is_gone(send: Callable[[int, int], None], number: int) -> bool:
 
 
 @BOTH
-def test_while_processes_train_hosts(begin, tmp_path, number, status):
+def test_while_processes_train(begin, tmp_path, number, status):
     process = begin("--updates", "500", "--epochs", "12", "-o", "environment.workers=2")
     wait_for(process, lambda: list(tmp_path.glob("runs/*/checkpoints/0*")))
     stop(process, number)
@@ -71,7 +71,7 @@ def test_while_processes_train_hosts(begin, tmp_path, number, status):
 
 
 @BOTH
-def test_while_static_curves_are_prepared(begin, tmp_path, monkeypatch, shared, number, status):
+def test_before_the_first_update_has_ended(begin, tmp_path, number, status):
     # Curves of other settings than those in the cache, and long ones.
     process = begin("--epochs", "20000", "-o", "environment.workers=2", "-o", "environment.host_lr=0.011")
     wait_for(process, lambda: list(tmp_path.glob("runs/*/lock")))

@@ -8,18 +8,7 @@ from pathlib import Path
 import pytest
 
 from esper_core.cli.app import run
-from tests.cli.resuming import SMALL
-
-
-def lines_of(run: Path) -> list[dict]:
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-
-
-def without_timing(run: Path) -> list[dict]:
-    lines = lines_of(run)
-    for line in lines:
-        del line["timing"]
-    return lines
+from tests.cli.resuming import SMALL, lines_of, without_timing
 
 
 @pytest.fixture
@@ -126,7 +115,6 @@ def test_a_dry_run_prints_the_plan_and_builds_nothing(esper, tmp_path):
     plan = json.loads(esper(*arguments).stdout)
     chosen = {c["kind"]: c for c in plan["components"]}
     assert chosen["critic"]["name"] == "state-value" and chosen["network"]["config"]["hidden_dim"] == 64
-    assert plan["updates"] == 40 and plan["envs"] == 8 and chosen["environment"]["config"]["epochs"] == 40
     assert not (tmp_path / "runs").exists()
 
 
