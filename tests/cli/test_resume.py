@@ -20,8 +20,7 @@ from tests.runs import forking
 # Exact --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("done", [1, 3])
+@pytest.mark.parametrize(("kind", "done"), [("fused", 1), ("loop", 3)])
 def test_a_run_that_was_planned_shorter(train, references, tmp_path, kind, done):
     assert train(*KINDS[kind], "--updates", str(done), "--out", "runs") == 0
     folder = only_run(tmp_path / "runs")
@@ -63,8 +62,9 @@ def stop(process, number: int) -> None:
     process.join(30)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("numbers", [(signal.SIGKILL, signal.SIGKILL), (signal.SIGINT, signal.SIGTERM)])
+@pytest.mark.parametrize(
+    ("kind", "numbers"), [("fused", (signal.SIGKILL, signal.SIGINT)), ("loop", (signal.SIGTERM, signal.SIGKILL))]
+)
 def test_stopped_at_random_moments(train, references, tmp_path, kind, numbers):
     moments = [(number, random.uniform(0, 1)) for number in numbers]
     folder = stop_and_go_on(train, tmp_path / "runs", kind, UPDATES, moments)

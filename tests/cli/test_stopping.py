@@ -91,8 +91,9 @@ class SlowlyStarted(subprocess.Popen[str]):
         exec("import time\ntime.sleep(0.5)", {"__name__": "subprocess"})
 
 
-@BOTH
-@pytest.mark.parametrize("popen", [subprocess.Popen, SlowlyStarted])
+@pytest.mark.parametrize(
+    ("popen", "number", "status"), [(subprocess.Popen, signal.SIGINT, 130), (SlowlyStarted, signal.SIGTERM, 143)]
+)
 def test_while_kernels_are_compiled(begin, tmp_path, monkeypatch, popen, number, status):
     monkeypatch.setattr(subprocess, "Popen", popen)
     compiler = tmp_path / "slow-compiler"
