@@ -10,9 +10,11 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 from attrs import frozen
+from rich.markup import escape
 from typer.models import OptionInfo
 
 from esper_core.cli import completion
+from esper_core.cli.installed import Installed
 from esper_core.contracts.errors import EsperError, UserError
 from esper_core.contracts.printable import visible_line
 from esper_core.plan.config import config_class, describe_options
@@ -83,8 +85,8 @@ def parse_uses(texts: Sequence[str] | None, by_flag: Mapping[str, str] | None = 
     return uses
 
 
-def with_installed(function: Callable[..., Any], index: Index) -> Callable[..., Any]:
-    """Return a command's function whose marked parameters are what is installed makes of them."""
+def with_installed(function: Callable[..., Any], installed: Installed) -> Callable[..., Any]:
+    """Return a command's function whose marked parameters are flags as installed plugins describe them."""
     signature, hints = inspect.signature(function), get_type_hints(function, include_extras=True)
     own = [parameter.replace(annotation=hints.get(name, Any)) for name, parameter in signature.parameters.items()]
     marks = {parameter.name: mark for parameter in own if (mark := _mark(parameter)) is not None}
@@ -96,11 +98,15 @@ def with_installed(function: Callable[..., Any], index: Index) -> Callable[..., 
     for parameter in own:
         mark = marks.get(parameter.name)
         if isinstance(mark, _OfKinds):
-            offered = {f"kind_{kind.replace('-', '_')}": kind for kind in _chosen_kinds(index, {*mark.but, *taken})}
+            offered = {
+                f"kind_{kind.replace('-', '_')}": kind for kind in _chosen_kinds(installed.index, {*mark.but, *taken})
+            }
             by_flag[parameter.name] = offered
-            shown += [parameter.replace(name=name, annotation=_of_kind(kind, index)) for name, kind in offered.items()]
+            shown += [
+                parameter.replace(name=name, annotation=_of_kind(kind, installed)) for name, kind in offered.items()
+            ]
         elif mark is not None:
-            shown.append(parameter.replace(annotation=_of_environment(mark.key, index)))
+            shown.append(parameter.replace(annotation=_of_environment(mark.key, installed)))
         else:
             shown.append(parameter)
 
@@ -134,8 +140,13 @@ def _chosen_kinds(index: Index, but: set[str]) -> list[str]:
     return [n for n, kind in index.kinds.items() if kind.planned and not kind.several and n not in unusable]
 
 
-def _of_kind(kind: str, index: Index) -> Any:
-    summary = visible_line(index.kinds[kind].summary)
+def _quoted(text: str, installed: Installed) -> str:
+    """Return a plugin's text so that a help page shows it as it is written."""
+    return escape(visible_line(text)) if installed.settings.markup else visible_line(text)
+
+
+def _of_kind(kind: str, installed: Installed) -> Any:
+    summary = _quoted(installed.index.kinds[kind].summary, installed)
     option = typer.Option(
         f"--{kind}",
         metavar="NAME",
@@ -146,11 +157,13 @@ def _of_kind(kind: str, index: Index) -> Any:
     return Annotated[str | None, option]
 
 
-def _of_environment(key: str, index: Index) -> Any:
+def _of_environment(key: str, installed: Installed) -> Any:
     said = []
-    for component in index.of_kind("environment"):
+    for component in installed.index.of_kind("environment"):
         with suppress(EsperError):
             rows = [row for row in describe_options(config_class(component)) if row.key == key]
-            said += [f"In {component.name}: {visible_line(row.help).rstrip('.')} ({row.default})." for row in rows]
+            said += [
+                f"In {component.name}: {_quoted(row.help, installed).rstrip('.')} ({row.default})." for row in rows
+            ]
     means = " ".join(said) or "No installed environment has it."
     return Annotated[int | None, typer.Option(help=f"The environment's option. {means}", rich_help_panel=RUN)]

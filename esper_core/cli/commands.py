@@ -94,7 +94,7 @@ class Deferred(TyperCommand):
                 return group
             if callable(app):
                 alone = typer.Typer(rich_markup_mode=self.installed.settings.markup, add_completion=False)
-                alone.command(spec.word)(with_installed(app, self.installed.index))
+                alone.command(spec.word)(with_installed(app, self.installed))
                 return typer.main.get_command(alone)
         raise PluginError(
             f"{owner} breaks its contract: '{spec.app}' is neither a function nor a typer.Typer.",
