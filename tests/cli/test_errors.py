@@ -27,6 +27,7 @@ TRAIN = ("train", "--policy", "lstm-v2")
         (("train", "--polcy", "lstm-v2"), "--policy"),
         (("runs", "show", "nothing"), "There is no run 'nothing'"),
         (("plugins", "show", "growht"), "Did you mean 'growth'?"),
+        (("runs", "show", "x" * 300), "File name too long"),
         (("--no-plugin",), "--no-plugin needs a value"),
         (("--registry", "missing.toml", "plugins", "list"), "missing.toml"),
         (("runs", "show", "--", "--debug"), "There is no run '--debug'"),
