@@ -6,7 +6,7 @@ from esper_core.contracts.components import ComponentSpec, KindSpec
 from esper_core.contracts.features import Feature, FeatureSchema, IndexField
 from esper_core.contracts.options import option
 from esper_core.contracts.slots import SlotConfig
-from esper_core.contracts.state import EnvironmentDescription, Outcome, StateField, StateSpec
+from esper_core.contracts.state import EnvironmentDescription, Outcome, SlotWords, StateField, StateSpec
 from esper_core.registry.hookspecs import hookimpl
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "KindSpec",
     "Outcome",
     "SlotConfig",
+    "SlotWords",
     "StateField",
     "StateSpec",
     "hookimpl",

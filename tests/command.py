@@ -36,8 +36,17 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def esper(tmp_path: Path, shared: Path) -> Esper:
-    """Return a function that runs the command in an empty folder; `path` is put on PYTHONPATH."""
+def esper(process: Esper) -> Esper:
+    """Return a function that runs the command in an empty folder; a suite may do without a process of its own."""
+    return process
+
+
+@pytest.fixture
+def process(tmp_path: Path, shared: Path) -> Esper:
+    """Return a function that runs the command in a process of its own, in an empty folder.
+
+    `path` is put on PYTHONPATH.
+    """
 
     def run(*arguments: str, path: Path | None = None, **variables: str) -> Done:
         if path is not None:

@@ -51,7 +51,15 @@ def metrics(index: Index) -> str:
 
 
 def _table(declared: Sequence[Metric]) -> str:
-    rows = [(", ".join(f"`{name}`" for name in m.names), m.meaning, m.healthy, m.advice) for m in declared]
+    rows = [
+        (
+            ", ".join(f"`{name}`" for name in m.names),
+            f"{m.label}: {m.meaning}" if m.label else m.meaning,
+            m.healthy,
+            m.advice,
+        )
+        for m in declared
+    ]
     return table(("metric", "what it is", "healthy", "what to do"), rows)
 
 

@@ -6,34 +6,27 @@ from collections.abc import Iterator
 
 from esper_core import CommandSpec, ComponentSpec, KindSpec, hookimpl
 
-_PROTOCOLS = "esper_core.contracts.protocols"
-
 
 @hookimpl
 def esper_kinds() -> Iterator[KindSpec]:
     """Declare the kinds that every training plan is made of, and those that are used beside one."""
     for name, protocol, summary in (
+        ("environment", "Environment", "E environments that speak tensors"),
         ("features", "FeatureExtractor", "state → what a network sees"),
         ("network", "PolicyNetwork", "features and recurrent state → latent and logits per head"),
         ("critic", "Critic", "latent and operation → values"),
         ("masks", "MaskProvider", "state → legal actions"),
         ("loss", "Loss", "stored rollout and fresh evaluation → scalar to minimise"),
-        ("environment", "Environment", "E environments that speak tensors"),
+        ("observer", "Observer", "watches a run and writes down what it sees"),
     ):
-        yield _kind(name, protocol, summary)
-    for name, protocol, summary in (("observer", "Observer", "watches a run and writes down what it sees"),):
-        yield _kind(name, protocol, summary, planned=False)
-
-
-def _kind(name: str, protocol: str, summary: str, *, planned: bool = True) -> KindSpec:
-    return KindSpec(
-        name=name,
-        protocol=f"{_PROTOCOLS}:{protocol}",
-        conformance=f"esper_testing.conformance.{name}:SUITE",
-        template=f"esper_testing.templates:{name}",
-        summary=summary,
-        planned=planned,
-    )
+        yield KindSpec(
+            name=name,
+            protocol=f"esper_core.contracts.protocols:{protocol}",
+            conformance=f"esper_testing.conformance.{name}:SUITE",
+            template=f"esper_testing.templates:{name}",
+            summary=summary,
+            planned=name != "observer",
+        )
 
 
 @hookimpl

@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib import metadata
+from itertools import takewhile
 from typing import Annotated, Any
 
 import typer
@@ -87,7 +88,7 @@ def run(words: Sequence[str]) -> int:
 
 
 def _run(words: Sequence[str]) -> int:
-    debug = "--debug" in words
+    debug = "--debug" in takewhile(lambda word: word != "--", words)
     installed: Installed | None = None
     try:
         if explicit := os.environ.get(CACHE_VARIABLE):

@@ -1,42 +1,63 @@
-"""The flags with which commands choose components, declared once."""
+"""The flags with which commands choose components. Those for kinds are there because installed plugins declare them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Annotated, Any, get_type_hints
 
 import typer
+from attrs import frozen
+from rich.markup import escape
+from typer.models import OptionInfo
 
 from esper_core.cli import completion
-from esper_core.contracts.errors import UserError
+from esper_core.cli.installed import Installed
+from esper_core.contracts.errors import EsperError, UserError
+from esper_core.contracts.printable import visible_line
+from esper_core.plan.config import config_class, describe_options
+from esper_core.registry.index import Index
 
 COMPONENTS, RUN = "Components", "Run"
 """Panels of the help."""
 
 
-def _component(kind: str) -> Any:
-    return typer.Option(
-        metavar="NAME",
-        help=f"Shorthand for --use {kind}=NAME.",
-        rich_help_panel=COMPONENTS,
-        autocompletion=completion.components(kind),
-    )
+@frozen
+class _OfKinds:
+    """Marks the parameter that takes kind → name; it becomes a flag `--KIND NAME` for every kind of a plan.
+
+    Attributes:
+        but: Kinds without a flag.
+    """
+
+    but: tuple[str, ...] = ()
 
 
+@frozen
+class _OfEnvironment:
+    """Marks a parameter that sets an option of the environment; its help is what installed environments say of it."""
+
+    key: str
+
+
+def kinds(*but: str) -> Any:
+    """Return the type of a parameter that becomes a flag for every kind of a plan, but for some."""
+    return Annotated[Mapping[str, str] | None, _OfKinds(but)]
+
+
+Kinds = kinds()
+Epochs = Annotated[int | None, _OfEnvironment("epochs")]
+Workers = Annotated[int | None, _OfEnvironment("workers")]
 Policy = Annotated[
     str | None, typer.Option(help="Recipe of registry.toml, or a network.", autocompletion=completion.policies)
 ]
-Environment = Annotated[str | None, _component("environment")]
-Task = Annotated[str | None, _component("task")]
-Host = Annotated[str | None, _component("host")]
-Features = Annotated[str | None, _component("features")]
-Network = Annotated[str | None, _component("network")]
-Critic = Annotated[str | None, _component("critic")]
-Masks = Annotated[str | None, _component("masks")]
-Loss = Annotated[str | None, _component("loss")]
 Uses = Annotated[
     list[str] | None,
-    typer.Option("--use", metavar="KIND=NAME", help="Choose a component (repeatable).", rich_help_panel=COMPONENTS),
+    typer.Option(
+        "--use", metavar="KIND=NAME", help="Choose a component of any kind (repeatable).", rich_help_panel=COMPONENTS
+    ),
 ]
 Options = Annotated[
     list[str] | None,
@@ -49,11 +70,12 @@ Options = Annotated[
     ),
 ]
 Seed = Annotated[int | None, typer.Option(help="Seed of the run; 0.", rich_help_panel=RUN)]
+OneSlots = Annotated[str | None, typer.Option(help="A count such as 5, or ids such as r0c0,r0c2.")]
 
 
-def parse_uses(texts: Sequence[str] | None, **named: str | None) -> dict[str, str]:
-    """Read `KIND=NAME` choices and join them with those of the shorthands; raises UserError."""
-    uses = {kind: name for kind, name in named.items() if name is not None}
+def parse_uses(texts: Sequence[str] | None, by_flag: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Read `KIND=NAME` choices and join them with those of the flags for kinds; raises UserError."""
+    uses = dict(by_flag or {})
     for text in texts or ():
         kind, equals, name = text.partition("=")
         if not (equals and kind.strip() and name.strip()):
@@ -61,3 +83,87 @@ def parse_uses(texts: Sequence[str] | None, **named: str | None) -> dict[str, st
         if uses.setdefault(kind.strip(), name.strip()) != name.strip():
             raise UserError(f"The {kind} is chosen twice: '{uses[kind]}' and '{name.strip()}'.", hint="Keep one.")
     return uses
+
+
+def with_installed(function: Callable[..., Any], installed: Installed) -> Callable[..., Any]:
+    """Return a command's function whose marked parameters are flags as installed plugins describe them."""
+    signature, hints = inspect.signature(function), get_type_hints(function, include_extras=True)
+    own = [parameter.replace(annotation=hints.get(name, Any)) for name, parameter in signature.parameters.items()]
+    marks = {parameter.name: mark for parameter in own if (mark := _mark(parameter)) is not None}
+    if not marks:
+        return function
+    taken = {flag for parameter in own for flag in _flags(parameter)}
+    shown: list[inspect.Parameter] = []
+    by_flag: dict[str, dict[str, str]] = {}
+    for parameter in own:
+        mark = marks.get(parameter.name)
+        if isinstance(mark, _OfKinds):
+            offered = {
+                f"kind_{kind.replace('-', '_')}": kind for kind in _chosen_kinds(installed.index, {*mark.but, *taken})
+            }
+            by_flag[parameter.name] = offered
+            shown += [
+                parameter.replace(name=name, annotation=_of_kind(kind, installed)) for name, kind in offered.items()
+            ]
+        elif mark is not None:
+            shown.append(parameter.replace(annotation=_of_environment(mark.key, installed)))
+        else:
+            shown.append(parameter)
+
+    @functools.wraps(function)
+    def command(**given: Any) -> Any:
+        for name, offered in by_flag.items():
+            said = {kind: given.pop(parameter) for parameter, kind in offered.items()}
+            given[name] = {kind: value for kind, value in said.items() if value is not None}
+        return function(**given)
+
+    command.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in shown}
+    return command
+
+
+def _mark(parameter: inspect.Parameter) -> _OfKinds | _OfEnvironment | None:
+    metadata = getattr(parameter.annotation, "__metadata__", ())
+    return next((mark for mark in metadata if isinstance(mark, _OfKinds | _OfEnvironment)), None)
+
+
+def _flags(parameter: inspect.Parameter) -> Sequence[str]:
+    """Return what a parameter is called on the command line, without dashes."""
+    said = [info for info in getattr(parameter.annotation, "__metadata__", ()) if isinstance(info, OptionInfo)]
+    flags = [flag for info in said for flag in info.param_decls or ()]
+    return [flag.strip("-") for flag in flags] or [parameter.name.replace("_", "-")]
+
+
+def _chosen_kinds(index: Index, but: set[str]) -> list[str]:
+    """Return the kinds of which a plan holds one, but for some."""
+    unusable = {*but, "help", "registry", "no-plugin", "debug"}
+    return [n for n, kind in index.kinds.items() if kind.planned and not kind.several and n not in unusable]
+
+
+def _quoted(text: str, installed: Installed) -> str:
+    """Return a plugin's text so that a help page shows it as it is written."""
+    return escape(visible_line(text)) if installed.settings.markup else visible_line(text)
+
+
+def _of_kind(kind: str, installed: Installed) -> Any:
+    summary = _quoted(installed.index.kinds[kind].summary, installed)
+    option = typer.Option(
+        f"--{kind}",
+        metavar="NAME",
+        help=f"{summary[:1].upper()}{summary[1:]}.",
+        rich_help_panel=COMPONENTS,
+        autocompletion=completion.components(kind),
+    )
+    return Annotated[str | None, option]
+
+
+def _of_environment(key: str, installed: Installed) -> Any:
+    said = []
+    for component in installed.index.of_kind("environment"):
+        with suppress(EsperError):
+            rows = [row for row in describe_options(config_class(component)) if row.key == key]
+            said += [
+                f"In {component.name}: {_quoted(row.help, installed).rstrip('.')} ({row.default})." for row in rows
+            ]
+    means = " ".join(said) or "No installed environment has it."
+    return Annotated[int | None, typer.Option(help=f"The environment's option. {means}", rich_help_panel=RUN)]

@@ -81,6 +81,8 @@ class Deferred(TyperCommand):
 
     def load(self) -> Any:
         """Return what typer makes of the command's function or group; raises PluginError."""
+        from esper_core.cli.choices import with_installed
+
         spec, owner = self.command.spec, str(self.command)
         with redirect_stdout(sys.stderr):
             app = load_reference(spec.app, owner, self.command.distribution)
@@ -92,7 +94,7 @@ class Deferred(TyperCommand):
                 return group
             if callable(app):
                 alone = typer.Typer(rich_markup_mode=self.installed.settings.markup, add_completion=False)
-                alone.command(spec.word)(app)
+                alone.command(spec.word)(with_installed(app, self.installed))
                 return typer.main.get_command(alone)
         raise PluginError(
             f"{owner} breaks its contract: '{spec.app}' is neither a function nor a typer.Typer.",

@@ -2,52 +2,53 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable
-from contextlib import redirect_stdout, suppress
+from contextlib import suppress
 from pathlib import Path
 
+import typer
+
+from esper_core.cli.installed import installed_of
 from esper_core.contracts.errors import EsperError
 from esper_core.contracts.printable import visible_line
-from esper_core.plan.recipes import Recipes, find_registry, load_recipes
-from esper_core.registry.index import Index
-from esper_core.registry.loading import load_index
 
-Complete = Callable[[str], list[tuple[str, str]]]
-"""From what has been typed to names that begin with it, each with a line about it."""
+Offered = list[tuple[str, str]]
+"""Names, each with a line about it."""
 
 
-def components(kind: str) -> Complete:
+def components(kind: str) -> Callable[[typer.Context, str], Offered]:
     """Return what completes names of a kind."""
 
-    def complete(incomplete: str) -> list[tuple[str, str]]:
-        index, _ = _installed()
+    def complete(context: typer.Context, incomplete: str) -> Offered:
+        index = installed_of(context).index
         return _offered(incomplete, ((c.name, c.spec.summary) for c in index.of_kind(kind)))
 
     return complete
 
 
-def policies(incomplete: str) -> list[tuple[str, str]]:
-    """Complete names that `--policy` accepts: recipes and networks."""
-    index, recipes = _installed()
-    networks = {c.name: c.spec.summary for c in index.of_kind("network")}
-    known = {**networks, **{name: networks.get(name, "a recipe of registry.toml") for name in recipes.policies}}
-    return _offered(incomplete, sorted(known.items()))
+def policies(context: typer.Context, incomplete: str) -> Offered:
+    """Complete names that `--policy` accepts: recipes and networks; none where the registry file is broken."""
+    with suppress(EsperError):
+        index, recipes = installed_of(context).load()
+        networks = {c.name: c.spec.summary for c in index.of_kind("network")}
+        known = {**networks, **{name: networks.get(name, "a recipe of registry.toml") for name in recipes.policies}}
+        return _offered(incomplete, sorted(known.items()))
+    return []
 
 
-def kinds(incomplete: str) -> list[tuple[str, str]]:
+def kinds(context: typer.Context, incomplete: str) -> Offered:
     """Complete names of kinds."""
-    index, _ = _installed()
+    index = installed_of(context).index
     return _offered(incomplete, ((kind.name, kind.summary) for kind in index.kinds.values()))
 
 
-def plugins(incomplete: str) -> list[tuple[str, str]]:
+def plugins(context: typer.Context, incomplete: str) -> Offered:
     """Complete ids of plugins."""
-    index, _ = _installed()
+    index = installed_of(context).index
     return _offered(incomplete, ((r.plugin, f"{r.distribution} {r.version}") for r in index.plugins))
 
 
-def runs(incomplete: str) -> list[tuple[str, str]]:
+def runs(incomplete: str) -> Offered:
     """Complete runs of the directory in which runs lie when nothing else is said."""
     from esper_core.runs.directory import list_runs
 
@@ -57,14 +58,6 @@ def runs(incomplete: str) -> list[tuple[str, str]]:
     return []
 
 
-def _offered(incomplete: str, known: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+def _offered(incomplete: str, known: Iterable[tuple[str, str]]) -> Offered:
     """Return what begins so; a name that a terminal would not show as it is cannot be offered."""
     return [(n, visible_line(text)) for n, text in known if n.startswith(incomplete) and n.isprintable()]
-
-
-def _installed() -> tuple[Index, Recipes]:
-    """Return what is installed and the registry file; nothing where that is broken, for a shell waits."""
-    with suppress(EsperError), redirect_stdout(sys.stderr):
-        recipes = load_recipes(find_registry())
-        return load_index(disabled=recipes.disabled), recipes
-    return Index(), Recipes()

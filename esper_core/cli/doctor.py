@@ -12,6 +12,7 @@ from attrs import asdict
 from esper_core.cli.document import leave_to_others
 from esper_core.cli.installed import global_settings
 from esper_core.cli.output import print_json, print_table, say
+from esper_core.cli.plugins import record_json
 from esper_core.diagnosis.doctor import LEVELS, Diagnosis, diagnose
 
 
@@ -27,27 +28,10 @@ def doctor(
         print_json(
             {
                 "healthy": diagnosis.healthy,
-                "python": {
-                    "version": platform.python_version(),
-                    "executable": sys.executable,
-                    "prefix": sys.prefix,
-                },
+                "python": {"version": platform.python_version(), "executable": sys.executable, "prefix": sys.prefix},
                 "esper_core": diagnosis.version,
                 "registry": str(diagnosis.registry) if diagnosis.registry else None,
-                "plugins": [
-                    {
-                        "plugin": r.plugin,
-                        "distribution": r.distribution,
-                        "version": r.version,
-                        "status": r.status,
-                        "location": r.location,
-                        "editable": r.editable,
-                        "import_ms": r.import_ms,
-                        "heavy": list(r.heavy),
-                        "error": r.error,
-                    }
-                    for r in diagnosis.index.plugins
-                ],
+                "plugins": [record_json(record) for record in diagnosis.index.plugins],
                 "findings": [asdict(finding) for finding in diagnosis.findings],
             }
         )

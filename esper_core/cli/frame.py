@@ -58,11 +58,11 @@ def draw(picture: Picture, width: int, height: int) -> Text:
     lines = _head(picture, width)
     half = (width - 2) // 2
     curves = _curves(picture.curves, half)
-    operations = [_share(label, value, half, picture.operations) for label, value in picture.operations.items()]
-    entropies = [_level(label, value, half, picture.entropies) for label, value in picture.entropies.items()]
+    operations = _gauges("operations", picture.operations, "4.0%", "cyan", half)
+    entropies = _gauges("entropy left", picture.entropies, "4.2f", "magenta", half)
     sections = [
         _beside(curves[::2], curves[1::2], half),
-        _beside(_titled("operations", operations), _titled("entropy left", entropies), half),
+        _beside(operations, entropies, half),
         _board(picture.board, width) if picture.board is not None else [],
         [Text(f"! {warning}", style="red") for warning in picture.warnings],
     ]
@@ -111,17 +111,13 @@ def _curves(curves: Mapping[str, Sequence[float]], width: int) -> list[Text]:
     return lines
 
 
-def _share(label: str, value: float, width: int, among: Mapping[str, float]) -> Text:
-    longest = max(map(len, among))
-    return Text.assemble(f"{label:{longest}}", f" {value:4.0%} ", (bar(value, width - longest - 7), "cyan"))
-
-
-def _level(label: str, value: float, width: int, among: Mapping[str, float]) -> Text:
-    longest = max(map(len, among))
-    return Text.assemble(f"{label:{longest}}", f" {value:4.2f} ", (bar(value, width - longest - 7), "magenta"))
-
-
-def _titled(title: str, lines: list[Text]) -> list[Text]:
+def _gauges(title: str, values: Mapping[str, float], said: str, style: str, width: int) -> list[Text]:
+    """Return a title and a bar for every value, with the value as `said` formats it; nothing without any."""
+    longest = max(map(len, values), default=0)
+    lines = [
+        Text.assemble(f"{label:{longest}} {value:{said}} ", (bar(value, width - longest - 7), style))
+        for label, value in values.items()
+    ]
     return [Text(title, style="bold"), *lines] if lines else []
 
 

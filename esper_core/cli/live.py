@@ -15,6 +15,7 @@ from esper_core.cli.pace import Pace
 from esper_core.contracts.board import Board, HasBoard, checked_board
 from esper_core.contracts.errors import PluginError
 from esper_core.contracts.printable import visible_line
+from esper_core.runs.words import Words, by_place
 
 if TYPE_CHECKING:
     from esper_core.learning.trainer import StepProgress, Trainer, Update
@@ -24,14 +25,6 @@ PATIENCE = 0.25
 
 COST = 0.005
 """Share of the time that drawing may take."""
-
-CURVES = (
-    ("return", "return"),
-    ("gain", "gain"),
-    ("committed_accuracy", "grown"),
-    ("static_accuracy", "static"),
-)
-"""Metrics shown as curves, where an environment reports them, and what they are called."""
 
 LASTING = 3
 """Warnings shown at once."""
@@ -43,17 +36,19 @@ class LiveView:
     Args:
         trainer: Whose run it is.
         title: What is trained.
+        words: What it calls what it reports.
         pace: How far the run is.
         console: Where to draw.
     """
 
-    def __init__(self, trainer: Trainer, title: str, pace: Pace, console: Console) -> None:
+    def __init__(self, trainer: Trainer, title: str, words: Words, pace: Pace, console: Console) -> None:
         self._actions, environment = trainer.policy.actions, trainer.environment
         self._shown = environment if isinstance(environment, HasBoard) else None
         self._owner = trainer.owners["environment"]
         self._num_envs = environment.num_envs
         self._pace, self._console = pace, console
         self._picture = Picture(title, 1, pace.updates, phase="preparing")
+        self._headlines = by_place(words.everywhere)
         self._curves: dict[str, list[float]] = {}
         self._live = Live(console=console, auto_refresh=False, transient=True, vertical_overflow="crop")
         self._next = float("-inf")
@@ -80,10 +75,10 @@ class LiveView:
         """Take in a finished update."""
         self._pace.on_update(update.index)
         metrics = update.metrics
-        for name, label in CURVES:
-            value = metrics.get(name)
+        for headline in self._headlines:
+            value = metrics.get(headline.name)
             if value is not None:
-                self._curves.setdefault(label, []).append(value)
+                self._curves.setdefault(headline.short, []).append(value)
         spec = self._actions
         warnings = [f"{w.threshold}  {w.metric} {w.value:.3g}  since update {w.since}" for w in update.warnings]
         more = len(warnings) - LASTING

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
+from attrs import asdict
 
 from esper_core.cli import completion
 from esper_core.cli.installed import global_settings, load_installed
@@ -34,7 +35,7 @@ def list_plugins(
         _list_kind(index, check_kind(index, kind), as_json)
         return
     if as_json:
-        print_json([_summary(record) for record in index.plugins])
+        print_json([record_json(record) for record in index.plugins])
         return
     rows = [
         (r.plugin, r.distribution, r.version, r.status, f"{r.import_ms:.0f} ms", _contents(r)) for r in index.plugins
@@ -85,13 +86,7 @@ def show_plugin(
 def _document(index: Index, record: PluginRecord) -> dict[str, Any]:
     """Return everything about a plugin as JSON-able values."""
     return {
-        **_summary(record),
-        "location": record.location,
-        "editable": record.editable,
-        "file": record.file,
-        "heavy": list(record.heavy),
-        "hooks": list(record.hooks),
-        "kinds": list(record.kinds),
+        **record_json(record),
         "described": {c.spec.name: c.spec.summary for c in index.commands if c.plugin == record.plugin},
         "details": [_details(c) for c in index.components if index.record(c) == record],
         "unavailable": [
@@ -102,8 +97,13 @@ def _document(index: Index, record: PluginRecord) -> dict[str, Any]:
     }
 
 
+def record_json(record: PluginRecord) -> dict[str, Any]:
+    """Return what became of a plugin as JSON-able values."""
+    values = asdict(record, filter=lambda entry, _: entry.name not in ("others", "traceback"))
+    return {**values, "copies_not_used": record.others}
+
+
 def _details(component: Component) -> dict[str, Any]:
-    spec = component.spec
     options: dict[str, Any] | None = None
     problem: str | None = None
     try:
@@ -113,20 +113,7 @@ def _details(component: Component) -> dict[str, Any]:
         }
     except EsperError as error:
         problem = error.message
-    return {
-        "kind": spec.kind,
-        "name": spec.name,
-        "summary": spec.summary,
-        "factory": spec.factory,
-        "config": spec.config,
-        "aliases": list(spec.aliases),
-        "defaults": dict(spec.defaults),
-        "provides": list(spec.provides),
-        "requires": list(spec.requires),
-        "reads": list(spec.reads),
-        "options": options,
-        "problem": problem,
-    }
+    return {**asdict(component.spec), "options": options, "problem": problem}
 
 
 def _print_plugin(plugin: dict[str, Any]) -> None:
@@ -173,17 +160,3 @@ def _copies(record: PluginRecord) -> str:
 def _contents(record: PluginRecord) -> str:
     names = [*(key.partition("/")[2] for key in record.components), *(f"esper {name}" for name in record.commands)]
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-
-
-def _summary(record: PluginRecord) -> dict[str, Any]:
-    return {
-        "plugin": record.plugin,
-        "distribution": record.distribution,
-        "version": record.version,
-        "status": record.status,
-        "components": list(record.components),
-        "commands": list(record.commands),
-        "import_ms": record.import_ms,
-        "error": record.error,
-        "copies_not_used": list(record.others),
-    }

@@ -48,7 +48,7 @@ def list_policies(
 def show_policy(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Recipe or network.", autocompletion=completion.policies)],
-    slots: Annotated[str | None, typer.Option(help="A count such as 5, or ids such as r0c0,r0c2.")] = None,
+    slots: choices.OneSlots = None,
     uses: choices.Uses = None,
     options: choices.Options = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

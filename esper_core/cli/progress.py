@@ -4,36 +4,22 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from esper_core.cli.output import duration, say
 from esper_core.cli.pace import Pace
+from esper_core.runs.words import Words, by_place
 
 if TYPE_CHECKING:
+    from esper_core.cli.live import LiveView
     from esper_core.learning.trainer import StepProgress, Trainer, Update
     from esper_core.plan.plan import Plan
 
 SECONDS_BETWEEN_LINES = 10.0
 
 
-class Progress(AbstractContextManager[Any], Protocol):
-    """Whoever shows how far a run is."""
-
-    def on_step(self, progress: StepProgress) -> None:
-        """Take in a step within an update."""
-        ...
-
-    def on_update(self, update: Update) -> None:
-        """Take in a finished update."""
-        ...
-
-    def warn(self, message: str) -> None:
-        """Say one line that stays."""
-        ...
-
-
-def follow(trainer: Trainer, plan: Plan, *, plain: bool) -> Progress:
+def follow(trainer: Trainer, plan: Plan, words: Words, *, plain: bool) -> Lines | LiveView:
     """Return what shows a run: a live view on a terminal that can, unless plain lines are wanted."""
     environment = trainer.environment
     pace = Pace(plan.updates, environment.num_envs * environment.horizon, trainer.updates_done)
@@ -45,15 +31,15 @@ def follow(trainer: Trainer, plan: Plan, *, plain: bool) -> Progress:
         console = Console(stderr=True)
         if not (console.is_dumb_terminal or console.options.ascii_only):
             title = f"{plan.policy}  {len(plan.slots)} slots  {plan.component('environment').name}"
-            return LiveView(trainer, title, pace, console)
-    return Lines(pace)
+            return LiveView(trainer, title, words, pace, console)
+    return Lines(words, pace)
 
 
 class Lines:
     """Writes a line for every update, and one every few seconds in between."""
 
-    def __init__(self, pace: Pace) -> None:
-        self._pace = pace
+    def __init__(self, words: Words, pace: Pace) -> None:
+        self._words, self._pace = words, pace
         self._last_line = float("-inf")
 
     def __enter__(self) -> Lines:
@@ -76,19 +62,14 @@ class Lines:
     def on_update(self, update: Update) -> None:
         """Take in a finished update."""
         self._pace.on_update(update.index)
-        say(f"update {update.index}/{self._pace.updates}  {summary(update.metrics)}", err=True)
+        say(f"update {update.index}/{self._pace.updates}  {summary(self._words, update.metrics)}", err=True)
 
     def warn(self, message: str) -> None:
         """Say one line that stays."""
         say(f"warning: {message}", err=True)
 
 
-def summary(metrics: dict[str, Any]) -> str:
-    """Return the few metrics that say how an update went; those an environment does not report are left out."""
-    parts = []
-    for key, label in (("return", "return"), ("gain", "gain"), ("committed_accuracy", "grown")):
-        if metrics.get(key) is not None:
-            parts.append(f"{label} {metrics[key]:.3f}")
-    if metrics.get("static_accuracy") is not None:
-        parts.append(f"static {metrics['static_accuracy']:.3f}")
-    return "  ".join(parts)
+def summary(words: Words, metrics: Mapping[str, Any]) -> str:
+    """Return the metrics that say how an update went; undefined ones are left out."""
+    known = [(h.short, metrics[h.name]) for h in by_place(words.everywhere) if metrics.get(h.name) is not None]
+    return "  ".join(f"{name} {value:.3f}" for name, value in known)

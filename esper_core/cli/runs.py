@@ -18,6 +18,7 @@ from esper_core.runs.directory import RunDirectory, find_run, list_runs
 from esper_core.runs.header import read_header
 from esper_core.runs.shapes import RESERVED
 from esper_core.runs.warnings import warning_spans
+from esper_core.runs.words import by_place
 
 SHOWN = 12
 """Updates that `runs show` prints at most, evenly spread."""
@@ -82,10 +83,10 @@ def show(
             }
         )
         return
-    plan = directory.plan
+    plan, words = directory.plan, directory.words
     say(f"{directory.shown()}")
     say(f"  policy       {plan.policy}, {len(plan.slots)} slots, seed {plan.seed}, begun {directory.created}")
-    say(f"  components   {', '.join(f'{c.kind} {c.name}' for c in plan.components if c.kind != 'blueprint')}")
+    say(f"  components   {', '.join(f'{c.kind} {c.name}' for c in plan.components if len(plan.of_kind(c.kind)) == 1)}")
     say(f"  updates      {len(metrics)} of {plan.updates}, {plan.envs} environments side by side")
     if metrics:
         spent = sum(line["timing"]["seconds"] for line in metrics)
@@ -100,7 +101,7 @@ def show(
     if not metrics:
         return
     say()
-    columns = [name for name in _COLUMNS if any(line.get(name) is not None for line in metrics)]
+    columns = [h.name for h in by_place(words.headlines) if any(line.get(h.name) is not None for line in metrics)]
     step = max(1, -(-len(metrics) // SHOWN))
     chosen = sorted({*range(0, len(metrics), step), len(metrics) - 1})
     rows = [(metrics[i]["update"], *(number(metrics[i].get(name)) for name in columns)) for i in chosen]
@@ -120,7 +121,8 @@ def show(
     if checkpoints:
         say("", "newest checkpoint")
         _print_checkpoint(_header(directory.checkpoints / checkpoints[-1]))
-    say("", f"A page with curves and the life of every seed: esper report {directory.shown()}")
+    lives = f" and the life of every {words.slots.thing}" if words.slots is not None else ""
+    say("", f"A page with curves{lives}: esper report {directory.shown()}")
 
 
 def _header(path: Path) -> dict[str, Any]:
@@ -151,21 +153,8 @@ def _print_checkpoint(content: dict[str, Any]) -> None:
             for name, entry in content["files"].items()
         ),
     ]
-    width = max(len(name) for name, _ in rows)
-    for name, value in rows:
-        say(f"  {name:{width}}  {value}")
-
-
-_COLUMNS = (
-    "return",
-    "gain",
-    "committed_accuracy",
-    "static_accuracy",
-    "fossils",
-    "entropy/op",
-    "kl",
-    "explained_variance",
-)
+    first, *rest = [(f"  {name}", value) for name, value in rows]
+    print_table(first, rest)
 
 
 def _phases(metrics: list[dict[str, Any]], spent: float) -> str:

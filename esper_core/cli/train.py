@@ -14,7 +14,7 @@ import typer
 from esper_core.cli import choices
 from esper_core.cli.installed import load_installed
 from esper_core.cli.output import duration, kept, print_json, say
-from esper_core.cli.training import begin, go_on
+from esper_core.cli.training import begin_run, resume_run
 from esper_core.cli.watching import choose_observers, split_options
 from esper_core.contracts.errors import UserError
 from esper_core.plan.fit import known_failures
@@ -28,80 +28,53 @@ BESIDE_RESUME = ("resume", "at", "updates", "device", "observe", "no_tensorboard
 """Parameters that may stand beside `--resume`: where the run is, how far it goes, where it computes, who watches."""
 
 
+def _run(*flags: str, **details: Any) -> Any:
+    """Return a flag in the panel about the run."""
+    return typer.Option(*flags, rich_help_panel=choices.RUN, **details)
+
+
 def train(
     context: typer.Context,
     policy: choices.Policy = None,
-    slots: Annotated[str | None, typer.Option(help="A count such as 5, or ids such as r0c0,r0c2.")] = None,
-    environment: choices.Environment = None,
-    task: choices.Task = None,
-    host: choices.Host = None,
-    features: choices.Features = None,
-    network: choices.Network = None,
-    critic: choices.Critic = None,
-    masks: choices.Masks = None,
-    loss: choices.Loss = None,
+    slots: choices.OneSlots = None,
+    kinds: choices.Kinds = None,
     uses: choices.Uses = None,
     options: choices.Options = None,
-    envs: Annotated[int | None, typer.Option(help="Environments side by side; 8.", rich_help_panel=choices.RUN)] = None,
-    updates: Annotated[int | None, typer.Option(help="Updates of the run; 40.", rich_help_panel=choices.RUN)] = None,
-    epochs: Annotated[
-        int | None, typer.Option(help="Host epochs per episode; 40 in growth.", rich_help_panel=choices.RUN)
-    ] = None,
+    envs: Annotated[int | None, _run(help="Environments side by side; 8.")] = None,
+    updates: Annotated[int | None, _run(help="Updates of the run; 40.")] = None,
+    epochs: choices.Epochs = None,
     seed: choices.Seed = None,
-    device: Annotated[
-        str | None, typer.Option(help="torch device; auto is cuda where there is one.", rich_help_panel=choices.RUN)
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            help="Processes that train hosts side by side; one per core in growth.", rich_help_panel=choices.RUN
-        ),
-    ] = None,
+    device: Annotated[str | None, _run(help="torch device; auto is cuda where there is one.")] = None,
+    workers: choices.Workers = None,
     threads: Annotated[
         int | None,
-        typer.Option(
-            help="Threads within one operation of the policy; 1, for more were measured slower beside other work.",
-            rich_help_panel=choices.RUN,
-        ),
+        _run(help="Threads within one operation of the policy; 1, for more were measured slower beside other work."),
     ] = None,
     precision: Annotated[
         str | None,
-        typer.Option(
-            metavar="float32|bf16",
-            help="What policy and hosts compute in; float32. Weights stay float32.",
-            rich_help_panel=choices.RUN,
-        ),
+        _run(metavar="float32|bf16", help="What networks compute in; float32. Weights stay float32."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Directory of runs.", rich_help_panel=choices.RUN)] = Path("runs"),
+    out: Annotated[Path, _run(help="Directory of runs.")] = Path("runs"),
     resume: Annotated[
         str | None,
-        typer.Option(
+        _run(
             metavar="RUN",
             help="Go on with a run, from its newest checkpoint to its total of updates, which --updates may raise.",
-            rich_help_panel=choices.RUN,
         ),
     ] = None,
     at: Annotated[
         int | None,
-        typer.Option(
+        _run(
             metavar="UPDATE",
             help="With --resume: from the checkpoint of this update; what came after it is dropped.",
-            rich_help_panel=choices.RUN,
         ),
     ] = None,
     observe: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME", help="Let an installed observer watch the run (repeatable).", rich_help_panel=choices.RUN
-        ),
+        list[str] | None, _run(metavar="NAME", help="Let an installed observer watch the run (repeatable).")
     ] = None,
     no_tensorboard: Annotated[
         bool,
-        typer.Option(
-            "--no-tensorboard",
-            help="Write nothing for TensorBoard, which watches where it is installed.",
-            rich_help_panel=choices.RUN,
-        ),
+        _run("--no-tensorboard", help="Write nothing for TensorBoard, which watches where it is installed."),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan as JSON and build nothing.")] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Plain lines instead of the live view.")] = False,
@@ -116,7 +89,7 @@ def train(
         run = find_run(resume, out)
         with locked(run.path):
             resumption = find_resumption(run, index, at=at, updates=updates)
-            lines = go_on(resumption, index, watching, device=device, plain=plain or as_json)
+            lines = resume_run(resumption, index, watching, device=device, plain=plain or as_json)
         _print(run, lines, as_json)
         return
     if at is not None:
@@ -124,17 +97,7 @@ def train(
     request = PlanRequest(
         policy=policy,
         slots=slots,
-        uses=choices.parse_uses(
-            uses,
-            environment=environment,
-            task=task,
-            host=host,
-            features=features,
-            network=network,
-            critic=critic,
-            masks=masks,
-            loss=loss,
-        ),
+        uses=choices.parse_uses(uses, kinds),
         options=planned,
         envs=envs,
         epochs=epochs,
@@ -152,7 +115,7 @@ def train(
         print_json(plan.to_json(), indent=None if as_json else 2)
         return
     check_writable(out)
-    run, lines = begin(plan, index, watching, out, plain=plain or as_json)
+    run, lines = begin_run(plan, index, watching, out, plain=plain or as_json)
     _print(run, lines, as_json)
 
 
@@ -184,29 +147,25 @@ def _print(run: RunDirectory, lines: list[dict[str, Any]], as_json: bool) -> Non
                 }
             )
         else:
-            _print_result(run.shown(), lines)
+            _print_result(run, lines)
 
 
-def _print_result(path: Path, lines: list[dict[str, Any]]) -> None:
+def _print_result(run: RunDirectory, lines: list[dict[str, Any]]) -> None:
     """Say what came of a run: first and last quarter of its updates, where there are enough."""
     last, quarter = lines[-1], max(1, len(lines) // 4)
     seconds = sum(line["timing"]["seconds"] for line in lines)
     say("", f"{last['update']} updates, {last['environment_steps']:,} environment steps in {duration(seconds)}")
-    labels = (
-        ("committed_accuracy", "grown hosts", "validation accuracy with what was made permanent"),
-        ("static_accuracy", "static host", "the same hosts when nothing is grown"),
-        ("gain", "gain", "grown minus static"),
-        ("return", "return", "gain minus rent and the price of operations"),
-    )
-    for key, label, meaning in labels:
-        values = [line[key] for line in lines if line.get(key) is not None]
-        if not values:
-            continue
-        begun, ended = statistics.fmean(values[:quarter]), statistics.fmean(values[-quarter:])
-        change = f"{begun:6.3f} → {ended:.3f}" if len(lines) >= 4 else f"{ended:6.3f}"
-        say(f"  {label:12} {change}   {meaning if 'static_accuracy' in last else ''}".rstrip())
+    headlines = run.words.everywhere
+    width = max(12, *(len(headline.label) for headline in headlines))
+    for headline in headlines:
+        values = [line[headline.name] for line in lines if line.get(headline.name) is not None]
+        if values:
+            begun, ended = statistics.fmean(values[:quarter]), statistics.fmean(values[-quarter:])
+            change = f"{begun:6.3f} → {ended:.3f}" if len(lines) >= 4 else f"{ended:6.3f}"
+            say(f"  {headline.label:{width}} {change}   {headline.meaning}")
     if len(lines) >= 4:
         say("  (mean of the first quarter of the updates → mean of the last)")
+    path = run.shown()
     say("", f"The run lies in {path}", f"Look further: {_program()} runs show {path}")
 
 

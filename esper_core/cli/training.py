@@ -32,8 +32,8 @@ Watching = Sequence[tuple[Component, Any]]
 Open = Callable[["Trainer", ExitStack], RunDirectory]
 
 
-def begin(plan: Plan, index: Index, watching: Watching, out: Path, *, plain: bool) -> tuple[RunDirectory, Lines]:
-    """Train a new run, and return it with its metrics lines; raises as `go_on`."""
+def begin_run(plan: Plan, index: Index, watching: Watching, out: Path, *, plain: bool) -> tuple[RunDirectory, Lines]:
+    """Train a new run, and return it with its metrics lines; raises as `resume_run`."""
     here = Path.cwd()
     place = out.absolute()
 
@@ -47,7 +47,7 @@ def begin(plan: Plan, index: Index, watching: Watching, out: Path, *, plain: boo
     return _train(plan, index, watching, create, plain=plain)
 
 
-def go_on(resumption: Resumption, index: Index, watching: Watching, *, device: str | None, plain: bool) -> Lines:
+def resume_run(resumption: Resumption, index: Index, watching: Watching, *, device: str | None, plain: bool) -> Lines:
     """Train a run to its end, and return its metrics lines; its lock must be held.
 
     Args:
@@ -105,7 +105,7 @@ def _train(
             stack.callback(close_safely, trainer.owners["environment"], environment.close, _warn)
             run = open_run(trainer, stack)
             lines = run.metrics()
-            with follow(trainer, plan, plain=plain) as progress, observers.watching(run, progress.warn):
+            with follow(trainer, plan, run.words, plain=plain) as progress, observers.watching(run, progress.warn):
                 for update in trainer.run(plan.updates, on_step=progress.on_step):
                     run.append_events(update)
                     lines.append(run.append_metrics(update))

@@ -9,6 +9,7 @@ import typer
 
 from esper_core.cli.installed import global_settings, load_installed
 from esper_core.cli.output import print_json, say, table
+from esper_core.cli.plugins import record_json
 from esper_core.diagnosis.switches import Switches
 from esper_core.diagnosis.why import Explanation, explain
 from esper_core.registry.index import Component, PluginRecord
@@ -68,49 +69,24 @@ def _place(record: PluginRecord) -> str:
 
 
 def _document(explanation: Explanation) -> dict[str, Any]:
-    winner = explanation.winner
-    assert winner is not None
+    assert explanation.winner is not None
+    candidates = [
+        {
+            **_component(c.component),
+            **{key: getattr(c.record, key) for key in ("location", "editable", "import_ms")},
+            **{key: getattr(c, key) for key in ("found_by", "chosen", "outcome")},
+        }
+        for c in explanation.candidates
+    ]
     return {
-        "asked": explanation.asked,
-        "kind": explanation.kind,
-        "name": explanation.name,
-        "distribution": explanation.distribution,
+        **{key: getattr(explanation, key) for key in ("asked", "kind", "name", "distribution", "changes")},
         "pin": {"distribution": explanation.pin, "place": explanation.pinned_at} if explanation.pin else None,
-        "winner": _component(winner),
-        "candidates": [
-            {
-                **_component(c.component),
-                **_origin(c.record),
-                "found_by": c.found_by,
-                "chosen": c.chosen,
-                "outcome": c.outcome,
-            }
-            for c in explanation.candidates
-        ],
+        "winner": _component(explanation.winner),
+        "candidates": candidates,
         "unavailable": [{**_component(c), "reason": reason} for c, reason in explanation.unavailable],
-        "absent": [
-            {
-                "plugin": r.plugin,
-                "distribution": r.distribution,
-                "version": r.version,
-                "status": r.status,
-                "reason": why,
-            }
-            for r, why in explanation.absent
-        ],
-        "changes": list(explanation.changes),
+        "absent": [{**record_json(record), "reason": reason} for record, reason in explanation.absent],
     }
 
 
 def _component(component: Component) -> dict[str, Any]:
-    return {
-        "kind": component.kind,
-        "name": component.name,
-        "plugin": component.plugin,
-        "distribution": component.distribution,
-        "version": component.version,
-    }
-
-
-def _origin(record: PluginRecord) -> dict[str, Any]:
-    return {"location": record.location, "editable": record.editable, "import_ms": record.import_ms}
+    return {key: getattr(component, key) for key in ("kind", "name", "plugin", "distribution", "version")}

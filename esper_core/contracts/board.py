@@ -38,7 +38,7 @@ class Row:
     """An environment.
 
     Attributes:
-        label: Its name, such as `host 0`.
+        label: Its name, such as `environment 0`.
         text: How it fares, in a few words.
         cells: Its places, as many in every row.
     """

@@ -106,6 +106,7 @@ class KindSpec:
         summary: One line for listings.
         planned: Plans hold components of this kind. Others, such as spikes and workloads, are used beside a plan; a
             component may name one in its defaults all the same.
+        several: An environment draws on any number of them, which its options name; none is chosen with `--use`.
     """
 
     name: str = field(validator=_check_name)
@@ -114,3 +115,4 @@ class KindSpec:
     template: str = field(default="", validator=check_reference)
     summary: str = ""
     planned: bool = True
+    several: bool = False

@@ -59,7 +59,7 @@ def exhausted(error: BaseException) -> EsperError | None:
         said = f" ({text.splitlines()[0][:200]})" if text else ""
         return EsperError(
             f"There is not enough memory{said}.",
-            hint="Lower what there is many of: --envs, --epochs, --workers, or sizes of the network, host or data.",
+            hint="Lower what there is many of: --envs, --epochs, --workers, or sizes of networks and data.",
         )
     if isinstance(error, OverflowError):
         return EsperError(

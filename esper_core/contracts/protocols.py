@@ -261,10 +261,9 @@ class Environment(Protocol):
         at least `env`, `step` and `type`, and holds what JSON can; numpy scalars and tensors of no dimension become
         numbers. What an event of type `episode` holds becomes metrics of the update: numbers and truth values are
         averaged over the episodes, and those in lists, which hold nothing else, pooled. An event that names a `slot`
-        and a `stage` says what became of that slot; `blueprint`, `alpha`, `blend` and `parameters` (None when the slot
-        is empty again) say what it holds, and reports draw it. `info["seconds"]`, where there is one, says where the
-        time of this call went: phase → seconds, such as `host_training`; what no phase names is booked under
-        `environment`.
+        and a `stage` says what became of that slot; reports draw it in the words of the description's `slot_words`.
+        `info["seconds"]`, where there is one, says where the time of this call went: phase → seconds, such as
+        `simulation`; what no phase names is booked under `environment`.
         """
         ...
 

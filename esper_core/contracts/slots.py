@@ -1,4 +1,4 @@
-"""Slots: where a host can grow. Ids read `r{row}c{column}` and sort row-major."""
+"""Slots: places that a policy decides about. Ids read `r{row}c{column}` and sort row-major."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def format_slot_id(row: int, column: int) -> str:
 
 def _check_ids(_: object, __: object, slot_ids: tuple[str, ...]) -> None:
     if not slot_ids:
-        raise SlotIdError("A host needs at least one slot.", hint="Use --slots 3, or --slots r0c0,r0c1.")
+        raise SlotIdError("A policy needs at least one slot.", hint="Use --slots 3, or --slots r0c0,r0c1.")
     if len(slot_ids) > MAX_SLOTS:
         raise SlotIdError(f"{len(slot_ids)} slots were asked for; at most {MAX_SLOTS} are supported.")
     positions = [parse_slot_id(slot_id) for slot_id in slot_ids]
@@ -53,7 +53,7 @@ def _check_ids(_: object, __: object, slot_ids: tuple[str, ...]) -> None:
 
 @frozen
 class SlotConfig:
-    """The ordered slots of a policy and its hosts.
+    """The ordered slots of a policy and its environments.
 
     The position of an id is the slot action and selects the slot's block of features, so the order never
     changes during the life of a policy.
@@ -78,7 +78,7 @@ class SlotConfig:
         """Return the slots of a grid in row-major order; raises SlotIdError for an empty grid."""
         if rows < 1 or columns < 1:
             count = rows * columns if rows > 0 else rows
-            raise SlotIdError(f"A host needs at least one slot, not {count}.", hint="Use --slots 3, for example.")
+            raise SlotIdError(f"A policy needs at least one slot, not {count}.", hint="Use --slots 3, for example.")
         if rows * columns > MAX_SLOTS:
             raise SlotIdError(f"{rows * columns} slots were asked for; at most {MAX_SLOTS} are supported.")
         return cls(tuple(format_slot_id(r, c) for r in range(rows) for c in range(columns)))

@@ -80,6 +80,28 @@ class Outcome:
 
 
 @frozen
+class SlotWords:
+    """What an environment's events call the things that slots hold, so that reports can draw their lives.
+
+    Such an event names a `slot` and a `stage`. It may also say how much its content takes part (`alpha`, from 0 to 1),
+    how (`blend`), and how large it is (`parameters`, a count; None when the slot is empty again).
+
+    Attributes:
+        title: Heading of the chapter about them.
+        content: Key of such an event under which the content's name stands, and the word for it.
+        thing: Word for one thing in a slot; its plural ends in s.
+        whole: Word for what slots are parts of; empty where there is no such thing.
+        whole_parameters: Key of the event `episode` that says how many parameters that has without them.
+    """
+
+    title: str = "What the slots held"
+    content: str = "content"
+    thing: str = "part"
+    whole: str = ""
+    whole_parameters: str = ""
+
+
+@frozen
 class EnvironmentDescription:
     """What is known of an environment before it is built; made by its torch-free `describe(config, slots)`.
 
@@ -89,6 +111,7 @@ class EnvironmentDescription:
         horizon: Steps per episode, T.
         uses: Components it draws on by name, beyond one per kind: kind → names.
         outcomes: What `Evaluable.outcomes` returns. Arms are compared by the first, and drawn against the second.
+        slot_words: What its events call the things in slots, where they tell of them.
     """
 
     actions: ActionSpec
@@ -96,3 +119,4 @@ class EnvironmentDescription:
     horizon: int
     uses: Mapping[str, tuple[str, ...]] = field(factory=dict)
     outcomes: tuple[Outcome, ...] = field(default=(), converter=as_tuple)
+    slot_words: SlotWords | None = None

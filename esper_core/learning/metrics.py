@@ -6,8 +6,14 @@ from esper_core.contracts.metrics import Metric
 
 METRICS = (
     Metric(
-        ("return", "reward_sum"),
-        "mean over the episodes: what the environment calls the return; all rewards, shaping included",
+        ("return",),
+        "what the environment calls the return, mean over the episodes",
+        healthy="rises",
+        headline=1,
+    ),
+    Metric(
+        ("reward_sum",),
+        "all rewards of an episode, shaping included, mean over the episodes",
         healthy="rises",
     ),
     Metric(
@@ -21,6 +27,7 @@ METRICS = (
         "entropy given that the head matters and has a choice, as a fraction of ln k of its legal entries",
         healthy="begins at 1, falls slowly",
         advice="see `collapsed-before-use`, `operation-certain`",
+        headline=7,
     ),
     Metric(
         ("legal/<head>",),
@@ -69,6 +76,7 @@ METRICS = (
         "exact KL(old ‖ new) at the last evaluation, nats; the heads' add up to the joint one",
         healthy="below `loss.target_kl`",
         advice="learning from a rollout ends at 1.5 times the target",
+        headline=8,
     ),
     Metric(
         ("skipped_updates",),
@@ -88,6 +96,7 @@ METRICS = (
         " did so far",
         healthy="above 0, rises",
         advice="see `critic-worse-than-constant`",
+        headline=9,
     ),
     Metric(
         ("value_rmse", "return_std"),

@@ -64,7 +64,7 @@ class Played:
         return [float(said[env]["return"]) for env in envs]
 
     def tags(self) -> list[dict[str, str]]:
-        """Return what the environment says in words about each episode that has ended, such as its host."""
+        """Return what the environment says in words about each episode that has ended, such as its level."""
         tags: list[dict[str, str]] = [{} for _ in self.lengths]
         for event in self.events:
             if event["type"] == EPISODE:

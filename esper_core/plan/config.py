@@ -93,7 +93,7 @@ def _parse_value(option: str, text: str) -> Any:
         if structured:
             raise ConfigError(
                 f"The value of the option '{option}' is no TOML value: {error}.",
-                hint='Quote it for your shell: -o \'environment.blueprints=["norm", "attention"]\'.',
+                hint='Quote it for your shell: -o \'KIND.key=["one", "another"]\'.',
             ) from error
         return text
     if set(table) != {"value"}:

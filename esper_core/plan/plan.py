@@ -24,7 +24,7 @@ from esper_core.contracts.foreign import guarded
 from esper_core.contracts.precision import PRECISIONS
 from esper_core.contracts.shape import shaped
 from esper_core.contracts.slots import SlotConfig
-from esper_core.contracts.state import EnvironmentDescription, Outcome, StateSpec
+from esper_core.contracts.state import EnvironmentDescription, Outcome, SlotWords, StateSpec
 from esper_core.plan.config import planned_config, structure_config, unstructure_config
 from esper_core.plan.fit import check_capabilities, check_reads
 from esper_core.plan.lookup import find_planned
@@ -58,8 +58,8 @@ class PlanRequest:
         options: Settings, each `KIND.key=VALUE`.
         environment: Shorthand for `uses["environment"]`.
         envs: Environments side by side.
-        epochs: Host epochs per episode: the environment's option `epochs`.
-        workers: Processes that train hosts: the environment's option `workers`.
+        epochs: The environment's option `epochs`.
+        workers: The environment's option `workers`.
         updates: Updates of the run.
         seed: Seed of the run.
         device: torch device, or 'auto'.
@@ -194,6 +194,7 @@ class PlanDescription:
         feature_schema: Layout of the observation.
         uses: Components the environment draws on, by the names it gives them: kind → names.
         outcomes: Numbers that say what came of an episode.
+        slot_words: What events call the things in slots.
     """
 
     slots: SlotConfig
@@ -203,6 +204,7 @@ class PlanDescription:
     feature_schema: FeatureSchema
     uses: Mapping[str, tuple[str, ...]]
     outcomes: tuple[Outcome, ...]
+    slot_words: SlotWords | None
 
 
 def make_plan(
@@ -281,6 +283,7 @@ def describe_plan(plan: Plan, index: Index) -> PlanDescription:
         feature_schema=schema,
         uses=description.uses,
         outcomes=description.outcomes,
+        slot_words=description.slot_words,
     )
 
 

@@ -33,7 +33,7 @@ def normalised_entropy(log_probs: Tensor, mask: Tensor) -> Tensor:
     """Return the entropy of the last axis divided by ln(number of legal entries): `[...]`, from 0 to 1.
 
     It is 0 where at most one entry is legal. Normalising keeps one entropy coefficient meaningful for any number of
-    slots or blueprints.
+    slots or labels.
     """
     terms = torch.where(mask, log_probs.exp() * log_probs, torch.zeros_like(log_probs))
     legal = mask.sum(-1)

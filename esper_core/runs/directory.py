@@ -16,12 +16,13 @@ from attrs import Factory, asdict, define, field
 from esper_core.contracts.errors import CheckpointMismatch, DamagedFile, EsperError, PluginError, UserError, did_you_mean
 from esper_core.contracts.files import is_temporary, remove_file, replace_synced, writing
 from esper_core.contracts.reading import damage_in, damaged_line, read_json, read_lines
-from esper_core.contracts.shape import shaped
+from esper_core.contracts.shape import shaped, structured
 from esper_core.plan.plan import Plan, describe_plan
 from esper_core.runs import provenance
 from esper_core.runs.files import append_lines, cut, finite, json_bytes
 from esper_core.runs.git import git_commit
 from esper_core.runs.shapes import RESERVED, RunRecord, check_event, check_metrics, naming
+from esper_core.runs.words import Words
 
 if TYPE_CHECKING:
     from esper_core.learning.trainer import Update
@@ -80,6 +81,7 @@ class RunDirectory:
             "actions": {"digest": description.actions.digest, "heads": description.actions.sizes},
             "horizon": description.horizon,
             "weights_versions": provenance.weights_versions(plan, index),
+            "words": asdict(Words.of(plan, index, description)),
             "seeds": {"run": plan.seed},
             **_circumstances(plan, index, here),
             **(facts or {}),
@@ -143,6 +145,11 @@ class RunDirectory:
     def plan(self) -> Plan:
         """What the run is made of."""
         return Plan.from_json(self.record["plan"])
+
+    @property
+    def words(self) -> Words:
+        """What it calls what it reports."""
+        return structured(Words, self.record.get("words", {}))
 
     @property
     def checkpoints(self) -> Path:

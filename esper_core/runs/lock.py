@@ -23,7 +23,7 @@ def locked(run: Path) -> Iterator[None]:
     """Hold a run directory's lock within; raises UserError when another process does, or when it cannot be written.
 
     The lock is the system's (`flock`), so that no stale one is left behind. The descriptor is closed on exec and in
-    forked children: a process that trains hosts may outlive a killed run, and must not keep it.
+    forked children: a worker process may outlive a killed run, and must not keep it.
     """
     path = run / LOCK_FILE
     try:
@@ -54,12 +54,12 @@ def _not_writable(run: Path, path: Path, error: OSError) -> UserError:
 
 
 def _refusal(run: Path, holder: str) -> UserError:
-    pid, _, host = holder.strip().partition(" ")
+    pid, _, machine = holder.strip().partition(" ")
     if not pid.isdigit():
         return UserError(f"Another process works on the run {run}.", hint="Wait until it has ended, or stop it.")
     where, remedy = "", f"kill {pid}"
-    if host != socket.gethostname():
-        where, remedy = f" on {host}", f"kill {pid}, on {host}"
+    if machine != socket.gethostname():
+        where, remedy = f" on {machine}", f"kill {pid}, on {machine}"
     return UserError(
         f"Process {pid}{where} works on the run {run}.",
         hint=f"Wait until it has ended, or stop it ({remedy}): what it has finished is kept.",

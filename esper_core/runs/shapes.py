@@ -12,6 +12,7 @@ from attrs.validators import ge, gt, le, optional
 
 from esper_core.contracts.errors import CheckpointMismatch
 from esper_core.contracts.shape import structured
+from esper_core.runs.words import Words
 
 MOST = 2**63 - 1
 """Largest count."""
@@ -115,6 +116,7 @@ class RunRecord:
     parameters: int | None = None
     device: str | None = None
     resumed: list[Note] = Factory(list)
+    words: Words = Words()
 
 
 @frozen

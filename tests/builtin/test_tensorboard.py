@@ -14,7 +14,6 @@ import pytest
 from esper_core.builtin.config import TensorBoardConfig
 from esper_core.builtin.tensorboard import FOLDER, TensorBoard, scalars
 from esper_core.cli.app import run
-from esper_core.contracts.errors import MissingPackage
 from tests.cli.resuming import SMALL
 
 TIMING = {"seconds": 2.0, "steps_per_second": 4.0, "phases": {"policy": 1.5}}
@@ -40,9 +39,7 @@ def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
     return {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
 
 
-def test_a_run_leaves_its_curves_unless_it_is_told_not_to(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_leaves_its_curves_unless_it_is_told_not_to(tmp_path, monkeypatch, capsys) -> None:
     pytest.importorskip("tensorboard")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ESPER_CACHE", str(tmp_path / "cache"))
@@ -90,10 +87,3 @@ def test_without_the_package_nothing_watches_and_asking_for_it_names_the_line_th
     assert not (Path(json.loads(done.stdout)["run"]) / FOLDER).exists() and "warning" not in done.stderr
     done = subprocess.run([*command, "--observe", "tensorboard"], capture_output=True, text=True, check=False)
     assert done.returncode == 2 and done.stderr.splitlines()[-1] == 'pip install "tensorboard>=2.15"'
-
-
-def test_building_it_imports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.import_module", lambda name: pytest.fail(f"{name} was imported"))
-    monkeypatch.setitem(sys.modules, "tensorboard", None)
-    with pytest.raises(MissingPackage, match="tensorboard"):
-        TensorBoard(TensorBoardConfig())

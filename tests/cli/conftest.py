@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 
 from esper_core.cli.app import main, run
 from tests.cli.resuming import KINDS, UPDATES
+from tests.command import Done, Esper
 from tests.runs import forking
 
 
@@ -18,6 +21,33 @@ def train(tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch) -> Call
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ESPER_CACHE", str(shared / "cache"))
     return lambda *words: run(["train", *words])
+
+
+@pytest.fixture
+def esper(tmp_path: Path, shared: Path, capsys: pytest.CaptureFixture[str]) -> Esper:
+    """Return a function that runs the command in this process, in an empty folder, with `path` to import from."""
+
+    def call(*words: str, path: Path | None = None, **variables: str) -> Done:
+        capsys.readouterr()
+        before = set(sys.modules)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(tmp_path)
+            for name in [name for name in os.environ if name.startswith("ESPER_")]:
+                patch.delenv(name)
+            for name, value in {"ESPER_CACHE": str(shared / "cache"), **variables}.items():
+                patch.setenv(name, value)
+            if path is not None:
+                patch.syspath_prepend(str(path))
+            try:
+                status = run(words)
+            except SystemExit as stop:  # as the command line parser ends when a shell asks it for words
+                status = int(stop.code or 0)
+        for name in set(sys.modules) - before:
+            if path is not None and str(getattr(sys.modules[name], "__file__", "")).startswith(str(path)):
+                del sys.modules[name]
+        return Done(words, status, *capsys.readouterr())
+
+    return call
 
 
 @pytest.fixture(scope="session")

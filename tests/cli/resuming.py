@@ -23,9 +23,18 @@ def only_run(out: Path) -> Path:
     return folder
 
 
+def lines_of(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
 def without_timing(folder: Path) -> list[dict]:
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key != "timing"} for line in lines]
+    return [{key: value for key, value in line.items() if key != "timing"} for line in lines_of(folder)]
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Return the content of every file but the lock, by its path within."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != "lock")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def without_total(state: Path) -> dict:

@@ -24,7 +24,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_it_is_shown(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_is_shown(kept, capsys):
     assert run(["cache", "show", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {
         "directory": str(kept),
@@ -34,7 +34,7 @@ def test_it_is_shown(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "static" in capsys.readouterr().out
 
 
-def test_one_or_all_are_cleared_and_nothing_else(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_or_all_are_cleared_and_nothing_else(kept, capsys):
     assert run(["cache", "clear", "kernels"]) == 0
     assert not (kept / "kernels.cache").exists() and (kept / "static.cache" / "deep" / "1.json").exists()
     assert "1 file deleted: kernels." in capsys.readouterr().out
@@ -45,7 +45,7 @@ def test_one_or_all_are_cleared_and_nothing_else(kept: Path, capsys: pytest.Capt
     assert "holds nothing" in capsys.readouterr().out
 
 
-def test_what_is_not_esper_s_cannot_be_cleared(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_not_esper_s_cannot_be_cleared(kept, capsys):
     assert run(["cache", "clear", "mine"]) == 2
     assert (kept / "mine" / "thesis.tex").exists() and (kept / "static" / "style.css").exists()
     assert run(["cache", "clear", "statik"]) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -95,18 +96,83 @@ def test_a_name_that_is_taken_fails_that_plugin_alone(esper, site, name):
     assert esper("greet", "ada", path=site).stdout == "ada\n"
 
 
-def test_help_imports_no_command(site):
-    code = (
-        "import sys\nfrom esper_core.cli.app import run\nrun(['--help'])\n"
-        "own = {'app', 'cli', 'commands', 'document', 'output', 'refusals', 'stopping', 'installed'}\n"
-        "found = {m.rpartition('.')[2] for m in sys.modules if m.startswith('esper_core.cli')}\n"
-        "assert found <= own, found - own\n"
-        "assert not {'acme_greet', 'torch', 'numpy'} & sys.modules.keys()\n"
-    )
-    command = [sys.executable, "-c", f"import sys\nsys.path.insert(0, {str(site)!r})\n{code}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "Greet somebody." in done.stdout
+IMPORTED = """
+import sys
+from esper_core.cli.app import run
+status = run(sys.argv[1:])
+print(*sorted(sys.modules), sep="\\n", file=sys.stderr)
+sys.exit(status)
+"""
+
+
+def imported_by(*words: str, site: Path) -> set[str]:
+    """Return the modules that a command line imports."""
+    variables = {**os.environ, "PYTHONPATH": str(site)}
+    command = [sys.executable, "-c", IMPORTED, *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=variables)
+    return set(done.stderr.split())
+
+
+def test_help_imports_no_command_and_costs_no_more_than_listing_plugins(site, tmp_path):
+    alone = imported_by("--help", site=tmp_path)
+    for name in ("acme-second", "acme-third"):
+        module = name.replace("-", "_")
+        code = PLUGIN.partition("@hookimpl")[0] + (
+            f"@hookimpl\ndef esper_commands():\n    yield CommandSpec(name={name!r}, app='{module}_command:run')\n"
+        )
+        FakeSite(site).install(name, {name: module}, modules={module: code, f"{module}_command": "def run(): ..."})
+    beside = imported_by("--help", site=site)
+    listing = imported_by("plugins", "list", site=site)
+    of_cli = {name.rpartition(".")[2] for name in beside if name.startswith("esper_core.cli.")}
+    assert of_cli == {"app", "commands", "document", "installed", "output", "refusals", "stopping"}
+    assert not beside & {"acme_greet", "acme_second_command", "acme_third_command", "torch", "numpy", "matplotlib"}
+    assert beside - alone == {"acme_plugin", "acme_second", "acme_third"} <= listing
+
+
+OFFERING = """
+from esper_core import CommandSpec, KindSpec, hookimpl
+@hookimpl
+def esper_kinds():
+    for name, more in (("tool-box", {}), ("observe", {}), ("nail", {"several": True}), ("rack", {"planned": False})):
+        yield KindSpec(name=name, protocol="acme:P", summary=f"what a {name} is", **more)
+@hookimpl
+def esper_commands():
+    yield CommandSpec(name="choose", app="acme_choose:choose")
+"""
+
+CHOOSE = """
+from esper_core.cli import choices
+def choose(kinds: choices.Kinds = None, uses: choices.Uses = None, seed: choices.Seed = None) -> None:
+    print(choices.parse_uses(uses, kinds), seed)
+"""
+
+
+@pytest.fixture
+def offering(tmp_path: Path) -> Path:
+    folder = FakeSite(tmp_path / "offering")
+    folder.install("acme-tools", {"tools": "acme_offering"}, modules={"acme_offering": OFFERING, "acme_choose": CHOOSE})
+    return folder.folder
+
+
+def test_flags_are_offered_for_the_kinds_that_installed_plugins_declare(esper, offering):
+    def shown(*words: str) -> str:
+        return " ".join(esper(*words, "--help", path=offering).stdout.split())
+
+    train = shown("train")
+    assert "--tool-box NAME" in train and "What a tool-box is." in train and "--task NAME" in train
+    assert "--nail" not in train and "--rack" not in train and "--blueprint" not in train
+    assert train.count("--observe") == 1 and "What a observe is" not in train, "a flag that is taken is nobody else's"
+    assert "--epochs <int>" in train and "In growth: Host epochs per episode" in train
+    without = shown("train", "--no-plugin", "growth")
+    assert "--host" not in without and "No installed environment has it." in without
+    assert "--tool-box NAME" in shown("matrix") and "--critic NAME" not in shown("matrix")
+
+
+def test_a_flag_for_a_kind_says_the_same_as_use(esper, offering):
+    assert esper("choose", "--tool-box", "red", "--seed", "3", path=offering).stdout == "{'tool-box': 'red'} 3\n"
+    assert esper("choose", "--tool-box", "red", "--use", "tool-box=red", path=offering).stdout.startswith("{'tool")
+    done = esper("choose", "--tool-box", "red", "--use", "tool-box=blue", path=offering)
+    assert done.returncode == 2 and "The tool-box is chosen twice: 'red' and 'blue'." in done.stderr
 
 
 def test_a_broken_registry_file_leaves_the_help_and_the_core_s_commands(esper, tmp_path):

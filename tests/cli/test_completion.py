@@ -6,22 +6,25 @@ import pytest
 
 
 @pytest.fixture
-def complete(esper, without_torch):
+def complete(esper):
     """Return a function from what has been typed to what the shell is offered."""
 
-    def complete(typed: str, **variables: str) -> list[str]:
+    def complete(typed: str, run=esper, **options) -> list[str]:
         words = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split(" ")) - 1)}
-        done = esper(path=without_torch, _ESPER_COMPLETE="complete_bash", **words, **variables)
+        done = run(_ESPER_COMPLETE="complete_bash", **words, **options)
         assert done.stderr == ""
         return done.stdout.split()
 
     return complete
 
 
+def test_torch_is_not_needed(complete, process, without_torch):
+    assert complete("esper train --policy l", process, path=without_torch) == ["lstm-v1", "lstm-v2"]
+
+
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        ("esper train --policy l", ["lstm-v1", "lstm-v2"]),
         ("esper train --critic s", ["state-value"]),
         ("esper spike run ", ["dynamic-slots", "ppo-probes"]),
         ("esper plugins check obs", ["obs-v3"]),

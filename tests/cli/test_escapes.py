@@ -15,8 +15,7 @@ from esper_core.cli.app import run as esper
 from esper_core.cli.frame import Picture, draw
 from esper_core.cli.output import Visible, print_json, print_table, say, status_line
 from esper_core.contracts.printable import visible, visible_line
-from esper_testing.distributions import FakeSite
-from plugins.evaluation.tests.report.conftest import MakeRun, component, line
+from plugins.evaluation.tests.report.conftest import component, line
 from plugins.evaluation.tests.report.conftest import make_run as make_run
 
 pytest_plugins = ["esper_testing.pytest"]
@@ -31,13 +30,13 @@ def check(text: str) -> None:
     assert "\nError: forged" not in text
 
 
-def test_text_is_visible() -> None:
+def test_text_is_visible():
     assert visible("ünï → ☃\n2") == "ünï → ☃\n2" and visible_line("1\n2") == "1\\n2"
     check(visible(EVIL))
     check(visible_line(FORGED + "\udcff"))
 
 
-def test_whatever_prints_makes_it_visible(capsys: pytest.CaptureFixture[str]) -> None:
+def test_whatever_prints_makes_it_visible(capsys):
     say(EVIL, FORGED)
     say(EVIL, FORGED, err=True)
     print_table((EVIL, FORGED), [(FORGED, EVIL), (EVIL, FORGED)])
@@ -50,7 +49,7 @@ def test_whatever_prints_makes_it_visible(capsys: pytest.CaptureFixture[str]) ->
     assert json.loads(said.out.splitlines()[-1]) == {EVIL: "\udcff"}
 
 
-def test_the_live_view_and_logs_make_it_visible() -> None:
+def test_the_live_view_and_logs_make_it_visible():
     picture = Picture(EVIL, 1, 1, phase=FORGED, curves={EVIL: [1.0]}, operations={FORGED: 0.5}, warnings=[EVIL])
     for text in draw(picture, 200, 40).plain.split("\n"):
         check(f"{text} ")
@@ -59,9 +58,7 @@ def test_the_live_view_and_logs_make_it_visible() -> None:
     check(Visible().format(record))
 
 
-def test_every_command_about_runs_makes_it_visible(
-    make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_command_about_runs_makes_it_visible(make_run, tmp_path, capsys):
     name = (EVIL + FORGED).replace("/", "") + "\udcff"
     for text, number in ((EVIL, 1), (FORGED, 2)):
         warning = {"threshold": text, "metric": text, "since": 1, "message": text}
@@ -103,14 +100,14 @@ def test_every_command_about_runs_makes_it_visible(
         ["plugins", "why", FORGED],
     ],
 )
-def test_errors_make_what_was_typed_visible(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_errors_make_what_was_typed_visible(words, capsys):
     assert esper(words) == 2
     said = capsys.readouterr().err
     check(said)
     assert sum(text.startswith("Error: ") for text in said.splitlines()) == 1
 
 
-def test_a_plugin_that_fails_with_such_a_text_is_shown(fake_site: FakeSite, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plugin_that_fails_with_such_a_text_is_shown(fake_site, capsys):
     fake_site.install("acme-evil", {"evil": "evil"}, modules={"evil": f"raise RuntimeError({EVIL + FORGED!r})"})
     for words in (["list"], ["list", "--debug"], ["show", "evil"], ["doctor"], ["list", "--json"]):
         esper(["plugins", *words])
@@ -119,7 +116,7 @@ def test_a_plugin_that_fails_with_such_a_text_is_shown(fake_site: FakeSite, caps
         check(said)
 
 
-def test_last_words_are_written_out(tmp_path: Path) -> None:
+def test_last_words_are_written_out(tmp_path):
     code = f"""
 import os, signal, time
 from esper_core.cli.stopping import raise_on_signals, stopping_promptly

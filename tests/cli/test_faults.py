@@ -15,14 +15,10 @@ import pytest
 from esper_core.cli.app import main, run
 from esper_core.runs import directory
 from esper_testing.distributions import FakeSite
-from tests.cli.resuming import FUSED, SMALL, assert_same, only_run, without_timing
+from tests.cli.resuming import FUSED, SMALL, assert_same, files_of, lines_of, only_run, without_timing
 from tests.runs import forking
 
 pytest_plugins = ["esper_testing.pytest"]
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 # The disk -----------------------------------------------------------------------------------------------------------
@@ -132,20 +128,6 @@ def test_an_update_that_is_no_number_is_skipped_and_named(sick, train, capsys):
     assert f"update 2: {words}" in capsys.readouterr().out
 
 
-def test_three_in_a_row_end_the_run_with_the_last_good_policy(sick, train, capsys):
-    code, folder, said = sick([2, 3, 4, 5], 9)
-    assert code == 1
-    assert (
-        "Updates 2 to 4 were skipped: the loss of epoch 1 became NaN or infinite. The policy is that of update 1."
-        in said
-    )
-    assert f"The last checkpoint is {Path('runs') / folder.name / 'checkpoints/000004'}." in said
-    assert [line["update"] for line in without_timing(folder)] == [1, 2, 3, 4]
-    assert train("--resume", str(folder)) == 1, "it is no better when asked again"
-    assert "Updates 2 to 4" in capsys.readouterr().err
-    assert len(without_timing(folder)) == 4
-
-
 # Code of others ----------------------------------------------------------------------------------------------------
 
 
@@ -175,7 +157,7 @@ DIVERGING = ("--policy", "lstm-v2", "--slots", "2", *SMALL, "--out", "runs", "-o
 def test_a_host_that_diverges_is_put_back_and_the_run_goes_on(train, tmp_path):
     assert train(*DIVERGING, "--updates", "1") == 0
     folder = only_run(tmp_path / "runs")
-    (line,) = [json.loads(text) for text in (folder / "metrics.jsonl").read_text().splitlines()]
+    (line,) = lines_of(folder)
     events = [json.loads(text) for text in (folder / "events.jsonl").read_text().splitlines()]
     assert line["rolled_back"] == 1.0 and line["skipped_updates"] == 0.0
     reasons = [event["reason"] for event in events if event["type"] == "rollback"]
@@ -212,7 +194,7 @@ def test_a_clock_that_jumps_changes_nothing(train, references, tmp_path, monkeyp
     assert_same(folder, references("fused"), planned_shorter=True)
     (note,) = json.loads((folder / "run.json").read_text())["resumed"]
     assert note["when"] < json.loads((folder / "run.json").read_text())["created"]
-    timing = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])["timing"]
+    timing = lines_of(folder)[-1]["timing"]
     assert timing["seconds"] == 0 and timing["steps_per_second"] is None
     for command in (["runs", "show", str(folder)], ["runs", "list", "--out", "runs"]):
         assert run(command) == 0

@@ -92,6 +92,7 @@ def test_as_many_environments_are_asked_for_as_are_shown(height: int) -> None:
     picture = evolve(PICTURE, board=Board(BOARD.places, BOARD.rows[:rows]))
     text = "\n".join(lines(picture, 80, height))
     assert text.count("13/40  conv_light") == rows, "none of them was drawn in vain"
+    assert rows == 0 or "ratio-exploded" in text, "and there is room for the warnings"
 
 
 def test_text_of_others_is_shown_as_it_is_written() -> None:

@@ -24,6 +24,7 @@ from esper_core.contracts.board import Board, Cell, Row
 from esper_core.contracts.foreign import UNKNOWN
 from esper_core.learning.thresholds import LearningWarning
 from esper_core.learning.trainer import StepProgress, Update
+from esper_core.runs.words import Words
 from tests.cli.resuming import SMALL
 from tests.command import environment
 
@@ -58,7 +59,7 @@ def view(monkeypatch: pytest.MonkeyPatch) -> Any:
         file = io.StringIO()
         console = Console(file=file, force_terminal=True, width=80, height=24)
         trainer: Any = SimpleNamespace(policy=SimpleNamespace(actions=ACTIONS), environment=environment, owners=UNKNOWN)
-        return LiveView(trainer, "a policy", Pace(4, 8), console), file
+        return LiveView(trainer, "a policy", Words(), Pace(4, 8), console), file
 
     return make
 

@@ -57,9 +57,7 @@ def train(fake_site: FakeSite, tmp_path: Path, shared: Path, monkeypatch: pytest
     return train
 
 
-def test_observers_watch_and_a_failing_one_stops_nothing(
-    train: Callable[..., int], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_observers_watch_and_a_failing_one_stops_nothing(train, capsys):
     assert train("--observe", "diary", "--observe", "grumpy") == 0
     printed = capsys.readouterr()
     path = Path(json.loads(printed.out)["run"])
@@ -70,7 +68,7 @@ def test_observers_watch_and_a_failing_one_stops_nothing(
     assert "observer 'grumpy' (acme-watchers 1.0) failed and is off for the rest of this run" in printed.err
 
 
-def test_a_watched_run_is_the_same_run(train: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_watched_run_is_the_same_run(train, capsys):
     found = []
     for arguments in ((), ("--observe", "diary")):
         assert train(*arguments) == 0
@@ -80,7 +78,7 @@ def test_a_watched_run_is_the_same_run(train: Callable[..., int], capsys: pytest
     assert found[0] == found[1]
 
 
-def test_an_unknown_observer_is_named(train: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_observer_is_named(train, capsys):
     assert train("--observe", "dairy") == 2
     assert "Did you mean 'diary'?" in capsys.readouterr().err
 
@@ -93,8 +91,6 @@ def test_an_unknown_observer_is_named(train: Callable[..., int], capsys: pytest.
         (("--observe", "diary", "-o", "observer.diary.color=red"), "There is no option 'observer.diary.color'"),
     ],
 )
-def test_an_option_of_no_observer_is_refused(
-    train: Callable[..., int], capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], words: str
-) -> None:
+def test_an_option_of_no_observer_is_refused(train, capsys, arguments: tuple[str, ...], words: str):
     assert train(*arguments) == 2
     assert words in capsys.readouterr().err

@@ -8,6 +8,7 @@ from esper_core.cli import pace as module
 from esper_core.cli.pace import Pace
 from esper_core.cli.progress import Lines
 from esper_core.learning.trainer import StepProgress, Update
+from esper_core.runs.words import Headline, Words
 
 
 @pytest.fixture
@@ -41,15 +42,16 @@ def test_what_a_resumed_run_did_before_tells_no_pace(clock: list[float]) -> None
 def test_lines_come_with_every_update_and_seldom_between(
     clock: list[float], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with Lines(Pace(updates=2, steps_per_update=8)) as lines:
+    words = Words([Headline("level", "level reached", "level", "", 2), Headline("return", "return", "return", "", 1)])
+    with Lines(words, Pace(updates=2, steps_per_update=8)) as lines:
         for step in range(5):
             lines.on_step(StepProgress(1, 2, "collect", step, 4))
             clock[0] += 1.0
-        lines.on_update(Update(1, 8, {"return": 0.5, "static_accuracy": 0.4}, {}, []))
+        lines.on_update(Update(1, 8, {"return": 0.5, "level": 0.4, "kl": 0.1}, {}, []))
         lines.warn("beware")
     assert capsys.readouterr().err.splitlines() == [
         "preparing",
         "update 1/2  step 2/16  2.0 steps/s  ETA 0:07",
-        "update 1/2  return 0.500  static 0.400",
+        "update 1/2  return 0.500  level 0.400",
         "warning: beware",
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import shutil
@@ -12,15 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from esper_core.cli.app import main, run
-from tests.cli.resuming import FUSED, KINDS, UPDATES, assert_same, only_run, without_timing
+from esper_core.cli.app import main
+from tests.cli.resuming import FUSED, KINDS, UPDATES, assert_same, files_of, only_run, without_timing
 from tests.runs import forking
 
 # Exact --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("done", [1, 3])
+@pytest.mark.parametrize(("kind", "done"), [("fused", 1), ("loop", 3)])
 def test_a_run_that_was_planned_shorter(train, references, tmp_path, kind, done):
     assert train(*KINDS[kind], "--updates", str(done), "--out", "runs") == 0
     folder = only_run(tmp_path / "runs")
@@ -36,14 +36,6 @@ def test_an_earlier_checkpoint(train, references, finished, capsys):
     assert train("--resume", str(finished), "--at", "2") == 0
     assert_same(finished, references("fused"))
     assert "going on after update 2 of 4" in capsys.readouterr().err
-
-
-def test_every_update_in_a_process_of_its_own(train, references, tmp_path):
-    assert train(*FUSED, "--updates", "1", "--out", "runs") == 0
-    folder = only_run(tmp_path / "runs")
-    for total in range(2, UPDATES + 1):
-        assert train("--resume", folder.name, "--out", "runs", "--updates", str(total), "--device", "cpu") == 0
-    assert_same(folder, references("fused"), planned_shorter=True)
 
 
 def stop_and_go_on(train, out: Path, kind: str, updates: int, moments: list[tuple[int, float]]) -> Path:
@@ -65,15 +57,14 @@ def stop_and_go_on(train, out: Path, kind: str, updates: int, moments: list[tupl
 
 
 def stop(process, number: int) -> None:
-    import os
-
     if process.is_alive():
         os.kill(process.pid, number)
     process.join(30)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("numbers", [(signal.SIGKILL, signal.SIGKILL), (signal.SIGINT, signal.SIGTERM)])
+@pytest.mark.parametrize(
+    ("kind", "numbers"), [("fused", (signal.SIGKILL, signal.SIGINT)), ("loop", (signal.SIGTERM, signal.SIGKILL))]
+)
 def test_stopped_at_random_moments(train, references, tmp_path, kind, numbers):
     moments = [(number, random.uniform(0, 1)) for number in numbers]
     folder = stop_and_go_on(train, tmp_path / "runs", kind, UPDATES, moments)
@@ -122,54 +113,35 @@ def test_a_finished_run_says_so(train, finished, capsys):
     assert (finished / "run.json").read_bytes() == before
 
 
-def test_more_updates_are_a_new_total(train, finished, capsys):
-    assert train("--resume", str(finished), "--updates", "5", "--json") == 0
-    assert json.loads(capsys.readouterr().out)["updates"] == 5
-    assert json.loads((finished / "run.json").read_text())["plan"]["updates"] == 5
-    assert [line["update"] for line in without_timing(finished)] == [1, 2, 3, 4, 5]
-
-
-@pytest.mark.parametrize("updates", ["3", "0", "-1"])
-def test_fewer_updates_than_are_done_are_refused(train, finished, capsys, updates):
+@pytest.mark.parametrize(
+    ("updates", "words"), [("3", "cannot be 3: 4 are done"), (str(2**40), "--updates cannot be 1099511627776.")]
+)
+def test_a_total_that_cannot_be_is_refused_and_the_run_stays(train, finished, capsys, updates, words):
+    before = (finished / "run.json").read_bytes()
     assert train("--resume", str(finished), "--updates", updates) == 2
-    assert f"cannot be {updates}: 4 are done" in capsys.readouterr().err
+    assert words in capsys.readouterr().err
+    assert (finished / "run.json").read_bytes() == before
 
 
 @pytest.mark.parametrize(
-    ("words", "flag"),
+    ("words", "flags"),
     [
-        (("--slots", "5"), "--slots"),
-        (("--seed", "0"), "--seed"),
+        (("--slots", "5", "--seed", "0"), "--slots, --seed"),
         (("-o", "train.lr=1"), "-o"),
-        (("--policy", "lstm-v2"), "--policy"),
         (("--use", "loss=factored-ppo"), "--use"),
-        (("--critic", "state-value"), "--critic"),
-        (("--envs", "2"), "--envs"),
-        (("--threads", "1"), "--threads"),
-        (("--workers", "1"), "--workers"),
-        (("--precision", "bf16"), "--precision"),
-        (("--epochs", "4"), "--epochs"),
-        (("--dry-run",), "--dry-run"),
+        (("--critic", "state-value", "--workers", "1", "--dry-run"), "--critic, --workers, --dry-run"),
     ],
 )
-def test_a_flag_that_would_change_the_plan_is_refused(train, finished, capsys, words, flag):
+def test_flags_that_would_change_the_plan_are_refused(train, finished, capsys, words, flags):
     before = (finished / "metrics.jsonl").read_bytes()
     assert train("--resume", str(finished), *words) == 2
-    assert f"A resumed run keeps its plan: {flag} cannot stand beside --resume" in capsys.readouterr().err
+    assert f"A resumed run keeps its plan: {flags} cannot stand beside --resume" in capsys.readouterr().err
     assert (finished / "metrics.jsonl").read_bytes() == before
 
 
-def test_several_such_flags_are_all_named(train, finished, capsys):
-    assert train("--resume", str(finished), "--slots", "5", "--seed", "3") == 2
-    assert "--slots, --seed cannot stand" in capsys.readouterr().err
-
-
-def test_an_update_without_a_run(train, capsys):
+def test_an_update_without_a_run_or_a_checkpoint(train, finished, capsys):
     assert train("--at", "3") == 2
     assert "--resume RUN --at UPDATE" in capsys.readouterr().err
-
-
-def test_an_update_without_a_checkpoint(train, finished, capsys):
     assert train("--resume", str(finished), "--at", "9") == 2
     assert re.search(r"no checkpoint of update 9\.\nIt has those of: .*2, 3, 4\.", capsys.readouterr().err)
 
@@ -202,28 +174,42 @@ def damage(file: Path) -> None:
 def test_a_damaged_newest_checkpoint_is_refused_and_the_newest_good_one_named(train, references, finished, capsys):
     damage(finished / "checkpoints/000004/policy.safetensors")
     damage(finished / "checkpoints/000003/state.json")
-    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file() and path.name != "lock"}
+    before = files_of(finished)
     assert train("--resume", str(finished)) == 4
     err = capsys.readouterr().err
     assert re.search(r"000004/policy\.safetensors is damaged: .* digest [0-9a-f]{16}, not .* digest [0-9a-f]{16}", err)
     assert f"The newest good one is that of update 2: esper train --resume {finished} --at 2" in err
-    assert {path: path.read_bytes() for path in before} == before
+    assert files_of(finished) == before
     assert train("--resume", str(finished), "--at", "3") == 4
     assert train("--resume", str(finished), "--at", "2") == 0
     assert_same(finished, references("fused"))
 
 
-def test_no_good_checkpoint_at_all(train, finished, capsys):
-    for file in finished.glob("checkpoints/*/rng.safetensors"):
-        file.unlink()
-    assert train("--resume", str(finished)) == 4
-    assert "No other checkpoint of the run is good; begin a new one." in capsys.readouterr().err
+def remove(pattern: str):
+    def damage_(run: Path) -> None:
+        for path in run.glob(pattern):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    return damage_
 
 
-def test_checkpoints_that_are_gone(train, finished, capsys):
-    shutil.rmtree(finished / "checkpoints")
-    assert train("--resume", str(finished)) == 4
-    assert "has no checkpoint, although metrics.jsonl has 4 updates" in capsys.readouterr().err
+def replace_checkpoints(run: Path) -> None:
+    shutil.rmtree(run / "checkpoints")
+    (run / "checkpoints").write_text("")
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (remove("checkpoints/*/rng.safetensors"), "No other checkpoint of the run is good; begin a new one."),
+        (remove("checkpoints"), "has no checkpoint, although metrics.jsonl has 4 updates"),
+        (replace_checkpoints, "checkpoints cannot be read: Not a directory"),
+    ],
+)
+def test_a_run_without_a_good_checkpoint(train, finished, capsys, damage, words):
+    damage(finished)
+    assert train("--resume", str(finished), "--updates", "9") == 4
+    assert words in capsys.readouterr().err
 
 
 def test_a_plan_that_was_changed(train, finished, capsys):
@@ -237,11 +223,11 @@ def test_a_plan_that_was_changed(train, finished, capsys):
 def test_a_damaged_line_is_named_before_anything_is_dropped(train, finished, capsys, name):
     lines = (finished / name).read_text().splitlines(keepends=True)
     (finished / name).write_text("".join([lines[0], "{broken\n", *lines[2:]]))
-    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file() and path.name != "lock"}
+    before = files_of(finished)
     assert train("--resume", str(finished), "--at", "3") == 4
     err = capsys.readouterr().err
     assert f"{name}:2: this line is damaged" in err and f"sed -i 2d {finished / name}" in err
-    assert {path: path.read_bytes() for path in before} == before
+    assert files_of(finished) == before
 
 
 def test_a_line_that_is_missing_is_said(train, finished, capsys):
@@ -257,12 +243,6 @@ def test_a_plugin_that_is_gone(train, finished, capsys):
     err = capsys.readouterr().err
     assert re.search(r"network 'lstm-v2' +esper-lstm-v2 \S+ +not installed", err)
     assert 'pip install "esper-lstm-v2==' in err
-
-
-@pytest.mark.parametrize("plugin", ["growth", "factored-ppo"])
-def test_a_plugin_whose_weights_are_not_the_policys_is_missed_too(train, finished, capsys, plugin):
-    assert train("--resume", str(finished), "--no-plugin", plugin, "--updates", "5") == 4
-    assert f'pip install "esper-{plugin}==' in capsys.readouterr().err
 
 
 def test_a_run_that_cannot_be_written(train, finished, capsys):
@@ -288,8 +268,8 @@ def test_what_is_no_run(train, finished, capsys, text, code, words):
 # Looking at it ------------------------------------------------------------------------------------------------------
 
 
-def test_a_run_shows_the_header_of_its_newest_checkpoint(finished, esper, without_torch):
-    shown = esper("runs", "show", str(finished), path=without_torch)
+def test_a_run_shows_the_header_of_its_newest_checkpoint(finished, esper, process, without_torch):
+    shown = process("runs", "show", str(finished), path=without_torch)
     assert shown.returncode == 0, shown.stderr
     state = json.loads((finished / "checkpoints/000004/state.json").read_text())
     section = shown.stdout.split("newest checkpoint\n")[1]
@@ -305,32 +285,7 @@ def test_a_run_shows_the_header_of_its_newest_checkpoint(finished, esper, withou
     assert json.loads(esper("runs", "show", str(finished), "--json").stdout)["newest"] == state
 
 
-def test_a_damaged_header_is_shown_as_what_it_is(finished, capsys):
-    (finished / "checkpoints/000004/state.json").write_text("{")
-    assert run(["runs", "show", str(finished)]) == 0
-    assert "000004/state.json:1 is damaged: it is no JSON" in capsys.readouterr().out
-
-
-def test_the_help_lists_it(esper, without_torch):
-    shown = esper("train", "--help", path=without_torch)
-    assert shown.returncode == 0 and "--resume" in shown.stdout and "--at" in shown.stdout
-
-
 def test_options_of_observers_may_stand_beside_resume(train, finished, capsys):
     pytest.importorskip("tensorboard")
     assert train("--resume", str(finished), "-o", "observer.tensorboard.flush=0") == 2
     assert "'observer.tensorboard.flush' cannot be 0" in capsys.readouterr().err
-
-
-def test_a_number_of_updates_that_no_plan_may_have_is_refused_and_the_run_stays(train, finished, capsys):
-    before = (finished / "run.json").read_bytes()
-    assert train("--resume", str(finished), "--updates", str(2**40)) == 2
-    assert "--updates cannot be 1099511627776." in capsys.readouterr().err
-    assert (finished / "run.json").read_bytes() == before
-
-
-def test_checkpoints_that_are_no_folder_are_named(train, finished, capsys):
-    shutil.rmtree(finished / "checkpoints")
-    (finished / "checkpoints").write_text("")
-    assert train("--resume", str(finished), "--updates", "9") == 4
-    assert "checkpoints cannot be read: Not a directory" in capsys.readouterr().err

@@ -58,7 +58,7 @@ def is_gone(send: Callable[[int, int], None], number: int) -> bool:
 
 
 @BOTH
-def test_while_processes_train_hosts(begin, tmp_path, number, status):
+def test_while_processes_train(begin, tmp_path, number, status):
     process = begin("--updates", "500", "--epochs", "12", "-o", "environment.workers=2")
     wait_for(process, lambda: list(tmp_path.glob("runs/*/checkpoints/0*")))
     stop(process, number)
@@ -71,7 +71,7 @@ def test_while_processes_train_hosts(begin, tmp_path, number, status):
 
 
 @BOTH
-def test_while_static_curves_are_prepared(begin, tmp_path, monkeypatch, shared, number, status):
+def test_before_the_first_update_has_ended(begin, tmp_path, number, status):
     # Curves of other settings than those in the cache, and long ones.
     process = begin("--epochs", "20000", "-o", "environment.workers=2", "-o", "environment.host_lr=0.011")
     wait_for(process, lambda: list(tmp_path.glob("runs/*/lock")))
@@ -91,8 +91,9 @@ class SlowlyStarted(subprocess.Popen[str]):
         exec("import time\ntime.sleep(0.5)", {"__name__": "subprocess"})
 
 
-@BOTH
-@pytest.mark.parametrize("popen", [subprocess.Popen, SlowlyStarted])
+@pytest.mark.parametrize(
+    ("popen", "number", "status"), [(subprocess.Popen, signal.SIGINT, 130), (SlowlyStarted, signal.SIGTERM, 143)]
+)
 def test_while_kernels_are_compiled(begin, tmp_path, monkeypatch, popen, number, status):
     monkeypatch.setattr(subprocess, "Popen", popen)
     compiler = tmp_path / "slow-compiler"

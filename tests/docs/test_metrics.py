@@ -19,11 +19,13 @@ from esper_core.registry.references import load_reference
 
 def documented() -> dict[str, str]:
     """Return a pattern for every metric that core or a component declares."""
-    declared = [m for c in own_index().components if c.spec.metrics for m in load_reference(c.spec.metrics, str(c))]
-    names = [name for metric in (*METRICS, *declared) for name in metric.names]
-    assert len(names) == len(set(names)), "a metric is declared twice"
+    declared = [METRICS, *(load_reference(c.spec.metrics, str(c)) for c in own_index().components if c.spec.metrics)]
+    named = [[name for metric in metrics for name in metric.names] for metrics in declared]
+    assert all(len(names) == len(set(names)) for names in named), "a metric is declared twice"
     return {
-        name: re.sub(r"<[^>]+>", "[^/]+", re.escape(name).replace(r"\<", "<").replace(r"\>", ">")) for name in names
+        name: re.sub(r"<[^>]+>", "[^/]+", re.escape(name).replace(r"\<", "<").replace(r"\>", ">"))
+        for names in named
+        for name in names
     }
 
 

@@ -13,7 +13,7 @@ PAGE = (DOCS / "reports.md").read_text(encoding="utf-8")
 
 
 def test_every_chapter_is_explained() -> None:
-    source = Path(chapters.__file__).read_text() + Path(chapters.__file__).with_name("growth.py").read_text()
+    source = Path(chapters.__file__).read_text() + Path(chapters.__file__).with_name("slots.py").read_text()
     titles = set(re.findall(r'Chapter\(\s*"\w+",\s*"([^"]+)"', source)) | {"What grew"}
     explained = PAGE.split("| chapter |")[1].split("\n\n")[0].lower()
     assert len(titles) == 9

@@ -183,7 +183,7 @@ def test_a_sound_file_passes_the_check(folder: Path, index: Index) -> None:
         ('"toy"', '"toi"', 5, "No environment named 'toi'. Did you mean 'toy'?"),
         ("environment =", "enviroment =", 5, "There is no kind 'enviroment'. Did you mean 'environment'?"),
         ('policy = "mine"', 'policy = "mien"', 3, "No policy named 'mien'. Did you mean 'mine'?"),
-        ("slots = 3", "slots = 0", 4, "A host needs at least one slot"),
+        ("slots = 3", "slots = 0", 4, "A policy needs at least one slot"),
         ("slots = 3", "envs = 0", 4, "envs cannot be 0"),
         ("slots = 3", "device = '?'", 4, "device cannot be '?'"),
         ('"picky"', '"piky"', 9, "No critic named 'piky'. Did you mean 'picky'?"),

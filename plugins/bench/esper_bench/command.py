@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from esper_core.cli import completion
+from esper_core.cli import choices, completion
 from esper_core.cli.installed import load_installed
 from esper_core.cli.output import number, print_json, print_table, say, status_line
 from esper_core.cli.stopping import stopping_promptly
@@ -33,9 +33,7 @@ def bench(
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Measure the main figures only, within 40 seconds.")] = False,
     policy: Annotated[str | None, typer.Option(help="Policy that is trained; the workload's own without it.")] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Processes that train hosts; 0, the default, is one per core.", min=0)
-    ] = None,
+    workers: choices.Workers = None,
     threads: Annotated[
         int | None, typer.Option(help="Threads within one operation of the policy; 1 without it.", min=1)
     ] = None,

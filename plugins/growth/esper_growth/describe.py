@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from esper_core import EnvironmentDescription, Outcome, SlotConfig
+from esper_core import EnvironmentDescription, Outcome, SlotConfig, SlotWords
 from esper_growth.actions import NOOP, action_spec
 from esper_growth.config import GrowthConfig
 from esper_growth.state import state_spec
@@ -19,6 +19,8 @@ OUTCOMES = (
     ),
 )
 
+SLOT_WORDS = SlotWords("What grew", content="blueprint", thing="seed", whole="host", whole_parameters="host_parameters")
+
 
 def describe(config: GrowthConfig, slots: SlotConfig) -> EnvironmentDescription:
     """Return actions, state, horizon and the blueprints drawn on, without building anything.
@@ -31,4 +33,5 @@ def describe(config: GrowthConfig, slots: SlotConfig) -> EnvironmentDescription:
         horizon=config.epochs,
         uses={"blueprint": tuple(label for label in config.blueprints if label != NOOP)},
         outcomes=OUTCOMES,
+        slot_words=SLOT_WORDS,
     )

@@ -6,13 +6,34 @@ from esper_core.contracts.metrics import Metric
 
 METRICS = (
     Metric(
-        ("gain",),
-        "validation accuracy with fossils alone, minus that of the static host",
-        healthy="rises above 0",
+        ("committed_accuracy",),
+        "validation accuracy with what was made permanent",
+        label="grown hosts",
+        short="grown",
+        headline=3,
     ),
     Metric(
-        ("committed_accuracy", "full_accuracy", "static_accuracy"),
-        "accuracy with fossils alone, with every seed, with none",
+        ("static_accuracy",),
+        "the same hosts when nothing is grown",
+        label="static host",
+        short="static",
+        headline=4,
+    ),
+    Metric(
+        ("gain",),
+        "grown minus static",
+        healthy="rises above 0",
+        headline=2,
+    ),
+    Metric(
+        ("return",),
+        "gain minus rent and the price of operations",
+        healthy="rises",
+        headline=1,
+    ),
+    Metric(
+        ("full_accuracy",),
+        "validation accuracy with every seed",
     ),
     Metric(
         ("uncommitted_gap",),
@@ -24,6 +45,7 @@ METRICS = (
         ("fossils", "added_parameters"),
         "permanent seeds, and their parameters",
         healthy="above 0",
+        headline=5,
     ),
     Metric(
         ("host_parameters",),

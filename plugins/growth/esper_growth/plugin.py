@@ -61,6 +61,7 @@ def esper_kinds() -> Iterator[KindSpec]:
             conformance=f"esper_growth.conformance.{name}:SUITE",
             template=f"esper_growth.templates:{name}",
             summary=summary,
+            several=name == "blueprint",
         )
 
 

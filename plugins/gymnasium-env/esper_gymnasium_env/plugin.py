@@ -16,6 +16,7 @@ def esper_components() -> Iterator[ComponentSpec]:
         factory="esper_gymnasium_env.environment:GymnasiumEnvironment",
         config="esper_gymnasium_env.config:GymnasiumConfig",
         describe="esper_gymnasium_env.describe:describe",
+        metrics="esper_gymnasium_env.metrics:METRICS",
         summary="any Gymnasium environment with Discrete or MultiDiscrete actions",
         defaults={"masks": "gymnasium", "features": "gymnasium"},
         only_by_name=True,

@@ -13,6 +13,9 @@ from esper_core.runs.directory import RunDirectory
 from esper_evaluation.report.interval import Interval, difference, mean_interval
 from esper_evaluation.report.record import Record, number
 
+OF_POLICIES = ("network", "features", "critic", "masks", "loss")
+"""Kinds of which a policy is made; the others make up what it is trained in."""
+
 
 @frozen
 class Difference:
@@ -185,13 +188,12 @@ def _notes(records: Sequence[Record], window: range) -> list[str]:
     def differs(value: Callable[[Plan], Any]) -> bool:
         return any(value(record.plan) != value(records[0].plan) for record in records)
 
-    surroundings = ("environment", "task", "host")
-    if differs(lambda plan: [(c.kind, c.name, c.config) for c in plan.components if c.kind in surroundings]):
+    if differs(lambda plan: [(c.kind, c.name, c.config) for c in plan.components if c.kind not in OF_POLICIES]):
         notes.append(
             "They were trained on different environments or settings of these, so returns may not be comparable."
         )
     if differs(lambda plan: plan.slots):
-        notes.append("Their hosts have different slots, so what can be grown differs.")
+        notes.append("They have different slots, so what can be done differs.")
     seeds = [record.plan.seed for record in records]
     notes.append(
         f"Each run is one seed ({_listed(seeds)}). An interval says how sure the mean of a run's episodes is, and "

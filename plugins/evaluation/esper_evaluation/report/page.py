@@ -11,11 +11,12 @@ from esper_core.contracts.errors import UserError
 from esper_core.contracts.files import beginning, check_creatable, replace_synced, writing
 from esper_core.contracts.printable import visible
 from esper_core.runs.directory import RunDirectory
+from esper_core.runs.words import by_place
 from esper_evaluation.report import chapters, charts
 from esper_evaluation.report.figures import fixed, short
-from esper_evaluation.report.growth import growth
 from esper_evaluation.report.interval import mean_interval
 from esper_evaluation.report.record import Record
+from esper_evaluation.report.slots import slots
 
 MARK = b'<meta name="generator" content="esper report">'
 """What every report begins with, so that nothing else is written over."""
@@ -80,7 +81,7 @@ def _chapters(record: Record) -> list[chapters.Chapter]:
         return [empty, chapters.made_of(record), chapters.provenance(record)]
     return [
         chapters.learning(record),
-        growth(record),
+        slots(record),
         chapters.behaviour(record),
         chapters.critic(record),
         chapters.updates(record),
@@ -93,10 +94,9 @@ def _chapters(record: Record) -> list[chapters.Chapter]:
 
 def _subtitle(record: Record) -> str:
     plan = record.plan
-    kinds = ("environment", "task", "host", "network", "critic")
-    names = [f"{kind} {plan.component(kind).name}" for kind in kinds if len(plan.of_kind(kind)) == 1]
-    slots = f"{len(plan.slots)} slot{'s' * (len(plan.slots) != 1)}"
-    return ", ".join([slots, *names, f"seed {plan.seed}"])
+    names = [f"{c.kind} {c.name}" for c in plan.components if len(plan.of_kind(c.kind)) == 1]
+    count = f"{len(plan.slots)} slot{'s' * (len(plan.slots) != 1)}"
+    return ", ".join([count, *names, f"seed {plan.seed}"])
 
 
 def _tiles(record: Record) -> list[Tile]:
@@ -107,12 +107,11 @@ def _tiles(record: Record) -> list[Tile]:
         return tiles
     quarter = record.last_quarter()
     span = f"update {quarter[0]}" if len(quarter) == 1 else f"updates {quarter[0]} to {quarter[-1]}"
-    names = ["return", *(n for n in record.episode_names if n == "gain")] if record.episode_names else []
-    for name in names:
-        if interval := mean_interval(record.of_episodes(name, quarter)):
+    for headline in by_place(record.words.everywhere):
+        if interval := mean_interval(record.of_episodes(headline.name, quarter)):
             low, high = interval.low, interval.high
             ends = "one episode" if low is None or high is None else f"{fixed(low)} to {fixed(high)}"
-            tiles.append(Tile(name, fixed(interval.mean), f"{ends}, {span}"))
+            tiles.append(Tile(headline.label, fixed(interval.mean), f"{ends}, {span}"))
     seconds = sum(float(line.get("timing", {}).get("seconds") or 0.0) for line in lines)
     steps = lines[-1]["environment_steps"]
     rate = f"{steps / seconds:.1f} per second" if seconds > 0 else ""

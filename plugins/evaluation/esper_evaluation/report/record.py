@@ -8,9 +8,11 @@ from typing import Any
 from attrs import define, field
 
 from esper_core.contracts.events import EPISODE, episode_numbers
+from esper_core.contracts.state import SlotWords
 from esper_core.plan.plan import Plan
 from esper_core.runs.directory import RunDirectory
 from esper_core.runs.shapes import RESERVED
+from esper_core.runs.words import Words
 
 LARGEST = 1e100
 """Largest number that is drawn: sums and squares of what is larger are no numbers any more."""
@@ -44,6 +46,16 @@ class Record:
         events = run.events()
         # Events are written before the metrics of their update; those of an update in flight wait for the next report.
         return cls(run, run.plan, lines, [event for event in events if event["update"] in updates])
+
+    @property
+    def words(self) -> Words:
+        """What the run calls what it reports."""
+        return self.run.words
+
+    @property
+    def slot_words(self) -> SlotWords:
+        """What its events call the things in slots."""
+        return self.words.slots or SlotWords()
 
     @property
     def updates(self) -> list[int]:

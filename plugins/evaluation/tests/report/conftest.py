@@ -13,6 +13,20 @@ from esper_core.runs.directory import RunDirectory
 
 MakeRun = Callable[..., RunDirectory]
 
+WORDS = {
+    "headlines": [
+        {"name": name, "label": label, "short": label, "meaning": "", "headline": place}
+        for place, (name, label) in enumerate((("return", "return"), ("committed_accuracy", "grown hosts")), start=1)
+    ],
+    "slots": {
+        "title": "What grew",
+        "content": "blueprint",
+        "thing": "seed",
+        "whole": "host",
+        "whole_parameters": "host_parameters",
+    },
+}
+
 EPISODES = {"return": 0.1, "gain": 0.2, "static_accuracy": 0.3, "committed_accuracy": 0.5}
 
 
@@ -109,6 +123,7 @@ def make_run(tmp_path: Path) -> MakeRun:
             "created": "2026-01-02T03:04:05+00:00",
             "plan": plan(**changes),
             "parameters": 1234,
+            "words": WORDS,
             "distributions": {"esper-core": {"version": "0.1.0", "source": "abc"}},
             "libraries": {"torch": "2.13.0"},
             "git": {"commit": "f" * 40, "changed": False},

@@ -73,6 +73,14 @@ def test_it_has_every_chapter(make_run: MakeRun) -> None:
     assert "133 parameters 1.33 × the host" in shown.text, "host 100 and one fossil of 33"
 
 
+def test_headlines_and_words_for_slots_are_those_of_the_run(make_run: MakeRun) -> None:
+    shown = page(make_run())
+    assert "grown hosts 0.500" in shown.text and "Blueprints over time Seeds begun, by update." in shown.text
+    other = page(make_run("other", record={"words": {"slots": {"content": "stage", "thing": "pump"}}}))
+    assert "Stages over time Pumps begun, by update." in other.text and "What the slots held" in other.text
+    assert "grown hosts" not in other.text and "× the" not in other.text
+
+
 def test_numbers_of_episodes_are_drawn_with_their_interval(make_run: MakeRun) -> None:
     shown = page(make_run())
     # Two episodes at ± 0.05 around 0.4: 12.706 · 0.0707 / √2 on either side.

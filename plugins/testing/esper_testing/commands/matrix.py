@@ -34,9 +34,7 @@ def matrix(
             rich_help_panel=choices.COMPONENTS,
         ),
     ] = None,
-    environment: choices.Environment = None,
-    task: choices.Task = None,
-    host: choices.Host = None,
+    kinds: choices.kinds(*KINDS) = None,  # type: ignore[valid-type]
     uses: choices.Uses = None,
     options: choices.Options = None,
     seed: choices.Seed = None,
@@ -45,7 +43,7 @@ def matrix(
 ) -> None:
     """Combine features, networks, critics, masks and losses: predict, build, train for one update, compare."""
     index, recipes = load_installed(context)
-    shared = choices.parse_uses(uses, environment=environment, task=task, host=host)
+    shared = choices.parse_uses(uses, kinds)
     for kind in map(normalise_name, shared):
         if kind in KINDS:
             raise UserError(f"The matrix combines every {kind}.", hint=f"Restrict it: --only {kind}=NAME.")

@@ -1,7 +1,7 @@
-"""The lives of what grew in slots, read from events.
+"""The lives of the things in slots, read from events.
 
-An event that names a `slot` and a `stage` says what became of that slot at its step; `blueprint` says what it holds,
-`alpha` and `blend` how it takes part, and `parameters` how large it is: with null the slot is empty again.
+An event that names a `slot` and a `stage` says what became of that slot at its step; `esper_core.SlotWords` says what
+else it may hold. With null `parameters` the slot is empty again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from esper_evaluation.report.record import number
 
 @frozen
 class Stretch:
-    """Steps in which a seed kept its stage.
+    """Steps in which a thing kept its stage.
 
     Attributes:
         stage: Label.
@@ -34,11 +34,11 @@ class Stretch:
 
 @define
 class Life:
-    """One seed, from its first event to its last step.
+    """One thing in a slot, from its first event to its last step.
 
     Attributes:
         update, env, slot: Where it lived.
-        blueprint: What it was.
+        content: What it was.
         stretches: Its stages.
         ending: Stage that ended it; None while the episode lasted.
         last: Its last event that still held something.
@@ -47,7 +47,7 @@ class Life:
     update: int
     env: int
     slot: str
-    blueprint: str
+    content: str
     stretches: list[Stretch] = field(factory=list)
     ending: str | None = None
     last: Mapping[str, Any] = field(factory=dict, repr=False)
@@ -73,8 +73,13 @@ def slot_events(events: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [event for event in events if event["type"] != EPISODE and "slot" in event and "stage" in event]
 
 
-def lives(events: Sequence[Mapping[str, Any]]) -> list[Life]:
-    """Return every seed of some updates, in the order in which they began within their slot."""
+def lives(events: Sequence[Mapping[str, Any]], content: str) -> list[Life]:
+    """Return every life of some updates, in the order in which they began within their slot.
+
+    Args:
+        events: What is told.
+        content: Key under which an event says what a slot holds.
+    """
     lengths = {(e["update"], e["env"]): e["step"] + 1 for e in events if e["type"] == EPISODE}
     by_slot: dict[tuple[int, int, str], list[Mapping[str, Any]]] = defaultdict(list)
     for event in slot_events(events):
@@ -82,11 +87,11 @@ def lives(events: Sequence[Mapping[str, Any]]) -> list[Life]:
     found = []
     for (update, env, slot), told in by_slot.items():
         last = max(event["step"] for event in told) + 1
-        found += _lives_of(update, env, slot, told, max(lengths.get((update, env), last), last))
+        found += _lives_of((update, env, slot), content, told, max(lengths.get((update, env), last), last))
     return found
 
 
-def _lives_of(update: int, env: int, slot: str, told: list[Mapping[str, Any]], length: int) -> list[Life]:
+def _lives_of(place: tuple[int, int, str], content: str, told: list[Mapping[str, Any]], length: int) -> list[Life]:
     found: list[Life] = []
     life: Life | None = None
     ends = [event["step"] for event in told[1:]] + [length]
@@ -98,7 +103,7 @@ def _lives_of(update: int, env: int, slot: str, told: list[Mapping[str, Any]], l
             life = None
             continue
         if life is None:
-            life = Life(update, env, slot, str(event.get("blueprint", "")))
+            life = Life(*place, str(event.get(content, "")))
             found.append(life)
         life.last = event
         stretch = Stretch(stage, event["step"], end, number(event.get("alpha")))
@@ -114,7 +119,7 @@ def _lives_of(update: int, env: int, slot: str, told: list[Mapping[str, Any]], l
 
 
 def stage_order(found: Iterable[Life]) -> list[str]:
-    """Return the stages in the order in which seeds go through them."""
+    """Return the stages in the order in which things go through them."""
     ranks: dict[str, list[int]] = {}
     for life in found:
         seen: dict[str, int] = {}
