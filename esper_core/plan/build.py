@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -18,8 +18,8 @@ from esper_core.contracts.precision import autocast
 from esper_core.contracts.protocols import BuildContext, Origin
 from esper_core.plan.allocation import TooLarge, only_what_fits
 from esper_core.plan.config import structure_config
-from esper_core.plan.lookup import find_planned
-from esper_core.plan.plan import Plan, PlanDescription, PlannedComponent, describe_plan
+from esper_core.plan.lookup import PlannedComponent, find_planned
+from esper_core.plan.plan import Plan, PlanDescription, describe_plan
 from esper_core.registry.index import Component, Index
 from esper_core.registry.references import load_reference
 from esper_core.registry.resolve import split_name
@@ -53,27 +53,28 @@ def build_parts(
         ConfigError: a device that torch cannot use, a precision that the device cannot compute in, or kinds in `only`
             that the plan does not have.
     """
-    device = resolve_device(plan.device)
-    _check_precision(plan.precision, device)
-    builder = _Builder(plan, index, describe_plan(plan, index), device, dtype)
-    planned = tuple(dict.fromkeys([*plan.kinds, *builder.description.uses]))
-    wanted = set(planned if only is None else only)
-    if not wanted <= set(planned):
-        absent = ", ".join(sorted(wanted - set(planned)))
-        raise ConfigError(f"The plan has no {absent}, so none can be built.", hint=f"It has {', '.join(planned)}.")
-    needed = wanted | ({"network"} if "critic" in wanted else set())
+    builder = _Builder(plan, index, dtype)
+    wanted = set(builder.kinds if only is None else only)
+    absent = sorted(wanted - set(builder.kinds))
+    if absent:
+        raise ConfigError(
+            f"The plan has no {', '.join(absent)}, so none can be built.", hint=f"It has {', '.join(builder.kinds)}."
+        )
+    parts = builder.build_all(wanted | ({"network"} if "critic" in wanted else set())).parts
+    return {kind: part for kind, part in parts.items() if kind in wanted}
 
-    def build(kinds: Collection[str]) -> None:
-        for kind in kinds:
-            if kind in needed:
-                builder.build(kind)
 
-    build([kind for kind in planned if kind not in ORDER])
-    build(["features"])
-    with _seeded(plan.seed, builder.context.device):
-        build(LEARNED)
-    build(["masks", "loss", "environment"])
-    return {kind: part for kind, part in builder.context.parts.items() if kind in wanted}
+def build_environment(plan: Plan, index: Index) -> BuildContext:
+    """Build the environment of a plan, its masks and features, and whatever they draw on, but nothing that learns.
+
+    Returns:
+        What a rule that plays there is told; `parts` holds what was built. Close `parts["environment"]` after use.
+
+    Raises:
+        FactoryError, UnknownComponent, ConfigError: as from `build_parts`.
+    """
+    builder = _Builder(plan, index, torch.float32)
+    return builder.build_all({*builder.kinds} - {*LEARNED, "loss"})
 
 
 def build_beside(component: Component, index: Index, context: BuildContext | None = None, config: Any = None) -> Any:
@@ -90,21 +91,15 @@ def build_beside(component: Component, index: Index, context: BuildContext | Non
 
 
 def make_context(
-    plan: Plan,
-    known: PlanDescription,
-    *,
-    device: str = "cpu",
-    dtype: torch.dtype = torch.float32,
-    parts: Mapping[str, Any] | None = None,
+    plan: Plan, known: PlanDescription, *, device: str = "cpu", dtype: torch.dtype = torch.float32
 ) -> BuildContext:
-    """Return what a factory is told about its surroundings.
+    """Return what a factory is told about its surroundings before anything is built.
 
     Args:
         plan: What is built.
         known: What is known of the plan.
         device: torch device.
         dtype: Of observations and weights.
-        parts: What of the plan is built already.
     """
     return BuildContext(
         slots=known.slots,
@@ -118,7 +113,6 @@ def make_context(
         device=device,
         dtype=dtype,
         precision=plan.precision,
-        parts=parts or {},
     )
 
 
@@ -164,14 +158,36 @@ class _Builder:
 
     plan: Plan
     index: Index
-    description: PlanDescription
-    device: str
     dtype: torch.dtype
+    description: PlanDescription = field(init=False)
     context: BuildContext = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        whole = make_context(self.plan, self.description, device=self.device, dtype=self.dtype)
+        device = resolve_device(self.plan.device)
+        _check_precision(self.plan.precision, device)
+        self.description = describe_plan(self.plan, self.index)
+        whole = make_context(self.plan, self.description, device=device, dtype=self.dtype)
         self.context = evolve(whole, feature_schema=None)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds that can be built."""
+        return tuple(dict.fromkeys([*self.plan.kinds, *self.description.uses]))
+
+    def build_all(self, needed: Collection[str]) -> BuildContext:
+        """Build kinds in an order in which each finds what it needs; return the context of what was built last."""
+
+        def build(kinds: Collection[str]) -> None:
+            for kind in kinds:
+                if kind in needed:
+                    self.build(kind)
+
+        build([kind for kind in self.kinds if kind not in ORDER])
+        build(["features"])
+        with _seeded(self.plan.seed, self.context.device):
+            build(LEARNED)
+        build(["masks", "loss", "environment"])
+        return self.context
 
     def build(self, kind: str) -> None:
         """Build a kind and extend the context by it."""

@@ -20,14 +20,14 @@ from esper_core.contracts.errors import (
 )
 from esper_core.contracts.exact import Inexact, from_exact, to_exact
 from esper_core.contracts.features import FeatureSchema
-from esper_core.contracts.foreign import guarded
+from esper_core.contracts.foreign import Owners, guarded
 from esper_core.contracts.precision import PRECISIONS
 from esper_core.contracts.shape import shaped
 from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.state import EnvironmentDescription, Outcome, StateSpec
 from esper_core.plan.config import planned_config, structure_config, unstructure_config
 from esper_core.plan.fit import check_capabilities, check_reads
-from esper_core.plan.lookup import find_planned
+from esper_core.plan.lookup import PlannedComponent, find_planned
 from esper_core.plan.recipes import Recipes
 from esper_core.plan.selection import select
 from esper_core.registry.index import Component, Index
@@ -80,23 +80,6 @@ class PlanRequest:
     device: str | None = None
     threads: int | None = None
     precision: str | None = None
-
-
-@frozen(kw_only=True)
-class PlannedComponent:
-    """One component of a plan, with its full config."""
-
-    kind: str
-    name: str
-    distribution: str
-    version: str
-    # Compared as it is written, since a number that is none equals nothing, not even itself.
-    config: dict[str, Any] = field(factory=dict, eq=to_exact)
-
-    @property
-    def key(self) -> str:
-        """`kind/name`."""
-        return f"{self.kind}/{self.name}"
 
 
 @frozen(kw_only=True)
@@ -282,6 +265,11 @@ def describe_plan(plan: Plan, index: Index) -> PlanDescription:
         uses=description.uses,
         outcomes=description.outcomes,
     )
+
+
+def owners_of(plan: Plan, index: Index) -> Owners:
+    """Return whose code the parts of a plan are; raises UnknownComponent."""
+    return Owners({planned.kind: find_planned(index, planned).owner for planned in plan.components})
 
 
 def describe_environment(component: Component, config: Any, slots: SlotConfig) -> EnvironmentDescription:

@@ -9,8 +9,7 @@ import pytest
 
 from esper_core import ComponentSpec, KindSpec, hookimpl
 from esper_core.contracts.errors import AmbiguousComponent, UnknownComponent
-from esper_core.plan.lookup import find_planned
-from esper_core.plan.plan import PlannedComponent
+from esper_core.plan.lookup import PlannedComponent, find_planned
 from esper_core.registry.index import Index
 from esper_core.registry.loading import index_from_plugins, index_from_specs
 from esper_core.registry.resolve import resolve
