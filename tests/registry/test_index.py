@@ -235,7 +235,7 @@ def test_the_allow_list_of_the_environment_variable(install: Install, monkeypatc
 def test_core_declares_the_kinds_and_cannot_be_switched_off(install: Install) -> None:
     index = load_index(disabled=["core"], only=[])
     assert record(index, "core").status == "ok"
-    assert {"features", "network", "critic", "masks", "loss", "environment", "spike", "rule"} <= set(index.kinds)
+    assert {"features", "network", "critic", "masks", "loss", "environment", "observer"} <= set(index.kinds)
 
 
 def test_a_plugin_that_prints_does_not_disturb_standard_output(

@@ -293,7 +293,7 @@ def test_options_of_a_recipe_go_with_the_component_they_are_about(index: Index, 
         ("gadget.size=1", "'gadget.size' could mean any of small-one"),
         ("gadget.small-one.size=0", "'gadget.small-one.size' cannot be 0."),
         ("gadget.big-one.size=1", "the plan has no gadget 'big-one'"),
-        ("rule.x=1", "the plan has no rule"),
+        ("observer.x=1", "the plan has no observer"),
         ("train.lrr=1", "There is no option 'train.lrr'. Did you mean 'lr'?"),
         ("train.lr=fast", "'train.lr' cannot be 'fast'"),
         ("train.adam.lr=1", "reads train.key=VALUE"),
@@ -504,7 +504,7 @@ def test_planning_imports_nothing_heavy(tmp_path: Path) -> None:
         "from esper_core.builtin import plugin as core\n"
         "from toy_world import plugin\n"
         "from esper_core.diagnosis.check import check_recipes\n"
-        "from esper_core.registry.index import Index\n"
+        "from esper_core.registry.loading import index_from_plugins\n"
         "from esper_core.plan.plan import PlanRequest, describe_plan, make_plan\n"
         "index = index_from_plugins({'core': core, 'toy': plugin})\n"
         "plan = make_plan(PlanRequest(policy='small-net', environment='toy', slots='5'), index)\n"
