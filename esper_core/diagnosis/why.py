@@ -12,7 +12,7 @@ from esper_core.diagnosis.switches import Switches
 from esper_core.plan.recipes import Recipes
 from esper_core.registry.discovery import CORE_PLUGIN
 from esper_core.registry.index import Component, Index, PluginRecord
-from esper_core.registry.resolve import aliased, check_kind, named, owners, resolve, split_name
+from esper_core.registry.resolve import aliased, check_kind, named, resolve, split_name
 
 
 @frozen
@@ -153,7 +153,7 @@ class _Case:
                 outcome = "chosen" if wanted is None else f"chosen: it comes from {wanted}"
             elif found_by == "alias" and by_name:
                 outcome = "not chosen: an alias gives way to a name"
-            elif wanted is not None and wanted not in owners(component):
+            elif wanted is not None and wanted not in component.owners:
                 outcome = f"not chosen: {'pinned to' if key else 'asked for from'} {wanted}"
             else:
                 outcome = "one of several"

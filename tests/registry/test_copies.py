@@ -47,8 +47,8 @@ def lay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lay:
 
 def used() -> list[str]:
     """Return the metadata folders of the copies of acme, the one that is used first."""
-    (copies,) = [copies for copies in find_copies() if copies[0][0].distribution == "acme"]
-    return ["/".join(Path(copy.metadata).parts[-2:]) for copy, _ in copies]
+    (copies,) = [copies for copies in find_copies() if copies[0].distribution == "acme"]
+    return ["/".join(Path(copy.metadata).parts[-2:]) for copy in copies]
 
 
 CODE = f"from esper_core import *\n{GOOD.format(name='acme-net')}"

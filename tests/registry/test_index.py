@@ -154,7 +154,7 @@ def test_two_plugins_of_one_distribution_may_not(install: Install) -> None:
     install("one", first=GOOD.format(name="shared"), second=GOOD.format(name="shared"))
     index = load_index()
     assert record(index, "first").status == "ok"
-    assert "already registered by plugin 'first'" in (record(index, "second").error or "")
+    assert "network 'shared' is already taken by first (one 1.0)" in (record(index, "second").error or "")
 
 
 def test_kinds_are_known_before_components_whatever_the_order() -> None:
@@ -203,7 +203,7 @@ def test_a_plugin_that_claims_a_kind_of_core_fails_alone(install: Install) -> No
 
 def test_a_kind_declared_twice_by_one_plugin_fails_it() -> None:
     index = index_from_plugins({"p": hooks((), [kind("gadget"), kind("gadget")])})
-    assert index.plugins[0].error == "it declares the kind 'gadget' twice"
+    assert index.plugins[0].error == "it registers the kind 'gadget' twice"
 
 
 def test_a_plugin_whose_components_fail_loses_its_kinds_too() -> None:
