@@ -27,6 +27,12 @@ from esper_core.registry.references import load_reference
 _SYNTAX = "Options read KIND.key=VALUE, such as network.hidden_dim=256, or KIND.NAME.key=VALUE."
 _NONE_WORDS = ("none", "null")
 _LONG_BITS = 256
+_WORDS: Mapping[Any, tuple[str, str]] = {  # one, and several
+    bool: ("true or false", "true or false"),
+    int: ("a whole number", "whole numbers"),
+    float: ("a number", "numbers"),
+    str: ("a text", "texts"),
+}
 
 LARGEST_WHOLE, LARGEST_NUMBER = 2**63 - 1, 3.4e38
 """What a tensor can hold, as a whole number and as a float32."""
@@ -144,7 +150,7 @@ def structure(cls: type, values: Mapping[str, Any], *, prefix: str, owner: str) 
     if missing:
         raise ConfigError(f"{owner} needs a value for '{prefix}.{missing[0]}'.", hint=_allowed(fields[missing[0]]))
     try:
-        return cls(**{_argument(fields[name]): value for name, value in resolved.items()})
+        return cls(**{fields[name].alias or name: value for name, value in resolved.items()})
     except (ValueError, TypeError) as error:
         raise ConfigError(f"The options of {owner} do not fit together: {str(error).rstrip('.')}.") from error
 
@@ -209,10 +215,6 @@ def _fields(cls: type, owner: str) -> tuple[attrs.Attribute[Any], ...]:
             hint="Import the types of options at the top of the config module, not under TYPE_CHECKING.",
         ) from error
     return tuple(entry for entry in attrs.fields(cls) if entry.init)
-
-
-def _argument(entry: attrs.Attribute[Any]) -> str:
-    return entry.alias or entry.name
 
 
 def _default(entry: attrs.Attribute[Any]) -> Any:
@@ -283,42 +285,25 @@ class _WrongType(Exception):
 def _converter() -> Converter:
     """Return a converter that never guesses: "5" is no number, true is no 1 and a text is no list."""
     converter = Converter(forbid_extra_keys=True)
-    converter.register_structure_hook(bool, _to_bool)
-    converter.register_structure_hook(int, _to_int)
-    converter.register_structure_hook(float, _to_float)
-    converter.register_structure_hook(str, _to_str)
+    for kind in _WORDS:
+        converter.register_structure_hook(kind, _to_plain)
     converter.register_structure_hook_factory(_is_optional, lambda kind: _optional_hook(converter, kind))
     converter.register_structure_hook_factory(_is_list, lambda kind: _list_hook(converter, kind))
     return converter
 
 
-def _to_bool(value: Any, _: type) -> bool:
-    if not isinstance(value, bool):
+def _to_plain(value: Any, kind: type) -> Any:
+    fits = isinstance(value, int | float if kind is float else kind)
+    if not fits or (isinstance(value, bool) and kind is not bool):
         raise _WrongType(f": it is {_article(value)}")
-    return value
-
-
-def _to_int(value: Any, _: type) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise _WrongType(f": it is {_article(value)}")
-    if abs(value) > LARGEST_WHOLE:
+    if kind is int and abs(value) > LARGEST_WHOLE:
         raise _WrongType(": it has more than 64 bits")
-    return value
-
-
-def _to_float(value: Any, _: type) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _WrongType(f": it is {_article(value)}")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise _WrongType(": it is not finite")
-    if abs(value) > LARGEST_NUMBER:
-        raise _WrongType(": no float32 is as large")
-    return float(value)
-
-
-def _to_str(value: Any, _: type) -> str:
-    if not isinstance(value, str):
-        raise _WrongType(f": it is {_article(value)}")
+    if kind is float:
+        if isinstance(value, float) and not math.isfinite(value):
+            raise _WrongType(": it is not finite")
+        if abs(value) > LARGEST_NUMBER:
+            raise _WrongType(": no float32 is as large")
+        return float(value)
     return value
 
 
@@ -360,12 +345,11 @@ def _list_hook(converter: Converter, kind: Any) -> Any:
 
 
 def _article(value: Any) -> str:
-    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
     if isinstance(value, list | tuple):
         return "a list"
     if isinstance(value, Mapping):
         return "a table"
-    return names.get(type(value), f"a {type(value).__name__}")
+    return _WORDS[type(value)][0] if type(value) in _WORDS else f"a {type(value).__name__}"
 
 
 def _shown(value: Any) -> str:
@@ -410,21 +394,18 @@ def _bounds(validator: Any) -> list[str]:
 
 
 def _type_name(kind: Any) -> str:
-    words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", None: "anything"}
-    if kind in words:
-        return words[kind]
+    if kind in _WORDS:
+        return _WORDS[kind][0]
+    if kind in (None, Any):
+        return "anything"
     if kind in (dict, Mapping) or get_origin(kind) in (dict, Mapping):
         return "a table"
     if _is_optional(kind):
         return " or ".join(_type_name(member) if member is not type(None) else "none" for member in get_args(kind))
     if _is_list(kind):
         members = [member for member in get_args(kind) if member is not Ellipsis]
-        return f"a list of {' and '.join(dict.fromkeys(_plural(member) for member in members))}"
+        plurals = (_WORDS[member][1] if member in _WORDS else _type_name(member) for member in members)
+        return f"a list of {' and '.join(dict.fromkeys(plurals))}"
     if get_origin(kind) is not None and get_args(kind):
         return " or ".join(_shown(member) for member in get_args(kind))
-    return "anything" if kind is Any else str(getattr(kind, "__name__", kind))
-
-
-def _plural(kind: Any) -> str:
-    words = {bool: "true or false", int: "whole numbers", float: "numbers", str: "texts"}
-    return words.get(kind, _type_name(kind))
+    return str(getattr(kind, "__name__", kind))

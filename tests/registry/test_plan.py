@@ -477,7 +477,7 @@ def test_a_capability_that_nobody_provides(index: Index) -> None:
     ("said", "message"),
     [
         ({"options": ["environment.fail=bug"]}, "failed while describing itself: RuntimeError: a bug"),
-        ({"options": ["environment.fail=nonsense"]}, "returned a str, not an EnvironmentDescription"),
+        ({"options": ["environment.fail=nonsense"]}, "returned a str, which is no EnvironmentDescription"),
         ({"uses": {"environment": "undescribed", "masks": "open"}}, "has no description"),
     ],
 )
