@@ -10,7 +10,6 @@ import torch
 from attrs import asdict, define, evolve, field
 from torch import nn
 
-from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import ConfigError, EsperError, FactoryError, did_you_mean
 from esper_core.contracts.foreign import guarded
 from esper_core.contracts.memory import exhausted, shown
@@ -221,10 +220,7 @@ class _Builder:
     def _planned_as(self, kind: str, name: str) -> PlannedComponent:
         distribution, bare = split_name(name)
         for planned in self.plan.of_kind(kind):
-            component = find_planned(self.index, planned)
-            names = {component.name, *map(normalise_name, component.spec.aliases)}
-            owners = {normalise_name(component.distribution), normalise_name(component.plugin), None}
-            if bare in names and distribution in owners:
+            if find_planned(self.index, planned).is_called(bare, distribution):
                 return planned
         raise FactoryError(f"The plan has no {kind} '{name}', but its environment uses one.", hint="Make a new plan.")
 

@@ -71,6 +71,10 @@ class Component(_Brought[ComponentSpec]):
         """What may stand before the colon of `distribution:name`: its distribution, and its plugin's id."""
         return frozenset({normalise_name(self.distribution), normalise_name(self.plugin)})
 
+    def is_called(self, name: str, distribution: str | None = None) -> bool:
+        """Return whether a normalised name, or an alias, of a distribution or of any means this component."""
+        return name in (self.name, *self.aliases) and (distribution is None or distribution in self.owners)
+
     def __str__(self) -> str:
         return f"{self.kind} '{self.name}' ({self.origin})"
 
