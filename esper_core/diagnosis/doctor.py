@@ -32,13 +32,7 @@ LEVELS: tuple[Level, ...] = ("error", "warning", "note")
 
 @frozen
 class Finding:
-    """One thing that was found.
-
-    Attributes:
-        level: How bad it is.
-        message: What is the case.
-        advice: What to do, or empty.
-    """
+    """One thing that was found, and what to do about it."""
 
     level: Level
     message: str
@@ -52,7 +46,6 @@ class Diagnosis:
     Attributes:
         version: Version of esper-core, or None when it is not installed.
         index: What is installed; empty when that cannot be found out.
-        registry: The registry file, or None.
         findings: The worst first.
     """
 

@@ -17,15 +17,7 @@ from esper_core.registry.resolve import aliased, check_kind, named, resolve, spl
 
 @frozen
 class Candidate:
-    """A component that has the name.
-
-    Attributes:
-        component: The component.
-        record: The plugin it comes from.
-        found_by: 'name' or 'alias'.
-        chosen: It is what the name means.
-        outcome: Why it was chosen or not, in words.
-    """
+    """A component that has the name; `found_by` is 'name' or 'alias', `outcome` says why it was chosen or not."""
 
     component: Component
     record: PluginRecord
@@ -39,17 +31,13 @@ class Explanation:
     """How `KIND/NAME` resolves.
 
     Attributes:
-        asked: What was asked for.
-        kind: Canonical name of the kind.
         name: The name as it is looked up, without distribution.
         distribution: Distribution or plugin that was asked for with `distribution:name`, or None.
         pin: Distribution that `[resolve]` of the registry file pins the name to, or None.
-        pinned_at: Place of the pin, or None.
         candidates: Every component that has the name, by name or by alias.
-        winner: What it means, or None.
-        error: Why it means nothing or several things, or None.
-        unavailable: Components with this name, of kinds that nobody declares: `(component, reason)`.
-        absent: Plugins that were not loaded and might have provided it: `(plugin, reason)`.
+        winner: What it means; None where it means nothing or several things, and `error` says why.
+        unavailable: Components with this name, of kinds that nobody declares, with the reason.
+        absent: Plugins that were not loaded and might have provided it, with the reason.
         changes: What would change the outcome, one sentence each.
     """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 from attrs import asdict, define, evolve, field
 from torch import nn
 
-from esper_core.contracts.errors import ConfigError, EsperError, FactoryError, did_you_mean
+from esper_core.contracts.errors import ConfigError, FactoryError, did_you_mean
 from esper_core.contracts.foreign import guarded
 from esper_core.contracts.memory import exhausted, shown
 from esper_core.contracts.precision import autocast
@@ -28,8 +28,6 @@ LEARNED = ("network", "critic")
 
 ORDER = ("features", *LEARNED, "masks", "loss", "environment")
 """The order in which core's kinds are built; all other kinds come first."""
-
-_AUTHOR = "Report this to the plugin's author."
 
 
 def build_parts(
@@ -82,8 +80,7 @@ def build_beside(component: Component, index: Index, context: BuildContext | Non
     Raises:
         FactoryError: it cannot be imported or built, or it breaks its contract.
     """
-    factory = load_reference(component.spec.factory, str(component), component.distribution)
-    part = _call(component, factory, structure_config(component, {}) if config is None else config, context)
+    part = _made(component, structure_config(component, {}) if config is None else config, context)
     with _building(component):
         _check_protocol(component, index, part)
     return part
@@ -132,16 +129,6 @@ def resolve_device(name: str) -> str:
     return name
 
 
-def _check_precision(precision: str, device: str) -> None:
-    try:
-        with autocast(precision, device):
-            pass
-    except RuntimeError as error:
-        raise ConfigError(
-            f"The device '{device}' cannot compute in {precision}: {error}", hint="Use --precision float32."
-        ) from error
-
-
 @contextmanager
 def _seeded(seed: int, device: str) -> Iterator[None]:
     """Seed torch within, and leave its random state as it was."""
@@ -162,8 +149,13 @@ class _Builder:
     context: BuildContext = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        device = resolve_device(self.plan.device)
-        _check_precision(self.plan.precision, device)
+        device, precision = resolve_device(self.plan.device), self.plan.precision
+        try:
+            with autocast(precision, device):
+                pass
+        except RuntimeError as error:
+            message = f"The device '{device}' cannot compute in {precision}: {error}"
+            raise ConfigError(message, hint="Use --precision float32.") from error
         self.description = describe_plan(self.plan, self.index)
         whole = make_context(self.plan, self.description, device=device, dtype=self.dtype)
         self.context = evolve(whole, feature_schema=None)
@@ -207,15 +199,12 @@ class _Builder:
 
     def _build_named(self, kind: str, names: Collection[str]) -> dict[str, Any]:
         """Return name → object; two names of one component share its object."""
-        parts: dict[str, Any] = {}
-        built: dict[tuple[str, str], Any] = {}
-        for name in names:
-            planned = self._planned_as(kind, name)
-            key = (planned.name, planned.distribution)
-            if key not in built:
-                built[key] = self._build_one(planned)
-            parts[name] = built[key]
-        return parts
+        planned = {name: self._planned_as(kind, name) for name in names}
+        built: dict[str, Any] = {}
+        for one in planned.values():
+            if (key := f"{one.distribution}:{one.name}") not in built:
+                built[key] = self._build_one(one)
+        return {name: built[f"{one.distribution}:{one.name}"] for name, one in planned.items()}
 
     def _planned_as(self, kind: str, name: str) -> PlannedComponent:
         distribution, bare = split_name(name)
@@ -226,9 +215,7 @@ class _Builder:
 
     def _build_one(self, planned: PlannedComponent) -> Any:
         component = find_planned(self.index, planned)
-        config = structure_config(component, planned.config)
-        factory = load_reference(component.spec.factory, str(component), component.distribution)
-        part = _call(component, factory, config, self.context)
+        part = _made(component, structure_config(component, planned.config), self.context)
         with _building(component):
             if isinstance(part, nn.Module):
                 part.to(device=self.context.device, dtype=self.context.dtype)
@@ -244,35 +231,21 @@ class _Builder:
         if component.kind == "features":
             promises = {"schema": known.feature_schema}
         elif component.kind == "environment":
-            promises = {
-                "actions": known.actions,
-                "state_spec": known.state_spec,
-                "horizon": known.horizon,
-                "num_envs": self.context.num_envs,
-            }
+            promises = {name: getattr(known, name) for name in ("actions", "state_spec", "horizon")}
+            promises["num_envs"] = self.context.num_envs
         for attribute, promised in promises.items():
             if getattr(part, attribute) != promised:
-                raise FactoryError(
-                    f"{component} breaks its contract: its {attribute} differs from what the plan describes.",
-                    hint=_AUTHOR,
-                )
+                raise _breach(component, f"its {attribute} differs from what the plan describes")
 
 
 def _check_learned(component: Component, part: Any) -> None:
     """Check what all that learns needs: weights that can be found, and a latent of a known width."""
-    if component.kind not in LEARNED:
-        return
-    if not isinstance(part, nn.Module):
-        raise FactoryError(
-            f"{component} breaks its contract: it is a {type(part).__name__}, which is no torch.nn.Module.",
-            hint=_AUTHOR,
-        )
-    latent_dim: Any = getattr(part, "latent_dim", None)
-    if component.kind == "network" and (type(latent_dim) is not int or latent_dim < 1):
-        raise FactoryError(
-            f"{component} breaks its contract: its latent_dim is {latent_dim!r}, no positive whole number.",
-            hint=_AUTHOR,
-        )
+    if component.kind in LEARNED and not isinstance(part, nn.Module):
+        raise _breach(component, f"it is a {type(part).__name__}, which is no torch.nn.Module")
+    if component.kind == "network":
+        latent_dim: Any = getattr(part, "latent_dim", None)
+        if type(latent_dim) is not int or latent_dim < 1:
+            raise _breach(component, f"its latent_dim is {latent_dim!r}, no positive whole number")
 
 
 def _check_protocol(component: Component, index: Index, part: Any) -> None:
@@ -280,14 +253,19 @@ def _check_protocol(component: Component, index: Index, part: Any) -> None:
     protocol = load_reference(kind.protocol, f"the kind '{kind.name}'", index.declarer(kind.name))
     missing = [member for member in _members(protocol) if not hasattr(part, member)]
     if missing:
-        raise FactoryError(
-            f"{component} breaks its contract: '{component.spec.factory}' returned a {type(part).__name__}, which "
-            f"is no {protocol.__name__}: it lacks {', '.join(missing)}.",
-            hint=_AUTHOR,
+        raise _breach(
+            component,
+            f"'{component.spec.factory}' returned a {type(part).__name__}, which is no {protocol.__name__}: "
+            f"it lacks {', '.join(missing)}",
         )
 
 
-def _call(component: Component, factory: Callable[..., Any], config: Any, context: BuildContext | None) -> Any:
+def _breach(component: Component, what: str) -> FactoryError:
+    return FactoryError(f"{component} breaks its contract: {what}.", hint="Report this to the plugin's author.")
+
+
+def _made(component: Component, config: Any, context: BuildContext | None) -> Any:
+    factory = load_reference(component.spec.factory, str(component), component.distribution)
     with _building(component):
         try:
             # An environment may start processes, which would inherit the watch; its own tensors are few.
@@ -297,7 +275,14 @@ def _call(component: Component, factory: Callable[..., Any], config: Any, contex
             refusal = exhausted(error)
             if refusal is None:
                 raise
-            raise _too_large(component, config, error, refusal) from error
+            asked = f". {refusal.message}"
+            if isinstance(error, TooLarge):
+                asked = f": it asks for a tensor of {shown(error.needed)}, where {shown(error.left)} are left."
+            sizes = {key: value for key, value in asdict(config).items() if type(value) is int and value > 1}
+            largest = sorted(sizes.items(), key=lambda entry: -entry[1])[:4]
+            known = ", ".join(f"{key} = {value}" for key, value in largest) or "it has no whole number among them"
+            hint = f"Lower one of its options: {known}."
+            raise ConfigError(f"{component} does not fit{asked}", hint=hint) from error
 
 
 def _building(component: Component) -> AbstractContextManager[None]:
@@ -305,29 +290,9 @@ def _building(component: Component) -> AbstractContextManager[None]:
     return guarded(str(component), "being built", error=FactoryError, hint=hint)
 
 
-def _too_large(component: Component, config: Any, error: Exception, refusal: EsperError) -> ConfigError:
-    """Return what to say of a component that asks for more memory than there is."""
-    message = f"{component} does not fit. {refusal.message}"
-    if isinstance(error, TooLarge):
-        asked = f"a tensor of {shown(error.needed)}, where {shown(error.left)} are left"
-        message = f"{component} does not fit: it asks for {asked}."
-    return ConfigError(message, hint=f"Lower one of its options: {_sizes(config)}.")
-
-
-def _sizes(config: Any) -> str:
-    """Return the whole numbers among a config's options, the largest first."""
-    values = {key: value for key, value in asdict(config).items() if type(value) is int and value > 1}
-    largest = sorted(values.items(), key=lambda entry: -entry[1])
-    return ", ".join(f"{key} = {value}" for key, value in largest[:4]) or "it has no whole number among them"
-
-
 def _members(protocol: type) -> list[str]:
     """Return what a protocol asks for: its attributes and methods, `__call__` included."""
-    members: dict[str, None] = {}
-    for base in reversed(protocol.__mro__):
-        if base.__module__ in ("typing", "typing_extensions", "builtins"):
-            continue
-        for name in (*getattr(base, "__annotations__", {}), *vars(base)):
-            if name == "__call__" or not name.startswith("_"):
-                members[name] = None
-    return list(members)
+    foreign = ("typing", "typing_extensions", "builtins")
+    bases = (base for base in reversed(protocol.__mro__) if base.__module__ not in foreign)
+    names = (name for base in bases for name in (*getattr(base, "__annotations__", {}), *vars(base)))
+    return list(dict.fromkeys(name for name in names if name == "__call__" or not name.startswith("_")))

@@ -94,11 +94,8 @@ class Plan:
 
     Attributes:
         schema: Version of this layout.
-        policy: Name of the policy.
         slots: Slot ids in order.
-        seed: Seed of the run.
         envs: Environments side by side, E.
-        updates: Updates of the run.
         device: torch device, or 'auto'.
         threads: Threads within one operation of the policy; another number splits sums, and so rounds, otherwise.
         precision: What networks compute in, one of `esper_core.contracts.precision.PRECISIONS`.

@@ -119,7 +119,7 @@ class Selection:
             ConfigError: an option that cannot be read, of an unknown kind, chosen twice, or a shorthand for nothing.
         """
         for key in shorthands:
-            if key in self.recipes.settings and self._environment_knows(key):
+            if key in self.recipes.settings and key in self._options_of("environment"):
                 default = Option("environment", None, key, self.recipes.settings[key])
                 self._settings.append(_Setting(default, key, ("defaults", key)))
         for option in self._recipe_options():
@@ -156,15 +156,11 @@ class Selection:
 
     def _is_table_option(self, option: Option) -> bool:
         """Return whether a table is the value of an option, rather than the options of a component it names."""
-        if option.kind == TRAIN:
-            return True
         if option.kind not in self.chosen:
-            return False
-        name = option.key.replace("-", "_")
-        options = [row.key for row in describe_options(config_class(self.chosen[option.kind]))]
-        if name in options:
-            return True
-        return not self._is_installed(option.kind, normalise_name(option.key)) and bool(did_you_mean(name, options))
+            return option.kind == TRAIN
+        name, options = option.key.replace("-", "_"), self._options_of(option.kind)
+        installed = self._is_installed(option.kind, normalise_name(option.key))
+        return name in options or (not installed and bool(did_you_mean(name, options)))
 
     def config(self, component: Component) -> Any:
         """Return the config of a component with everything said about it."""
@@ -275,23 +271,21 @@ class Selection:
 
     def _is_replaced(self, kind: str) -> bool:
         """Return whether the request names another component of a kind than the one that a recipe speaks of."""
-        if kind not in self.uses:
-            return False
         meant = [split_name(choice.name)[1] for choice in self.choices(kind)]
-        return any(name != meant[0] for name in meant[1:2])
+        return kind in self.uses and len(meant) > 1 and meant[0] != meant[1]
 
     def _is_installed(self, kind: str, name: str) -> bool:
-        return any(_concerns(Option(kind, name, "", None), component) for component in self.index.of_kind(kind))
+        return any(component.is_called(name) for component in self.index.of_kind(kind))
 
     def _is_planned(self, kind: str) -> bool:
         return kind not in self.index.kinds or self.index.kinds[kind].planned
 
-    def _environment_knows(self, key: str) -> bool:
-        return any(row.key == key for row in describe_options(config_class(self.chosen["environment"])))
+    def _options_of(self, kind: str) -> list[str]:
+        return [row.key for row in describe_options(config_class(self.chosen[kind]))]
 
     def _set_shorthand(self, key: str, value: int) -> None:
         environment = self.chosen["environment"]
-        if not self._environment_knows(key):
+        if key not in self._options_of("environment"):
             raise ConfigError(
                 f"{environment} has no option '{key}', so --{key} means nothing to it.", hint=f"Drop --{key}."
             )

@@ -28,11 +28,8 @@ class Copy:
     """One of several installations of a distribution.
 
     Attributes:
-        distribution: Its name.
-        version: Its version.
         location: Folder its code lies in: the source of an editable installation, else where its metadata lies.
         metadata: Folder, or file, of its metadata; empty where that is not known.
-        editable: It is installed in place.
         found: As `importlib.metadata` knows it.
     """
 

@@ -98,21 +98,14 @@ class PluginRecord:
 
     Attributes:
         plugin: Name of the entry point, the plugin's id.
-        distribution: Distribution that brings it.
-        version: Version of the distribution.
-        status: 'ok', 'failed' or 'disabled'.
         components: What it registered, each `kind/name`.
-        kinds: Kinds it declared.
-        commands: Commands it brings.
         import_ms: Milliseconds its import and its hooks took.
         error: Why it failed; None otherwise.
         heavy: Heavy modules that loading it imported first.
         location: Folder the distribution is imported from.
         editable: The distribution is installed in place: `location` is its source.
         others: Copies of the distribution that are installed beside it and not used: version and place of each.
-        hooks: Hooks it implements.
         file: File that was imported; empty when that failed.
-        traceback: Traceback of the failure, for --debug.
     """
 
     plugin: str
