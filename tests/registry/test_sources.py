@@ -127,16 +127,6 @@ def test_what_a_distribution_is_made_with_comes_with_it(install: Install) -> Non
     assert sources.made_with(["canary_plugin.factory"])["sources"]["canary-base"] != found["sources"]["canary-base"]
 
 
-def test_a_module_of_no_distribution_has_its_own_source(site: Path) -> None:
-    site.mkdir()
-    (site / "canary_script.py").write_text("x = 1")
-    name = sources.owner("canary_script")
-    before = source(name)
-    assert name == "module canary_script" and before
-    (site / "canary_script.py").write_text("x = 2")
-    assert source(name) != before
-
-
 def test_what_has_no_source_is_never_taken_for_what_another_process_had(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "canary_by_hand", ModuleType("canary_by_hand"))
     name = sources.owner("canary_by_hand")
@@ -144,15 +134,6 @@ def test_what_has_no_source_is_never_taken_for_what_another_process_had(monkeypa
     there = sources.made_with(["canary_by_hand"])
     monkeypatch.setattr(sources, "_NEVER_AGAIN", "as in another process")
     assert sources.made_with(["canary_by_hand"]) != there
-
-
-def test_a_distribution_of_the_name_of_a_strangers_module_is_not_it(install: Install, site: Path) -> None:
-    install("canary_name", {"canary_else.py": ""})
-    (site / "canary_name.py").write_text("x = 1")
-    before = sources.made_with(["canary_name"])
-    (site / "canary_name.py").write_text("x = 2")
-    sources.forget()
-    assert sources.made_with(["canary_name"]) != before
 
 
 def test_a_damaged_installation_concerns_nobody_else(install: Install, site: Path) -> None:
@@ -169,3 +150,13 @@ def test_whose_code_failed() -> None:
     modules = ["esper_core.learning.trainer", "esper_growth.environment", "esper_obs_v3.features", "torch.nn"]
     assert str(sources.blamed(modules)).startswith("esper-obs-v3 ")
     assert sources.blamed(["esper_core.learning.trainer", "torch"]) is None
+
+
+def test_a_module_of_no_distribution_has_its_own_source(install: Install, site: Path) -> None:
+    install("canary_name", {"canary_else.py": ""})
+    (site / "canary_name.py").write_text("x = 1")
+    name, before = sources.owner("canary_name"), sources.made_with(["canary_name"])
+    assert name == "module canary_name" and source(name)
+    (site / "canary_name.py").write_text("x = 2")
+    sources.forget()
+    assert sources.made_with(["canary_name"]) != before, "it is not the distribution of that name"
