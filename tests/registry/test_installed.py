@@ -8,10 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from esper_core.diagnosis.check import check_recipes
-from esper_core.plan.build import build_parts
 from esper_core.plan.plan import PlanRequest, make_plan
 from esper_core.plan.recipes import load_recipes
 from esper_core.registry.loading import load_index
@@ -41,20 +38,6 @@ def test_every_plugin_of_ours_loads_quickly_and_without_torch() -> None:
     for plugin in ours:
         assert states[plugin] == (f"esper-{plugin}", "ok", None)
     assert all(milliseconds < 1000 for *_, milliseconds in records)
-
-
-@pytest.mark.parametrize(
-    ("policy", "slots", "parameters"),
-    [("lstm-v2", "5", 3_596_900), ("lstm-v1", "3", 226_850)],
-)
-def test_their_parts_are_built(policy: str, slots: str, parameters: int) -> None:
-    index = load_index()
-    plan = make_plan(PlanRequest(policy=policy, slots=slots, environment="growth", device="cpu"), index)
-    kinds = {"features", "network", "critic", "masks", "loss", "task", "host", "blueprint"}
-    parts = build_parts(plan, index, only=kinds)
-    assert set(parts) == kinds
-    assert sum(p.numel() for kind in ("network", "critic") for p in parts[kind].parameters()) == parameters
-    assert "conv_light" in parts["blueprint"]
 
 
 def test_lstm_policies_are_planned_without_torch() -> None:
