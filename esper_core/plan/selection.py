@@ -195,30 +195,24 @@ class Selection:
         """
         for setting in self._settings:
             option = setting.option
+            planned = [c for c in self.components() if c.kind == option.kind]
             if option.kind == TRAIN:
                 if option.name is not None:
                     raise self._error(setting, f"'{setting.text}' reads {TRAIN}.key=VALUE without a name between.")
-                continue
-            planned = [c for c in self.components() if c.kind == option.kind]
-            if option.name is None and option.kind in self.several:
-                names = ", ".join(c.name for c in planned)
+            elif option.name is None and option.kind in self.several:
                 raise self._error(
                     setting,
-                    f"'{option.kind}.{option.key}' could mean any of {names}.",
+                    f"'{option.kind}.{option.key}' could mean any of {', '.join(c.name for c in planned)}.",
                     f"Name one, as in {option.kind}.{planned[0].name if planned else 'NAME'}.{option.key}.",
                 )
-            if any(_concerns(option, component) for component in planned):
-                continue
-            if setting.keys and (option.name is None or self._is_installed(option.kind, option.name)):
-                continue
-            label = f"{option.kind} '{option.name}'" if option.name else option.kind
-            known = ", ".join(f"{c.kind} '{c.name}'" for c in planned or self.components())
-            suggestion = did_you_mean(option.name or "", [c.name for c in planned])
-            raise self._error(
-                setting,
-                f"'{setting.text}' concerns no component: the plan has no {label}.{suggestion}",
-                f"It has {known}.",
-            )
+            elif not any(_concerns(option, component) for component in planned):
+                if setting.keys and (option.name is None or self._is_installed(option.kind, option.name)):
+                    continue
+                label = f"{option.kind} '{option.name}'" if option.name else option.kind
+                suggestion = did_you_mean(option.name or "", [c.name for c in planned])
+                message = f"'{setting.text}' concerns no component: the plan has no {label}.{suggestion}"
+                known = ", ".join(f"{c.kind} '{c.name}'" for c in planned or self.components())
+                raise self._error(setting, message, f"It has {known}.")
 
     def choose(self, kind: str) -> Component:
         """Return the component of a kind that the first to say something names, else the only installed one."""
@@ -292,9 +286,8 @@ class Selection:
         for setting in self._settings:
             option = setting.option
             if (option.kind, option.key) == ("environment", key) and not setting.keys and option.value != value:
-                raise ConfigError(
-                    f"environment.{key} is chosen twice: --{key} {value} and -o {setting.text}.", hint="Keep one."
-                )
+                twice = f"environment.{key} is chosen twice: --{key} {value} and -o {setting.text}."
+                raise ConfigError(twice, hint="Keep one.")
         self._settings.append(_Setting(Option("environment", None, key, value), f"--{key} {value}"))
 
     def _error(self, setting: _Setting, message: str, hint: str = "") -> Exception:
@@ -353,10 +346,9 @@ def _policy_name(
         return policy, ()
     if "network" in uses:
         return uses["network"], ()
-    if "policy" in recipes.settings:
-        return recipes.settings["policy"], ("defaults", "policy")
-    if "network" in recipes.defaults:
-        return recipes.defaults["network"], ("defaults", "network")
+    for key, table in (("policy", recipes.settings), ("network", recipes.defaults)):
+        if key in table:
+            return table[key], ("defaults", key)
     networks = index.names("network")
     if len(networks) == 1:
         return networks[0], ()
