@@ -287,8 +287,8 @@ def _converter() -> Converter:
     converter = Converter(forbid_extra_keys=True)
     for kind in _WORDS:
         converter.register_structure_hook(kind, _to_plain)
-    converter.register_structure_hook_factory(_is_optional, lambda kind: _optional_hook(converter, kind))
-    converter.register_structure_hook_factory(_is_list, lambda kind: _list_hook(converter, kind))
+    converter.register_structure_hook_func(_is_optional, _to_optional)
+    converter.register_structure_hook_func(_is_list, _to_list)
     return converter
 
 
@@ -311,37 +311,29 @@ def _is_optional(kind: Any) -> bool:
     return get_origin(kind) in (Union, types.UnionType) and type(None) in get_args(kind)
 
 
-def _optional_hook(converter: Converter, kind: Any) -> Any:
+def _to_optional(value: Any, kind: Any) -> Any:
     others = [member for member in get_args(kind) if member is not type(None)]
+    # TOML has no null, so the word stands for it wherever it cannot be meant as a text.
+    if value is None or (isinstance(value, str) and value.lower() in _NONE_WORDS and str not in others):
+        return None
     inner: Any = others[0] if len(others) == 1 else Union[tuple(others)]  # noqa: UP007
-
-    def structure_optional(value: Any, _: Any) -> Any:
-        # TOML has no null, so the word stands for it wherever it cannot be meant as a text.
-        if value is None or (isinstance(value, str) and value.lower() in _NONE_WORDS and str not in others):
-            return None
-        return converter.structure(value, inner)
-
-    return structure_optional
+    return _converter().structure(value, inner)
 
 
 def _is_list(kind: Any) -> bool:
     return get_origin(kind) in (tuple, list, Sequence)
 
 
-def _list_hook(converter: Converter, kind: Any) -> Any:
-    origin, members = get_origin(kind), get_args(kind)
-    make = list if origin is list else tuple
-    fixed = origin is tuple and not (len(members) == 2 and members[1] is Ellipsis)
-
-    def structure_list(value: Any, _: Any) -> Any:
-        if not isinstance(value, list | tuple):
-            raise _WrongType(f": it is {_article(value)}")
-        if fixed and len(value) != len(members):
-            raise _WrongType(f": it has {len(value)} entries, not {len(members)}")
-        kinds = members if fixed else [members[0]] * len(value)
-        return make(converter.structure(entry, member) for entry, member in zip(value, kinds, strict=True))
-
-    return structure_list
+def _to_list(value: Any, kind: Any) -> Any:
+    if not isinstance(value, list | tuple):
+        raise _WrongType(f": it is {_article(value)}")
+    members = get_args(kind)
+    if get_origin(kind) is not tuple or members[1:] == (Ellipsis,):
+        members = members[:1] * len(value)
+    elif len(value) != len(members):
+        raise _WrongType(f": it has {len(value)} entries, not {len(members)}")
+    structured = (_converter().structure(entry, member) for entry, member in zip(value, members, strict=True))
+    return list(structured) if get_origin(kind) is list else tuple(structured)
 
 
 def _article(value: Any) -> str:
@@ -378,19 +370,14 @@ def _allowed(entry: attrs.Attribute[Any]) -> str:
 
 
 def _bounds(validator: Any) -> list[str]:
-    if validator is None:
-        return []
-    inner = getattr(validator, "validator", None)
-    if inner is not None:
-        return _bounds(inner)
-    parts = getattr(validator, "_validators", None)
-    if parts is not None:
-        return [text for part in parts for text in _bounds(part)]
+    parts = getattr(validator, "_validators", None) or [getattr(validator, "validator", None)]
+    found = [text for part in parts if part is not None for text in _bounds(part)]
     bound, operator = getattr(validator, "bound", None), getattr(validator, "compare_op", None)
-    if bound is None or operator is None:
-        return []
-    shown = str(bound) if isinstance(bound, int) else f"{bound:g}"
-    return [{">=": f"at least {shown}", "<=": f"at most {shown}"}.get(operator, f"{operator} {shown}")]
+    if bound is not None and operator is not None:
+        shown = str(bound) if isinstance(bound, int) else f"{bound:g}"
+        words = {">=": "at least", "<=": "at most"}
+        found.append(f"{words.get(operator, operator)} {shown}")
+    return found
 
 
 def _type_name(kind: Any) -> str:
