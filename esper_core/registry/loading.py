@@ -245,6 +245,7 @@ def _check_spec(spec: ComponentSpec) -> None:
 
 def _assemble(candidates: list[_Candidate], contested: Mapping[str, str]) -> Index:
     kinds = {kind.name: kind for candidate in candidates for kind in candidate.kinds}
+    records = tuple(candidate.record() for candidate in candidates)
     usable: list[Component] = []
     unavailable: list[Unavailable] = []
     commands: list[Command] = []
@@ -255,11 +256,12 @@ def _assemble(candidates: list[_Candidate], contested: Mapping[str, str]) -> Ind
             if component.kind in kinds:
                 usable.append(component)
                 continue
-            reason = contested.get(component.kind) or (
-                f"no plugin that loaded declares the kind '{component.kind}'.{did_you_mean(component.kind, kinds)}"
+            reason = (
+                contested.get(component.kind)
+                or f"no plugin that loaded declares the kind '{component.kind}'.{did_you_mean(component.kind, kinds)}"
             )
             unavailable.append(Unavailable(component, reason))
-    return Index(tuple(c.record() for c in candidates), kinds, tuple(usable), tuple(unavailable), tuple(commands))
+    return Index(records, kinds, tuple(usable), tuple(unavailable), tuple(commands))
 
 
 def index_from_specs(

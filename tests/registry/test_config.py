@@ -71,12 +71,14 @@ def test_plain_values_survive(value: Any) -> None:
     assert (parsed, type(parsed)) == (value, type(value))
 
 
-def test_defaults_and_values() -> None:
-    values = {"whole": 16, "number": 1, "switch": True, "names": ["q"], "folder": "/x", "any_whole": 2**63 - 1}
-    config = structure_config(component(), values)
-    assert (config.whole, config.number, config.switch, config.names) == (16, 1.0, True, ("q",))
-    assert isinstance(config.number, float)
-    assert config.text == "a"
+def test_defaults_and_types() -> None:
+    said = {"whole": 16, "number": 1, "switch": True, "names": ["q"], "maybe": 2, "colour": "blue", "pair": [3, 4]}
+    said |= {"folder": "/x", "listed": [1, 2], "evened": 3, "text": "none", "any_whole": 2**63 - 1}
+    config = structure_config(component(), said)
+    assert (config.whole, config.number, config.switch, config.names, config.mode) == (16, 1.0, True, ("q",), "fast")
+    assert (config.maybe, config.colour.value, config.pair, config.folder) == (2.0, "blue", (3, 4.0), Path("/x"))
+    assert (config.listed, config.evened, config.text, type(config.number)) == ([1, 2], 4, "none", float)
+    assert structure_config(component(), {"maybe": "none"}).maybe is None
     plain = unstructure_config(config)
     assert json.loads(json.dumps(plain)) == plain
     assert structure_config(component(), plain) == config
@@ -91,24 +93,6 @@ def test_a_component_without_options_and_one_without_defaults() -> None:
     with pytest.raises(ConfigError, match=r"needs a value for 'critic\.must'") as caught:
         structure_config(component("NeedyConfig"), {})
     assert caught.value.hint == "a whole number, at least 1"
-
-
-@pytest.mark.parametrize(
-    ("values", "attribute", "expected"),
-    [
-        ({"maybe": "none"}, "maybe", None),
-        ({"maybe": 2}, "maybe", 2.0),
-        ({"colour": "blue"}, "colour", "blue"),
-        ({"pair": [3, 4]}, "pair", (3, 4.0)),
-        ({"folder": "/tmp/x"}, "folder", Path("/tmp/x")),
-        ({"listed": [1, 2]}, "listed", [1, 2]),
-        ({"evened": 3}, "evened", 4),
-        ({"text": "none"}, "text", "none"),
-    ],
-)
-def test_types(values: dict[str, Any], attribute: str, expected: Any) -> None:
-    found = getattr(structure_config(component(), values), attribute)
-    assert getattr(found, "value", found) == expected
 
 
 @pytest.mark.parametrize(

@@ -32,19 +32,13 @@ def install(site: Path) -> Install:
     """Return a function that installs a distribution: files by path, and what its metadata says."""
 
     def made(name: str, files: dict[str, str], *, requires: tuple[str, ...] = (), version: str = "1") -> Path:
-        info = site / f"{name.replace('-', '_')}-{version}.dist-info"
+        info = f"{name.replace('-', '_')}-{version}.dist-info"
         needs = "".join(f"Requires-Dist: {line}\n" for line in requires)
+        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}"
         record = "".join(f"{path},,\n" for path in files)
-        texts = {
-            "METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}",
-            "RECORD": record,
-        }
-        for path, text in [
-            *((site / path, text) for path, text in files.items()),
-            *((info / f, t) for f, t in texts.items()),
-        ]:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+        for path, text in {**files, f"{info}/METADATA": metadata, f"{info}/RECORD": record}.items():
+            (site / path).parent.mkdir(parents=True, exist_ok=True)
+            (site / path).write_text(text)
         return site
 
     return made
@@ -77,12 +71,7 @@ def test_every_file_of_a_distribution_counts(install: Install, file: str) -> Non
 def test_names_of_files_count_and_leftovers_do_not(install: Install) -> None:
     site = install("canary-dist", FILES)
     before = source("canary-dist")
-    for leftover in (
-        "canary_pack/__pycache__/a.cpython-311.pyc",
-        "canary_pack/.cache/x",
-        "tests/test_it.py",
-        "build/a.py",
-    ):
+    for leftover in ("canary_pack/__pycache__/a.cpython-311.pyc", "canary_pack/.cache/x", "tests/test_it.py"):
         (site / leftover).parent.mkdir(exist_ok=True)
         (site / leftover).write_text("anything")
     assert source("canary-dist") == before
