@@ -15,7 +15,7 @@ from esper_core import ComponentSpec, KindSpec, hookimpl
 from esper_core.builtin import plugin as core
 from esper_core.contracts.errors import Interruption
 from esper_core.registry.index import Index, PluginRecord
-from esper_core.registry.loading import index_from_plugins, index_from_specs, load_index
+from esper_core.registry.loading import index_from_plugins, load_index
 
 Install = Callable[..., None]
 
@@ -72,42 +72,42 @@ def test_real_entry_points_are_loaded_in_sorted_order(install: Install) -> None:
     assert {"a-net", "b-net", "z-net"} <= set(index.names("network"))
 
 
-@pytest.mark.parametrize(
-    ("code", "reason"),
-    [
-        ("raise RuntimeError('no luck')", "importing it raised RuntimeError: no luck"),
-        ("import module_that_nobody_has", "No module named 'module_that_nobody_has'"),
-        ("import sys; sys.exit(3)", "importing it called sys.exit(3)"),
-        ("raise BaseException('panicked')", "importing it raised BaseException: panicked"),
-        ("@hookimpl\ndef esper_componets(): return ()", "Did you mean 'esper_components'?"),
-        ("@hookimpl\ndef zzz(): return ()", "Hooks are esper_kinds, esper_components, esper_commands."),
-        ("@hookimpl\ndef esper_components(slots): return ()", "slots"),
-        ("def esper_components(): return ()", "esper_components lacks its @hookimpl decorator"),
-        ("answer = 42", "it implements no hook"),
-        ("@hookimpl(hookwrapper=True)\ndef esper_components(): yield", "hook wrapper"),
-        ("@hookimpl\ndef esper_components(): return None", "esper_components returned None"),
-        ("@hookimpl\ndef esper_components(): yield 'lstm'", "'lstm', which is no ComponentSpec"),
-        (GOOD.format(name="x") + "    raise OSError('disk')", "esper_components raised OSError: disk"),
-        (GOOD.format(name="Not Kebab"), "must be kebab-case"),
-        (GOOD.format(name="x").replace("nowhere:Net", "nowhere"), "must read 'package.module:attribute'"),
-        (GOOD.format(name="x") + YIELD.format(more=""), "it registers network 'x' twice"),
-        (HOOK + YIELD.format(more=", defaults={1: 2}"), "network 'x': defaults must map a kind to a name"),
-        (HOOK + YIELD.format(more=", reads=(1, 2)"), "network 'x': reads must be a tuple of names, not (1, 2)"),
-        ("@hookimpl\ndef esper_kinds(): yield KindSpec(name='train', protocol='a:b')", "'train' is reserved"),
-        ("@hookimpl\ndef esper_kinds(): return [KindSpec(name='g', protocol='a:b')] * 2", "the kind 'g' twice"),
-    ],
-)
-def test_a_broken_plugin_is_named_with_its_reason_and_the_rest_works(install: Install, code: str, reason: str) -> None:
-    install("aaa-broken", aaa_broken=code)
+BROKEN = [
+    ("raise RuntimeError('no luck')", "importing it raised RuntimeError: no luck"),
+    ("import module_that_nobody_has", "No module named 'module_that_nobody_has'"),
+    ("import sys; sys.exit(3)", "importing it called sys.exit(3)"),
+    ("raise BaseException('panicked')", "importing it raised BaseException: panicked"),
+    ("@hookimpl\ndef esper_componets(): return ()", "Did you mean 'esper_components'?"),
+    ("@hookimpl\ndef zzz(): return ()", "Hooks are esper_kinds, esper_components, esper_commands."),
+    ("@hookimpl\ndef esper_components(slots): return ()", "slots"),
+    ("def esper_components(): return ()", "esper_components lacks its @hookimpl decorator"),
+    ("answer = 42", "it implements no hook"),
+    ("@hookimpl(hookwrapper=True)\ndef esper_components(): yield", "hook wrapper"),
+    ("@hookimpl\ndef esper_components(): return None", "esper_components returned None"),
+    ("@hookimpl\ndef esper_components(): yield 'lstm'", "'lstm', which is no ComponentSpec"),
+    (GOOD.format(name="x") + "    raise OSError('disk')", "esper_components raised OSError: disk"),
+    (GOOD.format(name="Not Kebab"), "must be kebab-case"),
+    (GOOD.format(name="x").replace("nowhere:Net", "nowhere"), "must read 'package.module:attribute'"),
+    (GOOD.format(name="x") + YIELD.format(more=""), "it registers network 'x' twice"),
+    (HOOK + YIELD.format(more=", defaults={1: 2}"), "network 'x': defaults must map a kind to a name"),
+    (HOOK + YIELD.format(more=", reads=(1, 2)"), "network 'x': reads must be a tuple of names, not (1, 2)"),
+    ("@hookimpl\ndef esper_kinds(): yield KindSpec(name='train', protocol='a:b')", "'train' is reserved"),
+    ("@hookimpl\ndef esper_kinds(): return [KindSpec(name='g', protocol='a:b')] * 2", "the kind 'g' twice"),
+    ("@hookimpl\ndef esper_kinds(): yield KindSpec(name='network', protocol='a:b')", "'network' is declared by core"),
+]
+"""Code of plugins, and why they fail."""
+
+
+def test_broken_plugins_are_named_with_their_reasons_and_the_rest_works(install: Install) -> None:
+    for number, (code, _) in enumerate(BROKEN):
+        install(f"broken-{number:02}", **{f"broken_{number:02}": code})
     install("fine", fine=GOOD.format(name="fine-net"))
     index = load_index()
-    broken = record(index, "aaa-broken")
-    assert broken.status == "failed"
-    assert reason in (broken.error or "")
-    assert broken.components == () and broken.kinds == ()
-    assert index.failures == (broken,)
-    assert "fine-net" in index.names("network")
-    assert "x" not in index.names("network")
+    for broken, (_, reason) in zip(index.failures, BROKEN, strict=True):
+        assert broken.status == "failed" and reason in (broken.error or "")
+        assert broken.components == broken.kinds == ()
+    assert "fine-net" in index.names("network") and "x" not in index.names("network")
+    assert index.kinds["network"].protocol.startswith("esper_core."), "a kind of the core's stays"
 
 
 def test_a_request_to_stop_is_not_swallowed() -> None:
@@ -116,43 +116,6 @@ def test_a_request_to_stop_is_not_swallowed() -> None:
 
     with pytest.raises(Interruption):
         index_from_plugins({"slow": hooks(interrupt)})
-
-
-def test_a_component_of_an_undeclared_kind_is_unavailable_and_the_rest_of_its_plugin_loads() -> None:
-    odd = ComponentSpec(kind="netwrk", name="odd", factory="a:b")
-    index = index_from_plugins({"core": core, "p": hooks([odd, network("even")])})
-    assert record(index, "p").status == "ok"
-    assert record(index, "p").components == ("netwrk/odd", "network/even")
-    (lost,) = index.unavailable
-    assert lost.component.key == "netwrk/odd"
-    assert "declares the kind 'netwrk'. Did you mean 'network'?" in lost.reason
-    assert index.names("network") == ("even",)
-
-
-def test_two_plugins_declaring_one_kind_both_fail_and_its_components_are_unavailable() -> None:
-    gadget = ComponentSpec(kind="gadget", name="g", factory="a:b")
-    index = index_from_plugins(
-        {
-            "core": core,
-            "a": hooks([network("a-net")], [kind("gadget")]),
-            "b": hooks((), [kind("gadget")]),
-            "user": hooks([gadget, network("user-net")]),
-        }
-    )
-    reason = "the kind 'gadget' is declared by a (a 0) and b (b 0)"
-    assert [(r.plugin, r.error) for r in index.failures] == [("a", reason), ("b", reason)]
-    assert "gadget" not in index.kinds
-    assert [(u.component.name, u.reason) for u in index.unavailable] == [("g", reason)]
-    assert index.names("network") == ("user-net",)
-
-
-def test_a_plugin_that_claims_a_kind_of_core_fails_alone(install: Install) -> None:
-    code = "@hookimpl\ndef esper_kinds(): yield KindSpec(name='network', protocol='a:b')"
-    install("grabber", grabber=code)
-    index = load_index()
-    assert record(index, "core").status == "ok"
-    assert "the kind 'network' is declared by core" in (record(index, "grabber").error or "")
-    assert index.kinds["network"].protocol.startswith("esper_core.")
 
 
 def test_a_plugin_that_prints_does_not_disturb_standard_output(
@@ -178,47 +141,6 @@ def test_heavy_imports_are_named_and_timed(install: Install, tmp_path: Path) -> 
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["heavy torch True", "light - False"]
-
-
-@pytest.mark.parametrize(
-    ("points", "listed"),
-    [("[esper.plugins]\nthis is no entry point\n", True), ("[other.group]\nthis is no entry point\n", False)],
-)
-def test_an_unreadable_entry_points_file_spoils_only_its_own_distribution(
-    install: Install, tmp_path: Path, points: str, listed: bool
-) -> None:
-    install("spoiled")
-    install("fine", fine=GOOD.format(name="fine-net"))
-    (tmp_path / "site" / "spoiled-1.0.dist-info" / "entry_points.txt").write_text(points)
-    index = load_index()
-    assert "fine-net" in index.names("network")
-    assert record(index, "core").status == "ok"
-    failures = [(r.plugin, (r.error or "").partition(":")[0]) for r in index.failures]
-    assert failures == ([("spoiled", "its entry_points.txt cannot be read")] if listed else [])
-
-
-def test_a_distribution_without_metadata_loads_without_a_name(install: Install, tmp_path: Path) -> None:
-    install("nameless", nameless=GOOD.format(name="nameless-net"))
-    (tmp_path / "site" / "nameless-1.0.dist-info" / "METADATA").unlink()
-    index = load_index()
-    assert (record(index, "nameless").distribution, record(index, "nameless").version) == ("unknown", "0")
-    assert "nameless-net" in index.names("network")
-
-
-def test_an_editable_installation_names_its_source_folder(install: Install, tmp_path: Path) -> None:
-    install("edited", edited=GOOD.format(name="x"))
-    source = tmp_path / "my source"
-    info = next((tmp_path / "site").glob("edited-*.dist-info"))
-    (info / "direct_url.json").write_text(f'{{"url": "{source.as_uri()}", "dir_info": {{"editable": true}}}}')
-    assert record(load_index(), "edited").location == str(source)
-
-
-def test_the_index_is_immutable() -> None:
-    index = index_from_specs((), [kind("network")])
-    with pytest.raises(TypeError):
-        index.kinds["x"] = kind("x")  # type: ignore[index]
-    with pytest.raises(AttributeError):
-        index.components = ()  # type: ignore[misc]
 
 
 def test_two_plugins_of_one_name(install: Install) -> None:
@@ -261,3 +183,43 @@ def test_what_is_switched_off_is_not_imported(install: Install, monkeypatch: pyt
     assert load_index(only=["core"]).names("network") == (), "an argument beats the variable"
     monkeypatch.setenv("ESPER_PLUGINS", "")
     assert load_index().names("network") == ()
+
+
+def test_metadata_may_be_damaged(install: Install, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    for name in ("nameless", "edited", "spoiled", "foreign"):
+        install(name, **{name: GOOD.format(name=f"{name}-net")})
+    (site / "nameless-1.0.dist-info" / "METADATA").unlink()
+    direct = f'{{"url": "{(tmp_path / "my source").as_uri()}", "dir_info": {{"editable": true}}}}'
+    (site / "edited-1.0.dist-info" / "direct_url.json").write_text(direct)
+    (site / "spoiled-1.0.dist-info" / "entry_points.txt").write_text("[esper.plugins]\nthis is no entry point\n")
+    (site / "foreign-1.0.dist-info" / "entry_points.txt").write_text("[other.group]\nthis is no entry point\n")
+    index = load_index()
+    assert (record(index, "nameless").distribution, record(index, "nameless").version) == ("unknown", "0")
+    assert record(index, "edited").location == str(tmp_path / "my source")
+    assert {"nameless-net", "edited-net"} <= set(index.names("network"))
+    failures = [(r.plugin, (r.error or "").partition(":")[0]) for r in index.failures]
+    assert failures == [("spoiled", "its entry_points.txt cannot be read")]
+    with pytest.raises(TypeError):
+        index.kinds["x"] = kind("x")  # type: ignore[index]
+
+
+def test_kinds_that_nobody_or_two_declare() -> None:
+    gadget = ComponentSpec(kind="gadget", name="g", factory="a:b")
+    odd = ComponentSpec(kind="netwrk", name="odd", factory="a:b")
+    index = index_from_plugins(
+        {
+            "core": core,
+            "a": hooks([network("a-net")], [kind("gadget")]),
+            "b": hooks((), [kind("gadget")]),
+            "user": hooks([gadget, odd, network("user-net")]),
+        }
+    )
+    reason = "the kind 'gadget' is declared by a (a 0) and b (b 0)"
+    assert [(r.plugin, r.error) for r in index.failures] == [("a", reason), ("b", reason)]
+    assert "gadget" not in index.kinds
+    lost = {u.component.key: u.reason for u in index.unavailable}
+    assert lost.pop("gadget/g") == reason
+    assert "declares the kind 'netwrk'. Did you mean 'network'?" in lost["netwrk/odd"]
+    assert record(index, "user").components == ("gadget/g", "netwrk/odd", "network/user-net")
+    assert index.names("network") == ("user-net",)
