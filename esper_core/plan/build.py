@@ -200,11 +200,9 @@ class _Builder:
     def _build_named(self, kind: str, names: Collection[str]) -> dict[str, Any]:
         """Return name → object; two names of one component share its object."""
         planned = {name: self._planned_as(kind, name) for name in names}
-        built: dict[str, Any] = {}
-        for one in planned.values():
-            if (key := f"{one.distribution}:{one.name}") not in built:
-                built[key] = self._build_one(one)
-        return {name: built[f"{one.distribution}:{one.name}"] for name, one in planned.items()}
+        unique = {(one.name, one.distribution): one for one in planned.values()}
+        built = {key: self._build_one(one) for key, one in unique.items()}
+        return {name: built[one.name, one.distribution] for name, one in planned.items()}
 
     def _planned_as(self, kind: str, name: str) -> PlannedComponent:
         distribution, bare = split_name(name)
