@@ -20,8 +20,8 @@ import numpy as np
 import torch
 
 from esper_core.learning.player import Separately, derived_seed, play
-from esper_core.plan.build import build_beside, build_parts, make_context
-from esper_core.plan.plan import PlanRequest, describe_plan, make_plan
+from esper_core.plan.build import build_beside, build_environment
+from esper_core.plan.plan import PlanRequest, make_plan
 from esper_core.plan.recipes import load_recipes
 from esper_core.registry.loading import load_index
 from esper_core.registry.resolve import resolve
@@ -51,9 +51,8 @@ def scores(instances: int, slots: int, options: tuple[str, ...]) -> tuple[list[t
         device="cpu",
     )
     plan = make_plan(request, index, load_recipes(RECIPES))
-    parts = build_parts(plan, index, only=set(plan.kinds) - {"network", "critic", "loss"} | {"environment"})
-    environment = parts["environment"]
-    context = make_context(plan, describe_plan(plan, index), device=torch.device("cpu"), parts=parts)
+    context = build_environment(plan, index)
+    environment, masks = context.parts["environment"], context.parts["masks"]
     problems: dict[int, tuple[str, int, str]] = {}
     found = np.empty((len(RULES), instances))
     try:
@@ -62,7 +61,7 @@ def scores(instances: int, slots: int, options: tuple[str, ...]) -> tuple[list[t
                 numbers = [min(first + env, instances - 1) for env in range(SIDE_BY_SIDE)]
                 rules = [build_beside(resolve(index, "rule", name), index, context) for _ in numbers]
                 rule = Separately(rules, [derived_seed(name, number) for number in numbers])
-                played = play(environment, parts["masks"], rule, options={"instances": numbers})
+                played = play(environment, masks, rule, options={"instances": numbers})
                 problems |= {event["instance"]: problem(event) for event in played.events if event["type"] == "episode"}
                 found[row, numbers] = environment.outcomes()["test_accuracy"]
                 print(f"{name}: {min(first + SIDE_BY_SIDE, instances)} of {instances}", flush=True)

@@ -18,12 +18,9 @@ from typing import NamedTuple
 
 import torch
 
-from esper_core.contracts.protocols import BuildContext
-from esper_core.plan.build import build_parts
-from esper_core.plan.plan import describe_plan
+from esper_core.plan.build import build_beside, build_environment
 from esper_core.registry.index import Index
 from esper_core.registry.loading import load_index
-from esper_core.registry.references import load_reference
 from esper_core.registry.resolve import resolve
 from esper_core.runs.directory import RunDirectory
 
@@ -56,14 +53,9 @@ def uniform_play(run: RunDirectory, index: Index, instances: list[int]) -> list[
     """Return the gains of the rule `random` on the given instances, in a run's environment."""
     torch.set_num_threads(1)
     plan = run.plan
-    kinds = {component.kind for component in plan.components} - {"network", "critic", "loss", "features"}
-    parts = build_parts(plan, index, only=kinds)
-    known = describe_plan(plan, index)
-    context = BuildContext(
-        known.slots, known.actions, known.state_spec, None, 0, 1.0, plan.envs, plan.seed, "cpu", torch.float32, parts
-    )
-    factory = load_reference(resolve(index, "rule", "random").spec.factory, "rule 'random'")
-    rule, masks, environment = factory(None, context), parts["masks"], parts["environment"]
+    context = build_environment(plan, index)
+    rule = build_beside(resolve(index, "rule", "random"), index, context)
+    masks, environment = context.parts["masks"], context.parts["environment"]
     generator, gains = torch.Generator().manual_seed(plan.seed), []
     for start in range(0, len(instances), plan.envs):
         state, _ = environment.reset(options={"instances": instances[start : start + plan.envs]})

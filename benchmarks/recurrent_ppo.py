@@ -53,7 +53,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from esper_core.contracts.protocols import FeatureExtractor, MaskProvider
 from esper_core.learning.session import open_session
-from esper_core.plan.build import build_parts
+from esper_core.plan.build import build_environment
 from esper_core.plan.plan import PlanRequest, make_plan
 from esper_core.policy.policy import Policy
 from esper_core.registry.index import Index
@@ -255,8 +255,8 @@ def ours(task: Task, network: str, seed: int) -> dict[str, float]:
     returns = {}
     for name, known in weights.items():
         trainer.policy.load_state_dict(known)
-        parts = build_parts(test, index, only={"environment", "features", "masks"})
-        returns[name] = greedy_return(trainer.policy, **parts)
+        parts = build_environment(test, index).parts
+        returns[name] = greedy_return(trainer.policy, parts["environment"], parts["features"], parts["masks"])
     return {
         **returns,
         "steps": steps,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 from esper_core.contracts.components import normalise_name
-from esper_core.contracts.errors import EsperError, RegistryFileError, did_you_mean
+from esper_core.contracts.errors import EsperError, RegistryFileError
 from esper_core.plan.plan import PlanRequest, make_plan
 from esper_core.plan.recipes import Recipes
+from esper_core.plan.selection import check_policy
 from esper_core.registry.index import Index
-from esper_core.registry.resolve import check_kind, resolve
+from esper_core.registry.resolve import resolve
 
 
 def check_recipes(recipes: Recipes, index: Index) -> tuple[RegistryFileError, ...]:
@@ -19,51 +22,34 @@ def check_recipes(recipes: Recipes, index: Index) -> tuple[RegistryFileError, ..
     not installed is no mistake: the file may be shared by several machines.
     """
     found: dict[str, RegistryFileError] = {}
-    for error in (*_names(recipes, index), *_pins(recipes, index), *_plans(recipes, index)):
-        found.setdefault(error.message, error)
+    for keys, doubt, check in _checks(recipes, index):
+        try:
+            check()
+        except RegistryFileError as error:
+            found.setdefault(error.message, error)
+        except EsperError as error:
+            placed = recipes.error(keys, f"{doubt}{error.message}", error.hint)
+            found.setdefault(placed.message, placed)
     return tuple(sorted(found.values(), key=_line))
 
 
 def _line(error: RegistryFileError) -> int:
-    for part in error.message.split(":"):
-        if part.isdigit():
-            return int(part)
-    return 0
+    return next((int(part) for part in error.message.split(":") if part.isdigit()), 0)
 
 
-def _names(recipes: Recipes, index: Index) -> Iterator[RegistryFileError]:
-    tables: list[tuple[tuple[str, ...], Mapping[str, str]]] = [(("defaults",), recipes.defaults)]
-    tables += [(("policy", recipe.name), recipe.uses) for recipe in recipes.policies.values()]
+def _checks(recipes: Recipes, index: Index) -> Iterator[tuple[tuple[str, ...], str, Callable[[], Any]]]:
+    """Yield what is checked: its place in the file, what its error is said to mean, and what raises it."""
+    tables = [(("defaults",), recipes.defaults), *((("policy", r.name), r.uses) for r in recipes.policies.values())]
     for keys, uses in tables:
         for kind, name in uses.items():
-            try:
-                resolve(index, check_kind(index, kind), name, recipes.pins)
-            except EsperError as error:
-                yield recipes.error((*keys, kind), error.message, error.hint)
-
-
-def _pins(recipes: Recipes, index: Index) -> Iterator[RegistryFileError]:
+            yield (*keys, kind), "", partial(resolve, index, kind, name, recipes.pins)
     for key, distribution in recipes.pins.items():
         kind, _, name = key.partition("/")
-        try:
-            resolve(index, kind, f"{distribution}:{name}")
-        except EsperError as error:
-            yield recipes.error(("resolve", key), error.message, error.hint)
-
-
-def _plans(recipes: Recipes, index: Index) -> Iterator[RegistryFileError]:
+        yield ("resolve", key), "", partial(resolve, index, kind, f"{distribution}:{name}")
     policy = recipes.settings.get("policy")
-    known = sorted({*recipes.policies, *index.names("network")})
     if policy is not None and normalise_name(policy) not in recipes.policies:
-        try:
-            resolve(index, "network", policy, recipes.pins)
-        except EsperError:
-            message = f"No policy named '{policy}'.{did_you_mean(normalise_name(policy), known)}"
-            yield recipes.error(("defaults", "policy"), message, f"Policies here: {', '.join(known) or 'none'}.")
+        keys = ("defaults", "policy")
+        yield keys, "", partial(check_policy, index, recipes, policy, keys)
     for name in recipes.policies:
-        try:
-            make_plan(PlanRequest(policy=name), index, recipes)
-        except RegistryFileError as error:
-            yield error
-        except EsperError as error:
-            yield recipes.error(("policy", name), f"policy '{name}' makes no plan: {error.message}", error.hint)
+        plan = partial(make_plan, PlanRequest(policy=name), index, recipes)
+        yield ("policy", name), f"policy '{name}' makes no plan: ", plan

@@ -56,7 +56,7 @@ class Switches:
 
     def problems(self, records: Collection[PluginRecord]) -> Iterator[str]:
         """Yield what is wrong with the names, those of the registry file included."""
-        known = {name for record in records for name in _ids(record)}
+        known = {name for record in records for name in record.ids}
         said = [(name, f"--no-plugin {name}") for name in self.no_plugin]
         said += [(name, f"{PLUGINS_VARIABLE} names '{name}'") for name in self.only or ()]
         said += [(name, f"[plugins] disabled in {self._file} names '{name}'") for name in self.recipes.disabled]
@@ -70,20 +70,16 @@ class Switches:
     def reason(self, record: PluginRecord) -> str:
         """Return who switched a plugin off."""
         for name in self.no_plugin:
-            if normalise_name(name) in _ids(record):
+            if normalise_name(name) in record.ids:
                 return f"--no-plugin {name}"
         for name in self.recipes.disabled:
-            if normalise_name(name) in _ids(record):
+            if normalise_name(name) in record.ids:
                 return f"[plugins] disabled in {self._file}"
         return f"{PLUGINS_VARIABLE}={','.join(self.only or ())} does not name it"
 
     @property
     def _file(self) -> str:
         return self.recipes.place("plugins", "disabled")
-
-
-def _ids(record: PluginRecord) -> tuple[str, str]:
-    return normalise_name(record.plugin), normalise_name(record.distribution)
 
 
 def _no_plugin(name: str, known: Collection[str]) -> str:

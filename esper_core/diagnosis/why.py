@@ -12,20 +12,12 @@ from esper_core.diagnosis.switches import Switches
 from esper_core.plan.recipes import Recipes
 from esper_core.registry.discovery import CORE_PLUGIN
 from esper_core.registry.index import Component, Index, PluginRecord
-from esper_core.registry.resolve import aliased, check_kind, named, owners, resolve, split_name
+from esper_core.registry.resolve import aliased, check_kind, named, resolve, split_name
 
 
 @frozen
 class Candidate:
-    """A component that has the name.
-
-    Attributes:
-        component: The component.
-        record: The plugin it comes from.
-        found_by: 'name' or 'alias'.
-        chosen: It is what the name means.
-        outcome: Why it was chosen or not, in words.
-    """
+    """A component that has the name; `found_by` is 'name' or 'alias', `outcome` says why it was chosen or not."""
 
     component: Component
     record: PluginRecord
@@ -39,17 +31,13 @@ class Explanation:
     """How `KIND/NAME` resolves.
 
     Attributes:
-        asked: What was asked for.
-        kind: Canonical name of the kind.
         name: The name as it is looked up, without distribution.
         distribution: Distribution or plugin that was asked for with `distribution:name`, or None.
         pin: Distribution that `[resolve]` of the registry file pins the name to, or None.
-        pinned_at: Place of the pin, or None.
         candidates: Every component that has the name, by name or by alias.
-        winner: What it means, or None.
-        error: Why it means nothing or several things, or None.
-        unavailable: Components with this name, of kinds that nobody declares: `(component, reason)`.
-        absent: Plugins that were not loaded and might have provided it: `(plugin, reason)`.
+        winner: What it means; None where it means nothing or several things, and `error` says why.
+        unavailable: Components with this name, of kinds that nobody declares, with the reason.
+        absent: Plugins that were not loaded and might have provided it, with the reason.
         changes: What would change the outcome, one sentence each.
     """
 
@@ -73,15 +61,37 @@ def explain(index: Index, recipes: Recipes, switches: Switches, asked: str) -> E
     Raises:
         UserError: it does not read so, or there is no such kind.
     """
-    kind, slash, name = asked.partition("/")
-    if not (slash and kind.strip() and name.strip()):
+    kind, slash, name = (part.strip() for part in asked.partition("/"))
+    if not (slash and kind and name):
         raise UserError(f"'{asked}' does not read KIND/NAME.", hint="Write network/lstm-v2, for example.")
-    if kind.strip().lower() == "policy" and "policy" not in index.kinds:
+    if kind.lower() == "policy" and "policy" not in index.kinds:
         raise UserError(
             "A policy is no component: it is a recipe of registry.toml, or a network with its defaults.",
             hint=f"Ask for network/{name}, or see: esper policy show {name}",
         )
-    return _Case(index, recipes, switches, check_kind(index, kind), name.strip()).explain(asked)
+    case = _Case(index, recipes, check_kind(index, kind), name)
+    distribution, bare = split_name(name)
+    key = case.pin_key
+    winner, error = case.outcome()
+    absent = [
+        (r, f"switched off: {switches.reason(r)}" if r.status == "disabled" else r.error or "it failed to load")
+        for r in index.plugins
+        if r.status != "ok"
+    ]
+    return Explanation(
+        asked=asked,
+        kind=case.kind,
+        name=bare,
+        distribution=distribution,
+        pin=recipes.pins[key] if key else None,
+        pinned_at=recipes.place("resolve", key) if key else None,
+        candidates=tuple(case.candidates(winner)),
+        winner=winner,
+        error=error,
+        unavailable=tuple((lost.component, lost.reason) for lost in index.unavailable if lost.component.name == bare),
+        absent=tuple(absent),
+        changes=tuple(case.changes(winner)),
+    )
 
 
 @frozen
@@ -90,114 +100,78 @@ class _Case:
 
     index: Index
     recipes: Recipes
-    switches: Switches
     kind: str
     name: str
 
     @property
-    def distribution(self) -> str | None:
-        return split_name(self.name)[0]
-
-    @property
-    def bare(self) -> str:
-        return split_name(self.name)[1]
-
-    @property
     def found(self) -> tuple[Component, ...]:
         """Components that the bare name may mean; an alias gives way to a name."""
-        return named(self.index, self.kind, self.bare) or aliased(self.index, self.kind, self.bare)
+        bare = split_name(self.name)[1]
+        return named(self.index, self.kind, bare) or aliased(self.index, self.kind, bare)
 
     @property
     def pin_key(self) -> str | None:
-        """Key of the pin that is applied."""
-        key = f"{self.kind}/{self.found[0].name}" if self.found and self.distribution is None else ""
+        """Key of the pin that is applied; a written distribution leaves none."""
+        key = self.found[0].key if self.found and split_name(self.name)[0] is None else None
         return key if key in self.recipes.pins else None
 
-    def explain(self, asked: str) -> Explanation:
-        winner, error = self.outcome()
-        key = self.pin_key
-        return Explanation(
-            asked=asked,
-            kind=self.kind,
-            name=self.bare,
-            distribution=self.distribution,
-            pin=self.recipes.pins[key] if key else None,
-            pinned_at=self.recipes.place("resolve", key) if key else None,
-            candidates=tuple(self.candidates(winner)),
-            winner=winner,
-            error=error,
-            unavailable=tuple(
-                (lost.component, lost.reason) for lost in self.index.unavailable if lost.component.name == self.bare
-            ),
-            absent=tuple(self.absent()),
-            changes=tuple(self.changes(winner)),
-        )
-
     def outcome(
-        self, *, without: PluginRecord | None = None, name: str | None = None, pinned: bool = True
+        self, index: Index | None = None, name: str | None = None, pinned: bool = True
     ) -> tuple[Component | None, UserError | None]:
-        """Return what the name means, or why it means nothing; also with a little more or less installed."""
-        index = self.index if without is None else _without(self.index, without)
+        """Return what the name means, or why it means nothing; also with something changed."""
         try:
-            return resolve(index, self.kind, name or self.name, self.recipes.pins if pinned else None), None
+            pins = self.recipes.pins if pinned else None
+            return resolve(index or self.index, self.kind, name or self.name, pins), None
         except UserError as error:
             return None, error
 
+    def said(self, index: Index | None = None, name: str | None = None, pinned: bool = True) -> str:
+        """Return the outcome in words."""
+        winner, error = self.outcome(index, name, pinned)
+        return f"{winner}." if error is None else f"an error. {error.message}"
+
     def candidates(self, winner: Component | None) -> Iterator[Candidate]:
-        by_name = named(self.index, self.kind, self.bare)
-        by_alias = [c for c in aliased(self.index, self.kind, self.bare) if c not in by_name]
+        distribution, bare = split_name(self.name)
         key = self.pin_key
-        wanted = self.distribution or (normalise_name(self.recipes.pins[key]) if key else None)
-        for component, found_by in [*((c, "name") for c in by_name), *((c, "alias") for c in by_alias)]:
+        wanted = normalise_name(self.recipes.pins[key]) if key else distribution
+        by_name = named(self.index, self.kind, bare)
+        for component in (*by_name, *(c for c in aliased(self.index, self.kind, bare) if c not in by_name)):
             if component == winner:
                 outcome = "chosen" if wanted is None else f"chosen: it comes from {wanted}"
-            elif found_by == "alias" and by_name:
+            elif by_name and component not in by_name:
                 outcome = "not chosen: an alias gives way to a name"
-            elif wanted is not None and wanted not in owners(component):
+            elif wanted is not None and wanted not in component.owners:
                 outcome = f"not chosen: {'pinned to' if key else 'asked for from'} {wanted}"
             else:
                 outcome = "one of several"
+            found_by = "name" if component in by_name else "alias"
             yield Candidate(component, self.index.record(component), found_by, component == winner, outcome)
 
-    def absent(self) -> Iterator[tuple[PluginRecord, str]]:
-        for record in self.index.plugins:
-            if record.status == "failed":
-                yield record, record.error or "it failed to load"
-            elif record.status == "disabled":
-                yield record, f"switched off: {self.switches.reason(record)}"
-
     def changes(self, winner: Component | None) -> Iterator[str]:
-        found, key = self.found, self.pin_key
+        (distribution, bare), found, key = split_name(self.name), self.found, self.pin_key
         if winner is not None and winner.plugin != CORE_PLUGIN:
-            without = self.outcome(without=self.index.record(winner))
-            yield f"With --no-plugin {winner.plugin}: {_said(*without)}"
+            yield f"With --no-plugin {winner.plugin}: {self.said(_without(self.index, self.index.record(winner)))}"
         if key:
-            yield f"Without the pin at {self.recipes.place('resolve', key)}: {_said(*self.outcome(pinned=False))}"
-        if self.distribution is not None:
-            yield f"As {self.kind}/{self.bare}: {_said(*self.outcome(name=self.bare))}"
+            yield f"Without the pin at {self.recipes.place('resolve', key)}: {self.said(pinned=False)}"
+        if distribution is not None:
+            yield f"As {self.kind}/{bare}: {self.said(name=bare)}"
         elif len(found) > 1:
             for component in found:
                 if component != winner:
-                    qualified = component.qualified
-                    yield f"As {self.kind}/{qualified}: {_said(*self.outcome(name=qualified))}"
+                    yield f"As {self.kind}/{component.qualified}: {self.said(name=component.qualified)}"
             if not key:
-                first = found[0]
-                pin = f'"{first.key}" = "{first.distribution}"'
-                yield f"With {pin} under [resolve] in registry.toml: {first}."
+                pin = f'"{found[0].key}" = "{found[0].distribution}"'
+                yield f"With {pin} under [resolve] in registry.toml: {found[0]}."
         elif found and not key:
             yield (
                 f"If another distribution provided a {self.kind} '{found[0].name}' too, the name would be an error "
                 f'until "{found[0].key}" is pinned under [resolve] in registry.toml.'
             )
-        if found and not named(self.index, self.kind, self.bare):
-            yield f"A {self.kind} that is really named '{self.bare}' would come before this alias."
+        if found and not named(self.index, self.kind, bare):
+            yield f"A {self.kind} that is really named '{bare}' would come before this alias."
 
 
 def _without(index: Index, record: PluginRecord) -> Index:
     kinds = {name: kind for name, kind in index.kinds.items() if name not in record.kinds}
     stay = [c for c in index.components if index.record(c) != record and c.kind in kinds]
     return evolve(index, kinds=kinds, components=tuple(stay))
-
-
-def _said(winner: Component | None, error: UserError | None) -> str:
-    return f"{winner}." if winner is not None else f"an error. {error.message}" if error else ""

@@ -29,7 +29,7 @@ def open_session(plan: Plan, index: Index) -> Trainer:
     """
     from esper_core.plan.build import build_parts
     from esper_core.plan.config import structure
-    from esper_core.plan.lookup import owners_of
+    from esper_core.plan.plan import owners_of
 
     check_rollout(plan, index)
     torch.set_num_threads(plan.threads)

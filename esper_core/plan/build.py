@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -10,16 +10,15 @@ import torch
 from attrs import asdict, define, evolve, field
 from torch import nn
 
-from esper_core.contracts.components import normalise_name
-from esper_core.contracts.errors import ConfigError, EsperError, FactoryError, did_you_mean
+from esper_core.contracts.errors import ConfigError, FactoryError, did_you_mean
 from esper_core.contracts.foreign import guarded
 from esper_core.contracts.memory import exhausted, shown
 from esper_core.contracts.precision import autocast
 from esper_core.contracts.protocols import BuildContext, Origin
 from esper_core.plan.allocation import TooLarge, only_what_fits
 from esper_core.plan.config import structure_config
-from esper_core.plan.lookup import find_planned
-from esper_core.plan.plan import Plan, PlanDescription, PlannedComponent, describe_plan
+from esper_core.plan.lookup import PlannedComponent, find_planned
+from esper_core.plan.plan import Plan, PlanDescription, describe_plan
 from esper_core.registry.index import Component, Index
 from esper_core.registry.references import load_reference
 from esper_core.registry.resolve import split_name
@@ -29,8 +28,6 @@ LEARNED = ("network", "critic")
 
 ORDER = ("features", *LEARNED, "masks", "loss", "environment")
 """The order in which core's kinds are built; all other kinds come first."""
-
-_AUTHOR = "Report this to the plugin's author."
 
 
 def build_parts(
@@ -53,27 +50,28 @@ def build_parts(
         ConfigError: a device that torch cannot use, a precision that the device cannot compute in, or kinds in `only`
             that the plan does not have.
     """
-    device = resolve_device(plan.device)
-    _check_precision(plan.precision, device)
-    builder = _Builder(plan, index, describe_plan(plan, index), device, dtype)
-    planned = tuple(dict.fromkeys([*plan.kinds, *builder.description.uses]))
-    wanted = set(planned if only is None else only)
-    if not wanted <= set(planned):
-        absent = ", ".join(sorted(wanted - set(planned)))
-        raise ConfigError(f"The plan has no {absent}, so none can be built.", hint=f"It has {', '.join(planned)}.")
-    needed = wanted | ({"network"} if "critic" in wanted else set())
+    builder = _Builder(plan, index, dtype)
+    wanted = set(builder.kinds if only is None else only)
+    absent = sorted(wanted - set(builder.kinds))
+    if absent:
+        raise ConfigError(
+            f"The plan has no {', '.join(absent)}, so none can be built.", hint=f"It has {', '.join(builder.kinds)}."
+        )
+    parts = builder.build_all(wanted | ({"network"} if "critic" in wanted else set())).parts
+    return {kind: part for kind, part in parts.items() if kind in wanted}
 
-    def build(kinds: Collection[str]) -> None:
-        for kind in kinds:
-            if kind in needed:
-                builder.build(kind)
 
-    build([kind for kind in planned if kind not in ORDER])
-    build(["features"])
-    with _seeded(plan.seed, builder.context.device):
-        build(LEARNED)
-    build(["masks", "loss", "environment"])
-    return {kind: part for kind, part in builder.context.parts.items() if kind in wanted}
+def build_environment(plan: Plan, index: Index) -> BuildContext:
+    """Build the environment of a plan, its masks and features, and whatever they draw on, but nothing that learns.
+
+    Returns:
+        What a rule that plays there is told; `parts` holds what was built. Close `parts["environment"]` after use.
+
+    Raises:
+        FactoryError, UnknownComponent, ConfigError: as from `build_parts`.
+    """
+    builder = _Builder(plan, index, torch.float32)
+    return builder.build_all({*builder.kinds} - {*LEARNED, "loss"})
 
 
 def build_beside(component: Component, index: Index, context: BuildContext | None = None, config: Any = None) -> Any:
@@ -82,29 +80,22 @@ def build_beside(component: Component, index: Index, context: BuildContext | Non
     Raises:
         FactoryError: it cannot be imported or built, or it breaks its contract.
     """
-    factory = load_reference(component.spec.factory, str(component), component.distribution)
-    part = _call(component, factory, structure_config(component, {}) if config is None else config, context)
+    part = _made(component, structure_config(component, {}) if config is None else config, context)
     with _building(component):
         _check_protocol(component, index, part)
     return part
 
 
 def make_context(
-    plan: Plan,
-    known: PlanDescription,
-    *,
-    device: str = "cpu",
-    dtype: torch.dtype = torch.float32,
-    parts: Mapping[str, Any] | None = None,
+    plan: Plan, known: PlanDescription, *, device: str = "cpu", dtype: torch.dtype = torch.float32
 ) -> BuildContext:
-    """Return what a factory is told about its surroundings.
+    """Return what a factory is told about its surroundings before anything is built.
 
     Args:
         plan: What is built.
         known: What is known of the plan.
         device: torch device.
         dtype: Of observations and weights.
-        parts: What of the plan is built already.
     """
     return BuildContext(
         slots=known.slots,
@@ -118,7 +109,6 @@ def make_context(
         device=device,
         dtype=dtype,
         precision=plan.precision,
-        parts=parts or {},
     )
 
 
@@ -139,16 +129,6 @@ def resolve_device(name: str) -> str:
     return name
 
 
-def _check_precision(precision: str, device: str) -> None:
-    try:
-        with autocast(precision, device):
-            pass
-    except RuntimeError as error:
-        raise ConfigError(
-            f"The device '{device}' cannot compute in {precision}: {error}", hint="Use --precision float32."
-        ) from error
-
-
 @contextmanager
 def _seeded(seed: int, device: str) -> Iterator[None]:
     """Seed torch within, and leave its random state as it was."""
@@ -164,14 +144,41 @@ class _Builder:
 
     plan: Plan
     index: Index
-    description: PlanDescription
-    device: str
     dtype: torch.dtype
+    description: PlanDescription = field(init=False)
     context: BuildContext = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        whole = make_context(self.plan, self.description, device=self.device, dtype=self.dtype)
+        device, precision = resolve_device(self.plan.device), self.plan.precision
+        try:
+            with autocast(precision, device):
+                pass
+        except RuntimeError as error:
+            message = f"The device '{device}' cannot compute in {precision}: {error}"
+            raise ConfigError(message, hint="Use --precision float32.") from error
+        self.description = describe_plan(self.plan, self.index)
+        whole = make_context(self.plan, self.description, device=device, dtype=self.dtype)
         self.context = evolve(whole, feature_schema=None)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds that can be built."""
+        return tuple(dict.fromkeys([*self.plan.kinds, *self.description.uses]))
+
+    def build_all(self, needed: Collection[str]) -> BuildContext:
+        """Build kinds in an order in which each finds what it needs; return the context of what was built last."""
+
+        def build(kinds: Collection[str]) -> None:
+            for kind in kinds:
+                if kind in needed:
+                    self.build(kind)
+
+        build([kind for kind in self.kinds if kind not in ORDER])
+        build(["features"])
+        with _seeded(self.plan.seed, self.context.device):
+            build(LEARNED)
+        build(["masks", "loss", "environment"])
+        return self.context
 
     def build(self, kind: str) -> None:
         """Build a kind and extend the context by it."""
@@ -192,31 +199,21 @@ class _Builder:
 
     def _build_named(self, kind: str, names: Collection[str]) -> dict[str, Any]:
         """Return name → object; two names of one component share its object."""
-        parts: dict[str, Any] = {}
-        built: dict[tuple[str, str], Any] = {}
-        for name in names:
-            planned = self._planned_as(kind, name)
-            key = (planned.name, planned.distribution)
-            if key not in built:
-                built[key] = self._build_one(planned)
-            parts[name] = built[key]
-        return parts
+        planned = {name: self._planned_as(kind, name) for name in names}
+        unique = {(one.name, one.distribution): one for one in planned.values()}
+        built = {key: self._build_one(one) for key, one in unique.items()}
+        return {name: built[one.name, one.distribution] for name, one in planned.items()}
 
     def _planned_as(self, kind: str, name: str) -> PlannedComponent:
         distribution, bare = split_name(name)
         for planned in self.plan.of_kind(kind):
-            component = find_planned(self.index, planned)
-            names = {component.name, *map(normalise_name, component.spec.aliases)}
-            owners = {normalise_name(component.distribution), normalise_name(component.plugin), None}
-            if bare in names and distribution in owners:
+            if find_planned(self.index, planned).is_called(bare, distribution):
                 return planned
         raise FactoryError(f"The plan has no {kind} '{name}', but its environment uses one.", hint="Make a new plan.")
 
     def _build_one(self, planned: PlannedComponent) -> Any:
         component = find_planned(self.index, planned)
-        config = structure_config(component, planned.config)
-        factory = load_reference(component.spec.factory, str(component), component.distribution)
-        part = _call(component, factory, config, self.context)
+        part = _made(component, structure_config(component, planned.config), self.context)
         with _building(component):
             if isinstance(part, nn.Module):
                 part.to(device=self.context.device, dtype=self.context.dtype)
@@ -232,35 +229,21 @@ class _Builder:
         if component.kind == "features":
             promises = {"schema": known.feature_schema}
         elif component.kind == "environment":
-            promises = {
-                "actions": known.actions,
-                "state_spec": known.state_spec,
-                "horizon": known.horizon,
-                "num_envs": self.context.num_envs,
-            }
+            promises = {name: getattr(known, name) for name in ("actions", "state_spec", "horizon")}
+            promises["num_envs"] = self.context.num_envs
         for attribute, promised in promises.items():
             if getattr(part, attribute) != promised:
-                raise FactoryError(
-                    f"{component} breaks its contract: its {attribute} differs from what the plan describes.",
-                    hint=_AUTHOR,
-                )
+                raise _breach(component, f"its {attribute} differs from what the plan describes")
 
 
 def _check_learned(component: Component, part: Any) -> None:
     """Check what all that learns needs: weights that can be found, and a latent of a known width."""
-    if component.kind not in LEARNED:
-        return
-    if not isinstance(part, nn.Module):
-        raise FactoryError(
-            f"{component} breaks its contract: it is a {type(part).__name__}, which is no torch.nn.Module.",
-            hint=_AUTHOR,
-        )
-    latent_dim: Any = getattr(part, "latent_dim", None)
-    if component.kind == "network" and (type(latent_dim) is not int or latent_dim < 1):
-        raise FactoryError(
-            f"{component} breaks its contract: its latent_dim is {latent_dim!r}, no positive whole number.",
-            hint=_AUTHOR,
-        )
+    if component.kind in LEARNED and not isinstance(part, nn.Module):
+        raise _breach(component, f"it is a {type(part).__name__}, which is no torch.nn.Module")
+    if component.kind == "network":
+        latent_dim: Any = getattr(part, "latent_dim", None)
+        if type(latent_dim) is not int or latent_dim < 1:
+            raise _breach(component, f"its latent_dim is {latent_dim!r}, no positive whole number")
 
 
 def _check_protocol(component: Component, index: Index, part: Any) -> None:
@@ -268,14 +251,19 @@ def _check_protocol(component: Component, index: Index, part: Any) -> None:
     protocol = load_reference(kind.protocol, f"the kind '{kind.name}'", index.declarer(kind.name))
     missing = [member for member in _members(protocol) if not hasattr(part, member)]
     if missing:
-        raise FactoryError(
-            f"{component} breaks its contract: '{component.spec.factory}' returned a {type(part).__name__}, which "
-            f"is no {protocol.__name__}: it lacks {', '.join(missing)}.",
-            hint=_AUTHOR,
+        raise _breach(
+            component,
+            f"'{component.spec.factory}' returned a {type(part).__name__}, which is no {protocol.__name__}: "
+            f"it lacks {', '.join(missing)}",
         )
 
 
-def _call(component: Component, factory: Callable[..., Any], config: Any, context: BuildContext | None) -> Any:
+def _breach(component: Component, what: str) -> FactoryError:
+    return FactoryError(f"{component} breaks its contract: {what}.", hint="Report this to the plugin's author.")
+
+
+def _made(component: Component, config: Any, context: BuildContext | None) -> Any:
+    factory = load_reference(component.spec.factory, str(component), component.distribution)
     with _building(component):
         try:
             # An environment may start processes, which would inherit the watch; its own tensors are few.
@@ -285,7 +273,14 @@ def _call(component: Component, factory: Callable[..., Any], config: Any, contex
             refusal = exhausted(error)
             if refusal is None:
                 raise
-            raise _too_large(component, config, error, refusal) from error
+            asked = f". {refusal.message}"
+            if isinstance(error, TooLarge):
+                asked = f": it asks for a tensor of {shown(error.needed)}, where {shown(error.left)} are left."
+            sizes = {key: value for key, value in asdict(config).items() if type(value) is int and value > 1}
+            largest = sorted(sizes.items(), key=lambda entry: -entry[1])[:4]
+            known = ", ".join(f"{key} = {value}" for key, value in largest) or "it has no whole number among them"
+            hint = f"Lower one of its options: {known}."
+            raise ConfigError(f"{component} does not fit{asked}", hint=hint) from error
 
 
 def _building(component: Component) -> AbstractContextManager[None]:
@@ -293,29 +288,9 @@ def _building(component: Component) -> AbstractContextManager[None]:
     return guarded(str(component), "being built", error=FactoryError, hint=hint)
 
 
-def _too_large(component: Component, config: Any, error: Exception, refusal: EsperError) -> ConfigError:
-    """Return what to say of a component that asks for more memory than there is."""
-    message = f"{component} does not fit. {refusal.message}"
-    if isinstance(error, TooLarge):
-        asked = f"a tensor of {shown(error.needed)}, where {shown(error.left)} are left"
-        message = f"{component} does not fit: it asks for {asked}."
-    return ConfigError(message, hint=f"Lower one of its options: {_sizes(config)}.")
-
-
-def _sizes(config: Any) -> str:
-    """Return the whole numbers among a config's options, the largest first."""
-    values = {key: value for key, value in asdict(config).items() if type(value) is int and value > 1}
-    largest = sorted(values.items(), key=lambda entry: -entry[1])
-    return ", ".join(f"{key} = {value}" for key, value in largest[:4]) or "it has no whole number among them"
-
-
 def _members(protocol: type) -> list[str]:
     """Return what a protocol asks for: its attributes and methods, `__call__` included."""
-    members: dict[str, None] = {}
-    for base in reversed(protocol.__mro__):
-        if base.__module__ in ("typing", "typing_extensions", "builtins"):
-            continue
-        for name in (*getattr(base, "__annotations__", {}), *vars(base)):
-            if name == "__call__" or not name.startswith("_"):
-                members[name] = None
-    return list(members)
+    foreign = ("typing", "typing_extensions", "builtins")
+    bases = (base for base in reversed(protocol.__mro__) if base.__module__ not in foreign)
+    names = (name for base in bases for name in (*getattr(base, "__annotations__", {}), *vars(base)))
+    return list(dict.fromkeys(name for name in names if name == "__call__" or not name.startswith("_")))

@@ -27,6 +27,12 @@ from esper_core.registry.references import load_reference
 _SYNTAX = "Options read KIND.key=VALUE, such as network.hidden_dim=256, or KIND.NAME.key=VALUE."
 _NONE_WORDS = ("none", "null")
 _LONG_BITS = 256
+_WORDS: Mapping[Any, tuple[str, str]] = {  # one, and several
+    bool: ("true or false", "true or false"),
+    int: ("a whole number", "whole numbers"),
+    float: ("a number", "numbers"),
+    str: ("a text", "texts"),
+}
 
 LARGEST_WHOLE, LARGEST_NUMBER = 2**63 - 1, 3.4e38
 """What a tensor can hold, as a whole number and as a float32."""
@@ -148,7 +154,7 @@ def structure(cls: type, values: Mapping[str, Any], *, prefix: str, owner: str) 
     if missing:
         raise ConfigError(f"{owner} needs a value for '{prefix}.{missing[0]}'.", hint=_allowed(fields[missing[0]]))
     try:
-        return cls(**{_argument(fields[name]): value for name, value in resolved.items()})
+        return cls(**{fields[name].alias or name: value for name, value in resolved.items()})
     except (ValueError, TypeError) as error:
         raise ConfigError(f"The options of {owner} do not fit together: {str(error).rstrip('.')}.") from error
 
@@ -213,10 +219,6 @@ def _fields(cls: type, owner: str) -> tuple[attrs.Attribute[Any], ...]:
             hint="Import the types of options at the top of the config module, not under TYPE_CHECKING.",
         ) from error
     return tuple(entry for entry in attrs.fields(cls) if entry.init)
-
-
-def _argument(entry: attrs.Attribute[Any]) -> str:
-    return entry.alias or entry.name
 
 
 def _default(entry: attrs.Attribute[Any]) -> Any:
@@ -287,42 +289,25 @@ class _WrongType(Exception):
 def _converter() -> Converter:
     """Return a converter that never guesses: "5" is no number, true is no 1 and a text is no list."""
     converter = Converter(forbid_extra_keys=True)
-    converter.register_structure_hook(bool, _to_bool)
-    converter.register_structure_hook(int, _to_int)
-    converter.register_structure_hook(float, _to_float)
-    converter.register_structure_hook(str, _to_str)
-    converter.register_structure_hook_factory(_is_optional, lambda kind: _optional_hook(converter, kind))
-    converter.register_structure_hook_factory(_is_list, lambda kind: _list_hook(converter, kind))
+    for kind in _WORDS:
+        converter.register_structure_hook(kind, _to_plain)
+    converter.register_structure_hook_func(_is_optional, _to_optional)
+    converter.register_structure_hook_func(_is_list, _to_list)
     return converter
 
 
-def _to_bool(value: Any, _: type) -> bool:
-    if not isinstance(value, bool):
+def _to_plain(value: Any, kind: type) -> Any:
+    fits = isinstance(value, int | float if kind is float else kind)
+    if not fits or (isinstance(value, bool) and kind is not bool):
         raise _WrongType(f": it is {_article(value)}")
-    return value
-
-
-def _to_int(value: Any, _: type) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise _WrongType(f": it is {_article(value)}")
-    if abs(value) > LARGEST_WHOLE:
+    if kind is int and abs(value) > LARGEST_WHOLE:
         raise _WrongType(": it has more than 64 bits")
-    return value
-
-
-def _to_float(value: Any, _: type) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _WrongType(f": it is {_article(value)}")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise _WrongType(": it is not finite")
-    if abs(value) > LARGEST_NUMBER:
-        raise _WrongType(": no float32 is as large")
-    return float(value)
-
-
-def _to_str(value: Any, _: type) -> str:
-    if not isinstance(value, str):
-        raise _WrongType(f": it is {_article(value)}")
+    if kind is float:
+        if isinstance(value, float) and not math.isfinite(value):
+            raise _WrongType(": it is not finite")
+        if abs(value) > LARGEST_NUMBER:
+            raise _WrongType(": no float32 is as large")
+        return float(value)
     return value
 
 
@@ -330,46 +315,37 @@ def _is_optional(kind: Any) -> bool:
     return get_origin(kind) in (Union, types.UnionType) and type(None) in get_args(kind)
 
 
-def _optional_hook(converter: Converter, kind: Any) -> Any:
+def _to_optional(value: Any, kind: Any) -> Any:
     others = [member for member in get_args(kind) if member is not type(None)]
+    # TOML has no null, so the word stands for it wherever it cannot be meant as a text.
+    if value is None or (isinstance(value, str) and value.lower() in _NONE_WORDS and str not in others):
+        return None
     inner: Any = others[0] if len(others) == 1 else Union[tuple(others)]  # noqa: UP007
-
-    def structure_optional(value: Any, _: Any) -> Any:
-        # TOML has no null, so the word stands for it wherever it cannot be meant as a text.
-        if value is None or (isinstance(value, str) and value.lower() in _NONE_WORDS and str not in others):
-            return None
-        return converter.structure(value, inner)
-
-    return structure_optional
+    return _converter().structure(value, inner)
 
 
 def _is_list(kind: Any) -> bool:
     return get_origin(kind) in (tuple, list, Sequence)
 
 
-def _list_hook(converter: Converter, kind: Any) -> Any:
-    origin, members = get_origin(kind), get_args(kind)
-    make = list if origin is list else tuple
-    fixed = origin is tuple and not (len(members) == 2 and members[1] is Ellipsis)
-
-    def structure_list(value: Any, _: Any) -> Any:
-        if not isinstance(value, list | tuple):
-            raise _WrongType(f": it is {_article(value)}")
-        if fixed and len(value) != len(members):
-            raise _WrongType(f": it has {len(value)} entries, not {len(members)}")
-        kinds = members if fixed else [members[0]] * len(value)
-        return make(converter.structure(entry, member) for entry, member in zip(value, kinds, strict=True))
-
-    return structure_list
+def _to_list(value: Any, kind: Any) -> Any:
+    if not isinstance(value, list | tuple):
+        raise _WrongType(f": it is {_article(value)}")
+    members = get_args(kind)
+    if get_origin(kind) is not tuple or members[1:] == (Ellipsis,):
+        members = members[:1] * len(value)
+    elif len(value) != len(members):
+        raise _WrongType(f": it has {len(value)} entries, not {len(members)}")
+    structured = (_converter().structure(entry, member) for entry, member in zip(value, members, strict=True))
+    return list(structured) if get_origin(kind) is list else tuple(structured)
 
 
 def _article(value: Any) -> str:
-    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
     if isinstance(value, list | tuple):
         return "a list"
     if isinstance(value, Mapping):
         return "a table"
-    return names.get(type(value), f"a {type(value).__name__}")
+    return _WORDS[type(value)][0] if type(value) in _WORDS else f"a {type(value).__name__}"
 
 
 def _shown(value: Any) -> str:
@@ -398,37 +374,29 @@ def _allowed(entry: attrs.Attribute[Any]) -> str:
 
 
 def _bounds(validator: Any) -> list[str]:
-    if validator is None:
-        return []
-    inner = getattr(validator, "validator", None)
-    if inner is not None:
-        return _bounds(inner)
-    parts = getattr(validator, "_validators", None)
-    if parts is not None:
-        return [text for part in parts for text in _bounds(part)]
+    parts = getattr(validator, "_validators", None) or [getattr(validator, "validator", None)]
+    found = [text for part in parts if part is not None for text in _bounds(part)]
     bound, operator = getattr(validator, "bound", None), getattr(validator, "compare_op", None)
-    if bound is None or operator is None:
-        return []
-    shown = str(bound) if isinstance(bound, int) else f"{bound:g}"
-    return [{">=": f"at least {shown}", "<=": f"at most {shown}"}.get(operator, f"{operator} {shown}")]
+    if bound is not None and operator is not None:
+        shown = str(bound) if isinstance(bound, int) else f"{bound:g}"
+        words = {">=": "at least", "<=": "at most"}
+        found.append(f"{words.get(operator, operator)} {shown}")
+    return found
 
 
 def _type_name(kind: Any) -> str:
-    words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", None: "anything"}
-    if kind in words:
-        return words[kind]
+    if kind in _WORDS:
+        return _WORDS[kind][0]
+    if kind in (None, Any):
+        return "anything"
     if kind in (dict, Mapping) or get_origin(kind) in (dict, Mapping):
         return "a table"
     if _is_optional(kind):
         return " or ".join(_type_name(member) if member is not type(None) else "none" for member in get_args(kind))
     if _is_list(kind):
         members = [member for member in get_args(kind) if member is not Ellipsis]
-        return f"a list of {' and '.join(dict.fromkeys(_plural(member) for member in members))}"
+        plurals = (_WORDS[member][1] if member in _WORDS else _type_name(member) for member in members)
+        return f"a list of {' and '.join(dict.fromkeys(plurals))}"
     if get_origin(kind) is not None and get_args(kind):
         return " or ".join(_shown(member) for member in get_args(kind))
-    return "anything" if kind is Any else str(getattr(kind, "__name__", kind))
-
-
-def _plural(kind: Any) -> str:
-    words = {bool: "true or false", int: "whole numbers", float: "numbers", str: "texts"}
-    return words.get(kind, _type_name(kind))
+    return str(getattr(kind, "__name__", kind))

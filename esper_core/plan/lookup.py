@@ -1,47 +1,39 @@
-"""From a recorded component back to the installed one. A recorded name is compared, never imported."""
+"""One component of a plan, and the installed one that it names. A recorded name is compared, never imported."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Any
+
+from attrs import field, frozen
 
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import UnknownComponent
-from esper_core.contracts.foreign import Owners
+from esper_core.contracts.exact import to_exact
 from esper_core.registry.bringing import bring_back
 from esper_core.registry.index import Component, Index
 from esper_core.registry.resolve import absent_plugins
 
-if TYPE_CHECKING:
-    from esper_core.plan.plan import Plan
 
+@frozen(kw_only=True)
+class PlannedComponent:
+    """One component of a plan, with its full config."""
 
-class Recorded(Protocol):
-    """What a plan says about one of its components."""
-
-    @property
-    def kind(self) -> str:
-        """Name of the kind."""
-        ...
-
-    @property
-    def name(self) -> str:
-        """Name within the kind."""
-        ...
+    kind: str
+    name: str
+    distribution: str
+    version: str
+    # Compared as it is written, since a number that is none equals nothing, not even itself.
+    config: dict[str, Any] = field(factory=dict, eq=to_exact)
 
     @property
-    def distribution(self) -> str:
-        """Distribution it comes from."""
-        ...
-
-    @property
-    def version(self) -> str:
-        """Version of that distribution."""
-        ...
+    def key(self) -> str:
+        """`kind/name`."""
+        return f"{self.kind}/{self.name}"
 
 
-def find_planned(index: Index, planned: Recorded) -> Component:
+def find_planned(index: Index, planned: PlannedComponent) -> Component:
     """Return the installed component that a plan names; raises UnknownComponent."""
-    found = [c for c in index.components if (c.kind, c.name) == (planned.kind, planned.name)]
+    found = [c for c in index.components if c.key == planned.key]
     for component in found:
         if normalise_name(component.distribution) == normalise_name(planned.distribution):
             return component
@@ -51,8 +43,3 @@ def find_planned(index: Index, planned: Recorded) -> Component:
         f"The plan needs {planned.kind} '{planned.name}' from {planned.distribution} {planned.version}. {installed}",
         hint=f"{bring_back([(planned.distribution, planned.version)])} {absent_plugins(index)}".strip(),
     )
-
-
-def owners_of(plan: Plan, index: Index) -> Owners:
-    """Return whose code the parts of a plan are; raises UnknownComponent."""
-    return Owners({planned.kind: find_planned(index, planned).owner for planned in plan.components})

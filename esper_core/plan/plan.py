@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import asdict, evolve, field, frozen
 
@@ -16,34 +16,40 @@ from esper_core.contracts.errors import (
     PluginError,
     Refused,
     SlotIdError,
+    UserError,
     did_you_mean,
 )
 from esper_core.contracts.exact import Inexact, from_exact, to_exact
 from esper_core.contracts.features import FeatureSchema
-from esper_core.contracts.foreign import guarded
+from esper_core.contracts.foreign import Owners, guarded
 from esper_core.contracts.precision import PRECISIONS
 from esper_core.contracts.shape import shaped
 from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.state import EnvironmentDescription, Outcome, SlotWords, StateSpec
 from esper_core.plan.config import planned_config, structure_config, unstructure_config
 from esper_core.plan.fit import check_capabilities, check_reads
-from esper_core.plan.lookup import find_planned
+from esper_core.plan.lookup import PlannedComponent, find_planned
 from esper_core.plan.recipes import Recipes
 from esper_core.plan.selection import select
 from esper_core.registry.index import Component, Index
 from esper_core.registry.references import load_reference
 
+Described = TypeVar("Described")
+
 PLAN_SCHEMA = 1
 
-DEFAULT_SLOTS, DEFAULT_ENVS, DEFAULT_UPDATES, DEFAULT_SEED, DEFAULT_DEVICE = "3", 8, 40, 0, "auto"
-DEFAULT_THREADS, DEFAULT_PRECISION = 1, "float32"
-
-_NUMBERS = {  # default, smallest, largest
-    "envs": (DEFAULT_ENVS, 1, 2**16),
-    "updates": (DEFAULT_UPDATES, 1, 2**31 - 1),
-    "seed": (DEFAULT_SEED, 0, 2**63 - 1),
-    "threads": (DEFAULT_THREADS, 1, 1024),
+DEFAULTS: Mapping[str, Any] = {
+    "slots": "3",
+    "envs": 8,
+    "updates": 40,
+    "seed": 0,
+    "threads": 1,
+    "device": "auto",
+    "precision": "float32",
 }
+"""What holds when nothing is said."""
+
+_LIMITS = {"envs": (1, 2**16), "updates": (1, 2**31 - 1), "seed": (0, 2**63 - 1), "threads": (1, 1024)}
 _DEVICE = re.compile(r"[a-z]+(:\d+)?")
 
 
@@ -83,33 +89,13 @@ class PlanRequest:
 
 
 @frozen(kw_only=True)
-class PlannedComponent:
-    """One component of a plan, with its full config."""
-
-    kind: str
-    name: str
-    distribution: str
-    version: str
-    # Compared as it is written, since a number that is none equals nothing, not even itself.
-    config: dict[str, Any] = field(factory=dict, eq=to_exact)
-
-    @property
-    def key(self) -> str:
-        """`kind/name`."""
-        return f"{self.kind}/{self.name}"
-
-
-@frozen(kw_only=True)
 class Plan:
     """Everything a run is made of; two equal plans train the same policy.
 
     Attributes:
         schema: Version of this layout.
-        policy: Name of the policy.
         slots: Slot ids in order.
-        seed: Seed of the run.
         envs: Environments side by side, E.
-        updates: Updates of the run.
         device: torch device, or 'auto'.
         threads: Threads within one operation of the policy; another number splits sums, and so rounds, otherwise.
         precision: What networks compute in, one of `esper_core.contracts.precision.PRECISIONS`.
@@ -124,8 +110,8 @@ class Plan:
     envs: int
     updates: int
     device: str
-    threads: int = DEFAULT_THREADS
-    precision: str = DEFAULT_PRECISION
+    threads: int = DEFAULTS["threads"]
+    precision: str = DEFAULTS["precision"]
     components: tuple[PlannedComponent, ...]
     train: dict[str, Any]
 
@@ -169,7 +155,7 @@ class Plan:
                 hint="Use the version of esper-core that wrote it.",
             )
         plan = shaped(cls, content, "The recorded plan", exactly=True)
-        for name, (_, low, high) in _NUMBERS.items():
+        for name, (low, high) in _LIMITS.items():
             if not low <= getattr(plan, name) <= high:
                 raise DamagedFile(f"The recorded plan is damaged: its '{name}' is not from {low} to {high}.")
         try:
@@ -231,9 +217,8 @@ def make_plan(
         PluginError: a component whose description breaks its contract.
     """
     recipes = recipes or Recipes()
-    numbers = {name: _number(request, recipes, name) for name in _NUMBERS}
-    device, precision = _device(request, recipes), _precision(request, recipes)
-    slots = _slots(request, recipes)
+    said = {name: _setting(request, recipes, name) for name in DEFAULTS}
+    slots: SlotConfig = said.pop("slots")
     uses = dict(request.uses)
     if request.environment is not None and uses.setdefault("environment", request.environment) != request.environment:
         raise ConfigError(
@@ -252,11 +237,18 @@ def make_plan(
     plan = Plan(
         policy=selection.policy,
         slots=slots.slot_ids,
-        device=device,
-        precision=precision,
-        components=tuple(_planned(component, selection.config(component)) for component in components),
+        components=tuple(
+            PlannedComponent(
+                kind=component.kind,
+                name=component.name,
+                distribution=component.distribution,
+                version=component.version,
+                config=planned_config(component, selection.config(component)),
+            )
+            for component in components
+        ),
         train=unstructure_config(selection.train_config()),
-        **numbers,
+        **said,
     )
     # Whatever cannot be described, such as an observation with impossible options, must fail before anything is built.
     describe_plan(plan, index)
@@ -266,36 +258,33 @@ def make_plan(
 def describe_plan(plan: Plan, index: Index) -> PlanDescription:
     """Return what is known of a plan before it is built; raises what `make_plan` raises for the same reasons."""
     slots = plan.slot_config
-    planned = plan.component("environment")
-    environment = find_planned(index, planned)
-    description = describe_environment(environment, structure_config(environment, planned.config), slots)
-    planned = plan.component("features")
-    features = find_planned(index, planned)
-    config = structure_config(features, planned.config)
-    schema = _describe(features, config, slots, description.actions, description.state)
-    if not isinstance(schema, FeatureSchema):
-        raise _broken_description(features, schema, "a FeatureSchema")
+    environment, features = (find_planned(index, plan.component(kind)) for kind in ("environment", "features"))
+    config = structure_config(environment, plan.component("environment").config)
+    known = describe_environment(environment, config, slots)
+    config = structure_config(features, plan.component("features").config)
     return PlanDescription(
         slots=slots,
-        actions=description.actions,
-        state_spec=description.state,
-        horizon=description.horizon,
-        feature_schema=schema,
-        uses=description.uses,
-        outcomes=description.outcomes,
-        slot_words=description.slot_words,
+        actions=known.actions,
+        state_spec=known.state,
+        horizon=known.horizon,
+        feature_schema=_describe(features, FeatureSchema, config, slots, known.actions, known.state),
+        uses=known.uses,
+        outcomes=known.outcomes,
+        slot_words=known.slot_words,
     )
+
+
+def owners_of(plan: Plan, index: Index) -> Owners:
+    """Return whose code the parts of a plan are; raises UnknownComponent."""
+    return Owners({planned.kind: find_planned(index, planned).owner for planned in plan.components})
 
 
 def describe_environment(component: Component, config: Any, slots: SlotConfig) -> EnvironmentDescription:
     """Return an environment's description; raises PluginError when it gives none."""
-    description = _describe(component, config, slots)
-    if not isinstance(description, EnvironmentDescription):
-        raise _broken_description(component, description, "an EnvironmentDescription")
-    return description
+    return _describe(component, EnvironmentDescription, config, slots)
 
 
-def _describe(component: Component, config: Any, *arguments: Any) -> Any:
+def _describe(component: Component, expected: type[Described], config: Any, *arguments: Any) -> Described:
     reference = component.spec.describe
     if not reference:
         raise PluginError(
@@ -306,82 +295,47 @@ def _describe(component: Component, config: Any, *arguments: Any) -> Any:
     hint = "Use --debug for the traceback, and report it to the plugin's author."
     with guarded(str(component), "describing itself", hint=hint):
         try:
-            return describe(config, *arguments)
+            found = describe(config, *arguments)
         except ValueError as error:
             reason = str(error).rstrip(".")
             raise Refused(f"{component} cannot be used like this: {reason}.", hint="Change its options.") from error
-
-
-def _broken_description(component: Component, found: object, expected: str) -> PluginError:
-    return PluginError(
-        f"{component} breaks its contract: '{component.spec.describe}' returned a {type(found).__name__}, "
-        f"not {expected}.",
-        hint="Report this to the plugin's author.",
-    )
-
-
-def _planned(component: Component, config: Any) -> PlannedComponent:
-    return PlannedComponent(
-        kind=component.kind,
-        name=component.name,
-        distribution=component.distribution,
-        version=component.version,
-        config=planned_config(component, config),
-    )
-
-
-def _number(request: PlanRequest, recipes: Recipes, name: str) -> int:
-    default, low, high = _NUMBERS[name]
-    value, said_by_file = _said(request, recipes, name, default)
-    if low <= value <= high:
-        return int(value)
-    message, hint = f"{name} cannot be {value}.", f"Allowed: a whole number from {low} to {high}."
-    if said_by_file:
-        raise recipes.error(("defaults", name), message, hint)
-    raise ConfigError(f"--{message}", hint=hint)
+    if not isinstance(found, expected):
+        raise PluginError(
+            f"{component} breaks its contract: '{reference}' returned a {type(found).__name__}, which is no "
+            f"{expected.__name__}.",
+            hint="Report this to the plugin's author.",
+        )
+    return found
 
 
 def check_updates(updates: int) -> None:
     """Check a number of updates that is asked for beside a plan; raises ConfigError."""
-    _, low, high = _NUMBERS["updates"]
-    if not low <= updates <= high:
-        raise ConfigError(f"--updates cannot be {updates}.", hint=f"Allowed: a whole number from {low} to {high}.")
+    _check("updates", updates, "--updates")
 
 
-def _device(request: PlanRequest, recipes: Recipes) -> str:
-    device, said_by_file = _said(request, recipes, "device", DEFAULT_DEVICE)
-    if _DEVICE.fullmatch(device):
-        return str(device)
-    message, hint = f"device cannot be '{device}'.", "Allowed: auto, cpu, cuda or cuda:1, for example."
-    if said_by_file:
-        raise recipes.error(("defaults", "device"), message, hint)
-    raise ConfigError(f"--{message}", hint=hint)
-
-
-def _precision(request: PlanRequest, recipes: Recipes) -> str:
-    precision, said_by_file = _said(request, recipes, "precision", DEFAULT_PRECISION)
-    if precision in PRECISIONS:
-        return str(precision)
-    message = f"precision cannot be '{precision}'.{did_you_mean(precision, PRECISIONS)}"
-    hint = f"Allowed: {', '.join(PRECISIONS)}."
-    if said_by_file:
-        raise recipes.error(("defaults", "precision"), message, hint)
-    raise ConfigError(f"--{message}", hint=hint)
-
-
-def _slots(request: PlanRequest, recipes: Recipes) -> SlotConfig:
-    text, said_by_file = _said(request, recipes, "slots", DEFAULT_SLOTS)
+def _setting(request: PlanRequest, recipes: Recipes, name: str) -> Any:
+    """Return a setting, checked: as the request says, else the registry file, else as nobody does."""
+    asked = getattr(request, name)
+    if asked is not None:
+        return _check(name, asked, f"--{name}")
+    if name not in recipes.settings:
+        return _check(name, DEFAULTS[name], name)
     try:
-        return SlotConfig.parse(text)
-    except SlotIdError as error:
-        if said_by_file:
-            raise recipes.error(("defaults", "slots"), error.message, error.hint) from error
-        raise
+        return _check(name, recipes.settings[name], name)
+    except UserError as error:
+        raise recipes.error(("defaults", name), error.message, error.hint) from error
 
 
-def _said(request: PlanRequest, recipes: Recipes, name: str, default: Any) -> tuple[Any, bool]:
-    """Return the value of a setting and whether the registry file says it."""
-    value = getattr(request, name)
-    if value is not None:
-        return value, False
-    return recipes.settings.get(name, default), name in recipes.settings
+def _check(name: str, value: Any, label: str) -> Any:
+    """Return the value of a setting, slots as a SlotConfig; raises ConfigError or SlotIdError."""
+    if name == "slots":
+        return SlotConfig.parse(value)
+    if name == "device" and not _DEVICE.fullmatch(value):
+        raise ConfigError(f"{label} cannot be '{value}'.", hint="Allowed: auto, cpu, cuda or cuda:1, for example.")
+    if name == "precision" and value not in PRECISIONS:
+        suggestion = did_you_mean(value, PRECISIONS)
+        raise ConfigError(f"{label} cannot be '{value}'.{suggestion}", hint=f"Allowed: {', '.join(PRECISIONS)}.")
+    low, high = _LIMITS.get(name, (value, value))
+    if not low <= value <= high:
+        raise ConfigError(f"{label} cannot be {value}.", hint=f"Allowed: a whole number from {low} to {high}.")
+    return value

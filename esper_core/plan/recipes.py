@@ -6,6 +6,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -121,69 +122,62 @@ def load_recipes(path: str | Path | None) -> Recipes:
         raise RegistryFileError(f"{_shown(path)}:{line}: this is no TOML: {reason}.") from error
     except ValueError as error:
         raise RegistryFileError(f"{_shown(path)}: a number in it has more digits than can be read.") from error
-    return _Reader(Recipes(path=path, text=text)).read(content)
+    return _Reader(Recipes(path=path, text=text).error).read(content, path, text)
 
 
 @frozen
 class _Reader:
-    """Checks the shape of a file; `empty` knows path and text."""
+    """Checks the shape of a file; `error` makes an error about an entry: keys, message, hint."""
 
-    empty: Recipes
+    error: Callable[..., RegistryFileError]
 
-    def read(self, content: Mapping[str, Any]) -> Recipes:
+    def read(self, content: Mapping[str, Any], path: Path, text: str) -> Recipes:
         self.known((), content, _TABLES)
         if "schema" not in content:
-            raise RegistryFileError(
-                f"{_shown(self.empty.path)}:1: 'schema' is missing.", hint=f"Begin the file with: schema = {SCHEMA}"
-            )
+            raise self.error((), "'schema' is missing.", f"Begin the file with: schema = {SCHEMA}")
         if content["schema"] != SCHEMA or isinstance(content["schema"], bool):
-            raise self.empty.error(
+            raise self.error(
                 ("schema",),
                 f"schema {content['schema']!r} is not supported; this version reads schema {SCHEMA}.",
                 "Upgrade esper-core, or write the file for this version.",
             )
-        settings, defaults = self.defaults(self.table(("defaults",), content.get("defaults", {})))
+        defaults = self.table(("defaults",), content.get("defaults", {}))
         plugins = self.table(("plugins",), content.get("plugins", {}))
         self.known(("plugins",), plugins, ("disabled",))
+        disabled, keys = plugins.get("disabled", []), ("plugins", "disabled")
+        if not isinstance(disabled, list):
+            raise self.error(keys, f"'disabled' must be a list of names, not {disabled!r}.")
         return Recipes(
-            path=self.empty.path,
-            text=self.empty.text,
-            settings=settings,
-            defaults=defaults,
+            path=path,
+            text=text,
+            settings={key: self.setting(("defaults", key), v) for key, v in defaults.items() if key in SETTINGS},
+            defaults=self.names_of_kinds(("defaults",), {k: v for k, v in defaults.items() if k not in SETTINGS}),
             policies=self.policies(self.table(("policy",), content.get("policy", {}))),
-            disabled=self.names(("plugins", "disabled"), plugins.get("disabled", [])),
+            disabled=tuple(self.name(keys, entry) for entry in disabled),
             pins=self.pins(self.table(("resolve",), content.get("resolve", {}))),
         )
 
-    def defaults(self, table: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-        settings: dict[str, Any] = {}
-        kinds: dict[str, str] = {}
-        for key, value in table.items():
-            keys = ("defaults", key)
-            if key == "slots" and isinstance(value, int) and not isinstance(value, bool):
-                settings[key] = str(value)
-            elif SETTINGS.get(key) is int:
-                if isinstance(value, bool) or not isinstance(value, int):
-                    raise self.empty.error(keys, f"'{key}' must be a whole number, not {value!r}.")
-                settings[key] = value
-            elif key in SETTINGS:
-                settings[key] = self.name(keys, value)
-            else:
-                kinds[normalise_name(key)] = self.name(keys, value)
-        return settings, kinds
+    def setting(self, keys: tuple[str, ...], value: Any) -> Any:
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if keys[-1] == "slots" and whole:
+            return str(value)
+        if SETTINGS[keys[-1]] is not int:
+            return self.name(keys, value)
+        if not whole:
+            raise self.error(keys, f"'{keys[-1]}' must be a whole number, not {value!r}.")
+        return value
+
+    def names_of_kinds(self, keys: tuple[str, ...], table: Mapping[str, Any]) -> dict[str, str]:
+        return {normalise_name(kind): self.name((*keys, kind), value) for kind, value in table.items()}
 
     def policies(self, table: Mapping[str, Any]) -> dict[str, Recipe]:
         recipes: dict[str, Recipe] = {}
         for written, entry in table.items():
             keys, name = ("policy", written), normalise_name(written)
             if name in recipes:
-                raise self.empty.error(keys, f"there is another policy '{name}'; dashes and underscores are the same.")
+                raise self.error(keys, f"there is another policy '{name}'; dashes and underscores are the same.")
             entry = self.table(keys, entry)
-            uses = {
-                normalise_name(kind): self.name((*keys, kind), value)
-                for kind, value in entry.items()
-                if kind != "options"
-            }
+            uses = self.names_of_kinds(keys, {kind: value for kind, value in entry.items() if kind != "options"})
             options = self.table((*keys, "options"), entry.get("options", {}))
             recipes[name] = Recipe(name, uses, tuple(self.options((*keys, "options"), options)))
         return recipes
@@ -191,47 +185,37 @@ class _Reader:
     def options(self, keys: tuple[str, ...], table: Mapping[str, Any]) -> Iterator[Option]:
         for kind, entries in table.items():
             if not isinstance(entries, Mapping):
-                raise self.empty.error(
-                    (*keys, kind), f"'{kind}' must be followed by an option.", f"Write {kind}.some_option = …"
-                )
-            for key, value in entries.items():
-                yield Option(normalise_name(kind), None, key, value)
+                hint = f"Write {kind}.some_option = …"
+                raise self.error((*keys, kind), f"'{kind}' must be followed by an option.", hint)
+            yield from (Option(normalise_name(kind), None, key, value) for key, value in entries.items())
 
     def pins(self, table: Mapping[str, Any]) -> dict[str, str]:
         pins = {}
         for key, value in table.items():
             kind, slash, name = key.partition("/")
+            keys = ("resolve", key)
             if not slash or not kind or not name:
-                raise self.empty.error(
-                    ("resolve", key), f"'{key}' does not read kind/name.", 'Write "network/lstm-v2" = "a-distribution".'
-                )
-            pins[f"{normalise_name(kind)}/{normalise_name(name)}"] = self.name(("resolve", key), value)
+                hint = 'Write "network/lstm-v2" = "a-distribution".'
+                raise self.error(keys, f"'{key}' does not read kind/name.", hint)
+            pins[f"{normalise_name(kind)}/{normalise_name(name)}"] = self.name(keys, value)
         return pins
 
     def known(self, keys: tuple[str, ...], table: Mapping[str, Any], allowed: tuple[str, ...]) -> None:
         for key in table:
             if key not in allowed:
                 where = f" in [{'.'.join(keys)}]" if keys else ""
-                raise self.empty.error(
-                    (*keys, key),
-                    f"there is no '{key}'{where}.{did_you_mean(key, allowed)}",
-                    f"Allowed: {', '.join(allowed)}.",
-                )
+                message = f"there is no '{key}'{where}.{did_you_mean(key, allowed)}"
+                raise self.error((*keys, key), message, f"Allowed: {', '.join(allowed)}.")
 
     def table(self, keys: tuple[str, ...], value: Any) -> Mapping[str, Any]:
         if not isinstance(value, Mapping):
-            raise self.empty.error(keys, f"'{'.'.join(keys)}' must be a table, not {value!r}.")
+            raise self.error(keys, f"'{'.'.join(keys)}' must be a table, not {value!r}.")
         return value
 
     def name(self, keys: tuple[str, ...], value: Any) -> str:
         if not isinstance(value, str) or not value.strip():
-            raise self.empty.error(keys, f"'{keys[-1]}' must be a name in quotes, not {value!r}.")
+            raise self.error(keys, f"'{keys[-1]}' must be a name in quotes, not {value!r}.")
         return value.strip()
-
-    def names(self, keys: tuple[str, ...], value: Any) -> tuple[str, ...]:
-        if not isinstance(value, list):
-            raise self.empty.error(keys, f"'{keys[-1]}' must be a list of names, not {value!r}.")
-        return tuple(self.name(keys, entry) for entry in value)
 
 
 def line_of(text: str, keys: tuple[str, ...]) -> int:
@@ -248,19 +232,14 @@ def _find_line(text: str, keys: tuple[str, ...], spelling: Callable[[str], str])
     best, best_depth = 1, 0
     header: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), start=1):
-        found = _HEADER.match(line)
-        if found:
+        if found := _HEADER.match(line):
             path = header = _parts(found["path"])
-        else:
-            found = _KEY.match(line)
-            if not found:
-                continue
+        elif found := _KEY.match(line):
             path = (*header, *_parts(found["path"]))
-        depth = 0
-        for ours, theirs in zip(keys, path, strict=False):
-            if spelling(ours) != spelling(theirs):
-                break
-            depth += 1
+        else:
+            continue
+        same = (spelling(ours) == spelling(theirs) for ours, theirs in zip(keys, path, strict=False))
+        depth = len(list(takewhile(bool, same)))
         # An entry, a part of it, or a table around it; of two equally near lines the first counts.
         if depth in (len(keys), len(path)) and depth > best_depth:
             best, best_depth = number, depth

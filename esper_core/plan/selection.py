@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import define, field, frozen
@@ -119,25 +119,31 @@ class Selection:
             ConfigError: an option that cannot be read, of an unknown kind, chosen twice, or a shorthand for nothing.
         """
         for key in shorthands:
-            if key in self.recipes.settings and self._environment_knows(key):
+            if key in self.recipes.settings and key in self._options_of("environment"):
                 default = Option("environment", None, key, self.recipes.settings[key])
                 self._settings.append(_Setting(default, key, ("defaults", key)))
         for option in self._recipe_options():
             scope = (option.kind, *([option.name] if option.name else []), option.key)
-            keys = ("policy", self.recipe.name, "options", *scope)
-            if option.kind not in (TRAIN, *self.index.kinds):
-                raise self.recipes.error(keys, *self._no_such_prefix(option.kind))
+            setting = _Setting(option, ".".join(scope), ("policy", self.recipe.name, "options", *scope))
+            self._check_kind(setting)
             if not self._is_replaced(option.kind):
-                self._settings.append(_Setting(option, ".".join(scope), keys))
+                self._settings.append(setting)
         for text in texts:
-            option = parse_option(text)
-            if option.kind not in (TRAIN, *self.index.kinds):
-                message, hint = self._no_such_prefix(option.kind)
-                raise ConfigError(f"The option '{text}' belongs to nothing: {message}", hint=hint)
-            self._settings.append(_Setting(option, text))
+            setting = _Setting(parse_option(text), text)
+            self._check_kind(setting)
+            self._settings.append(setting)
         for key, value in shorthands.items():
             if value is not None:
                 self._set_shorthand(key, value)
+
+    def _check_kind(self, setting: _Setting) -> None:
+        known = sorted([TRAIN, *self.index.kinds])
+        kind = setting.option.kind
+        if kind not in known:
+            message = f"there is no kind '{kind}'.{did_you_mean(kind, known)}"
+            if not setting.keys:
+                message = f"The option '{setting.text}' belongs to nothing: {message}"
+            raise self._error(setting, message, f"Options begin with: {', '.join(known)}.")
 
     def _recipe_options(self) -> Iterator[Option]:
         """Yield the recipe's options; a table that stands for those of a component is taken apart."""
@@ -150,35 +156,34 @@ class Selection:
 
     def _is_table_option(self, option: Option) -> bool:
         """Return whether a table is the value of an option, rather than the options of a component it names."""
-        if option.kind == TRAIN:
-            return True
         if option.kind not in self.chosen:
-            return False
-        name = option.key.replace("-", "_")
-        options = [row.key for row in describe_options(config_class(self.chosen[option.kind]))]
-        if name in options:
-            return True
-        return not self._is_installed(option.kind, normalise_name(option.key)) and bool(did_you_mean(name, options))
+            return option.kind == TRAIN
+        name, options = option.key.replace("-", "_"), self._options_of(option.kind)
+        installed = self._is_installed(option.kind, normalise_name(option.key))
+        return name in options or (not installed and bool(did_you_mean(name, options)))
 
     def config(self, component: Component) -> Any:
         """Return the config of a component with everything said about it."""
-        said = [s for s in self._settings if s.option.kind == component.kind and _concerns(s.option, component)]
-        with_places = _by_key(said)
         prefix = f"{component.kind}.{component.name}" if component.kind in self.several else component.kind
-        try:
-            values = {key: s.option.value for key, s in with_places.items()}
-            return structure_config(component, values, prefix=prefix)
-        except BadOption as error:
-            raise self._placed(error, with_places) from error
+        said = [setting for setting in self._settings if _concerns(setting.option, component)]
+        return self._structured(said, lambda values: structure_config(component, values, prefix=prefix))
 
     def train_config(self) -> Any:
         """Return the trainer's config with everything said about it."""
-        with_places = _by_key([s for s in self._settings if s.option.kind == TRAIN])
+        cls = load_reference(TRAIN_CONFIG, "the trainer")
+        said = [setting for setting in self._settings if setting.option.kind == TRAIN]
+        return self._structured(said, lambda values: structure(cls, values, prefix=TRAIN, owner="the trainer"))
+
+    def _structured(self, said: Sequence[_Setting], make: Callable[[dict[str, Any]], Any]) -> Any:
+        """Return what is made of settings, the last of each option; an error names the place of what it is about."""
+        by_key = {setting.option.key.replace("-", "_"): setting for setting in said}
         try:
-            values = {key: s.option.value for key, s in with_places.items()}
-            return structure(load_reference(TRAIN_CONFIG, "the trainer"), values, prefix=TRAIN, owner="the trainer")
+            return make({key: setting.option.value for key, setting in by_key.items()})
         except BadOption as error:
-            raise self._placed(error, with_places) from error
+            setting = by_key.get(error.key)
+            if setting is None or not setting.keys:
+                raise
+            raise self._error(setting, error.message, error.hint) from error
 
     def check_options(self) -> None:
         """Check that every option concerns a component of the plan.
@@ -190,30 +195,24 @@ class Selection:
         """
         for setting in self._settings:
             option = setting.option
+            planned = [c for c in self.components() if c.kind == option.kind]
             if option.kind == TRAIN:
                 if option.name is not None:
                     raise self._error(setting, f"'{setting.text}' reads {TRAIN}.key=VALUE without a name between.")
-                continue
-            planned = [c for c in self.components() if c.kind == option.kind]
-            if option.name is None and option.kind in self.several:
-                names = ", ".join(c.name for c in planned)
+            elif option.name is None and option.kind in self.several:
                 raise self._error(
                     setting,
-                    f"'{option.kind}.{option.key}' could mean any of {names}.",
+                    f"'{option.kind}.{option.key}' could mean any of {', '.join(c.name for c in planned)}.",
                     f"Name one, as in {option.kind}.{planned[0].name if planned else 'NAME'}.{option.key}.",
                 )
-            if any(_concerns(option, component) for component in planned):
-                continue
-            if setting.keys and (option.name is None or self._is_installed(option.kind, option.name)):
-                continue
-            label = f"{option.kind} '{option.name}'" if option.name else option.kind
-            known = ", ".join(f"{c.kind} '{c.name}'" for c in planned or self.components())
-            suggestion = did_you_mean(option.name or "", [c.name for c in planned])
-            raise self._error(
-                setting,
-                f"'{setting.text}' concerns no component: the plan has no {label}.{suggestion}",
-                f"It has {known}.",
-            )
+            elif not any(_concerns(option, component) for component in planned):
+                if setting.keys and (option.name is None or self._is_installed(option.kind, option.name)):
+                    continue
+                label = f"{option.kind} '{option.name}'" if option.name else option.kind
+                suggestion = did_you_mean(option.name or "", [c.name for c in planned])
+                message = f"'{setting.text}' concerns no component: the plan has no {label}.{suggestion}"
+                known = ", ".join(f"{c.kind} '{c.name}'" for c in planned or self.components())
+                raise self._error(setting, message, f"It has {known}.")
 
     def choose(self, kind: str) -> Component:
         """Return the component of a kind that the first to say something names, else the only installed one."""
@@ -266,41 +265,30 @@ class Selection:
 
     def _is_replaced(self, kind: str) -> bool:
         """Return whether the request names another component of a kind than the one that a recipe speaks of."""
-        if kind not in self.uses:
-            return False
         meant = [split_name(choice.name)[1] for choice in self.choices(kind)]
-        return any(name != meant[0] for name in meant[1:2])
+        return kind in self.uses and len(meant) > 1 and meant[0] != meant[1]
 
     def _is_installed(self, kind: str, name: str) -> bool:
-        return any(_concerns(Option(kind, name, "", None), component) for component in self.index.of_kind(kind))
+        return any(component.is_called(name) for component in self.index.of_kind(kind))
 
     def _is_planned(self, kind: str) -> bool:
         return kind not in self.index.kinds or self.index.kinds[kind].planned
 
-    def _environment_knows(self, key: str) -> bool:
-        return any(row.key == key for row in describe_options(config_class(self.chosen["environment"])))
+    def _options_of(self, kind: str) -> list[str]:
+        return [row.key for row in describe_options(config_class(self.chosen[kind]))]
 
     def _set_shorthand(self, key: str, value: int) -> None:
         environment = self.chosen["environment"]
-        if not self._environment_knows(key):
+        if key not in self._options_of("environment"):
             raise ConfigError(
                 f"{environment} has no option '{key}', so --{key} means nothing to it.", hint=f"Drop --{key}."
             )
         for setting in self._settings:
             option = setting.option
             if (option.kind, option.key) == ("environment", key) and not setting.keys and option.value != value:
-                raise ConfigError(
-                    f"environment.{key} is chosen twice: --{key} {value} and -o {setting.text}.", hint="Keep one."
-                )
+                twice = f"environment.{key} is chosen twice: --{key} {value} and -o {setting.text}."
+                raise ConfigError(twice, hint="Keep one.")
         self._settings.append(_Setting(Option("environment", None, key, value), f"--{key} {value}"))
-
-    def _no_such_prefix(self, kind: str) -> tuple[str, str]:
-        known = sorted([TRAIN, *self.index.kinds])
-        return f"there is no kind '{kind}'.{did_you_mean(kind, known)}", f"Options begin with: {', '.join(known)}."
-
-    def _placed(self, error: BadOption, settings: Mapping[str, _Setting]) -> Exception:
-        setting = settings.get(error.key)
-        return self._error(setting, error.message, error.hint) if setting and setting.keys else error
 
     def _error(self, setting: _Setting, message: str, hint: str = "") -> Exception:
         if setting.keys:
@@ -323,7 +311,7 @@ def select(
     name, keys = _policy_name(index, recipes, policy, named)
     recipe = recipes.policies.get(normalise_name(name))
     if recipe is None and normalise_name(name) not in index.names("network"):
-        name = _network_as_policy(index, recipes, name, keys)
+        name = check_policy(index, recipes, name, keys).qualified
     selection = Selection(index, recipes, recipe.name if recipe else name, recipe or Recipe(""), named)
     selection.choose_all()
     if recipe is None:
@@ -358,10 +346,9 @@ def _policy_name(
         return policy, ()
     if "network" in uses:
         return uses["network"], ()
-    if "policy" in recipes.settings:
-        return recipes.settings["policy"], ("defaults", "policy")
-    if "network" in recipes.defaults:
-        return recipes.defaults["network"], ("defaults", "network")
+    for key, table in (("policy", recipes.settings), ("network", recipes.defaults)):
+        if key in table:
+            return table[key], ("defaults", key)
     networks = index.names("network")
     if len(networks) == 1:
         return networks[0], ()
@@ -372,10 +359,15 @@ def _policy_name(
     )
 
 
-def _network_as_policy(index: Index, recipes: Recipes, name: str, keys: tuple[str, ...]) -> str:
-    """Return `name` when it means a network by its alias or distribution; else raise what a policy's user needs."""
+def check_policy(index: Index, recipes: Recipes, name: str, keys: tuple[str, ...] = ()) -> Component:
+    """Return the network that the name of a policy without recipe means.
+
+    Raises:
+        UnknownComponent, AmbiguousComponent: it means nothing, or several networks.
+        RegistryFileError: it means nothing, and stands in the registry file under `keys`.
+    """
     try:
-        component = resolve(index, "network", name, recipes.pins)
+        return resolve(index, "network", name, recipes.pins)
     except UnknownComponent as error:
         known = sorted({*recipes.policies, *index.names("network")})
         message = f"No policy named '{name}'.{did_you_mean(split_name(name)[1], known)}"
@@ -383,14 +375,7 @@ def _network_as_policy(index: Index, recipes: Recipes, name: str, keys: tuple[st
         if keys:
             raise recipes.error(keys, message, hint) from error
         raise UnknownComponent(message, hint=hint) from error
-    return f"{component.distribution}:{component.name}"
 
 
 def _concerns(option: Option, component: Component) -> bool:
-    names = {component.name, *map(normalise_name, component.spec.aliases)}
-    return option.kind == component.kind and (option.name is None or option.name in names)
-
-
-def _by_key(settings: Sequence[_Setting]) -> dict[str, _Setting]:
-    """Return the last setting of every option."""
-    return {setting.option.key.replace("-", "_"): setting for setting in settings}
+    return option.kind == component.kind and (option.name is None or component.is_called(option.name))

@@ -11,7 +11,8 @@ from attrs import frozen
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import PluginError
 from esper_core.contracts.packages import CORE_DISTRIBUTION
-from esper_core.registry.copies import Copies, Copy, find_copies, has_plugins
+from esper_core.registry.copies import Copy, find_copies
+from esper_core.registry.distributions import has_plugins
 from esper_core.registry.hookspecs import ENTRY_POINT_GROUP
 
 CORE_PLUGIN = "core"
@@ -39,6 +40,9 @@ class Source:
         """Names by which it can be switched on and off."""
         return frozenset({normalise_name(self.plugin), normalise_name(self.distribution)})
 
+    def __str__(self) -> str:
+        return f"{self.plugin} ({self.distribution} {self.version})"
+
 
 def core_source() -> Source:
     """Return core's own plugin, which needs no entry point to be found."""
@@ -58,26 +62,25 @@ def entry_point_sources() -> tuple[Source, ...]:
 
 def duplicates() -> tuple[tuple[Copy, ...], ...]:
     """Return the distributions with plugins that are installed more than once, the copy that is used first."""
-    return tuple(tuple(copy for copy, _ in copies) for copies in find_copies() if len(copies) > 1)
+    return tuple(copies for copies in find_copies() if len(copies) > 1)
 
 
-def _sources_of(copies: Copies) -> list[Source]:
-    (used, distribution), *rest = copies
-    others = tuple(copy for copy, _ in rest)
+def _sources_of(copies: tuple[Copy, ...]) -> list[Source]:
+    used, *others = copies
 
     def source(plugin: str, load: Callable[[], object]) -> Source:
-        return Source(plugin, used.distribution, used.version, used.location, load, used.editable, others)
+        return Source(plugin, used.distribution, used.version, used.location, load, used.editable, tuple(others))
 
     try:
         # One unreadable entry_points.txt spoils its own distribution only.
-        points = distribution.entry_points.select(group=ENTRY_POINT_GROUP)
-        if not points and any(has_plugins(other) for _, other in rest):
-            bringing = " and ".join(str(copy) for copy, other in rest if has_plugins(other))
+        points = used.found.entry_points.select(group=ENTRY_POINT_GROUP)
+        bringing = " and ".join(str(copy) for copy in others if has_plugins(copy.found))
+        if not points and bringing:
             reason = PluginError(f"the copy that Python imports, {used}, brings no plugins; {bringing} does")
             return [source(used.distribution, _raiser(reason))]
         return [source(point.name, point.load) for point in points]
     except Exception as error:
-        if not has_plugins(distribution):
+        if not has_plugins(used.found):
             return []
         return [source(used.distribution, _raiser(PluginError(f"its entry_points.txt cannot be read: {error}")))]
 

@@ -4,36 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 from attrs import field, frozen
 
 from esper_core.contracts.commands import CommandSpec
-from esper_core.contracts.components import ComponentSpec, KindSpec
+from esper_core.contracts.components import ComponentSpec, KindSpec, normalise_name
 from esper_core.contracts.foreign import Owner
 from esper_core.contracts.packages import CORE_DISTRIBUTION
 
 Status = Literal["ok", "failed", "disabled"]
+Spec = TypeVar("Spec", ComponentSpec, CommandSpec)
 
 
 @frozen
-class Component:
+class _Brought(Generic[Spec]):
     """A spec together with the plugin it came from."""
 
-    spec: ComponentSpec
+    spec: Spec
     plugin: str
     distribution: str
     version: str
 
     @property
-    def kind(self) -> str:
-        """Name of the kind."""
-        return self.spec.kind
+    def origin(self) -> str:
+        """Distribution and version, for messages."""
+        return f"{self.distribution} {self.version}"
 
     @property
     def name(self) -> str:
-        """Name within the kind."""
+        """Name of the spec."""
         return self.spec.name
+
+
+@frozen
+class Component(_Brought[ComponentSpec]):
+    """A component's spec together with the plugin it came from."""
+
+    @property
+    def kind(self) -> str:
+        """Name of the kind."""
+        return self.spec.kind
 
     @property
     def key(self) -> str:
@@ -46,35 +57,39 @@ class Component:
         return f"{self.distribution}:{self.name}"
 
     @property
-    def origin(self) -> str:
-        """Distribution and version, for messages."""
-        return f"{self.distribution} {self.version}"
-
-    @property
     def owner(self) -> Owner:
         """Whose code it is, for messages."""
         return Owner(str(self), self.key)
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """Its other names, normalised."""
+        return tuple(map(normalise_name, self.spec.aliases))
+
+    @property
+    def owners(self) -> frozenset[str]:
+        """What may stand before the colon of `distribution:name`: its distribution, and its plugin's id."""
+        return frozenset({normalise_name(self.distribution), normalise_name(self.plugin)})
+
+    def is_called(self, name: str, distribution: str | None = None) -> bool:
+        """Return whether a normalised name, or an alias, of a distribution or of any means this component."""
+        return name in (self.name, *self.aliases) and (distribution is None or distribution in self.owners)
 
     def __str__(self) -> str:
         return f"{self.kind} '{self.name}' ({self.origin})"
 
 
 @frozen
-class Command:
+class Command(_Brought[CommandSpec]):
     """A command's spec together with the plugin it came from."""
-
-    spec: CommandSpec
-    plugin: str
-    distribution: str
-    version: str
 
     @property
     def is_core(self) -> bool:
         """Whether the core itself brings it."""
-        return self.distribution == "esper-core"
+        return self.distribution == CORE_DISTRIBUTION
 
     def __str__(self) -> str:
-        return f"command '{self.spec.name}' ({self.distribution} {self.version})"
+        return f"command '{self.name}' ({self.origin})"
 
 
 @frozen(kw_only=True)
@@ -83,21 +98,14 @@ class PluginRecord:
 
     Attributes:
         plugin: Name of the entry point, the plugin's id.
-        distribution: Distribution that brings it.
-        version: Version of the distribution.
-        status: 'ok', 'failed' or 'disabled'.
         components: What it registered, each `kind/name`.
-        kinds: Kinds it declared.
-        commands: Commands it brings.
         import_ms: Milliseconds its import and its hooks took.
         error: Why it failed; None otherwise.
         heavy: Heavy modules that loading it imported first.
         location: Folder the distribution is imported from.
         editable: The distribution is installed in place: `location` is its source.
         others: Copies of the distribution that are installed beside it and not used: version and place of each.
-        hooks: Hooks it implements.
         file: File that was imported; empty when that failed.
-        traceback: Traceback of the failure, for --debug.
     """
 
     plugin: str
@@ -116,6 +124,14 @@ class PluginRecord:
     hooks: tuple[str, ...] = ()
     file: str = ""
     traceback: str = field(default="", repr=False)
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """Names by which it can be switched on and off."""
+        return frozenset({normalise_name(self.plugin), normalise_name(self.distribution)})
+
+    def __str__(self) -> str:
+        return f"{self.plugin} ({self.distribution} {self.version})"
 
 
 @frozen

@@ -9,9 +9,10 @@ import sys
 import time
 import traceback
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import TypeVar
 
 import pluggy
 from attrs import define
@@ -32,6 +33,11 @@ HEAVY_MODULES = ("torch", "numpy", "gymnasium", "sklearn")
 PLUGINS_VARIABLE = "ESPER_PLUGINS"
 
 HOOKS = ("esper_kinds", "esper_components", "esper_commands")
+
+Spec = TypeVar("Spec", KindSpec, ComponentSpec, CommandSpec)
+
+_Taken = dict[Hashable, str]
+"""Names, and who has them."""
 
 
 @define
@@ -73,48 +79,30 @@ class _Candidate:
         self.seconds += time.perf_counter() - start
         self.heavy += tuple(name for name in absent if name in sys.modules)
 
-    def call(self, hook: str, expected: type) -> tuple[Any, ...]:
-        """Return what the plugin's implementation of a hook yields.
-
-        Raises:
-            PluginError: something else than an iterable of `expected`.
-        """
-        assert self.manager is not None
-        items: list[Any] = []
-        for implementation in getattr(self.manager.hook, hook).get_hookimpls():
-            result = implementation.function()
-            if not isinstance(result, Iterable):
-                raise PluginError(f"{hook} returned {result!r}; it must yield {expected.__name__} objects")
-            for item in result:
-                if not isinstance(item, expected):
-                    raise PluginError(f"{hook} yielded {item!r}, which is no {expected.__name__}")
-                items.append(item)
-        return tuple(items)
-
-    def component(self, spec: ComponentSpec) -> Component:
-        return Component(spec, self.source.plugin, self.source.distribution, self.source.version)
-
-    def command(self, spec: CommandSpec) -> Command:
-        return Command(spec, self.source.plugin, self.source.distribution, self.source.version)
-
-    @property
-    def hooks(self) -> tuple[str, ...]:
-        """Names of the hooks it implements."""
-        if self.manager is None:
+    def read(self, hook: str, expected: type[Spec], check: Callable[[list[Spec]], None]) -> tuple[Spec, ...]:
+        """Return what the plugin's implementation of a hook yields; nothing where it fails or `check` refuses it."""
+        if self.status != "ok" or self.manager is None:
             return ()
-        return tuple(hook for hook in HOOKS if getattr(self.manager.hook, hook).get_hookimpls())
-
-    @property
-    def file(self) -> str:
-        """File that was imported."""
-        module = self.manager.get_plugin(self.source.plugin) if self.manager is not None else None
-        return str(getattr(module, "__file__", None) or "")
+        items: list[Spec] = []
+        with self.attempt(hook):
+            for implementation in getattr(self.manager.hook, hook).get_hookimpls():
+                result = implementation.function()
+                if not isinstance(result, Iterable):
+                    raise PluginError(f"{hook} returned {result!r}; it must yield {expected.__name__} objects")
+                for item in result:
+                    if not isinstance(item, expected):
+                        raise PluginError(f"{hook} yielded {item!r}, which is no {expected.__name__}")
+                    items.append(item)
+            check(items)
+        return tuple(items) if self.status == "ok" else ()
 
     def record(self) -> PluginRecord:
+        source, manager = self.source, self.manager
+        module = manager.get_plugin(source.plugin) if manager is not None else None
         return PluginRecord(
-            plugin=self.source.plugin,
-            distribution=self.source.distribution,
-            version=self.source.version,
+            plugin=source.plugin,
+            distribution=source.distribution,
+            version=source.version,
             status=self.status,
             components=tuple(f"{spec.kind}/{spec.name}" for spec in self.specs),
             kinds=tuple(kind.name for kind in self.kinds),
@@ -122,11 +110,11 @@ class _Candidate:
             import_ms=round(self.seconds * 1000, 3),
             error=self.error,
             heavy=self.heavy,
-            location=self.source.location,
-            editable=self.source.editable,
-            others=tuple(map(str, self.source.others)),
-            hooks=self.hooks,
-            file=self.file,
+            location=source.location,
+            editable=source.editable,
+            others=tuple(map(str, source.others)),
+            hooks=() if manager is None else tuple(h for h in HOOKS if getattr(manager.hook, h).get_hookimpls()),
+            file=str(getattr(module, "__file__", None) or ""),
             traceback=self.trace,
         )
 
@@ -134,36 +122,33 @@ class _Candidate:
 def index_plugins(
     sources: Iterable[Source], *, disabled: Collection[str] = (), only: Collection[str] | None = None
 ) -> Index:
-    """Load plugins in the given order and return their index; see `esper_core.registry.loading.load_index`."""
+    """Load plugins in the given order and return their index; see `load_index`."""
     candidates = [_Candidate(source) for source in sources]
     off = {normalise_name(name) for name in disabled}
     on = None if only is None else {normalise_name(name) for name in only}
-    owners: dict[str, Source] = {}
+    ids: _Taken = {}
     for candidate in candidates:
         source = candidate.source
         if not source.is_core and (source.ids & off or (on is not None and not source.ids & on)):
             candidate.status = "disabled"
             continue
-        owner = owners.setdefault(normalise_name(source.plugin), source)
-        if owner is not source:
-            candidate.fail(f"the plugin id '{source.plugin}' is already taken by {owner.distribution} {owner.version}")
-            continue
         with candidate.attempt("importing it"):
+            _take(
+                ids,
+                f"{source.distribution} {source.version}",
+                [(normalise_name(source.plugin), f"the plugin id '{source.plugin}'")],
+            )
             candidate.manager = _register(source)
-        if candidate.status == "ok":
-            with candidate.attempt("esper_kinds"):
-                candidate.kinds = _checked_kinds(candidate.call("esper_kinds", KindSpec))
+        candidate.kinds = candidate.read("esper_kinds", KindSpec, _check_kinds)
     contested = _settle_kinds(candidates)
-    taken: dict[tuple[str, str, str], str] = {}
+    components: _Taken = {}
     for candidate in candidates:
-        if candidate.status == "ok":
-            with candidate.attempt("esper_components"):
-                candidate.specs = _checked_specs(candidate, candidate.call("esper_components", ComponentSpec), taken)
-    named: dict[str, Source] = {}
+        check_components = partial(_check_components, components, candidate.source)
+        candidate.specs = candidate.read("esper_components", ComponentSpec, check_components)
+    commands: _Taken = {}
     for candidate in candidates:
-        if candidate.status == "ok":
-            with candidate.attempt("esper_commands"):
-                candidate.commands = _checked_commands(candidate, candidate.call("esper_commands", CommandSpec), named)
+        check_commands = partial(_check_commands, commands, candidate.source)
+        candidate.commands = candidate.read("esper_commands", CommandSpec, check_commands)
     return _assemble(candidates, contested)
 
 
@@ -190,14 +175,38 @@ def _register(source: Source) -> pluggy.PluginManager:
     return manager
 
 
-def _checked_kinds(kinds: tuple[KindSpec, ...]) -> tuple[KindSpec, ...]:
-    names = [kind.name for kind in kinds]
-    for name in names:
-        if names.count(name) > 1:
-            raise PluginError(f"it declares the kind '{name}' twice")
-        if name in RESERVED_KINDS:
-            raise PluginError(f"the word '{name}' is reserved and cannot name a kind")
-    return kinds
+def _take(taken: _Taken, who: str, wanted: Iterable[tuple[Hashable, str]]) -> None:
+    """Note names, each with what to call it, as those of a plugin: all or none.
+
+    Raises:
+        PluginError: one is taken already, or stands there twice.
+    """
+    mine: _Taken = {}
+    for key, label in wanted:
+        if key in mine:
+            raise PluginError(f"it registers {label} twice")
+        if key in taken:
+            raise PluginError(f"{label} is already taken by {taken[key]}")
+        mine[key] = who
+    taken.update(mine)
+
+
+def _check_kinds(kinds: list[KindSpec]) -> None:
+    _take({}, "", ((kind.name, f"the kind '{kind.name}'") for kind in kinds))
+    for kind in kinds:
+        if kind.name in RESERVED_KINDS:
+            raise PluginError(f"the word '{kind.name}' is reserved and cannot name a kind")
+
+
+def _check_components(taken: _Taken, source: Source, specs: list[ComponentSpec]) -> None:
+    for spec in specs:
+        _check_spec(spec)
+    # The same name from another distribution is no error here.
+    _take(taken, str(source), (((source.distribution, s.kind, s.name), f"{s.kind} '{s.name}'") for s in specs))
+
+
+def _check_commands(taken: _Taken, source: Source, commands: list[CommandSpec]) -> None:
+    _take(taken, str(source), ((command.name, f"the command '{command.name}'") for command in commands))
 
 
 def _settle_kinds(candidates: list[_Candidate]) -> dict[str, str]:
@@ -213,52 +222,13 @@ def _settle_kinds(candidates: list[_Candidate]) -> dict[str, str]:
     for kind, claimants in declared.items():
         if len(claimants) == 1:
             continue
-        both = " and ".join(f"{c.source.plugin} ({c.source.distribution} {c.source.version})" for c in claimants)
-        reason = f"the kind '{kind}' is declared by {both}"
+        reason = f"the kind '{kind}' is declared by {' and '.join(str(c.source) for c in claimants)}"
         if not any(c.source.is_core for c in claimants):
             contested[kind] = reason
         for claimant in claimants:
             if not claimant.source.is_core:
                 claimant.fail(reason)
     return contested
-
-
-def _checked_specs(
-    candidate: _Candidate, specs: tuple[ComponentSpec, ...], taken: dict[tuple[str, str, str], str]
-) -> tuple[ComponentSpec, ...]:
-    """Return the specs after noting their names; the same name from another distribution is no error here."""
-    seen: set[tuple[str, str, str]] = set()
-    for spec in specs:
-        _check_spec(spec)
-        key = (candidate.source.distribution, spec.kind, spec.name)
-        if key in seen:
-            raise PluginError(f"it registers {spec.kind} '{spec.name}' twice")
-        if key in taken:
-            raise PluginError(
-                f"{spec.kind} '{spec.name}' is already registered by plugin '{taken[key]}' of the same distribution"
-            )
-        seen.add(key)
-    taken.update(dict.fromkeys(seen, candidate.source.plugin))
-    return specs
-
-
-def _checked_commands(
-    candidate: _Candidate, commands: tuple[CommandSpec, ...], named: dict[str, Source]
-) -> tuple[CommandSpec, ...]:
-    """Return the commands after noting their names."""
-    mine: dict[str, Source] = {}
-    for command in commands:
-        if command.name in mine:
-            raise PluginError(f"it registers the command '{command.name}' twice")
-        if command.name in named:
-            owner = named[command.name]
-            raise PluginError(
-                f"the command '{command.name}' is already taken by {owner.plugin} "
-                f"({owner.distribution} {owner.version})"
-            )
-        mine[command.name] = candidate.source
-    named.update(mine)
-    return commands
 
 
 def _check_spec(spec: ComponentSpec) -> None:
@@ -275,19 +245,23 @@ def _check_spec(spec: ComponentSpec) -> None:
 
 def _assemble(candidates: list[_Candidate], contested: Mapping[str, str]) -> Index:
     kinds = {kind.name: kind for candidate in candidates for kind in candidate.kinds}
+    records = tuple(candidate.record() for candidate in candidates)
     usable: list[Component] = []
     unavailable: list[Unavailable] = []
+    commands: list[Command] = []
     for candidate in candidates:
-        for component in map(candidate.component, candidate.specs):
+        origin = (candidate.source.plugin, candidate.source.distribution, candidate.source.version)
+        commands += [Command(spec, *origin) for spec in candidate.commands]
+        for component in [Component(spec, *origin) for spec in candidate.specs]:
             if component.kind in kinds:
                 usable.append(component)
                 continue
-            reason = contested.get(component.kind) or (
-                f"no plugin that loaded declares the kind '{component.kind}'.{did_you_mean(component.kind, kinds)}"
+            reason = (
+                contested.get(component.kind)
+                or f"no plugin that loaded declares the kind '{component.kind}'.{did_you_mean(component.kind, kinds)}"
             )
             unavailable.append(Unavailable(component, reason))
-    commands = tuple(candidate.command(spec) for candidate in candidates for spec in candidate.commands)
-    return Index(tuple(c.record() for c in candidates), kinds, tuple(usable), tuple(unavailable), commands)
+    return Index(records, kinds, tuple(usable), tuple(unavailable), tuple(commands))
 
 
 def index_from_specs(
@@ -300,16 +274,7 @@ def index_from_specs(
 ) -> Index:
     """Return the index of one plugin that registers these specs, without any entry point."""
     declared, registered = tuple(kinds), tuple(components)
-
-    @hookimpl
-    def esper_kinds() -> Iterable[KindSpec]:
-        return declared
-
-    @hookimpl
-    def esper_components() -> Iterable[ComponentSpec]:
-        return registered
-
-    module = SimpleNamespace(esper_kinds=esper_kinds, esper_components=esper_components)
+    module = SimpleNamespace(esper_kinds=hookimpl(lambda: declared), esper_components=hookimpl(lambda: registered))
     return index_from_plugins({plugin: module}, distribution=distribution, version=version)
 
 

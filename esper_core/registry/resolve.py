@@ -37,7 +37,7 @@ def resolve(index: Index, kind: str, name: str, pins: Mapping[str, str] | None =
     pin = (pins or {}).get(f"{kind}/{found[0].name}") if distribution is None else None
     if pin is not None:
         distribution = normalise_name(pin)
-    chosen = found if distribution is None else tuple(c for c in found if distribution in owners(c))
+    chosen = found if distribution is None else tuple(c for c in found if distribution in c.owners)
     if not chosen:
         pinned = "registry.toml pins" if pin is not None else "You asked for"
         raise UnknownComponent(
@@ -60,7 +60,7 @@ def named(index: Index, kind: str, bare: str) -> tuple[Component, ...]:
 
 def aliased(index: Index, kind: str, bare: str) -> tuple[Component, ...]:
     """Return the components of a kind with this alias."""
-    return tuple(c for c in index.of_kind(kind) if bare in map(normalise_name, c.spec.aliases))
+    return tuple(c for c in index.of_kind(kind) if bare in c.aliases)
 
 
 def find_plugin(index: Index, name: str) -> PluginRecord:
@@ -129,19 +129,16 @@ def check_kind(index: Index, kind: str) -> str:
 def absent_plugins(index: Index) -> str:
     """Return sentences that name the plugins that failed to load or are switched off, or an empty string."""
     failed = [f"{r.plugin} ({r.distribution} {r.version}: {r.error})" for r in index.failures]
-    off = [f"{r.plugin} ({r.distribution} {r.version})" for r in index.plugins if r.status == "disabled"]
-    return _sentences(
-        f"{_plugins(failed)} failed to load and may provide it: {'; '.join(failed)}. See: esper plugins doctor"
-        if failed
-        else "",
-        f"{_plugins(off)} {'are' if len(off) > 1 else 'is'} switched off and may provide it: {', '.join(off)}."
-        if off
-        else "",
-    )
-
-
-def _plugins(names: list[str]) -> str:
-    return f"{len(names)} plugin{'s' * (len(names) > 1)}"
+    off = [str(r) for r in index.plugins if r.status == "disabled"]
+    said = []
+    if failed:
+        plural = "s" * (len(failed) > 1)
+        said.append(f"{len(failed)} plugin{plural} failed to load and may provide it: {'; '.join(failed)}.")
+        said.append("See: esper plugins doctor")
+    if off:
+        are = "s are" if len(off) > 1 else " is"
+        said.append(f"{len(off)} plugin{are} switched off and may provide it: {', '.join(off)}.")
+    return " ".join(said)
 
 
 def _unknown(index: Index, kind: str, name: str, bare: str) -> UnknownComponent:
@@ -152,11 +149,6 @@ def _unknown(index: Index, kind: str, name: str, bare: str) -> UnknownComponent:
         f"No {kind} named '{name}'.{did_you_mean(bare, [*known, *aliases])}",
         hint=_sentences(available, absent_plugins(index)),
     )
-
-
-def owners(component: Component) -> tuple[str, str]:
-    """Return what may stand before the colon of `distribution:name`: its distribution, and its plugin's id."""
-    return normalise_name(component.distribution), normalise_name(component.plugin)
 
 
 def _providers(components: Iterable[Component]) -> str:

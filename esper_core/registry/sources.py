@@ -23,8 +23,8 @@ from typing import Any
 from attrs import frozen
 
 from esper_core.contracts.components import normalise_name
-from esper_core.registry.discovery import CORE_DISTRIBUTION as CORE
-from esper_core.registry.hookspecs import ENTRY_POINT_GROUP
+from esper_core.contracts.packages import CORE_DISTRIBUTION as CORE
+from esper_core.registry.distributions import has_plugins, name_of, plugin_packages, source_folder, text_of
 
 NUMERIC = ("gymnasium", "numpy", "scikit-learn", "scipy", "torch")
 """What esper-core and its plugins compute with; numbers may change with a version of these."""
@@ -100,14 +100,11 @@ def forget() -> None:
 
 def blamed(modules: Iterable[str]) -> str | None:
     """Return whose code failed: distribution and version of the last module that is a plugin's; None where none is."""
-    plugins = {*map(_name, _plugins())} - {CORE}
+    plugins = {*map(name_of, _plugins())} - {CORE}
     for name in reversed([owner(module) for module in modules]):
         if name in plugins:
             return f"{name} {_version(name)}"
     return None
-
-
-# Distributions --------------------------------------------------------------------------------------------------------
 
 
 @cache
@@ -127,7 +124,7 @@ def _version(name: str) -> str:
 
 @cache
 def _plugins() -> tuple[metadata.Distribution, ...]:
-    return tuple(d for d in metadata.distributions() if f"[{ENTRY_POINT_GROUP}]" in _text(d, "entry_points.txt"))
+    return tuple(filter(has_plugins, metadata.distributions()))
 
 
 @cache
@@ -135,7 +132,7 @@ def _owner(package: str) -> str | None:
     # Few have plugins, and reading the files of all that is installed takes a while.
     for candidates in (_plugins(), metadata.distributions()):
         for distribution in candidates:
-            if package in _top_level(distribution) and (name := _name(distribution)):
+            if package in _top_level(distribution) and (name := name_of(distribution)):
                 return name
     return None
 
@@ -156,34 +153,15 @@ def _is_source(name: str) -> bool:
     distribution = _distribution(name)
     if distribution is None:
         return False
-    in_place = re.search(r'"editable"\s*:\s*true', _text(distribution, "direct_url.json")) is not None
-    return name == CORE or in_place or CORE in _requirements(name)
-
-
-# What is damaged in the metadata of one distribution concerns no other: it says nothing.
-
-
-def _name(distribution: metadata.Distribution) -> str:
-    with contextlib.suppress(Exception):
-        return normalise_name(distribution.metadata["Name"])
-    return ""
-
-
-def _text(distribution: metadata.Distribution, file: str) -> str:
-    with contextlib.suppress(Exception):
-        return distribution.read_text(file) or ""
-    return ""
+    return name == CORE or source_folder(distribution) is not None or CORE in _requirements(name)
 
 
 def _top_level(distribution: metadata.Distribution) -> set[str]:
     """Return the names of a distribution's packages and modules."""
-    names = set(_text(distribution, "top_level.txt").split())
+    names = set(text_of(distribution, "top_level.txt").split())
     with contextlib.suppress(Exception):
         names = names or set(_listed(distribution))
-    with contextlib.suppress(Exception):
-        points = distribution.entry_points.select(group=ENTRY_POINT_GROUP)
-        names |= {point.module.partition(".")[0] for point in points}
-    return names
+    return names | plugin_packages(distribution)
 
 
 def _listed(distribution: metadata.Distribution) -> Iterator[str]:
@@ -197,9 +175,6 @@ def _listed(distribution: metadata.Distribution) -> Iterator[str]:
             name = first if len(file.parts) > 1 else inspect.getmodulename(first)
             if name and name.isidentifier() and name != "__pycache__" and not name.startswith("__editable__"):
                 yield name
-
-
-# Files ----------------------------------------------------------------------------------------------------------------
 
 
 @cache

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from esper_core.contracts.packages import pinned, pip_install
 from esper_core.registry import sources
-from esper_core.registry.discovery import CORE_DISTRIBUTION
+from esper_core.contracts.packages import CORE_DISTRIBUTION
 from esper_core.plan.lookup import find_planned
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -37,20 +38,14 @@ def component(config: str = "EveryTypeConfig") -> Component:
         ("blueprint.conv_light.width=8", ("blueprint", "conv-light", "width", 8)),
         (" network.x = 1 ", ("network", None, "x", 1)),
         ("a.b=true", ("a", None, "b", True)),
-        ("a.b=True", ("a", None, "b", "True")),
         ("a.b=word", ("a", None, "b", "word")),
-        ("a.b=two words", ("a", None, "b", "two words")),
         ("a.b=x=y", ("a", None, "b", "x=y")),
         ('a.b="5"', ("a", None, "b", "5")),
         ('a.b=""', ("a", None, "b", "")),
         ('a.b=["x", "y"]', ("a", None, "b", ["x", "y"])),
-        ("a.b=[1, 2.5]", ("a", None, "b", [1, 2.5])),
         ("a.b=#5", ("a", None, "b", "#5")),
         ("a.b=5#x", ("a", None, "b", "5#x")),
         ("a.b=2026-01-31", ("a", None, "b", "2026-01-31")),
-        ("a.b=12:30:00", ("a", None, "b", "12:30:00")),
-        ("a.b=/data/x", ("a", None, "b", "/data/x")),
-        ("a.b=-3", ("a", None, "b", -3)),
         ("a.b=cuda:1", ("a", None, "b", "cuda:1")),
     ],
 )
@@ -58,18 +53,15 @@ def test_parse(text: str, expected: tuple[Any, ...]) -> None:
     assert parse_option(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "x", "x=1", ".x=1", "a.=1", "a..b=1", "=1", "a.b", "a.b=", "a.b=[1, 2", 'a.b="x'])
+@pytest.mark.parametrize(
+    "text", ["", "x", "x=1", ".x=1", "a.=1", "a..b=1", "=1", "a.b", "a.b=", "a.b=[1, 2", 'a.b="x', "a.b=1\nc=2"]
+)
 def test_what_is_no_option(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_option(text)
     assert f"'{text}'" in caught.value.message
     assert caught.value.hint
     assert caught.value.exit_code == 2
-
-
-def test_one_option_cannot_smuggle_in_another() -> None:
-    with pytest.raises(ConfigError, match="more than one value"):
-        parse_option("a.b=1\nc=2")
 
 
 @given(st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.booleans())
@@ -79,58 +71,45 @@ def test_plain_values_survive(value: Any) -> None:
     assert (parsed, type(parsed)) == (value, type(value))
 
 
-def test_defaults_and_values() -> None:
-    config = structure_config(component(), {"whole": 16, "number": 1, "switch": True, "names": ["q"]})
-    assert (config.whole, config.number, config.switch, config.names) == (16, 1.0, True, ("q",))
-    assert isinstance(config.number, float)
-    assert config.text == "a"
+def test_defaults_and_types() -> None:
+    said = {"whole": 16, "number": 1, "switch": True, "names": ["q"], "maybe": 2, "colour": "blue", "pair": [3, 4]}
+    said |= {"folder": "/x", "listed": [1, 2], "evened": 3, "text": "none", "any_whole": 2**63 - 1}
+    config = structure_config(component(), said)
+    assert (config.whole, config.number, config.switch, config.names, config.mode) == (16, 1.0, True, ("q",), "fast")
+    assert (config.maybe, config.colour.value, config.pair, config.folder) == (2.0, "blue", (3, 4.0), Path("/x"))
+    assert (config.listed, config.evened, config.text, type(config.number)) == ([1, 2], 4, "none", float)
+    assert structure_config(component(), {"maybe": "none"}).maybe is None
+    plain = unstructure_config(config)
+    assert json.loads(json.dumps(plain)) == plain
+    assert structure_config(component(), plain) == config
 
 
-@pytest.mark.parametrize(
-    ("values", "attribute", "expected"),
-    [
-        ({"maybe": "none"}, "maybe", None),
-        ({"maybe": None}, "maybe", None),
-        ({"maybe": 2}, "maybe", 2.0),
-        ({"colour": "blue"}, "colour", "blue"),
-        ({"letter": "y"}, "letter", "y"),
-        ({"mode": "slow"}, "mode", "slow"),
-        ({"pair": [3, 4]}, "pair", (3, 4.0)),
-        ({"folder": "/tmp/x"}, "folder", Path("/tmp/x")),
-        ({"listed": [1, 2]}, "listed", [1, 2]),
-        ({"evened": 3}, "evened", 4),
-        ({"text": "none"}, "text", "none"),
-    ],
-)
-def test_types(values: dict[str, Any], attribute: str, expected: Any) -> None:
-    found = getattr(structure_config(component(), values), attribute)
-    assert getattr(found, "value", found) == expected
+def test_a_component_without_options_and_one_without_defaults() -> None:
+    bare = component("")
+    assert structure_config(bare, {}) == NoOptions() and unstructure_config(NoOptions()) == {}
+    with pytest.raises(ConfigError, match=r"no option 'critic\.x'") as caught:
+        structure_config(bare, {"x": 1})
+    assert caught.value.hint == "critic 'picky' (toy-world 1.0) has no options."
+    with pytest.raises(ConfigError, match=r"needs a value for 'critic\.must'") as caught:
+        structure_config(component("NeedyConfig"), {})
+    assert caught.value.hint == "a whole number, at least 1"
 
 
 @pytest.mark.parametrize(
     ("values", "message", "allowed"),
     [
         ({"whole": "8"}, "'critic.whole' cannot be '8': it is a text.", "a whole number, at least 1, at most 64"),
-        ({"whole": 8.0}, "'critic.whole' cannot be 8.0: it is a number.", "a whole number"),
         ({"whole": True}, "'critic.whole' cannot be true: it is true or false.", "a whole number"),
         ({"whole": 0}, "'critic.whole' cannot be 0.", "at least 1, at most 64"),
-        ({"whole": 65}, "'critic.whole' cannot be 65.", "at least 1, at most 64"),
-        ({"whole": None}, "'critic.whole' cannot be None", "a whole number"),
         ({"whole": [1]}, "'critic.whole' cannot be [1]: it is a list.", "a whole number"),
-        ({"number": "much"}, "'critic.number' cannot be 'much'", "a number, at least 0"),
         ({"number": float("nan")}, "'critic.number' cannot be nan: it is not finite.", "a number"),
-        ({"number": float("inf")}, "'critic.number' cannot be inf: it is not finite.", "a number"),
-        ({"number": False}, "'critic.number' cannot be false", "a number"),
         ({"switch": 1}, "'critic.switch' cannot be 1: it is a whole number.", "true or false"),
-        ({"switch": "yes"}, "'critic.switch' cannot be 'yes': it is a text.", "true or false"),
         ({"text": 5}, "'critic.text' cannot be 5: it is a whole number.", "a text"),
         ({"mode": "medium"}, "'critic.mode' cannot be 'medium'.", "'fast' or 'slow'"),
         ({"letter": "z"}, "'critic.letter' cannot be 'z'.", "'x' or 'y'"),
         ({"colour": "green"}, "'critic.colour' cannot be 'green'.", "'red' or 'blue'"),
         ({"maybe": "some"}, "'critic.maybe' cannot be 'some': it is a text.", "a number or none, at least 0"),
-        ({"maybe": -1.0}, "'critic.maybe' cannot be -1.0.", "at least 0"),
         ({"names": "abc"}, "'critic.names' cannot be 'abc': it is a text.", "a list of texts"),
-        ({"names": [1]}, "'critic.names' cannot be [1]", "a list of texts"),
         ({"pair": [1]}, "'critic.pair' cannot be [1]: it has 1 entries, not 2.", "a list of whole numbers and numbers"),
         ({"folder": 5}, "'critic.folder' cannot be 5.", "Path"),
         ({"evened": 0}, "'critic.evened' cannot be 0.", "at least 2"),
@@ -144,31 +123,6 @@ def test_a_wrong_value_names_key_value_and_what_is_allowed(values: dict[str, Any
         structure_config(component(), values)
     assert message in caught.value.message
     assert allowed in caught.value.hint
-
-
-def test_a_component_without_options() -> None:
-    bare = component("")
-    assert structure_config(bare, {}) == NoOptions()
-    assert unstructure_config(NoOptions()) == {}
-    with pytest.raises(ConfigError, match=r"no option 'critic\.x'") as caught:
-        structure_config(bare, {"x": 1})
-    assert caught.value.hint == "critic 'picky' (toy-world 1.0) has no options."
-
-
-def test_a_missing_value_is_asked_for() -> None:
-    with pytest.raises(ConfigError, match=r"needs a value for 'critic\.must'") as caught:
-        structure_config(component("NeedyConfig"), {})
-    assert caught.value.hint == "a whole number, at least 1"
-
-
-def test_a_config_becomes_json_and_comes_back() -> None:
-    import json
-
-    values = {"evened": 3, "maybe": 1.5, "names": ["x"], "colour": "blue", "folder": "/x", "listed": [1]}
-    config = structure_config(component(), values)
-    plain = unstructure_config(config)
-    assert json.loads(json.dumps(plain)) == plain
-    assert structure_config(component(), plain) == config
 
 
 @pytest.mark.parametrize("value", ["inf", "-inf", "nan", "-0.0", "[inf, {a = nan}]", "9223372036854775808"])
@@ -203,7 +157,6 @@ def test_a_default_that_no_plan_can_keep_is_found_when_options_are_listed() -> N
     ("value", "words"),
     [
         ("{when = 2026-01-31}", "'critic.table' cannot be {when = 2026-01-31}: it holds a date at 'when'"),
-        ("{a = [07:30:00]}", "it holds a time at 'a.0'"),
         ("{at = 2026-01-31T07:30:00Z}", "it holds a datetime at 'at'"),
     ],
 )
@@ -237,11 +190,6 @@ def test_values_beyond_all_measure_are_refused(text: str, words: str) -> None:
     assert words in caught.value.message
 
 
-@pytest.mark.parametrize("text", ["any_whole=9223372036854775807", "any_whole=-9223372036854775807", "number=3e38"])
-def test_what_a_tensor_can_hold_is_taken(text: str) -> None:
-    said(f"critic.{text}")
-
-
 def test_rows_of_a_listing() -> None:
     rows = {row.key: row for row in describe_options(config_class(component()))}
     assert rows["whole"]._asdict() == {
@@ -264,7 +212,6 @@ def test_rows_of_a_listing() -> None:
 @pytest.mark.parametrize(
     ("reference", "message"),
     [
-        ("toy_world.nothing:Config", "there is no module 'toy_world.nothing'"),
         ("nobody_has_this.config:Config", "there is no module 'nobody_has_this'"),
         ("toy_world.config:Missing", "'toy_world.config' has no attribute 'Missing'"),
         ("toy_world.needs_missing:Config", "needs the module 'module_that_nobody_has', which is missing"),

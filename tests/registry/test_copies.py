@@ -47,8 +47,8 @@ def lay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lay:
 
 def used() -> list[str]:
     """Return the metadata folders of the copies of acme, the one that is used first."""
-    (copies,) = [copies for copies in find_copies() if copies[0][0].distribution == "acme"]
-    return ["/".join(Path(copy.metadata).parts[-2:]) for copy, _ in copies]
+    (copies,) = [copies for copies in find_copies() if copies[0].distribution == "acme"]
+    return ["/".join(Path(copy.metadata).parts[-2:]) for copy in copies]
 
 
 CODE = f"from esper_core import *\n{GOOD.format(name='acme-net')}"
@@ -66,32 +66,6 @@ def test_a_newer_leftover_is_not_used_when_its_files_are_gone(lay: Lay) -> None:
     lay("site", "acme-2.0.dist-info", size=7)
     lay("site", "acme-1.0.dist-info", code=CODE, size=len(CODE.encode()))
     assert used() == ["site/acme-1.0.dist-info", "site/acme-2.0.dist-info"]
-
-
-def test_metadata_without_code_before_it_on_the_path_is_not_used(lay: Lay) -> None:
-    lay("late", "acme-1.0.dist-info", code=CODE)
-    lay("early", "acme-2.0.dist-info", plugins=False)
-    assert used() == ["late/acme-1.0.dist-info", "early/acme-2.0.dist-info"]
-    assert record(load_index(), "acme").status == "ok"
-
-
-def test_of_two_with_code_the_first_on_the_path_is_used(lay: Lay) -> None:
-    lay("late", "acme-2.0.dist-info", code=CODE)
-    lay("early", "acme-1.0.dist-info", code=CODE)
-    assert used() == ["early/acme-1.0.dist-info", "late/acme-2.0.dist-info"]
-
-
-def test_a_copy_that_is_used_and_brings_no_plugin_is_said_to_hide_one(lay: Lay) -> None:
-    hidden = lay("late", "acme-2.0.dist-info", code=CODE)
-    early = lay("early", "acme-1.0.dist-info", plugins=False, code=CODE)
-    found = record(load_index(), "acme")
-    assert found.status == "failed" and f"{early}, brings no plugins; 2.0 in {hidden} does" in (found.error or "")
-
-
-def test_egg_info_beside_dist_info_is_a_copy(lay: Lay) -> None:
-    lay("site", "acme.egg-info", code=CODE)
-    lay("site", "acme-1.1.dist-info")
-    assert used() == ["site/acme-1.1.dist-info", "site/acme.egg-info"]
 
 
 def test_the_egg_info_of_an_editable_installation_is_a_copy_when_it_is_stale(lay: Lay) -> None:
@@ -115,3 +89,16 @@ def test_versions_are_compared_by_number(lay: Lay) -> None:
     for version in order:
         lay("site", f"acme-{version}.dist-info", code=CODE)
     assert used() == [f"site/acme-{version}.dist-info" for version in reversed(order)]
+
+
+def test_the_path_decides_where_both_have_code(lay: Lay) -> None:
+    late = lay("late", "acme-2.0.dist-info", code=CODE)
+    early = lay("early", "acme-1.0.dist-info", plugins=False)
+    assert used() == ["late/acme-2.0.dist-info", "early/acme-1.0.dist-info"], "the first has no code"
+    assert record(load_index(), "acme").status == "ok"
+    (early.parent / "acme_plugin.py").write_text(CODE)
+    importlib.invalidate_caches()
+    sys.modules.pop("acme_plugin")
+    assert used() == ["early/acme-1.0.dist-info", "late/acme-2.0.dist-info"]
+    found = record(load_index(), "acme")
+    assert found.status == "failed" and f"{early}, brings no plugins; 2.0 in {late} does" in (found.error or "")

@@ -15,7 +15,7 @@ from esper_core import ComponentSpec, KindSpec, hookimpl
 from esper_core.builtin import plugin as core
 from esper_core.contracts.errors import Interruption
 from esper_core.registry.index import Index, PluginRecord
-from esper_core.registry.loading import index_from_plugins, index_from_specs, load_index
+from esper_core.registry.loading import index_from_plugins, load_index
 
 Install = Callable[..., None]
 
@@ -72,56 +72,42 @@ def test_real_entry_points_are_loaded_in_sorted_order(install: Install) -> None:
     assert {"a-net", "b-net", "z-net"} <= set(index.names("network"))
 
 
-@pytest.mark.parametrize(
-    ("code", "reason"),
-    [
-        ("raise RuntimeError('no luck')", "importing it raised RuntimeError: no luck"),
-        ("import module_that_nobody_has", "No module named 'module_that_nobody_has'"),
-        ("import sys; sys.exit(3)", "importing it called sys.exit(3)"),
-        ("raise BaseException('panicked')", "importing it raised BaseException: panicked"),
-        ("def broken(:", "SyntaxError"),
-        ("@hookimpl\ndef esper_componets(): return ()", "Did you mean 'esper_components'?"),
-        ("@hookimpl\ndef zzz(): return ()", "Hooks are esper_kinds, esper_components, esper_commands."),
-        ("@hookimpl\ndef esper_components(slots): return ()", "slots"),
-        ("def esper_components(): return ()", "esper_components lacks its @hookimpl decorator"),
-        ("answer = 42", "it implements no hook"),
-        ("@hookimpl(hookwrapper=True)\ndef esper_components(): yield", "hook wrapper"),
-        ("@hookimpl\ndef esper_components(): return None", "esper_components returned None"),
-        ("@hookimpl\ndef esper_components(): return 7", "esper_components returned 7"),
-        ("@hookimpl\ndef esper_components(): yield 'lstm'", "'lstm', which is no ComponentSpec"),
-        ("@hookimpl\ndef esper_components(): yield None", "None, which is no ComponentSpec"),
-        ("@hookimpl\ndef esper_kinds(): yield 'kind'", "'kind', which is no KindSpec"),
-        ("@hookimpl\ndef esper_components():\n    yield\n    raise OSError('disk')", "None, which is no ComponentSpec"),
-        (GOOD.format(name="x") + "    raise OSError('disk')", "esper_components raised OSError: disk"),
-        (GOOD.format(name="x") + "    raise SystemExit(1)", "esper_components called sys.exit(1)"),
-        (GOOD.format(name="Not Kebab"), "must be kebab-case"),
-        (GOOD.format(name="x").replace("nowhere:Net", "nowhere"), "must read 'package.module:attribute'"),
-        (GOOD.format(name="x") + YIELD.format(more=""), "it registers network 'x' twice"),
-        (HOOK + YIELD.format(more=", defaults={1: 2}"), "network 'x': defaults must map a kind to a name"),
-        (HOOK + YIELD.format(more=", defaults=['critic']"), "network 'x': defaults must map a kind to a name"),
-        (HOOK + YIELD.format(more=", reads=(1, 2)"), "network 'x': reads must be a tuple of names, not (1, 2)"),
-        ("@hookimpl\ndef esper_kinds(): yield KindSpec(name='train', protocol='a:b')", "'train' is reserved"),
-    ],
-)
-def test_a_broken_plugin_is_named_with_its_reason_and_the_rest_works(install: Install, code: str, reason: str) -> None:
-    install("aaa-broken", aaa_broken=code)
+BROKEN = [
+    ("raise RuntimeError('no luck')", "importing it raised RuntimeError: no luck"),
+    ("import module_that_nobody_has", "No module named 'module_that_nobody_has'"),
+    ("import sys; sys.exit(3)", "importing it called sys.exit(3)"),
+    ("raise BaseException('panicked')", "importing it raised BaseException: panicked"),
+    ("@hookimpl\ndef esper_componets(): return ()", "Did you mean 'esper_components'?"),
+    ("@hookimpl\ndef zzz(): return ()", "Hooks are esper_kinds, esper_components, esper_commands."),
+    ("@hookimpl\ndef esper_components(slots): return ()", "slots"),
+    ("def esper_components(): return ()", "esper_components lacks its @hookimpl decorator"),
+    ("answer = 42", "it implements no hook"),
+    ("@hookimpl(hookwrapper=True)\ndef esper_components(): yield", "hook wrapper"),
+    ("@hookimpl\ndef esper_components(): return None", "esper_components returned None"),
+    ("@hookimpl\ndef esper_components(): yield 'lstm'", "'lstm', which is no ComponentSpec"),
+    (GOOD.format(name="x") + "    raise OSError('disk')", "esper_components raised OSError: disk"),
+    (GOOD.format(name="Not Kebab"), "must be kebab-case"),
+    (GOOD.format(name="x").replace("nowhere:Net", "nowhere"), "must read 'package.module:attribute'"),
+    (GOOD.format(name="x") + YIELD.format(more=""), "it registers network 'x' twice"),
+    (HOOK + YIELD.format(more=", defaults={1: 2}"), "network 'x': defaults must map a kind to a name"),
+    (HOOK + YIELD.format(more=", reads=(1, 2)"), "network 'x': reads must be a tuple of names, not (1, 2)"),
+    ("@hookimpl\ndef esper_kinds(): yield KindSpec(name='train', protocol='a:b')", "'train' is reserved"),
+    ("@hookimpl\ndef esper_kinds(): return [KindSpec(name='g', protocol='a:b')] * 2", "the kind 'g' twice"),
+    ("@hookimpl\ndef esper_kinds(): yield KindSpec(name='network', protocol='a:b')", "'network' is declared by core"),
+]
+"""Code of plugins, and why they fail."""
+
+
+def test_broken_plugins_are_named_with_their_reasons_and_the_rest_works(install: Install) -> None:
+    for number, (code, _) in enumerate(BROKEN):
+        install(f"broken-{number:02}", **{f"broken_{number:02}": code})
     install("fine", fine=GOOD.format(name="fine-net"))
     index = load_index()
-    broken = record(index, "aaa-broken")
-    assert broken.status == "failed"
-    assert reason in (broken.error or "")
-    assert broken.components == () and broken.kinds == ()
-    assert index.failures == (broken,)
-    assert "fine-net" in index.names("network")
-    assert "x" not in index.names("network")
-
-
-def test_a_failure_keeps_its_traceback() -> None:
-    def explode() -> Any:
-        raise KeyError("where am I")
-
-    index = index_from_plugins({"bad": hooks(explode)})
-    assert "in explode" in index.plugins[0].traceback
+    for broken, (_, reason) in zip(index.failures, BROKEN, strict=True):
+        assert broken.status == "failed" and reason in (broken.error or "")
+        assert broken.components == broken.kinds == ()
+    assert "fine-net" in index.names("network") and "x" not in index.names("network")
+    assert index.kinds["network"].protocol.startswith("esper_core."), "a kind of the core's stays"
 
 
 def test_a_request_to_stop_is_not_swallowed() -> None:
@@ -130,112 +116,6 @@ def test_a_request_to_stop_is_not_swallowed() -> None:
 
     with pytest.raises(Interruption):
         index_from_plugins({"slow": hooks(interrupt)})
-
-
-def test_the_later_of_two_plugins_with_one_id_fails(install: Install) -> None:
-    install("first", same_id=GOOD.format(name="first-net"))
-    install("second", same_id=GOOD.format(name="second-net"))
-    index = load_index()
-    states = {r.distribution: (r.status, r.error) for r in index.plugins if r.plugin == "same-id"}
-    assert states["first"] == ("ok", None)
-    assert states["second"] == ("failed", "the plugin id 'same-id' is already taken by first 1.0")
-    assert "second-net" not in index.names("network")
-
-
-def test_two_distributions_may_provide_one_name(install: Install) -> None:
-    install("one", one=GOOD.format(name="shared"))
-    install("two", two=GOOD.format(name="shared"))
-    index = load_index()
-    assert [c.distribution for c in index.of_kind("network") if c.name == "shared"] == ["one", "two"]
-    assert not index.failures
-
-
-def test_two_plugins_of_one_distribution_may_not(install: Install) -> None:
-    install("one", first=GOOD.format(name="shared"), second=GOOD.format(name="shared"))
-    index = load_index()
-    assert record(index, "first").status == "ok"
-    assert "already registered by plugin 'first'" in (record(index, "second").error or "")
-
-
-def test_kinds_are_known_before_components_whatever_the_order() -> None:
-    gadget = ComponentSpec(kind="gadget", name="g", factory="a:b")
-    index = index_from_plugins({"user": hooks([gadget]), "owner": hooks((), [kind("gadget")])})
-    assert [c.key for c in index.components] == ["gadget/g"]
-    assert record(index, "owner").kinds == ("gadget",)
-
-
-def test_a_component_of_an_undeclared_kind_is_unavailable_and_the_rest_of_its_plugin_loads() -> None:
-    odd = ComponentSpec(kind="netwrk", name="odd", factory="a:b")
-    index = index_from_plugins({"core": core, "p": hooks([odd, network("even")])})
-    assert record(index, "p").status == "ok"
-    assert record(index, "p").components == ("netwrk/odd", "network/even")
-    (lost,) = index.unavailable
-    assert lost.component.key == "netwrk/odd"
-    assert "declares the kind 'netwrk'. Did you mean 'network'?" in lost.reason
-    assert index.names("network") == ("even",)
-
-
-def test_two_plugins_declaring_one_kind_both_fail_and_its_components_are_unavailable() -> None:
-    gadget = ComponentSpec(kind="gadget", name="g", factory="a:b")
-    index = index_from_plugins(
-        {
-            "core": core,
-            "a": hooks([network("a-net")], [kind("gadget")]),
-            "b": hooks((), [kind("gadget")]),
-            "user": hooks([gadget, network("user-net")]),
-        }
-    )
-    reason = "the kind 'gadget' is declared by a (a 0) and b (b 0)"
-    assert [(r.plugin, r.error) for r in index.failures] == [("a", reason), ("b", reason)]
-    assert "gadget" not in index.kinds
-    assert [(u.component.name, u.reason) for u in index.unavailable] == [("g", reason)]
-    assert index.names("network") == ("user-net",)
-
-
-def test_a_plugin_that_claims_a_kind_of_core_fails_alone(install: Install) -> None:
-    code = "@hookimpl\ndef esper_kinds(): yield KindSpec(name='network', protocol='a:b')"
-    install("grabber", grabber=code)
-    index = load_index()
-    assert record(index, "core").status == "ok"
-    assert "the kind 'network' is declared by core" in (record(index, "grabber").error or "")
-    assert index.kinds["network"].protocol.startswith("esper_core.")
-
-
-def test_a_kind_declared_twice_by_one_plugin_fails_it() -> None:
-    index = index_from_plugins({"p": hooks((), [kind("gadget"), kind("gadget")])})
-    assert index.plugins[0].error == "it declares the kind 'gadget' twice"
-
-
-def test_a_plugin_whose_components_fail_loses_its_kinds_too() -> None:
-    gadget = ComponentSpec(kind="gadget", name="g", factory="a:b")
-    index = index_from_plugins({"owner": hooks(None, [kind("gadget")]), "user": hooks([gadget])})
-    assert "gadget" not in index.kinds
-    assert [u.component.name for u in index.unavailable] == ["g"]
-
-
-@pytest.mark.parametrize("name", ["off", "acme_off", "Acme.Off", "acme-off"])
-def test_disabled_plugins_are_not_imported_by_id_or_distribution(install: Install, name: str) -> None:
-    install("acme-off", off="raise RuntimeError('imported')")
-    off = record(load_index(disabled=[name]), "off")
-    assert (off.status, off.error, off.components) == ("disabled", None, ())
-
-
-def test_the_allow_list_of_the_environment_variable(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
-    install("one", one=GOOD.format(name="one-net"))
-    install("two", two=GOOD.format(name="two-net"))
-    monkeypatch.setenv("ESPER_PLUGINS", " two , nobody")
-    index = load_index()
-    assert index.names("network") == ("two-net",)
-    assert {r.plugin for r in index.plugins if r.status == "ok"} == {"core", "two"}
-    assert load_index(only=["one"]).names("network") == ("one-net",), "an argument beats the variable"
-    monkeypatch.setenv("ESPER_PLUGINS", "")
-    assert load_index().names("network") == ()
-
-
-def test_core_declares_the_kinds_and_cannot_be_switched_off(install: Install) -> None:
-    index = load_index(disabled=["core"], only=[])
-    assert record(index, "core").status == "ok"
-    assert {"features", "network", "critic", "masks", "loss", "environment", "spike", "rule"} <= set(index.kinds)
 
 
 def test_a_plugin_that_prints_does_not_disturb_standard_output(
@@ -263,72 +143,83 @@ def test_heavy_imports_are_named_and_timed(install: Install, tmp_path: Path) -> 
     assert done.stdout.splitlines() == ["heavy torch True", "light - False"]
 
 
-def test_a_duplicate_distribution_counts_once(install: Install) -> None:
-    install("twin", version="1.0", twin=GOOD.format(name="x"))
-    install("twin", version="2.0", twin=GOOD.format(name="x"))
-    assert len([r for r in load_index().plugins if r.plugin == "twin"]) == 1
-
-
-@pytest.mark.parametrize(
-    ("points", "listed"),
-    [("[esper.plugins]\nthis is no entry point\n", True), ("[other.group]\nthis is no entry point\n", False)],
-)
-def test_an_unreadable_entry_points_file_spoils_only_its_own_distribution(
-    install: Install, tmp_path: Path, points: str, listed: bool
-) -> None:
-    install("spoiled")
-    install("fine", fine=GOOD.format(name="fine-net"))
-    (tmp_path / "site" / "spoiled-1.0.dist-info" / "entry_points.txt").write_text(points)
+def test_two_plugins_of_one_name(install: Install) -> None:
+    install("first", same_id=GOOD.format(name="shared"))
+    install("second", same_id=GOOD.format(name="second-net"))
+    install("two", one=GOOD.format(name="shared"), other=GOOD.format(name="shared"))
     index = load_index()
-    assert "fine-net" in index.names("network")
-    assert record(index, "core").status == "ok"
-    failures = [(r.plugin, (r.error or "").partition(":")[0]) for r in index.failures]
-    assert failures == ([("spoiled", "its entry_points.txt cannot be read")] if listed else [])
+    errors = {(r.distribution, r.plugin): r.error for r in index.failures}
+    assert errors == {
+        ("second", "same-id"): "the plugin id 'same-id' is already taken by first 1.0",
+        ("two", "other"): "network 'shared' is already taken by one (two 1.0)",
+    }
+    assert [c.distribution for c in index.of_kind("network") if c.name == "shared"] == ["first", "two"]
+    assert "second-net" not in index.names("network")
 
 
-def test_a_distribution_without_metadata_loads_without_a_name(install: Install, tmp_path: Path) -> None:
-    install("nameless", nameless=GOOD.format(name="nameless-net"))
-    (tmp_path / "site" / "nameless-1.0.dist-info" / "METADATA").unlink()
+def test_kinds_are_known_before_components_and_go_with_their_plugin() -> None:
+    def explode() -> Any:
+        raise KeyError("where am I")
+
+    gadget = ComponentSpec(kind="gadget", name="g", factory="a:b")
+    index = index_from_plugins({"user": hooks([gadget]), "owner": hooks((), [kind("gadget")])})
+    assert [c.key for c in index.components] == ["gadget/g"] and record(index, "owner").kinds == ("gadget",)
+    index = index_from_plugins({"user": hooks([gadget]), "owner": hooks(explode, [kind("gadget")])})
+    assert "gadget" not in index.kinds and [u.component.name for u in index.unavailable] == ["g"]
+    assert "in explode" in record(index, "owner").traceback
+
+
+@pytest.mark.parametrize("name", ["off", "Acme.Off"])
+def test_what_is_switched_off_is_not_imported(install: Install, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    install("acme-off", off="raise RuntimeError('imported')")
+    install("one", one=GOOD.format(name="one-net"))
+    off = record(load_index(disabled=[name, "core"]), "off")
+    assert (off.status, off.error, off.components) == ("disabled", None, ())
+    monkeypatch.setenv("ESPER_PLUGINS", " one , nobody")
+    index = load_index()
+    assert index.names("network") == ("one-net",)
+    assert {r.plugin for r in index.plugins if r.status == "ok"} == {"core", "one"}, "core cannot be switched off"
+    assert {"features", "network", "critic", "masks", "loss", "environment", "observer"} <= set(index.kinds)
+    assert load_index(only=["core"]).names("network") == (), "an argument beats the variable"
+    monkeypatch.setenv("ESPER_PLUGINS", "")
+    assert load_index().names("network") == ()
+
+
+def test_metadata_may_be_damaged(install: Install, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    for name in ("nameless", "edited", "spoiled", "foreign"):
+        install(name, **{name: GOOD.format(name=f"{name}-net")})
+    (site / "nameless-1.0.dist-info" / "METADATA").unlink()
+    direct = f'{{"url": "{(tmp_path / "my source").as_uri()}", "dir_info": {{"editable": true}}}}'
+    (site / "edited-1.0.dist-info" / "direct_url.json").write_text(direct)
+    (site / "spoiled-1.0.dist-info" / "entry_points.txt").write_text("[esper.plugins]\nthis is no entry point\n")
+    (site / "foreign-1.0.dist-info" / "entry_points.txt").write_text("[other.group]\nthis is no entry point\n")
     index = load_index()
     assert (record(index, "nameless").distribution, record(index, "nameless").version) == ("unknown", "0")
-    assert "nameless-net" in index.names("network")
-
-
-def test_an_entry_point_to_a_missing_attribute_fails_alone(install: Install, tmp_path: Path) -> None:
-    install("astray", astray=GOOD.format(name="x"))
-    points = tmp_path / "site" / "astray-1.0.dist-info" / "entry_points.txt"
-    points.write_text("[esper.plugins]\nastray = astray_astray:nothing\n")
-    assert "has no attribute 'nothing'" in (record(load_index(), "astray").error or "")
-
-
-def test_an_editable_installation_names_its_source_folder(install: Install, tmp_path: Path) -> None:
-    install("edited", edited=GOOD.format(name="x"))
-    source = tmp_path / "my source"
-    info = next((tmp_path / "site").glob("edited-*.dist-info"))
-    (info / "direct_url.json").write_text(f'{{"url": "{source.as_uri()}", "dir_info": {{"editable": true}}}}')
-    assert record(load_index(), "edited").location == str(source)
-
-
-def test_an_index_from_specs_needs_no_plugin() -> None:
-    index = index_from_specs([network("a"), network("b", summary="two")], [kind("network")], distribution="d")
-    assert index.names("network") == ("a", "b")
-    assert str(index.components[1]) == "network 'b' (d 0)"
-
-
-def test_the_index_is_immutable() -> None:
-    index = index_from_specs((), [kind("network")])
+    assert record(index, "edited").location == str(tmp_path / "my source")
+    assert {"nameless-net", "edited-net"} <= set(index.names("network"))
+    failures = [(r.plugin, (r.error or "").partition(":")[0]) for r in index.failures]
+    assert failures == [("spoiled", "its entry_points.txt cannot be read")]
     with pytest.raises(TypeError):
         index.kinds["x"] = kind("x")  # type: ignore[index]
-    with pytest.raises(AttributeError):
-        index.components = ()  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("unit", ["function", "class instance"])
-def test_a_plugin_may_be_any_object_with_hooks(unit: str) -> None:
-    class Plugin:
-        @hookimpl
-        def esper_components(self) -> list[ComponentSpec]:
-            return [network("from-object")]
-
-    plugin: object = Plugin() if unit == "class instance" else hooks([network("from-object")])
-    assert index_from_plugins({"core": core, "p": plugin}).names("network") == ("from-object",)
+def test_kinds_that_nobody_or_two_declare() -> None:
+    gadget = ComponentSpec(kind="gadget", name="g", factory="a:b")
+    odd = ComponentSpec(kind="netwrk", name="odd", factory="a:b")
+    index = index_from_plugins(
+        {
+            "core": core,
+            "a": hooks([network("a-net")], [kind("gadget")]),
+            "b": hooks((), [kind("gadget")]),
+            "user": hooks([gadget, odd, network("user-net")]),
+        }
+    )
+    reason = "the kind 'gadget' is declared by a (a 0) and b (b 0)"
+    assert [(r.plugin, r.error) for r in index.failures] == [("a", reason), ("b", reason)]
+    assert "gadget" not in index.kinds
+    lost = {u.component.key: u.reason for u in index.unavailable}
+    assert lost.pop("gadget/g") == reason
+    assert "declares the kind 'netwrk'. Did you mean 'network'?" in lost["netwrk/odd"]
+    assert record(index, "user").components == ("gadget/g", "netwrk/odd", "network/user-net")
+    assert index.names("network") == ("user-net",)

@@ -64,42 +64,8 @@ def test_everything_a_file_may_say(folder: Path) -> None:
         Option("train", None, "lr", 0.01),
     )
     assert set(recipes.policies) == {"mine", "other-one"}
-
-
-def test_without_a_file_nothing_is_said() -> None:
-    assert load_recipes(None) == Recipes()
-
-
-def test_slots_may_be_ids(folder: Path) -> None:
     assert read(folder, 'schema = 1\ndefaults.slots = "r0c0,r0c1"').settings["slots"] == "r0c0,r0c1"
-
-
-def test_found_upward_from_the_working_directory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    deep = folder / "a" / "b"
-    deep.mkdir(parents=True)
-    monkeypatch.chdir(deep)
-    (folder / "registry.toml").write_text("schema = 1")
-    assert find_registry() == folder / "registry.toml"
-    (folder / "a" / "registry.toml").write_text("schema = 1")
-    assert find_registry() == folder / "a" / "registry.toml"
-
-
-def test_the_variable_beats_the_folder_and_the_flag_beats_both(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("registry.toml", "variable.toml", "flag.toml"):
-        (folder / name).write_text("schema = 1")
-    monkeypatch.setenv("ESPER_REGISTRY", "variable.toml")
-    assert find_registry() == Path("variable.toml")
-    assert find_registry("flag.toml") == Path("flag.toml")
-    monkeypatch.setenv("ESPER_REGISTRY", "")
-    assert find_registry() == folder / "registry.toml"
-
-
-def test_a_named_file_must_exist(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(RegistryFileError, match=r"^gone\.toml: there is no such file, but --registry names it"):
-        find_registry("gone.toml")
-    monkeypatch.setenv("ESPER_REGISTRY", "lost.toml")
-    with pytest.raises(RegistryFileError, match=r"^lost\.toml: .* ESPER_REGISTRY names it"):
-        find_registry()
+    assert load_recipes(None) == Recipes()
 
 
 @pytest.mark.parametrize(
@@ -107,24 +73,17 @@ def test_a_named_file_must_exist(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     [
         ("", 1, "'schema' is missing"),
         ("\nschema = 2", 2, "schema 2 is not supported"),
-        ("schema = true", 1, "schema True is not supported"),
         ("schema = 1\nx = = 2", 2, "this is no TOML"),
-        ("schema = 1\n[defaults", 2, "this is no TOML"),
         ('schema = 1\n\nplugin = "x"', 3, "there is no 'plugin'. Did you mean 'plugins'?"),
-        ("schema = 1\n[defalts]\nslots = 3", 2, "there is no 'defalts'. Did you mean 'defaults'?"),
         (
             "schema = 1\n[plugins]\n# note\ndisable = []",
             4,
             "there is no 'disable' in [plugins]. Did you mean 'disabled'?",
         ),
         ("schema = 1\n[plugins]\ndisabled = 'x'", 3, "'disabled' must be a list of names"),
-        ("schema = 1\n[plugins]\ndisabled = [1]", 3, "must be a name in quotes, not 1"),
         ("schema = 1\n[defaults]\nslots = 2.5", 3, "'slots' must be a name in quotes, not 2.5"),
         ("schema = 1\n[defaults]\nenvs = '8'", 3, "'envs' must be a whole number, not '8'"),
-        ("schema = 1\n[defaults]\nseed = true", 3, "'seed' must be a whole number"),
-        ("schema = 1\n[defaults]\ncritic = 5", 3, "'critic' must be a name in quotes, not 5"),
         ("schema = 1\npolicy = 'x'", 2, "'policy' must be a table"),
-        ("schema = 1\n[policy]\nx = 5", 3, "'policy.x' must be a table"),
         ("schema = 1\n[policy.x]\n\nnetwork = ''", 4, "'network' must be a name in quotes, not ''"),
         ("schema = 1\n[policy.x]\noptions = 5", 3, "'policy.x.options' must be a table"),
         ("schema = 1\n[policy.x.options]\nlr = 5", 3, "'lr' must be followed by an option"),
@@ -140,30 +99,16 @@ def test_a_wrong_file_is_told_its_line(folder: Path, text: str, line: int, messa
     assert caught.value.exit_code == 2
 
 
-def test_text_that_is_no_utf_8(folder: Path) -> None:
-    (folder / "registry.toml").write_bytes(b"schema = 1\n# \xff\n")
-    with pytest.raises(RegistryFileError, match=r"^registry\.toml:2: this is not UTF-8"):
-        load_recipes(folder / "registry.toml")
-
-
-def test_a_byte_order_mark_does_no_harm(folder: Path) -> None:
-    (folder / "registry.toml").write_bytes(b"\xef\xbb\xbfschema = 1\n")
-    assert load_recipes(folder / "registry.toml").policies == {}
-
-
 @pytest.mark.parametrize(
     ("keys", "line"),
     [
         (("schema",), 1),
-        (("defaults",), 2),
         (("defaults", "slots"), 4),
         (("defaults", "absent"), 2),
-        (("policy", "mine"), 7),
         (("policy", "mine", "critic"), 9),
         (("policy", "mine", "options", "critic", "whole"), 12),
         (("policy", "mine", "options", "gadget", "little", "size"), 13),
         (("policy", "other-one", "critic"), 18),
-        (("policy", "absent"), 1),
         (("policy", "other_one", "critic"), 18),
         (("resolve", "network/small-net"), 22),
         (("nothing",), 1),
@@ -173,10 +118,6 @@ def test_lines(keys: tuple[str, ...], line: int) -> None:
     assert line_of(GOOD, keys) == line
 
 
-def test_a_sound_file_passes_the_check(folder: Path, index: Index) -> None:
-    assert check_recipes(read(folder, GOOD), index) == ()
-
-
 @pytest.mark.parametrize(
     ("old", "new", "line", "message"),
     [
@@ -184,16 +125,11 @@ def test_a_sound_file_passes_the_check(folder: Path, index: Index) -> None:
         ("environment =", "enviroment =", 5, "There is no kind 'enviroment'. Did you mean 'environment'?"),
         ('policy = "mine"', 'policy = "mien"', 3, "No policy named 'mien'. Did you mean 'mine'?"),
         ("slots = 3", "slots = 0", 4, "A policy needs at least one slot"),
-        ("slots = 3", "envs = 0", 4, "envs cannot be 0"),
-        ("slots = 3", "device = '?'", 4, "device cannot be '?'"),
         ('"picky"', '"piky"', 9, "No critic named 'piky'. Did you mean 'picky'?"),
-        ("critic   =", "critik   =", 9, "There is no kind 'critik'"),
         ("critic.whole = 16", "critic.whol = 16", 12, "There is no option 'critic.whol'. Did you mean 'whole'?"),
-        ("critic.whole = 16", "critic.whole = 100", 12, "'critic.whole' cannot be 100"),
         ("critic.whole = 16", "critik.whole = 100", 12, "there is no kind 'critik'"),
         ('"gadget".little', '"gadget".litle', 13, "the plan has no gadget 'litle'"),
         ('"gadget".little.size', "gadget.size", 13, "'gadget.size' could mean any of small-one"),
-        ("train.lr", "train.rl", 14, "There is no option 'train.rl'"),
         ("train.lr", "train.passes", 14, "'train.passes' is called 'train.update_epochs' now."),
         ('"simple"', '"picky"', 16, "policy 'other-one' makes no plan: critic 'picky'"),
         ('"toy_world"', '"toi_world"', 22, "You asked for network 'small-net' from 'toi-world'"),
@@ -207,11 +143,30 @@ def test_the_check_finds_names_that_mean_nothing(
     assert any(e.message.startswith(f"registry.toml:{line}: ") and message in e.message for e in found), found
 
 
-def test_a_disabled_plugin_need_not_be_installed(folder: Path, index: Index) -> None:
-    assert check_recipes(read(folder, 'schema = 1\n[plugins]\ndisabled = ["nobody"]'), index) == ()
+def test_bytes(folder: Path) -> None:
+    (folder / "registry.toml").write_bytes(b"schema = 1\n# \xff\n")
+    with pytest.raises(RegistryFileError, match=r"^registry\.toml:2: this is not UTF-8"):
+        load_recipes(folder / "registry.toml")
+    (folder / "registry.toml").write_bytes(b"\xef\xbb\xbfschema = 1\n")
+    assert load_recipes(folder / "registry.toml").policies == {}
+
+
+def test_where_the_file_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("registry.toml", "variable.toml", "flag.toml", "a/registry.toml", "a/b/c"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("schema = 1")
+    monkeypatch.chdir(folder / "a/b")
+    assert find_registry() == folder / "a/registry.toml", "the nearest one upward"
+    monkeypatch.setenv("ESPER_REGISTRY", "../../variable.toml")
+    assert find_registry() == Path("../../variable.toml")
+    assert find_registry("../../flag.toml") == Path("../../flag.toml")
+    monkeypatch.setenv("ESPER_REGISTRY", "lost.toml")
+    with pytest.raises(RegistryFileError, match=r"^lost\.toml: there is no such file, but ESPER_REGISTRY names it"):
+        find_registry()
 
 
 def test_the_check_reports_every_mistake_once_and_in_order(folder: Path, index: Index) -> None:
+    assert check_recipes(read(folder, GOOD), index) == (), "a disabled plugin need not be installed"
     text = GOOD.replace('"toy"', '"toi"').replace('"picky"', '"piky"')
     lines = [int(error.message.split(":")[1]) for error in check_recipes(read(folder, text), index)]
     assert lines == [5, 9]

@@ -32,19 +32,13 @@ def install(site: Path) -> Install:
     """Return a function that installs a distribution: files by path, and what its metadata says."""
 
     def made(name: str, files: dict[str, str], *, requires: tuple[str, ...] = (), version: str = "1") -> Path:
-        info = site / f"{name.replace('-', '_')}-{version}.dist-info"
+        info = f"{name.replace('-', '_')}-{version}.dist-info"
         needs = "".join(f"Requires-Dist: {line}\n" for line in requires)
+        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}"
         record = "".join(f"{path},,\n" for path in files)
-        texts = {
-            "METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}",
-            "RECORD": record,
-        }
-        for path, text in [
-            *((site / path, text) for path, text in files.items()),
-            *((info / f, t) for f, t in texts.items()),
-        ]:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+        for path, text in {**files, f"{info}/METADATA": metadata, f"{info}/RECORD": record}.items():
+            (site / path).parent.mkdir(parents=True, exist_ok=True)
+            (site / path).write_text(text)
         return site
 
     return made
@@ -77,12 +71,7 @@ def test_every_file_of_a_distribution_counts(install: Install, file: str) -> Non
 def test_names_of_files_count_and_leftovers_do_not(install: Install) -> None:
     site = install("canary-dist", FILES)
     before = source("canary-dist")
-    for leftover in (
-        "canary_pack/__pycache__/a.cpython-311.pyc",
-        "canary_pack/.cache/x",
-        "tests/test_it.py",
-        "build/a.py",
-    ):
+    for leftover in ("canary_pack/__pycache__/a.cpython-311.pyc", "canary_pack/.cache/x", "tests/test_it.py"):
         (site / leftover).parent.mkdir(exist_ok=True)
         (site / leftover).write_text("anything")
     assert source("canary-dist") == before
@@ -127,16 +116,6 @@ def test_what_a_distribution_is_made_with_comes_with_it(install: Install) -> Non
     assert sources.made_with(["canary_plugin.factory"])["sources"]["canary-base"] != found["sources"]["canary-base"]
 
 
-def test_a_module_of_no_distribution_has_its_own_source(site: Path) -> None:
-    site.mkdir()
-    (site / "canary_script.py").write_text("x = 1")
-    name = sources.owner("canary_script")
-    before = source(name)
-    assert name == "module canary_script" and before
-    (site / "canary_script.py").write_text("x = 2")
-    assert source(name) != before
-
-
 def test_what_has_no_source_is_never_taken_for_what_another_process_had(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "canary_by_hand", ModuleType("canary_by_hand"))
     name = sources.owner("canary_by_hand")
@@ -144,15 +123,6 @@ def test_what_has_no_source_is_never_taken_for_what_another_process_had(monkeypa
     there = sources.made_with(["canary_by_hand"])
     monkeypatch.setattr(sources, "_NEVER_AGAIN", "as in another process")
     assert sources.made_with(["canary_by_hand"]) != there
-
-
-def test_a_distribution_of_the_name_of_a_strangers_module_is_not_it(install: Install, site: Path) -> None:
-    install("canary_name", {"canary_else.py": ""})
-    (site / "canary_name.py").write_text("x = 1")
-    before = sources.made_with(["canary_name"])
-    (site / "canary_name.py").write_text("x = 2")
-    sources.forget()
-    assert sources.made_with(["canary_name"]) != before
 
 
 def test_a_damaged_installation_concerns_nobody_else(install: Install, site: Path) -> None:
@@ -169,3 +139,13 @@ def test_whose_code_failed() -> None:
     modules = ["esper_core.learning.trainer", "esper_growth.environment", "esper_obs_v3.features", "torch.nn"]
     assert str(sources.blamed(modules)).startswith("esper-obs-v3 ")
     assert sources.blamed(["esper_core.learning.trainer", "torch"]) is None
+
+
+def test_a_module_of_no_distribution_has_its_own_source(install: Install, site: Path) -> None:
+    install("canary_name", {"canary_else.py": ""})
+    (site / "canary_name.py").write_text("x = 1")
+    name, before = sources.owner("canary_name"), sources.made_with(["canary_name"])
+    assert name == "module canary_name" and source(name)
+    (site / "canary_name.py").write_text("x = 2")
+    sources.forget()
+    assert sources.made_with(["canary_name"]) != before, "it is not the distribution of that name"

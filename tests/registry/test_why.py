@@ -59,29 +59,6 @@ def outcomes(explanation: Explanation) -> list[tuple[str, str, str]]:
     return [(c.component.qualified, c.found_by, c.outcome) for c in explanation.candidates]
 
 
-def test_a_plain_name(index: Index) -> None:
-    found = why(index, "Network/ALONE")
-    assert (found.kind, found.name, found.distribution, found.pin, found.error) == (
-        "network",
-        "alone",
-        None,
-        None,
-        None,
-    )
-    assert found.winner is not None and found.winner.qualified == "one-dist:alone"
-    assert outcomes(found) == [("one-dist:alone", "name", "chosen")]
-    (candidate,) = found.candidates
-    assert (candidate.record.location, candidate.record.editable) == ("/site/one", True)
-    assert found.changes[0].startswith("With --no-plugin one: an error. No network named 'ALONE'.")
-    assert '"network/alone" is pinned' in found.changes[1]
-
-
-def test_an_alias(index: Index) -> None:
-    found = why(index, "network/old.name")
-    assert outcomes(found) == [("one-dist:alone", "alias", "chosen")]
-    assert found.changes[-1] == "A network that is really named 'old-name' would come before this alias."
-
-
 def test_an_alias_gives_way_to_a_name(index: Index) -> None:
     found = why(index, "network/two:shared")
     assert outcomes(found) == [
@@ -90,14 +67,9 @@ def test_an_alias_gives_way_to_a_name(index: Index) -> None:
         ("one-dist:alone", "alias", "not chosen: an alias gives way to a name"),
     ]
     assert found.distribution == "two"
-    assert any(
-        change.startswith("As network/shared: an error. The network 'shared' is provided by")
-        for change in found.changes
-    )
-    assert (
-        "With --no-plugin two: an error. You asked for network 'shared' from 'two', which does not provide it."
-        in found.changes
-    )
+    changes = " ".join(found.changes)
+    assert "As network/shared: an error. The network 'shared' is provided by" in changes
+    assert "With --no-plugin two: an error. You asked for network 'shared' from 'two', which does not" in changes
 
 
 def test_an_ambiguous_name(index: Index) -> None:
@@ -111,9 +83,7 @@ def test_an_ambiguous_name(index: Index) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "pin", ['"network/shared" = "two-dist"', '"Network/Shared" = "Two.Dist"', '"network/shared" = "two"']
-)
+@pytest.mark.parametrize("pin", ['"Network/Shared" = "Two.Dist"', '"network/shared" = "two"'])
 def test_a_pin(index: Index, tmp_path: Path, pin: str) -> None:
     found = why(index, "network/shared", pinned(tmp_path, pin))
     assert found.winner is not None and found.winner.qualified == "two-dist:shared"
@@ -133,32 +103,38 @@ def test_an_unknown_name_says_what_may_have_provided_it(index: Index) -> None:
     ]
 
 
-def test_without_the_plugin_that_declares_its_kind_nothing_is_left(index: Index) -> None:
-    gear = why(index, "gear/g")
-    assert gear.changes[0].startswith("With --no-plugin two: an error. No gear named 'g'.")
+def test_a_plain_name_and_an_alias(index: Index) -> None:
+    found = why(index, "Network/ALONE")
+    said = (found.kind, found.name, found.distribution, found.pin, found.error)
+    assert said == ("network", "alone", None, None, None)
+    assert outcomes(found) == [("one-dist:alone", "name", "chosen")]
+    (candidate,) = found.candidates
+    assert (candidate.component, candidate.record.location) == (found.winner, "/site/one")
+    assert found.changes[0].startswith("With --no-plugin one: an error. No network named 'ALONE'.")
+    assert '"network/alone" is pinned' in found.changes[1]
+    found = why(index, "network/old.name")
+    assert outcomes(found) == [("one-dist:alone", "alias", "chosen")]
+    assert found.changes[-1] == "A network that is really named 'old-name' would come before this alias."
+    both = why(index, "network/both")
+    assert isinstance(both.error, AmbiguousComponent) and {c.found_by for c in both.candidates} == {"alias"}
 
 
-def test_a_component_of_a_misspelt_kind_is_mentioned(index: Index) -> None:
+def test_kinds_that_are_not_there(index: Index) -> None:
+    assert why(index, "gear/g").changes[0].startswith("With --no-plugin two: an error. No gear named 'g'.")
     ((component, reason),) = why(index, "network/shared").unavailable
     assert component.key == "netwrk/shared" and "Did you mean 'network'?" in reason
     assert why(index, "network/alone").unavailable == ()
 
 
-def test_an_alias_that_two_components_have(index: Index) -> None:
-    found = why(index, "network/both")
-    assert isinstance(found.error, AmbiguousComponent)
-    assert {c.found_by for c in found.candidates} == {"alias"}
-
-
-@pytest.mark.parametrize("asked", ["shared", "network/", "/shared", " / "])
-def test_what_does_not_read_so(index: Index, asked: str) -> None:
-    with pytest.raises(UserError, match="does not read KIND/NAME"):
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ("shared", "does not read KIND/NAME"),
+        (" / ", "does not read KIND/NAME"),
+        ("netwrok/shared", "Did you mean 'network'"),
+        ("policy/shared", "A policy is no component"),
+    ],
+)
+def test_what_cannot_be_explained(index: Index, asked: str, words: str) -> None:
+    with pytest.raises(UserError, match=words):
         why(index, asked)
-
-
-def test_kinds_that_there_are_not(index: Index) -> None:
-    with pytest.raises(UnknownComponent, match="Did you mean 'network'"):
-        why(index, "netwrok/shared")
-    with pytest.raises(UserError) as caught:
-        why(index, "policy/shared")
-    assert "network/shared" in caught.value.hint

@@ -15,8 +15,7 @@ from esper_core.learning.config import TrainConfig
 from esper_core.learning.gae import gae
 from esper_core.learning.trainer import Trainer
 from esper_core.plan.build import build_parts, resolve_device
-from esper_core.plan.lookup import owners_of
-from esper_core.plan.plan import describe_plan
+from esper_core.plan.plan import describe_plan, owners_of
 from esper_core.policy.policy import Policy
 
 if TYPE_CHECKING:

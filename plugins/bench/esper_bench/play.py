@@ -14,9 +14,8 @@ from esper_core.contracts.foreign import Owners, close_safely
 from esper_core.contracts.protocols import FeatureExtractor, Masks, Rule
 from esper_core.learning.player import ForeignRule, play
 from esper_core.learning.stopwatch import Stopwatch
-from esper_core.plan.build import build_beside, build_parts, make_context, resolve_device
-from esper_core.plan.lookup import owners_of
-from esper_core.plan.plan import describe_plan
+from esper_core.plan.build import build_beside, build_environment
+from esper_core.plan.plan import owners_of
 from esper_core.registry.resolve import resolve
 
 if TYPE_CHECKING:
@@ -35,11 +34,9 @@ def measure_play(plan: Plan, index: Index, rule: str, episodes: int, say: Say) -
     """
     say("preparing environments")
     with one_thread():
-        parts = build_parts(plan, index, only=set(plan.kinds) - {"network", "critic", "loss"} | {"environment"})
-        environment, owners = parts["environment"], owners_of(plan, index)
+        context, owners = build_environment(plan, index), owners_of(plan, index)
+        parts, environment = context.parts, context.parts["environment"]
         try:
-            device = resolve_device(plan.device)
-            context = make_context(plan, describe_plan(plan, index), device=device, parts=parts)
             component = resolve(index, "rule", rule)
             player = ForeignRule(build_beside(component, index, context), component.owner, environment.actions)
             features, masks = parts["features"], parts["masks"]

@@ -14,11 +14,10 @@ from esper_core.contracts.errors import PluginError, UserError, did_you_mean
 from esper_core.contracts.files import make_folder, replace_synced, writing
 from esper_core.contracts.foreign import close_safely
 from esper_core.contracts.plain import MEANING, NotPlain, plain
-from esper_core.contracts.protocols import BuildContext, Environment, Evaluable, FeatureExtractor, MaskProvider, Rule
+from esper_core.contracts.protocols import Environment, Evaluable, FeatureExtractor, MaskProvider, Rule
 from esper_core.learning.player import ForeignRule, PolicyRule, Separately, derived_seed, play
-from esper_core.plan.build import build_beside, build_parts, make_context, resolve_device
-from esper_core.plan.lookup import owners_of
-from esper_core.plan.plan import Plan, PlanDescription, describe_plan
+from esper_core.plan.build import build_beside, build_environment, build_parts, resolve_device
+from esper_core.plan.plan import Plan, PlanDescription, describe_plan, owners_of
 from esper_core.policy.boundary import check_tensor
 from esper_core.policy.policy import Policy
 from esper_core.registry.index import Index
@@ -112,11 +111,10 @@ class Contest:
         if not self.known.outcomes:
             raise self._not_evaluable("its description names no outcomes")
         torch.set_num_threads(self.plan.threads)
-        kinds = set(self.plan.kinds) - {"features", "network", "critic", "loss"} | {"environment"}
-        self.parts = build_parts(self.plan, index, only=kinds)
+        self.context = build_environment(self.plan, index)
         self.owners = owners_of(self.plan, index)
-        self.environment: Environment = self.parts["environment"]
-        self.masks: MaskProvider = self.parts["masks"]
+        self.environment: Environment = self.context.parts["environment"]
+        self.masks: MaskProvider = self.context.parts["masks"]
         try:
             needed = [name for name in vars(Evaluable) if not name.startswith("_")]
             lacking = [name for name in needed if not hasattr(self.environment, name)]
@@ -124,7 +122,7 @@ class Contest:
                 raise self._not_evaluable(f"it lacks {', '.join(lacking)}")
             self.evaluable: Evaluable = self.environment
             self._policies, self.notes = self._load()
-            self._about = circumstances(self.plan, index, self.device, self.parts["environment"])
+            self._about = circumstances(self.plan, index, self.device, self.context.parts["environment"])
         except BaseException:
             self.close(lambda _: None)  # what has failed before says more
             raise
@@ -208,7 +206,7 @@ class Contest:
         """Return an episode with who plays it."""
         spec = self.known.actions
         if arm.rule is not None:
-            rule = build_beside(arm.rule, self.index, self._context())
+            rule = build_beside(arm.rule, self.index, evolve(self.context, num_envs=1))
             return _Job(key, ForeignRule(rule, arm.rule.owner, spec))
         if key.seed is None:
             assert found is not None, "the search comes before its schedule is played"
@@ -222,10 +220,6 @@ class Contest:
             REPLAY: lambda: _Job(key, Schedule(spec, ()), topology=source["topology"]),
         }
         return makers[arm.name]()
-
-    def _context(self) -> BuildContext:
-        plan = evolve(self.plan, envs=1)
-        return make_context(plan, self.known, device=self.device, parts=self.parts)
 
     # Playing --------------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,8 @@ from esper_core.contracts.protocols import Environment, FeatureExtractor, Featur
 from esper_core.learning.config import TrainConfig
 from esper_core.learning.trainer import Trainer, Update
 from esper_core.plan.build import build_parts
-from esper_core.plan.plan import Plan, PlannedComponent
+from esper_core.plan.lookup import PlannedComponent
+from esper_core.plan.plan import Plan
 from esper_core.policy.distribution import FactoredDistribution
 from esper_core.policy.masking import check_masks
 from esper_core.policy.policy import Policy

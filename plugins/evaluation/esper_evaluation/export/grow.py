@@ -14,7 +14,7 @@ from esper_core.contracts.grown import Exportable, Grown
 from esper_core.contracts.protocols import Environment
 from esper_core.learning.player import PolicyRule, play
 from esper_core.plan.build import build_parts
-from esper_core.plan.lookup import owners_of
+from esper_core.plan.plan import owners_of
 from esper_core.policy.boundary import check_type
 from esper_core.policy.policy import Policy
 from esper_core.registry.index import Index

@@ -14,7 +14,7 @@ from esper_core.cli.output import print_json, print_table, say, status_line
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import Interrupted, Terminated, UserError, did_you_mean
 from esper_core.contracts.slots import SlotConfig
-from esper_core.plan.plan import DEFAULT_SLOTS
+from esper_core.plan.plan import DEFAULTS
 from esper_core.plan.recipes import Recipes
 from esper_core.plan.selection import choose_beside
 from esper_core.registry.index import Index
@@ -74,7 +74,7 @@ def matrix(
 
 
 def _usual_slots(recipes: Recipes) -> tuple[int, ...]:
-    return (SlotConfig.parse(recipes.settings.get("slots", DEFAULT_SLOTS)).num_slots,)
+    return (SlotConfig.parse(recipes.settings.get("slots", DEFAULTS["slots"])).num_slots,)
 
 
 def _parse_only(texts: Sequence[str]) -> dict[str, list[str]]:

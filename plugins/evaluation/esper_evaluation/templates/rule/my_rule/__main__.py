@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from esper_core.plan.build import build_beside, build_parts, make_context
-from esper_core.plan.plan import Plan, PlanRequest, describe_plan, make_plan
+from esper_core.plan.build import build_beside, build_environment
+from esper_core.plan.plan import Plan, PlanRequest, make_plan
 from esper_core.registry.index import Index
 from esper_core.registry.loading import load_index
 from esper_core.registry.resolve import resolve
@@ -13,11 +13,8 @@ from esper_core.registry.resolve import resolve
 
 def play(name: str, plan: Plan, index: Index) -> float:
     """Let a rule play one episode in every environment of a plan, and return the mean sum of rewards."""
-    known = describe_plan(plan, index)
-    drawn = {*plan.kinds, *known.uses} - {"features", "network", "critic", "loss"}
-    parts = build_parts(plan, index, only=drawn)
-    environment, masks = parts["environment"], parts["masks"]
-    context = make_context(plan, known, parts=parts)
+    context = build_environment(plan, index)
+    environment, masks = context.parts["environment"], context.parts["masks"]
     rule = build_beside(resolve(index, "rule", name), index, context)
     generator = torch.Generator().manual_seed(plan.seed)
     try:
