@@ -22,6 +22,7 @@ from esper_core.contracts.errors import PluginError, did_you_mean
 from esper_core.contracts.foreign import asks_to_stop, described
 from esper_core.registry import hookspecs
 from esper_core.registry.discovery import Source, entry_point_sources
+from esper_core.registry.first_party import undeclared
 from esper_core.registry.hookspecs import hookimpl
 from esper_core.registry.index import Command, Component, Index, PluginRecord, Status, Unavailable
 from esper_core.registry.reserved import RESERVED_KINDS
@@ -275,6 +276,7 @@ def _check_spec(spec: ComponentSpec) -> None:
 
 def _assemble(candidates: list[_Candidate], contested: Mapping[str, str]) -> Index:
     kinds = {kind.name: kind for candidate in candidates for kind in candidate.kinds}
+    records = tuple(candidate.record() for candidate in candidates)
     usable: list[Component] = []
     unavailable: list[Unavailable] = []
     for candidate in candidates:
@@ -282,12 +284,14 @@ def _assemble(candidates: list[_Candidate], contested: Mapping[str, str]) -> Ind
             if component.kind in kinds:
                 usable.append(component)
                 continue
-            reason = contested.get(component.kind) or (
-                f"no plugin that loaded declares the kind '{component.kind}'.{did_you_mean(component.kind, kinds)}"
+            reason = (
+                contested.get(component.kind)
+                or undeclared(component.kind, records)
+                or f"no plugin that loaded declares the kind '{component.kind}'.{did_you_mean(component.kind, kinds)}"
             )
             unavailable.append(Unavailable(component, reason))
     commands = tuple(candidate.command(spec) for candidate in candidates for spec in candidate.commands)
-    return Index(tuple(c.record() for c in candidates), kinds, tuple(usable), tuple(unavailable), commands)
+    return Index(records, kinds, tuple(usable), tuple(unavailable), commands)
 
 
 def index_from_specs(
