@@ -18,7 +18,7 @@ STAMP  := $(VENV)/.installed-$(SUM)
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-slow lint format docs clean
+.PHONY: help install train test test-slow lint format docs dist clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -46,6 +46,11 @@ format: $(STAMP) ## rewrite the code in the project's format
 
 docs: $(STAMP) ## write the pages that follow from the code
 	$(BIN)/python -m docs.generate
+
+dist: $(STAMP) ## build wheels and source distributions of the core and every plugin into dist/
+	@rm -rf dist
+	@for source in . $(PLUGINS); do $(BIN)/python -m build --no-isolation --outdir dist "$$source" >/dev/null || exit 1; done
+	@ls dist
 
 clean: ## remove .venv, caches and build artefacts; runs stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info plugins/*/build plugins/*/*.egg-info
