@@ -15,7 +15,7 @@ from esper_evaluation.report import chapters, charts
 from esper_evaluation.report.figures import fixed, short
 from esper_evaluation.report.growth import growth
 from esper_evaluation.report.record import Record
-from esper_evaluation.statistics import mean_interval
+from esper_evaluation.student import mean_interval
 
 MARK = b'<meta name="generator" content="esper report">'
 """What every report begins with, so that nothing else is written over."""
