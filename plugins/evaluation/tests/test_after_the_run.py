@@ -97,14 +97,6 @@ def test_runs_that_differ_in_their_seed(runs, capsys):
     assert "two different runs" in capsys.readouterr().err
 
 
-def test_a_list_says_what_one_looks_for(runs, capsys):
-    first, second = printed(capsys, "runs", "list", "--out", ".")
-    assert (first["environment"], first["updates"], first["environment_steps"]) == ("growth", 2, 16)
-    assert first["best_return"] >= first["return"] and second["seconds"] > 0
-    assert run(["runs", "list", "--out", "."]) == 0
-    assert "environment" in capsys.readouterr().out.splitlines()[0]
-
-
 def test_what_is_exported_needs_torch_alone(runs, capsys, tmp_path):
     document = printed(capsys, "export", runs[0], "--instance", "5", "--at", "1", "--out", str(tmp_path / "grown.py"))
     assert (document["instance"], document["checkpoint"]) == (5, "000001")

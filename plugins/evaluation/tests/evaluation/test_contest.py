@@ -125,12 +125,6 @@ def test_more_instances_and_more_arms_play_only_what_is_new(hold: Hold, counted:
     assert len(entries) == 3 + 6 + 5 and entries[-5:][0]["instance"] == HELD_OUT + 3
 
 
-def test_an_arm_that_others_are_made_of_is_played_although_nobody_asked(hold: Hold) -> None:
-    played = hold("replay", instances=2)
-    assert set(played.values) == {"replay"}
-    assert {entry["arm"] for entry in lines(played)} == {"replay", "policy-greedy"}
-
-
 def test_no_result_depends_on_how_many_are_played_side_by_side(
     hold: Hold, entrants: tuple[Entrant, ...], index: Index
 ) -> None:
@@ -387,12 +381,6 @@ def test_runs_must_be_seeds_of_one_policy(copies: list[RunDirectory], make_run: 
     assert "seed is" not in raised.value.message and raised.value.exit_code == 2
     with pytest.raises(UserError, match="have the same seed, 0"):
         choose_entrants([copies[0], copies[0]], "last")
-
-
-def test_a_run_may_be_at_another_update(copies: list[RunDirectory]) -> None:
-    first, second = choose_entrants(copies, "1")
-    assert (first.header.update, first.updates, second.updates) == (1, 2, 2)
-    assert first.version != second.version
 
 
 def test_a_contest_of_a_world_without_operations(make_run: Any, index: Index) -> None:

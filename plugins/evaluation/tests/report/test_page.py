@@ -157,11 +157,6 @@ def test_a_run_of_another_kind_of_environment(make_run: MakeRun) -> None:
     assert "return 1.500 one episode, update 1" in shown.text
 
 
-def test_a_run_without_any_event(make_run: MakeRun) -> None:
-    shown = page(make_run(events=[]))
-    assert "No episode has ended in this run." in shown.text and "name no slots" in shown.text
-
-
 def test_a_run_that_has_not_begun(make_run: MakeRun) -> None:
     shown = page(make_run(lines=[], events=[]))
     assert "0 of 4 not finished" in shown.text and "nothing to draw" in shown.text

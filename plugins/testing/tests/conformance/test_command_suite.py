@@ -135,3 +135,11 @@ def test_names_mean_commands_and_a_plugin_means_all_of_them(tools: Index) -> Non
     assert SUITE.declared == tuple(check.name for check in SUITE.checks)
     with pytest.raises(UnknownComponent, match="Did you mean 'sound'"):
         find_checked(tools, "command/soun")
+
+
+@pytest.mark.slow
+def test_every_installed_command_passes() -> None:
+    index = load_index()
+    rows = [Checker.of(command, index) for command in index.commands]
+    wrong = [(c.subject.key, n, c.result(n).message) for c in rows for n in c.names if c.result(n).status != "passed"]
+    assert len(rows) > 20 and wrong == []
