@@ -19,7 +19,7 @@ SITE   := $(VENV)/.installed-site-$(SUM)
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-slow lint format docs site clean
+.PHONY: help install train test test-slow lint format docs site dist clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -50,6 +50,11 @@ docs: $(STAMP) ## write the pages that follow from the code
 
 site: $(SITE) ## build the documentation site into site/; a broken link or anchor is an error
 	$(BIN)/zensical build --clean --strict
+
+dist: $(STAMP) ## build wheels and source distributions of the core and every plugin into dist/
+	@rm -rf dist
+	@for source in . $(PLUGINS); do $(BIN)/python -m build --no-isolation --outdir dist "$$source" >/dev/null || exit 1; done
+	@ls dist
 
 clean: ## remove .venv, caches and build artefacts; runs stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache build dist site *.egg-info plugins/*/build plugins/*/*.egg-info

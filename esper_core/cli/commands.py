@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from esper_core.cli.installed import Installed
 from esper_core.contracts.errors import EsperError, PluginError, UserError, did_you_mean
 from esper_core.contracts.foreign import guarded
+from esper_core.registry.first_party import COMMANDS, missing
 from esper_core.registry.index import Command
 from esper_core.registry.references import load_reference
 
@@ -47,7 +48,7 @@ class Group(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Return the command that the first word names; raises EsperError for one that nobody brings."""
         if not ctx.resilient_parsing and not args[0].startswith("-") and args[0] not in self.children:
-            raise _unknown(self.path, args[0], self.children, self.installed)
+            raise _unknown(f"{self.path} {args[0]}".strip(), self.children, self.installed)
         return super().resolve_command(ctx, args)
 
 
@@ -102,12 +103,16 @@ class Deferred(TyperCommand):
         )
 
 
-def _unknown(path: str, word: str, known: Collection[str], installed: Installed) -> EsperError:
+def _unknown(name: str, known: Collection[str], installed: Installed) -> EsperError:
     """Return what to say about a command that nobody brings."""
-    name = f"{path} {word}".strip()
+    path, _, word = name.rpartition(" ")
     if installed.broken is not None:
         return installed.broken
+    if owner := COMMANDS.get(name):
+        state, remedy = missing(owner, installed.index.plugins)
+        return UserError(f"The command '{name}' belongs to {owner}, which {state}.", hint=remedy)
     hint = f"See: esper {f'{path} --help'.strip()}"
     if failed := ", ".join(record.plugin for record in installed.index.failures):
         hint = f"A plugin that failed to load may bring it: {failed}. See: esper plugins doctor"
-    return UserError(f"There is no command '{name}'.{did_you_mean(word, known)}", hint=hint)
+    belonging = {whole.rpartition(" ")[2] for whole in COMMANDS if whole.rpartition(" ")[0] == path}
+    return UserError(f"There is no command '{name}'.{did_you_mean(word, {*known, *belonging})}", hint=hint)

@@ -13,6 +13,7 @@ from esper_core.cli.output import number, paragraph, print_json, print_table, sa
 from esper_core.contracts.errors import EsperError
 from esper_core.contracts.exact import to_exact
 from esper_core.plan.config import config_class, describe_options
+from esper_core.registry.first_party import by_kind
 from esper_core.registry.index import Component, Index, PluginRecord
 from esper_core.registry.resolve import check_kind, find_plugin
 
@@ -50,8 +51,8 @@ def list_plugins(
             say("", _copies(record))
         if record.heavy:
             say("", f"{record.plugin} imports {', '.join(record.heavy)} when it is listed; that slows every command.")
-    for lost in index.unavailable:
-        say("", f"{lost.component} is unavailable: {lost.reason}")
+    for said, _ in by_kind(index.unavailable):
+        say("", said)
 
 
 def _list_kind(index: Index, kind: str, as_json: bool) -> None:

@@ -19,6 +19,7 @@ from esper_core.diagnosis.check import check_recipes
 from esper_core.diagnosis.switches import Switches
 from esper_core.plan.recipes import Recipes, find_registry, load_recipes
 from esper_core.registry.discovery import CORE_DISTRIBUTION, CORE_PLUGIN, duplicates, entry_point_sources
+from esper_core.registry.first_party import by_kind, is_optional
 from esper_core.registry.index import Index, PluginRecord
 from esper_core.registry.loading import PLUGINS_VARIABLE, index_plugins
 
@@ -157,8 +158,9 @@ def _copies() -> Iterator[Finding]:
 
 
 def _components(index: Index, recipes: Recipes) -> Iterator[Finding]:
-    for lost in index.unavailable:
-        yield Finding("error", f"{lost.component} is unavailable: {lost.reason}", "Install or repair what declares it.")
+    for said, lost in by_kind(index.unavailable):
+        optional = is_optional(lost, index)
+        yield Finding("note" if optional else "error", said, "" if optional else "Install or repair what declares it.")
     for kind in index.kinds:
         components = index.of_kind(kind)
         names, aliases = defaultdict(list), defaultdict(list)

@@ -23,6 +23,7 @@ from esper_core.contracts.errors import PluginError, did_you_mean
 from esper_core.contracts.foreign import asks_to_stop, described
 from esper_core.registry import hookspecs
 from esper_core.registry.discovery import Source, entry_point_sources
+from esper_core.registry.first_party import undeclared
 from esper_core.registry.hookspecs import hookimpl
 from esper_core.registry.index import Command, Component, Index, PluginRecord, Status, Unavailable
 from esper_core.registry.reserved import RESERVED_KINDS
@@ -258,6 +259,7 @@ def _assemble(candidates: list[_Candidate], contested: Mapping[str, str]) -> Ind
                 continue
             reason = (
                 contested.get(component.kind)
+                or undeclared(component.kind, records)
                 or f"no plugin that loaded declares the kind '{component.kind}'.{did_you_mean(component.kind, kinds)}"
             )
             unavailable.append(Unavailable(component, reason))

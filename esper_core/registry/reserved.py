@@ -18,5 +18,8 @@ SETTINGS: Mapping[str, type] = {
 }
 """Keys of `[defaults]` that are no kinds, and their types; slots may be written as a number too."""
 
-RESERVED_KINDS = ("train", "options", *SETTINGS)
-"""Words that mean something else where a kind can stand: in `-o KIND.key`, `[defaults]` and `[policy.X]`."""
+COMMAND = "command"
+"""What stands for commands where `KIND/NAME` means a component."""
+
+RESERVED_KINDS = ("train", "options", COMMAND, *SETTINGS)
+"""Words that mean something else where a kind can stand: `-o KIND.key`, `[defaults]`, `[policy.X]`, `KIND/NAME`."""

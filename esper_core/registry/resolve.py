@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import AmbiguousComponent, PluginError, UnknownComponent, did_you_mean
+from esper_core.registry.first_party import by_kind, undeclared
 from esper_core.registry.index import Component, Index, PluginRecord
 
 
@@ -118,10 +119,12 @@ def check_kind(index: Index, kind: str) -> str:
     canonical = normalise_name(kind)
     if canonical not in index.kinds:
         known = ", ".join(sorted(index.kinds)) or "none"
-        lost = [f"{u.component}: {u.reason}" for u in index.unavailable if u.component.kind == canonical]
+        lost = [said for said, first in by_kind(index.unavailable) if first.component.kind == canonical]
+        reason = undeclared(canonical, index.plugins)
+        belongs = f"{reason[0].upper()}{reason[1:]}" if reason else ""
         raise UnknownComponent(
             f"There is no kind '{kind}'.{did_you_mean(canonical, index.kinds)}",
-            hint=_sentences(f"Kinds here: {known}.", *lost, absent_plugins(index)),
+            hint=_sentences(f"Kinds here: {known}.", *(lost or [belongs]), absent_plugins(index)),
         )
     return canonical
 

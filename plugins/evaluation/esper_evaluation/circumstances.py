@@ -24,7 +24,7 @@ RECORDS_SCHEMA = 4
 
 
 def circumstances(plan: Plan, index: Index, device: str, environment: Environment) -> dict[str, Any]:
-    """Return all that episodes depend on, JSON-able: plan, code of its components and of esper-core, and machine."""
+    """Return all that episodes depend on, JSON-able: plan, code of esper and of its components, and machine."""
     said = environment.circumstances() if isinstance(environment, HasCircumstances) else {}
     return {
         "schema": RECORDS_SCHEMA,
@@ -35,7 +35,7 @@ def circumstances(plan: Plan, index: Index, device: str, environment: Environmen
         "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
         "capability": torch.backends.cpu.get_cpu_capability(),
         "environment": dict(said),
-        **made_with(find_planned(index, planned).spec.module for planned in plan.components),
+        **made_with((__name__, *(find_planned(index, planned).spec.module for planned in plan.components))),
     }
 
 

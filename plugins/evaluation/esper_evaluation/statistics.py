@@ -13,11 +13,12 @@ import numpy as np
 from attrs import field, frozen
 from numpy.typing import NDArray
 
+from esper_evaluation.student import CONFIDENCE
+
 Values = NDArray[np.float64]
 Location = Callable[[Values], Values]
 """Where values lie, `[..., S, I]` → `[...]`."""
 
-CONFIDENCE = 0.95
 TAIL = (1 - CONFIDENCE) / 2
 RESAMPLES = 10_000
 TRIMMED = 0.25

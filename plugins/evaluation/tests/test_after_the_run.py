@@ -17,6 +17,7 @@ from esper_core.cli.app import run
 from tests.cli.resuming import SMALL
 from tests.command import Esper
 
+ARMS = "static,all-on,policy,random-matched,best-fixed,replay"
 HOSTILE = '"""\nimport os\nos.system("touch pwned")\n"""'
 
 
@@ -96,14 +97,6 @@ def test_runs_that_differ_in_their_seed(runs, capsys):
     assert "two different runs" in capsys.readouterr().err
 
 
-def test_a_list_says_what_one_looks_for(runs, capsys):
-    first, second = printed(capsys, "runs", "list", "--out", ".")
-    assert (first["environment"], first["updates"], first["environment_steps"]) == ("growth", 2, 16)
-    assert first["best_return"] >= first["return"] and second["seconds"] > 0
-    assert run(["runs", "list", "--out", "."]) == 0
-    assert "environment" in capsys.readouterr().out.splitlines()[0]
-
-
 def test_what_is_exported_needs_torch_alone(runs, capsys, tmp_path):
     document = printed(capsys, "export", runs[0], "--instance", "5", "--at", "1", "--out", str(tmp_path / "grown.py"))
     assert (document["instance"], document["checkpoint"]) == (5, "000001")
@@ -174,3 +167,25 @@ def test_a_component_that_is_not_installed_is_never_imported(runs, capsys, tmp_p
     file.write_text(json.dumps(content))
     assert run(["export", str(copy), "--out", str(tmp_path / "grown.py")]) in (2, 4)
     assert "os:system" in capsys.readouterr().err and not (tmp_path / "grown.py").exists()
+
+
+def test_a_run_of_growth_is_evaluated(runs, capsys, tmp_path):
+    path = str(shutil.copytree(runs[0], tmp_path / "run"))
+    words = ["evaluate", path, "--instances", "2", "--search-episodes", "4", "--arms", ARMS, "--json"]
+    assert run(words) == 0, capsys.readouterr().err
+    document = json.loads(capsys.readouterr().out)
+    assert set(document["arms"]) == set(ARMS.split(","))
+    for outcomes in document["arms"].values():
+        assert {"test_accuracy", "added_parameters", "training_flops", "alpha_shock"} <= set(outcomes)
+        assert 0.0 <= outcomes["test_accuracy"]["iqm"] <= 1.0
+    static = document["arms"]["static"]
+    assert static["added_parameters"] == {"iqm": 0.0, "low": 0.0, "high": 0.0}
+    assert document["primary"]["contrast"] in ("policy - static", "policy - all-on")
+    # Fossils that were kept are those that a replay begins with, and ends with.
+    lines = [json.loads(line) for line in (Path(document["records"]) / "episodes.jsonl").read_text().splitlines()]
+    grown = {(e["arm"], e["instance"]): (e["topology"], e["outcomes"]["added_parameters"]) for e in lines}
+    for number in document["instance_numbers"]:
+        assert grown["replay", number] == grown["policy-greedy", number]
+        assert document["played"] == 2 * 7 + 4
+    assert run(words) == 0
+    assert json.loads(capsys.readouterr().out) == {**document, "played": 0}

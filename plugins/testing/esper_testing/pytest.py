@@ -4,12 +4,16 @@
     def test_conformance(conformance_check):
         conformance_check()
 
-becomes one test per declared check of every component of the plugin `my-net`. The marker takes the id of a plugin, its
-distribution, or `KIND/NAME`.
+becomes one test per declared check of every component and every command of the plugin `my-net`. The marker takes the id
+of a plugin, its distribution, `KIND/NAME`, or `command/NAME`.
 """
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,7 +21,7 @@ from attrs import frozen
 
 from esper_core.registry.index import Index
 from esper_core.registry.loading import load_index
-from esper_core.registry.resolve import find_components
+from esper_testing.conformance.finding import find_checked
 from esper_testing.conformance.run import Checker
 from esper_testing.distributions import FakeSite
 
@@ -27,7 +31,7 @@ _INDEX = pytest.StashKey[Index]()
 
 @frozen
 class ConformanceCheck:
-    """One check of one component; calling it raises what the check raised."""
+    """One check of one component or command; calling it raises what the check raised."""
 
     checker: Checker
     name: str
@@ -58,15 +62,36 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if marker is None or not marker.args:
         pytest.fail(f'{metafunc.function.__name__} needs @pytest.mark.esper("PLUGIN or KIND/NAME")', pytrace=False)
     index = _installed(metafunc.config)
-    checkers = [Checker(component, index) for component in find_components(index, marker.args[0])]
+    checkers = [Checker.of(checked, index) for checked in find_checked(index, marker.args[0])]
     checks = [ConformanceCheck(checker, name) for checker in checkers for name in checker.names]
-    metafunc.parametrize(CHECK, checks, ids=[f"{c.checker.component.key}:{c.name}" for c in checks])
+    metafunc.parametrize(CHECK, checks, ids=[f"{c.checker.subject.key}:{c.name}" for c in checks])
 
 
 @pytest.fixture(scope="session")
 def esper_index(pytestconfig: pytest.Config) -> Index:
     """What is installed."""
     return _installed(pytestconfig)
+
+
+@pytest.fixture
+def esper_run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """A function that runs `esper` with these words in a process and an empty folder of its own, `tmp_path / "esper"`.
+
+    Standard output and error come back as text. Variables of esper's own are those given by name, and no others.
+    """
+    folder = tmp_path / "esper"
+    folder.mkdir()
+
+    def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("ESPER_")}
+        # What this process can import, that one can too.
+        given = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "ESPER_CACHE": str(tmp_path / "cache")}
+        command = [sys.executable, "-m", "esper_core.cli.app", *words]
+        return subprocess.run(
+            command, capture_output=True, text=True, check=False, cwd=folder, env={**kept, **given, **variables}
+        )
+
+    return run
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from esper_core.runs.directory import find_run
 
 if TYPE_CHECKING:
     from esper_evaluation.report.comparison import Comparison
-    from esper_evaluation.report.interval import Interval
+    from esper_evaluation.student import Interval
 
 
 def compare_runs(

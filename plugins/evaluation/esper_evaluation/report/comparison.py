@@ -10,8 +10,8 @@ from attrs import frozen
 from esper_core.contracts.errors import UserError
 from esper_core.plan.plan import Plan
 from esper_core.runs.directory import RunDirectory
-from esper_evaluation.report.interval import Interval, difference, mean_interval
 from esper_evaluation.report.record import Record, number
+from esper_evaluation.student import Interval, difference, mean_interval
 
 OF_POLICIES = ("network", "features", "critic", "masks", "loss")
 """Kinds of which a policy is made; the others make up what it is trained in."""

@@ -14,9 +14,9 @@ from esper_core.runs.directory import RunDirectory
 from esper_core.runs.words import by_place
 from esper_evaluation.report import chapters, charts
 from esper_evaluation.report.figures import fixed, short
-from esper_evaluation.report.interval import mean_interval
 from esper_evaluation.report.record import Record
 from esper_evaluation.report.slots import slots
+from esper_evaluation.student import mean_interval
 
 MARK = b'<meta name="generator" content="esper report">'
 """What every report begins with, so that nothing else is written over."""

@@ -22,7 +22,7 @@ MakeRun = Callable[..., RunDirectory]
 @pytest.fixture(scope="session")
 def index() -> Index:
     """Core, the reference world and the rules of growth."""
-    return with_references(load_index(only=("growth",)))
+    return with_references(load_index(only=("growth", "evaluation")))
 
 
 def request(**said: Any) -> PlanRequest:

@@ -55,16 +55,6 @@ def test_a_document_for_machines(words: tuple[str, ...], capsys: pytest.CaptureF
     assert json.loads(capsys.readouterr().out) == {**document, "played": 0}
 
 
-def test_a_word_where_everything_is_played_again(
-    words: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    few = [*words, "--arms", "static", "--plain"]
-    assert run(few) == 0 and "played again" not in capsys.readouterr().err
-    monkeypatch.setattr(Lamps, "circumstances", lambda self: {"kernels": "torch"}, raising=False)
-    assert run(few) == 0
-    assert "Everything is played again" in capsys.readouterr().err
-
-
 def test_a_table_for_people(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(list(words)) == 0
     text = capsys.readouterr().out
@@ -133,24 +123,6 @@ def test_mistakes(
     assert not list(Path("runs").glob("*/evaluation"))
 
 
-def test_a_run_without_a_checkpoint(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
-    shutil.rmtree("runs/lamps-0/checkpoints")
-    assert run(["evaluate", "lamps-0"]) == 2
-    assert "has no checkpoint yet" in capsys.readouterr().err
-
-
-def test_a_damaged_checkpoint(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
-    Path("runs/lamps-0/checkpoints/000002/policy.safetensors").write_bytes(b"no")
-    assert run(list(words)) == 4
-    assert "policy.safetensors is damaged" in capsys.readouterr().err
-
-
-def test_runs_of_several_policies(words: tuple[str, ...], make_run: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    other = make_run(seed=5, options=("train.lr=0.5",))
-    assert run([*words, str(other.path)]) == 2
-    assert "not seeds of one policy: train.lr is 0.0003, 0.0003, 0.5" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("name", ["evaluation", "evaluation/{digest}", "evaluation/{digest}/episodes.jsonl"])
 def test_no_link_leads_an_evaluation_out_of_its_run(
     words: tuple[str, ...], tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
@@ -207,15 +179,3 @@ def test_when_it_is_stopped_what_was_finished_is_kept(
     assert lines >= 3
     assert run([*words, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["played"] <= 3 * 4 + 4 * 8 + 6 - lines
-
-
-def test_help_needs_no_torch(tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
-    code = (
-        "import sys; sys.modules.update(dict.fromkeys(('torch', 'numpy', 'matplotlib', 'gymnasium'), None))\n"
-        "from esper_core.cli.app import run; sys.exit(run(['evaluate', '--help']))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0 and "random-matched" in done.stdout, done.stderr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -162,18 +161,6 @@ def test_without_policy_or_without_rules_there_is_no_contrast(without: tuple[str
     assert found.primary is None and found.to_json()["primary"] is None and found.mean is None
     assert (found.best_rule is None) == ("static" in without)
     assert found.oracle_gap is None, "nothing is known of the instances"
-
-
-def test_the_document() -> None:
-    document = compared(typical()).to_json()
-    assert json.loads(json.dumps(document, allow_nan=False)) == document
-    assert set(document["arms"]) == {"static", "all-on", "policy", "policy-greedy"}
-    for outcomes in document["arms"].values():
-        assert set(outcomes) == {"test_accuracy", "added_parameters"}
-        assert all(set(estimate) == {"iqm", "low", "high"} for estimate in outcomes.values())
-    assert set(document["primary"]) == {"contrast", "delta", "low", "high"}
-    assert (document["instances"], document["seeds"]) == (12, 3)
-    assert set(document["secondary"]) == {"best_rule", "verdict", "mean_difference", "oracle_gap"}
 
 
 @pytest.mark.parametrize("outcomes", [OUTCOMES, OUTCOMES[:1]], ids=["two", "one"])

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 
 from esper_core.contracts.errors import EsperError, PluginError, UserError
@@ -16,17 +13,6 @@ from esper_core.contracts.grown import Grown
 from esper_core.policy.cost import count
 from esper_evaluation.export.write import export_paths, write_export
 from tests.disk import full_disk
-
-ALONE = """
-import sys
-sys.modules.update(dict.fromkeys(("esper_core", "esper_growth", "safetensors", "attrs", "numpy"), None))
-sys.path.insert(0, {folder!r})
-import torch
-from grown import load
-inputs, outputs = torch.load("examples.pt", weights_only=True)
-with torch.no_grad():
-    print(float((load()(inputs) - outputs).abs().max()))
-"""
 
 
 class Net(nn.Module):
@@ -45,24 +31,6 @@ def grown(network: nn.Module | None = None, off: float = 0.0) -> Grown:
     with torch.no_grad():
         outputs = network(inputs) + off
     return Grown(network, {"first": "conv, 8 wide"}, inputs, outputs, {"instance": 0})
-
-
-def test_what_is_written_needs_torch_alone(tmp_path: Path) -> None:
-    example = grown()
-    exported = write_export(example, tmp_path / "grown.py")
-    torch.save((example.inputs, example.outputs), tmp_path / "examples.pt")
-    done = subprocess.run(
-        [sys.executable, "-c", ALONE.format(folder=str(tmp_path))],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert float(done.stdout) <= 1e-6 and exported.difference <= 1e-6
-    with safe_open(exported.weights, "pt") as file:
-        assert set(file.keys()) == set(example.network.state_dict())
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["examples.pt", "grown.py", "grown.safetensors"]
 
 
 def test_operations_are_those_one_counts_by_hand() -> None:

@@ -72,7 +72,7 @@ def report(make_run: MakeRun, tmp_path: Path) -> Path:
             episode(env, **{"return": 0.1 * env}),
         )
     ]
-    run = make_run(lines=[line(u) for u in range(1, 31)], events=events, updates=30)
+    run = make_run(lines=[line(u) for u in range(1, 31)], events=events, updates=30, envs=4)
     write_report(run, tmp_path / "report.html")
     return tmp_path / "report.html"
 

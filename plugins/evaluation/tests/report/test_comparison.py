@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
-from esper_core.contracts.errors import UserError
 from esper_evaluation.report.comparison import compare
 from plugins.evaluation.tests.report.conftest import MakeRun, component, grown, line
 
@@ -93,17 +90,3 @@ def test_metrics_that_only_one_run_has_are_kept(make_run: MakeRun) -> None:
     rows = {row.name: row.values for row in compare([a, b]).metrics}
     assert rows["special"] == (0.5, None) and rows["kl"] == (0.001, 0.001)
     assert "return" not in rows, "it is among the outcomes"
-
-
-def test_it_can_be_read_by_machines(make_run: MakeRun) -> None:
-    document = json.loads(json.dumps(compare([make_run("a"), make_run("b", seed=1)]).to_json(), allow_nan=False))
-    assert document["plan"] == {"seed": [0, 1]} and document["window"] == [4, 4]
-    outcome = document["outcomes"]["return"]
-    assert [entry["episodes"] for entry in outcome["intervals"]] == [2, 2] and outcome["difference"]["mean"] == 0
-
-
-def test_a_run_is_not_compared_with_itself(make_run: MakeRun) -> None:
-    run = make_run("a")
-    for runs in ([run], [run, run]):
-        with pytest.raises(UserError, match="two different runs"):
-            compare(runs)

@@ -165,11 +165,6 @@ def test_a_run_of_another_kind_of_environment(make_run: MakeRun) -> None:
     assert "return 1.500 one episode, update 1" in shown.text
 
 
-def test_a_run_without_any_event(make_run: MakeRun) -> None:
-    shown = page(make_run(events=[]))
-    assert "No episode has ended in this run." in shown.text and "name no slots" in shown.text
-
-
 def test_a_run_that_has_not_begun(make_run: MakeRun) -> None:
     shown = page(make_run(lines=[], events=[]))
     assert "0 of 4 not finished" in shown.text and "nothing to draw" in shown.text
@@ -206,12 +201,6 @@ def test_many_updates_share_points_and_many_environments_a_page(make_run: MakeRu
         ("metrics.jsonl", "{broken\n", r"metrics\.jsonl:5: this line is damaged"),
         ("metrics.jsonl", '{"update": 5}\n', r"metrics\.jsonl:5: .*'timing' is missing"),
         ("events.jsonl", "[1, 2]\n", r"events\.jsonl:33: this line is damaged"),
-        ("events.jsonl", '{"update": 1, "env": 0, "type": "x"}\n', r"events\.jsonl:33: .*'step' is missing"),
-        (
-            "events.jsonl",
-            '{"update": 1, "env": 0, "step": 1, "type": 4}\n',
-            r"events\.jsonl:33: .*'type' is a whole number",
-        ),
     ],
 )
 def test_a_damaged_line_is_named(make_run: MakeRun, file: str, text: str, message: str) -> None:

@@ -13,7 +13,8 @@ from esper_core.cli import completion
 from esper_core.cli.installed import load_installed
 from esper_core.cli.output import print_json, print_table, say, status_line
 from esper_core.contracts.errors import PluginError
-from esper_core.registry.resolve import find_components, find_plugin
+from esper_core.registry.resolve import find_plugin
+from esper_testing.conformance.finding import find_checked
 
 if TYPE_CHECKING:
     from esper_testing.conformance.report import Conformance, Result
@@ -24,16 +25,18 @@ def check_plugin(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help="Plugin id, distribution, or KIND/NAME.", autocompletion=completion.plugins
+            metavar="NAME",
+            help="Plugin id, distribution, KIND/NAME, or command/NAME.",
+            autocompletion=completion.plugins,
         ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Run every declared conformance check on a plugin's components; exit with 5 when the verdict is RED."""
+    """Run every conformance check on a plugin's components and commands; exit with 5 when the verdict is RED."""
     index, recipes = load_installed(context)
-    components = find_components(index, name, recipes.pins)
+    checked = find_checked(index, name, recipes.pins)
     kinds = [] if "/" in name else [index.kinds[kind] for kind in find_plugin(index, name).kinds]
-    if not components and not kinds:
+    if not checked and not kinds:
         raise PluginError(f"The plugin '{name}' has nothing to check.", hint=f"See: esper plugins show {name}")
     import torch
 
@@ -41,7 +44,7 @@ def check_plugin(
 
     torch.set_num_threads(1)
     with _progress() as on_result:
-        conformance = check_components(name, components, index, kinds=kinds, on_result=on_result)
+        conformance = check_components(name, checked, index, kinds=kinds, on_result=on_result)
     if as_json:
         print_json(conformance.to_json())
     else:

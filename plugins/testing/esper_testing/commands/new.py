@@ -15,9 +15,9 @@ from esper_core.cli.installed import load_installed
 from esper_core.cli.output import print_json, say
 from esper_core.contracts.components import KindSpec, normalise_name
 from esper_core.contracts.errors import UnknownComponent, UserError, did_you_mean
-from esper_core.registry.index import Index
+from esper_core.registry.reserved import COMMAND
 from esper_testing.scaffold.names import check_free, parse_name
-from esper_testing.scaffold.template import load_template
+from esper_testing.scaffold.template import COMMANDS, load_template
 from esper_testing.scaffold.writing import check_target, write_folder
 
 
@@ -28,8 +28,8 @@ def new_plugin(
         str | None,
         typer.Option(
             metavar="KIND",
-            help="What it brings, such as network; without it, kinds are listed.",
-            autocompletion=completion.kinds,
+            help="What it brings, such as network or command; without it, all are listed.",
+            autocompletion=_kinds,
         ),
     ] = None,
     directory: Annotated[
@@ -39,11 +39,11 @@ def new_plugin(
 ) -> None:
     """Write a new plugin: a distribution that works, to be changed into your own.
 
-    It holds one small component of the kind with its options, tests that run every check esper has for it, and a
-    README with the commands that install, check and use it. Nothing is ever overwritten.
+    It holds one small component of the kind with its options, or one command, tests that run every check esper has for
+    it, and a README with the commands that install, check and use it. Nothing is ever overwritten.
     """
     index, recipes = load_installed(context)
-    chosen = _kind(index, kind)
+    chosen = _kind({**index.kinds, COMMAND: COMMANDS}, kind)
     plugin = parse_name(name)
     check_free(plugin, chosen.name, index, recipes)
     folder = (directory or Path()) / plugin.kebab
@@ -73,13 +73,18 @@ def first_steps(files: Mapping[str, bytes], folder: Path, name: str) -> list[str
     return [re.sub(r"(?<=^pip install -e )\.$", lambda _: here, step) for step in steps]
 
 
-def _kind(index: Index, name: str | None) -> KindSpec:
+def _kinds(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Complete names of kinds, and `command`."""
+    return [*completion.kinds(context, incomplete), *[(COMMAND, COMMANDS.summary)] * COMMAND.startswith(incomplete)]
+
+
+def _kind(kinds: Mapping[str, KindSpec], name: str | None) -> KindSpec:
     """Return the kind that is meant; raises UserError with the list of all."""
-    if name is not None and normalise_name(name) in index.kinds:
-        return index.kinds[normalise_name(name)]
-    width = max(map(len, index.kinds))
-    listed = "\n".join(f"  {kind.name:{width}}  {kind.summary}" for kind in index.kinds.values() if kind.template)
+    if name is not None and normalise_name(name) in kinds:
+        return kinds[normalise_name(name)]
+    width = max(map(len, kinds))
+    listed = "\n".join(f"  {kind.name:{width}}  {kind.summary}" for kind in kinds.values() if kind.template)
     hint = f"Choose one of these with --kind KIND:\n{listed}"
     if name is None:
         raise UserError("What shall the plugin bring?", hint=hint)
-    raise UnknownComponent(f"There is no kind '{name}'.{did_you_mean(normalise_name(name), index.kinds)}", hint=hint)
+    raise UnknownComponent(f"There is no kind '{name}'.{did_you_mean(normalise_name(name), kinds)}", hint=hint)

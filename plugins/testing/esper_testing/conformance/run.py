@@ -1,4 +1,4 @@
-"""Running checks on components."""
+"""Running checks on components and commands."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from attrs import define, field
 from esper_core.contracts.components import KindSpec
 from esper_core.contracts.errors import EsperError, MissingPackage, UserError
 from esper_core.contracts.foreign import asks_to_stop
-from esper_core.registry.index import Component, Index
+from esper_core.registry.index import Command, Component, Index
 from esper_core.registry.references import load_reference
+from esper_testing.conformance import command
+from esper_testing.conformance.command import CommandSubject
 from esper_testing.conformance.every_kind import EVERY_KIND
 from esper_testing.conformance.report import Conformance, Result, Status
 from esper_testing.conformance.subject import Subject
@@ -41,31 +43,32 @@ def suites_of(kind: KindSpec) -> tuple[Suite, ...]:
 
 @define
 class Checker:
-    """Runs the checks of one component, each at most once, and before it what it depends on.
+    """Runs the checks of one component or command, each at most once, and before it what it depends on.
 
     Attributes:
-        component: The component.
-        index: What is installed.
+        subject: What is checked.
+        suites: The checks.
         errors: What failed checks raised, by name.
     """
 
-    component: Component
-    index: Index
+    subject: Subject | CommandSubject
+    suites: tuple[Suite, ...]
     errors: dict[str, BaseException] = field(factory=dict, init=False)
-    _suites: tuple[Suite, ...] = field(init=False)
-    _subject: Subject = field(init=False)
     _results: dict[str, Result] = field(factory=dict, init=False)
 
-    def __attrs_post_init__(self) -> None:
-        self._suites = suites_of(self.index.kinds[self.component.kind])
-        self._subject = Subject(self.component, self.index)
+    @classmethod
+    def of(cls, checked: Component | Command, index: Index) -> Checker:
+        """Return what checks a component or a command of an index; raises as `suites_of`."""
+        if isinstance(checked, Command):
+            return cls(CommandSubject(checked, index), (command.SUITE,))
+        return cls(Subject(checked, index), suites_of(index.kinds[checked.kind]))
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Declared checks that concern the component, in order."""
-        names = [name for suite in self._suites for name in suite.declared if self._concerns(suite.find(name))]
+        """Declared checks that concern the subject, in order."""
+        names = [name for suite in self.suites for name in suite.declared if self._concerns(suite.find(name))]
         # What nobody declares, yet its spec expects to fail, is a mistake of the spec's.
-        return tuple(dict.fromkeys([*names, *self.component.spec.known_failures]))
+        return tuple(dict.fromkeys([*names, *self.subject.known_failures]))
 
     def result(self, name: str) -> Result:
         """Return what came of a check; run it, and what it depends on, where that has not happened yet.
@@ -76,18 +79,18 @@ class Checker:
             status, message = self._run(name)
             file, line = locate(self.errors[name]) if name in self.errors else ("", 0)
             self._results[name] = Result(
-                component=self.component.key, name=name, status=status, message=message, file=file, line=line
+                component=self.subject.key, name=name, status=status, message=message, file=file, line=line
             )
         return self._results[name]
 
     def _concerns(self, check: Check | None) -> bool:
-        return check is None or check.claim is None or self._subject.claims(check.claim)
+        return check is None or check.claim is None or self.subject.claims(check.claim)
 
     def _find(self, name: str) -> Check | None:
-        return next((check for suite in self._suites if (check := suite.find(name)) is not None), None)
+        return next((check for suite in self.suites if (check := suite.find(name)) is not None), None)
 
     def _run(self, name: str) -> tuple[Status, str]:
-        check, expected = self._find(name), self.component.spec.known_failures.get(name)
+        check, expected = self._find(name), self.subject.known_failures.get(name)
         if check is None:
             return "missing", "it is declared or expected to fail, but there is no such check"
         waiting = [before for before in check.after if self.result(before).status not in ("passed", "skipped")]
@@ -97,7 +100,7 @@ class Checker:
             # stdout belongs to the command, which may have to write exactly one JSON document to it.
             with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                check.run(self._subject)
+                check.run(self.subject)
         except Skip as reason:
             return "skipped", str(reason)
         except MissingPackage as error:
@@ -112,29 +115,31 @@ class Checker:
         return "passed", ""
 
 
-def check_component(component: Component, index: Index, on_result: OnResult | None = None) -> tuple[Result, ...]:
-    """Run every declared check on a component.
+def check_component(
+    component: Component | Command, index: Index, on_result: OnResult | None = None
+) -> tuple[Result, ...]:
+    """Run every declared check on a component or a command.
 
     Raises:
         FactoryError, UserError: its kind's suite cannot be found.
     """
-    checker = Checker(component, index)
+    checker = Checker.of(component, index)
     return tuple(_told(map(checker.result, checker.names), on_result))
 
 
 def check_components(
     subject: str,
-    components: Sequence[Component],
+    components: Sequence[Component | Command],
     index: Index,
     *,
     kinds: Sequence[KindSpec] = (),
     on_result: OnResult | None = None,
 ) -> Conformance:
-    """Run every declared check on several components, and return what came of it.
+    """Run every declared check on several components and commands, and return what came of it.
 
     Args:
         subject: What was asked for, for the report.
-        components: What is checked.
+        components: Components and commands.
         index: What is installed.
         kinds: Kinds that are checked too: whether what they name exists.
         on_result: Called after every check.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -63,6 +63,16 @@ class Subject:
     def spec(self) -> ComponentSpec:
         """What the plugin registered."""
         return self.component.spec
+
+    @property
+    def key(self) -> str:
+        """`kind/name`."""
+        return self.component.key
+
+    @property
+    def known_failures(self) -> Mapping[str, str]:
+        """Checks that it is known to fail, and why."""
+        return self.spec.known_failures
 
     @property
     def kind(self) -> str:

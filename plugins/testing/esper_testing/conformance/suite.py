@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attrs import define, field, frozen
 
 from esper_core.contracts.tuples import as_tuple
 
-if TYPE_CHECKING:
-    from esper_testing.conformance.subject import Subject
-
 BUILT = "built"
 """The check of the common suite that all checks of a kind depend on."""
+
+
+CheckFunction = Callable[[Any], Any]
+"""Takes in a subject: a component, or a command."""
 
 
 class Skip(Exception):
@@ -33,7 +34,7 @@ class Check:
     """
 
     name: str
-    run: Callable[[Subject], Any]
+    run: CheckFunction
     after: tuple[str, ...] = field(default=(), converter=as_tuple)
     claim: str | None = None
 
@@ -45,7 +46,7 @@ class Check:
 
 @define
 class Suite:
-    """The checks of one kind.
+    """The checks of one kind, or of commands.
 
     Attributes:
         kind: Name of the kind; empty for the suite of all kinds.
@@ -59,7 +60,7 @@ class Suite:
 
     def check(
         self, name: str, *, after: Iterable[str] = (BUILT,), claim: str | None = None
-    ) -> Callable[[Callable[[Subject], Any]], Callable[[Subject], Any]]:
+    ) -> Callable[[CheckFunction], CheckFunction]:
         """Add the decorated function as the check of a declared name.
 
         Raises:
@@ -68,7 +69,7 @@ class Suite:
         if name not in self.declared or name in self._checks:
             raise ValueError(f"'{name}' is not declared by the suite of '{self.kind}', or it has its check already")
 
-        def add(function: Callable[[Subject], Any]) -> Callable[[Subject], Any]:
+        def add(function: CheckFunction) -> CheckFunction:
             self._checks[name] = Check(name, function, tuple(after), claim)
             return function
 

@@ -15,6 +15,7 @@ from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import UserError
 from esper_core.plan.recipes import Recipes
 from esper_core.registry.index import Index
+from esper_core.registry.reserved import COMMAND
 
 _KEBAB = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -87,6 +88,9 @@ def check_free(name: PluginName, kind: str, index: Index, recipes: Recipes) -> N
     for component in index.of_kind(kind):
         if name.kebab in (component.name, *map(normalise_name, component.spec.aliases)):
             raise _refused(name.kebab, f"there is the {component} already")
+    for command in index.commands:
+        if kind == COMMAND and name.kebab == command.spec.name:
+            raise _refused(name.kebab, f"there is the {command} already")
     if kind == "network" and name.kebab in recipes.policies:
         raise _refused(name.kebab, "registry.toml has a recipe of that name, which `--policy` would mean")
     if name.module in sys.stdlib_module_names or _is_installed(name.module):

@@ -13,10 +13,19 @@ from attrs import frozen
 from esper_core.contracts.components import KindSpec
 from esper_core.contracts.errors import PluginError, UserError
 from esper_core.contracts.foreign import guarded
+from esper_core.registry.reserved import COMMAND
 from esper_testing.scaffold.names import PluginName
 
 COMMON = "esper_testing.templates:common"
 """What every new plugin gets, whatever its kind."""
+
+COMMANDS = KindSpec(
+    name=COMMAND,
+    protocol="esper_core.contracts.commands:CommandSpec",
+    template="esper_testing.templates:command",
+    summary="a command of esper, such as `esper my-command`",
+)
+"""Commands are no kind of component, but begin with a template all the same."""
 
 LEFT_BEHIND = re.compile(r"__pycache__|build|.*\.egg-info|\..*_cache")
 """What lies beside the files of a template once it was used where it is."""

@@ -105,7 +105,7 @@ def test_expected_failures_are_named_and_must_happen(judge: type) -> None:
 
 def test_a_check_runs_once_and_after_what_it_needs(judge: type) -> None:
     component, index = judge.find("broken")  # type: ignore[attr-defined]
-    checker = Checker(component, index)
+    checker = Checker.of(component, index)
     assert checker.result("third").status == "blocked"
     assert checker.result("first") is checker.result("first")
     assert isinstance(checker.errors["first"], RuntimeError)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from esper_testing.conformance.every_kind import _trouble_importing
+from esper_testing.conformance.importing import _trouble_importing
 
 
 @pytest.mark.parametrize(

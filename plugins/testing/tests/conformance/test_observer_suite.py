@@ -59,7 +59,7 @@ def judge(monkeypatch: pytest.MonkeyPatch) -> Any:
     def judge(cls: type) -> dict[str, str]:
         module.Watcher = cls  # type: ignore[attr-defined]
         spec = ComponentSpec(kind="observer", name="watcher", factory="watchers:Watcher", summary="it watches")
-        checker = Checker(Component(spec, "watchers", "acme-watchers", "1.0"), load_index(only=()))
+        checker = Checker.of(Component(spec, "watchers", "acme-watchers", "1.0"), load_index(only=()))
         return {name: checker.result(name).status for name in SUITE.declared}
 
     return judge

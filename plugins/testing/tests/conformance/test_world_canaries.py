@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 
 from esper_bench import conformance as workload
+from esper_bench import plugin as bench
 from esper_core import ComponentSpec
 from esper_core.builtin import plugin as core
 from esper_core.registry.loading import index_from_plugins
+from esper_evaluation import plugin as evaluation
 from esper_evaluation.conformance import rule
+from esper_testing import plugin as testing
 from esper_testing.conformance import environment, masks, spike
 from esper_testing.conformance.report import Result
 from esper_testing.conformance.run import check_component
@@ -18,12 +21,13 @@ from plugins.testing.tests.conformance.fixtures import world_canaries
 from plugins.testing.tests.conformance.fixtures.world_canaries import CANARIES
 
 SUITES = {module.SUITE.kind: module.SUITE for module in (environment, masks, rule, spike, workload)}
+KINDS = {"esper-core": core, "bench": bench, "evaluation": evaluation, "testing": testing}
 RIGHT = [spec for spec in world_canaries.right() if spec.kind in SUITES]
 
 
 def check(spec: ComponentSpec) -> dict[str, Result]:
     """Return what came of the checks of its kind, by name."""
-    index = index_from_plugins({"esper-core": core, "canaries": world_canaries})
+    index = index_from_plugins({**KINDS, "canaries": world_canaries})
     assert not index.failures, index.failures
     (component,) = [c for c in index.components if c.spec is spec or c.spec == spec]
     declared = SUITES[spec.kind].declared
@@ -45,7 +49,7 @@ def test_what_is_right_passes_everything(spec: ComponentSpec) -> None:
 
 @pytest.mark.parametrize("key", ["environment/lamps", "masks/lamps"])
 def test_the_reference_world_passes_everything(key: str) -> None:
-    index = index_from_plugins({"esper-core": core})
+    index = index_from_plugins(KINDS)
     (component,) = [c for c in with_references(index).components if c.key == key]
     results = [r for r in check_component(component, index) if r.name in SUITES[component.kind].declared]
     assert {result.name: result.message for result in results if result.status != "passed"} == {}

@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 
 from esper_core import ComponentSpec
-from esper_core.contracts.errors import ConfigError, IncompatiblePlan, UnknownComponent, UserError
+from esper_core.contracts.errors import IncompatiblePlan, UserError
 from esper_core.plan.plan import make_plan
 from esper_core.plan.recipes import Recipes
 from esper_core.registry.index import Component, Index
@@ -213,19 +213,6 @@ def test_an_option_that_names_a_component_concerns_its_cells_alone(index: Index)
     plan = plan_cell(first, index, Recipes())
     assert (plan.component("environment").config["epochs"], plan.component("environment").config["workers"]) == (9, 1)
     assert (plan.train["lr"], plan.envs, plan.device) == (0.01, 2, "cpu")
-
-
-@pytest.mark.parametrize(
-    ("said", "error", "words"),
-    [
-        ({"options": ("network.hiden_dim=3",)}, ConfigError, "Did you mean 'hidden_dim'?"),
-        ({"options": ("network.lstm-v9.hidden_dim=3",)}, UnknownComponent, "lstm-v9"),
-        ({"network": ["lstm-v9"]}, UnknownComponent, "No network named 'lstm-v9'"),
-    ],
-)
-def test_what_is_written_wrong_is_no_cell(index: Index, said: dict[str, Any], error: type, words: str) -> None:
-    with pytest.raises(error, match=words):
-        cells(index, **said)
 
 
 def test_without_a_component_there_is_nothing_to_combine(index: Index) -> None:

@@ -13,13 +13,6 @@ TINY = (
     *("-o", "network.lstm-v1.hidden_dim=16", "-o", "network.lstm-v2.hidden_dim=16"),
 )
 
-HESITANT = """
-from esper_core import ComponentSpec, hookimpl
-@hookimpl
-def esper_components():
-    yield ComponentSpec(kind="network", name="hesitant", factory="esper_lstm_v2.network:LstmNetwork",
-                        config="esper_lstm_v2.config:LstmV1Config")
-"""
 BOASTFUL = """
 from esper_core import ComponentSpec, hookimpl
 @hookimpl
@@ -49,18 +42,6 @@ def test_every_cell_is_predicted_and_the_pairs_are_measured(esper):
 def test_full_leaves_nothing_untested(esper):
     told = json.loads(esper("matrix", *TINY, "--only", "network=lstm_v1", "--full", "--json").stdout)
     assert told["untested"] == 0 and {cell["network"] for cell in told["cells"]} == {"lstm-v1"}
-
-
-def test_an_under_claim_is_yellow(esper, install):
-    site = install("acme-hesitant", HESITANT)
-    only = ("--only", "network=hesitant", "--only", "features=obs-v3")
-    done = esper("matrix", *TINY, *only, "-o", "network.hesitant.hidden_dim=16", path=site)
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    assert lines[0].startswith("environment growth, slots 2, features obs-v3, network hesitant")
-    (cell,) = [line for line in lines if line.startswith("op-conditioned-critic")]
-    assert "does not fit" in cell and "works" in cell and "under-claim" in cell and "network:op-logits" in cell
-    assert lines[-1].startswith("YELLOW: 2 of 2 cells tested in ")
 
 
 def test_an_over_claim_is_red(esper, install):

@@ -6,7 +6,7 @@ from itertools import combinations, product
 from math import prod
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esper_testing.matrix.pairs import choose_pairwise, pairs
@@ -19,6 +19,7 @@ def rows_of(sizes: list[int]) -> list[dict[str, int]]:
     return [dict(zip(names, values, strict=True)) for values in product(*map(range, sizes))]
 
 
+@settings(deadline=None)
 @given(SIZES)
 def test_every_pair_of_values_occurs(sizes: list[int]) -> None:
     rows = rows_of(sizes)
@@ -30,6 +31,7 @@ def test_every_pair_of_values_occurs(sizes: list[int]) -> None:
         assert [row["c0"] for row in chosen] == list(range(sizes[0]))
 
 
+@settings(deadline=None)
 @given(SIZES)
 def test_the_choice_is_small_and_has_no_row_twice(sizes: list[int]) -> None:
     chosen = choose_pairwise(rows_of(sizes))
@@ -40,6 +42,7 @@ def test_the_choice_is_small_and_has_no_row_twice(sizes: list[int]) -> None:
     assert prod(largest) <= len(chosen) <= 2 * prod(largest) + 1
 
 
+@settings(deadline=None)
 @given(SIZES.filter(lambda sizes: prod(sizes) > 1), st.randoms())
 def test_pairs_that_have_met_are_not_asked_for_again(sizes: list[int], random: object) -> None:
     rows = rows_of(sizes)

@@ -27,18 +27,7 @@ def test_three_spellings(kebab: str, module: str, class_name: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "near"),
-    [
-        ("MyNet", "my-net"),
-        ("my_net", "my-net"),
-        ("My Net", "my-net"),
-        ("LSTMNet", "lstm-net"),
-        ("my--net", "my-net"),
-        ("-my-net-", "my-net"),
-        ("3d-net", "d-net"),
-        ("my.net", "my-net"),
-        ("../net", "net"),
-        ("réseau", "r-seau"),
-    ],
+    [("LSTMNet", "lstm-net"), ("my--net", "my-net"), ("-My Net-", "my-net"), ("3d-net", "d-net"), ("réseau", "r-seau")],
 )
 def test_what_is_not_kebab_case_is_refused_with_a_suggestion_that_is(text: str, near: str) -> None:
     with pytest.raises(UserError, match=f"Did you mean '{near}'"):
@@ -46,46 +35,25 @@ def test_what_is_not_kebab_case_is_refused_with_a_suggestion_that_is(text: str, 
     assert parse_name(near).kebab == near
 
 
-@pytest.mark.parametrize("text", ["", "-", "42", "…"])
-def test_nothing_is_suggested_for_what_holds_no_word(text: str) -> None:
+@pytest.mark.parametrize("text", ["", "42", "…", "None", "ValueError", "List"])
+def test_nothing_is_suggested_for_what_holds_no_word_or_would_be_refused(text: str) -> None:
     with pytest.raises(UserError) as caught:
         parse_name(text)
-    assert "Did you mean" not in caught.value.message
-    assert "kebab-case" in caught.value.hint
-
-
-@pytest.mark.parametrize("text", [*PLACEHOLDERS, "class", "import", "tests", "build"])
-def test_placeholders_keywords_and_folders_are_refused(text: str) -> None:
-    with pytest.raises(UserError, match=f"cannot be called '{text}'"):
-        parse_name(text)
+    assert "Did you mean" not in caught.value.message and "kebab-case" in caught.value.hint
 
 
 @pytest.mark.parametrize(
-    ("text", "spelling"),
+    ("text", "reason"),
     [
-        *((word, word.capitalize()) for word in ("none", "true", "false")),
-        *((word, word) for word in ("match", "type", "case", "async", "list", "print", "id")),
-        ("exception", "Exception"),
-        ("value-error", "ValueError"),
-        ("not-implemented", "NotImplemented"),
-        ("ellipsis", "Ellipsis"),
+        *((name, "") for name in (*PLACEHOLDERS, "tests", "conftest")),
+        *((word, f"'{word}'") for word in ("class", "match", "list")),
+        ("none", "'None'"),
+        ("value-error", "'ValueError'"),
     ],
 )
-def test_words_of_python_are_refused_in_every_spelling(text: str, spelling: str) -> None:
-    with pytest.raises(UserError, match=f"cannot be called '{text}'.* '{spelling}'"):
+def test_placeholders_folders_and_words_of_python_are_refused_in_every_spelling(text: str, reason: str) -> None:
+    with pytest.raises(UserError, match=f"cannot be called '{text}'.*{reason}"):
         parse_name(text)
-
-
-def test_a_package_that_would_hide_the_fixtures_of_its_tests_is_refused() -> None:
-    with pytest.raises(UserError, match="cannot be called 'conftest'"):
-        parse_name("conftest")
-
-
-@pytest.mark.parametrize("text", ["None", "ValueError", "List"])
-def test_what_would_be_refused_is_not_suggested(text: str) -> None:
-    with pytest.raises(UserError) as caught:
-        parse_name(text)
-    assert "Did you mean" not in caught.value.message
 
 
 KINDS = tuple(KindSpec(name=kind, protocol="a:B") for kind in ("network", "critic"))
@@ -102,8 +70,6 @@ INDEX = index_from_specs((SPEC,), KINDS, plugin="net-plugin", distribution="net-
         ("net-dist", "critic", "the plugin 'net-plugin'"),
         ("mine", "network", "registry.toml has a recipe"),
         ("torch", "critic", "`import torch`"),
-        ("json", "critic", "`import json`"),
-        ("test", "critic", "`import test`"),
         ("esper-core", "critic", "`import esper_core`"),
         ("sys", "critic", "`import sys`"),
         ("pytest-xdist", "critic", "the distribution 'pytest-xdist'"),

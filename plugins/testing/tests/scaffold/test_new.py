@@ -9,16 +9,7 @@ from typing import Any
 import pytest
 
 from esper_core.registry.loading import load_index
-from esper_testing.distributions import FakeSite
-
-GADGETS = """
-from esper_core import KindSpec, hookimpl
-
-@hookimpl
-def esper_kinds():
-    for name, template in (("gadget", "gadgets.templates:gadget"), ("gizmo", "")):
-        yield KindSpec(name=name, protocol="gadgets.protocols:Gadget", template=template, summary=f"a {name} to use")
-"""
+from esper_testing.scaffold.template import COMMANDS
 
 
 @pytest.fixture
@@ -74,7 +65,7 @@ def test_kinds_are_listed_with_what_they_are(esper: Any) -> None:
     listed = esper("plugins", "new", "acme-net").stderr
     kinds = load_index().kinds
     assert len(kinds) >= 13
-    for kind in kinds.values():
+    for kind in (*kinds.values(), COMMANDS):
         assert f"  {kind.name} " in listed and kind.summary in listed
 
 
@@ -85,24 +76,3 @@ def test_a_second_time_is_refused_and_changes_nothing(esper: Any, here: Path) ->
     assert (done.returncode, done.stdout) == (2, "")
     assert "acme-net exists and is not empty; nothing is overwritten." in done.stderr
     assert (here / "acme-net" / "README.md").read_text() == "mine"
-
-
-def test_help_says_what_is_written(esper: Any) -> None:
-    text = esper("plugins", "new", "--help").stdout
-    for word in ("--kind", "--directory", "--json", "NAME", "a distribution that works"):
-        assert word in text
-
-
-def test_kinds_of_third_parties_bring_their_own_templates(esper: Any, here: Path, tmp_path: Path) -> None:
-    site = FakeSite(tmp_path / "site")
-    site.install("gadgets", {"gadgets": "gadgets.plugin"}, modules={"gadgets.plugin": GADGETS})
-    template = tmp_path / "site" / "gadgets" / "templates" / "gadget"
-    (template / "my_gadget").mkdir(parents=True)
-    (template / "my_gadget" / "plugin.py").write_text("NAME = 'my-gadget'\n")
-    done = esper("plugins", "new", "acme-lamp", "--kind", "gadget", "--json", path=site.folder)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["next"] == ["pip install -e acme-lamp", "esper plugins check acme-lamp"]
-    assert (here / "acme-lamp" / "acme_lamp" / "plugin.py").read_text() == "NAME = 'acme-lamp'\n"
-    done = esper("plugins", "new", "acme-rug", "--kind", "gizmo", path=site.folder)
-    assert done.returncode == 2
-    assert "The kind 'gizmo' has no template" in done.stderr

@@ -15,15 +15,17 @@ from esper_core.registry.hookspecs import ENTRY_POINT_GROUP
 from esper_core.registry.loading import load_index
 from esper_core.registry.references import load_reference
 from esper_testing.commands.new import first_steps
+from esper_testing.conformance.finding import find_checked
 from esper_testing.conformance.run import check_components
 from esper_testing.distributions import FakeSite
 from esper_testing.scaffold.names import PluginName
-from esper_testing.scaffold.template import load_template
+from esper_testing.scaffold.template import COMMANDS, load_template
 from esper_testing.scaffold.writing import write_folder
 
 pytest_plugins = ["esper_testing.pytest"]
 
-KINDS = load_index().kinds
+KINDS = {**load_index().kinds, COMMANDS.name: COMMANDS}
+COMPONENTS = [kind for kind in KINDS if kind != COMMANDS.name]
 
 
 @pytest.fixture(params=list(KINDS))
@@ -43,9 +45,7 @@ def test_nothing_keeps_the_name_of_the_template(kind: str) -> None:
     files = load_template(KINDS[kind]).renamed(PluginName("acme-thing-v2"))
     old = re.compile(rf"my[-_ ]?{kind}\b".encode(), re.IGNORECASE)
     assert not [path for path, content in files.items() if old.search(path.encode()) or old.search(content)]
-    assert {"README.md", "pyproject.toml", ".gitignore", "acme_thing_v2/plugin.py", "acme_thing_v2/config.py"} <= set(
-        files
-    )
+    assert {"README.md", "pyproject.toml", ".gitignore", "acme_thing_v2/plugin.py"} <= set(files)
 
 
 def test_the_distribution_says_what_it_holds(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,6 +58,7 @@ def test_the_distribution_says_what_it_holds(kind: str, tmp_path: Path, monkeypa
     assert f'mark.esper("{name.kebab}")' in (tmp_path / name.kebab / "tests" / f"test_{name.module}.py").read_text()
 
 
+@pytest.mark.parametrize("kind", COMPONENTS)
 def test_it_registers_one_component_of_its_kind_and_whatever_else_it_needs(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,10 +82,10 @@ def test_the_readme_says_how_to_install_check_and_use_it(kind: str) -> None:
     assert linked and set(linked) <= set(files)
 
 
-@pytest.mark.parametrize("kind", ["network", "rule"])
+@pytest.mark.parametrize("kind", ["network", "rule", "command"])
 def test_it_passes_every_check(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake_site: FakeSite) -> None:
     name = scaffold(kind, tmp_path, monkeypatch)
     fake_site.install(name.kebab, {name.kebab: f"{name.module}.plugin"})
     index = load_index()
-    conformance = check_components(name.kebab, [c for c in index.components if c.plugin == name.kebab], index)
+    conformance = check_components(name.kebab, find_checked(index, name.kebab), index)
     assert conformance.colour == "GREEN", [result for result in conformance.checks if result.status != "passed"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from esper_core import ComponentSpec
-from esper_core.contracts.errors import FactoryError, PluginError, SlotIdError, UserError
+from esper_core.contracts.errors import PluginError, SlotIdError, UserError
 from esper_core.plan import build
-from esper_core.registry.index import Component
-from esper_core.registry.loading import load_index
 from esper_testing.commands import spike
 from esper_testing.spikes.only import matching
 from esper_testing.spikes.verdict import Blocker, Category, Failure, Place, ProbeResult, Skip, Verdict
@@ -166,15 +162,6 @@ def test_a_report_that_cannot_be_written_is_refused_before_anything_runs(tmp_pat
     assert Probe.asked == {}
 
 
-def test_unknown_policies_and_spikes_are_guessed() -> None:
-    result = RUNNER.invoke(APP, ["run", "dynamic-slots", "--policy", "lstm-v3"])
-    assert isinstance(result.exception, UserError)
-    assert "Did you mean 'lstm-v" in result.exception.message
-    result = RUNNER.invoke(APP, ["run", "dynamic-slot"])
-    assert isinstance(result.exception, UserError)
-    assert "Did you mean 'dynamic-slots'?" in result.exception.message
-
-
 @pytest.mark.usefixtures("probe")
 def test_red_as_json_exits_with_five_too() -> None:
     result = RUNNER.invoke(APP, ["run", "dynamic-slots", "--policy", "lstm-v1", "--json"])
@@ -281,28 +268,3 @@ def test_what_is_no_verdict_is_the_plugins_fault(monkeypatch: pytest.MonkeyPatch
     result = RUNNER.invoke(APP, ["run", "dynamic-slots", "--policy", "lstm-v1"])
     assert isinstance(result.exception, PluginError)
     assert "returned a str, not a Verdict" in str(result.exception)
-
-
-@pytest.mark.parametrize(
-    ("factory", "error", "words"),
-    [
-        ("builtins:dict", FactoryError, "failed while being built: TypeError"),
-        ("collections:ChainMap", FactoryError, "returned a ChainMap, which is no Spike: it lacks run"),
-        ("nowhere_at_all:Spike", FactoryError, "no module 'nowhere_at_all'"),
-    ],
-)
-def test_factories_that_make_no_spike(factory: str, error: type[Exception], words: str) -> None:
-    component = Component(ComponentSpec(kind="spike", name="odd", factory=factory), "odd", "odd", "1")
-    with pytest.raises(error, match=words):
-        build.build_beside(component, load_index())
-
-
-def test_listing_needs_no_torch() -> None:
-    code = (
-        "import sys; sys.modules.update(dict.fromkeys(('torch', 'numpy', 'pytest'), None))\n"
-        "from esper_core.cli.app import run\n"
-        "sys.exit(run(['spike', 'list']))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "dynamic-slots" in done.stdout

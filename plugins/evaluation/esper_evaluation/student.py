@@ -1,4 +1,4 @@
-"""Means of a few measurements, and how sure they are."""
+"""Means of a few measurements, and how sure they are: Student's intervals. Importing this module needs no numpy."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import random
 import pytest
 from scipy import stats
 
-from esper_evaluation.report.interval import difference, mean_interval, t_quantile
+from esper_evaluation.student import difference, mean_interval, t_quantile
 
 
 @pytest.mark.parametrize("degrees", [1, 2, 7, 29, 30, 31, 40, 120, 1000])

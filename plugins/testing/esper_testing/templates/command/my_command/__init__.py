@@ -1,0 +1,1 @@
+"""A command of esper: how many components of each kind are installed."""

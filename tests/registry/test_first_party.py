@@ -1,0 +1,73 @@
+"""What is missing for want of a distribution is named with it, once."""
+
+from __future__ import annotations
+
+import pytest
+
+from esper_core import ComponentSpec
+from esper_core.builtin import plugin as core
+from esper_core.cli import app
+from esper_core.cli.installed import Installed
+from esper_core.contracts.errors import UnknownComponent
+from esper_core.contracts.packages import declarations
+from esper_core.plan.recipes import Recipes
+from esper_core.registry.discovery import Source
+from esper_core.registry.first_party import COMMANDS, KINDS, by_kind, is_optional
+from esper_core.registry.loading import index_from_specs, index_plugins, load_index
+from esper_core.registry.resolve import check_kind
+
+RULES = [ComponentSpec(kind="rule", name=name, factory="a:b") for name in ("calm", "wild")]
+ORPHAN = ComponentSpec(kind="gadget", name="lamp", factory="a:b")
+
+
+def test_the_table_is_what_the_distributions_bring_and_the_core_declares() -> None:
+    index = load_index()
+    brought = {c.spec.name: c.distribution for c in index.commands if c.distribution in set(COMMANDS.values())}
+    assert {name: owner for name, owner in brought.items() if not name.startswith("spike ")} == dict(COMMANDS)
+    assert {kind: index.declarer(kind) for kind in KINDS} == dict(KINDS)
+    assert {*COMMANDS.values(), *KINDS.values()} <= {name for name, _, _ in declarations("esper-core")}
+
+
+def test_components_of_a_kind_are_said_once_with_what_to_install() -> None:
+    index = index_from_specs([*RULES, ORPHAN], distribution="acme", version="1")
+    said = {lost.component.kind: (text, is_optional(lost, index)) for text, lost in by_kind(index.unavailable)}
+    assert said["rule"] == (
+        "rule 'calm', 'wild' (acme 1) are unavailable: the kind 'rule' belongs to esper-evaluation, "
+        "which is not installed. pip install esper-evaluation",
+        True,
+    )
+    assert said["gadget"][0].startswith("gadget 'lamp' (acme 1) is unavailable: no plugin") and not said["gadget"][1]
+    with pytest.raises(UnknownComponent) as caught:
+        check_kind(index, "rule")
+    assert "pip install esper-evaluation" in caught.value.hint
+
+
+def broken() -> object:
+    raise ValueError("no luck")
+
+
+@pytest.mark.parametrize(
+    ("words", "disabled", "said", "hint"),
+    [
+        (["evaluate", "x"], None, "'evaluate' belongs to esper-evaluation, which is not installed.", "pip install "),
+        (["runs", "compare"], None, "'runs compare' belongs to esper-evaluation, which is not", "pip install "),
+        (["evaluate"], ("evaluation",), "esper-evaluation, which is switched off.", "plugins doctor"),
+        (["evaluate"], (), "esper-evaluation, which failed to load: importing it raised ValueError", "plugins doctor"),
+        (["evaluat"], None, "There is no command 'evaluat'. Did you mean 'evaluate'?", "esper --help"),
+        (["runs", "compar"], None, "no command 'runs compar'. Did you mean 'compare'?", "esper runs --help"),
+    ],
+)
+def test_a_command_names_its_distribution(monkeypatch, capsys, words, disabled, said, hint) -> None:
+    sources = [Source("core", "esper-core", "0", "", lambda: core)]
+    if disabled is not None:
+        sources.append(Source("evaluation", "esper-evaluation", "0", "", broken))
+    index = index_plugins(sources, disabled=disabled or ())
+    monkeypatch.setattr(Installed, "load", lambda self: (index, Recipes()))
+    assert app.run(words) == 2
+    told = capsys.readouterr().err
+    assert said in told and hint in told
+
+
+def test_a_kind_that_may_be_absent_is_no_part_of_a_plan() -> None:
+    kinds = load_index().kinds
+    assert not any(kinds[kind].planned for kind in KINDS)
