@@ -31,7 +31,7 @@ from esper_growth.tasks.classification import ClassificationTask
 RAMP = 5
 
 
-class World(NamedTuple):
+class Problem(NamedTuple):
     """A task, its options, a host, and the blueprint that is grown everywhere."""
 
     task: str
@@ -41,23 +41,25 @@ class World(NamedTuple):
 
 
 PLAIN, SHUFFLED = {"train_samples": 1000}, {"train_samples": 1000, "shuffle": True}
-WORLDS = (
-    World("digits", {}, "pointwise", "conv-light"),
-    World("digits", {}, "narrow", "conv-light"),
-    World("digits", {}, "capable", "conv-light"),
-    World("mnist1d", PLAIN, "pointwise", "conv-light"),
-    World("mnist1d", PLAIN, "narrow", "conv-light"),
-    World("mnist1d", PLAIN, "capable", "conv-light"),
-    World("mnist1d", SHUFFLED, "pointwise", "conv-light"),
-    World("mnist1d", SHUFFLED, "narrow", "conv-light"),
-    World("mnist1d", SHUFFLED, "capable", "conv-light"),
-    World("mnist1d", PLAIN, "transformer", "mlp"),
-    World("mnist1d", PLAIN, "transformer", "flex-attention"),
-    World("mnist1d", SHUFFLED, "transformer", "mlp"),
+PROBLEMS = (
+    Problem("digits", {}, "pointwise", "conv-light"),
+    Problem("digits", {}, "narrow", "conv-light"),
+    Problem("digits", {}, "capable", "conv-light"),
+    Problem("mnist1d", PLAIN, "pointwise", "conv-light"),
+    Problem("mnist1d", PLAIN, "narrow", "conv-light"),
+    Problem("mnist1d", PLAIN, "capable", "conv-light"),
+    Problem("mnist1d", SHUFFLED, "pointwise", "conv-light"),
+    Problem("mnist1d", SHUFFLED, "narrow", "conv-light"),
+    Problem("mnist1d", SHUFFLED, "capable", "conv-light"),
+    Problem("mnist1d", PLAIN, "transformer", "mlp"),
+    Problem("mnist1d", PLAIN, "transformer", "flex-attention"),
+    Problem("mnist1d", SHUFFLED, "transformer", "mlp"),
 )
 
 
-def accuracies(world: World, index: Index, config: GrowthConfig, slots: int, instances: int) -> dict[bool, list[float]]:
+def accuracies(
+    problem: Problem, index: Index, config: GrowthConfig, slots: int, instances: int
+) -> dict[bool, list[float]]:
     """Return test accuracies by instance, without and with a seed in every slot."""
     context = surroundings(slots, instances)
 
@@ -65,11 +67,11 @@ def accuracies(world: World, index: Index, config: GrowthConfig, slots: int, ins
         (component,) = [c for c in index.of_kind(kind) if c.name == name]
         return build_beside(component, index, context, structure_config(component, dict(options or {})))
 
-    task = build("task", world.task, world.options)
+    task = build("task", problem.task, problem.options)
     # What the runtime measures on is called validation; nothing here is chosen by it.
     task = ClassificationTask(task.name, task.classes, task.train, task.test, task.test)
-    host = build("host", world.host)
-    branch = build("blueprint", world.blueprint)
+    host = build("host", problem.host)
+    branch = build("blueprint", problem.blueprint)
     active, found = [True] * instances, {}
     for grown in (False, True):
         with closing(FusedRuntime(config, task, host, {"it": branch}, slots)) as runtime:
@@ -87,7 +89,7 @@ def accuracies(world: World, index: Index, config: GrowthConfig, slots: int, ins
 
 
 def main() -> None:
-    """Print one line per world."""
+    """Print one line per problem."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--slots", type=int, default=3, help="Slots of every host.")
     parser.add_argument("--epochs", type=int, default=40, help="Host epochs.")
@@ -97,14 +99,15 @@ def main() -> None:
     torch.set_num_threads(1)
     index, config = load_index(), GrowthConfig(epochs=chosen.epochs, workers=1)
     print(f"{'task':18}{'host':13}{'blueprint':16}{'static':>8}{'all-on':>8}{'gap':>8}   least and largest gap")
-    for world in WORLDS:
-        if chosen.host in (None, world.host):
-            found = accuracies(world, index, config, chosen.slots, chosen.instances)
+    for problem in PROBLEMS:
+        if chosen.host in (None, problem.host):
+            found = accuracies(problem, index, config, chosen.slots, chosen.instances)
             gaps = [on - off for off, on in zip(found[False], found[True], strict=True)]
-            task = world.task + (", shuffled" if world.options.get("shuffle") else "")
+            task = problem.task + (", shuffled" if problem.options.get("shuffle") else "")
             means = "".join(f"{statistics.mean(values):8.3f}" for values in (found[False], found[True], gaps))
             print(
-                f"{task:18}{world.host:13}{world.blueprint:16}{means}   {min(gaps):+.3f} {max(gaps):+.3f}", flush=True
+                f"{task:18}{problem.host:13}{problem.blueprint:16}{means}   {min(gaps):+.3f} {max(gaps):+.3f}",
+                flush=True,
             )
 
 

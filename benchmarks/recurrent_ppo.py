@@ -302,12 +302,12 @@ def theirs(task: Task, seed: int) -> dict[str, float]:
             learning += time.perf_counter() - started
 
     recurrent = {"net_arch": {"vf": [WIDTH], "pi": []}, "lstm_hidden_size": WIDTH, "ortho_init": False}
-    worlds, test = make_vec_env(task.id, task.envs, seed=seed), make_vec_env(task.id, 1, seed=seed + 10_000)
+    vector, test = make_vec_env(task.id, task.envs, seed=seed), make_vec_env(task.id, 1, seed=seed + 10_000)
     if not task.masked:
-        worlds = VecNormalize(worlds, norm_obs=False, gamma=settings.gamma)
+        vector = VecNormalize(vector, norm_obs=False, gamma=settings.gamma)
     model = Timed(
         "MlpPolicy" if task.masked else "MlpLstmPolicy",
-        worlds,
+        vector,
         n_steps=task.rollout,
         batch_size=task.envs * task.rollout // settings.minibatches,
         n_epochs=settings.passes,

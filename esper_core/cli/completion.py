@@ -21,7 +21,7 @@ def components(kind: str) -> Complete:
     """Return what completes names of a kind."""
 
     def complete(incomplete: str) -> list[tuple[str, str]]:
-        index, _ = _world()
+        index, _ = _installed()
         return _offered(incomplete, ((c.name, c.spec.summary) for c in index.of_kind(kind)))
 
     return complete
@@ -29,7 +29,7 @@ def components(kind: str) -> Complete:
 
 def policies(incomplete: str) -> list[tuple[str, str]]:
     """Complete names that `--policy` accepts: recipes and networks."""
-    index, recipes = _world()
+    index, recipes = _installed()
     networks = {c.name: c.spec.summary for c in index.of_kind("network")}
     known = {**networks, **{name: networks.get(name, "a recipe of registry.toml") for name in recipes.policies}}
     return _offered(incomplete, sorted(known.items()))
@@ -37,13 +37,13 @@ def policies(incomplete: str) -> list[tuple[str, str]]:
 
 def kinds(incomplete: str) -> list[tuple[str, str]]:
     """Complete names of kinds."""
-    index, _ = _world()
+    index, _ = _installed()
     return _offered(incomplete, ((kind.name, kind.summary) for kind in index.kinds.values()))
 
 
 def plugins(incomplete: str) -> list[tuple[str, str]]:
     """Complete ids of plugins."""
-    index, _ = _world()
+    index, _ = _installed()
     return _offered(incomplete, ((r.plugin, f"{r.distribution} {r.version}") for r in index.plugins))
 
 
@@ -62,7 +62,7 @@ def _offered(incomplete: str, known: Iterable[tuple[str, str]]) -> list[tuple[st
     return [(n, visible_line(text)) for n, text in known if n.startswith(incomplete) and n.isprintable()]
 
 
-def _world() -> tuple[Index, Recipes]:
+def _installed() -> tuple[Index, Recipes]:
     """Return what is installed and the registry file; nothing where that is broken, for a shell waits."""
     with suppress(EsperError), redirect_stdout(sys.stderr):
         recipes = load_recipes(find_registry())

@@ -136,7 +136,7 @@ class _Case:
     def outcome(
         self, *, without: PluginRecord | None = None, name: str | None = None, pinned: bool = True
     ) -> tuple[Component | None, UserError | None]:
-        """Return what the name means, or why it means nothing; also in a world that differs a little from this one."""
+        """Return what the name means, or why it means nothing; also with a little more or less installed."""
         index = self.index if without is None else _without(self.index, without)
         try:
             return resolve(index, self.kind, name or self.name, self.recipes.pins if pinned else None), None

@@ -63,14 +63,14 @@ class Played:
             )
         return [float(said[env]["return"]) for env in envs]
 
-    def worlds(self) -> list[dict[str, str]]:
+    def tags(self) -> list[dict[str, str]]:
         """Return what the environment says in words about each episode that has ended, such as its host."""
-        worlds: list[dict[str, str]] = [{} for _ in self.lengths]
+        tags: list[dict[str, str]] = [{} for _ in self.lengths]
         for event in self.events:
             if event["type"] == EPISODE:
                 words = {name: value for name, value in event.items() if isinstance(value, str) and name != "type"}
-                worlds[event["env"]] = words
-        return worlds
+                tags[event["env"]] = words
+        return tags
 
 
 def play(

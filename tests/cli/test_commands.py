@@ -98,7 +98,7 @@ def test_a_name_that_is_taken_fails_that_plugin_alone(esper, site, name):
 def test_help_imports_no_command(site):
     code = (
         "import sys\nfrom esper_core.cli.app import run\nrun(['--help'])\n"
-        "own = {'app', 'cli', 'commands', 'document', 'output', 'refusals', 'stopping', 'world'}\n"
+        "own = {'app', 'cli', 'commands', 'document', 'output', 'refusals', 'stopping', 'installed'}\n"
         "found = {m.rpartition('.')[2] for m in sys.modules if m.startswith('esper_core.cli')}\n"
         "assert found <= own, found - own\n"
         "assert not {'acme_greet', 'torch', 'numpy'} & sys.modules.keys()\n"

@@ -20,7 +20,7 @@ from esper_core.registry.index import Index
 from esper_core.registry.sources import made_with
 from esper_evaluation.records import ABOUT_FILE, EPISODES_FILE
 
-RECORDS_SCHEMA = 3
+RECORDS_SCHEMA = 4
 
 
 def circumstances(plan: Plan, index: Index, device: str, environment: Environment) -> dict[str, Any]:

@@ -120,7 +120,7 @@ def compare(
     values: Mapping[str, Mapping[str, Values]],
     instances: Sequence[int],
     seeds: Sequence[int],
-    worlds: Sequence[Mapping[str, str]] = (),
+    tags: Sequence[Mapping[str, str]] = (),
     by: str | None = None,
 ) -> Comparison:
     """Compare arms that have played the same instances.
@@ -131,7 +131,7 @@ def compare(
         values: Arm → outcome → `[S, I]`, with one row for an arm without a policy.
         instances: Numbers of the instances, I.
         seeds: Policy seeds, S.
-        worlds: What the environment says in words about each instance, I: name → text.
+        tags: What the environment says in words about each instance, I: name → text.
         by: The word whose groups are compared as well, and that makes the kinds of `oracle_gap`; without it all words
             together make the kinds, and there are no groups.
     """
@@ -142,15 +142,15 @@ def compare(
     order = sorted(sampled, key=lambda name: -sign * sampled[name][first.name].value)
     rules = [name for name in order if any(arm.name == name and arm.rule is not None for arm in arms)]
     primary = mean = gap = None
-    words = sorted(set().union(*worlds)) if by is None else [by]
+    words = sorted(set().union(*tags)) if by is None else [by]
     if rules and words:
-        kinds = [tuple(world.get(word) for word in words) for world in worlds]
+        kinds = [tuple(own.get(word) for word in words) for own in tags]
         gap = oracle_gap(np.concatenate([sign * values[name][first.name] for name in rules]), kinds)
     if rules and POLICY in sampled:
         primary = _contrast({name: sampled[name][first.name] for name in (POLICY, *rules)}, first)
         means = {name: bootstrap.sampled(pooled_mean, values[name][first.name]) for name in (POLICY, *rules)}
         mean = _contrast(means, first)
-    common = [] if by is None else [world[by] for world in worlds]
+    common = [] if by is None else [own[by] for own in tags]
     return Comparison(
         outcomes=outcomes,
         arms={name: _estimates(sampled[name]) for name in order},

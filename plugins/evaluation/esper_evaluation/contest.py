@@ -48,7 +48,7 @@ class Played:
         instances: Numbers of the instances.
         seeds: Policy seeds.
         values: Arm → outcome → `[S, I]`, with one row for an arm without a policy.
-        worlds: What the environment says in words about each instance, such as its host: name → text.
+        tags: What the environment says in words about each instance, such as its host: name → text.
         found: The schedule of `best-fixed`, where it took part.
         played: Episodes that were not on record, those of the search included.
         folder: Where the records lie.
@@ -58,7 +58,7 @@ class Played:
     instances: list[int]
     seeds: list[int]
     values: dict[str, dict[str, Values]]
-    worlds: list[Mapping[str, str]]
+    tags: list[Mapping[str, str]]
     found: Found | None
     played: int
     folder: Path
@@ -75,7 +75,7 @@ class _Job:
 
 
 class Contest:
-    """A world with the policies that play in it. Close it after use.
+    """An environment with the policies that play in it. Close it after use.
 
     Args:
         entrants: The policies, all of one plan.
@@ -122,7 +122,7 @@ class Contest:
             lacking = [name for name in needed if not hasattr(self.environment, name)]
             if lacking or not isinstance(self.environment, Evaluable):
                 raise self._not_evaluable(f"it lacks {', '.join(lacking)}")
-            self.world: Evaluable = self.environment
+            self.evaluable: Evaluable = self.environment
             self._policies, self.notes = self._load()
             self._about = circumstances(self.plan, index, self.device, self.parts["environment"])
         except BaseException:
@@ -151,13 +151,13 @@ class Contest:
         """
         owner = self.owners["environment"]
         with owner.doing("holding out instances"):
-            numbers = self.world.held_out(instances)
+            numbers = self.evaluable.held_out(instances)
         if not isinstance(numbers, list) or not all(type(number) is int for number in numbers):
             raise owner.breach(f"held_out returned {numbers!r:.80}, not a list of whole numbers")
         if len(set(numbers)) != instances:
             raise PluginError(f"The environment '{self.name}' holds out {len(set(numbers))} of {instances} instances.")
         records = self._open()
-        self._check_told([line["world"] for line in records.lines.values()])
+        self._check_told([line["tags"] for line in records.lines.values()])
         search = Search(self.environment, self.masks, batches, self.owners)
         everyone = with_needed(arms)
         keys = {arm.name: self._keys(arm, numbers, search) for arm in everyone}
@@ -177,8 +177,8 @@ class Contest:
             wanted = [(fixed, key) for key in records.missing(keys[FIXED])]
             self._play_all(wanted, records, progress, found)
         values = {arm.name: self._values(keys[arm.name], records, numbers) for arm in arms}
-        worlds = [records.lines[key]["world"] for key in keys[arms[0].name][: len(numbers)]]
-        return Played(numbers, list(self.entrants), values, worlds, found, progress.total, self.folder, self.notes)
+        tags = [records.lines[key]["tags"] for key in keys[arms[0].name][: len(numbers)]]
+        return Played(numbers, list(self.entrants), values, tags, found, progress.total, self.folder, self.notes)
 
     # Who plays ------------------------------------------------------------------------------------------------------
 
@@ -258,8 +258,8 @@ class Contest:
             on_step=lambda t: progress.step(t, len(batch), names),
             owners=self.owners,
         )
-        outcomes, topologies, worlds = self._outcomes(), self._topologies(), played.worlds()
-        self._check_told(worlds[: len(batch)])
+        outcomes, topologies, tags = self._outcomes(), self._topologies(), played.tags()
+        self._check_told(tags[: len(batch)])
         progress.add(len(batch), names)
         root = self.known.actions.root
         return {
@@ -268,7 +268,7 @@ class Contest:
                 "length": int(played.lengths[env]),
                 "ops": None if root is None else played.column(root, env),
                 "topology": topologies[env],
-                "world": worlds[env],
+                "tags": tags[env],
             }
             for env, job in enumerate(batch)
         }
@@ -277,7 +277,7 @@ class Contest:
         """Return what came of the episodes that have ended: name → one number per environment."""
         owner = self.owners["environment"]
         with owner.doing("saying what came of the episodes"):
-            said = self.world.outcomes()
+            said = self.evaluable.outcomes()
         names = [outcome.name for outcome in self.known.outcomes]
         if not isinstance(said, Mapping) or not set(names) <= set(said):
             raise owner.breach(f"its outcomes are {said!r:.200}, not a table with {', '.join(names)}")
@@ -292,7 +292,7 @@ class Contest:
         """Return what was made permanent in each environment, in plain values."""
         owner = self.owners["environment"]
         with owner.doing("saying what was made permanent"):
-            said = self.world.topologies()
+            said = self.evaluable.topologies()
         if not isinstance(said, list) or len(said) != self.plan.envs:
             raise owner.breach(f"topologies returned a {type(said).__name__}, not a list of {self.plan.envs}")
         try:
@@ -301,14 +301,14 @@ class Contest:
             raise owner.breach(f"what topologies returned {problem}. {MEANING.rstrip('.')}") from problem
         return topologies
 
-    def _check_told(self, worlds: Sequence[Mapping[str, str]]) -> None:
+    def _check_told(self, tags: Sequence[Mapping[str, str]]) -> None:
         """Raise UserError where the environment does not say what its episodes are to be told apart by."""
-        for world in worlds:
-            if self._by is not None and self._by not in world:
+        for own in tags:
+            if self._by is not None and self._by not in own:
                 raise UserError(
                     f"The environment '{self.name}' does not say '{self._by}' of its episodes."
-                    f"{did_you_mean(self._by, world)}",
-                    hint=f"It says {', '.join(sorted(world)) or 'nothing in words'}.",
+                    f"{did_you_mean(self._by, own)}",
+                    hint=f"It says {', '.join(sorted(own)) or 'nothing in words'}.",
                 )
 
     # The search -----------------------------------------------------------------------------------------------------

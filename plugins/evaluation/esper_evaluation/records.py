@@ -43,7 +43,7 @@ class Episode:
     length: int
     ops: list[int] | None
     topology: Any
-    world: dict[str, str]
+    tags: dict[str, str]
 
 
 @frozen

@@ -8,8 +8,8 @@ import torch
 from attrs import define
 from torch import Tensor
 
+from esper_growth.problems import Problem
 from esper_growth.runtime import Settings
-from esper_growth.worlds import World
 
 BACKWARD = 2
 """Passes that a backward pass costs: one for the gradients of what is computed, one for those of the weights."""
@@ -36,11 +36,11 @@ class TrainingCost:
         return cls(torch.zeros(num_envs, dtype=torch.float64), torch.zeros(num_envs, dtype=torch.float64))
 
     def epoch(
-        self, worlds: Sequence[World], settings: Settings, labels: Sequence[Sequence[str]], active: Tensor
+        self, problems: Sequence[Problem], settings: Settings, labels: Sequence[Sequence[str]], active: Tensor
     ) -> None:
         """Count an epoch of training the active environments, bool `[E]`; `labels` name the seed of every slot."""
         for env in active.nonzero().flatten().tolist():
-            nursery, samples = worlds[env].nursery, len(worlds[env].task.train.targets)
+            nursery, samples = problems[env].nursery, len(problems[env].task.train.targets)
             seeds = (
                 nursery.seed_flops(slot, labels[env][slot], setting.algorithm)
                 for slot, setting in settings[env].items()

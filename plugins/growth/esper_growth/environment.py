@@ -36,12 +36,12 @@ from esper_growth.governor import Governor, Verdict
 from esper_growth.lifecycle import Change, SlotTable
 from esper_growth.masks import legal_blueprints
 from esper_growth.model import SeedSetting
+from esper_growth.problems import Problems, described
 from esper_growth.progress import Progress
 from esper_growth.runtime import HostRuntime, Settings, replace_rows, stable_seed
 from esper_growth.scaffolding import Scaffolding, Seed
 from esper_growth.stages import HAS_MODULE, Stage
 from esper_growth.static_curves import StaticCurves
-from esper_growth.worlds import Worlds, described
 
 INTERACTION_EVERY = 5
 
@@ -59,7 +59,12 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
     metadata = {"autoreset_mode": AutoresetMode.DISABLED}  # noqa: RUF012
 
     def __init__(
-        self, config: GrowthConfig, context: BuildContext, runtime: HostRuntime, curves: StaticCurves, worlds: Worlds
+        self,
+        config: GrowthConfig,
+        context: BuildContext,
+        runtime: HostRuntime,
+        curves: StaticCurves,
+        problems: Problems,
     ) -> None:
         description = describe(config, context.slots)
         self.config, self.runtime, self.curves = config, runtime, curves
@@ -71,7 +76,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         self.gamma, self.device = context.gamma, context.device
         self._legal_blueprints = legal_blueprints(context)
         self._parts = context.parts
-        self._worlds = worlds
+        self._problems = problems
         self._seed, self._episodes = context.seed, 0
         self._seconds: dict[str, float] = {}
         self.single_action_space = action_space(self.actions)
@@ -99,8 +104,8 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
             static = self.curves.get(self.instances)
         self.static_accuracy = torch.tensor([static[i][-1] for i in self.instances], dtype=torch.float64)
         self.runtime.start(self.instances)
-        self.worlds = [self._worlds.at(instance) for instance in self.instances]
-        self.described = described(self.worlds)
+        self.problems = [self._problems.at(instance) for instance in self.instances]
+        self.described = described(self.problems)
         self.slots = SlotTable.empty(self.num_envs, self.num_slots)
         self.scaffolding = Scaffolding(self.num_envs)
         self._plant((options or {}).get("topologies", ()))
@@ -150,7 +155,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
 
         settings, running = self._settings(), active.tolist()
         moved = (self.slots.shares() != shares).any(dim=(1, 2)) & active
-        self.cost.epoch(self.worlds, settings, self._labels(), active)
+        self.cost.epoch(self.problems, settings, self._labels(), active)
         with self._timed("host_training"):
             gradients = self.runtime.train_epoch(settings, running)
         self.slots.pass_epoch(active)
@@ -373,15 +378,15 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         return event
 
     def _episode_event(self, env: int, committed: Tensor, rolled_back: bool) -> dict[str, Any]:
-        world = self.worlds[env]
+        problem = self.problems[env]
         return episode_event(
             env,
             self.slots,
             self._seed_parameters,
             instance=self.instances[env],
-            task=world.task.name,
-            host=world.nursery.name,
-            host_parameters=world.nursery.host_parameters,
+            task=problem.task.name,
+            host=problem.nursery.name,
+            host_parameters=problem.nursery.host_parameters,
             epochs=int(self.progress.epoch[env]),
             committed=float(committed[env]),
             static=float(self.static_accuracy[env]),

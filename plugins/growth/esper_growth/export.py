@@ -14,7 +14,7 @@ from esper_core import SlotConfig
 from esper_core.contracts.grown import Grown
 from esper_growth.actions import Algorithm
 from esper_growth.model import GrownHost, Seed, SeedSetting, capped
-from esper_growth.worlds import Worlds
+from esper_growth.problems import Problems
 
 
 class Fossil(nn.Module):
@@ -93,8 +93,8 @@ def hand_over(
         fossils: Slot → how its fossil takes part.
         labels: Slot → label of its blueprint.
     """
-    world = Worlds(parts["task"], parts["host"], parts["blueprint"], slots.num_slots).at(instance)
-    task, nursery = world.task, world.nursery
+    problem = Problems(parts["task"], parts["host"], parts["blueprint"], slots.num_slots).at(instance)
+    task, nursery = problem.task, problem.nursery
     grown = GrownHost(nursery.host(instance))
     for slot, setting in fossils.items():
         seed = grown.seeds[str(slot)] = Seed(nursery.branch(instance, slot, 1, labels[slot]))

@@ -19,6 +19,7 @@ from esper_growth.actions import Algorithm
 from esper_growth.config import GrowthConfig
 from esper_growth.model import GrownHost, Seed, SeedSetting
 from esper_growth.optimizer import GrowingSGD
+from esper_growth.problems import Problem, Problems
 from esper_growth.protocols import Blueprint, Host, Split, Task
 from esper_growth.runtime import (
     Fossils,
@@ -31,7 +32,6 @@ from esper_growth.runtime import (
     permanent,
     stable_seed,
 )
-from esper_growth.worlds import World, Worlds
 
 Result = TypeVar("Result")
 
@@ -43,7 +43,7 @@ class HostRun:
     Attributes:
         model: The host and its seeds.
         optimizer: Optimises exactly the model's parameters.
-        world: Task and nursery of its instance.
+        problem: Task and nursery of its instance.
         data_order: Source of the order of training samples; nothing else draws from it.
         instance: Instance number.
         precision: What the model computes in.
@@ -52,7 +52,7 @@ class HostRun:
 
     model: GrownHost
     optimizer: GrowingSGD
-    world: World
+    problem: Problem
     data_order: torch.Generator
     instance: int
     precision: str
@@ -62,7 +62,7 @@ class HostRun:
         self, settings: Mapping[int, SeedSetting], batch_size: int, max_grad_norm: float
     ) -> dict[int, list[float]]:
         """Train for one epoch; return the norms of each seed's gradient tensors at the last step."""
-        settings, split = dict(settings), self.world.task.train
+        settings, split = dict(settings), self.problem.task.train
         for slot, setting in settings.items():
             self.model.seeds[str(slot)].requires_grad_(not setting.frozen)
         order = torch.randperm(len(split.targets), generator=self.data_order).to(split.targets.device)
@@ -129,25 +129,25 @@ class LoopRuntime:
         self.config, self.num_slots, self.precision = config, num_slots, precision
         self.hosts: list[HostRun] = []
         self._snapshots: dict[int, dict[str, tuple[Tensor, Tensor | None]]] = {}
-        self._worlds = Worlds(task, host, blueprints, num_slots)
+        self._problems = Problems(task, host, blueprints, num_slots)
 
     @one_thread()
     def start(self, instances: Sequence[int]) -> None:
         """Replace all hosts by fresh ones, one per instance number."""
         self.hosts, self._snapshots = [], {}
         for instance in instances:
-            world = self._worlds.at(instance)
-            model = GrownHost(world.nursery.host(instance))
+            problem = self._problems.at(instance)
+            model = GrownHost(problem.nursery.host(instance))
             optimizer = GrowingSGD(model.host, self.config.host_lr, self.config.momentum)
             generator = torch.Generator().manual_seed(stable_seed("data", instance))
-            self.hosts.append(HostRun(model, optimizer, world, generator, instance, self.precision))
+            self.hosts.append(HostRun(model, optimizer, problem, generator, instance, self.precision))
 
     @one_thread()
     def germinate(self, env: int, slot: int, label: str, algorithm: Algorithm) -> None:
         """Put a new seed into an empty slot; its initial weights depend on instance, slot and how many came before."""
         run = self.hosts[env]
         count = run.germinations[slot] = run.germinations.get(slot, 0) + 1
-        seed = Seed(run.world.nursery.branch(run.instance, slot, count, label))
+        seed = Seed(run.problem.nursery.branch(run.instance, slot, count, label))
         run.model.seeds[str(slot)] = seed
         run.optimizer.add(str(slot), seed.parameters())
         self.set_algorithm(env, slot, algorithm)
@@ -159,7 +159,7 @@ class LoopRuntime:
         seed = run.model.seed(slot)
         assert seed is not None, f"slot {slot} of environment {env} holds no seed"
         if algorithm == Algorithm.GATE and seed.gate is None:
-            seed.gate = run.world.nursery.gate(run.instance, slot, run.germinations[slot])
+            seed.gate = run.problem.nursery.gate(run.instance, slot, run.germinations[slot])
             run.optimizer.add(str(slot), seed.gate.parameters())
         elif algorithm != Algorithm.GATE and seed.gate is not None:
             run.optimizer.drop(seed.gate.parameters())
@@ -203,7 +203,7 @@ class LoopRuntime:
         """Measure the active hosts on a split, with every switchable seed off in turn."""
 
         def measure(env: int) -> tuple[float, dict[tuple[int, ...], float]]:
-            samples: Split = getattr(self.hosts[env].world.task, split)
+            samples: Split = getattr(self.hosts[env].problem.task, split)
             logits, variants = self.hosts[env].ablate(samples.inputs, settings[env], pairs)
             loss = functional.cross_entropy(logits[0], samples.targets).item()
             correct = (logits.argmax(dim=2) == samples.targets).sum(dim=1).tolist()

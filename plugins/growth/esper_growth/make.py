@@ -14,11 +14,11 @@ from esper_growth.config import GrowthConfig
 from esper_growth.environment import HELD_OUT, GrowthEnvironment
 from esper_growth.fused.runtime import FusedRuntime
 from esper_growth.loop import LoopRuntime
+from esper_growth.problems import Problems
 from esper_growth.protocols import axes_of, fits
 from esper_growth.runtime import HostRuntime, Settings
 from esper_growth.static_curves import StaticCurves
 from esper_growth.workers import shared_out
-from esper_growth.worlds import Worlds
 
 
 def growth(config: GrowthConfig, context: BuildContext) -> GrowthEnvironment:
@@ -39,13 +39,13 @@ def growth(config: GrowthConfig, context: BuildContext) -> GrowthEnvironment:
         )
 
     kind = FusedRuntime if config.runtime == "fused" else LoopRuntime
-    worlds = Worlds(task, host, context.parts["blueprint"], num_slots)
+    problems = Problems(task, host, context.parts["blueprint"], num_slots)
     make = partial(kind, config, task, host, context.parts["blueprint"], num_slots, context.precision)
     device = torch.device(context.device)
 
     def runtime() -> HostRuntime:
         # A GPU is shared better by one process than by several.
-        return shared_out(make, config.workers if device.type == "cpu" else 1, worlds.shares)
+        return shared_out(make, config.workers if device.type == "cpu" else 1, problems.shares)
 
     def train_static(instances: Sequence[int]) -> list[list[float]]:
         settings: Settings = [{} for _ in instances]
@@ -78,5 +78,5 @@ def growth(config: GrowthConfig, context: BuildContext) -> GrowthEnvironment:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
     }
     return GrowthEnvironment(
-        config, context, hosts, StaticCurves.at(key, lambda i: factories | worlds.modules(i), train_static), worlds
+        config, context, hosts, StaticCurves.at(key, lambda i: factories | problems.modules(i), train_static), problems
     )

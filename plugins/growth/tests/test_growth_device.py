@@ -58,7 +58,7 @@ def test_a_fused_step_needs_nothing_from_the_host(make, device):
 
 def test_a_step_of_the_loop_needs_nothing_from_the_host(make, device):
     runtime = make(LoopRuntime)
-    split = runtime.hosts[0].world.task.train
+    split = runtime.hosts[0].problem.task.train
     device.crossings.clear()
     for run, settings in zip(runtime.hosts, SETTINGS, strict=True):
         run.step(split.inputs[:20], split.targets[:20], settings, 1.0)

@@ -19,10 +19,10 @@ from esper_growth.actions import Algorithm, Op
 from esper_growth.config import GrowthConfig, Mnist1dConfig
 from esper_growth.export import hand_over
 from esper_growth.model import GrownHost, Seed, SeedSetting
+from esper_growth.problems import Problems
 from esper_growth.protocols import fits
 from esper_growth.stages import Stage
 from esper_growth.tasks.mnist1d import mnist1d
-from esper_growth.worlds import Worlds
 from esper_testing.conformance.subject import Subject
 
 HOSTS = [component.name for component in load_index().components if component.kind == "host"]
@@ -60,7 +60,7 @@ def with_fossils(context, labels, turn=0):
     """Return a host with a fossil of each label, blended in turn, whose weights are random throughout."""
     parts = context.parts
     slots = SlotConfig.for_grid(1, len(labels))
-    nursery = Worlds(parts["task"], parts["host"], parts["blueprint"], slots.num_slots).at(0).nursery
+    nursery = Problems(parts["task"], parts["host"], parts["blueprint"], slots.num_slots).at(0).nursery
     host = GrownHost(nursery.host(0))
     fossils = {}
     for slot, label in enumerate(labels):

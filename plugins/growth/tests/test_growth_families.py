@@ -22,21 +22,21 @@ from esper_growth.loop import LoopRuntime
 from esper_growth.make import growth
 from esper_growth.masks import LifecycleMasks
 from esper_growth.model import SeedSetting
+from esper_growth.problems import Problems
 from esper_growth.rules import AllOn, AllOnHeavy, Periodic, Static, UniformLegal
 from esper_growth.stages import MIN_PRUNE_AGE, Stage
 from esper_growth.tasks.mixed import MixedTask
-from esper_growth.worlds import Worlds
 
 SMALL = MixedTaskConfig(train_samples=(40, 60), samples=200)
 
 
 @cache
-def small_worlds():
-    """Return worlds of the families, of which every instance is built once."""
+def small_problems():
+    """Return problems of the families, of which every instance is built once."""
     slots = SlotConfig.for_grid(1, 3)
     known = describe(GrowthConfig(), slots)
     context = BuildContext(slots, known.actions, known.state, None, 0, 1.0, 1, 0, "cpu", torch.float32)
-    return Worlds(MixedTask(SMALL, context), MixedHost(MixedHostConfig(), context), {}, 3)
+    return Problems(MixedTask(SMALL, context), MixedHost(MixedHostConfig(), context), {}, 3)
 
 
 @pytest.fixture
@@ -83,14 +83,14 @@ def with_context(environment, context):
     return environment
 
 
-def test_a_family_draws_every_kind_of_world(mixed):
+def test_a_family_draws_every_kind_of_problem(mixed):
     context = mixed()
-    worlds = Worlds(context.parts["task"], context.parts["host"], context.parts["blueprint"], 3)
-    drawn = [worlds.at(instance) for instance in range(60)]
-    assert {world.nursery.name.split("-")[0] for world in drawn} == {"pointwise", "narrow", "capable"}
-    assert {world.task.name.rsplit("-", 1)[0] for world in drawn} == {"digits", "mnist1d", "mnist1d-shuffled"}
-    assert {len(world.task.train.targets) for world in drawn} == {40, 60}
-    assert len({world.task.name for world in drawn}) == len(drawn), "every instance has data of its own"
+    problems = Problems(context.parts["task"], context.parts["host"], context.parts["blueprint"], 3)
+    drawn = [problems.at(instance) for instance in range(60)]
+    assert {problem.nursery.name.split("-")[0] for problem in drawn} == {"pointwise", "narrow", "capable"}
+    assert {problem.task.name.rsplit("-", 1)[0] for problem in drawn} == {"digits", "mnist1d", "mnist1d-shuffled"}
+    assert {len(problem.task.train.targets) for problem in drawn} == {40, 60}
+    assert len({problem.task.name for problem in drawn}) == len(drawn), "every instance has data of its own"
 
 
 def test_training_and_evaluation_share_no_sample_of_curves(mixed):
@@ -142,7 +142,7 @@ def test_a_host_computes_the_same_in_any_company(mixed, size):
             assert accuracy([instance])[split][instance] == losses[instance]
 
 
-def test_fused_and_loop_train_the_same_worlds(mixed):
+def test_fused_and_loop_train_the_same_problems(mixed):
     context = mixed(dtype=torch.float64)
     parts, config, losses = context.parts, GrowthConfig(batch_size=20, workers=1), []
     for kind in (FusedRuntime, LoopRuntime):
@@ -158,9 +158,9 @@ def test_fused_and_loop_train_the_same_worlds(mixed):
 def test_what_every_environment_trains_is_published(environment):
     made = environment(list(range(6)))
     state, _ = made.reset(options={"instances": list(range(6))})
-    for env, world in enumerate(made.worlds):
-        host = world.nursery.host(made.instances[env])
-        inputs = world.task.train.inputs
+    for env, problem in enumerate(made.problems):
+        host = problem.nursery.host(made.instances[env])
+        inputs = problem.task.train.inputs
         assert int(state["host_parameters"][env]) == sum(p.numel() for p in host.parameters())
         assert int(state["train_samples"][env]) == len(inputs)
         assert int(state["axes"][env]) == inputs[0].dim() - 1
@@ -183,9 +183,9 @@ def test_outcomes_of_a_host_that_is_left_alone(environment, mixed):
     instances = made.held_out(2)
     play(made, Static(None, made.context), instances=instances)
     outcomes = made.outcomes()
-    for env, world in enumerate(made.worlds):
-        samples = len(world.task.train.targets)
-        assert outcomes["training_flops"][env] == 3 * 14 * samples * world.nursery.host_flops
+    for env, problem in enumerate(made.problems):
+        samples = len(problem.task.train.targets)
+        assert outcomes["training_flops"][env] == 3 * 14 * samples * problem.nursery.host_flops
         right = made.runtime.validate([{}, {}], [True, True], False, split="test").accuracy[env]
         assert outcomes["test_accuracy"][env] == right
     assert outcomes["added_parameters"].tolist() == outcomes["alpha_shock"].tolist() == [0, 0]
@@ -196,8 +196,8 @@ def test_the_flops_of_a_seed_are_counted_while_it_takes_part(environment, mixed)
     made = with_context(environment(), mixed())
     play(made, AllOn(None, made.context), instances=[3, 4])
     grown = made.outcomes()["training_flops"]
-    for env, world in enumerate(made.worlds):
-        samples, nursery = len(world.task.train.targets), world.nursery
+    for env, problem in enumerate(made.problems):
+        samples, nursery = len(problem.task.train.targets), problem.nursery
         # Slot i is germinated at step i; it takes part from the step after, once gate G1 has passed.
         epochs = {slot: 14 - slot - 1 for slot in range(3)}
         seeds = sum(nursery.seed_flops(slot, "conv_light", Algorithm.ADD) * count for slot, count in epochs.items())
@@ -206,8 +206,8 @@ def test_the_flops_of_a_seed_are_counted_while_it_takes_part(environment, mixed)
 
 def test_flops_are_those_of_the_layers_by_hand(mixed):
     context = mixed()
-    worlds = Worlds(context.parts["task"], context.parts["host"], context.parts["blueprint"], 3)
-    found = (worlds.at(i).nursery for i in range(40))
+    problems = Problems(context.parts["task"], context.parts["host"], context.parts["blueprint"], 3)
+    found = (problems.at(i).nursery for i in range(40))
     nursery = next(n for n in found if n.name.startswith("pointwise") and len(n.slot_shapes[0]) == 2)
     # 1 → 16 → 16 → 16 channels, 40 points, pooled to 20 behind the second block; 16 → 10 classes.
     assert nursery.host_flops == 2 * (40 * 16 + 40 * 16 * 16 + 20 * 16 * 16 + 16 * 10)
@@ -288,11 +288,11 @@ def test_a_topology_is_there_from_the_first_epoch_on(environment, mixed):
     replayed = made.outcomes()
     assert torch.equal(replayed["added_parameters"], grown["added_parameters"])
     assert replayed["alpha_shock"].tolist() == [0, 0]
-    for env, (world, topology) in enumerate(zip(made.worlds, topologies, strict=True)):
+    for env, (problem, topology) in enumerate(zip(made.problems, topologies, strict=True)):
         fossils = sum(
-            world.nursery.seed_flops(int(slot), label, Algorithm[how]) for slot, (label, how, _) in topology.items()
+            problem.nursery.seed_flops(int(slot), label, Algorithm[how]) for slot, (label, how, _) in topology.items()
         )
-        flops = 3 * 20 * len(world.task.train.targets) * (world.nursery.host_flops + fossils)
+        flops = 3 * 20 * len(problem.task.train.targets) * (problem.nursery.host_flops + fossils)
         assert replayed["training_flops"][env] == flops
     assert {event["type"] for event in events} == {"episode"}
     assert [event["fossils"] for event in events] == [len(topology) for topology in topologies]
@@ -340,20 +340,20 @@ def test_the_test_split_is_read_for_outcomes_alone(environment, mixed, monkeypat
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(0, 11), min_size=1, max_size=24), st.integers(1, 6))
 def test_shares_cost_about_as_much_and_keep_together_what_is_alike(instances, count):
-    worlds = small_worlds()
+    problems = small_problems()
     count = min(count, len(instances))
-    shares = worlds.shares(instances, count)
+    shares = problems.shares(instances, count)
     assert sorted(position for share in shares for position in share) == list(range(len(instances)))
     assert len(shares) == count and all(shares)
-    cut = [{worlds.at(instances[position]).alike for position in share} for share in shares]
+    cut = [{problems.at(instances[position]).alike for position in share} for share in shares]
     kinds = set().union(*cut)
     assert sum(map(len, cut)) <= len(kinds) + count - 1, "more groups are cut than there are cuts"
-    costs = [sum(worlds.at(instances[position]).cost for position in share) for share in shares]
-    largest = max(worlds.at(instance).cost for instance in instances)
+    costs = [sum(problems.at(instances[position]).cost for position in share) for share in shares]
+    largest = max(problems.at(instance).cost for instance in instances)
     if all(len(share) > 1 for share in shares):
         assert max(costs) <= sum(costs) / count + largest
 
 
 def test_shares_of_equal_hosts_are_equal_and_in_order():
-    worlds = small_worlds()
-    assert worlds.shares([5] * 8, 2) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    problems = small_problems()
+    assert problems.shares([5] * 8, 2) == [[0, 1, 2, 3], [4, 5, 6, 7]]

@@ -114,7 +114,7 @@ def test_every_step_is_that_of_the_loop(make, host, bound, seed):
     fused, loop = (make(kind, torch.float64, host=host, max_grad_norm=bound) for kind in (FusedRuntime, LoopRuntime))
     fused.start(range(hosts))
     loop.start(range(hosts))
-    life, split = Life(seed, hosts, fused, loop), loop.hosts[0].world.task.train
+    life, split = Life(seed, hosts, fused, loop), loop.hosts[0].problem.task.train
     for _ in range(8):
         life.go_on()
         assert torch.equal(fused.seed_parameters(), loop.seed_parameters())

@@ -9,10 +9,10 @@ from esper_core.learning.monitors import episode_metrics
 from esper_growth.actions import Op
 from esper_growth.config import GrowthConfig
 from esper_growth.environment import GrowthEnvironment
+from esper_growth.problems import Problems
 from esper_growth.runtime import Gradients, Validation
 from esper_growth.scaffolding import Scaffolding, Seed
 from esper_growth.stages import Stage
-from esper_growth.worlds import Worlds
 
 EPOCHS = 30
 
@@ -90,8 +90,8 @@ def play(make_context):
         config = GrowthConfig(epochs=EPOCHS)
         runtime = ScriptedRuntime(envs, 3, {step: [table] * envs for step, table in pairs.items()})
         context = make_context(config, slots=3, envs=envs)
-        worlds = Worlds(*(context.parts[kind] for kind in ("task", "host", "blueprint")), 3)
-        environment = GrowthEnvironment(config, context, runtime, Flat(), worlds)
+        problems = Problems(*(context.parts[kind] for kind in ("task", "host", "blueprint")), 3)
+        environment = GrowthEnvironment(config, context, runtime, Flat(), problems)
         environment.reset()
         events = []
         for step in range(EPOCHS):

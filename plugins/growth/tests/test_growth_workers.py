@@ -243,7 +243,7 @@ def test_hosts_are_born_by_one_thread(make):
     torch.set_num_threads(2)
     for kind in (LoopRuntime, FusedRuntime):
         runtime = make(kind)()
-        nursery = runtime._worlds.at(3).nursery
+        nursery = runtime._problems.at(3).nursery
         for name in ("host", "branch", "gate"):
             setattr(nursery, name, watched(getattr(nursery, name)))
         runtime.start([3])

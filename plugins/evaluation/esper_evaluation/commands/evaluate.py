@@ -170,7 +170,7 @@ def _compare(
     from esper_evaluation.figure import draw
 
     outcomes = describe_plan(entrants[0].plan, index).outcomes
-    comparison = compare(arms, outcomes, played.values, played.instances, played.seeds, played.worlds, by)
+    comparison = compare(arms, outcomes, played.values, played.instances, played.seeds, played.tags, by)
     picture = played.folder / FIGURE_FILE
     draw(comparison, [arm.name for arm in arms if arm.learned], picture)
     return comparison, picture

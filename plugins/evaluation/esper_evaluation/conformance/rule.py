@@ -48,7 +48,7 @@ class Situation(NamedTuple):
 
 def situation(subject: Subject, slots: int, envs: int, seed: int = 0) -> Situation:
     """Return a situation of the environment that the rule is for."""
-    known = describe_plan(subject.plan(slots), subject.world)
+    known = describe_plan(subject.plan(slots), subject.full_index)
     generator = torch.Generator().manual_seed(seed)
     state = random_state(known.state_spec, known.actions, envs, slots, generator)
     masks = random_masks(known.actions, (envs,), generator, legal=LEGAL)
@@ -220,7 +220,7 @@ def device(subject: Subject) -> None:
     seen = situation(subject, 3, ENVS)
     with FakeDevice() as fake:
         context = subject.context(3, device=fake.name)
-        rule = build_beside(subject.component, subject.world, context)
+        rule = build_beside(subject.component, subject.full_index, context)
         rule.reset(ENVS)
         slots = seen.masks.slot_given_op
         masks = Masks(

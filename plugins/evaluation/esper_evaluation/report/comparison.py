@@ -185,8 +185,8 @@ def _notes(records: Sequence[Record], window: range) -> list[str]:
     def differs(value: Callable[[Plan], Any]) -> bool:
         return any(value(record.plan) != value(records[0].plan) for record in records)
 
-    worlds = ("environment", "task", "host")
-    if differs(lambda plan: [(c.kind, c.name, c.config) for c in plan.components if c.kind in worlds]):
+    surroundings = ("environment", "task", "host")
+    if differs(lambda plan: [(c.kind, c.name, c.config) for c in plan.components if c.kind in surroundings]):
         notes.append(
             "They were trained on different environments or settings of these, so returns may not be comparable."
         )

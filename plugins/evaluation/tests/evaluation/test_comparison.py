@@ -82,8 +82,8 @@ def test_the_contrast_is_the_policy_minus_the_best_rule(policy: float, verdict: 
 def test_within_groups_the_same_arms_are_compared_on_fewer_instances() -> None:
     achieved = typical()
     hosts = ["weak", "strong", "weak"] * 4
-    worlds = [{"host": host, "task": "lamps"} for host in hosts]
-    found = compare([ARMS[name] for name in achieved], OUTCOMES, achieved, INSTANCES, SEEDS, worlds, "host")
+    tags = [{"host": host, "task": "lamps"} for host in hosts]
+    found = compare([ARMS[name] for name in achieved], OUTCOMES, achieved, INSTANCES, SEEDS, tags, "host")
     assert {name: group.instances for name, group in found.groups.items()} == {"strong": 4, "weak": 8}
     for name, group in found.groups.items():
         members = [i for i, host in enumerate(hosts) if host == name]
@@ -103,11 +103,11 @@ def test_a_policy_that_does_what_a_rule_does_is_neither_better_nor_worse(instanc
     """Three policy seeds are no more trimmed than one rule, within groups neither, and by a cost neither."""
     rule_alone = np.random.default_rng(instances).normal(size=(1, instances))
     achieved = {"static": {"test_accuracy": rule_alone}, "policy": {"test_accuracy": np.repeat(rule_alone, 3, axis=0)}}
-    worlds = [{"host": f"host {i % 2}"} for i in range(instances)]
+    tags = [{"host": f"host {i % 2}"} for i in range(instances)]
     for higher in (True, False):
         outcomes = (evolve(ACCURACY, higher_is_better=higher),)
         arms = [ARMS[name] for name in achieved]
-        found = compare(arms, outcomes, achieved, list(range(instances)), SEEDS, worlds, "host")
+        found = compare(arms, outcomes, achieved, list(range(instances)), SEEDS, tags, "host")
         assert found.primary is not None and found.mean is not None
         for contrast in (found.primary, found.mean):
             assert contrast.verdict == "no difference shown"
@@ -140,10 +140,10 @@ def test_rules_that_are_good_in_turns_leave_a_gap() -> None:
     turns = np.arange(len(INSTANCES)) % 2
     achieved["static"] = achieved["static"] | {"test_accuracy": turns[None] * 1.0}
     achieved["all-on"] = achieved["all-on"] | {"test_accuracy": 1.0 - turns[None]}
-    worlds = [{"host": f"host {turn}", "task": f"task {i % 4}"} for i, turn in enumerate(turns)]
+    tags = [{"host": f"host {turn}", "task": f"task {i % 4}"} for i, turn in enumerate(turns)]
 
     def told(achieved: dict[str, dict[str, Any]], by: str | None) -> Comparison:
-        return compare([ARMS[name] for name in achieved], OUTCOMES, achieved, INSTANCES, SEEDS, worlds, by)
+        return compare([ARMS[name] for name in achieved], OUTCOMES, achieved, INSTANCES, SEEDS, tags, by)
 
     for by, words in ((None, ["host", "task"]), ("host", ["host"])):
         found = told(achieved, by)

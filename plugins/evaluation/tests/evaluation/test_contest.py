@@ -216,10 +216,10 @@ def test_held_out_instances_are_not_those_of_training(make_run: Any, index: Inde
         patch.setattr(Lamps, "_begin", watched)
         run = make_run(seed=7, updates=5)
     contest = Contest(choose_entrants([run], "last"), index)
-    held = contest.world.held_out(50)
+    held = contest.evaluable.held_out(50)
     contest.close(print)
     assert len(drawn) >= 15 and not set(drawn) & set(held)
-    assert contest.world.held_out(20) == held[:20]
+    assert contest.evaluable.held_out(20) == held[:20]
 
 
 def test_matched_play_has_the_policys_operations(hold: Hold) -> None:

@@ -17,10 +17,10 @@ from esper_growth.config import GrowthConfig
 from esper_growth.fused.runtime import FusedRuntime
 from esper_growth.loop import LoopRuntime
 from esper_growth.model import SeedSetting
+from esper_growth.problems import Problems
 from esper_growth.runtime import HostRuntime, Settings
 from esper_growth.stages import Stage
 from esper_growth.workers import shared_out
-from esper_growth.worlds import Worlds
 
 if TYPE_CHECKING:
     from esper_core.plan.plan import Plan
@@ -82,7 +82,7 @@ class HostBench:
         config = evolve(self.config, runtime=way.runtime, workers=way.workers)
         parts = (self.parts["task"], self.parts["host"], self.parts["blueprint"])
         make = partial(kind, config, *parts, slots, self.precision)
-        runtime = shared_out(make, way.workers, Worlds(*parts, slots).shares)
+        runtime = shared_out(make, way.workers, Problems(*parts, slots).shares)
         try:
             runtime.start(range(envs))
             for env in range(envs):

@@ -141,7 +141,7 @@ def name(subject: Subject) -> None:
 def device(subject: Subject) -> None:
     """Its samples lie on the run's device."""
     with FakeDevice() as fake:
-        task = build_beside(subject.component, subject.world, subject.context(device=fake.name), subject.config())
+        task = build_beside(subject.component, subject.full_index, subject.context(device=fake.name), subject.config())
         for split_name, split in _splits(task).items():
             for what in ("inputs", "targets"):
                 where = getattr(split, what).device.type

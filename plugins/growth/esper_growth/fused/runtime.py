@@ -17,6 +17,7 @@ from esper_growth.fused.data import GroupData
 from esper_growth.fused.fold import fold
 from esper_growth.fused.group import HostGroup
 from esper_growth.fused.operations import choose
+from esper_growth.problems import Problems
 from esper_growth.protocols import Blueprint, Host, Task
 from esper_growth.runtime import (
     Fossils,
@@ -29,7 +30,6 @@ from esper_growth.runtime import (
     permanent,
     stable_seed,
 )
-from esper_growth.worlds import Worlds
 
 CACHE_BYTES = 2**21
 """Bytes of the widest activation of a group; the layers of larger ones were measured to push each other out."""
@@ -64,9 +64,9 @@ class FusedRuntime:
         self.groups: list[HostGroup] = []
         self._operations = choose(config.kernels, task.train.inputs.device, self._computing)
         self.name, self.kernels = f"fused-{self._operations.name}", self._operations.kernels
-        self._worlds = Worlds(task, host, blueprints, num_slots)
+        self._problems = Problems(task, host, blueprints, num_slots)
         # Whatever has no fused form is named here, before processes multiply what is said.
-        nursery = self._worlds.at(0).nursery
+        nursery = self._problems.at(0).nursery
         for segment in nursery.host(0).segments:  # type: ignore[union-attr]
             fold(segment, self._operations)
         for label, blueprint in blueprints.items():
@@ -77,8 +77,8 @@ class FusedRuntime:
     def start(self, instances: Sequence[int]) -> None:
         """Replace all hosts by fresh ones, one per instance number."""
         self.instances = list(instances)
-        self._own = [self._worlds.at(instance) for instance in instances]
-        self._members = [share for envs in self._worlds.alike(instances) for share in self._shares(envs)]
+        self._own = [self._problems.at(instance) for instance in instances]
+        self._members = [share for envs in self._problems.alike(instances) for share in self._shares(envs)]
         self.groups = [
             HostGroup.of(
                 [self._own[env].nursery.host(instances[env]) for env in envs],

@@ -242,7 +242,7 @@ def state_dict(subject: Subject, case: Case) -> None:
     """All that it has learned is in its `state_dict`: another one with these weights says the very same."""
     critic, asked = _trained(case), _asked(case)
     critic.rescale_(0.0, 1.0, 2.0, 3.0)
-    other = _critic(make_case(evolve(case.plan, seed=case.plan.seed + 1), subject.world, case.num_slots))
+    other = _critic(make_case(evolve(case.plan, seed=case.plan.seed + 1), subject.full_index, case.num_slots))
     other.load_state_dict(copied(dict(critic.state_dict())))
     assert_same(_ask(other, asked), _ask(critic, asked), "values with the weights loaded into another one")
 
@@ -277,7 +277,7 @@ def device(subject: Subject, case: Case) -> None:
 
 def _again(subject: Subject, case: Case, **how: Any) -> Case:
     """Return the case, built anew."""
-    return make_case(case.plan, subject.world, case.num_slots, **how)
+    return make_case(case.plan, subject.full_index, case.num_slots, **how)
 
 
 def _critic(case: Case) -> Any:

@@ -66,7 +66,7 @@ SEEDS = (0, 1, 2, 3)
 _TOLERATED = "maximum and minimum values are equal"  # a field may well be constant
 
 
-class World(NamedTuple):
+class Playable(NamedTuple):
     """An environment and the masks it is played with."""
 
     environment: Environment
@@ -86,11 +86,11 @@ class World(NamedTuple):
 
 
 @contextmanager
-def world(subject: Subject, slots: int = 3, envs: int = ENVS) -> Iterator[World]:
+def playable(subject: Subject, slots: int = 3, envs: int = ENVS) -> Iterator[Playable]:
     """Yield the subject's environment with its masks, newly built, and close it."""
     parts = subject.parts(slots, "environment", "masks", envs=envs)
     try:
-        yield World(parts["environment"], parts["masks"])
+        yield Playable(parts["environment"], parts["masks"])
     finally:
         parts["environment"].close()
 
@@ -99,7 +99,7 @@ def _long(subject: Subject) -> Episode:
     """Return an episode and what comes after its end."""
 
     def played() -> Episode:
-        with world(subject) as made:
+        with playable(subject) as made:
             return made.play(beyond=BEYOND)
 
     return subject.once("long", played)
@@ -108,7 +108,7 @@ def _long(subject: Subject) -> Episode:
 @SUITE.check("protocol")
 def protocol(subject: Subject) -> None:
     """It is a `gymnasium.vector.VectorEnv` that never resets by itself and has the spaces of its tables."""
-    with world(subject) as (environment, _):
+    with playable(subject) as (environment, _):
         assert isinstance(environment, VectorEnv), f"{type(environment).__name__} is no gymnasium.vector.VectorEnv"
         mode = environment.metadata.get("autoreset_mode")
         assert mode == AutoresetMode.DISABLED, f"its autoreset_mode is {mode}, not AutoresetMode.DISABLED"
@@ -126,7 +126,7 @@ def protocol(subject: Subject) -> None:
 def slots(subject: Subject) -> None:
     """Its slot head has one entry per slot, whatever their number."""
     for count in SLOTS:
-        with world(subject, count) as (environment, _):
+        with playable(subject, count) as (environment, _):
             if environment.actions.slot is None:
                 continue
             labels = environment.actions.head(environment.actions.slot).labels
@@ -138,7 +138,7 @@ def slots(subject: Subject) -> None:
 def state(subject: Subject) -> None:
     """Reset and step publish exactly the fields of its state table, with their shapes, types and bounds."""
     for count in SLOTS:
-        with world(subject, count) as played:
+        with playable(subject, count) as played:
             ops = len(played.environment.actions.ops)
             for t, published in enumerate(played.play().states):
                 spec = played.environment.state_spec
@@ -237,7 +237,7 @@ def _check_event(event: Any, t: int) -> None:
 def seeding(subject: Subject) -> None:
     """The same seed and the same actions give the same episode, bit for bit, whatever was played before it."""
     everyone = list(range(ENVS))
-    with world(subject) as played, world(subject) as other:
+    with playable(subject) as played, playable(subject) as other:
         first, second = played.play(seed=5), played.play(seed=None)
         played.environment.reset(seed=5)
         played.environment.step(draw_first(played))
@@ -252,7 +252,7 @@ def seeding(subject: Subject) -> None:
         assert not where, f"{what}, {where} differs"
 
 
-def draw_first(played: World) -> dict[str, torch.Tensor]:
+def draw_first(played: Playable) -> dict[str, torch.Tensor]:
     """Return legal actions for a state that a fresh reset publishes."""
     state, _ = played.environment.reset(seed=5)
     return draw_legal(played.environment.actions, played.masks(state), torch.Generator().manual_seed(9))
@@ -261,7 +261,7 @@ def draw_first(played: World) -> dict[str, torch.Tensor]:
 @SUITE.check("seeds", after=("seeding",))
 def seeds(subject: Subject) -> None:
     """Another seed gives another episode; it gives the same where its spec provides `environment:constant`."""
-    with world(subject) as played:
+    with playable(subject) as played:
         first, *others = [played.play(seed=seed) for seed in SEEDS]
     differ = any(first.difference(other, list(range(ENVS))) for other in others)
     numbers = ", ".join(map(str, SEEDS))
@@ -277,7 +277,7 @@ def seeds(subject: Subject) -> None:
 @SUITE.check("resuming", after=("seeding",))
 def resuming(subject: Subject) -> None:
     """Where it has `state` and `load_state`, another one goes on with the very episodes that would have come next."""
-    with world(subject) as played, world(subject) as other:
+    with playable(subject) as played, playable(subject) as other:
         if not isinstance(played.environment, Resumable):
             return
         assert isinstance(other.environment, Resumable)
@@ -292,7 +292,7 @@ def resuming(subject: Subject) -> None:
 @SUITE.check("independent", after=("seeding",))
 def independent(subject: Subject) -> None:
     """What happens in one environment does not depend on what is done in the others."""
-    with world(subject) as played:
+    with playable(subject) as played:
         environment = played.environment
         usual, unusual = legal_play(environment, 0), legal_play(environment, 1)
         before = played.play()
@@ -316,7 +316,7 @@ class _Taken(Exception):
 @SUITE.check("refusing", after=("seeding",))
 def refusing(subject: Subject) -> None:
     """If it refuses an illegal action, then with an EsperError that leaves everything as it was."""
-    with world(subject) as played:
+    with playable(subject) as played:
         environment = played.environment
         usual = legal_play(environment)
 
@@ -343,7 +343,7 @@ def refusing(subject: Subject) -> None:
 @SUITE.check("randomness")
 def randomness(subject: Subject) -> None:
     """It neither draws from nor seeds the global random numbers of torch, numpy and Python."""
-    with untouched_randomness("it"), world(subject) as played:
+    with untouched_randomness("it"), playable(subject) as played:
         played.play(seed=0)
         played.play(seed=None)
 
@@ -351,7 +351,7 @@ def randomness(subject: Subject) -> None:
 @SUITE.check("gymnasium", after=("protocol", "state", "seeding"))
 def gymnasium(subject: Subject) -> None:
     """One environment of it, in numpy, passes Gymnasium's own checker without a warning."""
-    with world(subject, envs=1) as (environment, masks), warnings.catch_warnings(record=True) as raised:
+    with playable(subject, envs=1) as (environment, masks), warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always")
         single = SingleEnvironment(environment, masks, num_slots=3)
         check_env(single, skip_render_check=True, skip_close_check=True)
@@ -363,8 +363,8 @@ def gymnasium(subject: Subject) -> None:
 @SUITE.check("evaluating", after=("horizon", "seeding"))
 def evaluating(subject: Subject) -> None:
     """Where it is `Evaluable`: what comes of an instance depends on it and on what is done, and can be replayed."""
-    outcomes = describe_plan(subject.plan(3), subject.world).outcomes
-    with world(subject) as (environment, masks):
+    outcomes = describe_plan(subject.plan(3), subject.full_index).outcomes
+    with playable(subject) as (environment, masks):
         if not check_members(environment, outcomes):
             return
         assert isinstance(environment, Evaluable)
@@ -379,7 +379,7 @@ def training(subject: Subject) -> None:
     plan = subject.plan(envs=ENVS, updates=1)
     threads = torch.get_num_threads()
     with torch.random.fork_rng(devices=[]):
-        trainer = open_session(plan, subject.world)
+        trainer = open_session(plan, subject.full_index)
         try:
             (update,) = trainer.run(1)
         finally:

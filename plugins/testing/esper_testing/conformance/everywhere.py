@@ -1,4 +1,4 @@
-"""Making a check in every world: with each slot count, and with each shape of action table."""
+"""Making a check everywhere: with each slot count, and with each shape of action table."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def in_every_layout(check: CaseCheck) -> Callable[[Subject], None]:
     return _made_in(check, lambda subject: [(LAYOUT_SLOTS, ""), *_layouts(subject)])
 
 
-def _made_in(check: CaseCheck, worlds: Callable[[Subject], list[tuple[int, str]]]) -> Callable[[Subject], None]:
+def _made_in(check: CaseCheck, places: Callable[[Subject], list[tuple[int, str]]]) -> Callable[[Subject], None]:
     @functools.wraps(check)
     def run(subject: Subject) -> None:
-        for slots, layout in worlds(subject):
+        for slots, layout in places(subject):
             with said(f"N={slots}, {layout} actions" if layout else f"N={slots}"):
                 try:
                     case = subject.case(slots, options=(f"environment.layout={layout}",) if layout else ())

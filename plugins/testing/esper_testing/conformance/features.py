@@ -220,7 +220,7 @@ def reads(subject: Subject) -> None:
         assert not unread, f"its spec's `reads` names what it does not read: {', '.join(unread)}"
     else:
         renamed = StateSpec(evolve(entry, name=f"other_{entry.name}") for entry in case.description.state_spec.fields)
-        extract = build_beside(subject.component, subject.world, evolve(subject.context(), state_spec=renamed))
+        extract = build_beside(subject.component, subject.full_index, evolve(subject.context(), state_spec=renamed))
         given = {f"other_{name}": value for name, value in state.items()}
         found = _extract(extract, given, "and its spec has no `reads`")
         # Index blocks may well be named after fields.
@@ -232,7 +232,7 @@ def reads(subject: Subject) -> None:
 @in_every_layout
 def float64(subject: Subject, case: Case) -> None:
     """Built for float64 it computes in float64, and the same but for rounding."""
-    extract = build_parts(case.plan, subject.world, only={"features"}, dtype=torch.float64)["features"]
+    extract = build_parts(case.plan, subject.full_index, only={"features"}, dtype=torch.float64)["features"]
     state = _states(case, dtype=torch.float64)
     double = extract(state).obs
     assert_dtype(torch.float64, {"obs": double})
@@ -246,7 +246,7 @@ def device(subject: Subject, case: Case) -> None:
     """It works on another device than the CPU without making a tensor on a wrong one."""
     with FakeDevice() as there:
         plan = evolve(case.plan, device=there.name)
-        extract = build_parts(plan, subject.world, only={"features"})["features"]
+        extract = build_parts(plan, subject.full_index, only={"features"})["features"]
         found = extract(mapped(_states(case), lambda value: value.to(there.name)))
     assert_on(there.name, found)
 

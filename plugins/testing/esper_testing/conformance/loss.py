@@ -38,7 +38,7 @@ PLAYERS = 16
 """Environments of a rollout: enough steps for every head to matter."""
 
 BANDITS, UPDATES, RATE = 64, 30, 0.02
-"""Environments, updates and step size of learning the reference world with one slot and episodes of one step."""
+"""Environments, updates and step size of learning the reference environment with one slot and episodes of one step."""
 
 LEARNED = 0.5
 """What is earned per step then, at best over three updates; chance earns a sixth, knowing the answer nearly 1."""
@@ -234,7 +234,7 @@ def regresses_returns(subject: Subject, case: Case) -> None:
 def learns(subject: Subject) -> None:
     """In episodes of one step, what is earned rises from chance to well above it within a few updates."""
     plan = subject.plan(1, options=("environment.epochs=1", f"train.lr={RATE}"), envs=BANDITS)
-    parts = build_parts(plan, subject.world)
+    parts = build_parts(plan, subject.full_index)
     trainer = Trainer(
         policy=Policy(parts["network"], parts["critic"], parts["environment"].actions),
         features=parts["features"],
@@ -277,14 +277,14 @@ def device(subject: Subject, case: Case) -> None:
 def _built(subject: Subject, case: Case, **how: Any) -> tuple[Any, Policy]:
     """Return the loss of the case and the policy it is to train, newly built."""
     plan = evolve(case.plan, **how)
-    parts = build_parts(plan, subject.world, only={"network", "critic", "loss"})
+    parts = build_parts(plan, subject.full_index, only={"network", "critic", "loss"})
     return parts["loss"], Policy(parts["network"], parts["critic"], case.description.actions)
 
 
 def _play(subject: Subject, case: Case, dtype: torch.dtype = torch.float32) -> Game:
     """Return a game that has just been played, in the environment of the case."""
     plan = evolve(case.plan, envs=PLAYERS)
-    parts = build_parts(plan, subject.world, dtype=dtype)
+    parts = build_parts(plan, subject.full_index, dtype=dtype)
     environment, known = parts["environment"], case.description
     policy = Policy(parts["network"], parts["critic"], environment.actions)
     rollout = Rollout(known.horizon, PLAYERS, environment.actions, known.feature_schema, torch.device("cpu"), dtype)

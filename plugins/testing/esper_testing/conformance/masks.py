@@ -33,7 +33,7 @@ ENVS, EPISODES = 3, 3
 
 def _states(subject: Subject, slots: int, rows: int = ROWS, seed: int = 0) -> tuple[ActionSpec, State]:
     """Return the action table and random states `[rows, ...]` of the environment it is planned with."""
-    known = describe_plan(subject.plan(slots), subject.world)
+    known = describe_plan(subject.plan(slots), subject.full_index)
     generator = torch.Generator().manual_seed(seed)
     return known.actions, random_state(known.state_spec, known.actions, rows, slots, generator)
 

@@ -37,7 +37,7 @@ from esper_testing.fake_device import FakeDevice
 from esper_testing.states import illegal_actions, random_masks
 
 DRAWS = 2048
-"""Actions drawn in each world. Over the slot counts they are more than 10,000: a fault once in a thousand shows."""
+"""Actions drawn in each place. Over the slot counts they are more than 10,000: a fault once in a thousand shows."""
 
 EXTREME = 1e6
 """Size of observations at which logits still have to be numbers."""
@@ -106,7 +106,7 @@ def any_actions(subject: Subject) -> None:
     context = evolve(subject.context(slot.size), actions=actions, feature_schema=schema)
     try:
         with surroundings(0):
-            network = build_beside(subject.component, subject.world, context)
+            network = build_beside(subject.component, subject.full_index, context)
     except IncompatiblePlan:
         return
     generator = torch.Generator().manual_seed(0)
@@ -316,7 +316,7 @@ def gradient(subject: Subject, case: Case) -> None:
 @in_every_layout
 def state_dict(subject: Subject, case: Case) -> None:
     """All that it has learned is in its `state_dict`: another one with these weights computes the very same."""
-    other = make_case(evolve(case.plan, seed=case.plan.seed + 1), subject.world, case.num_slots)
+    other = make_case(evolve(case.plan, seed=case.plan.seed + 1), subject.full_index, case.num_slots)
     saved = case.network.state_dict()
     strange = [name for name, value in saved.items() if not isinstance(value, Tensor)]
     assert not strange, f"its state_dict holds what is no tensor and cannot be saved: {', '.join(strange)}"
@@ -377,7 +377,7 @@ def device(subject: Subject, case: Case) -> None:
 
 def _again(subject: Subject, case: Case, **how: Any) -> Case:
     """Return the case, built anew."""
-    return make_case(case.plan, subject.world, case.num_slots, **how)
+    return make_case(case.plan, subject.full_index, case.num_slots, **how)
 
 
 def _none() -> Tensor:

@@ -54,7 +54,7 @@ def survives_an_early_end(subject: Subject) -> None:
 def _watch(subject: Subject, updates: list[Update]) -> None:
     plan = subject.plan(updates=UPDATES)
     with tempfile.TemporaryDirectory(prefix="esper-") as folder:
-        run = RunDirectory.create(Path(folder), plan, subject.world)
+        run = RunDirectory.create(Path(folder), plan, subject.full_index)
         observer: Any = subject.build()
         observer.on_start(run)
         for update in updates:
@@ -66,5 +66,5 @@ def _watch(subject: Subject, updates: list[Update]) -> None:
 def _updates(subject: Subject) -> list[Update]:
     """Return real updates, of the reference components."""
     with torch.random.fork_rng(devices=[]):
-        trainer = open_session(subject.plan(updates=UPDATES), subject.world)
+        trainer = open_session(subject.plan(updates=UPDATES), subject.full_index)
         return list(trainer.run(UPDATES))

@@ -20,10 +20,12 @@ def _run(subject: Subject, **wanted: Any) -> tuple[Verdict, list[CheckResult]]:
     """Run it quickly on a policy of reference components, with one slot where it takes slot counts."""
     plan, seen = subject.plan(SLOTS), list[CheckResult]()
     try:
-        verdict = subject.build().run(plan, subject.world, slots=(SLOTS,), quick=True, on_result=seen.append, **wanted)
+        verdict = subject.build().run(
+            plan, subject.full_index, slots=(SLOTS,), quick=True, on_result=seen.append, **wanted
+        )
     except UserError:
         seen.clear()
-        verdict = subject.build().run(plan, subject.world, quick=True, on_result=seen.append, **wanted)
+        verdict = subject.build().run(plan, subject.full_index, quick=True, on_result=seen.append, **wanted)
     return verdict, seen
 
 
@@ -36,7 +38,7 @@ def unknown_part(subject: Subject) -> None:
     """It refuses an `only` that names no part of it with a UserError, before it does any work."""
     plan, seen = subject.plan(SLOTS), list[CheckResult]()
     try:
-        subject.build().run(plan, subject.world, only=NO_PART, quick=True, on_result=seen.append)
+        subject.build().run(plan, subject.full_index, only=NO_PART, quick=True, on_result=seen.append)
     except UserError:
         assert not seen, f"it ran {len(seen)} checks before it refused a part that does not exist"
         return

@@ -46,17 +46,18 @@ class Subject:
     Attributes:
         component: The component.
         index: What is installed.
+        full_index: What is installed, and the reference components.
     """
 
     component: Component
     index: Index
-    _world: Index = field(init=False)
+    full_index: Index = field(init=False)
     _made: dict[Hashable, Any] = field(factory=dict, init=False)
     _environment: Component | None = field(default=None, init=False)
     _folder: TemporaryDirectory[str] = field(factory=TemporaryDirectory, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._world = with_references(self.index)
+        self.full_index = with_references(self.index)
 
     @property
     def spec(self) -> ComponentSpec:
@@ -67,11 +68,6 @@ class Subject:
     def kind(self) -> str:
         """Kind of the component."""
         return self.spec.kind
-
-    @property
-    def world(self) -> Index:
-        """What is installed, and the reference components."""
-        return self._world
 
     def claims(self, capability: str) -> bool:
         """Return whether the component says that it provides a capability."""
@@ -100,7 +96,7 @@ class Subject:
         example = (f"{self.kind}.{key}={value}" for key, value in self.example().items())
         options = (*_brief(environment), *(example if self.kind in ORDER else ()), *options)
         return make_plan(
-            PlanRequest(policy=uses["network"], slots=str(slots), uses=uses, options=options, **wanted), self._world
+            PlanRequest(policy=uses["network"], slots=str(slots), uses=uses, options=options, **wanted), self.full_index
         )
 
     def environment(self) -> Component:
@@ -127,7 +123,7 @@ class Subject:
     def case(self, slots: int = 3, *, options: tuple[str, ...] = ()) -> Case:
         """Return the policy of the component's plan with data to feed it; built once per slot count and options."""
         return self.once(
-            ("case", slots, options), lambda: make_case(self.plan(slots, options=options), self._world, slots)
+            ("case", slots, options), lambda: make_case(self.plan(slots, options=options), self.full_index, slots)
         )
 
     def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
@@ -142,7 +138,7 @@ class Subject:
         """Return the component, newly built: within a plan, or beside one where plans do not hold its kind alone."""
         if self.kind in ORDER:
             return self.parts(slots, self.kind, options=options, dtype=dtype, **request)[self.kind]
-        return build_beside(self.component, self._world, self.context(slots, dtype=dtype), self.config())
+        return build_beside(self.component, self.full_index, self.context(slots, dtype=dtype), self.config())
 
     def parts(
         self,
@@ -155,19 +151,19 @@ class Subject:
         """Return parts of a plan in which the component is used, newly built: kind → object."""
         plan = self.plan(slots, options=options, **request)
         # An environment, and what belongs to it, draws on components of further kinds.
-        drawn = {*plan.kinds, *describe_plan(plan, self._world).uses} - set(ORDER)
-        return build_parts(plan, self._world, only={*kinds, *drawn}, dtype=dtype)
+        drawn = {*plan.kinds, *describe_plan(plan, self.full_index).uses} - set(ORDER)
+        return build_parts(plan, self.full_index, only={*kinds, *drawn}, dtype=dtype)
 
     def context(self, slots: int = 3, *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> BuildContext:
         """Return what a factory is told about its surroundings."""
         plan = self.plan(slots)
-        return make_context(plan, describe_plan(plan, self._world), device=device, dtype=dtype)
+        return make_context(plan, describe_plan(plan, self.full_index), device=device, dtype=dtype)
 
     def _find_environment(self) -> Component:
         if self.kind == "environment":
             return self.component
         tried = []
-        for environment in sorted(self._world.of_kind("environment"), key=lambda c: c.distribution != DISTRIBUTION):
+        for environment in sorted(self.full_index.of_kind("environment"), key=lambda c: c.distribution != DISTRIBUTION):
             missing = [name for name in self.spec.reads if name not in self._state_of(environment).names]
             if not missing:
                 return environment
@@ -189,7 +185,7 @@ class Subject:
         partners = {}
         for capability in self.spec.requires:
             kind = capability.partition(":")[0]
-            providers = [c for c in self._world.of_kind(kind) if capability in c.spec.provides]
+            providers = [c for c in self.full_index.of_kind(kind) if capability in c.spec.provides]
             if kind in uses and providers and not any(c.qualified == uses[kind] for c in providers):
                 partners[kind] = providers[0].qualified
         return partners

@@ -14,11 +14,11 @@ from esper_growth.nursery import Nursery
 from esper_growth.protocols import Blueprint, Host, Task
 
 KEPT = 128
-"""Worlds that are kept; a task that draws its data need not draw them again."""
+"""Problems that are kept; a task that draws its data need not draw them again."""
 
 
 @frozen
-class World:
+class Problem:
     """A task, and where its hosts are born. Hosts of equal `alike` can train as one network."""
 
     task: Task
@@ -37,8 +37,8 @@ class World:
 
 
 @define
-class Worlds:
-    """The world of every instance.
+class Problems:
+    """The problem of every instance.
 
     Attributes:
         task: A task, or a family of tasks, which has a method `draw(instance)`.
@@ -51,11 +51,11 @@ class Worlds:
     host: Host
     blueprints: Mapping[str, Blueprint]
     num_slots: int
-    _kept: dict[int, World] = field(factory=dict)
+    _kept: dict[int, Problem] = field(factory=dict)
     _nurseries: dict[tuple[object, ...], Nursery] = field(factory=dict)
 
-    def at(self, instance: int) -> World:
-        """Return the world of an instance."""
+    def at(self, instance: int) -> Problem:
+        """Return the problem of an instance."""
         if instance not in self._kept:
             if len(self._kept) >= KEPT:
                 del self._kept[next(iter(self._kept))]
@@ -64,14 +64,14 @@ class Worlds:
             key = (host.name, *sample.shape, task.classes)
             if key not in self._nurseries:
                 self._nurseries[key] = Nursery(host, self.blueprints, self.num_slots, sample, task.classes)
-            self._kept[instance] = World(task, self._nurseries[key])
+            self._kept[instance] = Problem(task, self._nurseries[key])
         return self._kept[instance]
 
     def modules(self, instance: int) -> frozenset[str]:
         """Return the modules of what an instance trains, and of the families that it was drawn from."""
-        world = self.at(instance)
+        problem = self.at(instance)
         return frozenset(
-            type(part).__module__ for part in (self.task, self.host, world.task, world.nursery.architecture)
+            type(part).__module__ for part in (self.task, self.host, problem.task, problem.nursery.architecture)
         )
 
     def shares(self, instances: Sequence[int], count: int) -> list[list[int]]:
@@ -102,13 +102,13 @@ class Worlds:
         return list(groups.values())
 
 
-def described(worlds: Sequence[World]) -> dict[str, Tensor]:
+def described(problems: Sequence[Problem]) -> dict[str, Tensor]:
     """Return the state fields that say what is trained: int64 `[E]`, and `channels [E, N]`."""
     return {
-        "host_parameters": torch.tensor([world.nursery.host_parameters for world in worlds]),
-        "train_samples": torch.tensor([len(world.task.train.targets) for world in worlds]),
-        "axes": torch.tensor([world.task.train.inputs.dim() - 2 for world in worlds]),
-        "channels": torch.tensor([[shape[0] for shape in world.nursery.slot_shapes] for world in worlds]),
+        "host_parameters": torch.tensor([problem.nursery.host_parameters for problem in problems]),
+        "train_samples": torch.tensor([len(problem.task.train.targets) for problem in problems]),
+        "axes": torch.tensor([problem.task.train.inputs.dim() - 2 for problem in problems]),
+        "channels": torch.tensor([[shape[0] for shape in problem.nursery.slot_shapes] for problem in problems]),
     }
 
 

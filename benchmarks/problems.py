@@ -1,6 +1,6 @@
-"""Where an evaluated policy is worth something: arms by kind of world, and the policy minus each of them.
+"""Where an evaluated policy is worth something: arms by kind of problem, and the policy minus each of them.
 
-    python benchmarks/worlds.py runs/lstm-v2-…/evaluation/…/episodes.jsonl
+    python benchmarks/problems.py runs/lstm-v2-…/evaluation/…/episodes.jsonl
 
 Reads what `esper evaluate` has kept. First the mean test accuracy of every arm, then the mean of `policy` minus each
 arm, instance by instance, with its 95 % interval over instances and policy seeds. Where a checkpoint or rule was played
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gap import world
+from gap import problem
 
 from esper_core.contracts.reading import read_lines
 from esper_evaluation.statistics import Bootstrap, Values, pooled_mean
@@ -41,14 +41,14 @@ def main() -> None:
     """Print two Markdown tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("episodes", type=Path, help="episodes.jsonl of an evaluation")
-    parser.add_argument("--by", nargs="+", choices=WORDS, default=["task", "host"], help="what a kind of world is")
+    parser.add_argument("--by", nargs="+", choices=WORDS, default=["task", "host"], help="what a kind of problem is")
     parser.add_argument("--arms", nargs="+", default=["static", "all-on", "all-on-heavy"], help="arms beside policy")
     chosen = parser.parse_args()
     arms = ["policy", *chosen.arms]
     episodes = [line.entry for line in read_lines(chosen.episodes) if line.entry["arm"] in arms]
     kinds: dict[tuple[str, ...], set[int]] = {}
     for episode in episodes:
-        words = dict(zip(WORDS, map(str, world(episode["world"])), strict=True))
+        words = dict(zip(WORDS, map(str, problem(episode["tags"])), strict=True))
         kinds.setdefault(tuple(words[word] for word in chosen.by), set()).add(episode["instance"])
     if missing := set(arms) - {episode["arm"] for episode in episodes}:
         parser.error(f"{chosen.episodes} has no episodes of {', '.join(sorted(missing))}.")
