@@ -40,13 +40,13 @@ class TrainingCost:
     ) -> None:
         """Count an epoch of training the active environments, bool `[E]`; `labels` name the seed of every slot."""
         for env in active.nonzero().flatten().tolist():
-            nursery, samples = problems[env].nursery, len(problems[env].task.train.targets)
+            builder, samples = problems[env].builder, len(problems[env].task.train.targets)
             seeds = (
-                nursery.seed_flops(slot, labels[env][slot], setting.algorithm)
+                builder.seed_flops(slot, labels[env][slot], setting.algorithm)
                 for slot, setting in settings[env].items()
                 if setting.in_forward
             )
-            self.flops[env] += (1 + BACKWARD) * samples * (nursery.host_flops + sum(seeds))
+            self.flops[env] += (1 + BACKWARD) * samples * (builder.host_flops + sum(seeds))
 
     def blend(self, moved: Tensor, before: Tensor, after: Tensor) -> None:
         """Take in accuracies `[E]` around an epoch before which a seed's share moved in some hosts, bool `[E]`."""
