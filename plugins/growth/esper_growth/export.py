@@ -1,4 +1,4 @@
-"""A grown host as a plain network: its segments, and the fossils between them."""
+"""A grown host as a plain network: its segments with fossils between them."""
 
 from __future__ import annotations
 

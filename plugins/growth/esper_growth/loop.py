@@ -90,7 +90,7 @@ class HostRun:
         return widened(logits), variants
 
     def read(self) -> dict[str, tuple[Tensor, Tensor | None]]:
-        """Return copies of everything learned: name → (value, momentum); the latter None before the first step."""
+        """Return copies of all parameters: name → (value, momentum); the latter None before the first step."""
         moments = {p: self.optimizer.state.get(p, {}).get("momentum_buffer") for p in self.model.parameters()}
         return {
             name: (p.detach().clone(), None if moments[p] is None else moments[p].clone())
@@ -182,7 +182,7 @@ class LoopRuntime:
         return counts
 
     def weights(self, env: int) -> dict[str, Tensor]:
-        """Return copies of everything a host has learned, on the CPU: name as in `GrownHost` → value."""
+        """Return copies of a host's parameters, on the CPU: name as in `GrownHost` → value."""
         return {name: p.detach().to("cpu", copy=True) for name, p in self.hosts[env].model.named_parameters()}
 
     @one_thread()

@@ -1,4 +1,4 @@
-"""What the environment remembers about each host's training, as tensors ready to publish."""
+"""Measurements of each host's training, as tensors ready to publish."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Progress:
         return cls(**columns)
 
     def record(self, validation: Validation, gradients: Gradients, active: Tensor) -> None:
-        """Take in one epoch of the active environments (bool `[E]`)."""
+        """Record one epoch of the active environments, bool `[E]`."""
         self._record_host(validation, active)
         self._record_seeds(validation, gradients, active[:, None])
 

@@ -26,8 +26,10 @@ HOLD = SeedSetting(Stage.HOLDING, 1.0, Algorithm.ADD, False)
 
 
 def dealt(instances, count):
-    """Share instances out like cards, so that no share is in order."""
-    return [list(range(len(instances)))[first::count] for first in reversed(range(count))]
+    """Share instances out, the first one last, so that neither shares nor their positions are in order."""
+    positions = [*range(1, len(instances)), 0]
+    size = -(-len(positions) // count)
+    return [positions[first : first + size] for first in range(0, len(positions), size)]
 
 
 @pytest.fixture
