@@ -275,7 +275,10 @@ class Selection:
         return any(_concerns(Option(kind, name, "", None), component) for component in self.index.of_kind(kind))
 
     def _is_planned(self, kind: str) -> bool:
-        return kind not in self.index.kinds or self.index.kinds[kind].planned
+        """Return whether a plan holds components of a kind; components that wait for a plugin to declare it do not."""
+        if kind in self.index.kinds:
+            return self.index.kinds[kind].planned
+        return kind not in {lost.component.kind for lost in self.index.unavailable}
 
     def _environment_knows(self, key: str) -> bool:
         return any(row.key == key for row in describe_options(config_class(self.chosen["environment"])))

@@ -41,18 +41,6 @@ def test_it_passes_gymnasiums_checker_without_a_warning() -> None:
         check_env(make(), skip_render_check=True)
 
 
-def test_an_episode_is_as_long_as_it_is_said_and_a_seed_repeats_it() -> None:
-    environment, rewards = make(), []
-    for _ in range(2):
-        environment.reset(seed=3)
-        steps = [environment.step(action(environment)) for _ in range(4)]
-        assert [tuple(step[2:4]) for step in steps] == [(False, False)] * 3 + [(True, False)]
-        rewards.append([reward for _, reward, *_ in steps])
-    assert rewards[0] == rewards[1]
-    # Nothing is paid and nothing is earned where nothing is ever done.
-    assert sum(rewards[0]) == pytest.approx(0.0, abs=1e-6)
-
-
 def test_an_illegal_pair_is_wait_without_success() -> None:
     environment = make(epochs=12)
     environment.reset(seed=0)

@@ -64,24 +64,6 @@ def test_without_seeds_training_is_plain_pytorch_bit_for_bit(make, make_context)
     assert accuracies == plain
 
 
-def test_hosts_do_not_notice_each_other(make):
-    def train(instances, grown):
-        runtime = make()
-        runtime.start(instances)
-        settings = [{} for _ in instances]
-        for env, instance in enumerate(instances):
-            if instance in grown:
-                runtime.germinate(env, 1, "conv_light", Algorithm.ADD)
-                settings[env] = {1: HOLD}
-        for _ in range(2):
-            runtime.train_epoch(settings, [True] * len(instances))
-        return {instance: weights(run) for instance, run in zip(instances, runtime.hosts, strict=True)}
-
-    together, permuted, alone = train([3, 4, 5], {4}), train([5, 3, 4], {4}), train([4], {4})
-    assert all(equal(together[i], permuted[i]) for i in (3, 4, 5))
-    assert equal(together[4], alone[4])
-
-
 @pytest.mark.parametrize(("bound", "algorithm"), [(0.0, Algorithm.GATE), (0.05, Algorithm.ADD)])
 def test_a_seed_in_training_learns_and_moves_nothing_of_the_host(make, bound, algorithm):
     """Nor does it where gradients are bounded: the bounds of host and seed are separate."""

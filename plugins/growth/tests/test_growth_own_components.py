@@ -18,7 +18,7 @@ from esper_core.plan.build import build_parts
 from esper_core.plan.plan import PlanRequest, make_plan
 from esper_core.registry import sources
 from esper_core.registry.loading import index_from_plugins
-from esper_growth.fused import compiled, compiler
+from esper_growth.fused import compiler
 from esper_growth.fused.compiler import Library, NoCompiler
 
 TEMPLATES = Path(esper_growth.plugin.__file__).parent / "templates"
@@ -113,21 +113,3 @@ def test_kernels_that_were_compiled_otherwise(make_environment, monkeypatch):
     before = key()
     monkeypatch.setattr(compiler, "load", lambda: Library(library.kernels, "otherwise"))
     assert key() != before and key()["kernels"] == "compiled otherwise"
-
-
-@pytest.mark.slow
-def test_a_compiler_that_rounds_otherwise(make_environment, monkeypatch, tmp_path, act):
-    def played():
-        environment = make_environment(epochs=4, kernels="compiled", curves=None)
-        environment.reset(options={"instances": [0, 1]})
-        return sum(environment.step(act(environment))[1] for _ in range(4)).tolist(), environment.curves.full_key(0)
-
-    monkeypatch.setenv("ESPER_CACHE", str(tmp_path))
-    before, key = played()
-    monkeypatch.setenv("CXX", f"{compiler.find_compiler()[0]} -ffp-contract=off")
-    for known in (compiler.load, compiled.kernel):
-        known.cache_clear()
-    after, changed = played()
-    for known in (compiler.load, compiled.kernel):
-        known.cache_clear()
-    assert before == after == [0.0, 0.0] and key["kernels"] != changed["kernels"]
