@@ -239,13 +239,15 @@ def test_events_tell_the_life_of_a_seed(make_environment, act):
 
 def test_a_pruned_seed_leaves_nothing_behind(make_environment, act):
     environment = make_environment(epochs=12)
-    grow_and_hold(environment, act)
+    state = grow_and_hold(environment, act)
+    assert float(state["contribution_velocity"][0, 0]) != 0.0
     state, _, _, _, info = environment.step(act(environment, op=Op.PRUNE, alpha_speed=0))
     assert [e["type"] for e in info["events"] if e["env"] == 0] == ["prune", "removed"]
     assert all(e["blueprint"] == "conv_light" for e in info["events"])
     assert all(e["parameters"] is None and e["blend"] is None for e in info["events"])
     assert all(name.startswith("host.") for name in environment.runtime.read(0))
-    assert float(state["contribution"][0, 0]) == 0.0 and not bool(state["contribution_measured"][0, 0])
+    assert float(state["contribution_velocity"][0, 0]) == float(state["contribution"][0, 0]) == 0.0
+    assert not bool(state["contribution_measured"][0, 0])
     assert int(state["seed_parameters"][0]) == 0 and int(state["blueprint"][0, 0]) == -1
 
 

@@ -90,7 +90,9 @@ def test_legality_against_the_rules_written_out():
 
 def test_a_seed_advances_by_itself_through_its_gates():
     life, seen = Life(), []
-    life.step(op=Op.GERMINATE, tempo=0)
+    before = life.table.shares()
+    life.step(op=Op.GERMINATE, tempo=0, style=1)
+    assert torch.equal(life.table.shares(), before), "at alpha 0 a blend is no share in the host"
     for _ in range(8):
         seen.append(life.stage.name)
         life.step()
@@ -107,6 +109,7 @@ def test_tempo_is_the_length_of_the_ramp(tempo):
         alphas += [life.alpha] * (life.stage == Stage.BLENDING)
         life.step()
     assert [*alphas, life.alpha] == pytest.approx([(i + 1) / ticks for i in range(ticks)])
+    assert float(life.table.alpha_velocity[0, 0]) == pytest.approx(1 / ticks)
 
 
 @pytest.mark.parametrize("target", range(len(ALPHA_TARGETS)))
