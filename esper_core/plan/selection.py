@@ -25,7 +25,6 @@ from esper_core.plan.config import (
     structure_config,
 )
 from esper_core.plan.recipes import Recipe, Recipes
-from esper_core.registry.first_party import KINDS
 from esper_core.registry.index import Component, Index
 from esper_core.registry.references import load_reference
 from esper_core.registry.resolve import absent_plugins, check_kind, resolve, split_name
@@ -273,8 +272,10 @@ class Selection:
         return any(component.is_called(name) for component in self.index.of_kind(kind))
 
     def _is_planned(self, kind: str) -> bool:
-        # A kind whose distribution may be absent is used beside a plan.
-        return kind not in KINDS and (kind not in self.index.kinds or self.index.kinds[kind].planned)
+        """Return whether a plan holds components of a kind; components that wait for a plugin to declare it do not."""
+        if kind in self.index.kinds:
+            return self.index.kinds[kind].planned
+        return kind not in {lost.component.kind for lost in self.index.unavailable}
 
     def _options_of(self, kind: str) -> list[str]:
         return [row.key for row in describe_options(config_class(self.chosen[kind]))]

@@ -1,4 +1,4 @@
-"""The slots of a few environments as people look at them while a run goes on."""
+"""The slots of a few environments, for display while a run goes on."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def slot_board(
 
     Args:
         envs: The environments.
-        slots: What the slots are doing.
-        progress: What was measured.
+        slots: State of the slots.
+        progress: Measurements.
         static_accuracy: What the hosts reach when nothing is grown, `[E]`.
         epochs: Epochs of an episode.
         slot_ids: Names of the slots.

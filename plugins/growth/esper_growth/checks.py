@@ -1,4 +1,4 @@
-"""What the environment refuses to go on with."""
+"""Actions and losses that the environment refuses."""
 
 from __future__ import annotations
 

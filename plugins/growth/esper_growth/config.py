@@ -40,8 +40,8 @@ class GrowthConfig:
     )
     governor: bool = option(
         True,
-        help="Put a diverging host back to its last good snapshot and end its episode; false: a loss that is not finite"
-        " ends the run.",
+        help="Restore a diverging host from its last good snapshot and end its episode; false: a loss that is not"
+        " finite ends the run.",
     )
     governor_loss: float = option(
         12.0,
@@ -56,19 +56,19 @@ class GrowthConfig:
         3,
         low=1,
         high=1_000_000,
-        help="Epochs in a row that a loss explodes before the host is put back; fewer is stricter.",
+        help="Epochs in a row that a loss explodes before the host is restored; fewer is stricter.",
     )
     governor_penalty: float = option(
         1.0,
         low=0.0,
         high=1e6,
-        help="Price of a host that diverged, paid in place of its gain at the end of the episode.",
+        help="Paid for a host that diverged, in place of its gain at the end of the episode.",
     )
     snapshot_every: int = option(
         5,
         low=1,
         high=1_000_000,
-        help="Epochs between snapshots that a diverging host is put back to; one with a new fossil is extra.",
+        help="Epochs between snapshots of a host; a new fossil is an extra reason for one.",
     )
     runtime: str = option(
         "fused",
@@ -106,7 +106,9 @@ class DigitsConfig:
 class Mnist1dConfig:
     """Options of the task `mnist1d`."""
 
-    shuffle: bool = option(False, help="Permute the positions, alike in all samples: neighbours then say nothing.")
+    shuffle: bool = option(
+        False, help="Apply one permutation to the positions of all samples: neighbours then carry no information."
+    )
     noise: float = option(0.25, low=0.0, high=1e6, help="Scale of the noise around the digit, which looks like digits.")
     samples: int = option(
         5000, low=100, high=1_000_000, help="Samples drawn: 64 % to train on, 16 % to validate, 20 % to test."
@@ -158,7 +160,8 @@ class UniformConfig:
     groups: int = option(8, low=1, high=4096, help="Groups of every GroupNorm; must divide the width.")
 
     def __attrs_post_init__(self) -> None:
-        _check_groups(self.groups, self.width)
+        if self.width % self.groups:
+            raise ValueError(f"groups={self.groups} does not divide width={self.width}")
 
 
 @frozen
@@ -195,16 +198,12 @@ class SyntheticConfig:
 
 
 @frozen
-class ConvConfig:
+class ConvConfig(UniformConfig):
     """Options of the host `conv`."""
 
     width: int = option(
         8, low=1, high=4096, help="Channels of the first block; the second has twice, the third four times as many."
     )
-    groups: int = option(8, low=1, high=4096, help="Groups of every GroupNorm; must divide the width.")
-
-    def __attrs_post_init__(self) -> None:
-        _check_groups(self.groups, self.width)
 
 
 @frozen
@@ -240,12 +239,7 @@ class LoraConfig:
 
 
 @frozen
-class LoraLargeConfig:
+class LoraLargeConfig(LoraConfig):
     """Options of the blueprint `lora-large`."""
 
     rank: int = option(32, low=1, high=4096, help="Rank of the linear map.")
-
-
-def _check_groups(groups: int, width: int) -> None:
-    if width % groups:
-        raise ValueError(f"groups={groups} does not divide width={width}")

@@ -1,4 +1,4 @@
-"""What training a host has cost, and how much growing has shaken it."""
+"""The cost of training a host, and the largest fall of its accuracy caused by growing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from esper_growth.problems import Problem
 from esper_growth.runtime import Settings
 
 BACKWARD = 2
-"""Passes that a backward pass costs: one for the gradients of what is computed, one for those of the weights."""
+"""Forward passes that a backward pass costs: one for the gradients of activations, one for those of weights."""
 
 
 @define
@@ -40,14 +40,14 @@ class TrainingCost:
     ) -> None:
         """Count an epoch of training the active environments, bool `[E]`; `labels` name the seed of every slot."""
         for env in active.nonzero().flatten().tolist():
-            nursery, samples = problems[env].nursery, len(problems[env].task.train.targets)
+            builder, samples = problems[env].builder, len(problems[env].task.train.targets)
             seeds = (
-                nursery.seed_flops(slot, labels[env][slot], setting.algorithm)
+                builder.seed_flops(slot, labels[env][slot], setting.algorithm)
                 for slot, setting in settings[env].items()
                 if setting.in_forward
             )
-            self.flops[env] += (1 + BACKWARD) * samples * (nursery.host_flops + sum(seeds))
+            self.flops[env] += (1 + BACKWARD) * samples * (builder.host_flops + sum(seeds))
 
     def blend(self, moved: Tensor, before: Tensor, after: Tensor) -> None:
-        """Take in accuracies `[E]` around an epoch before which a seed's share moved in some hosts, bool `[E]`."""
+        """Record accuracies `[E]` around an epoch before which a seed's share changed in some hosts, bool `[E]`."""
         self.shock = torch.maximum(self.shock, torch.where(moved, before - after, 0.0).nan_to_num(0.0))

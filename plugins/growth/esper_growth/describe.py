@@ -1,4 +1,4 @@
-"""What is known of a growth environment before it is built."""
+"""The description of a growth environment, without building it."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ Topology = Mapping[str, tuple[str, str, float]]
 
 
 class GrowthEnvironment(VectorEnv[Any, Any, Any]):
-    """A `gymnasium.vector.VectorEnv` that speaks torch tensors."""
+    """A `gymnasium.vector.VectorEnv` whose states, actions and rewards are torch tensors."""
 
     metadata = {"autoreset_mode": AutoresetMode.DISABLED}  # noqa: RUF012
 
@@ -93,10 +93,10 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         seed restarts the stream of draws. Every untrained host is validated once. `info["seconds"]` has the phases
         `static_curves`, which is long only where curves are trained, and `validation`.
         """
-        self._seconds = {}
+        self._seconds, options = {}, options or {}
         if seed is not None:
             self._seed, self._episodes = seed, 0
-        self.instances = list((options or {}).get("instances") or self._draw_instances())
+        self.instances = list(options.get("instances") or self._draw_instances())
         if len(self.instances) != self.num_envs:
             raise EsperError(f"{len(self.instances)} instances were given for {self.num_envs} environments.")
         self._episodes += 1
@@ -108,7 +108,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         self.described = described(self.problems)
         self.slots = SlotTable.empty(self.num_envs, self.num_slots)
         self.scaffolding = Scaffolding(self.num_envs)
-        self._plant((options or {}).get("topologies", ()))
+        self._plant(options.get("topologies", ()))
         self._active = torch.ones(self.num_envs, dtype=torch.bool)
         self._last_op = torch.full((self.num_envs,), int(Op.WAIT))
         self._last_success = torch.ones(self.num_envs, dtype=torch.bool)
@@ -120,8 +120,8 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         self.cost = TrainingCost.none(self.num_envs)
         if self.config.governor:
             self.governor = Governor.start(self.config, self._parts["task"].classes, validation.loss, self.num_slots)
-            fossils = self.governor.fossils = self.slots.stage == Stage.FOSSILIZED
-            self.runtime.snapshot({env: fossils[env].nonzero().flatten().tolist() for env in range(self.num_envs)})
+            self.governor.fossils = self.slots.stage == Stage.FOSSILIZED
+            self._snapshot(self._active)
         return self._state(), {"instances": self.instances, "seconds": self._seconds}
 
     def step(self, actions: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor, dict[str, Any]]:
@@ -180,18 +180,19 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         self._last_success = torch.where(active, success, self._last_success)
 
         if self.config.governor:
-            self._remember(verdict, active)
+            fossils = self.slots.stage == Stage.FOSSILIZED
+            due = self.governor.due(self.progress.epoch, fossils, verdict, active)
+            if due.any():
+                self._snapshot(due)
         terminated = active & (diverged | (self.progress.epoch >= self.config.epochs))
         earned = self._earned(actions["op"], active)
         if terminated.any():
             committed = self._committed_accuracy(terminated)
             final = torch.where(diverged, -self.config.governor_penalty, committed - self.static_accuracy)
             earned += torch.where(terminated, final, 0.0)
-            self._returns += torch.where(active, earned, 0.0)
-            ended = terminated.nonzero().flatten().tolist()
-            events += [self._episode_event(env, committed, bool(diverged[env])) for env in ended]
-        else:
-            self._returns += torch.where(active, earned, 0.0)
+        self._returns += torch.where(active, earned, 0.0)
+        for env in terminated.nonzero().flatten().tolist():
+            events.append(self._episode_event(env, committed, bool(diverged[env])))
         after = reward.potential(self.slots.stage, self.config.shaping)
         shaped = earned + reward.shaping(before, after, terminated, self.gamma)
         self._active &= ~terminated
@@ -201,7 +202,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         return self._state(), paid, terminated.to(self.device), truncated.to(self.device), info
 
     def board(self, envs: Sequence[int]) -> Board:
-        """Return how the slots of some environments are doing."""
+        """Return the slots of some environments for display."""
         return slot_board(
             envs,
             self.slots,
@@ -221,12 +222,12 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         return list(range(HELD_OUT, HELD_OUT + count))
 
     def circumstances(self) -> dict[str, str]:
-        """Return what hosts are trained with here, and what data they see."""
+        """Return what hosts are trained with, and on which data."""
         task, host = self._parts["task"], self._parts["host"]
         return {"runtime": self.runtime.name, "kernels": self.runtime.kernels, "task": task.name, "host": host.name}
 
     def outcomes(self) -> dict[str, Tensor]:
-        """Return what came of the episodes that have ended, by name as in the description, float64 `[E]`.
+        """Return the outcomes of the episodes that have ended, by name as in the description, float64 `[E]`.
 
         The test split is read here and nowhere else, with fossils alone in the hosts.
         """
@@ -278,26 +279,19 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         drawn = torch.cat([torch.randperm(self.config.instances, generator=generator) for _ in range(rounds)])
         return [self.config.first_instance + i for i in drawn[: self.num_envs].tolist()]
 
-    # Governing ------------------------------------------------------------------------------------------------------
-
-    def _remember(self, verdict: Tensor, active: Tensor) -> None:
-        """Take a snapshot of the hosts for which one is due."""
-        fossils = self.slots.stage == Stage.FOSSILIZED
-        due = self.governor.due(self.progress.epoch, fossils, verdict, active)
-        if due.any():
-            slots = {env: fossils[env].nonzero().flatten().tolist() for env in due.nonzero().flatten().tolist()}
-            self.runtime.snapshot(slots)
+    def _snapshot(self, where: Tensor) -> None:
+        """Take a snapshot of some hosts, bool `[E]`, and their fossils."""
+        fossils = self._fossils()
+        self.runtime.snapshot({env: list(fossils[env]) for env in where.nonzero().flatten().tolist()})
 
     def _roll_back(self, verdict: Tensor, loss: Tensor, labels: Tensor) -> list[dict[str, Any]]:
-        """Put hosts that diverged back to their snapshots, without live seeds; return the events of it."""
+        """Restore diverged hosts from their snapshots, without live seeds; return the events of it."""
         events = self.governor.events(verdict, loss, self.progress.epoch)
         removed = self.slots.roll_back(verdict > Verdict.SUSPECT, self.governor.fossils)
         self._carry_out(removed)
         for event in events:
             self.runtime.restore(event["env"])
         return events + [self._event(change, labels) for change in removed]
-
-    # Details --------------------------------------------------------------------------------------------------------
 
     def _carry_out(self, changes: Sequence[Change]) -> None:
         table = self.slots
@@ -385,8 +379,8 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
             self._seed_parameters,
             instance=self.instances[env],
             task=problem.task.name,
-            host=problem.nursery.name,
-            host_parameters=problem.nursery.host_parameters,
+            host=problem.builder.name,
+            host_parameters=problem.builder.host_parameters,
             epochs=int(self.progress.epoch[env]),
             committed=float(committed[env]),
             static=float(self.static_accuracy[env]),

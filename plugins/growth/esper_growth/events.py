@@ -1,4 +1,4 @@
-"""What the environment tells of its seeds and episodes, one dict per event."""
+"""The events of seeds and episodes, one dict each."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from esper_growth.stages import HAS_MODULE, Stage
 def seed_event(
     change: Change, slots: SlotTable, parameters: Tensor, *, step: int, slot_id: str, blueprint: str
 ) -> dict[str, Any]:
-    """Return what happened to a slot.
+    """Return the event of a change of a slot.
 
     Args:
-        change: What it was.
+        change: The change.
         slots: The slots after it.
         parameters: Of all seeds, int64 `[E, N]`.
         step: Epochs trained before it.
@@ -41,7 +41,7 @@ def seed_event(
 
 
 def episode_event(env: int, slots: SlotTable, parameters: Tensor, **facts: Any) -> dict[str, Any]:
-    """Return what came of an episode.
+    """Return the event of the end of an episode.
 
     Args:
         env: The environment.

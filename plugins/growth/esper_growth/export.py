@@ -1,4 +1,4 @@
-"""A grown host as a plain network: its segments, and the fossils between them."""
+"""A grown host as a plain network: its segments with fossils between them."""
 
 from __future__ import annotations
 
@@ -94,12 +94,12 @@ def hand_over(
         labels: Slot → label of its blueprint.
     """
     problem = Problems(parts["task"], parts["host"], parts["blueprint"], slots.num_slots).at(instance)
-    task, nursery = problem.task, problem.nursery
-    grown = GrownHost(nursery.host(instance))
+    task, builder = problem.task, problem.builder
+    grown = GrownHost(builder.host(instance))
     for slot, setting in fossils.items():
-        seed = grown.seeds[str(slot)] = Seed(nursery.branch(instance, slot, 1, labels[slot]))
+        seed = grown.seeds[str(slot)] = Seed(builder.branch(instance, slot, 1, labels[slot]))
         if setting.algorithm == Algorithm.GATE:
-            seed.gate = nursery.gate(instance, slot, 1)
+            seed.gate = builder.gate(instance, slot, 1)
     kept = grown.state_dict()
     grown.load_state_dict({name: weights[name] for name in kept})
     grown.to("cpu").eval().requires_grad_(False)

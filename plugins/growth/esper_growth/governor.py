@@ -1,7 +1,7 @@
-"""The governor: which hosts diverge, and what they can be put back to.
+"""The governor: which hosts diverge, and which snapshots they can be restored from.
 
-A host that diverges would be paid at random and seen as noise until its episode ends. It is put back to its last good
-snapshot, its live seeds are pruned, and its episode ends with a penalty.
+A host that diverges would add noise to rewards until its episode ends. It is restored from its last good snapshot, its
+live seeds are pruned, and its episode ends with a penalty.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LEARNED, BLANK = 0.6, 0.065
 
 
 class Verdict(IntEnum):
-    """What is wrong with a host; the last three end its episode."""
+    """The health of a host; the last three end its episode."""
 
     FINE = 0
     SUSPECT = 1
@@ -42,7 +42,7 @@ class Verdict(IntEnum):
 
 @define
 class Governor:
-    """What is known of the hosts' health in this episode.
+    """The health of the hosts in this episode.
 
     Attributes:
         config: Thresholds.
@@ -101,9 +101,9 @@ class Governor:
         return verdict
 
     def due(self, epoch: Tensor, fossils: Tensor, verdict: Tensor, active: Tensor) -> Tensor:
-        """Return which hosts are to be remembered now, bool `[E]`, and take it that they are.
+        """Return of which hosts a snapshot is due, bool `[E]`, and count it as taken.
 
-        A good host is, every few epochs and whenever it has a new fossil; all others keep their last snapshot.
+        It is due of good hosts, every few epochs and whenever there is a new fossil.
 
         Args:
             epoch: Epochs trained, `[E]`.
@@ -118,11 +118,11 @@ class Governor:
         return now
 
     def events(self, verdict: Tensor, loss: Tensor, epoch: Tensor) -> list[dict[str, Any]]:
-        """Return an event for every host that is put back.
+        """Return an event for every host that is restored.
 
         Args:
             verdict: From `judge`.
-            loss: What it was judged by, `[E]`.
+            loss: The loss that was judged, `[E]`.
             epoch: Epochs trained before this one, `[E]`.
         """
         return [

@@ -42,8 +42,8 @@ class GrowthEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.int64]]):
     bool, head after head, `[Σ K]`. A mask per head cannot say which slots are legal for which operation: an action that
     is illegal although each of its parts is legal is WAIT, its `last_op_success` is 0 and `info["legal"]` false.
 
-    Everything is computed by one thread, in whatever process it is used: the threads of a pool do not survive a fork,
-    and a process that was forked would wait for them for ever.
+    Everything is computed by one thread: a forked process has none of its parent's thread pool, and would wait for it
+    for ever.
 
     Args:
         slots: A count, or ids such as `r0c0,r0c2`.

@@ -1,7 +1,7 @@
-"""The slots of all environments as tensors `[E, N]`, and everything that can happen to them.
+"""The slots of all environments as tensors `[E, N]`, and every change of them.
 
-An operation is applied first, then the mechanical tick (gates, alpha, cooldown), then an epoch passes. Nothing here
-knows about networks: what must happen to modules is returned as a list of changes.
+An operation is applied first, then the mechanical tick (gates, alpha, cooldown), then an epoch passes. Networks are not
+known here: what must happen to modules is returned as a list of changes.
 """
 
 from __future__ import annotations
@@ -112,13 +112,13 @@ class SlotTable:
         return cls(**columns)
 
     def plant(self, env: int, slot: int, blueprint: int, algorithm: Algorithm, alpha: float) -> None:
-        """Put a fossil into an empty slot, as if it had always been there."""
+        """Put a fossil into an empty slot, without an operation."""
         self.stage[env, slot] = Stage.FOSSILIZED
         self.blueprint[env, slot], self.algorithm[env, slot] = blueprint, algorithm
         self.alpha[env, slot] = self.alpha_target[env, slot] = alpha
 
     def shares(self) -> Tensor:
-        """Return how much of every seed its host hears, and how: alpha and, above 0, the blend, float32 `[E, N, 2]`."""
+        """Return each seed's share in its host: alpha and, where it is above 0, the blend, float32 `[E, N, 2]`."""
         return torch.stack([self.alpha, torch.where(self.alpha > 0, self.algorithm.float(), -1.0)], dim=2)
 
     @property
@@ -127,7 +127,7 @@ class SlotTable:
         return torch.where(self.mode == AlphaMode.HOLD, 0, self.ticks_total - self.ticks_done)
 
     def apply(self, actions: Mapping[str, Tensor], contribution: Tensor, active: Tensor) -> tuple[Tensor, list[Change]]:
-        """Carry out one operation per environment.
+        """Apply one operation per environment.
 
         Args:
             actions: int64 `[E]` per head; every operation must be legal for its slot.
@@ -140,12 +140,13 @@ class SlotTable:
         op, slot = actions["op"], actions["slot"]
         target = torch.zeros_like(self.pruning).scatter_(1, slot[:, None], True) & active[:, None]
         chosen = {o: target & (op == o)[:, None] for o in Op}
+        heads = {name: value[:, None].expand_as(target) for name, value in actions.items()}
         germinate, retarget, prune, advance = (
             chosen[o] for o in (Op.GERMINATE, Op.SET_ALPHA_TARGET, Op.PRUNE, Op.ADVANCE)
         )
-        changes = self._germinate(germinate, actions)
-        changes += self._retarget(retarget, actions)
-        changes += self._prune(prune, actions)
+        changes = self._germinate(germinate, heads)
+        changes += self._retarget(retarget, heads)
+        changes += self._prune(prune, heads)
         fossilize = chosen[Op.FOSSILIZE] & (contribution > 0)  # a contribution that was not measured is NaN
         self._enter(fossilize, Stage.FOSSILIZED)
         changes += _changes(fossilize, "fossilize")
@@ -155,7 +156,7 @@ class SlotTable:
         return took_effect | (op == Op.WAIT), changes
 
     def tick(self, auto_advance: bool, active: Tensor) -> list[Change]:
-        """Let one epoch's mechanics happen: cooldown, gates G1 and G2, alpha ramps, due prunes, gate G3."""
+        """Advance one epoch: cooldown, gates G1 and G2, alpha ramps, due prunes, gate G3."""
         running = active[:, None]
         self._cool_down(running)
         changes = []
@@ -181,48 +182,32 @@ class SlotTable:
         self.stage[where] = stage
         self.epochs_in_stage[where] = 0
 
-    def _germinate(self, where: Tensor, actions: Mapping[str, Tensor]) -> list[Change]:
-        style = actions["style"][:, None].expand_as(where)
+    def _germinate(self, where: Tensor, heads: Mapping[str, Tensor]) -> list[Change]:
         self._enter(where, Stage.GERMINATED)
         self.age[where] = 0
         for column, value in (
-            (self.blueprint, actions["blueprint"]),
-            (self.tempo, _TEMPO[actions["tempo"]]),
-            (self.final_target, _TARGET[actions["alpha_target"]]),
-            (self.alpha_target, _TARGET[actions["alpha_target"]]),
+            (self.blueprint, heads["blueprint"]),
+            (self.tempo, _TEMPO[heads["tempo"]]),
+            (self.final_target, _TARGET[heads["alpha_target"]]),
+            (self.alpha_target, _TARGET[heads["alpha_target"]]),
+            (self.style_curve, _STYLE_CURVE[heads["style"]]),
+            (self.algorithm, _STYLE_ALGORITHM[heads["style"]]),
         ):
-            column[where] = value[:, None].expand_as(where)[where]
-        self.style_curve[where] = _STYLE_CURVE[style][where]
-        self.algorithm[where] = _STYLE_ALGORITHM[style][where]
+            column[where] = value[where]
         return _changes(where, "germinate")
 
-    def _retarget(self, where: Tensor, actions: Mapping[str, Tensor]) -> list[Change]:
-        def per_slot(values: Tensor) -> Tensor:
-            return values[:, None].expand_as(where)
-
+    def _retarget(self, where: Tensor, heads: Mapping[str, Tensor]) -> list[Change]:
         self._enter(where & (self.stage == Stage.HOLDING), Stage.BLENDING)
-        self.algorithm[where] = per_slot(_STYLE_ALGORITHM[actions["style"]])[where]
-        self._start_ramp(
-            where,
-            target=per_slot(_TARGET[actions["alpha_target"]]),
-            ticks=per_slot(_SPEED[actions["alpha_speed"]]),
-            shape=per_slot(_CURVE[actions["alpha_curve"]]),
-            steepness=per_slot(_STEEPNESS[actions["alpha_curve"]]),
-        )
+        self.algorithm[where] = _STYLE_ALGORITHM[heads["style"]][where]
+        self._start_chosen_ramp(where, _TARGET[heads["alpha_target"]], heads)
         return _changes(where, "retarget")
 
-    def _prune(self, where: Tensor, actions: Mapping[str, Tensor]) -> list[Change]:
-        def per_slot(values: Tensor) -> Tensor:
-            return values[:, None].expand_as(where)
-
-        ticks = per_slot(_SPEED[actions["alpha_speed"]])
-        ramped = (
-            where & (ticks > 0) & (self.alpha > 0) & ((self.stage == Stage.BLENDING) | (self.stage == Stage.HOLDING))
-        )
+    def _prune(self, where: Tensor, heads: Mapping[str, Tensor]) -> list[Change]:
+        blended = (self.alpha > 0) & ((self.stage == Stage.BLENDING) | (self.stage == Stage.HOLDING))
+        ramped = where & blended & (_SPEED[heads["alpha_speed"]] > 0)
         self._enter(ramped & (self.stage == Stage.HOLDING), Stage.BLENDING)
         self.pruning |= ramped
-        shape, steepness = per_slot(_CURVE[actions["alpha_curve"]]), per_slot(_STEEPNESS[actions["alpha_curve"]])
-        self._start_ramp(ramped, torch.zeros_like(self.alpha), ticks, shape, steepness)
+        self._start_chosen_ramp(ramped, torch.zeros_like(self.alpha), heads)
         changes = _changes(where, "prune")
         return changes + self._remove(where & ~ramped)
 
@@ -246,6 +231,11 @@ class SlotTable:
         self._start_ramp(g2, self.final_target, self.tempo, self.style_curve, steepness)
         self._enter(g3, Stage.HOLDING)
         return g1 | g2 | g3
+
+    def _start_chosen_ramp(self, where: Tensor, target: Tensor, heads: Mapping[str, Tensor]) -> None:
+        """Start a ramp of the chosen speed and curve."""
+        shape = heads["alpha_curve"]
+        self._start_ramp(where, target, _SPEED[heads["alpha_speed"]], _CURVE[shape], _STEEPNESS[shape])
 
     def _start_ramp(self, where: Tensor, target: Tensor, ticks: Tensor, shape: Tensor, steepness: Tensor) -> None:
         self.alpha_start[where] = self.alpha[where]

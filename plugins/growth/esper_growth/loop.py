@@ -43,7 +43,7 @@ class HostRun:
     Attributes:
         model: The host and its seeds.
         optimizer: Optimises exactly the model's parameters.
-        problem: Task and nursery of its instance.
+        problem: Task and builder of its instance.
         data_order: Source of the order of training samples; nothing else draws from it.
         instance: Instance number.
         precision: What the model computes in.
@@ -90,7 +90,7 @@ class HostRun:
         return widened(logits), variants
 
     def read(self) -> dict[str, tuple[Tensor, Tensor | None]]:
-        """Return copies of everything learned: name → (value, momentum); the latter None before the first step."""
+        """Return copies of all parameters: name → (value, momentum); the latter None before the first step."""
         moments = {p: self.optimizer.state.get(p, {}).get("momentum_buffer") for p in self.model.parameters()}
         return {
             name: (p.detach().clone(), None if moments[p] is None else moments[p].clone())
@@ -137,7 +137,7 @@ class LoopRuntime:
         self.hosts, self._snapshots = [], {}
         for instance in instances:
             problem = self._problems.at(instance)
-            model = GrownHost(problem.nursery.host(instance))
+            model = GrownHost(problem.builder.host(instance))
             optimizer = GrowingSGD(model.host, self.config.host_lr, self.config.momentum)
             generator = torch.Generator().manual_seed(stable_seed("data", instance))
             self.hosts.append(HostRun(model, optimizer, problem, generator, instance, self.precision))
@@ -147,7 +147,7 @@ class LoopRuntime:
         """Put a new seed into an empty slot; its initial weights depend on instance, slot and how many came before."""
         run = self.hosts[env]
         count = run.germinations[slot] = run.germinations.get(slot, 0) + 1
-        seed = Seed(run.problem.nursery.branch(run.instance, slot, count, label))
+        seed = Seed(run.problem.builder.branch(run.instance, slot, count, label))
         run.model.seeds[str(slot)] = seed
         run.optimizer.add(str(slot), seed.parameters())
         self.set_algorithm(env, slot, algorithm)
@@ -159,7 +159,7 @@ class LoopRuntime:
         seed = run.model.seed(slot)
         assert seed is not None, f"slot {slot} of environment {env} holds no seed"
         if algorithm == Algorithm.GATE and seed.gate is None:
-            seed.gate = run.problem.nursery.gate(run.instance, slot, run.germinations[slot])
+            seed.gate = run.problem.builder.gate(run.instance, slot, run.germinations[slot])
             run.optimizer.add(str(slot), seed.gate.parameters())
         elif algorithm != Algorithm.GATE and seed.gate is not None:
             run.optimizer.drop(seed.gate.parameters())
@@ -182,7 +182,7 @@ class LoopRuntime:
         return counts
 
     def weights(self, env: int) -> dict[str, Tensor]:
-        """Return copies of everything a host has learned, on the CPU: name as in `GrownHost` → value."""
+        """Return copies of a host's parameters, on the CPU: name as in `GrownHost` → value."""
         return {name: p.detach().to("cpu", copy=True) for name, p in self.hosts[env].model.named_parameters()}
 
     @one_thread()
@@ -217,12 +217,12 @@ class LoopRuntime:
         return [(env, work(env)) for env in envs]
 
     def snapshot(self, fossils: Fossils) -> None:
-        """Remember hosts and their fossils, weights and momentum, in place of what was remembered of them."""
+        """Keep copies of hosts and their fossils, weights and momentum, in place of earlier ones."""
         for env, slots in fossils.items():
             self._snapshots[env] = permanent(self.hosts[env].read(), slots)
 
     def restore(self, env: int) -> None:
-        """Put a host and its fossils back to what was remembered; its other seeds are left as they are."""
+        """Restore a host and its fossils from its copy; its other seeds are left as they are."""
         self.hosts[env].write(self._snapshots[env])
 
     def close(self) -> None:

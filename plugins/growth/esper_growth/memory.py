@@ -1,4 +1,4 @@
-"""Memory that is freed and wanted again a moment later."""
+"""Settings of the memory allocator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the metrics of growth mean, all of them means over the episodes of an update."""
+"""The meanings of growth's metrics, all of them means over the episodes of an update."""
 
 from __future__ import annotations
 

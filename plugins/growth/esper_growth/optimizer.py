@@ -1,4 +1,4 @@
-"""An optimiser for networks that gain and lose parameters: everybody else's moments stay untouched."""
+"""An optimiser for networks that gain and lose parameters; the momentum of the others is left as it is."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class GrowingSGD(torch.optim.SGD):
         super().__init__([{"params": list(host.parameters()), "name": HOST}], lr=lr, momentum=momentum)
 
     def add(self, name: str, parameters: Iterable[Tensor]) -> None:
-        """Start optimising parameters, with fresh moments; they join the group `name` if it exists."""
+        """Start optimising parameters, without momentum; they join the group `name` if it exists."""
         new = list(parameters)
         for group in self.param_groups:
             if group["name"] == name:
@@ -26,13 +26,13 @@ class GrowingSGD(torch.optim.SGD):
         self.add_param_group({"params": new, "name": name})
 
     def remove(self, name: str) -> None:
-        """Forget a group and the state of its parameters."""
+        """Drop a group and the state of its parameters."""
         (group,) = (g for g in self.param_groups if g["name"] == name)
         self.drop(group["params"])
         self.param_groups.remove(group)
 
     def drop(self, parameters: Iterable[Tensor]) -> None:
-        """Forget single parameters and their state."""
+        """Drop single parameters and their state."""
         gone = {id(p) for p in parameters}
         for group in self.param_groups:
             group["params"] = [p for p in group["params"] if id(p) not in gone]

@@ -1,4 +1,4 @@
-"""Registers the growth environment and everything it brings. Importing this module imports no torch."""
+"""Registers the growth environment and what belongs to it. Importing this module imports no torch."""
 
 from __future__ import annotations
 
@@ -7,54 +7,76 @@ from collections.abc import Iterator
 from esper_core import ComponentSpec, KindSpec, hookimpl
 
 LIFECYCLE_READS = ("stage", "age", "alpha_mode", "auto_advance")
+GROWING_READS = ("contribution",)
 PLATEAU_READS = (
-    "epoch",
-    "accuracy",
-    "stage",
-    "contribution",
-    "epochs_in_stage",
-    "blueprint",
-    "stabilized",
-    "plateau_epochs",
+    *("epoch", "accuracy", "stage", "contribution"),
+    *("epochs_in_stage", "blueprint", "stabilized", "plateau_epochs"),
 )
 
-HOST_SUMMARIES = {
-    "pointwise": "1-wide convolutions only: deep enough, but blind to neighbourhoods",
-    "narrow": "3-wide convolutions of few channels",
-    "capable": "5-wide convolutions of many channels: growth buys nothing",
-}
-IMAGE_SUMMARIES = {
-    "conv-light": "3×3 convolution, norm, ReLU",
-    "attention": "squeeze-and-excitation over channels; on sequences, self-attention",
-    "norm": "gated group normalisation; 2C+1 parameters",
-    "depthwise": "3×3 depthwise and 1×1 convolution, norm, ReLU",
-    "bottleneck": "1×1, 3×3, 1×1 convolutions through a narrow middle",
-    "conv-small": "1×1 convolution, norm, ReLU",
-    "conv-heavy": "two 3×3 convolutions, each with norm and ReLU",
-}
-SEQUENCE_SUMMARIES = {
-    "lora": "a linear map of low rank",
-    "lora-large": "a linear map of higher rank",
-    "mlp-small": "two layers, twice as wide in the middle",
-    "mlp": "two layers, four times as wide in the middle",
-    "flex-attention": "self-attention that knows distances",
-}
-BLUEPRINT_CONFIGS = {
-    "lora": "esper_growth.config:LoraConfig",
-    "lora-large": "esper_growth.config:LoraLargeConfig",
-    "attention": "esper_growth.config:AttentionConfig",
-    "bottleneck": "esper_growth.config:BottleneckConfig",
-}
+KINDS = (
+    ("task", "Task", "data that hosts are trained on"),
+    ("host", "Host", "a network with slots to grow in"),
+    ("blueprint", "Blueprint", "a module that can be grown in a slot"),
+)
+
+# Name, factory, class of its options, summary.
+TASKS = (
+    ("digits", "digits:digits", "Digits", "1,797 real 8×8 images of handwritten digits"),
+    ("mnist1d", "mnist1d:mnist1d", "Mnist1d", "digits as noisy curves of 40 points, generated"),
+    (
+        *("mixed", "mixed:MixedTask", "MixedTask"),
+        "digits or mnist1d, plain or shuffled, of several sizes, drawn for every instance",
+    ),
+    ("cifar10", "cifar10:cifar10", "Cifar10", "60,000 colour images of 32×32 pixels, from files of yours"),
+    ("synthetic", "synthetic:synthetic", "Synthetic", "made-up 3×32×32 images, for measuring speed"),
+)
+HOSTS = (
+    (
+        *("pointwise", "uniform:PointwiseHost", "Pointwise"),
+        "1-wide convolutions only: deep enough, but blind to neighbourhoods",
+    ),
+    ("narrow", "uniform:NarrowHost", "Narrow", "3-wide convolutions of few channels"),
+    ("capable", "uniform:CapableHost", "Capable", "5-wide convolutions of many channels: growth buys nothing"),
+    ("mixed", "mixed:MixedHost", "MixedHost", "pointwise, narrow or capable, drawn for every instance"),
+    ("transformer", "transformer:TransformerHost", "Transformer", "attention over the patches of a curve"),
+    ("conv", "conv:ConvHost", "Conv", "3×3 convolutions, 8-16-32 channels wide, each block pooled"),
+)
+BLUEPRINTS = (
+    ("conv-light", "image:conv_light", "", "3×3 convolution, norm, ReLU"),
+    (
+        *("attention", "image:attention", "Attention"),
+        "squeeze-and-excitation over channels; on sequences, self-attention",
+    ),
+    ("norm", "image:norm", "", "gated group normalisation; 2C+1 parameters"),
+    ("depthwise", "image:depthwise", "", "3×3 depthwise and 1×1 convolution, norm, ReLU"),
+    ("bottleneck", "image:bottleneck", "Bottleneck", "1×1, 3×3, 1×1 convolutions through a narrow middle"),
+    ("conv-small", "image:conv_small", "", "1×1 convolution, norm, ReLU"),
+    ("conv-heavy", "image:conv_heavy", "", "two 3×3 convolutions, each with norm and ReLU"),
+    ("lora", "sequence:lora", "Lora", "a linear map of low rank"),
+    ("lora-large", "sequence:lora_large", "LoraLarge", "a linear map of higher rank"),
+    ("mlp-small", "sequence:mlp_small", "", "two layers, twice as wide in the middle"),
+    ("mlp", "sequence:mlp", "", "two layers, four times as wide in the middle"),
+    ("flex-attention", "sequence:flex_attention", "", "self-attention that knows distances"),
+)
+# Name, class, summary, state fields it reads.
+RULES = (
+    ("static", "Static", "always WAIT: the host as it is", ()),
+    ("random", "UniformLegal", "uniform over what is legal", ()),
+    ("periodic", "Periodic", "another slot every 6 epochs, whatever happens", (*GROWING_READS, "epoch")),
+    ("all-on", "AllOn", "conv-light in every slot at once", GROWING_READS),
+    ("all-on-heavy", "AllOnHeavy", "conv-heavy in every slot at once", GROWING_READS),
+    ("plateau", "Plateau", "germinate when accuracy stalls, fossilize what contributes", PLATEAU_READS),
+)
+WORKLOADS = (
+    ("digits", "digits:digits", "16 hosts, 3 slots, real digits: training with everything around it"),
+    ("conv-small", "conv_small:conv_small", "4 convolutional hosts on synthetic 32×32 images, random legal play"),
+)
 
 
 @hookimpl
 def esper_kinds() -> Iterator[KindSpec]:
     """Declare the kinds that third parties extend the environment with."""
-    for name, protocol, summary in (
-        ("task", "Task", "data that hosts are trained on"),
-        ("host", "Host", "a network with slots to grow in"),
-        ("blueprint", "Blueprint", "a module that can be grown in a slot"),
-    ):
+    for name, protocol, summary in KINDS:
         yield KindSpec(
             name=name,
             protocol=f"esper_growth.protocols:{protocol}",
@@ -85,94 +107,17 @@ def esper_components() -> Iterator[ComponentSpec]:
         summary="what the stage of each slot allows",
         reads=LIFECYCLE_READS,
     )
-    yield ComponentSpec(
-        kind="task",
-        name="digits",
-        factory="esper_growth.tasks.digits:digits",
-        config="esper_growth.config:DigitsConfig",
-        summary="1,797 real 8×8 images of handwritten digits",
-    )
-    for name, summary in HOST_SUMMARIES.items():
-        yield ComponentSpec(
-            kind="host",
-            name=name,
-            factory=f"esper_growth.hosts.uniform:{name.capitalize()}Host",
-            config=f"esper_growth.config:{name.capitalize()}Config",
-            summary=summary,
-        )
-    yield ComponentSpec(
-        kind="host",
-        name="mixed",
-        factory="esper_growth.hosts.mixed:MixedHost",
-        config="esper_growth.config:MixedHostConfig",
-        summary="pointwise, narrow or capable, drawn for every instance",
-    )
-    yield ComponentSpec(
-        kind="host",
-        name="transformer",
-        factory="esper_growth.hosts.transformer:TransformerHost",
-        config="esper_growth.config:TransformerConfig",
-        summary="attention over the patches of a curve",
-    )
-    yield ComponentSpec(
-        kind="task",
-        name="mnist1d",
-        factory="esper_growth.tasks.mnist1d:mnist1d",
-        config="esper_growth.config:Mnist1dConfig",
-        summary="digits as noisy curves of 40 points, generated",
-    )
-    yield ComponentSpec(
-        kind="task",
-        name="mixed",
-        factory="esper_growth.tasks.mixed:MixedTask",
-        config="esper_growth.config:MixedTaskConfig",
-        summary="digits or mnist1d, plain or shuffled, of several sizes, drawn for every instance",
-    )
-    yield ComponentSpec(
-        kind="task",
-        name="cifar10",
-        factory="esper_growth.tasks.cifar10:cifar10",
-        config="esper_growth.config:Cifar10Config",
-        example="esper_growth.tasks.cifar10:example",
-        summary="60,000 colour images of 32×32 pixels, from files of yours",
-    )
-    yield ComponentSpec(
-        kind="task",
-        name="synthetic",
-        factory="esper_growth.tasks.synthetic:synthetic",
-        config="esper_growth.config:SyntheticConfig",
-        summary="made-up 3×32×32 images, for measuring speed",
-    )
-    yield ComponentSpec(
-        kind="host",
-        name="conv",
-        factory="esper_growth.hosts.conv:ConvHost",
-        config="esper_growth.config:ConvConfig",
-        summary="3×3 convolutions, 8-16-32 channels wide, each block pooled",
-    )
-    for module, summaries in (("image", IMAGE_SUMMARIES), ("sequence", SEQUENCE_SUMMARIES)):
-        for name, summary in summaries.items():
+    for kind, table in (("task", TASKS), ("host", HOSTS), ("blueprint", BLUEPRINTS)):
+        for name, factory, config, summary in table:
             yield ComponentSpec(
-                kind="blueprint",
+                kind=kind,
                 name=name,
-                factory=f"esper_growth.blueprints.{module}:{name.replace('-', '_')}",
-                config=BLUEPRINT_CONFIGS.get(name, ""),
+                factory=f"esper_growth.{kind}s.{factory}",
+                config=f"esper_growth.config:{config}Config" if config else "",
+                example="esper_growth.tasks.cifar10:example" if name == "cifar10" else "",
                 summary=summary,
             )
-    growing = ("contribution",)
-    for name, attribute, summary, reads in (
-        ("static", "Static", "always WAIT: the host as it is", ()),
-        ("random", "UniformLegal", "uniform over what is legal", ()),
-        ("periodic", "Periodic", "another slot every 6 epochs, whatever happens", (*growing, "epoch")),
-        ("all-on", "AllOn", "conv-light in every slot at once", growing),
-        ("all-on-heavy", "AllOnHeavy", "conv-heavy in every slot at once", growing),
-        ("plateau", "Plateau", "germinate when accuracy stalls, fossilize what contributes", PLATEAU_READS),
-    ):
-        yield ComponentSpec(
-            kind="rule", name=name, factory=f"esper_growth.rules:{attribute}", summary=summary, reads=reads
-        )
-    for name, attribute, summary in (
-        ("digits", "digits:digits", "16 hosts, 3 slots, real digits: training with everything around it"),
-        ("conv-small", "conv_small:conv_small", "4 convolutional hosts on synthetic 32×32 images, random legal play"),
-    ):
-        yield ComponentSpec(kind="workload", name=name, factory=f"esper_growth.bench.{attribute}", summary=summary)
+    for name, rule, summary, reads in RULES:
+        yield ComponentSpec(kind="rule", name=name, factory=f"esper_growth.rules:{rule}", summary=summary, reads=reads)
+    for name, factory, summary in WORKLOADS:
+        yield ComponentSpec(kind="workload", name=name, factory=f"esper_growth.bench.{factory}", summary=summary)

@@ -10,30 +10,30 @@ from attrs import define, field, frozen
 from torch import Tensor
 
 from esper_core.contracts.foreign import guarded
-from esper_growth.nursery import Nursery
+from esper_growth.builder import ModuleBuilder
 from esper_growth.protocols import Blueprint, Host, Task
 
 KEPT = 128
-"""Problems that are kept; a task that draws its data need not draw them again."""
+"""Problems that are kept in memory, so that a task that draws its data draws them once."""
 
 
 @frozen
 class Problem:
-    """A task, and where its hosts are born. Hosts of equal `alike` can train as one network."""
+    """A task, and the builder of its hosts. Hosts of equal `alike` can train as one network."""
 
     task: Task
-    nursery: Nursery
+    builder: ModuleBuilder
 
     @property
     def alike(self) -> tuple[object, ...]:
         """What hosts must share to train side by side: architecture, shape of a sample, and sizes of the splits."""
         sizes = (len(split.targets) for split in (self.task.train, self.task.validation, self.task.test))
-        return (self.nursery.name, *self.task.train.inputs.shape[1:], self.task.classes, *sizes)
+        return (self.builder.name, *self.task.train.inputs.shape[1:], self.task.classes, *sizes)
 
     @property
     def cost(self) -> float:
         """What an epoch of the bare host costs, in forward passes of a sample times their operations."""
-        return self.nursery.host_flops * (3 * len(self.task.train.targets) + len(self.task.validation.targets))
+        return self.builder.host_flops * (3 * len(self.task.train.targets) + len(self.task.validation.targets))
 
 
 @define
@@ -52,7 +52,7 @@ class Problems:
     blueprints: Mapping[str, Blueprint]
     num_slots: int
     _kept: dict[int, Problem] = field(factory=dict)
-    _nurseries: dict[tuple[object, ...], Nursery] = field(factory=dict)
+    _builders: dict[tuple[object, ...], ModuleBuilder] = field(factory=dict)
 
     def at(self, instance: int) -> Problem:
         """Return the problem of an instance."""
@@ -62,16 +62,16 @@ class Problems:
             task, host = drawn(self.task, instance), drawn(self.host, instance)
             sample = task.train.inputs[:1]
             key = (host.name, *sample.shape, task.classes)
-            if key not in self._nurseries:
-                self._nurseries[key] = Nursery(host, self.blueprints, self.num_slots, sample, task.classes)
-            self._kept[instance] = Problem(task, self._nurseries[key])
+            if key not in self._builders:
+                self._builders[key] = ModuleBuilder(host, self.blueprints, self.num_slots, sample, task.classes)
+            self._kept[instance] = Problem(task, self._builders[key])
         return self._kept[instance]
 
     def modules(self, instance: int) -> frozenset[str]:
         """Return the modules of what an instance trains, and of the families that it was drawn from."""
         problem = self.at(instance)
         return frozenset(
-            type(part).__module__ for part in (self.task, self.host, problem.task, problem.nursery.architecture)
+            type(part).__module__ for part in (self.task, self.host, problem.task, problem.builder.architecture)
         )
 
     def shares(self, instances: Sequence[int], count: int) -> list[list[int]]:
@@ -105,10 +105,10 @@ class Problems:
 def described(problems: Sequence[Problem]) -> dict[str, Tensor]:
     """Return the state fields that say what is trained: int64 `[E]`, and `channels [E, N]`."""
     return {
-        "host_parameters": torch.tensor([problem.nursery.host_parameters for problem in problems]),
+        "host_parameters": torch.tensor([problem.builder.host_parameters for problem in problems]),
         "train_samples": torch.tensor([len(problem.task.train.targets) for problem in problems]),
         "axes": torch.tensor([problem.task.train.inputs.dim() - 2 for problem in problems]),
-        "channels": torch.tensor([[shape[0] for shape in problem.nursery.slot_shapes] for problem in problems]),
+        "channels": torch.tensor([[shape[0] for shape in problem.builder.slot_shapes] for problem in problems]),
     }
 
 

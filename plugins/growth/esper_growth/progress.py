@@ -1,4 +1,4 @@
-"""What the environment remembers about each host's training, as tensors ready to publish."""
+"""Measurements of each host's training, as tensors ready to publish."""
 
 from __future__ import annotations
 
@@ -13,6 +13,20 @@ PLATEAU_GAIN = 0.005
 STABLE_LOSS_CHANGE = (-0.05, 0.03)
 STABLE_EPOCHS = 3
 VELOCITY_DECAY = 0.7
+
+UNMEASURED: dict[str, float | int | bool] = {
+    "contribution": torch.nan,
+    "contribution_velocity": 0.0,
+    "gradient_norm": 0.0,
+    "gradient_health": -1.0,
+    "gradient_health_prev": -1.0,
+    "vanishing": False,
+    "exploding": False,
+    "interaction_sum": 0.0,
+    "boost_received": 0.0,
+    "interaction_age": -1,
+}
+"""The measurements of a seed, `[E, N]`, with their value where nothing was measured."""
 
 
 @define
@@ -42,50 +56,45 @@ class Progress:
 
     @classmethod
     def start(cls, validation: Validation, num_slots: int) -> Progress:
-        """Return the memory of untrained hosts, measured once."""
+        """Return the measurements of untrained hosts, which were validated once."""
         num_envs = validation.loss.shape[0]
-        per_slot = torch.zeros(num_envs, num_slots)
-        counter, flag = torch.zeros(num_envs, dtype=torch.int64), torch.zeros(num_envs, dtype=torch.bool)
-        columns = {f.name: per_slot.clone() for f in fields(cls)}
-        columns |= {
-            "epoch": counter.clone(),
-            "plateau_epochs": counter.clone(),
-            "stable_epochs": counter.clone(),
-            "stabilized": flag,
-            "loss": validation.loss.clone(),
-            "accuracy": validation.accuracy.clone(),
-            "best_loss": validation.loss.clone(),
-            "best_accuracy": validation.accuracy.clone(),
-            "loss_history": torch.full((num_envs, HISTORY), -1.0),
-            "accuracy_history": torch.full((num_envs, HISTORY), -1.0),
-            "contribution": torch.full_like(per_slot, torch.nan),
-            "gradient_health": per_slot - 1,
-            "gradient_health_prev": per_slot - 1,
-            "vanishing": per_slot.bool(),
-            "exploding": per_slot.bool(),
-            "interaction_age": torch.full((num_envs, num_slots), -1),
-        }
+        columns = {f.name: torch.zeros(num_envs, dtype=torch.int64) for f in fields(cls)}
+        columns |= {name: torch.full((num_envs, num_slots), empty) for name, empty in UNMEASURED.items()}
+        for name in ("loss", "accuracy"):
+            measured: Tensor = getattr(validation, name)
+            columns |= {name: measured.clone(), f"best_{name}": measured.clone()}
+            columns[f"{name}_history"] = torch.full((num_envs, HISTORY), -1.0)
+        columns["stabilized"] = torch.zeros(num_envs, dtype=torch.bool)
         return cls(**columns)
 
     def record(self, validation: Validation, gradients: Gradients, active: Tensor) -> None:
-        """Take in one epoch of the active environments (bool `[E]`)."""
+        """Record one epoch of the active environments, bool `[E]`."""
         self._record_host(validation, active)
         self._record_seeds(validation, gradients, active[:, None])
 
+    def forget_seed(self, env: int, slot: int) -> None:
+        """Clear everything measured about the seed of a slot."""
+        for name, empty in UNMEASURED.items():
+            getattr(self, name)[env, slot] = empty
+
+    def _set(self, where: Tensor, **values: Tensor | int) -> None:
+        """Overwrite measurements where a mask holds."""
+        for name, value in values.items():
+            setattr(self, name, torch.where(where, value, getattr(self, name)))
+
     def _record_host(self, validation: Validation, active: Tensor) -> None:
         loss, accuracy = validation.loss, validation.accuracy
-        rows = active[:, None]
-        self.loss_history = torch.where(rows, _shifted(self.loss_history, self.loss), self.loss_history)
-        self.accuracy_history = torch.where(rows, _shifted(self.accuracy_history, self.accuracy), self.accuracy_history)
         low, high = STABLE_LOSS_CHANGE
         change = (self.loss - loss) / self.loss.clamp_min(1e-8)
         stable = torch.where((change > low) & (change < high), self.stable_epochs + 1, 0)
         stalled = torch.where(accuracy - self.accuracy < PLATEAU_GAIN, self.plateau_epochs + 1, 0)
-        self.stable_epochs = torch.where(active, stable, self.stable_epochs)
+        self._set(
+            active[:, None],
+            loss_history=_shifted(self.loss_history, self.loss),
+            accuracy_history=_shifted(self.accuracy_history, self.accuracy),
+        )
+        self._set(active, stable_epochs=stable, plateau_epochs=stalled, loss=loss, accuracy=accuracy)
         self.stabilized |= active & (stable >= STABLE_EPOCHS)
-        self.plateau_epochs = torch.where(active, stalled, self.plateau_epochs)
-        self.loss = torch.where(active, loss, self.loss)
-        self.accuracy = torch.where(active, accuracy, self.accuracy)
         self.best_loss = torch.minimum(self.best_loss, self.loss)
         self.best_accuracy = torch.maximum(self.best_accuracy, self.accuracy)
         self.epoch += active
@@ -94,38 +103,21 @@ class Progress:
         measured = ~validation.contribution.isnan()
         change = (validation.contribution - self.contribution).nan_to_num(0.0)
         velocity = VELOCITY_DECAY * self.contribution_velocity + (1 - VELOCITY_DECAY) * change
-        self.contribution_velocity = torch.where(active & measured, velocity, self.contribution_velocity)
-        self.contribution = torch.where(active, validation.contribution, self.contribution)
-        self.gradient_health_prev = torch.where(active, self.gradient_health, self.gradient_health_prev)
-        self.gradient_health = torch.where(active, gradients.health, self.gradient_health)
-        self.gradient_norm = torch.where(active, gradients.norm, self.gradient_norm)
-        self.vanishing = torch.where(active, gradients.vanishing, self.vanishing)
-        self.exploding = torch.where(active, gradients.exploding, self.exploding)
-        self.interaction_age = torch.where(
-            active & (self.interaction_age >= 0), self.interaction_age + 1, self.interaction_age
+        self._set(active & measured, contribution_velocity=velocity)
+        self._set(
+            active,
+            contribution=validation.contribution,
+            gradient_health_prev=self.gradient_health,
+            gradient_health=gradients.health,
+            gradient_norm=gradients.norm,
+            vanishing=gradients.vanishing,
+            exploding=gradients.exploding,
         )
+        self._set(active & (self.interaction_age >= 0), interaction_age=self.interaction_age + 1)
         if validation.interactions is not None:
             pairs = validation.interactions.nan_to_num(0.0)
-            fresh = active & measured
-            self.interaction_sum = torch.where(fresh, pairs.sum(dim=2), self.interaction_sum)
-            self.boost_received = torch.where(fresh, pairs.amax(dim=2).clamp_min(0.0), self.boost_received)
-            self.interaction_age = torch.where(fresh, 0, self.interaction_age)
-
-    def forget_seed(self, env: int, slot: int) -> None:
-        """Clear everything measured about the seed of a slot."""
-        for name, empty in (
-            ("contribution", torch.nan),
-            ("contribution_velocity", 0.0),
-            ("gradient_norm", 0.0),
-            ("gradient_health", -1.0),
-            ("gradient_health_prev", -1.0),
-            ("vanishing", False),
-            ("exploding", False),
-            ("interaction_sum", 0.0),
-            ("boost_received", 0.0),
-            ("interaction_age", -1),
-        ):
-            getattr(self, name)[env, slot] = empty
+            boost = pairs.amax(dim=2).clamp_min(0.0)
+            self._set(active & measured, interaction_sum=pairs.sum(dim=2), boost_received=boost, interaction_age=0)
 
 
 def _shifted(history: Tensor, value: Tensor) -> Tensor:

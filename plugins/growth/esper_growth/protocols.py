@@ -1,4 +1,4 @@
-"""What tasks, hosts and blueprints are to the environment."""
+"""The protocols of tasks, hosts and blueprints."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Split:
 
 
 def on(blueprint: Blueprint, topology: str) -> Blueprint:
-    """Return what a blueprint is on hosts of a topology: itself, unless it has a method `on` that says otherwise."""
+    """Return the blueprint for hosts of a topology: itself, or what its method `on` returns."""
     special: Blueprint = blueprint.on(topology) if hasattr(blueprint, "on") else blueprint
     return special
 

@@ -1,4 +1,4 @@
-"""Rules: how one would act without learning. Each is an arm that a learned policy must beat."""
+"""Rules: policies without learning, which a learned policy is compared with."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Static:
         self.actions = context.actions
 
     def reset(self, num_envs: int) -> None:
-        """Nothing is remembered."""
+        """Keep no state."""
 
     def __call__(self, state: Mapping[str, Tensor], masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
         """Return WAIT and neutral values, int64 `[E]` per head."""
@@ -38,7 +38,7 @@ class UniformLegal(Static):
 
 
 class Growing(Static, ABC):
-    """What rules share that decide for one environment after the other."""
+    """Base of rules that decide for one environment after the other."""
 
     def __call__(self, state: Mapping[str, Tensor], masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
         """Return the rule's actions, int64 `[E]` per head."""
@@ -136,7 +136,7 @@ class Plateau(Growing):
     PENALTY, DECAY, SKIP_ABOVE = 2.0, 0.5, 3.0
 
     def reset(self, num_envs: int) -> None:
-        """Forget earlier episodes."""
+        """Reset the state of all environments."""
         self._last_prune = [-self.REST_AFTER_PRUNE] * num_envs
         self._turn = [0] * num_envs
         self._penalty: list[dict[str, float]] = [{} for _ in range(num_envs)]

@@ -1,4 +1,4 @@
-"""The narrow interface between the environment and whatever trains its hosts."""
+"""The interface between the environment and a host runtime."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class HostRuntime(Protocol):
         ...
 
     def weights(self, env: int) -> dict[str, Tensor]:
-        """Return copies of everything a host has learned, on the CPU: name as in `GrownHost` → value."""
+        """Return copies of a host's parameters, on the CPU: name as in `GrownHost` → value."""
         ...
 
     def train_epoch(self, settings: Settings, active: Sequence[bool]) -> Gradients:
@@ -94,11 +94,11 @@ class HostRuntime(Protocol):
         ...
 
     def snapshot(self, fossils: Fossils) -> None:
-        """Remember hosts and their fossils, weights and momentum, in place of what was remembered of them."""
+        """Keep copies of hosts and their fossils, weights and momentum, in place of earlier ones."""
         ...
 
     def restore(self, env: int) -> None:
-        """Put a host and its fossils back to what was remembered; its other seeds are left as they are."""
+        """Restore a host and its fossils from its copy; its other seeds are left as they are."""
         ...
 
     def close(self) -> None:
@@ -108,10 +108,10 @@ class HostRuntime(Protocol):
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let operations use one thread within, as in a process that trains nothing but hosts.
+    """Use one thread within.
 
-    What a host computes must not depend on where it is trained, and sums split over several threads round otherwise.
-    Nor must it wait for threads that are not there: a process that was forked has none of its parent's pool.
+    Sums over several threads round differently, and the result of a host must not depend on the process it is trained
+    in. A forked process also has none of its parent's thread pool, and would wait for it.
     """
     threads = torch.get_num_threads()
     if threads == 1:
@@ -154,7 +154,7 @@ def collect_gradients(num_envs: int, num_slots: int, measured: Iterable[tuple[in
 def collect_validation(
     num_envs: int, num_slots: int, measured: Iterable[tuple[int, float, dict[tuple[int, ...], float]]], pairs: bool
 ) -> Validation:
-    """Return what was measured, from environment, loss and the accuracy with each set of slots switched off."""
+    """Return validation results from environment, loss and the accuracy with each set of slots switched off."""
     loss, accuracy = torch.full((num_envs,), torch.nan), torch.full((num_envs,), torch.nan, dtype=torch.float64)
     contribution = torch.full((num_envs, num_slots), torch.nan)
     interactions = torch.full((num_envs, num_slots, num_slots), torch.nan) if pairs else None

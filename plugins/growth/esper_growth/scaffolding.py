@@ -1,4 +1,4 @@
-"""Scaffolding: which seeds raised the contribution of a seed that became permanent, and how long before.
+"""Scaffolding: which seeds raised the contribution of a fossil, and how long before.
 
 The boost that seed j gives seed i is the interaction I_ij = acc(all) − acc(−i) − acc(−j) + acc(−ij): by how much more i
 contributes to validation accuracy with j there than without it. It is measured every few epochs while both are in the
@@ -16,7 +16,7 @@ from torch import Tensor
 
 @define(eq=False)
 class Seed:
-    """A seed, from germination on; one that was pruned is another than the next in its slot.
+    """A seed, from germination on; the next seed of its slot is another object.
 
     Attributes:
         slot: Slot id.
@@ -31,12 +31,12 @@ class Seed:
     boosts: dict[Seed, tuple[float, int]] = field(factory=dict, repr=False)
 
     def meet(self, other: Seed, interaction: float, step: int) -> None:
-        """Take in one measured interaction with another seed."""
+        """Record one measured interaction with another seed."""
         if interaction > self.boosts.get(other, (0.0, 0))[0]:
             self.boosts[other] = (interaction, step)
 
     def helpers(self, step: int) -> list[dict[str, Any]]:
-        """Return who helped a seed that is fossilized at `step`, the greatest boost first.
+        """Return the helpers of a seed that is fossilized at `step`, the greatest boost first.
 
         Each has `slot`, `blueprint`, `alive` (still in the host), `boost` (a fraction of accuracy), `measured` (the
         step of that measurement) and `delay`: epochs from it to the fossilization, or, for a helper that is gone, from
@@ -57,23 +57,23 @@ class Seed:
 
 
 class Scaffolding:
-    """The seeds of all environments and what they did for each other in this episode."""
+    """The seeds of all environments in this episode, and the interactions between them."""
 
     def __init__(self, num_envs: int) -> None:
         self._living: list[dict[int, Seed]] = [{} for _ in range(num_envs)]
         self._helpers: list[dict[int, list[dict[str, Any]]]] = [{} for _ in range(num_envs)]
 
     def germinate(self, env: int, slot: int, seed: Seed) -> None:
-        """Take in a new seed."""
+        """Record a new seed."""
         self._living[env][slot] = seed
 
     def remove(self, env: int, slot: int, step: int) -> None:
-        """Take in that the seed of a slot has left the host; a fossil does only where its host is put back."""
+        """Record that the seed of a slot was removed; a fossil is only where its host is restored."""
         self._living[env].pop(slot).removed = step
         self._helpers[env].pop(slot, None)
 
     def record(self, interactions: Tensor, step: Tensor, active: Tensor) -> None:
-        """Take in interactions `[E, N, N]`, NaN where unmeasured, of the active environments at step `[E]`."""
+        """Record interactions `[E, N, N]`, NaN where unmeasured, of the active environments at step `[E]`."""
         measured = (interactions > 0) & active[:, None, None]
         for env, i, j in measured.nonzero().tolist():
             if i != j:
@@ -81,7 +81,7 @@ class Scaffolding:
                 seeds[i].meet(seeds[j], float(interactions[env, i, j]), int(step[env]))
 
     def fossilize(self, env: int, slot: int, step: int) -> None:
-        """Take in that the seed of a slot has become permanent."""
+        """Record that the seed of a slot has become permanent."""
         self._helpers[env][slot] = self._living[env][slot].helpers(step)
 
     def helpers(self, env: int, slot: int) -> list[dict[str, Any]]:
@@ -89,7 +89,7 @@ class Scaffolding:
         return self._helpers[env][slot]
 
     def summary(self, env: int) -> dict[str, float | list[float]]:
-        """Return what an episode's event says: fossils with a helper, and boost and delay of every helper."""
+        """Return the fields of an episode's event: fossils with a helper, and boost and delay of every helper."""
         fossils = self._helpers[env].values()
         return {
             "scaffold/fossils": float(sum(bool(helpers) for helpers in fossils)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from esper_core import StateField, StateSpec
 from esper_growth.actions import Algorithm, Op
 from esper_growth.stages import AlphaMode, Stage
@@ -12,111 +14,56 @@ HISTORY = 5
 
 def state_spec(epochs: int, num_blueprints: int) -> StateSpec:
     """Return the table of published fields for episodes of `epochs` epochs and `num_blueprints` labels."""
-    env, slot = ("E",), ("E", "N")
+
+    def field(
+        sizes: tuple[str | int, ...], name: str, dtype: str, unit: str, meaning: str, *bounds: float
+    ) -> StateField:
+        return StateField(name, sizes, dtype, unit, meaning, *bounds)
+
+    env, slot, history = (partial(field, sizes) for sizes in (("E",), ("E", "N"), ("E", HISTORY)))
+    earlier = "before the current one, oldest first; -1 where there was none"
     return StateSpec(
         (
-            StateField("epoch", env, "int", "epochs", "epochs trained so far", 0, epochs),
-            StateField("epochs_total", env, "int", "epochs", "epochs of the episode", epochs, epochs),
-            StateField("loss", env, "float", "nats", "validation loss of the host with its seeds", 0, 5),
-            StateField("accuracy", env, "float", "fraction", "validation accuracy of the host with its seeds"),
-            StateField(
-                "loss_history",
-                ("E", HISTORY),
-                "float",
-                "nats",
-                "validation losses before the current one, oldest first; -1 where there was none",
-                -1,
-                5,
+            env("epoch", "int", "epochs", "epochs trained so far", 0, epochs),
+            env("epochs_total", "int", "epochs", "epochs of the episode", epochs, epochs),
+            env("loss", "float", "nats", "validation loss of the host with its seeds", 0, 5),
+            env("accuracy", "float", "fraction", "validation accuracy of the host with its seeds"),
+            history("loss_history", "float", "nats", f"validation losses {earlier}", -1, 5),
+            history("accuracy_history", "float", "fraction", f"validation accuracies {earlier}", -1, 1),
+            env("best_loss", "float", "nats", "lowest validation loss so far", 0, 5),
+            env("best_accuracy", "float", "fraction", "highest validation accuracy so far"),
+            env("plateau_epochs", "int", "epochs", "epochs in a row without 0.5 points gained", 0, 40),
+            env("stabilized", "bool", "", "the host's loss has once been steady for three epochs"),
+            env("host_parameters", "int", "parameters", "parameters of the host alone", 100, 100000),
+            env("train_samples", "int", "samples", "training samples of the task", 1, 100000),
+            env("axes", "int", "axes", "axes of space of a sample", 1, 2),
+            env("seed_parameters", "int", "parameters", "parameters of all seeds present", 0, 100000),
+            env("last_op", "int", "index", "operation of the last step; WAIT at the start", 0, len(Op) - 1),
+            env("last_op_success", "bool", "", "the last operation took effect; true at the start"),
+            env("auto_advance", "bool", "", "stages advance by themselves, so ADVANCE is never legal"),
+            slot("stage", "int", "index", "stage of the slot (esper_growth.stages.Stage)", 1, len(Stage) - 1),
+            slot("blueprint", "int", "index", "blueprint label of the seed; -1 without a seed", -1, num_blueprints - 1),
+            slot("channels", "int", "channels", "channels at the slot", 1, 512),
+            slot("age", "int", "epochs", "epochs since germination", 0, epochs),
+            slot("epochs_in_stage", "int", "epochs", "epochs in the current stage", 0, epochs),
+            slot("alpha", "float", "fraction", "amplitude of the seed's branch"),
+            slot("alpha_target", "float", "fraction", "amplitude the controller is heading for"),
+            slot(
+                "alpha_mode", "int", "index", "HOLD, UP or DOWN (esper_growth.stages.AlphaMode)", 0, len(AlphaMode) - 1
             ),
-            StateField(
-                "accuracy_history",
-                ("E", HISTORY),
-                "float",
-                "fraction",
-                "validation accuracies before the current one, oldest first; -1 where there was none",
-                -1,
-                1,
-            ),
-            StateField("best_loss", env, "float", "nats", "lowest validation loss so far", 0, 5),
-            StateField("best_accuracy", env, "float", "fraction", "highest validation accuracy so far"),
-            StateField("plateau_epochs", env, "int", "epochs", "epochs in a row without 0.5 points gained", 0, 40),
-            StateField("stabilized", env, "bool", "", "the host's loss has once been steady for three epochs"),
-            StateField("host_parameters", env, "int", "parameters", "parameters of the host alone", 100, 100000),
-            StateField("train_samples", env, "int", "samples", "training samples of the task", 1, 100000),
-            StateField("axes", env, "int", "axes", "axes of space of a sample", 1, 2),
-            StateField("seed_parameters", env, "int", "parameters", "parameters of all seeds present", 0, 100000),
-            StateField("last_op", env, "int", "index", "operation of the last step; WAIT at the start", 0, len(Op) - 1),
-            StateField("last_op_success", env, "bool", "", "the last operation took effect; true at the start"),
-            StateField("auto_advance", env, "bool", "", "stages advance by themselves, so ADVANCE is never legal"),
-            StateField(
-                "stage", slot, "int", "index", "stage of the slot (esper_growth.stages.Stage)", 1, len(Stage) - 1
-            ),
-            StateField(
-                "blueprint",
-                slot,
-                "int",
-                "index",
-                "blueprint label of the seed; -1 without a seed",
-                -1,
-                num_blueprints - 1,
-            ),
-            StateField("channels", slot, "int", "channels", "channels at the slot", 1, 512),
-            StateField("age", slot, "int", "epochs", "epochs since germination", 0, epochs),
-            StateField("epochs_in_stage", slot, "int", "epochs", "epochs in the current stage", 0, epochs),
-            StateField("alpha", slot, "float", "fraction", "amplitude of the seed's branch"),
-            StateField("alpha_target", slot, "float", "fraction", "amplitude the controller is heading for"),
-            StateField(
-                "alpha_mode",
-                slot,
-                "int",
-                "index",
-                "HOLD, UP or DOWN (esper_growth.stages.AlphaMode)",
-                0,
-                len(AlphaMode) - 1,
-            ),
-            StateField("alpha_velocity", slot, "float", "1/epoch", "change of alpha at the last tick", -1, 1),
-            StateField("ticks_to_target", slot, "int", "epochs", "controller ticks until the target", 0, 8),
-            StateField("algorithm", slot, "int", "index", "ADD, MULTIPLY or GATE", 0, len(Algorithm) - 1),
-            StateField(
-                "contribution",
-                slot,
-                "float",
-                "fraction",
-                "validation accuracy with everything minus without this seed; 0 until measured",
-                -1,
-                1,
-            ),
-            StateField("contribution_measured", slot, "bool", "", "the contribution has been measured"),
-            StateField(
-                "contribution_velocity", slot, "float", "fraction", "smoothed change of the contribution", -1, 1
-            ),
-            StateField("gradient_norm", slot, "float", "", "L2 norm of the seed's gradients", 0, 20),
-            StateField(
-                "gradient_health",
-                slot,
-                "float",
-                "fraction",
-                "1 when no tensor vanishes or explodes; -1 unmeasured",
-                -1,
-                1,
-            ),
-            StateField(
-                "gradient_health_prev",
-                slot,
-                "float",
-                "fraction",
-                "gradient health one epoch before; -1 unmeasured",
-                -1,
-                1,
-            ),
-            StateField("vanishing", slot, "bool", "", "some gradient tensor has a norm below 1e-7"),
-            StateField("exploding", slot, "bool", "", "some gradient tensor has a norm above 10 or is not finite"),
-            StateField(
-                "interaction_sum", slot, "float", "fraction", "sum of pair interactions with other seeds", -1, 1
-            ),
-            StateField("boost_received", slot, "float", "fraction", "largest positive pair interaction"),
-            StateField(
-                "interaction_age", slot, "int", "epochs", "epochs since interactions were measured; -1 never", -1, 40
-            ),
+            slot("alpha_velocity", "float", "1/epoch", "change of alpha at the last tick", -1, 1),
+            slot("ticks_to_target", "int", "epochs", "controller ticks until the target", 0, 8),
+            slot("algorithm", "int", "index", "ADD, MULTIPLY or GATE", 0, len(Algorithm) - 1),
+            slot("contribution", "float", "fraction", "accuracy with minus without the seed; 0 until measured", -1, 1),
+            slot("contribution_measured", "bool", "", "the contribution has been measured"),
+            slot("contribution_velocity", "float", "fraction", "smoothed change of the contribution", -1, 1),
+            slot("gradient_norm", "float", "", "L2 norm of the seed's gradients", 0, 20),
+            slot("gradient_health", "float", "fraction", "1 when no tensor vanishes or explodes; -1 unmeasured", -1, 1),
+            slot("gradient_health_prev", "float", "fraction", "the same one epoch before; -1 unmeasured", -1, 1),
+            slot("vanishing", "bool", "", "some gradient tensor has a norm below 1e-7"),
+            slot("exploding", "bool", "", "some gradient tensor has a norm above 10 or is not finite"),
+            slot("interaction_sum", "float", "fraction", "sum of pair interactions with other seeds", -1, 1),
+            slot("boost_received", "float", "fraction", "largest positive pair interaction"),
+            slot("interaction_age", "int", "epochs", "epochs since interactions were measured; -1 never", -1, 40),
         )
     )

@@ -1,4 +1,4 @@
-"""Static curves: how accurate the same host gets when nothing is grown, trained once per instance and kept on disk."""
+"""Static curves: the accuracy of the same host when nothing is grown, trained once per instance and kept on disk."""
 
 from __future__ import annotations
 

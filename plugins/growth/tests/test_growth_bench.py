@@ -20,10 +20,10 @@ DIGITS = DigitsWorkload(
 )
 CONV = ConvSmallWorkload(envs=2, slots=1, epochs=3, episodes=2, quick_episodes=1, samples=128, size=8)
 CEILINGS = Ceilings(gflops=100.0, cache_gbps=200.0, memory_gbps=40.0, operation_us=1.5, cores_at_once=2.0)
-
-QUICK = {
+PHASES = {"host_training", "validation", "static_curves", "environment", "features", "masks", "policy"}
+FIGURES = {
     *("fused_over_loop", "fused_over_loop_empty", "environment_steps_per_second", "other_share", "phases"),
-    *("features_and_masks_ms", "gae_ms", "update_ms", "host_epochs_per_second"),
+    *("features_and_masks_ms", "gae_ms", "update_ms", "host_epochs_per_second", "by_envs", "by_slots"),
 }
 
 
@@ -33,8 +33,8 @@ def index():
 
 
 def plan_of(workload, index, *options):
-    choices = {**workload.choices, "options": [*workload.choices["options"], *options, "environment.workers=1"]}
-    return make_plan(PlanRequest(**choices), index)
+    options = (*workload.choices["options"], *options, "environment.workers=1", "environment.kernels=torch")
+    return make_plan(PlanRequest(**{**workload.choices, "options": options}), index)
 
 
 @pytest.fixture(scope="module")
@@ -46,45 +46,38 @@ def digits(index):
 
 def test_digits_measures_everything(digits):
     _, figures = digits
-    assert set(figures) == QUICK | {"by_envs", "by_slots"}
-    assert json.loads(json.dumps(figures)) == figures
+    assert set(figures) == FIGURES and json.loads(json.dumps(figures)) == figures
     assert all(figures[t.figure] > 0 for t in DIGITS.targets)
     ways = {"loop_1_process", "loop_all_cores", "fused_1_process", "fused_all_cores"}
     assert [(row["hosts"], row["occupied"]) for row in figures["by_envs"]] == [(1, 0), (1, 1), (1, 2)]
     assert [row["slots"] for row in figures["by_slots"]] == [1]
     for row in (*figures["by_envs"], *figures["by_slots"]):
         assert ways < set(row) and all(row[way] > 0 for way in ways)
-
-
-def test_phases_are_those_of_the_whole_run(digits):
-    _, figures = digits
     phases = figures["phases"]
-    assert set(phases) == {
-        *("host_training", "validation", "static_curves", "environment"),
-        *("features", "masks", "policy", "update"),
-    }
+    assert set(phases) == PHASES | {"update"}
     assert sum(phase["share"] for phase in phases.values()) == pytest.approx(1.0)
     hosts = phases["host_training"]["share"] + phases["validation"]["share"]
     assert figures["other_share"] == pytest.approx(1.0 - hosts)
 
 
+@pytest.mark.slow
 def test_a_quick_look_leaves_the_tables_out(index):
     said = []
     figures = DIGITS.measure(plan_of(DIGITS, index, "network.hidden_dim=16"), index, quick=True, say=said.append)
-    assert set(figures) == QUICK
+    assert set(figures) == FIGURES - {"by_envs", "by_slots"}
     assert any("slots occupied" in line for line in said) and any("update 1 of 1" in line for line in said)
 
 
-@pytest.mark.parametrize("figure", [target.figure for target in DIGITS.targets])
+@pytest.mark.parametrize("figure", ["fused_over_loop_empty", "gae_ms", "other_share"])
 def test_every_target_has_evidence(digits, index, figure):
     plan, figures = digits
     evidence = DIGITS.evidence(plan, index, figure, figures, CEILINGS)
     if figure == "other_share":
         assert evidence == {"phases": figures["phases"]}
-    elif figure in ("gae_ms", "features_and_masks_ms"):
+    elif figure == "gae_ms":
         assert evidence["operations"] > 0 and evidence["bytes_moved"] > 0 and evidence["least_ms"] > 0
     else:
-        rates = figures["host_epochs_per_second"]["empty" if figure.endswith("empty") else "occupied"]
+        rates = figures["host_epochs_per_second"]["empty"]
         assert evidence["bytes_moved"] > evidence["product_bytes"] > 0 and evidence["flops"] > 0
         assert evidence["loop"]["core_seconds"] == pytest.approx(1 / rates["loop"])
         assert evidence["loop"]["least_core_seconds"] > evidence["fused"]["least_core_seconds"] > 0
@@ -102,28 +95,17 @@ def test_what_an_epoch_costs_is_what_can_be_computed_by_hand(index):
     classifier = 2 * samples * 16 * 10
     expected = 2 * first + 3 * (second + third + classifier)
     assert epoch_cost(bench, slots=2, occupied=0).flops == pytest.approx(expected)
-
-
-def test_seeds_take_part_in_full(index):
-    bench = HostBench.of(plan_of(DIGITS, index), index)
     with bench.hosts(Way("fused", 1), envs=3, slots=2, occupied=1) as hosts:
-        counts = hosts.runtime.seed_parameters()
-        assert (counts > 0).tolist() == [[True, False]] * 3
-        hosts.train_epoch()
+        assert (hosts.runtime.seed_parameters() > 0).tolist() == [[True, False]] * 3
         measured = hosts.runtime.validate(hosts.settings, [True] * 3, pairs=False)
     assert measured.contribution.isnan().tolist() == [[False, True]] * 3, "a seed that holds can be switched off"
 
 
 def test_conv_small_plays(index):
-    plan = plan_of(CONV, index)
-    said = []
+    plan, said = plan_of(CONV, index), []
     figures = CONV.measure(plan, index, quick=True, say=said.append)
     assert set(figures) == {"environment_steps_per_second", "other_share", "phases"}
-    assert set(figures["phases"]) == {
-        *("host_training", "validation", "static_curves", "environment"),
-        *("features", "masks", "policy"),
-    }
-    assert said[-1] == "playing: episode 1 of 1"
+    assert set(figures["phases"]) == PHASES and said[-1] == "playing: episode 1 of 1"
     evidence = CONV.evidence(plan, index, "environment_steps_per_second", figures, CEILINGS)
     assert evidence["occupied"]["flops"] > evidence["empty"]["flops"] > 0
     assert evidence["empty"]["host_epochs_per_second_at_best"] > 0
@@ -133,7 +115,6 @@ def test_the_full_size_is_the_documented_one(index):
     plan = plan_of(ConvSmallWorkload(), index)
     assert (plan.envs, len(plan.slots), plan.component("host").name) == (4, 3, "conv")
     assert plan.component("environment").config["batch_size"] == 128
-    assert len(plan.of_kind("blueprint")) == 12
     plan = plan_of(DigitsWorkload(), index)
     assert (plan.envs, len(plan.slots), plan.policy) == (16, 3, "lstm-v2")
     assert plan.component("environment").config["epochs"] == 60

@@ -10,15 +10,11 @@ from esper_core.contracts.board import Cell, HasBoard
 from esper_core.contracts.errors import EsperError
 from esper_growth.actions import Op
 from esper_growth.checks import check_legal
-from esper_growth.masks import LifecycleMasks, legal_blueprints
+from esper_growth.config import GrowthConfig
+from esper_growth.make import growth
+from esper_growth.masks import LifecycleMasks
 from esper_growth.rules import UniformLegal
 from esper_growth.stages import Stage
-
-
-def waited(environment, act, steps):
-    for _ in range(steps):
-        out = environment.step(act(environment))
-    return out
 
 
 def grow_and_hold(environment, act, blueprint=1):
@@ -30,16 +26,21 @@ def grow_and_hold(environment, act, blueprint=1):
     return state
 
 
-def test_waiting_through_an_episode_returns_exactly_zero(make_environment, act):
-    environment = make_environment(epochs=6)
+def episodes_of(info):
+    return [e for e in info["events"] if e["type"] == "episode"]
+
+
+@pytest.mark.parametrize("options", [{}, {"kernels": "torch"}, {"runtime": "loop"}])
+def test_waiting_through_an_episode_returns_exactly_zero(make_environment, act, options):
+    environment = make_environment(epochs=4, envs=3, hosts_per_group=2, curves=None, **options)
     environment.reset()
-    total = torch.zeros(2)
-    for _ in range(6):
+    total = torch.zeros(3)
+    for _ in range(4):
         _, reward, terminated, truncated, info = environment.step(act(environment))
         total += reward
-    assert total.tolist() == [0.0, 0.0] and bool(terminated.all()) and not bool(truncated.any())
-    episodes = [e for e in info["events"] if e["type"] == "episode"]
-    assert [(e["return"], e["gain"], e["fossils"]) for e in episodes] == [(0.0, 0.0, 0.0)] * 2
+    assert total.tolist() == [0.0] * 3 and bool(terminated.all()) and not bool(truncated.any())
+    episodes = episodes_of(info)
+    assert [(e["return"], e["gain"], e["fossils"]) for e in episodes] == [(0.0, 0.0, 0.0)] * 3
     assert all(e["committed_accuracy"] == e["static_accuracy"] == e["full_accuracy"] > 0 for e in episodes)
 
 
@@ -47,11 +48,10 @@ def test_every_call_says_where_its_time_went(make_environment, act):
     environment = make_environment(epochs=2)
     _, info = environment.reset()
     assert set(info["seconds"]) == {"static_curves", "validation"}
-    for _ in range(3):
-        before = time.perf_counter()
-        *_, info = environment.step(act(environment))
-        assert set(info["seconds"]) == {"host_training", "validation"} and min(info["seconds"].values()) > 0
-        assert sum(info["seconds"].values()) < time.perf_counter() - before
+    before = time.perf_counter()
+    *_, info = environment.step(act(environment))
+    assert set(info["seconds"]) == {"host_training", "validation"} and min(info["seconds"].values()) > 0
+    assert sum(info["seconds"].values()) < time.perf_counter() - before
 
 
 def test_the_episode_ends_on_its_last_epoch_and_stays_ended(make_environment, act):
@@ -67,56 +67,40 @@ def test_the_episode_ends_on_its_last_epoch_and_stays_ended(make_environment, ac
     assert all(torch.equal(value, after[name][0]) for name, (value, _) in before.items())
 
 
-def test_the_same_seed_plays_the_same_episode(make_environment, make_context):
-    def play(seed):
-        environment, masks = make_environment(epochs=8), LifecycleMasks(None, make_context())
-        rule, generator = UniformLegal(None, make_context()), torch.Generator().manual_seed(3)
-        state, info = environment.reset(seed=seed)
-        rows = [info["instances"]]
-        for _ in range(8):
-            state, reward, *_ = environment.step(rule(state, masks(state), generator))
-            rows.append([value.tolist() for value in state.values()] + reward.tolist())
-        return repr(rows)
+def test_the_same_seed_plays_the_same_episode(make_environment, play):
+    def rows(seed):
+        states, _, rewards, _ = play(make_environment(epochs=8), UniformLegal, seed)
+        return repr([[value.tolist() for value in state.values()] for state in states]) + repr(rewards)
 
-    assert play(1) == play(1)
-    assert play(1) != play(2)
+    assert rows(1) == rows(1) != rows(2)
 
 
 def test_the_stream_of_instances_continues_from_its_state(make_environment):
-    environment = make_environment()
+    environment = make_environment(epochs=1)
     environment.reset(seed=4)
     saved = environment.state()
     following = [environment.reset()[1]["instances"] for _ in range(3)]
-    other = make_environment()
+    other = make_environment(epochs=1)
     other.load_state(saved)
     assert [other.reset()[1]["instances"] for _ in range(3)] == following
     assert len({tuple(i) for i in following}) > 1
-
-
-def test_instances_can_be_named(make_environment):
-    environment = make_environment()
     assert environment.reset(options={"instances": [7, 3]})[1]["instances"] == [7, 3]
     with pytest.raises(EsperError, match="1 instances were given for 2 environments"):
         environment.reset(options={"instances": [7]})
 
 
 def test_heads_that_do_not_matter_change_nothing(make_environment, act):
-    def play(garbage):
-        environment = make_environment(epochs=8)
+    def rows(garbage):
+        environment, found = make_environment(epochs=8), []
         environment.reset(seed=0)
-        rows = []
+        first = {"op": Op.GERMINATE, "blueprint": 1, "alpha_speed": garbage, "alpha_curve": garbage}
+        later = dict.fromkeys(("slot", "blueprint", "style", "tempo", "alpha_target"), garbage)
         for step in range(8):
-            if step == 0:
-                actions = act(environment, op=Op.GERMINATE, blueprint=1, alpha_speed=garbage, alpha_curve=garbage)
-            else:
-                actions = act(
-                    environment, slot=garbage, blueprint=garbage, style=garbage, tempo=garbage, alpha_target=garbage
-                )
-            state, reward, *_ = environment.step(actions)
-            rows.append((reward.tolist(), {name: value.tolist() for name, value in state.items()}))
-        return repr(rows)
+            state, reward, *_ = environment.step(act(environment, **(later if step else first)))
+            found.append((reward.tolist(), {name: value.tolist() for name, value in state.items()}))
+        return repr(found)
 
-    assert play(0) == play(2)
+    assert rows(0) == rows(2)
 
 
 def test_an_operation_is_paid_for_by_the_epoch_that_follows(make_environment, act):
@@ -132,156 +116,109 @@ def test_an_operation_is_paid_for_by_the_epoch_that_follows(make_environment, ac
     assert float(reward[0]) == pytest.approx(-0.02 / 12 * math.log1p(growth), rel=1e-4)
 
 
-def test_fossilizing_at_the_last_step_counts(make_environment, act):
+def test_fossils_are_paid_at_the_last_step_and_nothing_else_is(make_environment, act):
     environment = make_environment(epochs=12, samples=300, operation_cost=0.0, rent=0.0, shaping=0.0)
     state = grow_and_hold(environment, act)
     while int(state["epoch"][0]) < 11:
         state = environment.step(act(environment))[0]
     assert bool((state["contribution"][:, 0] > 0).all())
-    _, reward, terminated, _, info = environment.step(act(environment, op=Op.FOSSILIZE))
-    episodes = [e for e in info["events"] if e["type"] == "episode"]
-    assert bool(terminated.all()) and [e["fossils"] for e in episodes] == [1.0, 1.0]
-    assert reward.tolist() == pytest.approx([e["gain"] for e in episodes])
-    assert all(e["committed_accuracy"] == e["full_accuracy"] for e in episodes)
-    assert all(e["gain"] == pytest.approx(e["committed_accuracy"] - e["static_accuracy"]) for e in episodes)
-    assert [e["added_parameters"] for e in episodes] == [2336.0, 2336.0]
+    _, reward, terminated, _, info = environment.step(act(environment, op=[Op.FOSSILIZE, Op.WAIT]))
+    kept, left = episodes_of(info)
+    assert bool(terminated.all()) and (kept["fossils"], left["fossils"]) == (1.0, 0.0)
+    assert reward.tolist() == pytest.approx([kept["gain"], left["gain"]])
+    assert kept["gain"] == pytest.approx(kept["committed_accuracy"] - kept["static_accuracy"])
+    assert kept["committed_accuracy"] == kept["full_accuracy"] and kept["added_parameters"] == 2336.0
+    assert left["uncommitted_gap"] == pytest.approx(left["full_accuracy"] - left["committed_accuracy"])
+    assert left["full_accuracy"] != left["committed_accuracy"]
 
 
-def test_what_is_not_fossilized_is_not_paid(make_environment, act):
-    environment = make_environment(epochs=25, samples=300, shaping=0.0)
-    grow_and_hold(environment, act)
-    info = waited(environment, act, 25 - int(environment.progress.epoch[0]))[4]
-    for episode in (e for e in info["events"] if e["type"] == "episode"):
-        assert episode["uncommitted_gap"] == pytest.approx(episode["full_accuracy"] - episode["committed_accuracy"])
-        assert episode["full_accuracy"] > episode["committed_accuracy"] and episode["fossils"] == 0
+def test_return_leaves_shaping_out_and_reward_telescopes(make_environment, play):
+    def paid(**options):
+        *_, rewards, events = play(make_environment(epochs=14, **options), UniformLegal)
+        logged = [e["return"] for e in events if e["type"] == "episode"]
+        return sum(0.995**t * reward.double() for t, reward in enumerate(rewards)), sum(rewards), logged
 
-
-def test_return_leaves_shaping_out_and_reward_telescopes(make_environment, make_context):
-    config_gamma = 0.995
-    environment, masks = make_environment(epochs=20, samples=200), LifecycleMasks(None, make_context())
-    plain = make_environment(epochs=20, samples=200, shaping=0.0)
-    rule = UniformLegal(None, make_context())
-
-    def play(env):
-        generator = torch.Generator().manual_seed(0)
-        state, _ = env.reset(seed=0)
-        discounted, total = torch.zeros(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
-        for t in range(20):
-            state, reward, *_, info = env.step(rule(state, masks(state), generator))
-            discounted += config_gamma**t * reward
-            total += reward
-        return discounted, total, [e["return"] for e in info["events"] if e["type"] == "episode"]
-
-    (shaped, shaped_total, logged), (unshaped, plain_total, plain_logged) = play(environment), play(plain)
+    (shaped, shaped_total, logged), (plain, plain_total, plain_logged) = paid(), paid(shaping=0.0)
     assert logged == plain_logged == pytest.approx(plain_total.tolist(), abs=1e-5)
-    torch.testing.assert_close(shaped, unshaped, atol=1e-5, rtol=0)
+    torch.testing.assert_close(shaped, plain, atol=1e-5, rtol=0)
     assert not torch.allclose(shaped_total, plain_total), "shaping must have paid something along the way"
 
 
 def test_a_refused_fossilization_fails_and_changes_nothing(make_environment, act):
     environment = make_environment(epochs=12)
-    state = grow_and_hold(environment, act)
+    grow_and_hold(environment, act)
     environment.progress.contribution[:, 0] = -0.1
     state, _, _, _, info = environment.step(act(environment, op=Op.FOSSILIZE))
     assert state["last_op_success"].tolist() == [False, False] and state["last_op"].tolist() == [Op.FOSSILIZE] * 2
     assert state["stage"][:, 0].tolist() == [Stage.HOLDING] * 2 and info["events"] == []
 
 
-@pytest.mark.parametrize(
-    ("heads", "words"),
-    [
+def test_an_illegal_action_is_refused_by_name(make_environment, act):
+    environment = make_environment(epochs=1)
+    environment.reset()
+    for heads, words in (
         ({"op": Op.FOSSILIZE, "slot": 1}, "FOSSILIZE on slot r0c1 .DORMANT"),
-        ({"op": Op.PRUNE}, "PRUNE on slot r0c0"),
-        ({"op": Op.ADVANCE}, "ADVANCE on slot r0c0"),
         ({"op": Op.GERMINATE, "blueprint": 0}, "blueprint noop"),
         ({"op": Op.GERMINATE, "blueprint": 8}, "blueprint lora"),
-    ],
-)
-def test_an_illegal_action_is_refused_by_name(make_environment, act, heads, words):
-    environment = make_environment()
-    environment.reset()
-    with pytest.raises(EsperError, match=words):
-        environment.step(act(environment, **heads))
-
-
-def check(environment, context, actions, active):
-    """Judge actions as the environment would, without carrying them out."""
-    check_legal(
-        actions,
-        environment.slots,
-        active,
-        auto_advance=environment.config.auto_advance,
-        blueprints=legal_blueprints(context),
-        spec=environment.actions,
-        slot_ids=environment.slot_config.slot_ids,
-    )
+    ):
+        with pytest.raises(EsperError, match=words):
+            environment.step(act(environment, **heads))
 
 
 @pytest.mark.parametrize("auto_advance", [True, False])
-def test_the_environment_accepts_exactly_what_the_masks_allow(make_environment, make_context, auto_advance):
-    environment = make_environment(epochs=40, samples=20, batch_size=20, envs=4, auto_advance=auto_advance)
-    context = make_context()
-    masks, rule = LifecycleMasks(None, context), UniformLegal(None, context)
-    generator = torch.Generator().manual_seed(0)
+def test_the_environment_accepts_exactly_what_the_masks_allow(make_environment, make_context, act, auto_advance):
+    environment = make_environment(epochs=30, samples=20, batch_size=20, envs=4, auto_advance=auto_advance)
+    masks, rule, generator = LifecycleMasks(None, make_context()), UniformLegal(None, make_context()), torch.Generator()
+    generator.manual_seed(0)
     state, _ = environment.reset()
+    options = {"auto_advance": auto_advance, "blueprints": environment._legal_blueprints}
+    options |= {"spec": environment.actions, "slot_ids": environment.slot_config.slot_ids}
     tried = {True: 0, False: 0}
-    for _ in range(40):
+    for _ in range(30):
         legal = masks(state).slot_given_op
         for op in list(Op)[1:]:
             for slot in range(3):
-                actions = {h.name: torch.full((4,), h.neutral) for h in environment.actions.heads}
-                actions |= {"op": torch.full((4,), int(op)), "slot": torch.full((4,), slot)}
-                actions["blueprint"] = torch.ones(4, dtype=torch.int64)
-                for env in range(4):
-                    only = torch.arange(4) == env
-                    allowed = bool(legal[env, op, slot])
+                actions = act(environment, op=op, slot=slot, blueprint=1)
+                for env, only in enumerate(torch.eye(4, dtype=torch.bool)):
+                    allowed = True
+                    try:
+                        check_legal(actions, environment.slots, only, **options)
+                    except EsperError:
+                        allowed = False
+                    assert allowed == bool(legal[env, op, slot])
                     tried[allowed] += 1
-                    if allowed:
-                        check(environment, context, actions, only)
-                    else:
-                        with pytest.raises(EsperError):
-                            check(environment, context, actions, only)
         state, *_ = environment.step(rule(state, masks(state), generator))
     assert min(tried.values()) > 100
 
 
-def test_the_state_is_what_the_spec_says(make_environment, make_context):
-    environment, context = make_environment(epochs=25, samples=200), make_context()
-    masks, rule, generator = LifecycleMasks(None, context), UniformLegal(None, context), torch.Generator()
-    state, _ = environment.reset()
-    moved = dict.fromkeys(state, False)
-    first = state
-    kinds = {"float": torch.float32, "int": torch.int64, "bool": torch.bool}
-    for _ in range(25):
-        state, *_ = environment.step(rule(state, masks(state), generator))
+def test_the_state_is_what_the_spec_says(make_environment, play):
+    environment = make_environment(epochs=25, samples=200)
+    (first, *states), *_ = play(environment, UniformLegal)
+    kinds, moved = {"float": torch.float32, "int": torch.int64, "bool": torch.bool}, set()
+    unbounded = ("loss", "loss_history", "best_loss", "gradient_norm")
+    for state in states:
         assert tuple(state) == environment.state_spec.names
         for field in environment.state_spec.fields:
             value = state[field.name]
             assert tuple(value.shape) == field.sizes(2, 3, 6) and value.dtype == kinds[field.dtype], field.name
             assert bool(value.isfinite().all()), field.name
-            if field.dtype != "bool" and field.name not in ("loss", "loss_history", "best_loss", "gradient_norm"):
+            if field.dtype != "bool" and field.name not in unbounded:
                 assert field.low <= float(value.min()) and float(value.max()) <= field.high, field.name
-            moved[field.name] |= not torch.equal(value, first[field.name])
-    still = {name for name, did in moved.items() if not did}
+        moved |= {name for name, value in state.items() if not torch.equal(value, first[name])}
     described = {"host_parameters", "train_samples", "axes", "channels"}
-    assert still <= {"epochs_total", "auto_advance", "vanishing", "exploding"} | described, still
+    assert set(first) - moved <= {"epochs_total", "auto_advance", "vanishing", "exploding"} | described
 
 
-def test_published_tensors_are_copies(make_environment, act):
+def test_published_tensors_are_copies_and_histories_hold_what_came_before(make_environment, act):
     environment = make_environment()
     state, _ = environment.reset()
-    state["stage"].fill_(99)
-    assert int(environment.step(act(environment))[0]["stage"].max()) == Stage.DORMANT
-
-
-def test_histories_hold_what_came_before(make_environment, act):
-    environment = make_environment()
-    state, _ = environment.reset()
-    seen = [state["accuracy"][0].item()]
     assert state["accuracy_history"].tolist() == [[-1.0] * 5] * 2
+    seen = [state["accuracy"][0].item()]
+    state["stage"].fill_(99)
     for _ in range(3):
         state = environment.step(act(environment))[0]
         seen.append(state["accuracy"][0].item())
+    assert int(state["stage"].max()) == Stage.DORMANT
     assert state["accuracy_history"][0].tolist() == pytest.approx([-1.0, -1.0, *seen[:3]])
 
 
@@ -292,36 +229,31 @@ def test_events_tell_the_life_of_a_seed(make_environment, act):
     plan = {0: {"op": Op.GERMINATE, "blueprint": 4, "tempo": 0, "slot": 1}, 11: {"op": Op.FOSSILIZE, "slot": 1}}
     for step in range(12):
         events += environment.step(act(environment, **plan.get(step, {})))[4]["events"]
-    life = [(e["step"], e["type"], e["stage"]) for e in events if e["type"] != "episode"]
-    assert life[:4] == [
-        (0, "germinate", "GERMINATED"),
-        (1, "advance", "TRAINING"),
-        (3, "advance", "BLENDING"),
-        (5, "advance", "HOLDING"),
-    ]
-    assert all(e["slot"] == "r0c1" and e["blueprint"] == "depthwise" for e in events if e["type"] != "episode")
-    assert all(e["parameters"] == 16 * 16 + 11 * 16 and e["blend"] == "ADD" for e in events if e["type"] != "episode")
-    assert events[-1]["host_parameters"] == int(environment.described["host_parameters"][0])
+    *life, episode = events
+    steps = [(0, "germinate", "GERMINATED"), (1, "advance", "TRAINING"), (3, "advance", "BLENDING")]
+    assert [(e["step"], e["type"], e["stage"]) for e in life][:4] == [*steps, (5, "advance", "HOLDING")]
+    assert all(e["slot"] == "r0c1" and e["blueprint"] == "depthwise" for e in life)
+    assert all(e["parameters"] == 16 * 16 + 11 * 16 and e["blend"] == "ADD" for e in life)
+    assert episode["host_parameters"] == int(environment.described["host_parameters"][0])
 
 
 def test_a_pruned_seed_leaves_nothing_behind(make_environment, act):
     environment = make_environment(epochs=12)
-    grow_and_hold(environment, act)
+    state = grow_and_hold(environment, act)
+    assert float(state["contribution_velocity"][0, 0]) != 0.0
     state, _, _, _, info = environment.step(act(environment, op=Op.PRUNE, alpha_speed=0))
     assert [e["type"] for e in info["events"] if e["env"] == 0] == ["prune", "removed"]
     assert all(e["blueprint"] == "conv_light" for e in info["events"])
     assert all(e["parameters"] is None and e["blend"] is None for e in info["events"])
     assert all(name.startswith("host.") for name in environment.runtime.read(0))
-    assert float(state["contribution"][0, 0]) == 0.0 and not bool(state["contribution_measured"][0, 0])
+    assert float(state["contribution_velocity"][0, 0]) == float(state["contribution"][0, 0]) == 0.0
+    assert not bool(state["contribution_measured"][0, 0])
     assert int(state["seed_parameters"][0]) == 0 and int(state["blueprint"][0, 0]) == -1
 
 
 @pytest.mark.slow
 def test_where_and_what_to_grow_matters(make_context):
     """The measured character of the default setting at 5 slots: growth pays, and how much depends on what is grown."""
-    from esper_growth.config import GrowthConfig
-    from esper_growth.make import growth
-
     context = make_context(GrowthConfig(), slots=5, envs=8, samples=1000)
     environment, masks = growth(GrowthConfig(), context), LifecycleMasks(None, context)
 
@@ -329,7 +261,7 @@ def test_where_and_what_to_grow_matters(make_context):
         state, _ = environment.reset(options={"instances": list(range(8))})
         for _ in range(40):
             state, *_, info = environment.step(choose(state, masks(state)))
-        episodes = [e for e in info["events"] if e["type"] == "episode"]
+        episodes = episodes_of(info)
         return sum(e["committed_accuracy"] for e in episodes) / 8, sum(e["static_accuracy"] for e in episodes) / 8
 
     def greedy(state, legal):
@@ -340,8 +272,7 @@ def test_where_and_what_to_grow_matters(make_context):
                 if op == Op.FOSSILIZE:
                     slots = [s for s in slots if float(state["contribution"][env, s]) > 0]
                 if slots:
-                    actions["op"][env], actions["slot"][env] = int(op), slots[0]
-                    actions["blueprint"][env] = 1
+                    actions["op"][env], actions["slot"][env], actions["blueprint"][env] = int(op), slots[0], 1
                     break
         return actions
 

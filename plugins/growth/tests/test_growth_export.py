@@ -57,17 +57,19 @@ def differences(folder: Path, exported: dict[str, Grown]) -> dict[str, float]:
 
 
 def with_fossils(context, labels, turn=0):
-    """Return a host with a fossil of each label, blended in turn, whose weights are random throughout."""
+    """Return a host with a fossil of each label, blended in turn, with random weights; None leaves a slot empty."""
     parts = context.parts
     slots = SlotConfig.for_grid(1, len(labels))
-    nursery = Problems(parts["task"], parts["host"], parts["blueprint"], slots.num_slots).at(0).nursery
-    host = GrownHost(nursery.host(0))
+    builder = Problems(parts["task"], parts["host"], parts["blueprint"], slots.num_slots).at(0).builder
+    host = GrownHost(builder.host(0))
     fossils = {}
     for slot, label in enumerate(labels):
+        if label is None:
+            continue
         algorithm = list(Algorithm)[(slot + turn) % len(Algorithm)]
-        seed = host.seeds[str(slot)] = Seed(nursery.branch(0, slot, 1, label))
+        seed = host.seeds[str(slot)] = Seed(builder.branch(0, slot, 1, label))
         if algorithm == Algorithm.GATE:
-            seed.gate = nursery.gate(0, slot, 1)
+            seed.gate = builder.gate(0, slot, 1)
         fossils[slot] = SeedSetting(Stage.FOSSILIZED, 0.7, algorithm, False)
     generator = torch.Generator().manual_seed(1)
     # Weights of a size at which many layers after one another stay numbers, and gates stay open.
@@ -127,7 +129,7 @@ def test_every_blueprint_and_every_blend_leaves_every_host_as_it_is(make_context
     assert max(found.values()) <= 1e-6, found
 
 
-@pytest.mark.parametrize("options", [{"runtime": "loop"}, {"runtime": "fused"}, {"workers": 2}])
+@pytest.mark.parametrize("options", [{"runtime": "loop"}, {"workers": 2}])
 def test_what_was_made_permanent_leaves_and_nothing_else(make_environment, act, options):
     environment = make_environment(epochs=14, samples=200, **options)
     environment.reset(options={"instances": [3, 4]})
@@ -157,25 +159,12 @@ def test_what_was_made_permanent_leaves_and_nothing_else(make_environment, act, 
             assert torch.allclose(grown.network(grown.inputs), grown.outputs, atol=1e-6)
 
 
-def test_a_host_without_fossils_leaves_as_it_was(make_environment, act, tmp_path):
-    environment = make_environment(epochs=2, envs=1)
-    environment.reset()
-    for _ in range(2):
-        environment.step(act(environment))
-    grown = environment.grown(0)
-    exported = write_export(grown, tmp_path / "bare.py")
-    assert [part.name for part in exported.parts] == ["block_0", "block_1", "block_2", "tail"]
-    assert exported.cost.parameters == int(environment.described["host_parameters"][0])
-    assert "Fossil" not in exported.source.read_text()
-
-
 def test_a_label_reaches_source_as_a_plain_word(make_context, tmp_path):
     context = make_context(GrowthConfig())
     hostile = 'Norm"""\nimport os #'
     context.parts["blueprint"][hostile] = context.parts["blueprint"]["norm"]
-    try:
-        grown = with_fossils(context, [hostile])
-    finally:
-        del context.parts["blueprint"][hostile]
+    grown = with_fossils(context, [hostile])
     text = write_export(grown, tmp_path / "plain.py").source.read_text()
     assert "# norm-import-os, blended by ADD, alpha 0.7" in text
+    bare = write_export(with_fossils(context, [None]), tmp_path / "bare.py")
+    assert [part.name for part in bare.parts] == ["block_0", "tail"] and "Fossil" not in bare.source.read_text()

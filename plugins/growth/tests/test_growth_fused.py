@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 import torch
-from attrs import evolve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
 from esper_growth.actions import Algorithm
 from esper_growth.blueprints.image import GatedNorm, SqueezeExcite
-from esper_growth.config import GrowthConfig
+from esper_growth.blueprints.transformer import BiasedMixing, ChannelNorm, Mixing
 from esper_growth.fused.fold import fold, host_by_host, stacked
 from esper_growth.fused.runtime import FusedRuntime
 from esper_growth.fused.stock import Stock
+from esper_growth.hosts.transformer import Patches, Positions, Residual
 from esper_growth.loop import LoopRuntime
 from esper_growth.model import Gate, SeedSetting
 from esper_growth.stages import Stage
@@ -25,25 +25,16 @@ SLOTS = 3
 
 
 @pytest.fixture
-def make(make_context, operations):
+def make(make_runtime, operations):
     """Return a factory of runtimes on a few images."""
-    made = []
 
-    def build(kind, dtype=torch.float32, precision="float32", host="pointwise", **options):
-        parts = make_context(slots=SLOTS, samples=60, dtype=dtype, host=host).parts
-        # Of equal pixels a pool hands its gradient to the first, and a blank background has many; where matrix
-        # products round them apart, as MKL's do in float64, it is another one. Noise leaves no equals.
-        train = parts["task"].train
-        noise = 1e-3 * torch.randn(train.inputs.shape, dtype=dtype, generator=torch.Generator().manual_seed(0))
-        parts["task"] = evolve(parts["task"], train=evolve(train, inputs=train.inputs + noise))
+    def make(kind, dtype=torch.float32, precision="float32", host="pointwise", **options):
         kernels = operations.name if precision == "float32" else "auto"
-        config = GrowthConfig(**{"kernels": kernels, "batch_size": 20, "hosts_per_group": 3, **options})
-        made.append(kind(config, parts["task"], parts["host"], parts["blueprint"], SLOTS, precision))
-        return made[-1]
+        context = {"samples": 60, "dtype": dtype, "host": host, "noise": 1e-3}
+        options = {"kernels": kernels, "batch_size": 20, "hosts_per_group": 3, **options}
+        return make_runtime(kind, precision=precision, context=context, **options)
 
-    yield build
-    for runtime in made:
-        runtime.close()
+    return make
 
 
 class Life:
@@ -89,36 +80,28 @@ def synchronise(fused, loop) -> None:
     """Give the loop's hosts the weights and the momentum of the fused ones."""
     for env, run in enumerate(loop.hosts):
         content = fused.read(env)
-        parameters = dict(run.model.named_parameters())
-        assert parameters.keys() == content.keys()
-        with torch.no_grad():
-            for name, (value, momentum) in content.items():
-                parameters[name].copy_(value)
-                run.optimizer.state[parameters[name]]["momentum_buffer"] = momentum
+        assert content.keys() == dict(run.model.named_parameters()).keys()
+        run.write(content)
 
 
 def distance(fused, loop) -> float:
-    worst = 0.0
-    for env, run in enumerate(loop.hosts):
-        content = fused.read(env)
-        for name, parameter in run.model.named_parameters():
-            worst = max(worst, float((parameter.detach() - content[name][0]).abs().max()))
-    return worst
+    found = [(fused.read(env), run.read()) for env, run in enumerate(loop.hosts)]
+    return max(float((ours[n][0] - value).abs().max()) for ours, theirs in found for n, (value, _) in theirs.items())
 
 
 @pytest.mark.parametrize(("host", "bound"), [("pointwise", 0.0), ("pointwise", 0.05), ("conv", 0.0)])
-@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 2**31 - 1))
 def test_every_step_is_that_of_the_loop(make, host, bound, seed):
-    hosts = 5
+    hosts = 4
     fused, loop = (make(kind, torch.float64, host=host, max_grad_norm=bound) for kind in (FusedRuntime, LoopRuntime))
     fused.start(range(hosts))
     loop.start(range(hosts))
     life, split = Life(seed, hosts, fused, loop), loop.hosts[0].problem.task.train
-    for _ in range(8):
+    for _ in range(7):
         life.go_on()
         assert torch.equal(fused.seed_parameters(), loop.seed_parameters())
-        for _ in range(2):
+        for _ in range(1 + life.draw(range(2))):
             synchronise(fused, loop)
             rows = torch.stack([torch.randperm(60, generator=life.generator)[:20] for _ in range(hosts)], dim=1)
             for index, group in enumerate(fused.groups):
@@ -156,7 +139,7 @@ def test_gradient_health_is_that_of_the_loop(make):
 
 @pytest.mark.parametrize(
     ("seed", "precision", "batch_size"),
-    [(0, "float32", 20), (1, "float32", 33), (2, "float32", 50), (3, "float32", 7), (0, "bf16", 20)],
+    [(1, "float32", 33), (3, "float32", 7), (0, "bf16", 20)],
 )
 def test_no_host_notices_the_others(make, seed, precision, batch_size):
     """Bit for bit: alone, permuted, with strangers, in groups of any size, wherever its numbers lie in memory."""
@@ -200,33 +183,21 @@ def test_no_host_notices_the_others(make, seed, precision, batch_size):
             assert torch.equal(contribution.nan_to_num(9.0), expected_contribution.nan_to_num(9.0))
 
 
-def test_a_host_that_rests_stays_as_it_is(make):
-    runtime = make(FusedRuntime)
-    runtime.start([0, 1, 2])
-    runtime.germinate(1, 0, "conv_light", Algorithm.ADD)
+def test_a_host_that_rests_stays_as_it_is_and_nobody_notices(make):
     grown = [{}, {0: SeedSetting(Stage.HOLDING, 1.0, Algorithm.ADD, False)}, {}]
-    before = [runtime.read(env) for env in range(3)]
-    runtime.train_epoch(grown, [True, False, True])
-    after = [runtime.read(env) for env in range(3)]
-    for name, (value, momentum) in before[1].items():
-        assert torch.equal(value, after[1][name][0]) and torch.equal(momentum, after[1][name][1])
-    assert not torch.equal(before[0]["host.segments.0.0.weight"][0], after[0]["host.segments.0.0.weight"][0])
-    other = make(FusedRuntime)
-    other.start([0, 1, 2])
-    other.germinate(1, 0, "conv_light", Algorithm.ADD)
-    other.train_epoch(grown, [True, True, True])
-    assert torch.equal(other.read(2)["host.segments.1.0.weight"][0], after[2]["host.segments.1.0.weight"][0]), (
-        "nor does anyone notice that it rests"
-    )
-
-
-def test_waiting_with_fused_hosts_returns_exactly_zero(make_environment, act, operations):
-    environment = make_environment(epochs=5, envs=3, runtime="fused", kernels=operations.name, hosts_per_group=2)
-    environment.reset()
-    for _ in range(5):
-        _, reward, _, _, info = environment.step(act(environment))
-        assert reward.tolist() == [0.0] * 3
-    assert [e["return"] for e in info["events"] if e["type"] == "episode"] == [0.0] * 3
+    before, after = [], []
+    for active in ([True, False, True], [True] * 3):
+        runtime = make(FusedRuntime)
+        runtime.start([0, 1, 2])
+        runtime.germinate(1, 0, "conv_light", Algorithm.ADD)
+        before.append([runtime.read(env) for env in range(3)])
+        runtime.train_epoch(grown, active)
+        after.append([runtime.read(env) for env in range(3)])
+    for name, (value, momentum) in before[0][1].items():
+        assert torch.equal(value, after[0][1][name][0]) and torch.equal(momentum, after[0][1][name][1])
+    name = "host.segments.0.0.weight"
+    assert not torch.equal(before[0][0][name][0], after[0][0][name][0])
+    assert torch.equal(after[0][2][name][0], after[1][2][name][0])
 
 
 class Custom(nn.Module):
@@ -267,42 +238,46 @@ def _grown(module):
         lambda: _grown(SqueezeExcite(4, 2, 2)),
         lambda: Gate(4),
         Custom,
+        ChannelNorm,
+        lambda: Mixing(2),
+        lambda: _grown(BiasedMixing(2, 8)),
+        lambda: Patches(4),
+        lambda: Positions(12, 8),
+        lambda: Residual(nn.Conv1d(12, 12, 1)),
     ],
 )
-def test_folding_equals_running_host_by_host(make_module, operations):
+def test_folding_equals_running_host_by_host(make_module, operations, caplog):
     torch.manual_seed(0)
     modules = [make_module().double() for _ in range(3)]
-    x = torch.randn(2, 3, 4, 8, 8, dtype=torch.float64)
+    curves = isinstance(modules[0], (ChannelNorm, Mixing, BiasedMixing, Patches, Positions, Residual))
+    x = torch.randn(2, 3, *((12, 8) if curves else (4, 8, 8)), dtype=torch.float64)
     names = [name for name, _ in modules[0].named_parameters()]
     stacked = {name: torch.stack([dict(m.named_parameters())[name].detach() for m in modules]) for name in names}
     folded = fold(modules[0], operations)(x.flatten(1, 2), stacked, 3)
     apart = torch.stack([module(x[:, i]) for i, module in enumerate(modules)], dim=1)
     torch.testing.assert_close(folded, apart.flatten(1, 2))
+    assert make_module is Custom or not caplog.records, "it has a fused form"
 
 
-class Choosy(Custom):
-    """A module that looks at its numbers, which no vectorised call can."""
+def test_a_module_without_a_fused_form_is_vectorised_where_it_can_be_and_named_once(caplog):
+    class Choosy(Custom):
+        """A module that looks at its numbers, which no vectorised call can."""
 
-    def forward(self, x):
-        return super().forward(x) if x.sum() > 0 else -x
+        def forward(self, x):
+            return super().forward(x) if x.sum() > 0 else -x
 
-
-@pytest.mark.parametrize("kind", [Custom, Choosy])
-def test_a_vectorised_module_equals_running_host_by_host(kind, caplog):
-    modules = [kind().double() for _ in range(3)]
-    x = torch.randn(2, 12, 8, 8, dtype=torch.float64)
-    values = {"at.scale": torch.stack([module.scale.detach() for module in modules])}
-    expected = host_by_host(modules[0], "at.")(x, values, 3)
-    run = stacked(modules[0], "at.")
-    for _ in range(2):
-        torch.testing.assert_close(run(x, values, 3), expected)
-    assert ["Choosy has no fused form" in r.getMessage() for r in caplog.records] == [True] * (kind is Choosy)
-
-
-def test_a_module_without_a_fused_form_is_named_once(caplog):
-    class Unheard(Custom):
-        """Another one."""
-
-    fold(nn.Sequential(nn.ReLU(), Unheard(), Unheard()), Stock())
+    for kind in (Custom, Choosy):
+        caplog.clear()
+        modules = [kind().double() for _ in range(3)]
+        x = torch.randn(2, 12, 8, 8, dtype=torch.float64)
+        values = {"at.scale": torch.stack([module.scale.detach() for module in modules])}
+        expected, run = host_by_host(modules[0], "at.")(x, values, 3), stacked(modules[0], "at.")
+        for _ in range(2):
+            torch.testing.assert_close(run(x, values, 3), expected)
+        said = [record.getMessage() for record in caplog.records]
+        assert ["Choosy has no fused form" in line for line in said] == [True] * (kind is Choosy)
+    caplog.clear()
+    other = type("Unheard", (Custom,), {})
+    fold(nn.Sequential(nn.ReLU(), other(), other()), Stock())
     (record,) = caplog.records
     assert "Unheard has no fused form" in record.getMessage()

@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+from attrs import fields
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +20,14 @@ GOOD = torch.full((1, 3), 0.1)
 
 def actions(**heads: int) -> dict[str, torch.Tensor]:
     return {head.name: torch.tensor([int(heads.get(head.name, head.neutral))]) for head in SPEC.heads}
+
+
+def reachable(stage: Stage, steps: int = 3) -> set[Stage]:
+    """Return where a step can lead: an operation and a tick are at most three transitions."""
+    return {stage}.union(*(reachable(following, steps - 1) for following in TRANSITIONS[stage] if steps))
+
+
+REACHABLE = {(start, end) for start in Stage for end in reachable(start)}
 
 
 class Life:
@@ -81,7 +90,9 @@ def test_legality_against_the_rules_written_out():
 
 def test_a_seed_advances_by_itself_through_its_gates():
     life, seen = Life(), []
-    life.step(op=Op.GERMINATE, tempo=0)
+    before = life.table.shares()
+    life.step(op=Op.GERMINATE, tempo=0, style=1)
+    assert torch.equal(life.table.shares(), before), "at alpha 0 a blend is no share in the host"
     for _ in range(8):
         seen.append(life.stage.name)
         life.step()
@@ -92,16 +103,13 @@ def test_a_seed_advances_by_itself_through_its_gates():
 
 @pytest.mark.parametrize("tempo", range(len(TEMPOS)))
 def test_tempo_is_the_length_of_the_ramp(tempo):
-    life = Life()
+    life, alphas, ticks = Life(), [], TEMPOS[tempo][1]
     life.step(op=Op.GERMINATE, tempo=tempo, style=0)
-    while life.stage != Stage.BLENDING:
+    while life.stage != Stage.HOLDING:
+        alphas += [life.alpha] * (life.stage == Stage.BLENDING)
         life.step()
-    alphas = [life.alpha]
-    while life.stage == Stage.BLENDING:
-        life.step()
-        alphas.append(life.alpha)
-    ticks = TEMPOS[tempo][1]
-    assert alphas == pytest.approx([(i + 1) / ticks for i in range(ticks)])
+    assert [*alphas, life.alpha] == pytest.approx([(i + 1) / ticks for i in range(ticks)])
+    assert float(life.table.alpha_velocity[0, 0]) == pytest.approx(1 / ticks)
 
 
 @pytest.mark.parametrize("target", range(len(ALPHA_TARGETS)))
@@ -115,15 +123,11 @@ def test_any_target_reaches_holding_and_is_kept(target):
 
 @pytest.mark.parametrize("contribution", [float("nan"), 0.0, -0.1])
 def test_gate_g5_refuses_what_does_not_contribute(contribution):
-    life = Life.holding()
-    before = {name: value.clone() for name, value in vars_of(life.table).items()}
-    success, changes = life.table.apply(actions(op=Op.FOSSILIZE), torch.full((1, 3), contribution), ON)
+    table = Life.holding().table
+    before = {f.name: getattr(table, f.name).clone() for f in fields(SlotTable)}
+    success, changes = table.apply(actions(op=Op.FOSSILIZE), torch.full((1, 3), contribution), ON)
     assert not bool(success) and changes == []
-    assert all(torch.equal(before[name], value) for name, value in vars_of(life.table).items())
-
-
-def vars_of(table: SlotTable) -> dict[str, torch.Tensor]:
-    return {name: getattr(table, name) for name in table.__slots__ if name != "__weakref__"}
+    assert all(torch.equal(value, getattr(table, name)) for name, value in before.items())
 
 
 def test_a_prune_from_training_is_immediate_and_the_slot_rests_for_seven_epochs():
@@ -177,7 +181,7 @@ def test_without_auto_advance_a_gate_that_has_not_passed_refuses():
     assert life.stage == Stage.BLENDING and life.step(op=Op.ADVANCE)[0] and life.stage == Stage.HOLDING
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.booleans())
 def test_random_legal_play_keeps_the_invariants(seed, auto_advance):
     generator = torch.Generator().manual_seed(seed)
@@ -197,7 +201,7 @@ def test_random_legal_play_keeps_the_invariants(seed, auto_advance):
         changes += table.tick(auto_advance, active)
         table.pass_epoch(active)
         paths = {(int(a), int(b)) for a, b in zip(before.flatten(), table.stage.flatten(), strict=True) if a != b}
-        assert all(reachable(Stage(a), Stage(b)) for a, b in paths), paths
+        assert paths <= REACHABLE, paths - REACHABLE
         with_module = torch.isin(table.stage, torch.tensor(HAS_MODULE))
         assert torch.equal(table.blueprint >= 0, with_module)
         assert bool(((table.alpha >= 0) & (table.alpha <= 1)).all())
@@ -207,11 +211,3 @@ def test_random_legal_play_keeps_the_invariants(seed, auto_advance):
         assert bool((table.ticks_to_target >= 0).all())
         assert bool((table.stage[3] == Stage.DORMANT).all()), "an inactive environment never changes"
         assert all(change.env != 3 for change in changes)
-
-
-def reachable(start: Stage, end: Stage) -> bool:
-    """Whether `end` follows within one step: an operation and a tick are at most three transitions."""
-    frontier = {start}
-    for _ in range(3):
-        frontier |= {following for stage in frontier for following in TRANSITIONS[stage]}
-    return end in frontier

@@ -35,14 +35,10 @@ def test_an_operation_is_legal_where_some_slot_is(masks):
     assert torch.equal(legal.heads["slot"], legal.slot_given_op.any(1))
 
 
-def test_blueprints_for_other_hosts_and_noop_are_never_legal(masks, make_context):
-    labels = make_context().actions.head("blueprint").labels
-    legal = {label for label, ok in zip(labels, masks(state()).heads["blueprint"][0].tolist(), strict=True) if ok}
-    assert len(labels) == 13
-    assert legal == {"conv_light", "attention", "norm", "depthwise", "bottleneck", "conv_small", "conv_heavy"}
-
-
-def test_without_a_fitting_blueprint_nothing_germinates(make_context):
+def test_only_blueprints_of_the_host_are_legal_and_without_one_nothing_germinates(masks, make_context):
     context = make_context()
+    labels, legal = context.actions.head("blueprint").labels, masks(state()).heads["blueprint"][0].tolist()
+    fitting = {"conv_light", "attention", "norm", "depthwise", "bottleneck", "conv_small", "conv_heavy"}
+    assert {label for label, ok in zip(labels, legal, strict=True) if ok} == fitting and len(labels) == 13
     bare = evolve(context, parts={**context.parts, "blueprint": {}})
     assert not bool(LifecycleMasks(None, bare)(state()).heads["op"][:, Op.GERMINATE].any())

@@ -42,7 +42,7 @@ def gradients(grown, x, y, settings):
     return [p.grad.clone() for p in grown.host.parameters()]
 
 
-@pytest.mark.parametrize("name", ["conv_light", "attention", "norm", "depthwise", "bottleneck", "conv_small"])
+@pytest.mark.parametrize("name", ["conv_light", "attention", "norm"])
 @pytest.mark.parametrize("algorithm", list(Algorithm))
 def test_a_training_seed_leaves_output_and_host_gradients_bit_identical(grown, context, name, algorithm):
     x, y = batch(context)
@@ -77,19 +77,15 @@ def test_blends_are_their_formulas():
     seed = Seed(torch.nn.Conv2d(4, 4, 3, padding=1))
     seed.gate = Gate(4)
     h = torch.randn(5, 4, 3, 3)
-    f = capped(seed.branch(h), h)
+    f, gate = capped(seed.branch(h), h), seed.gate(h)
+    assert gate.shape == (5, 1, 1, 1) and bool(((gate > 0) & (gate < 1)).all())
     expected = {
         Algorithm.ADD: h + 0.4 * f,
         Algorithm.MULTIPLY: h * (1 + 0.4 * torch.tanh(f)),
-        Algorithm.GATE: h + 0.4 * seed.gate(h) * f,
+        Algorithm.GATE: h + 0.4 * gate * f,
     }
     for algorithm, value in expected.items():
         torch.testing.assert_close(seed.join(h, SeedSetting(Stage.HOLDING, 0.4, algorithm, False)), value)
-
-
-def test_the_gate_lies_between_zero_and_one_per_sample():
-    gate = Gate(4)(torch.randn(6, 4, 3, 3))
-    assert gate.shape == (6, 1, 1, 1) and bool(((gate > 0) & (gate < 1)).all())
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.1, 1.0, 50.0])
@@ -126,10 +122,3 @@ def test_a_seed_at_alpha_zero_has_no_counterfactual(grown, context):
     plant(grown, context, 0)
     _, variants = grown.ablate(x, {0: SeedSetting(Stage.BLENDING, 0.0, Algorithm.ADD, False)}, pairs=True)
     assert variants == [()]
-
-
-def test_any_number_of_slots_has_a_host(make_context):
-    for slots in (1, 2, 3, 5, 8):
-        host = make_context(slots=slots).parts["host"].build(slots, (1, 8, 8), 10)
-        assert len(host.segments) == slots + 1
-        assert host(torch.randn(2, 1, 8, 8)).shape == (2, 10)

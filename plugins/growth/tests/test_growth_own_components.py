@@ -18,7 +18,7 @@ from esper_core.plan.build import build_parts
 from esper_core.plan.plan import PlanRequest, make_plan
 from esper_core.registry import sources
 from esper_core.registry.loading import index_from_plugins
-from esper_growth.fused import compiled, compiler
+from esper_growth.fused import compiler
 from esper_growth.fused.compiler import Library, NoCompiler
 
 TEMPLATES = Path(esper_growth.plugin.__file__).parent / "templates"
@@ -82,39 +82,29 @@ def edited(file, before, after):
     file.write_text(text.replace(before, after))
 
 
-def test_a_constant_of_a_tasks_module(idle_returns):
+def test_what_idling_pays_after_a_change_is_nothing(idle_returns):
     copied, played = idle_returns
-    folder = copied("task")
+    task, host = copied("task") / "task.py", copied("host")
+    # An option that the task's name does not say, then a constant of its module.
+    edited(task, "n{config.noise:g}", "")
     before, key = played("task")
-    edited(folder / "task.py", "SIZE, PERIOD = 8, 4", "SIZE, PERIOD = 8, 3")
+    assert before == played("task", "task.noise=3.0")[0] == [0.0, 0.0]
+    edited(task, "SIZE, PERIOD = 8, 4", "SIZE, PERIOD = 8, 3")
     after, changed = played("task")
-    assert before == after == [0.0, 0.0]
-    assert key != changed and played("task") == (after, changed)
-
-
-def test_a_module_beside_that_of_a_host(idle_returns):
-    copied, played = idle_returns
-    folder = copied("host")
-    (folder / "blocks.py").write_text("KERNEL = 1\n")
-    edited(folder / "host.py", "from my_host.config", "from my_host.blocks import KERNEL\nfrom my_host.config")
-    edited(folder / "host.py", "if index == 0 else 1\n", "if index == 0 else KERNEL\n")
+    assert after == [0.0, 0.0] and key != changed and played("task") == (after, changed)
+    # A module beside that of a host.
+    (host / "blocks.py").write_text("KERNEL = 1\n")
+    edited(host / "host.py", "from my_host.config", "from my_host.blocks import KERNEL\nfrom my_host.config")
+    edited(host / "host.py", "if index == 0 else 1\n", "if index == 0 else KERNEL\n")
     before, key = played("host", "environment.runtime=loop")
-    edited(folder / "blocks.py", "KERNEL = 1", "KERNEL = 2")
+    edited(host / "blocks.py", "KERNEL = 1", "KERNEL = 2")
     after, changed = played("host", "environment.runtime=loop")
     assert before == after == [0.0, 0.0] and key != changed
 
 
-def test_an_option_that_a_tasks_name_does_not_say(idle_returns):
-    copied, played = idle_returns
-    edited(copied("task") / "task.py", "n{config.noise:g}", "")
-    before, _ = played("task")
-    after, _ = played("task", "task.noise=3.0")
-    assert before == after == [0.0, 0.0]
-
-
 def test_kernels_that_were_compiled_otherwise(make_environment, monkeypatch):
     def key():
-        return make_environment(runtime="fused", kernels="compiled").curves.full_key(0)
+        return make_environment(kernels="compiled", curves=None).curves.full_key(0)
 
     try:
         library = compiler.load()
@@ -123,21 +113,3 @@ def test_kernels_that_were_compiled_otherwise(make_environment, monkeypatch):
     before = key()
     monkeypatch.setattr(compiler, "load", lambda: Library(library.kernels, "otherwise"))
     assert key() != before and key()["kernels"] == "compiled otherwise"
-
-
-@pytest.mark.slow
-def test_a_compiler_that_rounds_otherwise(make_environment, monkeypatch, tmp_path, act):
-    def played():
-        environment = make_environment(epochs=4, runtime="fused", kernels="compiled")
-        environment.reset(options={"instances": [0, 1]})
-        return sum(environment.step(act(environment))[1] for _ in range(4)).tolist(), environment.curves.full_key(0)
-
-    monkeypatch.setenv("ESPER_CACHE", str(tmp_path))
-    before, key = played()
-    monkeypatch.setenv("CXX", f"{compiler.find_compiler()[0]} -ffp-contract=off")
-    for known in (compiler.load, compiled.kernel):
-        known.cache_clear()
-    after, changed = played()
-    for known in (compiler.load, compiled.kernel):
-        known.cache_clear()
-    assert before == after == [0.0, 0.0] and key["kernels"] != changed["kernels"]

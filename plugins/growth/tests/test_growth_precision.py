@@ -7,11 +7,9 @@ import torch
 from torch.nn import functional
 
 from esper_growth.actions import Algorithm
-from esper_growth.config import GrowthConfig
 from esper_growth.fused.runtime import FusedRuntime
 from esper_growth.fused.stack import Stack
 from esper_growth.loop import LoopRuntime
-from esper_growth.make import growth
 from esper_growth.model import SeedSetting
 from esper_growth.stages import Stage
 
@@ -29,13 +27,11 @@ def settings_of(env: int) -> dict[int, SeedSetting]:
 
 
 @pytest.fixture
-def make(make_context):
+def make(make_runtime):
     """Return a factory of runtimes in which every blueprint, stage and algorithm occurs."""
 
     def make(kind, precision="float32", **options):
-        parts = make_context(samples=200).parts
-        config = GrowthConfig(**{"batch_size": 50, "max_grad_norm": 1.0, **options})
-        runtime = kind(config, parts["task"], parts["host"], parts["blueprint"], 3, precision)
+        runtime = make_runtime(kind, precision=precision, context={"samples": 200}, **{"max_grad_norm": 1.0, **options})
         runtime.start(range(HOSTS))
         for env in range(HOSTS):
             for slot, setting in settings_of(env).items():
@@ -122,15 +118,6 @@ def test_float32_enters_no_autocast_region(make, kind, monkeypatch):
     play(make(kind), 1)
 
 
-def test_curves_of_another_precision_lie_elsewhere(make_context):
-    config = GrowthConfig(workers=1, kernels="torch")
-    environments = [growth(config, make_context(config, precision=precision)) for precision in ("float32", "bf16")]
-    first, second = (environment.curves for environment in environments)
-    assert first.full_key(0) != second.full_key(0)
-    assert {**first.key, "precision": "bf16"} == second.key
-    assert environments[1].runtime.precision == "bf16"
-
-
 @KINDS
 @pytest.mark.parametrize("work", ["train_epoch", "validate"])
 def test_hosts_train_with_one_thread_whatever_the_policy_has(make, kind, work, monkeypatch):
@@ -147,14 +134,3 @@ def test_hosts_train_with_one_thread_whatever_the_policy_has(make, kind, work, m
     torch.set_num_threads(2)
     getattr(runtime, work)(*arguments)
     assert seen == {1} and torch.get_num_threads() == 2
-    monkeypatch.setattr(functional, "cross_entropy", lambda *args, **kwargs: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        getattr(runtime, work)(*arguments)
-    assert torch.get_num_threads() == 2, "given back after a failure too"
-
-
-@KINDS
-def test_one_thread_is_not_asked_for_again(make, kind, monkeypatch):
-    runtime = make(kind)
-    monkeypatch.setattr(torch, "set_num_threads", lambda count: pytest.fail("threads were set"))
-    play(runtime, 1)

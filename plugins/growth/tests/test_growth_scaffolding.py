@@ -7,9 +7,6 @@ import torch
 
 from esper_core.learning.monitors import episode_metrics
 from esper_growth.actions import Op
-from esper_growth.config import GrowthConfig
-from esper_growth.environment import GrowthEnvironment
-from esper_growth.problems import Problems
 from esper_growth.runtime import Gradients, Validation
 from esper_growth.scaffolding import Scaffolding, Seed
 from esper_growth.stages import Stage
@@ -42,9 +39,6 @@ class ScriptedRuntime:
     def remove(self, env, slot):
         self.seeds[env, slot] = 0
 
-    def host_parameters(self):
-        return torch.full(self.shape[:1], 100)
-
     def seed_parameters(self):
         return self.seeds.clone()
 
@@ -75,36 +69,22 @@ class ScriptedRuntime:
         """Nothing to free."""
 
 
-class Flat:
-    """Static curves of hosts that stay at 0.3."""
-
-    def get(self, instances):
-        return {instance: [0.3] for instance in instances}
-
-
 @pytest.fixture
-def play(make_context):
-    """Return a function that plays operations by step in one environment and returns its events."""
+def script(make_environment, act):
+    """Return a function that plays operations by step and returns the events."""
 
-    def play(pairs, operations, envs=1):
-        config = GrowthConfig(epochs=EPOCHS)
+    def script(pairs, operations, envs=1):
+        environment = make_environment(epochs=EPOCHS, envs=envs)
         runtime = ScriptedRuntime(envs, 3, {step: [table] * envs for step, table in pairs.items()})
-        context = make_context(config, slots=3, envs=envs)
-        problems = Problems(*(context.parts[kind] for kind in ("task", "host", "blueprint")), 3)
-        environment = GrowthEnvironment(config, context, runtime, Flat(), problems)
+        environment.runtime = runtime
         environment.reset()
         events = []
         for step in range(EPOCHS):
-            heads = {"op": Op.WAIT, **operations.get(step, {})}
-            actions = {
-                head.name: torch.full((envs,), int(heads.get(head.name, head.neutral)))
-                for head in environment.actions.heads
-            }
-            events += environment.step(actions)[4]["events"]
+            events += environment.step(act(environment, **operations.get(step, {})))[4]["events"]
         assert runtime.asked == [4, 9, 14, 19, 24, 29], "pairs are measured every fifth epoch"
         return events
 
-    return play
+    return script
 
 
 def grow(slot, blueprint):
@@ -122,9 +102,9 @@ def fossils(events):
 GROW_THREE = {0: grow(0, 1), 1: grow(1, 4), 2: grow(2, 3)}
 
 
-def test_a_helper_that_is_alive(play):
+def test_a_helper_that_is_alive(script):
     pairs = {4: {(0, 1): 0.02}, 9: {(0, 1): 0.05, (0, 2): -0.01}, 14: {(0, 1): 0.03, (1, 2): 0.04}}
-    events = play(pairs, {**GROW_THREE, 17: fossilize(0), 18: fossilize(1)})
+    events = script(pairs, {**GROW_THREE, 17: fossilize(0), 18: fossilize(1)})
     helper = {"slot": "r0c1", "blueprint": "depthwise", "alive": True, "boost": 0.05, "measured": 9, "delay": 8}
     (of_first,) = fossils(events)["r0c0"]
     assert of_first == {**helper, "boost": pytest.approx(0.05)}
@@ -134,54 +114,45 @@ def test_a_helper_that_is_alive(play):
     ], "the greatest boost first; a fossil helps too"
 
 
-def test_a_helper_that_was_pruned_before(play):
+def test_a_helper_that_was_pruned_before(script):
     pairs = {4: {(0, 1): 0.06}, 9: {(0, 1): 0.02}, 14: {(0, 2): 0.01}}
     operations = {**GROW_THREE, 11: {"op": Op.PRUNE, "slot": 1, "alpha_speed": 0}, 20: fossilize(0)}
-    events = play(pairs, operations)
+    events = script(pairs, operations)
     (removed,) = (event["step"] for event in events if event["type"] == "removed")
     assert removed == 11
     first, second = fossils(events)["r0c0"]
-    assert first == {
-        "slot": "r0c1",
-        "blueprint": "depthwise",
-        "alive": False,
-        "boost": pytest.approx(0.06),
-        "measured": 4,
-        "delay": 20 - 11,
-    }
+    gone = {"slot": "r0c1", "blueprint": "depthwise", "alive": False, "measured": 4, "delay": 20 - 11}
+    assert first == {**gone, "boost": pytest.approx(0.06)}
     assert (second["slot"], second["alive"], second["delay"]) == ("r0c2", True, 6)
 
 
-def test_the_next_seed_of_a_slot_is_another_one(play):
+def test_the_next_seed_of_a_slot_is_another_one(script):
     pairs = {9: {(0, 1): 0.06}, 24: {(0, 1): 0.02}}
     operations = {**GROW_THREE, 11: {"op": Op.PRUNE, "slot": 1, "alpha_speed": 0}, 19: grow(1, 1), 27: fossilize(0)}
-    helpers = fossils(play(pairs, operations))["r0c0"]
+    helpers = fossils(script(pairs, operations))["r0c0"]
     assert [(h["blueprint"], h["alive"], h["boost"], h["delay"]) for h in helpers] == [
         ("depthwise", False, pytest.approx(0.06), 16),
         ("conv_light", True, pytest.approx(0.02), 3),
     ]
 
 
-def test_what_was_measured_later_or_is_not_positive_is_no_help(play):
+def test_what_was_measured_later_or_is_not_positive_is_no_help(script):
     pairs = {9: {(0, 1): 0.0, (0, 2): -0.2}, 19: {(0, 1): 0.5, (0, 2): 0.5}}
-    assert fossils(play(pairs, {**GROW_THREE, 17: fossilize(0)})) == {"r0c0": []}
+    assert fossils(script(pairs, {**GROW_THREE, 17: fossilize(0)})) == {"r0c0": []}
 
 
-def test_the_distribution_of_an_update(play):
+def test_the_distribution_of_an_update(script):
     pairs = {9: {(0, 1): 0.05}, 14: {(1, 2): 0.03}}
-    events = play(pairs, {**GROW_THREE, 16: fossilize(0), 18: fossilize(1)}, envs=2)
+    events = script(pairs, {**GROW_THREE, 16: fossilize(0), 18: fossilize(1)}, envs=2)
     metrics = episode_metrics(events)
     assert metrics["fossils"] == 2.0 and metrics["scaffold/fossils"] == 2.0
     assert metrics["scaffold/boost_mean"] == pytest.approx((0.05 + 0.05 + 0.03) / 3)
     assert metrics["scaffold/boost_max"] == pytest.approx(0.05)
     assert metrics["scaffold/delay_mean"] == pytest.approx((7 + 9 + 4) / 3) and metrics["scaffold/delay_max"] == 9.0
     assert json.loads(json.dumps(events)) == events
-
-
-def test_an_episode_without_fossils_has_no_boost(play):
-    metrics = episode_metrics(play({}, GROW_THREE))
-    assert metrics["scaffold/fossils"] == 0.0
-    assert [metrics[f"scaffold/{name}"] for name in ("boost_mean", "boost_max", "delay_mean")] == [None] * 3
+    none = episode_metrics(script({}, GROW_THREE))
+    assert none["scaffold/fossils"] == 0.0
+    assert [none[f"scaffold/{name}"] for name in ("boost_mean", "boost_max", "delay_mean")] == [None] * 3
 
 
 def test_environments_that_have_ended_are_not_recorded():

@@ -8,24 +8,15 @@ from esper_growth.tasks.synthetic import synthetic
 
 
 def test_digits_are_split_once_for_all(make_context):
-    task, again = make_context(samples=1000).parts["task"], make_context(samples=1000).parts["task"]
+    task = make_context(samples=1000).parts["task"]
     assert [len(s.targets) for s in (task.train, task.validation, task.test)] == [1000, 400, 397]
-    assert torch.equal(task.test.inputs, again.test.inputs) and task.train.inputs.shape == (1000, 1, 8, 8)
+    assert task.train.inputs.shape == (1000, 1, 8, 8)
     assert float(task.train.inputs.mean()) == pytest.approx(0, abs=1e-5)
     assert float(task.train.inputs.std()) == pytest.approx(1, abs=1e-2)
-
-
-def test_every_image_is_in_exactly_one_split(make_context):
-    task = make_context(samples=1000).parts["task"]
-    splits = [s.inputs.flatten(1) for s in (task.train, task.validation, task.test)]
-    rows = torch.cat(splits)
     pixels, _ = load_digits(return_X_y=True)
-    assert len(rows) == len(pixels)
-    ours = np.unique(rows.numpy().round(4), axis=0)
-    assert len(ours) == len(np.unique(pixels, axis=0))
-    counts = [
-        torch.bincount(s.targets, minlength=10) / len(s.targets) for s in (task.train, task.validation, task.test)
-    ]
+    rows = torch.cat([s.inputs.flatten(1) for s in (task.train, task.validation, task.test)]).numpy()
+    assert len(np.unique(rows.round(4), axis=0)) == len(np.unique(pixels, axis=0)) and len(rows) == len(pixels)
+    counts = [torch.bincount(s.targets) / len(s.targets) for s in (task.train, task.validation, task.test)]
     assert all(float((c - counts[0]).abs().max()) < 0.01 for c in counts), "the splits are stratified"
 
 
@@ -33,17 +24,6 @@ def test_fewer_training_samples_leave_the_other_splits_alone(make_context):
     few, all_ = make_context(samples=100).parts["task"], make_context(samples=1000).parts["task"]
     assert len(few.train.targets) == 100 and few.name != all_.name
     assert torch.equal(few.test.targets, all_.test.targets)
-
-
-def test_synthetic_images_are_the_same_every_time(make_context):
-    context = make_context()
-    task, again = (synthetic(SyntheticConfig(), context) for _ in range(2))
-    assert task.train.inputs.shape == (256, 3, 32, 32) and len(task.validation.targets) == len(task.test.targets) == 64
-    for split in ("train", "validation", "test"):
-        assert torch.equal(getattr(task, split).inputs, getattr(again, split).inputs)
-        assert torch.equal(getattr(task, split).targets, getattr(again, split).targets)
-    assert torch.unique(task.train.targets).tolist() == list(range(10))
-    assert not torch.equal(task.train.inputs[:64], task.validation.inputs)
 
 
 @pytest.mark.parametrize("options", [{"samples": 10}, {"channels": 1}, {"size": 8}, {"classes": 4}, {"noise": 0.5}])

@@ -1,7 +1,7 @@
 """The seven blueprints for image hosts, of one or two axes of space, each the branch f of `h + alpha·f(h)`.
 
-What starts at zero is always the last factor with nothing behind it that rescales or kills it, so that every parameter
-has a gradient within two steps.
+Only the last factor is initialised to zero, with nothing behind it that rescales it, so that every parameter has a
+gradient within two steps.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def conv_norm_relu(channels: int, axes: int, kernel: int) -> nn.Sequential:
 
 
 class GatedNorm(nn.Module):
-    """`tanh(s)·(GN(x) − x)` with s = 0 at birth; 2C + 1 parameters."""
+    """`tanh(s)·(GN(x) − x)` with s initially 0; 2C + 1 parameters."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class GatedNorm(nn.Module):
 
 
 class SqueezeExcite(nn.Module):
-    """`x·σ(W2·relu(W1·mean(x)) + 3) − x` with W2 = 0 at birth; close to zero then."""
+    """`x·σ(W2·relu(W1·mean(x)) + 3) − x` with W2 initially 0, where it is close to zero."""
 
     def __init__(self, channels: int, axes: int, reduction: int) -> None:
         super().__init__()
@@ -131,12 +131,12 @@ def depthwise(config: None, context: BuildContext) -> ImageBlueprint:
 
 
 def bottleneck(config: BottleneckConfig, context: BuildContext) -> ImageBlueprint:
-    """1×1, 3×3, 1×1 convolutions and a zero-scaled norm; 0 at birth."""
+    """1×1, 3×3, 1×1 convolutions and a zero-scaled norm; initially 0."""
     return ImageBlueprint(partial(_bottleneck, reduction=config.reduction))
 
 
 def norm(config: None, context: BuildContext) -> ImageBlueprint:
-    """Gated group normalisation; 0 at birth: 2C + 1 parameters."""
+    """Gated group normalisation; initially 0: 2C + 1 parameters."""
     return ImageBlueprint(_gated_norm, ("image", "sequence"))
 
 

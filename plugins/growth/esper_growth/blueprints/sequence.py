@@ -1,7 +1,7 @@
-"""The five blueprints for sequence hosts `[B, C, L]` alone, each the branch f of `h + alpha·f(h)`; all 0 at birth.
+"""The five blueprints for sequence hosts `[B, C, L]` alone, each the branch f of `h + alpha·f(h)`; all initially 0.
 
-What starts at zero is the last linear map, so that every parameter has a gradient within two steps. Linear maps over
-channels are 1-wide convolutions, which is what they are in this layout.
+Only the last linear map is initialised to zero, so that every parameter has a gradient within two steps. Linear maps
+over channels are 1-wide convolutions in this layout.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What transformers are made of, for sequences `[B, C, L]`. A linear map over channels is a 1-wide convolution here."""
+"""Parts of transformers, for sequences `[B, C, L]`. A linear map over channels is a 1-wide convolution here."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Mixing(nn.Module):
 
 
 class BiasedMixing(nn.Module):
-    """Attention whose fit also depends on how far apart two positions are: heads·(2L − 1) parameters, 0 at birth."""
+    """Attention whose fit also depends on how far apart two positions are: heads·(2L − 1) parameters, initially 0."""
 
     def __init__(self, heads: int, length: int) -> None:
         super().__init__()

@@ -18,9 +18,6 @@ from esper_growth.protocols import Host, fits
 from esper_testing.conformance.subject import SLOTS, Subject
 from esper_testing.conformance.suite import Suite
 
-INSTANCES = (0, 1, 2, 3, 10**6)
-"""Instances that a family is asked for."""
-
 SUITE = Suite(
     "host",
     (
@@ -223,9 +220,9 @@ def family(subject: Subject) -> None:
         return str(modules.seeded(lambda: host.build(3, shape, stand_in.CLASSES)))
 
     assert layers(whole) == layers(whole.draw(0)), "what it builds is not the architecture of instance 0"
-    drawn = {instance: whole.draw(instance) for instance in INSTANCES}
+    drawn = {instance: whole.draw(instance) for instance in stand_in.INSTANCES}
     other = subject.build()
-    for instance in reversed(INSTANCES):
+    for instance in reversed(stand_in.INSTANCES):
         host = drawn[instance]
         again = other.draw(instance)
         same = (again.name, layers(again)) == (host.name, layers(host))

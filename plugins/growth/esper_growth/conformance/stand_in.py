@@ -1,4 +1,4 @@
-"""Partners for what is checked by itself: a small task and a small host of every topology."""
+"""A small task and a small host of every topology, for checking one component alone."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import nn
 
 from esper_growth.config import GrowthConfig
 from esper_growth.hosts.segments import Segments
+from esper_growth.layers import CONVOLUTIONS
 from esper_growth.protocols import Split
 from esper_growth.tasks.classification import ClassificationTask
 
@@ -23,6 +24,9 @@ CLASSES, SAMPLES, WIDTH = 4, 24, 8
 
 CONFIG = GrowthConfig(batch_size=SAMPLES, workers=1, kernels="torch", host_lr=0.05)
 """One step per epoch, by PyTorch alone: compiling kernels takes longer than all checks."""
+
+INSTANCES = (0, 1, 2, 3, 10**6)
+"""Instances that a family is asked for."""
 
 
 def task(shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Any:
@@ -49,8 +53,6 @@ class StandInHost:
 
     def build(self, num_slots: int, input_shape: tuple[int, ...], classes: int) -> nn.Module:
         """Return one host for inputs `[B, C, *spatial]` with one or two axes of space."""
-        flat = len(input_shape) == 3
-        convolution, pool = (nn.Conv2d, nn.AdaptiveAvgPool2d) if flat else (nn.Conv1d, nn.AdaptiveAvgPool1d)
-        widths = [input_shape[0], *[WIDTH] * num_slots]
-        blocks = [nn.Sequential(convolution(a, b, 1), nn.ReLU()) for a, b in pairwise(widths)]
-        return Segments([*blocks, nn.Sequential(pool(1), nn.Flatten(), nn.Linear(WIDTH, classes))])
+        axes, widths = len(input_shape) - 1, [input_shape[0], *[WIDTH] * num_slots]
+        blocks: list[nn.Module] = [nn.Sequential(CONVOLUTIONS[axes](a, b, 1), nn.ReLU()) for a, b in pairwise(widths)]
+        return Segments.of_blocks(blocks, num_slots, WIDTH, classes, axes)

@@ -8,6 +8,7 @@ import torch
 
 from esper_core.plan.build import build_beside
 from esper_growth.conformance.options import with_other_options
+from esper_growth.conformance.stand_in import INSTANCES
 from esper_growth.protocols import Split, Task, axes_of
 from esper_testing.conformance.subject import Subject
 from esper_testing.conformance.suite import Suite
@@ -32,9 +33,6 @@ SUITE = Suite(
 )
 
 SPLITS = ("train", "validation", "test")
-
-INSTANCES = (0, 1, 2, 3, 10**6)
-"""Instances that a family is asked for."""
 
 
 def _splits(task: Task) -> dict[str, Split]:

@@ -66,12 +66,12 @@ class FusedRuntime:
         self.name, self.kernels = f"fused-{self._operations.name}", self._operations.kernels
         self._problems = Problems(task, host, blueprints, num_slots)
         # Whatever has no fused form is named here, before processes multiply what is said.
-        nursery = self._problems.at(0).nursery
-        for segment in nursery.host(0).segments:  # type: ignore[union-attr]
+        builder = self._problems.at(0).builder
+        for segment in builder.host(0).segments:  # type: ignore[union-attr]
             fold(segment, self._operations)
         for label, blueprint in blueprints.items():
             if host.topology in blueprint.topologies:
-                fold(nursery.branch(0, 0, 0, label), self._operations)
+                fold(builder.branch(0, 0, 0, label), self._operations)
 
     @one_thread()
     def start(self, instances: Sequence[int]) -> None:
@@ -81,7 +81,7 @@ class FusedRuntime:
         self._members = [share for envs in self._problems.alike(instances) for share in self._shares(envs)]
         self.groups = [
             HostGroup.of(
-                [self._own[env].nursery.host(instances[env]) for env in envs],
+                [self._own[env].builder.host(instances[env]) for env in envs],
                 self._own[envs[0]].task.classes,
                 self._operations,
                 self._computing,
@@ -102,7 +102,7 @@ class FusedRuntime:
         count = self._germinations[env, slot] = self._germinations.get((env, slot), 0) + 1
         group, position = self._places[env]
         self.groups[group].germinate(
-            position, slot, label, self._own[env].nursery.branch(self.instances[env], slot, count, label)
+            position, slot, label, self._own[env].builder.branch(self.instances[env], slot, count, label)
         )
         self.set_algorithm(env, slot, algorithm)
 
@@ -112,7 +112,7 @@ class FusedRuntime:
         index, position = self._places[env]
         group = self.groups[index]
         if algorithm == Algorithm.GATE and not group.has_gate(position, slot):
-            gate = self._own[env].nursery.gate(self.instances[env], slot, self._germinations[env, slot])
+            gate = self._own[env].builder.gate(self.instances[env], slot, self._germinations[env, slot])
             group.open_gate(position, slot, gate)
         elif algorithm != Algorithm.GATE and group.has_gate(position, slot):
             group.close_gate(position, slot)
@@ -244,7 +244,7 @@ class FusedRuntime:
         """Return groups of the configured size, or equal ones whose widest activation fits the cache."""
         size = self.config.hosts_per_group
         if not size:
-            widest = self._own[envs[0]].nursery.widest
+            widest = self._own[envs[0]].builder.widest
             fitting = CACHE_BYTES // (widest * self.config.batch_size * self._computing.itemsize) or 1
             groups = -(-len(envs) // fitting)
             size = -(-len(envs) // groups)

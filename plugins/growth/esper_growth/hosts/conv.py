@@ -6,10 +6,10 @@ from torch import nn
 
 from esper_core.contracts.protocols import BuildContext
 from esper_growth.config import ConvConfig
-from esper_growth.hosts.segments import Segments
+from esper_growth.hosts.segments import Segments, block
 
 BLOCKS = 3
-"""Blocks at least; only so many of the first widen, and are pooled while the image is large enough."""
+"""Least number of blocks; the first three widen, and are pooled while the image is large enough."""
 
 
 class ConvHost:
@@ -30,14 +30,7 @@ class ConvHost:
         blocks: list[nn.Module] = []
         for index in range(max(num_slots, BLOCKS)):
             width = self.config.width * 2 ** min(index, BLOCKS - 1)
-            layers: list[nn.Module] = [
-                nn.Conv2d(channels, width, kernel_size=3, padding=1, bias=False),
-                nn.GroupNorm(self.config.groups, width),
-                nn.ReLU(),
-            ]
-            if index < BLOCKS and size >= 2:
-                layers.append(nn.MaxPool2d(2))
-                size //= 2
-            blocks.append(nn.Sequential(*layers))
-            channels = width
+            pool = index < BLOCKS and size >= 2
+            blocks.append(block(2, channels, width, 3, self.config.groups, pool=pool))
+            size, channels = size // 2 if pool else size, width
         return Segments.of_blocks(blocks, num_slots, channels, classes)

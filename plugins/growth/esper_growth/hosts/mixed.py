@@ -6,9 +6,9 @@ import random
 
 from torch import nn
 
-from esper_core.contracts.errors import UserError
 from esper_core.contracts.protocols import BuildContext
 from esper_growth.config import CapableConfig, MixedHostConfig, NarrowConfig, PointwiseConfig
+from esper_growth.families import check_members
 from esper_growth.hosts.uniform import CapableHost, NarrowHost, PointwiseHost, UniformHost
 from esper_growth.runtime import stable_seed
 
@@ -26,16 +26,9 @@ class MixedHost:
     axes = (1, 2)
 
     def __init__(self, config: MixedHostConfig, context: BuildContext) -> None:
-        unknown = sorted(set(config.hosts) - set(MEMBERS))
-        if unknown or not config.hosts:
-            raise UserError(
-                f"host.hosts={list(config.hosts)}: the host 'mixed' draws from {', '.join(MEMBERS)} alone.",
-                hint=f"Leave out {', '.join(unknown)}." if unknown else "Name one at least.",
-            )
-        self._hosts: list[UniformHost] = []
-        for name in config.hosts:
-            kind, options = MEMBERS[name]
-            self._hosts.append(kind(options(), context))
+        check_members("host", config.hosts, MEMBERS)
+        chosen = (MEMBERS[name] for name in config.hosts)
+        self._hosts: list[UniformHost] = [kind(options(), context) for kind, options in chosen]
         self.name = "mixed-" + "+".join(host.name for host in self._hosts)
 
     def draw(self, instance: int) -> UniformHost:

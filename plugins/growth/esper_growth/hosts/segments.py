@@ -1,10 +1,10 @@
-"""What hosts are made of: segments with a slot behind each but the last."""
+"""What hosts are made of: segments, with a slot behind each but the last."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-from esper_growth.layers import AVERAGES
+from esper_growth.layers import AVERAGES, POOLS, convolution
 
 
 class Segments(nn.Module):
@@ -22,7 +22,7 @@ class Segments(nn.Module):
 
     @classmethod
     def of_blocks(cls, blocks: list[nn.Module], num_slots: int, channels: int, classes: int, axes: int = 2) -> Segments:
-        """Return a host whose slot i lies behind block i and which classifies what all blocks make of an image.
+        """Return a host that classifies the output of all blocks; slot i lies behind block i.
 
         Args:
             blocks: At least `num_slots` modules from image to image.
@@ -33,6 +33,12 @@ class Segments(nn.Module):
         """
         tail = nn.Sequential(*blocks[num_slots:], global_average_classifier(channels, classes, axes))
         return cls([*blocks[:num_slots], tail])
+
+
+def block(axes: int, inputs: int, width: int, kernel: int, groups: int, *, pool: bool) -> nn.Sequential:
+    """Return [convolution, GroupNorm, ReLU] for images of `axes` axes, then a max-pool by 2 if wanted."""
+    layers = [convolution(axes, inputs, width, kernel), nn.GroupNorm(groups, width), nn.ReLU()]
+    return nn.Sequential(*layers, *([POOLS[axes](2)] if pool else []))
 
 
 def global_average_classifier(channels: int, classes: int, axes: int = 2) -> nn.Sequential:

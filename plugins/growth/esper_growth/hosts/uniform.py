@@ -1,4 +1,4 @@
-"""What the hosts of one width are: a stack of equal convolutions."""
+"""The hosts of one width: stacks of equal convolutions."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from torch import nn
 
 from esper_core.contracts.protocols import BuildContext
 from esper_growth.config import UniformConfig
-from esper_growth.hosts.segments import Segments
-from esper_growth.layers import POOLS, convolution
+from esper_growth.hosts.segments import Segments, block
 
 MIN_BLOCKS = 3
 POOLED_BLOCKS = (1, 3)
@@ -39,31 +38,25 @@ class UniformHost:
         width = self.config.width
         blocks: list[nn.Module] = []
         for index in range(max(num_slots, MIN_BLOCKS)):
-            layers: list[nn.Module] = [
-                convolution(axes, channels, width, self.kernel),
-                nn.GroupNorm(self.config.groups, width),
-                nn.ReLU(),
-            ]
-            if index in POOLED_BLOCKS:
-                layers.append(POOLS[axes](2))
-            blocks.append(nn.Sequential(*layers))
+            pool = index in POOLED_BLOCKS
+            blocks.append(block(axes, channels, width, self.kernel, self.config.groups, pool=pool))
             channels = width
         return Segments.of_blocks(blocks, num_slots, channels, classes, axes)
 
 
 class PointwiseHost(UniformHost):
-    """Convolutions of width 1: weak because no block sees a point's neighbours."""
+    """Convolutions of width 1: weak because no block sees the neighbours of a point."""
 
     kind, kernel = "pointwise", 1
 
 
 class NarrowHost(UniformHost):
-    """Convolutions of width 3 and few channels: sees neighbours, and cannot tell much of them."""
+    """Convolutions of width 3 and few channels: sees neighbours, with little capacity."""
 
     kind, kernel = "narrow", 3
 
 
 class CapableHost(UniformHost):
-    """Wide convolutions of many channels: nothing that is grown makes it better."""
+    """Wide convolutions of many channels: growing does not improve it."""
 
     kind, kernel = "capable", 5

@@ -6,9 +6,9 @@ import random
 
 from attrs import evolve
 
-from esper_core.contracts.errors import UserError
 from esper_core.contracts.protocols import BuildContext
 from esper_growth.config import DigitsConfig, MixedTaskConfig, Mnist1dConfig
+from esper_growth.families import check_members
 from esper_growth.runtime import stable_seed
 from esper_growth.tasks.classification import ClassificationTask
 from esper_growth.tasks.digits import digits
@@ -20,20 +20,15 @@ MEMBERS = ("digits", "mnist1d", "mnist1d-shuffled")
 class MixedTask:
     """Kind `task`, a family: every instance has data of its own, drawn by its number.
 
-    Training samples are drawn anew for each; so are the curves of `mnist1d`, wholly. The images of `digits` that are
-    validated and tested on are the same for all.
+    Training samples are drawn anew for each; so are all curves of `mnist1d`. The validation and test images of
+    `digits` are the same for all.
     """
 
     classes = 10
     axes = (1, 2)
 
     def __init__(self, config: MixedTaskConfig, context: BuildContext) -> None:
-        unknown = sorted(set(config.tasks) - set(MEMBERS))
-        if unknown or not config.tasks:
-            raise UserError(
-                f"task.tasks={list(config.tasks)}: the task 'mixed' draws from {', '.join(MEMBERS)} alone.",
-                hint=f"Leave out {', '.join(unknown)}." if unknown else "Name one at least.",
-            )
+        check_members("task", config.tasks, MEMBERS)
         self._config, self._context = config, evolve(context, parts={})
         options = (config.tasks, config.train_samples, config.noise)
         self.name = "mixed-" + "-".join("+".join(map(str, values)) for values in options) + f"of{config.samples}"

@@ -1,4 +1,4 @@
-"""Where hosts, branches and gates are born: each from a seed of its own, so that none shifts another's numbers."""
+"""Builds hosts, branches and gates, each from a seed of its own, so that none depends on how many came before."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from esper_growth.protocols import Blueprint, Host, on
 from esper_growth.runtime import stable_seed
 
 
-class Nursery:
-    """Makes plain modules for hosts of one architecture.
+class ModuleBuilder:
+    """Builds plain modules for hosts of one architecture.
 
     Attributes:
-        architecture: The host that makes bare ones.
+        architecture: The host component that builds bare hosts.
         name: Its name.
         host_parameters: Parameters of a bare host.
         slot_shapes: `(C, *spatial)` at each slot.
@@ -43,18 +43,18 @@ class Nursery:
         """Return the bare host of an instance."""
         shape = tuple(self._sample.shape[1:])
         with guarded(f"The host '{self.name}'", f"building a host with {self._num_slots} slots for samples {shape}"):
-            return self._born(lambda: self.architecture.build(self._num_slots, shape, self._classes), "host", instance)
+            return self._built(lambda: self.architecture.build(self._num_slots, shape, self._classes), "host", instance)
 
     def branch(self, instance: int, slot: int, count: int, label: str) -> nn.Module:
         """Return the branch of the `count`-th seed that an instance grows in a slot."""
         channels, *spatial = self.slot_shapes[slot]
         blueprint = on(self._blueprints[label], self.architecture.topology)
         with guarded(f"The blueprint '{label}'", f"building a branch for {(channels, *spatial)}"):
-            return self._born(lambda: blueprint.build(channels, tuple(spatial)), "seed", instance, slot, count)
+            return self._built(lambda: blueprint.build(channels, tuple(spatial)), "seed", instance, slot, count)
 
     def gate(self, instance: int, slot: int, count: int) -> nn.Module:
         """Return the gate of the `count`-th seed that an instance grows in a slot."""
-        return self._born(lambda: Gate(self.slot_shapes[slot][0]), "gate", instance, slot, count)
+        return self._built(lambda: Gate(self.slot_shapes[slot][0]), "gate", instance, slot, count)
 
     def seed_flops(self, slot: int, label: str, algorithm: Algorithm) -> int:
         """Return the operations of a seed in a slot on one sample: of its branch, and of its gate where it has one."""
@@ -68,7 +68,7 @@ class Nursery:
                 self._seed_flops[key] = sum(count(part, sample)[0].flops for part in seed.children())
         return self._seed_flops[key]
 
-    def _born(self, build: Callable[[], nn.Module], *identity: object) -> nn.Module:
+    def _built(self, build: Callable[[], nn.Module], *identity: object) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
             # Not torch.manual_seed: that would restart the streams of every GPU too, which the fork does not restore.
             torch.default_generator.manual_seed(stable_seed(*identity))
