@@ -67,7 +67,7 @@ class FactoredPpo:
             old = FactoredDistribution(self.actions, batch.old_logits, batch.masks)
             kl = mean(evaluation.distribution.kl(old))
             chosen = torch.stack([s.where for s in surrogates]).sum((1, 2))
-            clipped = torch.stack([s.outside & s.where for s in surrogates]).sum((1, 2))
+            clipped = torch.stack([s.outside for s in surrogates]).sum((1, 2))
             # 0/0, where a head never had a choice, is NaN: undefined.
             shares = zip(surrogates, (clipped / chosen).unbind(), strict=True)
         return LossResult(
