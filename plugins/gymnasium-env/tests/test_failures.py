@@ -25,9 +25,11 @@ class Quirky(gymnasium.Env[Any, Any]):
 
     def __init__(self, **given: Any) -> None:
         self.given = {"shown": 0, "paid": 1.0, "terminated": False, "truncated": False, "said": {}, **given}
+        self.did: list[str] = []
         self.do("make")
 
     def do(self, what: str) -> None:
+        self.did.append(what)
         if what in self.given:
             raise self.given[what]
 
@@ -57,7 +59,8 @@ def quirky(build: Any) -> Any:
 def test_a_reward_may_be_any_one_number(quirky: Any, paid: Any) -> None:
     environment = quirky(paid=paid)
     environment.reset(seed=0)
-    assert environment.step(ACTIONS)[1].tolist() == [2.0, 2.0]
+    reward = environment.step(ACTIONS)[1]
+    assert reward.tolist() == [2.0, 2.0]
 
 
 @pytest.mark.parametrize("paid", [None, "much", 1e39, np.nan, -np.inf, np.zeros(2), 1j])
@@ -108,13 +111,14 @@ def test_what_fails_while_it_is_made_is_named_and_what_does_not_fit_is_the_users
         build("Plain-v0")
 
 
-def test_what_fails_while_it_is_closed_is_said_and_takes_nothing_away(
+def test_what_fails_while_it_is_closed_is_said_once_and_keeps_no_other_open(
     quirky: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
         environment = quirky(close=AttributeError("no window"))
         environment.reset(seed=0)
         environment.close()
+    assert [single.unwrapped.did[-1] for single in environment._envs] == ["close", "close"]
     said = [record.getMessage() for record in caplog.records]
     assert said == [
         "The Gymnasium environment 'Quirky-v0' failed while closing: AttributeError: no window. What was done before "

@@ -31,7 +31,7 @@ LOW_PLACES, HIGH_PLACES, HIGH_FILES = 5, 15, 3
 """Low: at most so many places, all in one file. High: more places or more files than this. Else medium."""
 
 _SHAPE = re.compile(
-    r"(?i)\b(sizes?|shapes?|dim(ension)?s?|widths?|wide|mat1|broadcast\w*|outputs|out of (range|bounds))\b"
+    r"(?i)\b(sizes?|shapes?|dim(ension)?s?|widths?|wide|mat1|broadcast\w*|\d+ outputs|out of (range|bounds))\b"
 )
 _WORD = re.compile(r"[^\W\d]\w*")
 

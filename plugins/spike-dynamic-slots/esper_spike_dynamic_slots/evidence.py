@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from attrs import frozen
 
 from esper_spike_dynamic_slots.categories import CATEGORIES, SAVED_SLOTS, find_checks
 from esper_spike_dynamic_slots.source import Sources
+from esper_testing import conformance
 from esper_testing.spikes.verdict import Category, Failure, Place
 
+CONFORMANCE = Path(conformance.__file__).parent
 NAMES = tuple(checks.category for checks in CATEGORIES)
 
 _LISTS = re.compile(r"\[[^\]]*\]")
@@ -53,10 +56,10 @@ class Group:
         """Slot counts that may be written into source: where the check passes, else what messages have in common."""
         if self.passing:
             return suspected(self.passing, self.failing)
-        said = [
-            {int(number) for number in _NUMBER.findall(_LISTS.sub("", f.message))} - {f.slots} for f in self.failures
-        ]
-        return frozenset(number for number in set.intersection(*said) if number > 1)
+        # What conformance checks say is full of sizes that have nothing to do with slots.
+        own = [f for f in self.failures if CONFORMANCE not in Path(f.file).parents]
+        said = [{int(number) for number in _NUMBER.findall(_LISTS.sub("", f.message))} - {f.slots} for f in own]
+        return frozenset(number for number in set.intersection(*said) if number > 1) if said else frozenset()
 
 
 def group_failures(failures: Sequence[Failure], slots: Sequence[int], sources: Sources) -> list[Group]:

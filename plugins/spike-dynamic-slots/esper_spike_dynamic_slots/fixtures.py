@@ -7,7 +7,7 @@ esper_spike_dynamic_slots.checks`. A conftest may override the fixtures `esper_p
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ import pytest
 from attrs import frozen
 
 from esper_core.contracts.slots import MAX_SLOTS
+from esper_core.plan.lookup import find_planned
 from esper_core.plan.plan import Plan, PlanRequest, make_plan
 from esper_core.plan.recipes import find_registry, load_recipes
 from esper_core.registry.index import Index
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from esper_spike_dynamic_slots.practised import Practised
     from esper_spike_dynamic_slots.saved import Shelf
     from esper_testing.case import Case
+    from esper_testing.conformance.subject import Subject
+
+
+Conforms = Callable[[Callable[["Subject"], None]], None]
 
 
 @frozen
@@ -93,6 +98,16 @@ def case(esper_plan: Plan, esper_index: Index, num_slots: int) -> Case:
     from esper_testing.case import make_case
 
     return make_case(esper_plan, esper_index, num_slots)
+
+
+@pytest.fixture(scope="session")
+def conforms(esper_plan: Plan, esper_index: Index, case: Case) -> Conforms:
+    """A function that makes a conformance check of networks or critics with the policy of one slot count."""
+    from esper_testing.conformance.everywhere import in_case
+    from esper_testing.conformance.subject import Subject
+
+    network = Subject(find_planned(esper_index, esper_plan.component("network")), esper_index)
+    return lambda check: in_case(check, network, case)
 
 
 @pytest.fixture(scope="session")
