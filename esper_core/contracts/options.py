@@ -16,6 +16,7 @@ def option(
     high: float | None = None,
     choices: tuple[Any, ...] | None = None,
     converter: Callable[[Any], Any] | None = None,
+    renamed_from: str = "",
 ) -> Any:
     """Return an attrs field for a config class.
 
@@ -27,6 +28,7 @@ def option(
         choices: Allowed values.
         converter: Applied to the value before it is checked. A plan keeps its result and applies it again, which must
             change nothing.
+        renamed_from: What the option was called; who still says that is told the new name.
     """
     checks: list[Any] = []
     if low is not None:
@@ -38,7 +40,7 @@ def option(
     return field(
         default=default,
         converter=converter,
-        metadata={"help": help, "choices": choices},
+        metadata={"help": help, "choices": choices, "renamed_from": renamed_from},
         # Bounds say nothing about None; whether it is allowed is the annotation's business.
         validator=validators.optional(checks) if checks else None,
     )

@@ -78,14 +78,14 @@ class Values(NamedTuple):
     """What a critic returns, in normalised return units.
 
     Attributes:
-        baseline: `[E, T]`, used by GAE and the operation's advantage.
-        taken: `[E, T]`, regressed on returns.
+        value: `[E, T]`, the state's value: baseline of GAE and of the operation's advantage.
+        q_taken: `[E, T]`, the value of the operation taken, regressed on returns.
         by_op: `[E, T, O]`, or None for a critic that does not look at the operation. Its mean under the policy is the
-            value of a state in which nothing was done, the last of a truncated episode; without it that is `baseline`.
+            value of a state in which nothing was done, the last of a truncated episode; without it that is `value`.
     """
 
-    baseline: Tensor
-    taken: Tensor
+    value: Tensor
+    q_taken: Tensor
     by_op: Tensor | None
 
 

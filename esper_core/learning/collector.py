@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class NotFinite(Exception):
-    """The policy, or what was to be learned from, has come out as no number; `what` says where."""
+    """The policy, or what it was to learn from, became NaN or infinite; `what` says where."""
 
     def __init__(self, what: str) -> None:
         super().__init__(what)
@@ -95,15 +95,15 @@ class Collector:
                 seen[0], seen[1], recurrent, generator=self.generator, episode_start=rollout.episode_start[t]
             )
             if not bool(torch.stack(list(acted.log_prob.values())).isfinite().all()):
-                raise NotFinite(f"the policy's log-probabilities at step {t} are not finite")
+                raise NotFinite(f"the policy's log-probabilities at step {t} became NaN or infinite")
             recurrent = acted.state
-            rollout.act(t, acted.actions, acted.log_prob)
+            rollout.add_action(t, acted.actions, acted.log_prob)
             watch.lap("policy")
             stepped = self._step(t, acted.actions)
             watch.lap("environment", stepped.seconds)
             reward = stepped.reward.to(rollout.rewards.dtype)
             self._check(self.owners["environment"], reward, f"the reward of step {t}")
-            rollout.earn(t, reward, stepped.terminated, stepped.truncated, running)
+            rollout.add_reward(t, reward, stepped.terminated, stepped.truncated, running)
             running = running & ~(stepped.terminated | stepped.truncated)
             events.extend(stepped.events)
             seen = self._look(t + 1, stepped.state, watch)
@@ -149,7 +149,7 @@ class Collector:
             masks = self.masks(state)
         check_mask_form(owner, masks, rollout.actions_spec, envs, device)
         watch.lap("masks")
-        rollout.observe(t, features, masks)
+        rollout.add_obs(t, features, masks)
         return features, masks
 
     def _check(self, owner: Owner, value: Tensor, what: str) -> None:

@@ -79,7 +79,7 @@ METRICS = (
     Metric(
         ("passes_done",),
         "passes over the rollout that were finished",
-        healthy="`train.passes` most of the time",
+        healthy="`train.update_epochs` most of the time",
         advice="see `no-pass-finished`",
     ),
     Metric(

@@ -156,8 +156,8 @@ def critic_metrics(
     returns = rollout.returns[valid].double()
     if returns.numel() == 0:
         return {}
-    # Returns are advantage + baseline, so the error of `taken` needs no denormalised prediction.
-    error = (rollout.advantages - (rollout.taken - rollout.baseline[:-1]) * unit)[valid].double()
+    # Returns are advantage + value, so the error of `q_taken` needs no denormalised prediction.
+    error = (rollout.advantages - (rollout.q_taken - rollout.value[:-1]) * unit)[valid].double()
     variance = float(returns.var(correction=0))
     explainable = variance > VARIANCE_FLOOR * spread * spread > 0.0
     metrics: dict[str, float | None] = {

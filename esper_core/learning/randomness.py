@@ -48,7 +48,7 @@ class Streams:
         numpy = {"pos": state["state"]["pos"], "has_gauss": state["has_gauss"], "gauss": state["gauss"]}
         return cls(tensors, {"python": {"gauss": gauss}, "numpy": numpy})
 
-    def go_on(self, device: torch.device) -> None:
+    def resume(self, device: torch.device) -> None:
         """Let the streams go on from here; a GPU's only where both have one."""
         torch.set_rng_state(self.tensors["torch"])
         random.setstate((3, tuple(self.tensors["python"].tolist()), self.rest["python"]["gauss"]))

@@ -55,7 +55,7 @@ class Sequences:
         advantages: Standardised over the valid steps of the whole rollout; 0 while all returns have been equal.
         op_advantage: What the critic says the operation taken was worth above the baseline, Q(s, op) − V(s), in units
             of `advantages`; 0 for a critic that does not look at the operation.
-        returns: Targets of `Values.taken`, in normalised return units.
+        returns: Targets of `Values.q_taken`, in normalised return units.
     """
 
     features: Features
@@ -141,8 +141,8 @@ class Rollout:
 
         self.old_log_prob = {name: zeros() for name in actions.names}
         self.old_logits = {head.name: zeros(head.size) for head in actions.heads}
-        self.baseline = zeros(rows=seen)
-        self.taken = zeros()
+        self.value = zeros(rows=seen)
+        self.q_taken = zeros()
         self.advantages, self.returns = zeros(), zeros()
         self.advantages_ready = False
 
@@ -162,7 +162,7 @@ class Rollout:
         self.rewards.zero_()
         self.episode_start[0] = True
 
-    def observe(self, t: int, features: Features, masks: Masks) -> None:
+    def add_obs(self, t: int, features: Features, masks: Masks) -> None:
         """Copy what is seen before step t (t = T: after the last) into row t."""
         self.advantages_ready = False
         self.obs[t].copy_(features.obs)
@@ -173,14 +173,14 @@ class Rollout:
         if self.slot_given_op is not None and masks.slot_given_op is not None:
             self.slot_given_op[t].copy_(masks.slot_given_op)
 
-    def act(self, t: int, actions: dict[str, Tensor], log_prob: dict[str, Tensor]) -> None:
+    def add_action(self, t: int, actions: dict[str, Tensor], log_prob: dict[str, Tensor]) -> None:
         """Copy actions and log-probabilities, `[E]` per head, into row t."""
         self.advantages_ready = False
         for name in self.actions:
             self.actions[name][t].copy_(actions[name])
             self.log_prob[name][t].copy_(log_prob[name])
 
-    def earn(self, t: int, reward: Tensor, terminated: Tensor, truncated: Tensor, valid: Tensor) -> None:
+    def add_reward(self, t: int, reward: Tensor, terminated: Tensor, truncated: Tensor, valid: Tensor) -> None:
         """Copy what step t led to, each `[E]`, into row t; where it is not valid the rest is dropped."""
         self.advantages_ready = False
         self.valid[t].copy_(valid)
@@ -211,7 +211,7 @@ class Rollout:
         last = slice(self.length, self.length + 1)
         return self._features(last), self._masks(last)
 
-    def remember(self, old: Evaluation, final_value: Tensor) -> None:
+    def store_old_policy(self, old: Evaluation, final_value: Tensor) -> None:
         """Store the policy before the update: log-probabilities, logits and values, from an evaluation `[E, T]`.
 
         The state that an episode ended in has no action, only what was drawn for padding, so its baseline is
@@ -219,16 +219,16 @@ class Rollout:
 
         Args:
             old: Evaluation of `steps()`; its values are in normalised return units.
-            final_value: `Policy.state_value` of what was seen after the last step, `[E]`.
+            final_value: `Policy.value` of what was seen after the last step, `[E]`.
         """
         self.advantages_ready, done = False, slice(0, self.length)
         for name in self.actions:
             self.old_log_prob[name][done].copy_(old.log_prob[name].transpose(0, 1))
             self.old_logits[name][done].copy_(old.logits[name].transpose(0, 1))
-        baseline = torch.where(self.valid[done].transpose(0, 1), old.values.baseline, old.state_value)
-        self.baseline[done].copy_(baseline.transpose(0, 1))
-        self.baseline[self.length].copy_(final_value)
-        self.taken[done].copy_(old.values.taken.transpose(0, 1))
+        baseline = torch.where(self.valid[done].transpose(0, 1), old.values.value, old.state_value)
+        self.value[done].copy_(baseline.transpose(0, 1))
+        self.value[self.length].copy_(final_value)
+        self.q_taken[done].copy_(old.values.q_taken.transpose(0, 1))
 
     def compute_advantages(self, gamma: float, gae_lambda: float, offset: float, unit: float) -> None:
         """Write advantages and returns, both in units of reward, in place.
@@ -242,7 +242,7 @@ class Rollout:
         done = slice(0, self.length)
         gae(
             self.rewards[done],
-            self.baseline[: self.length + 1] * unit + offset,
+            self.value[: self.length + 1] * unit + offset,
             self.terminated[done],
             self.truncated[done],
             self.valid[done],
@@ -275,7 +275,7 @@ class Rollout:
             old_log_prob=_swap_all(self.old_log_prob, done),
             old_logits=_swap_all(self.old_logits, done),
             advantages=_swap(advantages),
-            op_advantage=_swap((self.taken[done] - self.baseline[done]) * (value_unit / scale)),
+            op_advantage=_swap((self.q_taken[done] - self.value[done]) * (value_unit / scale)),
             returns=_swap(normaliser.normalise(self.returns[done])),
         )
 

@@ -28,6 +28,7 @@ def open_session(plan: Plan, index: Index) -> Trainer:
     torch start from the plan's seed.
     """
     from esper_core.plan.build import build_parts
+    from esper_core.plan.config import structure
     from esper_core.plan.lookup import owners_of
 
     check_rollout(plan, index)
@@ -43,7 +44,7 @@ def open_session(plan: Plan, index: Index) -> Trainer:
         masks=parts["masks"],
         loss=parts["loss"],
         environment=environment,
-        config=TrainConfig(**plan.train),
+        config=structure(TrainConfig, plan.train, prefix="train", owner="the trainer"),
         seed=plan.seed,
         owners=owners,
     )

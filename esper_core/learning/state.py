@@ -72,7 +72,7 @@ class Learned:
         policy = {name: _copy(value) for name, value in self.policy.state_dict().items()}
         return {"policy": policy, "optimiser": moments, "normaliser": self.normaliser.state()}
 
-    def put_back(self, copy: dict[str, Tensors]) -> None:
+    def restore(self, copy: dict[str, Tensors]) -> None:
         """Return to what `copy()` returned, which is copied again."""
         self.policy.load_state_dict(copy["policy"])
         parameters = dict(self.policy.named_parameters())

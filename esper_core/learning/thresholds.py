@@ -147,20 +147,20 @@ THRESHOLDS: tuple[Threshold, ...] = (
         "ratio-exploded",
         Bound("ratio_max/*", above=10.0),
         "head {head}: probability ratio {value:.3g}",
-        "One head moves too far within an update although the others hide it. Lower `train.lr`, `train.passes` or"
-        " `loss.target_kl`.",
+        "One head moves too far within an update although the others hide it. Lower `train.lr`,"
+        " `train.update_epochs` or `loss.target_kl`.",
     ),
     Threshold(
         "clipped-often",
         Bound("clip_fraction/*", above=0.4),
         "head {head}: {value:.0%} of its ratios clipped",
-        "Much of each gradient is thrown away. Lower `train.lr` or `train.passes`.",
+        "Much of each gradient is thrown away. Lower `train.lr` or `train.update_epochs`.",
     ),
     Threshold(
         "no-pass-finished",
         Bound("passes_done", below=1.0),
         "learning stopped within its first pass, at KL {kl:.3g}",
-        "A single gradient step moves the policy too far. Lower `train.lr`, or `train.minibatches`.",
+        "A single gradient step moves the policy too far. Lower `train.lr`, or `train.num_minibatches`.",
     ),
     Threshold(
         "critic-worse-than-constant",

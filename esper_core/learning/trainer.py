@@ -109,10 +109,11 @@ class Trainer:
         updates_done: int = 0,
         owners: Owners = UNKNOWN,
     ) -> None:
-        if config.minibatches > environment.num_envs:
+        if config.num_minibatches > environment.num_envs:
             raise ConfigError(
-                f"train.minibatches is {config.minibatches}, but there are only {environment.num_envs} environments.",
-                hint="A minibatch holds whole episodes; lower train.minibatches or raise --envs.",
+                f"train.num_minibatches is {config.num_minibatches}, but there are only {environment.num_envs} "
+                "environments.",
+                hint="A minibatch holds whole episodes; lower train.num_minibatches or raise --envs.",
             )
         self.policy, self.loss, self.environment, self.config = policy, loss, environment, config
         self.updates_done, self.environment_steps, self._seed = updates_done, 0, seed
@@ -178,7 +179,7 @@ class Trainer:
     def _update(self, report: Callable[[str, int, int], None]) -> Update:
         started = time.perf_counter()
         # Whoever looks on between updates may draw random numbers too, and must not shift those of the run.
-        self._streams.go_on(self.device)
+        self._streams.resume(self.device)
         before, rollout, reason = self._learned.copy(), self.rollout, ""
         collected = Collected([], 0, {})
         metrics: dict[str, float | None] = {}
@@ -199,7 +200,7 @@ class Trainer:
                 group["lr"] = faded(self.config.lr, self.config.lr_half_life, self.updates_done + 1)
             metrics |= self._learn(batch, report)
         except NotFinite as error:
-            self._learned.put_back(before)
+            self._learned.restore(before)
             reason = error.what
         self._streams = Streams.now(self.device)
 
@@ -267,8 +268,8 @@ class Trainer:
         """
         old = self.policy.evaluate_actions(steps.features, steps.masks, None, steps.actions, steps.episode_start)
         with torch.no_grad():
-            final = self.policy.state_value(*self.rollout.final(), old.state)
-            self.rollout.remember(old, final[:, 0])
+            final = self.policy.value(*self.rollout.final(), old.state)
+            self.rollout.store_old_policy(old, final[:, 0])
         return old
 
     @torch.no_grad()
@@ -300,7 +301,7 @@ class Trainer:
         extents: list[Tensor] = []
         metrics: dict[str, float | None] = {"grad_norm": None}
         target_kl = self._target_kl()
-        for number in range(config.passes):
+        for number in range(config.update_epochs):
             stop = False
             for part in self._minibatches(batch):
                 evaluation = self.policy.evaluate_actions(
@@ -332,9 +333,9 @@ class Trainer:
             if stop:
                 break
             passes_done += 1
-            report("learn", passes_done, config.passes)
+            report("learn", passes_done, config.update_epochs)
         if not self._learned.is_finite():
-            raise NotFinite("the weights or the optimiser's moments after its steps are not finite")
+            raise NotFinite("the weights or the optimiser's moments became NaN or infinite")
         for name, values in history.items():
             metrics[name] = monitors.mean_of(torch.stack(values).double().tolist())
         metrics |= monitors.ratio_metrics(batch.old_log_prob, extents) | monitors.kl_metrics(part, evaluation)
@@ -362,16 +363,16 @@ class Trainer:
 
     def _minibatches(self, batch: Sequences) -> Iterator[Sequences]:
         """Yield the batch, or parts of it that hold whole environments in an order drawn anew for each pass."""
-        if self.config.minibatches == 1:
+        if self.config.num_minibatches == 1:
             yield batch
             return
         order = torch.randperm(batch.num_envs, generator=self._shuffling).to(self.device)
-        for index in torch.tensor_split(order, self.config.minibatches):
+        for index in torch.tensor_split(order, self.config.num_minibatches):
             yield batch.rows(index)
 
     def _check(self, what: str, value: Tensor | float, number: int) -> None:
         if not bool(torch.isfinite(torch.as_tensor(value))):
-            raise NotFinite(f"{what} of pass {number + 1} is not finite")
+            raise NotFinite(f"{what} of epoch {number + 1} became NaN or infinite")
 
     # Saving ---------------------------------------------------------------------------------------------------------
 
@@ -410,7 +411,7 @@ class Trainer:
         """
         self._check_fit(state)
         counters, streams = state.counters, state.tensors["rng"]
-        self._learned.put_back(state.tensors)
+        self._learned.restore(state.tensors)
         self._sampling.set_state(streams["sampling"])
         self._shuffling.set_state(streams["shuffling"])
         self._streams = Streams({name: value.clone() for name, value in streams.items()}, dict(counters["random"]))

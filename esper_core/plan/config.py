@@ -137,6 +137,10 @@ def structure(cls: type, values: Mapping[str, Any], *, prefix: str, owner: str) 
     for key, value in values.items():
         name = key.replace("-", "_")
         if name not in fields:
+            renamed = {entry.metadata.get("renamed_from"): entry.name for entry in fields.values()}
+            if name in renamed:
+                new = f"{prefix}.{renamed[name]}"
+                raise BadOption(f"'{prefix}.{key}' is called '{new}' now.", key=name, hint=f"Write {new}.")
             known = f"Options of {owner}: {', '.join(fields)}." if fields else f"{owner} has no options."
             raise BadOption(f"There is no option '{prefix}.{key}'.{did_you_mean(name, fields)}", key=name, hint=known)
         resolved[name] = _structure_value(fields[name], value, f"{prefix}.{name}")

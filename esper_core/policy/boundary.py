@@ -143,7 +143,7 @@ def check_output(
 def check_values(owner: Owner, found: Any, actions: ActionSpec, lead: Shape, device: torch.device) -> None:
     """Check what a critic returns for `lead = (E, T)`: `[E, T]`, and `by_op [E, T, O]` or None."""
     check_type(owner, "what it returns", found, Values)
-    for name in ("baseline", "taken"):
+    for name in ("value", "q_taken"):
         check_tensor(owner, f"its {name}", getattr(found, name), "float", lead, device)
     if found.by_op is not None:
         check_tensor(owner, "its by_op", found.by_op, "float", (*lead, len(actions.ops)), device)

@@ -150,7 +150,7 @@ class Policy(nn.Module):
         values = self._values(latent, op_probs, op)
         return PolicyOutput(distribution.masked_logits(), distribution.logits, values, state)
 
-    def state_value(self, features: Features, masks: Masks, state: Any = None) -> Tensor:
+    def value(self, features: Features, masks: Masks, state: Any = None) -> Tensor:
         """Return the critic's values of states in which nothing has been done yet, `[E, T]`.
 
         That is the expectation over operations, and does not depend on which one is drawn or most probable.
@@ -198,8 +198,8 @@ class Policy(nn.Module):
             {name: value.squeeze(1) for name, value in actions.items()},
             {name: value.squeeze(1) for name, value in log_prob.items()},
             Values(
-                baseline=values.baseline.squeeze(1),
-                taken=values.taken.squeeze(1),
+                value=values.value.squeeze(1),
+                q_taken=values.q_taken.squeeze(1),
                 by_op=None if values.by_op is None else values.by_op.squeeze(1),
             ),
             state,
@@ -266,7 +266,7 @@ class Policy(nn.Module):
 def _of_states(values: Values, op_probs: Tensor | None) -> Tensor:
     """Return values of states `[E, T]`: the mean over operations, where the critic tells them apart."""
     if values.by_op is None or op_probs is None:
-        return values.baseline
+        return values.value
     return (op_probs * values.by_op).sum(-1)
 
 

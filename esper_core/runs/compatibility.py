@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from attrs import fields, frozen
+from attrs import frozen
 
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import CheckpointMismatch, ConfigError
 from esper_core.learning.config import TrainConfig
 from esper_core.registry.bringing import bring_back
-from esper_core.plan.config import structure_config
+from esper_core.plan.config import BadOption, structure, structure_config
 from esper_core.plan.lookup import find_planned
 from esper_core.plan.plan import Plan, PlannedComponent, describe_plan
+from esper_core.plan.selection import TRAIN
 from esper_core.registry.resolve import absent_plugins
 from esper_core.runs import provenance
 
@@ -52,11 +53,14 @@ def check_fit(header: Header, plan: Plan, index: Index) -> tuple[str, ...]:
     needed = [c for c in saved.components if c.kind in FITTED or c in plan.components]
     _check_installed(header, needed, index)
     _check_options(header, [c for c in needed if c in plan.components], index)
-    unknown = sorted(set(plan.train) - {field.name for field in fields(TrainConfig)})
-    if unknown:
-        rows = [Difference(f"train.{name}", str(plan.train[name]), "unknown") for name in unknown]
+    try:
+        structure(TrainConfig, plan.train, prefix=TRAIN, owner="the trainer")
+    except BadOption as error:
+        rows = [Difference(f"train.{error.key}", str(plan.train[error.key]), "not allowed")]
         command = provenance.core_command(header.content)
-        raise _mismatch(header, rows, f"Use the version of esper-core that wrote it: {command}")
+        refused = _mismatch(header, rows, f"Use the version of esper-core that wrote it: {command}")
+        refused.message += f"\n{error.message}"
+        raise refused from error
     slots = _slots(saved, plan)
     chosen = [row for row in _chosen_otherwise(saved, plan) if row.kind in FITTED]
     rows = [*slots, *chosen, *_weights(header, plan, index), *_tables(header, plan, index)]

@@ -13,7 +13,7 @@ SMALL = (
 
 UPDATES = 4
 POLICY = ("--policy", "lstm-v2", "--slots", "2")
-FUSED = (*POLICY, *SMALL, "-o", "environment.workers=2", "-o", "train.minibatches=2")
+FUSED = (*POLICY, *SMALL, "-o", "environment.workers=2", "-o", "train.num_minibatches=2")
 LOOP = (*POLICY, *SMALL, "-o", "environment.runtime=loop")
 KINDS = {"fused": FUSED, "loop": LOOP}
 

@@ -20,7 +20,11 @@ import pytest
         (("train", "--policy", "lstm-v2", "-o", "train.lr=-1"), 2, "train.lr"),
         (("train", "--policy", "lstm-v2", "-o", f"environment.batch_size={'9' * 20}"), 2, "'environment.batch_size'"),
         (("train", "--policy", "lstm-v2", "-o", "environment.operation_cost=1e308"), 2, "'environment.operation_cost'"),
-        (("train", "--policy", "lstm-v2", "-o", f"train.passes={'9' * 20}"), 2, "'train.passes' cannot be"),
+        (
+            ("train", "--policy", "lstm-v2", "-o", f"train.update_epochs={'9' * 20}"),
+            2,
+            "'train.update_epochs' cannot be",
+        ),
         (("train", "--policy", "lstm-v2", "--epochs", "9" * 15), 2, "'environment.epochs' cannot be"),
         (("train", "--policy", "lstm-v2", "--workers", "9" * 15), 2, "'environment.workers' cannot be"),
         (("train", "--policy", "lstm-v2", "--slots", "100000"), 2, "at most 64"),

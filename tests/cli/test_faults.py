@@ -108,7 +108,7 @@ def sick(train, fake_site: FakeSite, tmp_path, capsys):
     fake_site.install("acme-sick", {"sick": "acme_sick.plugin"}, modules=modules)
 
     def sick(ill: list[int], updates: int, leaves: int = 0) -> tuple[int, Path, str]:
-        options = ("-o", f"loss.ill={ill}", "-o", f"loss.leaves={leaves}", "-o", "train.passes=1")
+        options = ("-o", f"loss.ill={ill}", "-o", f"loss.leaves={leaves}", "-o", "train.update_epochs=1")
         options += ("--updates", str(updates))
         code = train("--policy", "lstm-v2", "--slots", "2", "--loss", "sick", *SMALL, *options, "--out", "runs")
         return code, only_run(tmp_path / "runs"), capsys.readouterr().err
@@ -119,7 +119,9 @@ def sick(train, fake_site: FakeSite, tmp_path, capsys):
 def test_an_update_that_is_no_number_is_skipped_and_named(sick, train, capsys):
     code, folder, said = sick([2], 3)
     assert code == 0
-    words = "update 2 was skipped, and policy and optimiser left as they were: the loss of pass 1 is not finite"
+    words = (
+        "update 2 was skipped, and policy and optimiser left as they were: the loss of epoch 1 became NaN or infinite"
+    )
     assert said.count(f"warning: {words}") == 1
     lines = without_timing(folder)
     assert [line["skipped_updates"] for line in lines] == [0.0, 1.0, 1.0]
@@ -133,7 +135,10 @@ def test_an_update_that_is_no_number_is_skipped_and_named(sick, train, capsys):
 def test_three_in_a_row_end_the_run_with_the_last_good_policy(sick, train, capsys):
     code, folder, said = sick([2, 3, 4, 5], 9)
     assert code == 1
-    assert "Updates 2 to 4 were skipped: the loss of pass 1 is not finite. The policy is that of update 1." in said
+    assert (
+        "Updates 2 to 4 were skipped: the loss of epoch 1 became NaN or infinite. The policy is that of update 1."
+        in said
+    )
     assert f"The last checkpoint is {Path('runs') / folder.name / 'checkpoints/000004'}." in said
     assert [line["update"] for line in without_timing(folder)] == [1, 2, 3, 4]
     assert train("--resume", str(folder)) == 1, "it is no better when asked again"

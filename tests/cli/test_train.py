@@ -176,7 +176,7 @@ def test_what_a_chosen_component_cannot_do_is_said_before_training(esper, instal
         ("--features", "flat"),
         ("-o", "loss.ratio_mode=joint"),
         ("-o", "environment.auto_advance=false"),
-        ("-o", "train.minibatches=2"),
+        ("-o", "train.num_minibatches=2"),
         ("-o", "network.lstm_layers=2"),
         ("-o", 'environment.blueprints=["depthwise", "norm"]'),
     ],

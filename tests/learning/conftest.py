@@ -169,6 +169,6 @@ class Reinforce:
         count = batch.valid.sum()
         log_prob = torch.stack(list(evaluation.log_prob.values())).sum(0)
         gain = torch.where(batch.valid, log_prob * batch.advantages, 0.0).sum() / count
-        error = torch.where(batch.valid, (evaluation.values.taken - batch.returns).square(), 0.0).sum() / count
+        error = torch.where(batch.valid, (evaluation.values.q_taken - batch.returns).square(), 0.0).sum() / count
         kl = torch.tensor(0.0)
         return LossResult(error - gain, kl, {"value_loss": error.detach()})

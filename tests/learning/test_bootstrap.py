@@ -26,7 +26,7 @@ class Alike(World):
 
 
 def collected(horizon: int, baseline: str, sampling: int = 0) -> Trainer:
-    trainer = ppo_trainer(Alike(horizon), baseline=baseline, normalise_returns=False, lr=0.0, passes=1)
+    trainer = ppo_trainer(Alike(horizon), baseline=baseline, normalise_returns=False, lr=0.0, update_epochs=1)
     with torch.no_grad():
         # Operations that differ in value, and of which none is nearly certain.
         trainer.policy.critic.hidden.weight.mul_(5.0)
@@ -45,14 +45,14 @@ def test_where_an_episode_is_cut_off_does_not_change_what_follows(baseline: str)
     early = [collected(9, baseline, sampling) for sampling in range(3)]
     at_horizon = collected(max(LENGTHS), baseline)
     for env, length in enumerate(LENGTHS):
-        value = at_horizon.rollout.baseline[length, env]
+        value = at_horizon.rollout.value[length, env]
         for other in early:
-            torch.testing.assert_close(other.rollout.baseline[length, env], value)
+            torch.testing.assert_close(other.rollout.value[length, env], value)
     # It is no single operation's, but the mean of them under the policy.
     steps = at_horizon.rollout.steps()
     old = at_horizon.policy.evaluate_actions(steps.features, steps.masks, None, steps.actions, steps.episode_start)
     by_op, probs = old.values.by_op[1, 2].detach(), old.distribution.op_probs()[1, 2]
-    torch.testing.assert_close(at_horizon.rollout.baseline[2, 1], (probs * by_op).sum())
+    torch.testing.assert_close(at_horizon.rollout.value[2, 1], (probs * by_op).sum())
     assert float((by_op - by_op.mean()).abs().min()) > 1e-3
 
 
@@ -61,6 +61,4 @@ def test_without_operations_in_the_critic_it_is_its_one_value() -> None:
     policy = Policy(trainer.policy.network, StateValueCritic(None, context(HIDDEN)), trainer.policy.actions)
     trainer._collector.collect(7)
     steps = trainer.rollout.steps()
-    assert torch.equal(
-        policy.state_value(steps.features, steps.masks), policy(steps.features, steps.masks).values.baseline
-    )
+    assert torch.equal(policy.value(steps.features, steps.masks), policy(steps.features, steps.masks).values.value)

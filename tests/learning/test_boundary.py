@@ -28,7 +28,7 @@ def train(world: World | None = None, loss: Any = None, net: Any = None, **parts
         masks=parts.get("masks", Legal()),
         loss=loss or Reinforce(),
         environment=world or World(),
-        config=TrainConfig(passes=1),
+        config=TrainConfig(update_epochs=1),
         seed=0,
         owners=OWNERS,
     )

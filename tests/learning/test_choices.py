@@ -48,7 +48,7 @@ def test_the_critic_learns_from_steps_with_one_legal_action() -> None:
 
 def test_steps_without_a_choice_count_in_the_denominator_and_in_the_statistics_of_advantages() -> None:
     """Otherwise a policy that can rarely choose would be moved by its few choices as far as by many."""
-    trainer = ppo_trainer(World((6,) * 4), OnlyLegal(0, steps=4), loss={"entropy": 0.0}, passes=1)
+    trainer = ppo_trainer(World((6,) * 4), OnlyLegal(0, steps=4), loss={"entropy": 0.0}, update_epochs=1)
     (update,) = trainer.run(1)
     ((batch, result),) = trainer.loss.calls
     free = torch.arange(6).expand(4, 6) >= 4
@@ -76,7 +76,7 @@ def test_a_head_of_an_operation_that_is_never_legal_gets_a_gradient_of_exactly_z
 def test_a_legal_operation_that_was_not_taken_still_explores() -> None:
     """The bonus goes by the probability that a head matters, not by what was drawn: no head starves unseen."""
     options = {"entropy": 0.5, "value_coefficient": 0.0}
-    trainers = (ppo_trainer(World((1,)), loss=options, passes=1, seed=seed) for seed in range(20))
+    trainers = (ppo_trainer(World((1,)), loss=options, update_epochs=1, seed=seed) for seed in range(20))
     untaken = next(t for t in trainers if list(t.run(1)) and int(t.rollout.actions["op"][0, 0]) != 1)
     gradient = untaken.policy.get_parameter("network.what_head.2.weight").grad
     assert gradient is not None and float(gradient.abs().max()) > 0

@@ -127,7 +127,7 @@ def trained(baseline: str, quality: float, loss: WatchedPpo, **config: Any) -> T
         masks=Legal(),
         loss=loss,
         environment=Paid(),
-        config=TrainConfig(**{"lr": 0.0, "passes": 1, "normalise_returns": False, **config}),
+        config=TrainConfig(**{"lr": 0.0, "update_epochs": 1, "normalise_returns": False, **config}),
         seed=0,
     )
     for _ in trainer.run(1):

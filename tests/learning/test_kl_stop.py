@@ -62,7 +62,7 @@ def passes(target: float, most: int = 8, minibatches: int = 1) -> tuple[dict[str
         masks=Legal(),
         loss=loss,
         environment=World(),
-        config=TrainConfig(lr=LR, passes=most, max_grad_norm=0.0, minibatches=minibatches),
+        config=TrainConfig(lr=LR, update_epochs=most, max_grad_norm=0.0, num_minibatches=minibatches),
         seed=0,
     )
     (update,) = trainer.run(1)

@@ -88,7 +88,7 @@ class AllLegal:
 
 def trainer(probe: Probe, critic: str = "expected", seed: int = 0, hidden: int = 32, **config: Any) -> Trainer:
     torch.manual_seed(seed)
-    features, config = Look(probe.width), {"lr": 3e-3, "gamma": 0.9, "passes": 8, **config}
+    features, config = Look(probe.width), {"lr": 3e-3, "gamma": 0.9, "update_epochs": 8, **config}
     slots = SlotConfig.for_grid(1, 2)
     context = BuildContext(
         slots, probe.actions, StateSpec(()), features.schema, 0, config["gamma"], 16, seed, "cpu", torch.float32
@@ -117,7 +117,7 @@ def learn(made: Trainer, updates: int) -> dict[str, float | None]:
 
 def values(made: Trainer) -> Tensor:
     """Return V along the last rollout in units of reward, `[T, E]`."""
-    return made.normaliser.denormalise(made.rollout.baseline[:-1])
+    return made.normaliser.denormalise(made.rollout.value[:-1])
 
 
 CRITICS = ["expected", "state-value"]
@@ -212,7 +212,7 @@ def test_with_an_exact_critic_only_the_expected_baseline_teaches_the_operation()
     """With b(s, op) = Q(s, op) every advantage is 0, whatever the operation was worth."""
     shares = {}
     for baseline in ("expected", "sampled"):
-        made = trainer(Bandit(), baseline, lr=1e-3, passes=4, normalise_returns=False)
+        made = trainer(Bandit(), baseline, lr=1e-3, update_epochs=4, normalise_returns=False)
         made.policy.critic = Exact(baseline)
         shares[baseline] = learn(made, 80)["op/f"] or 0.0
     assert shares["expected"] > 0.9
@@ -254,7 +254,7 @@ class Recall(Probe):
 
 
 def test_a_cue_is_remembered() -> None:
-    assert learn(trainer(Recall(), lr=1e-2, passes=4), 60)["return"] > 0.9
+    assert learn(trainer(Recall(), lr=1e-2, update_epochs=4), 60)["return"] > 0.9
 
 
 def test_nothing_leaks_from_one_episode_into_the_next() -> None:
@@ -274,6 +274,6 @@ def test_nothing_leaks_from_one_episode_into_the_next() -> None:
         def paid(self, actions: dict[str, Tensor]) -> Tensor:
             return (actions["op"] == self.asked).float() * (self.t == 0)
 
-    made = trainer(Before(), lr=1e-2, passes=4)
+    made = trainer(Before(), lr=1e-2, update_epochs=4)
     returns = [u.metrics["return"] for u in made.run(60)]
     assert sum(returns[30:]) / 30 == pytest.approx(0.5, abs=0.06)

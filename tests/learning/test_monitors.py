@@ -26,8 +26,8 @@ def judged(returns: Tensor, taken: Tensor, std: float = 1.0, mean: float = 0.0) 
     rollout.valid.fill_(True)
     rollout.valid[3, 1] = False
     baseline = taken + 0.3
-    rollout.taken.copy_((taken - mean) / std)
-    rollout.baseline[:-1].copy_((baseline - mean) / std)
+    rollout.q_taken.copy_((taken - mean) / std)
+    rollout.value[:-1].copy_((baseline - mean) / std)
     rollout.returns.copy_(returns)
     rollout.advantages.copy_(returns - baseline)
     rollout.actions["op"].copy_(torch.tensor([[0, 0], [1, 1], [1, 0], [0, 2]]))
@@ -35,7 +35,7 @@ def judged(returns: Tensor, taken: Tensor, std: float = 1.0, mean: float = 0.0) 
     rollout.masks["op"][:, 1, 2] = False
     by_op = torch.tensor([1.0, 4.0, 2.0]).expand(E, T, 3).clone()
     by_op[1, :, 2] = 99.0  # illegal there
-    values = Values(rollout.baseline[:-1].T, rollout.taken.T, by_op)
+    values = Values(rollout.value[:-1].T, rollout.q_taken.T, by_op)
     old = Evaluation(None, values, {}, {}, {}, {}, None)  # type: ignore[arg-type]
     return monitors.critic_metrics(rollout, rollout.steps(), old, std, std)
 
@@ -154,7 +154,7 @@ def moved() -> tuple[Policy, Sequences, Evaluation]:
         return policy.evaluate_actions(steps.features, steps.masks, None, steps.actions, steps.episode_start)
 
     with torch.no_grad():
-        rollout.remember(evaluate(), torch.zeros(4))
+        rollout.store_old_policy(evaluate(), torch.zeros(4))
         rollout.compute_advantages(0.9, 0.95, 0.0, 1.0)
         for parameter in policy.parameters():
             parameter.add_(0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))

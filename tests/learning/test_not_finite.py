@@ -65,7 +65,7 @@ def skips(update):
 @pytest.mark.parametrize("call", [1, 2])
 def test_the_update_is_skipped_named_and_counted(what, value, call):
     # Two passes each: the third and fourth call are those of the second update.
-    trainer = make(ResumableWorld(), loss=Spoilt({2 + call}, what, value), passes=2)
+    trainer = make(ResumableWorld(), loss=Spoilt({2 + call}, what, value), update_epochs=2)
     updates = trainer.run(3)
     assert next(updates).metrics["skipped_updates"] == 0.0
     before = learned(trainer)
@@ -73,7 +73,8 @@ def test_the_update_is_skipped_named_and_counted(what, value, call):
     assert_equal(learned(trainer), before)
     (message,) = skips(second)
     assert message == (
-        f"update 2 was skipped, and policy and optimiser left as they were: the {what} of pass {call} is not finite"
+        "update 2 was skipped, and policy and optimiser left as they were: "
+        f"the {what} of epoch {call} became NaN or infinite"
     )
     assert (second.index, second.environment_steps, second.metrics["skipped_updates"]) == (2, 38, 1.0)
     assert second.metrics["return"] is not None and len(second.events) == 4, "the episodes were played"
@@ -92,7 +93,7 @@ def test_a_first_update_that_is_skipped_leaves_a_new_trainer():
 
 
 def test_weights_that_a_step_ruins_are_put_back():
-    trainer = make(lr=0.01, passes=1)
+    trainer = make(lr=0.01, update_epochs=1)
     (_,) = trainer.run(1)
     before = learned(trainer)
     step = trainer.optimiser.step
@@ -104,14 +105,14 @@ def test_weights_that_a_step_ruins_are_put_back():
 
     trainer.optimiser.step = ruin
     (update,) = trainer.run(2)
-    assert "the weights or the optimiser's moments after its steps are not finite" in skips(update)[0]
+    assert "the weights or the optimiser's moments became NaN or infinite" in skips(update)[0]
     assert_equal(learned(trainer), before)
 
 
 def test_a_policy_that_cannot_act_is_skipped_too():
     trainer = make(net=Spoiling(since=3))
     update = next(trainer.run(2))
-    assert "the policy's log-probabilities at step 2 are not finite" in skips(update)[0]
+    assert "the policy's log-probabilities at step 2 became NaN or infinite" in skips(update)[0]
     assert (update.index, update.environment_steps, update.events) == (1, 0, [])
     assert update.metrics.get("return") is None
 
@@ -121,20 +122,20 @@ def test_values_that_are_not_finite_are_skipped_and_do_not_spoil_the_statistics(
     (_,) = trainer.run(1)
     before = learned(trainer)
     original = trainer.policy.critic.forward
-    trainer.policy.critic.forward = lambda *a: original(*a)._replace(baseline=original(*a).baseline * torch.nan)
+    trainer.policy.critic.forward = lambda *a: original(*a)._replace(value=original(*a).value * torch.nan)
     (update,) = trainer.run(2)
     assert skips(update)
     assert_equal(learned(trainer), before)
 
 
 def test_three_in_a_row_end_the_run_with_the_policy_before_them():
-    trainer = make(loss=Spoilt(range(2, 100)), passes=1)
+    trainer = make(loss=Spoilt(range(2, 100)), update_epochs=1)
     updates = trainer.run(9)
     next(updates)
     good = learned(trainer)
     assert [update.index for update in (next(updates), next(updates), next(updates))] == [2, 3, 4]
     assert_equal(learned(trainer), good)
-    words = r"Updates 2 to 4 were skipped: the loss of pass 1 is not finite\. The policy is that of update 1"
+    words = r"Updates 2 to 4 were skipped: the loss of epoch 1 became NaN or infinite\. The policy is that of update 1"
     with pytest.raises(EsperError, match=words) as caught:
         next(updates)
     assert caught.value.exit_code == 1 and "train.lr" in caught.value.hint
@@ -142,22 +143,22 @@ def test_three_in_a_row_end_the_run_with_the_policy_before_them():
 
 def test_the_last_updates_of_a_run_are_judged_as_well():
     with pytest.raises(EsperError, match="Updates 1 to 3"):
-        train(make(loss=Spoilt(range(100)), passes=1), 3)
+        train(make(loss=Spoilt(range(100)), update_epochs=1), 3)
 
 
 def test_a_good_update_between_begins_the_count_anew():
-    updates = list(make(loss=Spoilt({1, 2, 4, 5}), passes=1).run(6))
+    updates = list(make(loss=Spoilt({1, 2, 4, 5}), update_epochs=1).run(6))
     assert [bool(skips(u)) for u in updates] == [True, True, False, True, True, False]
     assert updates[-1].metrics["skipped_updates"] == 4.0
 
 
 def test_going_on_knows_how_many_were_skipped():
-    whole = make(loss=Spoilt({1, 2}), passes=1)
+    whole = make(loss=Spoilt({1, 2}), update_epochs=1)
     updates = whole.run(5)
     next(updates), next(updates)
     saved = whole.state()
     json.dumps(saved.counters, allow_nan=False)
-    other = make(loss=Spoilt({1}), passes=1)
+    other = make(loss=Spoilt({1}), update_epochs=1)
     other.load_state(saved)
     with pytest.raises(EsperError, match="Updates 1 to 3"):
         train(other, 5)
@@ -170,7 +171,7 @@ def test_switching_warnings_off_does_not_hide_it(warnings):
 
 @pytest.mark.parametrize(("updates", "words"), [(1, "Update 1 was"), (2, "Updates 1 to 2 were")])
 def test_a_short_run_in_which_nothing_was_learned_is_no_success(updates, words):
-    with pytest.raises(EsperError, match=f"{words} skipped: the loss of pass 1 is not finite"):
+    with pytest.raises(EsperError, match=f"{words} skipped: the loss of epoch 1 became NaN or infinite"):
         train(make(loss=Spoilt(range(9))), updates)
 
 

@@ -109,9 +109,9 @@ def test_a_batch_does_not_see_what_is_stored_in_padding(garbage: float) -> None:
     for table in (rollout.log_prob, rollout.old_log_prob):
         for value in table.values():
             value[padding] = garbage
-    for value in (*rollout.old_logits.values(), rollout.rewards, rollout.taken, rollout.baseline[:-1]):
+    for value in (*rollout.old_logits.values(), rollout.rewards, rollout.q_taken, rollout.value[:-1]):
         value[padding] = garbage
-    rollout.baseline[-1] = garbage
+    rollout.value[-1] = garbage
     for mask in (*rollout.masks.values(), rollout.slot_given_op):
         mask[:-1][padding] = False
     for action in rollout.actions.values():
@@ -131,7 +131,7 @@ def test_episodes_that_end_early_are_learned_from_as_if_the_horizon_were_theirs(
     long, short = (ppo_trainer(Clockless(lengths=(2, 3), horizon=horizon)) for horizon in (9, 3))
     for trainer in (long, short):
         # Rows beyond the end hold what is left of earlier episodes.
-        for value in (trainer.rollout.rewards, trainer.rollout.obs, trainer.rollout.baseline, trainer.rollout.taken):
+        for value in (trainer.rollout.rewards, trainer.rollout.obs, trainer.rollout.value, trainer.rollout.q_taken):
             value[4:] = 1e30
     for mine, other in zip(long.run(2), short.run(2), strict=True):
         assert mine.metrics == other.metrics

@@ -37,7 +37,7 @@ def test_they_go_on_where_they_were(before):
     expected = [draw() for _ in range(400)]
     seed_all(9)
     draw()
-    Streams(streams.tensors, json.loads(json.dumps(streams.rest))).go_on(CPU)
+    Streams(streams.tensors, json.loads(json.dumps(streams.rest))).resume(CPU)
     assert [draw() for _ in range(400)] == expected
 
 
@@ -47,9 +47,9 @@ def test_a_gpu_keeps_its_own(monkeypatch):
     monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, device: kept.update({str(device): state.tolist()}))
     streams = Streams.now(torch.device("cuda", 0))
     assert "cuda" in streams.tensors and "cuda" not in Streams.now(CPU).tensors
-    streams.go_on(CPU)
+    streams.resume(CPU)
     assert not kept, "a run that goes on without one"
-    streams.go_on(torch.device("cuda", 0))
+    streams.resume(torch.device("cuda", 0))
     assert kept == {"cuda:0": [7, 8]}
 
 

@@ -33,7 +33,7 @@ class AllSlotsLegal(Legal):
 @pytest.fixture(scope="module")
 def played() -> tuple[Trainer, Sequences]:
     """Return a trainer after an update, and what it learned from; the policy has moved since it acted."""
-    trainer = ppo_trainer(World((6,) * 8), AllSlotsLegal(), dtype=torch.float64, passes=1)
+    trainer = ppo_trainer(World((6,) * 8), AllSlotsLegal(), dtype=torch.float64, update_epochs=1)
     list(trainer.run(1))
     ((batch, _),) = trainer.loss.calls
     return trainer, batch

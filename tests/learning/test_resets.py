@@ -42,7 +42,7 @@ def joined(batch: Sequences) -> Sequences:
 @pytest.mark.parametrize("lengths", [(5, 5), (3, 5)], ids=["full", "padded"])
 def test_one_sequence_with_a_reset_is_worth_two_sequences(lengths: tuple[int, ...]) -> None:
     """Loss, KL and every gradient agree: the state is zeroed before a start (Hausknecht & Stone 2015)."""
-    trainer = ppo_trainer(World(lengths, horizon=T), dtype=torch.float64, passes=1)
+    trainer = ppo_trainer(World(lengths, horizon=T), dtype=torch.float64, update_epochs=1)
     for _ in trainer.run(1):
         pass
     ((batch, _),) = trainer.loss.calls

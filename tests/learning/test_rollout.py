@@ -19,8 +19,8 @@ def ready(world=None):
     steps = rollout.steps()
     with torch.no_grad():
         old = policy.evaluate_actions(steps.features, steps.masks, None, steps.actions, steps.episode_start)
-        final = policy.state_value(*rollout.final(), old.state)
-    rollout.remember(old, final[:, 0])
+        final = policy.value(*rollout.final(), old.state)
+    rollout.store_old_policy(old, final[:, 0])
     rollout.compute_advantages(0.9, 0.95, 0.0, 1.0)
     return rollout, policy
 
@@ -47,15 +47,19 @@ def test_any_new_data_makes_advantages_old(write):
     steps = rollout.steps()
     if write == "observe":
         features, masks = rollout.final()
-        rollout.observe(
+        rollout.add_obs(
             0,
             type(features)(features.obs[:, 0], {"kind": features.indices["kind"][:, 0]}),
             type(masks)({n: m[:, 0] for n, m in masks.heads.items()}, masks.slot_given_op[:, 0]),
         )
     elif write == "act":
-        rollout.act(0, {n: v[:, 0] for n, v in steps.actions.items()}, {n: v[:, 0] for n, v in steps.log_prob.items()})
+        rollout.add_action(
+            0, {n: v[:, 0] for n, v in steps.actions.items()}, {n: v[:, 0] for n, v in steps.log_prob.items()}
+        )
     else:
-        rollout.earn(0, *(torch.zeros(4) for _ in range(1)), *(torch.zeros(4, dtype=torch.bool) for _ in range(3)))
+        rollout.add_reward(
+            0, *(torch.zeros(4) for _ in range(1)), *(torch.zeros(4, dtype=torch.bool) for _ in range(3))
+        )
     assert not rollout.advantages_ready
 
 
@@ -72,7 +76,7 @@ def test_values_are_denormalised_before_advantages():
     plain, _ = ready()
     scaled, _ = ready()
     mean, std = 0.3, 2.5
-    scaled.baseline.sub_(mean).div_(std)
+    scaled.value.sub_(mean).div_(std)
     scaled.compute_advantages(0.9, 0.95, mean, std)
     torch.testing.assert_close(scaled.advantages, plain.advantages)
     batch = scaled.sequences(std, seen(mean, std))
@@ -123,7 +127,7 @@ def test_what_the_operation_was_worth_is_in_units_of_the_advantages():
     rollout, _ = ready()
     rollout.compute_advantages(0.9, 0.95, 0.3, 2.5)
     batch, valid = rollout.sequences(2.5, seen(0.0, 7.0)), rollout.valid.T
-    worth = (rollout.taken - rollout.baseline[:-1]).T * 2.5
+    worth = (rollout.q_taken - rollout.value[:-1]).T * 2.5
     raw = rollout.advantages.T
     expected = worth / raw[valid].std()
     torch.testing.assert_close(batch.op_advantage[valid], expected[valid], rtol=1e-4, atol=1e-6)

@@ -64,7 +64,7 @@ def test_a_policy_has_exactly_these_parameters(index: Index, policy: str, slots:
         ("lstm-v2", [], {}),
         ("lstm-v1", [], {}),
         ("lstm-v2", ["critic.baseline=sampled", "loss.ratio_mode=joint"], {}),
-        ("lstm-v2", ["loss.child_baseline=1.0", "train.minibatches=2", "network.lstm_layers=2"], {}),
+        ("lstm-v2", ["loss.child_baseline=1.0", "train.num_minibatches=2", "network.lstm_layers=2"], {}),
         ("lstm-v2", ["train.normalise_returns=false"], {"features": "flat"}),
     ],
     ids=["lstm-v2", "lstm-v1", "sampled-joint", "child-baseline-minibatches", "flat"],
@@ -165,7 +165,7 @@ def test_hosts_train_the_same_beside_a_policy_with_threads(index: Index, workers
 @pytest.mark.parametrize("runtime", ["loop", "fused"])
 @pytest.mark.parametrize("minibatches", [1, 2])
 def test_it_trains_in_bf16(index: Index, runtime: str, minibatches: int) -> None:
-    options = [*NARROW, f"environment.runtime={runtime}", f"train.minibatches={minibatches}"]
+    options = [*NARROW, f"environment.runtime={runtime}", f"train.num_minibatches={minibatches}"]
     trainer = open_session(plan(index, options=options, precision="bf16"), index)
     assert trainer.environment.runtime.precision == trainer.policy.precision == "bf16"
     for update in train(trainer, 2):
@@ -184,7 +184,7 @@ def test_it_trains_in_bf16(index: Index, runtime: str, minibatches: int) -> None
 @pytest.mark.parametrize("runtime", ["loop", "fused"])
 def test_an_update_on_a_gpu_that_is_not_there(index: Index, runtime: str) -> None:
     """Every tensor on its way from the hosts to the update and into a checkpoint is where it must be."""
-    options = [*NARROW, "train.minibatches=2", "environment.max_grad_norm=1.0", f"environment.runtime={runtime}"]
+    options = [*NARROW, "train.num_minibatches=2", "environment.max_grad_norm=1.0", f"environment.runtime={runtime}"]
     with FakeDevice() as device:
         trainer = open_session(plan(index, options=options, device=device.name), index)
         assert {p.device.type for p in trainer.policy.parameters()} == {device.name}

@@ -87,7 +87,7 @@ def test_a_rollout_bootstraps_in_units_of_reward(end: str) -> None:
     rewards, values = numbers(0)
     rollout = Rollout(T, E, SPEC, SCHEMA, torch.device("cpu"), torch.float64)
     rollout.rewards.copy_(rewards)
-    rollout.baseline.copy_((values - mean) / std)
+    rollout.value.copy_((values - mean) / std)
     rollout.valid.fill_(True)
     getattr(rollout, end)[-1] = True
     rollout.compute_advantages(0.99, 0.95, mean, std)

@@ -33,7 +33,7 @@ def warned(trainer, updates):
 
 
 def test_it_learns_what_the_cue_pays_for():
-    trainer = make(World(lengths=(6,) * 16), passes=4)
+    trainer = make(World(lengths=(6,) * 16), update_epochs=4)
     updates = train(trainer, 40)
     assert updates[-1][2]["return"] > 5.0 > updates[0][2]["return"]
 
@@ -50,7 +50,7 @@ def test_updates_are_a_total():
 
 
 def test_the_first_ratio_is_one_and_acting_agrees_with_evaluating():
-    for _, _, metrics, _ in train(make(minibatches=2), 5):
+    for _, _, metrics, _ in train(make(num_minibatches=2), 5):
         assert metrics["ratio_at_start"] == 1.0
         assert metrics["behaviour_log_prob_gap"] < 1e-4
 
@@ -63,7 +63,7 @@ def test_acting_remembering_and_learning_are_all_told_where_episodes_start(minib
         def initial_state(self, num_envs):
             return type(super().initial_state(num_envs))(*(5 + value for value in super().initial_state(num_envs)))
 
-    for _, _, metrics, _ in train(make(net=Dirty(), minibatches=minibatches), 3):
+    for _, _, metrics, _ in train(make(net=Dirty(), num_minibatches=minibatches), 3):
         assert metrics["ratio_at_start"] == pytest.approx(1.0, abs=0 if minibatches == 1 else 1e-5)
         assert metrics["behaviour_log_prob_gap"] < 1e-4
 
@@ -77,13 +77,13 @@ def test_the_same_seed_trains_the_same_policy(world):
 @pytest.mark.parametrize("world", [World, ResumableWorld])
 @pytest.mark.parametrize("minibatches", [1, 3])
 def test_going_on_from_a_state_is_exact(world, minibatches):
-    whole = make(world(), minibatches=minibatches)
+    whole = make(world(), num_minibatches=minibatches)
     expected = train(whole, 5)
-    half = make(world(), minibatches=minibatches)
+    half = make(world(), num_minibatches=minibatches)
     train(half, 2)
     saved = half.state()
     train(half, 4)  # what happens afterwards must not reach into the saved state
-    other = make(world(), seed=0, minibatches=minibatches)
+    other = make(world(), seed=0, num_minibatches=minibatches)
     other.load_state(saved)
     assert train(other, 5) == expected[2:]
     for name, value in whole.policy.state_dict().items():
@@ -112,9 +112,9 @@ def test_rescaling_keeps_predictions_in_units_of_reward():
         def rescale_(self, old_mean, old_std, new_mean, new_std):
             latent = torch.randn(3, 2, 8)
             probs, op = torch.full((3, 2, 3), 1 / 3), torch.zeros(3, 2, dtype=torch.int64)
-            before = self(latent, probs, op).baseline * old_std + old_mean
+            before = self(latent, probs, op).value * old_std + old_mean
             super().rescale_(old_mean, old_std, new_mean, new_std)
-            after = self(latent, probs, op).baseline * new_std + new_mean
+            after = self(latent, probs, op).value * new_std + new_mean
             torch.testing.assert_close(before, after, atol=1e-5, rtol=1e-5)
             calls.append((old_std, new_std))
 
@@ -125,7 +125,7 @@ def test_rescaling_keeps_predictions_in_units_of_reward():
 
 def test_targets_are_normalised():
     loss = Reinforce()
-    train(make(loss=loss, passes=1), 1)
+    train(make(loss=loss, update_epochs=1), 1)
     (batch,) = loss.batches
     assert float(batch.advantages[batch.valid].mean()) == pytest.approx(0, abs=1e-5)
     assert float(batch.advantages[batch.valid].std()) == pytest.approx(1, abs=1e-4)
@@ -134,7 +134,7 @@ def test_targets_are_normalised():
 
 def test_minibatches_hold_whole_episodes_and_cover_each_once():
     loss = Reinforce()
-    train(make(loss=loss, passes=1, minibatches=3), 1)
+    train(make(loss=loss, update_epochs=1, num_minibatches=3), 1)
     assert sorted(b.num_envs for b in loss.batches) == [1, 1, 2]
     assert sum(int(b.valid.sum()) for b in loss.batches) == 19
 
@@ -147,7 +147,7 @@ def test_passes_end_when_the_policy_has_moved_too_far():
             result = super().__call__(batch, evaluation)
             return LossResult(result.loss, torch.tensor(0.01 * len(self.batches)), result.metrics)
 
-    updates = train(make(loss=Far(), passes=8), 1)
+    updates = train(make(loss=Far(), update_epochs=8), 1)
     assert updates[0][2]["passes_done"] == 1.0, "the second evaluation is beyond 1.5 times the target"
 
 
@@ -165,7 +165,7 @@ def test_a_loss_is_told_which_update_begins():
 
 def test_progress_moves_within_an_update():
     seen = []
-    for _ in make(passes=2).run(1, on_step=seen.append):
+    for _ in make(update_epochs=2).run(1, on_step=seen.append):
         pass
     assert [(p.phase, p.step) for p in seen] == [*[("collect", t) for t in range(7)], ("learn", 1), ("learn", 2)]
     assert {p.update for p in seen} == {1} and {p.updates_total for p in seen} == {1}
@@ -187,8 +187,8 @@ def test_phases_make_up_the_whole_time():
 
 
 def test_more_minibatches_than_environments_are_refused():
-    with pytest.raises(ConfigError, match=r"train\.minibatches is 9, but there are only 4"):
-        make(minibatches=9)
+    with pytest.raises(ConfigError, match=r"train\.num_minibatches is 9, but there are only 4"):
+        make(num_minibatches=9)
 
 
 def test_the_gradient_is_bounded():
@@ -207,7 +207,7 @@ def test_the_gradient_is_bounded():
 
 def test_the_step_size_halves_over_its_half_life():
     def moved(updates_before, **config):
-        trainer = make(ResumableWorld(), max_grad_norm=0.0, passes=1, **config)
+        trainer = make(ResumableWorld(), max_grad_norm=0.0, update_epochs=1, **config)
         trainer.updates_done = updates_before
         before = torch.cat([p.detach().clone().flatten() for p in trainer.policy.parameters()])
         train(trainer, updates_before + 1)
@@ -261,7 +261,7 @@ def test_cutting_the_features_cuts_learning():
 
 
 def test_the_value_after_the_last_step_knows_what_went_before():
-    trainer = make(World(lengths=(6,) * 4, truncate=True), lr=0.0, passes=1)
+    trainer = make(World(lengths=(6,) * 4, truncate=True), lr=0.0, update_epochs=1)
     train(trainer, 1)
     rollout, policy = trainer.rollout, trainer.policy
     steps, (final, final_masks) = rollout.steps(), rollout.final()
@@ -274,10 +274,10 @@ def test_the_value_after_the_last_step_knows_what_went_before():
         torch.cat([steps.masks.slot_given_op, final_masks.slot_given_op], 1),
     )
     with torch.no_grad():
-        values = policy(longer, masks).values.baseline
-        forgetful = policy(final, final_masks).values.baseline
-    torch.testing.assert_close(rollout.baseline, values.T, atol=1e-6, rtol=1e-5)
-    assert not torch.allclose(rollout.baseline[-1], forgetful[:, 0], atol=1e-3)
+        values = policy(longer, masks).values.value
+        forgetful = policy(final, final_masks).values.value
+    torch.testing.assert_close(rollout.value, values.T, atol=1e-6, rtol=1e-5)
+    assert not torch.allclose(rollout.value[-1], forgetful[:, 0], atol=1e-3)
 
 
 @pytest.mark.parametrize(("kl", "passes"), [(0.0149, 3.0), (0.0151, 0.0)])
@@ -289,7 +289,7 @@ def test_the_kl_stop_is_at_one_and_a_half_times_the_target(kl, passes):
             result = super().__call__(batch, evaluation)
             return LossResult(result.loss, torch.tensor(kl), result.metrics)
 
-    ((_, _, metrics, _),) = train(make(loss=Moved(), passes=3), 1)
+    ((_, _, metrics, _),) = train(make(loss=Moved(), update_epochs=3), 1)
     assert metrics["passes_done"] == passes and metrics["kl"] == pytest.approx(kl)
     assert (metrics["grad_norm"] is None) == (passes == 0)
 
@@ -311,7 +311,7 @@ def test_going_on_is_exact_for_a_network_that_draws_random_numbers():
 
 def test_the_first_update_takes_its_statistics_from_its_own_discounted_returns():
     """A new critic says 0, which means the mean of the first returns: they are known before any advantage is."""
-    trainer = make(World(lengths=(6,) * 8), lr=0.0, passes=1, gamma=0.9)
+    trainer = make(World(lengths=(6,) * 8), lr=0.0, update_epochs=1, gamma=0.9)
     torch.nn.init.zeros_(trainer.policy.critic.layer.weight)
     torch.nn.init.zeros_(trainer.policy.critic.layer.bias)
     train(trainer, 1)
@@ -337,14 +337,14 @@ def test_later_updates_merge_their_returns_once_and_after_the_advantages():
             calls.append(((old_mean, old_std), (new_mean, new_std)))
 
     calls, loss = [], Reinforce()
-    trainer = make(critic=Watching(), loss=loss, passes=1)
+    trainer = make(critic=Watching(), loss=loss, update_epochs=1)
     train(trainer, 1)
     normaliser, rollout = trainer.normaliser, trainer.rollout
     before, count = (normaliser.mean, normaliser.spread), normaliser.count
     train(trainer, 2)
     assert calls == [(before, (normaliser.mean, normaliser.spread))] and normaliser.count == 2 * count == 38
     # The returns that were merged are those that the statistics of before gave.
-    values = rollout.baseline[:-1] * before[1] + before[0]
+    values = rollout.value[:-1] * before[1] + before[0]
     torch.testing.assert_close(rollout.returns[rollout.valid], (rollout.advantages + values)[rollout.valid])
     old_square, new = before[1] ** 2 + before[0] ** 2, rollout.returns[rollout.valid].double()
     assert normaliser.mean == pytest.approx((before[0] + float(new.mean())) / 2)
@@ -354,13 +354,13 @@ def test_later_updates_merge_their_returns_once_and_after_the_advantages():
     batch = loss.batches[-1]
     torch.testing.assert_close(batch.returns.T, (rollout.returns - normaliser.mean) / normaliser.spread)
     scale = rollout.advantages[rollout.valid].std()
-    worth = (rollout.taken - rollout.baseline[:-1]) * before[1] / scale
+    worth = (rollout.q_taken - rollout.value[:-1]) * before[1] / scale
     torch.testing.assert_close(batch.op_advantage.T, worth, rtol=1e-4, atol=1e-5)
 
 
 def test_statistics_rest_while_acting_and_while_learning():
     """Otherwise what was stored while acting would mean something else when it is learned from."""
-    trainer, seen = make(passes=3), {}
+    trainer, seen = make(update_epochs=3), {}
 
     def look(progress):
         seen.setdefault((progress.update, progress.phase), set()).add(str(trainer.normaliser))
@@ -377,7 +377,7 @@ def test_shuffling_never_shifts_sampling():
     """One stream of random numbers per concern."""
 
     def drawn(minibatches):
-        trainer, actions = make(lr=0.0, minibatches=minibatches), []
+        trainer, actions = make(lr=0.0, num_minibatches=minibatches), []
         for _ in trainer.run(3):
             actions.append({name: value.clone() for name, value in trainer.rollout.actions.items()})
         return actions
@@ -388,7 +388,7 @@ def test_shuffling_never_shifts_sampling():
 
 def test_environments_are_shuffled_anew_for_every_pass():
     loss = Reinforce()
-    train(make(loss=loss, passes=6, minibatches=4, lr=0.0), 1)
+    train(make(loss=loss, update_epochs=6, num_minibatches=4, lr=0.0), 1)
     cues = [tuple(batch.features.obs[:, 0].flatten().tolist()) for batch in loss.batches]
     orders = [tuple(cues[i : i + 4]) for i in range(0, 24, 4)]
     assert all(sorted(order) == sorted(orders[0]) for order in orders) and len(set(orders)) > 1
@@ -401,7 +401,7 @@ def test_a_gradient_as_small_as_adams_epsilon_makes_half_a_step():
         def __call__(self, batch, evaluation):
             return LossResult(1e-5 * trainer.policy.critic.layer.bias.sum(), torch.tensor(0.0), {})
 
-    trainer = make(loss=Tiny(), passes=1, lr=0.01)
+    trainer = make(loss=Tiny(), update_epochs=1, lr=0.01)
     before = trainer.policy.critic.layer.bias.detach().clone()
     train(trainer, 1)
     torch.testing.assert_close(before - trainer.policy.critic.layer.bias.detach(), torch.full((3,), 0.005))
@@ -445,7 +445,7 @@ def test_a_state_without_counts_is_refused():
 
 
 def test_metrics_of_every_head():
-    ((_, _, metrics, _),) = train(make(passes=3), 1)
+    ((_, _, metrics, _),) = train(make(update_epochs=3), 1)
     for name in SPEC.names:
         for prefix in ("entropy", "used", "used_share", "legal", "ratio_min", "ratio_mean", "ratio_max", "kl"):
             assert f"{prefix}/{name}" in metrics

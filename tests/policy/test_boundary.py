@@ -110,7 +110,7 @@ def test_a_network_that_raises(error: BaseException, words: str) -> None:
     [
         (
             Values(torch.zeros(2, 1, 1), torch.zeros(2, 1), None),
-            r"its baseline is float32 \[2, 1, 1\], not float \[2, 1\]",
+            r"its value is float32 \[2, 1, 1\], not float \[2, 1\]",
         ),
         (Values(torch.zeros(2, 1), torch.zeros(2, 1), torch.zeros(2, 1, 4)), r"its by_op is .* not float \[2, 1, 3\]"),
         (torch.zeros(2, 1), "what it returns is a Tensor, not esper_core.contracts.protocols.Values"),

@@ -65,7 +65,7 @@ def test_a_head_that_does_not_matter_reaches_nothing() -> None:
     assert reached(policy, evaluate(policy, op=0).log_prob["slot"].sum()) == set()
 
 
-@pytest.mark.parametrize("field", ["taken", "baseline"])
+@pytest.mark.parametrize("field", ["q_taken", "value"])
 def test_values_reach_the_trunk_and_the_critic_but_no_head(field: str) -> None:
     policy = make()
     assert reached(policy, getattr(evaluate(policy).values, field).sum()) == {*TRUNK, "critic.layer"}

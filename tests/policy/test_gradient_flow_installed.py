@@ -129,7 +129,7 @@ def outputs(evaluation: Evaluation, t: int) -> dict[str, Tensor]:
     """Return a number per kind of output that depends on step t and on what the recurrent state brought to it."""
     return {
         "policy": torch.stack([value[:, t].sum() for value in evaluation.log_prob.values()]).sum(),
-        "value": evaluation.values.baseline[:, t].sum(),
+        "value": evaluation.values.value[:, t].sum(),
         "entropy": torch.stack([value[:, t].sum() for value in evaluation.entropy.values()]).sum(),
     }
 

@@ -46,7 +46,7 @@ def test_acting_step_by_step_equals_evaluating_the_sequence(policy):
     for name in SPEC.names:
         acted = torch.stack([o.log_prob[name] for o in outputs], 1)
         torch.testing.assert_close(evaluation.log_prob[name], acted, atol=1e-5, rtol=1e-5)
-    for field in ("baseline", "taken", "by_op"):
+    for field in ("value", "q_taken", "by_op"):
         acted = torch.stack([getattr(o.values, field) for o in outputs], 1)
         torch.testing.assert_close(getattr(evaluation.values, field), acted, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(evaluation.state.h, outputs[-1].state.h, atol=1e-5, rtol=1e-5)
@@ -60,8 +60,8 @@ def test_the_recurrent_state_reaches_the_actions(policy):
     reset = policy.get_action(
         *now, fresh.state, generator=torch.Generator().manual_seed(0), episode_start=torch.ones(3, dtype=torch.bool)
     )
-    assert not torch.equal(fresh.values.baseline, later.values.baseline)
-    assert torch.equal(fresh.values.baseline, reset.values.baseline)
+    assert not torch.equal(fresh.values.value, later.values.value)
+    assert torch.equal(fresh.values.value, reset.values.value)
 
 
 def test_forward_returns_masked_logits(policy):
@@ -80,10 +80,10 @@ def test_the_value_is_that_of_the_operation_taken(policy):
     actions = {head.name: torch.full((3, 7), head.neutral) for head in SPEC.heads}
     actions["op"] = torch.full((3, 7), 2)
     values = policy.evaluate_actions(features, masks, None, actions).values
-    assert torch.equal(values.taken, values.by_op[..., 2])
+    assert torch.equal(values.q_taken, values.by_op[..., 2])
     greedy = policy(features, masks)
     best = greedy.logits["op"].argmax(-1)
-    assert torch.equal(greedy.values.taken, greedy.values.by_op.gather(-1, best[..., None])[..., 0])
+    assert torch.equal(greedy.values.q_taken, greedy.values.by_op.gather(-1, best[..., None])[..., 0])
 
 
 def test_a_step_with_one_legal_action_is_forced_and_a_choice_of_operation_is_none(policy):
@@ -103,7 +103,7 @@ def test_a_step_with_one_legal_action_is_forced_and_a_choice_of_operation_is_non
 def test_get_action_builds_no_graph(policy):
     features, masks = inputs(steps=1)
     output = policy.get_action(at(features, 0), at(masks, 0))
-    assert not output.state.h.requires_grad and not output.values.taken.requires_grad
+    assert not output.state.h.requires_grad and not output.values.q_taken.requires_grad
 
 
 def test_every_parameter_is_reached(policy):
@@ -111,7 +111,7 @@ def test_every_parameter_is_reached(policy):
     outputs = act_through(policy, features, masks)
     actions = {name: torch.stack([o.actions[name] for o in outputs], 1) for name in SPEC.names}
     evaluation = policy.evaluate_actions(features, masks, None, actions)
-    loss = sum(v.sum() for v in evaluation.log_prob.values()) + evaluation.values.taken.sum()
+    loss = sum(v.sum() for v in evaluation.log_prob.values()) + evaluation.values.q_taken.sum()
     loss.backward()
     silent = [name for name, p in policy.named_parameters() if p.grad is None or not bool(p.grad.abs().max() > 0)]
     assert silent == []

@@ -74,7 +74,7 @@ def test_the_numbers_are_near_those_of_float32() -> None:
     for name in SPEC.names:
         torch.testing.assert_close(half.log_prob[name], full.log_prob[name], atol=0.02, rtol=0)
     assert not torch.equal(half.log_prob["op"], full.log_prob["op"])
-    torch.testing.assert_close(half.values.taken, full.values.taken, atol=0.02, rtol=0.02)
+    torch.testing.assert_close(half.values.q_taken, full.values.q_taken, atol=0.02, rtol=0.02)
 
 
 def test_float32_enters_no_autocast_region(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +90,7 @@ def test_weights_learn_after_acting_without_gradients(around: bool) -> None:
     policy = make("bf16")
     with torch.autocast("cpu", torch.bfloat16, enabled=around):
         _, evaluation = act_and_evaluate(policy)
-    terms = [value.sum() for value in (*evaluation.log_prob.values(), evaluation.values.taken)]
+    terms = [value.sum() for value in (*evaluation.log_prob.values(), evaluation.values.q_taken)]
     torch.stack(terms).sum().backward()
     still = [name for name, p in policy.named_parameters() if p.grad is None or not bool((p.grad != 0).any())]
     assert not still

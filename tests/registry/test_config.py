@@ -134,6 +134,7 @@ def test_types(values: dict[str, Any], attribute: str, expected: Any) -> None:
         ({"pair": [1]}, "'critic.pair' cannot be [1]: it has 1 entries, not 2.", "a list of whole numbers and numbers"),
         ({"folder": 5}, "'critic.folder' cannot be 5.", "Path"),
         ({"evened": 0}, "'critic.evened' cannot be 0.", "at least 2"),
+        ({"entire": 1}, "'critic.entire' is called 'critic.whole' now.", "Write critic.whole."),
         ({"whol": 1}, "There is no option 'critic.whol'. Did you mean 'whole'?", "whole, number, switch"),
         ({"whole": 13, "switch": True}, "do not fit together: 13 does not go with a switch.", ""),
     ],

@@ -194,6 +194,7 @@ def test_a_sound_file_passes_the_check(folder: Path, index: Index) -> None:
         ('"gadget".little', '"gadget".litle', 13, "the plan has no gadget 'litle'"),
         ('"gadget".little.size', "gadget.size", 13, "'gadget.size' could mean any of small-one"),
         ("train.lr", "train.rl", 14, "There is no option 'train.rl'"),
+        ("train.lr", "train.passes", 14, "'train.passes' is called 'train.update_epochs' now."),
         ('"simple"', '"picky"', 16, "policy 'other-one' makes no plan: critic 'picky'"),
         ('"toy_world"', '"toi_world"', 22, "You asked for network 'small-net' from 'toi-world'"),
     ],

@@ -404,12 +404,19 @@ def test_options_that_the_installed_version_does_not_know_are_refused(
     assert "options of network/lstm-v2" in error.message and "'network.depth'" in error.message
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("momentum", "There is no option 'train.momentum'."),
+        ("passes", "'train.passes' is called 'train.update_epochs' now."),
+    ],
+)
 def test_settings_of_the_trainer_that_this_version_does_not_know_are_refused(
-    newest: Path, fresh: Trainer, index: Index
+    newest: Path, fresh: Trainer, index: Index, name: str, message: str
 ) -> None:
-    rewrite(newest, lambda content: content["plan"]["train"].update(momentum=0.9))
+    rewrite(newest, lambda content: content["plan"]["train"].update({name: 4}))
     error = refused(newest, fresh, read_header(newest).plan, index)
-    assert "train.momentum" in error.message and "esper-core" in error.hint
+    assert error.message.endswith(message) and "esper-core" in error.hint
 
 
 @pytest.mark.parametrize("key", ["counters", "plan", "libraries"])

@@ -65,7 +65,7 @@ def update_seconds(plan: Plan, index: Index, steps: int, envs: int, repeats: int
         masks=parts["masks"],
         loss=parts["loss"],
         environment=noise,
-        config=TrainConfig(**{**plan.train, "passes": 1, "minibatches": 1}),
+        config=TrainConfig(**{**plan.train, "update_epochs": 1, "num_minibatches": 1}),
         seed=plan.seed,
         owners=owners,
     )

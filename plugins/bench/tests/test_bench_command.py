@@ -19,8 +19,11 @@ def esper_components():
     yield ComponentSpec(kind="workload", name="broken", factory="acme_bench:broken")
     yield ComponentSpec(kind="workload", name="strange", factory="acme_bench:strange")
 
+OPTIONS = ["train.update_epochs=2"]
+
+
 class Still:
-    choices = {"policy": "lstm-v1", "slots": "2", "uses": {"environment": "growth"}, "options": ["train.passes=2"]}
+    choices = {"policy": "lstm-v1", "slots": "2", "uses": {"environment": "growth"}, "options": OPTIONS}
     targets = (Target("speed", 2.0), Target("cost_ms", 1.0, smaller_is_better=True, meaning="per call"))
 
     def measure(self, plan, index, *, quick, say):
@@ -28,7 +31,7 @@ class Still:
         print("acme: on stdout")
         say("looking at the clock")
         return {
-            "speed": 1.0, "cost_ms": 0.5, "passes": plan.train["passes"], "threads_used": torch.get_num_threads(),
+            "speed": 1.0, "cost_ms": 0.5, "steps": plan.train["update_epochs"], "threads_used": torch.get_num_threads(),
             "workers": plan.component("environment").config["workers"],
             "rows": [{"hosts": 1, "rate": 2.5}, {"hosts": 4, "rate": 7.5}],
             "phases": {"policy": {"seconds": 1.0, "share": 1.0}},
@@ -65,7 +68,7 @@ def test_one_document_for_machines(esper, site):
         "lstm-v1",
         1,
     )
-    assert (document["speed"], document["passes"], document["threads_used"], document["workers"]) == (1.0, 2, 1, 0)
+    assert (document["speed"], document["steps"], document["threads_used"], document["workers"]) == (1.0, 2, 1, 0)
     assert {name: row["reached"] for name, row in document["targets"].items()} == {"speed": False, "cost_ms": True}
     (figure,) = document["floor"]
     assert figure == "speed" and document["floor"]["speed"]["evidence"] == {"per": "call", "bytes_moved": 8}

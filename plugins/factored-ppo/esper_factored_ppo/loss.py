@@ -58,7 +58,7 @@ class FactoredPpo:
         surrogates = list(self._surrogates(batch, evaluation))
         policy_loss = -torch.stack([mean(s.gain, s.where) for s in surrogates]).sum()
         # Chosen before it is squared: 0 · NaN is NaN, and padding may hold anything.
-        error = torch.where(valid, evaluation.values.taken - batch.returns, 0.0)
+        error = torch.where(valid, evaluation.values.q_taken - batch.returns, 0.0)
         value_loss = 0.5 * mean(error.square())
         bonuses = [head.entropy_weight * mean(evaluation.entropy[head.name]) for head in self.actions.heads]
         entropy = torch.stack(bonuses).sum()

@@ -160,7 +160,7 @@ def test_a_probe_that_breaks_is_red_and_says_why(index: Index, monkeypatch: pyte
     assert [result.outcome for result in seen] == ["failed"] * 3
     assert verdict.probes[0].measured["V"] == (None, None, None)
     assert {failure.check for failure in verdict.failures} == {f"P4 two operations, seed {s}" for s in range(3)}
-    assert "skipped: the loss of pass 1 is not finite" in verdict.failures[0].message
+    assert "skipped: the loss of epoch 1 became NaN or infinite" in verdict.failures[0].message
     assert verdict.failures[0].file.endswith("trainer.py")
 
 
@@ -222,7 +222,7 @@ def test_the_policy_is_frozen_while_the_critic_is_fitted(index: Index) -> None:
     plan = without_environment(make_plan(PlanRequest(policy="lstm-v2", environment="growth"), index), index, width=16)
     (probe,) = [probe for probe in PROBES if probe.name.startswith("P7")]
     (trainer,) = play(evolve(probe, critic_updates=3, updates=1), plan, index, 0)
-    passes = probe.train.passes
+    passes = probe.train.update_epochs
     for name, parameter in trainer.policy.named_parameters():
         assert parameter.requires_grad
         steps = float(trainer.optimiser.state[parameter]["step"])

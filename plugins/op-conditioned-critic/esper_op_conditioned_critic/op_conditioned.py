@@ -45,7 +45,7 @@ class OpConditionedCritic(nn.Module):
         by_op = self.output((shared.unsqueeze(-2) + from_op.t()).relu())
         taken = by_op.gather(-1, op.unsqueeze(-1)).squeeze(-1)
         baseline = (op_probs * by_op).sum(-1) if self.config.baseline == "expected" else taken
-        return Values(baseline=baseline, taken=taken, by_op=by_op)
+        return Values(value=baseline, q_taken=taken, by_op=by_op)
 
     def rescale_(self, old_mean: float, old_std: float, new_mean: float, new_std: float) -> None:
         """Keep predictions in return units under the new statistics."""

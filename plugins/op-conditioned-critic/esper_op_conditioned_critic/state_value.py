@@ -19,7 +19,7 @@ class StateValueCritic(nn.Module):
     def forward(self, latent: Tensor, op_probs: Tensor | None, op: Tensor | None) -> Values:
         """Return V(s) `[E, T]` as baseline and as what is regressed; the operation does not matter."""
         value = self.output(self.hidden(latent).relu())
-        return Values(baseline=value, taken=value, by_op=None)
+        return Values(value=value, q_taken=value, by_op=None)
 
     def rescale_(self, old_mean: float, old_std: float, new_mean: float, new_std: float) -> None:
         """Keep predictions in return units under the new statistics."""

@@ -64,25 +64,25 @@ def test_values_of_all_operations_are_those_of_one_hot_inputs() -> None:
 def test_the_expected_baseline_is_the_mean_under_the_policy_and_ignores_illegal_operations() -> None:
     critic, (latent, probs, op) = op_conditioned(), inputs()
     values = critic(latent, probs, op)
-    close(values.baseline, torch.einsum("eto,eto->et", probs, values.by_op))
-    close(critic(latent, probs, (op + 1) % 3).baseline, values.baseline)
+    close(values.value, torch.einsum("eto,eto->et", probs, values.by_op))
+    close(critic(latent, probs, (op + 1) % 3).value, values.value)
     with torch.no_grad():
         critic.hidden.weight[:, 16 + 3] += 100
-    close(critic(latent, probs, op).baseline, values.baseline)
+    close(critic(latent, probs, op).value, values.value)
 
 
 def test_the_sampled_baseline_is_the_value_of_the_operation_taken() -> None:
     values = op_conditioned("sampled")(*inputs())
-    assert torch.equal(values.baseline, values.taken)
+    assert torch.equal(values.value, values.q_taken)
 
 
 def test_state_value_does_not_look_at_the_operation() -> None:
     critic, (latent, probs, op) = state_value(), inputs()
     values = critic(latent, probs, op)
-    assert torch.equal(values.baseline, values.taken) and values.by_op is None
-    assert torch.equal(critic(latent, None, None).baseline, values.baseline)
-    close(values.baseline, critic.output(critic.hidden(latent).relu()))
-    assert not torch.allclose(critic(latent + 1, None, None).baseline, values.baseline)
+    assert torch.equal(values.value, values.q_taken) and values.by_op is None
+    assert torch.equal(critic(latent, None, None).value, values.value)
+    close(values.value, critic.output(critic.hidden(latent).relu()))
+    assert not torch.allclose(critic(latent + 1, None, None).value, values.value)
 
 
 def test_initial_values_are_small() -> None:
@@ -108,7 +108,7 @@ def test_without_an_operation_head_the_plan_is_refused() -> None:
     with pytest.raises(IncompatiblePlan, match="--critic state-value"):
         OpConditionedCritic(OpConditionedConfig(), context(actions=actions))
     latent = inputs()[0]
-    assert StateValueCritic(None, context(actions=actions)).double()(latent, None, None).taken.shape == (3, 5)
+    assert StateValueCritic(None, context(actions=actions)).double()(latent, None, None).q_taken.shape == (3, 5)
 
 
 def op_gradient(baseline: str, quality: float) -> tuple[Tensor, Tensor]:
@@ -128,7 +128,7 @@ def op_gradient(baseline: str, quality: float) -> tuple[Tensor, Tensor]:
     with torch.no_grad():
         op = torch.arange(OPS)
         values = critic(torch.zeros(OPS, 1, 8, dtype=torch.float64), probs.expand(OPS, 1, OPS), op[:, None])
-        advantage = reward - values.baseline[:, 0]
+        advantage = reward - values.value[:, 0]
     (measured,) = torch.autograd.grad((probs.detach() * advantage * logits.log_softmax(-1)).sum(), logits)
     (true,) = torch.autograd.grad((logits.softmax(-1) * reward).sum(), logits)
     return measured, true

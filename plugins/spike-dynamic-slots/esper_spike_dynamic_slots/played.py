@@ -70,7 +70,7 @@ def open_short_session(plan: Plan, index: Index, num_slots: int) -> Session:
     """
     plan = evolve(
         planned_for(plan, num_slots),
-        envs=max(ENVS, plan.train["minibatches"]),
+        envs=max(ENVS, plan.train["num_minibatches"]),
         components=tuple(_shortened(c) if c.kind == "environment" else c for c in plan.components),
     )
     parts = build_parts(plan, index)

@@ -79,7 +79,7 @@ def make_learner(plan: Plan, index: Index, num_slots: int, seed: int) -> Trainer
         num_slots: Slots, N.
         seed: Of the weights and of everything that happens.
     """
-    plan = evolve(planned_for(plan, num_slots), seed=seed, envs=max(ENVS, plan.train["minibatches"]))
+    plan = evolve(planned_for(plan, num_slots), seed=seed, envs=max(ENVS, plan.train["num_minibatches"]))
     parts = build_parts(plan, index, only={"features", "network", "critic", "loss"})
     description = describe_plan(plan, index)
     environment = Practice(description, plan.envs)

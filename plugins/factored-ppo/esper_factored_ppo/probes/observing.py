@@ -18,7 +18,7 @@ def evaluate(trainer: Trainer) -> Evaluation:
 
 def values(trainer: Trainer) -> Tensor:
     """Return V(s) along the last rollout in units of reward, `[E, T]`."""
-    return trainer.normaliser.denormalise(evaluate(trainer).values.baseline)
+    return trainer.normaliser.denormalise(evaluate(trainer).values.value)
 
 
 def op_probs(trainer: Trainer) -> Tensor:

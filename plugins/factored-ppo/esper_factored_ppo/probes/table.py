@@ -7,8 +7,8 @@ from esper_factored_ppo.probes.environments import bandit, chain, delayed, force
 from esper_factored_ppo.probes.probe import Probe, at_least, at_most, near
 
 
-def _train(lr: float, gamma: float = 0.9, passes: int = 4, **more: float) -> TrainConfig:
-    return TrainConfig(lr=lr, gamma=gamma, passes=passes, **more)  # type: ignore[arg-type]
+def _train(lr: float, gamma: float = 0.9, update_epochs: int = 4, **more: float) -> TrainConfig:
+    return TrainConfig(lr=lr, gamma=gamma, update_epochs=update_epochs, **more)  # type: ignore[arg-type]
 
 
 def _maze(corridor: int, updates: int) -> Probe:
@@ -33,7 +33,7 @@ PROBES = (
         environment=value.Constant,
         measure=value.value,
         goals={"V": near(1, 0.02)},
-        train=_train(1e-2, passes=8, normalise_returns=False),
+        train=_train(1e-2, update_epochs=8, normalise_returns=False),
         updates=30,
     ),
     Probe(
@@ -42,7 +42,7 @@ PROBES = (
         environment=value.Telling,
         measure=value.value_of_pay,
         goals={"V(1)": near(1, 0.1), "V(-1)": near(-1, 0.1)},
-        train=_train(3e-3, passes=8),
+        train=_train(3e-3, update_epochs=8),
         updates=30,
     ),
     Probe(
@@ -52,7 +52,7 @@ PROBES = (
         horizon=2,
         measure=value.values_in_time,
         goals={"V(0)": near(0.9, 0.03), "V(1)": near(1, 0.03)},
-        train=_train(3e-3, passes=8, normalise_returns=False),
+        train=_train(3e-3, update_epochs=8, normalise_returns=False),
         updates=40,
     ),
     Probe(
@@ -101,7 +101,7 @@ PROBES = (
         environment=bandit.OpOnly,
         measure=bandit.best,
         goals={"π(best)": at_least(0.95)},
-        train=_train(1e-3, passes=2),
+        train=_train(1e-3, update_epochs=2),
         critic_updates=300,
         updates=25,
         seeds=(0, 1, 2, 3, 4),

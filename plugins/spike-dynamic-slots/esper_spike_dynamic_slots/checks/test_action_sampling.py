@@ -47,7 +47,7 @@ def test_the_same_seed_draws_the_same(case: Case) -> None:
 def test_log_prob_and_values_come_with_it(case: Case) -> None:
     """Every head has one finite log-probability per environment, and the critic one value."""
     drawn = _draw(case, cut(case.masks(), slice(None), 0), 0)
-    for name, value in (*drawn.log_prob.items(), ("values.baseline", drawn.values.baseline)):
+    for name, value in (*drawn.log_prob.items(), ("values.value", drawn.values.value)):
         assert value.shape == (ENVS,), f"'{name}' is {tuple(value.shape)} for {ENVS} environments"
         assert torch.isfinite(value).all(), f"'{name}' is not finite"
     assert drawn.log_prob.keys() == set(case.description.actions.names)

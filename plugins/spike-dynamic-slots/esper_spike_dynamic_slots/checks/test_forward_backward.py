@@ -94,4 +94,4 @@ def _policy_term(case: Case, evaluation: Evaluation, heads: list[str] | tuple[st
 
 def _value_term(evaluation: Evaluation) -> Tensor:
     returns = torch.randn(ENVS, STEPS, generator=torch.Generator().manual_seed(1))
-    return (evaluation.values.taken - returns).square().mean()
+    return (evaluation.values.q_taken - returns).square().mean()

@@ -78,11 +78,11 @@ class Asked(NamedTuple):
 @SUITE.check("shapes")
 @everywhere
 def shapes(subject: Subject, case: Case) -> None:
-    """It returns finite values `[E, T]`: `baseline`, `taken`, and `by_op [E, T, O]` or None."""
+    """It returns finite values `[E, T]`: `value`, `q_taken`, and `by_op [E, T, O]` or None."""
     for envs, steps in ((ENVS, STEPS), (1, STEPS), (ENVS, 1)):
         values = _ask(_critic(case), cut(_asked(case), slice(0, envs), slice(0, steps)))
-        assert_shape(values.baseline, (envs, steps), "baseline")
-        assert_shape(values.taken, (envs, steps), "taken")
+        assert_shape(values.value, (envs, steps), "value")
+        assert_shape(values.q_taken, (envs, steps), "q_taken")
         if values.by_op is not None:
             assert_shape(values.by_op, (envs, steps, len(case.description.actions.ops)), "by_op")
         assert_finite(values, "values")
@@ -149,18 +149,18 @@ def rows_independent(subject: Subject, case: Case) -> None:
 @SUITE.check("consistent", after=("deterministic",))
 @everywhere
 def consistent(subject: Subject, case: Case) -> None:
-    """`taken` is what `by_op` says of the operation taken, and the baseline a mean of it; without it none matters."""
+    """`q_taken` is what `by_op` says of the operation taken, and the value a mean of it; without it none matters."""
     critic, asked = _trained(case), _asked(case)
     values = _ask(critic, asked)
     if values.by_op is not None:
         assert asked.op is not None and asked.op_probs is not None
         taken = values.by_op.gather(-1, asked.op.unsqueeze(-1)).squeeze(-1)
-        assert_same(values.taken, taken, "taken, and by_op at the operation taken", TOLERANCE)
+        assert_same(values.q_taken, taken, "q_taken, and by_op at the operation taken", TOLERANCE)
         legal = asked.op_probs > 0
         least = values.by_op.masked_fill(~legal, torch.inf).amin(-1) - TOLERANCE
         most = values.by_op.masked_fill(~legal, -torch.inf).amax(-1) + TOLERANCE
-        inside = (values.baseline >= least) & (values.baseline <= most)
-        assert inside.all(), "the baseline is no mean of by_op over the legal operations"
+        inside = (values.value >= least) & (values.value <= most)
+        assert inside.all(), "the value is no mean of by_op over the legal operations"
     elif asked.op is not None:
         other = _asked(case, seed=1)
         found = _ask(critic, Asked(asked.latent, other.op_probs, other.op))
@@ -194,7 +194,7 @@ def q_by_op(subject: Subject, case: Case) -> None:
 @SUITE.check("gradient", after=("shapes",))
 @everywhere
 def gradient(subject: Subject, case: Case) -> None:
-    """Regressing `taken` sends a gradient, finite and not 0, to every trainable parameter and into the latent."""
+    """Regressing `q_taken` sends a gradient, finite and not 0, to every trainable parameter and into the latent."""
     critic, asked = _critic(case), _asked(case)
     critic.zero_grad(set_to_none=True)
     latent = asked.latent.requires_grad_()
@@ -313,4 +313,4 @@ def _ask(critic: Any, asked: Asked) -> Values:
 
 
 def _regress(values: Values) -> None:
-    (noise_like(values.taken) * values.taken).sum().backward()
+    (noise_like(values.q_taken) * values.q_taken).sum().backward()

@@ -223,7 +223,7 @@ def regresses_returns(subject: Subject, case: Case) -> None:
     """A small step down the loss brings what the critic says of the steps taken nearer to their returns."""
     game = _play(subject, case)
     evaluation = game.evaluate()
-    taken = evaluation.values.taken
+    taken = evaluation.values.q_taken
     (pull,) = torch.autograd.grad(game.loss(game.batch, evaluation).loss, taken, allow_unused=True)
     assert pull is not None, "the loss does not look at what the critic says, so it never learns"
     apart = (taken - game.batch.returns)[game.batch.valid] * pull[game.batch.valid]
@@ -296,7 +296,7 @@ def _play(subject: Subject, case: Case, dtype: torch.dtype = torch.float32) -> G
         old = policy.evaluate_actions(steps.features, steps.masks, None, steps.actions, steps.episode_start)
 
     def drawn(seed: int) -> Tensor:
-        return torch.where(steps.valid, noise_like(old.values.taken, seed), 0.0)
+        return torch.where(steps.valid, noise_like(old.values.q_taken, seed), 0.0)
 
     batch = Sequences(
         features=steps.features,

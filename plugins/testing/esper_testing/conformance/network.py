@@ -277,12 +277,12 @@ def act_equals_evaluate(subject: Subject, case: Case) -> None:
         )
         recurrent = acted.state
         taken.append(acted.actions)
-        log_probs.append({"log_prob": acted.log_prob, "taken": acted.values.taken, "baseline": acted.values.baseline})
+        log_probs.append({"log_prob": acted.log_prob, "q_taken": acted.values.q_taken, "value": acted.values.value})
     actions = {name: torch.stack([step[name] for step in taken], 1) for name in taken[0]}
     whole = case.policy.evaluate_actions(features, masks, None, actions, starts)
     what = "acting step by step and evaluating the sequence"
     assert_same(torch.cat(latents, 1), _run(case, features, start=starts).latent, f"{what}: the latent", TOLERANCE)
-    evaluated = {"log_prob": whole.log_prob, "taken": whole.values.taken, "baseline": whole.values.baseline}
+    evaluated = {"log_prob": whole.log_prob, "q_taken": whole.values.q_taken, "value": whole.values.value}
     for t, step in enumerate(log_probs):
         assert_same(step, cut(evaluated, slice(None), t), f"{what}, step {t}", TOLERANCE)
     assert_same(recurrent, whole.state, f"{what}: the state", TOLERANCE)
@@ -352,7 +352,7 @@ def bf16(subject: Subject, case: Case) -> None:
         where = expected > torch.finfo(torch.float32).min / 2
         what = f"log-probabilities of '{name}' in bf16 and in float32"
         assert_same(output.log_prob[name][where], expected[where], what, HALF_TOLERANCE)
-    torch.stack([_scalar(output.logits), _scalar(output.values.taken)]).sum().backward()
+    torch.stack([_scalar(output.logits), _scalar(output.values.q_taken)]).sum().backward()
     assert_reached(case.network)
     seen, legal = cut((features, masks), slice(None), 0)
     acted = half.get_action(seen, legal, output.state, generator=torch.Generator().manual_seed(0))
@@ -371,7 +371,7 @@ def device(subject: Subject, case: Case) -> None:
         seen, legal = cut((features, masks), slice(None), 0)
         acted = away.policy.get_action(seen, legal, episode_start=starts[:, 0])
         evaluation = away.policy.evaluate_actions(features, masks, acted.state, actions, starts)
-        _scalar({**evaluation.log_prob, "value": evaluation.values.taken}).backward()
+        _scalar({**evaluation.log_prob, "value": evaluation.values.q_taken}).backward()
     assert_on(there.name, {"logits": evaluation.logits, "state": evaluation.state})
 
 

@@ -84,9 +84,9 @@ class ReferenceCritic(nn.Module):
         self.value = nn.Linear(context.latent_dim, 1)
 
     def forward(self, latent: Tensor, op_probs: Tensor | None, op: Tensor | None) -> Values:
-        """Return V(s) `[E, T]` as baseline and as what is regressed."""
+        """Return V(s) `[E, T]` as the value and as what is regressed."""
         value = self.value(latent).squeeze(-1)
-        return Values(baseline=value, taken=value, by_op=None)
+        return Values(value=value, q_taken=value, by_op=None)
 
     @torch.no_grad()
     def rescale_(self, old_mean: float, old_std: float, new_mean: float, new_std: float) -> None:
@@ -109,7 +109,7 @@ class ReferenceLoss:
         log_prob = torch.stack(list(evaluation.log_prob.values())).sum(0)
         # Advantages are chosen before they are multiplied: the gradient of a NaN in padding would be one.
         gain = (log_prob * torch.where(valid, batch.advantages, 0.0)).sum() / steps
-        error = torch.where(valid, evaluation.values.taken - batch.returns, 0.0).square().sum() / steps
+        error = torch.where(valid, evaluation.values.q_taken - batch.returns, 0.0).square().sum() / steps
         old = FactoredDistribution(self._actions, batch.old_logits, batch.masks)
         kl = torch.where(valid, evaluation.distribution.kl(old).detach(), 0.0).sum() / steps
         return LossResult(error - gain, kl, {"policy_loss": -gain.detach(), "value_loss": error.detach()})

@@ -22,10 +22,10 @@ class MyCritic(nn.Module):
         """Return V(s) `[E, T]` for `latent [E, T, H]`.
 
         The operation does not matter to V(s). A critic of Q(s, op) would return one value per operation as `by_op`,
-        that of the operation taken as `taken`, and their mean under `op_probs` as `baseline`.
+        that of the operation taken as `q_taken`, and their mean under `op_probs` as `value`.
         """
         value = self.output(torch.tanh(self.hidden(latent))).squeeze(-1)
-        return Values(baseline=value, taken=value, by_op=None)
+        return Values(value=value, q_taken=value, by_op=None)
 
     @torch.no_grad()
     def rescale_(self, old_mean: float, old_std: float, new_mean: float, new_std: float) -> None:

@@ -33,7 +33,7 @@ class MyLoss:
         ratio = torch.where(valid, log_ratio, 0.0).exp()
         low, high = 1 - self.config.clip, 1 + self.config.clip
         gain = torch.minimum(ratio * batch.advantages, ratio.clamp(low, high) * batch.advantages)
-        error = torch.where(valid, evaluation.values.taken - batch.returns, 0.0)
+        error = torch.where(valid, evaluation.values.q_taken - batch.returns, 0.0)
 
         policy_loss, value_loss = -mean(gain), 0.5 * mean(error.square())
         entropy = mean(_total(evaluation.entropy))

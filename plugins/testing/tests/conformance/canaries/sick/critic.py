@@ -49,7 +49,7 @@ class Conditioned(ReferenceCritic):
 class TakenIsBaseline(Conditioned):
     def forward(self, latent, op_probs, op):
         values = super().forward(latent, op_probs, op)
-        return values._replace(taken=values.baseline)
+        return values._replace(q_taken=values.value)
 
 
 class BaselineBeyond(Conditioned):
@@ -57,7 +57,7 @@ class BaselineBeyond(Conditioned):
         values = super().forward(latent, op_probs, op)
         if values.by_op is None:
             return values
-        return values._replace(baseline=2 * values.by_op.amax(-1) - values.by_op.amin(-1))
+        return values._replace(value=2 * values.by_op.amax(-1) - values.by_op.amin(-1))
 
 
 class QUnclaimed(Conditioned):
@@ -123,7 +123,7 @@ class StatisticsOutside(ReferenceCritic):
 
     def forward(self, latent, op_probs, op):
         values = super().forward(latent, op_probs, op)
-        value = (values.taken - self.mean) / self.std
+        value = (values.q_taken - self.mean) / self.std
         return Values(value, value, None)
 
     def rescale_(self, old_mean, old_std, new_mean, new_std):
@@ -132,7 +132,7 @@ class StatisticsOutside(ReferenceCritic):
 
 class FloatOnlyValue(ReferenceCritic):
     def forward(self, latent, op_probs, op):
-        value = super().forward(latent, op_probs, op).taken.float()
+        value = super().forward(latent, op_probs, op).q_taken.float()
         return Values(value, value, None)
 
 

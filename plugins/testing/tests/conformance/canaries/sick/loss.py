@@ -90,14 +90,14 @@ class WrongSign(ReferenceLoss):
 
 class NoRegression(ReferenceLoss):
     def __call__(self, batch, evaluation):
-        values = evaluation.values._replace(taken=evaluation.values.taken.detach())
+        values = evaluation.values._replace(q_taken=evaluation.values.q_taken.detach())
         return super().__call__(batch, evolve(evaluation, values=values))
 
 
 class AwayFromReturns(ReferenceLoss):
     def __call__(self, batch, evaluation):
-        taken = evaluation.values.taken
-        values = evaluation.values._replace(taken=2 * taken.detach() - taken)
+        taken = evaluation.values.q_taken
+        values = evaluation.values._replace(q_taken=2 * taken.detach() - taken)
         return super().__call__(batch, evolve(evaluation, values=values))
 
 

@@ -88,7 +88,7 @@ class Huber:
         ratio = torch.where(valid, log_ratio.sum(0), 0.0).exp()
         advantages = torch.where(valid, batch.advantages, 0.0)
         gain = torch.minimum(ratio * advantages, ratio.clamp(0.9, 1.1) * advantages).sum() / steps
-        error = huber_loss(evaluation.values.taken[valid], batch.returns[valid])
+        error = huber_loss(evaluation.values.q_taken[valid], batch.returns[valid])
         old = FactoredDistribution(self.actions, batch.old_logits, batch.masks)
         kl = evaluation.distribution.kl(old).detach()[valid].mean()
         return LossResult(0.5 * error - gain, kl, {})
