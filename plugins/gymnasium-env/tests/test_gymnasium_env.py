@@ -164,6 +164,8 @@ def test_what_cannot_be_played_is_refused(config: GymnasiumConfig, message: str)
 
 
 def test_environments_are_seeded_apart_and_alike(build: Any) -> None:
+    first, again = (build("CartPole-v1")["environment"].reset()[0]["observation"] for _ in range(2))
+    assert torch.equal(first, again), "the first episodes follow from the plan's seed"
     states = []
     for envs in (2, 3):
         environment = build("CartPole-v1", envs=envs)["environment"]

@@ -16,27 +16,21 @@ from esper_core.contracts.protocols import BuildContext
 from esper_obs_v3.config import ObsV3Config
 from esper_obs_v3.features import ObsV3
 from esper_obs_v3.schema import STAGES, describe
-from esper_testing.states import random_state
 
-
-def draw(context: BuildContext, envs: int, seed: int) -> dict[str, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    return random_state(context.state_spec, context.actions, envs, context.slots.num_slots, generator)
+Quiet = Callable[..., dict[str, Tensor]]
 
 
 @pytest.mark.parametrize(("num_slots", "dim"), [(1, 61), (2, 91), (3, 121), (5, 181), (8, 271)])
-def test_dimensions(
-    extractor: Callable[..., ObsV3], build: Callable[..., BuildContext], num_slots: int, dim: int
-) -> None:
+def test_dimensions(extractor: Callable[..., ObsV3], quiet: Quiet, num_slots: int, dim: int) -> None:
     extract = extractor(num_slots)
-    features = extract(draw(build(num_slots), 4, 0))
+    features = extract(quiet(envs=4, num_slots=num_slots))
     assert (len(extract.schema.base), len(extract.schema.per_slot)) == (31, 30)
     assert extract.schema.dim == len(extract.schema.names) == dim
     assert features.obs.shape == (4, dim)
     assert len(set(extract.schema.names)) == dim
 
 
-def test_what_is_trained_is_seen_where_it_is_asked_for(build: Callable[..., BuildContext]) -> None:
+def test_what_is_trained_is_seen_where_it_is_asked_for(build: Callable[..., BuildContext], quiet: Quiet) -> None:
     config, plain = ObsV3Config(world=True), build(3)
     published = {
         "host_parameters": [1, 100, 1_000, 100_000, 10**9],
@@ -52,7 +46,7 @@ def test_what_is_trained_is_seen_where_it_is_asked_for(build: Callable[..., Buil
         with pytest.raises(IncompatiblePlan, match=f"'{missing}'"):
             describe(config, plain.slots, plain.actions, spec)
     context = evolve(plain, state_spec=StateSpec((*plain.state_spec.fields, *sizes)))
-    extract, state = ObsV3(config, context), draw(context, 5, 0)
+    extract, state = ObsV3(config, context), quiet(envs=5)
     state |= {name: torch.tensor(values) for name, values in published.items()}
     seen, unseen = extract(state).obs, ObsV3(ObsV3Config(), context)(state).obs
     assert extract.schema.dim == seen.shape[1] == 125
@@ -78,8 +72,8 @@ def test_stages_mean_what_they_mean_to_growth() -> None:
     assert tuple(stage.name for stage in stages.Stage) == STAGES
 
 
-def test_blueprints_are_indices(extractor: Callable[..., ObsV3], build: Callable[..., BuildContext]) -> None:
-    extract, state = extractor(3), draw(build(3), 4, 0)
+def test_blueprints_are_indices(extractor: Callable[..., ObsV3], quiet: Quiet) -> None:
+    extract, state = extractor(3), quiet({"blueprint": 7})
     (block,) = extract.schema.indices
     assert (block.name, block.width, block.vocabulary) == ("blueprint", 3, 13)
     indices = extract(state).indices
@@ -88,16 +82,11 @@ def test_blueprints_are_indices(extractor: Callable[..., ObsV3], build: Callable
     assert torch.equal(indices["blueprint"], state["blueprint"])
 
 
-def test_an_empty_slot_is_all_zero_whatever_is_published_of_it(
-    extractor: Callable[..., ObsV3], build: Callable[..., BuildContext]
-) -> None:
-    state = draw(build(2), 3, 0)
-    state["blueprint"][:, 0] = 2
-    state["stage"][:, 1] = STAGES.index("DORMANT")
-    state["blueprint"][:, 1] = -1
-    obs = extractor(2)(state).obs
-    assert (obs[:, 61:91] == 0).all() and (obs[:, 31] == 1).all()
-    assert extractor(2)(state).indices["blueprint"][:, 1].tolist() == [-1, -1, -1]
+def test_an_empty_slot_is_all_zero_whatever_is_published_of_it(extractor: Callable[..., ObsV3], quiet: Quiet) -> None:
+    empty = {"stage": STAGES.index("DORMANT"), "blueprint": -1}
+    features = extractor(2)(quiet({**empty, "alpha": 0.5, "gradient_norm": 3.0, "interaction_age": -1}, num_slots=2))
+    assert (features.obs[:, 61:91] == 0).all() and (features.obs[:, 31] == 1).all()
+    assert features.indices["blueprint"][:, 1].tolist() == [-1, -1]
 
 
 def test_the_digest_is_pinned_and_covers_the_options(extractor: Callable[..., ObsV3]) -> None:
@@ -109,11 +98,8 @@ def test_the_digest_is_pinned_and_covers_the_options(extractor: Callable[..., Ob
     assert extractor(5).schema.digest != schema.digest
 
 
-def test_options_change_the_numbers(extractor: Callable[..., ObsV3], build: Callable[..., BuildContext]) -> None:
-    state = draw(build(1), 1, 0)
-    state["seed_parameters"][:] = 99
-    state["interaction_age"][:] = 3
-    state["stage"][:] = STAGES.index("HOLDING")
+def test_options_change_the_numbers(extractor: Callable[..., ObsV3], quiet: Quiet) -> None:
+    state = quiet({"seed_parameters": 99, "interaction_age": 3}, num_slots=1)
     extract = extractor(1, parameter_budget=99, freshness_decay=0.5)
     obs = dict(zip(extract.schema.names, extract(state).obs[0].tolist(), strict=True))
     assert obs["params_utilization"] == 1.0
