@@ -169,11 +169,11 @@ def test_a_probe_that_breaks_is_red_and_says_why(index: Index, monkeypatch: pyte
     [
         (["--only", "P77"], "There is no 'P77' here. Did you mean 'P7'?"),
         (["--only", "op only bandit"], "There is no 'op only bandit' here."),
-        (["--slots", "3"], "--slots means nothing to ppo-probes."),
-        (["--environment", "growth"], "The environment 'growth' means nothing to ppo-probes."),
-        (["--use", "task=digits"], "The task 'digits' means nothing"),
-        (["-o", "train.lr=0.1"], "The option train.lr=0.1 means nothing"),
-        (["-o", "environment.epochs=3"], "The option environment.epochs=3 means nothing"),
+        (["--slots", "3"], "--slots has no effect on ppo-probes."),
+        (["--environment", "growth"], "The environment 'growth' has no effect on ppo-probes."),
+        (["--use", "task=digits"], "The task 'digits' has no effect"),
+        (["-o", "train.lr=0.1"], "The option train.lr=0.1 has no effect"),
+        (["-o", "environment.epochs=3"], "The option environment.epochs=3 has no effect"),
     ],
 )
 def test_what_means_nothing_is_refused(arguments: list[str], words: str) -> None:

@@ -67,7 +67,7 @@ def test_a_reward_may_be_any_one_number(quirky: Any, paid: Any) -> None:
 def test_what_is_no_reward_is_named(quirky: Any, paid: Any) -> None:
     environment = quirky(paid=paid)
     environment.reset(seed=0)
-    with pytest.raises(PluginError, match=r"'Quirky-v0' paid .*; a reward is one finite number"):
+    with pytest.raises(PluginError, match=r"'Quirky-v0' returned the reward .*; a reward is one"):
         environment.step(ACTIONS)
 
 
@@ -121,15 +121,17 @@ def test_what_fails_while_it_is_closed_is_said_once_and_keeps_no_other_open(
     assert [single.unwrapped.did[-1] for single in environment._envs] == ["close", "close"]
     said = [record.getMessage() for record in caplog.records]
     assert said == [
-        "The Gymnasium environment 'Quirky-v0' failed while closing: AttributeError: no window. What was done before "
-        "stands."
+        "The Gymnasium environment 'Quirky-v0' failed while closing: AttributeError: no window. Results are not "
+        "affected."
     ]
 
 
 def test_an_observation_that_does_not_fit_is_named(quirky: Any) -> None:
     environment = quirky(shown=3)
     environment.reset(seed=0)
-    with pytest.raises(PluginError, match=r"'Quirky-v0' shows an observation that does not fit its space Discrete\(3"):
+    with pytest.raises(
+        PluginError, match=r"'Quirky-v0' returned an observation that does not fit its space Discrete\(3"
+    ):
         environment.step(ACTIONS)
 
 

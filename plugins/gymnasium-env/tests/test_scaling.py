@@ -200,4 +200,4 @@ def test_leaving_the_bounds_is_said_once(
             assert state["observation"].tolist() == [[0.0, 1.0]] * 2
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == times
-    assert all("'Leaving-v0' shows 100 in entry 1 of its observation" in text for text in said)
+    assert all("'Leaving-v0' returned 100 in entry 1 of its observation" in text for text in said)

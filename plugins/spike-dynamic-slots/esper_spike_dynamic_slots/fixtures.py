@@ -1,4 +1,4 @@
-"""A pytest plugin that gives the checks what they look at.
+"""A pytest plugin with the fixtures of the checks.
 
 In a test suite of one's own: `pytest -p esper_spike_dynamic_slots.fixtures --esper-policy my-net --pyargs
 esper_spike_dynamic_slots.checks`. A conftest may override the fixtures `esper_plan` and `esper_index` instead.
@@ -25,9 +25,9 @@ from esper_spike_dynamic_slots.config import DynamicSlotsConfig
 from esper_testing.spikes.engine import SLOTS_PARAMETER
 
 if TYPE_CHECKING:
-    from esper_spike_dynamic_slots.played import Episode, Learned, Session
-    from esper_spike_dynamic_slots.practised import Practised
+    from esper_spike_dynamic_slots.played import Episode, Session
     from esper_spike_dynamic_slots.saved import Shelf
+    from esper_spike_dynamic_slots.trained import Trained
     from esper_testing.case import Case
     from esper_testing.conformance.subject import Subject
 
@@ -44,7 +44,7 @@ class Given:
     slots: tuple[int, ...]
 
     def pytest_configure(self, config: pytest.Config) -> None:
-        """Leave everything where the fixtures look."""
+        """Put everything where the fixtures look for it."""
         config.stash[_GIVEN] = self
 
 
@@ -59,7 +59,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run every check that asks for slot counts with each that its category is for."""
+    """Run every check with each slot count of its category."""
     wanted = [name for name in (SLOTS_PARAMETER, SAVED_SLOTS) if name in metafunc.fixturenames]
     if not wanted:
         return
@@ -120,7 +120,7 @@ def neighbour_case(esper_plan: Plan, esper_index: Index, num_slots: int) -> Case
 
 @pytest.fixture(scope="session")
 def shelf(esper_plan: Plan, esper_index: Index) -> Iterator[Shelf]:
-    """Checkpoints of every slot count, in a folder that is gone afterwards."""
+    """Checkpoints of every slot count, in a temporary folder."""
     from esper_spike_dynamic_slots.saved import Shelf
 
     with tempfile.TemporaryDirectory(prefix="esper-spike-") as folder:
@@ -128,16 +128,17 @@ def shelf(esper_plan: Plan, esper_index: Index) -> Iterator[Shelf]:
 
 
 @pytest.fixture(scope="session")
-def practised(esper_plan: Plan, esper_index: Index, num_slots: int) -> Practised:
-    """What training without the plan's environment did to the policy."""
-    from esper_spike_dynamic_slots.practised import practise
+def practised(esper_plan: Plan, esper_index: Index, num_slots: int) -> Trained:
+    """The policy after ten updates in the practice environment."""
+    from esper_spike_dynamic_slots.practice import make_learner
+    from esper_spike_dynamic_slots.trained import UPDATES, train
 
-    return practise(esper_plan, esper_index, num_slots)
+    return train(make_learner(esper_plan, esper_index, num_slots, esper_plan.seed), UPDATES)
 
 
 @pytest.fixture(scope="session")
 def session(esper_plan: Plan, esper_index: Index, num_slots: int) -> Iterator[Session]:
-    """Everything the plan names, its environment and masks included; episodes are short."""
+    """All components of the plan, environment and masks included; episodes are short."""
     from esper_spike_dynamic_slots.played import open_short_session
 
     session = open_short_session(esper_plan, esper_index, num_slots)
@@ -147,15 +148,15 @@ def session(esper_plan: Plan, esper_index: Index, num_slots: int) -> Iterator[Se
 
 @pytest.fixture(scope="session")
 def episode(session: Session) -> Episode:
-    """An episode in which every legal action was as likely as any other."""
+    """An episode of uniformly random legal actions."""
     from esper_spike_dynamic_slots.played import play
 
     return play(session)
 
 
 @pytest.fixture(scope="session")
-def learned(session: Session) -> Learned:
-    """One update in the plan's environment."""
-    from esper_spike_dynamic_slots.played import learn
+def learned(session: Session) -> Trained:
+    """The policy after one update in the plan's environment."""
+    from esper_spike_dynamic_slots.trained import train
 
-    return learn(session)
+    return train(session.trainer, 1)

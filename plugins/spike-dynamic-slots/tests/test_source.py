@@ -96,7 +96,7 @@ def test_what_a_factory_uses_is_followed_through_imports_without_running_it(sour
 
 
 def test_a_file_belongs_to_the_components_of_its_package(sources: Sources) -> None:
-    net, critic, body, flat = sources.components
+    net, _, body, flat = sources.components
     homes = {component.name: sources.reachable(component)[0] for component in sources.components}
     assert sources.owners(str(homes["body"].module.file)) == [net, body]
     assert sources.owners(str(homes["flat"].module.file)) == [flat]
