@@ -89,7 +89,6 @@ class Scaling:
             span = top - bottom
         constant, stays = span == 0, (bottom >= -1) & (top <= 1)
         unbounded = (span > WIDEST) | (bottom == -FLOAT16_MAX) | (top == FLOAT16_MAX)
-        unbounded &= ~constant
         mapped = ~(unbounded | constant | stays)
         origin = np.where(mapped, bottom, np.where(unbounded | constant, np.clip(0.0, bottom, top), 0.0))
         negative = mapped | (bottom < origin)

@@ -97,9 +97,7 @@ class PpoProbes:
 def _refuse(request: PlanRequest | None, slots: Sequence[int] | None) -> None:
     """Raise UserError for what would have no effect."""
     if slots is not None:
-        raise UserError(
-            "--slots has no effect on ppo-probes.", hint="Each probe has the slots it needs; leave --slots out."
-        )
+        raise UserError("--slots has no effect on ppo-probes.", hint="Each probe has its own slots; leave it out.")
     if request is None:
         return
     brought = (*BROUGHT, "task", "host")
