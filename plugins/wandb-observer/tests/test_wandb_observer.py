@@ -80,6 +80,7 @@ def test_a_run_is_told_from_start_to_end(wandb: Any, train: Callable[..., Path])
         assert metrics.items() <= row.items() and row["environment_steps"] == line["environment_steps"]
         assert row["timing/steps_per_second"] == line["timing"]["steps_per_second"]
         assert row["warnings"] == len(line["warnings"])
+    assert any(None in line.values() for line in lines) and not any(None in row.values() for _, _, row in rows)
 
 
 def test_it_passes_every_check(wandb: Any, conforms: Callable[[str], None]) -> None:
