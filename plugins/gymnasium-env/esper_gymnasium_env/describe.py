@@ -90,7 +90,7 @@ def make(config: GymnasiumConfig) -> gymnasium.Env[Any, Any]:
     import gymnasium
 
     spec = find(config.id)
-    # A limit below 1 is none, which `make` knows as −1 and takes from nobody but its caller.
+    # A limit below 1 means none, which `make` takes as −1, and only as an argument.
     limit = config.horizon or (-1 if (spec.max_episode_steps or 1) < 1 else None)
     with guarded(owner(config), "being made"):
         try:

@@ -81,7 +81,7 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
         return self._state(), {}
 
     def step(self, actions: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor, dict[str, Any]]:
-        """Take one step in every environment whose episode goes on; actions are int64 `[E]` per head.
+        """Take one step in every environment whose episode has not ended; actions are int64 `[E]` per head.
 
         Raises:
             PluginError: an environment fails, or returns an invalid observation, reward, flag or mask.

@@ -12,7 +12,7 @@ from esper_core.contracts.protocols import BuildContext, Masks
 class GymnasiumMasks:
     """Kind `masks`: the parts of the state's `action_mask` that belong to each head.
 
-    A head without any legal entry, which no environment that goes on has, is entirely legal.
+    A head without any legal entry, as after the end of an episode, is entirely legal.
     """
 
     def __init__(self, config: None, context: BuildContext) -> None:

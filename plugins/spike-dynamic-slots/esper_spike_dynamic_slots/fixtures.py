@@ -1,6 +1,6 @@
 """A pytest plugin with the fixtures of the checks.
 
-In a test suite of one's own: `pytest -p esper_spike_dynamic_slots.fixtures --esper-policy my-net --pyargs
+In a test suite: `pytest -p esper_spike_dynamic_slots.fixtures --esper-policy my-net --pyargs
 esper_spike_dynamic_slots.checks`. A conftest may override the fixtures `esper_plan` and `esper_index` instead.
 """
 

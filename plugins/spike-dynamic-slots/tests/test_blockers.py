@@ -84,7 +84,7 @@ def test_a_constant_and_what_it_counts_with_everyone_who_uses_them(judge: Judge)
 def test_who_reads_an_option_is_its_consumer(judge: Judge) -> None:
     (blocker,) = judge("unasked", only="network construction").blockers
     assert places(blocker) == {line_of("fixed_slots/network.py", "config.num_slots")}
-    assert "asks for a slot count that nobody passes on" in blocker.description
+    assert "asks for a slot count that is never passed on" in blocker.description
 
 
 def test_who_builds_the_head_is_its_consumer(judge: Judge) -> None:

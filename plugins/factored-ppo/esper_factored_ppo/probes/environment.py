@@ -29,7 +29,7 @@ class ProbeEnvironment(VectorEnv[Any, Any, Any]):
 
     Attributes:
         truncates: Episodes are truncated rather than terminated.
-        lengths: Steps of each episode, int64 `[E]`; T, unless a subclass says otherwise.
+        lengths: Steps of each episode, int64 `[E]`; T unless a subclass sets it.
         t: Steps taken since the start.
         generator: Randomness of the episodes.
     """

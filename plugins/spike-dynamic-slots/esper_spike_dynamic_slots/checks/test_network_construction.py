@@ -52,7 +52,7 @@ def test_the_observation_has_one_block_per_slot(case: Case) -> None:
 
 
 def test_every_slot_of_the_state_is_seen(case: Case, esper_plan: Plan) -> None:
-    """What happens in any one slot changes that slot's block of the observation."""
+    """Changing the state of any one slot changes its block of the observation."""
     spec, actions = case.description.state_spec, case.description.actions
     per_slot = {field.name: field.shape.index("N") for field in spec.fields if "N" in field.shape}
     if not case.schema.per_slot or not per_slot:
@@ -82,7 +82,7 @@ def test_the_input_width_follows_the_schema(case: Case, neighbour_case: Case) ->
 
 
 def test_every_slot_reaches_the_logits(case: Case) -> None:
-    """Changing what is seen of any one slot changes what the network says."""
+    """Changing the observation of any one slot changes the logits."""
     if not case.schema.per_slot:
         pytest.skip("the features have no slot blocks")
     features = case.features()
