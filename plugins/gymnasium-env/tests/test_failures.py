@@ -24,7 +24,8 @@ class Quirky(gymnasium.Env[Any, Any]):
     action_space = spaces.Discrete(2)
 
     def __init__(self, **given: Any) -> None:
-        self.given = {"shown": 0, "paid": 1.0, "terminated": False, "truncated": False, "said": {}, **given}
+        self.observation_space = given.pop("space", self.observation_space)
+        self.given = {"shown": 0, "first": 0, "paid": 1.0, "terminated": False, "truncated": False, "said": {}, **given}
         self.did: list[str] = []
         self.do("make")
 
@@ -36,7 +37,7 @@ class Quirky(gymnasium.Env[Any, Any]):
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
         super().reset(seed=seed)
         self.do("reset")
-        return 0, {}
+        return self.given["first"], {}
 
     def step(self, action: Any) -> Any:
         self.do("step")
@@ -147,3 +148,17 @@ def test_a_request_to_stop_passes_through(quirky: Any) -> None:
     environment.reset(seed=0)
     with pytest.raises(KeyboardInterrupt):
         environment.step(ACTIONS)
+
+
+@pytest.mark.parametrize(("shown", "times"), [(100.0, 1), (1.00001, 0), (1.0, 0)])
+def test_leaving_the_bounds_is_said_once(
+    quirky: Any, caplog: pytest.LogCaptureFixture, shown: float, times: int
+) -> None:
+    environment = quirky(space=spaces.Box(-1.0, 1.0, (2,), np.float64), first=np.array([0.0, shown]))
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            state, _ = environment.reset(seed=0)
+            assert state["observation"].tolist() == [[0.0, 1.0]] * 2
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == times
+    assert all("'Quirky-v0' returned 100 in entry 1 of its observation" in text for text in said)
