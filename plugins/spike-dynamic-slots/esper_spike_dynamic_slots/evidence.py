@@ -10,10 +10,10 @@ from attrs import frozen
 
 from esper_spike_dynamic_slots.categories import CATEGORIES, SAVED_SLOTS, find_checks
 from esper_spike_dynamic_slots.source import Sources
-from esper_testing import conformance
+from esper_testing.conformance import suite
 from esper_testing.spikes.verdict import Category, Failure, Place
 
-CONFORMANCE = Path(conformance.__file__).parent
+CONFORMANCE = Path(suite.__file__).parent
 NAMES = tuple(checks.category for checks in CATEGORIES)
 
 _LISTS = re.compile(r"\[[^\]]*\]")

@@ -34,7 +34,7 @@ def in_every_layout(check: CaseCheck) -> Callable[[Subject], None]:
 
 def in_case(check: Callable[[Subject], None], subject: Subject, case: Case) -> None:
     """Make a check of `everywhere` or `in_every_layout` in one case alone, which may be of any plan."""
-    inspect.unwrap(check)(subject, case)  # type: ignore[call-arg]
+    inspect.unwrap(check)(subject, case)
 
 
 def _made_in(check: CaseCheck, worlds: Callable[[Subject], list[tuple[int, str]]]) -> Callable[[Subject], None]:
