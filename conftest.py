@@ -1,3 +1,3 @@
 """What all test suites share."""
 
-pytest_plugins = ["tests.command"]
+pytest_plugins = ["tests.command", "tests.conformance"]

@@ -1,7 +1,7 @@
 """The loss `factored-ppo`.
 
-Every sum runs over valid steps and is divided by their number, whatever a head's share of them: a head that matters
-rarely moves the shared trunk rarely. All ratios compare with the policy that began the update.
+Every sum runs over valid steps and is divided by their number, whatever a head's share of them, so a head that matters
+rarely moves the shared trunk little. All ratios are relative to the policy at the start of the update.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class FactoredPpo:
         self.begin(1)
 
     def begin(self, update: int) -> None:
-        """Weigh the entropy bonus as an update, numbered from 1 on, is to."""
+        """Set the weight of the entropy bonus for an update, counted from 1."""
         self._entropy_weight = faded(self.config.entropy, self.config.entropy_half_life, update)
 
     def __call__(self, batch: Sequences, evaluation: Evaluation) -> LossResult:
@@ -57,7 +57,7 @@ class FactoredPpo:
 
         surrogates = list(self._surrogates(batch, evaluation))
         policy_loss = -torch.stack([mean(s.gain, s.where) for s in surrogates]).sum()
-        # Chosen before it is squared: 0 · NaN is NaN, and padding may hold anything.
+        # Selected before it is squared: padding may hold NaN, and 0 · NaN is NaN.
         error = torch.where(valid, evaluation.values.q_taken - batch.returns, 0.0)
         value_loss = 0.5 * mean(error.square())
         bonuses = [head.entropy_weight * mean(evaluation.entropy[head.name]) for head in self.actions.heads]
@@ -67,8 +67,8 @@ class FactoredPpo:
             old = FactoredDistribution(self.actions, batch.old_logits, batch.masks)
             kl = mean(evaluation.distribution.kl(old))
             chosen = torch.stack([s.where for s in surrogates]).sum((1, 2))
-            clipped = torch.stack([s.outside & s.where for s in surrogates]).sum((1, 2))
-            # 0/0, where a head never had a choice, is NaN: undefined.
+            clipped = torch.stack([s.outside for s in surrogates]).sum((1, 2))
+            # NaN (0/0) where a head never had a choice.
             shares = zip(surrogates, (clipped / chosen).unbind(), strict=True)
         return LossResult(
             loss=loss,

@@ -34,9 +34,10 @@ def index() -> Index:
 def attempt(index: Index) -> Try:
     """Return a function that plays a probe with one seed and says whether its goals were reached."""
 
-    def play(name: str, *options: str, seed: int = 0, network: str = "lstm-v2", **changes: object) -> Tried:
-        request = PlanRequest(policy=network, environment="growth", options=options)
-        plan = without_environment(make_plan(request, index), index, width=WIDTH)
+    planned = make_plan(PlanRequest(policy="lstm-v2", environment="growth"), index)
+    plan = without_environment(planned, index, width=WIDTH)
+
+    def play(name: str, seed: int = 0, **changes: object) -> Tried:
         (found,) = matching(name, [probe.name for probe in PROBES], what="probes")
         probe = evolve(find_probe(found), **changes)
         measured = measure(probe, plan, index, seed)

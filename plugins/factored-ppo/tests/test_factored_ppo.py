@@ -1,7 +1,6 @@
 """The loss against its formulas written out, step by step and head by head."""
 
-import subprocess
-import sys
+import math
 
 import pytest
 import torch
@@ -71,7 +70,7 @@ class Case:
         given_ = distribution.given(self.batch.actions["op"])
         return Evaluation(
             distribution=distribution,
-            values=Values(self.value, self.value, None),
+            values=Values(torch.zeros_like(self.value), self.value, None),
             log_prob=distribution.log_prob(self.batch.actions),
             entropy=distribution.entropy(),
             relevance={n: c.relevant for n, c in given_.items()},
@@ -88,33 +87,28 @@ class Case:
 SEEDS = st.integers(0, 2**31 - 1)
 
 
+def ratios_by_hand(case, e, t):
+    """Return head → ratio of those that mattered to the operation and had a choice."""
+    ratios, op = {}, int(case.batch.actions["op"][e, t])
+    for head in SPEC.heads:
+        legal = case.masks.slot_given_op[e, t, op] if head.name == "slot" else case.masks.heads[head.name][e, t]
+        if (head.ops is None or SPEC.ops[op] in head.ops) and int(legal.sum()) > 1:
+            now, then = case.evaluation.log_prob[head.name], case.batch.old_log_prob[head.name]
+            ratios[head.name] = float((now - then)[e, t].detach().exp())
+    return ratios
+
+
 def by_hand(case, ratio_mode, clip=0.2, kappa=0.0):
     """The surrogate written as loops over steps and heads."""
-    batch, evaluation, total = case.batch, case.evaluation, 0.0
-    for e in range(E):
-        for t in range(T):
-            if not batch.valid[e, t]:
-                continue
-            ratios = {}
-            for head in SPEC.heads:
-                op = SPEC.ops[int(batch.actions["op"][e, t])]
-                if head.ops is not None and op not in head.ops:
-                    continue
-                legal = case.masks.heads[head.name][e, t]
-                if head.name == "slot":
-                    legal = case.masks.slot_given_op[e, t, int(batch.actions["op"][e, t])]
-                if int(legal.sum()) > 1:
-                    difference = evaluation.log_prob[head.name][e, t] - batch.old_log_prob[head.name][e, t]
-                    ratios[head.name] = float(difference.detach().exp())
-            advantage = float(batch.advantages[e, t])
-            if ratio_mode == "joint" and ratios:
-                product = 1.0
-                for ratio in ratios.values():
-                    product *= ratio
-                ratios = {"joint": product}
-            for name, ratio in ratios.items():
-                a = advantage if name in ("op", "joint") else advantage - kappa * float(batch.op_advantage[e, t])
-                total += min(ratio * a, min(max(ratio, 1 - clip), 1 + clip) * a)
+    batch, total = case.batch, 0.0
+    for e, t in case.valid.nonzero().tolist():
+        ratios = ratios_by_hand(case, e, t)
+        if ratio_mode == "joint" and ratios:
+            ratios = {"joint": math.prod(ratios.values())}
+        advantage = float(batch.advantages[e, t])
+        for name, ratio in ratios.items():
+            a = advantage if name in ("op", "joint") else advantage - kappa * float(batch.op_advantage[e, t])
+            total += min(ratio * a, min(max(ratio, 1 - clip), 1 + clip) * a)
     return -total / int(batch.valid.sum())
 
 
@@ -182,72 +176,11 @@ def test_at_the_old_policy_the_gradient_is_the_policy_gradient(ratio_mode):
         torch.testing.assert_close(measured[name], gradient)
 
 
-def test_a_head_gets_no_gradient_where_it_does_not_matter():
-    case = Case()
-    gradients = case.gradients(entropy=0.0)
-    op = case.batch.actions["op"]
-    for name in ("slot", "what"):
-        irrelevant = ~torch.tensor(SPEC.relevance(name))[op]
-        assert bool((gradients[name][irrelevant] == 0).all())
-        assert float(gradients[name].abs().max()) > 0
-
-
-def test_a_forced_step_has_no_policy_gradient_but_counts():
-    case = Case()
-    for head in SPEC.heads:
-        case.masks.heads[head.name][0, 0] = False
-        case.masks.heads[head.name][0, 0, 0] = True
-        case.batch.actions[head.name][0, 0] = head.neutral
-    case.masks.slot_given_op[0, 0] = False
-    gradients = case.gradients(entropy=0.0)
-    assert all(bool((gradients[name][0, 0] == 0).all()) for name in SPEC.names)
-    assert float(gradients["value"][0, 0].abs()) > 0
-
-
-def test_a_clipped_ratio_stops_its_own_head_only():
-    case = Case(move=0.0)
-    taken = int(case.batch.actions["op"][0, 0])
-    with torch.no_grad():
-        case.logits["op"][0, 0, taken] += 5.0
-    case.batch.advantages[0, 0] = 1.0
-    case.valid[0, 0] = True
-    gradients = case.gradients(entropy=0.0)
-    if bool(case.evaluation.choice("op")[0, 0]):
-        assert bool((gradients["op"][0, 0] == 0).all())
-    joint = case.gradients(entropy=0.0, ratio_mode="joint")
-    free = [n for n in ("slot", "what") if bool(case.evaluation.choice(n)[0, 0])]
-    for name in free:
-        assert float(gradients[name][0, 0].abs().max()) > 0 and bool((joint[name][0, 0] == 0).all())
-    assert bool(case.evaluation.choice("op")[0, 0]), "or nothing was tested"
-
-
-@pytest.mark.parametrize("garbage", [1e30, -7.0])
-def test_padding_leaves_the_loss_bit_identical(garbage):
-    case = Case()
-    clean, gradients = loss()(case.batch, case.evaluation), case.gradients()
-    pad = ~case.valid
-    assert bool(pad.any())
-    with torch.no_grad():
-        for value in case.logits.values():
-            value[pad] = garbage
-        case.value[pad] = garbage
-    case.batch = evolve(
-        case.batch,
-        advantages=torch.where(pad, garbage, case.batch.advantages),
-        returns=torch.where(pad, garbage, case.batch.returns),
-        old_log_prob={n: torch.where(pad, garbage, v) for n, v in case.batch.old_log_prob.items()},
-    )
-    dirty, after = loss()(case.batch, case.evaluation), case.gradients()
-    assert torch.equal(clean.loss, dirty.loss) and torch.equal(clean.kl, dirty.kl)
-    for name, gradient in gradients.items():
-        assert torch.equal(gradient[case.valid], after[name][case.valid])
-        assert bool((after[name][pad] == 0).all())
-
-
 @pytest.mark.parametrize("ratio_mode", ["per_head", "joint"])
 def test_what_is_stored_in_padding_may_be_no_number(ratio_mode):
     """0 · NaN is NaN, so a gradient that is masked too late is lost for the whole batch."""
     case, pad = Case(), ~Case().valid
+    assert bool(pad.any())
     kappa = 0.0 if ratio_mode == "joint" else 0.7
     clean = case.gradients(ratio_mode=ratio_mode, child_baseline=kappa)
 
@@ -263,22 +196,12 @@ def test_what_is_stored_in_padding_may_be_no_number(ratio_mode):
         old_log_prob={n: spoil(v) for n, v in case.batch.old_log_prob.items()},
         old_logits={n: spoil(v) for n, v in case.batch.old_logits.items()},
     )
+    with torch.no_grad():
+        for value in (*case.logits.values(), case.value):
+            value[pad] = 1e30
     dirty = case.gradients(ratio_mode=ratio_mode, child_baseline=kappa)
     for name, gradient in clean.items():
         assert torch.equal(gradient, dirty[name]), name
-
-
-def test_the_denominator_is_the_number_of_valid_steps():
-    """A head that matters on few steps is not blown up: with more valid steps its gradient shrinks by as much."""
-    case = Case(legal=1.0)
-    everywhere = case.gradients(entropy=0.0, value_coefficient=0.0)["what"]
-    assert float(everywhere.abs().max()) > 0
-    grown = Case(legal=1.0)
-    grown.batch = evolve(grown.batch, valid=torch.ones(E, T, dtype=torch.bool))
-    n_few, n_all = int(case.valid.sum()), E * T
-    full = grown.gradients(entropy=0.0, value_coefficient=0.0)["what"]
-    both = case.valid
-    torch.testing.assert_close(full[both] * n_all, everywhere[both] * n_few)
 
 
 def test_zero_switches_the_kl_stop_off():
@@ -291,33 +214,16 @@ def test_a_baseline_that_would_be_ignored_is_refused():
         FactoredPpoConfig(ratio_mode="joint", child_baseline=0.5)
 
 
-def test_clip_fraction_counts_what_is_beyond_the_range():
-    assert float(loss()(*(lambda c: (c.batch, c.evaluation))(Case(move=0.0))).metrics["clip_fraction"]) == 0.0
-    assert 0 < float(loss()(*(lambda c: (c.batch, c.evaluation))(Case(move=1.0))).metrics["clip_fraction"]) <= 1
-
-
 def test_the_clip_fraction_of_a_head_counts_the_steps_at_which_it_had_a_choice():
     case = Case(move=0.8)
-    evaluation, counts = case.evaluation, {}
-    metrics = loss(clip=0.3)(case.batch, evaluation).metrics
-    for name in SPEC.names:
-        beyond = total = 0
-        for e, t in case.valid.nonzero().tolist():
-            op = int(case.batch.actions["op"][e, t])
-            ops = SPEC.head(name).ops
-            legal = case.masks.slot_given_op[e, t, op] if name == "slot" else case.masks.heads[name][e, t]
-            if (ops is None or SPEC.ops[op] in ops) and int(legal.sum()) > 1:
-                total += 1
-                beyond += (
-                    abs(float((evaluation.log_prob[name].detach() - case.batch.old_log_prob[name])[e, t].exp()) - 1)
-                    > 0.3
-                )
-        counts[name] = (beyond, total)
-        assert float(metrics[f"clip_fraction/{name}"]) == pytest.approx(beyond / total)
-    assert float(metrics["clip_fraction"]) == pytest.approx(
-        sum(beyond for beyond, _ in counts.values()) / sum(total for _, total in counts.values())
-    )
-    assert any(0 < beyond < total for beyond, total in counts.values())
+    metrics = loss(clip=0.3)(case.batch, case.evaluation).metrics
+    found = [ratios_by_hand(case, e, t) for e, t in case.valid.nonzero().tolist()]
+    beyond = {name: [abs(ratios[name] - 1) > 0.3 for ratios in found if name in ratios] for name in SPEC.names}
+    for name, flags in beyond.items():
+        assert float(metrics[f"clip_fraction/{name}"]) == pytest.approx(sum(flags) / len(flags))
+    every = [flag for flags in beyond.values() for flag in flags]
+    assert float(metrics["clip_fraction"]) == pytest.approx(sum(every) / len(every))
+    assert 0 < sum(every) < len(every)
 
 
 def test_a_head_without_a_choice_has_no_clip_fraction():
@@ -333,11 +239,5 @@ def test_the_joint_ratio_is_clipped_as_a_whole():
     assert [name for name in metrics if name.startswith("clip_fraction")] == ["clip_fraction"]
 
 
-def test_registering_imports_no_torch():
-    code = (
-        "import sys; sys.modules['torch'] = None\n"
-        "from esper_factored_ppo import config, plugin\n"
-        "print(*(s.name for s in plugin.esper_components()))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout.split() == ["factored-ppo", "ppo-probes"], done.stderr
+def test_it_passes_every_check_of_its_kind(conforms):
+    conforms("loss/factored-ppo")

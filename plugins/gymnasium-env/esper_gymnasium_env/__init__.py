@@ -1,1 +1,1 @@
-"""Gymnasium environments as environments of ours."""
+"""Adapter from Gymnasium environments to environments of esper."""

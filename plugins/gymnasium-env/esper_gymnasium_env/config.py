@@ -11,13 +11,15 @@ from esper_core import option
 class GymnasiumConfig:
     """Options of the environment `gymnasium`."""
 
-    id: str = option("CartPole-v1", help="Which one: an id that Gymnasium or an installed distribution registers.")
+    id: str = option(
+        "CartPole-v1", help="Id of the environment, registered by Gymnasium or by an installed distribution."
+    )
     kwargs: dict = option(  # noqa: RUF009
-        Factory(dict), help="What it is made with, such as {is_slippery=false}."
+        Factory(dict), help="Keyword arguments that it is made with, such as {is_slippery=false}."
     )
     horizon: int = option(
-        0, low=0, high=10**9, help="Steps after which an episode is cut off; 0 is the environment's own limit."
+        0, low=0, high=10**9, help="Steps after which an episode is truncated; 0 is the environment's own limit."
     )
     observe: tuple[int, ...] = option(
-        (), converter=tuple, help="Entries of the flattened observation that are seen, from 0; none named is all."
+        (), converter=tuple, help="Entries of the flattened observation to use, counted from 0; none named is all."
     )

@@ -1,4 +1,4 @@
-"""What is known of a Gymnasium environment before E of it are built; one is made to look at its spaces."""
+"""Description of a Gymnasium environment; one is made to read its spaces."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def describe(config: GymnasiumConfig, slots: SlotConfig) -> EnvironmentDescripti
     Raises:
         UserError: the environment does not exist, or cannot be made.
         PluginError: it fails while it is made.
-        ValueError: its actions are not categorical, its observations cannot be seen, an entry to observe does not
-            exist, or nothing limits its episodes.
+        ValueError: its actions are not categorical, its observations are not supported, an entry to observe does
+            not exist, or nothing limits its episodes.
     """
     from esper_gymnasium_env.legality import seen_space
     from esper_gymnasium_env.scaling import Scaling
@@ -58,7 +58,7 @@ def describe(config: GymnasiumConfig, slots: SlotConfig) -> EnvironmentDescripti
             ("E", scaling.width),
             "float",
             "",
-            "what is observed; entries are bounded to −1..1",
+            "the observation; entries are bounded to −1..1",
             scaling.low,
             1.0,
         ),
@@ -76,7 +76,7 @@ def describe_features(config: None, slots: SlotConfig, actions: ActionSpec, stat
 
 
 def owner(config: GymnasiumConfig) -> str:
-    """Return whose code runs when the environment does, for messages."""
+    """Return how messages name the environment."""
     return f"The Gymnasium environment '{config.id}'"
 
 
@@ -90,7 +90,7 @@ def make(config: GymnasiumConfig) -> gymnasium.Env[Any, Any]:
     import gymnasium
 
     spec = find(config.id)
-    # A limit below 1 is none, which `make` knows as −1 and takes from nobody but its caller.
+    # A limit below 1 means none, which `make` takes as −1, and only as an argument.
     limit = config.horizon or (-1 if (spec.max_episode_steps or 1) < 1 else None)
     with guarded(owner(config), "being made"):
         try:
@@ -103,17 +103,17 @@ def make(config: GymnasiumConfig) -> gymnasium.Env[Any, Any]:
 
 
 def close(made: gymnasium.Env[Any, Any], config: GymnasiumConfig) -> None:
-    """Close one environment; where it fails to, that is said and takes nothing away."""
+    """Close one environment; a failure is logged once, not raised."""
     try:
         with guarded(owner(config), "closing"):
             made.close()
     except PluginError as error:
-        _say_once(error.message)
+        _warn_once(error.message)
 
 
 @functools.cache
-def _say_once(message: str) -> None:
-    _logger.warning("%s What was done before stands.", message)
+def _warn_once(message: str) -> None:
+    _logger.warning("%s Results are not affected.", message)
 
 
 def action_spec(name: str, space: gymnasium.Space[Any]) -> ActionSpec:
@@ -134,6 +134,4 @@ def action_spec(name: str, space: gymnasium.Space[Any]) -> ActionSpec:
             for position, (count, first) in enumerate(zip(counts, starts, strict=True))
         ]
         return ActionSpec(tuple(heads))
-    raise ValueError(
-        f"the actions of {name} are {space}; only Discrete and MultiDiscrete ones, that is categories, can be chosen"
-    )
+    raise ValueError(f"the actions of {name} are {space}; only Discrete and MultiDiscrete are supported")

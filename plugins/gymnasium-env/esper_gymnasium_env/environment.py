@@ -32,10 +32,10 @@ LARGEST = float(np.finfo(np.float32).max)
 
 
 class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
-    """Kind `environment`: what each of them shows, scaled, and what each says is legal.
+    """Kind `environment`: scaled observations and action masks of E Gymnasium environments.
 
-    A time limit of Gymnasium's truncates. The streams of the environments' spaces belong to the run too: a seeded reset
-    seeds them, so that what an environment draws from its own spaces can be repeated.
+    Gymnasium's time limit truncates. A seeded reset also seeds the spaces of each environment, so that what it samples
+    from them can be repeated.
     """
 
     metadata = {"autoreset_mode": AutoresetMode.DISABLED}  # noqa: RUF012
@@ -48,7 +48,7 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
         give_own_spaces(self._envs)
         self._config, self._owner, self._legality = config, owner(config), Legality(config.id, self.actions)
         self._scaling = Scaling.of(seen_space(self._envs[0].observation_space), config.observe)
-        self._space, self._told = self._envs[0].action_space, False
+        self._space, self._warned = self._envs[0].action_space, False
         self._seed: int | None = context.seed
         self._observation = np.zeros((self.num_envs, self._scaling.width), np.float32)
         self._legal = np.ones((self.num_envs, self.state_spec[MASK].sizes(1, 0, 0)[1]), np.bool_)
@@ -64,7 +64,7 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
         """Start new episodes; a seed gives each environment one of its own. Options are passed on.
 
         Raises:
-            PluginError: an environment fails, or shows or says what it cannot.
+            PluginError: an environment fails, or returns an invalid observation or mask.
         """
         # The first episodes are seeded in any case: nothing may depend on the system's entropy.
         chosen, self._seed = self._seed if seed is None else seed, None
@@ -81,10 +81,10 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
         return self._state(), {}
 
     def step(self, actions: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor, dict[str, Any]]:
-        """Take one step in every environment whose episode goes on; actions are int64 `[E]` per head.
+        """Take one step in every environment whose episode has not ended; actions are int64 `[E]` per head.
 
         Raises:
-            PluginError: an environment fails, or shows, pays or says what it cannot.
+            PluginError: an environment fails, or returns an invalid observation, reward, flag or mask.
         """
         chosen = torch.stack([actions[name] for name in self.actions.names], dim=-1).cpu().numpy()
         reward = np.zeros(self.num_envs, np.float64)
@@ -93,7 +93,7 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
         for env in np.flatnonzero(self._running).tolist():
             with guarded(self._owner, f"taking step {self._lengths[env]}"):
                 observation, paid, *ends, info = self._envs[env].step(self._action(chosen[env]))
-                reward[env] = value = self._paid(paid)
+                reward[env] = value = self._reward(paid)
                 terminated[env], truncated[env] = map(self._flag, ends)
                 self._look(env, observation, info, terminated=terminated[env], truncated=truncated[env])
             self._returns[env] += value
@@ -105,7 +105,7 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
         return self._state(), self._tensor(reward), *flags, {"events": events}
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Close every environment; where one fails to, that is said and takes nothing away."""
+        """Close every environment; a failure is logged, not raised."""
         for single in self._envs:
             close(single, self._config)
 
@@ -125,30 +125,30 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
         terminated: np.bool_ | bool = False,
         truncated: np.bool_ | bool = False,
     ) -> None:
-        """Take in what an environment shows, and what it says is legal; after it terminated nobody asks."""
+        """Store an environment's observation and its mask, which is not asked for after it terminated."""
         try:
             values = self._scaling.read(observation)
         except Exception as error:
             space = self._scaling.space
             raise PluginError(
-                f"{self._owner} shows an observation that does not fit its space {space}: {described(error)}.",
-                hint="Its author must show what its observation_space says.",
+                f"{self._owner} returned an observation that does not fit its space {space}: {described(error)}.",
+                hint="Its author must return observations that its observation_space contains.",
             ) from error
-        self._tell_outside(values)
+        self._warn_outside(values)
         self._observation[env] = self._scaling(values)
         self._legal[env] = True
         if not terminated:
             self._legal[env] = self._legality.read(self._envs[env], observation, info, ended=bool(truncated))
 
-    def _tell_outside(self, values: NDArray[np.float64]) -> None:
-        """Say once that an observation lies outside its bounds."""
-        found = None if self._told else self._scaling.outside(values)
+    def _warn_outside(self, values: NDArray[np.float64]) -> None:
+        """Warn once of an observation outside its bounds."""
+        found = None if self._warned else self._scaling.outside(values)
         if found is None:
             return
-        self._told, scaling = True, self._scaling
+        self._warned, scaling = True, self._scaling
         _logger.warning(
-            "%s shows %g in entry %d of its observation, which it says goes from %g to %g. What lies outside counts as "
-            "the nearest bound.",
+            "%s returned %g in entry %d of its observation, whose bounds are %g and %g. Values outside count as the "
+            "nearest bound.",
             self._owner,
             values[found],
             scaling.chosen[found],
@@ -156,25 +156,25 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
             scaling.top[found],
         )
 
-    def _paid(self, reward: Any) -> float:
-        """Return a reward, which may be an array with one entry."""
+    def _reward(self, reward: Any) -> float:
+        """Return a reward as a float; an array with one entry is accepted."""
         try:
             value = float(np.asarray(reward).item())
         except (TypeError, ValueError, RuntimeError):
             value = math.nan
         if not abs(value) <= LARGEST:
             raise PluginError(
-                f"{self._owner} paid {reward!r}; a reward is one finite number, no larger than {LARGEST:.2g}, which is "
+                f"{self._owner} returned the reward {reward!r}; a reward is one finite number, at most {LARGEST:.2g}, "
                 "the largest in float32.",
-                hint="Its author must change what it pays; a wrapper can divide it.",
+                hint="Its author must change the reward; a wrapper can scale it.",
             )
         return value
 
     def _flag(self, said: Any) -> bool:
-        """Return whether an episode has ended, which may be said by an array with one entry."""
+        """Return terminated or truncated as a bool; an array with one entry is accepted."""
         found = np.asarray(said)
         if found.size != 1 or found.dtype.kind not in "biu":
-            raise PluginError(f"{self._owner} said {said!r} where its step says whether the episode has ended.")
+            raise PluginError(f"{self._owner} returned {said!r} as terminated or truncated, which are bool.")
         return bool(found.item())
 
     def _episode(self, env: int) -> dict[str, Any]:

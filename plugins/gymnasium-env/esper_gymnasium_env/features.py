@@ -1,4 +1,4 @@
-"""The features `gymnasium`: the observation alone, as it is."""
+"""The features `gymnasium`: the observation alone, unchanged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from esper_gymnasium_env.describe import describe_features
 
 
 class GymnasiumFeatures:
-    """Kind `features`. The mask is no part of it: it says what is legal, and is noise to whoever asks what is good."""
+    """Kind `features`. The mask is not part of it: it does not say which legal action is good."""
 
     def __init__(self, config: None, context: BuildContext) -> None:
         self.schema = describe_features(config, context.slots, context.actions, context.state_spec)

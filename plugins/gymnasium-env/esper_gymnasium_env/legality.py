@@ -1,4 +1,4 @@
-"""What a Gymnasium environment says is legal, in any of the ways in which environments say it."""
+"""Action masks of Gymnasium environments, in any of the common forms."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.errors import PluginError
 
 MASK = "action_mask"
-"""Key under which it is said, in `info` or in an observation that is a table."""
+"""Key of the mask in `info`, or in an observation that is a dict."""
 
 MASK_METHOD = "action_masks"
-"""Method, or attribute, that says so in environments made for sb3-contrib."""
+"""Method or attribute with the mask in environments made for sb3-contrib."""
 
 
 @frozen
 class Legality:
-    """Reads masks of one environment. Where nothing is said, everything is legal.
+    """Reads masks of one environment. Without a mask everything is legal.
 
     Attributes:
         name: The environment's.
@@ -38,11 +38,11 @@ class Legality:
     ) -> NDArray[np.bool_]:
         """Return what is legal, head after head, bool `[Σ K]`.
 
-        `info` is asked first, then the observation, then the environment itself. Where the episode ended nothing
-        need be legal.
+        `info` is asked first, then the observation, then the environment itself. Where the episode ended,
+        nothing has to be legal.
 
         Raises:
-            PluginError: what is said fits no action table, or leaves a head without a legal action.
+            PluginError: the mask does not fit the action table, or leaves a head without a legal action.
         """
         said = self._said(single, observation, info)
         sizes = self.actions.sizes
@@ -86,12 +86,12 @@ class Legality:
         return PluginError(
             f"The action mask of {self.name} {found}; it needs 0 or 1 for each action of each head, at least one of "
             f"them 1. The heads are {table}.",
-            hint="Its author must say what is legal in every state, or nothing where everything is.",
+            hint="Its author must give a valid mask in every state, or none where everything is legal.",
         )
 
 
 def is_masked(space: gymnasium.Space[Any]) -> bool:
-    """Return whether observations of a space hold a mask beside what is seen."""
+    """Return whether observations of a space contain a mask."""
     return isinstance(space, spaces.Dict) and MASK in space.spaces
 
 

@@ -1,4 +1,4 @@
-"""The mask provider `gymnasium`: what the environment itself says."""
+"""The mask provider `gymnasium`: the masks that the environment gives."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from esper_core.contracts.protocols import BuildContext, Masks
 class GymnasiumMasks:
     """Kind `masks`: the parts of the state's `action_mask` that belong to each head.
 
-    The environment refuses to go on where a head has no legal value; in a state that never was, all of them are.
+    A head without any legal entry, as after the end of an episode, is entirely legal.
     """
 
     def __init__(self, config: None, context: BuildContext) -> None:

@@ -25,7 +25,7 @@ def esper_components() -> Iterator[ComponentSpec]:
         kind="masks",
         name="gymnasium",
         factory="esper_gymnasium_env.masks:GymnasiumMasks",
-        summary="what a Gymnasium environment says is legal",
+        summary="action masks that a Gymnasium environment gives",
         reads=("action_mask",),
         only_by_name=True,
     )

@@ -14,9 +14,9 @@ SPACES = ("action_space", "observation_space")
 
 
 def give_own_spaces(envs: Sequence[gymnasium.Env[Any, Any]]) -> None:
-    """Give every environment spaces of its own where it has them from its class, or shares them with another.
+    """Copy the spaces of every environment that has them from its class or shares them with another.
 
-    What one of them draws would otherwise depend on what the others have drawn.
+    Otherwise the samples of one would depend on those of the others.
     """
     taken: set[int] = set()
     for env in envs:
@@ -31,7 +31,7 @@ def give_own_spaces(envs: Sequence[gymnasium.Env[Any, Any]]) -> None:
 
 
 def seed_spaces(env: gymnasium.Env[Any, Any], seed: int) -> None:
-    """Let every space of an environment and of its wrappers begin a stream of its own."""
+    """Seed every space of an environment and of its wrappers, each with a seed of its own."""
     found = {id(space): space for layer in _layers(env) for space in (getattr(layer, name) for name in SPACES)}
     for space, own in zip(found.values(), np.random.SeedSequence(seed).generate_state(len(found)), strict=True):
         space.seed(int(own))

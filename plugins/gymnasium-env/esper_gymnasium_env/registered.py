@@ -18,8 +18,8 @@ GROUP = "gymnasium.envs"
 def find(name: str) -> EnvSpec:
     """Return the registered environment of exactly this id.
 
-    Ids come out of checkpoints too, so none is ever imported: to Gymnasium `module:id` is an order to import a module,
-    here it is no id.
+    Ids also come from checkpoints, so no module is imported for one: Gymnasium would import the module of `module:id`,
+    here that is not an id.
 
     Raises:
         UserError: there is none.
@@ -46,7 +46,7 @@ def find(name: str) -> EnvSpec:
 
 
 def _register_installed() -> list[str]:
-    """Let every installed distribution register its environments; return what is to be said of those that failed."""
+    """Let every installed distribution register its environments; return the messages of those that failed."""
     broken = []
     for point in sorted(metadata.entry_points(group=GROUP)):
         try:

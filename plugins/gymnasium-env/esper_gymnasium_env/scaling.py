@@ -1,4 +1,4 @@
-"""From an observation of any shape to a row of numbers from −1 to 1."""
+"""Scaling of observations of any shape to a row of numbers from −1 to 1."""
 
 from __future__ import annotations
 
@@ -13,36 +13,35 @@ from gymnasium.spaces.utils import flatten, flatten_space
 from numpy.typing import NDArray
 
 WIDEST = 2.0**24
-"""Ranges that are wider are none: mapped to −1..1, neighbouring whole numbers would be one number in float32."""
+"""Wider ranges count as unbounded: mapped to −1..1, neighbouring integers would be one number in float32."""
 
 FLOAT16_MAX = float(np.finfo(np.float16).max)
-"""What "no bound" is in float16. The largest numbers of the wider types lie beyond `WIDEST` in any case."""
+"""Means "no bound" in float16. The largest numbers of wider types lie beyond `WIDEST` in any case."""
 
 ROUNDING = 1e-4
-"""What lies outside its bounds by this share of half their range is rounding."""
+"""Values outside their bounds by up to this share of half the range are rounding."""
 
 
 @frozen(eq=False)
 class Scaling:
     """How observations become the state's `observation`.
 
-    Categories are one-hot. Every other entry is seen by its own bounds:
+    Categories are one-hot. Every other entry is scaled by its own bounds:
 
     * within −1..1: as it is; wider: mapped to −1..1 in proportion.
-    * without bounds on one side or both, or with bounds so wide that they are none: d / (1 + |d|), where d is how far
-      it lies from the value nearest to 0 that it can take. That loses no order and needs no guess at its size.
-    * equal bounds: 0, for a constant says nothing.
+    * unbounded on a side, or with bounds that are too wide: d / (1 + |d|), where d is its distance from the value
+      nearest to 0 that it can take. That keeps the order and needs no guess at its size.
+    * equal bounds: 0, since a constant carries no information.
 
-    What lies outside its bounds counts as the nearest bound; what is no finite number comes out as NaN.
+    Values outside their bounds count as the nearest bound; infinite values become NaN.
 
     Attributes:
         space: The observations.
         chosen: Entries of the flattened observation that are kept, int64 `[D]`.
         bottom, top: Their bounds as declared, float64 `[D]`.
-        unbounded: Which of them are seen as having no range, bool `[D]`.
-        origin, reach, shift: What is subtracted from them, what they are then divided by, and what is added to that,
-            float64 `[D]`.
-        low: Smallest number that comes out: 0 where nothing is ever negative, else −1.
+        unbounded: Which of them count as unbounded, bool `[D]`.
+        origin, reach, shift: The scaled value is (value − origin) / reach + shift, float64 `[D]`.
+        low: Smallest scaled value: 0 if none is ever negative, else −1.
     """
 
     space: gymnasium.Space[Any]
@@ -62,23 +61,23 @@ class Scaling:
 
     @classmethod
     def of(cls, space: gymnasium.Space[Any], observe: Sequence[int]) -> Scaling:
-        """Return the scaling of a space of which all entries are seen, or those named.
+        """Return the scaling of a space, of all its entries or of those named.
 
         Raises:
-            ValueError: the space holds what is neither numbers nor categories, or no entries, or bounds that are none;
-                or an entry does not exist.
+            ValueError: the space holds neither numbers nor categories, has no entries or invalid bounds, or lacks an
+                entry that is named.
         """
         for leaf in _leaves(space):
             if not isinstance(leaf, spaces.Box | spaces.Discrete | spaces.MultiBinary | spaces.MultiDiscrete):
                 raise ValueError(
                     f"its observations hold {leaf}; only Box, Discrete, MultiBinary and MultiDiscrete, and Tuple and "
-                    "Dict of them, can be seen"
+                    "Dict of them, are supported"
                 )
         box = flatten_space(space)
         assert isinstance(box, spaces.Box)
         size = box.shape[0]
         if size == 0:
-            raise ValueError("its observations have no entries, so there is nothing to act on")
+            raise ValueError("its observations have no entries, so there is nothing to learn from")
         beyond = [entry for entry in observe if not 0 <= entry < size]
         if beyond:
             raise ValueError(f"observe={beyond[0]} is no entry of an observation that has entries 0 to {size - 1}")
@@ -90,7 +89,6 @@ class Scaling:
             span = top - bottom
         constant, stays = span == 0, (bottom >= -1) & (top <= 1)
         unbounded = (span > WIDEST) | (bottom == -FLOAT16_MAX) | (top == FLOAT16_MAX)
-        unbounded &= ~constant
         mapped = ~(unbounded | constant | stays)
         origin = np.where(mapped, bottom, np.where(unbounded | constant, np.clip(0.0, bottom, top), 0.0))
         negative = mapped | (bottom < origin)
@@ -107,14 +105,14 @@ class Scaling:
         )
 
     def read(self, observation: Any) -> NDArray[np.float64]:
-        """Return the entries `[D]` of an observation as they are.
+        """Return the unscaled entries `[D]` of an observation.
 
         Raises:
-            ValueError: the observation does not fit its space, but for bounds.
+            ValueError: the observation does not fit its space, apart from bounds.
         """
         for leaf, part in _parts(self.space, observation):
             if isinstance(leaf, spaces.Discrete | spaces.MultiDiscrete):
-                # Flattened, a category that does not exist would be another one.
+                # Flattening would turn an unknown category into another one.
                 if not _is_category(leaf, part):
                     raise ValueError(f"{part!r} is no value of {leaf}")
             elif np.size(part) != np.prod(leaf.shape or ()):
@@ -135,7 +133,7 @@ class Scaling:
 
 
 def _leaves(space: gymnasium.Space[Any]) -> Iterator[gymnasium.Space[Any]]:
-    """Yield the spaces that a space is made of."""
+    """Yield the leaf spaces of a space."""
     if isinstance(space, spaces.Dict):
         for part in space.spaces.values():
             yield from _leaves(part)
@@ -147,7 +145,7 @@ def _leaves(space: gymnasium.Space[Any]) -> Iterator[gymnasium.Space[Any]]:
 
 
 def _parts(space: gymnasium.Space[Any], observation: Any) -> Iterator[tuple[gymnasium.Space[Any], Any]]:
-    """Yield each of the spaces that a space is made of, with what an observation holds for it."""
+    """Yield the leaf spaces of a space, each with its part of an observation."""
     if isinstance(space, spaces.Dict):
         for name, part in space.spaces.items():
             yield from _parts(part, observation[name])

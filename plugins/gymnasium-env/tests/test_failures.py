@@ -24,17 +24,20 @@ class Quirky(gymnasium.Env[Any, Any]):
     action_space = spaces.Discrete(2)
 
     def __init__(self, **given: Any) -> None:
-        self.given = {"shown": 0, "paid": 1.0, "terminated": False, "truncated": False, "said": {}, **given}
+        self.observation_space = given.pop("space", self.observation_space)
+        self.given = {"shown": 0, "first": 0, "paid": 1.0, "terminated": False, "truncated": False, "said": {}, **given}
+        self.did: list[str] = []
         self.do("make")
 
     def do(self, what: str) -> None:
+        self.did.append(what)
         if what in self.given:
             raise self.given[what]
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
         super().reset(seed=seed)
         self.do("reset")
-        return 0, {}
+        return self.given["first"], {}
 
     def step(self, action: Any) -> Any:
         self.do("step")
@@ -57,14 +60,15 @@ def quirky(build: Any) -> Any:
 def test_a_reward_may_be_any_one_number(quirky: Any, paid: Any) -> None:
     environment = quirky(paid=paid)
     environment.reset(seed=0)
-    assert environment.step(ACTIONS)[1].tolist() == [2.0, 2.0]
+    reward = environment.step(ACTIONS)[1]
+    assert reward.tolist() == [2.0, 2.0]
 
 
 @pytest.mark.parametrize("paid", [None, "much", 1e39, np.nan, -np.inf, np.zeros(2), 1j])
 def test_what_is_no_reward_is_named(quirky: Any, paid: Any) -> None:
     environment = quirky(paid=paid)
     environment.reset(seed=0)
-    with pytest.raises(PluginError, match=r"'Quirky-v0' paid .*; a reward is one finite number"):
+    with pytest.raises(PluginError, match=r"'Quirky-v0' returned the reward .*; a reward is one"):
         environment.step(ACTIONS)
 
 
@@ -108,24 +112,27 @@ def test_what_fails_while_it_is_made_is_named_and_what_does_not_fit_is_the_users
         build("Plain-v0")
 
 
-def test_what_fails_while_it_is_closed_is_said_and_takes_nothing_away(
+def test_what_fails_while_it_is_closed_is_said_once_and_keeps_no_other_open(
     quirky: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
         environment = quirky(close=AttributeError("no window"))
         environment.reset(seed=0)
         environment.close()
+    assert [single.unwrapped.did[-1] for single in environment._envs] == ["close", "close"]
     said = [record.getMessage() for record in caplog.records]
     assert said == [
-        "The Gymnasium environment 'Quirky-v0' failed while closing: AttributeError: no window. What was done before "
-        "stands."
+        "The Gymnasium environment 'Quirky-v0' failed while closing: AttributeError: no window. Results are not "
+        "affected."
     ]
 
 
 def test_an_observation_that_does_not_fit_is_named(quirky: Any) -> None:
     environment = quirky(shown=3)
     environment.reset(seed=0)
-    with pytest.raises(PluginError, match=r"'Quirky-v0' shows an observation that does not fit its space Discrete\(3"):
+    with pytest.raises(
+        PluginError, match=r"'Quirky-v0' returned an observation that does not fit its space Discrete\(3"
+    ):
         environment.step(ACTIONS)
 
 
@@ -141,3 +148,17 @@ def test_a_request_to_stop_passes_through(quirky: Any) -> None:
     environment.reset(seed=0)
     with pytest.raises(KeyboardInterrupt):
         environment.step(ACTIONS)
+
+
+@pytest.mark.parametrize(("shown", "times"), [(100.0, 1), (1.00001, 0), (1.0, 0)])
+def test_leaving_the_bounds_is_said_once(
+    quirky: Any, caplog: pytest.LogCaptureFixture, shown: float, times: int
+) -> None:
+    environment = quirky(space=spaces.Box(-1.0, 1.0, (2,), np.float64), first=np.array([0.0, shown]))
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            state, _ = environment.reset(seed=0)
+            assert state["observation"].tolist() == [[0.0, 1.0]] * 2
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == times
+    assert all("'Quirky-v0' returned 100 in entry 1 of its observation" in text for text in said)

@@ -165,4 +165,5 @@ def test_nothing_need_be_legal_where_an_episode_ends(world: Any) -> None:
     with pytest.raises(PluginError, match="leaves no legal action"):
         legal(parts)
     gymnasium.registry.pop("Masked-v0")
-    assert legal(world(Masked, [[1, 0, 0]])) == [[[True, False, False]]]
+    # The sixth step is the last: the time limit truncates.
+    assert len(legal(world(Masked, [*[[1, 0, 0]] * 6, [0, 0, 0], [1, 0, 0]]))) == 6

@@ -86,13 +86,13 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 def test_a_run_is_repeated_and_goes_on_as_if_it_had_never_stopped(name: str, plan: Any, index: Index) -> None:
-    whole = [update.metrics for update in open_session(plan(name, updates=3), index).run(3)]
-    stopped = open_session(plan(name, updates=3), index)
-    done = [next(iter(stopped.run(3))).metrics]
+    whole = [update.metrics for update in open_session(plan(name, updates=2), index).run(2)]
+    stopped = open_session(plan(name, updates=2), index)
+    done = [next(iter(stopped.run(2))).metrics]
     saved = copy.deepcopy(stopped.state())
-    resumed = open_session(plan(name, updates=3), index)
+    resumed = open_session(plan(name, updates=2), index)
     resumed.load_state(saved)
-    done += [update.metrics for update in resumed.run(3)]
+    done += [update.metrics for update in resumed.run(2)]
     assert done == whole
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import gymnasium
@@ -102,12 +101,6 @@ def test_whole_numbers_have_a_range_up_to_sixteen_bits_and_no_bounds_beyond(dtyp
         assert row == [-1.0 if info.min else 0.0, 0.75, 1.0]
 
 
-def test_pixels_come_out_from_minus_one_to_one() -> None:
-    scaling = Scaling.of(spaces.Box(0, 255, (2, 2, 1), np.uint8), ())
-    row = scaling(scaling.read(np.array([[[0], [51]], [[102], [255]]], np.uint8)))
-    assert row.tolist() == pytest.approx([-1.0, -0.6, -0.2, 1.0])
-
-
 def test_entries_are_flattened_categories_one_hot_and_some_can_be_chosen() -> None:
     space = spaces.Dict(
         {
@@ -169,35 +162,3 @@ def test_what_is_no_finite_number_stays_none(value: float, bounds: tuple[float, 
 def test_an_observation_that_does_not_fit_its_space_is_refused(space: gymnasium.Space[Any], observation: Any) -> None:
     with pytest.raises(ValueError):
         Scaling.of(space, ()).read(observation)
-
-
-class Leaving(gymnasium.Env[Any, Any]):
-    """Leaves its declared bounds."""
-
-    observation_space = spaces.Box(-1.0, 1.0, (2,), np.float64)
-    action_space = spaces.Discrete(2)
-
-    def __init__(self, shown: float) -> None:
-        self.shown = shown
-
-    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
-        super().reset(seed=seed)
-        return np.array([0.0, self.shown]), {}
-
-    def step(self, action: Any) -> Any:
-        return np.array([0.0, self.shown]), 0.0, False, False, {}
-
-
-@pytest.mark.parametrize(("shown", "times"), [(100.0, 1), (1.00001, 0), (1.0, 0)])
-def test_leaving_the_bounds_is_said_once(
-    build: Any, caplog: pytest.LogCaptureFixture, shown: float, times: int
-) -> None:
-    gymnasium.register("Leaving-v0", Leaving, max_episode_steps=2)
-    environment = build("Leaving-v0", f"kwargs={{shown={shown}}}")["environment"]
-    with caplog.at_level(logging.WARNING):
-        for _ in range(2):
-            state, _ = environment.reset(seed=0)
-            assert state["observation"].tolist() == [[0.0, 1.0]] * 2
-    said = [record.getMessage() for record in caplog.records]
-    assert len(said) == times
-    assert all("'Leaving-v0' shows 100 in entry 1 of its observation" in text for text in said)

@@ -1,1 +1,1 @@
-"""Observation V3: what a policy sees of hosts that grow."""
+"""Observation V3: features of growing networks."""

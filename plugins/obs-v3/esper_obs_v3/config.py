@@ -19,5 +19,5 @@ class ObsV3Config:
     )
     world: bool = option(
         False,
-        help="Also see what is trained, where that differs: size and width of the host, size and shape of the data.",
+        help="Also observe what is trained: size and width of the host, size and shape of the data.",
     )

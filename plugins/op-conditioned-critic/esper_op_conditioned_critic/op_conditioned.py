@@ -15,7 +15,7 @@ class OpConditionedCritic(nn.Module):
 
     A baseline that contains the operation taken removes the operation head's gradient as the critic gets better: with
     Q̂ = Q every advantage has mean 0 given the operation. The expectation over operations keeps it. Where an episode was
-    truncated no operation is taken, and its last state is worth the expectation whatever the baseline.
+    truncated no operation is taken, and the value of its last state is the expectation whatever the baseline.
 
     Raises:
         IncompatiblePlan: the environment's actions have no root head.

@@ -1,4 +1,4 @@
-"""From failed checks to what they come from: which line of which plugin, of what kind, and who else uses it.
+"""Causes of failed checks: which line of which plugin, of what kind, and what else uses it.
 
 A failure that was raised in a plugin points there by itself. Others, such as a slot head of the wrong width, point to
 the components that the check looks at. Either way the source of the component is searched for a slot count, and with
@@ -25,13 +25,13 @@ from esper_testing.spikes.verdict import Blocker, Category, Complexity, Failure,
 HARD_CODED, NOT_PROPAGATED, SHAPE, OTHER = "slot-count-hard-coded", "slots-not-propagated", "shape-mismatch", "other"
 
 AROUND = ("masks", "environment")
-"""Kinds that the architecture is checked without."""
+"""Kinds that checks of the architecture do not use."""
 
 LOW_PLACES, HIGH_PLACES, HIGH_FILES = 5, 15, 3
 """Low: at most so many places, all in one file. High: more places or more files than this. Else medium."""
 
 _SHAPE = re.compile(
-    r"(?i)\b(sizes?|shapes?|dim(ension)?s?|widths?|wide|mat1|broadcast\w*|outputs|out of (range|bounds))\b"
+    r"(?i)\b(sizes?|shapes?|dim(ension)?s?|widths?|wide|mat1|broadcast\w*|\d+ outputs|out of (range|bounds))\b"
 )
 _WORD = re.compile(r"[^\W\d]\w*")
 
@@ -43,10 +43,10 @@ class _Cause:
     Attributes:
         kind: One of the kinds of blocker.
         place: The line.
-        what: What is wrong there, for people.
-        name: What uses of it are found by.
+        what: What is wrong there, as text.
+        name: Name by which uses are searched.
         definition: What it stands in.
-        around: It lies in masks or environment, which the architecture is checked without.
+        around: It is in masks or environment.
         failures: What comes from it.
     """
 
@@ -59,7 +59,7 @@ class _Cause:
     failures: list[Failure] = field(factory=list)
 
     def explains(self, group: Group) -> bool:
-        """Return whether a group of failures can be a consequence: same slot counts, and it has a part in the check."""
+        """Return whether a group of failures can be a consequence: same slot counts, and it takes part in the check."""
         same = own_slots(group.failures) <= own_slots(self.failures)
         return same and (group.integration or not self.around)
 
@@ -108,7 +108,7 @@ def _subjects(group: Group, sources: Sources, kinds: Collection[str]) -> list[Co
     """Return the components that may be at fault, the likeliest first.
 
     Those that a line belongs to; else those that the message names; else those that the check looks at, which are
-    likelier when other failures speak against their kind too.
+    likelier when other failures point to their kind too.
     """
     if group.frame is not None:
         owners = sources.owners(group.frame.file)
@@ -125,7 +125,7 @@ def _written(group: Group, sources: Sources, kinds: Collection[str], *, alone: b
     Args:
         group: The failures.
         sources: The components.
-        kinds: Kinds of component that other failures speak against too.
+        kinds: Kinds of component that other failures point to.
         alone: Nothing else explains them. Where no line is known, bare numbers in the likeliest component count then:
             they are weak evidence.
     """
@@ -156,7 +156,7 @@ def _constants(component: Component, group: Group, sources: Sources, *, numbers:
 def _constant_cause(constant: Constant, component: Component) -> _Cause:
     owner = f"{component.kind} '{component.name}'"
     if constant.form == "default":
-        kind, what = NOT_PROPAGATED, f"{owner}: `{constant.place.text}` asks for a slot count that nobody passes on"
+        kind, what = NOT_PROPAGATED, f"{owner}: `{constant.place.text}` asks for a slot count that is never passed on"
     else:
         kind, what = HARD_CODED, f"{owner}: `{constant.place.text}` fixes the slot count to {constant.value}"
     return _Cause(kind, constant.place, what, constant.name, constant.definition, component.kind in AROUND)

@@ -1,6 +1,6 @@
-"""What must be checked: the categories, how many checks each has, and for which slot counts.
+"""The categories: how many checks each has, and for which slot counts.
 
-The counts are written down rather than collected, so that a check that is lost turns the verdict RED.
+The counts are declared rather than collected, so that a lost check turns the verdict RED.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where a slot count is written into source: named constants, defaults that nobody overrides, and bare numbers."""
+"""Slot counts in source: named constants, defaults that nothing overrides, and bare numbers."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def find_constants(definition: Definition, values: Collection[int], words: Colle
 
     Args:
         definition: Where to look.
-        values: The counts looked for. Without any, only names that speak of slots count; with some, numbers that are
+        values: The counts looked for. Without any, only names that contain "slot" count; with some, numbers that are
             sizes, bounds or factors count too.
         words: Names of collections that count whatever they are called.
     """

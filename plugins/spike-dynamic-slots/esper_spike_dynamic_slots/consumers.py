@@ -1,4 +1,4 @@
-"""Who uses what is defined somewhere: by name where it is defined, elsewhere only what was imported from there."""
+"""Uses of a definition: by name in its own module, elsewhere only through imports from there."""
 
 from __future__ import annotations
 

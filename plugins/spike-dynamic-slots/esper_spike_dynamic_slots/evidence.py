@@ -1,16 +1,19 @@
-"""What failed checks say about what is at fault: where they broke, and with which slot counts they pass."""
+"""Evidence of failed checks: where errors were raised, and with which slot counts a check passes."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from attrs import frozen
 
 from esper_spike_dynamic_slots.categories import CATEGORIES, SAVED_SLOTS, find_checks
 from esper_spike_dynamic_slots.source import Sources
+from esper_testing.conformance import suite
 from esper_testing.spikes.verdict import Category, Failure, Place
 
+CONFORMANCE = Path(suite.__file__).parent
 NAMES = tuple(checks.category for checks in CATEGORIES)
 
 _LISTS = re.compile(r"\[[^\]]*\]")
@@ -40,23 +43,23 @@ class Group:
 
     @property
     def message(self) -> str:
-        """What was wrong, at first."""
+        """The first message."""
         return self.failures[0].message
 
     @property
     def integration(self) -> bool:
-        """Whether masks or environment have a part in it."""
+        """Whether the check involves masks or environment."""
         return find_checks(self.category).integration
 
     @property
     def counts(self) -> frozenset[int]:
-        """Slot counts that may be written into source: where the check passes, else what messages have in common."""
+        """Slot counts that may be hard-coded: those with which the check passes, else numbers in all messages."""
         if self.passing:
             return suspected(self.passing, self.failing)
-        said = [
-            {int(number) for number in _NUMBER.findall(_LISTS.sub("", f.message))} - {f.slots} for f in self.failures
-        ]
-        return frozenset(number for number in set.intersection(*said) if number > 1)
+        # Messages of conformance checks hold sizes that have nothing to do with slots.
+        own = [f for f in self.failures if CONFORMANCE not in Path(f.file).parents]
+        numbers = [{int(number) for number in _NUMBER.findall(_LISTS.sub("", f.message))} - {f.slots} for f in own]
+        return frozenset(number for number in set.intersection(*numbers) if number > 1) if numbers else frozenset()
 
 
 def group_failures(failures: Sequence[Failure], slots: Sequence[int], sources: Sources) -> list[Group]:
@@ -84,8 +87,8 @@ def group_failures(failures: Sequence[Failure], slots: Sequence[int], sources: S
 def own_slots(failures: Sequence[Failure]) -> set[int]:
     """Return the slot counts with which checks fail.
 
-    A checkpoint of another slot count that cannot be made says nothing about the one it was to be loaded with, so such
-    pairs count only where there are no others.
+    A checkpoint that cannot be made for one slot count is no evidence about the count it was to be loaded with, so
+    such pairs count only where there are no others.
     """
     alone = [failure for failure in failures if failure.params.get(SAVED_SLOTS, failure.slots) == failure.slots]
     return {failure.slots for failure in alone or failures if failure.slots is not None}

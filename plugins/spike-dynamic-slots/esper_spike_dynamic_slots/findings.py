@@ -1,4 +1,4 @@
-"""What the checks measured beside passing: the matrix of checkpoints, and what changes with the number of slots."""
+"""Measurements of the checks: the matrix of checkpoints, and what changes with the number of slots."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Findings:
     """Measurements of one run of the checks.
 
     Attributes:
-        measurements: What the checks noted.
+        measurements: Properties that the checks recorded.
     """
 
     measurements: tuple[Measurement, ...]
@@ -42,7 +42,7 @@ class Findings:
 
     @property
     def refusal(self) -> str:
-        """How a load off the diagonal is refused, or nothing if none is."""
+        """Message of a refusal off the diagonal; empty if nothing is refused."""
         texts = [text for (saved, here), text in self._cells("refusal").items() if saved != here]
         return str(texts[0]) if texts else ""
 
@@ -151,6 +151,6 @@ def _change(what: str, table: Table, keep: str, otherwise: str) -> str:
 
 
 def measured(quantity: str, values: Mapping[str, Any]) -> str:
-    """Return a quantity with its value at every slot count, for people."""
+    """Return a quantity with its value at every slot count as text."""
     texts = [f"{value:,} (N={n})" if isinstance(value, int) else f"{value:.4g} (N={n})" for n, value in values.items()]
     return f"{quantity}: {', '.join(texts)}"

@@ -1,13 +1,13 @@
-"""A pytest plugin that gives the checks what they look at.
+"""A pytest plugin with the fixtures of the checks.
 
-In a test suite of one's own: `pytest -p esper_spike_dynamic_slots.fixtures --esper-policy my-net --pyargs
+In a test suite: `pytest -p esper_spike_dynamic_slots.fixtures --esper-policy my-net --pyargs
 esper_spike_dynamic_slots.checks`. A conftest may override the fixtures `esper_plan` and `esper_index` instead.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ import pytest
 from attrs import frozen
 
 from esper_core.contracts.slots import MAX_SLOTS
+from esper_core.plan.lookup import find_planned
 from esper_core.plan.plan import Plan, PlanRequest, make_plan
 from esper_core.plan.recipes import find_registry, load_recipes
 from esper_core.registry.index import Index
@@ -24,10 +25,14 @@ from esper_spike_dynamic_slots.config import DynamicSlotsConfig
 from esper_testing.spikes.engine import SLOTS_PARAMETER
 
 if TYPE_CHECKING:
-    from esper_spike_dynamic_slots.played import Episode, Learned, Session
-    from esper_spike_dynamic_slots.practised import Practised
+    from esper_spike_dynamic_slots.played import Episode, Session
     from esper_spike_dynamic_slots.saved import Shelf
+    from esper_spike_dynamic_slots.trained import Trained
     from esper_testing.case import Case
+    from esper_testing.conformance.subject import Subject
+
+
+Conforms = Callable[[Callable[["Subject"], None]], None]
 
 
 @frozen
@@ -39,7 +44,7 @@ class Given:
     slots: tuple[int, ...]
 
     def pytest_configure(self, config: pytest.Config) -> None:
-        """Leave everything where the fixtures look."""
+        """Put everything where the fixtures look for it."""
         config.stash[_GIVEN] = self
 
 
@@ -54,7 +59,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run every check that asks for slot counts with each that its category is for."""
+    """Run every check with each slot count of its category."""
     wanted = [name for name in (SLOTS_PARAMETER, SAVED_SLOTS) if name in metafunc.fixturenames]
     if not wanted:
         return
@@ -96,6 +101,16 @@ def case(esper_plan: Plan, esper_index: Index, num_slots: int) -> Case:
 
 
 @pytest.fixture(scope="session")
+def conforms(esper_plan: Plan, esper_index: Index, case: Case) -> Conforms:
+    """A function that makes a conformance check of networks or critics with the policy of one slot count."""
+    from esper_testing.conformance.everywhere import in_case
+    from esper_testing.conformance.subject import Subject
+
+    network = Subject(find_planned(esper_index, esper_plan.component("network")), esper_index)
+    return lambda check: in_case(check, network, case)
+
+
+@pytest.fixture(scope="session")
 def neighbour_case(esper_plan: Plan, esper_index: Index, num_slots: int) -> Case:
     """The policy built for one slot more; one less where no more are possible."""
     from esper_testing.case import make_case
@@ -105,7 +120,7 @@ def neighbour_case(esper_plan: Plan, esper_index: Index, num_slots: int) -> Case
 
 @pytest.fixture(scope="session")
 def shelf(esper_plan: Plan, esper_index: Index) -> Iterator[Shelf]:
-    """Checkpoints of every slot count, in a folder that is gone afterwards."""
+    """Checkpoints of every slot count, in a temporary folder."""
     from esper_spike_dynamic_slots.saved import Shelf
 
     with tempfile.TemporaryDirectory(prefix="esper-spike-") as folder:
@@ -113,16 +128,17 @@ def shelf(esper_plan: Plan, esper_index: Index) -> Iterator[Shelf]:
 
 
 @pytest.fixture(scope="session")
-def practised(esper_plan: Plan, esper_index: Index, num_slots: int) -> Practised:
-    """What training without the plan's environment did to the policy."""
-    from esper_spike_dynamic_slots.practised import practise
+def practised(esper_plan: Plan, esper_index: Index, num_slots: int) -> Trained:
+    """The policy after ten updates in the practice environment."""
+    from esper_spike_dynamic_slots.practice import make_learner
+    from esper_spike_dynamic_slots.trained import UPDATES, train
 
-    return practise(esper_plan, esper_index, num_slots)
+    return train(make_learner(esper_plan, esper_index, num_slots, esper_plan.seed), UPDATES)
 
 
 @pytest.fixture(scope="session")
 def session(esper_plan: Plan, esper_index: Index, num_slots: int) -> Iterator[Session]:
-    """Everything the plan names, its environment and masks included; episodes are short."""
+    """All components of the plan, environment and masks included; episodes are short."""
     from esper_spike_dynamic_slots.played import open_short_session
 
     session = open_short_session(esper_plan, esper_index, num_slots)
@@ -132,15 +148,15 @@ def session(esper_plan: Plan, esper_index: Index, num_slots: int) -> Iterator[Se
 
 @pytest.fixture(scope="session")
 def episode(session: Session) -> Episode:
-    """An episode in which every legal action was as likely as any other."""
+    """An episode of uniformly random legal actions."""
     from esper_spike_dynamic_slots.played import play
 
     return play(session)
 
 
 @pytest.fixture(scope="session")
-def learned(session: Session) -> Learned:
-    """One update in the plan's environment."""
-    from esper_spike_dynamic_slots.played import learn
+def learned(session: Session) -> Trained:
+    """The policy after one update in the plan's environment."""
+    from esper_spike_dynamic_slots.trained import train
 
-    return learn(session)
+    return train(session.trainer, 1)

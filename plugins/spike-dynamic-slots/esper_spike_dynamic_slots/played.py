@@ -8,7 +8,7 @@ from torch import Tensor
 
 from esper_core.contracts.protocols import Environment, FeatureExtractor, Features, MaskProvider, Masks
 from esper_core.learning.config import TrainConfig
-from esper_core.learning.trainer import Trainer, Update
+from esper_core.learning.trainer import Trainer
 from esper_core.plan.build import build_parts
 from esper_core.plan.lookup import PlannedComponent
 from esper_core.plan.plan import Plan
@@ -16,17 +16,17 @@ from esper_core.policy.distribution import FactoredDistribution
 from esper_core.policy.masking import check_masks
 from esper_core.policy.policy import Policy
 from esper_core.registry.index import Index
-from esper_testing.case import planned_for, trainable
+from esper_testing.case import planned_for
 
 ENVS, EPOCHS = 2, 6
 
 
 @frozen
 class Episode:
-    """An episode that was played, as sequences.
+    """One episode, as sequences.
 
     Attributes:
-        features: What a policy would have seen, `obs [E, T, D]`.
+        features: Observations, `obs [E, T, D]`.
         masks: Legal actions, `[E, T, ...]`.
     """
 
@@ -35,21 +35,8 @@ class Episode:
 
 
 @frozen
-class Learned:
-    """One update of a session.
-
-    Attributes:
-        update: What it brought.
-        before: Trainable parameters before it, by name.
-    """
-
-    update: Update
-    before: dict[str, Tensor]
-
-
-@frozen
 class Session:
-    """Everything a plan names, built.
+    """All components of a plan, built.
 
     Attributes:
         features: State → features.
@@ -67,7 +54,7 @@ class Session:
 def open_short_session(plan: Plan, index: Index, num_slots: int) -> Session:
     """Build all of a plan with few environments, and short episodes where the environment has that option.
 
-    Everything happens in this process, so that the place of an error is known.
+    Everything runs in this process, so that tracebacks lead to the line of an error.
     """
     plan = evolve(
         planned_for(plan, num_slots),
@@ -98,14 +85,14 @@ def _shortened(environment: PlannedComponent) -> PlannedComponent:
 
 
 def play(session: Session) -> Episode:
-    """Play one episode in which every legal action is as likely as any other.
+    """Play one episode of uniformly random legal actions.
 
     Raises:
         PluginError: the masks leave no legal action.
         EsperError: the environment refuses what the masks allow.
     """
     environment, generator = session.environment, torch.Generator().manual_seed(0)
-    indifferent = {head.name: torch.zeros(environment.num_envs, head.size) for head in environment.actions.heads}
+    uniform = {head.name: torch.zeros(environment.num_envs, head.size) for head in environment.actions.heads}
     seen: list[Features] = []
     legal: list[Masks] = []
     state, _ = environment.reset(seed=0)
@@ -114,7 +101,7 @@ def play(session: Session) -> Episode:
         seen.append(session.features(state))
         legal.append(session.masks(state))
         check_masks(environment.actions, legal[-1])
-        actions = FactoredDistribution(environment.actions, indifferent, legal[-1]).sample(generator)
+        actions = FactoredDistribution(environment.actions, uniform, legal[-1]).sample(generator)
         state, _, terminated, truncated, _ = environment.step(actions)
         running &= ~(terminated | truncated)
         if not bool(running.any()):
@@ -130,10 +117,3 @@ def play(session: Session) -> Episode:
 
 def _stacked(tables: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     return {name: torch.stack([table[name] for table in tables], 1) for name in tables[0]}
-
-
-def learn(session: Session) -> Learned:
-    """Take one update in the plan's environment."""
-    before = {name: value.detach().clone() for name, value in trainable(session.trainer.policy).items()}
-    (update,) = session.trainer.run(session.trainer.updates_done + 1)
-    return Learned(update, before)

@@ -1,7 +1,7 @@
-"""An environment that is nobody's: random states and random legal actions, so that training needs a policy alone.
+"""The practice environment: random states and masks, so that training needs no environment of a plan.
 
-What it pays for is the choice of the last slot (or the last entry of the last head, where there are no slots), so that
-the credit can only be had by a policy that reaches every slot.
+The choice of the last slot is rewarded (without slots, the last entry of the last head), so that only a policy that
+reaches every slot earns anything.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ LEGAL = 0.8
 
 
 class Practice:
-    """Kind `environment`: E environments of random states that pay for the last slot."""
+    """Kind `environment`: E environments of random states that reward the last slot."""
 
     def __init__(self, description: PlanDescription, num_envs: int) -> None:
         self.num_envs, self.horizon = num_envs, HORIZON
         self.actions, self.state_spec = description.actions, description.state_spec
         self._num_slots = description.slots.num_slots
         self._generator = torch.Generator()
-        self.paid = self.actions.slot or self.actions.names[-1]
+        self.rewarded = self.actions.slot or self.actions.names[-1]
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[State, dict[str, Any]]:
         """Start new episodes."""
@@ -49,9 +49,9 @@ class Practice:
         return self._state(), {}
 
     def step(self, actions: Mapping[str, Tensor]) -> tuple[State, Tensor, Tensor, Tensor, dict[str, Any]]:
-        """Pay 1 where the last entry of the paid head was chosen and mattered."""
+        """Reward 1 where the last entry of the rewarded head was chosen and mattered."""
         self._step += 1
-        head = self.actions.head(self.paid)
+        head = self.actions.head(self.rewarded)
         matters = torch.ones(self.num_envs, dtype=torch.bool)
         if self.actions.root is not None:
             matters = torch.tensor(self.actions.relevance(head.name))[actions[self.actions.root]]
@@ -64,20 +64,20 @@ class Practice:
         return random_masks(self.actions, (self.num_envs,), self._generator, legal=LEGAL)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """There is nothing to close."""
 
     def _state(self) -> State:
         return random_state(self.state_spec, self.actions, self.num_envs, self._num_slots, self._generator)
 
 
 def make_learner(plan: Plan, index: Index, num_slots: int, seed: int) -> Trainer:
-    """Return a trainer of a plan's policy, with the plan's own loss and settings, that practises.
+    """Return a trainer of a plan's policy in the practice environment, with the plan's own loss and settings.
 
     Args:
-        plan: Its environment and masks play no part beyond their description.
+        plan: Of its environment only the description is used, of its masks nothing.
         index: Where its components are looked up.
         num_slots: Slots, N.
-        seed: Of the weights and of everything that happens.
+        seed: Seed of the weights and of training.
     """
     plan = evolve(planned_for(plan, num_slots), seed=seed, envs=max(ENVS, plan.train["num_minibatches"]))
     parts = build_parts(plan, index, only={"features", "network", "critic", "loss"})

@@ -19,7 +19,7 @@ from esper_spike_dynamic_slots.practice import make_learner
 from esper_testing.case import planned_for
 
 PORTABLE = "network:any-slots"
-"""What a network provides whose weights are meant to fit any number of slots."""
+"""Capability of a network whose weights fit any number of slots."""
 
 
 @frozen
@@ -29,7 +29,7 @@ class Saved:
     Attributes:
         path: Its folder.
         steps: Steps of the rollout that the policy had learned from when it was saved.
-        log_prob: What it then made of them, per head `[E, T]`.
+        log_prob: Their log-probabilities under the saved policy, per head `[E, T]`.
     """
 
     path: Path
@@ -44,7 +44,7 @@ class Shelf:
     Attributes:
         plan: Whose policy is saved.
         index: Where its components are looked up.
-        folder: Where checkpoints lie.
+        folder: Where checkpoints are written.
     """
 
     plan: Plan
@@ -55,7 +55,7 @@ class Shelf:
 
     @property
     def portable(self) -> bool:
-        """Whether the network says that its weights fit any number of slots."""
+        """Whether the network provides `network:any-slots`."""
         return PORTABLE in find_planned(self.index, self.plan.component("network")).spec.provides
 
     def saved(self, num_slots: int) -> Saved:
@@ -71,7 +71,7 @@ class Shelf:
         return self._saved[num_slots]
 
     def load(self, saved_slots: int, num_slots: int) -> Trainer:
-        """Return a trainer of `num_slots` slots that goes on from the checkpoint of `saved_slots`.
+        """Return a trainer of `num_slots` slots, resumed from the checkpoint of `saved_slots`.
 
         Raises:
             CheckpointMismatch: it does not fit.

@@ -1,4 +1,4 @@
-"""What the report of this spike says beyond counts and blockers, in Markdown."""
+"""Sections of the report beyond counts and blockers, in Markdown."""
 
 from __future__ import annotations
 

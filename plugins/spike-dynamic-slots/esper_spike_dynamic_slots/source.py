@@ -1,4 +1,4 @@
-"""Reading the source of plugins without running it: what a component is made of, and who uses a name."""
+"""Reading the source of plugins without running it: modules, definitions and what a component is made of."""
 
 from __future__ import annotations
 

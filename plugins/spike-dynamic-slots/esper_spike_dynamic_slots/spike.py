@@ -37,12 +37,12 @@ class DynamicSlots:
         quick: bool = False,
         on_result: Callable[[CheckResult], None] | None = None,
     ) -> Verdict:
-        """Return the verdict on a plan's policy; the plan's own slots do not matter.
+        """Return the verdict on a plan's policy, whatever the plan's own slots.
 
         Args:
             plan: What to check; it is built for every slot count, on the CPU.
             index: Where its components are looked up.
-            request: What the plan was made from; everything in it is welcome.
+            request: What the plan was made from; nothing in it is refused.
             slots: Slot counts, each from 1; None takes those of the config.
             only: The one category to check.
             quick: Without `slots`, take the fewer counts that the config names for this.
@@ -85,7 +85,7 @@ class DynamicSlots:
 
 @contextmanager
 def _threads(number: int) -> Iterator[None]:
-    """Compute with the plan's number of threads; for tensors of this size more are slower."""
+    """Use the plan's number of threads; for tensors of this size more are slower."""
     import torch
 
     before = torch.get_num_threads()

@@ -33,6 +33,10 @@ DECLARED = {  # for slots 1, 3, 5
 }
 
 
+def test_it_passes_every_check_of_its_kind(conforms: Callable[[str], None]) -> None:
+    conforms("spike/dynamic-slots")
+
+
 def test_a_policy_that_follows_n_is_green(judge: Judge) -> None:
     seen = []
     verdict = judge("net", on_result=seen.append)
@@ -79,10 +83,9 @@ def test_the_matrix_has_every_pair() -> None:
     assert find_checks("checkpoint compatibility").declared((1, 2, 3, 4, 5, 8)) == 6 + 36
 
 
-def test_what_is_hard_coded_to_three_is_green_at_three(judge: Judge) -> None:
-    assert judge("three-slot-head", slots=(3,)).colour == "GREEN"
-    assert judge("net", slots=(3,), masks="three").colour == "GREEN"
-    assert judge("three-slot-eyes", slots=(1, 2, 3), only="network construction").colour == "GREEN"
+def test_what_is_hard_coded_to_three_is_green_at_three_and_in_nobodys_way(judge: Judge) -> None:
+    verdict = judge("three-slot-head", slots=(3,), masks="constant")
+    assert (verdict.colour, verdict.blockers) == ("GREEN", ())
 
 
 def test_what_surrounds_the_policy_is_yellow_and_names_itself(judge: Judge) -> None:
@@ -167,14 +170,3 @@ def test_the_checks_run_in_any_test_suite() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     declared = sum(checks.declared((2, 5)) for checks in CATEGORIES)
     assert f"{declared} passed" in done.stdout
-
-
-def test_the_plugin_imports_neither_torch_nor_pytest() -> None:
-    code = (
-        "import sys; sys.modules.update(dict.fromkeys(('torch', 'numpy', 'pytest', '_pytest'), None))\n"
-        "import esper_spike_dynamic_slots.plugin as plugin, esper_spike_dynamic_slots.config\n"
-        "print([spec.key if hasattr(spec, 'key') else spec.name for spec in plugin.esper_components()])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "dynamic-slots" in done.stdout

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from esper_core.runs.directory import RunDirectory
 
 FOLDER = "wandb"
-"""What wandb makes in the directory of a run; a link of this name would lead it elsewhere."""
+"""Folder that wandb writes in the run directory; a link of this name would lead it elsewhere."""
 
 
 class Wandb:
@@ -25,7 +25,7 @@ class Wandb:
         self._run: Any = None
 
     def on_start(self, run: RunDirectory) -> None:
-        """Begin a run under the name of its directory; one that is resumed goes on with the run it has."""
+        """Start a W&B run named after the run directory; a resumed run continues its W&B run."""
         import wandb
 
         config = self.config
@@ -44,7 +44,7 @@ class Wandb:
         )
 
     def on_update(self, update: Update) -> None:
-        """Send what is defined of an update, as one step."""
+        """Log the defined metrics of an update as one step."""
         row: dict[str, Any] = {name: value for name, value in update.metrics.items() if value is not None}
         row["environment_steps"] = update.environment_steps
         row["warnings"] = len(update.warnings)
@@ -54,5 +54,5 @@ class Wandb:
         self._run.log(row, step=update.index)
 
     def on_finish(self, run: RunDirectory) -> None:
-        """Send what is left."""
+        """Finish the W&B run."""
         self._run.finish()

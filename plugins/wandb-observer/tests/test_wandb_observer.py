@@ -12,8 +12,6 @@ from typing import Any
 import pytest
 
 from esper_core.cli.app import run
-from esper_core.registry.loading import load_index
-from esper_testing.conformance.run import check_component
 
 SMALL = (
     *("train", "--policy", "lstm-v1", "--slots", "2", "--updates", "2", "--envs", "2", "--epochs", "4"),
@@ -82,13 +80,11 @@ def test_a_run_is_told_from_start_to_end(wandb: Any, train: Callable[..., Path])
         assert metrics.items() <= row.items() and row["environment_steps"] == line["environment_steps"]
         assert row["timing/steps_per_second"] == line["timing"]["steps_per_second"]
         assert row["warnings"] == len(line["warnings"])
+    assert any(None in line.values() for line in lines) and not any(None in row.values() for _, _, row in rows)
 
 
-def test_it_passes_every_check(wandb: Any) -> None:
-    index = load_index()
-    (component,) = [c for c in index.of_kind("observer") if c.name == "wandb"]
-    results = check_component(component, index)
-    assert {result.status for result in results} == {"passed"}, results
+def test_it_passes_every_check(wandb: Any, conforms: Callable[[str], None]) -> None:
+    conforms("observer/wandb")
 
 
 def without_wandb(*words: str) -> subprocess.CompletedProcess[str]:
@@ -96,13 +92,11 @@ def without_wandb(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
 
 
-def test_everything_else_works_without_the_package(tmp_path: Path) -> None:
+def test_it_is_listed_and_shown_without_the_package() -> None:
     listed = without_wandb("plugins", "list", "--json")
     assert listed.returncode == 0, listed.stderr
     (record,) = [record for record in json.loads(listed.stdout) if record["plugin"] == "wandb-observer"]
     assert (record["status"], record["components"]) == ("ok", ["observer/wandb"])
-    trained = without_wandb(*SMALL, "--out", str(tmp_path / "runs"), "--json")
-    assert trained.returncode == 0 and "wandb" not in trained.stderr, trained.stderr
     shown = without_wandb("plugins", "show", "wandb-observer")
     assert shown.returncode == 0 and "wandb" in shown.stdout
 

@@ -1,8 +1,7 @@
-"""What the probes' environments share: E episodes side by side that differ in nothing but what `begin` draws."""
+"""The base of the probes' environments: E episodes side by side that differ only in what `begin` draws."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,20 +16,20 @@ from esper_core.contracts.spaces import action_space, observation_space
 
 
 def floats(*names: str) -> StateSpec:
-    """Return a state of plain numbers from −1 to 1, one `[E]` per name."""
+    """Return a state of numbers from −1 to 1, one field `[E]` per name."""
     return StateSpec(tuple(StateField(name, ("E",), "float", "", name.replace("_", " "), -1, 1) for name in names))
 
 
-class ProbeEnvironment(VectorEnv[Any, Any, Any], ABC):
-    """Kind `environment`; subclasses say what is seen, what is legal and what is paid.
+class ProbeEnvironment(VectorEnv[Any, Any, Any]):
+    """Kind `environment`: subclasses give observation, masks and reward; without them an episode is all ones.
 
     Args:
         num_envs: Episodes side by side, E.
         horizon: Steps of the longest episode, T.
 
     Attributes:
-        truncates: Episodes are cut off rather than ended.
-        lengths: Steps of each episode, int64 `[E]`; T, unless a subclass says otherwise.
+        truncates: Episodes are truncated rather than terminated.
+        lengths: Steps of each episode, int64 `[E]`; T unless a subclass sets it.
         t: Steps taken since the start.
         generator: Randomness of the episodes.
     """
@@ -66,7 +65,7 @@ class ProbeEnvironment(VectorEnv[Any, Any, Any], ABC):
         never = torch.zeros_like(running)
         if not running.any():
             return self.observe(), torch.zeros(self.num_envs), never, never, {}
-        reward = torch.where(running, self.pay(actions).float(), 0.0)
+        reward = torch.where(running, self.reward(actions).float(), 0.0)
         self.t += 1
         last = running & (self.t >= self.lengths)
         terminated, truncated = (never, last) if self.truncates else (last, never)
@@ -75,17 +74,17 @@ class ProbeEnvironment(VectorEnv[Any, Any, Any], ABC):
     def begin(self) -> None:
         """Draw what sets one episode apart from another."""
 
-    @abstractmethod
     def observe(self) -> dict[str, Tensor]:
         """Return the state before step `t`."""
+        return {"nothing": self.constant(1)}
 
-    @abstractmethod
-    def pay(self, actions: Mapping[str, Tensor]) -> Tensor:
+    def reward(self, actions: Mapping[str, Tensor]) -> Tensor:
         """Carry out the actions, int64 `[E]` per head, of step `t` and return the reward `[E]`."""
+        return self.constant(1)
 
     @classmethod
     def masks(cls, state: Mapping[str, Tensor]) -> Masks:
-        """Return what is legal in a state; everything, unless a subclass knows better."""
+        """Return the masks of a state; everything is legal unless a subclass overrides this."""
         envs = next(iter(state.values())).shape[0]
         heads = {head.name: torch.ones(envs, head.size, dtype=torch.bool) for head in cls.actions.heads}
         if cls.actions.slot is None:
@@ -95,7 +94,7 @@ class ProbeEnvironment(VectorEnv[Any, Any, Any], ABC):
         return Masks(heads, uses_slot[:, None].expand(envs, -1, slots))
 
     def draw(self, below: int) -> Tensor:
-        """Return whole numbers from 0 to `below` − 1, `[E]`."""
+        """Return integers from 0 to `below` − 1, `[E]`."""
         return torch.randint(below, (self.num_envs,), generator=self.generator)
 
     def constant(self, value: float) -> Tensor:

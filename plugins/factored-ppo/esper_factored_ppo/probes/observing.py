@@ -1,4 +1,4 @@
-"""Looking at a trained policy: what it would do and what it expects along its last rollout."""
+"""Probabilities and values of a trained policy along its last rollout."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from esper_core.policy.policy import Evaluation
 
 @torch.no_grad()
 def evaluate(trainer: Trainer) -> Evaluation:
-    """Return the policy's present evaluation `[E, T]` of the rollout it learned from last."""
+    """Return the policy's evaluation `[E, T]` of the last rollout."""
     steps = trainer.rollout.steps()
     return trainer.policy.evaluate_actions(steps.features, steps.masks, None, steps.actions, steps.episode_start)
 

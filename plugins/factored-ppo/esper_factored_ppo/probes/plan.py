@@ -1,4 +1,4 @@
-"""A probe in place of a plan's environment. All else of the plan stays: it is what the probe is about."""
+"""Plans in which a probe replaces the environment; network, critic and loss stay."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from esper_factored_ppo.probes.probe import Probe
 from esper_factored_ppo.probes.table import PROBES
 
 BROUGHT = ("environment", "features", "masks")
-"""Kinds that a probe brings itself."""
+"""Kinds that a probe replaces."""
 
 WIDTH_OPTIONS, WIDTH = ("hidden_dim", "hidden_size", "width"), 64
-"""What networks call their width, and the width at which they are probed."""
+"""Names of options for the width of a network, and the width used for probes."""
 
 _HERE = "esper_factored_ppo.probes.plan"
 _CONFIG = "esper_factored_ppo.probes.config:ProbeConfig"
@@ -63,12 +63,12 @@ def make_masks(config: ProbeConfig, context: BuildContext) -> Any:
 
 
 def with_probes(index: Index) -> Index:
-    """Return the index with the probes' own environment and masks, which no listing shows."""
+    """Return the index with the environment and masks of the probes, which are not registered."""
     return evolve(index, components=(*index.components, *_OWN))
 
 
 def without_environment(plan: Plan, index: Index, *, width: int | None) -> Plan:
-    """Return what of a plan is probed: everything but its environment and what came with that, on the CPU.
+    """Return a plan without its environment and the components that came with it, on the CPU.
 
     Args:
         plan: A whole plan.

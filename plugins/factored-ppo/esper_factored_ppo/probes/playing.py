@@ -1,4 +1,4 @@
-"""Playing a probe: training the components of a plan on its environment and measuring what came of it."""
+"""Training the components of a plan on a probe, and measuring the result."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def play(probe: Probe, plan: Plan, index: Index, seed: int) -> Iterator[Trainer]
 
 @contextmanager
 def _frozen(policy: Policy) -> Iterator[None]:
-    """Keep the network as it began, so that operations stay near uniform while the critic learns their worth."""
+    """Keep the network at its initial weights, so that operations stay near uniform while the critic learns."""
     learned = [p for name, p in policy.named_parameters() if name.startswith("network.") and p.requires_grad]
     for parameter in learned:
         parameter.requires_grad_(False)
@@ -44,6 +44,6 @@ def _frozen(policy: Policy) -> Iterator[None]:
 
 
 def measure(probe: Probe, plan: Plan, index: Index, seed: int) -> dict[str, float]:
-    """Train on a probe and return what it measures at the end: quantity → number."""
+    """Train on a probe and return its final measurements: quantity → number."""
     *_, trainer = play(probe, plan, index, seed)
     return probe.measure(trainer)

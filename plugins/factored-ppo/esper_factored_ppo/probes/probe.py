@@ -1,4 +1,4 @@
-"""What a probe is: an environment, a budget, and what must come of it."""
+"""A probe: an environment with a known answer, a budget and goals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Measure = Callable[["Trainer"], dict[str, float]]
 
 @frozen
 class Goal:
-    """Where a measured quantity must lie, bounds included; `text` says so."""
+    """Bounds of a measured quantity, both included; `text` is how they are printed."""
 
     text: str
     low: float = -math.inf
@@ -52,10 +52,10 @@ class Probe:
 
     Attributes:
         name: Begins with the probe's id, such as `P7`.
-        catches: Which defects turn it red.
+        catches: Defects that turn it red.
         environment: Class of the environment.
         horizon: Steps per episode, T.
-        measure: Reads the quantities off a trained trainer.
+        measure: Returns the quantities of a trained trainer.
         goals: Quantity → where it must lie.
         train: Settings of the trainer.
         updates: Updates of the training.

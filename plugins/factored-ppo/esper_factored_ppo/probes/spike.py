@@ -32,12 +32,12 @@ class Task(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What came of a task.
+    """The outcome of a task.
 
     Attributes:
-        measured: Quantity → number; empty when the run broke.
+        measured: Quantity → number; empty if the run failed.
         seconds: How long it took.
-        failure: What broke it, or None.
+        failure: The error that ended it, or None.
     """
 
     measured: dict[str, float]
@@ -46,7 +46,7 @@ class Run(NamedTuple):
 
 
 class PpoProbes:
-    """Kind `spike`: GREEN when the policy learns everything whose right answer is known."""
+    """Kind `spike`: GREEN when the policy learns every probe."""
 
     def __init__(self, config: object, context: BuildContext | None = None) -> None:
         pass
@@ -65,16 +65,16 @@ class PpoProbes:
         """Return the verdict on a plan's network, critic and loss. They are trained on the CPU, one process per core.
 
         Args:
-            plan: What to train. Its seed is added to those of the probes; its environment plays no part.
+            plan: What to train. Its seed is added to those of the probes; its environment is not used.
             index: Where its components are looked up.
-            request: What the plan was made from; without it nothing is refused, and the network is 64 wide.
+            request: What the plan was made from. Without it nothing is refused, and the network is 64 wide.
             slots: Must be None: each probe has the slots it needs.
             only: Id or name of a probe.
             quick: Leave out the probes that take long, unless `only` names one.
             on_result: Called after every run of a probe.
 
         Raises:
-            UserError: there is no such probe, or something was chosen that the probes bring themselves.
+            UserError: there is no such probe, or something was chosen that the probes replace.
         """
         started = time.monotonic()
         _refuse(request, slots)
@@ -97,7 +97,7 @@ class PpoProbes:
 def _refuse(request: PlanRequest | None, slots: Sequence[int] | None) -> None:
     """Raise UserError for what would have no effect."""
     if slots is not None:
-        raise UserError("--slots means nothing to ppo-probes.", hint="Each probe has the slots it needs; drop it.")
+        raise UserError("--slots has no effect on ppo-probes.", hint="Each probe has its own slots; leave it out.")
     if request is None:
         return
     brought = (*BROUGHT, "task", "host")
@@ -105,7 +105,7 @@ def _refuse(request: PlanRequest | None, slots: Sequence[int] | None) -> None:
     set_ = [text for text in request.options if parse_option(text).kind in (*brought, "train")]
     for said in (*chosen, *(f"the option {text}" for text in set_)):
         raise UserError(
-            f"{said[0].upper()}{said[1:]} means nothing to ppo-probes.",
+            f"{said[0].upper()}{said[1:]} has no effect on ppo-probes.",
             hint="Each probe brings its environment, features, masks and trainer settings; "
             "choose network, critic and loss.",
         )
@@ -132,10 +132,10 @@ def _run_all(
 
 
 def _run(plan: Plan, index: Index, task: Task) -> Run:
-    """Run one task in the process that it was handed to; only errors of the user's own are raised."""
+    """Run one task; errors other than UserError become a failed run."""
     started = time.monotonic()
     try:
-        # Standard output belongs to the verdict.
+        # Standard output is for the verdict.
         with contextlib.redirect_stdout(sys.stderr):
             measured = measure(find_probe(task.probe), plan, index, task.seed)
         return Run(measured, time.monotonic() - started, None)

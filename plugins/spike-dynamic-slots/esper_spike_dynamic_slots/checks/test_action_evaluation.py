@@ -1,36 +1,27 @@
-"""Action evaluation: what learning makes of a stored action is what acting made of it."""
+"""Action evaluation: log-probabilities and values of stored actions are those of acting."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from esper_core.contracts.protocols import Features, Masks
-from esper_core.policy.policy import ActionOutput, Evaluation
+from esper_core.policy.policy import Evaluation
+from esper_spike_dynamic_slots.fixtures import Conforms
 from esper_testing.case import ENVS, STEPS, Case
+from esper_testing.conformance import network
+from esper_testing.conformance.tensors import TOLERANCE
 
 CATEGORY = "action evaluation"
-TOLERANCE = 1e-4
-"""Acting goes step by step and learning over whole sequences, which rounds differently."""
 
 
-def test_log_probs_are_those_of_acting(case: Case) -> None:
-    """Play step by step, evaluate the sequence: every head's log-probabilities agree."""
-    acted, evaluation = _act_and_evaluate(case)
-    for name, value in evaluation.log_prob.items():
-        played = torch.stack([step.log_prob[name] for step in acted], 1)
-        gap = (value - played).abs().max().item()
-        assert gap < TOLERANCE, f"head '{name}': log-probabilities differ by {gap:.3g} between acting and evaluating"
+def test_acting_equals_evaluating(conforms: Conforms) -> None:
+    """Step by step and over the sequence: the same log-probabilities, values and state."""
+    conforms(network.act_equals_evaluate)
 
 
-def test_values_are_those_of_acting(case: Case) -> None:
-    """The critic says the same about a step when acting and when learning."""
-    acted, evaluation = _act_and_evaluate(case)
-    for name in ("value", "q_taken"):
-        value = getattr(evaluation.values, name)
-        played = torch.stack([getattr(step.values, name) for step in acted], 1)
-        gap = (value - played).abs().max().item()
-        assert gap < TOLERANCE * max(1.0, value.abs().max().item()), f"values.{name} differ by {gap:.3g}"
+def test_one_environment_alone_equals_its_row_of_a_batch(conforms: Conforms) -> None:
+    """The first and the last environment, each by itself: the same outputs and state."""
+    conforms(network.batch_of_one)
 
 
 def test_everything_has_one_number_per_step(case: Case) -> None:
@@ -63,17 +54,3 @@ def test_the_probabilities_of_all_slots_sum_to_one(case: Case) -> None:
 @torch.no_grad()
 def _evaluate(case: Case, actions: dict[str, torch.Tensor]) -> Evaluation:
     return case.policy.evaluate_actions(case.features(), case.masks(legal=1.0), None, actions)
-
-
-@torch.no_grad()
-def _act_and_evaluate(case: Case) -> tuple[list[ActionOutput], Evaluation]:
-    features, masks = case.features(), case.masks(seed=1)
-    given, generator = masks.slot_given_op, torch.Generator().manual_seed(0)
-    acted: list[ActionOutput] = []
-    for t in range(STEPS):
-        seen = Features(features.obs[:, t], {name: value[:, t] for name, value in features.indices.items()})
-        legal = Masks({name: m[:, t] for name, m in masks.heads.items()}, None if given is None else given[:, t])
-        state = acted[-1].state if acted else case.policy.initial_state(ENVS)
-        acted.append(case.policy.get_action(seen, legal, state, generator=generator))
-    actions = {name: torch.stack([step.actions[name] for step in acted], 1) for name in acted[0].actions}
-    return acted, case.policy.evaluate_actions(features, masks, None, actions)

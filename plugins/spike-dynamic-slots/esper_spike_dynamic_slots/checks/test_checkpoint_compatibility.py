@@ -1,4 +1,4 @@
-"""Checkpoint compatibility: a policy goes on where it was saved, and is refused with advice where it does not fit."""
+"""Checkpoint compatibility: a policy resumes where it was saved, and is refused with advice where it does not fit."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Record = Callable[[str, object], None]
 
 
 def test_a_loaded_policy_goes_on_where_it_was(shelf: Shelf, num_slots: int) -> None:
-    """With as many slots as it was saved with, it says bit for bit what it said."""
+    """With the slot count it was saved with, its log-probabilities are bit for bit the same."""
     saved = shelf.saved(num_slots)
     now = log_prob(shelf.load(num_slots, num_slots), saved.steps)
     other = [name for name, value in saved.log_prob.items() if not torch.equal(value, now[name])]
-    assert not other, f"a loaded policy says something else: heads {', '.join(other)}"
+    assert not other, f"log-probabilities of a loaded policy differ: heads {', '.join(other)}"
 
 
 def test_it_loads_where_it_fits_alone(shelf: Shelf, num_slots: int, saved_slots: int, record_property: Record) -> None:
@@ -38,9 +38,9 @@ def test_it_loads_where_it_fits_alone(shelf: Shelf, num_slots: int, saved_slots:
         return
     text = str(refusal).replace(str(path), "PATH")
     record_property("refusal", text)
-    said = " ".join(text.split())
-    assert saved_slots != num_slots, f"it is refused with its own number of slots: {said}"
-    assert not shelf.portable, f"it provides '{PORTABLE}', but is refused: {said}"
-    told = re.search(rf"\b{saved_slots}\b.*\b{num_slots}\b", refusal.message, re.DOTALL)
-    assert told, f"the refusal does not say {saved_slots} and {num_slots} slots: {said}"
-    assert "--slots" in refusal.hint, f"the refusal does not say what to do: {said}"
+    message = " ".join(text.split())
+    assert saved_slots != num_slots, f"it is refused with its own number of slots: {message}"
+    assert not shelf.portable, f"it provides '{PORTABLE}', but is refused: {message}"
+    named = re.search(rf"\b{saved_slots}\b.*\b{num_slots}\b", refusal.message, re.DOTALL)
+    assert named, f"the refusal does not say {saved_slots} and {num_slots} slots: {message}"
+    assert "--slots" in refusal.hint, f"the refusal does not say what to do: {message}"

@@ -7,21 +7,17 @@ import torch
 from torch import Tensor
 
 from esper_core.policy.policy import Evaluation
+from esper_spike_dynamic_slots.fixtures import Conforms
 from esper_testing.case import ENVS, STEPS, Case, trainable
+from esper_testing.conformance import critic, network
 
 CATEGORY = "forward/backward"
 
 
-def test_the_forward_pass_fits_and_is_finite(case: Case) -> None:
-    """Logits and values have one entry per environment and step."""
-    output = case.policy(case.features(), case.masks())
-    for name, raw in output.raw_logits.items():
-        assert raw.shape[:2] == (ENVS, STEPS), f"head '{name}' is {tuple(raw.shape)}"
-        assert torch.isfinite(raw).all(), f"head '{name}' has logits that are not finite"
-    for name in ("value", "q_taken"):
-        value = getattr(output.values, name)
-        assert value.shape == (ENVS, STEPS), f"values.{name} is {tuple(value.shape)}"
-        assert torch.isfinite(value).all(), f"values.{name} is not finite"
+def test_the_forward_pass_fits_and_is_finite(conforms: Conforms) -> None:
+    """Outputs are finite even for extreme observations, and the critic's values are `[E, T]`."""
+    conforms(network.finite_logits)
+    conforms(critic.shapes)
 
 
 def test_masked_choices_have_no_probability(case: Case) -> None:
@@ -54,15 +50,10 @@ def test_every_output_of_the_slot_head_gets_a_gradient(case: Case) -> None:
     assert reached, "the slot head's gradient stops before any parameter"
 
 
-def test_every_parameter_gets_a_gradient(case: Case) -> None:
-    """Policy and value terms together move every trainable parameter."""
-    evaluation = _evaluate(case)
-    (_policy_term(case, evaluation, case.description.actions.names) + _value_term(evaluation)).backward()
-    gradients = {name: parameter.grad for name, parameter in trainable(case.policy).items()}
-    bad = [name for name, grad in gradients.items() if grad is not None and not torch.isfinite(grad).all()]
-    assert not bad, f"gradients are not finite: {', '.join(bad)}"
-    silent = [name for name, grad in gradients.items() if grad is None or not grad.any()]
-    assert not silent, f"no gradient for {', '.join(silent)}"
+def test_every_parameter_gets_a_gradient(conforms: Conforms) -> None:
+    """Logits and latent together reach every parameter of the network, the value every parameter of the critic."""
+    conforms(network.gradient)
+    conforms(critic.gradient)
 
 
 def test_every_slot_of_the_observation_gets_a_gradient(case: Case) -> None:

@@ -8,7 +8,9 @@ from torch import Tensor, nn
 
 from esper_core.contracts.protocols import NetworkOutput
 from esper_core.plan.plan import Plan
+from esper_spike_dynamic_slots.fixtures import Conforms
 from esper_testing.case import ENVS, STEPS, Case
+from esper_testing.conformance import network
 from esper_testing.states import random_state
 
 CATEGORY = "network construction"
@@ -23,13 +25,9 @@ def test_it_is_built(case: Case) -> None:
     assert sum(p.numel() for p in case.policy.parameters()) > 0, "the policy has no parameters"
 
 
-def test_every_head_has_the_width_of_its_labels(case: Case) -> None:
-    """There is one row of logits per head of the action table."""
-    logits = _run(case).logits
-    assert logits.keys() == set(case.description.actions.names), f"the network has the heads {', '.join(logits)}"
-    for head in case.description.actions.heads:
-        width = logits[head.name].shape[-1]
-        assert width == head.size, f"head '{head.name}' has {width} logits for {head.size} labels"
+def test_every_head_has_the_width_of_its_labels(conforms: Conforms) -> None:
+    """There is one row of logits per head of the action table, one logit per label."""
+    conforms(network.shapes)
 
 
 def test_the_slot_head_has_one_output_per_slot(case: Case) -> None:
@@ -54,7 +52,7 @@ def test_the_observation_has_one_block_per_slot(case: Case) -> None:
 
 
 def test_every_slot_of_the_state_is_seen(case: Case, esper_plan: Plan) -> None:
-    """What happens in any one slot changes that slot's block of the observation."""
+    """Changing the state of any one slot changes its block of the observation."""
     spec, actions = case.description.state_spec, case.description.actions
     per_slot = {field.name: field.shape.index("N") for field in spec.fields if "N" in field.shape}
     if not case.schema.per_slot or not per_slot:
@@ -84,7 +82,7 @@ def test_the_input_width_follows_the_schema(case: Case, neighbour_case: Case) ->
 
 
 def test_every_slot_reaches_the_logits(case: Case) -> None:
-    """Changing what is seen of any one slot changes what the network says."""
+    """Changing the observation of any one slot changes the logits."""
     if not case.schema.per_slot:
         pytest.skip("the features have no slot blocks")
     features = case.features()
@@ -97,13 +95,9 @@ def test_every_slot_reaches_the_logits(case: Case) -> None:
         assert moved, f"slot {slot} of {case.num_slots} does not reach the network"
 
 
-def test_the_recurrent_state_has_one_row_per_environment(case: Case) -> None:
+def test_the_recurrent_state_has_one_row_per_environment(conforms: Conforms) -> None:
     """Every tensor of the state has the environments at dimension 1, before and after a run."""
-    start, end = case.network.initial_state(ENVS), _run(case).state
-    assert type(end) is type(start), f"the state began as {type(start).__name__} and became {type(end).__name__}"
-    for name, before, after in zip(start._fields, start, end, strict=True):
-        assert before.shape[1] == ENVS, f"'{name}' has {before.shape[1]} rows for {ENVS} environments"
-        assert after.shape == before.shape, f"'{name}' was {tuple(before.shape)} and became {tuple(after.shape)}"
+    conforms(network.state)
 
 
 @torch.no_grad()

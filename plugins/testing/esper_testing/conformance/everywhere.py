@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -29,6 +30,11 @@ def everywhere(check: CaseCheck) -> Callable[[Subject], None]:
 def in_every_layout(check: CaseCheck) -> Callable[[Subject], None]:
     """Return a check that is made for every layout, but for one slot count: it is dear, and does not depend on it."""
     return _made_in(check, lambda subject: [(LAYOUT_SLOTS, ""), *_layouts(subject)])
+
+
+def in_case(check: Callable[[Subject], None], subject: Subject, case: Case) -> None:
+    """Make a check of `everywhere` or `in_every_layout` in one case alone, which may be of any plan."""
+    inspect.unwrap(check)(subject, case)
 
 
 def _made_in(check: CaseCheck, places: Callable[[Subject], list[tuple[int, str]]]) -> Callable[[Subject], None]:

@@ -1,4 +1,4 @@
-"""P4, P5, P7, P8: one decision, paid for at once."""
+"""P4, P5, P7, P8: bandits with one decision."""
 
 from __future__ import annotations
 
@@ -27,59 +27,51 @@ BEST, RIGHT_HOW = 5, 3
 
 
 class TwoArms(ProbeEnvironment):
-    """The operation YES pays 1."""
+    """The operation YES has reward 1."""
 
     actions, state_spec = TWO, floats("nothing")
 
-    def observe(self) -> dict[str, Tensor]:
-        """Return ones."""
-        return {"nothing": self.constant(1)}
-
-    def pay(self, actions: Mapping[str, Tensor]) -> Tensor:
+    def reward(self, actions: Mapping[str, Tensor]) -> Tensor:
         """Return 1 for YES."""
         return actions["op"].float()
 
 
 class Asked(ProbeEnvironment):
-    """The operation that is asked for, −1 or 1, pays 1."""
+    """The observed operation, −1 or 1, has reward 1."""
 
     actions, state_spec = TWO, floats("asked")
 
     def begin(self) -> None:
-        """Draw what is asked for."""
+        """Draw the right operation."""
         self.asked = self.draw(2)
 
     def observe(self) -> dict[str, Tensor]:
-        """Return what is asked for."""
+        """Return the right operation."""
         return {"asked": 2.0 * self.asked - 1}
 
-    def pay(self, actions: Mapping[str, Tensor]) -> Tensor:
+    def reward(self, actions: Mapping[str, Tensor]) -> Tensor:
         """Return 1 for the right operation."""
         return actions["op"] == self.asked
 
 
 class OpOnly(ProbeEnvironment):
-    """Six operations pay 0 to 1 and Gaussian noise; the heads below them change nothing.
+    """Six operations have rewards of 0 to 1 plus Gaussian noise; the heads below them change nothing.
 
-    Without noise, whatever little a fitted critic gets wrong would be all there is of an advantage under the sampled
-    baseline, and standardised it would be worth as much as the truth.
+    Without noise the advantage under the sampled baseline would be the small error of a fitted critic, which
+    standardisation blows up to the size of a true one.
     """
 
     actions, state_spec = SIX, floats("nothing")
 
-    def observe(self) -> dict[str, Tensor]:
-        """Return ones."""
-        return {"nothing": self.constant(1)}
-
-    def pay(self, actions: Mapping[str, Tensor]) -> Tensor:
-        """Return what the operation is worth, with noise."""
+    def reward(self, actions: Mapping[str, Tensor]) -> Tensor:
+        """Return the reward of the operation, with noise."""
         return torch.tensor(PAY)[actions["op"]] + NOISE * torch.randn(self.num_envs, generator=self.generator)
 
 
 class SparseChild(OpOnly):
-    """The best operation pays half, and the other half when the head `how`, which it alone needs, is right too."""
+    """The best operation earns half, and the other half if the head `how`, which it alone needs, is right too."""
 
-    def pay(self, actions: Mapping[str, Tensor]) -> Tensor:
+    def reward(self, actions: Mapping[str, Tensor]) -> Tensor:
         """Return 0, a half or 1."""
         return (actions["op"] == BEST) * (0.5 + 0.5 * (actions["how"] == RIGHT_HOW))
 

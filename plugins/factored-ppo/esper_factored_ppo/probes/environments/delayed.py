@@ -1,4 +1,4 @@
-"""P13: what is planted early pays at the end, while decoys pay a little at once."""
+"""P13: what is planted early is rewarded at the end, decoys a little at once."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ SPRING_BEFORE, DECOY_PAY = 20, 0.1
 
 
 class Garden(ProbeEnvironment):
-    """One step of the first 20 is spring: GERMINATE then pays 1 at the last step, a decoy 0.1 at once.
+    """One of the first 20 steps is spring: GERMINATE then earns 1 at the last step, a decoy 0.1 at once.
 
-    The best return is 1, that of the greedy 0.1.
+    The best return is 1, that of a greedy policy 0.1.
     """
 
     actions = GARDEN
     state_spec = StateSpec(
         (
-            StateField("spring", ("E",), "bool", "", "the one step at which operations count"),
+            StateField("spring", ("E",), "bool", "", "the step at which operations count"),
             StateField("planted", ("E",), "bool", "", "a seed grows"),
             StateField("clock", ("E",), "float", "episodes", "time since the start"),
         )
@@ -40,8 +40,8 @@ class Garden(ProbeEnvironment):
         """Return spring, seed and clock."""
         return {"spring": self.spring == self.t, "planted": self.planted, "clock": self.constant(self.t / self.horizon)}
 
-    def pay(self, actions: Mapping[str, Tensor]) -> Tensor:
-        """Plant, pay the decoy, or harvest."""
+    def reward(self, actions: Mapping[str, Tensor]) -> Tensor:
+        """Plant, reward the decoy, or harvest."""
         op, spring = actions["op"], self.spring == self.t
         self.planted = self.planted | (spring & (op == GERMINATE))
         harvest = self.planted.float() * float(self.t == self.horizon - 1)

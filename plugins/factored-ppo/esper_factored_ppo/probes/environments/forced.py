@@ -1,4 +1,4 @@
-"""P10: the masks leave exactly the right action."""
+"""P10: only the right action is legal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RELEVANT = {name: torch.tensor(SIX.relevance(name)) for name in ("slot", "how")}
 
 
 class Forced(ProbeEnvironment):
-    """A step pays 1 when operation, slot and `how` are the ones that were drawn; nothing else is legal."""
+    """The reward is 1 if operation, slot and `how` are those that were drawn; nothing else is legal."""
 
     actions = SIX
     state_spec = StateSpec(
@@ -35,8 +35,8 @@ class Forced(ProbeEnvironment):
         """Return the right action."""
         return self.right
 
-    def pay(self, actions: Mapping[str, Tensor]) -> Tensor:
-        """Judge, and draw the next right action."""
+    def reward(self, actions: Mapping[str, Tensor]) -> Tensor:
+        """Compare with the right action, and draw the next one."""
         good = actions["op"] == self.right["op"]
         for name, relevant in RELEVANT.items():
             good &= (actions[name] == self.right[name]) | ~relevant[self.right["op"]]

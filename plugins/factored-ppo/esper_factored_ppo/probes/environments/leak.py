@@ -1,4 +1,4 @@
-"""P11: an episode asks for the cue of the episode before, which a policy that forgets cannot know."""
+"""P11: an episode asks for the cue of the previous one, which a policy that is reset cannot know."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from esper_factored_ppo.probes.environments.bandit import TWO
 
 
 class CueBefore(ProbeEnvironment):
-    """The first step pays 1 for the cue of the episode before; the cue of this one is seen throughout.
+    """The first step rewards the cue of the previous episode; that of this one is observed afterwards.
 
     Attributes:
         successes: Share of right answers, one number per episode played.
@@ -26,14 +26,14 @@ class CueBefore(ProbeEnvironment):
         self.cue, self.successes = self.draw(2), list[float]()
 
     def begin(self) -> None:
-        """Remember the cue and draw the next."""
+        """Keep the cue and draw the next."""
         self.asked, self.cue = self.cue, self.draw(2)
 
     def observe(self) -> dict[str, Tensor]:
-        """Return the cue, but not at the first step, where it would only tell of the next episode."""
+        """Return the cue, but not at the first step."""
         return {"cue": (2.0 * self.cue - 1) * float(self.t > 0)}
 
-    def pay(self, actions: Mapping[str, Tensor]) -> Tensor:
+    def reward(self, actions: Mapping[str, Tensor]) -> Tensor:
         """Return 1 for the right answer at the first step."""
         if self.t > 0:
             return self.constant(0)

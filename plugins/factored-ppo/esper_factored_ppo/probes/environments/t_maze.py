@@ -17,7 +17,7 @@ WALK = ActionSpec((Head("op", ("FORWARD", "LEFT", "RIGHT")),), root="op")
 
 
 class TMaze(ProbeEnvironment):
-    """The sign is seen at the first step only. At the last, the junction, turning as it said pays 1.
+    """The sign is observed at the first step only; the right turn at the last, the junction, has reward 1.
 
     Corridors of all lengths up to the horizon lie side by side, each once with either sign: a gradient fades over a
     hundred steps of an untrained memory, so the long corridors are learned by way of the shorter ones.
@@ -43,7 +43,7 @@ class TMaze(ProbeEnvironment):
         junction = self.t >= self.lengths - 1
         return {"sign": (2.0 * self.sign - 1) * float(self.t == 0), "junction": junction}
 
-    def pay(self, actions: Mapping[str, Tensor]) -> Tensor:
+    def reward(self, actions: Mapping[str, Tensor]) -> Tensor:
         """Return 1 for the right turn, which can only be made at the junction."""
         return actions["op"] == self.sign + 1
 

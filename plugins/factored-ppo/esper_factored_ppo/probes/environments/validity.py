@@ -1,4 +1,4 @@
-"""P9: which slots are legal depends on the operation and on the state."""
+"""P9: which slots are legal depends on operation and state."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WAIT, GERMINATE, PRUNE = range(3)
 
 
 class Occupied(ProbeEnvironment):
-    """GERMINATE fills an empty slot and pays 1, PRUNE empties an occupied one; anything else is invalid.
+    """GERMINATE fills an empty slot with reward 1, PRUNE empties an occupied one; anything else is invalid.
 
     Attributes:
         invalid: Invalid actions so far.
@@ -41,7 +41,7 @@ class Occupied(ProbeEnvironment):
         """Return which slots are occupied."""
         return {"occupied": self.occupied}
 
-    def pay(self, actions: Mapping[str, Tensor]) -> Tensor:
+    def reward(self, actions: Mapping[str, Tensor]) -> Tensor:
         """Fill or empty a slot."""
         op, slot = actions["op"], actions["slot"].unsqueeze(1)
         held = self.occupied.gather(1, slot).squeeze(1)

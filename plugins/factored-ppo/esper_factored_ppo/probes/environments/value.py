@@ -15,7 +15,7 @@ ONE = ActionSpec((Head("op", ("ONLY",)),), root="op")
 
 
 class Constant(ProbeEnvironment):
-    """Every step pays 1, and there is nothing to see."""
+    """Every reward is 1, and there is nothing to observe."""
 
     actions, state_spec = ONE, floats("nothing")
 
@@ -23,31 +23,27 @@ class Constant(ProbeEnvironment):
         """Return zeros."""
         return {"nothing": self.constant(0)}
 
-    def pay(self, actions: Mapping[str, Tensor]) -> Tensor:
-        """Return ones."""
-        return self.constant(1)
-
 
 class Telling(ProbeEnvironment):
-    """What is seen, −1 or 1, is what is paid."""
+    """The observation, −1 or 1, is the reward."""
 
     actions, state_spec = ONE, floats("pay")
 
     def begin(self) -> None:
-        """Draw the pay."""
+        """Draw the reward."""
         self.paid = 2.0 * self.draw(2) - 1
 
     def observe(self) -> dict[str, Tensor]:
-        """Return the pay."""
+        """Return the drawn reward."""
         return {"pay": self.paid}
 
-    def pay(self, actions: Mapping[str, Tensor]) -> Tensor:
-        """Return the pay."""
+    def reward(self, actions: Mapping[str, Tensor]) -> Tensor:
+        """Return the drawn reward."""
         return self.paid
 
 
 class Late(ProbeEnvironment):
-    """The last step pays 1; the clock, from 0 to 1, is seen."""
+    """The last reward is 1, the others 0; the clock, from 0 to 1, is observed."""
 
     actions, state_spec = ONE, floats("clock")
 
@@ -55,7 +51,7 @@ class Late(ProbeEnvironment):
         """Return the clock."""
         return {"clock": self.constant(self.t / self.horizon)}
 
-    def pay(self, actions: Mapping[str, Tensor]) -> Tensor:
+    def reward(self, actions: Mapping[str, Tensor]) -> Tensor:
         """Return 1 at the last step, else 0."""
         return self.constant(self.t == self.horizon - 1)
 
@@ -66,7 +62,7 @@ def value(trainer: Trainer) -> dict[str, float]:
 
 
 def value_of_pay(trainer: Trainer) -> dict[str, float]:
-    """Measure V where 1 and where −1 is seen."""
+    """Measure V where 1 and where −1 is observed."""
     found, seen = values(trainer), trainer.rollout.steps().features.obs[..., 0]
     return {"V(1)": float(found[seen > 0].mean()), "V(-1)": float(found[seen < 0].mean())}
 

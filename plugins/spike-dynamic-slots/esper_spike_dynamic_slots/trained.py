@@ -1,4 +1,4 @@
-"""Ten updates of a policy in an environment that is nobody's, and what they did to it."""
+"""What a few updates did to a policy."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ from attrs import frozen
 from torch import Tensor
 
 from esper_core.learning.trainer import Trainer, Update
-from esper_core.plan.plan import Plan
-from esper_core.registry.index import Index
-from esper_spike_dynamic_slots.practice import make_learner
 from esper_testing.case import trainable
 
 UPDATES = 10
+"""Updates in the practice environment; in the plan's own environment there is one."""
 
 
 @frozen
-class Practised:
+class Trained:
     """A policy before and after.
 
     Attributes:
@@ -28,13 +26,18 @@ class Practised:
     before: dict[str, Tensor]
     trainer: Trainer
 
+    @property
+    def still(self) -> list[str]:
+        """Names of the trainable parameters that did not move."""
+        now = trainable(self.trainer.policy)
+        return [name for name, value in self.before.items() if value.equal(now[name])]
 
-def practise(plan: Plan, index: Index, num_slots: int) -> Practised:
-    """Train a plan's policy for ten updates.
+
+def train(trainer: Trainer, updates: int) -> Trained:
+    """Train a policy for some updates.
 
     Raises:
         EsperError: the loss, its gradient or the KL was not finite, or a component broke its contract.
     """
-    trainer = make_learner(plan, index, num_slots, plan.seed)
     before = {name: value.detach().clone() for name, value in trainable(trainer.policy).items()}
-    return Practised(list(trainer.run(UPDATES)), before, trainer)
+    return Trained(list(trainer.run(trainer.updates_done + updates)), before, trainer)
