@@ -117,7 +117,7 @@ def learn(made: Trainer, updates: int) -> dict[str, float | None]:
 
 def values(made: Trainer) -> Tensor:
     """Return V along the last rollout in units of reward, `[T, E]`."""
-    return made.normaliser.denormalise(made.rollout.value[:-1])
+    return made.normaliser.denormalise(made.rollout.value[:, :-1])
 
 
 CRITICS = ["expected", "state-value"]

@@ -5,6 +5,7 @@ import torch
 
 from esper_core.contracts.errors import CheckpointMismatch, ConfigError
 from esper_core.contracts.protocols import LossResult
+from esper_core.contracts.tensors import leaves, mapped
 from esper_core.learning.config import TrainConfig
 from esper_core.learning.trainer import Trainer
 from esper_core.policy.policy import Policy
@@ -264,20 +265,13 @@ def test_the_value_after_the_last_step_knows_what_went_before():
     trainer = make(World(lengths=(6,) * 4, truncate=True), lr=0.0, update_epochs=1)
     train(trainer, 1)
     rollout, policy = trainer.rollout, trainer.policy
-    steps, (final, final_masks) = rollout.steps(), rollout.final()
-    longer = type(final)(
-        torch.cat([steps.features.obs, final.obs], 1),
-        {name: torch.cat([value, final.indices[name]], 1) for name, value in steps.features.indices.items()},
-    )
-    masks = type(final_masks)(
-        {name: torch.cat([value, final_masks.heads[name]], 1) for name, value in steps.masks.heads.items()},
-        torch.cat([steps.masks.slot_given_op, final_masks.slot_given_op], 1),
-    )
+    steps, final = rollout.steps(), leaves(rollout.final)
+    names = iter(final)
+    longer = mapped((steps.features, steps.masks), lambda value: torch.cat([value, final[next(names)][:, None]], 1))
     with torch.no_grad():
-        values = policy(longer, masks).values.value
-        forgetful = policy(final, final_masks).values.value
-    torch.testing.assert_close(rollout.value, values.T, atol=1e-6, rtol=1e-5)
-    assert not torch.allclose(rollout.value[-1], forgetful[:, 0], atol=1e-3)
+        values, forgetful = policy(*longer).values.value, policy.value(*rollout.final)
+    torch.testing.assert_close(rollout.value, values, atol=1e-6, rtol=1e-5)
+    assert not torch.allclose(rollout.value[:, -1], forgetful, atol=1e-3)
 
 
 @pytest.mark.parametrize(("kl", "passes"), [(0.0149, 3.0), (0.0151, 0.0)])
@@ -315,18 +309,18 @@ def test_the_first_update_takes_its_statistics_from_its_own_discounted_returns()
     torch.nn.init.zeros_(trainer.policy.critic.layer.weight)
     torch.nn.init.zeros_(trainer.policy.critic.layer.bias)
     train(trainer, 1)
-    rewards, returns, following = trainer.rollout.rewards, torch.zeros(6, 8), torch.zeros(8)
+    rewards, returns, following = trainer.rollout.rewards, torch.zeros(8, 6), torch.zeros(8)
     for t in reversed(range(6)):
-        following = rewards[t] + 0.9 * following
-        returns[t] = following
+        following = rewards[:, t] + 0.9 * following
+        returns[:, t] = following
     mean, std = float(returns.double().mean()), float(returns.double().std(correction=0))
     assert (trainer.normaliser.mean, trainer.normaliser.spread) == (pytest.approx(mean), pytest.approx(std))
     assert trainer.normaliser.count == 48
     # λ-returns bootstrap from what the critic says, in units of reward: the mean, not 0.
-    first = rewards[5] - mean
-    torch.testing.assert_close(trainer.rollout.advantages[5], first, atol=1e-5, rtol=1e-5)
+    first = rewards[:, 5] - mean
+    torch.testing.assert_close(trainer.rollout.advantages[:, 5], first, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(
-        trainer.rollout.advantages[4], rewards[4] + 0.9 * mean - mean + 0.9 * 0.95 * first, atol=1e-5, rtol=1e-5
+        trainer.rollout.advantages[:, 4], rewards[:, 4] + 0.9 * mean - mean + 0.9 * 0.95 * first, atol=1e-5, rtol=1e-5
     )
 
 
@@ -344,7 +338,7 @@ def test_later_updates_merge_their_returns_once_and_after_the_advantages():
     train(trainer, 2)
     assert calls == [(before, (normaliser.mean, normaliser.spread))] and normaliser.count == 2 * count == 38
     # The returns that were merged are those that the statistics of before gave.
-    values = rollout.value[:-1] * before[1] + before[0]
+    values = rollout.value[:, :-1] * before[1] + before[0]
     torch.testing.assert_close(rollout.returns[rollout.valid], (rollout.advantages + values)[rollout.valid])
     old_square, new = before[1] ** 2 + before[0] ** 2, rollout.returns[rollout.valid].double()
     assert normaliser.mean == pytest.approx((before[0] + float(new.mean())) / 2)
@@ -352,10 +346,10 @@ def test_later_updates_merge_their_returns_once_and_after_the_advantages():
     assert normaliser.spread == pytest.approx((square - normaliser.mean**2) ** 0.5)
     # The critic now speaks under the new statistics, and so do its targets; what it said was under the old ones.
     batch = loss.batches[-1]
-    torch.testing.assert_close(batch.returns.T, (rollout.returns - normaliser.mean) / normaliser.spread)
+    torch.testing.assert_close(batch.returns, (rollout.returns - normaliser.mean) / normaliser.spread)
     scale = rollout.advantages[rollout.valid].std()
-    worth = (rollout.q_taken - rollout.value[:-1]) * before[1] / scale
-    torch.testing.assert_close(batch.op_advantage.T, worth, rtol=1e-4, atol=1e-5)
+    worth = (rollout.q_taken - rollout.value[:, :-1]) * before[1] / scale
+    torch.testing.assert_close(batch.op_advantage, worth, rtol=1e-4, atol=1e-5)
 
 
 def test_statistics_rest_while_acting_and_while_learning():
