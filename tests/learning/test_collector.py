@@ -55,39 +55,12 @@ def test_collecting_ends_when_every_episode_has():
     assert float(rollout.final[0].obs[0, 0]) == 0.5, "the clock after the last step"
 
 
-def test_actions_obey_the_masks():
-    rollout, _, _ = collect(World(lengths=(6,) * 64))
-    chosen = set(zip(rollout.actions["op"].flatten().tolist(), rollout.actions["slot"].flatten().tolist(), strict=True))
-    assert chosen == {(0, 0), (1, 0), (2, 1)}
-
-
-def test_the_generator_decides():
-    first, second, third = (collect(World(), seed=s)[0].actions["op"] for s in (0, 0, 1))
-    assert torch.equal(first, second) and not torch.equal(first, third)
-
-
 def test_stored_log_probs_are_those_of_evaluating():
     rollout, policy, _ = collect(World())
     steps = rollout.steps()
     evaluation = policy.evaluate_actions(steps.features, steps.masks, None, steps.actions, steps.episode_start)
     for name in SPEC.names:
         torch.testing.assert_close(evaluation.log_prob[name][steps.valid], rollout.log_prob[name][steps.valid])
-
-
-@pytest.mark.parametrize("where", ["reward", "observation"])
-def test_what_is_not_finite_is_named(where):
-    class Broken(World):
-        def step(self, actions):
-            state, reward, *rest = super().step(actions)
-            if where == "reward":
-                reward[2] = torch.nan
-            else:
-                state["noise"][2] = torch.inf
-            return state, reward, *rest
-
-    words = "reward of step 0 in environment 2" if where == "reward" else r"step 1 in environment 2 \(noise\)"
-    with pytest.raises(PluginError, match=words):
-        collect(Broken())
 
 
 @pytest.mark.parametrize("where", ["reward", "observation"])

@@ -74,7 +74,7 @@ def test_what_is_drawn_between_updates_shifts_nothing():
     assert told(draw) == told(int)
 
 
-@pytest.mark.parametrize("source", [random.random, np.random.rand, random.gauss, np.random.randn])
+@pytest.mark.parametrize("source", [random.random, random.gauss, np.random.randn, lambda: torch.rand(())])
 def test_going_on_is_exact_for_a_plugin_that_draws_from_them(source, monkeypatch):
     monkeypatch.setattr(Noisy, "source", staticmethod(source))
     seed_all(0)
