@@ -40,11 +40,7 @@ def masked_mean(values: Tensor, where: Tensor) -> float | None:
 
 
 def episode_metrics(events: Iterable[Mapping[str, Any]]) -> dict[str, float | None]:
-    """Return what the events of type 'episode' report, taken together.
-
-    Every number is averaged over the episodes. The numbers of a list are pooled over the episodes, and their mean and
-    largest reported as `<name>_mean` and `<name>_max`.
-    """
+    """Return means of what events of type 'episode' report; lists are pooled: `<name>_mean` and `<name>_max`."""
     columns: dict[str, list[float]] = {}
     pools: dict[str, list[float]] = {}
     for event in events:
@@ -81,8 +77,7 @@ def rollout_metrics(rollout: Rollout, events: Iterable[Mapping[str, Any]]) -> di
 def policy_metrics(rollout: Rollout, steps: Steps, old: Evaluation) -> dict[str, float | None]:
     """Return entropies, forced steps and how far acting and evaluating are apart.
 
-    `entropy/<head>` is the normalised entropy given that the head matters and has a choice, and `legal/<head>` the
-    number of entries that it then chooses from; both are means weighted by how probable that is.
+    `entropy/<head>` and `legal/<head>` are means weighted by how probable it is that the head has a choice.
     """
     metrics: dict[str, float | None] = {}
     valid = steps.valid
@@ -100,9 +95,7 @@ def policy_metrics(rollout: Rollout, steps: Steps, old: Evaluation) -> dict[str,
 
 @define
 class Usage:
-    """How often each head mattered and had a choice since the start of a run.
-
-    A head learns from these steps alone. One whose entropy is gone after few of them was not taught, but drifted.
+    """How often each head mattered and had a choice since the start of a run; it learns from these steps alone.
 
     Attributes:
         steps: Steps taken, padding not counted.
@@ -145,13 +138,10 @@ def state_metrics(state: Sequence[Tensor] | None, rows: Tensor) -> dict[str, flo
 def critic_metrics(
     rollout: Rollout, steps: Steps, old: Evaluation, unit: float, spread: float
 ) -> dict[str, float | None]:
-    """Return how well the critic predicted, before the update.
+    """Return how well the critic predicted before the update, in units of reward.
 
-    Explained variance is 1 − Var(R − Q)/Var(R); where returns are nearly equal there is nothing to explain, and it is
-    None. `value_rmse` is in units of reward, and so is `return_std`, the spread of all returns so far; None while they
-    have been equal. `q_spread` is the difference between the most and least valuable legal operation, and
-    `advantage/<op>` the mean advantage by operation, both in units of reward: when the latter vanish for every
-    operation, the operation head learns nothing.
+    Explained variance, 1 − Var(R − Q)/Var(R), is None where returns are nearly equal: there is nothing to explain.
+    When `advantage/<op>` vanishes for every operation, the operation head learns nothing.
 
     Args:
         rollout: With advantages computed.
@@ -188,19 +178,16 @@ def critic_metrics(
 
 
 def ratio_at_start(evaluation: Evaluation, old_log_prob: dict[str, Tensor], valid: Tensor) -> float:
-    """Return the joint probability ratio that is farthest from 1 over the valid steps; 1 when there are none.
-
-    Before the first gradient step it must be 1: the same policy evaluates the same data twice.
-    """
+    """Return the joint ratio farthest from 1 over the valid steps: 1 where a policy evaluates the same data twice."""
     logs = [evaluation.log_prob[name] - old_log_prob[name] for name in old_log_prob]
     ratio = torch.stack(logs).sum(0)[valid].detach().double().exp()
     return float(ratio[(ratio - 1).abs().argmax()]) if ratio.numel() else 1.0
 
 
 def ratio_extent(batch: Sequences, evaluation: Evaluation) -> Tensor:
-    """Return smallest, largest and summed probability ratio and its count, float64 `[heads + 1, 4]`.
+    """Return smallest, largest and summed probability ratio and its count where a head had a choice.
 
-    A head's ratio is looked at where the head had a choice. The last row is the joint ratio, the product over heads.
+    Float64 `[heads + 1, 4]`; the last row is the joint ratio, the product over heads.
     """
     where = torch.stack([evaluation.choice(name) & batch.valid for name in batch.old_log_prob])
     logs = torch.stack([evaluation.log_prob[name].detach() - old for name, old in batch.old_log_prob.items()])
@@ -242,8 +229,7 @@ def keep_gradients(evaluation: Evaluation) -> None:
 def gradient_norms(policy: Policy, evaluation: Evaluation) -> dict[str, Tensor]:
     """Return the norms that a backward pass left: `grad_norm`, `grad_norm_network|critic` and `grad_norm/<head>`.
 
-    A head's is that of the loss's derivative by its logits `[E, T, K]`, which every network has, whatever its layers;
-    0 when nothing reaches them.
+    A head's is that of the loss's derivative by its logits; 0 when nothing reaches them.
     """
     sizes: dict[str, list[Tensor]] = {"network": [], "critic": []}
     for name, parameter in policy.named_parameters():
