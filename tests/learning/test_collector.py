@@ -55,6 +55,14 @@ def test_collecting_ends_when_every_episode_has():
     assert float(rollout.final[0].obs[0, 0]) == 0.5, "the clock after the last step"
 
 
+def test_nothing_is_left_of_longer_episodes():
+    rollout, policy, _ = collect(World())
+    Collector(World((2, 3, 1, 1)), Seen(), Legal(), policy, rollout, torch.Generator()).collect(3)
+    assert rollout.valid.sum(1).tolist() == [2, 3, 1, 1] and rollout.length == 3
+    for flag in (rollout.terminated, rollout.truncated, rollout.rewards):
+        assert not bool(flag[~rollout.valid].any())
+
+
 def test_stored_log_probs_are_those_of_evaluating():
     rollout, policy, _ = collect(World())
     steps = rollout.steps()

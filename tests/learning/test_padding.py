@@ -72,6 +72,8 @@ def test_training_does_not_see_what_follows_an_end(truncate: bool) -> None:
     assert float(messy.rollout.features.obs.abs().max()) > 1e5 > float(clean.rollout.features.obs.abs().max()), (
         "or nothing was tested"
     )
+    rollout = messy.rollout
+    assert not bool(((rollout.terminated | rollout.truncated) & ~rollout.valid).any())
     assert messy_metrics == metrics
     for name, gradient in gradients.items():
         assert torch.equal(gradient, messy_gradients[name]), name
