@@ -1,7 +1,7 @@
 """How components meet: the values they exchange and the protocols they fulfil.
 
 Axes: E environments, T steps, D observation width, N slots, O operations, K categories of a head, H latent width.
-Storage is `[T, E, ...]`; networks, critics and the policy see `[E, T, ...]`. Importing this module imports no torch.
+Sequences are `[E, T, ...]` everywhere. Importing this module imports no torch.
 """
 
 from __future__ import annotations

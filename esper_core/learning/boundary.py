@@ -60,12 +60,7 @@ def take_reset(owner: Owner, found: Any, spec: StateSpec, actions: ActionSpec, n
 
 
 def take_step(
-    owner: Owner,
-    found: Any,
-    spec: StateSpec,
-    actions: ActionSpec,
-    num_envs: int,
-    device: torch.device | None = None,
+    owner: Owner, found: Any, spec: StateSpec, actions: ActionSpec, num_envs: int, device: torch.device | None = None
 ) -> Stepped:
     """Return what a step of E environments returned, checked; a device is where rewards and flags must be."""
     names = ("state", "reward", "terminated", "truncated", "info")

@@ -13,6 +13,7 @@ from esper_core.contracts.errors import PluginError
 from esper_core.contracts.foreign import UNKNOWN, Owner, Owners
 from esper_core.contracts.protocols import Environment, FeatureExtractor, Features, MaskProvider, Masks
 from esper_core.learning.boundary import Begun, Stepped, take_reset, take_step
+from esper_core.learning.guard import check_finite
 from esper_core.learning.rollout import Rollout
 from esper_core.learning.stopwatch import Stopwatch
 from esper_core.policy.boundary import check_mask_form, take_features
@@ -20,14 +21,6 @@ from esper_core.policy.policy import Policy
 
 if TYPE_CHECKING:
     from esper_core.contracts.protocols import State
-
-
-class NotFinite(Exception):
-    """The policy, or what it was to learn from, became NaN or infinite; `what` says where."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__(what)
-        self.what = what
 
 
 @frozen
@@ -86,16 +79,16 @@ class Collector:
         state, seconds = self._reset(seed)
         watch.lap("environment", seconds)
         recurrent = self.policy.initial_state(rollout.num_envs)
-        running = torch.ones_like(rollout.valid[0])
+        running = torch.ones_like(rollout.valid[:, 0])
         seen = self._look(0, state, watch)
         if on_step is not None:
             on_step(0)
         for t in range(rollout.horizon):
+            rollout.add_obs(t, *seen)
             acted = self.policy.get_action(
-                seen[0], seen[1], recurrent, generator=self.generator, episode_start=rollout.episode_start[t]
+                *seen, recurrent, generator=self.generator, episode_start=rollout.episode_start[:, t]
             )
-            if not bool(torch.stack(list(acted.log_prob.values())).isfinite().all()):
-                raise NotFinite(f"the policy's log-probabilities at step {t} became NaN or infinite")
+            check_finite(f"the policy's log-probabilities at step {t}", torch.stack(list(acted.log_prob.values())))
             recurrent = acted.state
             rollout.add_action(t, acted.actions, acted.log_prob)
             watch.lap("policy")
@@ -110,8 +103,8 @@ class Collector:
             if on_step is not None:
                 on_step(t + 1)
             if not bool(running.any()):
-                rollout.end(t + 1)
                 break
+        rollout.finish(t + 1, *seen)
         watch.lap("policy")
         return Collected(events, int(rollout.valid.sum()), watch.seconds)
 
@@ -136,7 +129,7 @@ class Collector:
 
     def _look(self, t: int, state: State, watch: Stopwatch) -> tuple[Features, Masks]:
         rollout, envs = self.rollout, self.rollout.num_envs
-        device, dtype = rollout.obs.device, rollout.obs.dtype
+        device, dtype = rollout.rewards.device, rollout.rewards.dtype
         watch.lap("policy")
         owner = self.owners["features"]
         with owner.doing(f"looking at step {t}"):
@@ -149,7 +142,6 @@ class Collector:
             masks = self.masks(state)
         check_mask_form(owner, masks, rollout.actions_spec, envs, device)
         watch.lap("masks")
-        rollout.add_obs(t, features, masks)
         return features, masks
 
     def _check(self, owner: Owner, value: Tensor, what: str) -> None:

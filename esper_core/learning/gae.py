@@ -16,9 +16,9 @@ def gae(
     gae_lambda: float,
     out: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return advantages and returns, both `[T, E]`.
+    """Return advantages and returns, both `[E, T]`.
 
-    Flags at row t belong to the step that executed the action of row t:
+    Flags of step t belong to executing its action:
 
         V'_t = 0 if terminated, else V(s_{t+1})
         δ_t  = r_t + γ·V'_t − V(s_t)
@@ -26,43 +26,38 @@ def gae(
         R_t  = A_t + V(s_t)
 
     Args:
-        rewards: `[T, E]`.
-        values: `[T+1, E]` in units of reward. Row t+1 of a truncated step is the value of the state it ended in, so
+        rewards: `[E, T]`.
+        values: `[E, T+1]` in units of reward. The one after a truncated step is the value of the state it ended in, so
             an environment must stay in its final state.
-        terminated: The step ended the episode for good, bool `[T, E]`.
-        truncated: The step was the last one recorded of an episode that goes on, bool `[T, E]`.
-        valid: The step happened, bool `[T, E]`; the rest is padding and gets 0.
+        terminated: The step ended the episode for good, bool `[E, T]`.
+        truncated: The step was the last one recorded of an episode that goes on, bool `[E, T]`.
+        valid: The step happened, bool `[E, T]`; the rest is padding and gets 0.
         gamma: Discount.
         gae_lambda: Weight of longer returns.
-        out: Tensors `[T, E]` to write advantages and returns into.
+        out: Tensors `[E, T]` to write advantages and returns into.
     """
     advantages, returns = out if out is not None else (torch.empty_like(rewards), torch.empty_like(rewards))
     zero = torch.zeros_like(rewards)
-    surprise = rewards + gamma * torch.where(terminated, zero, values[1:]) - values[:-1]
-    delta = torch.where(valid, surprise, zero).unbind(0)
-    decay = torch.where(valid & ~(terminated | truncated), gamma * gae_lambda, zero).unbind(0)
+    error = rewards + gamma * torch.where(terminated, zero, values[:, 1:]) - values[:, :-1]
+    delta = torch.where(valid, error, zero).unbind(1)
+    decay = torch.where(valid & ~(terminated | truncated), gamma * gae_lambda, zero).unbind(1)
     # The only part that has to go step by step; every operation here is paid for T times.
-    following = zero[0]
+    following = zero[:, 0]
     for t in reversed(range(len(delta))):
-        following = torch.add(delta[t], decay[t] * following, out=advantages[t])
-    torch.where(valid, advantages + values[:-1], zero, out=returns)
+        following = torch.add(delta[t], decay[t] * following, out=advantages[:, t])
+    torch.where(valid, advantages + values[:, :-1], zero, out=returns)
     return advantages, returns
 
 
 def discounted_returns(rewards: Tensor, ended: Tensor, valid: Tensor, gamma: float) -> Tensor:
-    """Return Σ_k γ^k·r_{t+k} up to the end of the episode, `[T, E]`, without any bootstrap; 0 in padding.
+    """Return Σ_k γ^k·r_{t+k} up to the end of the episode, `[E, T]`, without any bootstrap; 0 in padding.
 
     Args:
-        rewards: `[T, E]`.
-        ended: The step ended the episode in either way, bool `[T, E]`.
-        valid: The step happened, bool `[T, E]`.
+        rewards: `[E, T]`.
+        ended: The step ended the episode in either way, bool `[E, T]`.
+        valid: The step happened, bool `[E, T]`.
         gamma: Discount.
     """
-    returns = torch.empty_like(rewards)
-    zero = torch.zeros_like(rewards[0])
-    following = zero
-    for t in reversed(range(rewards.shape[0])):
-        total = rewards[t] + gamma * torch.where(ended[t], zero, following)
-        following = torch.where(valid[t], total, zero)
-        returns[t] = following
-    return returns
+    never = torch.zeros_like(valid)
+    no_values = rewards.new_zeros(len(rewards), rewards.shape[1] + 1)
+    return gae(rewards, no_values, ended, never, valid, gamma, 1.0)[1]

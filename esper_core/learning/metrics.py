@@ -29,21 +29,14 @@ METRICS = (
         advice="see `collapsed-before-use`, `operation-certain`",
         headline=7,
     ),
-    Metric(
-        ("legal/<head>",),
-        "k: legal entries that the head then chooses from",
-    ),
+    Metric(("legal/<head>",), "k: legal entries that the head then chooses from"),
     Metric(
         ("used/<head>", "used_share/<head>"),
         "steps at which the head mattered and had a choice, since the start of the run; their share of all steps",
         healthy="rises",
         advice="a head learns from these steps alone",
     ),
-    Metric(
-        ("forced_fraction",),
-        "share of steps at which no head had a choice",
-        healthy="below 1",
-    ),
+    Metric(("forced_fraction",), "share of steps at which no head had a choice", healthy="below 1"),
     Metric(
         ("ratio_at_start",),
         "joint probability ratio farthest from 1 before the first gradient step",
@@ -67,10 +60,7 @@ METRICS = (
         "the same of the joint ratio, the product over heads",
         advice="look at the heads first: the product hides them",
     ),
-    Metric(
-        ("loss",),
-        "what is minimised, mean over the gradient steps",
-    ),
+    Metric(("loss",), "what is minimised, mean over the gradient steps"),
     Metric(
         ("kl", "kl/<head>"),
         "exact KL(old ‖ new) at the last evaluation, nats; the heads' add up to the joint one",

@@ -11,7 +11,8 @@ from attrs import define, field
 from torch import Tensor
 
 from esper_core.contracts.events import EPISODE, episode_numbers, episode_pools
-from esper_core.learning.rollout import Rollout, Sequences, Steps
+from esper_core.learning.rollout import Rollout, Sequences, Steps, in_order
+from esper_core.learning.thresholds import Threshold, Watch
 from esper_core.policy.distribution import FactoredDistribution
 from esper_core.policy.policy import Evaluation, Policy
 
@@ -39,11 +40,7 @@ def masked_mean(values: Tensor, where: Tensor) -> float | None:
 
 
 def episode_metrics(events: Iterable[Mapping[str, Any]]) -> dict[str, float | None]:
-    """Return what the events of type 'episode' report, taken together.
-
-    Every number is averaged over the episodes. The numbers of a list are pooled over the episodes, and their mean and
-    largest reported as `<name>_mean` and `<name>_max`.
-    """
+    """Return means of what events of type 'episode' report; lists are pooled: `<name>_mean` and `<name>_max`."""
     columns: dict[str, list[float]] = {}
     pools: dict[str, list[float]] = {}
     for event in events:
@@ -71,11 +68,16 @@ def action_metrics(rollout: Rollout) -> dict[str, float | None]:
     }
 
 
-def policy_metrics(steps: Steps, old: Evaluation) -> dict[str, float | None]:
+def rollout_metrics(rollout: Rollout, events: Iterable[Mapping[str, Any]]) -> dict[str, float | None]:
+    """Return what the episodes of a rollout were like."""
+    reward_sum = number(rollout.rewards.double().sum(1).mean())
+    return {"return": reward_sum} | episode_metrics(events) | {"reward_sum": reward_sum} | action_metrics(rollout)
+
+
+def policy_metrics(rollout: Rollout, steps: Steps, old: Evaluation) -> dict[str, float | None]:
     """Return entropies, forced steps and how far acting and evaluating are apart.
 
-    `entropy/<head>` is the normalised entropy given that the head matters and has a choice, and `legal/<head>` the
-    number of entries that it then chooses from; both are means weighted by how probable that is.
+    `entropy/<head>` and `legal/<head>` are means weighted by how probable it is that the head has a choice.
     """
     metrics: dict[str, float | None] = {}
     valid = steps.valid
@@ -85,16 +87,15 @@ def policy_metrics(steps: Steps, old: Evaluation) -> dict[str, float | None]:
         metrics[f"entropy/{name}"] = number(entropy[valid].double().sum() / weight) if weight else None
         metrics[f"legal/{name}"] = number(choices[name][valid].double().sum() / weight) if weight else None
     metrics["forced_fraction"] = masked_mean(old.forced.double(), valid)
-    gaps = [(old.log_prob[name] - steps.log_prob[name])[valid].abs().max() for name in steps.actions]
+    acted = {name: value[:, : rollout.length] for name, value in rollout.log_prob.items()}
+    gaps = [(old.log_prob[name] - value)[valid].abs().max() for name, value in acted.items()]
     metrics["behaviour_log_prob_gap"] = number(torch.stack(gaps).max())
     return metrics
 
 
 @define
 class Usage:
-    """How often each head mattered and had a choice since the start of a run.
-
-    A head learns from these steps alone. One whose entropy is gone after few of them was not taught, but drifted.
+    """How often each head mattered and had a choice since the start of a run; it learns from these steps alone.
 
     Attributes:
         steps: Steps taken, padding not counted.
@@ -137,27 +138,24 @@ def state_metrics(state: Sequence[Tensor] | None, rows: Tensor) -> dict[str, flo
 def critic_metrics(
     rollout: Rollout, steps: Steps, old: Evaluation, unit: float, spread: float
 ) -> dict[str, float | None]:
-    """Return how well the critic predicted, before the update.
+    """Return how well the critic predicted before the update, in units of reward.
 
-    Explained variance is 1 − Var(R − Q)/Var(R); where returns are nearly equal there is nothing to explain, and it is
-    None. `value_rmse` is in units of reward, and so is `return_std`, the spread of all returns so far; None while they
-    have been equal. `q_spread` is the difference between the most and least valuable legal operation, and
-    `advantage/<op>` the mean advantage by operation, both in units of reward: when the latter vanish for every
-    operation, the operation head learns nothing.
+    Explained variance, 1 − Var(R − Q)/Var(R), is None where returns are nearly equal: there is nothing to explain.
+    When `advantage/<op>` vanishes for every operation, the operation head learns nothing.
 
     Args:
         rollout: With advantages computed.
-        steps: The same data as sequences.
+        steps: Its steps.
         old: The policy before the update.
         unit: The `ReturnNormaliser`'s, under which the values were predicted.
         spread: Standard deviation of the returns so far, in units of reward.
     """
     valid = rollout.valid
-    returns = rollout.returns[valid].double()
+    returns = in_order(rollout.returns, valid).double()
     if returns.numel() == 0:
         return {}
     # Returns are advantage + value, so the error of `q_taken` needs no denormalised prediction.
-    error = (rollout.advantages - (rollout.q_taken - rollout.value[:-1]) * unit)[valid].double()
+    error = in_order(rollout.advantages - (rollout.q_taken - rollout.value[:, :-1]) * unit, valid).double()
     variance = float(returns.var(correction=0))
     explainable = variance > VARIANCE_FLOOR * spread * spread > 0.0
     metrics: dict[str, float | None] = {
@@ -173,26 +171,23 @@ def critic_metrics(
         highest = old.values.by_op.masked_fill(~legal, -torch.inf).amax(-1)
         lowest = old.values.by_op.masked_fill(~legal, torch.inf).amin(-1)
         metrics["q_spread"] = masked_mean((highest - lowest) * unit, steps.valid & (legal.sum(-1) > 1))
-    taken = rollout.actions[spec.root]
+    advantages, taken = (in_order(value, valid) for value in (rollout.advantages, rollout.actions[spec.root]))
     for index, label in enumerate(spec.ops):
-        metrics[f"advantage/{label}"] = masked_mean(rollout.advantages, valid & (taken == index))
+        metrics[f"advantage/{label}"] = masked_mean(advantages, taken == index)
     return metrics
 
 
 def ratio_at_start(evaluation: Evaluation, old_log_prob: dict[str, Tensor], valid: Tensor) -> float:
-    """Return the joint probability ratio that is farthest from 1 over the valid steps; 1 when there are none.
-
-    Before the first gradient step it must be 1: the same policy evaluates the same data twice.
-    """
+    """Return the joint ratio farthest from 1 over the valid steps: 1 where a policy evaluates the same data twice."""
     logs = [evaluation.log_prob[name] - old_log_prob[name] for name in old_log_prob]
     ratio = torch.stack(logs).sum(0)[valid].detach().double().exp()
     return float(ratio[(ratio - 1).abs().argmax()]) if ratio.numel() else 1.0
 
 
 def ratio_extent(batch: Sequences, evaluation: Evaluation) -> Tensor:
-    """Return smallest, largest and summed probability ratio and its count, float64 `[heads + 1, 4]`.
+    """Return smallest, largest and summed probability ratio and its count where a head had a choice.
 
-    A head's ratio is looked at where the head had a choice. The last row is the joint ratio, the product over heads.
+    Float64 `[heads + 1, 4]`; the last row is the joint ratio, the product over heads.
     """
     where = torch.stack([evaluation.choice(name) & batch.valid for name in batch.old_log_prob])
     logs = torch.stack([evaluation.log_prob[name].detach() - old for name, old in batch.old_log_prob.items()])
@@ -234,8 +229,7 @@ def keep_gradients(evaluation: Evaluation) -> None:
 def gradient_norms(policy: Policy, evaluation: Evaluation) -> dict[str, Tensor]:
     """Return the norms that a backward pass left: `grad_norm`, `grad_norm_network|critic` and `grad_norm/<head>`.
 
-    A head's is that of the loss's derivative by its logits `[E, T, K]`, which every network has, whatever its layers;
-    0 when nothing reaches them.
+    A head's is that of the loss's derivative by its logits; 0 when nothing reaches them.
     """
     sizes: dict[str, list[Tensor]] = {"network": [], "critic": []}
     for name, parameter in policy.named_parameters():
@@ -250,3 +244,71 @@ def gradient_norms(policy: Policy, evaluation: Evaluation) -> dict[str, Tensor]:
             gradient = torch.zeros_like(logits) if logits.grad is None else logits.grad
             norms[f"grad_norm/{name}"] = torch.linalg.vector_norm(gradient)
     return norms
+
+
+@define
+class GradientSteps:
+    """What the gradient steps of one update say.
+
+    Attributes:
+        kl: The joint KL at the last evaluation.
+        epochs_done: Epochs that were finished.
+    """
+
+    kl: float = 0.0
+    epochs_done: int = 0
+    _ratio_at_start: float | None = None
+    _extents: list[Tensor] = field(factory=list)
+    _history: dict[str, list[Tensor]] = field(factory=dict)
+    _last: tuple[Sequences, Evaluation] | None = None
+
+    def evaluated(self, batch: Sequences, evaluation: Evaluation) -> None:
+        """Take in an evaluation before its loss is computed; its logits will keep their gradients."""
+        if self._last is None:
+            self._ratio_at_start = ratio_at_start(evaluation, batch.old_log_prob, batch.valid)
+        self._last = batch, evaluation
+        self._extents.append(ratio_extent(batch, evaluation))
+        keep_gradients(evaluation)
+
+    def stepped(self, metrics: Mapping[str, Tensor]) -> None:
+        """Take in what a gradient step was like, scalars by name."""
+        for name, value in metrics.items():
+            self._history.setdefault(name, []).append(value)
+
+    def metrics(self) -> dict[str, float | None]:
+        """Return means over the gradient steps, ratios over all evaluations, and the KL at the last one."""
+        assert self._last is not None
+        batch, evaluation = self._last
+        first: dict[str, float | None] = {"grad_norm": None, "ratio_at_start": self._ratio_at_start}
+        means = {name: mean_of(torch.stack(values).double().tolist()) for name, values in self._history.items()}
+        ratios = ratio_metrics(batch.old_log_prob, self._extents)
+        epochs = {"passes_done": float(self.epochs_done)}
+        return first | {"kl": number(self.kl)} | means | ratios | kl_metrics(batch, evaluation) | epochs
+
+
+class Monitor:
+    """What is remembered from update to update: how often heads were used, and which warnings last.
+
+    Attributes:
+        usage: How often each head mattered.
+        watch: Compares metrics with thresholds.
+    """
+
+    def __init__(self, thresholds: tuple[Threshold, ...] = ()) -> None:
+        self.usage, self.watch = Usage(), Watch(thresholds)
+
+    def before(
+        self, rollout: Rollout, steps: Steps, old: Evaluation, unit: float, spread: float
+    ) -> dict[str, float | None]:
+        """Return what critic and policy were worth before an update; arguments as in `critic_metrics`."""
+        metrics = critic_metrics(rollout, steps, old, unit, spread) | policy_metrics(rollout, steps, old)
+        return metrics | state_metrics(old.state, steps.valid[:, -1]) | self.usage.add(old, steps.valid)
+
+    def state(self) -> dict[str, Any]:
+        """Return what is remembered, JSON-able."""
+        return {"used": {"steps": self.usage.steps, "heads": dict(self.usage.used)}, "warned": dict(self.watch.since)}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state()`."""
+        self.usage = Usage(state["used"]["steps"], dict(state["used"]["heads"]))
+        self.watch.since = dict(state["warned"])

@@ -16,6 +16,7 @@ from esper_core.contracts.errors import EsperError, PluginError
 from esper_core.contracts.events import EPISODE, is_number
 from esper_core.contracts.foreign import UNKNOWN, Owner, Owners
 from esper_core.contracts.protocols import Environment, FeatureExtractor, MaskProvider, Masks, Rule
+from esper_core.contracts.tensors import mapped
 from esper_core.learning.boundary import take_reset, take_step
 from esper_core.learning.stopwatch import Stopwatch
 from esper_core.policy.boundary import check_actions, check_mask_form, take_features
@@ -222,12 +223,6 @@ class Separately:
         """Return the actions of all, int64 `[E]` per head."""
         acted = []
         for env, (rule, own) in enumerate(zip(self._rules, self._generators, strict=True)):
-            here = {name: value[env : env + 1] for name, value in state.items()}
-            acted.append(rule(here, _row(masks, env), own))
+            here, legal = mapped((dict(state), masks), lambda value, env=env: value[env : env + 1])  # type: ignore[misc]
+            acted.append(rule(here, legal, own))
         return {name: torch.cat([actions[name] for actions in acted]) for name in acted[0]}
-
-
-def _row(masks: Masks, env: int) -> Masks:
-    slots = masks.slot_given_op
-    heads = {name: value[env : env + 1] for name, value in masks.heads.items()}
-    return Masks(heads, None if slots is None else slots[env : env + 1])

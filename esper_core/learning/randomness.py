@@ -1,11 +1,13 @@
-"""The random streams that Python, numpy and torch keep for a whole process.
+"""Random streams: those of a run, and those that Python, numpy and torch keep for a whole process.
 
-Nothing of esper draws from them, but a plugin may.
+Nothing of esper draws from the latter, but a plugin may.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -22,8 +24,8 @@ def seed_all(seed: int) -> None:
 
 
 @frozen
-class Streams:
-    """Where the streams are.
+class ProcessStreams:
+    """Where the streams of this process are.
 
     Attributes:
         tensors: `torch`, `python`, `numpy`, and `cuda` on a GPU.
@@ -34,7 +36,7 @@ class Streams:
     rest: dict[str, Any]
 
     @classmethod
-    def now(cls, device: torch.device) -> Streams:
+    def now(cls, device: torch.device) -> ProcessStreams:
         """Return where they are; the stream of a GPU is there when `device` is one."""
         _, words, gauss = random.getstate()
         state: Any = np.random.get_state(legacy=False)
@@ -57,3 +59,53 @@ class Streams:
         np.random.set_state(("MT19937", keys, numpy["pos"], numpy["has_gauss"], numpy["gauss"]))
         if device.type == "cuda" and "cuda" in self.tensors:
             torch.cuda.set_rng_state(self.tensors["cuda"], device)
+
+
+class RunStreams:
+    """The streams of a run: one per concern, so that shuffling never shifts sampling.
+
+    Its own are on the CPU, so that a saved run can go on on any device.
+
+    Args:
+        seed: Of the run.
+        device: Where the policy is.
+
+    Attributes:
+        sampling: Draws actions.
+        shuffling: Draws minibatches.
+        environment_seed: What the environment starts from.
+    """
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        seeds = torch.randint(2**31, (3,), generator=torch.Generator().manual_seed(seed)).tolist()
+        self.sampling = torch.Generator().manual_seed(seeds[0])
+        self.shuffling = torch.Generator().manual_seed(seeds[1])
+        self.environment_seed: int = seeds[2]
+        self._device = device
+        self._process = ProcessStreams.now(device)
+
+    @contextmanager
+    def resumed(self) -> Iterator[None]:
+        """Let the process's streams go on where the last update left them.
+
+        Whoever looks on between updates may draw random numbers too, and must not shift those of the run.
+        """
+        self._process.resume(self._device)
+        yield
+        self._process = ProcessStreams.now(self._device)
+
+    def episode_seed(self, update: int) -> int:
+        """Return a seed for the episodes of one update, that depends on nothing before it."""
+        mixed = torch.Generator().manual_seed(self.environment_seed + update)
+        return int(torch.randint(2**31, (1,), generator=mixed))
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return where all streams are: tensors, and what is JSON-able."""
+        own = {"sampling": self.sampling.get_state(), "shuffling": self.shuffling.get_state()}
+        return {**own, **self._process.tensors}, dict(self._process.rest)
+
+    def load_state(self, tensors: dict[str, Tensor], rest: dict[str, Any]) -> None:
+        """Continue from `state()`, which is copied."""
+        self.sampling.set_state(tensors["sampling"])
+        self.shuffling.set_state(tensors["shuffling"])
+        self._process = ProcessStreams({name: value.clone() for name, value in tensors.items()}, dict(rest))

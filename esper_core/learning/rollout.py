@@ -1,16 +1,18 @@
-"""The rollout buffer: one episode per environment, allocated once and reused."""
+"""The rollout buffer: one episode per environment, allocated once and reused. Every tensor is `[E, T, ...]`."""
 
 from __future__ import annotations
 
 import math
+from typing import TypeVar
 
 import torch
-from attrs import evolve, frozen
+from attrs import frozen
 from torch import Tensor
 
 from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.features import FeatureSchema
 from esper_core.contracts.protocols import Features, Masks
+from esper_core.contracts.tensors import leaves, mapped
 from esper_core.learning.gae import gae
 from esper_core.learning.normalise import ROUNDING, ReturnNormaliser
 from esper_core.policy.policy import Evaluation
@@ -21,7 +23,7 @@ LEAST_SIGNAL = 1e-3
 
 @frozen
 class Steps:
-    """What was seen and done, for networks: every tensor is `[E, T, ...]`.
+    """What was seen and done.
 
     Attributes:
         features: What the network saw.
@@ -29,7 +31,6 @@ class Steps:
         actions: int64 per head.
         episode_start: Bool; an episode starts with this step.
         valid: Bool; the step happened, the rest is padding.
-        log_prob: Log-probability per head when acting.
     """
 
     features: Features
@@ -37,32 +38,21 @@ class Steps:
     actions: dict[str, Tensor]
     episode_start: Tensor
     valid: Tensor
-    log_prob: dict[str, Tensor]
 
 
 @frozen
-class Sequences:
-    """What a loss compares an `Evaluation` with: every tensor is `[E, T, ...]`.
+class Sequences(Steps):
+    """What a loss compares an `Evaluation` with. Losses sum over valid steps and divide by their number.
 
     Attributes:
-        features: What the network saw.
-        masks: The masks used when acting.
-        actions: int64 per head.
-        episode_start: Bool; an episode starts with this step.
-        valid: Bool; the step happened. Losses sum over valid steps and divide by their number.
         old_log_prob: Per head, under the policy before this update; 0 where irrelevant.
         old_logits: Raw logits per head `[E, T, K]`, under the policy before this update.
         advantages: Standardised over the valid steps of the whole rollout; 0 while all returns have been equal.
-        op_advantage: What the critic says the operation taken was worth above the baseline, Q(s, op) − V(s), in units
-            of `advantages`; 0 for a critic that does not look at the operation.
+        op_advantage: What the critic says the operation taken was worth above the state, Q(s, op) − V(s), in units of
+            `advantages`; 0 for a critic that does not look at the operation.
         returns: Targets of `Values.q_taken`, in normalised return units.
     """
 
-    features: Features
-    masks: Masks
-    actions: dict[str, Tensor]
-    episode_start: Tensor
-    valid: Tensor
     old_log_prob: dict[str, Tensor]
     old_logits: dict[str, Tensor]
     advantages: Tensor
@@ -76,35 +66,23 @@ class Sequences:
 
     def rows(self, index: Tensor) -> Sequences:
         """Return the sequences of the environments `index`, int64 `[B]`."""
+        return mapped(self, lambda value: value[index])
 
-        def pick(table: dict[str, Tensor]) -> dict[str, Tensor]:
-            return {name: value[index] for name, value in table.items()}
 
-        masks = self.masks
-        return evolve(
-            self,
-            features=Features(self.features.obs[index], pick(self.features.indices)),
-            masks=Masks(pick(masks.heads), None if masks.slot_given_op is None else masks.slot_given_op[index]),
-            actions=pick(self.actions),
-            episode_start=self.episode_start[index],
-            valid=self.valid[index],
-            old_log_prob=pick(self.old_log_prob),
-            old_logits=pick(self.old_logits),
-            advantages=self.advantages[index],
-            op_advantage=self.op_advantage[index],
-            returns=self.returns[index],
-        )
+S = TypeVar("S", bound=Steps)
 
 
 class Rollout:
-    """Storage `[T+1, E, ...]` of what is seen and `[T, E, ...]` of what is done, earned and learned from it.
+    """Storage `[E, T, ...]` of what is seen, done and rewarded, and of what is learned from it.
 
-    Row t holds the observation before step t, its action, and the reward and end flags of executing it. Row T of the
-    observations is the state after the last step. An environment that ended stays in its final state, so row t+1 is
-    the final observation of an episode whose last step is t.
+    Column t holds the observation before step t, its action, and the reward and end flags of executing it. An
+    environment that ended stays in its final state, so column t+1 is the final observation of an episode whose last
+    step is t; what is seen after the last step of all is kept beside. What is handed out are views of the buffer
+    wherever the whole horizon was played: they hold until the next episodes.
 
     Attributes:
         length: Steps of the longest episode; what is learned from ends there.
+        value: Values of states, `[E, T+1]`; those after the last step included.
         advantages_ready: Advantages and returns belong to the rewards in the buffer. New data clears it.
     """
 
@@ -120,19 +98,18 @@ class Rollout:
         self.horizon, self.num_envs, self.actions_spec = horizon, num_envs, actions
         self.length = horizon
 
-        def zeros(*shape: int, rows: int = horizon, kind: torch.dtype = dtype) -> Tensor:
-            return torch.zeros(rows, num_envs, *shape, dtype=kind, device=device)
+        def zeros(*shape: int, steps: int = horizon, kind: torch.dtype = dtype) -> Tensor:
+            return torch.zeros(num_envs, steps, *shape, dtype=kind, device=device)
 
-        def flags(*shape: int, rows: int = horizon) -> Tensor:
-            return zeros(*shape, rows=rows, kind=torch.bool)
+        def flags(*shape: int) -> Tensor:
+            return zeros(*shape, kind=torch.bool)
 
-        seen = horizon + 1
-        self.obs = zeros(schema.dim, rows=seen)
-        self.indices = {block.name: zeros(block.width, rows=seen, kind=torch.int64) for block in schema.indices}
-        self.masks = {head.name: flags(head.size, rows=seen) for head in actions.heads}
-        self.slot_given_op = None
-        if actions.slot is not None:
-            self.slot_given_op = flags(len(actions.ops), actions.head(actions.slot).size, rows=seen)
+        slots = (len(actions.ops), actions.head(actions.slot).size) if actions.slot is not None else None
+        self.features = Features(
+            zeros(schema.dim), {block.name: zeros(block.width, kind=torch.int64) for block in schema.indices}
+        )
+        self.masks = Masks({head.name: flags(head.size) for head in actions.heads}, flags(*slots) if slots else None)
+        self.final: tuple[Features, Masks] | None = None
         self.actions = {name: zeros(kind=torch.int64) for name in actions.names}
         self.log_prob = {name: zeros() for name in actions.names}
         self.episode_start = flags()
@@ -141,80 +118,64 @@ class Rollout:
 
         self.old_log_prob = {name: zeros() for name in actions.names}
         self.old_logits = {head.name: zeros(head.size) for head in actions.heads}
-        self.value = zeros(rows=seen)
-        self.q_taken = zeros()
+        self.value, self.q_taken = zeros(steps=horizon + 1), zeros()
         self.advantages, self.returns = zeros(), zeros()
         self.advantages_ready = False
 
     @property
     def nbytes(self) -> int:
         """Bytes that it occupies."""
-        tables = [value.values() if isinstance(value, dict) else (value,) for value in vars(self).values()]
-        return sum(entry.nbytes for table in tables for entry in table if isinstance(entry, Tensor))
+        return sum(value.nbytes for value in leaves(vars(self)).values())
 
     # Collecting -----------------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Make ready for new episodes: every row becomes padding until it is written."""
+        """Make ready for new episodes: every step is padding until it is written."""
         self.advantages_ready, self.length = False, self.horizon
         for flag in (self.episode_start, self.terminated, self.truncated, self.valid):
             flag.zero_()
         self.rewards.zero_()
-        self.episode_start[0] = True
+        self.episode_start[:, 0] = True
 
     def add_obs(self, t: int, features: Features, masks: Masks) -> None:
-        """Copy what is seen before step t (t = T: after the last) into row t."""
+        """Copy what is seen before step t, `[E, ...]`."""
         self.advantages_ready = False
-        self.obs[t].copy_(features.obs)
-        for name, block in self.indices.items():
-            block[t].copy_(features.indices[name])
-        for name, mask in self.masks.items():
-            mask[t].copy_(masks.heads[name])
-        if self.slot_given_op is not None and masks.slot_given_op is not None:
-            self.slot_given_op[t].copy_(masks.slot_given_op)
+        found = leaves((features, masks))
+        for name, column in leaves((self.features, self.masks)).items():
+            column[:, t].copy_(found[name])
 
     def add_action(self, t: int, actions: dict[str, Tensor], log_prob: dict[str, Tensor]) -> None:
-        """Copy actions and log-probabilities, `[E]` per head, into row t."""
+        """Copy actions and log-probabilities of step t, `[E]` per head."""
         self.advantages_ready = False
         for name in self.actions:
-            self.actions[name][t].copy_(actions[name])
-            self.log_prob[name][t].copy_(log_prob[name])
+            self.actions[name][:, t].copy_(actions[name])
+            self.log_prob[name][:, t].copy_(log_prob[name])
 
     def add_reward(self, t: int, reward: Tensor, terminated: Tensor, truncated: Tensor, valid: Tensor) -> None:
-        """Copy what step t led to, each `[E]`, into row t; where it is not valid the rest is dropped."""
+        """Copy what step t led to, each `[E]`; where it is not valid the rest is dropped."""
         self.advantages_ready = False
-        self.valid[t].copy_(valid)
-        self.rewards[t].copy_(torch.where(valid, reward, torch.zeros_like(reward)))
-        self.terminated[t].copy_(terminated & valid)
-        self.truncated[t].copy_(truncated & valid)
+        self.valid[:, t].copy_(valid)
+        self.rewards[:, t].copy_(torch.where(valid, reward, torch.zeros_like(reward)))
+        self.terminated[:, t].copy_(terminated & valid)
+        self.truncated[:, t].copy_(truncated & valid)
 
-    def end(self, t: int) -> None:
-        """Note that all episodes have ended within t steps: later rows are left as they were, and never read."""
-        self.length = t
+    def finish(self, length: int, features: Features, masks: Masks) -> None:
+        """Note that all episodes have ended within `length` steps, and what is seen after them, `[E, ...]`.
+
+        Later columns are left as they were, and never read.
+        """
+        self.length, self.final = length, (features, masks)
 
     # Learning -------------------------------------------------------------------------------------------------------
 
     def steps(self) -> Steps:
-        """Return what was seen and done as sequences `[E, T, ...]`."""
-        seen = slice(0, self.length)
-        return Steps(
-            features=self._features(seen),
-            masks=self._masks(seen),
-            actions=_swap_all(self.actions, seen),
-            episode_start=_swap(self.episode_start[seen]),
-            valid=_swap(self.valid[seen]),
-            log_prob=_swap_all(self.log_prob, seen),
-        )
-
-    def final(self) -> tuple[Features, Masks]:
-        """Return what was seen after the last step, `[E, 1, ...]`."""
-        last = slice(self.length, self.length + 1)
-        return self._features(last), self._masks(last)
+        """Return what was seen and done."""
+        return self._played(Steps(self.features, self.masks, self.actions, self.episode_start, self.valid))
 
     def store_old_policy(self, old: Evaluation, final_value: Tensor) -> None:
-        """Store the policy before the update: log-probabilities, logits and values, from an evaluation `[E, T]`.
+        """Store the policy before the update: log-probabilities, logits and values.
 
-        The state that an episode ended in has no action, only what was drawn for padding, so its baseline is
+        The state that an episode ended in has no action, only what was drawn for padding, so its value is
         `Evaluation.state_value`, wherever the episode ended.
 
         Args:
@@ -223,12 +184,11 @@ class Rollout:
         """
         self.advantages_ready, done = False, slice(0, self.length)
         for name in self.actions:
-            self.old_log_prob[name][done].copy_(old.log_prob[name].transpose(0, 1))
-            self.old_logits[name][done].copy_(old.logits[name].transpose(0, 1))
-        baseline = torch.where(self.valid[done].transpose(0, 1), old.values.value, old.state_value)
-        self.value[done].copy_(baseline.transpose(0, 1))
-        self.value[self.length].copy_(final_value)
-        self.q_taken[done].copy_(old.values.q_taken.transpose(0, 1))
+            self.old_log_prob[name][:, done].copy_(old.log_prob[name])
+            self.old_logits[name][:, done].copy_(old.logits[name])
+        self.value[:, done].copy_(torch.where(self.valid[:, done], old.values.value, old.state_value))
+        self.value[:, self.length].copy_(final_value)
+        self.q_taken[:, done].copy_(old.values.q_taken)
 
     def compute_advantages(self, gamma: float, gae_lambda: float, offset: float, unit: float) -> None:
         """Write advantages and returns, both in units of reward, in place.
@@ -241,19 +201,19 @@ class Rollout:
         """
         done = slice(0, self.length)
         gae(
-            self.rewards[done],
-            self.value[: self.length + 1] * unit + offset,
-            self.terminated[done],
-            self.truncated[done],
-            self.valid[done],
+            self.rewards[:, done],
+            self.value[:, : self.length + 1] * unit + offset,
+            self.terminated[:, done],
+            self.truncated[:, done],
+            self.valid[:, done],
             gamma,
             gae_lambda,
-            out=(self.advantages[done], self.returns[done]),
+            out=(self.advantages[:, done], self.returns[:, done]),
         )
         self.advantages_ready = True
 
     def sequences(self, value_unit: float, normaliser: ReturnNormaliser) -> Sequences:
-        """Return everything a loss needs as sequences `[E, T, ...]`.
+        """Return everything a loss needs.
 
         Args:
             value_unit: The normaliser's unit under which the stored values were predicted.
@@ -264,31 +224,34 @@ class Rollout:
         """
         if not self.advantages_ready:
             raise RuntimeError("compute_advantages must be called after the data of a rollout has changed")
-        steps, done = self.steps(), slice(0, self.length)
-        advantages, scale = standardise(self.advantages[done], self.valid[done], normaliser.spread)
-        return Sequences(
-            features=steps.features,
-            masks=steps.masks,
-            actions=steps.actions,
-            episode_start=steps.episode_start,
-            valid=steps.valid,
-            old_log_prob=_swap_all(self.old_log_prob, done),
-            old_logits=_swap_all(self.old_logits, done),
-            advantages=_swap(advantages),
-            op_advantage=_swap((self.q_taken[done] - self.value[done]) * (value_unit / scale)),
-            returns=_swap(normaliser.normalise(self.returns[done])),
+        advantages, scale = standardise(self.advantages, self.valid, normaliser.spread)
+        return self._played(
+            Sequences(
+                features=self.features,
+                masks=self.masks,
+                actions=self.actions,
+                episode_start=self.episode_start,
+                valid=self.valid,
+                old_log_prob=self.old_log_prob,
+                old_logits=self.old_logits,
+                advantages=advantages,
+                op_advantage=(self.q_taken - self.value[:, :-1]) * (value_unit / scale),
+                returns=normaliser.normalise(self.returns),
+            )
         )
 
-    def _features(self, rows: slice) -> Features:
-        return Features(_swap(self.obs[rows]), _swap_all(self.indices, rows))
+    def _played(self, steps: S) -> S:
+        # Networks would copy what is not contiguous at every evaluation; here that is once, and never for all of it.
+        return mapped(steps, lambda value: value[:, : self.length].contiguous())
 
-    def _masks(self, rows: slice) -> Masks:
-        given = None if self.slot_given_op is None else _swap(self.slot_given_op[rows])
-        return Masks(_swap_all(self.masks, rows), given)
+
+def in_order(values: Tensor, valid: Tensor) -> Tensor:
+    """Return `values [E, T]` of the valid steps, `[M]`, as they were played: step by step."""
+    return values.T[valid.T]
 
 
 def standardise(advantages: Tensor, valid: Tensor, spread: float) -> tuple[Tensor, float]:
-    """Return advantages `[T, E]` of mean 0 and standard deviation 1 over the valid steps, and the divisor used.
+    """Return advantages `[E, T]` of mean 0 and standard deviation 1 over the valid steps, and the divisor used.
 
     Statistics come before any head's mask, so that steps on which a head does not matter cannot shift them. With
     fewer than two valid steps nothing changes.
@@ -299,10 +262,10 @@ def standardise(advantages: Tensor, valid: Tensor, spread: float) -> tuple[Tenso
 
     Args:
         advantages: In units of reward.
-        valid: The step happened, bool `[T, E]`.
+        valid: The step happened, bool `[E, T]`.
         spread: Standard deviation of the returns seen so far, in units of reward; 0 where all were equal.
     """
-    chosen = advantages[valid].double()
+    chosen = in_order(advantages, valid).double()
     if spread == 0.0:
         return torch.zeros_like(advantages), math.inf
     if chosen.numel() < 2:
@@ -312,11 +275,3 @@ def standardise(advantages: Tensor, valid: Tensor, spread: float) -> tuple[Tenso
         return torch.zeros_like(advantages), math.inf
     scale = max(scale, LEAST_SIGNAL * spread)
     return torch.where(valid, (advantages - mean) / scale, torch.zeros_like(advantages)), scale
-
-
-def _swap(value: Tensor) -> Tensor:
-    return value.transpose(0, 1).contiguous()
-
-
-def _swap_all(table: dict[str, Tensor], rows: slice) -> dict[str, Tensor]:
-    return {name: _swap(value[rows]) for name, value in table.items()}

@@ -1,4 +1,4 @@
-"""The trainer: one update after another, each a rollout and a few passes of gradient steps over it."""
+"""Proximal policy optimisation: one update after another, each a rollout and a few epochs of gradient steps over it."""
 
 from __future__ import annotations
 
@@ -10,28 +10,26 @@ import torch
 from attrs import field, frozen
 from torch import Tensor
 
-from esper_core.contracts.errors import CheckpointMismatch, ConfigError, EsperError
+from esper_core.contracts.errors import CheckpointMismatch, ConfigError
 from esper_core.contracts.events import is_number
 from esper_core.contracts.foreign import UNKNOWN, Owner, Owners
 from esper_core.contracts.protocols import Environment, FeatureExtractor, Loss, LossResult, MaskProvider, Scheduled
-from esper_core.learning import monitors
 from esper_core.learning.boundary import take_loss, taken_state
-from esper_core.learning.collector import Collected, Collector, NotFinite
+from esper_core.learning.collector import Collected, Collector
 from esper_core.learning.config import TrainConfig
 from esper_core.learning.fading import faded
 from esper_core.learning.gae import discounted_returns
+from esper_core.learning.guard import Guard, NotFinite, check_finite
+from esper_core.learning.monitors import GradientSteps, Monitor, gradient_norms, rollout_metrics
 from esper_core.learning.normalise import ReturnNormaliser
-from esper_core.learning.randomness import Streams
-from esper_core.learning.rollout import Rollout, Sequences, Steps
+from esper_core.learning.randomness import RunStreams
+from esper_core.learning.rollout import Rollout, Sequences, Steps, in_order
 from esper_core.learning.state import FIT, Learned, Resumable, TrainerState, compare
-from esper_core.learning.thresholds import LearningWarning, Watch, chosen_thresholds
+from esper_core.learning.thresholds import LearningWarning, chosen_thresholds
 from esper_core.policy.policy import Evaluation, Policy
 
 KL_STOP = 1.5
 """Learning from a rollout ends before the step at which the joint KL exceeds this multiple of the loss's target."""
-
-SKIPS_IN_A_ROW = 3
-"""Updates skipped in a row after which a run stops."""
 
 
 @frozen
@@ -109,44 +107,28 @@ class Trainer:
         updates_done: int = 0,
         owners: Owners = UNKNOWN,
     ) -> None:
-        if config.num_minibatches > environment.num_envs:
+        horizon, envs = environment.horizon, environment.num_envs
+        if config.num_minibatches > envs:
             raise ConfigError(
-                f"train.num_minibatches is {config.num_minibatches}, but there are only {environment.num_envs} "
-                "environments.",
+                f"train.num_minibatches is {config.num_minibatches}, but there are only {envs} environments.",
                 hint="A minibatch holds whole episodes; lower train.num_minibatches or raise --envs.",
             )
-        self.policy, self.loss, self.environment, self.config = policy, loss, environment, config
-        self.updates_done, self.environment_steps, self._seed = updates_done, 0, seed
-        self.owners = owners
         parameter = next(policy.parameters(), None)
         if parameter is None:
             raise owners["network"].breach("neither it nor its critic has a parameter, so nothing can be learned")
+        self.policy, self.loss, self.environment, self.config, self.owners = policy, loss, environment, config, owners
+        self.updates_done, self.environment_steps, self._seed = updates_done, 0, seed
         self.device = parameter.device
-        # One stream per concern, so that shuffling never shifts sampling; all on the CPU, so that a saved run can go on
-        # on any device.
-        streams = torch.Generator().manual_seed(seed)
-        sampling, shuffling, self._environment_seed = torch.randint(2**31, (3,), generator=streams).tolist()
-        self._sampling = torch.Generator().manual_seed(sampling)
-        self._shuffling = torch.Generator().manual_seed(shuffling)
-        self._streams = Streams.now(self.device)
-        self._fresh_environment = True
         self.normaliser = ReturnNormaliser(enabled=config.normalise_returns)
         self.optimiser = torch.optim.Adam(policy.parameters(), lr=config.lr, eps=1e-5)
+        self.rollout = Rollout(horizon, envs, policy.actions, features.schema, self.device, parameter.dtype)
+        self._streams = RunStreams(seed, self.device)
+        self._collector = Collector(environment, features, masks, policy, self.rollout, self._streams.sampling, owners)
         self._learned = Learned(policy, self.optimiser, self.normaliser)
-        self.rollout = Rollout(
-            environment.horizon,
-            environment.num_envs,
-            policy.actions,
-            features.schema,
-            self.device,
-            parameter.dtype,
-        )
-        self._collector = Collector(environment, features, masks, policy, self.rollout, self._sampling, owners)
-        self._usage = monitors.Usage()
+        self._guard = Guard(self._learned)
         half = policy.precision != "float32"
-        self._watch = Watch(chosen_thresholds(config.thresholds, half) if config.warnings else ())
-        self._skipped, self._skipped_in_a_row, self._reason = 0, 0, ""
-        self._savable = False
+        self._monitor = Monitor(chosen_thresholds(config.thresholds, half) if config.warnings else ())
+        self._environment_started, self._savable = False, False
         parts = {"environment": environment, "features": features, "masks": masks, "loss": loss}
         self._resumable = {kind: part for kind, part in parts.items() if isinstance(part, Resumable)}
 
@@ -155,7 +137,7 @@ class Trainer:
 
         Args:
             updates_total: Updates of the whole run.
-            on_step: Called when the episodes have begun and after every environment step and every pass; what it
+            on_step: Called when the episodes have begun and after every environment step and every epoch; what it
                 raises ends the update in flight.
 
         Raises:
@@ -163,7 +145,7 @@ class Trainer:
             PluginError: a part raised something, or broke its contract.
         """
         while True:
-            self._check_skips(updates_total)
+            self._guard.check(self.updates_done, updates_total)
             if self.updates_done >= updates_total:
                 return
             index = self.updates_done + 1
@@ -172,18 +154,16 @@ class Trainer:
                 if on_step is not None:
                     on_step(StepProgress(update, updates_total, phase, step, steps))
 
-            yield self._update(report)
+            yield self._update(index, report)
 
     # One update -----------------------------------------------------------------------------------------------------
 
-    def _update(self, report: Callable[[str, int, int], None]) -> Update:
-        started = time.perf_counter()
-        # Whoever looks on between updates may draw random numbers too, and must not shift those of the run.
-        self._streams.resume(self.device)
-        before, rollout, reason = self._learned.copy(), self.rollout, ""
+    def _update(self, index: int, report: Callable[[str, int, int], None]) -> Update:
+        """Play, estimate advantages, take gradient steps; whatever is not finite undoes what was learned."""
+        started, rollout = time.perf_counter(), self.rollout
         collected = Collected([], 0, {})
         metrics: dict[str, float | None] = {}
-        try:
+        with self._streams.resumed(), self._guard.skipping():
             collected = self._collector.collect(
                 self._reset_seed(), on_step=lambda step: report("collect", step, rollout.horizon)
             )
@@ -192,60 +172,80 @@ class Trainer:
                 self._parts_state()
                 self._savable = True
             steps = rollout.steps()
-            batch, metrics = self._targets(steps, self._remember(steps))
-            if isinstance(self.loss, Scheduled):
-                with self.owners["loss"].doing(f"beginning update {self.updates_done + 1}"):
-                    self.loss.begin(self.updates_done + 1)
-            for group in self.optimiser.param_groups:
-                group["lr"] = faded(self.config.lr, self.config.lr_half_life, self.updates_done + 1)
+            # The path that learning takes: acting step by step rounds differently, and so do the kernels that compute
+            # without gradients, but the first ratio must be exactly 1.
+            old = self._evaluate(steps)
+            batch, metrics = self._advantages(steps, old)
+            self._follow_schedules(index)
             metrics |= self._learn(batch, report)
-        except NotFinite as error:
-            self._learned.restore(before)
-            reason = error.what
-        self._streams = Streams.now(self.device)
 
-        self.updates_done += 1
-        self.environment_steps += collected.steps
+        self.updates_done, self.environment_steps = index, self.environment_steps + collected.steps
         seconds = time.perf_counter() - started
         phases = {**collected.seconds, "update": seconds - sum(collected.seconds.values())}
         pace = collected.steps / seconds if seconds > 0 else None
         timing = {"seconds": seconds, "steps_per_second": pace, "phases": phases}
-        metrics = self._episodes(collected) | metrics
-        warnings = self._count_skip(reason) + self._watch.look(self.updates_done, metrics)
-        metrics["skipped_updates"] = float(self._skipped)
-        return Update(self.updates_done, self.environment_steps, metrics, timing, collected.events, warnings)
+        played = rollout_metrics(rollout, collected.events) if collected.steps else {}
+        metrics = played | metrics
+        warnings = self._guard.warnings(index) + self._monitor.watch.look(index, metrics)
+        metrics["skipped_updates"] = float(self._guard.updates)
+        return Update(index, self.environment_steps, metrics, timing, collected.events, warnings)
 
-    def _episodes(self, collected: Collected) -> dict[str, float | None]:
-        """Return what the episodes were like; nothing when they were not played to their end."""
-        if not collected.steps:
-            return {}
-        reward_sum = monitors.number(self.rollout.rewards.double().sum(0).mean())
-        episode = {"return": reward_sum} | monitors.episode_metrics(collected.events)
-        return episode | {"reward_sum": reward_sum} | monitors.action_metrics(self.rollout)
+    @torch.no_grad()
+    def _advantages(self, steps: Steps, old: Evaluation) -> tuple[Sequences, dict[str, float | None]]:
+        """Return the batch to learn from, and what policy and critic were worth before."""
+        rollout, normaliser, config = self.rollout, self.normaliser, self.config
+        assert rollout.final is not None
+        rollout.store_old_policy(old, self.policy.value(*rollout.final, old.state))
+        first = not normaliser.spread
+        if first:
+            # The returns have no scale yet. It comes from rewards alone, since a critic that has had nothing to learn
+            # has nothing to say of it; and what it says need not be kept, so there is nothing to rescale.
+            ended = rollout.terminated | rollout.truncated
+            returns = discounted_returns(rollout.rewards, ended, rollout.valid, config.gamma)
+            normaliser.merge(in_order(returns, rollout.valid))
+        offset, unit = normaliser.offset, normaliser.unit
+        rollout.compute_advantages(config.gamma, config.gae_lambda, offset, unit)
+        metrics = self._monitor.before(rollout, steps, old, unit, normaliser.spread)
+        if not first:
+            normaliser.merge(in_order(rollout.returns, rollout.valid))
+            with self.owners["critic"].doing("rescaling its output"):
+                self.policy.critic.rescale_(offset, unit, normaliser.offset, normaliser.unit)
+        return rollout.sequences(unit, normaliser), metrics
 
-    def _count_skip(self, reason: str) -> list[LearningWarning]:
-        """Count an update that was skipped for a reason, or one that was not, and return the warning."""
-        self._reason = reason
-        if not reason:
-            self._skipped_in_a_row = 0
-            return []
-        self._skipped += 1
-        self._skipped_in_a_row += 1
-        message = f"update {self.updates_done} was skipped, and policy and optimiser left as they were: {reason}"
-        count = float(self._skipped)
-        return [LearningWarning("update-skipped", "skipped_updates", None, count, 0.0, self.updates_done, message)]
+    def _learn(self, batch: Sequences, report: Callable[[str, int, int], None]) -> dict[str, float | None]:
+        """Take gradient steps until the epochs are done or the policy has moved far enough."""
+        epochs, target_kl, seen = self.config.update_epochs, self._target_kl(), GradientSteps()
+        for epoch in range(1, epochs + 1):
+            if not all(self._step(part, epoch, target_kl, seen) for part in self._minibatches(batch)):
+                break
+            seen.epochs_done = epoch
+            report("learn", epoch, epochs)
+        if not self._learned.is_finite():
+            raise NotFinite("the weights or the optimiser's moments became NaN or infinite")
+        return seen.metrics()
 
-    def _check_skips(self, updates_total: int) -> None:
-        """Raise EsperError when too many updates in a row were skipped, or when all of a run were."""
-        skips, done = self._skipped_in_a_row, self.updates_done
-        if not skips or (skips < SKIPS_IN_A_ROW and not skips == done == updates_total):
-            return
-        which = f"Updates {done - skips + 1} to {done} were" if skips > 1 else f"Update {done} was"
-        raise EsperError(
-            f"{which} skipped: {self._reason}. The policy is that of update {done - skips}.",
-            hint="Begin a new run with a lower train.lr or train.max_grad_norm, or go on from an earlier checkpoint "
-            "with --at.",
-        )
+    def _step(self, part: Sequences, epoch: int, target_kl: float | None, seen: GradientSteps) -> bool:
+        """Take a gradient step and return true, unless the policy has moved far enough."""
+        evaluation = self._evaluate(part)
+        seen.evaluated(part, evaluation)
+        result = self._loss(part, evaluation)
+        seen.kl = kl = float(result.kl)
+        check_finite(f"the loss of epoch {epoch}", result.loss)
+        check_finite(f"the KL of epoch {epoch}", kl)
+        if target_kl is not None and kl > KL_STOP * target_kl:
+            return False
+        self.optimiser.zero_grad(set_to_none=True)
+        with self._differentiated().doing("computing gradients"):
+            result.loss.backward()
+        norms = gradient_norms(self.policy, evaluation)
+        check_finite(f"the gradient of epoch {epoch}", norms["grad_norm"])
+        longest = self.config.max_grad_norm or torch.inf
+        torch.nn.utils.clip_grads_with_norm_(self.policy.parameters(), longest, norms["grad_norm"])
+        self.optimiser.step()
+        seen.stepped({**result.metrics, "loss": result.loss.detach(), **norms})
+        return True
+
+    # Its pieces -----------------------------------------------------------------------------------------------------
 
     def _reset_seed(self) -> int | None:
         """Return the seed for the coming reset.
@@ -254,93 +254,29 @@ class Trainer:
         each update, so that continuing a run is exact without its help.
         """
         if not isinstance(self.environment, Resumable):
-            mixed = torch.Generator().manual_seed(self._environment_seed + self.updates_done)
-            return int(torch.randint(2**31, (1,), generator=mixed))
-        seed = self._environment_seed if self._fresh_environment else None
-        self._fresh_environment = False
+            return self._streams.episode_seed(self.updates_done)
+        seed = None if self._environment_started else self._streams.environment_seed
+        self._environment_started = True
         return seed
 
-    def _remember(self, steps: Steps) -> Evaluation:
-        """Evaluate the rollout once through the path that learning takes, and store it as the old policy.
+    def _evaluate(self, steps: Steps) -> Evaluation:
+        return self.policy.evaluate_actions(steps.features, steps.masks, None, steps.actions, steps.episode_start)
 
-        Log-probabilities from acting step by step differ in rounding, and so do those without gradients, which other
-        kernels compute; the first ratio must be exactly 1.
-        """
-        old = self.policy.evaluate_actions(steps.features, steps.masks, None, steps.actions, steps.episode_start)
-        with torch.no_grad():
-            final = self.policy.value(*self.rollout.final(), old.state)
-            self.rollout.store_old_policy(old, final[:, 0])
-        return old
+    def _follow_schedules(self, update: int) -> None:
+        if isinstance(self.loss, Scheduled):
+            with self.owners["loss"].doing(f"beginning update {update}"):
+                self.loss.begin(update)
+        for group in self.optimiser.param_groups:
+            group["lr"] = faded(self.config.lr, self.config.lr_half_life, update)
 
-    @torch.no_grad()
-    def _targets(self, steps: Steps, old: Evaluation) -> tuple[Sequences, dict[str, float | None]]:
-        """Compute advantages and targets; return the batch and what the critic was worth."""
-        rollout, normaliser, config = self.rollout, self.normaliser, self.config
-        first = not normaliser.spread
-        if first:
-            # The returns have no scale yet. It comes from rewards alone, since a critic that has had nothing to learn
-            # has nothing to say of it; and what it says need not be kept, so there is nothing to rescale.
-            ended = rollout.terminated | rollout.truncated
-            returns = discounted_returns(rollout.rewards, ended, rollout.valid, config.gamma)
-            normaliser.merge(returns[rollout.valid])
-        offset, unit = normaliser.offset, normaliser.unit
-        rollout.compute_advantages(config.gamma, config.gae_lambda, offset, unit)
-        metrics = monitors.critic_metrics(rollout, steps, old, unit, normaliser.spread)
-        metrics |= monitors.policy_metrics(steps, old)
-        metrics |= monitors.state_metrics(old.state, steps.valid[:, -1]) | self._usage.add(old, steps.valid)
-        if not first:
-            normaliser.merge(rollout.returns[rollout.valid])
-            with self.owners["critic"].doing("rescaling its output"):
-                self.policy.critic.rescale_(offset, unit, normaliser.offset, normaliser.unit)
-        return rollout.sequences(unit, normaliser), metrics
-
-    def _learn(self, batch: Sequences, report: Callable[[str, int, int], None]) -> dict[str, float | None]:
-        """Take gradient steps until the passes are done or the policy has moved far enough."""
-        config, passes_done = self.config, 0
-        history: dict[str, list[Tensor]] = {}
-        extents: list[Tensor] = []
-        metrics: dict[str, float | None] = {"grad_norm": None}
-        target_kl = self._target_kl()
-        for number in range(config.update_epochs):
-            stop = False
-            for part in self._minibatches(batch):
-                evaluation = self.policy.evaluate_actions(
-                    part.features, part.masks, None, part.actions, part.episode_start
-                )
-                if "ratio_at_start" not in metrics:
-                    metrics["ratio_at_start"] = monitors.ratio_at_start(evaluation, part.old_log_prob, part.valid)
-                extents.append(monitors.ratio_extent(part, evaluation))
-                monitors.keep_gradients(evaluation)
-                result = self._loss(part, evaluation)
-                kl = float(result.kl)
-                metrics["kl"] = monitors.number(kl)
-                self._check("the loss", result.loss, number)
-                self._check("the KL", kl, number)
-                stop = target_kl is not None and kl > KL_STOP * target_kl
-                if stop:
-                    break
-                self.optimiser.zero_grad(set_to_none=True)
-                with self._differentiated().doing("computing gradients"):
-                    result.loss.backward()
-                norms = monitors.gradient_norms(self.policy, evaluation)
-                self._check("the gradient", norms["grad_norm"], number)
-                torch.nn.utils.clip_grads_with_norm_(
-                    self.policy.parameters(), config.max_grad_norm or torch.inf, norms["grad_norm"]
-                )
-                self.optimiser.step()
-                for name, value in {**result.metrics, "loss": result.loss.detach(), **norms}.items():
-                    history.setdefault(name, []).append(value)
-            if stop:
-                break
-            passes_done += 1
-            report("learn", passes_done, config.update_epochs)
-        if not self._learned.is_finite():
-            raise NotFinite("the weights or the optimiser's moments became NaN or infinite")
-        for name, values in history.items():
-            metrics[name] = monitors.mean_of(torch.stack(values).double().tolist())
-        metrics |= monitors.ratio_metrics(batch.old_log_prob, extents) | monitors.kl_metrics(part, evaluation)
-        metrics["passes_done"] = float(passes_done)
-        return metrics
+    def _minibatches(self, batch: Sequences) -> Iterator[Sequences]:
+        """Yield the batch, or parts of it that hold whole environments in an order drawn anew for each epoch."""
+        if self.config.num_minibatches == 1:
+            yield batch
+            return
+        order = torch.randperm(batch.num_envs, generator=self._streams.shuffling).to(self.device)
+        for index in torch.tensor_split(order, self.config.num_minibatches):
+            yield batch.rows(index)
 
     def _loss(self, batch: Sequences, evaluation: Evaluation) -> LossResult:
         owner = self.owners["loss"]
@@ -361,36 +297,22 @@ class Trainer:
         *others, last = (self.owners[kind].label for kind in ("network", "critic", "loss"))
         return Owner(f"{', '.join(others)} or {last}")
 
-    def _minibatches(self, batch: Sequences) -> Iterator[Sequences]:
-        """Yield the batch, or parts of it that hold whole environments in an order drawn anew for each pass."""
-        if self.config.num_minibatches == 1:
-            yield batch
-            return
-        order = torch.randperm(batch.num_envs, generator=self._shuffling).to(self.device)
-        for index in torch.tensor_split(order, self.config.num_minibatches):
-            yield batch.rows(index)
-
-    def _check(self, what: str, value: Tensor | float, number: int) -> None:
-        if not bool(torch.isfinite(torch.as_tensor(value))):
-            raise NotFinite(f"{what} of epoch {number + 1} became NaN or infinite")
-
     # Saving ---------------------------------------------------------------------------------------------------------
 
     def state(self) -> TrainerState:
         """Return a copy of everything that the next update depends on; raises PluginError."""
-        own = {"sampling": self._sampling.get_state(), "shuffling": self._shuffling.get_state()}
+        streams, rest = self._streams.state()
         return TrainerState(
-            tensors={**self._learned.copy(), "rng": {**own, **self._streams.tensors}},
+            tensors={**self._learned.copy(), "rng": streams},
             counters={
                 "updates_done": self.updates_done,
                 "environment_steps": self.environment_steps,
                 "seed": self._seed,
-                "environment_started": not self._fresh_environment,
+                "environment_started": self._environment_started,
                 "parts": self._parts_state(),
-                "random": dict(self._streams.rest),
-                "skipped": {"updates": self._skipped, "in_a_row": self._skipped_in_a_row, "reason": self._reason},
-                "used": {"steps": self._usage.steps, "heads": dict(self._usage.used)},
-                "warned": dict(self._watch.since),
+                "random": rest,
+                "skipped": self._guard.state(),
+                **self._monitor.state(),
             },
         )
 
@@ -410,17 +332,13 @@ class Trainer:
             CheckpointMismatch: something is missing, unexpected, or of another shape; nothing has changed then.
         """
         self._check_fit(state)
-        counters, streams = state.counters, state.tensors["rng"]
+        counters = state.counters
         self._learned.restore(state.tensors)
-        self._sampling.set_state(streams["sampling"])
-        self._shuffling.set_state(streams["shuffling"])
-        self._streams = Streams({name: value.clone() for name, value in streams.items()}, dict(counters["random"]))
-        self._usage = monitors.Usage(counters["used"]["steps"], dict(counters["used"]["heads"]))
-        self._watch.since = dict(counters["warned"])
-        skipped = counters["skipped"]
-        self._skipped, self._skipped_in_a_row, self._reason = (skipped[k] for k in ("updates", "in_a_row", "reason"))
+        self._streams.load_state(state.tensors["rng"], counters["random"])
+        self._guard.load_state(counters["skipped"])
+        self._monitor.load_state(counters)
         self.updates_done, self.environment_steps = counters["updates_done"], counters["environment_steps"]
-        self._fresh_environment = not counters["environment_started"]
+        self._environment_started = counters["environment_started"]
         for kind, saved in counters["parts"].items():
             with self.owners[kind].doing("taking up its saved state"):
                 self._resumable[kind].load_state(saved)

@@ -11,9 +11,6 @@ from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.protocols import Masks
 from esper_core.policy.distribution import FactoredDistribution
 
-TRIES = 8
-"""Random actions of every environment among which one is looked for that is illegal."""
-
 
 def draw_legal(spec: ActionSpec, masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
     """Return a uniform legal operation and uniform legal values of the heads that matter to it, int64 `[E]` each."""
@@ -31,17 +28,6 @@ def find_illegal(spec: ActionSpec, masks: Masks, actions: Mapping[str, Tensor]) 
         legal = head.legal.gather(-1, inside[name][..., None]).squeeze(-1)
         illegal[name] = (head.relevant & ~legal) | (inside[name] != actions[name])
     return illegal
-
-
-def find_stray(spec: ActionSpec, actions: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return per head where it does not matter to the operation and yet is not neutral: bool `[E]`."""
-    if spec.root is None:
-        return {}
-    op = actions[spec.root]
-    return {
-        head.name: ~torch.tensor(spec.relevance(head.name), device=op.device)[op] & (actions[head.name] != head.neutral)
-        for head in spec.children
-    }
 
 
 def neutral(spec: ActionSpec, num_envs: int, device: torch.device | str = "cpu") -> dict[str, Tensor]:
@@ -62,17 +48,3 @@ def made_legal(spec: ActionSpec, masks: Masks, actions: Mapping[str, Tensor]) ->
     anywhere = torch.stack(list(illegal.values())).any(0)
     calm = neutral(spec, len(anywhere), anywhere.device)
     return {name: torch.where(anywhere, calm[name], actions[name]) for name in spec.names}
-
-
-def made_illegal(spec: ActionSpec, masks: Masks, actions: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
-    """Return actions `[E]` in one of whose environments something is masked; None where nothing was found to be."""
-    generator = torch.Generator().manual_seed(0)
-    for _ in range(TRIES):
-        anything = {
-            name: torch.randint(size, actions[name].shape, generator=generator) for name, size in spec.sizes.items()
-        }
-        illegal = torch.stack(list(find_illegal(spec, masks, anything).values())).any(0)
-        if bool(illegal.any()):
-            chosen = torch.arange(len(illegal)) == int(illegal.int().argmax())
-            return {name: torch.where(chosen, anything[name], actions[name]) for name in spec.names}
-    return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from attrs import frozen
@@ -12,9 +12,12 @@ from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.foreign import UNKNOWN, Owners
 from esper_core.contracts.precision import autocast, widened
 from esper_core.contracts.protocols import Critic, Features, Masks, PolicyNetwork, Values
+from esper_core.contracts.tensors import mapped
 from esper_core.policy.boundary import check_mask_form, check_output, check_recurrent, check_values
 from esper_core.policy.distribution import FactoredDistribution
 from esper_core.policy.masking import check_masks
+
+T = TypeVar("T")
 
 
 class PolicyOutput(NamedTuple):
@@ -151,18 +154,19 @@ class Policy(nn.Module):
         return PolicyOutput(distribution.masked_logits(), distribution.logits, values, state)
 
     def value(self, features: Features, masks: Masks, state: Any = None) -> Tensor:
-        """Return the critic's values of states in which nothing has been done yet, `[E, T]`.
+        """Return the critic's values of states in which nothing has been done yet, `[E]`.
 
         That is the expectation over operations, and does not depend on which one is drawn or most probable.
 
         Args:
-            features: `obs [E, T, D]`, `indices [E, T, width]`.
-            masks: Legal actions, `[E, T, ...]`.
-            state: Recurrent state before the first step.
+            features: `obs [E, D]`, `indices [E, width]`.
+            masks: Legal actions, `[E, ...]`.
+            state: Recurrent state before the step.
         """
-        latent, distribution, _ = self._run(features, masks, state, None)
+        latent, distribution, _ = self._run(*_with_time((features, masks)), state, None)
         op_probs = distribution.op_probs()
-        return _of_states(self._values(latent, op_probs, None if op_probs is None else op_probs.argmax(-1)), op_probs)
+        op = None if op_probs is None else op_probs.argmax(-1)
+        return _of_states(self._values(latent, op_probs, op), op_probs).squeeze(1)
 
     @torch.no_grad()
     def get_action(
@@ -190,20 +194,11 @@ class Policy(nn.Module):
         check_mask_form(self.owners["masks"], masks, self.actions, len(features.obs), features.obs.device)
         check_masks(self.actions, masks, self.owners["masks"])
         start = None if episode_start is None else episode_start.unsqueeze(1)
-        latent, distribution, state = self._run(_with_time(features), _with_time(masks), state, start)
+        latent, distribution, state = self._run(*_with_time((features, masks)), state, start)
         actions = distribution.sample(generator, deterministic)
         log_prob = distribution.log_prob(actions)
         values = self._values(latent, distribution.op_probs(), self._op(actions))
-        return ActionOutput(
-            {name: value.squeeze(1) for name, value in actions.items()},
-            {name: value.squeeze(1) for name, value in log_prob.items()},
-            Values(
-                value=values.value.squeeze(1),
-                q_taken=values.q_taken.squeeze(1),
-                by_op=None if values.by_op is None else values.by_op.squeeze(1),
-            ),
-            state,
-        )
+        return ActionOutput(*_without_time((actions, log_prob, values)), state)
 
     def evaluate_actions(
         self,
@@ -249,15 +244,15 @@ class Policy(nn.Module):
             output = self.network(features, state, episode_start)
             latent_dim = self.network.latent_dim
         check_output(owner, output, self.actions, latent_dim, (num_envs, steps), state, device)
-        logits = {name: widened(value) for name, value in output.logits.items()}
-        return output.latent, FactoredDistribution(self.actions, logits, masks), _widened_all(output.state)
+        logits = mapped(output.logits, widened)
+        return output.latent, FactoredDistribution(self.actions, logits, masks), mapped(output.state, widened)
 
     def _values(self, latent: Tensor, op_probs: Tensor | None, op: Tensor | None) -> Values:
         owner = self.owners["critic"]
         with owner.doing("computing values"), autocast(self.precision, latent.device):
             values = self.critic(latent, op_probs, op)
         check_values(owner, values, self.actions, tuple(latent.shape[:2]), latent.device)
-        return _widened_all(values)
+        return mapped(values, widened)
 
     def _op(self, actions: dict[str, Tensor]) -> Tensor | None:
         return actions[self.actions.root] if self.actions.root is not None else None
@@ -270,20 +265,10 @@ def _of_states(values: Values, op_probs: Tensor | None) -> Tensor:
     return (op_probs * values.by_op).sum(-1)
 
 
-def _widened_all(value: Any) -> Any:
-    """Return a NamedTuple of tensors with its half-precision numbers as float32; None stays None."""
-    if value is None or isinstance(value, Tensor):
-        return None if value is None else widened(value)
-    make = getattr(type(value), "_make", type(value))
-    return make(_widened_all(entry) for entry in value)
+def _with_time(value: T) -> T:
+    """Return tensors `[E, ...]` with a time axis of 1, `[E, 1, ...]`."""
+    return mapped(value, lambda tensor: tensor.unsqueeze(1))
 
 
-def _with_time(value: Any) -> Any:
-    """Return Features or Masks of `[E, ...]` with a time axis of 1, `[E, 1, ...]`."""
-    if value is None:
-        return None
-    if isinstance(value, Tensor):
-        return value.unsqueeze(1)
-    if isinstance(value, dict):
-        return {name: entry.unsqueeze(1) for name, entry in value.items()}
-    return type(value)(*(_with_time(entry) for entry in value))
+def _without_time(value: T) -> T:
+    return mapped(value, lambda tensor: tensor.squeeze(1))

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from esper_core.contracts.tensors import mapped
+
 S = TypeVar("S", bound=tuple[Any, ...])
 
 
@@ -21,9 +23,7 @@ def zero_rows(state: S, rows: Tensor) -> S:
         where = rows.view(1, -1, *([1] * (value.dim() - 2)))
         return torch.where(where, torch.zeros_like(value), value)
 
-    make = getattr(type(state), "_make", type(state))
-    zeroed: S = make(zero(value) for value in state)
-    return zeroed
+    return mapped(state, zero)
 
 
 def run_with_resets(

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from esper_core.contracts.tensors import mapped
 from esper_core.learning.trainer import Trainer
 from esper_core.policy.policy import Policy
 from esper_op_conditioned_critic.state_value import StateValueCritic
@@ -36,7 +37,8 @@ def collected(horizon: int, baseline: str, sampling: int = 0) -> Trainer:
         # What stands in padding is drawn anew.
         padding = ~trainer.rollout.valid
         trainer.rollout.actions["op"][padding] = (trainer.rollout.actions["op"][padding] + sampling) % 3
-    trainer._remember(trainer.rollout.steps())
+    steps = trainer.rollout.steps()
+    trainer._advantages(steps, trainer._evaluate(steps))
     return trainer
 
 
@@ -45,14 +47,14 @@ def test_where_an_episode_is_cut_off_does_not_change_what_follows(baseline: str)
     early = [collected(9, baseline, sampling) for sampling in range(3)]
     at_horizon = collected(max(LENGTHS), baseline)
     for env, length in enumerate(LENGTHS):
-        value = at_horizon.rollout.value[length, env]
+        value = at_horizon.rollout.value[env, length]
         for other in early:
-            torch.testing.assert_close(other.rollout.value[length, env], value)
+            torch.testing.assert_close(other.rollout.value[env, length], value)
     # It is no single operation's, but the mean of them under the policy.
     steps = at_horizon.rollout.steps()
     old = at_horizon.policy.evaluate_actions(steps.features, steps.masks, None, steps.actions, steps.episode_start)
     by_op, probs = old.values.by_op[1, 2].detach(), old.distribution.op_probs()[1, 2]
-    torch.testing.assert_close(at_horizon.rollout.value[2, 1], (probs * by_op).sum())
+    torch.testing.assert_close(at_horizon.rollout.value[1, 2], (probs * by_op).sum())
     assert float((by_op - by_op.mean()).abs().min()) > 1e-3
 
 
@@ -60,5 +62,6 @@ def test_without_operations_in_the_critic_it_is_its_one_value() -> None:
     trainer = ppo_trainer(Alike(9))
     policy = Policy(trainer.policy.network, StateValueCritic(None, context(HIDDEN)), trainer.policy.actions)
     trainer._collector.collect(7)
-    steps = trainer.rollout.steps()
-    assert torch.equal(policy.value(steps.features, steps.masks), policy(steps.features, steps.masks).values.value)
+    features, masks = trainer.rollout.final
+    longer = mapped((features, masks), lambda value: value[:, None])
+    assert torch.equal(policy.value(features, masks), policy(*longer).values.value[:, 0])

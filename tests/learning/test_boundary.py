@@ -50,11 +50,7 @@ STEPS = {
     "whole": (1, lambda r: r.long(), r"its reward is int64 \[4\], not float \[4\]"),
     "list": (1, lambda r: r.tolist(), r"its reward is a list, not a tensor float \[4\]"),
     "flags": (2, lambda f: f.int(), r"its 'terminated' is int32 \[4\], not bool \[4\]"),
-    "late": (
-        0,
-        lambda s: {"clock": s["clock"]},
-        "its state lacks 'cue'; it has clock",
-    ),
+    "late": (0, lambda s: {"clock": s["clock"]}, "its state lacks 'cue'; it has clock"),
     "state": (0, lambda s: {**s, "kind": s["kind"].int()}, r"its state's 'kind' is int32 \[4, 2\], not int \[4, 2\]"),
     "info": (4, lambda _: None, "its info is a NoneType, not a table"),
     "seconds": (4, lambda i: {**i, "seconds": {"a": "b"}}, "is {'a': 'b'}, not a table of phases with numbers"),

@@ -22,20 +22,21 @@ def collect(world, features=None, masks=None, seed=0):
 def test_rows_hold_what_was_seen_before_the_step():
     world = World()
     rollout, _, collected = collect(world)
-    assert rollout.obs[:, 0, 0].tolist() == pytest.approx([t / 6 for t in range(7)])
-    assert torch.equal(rollout.obs[0, :, 1], world.cue.float() - 1)
-    assert torch.equal(rollout.indices["kind"][0, :, 0], world.cue)
-    assert rollout.episode_start.sum(0).tolist() == [1] * 4 and bool(rollout.episode_start[0].all())
+    assert rollout.features.obs[0, :, 0].tolist() == pytest.approx([t / 6 for t in range(6)])
+    assert float(rollout.final[0].obs[0, 0]) == 1.0
+    assert torch.equal(rollout.features.obs[:, 0, 1], world.cue.float() - 1)
+    assert torch.equal(rollout.features.indices["kind"][:, 0, 0], world.cue)
+    assert rollout.episode_start.sum(1).tolist() == [1] * 4 and bool(rollout.episode_start[:, 0].all())
     assert collected.steps == 6 + 6 + 4 + 3
 
 
 def test_rewards_and_ends_belong_to_the_step_that_earned_them():
     world = World()
     rollout, _, collected = collect(world)
-    right = (rollout.actions["op"] == world.cue) & rollout.valid
+    right = (rollout.actions["op"] == world.cue[:, None]) & rollout.valid
     assert torch.equal(rollout.rewards, right.float())
-    assert rollout.valid.sum(0).tolist() == [6, 6, 4, 3]
-    assert rollout.terminated.nonzero().tolist() == [[2, 3], [3, 2], [5, 0], [5, 1]]
+    assert rollout.valid.sum(1).tolist() == [6, 6, 4, 3]
+    assert rollout.terminated.nonzero().tolist() == [[0, 5], [1, 5], [2, 3], [3, 2]]
     assert not bool(rollout.truncated.any())
     assert [e["env"] for e in collected.events] == [3, 2, 0, 1]
 
@@ -48,21 +49,18 @@ def test_truncation_is_kept_apart():
 def test_collecting_ends_when_every_episode_has():
     world = World(lengths=(2, 3), horizon=6)
     rollout, _, _ = collect(world)
-    assert world.t == 3 and not bool(rollout.valid[3:].any())
+    assert world.t == 3 and not bool(rollout.valid[:, 3:].any())
     assert rollout.length == 3
     assert rollout.steps().valid.tolist() == [[True, True, False], [True, True, True]]
-    assert torch.equal(rollout.final()[0].obs[:, 0], rollout.obs[3])
+    assert float(rollout.final[0].obs[0, 0]) == 0.5, "the clock after the last step"
 
 
-def test_actions_obey_the_masks():
-    rollout, _, _ = collect(World(lengths=(6,) * 64))
-    chosen = set(zip(rollout.actions["op"].flatten().tolist(), rollout.actions["slot"].flatten().tolist(), strict=True))
-    assert chosen == {(0, 0), (1, 0), (2, 1)}
-
-
-def test_the_generator_decides():
-    first, second, third = (collect(World(), seed=s)[0].actions["op"] for s in (0, 0, 1))
-    assert torch.equal(first, second) and not torch.equal(first, third)
+def test_nothing_is_left_of_longer_episodes():
+    rollout, policy, _ = collect(World())
+    Collector(World((2, 3, 1, 1)), Seen(), Legal(), policy, rollout, torch.Generator()).collect(3)
+    assert rollout.valid.sum(1).tolist() == [2, 3, 1, 1] and rollout.length == 3
+    for flag in (rollout.terminated, rollout.truncated, rollout.rewards):
+        assert not bool(flag[~rollout.valid].any())
 
 
 def test_stored_log_probs_are_those_of_evaluating():
@@ -70,23 +68,7 @@ def test_stored_log_probs_are_those_of_evaluating():
     steps = rollout.steps()
     evaluation = policy.evaluate_actions(steps.features, steps.masks, None, steps.actions, steps.episode_start)
     for name in SPEC.names:
-        torch.testing.assert_close(evaluation.log_prob[name][steps.valid], steps.log_prob[name][steps.valid])
-
-
-@pytest.mark.parametrize("where", ["reward", "observation"])
-def test_what_is_not_finite_is_named(where):
-    class Broken(World):
-        def step(self, actions):
-            state, reward, *rest = super().step(actions)
-            if where == "reward":
-                reward[2] = torch.nan
-            else:
-                state["noise"][2] = torch.inf
-            return state, reward, *rest
-
-    words = "reward of step 0 in environment 2" if where == "reward" else r"step 1 in environment 2 \(noise\)"
-    with pytest.raises(PluginError, match=words):
-        collect(Broken())
+        torch.testing.assert_close(evaluation.log_prob[name][steps.valid], rollout.log_prob[name][steps.valid])
 
 
 @pytest.mark.parametrize("where", ["reward", "observation"])
@@ -134,8 +116,9 @@ def test_masks_are_asked_for_once_per_state_and_stored():
     masks = Fickle()
     rollout, _, _ = collect(World(), masks=masks)
     assert len(masks.said) == 7
-    for t, said in enumerate(masks.said):
-        assert all(torch.equal(rollout.masks[name][t], mask) for name, mask in said.items())
+    for t, said in enumerate(masks.said[:-1]):
+        assert all(torch.equal(rollout.masks.heads[name][:, t], mask) for name, mask in said.items())
+    assert all(torch.equal(rollout.final[1].heads[name], mask) for name, mask in masks.said[-1].items())
 
 
 def test_time_is_booked_where_it_is_spent():

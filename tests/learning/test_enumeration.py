@@ -190,30 +190,6 @@ def test_the_baseline_of_heads_below_the_operation_is_unbiased(quality: float, k
         close(gradients[name], gradient)
 
 
-def test_the_baseline_of_heads_below_the_operation_lowers_their_variance_and_no_other() -> None:
-    def variance(kappa: float) -> dict[str, float]:
-        loss = ppo_loss(entropy=0.0, value_coefficient=0.0, child_baseline=kappa)
-        trainer = trained("expected", 1.0, loss)
-        ((batch, _),) = loss.calls
-        network, samples = trainer.policy.network, []
-        for env in range(len(TAKEN)):
-            part = batch.rows(torch.tensor([env]))
-            evaluation = trainer.policy.evaluate_actions(
-                part.features, part.masks, None, part.actions, part.episode_start
-            )
-            rows = [network.logits[name] for name in SPEC.names]
-            one = torch.autograd.grad(loss(part, evaluation).loss, rows, allow_unused=True)
-            samples.append([torch.zeros_like(row) if g is None else g for row, g in zip(rows, one, strict=True)])
-        return {
-            name: float(torch.stack([sample[i] for sample in samples]).var(0, correction=0).sum())
-            for i, name in enumerate(SPEC.names)
-        }
-
-    plain, lowered = variance(0.0), variance(1.0)
-    assert lowered["op"] == pytest.approx(plain["op"], rel=1e-9)
-    assert lowered["what"] < 0.8 * plain["what"] and lowered["slot"] < plain["slot"]
-
-
 def test_the_bonus_of_heads_below_the_operation_is_the_gradient_of_their_entropy_times_how_often_they_matter() -> None:
     """The share of steps at which a head matters is a constant: otherwise entropy pays operations with many heads."""
 

@@ -21,26 +21,26 @@ T, E = 4, 2
 
 
 def judged(returns: Tensor, taken: Tensor, std: float = 1.0, mean: float = 0.0) -> dict[str, float | None]:
-    """Return the critic's metrics for returns and predictions `[T, E]` in units of reward; the baseline is 0.3 off."""
+    """Return the critic's metrics for returns and predictions `[E, T]` in units of reward; the value is 0.3 off."""
     rollout = Rollout(T, E, SPEC, SCHEMA, torch.device("cpu"), torch.float64)
     rollout.valid.fill_(True)
-    rollout.valid[3, 1] = False
+    rollout.valid[1, 3] = False
     baseline = taken + 0.3
     rollout.q_taken.copy_((taken - mean) / std)
-    rollout.value[:-1].copy_((baseline - mean) / std)
+    rollout.value[:, :-1].copy_((baseline - mean) / std)
     rollout.returns.copy_(returns)
     rollout.advantages.copy_(returns - baseline)
-    rollout.actions["op"].copy_(torch.tensor([[0, 0], [1, 1], [1, 0], [0, 2]]))
-    rollout.masks["op"].fill_(True)
-    rollout.masks["op"][:, 1, 2] = False
+    rollout.actions["op"].copy_(torch.tensor([[0, 1, 1, 0], [0, 1, 0, 2]]))
+    rollout.masks.heads["op"].fill_(True)
+    rollout.masks.heads["op"][1, :, 2] = False
     by_op = torch.tensor([1.0, 4.0, 2.0]).expand(E, T, 3).clone()
     by_op[1, :, 2] = 99.0  # illegal there
-    values = Values(rollout.value[:-1].T, rollout.q_taken.T, by_op)
+    values = Values(rollout.value[:, :-1], rollout.q_taken, by_op)
     old = Evaluation(None, values, {}, {}, {}, {}, None)  # type: ignore[arg-type]
     return monitors.critic_metrics(rollout, rollout.steps(), old, std, std)
 
 
-RETURNS = torch.tensor([[1.0, 2.0], [3.0, 5.0], [-1.0, 0.0], [4.0, 1e9]], dtype=torch.float64)
+RETURNS = torch.tensor([[1.0, 3.0, -1.0, 4.0], [2.0, 5.0, 0.0, 1e9]], dtype=torch.float64)
 VALID = [1.0, 2.0, 3.0, 5.0, -1.0, 0.0, 4.0]
 
 
@@ -84,7 +84,7 @@ def test_entropy_is_conditional_on_a_choice() -> None:
     steps = rollout.steps()
     with torch.no_grad():
         old = policy.evaluate_actions(steps.features, steps.masks, None, steps.actions, steps.episode_start)
-    metrics = monitors.policy_metrics(steps, old)
+    metrics = monitors.policy_metrics(rollout, steps, old)
     assert metrics["entropy/op"] == pytest.approx(1.0) and metrics["entropy/what"] == pytest.approx(1.0)
     assert metrics["entropy/slot"] is None and metrics["forced_fraction"] == 0.0
     assert (metrics["legal/op"], metrics["legal/what"], metrics["legal/slot"]) == (3.0, 3.0, None)
@@ -146,8 +146,8 @@ def test_the_ratio_at_the_start_is_the_one_farthest_from_one() -> None:
 def moved() -> tuple[Policy, Sequences, Evaluation]:
     """Return a batch with padding and free choice of slots, and a policy that has moved away from the stored one."""
     rollout, policy = ready()
-    rollout.slot_given_op[:, :, 1:] = True
-    rollout.slot_given_op[2, :, 1, 1] = False
+    rollout.masks.slot_given_op[:, :, 1:] = True
+    rollout.masks.slot_given_op[:, 2, 1, 1] = False
     steps = rollout.steps()
 
     def evaluate() -> Evaluation:

@@ -31,9 +31,10 @@ def test_disabled_the_critic_predicts_in_units_of_reward_and_the_spread_is_known
 
 @pytest.mark.parametrize("value", [0.0, 0.1, -2.0, 1e-6, 1e9])
 def test_equal_returns_have_no_spread(value):
+    """Neither have those that differ by what float32 rounds."""
     normaliser = ReturnNormaliser()
-    for count in (3, 4, 1):
-        normaliser.merge(torch.full((count,), value))
+    for equal in ([1.0] * 3, [1.0, 1.0 + 1e-7], [1.0]):
+        normaliser.merge(value * torch.tensor(equal, dtype=torch.float64))
         assert (normaliser.spread, normaliser.unit) == (0.0, 1.0)
         assert normaliser.offset == pytest.approx(value)
     normaliser.merge(torch.tensor([value + 1e-3 * (abs(value) or 1.0)]))

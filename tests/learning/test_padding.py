@@ -64,15 +64,16 @@ def told(trainer: Trainer, updates: int = 3) -> tuple[list[dict[str, float | Non
 
 
 @pytest.mark.parametrize("truncate", [False, True], ids=["terminated", "truncated"])
-@pytest.mark.parametrize(
-    "options", [{}, {"child_baseline": 1.0}, {"ratio_mode": "joint"}], ids=["per-head", "child-baseline", "joint"]
-)
-def test_training_does_not_see_what_follows_an_end(truncate: bool, options: dict[str, Any]) -> None:
+def test_training_does_not_see_what_follows_an_end(truncate: bool) -> None:
     """Metrics, gradients and parameters of several updates are bit for bit those without the garbage."""
-    clean = ppo_trainer(World(LENGTHS, truncate=truncate), loss=options)
-    messy = ppo_trainer(Messy(truncate), MessyLegal(), loss=options)
+    clean = ppo_trainer(World(LENGTHS, truncate=truncate), loss={"child_baseline": 1.0})
+    messy = ppo_trainer(Messy(truncate), MessyLegal(), loss={"child_baseline": 1.0})
     (metrics, gradients), (messy_metrics, messy_gradients) = told(clean), told(messy)
-    assert float(messy.rollout.obs.abs().max()) > 1e5 > float(clean.rollout.obs.abs().max()), "or nothing was tested"
+    assert float(messy.rollout.features.obs.abs().max()) > 1e5 > float(clean.rollout.features.obs.abs().max()), (
+        "or nothing was tested"
+    )
+    rollout = messy.rollout
+    assert not bool(((rollout.terminated | rollout.truncated) & ~rollout.valid).any())
     assert messy_metrics == metrics
     for name, gradient in gradients.items():
         assert torch.equal(gradient, messy_gradients[name]), name
@@ -97,7 +98,7 @@ def test_a_batch_does_not_see_what_is_stored_in_padding(garbage: float) -> None:
         with torch.no_grad():
             said = {
                 **monitors.critic_metrics(rollout, steps, evaluation, 2.0, 2.0),
-                **monitors.policy_metrics(steps, evaluation),
+                **monitors.policy_metrics(rollout, steps, evaluation),
                 **monitors.action_metrics(rollout),
                 "ratio": monitors.ratio_at_start(evaluation, batch.old_log_prob, batch.valid),
             }
@@ -109,11 +110,11 @@ def test_a_batch_does_not_see_what_is_stored_in_padding(garbage: float) -> None:
     for table in (rollout.log_prob, rollout.old_log_prob):
         for value in table.values():
             value[padding] = garbage
-    for value in (*rollout.old_logits.values(), rollout.rewards, rollout.q_taken, rollout.value[:-1]):
+    for value in (*rollout.old_logits.values(), rollout.rewards, rollout.q_taken, rollout.value[:, :-1]):
         value[padding] = garbage
-    rollout.value[-1] = garbage
-    for mask in (*rollout.masks.values(), rollout.slot_given_op):
-        mask[:-1][padding] = False
+    rollout.value[:, -1] = garbage
+    for mask in (*rollout.masks.heads.values(), rollout.masks.slot_given_op):
+        mask[padding] = False
     for action in rollout.actions.values():
         action[padding] = 1
     dirty, dirty_said = outcome(rollout)
@@ -130,9 +131,10 @@ def test_episodes_that_end_early_are_learned_from_as_if_the_horizon_were_theirs(
 
     long, short = (ppo_trainer(Clockless(lengths=(2, 3), horizon=horizon)) for horizon in (9, 3))
     for trainer in (long, short):
-        # Rows beyond the end hold what is left of earlier episodes.
-        for value in (trainer.rollout.rewards, trainer.rollout.obs, trainer.rollout.value, trainer.rollout.q_taken):
-            value[4:] = 1e30
+        # Columns beyond the end hold what is left of earlier episodes.
+        rollout = trainer.rollout
+        for value in (rollout.rewards, rollout.features.obs, rollout.value, rollout.q_taken):
+            value[:, 4:] = 1e30
     for mine, other in zip(long.run(2), short.run(2), strict=True):
         assert mine.metrics == other.metrics
     for mine, other in zip(long.policy.parameters(), short.policy.parameters(), strict=True):

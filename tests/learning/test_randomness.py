@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from esper_core.learning.randomness import Streams, seed_all
+from esper_core.learning.randomness import ProcessStreams, seed_all
 from tests.learning.conftest import Net
 from tests.learning.test_trainer import make, train
 
@@ -33,11 +33,11 @@ def test_they_go_on_where_they_were(before):
     seed_all(0)
     for _ in range(before):
         draw()
-    streams = Streams.now(CPU)
+    streams = ProcessStreams.now(CPU)
     expected = [draw() for _ in range(400)]
     seed_all(9)
     draw()
-    Streams(streams.tensors, json.loads(json.dumps(streams.rest))).resume(CPU)
+    ProcessStreams(streams.tensors, json.loads(json.dumps(streams.rest))).resume(CPU)
     assert [draw() for _ in range(400)] == expected
 
 
@@ -45,8 +45,8 @@ def test_a_gpu_keeps_its_own(monkeypatch):
     kept = {}
     monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: torch.tensor([7, 8], dtype=torch.uint8))
     monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, device: kept.update({str(device): state.tolist()}))
-    streams = Streams.now(torch.device("cuda", 0))
-    assert "cuda" in streams.tensors and "cuda" not in Streams.now(CPU).tensors
+    streams = ProcessStreams.now(torch.device("cuda", 0))
+    assert "cuda" in streams.tensors and "cuda" not in ProcessStreams.now(CPU).tensors
     streams.resume(CPU)
     assert not kept, "a run that goes on without one"
     streams.resume(torch.device("cuda", 0))
@@ -74,7 +74,7 @@ def test_what_is_drawn_between_updates_shifts_nothing():
     assert told(draw) == told(int)
 
 
-@pytest.mark.parametrize("source", [random.random, np.random.rand, random.gauss, np.random.randn])
+@pytest.mark.parametrize("source", [random.random, random.gauss, np.random.randn, lambda: torch.rand(())])
 def test_going_on_is_exact_for_a_plugin_that_draws_from_them(source, monkeypatch):
     monkeypatch.setattr(Noisy, "source", staticmethod(source))
     seed_all(0)

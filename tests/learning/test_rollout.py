@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from esper_core.contracts.tensors import mapped
 from esper_core.learning.normalise import ReturnNormaliser
 from esper_core.learning.rollout import LEAST_SIGNAL, Rollout, standardise
 from tests.learning.conftest import SCHEMA, SPEC, World
@@ -19,19 +20,27 @@ def ready(world=None):
     steps = rollout.steps()
     with torch.no_grad():
         old = policy.evaluate_actions(steps.features, steps.masks, None, steps.actions, steps.episode_start)
-        final = policy.value(*rollout.final(), old.state)
-    rollout.store_old_policy(old, final[:, 0])
+        rollout.store_old_policy(old, policy.value(*rollout.final, old.state))
     rollout.compute_advantages(0.9, 0.95, 0.0, 1.0)
     return rollout, policy
 
 
-def test_sequences_are_the_storage_transposed():
-    rollout, _ = ready()
-    batch = rollout.sequences(1.0, seen())
-    assert torch.equal(batch.features.obs, rollout.obs[:-1].transpose(0, 1))
-    assert torch.equal(batch.actions["slot"], rollout.actions["slot"].T)
-    assert torch.equal(batch.masks.slot_given_op, rollout.slot_given_op[:-1].transpose(0, 1))
-    assert torch.equal(batch.valid, rollout.valid.T)
+@pytest.mark.parametrize("lengths", [(6, 6, 4, 3), (2, 3)])
+def test_sequences_are_the_storage_up_to_the_longest_episode(lengths):
+    """They are contiguous, or every network would copy them at every evaluation; and not copied where they are."""
+    rollout, _ = ready(World(lengths))
+    batch, length = rollout.sequences(1.0, seen()), max(lengths)
+    pairs = (
+        (batch.features.obs, rollout.features.obs),
+        (batch.features.indices["kind"], rollout.features.indices["kind"]),
+        (batch.actions["slot"], rollout.actions["slot"]),
+        (batch.masks.slot_given_op, rollout.masks.slot_given_op),
+        (batch.old_logits["op"], rollout.old_logits["op"]),
+        (batch.valid, rollout.valid),
+    )
+    for part, stored in pairs:
+        assert torch.equal(part, stored[:, :length]) and part.is_contiguous()
+        assert (part.data_ptr() == stored.data_ptr()) == (length == rollout.horizon)
 
 
 def test_advantages_of_old_data_are_refused():
@@ -44,18 +53,10 @@ def test_advantages_of_old_data_are_refused():
 @pytest.mark.parametrize("write", ["observe", "act", "earn"])
 def test_any_new_data_makes_advantages_old(write):
     rollout, _ = ready()
-    steps = rollout.steps()
     if write == "observe":
-        features, masks = rollout.final()
-        rollout.add_obs(
-            0,
-            type(features)(features.obs[:, 0], {"kind": features.indices["kind"][:, 0]}),
-            type(masks)({n: m[:, 0] for n, m in masks.heads.items()}, masks.slot_given_op[:, 0]),
-        )
+        rollout.add_obs(0, *rollout.final)
     elif write == "act":
-        rollout.add_action(
-            0, {n: v[:, 0] for n, v in steps.actions.items()}, {n: v[:, 0] for n, v in steps.log_prob.items()}
-        )
+        rollout.add_action(0, *mapped((rollout.actions, rollout.log_prob), lambda value: value[:, 0]))
     else:
         rollout.add_reward(
             0, *(torch.zeros(4) for _ in range(1)), *(torch.zeros(4, dtype=torch.bool) for _ in range(3))
@@ -80,7 +81,7 @@ def test_values_are_denormalised_before_advantages():
     scaled.compute_advantages(0.9, 0.95, mean, std)
     torch.testing.assert_close(scaled.advantages, plain.advantages)
     batch = scaled.sequences(std, seen(mean, std))
-    torch.testing.assert_close(batch.returns * std + mean, plain.returns.T)
+    torch.testing.assert_close(batch.returns * std + mean, plain.returns)
 
 
 def test_statistics_come_from_valid_steps_only():
@@ -126,9 +127,9 @@ def test_what_is_noise_is_told_by_the_returns_own_scale(unit):
 def test_what_the_operation_was_worth_is_in_units_of_the_advantages():
     rollout, _ = ready()
     rollout.compute_advantages(0.9, 0.95, 0.3, 2.5)
-    batch, valid = rollout.sequences(2.5, seen(0.0, 7.0)), rollout.valid.T
-    worth = (rollout.q_taken - rollout.value[:-1]).T * 2.5
-    raw = rollout.advantages.T
+    batch, valid = rollout.sequences(2.5, seen(0.0, 7.0)), rollout.valid
+    worth = (rollout.q_taken - rollout.value[:, :-1]) * 2.5
+    raw = rollout.advantages
     expected = worth / raw[valid].std()
     torch.testing.assert_close(batch.op_advantage[valid], expected[valid], rtol=1e-4, atol=1e-6)
     shifted = (raw - worth - raw[valid].mean()) / raw[valid].std()
@@ -149,5 +150,5 @@ def test_a_spec_without_slots_has_no_slot_storage():
     from esper_core import ActionSpec, Head
 
     rollout = Rollout(3, 2, ActionSpec((Head("move", ("l", "r")),)), SCHEMA, torch.device("cpu"))
-    assert rollout.slot_given_op is None and rollout.steps().masks.slot_given_op is None
+    assert rollout.masks.slot_given_op is None and rollout.steps().masks.slot_given_op is None
     assert SPEC.slot is not None

@@ -12,7 +12,6 @@ from esper_core.contracts.errors import ConfigError
 from esper_core.learning.rollout import Rollout
 from esper_core.learning.session import open_session
 from esper_core.learning.trainer import Trainer, Update
-from esper_core.plan.build import build_parts
 from esper_core.plan.plan import Plan, PlanRequest, describe_plan, make_plan
 from esper_core.plan.recipes import load_recipes
 from esper_core.registry.index import Index
@@ -50,24 +49,13 @@ def told(updates: list[Update]) -> list[tuple]:
 
 
 @pytest.mark.parametrize(
-    ("policy", "slots", "parameters"),
-    [("lstm-v2", "5", 3_596_900), ("lstm-v2", "3", 3_561_570), ("lstm-v1", "5", 235_684), ("lstm-v1", "3", 226_850)],
-)
-def test_a_policy_has_exactly_these_parameters(index: Index, policy: str, slots: str, parameters: int) -> None:
-    parts = build_parts(plan(index, policy, TINY, slots=slots), index, only=["network", "critic"])
-    assert sum(p.numel() for part in parts.values() for p in part.parameters()) == parameters
-
-
-@pytest.mark.parametrize(
     ("policy", "options", "uses"),
     [
-        ("lstm-v2", [], {}),
         ("lstm-v1", [], {}),
-        ("lstm-v2", ["critic.baseline=sampled", "loss.ratio_mode=joint"], {}),
         ("lstm-v2", ["loss.child_baseline=1.0", "train.num_minibatches=2", "network.lstm_layers=2"], {}),
         ("lstm-v2", ["train.normalise_returns=false"], {"features": "flat"}),
     ],
-    ids=["lstm-v2", "lstm-v1", "sampled-joint", "child-baseline-minibatches", "flat"],
+    ids=["lstm-v1", "child-baseline-minibatches", "flat"],
 )
 def test_it_trains(index: Index, policy: str, options: list[str], uses: dict[str, str]) -> None:
     trainer = open_session(plan(index, policy, NARROW + options, uses=uses), index)
@@ -84,16 +72,6 @@ def test_it_trains(index: Index, policy: str, options: list[str], uses: dict[str
     still = [n for n, p in trainer.policy.named_parameters() if torch.equal(before[n], p)]
     # Heads below the operation rest while no operation that asks for them was taken and could have been another.
     assert not [name for name in still if "_head" not in name and "embedding" not in name], still
-
-
-@pytest.mark.parametrize("policy", ["lstm-v2", "lstm-v1"])
-def test_acting_and_learning_agree_for_a_whole_run(index: Index, policy: str) -> None:
-    """At the start of an update every ratio is 1, and what was stored while acting is what learning computes."""
-    options = [*NARROW, "train.lr=0.01"]
-    metrics = [u.metrics for u in train(open_session(plan(index, policy, options, updates=6), index), 6)]
-    assert [m["ratio_at_start"] for m in metrics] == [1.0] * 6
-    assert all(m["behaviour_log_prob_gap"] < 1e-4 for m in metrics)
-    assert all(m["kl"] > 1e-4 for m in metrics), "or the policy never moved"
 
 
 @pytest.mark.parametrize(("envs", "epochs"), [(65536, 100000), (2, 4)])
@@ -115,13 +93,6 @@ def test_the_bytes_of_a_rollout_are_counted_without_allocating_it(index: Index) 
     )
     rows = known.horizon * 2 * 4
     assert imagined.nbytes == real.nbytes > rows * known.feature_schema.dim
-
-
-def test_the_same_seed_gives_the_same_run_whatever_was_drawn_before(index: Index) -> None:
-    first = told(train(open_session(plan(index, seed=3), index), 2))
-    torch.rand(7)
-    assert told(train(open_session(plan(index, seed=3), index), 2)) == first
-    assert told(train(open_session(plan(index, seed=4), index), 2)) != first
 
 
 def test_going_on_from_a_state_is_exact(index: Index) -> None:
@@ -162,8 +133,7 @@ def test_hosts_train_the_same_beside_a_policy_with_threads(index: Index, workers
     assert events(2) == events(1)
 
 
-@pytest.mark.parametrize("runtime", ["loop", "fused"])
-@pytest.mark.parametrize("minibatches", [1, 2])
+@pytest.mark.parametrize(("runtime", "minibatches"), [("loop", 1), ("fused", 2)])
 def test_it_trains_in_bf16(index: Index, runtime: str, minibatches: int) -> None:
     options = [*NARROW, f"environment.runtime={runtime}", f"train.num_minibatches={minibatches}"]
     trainer = open_session(plan(index, options=options, precision="bf16"), index)
@@ -181,10 +151,9 @@ def test_it_trains_in_bf16(index: Index, runtime: str, minibatches: int) -> None
 
 
 @pytest.mark.filterwarnings("ignore:.*to a meta parameter:UserWarning")
-@pytest.mark.parametrize("runtime", ["loop", "fused"])
-def test_an_update_on_a_gpu_that_is_not_there(index: Index, runtime: str) -> None:
+def test_an_update_on_a_gpu_that_is_not_there(index: Index) -> None:
     """Every tensor on its way from the hosts to the update and into a checkpoint is where it must be."""
-    options = [*NARROW, "train.num_minibatches=2", "environment.max_grad_norm=1.0", f"environment.runtime={runtime}"]
+    options = [*NARROW, "train.num_minibatches=2", "environment.max_grad_norm=1.0"]
     with FakeDevice() as device:
         trainer = open_session(plan(index, options=options, device=device.name), index)
         assert {p.device.type for p in trainer.policy.parameters()} == {device.name}
@@ -207,14 +176,6 @@ def test_a_run_goes_on_on_another_device(index: Index) -> None:
         train(other, 2)
         back = other.state()
     assert back.counters["updates_done"] == 2
-
-
-def test_torchs_own_random_numbers_start_from_the_seed(index: Index) -> None:
-    drawn = []
-    for seed in (1, 1, 2):
-        open_session(plan(index, seed=seed), index)
-        drawn.append(float(torch.rand(1)))
-    assert drawn[0] == drawn[1] != drawn[2]
 
 
 def test_the_discount_of_the_trainer_is_the_environments(index: Index) -> None:

@@ -44,6 +44,10 @@ def test_features_that_have_a_state_go_on_with_it():
         (lambda s: s.tensors["rng"].pop("python"), "tensor 'python' is missing there"),
         (lambda s: s.tensors["normaliser"].pop("mean"), "tensor 'mean' is missing there"),
         (lambda s: s.counters.pop("random"), "has no 'random'"),
+        (
+            lambda s: s.tensors["policy"].update({"network.heads.op.bias": torch.zeros(4)}),
+            r"network\.heads\.op\.bias' is \(4,\) there and \(3,\) here",
+        ),
         (lambda s: s.counters["parts"].update(masks={"x": 1}), "has one of the masks, which can load none here"),
         (lambda s: s.tensors["optimiser"].update({"exp_avg.ghost": torch.zeros(2)}), "moment 'exp_avg.ghost'"),
         (

@@ -86,16 +86,6 @@ def test_it_begins_exactly_at_the_bound(name):
         assert look({**metrics, starred(bound): None}) == [], "what is undefined is no reason to warn"
 
 
-@pytest.mark.parametrize("name", TABLE)
-def test_the_message_names_head_and_value(name):
-    threshold = TABLE[name]
-    (warning,) = look(crossed(threshold))
-    assert "\n" not in warning.message and "None" not in warning.message
-    if warning.head is not None:
-        assert warning.head in warning.message
-    assert "{value" in threshold.message or name == "no-pass-finished"
-
-
 @pytest.mark.parametrize("name", [threshold.name for threshold in THRESHOLDS if threshold.after])
 def test_the_first_updates_are_not_looked_at(name):
     threshold = TABLE[name]

@@ -21,17 +21,17 @@ SHARES = st.one_of(st.sampled_from([0.0, 1.0]), st.floats(0, 1))
 def torchrls(
     rewards: Tensor, values: Tensor, terminated: Tensor, truncated: Tensor, gamma: float, lam: float
 ) -> tuple[Tensor, Tensor]:
-    """Return torchrl's advantages and value targets for time-major `[T, E]` (it wants `[..., T, 1]`)."""
-    columns = [x.T.unsqueeze(-1) for x in (values[:-1], values[1:], rewards, terminated | truncated, terminated)]
+    """Return torchrl's advantages and value targets for `[E, T]` (it wants `[..., T, 1]`)."""
+    columns = [x.unsqueeze(-1) for x in (values[:, :-1], values[:, 1:], rewards, terminated | truncated, terminated)]
     # As plain floats torchrl would round them to float32.
     shares = torch.tensor([gamma, lam], dtype=torch.float64).unbind()
     advantages, returns = generalized_advantage_estimate(*shares, *columns)
-    return advantages[..., 0].T, returns[..., 0].T
+    return advantages[..., 0], returns[..., 0]
 
 
 def numbers(seed: int) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    return tuple(torch.randn(rows, E, generator=generator, dtype=torch.float64) for rows in (T, T + 1))
+    return tuple(torch.randn(E, steps, generator=generator, dtype=torch.float64) for steps in (T, T + 1))
 
 
 @settings(max_examples=100, deadline=None)
@@ -40,9 +40,9 @@ def test_episodes_may_end_anywhere_in_either_way(seed: int, ends: list[str], gam
     """Termination cuts value and advantage, truncation only the advantage (Pardo et al. 2018, arXiv:1712.00378)."""
     rewards, values = numbers(seed)
     terminated, truncated = (
-        torch.tensor([end in (kind, "both") for end in ends]).view(T, E) for kind in ("terminated", "truncated")
+        torch.tensor([end in (kind, "both") for end in ends]).view(E, T) for kind in ("terminated", "truncated")
     )
-    ours = gae(rewards, values, terminated, truncated, torch.ones(T, E, dtype=torch.bool), gamma, lam)
+    ours = gae(rewards, values, terminated, truncated, torch.ones(E, T, dtype=torch.bool), gamma, lam)
     theirs = torchrls(rewards, values, terminated, truncated, gamma, lam)
     for mine, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-9, atol=1e-9)
@@ -52,18 +52,17 @@ def test_episodes_may_end_anywhere_in_either_way(seed: int, ends: list[str], gam
 @given(st.integers(0, 2**31 - 1), SHARES, st.sampled_from([1e6, torch.inf, torch.nan]))
 def test_padding_after_the_end_is_seen_by_nobody(seed: int, gamma: float, garbage: float) -> None:
     rewards, values = numbers(seed)
-    lengths = torch.tensor([1, 3, 5, 8, 9])
-    time = torch.arange(T)[:, None]
+    lengths = torch.tensor([1, 3, 5, 8, 9])[:, None]
+    time = torch.arange(T)
     valid, last = time < lengths, time == lengths - 1
     terminated, truncated = last.clone(), last.clone()
-    terminated[:, ::2] = False
-    truncated[:, 1::2] = False
+    terminated[::2] = False
+    truncated[1::2] = False
     theirs = torchrls(rewards, values, terminated, truncated, gamma, 0.9)
     dirty = rewards.masked_fill(~valid, garbage)
-    # The row after a truncated step is the state it ended in; after a terminated one nothing is needed.
-    needed = torch.cat([torch.ones(1, E, dtype=torch.bool), valid & ~terminated]) | torch.cat(
-        [valid, torch.zeros(1, E, dtype=torch.bool)]
-    )
+    # The one after a truncated step is the state it ended in; after a terminated one nothing is needed.
+    yes = torch.ones(E, 1, dtype=torch.bool)
+    needed = torch.cat([yes, valid & ~terminated], 1) | torch.cat([valid, ~yes], 1)
     ours = gae(dirty, values.masked_fill(~needed, garbage), terminated, truncated, valid, gamma, 0.9)
     for mine, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(mine[valid], other[valid], rtol=1e-9, atol=1e-9)
@@ -74,8 +73,8 @@ def test_padding_after_the_end_is_seen_by_nobody(seed: int, gamma: float, garbag
 @given(st.integers(0, 2**31 - 1), ENDS, SHARES)
 def test_returns_without_a_critic_are_advantages_over_nothing(seed: int, ends: list[str], gamma: float) -> None:
     rewards, values = numbers(seed)
-    ended = torch.tensor([end != "goes on" for end in ends]).view(T, E)
-    ours = discounted_returns(rewards, ended, torch.ones(T, E, dtype=torch.bool), gamma)
+    ended = torch.tensor([end != "goes on" for end in ends]).view(E, T)
+    ours = discounted_returns(rewards, ended, torch.ones(E, T, dtype=torch.bool), gamma)
     theirs, _ = torchrls(rewards, torch.zeros_like(values), ended, torch.zeros_like(ended), gamma, 1.0)
     torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
 
@@ -89,7 +88,7 @@ def test_a_rollout_bootstraps_in_units_of_reward(end: str) -> None:
     rollout.rewards.copy_(rewards)
     rollout.value.copy_((values - mean) / std)
     rollout.valid.fill_(True)
-    getattr(rollout, end)[-1] = True
+    getattr(rollout, end)[:, -1] = True
     rollout.compute_advantages(0.99, 0.95, mean, std)
     advantages, returns = torchrls(rewards, values, rollout.terminated, rollout.truncated, 0.99, 0.95)
     torch.testing.assert_close(rollout.advantages, advantages)

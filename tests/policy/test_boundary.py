@@ -61,10 +61,7 @@ NETWORKS = {
         lambda out: out._replace(latent=torch.zeros(2, 8)),
         r"its latent is float32 \[2, 8\], not float \[2, 1,",
     ),
-    "elsewhere": (
-        lambda out: out._replace(latent=out.latent.to("meta")),
-        "its latent is .* on meta, not .* on cpu",
-    ),
+    "elsewhere": (lambda out: out._replace(latent=out.latent.to("meta")), "its latent is .* on meta, not .* on cpu"),
     "tuple": (lambda out: tuple(out), "what it returns is a tuple, not esper_core.contracts.protocols.NetworkOutput"),
     "list": (lambda out: out._replace(state=[1]), "its state is a list, not a NamedTuple of tensors"),
     "kind": (lambda out: out._replace(state=Odd(out.state.h)), "its state has memory, not h, c"),
@@ -131,10 +128,7 @@ BOOL = torch.ones(2, 3, dtype=torch.bool)
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (
-            {"heads": {"op": BOOL, "slot": BOOL[:, :2], "what": BOOL.byte()}},
-            "head 'what' is uint8 .*, not bool",
-        ),
+        ({"heads": {"op": BOOL, "slot": BOOL[:, :2], "what": BOOL.byte()}}, "head 'what' is uint8 .*, not bool"),
         ({"heads": {"op": BOOL.float(), "slot": BOOL[:, :2], "what": BOOL}}, "head 'op' is float32 .*, not bool"),
         ({"heads": {"op": BOOL, "slot": BOOL, "what": BOOL}}, r"head 'slot' is bool \[2, 3\], not bool \[2, 2\]"),
         ({"heads": {"op": BOOL, "what": BOOL}}, "its masks lack 'slot'"),

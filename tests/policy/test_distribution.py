@@ -111,15 +111,6 @@ def test_sampling_follows_the_enumeration(logits):
         assert share == pytest.approx(p, abs=4 * math.sqrt(p * (1 - p) / count) + 1e-9), key
 
 
-def test_deterministic_takes_the_most_probable_entry(logits):
-    raw = logits()
-    masks = random_masks(SPEC, (1,), torch.Generator().manual_seed(0), legal=1.0)
-    raw["op"] = torch.tensor([[0.0, 5.0, 1.0]], dtype=torch.float64)
-    actions = FactoredDistribution(SPEC, raw, masks).sample(deterministic=True)
-    assert int(actions["op"]) == 1 and int(actions["what"]) == int(raw["what"].argmax())
-    assert int(actions["speed"]) == 1, "an irrelevant head is neutral, whatever its logits say"
-
-
 @settings(max_examples=60, deadline=None)
 @given(SEEDS)
 def test_deterministic_is_the_most_probable_of_the_enumeration_head_by_head(seed):
@@ -137,38 +128,6 @@ def test_deterministic_is_the_most_probable_of_the_enumeration_head_by_head(seed
     expected = {name: best(i, {0: op} if i else {}) for i, name in enumerate(SPEC.names)}
     actions = FactoredDistribution(SPEC, logits, masks).sample(deterministic=True)
     assert {name: int(value) for name, value in actions.items()} == expected
-
-
-def test_the_most_probable_action_may_be_illegal(logits):
-    """Greedy acting looks at what is legal given the operation, not at the best logit."""
-    raw = logits()
-    raw["op"] = torch.tensor([[9.0, 5.0, 1.0]], dtype=torch.float64)
-    raw["slot"] = torch.tensor([[3.0, 0.0]], dtype=torch.float64)
-    masks = random_masks(SPEC, (1,), torch.Generator().manual_seed(0), legal=1.0)
-    heads = {**masks.heads, "op": torch.tensor([[False, True, True]])}
-    slot_given_op = torch.tensor([[[False, False], [False, True], [True, True]]])
-    actions = FactoredDistribution(SPEC, raw, Masks(heads, slot_given_op)).sample(deterministic=True)
-    assert (int(actions["op"]), int(actions["slot"])) == (1, 1)
-
-
-def test_the_slot_follows_the_operation_that_was_drawn(logits):
-    """`legal[op, slot]`: growing is legal on a only, cutting on b only."""
-    slot_given_op = torch.tensor([[[False, False], [True, False], [False, True]]]).expand(200, -1, -1)
-    masks = random_masks(SPEC, (200,), torch.Generator().manual_seed(0), legal=1.0)
-    masks = Masks({**masks.heads, "slot": slot_given_op.any(1)}, slot_given_op)
-    flat = {head.name: torch.zeros(200, head.size) for head in SPEC.heads}
-    actions = FactoredDistribution(SPEC, flat, masks).sample(torch.Generator().manual_seed(0))
-    assert set(zip(actions["op"].tolist(), actions["slot"].tolist(), strict=True)) == {(0, 0), (1, 0), (2, 1)}
-
-
-def test_masked_slot_logits_use_the_union_over_legal_operations(logits):
-    masks = random_masks(SPEC, (1,), torch.Generator().manual_seed(0), legal=1.0)
-    heads = {**masks.heads, "op": torch.tensor([[True, True, False]])}
-    slot_given_op = torch.tensor([[[False, False], [True, False], [False, True]]])
-    masked = FactoredDistribution(SPEC, logits(), Masks(heads, slot_given_op)).masked_logits()
-    lowest = torch.finfo(torch.float64).min
-    assert float(masked["slot"][0, 0]) > lowest and float(masked["slot"][0, 1]) == lowest, "CUT is not legal"
-    assert float(masked["op"][0, 2]) == lowest
 
 
 def test_gradients_of_a_head_are_exactly_zero_where_it_does_not_matter(logits):
@@ -226,25 +185,3 @@ def test_acting_in_inference_mode_first_leaves_learning_alone(logits):
     total = sum(v.sum() for v in distribution.entropy().values())
     (total + sum(v.sum() for v in distribution.log_prob(as_actions([(1, 0, 2, 1)])).values())).backward()
     assert all(float(value.grad.abs().max()) > 0 for value in raw.values())
-
-
-def test_policy_gradients_are_those_of_the_enumeration(logits):
-    """One-step problem with a reward for every joint action: E[∇log π·(R − V)] summed over all actions is ∇E[R]."""
-    masks = random_masks(SPEC, (1,), torch.Generator().manual_seed(0), legal=1.0)
-    raw = logits(seed=5)
-    joint = list(enumerate_joint(raw, masks))
-    rewards = torch.randn(len(joint), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-
-    def joint_log_prob(table):
-        wide = Masks(repeat(masks.heads, len(joint)), masks.slot_given_op.expand(len(joint), -1, -1))
-        per_head = FactoredDistribution(SPEC, repeat(table, len(joint)), wide).log_prob(as_actions(joint))
-        return torch.stack(list(per_head.values())).sum(0)
-
-    free = {name: value.clone().requires_grad_() for name, value in raw.items()}
-    exact = torch.autograd.grad((joint_log_prob(free).exp() * rewards).sum(), list(free.values()))
-    log_prob = joint_log_prob(free)
-    weights = log_prob.detach().exp()
-    baseline = (weights * rewards).sum()
-    score = torch.autograd.grad((weights * log_prob * (rewards - baseline)).sum(), list(free.values()))
-    for a, b in zip(exact, score, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)

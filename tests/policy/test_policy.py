@@ -2,8 +2,11 @@
 
 import pytest
 import torch
+from torch import Tensor
 
-from esper_core.contracts.protocols import Features
+from esper_core.contracts.errors import PluginError
+from esper_core.contracts.protocols import Features, Values
+from esper_core.contracts.tensors import mapped
 from esper_core.policy.policy import Policy
 from esper_testing.states import random_masks
 from tests.learning.conftest import SPEC, Net, Value
@@ -25,9 +28,7 @@ def inputs(envs=3, steps=7, seed=0):
 
 
 def at(value, t):
-    if isinstance(value, dict):
-        return {name: entry[:, t] for name, entry in value.items()}
-    return type(value)(*(at(v, t) if isinstance(v, dict) else v[:, t] for v in value))
+    return mapped(value, lambda tensor: tensor[:, t])
 
 
 def act_through(policy, features, masks):
@@ -106,12 +107,42 @@ def test_get_action_builds_no_graph(policy):
     assert not output.state.h.requires_grad and not output.values.q_taken.requires_grad
 
 
-def test_every_parameter_is_reached(policy):
+@pytest.mark.parametrize("field", ["q_taken", "value"])
+def test_regressing_values_moves_no_head(policy, field):
     features, masks = inputs()
-    outputs = act_through(policy, features, masks)
-    actions = {name: torch.stack([o.actions[name] for o in outputs], 1) for name in SPEC.names}
-    evaluation = policy.evaluate_actions(features, masks, None, actions)
-    loss = sum(v.sum() for v in evaluation.log_prob.values()) + evaluation.values.q_taken.sum()
-    loss.backward()
-    silent = [name for name, p in policy.named_parameters() if p.grad is None or not bool(p.grad.abs().max() > 0)]
-    assert silent == []
+    actions = {head.name: torch.full((3, 7), head.neutral) for head in SPEC.heads}
+    getattr(policy.evaluate_actions(features, masks, None, actions).values, field).sum().backward()
+    moved = {name for name, p in policy.named_parameters() if p.grad is not None and bool((p.grad != 0).any())}
+    assert {"critic.layer.weight", "network.lstm.weight_ih_l0"} <= moved
+    assert not [name for name in moved if "heads" in name]
+
+
+def test_the_critic_gets_detached_probabilities_of_legal_operations_and_the_operation_taken() -> None:
+    class Watching(Value):
+        def forward(self, latent: Tensor, op_probs: Tensor | None, op: Tensor | None) -> Values:
+            seen.append((latent, op_probs, op))
+            return super().forward(latent, op_probs, op)
+
+    seen: list[tuple[Tensor, Tensor | None, Tensor | None]] = []
+    torch.manual_seed(0)
+    policy, (features, masks) = Policy(Net(), Watching(), SPEC), inputs()
+    actions = {head.name: torch.full((3, 7), head.neutral) for head in SPEC.heads} | {"op": torch.ones(3, 7).long()}
+    policy.evaluate_actions(features, masks, None, actions)
+    latent, op_probs, op = seen[-1]
+    assert op_probs is not None and op is not None
+    assert latent.requires_grad and not op_probs.requires_grad
+    assert bool((op == 1).all())
+    legal = masks.heads["op"]
+    assert bool((op_probs[~legal] == 0).all()) and bool((op_probs[legal] > 0).all())
+    torch.testing.assert_close(op_probs.sum(-1), torch.ones(3, 7))
+
+    acted = policy.get_action(at(features, 0), at(masks, 0), generator=torch.Generator().manual_seed(0))
+    used = seen[-1][2]
+    assert used is not None and torch.equal(used[:, 0], acted.actions["op"]), "the operation is drawn exactly once"
+
+
+def test_acting_without_a_legal_action_is_refused(policy):
+    features, masks = inputs(steps=1)
+    masks.heads["op"][2] = False
+    with pytest.raises(PluginError, match="'op' has no legal entry in environment 2"):
+        policy.get_action(at(features, 0), at(masks, 0))

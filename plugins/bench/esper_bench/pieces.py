@@ -41,19 +41,19 @@ def features_and_masks(plan: Plan, index: Index) -> Work:
 
 
 def advantages(steps: int, envs: int) -> Work:
-    """Return a work that estimates the advantages of a rollout `[steps, envs]`."""
-    rewards, values = torch.rand(steps, envs), torch.rand(steps + 1, envs)
-    truncated, valid = torch.zeros(steps, envs, dtype=torch.bool), torch.ones(steps, envs, dtype=torch.bool)
+    """Return a work that estimates the advantages of a rollout `[envs, steps]`."""
+    rewards, values = torch.rand(envs, steps), torch.rand(envs, steps + 1)
+    truncated, valid = torch.zeros(envs, steps, dtype=torch.bool), torch.ones(envs, steps, dtype=torch.bool)
     terminated = truncated.clone()
-    terminated[-1] = True
+    terminated[:, -1] = True
     out = torch.empty_like(rewards), torch.empty_like(rewards)
     return lambda: gae(rewards, values, terminated, truncated, valid, 0.995, 0.95, out)
 
 
 def update_seconds(plan: Plan, index: Index, steps: int, envs: int, repeats: int) -> float:
-    """Return the median time that learning from a rollout `[steps, envs]` takes in one pass.
+    """Return the median time that learning from a rollout `[envs, steps]` takes in one epoch.
 
-    It is all that the trainer does once a rollout is there: evaluating it, estimating advantages, the pass.
+    It is all that the trainer does once a rollout is there: evaluating it, estimating advantages, the epoch.
     """
     plan = evolve(plan, envs=envs)
     parts, owners = _parts_without_environment(plan, index), owners_of(plan, index)

@@ -8,6 +8,7 @@ import torch
 from attrs import define, field, frozen
 from torch import Tensor
 
+from esper_core.contracts.tensors import mapped
 from esper_core.learning.rollout import Steps
 from esper_core.learning.trainer import Trainer
 from esper_core.plan.lookup import find_planned
@@ -66,7 +67,7 @@ class Shelf:
             run = RunDirectory.create(self.folder, plan, self.index)
             (update,) = trainer.run(1)
             path = save_checkpoint(run, trainer, update)
-            steps = trainer.rollout.steps()
+            steps = mapped(trainer.rollout.steps(), torch.clone)
             self._saved[num_slots] = Saved(path, steps, log_prob(trainer, steps))
         return self._saved[num_slots]
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.protocols import Masks
 from esper_core.contracts.state import StateField, StateSpec
+from esper_core.policy.legality import find_illegal
+
+TRIES = 8
+"""Random actions of every environment among which one is looked for that is illegal."""
 
 
 def random_state(
@@ -94,6 +100,31 @@ def illegal_actions(actions: ActionSpec, masks: Masks, taken: dict[str, Tensor])
                 legal = masks.slot_given_op[torch.arange(len(op)), op]
         found[head.name] = matters & ~legal.gather(1, taken[head.name].unsqueeze(1)).squeeze(1)
     return found
+
+
+def find_stray(spec: ActionSpec, actions: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return per head where it does not matter to the operation and yet is not neutral: bool `[E]`."""
+    if spec.root is None:
+        return {}
+    op = actions[spec.root]
+    return {
+        head.name: ~torch.tensor(spec.relevance(head.name), device=op.device)[op] & (actions[head.name] != head.neutral)
+        for head in spec.children
+    }
+
+
+def made_illegal(spec: ActionSpec, masks: Masks, actions: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
+    """Return actions `[E]` in one of whose environments something is masked; None where nothing was found to be."""
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(TRIES):
+        anything = {
+            name: torch.randint(size, actions[name].shape, generator=generator) for name, size in spec.sizes.items()
+        }
+        illegal = torch.stack(list(find_illegal(spec, masks, anything).values())).any(0)
+        if bool(illegal.any()):
+            chosen = torch.arange(len(illegal)) == int(illegal.int().argmax())
+            return {name: torch.where(chosen, anything[name], actions[name]) for name in spec.names}
+    return None
 
 
 def _some_legal(shape: tuple[int, ...], size: int, generator: torch.Generator, legal: float) -> Tensor:

@@ -10,13 +10,13 @@ from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.protocols import Masks, Rule
 from esper_core.plan.build import build_beside
 from esper_core.plan.plan import describe_plan
-from esper_core.policy.legality import find_illegal, find_stray
+from esper_core.policy.legality import find_illegal
 from esper_testing.conformance.subject import SLOTS, Subject
 from esper_testing.conformance.suite import Suite
 from esper_testing.episodes import Choose, play
 from esper_testing.fake_device import FakeDevice
 from esper_testing.randomness import untouched_randomness
-from esper_testing.states import random_masks, random_state
+from esper_testing.states import find_stray, random_masks, random_state
 
 if TYPE_CHECKING:
     from esper_core.contracts.protocols import State

@@ -16,12 +16,14 @@ def test_the_buffers_follow_n(session: Session, num_slots: int) -> None:
     """What is stored of an episode is as wide as the observation and the actions of N slots."""
     rollout, actions = session.trainer.rollout, session.environment.actions
     width = session.features.schema.dim
-    assert rollout.obs.shape[-1] == width, f"the buffer is {rollout.obs.shape[-1]} wide, the observation {width}"
+    assert rollout.features.obs.shape[-1] == width, (
+        f"the buffer is {rollout.features.obs.shape[-1]} wide, the observation {width}"
+    )
     for head in actions.heads:
-        width = rollout.masks[head.name].shape[-1]
+        width = rollout.masks.heads[head.name].shape[-1]
         assert width == head.size, f"the buffer has {width} entries for the {head.size} labels of head '{head.name}'"
-    if rollout.slot_given_op is not None:
-        found = rollout.slot_given_op.shape[-1]
+    if rollout.masks.slot_given_op is not None:
+        found = rollout.masks.slot_given_op.shape[-1]
         assert found == num_slots, f"the buffer has {found} slots per operation, not {num_slots}"
 
 

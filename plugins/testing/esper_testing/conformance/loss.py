@@ -290,7 +290,7 @@ def _play(subject: Subject, case: Case, dtype: torch.dtype = torch.float32) -> G
     rollout = Rollout(known.horizon, PLAYERS, environment.actions, known.feature_schema, torch.device("cpu"), dtype)
     generator = torch.Generator().manual_seed(0)
     Collector(environment, parts["features"], parts["masks"], policy, rollout, generator).collect(seed=0)
-    rollout.valid[known.horizon // 2 :, ::3] = False
+    rollout.valid[::3, known.horizon // 2 :] = False
     steps = rollout.steps()
     with torch.no_grad():
         old = policy.evaluate_actions(steps.features, steps.masks, None, steps.actions, steps.episode_start)

@@ -2,42 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import attrs
 import torch
 from torch import Tensor, nn
 
+from esper_core.contracts.tensors import leaves, mapped
 from esper_testing.case import trainable
 
 TOLERANCE = 1e-4
 """How far float32 results may be apart that differ in nothing but the order of additions, relative to 1 and to them."""
-
-
-def leaves(value: Any, name: str = "") -> dict[str, Tensor]:
-    """Return the tensors within a value by where they are, such as `logits.op`; what is no tensor is left out."""
-    if isinstance(value, Tensor):
-        return {name: value}
-    found: dict[str, Tensor] = {}
-    for key, entry in _entries(value):
-        found |= leaves(entry, f"{name}.{key}" if name else key)
-    return found
-
-
-def mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """Return a value with every tensor in it changed."""
-    if isinstance(value, Tensor):
-        return change(value)
-    if isinstance(value, dict):
-        return {key: mapped(entry, change) for key, entry in value.items()}
-    if attrs.has(type(value)):
-        return attrs.evolve(value, **{key: mapped(entry, change) for key, entry in _entries(value)})
-    if isinstance(value, tuple):
-        make = getattr(type(value), "_make", type(value))
-        return make(mapped(entry, change) for entry in value)
-    return value
 
 
 def cut(value: Any, *where: int | slice | Tensor) -> Any:
@@ -114,16 +90,6 @@ def assert_dtype(dtype: torch.dtype, value: Any) -> None:
     """Fail when a tensor within a value has another dtype."""
     wrong = [name for name, tensor in leaves(value).items() if tensor.dtype != dtype]
     assert not wrong, f"in {dtype} it returns another dtype: {', '.join(wrong)}"
-
-
-def _entries(value: Any) -> list[tuple[str, Any]]:
-    if isinstance(value, dict):
-        return [(str(key), entry) for key, entry in value.items()]
-    if attrs.has(type(value)):
-        return [(entry.name, getattr(value, entry.name)) for entry in attrs.fields(type(value))]
-    if isinstance(value, tuple | list):
-        return list(zip(getattr(value, "_fields", map(str, range(len(value)))), value, strict=True))
-    return []
 
 
 def _names(table: dict[str, Tensor]) -> str:

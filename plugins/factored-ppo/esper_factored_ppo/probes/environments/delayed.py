@@ -50,4 +50,4 @@ class Garden(ProbeEnvironment):
 
 def mean_return(trainer: Trainer) -> dict[str, float]:
     """Measure the undiscounted return of the last rollout."""
-    return {"return": float(trainer.rollout.rewards.sum(0).mean())}
+    return {"return": float(trainer.rollout.rewards.sum(1).mean())}

@@ -53,4 +53,4 @@ class Forced(ProbeEnvironment):
 
 def untrained_return(trainer: Trainer) -> dict[str, float]:
     """Measure the return of the only rollout, which the untrained policy played: its worst episode."""
-    return {"return": float(trainer.rollout.rewards.sum(0).min())}
+    return {"return": float(trainer.rollout.rewards.sum(1).min())}
