@@ -8,10 +8,10 @@ from contextlib import redirect_stdout, suppress
 from pathlib import Path
 
 from esper_core.contracts.errors import EsperError
-from esper_core.contracts.printable import visible_line
 from esper_core.plan.recipes import Recipes, find_registry, load_recipes
 from esper_core.registry.index import Index
 from esper_core.registry.loading import load_index
+from esper_core.system.printable import visible_line
 
 Complete = Callable[[str], list[tuple[str, str]]]
 """From what has been typed to names that begin with it, each with a line about it."""

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from attrs import field, frozen
 
 from esper_core.contracts.errors import EsperError, Interruption, PluginError, Terminated
-from esper_core.contracts.memory import exhausted
+from esper_core.system.memory import exhausted
 
 DEBUG_HINT = "Use --debug for the traceback."
 

@@ -22,7 +22,6 @@ from esper_core.contracts.exact import Inexact, from_exact, to_exact
 from esper_core.contracts.features import FeatureSchema
 from esper_core.contracts.foreign import guarded
 from esper_core.contracts.precision import PRECISIONS
-from esper_core.contracts.shape import shaped
 from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.state import EnvironmentDescription, Outcome, StateSpec
 from esper_core.plan.config import planned_config, structure_config, unstructure_config
@@ -32,6 +31,7 @@ from esper_core.plan.recipes import Recipes
 from esper_core.plan.selection import select
 from esper_core.registry.index import Component, Index
 from esper_core.registry.references import load_reference
+from esper_core.system.shape import shaped
 
 PLAN_SCHEMA = 1
 

@@ -19,9 +19,9 @@ from urllib.request import url2pathname
 from attrs import field, frozen
 
 from esper_core.contracts.components import normalise_name
-from esper_core.contracts.reading import parse_json
-from esper_core.contracts.shape import shaped
 from esper_core.registry.hookspecs import ENTRY_POINT_GROUP
+from esper_core.system.json_files import parse_json
+from esper_core.system.shape import shaped
 
 _WORDS = {"dev": -4, "a": -3, "alpha": -3, "b": -2, "beta": -2, "c": -1, "rc": -1, "post": 1}
 _REMOVED_IN_PART = "~"

@@ -10,9 +10,9 @@ from attrs import frozen
 
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import PluginError
-from esper_core.contracts.packages import CORE_DISTRIBUTION
 from esper_core.registry.copies import Copies, Copy, find_copies, has_plugins
 from esper_core.registry.hookspecs import ENTRY_POINT_GROUP
+from esper_core.system.packages import CORE_DISTRIBUTION
 
 CORE_PLUGIN = "core"
 

@@ -10,15 +10,28 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import field, frozen
+from attrs import frozen
 
-from esper_core.contracts.errors import CheckpointMismatch, DamagedFile, EsperError, PluginError, UserError
-from esper_core.contracts.exact import Inexact, to_exact
-from esper_core.contracts.files import (
+from esper_core.contracts.errors import CheckpointMismatch, DamagedFile, EsperError, UserError
+from esper_core.contracts.exact import to_exact
+from esper_core.contracts.foreign import described
+from esper_core.plan.plan import Plan
+from esper_core.runs.compatibility import check_fit
+from esper_core.runs.files import finite, json_bytes
+from esper_core.runs.header import (
+    BEST_BY,
+    CHECKPOINT_SCHEMA,
+    OTHER_CHECKPOINT,
+    STATE_FILE,
+    Header,
+    content_digest,
+    read_header,
+)
+from esper_core.system.files import (
     create_synced,
     is_temporary,
     make_folder,
@@ -28,13 +41,7 @@ from esper_core.contracts.files import (
     temporary_name,
     writing,
 )
-from esper_core.contracts.foreign import described
-from esper_core.contracts.reading import read_bytes
-from esper_core.plan.plan import Plan
-from esper_core.runs import provenance
-from esper_core.runs.compatibility import check_fit
-from esper_core.runs.header import BEST_BY, CHECKPOINT_SCHEMA, OTHER_CHECKPOINT, STATE_FILE, Header, content_digest, read_header
-from esper_core.runs.files import finite, json_bytes
+from esper_core.system.json_files import read_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,10 +10,10 @@ from attrs import fields, frozen
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import CheckpointMismatch, ConfigError
 from esper_core.learning.config import TrainConfig
-from esper_core.registry.bringing import bring_back
 from esper_core.plan.config import structure_config
 from esper_core.plan.lookup import find_planned
 from esper_core.plan.plan import Plan, PlannedComponent, describe_plan
+from esper_core.registry.bringing import bring_back
 from esper_core.registry.resolve import absent_plugins
 from esper_core.runs import provenance
 
@@ -100,7 +100,9 @@ def _is_installed(planned: PlannedComponent, index: Index) -> bool:
 
 def _slots(saved: Plan, plan: Plan) -> list[Difference]:
     there, here = saved.slots, plan.slots
-    return [] if there == here else [Difference(f"slots ({len(there)} → {len(here)})", ", ".join(there), ", ".join(here))]
+    return (
+        [] if there == here else [Difference(f"slots ({len(there)} → {len(here)})", ", ".join(there), ", ".join(here))]
+    )
 
 
 def _slot_advice(saved: Plan, plan: Plan) -> str:
@@ -178,7 +180,9 @@ def _notes(header: Header, plan: Plan, index: Index) -> list[str]:
     for name, version in header.content["libraries"].items():
         if here.get(name) != version:
             found = here.get(name, "not installed")
-            notes.append(f"{name} is {found}; the checkpoint was written with {version}, so numbers may differ a little.")
+            notes.append(
+                f"{name} is {found}; the checkpoint was written with {version}, so numbers may differ a little."
+            )
     return notes
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import os
 import re
 import secrets
@@ -13,15 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, asdict, define, field
 
-from esper_core.contracts.errors import CheckpointMismatch, DamagedFile, EsperError, PluginError, UserError, did_you_mean
-from esper_core.contracts.files import is_temporary, remove_file, replace_synced, writing
-from esper_core.contracts.reading import damage_in, damaged_line, read_json, read_lines
-from esper_core.contracts.shape import shaped
+from esper_core.contracts.errors import (
+    CheckpointMismatch,
+    DamagedFile,
+    EsperError,
+    PluginError,
+    UserError,
+    did_you_mean,
+)
 from esper_core.plan.plan import Plan, describe_plan
 from esper_core.runs import provenance
 from esper_core.runs.files import append_lines, cut, finite, json_bytes
-from esper_core.runs.git import git_commit
 from esper_core.runs.shapes import RESERVED, RunRecord, check_event, check_metrics, naming
+from esper_core.system.files import is_temporary, remove_file, replace_synced, writing
+from esper_core.system.git import git_commit
+from esper_core.system.json_files import damage_in, damaged_line, read_json, read_lines
+from esper_core.system.shape import shaped
 
 if TYPE_CHECKING:
     from esper_core.learning.trainer import Update

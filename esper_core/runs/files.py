@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from esper_core.contracts.errors import EsperError
-from esper_core.contracts.files import append_synced, cut_synced, writing
+from esper_core.system.files import append_synced, cut_synced, writing
 
 
 def finite(value: Any) -> Any:

@@ -12,11 +12,11 @@ from attrs import field, frozen
 
 from esper_core.contracts.errors import CheckpointMismatch, DamagedFile
 from esper_core.contracts.exact import Inexact, from_exact
-from esper_core.contracts.reading import read_json
-from esper_core.contracts.shape import shaped
 from esper_core.plan.plan import Plan
 from esper_core.runs import provenance
 from esper_core.runs.shapes import SavedState, naming
+from esper_core.system.json_files import read_json
+from esper_core.system.shape import shaped
 
 CHECKPOINT_SCHEMA = 2
 STATE_FILE = "state.json"

@@ -7,17 +7,16 @@ import platform
 import sys
 from collections.abc import Mapping
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from esper_core.contracts.packages import pinned, pip_install
+from esper_core.plan.lookup import find_planned
 from esper_core.registry import sources
 from esper_core.registry.discovery import CORE_DISTRIBUTION
-from esper_core.plan.lookup import find_planned
+from esper_core.system.packages import pinned, pip_install
 
 if TYPE_CHECKING:
-    from esper_core.registry.index import Index
     from esper_core.plan.plan import Plan
+    from esper_core.registry.index import Index
 
 LIBRARIES = ("torch", "numpy", "gymnasium", "scikit-learn", "safetensors", "attrs", "cattrs", "pluggy")
 

@@ -1,4 +1,4 @@
-"""Going on with a run: from which checkpoint, with which plan, and what is dropped on the way. Torch is not imported."""
+"""Resuming a run: from which checkpoint, with which plan, and what is dropped. Torch is not imported."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from attrs import evolve, frozen
 
 from esper_core.contracts.errors import CheckpointMismatch, ConfigError, DamagedFile, EsperError, UserError
 from esper_core.plan.plan import Plan, check_updates
-from esper_core.runs.header import Header
 from esper_core.runs.checkpoint import list_checkpoints, remove_later, verify_checkpoint
 from esper_core.runs.compatibility import check_fit
 from esper_core.runs.directory import METRICS_FILE, RESTORE, RUN_FILE, RunDirectory
+from esper_core.runs.header import Header
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from attrs import Factory, field, frozen
 from attrs.validators import ge, gt, le, optional
 
 from esper_core.contracts.errors import CheckpointMismatch
-from esper_core.contracts.shape import structured
+from esper_core.system.shape import structured
 
 MOST = 2**63 - 1
 """Largest count."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from esper_core.cli.app import run
-from esper_core.contracts.cache import Cache
+from esper_core.system.cache import Cache
 
 
 @pytest.fixture

@@ -21,14 +21,20 @@ import pytest
 from attrs import evolve
 
 from esper_core.contracts.errors import CheckpointMismatch, EsperError, PluginError
-from esper_core.contracts.files import temporary_name
 from esper_core.learning.session import open_session
 from esper_core.learning.trainer import Trainer, Update
-from esper_core.registry.index import Index
 from esper_core.plan.plan import Plan
-from esper_core.runs.checkpoint import best_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint, verify_checkpoint
+from esper_core.registry.index import Index
+from esper_core.runs.checkpoint import (
+    best_checkpoint,
+    list_checkpoints,
+    load_checkpoint,
+    save_checkpoint,
+    verify_checkpoint,
+)
 from esper_core.runs.directory import RunDirectory
 from esper_core.runs.header import content_digest, read_header
+from esper_core.system.files import temporary_name
 
 MakePlan = Callable[..., Plan]
 Trained = tuple[RunDirectory, Trainer, list[Update]]
@@ -113,7 +119,7 @@ def test_a_state_that_cannot_be_kept_is_its_plugins_fault(
 
 def test_counters_that_only_look_written_are_damage(newest: Path) -> None:
     rewrite(newest, lambda content: content["counters"].update(seed={"$float": "1"}))
-    with pytest.raises(CheckpointMismatch, match="state.json is damaged"):
+    with pytest.raises(CheckpointMismatch, match=r"state\.json is damaged"):
         _ = read_header(newest).counters
 
 

@@ -13,8 +13,8 @@ from attrs import evolve
 
 from esper_core.contracts.errors import CheckpointMismatch, EsperError, PluginError, UserError
 from esper_core.learning.trainer import Trainer, Update
-from esper_core.registry.index import Index
 from esper_core.plan.plan import Plan
+from esper_core.registry.index import Index
 from esper_core.runs.directory import RunDirectory, check_writable, find_run, list_runs
 from tests.disk import full_disk
 
@@ -160,7 +160,9 @@ PLAN = {"schema": 1, "policy": "lstm-v2", "slots": ["r0c0"], "seed": 0, "envs": 
 
 def place(out: Path, name: str, created: str = "2026-01-01T00:00:00+00:00") -> None:
     (out / name).mkdir(parents=True)
-    (out / name / "run.json").write_text(json.dumps({"schema": 1, "created": created, "plan": {**PLAN, "components": [], "train": {}}}))
+    (out / name / "run.json").write_text(
+        json.dumps({"schema": 1, "created": created, "plan": {**PLAN, "components": [], "train": {}}})
+    )
 
 
 def test_runs_are_listed_from_old_to_new_and_damage_beside(tmp_path: Path) -> None:

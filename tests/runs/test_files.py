@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from esper_core.contracts.errors import EsperError
-from esper_core.contracts.reading import read_lines
 from esper_core.runs.files import append_lines, json_line
+from esper_core.system.json_files import read_lines
 from tests.disk import full_disk
 
 

@@ -34,7 +34,10 @@ def hold(run: Path, ready: Path, meanwhile: Callable[[], object] = lambda: None)
 def test_a_second_process_is_refused_with_the_first_ones_number(tmp_path: Path) -> None:
     holder = forking.start(hold, tmp_path, tmp_path / "ready")
     wait_for((tmp_path / "ready").exists)
-    with pytest.raises(UserError, match=rf"Process {holder.pid} works on the run {tmp_path}\.") as caught, locked(tmp_path):
+    with (
+        pytest.raises(UserError, match=rf"Process {holder.pid} works on the run {tmp_path}\.") as caught,
+        locked(tmp_path),
+    ):
         pass
     assert f"kill {holder.pid}" in caught.value.hint and caught.value.exit_code == 2
     holder.kill()

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from esper_core.registry import sources
-from esper_core.registry.loading import index_from_specs
-from esper_core.registry.index import Index
 from esper_core.plan.plan import Plan
+from esper_core.registry import sources
+from esper_core.registry.index import Index
+from esper_core.registry.loading import index_from_specs
 from esper_core.runs import provenance
 
 

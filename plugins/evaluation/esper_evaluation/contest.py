@@ -11,7 +11,6 @@ import torch
 from attrs import evolve, frozen
 
 from esper_core.contracts.errors import PluginError, UserError, did_you_mean
-from esper_core.contracts.files import make_folder, replace_synced, writing
 from esper_core.contracts.foreign import close_safely
 from esper_core.contracts.plain import MEANING, NotPlain, plain
 from esper_core.contracts.protocols import BuildContext, Environment, Evaluable, FeatureExtractor, MaskProvider, Rule
@@ -25,6 +24,7 @@ from esper_core.registry.index import Index
 from esper_core.registry.sources import made_with
 from esper_core.runs.checkpoint import load_policy
 from esper_core.runs.files import append_lines, json_bytes
+from esper_core.system.files import make_folder, replace_synced, writing
 from esper_evaluation.arms import FIXED, GREEDY, MATCHED, POLICY, REPLAY, Arm, with_needed
 from esper_evaluation.circumstances import circumstances, digest, set_aside
 from esper_evaluation.entrants import Entrant

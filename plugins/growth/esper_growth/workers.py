@@ -18,9 +18,9 @@ from attrs import frozen
 from torch import Tensor
 
 from esper_core.contracts.errors import EsperError
-from esper_core.contracts.remote import Failure, attempted
 from esper_core.learning.randomness import seed_all
 from esper_core.registry.sources import blamed
+from esper_core.system.processes import Failure, attempted
 from esper_growth.actions import Algorithm
 from esper_growth.memory import keep_freed_memory
 from esper_growth.runtime import Fossils, Gradients, HostRuntime, Settings, Validation, stable_seed

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 
 from esper_core.contracts.errors import EsperError
-from esper_core.contracts.remote import Failure, attempted
 from esper_core.registry.sources import blamed
+from esper_core.system.processes import Failure, attempted
 
 START_METHOD = "fork" if sys.platform == "linux" else "spawn"
 """Forking needs no second import of torch; other systems' libraries do not survive it."""

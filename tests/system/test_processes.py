@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from esper_core.contracts.errors import ConfigError, EsperError, PluginError
-from esper_core.contracts.remote import Failure, RemoteTraceback, attempted
+from esper_core.system.processes import Failure, RemoteTraceback, attempted
 
 
 class KeywordOnly(Exception):

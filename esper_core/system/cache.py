@@ -12,7 +12,7 @@ from pathlib import Path
 from attrs import frozen
 
 from esper_core.contracts.errors import UserError
-from esper_core.contracts.files import (
+from esper_core.system.files import (
     append_synced,
     create_synced,
     is_temporary,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from esper_core.contracts.files import (
+from esper_core.system.files import (
     LINK,
     append_synced,
     check_creatable,

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from esper_core.contracts.cache import MANIFEST_FILE, Cache, cache_directory, caches
 from esper_core.contracts.errors import UserError
-from esper_core.contracts.files import LINK, temporary_name
+from esper_core.system.cache import MANIFEST_FILE, Cache, cache_directory, caches
+from esper_core.system.files import LINK, temporary_name
 from tests.runs import forking
 
 

@@ -13,8 +13,8 @@ from attrs import frozen
 
 from esper_core.contracts import reading
 from esper_core.contracts.errors import DamagedFile
-from esper_core.contracts.reading import parse_json, read_bytes, read_json, read_lines
-from esper_core.contracts.shape import shaped
+from esper_core.system.json_files import parse_json, read_bytes, read_json, read_lines
+from esper_core.system.shape import shaped
 
 DEEP = "[" * 100_000
 
