@@ -9,9 +9,10 @@ from contextlib import AbstractContextManager, contextmanager
 from attrs import field, frozen
 
 from esper_core.contracts.errors import EsperError, Interruption, PluginError, Terminated
-from esper_core.system.memory import exhausted
 
 DEBUG_HINT = "Use --debug for the traceback."
+_REFUSALS = ("allocate memory", "out of memory", "integer multiplication overflow", "storage size", "size calculation")
+"""What torch says, in lower case, when it cannot have a tensor."""
 
 
 @contextmanager
@@ -51,6 +52,28 @@ def asks_to_stop(error: BaseException) -> bool:
     if isinstance(error, Interruption | Terminated | GeneratorExit):
         return True
     return isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def exhausted(error: BaseException) -> EsperError | None:
+    """Return what to say about an error that means that memory or the range of numbers is exhausted; else None."""
+    try:
+        text = str(error)
+    except BaseException:
+        return None
+    if isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in text.lower() for words in _REFUSALS)
+    ):
+        said = f" ({text.splitlines()[0][:200]})" if text else ""
+        return EsperError(
+            f"There is not enough memory{said}.",
+            hint="Lower what there is many of: --envs, --epochs, --workers, or sizes of the network, host or data.",
+        )
+    if isinstance(error, OverflowError):
+        return EsperError(
+            f"A number is too large to compute with: {text}.",
+            hint="Lower the largest option: see them with esper policy show.",
+        )
+    return None
 
 
 def described(error: BaseException) -> str:

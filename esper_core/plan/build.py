@@ -12,7 +12,7 @@ from torch import nn
 
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import ConfigError, EsperError, FactoryError, did_you_mean
-from esper_core.contracts.foreign import guarded
+from esper_core.contracts.foreign import exhausted, guarded
 from esper_core.contracts.precision import autocast
 from esper_core.contracts.protocols import BuildContext, Origin
 from esper_core.plan.allocation import TooLarge, only_what_fits
@@ -22,7 +22,7 @@ from esper_core.plan.plan import Plan, PlanDescription, PlannedComponent, descri
 from esper_core.registry.index import Component, Index
 from esper_core.registry.references import load_reference
 from esper_core.registry.resolve import split_name
-from esper_core.system.memory import exhausted, shown
+from esper_core.system.memory import shown
 
 LEARNED = ("network", "critic")
 """Kinds whose initial weights come from the plan's seed."""

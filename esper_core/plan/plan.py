@@ -18,9 +18,9 @@ from esper_core.contracts.errors import (
     SlotIdError,
     did_you_mean,
 )
-from esper_core.contracts.exact import Inexact, from_exact, to_exact
 from esper_core.contracts.features import FeatureSchema
 from esper_core.contracts.foreign import guarded
+from esper_core.contracts.plain import NotPlain, from_exact, to_exact
 from esper_core.contracts.precision import PRECISIONS
 from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.state import EnvironmentDescription, Outcome, StateSpec
@@ -178,7 +178,7 @@ class Plan:
             return evolve(plan, components=components, train=from_exact(plan.train))
         except SlotIdError as error:
             raise DamagedFile(f"The recorded plan is damaged: {error.message}") from error
-        except Inexact as error:
+        except NotPlain as error:
             raise DamagedFile(f"The recorded plan is damaged: {error}.") from error
 
 

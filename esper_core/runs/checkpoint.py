@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from esper_core.contracts.errors import CheckpointMismatch, DamagedFile, EsperError, UserError
-from esper_core.contracts.exact import to_exact
 from esper_core.contracts.foreign import described
+from esper_core.contracts.plain import to_exact
 from esper_core.plan.plan import Plan
 from esper_core.runs.compatibility import check_fit
-from esper_core.runs.files import finite, json_bytes
 from esper_core.runs.header import (
     BEST_BY,
     CHECKPOINT_SCHEMA,
@@ -41,7 +40,7 @@ from esper_core.system.files import (
     temporary_name,
     writing,
 )
-from esper_core.system.json_files import read_bytes
+from esper_core.system.json_files import finite, json_bytes, read_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -99,7 +98,7 @@ def save_checkpoint(run: RunDirectory, trainer: Trainer, update: Update, *, keep
         },
     }
     content["digest"] = content_digest(content)
-    files[STATE_FILE] = json_bytes(content, indent=1) + b"\n"
+    files[STATE_FILE] = json_bytes(content, indent=1)
     folder = run.checkpoints
     path = folder / f"{update.index:06d}"
     with writing(path, "Make room; earlier checkpoints are untouched."):

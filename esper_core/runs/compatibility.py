@@ -16,6 +16,7 @@ from esper_core.plan.plan import Plan, PlannedComponent, describe_plan
 from esper_core.registry.bringing import bring_back
 from esper_core.registry.resolve import absent_plugins
 from esper_core.runs import provenance
+from esper_core.system.machine import libraries
 
 if TYPE_CHECKING:
     from esper_core.registry.index import Index
@@ -176,7 +177,7 @@ def _notes(header: Header, plan: Plan, index: Index) -> list[str]:
                 f"The source of {name} {installed['version']} has changed since the checkpoint was written "
                 f"({recorded['source']} → {installed['source']})."
             )
-    here = provenance.libraries()
+    here = libraries()
     for name, version in header.content["libraries"].items():
         if here.get(name) != version:
             found = here.get(name, "not installed")

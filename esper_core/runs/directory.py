@@ -14,7 +14,6 @@ from attrs import Factory, asdict, define, field
 
 from esper_core.contracts.errors import (
     CheckpointMismatch,
-    DamagedFile,
     EsperError,
     PluginError,
     UserError,
@@ -22,12 +21,11 @@ from esper_core.contracts.errors import (
 )
 from esper_core.plan.plan import Plan, describe_plan
 from esper_core.runs import provenance
-from esper_core.runs.files import append_lines, cut, finite, json_bytes
-from esper_core.runs.shapes import RESERVED, RunRecord, check_event, check_metrics, naming
+from esper_core.runs.records import RESERVED, RunRecord, check_event, check_metrics, check_record, read_record
 from esper_core.system.files import is_temporary, remove_file, replace_synced, writing
 from esper_core.system.git import git_commit
-from esper_core.system.json_files import damage_in, damaged_line, read_json, read_lines
-from esper_core.system.shape import shaped
+from esper_core.system.json_files import append_lines, cut, damage_in, finite, json_bytes, read_lines
+from esper_core.system.machine import libraries, machine
 
 if TYPE_CHECKING:
     from esper_core.learning.trainer import Update
@@ -94,7 +92,7 @@ class RunDirectory:
         try:
             path = _fresh_directory(Path(out).absolute(), stem)
             (path / CHECKPOINTS).mkdir()
-            replace_synced(path / RUN_FILE, _text(record))
+            replace_synced(path / RUN_FILE, json_bytes(record, indent=2))
         except OSError as error:
             raise UserError(
                 f"No run can be written to {out}: {error.strerror or error}.",
@@ -113,22 +111,10 @@ class RunDirectory:
         given, path = path, path.absolute()
         file = path / RUN_FILE
         try:
-            record = read_json(file)
+            record = read_record(file, RUN_SCHEMA, RESTORE)
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise UserError(f"{path} is no run: it has no {RUN_FILE}.", hint="See: esper runs list") from error
-        except OSError as error:
-            raise EsperError(f"{file} cannot be read: {error.strerror or error}.") from error
-        except DamagedFile as error:
-            error.hint = RESTORE
-            raise
-        if isinstance(record, dict) and record.get("schema", RUN_SCHEMA) != RUN_SCHEMA:
-            raise CheckpointMismatch(
-                f"{file} has schema {record['schema']!r}; this version of esper-core reads {RUN_SCHEMA}.",
-                hint=f"Use the version of esper-core that wrote it: {provenance.core_command(record)}",
-            )
-        known = shaped(RunRecord, record, str(file), hint=RESTORE)
-        with naming(file, RESTORE):
-            Plan.from_json(known.plan)
+            raise UserError(f"{path} is not a run: it has no {RUN_FILE}.", hint="See: esper runs list") from error
+        check_record(RunRecord, record, file, RESTORE)
         return cls(path, record, given)
 
     def shown(self, path: Path | None = None) -> Path:
@@ -192,7 +178,7 @@ class RunDirectory:
             for entry in self.path.iterdir():
                 if is_temporary(entry.name):
                     remove_file(entry)
-            replace_synced(self.path / RUN_FILE, _text(record))
+            replace_synced(self.path / RUN_FILE, json_bytes(record, indent=2))
         self.record = record
         for file, length in lengths.items():
             cut(file, length, within=self.path)
@@ -265,8 +251,9 @@ def _length_up_to(path: Path, update: int) -> int:
     """
     length = 0
     for number, entry, end in read_lines(path):
-        if not isinstance(entry.get("update"), int):
-            raise damaged_line(path, number, "it has no update")
+        with damage_in(path, number):
+            if not isinstance(entry.get("update"), int):
+                raise ValueError("it has no update")
         if entry["update"] > update:
             break
         length = end
@@ -277,13 +264,9 @@ def _circumstances(plan: Plan, index: Index, here: Path | None) -> dict[str, Any
     return {
         "distributions": provenance.distributions(plan, index),
         "git": git_commit(here or Path.cwd()),
-        "machine": provenance.machine(),
-        "libraries": provenance.libraries(),
+        "machine": machine(),
+        "libraries": libraries(),
     }
-
-
-def _text(record: Mapping[str, Any]) -> bytes:
-    return json_bytes(record, indent=2) + b"\n"
 
 
 def list_runs(out: Path) -> tuple[list[RunDirectory], list[str]]:

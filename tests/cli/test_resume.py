@@ -308,7 +308,7 @@ def test_a_run_shows_the_header_of_its_newest_checkpoint(finished, esper, withou
 def test_a_damaged_header_is_shown_as_what_it_is(finished, capsys):
     (finished / "checkpoints/000004/state.json").write_text("{")
     assert run(["runs", "show", str(finished)]) == 0
-    assert "000004/state.json:1 is damaged: it is no JSON" in capsys.readouterr().out
+    assert "000004/state.json:1 is damaged: it is not JSON" in capsys.readouterr().out
 
 
 def test_the_help_lists_it(esper, without_torch):

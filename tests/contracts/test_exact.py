@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esper_core.contracts.exact import DEEPEST, LONGEST, Inexact, from_exact, to_exact
+from esper_core.contracts.plain import DEEPEST, LONGEST, NotPlain, from_exact, to_exact
 
 TEXT = st.text() | st.sampled_from(["$float", "$tuple", "$", "$$x", "inf"])
 VALUES = st.recursive(
@@ -69,14 +69,14 @@ def nested(depth: int) -> Any:
     ],
 )
 def test_what_json_cannot_hold_is_refused_with_its_place(value: Any, words: str) -> None:
-    with pytest.raises(Inexact, match=words):
+    with pytest.raises(NotPlain, match=words):
         to_exact(value)
 
 
 def test_a_table_that_holds_itself_is_refused() -> None:
     loop: dict[str, Any] = {}
     loop["again"] = loop
-    with pytest.raises(Inexact, match="within one another"):
+    with pytest.raises(NotPlain, match="within one another"):
         to_exact(loop)
 
 
@@ -85,7 +85,7 @@ def test_a_table_that_holds_itself_is_refused() -> None:
     [{"$float": "1.5"}, {"$float": 1.0}, {"$float": []}, {"$float": "inf", "a": 1}, {"$tuple": {}}, {"$set": []}],
 )
 def test_tables_that_only_look_written_are_refused(written: Any) -> None:
-    with pytest.raises(Inexact, match="marks nothing"):
+    with pytest.raises(NotPlain, match="marks nothing"):
         from_exact([written])
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from esper_core.runs import git
+from esper_core.system import git
 from esper_core.system.git import git_commit
 
 Git = Callable[..., str]

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from attrs import frozen
 
-from esper_core.contracts import reading
 from esper_core.contracts.errors import DamagedFile
+from esper_core.system import json_files
 from esper_core.system.json_files import parse_json, read_bytes, read_json, read_lines
 from esper_core.system.shape import shaped
 
@@ -42,7 +42,7 @@ def test_no_file_is_read_beyond_its_bound(tmp_path: Path) -> None:
         read_bytes(path, 1000)
     with pytest.raises(DamagedFile, match=r"x\.json:1: this line is damaged: it has more than 16,777,216 bytes"):
         entries(path)
-    assert tracemalloc.get_traced_memory()[1] < 5 * reading.LINE
+    assert tracemalloc.get_traced_memory()[1] < 5 * json_files.LINE
     tracemalloc.stop()
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from esper_core.contracts import memory
 from esper_core.contracts.errors import ConfigError
-from esper_core.system.memory import check_memory, exhausted, memory_left, shown
+from esper_core.contracts.foreign import exhausted
+from esper_core.system import memory
+from esper_core.system.memory import check_memory, memory_left, shown
 
 
 def group(folder: Path, limit: str, used: str, stat: str) -> tuple[str, str, str]:

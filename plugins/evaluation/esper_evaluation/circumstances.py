@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from esper_core.contracts.errors import DamagedFile
-from esper_core.contracts.exact import to_exact
+from esper_core.contracts.plain import to_exact
 from esper_core.contracts.protocols import Environment, HasCircumstances
 from esper_core.plan.lookup import find_planned
 from esper_core.plan.plan import Plan

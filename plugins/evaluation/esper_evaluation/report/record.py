@@ -10,7 +10,7 @@ from attrs import define, field
 from esper_core.contracts.events import EPISODE, episode_numbers
 from esper_core.plan.plan import Plan
 from esper_core.runs.directory import RunDirectory
-from esper_core.runs.shapes import RESERVED
+from esper_core.runs.records import RESERVED
 
 LARGEST = 1e100
 """Largest number that is drawn: sums and squares of what is larger are no numbers any more."""

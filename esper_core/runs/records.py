@@ -1,4 +1,4 @@
-"""The shape of what a run wrote, so that whoever reads it need not doubt it."""
+"""The files of a run: the shape of what it wrote, checked once where it is read."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from typing import Any
 from attrs import Factory, field, frozen
 from attrs.validators import ge, gt, le, optional
 
-from esper_core.contracts.errors import CheckpointMismatch
-from esper_core.system.shape import structured
+from esper_core.contracts.errors import CheckpointMismatch, DamagedFile
+from esper_core.plan.plan import Plan
+from esper_core.runs.provenance import core_command
+from esper_core.system.json_files import read_json
+from esper_core.system.shape import shaped, structured
 
 MOST = 2**63 - 1
 """Largest count."""
@@ -22,9 +25,50 @@ RESERVED = ("update", "environment_steps", "timing", "warnings")
 LONGEST = 1e12
 """Seconds that an update can have taken at most."""
 
+MOST_BYTES = 2**28
+"""Bytes of a record at most."""
+
 
 def _count(least: int = 0) -> Any:
     return field(validator=[ge(least), le(MOST)], kw_only=True)
+
+
+def read_record(file: Path, schema: int, hint: str) -> dict[str, Any]:
+    """Return the table that a file of a run holds.
+
+    Args:
+        file: The file.
+        schema: The schema it must have.
+        hint: What to do about a file that is damaged.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError: there is none.
+        CheckpointMismatch: it is damaged, foreign or of another schema, or cannot be read.
+    """
+    try:
+        content = read_json(file, MOST_BYTES)
+    except DamagedFile as error:
+        error.hint = hint
+        raise
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:
+        raise CheckpointMismatch(f"{file} cannot be read: {error.strerror or error}.", hint=hint) from error
+    if not isinstance(content, dict) or "schema" not in content:
+        raise DamagedFile(f"{file} was not written by esper.", hint=hint)
+    if content["schema"] != schema:
+        raise CheckpointMismatch(
+            f"{file} has schema {content['schema']!r}; this version of esper-core reads {schema}.",
+            hint=f"Use the version of esper-core that wrote it: {core_command(content)}",
+        )
+    return content
+
+
+def check_record(kind: type[RunRecord | SavedState], content: dict[str, Any], file: Path, hint: str) -> None:
+    """Check that a record has its shape and that its plan can be read; raises CheckpointMismatch."""
+    known = shaped(kind, content, str(file), hint=hint)
+    with naming(file, hint):
+        Plan.from_json(known.plan)
 
 
 def check_metrics(entry: dict[str, Any], last: int) -> None:
@@ -34,7 +78,7 @@ def check_metrics(entry: dict[str, Any], last: int) -> None:
         raise ValueError(f"update {entry['update']} comes after update {last}")
     for name, value in entry.items():
         if name not in RESERVED and (not isinstance(value, int | float | None) or isinstance(value, bool)):
-            raise ValueError(f"'{name}' is no number")
+            raise ValueError(f"'{name}' is not a number")
 
 
 def check_event(entry: dict[str, Any], envs: int, horizon: int | None) -> None:
