@@ -128,14 +128,14 @@ def test_a_full_disk_stops_a_metrics_line(run: RunDirectory) -> None:
 
 
 def test_what_is_no_run(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"is no run: it has no run\.json"):
+    with pytest.raises(UserError, match=r"is not a run: it has no run\.json"):
         RunDirectory.open(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 1}', '{"schema": 1, "plan": 3}'])
 def test_a_damaged_run_json_is_named(run: RunDirectory, text: str) -> None:
     (run.path / "run.json").write_text(text)
-    with pytest.raises(EsperError, match=r"run\.json(:1)? is damaged"):
+    with pytest.raises(EsperError, match=r"run\.json(:1)? (is damaged|was not written by esper)"):
         RunDirectory.open(run.path)
 
 

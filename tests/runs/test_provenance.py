@@ -13,6 +13,7 @@ from esper_core.registry import sources
 from esper_core.registry.index import Index
 from esper_core.registry.loading import index_from_specs
 from esper_core.runs import provenance
+from esper_core.system.machine import libraries
 
 
 def test_every_distribution_of_a_plan_has_its_version_and_source(plan: Plan, index: Index) -> None:
@@ -44,6 +45,6 @@ def test_a_plugin_made_by_hand_has_the_source_of_its_module(
 
 
 def test_libraries_name_what_numbers_depend_on() -> None:
-    found = provenance.libraries()
+    found = libraries()
     assert {"python", "torch", "numpy", "safetensors"} <= set(found)
     assert found["python"] == ".".join(map(str, sys.version_info[:3]))

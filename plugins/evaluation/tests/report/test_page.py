@@ -202,7 +202,7 @@ def test_many_updates_share_points_and_many_environments_a_page(make_run: MakeRu
         (
             "events.jsonl",
             '{"update": 1, "env": 0, "step": 1, "type": 4}\n',
-            r"events\.jsonl:33: .*'type' is a whole number",
+            r"events\.jsonl:33: .*'type' is an integer",
         ),
     ],
 )
