@@ -154,13 +154,9 @@ def _serve(begin: Callable[[], Answer], connection: Connection, inherited: Itera
 class RemoteTraceback(Exception):
     """The traceback of an error in another process; it is the cause of the one that is raised here."""
 
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text
-
     def __str__(self) -> str:
         """Return the whole traceback, set apart."""
-        return f"\n\n{self.text}"
+        return f"\n\n{self.args[0]}"
 
 
 @frozen
@@ -171,14 +167,14 @@ class Failure:
         said: Type and message.
         traceback: Its traceback.
         modules: Modules that the traceback goes through, the outermost first, causes after what they caused.
-        lineage: For an error of esper's own, its class and the bases of that, by module and name; else nothing.
+        kind: For an error of esper's own, the nearest class of `esper_core.contracts.errors`.
         message, hint, exit_code: What such an error says.
     """
 
     said: str
     traceback: str
     modules: tuple[str, ...]
-    lineage: tuple[tuple[str, str], ...] = ()
+    kind: type[EsperError] | None = None
     message: str = ""
     hint: str = ""
     exit_code: int = 1
@@ -189,22 +185,19 @@ class Failure:
         failure = described(error), "".join(traceback.format_exception(error)), tuple(_modules(error))
         if not isinstance(error, EsperError):
             return cls(*failure)
-        lineage = tuple((base.__module__, base.__qualname__) for base in type(error).__mro__)
-        return cls(*failure, lineage, error.message, error.hint, error.exit_code)
+        kind = next(base for base in type(error).__mro__ if base.__module__ == EsperError.__module__)
+        return cls(*failure, kind, error.message, error.hint, error.exit_code)
 
     def error(self, owner: str, doing: str) -> EsperError:
-        """Return what is to be raised here: an error of esper's own as the nearest class known here, else PluginError.
+        """Return what is to be raised here: a PluginError, or what an error of esper's own was.
 
         Args:
             owner: Whose code it was.
             doing: What it was asked for, as in `esper_core.contracts.foreign.guarded`.
         """
         error: EsperError = PluginError(f"{owner} failed while {doing}: {self.said}.", hint=DEBUG_HINT)
-        if self.lineage:
-            known = {(kind.__module__, kind.__qualname__): kind for kind in _errors(EsperError)}
-            kind = next(known[name] for name in self.lineage if name in known)
-            error = kind.__new__(kind)
-            EsperError.__init__(error, self.message, hint=self.hint)
+        if self.kind is not None:
+            error = self.kind(self.message, hint=self.hint)
             error.exit_code = self.exit_code
         error.__cause__ = RemoteTraceback(self.traceback)
         return error
@@ -216,12 +209,6 @@ def attempted(call: Callable[[], Any]) -> bytes:
         return pickle.dumps(call())
     except BaseException as error:
         return pickle.dumps(Failure.of(error))
-
-
-def _errors(kind: type[EsperError]) -> Iterator[type[EsperError]]:
-    yield kind
-    for below in kind.__subclasses__():
-        yield from _errors(below)
 
 
 def _modules(error: BaseException) -> Iterator[str]:

@@ -122,7 +122,9 @@ def test_what_a_state_cannot_hold_is_named_before_anything_is_learned() -> None:
             return {**super().state(), "table": {1: 2}}
 
     loss = Reinforce()
-    with pytest.raises(PluginError, match=r"its state\(\) cannot be saved: it holds a table with the key 1, .* at 'table'"):
+    with pytest.raises(
+        PluginError, match=r"its state\(\) cannot be saved: it holds a table with the key 1"
+    ):
         train(Keyed(), loss)
     assert loss.batches == []
 
