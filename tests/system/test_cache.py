@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from esper_core.contracts.errors import UserError
-from esper_core.system.cache import MANIFEST_FILE, Cache, cache_directory, caches
+from esper_core.system.cache import LOCK_FILE, MANIFEST_FILE, Cache, cache_directory, caches
 from esper_core.system.files import LINK, temporary_name
 from tests.runs import forking
 
@@ -30,7 +30,7 @@ def cache(root: Path) -> Cache:
 
 
 def everything(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.name != LOCK_FILE)
 
 
 def test_it_lies_where_users_expect_it(monkeypatch: pytest.MonkeyPatch) -> None:
