@@ -1,4 +1,4 @@
-"""Calls into the code of others: whatever comes out of one becomes an error that names whose code it is."""
+"""Calls into code of plugins: whatever is raised there becomes an error that names the plugin."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def guarded(
 
 
 def asks_to_stop(error: BaseException) -> bool:
-    """Return whether an exception is a request to stop, and no failure of whoever was called.
+    """Return whether an exception is a request to stop, not a failure of the code that was called.
 
     A plain KeyboardInterrupt is the user's only where Python's own handler still raises it for a signal.
     """
@@ -113,7 +113,7 @@ class Owner:
 
 @frozen
 class Owners:
-    """Whose code the parts of a plan are, by kind. A part that nobody is known of is named by its kind alone."""
+    """The owners of the parts of a plan, by kind. A part without a known owner is named by its kind alone."""
 
     known: Mapping[str, Owner] = field(factory=dict)
 
@@ -122,11 +122,11 @@ class Owners:
 
 
 UNKNOWN = Owners()
-"""Nobody is known of."""
+"""No owner is known."""
 
 
 def close_safely(owner: Owner, close: Callable[[], object], say: Callable[[str], None]) -> None:
-    """Close what a component holds; a failure is said, and takes away nothing that was achieved before."""
+    """Close what a component holds; a failure is reported by `say` and raises nothing."""
     try:
         with owner.doing("closing"):
             close()

@@ -1,4 +1,4 @@
-"""Checkpoints: everything the next update depends on, written so that a half-written one is never believed.
+"""Checkpoints: everything the next update depends on, complete or not there at all.
 
 A checkpoint is a folder `checkpoints/000042/` of safetensors files, one per group of tensors, and `state.json`, which
 records what the run is made of and the digest of every file. Reading `state.json` imports no torch, no pickle is ever
@@ -103,7 +103,9 @@ def save_checkpoint(run: RunDirectory, trainer: Trainer, update: Update, *, keep
     path = folder / f"{update.index:06d}"
     with writing(path, "Make room; earlier checkpoints are untouched."):
         make_folder(folder, run.path)
-        _remove_temporary(run)
+        for leftover in folder.iterdir():
+            if is_temporary(leftover.name):
+                remove_folder(leftover, run.path)
         temporary = folder / temporary_name()
         try:
             make_folder(temporary, run.path)
@@ -137,12 +139,6 @@ def _remove(run: RunDirectory, path: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         rename(path, rubbish, run.path)
         remove_folder(rubbish, run.path)
-
-
-def _remove_temporary(run: RunDirectory) -> None:
-    for leftover in run.checkpoints.iterdir():
-        if is_temporary(leftover.name):
-            remove_folder(leftover, run.path)
 
 
 # Reading ------------------------------------------------------------------------------------------------------------
@@ -207,7 +203,7 @@ def verify_checkpoint(path: Path) -> Header:
 
 
 def load_checkpoint(path: Path, trainer: Trainer, plan: Plan, index: Index) -> Loaded:
-    """Verify a checkpoint, compare it with what is installed and with a plan, and put it into a trainer.
+    """Verify a checkpoint, compare it with what is installed and with a plan, and restore a trainer from it.
 
     The state of an environment, of features, masks or of a loss is left out where the plan chose another component.
 
@@ -215,62 +211,59 @@ def load_checkpoint(path: Path, trainer: Trainer, plan: Plan, index: Index) -> L
         CheckpointMismatch: a file is damaged, or slots, features, actions, weights or components differ; the message
             holds a table of what was saved and what is here. Nothing has changed then.
     """
-    header = read_header(path)
-    notes = check_fit(header, plan, index)
-    tensors = _read_tensors(header)
     from esper_core.learning.state import TrainerState
 
-    saved, counters = header.plan, header.counters
+    loaded, tensors = _load(path, plan, index)
+    saved, counters = loaded.header.plan, loaded.header.counters
     same = {kind: state for kind, state in counters["parts"].items() if _names(saved, kind) == _names(plan, kind)}
     try:
         trainer.load_state(TrainerState(tensors, {**counters, "parts": same}))
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise CheckpointMismatch(
-            f"{header.path / STATE_FILE} is damaged: it does not hold what a trainer goes on from: {described(error)}.",
+            f"{path / STATE_FILE} is damaged: it does not hold the state of a trainer: {described(error)}.",
             hint=OTHER_CHECKPOINT,
         ) from error
-    return Loaded(header, notes)
+    return loaded
+
+
+def load_policy(path: Path, policy: Policy, features: FeatureExtractor, plan: Plan, index: Index) -> Loaded:
+    """Verify a checkpoint, compare it with what is installed and with a plan, and put its weights into a policy.
+
+    Features that have a state of their own get that too. It is all that acting needs.
+
+    Raises:
+        CheckpointMismatch: as for `load_checkpoint`.
+    """
+    loaded, tensors = _load(path, plan, index)
+    try:
+        policy.load_state_dict(tensors["policy"])
+        state: Any = loaded.header.counters["parts"].get("features")
+        if state is not None:
+            features.load_state(state)  # type: ignore[attr-defined]
+    except (KeyError, RuntimeError, AttributeError) as error:
+        raise CheckpointMismatch(
+            f"The policy saved in {path} does not fit: {error}",
+            hint="Use the components, the slots and the plugin versions that the checkpoint was written with.",
+        ) from error
+    return loaded
 
 
 def _names(plan: Plan, kind: str) -> list[str]:
     return [f"{c.distribution}:{c.name}" for c in plan.of_kind(kind)]
 
 
-def load_policy(path: Path, policy: Policy, features: FeatureExtractor, plan: Plan, index: Index) -> Loaded:
-    """Verify a checkpoint, compare it with what is installed and with a plan, and put its weights into a policy.
-
-    Features that have a state of their own get that too. It is all that acting needs; a trainer takes everything with
-    `load_checkpoint`.
-
-    Raises:
-        CheckpointMismatch: as for `load_checkpoint`.
-    """
-    header = read_header(path)
-    notes = check_fit(header, plan, index)
-    try:
-        policy.load_state_dict(_read_tensors(header)["policy"])
-        remembered: Any = header.counters["parts"].get("features")
-        if remembered is not None:
-            features.load_state(remembered)  # type: ignore[attr-defined]
-    except (KeyError, RuntimeError, AttributeError) as error:
-        raise CheckpointMismatch(
-            f"The policy saved in {path} does not fit: {error}",
-            hint="Use the components, the slots and the plugin versions that the checkpoint was written with.",
-        ) from error
-    return Loaded(header, notes)
-
-
-def _read_tensors(header: Header) -> dict[str, dict[str, Tensor]]:
+def _load(path: Path, plan: Plan, index: Index) -> tuple[Loaded, dict[str, dict[str, Tensor]]]:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    tensors = {}
+    header = read_header(path)
+    notes, tensors = check_fit(header, plan, index), {}
     for file, data in _files(header):
         try:
             tensors[file.stem] = load(data)
         except (SafetensorError, ValueError, KeyError) as error:
-            raise CheckpointMismatch(f"{file} is no safetensors file: {error}.", hint=OTHER_CHECKPOINT) from error
-    return tensors
+            raise CheckpointMismatch(f"{file} is not a safetensors file: {error}.", hint=OTHER_CHECKPOINT) from error
+    return Loaded(header, notes), tensors
 
 
 def _files(header: Header) -> Iterator[tuple[Path, bytes]]:

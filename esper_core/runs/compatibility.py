@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from esper_core.runs.header import Header
 
 FITTED = ("features", "network", "critic")
-"""Kinds that weights fit; with another environment or loss they can go on."""
+"""Kinds that weights must fit; environment and loss may be others."""
 
 
 @frozen

@@ -41,10 +41,10 @@ LONGEST_STEM = 100
 
 @define
 class RunDirectory:
-    """What one run leaves behind.
+    """The directory of one run.
 
     Attributes:
-        path: The directory, absolute: whoever changes the working directory changes nothing about a run.
+        path: The directory, absolute, so that a change of the working directory does not matter.
         record: Content of `run.json`.
         given: The directory as the user wrote it.
     """
@@ -102,7 +102,7 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path: Path) -> RunDirectory:
-        """Return the run that lies at `path`.
+        """Return the run at `path`.
 
         Raises:
             UserError: there is none.
@@ -118,7 +118,7 @@ class RunDirectory:
         return cls(path, record, given)
 
     def shown(self, path: Path | None = None) -> Path:
-        """Return a path in the run, or that of the run, as the user wrote it: a shell finds it where esper began."""
+        """Return the run, or a path in it, as the user wrote it, relative to where esper was started."""
         return self.given if path is None else self.given / path.relative_to(self.path)
 
     @property
@@ -143,7 +143,7 @@ class RunDirectory:
 
     @property
     def circumstances(self) -> dict[str, Any]:
-        """Distributions, libraries and machine of the process that writes it now, or wrote it last."""
+        """Distributions, libraries and machine of the process that wrote it last."""
         resumed = self.record.get("resumed")
         return dict(resumed[-1] if resumed else self.record)
 
@@ -157,7 +157,7 @@ class RunDirectory:
         facts: Mapping[str, Any] | None = None,
         here: Path | None = None,
     ) -> None:
-        """Cut the run back to an update and note in `run.json` that it goes on from there.
+        """Cut the run back to an update and note in `run.json` that it is resumed from there.
 
         Args:
             update: Update whose lines are the last that stay.
@@ -184,14 +184,14 @@ class RunDirectory:
             cut(file, length, within=self.path)
 
     def lengths_up_to(self, update: int) -> dict[Path, int]:
-        """Return how long the files of lines are up to an update; raises EsperError for a damaged line."""
+        """Return the length of each file of lines up to an update; raises EsperError for a damaged line."""
         files = [self.path / name for name in (EVENTS_FILE, METRICS_FILE)]
         return {file: _length_up_to(file, update) for file in files}
 
     def append_metrics(self, update: Update) -> dict[str, Any]:
         """Append the metrics line of an update and return it.
 
-        Undefined metrics are null. All that depends on clock or machine lies under `timing`.
+        Undefined metrics are null. All that depends on clock or machine is under `timing`.
 
         Raises:
             PluginError: a metric bears a name that a line needs for something else.
@@ -283,7 +283,7 @@ def list_runs(out: Path) -> tuple[list[RunDirectory], list[str]]:
 
 
 def _folders(out: Path) -> list[Path]:
-    """Return what lies in a directory of runs, by name; raises EsperError where that cannot be read."""
+    """Return the entries of a directory of runs, by name; raises EsperError where it cannot be read."""
     try:
         return sorted(out.iterdir()) if out.is_dir() else []
     except OSError as error:
@@ -304,7 +304,7 @@ def find_run(text: str, out: Path) -> RunDirectory:
         run = path.parent.parent
         raise UserError(
             f"{path} is a checkpoint; what is asked for is its run, {run}.",
-            hint=f"To go on from this checkpoint: esper train --resume {run} --at {path.name.lstrip('0')}",
+            hint=f"To resume from this checkpoint: esper train --resume {run} --at {path.name.lstrip('0')}",
         )
     if path.is_file():
         raise CheckpointMismatch(

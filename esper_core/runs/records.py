@@ -20,7 +20,7 @@ MOST = 2**63 - 1
 """Largest count."""
 
 RESERVED = ("update", "environment_steps", "timing", "warnings")
-"""Keys of a metrics line that are no metrics."""
+"""Keys of a metrics line that are not metrics."""
 
 LONGEST = 1e12
 """Seconds that an update can have taken at most."""
@@ -82,7 +82,7 @@ def check_metrics(entry: dict[str, Any], last: int) -> None:
 
 
 def check_event(entry: dict[str, Any], envs: int, horizon: int | None) -> None:
-    """Raise ValueError where an event has another shape, or lies beyond its run's environments or steps."""
+    """Raise ValueError for an event of another shape, or beyond the environments or steps of its run."""
     event = structured(Event, entry)
     if event.env >= envs:
         raise ValueError(f"there is no environment {event.env} of {envs}")
@@ -134,7 +134,7 @@ class Actions:
 
 @frozen
 class Note:
-    """Where a run went on."""
+    """A resumption of a run."""
 
     update: int = _count()
     distributions: dict[str, Distribution] = Factory(dict)
@@ -143,7 +143,7 @@ class Note:
 
 @frozen
 class RunRecord:
-    """`run.json`; a run that only a part of it is left of can still be looked at."""
+    """`run.json`; a run of which only a part is left can still be shown."""
 
     schema: int
     created: str
@@ -182,7 +182,7 @@ class RaisedWarning:
 
 @frozen
 class MetricsLine:
-    """What a line of metrics holds beside numbers."""
+    """A line of metrics, without the metrics."""
 
     timing: Timing
     update: int = _count(1)
@@ -192,7 +192,7 @@ class MetricsLine:
 
 @frozen
 class Event:
-    """What every event holds beside what its environment adds."""
+    """What every event holds."""
 
     type: str
     update: int = _count(1)
@@ -210,7 +210,7 @@ class SavedFile:
 
 @frozen
 class Counters:
-    """Plain numbers of a trainer; the trainer looks at all of them."""
+    """Plain numbers of a trainer, which checks them itself."""
 
     parts: dict[str, dict[str, Any]]
 

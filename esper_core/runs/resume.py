@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 @frozen
 class Resumption:
-    """Where a run goes on.
+    """From where a run is resumed.
 
     Attributes:
         run: The run.
         plan: Its plan, with the number of updates it now has in total.
-        header: Header of the checkpoint, verified; None to begin again, where no update was finished.
+        header: Header of the checkpoint, verified; None where no update was finished.
         notes: What is different from when the checkpoint was written and does not matter enough to refuse.
     """
 
@@ -47,11 +47,11 @@ class Resumption:
         return self.update >= self.plan.updates
 
     def drop_later(self, index: Index, device: str, here: Path | None = None) -> None:
-        """Drop every checkpoint and line of updates after this one, and note in `run.json` that the run goes on.
+        """Drop every checkpoint and line of updates after this one, and note in `run.json` that the run is resumed.
 
         Args:
             index: What is installed.
-            device: Where it goes on.
+            device: torch device on which it is resumed.
             here: Folder whose git commit is noted; the working directory without it.
 
         Raises:
@@ -63,9 +63,9 @@ class Resumption:
 
 
 def find_resumption(run: RunDirectory, index: Index, *, at: int | None, updates: int | None) -> Resumption:
-    """Choose and verify the checkpoint a run goes on from: the newest, or that of update `at`.
+    """Choose and verify the checkpoint from which a run is resumed: the newest, or that of update `at`.
 
-    A damaged one is never passed over: the message names the newest that is good, for the user to choose.
+    A damaged one is never skipped: the message names the newest that is good, for the user to choose.
 
     Args:
         run: The run.

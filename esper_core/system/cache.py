@@ -47,7 +47,7 @@ class Cache:
     """A folder `NAME.cache` in the cache directory, made by esper, with a manifest of what esper keeps in it.
 
     Any number of processes may keep and clear at once: whoever changes a cache holds a lock in the cache directory. A
-    folder without a manifest is somebody else's, and so is a file that the manifest does not list.
+    folder without a manifest is not esper's, and so is a file that the manifest does not list.
 
     Attributes:
         folder: The folder; it need not exist.
@@ -81,7 +81,7 @@ class Cache:
         """Put a file below the folder, all of it or nothing, and list it.
 
         Raises:
-            UserError: the folder is somebody else's.
+            UserError: the folder is not esper's.
             OSError: it cannot be written.
         """
         root, name = self.folder.parent, path.relative_to(self.folder).as_posix()
@@ -97,7 +97,7 @@ class Cache:
         """Delete what is kept, and the folder where nothing else lies in it; return how many files there were.
 
         Raises:
-            UserError: the folder is somebody else's.
+            UserError: the folder is not esper's.
             OSError: something cannot be deleted; what is listed and still there stays listed.
         """
         root, count = self.folder.parent, 0
@@ -138,7 +138,7 @@ class Cache:
         """Return what the manifest lists; nothing without the folder.
 
         Raises:
-            UserError: the folder is somebody else's, or the manifest leads out of it.
+            UserError: the folder is not esper's, or the manifest leads out of it.
         """
         file = self.folder / MANIFEST_FILE
         try:
@@ -178,6 +178,6 @@ class Cache:
 
 
 def caches() -> list[Cache]:
-    """Return esper's caches in the cache directory, by name; whatever else lies there is somebody else's."""
+    """Return esper's caches in the cache directory, by name; whatever else lies there is not esper's."""
     found = map(Cache, sorted(cache_directory().glob(f"*{SUFFIX}")))
     return [cache for cache in found if cache.is_ours]

@@ -123,8 +123,8 @@ def end_children(children: Iterable[Child]) -> None:
 
 
 def _serve(begin: Callable[[], Answer], connection: Connection, inherited: Iterable[Connection]) -> None:
-    """Answer requests until nobody is left to ask."""
-    # Ctrl-C reaches the whole group; whoever asks decides what it means.
+    """Answer requests until the other end of the pipe is closed."""
+    # Ctrl-C reaches the whole group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     # An end of a pipe that stays open here would keep another process waiting for ever.
@@ -181,7 +181,7 @@ class Failure:
 
     @classmethod
     def of(cls, error: BaseException) -> Failure:
-        """Return all that can be said of an error as text."""
+        """Return an error as text."""
         failure = described(error), "".join(traceback.format_exception(error)), tuple(_modules(error))
         if not isinstance(error, EsperError):
             return cls(*failure)

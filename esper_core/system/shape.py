@@ -111,7 +111,7 @@ def _class_reader(kind: Any, exactly: bool) -> Read:
 
 
 def _entries(entries: Iterable[tuple[str, Any, Read]]) -> Iterator[tuple[str, Any]]:
-    """Yield each name with what its entry is read as; what is misshapen learns where it lies."""
+    """Yield each name with what its entry is read as; an error gets the name as part of its place."""
     for name, entry, read in entries:
         try:
             yield name, read(entry)

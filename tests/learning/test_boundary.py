@@ -122,9 +122,7 @@ def test_what_a_state_cannot_hold_is_named_before_anything_is_learned() -> None:
             return {**super().state(), "table": {1: 2}}
 
     loss = Reinforce()
-    with pytest.raises(
-        PluginError, match=r"its state\(\) cannot be saved: it holds a table with the key 1"
-    ):
+    with pytest.raises(PluginError, match=r"its state\(\) cannot be saved: it holds a table with the key 1"):
         train(Keyed(), loss)
     assert loss.batches == []
 

@@ -433,7 +433,7 @@ def test_a_foreign_file_in_the_place_of_tensors_is_refused(
     (newest / "policy.safetensors").write_bytes(foreign)
     entry = {"bytes": len(foreign), "sha256": hashlib.sha256(foreign).hexdigest()}
     rewrite(newest, lambda content: content["files"].update({"policy.safetensors": entry}))
-    assert "policy.safetensors is no safetensors file" in refused(newest, fresh, plan, index).message
+    assert "policy.safetensors is not a safetensors file" in refused(newest, fresh, plan, index).message
 
 
 def test_verifying_needs_no_torch_and_names_the_damaged_file(newest: Path) -> None:
