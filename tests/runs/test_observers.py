@@ -45,12 +45,6 @@ def watch(observers: dict[str, Recorder], updates: int = 3) -> list[str]:
 WHOLE = [("start", "run"), ("update", 0), ("update", 1), ("update", 2), ("finish", "run")]
 
 
-def test_all_see_everything() -> None:
-    observers = {"a": Recorder(), "b": Recorder()}
-    assert watch(observers) == []
-    assert [observer.seen for observer in observers.values()] == [WHOLE, WHOLE]
-
-
 @pytest.mark.parametrize(("breaks", "seen"), [("start", 1), ("update", 2), ("finish", 5)])
 @pytest.mark.parametrize("error", [RuntimeError("no luck"), SystemExit(3)])
 def test_one_that_fails_is_off_and_named_once(breaks: str, seen: int, error: BaseException) -> None:
