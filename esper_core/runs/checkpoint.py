@@ -176,18 +176,18 @@ def choose_checkpoint(run: RunDirectory, at: str) -> Path:
     Raises:
         UserError: there is none, or none of that update.
     """
-    paths = list_checkpoints(run)
+    paths = {str(int(path.name)): path for path in list_checkpoints(run)}
     if not paths:
         raise UserError(f"{run.path} has no checkpoint yet.", hint="One is written after every update.")
+    newest = [*paths.values()][-1]
     if at == "last":
-        return paths[-1]
+        return newest
     if at == "best":
-        return best_checkpoint(run) or paths[-1]
-    found = [path for path in paths if at.isdecimal() and int(path.name) == int(at)]
-    if not found:
-        kept = ", ".join(str(int(path.name)) for path in paths)
-        raise UserError(f"{run.path} has no checkpoint '{at}'.", hint=f"Use --at last, best, or one of {kept}.")
-    return found[0]
+        return best_checkpoint(run) or newest
+    found = paths.get(str(int(at)) if at.isdecimal() else at)
+    if found is None:
+        raise UserError(f"{run.path} has no checkpoint of update {at}.", hint=f"It has those of: {', '.join(paths)}.")
+    return found
 
 
 def verify_checkpoint(path: Path) -> Header:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
-from esper_core.contracts.errors import CheckpointMismatch, ConfigError, DamagedFile, EsperError, UserError
+from esper_core.contracts.errors import CheckpointMismatch, ConfigError, DamagedFile, EsperError
 from esper_core.plan.plan import Plan, check_updates
-from esper_core.runs.checkpoint import list_checkpoints, remove_later, verify_checkpoint
+from esper_core.runs.checkpoint import choose_checkpoint, list_checkpoints, remove_later, verify_checkpoint
 from esper_core.runs.compatibility import check_fit
 from esper_core.runs.directory import METRICS_FILE, RESTORE, RUN_FILE, RunDirectory
 from esper_core.runs.header import Header
@@ -108,14 +108,8 @@ def _check_whole(run: RunDirectory) -> None:
 
 
 def _choose(run: RunDirectory, at: int | None) -> Path | None:
-    found = {int(path.name): path for path in list_checkpoints(run)}
-    if at is not None:
-        if at not in found:
-            known = ", ".join(map(str, found)) or "none"
-            raise UserError(f"{run.path} has no checkpoint of update {at}.", hint=f"It has those of: {known}.")
-        return found[at]
-    if found:
-        return found[max(found)]
+    if at is not None or list_checkpoints(run):
+        return choose_checkpoint(run, "last" if at is None else str(at))
     # Before the first checkpoint one line may have been written; more were followed by checkpoints that are gone.
     done = len(run.metrics())
     if done > 1:

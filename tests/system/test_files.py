@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -123,32 +123,28 @@ def test_a_pipe_is_no_file_and_nobody_waits_for_it(place: Path) -> None:
     assert stat.S_ISFIFO((place / "pipe").stat().st_mode)
 
 
-@pytest.mark.parametrize("target", ["/dev/null", "/dev/stdout", "."])
-def test_a_device_or_a_folder_is_never_replaced(target: str, place: Path) -> None:
-    (place / "link").symlink_to(target)
-    paths = [place / "link"] if target != "/dev/stdout" else [Path(target)]
-    for path in paths:
+def test_a_device_or_a_folder_is_never_replaced(place: Path) -> None:
+    (place / "null").symlink_to("/dev/null")
+    (place / "folder").symlink_to(".")
+    for path in (place / "null", place / "folder", Path("/dev/stdout")):
         for check in (lambda path: replace_synced(path, b"ours"), check_creatable):
             with pytest.raises(OSError, match=r"not a regular file|Is a directory"):
                 check(path)
 
 
-@pytest.fixture(params=[0o022, 0o077, 0o002])
-def umask(request: pytest.FixtureRequest) -> Iterator[int]:
-    before = os.umask(request.param)
-    yield request.param
-    os.umask(before)
-
-
-def test_the_umask_decides(umask: int, place: Path) -> None:
-    make_folder(place / "folder", place)
-    (place / "replaced").write_text("")
-    (place / "replaced").chmod(0o600)
-    for name, write in {**WRITES, "replaced": REPLACE}.items():
-        if name != "cut":
-            write(place / name, place)
-            assert stat.S_IMODE((place / name).stat().st_mode) == 0o666 & ~umask, name
-    assert stat.S_IMODE((place / "folder").stat().st_mode) == 0o777 & ~umask
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_the_umask_decides(mask: int, place: Path) -> None:
+    before = os.umask(mask)
+    try:
+        make_folder(place / "folder", place)
+        (place / "replaced").write_text("")
+        (place / "replaced").chmod(0o600)
+        for name in ("append", "create", "lock", "replaced"):
+            {**WRITES, "replaced": REPLACE}[name](place / name, place)
+            assert stat.S_IMODE((place / name).stat().st_mode) == 0o666 & ~mask, name
+        assert stat.S_IMODE((place / "folder").stat().st_mode) == 0o777 & ~mask
+    finally:
+        os.umask(before)
 
 
 def test_what_fails_leaves_what_was_there(place: Path) -> None:
@@ -182,7 +178,6 @@ def test_two_processes_write_one_file_at_once(place: Path) -> None:
     assert names(place) == ["file"]
 
 
-def test_temporary_names_are_known_and_differ() -> None:
-    assert len({temporary_name() for _ in range(100)}) == 100
+def test_temporary_names_are_known() -> None:
     assert is_temporary(temporary_name())
     assert not any(map(is_temporary, (".tmp-run.json", "run.json", f"{temporary_name()}~", ".esper-.tmp")))
