@@ -155,6 +155,16 @@ def test_what_fails_leaves_what_was_there(place: Path) -> None:
     assert contents(place) == {"file": "earlier"}
 
 
+def test_a_write_in_parts_is_whole_and_the_disk_has_file_and_name(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, synced = os.write, []
+    monkeypatch.setattr(os, "write", lambda descriptor, content: write(descriptor, content[:3]))
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(stat.S_ISDIR(os.fstat(descriptor).st_mode)))
+    for change in (REPLACE, WRITES["append"], lambda path, within: rename(path, path.with_name("other"), within)):
+        change(place / "file", place)
+    assert contents(place) == {"other": "oursours"}
+    assert synced == [False, True, False, True], "file and folder, file, folder"
+
+
 def test_the_longest_name_can_be_written(place: Path) -> None:
     replace_synced(place / ("x" * 255), b"ours")
     for write in (REPLACE, *WRITES.values(), lambda path, within: check_creatable(path)):
