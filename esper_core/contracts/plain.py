@@ -81,7 +81,7 @@ def _plain(value: Any, place: str, left: int, exactly: bool) -> Any:
         return value if isinstance(value, bool) else _float(float(value), exactly)
     if isinstance(value, int):
         if abs(value) >= 10**LONGEST:
-            raise NotPlain(f"it holds an integer of more than {LONGEST} digits{_at(place)}")
+            raise NotPlain(f"it {'holds' if place else 'is'} an integer of more than {LONGEST} digits{_at(place)}")
         return int(value)
     if left <= 0:
         raise NotPlain(f"it holds more than {DEEPEST} tables and lists within one another")
