@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from gap import problem
 
-from esper_core.contracts.reading import read_lines
+from esper_core.system.json_files import read_lines
 from esper_evaluation.statistics import Bootstrap, Values, pooled_mean
 
 WORDS = ("task", "samples", "host")

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from esper_core.builtin.config import TensorBoardConfig
-from esper_core.contracts.files import make_folder, writing
-from esper_core.contracts.packages import require_package
+from esper_core.system.files import make_folder, writing
+from esper_core.system.packages import require_package
 
 if TYPE_CHECKING:
     from esper_core.learning.trainer import Update

@@ -21,10 +21,9 @@ from esper_core.cli.installed import FLAGS, Installed, take_settings
 from esper_core.cli.output import Visible, paragraph, say
 from esper_core.cli.refusals import named
 from esper_core.cli.stopping import leave, raise_on_signals
-from esper_core.contracts.cache import CACHE_VARIABLE
 from esper_core.contracts.errors import EsperError, Interrupted, PluginError, Terminated
-from esper_core.contracts.foreign import DEBUG_HINT, described
-from esper_core.contracts.memory import exhausted
+from esper_core.contracts.foreign import DEBUG_HINT, described, exhausted
+from esper_core.system.cache import CACHE_VARIABLE
 
 COMPLETING = "_ESPER_COMPLETE"
 """Variable that a shell sets when it asks for words."""

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from esper_core.cli.output import print_json, print_table, say
-from esper_core.contracts.cache import cache_directory, caches
 from esper_core.contracts.errors import EsperError, UserError, did_you_mean
+from esper_core.system.cache import cache_directory, caches
 
 
 def show(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:

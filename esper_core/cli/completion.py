@@ -10,7 +10,7 @@ import typer
 
 from esper_core.cli.installed import installed_of
 from esper_core.contracts.errors import EsperError
-from esper_core.contracts.printable import visible_line
+from esper_core.system.printable import visible_line
 
 Offered = list[tuple[str, str]]
 """Names, each with a line about it."""

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from esper_core.cli.output import duration
 from esper_core.contracts.board import Board, Cell
-from esper_core.contracts.printable import visible_line
+from esper_core.system.printable import visible_line
 
 BAR = " ▏▎▍▌▋▊▉█"
 SPARK = "▁▂▃▄▅▆▇█"

@@ -14,8 +14,8 @@ from esper_core.cli.frame import Picture, board_rows, draw
 from esper_core.cli.pace import Pace
 from esper_core.contracts.board import Board, HasBoard, checked_board
 from esper_core.contracts.errors import PluginError
-from esper_core.contracts.printable import visible_line
 from esper_core.runs.words import Words, by_place
+from esper_core.system.printable import visible_line
 
 if TYPE_CHECKING:
     from esper_core.learning.trainer import StepProgress, Trainer, Update

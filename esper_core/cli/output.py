@@ -11,7 +11,7 @@ from typing import Any
 
 from esper_core.cli import document
 from esper_core.cli.document import OutputError
-from esper_core.contracts.printable import visible, visible_line
+from esper_core.system.printable import visible, visible_line
 
 
 def say(*lines: str, err: bool = False) -> None:

@@ -11,7 +11,7 @@ from esper_core.cli import completion
 from esper_core.cli.installed import global_settings, load_installed
 from esper_core.cli.output import number, paragraph, print_json, print_table, say
 from esper_core.contracts.errors import EsperError
-from esper_core.contracts.exact import to_exact
+from esper_core.contracts.plain import to_exact
 from esper_core.plan.config import config_class, describe_options
 from esper_core.registry.first_party import by_kind
 from esper_core.registry.index import Component, Index, PluginRecord

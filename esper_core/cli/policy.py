@@ -9,7 +9,7 @@ import typer
 from esper_core.cli import choices, completion
 from esper_core.cli.installed import load_installed
 from esper_core.cli.output import number, print_json, print_table, say
-from esper_core.contracts.exact import to_exact
+from esper_core.contracts.plain import to_exact
 from esper_core.plan.config import OptionRow, config_class, describe_options
 from esper_core.plan.lookup import find_planned
 from esper_core.plan.plan import Plan, PlanRequest, describe_plan, make_plan

@@ -16,7 +16,7 @@ from esper_core.runs.checkpoint import best_checkpoint, list_checkpoints
 from esper_core.runs.compatibility import FITTED
 from esper_core.runs.directory import RunDirectory, find_run, list_runs
 from esper_core.runs.header import read_header
-from esper_core.runs.shapes import RESERVED
+from esper_core.runs.records import RESERVED
 from esper_core.runs.warnings import warning_spans
 from esper_core.runs.words import by_place
 

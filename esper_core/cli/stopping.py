@@ -18,7 +18,7 @@ from typing import NoReturn
 from attrs import define
 
 from esper_core.contracts.errors import Interruption, Terminated
-from esper_core.contracts.printable import visible
+from esper_core.system.printable import visible
 
 GRACE_SECONDS = 1.0
 """Longest time that a process which was asked to stop may take for the operation in flight and for cleaning up."""

@@ -7,11 +7,11 @@ from typing import Any
 
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import ConfigError, UserError
-from esper_core.contracts.packages import has_package
 from esper_core.plan.config import Option, parse_option, structure_config
 from esper_core.plan.recipes import Recipes
 from esper_core.registry.index import Component, Index
 from esper_core.registry.resolve import resolve
+from esper_core.system.packages import has_package
 
 OBSERVER = "observer"
 TENSORBOARD = "tensorboard"

@@ -1,4 +1,4 @@
-"""What an environment shows of itself while it runs: a row per environment, a cell per place in it. No tensors."""
+"""What an environment shows while it runs: a row per environment, a cell per place in it. No tensors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from esper_core.contracts.foreign import Owner
 from esper_core.contracts.tuples import as_tuple
 
 TONES = ("idle", "active", "good", "bad")
-"""How a cell is to be taken: nothing there, something happens, something was achieved, something went wrong."""
+"""What a cell means: nothing there, something happens, something was achieved, something went wrong."""
 
 
 @frozen
@@ -22,7 +22,7 @@ class Cell:
 
     Attributes:
         state: What it is doing, in a word.
-        content: What lies there; empty for nothing.
+        content: What is there; empty for nothing.
         level: How much of it, from 0 to 1; None where there is no such thing.
         tone: One of `TONES`.
     """
@@ -39,7 +39,7 @@ class Row:
 
     Attributes:
         label: Its name, such as `environment 0`.
-        text: How it fares, in a few words.
+        text: Its condition, in a few words.
         cells: Its places, as many in every row.
     """
 
@@ -65,7 +65,7 @@ def checked_board(owner: Owner, found: Any) -> Board:
     """Return what an environment shows; raises PluginError where it cannot be drawn."""
     fine = isinstance(found, Board) and all(isinstance(place, str) for place in found.places)
     if not fine or not all(_is_row(row, len(found.places)) for row in found.rows):
-        raise owner.breach("its board is no Board of places and rows of cells, as many cells as places")
+        raise owner.breach("its board is not a Board of places and rows, each row with one cell per place")
     return found
 
 

@@ -93,7 +93,7 @@ class Interruption(KeyboardInterrupt):
 
 
 class Terminated(BaseException):
-    """SIGTERM has arrived. Like KeyboardInterrupt it is no Exception, so that no plugin's failure hides it."""
+    """SIGTERM has arrived. Like KeyboardInterrupt it is not an Exception, so that no plugin's failure hides it."""
 
     exit_code = 128 + signal.SIGTERM
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from esper_core.contracts.foreign import Owner
-from esper_core.contracts.plain import MEANING, NotPlain, plain
+from esper_core.contracts.plain import NotPlain, plain
 
 EPISODE = "episode"
 """Type of the event that ends an episode."""
@@ -24,10 +24,10 @@ def taken_events(owner: Owner, said: Any, num_envs: int) -> list[Event]:
     Args:
         owner: The environment.
         said: `info["events"]`.
-        num_envs: Environments side by side.
+        num_envs: Number of environments, E.
 
     Raises:
-        PluginError: they are no list of tables with `env`, `step` and `type`, or hold what cannot be saved.
+        PluginError: they are not a list of tables with `env`, `step` and `type`, or hold what cannot be saved.
     """
     if not isinstance(said, list | tuple):
         raise owner.breach(f"its events are a {type(said).__name__}, not a list")
@@ -41,43 +41,33 @@ def _taken(owner: Owner, said: Any, num_envs: int) -> Event:
     try:
         event: Event = plain(said)
     except NotPlain as problem:
-        raise owner.breach(f"{what} {problem}. {MEANING.rstrip('.')}") from problem
+        raise owner.breach(f"{what} cannot be saved: {problem}") from problem
     if not isinstance(event.get("type"), str) or not event["type"]:
-        raise owner.breach(f"an event has the type {event.get('type')!r}, which is no name")
-    for key, beyond in (("env", num_envs), ("step", None)):
+        raise owner.breach(f"an event has the type {event.get('type')!r}, which is not a name")
+    for key, most in (("env", num_envs), ("step", math.inf)):
         number = event.get(key)
-        if type(number) is not int or number < 0 or (beyond is not None and number >= beyond):
-            raise owner.breach(f"{what} has the {key} {number!r}" + ("" if beyond is None else f" of {beyond}"))
+        if type(number) is not int or not 0 <= number < most:
+            raise owner.breach(f"{what} has the {key} {number!r}" + (f" of {most}" if key == "env" else ""))
     if "update" in event:
         raise owner.breach(f"{what} has a key 'update', under which the number of the update is written")
-    if event["type"] == EPISODE:
-        for key, value in event.items():
-            odd = (
-                [entry for entry in value if not (entry is None or is_number(entry))] if isinstance(value, list) else []
-            )
-            if odd:
-                raise owner.breach(f"{what} holds {odd[0]!r:.80} in the list '{key}', of which a metric is made")
+    for key, value in event.items() if event["type"] == EPISODE else ():
+        for entry in value if isinstance(value, list) else ():
+            if entry is not None and not is_number(entry):
+                raise owner.breach(f"{what} holds {entry!r:.80} in the list '{key}', of which a metric is made")
     return event
 
 
 def episode_numbers(event: Mapping[str, Any]) -> dict[str, float]:
-    """Return the numbers an event says about its episode, whole ones and truth values too."""
-    return {key: _float(value) for key, value in event.items() if key not in IDENTITY and is_number(value)}
+    """Return the numbers and truth values of an event about its episode."""
+    return {key: float(value) for key, value in event.items() if key not in IDENTITY and is_number(value)}
 
 
 def episode_pools(event: Mapping[str, Any]) -> dict[str, list[float]]:
     """Return the numbers in each list of an event."""
     lists = {key: value for key, value in event.items() if isinstance(value, list)}
-    return {key: [_float(entry) for entry in value if is_number(entry)] for key, value in lists.items()}
+    return {key: [float(entry) for entry in value if is_number(entry)] for key, value in lists.items()}
 
 
 def is_number(value: Any) -> bool:
     """Return whether a plain value is a number or a truth value."""
     return isinstance(value, bool | int | float)
-
-
-def _float(value: float) -> float:
-    try:
-        return float(value)
-    except OverflowError:  # a whole number has no bound
-        return math.inf if value > 0 else -math.inf

@@ -1,4 +1,4 @@
-"""Calls into the code of others: whatever comes out of one becomes an error that names whose code it is."""
+"""Calls into code of plugins: whatever is raised there becomes an error that names the plugin."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from contextlib import AbstractContextManager, contextmanager
 from attrs import field, frozen
 
 from esper_core.contracts.errors import EsperError, Interruption, PluginError, Terminated
-from esper_core.contracts.memory import exhausted
 
 DEBUG_HINT = "Use --debug for the traceback."
+_REFUSALS = ("allocate memory", "out of memory", "integer multiplication overflow", "storage size", "size calculation")
+"""What torch says, in lower case, when it cannot have a tensor."""
 
 
 @contextmanager
@@ -44,13 +45,35 @@ def guarded(
 
 
 def asks_to_stop(error: BaseException) -> bool:
-    """Return whether an exception is a request to stop, and no failure of whoever was called.
+    """Return whether an exception is a request to stop, not a failure of the code that was called.
 
     A plain KeyboardInterrupt is the user's only where Python's own handler still raises it for a signal.
     """
     if isinstance(error, Interruption | Terminated | GeneratorExit):
         return True
     return isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def exhausted(error: BaseException) -> EsperError | None:
+    """Return what to say about an error that means that memory or the range of numbers is exhausted; else None."""
+    try:
+        text = str(error)
+    except BaseException:
+        return None
+    if isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in text.lower() for words in _REFUSALS)
+    ):
+        said = f" ({text.splitlines()[0][:200]})" if text else ""
+        return EsperError(
+            f"There is not enough memory{said}.",
+            hint="Lower what there is many of: --envs, --epochs, --workers, or sizes of networks and data.",
+        )
+    if isinstance(error, OverflowError):
+        return EsperError(
+            f"A number is too large to compute with: {text}.",
+            hint="Lower the largest option: see them with esper policy show.",
+        )
+    return None
 
 
 def described(error: BaseException) -> str:
@@ -90,7 +113,7 @@ class Owner:
 
 @frozen
 class Owners:
-    """Whose code the parts of a plan are, by kind. A part that nobody is known of is named by its kind alone."""
+    """The owners of the parts of a plan, by kind. A part without a known owner is named by its kind alone."""
 
     known: Mapping[str, Owner] = field(factory=dict)
 
@@ -99,11 +122,11 @@ class Owners:
 
 
 UNKNOWN = Owners()
-"""Nobody is known of."""
+"""No owner is known."""
 
 
 def close_safely(owner: Owner, close: Callable[[], object], say: Callable[[str], None]) -> None:
-    """Close what a component holds; a failure is said, and takes away nothing that was achieved before."""
+    """Close what a component holds; a failure is reported by `say` and raises nothing."""
     try:
         with owner.doing("closing"):
             close()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from attrs import field, frozen
-from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 _LINE = re.compile(r"[A-Za-z0-9 .,:;()+*/·×=<>_-]*")
 
@@ -15,7 +17,7 @@ _LINE = re.compile(r"[A-Za-z0-9 .,:;()+*/·×=<>_-]*")
 def _check_notes(instance: object, attribute: object, notes: Mapping[str, str]) -> None:
     for name, note in notes.items():
         if not name.isidentifier() or not _LINE.fullmatch(note):
-            raise ValueError(f"the note {note!r} about {name!r} is no plain line about an attribute")
+            raise ValueError(f"the note {note!r} about {name!r} is not a plain line about an attribute")
 
 
 @frozen

@@ -1,4 +1,4 @@
-"""What a metric means, as whoever reports it declares it."""
+"""The meaning of a metric, declared by the component that reports it."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ Sequences are `[E, T, ...]` everywhere. Importing this module imports no torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from attrs import define, field, frozen
@@ -15,7 +15,6 @@ from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.features import FeatureSchema
 from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.state import StateSpec
-from esper_core.contracts.targets import Target
 
 if TYPE_CHECKING:
     import torch
@@ -323,39 +322,6 @@ class Rule(Protocol):
 
 
 @runtime_checkable
-class Spike(Protocol):
-    """Kind `spike`: answers a question about a plan with a verdict. Its factory is called with None for a context."""
-
-    def run(
-        self,
-        plan: Any,
-        index: Any,
-        *,
-        request: Any = None,
-        slots: Sequence[int] | None = None,
-        only: str | None = None,
-        quick: bool = False,
-        on_result: Callable[[Any], None] | None = None,
-    ) -> Any:
-        """Return an `esper_testing.spikes.verdict.Verdict`.
-
-        Args:
-            plan: What the question is about.
-            index: Where its components are looked up.
-            request: The `esper_core.plan.plan.PlanRequest` that the plan was made from: what the user said, and not
-                what follows from defaults.
-            slots: Slot counts asked for.
-            only: Name of the one part to run.
-            quick: Ask less, for people who wait.
-            on_result: Takes in an `esper_testing.spikes.verdict.CheckResult` after every check.
-
-        Raises:
-            UserError: the request, `slots` or `only` means nothing to this spike.
-        """
-        ...
-
-
-@runtime_checkable
 class Observer(Protocol):
     """Kind `observer`: watches a run, and changes nothing about it. Its factory is called as `factory(config, None)`.
 
@@ -373,35 +339,4 @@ class Observer(Protocol):
 
     def on_finish(self, run: Any) -> None:
         """Take in the run after its last update, also when it was stopped or failed."""
-        ...
-
-
-@runtime_checkable
-class Workload(Protocol):
-    """Kind `workload`: what `esper bench` measures speed on. Its factory is called as `factory(config, None)`.
-
-    Attributes:
-        choices: What is trained: fields of an `esper_core.plan.plan.PlanRequest` by name. What the user says about
-            the policy and options comes on top.
-        targets: What its figures should reach; `measure` gives each of them, quick or not.
-    """
-
-    choices: Mapping[str, Any]
-    targets: Sequence[Target]
-
-    def measure(self, plan: Any, index: Any, *, quick: bool, say: Say) -> Mapping[str, Any]:
-        """Measure, and return JSON-able figures: name → number, table of numbers, or list of rows.
-
-        Quick is for people who wait. Threads within an operation are set already; what holds processes closes them.
-        """
-        ...
-
-    def evidence(
-        self, plan: Any, index: Any, figure: str, figures: Mapping[str, Any], ceilings: Any
-    ) -> Mapping[str, Any]:
-        """Return JSON-able evidence for how good a figure could be here.
-
-        It is asked for a figure that has missed its target, with all that `measure` gave and the machine's
-        `esper_bench.machine.Ceilings`.
-        """
         ...

@@ -14,7 +14,6 @@ from attrs import frozen
 
 from esper_core.contracts.errors import EsperError
 from esper_core.contracts.foreign import asks_to_stop, described
-from esper_core.contracts.packages import advice
 from esper_core.diagnosis.check import check_recipes
 from esper_core.diagnosis.switches import Switches
 from esper_core.plan.recipes import Recipes, find_registry, load_recipes
@@ -22,6 +21,7 @@ from esper_core.registry.discovery import CORE_DISTRIBUTION, CORE_PLUGIN, duplic
 from esper_core.registry.first_party import by_kind, is_optional
 from esper_core.registry.index import Index, PluginRecord
 from esper_core.registry.loading import PLUGINS_VARIABLE, index_plugins
+from esper_core.system.packages import advice
 
 Found = TypeVar("Found")
 

@@ -13,9 +13,8 @@ from torch import Tensor
 
 from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.events import Event, is_number, taken_events
-from esper_core.contracts.exact import Inexact, from_exact, to_exact
 from esper_core.contracts.foreign import Owner
-from esper_core.contracts.plain import NotPlain, plain
+from esper_core.contracts.plain import NotPlain, from_exact, plain, to_exact
 from esper_core.contracts.protocols import LossResult
 from esper_core.contracts.state import StateSpec
 from esper_core.policy.boundary import check_tensor, check_type
@@ -92,7 +91,7 @@ def taken_state(owner: Owner, found: Any) -> dict[str, Any]:
         raise owner.breach(f"its state() is a {type(found).__name__}, not a table")
     try:
         state: dict[str, Any] = from_exact(to_exact(found))
-    except Inexact as problem:
+    except NotPlain as problem:
         raise owner.breach(f"its state() cannot be saved: {problem}") from problem
     return state
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from esper_core.contracts.memory import check_memory
 from esper_core.learning.config import TrainConfig
 from esper_core.learning.randomness import seed_all
 from esper_core.learning.rollout import Rollout
 from esper_core.learning.trainer import Trainer
 from esper_core.policy.policy import Policy
+from esper_core.system.memory import check_memory
 
 if TYPE_CHECKING:
     from esper_core.plan.plan import Plan

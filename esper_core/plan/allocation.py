@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from esper_core.contracts.memory import memory_left
+from esper_core.system.memory import memory_left
 
 SMALL = 2**20
 """Numbers of a tensor that is allowed without a question."""

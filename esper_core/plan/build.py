@@ -11,8 +11,7 @@ from attrs import asdict, define, evolve, field
 from torch import nn
 
 from esper_core.contracts.errors import ConfigError, FactoryError, did_you_mean
-from esper_core.contracts.foreign import guarded
-from esper_core.contracts.memory import exhausted, shown
+from esper_core.contracts.foreign import exhausted, guarded
 from esper_core.contracts.precision import autocast
 from esper_core.contracts.protocols import BuildContext, Origin
 from esper_core.plan.allocation import TooLarge, only_what_fits
@@ -22,6 +21,7 @@ from esper_core.plan.plan import Plan, PlanDescription, describe_plan
 from esper_core.registry.index import Component, Index
 from esper_core.registry.references import load_reference
 from esper_core.registry.resolve import split_name
+from esper_core.system.memory import shown
 
 LEARNED = ("network", "critic")
 """Kinds whose initial weights come from the plan's seed."""

@@ -19,8 +19,8 @@ from cattrs import Converter
 
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import ConfigError, FactoryError, PluginError, did_you_mean
-from esper_core.contracts.exact import Inexact, from_exact, to_exact
 from esper_core.contracts.foreign import guarded
+from esper_core.contracts.plain import NotPlain, from_exact, to_exact
 from esper_core.registry.index import Component
 from esper_core.registry.references import load_reference
 
@@ -175,7 +175,7 @@ def planned_config(component: Component, config: Any) -> dict[str, Any]:
     for name, value in values.items():
         try:
             to_exact(value)
-        except Inexact as error:
+        except NotPlain as error:
             raise _not_kept(component, f"'{component.kind}.{name}' cannot be kept in a plan: {error}") from error
     try:
         again = unstructure_config(structure_config(component, from_exact(to_exact(values))))
@@ -228,7 +228,7 @@ def _default(entry: attrs.Attribute[Any]) -> Any:
     default = None if default is attrs.NOTHING else _plain(default)
     try:
         to_exact(default)
-    except Inexact as error:
+    except NotPlain as error:
         raise FactoryError(
             f"The default of the option '{entry.name}' cannot be kept in a plan: {error}.",
             hint="Report this to the plugin's author.",
@@ -275,7 +275,7 @@ def _check_kept(value: Any) -> None:
     """Raise _WrongType for a value that a plan cannot keep, such as a date within a table."""
     try:
         to_exact(value)
-    except Inexact as error:
+    except NotPlain as error:
         dated = isinstance(error.value, datetime.date | datetime.time)
         advice = "; write it as a text, in quotes" if dated else ""
         raise _WrongType(f": {error}{advice}") from error

@@ -8,7 +8,7 @@ from attrs import field, frozen
 
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import UnknownComponent
-from esper_core.contracts.exact import to_exact
+from esper_core.contracts.plain import to_exact
 from esper_core.registry.bringing import bring_back
 from esper_core.registry.index import Component, Index
 from esper_core.registry.resolve import absent_plugins

@@ -19,11 +19,10 @@ from esper_core.contracts.errors import (
     UserError,
     did_you_mean,
 )
-from esper_core.contracts.exact import Inexact, from_exact, to_exact
 from esper_core.contracts.features import FeatureSchema
 from esper_core.contracts.foreign import Owners, guarded
+from esper_core.contracts.plain import NotPlain, from_exact, to_exact
 from esper_core.contracts.precision import PRECISIONS
-from esper_core.contracts.shape import shaped
 from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.state import EnvironmentDescription, Outcome, SlotWords, StateSpec
 from esper_core.plan.config import planned_config, structure_config, unstructure_config
@@ -33,6 +32,7 @@ from esper_core.plan.recipes import Recipes
 from esper_core.plan.selection import select
 from esper_core.registry.index import Component, Index
 from esper_core.registry.references import load_reference
+from esper_core.system.shape import shaped
 
 Described = TypeVar("Described")
 
@@ -164,7 +164,7 @@ class Plan:
             return evolve(plan, components=components, train=from_exact(plan.train))
         except SlotIdError as error:
             raise DamagedFile(f"The recorded plan is damaged: {error.message}") from error
-        except Inexact as error:
+        except NotPlain as error:
             raise DamagedFile(f"The recorded plan is damaged: {error}.") from error
 
 

@@ -14,9 +14,9 @@ from attrs import field, frozen
 
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import DamagedFile, RegistryFileError, did_you_mean
-from esper_core.contracts.reading import read_bytes
 from esper_core.plan.config import Option
 from esper_core.registry.reserved import SETTINGS
+from esper_core.system.json_files import read_bytes
 
 FILE_NAME = "registry.toml"
 REGISTRY_VARIABLE = "ESPER_REGISTRY"

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from importlib import metadata
 
 from esper_core.contracts.components import normalise_name
-from esper_core.contracts.packages import CORE_DISTRIBUTION, declarations, is_installed, pinned, pip_install
 from esper_core.registry.hookspecs import ENTRY_POINT_GROUP
+from esper_core.system.packages import CORE_DISTRIBUTION, declarations, is_installed, pinned, pip_install
 
 
 def bring_back(versions: Iterable[tuple[str, str]]) -> str:

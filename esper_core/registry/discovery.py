@@ -10,10 +10,10 @@ from attrs import frozen
 
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import PluginError
-from esper_core.contracts.packages import CORE_DISTRIBUTION
 from esper_core.registry.copies import Copy, find_copies
 from esper_core.registry.distributions import has_plugins
 from esper_core.registry.hookspecs import ENTRY_POINT_GROUP
+from esper_core.system.packages import CORE_DISTRIBUTION
 
 CORE_PLUGIN = "core"
 

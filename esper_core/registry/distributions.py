@@ -11,9 +11,9 @@ from urllib.request import url2pathname
 from attrs import field, frozen
 
 from esper_core.contracts.components import normalise_name
-from esper_core.contracts.reading import parse_json
-from esper_core.contracts.shape import shaped
 from esper_core.registry.hookspecs import ENTRY_POINT_GROUP
+from esper_core.system.json_files import parse_json
+from esper_core.system.shape import shaped
 
 
 @frozen

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 
-from esper_core.contracts.packages import pip_install
 from esper_core.registry.index import Component, Index, PluginRecord, Unavailable
+from esper_core.system.packages import pip_install
 
 COMMANDS: Mapping[str, str] = {
     "bench": "esper-bench",

@@ -11,7 +11,7 @@ from attrs import field, frozen
 from esper_core.contracts.commands import CommandSpec
 from esper_core.contracts.components import ComponentSpec, KindSpec, normalise_name
 from esper_core.contracts.foreign import Owner
-from esper_core.contracts.packages import CORE_DISTRIBUTION
+from esper_core.system.packages import CORE_DISTRIBUTION
 
 Status = Literal["ok", "failed", "disabled"]
 Spec = TypeVar("Spec", ComponentSpec, CommandSpec)

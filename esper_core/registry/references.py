@@ -7,7 +7,7 @@ from typing import Any
 
 from esper_core.contracts.errors import FactoryError
 from esper_core.contracts.foreign import DEBUG_HINT, asks_to_stop, described
-from esper_core.contracts.packages import CORE_DISTRIBUTION, advice
+from esper_core.system.packages import CORE_DISTRIBUTION, advice
 
 
 def load_reference(reference: str, owner: str, distribution: str = CORE_DISTRIBUTION) -> Any:

@@ -23,8 +23,8 @@ from typing import Any
 from attrs import frozen
 
 from esper_core.contracts.components import normalise_name
-from esper_core.contracts.packages import CORE_DISTRIBUTION as CORE
 from esper_core.registry.distributions import has_plugins, name_of, plugin_packages, source_folder, text_of
+from esper_core.system.packages import CORE_DISTRIBUTION as CORE
 
 NUMERIC = ("gymnasium", "numpy", "scikit-learn", "scipy", "torch")
 """What esper-core and its plugins compute with; numbers may change with a version of these."""

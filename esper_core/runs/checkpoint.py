@@ -1,4 +1,4 @@
-"""Checkpoints: everything the next update depends on, written so that a half-written one is never believed.
+"""Checkpoints: everything the next update depends on, complete or not there at all.
 
 A checkpoint is a folder `checkpoints/000042/` of safetensors files, one per group of tensors, and `state.json`, which
 records what the run is made of and the digest of every file. Reading `state.json` imports no torch, no pickle is ever
@@ -10,15 +10,27 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import field, frozen
+from attrs import frozen
 
-from esper_core.contracts.errors import CheckpointMismatch, DamagedFile, EsperError, PluginError, UserError
-from esper_core.contracts.exact import Inexact, to_exact
-from esper_core.contracts.files import (
+from esper_core.contracts.errors import CheckpointMismatch, DamagedFile, EsperError, UserError
+from esper_core.contracts.foreign import described
+from esper_core.contracts.plain import to_exact
+from esper_core.plan.plan import Plan
+from esper_core.runs.compatibility import check_fit
+from esper_core.runs.header import (
+    BEST_BY,
+    CHECKPOINT_SCHEMA,
+    OTHER_CHECKPOINT,
+    STATE_FILE,
+    Header,
+    content_digest,
+    read_header,
+)
+from esper_core.system.files import (
     create_synced,
     is_temporary,
     make_folder,
@@ -28,13 +40,7 @@ from esper_core.contracts.files import (
     temporary_name,
     writing,
 )
-from esper_core.contracts.foreign import described
-from esper_core.contracts.reading import read_bytes
-from esper_core.plan.plan import Plan
-from esper_core.runs import provenance
-from esper_core.runs.compatibility import check_fit
-from esper_core.runs.header import BEST_BY, CHECKPOINT_SCHEMA, OTHER_CHECKPOINT, STATE_FILE, Header, content_digest, read_header
-from esper_core.runs.files import finite, json_bytes
+from esper_core.system.json_files import finite, json_bytes, read_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -92,12 +98,14 @@ def save_checkpoint(run: RunDirectory, trainer: Trainer, update: Update, *, keep
         },
     }
     content["digest"] = content_digest(content)
-    files[STATE_FILE] = json_bytes(content, indent=1) + b"\n"
+    files[STATE_FILE] = json_bytes(content, indent=1)
     folder = run.checkpoints
     path = folder / f"{update.index:06d}"
     with writing(path, "Make room; earlier checkpoints are untouched."):
         make_folder(folder, run.path)
-        _remove_temporary(run)
+        for leftover in folder.iterdir():
+            if is_temporary(leftover.name):
+                remove_folder(leftover, run.path)
         temporary = folder / temporary_name()
         try:
             make_folder(temporary, run.path)
@@ -131,12 +139,6 @@ def _remove(run: RunDirectory, path: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         rename(path, rubbish, run.path)
         remove_folder(rubbish, run.path)
-
-
-def _remove_temporary(run: RunDirectory) -> None:
-    for leftover in run.checkpoints.iterdir():
-        if is_temporary(leftover.name):
-            remove_folder(leftover, run.path)
 
 
 # Reading ------------------------------------------------------------------------------------------------------------
@@ -174,18 +176,18 @@ def choose_checkpoint(run: RunDirectory, at: str) -> Path:
     Raises:
         UserError: there is none, or none of that update.
     """
-    paths = list_checkpoints(run)
+    paths = {str(int(path.name)): path for path in list_checkpoints(run)}
     if not paths:
         raise UserError(f"{run.path} has no checkpoint yet.", hint="One is written after every update.")
+    newest = [*paths.values()][-1]
     if at == "last":
-        return paths[-1]
+        return newest
     if at == "best":
-        return best_checkpoint(run) or paths[-1]
-    found = [path for path in paths if at.isdecimal() and int(path.name) == int(at)]
-    if not found:
-        kept = ", ".join(str(int(path.name)) for path in paths)
-        raise UserError(f"{run.path} has no checkpoint '{at}'.", hint=f"Use --at last, best, or one of {kept}.")
-    return found[0]
+        return best_checkpoint(run) or newest
+    found = paths.get(str(int(at)) if at.isdecimal() else at)
+    if found is None:
+        raise UserError(f"{run.path} has no checkpoint of update {at}.", hint=f"It has those of: {', '.join(paths)}.")
+    return found
 
 
 def verify_checkpoint(path: Path) -> Header:
@@ -201,7 +203,7 @@ def verify_checkpoint(path: Path) -> Header:
 
 
 def load_checkpoint(path: Path, trainer: Trainer, plan: Plan, index: Index) -> Loaded:
-    """Verify a checkpoint, compare it with what is installed and with a plan, and put it into a trainer.
+    """Verify a checkpoint, compare it with what is installed and with a plan, and restore a trainer from it.
 
     The state of an environment, of features, masks or of a loss is left out where the plan chose another component.
 
@@ -209,62 +211,59 @@ def load_checkpoint(path: Path, trainer: Trainer, plan: Plan, index: Index) -> L
         CheckpointMismatch: a file is damaged, or slots, features, actions, weights or components differ; the message
             holds a table of what was saved and what is here. Nothing has changed then.
     """
-    header = read_header(path)
-    notes = check_fit(header, plan, index)
-    tensors = _read_tensors(header)
     from esper_core.learning.state import TrainerState
 
-    saved, counters = header.plan, header.counters
+    loaded, tensors = _load(path, plan, index)
+    saved, counters = loaded.header.plan, loaded.header.counters
     same = {kind: state for kind, state in counters["parts"].items() if _names(saved, kind) == _names(plan, kind)}
     try:
         trainer.load_state(TrainerState(tensors, {**counters, "parts": same}))
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise CheckpointMismatch(
-            f"{header.path / STATE_FILE} is damaged: it does not hold what a trainer goes on from: {described(error)}.",
+            f"{path / STATE_FILE} is damaged: it does not hold the state of a trainer: {described(error)}.",
             hint=OTHER_CHECKPOINT,
         ) from error
-    return Loaded(header, notes)
+    return loaded
+
+
+def load_policy(path: Path, policy: Policy, features: FeatureExtractor, plan: Plan, index: Index) -> Loaded:
+    """Verify a checkpoint, compare it with what is installed and with a plan, and put its weights into a policy.
+
+    Features that have a state of their own get that too. It is all that acting needs.
+
+    Raises:
+        CheckpointMismatch: as for `load_checkpoint`.
+    """
+    loaded, tensors = _load(path, plan, index)
+    try:
+        policy.load_state_dict(tensors["policy"])
+        state: Any = loaded.header.counters["parts"].get("features")
+        if state is not None:
+            features.load_state(state)  # type: ignore[attr-defined]
+    except (KeyError, RuntimeError, AttributeError) as error:
+        raise CheckpointMismatch(
+            f"The policy saved in {path} does not fit: {error}",
+            hint="Use the components, the slots and the plugin versions that the checkpoint was written with.",
+        ) from error
+    return loaded
 
 
 def _names(plan: Plan, kind: str) -> list[str]:
     return [f"{c.distribution}:{c.name}" for c in plan.of_kind(kind)]
 
 
-def load_policy(path: Path, policy: Policy, features: FeatureExtractor, plan: Plan, index: Index) -> Loaded:
-    """Verify a checkpoint, compare it with what is installed and with a plan, and put its weights into a policy.
-
-    Features that have a state of their own get that too. It is all that acting needs; a trainer takes everything with
-    `load_checkpoint`.
-
-    Raises:
-        CheckpointMismatch: as for `load_checkpoint`.
-    """
-    header = read_header(path)
-    notes = check_fit(header, plan, index)
-    try:
-        policy.load_state_dict(_read_tensors(header)["policy"])
-        remembered: Any = header.counters["parts"].get("features")
-        if remembered is not None:
-            features.load_state(remembered)  # type: ignore[attr-defined]
-    except (KeyError, RuntimeError, AttributeError) as error:
-        raise CheckpointMismatch(
-            f"The policy saved in {path} does not fit: {error}",
-            hint="Use the components, the slots and the plugin versions that the checkpoint was written with.",
-        ) from error
-    return Loaded(header, notes)
-
-
-def _read_tensors(header: Header) -> dict[str, dict[str, Tensor]]:
+def _load(path: Path, plan: Plan, index: Index) -> tuple[Loaded, dict[str, dict[str, Tensor]]]:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    tensors = {}
+    header = read_header(path)
+    notes, tensors = check_fit(header, plan, index), {}
     for file, data in _files(header):
         try:
             tensors[file.stem] = load(data)
         except (SafetensorError, ValueError, KeyError) as error:
-            raise CheckpointMismatch(f"{file} is no safetensors file: {error}.", hint=OTHER_CHECKPOINT) from error
-    return tensors
+            raise CheckpointMismatch(f"{file} is not a safetensors file: {error}.", hint=OTHER_CHECKPOINT) from error
+    return Loaded(header, notes), tensors
 
 
 def _files(header: Header) -> Iterator[tuple[Path, bytes]]:

@@ -10,20 +10,21 @@ from attrs import frozen
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import CheckpointMismatch, ConfigError
 from esper_core.learning.config import TrainConfig
-from esper_core.registry.bringing import bring_back
 from esper_core.plan.config import BadOption, structure, structure_config
 from esper_core.plan.lookup import PlannedComponent, find_planned
 from esper_core.plan.plan import Plan, describe_plan
 from esper_core.plan.selection import TRAIN
+from esper_core.registry.bringing import bring_back
 from esper_core.registry.resolve import absent_plugins
 from esper_core.runs import provenance
+from esper_core.system.machine import libraries
 
 if TYPE_CHECKING:
     from esper_core.registry.index import Index
     from esper_core.runs.header import Header
 
 FITTED = ("features", "network", "critic")
-"""Kinds that weights fit; with another environment or loss they can go on."""
+"""Kinds that weights must fit; environment and loss may be others."""
 
 
 @frozen
@@ -104,7 +105,9 @@ def _is_installed(planned: PlannedComponent, index: Index) -> bool:
 
 def _slots(saved: Plan, plan: Plan) -> list[Difference]:
     there, here = saved.slots, plan.slots
-    return [] if there == here else [Difference(f"slots ({len(there)} → {len(here)})", ", ".join(there), ", ".join(here))]
+    return (
+        [] if there == here else [Difference(f"slots ({len(there)} → {len(here)})", ", ".join(there), ", ".join(here))]
+    )
 
 
 def _slot_advice(saved: Plan, plan: Plan) -> str:
@@ -178,11 +181,13 @@ def _notes(header: Header, plan: Plan, index: Index) -> list[str]:
                 f"The source of {name} {installed['version']} has changed since the checkpoint was written "
                 f"({recorded['source']} → {installed['source']})."
             )
-    here = provenance.libraries()
+    here = libraries()
     for name, version in header.content["libraries"].items():
         if here.get(name) != version:
             found = here.get(name, "not installed")
-            notes.append(f"{name} is {found}; the checkpoint was written with {version}, so numbers may differ a little.")
+            notes.append(
+                f"{name} is {found}; the checkpoint was written with {version}, so numbers may differ a little."
+            )
     return notes
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import os
 import re
 import secrets
@@ -13,16 +12,29 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, asdict, define, field
 
-from esper_core.contracts.errors import CheckpointMismatch, DamagedFile, EsperError, PluginError, UserError, did_you_mean
-from esper_core.contracts.files import is_temporary, remove_file, replace_synced, writing
-from esper_core.contracts.reading import damage_in, damaged_line, read_json, read_lines
-from esper_core.contracts.shape import shaped, structured
+from esper_core.contracts.errors import (
+    CheckpointMismatch,
+    EsperError,
+    PluginError,
+    UserError,
+    did_you_mean,
+)
 from esper_core.plan.plan import Plan, describe_plan
 from esper_core.runs import provenance
-from esper_core.runs.files import append_lines, cut, finite, json_bytes
-from esper_core.runs.git import git_commit
-from esper_core.runs.shapes import RESERVED, RunRecord, check_event, check_metrics, naming
+from esper_core.runs.records import RESERVED, RunRecord, check_event, check_metrics, check_record, read_record
 from esper_core.runs.words import Words
+from esper_core.system.files import is_temporary, remove_file, replace_synced, writing
+from esper_core.system.git import git_commit
+from esper_core.system.json_files import (
+    append_lines,
+    cut,
+    damage_in,
+    finite,
+    json_bytes,
+    read_lines,
+)
+from esper_core.system.machine import libraries, machine
+from esper_core.system.shape import structured
 
 if TYPE_CHECKING:
     from esper_core.learning.trainer import Update
@@ -38,10 +50,10 @@ LONGEST_STEM = 100
 
 @define
 class RunDirectory:
-    """What one run leaves behind.
+    """The directory of one run.
 
     Attributes:
-        path: The directory, absolute: whoever changes the working directory changes nothing about a run.
+        path: The directory, absolute, so that a change of the working directory does not matter.
         record: Content of `run.json`.
         given: The directory as the user wrote it.
     """
@@ -90,7 +102,7 @@ class RunDirectory:
         try:
             path = _fresh_directory(Path(out).absolute(), stem)
             (path / CHECKPOINTS).mkdir()
-            replace_synced(path / RUN_FILE, _text(record))
+            replace_synced(path / RUN_FILE, json_bytes(record, indent=2))
         except OSError as error:
             raise UserError(
                 f"No run can be written to {out}: {error.strerror or error}.",
@@ -100,7 +112,7 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path: Path) -> RunDirectory:
-        """Return the run that lies at `path`.
+        """Return the run at `path`.
 
         Raises:
             UserError: there is none.
@@ -109,26 +121,14 @@ class RunDirectory:
         given, path = path, path.absolute()
         file = path / RUN_FILE
         try:
-            record = read_json(file)
+            record = read_record(file, RUN_SCHEMA, RESTORE)
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise UserError(f"{path} is no run: it has no {RUN_FILE}.", hint="See: esper runs list") from error
-        except OSError as error:
-            raise EsperError(f"{file} cannot be read: {error.strerror or error}.") from error
-        except DamagedFile as error:
-            error.hint = RESTORE
-            raise
-        if isinstance(record, dict) and record.get("schema", RUN_SCHEMA) != RUN_SCHEMA:
-            raise CheckpointMismatch(
-                f"{file} has schema {record['schema']!r}; this version of esper-core reads {RUN_SCHEMA}.",
-                hint=f"Use the version of esper-core that wrote it: {provenance.core_command(record)}",
-            )
-        known = shaped(RunRecord, record, str(file), hint=RESTORE)
-        with naming(file, RESTORE):
-            Plan.from_json(known.plan)
+            raise UserError(f"{path} is not a run: it has no {RUN_FILE}.", hint="See: esper runs list") from error
+        check_record(RunRecord, record, file, RESTORE)
         return cls(path, record, given)
 
     def shown(self, path: Path | None = None) -> Path:
-        """Return a path in the run, or that of the run, as the user wrote it: a shell finds it where esper began."""
+        """Return the run, or a path in it, as the user wrote it, relative to where esper was started."""
         return self.given if path is None else self.given / path.relative_to(self.path)
 
     @property
@@ -158,7 +158,7 @@ class RunDirectory:
 
     @property
     def circumstances(self) -> dict[str, Any]:
-        """Distributions, libraries and machine of the process that writes it now, or wrote it last."""
+        """Distributions, libraries and machine of the process that wrote it last."""
         resumed = self.record.get("resumed")
         return dict(resumed[-1] if resumed else self.record)
 
@@ -172,7 +172,7 @@ class RunDirectory:
         facts: Mapping[str, Any] | None = None,
         here: Path | None = None,
     ) -> None:
-        """Cut the run back to an update and note in `run.json` that it goes on from there.
+        """Cut the run back to an update and note in `run.json` that it is resumed from there.
 
         Args:
             update: Update whose lines are the last that stay.
@@ -193,20 +193,20 @@ class RunDirectory:
             for entry in self.path.iterdir():
                 if is_temporary(entry.name):
                     remove_file(entry)
-            replace_synced(self.path / RUN_FILE, _text(record))
+            replace_synced(self.path / RUN_FILE, json_bytes(record, indent=2))
         self.record = record
         for file, length in lengths.items():
             cut(file, length, within=self.path)
 
     def lengths_up_to(self, update: int) -> dict[Path, int]:
-        """Return how long the files of lines are up to an update; raises EsperError for a damaged line."""
+        """Return the length of each file of lines up to an update; raises EsperError for a damaged line."""
         files = [self.path / name for name in (EVENTS_FILE, METRICS_FILE)]
         return {file: _length_up_to(file, update) for file in files}
 
     def append_metrics(self, update: Update) -> dict[str, Any]:
         """Append the metrics line of an update and return it.
 
-        Undefined metrics are null. All that depends on clock or machine lies under `timing`.
+        Undefined metrics are null. All that depends on clock or machine is under `timing`.
 
         Raises:
             PluginError: a metric bears a name that a line needs for something else.
@@ -266,8 +266,9 @@ def _length_up_to(path: Path, update: int) -> int:
     """
     length = 0
     for number, entry, end in read_lines(path):
-        if not isinstance(entry.get("update"), int):
-            raise damaged_line(path, number, "it has no update")
+        with damage_in(path, number):
+            if not isinstance(entry.get("update"), int):
+                raise ValueError("it has no update")
         if entry["update"] > update:
             break
         length = end
@@ -278,13 +279,9 @@ def _circumstances(plan: Plan, index: Index, here: Path | None) -> dict[str, Any
     return {
         "distributions": provenance.distributions(plan, index),
         "git": git_commit(here or Path.cwd()),
-        "machine": provenance.machine(),
-        "libraries": provenance.libraries(),
+        "machine": machine(),
+        "libraries": libraries(),
     }
-
-
-def _text(record: Mapping[str, Any]) -> bytes:
-    return json_bytes(record, indent=2) + b"\n"
 
 
 def list_runs(out: Path) -> tuple[list[RunDirectory], list[str]]:
@@ -301,7 +298,7 @@ def list_runs(out: Path) -> tuple[list[RunDirectory], list[str]]:
 
 
 def _folders(out: Path) -> list[Path]:
-    """Return what lies in a directory of runs, by name; raises EsperError where that cannot be read."""
+    """Return the entries of a directory of runs, by name; raises EsperError where it cannot be read."""
     try:
         return sorted(out.iterdir()) if out.is_dir() else []
     except OSError as error:
@@ -322,7 +319,7 @@ def find_run(text: str, out: Path) -> RunDirectory:
         run = path.parent.parent
         raise UserError(
             f"{path} is a checkpoint; what is asked for is its run, {run}.",
-            hint=f"To go on from this checkpoint: esper train --resume {run} --at {path.name.lstrip('0')}",
+            hint=f"To resume from this checkpoint: esper train --resume {run} --at {path.name.lstrip('0')}",
         )
     if path.is_file():
         raise CheckpointMismatch(

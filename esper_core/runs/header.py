@@ -10,21 +10,16 @@ from typing import Any
 
 from attrs import field, frozen
 
-from esper_core.contracts.errors import CheckpointMismatch, DamagedFile
-from esper_core.contracts.exact import Inexact, from_exact
-from esper_core.contracts.reading import read_json
-from esper_core.contracts.shape import shaped
+from esper_core.contracts.errors import CheckpointMismatch
+from esper_core.contracts.plain import NotPlain, from_exact
 from esper_core.plan.plan import Plan
-from esper_core.runs import provenance
-from esper_core.runs.shapes import SavedState, naming
+from esper_core.runs.records import SavedState, check_record, naming, read_record
 
 CHECKPOINT_SCHEMA = 2
 STATE_FILE = "state.json"
 BEST_BY = "return"
 OTHER_CHECKPOINT = "Use another checkpoint of the run."
 """What to do about a checkpoint that cannot be read."""
-MOST_BYTES = 2**28
-"""Bytes of a `state.json` at most."""
 
 
 @frozen
@@ -61,7 +56,7 @@ class Header:
         """The trainer's counters; raises CheckpointMismatch when they cannot be read."""
         try:
             counters: dict[str, Any] = from_exact(self.content["counters"])
-        except Inexact as error:
+        except NotPlain as error:
             raise CheckpointMismatch(f"{self.path / STATE_FILE} is damaged: {error}.", hint=OTHER_CHECKPOINT) from error
         return counters
 
@@ -70,31 +65,19 @@ def read_header(path: Path) -> Header:
     """Read and verify `state.json`, without torch.
 
     Raises:
-        CheckpointMismatch: it is missing, damaged, altered, foreign or of a newer schema.
+        CheckpointMismatch: it is missing, damaged, altered, foreign or of another schema.
     """
     file = path / STATE_FILE
     try:
-        content = read_json(file, MOST_BYTES)
-    except FileNotFoundError as error:
-        raise CheckpointMismatch(f"{path} is no checkpoint: it has no {STATE_FILE}.", hint=OTHER_CHECKPOINT) from error
-    except OSError as error:
-        raise CheckpointMismatch(f"{file} cannot be read: {error.strerror}.", hint=OTHER_CHECKPOINT) from error
-    except DamagedFile as error:
-        error.hint = OTHER_CHECKPOINT
-        raise
-    if not isinstance(content, dict) or "schema" not in content or "files" not in content:
-        raise CheckpointMismatch(f"{file} was not written by esper.", hint=OTHER_CHECKPOINT)
-    if content["schema"] != CHECKPOINT_SCHEMA:
+        content = read_record(file, CHECKPOINT_SCHEMA, OTHER_CHECKPOINT)
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise CheckpointMismatch(
-            f"{path} has schema {content['schema']!r}; this version of esper-core reads {CHECKPOINT_SCHEMA}.",
-            hint=f"Use the version of esper-core that wrote it: {provenance.core_command(content)}",
-        )
+            f"{path} is not a checkpoint: it has no {STATE_FILE}.", hint=OTHER_CHECKPOINT
+        ) from error
     saved, actual = content.get("digest"), content_digest(content)
     if saved != actual:
         raise CheckpointMismatch(f"{file} was altered: its digest is {actual}, not {saved}.", hint=OTHER_CHECKPOINT)
-    known = shaped(SavedState, content, str(file), hint=OTHER_CHECKPOINT)
-    with naming(file, OTHER_CHECKPOINT):
-        Plan.from_json(known.plan)
+    check_record(SavedState, content, file, OTHER_CHECKPOINT)
     return Header(path, content)
 
 

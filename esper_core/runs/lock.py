@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from esper_core.contracts.errors import UserError
-from esper_core.contracts.files import open_file
+from esper_core.system.files import open_file
 
 LOCK_FILE = "lock"
 

@@ -1,4 +1,4 @@
-"""Who watches a run. An observer that fails is off for the rest of it, and training goes on."""
+"""The observers of a run. One that fails is off for the rest of the run; training continues."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Observers:
 
         Args:
             run: The run.
-            say: Takes in one line about an observer that failed.
+            say: Called with one line about an observer that failed.
         """
         self._say = say
         self._call(lambda observer: observer.on_start(run))

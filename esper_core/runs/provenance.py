@@ -1,25 +1,18 @@
-"""Where a run comes from: distributions, source digests, machine and library versions; no torch."""
+"""Where a run comes from: its distributions, their sources and the versions of their weights; no torch."""
 
 from __future__ import annotations
 
-import os
-import platform
-import sys
 from collections.abc import Mapping
-from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from esper_core.contracts.packages import pinned, pip_install
-from esper_core.registry import sources
-from esper_core.contracts.packages import CORE_DISTRIBUTION
 from esper_core.plan.lookup import find_planned
+from esper_core.registry import sources
+from esper_core.system.machine import installed_version
+from esper_core.system.packages import CORE_DISTRIBUTION, pinned, pip_install
 
 if TYPE_CHECKING:
-    from esper_core.registry.index import Index
     from esper_core.plan.plan import Plan
-
-LIBRARIES = ("torch", "numpy", "gymnasium", "scikit-learn", "safetensors", "attrs", "cattrs", "pluggy")
+    from esper_core.registry.index import Index
 
 
 def distributions(plan: Plan, index: Index) -> dict[str, dict[str, str]]:
@@ -44,41 +37,13 @@ def weights_versions(plan: Plan, index: Index) -> dict[str, int]:
     return {planned.key: find_planned(index, planned).spec.weights_version for planned in plan.components}
 
 
-def libraries() -> dict[str, str]:
-    """Return the versions of Python and of the libraries that numbers depend on."""
-    found = {name: _version(name) for name in LIBRARIES}
-    return {"python": platform.python_version(), **{name: version for name, version in found.items() if version}}
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def machine() -> dict[str, Any]:
-    """Return what kind of machine this is."""
-    return {
-        "system": platform.platform(),
-        "processor": platform.processor() or platform.machine(),
-        "cores": cores(),
-        "executable": sys.executable,
-    }
-
-
 def core_command(record: Mapping[str, Any]) -> str:
     """Return the command that installs the esper-core which wrote a record, as far as the record says."""
     try:
         version = record["distributions"]["esper-core"]["version"]
     except (KeyError, TypeError):
         version = None
-    if version in (None, _version("esper-core")):
+    if version in (None, installed_version(CORE_DISTRIBUTION)):
         return "pip install --upgrade esper-core"
     pin = pinned("esper-core", str(version))
     return "pip install --upgrade esper-core" if pin is None else pip_install([pin])
-
-
-def _version(distribution: str) -> str:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return ""

@@ -1,4 +1,4 @@
-"""Going on with a run: from which checkpoint, with which plan, and what is dropped on the way. Torch is not imported."""
+"""Resuming a run: from which checkpoint, with which plan, and what is dropped. Torch is not imported."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
-from esper_core.contracts.errors import CheckpointMismatch, ConfigError, DamagedFile, EsperError, UserError
+from esper_core.contracts.errors import CheckpointMismatch, ConfigError, DamagedFile, EsperError
 from esper_core.plan.plan import Plan, check_updates
-from esper_core.runs.header import Header
-from esper_core.runs.checkpoint import list_checkpoints, remove_later, verify_checkpoint
+from esper_core.runs.checkpoint import choose_checkpoint, list_checkpoints, remove_later, verify_checkpoint
 from esper_core.runs.compatibility import check_fit
 from esper_core.runs.directory import METRICS_FILE, RESTORE, RUN_FILE, RunDirectory
+from esper_core.runs.header import Header
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 @frozen
 class Resumption:
-    """Where a run goes on.
+    """From where a run is resumed.
 
     Attributes:
         run: The run.
         plan: Its plan, with the number of updates it now has in total.
-        header: Header of the checkpoint, verified; None to begin again, where no update was finished.
+        header: Header of the checkpoint, verified; None where no update was finished.
         notes: What is different from when the checkpoint was written and does not matter enough to refuse.
     """
 
@@ -47,11 +47,11 @@ class Resumption:
         return self.update >= self.plan.updates
 
     def drop_later(self, index: Index, device: str, here: Path | None = None) -> None:
-        """Drop every checkpoint and line of updates after this one, and note in `run.json` that the run goes on.
+        """Drop every checkpoint and line of updates after this one, and note in `run.json` that the run is resumed.
 
         Args:
             index: What is installed.
-            device: Where it goes on.
+            device: torch device on which it is resumed.
             here: Folder whose git commit is noted; the working directory without it.
 
         Raises:
@@ -63,9 +63,9 @@ class Resumption:
 
 
 def find_resumption(run: RunDirectory, index: Index, *, at: int | None, updates: int | None) -> Resumption:
-    """Choose and verify the checkpoint a run goes on from: the newest, or that of update `at`.
+    """Choose and verify the checkpoint from which a run is resumed: the newest, or that of update `at`.
 
-    A damaged one is never passed over: the message names the newest that is good, for the user to choose.
+    A damaged one is never skipped: the message names the newest that is good, for the user to choose.
 
     Args:
         run: The run.
@@ -108,14 +108,8 @@ def _check_whole(run: RunDirectory) -> None:
 
 
 def _choose(run: RunDirectory, at: int | None) -> Path | None:
-    found = {int(path.name): path for path in list_checkpoints(run)}
-    if at is not None:
-        if at not in found:
-            known = ", ".join(map(str, found)) or "none"
-            raise UserError(f"{run.path} has no checkpoint of update {at}.", hint=f"It has those of: {known}.")
-        return found[at]
-    if found:
-        return found[max(found)]
+    if at is not None or list_checkpoints(run):
+        return choose_checkpoint(run, "last" if at is None else str(at))
     # Before the first checkpoint one line may have been written; more were followed by checkpoints that are gone.
     done = len(run.metrics())
     if done > 1:

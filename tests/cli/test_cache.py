@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from esper_core.cli.app import run
-from esper_core.contracts.cache import Cache
+from esper_core.system.cache import Cache
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_one_or_all_are_cleared_and_nothing_else(kept, capsys):
     assert "1 file deleted: kernels." in capsys.readouterr().out
     assert run(["cache", "clear", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["cleared"] == {"static": 1}
-    assert sorted(path.name for path in kept.iterdir()) == ["mine", "static"]
+    assert sorted(path.name for path in kept.iterdir()) == [".lock", "mine", "static"]
     assert run(["cache", "show"]) == 0
     assert "holds nothing" in capsys.readouterr().out
 

@@ -14,7 +14,7 @@ import pytest
 from esper_core.cli.app import run as esper
 from esper_core.cli.frame import Picture, draw
 from esper_core.cli.output import Visible, print_json, print_table, say, status_line
-from esper_core.contracts.printable import visible, visible_line
+from esper_core.system.printable import visible, visible_line
 from plugins.evaluation.tests.report.conftest import component, line
 from plugins.evaluation.tests.report.conftest import make_run as make_run
 

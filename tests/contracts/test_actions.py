@@ -46,9 +46,7 @@ def test_names_sizes_and_operations_are_derived() -> None:
 
 def test_a_table_without_a_root_has_no_operations() -> None:
     spec = ActionSpec((Head("left", ("a",)), Head("right", ("b", "c"))))
-    assert spec.ops == ()
-    assert spec.relevance("right") == ()
-    assert spec.children == spec.heads
+    assert (spec.ops, spec.relevance("right"), spec.children) == ((), (), spec.heads)
 
 
 def test_unknown_names() -> None:

@@ -3,42 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from esper_core.contracts import errors
 from esper_core.contracts.errors import EsperError, did_you_mean
 
 
-@pytest.mark.parametrize(
-    ("name", "code"),
-    [
-        ("EsperError", 1),
-        ("UserError", 2),
-        ("SlotIdError", 2),
-        ("UnknownComponent", 2),
-        ("AmbiguousComponent", 2),
-        ("IncompatiblePlan", 2),
-        ("ConfigError", 2),
-        ("Refused", 2),
-        ("MissingPackage", 2),
-        ("RegistryFileError", 2),
-        ("PluginError", 3),
-        ("FactoryError", 3),
-        ("CheckpointMismatch", 4),
-        ("DamagedFile", 4),
-        ("Interrupted", 130),
-    ],
-)
-def test_exit_codes(name: str, code: int) -> None:
-    error = getattr(errors, name)("Something happened.")
-    assert isinstance(error, EsperError)
-    assert error.exit_code == code
-
-
-def test_every_error_class_has_its_exit_code_tested() -> None:
-    classes = [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, EsperError)]
-    assert len(classes) == 15
+def test_every_error_has_its_exit_code() -> None:
+    classes = {c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, EsperError)}
+    user = ["SlotIdError", "UnknownComponent", "AmbiguousComponent", "IncompatiblePlan", "ConfigError", "Refused"]
+    expected = dict.fromkeys(["UserError", *user, "MissingPackage", "RegistryFileError"], 2)
+    expected |= {"EsperError": 1, "PluginError": 3, "FactoryError": 3, "CheckpointMismatch": 4, "DamagedFile": 4}
+    assert {c.__name__: c("Something happened.").exit_code for c in classes} == {**expected, "Interrupted": 130}
 
 
 def test_the_hint_is_the_second_line() -> None:
@@ -48,19 +23,12 @@ def test_the_hint_is_the_second_line() -> None:
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("lstm-v3", " Did you mean 'lstm-v2'?"), ("hiden-dim", " Did you mean 'hidden-dim'?"), ("zebra", "")],
+    [
+        ("lstm-v3", " Did you mean 'lstm-v2'?"),
+        ("hiden-dim", " Did you mean 'hidden-dim'?"),
+        ("zebra", ""),
+        ("obs-v3", " Did you mean 'obs-v3'?"),
+    ],
 )
 def test_did_you_mean(name: str, expected: str) -> None:
     assert did_you_mean(name, ["lstm-v2", "hidden-dim", "obs-v3"]) == expected
-
-
-@given(st.text(max_size=20), st.lists(st.text(max_size=20), max_size=10))
-def test_suggestions_are_always_known_names(name: str, known: list[str]) -> None:
-    text = did_you_mean(name, known)
-    assert text == "" or any(text == f" Did you mean '{other}'?" for other in known)
-    if name and name in known:
-        assert text == f" Did you mean '{name}'?"
-
-
-def test_nothing_is_known() -> None:
-    assert did_you_mean("x", []) == ""

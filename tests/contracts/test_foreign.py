@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import enum
 import signal
-from typing import Any
 
-import numpy as np
 import pytest
-import torch
 
 from esper_core.contracts.errors import FactoryError, Interruption, PluginError, Terminated, UserError
 from esper_core.contracts.foreign import UNKNOWN, Owner, close_safely, described, guarded
-from esper_core.contracts.plain import NotPlain, plain
 
 
 class Mute(Exception):
@@ -66,49 +61,3 @@ def test_what_cannot_be_closed_is_said() -> None:
 
 def test_an_exception_that_says_nothing_is_described() -> None:
     assert described(Mute()) == "Mute"
-
-
-class Colour(enum.IntEnum):
-    """A number with a name."""
-
-    RED = 3
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        (np.float32(0.1), float(np.float32(0.1))),
-        (np.int64(2**62 + 1), 2**62 + 1),
-        (np.bool_(True), True),
-        (np.array(2.5), 2.5),
-        (torch.tensor(7), 7),
-        (np.str_("a"), "a"),
-        (Colour.RED, 3),
-        ((1, [np.uint8(2)]), [1, [2]]),
-        ({"a": {"b": np.float64(1.5)}}, {"a": {"b": 1.5}}),
-    ],
-)
-def test_numbers_become_plain_exactly(value: Any, expected: Any) -> None:
-    found = plain(value)
-    assert found == expected and type(found) is type(expected)
-
-
-CIRCLE: list[Any] = []
-CIRCLE.append(CIRCLE)
-
-
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [
-        ({"a": {1}}, "holds a set under 'a'"),
-        ({"a": [0, np.zeros((2, 3))]}, r"holds a ndarray of shape \[2, 3\] under 'a\[1\]'"),
-        ({"a": {2: 3}}, "holds a table with the key 2, which is no text under 'a'"),
-        ({"a": b"raw"}, "holds a bytes under 'a'"),
-        (1j, "holds a complex"),
-        (np.datetime64("2020"), "holds a datetime64"),
-        (CIRCLE, "goes deeper than 100 levels"),
-    ],
-)
-def test_what_is_not_plain_is_named(value: Any, words: str) -> None:
-    with pytest.raises(NotPlain, match=words):
-        plain(value)

@@ -43,12 +43,12 @@ def test_grids_are_row_major(rows: int, columns: int) -> None:
     assert slots.index_of(format_slot_id(0, columns - 1)) == columns - 1
 
 
-def test_a_count_is_one_row() -> None:
+def test_a_count_is_one_row_and_order_is_by_number() -> None:
     assert SlotConfig.parse(" 3 ") == SlotConfig.for_grid(1, 3) == SlotConfig.parse("r0c0,r0c1,r0c2")
-
-
-def test_order_is_by_number_not_by_text() -> None:
     assert SlotConfig.parse("r0c2,r0c10,r2c0,r10c0").num_slots == 4
+    assert SlotConfig.parse(str(MAX_SLOTS)).num_slots == MAX_SLOTS
+    with pytest.raises(SlotIdError, match="at least one slot"):
+        SlotConfig(())
 
 
 @pytest.mark.parametrize("text", ["r0", "0c0", "r-1c0", "r00c1", "r0c01", "R0C0", "r0c0 ", "r0c0\n", "", "r٣c0"])
@@ -87,20 +87,10 @@ def test_impossible_slots_are_user_errors(text: str, words: str) -> None:
     assert caught.value.exit_code == 2
 
 
-def test_who_takes_several_counts_is_named() -> None:
+def test_several_counts_are_refused_with_who_takes_them() -> None:
     with pytest.raises(SlotIdError, match="with one") as caught:
         SlotConfig.parse("1,2,3")
-    assert "--slots 3" in caught.value.hint
-    assert "esper spike run or esper matrix" in caught.value.hint
-
-
-def test_the_largest_count_is_allowed() -> None:
-    assert SlotConfig.parse(str(MAX_SLOTS)).num_slots == MAX_SLOTS
-
-
-def test_no_slots_at_all() -> None:
-    with pytest.raises(SlotIdError, match="at least one slot"):
-        SlotConfig(())
+    assert "--slots 3" in caught.value.hint and "esper spike run or esper matrix" in caught.value.hint
 
 
 def test_unknown_and_invalid_ids_differ() -> None:

@@ -7,7 +7,7 @@ import re
 
 from esper_core.cli.stopping import GRACE_SECONDS
 from esper_core.cli.train import BESIDE_RESUME
-from esper_core.learning.trainer import SKIPS_IN_A_ROW
+from esper_core.learning.guard import SKIPS_IN_A_ROW
 from esper_core.runs.checkpoint import KEEP_LAST
 
 ROOT = pathlib.Path(__file__).parents[2]

@@ -57,7 +57,7 @@ STEPS = {
     "events": (4, lambda _: {"events": {"a": 1}}, "its events are a dict, not a list"),
     "event": (4, lambda _: {"events": ["episode"]}, "an event is a str, not a table"),
     "env": (4, lambda _: {"events": [{"env": 4, "step": 0, "type": "x"}]}, "type 'x' has the env 4 of 4"),
-    "type": (4, lambda _: {"events": [{"env": 0, "step": 0}]}, "has the type None, which is no name"),
+    "type": (4, lambda _: {"events": [{"env": 0, "step": 0}]}, "has the type None, which is not a name"),
     "update": (4, lambda _: {"events": [{"env": 0, "step": 0, "type": "x", "update": 3}]}, "has a key 'update'"),
 }
 
@@ -100,11 +100,11 @@ def test_numbers_of_events_become_metrics_whatever_they_are() -> None:
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        ({"tags": {1, 2}}, "holds a set under 'tags'"),
+        ({"tags": {1, 2}}, "cannot be saved: it holds a set at 'tags'"),
         ({"moods": [1, "cheerful"]}, "holds 'cheerful' in the list 'moods', of which a metric is made"),
-        ({"row": torch.zeros(3)}, r"holds a Tensor of shape \[3\] under 'row'"),
-        ({"table": {1: 2}}, "holds a table with the key 1, which is no text under 'table'"),
-        ({"deep": [{"x": object()}]}, r"holds a object under 'deep\[0\].x'"),
+        ({"row": torch.zeros(3)}, r"cannot be saved: it holds a Tensor of shape \[3\] at 'row'"),
+        ({"table": {1: 2}}, "cannot be saved: it holds a table with the key 1, which is not a string at 'table'"),
+        ({"deep": [{"x": object()}]}, r"cannot be saved: it holds a object at 'deep\[0\].x'"),
     ],
 )
 def test_what_an_event_cannot_hold_is_named(said: dict[str, Any], words: str) -> None:
@@ -118,7 +118,7 @@ def test_what_a_state_cannot_hold_is_named_before_anything_is_learned() -> None:
             return {**super().state(), "table": {1: 2}}
 
     loss = Reinforce()
-    with pytest.raises(PluginError, match=r"its state\(\) cannot be saved: it holds a table at 'table' with the key 1"):
+    with pytest.raises(PluginError, match=r"its state\(\) cannot be saved: it holds a table with the key 1"):
         train(Keyed(), loss)
     assert loss.batches == []
 

@@ -178,7 +178,7 @@ def said(text: str) -> None:
         (f"critic.whole=0x{'f' * 5000}", "a number of 20000 bits"),
         ("critic.any_whole=9223372036854775808", "it has more than 64 bits"),
         ("critic.number=1e308", "'critic.number' cannot be 1e+308: no float32 is as large"),
-        (f"critic.number=1{'0' * 400}", "no float32 is as large"),
+        (f"critic.number=1{'0' * 400}", "an integer of more than 300 digits"),
         (f"critic.names={'[' * 2000}{']' * 2000}", "within one another"),
         (f"critic.table={'{a=' * 120}1{'}' * 120}", "within one another"),
         (f"critic.table={{a = {'9' * 5000}}}", "is no TOML value"),

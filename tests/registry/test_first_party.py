@@ -9,12 +9,12 @@ from esper_core.builtin import plugin as core
 from esper_core.cli import app
 from esper_core.cli.installed import Installed
 from esper_core.contracts.errors import UnknownComponent
-from esper_core.contracts.packages import declarations
 from esper_core.plan.recipes import Recipes
 from esper_core.registry.discovery import Source
 from esper_core.registry.first_party import COMMANDS, KINDS, by_kind, is_optional
 from esper_core.registry.loading import index_from_specs, index_plugins, load_index
 from esper_core.registry.resolve import check_kind
+from esper_core.system.packages import declarations
 
 RULES = [ComponentSpec(kind="rule", name=name, factory="a:b") for name in ("calm", "wild")]
 ORPHAN = ComponentSpec(kind="gadget", name="lamp", factory="a:b")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Any
+
 _CONTEXT = multiprocessing.get_context("fork")
 
 

@@ -1,4 +1,4 @@
-"""A process that is killed at any moment of writing leaves a run that can be gone on with, and nothing half-believed."""
+"""A process killed at any moment of writing leaves a run that can be resumed, and no half-written file is believed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from esper_core.learning.trainer import Trainer, Update
-from esper_core.registry.index import Index
 from esper_core.plan.plan import Plan
+from esper_core.registry.index import Index
 from esper_core.runs.checkpoint import list_checkpoints, save_checkpoint, verify_checkpoint
 from esper_core.runs.directory import RunDirectory, list_runs
 from esper_core.runs.resume import find_resumption

@@ -10,7 +10,6 @@ import pytest
 from esper_core import ComponentSpec, KindSpec
 from esper_core.contracts.errors import FactoryError
 from esper_core.registry.loading import index_from_specs
-from esper_core.registry.index import Index
 from esper_core.runs.observers import Observers
 
 
@@ -44,12 +43,6 @@ def watch(observers: dict[str, Recorder], updates: int = 3) -> list[str]:
 
 
 WHOLE = [("start", "run"), ("update", 0), ("update", 1), ("update", 2), ("finish", "run")]
-
-
-def test_all_see_everything() -> None:
-    observers = {"a": Recorder(), "b": Recorder()}
-    assert watch(observers) == []
-    assert [observer.seen for observer in observers.values()] == [WHOLE, WHOLE]
 
 
 @pytest.mark.parametrize(("breaks", "seen"), [("start", 1), ("update", 2), ("finish", 5)])

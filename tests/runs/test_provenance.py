@@ -8,18 +8,11 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from esper_core.registry import sources
-from esper_core.registry.loading import index_from_specs
-from esper_core.registry.index import Index
 from esper_core.plan.plan import Plan
+from esper_core.registry import sources
+from esper_core.registry.index import Index
+from esper_core.registry.loading import index_from_specs
 from esper_core.runs import provenance
-
-
-def test_every_distribution_of_a_plan_has_its_version_and_source(plan: Plan, index: Index) -> None:
-    found = provenance.distributions(plan, index)
-    assert next(iter(found)) == "esper-core" and {"esper-growth", "esper-obs-v3"} <= set(found)
-    assert all(entry["version"] and entry["source"] for entry in found.values())
-    assert len({entry["source"] for entry in found.values()}) == len(found)
 
 
 def test_a_plugin_made_by_hand_has_the_source_of_its_module(
@@ -41,9 +34,3 @@ def test_a_plugin_made_by_hand_has_the_source_of_its_module(
     file.write_text("x = 2")
     assert made()["source"] != before["source"]
     assert "canary_features" not in sys.modules
-
-
-def test_libraries_name_what_numbers_depend_on() -> None:
-    found = provenance.libraries()
-    assert {"python", "torch", "numpy", "safetensors"} <= set(found)
-    assert found["python"] == ".".join(map(str, sys.version_info[:3]))

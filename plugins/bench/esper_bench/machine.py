@@ -8,7 +8,7 @@ import torch
 from attrs import frozen
 
 from esper_bench.repeats import Work, median_seconds, one_thread
-from esper_core.runs.provenance import cores
+from esper_core.system.machine import cores
 
 MATRIX = 512
 CACHE_BYTES, MEMORY_BYTES = 256 * 1024, 256 * 1024 * 1024

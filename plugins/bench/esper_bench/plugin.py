@@ -12,7 +12,7 @@ def esper_kinds() -> Iterator[KindSpec]:
     """Declare what this distribution works with."""
     yield KindSpec(
         name="workload",
-        protocol="esper_core.contracts.protocols:Workload",
+        protocol="esper_bench.workload:Workload",
         conformance="esper_bench.conformance:SUITE",
         template="esper_bench.templates:workload",
         summary="what `esper bench` measures speed on",

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 from attrs import asdict
 
 from esper_bench.machine import measure_ceilings
+from esper_bench.workload import Target, Workload
 from esper_core.contracts.errors import PluginError
 from esper_core.contracts.foreign import Owner
-from esper_core.contracts.plain import MEANING, NotPlain, plain
-from esper_core.contracts.targets import Target
-from esper_core.runs.provenance import libraries, machine
+from esper_core.contracts.plain import NotPlain, plain
+from esper_core.system.machine import libraries, machine
 
 if TYPE_CHECKING:
-    from esper_core.contracts.protocols import Say, Workload
+    from esper_core.contracts.protocols import Say
     from esper_core.plan.plan import Plan
     from esper_core.registry.index import Index
 
@@ -53,7 +53,7 @@ def _plain(owner: Owner, call: str, found: Any) -> dict[str, Any]:
     try:
         figures: dict[str, Any] = plain(found)
     except NotPlain as problem:
-        raise owner.breach(f"what {call} returned {problem}. {MEANING.rstrip('.')}") from problem
+        raise owner.breach(f"what {call} returned cannot be saved: {problem}") from problem
     return figures
 
 

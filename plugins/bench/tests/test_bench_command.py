@@ -11,7 +11,7 @@ import pytest
 
 STILL = """
 from esper_core import ComponentSpec, hookimpl
-from esper_core.contracts.targets import Target
+from esper_bench.workload import Target
 
 @hookimpl
 def esper_components():

@@ -7,9 +7,9 @@ import pytest
 from esper_bench import report
 from esper_bench.machine import Ceilings
 from esper_bench.report import find_floor, judge, run_workload
+from esper_bench.workload import Target
 from esper_core.contracts.errors import PluginError
 from esper_core.contracts.foreign import Owner
-from esper_core.contracts.targets import Target
 
 TARGETS = (Target("speed", 2.5), Target("cost_ms", 3.0, smaller_is_better=True, meaning="per call"))
 CEILINGS = Ceilings(gflops=100.0, cache_gbps=200.0, memory_gbps=40.0, operation_us=1.5, cores_at_once=2.0)

@@ -11,9 +11,8 @@ import torch
 from attrs import evolve, frozen
 
 from esper_core.contracts.errors import PluginError, UserError, did_you_mean
-from esper_core.contracts.files import make_folder, replace_synced, writing
 from esper_core.contracts.foreign import close_safely
-from esper_core.contracts.plain import MEANING, NotPlain, plain
+from esper_core.contracts.plain import NotPlain, plain
 from esper_core.contracts.protocols import Environment, Evaluable, FeatureExtractor, MaskProvider, Rule
 from esper_core.learning.player import ForeignRule, PolicyRule, Separately, derived_seed, play
 from esper_core.plan.build import build_beside, build_environment, build_parts, resolve_device
@@ -23,7 +22,8 @@ from esper_core.policy.policy import Policy
 from esper_core.registry.index import Index
 from esper_core.registry.sources import made_with
 from esper_core.runs.checkpoint import load_policy
-from esper_core.runs.files import append_lines, json_bytes
+from esper_core.system.files import make_folder, replace_synced, writing
+from esper_core.system.json_files import append_lines, json_bytes
 from esper_evaluation.arms import FIXED, GREEDY, MATCHED, POLICY, REPLAY, Arm, with_needed
 from esper_evaluation.circumstances import circumstances, digest, set_aside
 from esper_evaluation.entrants import Entrant
@@ -292,7 +292,7 @@ class Contest:
         try:
             topologies: list[Any] = plain(said)
         except NotPlain as problem:
-            raise owner.breach(f"what topologies returned {problem}. {MEANING.rstrip('.')}") from problem
+            raise owner.breach(f"what topologies returned cannot be saved: {problem}") from problem
         return topologies
 
     def _check_told(self, tags: Sequence[Mapping[str, str]]) -> None:
@@ -330,7 +330,7 @@ class Contest:
         with writing(self.folder, "Make the run's directory writable, or copy the run."):
             make_folder(self.folder, self.place)
             if not about.exists():
-                replace_synced(about, json_bytes(self._about, indent=2) + b"\n", self.place)
+                replace_synced(about, json_bytes(self._about, indent=2), self.place)
         return Records.open(self.folder / EPISODES_FILE, self.place)
 
     def _values(self, keys: Sequence[Key], records: Records, instances: Sequence[int]) -> dict[str, Values]:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from esper_core.contracts.files import replace_synced, writing
 from esper_core.contracts.state import Outcome
+from esper_core.system.files import replace_synced, writing
 from esper_evaluation.comparison import Comparison
 from esper_evaluation.statistics import Estimate
 

@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 
 from attrs import define, field, frozen
 
-from esper_core.contracts.reading import damage_in, read_lines
-from esper_core.contracts.shape import structured
-from esper_core.runs.files import append_lines, cut
+from esper_core.system.json_files import append_lines, cut, damage_in, read_lines
+from esper_core.system.shape import structured
 
 EPISODES_FILE, SEARCH_FILE, ABOUT_FILE = "episodes.jsonl", "search.jsonl", "about.json"
 

@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from attrs import frozen
 
-from esper_core.contracts.cache import Cache
 from esper_core.contracts.errors import DamagedFile, UserError
-from esper_core.contracts.reading import read_json
-from esper_core.contracts.shape import shaped
 from esper_core.registry.sources import made_with
+from esper_core.system.cache import Cache
+from esper_core.system.json_files import read_json
+from esper_core.system.shape import shaped
 from esper_growth.fused.compiler import processor
 
 CACHE = "static"

@@ -3,73 +3,31 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import pickle
-import signal
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from typing import Any
 
 import torch
-from attrs import frozen
 from torch import Tensor
 
-from esper_core.contracts.errors import EsperError
-from esper_core.contracts.remote import Failure, attempted
 from esper_core.learning.randomness import seed_all
 from esper_core.registry.sources import blamed
+from esper_core.system.machine import cores
+from esper_core.system.processes import Answer, Child, Purpose, end_children, start_children
 from esper_growth.actions import Algorithm
 from esper_growth.memory import keep_freed_memory
 from esper_growth.runtime import Fossils, Gradients, HostRuntime, Settings, Validation, stable_seed
 
-START_METHOD = "fork" if sys.platform == "linux" else "spawn"
-"""Forking needs no second import of torch; other systems' libraries do not survive it."""
-
+PURPOSE = Purpose(
+    name="esper-hosts",
+    doing="training hosts",
+    killed="It may have been killed for lack of memory: lower --envs, or use -o environment.workers=1.",
+    died="To see where, train in this process: -o environment.workers=1",
+    blame=blamed,
+)
 
 Share = Callable[[Sequence[int], int], list[list[int]]]
 """From the numbers of instances, and how many shares there are, to positions, share by share; none is empty."""
-
-
-@frozen
-class Worker:
-    """A process and the pipe to it."""
-
-    process: BaseProcess
-    connection: Connection
-
-    def ask(self, method: str, *arguments: Any) -> None:
-        """Send a request; every request has one answer."""
-        try:
-            self.connection.send_bytes(pickle.dumps((method, arguments)))
-        except OSError as error:
-            raise self._gone() from error
-
-    def answer(self) -> Any:
-        """Wait for an answer.
-
-        Raises:
-            EsperError: the process is gone, or what the request raised there.
-        """
-        try:
-            result = pickle.loads(self.connection.recv_bytes())
-        except (EOFError, OSError) as error:
-            raise self._gone() from error
-        if isinstance(result, Failure):
-            raise result.error(blamed(result.modules) or "A process that trains hosts", "training hosts")
-        return result
-
-    def _gone(self) -> EsperError:
-        self.process.join(timeout=1)
-        killed = self.process.exitcode == -signal.SIGKILL
-        return EsperError(
-            f"A process that trains hosts ended unexpectedly (exit status {self.process.exitcode}).",
-            hint="It may have been killed for lack of memory: lower --envs, or use -o environment.workers=1."
-            if killed
-            else "To see where, train in this process: -o environment.workers=1",
-        )
 
 
 class Workers:
@@ -86,7 +44,7 @@ class Workers:
         here = make()
         self.name, self.kernels = here.name, here.kernels
         here.close()
-        self._workers: list[Worker] = []
+        self._workers: list[Child] = []
         self._shares: list[list[int]] = []
         self._order = torch.empty(0, dtype=torch.int64)
 
@@ -95,11 +53,11 @@ class Workers:
         processes = min(self._count, len(instances))
         if processes != len(self._workers):
             self.close()
-            self._open(processes)
+            self._workers = start_children(PURPOSE, partial(_begin, self._make), processes)
         self._shares = self._share(instances, processes)
         self._order = torch.tensor([env for share in self._shares for env in share]).argsort()
         for worker, share in zip(self._workers, self._shares, strict=True):
-            worker.ask("start", [instances[env] for env in share])
+            worker.ask(("start", [instances[env] for env in share]))
         self._answers()
 
     def germinate(self, env: int, slot: int, label: str, algorithm: Algorithm) -> None:
@@ -150,7 +108,7 @@ class Workers:
         for worker, share in zip(self._workers, self._shares, strict=True):
             own = {position: fossils[env] for position, env in enumerate(share) if env in fossils}
             if own:
-                worker.ask("snapshot", own)
+                worker.ask(("snapshot", own))
                 asked.append(worker)
         self._answers(asked)
 
@@ -160,33 +118,18 @@ class Workers:
 
     def close(self) -> None:
         """End the processes, whatever they are doing."""
-        for worker in self._workers:
-            worker.connection.close()
-            worker.process.kill()
-        for worker in self._workers:
-            worker.process.join()
+        end_children(self._workers)
         self._workers = []
-
-    def _open(self, processes: int) -> None:
-        context: Any = multiprocessing.get_context(START_METHOD)
-        for number in range(processes):
-            here, there = context.Pipe()
-            inherited = [here, *(worker.connection for worker in self._workers)]
-            arguments = (self._make, there, inherited if START_METHOD == "fork" else [])
-            process = context.Process(target=_serve, args=arguments, daemon=True, name=f"esper-hosts-{number}")
-            process.start()
-            there.close()
-            self._workers.append(Worker(process, here))
 
     def _at(self, env: int, method: str, *arguments: Any) -> Any:
         (number,) = (number for number, share in enumerate(self._shares) if env in share)
         worker = self._workers[number]
-        worker.ask(method, self._shares[number].index(env), *arguments)
+        worker.ask((method, self._shares[number].index(env), *arguments))
         return worker.answer()
 
     def _gathered(self, method: str) -> Tensor:
         for worker in self._workers:
-            worker.ask(method)
+            worker.ask((method,))
         return self._in_order(self._answers())
 
     def _in_order(self, parts: Sequence[Tensor]) -> Tensor:
@@ -195,9 +138,9 @@ class Workers:
 
     def _ask_all(self, method: str, settings: Settings, active: Sequence[bool], *more: Any) -> None:
         for worker, share in zip(self._workers, self._shares, strict=True):
-            worker.ask(method, [settings[env] for env in share], [active[env] for env in share], *more)
+            worker.ask((method, [settings[env] for env in share], [active[env] for env in share], *more))
 
-    def _answers(self, workers: Sequence[Worker] | None = None) -> list[Any]:
+    def _answers(self, workers: Sequence[Child] | None = None) -> list[Any]:
         """Return the answers of all processes, or of some; all are awaited before an error of one is raised."""
         answers: list[Any] = []
         errors: list[Exception] = []
@@ -217,36 +160,20 @@ def shared_out(make: Callable[[], HostRuntime], workers: int, share: Share) -> H
     They stay in this process too where it may have no children, as in the processes of other libraries' vectorised
     environments; what they compute is the same.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    count = workers or cores
+    count = workers or cores()
     keep_freed_memory()
     alone = count == 1 or multiprocessing.current_process().daemon
     return make() if alone else Workers(make, count, share)
 
 
-def _serve(make: Callable[[], HostRuntime], connection: Connection, inherited: Sequence[Connection]) -> None:
-    """Answer requests until nobody is left to ask."""
-    # Ctrl-C reaches the whole group; whoever asks decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    # An end of a pipe that stays open here would keep another process waiting for ever.
-    for other in inherited:
-        other.close()
+def _begin(make: Callable[[], HostRuntime]) -> Answer:
     torch.set_num_threads(1)
-    made: list[HostRuntime] = []
+    return partial(_answer, make())
 
-    def answer(request: bytes) -> Any:
-        method, arguments = pickle.loads(request)
-        if not made:
-            made.append(make())
-        if method == "start":
-            # A blueprint may draw from the process's own streams; a resumed run has new processes.
-            seed_all(stable_seed("process", *arguments[0]))
-        return getattr(made[0], method)(*arguments)
 
-    while True:
-        try:
-            request = connection.recv_bytes()
-            connection.send_bytes(attempted(partial(answer, request)))
-        except (EOFError, OSError):
-            return
+def _answer(runtime: HostRuntime, request: tuple[Any, ...]) -> Any:
+    method, *arguments = request
+    if method == "start":
+        # A blueprint may draw from the process's own streams; a resumed run has new processes.
+        seed_all(stable_seed("process", *arguments[0]))
+    return getattr(runtime, method)(*arguments)

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from esper_core.contracts.errors import EsperError, PluginError, UserError
-from esper_growth import workers
+from esper_core.system import processes
 from esper_growth.actions import Algorithm
 from esper_growth.config import GrowthConfig
 from esper_growth.fused.runtime import FusedRuntime
@@ -76,7 +76,7 @@ def test_the_numbers_are_those_of_one_process(open_workers, make, kind, count):
 
 @pytest.mark.slow
 def test_processes_that_are_not_forked_compute_the_same(open_workers, make, monkeypatch):
-    monkeypatch.setattr(workers, "START_METHOD", "spawn")
+    monkeypatch.setattr(processes, "START_METHOD", "spawn")
     there, here = play(open_workers(2)), play(make()())
     assert all(torch.equal(a, b) for a, b in zip(there, here, strict=True))
 

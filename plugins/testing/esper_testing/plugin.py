@@ -12,7 +12,7 @@ def esper_kinds() -> Iterator[KindSpec]:
     """Declare what this distribution works with."""
     yield KindSpec(
         name="spike",
-        protocol="esper_core.contracts.protocols:Spike",
+        protocol="esper_testing.spikes.protocol:Spike",
         conformance="esper_testing.conformance.spike:SUITE",
         template="esper_testing.templates:spike",
         summary="answers a question about a plan with a verdict",

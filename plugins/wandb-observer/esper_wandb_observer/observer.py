@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from esper_core.contracts.files import make_folder
-from esper_core.contracts.packages import require_package
+from esper_core.system.files import make_folder
+from esper_core.system.packages import require_package
 from esper_wandb_observer.config import WandbConfig
 
 if TYPE_CHECKING:

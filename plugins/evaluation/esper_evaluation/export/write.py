@@ -14,10 +14,10 @@ from attrs import frozen
 from torch import nn
 
 from esper_core.contracts.errors import EsperError, PluginError, UserError
-from esper_core.contracts.files import beginning, check_creatable, create_synced, rename, writing
 from esper_core.contracts.foreign import described
 from esper_core.contracts.grown import Grown
 from esper_core.policy.cost import Cost, count
+from esper_core.system.files import beginning, check_creatable, create_synced, rename, writing
 from esper_evaluation.export.places import tensors
 from esper_evaluation.export.source import module_source
 

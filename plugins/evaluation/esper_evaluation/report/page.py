@@ -8,10 +8,10 @@ from typing import Any
 from attrs import frozen
 
 from esper_core.contracts.errors import UserError
-from esper_core.contracts.files import beginning, check_creatable, replace_synced, writing
-from esper_core.contracts.printable import visible
 from esper_core.runs.directory import RunDirectory
 from esper_core.runs.words import by_place
+from esper_core.system.files import beginning, check_creatable, replace_synced, writing
+from esper_core.system.printable import visible
 from esper_evaluation.report import chapters, charts
 from esper_evaluation.report.figures import fixed, short
 from esper_evaluation.report.record import Record

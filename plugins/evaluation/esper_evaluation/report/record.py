@@ -11,7 +11,7 @@ from esper_core.contracts.events import EPISODE, episode_numbers
 from esper_core.contracts.state import SlotWords
 from esper_core.plan.plan import Plan
 from esper_core.runs.directory import RunDirectory
-from esper_core.runs.shapes import RESERVED
+from esper_core.runs.records import RESERVED
 from esper_core.runs.words import Words
 
 LARGEST = 1e100

@@ -135,5 +135,5 @@ def test_a_full_disk_is_reported(tmp_path: Path) -> None:
 @pytest.mark.parametrize("note", ['"""', "a\nimport os", "\\", "norm\r", "x # y"])
 def test_a_note_is_one_plain_line(note: str) -> None:
     example = grown()
-    with pytest.raises(ValueError, match="no plain line"):
+    with pytest.raises(ValueError, match="not a plain line"):
         Grown(example.network, {"first": note}, example.inputs, example.outputs, {})

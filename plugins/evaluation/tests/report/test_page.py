@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from esper_core.contracts.errors import DamagedFile, EsperError, UserError
-from esper_core.contracts.files import is_temporary
-from esper_core.contracts.printable import visible_line
+from esper_core.system.files import is_temporary
+from esper_core.system.printable import visible_line
 from esper_evaluation.report import charts
 from esper_evaluation.report.charts import Line, LineChart, Point
 from esper_evaluation.report.figures import short

@@ -15,7 +15,8 @@ from esper_core.contracts.protocols import BuildContext
 from esper_core.plan.config import parse_option
 from esper_core.plan.plan import Plan, PlanRequest
 from esper_core.registry.index import Index
-from esper_factored_ppo.probes.crew import Crew, cores
+from esper_core.system.machine import cores
+from esper_factored_ppo.probes.crew import Crew
 from esper_factored_ppo.probes.plan import BROUGHT, WIDTH, WIDTH_OPTIONS, find_probe, without_environment
 from esper_factored_ppo.probes.playing import measure
 from esper_factored_ppo.probes.probe import Probe

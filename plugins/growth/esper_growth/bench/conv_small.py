@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 from esper_bench.machine import Ceilings
 from esper_bench.play import measure_play
-from esper_core.contracts.targets import Target
+from esper_bench.workload import Target
 from esper_growth.bench.floor import epoch_evidence
 from esper_growth.bench.rates import HostBench, Way
 

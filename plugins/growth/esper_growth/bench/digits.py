@@ -13,8 +13,8 @@ from esper_bench.cost import count
 from esper_bench.machine import Ceilings
 from esper_bench.repeats import median_ratio, median_seconds, one_thread
 from esper_bench.training import measure_training
+from esper_bench.workload import Target
 from esper_core import SlotConfig
-from esper_core.contracts.targets import Target
 from esper_growth.bench.floor import epoch_evidence
 from esper_growth.bench.rates import HostBench, Way
 

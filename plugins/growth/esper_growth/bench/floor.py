@@ -9,7 +9,7 @@ from attrs import asdict
 from esper_bench.cost import Cost, count
 from esper_bench.machine import Ceilings
 from esper_bench.repeats import one_thread
-from esper_core.runs.provenance import cores
+from esper_core.system.machine import cores
 from esper_growth.bench.rates import HostBench, Way
 
 

@@ -16,8 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from esper_core.contracts.cache import Cache
 from esper_core.contracts.errors import EsperError, UserError
+from esper_core.system.cache import Cache
 
 SOURCE = Path(__file__).with_name("kernels.cpp")
 NATIVE = "-mcpu=native" if platform.machine() in ("arm64", "aarch64") else "-march=native"

@@ -14,7 +14,7 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from esper_core.contracts.errors import EsperError
-from esper_core.contracts.exact import from_exact, to_exact
+from esper_core.contracts.plain import from_exact, to_exact
 from esper_core.contracts.protocols import Environment, Evaluable, MaskProvider, Masks
 from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.spaces import action_space, observation_space

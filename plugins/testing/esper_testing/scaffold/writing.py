@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from esper_core.contracts.errors import UserError
-from esper_core.contracts.files import refusal
+from esper_core.system.files import refusal
 
 ELSEWHERE = "Write elsewhere: --directory D."
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from esper_core.contracts.errors import UserError
-from esper_core.contracts.files import check_creatable, replace_synced
-from esper_core.contracts.printable import visible
+from esper_core.system.files import check_creatable, replace_synced
+from esper_core.system.printable import visible
 from esper_testing.spikes.verdict import Blocker, Category, Failure, Verdict
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from esper_bench.machine import Ceilings
 from esper_bench.training import measure_training
-from esper_core.contracts.targets import Target
+from esper_bench.workload import Target
 from my_workload.config import MyWorkloadConfig
 
 if TYPE_CHECKING:

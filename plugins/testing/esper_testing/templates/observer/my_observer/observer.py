@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from esper_core.contracts.files import append_synced
+from esper_core.system.files import append_synced
 from my_observer.config import MyObserverConfig
 
 if TYPE_CHECKING:

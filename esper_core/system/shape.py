@@ -1,9 +1,9 @@
-"""Whether what was read has the shape that it should have, said as an attrs class."""
+"""Whether what was read has the shape of an attrs class."""
 
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, partial
 from typing import Any, TypeVar, Union, get_args, get_origin
 
@@ -13,22 +13,23 @@ from esper_core.contracts.errors import DamagedFile
 
 _WORDS: Mapping[Any, str] = {
     bool: "true or false",
-    int: "a whole number",
+    int: "an integer",
     float: "a number",
-    str: "a text",
+    str: "a string",
     list: "a list",
     dict: "a table",
-    type(None): "nothing",
+    type(None): "null",
 }
 
 Shape = TypeVar("Shape")
+Read = Callable[[Any], Any]
 
 
 def shaped(kind: type[Shape], value: Any, where: str, *, exactly: bool = False, hint: str = "") -> Shape:
-    """Return a value of JSON as an attrs class; nothing is guessed: "5" is no number, and true is no 1.
+    """Return a value of JSON as an attrs class; nothing is guessed: "5" is not a number, and true is not 1.
 
-    The class may hold numbers, texts, truth values, `Any`, what may be None, lists, tuples of any length, dicts by
-    text, and other such classes. Its validators are asked.
+    Fields may be numbers, strings, truth values, `Any`, what may be None, lists, tuples of any length, dicts with
+    strings as keys, and other such classes. Validators are called.
 
     Args:
         kind: The class.
@@ -57,18 +58,11 @@ def structured(kind: type[Shape], value: Any, *, exactly: bool = False) -> Shape
 
 
 class _Misshapen(Exception):
-    """A value has another shape; whoever reads what it lies in adds to its place on the way out."""
+    """A value has another shape."""
 
     def __init__(self, reason: str, place: str = "") -> None:
         super().__init__(reason)
         self.reason, self.place = reason, place
-
-    def within(self, name: str) -> _Misshapen:
-        self.place = name + ("." if self.place and not self.place.startswith("[") else "") + self.place
-        return self
-
-
-Read = Callable[[Any], Any]
 
 
 @cache
@@ -83,9 +77,13 @@ def _reader(kind: Any, exactly: bool) -> Read:
     if attrs.has(kind):
         return _class_reader(kind, exactly)
     if origin is dict:
-        return _dict_reader(_reader(members[1], exactly))
+        inner = _reader(members[1], exactly)
+        return lambda value: dict(_entries((key, entry, inner) for key, entry in _checked(dict, value).items()))
     if origin in (list, tuple):
-        return _list_reader(origin, _reader(members[0], exactly))
+        inner = _reader(members[0], exactly)
+        return lambda value: origin(
+            entry for _, entry in _entries((f"[{i}]", entry, inner) for i, entry in enumerate(_checked(list, value)))
+        )
     return partial(_checked, kind)
 
 
@@ -95,52 +93,31 @@ def _class_reader(kind: Any, exactly: bool) -> Read:
     needed = [field.name for field in fields if field.default is attrs.NOTHING]
 
     def read(value: Any) -> Any:
-        table, said = _checked(dict, value), {}
-        for key, entry in table.items():
-            reader = readers.get(key)
-            if reader is not None:
-                try:
-                    said[key] = reader(entry)
-                except _Misshapen as error:
-                    raise error.within(key) from None
-            elif exactly:
+        table = _checked(dict, value)
+        for key in table if exactly else ():
+            if key not in readers:
                 raise _Misshapen("is not known", key)
         for key in needed:
-            if key not in said:
+            if key not in table:
                 raise _Misshapen("is missing", key)
+        said = dict(_entries((key, table[key], reader) for key, reader in readers.items() if key in table))
         try:
             return kind(**said)
         except ValueError as error:
-            # A validator of attrs hands over more than its sentence.
+            # A validator of attrs passes more than its sentence.
             raise _Misshapen(f"is not allowed: {error.args[0]}") from error
 
     return read
 
 
-def _dict_reader(inner: Read) -> Read:
-    def read(value: Any) -> Any:
-        said = {}
-        for key, entry in _checked(dict, value).items():
-            try:
-                said[key] = inner(entry)
-            except _Misshapen as error:
-                raise error.within(key) from None
-        return said
-
-    return read
-
-
-def _list_reader(make: type, inner: Read) -> Read:
-    def read(value: Any) -> Any:
-        said = []
-        for i, entry in enumerate(_checked(list, value)):
-            try:
-                said.append(inner(entry))
-            except _Misshapen as error:
-                raise error.within(f"[{i}]") from None
-        return make(said)
-
-    return read
+def _entries(entries: Iterable[tuple[str, Any, Read]]) -> Iterator[tuple[str, Any]]:
+    """Yield each name with what its entry is read as; an error gets the name as part of its place."""
+    for name, entry, read in entries:
+        try:
+            yield name, read(entry)
+        except _Misshapen as error:
+            dot = "." if error.place and not error.place.startswith("[") else ""
+            raise _Misshapen(error.reason, name + dot + error.place) from None
 
 
 def _checked(kind: type, value: Any) -> Any:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from esper_core.contracts.cache import MANIFEST_FILE, Cache, cache_directory, caches
 from esper_core.contracts.errors import UserError
-from esper_core.contracts.files import LINK, temporary_name
+from esper_core.system.cache import LOCK_FILE, MANIFEST_FILE, Cache, cache_directory, caches
+from esper_core.system.files import LINK, temporary_name
 from tests.runs import forking
 
 
@@ -30,7 +28,7 @@ def cache(root: Path) -> Cache:
 
 
 def everything(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.name != LOCK_FILE)
 
 
 def test_it_lies_where_users_expect_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,18 +117,6 @@ def test_what_a_killed_process_left_is_cleared(cache: Cache, root: Path) -> None
         (folder / temporary_name()).write_text("half")
     cache.clear()
     assert everything(root) == []
-
-
-@pytest.fixture(params=[0o022, 0o077, 0o002])
-def umask(request: pytest.FixtureRequest) -> Iterator[int]:
-    before = os.umask(request.param)
-    yield request.param
-    os.umask(before)
-
-
-def test_the_umask_decides_who_may_share_it(umask: int, cache: Cache, root: Path) -> None:
-    for path in (root, *root.rglob("*")):
-        assert path.stat().st_mode & 0o777 == (0o777 if path.is_dir() else 0o666) & ~umask, path
 
 
 def _keep_often(cache: Cache, name: str) -> None:

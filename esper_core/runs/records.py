@@ -1,4 +1,4 @@
-"""The shape of what a run wrote, so that whoever reads it need not doubt it."""
+"""The files of a run: the shape of what it wrote, checked once where it is read."""
 
 from __future__ import annotations
 
@@ -10,22 +10,66 @@ from typing import Any
 from attrs import Factory, field, frozen
 from attrs.validators import ge, gt, le, optional
 
-from esper_core.contracts.errors import CheckpointMismatch
-from esper_core.contracts.shape import structured
+from esper_core.contracts.errors import CheckpointMismatch, DamagedFile
+from esper_core.plan.plan import Plan
+from esper_core.runs.provenance import core_command
 from esper_core.runs.words import Words
+from esper_core.system.json_files import read_json
+from esper_core.system.shape import shaped, structured
 
 MOST = 2**63 - 1
 """Largest count."""
 
 RESERVED = ("update", "environment_steps", "timing", "warnings")
-"""Keys of a metrics line that are no metrics."""
+"""Keys of a metrics line that are not metrics."""
 
 LONGEST = 1e12
 """Seconds that an update can have taken at most."""
 
+MOST_BYTES = 2**28
+"""Bytes of a record at most."""
+
 
 def _count(least: int = 0) -> Any:
     return field(validator=[ge(least), le(MOST)], kw_only=True)
+
+
+def read_record(file: Path, schema: int, hint: str) -> dict[str, Any]:
+    """Return the table that a file of a run holds.
+
+    Args:
+        file: The file.
+        schema: The schema it must have.
+        hint: What to do about a file that is damaged.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError: there is none.
+        CheckpointMismatch: it is damaged, foreign or of another schema, or cannot be read.
+    """
+    try:
+        content = read_json(file, MOST_BYTES)
+    except DamagedFile as error:
+        error.hint = hint
+        raise
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:
+        raise CheckpointMismatch(f"{file} cannot be read: {error.strerror or error}.", hint=hint) from error
+    if not isinstance(content, dict) or "schema" not in content:
+        raise DamagedFile(f"{file} was not written by esper.", hint=hint)
+    if content["schema"] != schema:
+        raise CheckpointMismatch(
+            f"{file} has schema {content['schema']!r}; this version of esper-core reads {schema}.",
+            hint=f"Use the version of esper-core that wrote it: {core_command(content)}",
+        )
+    return content
+
+
+def check_record(kind: type[RunRecord | SavedState], content: dict[str, Any], file: Path, hint: str) -> None:
+    """Check that a record has its shape and that its plan can be read; raises CheckpointMismatch."""
+    known = shaped(kind, content, str(file), hint=hint)
+    with naming(file, hint):
+        Plan.from_json(known.plan)
 
 
 def check_metrics(entry: dict[str, Any], last: int) -> None:
@@ -35,11 +79,11 @@ def check_metrics(entry: dict[str, Any], last: int) -> None:
         raise ValueError(f"update {entry['update']} comes after update {last}")
     for name, value in entry.items():
         if name not in RESERVED and (not isinstance(value, int | float | None) or isinstance(value, bool)):
-            raise ValueError(f"'{name}' is no number")
+            raise ValueError(f"'{name}' is not a number")
 
 
 def check_event(entry: dict[str, Any], envs: int, horizon: int | None) -> None:
-    """Raise ValueError where an event has another shape, or lies beyond its run's environments or steps."""
+    """Raise ValueError for an event of another shape, or beyond the environments or steps of its run."""
     event = structured(Event, entry)
     if event.env >= envs:
         raise ValueError(f"there is no environment {event.env} of {envs}")
@@ -91,7 +135,7 @@ class Actions:
 
 @frozen
 class Note:
-    """Where a run went on."""
+    """A resumption of a run."""
 
     update: int = _count()
     distributions: dict[str, Distribution] = Factory(dict)
@@ -100,7 +144,7 @@ class Note:
 
 @frozen
 class RunRecord:
-    """`run.json`; a run that only a part of it is left of can still be looked at."""
+    """`run.json`; a run of which only a part is left can still be shown."""
 
     schema: int
     created: str
@@ -116,7 +160,7 @@ class RunRecord:
     parameters: int | None = None
     device: str | None = None
     resumed: list[Note] = Factory(list)
-    words: Words = Words()
+    words: Words = Factory(Words)
 
 
 @frozen
@@ -140,7 +184,7 @@ class RaisedWarning:
 
 @frozen
 class MetricsLine:
-    """What a line of metrics holds beside numbers."""
+    """A line of metrics, without the metrics."""
 
     timing: Timing
     update: int = _count(1)
@@ -150,7 +194,7 @@ class MetricsLine:
 
 @frozen
 class Event:
-    """What every event holds beside what its environment adds."""
+    """What every event holds."""
 
     type: str
     update: int = _count(1)
@@ -168,7 +212,7 @@ class SavedFile:
 
 @frozen
 class Counters:
-    """Plain numbers of a trainer; the trainer looks at all of them."""
+    """Plain numbers of a trainer, which checks them itself."""
 
     parts: dict[str, dict[str, Any]]
 

@@ -1,8 +1,8 @@
 """Writing files: whole or not at all, as the umask allows, and never through a link.
 
-Every function takes the folder `within` which a file lies, its own folder where nothing is said. The way to that folder
-is the user's and may lead through links. Below it no link is followed: whoever packed a run or a cache cannot let
-esper write elsewhere. Errors of the operating system are raised as OSError with the whole path as `filename`.
+Functions take the folder `within` which no link is followed, the file's own folder by default: a run or a cache that
+somebody else packed cannot make esper write elsewhere. Above that folder links are the user's and are followed. Errors
+of the operating system are raised as OSError with the whole path as `filename`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from esper_core.contracts.errors import EsperError
 
 LINK = "it is a link, and nothing is written through one"
-NOT_REGULAR = "it is no regular file"
+NOT_REGULAR = "it is not a regular file"
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _TEMPORARY = re.compile(r"\.esper-[0-9a-f]{16}\.tmp")
@@ -39,13 +39,13 @@ def writing(path: Path, hint: str = "Make room, or make it writable, and start a
 
 def refusal(error: OSError, path: Path) -> str:
     """Return the sentence that says which file cannot be written, and why."""
-    # Of all that may have a name nobody knows, such as a temporary folder, a link in the way alone is worth naming.
+    # The name of a temporary file tells nothing; that of a link in the way does.
     place = error.filename if error.strerror == LINK else path
     return f"{place} cannot be written: {error.strerror or error}."
 
 
 def temporary_name() -> str:
-    """Return a name that no other file has and nobody can guess; `is_temporary` knows it."""
+    """Return a name that no other file has and that cannot be guessed; `is_temporary` knows it."""
     return f".esper-{secrets.token_hex(8)}.tmp"
 
 
@@ -94,7 +94,7 @@ def make_folder(path: Path, within: Path) -> None:
 
 
 def remove_folder(path: Path, within: Path) -> None:
-    """Remove a folder and all that lies in it, as far as the operating system lets us; raises OSError."""
+    """Remove a folder and its content, as far as the operating system permits; raises OSError."""
     with opened_folder(path.parent, within) as parent:
         shutil.rmtree(path.name, ignore_errors=True, dir_fd=parent)
 
@@ -213,7 +213,7 @@ def beginning(path: Path, length: int) -> bytes | None:
 
 
 def cut_synced(path: Path, length: int, within: Path | None = None) -> None:
-    """Cut a file to a length, where it is longer, and wait until the disk knows; raises OSError."""
+    """Cut a file to a length, where it is longer, and wait until the disk has done so; raises OSError."""
     with suppress(FileNotFoundError), opened_file(path, os.O_RDWR, within) as descriptor, _naming(path):
         if os.fstat(descriptor).st_size > length:
             os.ftruncate(descriptor, length)
@@ -253,7 +253,7 @@ def _write(descriptor: int, content: bytes) -> None:
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Let errors name the whole path: those of calls beside a descriptor know its last part at best."""
+    """Let errors name the whole path; calls with a descriptor know its last part at best."""
     try:
         yield
     except OSError as error:

@@ -1,8 +1,9 @@
-"""JSON from anywhere: regular files alone, bounded, and damage is named with file and line."""
+"""JSON from anywhere: regular files alone, bounded, and damage and full disks are named."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import tracemalloc
 from pathlib import Path
@@ -11,10 +12,11 @@ from typing import Any
 import pytest
 from attrs import frozen
 
-from esper_core.contracts import reading
-from esper_core.contracts.errors import DamagedFile
-from esper_core.contracts.reading import parse_json, read_bytes, read_json, read_lines
-from esper_core.contracts.shape import shaped
+from esper_core.contracts.errors import DamagedFile, EsperError
+from esper_core.system import json_files
+from esper_core.system.json_files import append_lines, finite, parse_json, read_bytes, read_json, read_lines
+from esper_core.system.shape import shaped
+from tests.disk import full_disk
 
 DEEP = "[" * 100_000
 
@@ -28,7 +30,7 @@ def test_what_is_no_regular_file_is_never_waited_for(tmp_path: Path, make: Any) 
     path = tmp_path / "x.json"
     make(path)
     for read in (read_json, entries):
-        with pytest.raises(DamagedFile, match=r"x\.json is no regular file") as caught:
+        with pytest.raises(DamagedFile, match=r"x\.json is not a regular file") as caught:
             read(path)
         assert caught.value.exit_code == 4
 
@@ -42,19 +44,19 @@ def test_no_file_is_read_beyond_its_bound(tmp_path: Path) -> None:
         read_bytes(path, 1000)
     with pytest.raises(DamagedFile, match=r"x\.json:1: this line is damaged: it has more than 16,777,216 bytes"):
         entries(path)
-    assert tracemalloc.get_traced_memory()[1] < 5 * reading.LINE
+    assert tracemalloc.get_traced_memory()[1] < 5 * json_files.LINE
     tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "no JSON"),
-        ("{", "no JSON"),
-        (DEEP, "within each other"),
-        ("[" * 101 + "]" * 101, "within each other"),
-        ('{"a": NaN}', "NaN is no number"),
-        ("[-Infinity]", "-Infinity is no number"),
+        ("", "not JSON"),
+        ("{", "not JSON"),
+        (DEEP, "within one another"),
+        ("[" * 101 + "]" * 101, "within one another"),
+        ('{"a": NaN}', "NaN is not a number"),
+        ("[-Infinity]", "-Infinity is not a number"),
         ("1e999", "too large a number"),
         ("9" * 400, "400 digits"),
         ("9" * 400 + ".5", "too large a number"),
@@ -82,13 +84,25 @@ def test_damage_of_a_file_is_named_with_its_line(tmp_path: Path) -> None:
         read_json(tmp_path / "x.json")
 
 
-def test_a_missing_file_has_no_lines(tmp_path: Path) -> None:
-    assert entries(tmp_path / "x.jsonl") == []
-
-
 def test_a_line_without_its_end_is_left_out(tmp_path: Path) -> None:
+    assert entries(tmp_path / "x.jsonl") == [], "a missing file has no lines"
     (tmp_path / "x.jsonl").write_text('{"a": 1}\n{"a": 2, "b"')
     assert entries(tmp_path / "x.jsonl") == [{"a": 1}]
+
+
+def test_what_was_appended_is_read_and_numbers_that_json_lacks_become_null(tmp_path: Path) -> None:
+    lines = [{"a": 1}, {"text": "two\nlines → one", "b": [1.5, math.nan]}, {"folder": os.fsdecode(b"caf\xe9")}]
+    append_lines(tmp_path / "x.jsonl", lines[:1], tmp_path)
+    append_lines(tmp_path / "x.jsonl", lines[1:], tmp_path)
+    assert entries(tmp_path / "x.jsonl") == [lines[0], {**lines[1], "b": [1.5, None]}, lines[2]]
+    assert finite({"b": {"c": [math.inf, -math.inf, 0.5]}, "d": 3}) == {"b": {"c": [None, None, 0.5]}, "d": 3}
+
+
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    with full_disk(), pytest.raises(EsperError, match="cannot be written: No space left on device") as caught:
+        append_lines(tmp_path / "metrics.jsonl", [{"a": 1}], tmp_path)
+    assert caught.value.message.startswith(str(tmp_path / "metrics.jsonl"))
+    assert caught.value.exit_code == 1 and "Make room" in caught.value.hint
 
 
 @pytest.mark.parametrize("damage", ['{"a": 2, "b"', "[1, 2]", "", "\0\0\0", '{"a": NaN}', '{"a":' + DEEP])
@@ -123,14 +137,14 @@ def test_a_value_of_the_right_shape_is_taken() -> None:
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"name": 7}, "'name' is a whole number, not a text"),
+        ({"name": 7}, "'name' is an integer, not a string"),
         ({"inner": [1]}, "'inner' is a list, not a table"),
         ({"inner": {}}, "'inner.number' is missing"),
-        ({"inner": {"number": "1"}}, "'inner.number' is a text, not a number"),
+        ({"inner": {"number": "1"}}, "'inner.number' is a string, not a number"),
         ({"inner": {"number": True}}, "'inner.number' is true or false, not a number"),
-        ({"counts": {"a": "12"}}, "'counts.a' is a text, not a list"),
-        ({"counts": {"a": [1, 1.5]}}, r"'counts.a\[1\]' is a number, not a whole number"),
-        ({"maybe": 3}, "'maybe' is a whole number, not a table"),
+        ({"counts": {"a": "12"}}, "'counts.a' is a string, not a list"),
+        ({"counts": {"a": [1, 1.5]}}, r"'counts.a\[1\]' is a number, not an integer"),
+        ({"maybe": 3}, "'maybe' is an integer, not a table"),
     ],
 )
 def test_another_shape_is_named_with_its_place(changed: dict[str, Any], reason: str) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from esper_core.runs import git
-from esper_core.runs.git import git_commit
+from esper_core.system import git
+from esper_core.system.git import git_commit
 
 Git = Callable[..., str]
 
@@ -44,13 +44,12 @@ def changed(folder: Path) -> bool:
     return bool(found["changed"])
 
 
-def test_outside_of_git_there_is_no_commit(tmp_path: Path) -> None:
+def test_outside_of_git_and_without_it_there_is_no_commit(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert git_commit(tmp_path) is None
     run_git(tmp_path, "init", "-q")
     assert git_commit(tmp_path) is None
-
-
-def test_without_git_there_is_no_commit(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert git_commit(repository) is None
 

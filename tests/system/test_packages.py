@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from esper_core.contracts.errors import MissingPackage
-from esper_core.contracts.packages import advice, declarations, pinned, require_package
+from esper_core.system.packages import advice, declarations, pinned, require_package
 
 
 @pytest.fixture

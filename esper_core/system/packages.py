@@ -1,6 +1,6 @@
-"""Packages that esper does without until a component that needs one is asked for, and what may be said to install.
+"""Optional packages: whether they are installed, and what may be suggested to install.
 
-Anybody can own a name that nobody declares. So only names that an installed distribution declares are ever suggested.
+Anybody can register a name on an index. So only names that an installed distribution declares are ever suggested.
 """
 
 from __future__ import annotations

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from esper_core.contracts import memory
 from esper_core.contracts.errors import ConfigError
-from esper_core.contracts.memory import check_memory, exhausted, memory_left, shown
+from esper_core.contracts.foreign import exhausted
+from esper_core.system import memory
+from esper_core.system.memory import check_memory, memory_left, shown
 
 
 def group(folder: Path, limit: str, used: str, stat: str) -> tuple[str, str, str]:
@@ -49,9 +50,6 @@ def test_what_does_not_fit_is_refused_with_both_sizes(monkeypatch: pytest.Monkey
     assert caught.value.hint == "Lower it."
     with pytest.raises(ConfigError, match="need more than 1024 TiB"):
         check_memory(math.inf, "Three things", "Lower it.")
-
-
-def test_where_the_system_does_not_say_nothing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "memory_left", lambda device: None)
     check_memory(math.inf, "Three things", "Lower it.")
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from esper_core.contracts.errors import ConfigError, EsperError
+from esper_core.contracts.errors import ConfigError
 
 _CGROUPS = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat"),
@@ -16,8 +16,6 @@ _CGROUPS = (
         "/sys/fs/cgroup/memory/memory.stat",
     ),
 )
-_REFUSALS = ("allocate memory", "out of memory", "integer multiplication overflow", "storage size", "size calculation")
-"""What torch says, in lower case, when it cannot have a tensor."""
 
 
 def memory_left(device: str = "cpu") -> int | None:
@@ -45,28 +43,6 @@ def check_memory(needed: float, what: str, hint: str, device: str = "cpu") -> No
     left = memory_left(device)
     if left is not None and needed > left:
         raise ConfigError(f"{what} need {shown(needed)} of memory; {shown(left)} are left on {device}.", hint=hint)
-
-
-def exhausted(error: BaseException) -> EsperError | None:
-    """Return what to say about an error that means that memory or the range of numbers is exhausted; else None."""
-    try:
-        text = str(error)
-    except BaseException:
-        return None
-    if isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(words in text.lower() for words in _REFUSALS)
-    ):
-        said = f" ({text.splitlines()[0][:200]})" if text else ""
-        return EsperError(
-            f"There is not enough memory{said}.",
-            hint="Lower what there is many of: --envs, --epochs, --workers, or sizes of networks and data.",
-        )
-    if isinstance(error, OverflowError):
-        return EsperError(
-            f"A number is too large to compute with: {text}.",
-            hint="Lower the largest option: see them with esper policy show.",
-        )
-    return None
 
 
 def shown(size: float) -> str:

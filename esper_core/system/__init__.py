@@ -1,0 +1,1 @@
+"""Between esper and the machine: files, JSON, processes, memory, packages and git."""

@@ -1,0 +1,39 @@
+"""What a spike is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+
+@runtime_checkable
+class Spike(Protocol):
+    """Kind `spike`: answers a question about a plan with a verdict. Its factory is called with None for a context."""
+
+    def run(
+        self,
+        plan: Any,
+        index: Any,
+        *,
+        request: Any = None,
+        slots: Sequence[int] | None = None,
+        only: str | None = None,
+        quick: bool = False,
+        on_result: Callable[[Any], None] | None = None,
+    ) -> Any:
+        """Return an `esper_testing.spikes.verdict.Verdict`.
+
+        Args:
+            plan: What the question is about.
+            index: Where its components are looked up.
+            request: The `esper_core.plan.plan.PlanRequest` that the plan was made from: what the user said, and not
+                what follows from defaults.
+            slots: Slot counts asked for.
+            only: Name of the one part to run.
+            quick: Ask less, for people who wait.
+            on_result: Takes in an `esper_testing.spikes.verdict.CheckResult` after every check.
+
+        Raises:
+            UserError: the request, `slots` or `only` means nothing to this spike.
+        """
+        ...
