@@ -1,11 +1,12 @@
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esper_core.learning.normalise import ReturnNormaliser
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.floats(-100, 100), min_size=1, max_size=9), min_size=1, max_size=5))
 def test_merging_parts_equals_seeing_everything(parts):
     normaliser = ReturnNormaliser()
@@ -41,6 +42,7 @@ def test_equal_returns_have_no_spread(value):
     assert normaliser.unit == normaliser.spread > 0
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=9), st.integers(-40, 40))
 def test_returns_have_no_size_of_their_own(returns, exponent):
     """In other units of reward the same is learned."""
