@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from esper_growth.actions import Algorithm
+from esper_growth.fused.runtime import FusedRuntime
 from esper_growth.loop import LoopRuntime
 from esper_growth.model import SeedSetting
 from esper_growth.runtime import stable_seed
@@ -83,16 +84,17 @@ def test_a_seed_in_training_learns_and_moves_nothing_of_the_host(make, bound, al
     assert any(not torch.equal(before[key], after[key]) for key in after if key.startswith("seeds"))
 
 
-def test_a_frozen_seed_keeps_its_weights(make):
-    runtime = make()
-    runtime.start([0])
-    runtime.germinate(0, 0, "conv_light", Algorithm.ADD)
-    runtime.train_epoch([{0: HOLD}], [True])
-    before = weights(runtime.hosts[0])
-    runtime.train_epoch([{0: HOLD._replace(frozen=True)}], [True])
-    after = weights(runtime.hosts[0])
-    changed = {key.split(".")[0] for key in before if not torch.equal(before[key], after[key])}
-    assert changed == {"host"}
+@pytest.mark.parametrize("kind", [LoopRuntime, FusedRuntime])
+def test_a_frozen_seed_keeps_its_weights_beside_one_that_learns(make_runtime, kind):
+    runtime = make_runtime(kind)
+    runtime.start([0, 1])
+    for env in (0, 1):
+        runtime.germinate(env, 0, "conv_light", Algorithm.ADD)
+    runtime.train_epoch([{0: HOLD}] * 2, [True] * 2)
+    before = runtime.weights(0)
+    runtime.train_epoch([{0: HOLD._replace(frozen=True)}, {0: HOLD}], [True] * 2)
+    after = runtime.weights(0)
+    assert {key.split(".")[0] for key in before if not torch.equal(before[key], after[key])} == {"host"}
 
 
 def test_weights_of_a_seed_depend_on_instance_slot_and_count_only(make):
