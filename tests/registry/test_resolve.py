@@ -119,7 +119,7 @@ def test_a_component_of_an_undeclared_kind_says_why_it_is_unavailable() -> None:
     index = index_from_specs([ComponentSpec(kind="gadget", name="g", factory="a:b")])
     with pytest.raises(UnknownComponent) as caught:
         resolve(index, "gadget", "g")
-    assert "gadget 'g' (in-memory 0): no plugin that loaded declares the kind 'gadget'." in caught.value.hint
+    assert "gadget 'g' (in-memory 0) is unavailable: no plugin that loaded declares the kind 'gadget'." in caught.value.hint
 
 
 def test_a_planned_component_is_found_by_its_distribution(index: Index) -> None:
