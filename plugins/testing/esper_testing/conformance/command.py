@@ -145,7 +145,7 @@ def _undocumented(command: Any, name: str) -> Iterator[str]:
     """Yield parameters and commands of a group that have no help."""
     for parameter in command.params:
         if not (getattr(parameter, "help", None) or "").strip():
-            yield f"{name} {parameter.human_readable_name}"
+            yield f"{name} {parameter.name}"
     for word, child in getattr(command, "commands", {}).items():
         if not _is_deferred(child):
             if not (child.help or "").strip():

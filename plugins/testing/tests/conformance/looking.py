@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from esper_core.registry.index import Component, Index
 from esper_testing.conformance.report import Result
-from esper_testing.conformance.run import check_component, suites_of
+from esper_testing.conformance.run import Checker, check_component, suites_of
 
 
 def find(index: Index, key: str) -> Component:
@@ -15,6 +15,11 @@ def find(index: Index, key: str) -> Component:
 
 def results(index: Index, key: str) -> dict[str, Result]:
     return {row.name: row for row in check_component(find(index, key), index)}
+
+
+def result(index: Index, key: str, name: str) -> Result:
+    """Return what came of one check, and of those it needs."""
+    return Checker.of(find(index, key), index).result(name)
 
 
 def dependents(index: Index, key: str, name: str) -> set[str]:

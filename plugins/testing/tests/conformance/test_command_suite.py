@@ -56,7 +56,7 @@ def freeze() -> None:
 """
 WRONG = """
 import typer
-def untyped(value: object) -> None: ...
+def untyped(value: int | str) -> None: ...
 def unsaid(name: str, loud: bool = False) -> None: ...
 vague = typer.Typer()
 @vague.command()
@@ -106,7 +106,7 @@ def test_a_sound_command_passes_every_check(tools: Index, name: str, checks: int
         ("number", "app", "neither a function nor a typer.Typer"),
         ("untyped", "app", "describing its arguments"),
         ("greedy", "app", "hides commands that are registered below it: take"),
-        ("unsaid", "parameters", "esper unsaid NAME, esper unsaid loud"),
+        ("unsaid", "parameters", "esper unsaid name, esper unsaid loud"),
         ("vague", "parameters", "esper vague one"),
         ("heavy", "light", "it imports torch"),
         ("noisy", "help", "`esper noisy --help` prints more than help: hello"),

@@ -8,13 +8,13 @@ from esper_bench import conformance as workload
 from esper_bench import plugin as bench
 from esper_core import ComponentSpec
 from esper_core.builtin import plugin as core
+from esper_core.registry.index import Component, Index
 from esper_core.registry.loading import index_from_plugins
 from esper_evaluation import plugin as evaluation
 from esper_evaluation.conformance import rule
 from esper_testing import plugin as testing
 from esper_testing.conformance import environment, masks, spike
-from esper_testing.conformance.report import Result
-from esper_testing.conformance.run import check_component
+from esper_testing.conformance.run import Checker, check_component
 from esper_testing.conformance.suite import Suite
 from esper_testing.reference.plugin import with_references
 from plugins.testing.tests.conformance.fixtures import world_canaries
@@ -25,26 +25,21 @@ KINDS = {"esper-core": core, "bench": bench, "evaluation": evaluation, "testing"
 RIGHT = [spec for spec in world_canaries.right() if spec.kind in SUITES]
 
 
-def check(spec: ComponentSpec) -> dict[str, Result]:
-    """Return what came of the checks of its kind, by name."""
+def find(spec: ComponentSpec) -> tuple[Index, Component]:
+    """Return a canary as it is installed, and what is installed."""
     index = index_from_plugins({**KINDS, "canaries": world_canaries})
     assert not index.failures, index.failures
     (component,) = [c for c in index.components if c.spec is spec or c.spec == spec]
-    declared = SUITES[spec.kind].declared
-    return {result.name: result for result in check_component(component, index) if result.name in declared}
-
-
-def dependents(suite: Suite, name: str) -> set[str]:
-    """Return the checks that say nothing once this one has failed."""
-    found = {check.name for check in suite.checks if name in check.after}
-    return found.union(*(dependents(suite, other) for other in found))
+    return index, component
 
 
 @pytest.mark.parametrize("spec", RIGHT, ids=lambda spec: f"{spec.kind}-{spec.name}")
 def test_what_is_right_passes_everything(spec: ComponentSpec) -> None:
-    results = check(spec)
-    assert set(results) == set(SUITES[spec.kind].declared)
-    assert {name: result.message for name, result in results.items() if result.status != "passed"} == {}
+    index, component = find(spec)
+    checker = Checker.of(component, index)
+    assert {name: checker.result(name).message for name in SUITES[spec.kind].declared if name in checker.names} == (
+        dict.fromkeys(SUITES[spec.kind].declared, "")
+    )
 
 
 @pytest.mark.parametrize("key", ["environment/lamps", "masks/lamps"])
@@ -57,12 +52,9 @@ def test_the_reference_world_passes_everything(key: str) -> None:
 
 @pytest.mark.parametrize(("spec", "name", "says"), CANARIES, ids=[f"{c[0].kind}-{c[0].name}" for c in CANARIES])
 def test_what_is_wrong_fails_the_check_for_it(spec: ComponentSpec, name: str, says: str) -> None:
-    results = check(spec)
-    assert results[name].status == "failed", {n: (r.status, r.message) for n, r in results.items()}
-    assert says in results[name].message
-    assert {other: results[other].status for other in dependents(SUITES[spec.kind], name)} == dict.fromkeys(
-        dependents(SUITES[spec.kind], name), "blocked"
-    )
+    index, component = find(spec)
+    result = Checker.of(component, index).result(name)
+    assert result.status == "failed" and says in result.message, result
 
 
 @pytest.mark.parametrize("suite", SUITES.values(), ids=list(SUITES))

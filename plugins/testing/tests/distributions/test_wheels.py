@@ -56,7 +56,7 @@ def test_everything_works_from_wheels(house: MakeHouse) -> None:
         home.run("python", "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--no-build-isolation", f"./{name}")
         checked = json.loads(home.run("esper", "plugins", "check", name, "--json").stdout)
         assert checked["verdict"] == "GREEN", checked
-    assert {path.name for path in (home.folder / "home").iterdir()} <= {".cache"}
+    assert {path.name for path in (home.folder / "home").iterdir()} <= {".cache", ".config"}
 
 
 def test_the_smallest_set_trains_and_says_what_more_there_is(house: MakeHouse) -> None:
