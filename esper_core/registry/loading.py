@@ -11,7 +11,6 @@ import traceback
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from functools import partial
-from types import SimpleNamespace
 from typing import TypeVar
 
 import pluggy
@@ -24,7 +23,6 @@ from esper_core.contracts.foreign import asks_to_stop, described
 from esper_core.registry import hookspecs
 from esper_core.registry.discovery import Source, entry_point_sources
 from esper_core.registry.first_party import undeclared
-from esper_core.registry.hookspecs import hookimpl
 from esper_core.registry.index import Command, Component, Index, PluginRecord, Status, Unavailable
 from esper_core.registry.reserved import RESERVED_KINDS
 
@@ -264,34 +262,6 @@ def _assemble(candidates: list[_Candidate], contested: Mapping[str, str]) -> Ind
             )
             unavailable.append(Unavailable(component, reason))
     return Index(records, kinds, tuple(usable), tuple(unavailable), tuple(commands))
-
-
-def index_from_specs(
-    components: Iterable[ComponentSpec] = (),
-    kinds: Iterable[KindSpec] = (),
-    *,
-    plugin: str = "in-memory",
-    distribution: str = "in-memory",
-    version: str = "0",
-) -> Index:
-    """Return the index of one plugin that registers these specs, without any entry point."""
-    declared, registered = tuple(kinds), tuple(components)
-    module = SimpleNamespace(esper_kinds=hookimpl(lambda: declared), esper_components=hookimpl(lambda: registered))
-    return index_from_plugins({plugin: module}, distribution=distribution, version=version)
-
-
-def index_from_plugins(plugins: Mapping[str, object], *, distribution: str | None = None, version: str = "0") -> Index:
-    """Return the index of plugin objects: id → module or any object with hooks.
-
-    Args:
-        plugins: The plugins by id, in loading order.
-        distribution: Distribution of all of them; None takes each id.
-        version: Version of all of them.
-    """
-    return index_plugins(
-        Source(name, distribution or name, version, "", lambda module=module: module)  # type: ignore[misc]
-        for name, module in plugins.items()
-    )
 
 
 def load_index(*, disabled: Collection[str] = (), only: Collection[str] | None = None) -> Index:

@@ -12,9 +12,10 @@ from esper_core.contracts.errors import UnknownComponent
 from esper_core.plan.recipes import Recipes
 from esper_core.registry.discovery import Source
 from esper_core.registry.first_party import COMMANDS, KINDS, by_kind, is_optional
-from esper_core.registry.loading import index_from_specs, index_plugins, load_index
+from esper_core.registry.loading import index_plugins, load_index
 from esper_core.registry.resolve import check_kind
 from esper_core.system.packages import declarations
+from esper_testing.index import index_from_specs
 
 RULES = [ComponentSpec(kind="rule", name=name, factory="a:b") for name in ("calm", "wild")]
 ORPHAN = ComponentSpec(kind="gadget", name="lamp", factory="a:b")

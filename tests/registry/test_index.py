@@ -6,16 +6,16 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from esper_core import ComponentSpec, KindSpec, hookimpl
+from esper_core import ComponentSpec, KindSpec
 from esper_core.builtin import plugin as core
 from esper_core.contracts.errors import Interruption
 from esper_core.registry.index import Index, PluginRecord
-from esper_core.registry.loading import index_from_plugins, load_index
+from esper_core.registry.loading import load_index
+from esper_testing.index import hooks, index_from_plugins
 
 Install = Callable[..., None]
 
@@ -32,20 +32,6 @@ YIELD = "    yield ComponentSpec(kind='network', name='x', factory='nowhere:Net'
 def record(index: Index, plugin: str) -> PluginRecord:
     (found,) = [r for r in index.plugins if r.plugin == plugin]
     return found
-
-
-def hooks(components: Any = (), kinds: Any = ()) -> SimpleNamespace:
-    """A plugin object whose hooks return what is given, or call it."""
-
-    @hookimpl
-    def esper_components() -> Any:
-        return components() if callable(components) else components
-
-    @hookimpl
-    def esper_kinds() -> Any:
-        return kinds() if callable(kinds) else kinds
-
-    return SimpleNamespace(esper_components=esper_components, esper_kinds=esper_kinds)
 
 
 def network(name: str, **more: Any) -> ComponentSpec:

@@ -11,9 +11,8 @@ from esper_core import ComponentSpec, KindSpec
 from esper_core.contracts.errors import AmbiguousComponent, UnknownComponent
 from esper_core.plan.lookup import PlannedComponent, find_planned
 from esper_core.registry.index import Index
-from esper_core.registry.loading import index_from_plugins, index_from_specs
 from esper_core.registry.resolve import resolve
-from tests.registry.test_index import hooks
+from esper_testing.index import hooks, index_from_plugins, index_from_specs
 
 
 def network(name: str, *aliases: str) -> ComponentSpec:

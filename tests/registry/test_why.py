@@ -16,7 +16,8 @@ from esper_core.plan.recipes import Recipes, load_recipes
 from esper_core.registry.discovery import Source
 from esper_core.registry.index import Index
 from esper_core.registry.loading import index_plugins
-from tests.registry.test_index import hooks, network
+from esper_testing.index import hooks
+from tests.registry.test_index import network
 
 
 def explode() -> Any:
