@@ -10,7 +10,6 @@ from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import UserError
 from esper_core.diagnosis.switches import Switches
 from esper_core.plan.recipes import Recipes
-from esper_core.registry.discovery import CORE_PLUGIN
 from esper_core.registry.index import Component, Index, PluginRecord
 from esper_core.registry.resolve import aliased, check_kind, named, resolve, split_name
 
@@ -34,8 +33,7 @@ class Explanation:
         name: The name as it is looked up, without distribution.
         distribution: Distribution or plugin that was asked for with `distribution:name`, or None.
         pin: Distribution that `[resolve]` of the registry file pins the name to, or None.
-        candidates: Every component that has the name, by name or by alias.
-        winner: What it means; None where it means nothing or several things, and `error` says why.
+        winner: What it means; None where `error` says why it means nothing, or several things.
         unavailable: Components with this name, of kinds that nobody declares, with the reason.
         absent: Plugins that were not loaded and might have provided it, with the reason.
         changes: What would change the outcome, one sentence each.
@@ -140,7 +138,7 @@ class _Case:
                 outcome = "chosen" if wanted is None else f"chosen: it comes from {wanted}"
             elif by_name and component not in by_name:
                 outcome = "not chosen: an alias gives way to a name"
-            elif wanted is not None and wanted not in component.owners:
+            elif wanted is not None and wanted not in component.ids:
                 outcome = f"not chosen: {'pinned to' if key else 'asked for from'} {wanted}"
             else:
                 outcome = "one of several"
@@ -149,7 +147,7 @@ class _Case:
 
     def changes(self, winner: Component | None) -> Iterator[str]:
         (distribution, bare), found, key = split_name(self.name), self.found, self.pin_key
-        if winner is not None and winner.plugin != CORE_PLUGIN:
+        if winner is not None and not winner.is_core:
             yield f"With --no-plugin {winner.plugin}: {self.said(_without(self.index, self.index.record(winner)))}"
         if key:
             yield f"Without the pin at {self.recipes.place('resolve', key)}: {self.said(pinned=False)}"
