@@ -153,6 +153,10 @@ class Unavailable:
     reason: str
 
 
+def _freeze(kinds: Mapping[str, KindSpec]) -> Mapping[str, KindSpec]:
+    return MappingProxyType(dict(kinds))
+
+
 @frozen
 class Index:
     """Everything installed. Failures are data: nothing here raises because a plugin is broken.
@@ -166,7 +170,7 @@ class Index:
     """
 
     plugins: tuple[PluginRecord, ...] = ()
-    kinds: Mapping[str, KindSpec] = field(factory=dict, converter=MappingProxyType)
+    kinds: Mapping[str, KindSpec] = field(factory=dict, converter=_freeze)
     components: tuple[Component, ...] = ()
     unavailable: tuple[Unavailable, ...] = ()
     commands: tuple[Command, ...] = ()
