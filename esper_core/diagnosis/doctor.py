@@ -17,7 +17,8 @@ from esper_core.contracts.foreign import asks_to_stop, described
 from esper_core.diagnosis.check import check_recipes
 from esper_core.diagnosis.switches import Switches
 from esper_core.plan.recipes import Recipes, find_registry, load_recipes
-from esper_core.registry.discovery import duplicates, entry_point_sources
+from esper_core.registry.copies import find_copies
+from esper_core.registry.discovery import entry_point_sources
 from esper_core.registry.first_party import by_kind, is_optional
 from esper_core.registry.index import Index, PluginRecord
 from esper_core.registry.loading import PLUGINS_VARIABLE, index_plugins
@@ -136,7 +137,7 @@ def _remedy(record: PluginRecord) -> str:
 
 
 def _copies() -> Iterator[Finding]:
-    for used, *others in duplicates():
+    for used, *others in filter(lambda copies: len(copies) > 1, find_copies()):
         rest = f"{_all(others)} {'are' if others[1:] else 'is'} not"
         yield Finding(
             "warning",

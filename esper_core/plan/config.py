@@ -108,12 +108,10 @@ def config_class(component: Component) -> type:
     if not component.spec.config:
         return NoOptions
     found = load_reference(component.spec.config, str(component), component.distribution)
-    if not (isinstance(found, type) and attrs.has(found)):
-        raise FactoryError(
-            f"{component} names '{component.spec.config}' as its config, which is no attrs class.",
-            hint="Decorate it with @attrs.frozen.",
-        )
-    return found
+    if isinstance(found, type) and attrs.has(found):
+        return found
+    message = f"{component} names '{component.spec.config}' as its config, which is no attrs class."
+    raise FactoryError(message, hint="Decorate it with @attrs.frozen.")
 
 
 def structure_config(component: Component, values: Mapping[str, Any], *, prefix: str | None = None) -> Any:
@@ -126,9 +124,9 @@ def structure_config(component: Component, values: Mapping[str, Any], *, prefix:
         FactoryError: the config class cannot be imported.
         PluginError: it fails otherwise.
     """
-    cls, owner = config_class(component), str(component)
-    with guarded(owner, "taking in its options"):
-        return structure(cls, values, prefix=prefix or component.kind, owner=owner)
+    cls = config_class(component)
+    with guarded(str(component), "taking in its options"):
+        return structure(cls, values, prefix=prefix or component.kind, owner=str(component))
 
 
 def structure(cls: type, values: Mapping[str, Any], *, prefix: str, owner: str) -> Any:
@@ -193,12 +191,12 @@ def describe_options(cls: type) -> tuple[OptionRow, ...]:
     with guarded(f"The config class {cls.__module__}.{cls.__qualname__}", "describing its options"):
         return tuple(
             OptionRow(
-                key=entry.name,
-                default=_default(entry),
-                type=_type_name(entry.type),
-                help=str(entry.metadata.get("help", "")),
-                choices=tuple(entry.metadata.get("choices") or ()),
-                allowed=_allowed(entry),
+                entry.name,
+                _default(entry),
+                _type_name(entry.type),
+                str(entry.metadata.get("help", "")),
+                tuple(entry.metadata.get("choices") or ()),
+                _allowed(entry),
             )
             for entry in _fields(cls, cls.__name__)
         )
@@ -223,10 +221,8 @@ def _default(entry: attrs.Attribute[Any]) -> Any:
     try:
         to_exact(default)
     except NotPlain as error:
-        raise FactoryError(
-            f"The default of the option '{entry.name}' cannot be kept in a plan: {error}.",
-            hint="Report this to the plugin's author.",
-        ) from error
+        message = f"The default of the option '{entry.name}' cannot be kept in a plan: {error}."
+        raise FactoryError(message, hint="Report this to the plugin's author.") from error
     return default
 
 
@@ -253,12 +249,11 @@ def _structure_value(entry: attrs.Attribute[Any], value: Any, label: str) -> Any
             dated = isinstance(error.value, datetime.date | datetime.time)
             raise _WrongType(f": {error}{'; write it as a text, in quotes' * dated}") from error
         structured = _converter().structure(value, entry.type) if entry.type not in (None, Any) else value
+        # What wants the instance or the field (attrs.Converter, and some validators) runs with the class only.
         converter: Any = entry.converter
-        # A converter that wants the instance or the field (attrs.Converter) runs with the class only.
         simple = converter is not None and not hasattr(converter, "takes_self")
         converted = converter(structured) if simple else structured
         if entry.validator is not None:
-            # Bounds and choices look at the value alone; a validator that looks at the instance runs with the class.
             with contextlib.suppress(AttributeError):
                 entry.validator(None, entry, converted)
     except Exception as error:

@@ -126,11 +126,8 @@ class _Reader:
         if "schema" not in content:
             raise self.error((), "'schema' is missing.", f"Begin the file with: schema = {SCHEMA}")
         if content["schema"] != SCHEMA or isinstance(content["schema"], bool):
-            raise self.error(
-                ("schema",),
-                f"schema {content['schema']!r} is not supported; this version reads schema {SCHEMA}.",
-                "Upgrade esper-core, or write the file for this version.",
-            )
+            message = f"schema {content['schema']!r} is not supported; this version reads schema {SCHEMA}."
+            raise self.error(("schema",), message, "Upgrade esper-core, or write the file for this version.")
         defaults = self.table(("defaults",), content.get("defaults", {}))
         plugins = self.table(("plugins",), content.get("plugins", {}))
         self.known(("plugins",), plugins, ("disabled",))
@@ -175,19 +172,18 @@ class _Reader:
     def options(self, keys: tuple[str, ...], table: Mapping[str, Any]) -> Iterator[Option]:
         for kind, entries in table.items():
             if not isinstance(entries, Mapping):
-                hint = f"Write {kind}.some_option = …"
-                raise self.error((*keys, kind), f"'{kind}' must be followed by an option.", hint)
+                message = f"'{kind}' must be followed by an option."
+                raise self.error((*keys, kind), message, f"Write {kind}.some_option = …")
             yield from (Option(normalise_name(kind), None, key, value) for key, value in entries.items())
 
     def pins(self, table: Mapping[str, Any]) -> dict[str, str]:
         pins = {}
         for key, value in table.items():
-            kind, slash, name = key.partition("/")
-            keys = ("resolve", key)
-            if not slash or not kind or not name:
+            kind, _, name = map(normalise_name, key.partition("/"))
+            if not kind or not name:
                 hint = 'Write "network/lstm-v2" = "a-distribution".'
-                raise self.error(keys, f"'{key}' does not read kind/name.", hint)
-            pins[f"{normalise_name(kind)}/{normalise_name(name)}"] = self.name(keys, value)
+                raise self.error(("resolve", key), f"'{key}' does not read kind/name.", hint)
+            pins[f"{kind}/{name}"] = self.name(("resolve", key), value)
         return pins
 
     def known(self, keys: tuple[str, ...], table: Mapping[str, Any], allowed: tuple[str, ...]) -> None:

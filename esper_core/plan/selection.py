@@ -80,11 +80,10 @@ class Selection:
         """Choose a component for every kind that is required, named, or in the defaults of a chosen component."""
         pending = [*REQUIRED_KINDS, *self.uses, *self.recipe.uses]
         for kind in pending:
-            if kind in self.chosen:
-                continue
-            self.chosen[kind] = component = self.choose(kind)
-            # The list grows while it is walked: defaults of defaults are followed too.
-            pending += filter(self._is_planned, map(normalise_name, component.spec.defaults))
+            if kind not in self.chosen:
+                self.chosen[kind] = component = self.choose(kind)
+                # The list grows while it is walked: defaults of defaults are followed too.
+                pending += filter(self._is_planned, map(normalise_name, component.spec.defaults))
 
     def add_uses(self, uses: Mapping[str, Sequence[str]]) -> None:
         """Add what the environment draws on by name; raises ConfigError for a kind that is chosen already."""
@@ -93,8 +92,7 @@ class Selection:
             if kind in self.chosen:
                 raise ConfigError(
                     f"{environment} says itself which {kind} components it uses, so none can be chosen for it.",
-                    hint=f"Change the environment's options instead, and drop the choice of {kind} "
-                    f"'{self.chosen[kind].name}'.",
+                    hint=f"Change its options instead, and drop the choice of {kind} '{self.chosen[kind].name}'.",
                 )
             origin = f"the options of {environment}"
             self.several[kind] = {name: self._resolve(kind, _Choice(name, origin)) for name in names}
@@ -191,11 +189,9 @@ class Selection:
                 if option.name is not None:
                     raise self._error(setting, f"'{setting.text}' reads {TRAIN}.key=VALUE without a name between.")
             elif option.name is None and option.kind in self.several:
-                raise self._error(
-                    setting,
-                    f"'{option.kind}.{option.key}' could mean any of {', '.join(c.name for c in planned)}.",
-                    f"Name one, as in {option.kind}.{planned[0].name if planned else 'NAME'}.{option.key}.",
-                )
+                message = f"'{option.kind}.{option.key}' could mean any of {', '.join(c.name for c in planned)}."
+                name = planned[0].name if planned else "NAME"
+                raise self._error(setting, message, f"Name one, as in {option.kind}.{name}.{option.key}.")
             elif not any(_concerns(option, component) for component in planned):
                 if setting.keys and (option.name is None or self._is_installed(option.kind, option.name)):
                     continue
@@ -358,9 +354,7 @@ def check_policy(index: Index, recipes: Recipes, name: str, keys: tuple[str, ...
         known = sorted({*recipes.policies, *index.names("network")})
         message = f"No policy named '{name}'.{did_you_mean(split_name(name)[1], known)}"
         hint = f"Policies here: {', '.join(known) or 'none'}. {absent_plugins(index)}".strip()
-        if keys:
-            raise recipes.error(keys, message, hint) from error
-        raise UnknownComponent(message, hint=hint) from error
+        raise (recipes.error(keys, message, hint) if keys else UnknownComponent(message, hint=hint)) from error
 
 
 def _concerns(option: Option, component: Component) -> bool:

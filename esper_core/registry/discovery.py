@@ -45,11 +45,6 @@ def entry_point_sources() -> tuple[Source, ...]:
     return tuple(sorted(sources, key=lambda s: (not s.is_core, s.distribution, s.plugin)))
 
 
-def duplicates() -> tuple[tuple[Copy, ...], ...]:
-    """Return the distributions with plugins that are installed more than once, the copy that is used first."""
-    return tuple(copies for copies in find_copies() if len(copies) > 1)
-
-
 def _sources_of(copies: tuple[Copy, ...]) -> list[Source]:
     used, *others = copies
 

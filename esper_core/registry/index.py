@@ -119,11 +119,9 @@ class PluginRecord(FromPlugin):
         plugin: Name of the entry point.
         components: What it registered, each `kind/name`.
         import_ms: Milliseconds its import and its hooks took.
-        error: Why it failed; None otherwise.
         heavy: Heavy modules that loading it imported first.
-        location: Folder the distribution is imported from.
-        editable: The distribution is installed in place: `location` is its source.
-        others: Copies of the distribution that are installed beside it and not used: version and place of each.
+        location: Folder the distribution is imported from, its source where it is installed in place.
+        others: Copies of the distribution that are not used: version and place of each.
         file: File that was imported; empty when that failed.
     """
 

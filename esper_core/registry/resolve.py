@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from esper_core.contracts.components import normalise_name
-from esper_core.contracts.errors import AmbiguousComponent, PluginError, UnknownComponent, did_you_mean
+from esper_core.contracts.errors import AmbiguousComponent, UnknownComponent, did_you_mean
 from esper_core.registry.first_party import by_kind, undeclared
 from esper_core.registry.index import Component, Index, PluginRecord
 
@@ -93,28 +93,6 @@ def find_plugin(index: Index, name: str) -> PluginRecord:
         f"There is no plugin '{name}'.{did_you_mean(wanted, known)}",
         hint=f"Installed here: {', '.join(record.plugin for record in index.plugins)}.",
     )
-
-
-def find_components(index: Index, name: str, pins: Mapping[str, str] | None = None) -> tuple[Component, ...]:
-    """Return the components that a name means: those of a plugin, or the one called `KIND/NAME`.
-
-    Args:
-        index: What is installed.
-        name: Id of a plugin, its distribution, or `KIND/NAME`.
-        pins: As for `resolve`.
-
-    Raises:
-        UnknownComponent, AmbiguousComponent: it means nothing, or several components.
-        PluginError: the plugin failed to load, or is switched off.
-    """
-    kind, slash, bare = name.partition("/")
-    if slash:
-        return (resolve(index, kind, bare, pins),)
-    record = find_plugin(index, name)
-    if record.status != "ok":
-        reason = f"failed to load: {record.error}" if record.status == "failed" else "is switched off"
-        raise PluginError(f"The plugin '{record.plugin}' ({record.origin}) {reason}.", hint="See: esper plugins list")
-    return tuple(c for c in index.components if index.record(c) == record)
 
 
 def check_kind(index: Index, kind: str) -> str:
