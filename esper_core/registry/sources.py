@@ -23,7 +23,7 @@ from typing import Any
 from attrs import frozen
 
 from esper_core.contracts.components import normalise_name
-from esper_core.registry.distributions import has_plugins, name_of, plugin_packages, source_folder, text_of
+from esper_core.registry.distributions import has_plugins, name_of, plugin_packages, read, source_folder, text_of
 from esper_core.system.packages import CORE_DISTRIBUTION as CORE
 from esper_core.system.packages import is_installed
 
@@ -88,7 +88,7 @@ def made_with(modules: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 def forget() -> None:
     """Look at what is installed anew; a process is told otherwise what it was when first asked."""
-    for known in (_owner, _distribution, _version, _plugins, _installed, _requirements, _is_source):
+    for known in (_owner, _distribution, _plugins, _installed, _requirements, _is_source):
         known.cache_clear()
 
 
@@ -108,12 +108,9 @@ def _distribution(name: str) -> metadata.Distribution | None:
     return None
 
 
-@cache
 def _version(name: str) -> str:
-    found = _distribution(name)
-    with contextlib.suppress(Exception):
-        return str(found.version) if found is not None else ""
-    return ""
+    distribution = _distribution(name)
+    return "" if distribution is None else read(distribution, "Version")
 
 
 @cache
@@ -174,17 +171,17 @@ def _listed(distribution: metadata.Distribution) -> Iterator[str]:
 def _installed(name: str) -> Installed:
     distribution = _distribution(name)
     packages = {name.removeprefix(_MODULE)} if distribution is None else _top_level(distribution)
-    digest, read = hashlib.sha256(), False
+    digest, has_files = hashlib.sha256(), False
     for package in sorted(packages):
         for root in _roots(package):
             for path in _files(root):
-                read = True
+                has_files = True
                 name_of_file = f"{package}/{path.relative_to(root.parent).as_posix()}\0"
                 digest.update(name_of_file.encode(errors="surrogateescape"))
                 # What cannot be read now could not be used either.
                 with contextlib.suppress(OSError):
                     digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return Installed(_version(name), digest.hexdigest()[:16] if read else "")
+    return Installed(_version(name), digest.hexdigest()[:16] if has_files else "")
 
 
 def _roots(package: str) -> list[Path]:

@@ -54,7 +54,6 @@ def test_everything_is_broken(install: Install, elsewhere: Path, monkeypatch: py
     install("acme-two", two=GOOD.format(name="shared"))
     install("acme-alias", alias=ALIASED.format(name="first", aliases=("shared", "nick")))
     install("acme-alias2", alias2=ALIASED.format(name="second", aliases=("Nick",)))
-    install("acme-twin", version="1.0", twin=GOOD.format(name="twin"))
     (elsewhere / "registry.toml").write_text(
         'schema = 1\n[defaults]\nenvironment = "growht"\n[plugins]\ndisabled = ["obs-v4", "acme-off"]\n'
     )

@@ -9,7 +9,7 @@ import pytest
 from esper_core.contracts.errors import RegistryFileError
 from esper_core.diagnosis.check import check_recipes
 from esper_core.plan.config import Option
-from esper_core.plan.recipes import Recipes, find_registry, line_of, load_recipes
+from esper_core.plan.recipes import Recipes, find_registry, load_recipes
 from esper_core.registry.index import Index
 
 GOOD = """\
@@ -52,10 +52,8 @@ def read(folder: Path, text: str) -> Recipes:
 
 def test_everything_a_file_may_say(folder: Path) -> None:
     recipes = read(folder, GOOD)
-    assert recipes.settings == {"policy": "mine", "slots": "3"}
-    assert recipes.defaults == {"environment": "toy"}
-    assert recipes.disabled == ("x",)
-    assert recipes.pins == {"network/small-net": "toy_world"}
+    assert (recipes.settings, recipes.defaults) == ({"policy": "mine", "slots": "3"}, {"environment": "toy"})
+    assert (recipes.disabled, recipes.pins) == (("x",), {"network/small-net": "toy_world"})
     mine = recipes.policies["mine"]
     assert mine.uses == {"network": "small_net", "critic": "picky"}
     assert mine.options == (
@@ -95,22 +93,6 @@ def test_a_wrong_file_is_told_its_line(folder: Path, text: str, line: int, messa
     assert caught.value.message.startswith(f"registry.toml:{line}: ")
     assert message in caught.value.message
     assert caught.value.exit_code == 2
-
-
-@pytest.mark.parametrize(
-    ("keys", "line"),
-    [
-        (("defaults", "slots"), 4),
-        (("defaults", "absent"), 2),
-        (("policy", "mine", "options", "critic", "whole"), 12),
-        (("policy", "mine", "options", "gadget", "little", "size"), 13),
-        (("policy", "other_one", "critic"), 18),
-        (("resolve", "network/small-net"), 22),
-        (("nothing",), 1),
-    ],
-)
-def test_lines(keys: tuple[str, ...], line: int) -> None:
-    assert line_of(GOOD, keys) == line
 
 
 @pytest.mark.parametrize(

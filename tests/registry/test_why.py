@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from esper_core import ComponentSpec, KindSpec
+from esper_core import ComponentSpec
 from esper_core.builtin import plugin as core
 from esper_core.contracts.errors import AmbiguousComponent, UnknownComponent, UserError
 from esper_core.diagnosis.switches import Switches
@@ -26,10 +26,7 @@ def explode() -> Any:
 
 PLUGINS: dict[str, object] = {
     "one": hooks([network("shared", aliases=("both",)), network("alone", aliases=("Old_Name", "shared"))]),
-    "two": hooks(
-        [network("shared", aliases=("both",)), network("second"), ComponentSpec(kind="gear", name="g", factory="a:b")]
-    ),
-    "gears": hooks([], [KindSpec(name="gear", protocol="a:b")]),
+    "two": hooks([network("shared", aliases=("both",)), network("second")]),
     "broken": hooks(explode),
     "off": hooks([network("hidden")]),
     "stray": hooks([ComponentSpec(kind="netwrk", name="shared", factory="a:b")]),
@@ -70,6 +67,8 @@ def test_an_alias_gives_way_to_a_name(index: Index) -> None:
 
 def test_an_ambiguous_name(index: Index) -> None:
     found = why(index, "network/shared")
+    ((component, reason),) = found.unavailable
+    assert component.key == "netwrk/shared" and "Did you mean 'network'?" in reason
     assert found.winner is None and isinstance(found.error, AmbiguousComponent)
     assert [outcome for *_, outcome in outcomes(found)][:2] == ["one of several", "one of several"]
     assert list(found.changes) == [
@@ -113,13 +112,6 @@ def test_a_plain_name_and_an_alias(index: Index) -> None:
     assert found.changes[-1] == "A network that is really named 'old-name' would come before this alias."
     both = why(index, "network/both")
     assert isinstance(both.error, AmbiguousComponent) and {c.found_by for c in both.candidates} == {"alias"}
-
-
-def test_kinds_that_are_not_there(index: Index) -> None:
-    assert why(index, "gear/g").changes[0].startswith("With --no-plugin two: an error. No gear named 'g'.")
-    ((component, reason),) = why(index, "network/shared").unavailable
-    assert component.key == "netwrk/shared" and "Did you mean 'network'?" in reason
-    assert why(index, "network/alone").unavailable == ()
 
 
 @pytest.mark.parametrize(
