@@ -75,7 +75,7 @@ def diagnose(registry: str | None = None, no_plugin: tuple[str, ...] = ()) -> Di
         ("the plugins", _plugins(index)),
         ("the distributions", _copies()),
         ("the components", _components(index, recipes)),
-        ("the registry file", (Finding("error", error.message, error.hint) for error in check_recipes(recipes, index))),
+        ("the registry file", _registry(recipes, index)),
         ("what is switched off", _switches(switches, index)),
     ):
         # What was found before something goes wrong is kept.
@@ -173,6 +173,11 @@ def _components(index: Index, recipes: Recipes) -> Iterator[Finding]:
 
 def _all(things: Iterable[object]) -> str:
     return " and ".join(map(str, things))
+
+
+def _registry(recipes: Recipes, index: Index) -> Iterator[Finding]:
+    for error in check_recipes(recipes, index):
+        yield Finding("error", error.message, error.hint)
 
 
 def _switches(switches: Switches, index: Index) -> Iterator[Finding]:

@@ -54,9 +54,8 @@ def build_parts(
     wanted = set(builder.kinds if only is None else only)
     absent = sorted(wanted - set(builder.kinds))
     if absent:
-        raise ConfigError(
-            f"The plan has no {', '.join(absent)}, so none can be built.", hint=f"It has {', '.join(builder.kinds)}."
-        )
+        message = f"The plan has no {', '.join(absent)}, so none can be built."
+        raise ConfigError(message, hint=f"It has {', '.join(builder.kinds)}.")
     parts = builder.build_all(wanted | ({"network"} if "critic" in wanted else set())).parts
     return {kind: part for kind, part in parts.items() if kind in wanted}
 
@@ -200,7 +199,9 @@ class _Builder:
             if isinstance(part, nn.Module):
                 part.to(device=self.context.device, dtype=self.context.dtype)
             _check_protocol(component, self.index, part)
-            self._check_description(component, part)
+            for attribute, promised in self._promises(component.kind).items():
+                if getattr(part, attribute) != promised:
+                    raise _breach(component, f"its {attribute} differs from what the plan describes")
             if component.kind in LEARNED and not isinstance(part, nn.Module):
                 raise _breach(component, f"it is a {type(part).__name__}, which is no torch.nn.Module")
             latent_dim: Any = getattr(part, "latent_dim", None)
@@ -208,17 +209,15 @@ class _Builder:
                 raise _breach(component, f"its latent_dim is {latent_dim!r}, no positive whole number")
         return part
 
-    def _check_description(self, component: Component, part: Any) -> None:
-        """Check that an object is what its torch-free description promised."""
-        promises: dict[str, Any] = {}
-        if component.kind == "features":
-            promises = {"schema": self.description.feature_schema}
-        elif component.kind == "environment":
-            promises = {name: getattr(self.description, name) for name in ("actions", "state_spec", "horizon")}
-            promises["num_envs"] = self.context.num_envs
-        for attribute, promised in promises.items():
-            if getattr(part, attribute) != promised:
-                raise _breach(component, f"its {attribute} differs from what the plan describes")
+    def _promises(self, kind: str) -> dict[str, Any]:
+        """Return what the torch-free description of a kind promises: attribute → value."""
+        known = self.description
+        if kind == "features":
+            return {"schema": known.feature_schema}
+        if kind == "environment":
+            promised = {name: getattr(known, name) for name in ("actions", "state_spec", "horizon")}
+            return {**promised, "num_envs": self.context.num_envs}
+        return {}
 
 
 def _check_protocol(component: Component, index: Index, part: Any) -> None:
@@ -226,11 +225,8 @@ def _check_protocol(component: Component, index: Index, part: Any) -> None:
     protocol = load_reference(kind.protocol, f"the kind '{kind.name}'", index.declarer(kind.name))
     missing = [member for member in _members(protocol) if not hasattr(part, member)]
     if missing:
-        raise _breach(
-            component,
-            f"'{component.spec.factory}' returned a {type(part).__name__}, which is no {protocol.__name__}: "
-            f"it lacks {', '.join(missing)}",
-        )
+        what = f"'{component.spec.factory}' returned a {type(part).__name__}, which is no {protocol.__name__}"
+        raise _breach(component, f"{what}: it lacks {', '.join(missing)}")
 
 
 def _breach(component: Component, what: str) -> FactoryError:

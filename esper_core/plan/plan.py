@@ -145,10 +145,8 @@ class Plan:
             DamagedFile: values that are no plan.
         """
         if content.get("schema") != PLAN_SCHEMA:
-            raise CheckpointMismatch(
-                f"The plan has schema {content.get('schema')!r}; this version of esper-core reads {PLAN_SCHEMA}.",
-                hint="Use the version of esper-core that wrote it.",
-            )
+            message = f"The plan has schema {content.get('schema')!r}; this version of esper-core reads {PLAN_SCHEMA}."
+            raise CheckpointMismatch(message, hint="Use the version of esper-core that wrote it.")
         plan = shaped(cls, content, "The recorded plan", exactly=True)
         for name, (low, high) in _LIMITS.items():
             if not low <= getattr(plan, name) <= high:
@@ -276,10 +274,8 @@ def describe_environment(component: Component, config: Any, slots: SlotConfig) -
 def _describe(component: Component, expected: type[Described], config: Any, *arguments: Any) -> Described:
     reference = component.spec.describe
     if not reference:
-        raise PluginError(
-            f"{component} has no description, so nothing can be planned with it.",
-            hint="Its author must set `describe` in its ComponentSpec.",
-        )
+        message = f"{component} has no description, so nothing can be planned with it."
+        raise PluginError(message, hint="Its author must set `describe` in its ComponentSpec.")
     describe = load_reference(reference, str(component), component.distribution)
     hint = "Use --debug for the traceback, and report it to the plugin's author."
     with guarded(str(component), "describing itself", hint=hint):
@@ -289,11 +285,8 @@ def _describe(component: Component, expected: type[Described], config: Any, *arg
             reason = str(error).rstrip(".")
             raise Refused(f"{component} cannot be used like this: {reason}.", hint="Change its options.") from error
     if not isinstance(found, expected):
-        raise PluginError(
-            f"{component} breaks its contract: '{reference}' returned a {type(found).__name__}, which is no "
-            f"{expected.__name__}.",
-            hint="Report this to the plugin's author.",
-        )
+        returned = f"'{reference}' returned a {type(found).__name__}"
+        raise component.owner.breach(f"{returned}, which is no {expected.__name__}")
     return found
 
 
