@@ -25,11 +25,10 @@ def check_recipes(recipes: Recipes, index: Index) -> tuple[RegistryFileError, ..
     for keys, doubt, check in _checks(recipes, index):
         try:
             check()
-        except RegistryFileError as error:
-            found.setdefault(error.message, error)
         except EsperError as error:
-            placed = recipes.error(keys, f"{doubt}{error.message}", error.hint)
-            found.setdefault(placed.message, placed)
+            if not isinstance(error, RegistryFileError):
+                error = recipes.error(keys, f"{doubt}{error.message}", error.hint)
+            found.setdefault(error.message, error)
     return tuple(sorted(found.values(), key=_line))
 
 

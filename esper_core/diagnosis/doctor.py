@@ -17,11 +17,12 @@ from esper_core.contracts.foreign import asks_to_stop, described
 from esper_core.diagnosis.check import check_recipes
 from esper_core.diagnosis.switches import Switches
 from esper_core.plan.recipes import Recipes, find_registry, load_recipes
-from esper_core.registry.discovery import CORE_DISTRIBUTION, CORE_PLUGIN, duplicates, entry_point_sources
+from esper_core.registry.copies import find_copies
+from esper_core.registry.discovery import entry_point_sources
 from esper_core.registry.first_party import by_kind, is_optional
 from esper_core.registry.index import Index, PluginRecord
 from esper_core.registry.loading import PLUGINS_VARIABLE, index_plugins
-from esper_core.system.packages import advice
+from esper_core.system.packages import CORE_DISTRIBUTION, advice
 
 Found = TypeVar("Found")
 
@@ -42,13 +43,7 @@ class Finding:
 
 @frozen
 class Diagnosis:
-    """An installation and what was found.
-
-    Attributes:
-        version: Version of esper-core, or None when it is not installed.
-        index: What is installed; empty when that cannot be found out.
-        findings: The worst first.
-    """
+    """An installation and what was found, the worst first; what cannot be found out is None or empty."""
 
     version: str | None
     index: Index
@@ -73,10 +68,8 @@ def diagnose(registry: str | None = None, no_plugin: tuple[str, ...] = ()) -> Di
     path = looking("the registry file", lambda: find_registry(registry), None)
     recipes = looking("the registry file", lambda: load_recipes(path), Recipes())
     switches = Switches(no_plugin, recipes)
-    disabled, only = switches.disabled, switches.only
-    index = looking(
-        "the installed plugins", lambda: index_plugins(entry_point_sources(), disabled=disabled, only=only), Index()
-    )
+    load = partial(index_plugins, disabled=switches.disabled, only=switches.only)
+    index = looking("the installed plugins", lambda: load(entry_point_sources()), Index())
     for what, found in (
         ("the core", _core(index)),
         ("the plugins", _plugins(index)),
@@ -107,7 +100,7 @@ def _look(findings: list[Finding], what: str, question: Callable[[], Found], oth
 
 
 def _core(index: Index) -> Iterator[Finding]:
-    if not any((r.distribution, r.plugin) == (CORE_DISTRIBUTION, CORE_PLUGIN) for r in index.plugins):
+    if not any(r.is_core for r in index.plugins):
         yield Finding(
             "error",
             f"The core's own plugin is not among the entry points of {CORE_DISTRIBUTION}, so no kind is declared.",
@@ -125,7 +118,8 @@ def _plugins(index: Index) -> Iterator[Finding]:
                 f"{record} imports {', '.join(record.heavy)} when it is listed, which slows every command.",
                 "Its author should import them in the modules of its factories only.",
             )
-        if record.file and record.location and not _lies_in(record.file, record.location):
+        here = Path(record.location).resolve()
+        if record.file and record.location and not Path(record.file).resolve().is_relative_to(here):
             yield Finding(
                 "warning",
                 f"{record} is installed in {record.location}, but {record.file} is imported.",
@@ -135,20 +129,15 @@ def _plugins(index: Index) -> Iterator[Finding]:
 
 def _remedy(record: PluginRecord) -> str:
     without = f"Without it: --no-plugin {record.plugin}, or pip uninstall {record.distribution}."
-    missing = (record.error or "").partition("No module named '")[2].partition("'")[0]
-    if missing:
+    if missing := (record.error or "").partition("No module named '")[2].partition("'")[0]:
         return f"It needs the module '{missing}'. {advice(missing, record.distribution)} {without}"
     if record.traceback:
         return f"The traceback: esper --debug plugins list. {without}"
     return without
 
 
-def _lies_in(file: str, folder: str) -> bool:
-    return Path(file).resolve().is_relative_to(Path(folder).resolve())
-
-
 def _copies() -> Iterator[Finding]:
-    for used, *others in duplicates():
+    for used, *others in filter(lambda copies: len(copies) > 1, find_copies()):
         rest = f"{_all(others)} {'are' if others[1:] else 'is'} not"
         yield Finding(
             "warning",
@@ -162,13 +151,12 @@ def _components(index: Index, recipes: Recipes) -> Iterator[Finding]:
         optional = is_optional(lost, index)
         yield Finding("note" if optional else "error", said, "" if optional else "Install or repair what declares it.")
     for kind in index.kinds:
-        components = index.of_kind(kind)
         names, aliases = defaultdict(list), defaultdict(list)
-        for component in components:
+        for component in index.of_kind(kind):
             names[component.name].append(component)
-            for alias in dict.fromkeys(component.aliases):
+            for alias in sorted({*component.aliases}):
                 aliases[alias].append(component)
-        for name, holders in sorted(names.items()):
+        for name, holders in names.items():
             if len(holders) > 1 and f"{kind}/{name}" not in recipes.pins:
                 yield Finding(
                     "warning",
@@ -176,11 +164,10 @@ def _components(index: Index, recipes: Recipes) -> Iterator[Finding]:
                     f'Pin it under [resolve] in registry.toml: "{kind}/{name}" = "…", or write DISTRIBUTION:{name}.',
                 )
         for alias, holders in sorted(aliases.items()):
-            nothing = alias in names and holders != names[alias]
-            if nothing or len(holders) > 1:
-                what = f"of {_all(holders)} means nothing: a {kind} has this name."
-                if not nothing:
-                    what = f"is shared by {_all(holders)}; asking for it is an error."
+            what = f"of {_all(holders)} means nothing: a {kind} has this name."
+            if alias not in names:
+                what = f"is shared by {_all(holders)}; asking for it is an error."
+            if holders != names.get(alias, holders[:1]):
                 yield Finding("warning", f"The alias '{alias}' {what}", "Use the component's own name.")
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -20,46 +19,30 @@ FROM_NOTHING = frozenset({torch.empty, torch.zeros, torch.ones, torch.full, torc
 
 
 class TooLarge(MemoryError):
-    """A tensor of so many bytes does not fit.
-
-    Attributes:
-        needed: Its bytes.
-        left: Bytes that are left.
-    """
+    """A tensor of `needed` bytes does not fit into the `left` ones."""
 
     def __init__(self, needed: int, left: int) -> None:
         super().__init__(f"a tensor of {needed} bytes")
         self.needed, self.left = needed, left
 
 
-@contextmanager
-def only_what_fits() -> Iterator[None]:
-    """Raise TooLarge within as soon as a new tensor does not fit into what is left of memory."""
-    with _Watch():
-        yield
+class OnlyWhatFits(TorchFunctionMode):
+    """Raises TooLarge within as soon as a new tensor does not fit into what is left of memory.
 
-
-class _Watch(TorchFunctionMode):
-    """Sees calls of torch's functions; a mode that sees operators would import torch's compiler, for seconds."""
+    It sees calls of torch's functions; a mode that sees operators would import torch's compiler, for seconds.
+    """
 
     def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
+        self, func: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
         if func in FROM_NOTHING:
             size = args[0] if args and isinstance(args[0], list | tuple) else kwargs.get("size", args)
-            _check(size, kwargs.get("dtype") or torch.get_default_dtype(), str(kwargs.get("device") or "cpu"))
+            count = math.prod(extent for extent in size if isinstance(extent, int))
+            device = str(kwargs.get("device") or "cpu")
+            if count > SMALL and device != "meta":
+                needed = count * (kwargs.get("dtype") or torch.get_default_dtype()).itemsize
+                left = memory_left(device)
+                if left is not None and needed > left:
+                    raise TooLarge(needed, left)
         return func(*args, **kwargs)
-
-
-def _check(size: Sequence[Any], dtype: torch.dtype, device: str) -> None:
-    count = math.prod(extent for extent in size if isinstance(extent, int))
-    if count <= SMALL or device == "meta":
-        return
-    needed, left = count * dtype.itemsize, memory_left(device)
-    if left is not None and needed > left:
-        raise TooLarge(needed, left)

@@ -14,7 +14,7 @@ from esper_core.contracts.errors import ConfigError, FactoryError, did_you_mean
 from esper_core.contracts.foreign import exhausted, guarded
 from esper_core.contracts.precision import autocast
 from esper_core.contracts.protocols import BuildContext, Origin
-from esper_core.plan.allocation import TooLarge, only_what_fits
+from esper_core.plan.allocation import OnlyWhatFits, TooLarge
 from esper_core.plan.config import structure_config
 from esper_core.plan.lookup import PlannedComponent, find_planned
 from esper_core.plan.plan import Plan, PlanDescription, describe_plan
@@ -54,9 +54,8 @@ def build_parts(
     wanted = set(builder.kinds if only is None else only)
     absent = sorted(wanted - set(builder.kinds))
     if absent:
-        raise ConfigError(
-            f"The plan has no {', '.join(absent)}, so none can be built.", hint=f"It has {', '.join(builder.kinds)}."
-        )
+        message = f"The plan has no {', '.join(absent)}, so none can be built."
+        raise ConfigError(message, hint=f"It has {', '.join(builder.kinds)}.")
     parts = builder.build_all(wanted | ({"network"} if "critic" in wanted else set())).parts
     return {kind: part for kind, part in parts.items() if kind in wanted}
 
@@ -89,14 +88,7 @@ def build_beside(component: Component, index: Index, context: BuildContext | Non
 def make_context(
     plan: Plan, known: PlanDescription, *, device: str = "cpu", dtype: torch.dtype = torch.float32
 ) -> BuildContext:
-    """Return what a factory is told about its surroundings before anything is built.
-
-    Args:
-        plan: What is built.
-        known: What is known of the plan.
-        device: torch device.
-        dtype: Of observations and weights.
-    """
+    """Return what a factory is told about its surroundings before anything is built."""
     return BuildContext(
         slots=known.slots,
         actions=known.actions,
@@ -157,8 +149,8 @@ class _Builder:
             message = f"The device '{device}' cannot compute in {precision}: {error}"
             raise ConfigError(message, hint="Use --precision float32.") from error
         self.description = describe_plan(self.plan, self.index)
-        whole = make_context(self.plan, self.description, device=device, dtype=self.dtype)
-        self.context = evolve(whole, feature_schema=None)
+        context = make_context(self.plan, self.description, device=device, dtype=self.dtype)
+        self.context = evolve(context, feature_schema=None)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -167,35 +159,24 @@ class _Builder:
 
     def build_all(self, needed: Collection[str]) -> BuildContext:
         """Build kinds in an order in which each finds what it needs; return the context of what was built last."""
-
-        def build(kinds: Collection[str]) -> None:
-            for kind in kinds:
-                if kind in needed:
-                    self.build(kind)
-
-        build([kind for kind in self.kinds if kind not in ORDER])
-        build(["features"])
-        with _seeded(self.plan.seed, self.context.device):
-            build(LEARNED)
-        build(["masks", "loss", "environment"])
+        others = [kind for kind in self.kinds if kind not in ORDER]
+        for kinds in ([*others, "features"], LEARNED, ["masks", "loss", "environment"]):
+            with _seeded(self.plan.seed, self.context.device) if kinds is LEARNED else nullcontext():
+                for kind in kinds:
+                    if kind in needed:
+                        self.build(kind)
         return self.context
 
     def build(self, kind: str) -> None:
         """Build a kind and extend the context by it."""
         if kind in ORDER and kind != "features":
             self.context = evolve(self.context, feature_schema=self.description.feature_schema)
-        if kind in self.description.uses:
-            part: Any = self._build_named(kind, self.description.uses[kind])
-        else:
-            part = self._build_one(self.plan.component(kind))
+        names = self.description.uses.get(kind)
+        part: Any = self._build_one(self.plan.component(kind)) if names is None else self._build_named(kind, names)
         latent_dim = part.latent_dim if kind == "network" else self.context.latent_dim
-        origins = (Origin(find_planned(self.index, p).spec.module, p.config) for p in self.plan.of_kind(kind))
-        self.context = evolve(
-            self.context,
-            latent_dim=latent_dim,
-            parts={**self.context.parts, kind: part},
-            origins={**self.context.origins, kind: tuple(origins)},
-        )
+        origins = tuple(Origin(find_planned(self.index, p).spec.module, p.config) for p in self.plan.of_kind(kind))
+        parts, known = {**self.context.parts, kind: part}, {**self.context.origins, kind: origins}
+        self.context = evolve(self.context, latent_dim=latent_dim, parts=parts, origins=known)
 
     def _build_named(self, kind: str, names: Collection[str]) -> dict[str, Any]:
         """Return name → object; two names of one component share its object."""
@@ -218,32 +199,25 @@ class _Builder:
             if isinstance(part, nn.Module):
                 part.to(device=self.context.device, dtype=self.context.dtype)
             _check_protocol(component, self.index, part)
-            self._check_description(component, part)
-            _check_learned(component, part)
+            for attribute, promised in self._promises(component.kind).items():
+                if getattr(part, attribute) != promised:
+                    raise _breach(component, f"its {attribute} differs from what the plan describes")
+            if component.kind in LEARNED and not isinstance(part, nn.Module):
+                raise _breach(component, f"it is a {type(part).__name__}, which is no torch.nn.Module")
+            latent_dim: Any = getattr(part, "latent_dim", None)
+            if component.kind == "network" and (type(latent_dim) is not int or latent_dim < 1):
+                raise _breach(component, f"its latent_dim is {latent_dim!r}, no positive whole number")
         return part
 
-    def _check_description(self, component: Component, part: Any) -> None:
-        """Check that an object is what its torch-free description promised."""
+    def _promises(self, kind: str) -> dict[str, Any]:
+        """Return what the torch-free description of a kind promises: attribute → value."""
         known = self.description
-        promises: dict[str, Any] = {}
-        if component.kind == "features":
-            promises = {"schema": known.feature_schema}
-        elif component.kind == "environment":
-            promises = {name: getattr(known, name) for name in ("actions", "state_spec", "horizon")}
-            promises["num_envs"] = self.context.num_envs
-        for attribute, promised in promises.items():
-            if getattr(part, attribute) != promised:
-                raise _breach(component, f"its {attribute} differs from what the plan describes")
-
-
-def _check_learned(component: Component, part: Any) -> None:
-    """Check what all that learns needs: weights that can be found, and a latent of a known width."""
-    if component.kind in LEARNED and not isinstance(part, nn.Module):
-        raise _breach(component, f"it is a {type(part).__name__}, which is no torch.nn.Module")
-    if component.kind == "network":
-        latent_dim: Any = getattr(part, "latent_dim", None)
-        if type(latent_dim) is not int or latent_dim < 1:
-            raise _breach(component, f"its latent_dim is {latent_dim!r}, no positive whole number")
+        if kind == "features":
+            return {"schema": known.feature_schema}
+        if kind == "environment":
+            promised = {name: getattr(known, name) for name in ("actions", "state_spec", "horizon")}
+            return {**promised, "num_envs": self.context.num_envs}
+        return {}
 
 
 def _check_protocol(component: Component, index: Index, part: Any) -> None:
@@ -251,11 +225,8 @@ def _check_protocol(component: Component, index: Index, part: Any) -> None:
     protocol = load_reference(kind.protocol, f"the kind '{kind.name}'", index.declarer(kind.name))
     missing = [member for member in _members(protocol) if not hasattr(part, member)]
     if missing:
-        raise _breach(
-            component,
-            f"'{component.spec.factory}' returned a {type(part).__name__}, which is no {protocol.__name__}: "
-            f"it lacks {', '.join(missing)}",
-        )
+        what = f"'{component.spec.factory}' returned a {type(part).__name__}, which is no {protocol.__name__}"
+        raise _breach(component, f"{what}: it lacks {', '.join(missing)}")
 
 
 def _breach(component: Component, what: str) -> FactoryError:
@@ -267,7 +238,7 @@ def _made(component: Component, config: Any, context: BuildContext | None) -> An
     with _building(component):
         try:
             # An environment may start processes, which would inherit the watch; its own tensors are few.
-            with nullcontext() if component.kind == "environment" else only_what_fits():
+            with nullcontext() if component.kind == "environment" else OnlyWhatFits():
                 return factory(config, context)
         except (MemoryError, OverflowError, RuntimeError) as error:
             refusal = exhausted(error)
@@ -276,10 +247,9 @@ def _made(component: Component, config: Any, context: BuildContext | None) -> An
             asked = f". {refusal.message}"
             if isinstance(error, TooLarge):
                 asked = f": it asks for a tensor of {shown(error.needed)}, where {shown(error.left)} are left."
-            sizes = {key: value for key, value in asdict(config).items() if type(value) is int and value > 1}
-            largest = sorted(sizes.items(), key=lambda entry: -entry[1])[:4]
-            known = ", ".join(f"{key} = {value}" for key, value in largest) or "it has no whole number among them"
-            hint = f"Lower one of its options: {known}."
+            sizes = [(value, key) for key, value in asdict(config).items() if type(value) is int and value > 1]
+            largest = ", ".join(f"{key} = {value}" for value, key in sorted(sizes, reverse=True)[:4])
+            hint = f"Lower one of its options: {largest or 'it has no whole number among them'}."
             raise ConfigError(f"{component} does not fit{asked}", hint=hint) from error
 
 
@@ -290,7 +260,6 @@ def _building(component: Component) -> AbstractContextManager[None]:
 
 def _members(protocol: type) -> list[str]:
     """Return what a protocol asks for: its attributes and methods, `__call__` included."""
-    foreign = ("typing", "typing_extensions", "builtins")
-    bases = (base for base in reversed(protocol.__mro__) if base.__module__ not in foreign)
+    bases = (base for base in reversed(protocol.__mro__) if base.__module__ not in ("typing", "builtins"))
     names = (name for base in bases for name in (*getattr(base, "__annotations__", {}), *vars(base)))
     return list(dict.fromkeys(name for name in names if name == "__call__" or not name.startswith("_")))

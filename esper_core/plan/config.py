@@ -86,9 +86,7 @@ def parse_option(text: str) -> Option:
 
 
 def _parse_value(option: str, text: str) -> Any:
-    if not text:
-        raise ConfigError(f"The option '{option}' has no value.", hint=f'{_SYNTAX} An empty text is "".')
-    structured = text[0] in "\"'[{"
+    structured = text.startswith(('"', "'", "[", "{"))
     if "#" in text and not structured:
         return text
     try:
@@ -96,16 +94,13 @@ def _parse_value(option: str, text: str) -> Any:
     except RecursionError as error:
         raise ConfigError("The value of an option holds too many tables and lists within one another.") from error
     except ValueError as error:  # no TOML, or a number with more digits than Python reads
-        if structured:
-            raise ConfigError(
-                f"The value of the option '{option}' is no TOML value: {error}.",
-                hint='Quote it for your shell: -o \'KIND.key=["one", "another"]\'.',
-            ) from error
-        return text
+        if text and not structured:
+            return text
+        hint = 'Quote it for your shell: -o \'KIND.key=["one", "another"]\'. An empty text is "".'
+        raise ConfigError(f"The value of the option '{option}' is no TOML value: {error}.", hint=hint) from error
     if set(table) != {"value"}:
         raise ConfigError(f"The option '{option}' holds more than one value.", hint=_SYNTAX)
-    value = table["value"]
-    return text if isinstance(value, datetime.date | datetime.time) else value
+    return text if isinstance(table["value"], datetime.date | datetime.time) else table["value"]
 
 
 def config_class(component: Component) -> type:
@@ -113,12 +108,10 @@ def config_class(component: Component) -> type:
     if not component.spec.config:
         return NoOptions
     found = load_reference(component.spec.config, str(component), component.distribution)
-    if not (isinstance(found, type) and attrs.has(found)):
-        raise FactoryError(
-            f"{component} names '{component.spec.config}' as its config, which is no attrs class.",
-            hint="Decorate it with @attrs.frozen.",
-        )
-    return found
+    if isinstance(found, type) and attrs.has(found):
+        return found
+    message = f"{component} names '{component.spec.config}' as its config, which is no attrs class."
+    raise FactoryError(message, hint="Decorate it with @attrs.frozen.")
 
 
 def structure_config(component: Component, values: Mapping[str, Any], *, prefix: str | None = None) -> Any:
@@ -131,9 +124,9 @@ def structure_config(component: Component, values: Mapping[str, Any], *, prefix:
         FactoryError: the config class cannot be imported.
         PluginError: it fails otherwise.
     """
-    cls, owner = config_class(component), str(component)
-    with guarded(owner, "taking in its options"):
-        return structure(cls, values, prefix=prefix or component.kind, owner=owner)
+    cls = config_class(component)
+    with guarded(str(component), "taking in its options"):
+        return structure(cls, values, prefix=prefix or component.kind, owner=str(component))
 
 
 def structure(cls: type, values: Mapping[str, Any], *, prefix: str, owner: str) -> Any:
@@ -172,15 +165,14 @@ def planned_config(component: Component, config: Any) -> dict[str, Any]:
         PluginError: they would not. What users say was checked before, so that the config class is at fault.
     """
     values = unstructure_config(config)
-    for name, value in values.items():
-        try:
-            to_exact(value)
-        except NotPlain as error:
-            raise _not_kept(component, f"'{component.kind}.{name}' cannot be kept in a plan: {error}") from error
     try:
+        for name, value in values.items():
+            fault = f"'{component.kind}.{name}' cannot be kept in a plan"
+            to_exact(value)
+        fault = "what it holds is refused when it is read back"
         again = unstructure_config(structure_config(component, from_exact(to_exact(values))))
-    except ConfigError as error:
-        raise _not_kept(component, f"what it holds is refused when it is read back: {error.message}") from error
+    except (NotPlain, ConfigError) as error:
+        raise _not_kept(component, f"{fault}: {getattr(error, 'message', error)}") from error
     changed = [name for name in values if to_exact(_plain(again.get(name))) != to_exact(values[name])]
     if changed:
         raise _not_kept(component, f"'{component.kind}.{changed[0]}' is another value after it was read back")
@@ -199,12 +191,12 @@ def describe_options(cls: type) -> tuple[OptionRow, ...]:
     with guarded(f"The config class {cls.__module__}.{cls.__qualname__}", "describing its options"):
         return tuple(
             OptionRow(
-                key=entry.name,
-                default=_default(entry),
-                type=_type_name(entry.type),
-                help=str(entry.metadata.get("help", "")),
-                choices=tuple(entry.metadata.get("choices") or ()),
-                allowed=_allowed(entry),
+                entry.name,
+                _default(entry),
+                _type_name(entry.type),
+                str(entry.metadata.get("help", "")),
+                tuple(entry.metadata.get("choices") or ()),
+                _allowed(entry),
             )
             for entry in _fields(cls, cls.__name__)
         )
@@ -229,10 +221,8 @@ def _default(entry: attrs.Attribute[Any]) -> Any:
     try:
         to_exact(default)
     except NotPlain as error:
-        raise FactoryError(
-            f"The default of the option '{entry.name}' cannot be kept in a plan: {error}.",
-            hint="Report this to the plugin's author.",
-        ) from error
+        message = f"The default of the option '{entry.name}' cannot be kept in a plan: {error}."
+        raise FactoryError(message, hint="Report this to the plugin's author.") from error
     return default
 
 
@@ -253,14 +243,17 @@ def _plain(value: Any) -> Any:
 def _structure_value(entry: attrs.Attribute[Any], value: Any, label: str) -> Any:
     """Return `value` as the type of a field; the field's converter and bounds are tried, but left to the class."""
     try:
-        _check_kept(value)
+        try:
+            to_exact(value)
+        except NotPlain as error:
+            dated = isinstance(error.value, datetime.date | datetime.time)
+            raise _WrongType(f": {error}{'; write it as a text, in quotes' * dated}") from error
         structured = _converter().structure(value, entry.type) if entry.type not in (None, Any) else value
+        # What wants the instance or the field (attrs.Converter, and some validators) runs with the class only.
         converter: Any = entry.converter
-        # A converter that wants the instance or the field (attrs.Converter) runs with the class only.
         simple = converter is not None and not hasattr(converter, "takes_self")
         converted = converter(structured) if simple else structured
         if entry.validator is not None:
-            # Bounds and choices look at the value alone; a validator that looks at the instance runs with the class.
             with contextlib.suppress(AttributeError):
                 entry.validator(None, entry, converted)
     except Exception as error:
@@ -269,16 +262,6 @@ def _structure_value(entry: attrs.Attribute[Any], value: Any, label: str) -> Any
             f"'{label}' cannot be {_shown(value)}{reason}.", key=entry.name, hint=f"Allowed: {_allowed(entry)}."
         ) from error
     return structured
-
-
-def _check_kept(value: Any) -> None:
-    """Raise _WrongType for a value that a plan cannot keep, such as a date within a table."""
-    try:
-        to_exact(value)
-    except NotPlain as error:
-        dated = isinstance(error.value, datetime.date | datetime.time)
-        advice = "; write it as a text, in quotes" if dated else ""
-        raise _WrongType(f": {error}{advice}") from error
 
 
 class _WrongType(Exception):

@@ -30,9 +30,12 @@ def check_capabilities(components: Sequence[Component], index: Index) -> None:
             if any(capability in other.spec.provides for other in components if other is not component):
                 continue
             kind = capability.partition(":")[0]
+            there = [f"{c} provides {', '.join(c.spec.provides) or 'nothing'}" for c in components if c.kind == kind]
+            names = sorted({f"{c.kind}={c.name}" for c in index.components if capability in c.spec.provides})
+            hint = f"Components here that provide it: {', '.join(names)} (choose with --use KIND=NAME)."
             raise IncompatiblePlan(
-                f"{component} requires '{capability}'; {_provided(components, kind)}.",
-                hint=_providers(index, kind, capability),
+                f"{component} requires '{capability}'; {' and '.join(there) or f'the plan has no {kind}'}.",
+                hint=hint if names else f"No component here provides '{capability}'.",
             )
 
 
@@ -43,17 +46,3 @@ def known_failures(components: Sequence[Component]) -> list[str]:
         for component in components
         for check, reason in component.spec.known_failures.items()
     ]
-
-
-def _provided(components: Sequence[Component], kind: str) -> str:
-    found = [component for component in components if component.kind == kind]
-    if not found:
-        return f"the plan has no {kind}"
-    return " and ".join(f"{c} provides {', '.join(c.spec.provides) or 'nothing'}" for c in found)
-
-
-def _providers(index: Index, kind: str, capability: str) -> str:
-    names = dict.fromkeys(f"{c.kind}={c.name}" for c in index.components if capability in c.spec.provides)
-    if not names:
-        return f"No component here provides '{capability}'."
-    return f"Components here that provide it: {', '.join(sorted(names))} (choose with --use KIND=NAME)."

@@ -60,14 +60,9 @@ class PlanRequest:
     Attributes:
         policy: Name of a recipe or of a network.
         slots: A count (`5`) or ids (`r0c0,r0c2`).
-        uses: Components chosen by kind: kind → name.
-        options: Settings, each `KIND.key=VALUE`.
-        environment: Shorthand for `uses["environment"]`.
+        uses: Components chosen by kind: kind → name; `environment` is a shorthand for one.
+        options: Settings, each `KIND.key=VALUE`; `epochs` and `workers` are shorthands for the environment's.
         envs: Environments side by side.
-        epochs: The environment's option `epochs`.
-        workers: The environment's option `workers`.
-        updates: Updates of the run.
-        seed: Seed of the run.
         device: torch device, or 'auto'.
         threads: Threads within one operation of the policy.
         precision: What networks compute in.
@@ -150,10 +145,8 @@ class Plan:
             DamagedFile: values that are no plan.
         """
         if content.get("schema") != PLAN_SCHEMA:
-            raise CheckpointMismatch(
-                f"The plan has schema {content.get('schema')!r}; this version of esper-core reads {PLAN_SCHEMA}.",
-                hint="Use the version of esper-core that wrote it.",
-            )
+            message = f"The plan has schema {content.get('schema')!r}; this version of esper-core reads {PLAN_SCHEMA}."
+            raise CheckpointMismatch(message, hint="Use the version of esper-core that wrote it.")
         plan = shaped(cls, content, "The recorded plan", exactly=True)
         for name, (low, high) in _LIMITS.items():
             if not low <= getattr(plan, name) <= high:
@@ -162,10 +155,8 @@ class Plan:
             SlotConfig(plan.slots)
             components = tuple(evolve(component, config=from_exact(component.config)) for component in plan.components)
             return evolve(plan, components=components, train=from_exact(plan.train))
-        except SlotIdError as error:
-            raise DamagedFile(f"The recorded plan is damaged: {error.message}") from error
-        except NotPlain as error:
-            raise DamagedFile(f"The recorded plan is damaged: {error}.") from error
+        except (SlotIdError, NotPlain) as error:
+            raise DamagedFile(f"The recorded plan is damaged: {str(error).splitlines()[0].rstrip('.')}.") from error
 
 
 @frozen(kw_only=True)
@@ -173,11 +164,7 @@ class PlanDescription:
     """What is known of a plan before anything is built.
 
     Attributes:
-        slots: The slots.
-        actions: The environment's action table.
-        state_spec: What the environment publishes.
         horizon: Steps per episode, T.
-        feature_schema: Layout of the observation.
         uses: Components the environment draws on, by the names it gives them: kind → names.
         outcomes: Numbers that say what came of an episode.
         slot_words: What events call the things in slots.
@@ -239,13 +226,13 @@ def make_plan(
         slots=slots.slot_ids,
         components=tuple(
             PlannedComponent(
-                kind=component.kind,
-                name=component.name,
-                distribution=component.distribution,
-                version=component.version,
-                config=planned_config(component, selection.config(component)),
+                kind=c.kind,
+                name=c.name,
+                distribution=c.distribution,
+                version=c.version,
+                config=planned_config(c, selection.config(c)),
             )
-            for component in components
+            for c in components
         ),
         train=unstructure_config(selection.train_config()),
         **said,
@@ -287,10 +274,8 @@ def describe_environment(component: Component, config: Any, slots: SlotConfig) -
 def _describe(component: Component, expected: type[Described], config: Any, *arguments: Any) -> Described:
     reference = component.spec.describe
     if not reference:
-        raise PluginError(
-            f"{component} has no description, so nothing can be planned with it.",
-            hint="Its author must set `describe` in its ComponentSpec.",
-        )
+        message = f"{component} has no description, so nothing can be planned with it."
+        raise PluginError(message, hint="Its author must set `describe` in its ComponentSpec.")
     describe = load_reference(reference, str(component), component.distribution)
     hint = "Use --debug for the traceback, and report it to the plugin's author."
     with guarded(str(component), "describing itself", hint=hint):
@@ -300,11 +285,8 @@ def _describe(component: Component, expected: type[Described], config: Any, *arg
             reason = str(error).rstrip(".")
             raise Refused(f"{component} cannot be used like this: {reason}.", hint="Change its options.") from error
     if not isinstance(found, expected):
-        raise PluginError(
-            f"{component} breaks its contract: '{reference}' returned a {type(found).__name__}, which is no "
-            f"{expected.__name__}.",
-            hint="Report this to the plugin's author.",
-        )
+        returned = f"'{reference}' returned a {type(found).__name__}"
+        raise component.owner.breach(f"{returned}, which is no {expected.__name__}")
     return found
 
 
@@ -316,10 +298,8 @@ def check_updates(updates: int) -> None:
 def _setting(request: PlanRequest, recipes: Recipes, name: str) -> Any:
     """Return a setting, checked: as the request says, else the registry file, else as nobody does."""
     asked = getattr(request, name)
-    if asked is not None:
-        return _check(name, asked, f"--{name}")
-    if name not in recipes.settings:
-        return _check(name, DEFAULTS[name], name)
+    if asked is not None or name not in recipes.settings:
+        return _check(name, DEFAULTS[name] if asked is None else asked, f"--{name}")
     try:
         return _check(name, recipes.settings[name], name)
     except UserError as error:
@@ -333,8 +313,8 @@ def _check(name: str, value: Any, label: str) -> Any:
     if name == "device" and not _DEVICE.fullmatch(value):
         raise ConfigError(f"{label} cannot be '{value}'.", hint="Allowed: auto, cpu, cuda or cuda:1, for example.")
     if name == "precision" and value not in PRECISIONS:
-        suggestion = did_you_mean(value, PRECISIONS)
-        raise ConfigError(f"{label} cannot be '{value}'.{suggestion}", hint=f"Allowed: {', '.join(PRECISIONS)}.")
+        message = f"{label} cannot be '{value}'.{did_you_mean(value, PRECISIONS)}"
+        raise ConfigError(message, hint=f"Allowed: {', '.join(PRECISIONS)}.")
     low, high = _LIMITS.get(name, (value, value))
     if not low <= value <= high:
         raise ConfigError(f"{label} cannot be {value}.", hint=f"Allowed: a whole number from {low} to {high}.")

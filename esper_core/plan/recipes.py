@@ -32,13 +32,10 @@ _PART = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
 
 @frozen
 class Recipe:
-    """What `--policy NAME` means.
+    """What `--policy NAME` means: the components it is made of, kind → name, and settings of these.
 
-    Attributes:
-        name: Name of the policy.
-        uses: Components it is made of: kind → name.
-        options: Settings of these components. A value that is a table is either an option of its own or, where `key`
-            names a component of the kind, that component's options; which one is known when a plan is made.
+    A value of an option that is a table is either an option of its own or, where `key` names a component of the kind,
+    that component's options; which one is known when a plan is made.
     """
 
     name: str
@@ -51,12 +48,8 @@ class Recipes:
     """The content of a registry.toml; without a file, nothing is said.
 
     Attributes:
-        path: The file, or None.
-        text: Its text, from which line numbers are found.
         settings: `[defaults]` that are no kinds.
         defaults: `[defaults]` that choose components: kind → name.
-        policies: Recipes by name.
-        disabled: Plugins that are not loaded.
         pins: `kind/name` → distribution that provides it.
     """
 
@@ -104,25 +97,22 @@ def load_recipes(path: str | Path | None) -> Recipes:
     path = Path(path)
     try:
         text = read_bytes(path, LARGEST).decode("utf-8-sig").replace("\r\n", "\n")
+        return _Reader(Recipes(path=path, text=text).error).read(tomllib.loads(text), path, text)
     except DamagedFile as error:
         raise RegistryFileError(error.message) from error
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise RegistryFileError(f"{_shown(path)}:{line}: this is not UTF-8 text.") from error
     except OSError as error:
-        raise RegistryFileError(f"{_shown(path)}: it cannot be read: {error.strerror}.") from error
-    try:
-        content = tomllib.loads(text)
-    except RecursionError as error:
-        raise RegistryFileError(f"{_shown(path)}:1: it is nested too deeply.") from error
+        where, reason = "", f"it cannot be read: {error.strerror}"
+    except UnicodeDecodeError as error:
+        where, reason = f":{error.object[: error.start].count(10) + 1}", "this is not UTF-8 text"
+    except RecursionError:
+        where, reason = ":1", "it is nested too deeply"
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"\(at line (\d+), column \d+\)", str(error))
-        line = int(found[1]) if found else text.count("\n") + 1
-        reason = re.sub(r"\s*\(at .*\)$", "", str(error))
-        raise RegistryFileError(f"{_shown(path)}:{line}: this is no TOML: {reason}.") from error
-    except ValueError as error:
-        raise RegistryFileError(f"{_shown(path)}: a number in it has more digits than can be read.") from error
-    return _Reader(Recipes(path=path, text=text).error).read(content, path, text)
+        where = f":{found[1] if found else len(text.splitlines())}"
+        reason = "this is no TOML: " + re.sub(r"\s*\(at .*\)$", "", str(error))
+    except ValueError:
+        where, reason = "", "a number in it has more digits than can be read"
+    raise RegistryFileError(f"{_shown(path)}{where}: {reason}.")
 
 
 @frozen
@@ -136,11 +126,8 @@ class _Reader:
         if "schema" not in content:
             raise self.error((), "'schema' is missing.", f"Begin the file with: schema = {SCHEMA}")
         if content["schema"] != SCHEMA or isinstance(content["schema"], bool):
-            raise self.error(
-                ("schema",),
-                f"schema {content['schema']!r} is not supported; this version reads schema {SCHEMA}.",
-                "Upgrade esper-core, or write the file for this version.",
-            )
+            message = f"schema {content['schema']!r} is not supported; this version reads schema {SCHEMA}."
+            raise self.error(("schema",), message, "Upgrade esper-core, or write the file for this version.")
         defaults = self.table(("defaults",), content.get("defaults", {}))
         plugins = self.table(("plugins",), content.get("plugins", {}))
         self.known(("plugins",), plugins, ("disabled",))
@@ -185,19 +172,18 @@ class _Reader:
     def options(self, keys: tuple[str, ...], table: Mapping[str, Any]) -> Iterator[Option]:
         for kind, entries in table.items():
             if not isinstance(entries, Mapping):
-                hint = f"Write {kind}.some_option = …"
-                raise self.error((*keys, kind), f"'{kind}' must be followed by an option.", hint)
+                message = f"'{kind}' must be followed by an option."
+                raise self.error((*keys, kind), message, f"Write {kind}.some_option = …")
             yield from (Option(normalise_name(kind), None, key, value) for key, value in entries.items())
 
     def pins(self, table: Mapping[str, Any]) -> dict[str, str]:
         pins = {}
         for key, value in table.items():
-            kind, slash, name = key.partition("/")
-            keys = ("resolve", key)
-            if not slash or not kind or not name:
+            kind, _, name = map(normalise_name, key.partition("/"))
+            if not kind or not name:
                 hint = 'Write "network/lstm-v2" = "a-distribution".'
-                raise self.error(keys, f"'{key}' does not read kind/name.", hint)
-            pins[f"{normalise_name(kind)}/{normalise_name(name)}"] = self.name(keys, value)
+                raise self.error(("resolve", key), f"'{key}' does not read kind/name.", hint)
+            pins[f"{kind}/{name}"] = self.name(("resolve", key), value)
         return pins
 
     def known(self, keys: tuple[str, ...], table: Mapping[str, Any], allowed: tuple[str, ...]) -> None:
@@ -221,15 +207,9 @@ class _Reader:
 def line_of(text: str, keys: tuple[str, ...]) -> int:
     """Return the 1-based line on which an entry of a TOML text begins, or that of its nearest table.
 
-    Keys are compared as they are spelled first, then as names, where dashes and underscores are the same.
+    Dashes and underscores are the same, but of two entries the one that is spelled like the keys counts.
     """
-    line, depth = _find_line(text, keys, str)
-    return line if depth == len(keys) else _find_line(text, keys, normalise_name)[0]
-
-
-def _find_line(text: str, keys: tuple[str, ...], spelling: Callable[[str], str]) -> tuple[int, int]:
-    """Return the line and how many of the keys lead to it."""
-    best, best_depth = 1, 0
+    best, best_score = 1, (0, 0)
     header: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), start=1):
         if found := _HEADER.match(line):
@@ -238,12 +218,13 @@ def _find_line(text: str, keys: tuple[str, ...], spelling: Callable[[str], str])
             path = (*header, *_parts(found["path"]))
         else:
             continue
-        same = (spelling(ours) == spelling(theirs) for ours, theirs in zip(keys, path, strict=False))
-        depth = len(list(takewhile(bool, same)))
+        pairs = zip(keys, path, strict=False)
+        common = list(takewhile(lambda pair: normalise_name(pair[0]) == normalise_name(pair[1]), pairs))
+        score = len(common), sum(ours == theirs for ours, theirs in common)
         # An entry, a part of it, or a table around it; of two equally near lines the first counts.
-        if depth in (len(keys), len(path)) and depth > best_depth:
-            best, best_depth = number, depth
-    return best, best_depth
+        if len(common) in (len(keys), len(path)) and score > best_score:
+            best, best_score = number, score
+    return best
 
 
 def _parts(path: str) -> tuple[str, ...]:
@@ -251,9 +232,7 @@ def _parts(path: str) -> tuple[str, ...]:
 
 
 def _shown(path: Path | None) -> str:
-    if path is None:
-        return FILE_NAME
     try:
-        return str(path.resolve().relative_to(Path.cwd()))
+        return FILE_NAME if path is None else str(path.resolve().relative_to(Path.cwd()))
     except (ValueError, OSError):
         return str(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from attrs import define, field, frozen
@@ -60,9 +61,6 @@ class Selection:
     """The components of a plan in the making.
 
     Attributes:
-        index: What is installed.
-        recipes: The registry file.
-        policy: Name of the policy.
         recipe: The policy's recipe; an empty one for a network without recipe.
         uses: Components named by the request: kind → name.
         chosen: Components by kind, in the order in which they were chosen.
@@ -82,13 +80,10 @@ class Selection:
         """Choose a component for every kind that is required, named, or in the defaults of a chosen component."""
         pending = [*REQUIRED_KINDS, *self.uses, *self.recipe.uses]
         for kind in pending:
-            if kind in self.chosen:
-                continue
-            self.chosen[kind] = component = self.choose(kind)
-            # The list grows while it is walked: defaults of defaults are followed too.
-            pending.extend(
-                needed for needed in map(normalise_name, component.spec.defaults) if self._is_planned(needed)
-            )
+            if kind not in self.chosen:
+                self.chosen[kind] = component = self.choose(kind)
+                # The list grows while it is walked: defaults of defaults are followed too.
+                pending += filter(self._is_planned, map(normalise_name, component.spec.defaults))
 
     def add_uses(self, uses: Mapping[str, Sequence[str]]) -> None:
         """Add what the environment draws on by name; raises ConfigError for a kind that is chosen already."""
@@ -97,8 +92,7 @@ class Selection:
             if kind in self.chosen:
                 raise ConfigError(
                     f"{environment} says itself which {kind} components it uses, so none can be chosen for it.",
-                    hint=f"Change the environment's options instead, and drop the choice of {kind} "
-                    f"'{self.chosen[kind].name}'.",
+                    hint=f"Change its options instead, and drop the choice of {kind} '{self.chosen[kind].name}'.",
                 )
             origin = f"the options of {environment}"
             self.several[kind] = {name: self._resolve(kind, _Choice(name, origin)) for name in names}
@@ -109,11 +103,7 @@ class Selection:
         return tuple({(c.key, c.distribution): c for c in every}.values())
 
     def set_options(self, texts: Sequence[str], shorthands: Mapping[str, int | None]) -> None:
-        """Collect the options of recipe and request in ascending precedence.
-
-        Args:
-            texts: Options of the request.
-            shorthands: Options of the environment that have a flag of their own; None where nothing was said.
+        """Collect the options of recipe and request, and shorthands of the environment's, in ascending precedence.
 
         Raises:
             ConfigError: an option that cannot be read, of an unknown kind, chosen twice, or a shorthand for nothing.
@@ -129,9 +119,8 @@ class Selection:
             if not self._is_replaced(option.kind):
                 self._settings.append(setting)
         for text in texts:
-            setting = _Setting(parse_option(text), text)
-            self._check_kind(setting)
-            self._settings.append(setting)
+            self._settings.append(_Setting(parse_option(text), text))
+            self._check_kind(self._settings[-1])
         for key, value in shorthands.items():
             if value is not None:
                 self._set_shorthand(key, value)
@@ -166,13 +155,13 @@ class Selection:
         """Return the config of a component with everything said about it."""
         prefix = f"{component.kind}.{component.name}" if component.kind in self.several else component.kind
         said = [setting for setting in self._settings if _concerns(setting.option, component)]
-        return self._structured(said, lambda values: structure_config(component, values, prefix=prefix))
+        return self._structured(said, partial(structure_config, component, prefix=prefix))
 
     def train_config(self) -> Any:
         """Return the trainer's config with everything said about it."""
         cls = load_reference(TRAIN_CONFIG, "the trainer")
         said = [setting for setting in self._settings if setting.option.kind == TRAIN]
-        return self._structured(said, lambda values: structure(cls, values, prefix=TRAIN, owner="the trainer"))
+        return self._structured(said, partial(structure, cls, prefix=TRAIN, owner="the trainer"))
 
     def _structured(self, said: Sequence[_Setting], make: Callable[[dict[str, Any]], Any]) -> Any:
         """Return what is made of settings, the last of each option; an error names the place of what it is about."""
@@ -200,11 +189,9 @@ class Selection:
                 if option.name is not None:
                     raise self._error(setting, f"'{setting.text}' reads {TRAIN}.key=VALUE without a name between.")
             elif option.name is None and option.kind in self.several:
-                raise self._error(
-                    setting,
-                    f"'{option.kind}.{option.key}' could mean any of {', '.join(c.name for c in planned)}.",
-                    f"Name one, as in {option.kind}.{planned[0].name if planned else 'NAME'}.{option.key}.",
-                )
+                message = f"'{option.kind}.{option.key}' could mean any of {', '.join(c.name for c in planned)}."
+                name = planned[0].name if planned else "NAME"
+                raise self._error(setting, message, f"Name one, as in {option.kind}.{name}.{option.key}.")
             elif not any(_concerns(option, component) for component in planned):
                 if setting.keys and (option.name is None or self._is_installed(option.kind, option.name)):
                     continue
@@ -231,10 +218,8 @@ class Selection:
             )
         user = self.chosen.get("network") or self.policy or self.chosen.get("environment")
         flag = f"--use {kind}=NAME" if planned else f"--{kind} NAME"
-        raise IncompatiblePlan(
-            f"Nothing says which {kind} to use{f' with {user}' if user else ''}.",
-            hint=f"Choose one with {flag}: {', '.join(self.index.names(kind))}.",
-        )
+        message = f"Nothing says which {kind} to use{f' with {user}' if user else ''}."
+        raise IncompatiblePlan(message, hint=f"Choose one with {flag}: {', '.join(self.index.names(kind))}.")
 
     def choices(self, kind: str) -> Iterator[_Choice]:
         """Yield everything that names a component for a kind, the strongest first."""
@@ -281,11 +266,9 @@ class Selection:
         return [row.key for row in describe_options(config_class(self.chosen[kind]))]
 
     def _set_shorthand(self, key: str, value: int) -> None:
-        environment = self.chosen["environment"]
         if key not in self._options_of("environment"):
-            raise ConfigError(
-                f"{environment} has no option '{key}', so --{key} means nothing to it.", hint=f"Drop --{key}."
-            )
+            message = f"{self.chosen['environment']} has no option '{key}', so --{key} means nothing to it."
+            raise ConfigError(message, hint=f"Drop --{key}.")
         for setting in self._settings:
             option = setting.option
             if (option.kind, option.key) == ("environment", key) and not setting.keys and option.value != value:
@@ -294,9 +277,7 @@ class Selection:
         self._settings.append(_Setting(Option("environment", None, key, value), f"--{key} {value}"))
 
     def _error(self, setting: _Setting, message: str, hint: str = "") -> Exception:
-        if setting.keys:
-            return self.recipes.error(setting.keys, message, hint)
-        return ConfigError(message, hint=hint)
+        return self.recipes.error(setting.keys, message, hint) if setting.keys else ConfigError(message, hint=hint)
 
 
 def select(
@@ -356,10 +337,8 @@ def _policy_name(
     if len(networks) == 1:
         return networks[0], ()
     names = ", ".join(sorted({*recipes.policies, *networks}))
-    raise IncompatiblePlan(
-        "Nothing says which policy to use.",
-        hint=f"Choose one with --policy: {names}." if names else f"No network is installed. {absent_plugins(index)}",
-    )
+    hint = f"Choose one with --policy: {names}." if names else f"No network is installed. {absent_plugins(index)}"
+    raise IncompatiblePlan("Nothing says which policy to use.", hint=hint)
 
 
 def check_policy(index: Index, recipes: Recipes, name: str, keys: tuple[str, ...] = ()) -> Component:
@@ -375,9 +354,7 @@ def check_policy(index: Index, recipes: Recipes, name: str, keys: tuple[str, ...
         known = sorted({*recipes.policies, *index.names("network")})
         message = f"No policy named '{name}'.{did_you_mean(split_name(name)[1], known)}"
         hint = f"Policies here: {', '.join(known) or 'none'}. {absent_plugins(index)}".strip()
-        if keys:
-            raise recipes.error(keys, message, hint) from error
-        raise UnknownComponent(message, hint=hint) from error
+        raise (recipes.error(keys, message, hint) if keys else UnknownComponent(message, hint=hint)) from error
 
 
 def _concerns(option: Option, component: Component) -> bool:

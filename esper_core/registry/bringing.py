@@ -16,24 +16,17 @@ def bring_back(versions: Iterable[tuple[str, str]]) -> str:
     Args:
         versions: Name and version of each.
     """
-    known: list[str] = []
-    unknown: list[str] = []
-    for name, version in dict.fromkeys(versions):
-        pin = pinned(name, version) if is_known(name) else None
-        known += [pin] if pin is not None else []
-        unknown += [f"'{name}' {version}"] if pin is None else []
-    asked = (
-        f"Nothing installed here knows {' and '.join(unknown)}: ask whoever made the run where to get it."
-        if unknown
-        else ""
-    )
+    pins = {(name, version): pinned(name, version) if _is_known(name) else None for name, version in versions}
+    unknown = " and ".join(f"'{name}' {version}" for (name, version), pin in pins.items() if pin is None)
+    asked = f"Nothing installed here knows {unknown}: ask whoever made the run where to get it." if unknown else ""
+    known = [pin for pin in pins.values() if pin is not None]
     return " ".join(filter(None, (pip_install(known) if known else "", asked)))
 
 
-def is_known(distribution: str) -> bool:
+def _is_known(distribution: str) -> bool:
     """Return whether a distribution is installed, or required by the core or by one that brings plugins."""
     if is_installed(distribution):
         return True
-    brings = (point.dist.name for point in metadata.entry_points(group=ENTRY_POINT_GROUP) if point.dist is not None)
+    brings = {point.dist.name for point in metadata.entry_points(group=ENTRY_POINT_GROUP) if point.dist is not None}
     name = normalise_name(distribution)
     return any(name == declared for owner in {CORE_DISTRIBUTION, *brings} for declared, _, _ in declarations(owner))

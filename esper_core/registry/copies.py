@@ -25,12 +25,9 @@ _REMOVED_IN_PART = "~"
 
 @frozen
 class Copy:
-    """One of several installations of a distribution.
+    """One of several installations of a distribution, whose metadata lies in a folder or file, if that is known.
 
-    Attributes:
-        location: Folder its code lies in: the source of an editable installation, else where its metadata lies.
-        metadata: Folder, or file, of its metadata; empty where that is not known.
-        found: As `importlib.metadata` knows it.
+    The location is the folder of its code: the source of an editable installation, else where its metadata lies.
     """
 
     distribution: str
@@ -66,27 +63,24 @@ def find_copies() -> tuple[tuple[Copy, ...], ...]:
 
 
 def _ordered(copies: list[Copy]) -> tuple[Copy, ...]:
-    if len(copies) > 1:
-        # An editable installation writes an egg-info into its own source, which is no copy.
-        editable = {(copy.location, copy.version) for copy in copies if copy.editable}
-        egg_infos = [copy for copy in copies if copy.metadata.endswith(".egg-info") and not copy.editable]
-        copies = [c for c in copies if c not in egg_infos or (c.location, c.version) not in editable]
-    if len(copies) > 1:
-        places = _places(copies)
-        # The order on the path is that of the folders; within one it is whatever the file system says.
-        folders = list(dict.fromkeys(Path(copy.metadata).parent for copy in copies))
-        copies.sort(key=lambda copy: copy.metadata)
-        copies.sort(key=lambda copy: _version_key(copy.version), reverse=True)
-        copies.sort(key=lambda copy: _rank(copy, places, folders))
-    return tuple(copies)
+    if len(copies) == 1:
+        return tuple(copies)
+    # An editable installation writes an egg-info into its own source, which is no copy.
+    editable = {(copy.location, copy.version) for copy in copies if copy.editable}
+    egg_infos = [copy for copy in copies if copy.metadata.endswith(".egg-info") and not copy.editable]
+    copies = [c for c in copies if c not in egg_infos or (c.location, c.version) not in editable]
+    places = _places(copies)
+    # The order on the path is that of the folders; within one it is whatever the file system says.
+    folders = list(dict.fromkeys(Path(copy.metadata).parent for copy in copies))
 
+    def rank(copy: Copy) -> tuple[bool, bool, int, int]:
+        folder, info = Path(copy.location).resolve(), Path(copy.metadata)
+        holds = any(place.is_relative_to(folder) for place in places)
+        removed = info.name.startswith(_REMOVED_IN_PART)
+        return removed, bool(places) and not holds, _damage(copy.found), folders.index(info.parent)
 
-def _rank(copy: Copy, places: list[Path], folders: list[Path]) -> tuple[bool, bool, int, int]:
-    """Return what copies are sorted by, the best lowest."""
-    folder, info = Path(copy.location).resolve(), Path(copy.metadata)
-    holds = any(place.is_relative_to(folder) for place in places)
-    removed = info.name.startswith(_REMOVED_IN_PART)
-    return removed, bool(places) and not holds, _damage(copy.found), folders.index(info.parent)
+    copies.sort(key=lambda copy: (_version_key(copy.version), copy.metadata), reverse=True)
+    return tuple(sorted(copies, key=rank))
 
 
 def _version_key(version: str) -> tuple[tuple[int, int], ...]:
@@ -102,7 +96,7 @@ def _places(copies: Iterable[Copy]) -> list[Path]:
         with contextlib.suppress(Exception):
             spec = find_spec(package)
             if spec is not None:
-                origins = [spec.origin] if spec.origin else [*(spec.submodule_search_locations or ())]
+                origins = [spec.origin] if spec.origin else spec.submodule_search_locations or ()
                 places += [Path(origin).resolve() for origin in origins]
     return places
 

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from functools import partial
 from importlib import metadata
 
 from attrs import frozen
 
-from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import PluginError
 from esper_core.registry.copies import Copy, find_copies
 from esper_core.registry.distributions import has_plugins
 from esper_core.registry.hookspecs import ENTRY_POINT_GROUP
+from esper_core.registry.index import CORE_PLUGIN, FromPlugin
 from esper_core.system.packages import CORE_DISTRIBUTION
-
-CORE_PLUGIN = "core"
 
 
 @frozen
-class Source:
+class Source(FromPlugin):
     """Where a plugin comes from; `load` imports it, and `others` are copies of its distribution that are not used."""
 
     plugin: str
@@ -30,25 +29,11 @@ class Source:
     editable: bool = False
     others: tuple[Copy, ...] = ()
 
-    @property
-    def is_core(self) -> bool:
-        """Whether this is core's own plugin, which cannot be switched off."""
-        return (self.distribution, self.plugin) == (CORE_DISTRIBUTION, CORE_PLUGIN)
-
-    @property
-    def ids(self) -> frozenset[str]:
-        """Names by which it can be switched on and off."""
-        return frozenset({normalise_name(self.plugin), normalise_name(self.distribution)})
-
-    def __str__(self) -> str:
-        return f"{self.plugin} ({self.distribution} {self.version})"
-
 
 def core_source() -> Source:
     """Return core's own plugin, which needs no entry point to be found."""
-    module = "esper_core.builtin.plugin"
-    version = metadata.version(CORE_DISTRIBUTION)
-    return Source(CORE_PLUGIN, CORE_DISTRIBUTION, version, "", lambda: importlib.import_module(module))
+    load = partial(importlib.import_module, "esper_core.builtin.plugin")
+    return Source(CORE_PLUGIN, CORE_DISTRIBUTION, metadata.version(CORE_DISTRIBUTION), "", load)
 
 
 def entry_point_sources() -> tuple[Source, ...]:
@@ -60,33 +45,24 @@ def entry_point_sources() -> tuple[Source, ...]:
     return tuple(sorted(sources, key=lambda s: (not s.is_core, s.distribution, s.plugin)))
 
 
-def duplicates() -> tuple[tuple[Copy, ...], ...]:
-    """Return the distributions with plugins that are installed more than once, the copy that is used first."""
-    return tuple(copies for copies in find_copies() if len(copies) > 1)
-
-
 def _sources_of(copies: tuple[Copy, ...]) -> list[Source]:
     used, *others = copies
 
     def source(plugin: str, load: Callable[[], object]) -> Source:
         return Source(plugin, used.distribution, used.version, used.location, load, used.editable, tuple(others))
 
+    def broken(reason: str) -> list[Source]:
+        def load() -> object:
+            raise PluginError(reason)
+
+        return [source(used.distribution, load)]
+
     try:
         # One unreadable entry_points.txt spoils its own distribution only.
         points = used.found.entry_points.select(group=ENTRY_POINT_GROUP)
-        bringing = " and ".join(str(copy) for copy in others if has_plugins(copy.found))
-        if not points and bringing:
-            reason = PluginError(f"the copy that Python imports, {used}, brings no plugins; {bringing} does")
-            return [source(used.distribution, _raiser(reason))]
-        return [source(point.name, point.load) for point in points]
     except Exception as error:
-        if not has_plugins(used.found):
-            return []
-        return [source(used.distribution, _raiser(PluginError(f"its entry_points.txt cannot be read: {error}")))]
-
-
-def _raiser(error: Exception) -> Callable[[], object]:
-    def load() -> object:
-        raise error
-
-    return load
+        return broken(f"its entry_points.txt cannot be read: {error}") if has_plugins(used.found) else []
+    bringing = " and ".join(str(copy) for copy in others if has_plugins(copy.found))
+    if not points and bringing:
+        return broken(f"the copy that Python imports, {used}, brings no plugins; {bringing} does")
+    return [source(point.name, point.load) for point in points]

@@ -4,24 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from importlib import metadata
-from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
-
-from attrs import field, frozen
 
 from esper_core.contracts.components import normalise_name
 from esper_core.registry.hookspecs import ENTRY_POINT_GROUP
 from esper_core.system.json_files import parse_json
-from esper_core.system.shape import shaped
-
-
-@frozen
-class _Origin:
-    """The shape of `direct_url.json`: where an installer took a distribution from."""
-
-    url: str
-    dir_info: dict[str, Any] = field(factory=dict)
 
 
 def read(distribution: metadata.Distribution, key: str) -> str:
@@ -63,7 +51,6 @@ def source_folder(distribution: metadata.Distribution) -> str | None:
     """Return the folder that an editable installation takes its code from; None for any other."""
     with contextlib.suppress(Exception):
         found = parse_json(text_of(distribution, "direct_url.json").encode(), "direct_url.json")
-        origin = shaped(_Origin, found, "direct_url.json")
-        if origin.dir_info.get("editable"):
-            return url2pathname(urlsplit(origin.url).path)
+        if found["dir_info"]["editable"]:
+            return url2pathname(urlsplit(found["url"]).path)
     return None

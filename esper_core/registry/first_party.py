@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
+from operator import attrgetter
 
-from esper_core.registry.index import Component, Index, PluginRecord, Unavailable
+from esper_core.registry.index import Index, PluginRecord, Unavailable
 from esper_core.system.packages import pip_install
 
 COMMANDS: Mapping[str, str] = {
@@ -30,9 +31,8 @@ def missing(distribution: str, plugins: Iterable[PluginRecord]) -> tuple[str, st
     found = [record for record in plugins if record.distribution == distribution]
     if not found:
         return "is not installed", pip_install([distribution])
-    if found[0].status == "disabled":
-        return "is switched off", "See: esper plugins doctor"
-    return f"failed to load: {found[0].error}", "See: esper plugins doctor"
+    off = found[0].status == "disabled"
+    return "is switched off" if off else f"failed to load: {found[0].error}", "See: esper plugins doctor"
 
 
 def undeclared(kind: str, plugins: Iterable[PluginRecord]) -> str:
@@ -51,19 +51,11 @@ def is_optional(lost: Unavailable, index: Index) -> bool:
 
 def by_kind(unavailable: Iterable[Unavailable]) -> Iterator[tuple[str, Unavailable]]:
     """Yield what is unavailable, said once for all components of a kind, and the first of them."""
-
-    def key(lost: Unavailable) -> tuple[str, str]:
-        return lost.component.kind, lost.reason
-
+    key = attrgetter("component.kind", "reason")
     for (kind, reason), group in groupby(sorted(unavailable, key=key), key):
         first, *others = lost = list(group)
-        if not others:
-            yield f"{first.component} is unavailable: {reason}", first
-            continue
-        yield f"{_named(kind, [one.component for one in lost])} are unavailable: {reason}", first
-
-
-def _named(kind: str, components: list[Component]) -> str:
-    """Return one phrase for components of a kind, with where they come from."""
-    origins = " and ".join(dict.fromkeys(component.origin for component in components))
-    return f"{kind} {', '.join(repr(component.name) for component in components)} ({origins})"
+        label, are = str(first.component), "is"
+        if others:
+            origins = " and ".join(dict.fromkeys(one.component.origin for one in lost))
+            label, are = f"{kind} {', '.join(repr(one.component.name) for one in lost)} ({origins})", "are"
+        yield f"{label} {are} unavailable: {reason}", first

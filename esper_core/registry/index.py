@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Generic, Literal, TypeVar
+from typing import Literal
 
 from attrs import field, frozen
 
@@ -13,15 +13,16 @@ from esper_core.contracts.components import ComponentSpec, KindSpec, normalise_n
 from esper_core.contracts.foreign import Owner
 from esper_core.system.packages import CORE_DISTRIBUTION
 
+CORE_PLUGIN = "core"
+
 Status = Literal["ok", "failed", "disabled"]
-Spec = TypeVar("Spec", ComponentSpec, CommandSpec)
 
 
-@frozen
-class _Brought(Generic[Spec]):
-    """A spec together with the plugin it came from."""
+class FromPlugin:
+    """What comes from a plugin, whose id is `plugin`."""
 
-    spec: Spec
+    __slots__ = ()
+
     plugin: str
     distribution: str
     version: str
@@ -32,14 +33,32 @@ class _Brought(Generic[Spec]):
         return f"{self.distribution} {self.version}"
 
     @property
-    def name(self) -> str:
-        """Name of the spec."""
-        return self.spec.name
+    def ids(self) -> frozenset[str]:
+        """Names of the plugin: its id and its distribution, normalised."""
+        return frozenset({normalise_name(self.plugin), normalise_name(self.distribution)})
+
+    @property
+    def is_core(self) -> bool:
+        """Whether the plugin is the core's own, which cannot be switched off."""
+        return (self.distribution, self.plugin) == (CORE_DISTRIBUTION, CORE_PLUGIN)
+
+    def __str__(self) -> str:
+        return f"{self.plugin} ({self.origin})"
 
 
 @frozen
-class Component(_Brought[ComponentSpec]):
+class Component(FromPlugin):
     """A component's spec together with the plugin it came from."""
+
+    spec: ComponentSpec
+    plugin: str
+    distribution: str
+    version: str
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.spec.name
 
     @property
     def kind(self) -> str:
@@ -66,45 +85,43 @@ class Component(_Brought[ComponentSpec]):
         """Its other names, normalised."""
         return tuple(map(normalise_name, self.spec.aliases))
 
-    @property
-    def owners(self) -> frozenset[str]:
-        """What may stand before the colon of `distribution:name`: its distribution, and its plugin's id."""
-        return frozenset({normalise_name(self.distribution), normalise_name(self.plugin)})
-
     def is_called(self, name: str, distribution: str | None = None) -> bool:
         """Return whether a normalised name, or an alias, of a distribution or of any means this component."""
-        return name in (self.name, *self.aliases) and (distribution is None or distribution in self.owners)
+        return name in (self.name, *self.aliases) and (distribution is None or distribution in self.ids)
 
     def __str__(self) -> str:
         return f"{self.kind} '{self.name}' ({self.origin})"
 
 
 @frozen
-class Command(_Brought[CommandSpec]):
+class Command(FromPlugin):
     """A command's spec together with the plugin it came from."""
 
+    spec: CommandSpec
+    plugin: str
+    distribution: str
+    version: str
+
     @property
-    def is_core(self) -> bool:
-        """Whether the core itself brings it."""
-        return self.distribution == CORE_DISTRIBUTION
+    def name(self) -> str:
+        """Its name."""
+        return self.spec.name
 
     def __str__(self) -> str:
         return f"command '{self.name}' ({self.origin})"
 
 
 @frozen(kw_only=True)
-class PluginRecord:
+class PluginRecord(FromPlugin):
     """One entry point and what became of it.
 
     Attributes:
-        plugin: Name of the entry point, the plugin's id.
+        plugin: Name of the entry point.
         components: What it registered, each `kind/name`.
         import_ms: Milliseconds its import and its hooks took.
-        error: Why it failed; None otherwise.
         heavy: Heavy modules that loading it imported first.
-        location: Folder the distribution is imported from.
-        editable: The distribution is installed in place: `location` is its source.
-        others: Copies of the distribution that are installed beside it and not used: version and place of each.
+        location: Folder the distribution is imported from, its source where it is installed in place.
+        others: Copies of the distribution that are not used: version and place of each.
         file: File that was imported; empty when that failed.
     """
 
@@ -124,14 +141,6 @@ class PluginRecord:
     hooks: tuple[str, ...] = ()
     file: str = ""
     traceback: str = field(default="", repr=False)
-
-    @property
-    def ids(self) -> frozenset[str]:
-        """Names by which it can be switched on and off."""
-        return frozenset({normalise_name(self.plugin), normalise_name(self.distribution)})
-
-    def __str__(self) -> str:
-        return f"{self.plugin} ({self.distribution} {self.version})"
 
 
 @frozen

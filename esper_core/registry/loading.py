@@ -11,7 +11,6 @@ import traceback
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from functools import partial
-from types import SimpleNamespace
 from typing import TypeVar
 
 import pluggy
@@ -24,7 +23,6 @@ from esper_core.contracts.foreign import asks_to_stop, described
 from esper_core.registry import hookspecs
 from esper_core.registry.discovery import Source, entry_point_sources
 from esper_core.registry.first_party import undeclared
-from esper_core.registry.hookspecs import hookimpl
 from esper_core.registry.index import Command, Component, Index, PluginRecord, Status, Unavailable
 from esper_core.registry.reserved import RESERVED_KINDS
 
@@ -101,9 +99,7 @@ class _Candidate:
         source, manager = self.source, self.manager
         module = manager.get_plugin(source.plugin) if manager is not None else None
         return PluginRecord(
-            plugin=source.plugin,
-            distribution=source.distribution,
-            version=source.version,
+            **{name: getattr(source, name) for name in ("plugin", "distribution", "version", "location", "editable")},
             status=self.status,
             components=tuple(f"{spec.kind}/{spec.name}" for spec in self.specs),
             kinds=tuple(kind.name for kind in self.kinds),
@@ -111,8 +107,6 @@ class _Candidate:
             import_ms=round(self.seconds * 1000, 3),
             error=self.error,
             heavy=self.heavy,
-            location=source.location,
-            editable=source.editable,
             others=tuple(map(str, source.others)),
             hooks=() if manager is None else tuple(h for h in HOOKS if getattr(manager.hook, h).get_hookimpls()),
             file=str(getattr(module, "__file__", None) or ""),
@@ -134,21 +128,16 @@ def index_plugins(
             candidate.status = "disabled"
             continue
         with candidate.attempt("importing it"):
-            _take(
-                ids,
-                f"{source.distribution} {source.version}",
-                [(normalise_name(source.plugin), f"the plugin id '{source.plugin}'")],
-            )
+            _take(ids, source.origin, [(normalise_name(source.plugin), f"the plugin id '{source.plugin}'")])
             candidate.manager = _register(source)
         candidate.kinds = candidate.read("esper_kinds", KindSpec, _check_kinds)
     contested = _settle_kinds(candidates)
-    components: _Taken = {}
+    taken: _Taken = {}
     for candidate in candidates:
-        check_components = partial(_check_components, components, candidate.source)
-        candidate.specs = candidate.read("esper_components", ComponentSpec, check_components)
-    commands: _Taken = {}
+        check = partial(_check_components, taken, candidate.source)
+        candidate.specs = candidate.read("esper_components", ComponentSpec, check)
     for candidate in candidates:
-        check_commands = partial(_check_commands, commands, candidate.source)
+        check_commands = partial(_check_commands, taken, candidate.source)
         candidate.commands = candidate.read("esper_commands", CommandSpec, check_commands)
     return _assemble(candidates, contested)
 
@@ -164,8 +153,8 @@ def _register(source: Source) -> pluggy.PluginManager:
             continue
         hook = options.get("specname") or name
         if hook not in HOOKS:
-            known = f" Hooks are {', '.join(HOOKS)}."
-            raise PluginError(f"there is no hook '{hook}'.{did_you_mean(hook, HOOKS) or known}")
+            near = did_you_mean(hook, HOOKS) or f" Hooks are {', '.join(HOOKS)}."
+            raise PluginError(f"there is no hook '{hook}'.{near}")
         if options.get("wrapper") or options.get("hookwrapper"):
             raise PluginError(f"{name} is a hook wrapper; hooks here are plain functions")
     manager = pluggy.PluginManager(hookspecs.PROJECT)
@@ -201,7 +190,15 @@ def _check_kinds(kinds: list[KindSpec]) -> None:
 
 def _check_components(taken: _Taken, source: Source, specs: list[ComponentSpec]) -> None:
     for spec in specs:
-        _check_spec(spec)
+        label = f"{spec.kind} '{spec.name}'"
+        for attribute, meaning in (("defaults", "a kind to a name"), ("known_failures", "a check to a reason")):
+            value = getattr(spec, attribute)
+            if not isinstance(value, Mapping) or not all(isinstance(text, str) for text in (*value, *value.values())):
+                raise PluginError(f"{label}: {attribute} must map {meaning}, not {value!r}")
+        for attribute in ("aliases", "reads", "provides", "requires"):
+            values = getattr(spec, attribute)
+            if not all(isinstance(value, str) and value for value in values):
+                raise PluginError(f"{label}: {attribute} must be a tuple of names, not {values!r}")
     # The same name from another distribution is no error here.
     _take(taken, str(source), (((source.distribution, s.kind, s.name), f"{s.kind} '{s.name}'") for s in specs))
 
@@ -224,24 +221,12 @@ def _settle_kinds(candidates: list[_Candidate]) -> dict[str, str]:
         if len(claimants) == 1:
             continue
         reason = f"the kind '{kind}' is declared by {' and '.join(str(c.source) for c in claimants)}"
-        if not any(c.source.is_core for c in claimants):
+        losers = [claimant for claimant in claimants if not claimant.source.is_core]
+        for claimant in losers:
+            claimant.fail(reason)
+        if losers == claimants:
             contested[kind] = reason
-        for claimant in claimants:
-            if not claimant.source.is_core:
-                claimant.fail(reason)
     return contested
-
-
-def _check_spec(spec: ComponentSpec) -> None:
-    label = f"{spec.kind} '{spec.name}'"
-    for attribute, meaning in (("defaults", "a kind to a name"), ("known_failures", "a check to a reason")):
-        value = getattr(spec, attribute)
-        if not isinstance(value, Mapping) or not all(isinstance(text, str) for pair in value.items() for text in pair):
-            raise PluginError(f"{label}: {attribute} must map {meaning}, not {value!r}")
-    for attribute in ("aliases", "reads", "provides", "requires"):
-        values = getattr(spec, attribute)
-        if not all(isinstance(value, str) and value for value in values):
-            raise PluginError(f"{label}: {attribute} must be a tuple of names, not {values!r}")
 
 
 def _assemble(candidates: list[_Candidate], contested: Mapping[str, str]) -> Index:
@@ -264,34 +249,6 @@ def _assemble(candidates: list[_Candidate], contested: Mapping[str, str]) -> Ind
             )
             unavailable.append(Unavailable(component, reason))
     return Index(records, kinds, tuple(usable), tuple(unavailable), tuple(commands))
-
-
-def index_from_specs(
-    components: Iterable[ComponentSpec] = (),
-    kinds: Iterable[KindSpec] = (),
-    *,
-    plugin: str = "in-memory",
-    distribution: str = "in-memory",
-    version: str = "0",
-) -> Index:
-    """Return the index of one plugin that registers these specs, without any entry point."""
-    declared, registered = tuple(kinds), tuple(components)
-    module = SimpleNamespace(esper_kinds=hookimpl(lambda: declared), esper_components=hookimpl(lambda: registered))
-    return index_from_plugins({plugin: module}, distribution=distribution, version=version)
-
-
-def index_from_plugins(plugins: Mapping[str, object], *, distribution: str | None = None, version: str = "0") -> Index:
-    """Return the index of plugin objects: id → module or any object with hooks.
-
-    Args:
-        plugins: The plugins by id, in loading order.
-        distribution: Distribution of all of them; None takes each id.
-        version: Version of all of them.
-    """
-    return index_plugins(
-        Source(name, distribution or name, version, "", lambda module=module: module)  # type: ignore[misc]
-        for name, module in plugins.items()
-    )
 
 
 def load_index(*, disabled: Collection[str] = (), only: Collection[str] | None = None) -> Index:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Any
 
 from esper_core.contracts.errors import FactoryError
@@ -24,28 +25,19 @@ def load_reference(reference: str, owner: str, distribution: str = CORE_DISTRIBU
     """
     module_name, _, attribute = reference.partition(":")
     try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        missing = error.name or ""
-        if module_name == missing or module_name.startswith(f"{missing}."):
-            raise FactoryError(
-                f"{owner} names '{reference}', but there is no module '{missing}'.",
-                hint="Its distribution is incomplete or its spec is wrong; reinstall it or report this to its author.",
-            ) from error
-        raise FactoryError(
-            f"{owner} cannot be imported: '{module_name}' needs the module '{missing}', which is missing.",
-            hint=advice(missing, distribution),
-        ) from error
+        return getattr(importlib.import_module(module_name), attribute)
     except BaseException as error:
         if asks_to_stop(error):
             raise
-        raise FactoryError(
-            f"{owner} cannot be imported: '{module_name}' raised {described(error)}.", hint=DEBUG_HINT
-        ) from error
-    try:
-        return getattr(module, attribute)
-    except AttributeError as error:
-        raise FactoryError(
-            f"{owner} names '{reference}', but '{module_name}' has no attribute '{attribute}'.",
-            hint="Its spec is wrong; report this to its author.",
-        ) from error
+        wrong = "Its distribution is incomplete or its spec is wrong; reinstall it or report this to its author."
+        missing = (error.name or "") if isinstance(error, ModuleNotFoundError) else None
+        if missing is not None and f"{module_name}.".startswith(f"{missing}."):
+            said, hint = f"names '{reference}', but there is no module '{missing}'", wrong
+        elif missing is not None:
+            said = f"cannot be imported: '{module_name}' needs the module '{missing}', which is missing"
+            hint = advice(missing, distribution)
+        elif isinstance(error, AttributeError) and error.obj is sys.modules.get(module_name):
+            said, hint = f"names '{reference}', but '{module_name}' has no attribute '{attribute}'", wrong
+        else:
+            said, hint = f"cannot be imported: '{module_name}' raised {described(error)}", DEBUG_HINT
+        raise FactoryError(f"{owner} {said}.", hint=hint) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from esper_core.contracts.components import normalise_name
-from esper_core.contracts.errors import AmbiguousComponent, PluginError, UnknownComponent, did_you_mean
+from esper_core.contracts.errors import AmbiguousComponent, UnknownComponent, did_you_mean
 from esper_core.registry.first_party import by_kind, undeclared
 from esper_core.registry.index import Component, Index, PluginRecord
 
@@ -33,12 +33,18 @@ def resolve(index: Index, kind: str, name: str, pins: Mapping[str, str] | None =
     distribution, bare = split_name(name)
     found = named(index, kind, bare) or aliased(index, kind, bare)
     if not found:
-        raise _unknown(index, kind, name, bare)
+        known = index.names(kind)
+        aliases = [alias for c in index.of_kind(kind) for alias in c.spec.aliases]
+        available = f"Installed here: {', '.join(known)}." if known else f"No {kind} is installed."
+        raise UnknownComponent(
+            f"No {kind} named '{name}'.{did_you_mean(bare, [*known, *aliases])}",
+            hint=f"{available} {absent_plugins(index)}".strip(),
+        )
     # A pin settles what a bare name means; whoever writes the distribution has already chosen.
-    pin = (pins or {}).get(f"{kind}/{found[0].name}") if distribution is None else None
+    pin = (pins or {}).get(found[0].key) if distribution is None else None
     if pin is not None:
         distribution = normalise_name(pin)
-    chosen = found if distribution is None else tuple(c for c in found if distribution in c.owners)
+    chosen = found if distribution is None else tuple(c for c in found if distribution in c.ids)
     if not chosen:
         pinned = "registry.toml pins" if pin is not None else "You asked for"
         raise UnknownComponent(
@@ -48,8 +54,8 @@ def resolve(index: Index, kind: str, name: str, pins: Mapping[str, str] | None =
     if len(chosen) > 1:
         raise AmbiguousComponent(
             f"The {kind} '{bare}' is provided by {_providers(chosen)}.",
-            hint=f"Choose '{chosen[0].distribution}:{chosen[0].name}', or pin \"{kind}/{chosen[0].name}\" = "
-            f'"{chosen[0].distribution}" under [resolve] in registry.toml.',
+            hint=f'Choose \'{chosen[0].qualified}\', or pin "{chosen[0].key}" = "{chosen[0].distribution}" '
+            "under [resolve] in registry.toml.",
         )
     return chosen[0]
 
@@ -89,31 +95,6 @@ def find_plugin(index: Index, name: str) -> PluginRecord:
     )
 
 
-def find_components(index: Index, name: str, pins: Mapping[str, str] | None = None) -> tuple[Component, ...]:
-    """Return the components that a name means: those of a plugin, or the one called `KIND/NAME`.
-
-    Args:
-        index: What is installed.
-        name: Id of a plugin, its distribution, or `KIND/NAME`.
-        pins: As for `resolve`.
-
-    Raises:
-        UnknownComponent, AmbiguousComponent: it means nothing, or several components.
-        PluginError: the plugin failed to load, or is switched off.
-    """
-    kind, slash, bare = name.partition("/")
-    if slash:
-        return (resolve(index, kind, bare, pins),)
-    record = find_plugin(index, name)
-    if record.status != "ok":
-        reason = f"failed to load: {record.error}" if record.status == "failed" else "is switched off"
-        raise PluginError(
-            f"The plugin '{record.plugin}' ({record.distribution} {record.version}) {reason}.",
-            hint="See: esper plugins list",
-        )
-    return tuple(c for c in index.components if index.record(c) == record)
-
-
 def check_kind(index: Index, kind: str) -> str:
     """Return the canonical name of a declared kind; raises UnknownComponent."""
     canonical = normalise_name(kind)
@@ -122,41 +103,25 @@ def check_kind(index: Index, kind: str) -> str:
         lost = [said for said, first in by_kind(index.unavailable) if first.component.kind == canonical]
         reason = undeclared(canonical, index.plugins)
         belongs = f"{reason[0].upper()}{reason[1:]}" if reason else ""
-        raise UnknownComponent(
-            f"There is no kind '{kind}'.{did_you_mean(canonical, index.kinds)}",
-            hint=_sentences(f"Kinds here: {known}.", *(lost or [belongs]), absent_plugins(index)),
-        )
+        said = (f"Kinds here: {known}.", *(lost or [belongs]), absent_plugins(index))
+        message = f"There is no kind '{kind}'.{did_you_mean(canonical, index.kinds)}"
+        raise UnknownComponent(message, hint=" ".join(filter(None, said)))
     return canonical
 
 
 def absent_plugins(index: Index) -> str:
     """Return sentences that name the plugins that failed to load or are switched off, or an empty string."""
-    failed = [f"{r.plugin} ({r.distribution} {r.version}: {r.error})" for r in index.failures]
+    failed = [f"{r.plugin} ({r.origin}: {r.error})" for r in index.failures]
     off = [str(r) for r in index.plugins if r.status == "disabled"]
     said = []
     if failed:
-        plural = "s" * (len(failed) > 1)
-        said.append(f"{len(failed)} plugin{plural} failed to load and may provide it: {'; '.join(failed)}.")
-        said.append("See: esper plugins doctor")
+        plugins = f"{len(failed)} plugin{'s' * (len(failed) > 1)}"
+        said.append(f"{plugins} failed to load and may provide it: {'; '.join(failed)}. See: esper plugins doctor")
     if off:
         are = "s are" if len(off) > 1 else " is"
         said.append(f"{len(off)} plugin{are} switched off and may provide it: {', '.join(off)}.")
     return " ".join(said)
 
 
-def _unknown(index: Index, kind: str, name: str, bare: str) -> UnknownComponent:
-    known = index.names(kind)
-    aliases = [alias for c in index.of_kind(kind) for alias in c.spec.aliases]
-    available = f"Installed here: {', '.join(known)}." if known else f"No {kind} is installed."
-    return UnknownComponent(
-        f"No {kind} named '{name}'.{did_you_mean(bare, [*known, *aliases])}",
-        hint=_sentences(available, absent_plugins(index)),
-    )
-
-
 def _providers(components: Iterable[Component]) -> str:
     return " and ".join(component.origin for component in components)
-
-
-def _sentences(*parts: str) -> str:
-    return " ".join(part for part in parts if part)

@@ -23,8 +23,9 @@ from typing import Any
 from attrs import frozen
 
 from esper_core.contracts.components import normalise_name
-from esper_core.registry.distributions import has_plugins, name_of, plugin_packages, source_folder, text_of
+from esper_core.registry.distributions import has_plugins, name_of, plugin_packages, read, source_folder, text_of
 from esper_core.system.packages import CORE_DISTRIBUTION as CORE
+from esper_core.system.packages import is_installed
 
 NUMERIC = ("gymnasium", "numpy", "scikit-learn", "scipy", "torch")
 """What esper-core and its plugins compute with; numbers may change with a version of these."""
@@ -40,11 +41,9 @@ _NEVER_AGAIN = secrets.token_hex(8)
 
 @frozen
 class Installed:
-    """A distribution, or a module that belongs to none.
+    """A distribution, or a module that belongs to none and has no version.
 
-    Attributes:
-        version: Empty for a module.
-        source: Digest of all its files; empty where there are none to read.
+    `source` is the digest of all its files, empty where there are none to read.
     """
 
     version: str
@@ -57,17 +56,12 @@ def owner(module: str) -> str:
     return _owner(package) or f"{_MODULE}{package if _roots(package) else module}"
 
 
-def is_distribution(name: str) -> bool:
-    """Return whether a distribution of this name is installed."""
-    return _distribution(name) is not None
-
-
 def installed(names: Iterable[str]) -> dict[str, Installed]:
     """Return what is installed under names of distributions or, as from `owner`, modules: name → version and source.
 
     With each come those of the distributions it requires that are made for esper themselves, or installed in place.
     """
-    wanted = [normalise_name(name) if is_distribution(name) else name for name in names]
+    wanted = [normalise_name(name) if is_installed(name) else name for name in names]
     found: dict[str, Installed] = {}
     while wanted:
         name = wanted.pop()
@@ -85,7 +79,7 @@ def made_with(modules: Iterable[str]) -> dict[str, dict[str, Any]]:
     """
     found = installed({CORE, *map(owner, modules)})
     libraries = {*NUMERIC}.union(*map(_requirements, found)) - (_requirements(CORE) - {*NUMERIC}) - set(found)
-    versions = {name: _version(name) for name in sorted(libraries) if is_distribution(name)}
+    versions = {name: _version(name) for name in sorted(libraries) if is_installed(name)}
     return {
         "sources": {name: [entry.version, entry.source or _NEVER_AGAIN] for name, entry in found.items()},
         "libraries": versions,
@@ -94,7 +88,7 @@ def made_with(modules: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 def forget() -> None:
     """Look at what is installed anew; a process is told otherwise what it was when first asked."""
-    for known in (_owner, _distribution, _version, _plugins, _installed, _requirements, _is_source):
+    for known in (_owner, _distribution, _plugins, _installed, _requirements, _is_source):
         known.cache_clear()
 
 
@@ -114,12 +108,9 @@ def _distribution(name: str) -> metadata.Distribution | None:
     return None
 
 
-@cache
 def _version(name: str) -> str:
-    found = _distribution(name)
-    with contextlib.suppress(Exception):
-        return str(found.version) if found is not None else ""
-    return ""
+    distribution = _distribution(name)
+    return "" if distribution is None else read(distribution, "Version")
 
 
 @cache
@@ -151,9 +142,8 @@ def _requirements(name: str) -> frozenset[str]:
 def _is_source(name: str) -> bool:
     """Return whether a distribution is made for esper, or is installed in place and may change under its version."""
     distribution = _distribution(name)
-    if distribution is None:
-        return False
-    return name == CORE or source_folder(distribution) is not None or CORE in _requirements(name)
+    own = name == CORE or CORE in _requirements(name)
+    return distribution is not None and (own or source_folder(distribution) is not None)
 
 
 def _top_level(distribution: metadata.Distribution) -> set[str]:
@@ -181,18 +171,17 @@ def _listed(distribution: metadata.Distribution) -> Iterator[str]:
 def _installed(name: str) -> Installed:
     distribution = _distribution(name)
     packages = {name.removeprefix(_MODULE)} if distribution is None else _top_level(distribution)
-    digest, read = hashlib.sha256(), False
+    digest, has_files = hashlib.sha256(), False
     for package in sorted(packages):
         for root in _roots(package):
             for path in _files(root):
-                read = True
-                digest.update(
-                    f"{package}/{path.relative_to(root.parent).as_posix()}\0".encode(errors="surrogateescape")
-                )
+                has_files = True
+                name_of_file = f"{package}/{path.relative_to(root.parent).as_posix()}\0"
+                digest.update(name_of_file.encode(errors="surrogateescape"))
                 # What cannot be read now could not be used either.
                 with contextlib.suppress(OSError):
                     digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return Installed(_version(name), digest.hexdigest()[:16] if read else "")
+    return Installed(_version(name), digest.hexdigest()[:16] if has_files else "")
 
 
 def _roots(package: str) -> list[Path]:

@@ -12,8 +12,8 @@ import pytest
 
 from esper_core.builtin import plugin as core
 from esper_core.registry.index import Index
-from esper_core.registry.loading import index_from_plugins
 from esper_testing.distributions import FakeSite
+from esper_testing.index import index_from_plugins
 
 FIXTURES = Path(__file__).parent / "fixtures"
 Install = Callable[..., None]

@@ -25,15 +25,12 @@ def test_everything_is_built_with_what_was_built_before(index: Index) -> None:
     made = plan(index, slots="2", envs=3, seed=5, options=["network.size=7", "train.gamma=0.9"])
     parts = build_parts(made, index)
     assert set(parts) == {"trinket", "gadget", "features", "network", "critic", "masks", "loss", "environment"}
-    assert list(parts["features"].context.parts) == ["trinket", "gadget"]
-    assert list(parts["network"].context.parts) == ["trinket", "gadget", "features"]
-    assert list(parts["critic"].context.parts) == ["trinket", "gadget", "features", "network"]
-    assert list(parts["environment"].context.parts)[-2:] == ["masks", "loss"]
+    order = ["trinket", "gadget", "features", "network", "critic", "masks", "loss", "environment"]
+    for kind in ("features", "network", "critic", "environment"):
+        assert list(parts[kind].context.parts) == order[: order.index(kind)]
     assert parts["environment"].context.parts["network"] is parts["network"]
-
     assert parts["features"].context.feature_schema is None
     assert parts["network"].context.feature_schema == parts["features"].schema
-    assert parts["network"].context.latent_dim == 0
     context = parts["critic"].context
     assert (context.latent_dim, context.gamma, context.num_envs, context.seed) == (7, 0.9, 3, 5)
     assert (context.device, context.dtype, context.slots.num_slots) == ("cpu", torch.float32, 2)
@@ -80,16 +77,9 @@ def test_a_device_that_cannot_compute_in_a_precision(index: Index) -> None:
     assert caught.value.hint == "Use --precision float32."
 
 
-@pytest.mark.parametrize(
-    ("device", "message"),
-    [
-        ("xpu", "'xpu' cannot be used"),
-        ("cuda:99", "'cuda:99' cannot be used"),
-    ],
-)
-def test_a_device_that_cannot_be_used(device: str, message: str) -> None:
-    with pytest.raises(ConfigError, match=message) as caught:
-        resolve_device(device)
+def test_a_device_that_cannot_be_used() -> None:
+    with pytest.raises(ConfigError, match="'cuda:99' cannot be used") as caught:
+        resolve_device("cuda:99")
     assert caught.value.hint.startswith("Use --device cpu") and "\n" not in caught.value.message
     assert resolve_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -97,8 +87,9 @@ def test_a_device_that_cannot_be_used(device: str, message: str) -> None:
 def test_the_size_of_what_is_built_is_compared_with_what_is_left(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(allocation, "memory_left", lambda device: 2**20)
     made = plan(index, options=["network.size=1000000"])
-    with pytest.raises(ConfigError, match="where 1 MiB are left"):
+    with pytest.raises(ConfigError, match=r"network 'small-net' .* does not fit: .* where 1 MiB are left") as caught:
         build_parts(made, index, only=["network"])
+    assert "size = 1000000" in caught.value.hint
     monkeypatch.setattr(allocation, "memory_left", lambda device: None)
     assert build_parts(made, index, only=["network"])["network"].latent_dim == 1000000
 
@@ -118,11 +109,8 @@ def test_only_some_kinds(index: Index) -> None:
 def test_an_environment_is_built_with_all_but_what_learns(index: Index) -> None:
     context = build_environment(plan(index, envs=3, precision="bf16"), index)
     assert set(context.parts) == {"trinket", "gadget", "features", "masks", "environment"}
-    assert (context.num_envs, context.precision, context.feature_schema) == (
-        3,
-        "bf16",
-        context.parts["features"].schema,
-    )
+    assert (context.num_envs, context.precision) == (3, "bf16")
+    assert context.feature_schema == context.parts["features"].schema
     assert set(context.origins) == set(context.parts)
 
 
@@ -137,7 +125,6 @@ def test_an_environment_is_built_with_all_but_what_learns(index: Index) -> None:
         ({"options": ["environment.fail=promise"]}, "", "its horizon differs from what the plan describes"),
         ({"uses": {"features": "liar"}}, "", "features 'liar' (toy-world 1.0) breaks its contract: its schema differs"),
         ({"policy": "incomplete"}, "", "which is no PolicyNetwork: it lacks input_dim, initial_state, __call__"),
-        ({}, "toy_world.gone:Loss", "there is no module 'toy_world.gone'"),
         ({}, "toy_world.parts:leaving", "loss 'only-loss' (toy-world 1.0) failed while being built: SystemExit: 3"),
     ],
 )
@@ -152,10 +139,3 @@ def test_a_component_that_cannot_be_built_is_named(
         build_parts(made, index)
     assert message in caught.value.message and caught.value.hint
     assert caught.value.exit_code == 3
-
-
-@pytest.mark.parametrize("size", [10**11, 2**62])
-def test_what_does_not_fit_into_memory_is_refused_with_the_option(index: Index, size: int) -> None:
-    with pytest.raises(ConfigError, match=r"network 'small-net' \(toy-world 1\.0\) does not fit") as caught:
-        build_parts(plan(index, options=[f"network.size={size}"]), index)
-    assert "it asks for a tensor of" in caught.value.message and f"size = {size}" in caught.value.hint

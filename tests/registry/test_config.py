@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from esper_core import ComponentSpec
 from esper_core.contracts.errors import ConfigError, FactoryError, PluginError
@@ -36,39 +34,23 @@ def component(config: str = "EveryTypeConfig") -> Component:
         ("network.hidden_dim=256", ("network", None, "hidden_dim", 256)),
         ("train.lr=1e-3", ("train", None, "lr", 0.001)),
         ("blueprint.conv_light.width=8", ("blueprint", "conv-light", "width", 8)),
-        (" network.x = 1 ", ("network", None, "x", 1)),
-        ("a.b=true", ("a", None, "b", True)),
-        ("a.b=word", ("a", None, "b", "word")),
-        ("a.b=x=y", ("a", None, "b", "x=y")),
-        ('a.b="5"', ("a", None, "b", "5")),
         ('a.b=""', ("a", None, "b", "")),
         ('a.b=["x", "y"]', ("a", None, "b", ["x", "y"])),
-        ("a.b=#5", ("a", None, "b", "#5")),
         ("a.b=5#x", ("a", None, "b", "5#x")),
         ("a.b=2026-01-31", ("a", None, "b", "2026-01-31")),
-        ("a.b=cuda:1", ("a", None, "b", "cuda:1")),
     ],
 )
 def test_parse(text: str, expected: tuple[Any, ...]) -> None:
     assert parse_option(text) == expected
 
 
-@pytest.mark.parametrize(
-    "text", ["", "x", "x=1", ".x=1", "a.=1", "a..b=1", "=1", "a.b", "a.b=", "a.b=[1, 2", 'a.b="x', "a.b=1\nc=2"]
-)
+@pytest.mark.parametrize("text", ["", "x=1", ".x=1", "a.=1", "a..b=1", "a.b", "a.b=", "a.b=[1, 2", "a.b=1\nc=2"])
 def test_what_is_no_option(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_option(text)
     assert f"'{text}'" in caught.value.message
     assert caught.value.hint
     assert caught.value.exit_code == 2
-
-
-@given(st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.booleans())
-def test_plain_values_survive(value: Any) -> None:
-    text = str(value).lower() if isinstance(value, bool) else repr(value)
-    parsed = parse_option(f"a.b={text}").value
-    assert (parsed, type(parsed)) == (value, type(value))
 
 
 def test_defaults_and_types() -> None:
@@ -101,17 +83,12 @@ def test_a_component_without_options_and_one_without_defaults() -> None:
         ({"whole": "8"}, "'critic.whole' cannot be '8': it is a text.", "a whole number, at least 1, at most 64"),
         ({"whole": True}, "'critic.whole' cannot be true: it is true or false.", "a whole number"),
         ({"whole": 0}, "'critic.whole' cannot be 0.", "at least 1, at most 64"),
-        ({"whole": [1]}, "'critic.whole' cannot be [1]: it is a list.", "a whole number"),
         ({"number": float("nan")}, "'critic.number' cannot be nan: it is not finite.", "a number"),
         ({"switch": 1}, "'critic.switch' cannot be 1: it is a whole number.", "true or false"),
-        ({"text": 5}, "'critic.text' cannot be 5: it is a whole number.", "a text"),
         ({"mode": "medium"}, "'critic.mode' cannot be 'medium'.", "'fast' or 'slow'"),
-        ({"letter": "z"}, "'critic.letter' cannot be 'z'.", "'x' or 'y'"),
         ({"colour": "green"}, "'critic.colour' cannot be 'green'.", "'red' or 'blue'"),
-        ({"maybe": "some"}, "'critic.maybe' cannot be 'some': it is a text.", "a number or none, at least 0"),
         ({"names": "abc"}, "'critic.names' cannot be 'abc': it is a text.", "a list of texts"),
         ({"pair": [1]}, "'critic.pair' cannot be [1]: it has 1 entries, not 2.", "a list of whole numbers and numbers"),
-        ({"folder": 5}, "'critic.folder' cannot be 5.", "Path"),
         ({"evened": 0}, "'critic.evened' cannot be 0.", "at least 2"),
         ({"entire": 1}, "'critic.entire' is called 'critic.whole' now.", "Write critic.whole."),
         ({"whol": 1}, "There is no option 'critic.whol'. Did you mean 'whole'?", "whole, number, switch"),
@@ -125,7 +102,7 @@ def test_a_wrong_value_names_key_value_and_what_is_allowed(values: dict[str, Any
     assert allowed in caught.value.hint
 
 
-@pytest.mark.parametrize("value", ["inf", "-inf", "nan", "-0.0", "[inf, {a = nan}]", "9223372036854775808"])
+@pytest.mark.parametrize("value", ["-0.0", "[inf, {a = nan}]", "9223372036854775808"])
 def test_a_plan_keeps_numbers_that_json_lacks(value: str) -> None:
     said = parse_option(f"critic.table={{limit = {value}}}").value
     config = structure_config(component(), {"table": said})
@@ -138,7 +115,6 @@ def test_a_plan_keeps_numbers_that_json_lacks(value: str) -> None:
         ("GrowingConfig", "'critic.grown' is another value after it was read back"),
         ("EndlessConfig", "'critic.bound' cannot be inf"),
         ("ObjectConfig", "'critic.thing' cannot be kept in a plan: it is a object"),
-        ("NumberedConfig", "with the key 1"),
     ],
 )
 def test_a_config_that_does_not_come_back_is_its_plugins_fault(config: str, words: str) -> None:
@@ -154,56 +130,29 @@ def test_a_default_that_no_plan_can_keep_is_found_when_options_are_listed() -> N
 
 
 @pytest.mark.parametrize(
-    ("value", "words"),
-    [
-        ("{when = 2026-01-31}", "'critic.table' cannot be {when = 2026-01-31}: it holds a date at 'when'"),
-        ("{at = 2026-01-31T07:30:00Z}", "it holds a datetime at 'at'"),
-    ],
-)
-def test_dates_within_tables_are_refused(value: str, words: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        structure_config(component(), {"table": parse_option(f"critic.table={value}").value})
-    assert words in caught.value.message and "write it as a text, in quotes" in caught.value.message
-
-
-def said(text: str) -> None:
-    option = parse_option(text)
-    structure_config(component(), {option.key: option.value})
-
-
-@pytest.mark.parametrize(
     ("text", "words"),
     [
-        (f"critic.whole={'9' * 5000}", "'critic.whole' cannot be"),
         (f"critic.whole=0x{'f' * 5000}", "a number of 20000 bits"),
+        ("critic.table={at = 2026-01-31}", "write it as a text, in quotes"),
         ("critic.any_whole=9223372036854775808", "it has more than 64 bits"),
         ("critic.number=1e308", "'critic.number' cannot be 1e+308: no float32 is as large"),
         (f"critic.number=1{'0' * 400}", "an integer of more than 300 digits"),
         (f"critic.names={'[' * 2000}{']' * 2000}", "within one another"),
         (f"critic.table={'{a=' * 120}1{'}' * 120}", "within one another"),
-        (f"critic.table={{a = {'9' * 5000}}}", "is no TOML value"),
     ],
 )
 def test_values_beyond_all_measure_are_refused(text: str, words: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        said(text)
+        structure_config(component(), {(option := parse_option(text)).key: option.value})
     assert words in caught.value.message
 
 
 def test_rows_of_a_listing() -> None:
     rows = {row.key: row for row in describe_options(config_class(component()))}
-    assert rows["whole"]._asdict() == {
-        "key": "whole",
-        "default": 8,
-        "type": "a whole number",
-        "help": "More is more.",
-        "choices": (),
-        "allowed": "a whole number, at least 1, at most 64",
-    }
+    allowed = "a whole number, at least 1, at most 64"
+    assert tuple(rows["whole"]) == ("whole", 8, "a whole number", "More is more.", (), allowed)
     assert rows["mode"].choices == ("fast", "slow")
-    assert rows["listed"].default == []
-    assert rows["maybe"].default is None
-    assert rows["colour"].default == "red"
+    assert (rows["listed"].default, rows["maybe"].default, rows["colour"].default) == ([], None, "red")
     assert list(rows)[:2] == ["whole", "number"]
     assert describe_options(config_class(component("NeedyConfig")))[0].default is None
     assert describe_options(NoOptions) == ()
@@ -213,7 +162,6 @@ def test_rows_of_a_listing() -> None:
     ("reference", "message"),
     [
         ("nobody_has_this.config:Config", "there is no module 'nobody_has_this'"),
-        ("toy_world.config:Missing", "'toy_world.config' has no attribute 'Missing'"),
         ("toy_world.needs_missing:Config", "needs the module 'module_that_nobody_has', which is missing"),
         ("toy_world.importing_bug:Config", "raised RuntimeError: import went wrong"),
         ("toy_world.config:NotAttrs", "is no attrs class"),

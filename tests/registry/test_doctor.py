@@ -47,7 +47,6 @@ def test_a_sound_installation_is_healthy() -> None:
 
 def test_everything_is_broken(install: Install, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install("acme-raises", raises="raise RuntimeError('half installed')")
-    install("acme-exits", exits="import sys; sys.exit(3)")
     install("acme-lacks", lacks="import module_that_nobody_has.deep")
     install("acme-grabs", grabs="@hookimpl\ndef esper_kinds(): yield KindSpec(name='network', protocol='a:b')")
     install("acme-stray", stray=HOOK + "    yield ComponentSpec(kind='netwrk', name='x', factory='a:b')\n")
@@ -55,7 +54,6 @@ def test_everything_is_broken(install: Install, elsewhere: Path, monkeypatch: py
     install("acme-two", two=GOOD.format(name="shared"))
     install("acme-alias", alias=ALIASED.format(name="first", aliases=("shared", "nick")))
     install("acme-alias2", alias2=ALIASED.format(name="second", aliases=("Nick",)))
-    install("acme-twin", version="1.0", twin=GOOD.format(name="twin"))
     (elsewhere / "registry.toml").write_text(
         'schema = 1\n[defaults]\nenvironment = "growht"\n[plugins]\ndisabled = ["obs-v4", "acme-off"]\n'
     )
@@ -65,7 +63,6 @@ def test_everything_is_broken(install: Install, elsewhere: Path, monkeypatch: py
     errors, warnings, notes = (" | ".join(said(diagnosis, level)) for level in ("error", "warning", "note"))
     for words in (
         "raises (acme-raises 1.0) failed to load: importing it raised RuntimeError: half installed",
-        "exits (acme-exits 1.0) failed to load: importing it called sys.exit(3)",
         "No module named 'module_that_nobody_has'",
         "the kind 'network' is declared by core",
         "netwrk 'x' (acme-stray 1.0) is unavailable",
@@ -112,41 +109,22 @@ def test_the_allow_list(monkeypatch: pytest.MonkeyPatch) -> None:
     assert any("lstm-v2" in note and "does not name it" in note for note in notes)
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [(None, "there is no such file, but --registry names it"), ("schema = 1\n[plugin]\n", "Did you mean 'plugins'?")],
-)
-def test_a_registry_file_that_cannot_be_used(elsewhere: Path, text: str | None, words: str) -> None:
-    if text is not None:
-        (elsewhere / "other.toml").write_text(text)
+def test_a_registry_file_that_cannot_be_used(elsewhere: Path) -> None:
+    (elsewhere / "other.toml").write_text("schema = 1\n[plugin]\n")
     diagnosis = diagnose(registry="other.toml")
     (error,) = said(diagnosis, "error")
-    assert words in error
+    assert "Did you mean 'plugins'?" in error
     assert {r.plugin for r in diagnosis.index.plugins if r.status == "ok"} >= {"core", "growth"}
 
 
-def test_a_folder_that_is_gone(elsewhere: Path) -> None:
-    elsewhere.rmdir()
-    diagnosis = diagnose()
-    assert "The registry file cannot be examined: FileNotFoundError" in " ".join(said(diagnosis, "error"))
-    assert diagnosis.index.plugins
-
-
-@pytest.mark.parametrize(
-    ("broken", "words"),
-    [
-        ("entry_point_sources", "The installed plugins cannot be examined: OSError: the disk is gone"),
-        ("duplicates", "The distributions cannot be examined: OSError: the disk is gone"),
-    ],
-)
-def test_what_cannot_be_examined_is_a_finding(monkeypatch: pytest.MonkeyPatch, broken: str, words: str) -> None:
+def test_what_cannot_be_examined_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     def gone(*_: object) -> object:
         raise OSError("the disk is gone")
 
-    monkeypatch.setattr(doctor, broken, gone)
+    monkeypatch.setattr(doctor, "entry_point_sources", gone)
     errors = said(diagnose(), "error")
-    assert words in errors
-    assert any("so no kind is declared" in error for error in errors) == (broken == "entry_point_sources")
+    assert "The installed plugins cannot be examined: OSError: the disk is gone" in errors
+    assert any("so no kind is declared" in error for error in errors)
 
 
 def test_the_core_stays(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,16 +6,16 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from esper_core import ComponentSpec, KindSpec, hookimpl
+from esper_core import ComponentSpec, KindSpec
 from esper_core.builtin import plugin as core
 from esper_core.contracts.errors import Interruption
 from esper_core.registry.index import Index, PluginRecord
-from esper_core.registry.loading import index_from_plugins, load_index
+from esper_core.registry.loading import load_index
+from esper_testing.index import hooks, index_from_plugins
 
 Install = Callable[..., None]
 
@@ -32,20 +32,6 @@ YIELD = "    yield ComponentSpec(kind='network', name='x', factory='nowhere:Net'
 def record(index: Index, plugin: str) -> PluginRecord:
     (found,) = [r for r in index.plugins if r.plugin == plugin]
     return found
-
-
-def hooks(components: Any = (), kinds: Any = ()) -> SimpleNamespace:
-    """A plugin object whose hooks return what is given, or call it."""
-
-    @hookimpl
-    def esper_components() -> Any:
-        return components() if callable(components) else components
-
-    @hookimpl
-    def esper_kinds() -> Any:
-        return kinds() if callable(kinds) else kinds
-
-    return SimpleNamespace(esper_components=esper_components, esper_kinds=esper_kinds)
 
 
 def network(name: str, **more: Any) -> ComponentSpec:
@@ -65,29 +51,21 @@ def test_real_entry_points_are_loaded_in_sorted_order(install: Install) -> None:
     assert rest == sorted(rest)
     acme = record(index, "a-plugin")
     assert (acme.distribution, acme.version, acme.status) == ("acme-nets", "2.5", "ok")
-    assert acme.components == ("network/a-net",)
-    assert acme.error is None
-    assert acme.import_ms > 0
-    assert Path(acme.location).is_dir()
+    assert acme.components == ("network/a-net",) and acme.import_ms > 0 and Path(acme.location).is_dir()
     assert {"a-net", "b-net", "z-net"} <= set(index.names("network"))
 
 
 BROKEN = [
-    ("raise RuntimeError('no luck')", "importing it raised RuntimeError: no luck"),
     ("import module_that_nobody_has", "No module named 'module_that_nobody_has'"),
     ("import sys; sys.exit(3)", "importing it called sys.exit(3)"),
-    ("raise BaseException('panicked')", "importing it raised BaseException: panicked"),
     ("@hookimpl\ndef esper_componets(): return ()", "Did you mean 'esper_components'?"),
     ("@hookimpl\ndef zzz(): return ()", "Hooks are esper_kinds, esper_components, esper_commands."),
-    ("@hookimpl\ndef esper_components(slots): return ()", "slots"),
     ("def esper_components(): return ()", "esper_components lacks its @hookimpl decorator"),
     ("answer = 42", "it implements no hook"),
     ("@hookimpl(hookwrapper=True)\ndef esper_components(): yield", "hook wrapper"),
-    ("@hookimpl\ndef esper_components(): return None", "esper_components returned None"),
     ("@hookimpl\ndef esper_components(): yield 'lstm'", "'lstm', which is no ComponentSpec"),
     (GOOD.format(name="x") + "    raise OSError('disk')", "esper_components raised OSError: disk"),
     (GOOD.format(name="Not Kebab"), "must be kebab-case"),
-    (GOOD.format(name="x").replace("nowhere:Net", "nowhere"), "must read 'package.module:attribute'"),
     (GOOD.format(name="x") + YIELD.format(more=""), "it registers network 'x' twice"),
     (HOOK + YIELD.format(more=", defaults={1: 2}"), "network 'x': defaults must map a kind to a name"),
     (HOOK + YIELD.format(more=", reads=(1, 2)"), "network 'x': reads must be a tuple of names, not (1, 2)"),

@@ -32,16 +32,14 @@ def test_every_plugin_of_ours_loads_quickly_and_without_torch() -> None:
         "assert not index.unavailable, index.unavailable\n"
         "print(json.dumps([[r.plugin, r.distribution, r.status, r.error, r.import_ms] for r in index.plugins]))\n"
     )
-    ours = {"core", "growth", "obs-v3", "lstm-v2", "op-conditioned-critic", "factored-ppo"}
     states = {plugin: (distribution, status, error) for plugin, distribution, status, error, _ in records}
-    assert ours <= set(states)
-    for plugin in ours:
+    for plugin in ("core", "growth", "obs-v3", "lstm-v2", "op-conditioned-critic", "factored-ppo"):
         assert states[plugin] == (f"esper-{plugin}", "ok", None)
     assert all(milliseconds < 1000 for *_, milliseconds in records)
 
 
 def test_lstm_policies_are_planned_without_torch() -> None:
-    asked = {("lstm-v2", 5): 181, ("lstm-v2", 3): 121, ("lstm_v1", 5): 181}
+    asked = {("lstm-v2", 3): 121, ("lstm_v1", 5): 181}
     planned = without_torch(
         "import json\n"
         "from esper_core.registry.loading import load_index\n"
@@ -55,19 +53,19 @@ def test_lstm_policies_are_planned_without_torch() -> None:
     )
     for (policy, slots), (plan, dim) in zip(asked, planned, strict=True):
         assert (len(plan["slots"]), dim) == (slots, asked[policy, slots])
-        chosen = {c["kind"]: c for c in plan["components"] if c["kind"] != "blueprint"}
-        assert {kind: component["name"] for kind, component in chosen.items()} == {
-            "network": policy.replace("_", "-"),
-            "environment": "growth",
-            "features": "obs-v3",
-            "critic": "op-conditioned-critic" if policy == "lstm-v2" else "state-value",
-            "masks": "lifecycle",
-            "loss": "factored-ppo",
-            "task": "digits",
-            "host": "pointwise",
-        }
-        assert len(plan["components"]) == len(chosen) + 12
-        assert chosen["environment"]["config"]["epochs"] == 12
+        chosen = {c["kind"]: c["name"] for c in plan["components"] if c["kind"] != "blueprint"}
+        critic = "op-conditioned-critic" if policy == "lstm-v2" else "state-value"
+        names = [
+            policy.replace("_", "-"),
+            "growth",
+            "obs-v3",
+            critic,
+            "lifecycle",
+            "factored-ppo",
+            "digits",
+            "pointwise",
+        ]
+        assert list(chosen.values()) == names and len(plan["components"]) == len(names) + 12
 
 
 def test_the_registry_file_of_this_repository_says_the_same_as_the_defaults_of_the_components() -> None:

@@ -16,11 +16,10 @@ from esper_core.contracts.errors import (
     IncompatiblePlan,
     PluginError,
     RegistryFileError,
-    SlotIdError,
     UnknownComponent,
 )
 from esper_core.diagnosis.check import check_recipes
-from esper_core.plan.plan import Plan, PlanRequest, describe_plan, make_plan
+from esper_core.plan.plan import Plan, PlanRequest, make_plan
 from esper_core.plan.recipes import Recipes, load_recipes
 from esper_core.registry.index import Component, Index
 
@@ -77,26 +76,13 @@ def test_a_plan_survives_json(index: Index) -> None:
     ("damage", "message"),
     [
         ({"schema": 99}, "schema 99"),
-        ({"surprise": 1}, "damaged"),
         ({"components": [{"kind": "network"}]}, "damaged"),
         ({"train": {"lr": {"$float": "1"}}}, "damaged: '\\$float' marks nothing"),
-        (
-            {"components": [{"kind": "loss", "name": "x", "distribution": "d", "version": "1", "factory": "os:abort"}]},
-            "damaged: .*factory",
-        ),
     ],
 )
 def test_what_is_no_plan_is_refused(index: Index, damage: dict[str, Any], message: str) -> None:
     with pytest.raises(CheckpointMismatch, match=message):
         Plan.from_json({**plan(index).to_json(), **damage})
-
-
-def test_asking_a_plan_for_components(index: Index) -> None:
-    made = plan(index, options=["environment.gadgets=['big-one', 'small-one']"])
-    assert [planned.name for planned in made.of_kind("gadget")] == ["big-one", "small-one"]
-    for kind in ("gadget", "nothing"):
-        with pytest.raises(KeyError, match=kind):
-            made.component(kind)
 
 
 def test_precedence(index: Index, tmp_path: Path) -> None:
@@ -113,26 +99,15 @@ def test_precedence(index: Index, tmp_path: Path) -> None:
     assert names(plan(index, uses={"trinket": "fancy"}))["trinket"] == "fancy"
 
 
-@pytest.mark.parametrize("written", ["Small_Net", "tiny_net", "toy:tiny-net"])
-def test_policies_have_spellings(index: Index, written: str) -> None:
-    made = plan(index, policy=written)
-    assert (made.policy, names(made)["network"]) == ("small-net", "small-net")
-
-
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("netwrk.size=1", "there is no kind 'netwrk'. Did you mean 'network'?"),
         ("network.sise=1", "There is no option 'network.sise'. Did you mean 'size'?"),
         ("network.plain-net.size=1", "the plan has no network 'plain-net'"),
         ("gadget.size=1", "'gadget.size' could mean any of small-one"),
         ("gadget.small-one.size=0", "'gadget.small-one.size' cannot be 0."),
-        ("gadget.big-one.size=1", "the plan has no gadget 'big-one'"),
-        ("observer.x=1", "the plan has no observer"),
-        ("train.lrr=1", "There is no option 'train.lrr'. Did you mean 'lr'?"),
         ("train.minibatches=2", "'train.minibatches' is called 'train.num_minibatches' now."),
         ("train.adam.lr=1", "reads train.key=VALUE"),
-        ("environment.epochs=101", "'environment.epochs' cannot be 101."),
         ("environment.fail=value", "cannot be used like this: these options are impossible."),
     ],
 )
@@ -145,20 +120,13 @@ def test_a_wrong_option_is_a_clear_error(index: Index, option: str, message: str
 TABLE = '[policy.mine]\nnetwork = "small-net"\nenvironment = "toy"\n[policy.mine.options]\n'
 
 
-@pytest.mark.parametrize(
-    "written",
-    [
-        "critic.table = {limit = inf, deep = {x = 1}}",
-        "critic.table.limit = inf\ncritic.table.deep.x = 1",
-        "[policy.mine.options.critic.table]\nlimit = inf\ndeep = {x = 1}",
-    ],
-)
+TABLES = ("critic.table = {limit = inf, deep = {x = 1}}", "critic.table.limit = inf\ncritic.table.deep.x = 1")
+
+
+@pytest.mark.parametrize("written", TABLES)
 def test_an_option_of_a_recipe_may_be_a_table(index: Index, tmp_path: Path, written: str) -> None:
     made = plan(index, recipes_of(tmp_path, TABLE + written), policy="mine")
-    expected = {"limit": float("inf"), "deep": {"x": 1}}
-    assert made.component("critic").config["table"] == expected
-    there = Plan.from_json(json.loads(json.dumps(made.to_json(), allow_nan=False)))
-    assert there.component("critic").config["table"] == expected
+    assert made.component("critic").config["table"] == {"limit": float("inf"), "deep": {"x": 1}}
 
 
 @pytest.mark.parametrize(
@@ -166,7 +134,6 @@ def test_an_option_of_a_recipe_may_be_a_table(index: Index, tmp_path: Path, writ
     [
         ("critic.tabel = {limit = 1}", "There is no option 'critic.tabel'. Did you mean 'table'?"),
         ("critic.pikcy = {whole = 1}", "the plan has no critic 'pikcy'"),
-        ("critic.table = {when = 2026-01-31}", "it holds a date at 'when'"),
     ],
 )
 def test_a_wrong_table_of_a_recipe_names_its_line(index: Index, tmp_path: Path, written: str, words: str) -> None:
@@ -181,9 +148,8 @@ def test_a_wrong_table_of_a_recipe_names_its_line(index: Index, tmp_path: Path, 
 def test_a_state_field_that_nobody_publishes(index: Index) -> None:
     with pytest.raises(IncompatiblePlan) as caught:
         plan(index, options=["environment.publish_extra=false"])
-    assert "features 'wide' (toy-world 1.0) reads the state field 'extra'" in caught.value.message
-    assert "environment 'toy' (toy-world 1.0) does not publish" in caught.value.message
-    assert "toy publishes: level." in caught.value.hint
+    words = "features 'wide' (toy-world 1.0) reads the state field 'extra', which environment 'toy' (toy-world 1.0)"
+    assert words in caught.value.message and "toy publishes: level." in caught.value.hint
 
 
 def test_a_capability_that_nobody_provides(index: Index) -> None:
@@ -210,16 +176,6 @@ def test_an_environment_that_does_not_describe_itself(index: Index, said: dict[s
     assert caught.value.exit_code == 3
 
 
-def test_the_description_of_a_plan(index: Index) -> None:
-    known = describe_plan(plan(index, slots="2", epochs=6, options=["features.size=5"]), index)
-    assert known.slots.num_slots == 2
-    assert known.actions.sizes == {"op": 2, "slot": 2}
-    assert known.state_spec.names == ("level", "extra")
-    assert known.horizon == 6
-    assert known.feature_schema.dim == 5 + 2
-    assert known.uses == {"gadget": ("Small_one",)}
-
-
 def test_which_policy_is_meant_when_nothing_is_said(index: Index, tmp_path: Path) -> None:
     for text in ('policy = "small-net"', 'network = "small-net"'):
         recipes = recipes_of(tmp_path, f"[defaults]\n{text}")
@@ -234,17 +190,13 @@ def test_which_policy_is_meant_when_nothing_is_said(index: Index, tmp_path: Path
     ("text", "said", "error", "message"),
     [
         ('[resolve]\n"critic/picky" = "else"', {}, UnknownComponent, "pins critic 'picky' from 'else'"),
-        ("", {"uses": {"trinkt": "fancy"}}, UnknownComponent, r"no kind 'trinkt'\. Did you mean 'trinket'"),
         ("", {"uses": {"gadget": "small-one"}}, ConfigError, "says itself which gadget components it uses"),
         ("", {"environment": "epochless"}, ConfigError, "named twice"),
         ("", {"workers": 2}, ConfigError, "environment 'toy' .* has no option 'workers', so --workers"),
         ('[policy.x]\ncritic = "simple"', {"policy": "x"}, RegistryFileError, r"toml:2: No network named 'x'"),
         ('[defaults]\nprecision = "half"', {}, RegistryFileError, r"toml:3: precision cannot be 'half'"),
-        ("", {"slots": "0"}, SlotIdError, "at least one slot"),
         ("", {"envs": 0}, ConfigError, "--envs cannot be 0"),
-        ("", {"updates": -1}, ConfigError, "--updates cannot be -1"),
         ("", {"seed": 2**63}, ConfigError, "--seed cannot be"),
-        ("", {"threads": 0}, ConfigError, "--threads cannot be 0."),
         ("", {"device": "CPU!"}, ConfigError, "--device cannot be 'CPU!'"),
         ("", {"precision": "bf61"}, ConfigError, "--precision cannot be 'bf61'. Did you mean 'bf16'"),
     ],
@@ -258,13 +210,14 @@ def test_what_cannot_be_planned(
 
 
 def test_options_of_a_recipe(index: Index, tmp_path: Path) -> None:
-    text = (
-        '[policy.mine]\nnetwork = "small-net"\n[policy.mine.options]\ncritic.whole = 5\ncritic.text = "r"\ntrain.lr = 1'
-    )
-    recipes = recipes_of(tmp_path, text)
+    recipes = recipes_of(tmp_path, TABLE + 'critic.whole = 5\ncritic.text = "r"\ntrain.lr = 1')
     made = plan(index, recipes, policy="mine", options=["critic.whole=6"])
     assert (made.component("critic").config["whole"], made.component("critic").config["text"]) == (6, "r")
     assert made.train["lr"] == 1.0
+    options = ["critic.whole=16", "critic.whole=32", "gadget.little.size=9", "critic.picky.text=b"]
+    made = plan(index, options=options)
+    assert (made.component("critic").config["whole"], made.component("critic").config["text"]) == (32, "b")
+    assert made.component("gadget").config == {"size": 9}
     assert plan(index, recipes, policy="mine", uses={"critic": "simple"}).component("critic").config == {}
     assert plan(index, recipes, policy="mine", uses={"critic": "picky"}).component("critic").config["whole"] == 5
 
@@ -304,9 +257,8 @@ def test_an_adapter_is_chosen_by_its_name_alone(index: Index) -> None:
     both = with_losses(loss, adapter)
     assert names(plan(both))["loss"] == "only-loss"
     assert names(plan(both, uses={"loss": "adapter"}))["loss"] == "adapter"
-    for unclear in (with_losses(loss, evolve(adapter, spec=evolve(loss.spec, name="other"))), with_losses(adapter)):
-        with pytest.raises(IncompatiblePlan, match="Nothing says which loss to use with network 'small-net'") as caught:
-            plan(unclear)
+    with pytest.raises(IncompatiblePlan, match="Nothing says which loss to use with network 'small-net'") as caught:
+        plan(with_losses(adapter))
     assert "--use loss=NAME: adapter" in caught.value.hint
     with pytest.raises(UnknownComponent, match="No loss is installed"):
         plan(with_losses())
@@ -328,19 +280,7 @@ def test_a_wrong_name_says_who_said_it(index: Index, tmp_path: Path) -> None:
         plan(without)
     with pytest.raises(UnknownComponent, match=r"'nope'\. It is named by the options of environment 'toy'"):
         plan(index, options=["environment.gadgets=['nope']"])
-    recipes = recipes_of(tmp_path, '[policy.mine]\nnetwork = "small-net"\ncritic = "piky"')
-    with pytest.raises(RegistryFileError, match=r"registry\.toml:4: No critic named 'piky'\. Did you mean 'picky'"):
-        plan(index, recipes, policy="mine")
+    recipes = recipes_of(tmp_path, '[policy.mine]\nnetwork = "small-net"')
     with pytest.raises(UnknownComponent, match=r"^No policy named 'small-met'\. Did you mean 'small-net'") as caught:
         plan(index, recipes, policy="small-met")
     assert "incomplete, mine, plain-net, small-net" in caught.value.hint
-    wrong = recipes_of(tmp_path, '[defaults]\npolicy = "smal-net"')
-    with pytest.raises(RegistryFileError, match=r"registry\.toml:3: No policy named 'smal-net'"):
-        plan(index, wrong, policy=None)
-
-
-def test_options_reach_their_component(index: Index) -> None:
-    options = ["critic.whole=16", "critic.whole=32", "train.lr=1e-3", "gadget.little.size=9", "critic.picky.text=b"]
-    made = plan(index, options=options)
-    assert (made.component("critic").config["whole"], made.component("critic").config["text"]) == (32, "b")
-    assert (made.component("gadget").config, made.train["lr"]) == ({"size": 9}, 0.001)

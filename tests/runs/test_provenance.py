@@ -11,8 +11,8 @@ from attrs import evolve
 from esper_core.plan.plan import Plan
 from esper_core.registry import sources
 from esper_core.registry.index import Index
-from esper_core.registry.loading import index_from_specs
 from esper_core.runs import provenance
+from esper_testing.index import index_from_specs
 
 
 def test_a_plugin_made_by_hand_has_the_source_of_its_module(

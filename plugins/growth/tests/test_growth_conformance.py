@@ -9,12 +9,13 @@ import pytest
 from esper_core import ComponentSpec
 from esper_core.builtin import plugin as core
 from esper_core.registry.index import Component
-from esper_core.registry.loading import index_from_plugins, load_index
+from esper_core.registry.loading import load_index
 from esper_growth import plugin as growth
 from esper_growth.conformance import blueprint, host, task
 from esper_testing.conformance.report import Result
 from esper_testing.conformance.run import check_component
 from esper_testing.conformance.suite import Suite
+from esper_testing.index import index_from_plugins
 from plugins.growth.tests.fixtures import growth_canaries
 from plugins.growth.tests.fixtures.growth_canaries import CANARIES, RIGHT
 

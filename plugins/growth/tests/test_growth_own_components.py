@@ -17,9 +17,9 @@ import esper_op_conditioned_critic.plugin
 from esper_core.plan.build import build_parts
 from esper_core.plan.plan import PlanRequest, make_plan
 from esper_core.registry import sources
-from esper_core.registry.loading import index_from_plugins
 from esper_growth.fused import compiler
 from esper_growth.fused.compiler import Library, NoCompiler
+from esper_testing.index import index_from_plugins
 
 TEMPLATES = Path(esper_growth.plugin.__file__).parent / "templates"
 INSTALLED = {

@@ -12,9 +12,9 @@ import pytest
 from esper_core.builtin import plugin as core
 from esper_core.plan.plan import PlanRequest, make_plan
 from esper_core.registry.index import Index
-from esper_core.registry.loading import index_from_plugins
 from esper_spike_dynamic_slots.config import DynamicSlotsConfig
 from esper_spike_dynamic_slots.spike import DynamicSlots
+from esper_testing.index import index_from_plugins
 from esper_testing.spikes.verdict import Verdict
 
 FIXTURES = Path(__file__).parent / "fixtures"

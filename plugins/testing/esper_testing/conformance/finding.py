@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from esper_core.contracts.errors import UnknownComponent, did_you_mean
+from esper_core.contracts.errors import PluginError, UnknownComponent, did_you_mean
 from esper_core.registry.index import Command, Component, Index
 from esper_core.registry.reserved import COMMAND
-from esper_core.registry.resolve import find_components, find_plugin
+from esper_core.registry.resolve import find_plugin, resolve
 
 
 def find_checked(index: Index, name: str, pins: Mapping[str, str] | None = None) -> tuple[Component | Command, ...]:
@@ -24,9 +24,12 @@ def find_checked(index: Index, name: str, pins: Mapping[str, str] | None = None)
             known = [command.spec.name for command in index.commands]
             raise UnknownComponent(f"There is no command '{bare}'.{did_you_mean(bare, known)}")
         return found
-    components = find_components(index, name, pins)
     if slash:
-        return components
+        return (resolve(index, kind, bare, pins),)
     record = find_plugin(index, name)
+    if record.status != "ok":
+        reason = f"failed to load: {record.error}" if record.status == "failed" else "is switched off"
+        raise PluginError(f"The plugin '{record.plugin}' ({record.origin}) {reason}.", hint="See: esper plugins list")
     origin = (record.plugin, record.distribution)
-    return (*components, *(c for c in index.commands if (c.plugin, c.distribution) == origin))
+    every: tuple[Component | Command, ...] = (*index.components, *index.commands)
+    return tuple(c for c in every if (c.plugin, c.distribution) == origin)

@@ -11,11 +11,11 @@ from esper_core import ComponentSpec, KindSpec
 from esper_core.builtin import plugin as core
 from esper_core.contracts.errors import UserError
 from esper_core.registry.index import Component, Index
-from esper_core.registry.loading import index_from_specs
 from esper_testing.conformance.report import Conformance, Result
 from esper_testing.conformance.run import Checker, check_component, check_components
 from esper_testing.conformance.subject import Subject
 from esper_testing.conformance.suite import BUILT, Skip, Suite
+from esper_testing.index import index_from_specs
 
 SUITE = Suite("gadget", ("first", "second", "third", "unavailable", "lost", "claimed"))
 NAMES = ("registration", "spec", "light-config", "config", BUILT, "first", "second", "third", "unavailable", "lost")

@@ -9,13 +9,13 @@ from esper_bench import plugin as bench
 from esper_core import ComponentSpec
 from esper_core.builtin import plugin as core
 from esper_core.registry.index import Component, Index
-from esper_core.registry.loading import index_from_plugins
 from esper_evaluation import plugin as evaluation
 from esper_evaluation.conformance import rule
 from esper_testing import plugin as testing
 from esper_testing.conformance import environment, masks, spike
 from esper_testing.conformance.run import Checker, check_component
 from esper_testing.conformance.suite import Suite
+from esper_testing.index import index_from_plugins
 from esper_testing.reference.plugin import with_references
 from plugins.testing.tests.conformance.fixtures import world_canaries
 from plugins.testing.tests.conformance.fixtures.world_canaries import CANARIES
