@@ -93,17 +93,6 @@ def check_mask_form(owner: Owner, found: Any, actions: ActionSpec, num_envs: int
         check_tensor(owner, "its slot_given_op", found.slot_given_op, "bool", sizes, device)
 
 
-def check_actions(owner: Owner, found: Any, actions: ActionSpec, num_envs: int) -> None:
-    """Check what a rule does in E environments: int64 `[E]` per head, within the head."""
-    check_names(owner, "its actions", found, actions.names)
-    for head in actions.heads:
-        value, what = found[head.name], f"its action of head '{head.name}'"
-        check_tensor(owner, what, value, "int", (num_envs,))
-        if not bool(((value >= 0) & (value < head.size)).all()):
-            span = f"{int(value.min())} to {int(value.max())}"
-            raise owner.breach(f"{what} goes from {span}, not from 0 to {head.size - 1}")
-
-
 def check_recurrent(owner: Owner, what: str, found: Any, num_envs: int, like: Any = None) -> None:
     """Check a recurrent state: a NamedTuple of tensors with the batch at dimension 1, of the shapes of another.
 

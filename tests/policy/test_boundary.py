@@ -11,7 +11,7 @@ from torch import Tensor
 from esper_core.contracts.errors import PluginError
 from esper_core.contracts.foreign import Owner, Owners
 from esper_core.contracts.protocols import Features, LSTMState, Masks, NetworkOutput, Values
-from esper_core.policy.boundary import check_actions, check_mask_form, take_features
+from esper_core.policy.boundary import check_mask_form, take_features
 from esper_core.policy.policy import Policy
 from tests.learning.conftest import SCHEMA, SPEC, Net, Value
 
@@ -166,18 +166,3 @@ def test_observations_are_taken_in_the_width_of_the_weights() -> None:
     wide = features()._replace(obs=torch.rand(2, 3, dtype=torch.float64))
     taken = take_features(OWNER, wide, SCHEMA, 2, torch.float32, CPU)
     assert torch.equal(taken.obs, wide.obs.float()) and taken.indices is wide.indices
-
-
-@pytest.mark.parametrize(
-    ("actions", "words"),
-    [
-        ({"op": torch.tensor([0, 3])}, "its action of head 'op' goes from 0 to 3, not from 0 to 2"),
-        ({"op": torch.tensor([0.0, 1.0])}, r"head 'op' is float32 \[2\], not int \[2\]"),
-        ({"op": 1}, r"head 'op' is a int, not a tensor int \[2\]"),
-    ],
-)
-def test_a_rule_that_does_something_else(actions: dict[str, Any], words: str) -> None:
-    idle = {head.name: torch.zeros(2, dtype=torch.int64) for head in SPEC.heads}
-    check_actions(OWNER, idle, SPEC, 2)
-    with pytest.raises(PluginError, match=words):
-        check_actions(OWNER, {**idle, **actions}, SPEC, 2)

@@ -15,7 +15,7 @@ import pytest
 from esper_core.contracts.errors import PluginError, UserError
 from esper_core.plan.lookup import find_planned
 from esper_core.plan.plan import describe_plan
-from esper_core.policy import legality
+from esper_testing import legality
 from esper_core.registry import sources
 from esper_core.registry.index import Index
 from esper_core.runs.directory import RunDirectory
