@@ -50,14 +50,7 @@ def gae(
 
 
 def discounted_returns(rewards: Tensor, ended: Tensor, valid: Tensor, gamma: float) -> Tensor:
-    """Return Σ_k γ^k·r_{t+k} up to the end of the episode, `[E, T]`, without any bootstrap; 0 in padding.
-
-    Args:
-        rewards: `[E, T]`.
-        ended: The step ended the episode in either way, bool `[E, T]`.
-        valid: The step happened, bool `[E, T]`.
-        gamma: Discount.
-    """
+    """Return Σ_k γ^k·r_{t+k} up to the step that `ended` the episode, `[E, T]`; 0 in padding. No bootstrap."""
     never = torch.zeros_like(valid)
     no_values = rewards.new_zeros(len(rewards), rewards.shape[1] + 1)
     return gae(rewards, no_values, ended, never, valid, gamma, 1.0)[1]

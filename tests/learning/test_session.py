@@ -79,7 +79,7 @@ def test_a_rollout_beyond_memory_is_refused_before_anything_is_built(
     index: Index, monkeypatch: pytest.MonkeyPatch, envs: int, epochs: int
 ) -> None:
     made = plan(index, "lstm-v1", TINY[1:], envs=envs, epochs=epochs)
-    monkeypatch.setattr("esper_core.plan.build.build_parts", lambda *_: pytest.fail("something was built"))
+    monkeypatch.setattr("esper_core.learning.session.build_parts", lambda *_: pytest.fail("something was built"))
     monkeypatch.setattr("esper_core.system.memory.memory_left", lambda _: 1000)
     with pytest.raises(ConfigError, match=f"The {epochs} steps of {envs} environments .* need .* 1000 bytes are left"):
         open_session(made, index)

@@ -119,12 +119,6 @@ def test_a_bound_in_units_of_another_metric():
     assert not bound.crossed({"x": 0.5, "scale": None}, "") and not bound.crossed({"x": 0.5, "scale": 0.0}, "")
 
 
-@pytest.mark.parametrize("bounds", [{}, {"above": 1.0, "below": 0.0}])
-def test_a_bound_has_one_side(bounds):
-    with pytest.raises(ValueError, match="either above or below"):
-        Bound("x", **bounds)
-
-
 def test_half_precision_may_round():
     rounded = {**HEALTHY, "behaviour_log_prob_gap": 0.02, "ratio_at_start": 1.02}
     assert [w.threshold for w in look(rounded)] == ["ratio-starts-high", "acting-differs"]

@@ -55,7 +55,7 @@ NETWORKS = {
     ),
     "missing": (
         lambda out: out._replace(logits={"op": out.logits["op"], "slots": out.logits["slot"]}),
-        "its logits lack 'slot', 'what' and its logits have 'slots', of which nobody knows; they must be 'op', 'slot'",
+        "its table of logits has 'op', 'slots', not 'op', 'slot', 'what'",
     ),
     "latent": (
         lambda out: out._replace(latent=torch.zeros(2, 8)),
@@ -64,10 +64,10 @@ NETWORKS = {
     "elsewhere": (lambda out: out._replace(latent=out.latent.to("meta")), "its latent is .* on meta, not .* on cpu"),
     "tuple": (lambda out: tuple(out), "what it returns is a tuple, not esper_core.contracts.protocols.NetworkOutput"),
     "list": (lambda out: out._replace(state=[1]), "its state is a list, not a NamedTuple of tensors"),
-    "kind": (lambda out: out._replace(state=Odd(out.state.h)), "its state has memory, not h, c"),
+    "kind": (lambda out: out._replace(state=Odd(out.state.h)), "its state has 'memory', not 'h', 'c'"),
     "batch": (
         lambda out: out._replace(state=LSTMState(torch.zeros(1, 3, 8), torch.zeros(1, 3, 8))),
-        r"the h of its state has shape \[1, 3, 8\], not 2 environments at dimension 1",
+        r"the h of its state has shape \[1, 3, 8\], not \[1, 2, 8\]",
     ),
     "grown": (
         lambda out: out._replace(state=LSTMState(torch.zeros(2, 2, 8), torch.zeros(1, 2, 8))),
@@ -131,7 +131,7 @@ BOOL = torch.ones(2, 3, dtype=torch.bool)
         ({"heads": {"op": BOOL, "slot": BOOL[:, :2], "what": BOOL.byte()}}, "head 'what' is uint8 .*, not bool"),
         ({"heads": {"op": BOOL.float(), "slot": BOOL[:, :2], "what": BOOL}}, "head 'op' is float32 .*, not bool"),
         ({"heads": {"op": BOOL, "slot": BOOL, "what": BOOL}}, r"head 'slot' is bool \[2, 3\], not bool \[2, 2\]"),
-        ({"heads": {"op": BOOL, "what": BOOL}}, "its masks lack 'slot'"),
+        ({"heads": {"op": BOOL, "what": BOOL}}, "its table of masks has 'op', 'what', not 'op', 'slot', 'what'"),
         ({"slot_given_op": None}, "it has no 'slot_given_op'"),
         (
             {"slot_given_op": torch.ones(2, 2, 3, dtype=torch.bool)},
@@ -149,10 +149,10 @@ def test_masks_of_another_form(change: dict[str, Any], words: str) -> None:
     [
         (features()._replace(obs=torch.zeros(2, 4)), r"its obs is float32 \[2, 4\], not float \[2, 3\]"),
         (features()._replace(obs=torch.zeros(2, 3).long()), "its obs is int64 .*, not float"),
-        (features()._replace(indices={}), "its indices lack 'kind'"),
+        (features()._replace(indices={}), "its table of indices has nothing, not 'kind'"),
         (
             features()._replace(indices={"kind": torch.full((2, 2), 3)}),
-            "indices 'kind' go from 3 to 3, not from -1 to 2",
+            "indices 'kind' goes from 3 to 3, not from -1 to 2",
         ),
         (torch.zeros(2, 3), "what it returns is a Tensor"),
     ],

@@ -19,7 +19,7 @@ from esper_core.contracts.protocols import Environment, FeatureExtractor, MaskPr
 from esper_core.contracts.tensors import mapped
 from esper_core.learning.boundary import take_reset, take_step
 from esper_core.learning.stopwatch import Stopwatch
-from esper_core.policy.boundary import check_mask_form, check_names, check_tensor, take_features
+from esper_core.policy.boundary import check_indices, check_mask_form, check_names, check_tensor, take_features
 from esper_core.policy.policy import Policy
 
 if TYPE_CHECKING:
@@ -230,10 +230,8 @@ class Separately:
 
 def _check_actions(owner: Owner, found: Any, actions: ActionSpec, num_envs: int) -> None:
     """Check what a rule does in E environments: int64 `[E]` per head, within the head."""
-    check_names(owner, "its actions", found, actions.names)
+    check_names(owner, "its table of actions", found, actions.names)
     for head in actions.heads:
         value, what = found[head.name], f"its action of head '{head.name}'"
         check_tensor(owner, what, value, "int", (num_envs,))
-        if not bool(((value >= 0) & (value < head.size)).all()):
-            span = f"{int(value.min())} to {int(value.max())}"
-            raise owner.breach(f"{what} goes from {span}, not from 0 to {head.size - 1}")
+        check_indices(owner, what, value, 0, head.size)

@@ -99,7 +99,7 @@ class Saying:
     [
         ({"op": torch.tensor([0, 3])}, "rule 'r' .* its action of head 'op' goes from 0 to 3, not from 0 to 2"),
         ({"op": torch.tensor([0.0, 1.0])}, r"head 'op' is float32 \[2\], not int \[2\]"),
-        ({}, "its actions lack 'op'"),
+        ({}, "its table of actions has nothing, not 'op'"),
     ],
 )
 def test_a_rule_that_does_something_else(actions: dict[str, Any], words: str) -> None:
