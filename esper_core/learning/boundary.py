@@ -15,11 +15,10 @@ from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.events import Event, is_number, taken_events
 from esper_core.contracts.foreign import Owner
 from esper_core.contracts.plain import NotPlain, from_exact, plain, to_exact
-from esper_core.contracts.protocols import LossResult
+from esper_core.contracts.protocols import LossResult, State
 from esper_core.contracts.state import StateSpec
 from esper_core.policy.boundary import check_table, check_tensor, check_type
 
-State = Mapping[str, Tensor]
 Seconds = Mapping[str, float] | None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from attrs import frozen
@@ -11,16 +11,13 @@ from torch import Tensor
 
 from esper_core.contracts.errors import PluginError
 from esper_core.contracts.foreign import UNKNOWN, Owner, Owners
-from esper_core.contracts.protocols import Environment, FeatureExtractor, Features, MaskProvider, Masks
+from esper_core.contracts.protocols import Environment, FeatureExtractor, Features, MaskProvider, Masks, State
 from esper_core.learning.boundary import take_reset, take_step
 from esper_core.learning.guard import check_finite
 from esper_core.learning.rollout import Rollout
 from esper_core.learning.stopwatch import Stopwatch
 from esper_core.policy.boundary import check_mask_form, take_features
 from esper_core.policy.policy import Policy
-
-if TYPE_CHECKING:
-    from esper_core.contracts.protocols import State
 
 
 @frozen
@@ -52,7 +49,7 @@ class Collector:
     generator: torch.Generator
     owners: Owners = UNKNOWN
 
-    def collect(self, seed: int | None, on_step: Callable[[int], None] | None = None) -> Collected:
+    def collect(self, seed: int | None, on_step: Callable[[int], object] = lambda _: None) -> Collected:
         """Play until every episode has ended, at most `horizon` steps.
 
         Args:
@@ -74,8 +71,7 @@ class Collector:
         recurrent = self.policy.initial_state(envs)
         running = torch.ones_like(rollout.valid[:, 0])
         seen = self._look(0, state, watch)
-        if on_step is not None:
-            on_step(0)
+        on_step(0)
         for t in range(rollout.horizon):
             rollout.add_obs(t, *seen)
             acted = self.policy.get_action(
@@ -95,8 +91,7 @@ class Collector:
             running = running & ~(stepped.terminated | stepped.truncated)
             events.extend(stepped.events)
             seen = self._look(t + 1, stepped.state, watch)
-            if on_step is not None:
-                on_step(t + 1)
+            on_step(t + 1)
             if not bool(running.any()):
                 break
         rollout.finish(t + 1, *seen)

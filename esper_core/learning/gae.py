@@ -14,7 +14,6 @@ def gae(
     valid: Tensor,
     gamma: float,
     gae_lambda: float,
-    out: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return advantages and returns, both `[E, T]`.
 
@@ -34,10 +33,8 @@ def gae(
         valid: The step happened, bool `[E, T]`; the rest is padding and gets 0.
         gamma: Discount.
         gae_lambda: Weight of longer returns.
-        out: Tensors `[E, T]` to write advantages and returns into.
     """
-    advantages, returns = out if out is not None else (torch.empty_like(rewards), torch.empty_like(rewards))
-    zero = torch.zeros_like(rewards)
+    advantages, zero = torch.empty_like(rewards), torch.zeros_like(rewards)
     error = rewards + gamma * torch.where(terminated, zero, values[:, 1:]) - values[:, :-1]
     delta = torch.where(valid, error, zero).unbind(1)
     decay = torch.where(valid & ~(terminated | truncated), gamma * gae_lambda, zero).unbind(1)
@@ -45,8 +42,7 @@ def gae(
     following = zero[:, 0]
     for t in reversed(range(len(delta))):
         following = torch.add(delta[t], decay[t] * following, out=advantages[:, t])
-    torch.where(valid, advantages + values[:, :-1], zero, out=returns)
-    return advantages, returns
+    return advantages, torch.where(valid, advantages + values[:, :-1], zero)
 
 
 def discounted_returns(rewards: Tensor, ended: Tensor, valid: Tensor, gamma: float) -> Tensor:

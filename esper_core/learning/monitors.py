@@ -89,28 +89,6 @@ def policy_metrics(rollout: Rollout, steps: Steps, old: Evaluation) -> dict[str,
     return metrics
 
 
-@define
-class Usage:
-    """How often each head mattered and had a choice since the start of a run; it learns from these steps alone.
-
-    `used` counts, per head, those of the valid `steps`.
-    """
-
-    steps: int = 0
-    used: dict[str, int] = field(factory=dict)
-
-    def add(self, old: Evaluation, valid: Tensor) -> dict[str, float | None]:
-        """Count the steps of a rollout; return `used/<head>`, and `used_share/<head>` of all steps, both so far."""
-        counts = torch.stack([valid, *(valid & old.choice(name) for name in old.relevance)]).sum((1, 2)).tolist()
-        self.steps += counts[0]
-        metrics: dict[str, float | None] = {}
-        for name, count in zip(old.relevance, counts[1:], strict=True):
-            self.used[name] = self.used.get(name, 0) + count
-            metrics[f"used/{name}"] = float(self.used[name])
-            metrics[f"used_share/{name}"] = self.used[name] / self.steps if self.steps else None
-        return metrics
-
-
 def state_metrics(state: Sequence[Tensor] | None, rows: Tensor) -> dict[str, float | None]:
     """Return `state_rms/<part>` and `state_max/<part>` of a recurrent state: root of the mean square, largest size.
 
@@ -274,23 +252,38 @@ class GradientSteps:
 
 
 class Monitor:
-    """What is remembered from update to update: how often heads were used, and which warnings last."""
+    """What is remembered from update to update: how often heads were used, and which warnings last.
+
+    `used` counts, per head, the valid `steps` at which it mattered and had a choice; it learns from these alone.
+    """
 
     def __init__(self, thresholds: tuple[Threshold, ...] = ()) -> None:
-        self.usage, self.watch = Usage(), Watch(thresholds)
+        self.steps, self.watch = 0, Watch(thresholds)
+        self.used: defaultdict[str, int] = defaultdict(int)
+
+    def count(self, old: Evaluation, valid: Tensor) -> dict[str, float | None]:
+        """Count the steps of a rollout; return `used/<head>`, and `used_share/<head>` of all steps, both so far."""
+        counts = torch.stack([valid, *(valid & old.choice(name) for name in old.relevance)]).sum((1, 2)).tolist()
+        self.steps += counts[0]
+        metrics: dict[str, float | None] = {}
+        for name, count in zip(old.relevance, counts[1:], strict=True):
+            self.used[name] += count
+            metrics[f"used/{name}"] = float(self.used[name])
+            metrics[f"used_share/{name}"] = self.used[name] / self.steps if self.steps else None
+        return metrics
 
     def before(
         self, rollout: Rollout, steps: Steps, old: Evaluation, unit: float, spread: float
     ) -> dict[str, float | None]:
         """Return what critic and policy were worth before an update; arguments as in `critic_metrics`."""
         metrics = critic_metrics(rollout, steps, old, unit, spread) | policy_metrics(rollout, steps, old)
-        return metrics | state_metrics(old.state, steps.valid[:, -1]) | self.usage.add(old, steps.valid)
+        return metrics | state_metrics(old.state, steps.valid[:, -1]) | self.count(old, steps.valid)
 
     def state(self) -> dict[str, Any]:
         """Return what is remembered, JSON-able."""
-        return {"used": {"steps": self.usage.steps, "heads": dict(self.usage.used)}, "warned": dict(self.watch.since)}
+        return {"used": {"steps": self.steps, "heads": dict(self.used)}, "warned": dict(self.watch.since)}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Continue from `state()`."""
-        self.usage = Usage(state["used"]["steps"], dict(state["used"]["heads"]))
+        self.steps, self.used = state["used"]["steps"], defaultdict(int, state["used"]["heads"])
         self.watch.since = dict(state["warned"])

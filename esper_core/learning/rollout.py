@@ -162,7 +162,7 @@ class Rollout:
 
     def steps(self) -> Steps:
         """Return what was seen and done."""
-        return self._played(Steps(self.features, self.masks, self.actions, self.episode_start, self.valid))
+        return self._played(Steps(*self._stored()))
 
     def store_old_policy(self, old: Evaluation, final_value: Tensor) -> None:
         """Store the policy before the update: log-probabilities, logits and values.
@@ -186,8 +186,9 @@ class Rollout:
         done = slice(0, self.length)
         values = self.value[:, : self.length + 1] * unit + offset
         terminated, truncated, valid = (flag[:, done] for flag in (self.terminated, self.truncated, self.valid))
-        out = (self.advantages[:, done], self.returns[:, done])
-        gae(self.rewards[:, done], values, terminated, truncated, valid, gamma, gae_lambda, out)
+        self.advantages[:, done], self.returns[:, done] = gae(
+            self.rewards[:, done], values, terminated, truncated, valid, gamma, gae_lambda
+        )
         self.advantages_ready = True
 
     def sequences(self, value_unit: float, normaliser: ReturnNormaliser) -> Sequences:
@@ -198,20 +199,12 @@ class Rollout:
         if not self.advantages_ready:
             raise RuntimeError("compute_advantages must be called after the data of a rollout has changed")
         advantages, scale = standardise(self.advantages, self.valid, normaliser.spread)
-        return self._played(
-            Sequences(
-                features=self.features,
-                masks=self.masks,
-                actions=self.actions,
-                episode_start=self.episode_start,
-                valid=self.valid,
-                old_log_prob=self.old_log_prob,
-                old_logits=self.old_logits,
-                advantages=advantages,
-                op_advantage=(self.q_taken - self.value[:, :-1]) * (value_unit / scale),
-                returns=normaliser.normalise(self.returns),
-            )
-        )
+        worth = (self.q_taken - self.value[:, :-1]) * (value_unit / scale)
+        old, returns = (self.old_log_prob, self.old_logits), normaliser.normalise(self.returns)
+        return self._played(Sequences(*self._stored(), *old, advantages, op_advantage=worth, returns=returns))
+
+    def _stored(self) -> tuple[Features, Masks, dict[str, Tensor], Tensor, Tensor]:
+        return self.features, self.masks, self.actions, self.episode_start, self.valid
 
     def _played(self, steps: S) -> S:
         # Networks would copy what is not contiguous at every evaluation; here that is once, and never for all of it.

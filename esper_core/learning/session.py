@@ -21,10 +21,8 @@ from esper_core.system.memory import check_memory
 def open_session(plan: Plan, index: Index) -> Trainer:
     """Build everything a plan names and return its trainer.
 
-    Operations use the plan's number of threads, which is 1 unless it says more. Sums would otherwise be split
-    differently on another number of cores, and so come out differently; and for tensors of this size more threads were
-    measured to be many times slower wherever anything else wants the cores. The random streams of Python, numpy and
-    torch start from the plan's seed.
+    Operations use the plan's number of threads, 1 unless it says more: sums split differently come out differently, and
+    more threads are slower for tensors of this size. The random streams of the process start from the plan's seed.
     """
     check_rollout(plan, index)
     torch.set_num_threads(plan.threads)

@@ -37,10 +37,7 @@ class TrainerState:
 
     Attributes:
         tensors: Flat tables of tensors on the CPU by group: 'policy', 'optimiser', 'normaliser', 'rng'.
-        counters: JSON-able: `updates_done`, `environment_steps`, `seed`, `skipped` (updates, those in a row up to now,
-            and why), `parts` (kind → its own state, of those that are `Resumable`), `random` (what streams have beside
-            tensors), and what monitors remember: `used` (steps at which each head mattered) and `warned` (warnings that
-            last).
+        counters: JSON-able; `parts` holds, by kind, the states of those that are `Resumable`.
     """
 
     tensors: dict[str, dict[str, Tensor]]

@@ -80,7 +80,6 @@ class Trainer:
         environment: Environment,
         config: TrainConfig,
         seed: int,
-        updates_done: int = 0,
         owners: Owners = UNKNOWN,
     ) -> None:
         horizon, envs = environment.horizon, environment.num_envs
@@ -93,7 +92,7 @@ class Trainer:
         if parameter is None:
             raise owners["network"].breach("neither it nor its critic has a parameter, so nothing can be learned")
         self.policy, self.loss, self.environment, self.config, self.owners = policy, loss, environment, config, owners
-        self.updates_done, self.environment_steps, self._seed = updates_done, 0, seed
+        self.updates_done, self.environment_steps, self._seed = 0, 0, seed
         self.device = parameter.device
         self.normaliser = ReturnNormaliser(enabled=config.normalise_returns)
         self.optimiser = torch.optim.Adam(policy.parameters(), lr=config.lr, eps=1e-5)
@@ -111,26 +110,22 @@ class Trainer:
     def run(self, updates_total: int, on_step: Callable[[StepProgress], None] | None = None) -> Iterator[Update]:
         """Yield updates until `updates_total` are done, counting those done before.
 
-        Args:
-            updates_total: Updates of the whole run.
-            on_step: Called when the episodes have begun and after every environment step and every epoch; what it
-                raises ends the update in flight.
+        `on_step` is called when the episodes have begun and after every environment step and every epoch; what it
+        raises ends the update in flight.
 
         Raises:
             EsperError: several updates in a row were skipped, or every one of a short run.
-            PluginError: a part raised something, or broke its contract.
         """
+
+        def report(phase: str, step: int, steps: int) -> None:
+            if on_step is not None:
+                on_step(StepProgress(self.updates_done + 1, updates_total, phase, step, steps))
+
         while True:
             self._guard.check(self.updates_done, updates_total)
             if self.updates_done >= updates_total:
                 return
-            index = self.updates_done + 1
-
-            def report(phase: str, step: int, steps: int, update: int = index) -> None:
-                if on_step is not None:
-                    on_step(StepProgress(update, updates_total, phase, step, steps))
-
-            yield self._update(index, report)
+            yield self._update(self.updates_done + 1, report)
 
     # One update -----------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ value and contributes log-probability 0, entropy 0 and ratio 1.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -155,10 +155,7 @@ class FactoredDistribution:
 
         `entropy` divided by this is the entropy given that there is a choice.
         """
-        return {
-            name: self._expect(name, (self._mask(name).sum(-1) > 1).to(self.logits[name].dtype))
-            for name in self.actions.names
-        }
+        return self._expect_of_legal(lambda count: count > 1)
 
     def expected_choices(self) -> dict[str, Tensor]:
         """Return each head's number of legal entries, 0 where it does not matter or has one only, `[...]`.
@@ -166,11 +163,7 @@ class FactoredDistribution:
         Expected over the operation, with detached probabilities: divided by `choice_probability` it is the number of
         entries given that there is a choice.
         """
-        counts = {name: self._mask(name).sum(-1) for name in self.actions.names}
-        return {
-            name: self._expect(name, torch.where(count > 1, count, 0).to(self.logits[name].dtype))
-            for name, count in counts.items()
-        }
+        return self._expect_of_legal(lambda count: torch.where(count > 1, count, 0))
 
     def kl(self, old: FactoredDistribution) -> Tensor:
         """Return the exact joint KL(old ‖ self) in nats, `[...]`, under the same masks."""
@@ -204,6 +197,13 @@ class FactoredDistribution:
         if name == self.actions.slot:
             return (weights * value).sum(-1)
         return weights.sum(-1) * value
+
+    def _expect_of_legal(self, function: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+        """Return the expectation of a function of each head's number of legal entries, `[...]`."""
+        return {
+            name: self._expect(name, function(self._mask(name).sum(-1)).to(self.logits[name].dtype))
+            for name in self.actions.names
+        }
 
     def _noise(self, generator: torch.Generator | None) -> dict[str, Tensor]:
         """Return Gumbel noise for every head, `[..., K]`, from one draw."""

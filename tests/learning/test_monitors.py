@@ -228,17 +228,18 @@ def test_the_kl_of_the_heads_adds_up_to_the_joint_kl() -> None:
 
 def test_uses_are_counted_over_updates_and_go_on_from_where_they_were() -> None:
     _, batch, new = moved()
-    usage = monitors.Usage()
-    first = usage.add(new, batch.valid)
+    monitor, other = monitors.Monitor(), monitors.Monitor()
+    first = monitor.count(new, batch.valid)
     steps = int(batch.valid.sum())
     for name in SPEC.names:
         assert first[f"used/{name}"] == len(chosen(batch, name))
         assert first[f"used_share/{name}"] == pytest.approx(len(chosen(batch, name)) / steps)
     assert first["used/op"] == steps > first["used/what"] > 0
-    again = monitors.Usage(usage.steps, dict(usage.used)).add(new, batch.valid)
-    assert again == usage.add(new, batch.valid)
+    other.load_state(monitor.state())
+    again = other.count(new, batch.valid)
+    assert again == monitor.count(new, batch.valid)
     assert again["used/what"] == 2 * first["used/what"] and again["used_share/what"] == first["used_share/what"]
-    nothing = monitors.Usage().add(new, torch.zeros_like(batch.valid))
+    nothing = monitors.Monitor().count(new, torch.zeros_like(batch.valid))
     assert (nothing["used/op"], nothing["used_share/op"]) == (0.0, None)
 
 

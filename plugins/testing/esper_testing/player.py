@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from attrs import frozen
@@ -15,15 +15,12 @@ from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.errors import EsperError, PluginError
 from esper_core.contracts.events import EPISODE, is_number
 from esper_core.contracts.foreign import UNKNOWN, Owner, Owners
-from esper_core.contracts.protocols import Environment, FeatureExtractor, MaskProvider, Masks, Rule
+from esper_core.contracts.protocols import Environment, FeatureExtractor, MaskProvider, Masks, Rule, State
 from esper_core.contracts.tensors import mapped
 from esper_core.learning.boundary import take_reset, take_step
 from esper_core.learning.stopwatch import Stopwatch
 from esper_core.policy.boundary import check_indices, check_mask_form, check_names, check_tensor, take_features
 from esper_core.policy.policy import Policy
-
-if TYPE_CHECKING:
-    from esper_core.contracts.protocols import State
 
 
 def derived_seed(*parts: object) -> int:
