@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from esper_core.learning.player import Separately, derived_seed, play
 from esper_core.plan.build import build_beside, build_environment
 from esper_core.plan.plan import PlanRequest, make_plan
 from esper_core.plan.recipes import load_recipes
@@ -27,6 +26,7 @@ from esper_core.registry.loading import load_index
 from esper_core.registry.resolve import resolve
 from esper_evaluation.knowledge import oracle_gap
 from esper_evaluation.statistics import Values
+from esper_testing.player import Separately, derived_seed, play
 
 RULES = ("static", "random", "periodic", "plateau", "all-on", "all-on-heavy")
 SIDE_BY_SIDE = 16

@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    State = Mapping[str, Tensor]
-    """An environment's published state: name → tensor `[E, ...]`."""
-
+State = Mapping[str, "Tensor"]
+"""An environment's published state: name → tensor `[E, ...]`."""
 
 Say = Callable[[str], None]
 """Takes in one line for people about what is being done."""

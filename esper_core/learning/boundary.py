@@ -15,47 +15,33 @@ from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.events import Event, is_number, taken_events
 from esper_core.contracts.foreign import Owner
 from esper_core.contracts.plain import NotPlain, from_exact, plain, to_exact
-from esper_core.contracts.protocols import LossResult
+from esper_core.contracts.protocols import LossResult, State
 from esper_core.contracts.state import StateSpec
-from esper_core.policy.boundary import check_tensor, check_type
+from esper_core.policy.boundary import check_table, check_tensor, check_type
 
-
-class Begun(NamedTuple):
-    """What a reset returned.
-
-    Attributes:
-        state: Published state, `[E, ...]` by name.
-        seconds: Phases that the environment names, or None.
-    """
-
-    state: Mapping[str, Tensor]
-    seconds: Mapping[str, float] | None
+Seconds = Mapping[str, float] | None
 
 
 class Stepped(NamedTuple):
-    """What a step returned.
+    """What a step returned: the published state `[E, ...]` by name, and the rest `[E]`.
 
     Attributes:
-        state: Published state, `[E, ...]` by name.
-        reward: Float `[E]`.
-        terminated, truncated: Bool `[E]`.
-        events: In plain values.
         seconds: Phases that the environment names, or None.
     """
 
-    state: Mapping[str, Tensor]
+    state: State
     reward: Tensor
     terminated: Tensor
     truncated: Tensor
     events: list[Event]
-    seconds: Mapping[str, float] | None
+    seconds: Seconds
 
 
-def take_reset(owner: Owner, found: Any, spec: StateSpec, actions: ActionSpec, num_envs: int) -> Begun:
-    """Return what a reset of E environments returned, checked."""
+def take_reset(owner: Owner, found: Any, spec: StateSpec, actions: ActionSpec, num_envs: int) -> tuple[State, Seconds]:
+    """Return the state and the seconds that a reset of E environments returned, checked."""
     state, info = _parts(owner, "reset", found, ("state", "info"))
     _check_state(owner, state, spec, actions, num_envs)
-    return Begun(state, _seconds(owner, info))
+    return state, _seconds(owner, info)
 
 
 def take_step(
@@ -68,7 +54,7 @@ def take_step(
     check_tensor(owner, "its reward", reward, "float", (num_envs,), device)
     for name, value in (("terminated", terminated), ("truncated", truncated)):
         check_tensor(owner, f"its '{name}'", value, "bool", (num_envs,), device)
-    events = taken_events(owner, _info(owner, info).get("events", ()), num_envs)
+    events = taken_events(owner, check_table(owner, "its info", info).get("events", ()), num_envs)
     return Stepped(state, reward, terminated, truncated, events, _seconds(owner, info))
 
 
@@ -78,27 +64,24 @@ def take_loss(owner: Owner, found: Any) -> LossResult:
     check_tensor(owner, "its loss", found.loss, "float", ())
     if not found.loss.requires_grad:
         raise owner.breach("its loss depends on no weight: it has no gradient")
-    device = found.loss.device
-    metrics = {
-        name: _scalar(owner, f"metric '{name}'", value, device) for name, value in _table(owner, found.metrics).items()
-    }
+    device, said = found.loss.device, check_table(owner, "its table of metrics", found.metrics)
+    if not all(isinstance(name, str) for name in said):
+        raise owner.breach("the name of one of its metrics is not a string")
+    metrics = {name: _scalar(owner, f"metric '{name}'", value, device) for name, value in said.items()}
     return LossResult(found.loss, _scalar(owner, "kl", found.kl, device), metrics)
 
 
 def taken_state(owner: Owner, found: Any) -> dict[str, Any]:
     """Return a copy of what a component says that the next update depends on; it can be written exactly."""
-    if not isinstance(found, Mapping):
-        raise owner.breach(f"its state() is a {type(found).__name__}, not a table")
     try:
-        state: dict[str, Any] = from_exact(to_exact(found))
+        state: dict[str, Any] = from_exact(to_exact(check_table(owner, "its state()", found)))
     except NotPlain as problem:
         raise owner.breach(f"its state() cannot be saved: {problem}") from problem
     return state
 
 
 def _check_state(owner: Owner, found: Any, spec: StateSpec, actions: ActionSpec, num_envs: int) -> None:
-    if not isinstance(found, Mapping):
-        raise owner.breach(f"its state is a {type(found).__name__}, not a table by name")
+    check_table(owner, "its state", found)
     slots = actions.head(actions.slot).size if actions.slot is not None else 0
     for entry in spec.fields:
         if entry.name not in found:
@@ -117,26 +100,11 @@ def _parts(owner: Owner, call: str, found: Any, names: tuple[str, ...]) -> tuple
     return tuple(found)
 
 
-def _info(owner: Owner, info: Any) -> Mapping[str, Any]:
-    if not isinstance(info, Mapping):
-        raise owner.breach(f"its info is a {type(info).__name__}, not a table")
-    return info
-
-
-def _seconds(owner: Owner, info: Any) -> Mapping[str, float] | None:
-    said = _info(owner, info).get("seconds")
-    if said is None:
-        return None
-    numbers = {name: number for name, number in said.items() if is_number(number)} if isinstance(said, Mapping) else {}
-    if not isinstance(said, Mapping) or len(numbers) < len(said):
-        raise owner.breach(f"its info['seconds'] is {said!r}, not a table of phases with numbers")
-    return numbers
-
-
-def _table(owner: Owner, metrics: Any) -> Mapping[str, Any]:
-    if not isinstance(metrics, Mapping) or not all(isinstance(name, str) for name in metrics):
-        raise owner.breach("its metrics are no table by name")
-    return metrics
+def _seconds(owner: Owner, info: Any) -> Seconds:
+    said = check_table(owner, "its info", info).get("seconds")
+    if said is None or (isinstance(said, Mapping) and all(map(is_number, said.values()))):
+        return said
+    raise owner.breach(f"its info['seconds'] is {said!r}, not a table of phases with numbers")
 
 
 def _scalar(owner: Owner, name: str, value: Any, device: torch.device) -> Tensor:

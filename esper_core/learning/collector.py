@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from attrs import frozen
@@ -11,25 +11,20 @@ from torch import Tensor
 
 from esper_core.contracts.errors import PluginError
 from esper_core.contracts.foreign import UNKNOWN, Owner, Owners
-from esper_core.contracts.protocols import Environment, FeatureExtractor, Features, MaskProvider, Masks
-from esper_core.learning.boundary import Begun, Stepped, take_reset, take_step
+from esper_core.contracts.protocols import Environment, FeatureExtractor, Features, MaskProvider, Masks, State
+from esper_core.learning.boundary import take_reset, take_step
 from esper_core.learning.guard import check_finite
 from esper_core.learning.rollout import Rollout
 from esper_core.learning.stopwatch import Stopwatch
 from esper_core.policy.boundary import check_mask_form, take_features
 from esper_core.policy.policy import Policy
 
-if TYPE_CHECKING:
-    from esper_core.contracts.protocols import State
-
 
 @frozen
 class Collected:
-    """What a collection brought beside the rollout.
+    """What a collection brought beside the rollout; `steps` are without padding.
 
     Attributes:
-        events: The environment's events in the order they came.
-        steps: Environment steps taken, padding not counted.
         seconds: Phase → seconds: `features`, `masks`, `policy` (acting, and writing into the rollout), `environment`
             (reset and step, less the phases that the environment names itself), and those phases.
     """
@@ -43,14 +38,7 @@ class Collected:
 class Collector:
     """Plays one episode in every environment, from a zero recurrent state, into a rollout.
 
-    Attributes:
-        environment: The environments.
-        features: What the policy sees of a state.
-        masks: What is legal in a state.
-        policy: Who acts.
-        rollout: Where it is written.
-        generator: Randomness of the actions.
-        owners: Whose code environment, features and masks are.
+    `generator` draws the actions; `owners` say whose code environment, features and masks are.
     """
 
     environment: Environment
@@ -61,7 +49,7 @@ class Collector:
     generator: torch.Generator
     owners: Owners = UNKNOWN
 
-    def collect(self, seed: int | None, on_step: Callable[[int], None] | None = None) -> Collected:
+    def collect(self, seed: int | None, on_step: Callable[[int], object] = lambda _: None) -> Collected:
         """Play until every episode has ended, at most `horizon` steps.
 
         Args:
@@ -69,20 +57,21 @@ class Collector:
             on_step: Called with the number of steps taken: 0 once the episodes have begun, then after each step.
 
         Raises:
-            PluginError: environment, features, masks, network or critic raised something or returned something else
-                than their contract says; or the environment or the features gave a number that is not finite.
-            NotFinite: the policy did.
+            PluginError: a part failed or broke its contract, or gave a reward or an observation that is not finite.
+            NotFinite: the policy became so.
         """
-        rollout, watch = self.rollout, Stopwatch()
+        rollout, watch, events = self.rollout, Stopwatch(), []
+        owner, environment, envs = self.owners["environment"], self.environment, self.rollout.num_envs
+        said = (environment.state_spec, environment.actions, envs)
         rollout.begin()
-        events: list[dict[str, Any]] = []
-        state, seconds = self._reset(seed)
+        with owner.doing("starting episodes"):
+            found: Any = environment.reset(seed=seed)
+        state, seconds = take_reset(owner, found, *said)
         watch.lap("environment", seconds)
-        recurrent = self.policy.initial_state(rollout.num_envs)
+        recurrent = self.policy.initial_state(envs)
         running = torch.ones_like(rollout.valid[:, 0])
         seen = self._look(0, state, watch)
-        if on_step is not None:
-            on_step(0)
+        on_step(0)
         for t in range(rollout.horizon):
             rollout.add_obs(t, *seen)
             acted = self.policy.get_action(
@@ -92,40 +81,22 @@ class Collector:
             recurrent = acted.state
             rollout.add_action(t, acted.actions, acted.log_prob)
             watch.lap("policy")
-            stepped = self._step(t, acted.actions)
+            with owner.doing(f"taking step {t}"):
+                found = environment.step(acted.actions)
+            stepped = take_step(owner, found, *said, rollout.rewards.device)
             watch.lap("environment", stepped.seconds)
             reward = stepped.reward.to(rollout.rewards.dtype)
-            self._check(self.owners["environment"], reward, f"the reward of step {t}")
+            self._check(owner, reward, f"the reward of step {t}")
             rollout.add_reward(t, reward, stepped.terminated, stepped.truncated, running)
             running = running & ~(stepped.terminated | stepped.truncated)
             events.extend(stepped.events)
             seen = self._look(t + 1, stepped.state, watch)
-            if on_step is not None:
-                on_step(t + 1)
+            on_step(t + 1)
             if not bool(running.any()):
                 break
         rollout.finish(t + 1, *seen)
         watch.lap("policy")
         return Collected(events, int(rollout.valid.sum()), watch.seconds)
-
-    def _reset(self, seed: int | None) -> Begun:
-        owner, environment = self.owners["environment"], self.environment
-        with owner.doing("starting episodes"):
-            found = environment.reset(seed=seed)
-        return take_reset(owner, found, environment.state_spec, environment.actions, self.rollout.num_envs)
-
-    def _step(self, t: int, actions: dict[str, Tensor]) -> Stepped:
-        owner, environment = self.owners["environment"], self.environment
-        with owner.doing(f"taking step {t}"):
-            found = environment.step(actions)
-        return take_step(
-            owner,
-            found,
-            environment.state_spec,
-            environment.actions,
-            self.rollout.num_envs,
-            self.rollout.rewards.device,
-        )
 
     def _look(self, t: int, state: State, watch: Stopwatch) -> tuple[Features, Masks]:
         rollout, envs = self.rollout, self.rollout.num_envs
@@ -148,11 +119,9 @@ class Collector:
         finite = torch.isfinite(value)
         if bool(finite.all()):
             return
-        where = (~finite).nonzero()[0].tolist()
-        column = ""
-        if len(where) > 1:
-            column = f" ({self.features.schema.names[where[1]]})"
+        env, *column = (~finite).nonzero()[0].tolist()
+        which = f" ({self.features.schema.names[column[0]]})" if column else ""
         raise PluginError(
-            f"{owner}: {what} in environment {where[0]}{column} is not finite.",
+            f"{owner}: {what} in environment {env}{which} is not finite.",
             hint="Find the cause in the environment or in the features; training on it would ruin the policy.",
         )

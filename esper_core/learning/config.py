@@ -24,18 +24,10 @@ class TrainConfig:
         0.95, help="Lower trusts the critic more (bias), higher the observed rewards (variance).", low=0.0, high=1.0
     )
     update_epochs: int = option(
-        4,
-        help="Times a rollout is learned from; more is faster until the KL stop ends it.",
-        low=1,
-        high=100_000,
-        renamed_from="passes",
+        4, help="Times a rollout is learned from; the KL stop may end it.", low=1, high=100_000, renamed_from="passes"
     )
     num_minibatches: int = option(
-        1,
-        help="Parts an epoch is split into, by environment; more gives more and noisier steps.",
-        low=1,
-        high=65536,
-        renamed_from="minibatches",
+        1, help="Parts an epoch is split into, by environment.", low=1, high=65536, renamed_from="minibatches"
     )
     max_grad_norm: float = option(
         1.0, help="Longest gradient; lower makes rare large steps safer; 0 is off.", low=0.0, high=1e9

@@ -14,7 +14,6 @@ def gae(
     valid: Tensor,
     gamma: float,
     gae_lambda: float,
-    out: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return advantages and returns, both `[E, T]`.
 
@@ -34,10 +33,8 @@ def gae(
         valid: The step happened, bool `[E, T]`; the rest is padding and gets 0.
         gamma: Discount.
         gae_lambda: Weight of longer returns.
-        out: Tensors `[E, T]` to write advantages and returns into.
     """
-    advantages, returns = out if out is not None else (torch.empty_like(rewards), torch.empty_like(rewards))
-    zero = torch.zeros_like(rewards)
+    advantages, zero = torch.empty_like(rewards), torch.zeros_like(rewards)
     error = rewards + gamma * torch.where(terminated, zero, values[:, 1:]) - values[:, :-1]
     delta = torch.where(valid, error, zero).unbind(1)
     decay = torch.where(valid & ~(terminated | truncated), gamma * gae_lambda, zero).unbind(1)
@@ -45,19 +42,11 @@ def gae(
     following = zero[:, 0]
     for t in reversed(range(len(delta))):
         following = torch.add(delta[t], decay[t] * following, out=advantages[:, t])
-    torch.where(valid, advantages + values[:, :-1], zero, out=returns)
-    return advantages, returns
+    return advantages, torch.where(valid, advantages + values[:, :-1], zero)
 
 
 def discounted_returns(rewards: Tensor, ended: Tensor, valid: Tensor, gamma: float) -> Tensor:
-    """Return Σ_k γ^k·r_{t+k} up to the end of the episode, `[E, T]`, without any bootstrap; 0 in padding.
-
-    Args:
-        rewards: `[E, T]`.
-        ended: The step ended the episode in either way, bool `[E, T]`.
-        valid: The step happened, bool `[E, T]`.
-        gamma: Discount.
-    """
+    """Return Σ_k γ^k·r_{t+k} up to the step that `ended` the episode, `[E, T]`; 0 in padding. No bootstrap."""
     never = torch.zeros_like(valid)
     no_values = rewards.new_zeros(len(rewards), rewards.shape[1] + 1)
     return gae(rewards, no_values, ended, never, valid, gamma, 1.0)[1]

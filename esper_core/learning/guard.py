@@ -19,11 +19,7 @@ SKIPS_IN_A_ROW = 3
 
 
 class NotFinite(Exception):
-    """The policy, or what it was to learn from, became NaN or infinite; `what` says where."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__(what)
-        self.what = what
+    """The policy, or what it was to learn from, became NaN or infinite; its text says where."""
 
 
 def check_finite(what: str, value: Tensor | float) -> None:
@@ -37,9 +33,7 @@ class Guard:
     """Keeps what is learned finite.
 
     Attributes:
-        learned: What an update changes.
-        updates: Updates skipped since the start of the run.
-        in_a_row: Those of them since the last one that was not.
+        updates: Updates skipped since the start of the run; `in_a_row` of them since the last one that was not.
         reason: Why the last update was skipped; empty when it was not.
     """
 
@@ -56,7 +50,7 @@ class Guard:
             yield
         except NotFinite as error:
             self.learned.restore(before)
-            self.updates, self.in_a_row, self.reason = self.updates + 1, self.in_a_row + 1, error.what
+            self.updates, self.in_a_row, self.reason = self.updates + 1, self.in_a_row + 1, str(error)
         else:
             self.in_a_row, self.reason = 0, ""
 
@@ -81,8 +75,8 @@ class Guard:
 
     def state(self) -> dict[str, Any]:
         """Return what it remembers, JSON-able."""
-        return {"updates": self.updates, "in_a_row": self.in_a_row, "reason": self.reason}
+        return {name: getattr(self, name) for name in ("updates", "in_a_row", "reason")}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from `state()`."""
-        self.updates, self.in_a_row, self.reason = (state[name] for name in ("updates", "in_a_row", "reason"))
+        self.updates, self.in_a_row, self.reason = state["updates"], state["in_a_row"], state["reason"]

@@ -5,17 +5,8 @@ from __future__ import annotations
 from esper_core.contracts.metrics import Metric
 
 METRICS = (
-    Metric(
-        ("return",),
-        "what the environment calls the return, mean over the episodes",
-        healthy="rises",
-        headline=1,
-    ),
-    Metric(
-        ("reward_sum",),
-        "all rewards of an episode, shaping included, mean over the episodes",
-        healthy="rises",
-    ),
+    Metric(("return",), "what the environment calls the return, mean over the episodes", healthy="rises", headline=1),
+    Metric(("reward_sum",), "all rewards of an episode, shaping included, mean over the episodes", healthy="rises"),
     Metric(
         ("op/<op>",),
         "share of steps at which an operation was taken",

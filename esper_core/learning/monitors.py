@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -22,10 +23,7 @@ VARIANCE_FLOOR = 0.01
 
 def number(value: Tensor | float | None) -> float | None:
     """Return a float, or None for what is missing or not finite."""
-    if value is None:
-        return None
-    result = float(value)
-    return result if math.isfinite(result) else None
+    return None if value is None or not math.isfinite(value) else float(value)
 
 
 def mean_of(values: Iterable[float | None]) -> float | None:
@@ -41,15 +39,13 @@ def masked_mean(values: Tensor, where: Tensor) -> float | None:
 
 def episode_metrics(events: Iterable[Mapping[str, Any]]) -> dict[str, float | None]:
     """Return means of what events of type 'episode' report; lists are pooled: `<name>_mean` and `<name>_max`."""
-    columns: dict[str, list[float]] = {}
-    pools: dict[str, list[float]] = {}
-    for event in events:
-        if event.get("type") != EPISODE:
-            continue
+    columns: defaultdict[str, list[float]] = defaultdict(list)
+    pools: defaultdict[str, list[float]] = defaultdict(list)
+    for event in (event for event in events if event.get("type") == EPISODE):
         for key, value in episode_numbers(event).items():
-            columns.setdefault(key, []).append(value)
+            columns[key].append(value)
         for key, values in episode_pools(event).items():
-            pools.setdefault(key, []).extend(value for value in values if math.isfinite(value))
+            pools[key].extend(value for value in values if math.isfinite(value))
     metrics = {key: mean_of(column) for key, column in columns.items()}
     for key, pool in pools.items():
         metrics |= {f"{key}_mean": mean_of(pool), f"{key}_max": max(pool, default=None)}
@@ -93,37 +89,11 @@ def policy_metrics(rollout: Rollout, steps: Steps, old: Evaluation) -> dict[str,
     return metrics
 
 
-@define
-class Usage:
-    """How often each head mattered and had a choice since the start of a run; it learns from these steps alone.
-
-    Attributes:
-        steps: Steps taken, padding not counted.
-        used: Per head, those of them at which it could have chosen something else.
-    """
-
-    steps: int = 0
-    used: dict[str, int] = field(factory=dict)
-
-    def add(self, old: Evaluation, valid: Tensor) -> dict[str, float | None]:
-        """Count the steps of a rollout; return `used/<head>`, and `used_share/<head>` of all steps, both so far."""
-        counts = torch.stack([valid, *(valid & old.choice(name) for name in old.relevance)]).sum((1, 2)).tolist()
-        self.steps += counts[0]
-        metrics: dict[str, float | None] = {}
-        for name, count in zip(old.relevance, counts[1:], strict=True):
-            self.used[name] = self.used.get(name, 0) + count
-            metrics[f"used/{name}"] = float(self.used[name])
-            metrics[f"used_share/{name}"] = self.used[name] / self.steps if self.steps else None
-        return metrics
-
-
 def state_metrics(state: Sequence[Tensor] | None, rows: Tensor) -> dict[str, float | None]:
     """Return `state_rms/<part>` and `state_max/<part>` of a recurrent state: root of the mean square, largest size.
 
-    Args:
-        state: A NamedTuple of tensors `[·, E, …]`, after the last step of a sequence, where what builds up is largest;
-            None for what remembers nothing.
-        rows: Bool `[E]`: whose last step is no padding.
+    The state, `[·, E, …]`, is that after the last step, where what builds up is largest; `rows`, bool `[E]`, are those
+    whose last step is no padding.
     """
     metrics: dict[str, float | None] = {}
     values = state or ()
@@ -248,18 +218,13 @@ def gradient_norms(policy: Policy, evaluation: Evaluation) -> dict[str, Tensor]:
 
 @define
 class GradientSteps:
-    """What the gradient steps of one update say.
-
-    Attributes:
-        kl: The joint KL at the last evaluation.
-        epochs_done: Epochs that were finished.
-    """
+    """What the gradient steps of one update say; `kl` is the joint KL at the last evaluation."""
 
     kl: float = 0.0
     epochs_done: int = 0
     _ratio_at_start: float | None = None
     _extents: list[Tensor] = field(factory=list)
-    _history: dict[str, list[Tensor]] = field(factory=dict)
+    _history: defaultdict[str, list[Tensor]] = field(factory=lambda: defaultdict(list))
     _last: tuple[Sequences, Evaluation] | None = None
 
     def evaluated(self, batch: Sequences, evaluation: Evaluation) -> None:
@@ -273,7 +238,7 @@ class GradientSteps:
     def stepped(self, metrics: Mapping[str, Tensor]) -> None:
         """Take in what a gradient step was like, scalars by name."""
         for name, value in metrics.items():
-            self._history.setdefault(name, []).append(value)
+            self._history[name].append(value)
 
     def metrics(self) -> dict[str, float | None]:
         """Return means over the gradient steps, ratios over all evaluations, and the KL at the last one."""
@@ -289,26 +254,36 @@ class GradientSteps:
 class Monitor:
     """What is remembered from update to update: how often heads were used, and which warnings last.
 
-    Attributes:
-        usage: How often each head mattered.
-        watch: Compares metrics with thresholds.
+    `used` counts, per head, the valid `steps` at which it mattered and had a choice; it learns from these alone.
     """
 
     def __init__(self, thresholds: tuple[Threshold, ...] = ()) -> None:
-        self.usage, self.watch = Usage(), Watch(thresholds)
+        self.steps, self.watch = 0, Watch(thresholds)
+        self.used: defaultdict[str, int] = defaultdict(int)
+
+    def count(self, old: Evaluation, valid: Tensor) -> dict[str, float | None]:
+        """Count the steps of a rollout; return `used/<head>`, and `used_share/<head>` of all steps, both so far."""
+        counts = torch.stack([valid, *(valid & old.choice(name) for name in old.relevance)]).sum((1, 2)).tolist()
+        self.steps += counts[0]
+        metrics: dict[str, float | None] = {}
+        for name, count in zip(old.relevance, counts[1:], strict=True):
+            self.used[name] += count
+            metrics[f"used/{name}"] = float(self.used[name])
+            metrics[f"used_share/{name}"] = self.used[name] / self.steps if self.steps else None
+        return metrics
 
     def before(
         self, rollout: Rollout, steps: Steps, old: Evaluation, unit: float, spread: float
     ) -> dict[str, float | None]:
         """Return what critic and policy were worth before an update; arguments as in `critic_metrics`."""
         metrics = critic_metrics(rollout, steps, old, unit, spread) | policy_metrics(rollout, steps, old)
-        return metrics | state_metrics(old.state, steps.valid[:, -1]) | self.usage.add(old, steps.valid)
+        return metrics | state_metrics(old.state, steps.valid[:, -1]) | self.count(old, steps.valid)
 
     def state(self) -> dict[str, Any]:
         """Return what is remembered, JSON-able."""
-        return {"used": {"steps": self.usage.steps, "heads": dict(self.usage.used)}, "warned": dict(self.watch.since)}
+        return {"used": {"steps": self.steps, "heads": dict(self.used)}, "warned": dict(self.watch.since)}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Continue from `state()`."""
-        self.usage = Usage(state["used"]["steps"], dict(state["used"]["heads"]))
+        self.steps, self.used = state["used"]["steps"], defaultdict(int, state["used"]["heads"])
         self.watch.since = dict(state["warned"])

@@ -22,9 +22,7 @@ class ReturnNormaliser:
 
     Attributes:
         enabled: When false the critic predicts in units of reward.
-        count: Returns seen.
-        mean: Their mean.
-        squares: Their summed squared distance from the mean.
+        squares: Summed squared distance of the `count` returns seen from their mean.
     """
 
     enabled: bool = True

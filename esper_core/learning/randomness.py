@@ -15,6 +15,9 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
+NUMPY = ("pos", "has_gauss", "gauss")
+"""What numpy's stream has beside its words."""
+
 
 def seed_all(seed: int) -> None:
     """Start every stream of this process from one seed."""
@@ -25,12 +28,7 @@ def seed_all(seed: int) -> None:
 
 @frozen
 class ProcessStreams:
-    """Where the streams of this process are.
-
-    Attributes:
-        tensors: `torch`, `python`, `numpy`, and `cuda` on a GPU.
-        rest: What is no tensor, JSON-able.
-    """
+    """Where the streams of this process are: `torch`, `python`, `numpy`, `cuda` on a GPU, and a JSON-able rest."""
 
     tensors: dict[str, Tensor]
     rest: dict[str, Any]
@@ -39,24 +37,20 @@ class ProcessStreams:
     def now(cls, device: torch.device) -> ProcessStreams:
         """Return where they are; the stream of a GPU is there when `device` is one."""
         _, words, gauss = random.getstate()
-        state: Any = np.random.get_state(legacy=False)
-        tensors = {
-            "torch": torch.get_rng_state(),
-            "python": torch.tensor(words, dtype=torch.int64),
-            "numpy": torch.from_numpy(state["state"]["key"].astype(np.int64)),
-        }
+        _, keys, *numpy = np.random.get_state()
+        tensors = {"torch": torch.get_rng_state(), "python": torch.tensor(words, dtype=torch.int64)}
+        tensors["numpy"] = torch.from_numpy(np.asarray(keys).astype(np.int64))
         if device.type == "cuda":
             tensors["cuda"] = torch.cuda.get_rng_state(device)
-        numpy = {"pos": state["state"]["pos"], "has_gauss": state["has_gauss"], "gauss": state["gauss"]}
-        return cls(tensors, {"python": {"gauss": gauss}, "numpy": numpy})
+        rest = {"python": {"gauss": gauss}, "numpy": dict(zip(NUMPY, numpy, strict=True))}
+        return cls(tensors, rest)
 
     def resume(self, device: torch.device) -> None:
         """Let the streams go on from here; a GPU's only where both have one."""
         torch.set_rng_state(self.tensors["torch"])
         random.setstate((3, tuple(self.tensors["python"].tolist()), self.rest["python"]["gauss"]))
-        numpy = self.rest["numpy"]
-        keys = self.tensors["numpy"].numpy().astype(np.uint32)
-        np.random.set_state(("MT19937", keys, numpy["pos"], numpy["has_gauss"], numpy["gauss"]))
+        numpy = (self.rest["numpy"][name] for name in NUMPY)
+        np.random.set_state(("MT19937", self.tensors["numpy"].numpy().astype(np.uint32), *numpy))
         if device.type == "cuda" and "cuda" in self.tensors:
             torch.cuda.set_rng_state(self.tensors["cuda"], device)
 
@@ -65,10 +59,6 @@ class RunStreams:
     """The streams of a run: one per concern, so that shuffling never shifts sampling.
 
     Its own are on the CPU, so that a saved run can go on on any device.
-
-    Args:
-        seed: Of the run.
-        device: Where the policy is.
 
     Attributes:
         sampling: Draws actions.

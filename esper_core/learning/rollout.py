@@ -23,15 +23,7 @@ LEAST_SIGNAL = 1e-3
 
 @frozen
 class Steps:
-    """What was seen and done.
-
-    Attributes:
-        features: What the network saw.
-        masks: The masks used when acting.
-        actions: int64 per head.
-        episode_start: Bool; an episode starts with this step.
-        valid: Bool; the step happened, the rest is padding.
-    """
+    """What was seen and done: `actions` are int64 per head, and a step that is not `valid` is padding."""
 
     features: Features
     masks: Masks
@@ -46,7 +38,7 @@ class Sequences(Steps):
 
     Attributes:
         old_log_prob: Per head, under the policy before this update; 0 where irrelevant.
-        old_logits: Raw logits per head `[E, T, K]`, under the policy before this update.
+        old_logits: Likewise, raw logits `[E, T, K]`.
         advantages: Standardised over the valid steps of the whole rollout; 0 while all returns have been equal.
         op_advantage: What the critic says the operation taken was worth above the state, Q(s, op) − V(s), in units of
             `advantages`; 0 for a critic that does not look at the operation.
@@ -170,17 +162,13 @@ class Rollout:
 
     def steps(self) -> Steps:
         """Return what was seen and done."""
-        return self._played(Steps(self.features, self.masks, self.actions, self.episode_start, self.valid))
+        return self._played(Steps(*self._stored()))
 
     def store_old_policy(self, old: Evaluation, final_value: Tensor) -> None:
         """Store the policy before the update: log-probabilities, logits and values.
 
         The state that an episode ended in has no action, only what was drawn for padding, so its value is
-        `Evaluation.state_value`, wherever the episode ended.
-
-        Args:
-            old: Evaluation of `steps()`; its values are in normalised return units.
-            final_value: `Policy.value` of what was seen after the last step, `[E]`.
+        `Evaluation.state_value`, wherever the episode ended; after the last step it is `final_value [E]`.
         """
         self.advantages_ready, done = False, slice(0, self.length)
         for name in self.actions:
@@ -193,52 +181,30 @@ class Rollout:
     def compute_advantages(self, gamma: float, gae_lambda: float, offset: float, unit: float) -> None:
         """Write advantages and returns, both in units of reward, in place.
 
-        Args:
-            gamma: Discount.
-            gae_lambda: Weight of longer returns.
-            offset: The `ReturnNormaliser`'s, under which the stored values were predicted.
-            unit: Likewise.
+        `offset` and `unit` are the `ReturnNormaliser`'s under which the stored values were predicted.
         """
         done = slice(0, self.length)
-        gae(
-            self.rewards[:, done],
-            self.value[:, : self.length + 1] * unit + offset,
-            self.terminated[:, done],
-            self.truncated[:, done],
-            self.valid[:, done],
-            gamma,
-            gae_lambda,
-            out=(self.advantages[:, done], self.returns[:, done]),
+        values = self.value[:, : self.length + 1] * unit + offset
+        terminated, truncated, valid = (flag[:, done] for flag in (self.terminated, self.truncated, self.valid))
+        self.advantages[:, done], self.returns[:, done] = gae(
+            self.rewards[:, done], values, terminated, truncated, valid, gamma, gae_lambda
         )
         self.advantages_ready = True
 
     def sequences(self, value_unit: float, normaliser: ReturnNormaliser) -> Sequences:
-        """Return everything a loss needs.
+        """Return everything a loss needs; RuntimeError where advantages were not computed since the data changed.
 
-        Args:
-            value_unit: The normaliser's unit under which the stored values were predicted.
-            normaliser: Of the targets, and of what is a signal.
-
-        Raises:
-            RuntimeError: advantages were not computed since the data changed.
+        `value_unit` is the normaliser's unit under which the stored values were predicted.
         """
         if not self.advantages_ready:
             raise RuntimeError("compute_advantages must be called after the data of a rollout has changed")
         advantages, scale = standardise(self.advantages, self.valid, normaliser.spread)
-        return self._played(
-            Sequences(
-                features=self.features,
-                masks=self.masks,
-                actions=self.actions,
-                episode_start=self.episode_start,
-                valid=self.valid,
-                old_log_prob=self.old_log_prob,
-                old_logits=self.old_logits,
-                advantages=advantages,
-                op_advantage=(self.q_taken - self.value[:, :-1]) * (value_unit / scale),
-                returns=normaliser.normalise(self.returns),
-            )
-        )
+        worth = (self.q_taken - self.value[:, :-1]) * (value_unit / scale)
+        old, returns = (self.old_log_prob, self.old_logits), normaliser.normalise(self.returns)
+        return self._played(Sequences(*self._stored(), *old, advantages, op_advantage=worth, returns=returns))
+
+    def _stored(self) -> tuple[Features, Masks, dict[str, Tensor], Tensor, Tensor]:
+        return self.features, self.masks, self.actions, self.episode_start, self.valid
 
     def _played(self, steps: S) -> S:
         # Networks would copy what is not contiguous at every evaluation; here that is once, and never for all of it.
@@ -260,10 +226,7 @@ def standardise(advantages: Tensor, valid: Tensor, spread: float) -> tuple[Tenso
     are, and then advantages are nothing but the critic's errors. The divisor is at least `LEAST_SIGNAL` of the spread
     of returns, so that such errors are not magnified either once the critic predicts all there is to predict.
 
-    Args:
-        advantages: In units of reward.
-        valid: The step happened, bool `[E, T]`.
-        spread: Standard deviation of the returns seen so far, in units of reward; 0 where all were equal.
+    `spread` is the standard deviation of the returns seen so far, in the advantages' unit; 0 where all were equal.
     """
     chosen = in_order(advantages, valid).double()
     if spread == 0.0:

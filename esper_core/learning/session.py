@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -11,26 +10,20 @@ from esper_core.learning.config import TrainConfig
 from esper_core.learning.randomness import seed_all
 from esper_core.learning.rollout import Rollout
 from esper_core.learning.trainer import Trainer
+from esper_core.plan.build import build_parts, resolve_device
+from esper_core.plan.config import structure
+from esper_core.plan.plan import Plan, describe_plan, owners_of
 from esper_core.policy.policy import Policy
+from esper_core.registry.index import Index
 from esper_core.system.memory import check_memory
-
-if TYPE_CHECKING:
-    from esper_core.plan.plan import Plan
-    from esper_core.registry.index import Index
 
 
 def open_session(plan: Plan, index: Index) -> Trainer:
     """Build everything a plan names and return its trainer.
 
-    Operations use the plan's number of threads, which is 1 unless it says more. Sums would otherwise be split
-    differently on another number of cores, and so come out differently; and for tensors of this size more threads were
-    measured to be many times slower wherever anything else wants the cores. The random streams of Python, numpy and
-    torch start from the plan's seed.
+    Operations use the plan's number of threads, 1 unless it says more: sums split differently come out differently, and
+    more threads are slower for tensors of this size. The random streams of the process start from the plan's seed.
     """
-    from esper_core.plan.build import build_parts
-    from esper_core.plan.config import structure
-    from esper_core.plan.plan import owners_of
-
     check_rollout(plan, index)
     torch.set_num_threads(plan.threads)
     seed_all(plan.seed)
@@ -51,14 +44,7 @@ def open_session(plan: Plan, index: Index) -> Trainer:
 
 
 def check_rollout(plan: Plan, index: Index) -> None:
-    """Check before anything is built that the rollout of a plan, and a copy of it to learn from, fit into memory.
-
-    Raises:
-        ConfigError: they do not; the hint names the options that decide how large they are.
-    """
-    from esper_core.plan.build import resolve_device
-    from esper_core.plan.plan import describe_plan
-
+    """Check before anything is built that the rollout of a plan, and a copy of it to learn from, fit into memory."""
     known, device = describe_plan(plan, index), resolve_device(plan.device)
     try:
         imagined = Rollout(known.horizon, plan.envs, known.actions, known.feature_schema, torch.device("meta"))
@@ -68,10 +54,6 @@ def check_rollout(plan: Plan, index: Index) -> None:
     config = plan.component("environment").config
     lengths = [f"environment.{name}" for name, value in config.items() if value == known.horizon and value is not True]
     decided = ["--envs", *lengths, "the features"]
-    check_memory(
-        needed,
-        f"The {known.horizon} steps of {plan.envs} environments that an update learns from",
-        f"They are decided by {', '.join(decided[:-1])} and {decided[-1]}, {known.feature_schema.dim} numbers a step: "
-        "lower one.",
-        device,
-    )
+    what = f"The {known.horizon} steps of {plan.envs} environments that an update learns from"
+    said = f"They are decided by {', '.join(decided[:-1])} and {decided[-1]}, {known.feature_schema.dim} numbers a step"
+    check_memory(needed, what, f"{said}: lower one.", device)

@@ -18,9 +18,8 @@ Tensors = dict[str, Tensor]
 class Resumable(Protocol):
     """Environment, features, masks or loss that can say, as a table, what the next update depends on.
 
-    The table is made of None, booleans, numbers, texts, lists, tuples and tables whose keys are texts. A checkpoint
-    keeps them exactly, numbers that are not finite included. For an environment that is whatever its next reset depends
-    on: an update ends with its episodes.
+    The table is made of None, booleans, numbers, strings, lists, tuples and tables whose keys are strings. A checkpoint
+    keeps them exactly. For an environment that is whatever its next reset depends on: an update ends with its episodes.
     """
 
     def state(self) -> dict[str, Any]:
@@ -38,10 +37,7 @@ class TrainerState:
 
     Attributes:
         tensors: Flat tables of tensors on the CPU by group: 'policy', 'optimiser', 'normaliser', 'rng'.
-        counters: JSON-able: `updates_done`, `environment_steps`, `seed`, `skipped` (updates, those in a row up to now,
-            and why), `parts` (kind → its own state, of those that are `Resumable`), `random` (what streams have beside
-            tensors), and what monitors remember: `used` (steps at which each head mattered) and `warned` (warnings that
-            last).
+        counters: JSON-able; `parts` holds, by kind, the states of those that are `Resumable`.
     """
 
     tensors: dict[str, dict[str, Tensor]]
@@ -50,13 +46,7 @@ class TrainerState:
 
 @frozen
 class Learned:
-    """What learning changes.
-
-    Attributes:
-        policy: The policy.
-        optimiser: Its optimiser.
-        normaliser: Statistics of returns.
-    """
+    """What learning changes."""
 
     policy: nn.Module
     optimiser: torch.optim.Optimizer
@@ -79,10 +69,9 @@ class Learned:
         self.optimiser.state.clear()
         for key, value in copy["optimiser"].items():
             moment, _, name = key.partition(".")
-            parameter = parameters[name]
             # Adam keeps its step count on the CPU.
-            mine = value.clone() if moment == "step" else value.to(parameter.device, copy=True)
-            self.optimiser.state[parameter][moment] = mine
+            device = "cpu" if moment == "step" else parameters[name].device
+            self.optimiser.state[parameters[name]][moment] = value.to(device, copy=True)
         self.normaliser.load_state(copy["normaliser"])
 
     def is_finite(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from attrs import define, evolve, field, frozen
@@ -19,8 +20,6 @@ class Bound:
 
     Attributes:
         metric: Name of the metric. A `*` at its end stands for every head (or operation, or part of the state).
-        above: Largest value that is fine.
-        below: Smallest value that is fine.
         unit: Metric by which the value is divided first; empty for none.
     """
 
@@ -28,10 +27,6 @@ class Bound:
     above: float | None = field(default=None, kw_only=True)
     below: float | None = field(default=None, kw_only=True)
     unit: str = field(default="", kw_only=True)
-
-    def __attrs_post_init__(self) -> None:
-        if (self.above is None) == (self.below is None):
-            raise ValueError(f"the bound of '{self.metric}' is either above or below something")
 
     @property
     def value(self) -> float:
@@ -79,15 +74,11 @@ class Threshold:
 
 @frozen
 class LearningWarning:
-    """A threshold that a metric is beyond.
+    """A threshold that a metric is beyond since an update.
 
     Attributes:
-        threshold: Name of the threshold.
-        metric: Name of the metric.
         head: What the `*` of the threshold's metric stands for; None without one.
         value: The metric, in its own unit.
-        bound: The threshold's bound.
-        since: Update at which it began.
         message: One line for people.
     """
 
@@ -214,29 +205,24 @@ def chosen_thresholds(settings: Sequence[str], half: bool = False) -> tuple[Thre
     """Return the table with other bounds.
 
     Args:
-        settings: `name=5` moves a bound, `name=off` drops a threshold.
+        settings: `name=5` moves a bound, `name=off` drops a threshold; ValueError where one cannot be read.
         half: The policy computes in half precision.
-
-    Raises:
-        ValueError: a setting that cannot be read, or names no threshold.
     """
     table = {t.name: t if t.half is None or not half else _moved(t, t.half) for t in THRESHOLDS}
     chosen = dict(table)
     for setting in settings:
-        name, equals, text = (part.strip() for part in setting.partition("="))
+        name, _, text = (part.strip() for part in setting.partition("="))
         if name not in table:
             near = did_you_mean(name, table).strip()
             raise ValueError(f"there is no threshold '{name}'{f' ({near})' if near else ''}")
         if text == "off":
             chosen.pop(name, None)
             continue
-        try:
-            bound = float(text)
-        except ValueError:
-            bound = math.nan
-        if not (equals and math.isfinite(bound)):
-            raise ValueError(f"the threshold '{setting}' reads neither NAME=NUMBER nor NAME=off")
-        chosen[name] = _moved(table[name], bound)
+        with suppress(ValueError):
+            if math.isfinite(bound := float(text)):
+                chosen[name] = _moved(table[name], bound)
+                continue
+        raise ValueError(f"the threshold '{setting}' reads neither NAME=NUMBER nor NAME=off")
     return tuple(chosen.values())
 
 
@@ -246,12 +232,7 @@ def _moved(threshold: Threshold, value: float) -> Threshold:
 
 @define
 class Watch:
-    """Compares updates with thresholds and remembers which warnings last.
-
-    Attributes:
-        thresholds: What to look for.
-        since: Update at which each warning that lasts began, by `threshold metric`.
-    """
+    """Compares updates with thresholds and remembers since when warnings last, by `threshold metric`."""
 
     thresholds: tuple[Threshold, ...]
     since: dict[str, int] = field(factory=dict)
@@ -265,23 +246,13 @@ class Watch:
             for metric, head in _matches(threshold.bound.metric, metrics)
             if all(bound.crossed(metrics, head or "") for bound in (threshold.bound, *threshold.given))
         ]
-        self.since = {_key(t, metric): self.since.get(_key(t, metric), update) for t, metric, _ in found}
-        return [
-            LearningWarning(
-                threshold=threshold.name,
-                metric=metric,
-                head=head,
-                value=float(metrics[metric]),  # type: ignore[arg-type]
-                bound=threshold.bound.value,
-                since=self.since[_key(threshold, metric)],
-                message=threshold.message.format(**_words(metric, head, metrics)),
-            )
-            for threshold, metric, head in found
-        ]
-
-
-def _key(threshold: Threshold, metric: str) -> str:
-    return f"{threshold.name} {metric}"
+        began, self.since, warnings = self.since, {}, []
+        for threshold, metric, head in found:
+            key, value = f"{threshold.name} {metric}", metrics[metric] or 0.0
+            self.since[key] = since = began.get(key, update)
+            message = threshold.message.format(**_words(metric, head, metrics))
+            warnings.append(LearningWarning(threshold.name, metric, head, value, threshold.bound.value, since, message))
+        return warnings
 
 
 def _matches(pattern: str, metrics: Metrics) -> Iterator[tuple[str, str | None]]:

@@ -8,12 +8,11 @@ from typing import Any
 
 import torch
 from attrs import field, frozen
-from torch import Tensor
 
 from esper_core.contracts.errors import CheckpointMismatch, ConfigError
 from esper_core.contracts.events import is_number
-from esper_core.contracts.foreign import UNKNOWN, Owner, Owners
-from esper_core.contracts.protocols import Environment, FeatureExtractor, Loss, LossResult, MaskProvider, Scheduled
+from esper_core.contracts.foreign import UNKNOWN, Owners, guarded
+from esper_core.contracts.protocols import Environment, FeatureExtractor, Loss, MaskProvider, Scheduled
 from esper_core.learning.boundary import take_loss, taken_state
 from esper_core.learning.collector import Collected, Collector
 from esper_core.learning.config import TrainConfig
@@ -34,15 +33,7 @@ KL_STOP = 1.5
 
 @frozen
 class StepProgress:
-    """How far an update is.
-
-    Attributes:
-        update: Number of the update being worked on, from 1.
-        updates_total: Updates of the run.
-        phase: 'collect' or 'learn'.
-        step: Steps done in this phase; 0 when its episodes have begun.
-        steps: Steps of this phase.
-    """
+    """How far an update, numbered from 1, is: steps done of those of its phase, 'collect' or 'learn'."""
 
     update: int
     updates_total: int
@@ -53,15 +44,13 @@ class StepProgress:
 
 @frozen
 class Update:
-    """What one update brought.
+    """What one update, numbered from 1, brought.
 
     Attributes:
-        index: Number of the update, from 1.
-        environment_steps: Environment steps taken since the start of the run.
+        environment_steps: Taken since the start of the run.
         metrics: By name; None where undefined. Nothing here depends on the clock.
         timing: `seconds`, environment `steps_per_second`, and `phases`: seconds of each phase, those of collecting and
             `update`, which is all of learning.
-        events: The environment's events.
         warnings: Thresholds that a metric is beyond, those of earlier updates that last included; and that the update
             was skipped, when it was.
     """
@@ -77,21 +66,8 @@ class Update:
 class Trainer:
     """Proximal policy optimisation over whole episodes (Schulman et al., 2017, arXiv:1707.06347).
 
-    Args:
-        policy: The policy to train.
-        features: State → features.
-        masks: State → legal actions.
-        loss: What to minimise.
-        environment: E environments.
-        config: Settings.
-        seed: Of sampling, shuffling and the environment.
-        updates_done: Updates done before this trainer was made.
-        owners: Whose code the parts are. Whatever they raise, and whatever they return that their contract does not
-            allow, is a PluginError that names them.
-
-    Raises:
-        ConfigError: more minibatches than environments.
-        PluginError: the policy has nothing to learn.
+    Whatever a part raises, and whatever it returns that its contract does not allow, is a PluginError that names its
+    owner. More minibatches than environments are a ConfigError.
     """
 
     def __init__(
@@ -104,7 +80,6 @@ class Trainer:
         environment: Environment,
         config: TrainConfig,
         seed: int,
-        updates_done: int = 0,
         owners: Owners = UNKNOWN,
     ) -> None:
         horizon, envs = environment.horizon, environment.num_envs
@@ -117,7 +92,7 @@ class Trainer:
         if parameter is None:
             raise owners["network"].breach("neither it nor its critic has a parameter, so nothing can be learned")
         self.policy, self.loss, self.environment, self.config, self.owners = policy, loss, environment, config, owners
-        self.updates_done, self.environment_steps, self._seed = updates_done, 0, seed
+        self.updates_done, self.environment_steps, self._seed = 0, 0, seed
         self.device = parameter.device
         self.normaliser = ReturnNormaliser(enabled=config.normalise_returns)
         self.optimiser = torch.optim.Adam(policy.parameters(), lr=config.lr, eps=1e-5)
@@ -135,26 +110,22 @@ class Trainer:
     def run(self, updates_total: int, on_step: Callable[[StepProgress], None] | None = None) -> Iterator[Update]:
         """Yield updates until `updates_total` are done, counting those done before.
 
-        Args:
-            updates_total: Updates of the whole run.
-            on_step: Called when the episodes have begun and after every environment step and every epoch; what it
-                raises ends the update in flight.
+        `on_step` is called when the episodes have begun and after every environment step and every epoch; what it
+        raises ends the update in flight.
 
         Raises:
             EsperError: several updates in a row were skipped, or every one of a short run.
-            PluginError: a part raised something, or broke its contract.
         """
+
+        def report(phase: str, step: int, steps: int) -> None:
+            if on_step is not None:
+                on_step(StepProgress(self.updates_done + 1, updates_total, phase, step, steps))
+
         while True:
             self._guard.check(self.updates_done, updates_total)
             if self.updates_done >= updates_total:
                 return
-            index = self.updates_done + 1
-
-            def report(phase: str, step: int, steps: int, update: int = index) -> None:
-                if on_step is not None:
-                    on_step(StepProgress(update, updates_total, phase, step, steps))
-
-            yield self._update(index, report)
+            yield self._update(self.updates_done + 1, report)
 
     # One update -----------------------------------------------------------------------------------------------------
 
@@ -228,14 +199,18 @@ class Trainer:
         """Take a gradient step and return true, unless the policy has moved far enough."""
         evaluation = self._evaluate(part)
         seen.evaluated(part, evaluation)
-        result = self._loss(part, evaluation)
+        with self.owners["loss"].doing("comparing a rollout with the policy"):
+            found = self.loss(part, evaluation)
+        result = take_loss(self.owners["loss"], found)
         seen.kl = kl = float(result.kl)
         check_finite(f"the loss of epoch {epoch}", result.loss)
         check_finite(f"the KL of epoch {epoch}", kl)
         if target_kl is not None and kl > KL_STOP * target_kl:
             return False
         self.optimiser.zero_grad(set_to_none=True)
-        with self._differentiated().doing("computing gradients"):
+        # Whose code a gradient fails in, nothing tells.
+        *others, last = (self.owners[kind].label for kind in ("network", "critic", "loss"))
+        with guarded(f"{', '.join(others)} or {last}", "computing gradients"):
             result.loss.backward()
         norms = gradient_norms(self.policy, evaluation)
         check_finite(f"the gradient of epoch {epoch}", norms["grad_norm"])
@@ -278,12 +253,6 @@ class Trainer:
         for index in torch.tensor_split(order, self.config.num_minibatches):
             yield batch.rows(index)
 
-    def _loss(self, batch: Sequences, evaluation: Evaluation) -> LossResult:
-        owner = self.owners["loss"]
-        with owner.doing("comparing a rollout with the policy"):
-            found = self.loss(batch, evaluation)
-        return take_loss(owner, found)
-
     def _target_kl(self) -> float | None:
         owner = self.owners["loss"]
         with owner.doing("giving its target_kl"):
@@ -291,11 +260,6 @@ class Trainer:
         if target is not None and not is_number(target):
             raise owner.breach(f"its target_kl is {target!r}, neither a number nor None")
         return target
-
-    def _differentiated(self) -> Owner:
-        """Return whose code a gradient passes through; where one fails, nothing tells them apart."""
-        *others, last = (self.owners[kind].label for kind in ("network", "critic", "loss"))
-        return Owner(f"{', '.join(others)} or {last}")
 
     # Saving ---------------------------------------------------------------------------------------------------------
 
@@ -351,11 +315,7 @@ class Trainer:
             raise CheckpointMismatch(f"The saved state has no '{absent[0]}'.", hint=FIT)
         self._learned.check_fit(state.tensors)
         # A GPU's stream is there when the run was on one, and a run may go on elsewhere.
-        compare("rng", *(_without(table["rng"], "cuda") for table in (mine.tensors, state.tensors)))
+        compare("rng", *({**table["rng"], "cuda": torch.empty(0)} for table in (mine.tensors, state.tensors)))
         for kind in state.counters["parts"]:
             if kind not in self._resumable:
                 raise CheckpointMismatch(f"The saved state has one of the {kind}, which can load none here.", hint=FIT)
-
-
-def _without(table: dict[str, Tensor], name: str) -> dict[str, Tensor]:
-    return {key: value for key, value in table.items() if key != name}

@@ -22,35 +22,37 @@ Shape = tuple[int, ...]
 def check_tensor(
     owner: Owner, what: str, value: Any, kind: str, shape: Shape, device: torch.device | None = None
 ) -> None:
-    """Check one tensor.
-
-    Args:
-        owner: Whose it is.
-        what: What it is, such as "its reward".
-        value: What came.
-        kind: 'float' of any width, 'int' (int64), 'bool', or the name of a dtype.
-        shape: What its shape must be.
-        device: Where it must be; None for anywhere.
-    """
+    """Check one tensor: of kind 'float' (any width), 'int' (int64), 'bool' or a dtype's name, on a device if given."""
     if not isinstance(value, Tensor):
         raise owner.breach(f"{what} is a {type(value).__name__}, not a tensor {kind} {list(shape)}")
     elsewhere = device is not None and value.device.type != device.type
-    if value.shape != shape or elsewhere or not _is(value, kind):
-        found = f"{_name(value.dtype)} {list(value.shape)}"
+    dtype = str(value.dtype).removeprefix("torch.")
+    fits = value.is_floating_point() if kind == "float" else dtype == {"int": "int64"}.get(kind, kind)
+    if value.shape != shape or elsewhere or not fits:
+        found = f"{dtype} {list(value.shape)}"
         where = (f" on {value.device}", f" on {device}") if elsewhere else ("", "")
         raise owner.breach(f"{what} is {found}{where[0]}, not {kind} {list(shape)}{where[1]}")
 
 
+def check_indices(owner: Owner, what: str, value: Tensor, low: int, high: int) -> None:
+    """Check that integers are from `low` to below `high`."""
+    if not bool(((value >= low) & (value < high)).all()):
+        raise owner.breach(f"{what} goes from {int(value.min())} to {int(value.max())}, not from {low} to {high - 1}")
+
+
+def check_table(owner: Owner, what: str, found: Any) -> Mapping[Any, Any]:
+    """Return a value that must be a table."""
+    if not isinstance(found, Mapping):
+        raise owner.breach(f"{what} is a {type(found).__name__}, not a table")
+    return found
+
+
 def check_names(owner: Owner, what: str, found: Any, expected: Iterable[str]) -> None:
     """Check that a table has exactly the expected keys."""
-    if not isinstance(found, Mapping):
-        raise owner.breach(f"{what} are a {type(found).__name__}, not a table by name")
-    wanted = list(expected)
-    missing, unknown = [name for name in wanted if name not in found], [name for name in found if name not in wanted]
-    if missing or unknown:
-        said = [f"{what} lack {', '.join(map(repr, missing))}"] if missing else []
-        said += [f"{what} have {', '.join(map(repr, unknown))}, of which nobody knows"] if unknown else []
-        raise owner.breach(f"{' and '.join(said)}; they must be {', '.join(map(repr, wanted)) or 'none'}")
+    wanted, there = list(expected), check_table(owner, what, found)
+    if set(there) != set(wanted):
+        has, must = (", ".join(map(repr, names)) or "nothing" for names in (there, wanted))
+        raise owner.breach(f"{what} has {has}, not {must}")
 
 
 def check_type(owner: Owner, what: str, value: Any, kind: type) -> None:
@@ -68,20 +70,18 @@ def take_features(
     """
     check_type(owner, "what it returns", found, Features)
     check_tensor(owner, "its obs", found.obs, "float", (num_envs, schema.dim), device)
-    check_names(owner, "its indices", found.indices, [block.name for block in schema.indices])
+    check_names(owner, "its table of indices", found.indices, [block.name for block in schema.indices])
     for block in schema.indices:
         value, what = found.indices[block.name], f"its indices '{block.name}'"
         check_tensor(owner, what, value, "int", (num_envs, block.width), device)
-        if not bool(((value >= -1) & (value < block.vocabulary)).all()):
-            span = f"{int(value.min())} to {int(value.max())}"
-            raise owner.breach(f"{what} go from {span}, not from -1 to {block.vocabulary - 1}")
+        check_indices(owner, what, value, -1, block.vocabulary)
     return Features(found.obs.to(dtype), found.indices)
 
 
 def check_mask_form(owner: Owner, found: Any, actions: ActionSpec, num_envs: int, device: torch.device | None) -> None:
     """Check the form of masks for E environments: bool `[E, K]` per head, and `[E, O, N]` with a slot head."""
     check_type(owner, "what it returns", found, Masks)
-    check_names(owner, "its masks", found.heads, actions.names)
+    check_names(owner, "its table of masks", found.heads, actions.names)
     for head in actions.heads:
         check_tensor(
             owner, f"its mask of head '{head.name}'", found.heads[head.name], "bool", (num_envs, head.size), device
@@ -93,17 +93,6 @@ def check_mask_form(owner: Owner, found: Any, actions: ActionSpec, num_envs: int
         check_tensor(owner, "its slot_given_op", found.slot_given_op, "bool", sizes, device)
 
 
-def check_actions(owner: Owner, found: Any, actions: ActionSpec, num_envs: int) -> None:
-    """Check what a rule does in E environments: int64 `[E]` per head, within the head."""
-    check_names(owner, "its actions", found, actions.names)
-    for head in actions.heads:
-        value, what = found[head.name], f"its action of head '{head.name}'"
-        check_tensor(owner, what, value, "int", (num_envs,))
-        if not bool(((value >= 0) & (value < head.size)).all()):
-            span = f"{int(value.min())} to {int(value.max())}"
-            raise owner.breach(f"{what} goes from {span}, not from 0 to {head.size - 1}")
-
-
 def check_recurrent(owner: Owner, what: str, found: Any, num_envs: int, like: Any = None) -> None:
     """Check a recurrent state: a NamedTuple of tensors with the batch at dimension 1, of the shapes of another.
 
@@ -111,19 +100,18 @@ def check_recurrent(owner: Owner, what: str, found: Any, num_envs: int, like: An
     """
     if found is None:
         return
-    if not (isinstance(found, tuple) and hasattr(found, "_fields")):
+    if not (isinstance(found, tuple) and hasattr(found, "_asdict")):
         raise owner.breach(f"{what} is a {type(found).__name__}, not a NamedTuple of tensors")
-    names = found._fields
-    if like is not None and names != getattr(like, "_fields", None):
-        raise owner.breach(f"{what} has {', '.join(names) or 'nothing'}, not {', '.join(like._fields) or 'nothing'}")
-    for position, (name, value) in enumerate(zip(names, found, strict=True)):
-        part = f"the {name} of {what}"
+    parts: dict[str, Any] = found._asdict()
+    if like is not None:
+        check_names(owner, what, parts, getattr(like, "_fields", ()))
+    for name, value in parts.items():
         if not isinstance(value, Tensor):
-            raise owner.breach(f"{part} is a {type(value).__name__}, not a tensor")
-        if value.dim() < 2 or value.shape[1] != num_envs:
-            raise owner.breach(f"{part} has shape {list(value.shape)}, not {num_envs} environments at dimension 1")
-        if like is not None and value.shape != like[position].shape:
-            raise owner.breach(f"{part} has shape {list(value.shape)}, not {list(like[position].shape)}")
+            raise owner.breach(f"the {name} of {what} is a {type(value).__name__}, not a tensor")
+        shape = value.shape if like is None else getattr(like, name).shape
+        if value.dim() < 2 or value.shape[1] != num_envs or value.shape != shape:
+            wanted = f"{num_envs} environments at dimension 1" if like is None else list(shape)
+            raise owner.breach(f"the {name} of {what} has shape {list(value.shape)}, not {wanted}")
 
 
 def check_output(
@@ -132,7 +120,7 @@ def check_output(
     """Check what a network returns for `lead = (E, T)`: latent `[E, T, H]`, logits `[E, T, K]`, its next state."""
     check_type(owner, "what it returns", found, NetworkOutput)
     check_tensor(owner, "its latent", found.latent, "float", (*lead, latent_dim), device)
-    check_names(owner, "its logits", found.logits, actions.names)
+    check_names(owner, "its table of logits", found.logits, actions.names)
     for head in actions.heads:
         check_tensor(
             owner, f"its logits of head '{head.name}'", found.logits[head.name], "float", (*lead, head.size), device
@@ -147,13 +135,3 @@ def check_values(owner: Owner, found: Any, actions: ActionSpec, lead: Shape, dev
         check_tensor(owner, f"its {name}", getattr(found, name), "float", lead, device)
     if found.by_op is not None:
         check_tensor(owner, "its by_op", found.by_op, "float", (*lead, len(actions.ops)), device)
-
-
-def _is(value: Tensor, kind: str) -> bool:
-    if kind == "float":
-        return value.is_floating_point()
-    return _name(value.dtype) == {"int": "int64"}.get(kind, kind)
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

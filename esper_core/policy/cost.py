@@ -15,13 +15,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 @frozen
 class Cost:
-    """What a network, or a part of it, costs.
+    """What a network, or a part of it by name, costs: trainable numbers, and operations of one sample.
 
-    Attributes:
-        name: Name of the part; empty for the whole.
-        parameters: Trainable numbers.
-        flops: Operations of one sample, 2 for a multiplication with its addition; convolutions and matrix products
-            are counted, as in `torch.utils.flop_counter`, and what is done element by element is not.
+    An addition with its multiplication is 2. Convolutions and matrix products are counted, as in
+    `torch.utils.flop_counter`, and what is done element by element is not.
     """
 
     name: str
@@ -49,19 +46,13 @@ def _unfused() -> Iterator[None]:
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with sdpa_kernel(SDPBackend.MATH), _without_onednn(), torch.backends.cudnn.flags(enabled=False):
-            yield
+        with sdpa_kernel(SDPBackend.MATH), torch.backends.cudnn.flags(enabled=False), warnings.catch_warnings():
+            # OneDNN says on other machines than Intel's that it has no TF32 there.
+            warnings.simplefilter("ignore", UserWarning)
+            with torch.backends.mkldnn.flags(enabled=False):
+                yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
-
-
-@contextmanager
-def _without_onednn() -> Iterator[None]:
-    with warnings.catch_warnings():
-        # It says on other machines than Intel's that it has no TF32 there.
-        warnings.simplefilter("ignore", UserWarning)
-        with torch.backends.mkldnn.flags(enabled=False):
-            yield
 
 
 def _parameters(module: nn.Module) -> int:

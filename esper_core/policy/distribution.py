@@ -7,6 +7,7 @@ value and contributes log-probability 0, entropy 0 and ratio 1.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -19,13 +20,7 @@ from esper_core.policy.masking import apply_mask, masked_kl, masked_log_softmax,
 
 
 class Conditional(NamedTuple):
-    """One head given the operation.
-
-    Attributes:
-        log_probs: `[..., K]`.
-        legal: Legal entries, bool `[..., K]`.
-        relevant: The head matters to the operation, bool `[...]`.
-    """
+    """One head given the operation: `log_probs` and legal entries `[..., K]`, and whether it matters, `[...]`."""
 
     log_probs: Tensor
     legal: Tensor
@@ -53,18 +48,18 @@ class FactoredDistribution:
         actions: The action table.
         logits: Raw logits per head, `[..., K]`.
         masks: Legal actions of the same leading axes.
-
-    What networks and masks return is checked before, in `esper_core.policy.boundary`.
     """
 
     def __init__(self, actions: ActionSpec, logits: dict[str, Tensor], masks: Masks) -> None:
-        self.actions = actions
-        self.logits = logits
-        self.masks = masks
+        self.actions, self.logits, self.masks = actions, logits, masks
         self._log_probs: dict[str, Tensor] = {}
         self._relevance = relevance_table(actions, logits[actions.names[0]].device)
 
     # The pieces -----------------------------------------------------------------------------------------------------
+
+    def op(self, actions: Mapping[str, Tensor]) -> Tensor | None:
+        """Return the operations among actions; None without a root head."""
+        return actions[self.actions.root] if self.actions.root is not None else None
 
     def log_probs(self, name: str) -> Tensor:
         """Return log-probabilities of head `name`: `[..., K]`, or `[..., O, N]` given each operation for the slot."""
@@ -104,10 +99,9 @@ class FactoredDistribution:
         for name in self.actions.names:
             mask = self._mask(name)
             if name == self.actions.slot:
-                root = self.actions.root
-                assert root is not None
-                relevant = self._relevance[name]
-                mask = (mask & (self.masks.heads[root] & relevant).unsqueeze(-1)).any(-2)
+                assert self.actions.root is not None
+                asked = self.masks.heads[self.actions.root] & self._relevance[name]
+                mask = (mask & asked.unsqueeze(-1)).any(-2)
             result[name] = apply_mask(self.logits[name], mask)
         return result
 
@@ -120,13 +114,9 @@ class FactoredDistribution:
             generator: Source of randomness, on any device.
             deterministic: Take the most probable entry of every head instead of drawing.
         """
-        noise = None if deterministic else self._noise(generator)
-
-        def choose(name: str, log_probs: Tensor, legal: Tensor) -> Tensor:
-            return _choose(log_probs, legal, None if noise is None else noise[name])
-
+        noise = {} if deterministic else self._noise(generator)
         root = self.actions.root
-        op = None if root is None else choose(root, self.log_probs(root), self._mask(root))
+        op = None if root is None else _choose(self.log_probs(root), self._mask(root), noise.get(root))
         given = self.given(op)
         chosen: dict[str, Tensor] = {}
         for head in self.actions.heads:
@@ -134,7 +124,7 @@ class FactoredDistribution:
                 chosen[head.name] = op
                 continue
             log_probs, legal, relevant = given[head.name]
-            value = choose(head.name, log_probs, legal)
+            value = _choose(log_probs, legal, noise.get(head.name))
             # The neutral value is written past the masks: it stands for "not asked", legal or not.
             chosen[head.name] = torch.where(relevant, value, torch.full_like(value, head.neutral))
         return chosen
@@ -144,7 +134,7 @@ class FactoredDistribution:
     def log_prob(self, actions: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the log-probability of each head's action, `[...]`; 0 for heads irrelevant to the operation taken."""
         result = {}
-        for name, conditional in self.given(self._op(actions)).items():
+        for name, conditional in self.given(self.op(actions)).items():
             taken = conditional.log_probs.gather(-1, actions[name].unsqueeze(-1)).squeeze(-1)
             result[name] = torch.where(conditional.relevant, taken, torch.zeros_like(taken))
         return result
@@ -155,21 +145,17 @@ class FactoredDistribution:
         The slot's is Σ_o π(o)·H(slot|o)/ln n_legal(o). Probabilities of operations are detached: otherwise the
         bonus would pay operations that own many heads.
         """
-        result = {}
-        for name in self.actions.names:
-            entropy = normalised_entropy(self.log_probs(name), self._mask(name))
-            result[name] = self._expect(name, entropy)
-        return result
+        return {
+            name: self._expect(name, normalised_entropy(self.log_probs(name), self._mask(name)))
+            for name in self.actions.names
+        }
 
     def choice_probability(self) -> dict[str, Tensor]:
         """Return the detached probability that each head matters and has more than one legal entry, `[...]`.
 
         `entropy` divided by this is the entropy given that there is a choice.
         """
-        return {
-            name: self._expect(name, (self._mask(name).sum(-1) > 1).to(self.logits[name].dtype))
-            for name in self.actions.names
-        }
+        return self._expect_of_legal(lambda count: count > 1)
 
     def expected_choices(self) -> dict[str, Tensor]:
         """Return each head's number of legal entries, 0 where it does not matter or has one only, `[...]`.
@@ -177,11 +163,7 @@ class FactoredDistribution:
         Expected over the operation, with detached probabilities: divided by `choice_probability` it is the number of
         entries given that there is a choice.
         """
-        counts = {name: self._mask(name).sum(-1) for name in self.actions.names}
-        return {
-            name: self._expect(name, torch.where(count > 1, count, 0).to(self.logits[name].dtype))
-            for name, count in counts.items()
-        }
+        return self._expect_of_legal(lambda count: torch.where(count > 1, count, 0))
 
     def kl(self, old: FactoredDistribution) -> Tensor:
         """Return the exact joint KL(old ‖ self) in nats, `[...]`, under the same masks."""
@@ -206,9 +188,6 @@ class FactoredDistribution:
             return self.masks.slot_given_op
         return self.masks.heads[name]
 
-    def _op(self, actions: dict[str, Tensor]) -> Tensor | None:
-        return actions[self.actions.root] if self.actions.root is not None else None
-
     def _expect(self, name: str, value: Tensor) -> Tensor:
         """Return Σ_o π(o)·relevant(o, head)·value with π detached; the slot's value is `[..., O]`, others' `[...]`."""
         probs = self.op_probs()
@@ -219,6 +198,13 @@ class FactoredDistribution:
             return (weights * value).sum(-1)
         return weights.sum(-1) * value
 
+    def _expect_of_legal(self, function: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+        """Return the expectation of a function of each head's number of legal entries, `[...]`."""
+        return {
+            name: self._expect(name, function(self._mask(name).sum(-1)).to(self.logits[name].dtype))
+            for name in self.actions.names
+        }
+
     def _noise(self, generator: torch.Generator | None) -> dict[str, Tensor]:
         """Return Gumbel noise for every head, `[..., K]`, from one draw."""
         first = self.logits[self.actions.names[0]]
@@ -226,8 +212,7 @@ class FactoredDistribution:
         where = first.device if generator is None else generator.device
         draw = torch.empty(*first.shape[:-1], sum(sizes), dtype=torch.float32, device=where)
         noise = draw.exponential_(generator=generator).log().neg().to(first.device)
-        pieces = torch.split(noise, sizes, dim=-1)
-        return dict(zip(self.actions.names, pieces, strict=True))
+        return dict(zip(self.actions.names, torch.split(noise, sizes, dim=-1), strict=True))
 
 
 def _choose(log_probs: Tensor, legal: Tensor, noise: Tensor | None) -> Tensor:

@@ -1,4 +1,4 @@
-"""What the masks say about actions: drawing legal ones, and finding those that are not."""
+"""What the masks say about actions."""
 
 from __future__ import annotations
 
@@ -10,12 +10,6 @@ from torch import Tensor
 from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.protocols import Masks
 from esper_core.policy.distribution import FactoredDistribution
-
-
-def draw_legal(spec: ActionSpec, masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
-    """Return a uniform legal operation and uniform legal values of the heads that matter to it, int64 `[E]` each."""
-    logits = {name: torch.zeros_like(masks.heads[name], dtype=torch.float32) for name in spec.names}
-    return FactoredDistribution(spec, logits, masks).sample(generator, deterministic=False)
 
 
 def find_illegal(spec: ActionSpec, masks: Masks, actions: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -33,18 +27,3 @@ def find_illegal(spec: ActionSpec, masks: Masks, actions: Mapping[str, Tensor]) 
 def neutral(spec: ActionSpec, num_envs: int, device: torch.device | str = "cpu") -> dict[str, Tensor]:
     """Return every head's neutral value, int64 `[E]`."""
     return {head.name: torch.full((num_envs,), head.neutral, device=device) for head in spec.heads}
-
-
-def made_legal(spec: ActionSpec, masks: Masks, actions: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return actions `[E]` in which an illegal combination is replaced.
-
-    With a root head by the neutral operation, without one by the first legal value of the head.
-    """
-    illegal = find_illegal(spec, masks, actions)
-    if spec.root is None:
-        return {
-            name: torch.where(illegal[name], masks.heads[name].int().argmax(-1), actions[name]) for name in spec.names
-        }
-    anywhere = torch.stack(list(illegal.values())).any(0)
-    calm = neutral(spec, len(anywhere), anywhere.device)
-    return {name: torch.where(anywhere, calm[name], actions[name]) for name in spec.names}

@@ -47,43 +47,21 @@ def masked_kl(old: Tensor, new: Tensor, mask: Tensor) -> Tensor:
 
 
 def check_masks(actions: ActionSpec, masks: Masks, owner: Owner = UNKNOWN["masks"]) -> None:
-    """Check that every head that can matter has a legal entry in every environment.
+    """Check masks `[E, ...]` of the right form: every head that can matter has a legal entry in every environment.
 
-    A head without one is an error only when an operation is legal to which the head is relevant.
-
-    Args:
-        actions: The action table.
-        masks: Masks `[E, ...]` of the right form; see `esper_core.policy.boundary.check_mask_form`.
-        owner: Whose they are.
-
-    Raises:
-        PluginError: a choice that can come up has nothing legal.
+    A head without one is an error only when an operation is legal to which the head is relevant; PluginError says so.
     """
-    if actions.root is None:
-        for head in actions.heads:
-            _require(masks.heads[head.name].any(-1), f"head '{head.name}' has no legal entry", owner)
-        return
-    ops = masks.heads[actions.root]
-    _require(ops.any(-1), f"head '{actions.root}' has no legal entry", owner)
-    for head in actions.children:
-        relevant = torch.tensor(actions.relevance(head.name), device=ops.device)
-        if head.name == actions.slot:
-            assert masks.slot_given_op is not None
-            legal = masks.slot_given_op.any(-1)
-        else:
-            legal = masks.heads[head.name].any(-1, keepdim=True)
-        _require(
-            legal | ~(ops & relevant),
-            f"head '{head.name}' has no legal entry for a legal operation",
-            owner,
-            actions.ops,
-        )
-
-
-def _require(fine: Tensor, message: str, owner: Owner, ops: tuple[str, ...] = ()) -> None:
-    """Raise PluginError naming the first row `[E]` or `[E, O]` of `fine` that is false."""
-    if bool(fine.all()):
-        return
-    where = (~fine).nonzero()[0].tolist()
-    operation = f" ({ops[where.pop()]})" if ops else ""
-    raise owner.breach(f"{message}{operation} in environment {where[0] if where else 0}")
+    for head in actions.heads:
+        legal = masks.heads[head.name].any(-1)
+        labels: tuple[str, ...] = ()
+        if actions.root is not None and head.name != actions.root:
+            legal, labels, ops = legal.unsqueeze(-1), actions.ops, masks.heads[actions.root]
+            if head.name == actions.slot:
+                assert masks.slot_given_op is not None
+                legal = masks.slot_given_op.any(-1)
+            relevant = torch.tensor(actions.relevance(head.name), device=ops.device)
+            legal = legal | ~(ops & relevant)
+        if not bool(legal.all()):
+            where = (~legal).nonzero()[0].tolist()
+            operation = f" for the legal operation {labels[where[-1]]}" if labels else ""
+            raise owner.breach(f"head '{head.name}' has no legal entry{operation} in environment {where[0]}")

@@ -21,13 +21,9 @@ T = TypeVar("T")
 
 
 class PolicyOutput(NamedTuple):
-    """What `Policy.forward` returns.
+    """What `Policy.forward` returns: logits per head `[E, T, K]`, and values of the most probable operation `[E, T]`.
 
-    Attributes:
-        logits: Masked logits per head, `[E, T, K]`; the slot's are masked by the union over legal operations.
-        raw_logits: Logits per head before masking, `[E, T, K]`.
-        values: The critic's values for the most probable operation, each `[E, T]`.
-        state: Recurrent state after the last step.
+    The slot's `logits` are masked by the union over legal operations; `raw_logits` are not masked at all.
     """
 
     logits: dict[str, Tensor]
@@ -37,13 +33,9 @@ class PolicyOutput(NamedTuple):
 
 
 class ActionOutput(NamedTuple):
-    """What `Policy.get_action` returns.
+    """What `Policy.get_action` returns: one action per head, int64 `[E]`, and values of the operation drawn, `[E]`.
 
-    Attributes:
-        actions: One action per head, int64 `[E]`.
-        log_prob: Log-probability per head, `[E]`; 0 for heads irrelevant to the operation.
-        values: The critic's values for the sampled operation, each `[E]` (`by_op` `[E, O]`).
-        state: Recurrent state after the step.
+    `log_prob` is 0 for heads irrelevant to the operation.
     """
 
     actions: dict[str, Tensor]
@@ -57,8 +49,8 @@ class Evaluation:
     """Stored actions under the current policy; everything a loss needs.
 
     Attributes:
-        distribution: The policy's distribution, with gradients.
-        values: The critic's values, in normalised return units, each `[E, T]`.
+        distribution: With gradients.
+        values: In normalised return units, each `[E, T]`.
         log_prob: Per head `[E, T]`; 0 where the head is irrelevant to the operation taken.
         entropy: Per head `[E, T]`, normalised to 0..1 and weighted by the detached probability that it matters.
         relevance: Per head, bool `[E, T]`: the head matters to the operation taken.
@@ -76,7 +68,7 @@ class Evaluation:
 
     @property
     def state_value(self) -> Tensor:
-        """Return the critic's values of the states, whatever was done there, `[E, T]`."""
+        """The critic's values of the states, whatever was done there, `[E, T]`."""
         return _of_states(self.values, self.distribution.op_probs())
 
     @property
@@ -99,9 +91,7 @@ class Policy(nn.Module):
     """Network + critic + action table.
 
     Args:
-        network: From features to a latent and raw logits.
-        critic: From the latent to values.
-        actions: The action table that both were built with.
+        network, critic, actions: What it is made of; both were built with this action table.
         precision: What network and critic compute in, one of `esper_core.contracts.precision.PRECISIONS`. Whatever they
             hand on, recurrent state included, is float32 at least, and so are distributions.
         owners: Whose code network and critic are.
@@ -122,11 +112,8 @@ class Policy(nn.Module):
         owners: Owners = UNKNOWN,
     ) -> None:
         super().__init__()
-        self.network = network
-        self.critic = critic
-        self.actions = actions
-        self.precision = precision
-        self.owners = owners
+        self.network, self.critic, self.actions = network, critic, actions
+        self.precision, self.owners = precision, owners
 
     def initial_state(self, num_envs: int) -> Any:
         """Return the recurrent state at an episode start, tensors `[layers, E, H]`."""
@@ -139,34 +126,19 @@ class Policy(nn.Module):
     def forward(
         self, features: Features, masks: Masks, state: Any = None, episode_start: Tensor | None = None
     ) -> PolicyOutput:
-        """Run `[E, T]` steps.
-
-        Args:
-            features: `obs [E, T, D]`, `indices [E, T, width]`.
-            masks: Legal actions, `[E, T, ...]`.
-            state: Recurrent state before the first step.
-            episode_start: Bool `[E, T]`; the state is zeroed before these steps.
-        """
+        """Run `[E, T]` steps; arguments are those of `evaluate_actions`."""
         latent, distribution, state = self._run(features, masks, state, episode_start)
-        op_probs = distribution.op_probs()
-        op = None if op_probs is None else op_probs.argmax(-1)
-        values = self._values(latent, op_probs, op)
+        values = self._greedy_values(latent, distribution)
         return PolicyOutput(distribution.masked_logits(), distribution.logits, values, state)
 
     def value(self, features: Features, masks: Masks, state: Any = None) -> Tensor:
         """Return the critic's values of states in which nothing has been done yet, `[E]`.
 
-        That is the expectation over operations, and does not depend on which one is drawn or most probable.
-
-        Args:
-            features: `obs [E, D]`, `indices [E, width]`.
-            masks: Legal actions, `[E, ...]`.
-            state: Recurrent state before the step.
+        That is the expectation over operations, and does not depend on which one is drawn or most probable. Arguments
+        are those of `get_action`.
         """
         latent, distribution, _ = self._run(*_with_time((features, masks)), state, None)
-        op_probs = distribution.op_probs()
-        op = None if op_probs is None else op_probs.argmax(-1)
-        return _of_states(self._values(latent, op_probs, op), op_probs).squeeze(1)
+        return _of_states(self._greedy_values(latent, distribution), distribution.op_probs()).squeeze(1)
 
     @torch.no_grad()
     def get_action(
@@ -197,8 +169,8 @@ class Policy(nn.Module):
         latent, distribution, state = self._run(*_with_time((features, masks)), state, start)
         actions = distribution.sample(generator, deterministic)
         log_prob = distribution.log_prob(actions)
-        values = self._values(latent, distribution.op_probs(), self._op(actions))
-        return ActionOutput(*_without_time((actions, log_prob, values)), state)
+        values = self._values(latent, distribution.op_probs(), distribution.op(actions))
+        return ActionOutput(*mapped((actions, log_prob, values), lambda tensor: tensor.squeeze(1)), state)
 
     def evaluate_actions(
         self,
@@ -218,7 +190,7 @@ class Policy(nn.Module):
             episode_start: Bool `[E, T]`; the state is zeroed before these steps.
         """
         latent, distribution, state = self._run(features, masks, state, episode_start)
-        op = self._op(actions)
+        op = distribution.op(actions)
         given = distribution.given(op)
         return Evaluation(
             distribution=distribution,
@@ -254,8 +226,9 @@ class Policy(nn.Module):
         check_values(owner, values, self.actions, tuple(latent.shape[:2]), latent.device)
         return mapped(values, widened)
 
-    def _op(self, actions: dict[str, Tensor]) -> Tensor | None:
-        return actions[self.actions.root] if self.actions.root is not None else None
+    def _greedy_values(self, latent: Tensor, distribution: FactoredDistribution) -> Values:
+        op_probs = distribution.op_probs()
+        return self._values(latent, op_probs, None if op_probs is None else op_probs.argmax(-1))
 
 
 def _of_states(values: Values, op_probs: Tensor | None) -> Tensor:
@@ -268,7 +241,3 @@ def _of_states(values: Values, op_probs: Tensor | None) -> Tensor:
 def _with_time(value: T) -> T:
     """Return tensors `[E, ...]` with a time axis of 1, `[E, 1, ...]`."""
     return mapped(value, lambda tensor: tensor.unsqueeze(1))
-
-
-def _without_time(value: T) -> T:
-    return mapped(value, lambda tensor: tensor.squeeze(1))

@@ -29,7 +29,7 @@ def zero_rows(state: S, rows: Tensor) -> S:
 def run_with_resets(
     run: Callable[[Tensor, S], tuple[Tensor, S]], inputs: Tensor, state: S, episode_start: Tensor
 ) -> tuple[Tensor, S]:
-    """Run a recurrent module over sequences in which episodes may start anywhere.
+    """Run a recurrent module over sequences in which episodes may start anywhere; return outputs and the last state.
 
     Without a start after the first step this is a single call. Otherwise the sequence is split at every time at
     which some environment starts, and rows that start are zeroed before their span: no padding, one call per span.
@@ -39,9 +39,6 @@ def run_with_resets(
         inputs: `[E, T, F]`.
         state: State before the first step.
         episode_start: Bool `[E, T]`; the state is zeroed before these steps.
-
-    Returns:
-        Outputs `[E, T, H]` and the state after the last step.
     """
     cuts = (episode_start[:, 1:].any(0).nonzero().flatten() + 1).tolist()
     outputs = []

@@ -9,7 +9,6 @@ from attrs import evolve
 
 from esper_core import SlotConfig, StateSpec
 from esper_core.contracts.protocols import BuildContext
-from esper_core.learning.config import TrainConfig
 from esper_core.learning.trainer import Trainer
 from esper_core.policy.policy import Policy
 from esper_factored_ppo.config import FactoredPpoConfig
@@ -18,7 +17,7 @@ from esper_lstm_v2.config import LstmV2Config
 from esper_lstm_v2.network import LstmNetwork
 from esper_op_conditioned_critic.config import OpConditionedConfig
 from esper_op_conditioned_critic.op_conditioned import OpConditionedCritic
-from tests.learning.conftest import SCHEMA, SPEC, Legal, Seen, World
+from tests.learning.conftest import SCHEMA, SPEC, make
 
 HIDDEN = 16
 
@@ -59,12 +58,5 @@ def ppo_trainer(
     torch.set_num_threads(1)
     network = LstmNetwork(LstmV2Config(hidden_dim=HIDDEN), evolve(context(), latent_dim=0))
     critic = OpConditionedCritic(OpConditionedConfig(baseline=baseline), context())
-    return Trainer(
-        policy=Policy(network, critic, SPEC).to(dtype),
-        features=Seen(),
-        masks=masks or Legal(),
-        loss=ppo_loss(**(loss or {})),
-        environment=world or World(),
-        config=TrainConfig(**{"lr": 3e-3, **config}),
-        seed=seed,
-    )
+    policy = Policy(network, critic, SPEC).to(dtype)
+    return make(world, ppo_loss(**(loss or {})), seed, masks=masks, policy=policy, **{"lr": 3e-3, **config})

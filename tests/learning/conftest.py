@@ -9,8 +9,12 @@ from torch import Tensor, nn
 
 from esper_core import ActionSpec, Head
 from esper_core.contracts.features import Feature, FeatureSchema, IndexField
+from esper_core.contracts.foreign import UNKNOWN, Owners
 from esper_core.contracts.protocols import Features, LossResult, LSTMState, Masks, NetworkOutput, Values
 from esper_core.contracts.state import StateField, StateSpec
+from esper_core.learning.config import TrainConfig
+from esper_core.learning.trainer import Trainer
+from esper_core.policy.policy import Policy
 from esper_core.policy.recurrent import run_with_resets
 
 SPEC = ActionSpec(
@@ -172,3 +176,34 @@ class Reinforce:
         error = torch.where(batch.valid, (evaluation.values.q_taken - batch.returns).square(), 0.0).sum() / count
         kl = torch.tensor(0.0)
         return LossResult(error - gain, kl, {"value_loss": error.detach()})
+
+
+def make(
+    world: Any = None,
+    loss: Any = None,
+    seed: int = 0,
+    net: Any = None,
+    critic: Any = None,
+    features: Any = None,
+    masks: Any = None,
+    policy: Policy | None = None,
+    owners: Owners = UNKNOWN,
+    **config: Any,
+) -> Trainer:
+    """Return a trainer on the small world, of parts that are given or small ones."""
+    torch.manual_seed(0)
+    return Trainer(
+        policy=policy or Policy(net or Net(), critic or Value(), SPEC, owners=owners),
+        features=features or Seen(),
+        masks=masks or Legal(),
+        loss=loss or Reinforce(),
+        environment=world or World(),
+        config=TrainConfig(**{"lr": 0.01, **config}),
+        seed=seed,
+        owners=owners,
+    )
+
+
+def train(trainer: Trainer, updates: int) -> list[tuple[int, int, dict[str, float | None], list[dict[str, Any]]]]:
+    """Return what updates say, but for what depends on the clock."""
+    return [(u.index, u.environment_steps, u.metrics, u.events) for u in trainer.run(updates)]

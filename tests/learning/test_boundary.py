@@ -11,27 +11,16 @@ import torch
 from esper_core.contracts.errors import PluginError
 from esper_core.contracts.foreign import Owner, Owners
 from esper_core.contracts.protocols import LossResult
-from esper_core.learning.config import TrainConfig
 from esper_core.learning.trainer import Trainer
 from esper_core.policy.policy import Policy
-from tests.learning.conftest import SPEC, Legal, Net, Reinforce, ResumableWorld, Seen, Value, World
+from tests.learning.conftest import SPEC, Net, Reinforce, ResumableWorld, Seen, Value, World, make
 
 KINDS = ("environment", "features", "masks", "network", "critic", "loss")
 OWNERS = Owners({kind: Owner(f"{kind} 'acme' (acme 1.0)", f"{kind}/acme") for kind in KINDS})
 
 
 def train(world: World | None = None, loss: Any = None, net: Any = None, **parts: Any) -> tuple[Trainer, Any]:
-    torch.manual_seed(0)
-    trainer = Trainer(
-        policy=Policy(net or Net(), Value(), SPEC, owners=OWNERS),
-        features=parts.get("features", Seen()),
-        masks=parts.get("masks", Legal()),
-        loss=loss or Reinforce(),
-        environment=world or World(),
-        config=TrainConfig(update_epochs=1),
-        seed=0,
-        owners=OWNERS,
-    )
+    trainer = make(world, loss, net=net, owners=OWNERS, update_epochs=1, **parts)
     return trainer, next(trainer.run(1))
 
 
@@ -68,11 +57,6 @@ def test_an_environment_that_returns_something_else(wrong: str) -> None:
     with pytest.raises(PluginError, match=r"environment 'acme' \(acme 1.0\) breaks its contract: ") as raised:
         train(changing(position, change))
     assert words.replace("\\", "") in raised.value.message
-
-
-def test_rewards_may_be_of_any_float() -> None:
-    _, update = train(changing(1, torch.Tensor.double))
-    assert update.metrics["reward_sum"] == train()[1].metrics["reward_sum"]
 
 
 def test_a_reward_beyond_what_is_learned_with_is_named() -> None:
@@ -170,19 +154,14 @@ class Raising:
     schema = Seen.schema
     target_kl = None
 
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
-
     def __call__(self, *_: Any) -> Any:
-        raise self.error
+        raise SystemExit(0)
 
 
-@pytest.mark.parametrize("error", [KeyError("worn"), SystemExit(0), BaseException("panicked")])
 @pytest.mark.parametrize("kind", ["features", "masks", "loss"])
-def test_whatever_a_part_raises_names_it(kind: str, error: BaseException) -> None:
-    words = rf"{kind} 'acme' \(acme 1.0\) failed while [\w ]+: {type(error).__name__}"
-    with pytest.raises(PluginError, match=words):
-        train(**{kind: Raising(error)})
+def test_whatever_a_part_raises_names_it(kind: str) -> None:
+    with pytest.raises(PluginError, match=rf"{kind} 'acme' \(acme 1.0\) failed while [\w ]+: SystemExit"):
+        train(**{kind: Raising()})
 
 
 def test_a_network_whose_gradients_fail_is_among_those_named() -> None:
@@ -210,12 +189,4 @@ def test_a_policy_without_weights_is_named() -> None:
     for module in list(policy.modules()):
         module._parameters.clear()
     with pytest.raises(PluginError, match="neither it nor its critic has a parameter"):
-        Trainer(
-            policy=policy,
-            features=Seen(),
-            masks=Legal(),
-            loss=Reinforce(),
-            environment=World(),
-            config=TrainConfig(),
-            seed=0,
-        )
+        make(policy=policy)

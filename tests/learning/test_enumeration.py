@@ -15,14 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from esper_core.contracts.protocols import Features, LSTMState, Masks, NetworkOutput
-from esper_core.learning.config import TrainConfig
 from esper_core.learning.rollout import standardise
 from esper_core.learning.trainer import Trainer
 from esper_core.policy.policy import ActionOutput, Policy
 from esper_op_conditioned_critic.config import OpConditionedConfig
 from esper_op_conditioned_critic.op_conditioned import OpConditionedCritic
 from tests.learning.components import HIDDEN, WatchedPpo, context, ppo_loss
-from tests.learning.conftest import SPEC, Seen, World
+from tests.learning.conftest import SPEC, World, make, train
 
 # Of 32 environments: op, slot, what; 2 is the neutral value of `what`. CUT is legal on slot b only.
 TIMES = {(0, 0, 2): 8, (2, 1, 2): 8} | {
@@ -121,17 +120,9 @@ def trained(baseline: str, quality: float, loss: WatchedPpo, **config: Any) -> T
         critic.hidden.weight[:3, HIDDEN:] = torch.eye(3, dtype=torch.float64)
         critic.output.weight.zero_()
         critic.output.weight[0, :3] = quality * exact_values()
-    trainer = Trainer(
-        policy=Scripted(Table(), critic, SPEC),
-        features=Seen(),
-        masks=Legal(),
-        loss=loss,
-        environment=Paid(),
-        config=TrainConfig(**{"lr": 0.0, "update_epochs": 1, "normalise_returns": False, **config}),
-        seed=0,
-    )
-    for _ in trainer.run(1):
-        pass
+    policy, config = Scripted(Table(), critic, SPEC), {"normalise_returns": False, **config}
+    trainer = make(Paid(), loss, masks=Legal(), policy=policy, lr=0.0, update_epochs=1, **config)
+    train(trainer, 1)
     return trainer
 
 

@@ -43,7 +43,7 @@ def test_equal_returns_have_no_spread(value):
 
 
 @settings(deadline=None)
-@given(st.lists(st.floats(-1, 1), min_size=2, max_size=9), st.integers(-40, 40))
+@given(st.lists(st.floats(-1, 1, width=32), min_size=2, max_size=9), st.integers(-40, 40))
 def test_returns_have_no_size_of_their_own(returns, exponent):
     """In other units of reward the same is learned."""
     plain, scaled, unit = ReturnNormaliser(), ReturnNormaliser(), 2.0**exponent

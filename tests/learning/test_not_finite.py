@@ -8,8 +8,7 @@ import torch
 
 from esper_core.contracts.errors import EsperError, PluginError
 from esper_core.contracts.protocols import LossResult
-from tests.learning.conftest import Net, Reinforce, ResumableWorld, Seen, World
-from tests.learning.test_trainer import make, train
+from tests.learning.conftest import Net, Reinforce, ResumableWorld, Seen, World, make, train
 
 
 class Spoilt(Reinforce):

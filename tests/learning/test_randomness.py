@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from esper_core.learning.randomness import ProcessStreams, seed_all
-from tests.learning.conftest import Net
-from tests.learning.test_trainer import make, train
+from tests.learning.conftest import Net, make, train
 
 CPU = torch.device("cpu")
 

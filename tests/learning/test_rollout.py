@@ -5,8 +5,8 @@ import torch
 
 from esper_core.contracts.tensors import mapped
 from esper_core.learning.normalise import ReturnNormaliser
-from esper_core.learning.rollout import LEAST_SIGNAL, Rollout, standardise
-from tests.learning.conftest import SCHEMA, SPEC, World
+from esper_core.learning.rollout import LEAST_SIGNAL, standardise
+from tests.learning.conftest import World
 from tests.learning.test_collector import collect
 
 
@@ -144,11 +144,3 @@ def test_rows_pick_environments():
     assert torch.equal(part.features.obs[1], batch.features.obs[0])
     assert torch.equal(part.masks.slot_given_op[0], batch.masks.slot_given_op[2])
     assert torch.equal(part.old_logits["what"][0], batch.old_logits["what"][2])
-
-
-def test_a_spec_without_slots_has_no_slot_storage():
-    from esper_core import ActionSpec, Head
-
-    rollout = Rollout(3, 2, ActionSpec((Head("move", ("l", "r")),)), SCHEMA, torch.device("cpu"))
-    assert rollout.masks.slot_given_op is None and rollout.steps().masks.slot_given_op is None
-    assert SPEC.slot is not None

@@ -44,21 +44,15 @@ def train(trainer: Trainer, updates: int) -> list[Update]:
     return list(trainer.run(updates))
 
 
-def told(updates: list[Update]) -> list[tuple]:
-    return [(u.index, u.environment_steps, u.metrics, u.events) for u in updates]
-
-
 @pytest.mark.parametrize(
-    ("policy", "options", "uses"),
+    ("options", "uses"),
     [
-        ("lstm-v1", [], {}),
-        ("lstm-v2", ["loss.child_baseline=1.0", "train.num_minibatches=2", "network.lstm_layers=2"], {}),
-        ("lstm-v2", ["train.normalise_returns=false"], {"features": "flat"}),
+        (["loss.child_baseline=1.0", "train.num_minibatches=2", "network.lstm_layers=2"], {}),
+        ([], {"features": "flat"}),
     ],
-    ids=["lstm-v1", "child-baseline-minibatches", "flat"],
 )
-def test_it_trains(index: Index, policy: str, options: list[str], uses: dict[str, str]) -> None:
-    trainer = open_session(plan(index, policy, NARROW + options, uses=uses), index)
+def test_it_trains(index: Index, options: list[str], uses: dict[str, str]) -> None:
+    trainer = open_session(plan(index, options=NARROW + options, uses=uses), index)
     before = {name: p.detach().clone() for name, p in trainer.policy.named_parameters()}
     updates = train(trainer, 2)
     assert [u.environment_steps for u in updates] == [8, 16]
@@ -79,7 +73,7 @@ def test_a_rollout_beyond_memory_is_refused_before_anything_is_built(
     index: Index, monkeypatch: pytest.MonkeyPatch, envs: int, epochs: int
 ) -> None:
     made = plan(index, "lstm-v1", TINY[1:], envs=envs, epochs=epochs)
-    monkeypatch.setattr("esper_core.plan.build.build_parts", lambda *_: pytest.fail("something was built"))
+    monkeypatch.setattr("esper_core.learning.session.build_parts", lambda *_: pytest.fail("something was built"))
     monkeypatch.setattr("esper_core.system.memory.memory_left", lambda _: 1000)
     with pytest.raises(ConfigError, match=f"The {epochs} steps of {envs} environments .* need .* 1000 bytes are left"):
         open_session(made, index)
@@ -95,20 +89,6 @@ def test_the_bytes_of_a_rollout_are_counted_without_allocating_it(index: Index) 
     assert imagined.nbytes == real.nbytes > rows * known.feature_schema.dim
 
 
-def test_going_on_from_a_state_is_exact(index: Index) -> None:
-    whole = open_session(plan(index), index)
-    expected = told(train(whole, 3))
-    begun = open_session(plan(index), index)
-    train(begun, 1)
-    state = begun.state()
-    resumed = open_session(plan(index), index)
-    torch.rand(7)
-    resumed.load_state(state)
-    assert told(train(resumed, 3)) == expected[1:]
-    for name, value in whole.policy.state_dict().items():
-        assert torch.equal(value, resumed.policy.state_dict()[name]), name
-
-
 def test_threads_within_an_operation_are_the_plans(index: Index) -> None:
     torch.set_num_threads(2)
     open_session(plan(index), index)
@@ -116,21 +96,6 @@ def test_threads_within_an_operation_are_the_plans(index: Index) -> None:
     open_session(plan(index, threads=3), index)
     assert torch.get_num_threads() == 3
     torch.set_num_threads(1)
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_hosts_train_the_same_beside_a_policy_with_threads(index: Index, workers: int) -> None:
-    def events(threads: int) -> list[dict]:
-        options = [option for option in NARROW if "workers" not in option]
-        trainer = open_session(plan(index, options=options, workers=workers, threads=threads), index)
-        try:
-            (update,) = train(trainer, 1)
-            return update.events
-        finally:
-            trainer.environment.close()
-            torch.set_num_threads(1)
-
-    assert events(2) == events(1)
 
 
 @pytest.mark.parametrize(("runtime", "minibatches"), [("loop", 1), ("fused", 2)])
@@ -159,23 +124,12 @@ def test_an_update_on_a_gpu_that_is_not_there(index: Index) -> None:
         assert {p.device.type for p in trainer.policy.parameters()} == {device.name}
         (update,) = train(trainer, 1)
         state = trainer.state()
-        open_session(plan(index, options=options, device=device.name), index).load_state(state)
+    # All random streams are the CPU's, so a run may go on anywhere.
+    elsewhere = open_session(plan(index, options=options), index)
+    elsewhere.load_state(state)
+    assert train(elsewhere, 2)[0].index == 2
     assert update.index == 1 and device.crossings
     assert {t.device.type for table in state.tensors.values() for t in table.values()} == {"cpu"}
-
-
-@pytest.mark.filterwarnings("ignore:.*to a meta parameter:UserWarning")
-def test_a_run_goes_on_on_another_device(index: Index) -> None:
-    """All random streams are the CPU's, so none is bound to a kind of device."""
-    begun = open_session(plan(index), index)
-    train(begun, 1)
-    state = begun.state()
-    with FakeDevice() as device:
-        other = open_session(plan(index, device=device.name), index)
-        other.load_state(state)
-        train(other, 2)
-        back = other.state()
-    assert back.counters["updates_done"] == 2
 
 
 def test_the_discount_of_the_trainer_is_the_environments(index: Index) -> None:

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from esper_core.contracts.errors import CheckpointMismatch
-from tests.learning.conftest import ResumableWorld, Seen
-from tests.learning.test_trainer import make, train
+from tests.learning.conftest import ResumableWorld, Seen, make, train
 
 
 class Counting(Seen):

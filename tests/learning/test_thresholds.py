@@ -1,14 +1,12 @@
 """Warnings begin exactly where a threshold is crossed, say which head and which value, and say it once."""
 
 import math
-import subprocess
-import sys
 
 import pytest
 from attrs import asdict
 
 from esper_core.learning.config import TrainConfig
-from esper_core.learning.thresholds import THRESHOLDS, Bound, Watch, chosen_thresholds
+from esper_core.learning.thresholds import THRESHOLDS, Watch, chosen_thresholds
 
 TABLE = {threshold.name: threshold for threshold in THRESHOLDS}
 
@@ -26,20 +24,10 @@ HEALTHY = {
     "state_rms/c": 0.9,
     "op/WAIT": 0.7,
     "op/GROW": 0.3,
-    **{
-        f"{metric}/{head}": value
-        for head in ("op", "blueprint")
-        for metric, value in (
-            ("entropy", 0.4),
-            ("legal", 7.0),
-            ("used", 900.0),
-            ("used_share", 0.12),
-            ("ratio_max", 1.6),
-            ("clip_fraction", 0.02),
-            ("grad_norm", 0.01),
-        )
-    },
 }
+HEAD = {"entropy": 0.4, "legal": 7.0, "used": 900.0, "used_share": 0.12, "ratio_max": 1.6, "clip_fraction": 0.02}
+for _head in ("op", "blueprint"):
+    HEALTHY |= {f"{metric}/{_head}": value for metric, value in {**HEAD, "grad_norm": 0.01}.items()}
 """A policy in the middle of learning, with the figures of a real run."""
 
 
@@ -99,30 +87,12 @@ def test_a_head_that_collapsed_before_it_was_used():
     assert warning.message == (
         "head blueprint: entropy 0.04 of ln 7 after being relevant in 3.0% of steps (collapsed before use)"
     )
-    assert look({**metrics, "used/blueprint": 5000.0}) == [], "it may well have learned"
-    assert look({**metrics, "used_share/blueprint": 0.4}) == []
-    assert [w.head for w in look({**metrics, "entropy/op": 0.05, "used/op": 40.0, "used_share/op": 0.05})] == [
-        "op",
-        "blueprint",
-    ]
 
 
 def test_a_warning_that_lasts_keeps_its_beginning_and_one_that_comes_back_begins_anew():
     watch, bad = Watch(THRESHOLDS), {**HEALTHY, "state_rms/c": 12.0}
     since = [[w.since for w in watch.look(update, m)] for update, m in enumerate([HEALTHY, bad, bad, HEALTHY, bad], 1)]
     assert since == [[], [2], [2], [], [5]]
-
-
-def test_a_bound_in_units_of_another_metric():
-    bound = Bound("x", above=2.0, unit="scale")
-    assert bound.crossed({"x": 0.5, "scale": 0.2}, "") and not bound.crossed({"x": 0.5, "scale": 0.3}, "")
-    assert not bound.crossed({"x": 0.5, "scale": None}, "") and not bound.crossed({"x": 0.5, "scale": 0.0}, "")
-
-
-@pytest.mark.parametrize("bounds", [{}, {"above": 1.0, "below": 0.0}])
-def test_a_bound_has_one_side(bounds):
-    with pytest.raises(ValueError, match="either above or below"):
-        Bound("x", **bounds)
 
 
 def test_half_precision_may_round():
@@ -139,9 +109,6 @@ def test_bounds_can_be_moved_and_dropped():
     assert [w.threshold for w in look(metrics)] == ["state-large"]
     (warning,) = look(metrics, settings=("state-large=off", "ratio-exploded = 5"))
     assert (warning.threshold, warning.bound) == ("ratio-exploded", 5.0)
-    assert [w.threshold for w in look({**HEALTHY, "q_spread": 0.04}, settings=("critic-ignores-operation=0.5",))] == [
-        "critic-ignores-operation"
-    ]
 
 
 @pytest.mark.parametrize(
@@ -149,9 +116,7 @@ def test_bounds_can_be_moved_and_dropped():
     [
         ("ratio-explode=5", r"no threshold 'ratio-explode' \(Did you mean 'ratio-exploded'\?\)"),
         ("ratio-exploded", "neither NAME=NUMBER nor NAME=off"),
-        ("ratio-exploded=much", "neither"),
         ("ratio-exploded=nan", "neither"),
-        ("ratio-exploded=", "neither"),
     ],
 )
 def test_settings_that_cannot_be_meant(setting, words):
@@ -165,8 +130,3 @@ def test_names_are_unique_and_every_row_can_be_written_down():
         assert math.isfinite(threshold.bound.value) and threshold.advice and asdict(threshold)
         for bound in threshold.given:
             assert ("*" in bound.metric) <= ("*" in threshold.bound.metric)
-
-
-def test_the_table_imports_no_torch():
-    code = "import sys, esper_core.learning.thresholds; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -11,7 +11,7 @@ from torch import Tensor
 from esper_core.contracts.errors import PluginError
 from esper_core.contracts.foreign import Owner, Owners
 from esper_core.contracts.protocols import Features, LSTMState, Masks, NetworkOutput, Values
-from esper_core.policy.boundary import check_actions, check_mask_form, take_features
+from esper_core.policy.boundary import check_mask_form, take_features
 from esper_core.policy.policy import Policy
 from tests.learning.conftest import SCHEMA, SPEC, Net, Value
 
@@ -40,38 +40,29 @@ def act(network: Net | None = None, critic: Value | None = None) -> None:
     policy.get_action(features(), masks(), policy.initial_state(2))
 
 
-def other(logits: dict[str, Tensor], name: str, value: Any) -> dict[str, Any]:
-    return {**logits, name: value}
+def logits(name: str, value: Any) -> Any:
+    return lambda out: out._replace(logits={**out.logits, name: value})
 
 
+def replaced(**parts: Any) -> Any:
+    return lambda out: out._replace(**parts)
+
+
+ZEROS = torch.zeros(1, 2, 8)
 NETWORKS = {
     "wide": (
-        lambda out: out._replace(logits=other(out.logits, "slot", torch.zeros(2, 1, 3))),
-        r"its logits of head 'slot' is float32 \[2, 1, 3\], not float \[2, 1, 2\]",
+        logits("slot", torch.zeros(2, 1, 3)),
+        r"logits of head 'slot' is float32 \[2, 1, 3\], not float \[2, 1, 2",
     ),
-    "whole": (
-        lambda out: out._replace(logits=other(out.logits, "what", torch.zeros(2, 1, 3, dtype=torch.int64))),
-        r"head 'what' is int64 \[2, 1, 3\], not float",
-    ),
-    "missing": (
-        lambda out: out._replace(logits={"op": out.logits["op"], "slots": out.logits["slot"]}),
-        "its logits lack 'slot', 'what' and its logits have 'slots', of which nobody knows; they must be 'op', 'slot'",
-    ),
-    "latent": (
-        lambda out: out._replace(latent=torch.zeros(2, 8)),
-        r"its latent is float32 \[2, 8\], not float \[2, 1,",
-    ),
+    "whole": (logits("what", torch.zeros(2, 1, 3).long()), r"head 'what' is int64 \[2, 1, 3\], not float"),
+    "missing": (replaced(logits={"op": ZEROS, "slots": ZEROS}), "logits has 'op', 'slots', not 'op', 'slot', 'what'"),
     "elsewhere": (lambda out: out._replace(latent=out.latent.to("meta")), "its latent is .* on meta, not .* on cpu"),
-    "tuple": (lambda out: tuple(out), "what it returns is a tuple, not esper_core.contracts.protocols.NetworkOutput"),
-    "list": (lambda out: out._replace(state=[1]), "its state is a list, not a NamedTuple of tensors"),
-    "kind": (lambda out: out._replace(state=Odd(out.state.h)), "its state has memory, not h, c"),
-    "batch": (
-        lambda out: out._replace(state=LSTMState(torch.zeros(1, 3, 8), torch.zeros(1, 3, 8))),
-        r"the h of its state has shape \[1, 3, 8\], not 2 environments at dimension 1",
-    ),
+    "tuple": (tuple, "what it returns is a tuple, not esper_core.contracts.protocols.NetworkOutput"),
+    "list": (replaced(state=[1]), "its state is a list, not a NamedTuple of tensors"),
+    "kind": (replaced(state=Odd(ZEROS)), "its state has 'memory', not 'h', 'c'"),
     "grown": (
-        lambda out: out._replace(state=LSTMState(torch.zeros(2, 2, 8), torch.zeros(1, 2, 8))),
-        r"the h of its state has shape \[2, 2, 8\], not \[1, 2, 8\]",
+        replaced(state=LSTMState(torch.zeros(2, 2, 8), ZEROS)),
+        r"the h of its state has .* not \[1, 2, 8\]",
     ),
 }
 
@@ -89,26 +80,19 @@ def test_a_network_that_returns_something_else(wrong: str) -> None:
     assert "esper plugins check network/acme" in raised.value.hint
 
 
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [(RuntimeError("mat1 and mat2"), "RuntimeError: mat1 and mat2"), (SystemExit(0), "SystemExit: 0")],
-)
-def test_a_network_that_raises(error: BaseException, words: str) -> None:
+def test_a_network_that_raises() -> None:
     class Broken(Net):
         def forward(self, *arguments: Any) -> NetworkOutput:
-            raise error
+            raise RuntimeError("mat1 and mat2")
 
-    with pytest.raises(PluginError, match=rf"network 'acme' \(acme 1.0\) failed while computing: {words}"):
+    with pytest.raises(PluginError, match=r"network 'acme' \(acme 1.0\) failed while computing: RuntimeError: mat1"):
         act(Broken())
 
 
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        (
-            Values(torch.zeros(2, 1, 1), torch.zeros(2, 1), None),
-            r"its value is float32 \[2, 1, 1\], not float \[2, 1\]",
-        ),
+        (Values(torch.zeros(2, 1, 1), torch.zeros(2, 1), None), r"its value is float32 \[2, 1, 1\], not float"),
         (Values(torch.zeros(2, 1), torch.zeros(2, 1), torch.zeros(2, 1, 4)), r"its by_op is .* not float \[2, 1, 3\]"),
         (torch.zeros(2, 1), "what it returns is a Tensor, not esper_core.contracts.protocols.Values"),
     ],
@@ -129,14 +113,10 @@ BOOL = torch.ones(2, 3, dtype=torch.bool)
     ("change", "words"),
     [
         ({"heads": {"op": BOOL, "slot": BOOL[:, :2], "what": BOOL.byte()}}, "head 'what' is uint8 .*, not bool"),
-        ({"heads": {"op": BOOL.float(), "slot": BOOL[:, :2], "what": BOOL}}, "head 'op' is float32 .*, not bool"),
         ({"heads": {"op": BOOL, "slot": BOOL, "what": BOOL}}, r"head 'slot' is bool \[2, 3\], not bool \[2, 2\]"),
-        ({"heads": {"op": BOOL, "what": BOOL}}, "its masks lack 'slot'"),
+        ({"heads": {"op": BOOL, "what": BOOL}}, "its table of masks has 'op', 'what', not 'op', 'slot', 'what'"),
         ({"slot_given_op": None}, "it has no 'slot_given_op'"),
-        (
-            {"slot_given_op": torch.ones(2, 2, 3, dtype=torch.bool)},
-            r"slot_given_op is bool \[2, 2, 3\], not .*\[2, 3, 2\]",
-        ),
+        ({"slot_given_op": torch.ones(2, 2, 3).bool()}, r"slot_given_op is bool \[2, 2, 3\], not .*\[2, 3, 2\]"),
     ],
 )
 def test_masks_of_another_form(change: dict[str, Any], words: str) -> None:
@@ -148,12 +128,8 @@ def test_masks_of_another_form(change: dict[str, Any], words: str) -> None:
     ("found", "words"),
     [
         (features()._replace(obs=torch.zeros(2, 4)), r"its obs is float32 \[2, 4\], not float \[2, 3\]"),
-        (features()._replace(obs=torch.zeros(2, 3).long()), "its obs is int64 .*, not float"),
-        (features()._replace(indices={}), "its indices lack 'kind'"),
-        (
-            features()._replace(indices={"kind": torch.full((2, 2), 3)}),
-            "indices 'kind' go from 3 to 3, not from -1 to 2",
-        ),
+        (features()._replace(indices={}), "its table of indices has nothing, not 'kind'"),
+        (features()._replace(indices={"kind": torch.full((2, 2), 3)}), "'kind' goes from 3 to 3, not from -1 to 2"),
         (torch.zeros(2, 3), "what it returns is a Tensor"),
     ],
 )
@@ -166,18 +142,3 @@ def test_observations_are_taken_in_the_width_of_the_weights() -> None:
     wide = features()._replace(obs=torch.rand(2, 3, dtype=torch.float64))
     taken = take_features(OWNER, wide, SCHEMA, 2, torch.float32, CPU)
     assert torch.equal(taken.obs, wide.obs.float()) and taken.indices is wide.indices
-
-
-@pytest.mark.parametrize(
-    ("actions", "words"),
-    [
-        ({"op": torch.tensor([0, 3])}, "its action of head 'op' goes from 0 to 3, not from 0 to 2"),
-        ({"op": torch.tensor([0.0, 1.0])}, r"head 'op' is float32 \[2\], not int \[2\]"),
-        ({"op": 1}, r"head 'op' is a int, not a tensor int \[2\]"),
-    ],
-)
-def test_a_rule_that_does_something_else(actions: dict[str, Any], words: str) -> None:
-    idle = {head.name: torch.zeros(2, dtype=torch.int64) for head in SPEC.heads}
-    check_actions(OWNER, idle, SPEC, 2)
-    with pytest.raises(PluginError, match=words):
-        check_actions(OWNER, {**idle, **actions}, SPEC, 2)

@@ -12,11 +12,11 @@ from esper_bench.repeats import one_thread
 from esper_bench.speed import Speed
 from esper_core.contracts.foreign import Owners, close_safely
 from esper_core.contracts.protocols import FeatureExtractor, Masks, Rule
-from esper_core.learning.player import ForeignRule, play
 from esper_core.learning.stopwatch import Stopwatch
 from esper_core.plan.build import build_beside, build_environment
 from esper_core.plan.plan import owners_of
 from esper_core.registry.resolve import resolve
+from esper_testing.player import ForeignRule, play
 
 if TYPE_CHECKING:
     from esper_core.contracts.protocols import Say, State

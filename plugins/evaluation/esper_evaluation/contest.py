@@ -14,7 +14,6 @@ from esper_core.contracts.errors import PluginError, UserError, did_you_mean
 from esper_core.contracts.foreign import close_safely
 from esper_core.contracts.plain import NotPlain, plain
 from esper_core.contracts.protocols import Environment, Evaluable, FeatureExtractor, MaskProvider, Rule
-from esper_core.learning.player import ForeignRule, PolicyRule, Separately, derived_seed, play
 from esper_core.plan.build import build_beside, build_environment, build_parts, resolve_device
 from esper_core.plan.plan import Plan, PlanDescription, describe_plan, owners_of
 from esper_core.policy.boundary import check_tensor
@@ -31,6 +30,7 @@ from esper_evaluation.records import ABOUT_FILE, EPISODES_FILE, SEARCH_FILE, Bat
 from esper_evaluation.schedule import Matched, Schedule
 from esper_evaluation.search import Found, Search
 from esper_evaluation.statistics import Values
+from esper_testing.player import ForeignRule, PolicyRule, Separately, derived_seed, play
 
 EVALUATION = "evaluation"
 """Folder within a run."""

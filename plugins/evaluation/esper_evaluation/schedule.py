@@ -10,8 +10,9 @@ from torch import Tensor
 
 from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.protocols import Masks
-from esper_core.learning.player import Played
-from esper_core.policy.legality import draw_legal, made_legal, neutral
+from esper_core.policy.legality import neutral
+from esper_testing.legality import draw_legal, made_legal
+from esper_testing.player import Played
 
 if TYPE_CHECKING:
     from esper_core.contracts.protocols import State

@@ -9,8 +9,8 @@ from attrs import define, field, frozen
 
 from esper_core.contracts.foreign import UNKNOWN, Owners
 from esper_core.contracts.protocols import Environment, MaskProvider, Rule
-from esper_core.learning.player import Played, Separately, derived_seed, play
 from esper_evaluation.schedule import Schedule, Wandering, recorded
+from esper_testing.player import Played, Separately, derived_seed, play
 
 Line = dict[str, Any]
 """What came of a batch, JSON-able."""

@@ -10,7 +10,7 @@ from attrs import define, field
 from torch import Tensor
 
 from esper_core.contracts.protocols import Environment, MaskProvider, Masks
-from esper_core.policy.legality import draw_legal
+from esper_testing.legality import draw_legal
 
 if TYPE_CHECKING:
     from esper_core.contracts.protocols import State

@@ -10,7 +10,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from esper_core.contracts.protocols import Environment, MaskProvider
 from esper_core.contracts.spaces import action_space, observation_space
-from esper_core.policy.legality import made_legal
+from esper_testing.legality import made_legal
 
 if TYPE_CHECKING:
     from esper_core.contracts.protocols import State

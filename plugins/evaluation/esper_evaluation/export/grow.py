@@ -12,7 +12,6 @@ from esper_core.contracts.errors import UserError
 from esper_core.contracts.foreign import close_safely
 from esper_core.contracts.grown import Exportable, Grown
 from esper_core.contracts.protocols import Environment
-from esper_core.learning.player import PolicyRule, play
 from esper_core.plan.build import build_parts
 from esper_core.plan.plan import owners_of
 from esper_core.policy.boundary import check_type
@@ -20,6 +19,7 @@ from esper_core.policy.policy import Policy
 from esper_core.registry.index import Index
 from esper_core.runs.checkpoint import load_policy
 from esper_core.runs.header import read_header
+from esper_testing.player import PolicyRule, play
 
 
 @frozen

@@ -15,7 +15,6 @@ import pytest
 from esper_core.contracts.errors import PluginError, UserError
 from esper_core.plan.lookup import find_planned
 from esper_core.plan.plan import describe_plan
-from esper_core.policy import legality
 from esper_core.registry import sources
 from esper_core.registry.index import Index
 from esper_core.runs.directory import RunDirectory
@@ -24,6 +23,7 @@ from esper_evaluation import schedule
 from esper_evaluation.arms import Arm, choose_arms
 from esper_evaluation.contest import Contest, Played
 from esper_evaluation.entrants import Entrant, choose_entrants
+from esper_testing import legality
 from esper_testing.reference import environment as reference_environment
 from esper_testing.reference.environment import HELD_OUT, Lamps
 

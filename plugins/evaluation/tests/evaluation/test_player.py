@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 import torch
 
-from esper_core.contracts.errors import EsperError
+from esper_core.contracts.actions import ActionSpec, Head
+from esper_core.contracts.errors import EsperError, PluginError
+from esper_core.contracts.foreign import Owner
 from esper_core.contracts.protocols import Masks
-from esper_core.learning.player import Separately, derived_seed, play
 from esper_evaluation.schedule import Wandering
+from esper_testing.player import ForeignRule, Separately, derived_seed, play
 
 PINNED = 22011607678846335
 """What records on disk were played with."""
@@ -77,3 +79,31 @@ def test_derived_seeds_depend_on_every_part_and_on_nothing_else() -> None:
     seeds = [derived_seed(*known) for known in parts]
     assert len(set(seeds)) == len(seeds) and all(0 <= seed < 2**63 for seed in seeds)
     assert derived_seed("policy", 0, 1) == seeds[0] == PINNED
+
+
+class Saying:
+    """A rule that returns what it is told to."""
+
+    def __init__(self, actions: Any) -> None:
+        self.actions = actions
+
+    def reset(self, num_envs: int) -> None: ...
+
+    def __call__(self, state: Any, masks: Masks, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        found: dict[str, torch.Tensor] = self.actions
+        return found
+
+
+@pytest.mark.parametrize(
+    ("actions", "words"),
+    [
+        ({"op": torch.tensor([0, 3])}, "rule 'r' .* its action of head 'op' goes from 0 to 3, not from 0 to 2"),
+        ({"op": torch.tensor([0.0, 1.0])}, r"head 'op' is float32 \[2\], not int \[2\]"),
+        ({}, "its table of actions has nothing, not 'op'"),
+    ],
+)
+def test_a_rule_that_does_something_else(actions: dict[str, Any], words: str) -> None:
+    spec = ActionSpec((Head("op", ("WAIT", "UP", "DOWN")),), root="op")
+    masks = Masks({"op": torch.ones(2, 3, dtype=torch.bool)}, None)
+    with pytest.raises(PluginError, match=words):
+        ForeignRule(Saying(actions), Owner("rule 'r'"), spec)({}, masks, torch.Generator())

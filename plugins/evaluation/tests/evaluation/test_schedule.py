@@ -10,9 +10,9 @@ import torch
 
 from esper_core.contracts.actions import ActionSpec, Head
 from esper_core.contracts.protocols import Masks
-from esper_core.learning.player import Played, Separately, play
 from esper_core.policy.legality import find_illegal
 from esper_evaluation.schedule import Matched, Schedule, Wandering, recorded
+from esper_testing.player import Played, Separately, play
 
 SPEC = ActionSpec(
     (Head("op", ("WAIT", "GROW", "CUT")), Head("what", ("x", "y", "z", "none"), 3, ("GROW",))),

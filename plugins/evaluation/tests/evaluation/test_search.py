@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from esper_core.contracts.errors import PluginError
-from esper_core.learning.player import Separately, play
 from esper_evaluation.schedule import Schedule
 from esper_evaluation.search import Search
+from esper_testing.player import Separately, play
 from esper_testing.reference.environment import HELD_OUT
 
 

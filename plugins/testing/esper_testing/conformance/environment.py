@@ -22,11 +22,11 @@ from esper_core.contracts.state import StateField
 from esper_core.learning.session import open_session
 from esper_core.learning.trainer import Resumable
 from esper_core.plan.plan import describe_plan
-from esper_core.policy.legality import draw_legal
 from esper_testing.conformance.subject import SLOTS, Subject
 from esper_testing.conformance.suite import Suite
 from esper_testing.episodes import Episode, legal_play, play
 from esper_testing.evaluability import check_held_out, check_members, check_outcomes, check_replay
+from esper_testing.legality import draw_legal
 from esper_testing.randomness import untouched_randomness
 from esper_testing.single import SingleEnvironment
 from esper_testing.states import made_illegal

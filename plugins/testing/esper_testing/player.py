@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from attrs import frozen
@@ -15,15 +15,12 @@ from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.errors import EsperError, PluginError
 from esper_core.contracts.events import EPISODE, is_number
 from esper_core.contracts.foreign import UNKNOWN, Owner, Owners
-from esper_core.contracts.protocols import Environment, FeatureExtractor, MaskProvider, Masks, Rule
+from esper_core.contracts.protocols import Environment, FeatureExtractor, MaskProvider, Masks, Rule, State
 from esper_core.contracts.tensors import mapped
 from esper_core.learning.boundary import take_reset, take_step
 from esper_core.learning.stopwatch import Stopwatch
-from esper_core.policy.boundary import check_actions, check_mask_form, take_features
+from esper_core.policy.boundary import check_indices, check_mask_form, check_names, check_tensor, take_features
 from esper_core.policy.policy import Policy
-
-if TYPE_CHECKING:
-    from esper_core.contracts.protocols import State
 
 
 def derived_seed(*parts: object) -> int:
@@ -165,7 +162,7 @@ class ForeignRule:
         """Return one action per head, int64 `[E]`."""
         with self.owner.doing("choosing actions"):
             actions = self.rule(state, masks, generator)
-        check_actions(self.owner, actions, self.actions, len(masks.heads[self.actions.names[0]]))
+        _check_actions(self.owner, actions, self.actions, len(masks.heads[self.actions.names[0]]))
         return actions
 
 
@@ -226,3 +223,12 @@ class Separately:
             here, legal = mapped((dict(state), masks), lambda value, env=env: value[env : env + 1])  # type: ignore[misc]
             acted.append(rule(here, legal, own))
         return {name: torch.cat([actions[name] for actions in acted]) for name in acted[0]}
+
+
+def _check_actions(owner: Owner, found: Any, actions: ActionSpec, num_envs: int) -> None:
+    """Check what a rule does in E environments: int64 `[E]` per head, within the head."""
+    check_names(owner, "its table of actions", found, actions.names)
+    for head in actions.heads:
+        value, what = found[head.name], f"its action of head '{head.name}'"
+        check_tensor(owner, what, value, "int", (num_envs,))
+        check_indices(owner, what, value, 0, head.size)
