@@ -111,7 +111,7 @@ def save_checkpoint(run: RunDirectory, trainer: Trainer, update: Update, *, keep
             make_folder(temporary, run.path)
             for name, data in files.items():
                 create_synced(temporary / name, data, run.path)
-            sync_folder(temporary, run.path)
+            sync_folder(temporary)
             _remove(run, path)
             rename(temporary, path, run.path)
         except BaseException:

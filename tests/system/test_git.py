@@ -97,14 +97,6 @@ def test_what_is_not_checked_out_is_not_changed(repository: Path) -> None:
     assert not changed(repository)
 
 
-def test_too_much_to_read_counts_as_changed(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(git, "READ_AT_MOST", 1)
-    os.utime(repository / "file")
-    assert not changed(repository)
-    os.utime(repository / "big.bin")
-    assert changed(repository)
-
-
 def test_variables_point_to_no_other_repository(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_DIR", "/nowhere")
     monkeypatch.setenv("GIT_INDEX_FILE", "/nowhere/index")
