@@ -104,10 +104,6 @@ class ActionSpec:
                 return head
         raise KeyError(f"no head '{name}'; heads are {', '.join(self.names)}")
 
-    def op_index(self, label: str) -> int:
-        """Return the index of an operation; raises ValueError."""
-        return self.ops.index(label)
-
     def relevance(self, name: str) -> tuple[bool, ...]:
         """Return, for every operation, whether head `name` matters: one column of the causal table `[ops, heads]`."""
         ops = self.head(name).ops

@@ -87,4 +87,3 @@ class HasBoard(Protocol):
 
     def board(self, envs: Sequence[int]) -> Board:
         """Return how some environments are doing now. It is called between steps, and changes nothing."""
-        ...

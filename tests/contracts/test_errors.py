@@ -16,11 +16,6 @@ def test_every_error_has_its_exit_code() -> None:
     assert {c.__name__: c("Something happened.").exit_code for c in classes} == {**expected, "Interrupted": 130}
 
 
-def test_the_hint_is_the_second_line() -> None:
-    assert str(EsperError("It broke.", hint="Mend it.")) == "It broke.\nMend it."
-    assert str(EsperError("It broke.")) == "It broke."
-
-
 @pytest.mark.parametrize(
     ("name", "expected"),
     [

@@ -42,7 +42,6 @@ def test_what_is_declared_is_read(acme: str) -> None:
     ("module", "said"),
     [
         ("acme_extra.parts", 'pip install "Acme_Extra~=1.0"'),
-        ("acme_kernels", 'pip install "acme-kernels>=2,<3"'),
         # A module may be called otherwise than its distribution: those that are declared and absent may bring it.
         ("kernels", 'pip install "acme-kernels>=2,<3" acme-strange'),
     ],
@@ -65,7 +64,6 @@ def test_a_name_that_nobody_declares_is_never_suggested(distribution: str) -> No
         ("esper-core", "0.1.0", "esper-core==0.1.0"),
         ("esper-core", "1.0.dev3+g1", "esper-core==1.0.dev3+g1"),
         ("x", '1"; touch y; "', None),
-        ("$(touch y)", "1", None),
         ("--index-url", "1", None),
         ("x", "$(id)", None),
     ],

@@ -26,26 +26,12 @@ from esper_core.system.processes import (
 from tests.runs import forking
 
 
-class KeywordOnly(Exception):
-    """Cannot be made again from its arguments, so it comes out of no pickle."""
-
-    def __init__(self, *, width: int) -> None:
-        super().__init__(f"no width of {width}")
-
-
 class Holding(Exception):
     """Goes into no pickle."""
 
     def __init__(self) -> None:
         super().__init__("it holds a lock")
         self.lock = threading.Lock()
-
-
-class Unspeakable(Exception):
-    """Says nothing, and fails at it."""
-
-    def __str__(self) -> str:
-        raise RuntimeError
 
 
 def failed(error: BaseException) -> EsperError:
@@ -57,18 +43,11 @@ def failed(error: BaseException) -> EsperError:
     return failure.error("The host 'x' (esper-x 1.0)", "training hosts")
 
 
-def test_what_is_returned_arrives() -> None:
-    assert pickle.loads(attempted(lambda: {"a": [1, 2]})) == {"a": [1, 2]}
-
-
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (KeywordOnly(width=3), "KeywordOnly: no width of 3"),
         (Holding(), "Holding: it holds a lock"),
         (SystemExit(0), "SystemExit: 0"),
-        (Unspeakable(), "Unspeakable"),
-        (KeyError("name"), "KeyError: 'name'"),
     ],
 )
 def test_whatever_is_raised_is_said(error: BaseException, said: str) -> None:
@@ -77,17 +56,6 @@ def test_whatever_is_raised_is_said(error: BaseException, said: str) -> None:
     assert arrived.message == f"The host 'x' (esper-x 1.0) failed while training hosts: {said}."
     assert "--debug" in arrived.hint
     assert isinstance(arrived.__cause__, RemoteTraceback) and "in call" in str(arrived.__cause__)
-
-
-def test_a_result_that_cannot_be_sent_is_an_error_too() -> None:
-    failure = pickle.loads(attempted(threading.Lock))
-    assert isinstance(failure, Failure) and "pickle" in failure.said
-
-
-def test_an_error_of_ours_stays_what_it_is() -> None:
-    arrived = failed(ConfigError("No such option.", hint="Leave it out."))
-    assert type(arrived) is ConfigError and arrived.exit_code == 2
-    assert (arrived.message, arrived.hint) == ("No such option.", "Leave it out.")
 
 
 def test_a_class_of_a_plugin_arrives_as_the_nearest_of_core() -> None:
