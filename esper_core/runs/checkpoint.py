@@ -30,16 +30,7 @@ from esper_core.runs.header import (
     content_digest,
     read_header,
 )
-from esper_core.system.files import (
-    create_synced,
-    is_temporary,
-    make_folder,
-    remove_folder,
-    rename,
-    sync_folder,
-    temporary_name,
-    writing,
-)
+from esper_core.system import files
 from esper_core.system.json_files import finite, json_bytes, read_bytes
 
 if TYPE_CHECKING:
@@ -52,18 +43,12 @@ if TYPE_CHECKING:
     from esper_core.runs.directory import RunDirectory
 
 KEEP_LAST = 3
-
 _NAME = re.compile(r"\d{6,10}")
 
 
 @frozen
 class Loaded:
-    """What was loaded.
-
-    Attributes:
-        header: What `state.json` said.
-        notes: Differences that do not matter enough to refuse, each one sentence.
-    """
+    """What was loaded: its header, and differences that do not matter enough to refuse, each one sentence."""
 
     header: Header
     notes: tuple[str, ...] = ()
@@ -72,11 +57,10 @@ class Loaded:
 # Writing ------------------------------------------------------------------------------------------------------------
 
 
-def save_checkpoint(run: RunDirectory, trainer: Trainer, update: Update, *, keep_last: int = KEEP_LAST) -> Path:
+def save_checkpoint(run: RunDirectory, trainer: Trainer, update: Update) -> Path:
     """Write the checkpoint that follows an update, and remove those that are neither recent nor the best.
 
-    The files are written to a temporary folder, flushed to the disk and renamed, so that a checkpoint is either
-    complete or not there.
+    It is written under another name, flushed to the disk and renamed, so that it is complete or not there.
 
     Raises:
         EsperError: the disk is full or the directory cannot be written; earlier checkpoints are untouched.
@@ -84,7 +68,7 @@ def save_checkpoint(run: RunDirectory, trainer: Trainer, update: Update, *, keep
     from safetensors.torch import save
 
     state = trainer.state()
-    files = {f"{group}.safetensors": save(tensors) for group, tensors in state.tensors.items()}
+    written = {f"{group}.safetensors": save(tensors) for group, tensors in state.tensors.items()}
     content = {
         "schema": CHECKPOINT_SCHEMA,
         "update": update.index,
@@ -94,32 +78,30 @@ def save_checkpoint(run: RunDirectory, trainer: Trainer, update: Update, *, keep
         **{key: run.record[key] for key in ("plan", "feature_schema", "actions", "weights_versions")},
         **{key: run.circumstances[key] for key in ("distributions", "libraries")},
         "files": {
-            name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
+            name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in written.items()
         },
     }
     content["digest"] = content_digest(content)
-    files[STATE_FILE] = json_bytes(content, indent=1)
+    written[STATE_FILE] = json_bytes(content, indent=1)
     folder = run.checkpoints
     path = folder / f"{update.index:06d}"
-    with writing(path, "Make room; earlier checkpoints are untouched."):
-        make_folder(folder, run.path)
+    with files.writing(path, "Make room; earlier checkpoints are untouched."):
+        files.make_folder(folder, run.path)
         for leftover in folder.iterdir():
-            if is_temporary(leftover.name):
-                remove_folder(leftover, run.path)
-        temporary = folder / temporary_name()
+            if files.is_temporary(leftover.name):
+                files.remove_folder(leftover, run.path)
+        temporary = folder / files.temporary_name()
         try:
-            make_folder(temporary, run.path)
-            for name, data in files.items():
-                create_synced(temporary / name, data, run.path)
-            sync_folder(temporary)
+            files.make_folder(temporary, run.path)
+            for name, data in written.items():
+                files.create_synced(temporary / name, data, run.path)
+            files.sync_folder(temporary)
             _remove(run, path)
-            rename(temporary, path, run.path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                remove_folder(temporary, run.path)
-            raise
+            files.rename(temporary, path, run.path)
+        finally:
+            files.remove_folder(temporary, run.path)
         best = best_checkpoint(run)
-        for earlier in list_checkpoints(run)[:-keep_last]:
+        for earlier in list_checkpoints(run)[:-KEEP_LAST]:
             if earlier != best:
                 _remove(run, earlier)
     return path
@@ -129,16 +111,16 @@ def remove_later(run: RunDirectory, update: int) -> None:
     """Remove the checkpoints of later updates, the newest first; raises EsperError."""
     for path in reversed(list_checkpoints(run)):
         if int(path.name) > update:
-            with writing(path):
+            with files.writing(path):
                 _remove(run, path)
 
 
 def _remove(run: RunDirectory, path: Path) -> None:
     """Remove a checkpoint under another name, so that it is never there in part."""
-    rubbish = path.with_name(temporary_name())
+    rubbish = path.with_name(files.temporary_name())
     with contextlib.suppress(FileNotFoundError):
-        rename(path, rubbish, run.path)
-        remove_folder(rubbish, run.path)
+        files.rename(path, rubbish, run.path)
+        files.remove_folder(rubbish, run.path)
 
 
 # Reading ------------------------------------------------------------------------------------------------------------
@@ -191,11 +173,7 @@ def choose_checkpoint(run: RunDirectory, at: str) -> Path:
 
 
 def verify_checkpoint(path: Path) -> Header:
-    """Read a checkpoint's header and compare every file with its digest, without torch.
-
-    Raises:
-        CheckpointMismatch: something is missing, damaged, altered, foreign or of another schema.
-    """
+    """Return a checkpoint's header, every file compared with its digest, without torch; raises CheckpointMismatch."""
     header = read_header(path)
     for _ in _files(header):
         pass

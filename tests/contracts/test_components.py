@@ -34,7 +34,7 @@ def test_names_are_kebab_case(name: object) -> None:
 
 @pytest.mark.parametrize("reference", ["my_net", "my-net:Net", "a:b.c", "a:b:c", ":b", "a:", "a..b:c", "a:1b"])
 def test_references_read_module_attribute(reference: str) -> None:
-    with pytest.raises(ValueError, match="factory must be given"):
+    with pytest.raises(ValueError, match="factory '' must read"):
         make(factory="")
     for key in ("factory", "config", "describe"):
         with pytest.raises(ValueError, match=f"{key} .*must read 'package.module:attribute'"):

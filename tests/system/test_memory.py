@@ -14,10 +14,10 @@ from esper_core.system import memory
 from esper_core.system.memory import check_memory, memory_left
 
 
-def group(folder: Path, limit: str, used: str, stat: str) -> tuple[str, str, str]:
+def group(folder: Path, limit: str, used: str, stat: str) -> tuple[str, str, str, str]:
     for name, text in (("max", limit), ("current", used), ("stat", stat)):
         (folder / name).write_text(text)
-    return (str(folder / "max"), str(folder / "current"), str(folder / "stat"))
+    return (str(folder), "max", "current", "stat")
 
 
 @pytest.mark.parametrize(
