@@ -90,12 +90,7 @@ class Values(NamedTuple):
 
 @frozen
 class Origin:
-    """What made a part. A factory may return an object of a class that belongs to somebody else.
-
-    Attributes:
-        module: Module of the factory.
-        options: What it was called with, JSON-able.
-    """
+    """What made a part: the module of the factory, which may return an object of another's class, and its options."""
 
     module: str
     options: Mapping[str, Any]

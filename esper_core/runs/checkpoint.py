@@ -14,8 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
-
 from esper_core.contracts.errors import CheckpointMismatch, DamagedFile, EsperError, UserError
 from esper_core.contracts.foreign import described
 from esper_core.contracts.plain import to_exact
@@ -44,14 +42,6 @@ if TYPE_CHECKING:
 
 KEEP_LAST = 3
 _NAME = re.compile(r"\d{6,10}")
-
-
-@frozen
-class Loaded:
-    """What was loaded: its header, and differences that do not matter enough to refuse, each one sentence."""
-
-    header: Header
-    notes: tuple[str, ...] = ()
 
 
 # Writing ------------------------------------------------------------------------------------------------------------
@@ -180,10 +170,11 @@ def verify_checkpoint(path: Path) -> Header:
     return header
 
 
-def load_checkpoint(path: Path, trainer: Trainer, plan: Plan, index: Index) -> Loaded:
+def load_checkpoint(path: Path, trainer: Trainer, plan: Plan, index: Index) -> tuple[str, ...]:
     """Verify a checkpoint, compare it with what is installed and with a plan, and restore a trainer from it.
 
     The state of an environment, of features, masks or of a loss is left out where the plan chose another component.
+    Returns differences that do not matter enough to refuse, each one sentence.
 
     Raises:
         CheckpointMismatch: a file is damaged, or slots, features, actions, weights or components differ; the message
@@ -191,8 +182,8 @@ def load_checkpoint(path: Path, trainer: Trainer, plan: Plan, index: Index) -> L
     """
     from esper_core.learning.state import TrainerState
 
-    loaded, tensors = _load(path, plan, index)
-    saved, counters = loaded.header.plan, loaded.header.counters
+    header, notes, tensors = _load(path, plan, index)
+    saved, counters = header.plan, header.counters
     same = {kind: state for kind, state in counters["parts"].items() if _names(saved, kind) == _names(plan, kind)}
     try:
         trainer.load_state(TrainerState(tensors, {**counters, "parts": same}))
@@ -201,10 +192,10 @@ def load_checkpoint(path: Path, trainer: Trainer, plan: Plan, index: Index) -> L
             f"{path / STATE_FILE} is damaged: it does not hold the state of a trainer: {described(error)}.",
             hint=OTHER_CHECKPOINT,
         ) from error
-    return loaded
+    return notes
 
 
-def load_policy(path: Path, policy: Policy, features: FeatureExtractor, plan: Plan, index: Index) -> Loaded:
+def load_policy(path: Path, policy: Policy, features: FeatureExtractor, plan: Plan, index: Index) -> tuple[str, ...]:
     """Verify a checkpoint, compare it with what is installed and with a plan, and put its weights into a policy.
 
     Features that have a state of their own get that too. It is all that acting needs.
@@ -212,10 +203,10 @@ def load_policy(path: Path, policy: Policy, features: FeatureExtractor, plan: Pl
     Raises:
         CheckpointMismatch: as for `load_checkpoint`.
     """
-    loaded, tensors = _load(path, plan, index)
+    header, notes, tensors = _load(path, plan, index)
     try:
         policy.load_state_dict(tensors["policy"])
-        state: Any = loaded.header.counters["parts"].get("features")
+        state: Any = header.counters["parts"].get("features")
         if state is not None:
             features.load_state(state)  # type: ignore[attr-defined]
     except (KeyError, RuntimeError, AttributeError) as error:
@@ -223,14 +214,14 @@ def load_policy(path: Path, policy: Policy, features: FeatureExtractor, plan: Pl
             f"The policy saved in {path} does not fit: {error}",
             hint="Use the components, the slots and the plugin versions that the checkpoint was written with.",
         ) from error
-    return loaded
+    return notes
 
 
 def _names(plan: Plan, kind: str) -> list[str]:
     return [f"{c.distribution}:{c.name}" for c in plan.of_kind(kind)]
 
 
-def _load(path: Path, plan: Plan, index: Index) -> tuple[Loaded, dict[str, dict[str, Tensor]]]:
+def _load(path: Path, plan: Plan, index: Index) -> tuple[Header, tuple[str, ...], dict[str, dict[str, Tensor]]]:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -241,7 +232,7 @@ def _load(path: Path, plan: Plan, index: Index) -> tuple[Loaded, dict[str, dict[
             tensors[file.stem] = load(data)
         except (SafetensorError, ValueError, KeyError) as error:
             raise CheckpointMismatch(f"{file} is not a safetensors file: {error}.", hint=OTHER_CHECKPOINT) from error
-    return Loaded(header, notes), tensors
+    return header, notes, tensors
 
 
 def _files(header: Header) -> Iterator[tuple[Path, bytes]]:

@@ -44,12 +44,7 @@ class Observers:
 
     @contextmanager
     def watching(self, run: RunDirectory, say: Callable[[str], None]) -> Iterator[None]:
-        """Let observers watch a run from here to the end of the block, however that ends.
-
-        Args:
-            run: The run.
-            say: Called with one line about an observer that failed.
-        """
+        """Let observers watch a run within the block, however that ends; `say` takes a line about one that failed."""
         self._say = say
         self._call(lambda observer: observer.on_start(run))
         try:

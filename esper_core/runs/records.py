@@ -37,11 +37,6 @@ def _count(least: int = 0) -> Any:
 def read_record(file: Path, schema: int, hint: str) -> dict[str, Any]:
     """Return the table that a file of a run holds.
 
-    Args:
-        file: The file.
-        schema: The schema it must have.
-        hint: What to do about a file that is damaged.
-
     Raises:
         FileNotFoundError, NotADirectoryError: there is none.
         CheckpointMismatch: it is damaged, foreign or of another schema, or cannot be read.

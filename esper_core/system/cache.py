@@ -11,7 +11,7 @@ from pathlib import Path
 from attrs import frozen
 
 from esper_core.contracts.errors import UserError
-from esper_core.system import files
+from esper_core.system import files as disk
 
 CACHE_VARIABLE = "ESPER_CACHE"
 SUFFIX = ".cache"
@@ -74,9 +74,9 @@ class Cache:
             if not os.path.lexists(self.folder):
                 self._make()
             self._listed()
-            files.append_synced(self.folder / MANIFEST_FILE, f"{name}\n".encode(), root)
-            files.make_folder(path.parent, root)
-            files.replace_synced(path, content, root)
+            disk.append_synced(self.folder / MANIFEST_FILE, f"{name}\n".encode(), root)
+            disk.make_folder(path.parent, root)
+            disk.replace_synced(path, content, root)
 
     def clear(self) -> int:
         """Delete what is kept, and the folder where nothing else lies in it; return how many files there were.
@@ -90,7 +90,7 @@ class Cache:
             listed = self._listed()
             for path in listed:
                 with suppress(FileNotFoundError):
-                    files.remove_file(path, root)
+                    disk.remove_file(path, root)
                     count += 1
             folders = {folder for path in listed for folder in path.parents if folder.is_relative_to(self.folder)}
             for folder in sorted(folders, reverse=True):
@@ -98,11 +98,11 @@ class Cache:
             if not os.path.lexists(self.folder):
                 return count
             if {entry.name for entry in self.folder.iterdir()} <= {MANIFEST_FILE, TAG_FILE}:
-                rubbish = root / files.temporary_name()
-                files.rename(self.folder, rubbish, root)
-                files.remove_folder(rubbish, root)
+                rubbish = root / disk.temporary_name()
+                disk.rename(self.folder, rubbish, root)
+                disk.remove_folder(rubbish, root)
             else:
-                files.cut_synced(self.folder / MANIFEST_FILE, len(_HEAD), root)
+                disk.cut_synced(self.folder / MANIFEST_FILE, len(_HEAD), root)
         return count
 
     def _tidy(self, folder: Path) -> None:
@@ -110,13 +110,13 @@ class Cache:
         root = self.folder.parent
         with suppress(FileNotFoundError):
             for entry in folder.iterdir():
-                if files.is_temporary(entry.name):
-                    files.remove_file(entry, root)
+                if disk.is_temporary(entry.name):
+                    disk.remove_file(entry, root)
             if folder != self.folder and not any(folder.iterdir()):
-                files.remove_folder(folder, root)
+                disk.remove_folder(folder, root)
 
     def _manifest(self) -> bytes:
-        with files.opened_file(self.folder / MANIFEST_FILE, os.O_RDONLY, self.folder.parent) as manifest:
+        with disk.opened_file(self.folder / MANIFEST_FILE, os.O_RDONLY, self.folder.parent) as manifest:
             return os.pread(manifest, os.fstat(manifest).st_size, 0)
 
     def _listed(self) -> list[Path]:
@@ -145,21 +145,21 @@ class Cache:
     def _locked(self) -> Iterator[None]:
         root = self.folder.parent
         root.mkdir(parents=True, exist_ok=True)
-        with files.opened_file(root / LOCK_FILE, os.O_RDWR | os.O_CREAT) as lock:
+        with disk.opened_file(root / LOCK_FILE, os.O_RDWR | os.O_CREAT) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
     def _make(self) -> None:
         """Make the folder with its manifest at once: a process may be killed, and others read without the lock."""
         root = self.folder.parent
-        draft = root / files.temporary_name()
-        files.make_folder(draft, root)
+        draft = root / disk.temporary_name()
+        disk.make_folder(draft, root)
         try:
-            files.create_synced(draft / TAG_FILE, _TAG)
-            files.create_synced(draft / MANIFEST_FILE, _HEAD)
-            files.rename(draft, self.folder, root)
+            disk.create_synced(draft / TAG_FILE, _TAG)
+            disk.create_synced(draft / MANIFEST_FILE, _HEAD)
+            disk.rename(draft, self.folder, root)
         finally:
-            files.remove_folder(draft, root)
+            disk.remove_folder(draft, root)
 
 
 def caches() -> list[Cache]:

@@ -153,14 +153,11 @@ class RemoteTraceback(Exception):
 
 @frozen
 class Failure:
-    """What was raised in another process.
+    """What was raised in another process: its type and message, and its traceback.
 
     Attributes:
-        said: Type and message.
-        traceback: Its traceback.
         modules: Modules that the traceback goes through, the outermost first, causes after what they caused.
-        kind: For an error of esper's own, the nearest class of `esper_core.contracts.errors`.
-        message, hint, exit_code: What such an error says.
+        kind: For an error of esper's own, the nearest class of `esper_core.contracts.errors`; the rest is what it says.
     """
 
     said: str

@@ -30,7 +30,6 @@ def test_dimension_and_names_follow_the_layout() -> None:
     [
         evolve(SCHEMA, num_slots=3),
         evolve(SCHEMA, base=(feature("b"), feature("a"))),
-        evolve(SCHEMA, base=(feature("a", formula="a / 2"), feature("b"))),
         evolve(SCHEMA, base=(feature("a", high=2.0), feature("b"))),
         evolve(SCHEMA, indices=(IndexField("kind", 2, 14),)),
     ],

@@ -22,7 +22,6 @@ class Mute(Exception):
     [
         (ValueError("no luck."), "ValueError: no luck."),
         (SystemExit(0), "SystemExit: 0."),
-        (SystemExit(), "SystemExit."),
         (BaseException("panicked"), "BaseException: panicked."),
         (Mute(), "Mute."),
     ],

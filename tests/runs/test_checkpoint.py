@@ -104,8 +104,8 @@ def test_the_state_of_a_component_is_kept_exactly_or_is_its_fault(
 def test_continuing_is_exact(run: RunDirectory, trained: Trained, plan: Plan, index: Index) -> None:
     expected = content_of(run.checkpoints / "000003")
     trainer = open_session(plan, index)
-    loaded = load_checkpoint(run.checkpoints / "000001", trainer, plan, index)
-    assert (loaded.header.update, loaded.header.plan, loaded.notes) == (1, plan, ())
+    notes = load_checkpoint(run.checkpoints / "000001", trainer, plan, index)
+    assert notes == ()
     again = []
     for done in trainer.run(plan.updates):
         save_checkpoint(run, trainer, done)
@@ -312,5 +312,5 @@ def test_another_version_source_or_loss_is_noted(
     newest: Path, fresh: Trainer, plan: Plan, index: Index, change: Change, words: str
 ) -> None:
     rewrite(newest, change)
-    (note,) = load_checkpoint(newest, fresh, plan, index).notes
+    (note,) = load_checkpoint(newest, fresh, plan, index)
     assert words in note

@@ -71,12 +71,6 @@ def test_an_orphan_keeps_nothing(tmp_path: Path, kind: str) -> None:
         os.kill(child, signal.SIGKILL)
 
 
-def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    (tmp_path / LOCK_FILE).mkdir()
-    with pytest.raises(UserError, match=r"cannot be written: .*lock: Is a directory"), locked(tmp_path):
-        pass
-
-
 @pytest.mark.parametrize("text", ["gibberish \x00"])
 def test_whatever_the_file_says_the_lock_is_what_counts(tmp_path: Path, text: str) -> None:
     (tmp_path / LOCK_FILE).write_text(text)

@@ -46,9 +46,8 @@ def changed(folder: Path) -> bool:
 def test_outside_of_git_and_without_it_there_is_no_commit(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert git_commit(tmp_path) is None
-    run_git(tmp_path, "init", "-q")
-    assert git_commit(tmp_path) is None
+    monkeypatch.setenv("GIT_DIR", str(repository / ".git"))
+    assert git_commit(tmp_path) is None, "variables point to no other repository"
     monkeypatch.setenv("PATH", str(tmp_path))
     assert git_commit(repository) is None
 
@@ -75,14 +74,6 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 def test_a_change_is_seen(repository: Path, change: Callable[[Path], object]) -> None:
     change(repository)
     assert changed(repository)
-
-
-def test_variables_point_to_no_other_repository(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GIT_DIR", "/nowhere")
-    monkeypatch.setenv("GIT_INDEX_FILE", "/nowhere/index")
-    found = git_commit(repository)
-    monkeypatch.undo()
-    assert found == {"commit": run_git(repository, "rev-parse", "HEAD"), "changed": False}
 
 
 # Nothing is run -----------------------------------------------------------------------------------------------------
@@ -153,15 +144,3 @@ def test_nothing_is_fetched_for_a_repository_that_lacks_objects(
     assert not (tmp_path / "witness").exists()
     ordinary(repository, "diff-index", "--cached", "HEAD")
     assert (tmp_path / "witness").exists(), "an ordinary look would have run one"
-
-
-def test_submodules_are_not_entered(repository: Path, program: Path, tmp_path: Path) -> None:
-    inner = tmp_path / "inner"
-    inner.mkdir()
-    run_git(inner, "init", "-q")
-    run_git(inner, "commit", "-q", "--allow-empty", "-m", "one")
-    run_git(repository, "submodule", "--quiet", "add", str(inner), "sub")
-    run_git(repository, "commit", "-q", "-m", "two")
-    run_git(repository / "sub", "config", "core.fsmonitor", str(program))
-    assert not changed(repository)
-    assert not (tmp_path / "witness").exists()
