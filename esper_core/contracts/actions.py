@@ -19,7 +19,7 @@ class Head:
     """One categorical head.
 
     Attributes:
-        name: Name of the head, unique in its spec.
+        name: Unique in its spec.
         labels: Meaning of each index.
         neutral: Index written when the head is irrelevant to the sampled operation.
         ops: Labels of the operations for which the head matters; None means every operation.

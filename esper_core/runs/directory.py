@@ -60,7 +60,7 @@ class RunDirectory:
     def create(
         cls, out: Path, plan: Plan, index: Index, facts: Mapping[str, Any] | None = None, here: Path | None = None
     ) -> RunDirectory:
-        """Create `<out>/<policy>-s<slots>-<date>-<short id>/` and write its `run.json`.
+        """Create `<out>/<policy>-s<slots>-<date>-<short id>/` and write its `run.json`; raises UserError.
 
         Args:
             out: Directory of runs; created when missing.
@@ -68,9 +68,6 @@ class RunDirectory:
             index: What is installed.
             facts: Further entries of `run.json`, such as the number of parameters.
             here: Folder whose git commit is noted; the working directory, which a component may have changed, without.
-
-        Raises:
-            UserError: the directory cannot be created or written.
         """
         description = describe_plan(plan, index)
         now = datetime.datetime.now(datetime.UTC)
@@ -150,14 +147,9 @@ class RunDirectory:
     # Writing --------------------------------------------------------------------------------------------------------
 
     def resume(self, update: int, plan: Plan, index: Index, device: str, here: Path | None = None) -> None:
-        """Cut the run back to an update and note in `run.json` that it is resumed from there.
+        """Cut the run back to an update, whose lines are the last that stay, and note in `run.json` that it is resumed.
 
-        Args:
-            update: Update whose lines are the last that stay.
-            plan: The run's plan; only its number of updates may be another.
-            index: What is installed.
-            device: torch device on which it is resumed.
-            here: As for `create`.
+        Of the plan only the number of updates may be another; `here` is as for `create`.
 
         Raises:
             EsperError: a line that must stay is damaged, or a file cannot be written.
@@ -190,12 +182,12 @@ class RunDirectory:
             PluginError: a metric bears a name that a line needs for something else.
             EsperError: the file cannot be written.
         """
-        taken = [name for name in RESERVED if name in update.metrics]
-        if taken:
-            raise PluginError(
-                f"A metric is called '{taken[0]}', which a metrics line needs for something else.",
-                hint="Rename it in the environment's episode events or in the loss.",
-            )
+        for name in RESERVED:
+            if name in update.metrics:
+                raise PluginError(
+                    f"A metric is called '{name}', which a metrics line needs for something else.",
+                    hint="Rename it in the environment's episode events or in the loss.",
+                )
         line: dict[str, Any] = finite(
             {
                 "update": update.index,
@@ -262,7 +254,6 @@ def list_runs(out: Path) -> tuple[list[RunDirectory], list[str]]:
 
 
 def _folders(out: Path) -> list[Path]:
-    """Return the entries of a directory of runs, by name; raises EsperError where it cannot be read."""
     try:
         return sorted(out.iterdir()) if out.is_dir() else []
     except OSError as error:

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 class Observers:
     """The observers of one run, called one after the other, each by itself.
 
-    Attributes:
-        active: Component, as messages name it → observer, without those that failed.
-        failures: Component → traceback of those that did.
+    `active` holds those that have not failed, by component, and `failures` the tracebacks of those that did.
     """
 
     active: dict[str, Observer]

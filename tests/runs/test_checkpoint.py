@@ -30,6 +30,7 @@ from esper_core.runs.checkpoint import (
 )
 from esper_core.runs.directory import RunDirectory
 from esper_core.runs.header import content_digest, read_header
+from esper_core.system.files import temporary_name
 
 MakePlan = Callable[..., Plan]
 Change = Callable[[dict[str, Any]], object]
@@ -130,8 +131,9 @@ def test_the_header_says_what_is_in_it(newest: Path, trained: Trained, plan: Pla
 
 
 def test_the_newest_three_and_the_best_are_kept(tmp_path: Path, plan: Plan, index: Index, fresh: Trainer) -> None:
-    run = RunDirectory.create(tmp_path, plan, index)
-    kept = []
+    run, kept = RunDirectory.create(tmp_path, plan, index), []
+    assert (best_checkpoint(run), names(run)) == (None, [])
+    (run.checkpoints / temporary_name()).mkdir()  # left by a killed process
     for number, score in enumerate((0.1, 0.9, 0.2, None, 0.3, 0.9, 0.1, 0.1, 0.1, 0.1), start=1):
         save_checkpoint(run, fresh, empty_update(number, score))
         kept.append([int(name) for name in names(run)])
@@ -140,6 +142,9 @@ def test_the_newest_three_and_the_best_are_kept(tmp_path: Path, plan: Plan, inde
     best = best_checkpoint(run)
     assert best is not None and best.name == "000006"
     assert sorted(path.name for path in run.checkpoints.iterdir()) == names(run)
+    (best / "state.json").write_text("{")
+    save_checkpoint(run, fresh, empty_update(1_000_000, None))
+    assert names(run) == ["000009", "000010", "1000000"], "a damaged one stops no other"
 
 
 # Writing that fails -------------------------------------------------------------------------------------------------
