@@ -32,15 +32,10 @@ def test_the_causal_table_has_one_column_per_head() -> None:
         "what": (False, True, False),
         "how": (True, True, True),
     }
-
-
-def test_names_sizes_and_operations_are_derived() -> None:
-    spec = make_spec()
     assert spec.names == ("op", "slot", "what", "how")
     assert spec.sizes == {"op": 3, "slot": 2, "what": 3, "how": 2}
     assert spec.ops == OPS
     assert [head.name for head in spec.children] == ["slot", "what", "how"]
-    assert spec.head("what").neutral == 2
     with pytest.raises(KeyError, match="heads are op, slot, what, how"):
         spec.head("style")
     rootless = ActionSpec((Head("left", ("a",)), Head("right", ("b", "c"))))
