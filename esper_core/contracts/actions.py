@@ -19,7 +19,7 @@ class Head:
     """One categorical head.
 
     Attributes:
-        name: Name of the head, unique in its spec.
+        name: Unique in its spec.
         labels: Meaning of each index.
         neutral: Index written when the head is irrelevant to the sampled operation.
         ops: Labels of the operations for which the head matters; None means every operation.
@@ -103,10 +103,6 @@ class ActionSpec:
             if head.name == name:
                 return head
         raise KeyError(f"no head '{name}'; heads are {', '.join(self.names)}")
-
-    def op_index(self, label: str) -> int:
-        """Return the index of an operation; raises ValueError."""
-        return self.ops.index(label)
 
     def relevance(self, name: str) -> tuple[bool, ...]:
         """Return, for every operation, whether head `name` matters: one column of the causal table `[ops, heads]`."""

@@ -20,11 +20,7 @@ TONES = ("idle", "active", "good", "bad")
 class Cell:
     """A place in an environment, such as a slot.
 
-    Attributes:
-        state: What it is doing, in a word.
-        content: What is there; empty for nothing.
-        level: How much of it, from 0 to 1; None where there is no such thing.
-        tone: One of `TONES`.
+    It says in a word what it is doing, what is there, how much of it from 0 to 1, and one of `TONES`.
     """
 
     state: str
@@ -35,13 +31,7 @@ class Cell:
 
 @frozen
 class Row:
-    """An environment.
-
-    Attributes:
-        label: Its name, such as `environment 0`.
-        text: Its condition, in a few words.
-        cells: Its places, as many in every row.
-    """
+    """An environment: its name, its condition in a few words, and its places, as many in every row."""
 
     label: str
     text: str
@@ -50,12 +40,7 @@ class Row:
 
 @frozen
 class Board:
-    """A few environments side by side.
-
-    Attributes:
-        places: Names of the cells, in order.
-        rows: The environments.
-    """
+    """A few environments side by side; `places` are the names of their cells, in order."""
 
     places: tuple[str, ...] = field(converter=as_tuple)
     rows: tuple[Row, ...] = field(converter=as_tuple)
@@ -87,4 +72,3 @@ class HasBoard(Protocol):
 
     def board(self, envs: Sequence[int]) -> Board:
         """Return how some environments are doing now. It is called between steps, and changes nothing."""
-        ...

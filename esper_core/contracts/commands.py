@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import re
+from attrs import field, frozen
 
-from attrs import Attribute, field, frozen
+from esper_core.contracts.components import OPTIONAL, matching
 
-from esper_core.contracts.components import check_reference
-
-_WORDS = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*( [a-z][a-z0-9]*(-[a-z0-9]+)*)?")
-
-
-def _check_words(_: object, attribute: Attribute[str], value: str) -> None:
-    if not isinstance(value, str) or not _WORDS.fullmatch(value):
-        raise ValueError(f"{attribute.name} '{value}' must be one or two kebab-case words, such as 'runs compare'")
+_WORD = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
+_WORDS = matching(f"{_WORD}( {_WORD})?", "be one or two kebab-case words, such as 'runs compare'")
 
 
 @frozen(kw_only=True)
@@ -29,8 +23,8 @@ class CommandSpec:
         summary: One line for `esper --help`.
     """
 
-    name: str = field(validator=_check_words)
-    app: str = field(default="", validator=check_reference)
+    name: str = field(validator=_WORDS)
+    app: str = field(default="", validator=OPTIONAL)
     summary: str = ""
 
     def __attrs_post_init__(self) -> None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from attrs import Attribute, field, frozen
 
 from esper_core.contracts.tuples import as_tuple
-
-_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-_REFERENCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
-_CAPABILITY = re.compile(r"[a-z][a-z0-9-]*:[a-z][a-z0-9-]*")
 
 
 def normalise_name(name: str) -> str:
@@ -19,27 +16,22 @@ def normalise_name(name: str) -> str:
     return re.sub(r"[_.]+", "-", name.strip().lower())
 
 
-def _check_name(_: object, attribute: Attribute[str], value: str) -> None:
-    if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise ValueError(f"{attribute.name} '{value}' must be kebab-case, such as 'lstm-v2'")
+def matching(pattern: str, form: str) -> Callable[[Any, Any, Any], None]:
+    """Return an attrs validator: raises ValueError where a string, or one of a tuple, does not match a pattern."""
+
+    def check(_: object, attribute: Attribute[Any], value: Any) -> None:
+        for text in value if isinstance(value, tuple) else (value,):
+            if not isinstance(text, str) or not re.fullmatch(pattern, text):
+                raise ValueError(f"{attribute.name} '{text}' must {form}")
+
+    return check
 
 
-def check_reference(_: object, attribute: Attribute[str], value: str) -> None:
-    """Raise ValueError unless a value is empty or reads `package.module:attribute`."""
-    if value and not (isinstance(value, str) and _REFERENCE.fullmatch(value)):
-        raise ValueError(f"{attribute.name} '{value}' must read 'package.module:attribute'")
-
-
-def _check_required_reference(instance: object, attribute: Attribute[str], value: str) -> None:
-    if not value:
-        raise ValueError(f"{attribute.name} must be given as 'package.module:attribute'")
-    check_reference(instance, attribute, value)
-
-
-def _check_capabilities(_: object, attribute: Attribute[tuple[str, ...]], value: tuple[str, ...]) -> None:
-    for capability in value:
-        if not _CAPABILITY.fullmatch(capability):
-            raise ValueError(f"{attribute.name}: '{capability}' must read 'kind:capability'")
+_REFERENCE = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
+_NAME = matching(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", "be kebab-case, such as 'lstm-v2'")
+_CAPABILITIES = matching(r"[a-z][a-z0-9-]*:[a-z][a-z0-9-]*", "read 'kind:capability'")
+_REQUIRED = matching(_REFERENCE, "read 'package.module:attribute'")
+OPTIONAL = matching(f"({_REFERENCE})?", "read 'package.module:attribute'")
 
 
 @frozen(kw_only=True)
@@ -70,20 +62,20 @@ class ComponentSpec:
             adapter that means something only where it is named, and whose installation must not change other choices.
     """
 
-    kind: str = field(validator=_check_name)
-    name: str = field(validator=_check_name)
-    factory: str = field(validator=_check_required_reference)
-    config: str = field(default="", validator=check_reference)
+    kind: str = field(validator=_NAME)
+    name: str = field(validator=_NAME)
+    factory: str = field(validator=_REQUIRED)
+    config: str = field(default="", validator=OPTIONAL)
     summary: str = ""
     defaults: Mapping[str, str] = field(factory=dict)
     aliases: tuple[str, ...] = field(default=(), converter=as_tuple)
-    provides: tuple[str, ...] = field(default=(), converter=as_tuple, validator=_check_capabilities)
-    requires: tuple[str, ...] = field(default=(), converter=as_tuple, validator=_check_capabilities)
+    provides: tuple[str, ...] = field(default=(), converter=as_tuple, validator=_CAPABILITIES)
+    requires: tuple[str, ...] = field(default=(), converter=as_tuple, validator=_CAPABILITIES)
     reads: tuple[str, ...] = field(default=(), converter=as_tuple)
-    describe: str = field(default="", validator=check_reference)
-    metrics: str = field(default="", validator=check_reference)
+    describe: str = field(default="", validator=OPTIONAL)
+    metrics: str = field(default="", validator=OPTIONAL)
     weights_version: int = 1
-    example: str = field(default="", validator=check_reference)
+    example: str = field(default="", validator=OPTIONAL)
     known_failures: Mapping[str, str] = field(factory=dict)
     only_by_name: bool = False
 
@@ -109,10 +101,10 @@ class KindSpec:
         several: An environment draws on any number of them, which its options name; none is chosen with `--use`.
     """
 
-    name: str = field(validator=_check_name)
-    protocol: str = field(validator=_check_required_reference)
-    conformance: str = field(default="", validator=check_reference)
-    template: str = field(default="", validator=check_reference)
+    name: str = field(validator=_NAME)
+    protocol: str = field(validator=_REQUIRED)
+    conformance: str = field(default="", validator=OPTIONAL)
+    template: str = field(default="", validator=OPTIONAL)
     summary: str = ""
     planned: bool = True
     several: bool = False

@@ -19,12 +19,7 @@ Event = dict[str, Any]
 
 
 def taken_events(owner: Owner, said: Any, num_envs: int) -> list[Event]:
-    """Return the events of a step in plain values.
-
-    Args:
-        owner: The environment.
-        said: `info["events"]`.
-        num_envs: Number of environments, E.
+    """Return `info["events"]` of a step of E environments in plain values.
 
     Raises:
         PluginError: they are not a list of tables with `env`, `step` and `type`, or hold what cannot be saved.

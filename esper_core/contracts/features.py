@@ -12,15 +12,7 @@ from esper_core.contracts.tuples import as_tuple
 
 @frozen
 class Feature:
-    """One scalar of the observation.
-
-    Attributes:
-        name: Unique within its block.
-        formula: How it is computed from the state.
-        low: Smallest value.
-        high: Largest value.
-        source: State field(s) it is computed from.
-    """
+    """One scalar of the observation. Its name is unique within its block; `source` names the state fields it uses."""
 
     name: str
     formula: str

@@ -21,16 +21,8 @@ def guarded(
 ) -> Iterator[None]:
     """Turn whatever is raised within into a PluginError that names the owner of the code; also a call of `exit`.
 
-    Errors of esper's own and requests to stop pass through.
-
-    Args:
-        owner: Whose code runs, such as "environment 'x' (esper-x 1.0)".
-        doing: What it was asked for, such as "taking step 3".
-        error: What to raise.
-        hint: What to do next.
-
-    Raises:
-        PluginError: the code raised something.
+    Errors of esper's own and requests to stop pass through. `owner` reads like "environment 'x' (esper-x 1.0)", and
+    `doing`, what its code was asked for, like "taking step 3".
     """
     try:
         yield
@@ -60,9 +52,8 @@ def exhausted(error: BaseException) -> EsperError | None:
         text = str(error)
     except BaseException:
         return None
-    if isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(words in text.lower() for words in _REFUSALS)
-    ):
+    refused = isinstance(error, RuntimeError) and any(words in text.lower() for words in _REFUSALS)
+    if refused or isinstance(error, MemoryError):
         said = f" ({text.splitlines()[0][:200]})" if text else ""
         return EsperError(
             f"There is not enough memory{said}.",
@@ -88,12 +79,7 @@ def described(error: BaseException) -> str:
 
 @frozen
 class Owner:
-    """Whose code a component is.
-
-    Attributes:
-        label: As messages name it, such as "environment 'x' (esper-x 1.0)".
-        key: `kind/name`, by which it can be checked; empty for what no plugin registered.
-    """
+    """Whose code a component is: as messages name it, and `kind/name`, empty for what no plugin registered."""
 
     label: str
     key: str = ""

@@ -47,4 +47,3 @@ class Exportable(Protocol):
 
     def grown(self, env: int) -> Grown:
         """Return what an environment grew in the episode that has ended; only what is permanent belongs to it."""
-        ...

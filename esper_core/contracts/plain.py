@@ -22,11 +22,7 @@ _NOT_FINITE = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 
 
 class NotPlain(ValueError):
-    """A value that cannot be written as JSON, or that `to_exact` did not write; the text begins with "it".
-
-    Attributes:
-        value: What cannot be written.
-    """
+    """A value that cannot be written as JSON, or that `to_exact` did not write; the text begins with "it"."""
 
     def __init__(self, message: str, value: Any = None) -> None:
         super().__init__(message)
@@ -45,18 +41,13 @@ def plain(value: Any) -> Any:
 def to_exact(value: Any) -> Any:
     """Return what `plain` returns, but such that `from_exact` restores tuples and numbers that are not finite.
 
-    Raises:
-        NotPlain: as for `plain`; also for a string that is not valid Unicode.
+    Raises NotPlain as `plain` does, and for a string that is not valid Unicode.
     """
     return _plain(value, "", DEEPEST, True)
 
 
 def from_exact(value: Any) -> Any:
-    """Return the value that `to_exact` wrote.
-
-    Raises:
-        NotPlain: a tagged table is not as `to_exact` writes it.
-    """
+    """Return the value that `to_exact` wrote; raises NotPlain where a tagged table is not as it writes it."""
     if isinstance(value, list):
         return [from_exact(entry) for entry in value]
     if not isinstance(value, Mapping):
@@ -77,8 +68,10 @@ def _plain(value: Any, place: str, left: int, exactly: bool) -> Any:
         value = item()
     if isinstance(value, str):
         return _text(value, place) if exactly else str(value)
-    if isinstance(value, bool | float):
-        return value if isinstance(value, bool) else _float(float(value), exactly)
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) or not exactly else {FLOAT: str(float(value))}
     if isinstance(value, int):
         if abs(value) >= 10**LONGEST:
             raise NotPlain(f"it {'holds' if place else 'is'} an integer of more than {LONGEST} digits{_at(place)}")
@@ -97,10 +90,6 @@ def _plain(value: Any, place: str, left: int, exactly: bool) -> Any:
     shape = getattr(value, "shape", None)
     what = f"a {kind.__name__}" + (f" of shape {list(shape)}" if isinstance(shape, tuple) and shape else "")
     raise NotPlain(f"it {'holds' if place else 'is'} {what}{_at(place)}; {_KINDS}", value)
-
-
-def _float(value: float, exactly: bool) -> Any:
-    return value if math.isfinite(value) or not exactly else {FLOAT: str(value)}
 
 
 def _key(key: Any, place: str, exactly: bool) -> str:

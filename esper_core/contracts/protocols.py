@@ -89,12 +89,7 @@ class Values(NamedTuple):
 
 @frozen
 class Origin:
-    """What made a part. A factory may return an object of a class that belongs to somebody else.
-
-    Attributes:
-        module: Module of the factory.
-        options: What it was called with, JSON-able.
-    """
+    """What made a part: the module of the factory, which may return an object of another's class, and its options."""
 
     module: str
     options: Mapping[str, Any]
@@ -143,7 +138,6 @@ class FeatureExtractor(Protocol):
 
     def __call__(self, state: State) -> Features:
         """Map a state of `[E, ...]` tensors to Features of `obs [E, D]` and `indices [E, width]`."""
-        ...
 
 
 @runtime_checkable
@@ -155,11 +149,9 @@ class PolicyNetwork(Protocol):
 
     def initial_state(self, num_envs: int) -> Any:
         """Return the recurrent state at an episode start: a NamedTuple of tensors with the batch at dimension 1."""
-        ...
 
     def __call__(self, features: Features, state: Any, episode_start: Tensor) -> NetworkOutput:
         """Run `[E, T]` steps. Where `episode_start [E, T]` is true the state is zeroed before the step."""
-        ...
 
 
 @runtime_checkable
@@ -172,11 +164,9 @@ class Critic(Protocol):
         `op_probs [E, T, O]` are the detached probabilities of the operations (0 where illegal) and `op [E, T]` the
         operations taken; both are None without a root head.
         """
-        ...
 
     def rescale_(self, old_mean: float, old_std: float, new_mean: float, new_std: float) -> None:
         """Change the output layer so that predictions in return units stay the same under the new statistics."""
-        ...
 
 
 @runtime_checkable
@@ -185,7 +175,6 @@ class MaskProvider(Protocol):
 
     def __call__(self, state: State) -> Masks:
         """Map a state of `[E, ...]` tensors to Masks of `[E, ...]`."""
-        ...
 
 
 @define
@@ -214,7 +203,6 @@ class Loss(Protocol):
 
     def __call__(self, batch: Any, evaluation: Any) -> LossResult:
         """Compare `esper_core.learning.rollout.Sequences` with `esper_core.policy.policy.Evaluation`."""
-        ...
 
 
 @runtime_checkable
@@ -223,7 +211,6 @@ class Scheduled(Protocol):
 
     def begin(self, update: int) -> None:
         """Take in the number of the update, from 1 on, before its first gradient step."""
-        ...
 
 
 @runtime_checkable
@@ -250,7 +237,6 @@ class Environment(Protocol):
 
         Returns state and info; `info["seconds"]` as in `step`.
         """
-        ...
 
     def step(self, actions: Mapping[str, Tensor]) -> tuple[State, Tensor, Tensor, Tensor, dict[str, Any]]:
         """Take one step with int64 `[E]` per head.
@@ -263,11 +249,9 @@ class Environment(Protocol):
         `info["seconds"]`, where there is one, says where the time of this call went: phase → seconds, such as
         `simulation`; what no phase names is booked under `environment`.
         """
-        ...
 
     def close(self) -> None:
         """Free workers."""
-        ...
 
 
 @runtime_checkable
@@ -281,18 +265,15 @@ class Evaluable(Protocol):
 
     def held_out(self, count: int) -> list[int]:
         """Return numbers of instances that no training draws, always the same ones; more are those and others."""
-        ...
 
     def outcomes(self) -> dict[str, Tensor]:
         """Return what came of each episode, once all have ended: float64 `[E]` by name, as its description names them.
 
         What is held back from training, such as a test split, is read here, so that it is called once per episode.
         """
-        ...
 
     def topologies(self) -> list[Any]:
         """Return what was made permanent in each environment, JSON-able, as `reset` takes it."""
-        ...
 
 
 @runtime_checkable
@@ -304,7 +285,6 @@ class HasCircumstances(Protocol):
 
     def circumstances(self) -> Mapping[str, str]:
         """Return what that is, before any reset: name → what it is here, such as the kernels it computes with."""
-        ...
 
 
 @runtime_checkable
@@ -313,11 +293,9 @@ class Rule(Protocol):
 
     def reset(self, num_envs: int) -> None:
         """Forget earlier episodes."""
-        ...
 
     def __call__(self, state: State, masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
         """Return one action per head, int64 `[E]`."""
-        ...
 
 
 @runtime_checkable
@@ -330,12 +308,9 @@ class Observer(Protocol):
 
     def on_start(self, run: Any) -> None:
         """Take in the `esper_core.runs.directory.RunDirectory` before the first update."""
-        ...
 
     def on_update(self, update: Any) -> None:
         """Take in an `esper_core.learning.trainer.Update` that has been written down."""
-        ...
 
     def on_finish(self, run: Any) -> None:
         """Take in the run after its last update, also when it was stopped or failed."""
-        ...

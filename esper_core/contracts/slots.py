@@ -14,8 +14,6 @@ _FORMER_NAMES = {"early": "r0c0", "mid": "r0c1", "late": "r0c2"}
 _COUNT = re.compile(r"[+-]?\d+")
 _DIGITS = 9
 MAX_SLOTS = 64
-SEVERAL_COUNTS = ("esper spike run", "esper matrix")
-"""Commands whose `--slots` takes several counts, such as `1,2,3`."""
 
 
 def parse_slot_id(slot_id: str) -> tuple[int, int]:
@@ -30,11 +28,6 @@ def parse_slot_id(slot_id: str) -> tuple[int, int]:
         hint = f"'{slot_id}' is now called '{former}'." if former else "Slot ids read r{row}c{column}, such as r0c0."
         raise SlotIdError(f"'{slot_id}' is not a slot id.", hint=hint)
     return int(match[1]), int(match[2])
-
-
-def format_slot_id(row: int, column: int) -> str:
-    """Return the id of the slot at `row` and `column`, both counted from 0."""
-    return f"r{row}c{column}"
 
 
 def _check_ids(_: object, __: object, slot_ids: tuple[str, ...]) -> None:
@@ -66,22 +59,14 @@ class SlotConfig:
         """Number of slots, N."""
         return len(self.slot_ids)
 
-    def index_of(self, slot_id: str) -> int:
-        """Return the position of `slot_id`; raises SlotIdError when it is not configured."""
-        if slot_id not in self.slot_ids:
-            parse_slot_id(slot_id)
-            raise SlotIdError(f"There is no slot '{slot_id}' here.", hint=f"Slots: {', '.join(self.slot_ids)}.")
-        return self.slot_ids.index(slot_id)
-
     @classmethod
     def for_grid(cls, rows: int, columns: int) -> SlotConfig:
         """Return the slots of a grid in row-major order; raises SlotIdError for an empty grid."""
         if rows < 1 or columns < 1:
-            count = rows * columns if rows > 0 else rows
-            raise SlotIdError(f"A policy needs at least one slot, not {count}.", hint="Use --slots 3, for example.")
+            raise SlotIdError(f"A policy needs at least one slot, not {rows * columns}.", hint="Use --slots 3.")
         if rows * columns > MAX_SLOTS:
             raise SlotIdError(f"{rows * columns} slots were asked for; at most {MAX_SLOTS} are supported.")
-        return cls(tuple(format_slot_id(r, c) for r in range(rows) for c in range(columns)))
+        return cls(tuple(f"r{r}c{c}" for r in range(rows) for c in range(columns)))
 
     @classmethod
     def parse(cls, text: str) -> SlotConfig:
@@ -101,5 +86,5 @@ class SlotConfig:
         raise SlotIdError(
             f"'{text}' holds several numbers of slots, but a policy is trained and used with one.",
             hint=f"Choose one, --slots {counts[-1]}, or name ids, --slots r0c0,r0c1. "
-            f"Several numbers can be tried at once with: {' or '.join(SEVERAL_COUNTS)}.",
+            "Several numbers can be tried at once with: esper spike run or esper matrix.",
         )

@@ -18,10 +18,8 @@ class StateField:
         name: Key in the state dict.
         shape: Axes, each 'E' (environments), 'N' (slots), 'O' (operations) or a number.
         dtype: 'float', 'int' or 'bool'.
-        unit: Unit of the values.
-        meaning: One line for people.
-        low: Smallest value (used to draw random states).
-        high: Largest value.
+        unit, meaning: For people.
+        low, high: Bounds of the values.
     """
 
     name: str
@@ -64,14 +62,7 @@ class StateSpec:
 
 @frozen
 class Outcome:
-    """One number that says what came of an episode.
-
-    Attributes:
-        name: Its name, such as `test_accuracy`.
-        unit: Unit of the values.
-        meaning: One line for people.
-        higher_is_better: More of it is better; of a cost, less.
-    """
+    """One number that says what came of an episode, such as `test_accuracy`; `meaning` is one line for people."""
 
     name: str
     unit: str

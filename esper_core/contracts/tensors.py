@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 T = TypeVar("T")
 
 
 def mapped(value: T, change: Callable[[Tensor], Tensor]) -> T:
     """Return a value of the same form with every tensor in it changed; what is no tensor stays as it is."""
+    from torch import Tensor
+
     found: Any = value
     if isinstance(found, Tensor):
         found = change(found)
@@ -28,6 +32,8 @@ def mapped(value: T, change: Callable[[Tensor], Tensor]) -> T:
 
 def leaves(value: Any, name: str = "") -> dict[str, Tensor]:
     """Return the tensors within a value by where they are, such as `logits.op`; what is no tensor is left out."""
+    from torch import Tensor
+
     if isinstance(value, Tensor):
         return {name: value}
     found: dict[str, Tensor] = {}

@@ -7,7 +7,8 @@ from importlib import metadata
 
 from esper_core.contracts.components import normalise_name
 from esper_core.registry.hookspecs import ENTRY_POINT_GROUP
-from esper_core.system.packages import CORE_DISTRIBUTION, declarations, is_installed, pinned, pip_install
+from esper_core.system.machine import installed_version
+from esper_core.system.packages import CORE_DISTRIBUTION, declarations, pinned, pip_install
 
 
 def bring_back(versions: Iterable[tuple[str, str]]) -> str:
@@ -25,7 +26,7 @@ def bring_back(versions: Iterable[tuple[str, str]]) -> str:
 
 def _is_known(distribution: str) -> bool:
     """Return whether a distribution is installed, or required by the core or by one that brings plugins."""
-    if is_installed(distribution):
+    if installed_version(distribution):
         return True
     brings = {point.dist.name for point in metadata.entry_points(group=ENTRY_POINT_GROUP) if point.dist is not None}
     name = normalise_name(distribution)

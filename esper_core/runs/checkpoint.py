@@ -14,8 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
-
 from esper_core.contracts.errors import CheckpointMismatch, DamagedFile, EsperError, UserError
 from esper_core.contracts.foreign import described
 from esper_core.contracts.plain import to_exact
@@ -30,16 +28,7 @@ from esper_core.runs.header import (
     content_digest,
     read_header,
 )
-from esper_core.system.files import (
-    create_synced,
-    is_temporary,
-    make_folder,
-    remove_folder,
-    rename,
-    sync_folder,
-    temporary_name,
-    writing,
-)
+from esper_core.system import files
 from esper_core.system.json_files import finite, json_bytes, read_bytes
 
 if TYPE_CHECKING:
@@ -52,31 +41,16 @@ if TYPE_CHECKING:
     from esper_core.runs.directory import RunDirectory
 
 KEEP_LAST = 3
-
 _NAME = re.compile(r"\d{6,10}")
-
-
-@frozen
-class Loaded:
-    """What was loaded.
-
-    Attributes:
-        header: What `state.json` said.
-        notes: Differences that do not matter enough to refuse, each one sentence.
-    """
-
-    header: Header
-    notes: tuple[str, ...] = ()
 
 
 # Writing ------------------------------------------------------------------------------------------------------------
 
 
-def save_checkpoint(run: RunDirectory, trainer: Trainer, update: Update, *, keep_last: int = KEEP_LAST) -> Path:
+def save_checkpoint(run: RunDirectory, trainer: Trainer, update: Update) -> Path:
     """Write the checkpoint that follows an update, and remove those that are neither recent nor the best.
 
-    The files are written to a temporary folder, flushed to the disk and renamed, so that a checkpoint is either
-    complete or not there.
+    It is written under another name, flushed to the disk and renamed, so that it is complete or not there.
 
     Raises:
         EsperError: the disk is full or the directory cannot be written; earlier checkpoints are untouched.
@@ -84,7 +58,7 @@ def save_checkpoint(run: RunDirectory, trainer: Trainer, update: Update, *, keep
     from safetensors.torch import save
 
     state = trainer.state()
-    files = {f"{group}.safetensors": save(tensors) for group, tensors in state.tensors.items()}
+    written = {f"{group}.safetensors": save(tensors) for group, tensors in state.tensors.items()}
     content = {
         "schema": CHECKPOINT_SCHEMA,
         "update": update.index,
@@ -94,32 +68,30 @@ def save_checkpoint(run: RunDirectory, trainer: Trainer, update: Update, *, keep
         **{key: run.record[key] for key in ("plan", "feature_schema", "actions", "weights_versions")},
         **{key: run.circumstances[key] for key in ("distributions", "libraries")},
         "files": {
-            name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
+            name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in written.items()
         },
     }
     content["digest"] = content_digest(content)
-    files[STATE_FILE] = json_bytes(content, indent=1)
+    written[STATE_FILE] = json_bytes(content, indent=1)
     folder = run.checkpoints
     path = folder / f"{update.index:06d}"
-    with writing(path, "Make room; earlier checkpoints are untouched."):
-        make_folder(folder, run.path)
+    with files.writing(path, "Make room; earlier checkpoints are untouched."):
+        files.make_folder(folder, run.path)
         for leftover in folder.iterdir():
-            if is_temporary(leftover.name):
-                remove_folder(leftover, run.path)
-        temporary = folder / temporary_name()
+            if files.is_temporary(leftover.name):
+                files.remove_folder(leftover, run.path)
+        temporary = folder / files.temporary_name()
         try:
-            make_folder(temporary, run.path)
-            for name, data in files.items():
-                create_synced(temporary / name, data, run.path)
-            sync_folder(temporary, run.path)
+            files.make_folder(temporary, run.path)
+            for name, data in written.items():
+                files.create_synced(temporary / name, data, run.path)
+            files.sync_folder(temporary)
             _remove(run, path)
-            rename(temporary, path, run.path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                remove_folder(temporary, run.path)
-            raise
+            files.rename(temporary, path, run.path)
+        finally:
+            files.remove_folder(temporary, run.path)
         best = best_checkpoint(run)
-        for earlier in list_checkpoints(run)[:-keep_last]:
+        for earlier in list_checkpoints(run)[:-KEEP_LAST]:
             if earlier != best:
                 _remove(run, earlier)
     return path
@@ -129,16 +101,16 @@ def remove_later(run: RunDirectory, update: int) -> None:
     """Remove the checkpoints of later updates, the newest first; raises EsperError."""
     for path in reversed(list_checkpoints(run)):
         if int(path.name) > update:
-            with writing(path):
+            with files.writing(path):
                 _remove(run, path)
 
 
 def _remove(run: RunDirectory, path: Path) -> None:
     """Remove a checkpoint under another name, so that it is never there in part."""
-    rubbish = path.with_name(temporary_name())
+    rubbish = path.with_name(files.temporary_name())
     with contextlib.suppress(FileNotFoundError):
-        rename(path, rubbish, run.path)
-        remove_folder(rubbish, run.path)
+        files.rename(path, rubbish, run.path)
+        files.remove_folder(rubbish, run.path)
 
 
 # Reading ------------------------------------------------------------------------------------------------------------
@@ -191,21 +163,18 @@ def choose_checkpoint(run: RunDirectory, at: str) -> Path:
 
 
 def verify_checkpoint(path: Path) -> Header:
-    """Read a checkpoint's header and compare every file with its digest, without torch.
-
-    Raises:
-        CheckpointMismatch: something is missing, damaged, altered, foreign or of another schema.
-    """
+    """Return a checkpoint's header, every file compared with its digest, without torch; raises CheckpointMismatch."""
     header = read_header(path)
     for _ in _files(header):
         pass
     return header
 
 
-def load_checkpoint(path: Path, trainer: Trainer, plan: Plan, index: Index) -> Loaded:
+def load_checkpoint(path: Path, trainer: Trainer, plan: Plan, index: Index) -> tuple[str, ...]:
     """Verify a checkpoint, compare it with what is installed and with a plan, and restore a trainer from it.
 
     The state of an environment, of features, masks or of a loss is left out where the plan chose another component.
+    Returns differences that do not matter enough to refuse, each one sentence.
 
     Raises:
         CheckpointMismatch: a file is damaged, or slots, features, actions, weights or components differ; the message
@@ -213,8 +182,8 @@ def load_checkpoint(path: Path, trainer: Trainer, plan: Plan, index: Index) -> L
     """
     from esper_core.learning.state import TrainerState
 
-    loaded, tensors = _load(path, plan, index)
-    saved, counters = loaded.header.plan, loaded.header.counters
+    header, notes, tensors = _load(path, plan, index)
+    saved, counters = header.plan, header.counters
     same = {kind: state for kind, state in counters["parts"].items() if _names(saved, kind) == _names(plan, kind)}
     try:
         trainer.load_state(TrainerState(tensors, {**counters, "parts": same}))
@@ -223,10 +192,10 @@ def load_checkpoint(path: Path, trainer: Trainer, plan: Plan, index: Index) -> L
             f"{path / STATE_FILE} is damaged: it does not hold the state of a trainer: {described(error)}.",
             hint=OTHER_CHECKPOINT,
         ) from error
-    return loaded
+    return notes
 
 
-def load_policy(path: Path, policy: Policy, features: FeatureExtractor, plan: Plan, index: Index) -> Loaded:
+def load_policy(path: Path, policy: Policy, features: FeatureExtractor, plan: Plan, index: Index) -> tuple[str, ...]:
     """Verify a checkpoint, compare it with what is installed and with a plan, and put its weights into a policy.
 
     Features that have a state of their own get that too. It is all that acting needs.
@@ -234,10 +203,10 @@ def load_policy(path: Path, policy: Policy, features: FeatureExtractor, plan: Pl
     Raises:
         CheckpointMismatch: as for `load_checkpoint`.
     """
-    loaded, tensors = _load(path, plan, index)
+    header, notes, tensors = _load(path, plan, index)
     try:
         policy.load_state_dict(tensors["policy"])
-        state: Any = loaded.header.counters["parts"].get("features")
+        state: Any = header.counters["parts"].get("features")
         if state is not None:
             features.load_state(state)  # type: ignore[attr-defined]
     except (KeyError, RuntimeError, AttributeError) as error:
@@ -245,14 +214,14 @@ def load_policy(path: Path, policy: Policy, features: FeatureExtractor, plan: Pl
             f"The policy saved in {path} does not fit: {error}",
             hint="Use the components, the slots and the plugin versions that the checkpoint was written with.",
         ) from error
-    return loaded
+    return notes
 
 
 def _names(plan: Plan, kind: str) -> list[str]:
     return [f"{c.distribution}:{c.name}" for c in plan.of_kind(kind)]
 
 
-def _load(path: Path, plan: Plan, index: Index) -> tuple[Loaded, dict[str, dict[str, Tensor]]]:
+def _load(path: Path, plan: Plan, index: Index) -> tuple[Header, tuple[str, ...], dict[str, dict[str, Tensor]]]:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -263,7 +232,7 @@ def _load(path: Path, plan: Plan, index: Index) -> tuple[Loaded, dict[str, dict[
             tensors[file.stem] = load(data)
         except (SafetensorError, ValueError, KeyError) as error:
             raise CheckpointMismatch(f"{file} is not a safetensors file: {error}.", hint=OTHER_CHECKPOINT) from error
-    return Loaded(header, notes), tensors
+    return header, notes, tensors
 
 
 def _files(header: Header) -> Iterator[tuple[Path, bytes]]:

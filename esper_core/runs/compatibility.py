@@ -29,14 +29,7 @@ FITTED = ("features", "network", "critic")
 
 @frozen
 class Difference:
-    """One row of the table.
-
-    Attributes:
-        what: What differs.
-        saved: What the checkpoint says.
-        here: What the plan or the installation says.
-        kind: Kind of the component that it comes from; empty for the slots.
-    """
+    """One row of the table; `kind` is that of the component that it comes from, empty for the slots."""
 
     what: str
     saved: str
@@ -62,9 +55,12 @@ def check_fit(header: Header, plan: Plan, index: Index) -> tuple[str, ...]:
         refused = _mismatch(header, rows, f"Use the version of esper-core that wrote it: {command}")
         refused.message += f"\n{error.message}"
         raise refused from error
-    slots = _slots(saved, plan)
+    slots = []
+    if saved.slots != plan.slots:
+        what = f"slots ({len(saved.slots)} → {len(plan.slots)})"
+        slots = [Difference(what, ", ".join(saved.slots), ", ".join(plan.slots))]
     chosen = [row for row in _chosen_otherwise(saved, plan) if row.kind in FITTED]
-    rows = [*slots, *chosen, *_weights(header, plan, index), *_tables(header, plan, index)]
+    rows = [*slots, *chosen, *_contents(header, plan, index)]
     if slots:
         raise _mismatch(header, rows, _slot_advice(saved, plan))
     if chosen:
@@ -76,7 +72,8 @@ def check_fit(header: Header, plan: Plan, index: Index) -> tuple[str, ...]:
 
 
 def _check_installed(header: Header, needed: Sequence[PlannedComponent], index: Index) -> None:
-    missing = [c for c in needed if not _is_installed(c, index)]
+    installed = {(c.kind, c.name, normalise_name(c.distribution)) for c in index.components}
+    missing = [c for c in needed if (c.kind, c.name, normalise_name(c.distribution)) not in installed]
     if missing:
         rows = [Difference(f"{c.kind} '{c.name}'", f"{c.distribution} {c.version}", "not installed") for c in missing]
         missed = bring_back((c.distribution, c.version) for c in missing)
@@ -93,21 +90,6 @@ def _check_options(header: Header, needed: Sequence[PlannedComponent], index: In
             refused = _mismatch(header, [row], _reinstall(header, [planned.kind], index))
             refused.message += f"\n{error.message}"
             raise refused from error
-
-
-def _is_installed(planned: PlannedComponent, index: Index) -> bool:
-    return any(
-        (c.kind, c.name) == (planned.kind, planned.name)
-        and normalise_name(c.distribution) == normalise_name(planned.distribution)
-        for c in index.components
-    )
-
-
-def _slots(saved: Plan, plan: Plan) -> list[Difference]:
-    there, here = saved.slots, plan.slots
-    return (
-        [] if there == here else [Difference(f"slots ({len(there)} → {len(here)})", ", ".join(there), ", ".join(here))]
-    )
 
 
 def _slot_advice(saved: Plan, plan: Plan) -> str:
@@ -131,23 +113,17 @@ def _chosen_otherwise(saved: Plan, plan: Plan) -> list[Difference]:
     return rows
 
 
-def _weights(header: Header, plan: Plan, index: Index) -> list[Difference]:
-    rows = []
-    for key, version in provenance.weights_versions(plan, index).items():
-        kind, recorded = key.partition("/")[0], header.content["weights_versions"].get(key, version)
-        if recorded != version and kind in FITTED:
-            rows.append(Difference(f"weights of {key}", f"version {recorded}", f"version {version}", kind))
-    return rows
-
-
-def _tables(header: Header, plan: Plan, index: Index) -> list[Difference]:
-    known = describe_plan(plan, index)
+def _contents(header: Header, plan: Plan, index: Index) -> list[Difference]:
+    known, rows = describe_plan(plan, index), []
     schema, actions = header.content["feature_schema"]["digest"], header.content["actions"]["digest"]
-    rows = []
     if schema != known.feature_schema.digest:
         rows.append(Difference("feature schema", schema, known.feature_schema.digest, "features"))
     if actions != known.actions.digest:
         rows.append(Difference("actions", actions, known.actions.digest, "environment"))
+    for key, version in provenance.weights_versions(plan, index).items():
+        kind, recorded = key.partition("/")[0], header.content["weights_versions"].get(key, version)
+        if recorded != version and kind in FITTED:
+            rows.append(Difference(f"weights of {key}", f"version {recorded}", f"version {version}", kind))
     return rows
 
 

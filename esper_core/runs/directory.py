@@ -6,33 +6,29 @@ import datetime
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, asdict, define, field
 
-from esper_core.contracts.errors import (
-    CheckpointMismatch,
-    EsperError,
-    PluginError,
-    UserError,
-    did_you_mean,
-)
+from esper_core.contracts.errors import CheckpointMismatch, EsperError, PluginError, UserError, did_you_mean
 from esper_core.plan.plan import Plan, describe_plan
 from esper_core.runs import provenance
-from esper_core.runs.records import RESERVED, RunRecord, check_event, check_metrics, check_record, read_record
+from esper_core.runs.records import (
+    RESERVED,
+    RunRecord,
+    check_event,
+    check_line,
+    check_metrics,
+    check_record,
+    read_record,
+)
 from esper_core.runs.words import Words
 from esper_core.system.files import is_temporary, remove_file, replace_synced, writing
 from esper_core.system.git import git_commit
-from esper_core.system.json_files import (
-    append_lines,
-    cut,
-    damage_in,
-    finite,
-    json_bytes,
-    read_lines,
-)
+from esper_core.system.json_files import append_lines, cut, finite, json_bytes, read_lines
 from esper_core.system.machine import libraries, machine
 from esper_core.system.shape import structured
 
@@ -44,8 +40,6 @@ RUN_SCHEMA = 1
 RUN_FILE, METRICS_FILE, EVENTS_FILE, CHECKPOINTS = "run.json", "metrics.jsonl", "events.jsonl", "checkpoints"
 
 RESTORE = "Restore it from a copy."
-LONGEST_STEM = 100
-"""Characters of a policy's name that a run bears; file systems allow 255 in all."""
 
 
 @define
@@ -64,14 +58,9 @@ class RunDirectory:
 
     @classmethod
     def create(
-        cls,
-        out: Path,
-        plan: Plan,
-        index: Index,
-        facts: Mapping[str, Any] | None = None,
-        here: Path | None = None,
+        cls, out: Path, plan: Plan, index: Index, facts: Mapping[str, Any] | None = None, here: Path | None = None
     ) -> RunDirectory:
-        """Create `<out>/<policy>-s<slots>-<date>-<short id>/` and write its `run.json`.
+        """Create `<out>/<policy>-s<slots>-<date>-<short id>/` and write its `run.json`; raises UserError.
 
         Args:
             out: Directory of runs; created when missing.
@@ -79,9 +68,6 @@ class RunDirectory:
             index: What is installed.
             facts: Further entries of `run.json`, such as the number of parameters.
             here: Folder whose git commit is noted; the working directory, which a component may have changed, without.
-
-        Raises:
-            UserError: the directory cannot be created or written.
         """
         description = describe_plan(plan, index)
         now = datetime.datetime.now(datetime.UTC)
@@ -98,16 +84,12 @@ class RunDirectory:
             **_circumstances(plan, index, here),
             **(facts or {}),
         }
-        stem = f"{_file_name(plan.policy)}-s{len(plan.slots)}-{now:%Y%m%d-%H%M%S}"
-        try:
-            path = _fresh_directory(Path(out).absolute(), stem)
+        # File systems allow 255 characters in all.
+        policy = re.sub(r"[^A-Za-z0-9._-]+", "-", plan.policy).strip("-.")[:100] or "run"
+        with _writing_runs(out):
+            path = _fresh_directory(Path(out).absolute(), f"{policy}-s{len(plan.slots)}-{now:%Y%m%d-%H%M%S}")
             (path / CHECKPOINTS).mkdir()
             replace_synced(path / RUN_FILE, json_bytes(record, indent=2))
-        except OSError as error:
-            raise UserError(
-                f"No run can be written to {out}: {error.strerror or error}.",
-                hint="Choose a writable directory with room with --out.",
-            ) from error
         return cls(path, record, Path(out) / path.name)
 
     @classmethod
@@ -164,29 +146,17 @@ class RunDirectory:
 
     # Writing --------------------------------------------------------------------------------------------------------
 
-    def resume(
-        self,
-        update: int,
-        plan: Plan,
-        index: Index,
-        facts: Mapping[str, Any] | None = None,
-        here: Path | None = None,
-    ) -> None:
-        """Cut the run back to an update and note in `run.json` that it is resumed from there.
+    def resume(self, update: int, plan: Plan, index: Index, device: str, here: Path | None = None) -> None:
+        """Cut the run back to an update, whose lines are the last that stay, and note in `run.json` that it is resumed.
 
-        Args:
-            update: Update whose lines are the last that stay.
-            plan: The run's plan; only its number of updates may be another.
-            index: What is installed.
-            facts: Further entries of the note, such as the device.
-            here: As for `create`.
+        Of the plan only the number of updates may be another; `here` is as for `create`.
 
         Raises:
             EsperError: a line that must stay is damaged, or a file cannot be written.
         """
         lengths = self.lengths_up_to(update)
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        made_with = {**_circumstances(plan, index, here), **(facts or {})}
+        made_with = {**_circumstances(plan, index, here), "device": device}
         note = {"when": now, "update": update, "updates": plan.updates, **made_with}
         record = {**self.record, "plan": plan.to_json(), "resumed": [*self.record.get("resumed", []), note]}
         with writing(self.path / RUN_FILE):
@@ -212,12 +182,12 @@ class RunDirectory:
             PluginError: a metric bears a name that a line needs for something else.
             EsperError: the file cannot be written.
         """
-        taken = [name for name in RESERVED if name in update.metrics]
-        if taken:
-            raise PluginError(
-                f"A metric is called '{taken[0]}', which a metrics line needs for something else.",
-                hint="Rename it in the environment's episode events or in the loss.",
-            )
+        for name in RESERVED:
+            if name in update.metrics:
+                raise PluginError(
+                    f"A metric is called '{name}', which a metrics line needs for something else.",
+                    hint="Rename it in the environment's episode events or in the loss.",
+                )
         line: dict[str, Any] = finite(
             {
                 "update": update.index,
@@ -239,36 +209,22 @@ class RunDirectory:
 
     def metrics(self) -> list[dict[str, Any]]:
         """Return the metrics lines; raises DamagedFile for one that is damaged."""
-        path, lines, last = self.path / METRICS_FILE, [], 0
-        for number, entry, _ in read_lines(path):
-            with damage_in(path, number):
-                check_metrics(entry, last)
-            last = entry["update"]
-            lines.append(entry)
+        lines: list[dict[str, Any]] = []
+        check = lambda entry: check_metrics(entry, lines[-1]["update"] if lines else 0)  # noqa: E731
+        lines.extend(line.entry for line in read_lines(self.path / METRICS_FILE, check))
         return lines
 
     def events(self) -> list[dict[str, Any]]:
         """Return the environment's events; raises DamagedFile for a line that is damaged."""
-        path, events = self.path / EVENTS_FILE, []
         envs, horizon = self.plan.envs, self.record.get("horizon")
-        for number, entry, _ in read_lines(path):
-            with damage_in(path, number):
-                check_event(entry, envs, horizon)
-            events.append(entry)
-        return events
+        lines = read_lines(self.path / EVENTS_FILE, lambda entry: check_event(entry, envs, horizon))
+        return [line.entry for line in lines]
 
 
 def _length_up_to(path: Path, update: int) -> int:
-    """Return how many bytes of a file belong to lines of updates up to `update`, before the first line of a later one.
-
-    Raises:
-        DamagedFile: a line among them is damaged.
-    """
+    """Return how many bytes of a file belong to lines before the first of a later update; raises DamagedFile."""
     length = 0
-    for number, entry, end in read_lines(path):
-        with damage_in(path, number):
-            if not isinstance(entry.get("update"), int):
-                raise ValueError("it has no update")
+    for _, entry, end in read_lines(path, check_line):
         if entry["update"] > update:
             break
         length = end
@@ -298,7 +254,6 @@ def list_runs(out: Path) -> tuple[list[RunDirectory], list[str]]:
 
 
 def _folders(out: Path) -> list[Path]:
-    """Return the entries of a directory of runs, by name; raises EsperError where it cannot be read."""
     try:
         return sorted(out.iterdir()) if out.is_dir() else []
     except OSError as error:
@@ -340,15 +295,18 @@ def find_run(text: str, out: Path) -> RunDirectory:
 
 def check_writable(out: Path) -> None:
     """Find out before any work is done whether runs can be written to `out`; raises UserError."""
+    with _writing_runs(out):
+        _fresh_directory(out, ".esper").rmdir()
+
+
+@contextmanager
+def _writing_runs(out: Path) -> Iterator[None]:
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / f".esper-{secrets.token_hex(4)}"
-        probe.mkdir()
-        probe.rmdir()
+        yield
     except OSError as error:
         raise UserError(
             f"No run can be written to {out}: {error.strerror or error}.",
-            hint="Choose a writable directory with --out.",
+            hint="Choose a writable directory with room with --out.",
         ) from error
 
 
@@ -361,7 +319,3 @@ def _fresh_directory(out: Path, stem: str) -> Path:
         except FileExistsError:
             continue
         return path
-
-
-def _file_name(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:LONGEST_STEM] or "run"

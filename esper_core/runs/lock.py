@@ -57,12 +57,10 @@ def _refusal(run: Path, holder: str) -> UserError:
     pid, _, machine = holder.strip().partition(" ")
     if not pid.isdigit():
         return UserError(f"Another process works on the run {run}.", hint="Wait until it has ended, or stop it.")
-    where, remedy = "", f"kill {pid}"
-    if machine != socket.gethostname():
-        where, remedy = f" on {machine}", f"kill {pid}, on {machine}"
+    where = "" if machine == socket.gethostname() else f" on {machine}"
     return UserError(
         f"Process {pid}{where} works on the run {run}.",
-        hint=f"Wait until it has ended, or stop it ({remedy}): what it has finished is kept.",
+        hint=f"Wait until it has ended, or stop it (kill {pid}{where}): what it has finished is kept.",
     )
 
 

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 class Observers:
     """The observers of one run, called one after the other, each by itself.
 
-    Attributes:
-        active: Component, as messages name it → observer, without those that failed.
-        failures: Component → traceback of those that did.
+    `active` holds those that have not failed, by component, and `failures` the tracebacks of those that did.
     """
 
     active: dict[str, Observer]
@@ -44,12 +42,7 @@ class Observers:
 
     @contextmanager
     def watching(self, run: RunDirectory, say: Callable[[str], None]) -> Iterator[None]:
-        """Let observers watch a run from here to the end of the block, however that ends.
-
-        Args:
-            run: The run.
-            say: Called with one line about an observer that failed.
-        """
+        """Let observers watch a run within the block, however that ends; `say` takes a line about one that failed."""
         self._say = say
         self._call(lambda observer: observer.on_start(run))
         try:

@@ -37,11 +37,6 @@ def _count(least: int = 0) -> Any:
 def read_record(file: Path, schema: int, hint: str) -> dict[str, Any]:
     """Return the table that a file of a run holds.
 
-    Args:
-        file: The file.
-        schema: The schema it must have.
-        hint: What to do about a file that is damaged.
-
     Raises:
         FileNotFoundError, NotADirectoryError: there is none.
         CheckpointMismatch: it is damaged, foreign or of another schema, or cannot be read.
@@ -72,9 +67,15 @@ def check_record(kind: type[RunRecord | SavedState], content: dict[str, Any], fi
         Plan.from_json(known.plan)
 
 
+def check_line(entry: dict[str, Any]) -> None:
+    """Raise ValueError where a line does not say of which update it is."""
+    if not isinstance(entry.get("update"), int):
+        raise ValueError("it has no update")
+
+
 def check_metrics(entry: dict[str, Any], last: int) -> None:
     """Raise ValueError where a line of metrics has another shape, or does not follow update `last`."""
-    structured(MetricsLine, entry)
+    structured(_MetricsLine, entry)
     if entry["update"] <= last:
         raise ValueError(f"update {entry['update']} comes after update {last}")
     for name, value in entry.items():
@@ -84,7 +85,7 @@ def check_metrics(entry: dict[str, Any], last: int) -> None:
 
 def check_event(entry: dict[str, Any], envs: int, horizon: int | None) -> None:
     """Raise ValueError for an event of another shape, or beyond the environments or steps of its run."""
-    event = structured(Event, entry)
+    event = structured(_Event, entry)
     if event.env >= envs:
         raise ValueError(f"there is no environment {event.env} of {envs}")
     if horizon is not None and event.step > horizon:
@@ -102,43 +103,33 @@ def naming(path: Path, hint: str) -> Iterator[None]:
 
 
 @frozen
-class Distribution:
-    """A distribution that a run was made with."""
-
+class _Distribution:
     version: str
     source: str
 
 
 @frozen
-class Git:
-    """The commit that a run was made from."""
-
+class _Git:
     commit: str
     changed: bool
 
 
 @frozen
-class Schema:
-    """What an observation was made of."""
-
+class _Schema:
     digest: str
     dim: int
 
 
 @frozen
-class Actions:
-    """Which actions there were."""
-
+class _Actions:
     digest: str
     heads: dict[str, int]
 
 
 @frozen
-class Note:
-    """A resumption of a run."""
-
+class _Note:
     update: int = _count()
-    distributions: dict[str, Distribution] = Factory(dict)
+    distributions: dict[str, _Distribution] = Factory(dict)
     libraries: dict[str, str] = Factory(dict)
 
 
@@ -149,33 +140,29 @@ class RunRecord:
     schema: int
     created: str
     plan: dict[str, Any]
-    feature_schema: Schema | None = None
-    actions: Actions | None = None
+    feature_schema: _Schema | None = None
+    actions: _Actions | None = None
     horizon: int | None = field(default=None, validator=optional([gt(0), le(MOST)]))
     weights_versions: dict[str, int] = Factory(dict)
-    distributions: dict[str, Distribution] = Factory(dict)
-    git: Git | None = None
+    distributions: dict[str, _Distribution] = Factory(dict)
+    git: _Git | None = None
     machine: dict[str, Any] = Factory(dict)
     libraries: dict[str, str] = Factory(dict)
     parameters: int | None = None
     device: str | None = None
-    resumed: list[Note] = Factory(list)
+    resumed: list[_Note] = Factory(list)
     words: Words = Factory(Words)
 
 
 @frozen
-class Timing:
-    """What depends on clock and machine."""
-
+class _Timing:
     seconds: float = field(validator=[ge(0.0), le(LONGEST)])
     steps_per_second: float | None = None
     phases: dict[str, float] = Factory(dict)
 
 
 @frozen
-class RaisedWarning:
-    """A warning of an update."""
-
+class _RaisedWarning:
     threshold: str
     metric: str
     message: str
@@ -183,19 +170,15 @@ class RaisedWarning:
 
 
 @frozen
-class MetricsLine:
-    """A line of metrics, without the metrics."""
-
-    timing: Timing
+class _MetricsLine:
+    timing: _Timing
     update: int = _count(1)
     environment_steps: int = _count()
-    warnings: list[RaisedWarning] = Factory(list)
+    warnings: list[_RaisedWarning] = Factory(list)
 
 
 @frozen
-class Event:
-    """What every event holds."""
-
+class _Event:
     type: str
     update: int = _count(1)
     env: int = _count()
@@ -203,17 +186,13 @@ class Event:
 
 
 @frozen
-class SavedFile:
-    """A file of a checkpoint."""
-
+class _SavedFile:
     sha256: str
     bytes: int = _count()
 
 
 @frozen
-class Counters:
-    """Plain numbers of a trainer, which checks them itself."""
-
+class _Counters:
     parts: dict[str, dict[str, Any]]
 
 
@@ -222,13 +201,13 @@ class SavedState:
     """`state.json` of a checkpoint."""
 
     best_by: dict[str, float | None]
-    counters: Counters
+    counters: _Counters
     plan: dict[str, Any]
-    feature_schema: Schema
-    actions: Actions
+    feature_schema: _Schema
+    actions: _Actions
     weights_versions: dict[str, int]
-    distributions: dict[str, Distribution]
+    distributions: dict[str, _Distribution]
     libraries: dict[str, str]
-    files: dict[str, SavedFile]
+    files: dict[str, _SavedFile]
     update: int = _count()
     environment_steps: int = _count()

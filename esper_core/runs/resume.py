@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ class Resumption:
         run: The run.
         plan: Its plan, with the number of updates it now has in total.
         header: Header of the checkpoint, verified; None where no update was finished.
-        notes: What is different from when the checkpoint was written and does not matter enough to refuse.
+        notes: Differences that do not matter enough to refuse.
     """
 
     run: RunDirectory
@@ -49,29 +50,18 @@ class Resumption:
     def drop_later(self, index: Index, device: str, here: Path | None = None) -> None:
         """Drop every checkpoint and line of updates after this one, and note in `run.json` that the run is resumed.
 
-        Args:
-            index: What is installed.
-            device: torch device on which it is resumed.
-            here: Folder whose git commit is noted; the working directory without it.
-
-        Raises:
-            EsperError: a line that must stay is damaged, or a file cannot be written.
+        Arguments and errors are those of `RunDirectory.resume`.
         """
         self.run.lengths_up_to(self.update)  # a damaged line is found out before anything is dropped
         remove_later(self.run, self.update)
-        self.run.resume(self.update, self.plan, index, {"device": device}, here)
+        self.run.resume(self.update, self.plan, index, device, here)
 
 
 def find_resumption(run: RunDirectory, index: Index, *, at: int | None, updates: int | None) -> Resumption:
     """Choose and verify the checkpoint from which a run is resumed: the newest, or that of update `at`.
 
-    A damaged one is never skipped: the message names the newest that is good, for the user to choose.
-
-    Args:
-        run: The run.
-        index: What is installed.
-        at: Update of the checkpoint; None for the newest.
-        updates: Updates of the run in total; None for what it was planned with.
+    A damaged one is never skipped: the message names the newest that is good, for the user to choose. `updates` are
+    those of the run in total; None for what it was planned with.
 
     Raises:
         CheckpointMismatch: the checkpoint is damaged, or does not fit the run or what is installed.
@@ -124,23 +114,15 @@ def _verified(run: RunDirectory, path: Path) -> Header:
     try:
         return verify_checkpoint(path)
     except CheckpointMismatch as error:
-        good = _newest_good(run, path)
-        error.hint = (
-            "No other checkpoint of the run is good; begin a new one."
-            if good is None
-            else f"The newest good one is that of update {good}: esper train --resume {run.path} --at {good}"
-        )
+        error.hint = "No other checkpoint of the run is good; begin a new one."
+        for other in reversed(list_checkpoints(run)):
+            with suppress(EsperError):
+                good = verify_checkpoint(other).update
+                error.hint = (
+                    f"The newest good one is that of update {good}: esper train --resume {run.path} --at {good}"
+                )
+                break
         raise
-
-
-def _newest_good(run: RunDirectory, damaged: Path) -> int | None:
-    for path in reversed(list_checkpoints(run)):
-        if path != damaged:
-            try:
-                return verify_checkpoint(path).update
-            except EsperError:
-                continue
-    return None
 
 
 def _gaps(run: RunDirectory, done: int) -> list[str]:

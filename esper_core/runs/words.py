@@ -10,7 +10,6 @@ from typing import Any
 
 from attrs import Factory, frozen
 
-from esper_core.contracts.errors import PluginError
 from esper_core.contracts.metrics import SHOWN_EVERYWHERE, Metric
 from esper_core.contracts.state import SlotWords
 from esper_core.learning.metrics import METRICS
@@ -45,12 +44,7 @@ def _headlines(metrics: Iterable[Metric], head: str = "") -> list[Headline]:
 
 @frozen
 class Words:
-    """What a run calls what it reports.
-
-    Attributes:
-        headlines: Metrics that say how it goes, in the order of their declaration; those of every run by default.
-        slots: What its events call the things in slots, where they tell of them.
-    """
+    """What a run calls what it reports: metrics that say how it goes, as declared, and the things in slots."""
 
     headlines: list[Headline] = Factory(lambda: _headlines(METRICS))
     slots: SlotWords | None = None
@@ -83,8 +77,5 @@ def _declared(plan: Plan, index: Index) -> Iterator[Metric]:
         if component.spec.metrics:
             declared: Any = load_reference(component.spec.metrics, str(component), component.distribution)
             if not isinstance(declared, list | tuple) or not all(isinstance(metric, Metric) for metric in declared):
-                raise PluginError(
-                    f"{component} breaks its contract: '{component.spec.metrics}' is no list of Metric.",
-                    hint="Report this to the plugin's author.",
-                )
+                raise component.owner.breach(f"'{component.spec.metrics}' is no list of Metric")
             yield from declared

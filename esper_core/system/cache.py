@@ -11,19 +11,7 @@ from pathlib import Path
 from attrs import frozen
 
 from esper_core.contracts.errors import UserError
-from esper_core.system.files import (
-    append_synced,
-    create_synced,
-    cut_synced,
-    is_temporary,
-    make_folder,
-    opened_file,
-    remove_file,
-    remove_folder,
-    rename,
-    replace_synced,
-    temporary_name,
-)
+from esper_core.system import files as disk
 
 CACHE_VARIABLE = "ESPER_CACHE"
 SUFFIX = ".cache"
@@ -48,9 +36,6 @@ class Cache:
 
     Any number of processes may keep and clear at once: whoever changes a cache holds a lock in the cache directory. A
     folder without a manifest is not esper's, and so is a file that the manifest does not list.
-
-    Attributes:
-        folder: The folder; it need not exist.
     """
 
     folder: Path
@@ -89,9 +74,9 @@ class Cache:
             if not os.path.lexists(self.folder):
                 self._make()
             self._listed()
-            append_synced(self.folder / MANIFEST_FILE, f"{name}\n".encode(), root)
-            make_folder(path.parent, root)
-            replace_synced(path, content, root)
+            disk.append_synced(self.folder / MANIFEST_FILE, f"{name}\n".encode(), root)
+            disk.make_folder(path.parent, root)
+            disk.replace_synced(path, content, root)
 
     def clear(self) -> int:
         """Delete what is kept, and the folder where nothing else lies in it; return how many files there were.
@@ -105,19 +90,19 @@ class Cache:
             listed = self._listed()
             for path in listed:
                 with suppress(FileNotFoundError):
-                    remove_file(path, root)
+                    disk.remove_file(path, root)
                     count += 1
             folders = {folder for path in listed for folder in path.parents if folder.is_relative_to(self.folder)}
-            for folder in sorted(folders, key=lambda folder: -len(folder.parts)):
+            for folder in sorted(folders, reverse=True):
                 self._tidy(folder)
             if not os.path.lexists(self.folder):
                 return count
             if {entry.name for entry in self.folder.iterdir()} <= {MANIFEST_FILE, TAG_FILE}:
-                rubbish = root / temporary_name()
-                rename(self.folder, rubbish, root)
-                remove_folder(rubbish, root)
+                rubbish = root / disk.temporary_name()
+                disk.rename(self.folder, rubbish, root)
+                disk.remove_folder(rubbish, root)
             else:
-                cut_synced(self.folder / MANIFEST_FILE, len(_HEAD), root)
+                disk.cut_synced(self.folder / MANIFEST_FILE, len(_HEAD), root)
         return count
 
     def _tidy(self, folder: Path) -> None:
@@ -125,13 +110,13 @@ class Cache:
         root = self.folder.parent
         with suppress(FileNotFoundError):
             for entry in folder.iterdir():
-                if is_temporary(entry.name):
-                    remove_file(entry, root)
+                if disk.is_temporary(entry.name):
+                    disk.remove_file(entry, root)
             if folder != self.folder and not any(folder.iterdir()):
-                remove_folder(folder, root)
+                disk.remove_folder(folder, root)
 
     def _manifest(self) -> bytes:
-        with opened_file(self.folder / MANIFEST_FILE, os.O_RDONLY, self.folder.parent) as manifest:
+        with disk.opened_file(self.folder / MANIFEST_FILE, os.O_RDONLY, self.folder.parent) as manifest:
             return os.pread(manifest, os.fstat(manifest).st_size, 0)
 
     def _listed(self) -> list[Path]:
@@ -160,21 +145,21 @@ class Cache:
     def _locked(self) -> Iterator[None]:
         root = self.folder.parent
         root.mkdir(parents=True, exist_ok=True)
-        with opened_file(root / LOCK_FILE, os.O_RDWR | os.O_CREAT) as lock:
+        with disk.opened_file(root / LOCK_FILE, os.O_RDWR | os.O_CREAT) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
     def _make(self) -> None:
         """Make the folder with its manifest at once: a process may be killed, and others read without the lock."""
         root = self.folder.parent
-        draft = root / temporary_name()
-        make_folder(draft, root)
+        draft = root / disk.temporary_name()
+        disk.make_folder(draft, root)
         try:
-            create_synced(draft / TAG_FILE, _TAG)
-            create_synced(draft / MANIFEST_FILE, _HEAD)
-            rename(draft, self.folder, root)
+            disk.create_synced(draft / TAG_FILE, _TAG)
+            disk.create_synced(draft / MANIFEST_FILE, _HEAD)
+            disk.rename(draft, self.folder, root)
         finally:
-            remove_folder(draft, root)
+            disk.remove_folder(draft, root)
 
 
 def caches() -> list[Cache]:

@@ -22,7 +22,6 @@ from esper_core.contracts.errors import EsperError
 LINK = "it is a link, and nothing is written through one"
 NOT_REGULAR = "it is not a regular file"
 
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _TEMPORARY = re.compile(r"\.esper-[0-9a-f]{16}\.tmp")
 
 
@@ -57,59 +56,54 @@ def is_temporary(name: str) -> bool:
 # Folders ------------------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def opened_folder(path: Path, within: Path | None = None) -> Iterator[int]:
-    """Yield a descriptor of a folder.
-
-    Raises:
-        OSError: it is not there, no folder, or a link leads to it below `within`.
-        ValueError: it does not lie within `within`.
-    """
-    within = path if within is None else within
-    parts = path.relative_to(within).parts
-    if ".." in parts:
-        raise ValueError(f"{path} leads out of {within}")
-    # The way to the outer folder is the user's; O_NOFOLLOW holds for the last part of a name alone.
-    descriptor = os.open(within, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        reached = within
-        for part in parts:
-            reached /= part
-            inner = _open_at(descriptor, reached, os.O_RDONLY | os.O_DIRECTORY)
-            os.close(descriptor)
-            descriptor = inner
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
 def make_folder(path: Path, within: Path) -> None:
     """Make a folder that may be there already, and those above it up to `within`, which is there; raises OSError."""
-    missing = [path, *path.parents]
-    for folder in reversed(missing[: missing.index(within)]):
-        with opened_folder(folder.parent, within) as parent, suppress(FileExistsError), _naming(folder):
-            os.mkdir(folder.name, dir_fd=parent)
-    with opened_folder(path, within):
-        pass
+    way = [path, *path.parents]
+    for folder in reversed(way[: way.index(within)]):
+        _check_way(folder, within)
+        with suppress(FileExistsError):
+            folder.mkdir()
+    os.scandir(path).close()  # what is there already may be a file
 
 
 def remove_folder(path: Path, within: Path) -> None:
     """Remove a folder and its content, as far as the operating system permits; raises OSError."""
-    with opened_folder(path.parent, within) as parent:
-        shutil.rmtree(path.name, ignore_errors=True, dir_fd=parent)
+    _check_way(path.parent, within)
+    shutil.rmtree(path, ignore_errors=True)
 
 
-def sync_folder(path: Path, within: Path | None = None) -> None:
+def sync_folder(path: Path) -> None:
     """Wait until the disk has the entries of a folder; raises OSError."""
-    with opened_folder(path, within) as folder, _naming(path):
-        os.fsync(folder)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def rename(path: Path, target: Path, within: Path) -> None:
     """Give a file or folder another name and wait until the disk has it; raises OSError."""
-    with opened_folder(path.parent, within) as source, opened_folder(target.parent, within) as aim, _naming(target):
-        os.rename(path.name, target.name, src_dir_fd=source, dst_dir_fd=aim)
-        os.fsync(aim)
+    with _naming(target):
+        for folder in (path.parent, target.parent):
+            _check_way(folder, within)
+        path.rename(target)
+        sync_folder(target.parent)
+
+
+def _check_way(path: Path, within: Path) -> None:
+    """Check that neither a path nor a folder on the way to it from `within` is a link.
+
+    Raises:
+        OSError: one is.
+        ValueError: the path does not lie within.
+    """
+    parts = path.relative_to(within).parts
+    if ".." in parts:
+        raise ValueError(f"{path} leads out of {within}")
+    for part in parts:
+        within /= part
+        if within.is_symlink():
+            raise OSError(errno.ELOOP, LINK, str(within))
 
 
 # Files --------------------------------------------------------------------------------------------------------------
@@ -117,15 +111,12 @@ def rename(path: Path, target: Path, within: Path) -> None:
 
 def open_file(path: Path, flags: int, within: Path | None = None) -> int:
     """Return a descriptor of a regular file, opened with `flags` of `os.open`, to be closed; raises OSError."""
-    with opened_folder(path.parent, within) as parent:
-        # Without O_NONBLOCK a pipe of this name would let us wait for ever.
-        descriptor = _open_at(parent, path, flags | os.O_NONBLOCK)
-        try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise OSError(errno.EINVAL, NOT_REGULAR, str(path))
-        except BaseException:
-            os.close(descriptor)
-            raise
+    _check_way(path, within or path.parent)
+    # Without O_NONBLOCK a pipe of this name would let us wait for ever.
+    descriptor = os.open(path, flags | os.O_NONBLOCK, 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, NOT_REGULAR, str(path))
     return descriptor
 
 
@@ -151,7 +142,7 @@ def append_synced(path: Path, content: bytes, within: Path | None = None) -> Non
         is_new = os.fstat(descriptor).st_size == 0
         _write(descriptor, content)
     if is_new:
-        sync_folder(path.parent, within)
+        sync_folder(path.parent)
 
 
 def replace_synced(path: Path, content: bytes, within: Path | None = None) -> None:
@@ -162,22 +153,18 @@ def replace_synced(path: Path, content: bytes, within: Path | None = None) -> No
     Raises:
         OSError: it cannot be written, or there is something else than a regular file. What was there stays.
     """
-    with opened_folder(path.parent, within) as parent:
-        check_replaceable(path)
-        unfinished = temporary_name()
-        try:
-            with _naming(path):
-                descriptor = os.open(unfinished, _NEW, 0o666, dir_fd=parent)
-                try:
-                    _write(descriptor, content)
-                finally:
-                    os.close(descriptor)
-                os.replace(unfinished, path.name, src_dir_fd=parent, dst_dir_fd=parent)
-                os.fsync(parent)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(unfinished, dir_fd=parent)
-            raise
+    _check_way(path.parent, within or path.parent)
+    check_replaceable(path)
+    unfinished = path.with_name(temporary_name())
+    try:
+        with _naming(path):
+            create_synced(unfinished, content)
+            unfinished.replace(path)
+            sync_folder(path.parent)
+    except BaseException:
+        with suppress(OSError):
+            unfinished.unlink()
+        raise
 
 
 def check_replaceable(path: Path) -> None:
@@ -194,12 +181,10 @@ def check_replaceable(path: Path) -> None:
 def check_creatable(path: Path) -> None:
     """Find out before any work is done whether a file can be written; raises OSError."""
     check_replaceable(path)
-    with opened_folder(path.parent) as parent, _naming(path):
-        if len(os.fsencode(path.name)) > os.fpathconf(parent, "PC_NAME_MAX"):
-            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), str(path))
-        probe = temporary_name()
-        os.close(os.open(probe, _NEW, 0o666, dir_fd=parent))
-        os.unlink(probe, dir_fd=parent)
+    probe = path.with_name(temporary_name())
+    with _naming(path):
+        probe.touch(exist_ok=False)
+        probe.unlink()
 
 
 def beginning(path: Path, length: int) -> bytes | None:
@@ -214,7 +199,7 @@ def beginning(path: Path, length: int) -> bytes | None:
 
 def cut_synced(path: Path, length: int, within: Path | None = None) -> None:
     """Cut a file to a length, where it is longer, and wait until the disk has done so; raises OSError."""
-    with suppress(FileNotFoundError), opened_file(path, os.O_RDWR, within) as descriptor, _naming(path):
+    with suppress(FileNotFoundError), opened_file(path, os.O_RDWR, within) as descriptor:
         if os.fstat(descriptor).st_size > length:
             os.ftruncate(descriptor, length)
             os.fsync(descriptor)
@@ -222,26 +207,8 @@ def cut_synced(path: Path, length: int, within: Path | None = None) -> None:
 
 def remove_file(path: Path, within: Path | None = None) -> None:
     """Remove a file, or a link itself; raises OSError."""
-    with opened_folder(path.parent, within) as parent, _naming(path):
-        os.unlink(path.name, dir_fd=parent)
-
-
-def _open_at(folder: int, path: Path, flags: int) -> int:
-    """Open the entry of a folder that bears the last name of `path`, unless it is a link."""
-    with _naming(path):
-        try:
-            return os.open(path.name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=folder)
-        except OSError as error:
-            if _is_link(folder, path.name):
-                raise OSError(errno.ELOOP, LINK) from error
-            raise
-
-
-def _is_link(folder: int, name: str) -> bool:
-    try:
-        return stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
-    except OSError:
-        return False
+    _check_way(path.parent, within or path.parent)
+    path.unlink()
 
 
 def _write(descriptor: int, content: bytes) -> None:
@@ -253,8 +220,10 @@ def _write(descriptor: int, content: bytes) -> None:
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Let errors name the whole path; calls with a descriptor know its last part at best."""
+    """Let errors name a path; those of descriptors and of temporary files do not."""
     try:
         yield
     except OSError as error:
+        if error.strerror == LINK:
+            raise
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error

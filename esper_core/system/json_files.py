@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 import shlex
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -23,18 +22,9 @@ RECORD, LINE = 2**26, 2**24
 DEPTH = 100
 """Tables and lists within one another at most."""
 
-_UNUSUAL = re.compile(rb"[eE]\+?\d{3}|\d{300}")
-"""What a number that is not a finite float has, and few others."""
-
 
 class Line(NamedTuple):
-    """A line of a file.
-
-    Attributes:
-        number: From 1 on.
-        entry: What it holds.
-        end: Bytes of the file up to its end.
-    """
+    """A line of a file: its number from 1 on, what it holds, and the bytes of the file up to its end."""
 
     number: int
     entry: dict[str, Any]
@@ -75,13 +65,17 @@ def read_json(path: Path, most: int = RECORD) -> Any:
     return parse_json(read_bytes(path, most), str(path))
 
 
-def read_lines(path: Path) -> Iterator[Line]:
+def read_lines(path: Path, check: Callable[[dict[str, Any]], object] = lambda entry: None) -> Iterator[Line]:
     """Yield the lines of a file, each a JSON object; a missing file has none.
 
     A last line without its end is what a killed process leaves behind, and is left out.
 
+    Args:
+        path: The file.
+        check: Called with what a line holds; raises ValueError for what is damaged.
+
     Raises:
-        DamagedFile: another line is damaged, or the file is not a regular one.
+        DamagedFile: a line is damaged, or the file is not a regular one.
         EsperError: the file cannot be read.
     """
     number, end = 0, 0
@@ -97,6 +91,7 @@ def read_lines(path: Path) -> Iterator[Line]:
                     entry = _parsed(line)
                     if not isinstance(entry, dict):
                         raise ValueError("it is not a table")
+                    check(entry)
                 yield Line(number, entry, end)
     except FileNotFoundError:
         return
@@ -120,12 +115,9 @@ def damage_in(path: Path, number: int) -> Iterator[None]:
 def parse_json(data: bytes, where: str) -> Any:
     """Return what JSON in UTF-8 holds.
 
-    Args:
-        data: The JSON.
-        where: Where it was found, for messages.
-
     Raises:
-        DamagedFile: it is not JSON, holds a number that is not finite, or is nested too deeply.
+        DamagedFile: it is not JSON, holds a number that is not finite, or is nested too deeply; the message begins
+            with `where` it was found.
     """
     try:
         return _parsed(data)
@@ -136,14 +128,8 @@ def parse_json(data: bytes, where: str) -> Any:
 
 def _parsed(data: bytes) -> Any:
     """Return what JSON holds; raises ValueError."""
-    unusual = _UNUSUAL.search(data) is not None
     try:
-        value = json.loads(
-            data.decode("utf-8"),
-            parse_float=_finite if unusual else None,
-            parse_int=_integer if unusual else None,
-            parse_constant=_refuse,
-        )
+        value = json.loads(data.decode("utf-8"), parse_float=_finite, parse_int=_integer, parse_constant=_refuse)
         if data.count(b"[") + data.count(b"{") > DEPTH and _is_deep(value):
             raise RecursionError
     except RecursionError:
@@ -174,14 +160,11 @@ def _integer(text: str) -> int:
     return int(text)
 
 
-def _is_deep(value: Any) -> bool:
-    level = [value]
-    for _ in range(DEPTH):
-        entries = (entry for node in level for entry in (node.values() if isinstance(node, dict) else node))
-        level = [entry for entry in entries if isinstance(entry, dict | list)]
-        if not level:
-            return False
-    return True
+def _is_deep(value: Any, left: int = DEPTH) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    entries = value.values() if isinstance(value, dict) else value
+    return left == 0 or any(_is_deep(entry, left - 1) for entry in entries)
 
 
 # Writing ------------------------------------------------------------------------------------------------------------
@@ -208,13 +191,7 @@ def json_bytes(value: Any, indent: int | None = None) -> bytes:
 def append_lines(path: Path, values: Iterable[Mapping[str, Any]], within: Path) -> None:
     """Append lines of JSON to a file and wait until the disk has them; numbers that are not finite become null.
 
-    Args:
-        path: The file.
-        values: One object per line.
-        within: Folder out of which no link is followed, such as the run.
-
-    Raises:
-        EsperError: it cannot be written.
+    No link below `within` is followed. Raises EsperError.
     """
     with writing(path):
         append_synced(path, b"".join(json_bytes(finite(value)) for value in values), within)

@@ -36,5 +36,5 @@ def installed_version(distribution: str) -> str:
     """Return the version of an installed distribution; empty without it."""
     try:
         return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
+    except (metadata.PackageNotFoundError, ValueError):
         return ""

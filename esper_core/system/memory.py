@@ -9,12 +9,8 @@ from pathlib import Path
 from esper_core.contracts.errors import ConfigError
 
 _CGROUPS = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat"),
-    (
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-        "/sys/fs/cgroup/memory/memory.stat",
-    ),
+    ("/sys/fs/cgroup", "memory.max", "memory.current", "memory.stat"),
+    ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat"),
 )
 
 
@@ -29,17 +25,7 @@ def memory_left(device: str = "cpu") -> int | None:
 
 
 def check_memory(needed: float, what: str, hint: str, device: str = "cpu") -> None:
-    """Check that something fits into what is left of a device's memory.
-
-    Args:
-        needed: Bytes; infinite where they cannot be counted.
-        what: What needs them, in the plural, such as "The episodes of an update".
-        hint: What decides how many they are.
-        device: torch device.
-
-    Raises:
-        ConfigError: it does not fit.
-    """
+    """Raise ConfigError, with a hint, where `what`, in the plural, needs more bytes than a torch device has left."""
     left = memory_left(device)
     if left is not None and needed > left:
         raise ConfigError(f"{what} need {shown(needed)} of memory; {shown(left)} are left on {device}.", hint=hint)
@@ -64,9 +50,9 @@ def _of_the_machine() -> int | None:
     return None
 
 
-def _of_a_group(files: tuple[str, str, str]) -> int | None:
+def _of_a_group(files: tuple[str, str, str, str]) -> int | None:
     """Return what a control group leaves, such as that of a container; the files it caches can be dropped."""
-    limit, used, details = map(Path, files)
+    limit, used, details = (Path(files[0], name) for name in files[1:])
     with contextlib.suppress(OSError, ValueError):
         most, now, cached = int(limit.read_text()), int(used.read_text()), 0
         with contextlib.suppress(OSError, ValueError):

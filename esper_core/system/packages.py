@@ -12,6 +12,7 @@ from importlib.util import find_spec
 
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import MissingPackage
+from esper_core.system.machine import installed_version
 
 CORE_DISTRIBUTION = "esper-core"
 
@@ -31,12 +32,9 @@ def has_package(name: str) -> bool:
 
 
 def require_package(name: str, component: str, distribution: str) -> None:
-    """Raise MissingPackage, with what to do about it, unless a package is there for a component.
+    """Raise MissingPackage, with what to do about it, unless a top-level package is there.
 
-    Args:
-        name: The top-level package.
-        component: What needs it, such as "observer 'wandb'".
-        distribution: Which brings the component and declares what it needs.
+    `component`, such as "observer 'wandb'", needs it, and `distribution` brings that and declares what it needs.
     """
     if not has_package(name):
         raise MissingPackage(
@@ -52,7 +50,7 @@ def advice(module: str, distribution: str) -> str:
     """
     top, declared = normalise_name(module.partition(".")[0]), list(declarations(distribution))
     wanted = [text for name, text, _ in declared if name == top][:1]
-    wanted = wanted or [text for name, text, marker in declared if not marker and not is_installed(name)]
+    wanted = wanted or [text for name, text, marker in declared if not marker and not installed_version(name)]
     if wanted:
         return pip_install(wanted)
     return (
@@ -87,12 +85,3 @@ def declarations(distribution: str) -> Iterator[tuple[str, str, str]]:
             versions = "".join(match["versions"].split())
             text = match["name"] if "!" in versions else f"{match['name']}{versions}"
             yield normalise_name(match["name"]), text, (match["marker"] or "").strip()
-
-
-def is_installed(distribution: str) -> bool:
-    """Return whether a distribution is installed."""
-    try:
-        metadata.distribution(distribution)
-    except (metadata.PackageNotFoundError, ValueError):
-        return False
-    return True

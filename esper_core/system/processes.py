@@ -62,11 +62,7 @@ class Child:
             raise self._gone() from error
 
     def answer(self) -> Any:
-        """Wait for the result of a request.
-
-        Raises:
-            EsperError: the process is gone, or what the request raised there.
-        """
+        """Wait for the result of a request; raises EsperError when the process is gone, or what was raised there."""
         try:
             result = pickle.loads(self.connection.recv_bytes())
         except (EOFError, OSError) as error:
@@ -88,11 +84,8 @@ class Child:
 def start_children(purpose: Purpose, begin: Callable[[], Answer], count: int) -> list[Child]:
     """Start processes.
 
-    Args:
-        purpose: What they are for.
-        begin: Called in each process before its first request; returns what answers requests. It must survive pickling
-            where processes are not forked. If it fails, that is the answer, and the next request tries again.
-        count: Number of processes.
+    `begin` is called in each before its first request, and returns what answers requests. It must survive pickling
+    where processes are not forked. If it fails, that is the answer, and the next request tries again.
     """
     context: Any = multiprocessing.get_context(START_METHOD)
     children: list[Child] = []
@@ -100,9 +93,8 @@ def start_children(purpose: Purpose, begin: Callable[[], Answer], count: int) ->
         for number in range(count):
             here, there = context.Pipe()
             inherited = [here, *(child.connection for child in children)] if START_METHOD == "fork" else []
-            process = context.Process(
-                target=_serve, args=(begin, there, inherited), daemon=True, name=f"{purpose.name}-{number}"
-            )
+            name = f"{purpose.name}-{number}"
+            process = context.Process(target=_serve, args=(begin, there, inherited), daemon=True, name=name)
             process.start()
             there.close()
             children.append(Child(purpose, process, here))
@@ -161,14 +153,11 @@ class RemoteTraceback(Exception):
 
 @frozen
 class Failure:
-    """What was raised in another process.
+    """What was raised in another process: its type and message, and its traceback.
 
     Attributes:
-        said: Type and message.
-        traceback: Its traceback.
         modules: Modules that the traceback goes through, the outermost first, causes after what they caused.
-        kind: For an error of esper's own, the nearest class of `esper_core.contracts.errors`.
-        message, hint, exit_code: What such an error says.
+        kind: For an error of esper's own, the nearest class of `esper_core.contracts.errors`; the rest is what it says.
     """
 
     said: str
@@ -189,12 +178,7 @@ class Failure:
         return cls(*failure, kind, error.message, error.hint, error.exit_code)
 
     def error(self, owner: str, doing: str) -> EsperError:
-        """Return what is to be raised here: a PluginError, or what an error of esper's own was.
-
-        Args:
-            owner: Whose code it was.
-            doing: What it was asked for, as in `esper_core.contracts.foreign.guarded`.
-        """
+        """Return what is to be raised here: a PluginError as of `guarded`, or what an error of esper's own was."""
         error: EsperError = PluginError(f"{owner} failed while {doing}: {self.said}.", hint=DEBUG_HINT)
         if self.kind is not None:
             error = self.kind(self.message, hint=self.hint)

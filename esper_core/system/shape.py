@@ -29,17 +29,10 @@ def shaped(kind: type[Shape], value: Any, where: str, *, exactly: bool = False, 
     """Return a value of JSON as an attrs class; nothing is guessed: "5" is not a number, and true is not 1.
 
     Fields may be numbers, strings, truth values, `Any`, what may be None, lists, tuples of any length, dicts with
-    strings as keys, and other such classes. Validators are called.
-
-    Args:
-        kind: The class.
-        value: What was read.
-        where: Where it was found, for messages.
-        exactly: Refuse keys that a class does not have.
-        hint: What to do about it.
+    strings as keys, and other such classes. Validators are called. `exactly` refuses keys that a class does not have.
 
     Raises:
-        DamagedFile: the value has another shape; the message says where in it.
+        DamagedFile: the value has another shape; the message begins with `where` it was found and says where in it.
     """
     try:
         return structured(kind, value, exactly=exactly)

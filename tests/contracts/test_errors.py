@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from esper_core.contracts import errors
-from esper_core.contracts.errors import EsperError, did_you_mean
+from esper_core.contracts.errors import EsperError
 
 
 def test_every_error_has_its_exit_code() -> None:
@@ -14,21 +12,3 @@ def test_every_error_has_its_exit_code() -> None:
     expected = dict.fromkeys(["UserError", *user, "MissingPackage", "RegistryFileError"], 2)
     expected |= {"EsperError": 1, "PluginError": 3, "FactoryError": 3, "CheckpointMismatch": 4, "DamagedFile": 4}
     assert {c.__name__: c("Something happened.").exit_code for c in classes} == {**expected, "Interrupted": 130}
-
-
-def test_the_hint_is_the_second_line() -> None:
-    assert str(EsperError("It broke.", hint="Mend it.")) == "It broke.\nMend it."
-    assert str(EsperError("It broke.")) == "It broke."
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("lstm-v3", " Did you mean 'lstm-v2'?"),
-        ("hiden-dim", " Did you mean 'hidden-dim'?"),
-        ("zebra", ""),
-        ("obs-v3", " Did you mean 'obs-v3'?"),
-    ],
-)
-def test_did_you_mean(name: str, expected: str) -> None:
-    assert did_you_mean(name, ["lstm-v2", "hidden-dim", "obs-v3"]) == expected

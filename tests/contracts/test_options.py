@@ -10,38 +10,21 @@ from esper_core import option
 
 @frozen
 class Config:
-    name: str = option(help="No default.")
     width: int = option(8, low=1, high=64, help="Wider sees more.")
     mode: str = option("mean", choices=("mean", "max"), help="How to pool.")
-    path: tuple[str, ...] = option((), converter=tuple, help="Where to look.")
+    path: tuple[str, ...] = option((), converter=tuple, choices=((), ("a",)), help="Where to look.")
     limit: float | None = option(None, low=0.0, help="None is no limit.")
 
 
-def test_defaults_and_metadata_live_on_the_class() -> None:
-    config = Config(name="x")
-    assert (config.width, config.mode, config.path) == (8, "mean", ())
-    by_name = {f.name: f for f in fields(Config)}
-    assert by_name["width"].metadata["help"] == "Wider sees more."
-    assert by_name["mode"].metadata["choices"] == ("mean", "max")
-    assert by_name["width"].metadata["choices"] is None
-
-
-def test_a_missing_value_without_default() -> None:
-    with pytest.raises(TypeError, match="name"):
-        Config()  # type: ignore[call-arg]
-
-
 def test_bounds_are_inclusive_and_do_not_concern_none() -> None:
-    assert [Config(name="x", width=width).width for width in (1, 64)] == [1, 64]
-    assert Config(name="x").limit is None
+    assert [Config(width=width).width for width in (1, 64)] == [1, 64]
+    assert (Config().width, Config().mode, Config().limit) == (8, "mean", None)
+    assert Config(path=["a"]).path == ("a",), "converters run first"  # type: ignore[arg-type]
+    assert [f.metadata["choices"] for f in fields(Config)] == [None, ("mean", "max"), ((), ("a",)), None]
 
 
 @pytest.mark.parametrize("values", [{"width": 0}, {"width": 65}, {"mode": "sum"}, {"limit": -1.0}])
 def test_values_outside_are_refused(values: dict[str, object]) -> None:
     (key,) = values
     with pytest.raises(ValueError, match=key):
-        Config(name="x", **values)  # type: ignore[arg-type]
-
-
-def test_converters_run_first() -> None:
-    assert Config(name="x", path=["a", "b"]).path == ("a", "b")  # type: ignore[arg-type]
+        Config(**values)  # type: ignore[arg-type]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import enum
 import json
 import math
@@ -61,12 +60,9 @@ def test_values_at_their_limits_come_back(value: Any) -> None:
     [
         (np.float32(0.1), float(np.float32(0.1))),
         (np.int64(2**62 + 1), 2**62 + 1),
-        (np.bool_(True), True),
         (np.array(2.5), 2.5),
         (torch.tensor(7), 7),
-        (np.str_("a"), "a"),
         (Colour.RED, 3),
-        ((1, [np.uint8(2)]), [1, [2]]),
         ({"a": {"b": np.float64(1.5)}}, {"a": {"b": 1.5}}),
     ],
 )
@@ -80,10 +76,8 @@ def test_numbers_become_plain_exactly(value: Any, expected: Any) -> None:
     [
         ({"a": [1, {2}]}, r"it holds a set at 'a\[1\]'"),
         ({"a": np.zeros((2, 3))}, r"holds a ndarray of shape \[2, 3\] at 'a'"),
-        ({"when": datetime.date(2026, 1, 31)}, "holds a date at 'when'"),
         ({"a": {1: 2}}, "a table with the key 1, which is not a string at 'a'"),
         (b"x", "it is a bytes"),
-        (np.datetime64("2020"), "it is a datetime64"),
         (10**LONGEST, "an integer of more than"),
         (nested(DEEPEST + 1), "within one another"),
         (CIRCLE, "within one another"),

@@ -8,12 +8,12 @@ import sys
 BLOCK = "import sys; sys.modules.update(dict.fromkeys(('torch', 'numpy', 'gymnasium', 'sklearn', 'scipy'), None))\n"
 
 
-def test_contracts_need_no_torch() -> None:
+def test_contracts_commands_and_reading_runs_need_no_torch() -> None:
     code = BLOCK + (
         "import importlib, pkgutil, esper_core.contracts as package\n"
         "for module in pkgutil.iter_modules(package.__path__, package.__name__ + '.'):\n"
         "    importlib.import_module(module.name); print(module.name)\n"
-        "import esper_testing, esper_testing.spikes.verdict\n"
+        "import esper_core.cli.app, esper_core.runs.resume, esper_testing.spikes.verdict\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

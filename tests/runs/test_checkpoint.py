@@ -10,12 +10,7 @@ import math
 import os
 import pickle
 import re
-import resource
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +27,13 @@ from esper_core.runs.checkpoint import (
     list_checkpoints,
     load_checkpoint,
     save_checkpoint,
-    verify_checkpoint,
 )
 from esper_core.runs.directory import RunDirectory
 from esper_core.runs.header import content_digest, read_header
 from esper_core.system.files import temporary_name
 
 MakePlan = Callable[..., Plan]
+Change = Callable[[dict[str, Any]], object]
 Trained = tuple[RunDirectory, Trainer, list[Update]]
 
 
@@ -55,7 +50,7 @@ def fresh(plan: Plan, index: Index) -> Iterator[Trainer]:
     trainer.environment.close()
 
 
-def rewrite(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+def rewrite(path: Path, change: Change) -> None:
     """Change a checkpoint's header as one that was written like this would read, digest and all."""
     content = json.loads((path / "state.json").read_text())
     change(content)
@@ -91,50 +86,33 @@ class Worldly:
         self.kept = state
 
 
-STATE = {"best": -math.inf, "last": math.nan, "zero": -0.0, "big": 2**70, "random": (3, (1, 2), None), "$float": "x"}
-
-
-def test_the_state_of_a_component_is_kept_exactly(
+def test_the_state_of_a_component_is_kept_exactly_or_is_its_fault(
     run: RunDirectory, fresh: Trainer, plan: Plan, index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stateful = Worldly(STATE)
+    state = {"best": -math.inf, "last": math.nan, "zero": -0.0, "random": (3, (1, 2), None), "$float": "x"}
+    stateful = Worldly(state)
     monkeypatch.setitem(fresh._resumable, "features", stateful)
     path = save_checkpoint(run, fresh, empty_update(4, None))
     stateful.kept = {}
     load_checkpoint(path, fresh, plan, index)
-    assert repr(stateful.kept) == repr(STATE)
-
-
-def test_a_state_that_cannot_be_kept_is_its_plugins_fault(
-    run: RunDirectory, fresh: Trainer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(fresh._resumable, "features", Worldly({"seen": [{1, 2}]}))
-    before = names(run)
+    assert repr(stateful.kept) == repr(state)
+    stateful.kept = {"seen": [{1, 2}]}
     with pytest.raises(PluginError, match=r"features '.*' \(.*\) breaks its contract: .* a set at 'seen\[0\]'"):
-        save_checkpoint(run, fresh, empty_update(4, None))
-    assert names(run) == before
+        save_checkpoint(run, fresh, empty_update(5, None))
+    assert names(run)[-1] == "000004"
 
 
-def test_counters_that_only_look_written_are_damage(newest: Path) -> None:
-    rewrite(newest, lambda content: content["counters"].update(seed={"$float": "1"}))
-    with pytest.raises(CheckpointMismatch, match=r"state\.json is damaged"):
-        _ = read_header(newest).counters
-
-
-@pytest.mark.parametrize("update", [1])
-def test_continuing_is_exact(run: RunDirectory, trained: Trained, plan: Plan, index: Index, update: int) -> None:
-    _, _, updates = trained
+def test_continuing_is_exact(run: RunDirectory, trained: Trained, plan: Plan, index: Index) -> None:
     expected = content_of(run.checkpoints / "000003")
     trainer = open_session(plan, index)
-    loaded = load_checkpoint(run.checkpoints / f"{update:06d}", trainer, plan, index)
-    assert (loaded.header.update, loaded.header.plan, loaded.notes) == (update, plan, ())
+    notes = load_checkpoint(run.checkpoints / "000001", trainer, plan, index)
+    assert notes == ()
     again = []
     for done in trainer.run(plan.updates):
         save_checkpoint(run, trainer, done)
-        again.append(done)
+        again.append((done.index, done.environment_steps, done.metrics, done.events))
     trainer.environment.close()
-    told = [(u.index, u.environment_steps, u.metrics, u.events) for u in updates[update:]]
-    assert [(u.index, u.environment_steps, u.metrics, u.events) for u in again] == told
+    assert again == [(u.index, u.environment_steps, u.metrics, u.events) for u in trained[2][1:]]
     assert content_of(run.checkpoints / "000003") == expected
 
 
@@ -149,24 +127,13 @@ def test_the_header_says_what_is_in_it(newest: Path, trained: Trained, plan: Pla
         assert entry == {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
-def test_the_header_is_read_without_torch(run: RunDirectory) -> None:
-    code = (
-        "import sys, pathlib; sys.modules.update(dict.fromkeys(('torch', 'numpy', 'safetensors'), None))\n"
-        "from esper_core.runs.checkpoint import *\nfrom esper_core.runs.directory import RunDirectory\n"
-        "run = RunDirectory.open(pathlib.Path(sys.argv[1]))\n"
-        "print([read_header(path).update for path in list_checkpoints(run)], best_checkpoint(run).name)"
-    )
-    done = subprocess.run([sys.executable, "-c", code, str(run.path)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("[1, 2, 3] 00000")
-
-
 # Keeping ------------------------------------------------------------------------------------------------------------
 
 
 def test_the_newest_three_and_the_best_are_kept(tmp_path: Path, plan: Plan, index: Index, fresh: Trainer) -> None:
-    run = RunDirectory.create(tmp_path, plan, index)
-    kept = []
+    run, kept = RunDirectory.create(tmp_path, plan, index), []
+    assert (best_checkpoint(run), names(run)) == (None, [])
+    (run.checkpoints / temporary_name()).mkdir()  # left by a killed process
     for number, score in enumerate((0.1, 0.9, 0.2, None, 0.3, 0.9, 0.1, 0.1, 0.1, 0.1), start=1):
         save_checkpoint(run, fresh, empty_update(number, score))
         kept.append([int(name) for name in names(run)])
@@ -175,59 +142,12 @@ def test_the_newest_three_and_the_best_are_kept(tmp_path: Path, plan: Plan, inde
     best = best_checkpoint(run)
     assert best is not None and best.name == "000006"
     assert sorted(path.name for path in run.checkpoints.iterdir()) == names(run)
-
-
-def test_without_any_return_there_is_no_best(tmp_path: Path, plan: Plan, index: Index, fresh: Trainer) -> None:
-    run = RunDirectory.create(tmp_path, plan, index)
-    assert (best_checkpoint(run), names(run)) == (None, [])
-    for number in range(1, 6):
-        save_checkpoint(run, fresh, empty_update(number, None))
-    assert best_checkpoint(run) is None and names(run) == ["000003", "000004", "000005"]
-
-
-def test_names_sort_by_number_beyond_a_million(tmp_path: Path, plan: Plan, index: Index, fresh: Trainer) -> None:
-    run = RunDirectory.create(tmp_path, plan, index)
-    for number in (999_999, 1_000_000):
-        save_checkpoint(run, fresh, empty_update(number, None))
-    assert names(run) == ["999999", "1000000"]
-
-
-def test_a_damaged_checkpoint_stops_no_other(run: RunDirectory, fresh: Trainer) -> None:
-    (run.checkpoints / "000002" / "state.json").write_text("{")
-    save_checkpoint(run, fresh, empty_update(4, -9.0))
-    assert "000004" in names(run)
-
-
-def test_what_a_killed_process_left_is_never_seen_and_swept_away(run: RunDirectory, fresh: Trainer) -> None:
-    leftover = run.checkpoints / temporary_name()
-    leftover.mkdir()
-    (leftover / "state.json").write_text("{")
-    assert names(run) == ["000001", "000002", "000003"]
-    save_checkpoint(run, fresh, empty_update(4, 9.0))
-    assert not leftover.exists() and names(run)[-1] == "000004"
+    (best / "state.json").write_text("{")
+    save_checkpoint(run, fresh, empty_update(1_000_000, None))
+    assert names(run) == ["000009", "000010", "1000000"], "a damaged one stops no other"
 
 
 # Writing that fails -------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def file_size_limit(limit: int) -> Iterator[None]:
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, previous)
-
-
-def test_a_file_that_cannot_be_written_loses_nothing(run: RunDirectory, fresh: Trainer) -> None:
-    before = {name: content_of(run.checkpoints / name) for name in names(run)}
-    with file_size_limit(1000), pytest.raises(EsperError, match="000004 cannot be written: File too large") as caught:
-        save_checkpoint(run, fresh, empty_update(4, 9.0))
-    assert "earlier checkpoints are untouched" in caught.value.hint
-    assert {path.name: content_of(path) for path in run.checkpoints.iterdir()} == before
 
 
 @pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
@@ -265,39 +185,18 @@ def refused(newest: Path, trainer: Trainer, plan: Plan, index: Index) -> Checkpo
     return caught.value
 
 
-Alter = Callable[[Path], object]
-
-
-def rewritten(change: Callable[[dict[str, Any]], object]) -> Alter:
-    """Return what changes a header as one that was written like this would read, digest and all."""
-    return lambda path: rewrite(path, change)
-
-
 def component(content: dict[str, Any], kind: str) -> dict[str, Any]:
     (found,) = [entry for entry in content["plan"]["components"] if entry["kind"] == kind]
     return found  # type: ignore[no-any-return]
 
 
-def text(content: str) -> Alter:
-    return lambda path: (path / "state.json").write_text(content)
-
-
-def flip(path: Path) -> None:
-    file = path / "optimiser.safetensors"
+def flip(file: Path) -> None:
     data = file.read_bytes()
     file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
 
 
-def alter_counters(path: Path) -> None:
-    content = json.loads((path / "state.json").read_text())
-    content["counters"]["updates_done"] = 2
-    (path / "state.json").write_text(json.dumps(content))
-
-
-def point_elsewhere(path: Path) -> None:
-    (path / "policy.safetensors").unlink()
-    name = "../000002/policy.safetensors"
-    rewrite(path, lambda content: content["files"].update({name: content["files"].pop("policy.safetensors")}))
+def one_update_less(path: Path) -> None:
+    (path / "state.json").write_text((path / "state.json").read_text().replace('"update": 3', '"update": 2'))
 
 
 def put_pickle(path: Path) -> None:
@@ -312,65 +211,59 @@ def newer_weights(content: dict[str, Any]) -> None:
     content["distributions"]["esper-lstm-v2"]["version"] = "9.7"
 
 
-ALTERED: dict[str, tuple[Alter, tuple[str, ...], str]] = {
-    "flipped bit": (flip, ("optimiser.safetensors is damaged", "digest"), ""),
+DAMAGED: dict[str, tuple[Callable[[Path], object], str]] = {
+    "flipped bit": (lambda path: flip(path / "optimiser.safetensors"), r"optimiser\.safetensors is damaged: .* digest"),
     "truncated": (
-        lambda path: (path / "rng.safetensors").write_bytes((path / "rng.safetensors").read_bytes()[:-3]),
-        ("rng.safetensors is damaged: it has",),
-        "Use another checkpoint of the run.",
+        lambda path: os.truncate(path / "rng.safetensors", 9),
+        "damaged: it has 9 bytes",
     ),
-    "missing file": (lambda path: (path / "normaliser.safetensors").unlink(), ("normaliser", "No such file"), ""),
-    "elsewhere": (point_elsewhere, ("000003/policy.safetensors cannot be read",), ""),
-    "pickle": (put_pickle, ("policy.safetensors is not a safetensors file",), ""),
-    "no header": (lambda path: (path / "state.json").unlink(), ("is not a checkpoint",), ""),
-    "altered": (alter_counters, ("state.json was altered: its digest is",), ""),
-    "empty": (text(""), ("is damaged",), ""),
-    "torn": (text('{"schema": 1, "upd'), ("is damaged",), ""),
-    "list": (text("[1]"), ("was not written by esper",), ""),
-    "foreign": (text('{"epoch": 3, "model": "policy.pt"}'), ("was not written by esper",), ""),
-    "older": (text('{"schema": 1, "files": {}}'), ("has schema 1; this version of esper-core reads 2",), "esper-core"),
-    "newer": (text('{"schema": 3, "files": {}}'), ("has schema 3; this version of esper-core reads 2",), "esper-core"),
-    "no counters": (rewritten(lambda content: content.pop("counters")), ("'counters' is missing",), ""),
-    "no plan": (rewritten(lambda content: content.pop("plan")), ("'plan' is missing",), ""),
-    "features": (
-        rewritten(lambda content: content["feature_schema"].update(digest="0123456789abcdef")),
-        ("  feature schema", "0123456789abcdef"),
-        'The source of esper-obs-v3 has changed under the same version.*--force-reinstall "esper-obs-v3==[0-9.]+"$',
-    ),
-    "actions": (
-        rewritten(lambda content: content["actions"].update(digest="0123456789abcdef")),
-        ("  actions", "0123456789abcdef"),
-        'The source of esper-growth has changed under the same version.*--force-reinstall "esper-growth==[0-9.]+"$',
-    ),
-    "weights": (
-        rewritten(newer_weights),
-        ("weights of network/lstm-v2", "version 7"),
-        '^Install what it was written with: pip install "esper-lstm-v2==9.7"$',
-    ),
-    "option": (
-        rewritten(lambda content: component(content, "network")["config"].update(depth=3)),
-        ("options of network/lstm-v2", "'network.depth'"),
-        "",
-    ),
-    "trainer": (rewritten(lambda content: content["plan"]["train"].update(momentum=0.9)), ("momentum",), "esper-core"),
-    "renamed": (
-        rewritten(lambda content: content["plan"]["train"].update(passes=4)),
-        ("'train.passes' is called 'train.update_epochs' now.",),
-        "esper-core",
-    ),
+    "missing file": (lambda path: (path / "normaliser.safetensors").unlink(), "normaliser.*: No such file"),
+    "pickle": (put_pickle, r"policy\.safetensors is not a safetensors file"),
+    "no header": (lambda path: (path / "state.json").unlink(), "is not a checkpoint"),
+    "torn": (lambda path: os.truncate(path / "state.json", 99), r"state\.json.* is damaged"),
+    "altered": (one_update_less, "was altered: its digest is"),
+    "foreign": (lambda path: (path / "state.json").write_text('{"epoch": 3}'), "was not written by esper"),
+    "older": (lambda path: (path / "state.json").write_text('{"schema": 1}'), "has schema 1; .* esper-core reads 2"),
 }
 
 
-@pytest.mark.parametrize(("alter", "words", "hint"), ALTERED.values(), ids=ALTERED)
-def test_a_checkpoint_that_was_altered_is_refused(
-    newest: Path, fresh: Trainer, plan: Plan, index: Index, alter: Alter, words: tuple[str, ...], hint: str
+@pytest.mark.parametrize(("alter", "words"), DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_checkpoint_is_refused(
+    newest: Path, fresh: Trainer, plan: Plan, index: Index, alter: Callable[[Path], object], words: str
 ) -> None:
     alter(newest)
+    assert re.search(words, refused(newest, fresh, plan, index).message)
+
+
+REWRITTEN: dict[str, tuple[Change, str, str]] = {
+    "no counters": (lambda c: c.pop("counters"), "'counters' is missing", ""),
+    "elsewhere": (
+        lambda c: c["files"].update({"../000002/rng.safetensors": c["files"].pop("policy.safetensors")}),
+        "000003/rng.safetensors is damaged",
+        "",
+    ),
+    "features": (
+        lambda c: c["feature_schema"].update(digest="0123456789abcdef"),
+        "  feature schema +0123456789abcdef",
+        'The source of esper-obs-v3 has changed under the same version.*--force-reinstall "esper-obs-v3==[0-9.]+"$',
+    ),
+    "actions": (lambda c: c["actions"].update(digest="01234567"), "  actions +01234567", "esper-growth has changed"),
+    "weights": (newer_weights, "weights of network/lstm-v2 +version 7", 'pip install "esper-lstm-v2==9.7"$'),
+    "option": (lambda c: component(c, "network")["config"].update(depth=3), "options of network/lstm-v2", ""),
+    "trainer": (lambda c: c["plan"]["train"].update(momentum=0.9), "momentum", "esper-core"),
+    "renamed": (lambda c: c["plan"]["train"].update(passes=4), "'train.passes' is called 'train.update_epochs'", ""),
+}
+
+
+@pytest.mark.parametrize(("change", "words", "hint"), REWRITTEN.values(), ids=REWRITTEN)
+def test_a_checkpoint_of_something_else_is_refused(
+    newest: Path, fresh: Trainer, plan: Plan, index: Index, change: Change, words: str, hint: str
+) -> None:
+    rewrite(newest, change)
     with contextlib.suppress(CheckpointMismatch):
         plan = read_header(newest).plan
     error = refused(newest, fresh, plan, index)
-    assert all(word in error.message for word in words), error.message
-    assert re.search(hint, error.hint), error.hint
+    assert re.search(words, error.message) and re.search(hint, error.hint), str(error)
 
 
 @pytest.mark.parametrize(
@@ -378,42 +271,29 @@ def test_a_checkpoint_that_was_altered_is_refused(
     [
         (
             {"slots": "3"},
-            (r"slots \(2 → 3\) +r0c0, r0c1 +r0c0, r0c1, r0c2", "feature schema", "actions"),
-            "what was trained with 2 loads with 2 .*Use --slots r0c0,r0c1, or train a new run with 3",
+            r"slots \(2 → 3\) +r0c0, r0c1 +r0c0, r0c1, r0c2",
+            "--slots r0c0,r0c1, or train",
         ),
-        ({"slots": "r0c0,r0c2"}, ("r0c0, r0c2",), "Use --slots r0c0,r0c1|use --slots r0c0,r0c1"),
+        ({"slots": "r0c0,r0c2"}, "r0c0, r0c2", "use --slots r0c0,r0c1"),
         (
             {"uses": {"critic": "state-value"}},
-            (r"critic +op-conditioned-critic +state-value",),
-            "^Use --use critic=op-conditioned-critic\\.$",
+            "critic +op-conditioned-critic +state",
+            "--use critic=op-conditioned-critic",
         ),
     ],
 )
 def test_another_plan_is_refused(
-    newest: Path, fresh: Trainer, plan_for: MakePlan, index: Index, said: dict[str, Any], words: Any, hint: str
+    newest: Path, fresh: Trainer, plan_for: MakePlan, index: Index, said: dict[str, Any], words: str, hint: str
 ) -> None:
     error = refused(newest, fresh, plan_for(**said), index)
-    assert all(re.search(word, error.message) for word in words), error.message
-    assert re.search(hint, error.hint), error.hint
+    assert re.search(words, error.message) and re.search(hint, error.hint), str(error)
 
 
-@pytest.mark.parametrize(
-    ("kind", "words"), [("network", "network 'lstm-v2'.* not installed"), ("loss", "loss 'factored-ppo'")]
-)
-def test_a_missing_plugin_is_named_with_the_command(
-    newest: Path, fresh: Trainer, plan: Plan, index: Index, kind: str, words: str
-) -> None:
-    (gone,) = {c.distribution for c in plan.of_kind(kind)}
-    left = evolve(index, components=[c for c in index.components if c.distribution != gone])
+def test_a_missing_plugin_is_named_with_the_command(newest: Path, fresh: Trainer, plan: Plan, index: Index) -> None:
+    left = evolve(index, components=[c for c in index.components if c.distribution != "esper-lstm-v2"])
     error = refused(newest, fresh, plan, left)
-    assert re.search(words, error.message) and f'pip install "{gone}==' in error.hint
-
-
-def test_verifying_needs_no_torch_and_names_the_damaged_file(newest: Path) -> None:
-    assert verify_checkpoint(newest).update == 3
-    flip(newest)
-    with pytest.raises(CheckpointMismatch, match=r"optimiser\.safetensors is damaged"):
-        verify_checkpoint(newest)
+    assert re.search("network 'lstm-v2'.* not installed", error.message)
+    assert 'pip install "esper-lstm-v2==' in error.hint
 
 
 def test_other_widths_are_refused(newest: Path, plan_for: MakePlan, index: Index) -> None:
@@ -424,24 +304,18 @@ def test_other_widths_are_refused(newest: Path, plan_for: MakePlan, index: Index
     assert "tensor 'critic.hidden.bias' is (8,) there and (16,) here" in error.message
 
 
-# Differences that do not matter enough ------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         (lambda c: c["distributions"]["esper-obs-v3"].update(version="0.0.9"), "the checkpoint was written with 0.0.9"),
         (lambda c: c["distributions"]["esper-obs-v3"].update(source="0" * 16), "The source of esper-obs-v3"),
         (lambda c: c["libraries"].update(torch="1.0"), "the checkpoint was written with 1.0, so numbers may differ"),
-        (
-            lambda c: component(c, "loss").update(name="former-loss"),
-            "The loss is 'factored-ppo'; the checkpoint was written with 'former-loss'.",
-        ),
+        (lambda c: component(c, "loss").update(name="former"), "the checkpoint was written with 'former'."),
     ],
 )
 def test_another_version_source_or_loss_is_noted(
-    newest: Path, fresh: Trainer, plan: Plan, index: Index, change: Callable[[dict[str, Any]], object], words: str
+    newest: Path, fresh: Trainer, plan: Plan, index: Index, change: Change, words: str
 ) -> None:
     rewrite(newest, change)
-    (note,) = load_checkpoint(newest, fresh, plan, index).notes
+    (note,) = load_checkpoint(newest, fresh, plan, index)
     assert words in note

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import sys
 from pathlib import Path
@@ -13,11 +12,10 @@ import pytest
 from attrs import evolve
 
 from esper_core.contracts.errors import CheckpointMismatch, PluginError, UserError
-from esper_core.learning.trainer import Trainer, Update
+from esper_core.learning.trainer import Update
 from esper_core.plan.plan import Plan
 from esper_core.registry.index import Index
 from esper_core.runs.directory import RunDirectory, check_writable, find_run, list_runs
-from esper_core.runs.records import RESERVED
 
 
 def update(index: int = 1, **metrics: float | None) -> Update:
@@ -28,12 +26,8 @@ def test_its_name_says_policy_slots_and_date(tmp_path: Path, plan: Plan, index: 
     first, second = (RunDirectory.create(tmp_path / "new" / "runs", plan, index) for _ in range(2))
     assert re.fullmatch(r"lstm-v2-s2-\d{8}-\d{6}-[0-9a-f]{4}", first.name)
     assert first.path != second.path and first.path.parent == tmp_path / "new" / "runs"
-
-
-def test_a_policy_of_any_name_makes_a_folder(tmp_path: Path, plan: Plan, index: Index) -> None:
-    run = RunDirectory.create(tmp_path, evolve(plan, policy="../acme:net v2"), index)
-    assert run.path.parent == tmp_path and run.name.startswith("acme-net-v2-s2-")
-    assert RunDirectory.create(tmp_path, evolve(plan, policy="x" * 300), index).path.is_dir()
+    run = RunDirectory.create(tmp_path, evolve(plan, policy="../acme:net v2" + "x" * 300), index)
+    assert run.path.parent == tmp_path and run.name.startswith("acme-net-v2x")
 
 
 def test_run_json_says_where_numbers_come_from(tmp_path: Path, plan: Plan, index: Index) -> None:
@@ -65,13 +59,6 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path, plan: Plan, in
         assert "--out" in caught.value.hint
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_directory_that_may_not_be_written_is_named(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(UserError, match="Permission denied"):
-        check_writable(tmp_path)
-
-
 # Lines --------------------------------------------------------------------------------------------------------------
 
 
@@ -81,35 +68,12 @@ def test_a_metrics_line(run: RunDirectory) -> None:
     expected = {"update": 4, "environment_steps": 32, "gain": 0.25, "kl": None, "spread": None}
     assert line == {**expected, "warnings": [], "timing": {"seconds": 0.5}}
     assert run.metrics() == [*before, line]
-    assert "NaN" not in (run.path / "metrics.jsonl").read_text()
-
-
-def test_a_metric_cannot_take_the_name_of_something_else(run: RunDirectory) -> None:
-    before = run.metrics()
-    for name in RESERVED:
-        with pytest.raises(PluginError, match=f"A metric is called '{name}'"):
-            run.append_metrics(Update(4, 32, {name: 1.0}, {"seconds": 0.5}, []))
-    assert run.metrics() == before
-
-
-def test_a_training_run_left_its_lines(trained: tuple[RunDirectory, Trainer, list[Update]]) -> None:
-    run, _, updates = trained
-    lines = run.metrics()
-    assert [line["update"] for line in lines] == [1, 2, 3]
-    assert [line["environment_steps"] for line in lines] == [6, 12, 18]
-    assert lines[2]["timing"] == updates[2].timing
-    assert {name: lines[2][name] for name in updates[2].metrics} == updates[2].metrics
-    events = run.events()
-    assert [event["update"] for event in events if event["type"] == "episode"] == [1, 1, 2, 2, 3, 3]
-    assert len(events) == sum(len(u.events) for u in updates)
+    with pytest.raises(PluginError, match="A metric is called 'timing'"):
+        run.append_metrics(update(5, timing=1.0))
+    assert run.metrics() == [*before, line]
 
 
 # Reading damaged runs -----------------------------------------------------------------------------------------------
-
-
-def test_what_is_no_run(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"is not a run: it has no run\.json"):
-        RunDirectory.open(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -162,29 +126,15 @@ def test_a_run_is_found_by_path_name_and_beginning(tmp_path: Path, monkeypatch: 
         place(tmp_path / "runs", name)
     monkeypatch.chdir(tmp_path / "runs" / "other-1")
     out = tmp_path / "runs"
-    for text, expected in (
-        ("lstm-12", "lstm-12"),
-        ("lstm-1", "lstm-1"),
-        ("oth", "other-1"),
-        (str(out / "lstm-1"), "lstm-1"),
-        (f"{out}/lstm-1/", "lstm-1"),
-        ("../lstm-12", "lstm-12"),
-        (".", "other-1"),
-    ):
-        assert find_run(text, out).name == expected
+    said = ("lstm-1", "oth", f"{out}/lstm-1/", "../lstm-12", ".")
+    assert [find_run(text, out).name for text in said] == ["lstm-1", "other-1", "lstm-1", "lstm-12", "other-1"]
 
 
-def test_a_beginning_of_several_names_is_refused(tmp_path: Path) -> None:
+def test_a_name_of_no_run_or_of_several_is_refused(tmp_path: Path) -> None:
     for name in ("lstm-1", "lstm-2"):
         place(tmp_path, name)
+    with pytest.raises(UserError, match=r"There is no run 'lsmt-1' in .* Did you mean 'lstm-1'"):
+        find_run("lsmt-1", tmp_path)
     with pytest.raises(UserError, match=r"2 runs in .* begin with 'lstm'") as caught:
         find_run("lstm", tmp_path)
     assert "lstm-1, lstm-2" in caught.value.hint
-
-
-@pytest.mark.parametrize("text", ["lsmt-1", "", "/nowhere/lstm-1"])
-def test_a_name_of_no_run_is_refused(tmp_path: Path, text: str) -> None:
-    place(tmp_path, "lstm-1")
-    with pytest.raises(UserError, match="There is no run") as caught:
-        find_run(text, tmp_path)
-    assert ("Did you mean 'lstm-1'?" in caught.value.message) is (text == "lsmt-1")

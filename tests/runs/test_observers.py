@@ -7,10 +7,7 @@ from typing import Any
 
 import pytest
 
-from esper_core import ComponentSpec, KindSpec
-from esper_core.contracts.errors import FactoryError
 from esper_core.runs.observers import Observers
-from esper_testing.index import index_from_specs
 
 
 class Recorder:
@@ -45,37 +42,15 @@ def watch(observers: dict[str, Recorder], updates: int = 3) -> list[str]:
 WHOLE = [("start", "run"), ("update", 0), ("update", 1), ("update", 2), ("finish", "run")]
 
 
-@pytest.mark.parametrize(("breaks", "seen"), [("start", 1), ("update", 2), ("finish", 5)])
-@pytest.mark.parametrize("error", [RuntimeError("no luck"), SystemExit(3)])
-def test_one_that_fails_is_off_and_named_once(breaks: str, seen: int, error: BaseException) -> None:
+@pytest.mark.parametrize(("breaks", "seen"), [("start", 1), ("update", 2)])
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt("no")])
+def test_one_that_fails_is_off_and_named_once(
+    monkeypatch: pytest.MonkeyPatch, breaks: str, seen: int, error: BaseException
+) -> None:
+    # Where esper takes in signals itself, a plain KeyboardInterrupt is the observer's own.
+    monkeypatch.setattr(signal, "getsignal", lambda number: signal.SIG_IGN)
     observers = {"broken": Recorder(breaks, error), "good": Recorder()}
     said = watch(observers)
     assert said == [f"broken failed and is off for the rest of this run: {type(error).__name__}: {error}"]
     assert len(observers["broken"].seen) == seen
     assert observers["good"].seen == WHOLE
-
-
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), BaseException("panicked")])
-def test_an_interrupt_that_nobody_asked_for_is_a_failure_like_any(
-    monkeypatch: pytest.MonkeyPatch, error: BaseException
-) -> None:
-    """Where esper takes in signals itself, a plain KeyboardInterrupt is the observer's own."""
-    monkeypatch.setattr(signal, "getsignal", lambda number: signal.SIG_IGN)
-    observers = {"broken": Recorder("update", error), "good": Recorder()}
-    assert len(watch(observers)) == 1 and observers["good"].seen == WHOLE
-
-
-def test_the_end_is_seen_whatever_it_is() -> None:
-    observer = Recorder()
-    group = Observers({"a": observer})
-    with pytest.raises(KeyboardInterrupt), group.watching("run", print):  # type: ignore[arg-type]
-        raise KeyboardInterrupt
-    assert observer.seen == [("start", "run"), ("finish", "run")]
-
-
-def test_one_that_cannot_be_built_fails_before_anything_is_lost() -> None:
-    kind = KindSpec(name="observer", protocol="esper_core.contracts.protocols:Observer", planned=False)
-    spec = ComponentSpec(kind="observer", name="nobody", factory="builtins:str")
-    index = index_from_specs([spec], [kind])
-    with pytest.raises(FactoryError, match="nobody"):
-        Observers.build([(component, None) for component in index.components], index)

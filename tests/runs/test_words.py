@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 from attrs import evolve
 
-from esper_core import SlotWords
 from esper_core.contracts.errors import PluginError
 from esper_core.plan.plan import Plan, describe_plan
 from esper_core.registry.index import Index
@@ -30,15 +28,6 @@ def test_what_components_declare_is_recorded_and_read_back(plan: Plan, index: In
     names += ["fossils", "entropy/op", "kl", "explained_variance"]
     assert [h.name for h in by_place(words.headlines)] == names
     assert words.slots is not None and words.slots.content == "blueprint"
-
-
-def test_a_run_that_recorded_none_has_those_of_every_run(plan: Plan, index: Index, tmp_path: Path) -> None:
-    run = RunDirectory.create(tmp_path, plan, index)
-    record = {key: value for key, value in run.record.items() if key != "words"}
-    (run.path / "run.json").write_text(json.dumps(record))
-    words = RunDirectory.open(run.path).words
-    assert [h.name for h in words.everywhere] == ["return"] and words.slots is None
-    assert SlotWords().content == "content"
 
 
 def test_metrics_that_are_none_break_the_contract(plan: Plan, index: Index) -> None:

@@ -42,6 +42,8 @@ def test_it_lies_where_users_expect_it(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_kept_is_listed_and_cleared(cache: Cache, root: Path) -> None:
     assert cache.files() == [cache.folder / "a.json", cache.folder / "deep" / "b.json"]
     assert caches() == [cache] and cache.name == "static"
+    for folder in (cache.folder, cache.folder / "deep"):
+        (folder / temporary_name()).write_text("left by a killed process")
     cache.keep(cache.folder / "a.json", b"3")
     assert cache.clear() == 2
     assert everything(root) == [] and caches() == []
@@ -57,25 +59,18 @@ def test_files_of_others_stay_wherever_they_lie(cache: Cache, root: Path) -> Non
     assert len(cache.files()) == 2
     assert cache.clear() == 2
     assert all(path.read_text() == "years of work" for path in mine)
-    assert cache.files() == [], "and the folder is esper's still"
-    cache.keep(cache.folder / "a.json", b"1")
-    assert cache.clear() == 1
+    assert cache.files() == [] and caches() == [cache]
 
 
-@pytest.mark.parametrize("kind", ["empty", "full", "tagged", "link"])
+@pytest.mark.parametrize("kind", ["full", "tagged", "link"])
 def test_a_folder_that_esper_did_not_make_is_never_taken(root: Path, tmp_path: Path, kind: str) -> None:
     folder, aim = root / "static.cache", tmp_path / "aim"
-    root.mkdir()
-    aim.mkdir()
-    if kind == "link":
-        folder.symlink_to(aim)
-    else:
-        folder.mkdir()
-    if kind in ("full", "link"):
-        (folder / "thesis.tex").write_text("years of work")
+    for path in (root, aim):
+        path.mkdir()
+    folder.symlink_to(aim) if kind == "link" else folder.mkdir()
+    (folder / "thesis.tex").write_text("years of work")
     if kind == "tagged":
         (folder / MANIFEST_FILE).write_text("# of another program\nthesis.tex\n")
-        (folder / "thesis.tex").write_text("years of work")
     before = everything(root), everything(aim)
     cache = Cache.named("static")
     assert caches() == []
@@ -95,28 +90,16 @@ def test_links_within_are_not_followed(cache: Cache, tmp_path: Path) -> None:
     for attempt in (cache.clear, lambda: cache.keep(cache.folder / "deep" / "b.json", b"")):
         with pytest.raises(OSError, match=LINK):
             attempt()
-    (cache.folder / "a.json").unlink(missing_ok=True)
-    (cache.folder / "a.json").symlink_to(outside / "b.json")
-    (cache.folder / "deep").unlink()
-    cache.clear()
     assert (outside / "b.json").read_text() == "years of work"
 
 
-@pytest.mark.parametrize("name", ["../../thesis.tex", "/thesis.tex", "deep/../../x"])
+@pytest.mark.parametrize("name", ["/thesis.tex", "deep/../../x"])
 def test_a_manifest_that_leads_elsewhere_is_refused(cache: Cache, name: str) -> None:
     manifest = cache.folder / MANIFEST_FILE
     manifest.write_text(f"{manifest.read_text()}{name}\n")
-    for attempt in (cache.clear, cache.files):
-        with pytest.raises(UserError, match="which lies elsewhere"):
-            attempt()
+    with pytest.raises(UserError, match="which lies elsewhere"):
+        cache.clear()
     assert (cache.folder / "a.json").exists()
-
-
-def test_what_a_killed_process_left_is_cleared(cache: Cache, root: Path) -> None:
-    for folder in (cache.folder, cache.folder / "deep"):
-        (folder / temporary_name()).write_text("half")
-    cache.clear()
-    assert everything(root) == []
 
 
 def _keep_often(cache: Cache, name: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from collections.abc import Callable
@@ -16,14 +15,12 @@ from esper_core.system.files import (
     check_creatable,
     create_synced,
     cut_synced,
-    is_temporary,
     make_folder,
     open_file,
     remove_file,
     remove_folder,
     rename,
     replace_synced,
-    temporary_name,
 )
 from tests.disk import full_disk
 from tests.runs import forking
@@ -106,13 +103,9 @@ def test_the_way_to_the_place_may_lead_through_links(tmp_path: Path, place: Path
     make_folder(tmp_path / "runs" / "a" / "b", tmp_path / "runs")
     append_synced(tmp_path / "runs" / "a" / "b" / "file", b"too", tmp_path / "runs")
     assert contents(place) == {"file": "ours", "a/b/file": "too"}
-
-
-def test_dots_lead_nowhere(place: Path, outside: Path) -> None:
-    for path in (place / ".." / "outside" / "file", outside / "file"):
+    for path in (place / ".." / "outside" / "file", tmp_path / "outside"):
         with pytest.raises(ValueError, match="outside"):
             append_synced(path, b"ours", place)
-    assert contents(outside) == {"file": "theirs"}
 
 
 def test_a_pipe_is_no_file_and_nobody_waits_for_it(place: Path) -> None:
@@ -165,15 +158,6 @@ def test_a_write_in_parts_is_whole_and_the_disk_has_file_and_name(place: Path, m
     assert synced == [False, True, False, True], "file and folder, file, folder"
 
 
-def test_the_longest_name_can_be_written(place: Path) -> None:
-    replace_synced(place / ("x" * 255), b"ours")
-    for write in (REPLACE, *WRITES.values(), lambda path, within: check_creatable(path)):
-        if write is not WRITES["cut"]:
-            with pytest.raises(OSError) as caught:
-                write(place / ("x" * 256), place)
-            assert caught.value.errno == errno.ENAMETOOLONG
-
-
 def _write_often(path: Path, content: bytes) -> None:
     for _ in range(100):
         replace_synced(path, content)
@@ -186,8 +170,3 @@ def test_two_processes_write_one_file_at_once(place: Path) -> None:
     assert [writer.exitcode for writer in writers] == [0, 0]
     assert (place / "file").read_bytes() in (b"A" * 5000, b"B" * 5000)
     assert names(place) == ["file"]
-
-
-def test_temporary_names_are_known() -> None:
-    assert is_temporary(temporary_name())
-    assert not any(map(is_temporary, (".tmp-run.json", "run.json", f"{temporary_name()}~", ".esper-.tmp")))

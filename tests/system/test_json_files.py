@@ -51,49 +51,33 @@ def test_no_file_is_read_beyond_its_bound(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "not JSON"),
-        ("{", "not JSON"),
+        ('{\n "a": 1,\n}', r"x\.json:3 is damaged: it is not JSON"),
+        ('"\udcff"', "not UTF-8"),
         (DEEP, "within one another"),
         ("[" * 101 + "]" * 101, "within one another"),
         ('{"a": NaN}', "NaN is not a number"),
         ("[-Infinity]", "-Infinity is not a number"),
         ("1e999", "too large a number"),
         ("9" * 400, "400 digits"),
-        ("9" * 400 + ".5", "too large a number"),
     ],
 )
 def test_what_is_no_json_for_everybody_is_refused(text: str, reason: str) -> None:
     with pytest.raises(DamagedFile, match=reason):
-        parse_json(text.encode(), "x.json")
+        parse_json(text.encode(errors="surrogateescape"), "x.json")
 
 
-def test_what_is_no_utf_8_is_refused() -> None:
-    for data in (b'"\xff"', json.dumps({"a": 1}).encode("utf-16"), b'"\xed\xa0\x80"'):
-        with pytest.raises(DamagedFile, match="not UTF-8"):
-            parse_json(data, "x.json")
-
-
-@pytest.mark.parametrize("value", [1e300, -1e-300, 2**127, "e1234", "9" * 400, [[[1.5]]] * 200])
+@pytest.mark.parametrize("value", [1e300, 2**127, "e1234", [[[1.5]]] * 200])
 def test_what_is_json_is_read_as_it_is(value: Any) -> None:
     assert parse_json(json.dumps(value).encode(), "x") == value
 
 
-def test_damage_of_a_file_is_named_with_its_line(tmp_path: Path) -> None:
-    (tmp_path / "x.json").write_text('{\n "a": 1,\n}')
-    with pytest.raises(DamagedFile, match=r"x\.json:3 is damaged"):
-        read_json(tmp_path / "x.json")
-
-
-def test_a_line_without_its_end_is_left_out(tmp_path: Path) -> None:
-    assert entries(tmp_path / "x.jsonl") == [], "a missing file has no lines"
-    (tmp_path / "x.jsonl").write_text('{"a": 1}\n{"a": 2, "b"')
-    assert entries(tmp_path / "x.jsonl") == [{"a": 1}]
-
-
 def test_what_was_appended_is_read_and_numbers_that_json_lacks_become_null(tmp_path: Path) -> None:
     lines = [{"a": 1}, {"text": "two\nlines → one", "b": [1.5, math.nan]}, {"folder": os.fsdecode(b"caf\xe9")}]
+    assert entries(tmp_path / "x.jsonl") == [], "a missing file has no lines"
     append_lines(tmp_path / "x.jsonl", lines[:1], tmp_path)
     append_lines(tmp_path / "x.jsonl", lines[1:], tmp_path)
+    with (tmp_path / "x.jsonl").open("a") as stream:
+        stream.write('{"a": 2, "b"')  # left by a killed process
     assert entries(tmp_path / "x.jsonl") == [lines[0], {**lines[1], "b": [1.5, None]}, lines[2]]
     assert finite({"b": {"c": [math.inf, -math.inf, 0.5]}, "d": 3}) == {"b": {"c": [None, None, 0.5]}, "d": 3}
 
@@ -105,7 +89,7 @@ def test_a_full_disk_is_named(tmp_path: Path) -> None:
     assert caught.value.exit_code == 1 and "Make room" in caught.value.hint
 
 
-@pytest.mark.parametrize("damage", ['{"a": 2, "b"', "[1, 2]", "", "\0\0\0", '{"a": NaN}', '{"a":' + DEEP])
+@pytest.mark.parametrize("damage", ['{"a": 2, "b"', "[1, 2]", '{"a":' + DEEP])
 def test_damage_within_is_named_with_its_line_and_what_can_be_pasted(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "the lines.jsonl"
     path.write_text(f'{{"a": 1}}\n{damage}\n{{"a": 3}}\n')
@@ -130,28 +114,19 @@ class Outer:
 SOUND: dict[str, Any] = {"name": "x", "inner": {"number": 1}, "counts": {"a": [1, 2]}}
 
 
-def test_a_value_of_the_right_shape_is_taken() -> None:
-    assert shaped(Outer, {**SOUND, "more": 1}, "x") == Outer("x", Inner(1), {"a": [1, 2]})
-
-
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
         ({"name": 7}, "'name' is an integer, not a string"),
-        ({"inner": [1]}, "'inner' is a list, not a table"),
         ({"inner": {}}, "'inner.number' is missing"),
         ({"inner": {"number": "1"}}, "'inner.number' is a string, not a number"),
         ({"inner": {"number": True}}, "'inner.number' is true or false, not a number"),
         ({"counts": {"a": "12"}}, "'counts.a' is a string, not a list"),
         ({"counts": {"a": [1, 1.5]}}, r"'counts.a\[1\]' is a number, not an integer"),
-        ({"maybe": 3}, "'maybe' is an integer, not a table"),
+        ({"maybe": {"number": 1, "more": 2}}, r"'maybe\.more' is not known"),
     ],
 )
 def test_another_shape_is_named_with_its_place(changed: dict[str, Any], reason: str) -> None:
+    assert shaped(Outer, {**SOUND, "more": 1}, "x") == Outer("x", Inner(1), {"a": [1, 2]})
     with pytest.raises(DamagedFile, match=f"x.json is damaged: {reason}"):
-        shaped(Outer, {**SOUND, **changed}, "x.json")
-
-
-def test_exactly_refuses_what_is_not_known() -> None:
-    with pytest.raises(DamagedFile, match=r"'inner\.more' is not known"):
-        shaped(Outer, {**SOUND, "inner": {"number": 1, "more": 2}}, "x.json", exactly=True)
+        shaped(Outer, {**SOUND, **changed}, "x.json", exactly=True)

@@ -11,18 +11,13 @@ import torch
 from esper_core.contracts.errors import ConfigError
 from esper_core.contracts.foreign import exhausted
 from esper_core.system import memory
-from esper_core.system.memory import check_memory, memory_left, shown
+from esper_core.system.memory import check_memory, memory_left
 
 
-def group(folder: Path, limit: str, used: str, stat: str) -> tuple[str, str, str]:
+def group(folder: Path, limit: str, used: str, stat: str) -> tuple[str, str, str, str]:
     for name, text in (("max", limit), ("current", used), ("stat", stat)):
         (folder / name).write_text(text)
-    return (str(folder / "max"), str(folder / "current"), str(folder / "stat"))
-
-
-def test_this_machine_says() -> None:
-    left = memory_left()
-    assert left is not None and 2**20 < left < 2**50
+    return (str(folder), "max", "current", "stat")
 
 
 @pytest.mark.parametrize(
@@ -30,7 +25,6 @@ def test_this_machine_says() -> None:
     [
         ("1000000", "600000", "anon 5\ninactive_file 100000\n", 500000),
         ("1000000", "600000", "", 400000),
-        ("1000", "2000", "", 0),
         ("max", "600000", "", None),
     ],
 )
@@ -60,20 +54,6 @@ def test_what_torch_says_about_memory_is_understood(size: tuple[int, ...]) -> No
         torch.empty(size)
     found = exhausted(caught.value)
     assert found is not None and "not enough memory" in found.message and "--envs" in found.hint
-
-
-def test_other_errors_are_left_alone() -> None:
-    assert exhausted(RuntimeError("shapes do not fit")) is None
-    assert exhausted(ValueError("out of memory")) is None
-    found = exhausted(OverflowError("int too large to convert to float"))
-    assert found is not None and "A number is too large" in found.message
     assert "not enough memory" in str(exhausted(MemoryError()))
-
-
-def test_sizes_are_shown_in_a_unit_that_fits() -> None:
-    assert [shown(size) for size in (10, 2048, 3 * 2**29, 2**60)] == [
-        "10 bytes",
-        "2 KiB",
-        "1.5 GiB",
-        "more than 1024 TiB",
-    ]
+    assert "A number is too large" in str(exhausted(OverflowError("int too large to convert to float")))
+    assert exhausted(RuntimeError("shapes do not fit")) is exhausted(ValueError("out of memory")) is None

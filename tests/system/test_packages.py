@@ -42,7 +42,6 @@ def test_what_is_declared_is_read(acme: str) -> None:
     ("module", "said"),
     [
         ("acme_extra.parts", 'pip install "Acme_Extra~=1.0"'),
-        ("acme_kernels", 'pip install "acme-kernels>=2,<3"'),
         # A module may be called otherwise than its distribution: those that are declared and absent may bring it.
         ("kernels", 'pip install "acme-kernels>=2,<3" acme-strange'),
     ],
@@ -51,22 +50,17 @@ def test_what_is_declared_is_suggested(acme: str, module: str, said: str) -> Non
     assert advice(module, acme) == said
 
 
-@pytest.mark.parametrize("distribution", ["esper-core", "nobody-has-this"])
-def test_a_name_that_nobody_declares_is_never_suggested(distribution: str) -> None:
+def test_a_name_that_nobody_declares_is_never_suggested() -> None:
     with pytest.raises(MissingPackage, match="'module_nobody_has'") as caught:
-        require_package("module_nobody_has", "observer 'x'", distribution)
-    assert "pip install" not in caught.value.hint
-    assert f"ask the author of {distribution}" in caught.value.hint
+        require_package("module_nobody_has", "observer 'x'", "esper-core")
+    assert "pip install" not in caught.value.hint and "ask the author of esper-core" in caught.value.hint
 
 
 @pytest.mark.parametrize(
     ("distribution", "version", "said"),
     [
-        ("esper-core", "0.1.0", "esper-core==0.1.0"),
         ("esper-core", "1.0.dev3+g1", "esper-core==1.0.dev3+g1"),
         ("x", '1"; touch y; "', None),
-        ("$(touch y)", "1", None),
-        ("--index-url", "1", None),
         ("x", "$(id)", None),
     ],
 )

@@ -188,8 +188,8 @@ class Contest:
             plan = evolve(entrant.plan, device=self.plan.device)
             parts = build_parts(plan, self.index, only=("features", "network", "critic"))
             policy = Policy(parts["network"], parts["critic"], self.known.actions, plan.precision, self.owners)
-            loaded = load_policy(entrant.header.path, policy, parts["features"], plan, self.index)
-            notes |= dict.fromkeys(loaded.notes)
+            noted = load_policy(entrant.header.path, policy, parts["features"], plan, self.index)
+            notes |= dict.fromkeys(noted)
             policies[seed] = (policy, parts["features"])
         return policies, tuple(notes)
 

@@ -65,7 +65,7 @@ def grow(checkpoint: Path, index: Index, instance: int, device: str | None = Non
                 hint="Only environments that grow networks do: they have a method grown(env).",
             )
         policy = Policy(parts["network"], parts["critic"], environment.actions, plan.precision, owners)
-        loaded = load_policy(checkpoint, policy, parts["features"], plan, index)
+        noted = load_policy(checkpoint, policy, parts["features"], plan, index)
         rule = PolicyRule(policy, parts["features"], greedy=True)
         options = {"instances": [instance]}
         played = play(environment, parts["masks"], rule, seed=plan.seed, options=options, owners=owners)
@@ -74,4 +74,4 @@ def grow(checkpoint: Path, index: Index, instance: int, device: str | None = Non
         check_type(owner, "what it has grown", grown, Grown)
     finally:
         close_safely(owner, environment.close, notes.append)
-    return Result(grown, played.events, (*loaded.notes, *notes))
+    return Result(grown, played.events, (*noted, *notes))
