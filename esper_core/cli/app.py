@@ -23,6 +23,7 @@ from esper_core.cli.refusals import named
 from esper_core.cli.stopping import leave, raise_on_signals
 from esper_core.contracts.errors import EsperError, Interrupted, PluginError, Terminated
 from esper_core.contracts.foreign import DEBUG_HINT, described, exhausted
+from esper_core.registry.index import Command
 from esper_core.system.cache import CACHE_VARIABLE
 
 COMPLETING = "_ESPER_COMPLETE"
@@ -74,10 +75,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def run(words: Sequence[str]) -> int:
-    """Run a command line and return its status; errors are printed to standard error.
-
-    Standard output is left as it was found.
-    """
+    """Run a command line and return its status; standard output is left as it was found."""
     claimed = document.claim()
     try:
         return _run(words)
@@ -100,18 +98,9 @@ def _run(words: Sequence[str]) -> int:
         return result if isinstance(result, int) else 0
     except ReaderGone as error:
         # A reader such as `head` has what it wanted. There is something to say only where something is kept.
-        return _report(error, error.exit_code, debug) if error.hint else error.exit_code
-    except EsperError as error:
-        return _report(error, error.exit_code, debug)
+        return _report(error, debug, error) if error.hint else error.exit_code
     except typer.Exit as stop:
         return stop.exit_code
-    except (KeyboardInterrupt, typer.Abort) as error:
-        return _report(Interrupted("Stopped."), Interrupted.exit_code, debug, error)
-    except Terminated as error:
-        return _report(Interrupted("Terminated."), error.exit_code, debug, error)
-    except OSError as error:
-        refused = named(error)
-        return _report(refused, refused.exit_code, debug, error)
     except BaseException as error:
         # The command line parser ends like this when a shell asks it for words, and when a reader has left.
         reader_left = isinstance(error.__context__, BrokenPipeError)
@@ -120,23 +109,36 @@ def _run(words: Sequence[str]) -> int:
         code = getattr(error, "exit_code", None)
         if callable(getattr(error, "show", None)) and isinstance(code, int):
             return _report_usage(error, code)
-        refusal = exhausted(error)
-        if refusal is not None:
-            return _report(refusal, refusal.exit_code, debug, error)
-        if installed is not None and installed.running is not None and not installed.running.is_core:
-            failure = PluginError(f"{installed.running} failed: {described(error)}.", hint=DEBUG_HINT)
-            return _report(failure, failure.exit_code, debug, error)
-        hint = "" if debug else "This is a defect. Run it again with --debug for the traceback."
-        return _report(EsperError(f"Unexpected {described(error)}", hint=hint), 1, debug, error)
+        return _report(_explained(error, installed.running if installed else None), debug, error)
 
 
-def _report(error: EsperError, code: int, debug: bool, cause: BaseException | None = None) -> int:
+def _explained(error: BaseException, running: Command | None) -> EsperError:
+    """Return what to tell about an error, with the status to end with."""
+    if isinstance(error, EsperError):
+        return error
+    if isinstance(error, KeyboardInterrupt | typer.Abort):
+        return Interrupted("Stopped.")
+    if isinstance(error, Terminated):
+        stopped = Interrupted("Terminated.")
+        stopped.exit_code = error.exit_code
+        return stopped
+    if isinstance(error, OSError):
+        return named(error)
+    if refusal := exhausted(error):
+        return refusal
+    if running is not None and not running.is_core:
+        return PluginError(f"{running} failed: {described(error)}.", hint=DEBUG_HINT)
+    hint = "This is a defect. Run it again with --debug for the traceback."
+    return EsperError(f"Unexpected {described(error)}", hint=hint)
+
+
+def _report(error: EsperError, debug: bool, cause: BaseException) -> int:
     if debug:
-        say(*paragraph("".join(traceback.format_exception(cause or error))), err=True)
+        say(*paragraph("".join(traceback.format_exception(cause))), err=True)
     say(*paragraph(f"Error: {error.message}"), err=True)
     if error.hint:
         say(*paragraph(error.hint), err=True)
-    return code
+    return error.exit_code
 
 
 def _report_usage(error: Any, code: int) -> int:

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
+from esper_core.cli import choices
 from esper_core.cli.output import print_json, print_table, say
 from esper_core.contracts.errors import EsperError, UserError, did_you_mean
 from esper_core.system.cache import cache_directory, caches
 
 
-def show(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def show(as_json: choices.AsJson = False) -> None:
     """Show where the cache lies and how much each part holds."""
     found = {cache.name: cache.files() for cache in caches()}
     sizes = {name: sum(map(_size, files)) for name, files in found.items()}
@@ -21,12 +22,12 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
         print_json({"directory": str(cache_directory()), "caches": entries})
         return
     say(f"{cache_directory()} (ESPER_CACHE changes it)")
-    if found:
-        say()
-        rows = [(name, len(files), f"{sizes[name] / 1024:.0f}") for name, files in found.items()]
-        print_table(("cache", "files", "KiB"), rows)
-    else:
+    if not found:
         say("It holds nothing.")
+        return
+    say()
+    rows = [(name, len(files), f"{sizes[name] / 1024:.0f}") for name, files in found.items()]
+    print_table(("cache", "files", "KiB"), rows)
 
 
 def _size(file: Path) -> int:
@@ -38,7 +39,7 @@ def _size(file: Path) -> int:
 
 def clear(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Caches; all without.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: choices.AsJson = False,
 ) -> None:
     """Delete what is kept; it is made again when it is needed. Nothing that esper did not write is touched."""
     known = {cache.name: cache for cache in caches()}

@@ -6,6 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
@@ -26,11 +27,7 @@ COMPONENTS, RUN = "Components", "Run"
 
 @frozen
 class _OfKinds:
-    """Marks the parameter that takes kind → name; it becomes a flag `--KIND NAME` for every kind of a plan.
-
-    Attributes:
-        but: Kinds without a flag.
-    """
+    """Marks the parameter that takes kind → name: a flag `--KIND NAME` for every kind of a plan, but for some."""
 
     but: tuple[str, ...] = ()
 
@@ -53,23 +50,18 @@ Workers = Annotated[int | None, _OfEnvironment("workers")]
 Policy = Annotated[
     str | None, typer.Option(help="Recipe of registry.toml, or a network.", autocompletion=completion.policies)
 ]
+_USES_HELP = "Choose a component of any kind (repeatable)."
+_OPTIONS_HELP = "Set an option, as listed by `esper policy show` (repeatable)."
 Uses = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--use", metavar="KIND=NAME", help="Choose a component of any kind (repeatable).", rich_help_panel=COMPONENTS
-    ),
+    list[str] | None, typer.Option("--use", metavar="KIND=NAME", help=_USES_HELP, rich_help_panel=COMPONENTS)
 ]
 Options = Annotated[
     list[str] | None,
-    typer.Option(
-        "-o",
-        "--option",
-        metavar="KIND.KEY=VALUE",
-        help="Set an option, as listed by `esper policy show` (repeatable).",
-        rich_help_panel=COMPONENTS,
-    ),
+    typer.Option("-o", "--option", metavar="KIND.KEY=VALUE", help=_OPTIONS_HELP, rich_help_panel=COMPONENTS),
 ]
 Seed = Annotated[int | None, typer.Option(help="Seed of the run; 0.", rich_help_panel=RUN)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Out = Annotated[Path, typer.Option(help="Directory of runs.")]
 OneSlots = Annotated[str | None, typer.Option(help="A count such as 5, or ids such as r0c0,r0c2.")]
 
 
@@ -98,13 +90,9 @@ def with_installed(function: Callable[..., Any], installed: Installed) -> Callab
     for parameter in own:
         mark = marks.get(parameter.name)
         if isinstance(mark, _OfKinds):
-            offered = {
-                f"kind_{kind.replace('-', '_')}": kind for kind in _chosen_kinds(installed.index, {*mark.but, *taken})
-            }
+            offered = {f"kind_{k.replace('-', '_')}": k for k in _chosen_kinds(installed.index, {*mark.but, *taken})}
             by_flag[parameter.name] = offered
-            shown += [
-                parameter.replace(name=name, annotation=_of_kind(kind, installed)) for name, kind in offered.items()
-            ]
+            shown += [parameter.replace(name=name, annotation=_of_kind(k, installed)) for name, k in offered.items()]
         elif mark is not None:
             shown.append(parameter.replace(annotation=_of_environment(mark.key, installed)))
         else:
@@ -161,9 +149,8 @@ def _of_environment(key: str, installed: Installed) -> Any:
     said = []
     for component in installed.index.of_kind("environment"):
         with suppress(EsperError):
-            rows = [row for row in describe_options(config_class(component)) if row.key == key]
-            said += [
-                f"In {component.name}: {_quoted(row.help, installed).rstrip('.')} ({row.default})." for row in rows
-            ]
+            for row in describe_options(config_class(component)):
+                if row.key == key:
+                    said.append(f"In {component.name}: {_quoted(row.help, installed).rstrip('.')} ({row.default}).")
     means = " ".join(said) or "No installed environment has it."
     return Annotated[int | None, typer.Option(help=f"The environment's option. {means}", rich_help_panel=RUN)]

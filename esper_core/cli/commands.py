@@ -25,13 +25,6 @@ class Group(TyperGroup):
     installed: Installed
     path: str = ""
 
-    @classmethod
-    def of(cls, path: str, installed: Installed, summary: str) -> Group:
-        """Return the group of the commands whose name begins with `path`."""
-        group = cls(name=path, help=summary, no_args_is_help=True, rich_markup_mode=installed.settings.markup)
-        group.path, group.installed = path, installed
-        return group
-
     @cached_property
     def children(self) -> Mapping[str, Any]:
         """The commands by their own word."""
@@ -52,19 +45,23 @@ class Group(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
+def _group(path: str, installed: Installed, summary: str) -> Group:
+    group = Group(name=path, help=summary, no_args_is_help=True, rich_markup_mode=installed.settings.markup)
+    group.path, group.installed = path, installed
+    return group
+
+
 def below(path: str, installed: Installed) -> dict[str, Any]:
     """Return the commands of a group by their own word, or those at the top for ''; no module is imported."""
     found: dict[str, Any] = {}
-    for command in installed.commands:
+    commands = installed.index.commands
+    for command in commands:
         spec = command.spec
         if spec.group == path:
-            found[spec.word] = (
-                Deferred(command, installed) if spec.app else Group.of(spec.name, installed, spec.summary)
-            )
-    for command in installed.commands:
+            found[spec.word] = Deferred(command, installed) if spec.app else _group(spec.name, installed, spec.summary)
+    for command in commands:
         if command.spec.group and not path and command.spec.group not in found:
-            summary = f"Commands of {command.distribution}."
-            found[command.spec.group] = Group.of(command.spec.group, installed, summary)
+            found[command.spec.group] = _group(command.spec.group, installed, f"Commands of {command.distribution}.")
     return found
 
 

@@ -36,13 +36,7 @@ class ReaderGone(OutputError):
 
 @frozen
 class _Claim:
-    """Standard output as it was.
-
-    Attributes:
-        stream: Where the document goes.
-        before: What `sys.stdout` was.
-        kept: Descriptor of what descriptor 1 was; None where that was closed.
-    """
+    """Where the document goes; what `sys.stdout` was; the descriptor of what 1 was, None where that was closed."""
 
     stream: TextIO
     before: TextIO
@@ -68,7 +62,10 @@ def claim() -> bool:
     if kept is not None and _number(before) == OUT:
         stream = open(kept, "w", encoding=before.encoding, errors=before.errors, closefd=False)  # noqa: SIM115
     _claim = _Claim(stream, before, kept)
-    _lead_to(OUT, ERR)
+    try:
+        os.dup2(ERR, OUT)
+    except OSError:
+        _lead_nowhere(OUT)
     sys.stdout = sys.stderr
     return True
 
@@ -116,12 +113,7 @@ def stream() -> TextIO:
 
 
 def write(text: str) -> None:
-    """Write to standard output, at once.
-
-    Raises:
-        ReaderGone: nobody reads it any more.
-        OutputError: it cannot be written.
-    """
+    """Write to standard output, at once; raises OutputError, or ReaderGone when nobody reads it any more."""
     document = stream()
     try:
         document.write(text)
@@ -169,14 +161,6 @@ def _number(stream: TextIO) -> int | None:
         return stream.fileno()
     except (OSError, ValueError, AttributeError):
         return None
-
-
-def _lead_to(number: int, other: int) -> None:
-    """Let a descriptor lead to where another does, or nowhere where that is closed."""
-    try:
-        os.dup2(other, number)
-    except OSError:
-        _lead_nowhere(number)
 
 
 def _lead_nowhere(number: int) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 
 from attrs import field, frozen
 from rich.text import Text
 
 from esper_core.cli.output import duration
-from esper_core.contracts.board import Board, Cell
+from esper_core.contracts.board import Board
 from esper_core.system.printable import visible_line
 
 BAR = " ▏▎▍▌▋▊▉█"
@@ -25,17 +26,14 @@ class Picture:
     """What a frame shows; what is empty or None is left out.
 
     Attributes:
-        title: What is trained.
         update, updates: Number of the update being worked on, and of the last one.
         phase: What it is doing, such as `collect 12/40`.
         share: Share of the whole run that is done.
         elapsed, left: Seconds since the first step, and to go.
         speed: Environment steps per second.
-        curves: What rises or falls over the updates: label → values, oldest first.
+        curves: Label → values over the updates, oldest first.
         operations: Label → share of steps.
         entropies: Head → normalised entropy.
-        board: How a few environments are doing.
-        warnings: Those that last.
     """
 
     title: str
@@ -125,12 +123,9 @@ def _beside(left: list[Text], right: list[Text], half: int) -> list[Text]:
     """Return two columns of lines as one; a column that is empty leaves its room to the other."""
     if not left or not right:
         return left or right
-    lines = []
-    for row in range(max(len(left), len(right))):
-        first = left[row] if row < len(left) else Text()
-        first.truncate(half, pad=True)
-        lines.append(Text.assemble(first, "  ", right[row] if row < len(right) else Text()))
-    return lines
+    for line in (left := [*left, *(Text() for _ in right[len(left) :])]):
+        line.truncate(half, pad=True)
+    return [Text.assemble(one, "  ", other) for one, other in zip_longest(left, right, fillvalue=Text())]
 
 
 def _board(board: Board, width: int) -> list[Text]:
@@ -142,20 +137,14 @@ def _board(board: Board, width: int) -> list[Text]:
     header = "".join(_cut(place, room) for place in board.places[:fitting])
     lines = [Text.assemble((_cut(f"+{more} more" if more > 0 else "", ROW_LABEL), "dim"), (header, "bold"))]
     for row in board.rows:
-        cells = row.cells[:fitting]
-        first, second = Text(_cut(row.label, ROW_LABEL)), Text(_cut(row.text, ROW_LABEL), style="dim")
-        for cell in cells:
+        first, second = Text(_cut(row.label, ROW_LABEL)), Text.assemble((_cut(row.text, ROW_LABEL), "dim"))
+        for cell in row.cells[:fitting]:
             first.append(_cut(cell.content or "·", room), "" if cell.content else "dim")
-        line = Text.assemble(second)
-        for cell in cells:
-            line.append(_cut(_state(cell, room), room), STYLES.get(cell.tone, ""))
-        lines += [first, line]
+            level = "" if cell.level is None else f" {_block(cell.level)}"
+            state = f"{cell.state[: room - 1 - len(level)].lower()}{level}"
+            second.append(_cut(state, room), STYLES.get(cell.tone, ""))
+        lines += [first, second]
     return lines
-
-
-def _state(cell: Cell, room: int) -> str:
-    level = "" if cell.level is None else f" {_block(cell.level)}"
-    return f"{cell.state[: room - 1 - len(level)].lower()}{level}"
 
 
 def _cut(text: str, room: int) -> str:

@@ -27,14 +27,7 @@ FLAGS = """Global flags, before or after any command:
 
 @frozen
 class Settings:
-    """Global flags.
-
-    Attributes:
-        registry: Path of the registry file, or None to look for one.
-        no_plugin: Plugins that are not loaded.
-        debug: Show tracebacks.
-        markup: How typer renders help texts; None is plain.
-    """
+    """Global flags, and how typer renders help texts; without `markup` they are plain."""
 
     registry: str | None = None
     no_plugin: tuple[str, ...] = ()
@@ -43,15 +36,10 @@ class Settings:
 
 
 def take_settings(argv: Sequence[str]) -> tuple[Settings, list[str]]:
-    """Take the global flags out of a command line, wherever they stand before `--`; return them and the rest.
-
-    Raises:
-        UserError: a flag lacks its value, or a word holds what no path can.
-    """
+    """Take the global flags out of a command line, wherever they stand before `--`; return them and the rest."""
     if any("\0" in word for word in argv):
         raise UserError("A word of the command line holds a NUL byte, which no path can.", hint="Leave it out.")
-    registry: str | None = None
-    disabled: list[str] = []
+    values: dict[str, list[str]] = {"--registry": [], "--no-plugin": []}
     debug = False
     rest: list[str] = []
     words = iter(argv)
@@ -62,28 +50,20 @@ def take_settings(argv: Sequence[str]) -> tuple[Settings, list[str]]:
         flag, equals, value = word.partition("=")
         if word == "--debug":
             debug = True
-        elif flag in ("--registry", "--no-plugin"):
-            given = value if equals else next(words, None)
+        elif flag in values:
+            given = value if equals else next(words, "")
             if not given:
                 raise UserError(f"{flag} needs a value.", hint=FLAGS)
-            if flag == "--registry":
-                registry = given
-            else:
-                disabled.append(given)
+            values[flag].append(given)
         else:
             rest.append(word)
-    return Settings(registry, tuple(disabled), debug, "rich" if sys.stdout.isatty() else None), rest
+    registry = values["--registry"][-1] if values["--registry"] else None
+    return Settings(registry, tuple(values["--no-plugin"]), debug, "rich" if sys.stdout.isatty() else None), rest
 
 
 @define
 class Installed:
-    """What is installed, loaded once when it is first asked for.
-
-    Attributes:
-        settings: The global flags.
-        broken: Why it cannot be loaded; None where it can, or nobody has asked.
-        running: The command that is run.
-    """
+    """What is installed, loaded once when it is first asked for; `broken` says why it cannot be."""
 
     settings: Settings
     broken: EsperError | None = None
@@ -91,12 +71,7 @@ class Installed:
     _loaded: tuple[Index, Recipes] | None = None
 
     def load(self) -> tuple[Index, Recipes]:
-        """Return what is installed, and the registry file.
-
-        Raises:
-            RegistryFileError: the registry file cannot be read.
-            UserError: `--no-plugin` or `ESPER_PLUGINS` names a plugin that is not installed; nothing is imported then.
-        """
+        """Return what is installed, and the registry file; raises UserError before anything is imported."""
         if self._loaded is None:
             recipes = load_recipes(find_registry(self.settings.registry))
             switches = Switches(self.settings.no_plugin, recipes)
@@ -119,21 +94,11 @@ class Installed:
             self.broken = error
             return index_plugins([core_source()])
 
-    @property
-    def commands(self) -> tuple[Command, ...]:
-        """All commands."""
-        return self.index.commands
-
 
 def load_installed(context: typer.Context) -> tuple[Index, Recipes]:
     """Return what is installed, and the registry file; raises as `Installed.load`."""
     leave_to_others()
     return installed_of(context).load()
-
-
-def global_settings(context: typer.Context) -> Settings:
-    """Return the global flags of the command line."""
-    return installed_of(context).settings
 
 
 def installed_of(context: typer.Context) -> Installed:

@@ -31,15 +31,7 @@ LASTING = 3
 
 
 class LiveView:
-    """Draws how far a run is and how it is doing; leaves a clean terminal however the run ends.
-
-    Args:
-        trainer: Whose run it is.
-        title: What is trained.
-        words: What it calls what it reports.
-        pace: How far the run is.
-        console: Where to draw.
-    """
+    """Draws how far a run is and how it is doing; leaves a clean terminal however the run ends."""
 
     def __init__(self, trainer: Trainer, title: str, words: Words, pace: Pace, console: Console) -> None:
         self._actions, environment = trainer.policy.actions, trainer.environment
@@ -102,13 +94,8 @@ class LiveView:
         width, height = self._console.size
         # The last line stays free: a view as high as the terminal scrolls.
         height -= 1
-        picture = evolve(
-            self._picture,
-            share=self._pace.share,
-            elapsed=self._pace.elapsed,
-            left=self._pace.left,
-            speed=self._pace.speed,
-        )
+        pace = self._pace
+        picture = evolve(self._picture, share=pace.share, elapsed=pace.elapsed, left=pace.left, speed=pace.speed)
         picture = evolve(picture, board=self._look(board_rows(picture, height)))
         self._live.update(draw(picture, width, height), refresh=True)
         spent = time.perf_counter() - begun

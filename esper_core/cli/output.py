@@ -17,14 +17,15 @@ from esper_core.system.printable import visible, visible_line
 def say(*lines: str, err: bool = False) -> None:
     """Print lines for people to standard output or to standard error; without any, an empty one.
 
-    Names and messages come from files, plugins and users. What a terminal would obey is written out, ends of lines too:
-    every argument is one line, whatever it holds.
-
-    Raises:
-        OutputError: standard output cannot be written.
+    What a terminal would obey is written out, ends of lines too: every argument is one line, whatever it holds.
     """
     text = "".join(f"{visible_line(line)}\n" for line in lines or ("",))
     (document.write_error if err else document.write)(text)
+
+
+def warn(message: str) -> None:
+    """Print a warning to standard error."""
+    say(f"warning: {message}", err=True)
 
 
 def paragraph(text: str) -> list[str]:
@@ -81,18 +82,14 @@ def number(value: object) -> str:
     """Return a number with a few significant digits; '-' for None."""
     if value is None:
         return "-"
-    if isinstance(value, bool | int):
-        return f"{value:,}" if not isinstance(value, bool) else str(value).lower()
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 @contextmanager
 def status_line(*, drawn: bool = True) -> Iterator[Callable[[str], None]]:
-    """Yield a function that says on standard error what is going on.
-
-    Args:
-        drawn: On a terminal say it in one line, which is cleared.
-    """
+    """Yield a function that says on standard error what is going on; on a terminal in one line, which is cleared."""
     terminal = drawn and sys.stderr.isatty()
 
     def show(line: str) -> None:

@@ -16,11 +16,6 @@ class Pace:
         updates: Updates of the run.
         steps_per_update: Environment steps of an update.
         updates_done: Updates done before, by a run that is resumed.
-
-    Attributes:
-        updates: Updates of the run.
-        total: Environment steps of the run.
-        steps: Steps done.
     """
 
     def __init__(self, updates: int, steps_per_update: int, updates_done: int = 0) -> None:

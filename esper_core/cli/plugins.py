@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 from attrs import asdict
 
-from esper_core.cli import completion
-from esper_core.cli.installed import global_settings, load_installed
+from esper_core.cli import choices, completion
+from esper_core.cli.installed import installed_of, load_installed
 from esper_core.cli.output import number, paragraph, print_json, print_table, say
 from esper_core.contracts.errors import EsperError
 from esper_core.contracts.plain import to_exact
@@ -17,18 +18,13 @@ from esper_core.registry.first_party import by_kind
 from esper_core.registry.index import Component, Index, PluginRecord
 from esper_core.registry.resolve import check_kind, find_plugin
 
+OF_KIND = "List the components of a kind instead, such as workload."
+
 
 def list_plugins(
     context: typer.Context,
-    kind: Annotated[
-        str | None,
-        typer.Option(
-            metavar="KIND",
-            help="List the components of a kind instead, such as workload.",
-            autocompletion=completion.kinds,
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    kind: Annotated[str | None, typer.Option(metavar="KIND", help=OF_KIND, autocompletion=completion.kinds)] = None,
+    as_json: choices.AsJson = False,
 ) -> None:
     """List every installed plugin, also those that failed to load, and why."""
     index, _ = load_installed(context)
@@ -38,17 +34,20 @@ def list_plugins(
     if as_json:
         print_json([record_json(record) for record in index.plugins])
         return
-    rows = [
-        (r.plugin, r.distribution, r.version, r.status, f"{r.import_ms:.0f} ms", _contents(r)) for r in index.plugins
-    ]
+    rows = [(r.plugin, r.distribution, r.version, r.status, f"{r.import_ms:.0f} ms", _named(r)) for r in index.plugins]
     print_table(("plugin", "distribution", "version", "status", "loaded in", "brings"), rows)
     for record in index.plugins:
         if record.error:
             say("", f"{record.plugin} ({record.distribution} {record.version}) failed: {record.error}")
-            if global_settings(context).debug and record.traceback:
+            if installed_of(context).settings.debug and record.traceback:
                 say(*paragraph(record.traceback))
         if record.others:
-            say("", _copies(record))
+            used, rest = f"{record.version} in {record.location}", " and ".join(record.others)
+            say(
+                "",
+                f"{record.distribution} is installed more than once: {used} is used, {rest} not.",
+                "See: esper plugins doctor",
+            )
         if record.heavy:
             say("", f"{record.plugin} imports {', '.join(record.heavy)} when it is listed; that slows every command.")
     for said, _ in by_kind(index.unavailable):
@@ -73,20 +72,12 @@ def show_plugin(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="Plugin id or distribution.", autocompletion=completion.plugins)
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: choices.AsJson = False,
 ) -> None:
     """Show where a plugin comes from and what it brings."""
     index, _ = load_installed(context)
-    document = _document(index, find_plugin(index, name))
-    if as_json:
-        print_json(document)
-    else:
-        _print_plugin(document)
-
-
-def _document(index: Index, record: PluginRecord) -> dict[str, Any]:
-    """Return everything about a plugin as JSON-able values."""
-    return {
+    record = find_plugin(index, name)
+    document = {
         **record_json(record),
         "described": {c.spec.name: c.spec.summary for c in index.commands if c.plugin == record.plugin},
         "details": [_details(c) for c in index.components if index.record(c) == record],
@@ -96,6 +87,10 @@ def _document(index: Index, record: PluginRecord) -> dict[str, Any]:
             if index.record(u.component) == record
         ],
     }
+    if as_json:
+        print_json(document)
+    else:
+        _print_plugin(document)
 
 
 def record_json(record: PluginRecord) -> dict[str, Any]:
@@ -119,45 +114,53 @@ def _details(component: Component) -> dict[str, Any]:
 
 def _print_plugin(plugin: dict[str, Any]) -> None:
     say(f"{plugin['plugin']} ({plugin['distribution']} {plugin['version']}), {plugin['status']}")
-    say(f"  lies in    {plugin['location'] or 'unknown'}{' (editable)' if plugin['editable'] else ''}")
-    for other in plugin["copies_not_used"]:
-        say(f"  not used   {other}")
-    if plugin["file"]:
-        say(f"  imported   {plugin['file']}, in {plugin['import_ms']:.0f} ms")
-    if plugin["error"]:
-        say(f"  failed     {plugin['error']}")
-    if plugin["heavy"]:
-        say(f"  heavy      it imports {', '.join(plugin['heavy'])} when it is listed; that slows every command")
-    if plugin["hooks"]:
-        say(f"  hooks      {', '.join(plugin['hooks'])}")
-    if plugin["kinds"]:
-        say(f"  kinds      {', '.join(plugin['kinds'])}")
-    for name, summary in plugin["described"].items():
-        say(f"  command    esper {name}{f': {summary}' if summary else ''}")
+    heavy, commands = ", ".join(plugin["heavy"]), plugin["described"].items()
+    _print_fields(
+        [
+            ("lies in", _place(plugin["location"], plugin["editable"])),
+            *(("not used", other) for other in plugin["copies_not_used"]),
+            ("imported", f"{plugin['file']}, in {plugin['import_ms']:.0f} ms" if plugin["file"] else ""),
+            ("failed", plugin["error"]),
+            ("heavy", f"it imports {heavy} when it is listed; that slows every command" if heavy else ""),
+            ("hooks", ", ".join(plugin["hooks"])),
+            ("kinds", ", ".join(plugin["kinds"])),
+            *(("command", f"esper {name}{f': {summary}' if summary else ''}") for name, summary in commands),
+        ]
+    )
     for lost in plugin["unavailable"]:
         say("", f"{lost['kind']} {lost['name']} cannot be used: {lost['reason']}")
     for component in plugin["details"]:
         say("", f"{component['kind']} {component['name']}: {component['summary']}")
-        say(f"  factory    {component['factory']}")
-        for label in ("aliases", "provides", "requires", "reads"):
-            if component[label]:
-                say(f"  {label:9}  {', '.join(component[label])}")
-        if component["defaults"]:
-            say(f"  defaults   {', '.join(f'{kind} {name}' for kind, name in component['defaults'].items())}")
-        if component["problem"]:
-            say(f"  options    unknown: {component['problem']}")
-        elif component["options"]:
-            say(f"  options    of {component['config']}")
-            rows = [(f"    {key}", number(row["default"]), row["help"]) for key, row in component["options"].items()]
+        defaults, problem, options = component["defaults"], component["problem"], component["options"]
+        _print_fields(
+            [
+                ("factory", component["factory"]),
+                *((label, ", ".join(component[label])) for label in ("aliases", "provides", "requires", "reads")),
+                ("defaults", ", ".join(f"{kind} {name}" for kind, name in defaults.items())),
+                ("options", f"unknown: {problem}" if problem else f"of {component['config']}" if options else ""),
+            ]
+        )
+        if options:
+            rows = [(f"    {key}", number(row["default"]), row["help"]) for key, row in options.items()]
             print_table(("    option", "default", "meaning"), rows)
 
 
-def _copies(record: PluginRecord) -> str:
-    rest = " and ".join(record.others)
-    used = f"{record.version} in {record.location}"
-    return f"{record.distribution} is installed more than once: {used} is used, {rest} not. See: esper plugins doctor"
+def _print_fields(fields: Sequence[tuple[str, str | None]]) -> None:
+    """Print what is not empty, each under its label."""
+    for label, value in fields:
+        if value:
+            say(f"  {label:10} {value}")
 
 
-def _contents(record: PluginRecord) -> str:
+def place(record: PluginRecord) -> str:
+    """Return where a plugin lies."""
+    return _place(record.location, record.editable)
+
+
+def _place(location: str | None, editable: bool) -> str:
+    return f"{location or 'unknown'}{' (editable)' * editable}"
+
+
+def _named(record: PluginRecord) -> str:
     names = [*(key.partition("/")[2] for key in record.components), *(f"esper {name}" for name in record.commands)]
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

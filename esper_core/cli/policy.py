@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -10,16 +11,13 @@ from esper_core.cli import choices, completion
 from esper_core.cli.installed import load_installed
 from esper_core.cli.output import number, print_json, print_table, say
 from esper_core.contracts.plain import to_exact
-from esper_core.plan.config import OptionRow, config_class, describe_options
+from esper_core.plan.config import config_class, describe_options
 from esper_core.plan.lookup import find_planned
 from esper_core.plan.plan import Plan, PlanRequest, describe_plan, make_plan
 from esper_core.registry.index import Index
 
 
-def list_policies(
-    context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
+def list_policies(context: typer.Context, as_json: choices.AsJson = False) -> None:
     """List recipes and networks that `--policy` accepts."""
     index, recipes = load_installed(context)
     rows: list[dict[str, Any]] = []
@@ -38,11 +36,10 @@ def list_policies(
         )
     if as_json:
         print_json(rows)
-        return
-    if not rows:
+    elif rows:
+        print_table(("policy", "source", "summary"), [(r["policy"], r["source"], r["summary"]) for r in rows])
+    else:
         say("No policies are installed. See: esper plugins list")
-        return
-    print_table(("policy", "source", "summary"), [(r["policy"], r["source"], r["summary"]) for r in rows])
 
 
 def show_policy(
@@ -51,20 +48,20 @@ def show_policy(
     slots: choices.OneSlots = None,
     uses: choices.Uses = None,
     options: choices.Options = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: choices.AsJson = False,
 ) -> None:
     """Show sizes, components and every option of a policy; network and critic are built to count parameters."""
     index, recipes = load_installed(context)
     request = PlanRequest(policy=name, slots=slots, uses=choices.parse_uses(uses), options=options or ())
     plan = make_plan(request, index, recipes)
-    document = describe_policy(plan, index)
+    document = _document(plan, index)
     if as_json:
         print_json(document)
-        return
-    _print_policy(document, plan)
+    else:
+        _print_policy(document, plan)
 
 
-def describe_policy(plan: Plan, index: Index) -> dict[str, Any]:
+def _document(plan: Plan, index: Index) -> dict[str, Any]:
     """Return what a policy is made of as JSON-able values; imports torch."""
     from esper_core.plan.build import build_parts
 
@@ -86,30 +83,20 @@ def describe_policy(plan: Plan, index: Index) -> dict[str, Any]:
             for component in written["components"]
         ],
         "train": written["train"],
-        "options": {
-            f"{prefix}.{key}": {
-                "value": to_exact(value),
-                "default": to_exact(row.default),
-                "help": row.help,
-                "allowed": row.allowed,
-            }
-            for prefix, key, value, row in _options(plan, index)
-        },
+        "options": dict(_options(plan, index)),
     }
 
 
 def _print_policy(document: dict[str, Any], plan: Plan) -> None:
-    counts = document["parameters_by_part"]
-    parts = ", ".join(f"{kind} {count:,}" for kind, count in counts.items())
+    parts = ", ".join(f"{kind} {count:,}" for kind, count in document["parameters_by_part"].items())
     say(f"{plan.policy} with {len(plan.slots)} slots: {', '.join(plan.slots)}")
     say(f"  parameters     {document['parameters']:,} ({parts})")
     say(f"  observation    {document['observation_dim']} numbers, {document['network_input_dim']} with embeddings")
     say(f"  heads          {', '.join(f'{name} {size}' for name, size in document['heads'].items())}")
     say(f"  episode        {document['horizon']} steps")
     say("", "components")
-    print_table(
-        ("  kind", "name", "from"), [(f"  {c.kind}", c.name, f"{c.distribution} {c.version}") for c in plan.components]
-    )
+    components = [(f"  {c.kind}", c.name, f"{c.distribution} {c.version}") for c in plan.components]
+    print_table(("  kind", "name", "from"), components)
     say("", "options, each set with -o KIND.KEY=VALUE")
     rows = []
     for name, option in document["options"].items():
@@ -118,22 +105,25 @@ def _print_policy(document: dict[str, Any], plan: Plan) -> None:
     print_table(("  option", "value", "meaning"), rows)
 
 
-def _options(plan: Plan, index: Index) -> list[tuple[str, str, Any, OptionRow]]:
+def _options(plan: Plan, index: Index) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the name and the state of every option."""
     from esper_core.learning.config import TrainConfig
 
-    several = {c.kind for c in plan.components if len(plan.of_kind(c.kind)) > 1}
-    found = []
+    parts: list[tuple[str, type, Mapping[str, Any]]] = []
     for planned in plan.components:
-        prefix = f"{planned.kind}.{planned.name}" if planned.kind in several else planned.kind
-        for row in describe_options(config_class(find_planned(index, planned))):
-            found.append((prefix, row.key, planned.config[row.key], row))
-    return found + [("train", row.key, plan.train[row.key], row) for row in describe_options(TrainConfig)]
+        prefix = f"{planned.kind}.{planned.name}" if len(plan.of_kind(planned.kind)) > 1 else planned.kind
+        parts.append((prefix, config_class(find_planned(index, planned)), planned.config))
+    for prefix, options, chosen in [*parts, ("train", TrainConfig, plan.train)]:
+        for row in describe_options(options):
+            value, default = to_exact(chosen[row.key]), to_exact(row.default)
+            yield (
+                f"{prefix}.{row.key}",
+                {"value": value, "default": default, "help": row.help, "allowed": row.allowed},
+            )
 
 
 def _shown(value: Any) -> str:
     if isinstance(value, list):
         text = ", ".join(map(str, value))
         return f"[{text}]" if len(text) <= 40 else f"[{len(value)} entries]"
-    if isinstance(value, float):
-        return number(value)
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return number(value) if isinstance(value, float | bool) else str(value)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from esper_core.cli.output import duration, say
+from esper_core.cli.output import duration, say, warn
 from esper_core.cli.pace import Pace
 from esper_core.runs.words import Words, by_place
 
@@ -62,14 +61,10 @@ class Lines:
     def on_update(self, update: Update) -> None:
         """Take in a finished update."""
         self._pace.on_update(update.index)
-        say(f"update {update.index}/{self._pace.updates}  {summary(self._words, update.metrics)}", err=True)
+        known = [(h.short, update.metrics.get(h.name)) for h in by_place(self._words.everywhere)]
+        summary = "  ".join(f"{name} {value:.3f}" for name, value in known if value is not None)
+        say(f"update {update.index}/{self._pace.updates}  {summary}", err=True)
 
     def warn(self, message: str) -> None:
         """Say one line that stays."""
-        say(f"warning: {message}", err=True)
-
-
-def summary(words: Words, metrics: Mapping[str, Any]) -> str:
-    """Return the metrics that say how an update went; undefined ones are left out."""
-    known = [(h.short, metrics[h.name]) for h in by_place(words.everywhere) if metrics.get(h.name) is not None]
-    return "  ".join(f"{name} {value:.3f}" for name, value in known)
+        warn(message)

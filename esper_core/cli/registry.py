@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
+from esper_core.cli import choices
 from esper_core.cli.installed import load_installed
 from esper_core.cli.output import print_json, say
 from esper_core.contracts.errors import RegistryFileError
 from esper_core.diagnosis.check import check_recipes
 
 
-def check(
-    context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
+def check(context: typer.Context, as_json: choices.AsJson = False) -> None:
     """Check the registry file: its keys, its names, and that every policy makes a plan."""
     index, recipes = load_installed(context)
     errors = check_recipes(recipes, index)

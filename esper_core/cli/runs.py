@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from esper_core.cli import completion
+from esper_core.cli import choices, completion
 from esper_core.cli.output import duration, number, print_json, print_table, say
 from esper_core.contracts.errors import CheckpointMismatch, EsperError
 from esper_core.runs.checkpoint import best_checkpoint, list_checkpoints
@@ -20,14 +20,12 @@ from esper_core.runs.records import RESERVED
 from esper_core.runs.warnings import warning_spans
 from esper_core.runs.words import by_place
 
+A_RUN = "A path, or the beginning of a name."
 SHOWN = 12
 """Updates that `runs show` prints at most, evenly spread."""
 
 
-def list_all(
-    out: Annotated[Path, typer.Option(help="Directory of runs.")] = Path("runs"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
+def list_all(out: choices.Out = Path("runs"), as_json: choices.AsJson = False) -> None:
     """List the runs in a directory, oldest first."""
     runs, damaged = list_runs(out)
     rows = []
@@ -39,20 +37,17 @@ def list_all(
     if as_json:
         print_json(rows)
     elif rows:
-        print_table(
-            ("run", "policy", "environment", "slots", "seed", "updates", "steps", "time", "return", "best"),
-            [
-                (
-                    *(r[key] for key in ("name", "policy", "environment", "slots", "seed")),
-                    f"{r['updates']}/{r['updates_planned']}",
-                    number(r["environment_steps"]),
-                    duration(r["seconds"]),
-                    number(r["return"]),
-                    number(r["best_return"]),
-                )
-                for r in rows
-            ],
-        )
+        same = ("policy", "environment", "slots", "seed")
+        cells = [
+            (
+                *(row[key] for key in ("name", *same)),
+                f"{row['updates']}/{row['updates_planned']}",
+                *(number(row["environment_steps"]), duration(row["seconds"])),
+                *(number(row["return"]), number(row["best_return"])),
+            )
+            for row in rows
+        ]
+        print_table(("run", *same, "updates", "steps", "time", "return", "best"), cells)
     elif not damaged:
         say(f"There are no runs in {out}. Begin one: esper train")
     for sentence in damaged:
@@ -60,30 +55,44 @@ def list_all(
 
 
 def show(
-    run: Annotated[
-        str, typer.Argument(metavar="RUN", help="A path, or the beginning of a name.", autocompletion=completion.runs)
-    ],
-    out: Annotated[Path, typer.Option(help="Directory of runs.")] = Path("runs"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    run: Annotated[str, typer.Argument(metavar="RUN", help=A_RUN, autocompletion=completion.runs)],
+    out: choices.Out = Path("runs"),
+    as_json: choices.AsJson = False,
 ) -> None:
     """Show a run: its plan, its metrics and its checkpoints."""
     directory = find_run(run, out)
     metrics = directory.metrics()
-    checkpoints = [folder.name for folder in list_checkpoints(directory)]
-    best = best_checkpoint(directory)
+    folders, best = list_checkpoints(directory), best_checkpoint(directory)
+    newest = _header(folders[-1]) if folders else None
     if as_json:
         print_json(
             {
                 **_summary(directory),
                 "record": directory.record,
                 "metrics": metrics,
-                "checkpoints": checkpoints,
+                "checkpoints": [folder.name for folder in folders],
                 "best": best.name if best else None,
-                "newest": _header(directory.checkpoints / checkpoints[-1]) if checkpoints else None,
+                "newest": newest,
             }
         )
         return
-    plan, words = directory.plan, directory.words
+    _print_summary(directory, metrics)
+    shown = ", ".join(f"{f.name}{' (best return)' * (f == best)}" for f in folders)
+    say(f"  checkpoints  {shown or 'none'}")
+    say(f"  code         {_code(directory.record)}")
+    if not metrics:
+        return
+    _print_metrics(directory, metrics)
+    if newest:
+        say("", "newest checkpoint")
+        _print_checkpoint(newest)
+    slots = directory.words.slots
+    lives = f" and the life of every {slots.thing}" if slots is not None else ""
+    say("", f"A page with curves{lives}: esper report {directory.shown()}")
+
+
+def _print_summary(directory: RunDirectory, metrics: list[dict[str, Any]]) -> None:
+    plan = directory.plan
     say(f"{directory.shown()}")
     say(f"  policy       {plan.policy}, {len(plan.slots)} slots, seed {plan.seed}, begun {directory.created}")
     say(f"  components   {', '.join(f'{c.kind} {c.name}' for c in plan.components if len(plan.of_kind(c.kind)) == 1)}")
@@ -95,21 +104,18 @@ def show(
         say(f"  time         {duration(spent)}{pace}")
         if spent > 0 and (phases := _phases(metrics, spent)):
             say(f"  spent on     {phases}")
-    shown = ", ".join(f"{name} (best return)" if best and name == best.name else name for name in checkpoints)
-    say(f"  checkpoints  {shown or 'none'}")
-    say(f"  code         {_code(directory.record)}")
-    if not metrics:
-        return
+
+
+def _print_metrics(directory: RunDirectory, metrics: list[dict[str, Any]]) -> None:
     say()
-    columns = [h.name for h in by_place(words.headlines) if any(line.get(h.name) is not None for line in metrics)]
+    headlines = by_place(directory.words.headlines)
+    columns = [h.name for h in headlines if any(line.get(h.name) is not None for line in metrics)]
     step = max(1, -(-len(metrics) // SHOWN))
     chosen = sorted({*range(0, len(metrics), step), len(metrics) - 1})
     rows = [(metrics[i]["update"], *(number(metrics[i].get(name)) for name in columns)) for i in chosen]
     print_table(("update", *columns), rows)
     if warnings := warning_spans(metrics):
-        say("", "warnings")
-        for when, message in warnings:
-            say(f"  {when}: {message}")
+        say("", "warnings", *(f"  {when}: {message}" for when, message in warnings))
     say("", "last update")
     alone, tables = _grouped({name: value for name, value in metrics[-1].items() if name not in RESERVED})
     print_table(("  metric", "value"), [(f"  {name}", number(value)) for name, value in alone.items()])
@@ -118,11 +124,6 @@ def show(
         names = next(iter(table.values()))
         cells = [(f"  {name}", *(number(column[name]) for column in table.values())) for name in names]
         print_table(("", *table), cells)
-    if checkpoints:
-        say("", "newest checkpoint")
-        _print_checkpoint(_header(directory.checkpoints / checkpoints[-1]))
-    lives = f" and the life of every {words.slots.thing}" if words.slots is not None else ""
-    say("", f"A page with curves{lives}: esper report {directory.shown()}")
 
 
 def _header(path: Path) -> dict[str, Any]:

@@ -57,14 +57,7 @@ def leave(status: int) -> NoReturn:
 
 @define
 class _Stop:
-    """What a process was asked, and what has come of it.
-
-    Attributes:
-        signals: Signals that are taken for a request.
-        last_words: Returns what to say when the process is ended.
-        number: The first signal that arrived; 0 for none.
-        raised: The exception was raised.
-    """
+    """What a process was asked: `number` is the first signal that arrived, 0 for none."""
 
     signals: Sequence[int]
     last_words: Callable[[], str]
@@ -93,13 +86,10 @@ class _Stop:
             elif not self.raised:
                 signal.pthread_kill(main, self.number)
             if deadline is not None and time.monotonic() > deadline:
-                self._end()
-
-    def _end(self) -> NoReturn:
-        for child in multiprocessing.active_children():
-            child.kill()
-        os.write(2, f"\n{visible(f'Error: {self.last_words()}')}\n".encode())
-        os._exit(128 + self.number)
+                for child in multiprocessing.active_children():
+                    child.kill()
+                os.write(2, f"\n{visible(f'Error: {self.last_words()}')}\n".encode())
+                os._exit(128 + self.number)
 
 
 @contextmanager
@@ -109,11 +99,7 @@ def stopping_promptly(last_words: Callable[[], str]) -> Iterator[None]:
     A signal raises Terminated or Interruption, but only while code runs that is `SAFE`: elsewhere an exception out
     of nowhere is lost in a destructor, becomes another error in the middle of an import, or ends the process from C++.
     A thread therefore hears of the signal at once, repeats it until it was raised, and after `GRACE_SECONDS` says the
-    last words on standard error and ends the process with the signal's status, whatever it is waiting for. Further
-    signals change nothing.
-
-    Args:
-        last_words: Returns what to say then.
+    last words on standard error and ends the process with the signal's status. Further signals change nothing.
     """
     main = threading.main_thread()
     if threading.current_thread() is not main or main.ident is None:

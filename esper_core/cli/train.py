@@ -28,6 +28,13 @@ BESIDE_RESUME = ("resume", "at", "updates", "device", "observe", "no_tensorboard
 """Parameters that may stand beside `--resume`: where the run is, how far it goes, where it computes, who watches."""
 
 
+THREADS = "Threads within one operation of the policy; 1, for more were measured slower beside other work."
+PRECISION = "What networks compute in; float32. Weights stay float32."
+RESUME = "Go on with a run, from its newest checkpoint to its total of updates, which --updates may raise."
+AT = "With --resume: from the checkpoint of this update; what came after it is dropped."
+NO_TENSORBOARD = "Write nothing for TensorBoard, which watches where it is installed."
+
+
 def _run(*flags: str, **details: Any) -> Any:
     """Return a flag in the panel about the run."""
     return typer.Option(*flags, rich_help_panel=choices.RUN, **details)
@@ -46,36 +53,15 @@ def train(
     seed: choices.Seed = None,
     device: Annotated[str | None, _run(help="torch device; auto is cuda where there is one.")] = None,
     workers: choices.Workers = None,
-    threads: Annotated[
-        int | None,
-        _run(help="Threads within one operation of the policy; 1, for more were measured slower beside other work."),
-    ] = None,
-    precision: Annotated[
-        str | None,
-        _run(metavar="float32|bf16", help="What networks compute in; float32. Weights stay float32."),
-    ] = None,
+    threads: Annotated[int | None, _run(help=THREADS)] = None,
+    precision: Annotated[str | None, _run(metavar="float32|bf16", help=PRECISION)] = None,
     out: Annotated[Path, _run(help="Directory of runs.")] = Path("runs"),
-    resume: Annotated[
-        str | None,
-        _run(
-            metavar="RUN",
-            help="Go on with a run, from its newest checkpoint to its total of updates, which --updates may raise.",
-        ),
-    ] = None,
-    at: Annotated[
-        int | None,
-        _run(
-            metavar="UPDATE",
-            help="With --resume: from the checkpoint of this update; what came after it is dropped.",
-        ),
-    ] = None,
+    resume: Annotated[str | None, _run(metavar="RUN", help=RESUME)] = None,
+    at: Annotated[int | None, _run(metavar="UPDATE", help=AT)] = None,
     observe: Annotated[
         list[str] | None, _run(metavar="NAME", help="Let an installed observer watch the run (repeatable).")
     ] = None,
-    no_tensorboard: Annotated[
-        bool,
-        _run("--no-tensorboard", help="Write nothing for TensorBoard, which watches where it is installed."),
-    ] = False,
+    no_tensorboard: Annotated[bool, _run("--no-tensorboard", help=NO_TENSORBOARD)] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan as JSON and build nothing.")] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Plain lines instead of the live view.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON at the end.")] = False,
@@ -137,15 +123,8 @@ def _print(run: RunDirectory, lines: list[dict[str, Any]], as_json: bool) -> Non
     last = lines[-1]
     with kept(f"The run is kept: {_program()} runs show {run.shown()}"):
         if as_json:
-            print_json(
-                {
-                    "run": str(run.shown()),
-                    "updates": last["update"],
-                    "environment_steps": last["environment_steps"],
-                    "parameters": run.record["parameters"],
-                    "metrics": last,
-                }
-            )
+            counts = {"updates": last["update"], "environment_steps": last["environment_steps"]}
+            print_json({"run": str(run.shown()), **counts, "parameters": run.record["parameters"], "metrics": last})
         else:
             _print_result(run, lines)
 

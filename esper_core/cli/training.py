@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from esper_core.cli.output import say
+from esper_core.cli.output import say, warn
 from esper_core.cli.progress import follow
 from esper_core.cli.stopping import stopping_promptly
 from esper_core.contracts.errors import EsperError, Interrupted, Terminated
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 Lines = list[dict[str, Any]]
 Watching = Sequence[tuple[Component, Any]]
-"""Observers with their configs."""
 Open = Callable[["Trainer", ExitStack], RunDirectory]
 
 
@@ -49,20 +48,13 @@ def begin_run(plan: Plan, index: Index, watching: Watching, out: Path, *, plain:
 def resume_run(resumption: Resumption, index: Index, watching: Watching, *, device: str | None, plain: bool) -> Lines:
     """Train a run to its end, and return its metrics lines; its lock must be held.
 
-    Args:
-        resumption: Where it goes on.
-        index: What is installed.
-        watching: Its observers.
-        device: Where to compute instead of where the plan says.
-        plain: Never draw on the terminal.
-
     Raises:
         Interrupted: SIGINT or SIGTERM arrived; the update in flight is lost, the message says what is kept.
         EsperError: training cannot go on; the hint says what is kept.
     """
     run, plan, folder = resumption.run, resumption.plan, Path.cwd()
     for note in resumption.notes:
-        say(f"warning: {note}", err=True)
+        warn(note)
     if resumption.is_finished:
         more = f"esper train --resume {run.shown()} --updates {2 * plan.updates}"
         say(f"The run is finished: all {plan.updates} updates are done. For more: {more}", err=True)
@@ -70,11 +62,8 @@ def resume_run(resumption: Resumption, index: Index, watching: Watching, *, devi
         if not lines:
             raise EsperError(f"{run.shown(run.path / METRICS_FILE)} has no line.", hint="Restore it from a copy.")
         return lines
-    here = plan if device is None else evolve(plan, device=device)
-    if resumption.header is None:
-        say("No update of this run was finished; it begins again.", err=True)
-    else:
-        say(f"going on after update {resumption.update} of {plan.updates}", err=True)
+    going_on = f"going on after update {resumption.update} of {plan.updates}"
+    say(going_on if resumption.header else "No update of this run was finished; it begins again.", err=True)
 
     def load(trainer: Trainer, stack: ExitStack) -> RunDirectory:
         if resumption.header is not None:
@@ -82,6 +71,7 @@ def resume_run(resumption: Resumption, index: Index, watching: Watching, *, devi
         resumption.drop_later(index, str(trainer.device), folder)
         return run
 
+    here = plan if device is None else evolve(plan, device=device)
     return _train(here, index, watching, load, plain=plain, run=run)[1]
 
 
@@ -101,7 +91,7 @@ def _train(
             observers = Observers.build(watching, index)
             trainer = open_session(plan, index)
             environment = trainer.environment
-            stack.callback(close_safely, trainer.owners["environment"], environment.close, _warn)
+            stack.callback(close_safely, trainer.owners["environment"], environment.close, warn)
             run = open_run(trainer, stack)
             lines = run.metrics()
             with follow(trainer, plan, run.words, plain=plain) as progress, observers.watching(run, progress.warn):
@@ -116,7 +106,7 @@ def _train(
                             progress.warn(warning.message)
         except (KeyboardInterrupt, Terminated) as error:
             stopped = _stopped(run, plan)
-            stopped.exit_code = error.exit_code if isinstance(error, Terminated) else Interrupted.exit_code
+            stopped.exit_code = getattr(error, "exit_code", stopped.exit_code)
             raise stopped from error
         except (EsperError, MemoryError, OverflowError, RuntimeError) as error:
             told = error if isinstance(error, EsperError) else exhausted(error)
@@ -126,10 +116,6 @@ def _train(
                 raise
             raise told from error
     return run, lines
-
-
-def _warn(problem: str) -> None:
-    say(f"warning: {problem}", err=True)
 
 
 def _stopped(run: RunDirectory | None, plan: Plan) -> Interrupted:

@@ -27,19 +27,11 @@ def split_options(texts: Sequence[str]) -> tuple[list[str], list[str]]:
 def choose_observers(
     index: Index, recipes: Recipes, names: Sequence[str], options: Sequence[str], *, tensorboard: bool
 ) -> list[tuple[Component, Any]]:
-    """Return observers with their configs.
-
-    Args:
-        index: What is installed.
-        recipes: The registry file, for its pins.
-        names: Observers asked for.
-        options: Their options, each `observer.NAME.key=VALUE`.
-        tensorboard: TensorBoard watches where it is installed.
+    """Return observers with their configs: those asked for, and TensorBoard where it is installed and wanted.
 
     Raises:
-        UnknownComponent, AmbiguousComponent: a name that means nothing, or several things.
-        UserError: TensorBoard is asked for and switched off.
-        ConfigError: an option of no observer of this run, one that does not exist or is not allowed.
+        UserError: a name that means nothing, or several things; TensorBoard is asked for and switched off; an option
+            of no observer of this run, or one that does not exist or is not allowed.
     """
     chosen = [resolve(index, OBSERVER, name, recipes.pins) for name in dict.fromkeys(names)]
     own = [c for c in index.of_kind(OBSERVER) if (c.plugin, c.name) == ("core", TENSORBOARD)]
@@ -47,18 +39,10 @@ def choose_observers(
         raise UserError("--observe tensorboard and --no-tensorboard contradict each other.", hint="Keep one.")
     if tensorboard and has_package(TENSORBOARD):
         chosen += [component for component in own if component not in chosen]
-    settings = [_read(text, chosen) for text in options]
-    return [
-        (
-            component,
-            structure_config(
-                component,
-                {option.key: option.value for option in settings if option.name == component.name},
-                prefix=f"{OBSERVER}.{component.name}",
-            ),
-        )
-        for component in chosen
-    ]
+    settings: dict[str, dict[str, Any]] = {component.name: {} for component in chosen}
+    for option in (_read(text, chosen) for text in options):
+        settings[option.name or ""][option.key] = option.value
+    return [(c, structure_config(c, settings[c.name], prefix=f"{OBSERVER}.{c.name}")) for c in chosen]
 
 
 def _read(text: str, chosen: Sequence[Component]) -> Option:

@@ -7,22 +7,23 @@ from typing import Annotated, Any
 
 import typer
 
-from esper_core.cli.installed import global_settings, load_installed
+from esper_core.cli import choices
+from esper_core.cli.installed import installed_of, load_installed
 from esper_core.cli.output import print_json, say, table
-from esper_core.cli.plugins import record_json
+from esper_core.cli.plugins import place, record_json
 from esper_core.diagnosis.switches import Switches
 from esper_core.diagnosis.why import Explanation, explain
-from esper_core.registry.index import Component, PluginRecord
+from esper_core.registry.index import Component
 
 
 def why(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="KIND/NAME", help="Such as network/lstm-v2.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: choices.AsJson = False,
 ) -> None:
     """Explain what a name means, where it comes from, and what would change that."""
     index, recipes = load_installed(context)
-    explanation = explain(index, recipes, Switches(global_settings(context).no_plugin, recipes), name)
+    explanation = explain(index, recipes, Switches(installed_of(context).settings.no_plugin, recipes), name)
     lines = list(_lines(explanation))
     if explanation.error is not None:
         explanation.error.hint = "\n".join([explanation.error.hint, *lines]).strip()
@@ -34,38 +35,27 @@ def why(
 
 
 def _lines(explanation: Explanation) -> Iterator[str]:
-    said = f"{explanation.kind} '{explanation.name}'"
-    if explanation.distribution is not None:
-        said += f" of {explanation.distribution}"
-    yield f"looked up      {said}"
+    of = f" of {explanation.distribution}" if explanation.distribution is not None else ""
+    yield f"looked up      {explanation.kind} '{explanation.name}'{of}"
     if explanation.pin is not None:
         yield f"pinned to      {explanation.pin}, at {explanation.pinned_at}"
     if explanation.winner is not None:
         (record,) = [c.record for c in explanation.candidates if c.chosen]
         yield f"registered by  plugin {record.plugin} of {record.distribution} {record.version}"
-        yield f"lies in        {_place(record)}"
+        yield f"lies in        {place(record)}"
         yield f"loaded in      {record.import_ms:.0f} ms"
     if explanation.candidates:
         yield ""
         rows = [(f"  {c.component}", c.found_by, c.outcome) for c in explanation.candidates]
         yield from table(("  candidate", "found by", "outcome"), rows)
     for component, reason in explanation.unavailable:
-        yield ""
-        yield f"{component} cannot be used: {reason}"
+        yield from ("", f"{component} cannot be used: {reason}")
     if explanation.absent:
-        yield ""
-        yield "not loaded; may provide it too"
+        yield from ("", "not loaded; may provide it too")
         for record, reason in explanation.absent:
             yield f"  {record.plugin} ({record.distribution} {record.version}): {reason}"
     if explanation.changes:
-        yield ""
-        yield "what would change this"
-        for change in explanation.changes:
-            yield f"  {change}"
-
-
-def _place(record: PluginRecord) -> str:
-    return f"{record.location or 'unknown'}{' (editable)' if record.editable else ''}"
+        yield from ("", "what would change this", *(f"  {change}" for change in explanation.changes))
 
 
 def _document(explanation: Explanation) -> dict[str, Any]:

@@ -32,8 +32,8 @@ class Purpose:
     """What children are for, as messages say it.
 
     Attributes:
-        name: Prefix of the names of the processes, such as `esper-hosts`.
-        doing: What they do, such as `training hosts`.
+        name: Prefix of the names of the processes, such as `esper-workers`.
+        doing: What they do, such as `playing episodes`.
         killed: What to do when one was killed.
         died: What to do when one ended otherwise.
         blame: From the modules of a traceback to whose code failed, if that is known.

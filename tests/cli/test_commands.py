@@ -173,11 +173,3 @@ def test_a_flag_for_a_kind_says_the_same_as_use(esper, offering):
     assert esper("choose", "--tool-box", "red", "--use", "tool-box=red", path=offering).stdout.startswith("{'tool")
     done = esper("choose", "--tool-box", "red", "--use", "tool-box=blue", path=offering)
     assert done.returncode == 2 and "The tool-box is chosen twice: 'red' and 'blue'." in done.stderr
-
-
-def test_a_broken_registry_file_leaves_the_help_and_the_core_s_commands(esper, tmp_path):
-    (tmp_path / "registry.toml").write_text("schema = 1\n[defaults\n", encoding="utf-8")
-    done = esper("--help")
-    assert done.returncode == 0 and "train" in done.stdout
-    done = esper("unheard-of")
-    assert done.returncode == 2 and "registry.toml:2:" in done.stderr

@@ -56,8 +56,3 @@ def test_a_faulty_plugin_is_shown_and_everything_else_works(esper, install):
     assert "half installed" in esper("plugins", "list", path=site).stdout
     missing = esper("train", "--policy", "lstm-v9", "--dry-run", path=site)
     assert missing.returncode == 2 and "acme-raises" in missing.stderr, "it may have been the provider"
-
-
-def test_text_from_plugins_is_never_read_as_markup(esper, install):
-    site = install("acme-markup", "raise RuntimeError('[bold]not bold[/bold] [red]')")
-    assert "[bold]not bold[/bold] [red]" in esper("plugins", "list", path=site).stdout

@@ -8,14 +8,10 @@ import os
 import re
 import resource
 import time
-from pathlib import Path
-
-import pytest
 
 from esper_core.cli.app import main, run
 from esper_core.runs import directory
-from esper_testing.distributions import FakeSite
-from tests.cli.resuming import FUSED, SMALL, assert_same, files_of, lines_of, only_run, without_timing
+from tests.cli.resuming import FUSED, SMALL, assert_same, files_of, lines_of, only_run
 from tests.runs import forking
 
 pytest_plugins = ["esper_testing.pytest"]
@@ -50,93 +46,7 @@ def test_a_place_that_cannot_be_written_is_said_before_any_work(train, capsys):
     assert "No run can be written to /proc/nothing/here" in err and "--out" in err and "preparing" not in err
 
 
-# Numbers that are not finite ----------------------------------------------------------------------------------------
-
-PLUGIN = """
-from esper_core import ComponentSpec, hookimpl
-
-@hookimpl
-def esper_components():
-    yield ComponentSpec(
-        kind="loss", name="sick", factory="acme_sick.loss:Sick", config="acme_sick.config:Config", summary="ill"
-    )
-"""
-CONFIG = """
-from attrs import frozen
-from esper_core.contracts.options import option
-from esper_factored_ppo.config import FactoredPpoConfig
-
-@frozen
-class Config(FactoredPpoConfig):
-    ill: tuple[int, ...] = option((), help="Calls at which the loss is no number.")
-    leaves: int = option(0, help="Call at which it ends the process.")
-"""
-LOSS = """
-from attrs import evolve
-from esper_factored_ppo.loss import FactoredPpo
-
-class Sick(FactoredPpo):
-    calls = 0
-
-    def __init__(self, config, context):
-        super().__init__(config, context)
-        self.ill, self.leaves = config.ill, config.leaves
-
-    def __call__(self, batch, evaluation):
-        self.calls += 1
-        if self.calls == self.leaves:
-            raise SystemExit(0)
-        result = super().__call__(batch, evaluation)
-        return evolve(result, loss=result.loss * float("nan")) if self.calls in self.ill else result
-
-    def state(self):
-        return {"calls": self.calls}
-
-    def load_state(self, state):
-        self.calls = state["calls"]
-"""
-
-
-@pytest.fixture
-def sick(train, fake_site: FakeSite, tmp_path, capsys):
-    """Return a function that trains with a loss that is no number at some calls, one call per update."""
-    modules = {"acme_sick.plugin": PLUGIN, "acme_sick.config": CONFIG, "acme_sick.loss": LOSS}
-    fake_site.install("acme-sick", {"sick": "acme_sick.plugin"}, modules=modules)
-
-    def sick(ill: list[int], updates: int, leaves: int = 0) -> tuple[int, Path, str]:
-        options = ("-o", f"loss.ill={ill}", "-o", f"loss.leaves={leaves}", "-o", "train.update_epochs=1")
-        options += ("--updates", str(updates))
-        code = train("--policy", "lstm-v2", "--slots", "2", "--loss", "sick", *SMALL, *options, "--out", "runs")
-        return code, only_run(tmp_path / "runs"), capsys.readouterr().err
-
-    return sick
-
-
-def test_an_update_that_is_no_number_is_skipped_and_named(sick, train, capsys):
-    code, folder, said = sick([2], 3)
-    assert code == 0
-    words = (
-        "update 2 was skipped, and policy and optimiser left as they were: the loss of epoch 1 became NaN or infinite"
-    )
-    assert said.count(f"warning: {words}") == 1
-    lines = without_timing(folder)
-    assert [line["skipped_updates"] for line in lines] == [0.0, 1.0, 1.0]
-    assert [[w["message"] for w in line["warnings"]] for line in lines] == [[], [words], []]
-    saved = [folder / "checkpoints" / name / "policy.safetensors" for name in ("000001", "000002", "000003")]
-    assert saved[0].read_bytes() == saved[1].read_bytes() != saved[2].read_bytes()
-    assert run(["runs", "show", str(folder)]) == 0
-    assert f"update 2: {words}" in capsys.readouterr().out
-
-
 # Code of others ----------------------------------------------------------------------------------------------------
-
-
-def test_a_component_that_ends_the_process_is_named_with_what_is_kept(sick):
-    code, folder, said = sick([], 3, leaves=2)
-    assert code == 3
-    assert "loss 'sick' (acme-sick 1.0) failed while comparing a rollout with the policy: SystemExit: 0." in said
-    assert f"The last checkpoint is {Path('runs') / folder.name / 'checkpoints/000001'}." in said
-    assert [line["update"] for line in without_timing(folder)] == [1]
 
 
 def test_a_failure_to_close_takes_no_result_away(train, tmp_path, monkeypatch, capsys):
@@ -149,26 +59,6 @@ def test_a_failure_to_close_takes_no_result_away(train, tmp_path, monkeypatch, c
     assert "1 updates" in printed.out and only_run(tmp_path / "runs").name in printed.out
     assert "warning: environment 'growth' (" in printed.err
     assert "failed while closing: RuntimeError: workers are gone. Nothing else is affected." in printed.err
-
-
-DIVERGING = ("--policy", "lstm-v2", "--slots", "2", *SMALL, "--out", "runs", "-o", "environment.host_lr=1e12")
-
-
-def test_a_host_that_diverges_is_put_back_and_the_run_goes_on(train, tmp_path):
-    assert train(*DIVERGING, "--updates", "1") == 0
-    folder = only_run(tmp_path / "runs")
-    (line,) = lines_of(folder)
-    events = [json.loads(text) for text in (folder / "events.jsonl").read_text().splitlines()]
-    assert line["rolled_back"] == 1.0 and line["skipped_updates"] == 0.0
-    reasons = [event["reason"] for event in events if event["type"] == "rollback"]
-    assert len(reasons) == 2 and set(reasons) <= {"NOT_FINITE", "EXPLODED"}
-
-
-def test_without_governor_a_host_that_diverges_is_named_and_nothing_is_lost(train, tmp_path, capsys):
-    assert train(*DIVERGING, "-o", "environment.governor=false") == 1
-    err = capsys.readouterr().err
-    assert re.search(r"The host of environment \d \(instance \d+\) diverged: its validation loss is (nan|inf)", err)
-    assert "There is no checkpoint yet." in err
 
 
 # The clock ----------------------------------------------------------------------------------------------------------

@@ -79,13 +79,6 @@ def test_slots_that_do_not_fit_are_counted() -> None:
     assert header.split() == ["+4", "more", "r0c0", "r0c1", "r0c2", "r0c3", "r0c4"]
 
 
-def test_what_is_not_there_takes_no_room() -> None:
-    bare = Picture("anything", 1, 3, phase="preparing")
-    assert len(lines(bare, 80, 23)) == 2
-    only = evolve(bare, entropies={"throttle": 0.4})
-    assert [line.split()[:2] for line in lines(only, 80, 23)[3:]] == [["entropy", "left"], ["throttle", "0.40"]]
-
-
 @pytest.mark.parametrize("height", range(2, 60))
 def test_as_many_environments_are_asked_for_as_are_shown(height: int) -> None:
     rows = board_rows(PICTURE, height)
@@ -93,8 +86,3 @@ def test_as_many_environments_are_asked_for_as_are_shown(height: int) -> None:
     text = "\n".join(lines(picture, 80, height))
     assert text.count("13/40  conv_light") == rows, "none of them was drawn in vain"
     assert rows == 0 or "ratio-exploded" in text, "and there is room for the warnings"
-
-
-def test_text_of_others_is_shown_as_it_is_written() -> None:
-    evil = evolve(PICTURE, title="[red]\x1b[2Jtitle", board=None)
-    assert draw(evil, 80, 23).plain.startswith("[red]") and "\x1b" not in draw(evil, 80, 23).plain

@@ -81,13 +81,6 @@ def test_it_shows_the_run_and_leaves_a_clean_terminal(view: Any) -> None:
     assert end.endswith("\x1b[1A\x1b[2K"), "and the view is wiped out"
 
 
-def test_environments_without_a_board_are_not_asked_for_one(view: Any) -> None:
-    shown, file = view(SimpleNamespace(num_envs=2))
-    with shown:
-        shown.on_step(StepProgress(1, 4, "learn", 1, 4))
-    assert "learn 1/4" in file.getvalue()
-
-
 def test_a_board_that_fails_is_said_once_and_training_goes_on(view: Any) -> None:
     environment = Boarded(ValueError("no board today"))
     shown, file = view(environment)

@@ -68,21 +68,6 @@ def test_observers_watch_and_a_failing_one_stops_nothing(train, capsys):
     assert "observer 'grumpy' (acme-watchers 1.0) failed and is off for the rest of this run" in printed.err
 
 
-def test_a_watched_run_is_the_same_run(train, capsys):
-    found = []
-    for arguments in ((), ("--observe", "diary")):
-        assert train(*arguments) == 0
-        line = json.loads(capsys.readouterr().out)["metrics"]
-        line.pop("timing")
-        found.append(line)
-    assert found[0] == found[1]
-
-
-def test_an_unknown_observer_is_named(train, capsys):
-    assert train("--observe", "dairy") == 2
-    assert "Did you mean 'diary'?" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

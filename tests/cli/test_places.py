@@ -33,30 +33,6 @@ def test_no_link_leads_a_write_out_of_a_run(name, train, finished, tmp_path, cap
     }
 
 
-def test_a_record_that_is_a_link_is_replaced(train, finished, tmp_path):
-    outside = tmp_path / "outside.json"
-    shutil.move(finished / "run.json", outside)
-    (finished / "run.json").symlink_to(outside)
-    before = outside.read_bytes()
-    assert train("--resume", str(finished), "--at", "3", "--no-tensorboard") == 0
-    assert outside.read_bytes() == before and not (finished / "run.json").is_symlink()
-
-
-def test_a_run_may_be_reached_through_a_link(train, finished, tmp_path):
-    (tmp_path / "runs").symlink_to(finished.parent)
-    assert train("--resume", f"runs/{finished.name}", "--at", "3", "--no-tensorboard") == 0
-
-
-def test_an_observer_is_not_led_out_of_a_run(train, finished, tmp_path, capsys):
-    pytest.importorskip("tensorboard")
-    (tmp_path / "outside").mkdir()
-    shutil.rmtree(finished / "tensorboard", ignore_errors=True)
-    (finished / "tensorboard").symlink_to(tmp_path / "outside")
-    assert train("--resume", str(finished), "--at", "3") == 0
-    assert "it is a link" in capsys.readouterr().err
-    assert not list((tmp_path / "outside").iterdir())
-
-
 # The working directory ----------------------------------------------------------------------------------------------
 
 PLUGIN = """

@@ -71,18 +71,6 @@ def test_why_of_an_unknown_name(esper, install, flags):
         assert words in done.stderr
 
 
-def test_why_of_an_ambiguous_name_and_its_pin(esper, install, tmp_path):
-    site = install("acme-second", BROKEN)
-    done = esper("plugins", "why", "network/lstm-v2", path=site)
-    assert done.returncode == 2 and done.stdout == ""
-    assert "is provided by acme-second 1.0 and esper-lstm-v2" in done.stderr
-    assert "As network/acme-second:lstm-v2: network 'lstm-v2' (acme-second 1.0)." in done.stderr
-    (tmp_path / "registry.toml").write_text('schema = 1\n[resolve]\n"network/lstm-v2" = "acme-second"\n')
-    told = json.loads(esper("plugins", "why", "network/lstm-v2", "--json", path=site).stdout)
-    assert told["winner"]["distribution"] == "acme-second"
-    assert told["pin"] == {"distribution": "acme-second", "place": "registry.toml:3"}
-
-
 def test_doctor_works_when_everything_else_refuses_to(esper, install, tmp_path):
     install("acme-exits", "import sys; sys.exit(3)")
     site = install("acme-second", BROKEN)

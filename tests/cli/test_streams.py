@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import subprocess
 import sys
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from esper_core.cli.app import run
 from esper_core.runs.directory import RunDirectory
 from tests.cli.resuming import SMALL
 from tests.command import environment
@@ -48,22 +46,6 @@ def test_standard_output_is_one_document_however_plugins_print(process, install,
     done = process(*arguments, path=install("acme-loud", LOUD))
     assert done.returncode == 0 and json.loads(done.stdout)
     assert all(f"loud: {way}" in done.stderr for way in WAYS)
-
-
-def test_completion_offers_names_alone_however_plugins_print(process, install):
-    words = {"COMP_WORDS": "esper train --policy lstm-v", "COMP_CWORD": "3"}
-    done = process(path=install("acme-loud", LOUD), _ESPER_COMPLETE="complete_bash", **words)
-    assert done.stdout.split() == ["lstm-v1", "lstm-v2"]
-    assert all(f"loud: {way}" in done.stderr for way in WAYS)
-
-
-def test_who_runs_a_command_has_standard_output_as_before(capfd):
-    assert run(["plugins", "list"]) == 0
-    assert run(["plugins", "--help"]) == 0
-    print("printed")
-    os.write(1, b"written\n")
-    out = capfd.readouterr().out
-    assert out.startswith("plugin") and "Usage: esper plugins" in out and out.endswith("printed\nwritten\n")
 
 
 def test_a_reader_that_goes_away_is_met_with_silence_and_its_status(tmp_path, shared):

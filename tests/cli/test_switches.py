@@ -42,26 +42,6 @@ def test_what_is_switched_off_is_not_imported(esper, noisy, tmp_path, name, how)
     assert states(esper(*LIST, path=site))["noisy.plugin"] == "failed" and trace.exists(), "it is noisy"
 
 
-def test_no_command_imports_it(esper, noisy):
-    site, trace = noisy
-    listings = (("policy", "list"), ("plugins", "show", "growth"), ("plugins", "why", "network/lstm-v1"))
-    for arguments in (
-        *listings,
-        ("plugins", "doctor"),
-        ("registry", "check"),
-        ("train", "--policy", "lstm-v1", "--dry-run"),
-    ):
-        done = esper("--no-plugin", "acme-noisy-net", *arguments, path=site)
-        assert done.returncode == 0 and not trace.exists(), done.stderr
-
-
-def test_the_allow_list_imports_nothing_else(esper, noisy):
-    site, trace = noisy
-    found = states(esper(*LIST, path=site, ESPER_PLUGINS="Obs_V3, esper.growth"))
-    assert {name for name, status in found.items() if status == "ok"} == {"core", "obs-v3", "growth"}
-    assert found["noisy.plugin"] == "disabled" and not trace.exists()
-
-
 def test_switching_off_beats_the_allow_list(esper, noisy, tmp_path):
     site, trace = noisy
     (tmp_path / "registry.toml").write_text('schema = 1\n[plugins]\ndisabled = ["obs-v3"]\n')
@@ -83,9 +63,3 @@ def test_a_wrong_name_is_refused_before_anything_is_imported(esper, noisy, flags
     done = esper(*LIST, *flags, path=site, **variables)
     assert done.returncode == 2 and words in done.stderr and done.stdout == ""
     assert not trace.exists()
-
-
-def test_a_file_may_switch_off_what_is_not_installed_here(esper, tmp_path):
-    (tmp_path / "registry.toml").write_text('schema = 1\n[plugins]\ndisabled = ["obs-v4"]\n')
-    assert states(esper(*LIST))["obs-v3"] == "ok"
-    assert "[plugins] disabled in registry.toml:3 names 'obs-v4'" in esper("plugins", "doctor").stdout

@@ -63,16 +63,6 @@ def test_what_depends_on_the_clock_lies_under_timing(train):
         assert not any("second" in key or "time" in key for key in line if key != "timing")
 
 
-def test_run_json_says_what_the_run_is_made_of(train):
-    folder, _ = train("--seed", "7", "--threads", "2", "--precision", "bf16")
-    record = json.loads((folder / "run.json").read_text())
-    assert (record["plan"]["threads"], record["plan"]["precision"]) == (2, "bf16")
-    assert record["plan"]["seed"] == 7 and record["plan"]["slots"] == ["r0c0", "r0c1"]
-    assert record["distributions"]["esper-lstm-v2"]["version"] and record["libraries"]["torch"]
-    assert record["parameters"] > 0 and record["machine"]["cores"] >= 1
-    assert re.fullmatch(r"lstm-v2-s2-\d{8}-\d{6}-[0-9a-f]{4}", folder.name)
-
-
 def test_people_see_progress_and_a_result(esper, tmp_path):
     done = esper("train", "--policy", "lstm-v2", "--slots", "2", "--updates", "4", *SMALL)
     assert done.returncode == 0, done.stderr
@@ -142,15 +132,3 @@ def test_what_a_chosen_component_cannot_do_is_said_before_training(esper, instal
     assert "blueprint 'wilful'" in done.stderr
     assert json.loads(done.stdout)["policy"]
     assert "stubborn'" not in esper("train", "--policy", "lstm-v2", "--dry-run", path=site).stderr, "not chosen"
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("--critic", "state-value", "--features", "flat", "-o", "train.num_minibatches=2"),
-        ("-o", 'environment.blueprints=["depthwise", "norm"]', "-o", "network.lstm_layers=2"),
-    ],
-)
-def test_pieces_can_be_replaced(train, arguments):
-    folder, printed = train(*arguments)
-    assert printed["updates"] == 2 and len(lines_of(folder)) == 2
