@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from esper_core.plan.recipes import Recipes
+from esper_core.plan.selection import choose_beside
+from esper_core.registry.loading import load_index
+
 STILL = """
 from esper_core import ComponentSpec, hookimpl
 from esper_bench.workload import Target
@@ -99,7 +103,7 @@ def test_flags_reach_the_plan(esper, site):
         (("--workload", "still", "--policy", "lstm-v9"), 2, "Did you mean 'lstm-v"),
         (("--workload", "broken"), 3, "which is no Workload: it lacks choices, targets, measure, evidence"),
         (("--workload", "strange"), 3, "its choices are no plan"),
-        (("--workers", "-1"), 2, "--workers"),
+        (("--workers", "-1"), 2, "'environment.workers' cannot be -1"),
         (("--threads", "0"), 2, "--threads"),
     ],
 )
@@ -108,21 +112,12 @@ def test_mistakes(esper, site, arguments, code, words):
     assert done.returncode == code and words in done.stderr and done.stdout == ""
 
 
-def test_the_environment_names_the_workload_unless_the_registry_file_does(tmp_path, install):
-    from esper_core.plan.recipes import Recipes
-    from esper_core.plan.selection import choose_beside
-    from esper_core.registry.loading import load_index
-
+def test_the_environment_names_the_workload_unless_the_registry_file_does():
     index = load_index()
     assert choose_beside(index, Recipes(), "workload", None).name == "digits"
-    chosen = choose_beside(index, Recipes(defaults={"workload": "conv-small"}), "workload", None)
-    assert chosen.name == "conv-small"
-    assert choose_beside(index, Recipes(defaults={"workload": "digits"}), "workload", "conv_small").name == "conv-small"
-
-
-def test_no_plan_holds_a_workload(esper):
-    plan = json.loads(esper("train", "--policy", "lstm-v2", "--dry-run").stdout)
-    assert "workload" not in {component["kind"] for component in plan["components"]}
+    recipes = Recipes(defaults={"workload": "conv-small"})
+    assert choose_beside(index, recipes, "workload", None).name == "conv-small"
+    assert choose_beside(index, recipes, "workload", "digits").name == "digits"
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from attrs import asdict
 from torch.nn import functional
 
 from esper_bench import pieces
 from esper_bench.cost import Cost, count
-from esper_bench.machine import Ceilings, measure_ceilings
-from esper_bench.repeats import median_ratio, one_thread, side_by_side
+from esper_bench.machine import Ceilings
+from esper_bench.repeats import median_ratio, side_by_side
 from esper_bench.speed import Speed
 
 
@@ -23,17 +22,6 @@ def test_works_take_turns_after_a_warm_up():
 
 def test_a_ratio_is_the_median_over_turns():
     assert median_ratio([2.0, 9.0, 8.0], [1.0, 9.0, 2.0]) == 2.0
-
-
-def test_one_thread_is_given_back():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        with one_thread():
-            assert torch.get_num_threads() == 1
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
 
 
 def test_a_matrix_product_costs_what_is_known_of_it():
@@ -59,10 +47,6 @@ def test_the_least_time_is_bound_by_the_slower_of_arithmetic_and_movement():
     assert Cost(500_000, 10e9, 15e9, 0).least_seconds(ceilings) == pytest.approx(4.0)
     assert Cost(500_000, 10e9, 15e9, 10e9).least_seconds_of_products(ceilings) == pytest.approx(2.0)
     assert Cost(500_000, 10e9, 15e9, 1e9).least_seconds_of_products(ceilings) == pytest.approx(1.0)
-
-
-def test_ceilings_are_measured():
-    assert min(asdict(measure_ceilings()).values()) > 0
 
 
 def test_other_is_all_but_the_hosts():

@@ -29,11 +29,7 @@ def test_there_is_a_floor_exactly_under_what_misses_its_target(figures, missed):
     assert list(floor) == missed
     for figure in missed:
         target = next(t for t in TARGETS if t.figure == figure)
-        assert floor[figure] == {
-            "target": target.bound,
-            "measured": figures[figure],
-            "evidence": {"why": figure},
-        }
+        assert floor[figure] == {"target": target.bound, "measured": figures[figure], "evidence": {"why": figure}}
     judged = judge(figures, TARGETS)
     assert [name for name, row in judged.items() if not row["reached"]] == missed
     assert judged["cost_ms"]["target"] == "≤ 3" and judged["speed"]["target"] == "≥ 2.5"

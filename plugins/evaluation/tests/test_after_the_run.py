@@ -111,20 +111,12 @@ def test_what_is_exported_needs_torch_alone(runs, capsys, tmp_path):
     assert done.stdout == f"torch.Size([3, 10]) {document['parameters']}\n", done.stderr
 
 
-def test_an_export_is_the_same_every_time(runs, capsys, tmp_path):
-    for name in ("first", "second"):
-        assert run(["export", runs[0], "--out", str(tmp_path / name)]) == 0
-    assert "needs torch alone" in capsys.readouterr().out
-    weights = [(tmp_path / f"{name}.safetensors").read_bytes() for name in ("first", "second")]
-    assert weights[0] == weights[1]
-
-
 def test_mistakes_are_told_before_anything_is_played(runs, capsys, tmp_path, monkeypatch):
     monkeypatch.setattr("esper_evaluation.export.grow.grow", None)
     for arguments, words in (
         (("--out", str(tmp_path / "my-net.py")), "cannot be the name of a Python module"),
         (("--out", str(tmp_path / "no" / "net.py")), "There is no folder"),
-        (("--out", str(tmp_path / "net.py"), "--at", "9"), "no checkpoint '9'"),
+        (("--out", str(tmp_path / "net.py"), "--at", "9"), "has no checkpoint of update 9."),
     ):
         assert run(["export", runs[0], *arguments]) == 2
         assert words in capsys.readouterr().err
@@ -154,13 +146,12 @@ def test_no_text_of_a_run_gets_into_the_source(runs, capsys, tmp_path, shared, m
     assert b"pwned" not in Path("grown.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize("name", ["pointwise", "conv-light"])
-def test_a_component_that_is_not_installed_is_never_imported(runs, capsys, tmp_path, name):
+def test_a_component_that_is_not_installed_is_never_imported(runs, capsys, tmp_path):
     copy = tmp_path / "renamed-s2"
     shutil.copytree(runs[0], copy)
     file = copy / "checkpoints" / "000002" / "state.json"
     content = json.loads(file.read_text())
-    (component,) = [c for c in content["plan"]["components"] if c["name"] == name]
+    (component,) = [c for c in content["plan"]["components"] if c["name"] == "pointwise"]
     component["name"] = "os:system"
     del content["digest"]
     content["digest"] = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -46,15 +45,6 @@ def test_states_have_the_shapes_types_and_ranges_of_the_table() -> None:
     assert set(state["open"].flatten().tolist()) == {True, False}
 
 
-def test_a_seed_gives_the_same_state() -> None:
-    first, second = (
-        random_state(STATE, make_actions(2), 4, 2, torch.Generator().manual_seed(7), dtype=torch.float64)
-        for _ in range(2)
-    )
-    assert all(torch.equal(first[name], second[name]) for name in STATE.names)
-    assert first["loss"].dtype == torch.float64
-
-
 @settings(max_examples=60, deadline=None)
 @given(
     num_slots=st.integers(1, 6),
@@ -84,14 +74,6 @@ def test_masks_vary() -> None:
     for name, mask in masks.heads.items():
         share = mask.float().mean(0)
         assert ((share > 0) & ((share < 1) | (name == "op"))).all(), name
-
-
-@pytest.mark.parametrize(("slot", "root"), [(False, True), (False, False)])
-def test_tables_without_a_slot_or_root_head(slot: bool, root: bool) -> None:
-    actions = make_actions(2, slot=slot, root=root)
-    masks = random_masks(actions, (5,), torch.Generator().manual_seed(0), legal=0.1)
-    assert masks.slot_given_op is None
-    assert all(mask.any(-1).all() for mask in masks.heads.values())
 
 
 def test_illegal_actions_are_found_where_they_matter() -> None:

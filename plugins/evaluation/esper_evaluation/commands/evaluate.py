@@ -58,8 +58,7 @@ def evaluate(
         ),
     ] = None,
     by: Annotated[
-        str | None,
-        typer.Option(metavar="WORD", help="Compare within groups of instances too, such as by host."),
+        str | None, typer.Option(metavar="WORD", help="Compare within groups of instances too, such as by host.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Directory of runs.")] = Path("runs"),
     device: Annotated[str | None, typer.Option(help="torch device; the run's own without it.")] = None,

@@ -68,11 +68,6 @@ def test_an_unknown_arm_is_told_what_was_meant(index: Index, name: str, meant: s
     assert "policy-greedy" in raised.value.hint and raised.value.exit_code == 2
 
 
-def test_no_arm_is_none(index: Index) -> None:
-    with pytest.raises(UserError, match="names no arm"):
-        chosen(index, [])
-
-
 def test_arms_come_after_those_they_are_made_of() -> None:
     own = {arm.name: arm for arm in OWN}
     rule = Arm("static", "", rule=None)

@@ -14,10 +14,7 @@ from esper_core.policy.legality import find_illegal
 from esper_evaluation.schedule import Matched, Schedule, Wandering, recorded
 from esper_testing.player import Played, Separately, play
 
-SPEC = ActionSpec(
-    (Head("op", ("WAIT", "GROW", "CUT")), Head("what", ("x", "y", "z", "none"), 3, ("GROW",))),
-    root="op",
-)
+SPEC = ActionSpec((Head("op", ("WAIT", "GROW", "CUT")), Head("what", ("x", "y", "z", "none"), 3, ("GROW",))), root="op")
 
 
 def masks(*ops: str) -> Masks:

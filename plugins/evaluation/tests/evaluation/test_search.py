@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import torch
 
-from esper_core.contracts.errors import PluginError
 from esper_evaluation.schedule import Schedule
 from esper_evaluation.search import Search
 from esper_testing.player import Separately, play
@@ -96,10 +95,3 @@ def test_a_candidate_is_played_as_it_was_recorded(lamps: Any) -> None:
     again = play(environment, masks, Separately(rules, range(3)), options={"instances": instances})
     assert again.returns() == line["returns"]
     assert torch.equal(again.lengths, torch.full((3,), 6))
-
-
-def test_an_environment_that_says_no_return_cannot_be_searched(lamps: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    environment, masks = lamps()
-    monkeypatch.setattr(environment, "_episodes", list)
-    with pytest.raises(PluginError, match="'return'"):
-        Search(environment, masks, 1).run({}, nothing, nothing)

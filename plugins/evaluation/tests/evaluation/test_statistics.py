@@ -40,21 +40,6 @@ def test_it_is_scipys_trimmed_mean_where_quartiles_fall_between_values(quarter: 
     assert iqm(values) == pytest.approx(stats.trim_mean(values, 0.25, axis=-1), abs=1e-12)
 
 
-@given(COUNTS, SEEDS)
-def test_it_is_the_mean_of_the_quantile_function_between_the_quartiles(count: int, seed: int) -> None:
-    values = drawn(seed, count)
-    # Four times as many steps as values, so that both quartiles and all jumps lie between two of them.
-    within = (np.arange(count, 3 * count) + 0.5) / (4 * count)
-    quantiles = np.sort(values)[(within * count).astype(int)]
-    assert iqm(values) == pytest.approx(quantiles.mean(), abs=1e-12)
-
-
-@given(COUNTS, st.integers(1, 7), SEEDS)
-def test_copies_of_the_same_values_change_nothing(count: int, copies: int, seed: int) -> None:
-    values = drawn(seed, 1, count)
-    assert pooled_iqm(np.repeat(values, copies, axis=0)) == pytest.approx(iqm(values[0]), abs=1e-12)
-
-
 @given(COUNTS, st.integers(1, 7), SEEDS)
 def test_an_arm_like_another_differs_from_it_by_exactly_nothing(count: int, seeds: int, seed: int) -> None:
     """To the last bit, so that no interval leaves 0 out; however many instances and policy seeds there are."""
@@ -63,11 +48,6 @@ def test_an_arm_like_another_differs_from_it_by_exactly_nothing(count: int, seed
     for location in (pooled_iqm, pooled_mean):
         alike = bootstrap.sampled(location, np.repeat(rule, seeds, axis=0)), bootstrap.sampled(location, rule)
         assert margin(alike[0], [alike[1], alike[1]]) == (0, Estimate(0.0, 0.0, 0.0))
-
-
-def test_seeds_and_instances_are_pooled() -> None:
-    values = np.arange(8.0).reshape(2, 4)
-    assert pooled_iqm(values) == iqm(np.arange(8.0)) == 3.5
 
 
 def difference(bootstrap: Bootstrap, location: Location, first: Values, second: Values) -> Estimate:
@@ -94,12 +74,6 @@ def test_draws_are_the_same_every_time_and_as_many_as_there_are() -> None:
     assert set(np.unique(one.instances)) == set(range(7)) and set(np.unique(one.seeds)) == {0, 1}
 
 
-def test_an_arm_without_policies_varies_with_instances_alone() -> None:
-    bootstrap = Bootstrap.draw(2, 3, resamples=100)
-    found = bootstrap.sampled(pooled_mean, np.array([[1.0, 2.0]]))
-    assert np.allclose(found.draws, bootstrap.instances.mean(axis=1) + 1.0)
-
-
 def test_seeds_widen_the_interval() -> None:
     seeds = np.repeat([[0.0], [1.0], [2.0]], 30, axis=1)
     found = difference(Bootstrap.draw(30, 3), pooled_mean, seeds, np.zeros((1, 30)))
@@ -115,14 +89,6 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
         found = bootstrap.sampled(pooled_iqm, generator.normal(size=(1, 30))).estimate
         held += found.low <= 0.0 <= found.high
     assert 0.90 <= held / 400 <= 0.98
-
-
-def test_the_mean_difference_has_the_normal_interval() -> None:
-    differences = np.random.default_rng(3).normal(1.0, 2.0, size=(1, 400))
-    found = difference(Bootstrap.draw(400, 1), pooled_mean, differences, np.zeros((1, 400)))
-    half = 1.96 * differences.std() / 20
-    mean = differences.mean()
-    assert (found.value, found.low, found.high) == pytest.approx((mean, mean - half, mean + half), abs=0.02)
 
 
 def verdicts(rules: int, policy: float, trials: int = 400) -> tuple[float, float, float]:
@@ -151,13 +117,6 @@ def test_the_best_of_equal_rules_is_no_better_than_an_equal_policy() -> None:
 def test_a_policy_that_is_better_or_worse_than_the_best_rule_is_found_out(rules: int) -> None:
     assert verdicts(rules, policy=-1.3, trials=60)[0] > 0.9
     assert verdicts(rules, policy=+1.6, trials=60)[1] > 0.9
-
-
-def test_rules_far_behind_make_no_difference() -> None:
-    bootstrap, best, policy = Bootstrap.draw(40, 1), drawn(0, 1, 40), 0.4 + drawn(1, 1, 40)
-    arms = [bootstrap.sampled(pooled_iqm, values) for values in (policy, best, best - 50)]
-    alone, beside = margin(arms[0], arms[1:2])[1], margin(arms[0], arms[1:])[1]
-    assert (beside.value, beside.low) == (alone.value, alone.low) and alone.high <= beside.high
 
 
 def test_a_policy_just_above_a_lucky_rule_is_not_better_than_the_best() -> None:

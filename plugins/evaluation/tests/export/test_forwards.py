@@ -67,13 +67,6 @@ def attention(self: nn.Module, x: Tensor) -> Tensor:
     return functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2).mT
 
 
-def batches(self: nn.Module, x: Tensor) -> Tensor:
-    folded = self.inner(x.reshape(x.shape[0] * x.shape[1], 1, x.shape[2]))
-    return folded.reshape(x.shape[0], -1, x.shape[2]) + x.repeat_interleave(2, 0).view(
-        2 * len(x.shape) // 6, *x.shape[:1], 2, C, L
-    ).sum((0, 2))
-
-
 def by_key(self: nn.Module, x: Tensor) -> Tensor:
     return self.table["a"](x.mT).mT * self.scales[1] + self.blocks[0][1].weight.sum() + self.bias["b"]
 
@@ -93,17 +86,6 @@ def several(self: nn.Module, x: Tensor) -> Tensor:
     out, (h, c) = self.rnn(x.mT)
     attended, weights = self.mha(out, out, out, need_weights=True)
     return attended.mT + h.sum() * 0 + weights.mean((1, 2))[:, None, None] + c.permute(1, 2, 0).sum(1, keepdim=True)
-
-
-class Pair(nn.Module):
-    def forward(self, pair: tuple[Tensor, Tensor], scale: float, shift: Tensor | None = None) -> dict[str, Tensor]:
-        left, right = pair
-        return {"sum": left + right * scale, "rest": left if shift is None else left - shift}
-
-
-def structured(self: nn.Module, x: Tensor) -> Tensor:
-    found = self.pair((x, x.sin()), scale=0.5, shift=x.mean(0, keepdim=True) * 0)
-    return found["sum"] * found["rest"]
 
 
 class Residual(nn.Sequential):
@@ -141,7 +123,6 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "factories": lambda: Forward(factories),
     "loops": lambda: Forward(loops),
     "attention": lambda: Forward(attention, qkv=nn.Linear(C, 3 * C)),
-    "batches": lambda: Forward(batches, inner=Forward(lambda self, x: x.view(x.shape[0], -1).view(x.shape))),
     "by key": lambda: Forward(
         by_key,
         table=nn.ModuleDict({"a": nn.Linear(C, C), "not a name": nn.ReLU()}),
@@ -153,7 +134,6 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "several": lambda: Forward(
         several, rnn=nn.LSTM(C, C, batch_first=True), mha=nn.MultiheadAttention(C, 2, batch_first=True)
     ),
-    "structured": lambda: Forward(structured, pair=Pair()),
     "encoder": lambda: Forward(
         lambda self, x: self.layer(x.mT).mT, layer=nn.TransformerEncoderLayer(C, 2, 16, dropout=0.1, batch_first=True)
     ),
@@ -176,10 +156,3 @@ def test_a_forward_is_written_as_what_it_does_with_torch(name: str) -> None:
 def test_what_was_one_tensor_is_one_again() -> None:
     source = check(nn.Sequential(tied()), torch.randn(5, C, L))
     assert "[2].weight =" in source and source.count("nn.Conv1d") == 3
-
-
-def test_layers_keep_their_constructors_and_code_stays_short() -> None:
-    source = check(NETWORKS["several"](), torch.randn(2, C, L))
-    assert "nn.MultiheadAttention(8, 2, batch_first=True)" in source
-    source = check(NETWORKS["shapes"](), torch.randn(2, C, L))
-    assert "view(x.shape[0], 2, 4, -1)" in source

@@ -8,11 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from esper_core.contracts.errors import EsperError, PluginError, UserError
+from esper_core.contracts.errors import PluginError, UserError
 from esper_core.contracts.grown import Grown
 from esper_core.policy.cost import count
 from esper_evaluation.export.write import export_paths, write_export
-from tests.disk import full_disk
 
 
 class Net(nn.Module):
@@ -94,14 +93,6 @@ def test_a_network_that_computes_something_else_is_refused_and_leaves_nothing(tm
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_export_survives_the_failure_of_the_next(tmp_path: Path) -> None:
-    before = write_export(grown(), tmp_path / "grown.py").source.read_text()
-    with pytest.raises(PluginError):
-        write_export(grown(off=1.0), tmp_path / "grown.py")
-    assert (tmp_path / "grown.py").read_text() == before
-    write_export(grown(), tmp_path / "grown.py")
-
-
 @pytest.mark.parametrize("name", ["train.py", "train.safetensors"])
 def test_nothing_but_an_export_is_written_over(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("mine")
@@ -110,26 +101,10 @@ def test_nothing_but_an_export_is_written_over(tmp_path: Path, name: str) -> Non
     assert (tmp_path / name).read_text() == "mine" and len(list(tmp_path.iterdir())) == 1
 
 
-@pytest.mark.parametrize("name", ["grown", "grown.py", "grown.safetensors"])
-def test_either_suffix_names_both_files(tmp_path: Path, name: str) -> None:
-    assert export_paths(tmp_path / name) == (tmp_path / "grown.safetensors", tmp_path / "grown.py")
-
-
 @pytest.mark.parametrize("name", ["my-net.py", "1st.py", "class.py", "a b", "x.tar"])
 def test_a_name_that_python_cannot_import_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match="cannot be the name of a Python module"):
         export_paths(tmp_path / name)
-
-
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no folder"):
-        export_paths(tmp_path / "missing" / "grown.py")
-
-
-def test_a_full_disk_is_reported(tmp_path: Path) -> None:
-    with full_disk(), pytest.raises(EsperError, match=r"grown\.py cannot be written: No space left on device"):
-        write_export(grown(), tmp_path / "grown.py")
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("note", ['"""', "a\nimport os", "\\", "norm\r", "x # y"])

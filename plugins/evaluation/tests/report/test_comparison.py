@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from esper_evaluation.report.comparison import compare
-from plugins.evaluation.tests.report.conftest import MakeRun, component, grown, line
+from plugins.evaluation.tests.report.conftest import MakeRun, component, line
 
 
 def test_only_what_differs_is_told(make_run: MakeRun) -> None:
@@ -70,23 +70,3 @@ def test_other_numbers_of_steps_seeds_and_environments_are_said(make_run: MakeRu
         "one seed (0 and 7)",
     ):
         assert words in notes
-
-
-def test_a_run_without_updates_is_compared_by_its_plan(make_run: MakeRun) -> None:
-    found = compare([make_run("a"), make_run("b", lines=[], events=[], seed=3)])
-    assert [row.name for row in found.plan] == ["seed"] and found.outcomes[0].intervals[1] is None
-    assert "nothing to compare but plans" in found.notes[0]
-
-
-def test_three_runs_have_no_difference_of_two(make_run: MakeRun) -> None:
-    found = compare([make_run(name) for name in ("a", "b", "c")])
-    assert all(outcome.change is None and len(outcome.intervals) == 3 for outcome in found.outcomes)
-    assert "0, 0 and 0" in found.notes[-1]
-
-
-def test_metrics_that_only_one_run_has_are_kept(make_run: MakeRun) -> None:
-    a = make_run("a", lines=[line(1, special=0.5)], events=grown(1))
-    b = make_run("b", lines=[line(1)], events=grown(1))
-    rows = {row.name: row.values for row in compare([a, b]).metrics}
-    assert rows["special"] == (0.5, None) and rows["kl"] == (0.001, 0.001)
-    assert "return" not in rows, "it is among the outcomes"

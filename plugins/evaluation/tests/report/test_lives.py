@@ -41,11 +41,6 @@ def test_updates_environments_and_slots_are_kept_apart():
     assert all(life.end == 10 for life in lives(events, "blueprint"))
 
 
-def test_an_episode_that_has_not_ended_ends_with_its_last_event():
-    (life,) = lived(*seed(0, "a", "norm", (0, "A", 9), (3, "B", 9)))
-    assert (life.stage, life.end) == ("B", 4)
-
-
 def test_stages_are_ordered_as_seeds_go_through_them():
     found = lived(
         *seed(0, "a", "n", (0, "Z", 1), (1, "M", 1), (2, "B", 1), (3, "M", 1)),
@@ -53,7 +48,3 @@ def test_stages_are_ordered_as_seeds_go_through_them():
         episode(0),
     )
     assert stage_order(found) == ["Z", "M", "B", "A"]
-
-
-def test_events_without_slots_are_none_of_its_business():
-    assert lived({"env": 0, "step": 1, "type": "rollback"}, episode(0)) == []

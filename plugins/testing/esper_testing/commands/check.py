@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from esper_core.cli import completion
 from esper_core.cli.installed import load_installed
-from esper_core.cli.output import print_json, print_table, say, status_line
+from esper_core.cli.output import print_json, print_table, say
 from esper_core.contracts.errors import PluginError
 from esper_core.registry.resolve import find_plugin
+from esper_testing.commands.progress import progress
 from esper_testing.conformance.finding import find_checked
 
 if TYPE_CHECKING:
@@ -43,30 +41,17 @@ def check_plugin(
     from esper_testing.conformance.run import check_components
 
     torch.set_num_threads(1)
-    with _progress() as on_result:
-        conformance = check_components(name, checked, index, kinds=kinds, on_result=on_result)
+    with progress() as show:
+
+        def said(result: Result) -> None:
+            show(result.component, f"{result.component}: {result.name} {result.status}")
+
+        conformance = check_components(name, checked, index, kinds=kinds, on_result=said)
     if as_json:
         print_json(conformance.to_json())
     else:
         _print(conformance)
     raise typer.Exit(conformance.exit_code)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[Result], None]]:
-    """Say on standard error what is being checked: every check on a terminal, else every component."""
-    terminal = sys.stderr.isatty()
-    begun: set[str] = set()
-    with status_line() as tell:
-
-        def show(result: Result) -> None:
-            if terminal:
-                tell(f"{result.component}: {result.name} {result.status}")
-            elif result.component not in begun:
-                tell(f"checking {result.component}")
-            begun.add(result.component)
-
-        yield show
 
 
 def _print(conformance: Conformance) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,11 +14,12 @@ import typer
 
 from esper_core.cli import choices, completion
 from esper_core.cli.installed import load_installed
-from esper_core.cli.output import kept, number, print_json, print_table, say, status_line
+from esper_core.cli.output import kept, number, print_json, print_table, say
 from esper_core.contracts.errors import PluginError, SlotIdError
 from esper_core.contracts.slots import SlotConfig
 from esper_core.plan.plan import PlanRequest, make_plan
 from esper_core.registry.resolve import resolve
+from esper_testing.commands.progress import progress
 from esper_testing.spikes.report import check_writable, grouped, shown, write_report
 from esper_testing.spikes.verdict import CheckResult, Failure, ProbeResult, Verdict
 
@@ -26,8 +27,7 @@ SHOWN_FAILURES = 8
 
 
 def list_spikes(
-    context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
 ) -> None:
     """List the installed spikes."""
     index, _ = load_installed(context)
@@ -91,8 +91,13 @@ def run_spike(
     from esper_core.plan.build import build_beside
 
     spike = build_beside(component, index)
-    with _progress() as on_result, component.owner.doing("answering"):
-        verdict = spike.run(plan, index, request=request, slots=counts, only=only, quick=quick, on_result=on_result)
+    numbers = itertools.count(1)
+    with progress() as show, component.owner.doing("answering"):
+
+        def said(result: CheckResult) -> None:
+            show(result.category, f"{next(numbers)} checks, {result.category}: {result.check}")
+
+        verdict = spike.run(plan, index, request=request, slots=counts, only=only, quick=quick, on_result=said)
     if not isinstance(verdict, Verdict):
         raise PluginError(
             f"{component} breaks its contract: it returned a {type(verdict).__name__}, not a Verdict.",
@@ -178,24 +183,3 @@ def _print_categories(verdict: Verdict) -> None:
         notes += [f"{category.missing} did not run"] * bool(category.missing)
         line = f"  {category.name:{width}}  {category.passed} of {category.declared} passed"
         say(", ".join([line, *notes]))
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[CheckResult], None]]:
-    """Say on standard error what is being checked: every check on a terminal, else every category."""
-    terminal = sys.stderr.isatty()
-    done = 0
-    begun: set[str] = set()
-
-    with status_line() as tell:
-
-        def show(result: CheckResult) -> None:
-            nonlocal done
-            done += 1
-            if terminal:
-                tell(f"{done} checks, {result.category}: {result.check}")
-            elif result.category not in begun:
-                tell(f"checking {result.category}")
-            begun.add(result.category)
-
-        yield show

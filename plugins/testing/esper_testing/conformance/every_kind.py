@@ -23,13 +23,7 @@ def spec(subject: Subject) -> None:
     """Everything the spec names can be imported, and it says in one line what the component is."""
     for reference in filter(
         None,
-        (
-            subject.spec.factory,
-            subject.spec.config,
-            subject.spec.describe,
-            subject.spec.metrics,
-            subject.spec.example,
-        ),
+        (subject.spec.factory, subject.spec.config, subject.spec.describe, subject.spec.metrics, subject.spec.example),
     ):
         load_reference(reference, str(subject.component), subject.component.distribution)
     assert subject.spec.summary.strip(), "its spec has no summary, so listings cannot say what it is"

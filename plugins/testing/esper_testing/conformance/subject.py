@@ -151,12 +151,7 @@ class Subject:
         return build_beside(self.component, self.full_index, self.context(slots, dtype=dtype), self.config())
 
     def parts(
-        self,
-        slots: int,
-        *kinds: str,
-        options: tuple[str, ...] = (),
-        dtype: torch.dtype = torch.float32,
-        **request: Any,
+        self, slots: int, *kinds: str, options: tuple[str, ...] = (), dtype: torch.dtype = torch.float32, **request: Any
     ) -> dict[str, Any]:
         """Return parts of a plan in which the component is used, newly built: kind → object."""
         plan = self.plan(slots, options=options, **request)

@@ -41,12 +41,7 @@ _SPECS = (
         summary="one GRU cell, one linear head per action dimension",
         provides=("network:op-logits",),
     ),
-    ComponentSpec(
-        kind="critic",
-        name="reference",
-        factory=f"{_HERE}.learned:ReferenceCritic",
-        summary="a linear V(s)",
-    ),
+    ComponentSpec(kind="critic", name="reference", factory=f"{_HERE}.learned:ReferenceCritic", summary="a linear V(s)"),
     ComponentSpec(
         kind="loss",
         name="reference",

@@ -50,11 +50,7 @@ class Template:
             UserError: the new name already means something in these files.
             PluginError: a module among them is no Python.
         """
-        spellings = {
-            self.name.kebab: name.kebab,
-            self.name.module: name.module,
-            self.name.class_name: name.class_name,
-        }
+        spellings = {self.name.kebab: name.kebab, self.name.module: name.module, self.name.class_name: name.class_name}
         # In one pass, so that what was put in is never replaced again.
         old = re.compile("|".join(map(re.escape, spellings)).encode())
 

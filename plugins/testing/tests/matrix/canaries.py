@@ -48,7 +48,3 @@ def incomplete(config: Any, context: Any) -> Any:
 
 def undescribable(*_: Any) -> Any:
     raise RuntimeError("this description has a bug")
-
-
-def picky(*_: Any) -> Any:
-    raise ValueError("it needs another number of slots")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import combinations, product
 from math import prod
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -52,14 +51,3 @@ def test_pairs_that_have_met_are_not_asked_for_again(sizes: list[int], random: o
     chosen = [rest[number] for number in choose_pairwise(rest, met)]
     assert frozenset().union(*map(pairs, rest)) <= met.union(*map(pairs, chosen))
     assert all(pairs(row) - met for row in chosen)
-
-
-def test_only_pairs_that_are_offered_are_asked_for() -> None:
-    rows = [{"a": 0, "b": 0}, {"a": 1, "b": 1}]
-    assert choose_pairwise(rows) == (0, 1)
-    assert choose_pairwise([]) == ()
-
-
-@pytest.mark.parametrize(("sizes", "rows"), [([2, 2, 2, 2], 6), ([3, 3, 3], 12), ([2, 2, 2], 5)])
-def test_known_sizes_are_small(sizes: list[int], rows: int) -> None:
-    assert len(choose_pairwise(rows_of(sizes))) <= rows

@@ -15,7 +15,7 @@ from esper_testing.scaffold.template import COMMANDS
 @pytest.fixture
 def here(tmp_path: Path) -> Path:
     """The folder in which commands are run."""
-    return tmp_path / "here"
+    return tmp_path
 
 
 def test_people_are_told_what_was_written_and_what_is_next(esper: Any, here: Path) -> None:
@@ -58,7 +58,7 @@ def test_refusals_write_nothing(esper: Any, here: Path, arguments: tuple[str, ..
     done = esper("plugins", "new", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
-    assert list(here.iterdir()) == []
+    assert [path.name for path in here.iterdir()] == ["light"]
 
 
 def test_kinds_are_listed_with_what_they_are(esper: Any) -> None:

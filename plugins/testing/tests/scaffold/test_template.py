@@ -44,20 +44,10 @@ def test_a_new_name_that_contains_the_old_is_put_in_once() -> None:
     assert b"class NotMyGadget: ..." in files["not_my_gadget/plugin.py"]
 
 
-def test_its_own_name_is_as_good_as_any() -> None:
-    assert TEMPLATE.renamed(PluginName("my-gadget")) == TEMPLATE.files
-
-
 @pytest.mark.parametrize("name", ["gadget-state", "widget", "plugin", "slot"])
 def test_a_name_that_the_code_uses_already_is_refused(name: str) -> None:
     with pytest.raises(UserError, match=f"cannot be called '{name}'"):
         TEMPLATE.renamed(PluginName(name))
-
-
-def test_a_module_that_is_no_python_is_the_authors_fault() -> None:
-    broken = Template(PluginName("my-gadget"), {"my_gadget/plugin.py": b"def {{ name }}(): ..."})
-    with pytest.raises(PluginError, match=r"my_gadget/plugin\.py is no Python"):
-        broken.renamed(PluginName("fine-gizmo"))
 
 
 def kind(template: str) -> KindSpec:

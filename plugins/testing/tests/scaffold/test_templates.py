@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
-import tomllib
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from esper_core.plan.config import describe_options
-from esper_core.registry.hookspecs import ENTRY_POINT_GROUP
 from esper_core.registry.loading import load_index
 from esper_core.registry.references import load_reference
 from esper_testing.commands.new import first_steps
@@ -46,16 +44,6 @@ def test_nothing_keeps_the_name_of_the_template(kind: str) -> None:
     old = re.compile(rf"my[-_ ]?{kind}\b".encode(), re.IGNORECASE)
     assert not [path for path, content in files.items() if old.search(path.encode()) or old.search(content)]
     assert {"README.md", "pyproject.toml", ".gitignore", "acme_thing_v2/plugin.py"} <= set(files)
-
-
-def test_the_distribution_says_what_it_holds(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    name = scaffold(kind, tmp_path, monkeypatch)
-    project = tomllib.loads((tmp_path / name.kebab / "pyproject.toml").read_text())
-    assert project["project"]["name"] == name.kebab
-    assert project["project"]["entry-points"][ENTRY_POINT_GROUP] == {name.kebab: f"{name.module}.plugin"}
-    assert project["tool"]["setuptools"]["packages"] == [name.module]
-    assert (tmp_path / name.kebab / name.module / "__init__.py").is_file()
-    assert f'mark.esper("{name.kebab}")' in (tmp_path / name.kebab / "tests" / f"test_{name.module}.py").read_text()
 
 
 @pytest.mark.parametrize("kind", COMPONENTS)

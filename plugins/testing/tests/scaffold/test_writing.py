@@ -26,18 +26,6 @@ def test_all_files_are_there_and_nothing_else(tmp_path: Path) -> None:
     assert names(tmp_path / "deep" / "down") == ["net"]
 
 
-def test_it_can_be_read_like_any_other_folder(tmp_path: Path) -> None:
-    (tmp_path / "ordinary").mkdir()
-    write_folder(tmp_path / "net", FILES)
-    assert (tmp_path / "net").stat().st_mode == (tmp_path / "ordinary").stat().st_mode
-
-
-def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
-    (tmp_path / "net").mkdir()
-    write_folder(tmp_path / "net", FILES)
-    assert contents(tmp_path / "net") == FILES
-
-
 @pytest.mark.parametrize("what", ["file", "folder", "link", "dangling"])
 def test_nothing_is_overwritten(tmp_path: Path, what: str) -> None:
     target, elsewhere = tmp_path / "net", tmp_path / "elsewhere"
@@ -59,20 +47,3 @@ def test_what_fails_half_way_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be written"):
         write_folder(tmp_path / "net", {**FILES, "net/plugin.py/below-a-file.py": b""})
     assert names(tmp_path) == []
-
-
-def test_who_stops_it_finds_nothing_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stopped(self: Path, target: Path) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Path, "replace", stopped)
-    with pytest.raises(KeyboardInterrupt):
-        write_folder(tmp_path / "net", FILES)
-    assert names(tmp_path) == []
-
-
-def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(UserError, match="cannot be written") as caught:
-        write_folder(tmp_path / "file" / "net", FILES)
-    assert str(tmp_path / "file" / "net") in caught.value.message

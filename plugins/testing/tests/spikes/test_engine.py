@@ -93,29 +93,20 @@ def test_the_place_of_a_failure_is_the_deepest_code_that_is_no_library(module, t
     assert failure.trace[0].text == "return torch.zeros(3) + torch.zeros(n)"
 
 
-@pytest.mark.parametrize("phase", ["setup", "teardown"])
-def test_broken_fixtures_are_failures(module, phase: str) -> None:
-    body = "raise OSError('gone')" if phase == "setup" else "yield 1; raise OSError('gone')"
+def test_broken_fixtures_are_failures(module) -> None:
     path = module(
-        f"""
+        """
         import pytest
         CATEGORY = "c"
         @pytest.fixture
         def thing():
-            {body}
+            yield 1; raise OSError('gone')
         def test_thing(thing): pass
         """
     )
     report = run_checks([path], {"c": 1})
     assert report.categories[0].failed == 1
     assert "gone" in report.failures[0].message
-
-
-def test_a_pass_against_expectation_is_a_failure(module) -> None:
-    path = module("import pytest\nCATEGORY = 'c'\n@pytest.mark.xfail(strict=True)\ndef test_it(): pass")
-    report = run_checks([path], {"c": 1})
-    assert counts(report) == {"c": (1, 0, 1, 0)}
-    assert report.failures[0].message == "passed unexpectedly"
 
 
 def test_a_module_that_cannot_be_imported_fails_and_the_others_run(module) -> None:
@@ -126,16 +117,6 @@ def test_a_module_that_cannot_be_imported_fails_and_the_others_run(module) -> No
     assert counts(report)["broken"] == (3, 0, 0, 0)
     assert counts(report)[broken.stem] == (0, 0, 1, 0)
     assert "nothing_of_this_name" in report.failures[0].message
-
-
-def test_plugins_provide_what_the_checks_ask_for(module) -> None:
-    class Provider:
-        @pytest.fixture
-        def answer(self) -> int:
-            return 42
-
-    path = module("CATEGORY = 'c'\ndef test_it(answer): assert answer == 42")
-    assert counts(run_checks([path], {"c": 1}, [Provider()])) == {"c": (1, 1, 0, 0)}
 
 
 def test_the_settings_around_it_do_not_matter(module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,17 +163,3 @@ def test_what_checks_measure_comes_back_with_their_parameters(module) -> None:
         ("c", "square", 25, {"num_slots": 5}),
     ]
     assert report.failures[0].params == {"num_slots": 5}
-
-
-def test_categories_around_the_architecture_are_marked(module) -> None:
-    path = module("CATEGORY = 'c'\ndef test_it(): pass")
-    marked = run_checks([path], {"c": 1, "d": 1}, integration=["d"]).categories
-    assert [(c.name, c.integration) for c in marked] == [("c", False), ("d", True)]
-
-
-def test_errors_are_named_without_their_module(module) -> None:
-    path = module(
-        "from esper_core.contracts.errors import PluginError\nCATEGORY = 'c'\n"
-        "def test_it(): raise PluginError('The mask has width 3.')"
-    )
-    assert run_checks([path], {"c": 1}).failures[0].message == "PluginError: The mask has width 3."

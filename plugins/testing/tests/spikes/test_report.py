@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
 from esper_core.contracts.errors import UserError
-from esper_testing.spikes.report import check_writable, grouped, render, shown, table, write_report
-from esper_testing.spikes.verdict import Blocker, Category, Failure, Place, ProbeResult, Section, Skip, Verdict
+from esper_testing.spikes.report import check_writable, render, write_report
+from esper_testing.spikes.verdict import Blocker, Category, Failure, Place, Section, Skip, Verdict
 
 
 def verdict(**more: object) -> Verdict:
@@ -87,35 +86,6 @@ def test_blockers_files_and_consumers(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "### Blocker 1" in appendix
     assert "### Blocker 2" not in appendix
     assert "| `acme/masks.py` | 9 | `torch.zeros(NUM_SLOTS)` |" in appendix
-
-
-def test_probes_are_a_table() -> None:
-    probe = ProbeResult(name="P1", expected="V = 1", measured={"V": (1.0, None)}, passed=False, seconds=1.0)
-    text = render(verdict(probes=[probe]), "esper")
-    assert "| P1 | FAILED | V: 1, - | V = 1 |" in section(text, "Probes")
-    assert "## Blockers" not in text
-
-
-def test_failures_of_one_check_in_one_place_are_one() -> None:
-    failures = [
-        Failure(category="c", check=f"test_{x}[N={n}]", slots=n, message=f"{n}", file="a.py", line=1)
-        for n in (5, 2)
-        for x in "xy"
-    ]
-    assert [(failure.check, slots) for failure, slots in grouped(failures)] == [
-        ("test_x[N=5]", (2, 5)),
-        ("test_y[N=5]", (2, 5)),
-    ]
-
-
-def test_tables_keep_their_columns() -> None:
-    assert table(("a", "b"), [("x|y", "1\n2")]) == "| a | b |\n| --- | --- |\n| x\\|y | 1 2 |"
-
-
-def test_paths_are_shown_from_where_they_are_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "path", [str(tmp_path), str(tmp_path / "plugins"), ""])
-    assert shown(str(tmp_path / "plugins" / "acme" / "net.py")) == str(Path("acme") / "net.py")
-    assert shown("/nowhere/else.py") == "/nowhere/else.py"
 
 
 def test_finding_out_whether_it_can_be_written_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -11,7 +11,5 @@ from esper_core import CommandSpec, hookimpl
 def esper_commands() -> Iterator[CommandSpec]:
     """Register the command."""
     yield CommandSpec(
-        name="my-command",
-        app="my_command.command:my_command",
-        summary="Count the installed components of each kind.",
+        name="my-command", app="my_command.command:my_command", summary="Count the installed components of each kind."
     )

@@ -2,40 +2,18 @@
 
 from esper_core import ComponentSpec, hookimpl
 
+PARTS = {
+    "features/counting": {"describe": "sound.describe:describe", "reads": ("lit",)},
+    "network/memoryless": {"provides": ("network:op-logits",)},
+    "network/slots-only": {},
+    "critic/table": {"provides": ("critic:q-by-op",)},
+    "loss/huber": {},
+}
+
 
 @hookimpl
 def esper_components():
-    yield ComponentSpec(
-        kind="features",
-        name="counting",
-        factory="sound.parts:Counting",
-        describe="sound.describe:describe",
-        summary="how many lamps are lit, and nothing of any slot",
-        reads=("lit",),
-    )
-    yield ComponentSpec(
-        kind="network",
-        name="memoryless",
-        factory="sound.parts:Memoryless",
-        summary="a network that is not recurrent",
-        provides=("network:op-logits",),
-    )
-    yield ComponentSpec(
-        kind="network",
-        name="slots-only",
-        factory="sound.parts:SlotsOnly",
-        summary="a network that refuses actions without a slot",
-    )
-    yield ComponentSpec(
-        kind="critic",
-        name="table",
-        factory="sound.parts:Table",
-        summary="Q(s, op) that begins at 0",
-        provides=("critic:q-by-op",),
-    )
-    yield ComponentSpec(
-        kind="loss",
-        name="huber",
-        factory="sound.parts:Huber",
-        summary="one clipped joint ratio and a Huber loss",
-    )
+    for key, more in PARTS.items():
+        kind, _, name = key.partition("/")
+        factory = f"sound.parts:{name.title().replace('-', '')}"
+        yield ComponentSpec(kind=kind, name=name, factory=factory, summary="right in its own way", **more)
