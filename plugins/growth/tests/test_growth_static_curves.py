@@ -1,5 +1,4 @@
 import json
-import os
 
 import pytest
 
@@ -87,10 +86,3 @@ def test_an_unusable_cache_is_named(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="cannot be kept in") as caught:
         StaticCurves.at({}, lambda instance: (), lambda instances: [[0.0] for _ in instances]).get([0])
     assert "ESPER_CACHE" in caught.value.hint
-
-
-def test_a_crash_while_writing_leaves_no_curve(curves, monkeypatch):
-    monkeypatch.setattr(os, "write", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    with pytest.raises(UserError, match="No space left on device"):
-        curves.get([1])
-    assert not list(curves.cache.folder.rglob("1.json"))
