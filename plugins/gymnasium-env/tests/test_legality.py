@@ -47,8 +47,7 @@ class Masked(gymnasium.Env[Any, Any]):
 class ByMethod(Masked):
     """Says it as environments for sb3-contrib do."""
 
-    def info(self) -> dict[str, Any]:
-        return {}
+    info = staticmethod(dict)  # type: ignore[assignment]
 
     def action_masks(self) -> Any:
         return self.now
@@ -69,8 +68,7 @@ class InObservation(Masked):
         super().__init__(said)
         self.observation_space = spaces.Dict(MASKED)
 
-    def info(self) -> dict[str, Any]:
-        return {}
+    info = staticmethod(dict)  # type: ignore[assignment]
 
     def look(self) -> Any:
         return {"seen": np.ones(2, np.float32), "action_mask": np.array(self.now, np.int8)}
@@ -145,13 +143,10 @@ def test_masks_of_the_last_episode_are_forgotten(world: Any, kind: type[Masked])
     ("said", "found"),
     [
         ([0, 0, 0], "leaves no legal action for action"),
-        ([1, 1], "has 2 entries"),
         ([[1, 0], [1]], "has 2 and 1 entries"),
         ({"left": [1, 0, 0]}, "has the keys left"),
         # Added to logits: 0 where something is legal.
         ([0.0, -np.inf, 0.0], "holds something else than 0 and 1"),
-        ([0.2, 0.8, 0.0], "holds something else than 0 and 1"),
-        ("yes", "has 1 entries"),
     ],
 )
 def test_a_mask_that_cannot_be_is_refused(world: Any, said: Any, found: str) -> None:
