@@ -19,7 +19,7 @@ from esper_growth.hosts.mixed import MixedHost
 from esper_growth.loop import LoopRuntime
 from esper_growth.model import SeedSetting
 from esper_growth.problems import Problems
-from esper_growth.rules import AllOn, Static, UniformLegal
+from esper_growth.rules import AllOn, Static
 from esper_growth.stages import MIN_PRUNE_AGE, Stage
 from esper_growth.tasks.mixed import MixedTask
 
@@ -136,12 +136,20 @@ def test_what_is_kept_for_evaluation_is_never_trained_on(make):
     assert made.held_out(3) == [HELD_OUT, HELD_OUT + 1, HELD_OUT + 2] and made.held_out(5)[:3] == made.held_out(3)
 
 
-def test_outcomes_of_a_host_that_is_left_alone(make, play):
+def test_outcomes_of_a_host_that_is_left_alone(make, play, monkeypatch):
     made = make()
+    read, validate = [], made.runtime.validate
+
+    def watched(*arguments, split="validation", **options):
+        read.append(split)
+        return validate(*arguments, split=split, **options)
+
+    monkeypatch.setattr(made.runtime, "validate", watched)
     play(made, Static, instances=CURVES)
+    assert set(read) == {"validation"}, "the test split is read for outcomes alone"
     outcomes = made.outcomes()
-    tested = made.runtime.validate([{}, {}], [True, True], False, split="test").accuracy
-    assert torch.equal(outcomes["test_accuracy"], tested)
+    assert read.count("test") == 1
+    assert torch.equal(outcomes["test_accuracy"], validate([{}, {}], [True, True], False, split="test").accuracy)
     for env, problem in enumerate(made.problems):
         samples = len(problem.task.train.targets)
         assert outcomes["training_flops"][env] == 3 * 14 * samples * problem.builder.host_flops
@@ -172,30 +180,6 @@ def test_a_topology_is_there_from_the_first_epoch_on_and_seeds_are_counted_while
         assert replayed["training_flops"][env] == 3 * 14 * samples * (builder.host_flops + fossils)
     assert {event["type"] for event in events} == {"episode"}
     assert [event["fossils"] for event in events] == [len(topology) for topology in topologies]
-
-
-def test_a_diverged_host_keeps_the_fossils_it_was_given(make, act):
-    made = make(governor_loss=0.0, governor_patience=1, epochs=2)
-    topology = {"0": ("conv_light", "ADD", 1.0)}
-    made.reset(options={"instances": CURVES, "topologies": [topology, {}]})
-    made.governor.history.fill_(1e-6)
-    made.step(act(made))
-    assert made.topologies() == [topology, {}]
-
-
-def test_the_test_split_is_read_for_outcomes_alone(make, play, monkeypatch):
-    made = make(epochs=6)
-    read, validate = [], made.runtime.validate
-
-    def watched(*arguments, split="validation", **options):
-        read.append(split)
-        return validate(*arguments, split=split, **options)
-
-    monkeypatch.setattr(made.runtime, "validate", watched)
-    play(made, UniformLegal, instances=CURVES)
-    assert set(read) == {"validation"}
-    made.outcomes()
-    assert read.count("test") == 1
 
 
 def test_flops_are_those_of_the_layers_by_hand(make_context):

@@ -170,6 +170,7 @@ def test_kernels_are_compiled_once(no_library, monkeypatch):
 def test_a_cache_that_cannot_be_written_is_a_clear_error(no_library, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("ESPER_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr(compiler, "_compile", lambda command: b"")
     with pytest.raises(UserError, match="cannot be written or loaded"):
         choose("auto", CPU, torch.float32)
 
