@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 
 import pytest
 
@@ -16,12 +15,6 @@ CONSTRUCTION, BACKWARD, MASKING = "network construction", "forward/backward", "a
 SAMPLING, EVALUATION, ENTROPY, STATE = "action sampling", "action evaluation", "entropy", "recurrent state"
 CHECKPOINTS, TRAINING = "checkpoint compatibility", "minimal PPO training"
 MASKS, AGENT = "mask integration", "agent integration"
-
-
-@pytest.fixture(scope="module")
-def once(judge: Judge) -> Judge:
-    """Judge a category of a policy; what was judged before is not judged again."""
-    return cache(judge)
 
 
 @pytest.mark.parametrize(
@@ -63,8 +56,8 @@ def once(judge: Judge) -> Judge:
         ("three-slot-mouth", MASKS, "test_what_is_illegal_has_no_probability", {5}),
     ],
 )
-def test_wrong_networks(once: Judge, failed: Failed, network: str, category: str, check: str, slots: set[int]) -> None:
-    verdict = once(network, only=category)
+def test_wrong_networks(judge: Judge, failed: Failed, network: str, category: str, check: str, slots: set[int]) -> None:
+    verdict = judge(network, only=category)
     assert failed(verdict)[check] == slots
     assert verdict.colour == ("YELLOW" if category in (MASKS, AGENT) else "RED")
 
