@@ -152,12 +152,8 @@ def test_kl_is_exact_and_zero_for_the_same_policy():
     case = Case()
     old = FactoredDistribution(SPEC, case.batch.old_logits, case.masks)
     expected = case.evaluation.distribution.kl(old)[case.valid].mean()
-    result = loss()(case.batch, case.evaluation)
-    assert (
-        float(result.kl) == pytest.approx(float(expected.detach()))
-        and float(result.kl) > 0
-        and not result.kl.requires_grad
-    )
+    kl = loss()(case.batch, case.evaluation).kl
+    assert float(kl) == pytest.approx(float(expected.detach())) and float(kl) > 0 and not kl.requires_grad
     same = Case(move=0.0)
     assert float(loss()(same.batch, same.evaluation).kl) == pytest.approx(0.0, abs=1e-12)
 
@@ -188,14 +184,10 @@ def test_what_is_stored_in_padding_may_be_no_number(ratio_mode):
         where = pad if values.dim() == 2 else pad[..., None]
         return torch.where(where, torch.nan, values)
 
-    case.batch = evolve(
-        case.batch,
-        advantages=spoil(case.batch.advantages),
-        op_advantage=spoil(case.batch.op_advantage),
-        returns=spoil(case.batch.returns),
-        old_log_prob={n: spoil(v) for n, v in case.batch.old_log_prob.items()},
-        old_logits={n: spoil(v) for n, v in case.batch.old_logits.items()},
-    )
+    stored = {name: spoil(getattr(case.batch, name)) for name in ("advantages", "op_advantage", "returns")}
+    for name in ("old_log_prob", "old_logits"):
+        stored[name] = {head: spoil(values) for head, values in getattr(case.batch, name).items()}
+    case.batch = evolve(case.batch, **stored)
     with torch.no_grad():
         for value in (*case.logits.values(), case.value):
             value[pad] = 1e30
@@ -204,12 +196,8 @@ def test_what_is_stored_in_padding_may_be_no_number(ratio_mode):
         assert torch.equal(gradient, dirty[name]), name
 
 
-def test_zero_switches_the_kl_stop_off():
+def test_zero_switches_the_kl_stop_off_and_a_baseline_that_would_be_ignored_is_refused():
     assert loss(target_kl=0.0).target_kl is None and loss().target_kl == 0.03
-
-
-def test_a_baseline_that_would_be_ignored_is_refused():
-    assert FactoredPpoConfig(ratio_mode="joint").child_baseline == 0.0
     with pytest.raises(ValueError, match="child_baseline needs ratio_mode=per_head"):
         FactoredPpoConfig(ratio_mode="joint", child_baseline=0.5)
 

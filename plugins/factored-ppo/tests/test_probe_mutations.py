@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from attrs import evolve
 
 from esper_core.builtin.flat import Flat
 from esper_core.contracts.protocols import Features, Masks
@@ -16,27 +15,15 @@ from esper_factored_ppo.loss import FactoredPpo
 from esper_factored_ppo.probes.environment import ProbeEnvironment
 from esper_factored_ppo.probes.environments.forced import Forced
 from esper_factored_ppo.probes.environments.validity import Occupied
-from esper_factored_ppo.probes.plan import find_probe
 from esper_lstm_v2.network import LstmNetwork
 
 Patch = pytest.MonkeyPatch
 estimate, standardise = rollout.gae, rollout.standardise
 
 
-def nothing_is_learned(patch: Patch) -> None:
-    patch.setattr(torch.optim.Adam, "step", lambda self: None)
-
-
 def the_features_are_blank(patch: Patch) -> None:
     see = Flat.__call__
     patch.setattr(Flat, "__call__", lambda self, state: Features(torch.zeros_like(see(self, state).obs), {}))
-
-
-def nothing_is_discounted(patch: Patch) -> None:
-    def gae(rewards: Any, values: Any, ended: Any, cut: Any, valid: Any, gamma: float, *rest: Any, **more: Any) -> Any:
-        return estimate(rewards, values, ended, cut, valid, 1.0, *rest, **more)
-
-    patch.setattr(rollout, "gae", gae)
 
 
 def advantages_have_the_wrong_sign(patch: Patch) -> None:
@@ -69,22 +56,6 @@ def masks_are_ignored(patch: Patch) -> None:
     patch.setattr(Forced, "masks", classmethod(ProbeEnvironment.masks.__func__))  # type: ignore[attr-defined]
 
 
-def recurrent_state_is_never_reset(patch: Patch) -> None:
-    """Acting goes on from where the last episode ended; learning starts where acting did."""
-    run, kept = LstmNetwork.forward, {}
-
-    def forward(self: Any, features: Any, state: Any, start: torch.Tensor) -> Any:
-        acting = features.obs.shape[1] == 1
-        if acting and bool(start.any()):
-            kept["first"] = kept.get("last", state)
-        output = run(self, features, state if acting and not start.any() else kept["first"], torch.zeros_like(start))
-        if acting:
-            kept["last"] = type(output.state)(*(value.detach() for value in output.state))
-        return output
-
-    patch.setattr(LstmNetwork, "forward", forward)
-
-
 def nothing_is_remembered(patch: Patch) -> None:
     run = LstmNetwork.forward
 
@@ -94,23 +65,16 @@ def nothing_is_remembered(patch: Patch) -> None:
     patch.setattr(LstmNetwork, "forward", forward)
 
 
-SLOW = pytest.mark.slow
-"""Of probes that take long; tests of advantages, masks, critics and networks prove the same at once."""
-
 DEFECTS = [
-    pytest.param("P1", nothing_is_learned, marks=SLOW),
-    pytest.param("P2", the_features_are_blank, marks=SLOW),
-    pytest.param("P3", nothing_is_discounted, marks=SLOW),
     ("P4", advantages_have_the_wrong_sign),
     ("P5", the_features_are_blank),
-    pytest.param("P6 endless chain", truncation_and_termination_are_mixed_up, marks=SLOW),
-    pytest.param("P6 finite chain", truncation_and_termination_are_mixed_up, marks=SLOW),
-    pytest.param("P8", only_the_operation_is_learned, marks=SLOW),
     ("P9", slots_do_not_depend_on_the_operation),
     ("P10", masks_are_ignored),
-    pytest.param("P11", recurrent_state_is_never_reset, marks=SLOW),
-    pytest.param("P12 T-maze 10", nothing_is_remembered, marks=SLOW),
+    pytest.param("P6 finite chain", truncation_and_termination_are_mixed_up, marks=pytest.mark.slow),
+    pytest.param("P8", only_the_operation_is_learned, marks=pytest.mark.slow),
+    pytest.param("P12 T-maze 10", nothing_is_remembered, marks=pytest.mark.slow),
 ]
+"""Of slow probes some: tests of advantages, masks, critics and networks prove the same at once."""
 
 
 @pytest.mark.parametrize("probe", ["P4", "P9"])
@@ -125,9 +89,3 @@ def test_its_defect_turns_a_probe_red(attempt: Any, monkeypatch: Patch, probe: s
     mutate(monkeypatch)
     passed, measured = attempt(probe)
     assert not passed, measured
-
-
-@pytest.mark.slow
-def test_who_looks_ten_steps_ahead_takes_the_decoy(attempt: Any) -> None:
-    passed, measured = attempt("P13", train=evolve(find_probe("P13 delayed reward").train, gamma=0.9))
-    assert not passed and measured["return"] < 0.5

@@ -74,16 +74,15 @@ def one_thread() -> None:
 
 
 @cache
-def parts_of(host: str, samples: int, dtype: torch.dtype, device: str, noise: float) -> dict[str, Any]:
+def parts_of(host, samples, dtype, device, noise):
     """Return task, host and blueprints; `conv` sees made-up images.
 
     A pool hands the gradient of equal pixels to the first, and a blank background has many; where matrix products
     round them apart, as MKL's do in float64, it is another one. A little `noise` leaves no equals.
     """
-    context: Any = BuildContext(SlotConfig.for_grid(1, 1), None, None, None, 0, 1.0, 1, 0, device, dtype)  # type: ignore[arg-type]
+    context: Any = BuildContext(SlotConfig.for_grid(1, 1), None, None, None, 0, 1.0, 1, 0, device, dtype)
     if host == "conv":
-        task = synthetic(SyntheticConfig(samples=samples, size=16), context)
-        built: Any = ConvHost(ConvConfig(), context)
+        task, built = synthetic(SyntheticConfig(samples=samples, size=16), context), ConvHost(ConvConfig(), context)
     else:
         task, built = digits(DigitsConfig(train_samples=samples), context), PointwiseHost(PointwiseConfig(), context)
     if noise:
@@ -98,27 +97,15 @@ def parts_of(host: str, samples: int, dtype: torch.dtype, device: str, noise: fl
 def make_context() -> Make:
     """Return a factory of build contexts whose parts hold task, host and blueprints."""
 
-    def make(
-        config: GrowthConfig | None = None,
-        *,
-        slots: int = 3,
-        envs: int = 2,
-        samples: int = 100,
-        seed: int = 0,
-        dtype: torch.dtype = torch.float32,
-        device: str = "cpu",
-        precision: str = "float32",
-        host: str = "pointwise",
-        noise: float = 0.0,
-    ) -> BuildContext:
+    def make(config=None, *, slots=3, envs=2, seed=0, precision="float32", **chosen):
+        chosen = {"host": "pointwise", "samples": 100, "dtype": torch.float32, "device": "cpu", "noise": 0.0} | chosen
         grid = SlotConfig.for_grid(1, slots)
         known = describe(config or GrowthConfig(), grid)
         # What lies on a device that is not there is not kept for the next test.
-        made = parts_of if device == "cpu" else parts_of.__wrapped__
-        parts = made(host, samples, dtype, device, noise)
+        parts = (parts_of if chosen["device"] == "cpu" else parts_of.__wrapped__)(*chosen.values())
         parts = {**parts, "blueprint": dict(parts["blueprint"])}
-        context = (grid, known.actions, known.state, None, 0, 0.995, envs, seed, device, dtype, precision, parts)
-        return BuildContext(*context)
+        where = (chosen["device"], chosen["dtype"], precision, parts)
+        return BuildContext(grid, known.actions, known.state, None, 0, 0.995, envs, seed, *where)
 
     return make
 
@@ -128,16 +115,7 @@ def make_environment(make_context: Make) -> Iterator[Make]:
     """Return a factory of environments, with real static curves where `curves` is None; the rest are options."""
     made: list[GrowthEnvironment] = []
 
-    def make(
-        *,
-        slots: int = 3,
-        envs: int = 2,
-        samples: int = 100,
-        seed: int = 0,
-        parts: Any = None,
-        curves: Any = FLAT,
-        **options: Any,
-    ) -> GrowthEnvironment:
+    def make(*, slots=3, envs=2, samples=100, seed=0, parts=None, curves=FLAT, **options):
         config = GrowthConfig(**{"epochs": 12, "batch_size": 50, "workers": 1, **options})
         context = make_context(config, slots=slots, envs=envs, samples=samples, seed=seed)
         made.append(growth(config, evolve(context, parts={**context.parts, **(parts or {})})))
@@ -154,9 +132,7 @@ def make_runtime(make_context: Make) -> Iterator[Make]:
     """Return a factory of host runtimes from their class, with options of growth."""
     made: list[Any] = []
 
-    def make(
-        kind: Any, *, slots: int = 3, precision: str = "float32", context: dict[str, Any] | None = None, **options: Any
-    ) -> Any:
+    def make(kind, *, slots=3, precision="float32", context=None, **options):
         parts = make_context(slots=slots, **(context or {})).parts
         config = GrowthConfig(**{"batch_size": 50, **options})
         made.append(kind(config, parts["task"], parts["host"], parts["blueprint"], slots, precision))
@@ -171,24 +147,19 @@ def make_runtime(make_context: Make) -> Iterator[Make]:
 def act() -> Make:
     """Return a function that writes actions; a head is one value, or one per environment, or neutral."""
 
-    def make(environment: GrowthEnvironment, **heads: Any) -> dict[str, torch.Tensor]:
-        def values(head: Any) -> torch.Tensor:
-            given = heads.get(head.name, head.neutral)
-            return torch.tensor(given if isinstance(given, list) else [int(given)] * environment.num_envs)
-
-        return {head.name: values(head) for head in environment.actions.heads}
+    def make(environment, **heads):
+        given = {head.name: heads.get(head.name, head.neutral) for head in environment.actions.heads}
+        envs = environment.num_envs
+        return {n: torch.tensor(v if isinstance(v, list) else [int(v)] * envs) for n, v in given.items()}
 
     return make
 
 
 @pytest.fixture
 def play(make_context: Make) -> Make:
-    """Return a function that lets the rule of a class play an episode.
+    """Return a function that lets a rule play an episode, and returns states, actions, rewards and events."""
 
-    It returns every state, every action, every reward, and the events of all steps.
-    """
-
-    def play(environment: GrowthEnvironment, kind: Any, seed: int = 0, **options: Any) -> Any:
+    def play(environment, kind, seed=0, **options):
         context = evolve(make_context(), parts=environment._parts, actions=environment.actions)
         rule, masks, generator = kind(None, context), LifecycleMasks(None, context), torch.Generator()
         generator.manual_seed(seed)

@@ -60,30 +60,20 @@ def test_digits_measures_everything(digits):
     assert figures["other_share"] == pytest.approx(1.0 - hosts)
 
 
-@pytest.mark.slow
-def test_a_quick_look_leaves_the_tables_out(index):
-    said = []
-    figures = DIGITS.measure(plan_of(DIGITS, index, "network.hidden_dim=16"), index, quick=True, say=said.append)
-    assert set(figures) == FIGURES - {"by_envs", "by_slots"}
-    assert any("slots occupied" in line for line in said) and any("update 1 of 1" in line for line in said)
-
-
-@pytest.mark.parametrize("figure", ["fused_over_loop_empty", "gae_ms", "other_share"])
-def test_every_target_has_evidence(digits, index, figure):
+def test_every_target_has_evidence(digits, index):
     plan, figures = digits
-    evidence = DIGITS.evidence(plan, index, figure, figures, CEILINGS)
-    if figure == "other_share":
-        assert evidence == {"phases": figures["phases"]}
-    elif figure == "gae_ms":
-        assert evidence["operations"] > 0 and evidence["bytes_moved"] > 0 and evidence["least_ms"] > 0
-    else:
-        rates = figures["host_epochs_per_second"]["empty"]
-        assert evidence["bytes_moved"] > evidence["product_bytes"] > 0 and evidence["flops"] > 0
-        assert evidence["loop"]["core_seconds"] == pytest.approx(1 / rates["loop"])
-        assert evidence["loop"]["least_core_seconds"] > evidence["fused"]["least_core_seconds"] > 0
-        best = evidence["fused"]["cores"] / evidence["fused"]["least_core_seconds"]
-        assert evidence["host_epochs_per_second_at_best"] == pytest.approx(best)
-        assert evidence["ratio_at_best"] == pytest.approx(best / rates["loop"])
+    empty, gae, other = (
+        DIGITS.evidence(plan, index, figure, figures, CEILINGS)
+        for figure in ("fused_over_loop_empty", "gae_ms", "other_share")
+    )
+    assert other == {"phases": figures["phases"]} and min(gae["operations"], gae["bytes_moved"], gae["least_ms"]) > 0
+    rate, (fused, loop) = figures["host_epochs_per_second"]["empty"]["loop"], (empty["fused"], empty["loop"])
+    assert empty["bytes_moved"] > empty["product_bytes"] > 0 and empty["flops"] > 0
+    assert loop["core_seconds"] == pytest.approx(1 / rate)
+    assert loop["least_core_seconds"] > fused["least_core_seconds"] > 0
+    best = fused["cores"] / fused["least_core_seconds"]
+    assert empty["host_epochs_per_second_at_best"] == pytest.approx(best)
+    assert empty["ratio_at_best"] == pytest.approx(best / rate)
 
 
 def test_what_an_epoch_costs_is_what_can_be_computed_by_hand(index):
@@ -109,12 +99,3 @@ def test_conv_small_plays(index):
     evidence = CONV.evidence(plan, index, "environment_steps_per_second", figures, CEILINGS)
     assert evidence["occupied"]["flops"] > evidence["empty"]["flops"] > 0
     assert evidence["empty"]["host_epochs_per_second_at_best"] > 0
-
-
-def test_the_full_size_is_the_documented_one(index):
-    plan = plan_of(ConvSmallWorkload(), index)
-    assert (plan.envs, len(plan.slots), plan.component("host").name) == (4, 3, "conv")
-    assert plan.component("environment").config["batch_size"] == 128
-    plan = plan_of(DigitsWorkload(), index)
-    assert (plan.envs, len(plan.slots), plan.policy) == (16, 3, "lstm-v2")
-    assert plan.component("environment").config["epochs"] == 60

@@ -32,13 +32,10 @@ ZERO_AT_BIRTH = {("norm", "image"), ("bottleneck", "image"), *(key for key in SI
 @pytest.fixture(scope="module")
 def blueprints():
     """Return every blueprint of the plugin, by label."""
-    return {
-        spec.name.replace("-", "_"): load_reference(spec.factory, "it")(
-            load_reference(spec.config, "it")() if spec.config else None, None
-        )
-        for spec in plugin.esper_components()
-        if spec.kind == "blueprint"
-    }
+    specs = [spec for spec in plugin.esper_components() if spec.kind == "blueprint"]
+    configs = [load_reference(spec.config, "it")() if spec.config else None for spec in specs]
+    made = [load_reference(spec.factory, "it")(config, None) for spec, config in zip(specs, configs, strict=True)]
+    return {spec.name.replace("-", "_"): blueprint for spec, blueprint in zip(specs, made, strict=True)}
 
 
 def test_every_label_has_a_component_that_is_legal_where_it_says(blueprints):

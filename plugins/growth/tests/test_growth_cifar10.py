@@ -6,7 +6,7 @@ import torch
 
 from esper_core.contracts.errors import UserError
 from esper_growth.config import Cifar10Config
-from esper_growth.tasks.cifar10 import FOLDER, TEST_FILE, TRAIN_FILES, cifar10, example, read_records
+from esper_growth.tasks.cifar10 import FOLDER, TEST_FILE, TRAIN_FILES, cifar10, example
 
 
 @pytest.fixture
@@ -26,14 +26,10 @@ def test_images_are_read_as_they_were_written(folder, make):
     assert [len(s.targets) for s in (task.train, task.validation, task.test)] == [90, 10, 20]
     assert task.train.inputs.shape == (90, 3, 32, 32)
     raw = np.concatenate([np.fromfile(folder / name, dtype=np.uint8).reshape(-1, 3073) for name in TRAIN_FILES])
-    assert (
-        task.train.targets.tolist() == raw[:90, 0].tolist() and task.validation.targets.tolist() == raw[90:, 0].tolist()
-    )
+    assert task.train.targets.tolist() + task.validation.targets.tolist() == raw[:, 0].tolist()
     pixels = torch.tensor(raw[:90, 1:].reshape(90, 3, 32, 32), dtype=torch.float64)
     wanted = (pixels - pixels.mean((0, 2, 3), keepdim=True)) / pixels.std((0, 2, 3), keepdim=True, correction=0)
     torch.testing.assert_close(task.train.inputs, wanted.float())
-    blue, row, column = task.train.inputs[7, 2], 3, 5
-    assert float(blue[row, column]) == pytest.approx(float(wanted[7, 2, row, column]), abs=1e-5)
 
 
 def test_the_folder_may_be_the_one_it_is_unpacked_into(folder, make):
@@ -50,10 +46,6 @@ def test_other_images_have_another_name(folder, make):
     path = folder / TRAIN_FILES[0]
     path.write_bytes(path.read_bytes()[:-1] + b"\x07")
     assert make(folder, train_samples=50).name != before.name
-
-
-def test_a_record_file_is_not_read_until_it_is_looked_at(folder):
-    assert isinstance(read_records(folder / TEST_FILE).base, np.memmap)
 
 
 def test_missing_files_are_named(folder, make):

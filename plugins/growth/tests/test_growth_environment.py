@@ -1,7 +1,7 @@
 """The environment: order within a step, what is paid, what is published, and what is refused."""
 
 import math
-import time
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -10,8 +10,6 @@ from esper_core.contracts.board import Cell, HasBoard
 from esper_core.contracts.errors import EsperError
 from esper_growth.actions import Op
 from esper_growth.checks import check_legal
-from esper_growth.config import GrowthConfig
-from esper_growth.make import growth
 from esper_growth.masks import LifecycleMasks
 from esper_growth.rules import UniformLegal
 from esper_growth.stages import Stage
@@ -26,10 +24,6 @@ def grow_and_hold(environment, act, blueprint=1):
     return state
 
 
-def episodes_of(info):
-    return [e for e in info["events"] if e["type"] == "episode"]
-
-
 @pytest.mark.parametrize("options", [{}, {"kernels": "torch"}, {"runtime": "loop"}])
 def test_waiting_through_an_episode_returns_exactly_zero(make_environment, act, options):
     environment = make_environment(epochs=4, envs=3, hosts_per_group=2, curves=None, **options)
@@ -39,29 +33,22 @@ def test_waiting_through_an_episode_returns_exactly_zero(make_environment, act, 
         _, reward, terminated, truncated, info = environment.step(act(environment))
         total += reward
     assert total.tolist() == [0.0] * 3 and bool(terminated.all()) and not bool(truncated.any())
-    episodes = episodes_of(info)
+    episodes = info["events"]
     assert [(e["return"], e["gain"], e["fossils"]) for e in episodes] == [(0.0, 0.0, 0.0)] * 3
     assert all(e["committed_accuracy"] == e["static_accuracy"] == e["full_accuracy"] > 0 for e in episodes)
 
 
-def test_every_call_says_where_its_time_went(make_environment, act):
-    environment = make_environment(epochs=2)
+def test_the_episode_ends_on_its_last_epoch_and_stays_ended(make_environment, act):
+    """And every call says where its time went."""
+    environment = make_environment(epochs=3)
     _, info = environment.reset()
     assert set(info["seconds"]) == {"static_curves", "validation"}
-    before = time.perf_counter()
-    *_, info = environment.step(act(environment))
-    assert set(info["seconds"]) == {"host_training", "validation"} and min(info["seconds"].values()) > 0
-    assert sum(info["seconds"].values()) < time.perf_counter() - before
-
-
-def test_the_episode_ends_on_its_last_epoch_and_stays_ended(make_environment, act):
-    environment = make_environment(epochs=3)
-    environment.reset()
     ends = [environment.step(act(environment))[2].tolist() for _ in range(3)]
     assert ends == [[False, False], [False, False], [True, True]]
     before = environment.runtime.read(0)
     state, reward, terminated, _, info = environment.step(act(environment, op=Op.GERMINATE, blueprint=1))
     assert reward.tolist() == [0.0, 0.0] and info["events"] == [] and not bool(terminated.any())
+    assert set(info["seconds"]) == {"host_training", "validation"} and min(info["seconds"].values()) > 0
     assert int(state["epoch"][0]) == 3 and int(state["stage"][0, 0]) == Stage.DORMANT
     after = environment.runtime.read(0)
     assert all(torch.equal(value, after[name][0]) for name, (value, _) in before.items())
@@ -69,7 +56,7 @@ def test_the_episode_ends_on_its_last_epoch_and_stays_ended(make_environment, ac
 
 def test_the_same_seed_plays_the_same_episode(make_environment, play):
     def rows(seed):
-        states, _, rewards, _ = play(make_environment(epochs=8), UniformLegal, seed)
+        states, _, rewards, _ = play(make_environment(epochs=6, samples=50), UniformLegal, seed)
         return repr([[value.tolist() for value in state.values()] for state in states]) + repr(rewards)
 
     assert rows(1) == rows(1) != rows(2)
@@ -123,7 +110,7 @@ def test_fossils_are_paid_at_the_last_step_and_nothing_else_is(make_environment,
         state = environment.step(act(environment))[0]
     assert bool((state["contribution"][:, 0] > 0).all())
     _, reward, terminated, _, info = environment.step(act(environment, op=[Op.FOSSILIZE, Op.WAIT]))
-    kept, left = episodes_of(info)
+    _, kept, left = info["events"]
     assert bool(terminated.all()) and (kept["fossils"], left["fossils"]) == (1.0, 0.0)
     assert reward.tolist() == pytest.approx([kept["gain"], left["gain"]])
     assert kept["gain"] == pytest.approx(kept["committed_accuracy"] - kept["static_accuracy"])
@@ -142,15 +129,6 @@ def test_return_leaves_shaping_out_and_reward_telescopes(make_environment, play)
     assert logged == plain_logged == pytest.approx(plain_total.tolist(), abs=1e-5)
     torch.testing.assert_close(shaped, plain, atol=1e-5, rtol=0)
     assert not torch.allclose(shaped_total, plain_total), "shaping must have paid something along the way"
-
-
-def test_a_refused_fossilization_fails_and_changes_nothing(make_environment, act):
-    environment = make_environment(epochs=12)
-    grow_and_hold(environment, act)
-    environment.progress.contribution[:, 0] = -0.1
-    state, _, _, _, info = environment.step(act(environment, op=Op.FOSSILIZE))
-    assert state["last_op_success"].tolist() == [False, False] and state["last_op"].tolist() == [Op.FOSSILIZE] * 2
-    assert state["stage"][:, 0].tolist() == [Stage.HOLDING] * 2 and info["events"] == []
 
 
 def test_an_illegal_action_is_refused_by_name(make_environment, act):
@@ -180,12 +158,9 @@ def test_the_environment_accepts_exactly_what_the_masks_allow(make_environment, 
             for slot in range(3):
                 actions = act(environment, op=op, slot=slot, blueprint=1)
                 for env, only in enumerate(torch.eye(4, dtype=torch.bool)):
-                    allowed = True
-                    try:
+                    allowed = bool(legal[env, op, slot])
+                    with nullcontext() if allowed else pytest.raises(EsperError):
                         check_legal(actions, environment.slots, only, **options)
-                    except EsperError:
-                        allowed = False
-                    assert allowed == bool(legal[env, op, slot])
                     tried[allowed] += 1
         state, *_ = environment.step(rule(state, masks(state), generator))
     assert min(tried.values()) > 100
@@ -237,9 +212,13 @@ def test_events_tell_the_life_of_a_seed(make_environment, act):
     assert episode["host_parameters"] == int(environment.described["host_parameters"][0])
 
 
-def test_a_pruned_seed_leaves_nothing_behind(make_environment, act):
+def test_a_refused_fossilization_changes_nothing_and_a_pruned_seed_leaves_nothing_behind(make_environment, act):
     environment = make_environment(epochs=12)
     grow_and_hold(environment, act)
+    environment.progress.contribution[:, 0] = -0.1
+    state, _, _, _, info = environment.step(act(environment, op=Op.FOSSILIZE))
+    assert state["last_op_success"].tolist() == [False, False] and state["last_op"].tolist() == [Op.FOSSILIZE] * 2
+    assert state["stage"][:, 0].tolist() == [Stage.HOLDING] * 2 and info["events"] == []
     environment.progress.contribution_velocity[:, 0] = 0.5
     state, _, _, _, info = environment.step(act(environment, op=Op.PRUNE, alpha_speed=0))
     assert [e["type"] for e in info["events"] if e["env"] == 0] == ["prune", "removed"]
@@ -251,49 +230,15 @@ def test_a_pruned_seed_leaves_nothing_behind(make_environment, act):
     assert int(state["seed_parameters"][0]) == 0 and int(state["blueprint"][0, 0]) == -1
 
 
-@pytest.mark.slow
-def test_where_and_what_to_grow_matters(make_context):
-    """The measured character of the default setting at 5 slots: growth pays, and how much depends on what is grown."""
-    context = make_context(GrowthConfig(), slots=5, envs=8, samples=1000)
-    environment, masks = growth(GrowthConfig(), context), LifecycleMasks(None, context)
-
-    def play(choose):
-        state, _ = environment.reset(options={"instances": list(range(8))})
-        for _ in range(40):
-            state, *_, info = environment.step(choose(state, masks(state)))
-        episodes = episodes_of(info)
-        return sum(e["committed_accuracy"] for e in episodes) / 8, sum(e["static_accuracy"] for e in episodes) / 8
-
-    def greedy(state, legal):
-        actions = {h.name: torch.full((8,), h.neutral) for h in context.actions.heads}
-        for env in range(8):
-            for op in (Op.FOSSILIZE, Op.GERMINATE):
-                slots = legal.slot_given_op[env, op].nonzero().flatten().tolist()
-                if op == Op.FOSSILIZE:
-                    slots = [s for s in slots if float(state["contribution"][env, s]) > 0]
-                if slots:
-                    actions["op"][env], actions["slot"][env], actions["blueprint"][env] = int(op), slots[0], 1
-                    break
-        return actions
-
-    rule, generator = UniformLegal(None, context), torch.Generator().manual_seed(0)
-    committed, static = play(greedy)
-    random = sum(play(lambda state, legal: rule(state, legal, generator))[0] for _ in range(3)) / 3
-    environment.close()
-    assert 0.38 < static < 0.48
-    assert committed > 0.93
-    assert static + 0.05 < random < committed - 0.1
-
-
 def test_the_board_shows_every_slot_and_changes_nothing(make_environment, act):
     environment = make_environment(epochs=12, envs=2)
     grow_and_hold(environment, act, blueprint=3)
     before, drawn = environment._state(), torch.get_rng_state()
     board = environment.board([1, 0])
     assert isinstance(environment, HasBoard) and board.places == ("r0c0", "r0c1", "r0c2")
-    epoch, accuracy = int(before["epoch"][1]), float(before["accuracy"][1])
-    assert (board.rows[0].label, board.rows[0].text[:7]) == (f"host 1  {epoch}/12", f"{accuracy:.2f} vs"[:7])
-    assert board.rows[0].cells[0] == Cell("HOLDING", "norm", pytest.approx(float(before["alpha"][1, 0])), "active")
-    assert board.rows[0].cells[1:] == (Cell("DORMANT"), Cell("DORMANT"))
+    (first, _), epoch, accuracy = board.rows, int(before["epoch"][1]), float(before["accuracy"][1])
+    assert (first.label, first.text[:7]) == (f"host 1  {epoch}/12", f"{accuracy:.2f} vs"[:7])
+    held = Cell("HOLDING", "norm", pytest.approx(float(before["alpha"][1, 0])), "active")
+    assert first.cells == (held, Cell("DORMANT"), Cell("DORMANT"))
     assert all(torch.equal(value, environment._state()[name]) for name, value in before.items())
     assert torch.equal(torch.get_rng_state(), drawn)

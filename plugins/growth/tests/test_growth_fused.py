@@ -79,9 +79,7 @@ class Life:
 def synchronise(fused, loop) -> None:
     """Give the loop's hosts the weights and the momentum of the fused ones."""
     for env, run in enumerate(loop.hosts):
-        content = fused.read(env)
-        assert content.keys() == dict(run.model.named_parameters()).keys()
-        run.write(content)
+        run.write(fused.read(env))
 
 
 def distance(fused, loop) -> float:
@@ -117,11 +115,8 @@ def test_every_step_is_that_of_the_loop(make, host, bound, seed):
                 run.step(split.inputs[chosen], split.targets[chosen], life.settings[env], bound)
             assert distance(fused, loop) < 1e-9
         synchronise(fused, loop)
-        ours, theirs = (runtime.validate(life.settings, [True] * hosts, pairs=True) for runtime in (fused, loop))
-        torch.testing.assert_close(ours.loss, theirs.loss)
-        torch.testing.assert_close(ours.accuracy, theirs.accuracy)
-        torch.testing.assert_close(ours.contribution, theirs.contribution, equal_nan=True)
-        torch.testing.assert_close(ours.interactions, theirs.interactions, equal_nan=True)
+        for a, b in zip(*(r.validate(life.settings, [True] * hosts, pairs=True) for r in (fused, loop)), strict=True):
+            torch.testing.assert_close(a, b, equal_nan=True)
 
 
 def test_gradient_health_is_that_of_the_loop(make):
@@ -137,19 +132,18 @@ def test_gradient_health_is_that_of_the_loop(make):
             torch.testing.assert_close(a, b)
 
 
-@pytest.mark.parametrize(
-    ("seed", "precision", "batch_size"),
-    [(1, "float32", 33), (3, "float32", 7), (0, "bf16", 20)],
-)
-def test_no_host_notices_the_others(make, seed, precision, batch_size):
+@pytest.mark.parametrize(("seed", "precision", "batch_size"), [(3, "float32", 33), (0, "bf16", 20)])
+def test_no_host_notices_the_others(make, operations, seed, precision, batch_size):
     """Bit for bit: alone, permuted, with strangers, in groups of any size, wherever its numbers lie in memory."""
+    if precision == "bf16" and operations.name == "torch":
+        pytest.skip("bf16 has no kernels")
 
     def train(instances, size):
         runtime = make(FusedRuntime, precision=precision, hosts_per_group=size, batch_size=batch_size)
         runtime.start(instances)
         lives = {i: torch.Generator().manual_seed(100 * seed + i) for i in instances}
         grown: list[dict[int, SeedSetting]] = [{} for _ in instances]
-        for _ in range(5):
+        for _ in range(4):
             for env, instance in enumerate(instances):
                 generator = lives[instance]
                 slot, label, algorithm, stage, lot = (
@@ -170,16 +164,15 @@ def test_no_host_notices_the_others(make, seed, precision, batch_size):
         }
 
     together = train([0, 1, 2, 3, 4], 4)
-    for instances, size in (([4, 3, 2, 1, 0], 4), ([2], 4), ([0, 1, 2, 3, 4], 1), ([1, 7, 8, 2, 9, 4], 8)):
+    for instances, size in (([2], 4), ([4, 0], 1), ([1, 7, 8, 2, 9, 4], 8)):
         for instance, (content, loss, contribution, norm) in train(instances, size).items():
             if instance not in together:
                 continue
             expected, expected_loss, expected_contribution, expected_norm = together[instance]
-            assert torch.equal(norm, expected_norm)
             assert content.keys() == expected.keys()
             for name, (value, momentum) in content.items():
                 assert torch.equal(value, expected[name][0]) and torch.equal(momentum, expected[name][1]), name
-            assert torch.equal(loss, expected_loss)
+            assert torch.equal(norm, expected_norm) and torch.equal(loss, expected_loss)
             assert torch.equal(contribution.nan_to_num(9.0), expected_contribution.nan_to_num(9.0))
 
 
@@ -222,17 +215,13 @@ def _grown(module):
     "make_module",
     [
         lambda: nn.Conv2d(4, 6, 3, padding=1, stride=2),
-        lambda: nn.Conv2d(4, 6, 1),
         lambda: nn.Conv2d(4, 8, 3, groups=2, dilation=2, padding=2, bias=False),
         lambda: nn.GroupNorm(2, 4),
         lambda: nn.GroupNorm(2, 4, affine=False),
-        lambda: nn.Sequential(nn.ReLU(), nn.MaxPool2d(2)),
-        lambda: nn.Sequential(nn.GroupNorm(2, 4), nn.ReLU()),
         lambda: nn.Sequential(nn.GroupNorm(1, 4), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 2, 1)),
         lambda: nn.Sequential(nn.GroupNorm(4, 4), nn.MaxPool2d(2)),
         lambda: nn.Sequential(nn.Conv2d(4, 4, 2), nn.GroupNorm(2, 4), nn.ReLU(), nn.MaxPool2d(2)),
         lambda: nn.Sequential(nn.MaxPool2d(3), nn.Tanh()),
-        lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)),
         lambda: nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 5, bias=False)),
         lambda: _grown(GatedNorm(4)),
         lambda: _grown(SqueezeExcite(4, 2, 2)),
@@ -279,5 +268,4 @@ def test_a_module_without_a_fused_form_is_vectorised_where_it_can_be_and_named_o
     caplog.clear()
     other = type("Unheard", (Custom,), {})
     fold(nn.Sequential(nn.ReLU(), other(), other()), Stock())
-    (record,) = caplog.records
-    assert "Unheard has no fused form" in record.getMessage()
+    assert ["Unheard has no fused form" in record.getMessage() for record in caplog.records] == [True]

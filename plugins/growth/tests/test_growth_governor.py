@@ -81,15 +81,10 @@ def poison(environment, env, value=torch.nan):
 
 
 def read(environment, env):
-    """Return what a host has learned: name → (value, momentum)."""
+    """Return what a host has learned: name → (value, momentum), as lists."""
     runtime = environment.runtime
-    return runtime.hosts[env].read() if runtime.name == "loop" else runtime.read(env)
-
-
-def same(a, b):
-    return a.keys() == b.keys() and all(
-        torch.equal(x, y) for name in a for x, y in zip(a[name], b[name], strict=True) if x is not None
-    )
+    content = runtime.hosts[env].read() if runtime.name == "loop" else runtime.read(env)
+    return {name: [None if value is None else value.tolist() for value in entry] for name, entry in content.items()}
 
 
 def grow(environment, act, epochs):
@@ -117,7 +112,7 @@ def test_a_host_that_diverges_goes_back_to_its_last_good_snapshot(make_environme
     poison(environment, 1)
     state, reward, terminated, truncated, info = environment.step(act(environment))
 
-    assert same(read(environment, 1), good), "the host, its fossil and their momentum, and no other seed"
+    assert read(environment, 1) == good, "the host, its fossil and their momentum, and no other seed"
     assert state["stage"][1].tolist() == [Stage.FOSSILIZED, Stage.PRUNED, Stage.DORMANT]
     assert all(bool(value.isfinite().all()) for value in state.values())
     assert terminated.tolist() == [False, True] and truncated.tolist() == [False, False]
@@ -136,13 +131,10 @@ def test_a_host_that_diverges_goes_back_to_its_last_good_snapshot(make_environme
     state, reward, terminated, _, info = environment.step(act(environment))
     assert float(reward[1]) == 0.0 and not bool(terminated[1]), "what follows is padding"
     assert all(event["env"] == 0 for event in info["events"])
-    assert same(read(environment, 1), good)
+    assert read(environment, 1) == good
 
 
-@pytest.mark.parametrize(
-    ("options", "value"),
-    [({"runtime": "loop"}, torch.nan), ({"runtime": "fused"}, 1e30), ({"hosts_per_group": 1}, torch.nan)],
-)
+@pytest.mark.parametrize(("options", "value"), [({"runtime": "loop"}, torch.nan), ({"runtime": "fused"}, 1e30)])
 def test_the_other_hosts_do_not_notice(make_environment, act, options, value):
     def play(ruined):
         environment, rows = make_environment(epochs=14, envs=3, **options), []
@@ -177,20 +169,6 @@ def test_workers_roll_back_as_one_process_does(make_environment, act, monkeypatc
     assert play(1) == play(2)
 
 
-def test_learning_rates_that_are_far_too_high_end_episodes_and_not_the_run(make_environment, act):
-    environment = make_environment(epochs=12, envs=3, host_lr=1e6, momentum=0.99)
-    environment.reset()
-    events, ended = [], torch.zeros(3, dtype=torch.bool)
-    for _ in range(12):
-        state, reward, terminated, _, info = environment.step(act(environment))
-        ended |= terminated
-        events += info["events"]
-        assert all(bool(v.isfinite().all()) for v in state.values()) and bool(reward.isfinite().all())
-    assert bool(ended.all())
-    assert [e["rolled_back"] for e in events if e["type"] == "episode"] == [1.0] * 3
-    assert [e["type"] for e in events].count("rollback") == 3
-
-
 def test_a_fossil_that_ruins_its_host_is_undone(make_environment, act):
     environment = make_environment(epochs=14, envs=1, snapshot_every=5)
     environment.reset()
@@ -212,12 +190,3 @@ def test_without_governor_a_diverged_host_is_an_error_that_names_it(make_environ
     with pytest.raises(EsperError, match=rf"host of environment 1 \(instance {info['instances'][1]}\) diverged") as e:
         environment.step(act(environment))
     assert "host_lr" in e.value.hint
-
-
-def test_a_run_without_divergence_is_the_same_with_and_without_governor(make_environment, act):
-    def play(governor):
-        environment = make_environment(epochs=14, governor=governor)
-        grow(environment, act, 10)
-        return repr([[v.tolist() for v in environment.step(act(environment))[0].values()] for _ in range(4)])
-
-    assert play(True) == play(False)

@@ -97,7 +97,6 @@ if __name__ == "__main__":
     [
         pytest.param("fork", 2, marks=pytest.mark.skipif(sys.platform != "linux", reason="forks")),
         pytest.param("spawn", 1, marks=pytest.mark.slow),
-        pytest.param("forkserver", 1, marks=pytest.mark.slow),
     ],
 )
 def test_processes_of_other_libraries_can_hold_it_however_they_are_started(

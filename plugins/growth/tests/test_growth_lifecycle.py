@@ -181,7 +181,7 @@ def test_without_auto_advance_a_gate_that_has_not_passed_refuses():
     assert life.stage == Stage.BLENDING and life.step(op=Op.ADVANCE)[0] and life.stage == Stage.HOLDING
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.booleans())
 def test_random_legal_play_keeps_the_invariants(seed, auto_advance):
     generator = torch.Generator().manual_seed(seed)

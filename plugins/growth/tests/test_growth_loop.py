@@ -157,13 +157,3 @@ def test_gradient_health_tells_vanishing_and_exploding(make):
         parameter.register_hook(lambda gradient: gradient + 100.0)
     wild = runtime.train_epoch([{0: TRAIN}], [True])
     assert bool(wild.exploding[0, 0]) and float(wild.health[0, 0]) == pytest.approx(0.2)
-
-
-def test_an_inactive_host_rests(make):
-    runtime = make()
-    runtime.start([0, 1])
-    before = weights(runtime.hosts[1])
-    runtime.train_epoch([{}, {}], [True, False])
-    assert equal(before, weights(runtime.hosts[1]))
-    validation = runtime.validate([{}, {}], [True, False], pairs=False)
-    assert validation.accuracy[1].isnan() and not validation.accuracy[0].isnan()

@@ -66,14 +66,8 @@ def test_shuffling_moves_positions_alike_in_all_samples(make):
 
 
 def test_a_curve_without_disturbance_is_its_outline(monkeypatch):
-    for name, value in (
-        ("SCALING", 0),
-        ("MOVES", 1),
-        ("JITTER", 0),
-        ("TILT", 0),
-        ("PADDING", (60, 60)),
-        ("LENGTH", 72),
-    ):
+    constants = {"SCALING": 0, "MOVES": 1, "JITTER": 0, "TILT": 0, "PADDING": (60, 60), "LENGTH": 72}
+    for name, value in constants.items():
         monkeypatch.setattr(module, name, value)
     curves, digits = draw(np.random.default_rng(0), 10, 0.0)
     for curve, digit in zip(curves, digits, strict=True):

@@ -43,24 +43,18 @@ def test_a_host_trains_the_same_with_and_without_seeds_that_come_and_go():
     assert all(torch.equal(a, b) for a, b in zip(run(False), run(True), strict=True))
 
 
-def test_state_of_removed_parameters_is_gone(trained):
+def test_single_parameters_and_groups_come_and_go_with_their_state(trained):
     model, optimizer = trained
-    gone = list(model["a"].parameters())
-    optimizer.remove("a")
-    assert not any(p in optimizer.state for p in gone)
-    assert [group["name"] for group in optimizer.param_groups] == ["host"]
-
-
-def test_single_parameters_join_and_leave_a_group(trained):
-    model, optimizer = trained
-    gate = nn.Linear(3, 1)
+    gate, gone = nn.Linear(3, 1), list(model["a"].parameters())
     optimizer.add("a", gate.parameters())
-    assert len(optimizer.param_groups) == 2
     model["a"].gate = gate
     optimizer.check(model)
     optimizer.drop(gate.parameters())
     model["a"].gate = None
     optimizer.check(model)
+    optimizer.remove("a")
+    assert not any(p in optimizer.state for p in gone)
+    assert [group["name"] for group in optimizer.param_groups] == ["host"]
 
 
 @pytest.mark.parametrize("mistake", ["missing", "foreign", "twice"])

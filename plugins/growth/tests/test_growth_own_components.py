@@ -8,37 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 
-import esper_core.builtin.plugin
-import esper_factored_ppo.plugin
-import esper_growth.plugin
-import esper_lstm_v2.plugin
-import esper_obs_v3.plugin
-import esper_op_conditioned_critic.plugin
+import esper_growth
 from esper_core.plan.build import build_parts
 from esper_core.plan.plan import PlanRequest, make_plan
 from esper_core.registry import sources
+from esper_core.registry.loading import load_index
 from esper_growth.fused import compiler
 from esper_growth.fused.compiler import Library, NoCompiler
 from esper_testing.index import index_from_plugins
 
-TEMPLATES = Path(esper_growth.plugin.__file__).parent / "templates"
-INSTALLED = {
-    "core": esper_core.builtin.plugin,
-    "growth": esper_growth.plugin,
-    "lstm-v2": esper_lstm_v2.plugin,
-    "obs-v3": esper_obs_v3.plugin,
-    "op-conditioned-critic": esper_op_conditioned_critic.plugin,
-    "factored-ppo": esper_factored_ppo.plugin,
-}
+TEMPLATES = Path(esper_growth.__file__).parent / "templates"
 OPTIONS = ("environment.epochs=4", "environment.workers=1", "environment.kernels=torch")
-
-
-@pytest.fixture
-def site(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    monkeypatch.setenv("ESPER_CACHE", str(tmp_path / "cache"))
-    yield tmp_path / "site"
-    forget()
 
 
 def forget():
@@ -50,28 +30,34 @@ def forget():
 
 
 @pytest.fixture
-def idle_returns(site):
-    """Return a function that copies a template, and one that returns what doing nothing pays with it."""
+def site(tmp_path, monkeypatch):
+    """Return a folder on the path with the templates of a task and of a host, installed."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("ESPER_CACHE", str(tmp_path / "cache"))
+    for kind in ("task", "host"):
+        shutil.copytree(TEMPLATES / kind / f"my_{kind}", tmp_path / f"my_{kind}")
+        info = tmp_path / f"my_{kind}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: my-{kind}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[esper.plugins]\nmy-{kind} = my_{kind}.plugin\n")
+    yield tmp_path
+    forget()
 
-    def copied(kind):
-        shutil.copytree(TEMPLATES / kind / f"my_{kind}", site / f"my_{kind}")
-        return site / f"my_{kind}"
 
-    def played(kind, *options):
-        forget()
-        own = {f"my-{kind}": importlib.import_module(f"my_{kind}.plugin")}
-        index = index_from_plugins({**INSTALLED, **own})
-        uses = {"network": "lstm-v1", "environment": "growth", kind: f"my-{kind}"}
-        request = PlanRequest(uses=uses, slots="3", envs=2, device="cpu", options=(*OPTIONS, *options))
-        plan = make_plan(request, index)
-        environment = build_parts(plan, index, only=("task", "host", "blueprint", "environment"))["environment"]
-        environment.reset(options={"instances": [0, 1]})
-        idle = {head.name: torch.full((2,), head.neutral) for head in environment.actions.heads}
-        returns = sum(environment.step(idle)[1] for _ in range(4))
-        environment.close()
-        return returns.tolist(), [environment.curves.full_key(i) for i in (0, 1)]
-
-    return copied, played
+def idle(kind, *options):
+    """Return what doing nothing pays, and what the static curves depend on."""
+    forget()
+    index = load_index()
+    uses = {"network": "lstm-v1", "environment": "growth", kind: f"my-{kind}"}
+    request = PlanRequest(uses=uses, slots="3", envs=2, device="cpu", options=(*OPTIONS, *options))
+    environment = build_parts(make_plan(request, index), index, only=("task", "host", "blueprint", "environment"))[
+        "environment"
+    ]
+    environment.reset(options={"instances": [0, 1]})
+    waiting = {head.name: torch.full((2,), head.neutral) for head in environment.actions.heads}
+    returns = sum(environment.step(waiting)[1] for _ in range(4))
+    environment.close()
+    return returns.tolist(), [environment.curves.full_key(i) for i in (0, 1)]
 
 
 def edited(file, before, after):
@@ -82,23 +68,22 @@ def edited(file, before, after):
     file.write_text(text.replace(before, after))
 
 
-def test_what_idling_pays_after_a_change_is_nothing(idle_returns):
-    copied, played = idle_returns
-    task, host = copied("task") / "task.py", copied("host")
+def test_what_idling_pays_after_a_change_is_nothing(site):
+    task, host = site / "my_task/task.py", site / "my_host"
     # An option that the task's name does not say, then a constant of its module.
     edited(task, "n{config.noise:g}", "")
-    before, key = played("task")
-    assert before == played("task", "task.noise=3.0")[0] == [0.0, 0.0]
+    before, key = idle("task")
+    assert before == idle("task", "task.noise=3.0")[0] == [0.0, 0.0]
     edited(task, "SIZE, PERIOD = 8, 4", "SIZE, PERIOD = 8, 3")
-    after, changed = played("task")
-    assert after == [0.0, 0.0] and key != changed and played("task") == (after, changed)
+    after, changed = idle("task")
+    assert after == [0.0, 0.0] and key != changed and idle("task") == (after, changed)
     # A module beside that of a host.
     (host / "blocks.py").write_text("KERNEL = 1\n")
     edited(host / "host.py", "from my_host.config", "from my_host.blocks import KERNEL\nfrom my_host.config")
     edited(host / "host.py", "if index == 0 else 1\n", "if index == 0 else KERNEL\n")
-    before, key = played("host", "environment.runtime=loop")
+    before, key = idle("host", "environment.runtime=loop")
     edited(host / "blocks.py", "KERNEL = 1", "KERNEL = 2")
-    after, changed = played("host", "environment.runtime=loop")
+    after, changed = idle("host", "environment.runtime=loop")
     assert before == after == [0.0, 0.0] and key != changed
 
 

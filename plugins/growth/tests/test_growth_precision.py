@@ -48,48 +48,30 @@ def play(runtime, epochs=2):
     return gradients, runtime.validate(grown, active, pairs=True)
 
 
-def learned(runtime, env):
-    """Return the parameters and the momentum buffers of a host."""
-    if isinstance(runtime, FusedRuntime):
-        return tuple(list(column) for column in zip(*runtime.read(env).values(), strict=True))
-    run = runtime.hosts[env]
-    states = run.optimizer.state.values()
-    return [p.detach() for p in run.model.parameters()], [state["momentum_buffer"] for state in states]
-
-
 @KINDS
 def test_bf16_hosts_learn_nearly_the_same_and_stay_float32(make, kind):
     half, full = (make(kind, precision, batch_size=20) for precision in ("bf16", "float32"))
-    (gradients, measured), (_, expected) = play(half, 5), play(full, 5)
-    assert {tensor.dtype for env in range(HOSTS) for part in learned(half, env) for tensor in part} == {torch.float32}
+    (gradients, measured), (_, expected) = play(half, 3), play(full, 3)
+    content = half.read(0) if kind is FusedRuntime else half.hosts[0].read()
+    assert {value.dtype for entry in content.values() for value in entry if value is not None} == {torch.float32}
     assert measured.loss.dtype == torch.float32 and bool((gradients.norm > 0).all())
     torch.testing.assert_close(measured.loss, expected.loss, atol=0.05, rtol=0)
     assert not torch.equal(measured.loss, expected.loss)
-    assert float(measured.loss.min()) < 2.2, "below chance, ln 10, by then"
-
-
-@KINDS
-def test_a_gradient_in_bf16_points_where_that_of_float32_does(make, kind):
-    half, full = (make(kind, precision, batch_size=200) for precision in ("bf16", "float32"))
-    play(half, 1)
-    play(full, 1)
-    for env in range(HOSTS):
-        # After a single step momentum is the gradient.
-        ours, theirs = (torch.cat([m.flatten() for m in learned(r, env)[1]]) for r in (half, full))
-        assert 0.99 < float(torch.cosine_similarity(ours, theirs, dim=0)) < 1 - 1e-6
 
 
 @KINDS
 def test_losses_are_those_of_float32_logits(make, kind, monkeypatch):
-    seen, original = [], functional.cross_entropy
+    """And hosts are trained and measured with one thread, whatever the policy has."""
+    runtime, seen, original = make(kind, "bf16"), set(), functional.cross_entropy
 
     def watched(logits, *args, **kwargs):
-        seen.append((logits.dtype, torch.is_autocast_enabled("cpu")))
+        seen.add((logits.dtype, torch.is_autocast_enabled("cpu"), torch.get_num_threads()))
         return original(logits, *args, **kwargs)
 
     monkeypatch.setattr(functional, "cross_entropy", watched)
-    play(make(kind, "bf16"), 1)
-    assert set(seen) == {(torch.float32, False)}
+    torch.set_num_threads(2)
+    play(runtime, 1)
+    assert seen == {(torch.float32, False, 1)} and torch.get_num_threads() == 2
 
 
 def test_activations_of_both_runtimes_are_bf16(make, monkeypatch):
@@ -116,21 +98,3 @@ def test_activations_of_both_runtimes_are_bf16(make, monkeypatch):
 def test_float32_enters_no_autocast_region(make, kind, monkeypatch):
     monkeypatch.setattr(torch, "autocast", lambda *args, **kwargs: pytest.fail("a region was entered"))
     play(make(kind), 1)
-
-
-@KINDS
-@pytest.mark.parametrize("work", ["train_epoch", "validate"])
-def test_hosts_train_with_one_thread_whatever_the_policy_has(make, kind, work, monkeypatch):
-    runtime, seen = make(kind), set()
-    original = functional.cross_entropy
-
-    def watched(*args, **kwargs):
-        seen.add(torch.get_num_threads())
-        return original(*args, **kwargs)
-
-    monkeypatch.setattr(functional, "cross_entropy", watched)
-    grown, active = [settings_of(env) for env in range(HOSTS)], [True] * HOSTS
-    arguments = (grown, active) if work == "train_epoch" else (grown, active, True)
-    torch.set_num_threads(2)
-    getattr(runtime, work)(*arguments)
-    assert seen == {1} and torch.get_num_threads() == 2

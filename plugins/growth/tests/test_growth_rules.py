@@ -14,11 +14,9 @@ def test_static_always_waits(make_environment, play):
     assert bool((ops_of(actions) == Op.WAIT).all())
 
 
-def test_random_plays_every_operation_and_is_reproducible(make_environment, play):
-    environment = make_environment(epochs=30, samples=20, batch_size=20, envs=4)
-    ops, again, other = (ops_of(play(environment, UniformLegal, seed)[1]) for seed in (0, 0, 1))
+def test_random_plays_every_operation(make_environment, play):
+    ops = ops_of(play(make_environment(epochs=30, samples=20, batch_size=20, envs=4), UniformLegal)[1])
     assert set(ops.unique().tolist()) == {Op.WAIT, Op.GERMINATE, Op.SET_ALPHA_TARGET, Op.PRUNE, Op.FOSSILIZE}
-    assert torch.equal(ops, again) and not torch.equal(ops, other)
 
 
 def test_plateau_grows_when_accuracy_stalls_and_keeps_what_contributes(make_environment, play):

@@ -74,12 +74,10 @@ def test_a_host_that_cannot_take_the_task_is_refused(make_parts):
 @pytest.mark.parametrize(
     ("host", "shapes"),
     [
-        (PointwiseHost(PointwiseConfig(), None), [(16, 40), (16, 20), (16, 20), (16, 10), (16, 10)]),
         (NarrowHost(NarrowConfig(), None), [(6, 40), (6, 20), (6, 20), (6, 10), (6, 10)]),
         (CapableHost(CapableConfig(), None), [(32, 40), (32, 20), (32, 20), (32, 10), (32, 10)]),
         (TransformerHost(TransformerConfig(), None), [(16, 10)] * 5),
     ],
-    ids=lambda value: getattr(value, "name", ""),
 )
 def test_slots_see_curves(host, shapes):
     x, found = torch.randn(2, 1, 40), []

@@ -47,8 +47,7 @@ class Masked(gymnasium.Env[Any, Any]):
 class ByMethod(Masked):
     """Says it as environments for sb3-contrib do."""
 
-    def info(self) -> dict[str, Any]:
-        return {}
+    info = staticmethod(dict)  # type: ignore[assignment]
 
     def action_masks(self) -> Any:
         return self.now
@@ -69,8 +68,7 @@ class InObservation(Masked):
         super().__init__(said)
         self.observation_space = spaces.Dict(MASKED)
 
-    def info(self) -> dict[str, Any]:
-        return {}
+    info = staticmethod(dict)  # type: ignore[assignment]
 
     def look(self) -> Any:
         return {"seen": np.ones(2, np.float32), "action_mask": np.array(self.now, np.int8)}
@@ -118,12 +116,6 @@ def test_masks_of_several_heads_come_in_one_piece_or_by_head(world: Any, said: A
     assert legal(world(Masked, [said], TWO_HEADS)) == [[[True, False], [False, True, True]]]
 
 
-def test_masks_of_heads_in_another_order_are_refused(world: Any) -> None:
-    environment = world(Masked, [([0, 1, 1], [1, 0])], TWO_HEADS)["environment"]
-    with pytest.raises(PluginError, match=r"has 3 and 2 entries.*action0 \(2\), action1 \(3\)"):
-        environment.reset(seed=0)
-
-
 def test_where_nothing_is_said_everything_is_legal(world: Any) -> None:
     everything = [[True] * 3]
     found = legal(world(Masked, [None, [0, 0, 1], None, None]))
@@ -142,22 +134,19 @@ def test_masks_of_the_last_episode_are_forgotten(world: Any, kind: type[Masked])
 
 
 @pytest.mark.parametrize(
-    ("said", "found"),
+    ("said", "found", "actions"),
     [
-        ([0, 0, 0], "leaves no legal action for action"),
-        ([1, 1], "has 2 entries"),
-        ([[1, 0], [1]], "has 2 and 1 entries"),
-        ({"left": [1, 0, 0]}, "has the keys left"),
+        ([0, 0, 0], "leaves no legal action for action", None),
+        ([[1, 0], [1]], r"has 2 and 1 entries.*action \(3\)", None),
+        (([0, 1, 1], [1, 0]), r"has 3 and 2 entries.*action0 \(2\), action1 \(3\)", TWO_HEADS),
+        ({"left": [1, 0, 0]}, "has the keys left", None),
         # Added to logits: 0 where something is legal.
-        ([0.0, -np.inf, 0.0], "holds something else than 0 and 1"),
-        ([0.2, 0.8, 0.0], "holds something else than 0 and 1"),
-        ("yes", "has 1 entries"),
+        ([0.0, -np.inf, 0.0], "holds something else than 0 and 1", None),
     ],
 )
-def test_a_mask_that_cannot_be_is_refused(world: Any, said: Any, found: str) -> None:
-    environment = world(Masked, [said])["environment"]
-    with pytest.raises(PluginError, match=rf"The action mask of Masked-v0 {found}.*action \(3\)"):
-        environment.reset(seed=0)
+def test_a_mask_that_cannot_be_is_refused(world: Any, said: Any, found: str, actions: Any) -> None:
+    with pytest.raises(PluginError, match=rf"The action mask of Masked-v0 {found}"):
+        world(Masked, [said], actions)["environment"].reset(seed=0)
 
 
 def test_nothing_need_be_legal_where_an_episode_ends(world: Any) -> None:

@@ -76,10 +76,7 @@ class Wrapped(gymnasium.Wrapper[Any, Any, Any, Any]):
         return seen, float(self.action_space.sample()), *ends
 
 
-KINDS = [Drawing, DrawingAModuleSpace, Showing, DrawingFromNumpy, Wrapped]
-
-
-@pytest.fixture(params=KINDS, ids=lambda kind: kind.__name__)
+@pytest.fixture(params=[DrawingAModuleSpace, Showing, DrawingFromNumpy, Wrapped], ids=lambda kind: kind.__name__)
 def name(request: pytest.FixtureRequest) -> str:
     gymnasium.register("Drawing-v0", request.param, max_episode_steps=4)
     return "Drawing-v0"

@@ -135,7 +135,6 @@ def test_every_feature_has_a_cause(extractor: Callable[..., ObsV3]) -> None:
         ({"loss_history": -1.0}, "loss_delta", 0.0),
         ({"accuracy_history": -1.0}, "accuracy_delta", 0.0),
         ({"loss_history": -1.0}, "loss_1_ago", -1.0),
-        ({"accuracy_history": -1.0}, "accuracy_5_ago", -1.0),
         ({"interaction_age": -1}, slot("counterfactual_fresh"), -1.0),
         ({"gradient_health_prev": -1.0}, slot("gradient_health_prev"), -1.0),
         ({"loss": 1e6}, "loss", 2.0),
@@ -144,8 +143,6 @@ def test_every_feature_has_a_cause(extractor: Callable[..., ObsV3]) -> None:
         ({"contribution": -0.4}, slot("contribution"), -1.0),
         ({"interaction_sum": -0.4}, slot("interaction_sum"), 0.0),
         ({"boost_received": 0.4}, slot("boost_received"), 1.0),
-        ({"gradient_norm": 1e9}, slot("gradient_norm"), 1.0),
-        ({"epochs_in_stage": 400}, slot("epochs_in_stage"), 1.0),
     ],
 )
 def test_missing_and_extreme_values(
@@ -157,12 +154,8 @@ def test_missing_and_extreme_values(
 
 
 def test_alphas_saturate_at_three(extractor: Callable[..., ObsV3], quiet: Quiet) -> None:
-    extract = extractor()
-    state = quiet({})
+    extract, state = extractor(), quiet({})
     state["alpha"][:] = 1.0
-    names = extract.schema.names
-    obs = extract(state).obs[0]
-    upstream = [obs[names.index(slot("upstream_alpha", i))].item() for i in range(3)]
-    downstream = [obs[names.index(slot("downstream_alpha", i))].item() for i in range(3)]
-    assert upstream == pytest.approx([0, 1 / 3, 2 / 3])
-    assert downstream == pytest.approx([2 / 3, 1 / 3, 0])
+    seen = dict(zip(extract.schema.names, extract(state).obs[0].tolist(), strict=True))
+    assert [seen[slot("upstream_alpha", i)] for i in range(3)] == pytest.approx([0, 1 / 3, 2 / 3])
+    assert [seen[slot("downstream_alpha", i)] for i in range(3)] == pytest.approx([2 / 3, 1 / 3, 0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,12 @@ def small_world() -> Iterator[Index]:
 
 @pytest.fixture(scope="session")
 def judge(small_world: Index) -> Callable[..., Verdict]:
-    """Return a function that runs the spike on one of the networks, with other components where they are named."""
+    """Return a function that runs the spike on one of the networks, with other components where they are named.
 
+    What was judged before is not judged again.
+    """
+
+    @cache
     def run(network: str, slots: tuple[int, ...] | None = (1, 3, 5), **options: Any) -> Verdict:
         run_options = {key: options.pop(key) for key in ("only", "quick", "on_result") if key in options}
         plan = make_plan(PlanRequest(policy=network, slots="2", uses=options), small_world)

@@ -11,33 +11,10 @@ from esper_testing.spikes.verdict import Verdict
 Judge = Callable[..., Verdict]
 Failed = Callable[[Verdict], dict[str, set[int | None]]]
 
-CONSTRUCTION, BACKWARD, MASKING, SAMPLING = (
-    "network construction",
-    "forward/backward",
-    "action masking",
-    "action sampling",
-)
-EVALUATION, ENTROPY, CHECKPOINTS, STATE = (
-    "action evaluation",
-    "entropy",
-    "checkpoint compatibility",
-    "recurrent state",
-)
-TRAINING, MASKS, AGENT = "minimal PPO training", "mask integration", "agent integration"
-
-
-@pytest.fixture(scope="module")
-def once(judge: Judge) -> Judge:
-    """Judge a category of a policy; what was judged before is not judged again."""
-    known: dict[str, Verdict] = {}
-
-    def run(network: str, **chosen: str) -> Verdict:
-        key = f"{network} {chosen}"
-        if key not in known:
-            known[key] = judge(network, **chosen)
-        return known[key]
-
-    return run
+CONSTRUCTION, BACKWARD, MASKING = "network construction", "forward/backward", "action masking"
+SAMPLING, EVALUATION, ENTROPY, STATE = "action sampling", "action evaluation", "entropy", "recurrent state"
+CHECKPOINTS, TRAINING = "checkpoint compatibility", "minimal PPO training"
+MASKS, AGENT = "mask integration", "agent integration"
 
 
 @pytest.mark.parametrize(
@@ -52,13 +29,10 @@ def once(judge: Judge) -> Judge:
         ("three-slot-eyes", BACKWARD, "test_every_slot_of_the_observation_gets_a_gradient", {5}),
         ("dead-head", BACKWARD, "test_every_output_of_the_slot_head_gets_a_gradient", {1, 3, 5}),
         ("dead-head", BACKWARD, "test_every_parameter_gets_a_gradient", {1, 3, 5}),
-        ("unused", BACKWARD, "test_every_parameter_gets_a_gradient", {1, 3, 5}),
         ("three-slots-inside", BACKWARD, "test_the_forward_pass_fits_and_is_finite", {1, 5}),
-        ("nans", BACKWARD, "test_the_forward_pass_fits_and_is_finite", {1, 3, 5}),
         ("three-slot-mouth", MASKING, "test_the_only_legal_slot_is_certain", {5}),
         ("three-slot-mouth", MASKING, "test_every_operation_has_slots_of_its_own", {5}),
         ("nans", MASKING, "test_a_masked_slot_is_never_chosen", {1, 3, 5}),
-        ("three-slot-head", MASKING, "test_a_masked_slot_is_never_chosen", {1, 5}),
         ("three-slot-mouth", SAMPLING, "test_what_is_drawn_is_legal", {5}),
         ("three-slot-mouth", SAMPLING, "test_every_slot_can_be_drawn", {5}),
         ("nans", SAMPLING, "test_log_prob_and_values_come_with_it", {1, 3, 5}),
@@ -76,15 +50,14 @@ def once(judge: Judge) -> Judge:
         ("prophet", STATE, "test_steps_in_a_row_are_a_sequence", {1, 3, 5}),
         ("elephant", STATE, "test_it_is_reset_where_an_episode_starts", {1, 3, 5}),
         ("gossip", STATE, "test_rows_are_independent", {1, 3, 5}),
-        ("nans", TRAINING, "test_ten_updates_have_a_finite_loss", {5}),
         ("unused", TRAINING, "test_every_parameter_moves", {5}),
         ("hoarder", TRAINING, "test_the_first_ratio_is_one", {5}),
         ("prophet", AGENT, "test_acting_and_learning_agree", {1, 3, 5}),
         ("three-slot-mouth", MASKS, "test_what_is_illegal_has_no_probability", {5}),
     ],
 )
-def test_wrong_networks(once: Judge, failed: Failed, network: str, category: str, check: str, slots: set[int]) -> None:
-    verdict = once(network, only=category)
+def test_wrong_networks(judge: Judge, failed: Failed, network: str, category: str, check: str, slots: set[int]) -> None:
+    verdict = judge(network, only=category)
     assert failed(verdict)[check] == slots
     assert verdict.colour == ("YELLOW" if category in (MASKS, AGENT) else "RED")
 
