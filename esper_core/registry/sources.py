@@ -24,8 +24,8 @@ from attrs import frozen
 
 from esper_core.contracts.components import normalise_name
 from esper_core.registry.distributions import has_plugins, name_of, plugin_packages, read, source_folder, text_of
+from esper_core.system.machine import installed_version
 from esper_core.system.packages import CORE_DISTRIBUTION as CORE
-from esper_core.system.packages import is_installed
 
 NUMERIC = ("gymnasium", "numpy", "scikit-learn", "scipy", "torch")
 """What esper-core and its plugins compute with; numbers may change with a version of these."""
@@ -61,7 +61,7 @@ def installed(names: Iterable[str]) -> dict[str, Installed]:
 
     With each come those of the distributions it requires that are made for esper themselves, or installed in place.
     """
-    wanted = [normalise_name(name) if is_installed(name) else name for name in names]
+    wanted = [normalise_name(name) if installed_version(name) else name for name in names]
     found: dict[str, Installed] = {}
     while wanted:
         name = wanted.pop()
@@ -79,7 +79,7 @@ def made_with(modules: Iterable[str]) -> dict[str, dict[str, Any]]:
     """
     found = installed({CORE, *map(owner, modules)})
     libraries = {*NUMERIC}.union(*map(_requirements, found)) - (_requirements(CORE) - {*NUMERIC}) - set(found)
-    versions = {name: _version(name) for name in sorted(libraries) if is_installed(name)}
+    versions = {name: _version(name) for name in sorted(libraries) if installed_version(name)}
     return {
         "sources": {name: [entry.version, entry.source or _NEVER_AGAIN] for name, entry in found.items()},
         "libraries": versions,

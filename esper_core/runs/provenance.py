@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from esper_core.plan.lookup import find_planned
 from esper_core.registry import sources
 from esper_core.system.machine import installed_version
-from esper_core.system.packages import CORE_DISTRIBUTION, is_installed, pinned, pip_install
+from esper_core.system.packages import CORE_DISTRIBUTION, pinned, pip_install
 
 if TYPE_CHECKING:
     from esper_core.plan.plan import Plan
@@ -22,7 +22,7 @@ def distributions(plan: Plan, index: Index) -> dict[str, dict[str, str]]:
     """
     components = [find_planned(index, planned) for planned in plan.components]
     owners = {component.key: sources.owner(component.spec.module) for component in components}
-    named = {component.distribution for component in components if is_installed(component.distribution)}
+    named = {component.distribution for component in components if installed_version(component.distribution)}
     found = sources.installed({CORE_DISTRIBUTION, *named, *owners.values()})
     said = {name: {"version": entry.version, "source": entry.source} for name, entry in found.items()}
     for component in components:

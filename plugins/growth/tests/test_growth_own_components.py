@@ -15,7 +15,6 @@ from esper_core.registry import sources
 from esper_core.registry.loading import load_index
 from esper_growth.fused import compiler
 from esper_growth.fused.compiler import Library, NoCompiler
-from esper_testing.index import index_from_plugins
 
 TEMPLATES = Path(esper_growth.__file__).parent / "templates"
 OPTIONS = ("environment.epochs=4", "environment.workers=1", "environment.kernels=torch")
