@@ -10,7 +10,7 @@ import typer
 from attrs import asdict
 
 from esper_core.cli.document import leave_to_others
-from esper_core.cli.installed import global_settings
+from esper_core.cli.installed import installed_of
 from esper_core.cli.output import print_json, print_table, say
 from esper_core.cli.plugins import record_json
 from esper_core.diagnosis.doctor import LEVELS, Diagnosis, diagnose
@@ -22,8 +22,8 @@ def doctor(
 ) -> None:
     """Examine the installation; whatever is broken, this works and says what to do."""
     leave_to_others()
-    settings = global_settings(context)
-    diagnosis = diagnose(settings.registry, settings.no_plugin)
+    installed = installed_of(context)
+    diagnosis = diagnose(installed.settings.registry, installed.settings.no_plugin, installed.loaded)
     if as_json:
         print_json(
             {
