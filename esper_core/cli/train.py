@@ -48,7 +48,7 @@ def train(
     workers: choices.Workers = None,
     threads: Annotated[
         int | None,
-        _run(help="Threads within one operation of the policy; 1, for more were measured slower beside other work."),
+        _run(help="Threads within one operation of the policy; 1. More were slower beside other work."),
     ] = None,
     precision: Annotated[
         str | None,
@@ -59,14 +59,14 @@ def train(
         str | None,
         _run(
             metavar="RUN",
-            help="Go on with a run, from its newest checkpoint to its total of updates, which --updates may raise.",
+            help="Continue a run from its newest checkpoint, up to its number of updates or a higher --updates.",
         ),
     ] = None,
     at: Annotated[
         int | None,
         _run(
             metavar="UPDATE",
-            help="With --resume: from the checkpoint of this update; what came after it is dropped.",
+            help="With --resume: from the checkpoint of this update; later ones are deleted.",
         ),
     ] = None,
     observe: Annotated[
@@ -74,7 +74,10 @@ def train(
     ] = None,
     no_tensorboard: Annotated[
         bool,
-        _run("--no-tensorboard", help="Write nothing for TensorBoard, which watches where it is installed."),
+        _run(
+            "--no-tensorboard",
+            help="Write nothing for TensorBoard; without this, it is written where TensorBoard is installed.",
+        ),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan as JSON and build nothing.")] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Plain lines instead of the live view.")] = False,
@@ -151,10 +154,11 @@ def _print(run: RunDirectory, lines: list[dict[str, Any]], as_json: bool) -> Non
 
 
 def _print_result(run: RunDirectory, lines: list[dict[str, Any]]) -> None:
-    """Say what came of a run: first and last quarter of its updates, where there are enough."""
+    """Print the results of a run: first and last quarter of its updates, where there are enough."""
     last, quarter = lines[-1], max(1, len(lines) // 4)
     seconds = sum(line["timing"]["seconds"] for line in lines)
-    say("", f"{last['update']} updates, {last['environment_steps']:,} environment steps in {duration(seconds)}")
+    plural = "s" * (last["update"] != 1)
+    say("", f"{last['update']} update{plural}, {last['environment_steps']:,} environment steps in {duration(seconds)}")
     headlines = run.words.everywhere
     width = max(12, *(len(headline.label) for headline in headlines))
     for headline in headlines:
@@ -166,7 +170,7 @@ def _print_result(run: RunDirectory, lines: list[dict[str, Any]]) -> None:
     if len(lines) >= 4:
         say("  (mean of the first quarter of the updates → mean of the last)")
     path = run.shown()
-    say("", f"The run lies in {path}", f"Look further: {_program()} runs show {path}")
+    say("", f"The run is in {path}", f"More about it: {_program()} runs show {path}")
 
 
 def _program() -> str:

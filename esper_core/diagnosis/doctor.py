@@ -61,9 +61,7 @@ class Diagnosis:
         return not any(finding.level == "error" for finding in self.findings)
 
 
-def diagnose(
-    registry: str | None = None, no_plugin: tuple[str, ...] = (), loaded: Index | None = None
-) -> Diagnosis:
+def diagnose(registry: str | None = None, no_plugin: tuple[str, ...] = (), loaded: Index | None = None) -> Diagnosis:
     """Look at everything; what cannot be looked at is a finding.
 
     Args:

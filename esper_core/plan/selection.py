@@ -336,7 +336,7 @@ def choose_beside(index: Index, recipes: Recipes, kind: str, name: str | None) -
     """
     uses = {check_kind(index, kind): name} if name is not None else {}
     selection = Selection(index, recipes, "", Recipe(""), uses)
-    if next(selection.choices(kind), None) is None:
+    if next(selection.choices(kind), None) is None and index.of_kind(kind):
         selection.chosen["environment"] = selection.choose("environment")
     return selection.choose(kind)
 

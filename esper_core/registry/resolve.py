@@ -124,7 +124,7 @@ def check_kind(index: Index, kind: str) -> str:
         belongs = f"{reason[0].upper()}{reason[1:]}" if reason else ""
         raise UnknownComponent(
             f"There is no kind '{kind}'.{did_you_mean(canonical, index.kinds)}",
-            hint=_sentences(f"Kinds here: {known}.", *(lost or [belongs]), absent_plugins(index)),
+            hint=_lines(f"Kinds here: {known}.", *(lost or [belongs, absent_plugins(index)])),
         )
     return canonical
 
@@ -144,13 +144,20 @@ def absent_plugins(index: Index) -> str:
     return " ".join(said)
 
 
+def absence(index: Index, distribution: str) -> str:
+    """Return why a distribution does not bring a component that was recorded, in two words."""
+    wanted = normalise_name(distribution)
+    off = any(r.status == "disabled" and normalise_name(r.distribution) == wanted for r in index.plugins)
+    return "switched off" if off else "not installed"
+
+
 def _unknown(index: Index, kind: str, name: str, bare: str) -> UnknownComponent:
     known = index.names(kind)
     aliases = [alias for c in index.of_kind(kind) for alias in c.spec.aliases]
     available = f"Installed here: {', '.join(known)}." if known else f"No {kind} is installed."
     return UnknownComponent(
         f"No {kind} named '{name}'.{did_you_mean(bare, [*known, *aliases])}",
-        hint=_sentences(available, absent_plugins(index)),
+        hint=_lines(available, absent_plugins(index)),
     )
 
 
@@ -158,5 +165,5 @@ def _providers(components: Iterable[Component]) -> str:
     return " and ".join(component.origin for component in components)
 
 
-def _sentences(*parts: str) -> str:
-    return " ".join(part for part in parts if part)
+def _lines(*parts: str) -> str:
+    return "\n".join(part for part in parts if part)

@@ -71,3 +71,10 @@ def test_a_command_names_its_distribution(monkeypatch, capsys, words, disabled, 
 def test_a_kind_that_may_be_absent_is_no_part_of_a_plan() -> None:
     kinds = load_index().kinds
     assert not any(kinds[kind].planned for kind in KINDS)
+
+
+def test_what_waits_for_a_distribution_that_is_switched_off_is_no_error() -> None:
+    sources = [Source("core", "esper-core", "0", "", lambda: core), Source("bench", "esper-bench", "0", "", broken)]
+    (found,) = index_from_specs([ComponentSpec(kind="workload", name="x", factory="a:b")]).unavailable
+    assert is_optional(found, index_plugins(sources, disabled=["bench"]))
+    assert not is_optional(found, index_plugins(sources))

@@ -356,7 +356,7 @@ ALTERED: dict[str, tuple[Alter, tuple[str, ...], str]] = {
     "renamed": (
         rewritten(lambda content: content["plan"]["train"].update(passes=4)),
         ("'train.passes' is called 'train.update_epochs' now.",),
-        "esper-core",
+        "^It was written with another source of esper-core .*: use that, or train again",
     ),
 }
 

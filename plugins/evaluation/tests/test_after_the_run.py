@@ -124,7 +124,7 @@ def test_mistakes_are_told_before_anything_is_played(runs, capsys, tmp_path, mon
     for arguments, words in (
         (("--out", str(tmp_path / "my-net.py")), "cannot be the name of a Python module"),
         (("--out", str(tmp_path / "no" / "net.py")), "There is no folder"),
-        (("--out", str(tmp_path / "net.py"), "--at", "9"), "no checkpoint '9'"),
+        (("--out", str(tmp_path / "net.py"), "--at", "9"), "no checkpoint of update 9"),
     ):
         assert run(["export", runs[0], *arguments]) == 2
         assert words in capsys.readouterr().err
