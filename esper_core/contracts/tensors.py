@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def mapped(value: T, change: Callable[[Tensor], Tensor]) -> T:
-    """Return a value of the same form with every tensor in it changed; what is no tensor stays as it is."""
+    """Return a value of the same form with every tensor in it changed; what is not a tensor stays as it is."""
     found: Any = value
     if isinstance(found, Tensor):
         found = change(found)
@@ -27,7 +27,7 @@ def mapped(value: T, change: Callable[[Tensor], Tensor]) -> T:
 
 
 def leaves(value: Any, name: str = "") -> dict[str, Tensor]:
-    """Return the tensors within a value by where they are, such as `logits.op`; what is no tensor is left out."""
+    """Return the tensors within a value by where they are, such as `logits.op`; what is not a tensor is left out."""
     if isinstance(value, Tensor):
         return {name: value}
     found: dict[str, Tensor] = {}

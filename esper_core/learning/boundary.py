@@ -135,7 +135,7 @@ def _seconds(owner: Owner, info: Any) -> Mapping[str, float] | None:
 
 def _table(owner: Owner, metrics: Any) -> Mapping[str, Any]:
     if not isinstance(metrics, Mapping) or not all(isinstance(name, str) for name in metrics):
-        raise owner.breach("its metrics are no table by name")
+        raise owner.breach("its metrics are not a table by name")
     return metrics
 
 

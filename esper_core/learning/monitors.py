@@ -123,7 +123,7 @@ def state_metrics(state: Sequence[Tensor] | None, rows: Tensor) -> dict[str, flo
     Args:
         state: A NamedTuple of tensors `[·, E, …]`, after the last step of a sequence, where what builds up is largest;
             None for what remembers nothing.
-        rows: Bool `[E]`: whose last step is no padding.
+        rows: Bool `[E]`: whose last step is not padding.
     """
     metrics: dict[str, float | None] = {}
     values = state or ()

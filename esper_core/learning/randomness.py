@@ -29,7 +29,7 @@ class ProcessStreams:
 
     Attributes:
         tensors: `torch`, `python`, `numpy`, and `cuda` on a GPU.
-        rest: What is no tensor, JSON-able.
+        rest: What is not a tensor, JSON-able.
     """
 
     tensors: dict[str, Tensor]

@@ -239,7 +239,7 @@ class _Builder:
 def _check_learned(component: Component, part: Any) -> None:
     """Check what all that learns needs: weights that can be found, and a latent of a known width."""
     if component.kind in LEARNED and not isinstance(part, nn.Module):
-        raise _breach(component, f"it is a {type(part).__name__}, which is no torch.nn.Module")
+        raise _breach(component, f"it is a {type(part).__name__}, which is not a torch.nn.Module")
     if component.kind == "network":
         latent_dim: Any = getattr(part, "latent_dim", None)
         if type(latent_dim) is not int or latent_dim < 1:
@@ -253,7 +253,7 @@ def _check_protocol(component: Component, index: Index, part: Any) -> None:
     if missing:
         raise _breach(
             component,
-            f"'{component.spec.factory}' returned a {type(part).__name__}, which is no {protocol.__name__}: "
+            f"'{component.spec.factory}' returned a {type(part).__name__}, which does not fulfil {protocol.__name__}: "
             f"it lacks {', '.join(missing)}",
         )
 

@@ -98,7 +98,7 @@ def _parse_value(option: str, text: str) -> Any:
     except ValueError as error:  # no TOML, or a number with more digits than Python reads
         if structured:
             raise ConfigError(
-                f"The value of the option '{option}' is no TOML value: {error}.",
+                f"The value of the option '{option}' is not a TOML value: {error}.",
                 hint='Quote it for your shell: -o \'KIND.key=["one", "another"]\'.',
             ) from error
         return text
@@ -115,7 +115,7 @@ def config_class(component: Component) -> type:
     found = load_reference(component.spec.config, str(component), component.distribution)
     if not (isinstance(found, type) and attrs.has(found)):
         raise FactoryError(
-            f"{component} names '{component.spec.config}' as its config, which is no attrs class.",
+            f"{component} names '{component.spec.config}' as its config, which is not an attrs class.",
             hint="Decorate it with @attrs.frozen.",
         )
     return found
@@ -287,7 +287,7 @@ class _WrongType(Exception):
 
 @cache
 def _converter() -> Converter:
-    """Return a converter that never guesses: "5" is no number, true is no 1 and a text is no list."""
+    """Return a converter that never guesses: "5" is not a number, true is not 1, and a string is not a list."""
     converter = Converter(forbid_extra_keys=True)
     for kind in _WORDS:
         converter.register_structure_hook(kind, _to_plain)

@@ -147,7 +147,7 @@ class Plan:
 
         Raises:
             CheckpointMismatch: another schema.
-            DamagedFile: values that are no plan.
+            DamagedFile: values that are not a plan.
         """
         if content.get("schema") != PLAN_SCHEMA:
             raise CheckpointMismatch(
@@ -301,7 +301,7 @@ def _describe(component: Component, expected: type[Described], config: Any, *arg
             raise Refused(f"{component} cannot be used like this: {reason}.", hint="Change its options.") from error
     if not isinstance(found, expected):
         raise PluginError(
-            f"{component} breaks its contract: '{reference}' returned a {type(found).__name__}, which is no "
+            f"{component} breaks its contract: '{reference}' returned a {type(found).__name__} instead of "
             f"{expected.__name__}.",
             hint="Report this to the plugin's author.",
         )

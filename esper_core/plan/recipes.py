@@ -53,7 +53,7 @@ class Recipes:
     Attributes:
         path: The file, or None.
         text: Its text, from which line numbers are found.
-        settings: `[defaults]` that are no kinds.
+        settings: `[defaults]` that are not kinds.
         defaults: `[defaults]` that choose components: kind → name.
         policies: Recipes by name.
         disabled: Plugins that are not loaded.
@@ -97,7 +97,7 @@ def load_recipes(path: str | Path | None) -> Recipes:
     """Read a registry file; None gives empty recipes. Names are not looked up: see `check_recipes`.
 
     Raises:
-        RegistryFileError: it cannot be read, is no TOML, or has keys or types that it must not have.
+        RegistryFileError: it cannot be read, is not TOML, or has keys or types that it must not have.
     """
     if path is None:
         return Recipes()
@@ -119,7 +119,7 @@ def load_recipes(path: str | Path | None) -> Recipes:
         found = re.search(r"\(at line (\d+), column \d+\)", str(error))
         line = int(found[1]) if found else text.count("\n") + 1
         reason = re.sub(r"\s*\(at .*\)$", "", str(error))
-        raise RegistryFileError(f"{_shown(path)}:{line}: this is no TOML: {reason}.") from error
+        raise RegistryFileError(f"{_shown(path)}:{line}: this is not TOML: {reason}.") from error
     except ValueError as error:
         raise RegistryFileError(f"{_shown(path)}: a number in it has more digits than can be read.") from error
     return _Reader(Recipes(path=path, text=text).error).read(content, path, text)

@@ -188,7 +188,7 @@ class Selection:
     def check_options(self) -> None:
         """Check that every option concerns a component of the plan.
 
-        A recipe's options for components that the request replaced are no error; those of the request are.
+        A recipe's options for components that the request replaced are not errors; those of the request are.
 
         Raises:
             ConfigError: an option that concerns nothing, or several components at once.

@@ -84,7 +84,7 @@ def _declared(plan: Plan, index: Index) -> Iterator[Metric]:
             declared: Any = load_reference(component.spec.metrics, str(component), component.distribution)
             if not isinstance(declared, list | tuple) or not all(isinstance(metric, Metric) for metric in declared):
                 raise PluginError(
-                    f"{component} breaks its contract: '{component.spec.metrics}' is no list of Metric.",
+                    f"{component} breaks its contract: '{component.spec.metrics}' is not a list of Metric.",
                     hint="Report this to the plugin's author.",
                 )
             yield from declared

@@ -181,7 +181,7 @@ def said(text: str) -> None:
         (f"critic.number=1{'0' * 400}", "an integer of more than 300 digits"),
         (f"critic.names={'[' * 2000}{']' * 2000}", "within one another"),
         (f"critic.table={'{a=' * 120}1{'}' * 120}", "within one another"),
-        (f"critic.table={{a = {'9' * 5000}}}", "is no TOML value"),
+        (f"critic.table={{a = {'9' * 5000}}}", "is not a TOML value"),
     ],
 )
 def test_values_beyond_all_measure_are_refused(text: str, words: str) -> None:
@@ -216,7 +216,7 @@ def test_rows_of_a_listing() -> None:
         ("toy_world.config:Missing", "'toy_world.config' has no attribute 'Missing'"),
         ("toy_world.needs_missing:Config", "needs the module 'module_that_nobody_has', which is missing"),
         ("toy_world.importing_bug:Config", "raised RuntimeError: import went wrong"),
-        ("toy_world.config:NotAttrs", "is no attrs class"),
+        ("toy_world.config:NotAttrs", "is not an attrs class"),
     ],
 )
 def test_a_config_that_cannot_be_used_names_its_component(reference: str, message: str) -> None:

@@ -84,7 +84,7 @@ BROKEN = [
     ("answer = 42", "it implements no hook"),
     ("@hookimpl(hookwrapper=True)\ndef esper_components(): yield", "hook wrapper"),
     ("@hookimpl\ndef esper_components(): return None", "esper_components returned None"),
-    ("@hookimpl\ndef esper_components(): yield 'lstm'", "'lstm', which is no ComponentSpec"),
+    ("@hookimpl\ndef esper_components(): yield 'lstm'", "'lstm', which is not a ComponentSpec"),
     (GOOD.format(name="x") + "    raise OSError('disk')", "esper_components raised OSError: disk"),
     (GOOD.format(name="Not Kebab"), "must be kebab-case"),
     (GOOD.format(name="x").replace("nowhere:Net", "nowhere"), "must read 'package.module:attribute'"),

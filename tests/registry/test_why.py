@@ -132,7 +132,7 @@ def test_kinds_that_are_not_there(index: Index) -> None:
         ("shared", "does not read KIND/NAME"),
         (" / ", "does not read KIND/NAME"),
         ("netwrok/shared", "Did you mean 'network'"),
-        ("policy/shared", "A policy is no component"),
+        ("policy/shared", "A policy is not a component"),
     ],
 )
 def test_what_cannot_be_explained(index: Index, asked: str, words: str) -> None:

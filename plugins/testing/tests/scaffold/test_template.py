@@ -56,7 +56,7 @@ def test_a_name_that_the_code_uses_already_is_refused(name: str) -> None:
 
 def test_a_module_that_is_no_python_is_the_authors_fault() -> None:
     broken = Template(PluginName("my-gadget"), {"my_gadget/plugin.py": b"def {{ name }}(): ..."})
-    with pytest.raises(PluginError, match=r"my_gadget/plugin\.py is no Python"):
+    with pytest.raises(PluginError, match=r"my_gadget/plugin\.py is not Python"):
         broken.renamed(PluginName("fine-gizmo"))
 
 
