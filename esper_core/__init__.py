@@ -1,4 +1,4 @@
-"""esper: policy architectures for morphogenetic training, chosen by name."""
+"""esper: trains policies whose components are plugins, chosen by name. What plugins import is exported here."""
 
 from esper_core.contracts.actions import ActionSpec, Head
 from esper_core.contracts.commands import CommandSpec

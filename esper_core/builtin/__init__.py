@@ -1,1 +1,1 @@
-"""The plugin that core brings itself: its kinds and the plain feature extractor."""
+"""The plugin of the core itself: kinds, the features `flat`, the observer `tensorboard`, and commands."""

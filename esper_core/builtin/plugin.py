@@ -9,10 +9,10 @@ from esper_core import CommandSpec, ComponentSpec, KindSpec, hookimpl
 
 @hookimpl
 def esper_kinds() -> Iterator[KindSpec]:
-    """Declare the kinds that every training plan is made of, and those that are used beside one."""
+    """Declare the kinds that every plan is made of, and the kind `observer`."""
     for name, protocol, summary in (
-        ("environment", "Environment", "E environments that speak tensors"),
-        ("features", "FeatureExtractor", "state → what a network sees"),
+        ("environment", "Environment", "E environments side by side, with tensors for states and actions"),
+        ("features", "FeatureExtractor", "state → observation for the network"),
         ("network", "PolicyNetwork", "features and recurrent state → latent and logits per head"),
         ("critic", "Critic", "latent and operation → values"),
         ("masks", "MaskProvider", "state → legal actions"),
@@ -31,7 +31,7 @@ def esper_kinds() -> Iterator[KindSpec]:
 
 @hookimpl
 def esper_components() -> Iterator[ComponentSpec]:
-    """Register the plain feature extractor and the observer that needs no plugin."""
+    """Register the features `flat` and the observer `tensorboard`."""
     yield ComponentSpec(
         kind="features",
         name="flat",
@@ -67,7 +67,7 @@ def esper_commands() -> Iterator[CommandSpec]:
         ("plugins doctor", "doctor:doctor", "Examine the installation, and say what to do."),
         ("registry", "", "Work with registry.toml."),
         ("registry check", "registry:check", "Check the registry file: its keys, its names, and every policy in it."),
-        ("cache", "", "See and clear what is kept because it is expensive to make."),
+        ("cache", "", "Show and clear what is kept so that it is not computed again."),
         ("cache show", "cache:show", "Show where the cache lies and how much each part holds."),
         ("cache clear", "cache:clear", "Delete what is kept; it is made again when it is needed."),
     ):

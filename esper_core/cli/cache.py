@@ -1,4 +1,4 @@
-"""`esper cache`: what was kept because it is expensive to make. Torch is not imported."""
+"""`esper cache`: what is kept so that it is not computed again. Torch is not imported."""
 
 from __future__ import annotations
 

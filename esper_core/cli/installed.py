@@ -86,6 +86,11 @@ class Installed:
         return self._loaded
 
     @property
+    def loaded(self) -> Index | None:
+        """What `load` returned; None where it has not."""
+        return self._loaded[0] if self._loaded else None
+
+    @property
     def index(self) -> Index:
         """What is installed; core alone where that cannot be found out, and `broken` says why."""
         try:

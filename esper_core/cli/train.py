@@ -130,10 +130,11 @@ def _print(run: RunDirectory, lines: list[dict[str, Any]], as_json: bool) -> Non
 
 
 def _print_result(run: RunDirectory, lines: list[dict[str, Any]]) -> None:
-    """Say what came of a run: first and last quarter of its updates, where there are enough."""
+    """Print the results of a run: first and last quarter of its updates, where there are enough."""
     last, quarter = lines[-1], max(1, len(lines) // 4)
     seconds = sum(line["timing"]["seconds"] for line in lines)
-    say("", f"{last['update']} updates, {last['environment_steps']:,} environment steps in {duration(seconds)}")
+    plural = "s" * (last["update"] != 1)
+    say("", f"{last['update']} update{plural}, {last['environment_steps']:,} environment steps in {duration(seconds)}")
     headlines = run.words.everywhere
     width = max(12, *(len(headline.label) for headline in headlines))
     for headline in headlines:
@@ -145,7 +146,7 @@ def _print_result(run: RunDirectory, lines: list[dict[str, Any]]) -> None:
     if len(lines) >= 4:
         say("  (mean of the first quarter of the updates → mean of the last)")
     path = run.shown()
-    say("", f"The run lies in {path}", f"Look further: {_program()} runs show {path}")
+    say("", f"The run is in {path}", f"More about it: {_program()} runs show {path}")
 
 
 def _program() -> str:

@@ -124,7 +124,7 @@ def _stopped(run: RunDirectory | None, plan: Plan) -> Interrupted:
     checkpoints = list_checkpoints(run)
     update = int(checkpoints[-1].name) + 1 if checkpoints else 1
     where = f"in update {update} of {plan.updates}" if update <= plan.updates else "after the last update"
-    return Interrupted(f"Stopped {where}. {_kept(run)}", hint=f"Go on with it: esper train --resume {run.shown()}")
+    return Interrupted(f"Stopped {where}. {_kept(run)}", hint=f"Continue it: esper train --resume {run.shown()}")
 
 
 def _kept(run: RunDirectory) -> str:

@@ -19,7 +19,7 @@ def check_recipes(recipes: Recipes, index: Index) -> tuple[RegistryFileError, ..
     """Return everything wrong with a registry file, in the order of its lines.
 
     Names of kinds and components must be installed, and every policy must make a plan. A plugin that is disabled but
-    not installed is no mistake: the file may be shared by several machines.
+    not installed is not a mistake: the file may be shared by several machines.
     """
     found: dict[str, RegistryFileError] = {}
     for keys, doubt, check in _checks(recipes, index):

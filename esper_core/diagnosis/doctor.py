@@ -56,12 +56,13 @@ class Diagnosis:
         return not any(finding.level == "error" for finding in self.findings)
 
 
-def diagnose(registry: str | None = None, no_plugin: tuple[str, ...] = ()) -> Diagnosis:
+def diagnose(registry: str | None = None, no_plugin: tuple[str, ...] = (), loaded: Index | None = None) -> Diagnosis:
     """Look at everything; what cannot be looked at is a finding.
 
     Args:
         registry: The registry file, or None to look for one.
         no_plugin: Plugins that are not loaded.
+        loaded: The plugins, where this process has loaded them already: a second time nothing is slow or heavy.
     """
     findings: list[Finding] = []
     looking = partial(_look, findings)

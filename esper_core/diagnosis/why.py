@@ -65,7 +65,7 @@ def explain(index: Index, recipes: Recipes, switches: Switches, asked: str) -> E
         raise UserError(f"'{asked}' does not read KIND/NAME.", hint="Write network/lstm-v2, for example.")
     if kind.lower() == "policy" and "policy" not in index.kinds:
         raise UserError(
-            "A policy is no component: it is a recipe of registry.toml, or a network with its defaults.",
+            "A policy is not a component: it is a recipe of registry.toml, or a network with its defaults.",
             hint=f"Ask for network/{name}, or see: esper policy show {name}",
         )
     kind = check_kind(index, kind)

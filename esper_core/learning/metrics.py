@@ -67,7 +67,7 @@ METRICS = (
     ),
     Metric(
         ("passes_done",),
-        "passes over the rollout that were finished",
+        "epochs over the rollout that were finished",
         healthy="`train.update_epochs` most of the time",
         advice="see `no-pass-finished`",
     ),

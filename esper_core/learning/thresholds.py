@@ -60,7 +60,7 @@ class Threshold:
         advice: What to do about it, for docs/metrics.md.
         given: Further bounds that must be crossed at the same time, of the same head.
         after: Updates at the start of a run that are not looked at.
-        half: The bound where the policy computes in half precision, whose rounding is no fault; None for the same.
+        half: The bound where the policy computes in half precision, whose rounding is not a fault; None for the same.
     """
 
     name: str
@@ -150,7 +150,7 @@ THRESHOLDS: tuple[Threshold, ...] = (
     Threshold(
         "no-pass-finished",
         Bound("passes_done", below=1.0),
-        "learning stopped within its first pass, at KL {kl:.3g}",
+        "learning stopped within its first epoch, at KL {kl:.3g}",
         "A single gradient step moves the policy too far. Lower `train.lr`, or `train.num_minibatches`.",
     ),
     Threshold(
@@ -197,7 +197,7 @@ THRESHOLDS: tuple[Threshold, ...] = (
         given=(Bound("ratio_max/*", above=0.0),),
     ),
 )
-"""The table. Entropies are fractions of ln k. That advantages have mean 0 per operation is no sign of health, for then
+"""The table. Entropies are fractions of ln k. That advantages have mean 0 per operation is not a sign of health: then
 the operation head learns nothing: `advantage/<op>` is reported and has no threshold."""
 
 

@@ -270,7 +270,7 @@ class _WrongType(Exception):
 
 @cache
 def _converter() -> Converter:
-    """Return a converter that never guesses: "5" is no number, true is no 1 and a text is no list."""
+    """Return a converter that never guesses: "5" is not a number, true is not 1, and a string is not a list."""
     converter = Converter(forbid_extra_keys=True)
     for kind in _WORDS:
         converter.register_structure_hook(kind, _to_plain)

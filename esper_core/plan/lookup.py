@@ -11,7 +11,7 @@ from esper_core.contracts.errors import UnknownComponent
 from esper_core.contracts.plain import to_exact
 from esper_core.registry.bringing import bring_back
 from esper_core.registry.index import Component, Index
-from esper_core.registry.resolve import absent_plugins
+from esper_core.registry.resolve import absence, absent_plugins
 
 
 @frozen(kw_only=True)
@@ -38,8 +38,10 @@ def find_planned(index: Index, planned: PlannedComponent) -> Component:
         if normalise_name(component.distribution) == normalise_name(planned.distribution):
             return component
     others = ", ".join(c.origin for c in found)
-    installed = f"It is installed from {others} instead." if found else "It is not installed."
+    absent = absence(index, planned.distribution)
+    installed = f"It is installed from {others} instead." if found else f"It is {absent}."
+    command = bring_back([(planned.distribution, planned.version)]) if absent == "not installed" else ""
     raise UnknownComponent(
         f"The plan needs {planned.kind} '{planned.name}' from {planned.distribution} {planned.version}. {installed}",
-        hint=f"{bring_back([(planned.distribution, planned.version)])} {absent_plugins(index)}".strip(),
+        hint=f"{command}\n{absent_plugins(index)}".strip(),
     )

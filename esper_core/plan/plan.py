@@ -142,7 +142,7 @@ class Plan:
 
         Raises:
             CheckpointMismatch: another schema.
-            DamagedFile: values that are no plan.
+            DamagedFile: values that are not a plan.
         """
         if content.get("schema") != PLAN_SCHEMA:
             message = f"The plan has schema {content.get('schema')!r}; this version of esper-core reads {PLAN_SCHEMA}."

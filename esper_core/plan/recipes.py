@@ -90,7 +90,7 @@ def load_recipes(path: str | Path | None) -> Recipes:
     """Read a registry file; None gives empty recipes. Names are not looked up: see `check_recipes`.
 
     Raises:
-        RegistryFileError: it cannot be read, is no TOML, or has keys or types that it must not have.
+        RegistryFileError: it cannot be read, is not TOML, or has keys or types that it must not have.
     """
     if path is None:
         return Recipes()

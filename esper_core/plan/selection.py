@@ -177,7 +177,7 @@ class Selection:
     def check_options(self) -> None:
         """Check that every option concerns a component of the plan.
 
-        A recipe's options for components that the request replaced are no error; those of the request are.
+        A recipe's options for components that the request replaced are not errors; those of the request are.
 
         Raises:
             ConfigError: an option that concerns nothing, or several components at once.
@@ -317,7 +317,7 @@ def choose_beside(index: Index, recipes: Recipes, kind: str, name: str | None) -
     """
     uses = {check_kind(index, kind): name} if name is not None else {}
     selection = Selection(index, recipes, "", Recipe(""), uses)
-    if next(selection.choices(kind), None) is None:
+    if next(selection.choices(kind), None) is None and index.of_kind(kind):
         selection.chosen["environment"] = selection.choose("environment")
     return selection.choose(kind)
 

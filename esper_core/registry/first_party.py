@@ -44,9 +44,9 @@ def undeclared(kind: str, plugins: Iterable[PluginRecord]) -> str:
 
 
 def is_optional(lost: Unavailable, index: Index) -> bool:
-    """Return whether a component only waits for a distribution that was not installed."""
+    """Return whether a component only waits for a distribution that is not installed, or is switched off."""
     owner = KINDS.get(lost.component.kind)
-    return owner is not None and owner not in {record.distribution for record in index.plugins}
+    return owner is not None and owner not in {r.distribution for r in index.plugins if r.status != "disabled"}
 
 
 def by_kind(unavailable: Iterable[Unavailable]) -> Iterator[tuple[str, Unavailable]]:

@@ -90,7 +90,7 @@ class _Candidate:
                     raise PluginError(f"{hook} returned {result!r}; it must yield {expected.__name__} objects")
                 for item in result:
                     if not isinstance(item, expected):
-                        raise PluginError(f"{hook} yielded {item!r}, which is no {expected.__name__}")
+                        raise PluginError(f"{hook} yielded {item!r}, which is not a {expected.__name__}")
                     items.append(item)
             check(items)
         return tuple(items) if self.status == "ok" else ()

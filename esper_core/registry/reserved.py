@@ -16,7 +16,7 @@ SETTINGS: Mapping[str, type] = {
     "threads": int,
     "precision": str,
 }
-"""Keys of `[defaults]` that are no kinds, and their types; slots may be written as a number too."""
+"""Keys of `[defaults]` that are not kinds, and their types; slots may be written as a number too."""
 
 COMMAND = "command"
 """What stands for commands where `KIND/NAME` means a component."""

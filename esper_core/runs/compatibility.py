@@ -15,7 +15,7 @@ from esper_core.plan.lookup import PlannedComponent, find_planned
 from esper_core.plan.plan import Plan, describe_plan
 from esper_core.plan.selection import TRAIN
 from esper_core.registry.bringing import bring_back
-from esper_core.registry.resolve import absent_plugins
+from esper_core.registry.resolve import absence, absent_plugins
 from esper_core.runs import provenance
 from esper_core.system.machine import libraries
 
@@ -51,8 +51,7 @@ def check_fit(header: Header, plan: Plan, index: Index) -> tuple[str, ...]:
         structure(TrainConfig, plan.train, prefix=TRAIN, owner="the trainer")
     except BadOption as error:
         rows = [Difference(f"train.{error.key}", str(plan.train[error.key]), "not allowed")]
-        command = provenance.core_command(header.content)
-        refused = _mismatch(header, rows, f"Use the version of esper-core that wrote it: {command}")
+        refused = _mismatch(header, rows, provenance.core_advice(header.content))
         refused.message += f"\n{error.message}"
         raise refused from error
     slots = []
@@ -75,9 +74,13 @@ def _check_installed(header: Header, needed: Sequence[PlannedComponent], index: 
     installed = {(c.kind, c.name, normalise_name(c.distribution)) for c in index.components}
     missing = [c for c in needed if (c.kind, c.name, normalise_name(c.distribution)) not in installed]
     if missing:
-        rows = [Difference(f"{c.kind} '{c.name}'", f"{c.distribution} {c.version}", "not installed") for c in missing]
-        missed = bring_back((c.distribution, c.version) for c in missing)
-        raise _mismatch(header, rows, f"Install what is missing: {missed} {absent_plugins(index)}".strip())
+        why = {c.distribution: absence(index, c.distribution) for c in missing}
+        rows = [
+            Difference(f"{c.kind} '{c.name}'", f"{c.distribution} {c.version}", why[c.distribution]) for c in missing
+        ]
+        missed = bring_back((c.distribution, c.version) for c in missing if why[c.distribution] == "not installed")
+        advice = f"Install what is missing: {missed}" if missed else ""
+        raise _mismatch(header, rows, f"{advice}\n{absent_plugins(index)}".strip())
 
 
 def _check_options(header: Header, needed: Sequence[PlannedComponent], index: Index) -> None:

@@ -37,6 +37,14 @@ def weights_versions(plan: Plan, index: Index) -> dict[str, int]:
     return {planned.key: find_planned(index, planned).spec.weights_version for planned in plan.components}
 
 
+def core_advice(record: Mapping[str, Any]) -> str:
+    """Return what to do about a record that another esper-core wrote."""
+    saved = record["distributions"].get(CORE_DISTRIBUTION, {}).get("version")
+    if saved == installed_version(CORE_DISTRIBUTION):
+        return f"It was written with another source of {CORE_DISTRIBUTION} {saved}: use that, or train again."
+    return f"Use the version of {CORE_DISTRIBUTION} that wrote it: {core_command(record)}"
+
+
 def core_command(record: Mapping[str, Any]) -> str:
     """Return the command that installs the esper-core which wrote a record, as far as the record says."""
     try:

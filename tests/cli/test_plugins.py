@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
@@ -16,6 +17,13 @@ def esper_components():
     yield ComponentSpec(kind="network", name="lstm-v2", factory="acme_second:Net", config="acme_missing:Config",
                         aliases=("big",), provides=("network:op-logits",), requires=("critic:q",), reads=("stage",))
     yield ComponentSpec(kind="netwrk", name="lost", factory="a:b")
+"""
+
+COMMAND = """
+from esper_core import CommandSpec, hookimpl
+@hookimpl
+def esper_commands():
+    yield CommandSpec(name="weigh", app="acme_heavy:weigh", summary="Weigh.")
 """
 
 
@@ -94,3 +102,15 @@ def test_doctor_for_machines(esper, install):
     (broken,) = [plugin for plugin in told["plugins"] if plugin["plugin"] == "acme-exits"]
     assert broken["status"] == "failed" and "sys.exit(3)" in broken["error"] and broken["location"] == str(site)
     assert json.loads(esper("plugins", "doctor", "--json").stdout)["healthy"] is True
+
+
+def test_doctor_names_plugins_that_slow_every_command(esper, install):
+    heavy = "import sys, time, types; time.sleep(0.05); sys.modules.setdefault('sklearn', types.ModuleType('sklearn'))"
+    site = install("acme-heavy", f"{heavy}\n{COMMAND}")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "sklearn"]:
+            patch.delitem(sys.modules, name)
+        done = esper("plugins", "doctor", path=site)
+        sys.modules.pop("sklearn", None)
+    assert done.returncode == 0
+    assert "warning: acme-heavy (acme-heavy 1.0) imports sklearn when it is listed, which slows every" in done.stdout

@@ -66,7 +66,7 @@ def test_while_processes_train(begin, tmp_path, number, status):
     assert process.exitcode == status and "Traceback" not in said
     (kept,) = re.findall(r"Error: Stopped in update \d+ of 500\. The last checkpoint is (\S+)\.", said)
     assert (tmp_path / kept / "state.json").is_file()
-    assert f"Go on with it: esper train --resume {Path(kept).parents[1]}" in said
+    assert f"Continue it: esper train --resume {Path(kept).parents[1]}" in said
     assert is_gone(os.killpg, process.pid)
 
 
@@ -79,7 +79,7 @@ def test_before_the_first_update_has_ended(begin, tmp_path, number, status):
     stop(process, number)
     said = (tmp_path / "said").read_text()
     assert process.exitcode == status and "Traceback" not in said
-    assert re.search(r"Stopped in update 1 of 40\. There is no checkpoint yet\.\nGo on with it: esper train --re", said)
+    assert re.search(r"Stopped in update 1 of 40\. There is no checkpoint yet\.\nContinue it: esper train --re", said)
     assert is_gone(os.killpg, process.pid)
 
 

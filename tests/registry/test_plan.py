@@ -166,7 +166,7 @@ def test_a_capability_that_nobody_provides(index: Index) -> None:
     ("said", "message"),
     [
         ({"options": ["environment.fail=bug"]}, "failed while describing itself: RuntimeError: a bug"),
-        ({"options": ["environment.fail=nonsense"]}, "returned a str, which is no EnvironmentDescription"),
+        ({"options": ["environment.fail=nonsense"]}, "returned a str instead of EnvironmentDescription"),
         ({"uses": {"environment": "undescribed", "masks": "open"}}, "has no description"),
     ],
 )

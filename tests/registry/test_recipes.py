@@ -71,7 +71,7 @@ def test_everything_a_file_may_say(folder: Path) -> None:
     [
         ("", 1, "'schema' is missing"),
         ("\nschema = 2", 2, "schema 2 is not supported"),
-        ("schema = 1\nx = = 2", 2, "this is no TOML"),
+        ("schema = 1\nx = = 2", 2, "this is not TOML"),
         ('schema = 1\n\nplugin = "x"', 3, "there is no 'plugin'. Did you mean 'plugins'?"),
         (
             "schema = 1\n[plugins]\n# note\ndisable = []",

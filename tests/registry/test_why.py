@@ -119,7 +119,7 @@ def test_a_plain_name_and_an_alias(index: Index) -> None:
     [
         ("shared", "does not read KIND/NAME"),
         ("netwrok/shared", "Did you mean 'network'"),
-        ("policy/shared", "A policy is no component"),
+        ("policy/shared", "A policy is not a component"),
     ],
 )
 def test_what_cannot_be_explained(index: Index, asked: str, words: str) -> None:

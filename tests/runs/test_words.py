@@ -38,5 +38,5 @@ def test_metrics_that_are_none_break_the_contract(plan: Plan, index: Index) -> N
         return evolve(component, spec=wrong) if component.key == "environment/growth" else component
 
     changed = evolve(index, components=tuple(map(broken, index.components)))
-    with pytest.raises(PluginError, match="is no list of Metric"):
+    with pytest.raises(PluginError, match="is not a list of Metric"):
         Words.of(plan, changed, known)

@@ -71,7 +71,7 @@ def _measure(
         request = PlanRequest(**{**chosen, **{name: value for name, value in said.items() if value is not None}})
     except TypeError as error:
         raise PluginError(
-            f"{component} breaks its contract: its choices are no plan: {error}.",
+            f"{component} breaks its contract: its choices are not a plan: {error}.",
             hint="Report this to the workload's author.",
         ) from error
     plan = make_plan(request, index, recipes)

@@ -40,7 +40,7 @@ def targets(subject: Subject) -> None:
     """Its targets are bounds on figures, each figure once, with a line on what it means."""
     found = subject.build().targets
     for target in found:
-        assert isinstance(target, Target), f"{target!r} is no Target"
+        assert isinstance(target, Target), f"{target!r} is not a Target"
         assert math.isfinite(target.bound), f"the target of '{target.figure}' is {target.bound}"
         assert target.meaning.strip(), f"the target of '{target.figure}' does not say what it means"
     names = [target.figure for target in found]

@@ -50,7 +50,7 @@ class Workload(Protocol):
     def measure(self, plan: Any, index: Any, *, quick: bool, say: Say) -> Mapping[str, Any]:
         """Measure, and return JSON-able figures: name → number, table of numbers, or list of rows.
 
-        Quick is for people who wait. Threads within an operation are set already; what holds processes closes them.
+        Quick measures less. Threads within an operation are set already; what holds processes closes them.
         """
         ...
 

@@ -68,7 +68,7 @@ OWN = (
         needs=GREEDY,
     ),
 )
-"""Arms that are no rules."""
+"""Arms that are not rules."""
 
 _OWN = {arm.name: arm for arm in OWN}
 

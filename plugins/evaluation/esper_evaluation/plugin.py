@@ -26,7 +26,7 @@ def esper_commands() -> Iterator[CommandSpec]:
     for name, app, summary in (
         ("evaluate", "evaluate:evaluate", "Compare a trained policy with rules and schedules."),
         ("report", "report:report", "Write one HTML page about a run."),
-        ("export", "export:export", "Let a trained policy grow one network, and write it down."),
-        ("runs compare", "compare:compare_runs", "Set runs side by side: plans, and what came of them."),
+        ("export", "export:export", "Let a trained policy grow one network, and write it to files."),
+        ("runs compare", "compare:compare_runs", "Compare runs side by side: plans and results."),
     ):
         yield CommandSpec(name=name, app=f"esper_evaluation.commands.{app}" if app else "", summary=summary)

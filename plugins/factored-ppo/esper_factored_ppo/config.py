@@ -20,7 +20,7 @@ class FactoredPpoConfig:
     )
     value_coefficient: float = option(0.5, low=0.0, high=1e6, help="Weight of the critic's squared error.")
     target_kl: float = option(
-        0.03, low=0.0, high=1e6, help="Joint KL at 1.5 times which a rollout's passes end; 0 is off."
+        0.03, low=0.0, high=1e6, help="Learning from a rollout ends when the joint KL exceeds 1.5 times this; 0 is off."
     )
     ratio_mode: str = option(
         "per_head", choices=("per_head", "joint"), help="Clip each head's ratio by itself, or their product."

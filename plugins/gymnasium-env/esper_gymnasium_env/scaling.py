@@ -80,7 +80,7 @@ class Scaling:
             raise ValueError("its observations have no entries, so there is nothing to learn from")
         beyond = [entry for entry in observe if not 0 <= entry < size]
         if beyond:
-            raise ValueError(f"observe={beyond[0]} is no entry of an observation that has entries 0 to {size - 1}")
+            raise ValueError(f"observe={beyond[0]} is not an entry of an observation that has entries 0 to {size - 1}")
         chosen = np.array(observe or range(size), dtype=np.int64)
         bottom, top = (bound.astype(np.float64)[chosen] for bound in (box.low, box.high))
         for entry in np.flatnonzero((bottom == np.inf) | (top == -np.inf))[:1]:
@@ -114,9 +114,9 @@ class Scaling:
             if isinstance(leaf, spaces.Discrete | spaces.MultiDiscrete):
                 # Flattening would turn an unknown category into another one.
                 if not _is_category(leaf, part):
-                    raise ValueError(f"{part!r} is no value of {leaf}")
+                    raise ValueError(f"{part!r} is not a value of {leaf}")
             elif np.size(part) != np.prod(leaf.shape or ()):
-                raise ValueError(f"{np.size(part)} entries are no value of {leaf}")
+                raise ValueError(f"{np.size(part)} entries are not a value of {leaf}")
         return np.asarray(flatten(self.space, observation), dtype=np.float64)[self.chosen]
 
     def outside(self, values: NDArray[np.float64]) -> int | None:

@@ -136,7 +136,7 @@ def test_several_actions_at_once_have_a_head_each(build: Any) -> None:
         (GymnasiumConfig(id="Pendulum-v1"), r"Box.*only Discrete and MultiDiscrete"),
         (GymnasiumConfig(id="CartPol-v1"), r"registered as 'CartPol-v1'\. Did you mean 'CartPole-v1'"),
         (GymnasiumConfig(kwargs={"colour": "red"}), "colour"),
-        (GymnasiumConfig(observe=(0, 4)), r"observe=4 is no entry.*0 to 3"),
+        (GymnasiumConfig(observe=(0, 4)), r"observe=4 is not an entry.*0 to 3"),
     ],
 )
 def test_what_cannot_be_played_is_refused(config: GymnasiumConfig, message: str) -> None:

@@ -38,7 +38,7 @@ def check_held_out(environment: Evaluable, count: int) -> list[int]:
     """Return held-out instances; raises AssertionError unless they are what they always are."""
     held = environment.held_out(count)
     assert len(held) == len(set(held)) == count, f"held_out({count}) returned {len(set(held))} different instances"
-    assert all(type(number) is int for number in held), "an instance it holds out is no int"
+    assert all(type(number) is int for number in held), "an instance it holds out is not an int"
     fewer = environment.held_out(count - 1)
     assert fewer == held[:-1], f"held_out({count - 1}) are not the first of held_out({count})"
     return held

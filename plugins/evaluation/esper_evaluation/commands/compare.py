@@ -25,7 +25,7 @@ def compare_runs(
     every: Annotated[bool, typer.Option("--all", help="Print every metric, not only those of episodes.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Set runs side by side: where their plans differ, and what came of it.
+    """Compare runs side by side: where their plans differ, and their results.
 
     Numbers are means over the last quarter of the updates that all runs have, with 95 % intervals over the episodes.
     """

@@ -74,14 +74,14 @@ def evaluate(
     Arms are all installed rules that can play the environment (static, random, plateau, …), and:
 
     \b
-        policy          as it acts in training: drawn
-        policy-greedy   always what it thinks most probable
+        policy          actions drawn at random, as in training
+        policy-greedy   always the most probable action
         random-matched  the policy's operations, shuffled in time; all else random
         best-fixed      the best schedule that looks at nothing: random search on
                         training instances, as many steps as the policy had
         replay          what policy-greedy made permanent, there from the start
 
-    What has been played is kept in the first run's folder, and not played again.
+    Episodes already played are kept in the first run's folder, and not played again.
     """  # noqa: D301
     index, recipes = load_installed(context)
     entrants = choose_entrants([find_run(name, out) for name in runs], at)

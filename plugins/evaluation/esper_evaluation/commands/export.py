@@ -34,10 +34,10 @@ def export(
     device: Annotated[str | None, typer.Option(help="torch device; the run's own without it.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Let a trained policy grow one network, and write it down.
+    """Let a trained policy grow one network, and write it to files.
 
     The policy of a checkpoint plays one episode on an instance of its environment, always taking what it thinks most
-    probable. The network that comes of it, with what was made permanent, is written as two files: FILE.safetensors
+    probable. The resulting network, with what was made permanent, is written as two files: FILE.safetensors
     holds the weights, FILE.py builds the network and loads them. Neither needs esper:
 
       from grown import load; network = load()

@@ -26,7 +26,7 @@ def report(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Write one HTML page about a run, also about one that goes on or was stopped.
+    """Write one HTML page about a run, also one that is still running or was stopped.
 
     The page holds all it needs: it opens from disk, without a network, and runs no script.
     """

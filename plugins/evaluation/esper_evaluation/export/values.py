@@ -48,7 +48,7 @@ def written(value: Any, special: Callable[[Any], ast.expr]) -> ast.expr:
         return ast.List(elements, ast.Load()) if type(value) is list else ast.Tuple(elements, ast.Load())
     if type(value) is dict:
         return ast.Dict([written(k, special) for k in value], [written(v, special) for v in value.values()])
-    raise Untraceable(f"it hands a {type(value).__name__} to torch or to its caller, which is no plain value")
+    raise Untraceable(f"it hands a {type(value).__name__} to torch or to its caller, which is not a plain value")
 
 
 def contains(value: Any, kinds: type | tuple[type, ...]) -> bool:

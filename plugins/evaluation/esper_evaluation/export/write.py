@@ -91,7 +91,7 @@ def export_paths(out: Path) -> tuple[Path, Path]:
 
     Raises:
         UserError: Python could not import a module of that name, there is no such folder, or it would be written over
-            a file that is no export.
+            a file that is not an export.
     """
     stem = out.with_suffix("") if out.suffix in (".py", ".safetensors") else out
     if not stem.name.isidentifier() or keyword.iskeyword(stem.name):
@@ -114,7 +114,7 @@ def write_export(grown: Grown, out: Path) -> Exported:
     """Write a grown network, load it again, and compare.
 
     Raises:
-        UserError: `out` is no place for a Python module.
+        UserError: `out` is not a place for a Python module.
         PluginError: a module that cannot be written down, or that computes something else when it is loaded.
         EsperError: a file cannot be written.
     """

@@ -35,13 +35,13 @@ def write_report(run: RunDirectory, path: Path) -> int:
     """Write the page about a run, and return its size in bytes.
 
     Raises:
-        UserError: it would be written over a file that is no report.
+        UserError: it would be written over a file that is not a report.
         EsperError: a file of the run is damaged, or the page cannot be written; one that was there before stays.
     """
     with writing(path, "Choose another place with --out."):
         check_creatable(path)
         if (begins := beginning(path, 1000)) is not None and MARK not in begins:
-            raise UserError(f"{path} is there already, and is no report.", hint="Choose another place with --out.")
+            raise UserError(f"{path} is there already, and is not a report.", hint="Choose another place with --out.")
     # The name of a folder need not be text; what no encoding knows is shown with a backslash.
     content = render(Record.read(run)).encode("utf-8", "backslashreplace")
     with writing(path, "Choose another place with --out."):

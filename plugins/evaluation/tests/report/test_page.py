@@ -198,7 +198,7 @@ def test_no_number_in_a_file_decides_how_much_memory_a_page_takes(make_run: Make
 
 def test_nothing_but_a_report_is_written_over(make_run: MakeRun) -> None:
     run = make_run()
-    with pytest.raises(UserError, match=r"run\.json is there already, and is no report"):
+    with pytest.raises(UserError, match=r"run\.json is there already, and is not a report"):
         write_report(run, run.path / "run.json")
     page_of_mine = run.path / "mine.html"
     assert write_report(run, page_of_mine) == write_report(run, page_of_mine)

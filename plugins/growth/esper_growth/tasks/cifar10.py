@@ -71,7 +71,7 @@ def read_records(path: Path) -> Any:
     size = path.stat().st_size
     if not size or size % RECORD:
         raise UserError(
-            f"{path} has {size} bytes, which is no whole number of records of {RECORD} bytes.",
+            f"{path} has {size} bytes, which is not a whole number of records of {RECORD} bytes.",
             hint="Unpack the binary version of CIFAR-10 again.",
         )
     records = np.memmap(path, dtype=np.uint8, mode="r").reshape(-1, RECORD)

@@ -38,7 +38,7 @@ def matrix(
     uses: choices.Uses = None,
     options: choices.Options = None,
     seed: choices.Seed = None,
-    full: Annotated[bool, typer.Option("--full", help="Test all cells, not only so many that all pairs meet.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Test all cells, not only enough to cover every pair.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Combine features, networks, critics, masks and losses: predict, build, train for one update, compare."""

@@ -60,7 +60,7 @@ def run_spike(
     only: Annotated[
         str | None, typer.Option(metavar="NAME", help="Run this part alone, such as P7 or 'entropy'.")
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Ask less, for people who wait.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Ask less, to be done sooner.")] = False,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE.md", help="Write a Markdown report of what was measured.")
     ] = None,

@@ -89,7 +89,7 @@ def summary(subject: CommandSubject) -> None:
     text = subject.command.spec.summary
     assert text.strip(), "its spec has no summary, so listings cannot say what it does"
     assert text.isprintable() and len(text) <= SUMMARY_LENGTH, f"its summary is more than one line: {text!r}"
-    assert text.endswith("."), f"its summary is no sentence that ends with a full stop: {text!r}"
+    assert text.endswith("."), f"its summary is not a sentence that ends with a full stop: {text!r}"
 
 
 @SUITE.check("app", after=(), claim=APP)

@@ -160,7 +160,7 @@ def consistent(subject: Subject, case: Case) -> None:
         least = values.by_op.masked_fill(~legal, torch.inf).amin(-1) - TOLERANCE
         most = values.by_op.masked_fill(~legal, -torch.inf).amax(-1) + TOLERANCE
         inside = (values.value >= least) & (values.value <= most)
-        assert inside.all(), "the value is no mean of by_op over the legal operations"
+        assert inside.all(), "the value is not a mean of by_op over the legal operations"
     elif asked.op is not None:
         other = _asked(case, seed=1)
         found = _ask(critic, Asked(asked.latent, other.op_probs, other.op))

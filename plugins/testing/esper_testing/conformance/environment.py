@@ -110,7 +110,7 @@ def _long(subject: Subject) -> Episode:
 def protocol(subject: Subject) -> None:
     """It is a `gymnasium.vector.VectorEnv` that never resets by itself and has the spaces of its tables."""
     with playable(subject) as (environment, _):
-        assert isinstance(environment, VectorEnv), f"{type(environment).__name__} is no gymnasium.vector.VectorEnv"
+        assert isinstance(environment, VectorEnv), f"{type(environment).__name__} is not a gymnasium.vector.VectorEnv"
         mode = environment.metadata.get("autoreset_mode")
         assert mode == AutoresetMode.DISABLED, f"its autoreset_mode is {mode}, not AutoresetMode.DISABLED"
         actions, state = environment.actions, environment.state_spec
@@ -225,7 +225,7 @@ def _check_event(event: Any, t: int) -> None:
     lacking = [key for key in ("env", "step", "type") if key not in event]
     assert not lacking, f"step {t}: the event {event} lacks {', '.join(lacking)}"
     env, step, kind = event["env"], event["step"], event["type"]
-    assert isinstance(kind, str) and kind, f"step {t}: the type of the event {event} is no name"
+    assert isinstance(kind, str) and kind, f"step {t}: the type of the event {event} is not a name"
     assert type(env) is int and 0 <= env < ENVS, f"step {t}: the event '{kind}' is of environment {env!r}"
     assert type(step) is int and step == t, f"step {t}: the event '{kind}' says step {step!r}"
     try:

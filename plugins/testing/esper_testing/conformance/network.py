@@ -319,7 +319,7 @@ def state_dict(subject: Subject, case: Case) -> None:
     other = make_case(evolve(case.plan, seed=case.plan.seed + 1), subject.full_index, case.num_slots)
     saved = case.network.state_dict()
     strange = [name for name, value in saved.items() if not isinstance(value, Tensor)]
-    assert not strange, f"its state_dict holds what is no tensor and cannot be saved: {', '.join(strange)}"
+    assert not strange, f"its state_dict holds what is not a tensor and cannot be saved: {', '.join(strange)}"
     other.network.load_state_dict(copied(dict(saved)))
     features = case.features()
     assert_same(_run(other, features), _run(case, features), "outputs with the weights loaded into another one")

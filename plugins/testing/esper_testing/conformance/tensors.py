@@ -51,7 +51,7 @@ def assert_same(found: Any, expected: Any, what: str, tolerance: float = 0.0) ->
 
 
 def assert_shape(value: Any, shape: tuple[int, ...], what: str) -> None:
-    """Fail when something is no tensor of a shape."""
+    """Fail when something is not a tensor of a shape."""
     assert isinstance(value, Tensor), f"{what} is a {type(value).__name__}, not a tensor"
     assert tuple(value.shape) == shape, f"{what} is {tuple(value.shape)}, not {shape}"
 

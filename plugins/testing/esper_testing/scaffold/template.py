@@ -25,7 +25,7 @@ COMMANDS = KindSpec(
     template="esper_testing.templates:command",
     summary="a command of esper, such as `esper my-command`",
 )
-"""Commands are no kind of component, but begin with a template all the same."""
+"""Commands are not a kind of component, but begin with a template all the same."""
 
 LEFT_BEHIND = re.compile(r"__pycache__|build|.*\.egg-info|\..*_cache")
 """What lies beside the files of a template once it was used where it is."""
@@ -48,7 +48,7 @@ class Template:
 
         Raises:
             UserError: the new name already means something in these files.
-            PluginError: a module among them is no Python.
+            PluginError: a module among them is not Python.
         """
         spellings = {self.name.kebab: name.kebab, self.name.module: name.module, self.name.class_name: name.class_name}
         # In one pass, so that what was put in is never replaced again.
@@ -118,7 +118,7 @@ def _bound(path: str, content: bytes) -> Iterator[str]:
         tree = ast.parse(content)
     except (SyntaxError, ValueError) as error:
         raise PluginError(
-            f"The template's {path} is no Python: {error}.", hint="Report this to the author of the kind."
+            f"The template's {path} is not Python: {error}.", hint="Report this to the author of the kind."
         ) from error
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef | ast.FunctionDef):

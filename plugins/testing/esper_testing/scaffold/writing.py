@@ -17,7 +17,7 @@ def check_target(folder: Path) -> None:
     try:
         if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
             raise UserError(
-                f"{folder} exists and is no folder.", hint="Move it away, or write elsewhere: --directory D."
+                f"{folder} exists and is not a folder.", hint="Move it away, or write elsewhere: --directory D."
             )
         if folder.is_dir() and any(folder.iterdir()):
             raise UserError(

@@ -30,7 +30,7 @@ class Spike(Protocol):
                 what follows from defaults.
             slots: Slot counts asked for.
             only: Name of the one part to run.
-            quick: Ask less, for people who wait.
+            quick: Ask less, to be done sooner.
             on_result: Takes in an `esper_testing.spikes.verdict.CheckResult` after every check.
 
         Raises:

@@ -23,6 +23,6 @@ def describe(config: MyFeaturesConfig, slots: SlotConfig, actions: ActionSpec, s
             Feature("measured", "contribution_measured", 0.0, 1.0, "contribution_measured"),
         ),
         num_slots=slots.num_slots,
-        # A category is no number: networks embed it. How many there are is the environment's to say.
+        # A category is not a number: networks embed it. How many there are is the environment's to say.
         indices=(IndexField("blueprint", slots.num_slots, int(state_spec["blueprint"].high) + 1),),
     )

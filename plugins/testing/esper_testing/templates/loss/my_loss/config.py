@@ -14,4 +14,6 @@ class MyLossConfig:
     clip: float = option(0.2, low=0.0, help="How far the probability ratio may move before its gradient stops.")
     entropy: float = option(0.01, low=0.0, help="Weight of the entropy bonus; more explores longer.")
     value_coefficient: float = option(0.5, low=0.0, help="Weight of the critic's squared error.")
-    target_kl: float = option(0.03, low=0.0, help="Joint KL at 1.5 times which a rollout's passes end; 0 is off.")
+    target_kl: float = option(
+        0.03, low=0.0, help="Learning from a rollout ends when the joint KL exceeds 1.5 times this; 0 is off."
+    )

@@ -17,7 +17,7 @@ class MyLoss:
 
     def __init__(self, config: MyLossConfig, context: BuildContext) -> None:
         self.config, self.actions = config, context.actions
-        # The trainer ends the passes over a rollout when `LossResult.kl` exceeds 1.5 times this.
+        # The trainer ends its epochs over a rollout when `LossResult.kl` exceeds 1.5 times this.
         self.target_kl: float | None = config.target_kl or None
 
     def __call__(self, batch: Sequences, evaluation: Evaluation) -> LossResult:
