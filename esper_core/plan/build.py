@@ -203,7 +203,7 @@ class _Builder:
                 if getattr(part, attribute) != promised:
                     raise _breach(component, f"its {attribute} differs from what the plan describes")
             if component.kind in LEARNED and not isinstance(part, nn.Module):
-                raise _breach(component, f"it is a {type(part).__name__}, which is no torch.nn.Module")
+                raise _breach(component, f"it is a {type(part).__name__}, which is not a torch.nn.Module")
             latent_dim: Any = getattr(part, "latent_dim", None)
             if component.kind == "network" and (type(latent_dim) is not int or latent_dim < 1):
                 raise _breach(component, f"its latent_dim is {latent_dim!r}, no positive whole number")
@@ -225,7 +225,7 @@ def _check_protocol(component: Component, index: Index, part: Any) -> None:
     protocol = load_reference(kind.protocol, f"the kind '{kind.name}'", index.declarer(kind.name))
     missing = [member for member in _members(protocol) if not hasattr(part, member)]
     if missing:
-        what = f"'{component.spec.factory}' returned a {type(part).__name__}, which is no {protocol.__name__}"
+        what = f"'{component.spec.factory}' returned a {type(part).__name__}, which does not fulfil {protocol.__name__}"
         raise _breach(component, f"{what}: it lacks {', '.join(missing)}")
 
 

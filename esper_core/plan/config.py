@@ -97,7 +97,7 @@ def _parse_value(option: str, text: str) -> Any:
         if text and not structured:
             return text
         hint = 'Quote it for your shell: -o \'KIND.key=["one", "another"]\'. An empty text is "".'
-        raise ConfigError(f"The value of the option '{option}' is no TOML value: {error}.", hint=hint) from error
+        raise ConfigError(f"The value of the option '{option}' is not a TOML value: {error}.", hint=hint) from error
     if set(table) != {"value"}:
         raise ConfigError(f"The option '{option}' holds more than one value.", hint=_SYNTAX)
     return text if isinstance(table["value"], datetime.date | datetime.time) else table["value"]
@@ -110,7 +110,7 @@ def config_class(component: Component) -> type:
     found = load_reference(component.spec.config, str(component), component.distribution)
     if isinstance(found, type) and attrs.has(found):
         return found
-    message = f"{component} names '{component.spec.config}' as its config, which is no attrs class."
+    message = f"{component} names '{component.spec.config}' as its config, which is not an attrs class."
     raise FactoryError(message, hint="Decorate it with @attrs.frozen.")
 
 

@@ -286,7 +286,7 @@ def _describe(component: Component, expected: type[Described], config: Any, *arg
             raise Refused(f"{component} cannot be used like this: {reason}.", hint="Change its options.") from error
     if not isinstance(found, expected):
         returned = f"'{reference}' returned a {type(found).__name__}"
-        raise component.owner.breach(f"{returned}, which is no {expected.__name__}")
+        raise component.owner.breach(f"{returned} instead of {expected.__name__}")
     return found
 
 

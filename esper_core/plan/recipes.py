@@ -109,7 +109,7 @@ def load_recipes(path: str | Path | None) -> Recipes:
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"\(at line (\d+), column \d+\)", str(error))
         where = f":{found[1] if found else len(text.splitlines())}"
-        reason = "this is no TOML: " + re.sub(r"\s*\(at .*\)$", "", str(error))
+        reason = "this is not TOML: " + re.sub(r"\s*\(at .*\)$", "", str(error))
     except ValueError:
         where, reason = "", "a number in it has more digits than can be read"
     raise RegistryFileError(f"{_shown(path)}{where}: {reason}.")

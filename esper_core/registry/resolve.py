@@ -123,5 +123,12 @@ def absent_plugins(index: Index) -> str:
     return " ".join(said)
 
 
+def absence(index: Index, distribution: str) -> str:
+    """Return why a distribution does not bring a component that was recorded, in two words."""
+    wanted = normalise_name(distribution)
+    off = any(r.status == "disabled" and normalise_name(r.distribution) == wanted for r in index.plugins)
+    return "switched off" if off else "not installed"
+
+
 def _providers(components: Iterable[Component]) -> str:
     return " and ".join(component.origin for component in components)

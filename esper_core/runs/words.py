@@ -77,5 +77,5 @@ def _declared(plan: Plan, index: Index) -> Iterator[Metric]:
         if component.spec.metrics:
             declared: Any = load_reference(component.spec.metrics, str(component), component.distribution)
             if not isinstance(declared, list | tuple) or not all(isinstance(metric, Metric) for metric in declared):
-                raise component.owner.breach(f"'{component.spec.metrics}' is no list of Metric")
+                raise component.owner.breach(f"'{component.spec.metrics}' is not a list of Metric")
             yield from declared

@@ -63,7 +63,7 @@ BROKEN = [
     ("def esper_components(): return ()", "esper_components lacks its @hookimpl decorator"),
     ("answer = 42", "it implements no hook"),
     ("@hookimpl(hookwrapper=True)\ndef esper_components(): yield", "hook wrapper"),
-    ("@hookimpl\ndef esper_components(): yield 'lstm'", "'lstm', which is no ComponentSpec"),
+    ("@hookimpl\ndef esper_components(): yield 'lstm'", "'lstm', which is not a ComponentSpec"),
     (GOOD.format(name="x") + "    raise OSError('disk')", "esper_components raised OSError: disk"),
     (GOOD.format(name="Not Kebab"), "must be kebab-case"),
     (GOOD.format(name="x") + YIELD.format(more=""), "it registers network 'x' twice"),
