@@ -20,14 +20,10 @@ def describe(config: FlatConfig, slots: SlotConfig, actions: ActionSpec, state_s
     """Return the schema: fields without a slot axis first, then one block per slot."""
     columns: dict[bool, list[Feature]] = {False: [], True: []}
     for entry in state_spec.fields:
-        sizes = _sizes(entry, slots.num_slots, len(actions.ops))
+        sizes = entry.sizes(1, slots.num_slots, len(actions.ops))[2 if is_per_slot(entry) else 1 :]
         for position in product(*(range(size) for size in sizes)):
             columns[is_per_slot(entry)].append(_feature(config, entry, position))
     return FeatureSchema(base=columns[False], per_slot=columns[True], num_slots=slots.num_slots)
-
-
-def _sizes(entry: StateField, num_slots: int, num_ops: int) -> tuple[int, ...]:
-    return entry.sizes(1, num_slots, num_ops)[2 if is_per_slot(entry) else 1 :]
 
 
 def _feature(config: FlatConfig, entry: StateField, position: tuple[int, ...]) -> Feature:

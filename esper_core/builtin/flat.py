@@ -25,22 +25,16 @@ class Flat:
     def __init__(self, config: FlatConfig, context: BuildContext) -> None:
         self.schema = describe(config, context.slots, context.actions, context.state_spec)
         self._config, self._dtype = config, context.dtype
-        self._num_slots = context.slots.num_slots
         self._base = [entry for entry in context.state_spec.fields if not is_per_slot(entry)]
         self._slots = [entry for entry in context.state_spec.fields if is_per_slot(entry)]
 
     def __call__(self, state: State) -> Features:
         """Map a state of `[E, ...]` tensors to `obs [E, D]`."""
         blocks = [self._read(state, entry).flatten(1) for entry in self._base]
-        if self._slots:
-            slots = [self._slot_block(state, entry) for entry in self._slots]
+        if self._slots:  # each as `[E, N, width]`
+            slots = [value.reshape(*value.shape[:2], -1) for value in (self._read(state, s) for s in self._slots)]
             blocks.append(torch.cat(slots, dim=2).flatten(1))
         return Features(torch.cat(blocks, dim=1), {})
-
-    def _slot_block(self, state: State, entry: StateField) -> Tensor:
-        """Return a slot field as `[E, N, width]`."""
-        value = self._read(state, entry)
-        return value.reshape(value.shape[0], self._num_slots, -1)
 
     def _read(self, state: State, entry: StateField) -> Tensor:
         """Return a field as floats `[E, ...]`, at least two axes, scaled when asked for."""

@@ -46,10 +46,7 @@ class TensorBoard:
 
 
 def scalars(metrics: Mapping[str, float | None], timing: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Yield tag and value of all that is defined. TensorBoard groups tags by what stands before the first slash.
-
-    A metric of several parts forms a group, as `kl` and `kl/op` do; all others are one group, `run`.
-    """
+    """Yield tag and value of all that is defined; `kl` and `kl/op` are a group, all without parts one named `run`."""
     groups = {name.partition("/")[0] for name in metrics if "/" in name}
     for name, value in metrics.items():
         if value is not None:

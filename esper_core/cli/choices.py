@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 from attrs import frozen
@@ -21,32 +21,27 @@ from esper_core.plan.config import config_class, describe_options
 from esper_core.registry.index import Index
 from esper_core.system.printable import visible_line
 
+T = TypeVar("T")
 COMPONENTS, RUN = "Components", "Run"
 """Panels of the help."""
 
 
 @frozen
-class _OfKinds:
-    """Marks the parameter that takes kind → name: a flag `--KIND NAME` for every kind of a plan, but for some."""
+class _Mark:
+    """Marks a parameter that sets the environment's option `key`, or takes kind → name from flags for all kinds."""
 
+    key: str = ""
     but: tuple[str, ...] = ()
-
-
-@frozen
-class _OfEnvironment:
-    """Marks a parameter that sets an option of the environment; its help is what installed environments say of it."""
-
-    key: str
 
 
 def kinds(*but: str) -> Any:
     """Return the type of a parameter that becomes a flag for every kind of a plan, but for some."""
-    return Annotated[Mapping[str, str] | None, _OfKinds(but)]
+    return Annotated[Mapping[str, str] | None, _Mark(but=but)]
 
 
 Kinds = kinds()
-Epochs = Annotated[int | None, _OfEnvironment("epochs")]
-Workers = Annotated[int | None, _OfEnvironment("workers")]
+Epochs = Annotated[int | None, _Mark("epochs")]
+Workers = Annotated[int | None, _Mark("workers")]
 Policy = Annotated[
     str | None, typer.Option(help="Recipe of registry.toml, or a network.", autocompletion=completion.policies)
 ]
@@ -81,7 +76,7 @@ def with_installed(function: Callable[..., Any], installed: Installed) -> Callab
     """Return a command's function whose marked parameters are flags as installed plugins describe them."""
     signature, hints = inspect.signature(function), get_type_hints(function, include_extras=True)
     own = [parameter.replace(annotation=hints.get(name, Any)) for name, parameter in signature.parameters.items()]
-    marks = {parameter.name: mark for parameter in own if (mark := _mark(parameter)) is not None}
+    marks = {parameter.name: mark for parameter in own for mark in _said(parameter, _Mark)}
     if not marks:
         return function
     taken = {flag for parameter in own for flag in _flags(parameter)}
@@ -89,14 +84,14 @@ def with_installed(function: Callable[..., Any], installed: Installed) -> Callab
     by_flag: dict[str, dict[str, str]] = {}
     for parameter in own:
         mark = marks.get(parameter.name)
-        if isinstance(mark, _OfKinds):
+        if mark is None:
+            shown.append(parameter)
+        elif mark.key:
+            shown.append(parameter.replace(annotation=_of_environment(mark.key, installed)))
+        else:
             offered = {f"kind_{k.replace('-', '_')}": k for k in _chosen_kinds(installed.index, {*mark.but, *taken})}
             by_flag[parameter.name] = offered
             shown += [parameter.replace(name=name, annotation=_of_kind(k, installed)) for name, k in offered.items()]
-        elif mark is not None:
-            shown.append(parameter.replace(annotation=_of_environment(mark.key, installed)))
-        else:
-            shown.append(parameter)
 
     @functools.wraps(function)
     def command(**given: Any) -> Any:
@@ -110,16 +105,14 @@ def with_installed(function: Callable[..., Any], installed: Installed) -> Callab
     return command
 
 
-def _mark(parameter: inspect.Parameter) -> _OfKinds | _OfEnvironment | None:
-    metadata = getattr(parameter.annotation, "__metadata__", ())
-    return next((mark for mark in metadata if isinstance(mark, _OfKinds | _OfEnvironment)), None)
+def _said(parameter: inspect.Parameter, what: type[T]) -> list[T]:
+    return [said for said in getattr(parameter.annotation, "__metadata__", ()) if isinstance(said, what)]
 
 
 def _flags(parameter: inspect.Parameter) -> Sequence[str]:
     """Return what a parameter is called on the command line, without dashes."""
-    said = [info for info in getattr(parameter.annotation, "__metadata__", ()) if isinstance(info, OptionInfo)]
-    flags = [flag for info in said for flag in info.param_decls or ()]
-    return [flag.strip("-") for flag in flags] or [parameter.name.replace("_", "-")]
+    flags = [flag.strip("-") for info in _said(parameter, OptionInfo) for flag in info.param_decls or ()]
+    return flags or [parameter.name.replace("_", "-")]
 
 
 def _chosen_kinds(index: Index, but: set[str]) -> list[str]:
@@ -135,14 +128,9 @@ def _quoted(text: str, installed: Installed) -> str:
 
 def _of_kind(kind: str, installed: Installed) -> Any:
     summary = _quoted(installed.index.kinds[kind].summary, installed)
-    option = typer.Option(
-        f"--{kind}",
-        metavar="NAME",
-        help=f"{summary[:1].upper()}{summary[1:]}.",
-        rich_help_panel=COMPONENTS,
-        autocompletion=completion.components(kind),
-    )
-    return Annotated[str | None, option]
+    means, complete = f"{summary[:1].upper()}{summary[1:]}.", completion.components(kind)
+    flag = typer.Option(f"--{kind}", metavar="NAME", help=means, rich_help_panel=COMPONENTS, autocompletion=complete)
+    return Annotated[str | None, flag]
 
 
 def _of_environment(key: str, installed: Installed) -> Any:

@@ -94,10 +94,8 @@ class Deferred(TyperCommand):
                 alone = typer.Typer(rich_markup_mode=self.installed.settings.markup, add_completion=False)
                 alone.command(spec.word)(with_installed(app, self.installed))
                 return typer.main.get_command(alone)
-        raise PluginError(
-            f"{owner} breaks its contract: '{spec.app}' is neither a function nor a typer.Typer.",
-            hint="Report this to the plugin's author.",
-        )
+        message = f"{owner} breaks its contract: '{spec.app}' is neither a function nor a typer.Typer."
+        raise PluginError(message, hint="Report this to the plugin's author.")
 
 
 def _unknown(name: str, known: Collection[str], installed: Installed) -> EsperError:

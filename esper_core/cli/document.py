@@ -36,11 +36,11 @@ class ReaderGone(OutputError):
 
 @frozen
 class _Claim:
-    """Where the document goes; what `sys.stdout` was; the descriptor of what 1 was, None where that was closed."""
+    """Where the document goes; what `sys.stdout` was; a descriptor of what 1 was."""
 
     stream: TextIO
     before: TextIO
-    kept: int | None
+    kept: int
 
 
 _claim: _Claim | None = None
@@ -54,18 +54,12 @@ def claim() -> bool:
     before = sys.stdout
     with suppress(OSError, ValueError):
         before.flush()
-    try:
-        kept = os.dup(OUT)
-    except OSError:
-        kept = None
-    stream = before
-    if kept is not None and _number(before) == OUT:
-        stream = open(kept, "w", encoding=before.encoding, errors=before.errors, closefd=False)  # noqa: SIM115
+    kept, stream = os.dup(OUT), before
+    with suppress(OSError, ValueError, AttributeError):
+        if before.fileno() == OUT:
+            stream = open(kept, "w", encoding=before.encoding, errors=before.errors, closefd=False)  # noqa: SIM115
     _claim = _Claim(stream, before, kept)
-    try:
-        os.dup2(ERR, OUT)
-    except OSError:
-        _lead_nowhere(OUT)
+    os.dup2(ERR, OUT)
     sys.stdout = sys.stderr
     return True
 
@@ -81,11 +75,8 @@ def release() -> None:
             stream.flush()
     ctypes.CDLL(None).fflush(None)
     sys.stdout = claim.before
-    if claim.kept is None:
-        os.close(OUT)
-    else:
-        os.dup2(claim.kept, OUT)
-        os.close(claim.kept)
+    os.dup2(claim.kept, OUT)
+    os.close(claim.kept)
 
 
 @contextmanager
@@ -156,31 +147,18 @@ class _Printed(io.StringIO):
         return stream().isatty()
 
 
-def _number(stream: TextIO) -> int | None:
-    try:
-        return stream.fileno()
-    except (OSError, ValueError, AttributeError):
-        return None
-
-
-def _lead_nowhere(number: int) -> None:
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    if nowhere != number:
-        os.dup2(nowhere, number)
-        os.close(nowhere)
-
-
 def _mute(stream: TextIO) -> None:
     """Lead a stream nowhere: what it still holds would fail once more when the process ends."""
-    number = _number(stream)
-    if number is not None:
-        _lead_nowhere(number)
+    with suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def _let_go() -> None:
     """A forked child has no part in the document: what it prints goes to standard error."""
     global _claim
-    if _claim is not None and _claim.kept is not None:
+    if _claim is not None:
         os.close(_claim.kept)
     _claim = None
 

@@ -91,10 +91,8 @@ def _head(picture: Picture, width: int) -> list[Text]:
     title = Text(picture.title, style="bold")
     title.truncate(room, overflow="ellipsis", pad=True)
     percent = f" {picture.share:4.0%}  {duration(picture.elapsed)}"
-    return [
-        Text.assemble(title, "  ", right),
-        Text.assemble((bar(picture.share, width - len(percent), "─"), "green"), percent),
-    ]
+    done = bar(picture.share, width - len(percent), "─")
+    return [Text.assemble(title, "  ", right), Text.assemble((done, "green"), percent)]
 
 
 def _curves(curves: Mapping[str, Sequence[float]], width: int) -> list[Text]:

@@ -10,13 +10,7 @@ if TYPE_CHECKING:
 
 
 class Pace:
-    """Counts environment steps from the first one of this process on.
-
-    Args:
-        updates: Updates of the run.
-        steps_per_update: Environment steps of an update.
-        updates_done: Updates done before, by a run that is resumed.
-    """
+    """Counts environment steps, and times those of this process; `updates_done` were done before it."""
 
     def __init__(self, updates: int, steps_per_update: int, updates_done: int = 0) -> None:
         self.updates, self.total = updates, updates * steps_per_update

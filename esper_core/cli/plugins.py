@@ -30,24 +30,24 @@ def list_plugins(
     index, _ = load_installed(context)
     if kind is not None:
         _list_kind(index, check_kind(index, kind), as_json)
-        return
-    if as_json:
+    elif as_json:
         print_json([record_json(record) for record in index.plugins])
-        return
+    else:
+        _list_records(index, installed_of(context).settings.debug)
+
+
+def _list_records(index: Index, debug: bool) -> None:
     rows = [(r.plugin, r.distribution, r.version, r.status, f"{r.import_ms:.0f} ms", _named(r)) for r in index.plugins]
     print_table(("plugin", "distribution", "version", "status", "loaded in", "brings"), rows)
     for record in index.plugins:
         if record.error:
             say("", f"{record.plugin} ({record.distribution} {record.version}) failed: {record.error}")
-            if installed_of(context).settings.debug and record.traceback:
+            if debug and record.traceback:
                 say(*paragraph(record.traceback))
         if record.others:
             used, rest = f"{record.version} in {record.location}", " and ".join(record.others)
-            say(
-                "",
-                f"{record.distribution} is installed more than once: {used} is used, {rest} not.",
-                "See: esper plugins doctor",
-            )
+            copies = f"{record.distribution} is installed more than once: {used} is used, {rest} not."
+            say("", f"{copies} See: esper plugins doctor")
         if record.heavy:
             say("", f"{record.plugin} imports {', '.join(record.heavy)} when it is listed; that slows every command.")
     for said, _ in by_kind(index.unavailable):

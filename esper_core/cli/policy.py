@@ -115,11 +115,8 @@ def _options(plan: Plan, index: Index) -> Iterator[tuple[str, dict[str, Any]]]:
         parts.append((prefix, config_class(find_planned(index, planned)), planned.config))
     for prefix, options, chosen in [*parts, ("train", TrainConfig, plan.train)]:
         for row in describe_options(options):
-            value, default = to_exact(chosen[row.key]), to_exact(row.default)
-            yield (
-                f"{prefix}.{row.key}",
-                {"value": value, "default": default, "help": row.help, "allowed": row.allowed},
-            )
+            values = {"value": to_exact(chosen[row.key]), "default": to_exact(row.default)}
+            yield f"{prefix}.{row.key}", {**values, "help": row.help, "allowed": row.allowed}
 
 
 def _shown(value: Any) -> str:

@@ -143,17 +143,12 @@ def _print_checkpoint(content: dict[str, Any]) -> None:
         ("slots", ", ".join(content["plan"]["slots"])),
         ("features", f"schema {content['feature_schema']['digest']}, {content['feature_schema']['dim']} numbers"),
         ("actions", f"digest {content['actions']['digest']}"),
-        *(
-            (f"weights of {key}", f"version {version}")
-            for key, version in content["weights_versions"].items()
-            if key.partition("/")[0] in FITTED
-        ),
-        *((name, f"{entry['version']}, source {entry['source']}") for name, entry in content["distributions"].items()),
-        *(
-            (name, f"{entry['bytes']:,} bytes, SHA-256 {entry['sha256'][:16]}")
-            for name, entry in content["files"].items()
-        ),
     ]
+    for key, version in content["weights_versions"].items():
+        if key.partition("/")[0] in FITTED:
+            rows.append((f"weights of {key}", f"version {version}"))
+    rows += [(name, f"{of['version']}, source {of['source']}") for name, of in content["distributions"].items()]
+    rows += [(name, f"{f['bytes']:,} bytes, SHA-256 {f['sha256'][:16]}") for name, f in content["files"].items()]
     first, *rest = [(f"  {name}", value) for name, value in rows]
     print_table(first, rest)
 

@@ -13,7 +13,7 @@ import typer
 
 from esper_core.cli import choices
 from esper_core.cli.installed import load_installed
-from esper_core.cli.output import duration, kept, print_json, say
+from esper_core.cli.output import duration, kept, print_json, say, warn
 from esper_core.cli.training import begin_run, resume_run
 from esper_core.cli.watching import choose_observers, split_options
 from esper_core.contracts.errors import UserError
@@ -96,7 +96,7 @@ def train(
     )
     plan = make_plan(request, index, recipes)
     for failure in known_failures([find_planned(index, planned) for planned in plan.components]):
-        say(f"warning: {failure}", err=True)
+        warn(failure)
     if dry_run:
         print_json(plan.to_json(), indent=None if as_json else 2)
         return
@@ -112,7 +112,7 @@ def _refuse_beside_resume(context: typer.Context, options: Sequence[str]) -> Non
     given = [names[name] for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
     given += ["-o"] * bool(options)
     if given:
-        allowed = ", ".join(names[name] for name in BESIDE_RESUME if name in names and name != "resume")
+        allowed = ", ".join(names[name] for name in BESIDE_RESUME if name != "resume")
         raise UserError(
             f"A resumed run keeps its plan: {', '.join(given)} cannot stand beside --resume.",
             hint=f"Leave it out, or begin a new run. Beside --resume may stand {allowed}.",
@@ -121,12 +121,16 @@ def _refuse_beside_resume(context: typer.Context, options: Sequence[str]) -> Non
 
 def _print(run: RunDirectory, lines: list[dict[str, Any]], as_json: bool) -> None:
     last = lines[-1]
-    with kept(f"The run is kept: {_program()} runs show {run.shown()}"):
+    # What to type for this command: its path where a shell would not find it by name.
+    unknown = shutil.which("esper") is None and Path(sys.argv[0]).name == "esper"
+    look = f"{sys.argv[0] if unknown else 'esper'} runs show {run.shown()}"
+    with kept(f"The run is kept: {look}"):
         if as_json:
             counts = {"updates": last["update"], "environment_steps": last["environment_steps"]}
             print_json({"run": str(run.shown()), **counts, "parameters": run.record["parameters"], "metrics": last})
         else:
             _print_result(run, lines)
+            say("", f"The run is in {run.shown()}", f"More about it: {look}")
 
 
 def _print_result(run: RunDirectory, lines: list[dict[str, Any]]) -> None:
@@ -145,12 +149,3 @@ def _print_result(run: RunDirectory, lines: list[dict[str, Any]]) -> None:
             say(f"  {headline.label:{width}} {change}   {headline.meaning}")
     if len(lines) >= 4:
         say("  (mean of the first quarter of the updates → mean of the last)")
-    path = run.shown()
-    say("", f"The run is in {path}", f"More about it: {_program()} runs show {path}")
-
-
-def _program() -> str:
-    """Return what to type for this command: its path where a shell would not find it by name."""
-    if shutil.which("esper") is None and Path(sys.argv[0]).name == "esper":
-        return sys.argv[0]
-    return "esper"

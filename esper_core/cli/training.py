@@ -32,8 +32,7 @@ Open = Callable[["Trainer", ExitStack], RunDirectory]
 
 def begin_run(plan: Plan, index: Index, watching: Watching, out: Path, *, plain: bool) -> tuple[RunDirectory, Lines]:
     """Train a new run, and return it with its metrics lines; raises as `resume_run`."""
-    here = Path.cwd()
-    place = out.absolute()
+    here, place = Path.cwd(), out.absolute()
 
     def create(trainer: Trainer, stack: ExitStack) -> RunDirectory:
         parameters = sum(p.numel() for p in trainer.policy.parameters())
@@ -76,13 +75,7 @@ def resume_run(resumption: Resumption, index: Index, watching: Watching, *, devi
 
 
 def _train(
-    plan: Plan,
-    index: Index,
-    watching: Watching,
-    open_run: Open,
-    *,
-    plain: bool,
-    run: RunDirectory | None = None,
+    plan: Plan, index: Index, watching: Watching, open_run: Open, *, plain: bool, run: RunDirectory | None = None
 ) -> tuple[RunDirectory, Lines]:
     with stopping_promptly(lambda: str(_stopped(run, plan))), ExitStack() as stack:
         try:

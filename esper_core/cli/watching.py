@@ -55,7 +55,5 @@ def _read(text: str, chosen: Sequence[Component]) -> Option:
     for component in chosen:
         if option.name in (component.name, *map(normalise_name, component.spec.aliases)):
             return option._replace(name=component.name)
-    raise ConfigError(
-        f"'{text}' concerns no observer of this run: '{option.name}' does not watch it.",
-        hint=f"Let it watch with --observe {option.name}.",
-    )
+    message = f"'{text}' concerns no observer of this run: '{option.name}' does not watch it."
+    raise ConfigError(message, hint=f"Let it watch with --observe {option.name}.")

@@ -74,14 +74,6 @@ def test_raw_numbers_pass_through_when_asked_for() -> None:
     )
 
 
-@pytest.mark.parametrize("name", [n for n in SPEC.names if n != "fixed"])
-def test_every_field_is_seen(name: str) -> None:
-    changed = {**STATE, name: ~STATE[name] if STATE[name].dtype == torch.bool else STATE[name] - 1}
-    moved = (flat()(STATE).obs != flat()(changed).obs).any(0)
-    names = [column for column, flag in zip(flat().schema.names, moved.tolist(), strict=True) if flag]
-    assert names and all(name in column for column in names)
-
-
 def test_a_state_without_slots_has_no_slot_blocks() -> None:
     spec = StateSpec((StateField("x", ("E", 3), "float", "", "", 0, 1),))
     features = flat(spec=spec)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,24 +11,9 @@ from typing import Any
 import pytest
 
 from esper_core.builtin.config import TensorBoardConfig
-from esper_core.builtin.tensorboard import FOLDER, TensorBoard, scalars
+from esper_core.builtin.tensorboard import FOLDER, TensorBoard
 from esper_core.cli.app import run
 from tests.cli.resuming import SMALL
-
-TIMING = {"seconds": 2.0, "steps_per_second": 4.0, "phases": {"policy": 1.5}}
-
-
-def test_metrics_of_several_parts_lie_together_and_all_others_under_run() -> None:
-    metrics = {"return": 0.5, "kl": 0.1, "kl/op": 0.2, "op/WAIT": 1.0, "q_spread": None}
-    assert dict(scalars(metrics, TIMING)) == {
-        "run/return": 0.5,
-        "kl": 0.1,
-        "kl/op": 0.2,
-        "op/WAIT": 1.0,
-        "timing/seconds": 2.0,
-        "timing/steps_per_second": 4.0,
-        "timing/phases/policy": 1.5,
-    }
 
 
 def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
@@ -52,9 +36,15 @@ def test_a_run_leaves_its_curves_unless_it_is_told_not_to(tmp_path, monkeypatch,
     known = {name for line in lines for name, value in line.items() if isinstance(value, float)}
     assert {tag.removeprefix("run/") for tag in found if not tag.startswith("timing/")} == known
 
-    assert run([*small, "--no-tensorboard"]) == 0
-    assert not (Path(json.loads(capsys.readouterr().out)["run"]) / FOLDER).exists()
     assert run([*small, "--no-tensorboard", "--observe", "tensorboard"]) == 2
+    for name in ("tensorboard", "torch.utils.tensorboard"):
+        monkeypatch.setitem(sys.modules, name, None)
+    capsys.readouterr()
+    assert run(small) == 0, "without the package nothing watches"
+    printed = capsys.readouterr()
+    assert not (Path(json.loads(printed.out)["run"]) / FOLDER).exists() and "warning" not in printed.err
+    assert run([*small, "--observe", "tensorboard"]) == 2, "and asking for it names the line that helps"
+    assert capsys.readouterr().err.splitlines()[-1] == 'pip install "tensorboard>=2.15"'
 
 
 def test_what_a_resumed_run_does_anew_hides_what_it_did_before(tmp_path: Path) -> None:
@@ -72,18 +62,3 @@ def test_what_a_resumed_run_does_anew_hides_what_it_did_before(tmp_path: Path) -
     write([], [1, 2, 3], 0.0)
     write([1, 2], [3, 4], 1.0)
     assert curves(tmp_path / FOLDER)["run/return"] == [(1, 0.0), (2, 0.0), (3, 1.0), (4, 1.0)]
-
-
-def test_without_the_package_nothing_watches_and_asking_for_it_names_the_line_that_helps(tmp_path: Path) -> None:
-    code = (
-        "import sys; sys.modules['tensorboard'] = None; sys.modules['torch.utils.tensorboard'] = None\n"
-        "from esper_core.cli.app import run\n"
-        "sys.exit(run(sys.argv[1:]))\n"
-    )
-    small = ["train", "--policy", "lstm-v1", "--slots", "2", "--updates", "1", *SMALL, "--out", str(tmp_path), "--json"]
-    command = [sys.executable, "-c", code, *small]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert not (Path(json.loads(done.stdout)["run"]) / FOLDER).exists() and "warning" not in done.stderr
-    done = subprocess.run([*command, "--observe", "tensorboard"], capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and done.stderr.splitlines()[-1] == 'pip install "tensorboard>=2.15"'

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-from pathlib import Path
 
 import pytest
 
@@ -57,28 +56,24 @@ def test_the_live_view_and_logs_make_it_visible():
 
 
 def test_every_command_about_runs_makes_it_visible(make_run, tmp_path, capsys):
-    name = (EVIL + FORGED).replace("/", "") + "\udcff"
-    for text, number in ((EVIL, 1), (FORGED, 2)):
-        warning = {"threshold": text, "metric": text, "since": 1, "message": text}
-        metrics = {text: 1.0, f"a/{text}": 1.0}
-        make_run(
-            f"{number}{name}",
-            lines=[line(1, **metrics, warnings=[warning], timing={"seconds": 1, "phases": {text: 1}})],
-            events=[],
-            record={"created": text, "device": text, "libraries": {text: text}, "machine": {text: text}},
-            policy=text,
-            train={text: text},
-            components=[component("environment", text, **{text: text})],
-        )
-    one, two = (str(tmp_path / f"{number}{name}") for number in (1, 2))
-    shown = (["show", one], ["show", two], ["show", one, "--json"])
-    for words in (*shown, ["list"], ["list", "--json"], ["compare", one, two]):
+    text = EVIL + FORGED
+    warning = {"threshold": text, "metric": text, "since": 1, "message": text}
+    metrics = {text: 1.0, f"a/{text}": 1.0}
+    run = make_run(
+        text.replace("/", "") + "\udcff",
+        lines=[line(1, **metrics, warnings=[warning], timing={"seconds": 1, "phases": {text: 1}})],
+        events=[],
+        record={"created": text, "device": text, "libraries": {text: text}, "machine": {text: text}},
+        policy=text,
+        train={text: text},
+        components=[component("environment", text, **{text: text})],
+    )
+    for words in (["show", str(run.path)], ["show", str(run.path), "--json"], ["list"]):
         assert esper(["runs", *words, "--out", str(tmp_path)]) == 0, capsys.readouterr().err
         check(capsys.readouterr().out)
-    for path in (one, two):
-        assert esper(["report", path, "--out", str(tmp_path / f"{Path(path).name[0]}.html")]) == 0
-        check(capsys.readouterr().out)
-        (Path(path) / "metrics.jsonl").write_text("{\n")
+    assert esper(["report", str(run.path), "--out", str(tmp_path / "page.html")]) == 0
+    check(capsys.readouterr().out)
+    (run.path / "metrics.jsonl").write_text("{\n")
     assert esper(["runs", "list", "--out", str(tmp_path)]) == 0
     check(capsys.readouterr().err)
 
@@ -89,11 +84,9 @@ def test_every_command_about_runs_makes_it_visible(make_run, tmp_path, capsys):
         ["runs", "show", EVIL],
         ["runs", "show", FORGED, "--debug"],
         [EVIL],
-        [FORGED],
         ["train", f"--{EVIL}"],
         ["train", "--envs", FORGED],
         ["train", "--policy", EVIL],
-        ["train", "--policy", FORGED, "-o", "a.b=1", "--debug"],
         ["--registry", EVIL, "plugins", "list"],
         ["plugins", "why", FORGED],
     ],

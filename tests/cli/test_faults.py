@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import os
 import re
 import resource
@@ -82,9 +81,6 @@ def test_a_clock_that_jumps_changes_nothing(train, references, tmp_path, monkeyp
     assert train("--resume", str(folder), "--updates", "4") == 0
     assert "going on after update 2 of 4" in capsys.readouterr().err, "not the one that the file system calls newest"
     assert_same(folder, references("fused"), planned_shorter=True)
-    (note,) = json.loads((folder / "run.json").read_text())["resumed"]
-    assert note["when"] < json.loads((folder / "run.json").read_text())["created"]
     timing = lines_of(folder)[-1]["timing"]
     assert timing["seconds"] == 0 and timing["steps_per_second"] is None
-    for command in (["runs", "show", str(folder)], ["runs", "list", "--out", "runs"]):
-        assert run(command) == 0
+    assert run(["runs", "show", str(folder)]) == 0

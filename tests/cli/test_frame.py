@@ -52,14 +52,10 @@ def test_it_says_how_far_and_how_fast() -> None:
     assert second.endswith("  25%  1:40") and second.count("█") == (80 - 11) // 4
 
 
-def test_curves_beside_each_other_have_one_scale() -> None:
-    text = "\n".join(lines(PICTURE, 80, 50))
-    assert "grown         0.900  ▂█" in text and "static        0.420  ▁▁" in text
-
-
-def test_bars_are_as_long_as_their_share() -> None:
-    half = 39
-    (row,) = [line for line in lines(PICTURE, 80, 50) if line.startswith("WAIT")]
+def test_curves_have_one_scale_and_bars_are_as_long_as_their_share() -> None:
+    half, found = 39, lines(PICTURE, 80, 50)
+    assert any("grown         0.900  ▂█" in line and "static        0.420  ▁▁" in line for line in found)
+    (row,) = [line for line in found if line.startswith("WAIT")]
     left, right = row[:half], row[half + 2 :]
     assert left.split()[:2] == ["WAIT", "62%"] and left.count("█") == int(0.62 * (half - 9 - 7))
     assert right.split()[:2] == ["op", "0.83"] and right.count("█") == int(0.83 * (half - 12 - 7))

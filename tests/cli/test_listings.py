@@ -5,8 +5,6 @@ import os
 import subprocess
 import sys
 
-import pytest
-
 from tests.command import environment
 
 LISTINGS = (
@@ -49,19 +47,6 @@ def test_policy_show_counts(esper):
     assert {c["kind"] for c in shown["components"]} >= {"features", "network", "critic", "masks", "loss", "environment"}
 
 
-def test_policy_show_lists_every_option_with_its_meaning(esper):
-    text = esper("policy", "show", "lstm-v2").stdout
-    for option in (
-        "network.hidden_dim",
-        "train.lr",
-        "loss.clip",
-        "environment.epochs",
-        "blueprint.attention.reduction",
-    ):
-        (line,) = [line for line in text.splitlines() if line.split()[:1] == [option]]
-        assert len(line.split()) > 4, "an option has a value and a meaning"
-
-
 def test_components_of_one_kind(esper):
     rows = {row["name"]: row for row in json.loads(esper("plugins", "list", "--kind", "workload", "--json").stdout)}
     assert set(rows) >= {"digits", "conv-small"} and rows["digits"]["distribution"] == "esper-growth"
@@ -79,11 +64,10 @@ def test_registry_check(esper, tmp_path):
     assert "registry.toml:4:" in done.stderr and "Did you mean 'lstm-v2'?" in done.stderr
 
 
-@pytest.mark.parametrize("where", ["before", "after"])
-def test_global_flags_work_before_and_after_the_command(esper, tmp_path, where):
+def test_global_flags_work_before_and_after_the_command(esper, tmp_path):
     (tmp_path / "other.toml").write_text('schema = 1\n[plugins]\ndisabled = ["obs-v3"]\n')
     flags = ("--registry", "other.toml", "--no-plugin=lstm-v2")
     command = ("plugins", "list", "--json")
-    done = esper(*flags, *command) if where == "before" else esper(*command, *flags)
-    off = {record["plugin"] for record in json.loads(done.stdout) if record["status"] == "disabled"}
-    assert off == {"obs-v3", "lstm-v2"}
+    for words in ((*flags, *command), (*command, *flags)):
+        records = json.loads(esper(*words).stdout)
+        assert {r["plugin"] for r in records if r["status"] == "disabled"} == {"obs-v3", "lstm-v2"}

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from esper_core.cli.app import run
 from esper_testing.distributions import FakeSite
 from tests.cli.resuming import SMALL
 
@@ -43,22 +41,15 @@ class Grumpy(Diary):
 """
 
 
-@pytest.fixture
-def train(fake_site: FakeSite, tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ESPER_CACHE", str(shared / "cache"))
-    fake_site.install(
-        "acme-watchers", {"watchers": "watchers.plugin"}, modules={"watchers.plugin": PLUGIN, "watchers.parts": PARTS}
-    )
-
-    def train(*arguments: str) -> int:
-        return run(["train", "--policy", "lstm-v1", "--slots", "2", "--updates", "2", *SMALL, "--json", *arguments])
-
-    return train
+@pytest.fixture(autouse=True)
+def watchers(fake_site: FakeSite) -> None:
+    modules = {"watchers.plugin": PLUGIN, "watchers.parts": PARTS}
+    fake_site.install("acme-watchers", {"watchers": "watchers.plugin"}, modules=modules)
 
 
 def test_observers_watch_and_a_failing_one_stops_nothing(train, capsys):
-    assert train("--observe", "diary", "--observe", "grumpy") == 0
+    small = ("--policy", "lstm-v1", "--slots", "2", "--updates", "2", *SMALL, "--json")
+    assert train(*small, "--observe", "diary", "--observe", "grumpy") == 0
     printed = capsys.readouterr()
     path = Path(json.loads(printed.out)["run"])
     metrics = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
@@ -77,5 +68,5 @@ def test_observers_watch_and_a_failing_one_stops_nothing(train, capsys):
     ],
 )
 def test_an_option_of_no_observer_is_refused(train, capsys, arguments: tuple[str, ...], words: str):
-    assert train(*arguments) == 2
+    assert train("--policy", "lstm-v1", *arguments) == 2
     assert words in capsys.readouterr().err

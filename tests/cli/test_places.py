@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 
@@ -90,34 +89,17 @@ def test_a_working_directory_that_is_gone_is_named(train, tmp_path, monkeypatch,
 LONG = "x" * 300
 REFUSED = [
     (("runs", "show", LONG), LONG, "File name too long"),
-    (("train", "--resume", LONG), LONG, "File name too long"),
     (("train", *FUSED, "--out", LONG), LONG, "File name too long"),
-    (("policy", "list", "--registry", LONG), LONG, "File name too long"),
-    (("report", "RUN", "--out", "loop"), "loop", "Too many levels of symbolic links"),
-    (("report", "RUN", "--out", "folder"), "folder", "Is a directory"),
-    (("report", "RUN", "--out", "file/page.html"), "file", "Not a directory"),
     (("runs", "show", "a\0b"), "command line", "NUL byte"),
 ]
 
 
 @pytest.mark.parametrize(("words", "place", "reason"), REFUSED, ids=lambda value: None)
-def test_what_cannot_be_a_path_is_named(words, place, reason, train, references, tmp_path, capsys):
-    (tmp_path / "loop").symlink_to("loop")
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "file").touch()
-    assert run([str(references("fused")) if word == "RUN" else word for word in words]) in (1, 2)
+def test_what_cannot_be_a_path_is_named(words, place, reason, train, capsys):
+    assert run(words) == 2
     said = capsys.readouterr().err
     assert said.startswith("Error: ") and place in said and reason in said
     assert "Unexpected" not in said and "defect" not in said
-
-
-def test_a_cache_that_is_no_folder_is_named(train, tmp_path, monkeypatch, capsys):
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("ESPER_CACHE", "file")
-    assert run(["cache", "show"]) == 0 and run(["cache", "clear"]) == 0
-    assert train(*FUSED, "--updates", "1", "--out", "runs") == 2
-    said = capsys.readouterr().err
-    assert "ESPER_CACHE" in said and str(tmp_path / "file") in said
 
 
 def test_a_folder_whose_name_is_no_text(train, finished, tmp_path, capsys):
@@ -125,8 +107,4 @@ def test_a_folder_whose_name_is_no_text(train, finished, tmp_path, capsys):
     finished.rename(odd)
     for words in (["report", str(odd)], ["runs", "show", str(odd)], ["runs", "list", "--out", str(tmp_path)]):
         assert run(words) == 0, capsys.readouterr().err
-    assert "caf" in (odd / "report.html").read_text()
-    capsys.readouterr()
-    assert run(["report", str(odd), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["run"] == str(odd)
     assert train("--resume", str(odd), "--at", "3", "--no-tensorboard") == 0

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import sys
 
-import pytest
-
 BROKEN = """
 from esper_core import ComponentSpec, KindSpec, hookimpl
 @hookimpl
@@ -32,11 +30,7 @@ def test_show_says_everything_a_plugin_declares(esper):
     assert (shown["hooks"], shown["heavy"], shown["error"]) == (["esper_components"], [], None)
     assert shown["file"].endswith("plugin.py") and shown["import_ms"] > 0 and isinstance(shown["editable"], bool)
     first = shown["details"][0]
-    assert (first["kind"], first["name"], first["factory"]) == (
-        "network",
-        "lstm-v2",
-        "esper_lstm_v2.network:LstmNetwork",
-    )
+    assert (first["kind"], first["factory"]) == ("network", "esper_lstm_v2.network:LstmNetwork")
     assert first["options"]["hidden_dim"]["default"] == 512 and first["options"]["hidden_dim"]["help"]
     assert first["defaults"]["critic"] == "op-conditioned-critic" and first["provides"] == ["network:op-logits"]
     text = esper("plugins", "show", "lstm-v2").stdout
@@ -70,10 +64,9 @@ def test_why_for_people_and_machines(esper):
     assert candidate["chosen"] and candidate["location"] and candidate["import_ms"] > 0
 
 
-@pytest.mark.parametrize("flags", [(), ("--json",)])
-def test_why_of_an_unknown_name(esper, install, flags):
+def test_why_of_an_unknown_name(esper, install):
     site = install("acme-raises", "raise RuntimeError('half installed')")
-    done = esper("plugins", "why", "network/lstm-v3", "--no-plugin", "obs-v3", *flags, path=site)
+    done = esper("plugins", "why", "network/lstm-v3", "--no-plugin", "obs-v3", "--json", path=site)
     assert done.returncode == 2 and done.stdout == ""
     for words in ("Did you mean 'lstm-v2'?", "half installed", "switched off: --no-plugin obs-v3"):
         assert words in done.stderr

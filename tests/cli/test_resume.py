@@ -97,45 +97,6 @@ def test_a_finished_run_says_so(train, finished, capsys):
     assert (finished / "run.json").read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    ("words", "flags"),
-    [
-        (("--slots", "5", "--seed", "0"), "--slots, --seed"),
-        (("-o", "train.lr=1"), "-o"),
-        (("--use", "loss=factored-ppo"), "--use"),
-        (("--critic", "state-value", "--workers", "1", "--dry-run"), "--critic, --workers, --dry-run"),
-    ],
-)
-def test_flags_that_would_change_the_plan_are_refused(train, finished, capsys, words, flags):
-    before = (finished / "metrics.jsonl").read_bytes()
-    assert train("--resume", str(finished), *words) == 2
-    assert f"A resumed run keeps its plan: {flags} cannot stand beside --resume" in capsys.readouterr().err
-    assert (finished / "metrics.jsonl").read_bytes() == before
-
-
-def test_an_update_without_a_run_or_a_checkpoint(train, finished, capsys):
-    assert train("--at", "3") == 2
-    assert "--resume RUN --at UPDATE" in capsys.readouterr().err
-    assert train("--resume", str(finished), "--at", "9") == 2
-    assert re.search(r"no checkpoint of update 9\.\nIt has those of: .*2, 3, 4\.", capsys.readouterr().err)
-
-
-def test_a_run_that_another_process_works_on_is_refused(train, finished, capsys):
-    (finished / "metrics.jsonl").touch()
-    process = forking.start(main, ["train", "--resume", str(finished), "--updates", "500"])
-    try:
-        deadline = time.monotonic() + 60
-        while not list(finished.glob("checkpoints/000005")) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert train("--resume", str(finished)) == 2
-        assert f"Process {process.pid} works on the run {finished}." in capsys.readouterr().err
-    finally:
-        process.kill()
-        process.join()
-    # Processes that train hosts may still be there, and keep nothing.
-    assert train("--resume", str(finished), "--at", "4", "--updates", "5") == 0
-
-
 # Damage -------------------------------------------------------------------------------------------------------------
 
 
@@ -159,11 +120,31 @@ def test_a_damaged_newest_checkpoint_is_refused_and_the_newest_good_one_named(tr
     assert_same(finished, references("fused"))
 
 
-def test_a_plan_that_was_changed(train, finished, capsys):
-    text = (finished / "run.json").read_text()
-    (finished / "run.json").write_text(text.replace('"seed": 0', '"seed": 1'))
-    assert train("--resume", str(finished)) == 4
-    assert "run.json was changed: its plan is not that of" in capsys.readouterr().err
+def plan_anew(run: Path) -> None:
+    (run / "run.json").write_text((run / "run.json").read_text().replace('"seed": 0', '"seed": 1'))
+
+
+KEPT = "A resumed run keeps its plan: {} cannot stand beside --resume"
+
+
+@pytest.mark.parametrize(
+    ("damage", "words", "status", "said"),
+    [
+        (plan_anew, (), 4, "run.json was changed: its plan is not that of"),
+        (lambda run: shutil.rmtree(run / "checkpoints"), ("--updates", "9"), 4, "has no checkpoint, although"),
+        (None, ("--updates", "3"), 2, "cannot be 3: 4 are done"),
+        (None, ("--at", "9"), 2, "no checkpoint of update 9.\nIt has those of: "),
+        (None, ("--slots", "5", "--seed", "0"), 2, KEPT.format("--slots, --seed")),
+        (None, ("-o", "train.lr=1", "--dry-run"), 2, KEPT.format("--dry-run, -o")),
+        (None, ("-o", "observer.diary.flush=0"), 2, "'diary' does not watch it"),
+    ],
+)
+def test_what_cannot_go_on_is_refused_and_stays_as_it_is(train, finished, capsys, damage, words, status, said):
+    if damage is not None:
+        damage(finished)
+    before = files_of(finished)
+    assert train("--resume", str(finished), *words) == status
+    assert said in capsys.readouterr().err and files_of(finished) == before
 
 
 @pytest.mark.parametrize("name", ["metrics.jsonl", "events.jsonl"])

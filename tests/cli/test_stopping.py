@@ -128,14 +128,6 @@ def destroy() -> None:
     time.sleep(60)
 
 
-def clean_up_for_ever() -> None:
-    try:
-        Path("ready").touch()
-        time.sleep(60)
-    finally:
-        time.sleep(60)
-
-
 def hide() -> None:
     while True:
         try:
@@ -158,7 +150,7 @@ def import_for_ever() -> None:
 
 
 @BOTH
-@pytest.mark.parametrize("work", [destroy, clean_up_for_ever, hide, import_for_ever])
+@pytest.mark.parametrize("work", [destroy, hide, import_for_ever])
 def test_the_exception_may_be_lost_or_waited_on(tmp_path, monkeypatch, work, number, status):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(stopping, "GRACE_SECONDS", 0.2)

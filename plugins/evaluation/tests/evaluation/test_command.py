@@ -99,7 +99,7 @@ def test_groups_that_the_environment_does_not_tell(words: tuple[str, ...], capsy
     [
         (("lamps-0", "--arms", "polcy"), 2, "no arm 'polcy'"),
         (("lamps-0", "lamps-0"), 2, "have the same seed"),
-        (("lamps-0", "--at", "9"), 2, "has no checkpoint of update 9."),
+        (("lamps-0", "--at", "9"), 2, "no checkpoint of update 9"),
         (("lamps-9",), 2, "There is no run 'lamps-9'"),
         (("lamps-0", "--search-episodes", "2"), 2, "less than one batch of 3"),
         (("lamps-0", "--instances", "1"), 2, "--instances"),
