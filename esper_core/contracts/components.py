@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import Attribute, field, frozen
+from attrs.validators import deep_iterable
 
 from esper_core.contracts.tuples import as_tuple
 
@@ -17,19 +18,18 @@ def normalise_name(name: str) -> str:
 
 
 def matching(pattern: str, form: str) -> Callable[[Any, Any, Any], None]:
-    """Return an attrs validator: raises ValueError where a string, or one of a tuple, does not match a pattern."""
+    """Return an attrs validator that raises ValueError for what is not a string of a pattern."""
 
     def check(_: object, attribute: Attribute[Any], value: Any) -> None:
-        for text in value if isinstance(value, tuple) else (value,):
-            if not isinstance(text, str) or not re.fullmatch(pattern, text):
-                raise ValueError(f"{attribute.name} '{text}' must {form}")
+        if not isinstance(value, str) or not re.fullmatch(pattern, value):
+            raise ValueError(f"{attribute.name} '{value}' must {form}")
 
     return check
 
 
 _REFERENCE = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 _NAME = matching(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", "be kebab-case, such as 'lstm-v2'")
-_CAPABILITIES = matching(r"[a-z][a-z0-9-]*:[a-z][a-z0-9-]*", "read 'kind:capability'")
+_CAPABILITIES = deep_iterable(matching(r"[a-z][a-z0-9-]*:[a-z][a-z0-9-]*", "read 'kind:capability'"))
 _REQUIRED = matching(_REFERENCE, "read 'package.module:attribute'")
 OPTIONAL = matching(f"({_REFERENCE})?", "read 'package.module:attribute'")
 

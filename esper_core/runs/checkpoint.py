@@ -196,12 +196,9 @@ def load_checkpoint(path: Path, trainer: Trainer, plan: Plan, index: Index) -> t
 
 
 def load_policy(path: Path, policy: Policy, features: FeatureExtractor, plan: Plan, index: Index) -> tuple[str, ...]:
-    """Verify a checkpoint, compare it with what is installed and with a plan, and put its weights into a policy.
+    """Put the weights of a checkpoint into a policy, and the state of features into those: all that acting needs.
 
-    Features that have a state of their own get that too. It is all that acting needs.
-
-    Raises:
-        CheckpointMismatch: as for `load_checkpoint`.
+    Otherwise it is as `load_checkpoint`.
     """
     header, notes, tensors = _load(path, plan, index)
     try:
@@ -248,9 +245,7 @@ def _files(header: Header) -> Iterator[tuple[Path, bytes]]:
             raise CheckpointMismatch(f"{file} cannot be read: {error.strerror}.", hint=OTHER_CHECKPOINT) from error
         actual = hashlib.sha256(data).hexdigest()
         if len(data) != entry["bytes"] or actual != entry["sha256"]:
-            raise CheckpointMismatch(
-                f"{file} is damaged: it has {len(data)} bytes and digest {actual[:16]}, "
-                f"not {entry['bytes']} bytes and digest {entry['sha256'][:16]}.",
-                hint=OTHER_CHECKPOINT,
-            )
+            said = f"{entry['bytes']} bytes and digest {entry['sha256'][:16]}"
+            message = f"{file} is damaged: it has {len(data)} bytes and digest {actual[:16]}, not {said}."
+            raise CheckpointMismatch(message, hint=OTHER_CHECKPOINT)
         yield file, data

@@ -156,17 +156,14 @@ def _notes(header: Header, plan: Plan, index: Index) -> list[str]:
         if recorded["version"] != installed["version"]:
             notes.append(f"{name} is {installed['version']}; the checkpoint was written with {recorded['version']}.")
         elif recorded["source"] != installed["source"]:
-            notes.append(
-                f"The source of {name} {installed['version']} has changed since the checkpoint was written "
-                f"({recorded['source']} → {installed['source']})."
-            )
+            change = f"{recorded['source']} → {installed['source']}"
+            said = f"The source of {name} {installed['version']} has changed since the checkpoint was written"
+            notes.append(f"{said} ({change}).")
     here = libraries()
     for name, version in header.content["libraries"].items():
-        if here.get(name) != version:
-            found = here.get(name, "not installed")
-            notes.append(
-                f"{name} is {found}; the checkpoint was written with {version}, so numbers may differ a little."
-            )
+        if (found := here.get(name, "not installed")) != version:
+            written = f"the checkpoint was written with {version}, so numbers may differ a little."
+            notes.append(f"{name} is {found}; {written}")
     return notes
 
 

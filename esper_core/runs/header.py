@@ -24,12 +24,7 @@ OTHER_CHECKPOINT = "Use another checkpoint of the run."
 
 @frozen
 class Header:
-    """What `state.json` says; made without torch.
-
-    Attributes:
-        path: Folder of the checkpoint.
-        content: The whole of `state.json`, its digest verified.
-    """
+    """What `state.json` in the folder of a checkpoint says, its digest verified; made without torch."""
 
     path: Path
     content: dict[str, Any] = field(repr=False)

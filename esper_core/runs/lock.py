@@ -48,9 +48,8 @@ def locked(run: Path) -> Iterator[None]:
 
 
 def _not_writable(run: Path, path: Path, error: OSError) -> UserError:
-    return UserError(
-        f"The run {run} cannot be written: {path}: {error.strerror}.", hint="Make it writable, or copy it."
-    )
+    message = f"The run {run} cannot be written: {path}: {error.strerror}."
+    return UserError(message, hint="Make it writable, or copy it.")
 
 
 def _refusal(run: Path, holder: str) -> UserError:

@@ -83,7 +83,7 @@ def read_lines(path: Path, check: Callable[[dict[str, Any]], object] = lambda en
         with _opened(path) as stream:
             while line := stream.readline(LINE + 1):
                 number, end = number + 1, end + len(line)
-                with damage_in(path, number):
+                try:
                     if len(line) > LINE:
                         raise ValueError(f"it has more than {LINE:,} bytes")
                     if not line.endswith(b"\n"):
@@ -92,24 +92,17 @@ def read_lines(path: Path, check: Callable[[dict[str, Any]], object] = lambda en
                     if not isinstance(entry, dict):
                         raise ValueError("it is not a table")
                     check(entry)
+                except ValueError as error:
+                    raise DamagedFile(
+                        f"{path}:{number}: this line is damaged: {_reason(error)}.",
+                        hint=f"Remove the line if you can do without it (sed -i {number}d {shlex.quote(str(path))}); "
+                        "the checkpoints do not depend on it.",
+                    ) from error
                 yield Line(number, entry, end)
     except FileNotFoundError:
         return
     except OSError as error:
         raise EsperError(f"{path} cannot be read: {error.strerror or error}.") from error
-
-
-@contextmanager
-def damage_in(path: Path, number: int) -> Iterator[None]:
-    """Turn a ValueError about a line of a file into a DamagedFile that names both."""
-    try:
-        yield
-    except ValueError as error:
-        raise DamagedFile(
-            f"{path}:{number}: this line is damaged: {_reason(error)}.",
-            hint=f"Remove the line if you can do without it (sed -i {number}d {shlex.quote(str(path))}); "
-            "the checkpoints do not depend on it.",
-        ) from error
 
 
 def parse_json(data: bytes, where: str) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from attrs import define, field, frozen
 
-from esper_core.system.json_files import append_lines, cut, damage_in, read_lines
+from esper_core.system.json_files import append_lines, cut, read_lines
 from esper_core.system.shape import structured
 
 EPISODES_FILE, SEARCH_FILE, ABOUT_FILE = "episodes.jsonl", "search.jsonl", "about.json"
@@ -99,11 +99,6 @@ def open_lines(path: Path, shape: type, place: Path) -> list[dict[str, Any]]:
         DamagedFile: a line is damaged.
         EsperError: the file cannot be read or written.
     """
-    entries, length = [], 0
-    for number, entry, end in read_lines(path):
-        with damage_in(path, number):
-            structured(shape, entry)
-        entries.append(entry)
-        length = end
-    cut(path, length, within=place)
-    return entries
+    lines = list(read_lines(path, lambda entry: structured(shape, entry)))
+    cut(path, lines[-1].end if lines else 0, within=place)
+    return [line.entry for line in lines]
