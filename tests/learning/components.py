@@ -49,8 +49,6 @@ def ppo_trainer(
     masks: Any = None,
     baseline: str = "expected",
     loss: dict[str, Any] | None = None,
-    dtype: torch.dtype = torch.float32,
-    seed: int = 0,
     **config: Any,
 ) -> Trainer:
     """Return a trainer of lstm-v2 (16 wide), op-conditioned-critic and factored-ppo on the small world."""
@@ -58,5 +56,5 @@ def ppo_trainer(
     torch.set_num_threads(1)
     network = LstmNetwork(LstmV2Config(hidden_dim=HIDDEN), evolve(context(), latent_dim=0))
     critic = OpConditionedCritic(OpConditionedConfig(baseline=baseline), context())
-    policy = Policy(network, critic, SPEC).to(dtype)
-    return make(world, ppo_loss(**(loss or {})), seed, masks=masks, policy=policy, **{"lr": 3e-3, **config})
+    policy = Policy(network, critic, SPEC)
+    return make(world, ppo_loss(**(loss or {})), masks=masks, policy=policy, **{"lr": 3e-3, **config})

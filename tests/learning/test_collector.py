@@ -89,17 +89,6 @@ def test_what_is_not_finite_is_refused_after_the_end_of_an_episode_too(where):
         collect(Broken())
 
 
-def test_rewards_after_the_end_of_an_episode_are_dropped():
-    class Paying(World):
-        def step(self, actions):
-            over = self.t >= self.lengths
-            state, reward, *rest = super().step(actions)
-            return state, torch.where(over, 1e6, reward), *rest
-
-    (paying, *_), (plain, *_) = collect(Paying()), collect(World())
-    assert torch.equal(paying.rewards, plain.rewards)
-
-
 def test_masks_are_asked_for_once_per_state_and_stored():
     """The masks of acting are those of learning: asked again, a provider might say something else."""
 

@@ -150,11 +150,6 @@ def test_going_on_knows_how_many_were_skipped():
         train(other, 5)
 
 
-@pytest.mark.parametrize("warnings", [True, False])
-def test_switching_warnings_off_does_not_hide_it(warnings):
-    assert skips(next(make(loss=Spoilt({1}), warnings=warnings).run(2)))
-
-
 @pytest.mark.parametrize(("updates", "words"), [(1, "Update 1 was"), (2, "Updates 1 to 2 were")])
 def test_a_short_run_in_which_nothing_was_learned_is_no_success(updates, words):
     with pytest.raises(EsperError, match=f"{words} skipped: the loss of epoch 1 became NaN or infinite"):

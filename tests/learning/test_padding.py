@@ -122,20 +122,3 @@ def test_a_batch_does_not_see_what_is_stored_in_padding(garbage: float) -> None:
     for mine, other in zip(clean, dirty, strict=True):
         # A share of nothing is not a number, with or without garbage.
         torch.testing.assert_close(mine, other, rtol=0, atol=0, equal_nan=True)
-
-
-def test_episodes_that_end_early_are_learned_from_as_if_the_horizon_were_theirs() -> None:
-    class Clockless(World):
-        def _state(self) -> dict[str, Tensor]:
-            return super()._state() | {"clock": torch.full((self.num_envs,), self.t / 9)}
-
-    long, short = (ppo_trainer(Clockless(lengths=(2, 3), horizon=horizon)) for horizon in (9, 3))
-    for trainer in (long, short):
-        # Columns beyond the end hold what is left of earlier episodes.
-        rollout = trainer.rollout
-        for value in (rollout.rewards, rollout.features.obs, rollout.value, rollout.q_taken):
-            value[:, 4:] = 1e30
-    for mine, other in zip(long.run(2), short.run(2), strict=True):
-        assert mine.metrics == other.metrics
-    for mine, other in zip(long.policy.parameters(), short.policy.parameters(), strict=True):
-        assert torch.equal(mine, other)

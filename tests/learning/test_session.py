@@ -111,8 +111,6 @@ def test_it_trains_in_bf16(index: Index, runtime: str, minibatches: int) -> None
         assert update.metrics["behaviour_log_prob_gap"] < 0.05
     assert {p.dtype for p in trainer.policy.parameters()} == {torch.float32}
     assert {moment.dtype for moment in trainer.state().tensors["optimiser"].values()} == {torch.float32}
-    told_otherwise = train(open_session(plan(index, options=options), index), 2)[-1].metrics
-    assert told_otherwise["kl"] != update.metrics["kl"], "float32 is something else"
 
 
 @pytest.mark.filterwarnings("ignore:.*to a meta parameter:UserWarning")

@@ -25,10 +25,10 @@ HEALTHY = {
     "op/WAIT": 0.7,
     "op/GROW": 0.3,
 }
+"""A policy in the middle of learning, with the figures of a real run."""
 HEAD = {"entropy": 0.4, "legal": 7.0, "used": 900.0, "used_share": 0.12, "ratio_max": 1.6, "clip_fraction": 0.02}
 for _head in ("op", "blueprint"):
     HEALTHY |= {f"{metric}/{_head}": value for metric, value in {**HEAD, "grad_norm": 0.01}.items()}
-"""A policy in the middle of learning, with the figures of a real run."""
 
 
 def look(metrics, update=100, settings=()):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 
-import pytest
 import torch
 
 from esper_core import ActionSpec, Head
@@ -21,23 +20,11 @@ SPEC = ActionSpec(
 )
 
 
-@pytest.fixture
-def spec() -> ActionSpec:
-    return SPEC
-
-
-@pytest.fixture
-def logits():
-    """Return a factory of random logits `[B, K]` per head."""
-
-    def make(batch: int = 1, seed: int = 0, scale: float = 1.5) -> dict[str, torch.Tensor]:
-        generator = torch.Generator().manual_seed(seed)
-        return {
-            head.name: scale * torch.randn(batch, head.size, generator=generator, dtype=torch.float64)
-            for head in SPEC.heads
-        }
-
-    return make
+def random_logits(generator: torch.Generator, batch: int = 1) -> dict[str, torch.Tensor]:
+    """Return logits `[B, K]` per head."""
+    return {
+        head.name: 1.5 * torch.randn(batch, head.size, generator=generator, dtype=torch.float64) for head in SPEC.heads
+    }
 
 
 def enumerate_joint(logits, masks):

@@ -11,7 +11,7 @@ from esper_core import ActionSpec, Head
 from esper_core.contracts.protocols import Masks
 from esper_core.policy.distribution import FactoredDistribution, _choose, relevance_table
 from esper_testing.states import random_masks
-from tests.policy.conftest import SPEC, as_actions, enumerate_joint
+from tests.policy.conftest import SPEC, as_actions, enumerate_joint, random_logits
 
 SEEDS = st.integers(0, 2**31 - 1)
 
@@ -19,10 +19,7 @@ SEEDS = st.integers(0, 2**31 - 1)
 def draw(seed, batch=1):
     generator = torch.Generator().manual_seed(seed)
     masks = random_masks(SPEC, (batch,), generator)
-    make = lambda: {  # noqa: E731
-        head.name: 1.5 * torch.randn(batch, head.size, generator=generator, dtype=torch.float64) for head in SPEC.heads
-    }
-    return make(), make(), masks
+    return random_logits(generator, batch), random_logits(generator, batch), masks
 
 
 def repeat(table, times):
@@ -74,8 +71,8 @@ def test_entropy_is_normalised_and_weighted_by_relevance(seed):
     assert float(entropy["speed"]) == pytest.approx(p_op[2] * normalised(logits["speed"][0], masks.heads["speed"][0]))
 
 
-def test_the_entropy_of_children_does_not_pay_operations(logits):
-    raw = {name: value.requires_grad_() for name, value in logits().items()}
+def test_the_entropy_of_children_does_not_pay_operations():
+    raw = {name: value.requires_grad_() for name, value in draw(0)[0].items()}
     masks = random_masks(SPEC, (1,), torch.Generator().manual_seed(0), legal=1.0)
     entropy = FactoredDistribution(SPEC, raw, masks).entropy()
     children = sum(entropy[head.name].sum() for head in SPEC.children)
@@ -99,9 +96,9 @@ def test_samples_are_legal_and_irrelevant_heads_are_neutral(seed):
             assert bool(legal[rows, actions[head.name]][relevant].all())
 
 
-def test_sampling_follows_the_enumeration(logits):
+def test_sampling_follows_the_enumeration():
     masks = random_masks(SPEC, (1,), torch.Generator().manual_seed(3), legal=0.8)
-    raw, count = logits(seed=3), 40_000
+    raw, count = draw(3)[0], 40_000
     joint = enumerate_joint(raw, masks)
     wide = Masks(repeat(masks.heads, count), masks.slot_given_op.expand(count, -1, -1))
     actions = FactoredDistribution(SPEC, repeat(raw, count), wide).sample(torch.Generator().manual_seed(0))
@@ -149,14 +146,14 @@ def test_no_noise_lifts_an_illegal_entry_above_a_legal_one():
     assert int(_choose(log_probs, legal, torch.tensor([torch.inf, 0.0, 1e38]))) == 2
 
 
-def test_acting_in_inference_mode_first_leaves_learning_alone(logits):
+def test_acting_in_inference_mode_first_leaves_learning_alone():
     """Inference tensors cannot be saved for a backward pass, so nothing made while acting may be kept."""
     masks = random_masks(SPEC, (1,), torch.Generator().manual_seed(0), legal=1.0)
     relevance_table.cache_clear()
     with torch.inference_mode():
-        acted = FactoredDistribution(SPEC, logits(), masks)
+        acted = FactoredDistribution(SPEC, draw(0)[0], masks)
         acted.log_prob(acted.sample(torch.Generator().manual_seed(0)))
-    raw = {name: value.requires_grad_() for name, value in logits().items()}
+    raw = {name: value.requires_grad_() for name, value in draw(0)[0].items()}
     distribution = FactoredDistribution(SPEC, raw, masks)
     total = sum(v.sum() for v in distribution.entropy().values())
     (total + sum(v.sum() for v in distribution.log_prob(as_actions([(1, 0, 2, 1)])).values())).backward()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from esper_core.contracts.precision import autocast, without_autocast
-from esper_core.contracts.protocols import Features, Masks
+from esper_core.contracts.precision import without_autocast
 from esper_core.policy.policy import Policy
 from tests.learning.conftest import SPEC, Net, Value
 from tests.policy.test_policy import at, inputs
@@ -19,14 +18,9 @@ def make(precision: str) -> Policy:
     return Policy(Net(), Value(), SPEC, precision)
 
 
-def first(value: Features | Masks) -> Features | Masks:
-    """Return the first step `[E, ...]` of features or masks `[E, T, ...]`."""
-    return at(value, 0)
-
-
 def act_and_evaluate(policy: Policy):
     features, masks = inputs()
-    acted = policy.get_action(first(features), first(masks), generator=torch.Generator().manual_seed(0))
+    acted = policy.get_action(at(features, 0), at(masks, 0), generator=torch.Generator().manual_seed(0))
     actions = {name: value.unsqueeze(1).expand(E, T).contiguous() for name, value in acted.actions.items()}
     actions["op"][:] = torch.arange(E * T).view(E, T) % 3
     return acted, policy.evaluate_actions(features, masks, None, actions)
@@ -90,22 +84,11 @@ def test_no_cast_of_a_weight_is_kept_within_a_region_around_several_passes() -> 
     assert torch.equal(after.values.by_op, fresh.values.by_op)
 
 
-def test_a_recurrence_can_be_kept_out() -> None:
-    x = torch.randn(3, 3)
-    with autocast("bf16", "cpu"):
-        assert (x @ x).dtype == torch.bfloat16
-        with without_autocast(x.device):
-            assert (x @ x).dtype == torch.float32
-
-
 def test_a_network_without_a_state_is_no_obstacle() -> None:
     class Stateless(Net):
         def forward(self, features, state, episode_start):
-            return (
-                super()
-                .forward(features, Net.initial_state(self, len(features.obs)), episode_start)
-                ._replace(state=None)
-            )
+            zeros = Net.initial_state(self, len(features.obs))
+            return super().forward(features, zeros, episode_start)._replace(state=None)
 
     policy = Policy(Stateless(), Value(), SPEC, "bf16")
     features, masks = inputs()
