@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 
+import pytest
+
 BROKEN = """
 from esper_core import ComponentSpec, KindSpec, hookimpl
 @hookimpl

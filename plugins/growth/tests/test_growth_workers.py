@@ -102,7 +102,7 @@ def test_an_error_arrives_with_the_component_that_raised_it(make_context):
     made = (parts["task"], parts["host"], {**parts["blueprint"], "failing": failing}, 3)
     runtime = Workers(partial(LoopRuntime, GrowthConfig(batch_size=50), *made), 2, dealt)
     runtime.start([0, 1])
-    with pytest.raises(PluginError, match=r"The blueprint 'failing' failed while building a branch .*: SystemExit: 0"):
+    with pytest.raises(PluginError, match=r"The blueprint 'failing' failed while .*: SystemExit: 0"):
         runtime.germinate(1, 0, "failing", Algorithm.ADD)
     runtime.germinate(1, 0, "norm", Algorithm.ADD)
     assert runtime.seed_parameters()[1, 0] == 33, "the process is still there"
