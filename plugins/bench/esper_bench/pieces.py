@@ -46,8 +46,7 @@ def advantages(steps: int, envs: int) -> Work:
     truncated, valid = torch.zeros(envs, steps, dtype=torch.bool), torch.ones(envs, steps, dtype=torch.bool)
     terminated = truncated.clone()
     terminated[:, -1] = True
-    out = torch.empty_like(rewards), torch.empty_like(rewards)
-    return lambda: gae(rewards, values, terminated, truncated, valid, 0.995, 0.95, out)
+    return lambda: gae(rewards, values, terminated, truncated, valid, 0.995, 0.95)
 
 
 def update_seconds(plan: Plan, index: Index, steps: int, envs: int, repeats: int) -> float:
