@@ -111,10 +111,7 @@ class Trainer:
         """Yield updates until `updates_total` are done, counting those done before.
 
         `on_step` is called when the episodes have begun and after every environment step and every epoch; what it
-        raises ends the update in flight.
-
-        Raises:
-            EsperError: several updates in a row were skipped, or every one of a short run.
+        raises ends the update in flight. EsperError: several updates in a row were skipped, or all of a short run.
         """
 
         def report(phase: str, step: int, steps: int) -> None:
