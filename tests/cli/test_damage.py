@@ -79,3 +79,13 @@ def test_completion_offers_the_runs_that_can_be_read(make_run, tmp_path, monkeyp
     for made in (good, bad, forged):
         made.path.rename(tmp_path / "runs" / made.name)
     assert [name for name, _ in completion.runs("")] == ["good"]
+
+
+@pytest.mark.parametrize("file", ["state.json", "policy.safetensors"])
+def test_a_damaged_checkpoint_is_named_and_listed_as_damaged(finished, capsys, file):
+    newest = max((finished / "checkpoints").iterdir())
+    piped(f"checkpoints/{newest.name}/{file}")(finished)
+    assert esper(["train", "--resume", str(finished), "--updates", "99"]) == 4
+    assert f"{newest.name}/{file}" in capsys.readouterr().err
+    assert esper(["runs", "show", str(finished), "--json"]) == 0
+    assert ("damaged" in json.loads(capsys.readouterr().out)["newest"]) == (file == "state.json")

@@ -108,3 +108,12 @@ def test_a_folder_whose_name_is_no_text(train, finished, tmp_path, capsys):
     for words in (["report", str(odd)], ["runs", "show", str(odd)], ["runs", "list", "--out", str(tmp_path)]):
         assert run(words) == 0, capsys.readouterr().err
     assert train("--resume", str(odd), "--at", "3", "--no-tensorboard") == 0
+
+
+def test_a_cache_that_is_no_folder_is_named(train, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ESPER_CACHE", "file")
+    assert run(["cache", "show"]) == 0 and run(["cache", "clear"]) == 0
+    assert train(*FUSED, "--updates", "1", "--out", "runs") == 2
+    said = capsys.readouterr().err
+    assert "ESPER_CACHE" in said and str(tmp_path / "file") in said

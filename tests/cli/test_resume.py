@@ -59,6 +59,15 @@ def stop_and_go_on(train, out: Path, kind: str, updates: int, moments: list[tupl
     return only_run(out)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_stopped_at_twenty_random_moments(train, references, tmp_path, kind):
+    numbers = [signal.SIGKILL] * 14 + [signal.SIGINT] * 3 + [signal.SIGTERM] * 3
+    random.shuffle(numbers)
+    moments = [(number, random.uniform(0, 1)) for number in numbers]
+    assert_same(stop_and_go_on(train, tmp_path / "runs", kind, 24, moments), references(kind, 24))
+
+
 def stop(process, number: int) -> None:
     if process.is_alive():
         os.kill(process.pid, number)
@@ -124,6 +133,11 @@ def plan_anew(run: Path) -> None:
     (run / "run.json").write_text((run / "run.json").read_text().replace('"seed": 0', '"seed": 1'))
 
 
+def spoil_all(run: Path) -> None:
+    for file in run.glob("checkpoints/*/rng.safetensors"):
+        file.unlink()
+
+
 KEPT = "A resumed run keeps its plan: {} cannot stand beside --resume"
 
 
@@ -132,6 +146,7 @@ KEPT = "A resumed run keeps its plan: {} cannot stand beside --resume"
     [
         (plan_anew, (), 4, "run.json was changed: its plan is not that of"),
         (lambda run: shutil.rmtree(run / "checkpoints"), ("--updates", "9"), 4, "has no checkpoint, although"),
+        (spoil_all, ("--updates", "9"), 4, "No other checkpoint of the run is good; begin a new one."),
         (None, ("--updates", "3"), 2, "cannot be 3: 4 are done"),
         (None, ("--at", "9"), 2, "no checkpoint of update 9.\nIt has those of: "),
         (None, ("--slots", "5", "--seed", "0"), 2, KEPT.format("--slots, --seed")),

@@ -180,3 +180,7 @@ def test_a_run_of_growth_is_evaluated(runs, capsys, tmp_path):
         assert document["played"] == 2 * 7 + 4
     assert run(words) == 0
     assert json.loads(capsys.readouterr().out) == {**document, "played": 0}
+    with (Path(document["records"]) / "episodes.jsonl").open("a") as file:
+        file.write('{"arm": "static"}\n')
+    assert run(words) == 4
+    assert f"episodes.jsonl:{len(lines) + 1}: this line is damaged" in capsys.readouterr().err
