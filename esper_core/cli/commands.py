@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 import typer
+from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 
 from esper_core.cli.installed import Installed
@@ -17,6 +18,7 @@ from esper_core.contracts.foreign import guarded
 from esper_core.registry.first_party import COMMANDS, missing
 from esper_core.registry.index import Command
 from esper_core.registry.references import load_reference
+from esper_core.system.printable import visible_line
 
 
 class Group(TyperGroup):
@@ -37,6 +39,14 @@ class Group(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return a command, or None."""
         return self.children.get(cmd_name)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help, at the top with the plugins that failed to load: their commands are missing from it."""
+        if not self.path and (failed := [record.plugin for record in self.installed.index.failures]):
+            names = visible_line(", ".join(failed))
+            names = escape(names) if self.installed.settings.markup else names
+            self.epilog = f"{self.epilog}\n\nFailed to load, with any commands: {names}. See: esper plugins doctor"
+        super().format_help(ctx, formatter)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Return the command that the first word names; raises EsperError for one that nobody brings."""

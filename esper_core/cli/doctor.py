@@ -19,8 +19,8 @@ from esper_core.diagnosis.doctor import LEVELS, diagnose
 def doctor(context: typer.Context, as_json: choices.AsJson = False) -> None:
     """Examine the installation; whatever is broken, this works and says what to do."""
     leave_to_others()
-    settings = installed_of(context).settings
-    diagnosis = diagnose(settings.registry, settings.no_plugin)
+    installed = installed_of(context)
+    diagnosis = diagnose(installed.settings.registry, installed.settings.no_plugin, installed.loaded)
     python = {"version": platform.python_version(), "executable": sys.executable, "prefix": sys.prefix}
     if as_json:
         print_json(

@@ -70,7 +70,7 @@ def diagnose(registry: str | None = None, no_plugin: tuple[str, ...] = (), loade
     recipes = looking("the registry file", lambda: load_recipes(path), Recipes())
     switches = Switches(no_plugin, recipes)
     load = partial(index_plugins, disabled=switches.disabled, only=switches.only)
-    index = looking("the installed plugins", lambda: load(entry_point_sources()), Index())
+    index = loaded or looking("the installed plugins", lambda: load(entry_point_sources()), Index())
     for what, found in (
         ("the core", _core(index)),
         ("the plugins", _plugins(index)),

@@ -93,6 +93,7 @@ def test_a_name_that_is_taken_fails_that_plugin_alone(esper, site, name):
     listed = {row["plugin"]: row for row in json.loads(esper("plugins", "list", "--json", path=site).stdout)}
     assert listed["zoo"]["status"] == "failed" and f"the command '{name}' is already taken by" in listed["zoo"]["error"]
     assert listed["greet"]["status"] == "ok"
+    assert "Failed to load, with any commands: zoo. See: esper plugins doctor" in esper("--help", path=site).stdout
     assert esper("greet", "ada", path=site).stdout == "ada\n"
 
 

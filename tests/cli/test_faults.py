@@ -55,7 +55,7 @@ def test_a_failure_to_close_takes_no_result_away(train, tmp_path, monkeypatch, c
     monkeypatch.setattr("esper_growth.environment.GrowthEnvironment.close", close)
     assert train("--policy", "lstm-v2", "--slots", "2", *SMALL, "--updates", "1", "--out", "runs") == 0
     printed = capsys.readouterr()
-    assert "1 updates" in printed.out and only_run(tmp_path / "runs").name in printed.out
+    assert "1 update, " in printed.out and only_run(tmp_path / "runs").name in printed.out
     assert "warning: environment 'growth' (" in printed.err
     assert "failed while closing: RuntimeError: workers are gone. Nothing else is affected." in printed.err
 

@@ -124,7 +124,11 @@ def test_an_environment_is_built_with_all_but_what_learns(index: Index) -> None:
         ),
         ({"options": ["environment.fail=promise"]}, "", "its horizon differs from what the plan describes"),
         ({"uses": {"features": "liar"}}, "", "features 'liar' (toy-world 1.0) breaks its contract: its schema differs"),
-        ({"policy": "incomplete"}, "", "which is no PolicyNetwork: it lacks input_dim, initial_state, __call__"),
+        (
+            {"policy": "incomplete"},
+            "",
+            "does not fulfil PolicyNetwork: it lacks input_dim, initial_state, __call__",
+        ),
         ({}, "toy_world.parts:leaving", "loss 'only-loss' (toy-world 1.0) failed while being built: SystemExit: 3"),
     ],
 )

@@ -101,8 +101,8 @@ def test_flags_reach_the_plan(esper, site):
     [
         (("--workload", "stil"), 2, "Did you mean 'still'?"),
         (("--workload", "still", "--policy", "lstm-v9"), 2, "Did you mean 'lstm-v"),
-        (("--workload", "broken"), 3, "which is no Workload: it lacks choices, targets, measure, evidence"),
-        (("--workload", "strange"), 3, "its choices are no plan"),
+        (("--workload", "broken"), 3, "which does not fulfil Workload: it lacks choices, targets, measure, evidence"),
+        (("--workload", "strange"), 3, "its choices are not a plan"),
         (("--workers", "-1"), 2, "'environment.workers' cannot be -1"),
         (("--threads", "0"), 2, "--threads"),
     ],

@@ -35,7 +35,8 @@ def boxes_and_values(draw: st.DrawFn) -> tuple[spaces.Box, list[float]]:
     if low == high and np.isinf(low):
         low, high = -np.inf, np.inf
     space = box(low, high)
-    inside = st.floats(low if np.isfinite(low) else None, high if np.isfinite(high) else None, allow_infinity=False)
+    ends = (end if np.isfinite(end) else None for end in (low, high))
+    inside = st.floats(*ends, allow_infinity=False, allow_nan=False)
     return space, sorted(draw(st.lists(inside, min_size=2, max_size=5)))
 
 

@@ -23,6 +23,7 @@ from esper_evaluation.arms import Arm, choose_arms
 from esper_evaluation.contest import Contest, Played
 from esper_evaluation.entrants import Entrant, choose_entrants
 from esper_testing import legality
+from esper_testing.reference import learned
 from esper_testing.reference.environment import HELD_OUT, Lamps
 
 ALL = ("static", "random", "policy", "policy-greedy", "random-matched", "best-fixed", "replay")
@@ -234,21 +235,23 @@ def test_a_rule_that_fails_is_named(hold: Hold, monkeypatch: pytest.MonkeyPatch)
 def test_features_that_remember_go_on_from_the_checkpoint_in_every_episode(
     make_run: Any, index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from esper_testing.reference.learned import ReferenceFeatures
-
-    look = ReferenceFeatures.__call__
     begun: list[int] = []
 
-    def counting(self: Any, state: Any) -> Any:
-        self.seen = getattr(self, "seen", 0) + 1
-        begun.append(self.seen)
-        return look(self, state)
+    class Remembering(learned.ReferenceFeatures):
+        seen = 0
 
-    monkeypatch.setattr(ReferenceFeatures, "__call__", counting)
-    monkeypatch.setattr(ReferenceFeatures, "state", lambda self: {"seen": self.seen}, raising=False)
-    monkeypatch.setattr(
-        ReferenceFeatures, "load_state", lambda self, saved: setattr(self, "seen", saved["seen"]), raising=False
-    )
+        def __call__(self, state: Any) -> Any:
+            self.seen += 1
+            begun.append(self.seen)
+            return super().__call__(state)
+
+        def state(self) -> dict[str, Any]:
+            return {"seen": self.seen}
+
+        def load_state(self, saved: Any) -> None:
+            self.seen = saved["seen"]
+
+    monkeypatch.setattr(learned, "ReferenceFeatures", Remembering)
     entrants = choose_entrants([make_run(seed=11)], "last")
     remembered = entrants[0].header.content["counters"]["parts"]["features"]["seen"]
     assert remembered == len(begun) > 0

@@ -101,7 +101,7 @@ def test_a_sound_command_passes_every_check(tools: Index, name: str, checks: int
     [
         ("silent", "summary", "no summary"),
         ("lengthy", "summary", "more than one line"),
-        ("curt", "summary", "no sentence"),
+        ("curt", "summary", "not a sentence"),
         ("absent", "app", "no module 'acme_tools.nowhere'"),
         ("number", "app", "neither a function nor a typer.Typer"),
         ("untyped", "app", "describing its arguments"),
