@@ -102,7 +102,7 @@ class Selection:
         every = [*self.chosen.values(), *(c for named in self.several.values() for c in named.values())]
         return tuple({(c.key, c.distribution): c for c in every}.values())
 
-    def set_options(self, texts: Sequence[str], shorthands: Mapping[str, int | None]) -> None:
+    def set_options(self, texts: Sequence[str | Option], shorthands: Mapping[str, int | None]) -> None:
         """Collect the options of recipe and request, and shorthands of the environment's, in ascending precedence.
 
         Raises:
@@ -119,7 +119,7 @@ class Selection:
             if not self._is_replaced(option.kind):
                 self._settings.append(setting)
         for text in texts:
-            self._settings.append(_Setting(parse_option(text), text))
+            self._settings.append(_Setting(parse_option(text), str(text)))
             self._check_kind(self._settings[-1])
         for key, value in shorthands.items():
             if value is not None:
@@ -286,7 +286,7 @@ def select(
     *,
     policy: str | None,
     uses: Mapping[str, str],
-    options: Sequence[str],
+    options: Sequence[str | Option],
     shorthands: Mapping[str, int | None],
 ) -> Selection:
     """Return the components for a policy and a few explicit choices, with the options said about them."""
