@@ -81,9 +81,9 @@ _LAZY = {
 }
 
 _BROUGHT = {
-    "check": ("esper_testing.checking:check", "esper-testing"),
+    "check": ("esper_testing.api:check", "esper-testing"),
     "evaluate": ("esper_evaluation.evaluation:evaluate", "esper-evaluation"),
-    "spike": ("esper_testing.spiking:spike", "esper-testing"),
+    "spike": ("esper_testing.api:spike", "esper-testing"),
 }
 """Functions that other distributions bring, which may not be installed."""
 
