@@ -15,7 +15,7 @@ from esper_core.api.installed import load_installed, use_local
 from esper_core.api.training import as_run
 from esper_core.composition.build import build_environment, build_parts, resolve_device
 from esper_core.composition.plan import Plan, PlanDescription, describe_plan, owners_of
-from esper_core.contracts.errors import UserError
+from esper_core.contracts.errors import PluginError, UserError
 from esper_core.contracts.foreign import Owner, Owners
 from esper_core.contracts.protocols import Environment, FeatureExtractor, Features, MaskProvider, Masks, State
 from esper_core.contracts.tensors import leaves, mapped
@@ -211,7 +211,11 @@ class Player:
                 f"The state is that of {found} episodes, and the player is in {rows}.",
                 hint="Call player.reset(rows) with the number of environments.",
             )
-        check_state(STATE, here, spec, self.policy.actions, rows)
+        try:
+            check_state(STATE, here, spec, self.policy.actions, rows)
+        except PluginError as error:
+            what = error.message.partition(": ")[2]
+            raise UserError(f"The state is not one of the environment '{name}': {what}") from error
         return here
 
 
