@@ -23,7 +23,7 @@ def open_bridge(environment: Environment, owner: Owner) -> Bridge:
     try:
         if not isinstance(environment, Bridged):
             raise UserError(
-                f"predict needs a policy that was trained on observations of Gymnasium's kind, and {owner} has states.",
+                f"predict needs a policy that was trained in a Gymnasium environment, and {owner} is none.",
                 hint="Its policies act on states: use player.reset and player.act.",
             )
         with owner.doing("saying how its observations are read"):
