@@ -81,25 +81,27 @@ _LAZY = {
 }
 
 _BROUGHT = {
-    "check": ("esper_testing.checking:check", "esper-testing"),
+    "check": ("esper_testing.api:check", "esper-testing"),
     "evaluate": ("esper_evaluation.evaluation:evaluate", "esper-evaluation"),
-    "spike": ("esper_testing.spiking:spike", "esper-testing"),
+    "spike": ("esper_testing.api:spike", "esper-testing"),
 }
 """Functions that other distributions bring, which may not be installed."""
 
 
-def __getattr__(name: str) -> Any:
-    if name in _BROUGHT:
-        from esper_core.system.packages import require_distribution
+if not TYPE_CHECKING:  # so that a name that does not exist is an error of types too
 
-        reference, distribution = _BROUGHT[name]
-        require_distribution(distribution, f"esper_core.{name}")
-    elif name in _LAZY:
-        reference = _LAZY[name]
-    else:
-        raise AttributeError(f"module 'esper_core' has no attribute '{name}'")
-    module, _, attribute = reference.partition(":")
-    return globals().setdefault(name, getattr(importlib.import_module(module), attribute))
+    def __getattr__(name: str) -> Any:
+        if name in _BROUGHT:
+            from esper_core.system.packages import require_distribution
+
+            reference, distribution = _BROUGHT[name]
+            require_distribution(distribution, f"esper_core.{name}")
+        elif name in _LAZY:
+            reference = _LAZY[name]
+        else:
+            raise AttributeError(f"module 'esper_core' has no attribute '{name}'")
+        module, _, attribute = reference.partition(":")
+        return globals().setdefault(name, getattr(importlib.import_module(module), attribute))
 
 
 def __dir__() -> list[str]:

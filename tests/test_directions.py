@@ -34,7 +34,7 @@ FLOORS = {
     "runs": "contracts system registry composition policy learning",
     "api": "contracts system registry composition diagnosis policy learning runs",
     "cli": "api contracts system registry composition diagnosis policy learning runs",
-    "esper_core": "api contracts system registry",  # what plugins import by its short name
+    "esper_core": "api contracts system registry composition runs",  # what plugins import by its short name
     "builtin": "contracts system policy learning runs esper_core",  # a plugin like any other, but for where it lies
 }
 """The floors of esper_core, low to high: which others each may import."""

@@ -11,7 +11,7 @@ from attrs import frozen
 from torch import Tensor
 
 from esper_core.composition.plan import PlanDescription
-from esper_core.contracts.errors import UserError
+from esper_core.contracts.errors import PluginError, UserError
 from esper_core.contracts.foreign import Owner
 from esper_core.contracts.protocols import FeatureExtractor, State
 from esper_core.contracts.tensors import leaves, mapped
@@ -78,5 +78,9 @@ def take_state(state: State, rows: int, name: str, known: PlanDescription, devic
             f"The state is that of {found} episodes, and the player is in {rows}.",
             hint="Call player.reset(rows) with the number of environments.",
         )
-    check_state(STATE, here, spec, known.actions, rows)
+    try:
+        check_state(STATE, here, spec, known.actions, rows)
+    except PluginError as error:
+        what = error.message.partition(": ")[2]
+        raise UserError(f"The state is not one of the environment '{name}': {what}") from error
     return here

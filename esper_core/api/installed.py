@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from esper_core.composition.recipes import Recipes, find_registry, load_recipes
 from esper_core.diagnosis.switches import Switches
-from esper_core.registry.discovery import Source, entry_point_sources
+from esper_core.registry.discovery import entry_point_sources
 from esper_core.registry.index import Index, PluginRecord
 from esper_core.registry.loading import index_plugins
 from esper_core.registry.local import local_sources, register
@@ -18,8 +17,6 @@ from esper_core.registry.local import local_sources, register
 
 def load_installed(registry: str | Path | None = None, no_plugin: Sequence[str] = ()) -> tuple[Index, Recipes]:
     """Return what is installed, and the registry file.
-
-    Plugins are imported once per process; what is installed later is not seen.
 
     Args:
         registry: The registry file; `ESPER_REGISTRY`, or the nearest `registry.toml` upward without.
@@ -30,25 +27,20 @@ def load_installed(registry: str | Path | None = None, no_plugin: Sequence[str] 
     """
     recipes = load_recipes(find_registry(registry))
     switches = Switches(tuple(no_plugin), recipes)
-    if switches.no_plugin or switches.only is not None:
-        switches.check(entry_point_sources())
-    return _index(switches.disabled, switches.only, local_sources()), recipes
+    sources, local = entry_point_sources(), local_sources()
+    switches.check(sources)
+    only = None if switches.only is None else (*switches.only, *(source.plugin for source in local))
+    here = Path.cwd()
+    try:
+        return index_plugins((*sources, *local), disabled=switches.disabled, only=only), recipes
+    finally:
+        # A plugin that goes elsewhere must not change what relative paths mean.
+        os.chdir(here)
 
 
 def use_local(use: Mapping[str, Any] | None) -> dict[str, str]:
     """Make classes, functions and objects known to this process; return kind → name for all choices."""
     return {kind: what if isinstance(what, str) else register(kind, what) for kind, what in (use or {}).items()}
-
-
-@lru_cache(maxsize=8)
-def _index(disabled: tuple[str, ...], only: tuple[str, ...] | None, local: tuple[Source, ...]) -> Index:
-    here, own = Path.cwd(), tuple(source.plugin for source in local)
-    try:
-        only = None if only is None else (*only, *own)
-        return index_plugins((*entry_point_sources(), *local), disabled=disabled, only=only)
-    finally:
-        # A plugin that goes elsewhere must not change what relative paths mean.
-        os.chdir(here)
 
 
 def plugins(registry: str | Path | None = None) -> tuple[PluginRecord, ...]:

@@ -58,24 +58,35 @@ def plan(
     """
     uses = use_local(use)
     index, recipes = load_installed(registry)
-    request = PlanRequest(
+    request = as_request(
         policy=policy,
-        slots=_slots(slots),
+        slots=slots,
         uses=uses,
-        options=as_options(options),
-        envs=_whole("envs", envs),
-        epochs=_whole("epochs", epochs),
-        workers=_whole("workers", workers),
-        updates=_whole("updates", updates),
-        seed=_whole("seed", seed),
-        device=_text("device", device),
-        threads=_whole("threads", threads),
-        precision=_text("precision", precision),
+        options=options,
+        envs=envs,
+        epochs=epochs,
+        workers=workers,
+        updates=updates,
+        seed=seed,
+        device=device,
+        threads=threads,
+        precision=precision,
     )
     return make_plan(request, index, recipes)
 
 
-def as_options(options: Options) -> tuple[str | Option, ...]:
+def as_request(
+    *, policy: str | None, slots: int | str | Sequence[str] | None, options: Options, **settings: Any
+) -> PlanRequest:
+    """Return a plan request; raises ConfigError for a value of the wrong type."""
+    for name, value in settings.items():
+        kind, means = (str, "a string") if name in ("device", "precision") else (int, "a whole number")
+        if name != "uses" and value is not None and (isinstance(value, bool) or not isinstance(value, kind)):
+            raise ConfigError(f"{name} cannot be {value!r:.80}.", hint=f"It is {means}.")
+    return PlanRequest(policy=policy, slots=_slots(slots), options=_options(options), **settings)
+
+
+def _options(options: Options) -> tuple[str | Option, ...]:
     """Return options of either form as a plan request takes them; raises ConfigError."""
     if isinstance(options, Mapping):
         return tuple(option_at(path, value) for path, value in options.items())
@@ -94,15 +105,3 @@ def _slots(slots: int | str | Sequence[str] | None) -> str | None:
     if isinstance(slots, Sequence) and all(isinstance(name, str) for name in slots):
         return ",".join(slots)
     raise ConfigError(f"slots cannot be {slots!r:.80}.", hint='Write a count, or ids such as ["r0c0", "r0c2"].')
-
-
-def _whole(name: str, value: Any) -> int | None:
-    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
-        return value
-    raise ConfigError(f"{name} cannot be {value!r:.80}.", hint="It is a whole number.")
-
-
-def _text(name: str, value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    raise ConfigError(f"{name} cannot be {value!r:.80}.", hint="It is a string.")

@@ -179,17 +179,19 @@ def _train(
     *,
     run: RunDirectory | None = None,
 ) -> tuple[RunDirectory, list[dict[str, Any]]]:
-    with _process_left_as_found(), ExitStack() as stack:
+    warn: Callable[[str], None] = _logger.warning
+    with process_left_as_found(), ExitStack() as stack:
         try:
             from esper_core.learning.session import open_session
 
             observers = Observers.build(observing, index)
             trainer = open_session(plan, index)
-            environment = trainer.environment
-            stack.callback(close_safely, trainer.owners["environment"], environment.close, _logger.warning)
+            owner, environment = trainer.owners["environment"], trainer.environment
+            stack.callback(close_safely, owner, environment.close, lambda message: warn(message))
             run = open_run(trainer, stack)
             lines = run.metrics()
             with view(trainer, plan, run) as viewer, observers.watching(run, viewer.warn):
+                warn = viewer.warn
                 for update in trainer.run(plan.updates, on_step=viewer.on_step):
                     run.append_events(update)
                     lines.append(run.append_metrics(update))
@@ -220,7 +222,7 @@ def what_is_kept(run: RunDirectory) -> str:
 
 
 @contextmanager
-def _process_left_as_found() -> Iterator[None]:
+def process_left_as_found() -> Iterator[None]:
     """Leave the random streams and the threads of the process as they were: they are the caller's."""
     import torch
 

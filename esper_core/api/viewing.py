@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import sys
 from collections.abc import Callable, Iterator
@@ -75,9 +76,7 @@ def in_notebook() -> bool:
 
 def _bar(total: int, done: int) -> Any:
     """Draw a bar of a notebook; setting its `progress` draws it again."""
-    from IPython.display import ProgressBar
-
-    bar = ProgressBar(total)
+    bar = importlib.import_module("IPython.display").ProgressBar(total)
     bar.display()
     bar.progress = done
     return bar

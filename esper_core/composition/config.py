@@ -83,17 +83,20 @@ def parse_option(text: str | Option) -> Option:
     if isinstance(text, Option):
         return text
     path, equals, value = text.partition("=")
-    if not equals:
-        raise ConfigError(f"The option '{text}' cannot be read.", hint=_SYNTAX)
-    return option_at(path, None)._replace(value=_parse_value(text, value.strip()))
+    option = option_at(path if equals else "", None, text)
+    return option._replace(value=_parse_value(text, value.strip()))
 
 
-def option_at(path: str, value: Any) -> Option:
-    """Return the option at `KIND.key` or `KIND.NAME.key`, whose value is taken as it is; raises ConfigError."""
+def option_at(path: str, value: Any, said: str | None = None) -> Option:
+    """Return the option at `KIND.key` or `KIND.NAME.key`, its value taken as it is.
+
+    Raises:
+        ConfigError: the path does not read so; the message quotes `said`.
+    """
     kind, dot, rest = path.strip().partition(".") if isinstance(path, str) else ("", "", "")
     name, _, key = rest.rpartition(".")
     if not dot or not kind or not key or (rest.count(".") and not name):
-        raise ConfigError(f"The option '{path}' cannot be read.", hint=_SYNTAX)
+        raise ConfigError(f"The option '{said or path}' cannot be read.", hint=_SYNTAX)
     plain = str(value) if isinstance(value, PurePath) else value
     return Option(normalise_name(kind), normalise_name(name) if name else None, key, plain)
 

@@ -232,8 +232,10 @@ class Selection:
             yield _Choice(self.policy, keys=keys)
         if kind in self.recipes.defaults:
             yield _Choice(self.recipes.defaults[kind], keys=("defaults", kind))
-        # What an environment says about itself outweighs what a network is usually used with.
-        for component in sorted(self.chosen.values(), key=lambda chosen: chosen.kind != "environment"):
+        # What an environment says about itself outweighs what a network is usually used with; last comes what is used
+        # with the policy's network where the request replaced that.
+        chosen = sorted(self.chosen.values(), key=lambda chosen: chosen.kind != "environment")
+        for component in (*chosen, *self._replaced_networks()):
             for needed, name in component.spec.defaults.items():
                 if normalise_name(needed) == kind:
                     yield _Choice(name, f"the defaults of {component}")
@@ -247,6 +249,11 @@ class Selection:
             if choice.origin:
                 raise type(error)(f"{error.message} It is named by {choice.origin}.", hint=error.hint) from error
             raise
+
+    def _replaced_networks(self) -> Iterator[Component]:
+        name = self.recipe.uses.get("network", self.policy)
+        if "network" in self.uses and split_name(name)[1] in self.index.names("network"):
+            yield self._resolve("network", _Choice(name))
 
     def _is_replaced(self, kind: str) -> bool:
         """Return whether the request names another component of a kind than the one that a recipe speaks of."""

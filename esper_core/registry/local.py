@@ -111,9 +111,9 @@ def local_sources() -> tuple[Source, ...]:
 
 
 def _spec(found: LocalComponent, kind: str) -> ComponentSpec:
-    blank = ComponentSpec(kind=kind, name="x", factory="x:x")
+    summary = (inspect.getdoc(found.factory) or f"{found.name} of a script").partition("\n")[0]
     try:
-        blank = evolve(blank, name=found.name, **found.details)
+        blank = ComponentSpec(kind=kind, name=found.name, factory="x:x", **{"summary": summary, **found.details})
     except (TypeError, ValueError) as error:
         raise ConfigError(
             f"{found.name} cannot be a component: {error}.", hint="See the attributes of esper_core.ComponentSpec."
