@@ -8,18 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from attrs import evolve, frozen
+from attrs import evolve
+from numpy.typing import NDArray
 from torch import Tensor
 
+from esper_core.api.episodes import PlayerState, begin, fitting, take_state
 from esper_core.api.installed import load_installed, use_local
+from esper_core.api.predicting import open_bridge, take_starts
 from esper_core.api.training import as_run
 from esper_core.composition.build import build_environment, build_parts, resolve_device
 from esper_core.composition.plan import Plan, PlanDescription, describe_plan, owners_of
-from esper_core.contracts.errors import PluginError, UserError
-from esper_core.contracts.foreign import Owner, Owners
-from esper_core.contracts.protocols import Environment, FeatureExtractor, Features, MaskProvider, Masks, State
-from esper_core.contracts.tensors import leaves, mapped
-from esper_core.learning.boundary import check_state
+from esper_core.contracts.errors import UserError
+from esper_core.contracts.foreign import Owners
+from esper_core.contracts.protocols import Bridge, Environment, FeatureExtractor, Features, MaskProvider, Masks, State
+from esper_core.contracts.tensors import mapped
 from esper_core.learning.normalise import ReturnNormaliser
 from esper_core.policy.boundary import check_mask_form, take_features
 from esper_core.policy.policy import Policy
@@ -27,25 +29,6 @@ from esper_core.registry.index import Index
 from esper_core.runs.checkpoint import choose_checkpoint, load_policy
 from esper_core.runs.directory import CHECKPOINTS, RunDirectory
 from esper_core.runs.header import STATE_FILE, Header, read_header
-
-STATE = Owner("The state")
-
-
-@frozen
-class PlayerState:
-    """What a player remembers of the episodes it is in: `Player.save` returns it, and `Player.load` takes it.
-
-    Attributes:
-        rows: Episodes side by side, E.
-        recurrent: The network's recurrent state, tensors `[layers, E, H]`.
-        begins: Episodes of which the next step is the first, bool `[E]`.
-        features: What the features remember.
-    """
-
-    rows: int
-    recurrent: Any
-    begins: Tensor
-    features: FeatureExtractor
 
 
 class Player:
@@ -73,6 +56,7 @@ class Player:
         self._index, self._masks, self._normaliser = index, masks, normaliser
         self._untouched = features
         self._now: PlayerState | None = None
+        self._bridge: Bridge | None = None
         parameter = next(policy.parameters())
         self.device, self._dtype = parameter.device, parameter.dtype
 
@@ -96,8 +80,7 @@ class Player:
         """Begin new episodes side by side, as many as `rows`, and forget those before."""
         if isinstance(rows, bool) or not isinstance(rows, int) or rows < 1:
             raise UserError(f"A player cannot play {rows!r} episodes.", hint="Say how many environments there are.")
-        begins = torch.ones(rows, dtype=torch.bool, device=self.device)
-        self._now = PlayerState(rows, self.policy.initial_state(rows), begins, copy.deepcopy(self._untouched))
+        self._now = begin(self.policy, self._untouched, rows)
 
     def reset_rows(self, mask: Tensor) -> None:
         """Begin a new episode where `mask`, bool `[E]`, is true; the other episodes go on."""
@@ -128,11 +111,55 @@ class Player:
             UserError: `reset` was not called, or the state is another environment's.
             PluginError: features, masks or network fail or break their contract.
         """
-        now = self._playing()
-        seen = self._look(now, state, masks)
-        acted = self.policy.get_action(*seen, now.recurrent, deterministic, generator, now.begins)
-        self._now = evolve(now, recurrent=acted.state, begins=torch.zeros_like(now.begins))
-        return acted.actions
+        actions, self._now = self._go_on(self._playing(), state, deterministic, generator, masks)
+        return actions
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+        action_masks: Any = None,
+    ) -> tuple[NDArray[Any], Any]:
+        """Choose actions as models of stable-baselines3 do, so that its `evaluate_policy` takes a player.
+
+        The policy must have been trained in a Gymnasium environment. The player's own episodes, those of `reset` and
+        `act`, are neither read nor changed. What is drawn comes from torch's own generator.
+
+        Args:
+            observation: One value of the environment's observation space, or a batch of E: `[E, *shape]`, in a Dict or
+                Tuple space by its parts.
+            state: What the last call returned, for as many episodes; None begins new ones.
+            episode_start: Of which episodes this is the first step, bool `[E]`; their recurrent state is zeroed before.
+            deterministic: Take the most probable action instead of drawing.
+            action_masks: What is legal, one mask per observation, as `info` or `action_masks()` of the environment
+                gives it. Only where the observation holds the mask, or everything is legal, it can be left out.
+
+        Returns:
+            Actions of the environment's action space, `[E, ...]`, or one for one observation, and the state for the
+            next call, whose content is the player's business.
+
+        Raises:
+            UserError: the policy's environment has no observations of this kind; observation, state or masks do not
+                fit, or masks are missing.
+            PluginError: a part fails or breaks its contract.
+        """
+        owner = self.policy.owners["environment"]
+        if self._bridge is None:
+            self._bridge = open_bridge(self.make_environment(envs=1), owner)
+        with owner.doing("translating observations"):
+            seen, batched = self._bridge.to_state(observation, action_masks)
+        rows = len(next(iter(seen.values())))
+        now = begin(self.policy, self._untouched, rows) if state is None else fitting(state, self.policy, self.device)
+        if now.rows != rows:
+            raise UserError(f"The state is that of {now.rows} episodes, but there are {rows} observations.")
+        if episode_start is not None:
+            now = evolve(now, begins=now.begins | take_starts(episode_start, now.begins))
+        chosen, after = self._go_on(now, seen, deterministic)
+        with owner.doing("translating actions"):
+            actions = self._bridge.to_actions(chosen)
+        return (actions if batched else actions[0]), after
 
     @torch.no_grad()
     def values(self, state: State) -> Tensor:
@@ -155,15 +182,7 @@ class Player:
         Raises:
             UserError: it is the state of another policy; the message names the first tensor that differs.
         """
-        if not isinstance(state, PlayerState):
-            raise UserError(f"A {type(state).__name__} is no state of a player.", hint="Take one from Player.save().")
-        mine = leaves(self.policy.initial_state(state.rows), "recurrent")
-        saved = leaves(state.recurrent, "recurrent")
-        for name in sorted(mine.keys() | saved.keys()):
-            here, there = (list(table[name].shape) if name in table else "missing" for table in (mine, saved))
-            if here != there:
-                raise UserError(f"The state is another policy's: its '{name}' is {there}, not {here}.")
-        self._now = mapped(copy.deepcopy(state), lambda tensor: tensor.to(self.device))
+        self._now = fitting(state, self.policy, self.device)
 
     def copy(self) -> Player:
         """Return another player of the same weights, which are shared, that is in no episode."""
@@ -180,8 +199,21 @@ class Player:
             )
         return self._now
 
+    def _go_on(
+        self,
+        now: PlayerState,
+        state: State,
+        deterministic: bool,
+        generator: torch.Generator | None = None,
+        masks: Masks | None = None,
+    ) -> tuple[dict[str, Tensor], PlayerState]:
+        """Return an action per head, and what is remembered after it; arguments are those of `act`."""
+        seen = self._look(now, state, masks)
+        acted = self.policy.get_action(*seen, now.recurrent, deterministic, generator, now.begins)
+        return acted.actions, evolve(now, recurrent=acted.state, begins=torch.zeros_like(now.begins))
+
     def _look(self, now: PlayerState, state: State, masks: Masks | None) -> tuple[Features, Masks]:
-        here = self._checked(state, now.rows)
+        here = take_state(state, now.rows, self.plan.component("environment").name, self.known, self.device)
         owners: Owners = self.policy.owners
         with owners["features"].doing("looking"):
             found = now.features(here)
@@ -192,31 +224,6 @@ class Player:
                 masks = self._masks(here)
             check_mask_form(owners["masks"], masks, self.policy.actions, now.rows, self.device)
         return features, masks
-
-    def _checked(self, state: State, rows: int) -> State:
-        """Return a state on the player's device; raises UserError for what another environment published."""
-        name, spec = self.plan.component("environment").name, self.known.state_spec
-        if not isinstance(state, Mapping):
-            raise UserError(f"The state is a {type(state).__name__}, not a table of tensors by name.")
-        missing = [field for field in spec.names if field not in state]
-        if missing:
-            raise UserError(
-                f"The state has no '{missing[0]}', which the environment '{name}' publishes.",
-                hint=f"The policy was trained in '{name}': use player.make_environment(). "
-                f"The state has: {', '.join(map(str, state)) or 'nothing'}.",
-            )
-        here = {key: torch.as_tensor(state[key], device=self.device) for key in spec.names}
-        if (found := len(here[spec.names[0]])) != rows:
-            raise UserError(
-                f"The state is that of {found} episodes, and the player is in {rows}.",
-                hint="Call player.reset(rows) with the number of environments.",
-            )
-        try:
-            check_state(STATE, here, spec, self.policy.actions, rows)
-        except PluginError as error:
-            what = error.message.partition(": ")[2]
-            raise UserError(f"The state is not one of the environment '{name}': {what}") from error
-        return here
 
 
 def load(

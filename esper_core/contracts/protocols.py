@@ -18,6 +18,7 @@ from esper_core.contracts.state import StateSpec
 
 if TYPE_CHECKING:
     import torch
+    from numpy.typing import NDArray
     from torch import Tensor
 
 State = Mapping[str, "Tensor"]
@@ -224,7 +225,7 @@ class Environment(Protocol):
 
     One that also has `board`, as `esper_core.contracts.board.HasBoard` says, can be looked at while it trains. One that
     is also an `Evaluable` can be evaluated: see docs/evaluation.md. One whose numbers depend on more than its plan says
-    has `circumstances`, as in `HasCircumstances`.
+    has `circumstances`, as in `HasCircumstances`. One that is also `Bridged` lets policies predict.
     """
 
     num_envs: int
@@ -285,6 +286,27 @@ class HasCircumstances(Protocol):
 
     def circumstances(self) -> Mapping[str, str]:
         """Return what that is, before any reset: name → what it is here, such as the kernels it computes with."""
+
+
+class Bridge(Protocol):
+    """How observations of another library become states, and indices by head its actions; it holds no simulator."""
+
+    def to_state(self, observations: Any, action_masks: Any = None) -> tuple[State, bool]:
+        """Return the state `[E, ...]` of a batch of E observations, or of one, E = 1, and whether it is a batch.
+
+        Raises UserError where they do not fit, or where masks, one per observation, do not fit or are missing.
+        """
+
+    def to_actions(self, actions: Mapping[str, Tensor]) -> NDArray[Any]:
+        """Return the library's actions `[E, ...]` of indices, int64 `[E]` per head."""
+
+
+@runtime_checkable
+class Bridged(Protocol):
+    """An environment whose policies act on observations of another library, with `Player.predict`."""
+
+    def bridge(self) -> Bridge:
+        """Return how; called once, on an environment that was just built and is closed then."""
 
 
 @runtime_checkable

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import torch
+from attrs import evolve
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
@@ -19,13 +19,12 @@ from esper_core.contracts.errors import PluginError
 from esper_core.contracts.foreign import described, guarded
 from esper_core.contracts.protocols import BuildContext
 from esper_core.contracts.spaces import action_space, observation_space
+from esper_gymnasium_env.bridge import GymnasiumBridge
 from esper_gymnasium_env.config import GymnasiumConfig
 from esper_gymnasium_env.describe import close, describe, make, owner
-from esper_gymnasium_env.legality import MASK, Legality, seen_space
+from esper_gymnasium_env.legality import MASK, Legality, is_masked, seen_space
 from esper_gymnasium_env.randomness import give_own_spaces, seed_spaces
 from esper_gymnasium_env.scaling import Scaling
-
-_logger = logging.getLogger(__name__)
 
 LARGEST = float(np.finfo(np.float32).max)
 """Largest reward that can be learned from."""
@@ -46,11 +45,13 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
         self.horizon, self.num_envs, self.device = description.horizon, context.num_envs, context.device
         self._envs = [make(config) for _ in range(self.num_envs)]
         give_own_spaces(self._envs)
-        self._config, self._owner, self._legality = config, owner(config), Legality(config.id, self.actions)
-        self._scaling = Scaling.of(seen_space(self._envs[0].observation_space), config.observe)
-        self._space, self._warned = self._envs[0].action_space, False
+        self._config, self._owner = config, owner(config)
         self._seed: int | None = context.seed
-        self._observation = np.zeros((self.num_envs, self._scaling.width), np.float32)
+        seen, acts = self._envs[0].observation_space, self._envs[0].action_space
+        assert isinstance(acts, gymnasium.spaces.Discrete | gymnasium.spaces.MultiDiscrete)
+        scaling, legality = Scaling.of(seen_space(seen), config.observe), Legality(config.id, self.actions)
+        self._bridge = GymnasiumBridge(self._owner, seen, acts, scaling, legality, self.device)
+        self._observation = np.zeros((self.num_envs, scaling.width), np.float32)
         self._legal = np.ones((self.num_envs, self.state_spec[MASK].sizes(1, 0, 0)[1]), np.bool_)
         self.single_action_space = action_space(self.actions)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
@@ -70,12 +71,7 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
         chosen, self._seed = self._seed if seed is None else seed, None
         for env, single in enumerate(self._envs):
             with guarded(self._owner, "starting an episode"):
-                own = None
-                if chosen is not None:
-                    own, of_spaces = map(int, np.random.SeedSequence([chosen, env]).generate_state(2))
-                    seed_spaces(single, of_spaces)
-                observation, info = single.reset(seed=own, options=options)
-                self._look(env, observation, info)
+                self._look(env, *_begin(single, env, chosen, options))
         self._running = np.ones(self.num_envs, np.bool_)
         self._returns, self._lengths = np.zeros(self.num_envs), np.zeros(self.num_envs, np.int64)
         return self._state(), {}
@@ -86,13 +82,15 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
         Raises:
             PluginError: an environment fails, or returns an invalid observation, reward, flag or mask.
         """
-        chosen = torch.stack([actions[name] for name in self.actions.names], dim=-1).cpu().numpy()
+        chosen = self._bridge.to_actions(actions)
+        if chosen.ndim == 1:
+            chosen = chosen.tolist()
         reward = np.zeros(self.num_envs, np.float64)
         terminated, truncated = (np.zeros(self.num_envs, np.bool_) for _ in range(2))
         events = []
         for env in np.flatnonzero(self._running).tolist():
             with guarded(self._owner, f"taking step {self._lengths[env]}"):
-                observation, paid, *ends, info = self._envs[env].step(self._action(chosen[env]))
+                observation, paid, *ends, info = self._envs[env].step(chosen[env])
                 reward[env] = value = self._reward(paid)
                 terminated[env], truncated[env] = map(self._flag, ends)
                 self._look(env, observation, info, terminated=terminated[env], truncated=truncated[env])
@@ -104,17 +102,21 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
         flags = (self._tensor(terminated), self._tensor(truncated))
         return self._state(), self._tensor(reward), *flags, {"events": events}
 
+    def bridge(self) -> GymnasiumBridge:
+        """Return the translation alone; an episode is begun to see whether it says what is legal beside what it shows.
+
+        Raises:
+            PluginError: the environment fails.
+        """
+        single = self._envs[0]
+        with guarded(self._owner, "starting an episode"):
+            said = self._bridge.legality.said(single, *_begin(single, 0, self._seed, None))
+        return evolve(self._bridge, needs_masks=said is not None and not is_masked(single.observation_space))
+
     def close_extras(self, **kwargs: Any) -> None:
         """Close every environment; a failure is logged, not raised."""
         for single in self._envs:
             close(single, self._config)
-
-    def _action(self, row: NDArray[np.int64]) -> Any:
-        """Return the heads' indices `[heads]` as the environment takes them."""
-        if isinstance(self._space, gymnasium.spaces.Discrete):
-            return int(row[0] + self._space.start)
-        assert isinstance(self._space, gymnasium.spaces.MultiDiscrete)
-        return (row.reshape(self._space.nvec.shape) + self._space.start).astype(self._space.dtype)
 
     def _look(
         self,
@@ -127,34 +129,16 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
     ) -> None:
         """Store an environment's observation and its mask, which is not asked for after it terminated."""
         try:
-            values = self._scaling.read(observation)
+            self._observation[env] = self._bridge.row(observation)
         except Exception as error:
-            space = self._scaling.space
+            space = self._bridge.scaling.space
             raise PluginError(
                 f"{self._owner} returned an observation that does not fit its space {space}: {described(error)}.",
                 hint="Its author must return observations that its observation_space contains.",
             ) from error
-        self._warn_outside(values)
-        self._observation[env] = self._scaling(values)
         self._legal[env] = True
         if not terminated:
-            self._legal[env] = self._legality.read(self._envs[env], observation, info, ended=bool(truncated))
-
-    def _warn_outside(self, values: NDArray[np.float64]) -> None:
-        """Warn once of an observation outside its bounds."""
-        found = None if self._warned else self._scaling.outside(values)
-        if found is None:
-            return
-        self._warned, scaling = True, self._scaling
-        _logger.warning(
-            "%s returned %g in entry %d of its observation, whose bounds are %g and %g. Values outside count as the "
-            "nearest bound.",
-            self._owner,
-            values[found],
-            scaling.chosen[found],
-            scaling.bottom[found],
-            scaling.top[found],
-        )
+            self._legal[env] = self._bridge.legality.read(self._envs[env], observation, info, ended=bool(truncated))
 
     def _reward(self, reward: Any) -> float:
         """Return a reward as a float; an array with one entry is accepted."""
@@ -188,7 +172,18 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
         }
 
     def _state(self) -> dict[str, Tensor]:
-        return {"observation": self._tensor(self._observation), MASK: self._tensor(self._legal)}
+        return self._bridge.state(self._observation, self._legal)
 
     def _tensor(self, values: NDArray[Any]) -> Tensor:
         return torch.from_numpy(values.copy()).to(self.device)
+
+
+def _begin(
+    single: gymnasium.Env[Any, Any], env: int, seed: int | None, options: dict[str, Any] | None
+) -> tuple[Any, dict[str, Any]]:
+    """Start an episode; a seed gives this environment, the `env`-th, and its spaces seeds of their own."""
+    own = None
+    if seed is not None:
+        own, of_spaces = map(int, np.random.SeedSequence([seed, env]).generate_state(2))
+        seed_spaces(single, of_spaces)
+    return single.reset(seed=own, options=options)

@@ -44,7 +44,10 @@ class Legality:
         Raises:
             PluginError: the mask does not fit the action table, or leaves a head without a legal action.
         """
-        said = self._said(single, observation, info)
+        return self.legal(self.said(single, observation, info), ended=ended)
+
+    def legal(self, said: Any, *, ended: bool = False) -> NDArray[np.bool_]:
+        """Return what a mask of any form makes legal, as `read` does; with None everything is."""
         sizes = self.actions.sizes
         if said is None:
             return np.ones(sum(sizes.values()), np.bool_)
@@ -55,7 +58,8 @@ class Legality:
             raise self._wrong(f"leaves no legal action for {', '.join(dead)}")
         return legal
 
-    def _said(self, single: gymnasium.Env[Any, Any], observation: Any, info: Mapping[str, Any]) -> Any:
+    def said(self, single: gymnasium.Env[Any, Any], observation: Any, info: Mapping[str, Any]) -> Any:
+        """Return the mask as the environment gives it, or None."""
         if info.get(MASK) is not None:
             return info[MASK]
         if is_masked(single.observation_space):

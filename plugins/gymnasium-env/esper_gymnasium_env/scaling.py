@@ -132,6 +132,36 @@ class Scaling:
         return np.where(self.unbounded, row / (1 + np.abs(row)), row).astype(np.float32)
 
 
+def split_rows(space: gymnasium.Space[Any], observations: Any) -> tuple[list[Any], bool]:
+    """Return one observation of a space, or each of a batch whose leaves are `[E, *shape]`, and whether it is a batch.
+
+    Raises:
+        ValueError: neither fits the space, or the batch is empty.
+    """
+    fits, counts = [True, True], set()
+    for leaf, part in _parts(space, observations):
+        shape, found = tuple(leaf.shape or ()), np.shape(part)
+        fits = [fits[0] and found == shape, fits[1] and found[1:] == shape and len(found) == len(shape) + 1]
+        if not any(fits):
+            raise ValueError(f"an array {list(found)} is neither a value of {leaf} nor a batch of them")
+        counts.add(found[:1])
+    if fits[0]:
+        return [observations], False
+    if len(counts) != 1 or counts == {(0,)}:
+        raise ValueError("its parts are of different lengths" if len(counts) > 1 else "the batch is empty")
+    ((count,),) = counts
+    return [_row(space, observations, row) for row in range(count)], True
+
+
+def _row(space: gymnasium.Space[Any], observations: Any, row: int) -> Any:
+    """Return an observation of a batch."""
+    if isinstance(space, spaces.Dict):
+        return {name: _row(part, observations[name], row) for name, part in space.spaces.items()}
+    if isinstance(space, spaces.Tuple):
+        return tuple(_row(part, seen, row) for part, seen in zip(space.spaces, observations, strict=True))
+    return observations[row]
+
+
 def _leaves(space: gymnasium.Space[Any]) -> Iterator[gymnasium.Space[Any]]:
     """Yield the leaf spaces of a space."""
     if isinstance(space, spaces.Dict):
