@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from esper_testing.conformance.subject import Subject
 
 
-Conforms = Callable[[Callable[["Subject"], None]], None]
+Satisfies = Callable[[Callable[["Subject"], None]], None]
 
 
 @frozen
@@ -101,7 +101,7 @@ def case(esper_plan: Plan, esper_index: Index, num_slots: int) -> Case:
 
 
 @pytest.fixture(scope="session")
-def conforms(esper_plan: Plan, esper_index: Index, case: Case) -> Conforms:
+def satisfies(esper_plan: Plan, esper_index: Index, case: Case) -> Satisfies:
     """A function that makes a conformance check of networks or critics with the policy of one slot count."""
     from esper_testing.conformance.everywhere import in_case
     from esper_testing.conformance.subject import Subject

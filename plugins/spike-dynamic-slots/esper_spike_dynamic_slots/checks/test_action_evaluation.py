@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from esper_core.policy.policy import Evaluation
-from esper_spike_dynamic_slots.fixtures import Conforms
+from esper_spike_dynamic_slots.fixtures import Satisfies
 from esper_testing.case import ENVS, STEPS, Case
 from esper_testing.conformance import network
 from esper_testing.conformance.tensors import TOLERANCE
@@ -14,14 +14,14 @@ from esper_testing.conformance.tensors import TOLERANCE
 CATEGORY = "action evaluation"
 
 
-def test_acting_equals_evaluating(conforms: Conforms) -> None:
+def test_acting_equals_evaluating(satisfies: Satisfies) -> None:
     """Step by step and over the sequence: the same log-probabilities, values and state."""
-    conforms(network.act_equals_evaluate)
+    satisfies(network.act_equals_evaluate)
 
 
-def test_one_environment_alone_equals_its_row_of_a_batch(conforms: Conforms) -> None:
+def test_one_environment_alone_equals_its_row_of_a_batch(satisfies: Satisfies) -> None:
     """The first and the last environment, each by itself: the same outputs and state."""
-    conforms(network.batch_of_one)
+    satisfies(network.batch_of_one)
 
 
 def test_everything_has_one_number_per_step(case: Case) -> None:

@@ -7,7 +7,7 @@ import torch
 
 from esper_core.contracts.protocols import Masks
 from esper_core.policy.policy import ActionOutput
-from esper_spike_dynamic_slots.fixtures import Conforms
+from esper_spike_dynamic_slots.fixtures import Satisfies
 from esper_testing.case import ENVS, Case
 from esper_testing.conformance import network
 from esper_testing.conformance.tensors import cut
@@ -15,9 +15,9 @@ from esper_testing.conformance.tensors import cut
 CATEGORY = "action sampling"
 
 
-def test_what_is_drawn_is_legal(conforms: Conforms) -> None:
+def test_what_is_drawn_is_legal(satisfies: Satisfies) -> None:
     """In 2,048 draws under random masks no head that matters takes an illegal entry."""
-    conforms(network.masked_never_sampled)
+    satisfies(network.masked_never_sampled)
 
 
 def test_every_slot_can_be_drawn(case: Case) -> None:
