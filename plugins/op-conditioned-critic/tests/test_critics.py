@@ -98,7 +98,7 @@ def test_without_an_operation_head_the_plan_is_refused() -> None:
 
 @pytest.mark.parametrize("quality", [0.0, 0.5, 1.0])
 def test_the_sampled_baseline_takes_as_much_of_the_operations_gradient_as_the_critic_is_good(quality: float) -> None:
-    """The expected one takes nothing. A one-step problem by enumeration; the critic says `quality` times the exact Q."""
+    """The expected one takes nothing. One step, by enumeration, with a critic that says `quality` times the exact Q."""
     logits = torch.tensor([0.3, -0.2, 0.5, 0.0], dtype=torch.float64, requires_grad=True)
     reward = torch.tensor([1.0, 0.0, 2.0, -1.0], dtype=torch.float64)
     probs, op = logits.softmax(-1), torch.arange(OPS)
