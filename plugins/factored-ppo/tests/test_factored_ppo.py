@@ -119,6 +119,8 @@ def test_the_sum_of_its_parts():
     m, n = result.metrics, int(case.valid.sum())
     value = 0.5 * float((case.value - case.batch.returns).square()[case.valid].sum()) / n
     entropy = sum(h.entropy_weight * float(case.evaluation.entropy[h.name][case.valid].sum()) / n for h in SPEC.heads)
+    old = FactoredDistribution(SPEC, case.batch.old_logits, case.masks)
+    assert float(result.kl) == pytest.approx(float(case.evaluation.distribution.kl(old)[case.valid].mean()))
     assert float(m["value_loss"]) == pytest.approx(value) and float(m["entropy"]) == pytest.approx(entropy)
     assert float(result.loss) == pytest.approx(float(m["policy_loss"]) + 0.7 * value - 0.05 * entropy)
 
