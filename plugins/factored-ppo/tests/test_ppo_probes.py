@@ -16,7 +16,7 @@ import torch
 from attrs import evolve
 
 from esper_core.cli import app
-from esper_core.composition.plan import PlanRequest, make_plan
+from esper_core.composition.plan import Plan
 from esper_core.contracts.errors import EsperError
 from esper_core.contracts.protocols import LossResult
 from esper_core.registry.index import Index
@@ -121,12 +121,11 @@ def test_one_seed_short_of_what_is_needed_is_red(spike: Spike, instant: Any, mon
     assert "P7 op-only bandit  FAILED" in result.stdout and "π(best) 0.3 … 0.95" in result.stdout
 
 
-def test_a_probe_that_breaks_is_red_and_says_why(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_probe_that_breaks_is_red_and_says_why(whole: Plan, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     overflow = "esper_factored_ppo.loss.LossResult"
     monkeypatch.setattr(overflow, lambda loss, **rest: LossResult(loss * torch.inf, **rest))
-    plan = make_plan(PlanRequest(policy="lstm-v2", environment="growth"), index)
     seen: list[Any] = []
-    verdict = PpoProbes(None).run(plan, index, only="P4", on_result=seen.append)
+    verdict = PpoProbes(None).run(whole, index, only="P4", on_result=seen.append)
     assert verdict.colour == "RED" and [result.outcome for result in seen] == ["failed"] * 3
     assert verdict.probes[0].measured["V"] == (None, None, None)
     assert {failure.check for failure in verdict.failures} == {f"P4 two operations, seed {s}" for s in range(3)}
@@ -159,25 +158,18 @@ def test_the_choosing_flags_of_train_reach_the_probes(spike: Spike, instant: lis
     assert (network.name, network.config["hidden_dim"]) == ("lstm-v1", 32)
 
 
-def test_nothing_of_the_environment_is_left_but_what_is_probed(index: Index) -> None:
-    plan = make_plan(PlanRequest(policy="lstm-v2", environment="growth", device="auto"), index)
-    bare = without_environment(plan, index, width=None)
+def test_nothing_of_the_environment_is_left_but_what_is_probed(whole: Plan, index: Index) -> None:
+    bare = without_environment(whole, index, width=None)
     assert {component.kind for component in bare.components} == {"network", "critic", "loss"}
-    assert bare.component("network") == plan.component("network") and bare.device == "cpu"
+    assert bare.component("network") == whole.component("network") and bare.device == "cpu"
     probe = PROBES[0]
-    whole = probe_plan(bare, with_probes(index), probe, 5)
-    assert (whole.seed, whole.envs, whole.train["lr"]) == (5, probe.envs, probe.train.lr)
-    assert whole.component("features").name == "flat"
+    made = probe_plan(bare, with_probes(index), probe, 5)
+    assert (made.seed, made.envs, made.train["lr"]) == (5, probe.envs, probe.train.lr)
+    assert made.component("features").name == "flat"
     assert "ppo-probe" not in {*index.names("environment"), *index.names("masks")}, "listings show none of it"
 
 
-def test_a_run_depends_on_its_seed_alone(attempt: Any) -> None:
-    first, again, other = (attempt("P4", updates=3, seed=seed)[1] for seed in (0, 0, 1))
-    assert first == again != other
-
-
-def test_the_policy_is_frozen_while_the_critic_is_fitted(index: Index) -> None:
-    plan = without_environment(make_plan(PlanRequest(policy="lstm-v2", environment="growth"), index), index, width=16)
+def test_the_policy_is_frozen_while_the_critic_is_fitted(plan: Plan, index: Index) -> None:
     (probe,) = [probe for probe in PROBES if probe.name.startswith("P7")]
     (trainer,) = play(evolve(probe, critic_updates=3, updates=1), plan, index, 0)
     passes = probe.train.update_epochs

@@ -8,13 +8,17 @@ import pytest
 import torch
 
 from esper_core.builtin.flat import Flat
+from esper_core.composition.plan import Plan
 from esper_core.contracts.protocols import Features, Masks
 from esper_core.learning import rollout
 from esper_core.policy.recurrent import zero_rows
+from esper_core.registry.index import Index
 from esper_factored_ppo.loss import FactoredPpo
 from esper_factored_ppo.probes.environment import ProbeEnvironment
 from esper_factored_ppo.probes.environments.forced import Forced
 from esper_factored_ppo.probes.environments.validity import Occupied
+from esper_factored_ppo.probes.playing import measure
+from esper_factored_ppo.probes.table import PROBES
 from esper_lstm_v2.network import LstmNetwork
 
 Patch = pytest.MonkeyPatch
@@ -80,9 +84,10 @@ DEFECTS = [
 
 @pytest.mark.parametrize(("probe", "mutate"), DEFECTS)
 def test_its_defect_turns_a_probe_red_and_nothing_else_does(
-    attempt: Any, monkeypatch: Patch, probe: str, mutate: Any
+    plan: Plan, index: Index, monkeypatch: Patch, probe: str, mutate: Any
 ) -> None:
+    (found,) = [candidate for candidate in PROBES if f"{candidate.name} ".startswith(f"{probe} ")]
     if mutate is not None:
         mutate(monkeypatch)
-    passed, measured = attempt(probe)
-    assert passed is (mutate is None), measured
+    measured = measure(found, plan, index, 0)
+    assert found.reached(measured) is (mutate is None), measured
