@@ -47,30 +47,18 @@ def instant(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Let every probe measure what it expects, in no time; the plans it was asked about are returned."""
     asked: list[Any] = []
 
-    class Here:
-        def __init__(self, work: Any, size: int) -> None:
-            asked.append(work.args[0])
+    def results(self: Crew, tasks: list[Any]) -> Any:
+        asked.append(self._work.args[0])
+        for task in tasks:
+            goals = module.find_probe(task.probe).goals.items()
+            yield (
+                task,
+                module.Run({name: goal.high if goal.high < 9e9 else goal.low for name, goal in goals}, 0.1, None),
+            )
 
-        def __enter__(self) -> Here:
-            return self
-
-        def __exit__(self, *error: object) -> None: ...
-
-        def results(self, tasks: list[Any]) -> Any:
-            for task in tasks:
-                goals = module.find_probe(task.probe).goals.items()
-                measured = {name: goal.high if goal.high < 9e9 else goal.low for name, goal in goals}
-                yield task, module.Run(measured, 0.1, None)
-
-    monkeypatch.setattr(module, "Crew", Here)
+    monkeypatch.setattr(Crew, "__enter__", lambda self: self)
+    monkeypatch.setattr(Crew, "results", results)
     return asked
-
-
-def test_every_probe_of_the_research_is_there_and_named_by_its_id() -> None:
-    ids = [re.fullmatch(r"(P\d+) \S.*", probe.name) for probe in PROBES]
-    assert list(dict.fromkeys(match[1] for match in ids if match)) == [f"P{number}" for number in range(1, 14)]
-    assert len({probe.name for probe in PROBES}) == len(PROBES)
-    assert all(0 < probe.needed <= len(probe.seeds) and len(probe.seeds) >= 3 for probe in PROBES)
 
 
 def test_json_of_one_probe(spike: Spike) -> None:
@@ -101,16 +89,16 @@ def test_what_is_declared(spike: Spike, arguments: list[str], ids: Any) -> None:
 
 
 def test_one_seed_short_of_what_is_needed_is_red(spike: Spike, instant: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    answer = module.Crew.results
+    answer = Crew.results
 
     def worse(seeds: set[int]) -> Done:
         def results(self: Any, tasks: Any) -> Any:
             for task, done in answer(self, tasks):
                 yield task, done._replace(measured={"π(best)": 0.3}) if task.seed in seeds else done
 
-        monkeypatch.setattr(module.Crew, "results", results)
+        monkeypatch.setattr(Crew, "results", results)
         result = spike("--only", "p7 OP-ONLY bandit")
-        monkeypatch.setattr(module.Crew, "results", answer)
+        monkeypatch.setattr(Crew, "results", answer)
         return result
 
     lines = worse({0}).stdout.splitlines()

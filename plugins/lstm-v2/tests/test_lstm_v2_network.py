@@ -89,13 +89,6 @@ def test_every_column_of_the_observation_and_every_index_moves_every_head() -> N
         run(network, Features(features.obs, {"blueprint": torch.full_like(index, 5)}))
 
 
-def test_initial_policies_are_nearly_uniform() -> None:
-    network = build(LstmV2Config(hidden_dim=64))
-    for name, logits in run(network, inputs()).logits.items():
-        assert float((logits.detach().softmax(-1) * SIZES[name] - 1).abs().max()) < 0.05
-        assert float(network.get_submodule(f"{name}_head")[-1].weight.detach().norm()) > 0
-
-
 def test_initial_weights() -> None:
     hidden = 64
     network, loose = build(LstmV2Config(hidden_dim=hidden)), {"atol": 1e-5, "rtol": 0.0}  # made in float32
@@ -108,7 +101,9 @@ def test_initial_weights() -> None:
     biases = (network.lstm.bias_ih_l0 + network.lstm.bias_hh_l0).detach().split(hidden)
     assert [float(b.mean()) for b in biases] == [0.0, 1.0, 0.0, 0.0]
     is_orthogonal(network.encoder[0].weight.detach().T, 2)
-    is_orthogonal(network.get_submodule("op_head")[0].weight.detach(), 2)
+    first, _, last = network.get_submodule("op_head")
+    is_orthogonal(first.weight.detach(), 2)
+    is_orthogonal(last.weight.detach() / 0.01, 1)  # small: the first policy is nearly uniform
     table = build(schema=schema_of(0, 0, 1, 2000)).get_submodule("blueprint_embedding.table")
     assert float(table.weight.detach().std()) == pytest.approx(0.02, rel=0.05)
 

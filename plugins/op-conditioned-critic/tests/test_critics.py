@@ -29,11 +29,6 @@ def op_conditioned(baseline: str = "expected", latent_dim: int = 16) -> OpCondit
     return OpConditionedCritic(OpConditionedConfig(baseline=baseline), context(latent_dim)).double()
 
 
-def state_value(latent_dim: int = 16) -> StateValueCritic:
-    torch.manual_seed(0)
-    return StateValueCritic(None, context(latent_dim)).double()
-
-
 def inputs() -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(1)
     latent = torch.randn(3, 5, 16, generator=generator, dtype=torch.float64)
@@ -74,7 +69,7 @@ def test_the_expected_baseline_is_the_mean_under_the_policy_and_ignores_illegal_
 
 
 def test_state_value_does_not_look_at_the_operation() -> None:
-    critic, (latent, probs, op) = state_value(), inputs()
+    critic, (latent, probs, op) = StateValueCritic(None, context()).double(), inputs()
     values = critic(latent, probs, op)
     assert torch.equal(values.value, values.q_taken) and values.by_op is None
     assert torch.equal(critic(latent, None, None).value, values.value)
@@ -84,7 +79,7 @@ def test_state_value_does_not_look_at_the_operation() -> None:
 
 def test_parameters() -> None:
     actions = ActionSpec((Head("op", tuple(map(str, range(6)))),), root="op")
-    critics = OpConditionedCritic(OpConditionedConfig(), context(512, actions)), state_value(128)
+    critics = OpConditionedCritic(OpConditionedConfig(), context(512, actions)), StateValueCritic(None, context(128))
     assert [sum(p.numel() for p in critic.parameters()) for critic in critics] == [133_121, 8_321]
 
 
