@@ -71,12 +71,10 @@ def index() -> Index:
 def plan(index: Index) -> Callable[..., Plan]:
     """Return a function that plans with an environment by its id, and options of it."""
 
-    def plan(name: str, *options: str, envs: int = 2, updates: int = 1) -> Plan:
+    def plan(name: str, *options: str, **sizes: int) -> Plan:
         chosen = ("network.hidden_dim=8", f"environment.id={name}", *(f"environment.{option}" for option in options))
-        request = PlanRequest(
-            policy="lstm-v1", environment="gymnasium", envs=envs, updates=updates, options=chosen, seed=3
-        )
-        return make_plan(request, index)
+        sizes = {"envs": 2, "updates": 1} | sizes
+        return make_plan(PlanRequest(policy="lstm-v1", environment="gymnasium", options=chosen, seed=3, **sizes), index)
 
     return plan
 

@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from esper_gymnasium_env.scaling import WIDEST, Scaling
@@ -40,6 +40,7 @@ def boxes_and_values(draw: st.DrawFn) -> tuple[spaces.Box, list[float]]:
     return space, sorted(draw(st.lists(inside, min_size=2, max_size=5)))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(boxes_and_values(), st.floats(allow_nan=False, allow_infinity=False))
 def test_values_are_finite_within_one_and_in_order_and_outside_is_the_nearest_bound(drawn: Any, value: float) -> None:
     space, values = drawn

@@ -34,7 +34,6 @@ def places(blocker: Blocker) -> set[tuple[str, int]]:
         ("three-slot-head", {}, "RED", HARD_CODED, "slot_world/networks.py", "= nn.Linear(WIDTH, 3)"),
         ("three-slot-eyes", {}, "RED", HARD_CODED, "slot_world/networks.py", "< 5 + 3 * 3"),
         ("three-slots-inside", {}, "RED", HARD_CODED, "slot_world/networks.py", "torch.zeros(3) + "),
-        ("net", {"masks": "three"}, "YELLOW", HARD_CODED, "slot_world/environment.py", "torch.zeros(len(lit), 3,"),
         ("net", {"environment": "for-three"}, "YELLOW", HARD_CODED, "slot_world/environment.py", "PLACES = ("),
         ("net", {"features": "near-sighted"}, "RED", HARD_CODED, "slot_world/environment.py", "slots[:, 3 * 3 :]"),
         ("untold", {}, "RED", NOT_PROPAGATED, "slot_world/networks.py", "num_slots: int = 3"),

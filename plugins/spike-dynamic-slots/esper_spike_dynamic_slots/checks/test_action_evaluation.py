@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 
 from esper_core.policy.policy import Evaluation
@@ -35,17 +34,15 @@ def test_everything_has_one_number_per_step(case: Case) -> None:
             assert torch.isfinite(value).all(), f"{what} of head '{name}' is not finite"
 
 
-def test_the_probabilities_of_all_slots_sum_to_one(case: Case) -> None:
+def test_the_probabilities_of_all_slots_sum_to_one(case: Case, slot_head: str) -> None:
     """Evaluate every slot in turn: N probabilities that sum to 1 where the slot matters."""
-    actions = case.description.actions
-    if actions.slot is None or actions.root is None:
-        pytest.skip("the actions have no slot head")
-    table = case.actions()
+    actions, table = case.description.actions, case.actions()
+    assert actions.root is not None
     columns = [
-        _evaluate(case, {**table, actions.slot: torch.full((ENVS, STEPS), slot)}).log_prob[actions.slot]
+        _evaluate(case, {**table, slot_head: torch.full((ENVS, STEPS), slot)}).log_prob[slot_head]
         for slot in range(case.num_slots)
     ]
-    matters = torch.tensor(actions.relevance(actions.slot))[table[actions.root]]
+    matters = torch.tensor(actions.relevance(slot_head))[table[actions.root]]
     total = torch.stack(columns).exp().sum(0)[matters]
     off = (total - 1).abs().max().item()
     assert off < TOLERANCE, f"the probabilities of {case.num_slots} slots sum to 1 ± {off:.3g}"

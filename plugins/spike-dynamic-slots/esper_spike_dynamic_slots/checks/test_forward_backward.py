@@ -32,16 +32,13 @@ def test_masked_choices_have_no_probability(case: Case) -> None:
         assert torch.allclose(probabilities.sum(-1), torch.ones(len(probabilities))), f"head '{name}' does not sum to 1"
 
 
-def test_every_output_of_the_slot_head_gets_a_gradient(case: Case) -> None:
+def test_every_output_of_the_slot_head_gets_a_gradient(case: Case, slot_head: str) -> None:
     """The policy's gradient reaches each of the N slot logits, and the network through the slot head alone."""
-    name = case.description.actions.slot
-    if name is None:
-        pytest.skip("the actions have no slot head")
     evaluation = _evaluate(case)
-    logits = evaluation.logits[name]
+    logits = evaluation.logits[slot_head]
     assert logits.requires_grad, "no gradient reaches the network through the slot logits"
     logits.retain_grad()
-    _policy_term(case, evaluation, [name]).backward()
+    _policy_term(case, evaluation, [slot_head]).backward()
     assert logits.grad is not None, "no gradient reaches the slot logits"
     columns = logits.grad.abs().sum((0, 1))
     silent = (columns == 0).nonzero().flatten().tolist()

@@ -30,12 +30,9 @@ def test_every_head_has_the_width_of_its_labels(satisfies: Satisfies) -> None:
     satisfies(network.shapes)
 
 
-def test_the_slot_head_has_one_output_per_slot(case: Case) -> None:
+def test_the_slot_head_has_one_output_per_slot(case: Case, slot_head: str) -> None:
     """The slot head has N outputs."""
-    name = case.description.actions.slot
-    if name is None:
-        pytest.skip("the actions have no slot head")
-    width = _run(case).logits[name].shape[-1]
+    width = _run(case).logits[slot_head].shape[-1]
     assert width == case.num_slots, f"the slot head has {width} outputs for {case.num_slots} slots"
 
 
