@@ -32,8 +32,9 @@ FLOORS = {
     "diagnosis": "contracts system registry composition",
     "learning": "contracts system registry composition policy",
     "runs": "contracts system registry composition policy learning",
-    "cli": "contracts system registry composition diagnosis policy learning runs",
-    "esper_core": "contracts system registry",  # what plugins import by its short name
+    "api": "contracts system registry composition diagnosis policy learning runs",
+    "cli": "api contracts system registry composition diagnosis policy learning runs",
+    "esper_core": "api contracts system registry composition runs",  # what plugins import by its short name
     "builtin": "contracts system policy learning runs esper_core",  # a plugin like any other, but for where it lies
 }
 """The floors of esper_core, low to high: which others each may import."""

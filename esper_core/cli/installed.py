@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import typer
 from attrs import define, frozen
 
+from esper_core.api.installed import load_installed as _load
 from esper_core.cli.document import leave_to_others
-from esper_core.composition.recipes import Recipes, find_registry, load_recipes
+from esper_core.composition.recipes import Recipes
 from esper_core.contracts.errors import EsperError, UserError
-from esper_core.diagnosis.switches import Switches
-from esper_core.registry.discovery import core_source, entry_point_sources
+from esper_core.registry.discovery import core_source
 from esper_core.registry.index import Command, Index
 from esper_core.registry.loading import index_plugins
 
@@ -73,16 +71,7 @@ class Installed:
     def load(self) -> tuple[Index, Recipes]:
         """Return what is installed, and the registry file; raises UserError before anything is imported."""
         if self._loaded is None:
-            recipes = load_recipes(find_registry(self.settings.registry))
-            switches = Switches(self.settings.no_plugin, recipes)
-            sources = entry_point_sources()
-            switches.check(sources)
-            here = Path.cwd()
-            try:
-                self._loaded = index_plugins(sources, disabled=switches.disabled, only=switches.only), recipes
-            finally:
-                # A plugin that goes elsewhere must not change what the paths of a command line mean.
-                os.chdir(here)
+            self._loaded = _load(self.settings.registry, self.settings.no_plugin)
         return self._loaded
 
     @property

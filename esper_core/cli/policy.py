@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from esper_core.api import installed
 from esper_core.cli import choices, completion
 from esper_core.cli.installed import load_installed
 from esper_core.cli.output import number, print_json, print_table, say
@@ -20,20 +21,7 @@ from esper_core.registry.index import Index
 def list_policies(context: typer.Context, as_json: choices.AsJson = False) -> None:
     """List recipes and networks that `--policy` accepts."""
     index, recipes = load_installed(context)
-    rows: list[dict[str, Any]] = []
-    for name in sorted({*recipes.policies, *index.names("network")}):
-        recipe = recipes.policies.get(name)
-        network = recipe.uses.get("network", name) if recipe else name
-        summaries = [c.spec.summary for c in index.of_kind("network") if c.name == network]
-        rows.append(
-            {
-                "policy": name,
-                "source": "recipe" if recipe else "network",
-                "network": network,
-                "uses": dict(recipe.uses) if recipe else {},
-                "summary": summaries[0] if summaries else "",
-            }
-        )
+    rows = installed.list_policies(index, recipes)
     if as_json:
         print_json(rows)
     elif rows:

@@ -11,11 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
-from esper_core.cli import choices
+from esper_core.api.watching import choose_observers, split_options
+from esper_core.cli import choices, training
 from esper_core.cli.installed import load_installed
 from esper_core.cli.output import duration, kept, print_json, say, warn
-from esper_core.cli.training import begin_run, resume_run
-from esper_core.cli.watching import choose_observers, split_options
 from esper_core.composition.fit import known_failures
 from esper_core.composition.lookup import find_planned
 from esper_core.composition.plan import PlanRequest, make_plan
@@ -75,7 +74,7 @@ def train(
         run = find_run(resume, out)
         with locked(run.path):
             resumption = find_resumption(run, index, at=at, updates=updates)
-            lines = resume_run(resumption, index, watching, device=device, plain=plain or as_json)
+            lines = training.resume(resumption, index, watching, device=device, plain=plain or as_json)
         _print(run, lines, as_json)
         return
     if at is not None:
@@ -101,11 +100,11 @@ def train(
         print_json(plan.to_json(), indent=None if as_json else 2)
         return
     check_writable(out)
-    run, lines = begin_run(plan, index, watching, out, plain=plain or as_json)
+    run, lines = training.begin(plan, index, watching, out, plain=plain or as_json)
     _print(run, lines, as_json)
 
 
-def _refuse_beside_resume(context: typer.Context, options: Sequence[str]) -> None:
+def _refuse_beside_resume(context: typer.Context, options: Sequence[object]) -> None:
     """Raise UserError naming the flags, and options of components, that would change what a resumed run is."""
     names = {parameter.name: parameter.opts[0] for parameter in context.command.params if parameter.name is not None}
     sources = {name: context.get_parameter_source(name) for name in names if name not in (*BESIDE_RESUME, "options")}

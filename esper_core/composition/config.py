@@ -59,6 +59,9 @@ class Option(NamedTuple):
     key: str
     value: Any
 
+    def __str__(self) -> str:
+        return f"{'.'.join(filter(None, (self.kind, self.name, self.key)))}={self.value}"
+
 
 class OptionRow(NamedTuple):
     """One option as listings show it."""
@@ -71,18 +74,31 @@ class OptionRow(NamedTuple):
     allowed: str
 
 
-def parse_option(text: str) -> Option:
+def parse_option(text: str | Option) -> Option:
     """Read `KIND.key=VALUE` or `KIND.NAME.key=VALUE`; VALUE is a TOML value, and a bare word is a string.
 
     Raises:
         ConfigError: the text does not read so.
     """
+    if isinstance(text, Option):
+        return text
     path, equals, value = text.partition("=")
-    kind, dot, rest = path.strip().partition(".")
+    option = option_at(path if equals else "", None, text)
+    return option._replace(value=_parse_value(text, value.strip()))
+
+
+def option_at(path: str, value: Any, said: str | None = None) -> Option:
+    """Return the option at `KIND.key` or `KIND.NAME.key`, its value taken as it is.
+
+    Raises:
+        ConfigError: the path does not read so; the message quotes `said`.
+    """
+    kind, dot, rest = path.strip().partition(".") if isinstance(path, str) else ("", "", "")
     name, _, key = rest.rpartition(".")
-    if not equals or not dot or not kind or not key or (rest.count(".") and not name):
-        raise ConfigError(f"The option '{text}' cannot be read.", hint=_SYNTAX)
-    return Option(normalise_name(kind), normalise_name(name) if name else None, key, _parse_value(text, value.strip()))
+    if not dot or not kind or not key or (rest.count(".") and not name):
+        raise ConfigError(f"The option '{said or path}' cannot be read.", hint=_SYNTAX)
+    plain = str(value) if isinstance(value, PurePath) else value
+    return Option(normalise_name(kind), normalise_name(name) if name else None, key, plain)
 
 
 def _parse_value(option: str, text: str) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from attrs import asdict, evolve, field, frozen
 
-from esper_core.composition.config import planned_config, structure_config, unstructure_config
+from esper_core.composition.config import Option, planned_config, structure_config, unstructure_config
 from esper_core.composition.fit import check_capabilities, check_reads
 from esper_core.composition.lookup import PlannedComponent, find_planned
 from esper_core.composition.recipes import Recipes
@@ -61,7 +61,8 @@ class PlanRequest:
         policy: Name of a recipe or of a network.
         slots: A count (`5`) or ids (`r0c0,r0c2`).
         uses: Components chosen by kind: kind → name; `environment` is a shorthand for one.
-        options: Settings, each `KIND.key=VALUE`; `epochs` and `workers` are shorthands for the environment's.
+        options: Settings, each `KIND.key=VALUE` or an Option; `epochs` and `workers` are shorthands for those of the
+            environment.
         envs: Environments side by side.
         device: torch device, or 'auto'.
         threads: Threads within one operation of the policy.
@@ -71,7 +72,7 @@ class PlanRequest:
     policy: str | None = None
     slots: str | None = None
     uses: Mapping[str, str] = field(factory=dict)
-    options: Sequence[str] = ()
+    options: Sequence[str | Option] = ()
     environment: str | None = None
     envs: int | None = None
     epochs: int | None = None

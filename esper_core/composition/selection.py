@@ -102,7 +102,7 @@ class Selection:
         every = [*self.chosen.values(), *(c for named in self.several.values() for c in named.values())]
         return tuple({(c.key, c.distribution): c for c in every}.values())
 
-    def set_options(self, texts: Sequence[str], shorthands: Mapping[str, int | None]) -> None:
+    def set_options(self, texts: Sequence[str | Option], shorthands: Mapping[str, int | None]) -> None:
         """Collect the options of recipe and request, and shorthands of the environment's, in ascending precedence.
 
         Raises:
@@ -119,7 +119,7 @@ class Selection:
             if not self._is_replaced(option.kind):
                 self._settings.append(setting)
         for text in texts:
-            self._settings.append(_Setting(parse_option(text), text))
+            self._settings.append(_Setting(parse_option(text), str(text)))
             self._check_kind(self._settings[-1])
         for key, value in shorthands.items():
             if value is not None:
@@ -232,8 +232,10 @@ class Selection:
             yield _Choice(self.policy, keys=keys)
         if kind in self.recipes.defaults:
             yield _Choice(self.recipes.defaults[kind], keys=("defaults", kind))
-        # What an environment says about itself outweighs what a network is usually used with.
-        for component in sorted(self.chosen.values(), key=lambda chosen: chosen.kind != "environment"):
+        # What an environment says about itself outweighs what a network is usually used with; last comes what is used
+        # with the policy's network where the request replaced that.
+        chosen = sorted(self.chosen.values(), key=lambda chosen: chosen.kind != "environment")
+        for component in (*chosen, *self._replaced_networks()):
             for needed, name in component.spec.defaults.items():
                 if normalise_name(needed) == kind:
                     yield _Choice(name, f"the defaults of {component}")
@@ -247,6 +249,11 @@ class Selection:
             if choice.origin:
                 raise type(error)(f"{error.message} It is named by {choice.origin}.", hint=error.hint) from error
             raise
+
+    def _replaced_networks(self) -> Iterator[Component]:
+        name = self.recipe.uses.get("network", self.policy)
+        if "network" in self.uses and split_name(name)[1] in self.index.names("network"):
+            yield self._resolve("network", _Choice(name))
 
     def _is_replaced(self, kind: str) -> bool:
         """Return whether the request names another component of a kind than the one that a recipe speaks of."""
@@ -286,7 +293,7 @@ def select(
     *,
     policy: str | None,
     uses: Mapping[str, str],
-    options: Sequence[str],
+    options: Sequence[str | Option],
     shorthands: Mapping[str, int | None],
 ) -> Selection:
     """Return the components for a policy and a few explicit choices, with the options said about them."""

@@ -40,7 +40,7 @@ class Stepped(NamedTuple):
 def take_reset(owner: Owner, found: Any, spec: StateSpec, actions: ActionSpec, num_envs: int) -> tuple[State, Seconds]:
     """Return the state and the seconds that a reset of E environments returned, checked."""
     state, info = _parts(owner, "reset", found, ("state", "info"))
-    _check_state(owner, state, spec, actions, num_envs)
+    check_state(owner, state, spec, actions, num_envs)
     return state, _seconds(owner, info)
 
 
@@ -50,7 +50,7 @@ def take_step(
     """Return what a step of E environments returned, checked; a device is where rewards and flags must be."""
     names = ("state", "reward", "terminated", "truncated", "info")
     state, reward, terminated, truncated, info = _parts(owner, "step", found, names)
-    _check_state(owner, state, spec, actions, num_envs)
+    check_state(owner, state, spec, actions, num_envs)
     check_tensor(owner, "its reward", reward, "float", (num_envs,), device)
     for name, value in (("terminated", terminated), ("truncated", truncated)):
         check_tensor(owner, f"its '{name}'", value, "bool", (num_envs,), device)
@@ -80,7 +80,8 @@ def taken_state(owner: Owner, found: Any) -> dict[str, Any]:
     return state
 
 
-def _check_state(owner: Owner, found: Any, spec: StateSpec, actions: ActionSpec, num_envs: int) -> None:
+def check_state(owner: Owner, found: Any, spec: StateSpec, actions: ActionSpec, num_envs: int) -> None:
+    """Check a state of E environments: every field of the spec, with its dtype and shape."""
     check_table(owner, "its state", found)
     slots = actions.head(actions.slot).size if actions.slot is not None else 0
     for entry in spec.fields:

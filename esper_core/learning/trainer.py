@@ -59,8 +59,13 @@ class Update:
     environment_steps: int
     metrics: dict[str, float | None]
     timing: dict[str, Any]
-    events: list[dict[str, Any]]
+    events: list[dict[str, Any]] = field(repr=False)
     warnings: list[LearningWarning] = field(factory=list)
+
+    def __str__(self) -> str:
+        score = self.metrics.get("return")
+        shown = "" if score is None else f"  return {score:.3f}"
+        return f"update {self.index}  {self.environment_steps:,} steps{shown}"
 
 
 class Trainer:

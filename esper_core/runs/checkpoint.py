@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from esper_core.contracts.protocols import FeatureExtractor
+    from esper_core.learning.normalise import ReturnNormaliser
     from esper_core.learning.trainer import Trainer, Update
     from esper_core.policy.policy import Policy
     from esper_core.registry.index import Index
@@ -195,14 +196,17 @@ def load_checkpoint(path: Path, trainer: Trainer, plan: Plan, index: Index) -> t
     return notes
 
 
-def load_policy(path: Path, policy: Policy, features: FeatureExtractor, plan: Plan, index: Index) -> tuple[str, ...]:
-    """Put the weights of a checkpoint into a policy, and the state of features into those: all that acting needs.
+def load_policy(
+    path: Path, policy: Policy, features: FeatureExtractor, plan: Plan, index: Index, normaliser: ReturnNormaliser
+) -> tuple[str, ...]:
+    """Put what acting needs of a checkpoint into its parts: weights, the state of features, the critic's units.
 
     Otherwise it is as `load_checkpoint`.
     """
     header, notes, tensors = _load(path, plan, index)
     try:
         policy.load_state_dict(tensors["policy"])
+        normaliser.load_state(tensors["normaliser"])
         state: Any = header.counters["parts"].get("features")
         if state is not None:
             features.load_state(state)  # type: ignore[attr-defined]

@@ -15,6 +15,8 @@ from esper_core.contracts.errors import MissingPackage
 from esper_core.system.machine import installed_version
 
 CORE_DISTRIBUTION = "esper-core"
+LOCAL_DISTRIBUTION = "local"
+"""What stands for the distribution of a component that none brings: a class or an object of a script."""
 
 _REQUIREMENT = re.compile(
     r"(?P<name>[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(\[[\w, .-]*\])?\s*"
@@ -39,6 +41,14 @@ def require_package(name: str, component: str, distribution: str) -> None:
     if not has_package(name):
         raise MissingPackage(
             f"The {component} needs the package '{name}', which is not installed.", hint=advice(name, distribution)
+        )
+
+
+def require_distribution(distribution: str, user: str) -> None:
+    """Raise MissingPackage, with the line that installs it, unless a distribution is there that `user` belongs to."""
+    if not installed_version(distribution):
+        raise MissingPackage(
+            f"{user} belongs to {distribution}, which is not installed.", hint=pip_install([distribution])
         )
 
 

@@ -9,10 +9,8 @@ import typer
 from esper_core.cli import completion
 from esper_core.cli.installed import load_installed
 from esper_core.cli.output import print_json, print_table, say
-from esper_core.contracts.errors import PluginError
-from esper_core.registry.resolve import find_plugin
+from esper_testing.api import check_named
 from esper_testing.commands.progress import progress
-from esper_testing.conformance.finding import find_checked
 
 if TYPE_CHECKING:
     from esper_testing.conformance.report import Conformance, Result
@@ -32,21 +30,12 @@ def check_plugin(
 ) -> None:
     """Run every conformance check on a plugin's components and commands; exit with 5 when the verdict is RED."""
     index, recipes = load_installed(context)
-    checked = find_checked(index, name, recipes.pins)
-    kinds = [] if "/" in name else [index.kinds[kind] for kind in find_plugin(index, name).kinds]
-    if not checked and not kinds:
-        raise PluginError(f"The plugin '{name}' has nothing to check.", hint=f"See: esper plugins show {name}")
-    import torch
-
-    from esper_testing.conformance.run import check_components
-
-    torch.set_num_threads(1)
     with progress() as show:
 
         def said(result: Result) -> None:
             show(result.component, f"{result.component}: {result.name} {result.status}")
 
-        conformance = check_components(name, checked, index, kinds=kinds, on_result=said)
+        conformance = check_named(name, index, recipes, said)
     if as_json:
         print_json(conformance.to_json())
     else:

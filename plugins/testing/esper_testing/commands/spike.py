@@ -15,10 +15,11 @@ import typer
 from esper_core.cli import choices, completion
 from esper_core.cli.installed import load_installed
 from esper_core.cli.output import kept, number, print_json, print_table, say
-from esper_core.composition.plan import PlanRequest, make_plan
-from esper_core.contracts.errors import PluginError, SlotIdError
+from esper_core.composition.plan import PlanRequest
+from esper_core.contracts.errors import SlotIdError
 from esper_core.contracts.slots import SlotConfig
 from esper_core.registry.resolve import resolve
+from esper_testing.api import ask
 from esper_testing.commands.progress import progress
 from esper_testing.spikes.report import check_writable, grouped, shown, write_report
 from esper_testing.spikes.verdict import CheckResult, Failure, ProbeResult, Verdict
@@ -84,25 +85,16 @@ def run_spike(
         options=options or (),
         seed=seed,
     )
-    plan = make_plan(request, index, recipes)
     path = None if report is None else report.absolute()
     if path is not None:
         check_writable(path)
-    from esper_core.composition.build import build_beside
-
-    spike = build_beside(component, index)
     numbers = itertools.count(1)
-    with progress() as show, component.owner.doing("answering"):
+    with progress() as show:
 
         def said(result: CheckResult) -> None:
             show(result.category, f"{next(numbers)} checks, {result.category}: {result.check}")
 
-        verdict = spike.run(plan, index, request=request, slots=counts, only=only, quick=quick, on_result=said)
-    if not isinstance(verdict, Verdict):
-        raise PluginError(
-            f"{component} breaks its contract: it returned a {type(verdict).__name__}, not a Verdict.",
-            hint="Report this to the plugin's author.",
-        )
+        verdict = ask(component, request, index, recipes, slots=counts, only=only, quick=quick, on_result=said)
     if path is not None:
         write_report(verdict, path, shlex.join(["esper", *sys.argv[1:]]))
     with kept(f"The report is kept in {report}." if report is not None else ""):

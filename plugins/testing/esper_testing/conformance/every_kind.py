@@ -6,13 +6,13 @@ from esper_core.composition.config import config_class, describe_options, struct
 from esper_core.contracts.errors import ConfigError
 from esper_core.registry.references import load_reference
 from esper_testing.conformance.importing import assert_light, entry_module
-from esper_testing.conformance.subject import SLOTS, Subject
+from esper_testing.conformance.subject import DISTRIBUTED, SLOTS, Subject
 from esper_testing.conformance.suite import BUILT, Suite
 
 EVERY_KIND = Suite("", ("registration", "spec", "light-config", "config", BUILT))
 
 
-@EVERY_KIND.check("registration", after=())
+@EVERY_KIND.check("registration", after=(), claim=DISTRIBUTED)
 def registration(subject: Subject) -> None:
     """Importing the plugin's module, as every command does, imports nothing heavy such as torch."""
     assert_light(entry_module(subject.component))
@@ -31,7 +31,7 @@ def spec(subject: Subject) -> None:
         assert subject.spec.describe, f"its spec has no `describe`, without which no plan holds a {subject.kind}"
 
 
-@EVERY_KIND.check("light-config", after=("registration", "spec"))
+@EVERY_KIND.check("light-config", after=("registration", "spec"), claim=DISTRIBUTED)
 def light_config(subject: Subject) -> None:
     """The modules of its config class, `describe` and metrics import nothing heavy, so that plans need no torch."""
     references = filter(None, (subject.spec.config, subject.spec.describe, subject.spec.metrics))

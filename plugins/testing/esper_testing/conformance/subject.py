@@ -21,6 +21,7 @@ from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.state import StateSpec
 from esper_core.registry.index import Component, Index
 from esper_core.registry.references import load_reference
+from esper_core.system.packages import LOCAL_DISTRIBUTION
 from esper_testing.case import Case, make_case
 from esper_testing.reference.plugin import DISTRIBUTION, REFERENCES, with_references
 
@@ -34,6 +35,9 @@ ENVS = 4
 
 BRIEF = {"epochs": 8, "workers": 1}
 """Options that keep an episode short and in this process, where an environment has them."""
+
+DISTRIBUTED = "component:distributed"
+"""Claimed by every component but those of a script, which no plugin registers."""
 
 
 @define
@@ -80,7 +84,9 @@ class Subject:
         return self.spec.kind
 
     def claims(self, capability: str) -> bool:
-        """Return whether the component says that it provides a capability."""
+        """Return whether the component says that it provides a capability, or is a plugin's, for `DISTRIBUTED`."""
+        if capability == DISTRIBUTED:
+            return self.component.distribution != LOCAL_DISTRIBUTION
         return capability in self.spec.provides
 
     def plan(self, slots: int = 3, *, options: tuple[str, ...] = (), **request: Any) -> Plan:

@@ -1,0 +1,80 @@
+"""What is installed, as every function and command begins with it. Torch is not imported."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from esper_core.composition.recipes import Recipes, find_registry, load_recipes
+from esper_core.diagnosis.switches import Switches
+from esper_core.registry.discovery import entry_point_sources
+from esper_core.registry.index import Index, PluginRecord
+from esper_core.registry.loading import index_plugins
+from esper_core.registry.local import local_sources, register
+
+
+def load_installed(registry: str | Path | None = None, no_plugin: Sequence[str] = ()) -> tuple[Index, Recipes]:
+    """Return what is installed, and the registry file.
+
+    Args:
+        registry: The registry file; `ESPER_REGISTRY`, or the nearest `registry.toml` upward without.
+        no_plugin: Plugins that are not loaded, beside those that the file switches off.
+
+    Raises:
+        UserError: a name of a plugin that is none, or a registry file that cannot be read.
+    """
+    recipes = load_recipes(find_registry(registry))
+    switches = Switches(tuple(no_plugin), recipes)
+    sources, local = entry_point_sources(), local_sources()
+    switches.check(sources)
+    only = None if switches.only is None else (*switches.only, *(source.plugin for source in local))
+    here = Path.cwd()
+    try:
+        return index_plugins((*sources, *local), disabled=switches.disabled, only=only), recipes
+    finally:
+        # A plugin that goes elsewhere must not change what relative paths mean.
+        os.chdir(here)
+
+
+def use_local(use: Mapping[str, Any] | None) -> dict[str, str]:
+    """Make classes, functions and objects known to this process; return kind → name for all choices."""
+    return {kind: what if isinstance(what, str) else register(kind, what) for kind, what in (use or {}).items()}
+
+
+def plugins(registry: str | Path | None = None) -> tuple[PluginRecord, ...]:
+    """Return every installed plugin, as `esper plugins list` lists them; one that failed to load says why.
+
+    Raises:
+        RegistryFileError: the registry file cannot be read.
+    """
+    return load_installed(registry)[0].plugins
+
+
+def policies(registry: str | Path | None = None) -> list[dict[str, Any]]:
+    """Return what `plan(policy=...)` takes, as `esper policy list --json` prints it: recipes and networks.
+
+    Raises:
+        RegistryFileError: the registry file cannot be read.
+    """
+    return list_policies(*load_installed(registry))
+
+
+def list_policies(index: Index, recipes: Recipes) -> list[dict[str, Any]]:
+    """Return recipes and networks by name: what each is, its network, components and summary."""
+    rows: list[dict[str, Any]] = []
+    for name in sorted({*recipes.policies, *index.names("network")}):
+        recipe = recipes.policies.get(name)
+        network = recipe.uses.get("network", name) if recipe else name
+        summaries = [c.spec.summary for c in index.of_kind("network") if c.name == network]
+        rows.append(
+            {
+                "policy": name,
+                "source": "recipe" if recipe else "network",
+                "network": network,
+                "uses": dict(recipe.uses) if recipe else {},
+                "summary": summaries[0] if summaries else "",
+            }
+        )
+    return rows

@@ -1,0 +1,107 @@
+"""From what is asked for in Python to a plan. Torch is not imported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from esper_core.api.installed import load_installed, use_local
+from esper_core.composition.config import Option, option_at
+from esper_core.composition.plan import Plan, PlanRequest, make_plan
+from esper_core.contracts.errors import ConfigError
+
+Options = Mapping[str, Any] | Sequence[str]
+"""Options: `{"network.hidden_dim": 64}`, or as on the command line, `["network.hidden_dim=64"]`."""
+
+
+def plan(
+    policy: str | None = None,
+    slots: int | str | Sequence[str] | None = None,
+    *,
+    use: Mapping[str, Any] | None = None,
+    options: Options = (),
+    envs: int | None = None,
+    updates: int | None = None,
+    epochs: int | None = None,
+    workers: int | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    precision: str | None = None,
+    registry: str | Path | None = None,
+) -> Plan:
+    """Choose the components and options of a run, as `esper train --dry-run` does; builds nothing.
+
+    What is None is chosen by the registry file, else by the components' defaults.
+
+    Args:
+        policy: A recipe of the registry file, or a network; `policies()` lists them.
+        slots: A count, or ids such as `["r0c0", "r0c2"]`.
+        use: Components by kind: kind → name; or a class, function, object or `component(...)` of one's own, which
+            this process alone knows.
+        options: Options of components and of the trainer, by `KIND.key` or `KIND.NAME.key`.
+        envs: Environments side by side, E.
+        updates: Updates of the run.
+        epochs: Steps of an episode, for an environment that has this option.
+        workers: Processes of the environment, for one that has this option.
+        seed: Seed of the run.
+        device: torch device, or "auto".
+        threads: Threads within one operation of the policy.
+        precision: What networks compute in, "float32" or "bf16".
+        registry: The registry file; `ESPER_REGISTRY`, or the nearest `registry.toml` upward without.
+
+    Raises:
+        UserError: a name that means nothing, an option that does not exist or is not allowed, components that do not
+            fit together.
+        PluginError: a component that breaks its contract.
+    """
+    uses = use_local(use)
+    index, recipes = load_installed(registry)
+    request = as_request(
+        policy=policy,
+        slots=slots,
+        uses=uses,
+        options=options,
+        envs=envs,
+        epochs=epochs,
+        workers=workers,
+        updates=updates,
+        seed=seed,
+        device=device,
+        threads=threads,
+        precision=precision,
+    )
+    return make_plan(request, index, recipes)
+
+
+def as_request(
+    *, policy: str | None, slots: int | str | Sequence[str] | None, options: Options, **settings: Any
+) -> PlanRequest:
+    """Return a plan request; raises ConfigError for a value of the wrong type."""
+    for name, value in settings.items():
+        kind, means = (str, "a string") if name in ("device", "precision") else (int, "a whole number")
+        if name != "uses" and value is not None and (isinstance(value, bool) or not isinstance(value, kind)):
+            raise ConfigError(f"{name} cannot be {value!r:.80}.", hint=f"It is {means}.")
+    return PlanRequest(policy=policy, slots=_slots(slots), options=_options(options), **settings)
+
+
+def _options(options: Options) -> tuple[str | Option, ...]:
+    """Return options of either form as a plan request takes them; raises ConfigError."""
+    if isinstance(options, Mapping):
+        return tuple(option_at(path, value) for path, value in options.items())
+    if isinstance(options, str) or not all(isinstance(text, str) for text in options):
+        raise ConfigError(
+            f"Options cannot be {options!r:.80}.", hint='Write a table, such as {"network.hidden_dim": 64}.'
+        )
+    return tuple(options)
+
+
+def _slots(slots: int | str | Sequence[str] | None) -> str | None:
+    if slots is None or isinstance(slots, str):
+        return slots
+    if isinstance(slots, int) and not isinstance(slots, bool):
+        return str(slots)
+    if isinstance(slots, Sequence) and all(isinstance(name, str) for name in slots):
+        return ",".join(slots)
+    raise ConfigError(f"slots cannot be {slots!r:.80}.", hint='Write a count, or ids such as ["r0c0", "r0c2"].')

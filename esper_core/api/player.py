@@ -1,0 +1,261 @@
+"""Players: a trained policy that acts, from a checkpoint alone."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from attrs import evolve, frozen
+from torch import Tensor
+
+from esper_core.api.installed import load_installed, use_local
+from esper_core.api.training import as_run
+from esper_core.composition.build import build_environment, build_parts, resolve_device
+from esper_core.composition.plan import Plan, PlanDescription, describe_plan, owners_of
+from esper_core.contracts.errors import PluginError, UserError
+from esper_core.contracts.foreign import Owner, Owners
+from esper_core.contracts.protocols import Environment, FeatureExtractor, Features, MaskProvider, Masks, State
+from esper_core.contracts.tensors import leaves, mapped
+from esper_core.learning.boundary import check_state
+from esper_core.learning.normalise import ReturnNormaliser
+from esper_core.policy.boundary import check_mask_form, take_features
+from esper_core.policy.policy import Policy
+from esper_core.registry.index import Index
+from esper_core.runs.checkpoint import choose_checkpoint, load_policy
+from esper_core.runs.directory import CHECKPOINTS, RunDirectory
+from esper_core.runs.header import STATE_FILE, Header, read_header
+
+STATE = Owner("The state")
+
+
+@frozen
+class PlayerState:
+    """What a player remembers of the episodes it is in: `Player.save` returns it, and `Player.load` takes it.
+
+    Attributes:
+        rows: Episodes side by side, E.
+        recurrent: The network's recurrent state, tensors `[layers, E, H]`.
+        begins: Episodes of which the next step is the first, bool `[E]`.
+        features: What the features remember.
+    """
+
+    rows: int
+    recurrent: Any
+    begins: Tensor
+    features: FeatureExtractor
+
+
+class Player:
+    """A trained policy that acts in any number of episodes side by side, E rows. `load` makes one.
+
+    Attributes:
+        plan: What the policy was trained with.
+        known: Its slots, actions and observation, and the environment's state.
+        policy: Network, critic and action table.
+        notes: Differences between the checkpoint and what is installed that do not matter enough to refuse.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        index: Index,
+        policy: Policy,
+        features: FeatureExtractor,
+        masks: MaskProvider,
+        normaliser: ReturnNormaliser,
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        self.plan, self.policy, self.notes = plan, policy, notes
+        self.known: PlanDescription = describe_plan(plan, index)
+        self._index, self._masks, self._normaliser = index, masks, normaliser
+        self._untouched = features
+        self._now: PlayerState | None = None
+        parameter = next(policy.parameters())
+        self.device, self._dtype = parameter.device, parameter.dtype
+
+    # Playing --------------------------------------------------------------------------------------------------------
+
+    def make_environment(self, envs: int | None = None, seed: int | None = None) -> Environment:
+        """Return the environment that the policy was trained in, anew; close it after use.
+
+        Args:
+            envs: Environments side by side; as many as in training without.
+            seed: Seed of its random streams; that of the run without. A `reset` with a seed starts them again.
+
+        Raises:
+            FactoryError: it cannot be built.
+        """
+        plan = evolve(self.plan, envs=envs or self.plan.envs, seed=self.plan.seed if seed is None else seed)
+        environment: Environment = build_environment(plan, self._index).parts["environment"]
+        return environment
+
+    def reset(self, rows: int) -> None:
+        """Begin new episodes side by side, as many as `rows`, and forget those before."""
+        if isinstance(rows, bool) or not isinstance(rows, int) or rows < 1:
+            raise UserError(f"A player cannot play {rows!r} episodes.", hint="Say how many environments there are.")
+        begins = torch.ones(rows, dtype=torch.bool, device=self.device)
+        self._now = PlayerState(rows, self.policy.initial_state(rows), begins, copy.deepcopy(self._untouched))
+
+    def reset_rows(self, mask: Tensor) -> None:
+        """Begin a new episode where `mask`, bool `[E]`, is true; the other episodes go on."""
+        now, mask = self._playing(), torch.as_tensor(mask, device=self.device)
+        if mask.dtype != torch.bool or mask.shape != now.begins.shape:
+            raise UserError(f"The mask is {mask.dtype} {list(mask.shape)}, not bool [{now.rows}].")
+        self._now = evolve(now, begins=now.begins | mask)
+
+    def act(
+        self,
+        state: State,
+        deterministic: bool = False,
+        generator: torch.Generator | None = None,
+        masks: Masks | None = None,
+    ) -> dict[str, Tensor]:
+        """Choose an action in every episode and go on to the next step.
+
+        Args:
+            state: What the environment published, `[E, ...]` by name.
+            deterministic: Take the most probable entry of every head instead of drawing.
+            generator: Source of randomness; torch's own without.
+            masks: What is legal, `[E, ...]`; what the policy's own masks say of the state without.
+
+        Returns:
+            Indices by head, int64 `[E]`, as `environment.step` takes them.
+
+        Raises:
+            UserError: `reset` was not called, or the state is another environment's.
+            PluginError: features, masks or network fail or break their contract.
+        """
+        now = self._playing()
+        seen = self._look(now, state, masks)
+        acted = self.policy.get_action(*seen, now.recurrent, deterministic, generator, now.begins)
+        self._now = evolve(now, recurrent=acted.state, begins=torch.zeros_like(now.begins))
+        return acted.actions
+
+    @torch.no_grad()
+    def values(self, state: State) -> Tensor:
+        """Return what the critic expects of the rest of each episode, `[E]`, in units of reward; `act` comes after.
+
+        That is the discounted return. Nothing is remembered of the call. Arguments and errors are those of `act`.
+        """
+        now = self._playing()
+        features, masks = self._look(evolve(now, features=copy.deepcopy(now.features)), state, None)
+        recurrent = mapped(now.recurrent, lambda tensor: tensor * ~now.begins.view(1, -1, *[1] * (tensor.dim() - 2)))
+        return self._normaliser.denormalise(self.policy.value(features, masks, recurrent))
+
+    def save(self) -> PlayerState:
+        """Return a copy of what is remembered of the episodes; raises UserError before `reset`."""
+        return copy.deepcopy(self._playing())
+
+    def load(self, state: PlayerState) -> None:
+        """Go on where `save` was called, on this or another player of the same policy; the state is copied.
+
+        Raises:
+            UserError: it is the state of another policy; the message names the first tensor that differs.
+        """
+        if not isinstance(state, PlayerState):
+            raise UserError(f"A {type(state).__name__} is no state of a player.", hint="Take one from Player.save().")
+        mine = leaves(self.policy.initial_state(state.rows), "recurrent")
+        saved = leaves(state.recurrent, "recurrent")
+        for name in sorted(mine.keys() | saved.keys()):
+            here, there = (list(table[name].shape) if name in table else "missing" for table in (mine, saved))
+            if here != there:
+                raise UserError(f"The state is another policy's: its '{name}' is {there}, not {here}.")
+        self._now = mapped(copy.deepcopy(state), lambda tensor: tensor.to(self.device))
+
+    def copy(self) -> Player:
+        """Return another player of the same weights, which are shared, that is in no episode."""
+        other = copy.copy(self)
+        other._now = None
+        return other
+
+    # Its pieces -----------------------------------------------------------------------------------------------------
+
+    def _playing(self) -> PlayerState:
+        if self._now is None:
+            raise UserError(
+                "The player is in no episode.", hint="Call player.reset(rows) with the number of environments first."
+            )
+        return self._now
+
+    def _look(self, now: PlayerState, state: State, masks: Masks | None) -> tuple[Features, Masks]:
+        here = self._checked(state, now.rows)
+        owners: Owners = self.policy.owners
+        with owners["features"].doing("looking"):
+            found = now.features(here)
+        schema = self._untouched.schema
+        features = take_features(owners["features"], found, schema, now.rows, self._dtype, self.device)
+        if masks is None:
+            with owners["masks"].doing("saying what is legal"):
+                masks = self._masks(here)
+            check_mask_form(owners["masks"], masks, self.policy.actions, now.rows, self.device)
+        return features, masks
+
+    def _checked(self, state: State, rows: int) -> State:
+        """Return a state on the player's device; raises UserError for what another environment published."""
+        name, spec = self.plan.component("environment").name, self.known.state_spec
+        if not isinstance(state, Mapping):
+            raise UserError(f"The state is a {type(state).__name__}, not a table of tensors by name.")
+        missing = [field for field in spec.names if field not in state]
+        if missing:
+            raise UserError(
+                f"The state has no '{missing[0]}', which the environment '{name}' publishes.",
+                hint=f"The policy was trained in '{name}': use player.make_environment(). "
+                f"The state has: {', '.join(map(str, state)) or 'nothing'}.",
+            )
+        here = {key: torch.as_tensor(state[key], device=self.device) for key in spec.names}
+        if (found := len(here[spec.names[0]])) != rows:
+            raise UserError(
+                f"The state is that of {found} episodes, and the player is in {rows}.",
+                hint="Call player.reset(rows) with the number of environments.",
+            )
+        try:
+            check_state(STATE, here, spec, self.policy.actions, rows)
+        except PluginError as error:
+            what = error.message.partition(": ")[2]
+            raise UserError(f"The state is not one of the environment '{name}': {what}") from error
+        return here
+
+
+def load(
+    run: RunDirectory | str | Path,
+    *,
+    at: int | str = "last",
+    device: str | None = None,
+    out: str | Path = "runs",
+    use: Mapping[str, Any] | None = None,
+) -> Player:
+    """Load a trained policy from a checkpoint.
+
+    Args:
+        run: A run, its path, the beginning of its name in `out`, or the folder of one of its checkpoints.
+        at: "last", "best" (the highest return), or the number of an update.
+        device: torch device instead of the plan's.
+        out: Directory of runs, for a name.
+        use: Classes and objects of one's own that the run was begun with: kind → class or object.
+
+    Raises:
+        UserError: there is no such run or checkpoint.
+        CheckpointMismatch: it is damaged, or does not fit what is installed; the hint says what to install.
+    """
+    use_local(use)
+    index, _ = load_installed()
+    if not isinstance(run, RunDirectory) and Path(run).parent.name == CHECKPOINTS and (Path(run) / STATE_FILE).exists():
+        path = Path(run)
+    else:
+        path = choose_checkpoint(as_run(run, out), str(at))
+    return load_player(read_header(path), index, device=device)
+
+
+def load_player(header: Header, index: Index, *, device: str | None = None) -> Player:
+    """Return the player of a checkpoint whose header was read; raises as `load`."""
+    plan = evolve(header.plan, device=resolve_device(device or header.plan.device))
+    known, owners = describe_plan(plan, index), owners_of(plan, index)
+    # Masks may ask for anything that the environment draws on.
+    parts = build_parts(plan, index, only={*plan.kinds, *known.uses} - {"environment", "loss"})
+    policy = Policy(parts["network"], parts["critic"], known.actions, plan.precision, owners)
+    normaliser = ReturnNormaliser(enabled=plan.train["normalise_returns"])
+    notes = load_policy(header.path, policy, parts["features"], plan, index, normaliser)
+    return Player(plan, index, policy, parts["features"], parts["masks"], normaliser, notes)

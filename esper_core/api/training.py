@@ -1,0 +1,256 @@
+"""Training and resuming: a run directory, checkpoints, observers, and who is shown what."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve
+
+from esper_core.api.installed import load_installed, use_local
+from esper_core.api.viewing import Callbacks
+from esper_core.api.watching import Observing, View, choose_observers, observer_options
+from esper_core.composition.fit import known_failures
+from esper_core.composition.lookup import find_planned
+from esper_core.composition.plan import Plan, check_updates
+from esper_core.contracts.errors import ConfigError, EsperError
+from esper_core.contracts.foreign import close_safely, exhausted
+from esper_core.registry.index import Index
+from esper_core.runs.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
+from esper_core.runs.directory import METRICS_FILE, RunDirectory, check_writable, find_run
+from esper_core.runs.lock import locked
+from esper_core.runs.observers import Observers
+from esper_core.runs.resume import Resumption, find_resumption
+from esper_core.system.packages import LOCAL_DISTRIBUTION
+
+if TYPE_CHECKING:
+    from esper_core.learning.trainer import StepProgress, Trainer, Update
+
+_logger = logging.getLogger("esper")
+# What is said while training is for whoever asks the logger, and printed by nobody else.
+_logger.addHandler(logging.NullHandler())
+
+Observe = Sequence[str] | Mapping[str, Mapping[str, Any]]
+"""Observers: names, or name → options."""
+
+
+def train(
+    plan: Plan,
+    *,
+    updates: int | None = None,
+    out: str | Path = "runs",
+    on_update: Callable[[Update], object] | None = None,
+    on_step: Callable[[StepProgress], object] | None = None,
+    observe: Observe = (),
+    tensorboard: bool = True,
+    progress: bool = True,
+) -> RunDirectory:
+    """Train a policy, as `esper train` does, and return its run.
+
+    A checkpoint is written after every update. Whatever ends the call, Ctrl-C included, `resume` continues from there,
+    bit for bit. The random streams and the number of threads of this process are left as they were. Nothing is printed
+    and no signal handler is installed: warnings go to the logger "esper".
+
+    Args:
+        plan: What to train, from `plan`.
+        updates: Updates of the run instead of those of the plan.
+        out: Directory of runs; created when missing.
+        on_update: Called with every `esper_core.learning.trainer.Update` once it is written down. What it raises ends
+            the run and is raised here.
+        on_step: Called with every `esper_core.learning.trainer.StepProgress`.
+        observe: Installed observers that watch: names, or name → options.
+        tensorboard: Write for TensorBoard where it is installed.
+        progress: Draw a bar where this is a notebook.
+
+    Raises:
+        UserError: `out` cannot be written, or an observer that is not installed.
+        PluginError: a component fails or breaks its contract; the hint says what is kept.
+        EsperError: training cannot go on; the hint says what is kept.
+    """
+    index, observing = _prepare(observe, tensorboard)
+    if updates is not None:
+        plan = evolve(plan, updates=_checked(updates))
+    planned = [find_planned(index, planned) for planned in plan.components]
+    local = [component for component in planned if component.distribution == LOCAL_DISTRIBUTION]
+    for component in local:
+        _logger.warning("%s", _keeping(component.kind, component.name))
+    for failure in known_failures(planned):
+        _logger.warning("%s", failure)
+    check_writable(Path(out))
+    return begin_run(plan, index, observing, Path(out), Callbacks.view(on_update, on_step, bar=progress))[0]
+
+
+def resume(
+    run: RunDirectory | str | Path,
+    *,
+    updates: int | None = None,
+    at: int | None = None,
+    out: str | Path = "runs",
+    device: str | None = None,
+    use: Mapping[str, Any] | None = None,
+    on_update: Callable[[Update], object] | None = None,
+    on_step: Callable[[StepProgress], object] | None = None,
+    observe: Observe = (),
+    tensorboard: bool = True,
+    progress: bool = True,
+) -> RunDirectory:
+    """Train a run to its end, as `esper train --resume` does, and return it.
+
+    Args:
+        run: The run, its path, or the beginning of its name in `out`.
+        updates: Updates of the run in total; those it was planned with without. A run that is finished stays as it is.
+        at: Resume from the checkpoint of this update, and drop what came after it.
+        out: Directory of runs, for a name.
+        device: torch device instead of the plan's.
+        use: Classes and objects of one's own that the run was begun with: kind → class or object.
+        on_update: As for `train`.
+        on_step: As for `train`.
+        observe: As for `train`.
+        tensorboard: As for `train`.
+        progress: As for `train`.
+
+    Raises:
+        CheckpointMismatch: the checkpoint is damaged, or does not fit what is installed.
+        UserError: there is no such run or checkpoint, or another process trains it.
+    """
+    use_local(use)
+    index, observing = _prepare(observe, tensorboard)
+    found = as_run(run, out)
+    with locked(found.path):
+        resumption = find_resumption(found, index, at=at, updates=None if updates is None else _checked(updates))
+        for note in resumption.notes:
+            _logger.warning("%s", note)
+        view = Callbacks.view(on_update, on_step, bar=progress)
+        resume_run(resumption, index, observing, view, device=device)
+    return found
+
+
+def as_run(run: RunDirectory | str | Path, out: str | Path = "runs") -> RunDirectory:
+    """Return a run: itself, or the one at a path or of a name; raises UserError where there is none."""
+    return run if isinstance(run, RunDirectory) else find_run(str(run), Path(out))
+
+
+def begin_run(
+    plan: Plan, index: Index, observing: Observing, out: Path, view: View
+) -> tuple[RunDirectory, list[dict[str, Any]]]:
+    """Train a new run, and return it with its metrics lines; raises as `train`."""
+    here, place = Path.cwd(), out.absolute()
+
+    def create(trainer: Trainer, stack: ExitStack) -> RunDirectory:
+        parameters = sum(p.numel() for p in trainer.policy.parameters())
+        run = RunDirectory.create(place, plan, index, {"parameters": parameters, "device": str(trainer.device)}, here)
+        run.given = out / run.name
+        stack.enter_context(locked(run.path))
+        return run
+
+    return _train(plan, index, observing, create, view)
+
+
+def resume_run(
+    resumption: Resumption, index: Index, observing: Observing, view: View, *, device: str | None = None
+) -> list[dict[str, Any]]:
+    """Train a run to its end, and return its metrics lines; its lock must be held. Raises as `resume`."""
+    run, plan, folder = resumption.run, resumption.plan, Path.cwd()
+    if resumption.is_finished:
+        lines = run.metrics()
+        if not lines:
+            raise EsperError(f"{run.shown(run.path / METRICS_FILE)} has no line.", hint="Restore it from a copy.")
+        return lines
+
+    def load(trainer: Trainer, stack: ExitStack) -> RunDirectory:
+        if resumption.header is not None:
+            load_checkpoint(resumption.header.path, trainer, plan, index)
+        resumption.drop_later(index, str(trainer.device), folder)
+        return run
+
+    here = plan if device is None else evolve(plan, device=device)
+    return _train(here, index, observing, load, view, run=run)[1]
+
+
+def _train(
+    plan: Plan,
+    index: Index,
+    observing: Observing,
+    open_run: Callable[[Trainer, ExitStack], RunDirectory],
+    view: View,
+    *,
+    run: RunDirectory | None = None,
+) -> tuple[RunDirectory, list[dict[str, Any]]]:
+    warn: Callable[[str], None] = _logger.warning
+    with process_left_as_found(), ExitStack() as stack:
+        try:
+            from esper_core.learning.session import open_session
+
+            observers = Observers.build(observing, index)
+            trainer = open_session(plan, index)
+            owner, environment = trainer.owners["environment"], trainer.environment
+            stack.callback(close_safely, owner, environment.close, lambda message: warn(message))
+            run = open_run(trainer, stack)
+            lines = run.metrics()
+            with view(trainer, plan, run) as viewer, observers.watching(run, viewer.warn):
+                warn = viewer.warn
+                for update in trainer.run(plan.updates, on_step=viewer.on_step):
+                    run.append_events(update)
+                    lines.append(run.append_metrics(update))
+                    save_checkpoint(run, trainer, update)
+                    observers.on_update(update)
+                    viewer.on_update(update)
+                    for warning in update.warnings:
+                        if warning.since == update.index:
+                            viewer.warn(warning.message)
+        except KeyboardInterrupt as error:
+            if run is not None:
+                error.add_note(f"{what_is_kept(run)} To continue: esper_core.resume({str(run.path)!r})")
+            raise
+        except (EsperError, MemoryError, OverflowError, RuntimeError) as error:
+            told = error if isinstance(error, EsperError) else exhausted(error)
+            if told is not None and run is not None:
+                told.hint = "\n".join(filter(None, (told.hint, what_is_kept(run))))
+            if told is None or told is error:
+                raise
+            raise told from error
+    return run, lines
+
+
+def what_is_kept(run: RunDirectory) -> str:
+    """Return a sentence about the last checkpoint of a run."""
+    checkpoints = list_checkpoints(run)
+    return f"The last checkpoint is {run.shown(checkpoints[-1])}." if checkpoints else "There is no checkpoint yet."
+
+
+@contextmanager
+def process_left_as_found() -> Iterator[None]:
+    """Leave the random streams and the threads of the process as they were: they are the caller's."""
+    import torch
+
+    from esper_core.learning.randomness import ProcessStreams
+
+    device = torch.device("cuda" if torch.cuda.is_initialized() else "cpu")
+    streams, threads = ProcessStreams.now(device), torch.get_num_threads()
+    try:
+        yield
+    finally:
+        streams.resume(device)
+        torch.set_num_threads(threads)
+
+
+def _prepare(observe: Observe, tensorboard: bool) -> tuple[Index, Observing]:
+    index, recipes = load_installed()
+    return index, choose_observers(index, recipes, list(observe), observer_options(observe), tensorboard=tensorboard)
+
+
+def _checked(updates: Any) -> int:
+    if isinstance(updates, bool) or not isinstance(updates, int):
+        raise ConfigError(f"updates cannot be {updates!r:.80}.", hint="It is a whole number.")
+    check_updates(updates)
+    return updates
+
+
+def _keeping(kind: str, name: str) -> str:
+    return (
+        f"The {kind} '{name}' is no plugin's: resuming this run and loading its policy need the same class, as in "
+        f"esper_core.resume(run, use={{'{kind}': ...}}). To make a plugin of it: esper plugins new {name} --kind {kind}"
+    )

@@ -1,0 +1,132 @@
+"""`esper_core.check` and `esper_core.spike`: what the commands of these names do, from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from esper_core.api.installed import load_installed, use_local
+from esper_core.api.planning import Options, as_request
+from esper_core.composition.plan import PlanRequest, make_plan
+from esper_core.composition.recipes import Recipes
+from esper_core.contracts.errors import PluginError, UserError
+from esper_core.registry.index import Component, Index
+from esper_core.registry.local import register
+from esper_core.registry.resolve import find_plugin, resolve
+from esper_testing.conformance.finding import find_checked
+from esper_testing.spikes.verdict import CheckResult, Verdict
+
+if TYPE_CHECKING:
+    from esper_testing.conformance.report import Conformance, Result
+
+
+def check(what: Any, *, kind: str | None = None, on_result: Callable[[Result], None] | None = None) -> Conformance:
+    """Run every conformance check on components, as `esper plugins check` does.
+
+    Args:
+        what: A plugin, a distribution, `KIND/NAME` or `command/NAME`; or a class, function, object or
+            `esper_core.component(...)` of one's own, with its kind.
+        kind: Kind of what is no name.
+        on_result: Called after every check.
+
+    Returns:
+        A row per check, and the verdict: `colour` is GREEN, YELLOW or RED.
+
+    Raises:
+        UserError: the name means nothing, or no kind is said for what is no name.
+        PluginError: the plugin failed to load, or has nothing to check.
+    """
+    if not isinstance(what, str):
+        if kind is None:
+            raise UserError(f"Nothing says which kind {what!r:.80} is of.", hint='Say it, as in kind="network".')
+        what = f"{kind}/{register(kind, what)}"
+    index, recipes = load_installed()
+    return check_named(what, index, recipes, on_result)
+
+
+def check_named(
+    name: str, index: Index, recipes: Recipes, on_result: Callable[[Result], None] | None = None
+) -> Conformance:
+    """Run every conformance check on what a name means; raises as `check`."""
+    checked = find_checked(index, name, recipes.pins)
+    kinds = [] if "/" in name else [index.kinds[kind] for kind in find_plugin(index, name).kinds]
+    if not checked and not kinds:
+        raise PluginError(f"The plugin '{name}' has nothing to check.", hint=f"See: esper plugins show {name}")
+    import torch
+
+    from esper_core.api.training import process_left_as_found
+    from esper_testing.conformance.run import check_components
+
+    with process_left_as_found():
+        torch.set_num_threads(1)
+        return check_components(name, checked, index, kinds=kinds, on_result=on_result)
+
+
+def spike(
+    name: str,
+    policy: str | None = None,
+    slots: int | Sequence[int] | None = None,
+    *,
+    use: Mapping[str, Any] | None = None,
+    options: Options = (),
+    seed: int | None = None,
+    only: str | None = None,
+    quick: bool = False,
+    on_result: Callable[[CheckResult], None] | None = None,
+    registry: str | Path | None = None,
+) -> Verdict:
+    """Ask a spike about a policy, as `esper spike run` does; `policy`, `use`, `options` and `seed` are as for `plan`.
+
+    Args:
+        name: The spike.
+        policy: A recipe of the registry file, or a network.
+        slots: A slot count, or several; those of the spike without.
+        use: Components by kind.
+        options: Options of components.
+        seed: Seed of the run.
+        only: Name of the one part to run.
+        quick: Ask less, to be done sooner.
+        on_result: Called after every check.
+        registry: The registry file.
+
+    Returns:
+        The verdict: `colour` is GREEN, YELLOW or RED.
+
+    Raises:
+        UserError: a name that means nothing, or an argument that means nothing to this spike.
+        PluginError: the spike breaks its contract.
+    """
+    counts = (slots,) if isinstance(slots, int) else None if slots is None else tuple(slots)
+    uses = use_local(use)
+    index, recipes = load_installed(registry)
+    component = resolve(index, "spike", name, recipes.pins)
+    request = as_request(policy=policy, slots=counts[0] if counts else None, uses=uses, options=options, seed=seed)
+    return ask(component, request, index, recipes, slots=counts, only=only, quick=quick, on_result=on_result)
+
+
+def ask(
+    component: Component,
+    request: PlanRequest,
+    index: Index,
+    recipes: Recipes,
+    *,
+    slots: Sequence[int] | None,
+    only: str | None,
+    quick: bool,
+    on_result: Callable[[CheckResult], None] | None = None,
+) -> Verdict:
+    """Ask a spike about what is requested; raises as `spike`."""
+    plan = make_plan(request, index, recipes)
+    from esper_core.api.training import process_left_as_found
+    from esper_core.composition.build import build_beside
+
+    answer: Any = build_beside(component, index)
+    with process_left_as_found(), component.owner.doing("answering"):
+        verdict = answer.run(plan, index, request=request, slots=slots, only=only, quick=quick, on_result=on_result)
+    if not isinstance(verdict, Verdict):
+        raise PluginError(
+            f"{component} breaks its contract: it returned a {type(verdict).__name__}, not a Verdict.",
+            hint="Report this to the plugin's author.",
+        )
+    return verdict
