@@ -79,5 +79,5 @@ def test_every_space_of_every_layer_begins_a_stream_of_its_own(scripted: Any) ->
     for env in (first, second, first):
         seed_spaces(env, 7)
         drawn.append([env.action_space.sample(), env.unwrapped.action_space.sample(), *env.observation_space.sample()])
-    assert drawn[0] == drawn[1] == drawn[2]
-    assert drawn[0][0] != drawn[0][1], "two spaces of a kind draw apart"
+    assert drawn[0] == drawn[1] == drawn[2] and drawn[0][0] != drawn[0][1], "two spaces of a kind draw apart"
+    assert first.unwrapped.observation_space is not type(first.unwrapped).observation_space

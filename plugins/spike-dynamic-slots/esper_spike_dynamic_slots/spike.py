@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+import torch
+
 from esper_core.composition.plan import Plan, PlanRequest
 from esper_core.contracts.protocols import BuildContext
 from esper_core.registry.index import Index
@@ -86,8 +88,6 @@ class DynamicSlots:
 @contextmanager
 def _threads(number: int) -> Iterator[None]:
     """Use the plan's number of threads; for tensors of this size more are slower."""
-    import torch
-
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:
