@@ -37,20 +37,20 @@ def loss(**options):
 class Case:
     """Random stored data and a policy that has moved away from the one that collected it."""
 
-    def __init__(self, seed=0, move=0.5, legal=0.7):
+    def __init__(self, seed=0, move=0.5):
         g = torch.Generator().manual_seed(seed)
 
         def randn(*shape):
             return torch.randn(*shape, generator=g, dtype=torch.float64)
 
-        self.masks = random_masks(SPEC, (E, T), g, legal=legal)
+        self.masks = random_masks(SPEC, (E, T), g, legal=0.7)
         old = {h.name: randn(E, T, h.size) for h in SPEC.heads}
-        self.logits = {n: (v + move * randn(*v.shape)).requires_grad_() for n, v in old.items()}
+        self.logits = {n: v + move * randn(*v.shape) for n, v in old.items()}
         distribution = FactoredDistribution(SPEC, old, self.masks)
         actions = distribution.sample(g)
         self.valid = torch.rand(E, T, generator=g) < 0.8
         self.valid[0, 0] = True
-        self.value = randn(E, T).requires_grad_()
+        self.value = randn(E, T)
         self.batch = Sequences(
             features=Features(randn(E, T, 2), {}),
             masks=self.masks,
@@ -78,14 +78,6 @@ class Case:
             state=None,
         )
 
-    def gradients(self, **options):
-        result = loss(**options)(self.batch, self.evaluation)
-        grads = torch.autograd.grad(result.loss, [*self.logits.values(), self.value], allow_unused=True)
-        return dict(zip([*self.logits, "value"], grads, strict=True))
-
-
-SEEDS = st.integers(0, 2**31 - 1)
-
 
 def ratios_by_hand(case, e, t):
     """Return head → ratio of those that mattered to the operation and had a choice."""
@@ -94,7 +86,7 @@ def ratios_by_hand(case, e, t):
         legal = case.masks.slot_given_op[e, t, op] if head.name == "slot" else case.masks.heads[head.name][e, t]
         if (head.ops is None or SPEC.ops[op] in head.ops) and int(legal.sum()) > 1:
             now, then = case.evaluation.log_prob[head.name], case.batch.old_log_prob[head.name]
-            ratios[head.name] = float((now - then)[e, t].detach().exp())
+            ratios[head.name] = float((now - then)[e, t].exp())
     return ratios
 
 
@@ -113,7 +105,7 @@ def by_hand(case, ratio_mode, clip=0.2, kappa=0.0):
 
 
 @settings(max_examples=30, deadline=None)
-@given(SEEDS, st.sampled_from(["per_head", "joint"]), st.sampled_from([0.0, 0.7]))
+@given(st.integers(0, 2**31 - 1), st.sampled_from(["per_head", "joint"]), st.sampled_from([0.0, 0.7]))
 def test_the_surrogate_is_its_formula(seed, ratio_mode, kappa):
     case = Case(seed)
     kappa = 0.0 if ratio_mode == "joint" else kappa
@@ -125,75 +117,27 @@ def test_the_sum_of_its_parts():
     case = Case()
     result = loss(entropy=0.05, value_coefficient=0.7)(case.batch, case.evaluation)
     m, n = result.metrics, int(case.valid.sum())
-    value = 0.5 * float((case.value - case.batch.returns).detach().square()[case.valid].sum()) / n
-    entropy = sum(
-        h.entropy_weight * float(case.evaluation.entropy[h.name][case.valid].detach().sum()) / n for h in SPEC.heads
-    )
+    value = 0.5 * float((case.value - case.batch.returns).square()[case.valid].sum()) / n
+    entropy = sum(h.entropy_weight * float(case.evaluation.entropy[h.name][case.valid].sum()) / n for h in SPEC.heads)
+    old = FactoredDistribution(SPEC, case.batch.old_logits, case.masks)
+    assert float(result.kl) == pytest.approx(float(case.evaluation.distribution.kl(old)[case.valid].mean()))
     assert float(m["value_loss"]) == pytest.approx(value) and float(m["entropy"]) == pytest.approx(entropy)
-    assert float(result.loss.detach()) == pytest.approx(float(m["policy_loss"]) + 0.7 * value - 0.05 * entropy)
+    assert float(result.loss) == pytest.approx(float(m["policy_loss"]) + 0.7 * value - 0.05 * entropy)
 
 
 def test_the_entropy_bonus_halves_over_its_half_life():
     case = Case()
-    bare = float(loss(entropy=0.0)(case.batch, case.evaluation).loss.detach())
+    bare = float(loss(entropy=0.0)(case.batch, case.evaluation).loss)
 
     def bonus(update, **options):
         made = loss(entropy=0.08, **options)
         made.begin(update)
-        return bare - float(made(case.batch, case.evaluation).loss.detach())
+        return bare - float(made(case.batch, case.evaluation).loss)
 
     first = bonus(1)
     assert first > 0 and bonus(500) == pytest.approx(first)
     halved = [bonus(update, entropy_half_life=10.0) for update in (1, 11, 21, 6)]
     assert halved == pytest.approx([first, first / 2, first / 4, first / 2**0.5], rel=1e-4)
-
-
-def test_kl_is_exact_and_zero_for_the_same_policy():
-    case = Case()
-    old = FactoredDistribution(SPEC, case.batch.old_logits, case.masks)
-    expected = case.evaluation.distribution.kl(old)[case.valid].mean()
-    kl = loss()(case.batch, case.evaluation).kl
-    assert float(kl) == pytest.approx(float(expected.detach())) and float(kl) > 0 and not kl.requires_grad
-    same = Case(move=0.0)
-    assert float(loss()(same.batch, same.evaluation).kl) == pytest.approx(0.0, abs=1e-12)
-
-
-@pytest.mark.parametrize("ratio_mode", ["per_head", "joint"])
-def test_at_the_old_policy_the_gradient_is_the_policy_gradient(ratio_mode):
-    """With ratio 1 nothing is clipped and both modes are ∇ log π(a|s)·A, summed over heads with a choice."""
-    case = Case(move=0.0)
-    evaluation, batch = case.evaluation, case.batch
-    expected = -sum(
-        (evaluation.log_prob[n] * batch.advantages)[evaluation.choice(n) & case.valid].sum() for n in SPEC.names
-    ) / int(case.valid.sum())
-    exact = dict(zip(case.logits, torch.autograd.grad(expected, list(case.logits.values())), strict=True))
-    measured = case.gradients(ratio_mode=ratio_mode, entropy=0.0)
-    for name, gradient in exact.items():
-        torch.testing.assert_close(measured[name], gradient)
-
-
-@pytest.mark.parametrize("ratio_mode", ["per_head", "joint"])
-def test_what_is_stored_in_padding_may_be_no_number(ratio_mode):
-    """0 · NaN is NaN, so a gradient that is masked too late is lost for the whole batch."""
-    case, pad = Case(), ~Case().valid
-    assert bool(pad.any())
-    kappa = 0.0 if ratio_mode == "joint" else 0.7
-    clean = case.gradients(ratio_mode=ratio_mode, child_baseline=kappa)
-
-    def spoil(values):
-        where = pad if values.dim() == 2 else pad[..., None]
-        return torch.where(where, torch.nan, values)
-
-    stored = {name: spoil(getattr(case.batch, name)) for name in ("advantages", "op_advantage", "returns")}
-    for name in ("old_log_prob", "old_logits"):
-        stored[name] = {head: spoil(values) for head, values in getattr(case.batch, name).items()}
-    case.batch = evolve(case.batch, **stored)
-    with torch.no_grad():
-        for value in (*case.logits.values(), case.value):
-            value[pad] = 1e30
-    dirty = case.gradients(ratio_mode=ratio_mode, child_baseline=kappa)
-    for name, gradient in clean.items():
-        assert torch.equal(gradient, dirty[name]), name
 
 
 def test_zero_switches_the_kl_stop_off_and_a_baseline_that_would_be_ignored_is_refused():
@@ -214,15 +158,11 @@ def test_the_clip_fraction_of_a_head_counts_the_steps_at_which_it_had_a_choice()
     assert 0 < sum(every) < len(every)
 
 
-def test_a_head_without_a_choice_has_no_clip_fraction():
+def test_a_head_without_a_choice_and_the_joint_ratio_have_no_clip_fraction_of_a_head():
     case = Case()
     case.masks.slot_given_op[..., 1] = False
     case.batch = evolve(case.batch, masks=case.masks)
     assert loss()(case.batch, case.evaluation).metrics["clip_fraction/slot"].isnan()
-
-
-def test_the_joint_ratio_is_clipped_as_a_whole():
-    case = Case(move=0.8)
     metrics = loss(ratio_mode="joint")(case.batch, case.evaluation).metrics
     assert [name for name in metrics if name.startswith("clip_fraction")] == ["clip_fraction"]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 from gymnasium.vector import AutoresetMode
@@ -14,11 +12,6 @@ from esper_factored_ppo.probes.probe import Probe, at_least, at_most, near
 from esper_factored_ppo.probes.table import PROBES
 
 PROBE = pytest.mark.parametrize("probe", PROBES, ids=lambda probe: probe.name)
-
-
-def actions_of(environment: Any, **chosen: list[int]) -> dict[str, torch.Tensor]:
-    neutral = {head.name: torch.zeros(environment.num_envs, dtype=torch.int64) for head in environment.actions.heads}
-    return neutral | {name: torch.tensor(entries) for name, entries in chosen.items()}
 
 
 @PROBE

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -14,75 +13,29 @@ from esper_core.contracts.errors import PluginError
 from esper_testing.episodes import legal_play, play
 
 TWO_HEADS = spaces.MultiDiscrete([2, 3])
-MASKED = {"seen": spaces.Box(-1, 1, (2,), np.float32), "action_mask": spaces.MultiBinary(3)}
+MASKED = spaces.Dict({"seen": spaces.Box(-1, 1, (2,), np.float32), "action_mask": spaces.MultiBinary(3)})
 
 
-class Masked(gymnasium.Env[Any, Any]):
-    """Says at each step what its list says; None is to say nothing. Ends when the list does."""
+def saying(said: list[Any], where: str = "info") -> dict[str, Any]:
+    """Return a script that says one mask of a list per step; None is to say nothing."""
 
-    def __init__(self, said: list[Any], actions: gymnasium.Space[Any] | None = None) -> None:
-        self.said, self.action_space = said, actions or spaces.Discrete(3)
-        self.observation_space: gymnasium.Space[Any] = spaces.Box(-1, 1, (2,), np.float32)
+    def now(env: Any) -> Any:
+        return said[min(env.t, len(said) - 1)]
 
-    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
-        super().reset(seed=seed)
-        self.t = 0
-        return self.look(), self.info()
-
-    def step(self, action: Any) -> Any:
-        self.t += 1
-        return self.look(), float(np.all(action == 0)), self.t == len(self.said), False, self.info()
-
-    def look(self) -> Any:
-        return np.zeros(2, np.float32)
-
-    @property
-    def now(self) -> Any:
-        return self.said[min(self.t, len(self.said) - 1)]
-
-    def info(self) -> dict[str, Any]:
-        return {} if self.now is None else {"action_mask": self.now}
-
-
-class ByMethod(Masked):
-    """Says it as environments for sb3-contrib do."""
-
-    info = staticmethod(dict)  # type: ignore[assignment]
-
-    def action_masks(self) -> Any:
-        return self.now
-
-
-class ByAttribute(Masked):
-    """Says it by an attribute."""
-
-    def info(self) -> dict[str, Any]:
-        self.action_masks = self.now
+    def set_attribute(env: Any) -> dict[str, Any]:
+        env.action_masks = now(env)
         return {}
 
-
-class InObservation(Masked):
-    """Says it as environments for RLlib and PettingZoo do."""
-
-    def __init__(self, said: list[Any]) -> None:
-        super().__init__(said)
-        self.observation_space = spaces.Dict(MASKED)
-
-    info = staticmethod(dict)  # type: ignore[assignment]
-
-    def look(self) -> Any:
-        return {"seen": np.ones(2, np.float32), "action_mask": np.array(self.now, np.int8)}
-
-
-@pytest.fixture
-def world(build: Any) -> Any:
-    """Return a function that makes environment and masks."""
-
-    def world(kind: type[Masked], *arguments: Any) -> Any:
-        gymnasium.register("Masked-v0", lambda: kind(*arguments), max_episode_steps=6)
-        return build("Masked-v0")
-
-    return world
+    ways = {
+        "info": {"info": lambda env: {} if now(env) is None else {"action_mask": now(env)}},
+        "method, as for sb3-contrib": {"action_masks": now},
+        "attribute": {"info": set_attribute},
+        "observation, as for RLlib": {
+            "observation_space": MASKED,
+            "look": lambda env: {"seen": np.ones(2, np.float32), "action_mask": np.array(now(env), np.int8)},
+        },
+    }
+    return {"length": len(said), **ways[where]}
 
 
 def legal(parts: dict[str, Any]) -> list[list[list[bool]]]:
@@ -96,9 +49,9 @@ def legal(parts: dict[str, Any]) -> list[list[list[bool]]]:
     return found
 
 
-@pytest.mark.parametrize("kind", [Masked, ByMethod, ByAttribute, InObservation])
-def test_it_may_be_said_in_four_places(world: Any, kind: type[Masked]) -> None:
-    parts = world(kind, [[1, 0, 0], [0, 1, 1]])
+@pytest.mark.parametrize("where", ["info", "method, as for sb3-contrib", "attribute", "observation, as for RLlib"])
+def test_it_may_be_said_in_four_places(scripted: Any, where: str) -> None:
+    parts = scripted(**saying([[1, 0, 0], [0, 1, 1]], where))
     assert legal(parts) == [[[True, False, False]], [[False, True, True]]]
     assert parts["environment"].state_spec["observation"].shape == ("E", 2)
 
@@ -112,19 +65,19 @@ def test_it_may_be_said_in_four_places(world: Any, kind: type[Masked]) -> None:
         {"action1": np.array([0, 1, 1]), "action0": np.array([1.0, 0.0])},
     ],
 )
-def test_masks_of_several_heads_come_in_one_piece_or_by_head(world: Any, said: Any) -> None:
-    assert legal(world(Masked, [said], TWO_HEADS)) == [[[True, False], [False, True, True]]]
+def test_masks_of_several_heads_come_in_one_piece_or_by_head(scripted: Any, said: Any) -> None:
+    assert legal(scripted(action_space=TWO_HEADS, **saying([said]))) == [[[True, False], [False, True, True]]]
 
 
-def test_where_nothing_is_said_everything_is_legal(world: Any) -> None:
+def test_where_nothing_is_said_everything_is_legal(scripted: Any) -> None:
     everything = [[True] * 3]
-    found = legal(world(Masked, [None, [0, 0, 1], None, None]))
+    found = legal(scripted(**saying([None, [0, 0, 1], None, None])))
     assert found == [everything, [[False, False, True]], everything, everything]
 
 
-@pytest.mark.parametrize("kind", [Masked, ByAttribute])
-def test_masks_of_the_last_episode_are_forgotten(world: Any, kind: type[Masked]) -> None:
-    parts = world(kind, [None, [1, 0, 1], [0, 1, 0]])
+@pytest.mark.parametrize("where", ["info", "attribute"])
+def test_masks_of_the_last_episode_are_forgotten(scripted: Any, where: str) -> None:
+    parts = scripted(**saying([None, [1, 0, 1], [0, 1, 0]], where))
     environment = parts["environment"]
     first, again = (
         play(environment, parts["masks"], environment.horizon, legal_play(environment), seed=5) for _ in range(2)
@@ -136,23 +89,21 @@ def test_masks_of_the_last_episode_are_forgotten(world: Any, kind: type[Masked])
 @pytest.mark.parametrize(
     ("said", "found", "actions"),
     [
-        ([0, 0, 0], "leaves no legal action for action", None),
-        ([[1, 0], [1]], r"has 2 and 1 entries.*action \(3\)", None),
+        ([0, 0, 0], "leaves no legal action for action", spaces.Discrete(3)),
+        ([[1, 0], [1]], r"has 2 and 1 entries.*action \(3\)", spaces.Discrete(3)),
         (([0, 1, 1], [1, 0]), r"has 3 and 2 entries.*action0 \(2\), action1 \(3\)", TWO_HEADS),
-        ({"left": [1, 0, 0]}, "has the keys left", None),
+        ({"left": [1, 0, 0]}, "has the keys left", spaces.Discrete(3)),
         # Added to logits: 0 where something is legal.
-        ([0.0, -np.inf, 0.0], "holds something else than 0 and 1", None),
+        ([0.0, -np.inf, 0.0], "holds something else than 0 and 1", spaces.Discrete(3)),
     ],
 )
-def test_a_mask_that_cannot_be_is_refused(world: Any, said: Any, found: str, actions: Any) -> None:
-    with pytest.raises(PluginError, match=rf"The action mask of Masked-v0 {found}"):
-        world(Masked, [said], actions)["environment"].reset(seed=0)
+def test_a_mask_that_cannot_be_is_refused(scripted: Any, said: Any, found: str, actions: Any) -> None:
+    with pytest.raises(PluginError, match=rf"The action mask of Scripted-v0 {found}"):
+        scripted(action_space=actions, **saying([said]))["environment"].reset(seed=0)
 
 
-def test_nothing_need_be_legal_where_an_episode_ends(world: Any) -> None:
-    parts = world(Masked, [[1, 0, 0], [0, 0, 0]])
+def test_nothing_need_be_legal_where_an_episode_ends(scripted: Any) -> None:
     with pytest.raises(PluginError, match="leaves no legal action"):
-        legal(parts)
-    gymnasium.registry.pop("Masked-v0")
+        legal(scripted(**saying([[1, 0, 0], [0, 0, 0]])))
     # The sixth step is the last: the time limit truncates.
-    assert len(legal(world(Masked, [*[[1, 0, 0]] * 6, [0, 0, 0], [1, 0, 0]]))) == 6
+    assert len(legal(scripted(**saying([*[[1, 0, 0]] * 6, [0, 0, 0], [1, 0, 0]])))) == 6

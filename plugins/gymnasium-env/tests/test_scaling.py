@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from esper_gymnasium_env.scaling import WIDEST, Scaling
@@ -40,6 +40,7 @@ def boxes_and_values(draw: st.DrawFn) -> tuple[spaces.Box, list[float]]:
     return space, sorted(draw(st.lists(inside, min_size=2, max_size=5)))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(boxes_and_values(), st.floats(allow_nan=False, allow_infinity=False))
 def test_values_are_finite_within_one_and_in_order_and_outside_is_the_nearest_bound(drawn: Any, value: float) -> None:
     space, values = drawn
@@ -121,15 +122,6 @@ def test_entries_are_flattened_categories_one_hot_and_some_can_be_chosen() -> No
 )
 def test_what_cannot_be_seen_is_refused(space: gymnasium.Space[Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        Scaling.of(space, ())
-
-
-@pytest.mark.parametrize(("low", "high"), [(2.0, 1.0), (np.nan, 1.0), (0.0, np.nan)])
-def test_bounds_that_are_none_are_refused(low: float, high: float) -> None:
-    space = box(0.0, 1.0)
-    # Gymnasium looks at bounds while a space is made, and again when it is flattened.
-    space.low, space.high = np.array([low]), np.array([high])
-    with pytest.raises(ValueError, match="values" if low > high else "nan"):
         Scaling.of(space, ())
 
 

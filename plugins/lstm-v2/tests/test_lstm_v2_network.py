@@ -12,7 +12,7 @@ from esper_core.contracts.precision import autocast
 from esper_core.contracts.protocols import BuildContext, Features, NetworkOutput
 from esper_lstm_v2.config import LstmV1Config, LstmV2Config
 from esper_lstm_v2.network import LstmNetwork
-from esper_lstm_v2.plugin import esper_components
+from esper_testing.conformance.tensors import cut
 
 SIZES = {"op": 3, "slot": 2, "blueprint": 4}
 SMALL = LstmV2Config(hidden_dim=16)
@@ -62,8 +62,7 @@ def test_stacked_layers_step_by_step_equal_the_whole_sequence() -> None:
     whole, state = run(network, features), network.initial_state(3)
     assert state.h.shape == (2, 3, 16)
     for t in range(7):
-        now = Features(features.obs[:, t : t + 1], {"blueprint": features.indices["blueprint"][:, t : t + 1]})
-        output = network(now, state, torch.full((3, 1), t == 0))
+        output = network(cut(features, slice(None), slice(t, t + 1)), state, torch.full((3, 1), t == 0))
         state = output.state
         torch.testing.assert_close(output.latent[:, 0], whole.latent[:, t])
     torch.testing.assert_close(tuple(state), tuple(whole.state))
@@ -81,21 +80,13 @@ def test_every_column_of_the_observation_and_every_index_moves_every_head() -> N
         after = run(network, Features(obs, features.indices)).logits
         assert not any(torch.allclose(before[name], after[name]) for name in SIZES), column
     for position in range(2):
-        outcomes = []
-        for label in (-1, 0, 1, 2, 3):
-            index = features.indices["blueprint"].clone()
-            index[..., position] = label
-            outcomes.append(run(network, Features(features.obs, {"blueprint": index})).logits["op"])
-        assert len({tuple(o.flatten().tolist()) for o in outcomes}) == 5
+        outcomes, index = set(), features.indices["blueprint"].clone()
+        for index[..., position] in range(-1, 4):
+            logits = run(network, Features(features.obs, {"blueprint": index})).logits["op"]
+            outcomes.add(tuple(logits.flatten().tolist()))
+        assert len(outcomes) == 5
     with pytest.raises(IndexError):
         run(network, Features(features.obs, {"blueprint": torch.full_like(index, 5)}))
-
-
-def test_initial_policies_are_nearly_uniform() -> None:
-    network = build(LstmV2Config(hidden_dim=64))
-    for name, logits in run(network, inputs()).logits.items():
-        assert float((logits.detach().softmax(-1) * SIZES[name] - 1).abs().max()) < 0.05
-        assert float(network.get_submodule(f"{name}_head")[-1].weight.detach().norm()) > 0
 
 
 def test_initial_weights() -> None:
@@ -110,17 +101,11 @@ def test_initial_weights() -> None:
     biases = (network.lstm.bias_ih_l0 + network.lstm.bias_hh_l0).detach().split(hidden)
     assert [float(b.mean()) for b in biases] == [0.0, 1.0, 0.0, 0.0]
     is_orthogonal(network.encoder[0].weight.detach().T, 2)
-    is_orthogonal(network.get_submodule("op_head")[0].weight.detach(), 2)
+    first, _, last = network.get_submodule("op_head")
+    is_orthogonal(first.weight.detach(), 2)
+    is_orthogonal(last.weight.detach() / 0.01, 1)  # small: the first policy is nearly uniform
     table = build(schema=schema_of(0, 0, 1, 2000)).get_submodule("blueprint_embedding.table")
     assert float(table.weight.detach().std()) == pytest.approx(0.02, rel=0.05)
-
-
-def test_what_the_lstm_reads_is_rectified() -> None:
-    read: list[torch.Tensor] = []
-    network = build()
-    network.lstm.register_forward_pre_hook(lambda module, args: read.append(args[0].detach()))
-    run(network, inputs())
-    assert float(read[0].min()) == 0 < float(read[0].max())
 
 
 @pytest.mark.parametrize(
@@ -150,28 +135,12 @@ def test_parameters(config: LstmV2Config | LstmV1Config, num_slots: int, paramet
 
 
 def test_the_recurrence_stays_float32_among_bf16_layers() -> None:
-    network = build().float()
-    features = inputs()
-    obs, start = features.obs.float(), torch.zeros(3, 7, dtype=torch.bool)
-    seen: list[torch.dtype] = []
-    network.lstm.register_forward_pre_hook(lambda module, args: seen.extend([args[0].dtype, args[1][0].dtype]))
+    network, features = build().float(), inputs()
+    features = features._replace(obs=features.obs.float())
+    read: list[torch.Tensor] = []
+    network.lstm.register_forward_pre_hook(lambda module, args: read.extend([args[0].detach(), args[1][0]]))
     with autocast("bf16", "cpu"):
-        whole = network(Features(obs, features.indices), network.initial_state(3), start)
-        state = network.initial_state(3)
-        for t in range(7):
-            now = {name: index[:, t : t + 1] for name, index in features.indices.items()}
-            state = network(Features(obs[:, t : t + 1], now), state, start[:, t : t + 1]).state
-    assert set(seen) == {torch.float32} and whole.logits["op"].dtype == torch.bfloat16
-    assert {value.dtype for value in (*whole.state, *state)} == {torch.float32}
-    # Far below the rounding of bf16, which would be about 4e-3.
-    torch.testing.assert_close(state.c, whole.state.c, atol=1e-5, rtol=1e-5)
-
-
-def test_components_and_defaults() -> None:
-    specs = {spec.name: spec.defaults for spec in esper_components()}
-    critics = {"lstm-v2": "op-conditioned-critic", "lstm-v1": "state-value"}
-    assert {name: chosen["critic"] for name, chosen in specs.items()} == critics
-    assert {(chosen["features"], chosen["loss"]) for chosen in specs.values()} == {("obs-v3", "factored-ppo")}
-    for wrong in ({"hidden_dim": 2}, {"lstm_layers": 0}, {"embed_dim": 0}):
-        with pytest.raises(ValueError):
-            LstmV2Config(**wrong)
+        output = run(network, features)
+    assert {value.dtype for value in (*read, *output.state)} == {torch.float32}
+    assert output.logits["op"].dtype == torch.bfloat16
+    assert float(read[0].min()) == 0 < float(read[0].max()), "the LSTM reads what is rectified"

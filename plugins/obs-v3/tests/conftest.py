@@ -17,49 +17,33 @@ from esper_obs_v3.schema import HISTORY, STAGES
 
 OPS = ("WAIT", "GERMINATE", "SET_ALPHA_TARGET", "PRUNE", "FOSSILIZE", "ADVANCE")
 
-QUIET: dict[str, Any] = {
+HOST: dict[str, Any] = {
+    **dict.fromkeys(("loss", "loss_history", "best_loss"), 1.0),
+    **dict.fromkeys(("accuracy", "accuracy_history", "best_accuracy"), 0.5),
+    **dict.fromkeys(("plateau_epochs", "seed_parameters", "last_op"), 0),
     "epoch": 10,
     "epochs_total": 40,
-    "loss": 1.0,
-    "accuracy": 0.5,
-    "loss_history": 1.0,
-    "accuracy_history": 0.5,
-    "best_loss": 1.0,
-    "best_accuracy": 0.5,
-    "plateau_epochs": 0,
     "stabilized": False,
-    "seed_parameters": 0,
-    "last_op": 0,
     "last_op_success": True,
+}
+SLOT: dict[str, Any] = {
+    **dict.fromkeys(("alpha", "alpha_target", "alpha_velocity", "contribution", "contribution_velocity"), 0.0),
+    **dict.fromkeys(("gradient_norm", "gradient_health", "gradient_health_prev"), 0.0),
+    **dict.fromkeys(("interaction_sum", "boost_received"), 0.0),
+    **dict.fromkeys(("epochs_in_stage", "alpha_mode", "ticks_to_target", "algorithm", "interaction_age"), 0),
     "stage": STAGES.index("EMBARGOED"),
     "blueprint": 2,
-    "epochs_in_stage": 0,
-    "alpha": 0.0,
-    "alpha_target": 0.0,
-    "alpha_mode": 0,
-    "alpha_velocity": 0.0,
-    "ticks_to_target": 0,
-    "algorithm": 0,
-    "contribution": 0.0,
-    "contribution_velocity": 0.0,
-    "gradient_norm": 0.0,
-    "gradient_health": 0.0,
-    "gradient_health_prev": 0.0,
     "vanishing": False,
     "exploding": False,
-    "interaction_sum": 0.0,
-    "boost_received": 0.0,
-    "interaction_age": 0,
 }
-"""A state in which nothing stands out: field → value; from `stage` on, one per slot."""
-
-PER_SLOT = tuple(QUIET)[tuple(QUIET).index("stage") :]
-_HIGH = {"stage": len(STAGES) - 1}
+QUIET = HOST | SLOT
+"""A state in which nothing stands out: field → value."""
 
 
 def _field(name: str, value: Any) -> StateField:
-    shape = ("E", "N") if name in PER_SLOT else ("E", HISTORY) if name.endswith("history") else ("E",)
-    return StateField(name, shape, type(value).__name__, "", "", -1, _HIGH.get(name, 10**7))
+    shape = ("E", "N") if name in SLOT else ("E", HISTORY) if name.endswith("history") else ("E",)
+    high = len(STAGES) - 1 if name == "stage" else 10**7
+    return StateField(name, shape, type(value).__name__, "", "", -1, high)
 
 
 STATE = StateSpec(tuple(_field(name, value) for name, value in QUIET.items()))
@@ -72,7 +56,7 @@ def quiet() -> Callable[..., dict[str, Tensor]]:
     def make(changes: dict[str, Any] | None = None, *, envs: int = 2, num_slots: int = 3) -> dict[str, Tensor]:
         state = {name: torch.full(STATE[name].sizes(envs, num_slots, len(OPS)), value) for name, value in QUIET.items()}
         for name, value in (changes or {}).items():
-            state[name][(slice(None), min(1, num_slots - 1)) if name in PER_SLOT else slice(None)] = value
+            state[name][(slice(None), min(1, num_slots - 1)) if name in SLOT else slice(None)] = value
         return state
 
     return make
@@ -85,12 +69,8 @@ def build() -> Callable[..., BuildContext]:
     def make(num_slots: int = 3) -> BuildContext:
         slots = SlotConfig.for_grid(1, num_slots)
         labels = tuple(f"blueprint_{i}" for i in range(13))
-        heads = (
-            Head("op", OPS),
-            Head("slot", slots.slot_ids, ops=OPS[1:]),
-            Head("blueprint", labels, ops=("GERMINATE",)),
-        )
-        actions = ActionSpec(heads, root="op", slot="slot")
+        details = Head("slot", slots.slot_ids, ops=OPS[1:]), Head("blueprint", labels, ops=("GERMINATE",))
+        actions = ActionSpec((Head("op", OPS), *details), root="op", slot="slot")
         return BuildContext(slots, actions, STATE, None, 0, 0.995, 2, 0, "cpu", torch.float32)
 
     return make
@@ -99,8 +79,4 @@ def build() -> Callable[..., BuildContext]:
 @pytest.fixture(scope="session")
 def extractor(build: Callable[..., BuildContext]) -> Callable[..., ObsV3]:
     """Return a function that makes an extractor for N slots."""
-
-    def make(num_slots: int = 3, **options: float) -> ObsV3:
-        return ObsV3(ObsV3Config(**options), build(num_slots))
-
-    return make
+    return lambda num_slots=3, **options: ObsV3(ObsV3Config(**options), build(num_slots))

@@ -33,12 +33,7 @@ class Cause:
     also: frozenset[str] = field(default=(), converter=frozenset)
 
 
-def history(k: int) -> int:
-    return 5 - k
-
-
-def stage(name: str) -> int:
-    return STAGES.index(name)
+stage = STAGES.index
 
 
 def slot(column: str, index: int = SLOT) -> str:
@@ -68,11 +63,8 @@ CAUSES = (
     Cause("plateau", "plateau_epochs", 5, 0.25),
     Cause("host_stabilized", "stabilized", True, 1.0),
     # The differences to the current values stay clamped while the newest entry of the history moves.
-    *(
-        Cause(f"loss_{k}_ago", "loss_history", math.e - 1, 1 / math.log(11), {"loss": 9.0}, history(k))
-        for k in range(1, 6)
-    ),
-    *(Cause(f"accuracy_{k}_ago", "accuracy_history", 0.25, 0.25, {"accuracy": 0.9}, history(k)) for k in range(1, 6)),
+    *(Cause(f"loss_{k}_ago", "loss_history", math.e - 1, 1 / math.log(11), {"loss": 9.0}, 5 - k) for k in range(1, 6)),
+    *(Cause(f"accuracy_{k}_ago", "accuracy_history", 0.25, 0.25, {"accuracy": 0.9}, 5 - k) for k in range(1, 6)),
     Cause("best_accuracy", "best_accuracy", 0.75, 0.75),
     Cause("best_loss", "best_loss", 0.0, 0.0),
     Cause("params_utilization", "seed_parameters", 9_999, math.log(10_000) / math.log(500_001)),
@@ -149,13 +141,4 @@ def test_missing_and_extreme_values(
     extractor: Callable[..., ObsV3], quiet: Quiet, changes: dict[str, Any], column: str, value: float
 ) -> None:
     extract = extractor()
-    obs = extract(quiet(changes)).obs
-    assert obs[0, extract.schema.names.index(column)].item() == pytest.approx(value)
-
-
-def test_alphas_saturate_at_three(extractor: Callable[..., ObsV3], quiet: Quiet) -> None:
-    extract, state = extractor(), quiet({})
-    state["alpha"][:] = 1.0
-    seen = dict(zip(extract.schema.names, extract(state).obs[0].tolist(), strict=True))
-    assert [seen[slot("upstream_alpha", i)] for i in range(3)] == pytest.approx([0, 1 / 3, 2 / 3])
-    assert [seen[slot("downstream_alpha", i)] for i in range(3)] == pytest.approx([2 / 3, 1 / 3, 0])
+    assert extract(quiet(changes)).obs[0, extract.schema.names.index(column)].item() == pytest.approx(value)

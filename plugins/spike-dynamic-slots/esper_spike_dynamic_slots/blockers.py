@@ -25,7 +25,7 @@ from esper_testing.spikes.verdict import Blocker, Category, Complexity, Failure,
 HARD_CODED, NOT_PROPAGATED, SHAPE, OTHER = "slot-count-hard-coded", "slots-not-propagated", "shape-mismatch", "other"
 
 AROUND = ("masks", "environment")
-"""Kinds that checks of the architecture do not use."""
+"""Kinds of component that checks of the architecture do not use."""
 
 LOW_PLACES, HIGH_PLACES, HIGH_FILES = 5, 15, 3
 """Low: at most so many places, all in one file. High: more places or more files than this. Else medium."""
@@ -38,17 +38,7 @@ _WORD = re.compile(r"[^\W\d]\w*")
 
 @define
 class _Cause:
-    """A place that failures come from.
-
-    Attributes:
-        kind: One of the kinds of blocker.
-        place: The line.
-        what: What is wrong there, as text.
-        name: Name by which uses are searched.
-        definition: What it stands in.
-        around: It is in masks or environment.
-        failures: What comes from it.
-    """
+    """A place that failures come from; `name` is what its uses are searched by, `around` that of `AROUND`."""
 
     kind: str
     place: Place
@@ -67,15 +57,7 @@ class _Cause:
 def find_blockers(
     plan: Plan, index: Index, categories: Sequence[Category], failures: Sequence[Failure], slots: Sequence[int]
 ) -> list[Blocker]:
-    """Return what failures come from, each place once, those with most failures first.
-
-    Args:
-        plan: What was checked.
-        index: Where its components are looked up.
-        categories: What came of the checks of this spike.
-        failures: Those that failed.
-        slots: The slot counts asked for.
-    """
+    """Return the causes of failures, each place once, those with most failures first; `slots` are those asked for."""
     sources = Sources([find_planned(index, planned) for planned in plan.components])
     groups = group_failures(failures, slots, sources)
     causes: dict[tuple[str, int], _Cause] = {}
@@ -122,12 +104,8 @@ def _subjects(group: Group, sources: Sources, kinds: Collection[str]) -> list[Co
 def _written(group: Group, sources: Sources, kinds: Collection[str], *, alone: bool) -> list[_Cause]:
     """Return the slot counts in source that explain a group of failures.
 
-    Args:
-        group: The failures.
-        sources: The components.
-        kinds: Kinds of component that other failures point to.
-        alone: Nothing else explains them. Where no line is known, bare numbers in the likeliest component count then:
-            they are weak evidence.
+    `alone` says that nothing else explains them. Where no line is known, bare numbers, which are weak evidence, count
+    only then and only in the likeliest component.
     """
     for position, component in enumerate(_subjects(group, sources, kinds)):
         numbers = group.frame is not None or (alone and position == 0)

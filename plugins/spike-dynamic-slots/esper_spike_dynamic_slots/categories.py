@@ -18,11 +18,6 @@ SAVED_SLOTS = "saved_slots"
 """Name of the test parameter that holds the slot count of a checkpoint."""
 
 
-def all_of(slots: Sequence[int]) -> tuple[int, ...]:
-    """Return every slot count asked for."""
-    return tuple(slots)
-
-
 def trained_of(slots: Sequence[int]) -> tuple[int, ...]:
     """Return those of 2 and 5 that are asked for, or the largest that is."""
     return tuple(count for count in slots if count in TRAINED) or (max(slots),)
@@ -48,7 +43,7 @@ class Checks:
     pairs: int = 0
     integration: bool = False
     subjects: tuple[str, ...] = ("network", "critic", "features")
-    slots: Callable[[Sequence[int]], tuple[int, ...]] = all_of
+    slots: Callable[[Sequence[int]], tuple[int, ...]] = tuple
 
     @property
     def path(self) -> Path:

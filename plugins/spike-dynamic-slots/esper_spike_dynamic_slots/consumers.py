@@ -16,11 +16,7 @@ OPTION = "config."
 
 @define(eq=False)
 class Consumers:
-    """Looks for uses in the packages of a plan.
-
-    Attributes:
-        sources: The packages.
-    """
+    """Looks for uses in the packages of a plan."""
 
     sources: Sources
 

@@ -65,10 +65,7 @@ class Group:
 def group_failures(failures: Sequence[Failure], slots: Sequence[int], sources: Sources) -> list[Group]:
     """Return failures by check and by where they were raised, in the order of the categories.
 
-    Args:
-        failures: Failures of the checks of this spike; modules of checks that cannot be imported are left out.
-        slots: The slot counts asked for.
-        sources: The components that may be at fault.
+    `slots` are those asked for. Modules of checks that cannot be imported are left out.
     """
     tables: dict[tuple[str, str], dict[Place | None, list[Failure]]] = {}
     for failure in failures:
@@ -110,13 +107,10 @@ def suspected(passing: Sequence[int], failing: Sequence[int]) -> frozenset[int]:
 
 
 def suspected_kinds(categories: Sequence[Category], *, integration: bool) -> set[str]:
-    """Return the kinds that all categories with failures look at; of these, those that none without failures looks at.
+    """Return the kinds that all categories with failures look at, less those that any without failures looks at.
 
-    Where nothing is left of these, all that categories with failures have in common are suspected.
-
-    Args:
-        categories: What came of the checks.
-        integration: Ask the categories that need environment and masks, not the others.
+    Where nothing is left, all that categories with failures have in common are suspected. `integration` selects the
+    categories that need environment and masks, or the others.
     """
     looked_at = {c.name: set(find_checks(c.name).subjects) for c in categories if c.name in NAMES}
     failing = [looked_at[c.name] for c in categories if c.failed and c.name in NAMES and c.integration == integration]

@@ -20,11 +20,7 @@ HEALTHY_CLIP = 0.3
 
 @frozen
 class Findings:
-    """Measurements of one run of the checks.
-
-    Attributes:
-        measurements: Properties that the checks recorded.
-    """
+    """Properties that the checks recorded in one run."""
 
     measurements: tuple[Measurement, ...]
 

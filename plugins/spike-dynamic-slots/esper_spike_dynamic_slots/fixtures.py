@@ -9,30 +9,28 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from attrs import frozen
 
 from esper_core.composition.lookup import find_planned
-from esper_core.composition.plan import Plan, PlanRequest, make_plan
+from esper_core.composition.plan import Plan, PlanRequest, describe_plan, make_plan
 from esper_core.composition.recipes import find_registry, load_recipes
 from esper_core.contracts.slots import MAX_SLOTS
 from esper_core.registry.index import Index
 from esper_core.registry.loading import load_index
 from esper_spike_dynamic_slots.categories import SAVED_SLOTS, find_checks
 from esper_spike_dynamic_slots.config import DynamicSlotsConfig
+from esper_spike_dynamic_slots.played import Episode, Session, open_short_session, play
+from esper_spike_dynamic_slots.practice import make_learner
+from esper_spike_dynamic_slots.saved import Shelf
+from esper_spike_dynamic_slots.trained import UPDATES, Trained, train
+from esper_testing.case import Case, make_case
+from esper_testing.conformance.everywhere import in_case
+from esper_testing.conformance.subject import Subject
 from esper_testing.spikes.engine import SLOTS_PARAMETER
 
-if TYPE_CHECKING:
-    from esper_spike_dynamic_slots.played import Episode, Session
-    from esper_spike_dynamic_slots.saved import Shelf
-    from esper_spike_dynamic_slots.trained import Trained
-    from esper_testing.case import Case
-    from esper_testing.conformance.subject import Subject
-
-
-Conforms = Callable[[Callable[["Subject"], None]], None]
+Satisfies = Callable[[Callable[[Subject], None]], None]
 
 
 @frozen
@@ -95,17 +93,19 @@ def esper_plan(request: pytest.FixtureRequest, esper_index: Index) -> Plan:
 @pytest.fixture(scope="session")
 def case(esper_plan: Plan, esper_index: Index, num_slots: int) -> Case:
     """The policy built for one slot count."""
-    from esper_testing.case import make_case
-
     return make_case(esper_plan, esper_index, num_slots)
 
 
 @pytest.fixture(scope="session")
-def conforms(esper_plan: Plan, esper_index: Index, case: Case) -> Conforms:
-    """A function that makes a conformance check of networks or critics with the policy of one slot count."""
-    from esper_testing.conformance.everywhere import in_case
-    from esper_testing.conformance.subject import Subject
+def slot_head(esper_plan: Plan, esper_index: Index) -> str:
+    """Name of the slot head; checks that ask for it are skipped where there is none."""
+    name = describe_plan(esper_plan, esper_index).actions.slot
+    return name or pytest.skip("the actions have no slot head")
 
+
+@pytest.fixture(scope="session")
+def satisfies(esper_plan: Plan, esper_index: Index, case: Case) -> Satisfies:
+    """A function that makes a conformance check of networks or critics with the policy of one slot count."""
     network = Subject(find_planned(esper_index, esper_plan.component("network")), esper_index)
     return lambda check: in_case(check, network, case)
 
@@ -113,16 +113,12 @@ def conforms(esper_plan: Plan, esper_index: Index, case: Case) -> Conforms:
 @pytest.fixture(scope="session")
 def neighbour_case(esper_plan: Plan, esper_index: Index, num_slots: int) -> Case:
     """The policy built for one slot more; one less where no more are possible."""
-    from esper_testing.case import make_case
-
     return make_case(esper_plan, esper_index, num_slots + 1 if num_slots < MAX_SLOTS else num_slots - 1)
 
 
 @pytest.fixture(scope="session")
 def shelf(esper_plan: Plan, esper_index: Index) -> Iterator[Shelf]:
     """Checkpoints of every slot count, in a temporary folder."""
-    from esper_spike_dynamic_slots.saved import Shelf
-
     with tempfile.TemporaryDirectory(prefix="esper-spike-") as folder:
         yield Shelf(esper_plan, esper_index, Path(folder))
 
@@ -130,17 +126,12 @@ def shelf(esper_plan: Plan, esper_index: Index) -> Iterator[Shelf]:
 @pytest.fixture(scope="session")
 def practised(esper_plan: Plan, esper_index: Index, num_slots: int) -> Trained:
     """The policy after ten updates in the practice environment."""
-    from esper_spike_dynamic_slots.practice import make_learner
-    from esper_spike_dynamic_slots.trained import UPDATES, train
-
-    return train(make_learner(esper_plan, esper_index, num_slots, esper_plan.seed), UPDATES)
+    return train(make_learner(esper_plan, esper_index, num_slots), UPDATES)
 
 
 @pytest.fixture(scope="session")
 def session(esper_plan: Plan, esper_index: Index, num_slots: int) -> Iterator[Session]:
     """All components of the plan, environment and masks included; episodes are short."""
-    from esper_spike_dynamic_slots.played import open_short_session
-
     session = open_short_session(esper_plan, esper_index, num_slots)
     yield session
     session.environment.close()
@@ -149,14 +140,10 @@ def session(esper_plan: Plan, esper_index: Index, num_slots: int) -> Iterator[Se
 @pytest.fixture(scope="session")
 def episode(session: Session) -> Episode:
     """An episode of uniformly random legal actions."""
-    from esper_spike_dynamic_slots.played import play
-
     return play(session)
 
 
 @pytest.fixture(scope="session")
 def learned(session: Session) -> Trained:
     """The policy after one update in the plan's environment."""
-    from esper_spike_dynamic_slots.trained import train
-
     return train(session.trainer, 1)

@@ -36,14 +36,7 @@ class Episode:
 
 @frozen
 class Session:
-    """All components of a plan, built.
-
-    Attributes:
-        features: State → features.
-        masks: State → legal actions.
-        environment: The plan's environment.
-        trainer: Trains the plan's policy in it.
-    """
+    """All components of a plan, built, and a trainer of its policy in its environment."""
 
     features: FeatureExtractor
     masks: MaskProvider

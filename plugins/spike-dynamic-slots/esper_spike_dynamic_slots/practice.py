@@ -70,16 +70,12 @@ class Practice:
         return random_state(self.state_spec, self.actions, self.num_envs, self._num_slots, self._generator)
 
 
-def make_learner(plan: Plan, index: Index, num_slots: int, seed: int) -> Trainer:
+def make_learner(plan: Plan, index: Index, num_slots: int) -> Trainer:
     """Return a trainer of a plan's policy in the practice environment, with the plan's own loss and settings.
 
-    Args:
-        plan: Of its environment only the description is used, of its masks nothing.
-        index: Where its components are looked up.
-        num_slots: Slots, N.
-        seed: Seed of the weights and of training.
+    Of the plan's environment only the description is used, of its masks nothing.
     """
-    plan = evolve(planned_for(plan, num_slots), seed=seed, envs=max(ENVS, plan.train["num_minibatches"]))
+    plan = evolve(planned_for(plan, num_slots), envs=max(ENVS, plan.train["num_minibatches"]))
     parts = build_parts(plan, index, only={"features", "network", "critic", "loss"})
     description = describe_plan(plan, index)
     environment = Practice(description, plan.envs)
@@ -90,5 +86,5 @@ def make_learner(plan: Plan, index: Index, num_slots: int, seed: int) -> Trainer
         loss=parts["loss"],
         environment=environment,
         config=TrainConfig(**plan.train),
-        seed=seed,
+        seed=plan.seed,
     )

@@ -40,13 +40,7 @@ class Saved:
 
 @define
 class Shelf:
-    """Checkpoints by slot count, each made when it is first asked for.
-
-    Attributes:
-        plan: Whose policy is saved.
-        index: Where its components are looked up.
-        folder: Where checkpoints are written.
-    """
+    """Checkpoints of a plan's policy by slot count, each written to `folder` when it is first asked for."""
 
     plan: Plan
     index: Index
@@ -63,7 +57,7 @@ class Shelf:
         """Return the checkpoint of a policy that was trained with `num_slots` slots for one update."""
         if num_slots not in self._saved:
             plan = planned_for(self.plan, num_slots)
-            trainer = make_learner(plan, self.index, num_slots, plan.seed)
+            trainer = make_learner(plan, self.index, num_slots)
             run = RunDirectory.create(self.folder, plan, self.index)
             (update,) = trainer.run(1)
             path = save_checkpoint(run, trainer, update)
@@ -79,7 +73,7 @@ class Shelf:
         """
         path = self.saved(saved_slots).path
         if num_slots not in self._opened:
-            self._opened[num_slots] = make_learner(self.plan, self.index, num_slots, self.plan.seed)
+            self._opened[num_slots] = make_learner(self.plan, self.index, num_slots)
         trainer = self._opened[num_slots]
         load_checkpoint(path, trainer, planned_for(self.plan, num_slots), self.index)
         return trainer

@@ -19,12 +19,7 @@ CORE = "esper_core"
 
 @define(eq=False)
 class Module:
-    """A parsed source file.
-
-    Attributes:
-        name: Its dotted name.
-        file: Its path.
-    """
+    """A parsed source file; `name` is dotted."""
 
     name: str
     file: Path
@@ -84,13 +79,7 @@ class Module:
 
 @frozen(eq=False)
 class Definition:
-    """A class, function or assignment at the top of a module.
-
-    Attributes:
-        module: Where it stands.
-        name: Its name.
-        node: Its syntax tree.
-    """
+    """A class, function or assignment at the top of a module."""
 
     module: Module
     name: str
@@ -104,11 +93,7 @@ class Definition:
 
 @define(eq=False)
 class Sources:
-    """The packages that bring the components of a plan.
-
-    Attributes:
-        components: The components.
-    """
+    """The packages that bring the components of a plan."""
 
     components: Sequence[Component]
     _modules: dict[str, Module | None] = field(factory=dict, init=False)

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+import torch
+
 from esper_core.composition.plan import Plan, PlanRequest
 from esper_core.contracts.protocols import BuildContext
 from esper_core.registry.index import Index
@@ -37,12 +39,12 @@ class DynamicSlots:
         quick: bool = False,
         on_result: Callable[[CheckResult], None] | None = None,
     ) -> Verdict:
-        """Return the verdict on a plan's policy, whatever the plan's own slots.
+        """Return the verdict on a plan's policy, built on the CPU for every slot count, whatever the plan's own.
 
         Args:
-            plan: What to check; it is built for every slot count, on the CPU.
+            plan: What to check.
             index: Where its components are looked up.
-            request: What the plan was made from; nothing in it is refused.
+            request: Not used.
             slots: Slot counts, each from 1; None takes those of the config.
             only: The one category to check.
             quick: Without `slots`, take the fewer counts that the config names for this.
@@ -86,8 +88,6 @@ class DynamicSlots:
 @contextmanager
 def _threads(number: int) -> Iterator[None]:
     """Use the plan's number of threads; for tensors of this size more are slower."""
-    import torch
-
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:

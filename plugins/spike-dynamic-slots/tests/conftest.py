@@ -26,8 +26,8 @@ def small_world() -> Iterator[Index]:
     """Components that work with any number of slots, and ones that do not."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(FIXTURES))
-        plugins = {"small": import_module("slot_world.plugin"), "fixed": import_module("fixed_slots.plugin")}
-        index = index_from_plugins({"core": core, **plugins})
+        names = "slot_world", "esper_factored_ppo", "esper_op_conditioned_critic", "esper_gymnasium_env"
+        index = index_from_plugins({"core": core, **{name: import_module(f"{name}.plugin") for name in names}})
         assert not index.failures, index.failures
         yield index
 
@@ -46,16 +46,3 @@ def judge(small_world: Index) -> Callable[..., Verdict]:
         return DynamicSlots(DynamicSlotsConfig()).run(plan, small_world, slots=slots, **run_options)
 
     return run
-
-
-@pytest.fixture
-def failed() -> Callable[[Verdict], dict[str, set[int | None]]]:
-    """Return a function from a verdict to check → slot counts at which it failed."""
-
-    def table(verdict: Verdict) -> dict[str, set[int | None]]:
-        found: dict[str, set[int | None]] = {}
-        for failure in verdict.failures:
-            found.setdefault(failure.check.partition("[")[0], set()).add(failure.slots)
-        return found
-
-    return table

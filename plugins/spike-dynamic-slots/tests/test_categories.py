@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 
 import pytest
@@ -9,12 +10,19 @@ import pytest
 from esper_testing.spikes.verdict import Verdict
 
 Judge = Callable[..., Verdict]
-Failed = Callable[[Verdict], dict[str, set[int | None]]]
 
 CONSTRUCTION, BACKWARD, MASKING = "network construction", "forward/backward", "action masking"
 SAMPLING, EVALUATION, ENTROPY, STATE = "action sampling", "action evaluation", "entropy", "recurrent state"
 CHECKPOINTS, TRAINING = "checkpoint compatibility", "minimal PPO training"
 MASKS, AGENT = "mask integration", "agent integration"
+
+
+def failed(verdict: Verdict) -> dict[str, set[int | None]]:
+    """Return check → slot counts at which it failed."""
+    found: dict[str, set[int | None]] = defaultdict(set)
+    for failure in verdict.failures:
+        found[failure.check.partition("[")[0]].add(failure.slots)
+    return found
 
 
 @pytest.mark.parametrize(
@@ -35,6 +43,7 @@ MASKS, AGENT = "mask integration", "agent integration"
         ("nans", MASKING, "test_a_masked_slot_is_never_chosen", {1, 3, 5}),
         ("three-slot-mouth", SAMPLING, "test_what_is_drawn_is_legal", {5}),
         ("three-slot-mouth", SAMPLING, "test_every_slot_can_be_drawn", {5}),
+        ("noisy", SAMPLING, "test_the_same_seed_draws_the_same", {1, 3, 5}),
         ("nans", SAMPLING, "test_log_prob_and_values_come_with_it", {1, 3, 5}),
         ("prophet", EVALUATION, "test_acting_equals_evaluating", {1, 3, 5}),
         ("gossip", EVALUATION, "test_one_environment_alone_equals_its_row_of_a_batch", {1, 3, 5}),
@@ -43,20 +52,20 @@ MASKS, AGENT = "mask integration", "agent integration"
         ("three-slot-head", ENTROPY, "test_the_maximum_is_ln_n", {1, 5}),
         ("three-slot-head", ENTROPY, "test_the_normalised_maximum_is_one", {1, 5}),
         ("three-slot-mouth", ENTROPY, "test_what_the_loss_is_paid_for_is_between_zero_and_one", {5}),
-        ("decided", ENTROPY, "test_an_untrained_policy_explores", {1, 3, 5}),
+        ("decided", ENTROPY, "test_an_untrained_policy_explores", {3, 5}),
         ("hoarder", CHECKPOINTS, "test_a_loaded_policy_goes_on_where_it_was", {1, 3, 5}),
         ("portable", CHECKPOINTS, "test_it_loads_where_it_fits_alone", {1, 3, 5}),
         ("prophet", STATE, "test_it_persists", {1, 3, 5}),
         ("prophet", STATE, "test_steps_in_a_row_are_a_sequence", {1, 3, 5}),
         ("elephant", STATE, "test_it_is_reset_where_an_episode_starts", {1, 3, 5}),
         ("gossip", STATE, "test_rows_are_independent", {1, 3, 5}),
-        ("unused", TRAINING, "test_every_parameter_moves", {5}),
+        ("dead-head", TRAINING, "test_every_parameter_moves", {5}),
         ("hoarder", TRAINING, "test_the_first_ratio_is_one", {5}),
         ("prophet", AGENT, "test_acting_and_learning_agree", {1, 3, 5}),
         ("three-slot-mouth", MASKS, "test_what_is_illegal_has_no_probability", {5}),
     ],
 )
-def test_wrong_networks(judge: Judge, failed: Failed, network: str, category: str, check: str, slots: set[int]) -> None:
+def test_wrong_networks(judge: Judge, network: str, category: str, check: str, slots: set[int]) -> None:
     verdict = judge(network, only=category)
     assert failed(verdict)[check] == slots
     assert verdict.colour == ("YELLOW" if category in (MASKS, AGENT) else "RED")
@@ -67,28 +76,21 @@ def test_wrong_networks(judge: Judge, failed: Failed, network: str, category: st
     [
         ({"features": "near-sighted"}, CONSTRUCTION, "test_every_slot_of_the_state_is_seen", {5}),
         ({"environment": "remembers-three"}, MASKS, "test_the_state_follows_n", {1, 5}),
-        ({"masks": "three"}, MASKS, "test_masks_have_the_widths_of_the_heads", {1, 5}),
+        ({"masks": "constant"}, MASKS, "test_masks_have_the_widths_of_the_heads", {1, 5}),
         ({"masks": "first-three"}, MASKS, "test_every_slot_can_be_acted_on", {5}),
         ({"environment": "for-three"}, MASKS, "test_what_is_legal_is_accepted", {5}),
-        ({"masks": "three"}, AGENT, "test_an_update_is_finite", {1, 5}),
+        ({"masks": "constant"}, AGENT, "test_an_update_is_finite", {1, 5}),
         ({"environment": "for-three"}, AGENT, "test_network_and_critic_move", {5}),
         ({"environment": "deaf"}, AGENT, "test_the_buffers_follow_n", {1, 5}),
         ({"loss": "of-two"}, TRAINING, "test_ten_updates_have_a_finite_loss", {5}),
         ({"loss": "blind-to-slots"}, TRAINING, "test_the_slot_head_is_learned", {5}),
     ],
 )
-def test_wrong_surroundings(
-    judge: Judge, failed: Failed, chosen: dict[str, str], category: str, check: str, slots: set[int]
-) -> None:
+def test_wrong_surroundings(judge: Judge, chosen: dict[str, str], category: str, check: str, slots: set[int]) -> None:
     assert failed(judge("net", only=category, **chosen))[check] == slots
 
 
-def test_noise_is_found_by_drawing_twice(judge: Judge, failed: Failed) -> None:
-    """A single slot is drawn whatever the noise."""
-    assert failed(judge("noisy", only=SAMPLING))["test_the_same_seed_draws_the_same"] >= {5}
-
-
-def test_weights_that_load_anywhere_must_say_so(judge: Judge, failed: Failed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_that_load_anywhere_must_say_so(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a core that compares no slots, a network of shared weights loads silently: wrong unless it says so."""
     monkeypatch.setattr("esper_core.runs.checkpoint.check_fit", lambda header, plan, index: ())
     shared = judge("shared", only=CHECKPOINTS, slots=(2, 5))
@@ -100,9 +102,9 @@ def test_weights_that_load_anywhere_must_say_so(judge: Judge, failed: Failed, mo
     assert (said.colour, said.figures["compatibility"]) == ("GREEN", everywhere)
 
 
-def test_a_refusal_must_help(judge: Judge, failed: Failed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusal_must_help(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tensors that do not fit are refused by the trainer too, but nobody learns from it what to do."""
     monkeypatch.setattr("esper_core.runs.checkpoint.check_fit", lambda header, plan, index: ())
     verdict = judge("net", only=CHECKPOINTS, slots=(2, 5))
     assert failed(verdict) == {"test_it_loads_where_it_fits_alone": {2, 5}}
-    assert all("the refusal does not say" in failure.message for failure in verdict.failures)
+    assert {failure.message.partition(" slots:")[0][-7:] for failure in verdict.failures} == {"2 and 5", "5 and 2"}

@@ -70,10 +70,7 @@ def with_probes(index: Index) -> Index:
 def without_environment(plan: Plan, index: Index, *, width: int | None) -> Plan:
     """Return a plan without its environment and the components that came with it, on the CPU.
 
-    Args:
-        plan: A whole plan.
-        index: Where its components are looked up.
-        width: Width of the network, if it has an option for it; None leaves it as planned.
+    `width` replaces that of the network if it has an option for it; None leaves it as planned.
     """
     environment = find_planned(index, plan.component("environment"))
     gone = {*BROUGHT, *map(normalise_name, environment.spec.defaults), *describe_plan(plan, index).uses}
@@ -84,14 +81,7 @@ def without_environment(plan: Plan, index: Index, *, width: int | None) -> Plan:
 
 
 def probe_plan(plan: Plan, index: Index, probe: Probe, seed: int) -> Plan:
-    """Return the plan that trains the components of `plan`, which has no environment, on a probe.
-
-    Args:
-        plan: From `without_environment`.
-        index: From `with_probes`.
-        probe: What to train on.
-        seed: Seed of the run.
-    """
+    """Return a plan from `without_environment` as one that trains on a probe; the index is that of `with_probes`."""
     (flat,) = [c for c in index.components if c.key == "features/flat" and c.plugin == "core"]
     brought = [_planned(flat, {"scale": False}), *(_planned(own, {"probe": probe.name}) for own in _OWN)]
     return evolve(

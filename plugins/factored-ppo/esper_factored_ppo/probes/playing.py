@@ -15,14 +15,7 @@ from esper_factored_ppo.probes.probe import Probe
 
 
 def play(probe: Probe, plan: Plan, index: Index, seed: int) -> Iterator[Trainer]:
-    """Train on a probe and yield the trainer after every update in which the policy learned.
-
-    Args:
-        probe: What to train on.
-        plan: What to train, from `without_environment`.
-        index: Where its components are looked up.
-        seed: Seed of the run.
-    """
+    """Train a plan from `without_environment` on a probe; yield the trainer after every update of the policy."""
     index = with_probes(index)
     trainer = open_session(probe_plan(plan, index, probe, seed), index)
     with _frozen(trainer.policy):

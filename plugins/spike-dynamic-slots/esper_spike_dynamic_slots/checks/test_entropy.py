@@ -17,21 +17,19 @@ CATEGORY = "entropy"
 Record = Callable[[str, object], None]
 
 
-def test_the_maximum_is_ln_n(case: Case, record_property: Record) -> None:
+def test_the_maximum_is_ln_n(case: Case, slot_logits: Tensor, record_property: Record) -> None:
     """An indifferent slot head of this policy's width has entropy ln N."""
-    logits = _slot_logits(case)
-    uniform = torch.log_softmax(torch.zeros_like(logits), -1)
+    uniform = torch.log_softmax(torch.zeros_like(slot_logits), -1)
     maximum = abs((uniform.exp() * uniform).sum(-1).mean().item())
     expected = math.log(case.num_slots)
     record_property("largest slot entropy", maximum)
     assert maximum == pytest.approx(expected, abs=1e-5), f"largest entropy {maximum:.4f}, ln N = {expected:.4f}"
 
 
-def test_the_normalised_maximum_is_one(case: Case, record_property: Record) -> None:
+def test_the_normalised_maximum_is_one(case: Case, slot_logits: Tensor, record_property: Record) -> None:
     """Divided by ln N it is 1 for any N; with a single slot there is no choice, and it is 0."""
-    logits = _slot_logits(case)
-    mask = torch.ones_like(logits, dtype=torch.bool)
-    entropy = normalised_entropy(masked_log_softmax(torch.zeros_like(logits), mask), mask)
+    mask = torch.ones_like(slot_logits, dtype=torch.bool)
+    entropy = normalised_entropy(masked_log_softmax(torch.zeros_like(slot_logits), mask), mask)
     expected = float(case.num_slots > 1)
     record_property("largest normalised slot entropy", entropy.max().item())
     off = (entropy - expected).abs().max().item()
@@ -63,12 +61,11 @@ def test_an_untrained_policy_explores(case: Case, record_property: Record) -> No
     assert not decided, f"heads that are decided before any training: {', '.join(decided)}"
 
 
-def _slot_logits(case: Case) -> Tensor:
-    name = case.description.actions.slot
-    if name is None:
-        pytest.skip("the actions have no slot head")
+@pytest.fixture
+def slot_logits(case: Case, slot_head: str) -> Tensor:
+    """What the policy gives the slots where everything is legal."""
     with torch.no_grad():
-        return case.policy(case.features(), case.masks(legal=1.0)).raw_logits[name]
+        return case.policy(case.features(), case.masks(legal=1.0)).raw_logits[slot_head]
 
 
 @torch.no_grad()

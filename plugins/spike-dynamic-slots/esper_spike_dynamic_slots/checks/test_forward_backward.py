@@ -7,17 +7,17 @@ import torch
 from torch import Tensor
 
 from esper_core.policy.policy import Evaluation
-from esper_spike_dynamic_slots.fixtures import Conforms
+from esper_spike_dynamic_slots.fixtures import Satisfies
 from esper_testing.case import ENVS, STEPS, Case, trainable
 from esper_testing.conformance import critic, network
 
 CATEGORY = "forward/backward"
 
 
-def test_the_forward_pass_fits_and_is_finite(conforms: Conforms) -> None:
+def test_the_forward_pass_fits_and_is_finite(satisfies: Satisfies) -> None:
     """Outputs are finite even for extreme observations, and the critic's values are `[E, T]`."""
-    conforms(network.finite_logits)
-    conforms(critic.shapes)
+    satisfies(network.finite_logits)
+    satisfies(critic.shapes)
 
 
 def test_masked_choices_have_no_probability(case: Case) -> None:
@@ -32,16 +32,13 @@ def test_masked_choices_have_no_probability(case: Case) -> None:
         assert torch.allclose(probabilities.sum(-1), torch.ones(len(probabilities))), f"head '{name}' does not sum to 1"
 
 
-def test_every_output_of_the_slot_head_gets_a_gradient(case: Case) -> None:
+def test_every_output_of_the_slot_head_gets_a_gradient(case: Case, slot_head: str) -> None:
     """The policy's gradient reaches each of the N slot logits, and the network through the slot head alone."""
-    name = case.description.actions.slot
-    if name is None:
-        pytest.skip("the actions have no slot head")
     evaluation = _evaluate(case)
-    logits = evaluation.logits[name]
+    logits = evaluation.logits[slot_head]
     assert logits.requires_grad, "no gradient reaches the network through the slot logits"
     logits.retain_grad()
-    _policy_term(case, evaluation, [name]).backward()
+    _policy_term(case, evaluation, [slot_head]).backward()
     assert logits.grad is not None, "no gradient reaches the slot logits"
     columns = logits.grad.abs().sum((0, 1))
     silent = (columns == 0).nonzero().flatten().tolist()
@@ -50,10 +47,10 @@ def test_every_output_of_the_slot_head_gets_a_gradient(case: Case) -> None:
     assert reached, "the slot head's gradient stops before any parameter"
 
 
-def test_every_parameter_gets_a_gradient(conforms: Conforms) -> None:
+def test_every_parameter_gets_a_gradient(satisfies: Satisfies) -> None:
     """Logits and latent together reach every parameter of the network, the value every parameter of the critic."""
-    conforms(network.gradient)
-    conforms(critic.gradient)
+    satisfies(network.gradient)
+    satisfies(critic.gradient)
 
 
 def test_every_slot_of_the_observation_gets_a_gradient(case: Case) -> None:

@@ -40,11 +40,11 @@ def test_masks_have_the_widths_of_the_heads(session: Session, num_slots: int) ->
     assert found == expected, f"slot_given_op is {found}, not {expected}"
 
 
+@pytest.mark.usefixtures("slot_head")
 def test_every_slot_can_be_acted_on(episode: Episode, num_slots: int) -> None:
     """During an episode every slot is legal for some operation at some time."""
     given = episode.masks.slot_given_op
-    if given is None:
-        pytest.skip("the actions have no slot head")
+    assert given is not None, "masks come without slot_given_op"
     never = (~given.flatten(0, -2).any(0)).nonzero().flatten().tolist()
     assert not never, f"slots {never} of {num_slots} are never legal"
 
@@ -55,14 +55,13 @@ def test_what_is_legal_is_accepted(episode: Episode, session: Session) -> None:
     assert torch.isfinite(episode.features.obs).all(), "an observation is not finite"
 
 
-def test_what_is_illegal_has_no_probability(episode: Episode, session: Session) -> None:
+def test_what_is_illegal_has_no_probability(episode: Episode, session: Session, slot_head: str) -> None:
     """The policy, under the masks of a real episode, gives an illegal slot probability exactly 0."""
     actions, masks = session.environment.actions, episode.masks
-    if actions.slot is None or masks.slot_given_op is None:
-        pytest.skip("the actions have no slot head")
+    assert masks.slot_given_op is not None, "masks come without slot_given_op"
     with torch.no_grad():
         logits = session.trainer.policy(episode.features, masks).raw_logits
-    given = FactoredDistribution(actions, logits, masks).log_probs(actions.slot).exp()
+    given = FactoredDistribution(actions, logits, masks).log_probs(slot_head).exp()
     rows = masks.slot_given_op.any(-1, keepdim=True).expand_as(given)
     illegal = given[rows & ~masks.slot_given_op]
     assert (illegal == 0).all(), f"an illegal slot has probability {illegal.max().item():.3g}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from esper_spike_dynamic_slots.fixtures import Conforms
+from esper_spike_dynamic_slots.fixtures import Satisfies
 from esper_testing.case import ENVS, STEPS, Case
 from esper_testing.conformance import network
 from esper_testing.conformance.tensors import TOLERANCE, assert_same, cut
@@ -13,13 +13,13 @@ from esper_testing.conformance.tensors import TOLERANCE, assert_same, cut
 CATEGORY = "recurrent state"
 
 
-def test_it_persists(conforms: Conforms, case: Case) -> None:
+def test_it_persists(satisfies: Satisfies, case: Case) -> None:
     """Learning reaches back from the last step to the first, and no step sees a later one."""
     start = case.network.initial_state(ENVS)
     end = case.network(case.features(), start, torch.zeros(ENVS, STEPS, dtype=torch.bool)).state
     if all(torch.equal(before, after) for before, after in zip(start, end, strict=True)):
         pytest.skip("the network remembers nothing: its state never changes")
-    conforms(network.memory)
+    satisfies(network.memory)
 
 
 @torch.no_grad()
@@ -36,11 +36,11 @@ def test_steps_in_a_row_are_a_sequence(case: Case) -> None:
     assert_same(torch.cat(latents, 1), whole, "latents step by step and of the sequence", TOLERANCE)
 
 
-def test_it_is_reset_where_an_episode_starts(conforms: Conforms) -> None:
+def test_it_is_reset_where_an_episode_starts(satisfies: Satisfies) -> None:
     """One sequence with a start in it is two sequences."""
-    conforms(network.reset)
+    satisfies(network.reset)
 
 
-def test_rows_are_independent(conforms: Conforms) -> None:
+def test_rows_are_independent(satisfies: Satisfies) -> None:
     """What one environment sees changes neither output nor state of another."""
-    conforms(network.rows_independent)
+    satisfies(network.rows_independent)
