@@ -15,7 +15,6 @@ from esper_core.composition.build import build_parts
 from esper_core.composition.plan import Plan, PlanRequest, make_plan
 from esper_core.registry.index import Index
 from esper_core.registry.loading import load_index
-from tests.conformance import conforms  # noqa: F401
 
 
 class Scripted(gymnasium.Env[Any, Any]):
