@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from attrs import define, frozen
 
-from esper_core.cli.document import leave_to_others
+from esper_core.cli.document import divert_standard_output
 from esper_core.contracts.errors import EsperError, UserError
 from esper_core.diagnosis.switches import Switches
 from esper_core.plan.recipes import Recipes, find_registry, load_recipes
@@ -102,7 +102,7 @@ class Installed:
 
 def load_installed(context: typer.Context) -> tuple[Index, Recipes]:
     """Return what is installed, and the registry file; raises as `Installed.load`."""
-    leave_to_others()
+    divert_standard_output()
     return installed_of(context).load()
 
 

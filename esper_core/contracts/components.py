@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import Attribute, field, frozen
-from attrs.validators import deep_iterable
+from attrs.validators import deep_iterable, deep_mapping, instance_of
 
 from esper_core.contracts.tuples import as_tuple
 
@@ -30,6 +30,8 @@ def matching(pattern: str, form: str) -> Callable[[Any, Any, Any], None]:
 _REFERENCE = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 _NAME = matching(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", "be kebab-case, such as 'lstm-v2'")
 _CAPABILITIES = deep_iterable(matching(r"[a-z][a-z0-9-]*:[a-z][a-z0-9-]*", "read 'kind:capability'"))
+_NAMES = deep_iterable(matching(".+", "be a name"))
+_TEXTS = deep_mapping(instance_of(str), instance_of(str), instance_of(Mapping))
 _REQUIRED = matching(_REFERENCE, "read 'package.module:attribute'")
 OPTIONAL = matching(f"({_REFERENCE})?", "read 'package.module:attribute'")
 
@@ -67,16 +69,16 @@ class ComponentSpec:
     factory: str = field(validator=_REQUIRED)
     config: str = field(default="", validator=OPTIONAL)
     summary: str = ""
-    defaults: Mapping[str, str] = field(factory=dict)
-    aliases: tuple[str, ...] = field(default=(), converter=as_tuple)
+    defaults: Mapping[str, str] = field(factory=dict, validator=_TEXTS)
+    aliases: tuple[str, ...] = field(default=(), converter=as_tuple, validator=_NAMES)
     provides: tuple[str, ...] = field(default=(), converter=as_tuple, validator=_CAPABILITIES)
     requires: tuple[str, ...] = field(default=(), converter=as_tuple, validator=_CAPABILITIES)
-    reads: tuple[str, ...] = field(default=(), converter=as_tuple)
+    reads: tuple[str, ...] = field(default=(), converter=as_tuple, validator=_NAMES)
     describe: str = field(default="", validator=OPTIONAL)
     metrics: str = field(default="", validator=OPTIONAL)
     weights_version: int = 1
     example: str = field(default="", validator=OPTIONAL)
-    known_failures: Mapping[str, str] = field(factory=dict)
+    known_failures: Mapping[str, str] = field(factory=dict, validator=_TEXTS)
     only_by_name: bool = False
 
     @property

@@ -9,7 +9,7 @@ from attrs import field, frozen
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import UnknownComponent
 from esper_core.contracts.plain import to_exact
-from esper_core.registry.bringing import bring_back
+from esper_core.registry.distributions import reinstall_advice
 from esper_core.registry.index import Component, Index
 from esper_core.registry.resolve import absence, absent_plugins
 
@@ -40,7 +40,7 @@ def find_planned(index: Index, planned: PlannedComponent) -> Component:
     others = ", ".join(c.origin for c in found)
     absent = absence(index, planned.distribution)
     installed = f"It is installed from {others} instead." if found else f"It is {absent}."
-    command = bring_back([(planned.distribution, planned.version)]) if absent == "not installed" else ""
+    command = reinstall_advice([(planned.distribution, planned.version)]) if absent == "not installed" else ""
     raise UnknownComponent(
         f"The plan needs {planned.kind} '{planned.name}' from {planned.distribution} {planned.version}. {installed}",
         hint=f"{command}\n{absent_plugins(index)}".strip(),

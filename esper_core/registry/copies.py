@@ -1,7 +1,6 @@
 """Copies of one distribution: what an upgrade, a second folder or an editable installation leaves behind.
 
-Metadata may lie where its code does not. Of several copies the one is used whose code Python imports; nothing is
-imported to find that out.
+Of several copies the one is used whose code Python imports; nothing is imported to find that out.
 """
 
 from __future__ import annotations
@@ -25,9 +24,11 @@ _REMOVED_IN_PART = "~"
 
 @frozen
 class Copy:
-    """One of several installations of a distribution, whose metadata lies in a folder or file, if that is known.
+    """One of several installations of a distribution.
 
-    The location is the folder of its code: the source of an editable installation, else where its metadata lies.
+    Attributes:
+        location: Folder of its code: the source of an editable installation, else the folder of its metadata.
+        metadata: Folder or file of its metadata; empty where that is unknown.
     """
 
     distribution: str
@@ -53,12 +54,12 @@ def find_copies() -> tuple[tuple[Copy, ...], ...]:
     """Return the distributions of which some copy brings plugins: all copies of each, the one that is used first."""
     every = [(_folder_name(distribution), distribution) for distribution in distributions()]
     brings = {name for name, distribution in every if has_plugins(distribution)}
-    found: dict[str, dict[str, Copy]] = {}
+    found: dict[str, dict[Path | int, Copy]] = {}
     for name, distribution in every:
         if name in brings:
-            copy, known = Copy.of(distribution), found.setdefault(name, {})
+            path, known = _path(distribution), found.setdefault(name, {})
             # One folder may stand on the path twice.
-            known.setdefault(str(Path(copy.metadata).resolve()) if copy.metadata else str(len(known)), copy)
+            known.setdefault(path.resolve() if path else len(known), Copy.of(distribution))
     return tuple(_ordered(list(copies.values())) for _, copies in sorted(found.items()))
 
 
@@ -67,8 +68,11 @@ def _ordered(copies: list[Copy]) -> tuple[Copy, ...]:
         return tuple(copies)
     # An editable installation writes an egg-info into its own source, which is no copy.
     editable = {(copy.location, copy.version) for copy in copies if copy.editable}
-    egg_infos = [copy for copy in copies if copy.metadata.endswith(".egg-info") and not copy.editable]
-    copies = [c for c in copies if c not in egg_infos or (c.location, c.version) not in editable]
+    copies = [
+        c
+        for c in copies
+        if c.editable or Path(c.metadata).suffix != ".egg-info" or (c.location, c.version) not in editable
+    ]
     places = _places(copies)
     # The order on the path is that of the folders; within one it is whatever the file system says.
     folders = list(dict.fromkeys(Path(copy.metadata).parent for copy in copies))
@@ -86,7 +90,7 @@ def _ordered(copies: list[Copy]) -> tuple[Copy, ...]:
 def _version_key(version: str) -> tuple[tuple[int, int], ...]:
     """Return what versions are compared by: a word that means a draft sorts below nothing, and a number above it."""
     parts = re.findall(r"\d+|[a-z]+", version.lower().partition("+")[0])
-    return (*((2, int(part[:18])) if part.isdigit() else (_WORDS.get(part, 0), 0) for part in parts), (0, 0))
+    return (*((2, int(part)) if part.isdigit() else (_WORDS.get(part, 0), 0) for part in parts), (0, 0))
 
 
 def _places(copies: Iterable[Copy]) -> list[Path]:
@@ -114,10 +118,9 @@ def _damage(distribution: Distribution) -> int:
 def _folder_name(distribution: Distribution) -> str:
     """Return the normalised name of a distribution; that of its folder says it without reading a file."""
     path = _path(distribution)
-    name = path.name.removesuffix(".egg-info").removesuffix(".dist-info").partition("-")[0] if path else "unknown"
-    if path is None or name.startswith(_REMOVED_IN_PART):
-        return name_of(distribution) or normalise_name(name)
-    return normalise_name(name)
+    if path is None or path.name.startswith(_REMOVED_IN_PART):
+        return name_of(distribution) or "unknown"
+    return normalise_name(path.stem.partition("-")[0])
 
 
 def _path(distribution: Distribution) -> Path | None:

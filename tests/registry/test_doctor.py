@@ -73,8 +73,8 @@ def test_everything_is_broken(install: Install, elsewhere: Path, monkeypatch: py
         "The network 'shared' is provided by acme-one 1.0 and acme-two 1.0; asking for it is an error.",
         "The alias 'shared' of network 'first' (acme-alias 1.0) means nothing",
         "The alias 'nick' is shared by",
-        "registry.toml:5 names 'obs-v4': There is no plugin 'obs-v4'. Did you mean 'obs-v3'?",
-        "--no-plugin nobody: There is no plugin 'nobody'.",
+        "registry.toml:5: There is no plugin 'obs-v4'. Did you mean 'obs-v3'?",
+        "--no-plugin: There is no plugin 'nobody'.",
     ):
         assert words in warnings
     assert "off (acme-off 1.0) is switched off: [plugins] disabled in registry.toml:5." in notes
@@ -105,7 +105,7 @@ def test_the_allow_list(monkeypatch: pytest.MonkeyPatch) -> None:
     diagnosis = diagnose()
     notes, warnings = said(diagnosis, "note"), said(diagnosis, "warning")
     assert "ESPER_PLUGINS='growth,obs-v4' is set: no other plugin is loaded." in notes
-    assert "ESPER_PLUGINS names 'obs-v4': There is no plugin 'obs-v4'. Did you mean 'obs-v3'?" in warnings
+    assert "ESPER_PLUGINS: There is no plugin 'obs-v4'. Did you mean 'obs-v3'?" in warnings
     assert any("lstm-v2" in note and "does not name it" in note for note in notes)
 
 
