@@ -16,9 +16,7 @@ _REFUSALS = ("allocate memory", "out of memory", "integer multiplication overflo
 
 
 @contextmanager
-def guarded(
-    owner: str, doing: str, *, error: type[PluginError] = PluginError, hint: str = DEBUG_HINT
-) -> Iterator[None]:
+def guarded(owner: str, doing: str, *, hint: str = DEBUG_HINT) -> Iterator[None]:
     """Turn whatever is raised within into a PluginError that names the owner of the code; also a call of `exit`.
 
     Errors of esper's own and requests to stop pass through. `owner` reads like "environment 'x' (esper-x 1.0)", and
@@ -33,7 +31,7 @@ def guarded(
             raise
         if (refusal := exhausted(raised)) is not None:
             hint = f"{refusal.hint} {hint}"
-        raise error(f"{owner} failed while {doing}: {described(raised)}.", hint=hint) from raised
+        raise PluginError(f"{owner} failed while {doing}: {described(raised)}.", hint=hint) from raised
 
 
 def asks_to_stop(error: BaseException) -> bool:

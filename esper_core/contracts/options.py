@@ -31,16 +31,19 @@ def option(
         renamed_from: What the option was called; who still says that is told the new name.
     """
     checks: list[Any] = []
+    bounds: list[str] = []
     if low is not None:
         checks.append(validators.ge(low))
+        bounds.append(f"at least {low if isinstance(low, int) else f'{low:g}'}")
     if high is not None:
         checks.append(validators.le(high))
+        bounds.append(f"at most {high if isinstance(high, int) else f'{high:g}'}")
     if choices is not None:
         checks.append(validators.in_(choices))
     return field(
         default=default,
         converter=converter,
-        metadata={"help": help, "choices": choices, "renamed_from": renamed_from},
+        metadata={"help": help, "choices": choices, "bounds": bounds, "renamed_from": renamed_from},
         # Bounds say nothing about None; whether it is allowed is the annotation's business.
         validator=validators.optional(checks) if checks else None,
     )

@@ -10,7 +10,7 @@ import torch
 from attrs import asdict, define, evolve, field
 from torch import nn
 
-from esper_core.contracts.errors import ConfigError, FactoryError, did_you_mean
+from esper_core.contracts.errors import ConfigError, PluginError, did_you_mean
 from esper_core.contracts.foreign import exhausted, guarded
 from esper_core.contracts.precision import autocast
 from esper_core.contracts.protocols import BuildContext, Origin
@@ -45,7 +45,7 @@ def build_parts(
         dtype: Of observations and weights.
 
     Raises:
-        FactoryError: a component that cannot be imported or built, or that breaks its contract.
+        PluginError: a component that cannot be imported or built, or that breaks its contract.
         UnknownComponent: a component of the plan that is not installed.
         ConfigError: a device that torch cannot use, a precision that the device cannot compute in, or kinds in `only`
             that the plan does not have.
@@ -67,7 +67,7 @@ def build_environment(plan: Plan, index: Index) -> BuildContext:
         What a rule that plays there is told; `parts` holds what was built. Close `parts["environment"]` after use.
 
     Raises:
-        FactoryError, UnknownComponent, ConfigError: as from `build_parts`.
+        PluginError, UnknownComponent, ConfigError: as from `build_parts`.
     """
     builder = _Builder(plan, index, torch.float32)
     return builder.build_all({*builder.kinds} - {*LEARNED, "loss"})
@@ -77,7 +77,7 @@ def build_beside(component: Component, index: Index, context: BuildContext | Non
     """Build a component that no plan holds, such as a rule or a workload; without a config with its default options.
 
     Raises:
-        FactoryError: it cannot be imported or built, or it breaks its contract.
+        PluginError: it cannot be imported or built, or it breaks its contract.
     """
     part = _made(component, structure_config(component, {}) if config is None else config, context)
     with _building(component):
@@ -190,7 +190,7 @@ class _Builder:
         for planned in self.plan.of_kind(kind):
             if find_planned(self.index, planned).is_called(bare, distribution):
                 return planned
-        raise FactoryError(f"The plan has no {kind} '{name}', but its environment uses one.", hint="Make a new plan.")
+        raise PluginError(f"The plan has no {kind} '{name}', but its environment uses one.", hint="Make a new plan.")
 
     def _build_one(self, planned: PlannedComponent) -> Any:
         component = find_planned(self.index, planned)
@@ -201,12 +201,12 @@ class _Builder:
             _check_protocol(component, self.index, part)
             for attribute, promised in self._promises(component.kind).items():
                 if getattr(part, attribute) != promised:
-                    raise _breach(component, f"its {attribute} differs from what the plan describes")
+                    raise component.owner.breach(f"its {attribute} differs from what the plan describes")
             if component.kind in LEARNED and not isinstance(part, nn.Module):
-                raise _breach(component, f"it is a {type(part).__name__}, which is not a torch.nn.Module")
+                raise component.owner.breach(f"it is a {type(part).__name__}, which is not a torch.nn.Module")
             latent_dim: Any = getattr(part, "latent_dim", None)
             if component.kind == "network" and (type(latent_dim) is not int or latent_dim < 1):
-                raise _breach(component, f"its latent_dim is {latent_dim!r}, no positive whole number")
+                raise component.owner.breach(f"its latent_dim is {latent_dim!r}, no positive whole number")
         return part
 
     def _promises(self, kind: str) -> dict[str, Any]:
@@ -226,11 +226,7 @@ def _check_protocol(component: Component, index: Index, part: Any) -> None:
     missing = [member for member in _members(protocol) if not hasattr(part, member)]
     if missing:
         what = f"'{component.spec.factory}' returned a {type(part).__name__}, which does not fulfil {protocol.__name__}"
-        raise _breach(component, f"{what}: it lacks {', '.join(missing)}")
-
-
-def _breach(component: Component, what: str) -> FactoryError:
-    return FactoryError(f"{component} breaks its contract: {what}.", hint="Report this to the plugin's author.")
+        raise component.owner.breach(f"{what}: it lacks {', '.join(missing)}")
 
 
 def _made(component: Component, config: Any, context: BuildContext | None) -> Any:
@@ -255,7 +251,7 @@ def _made(component: Component, config: Any, context: BuildContext | None) -> An
 
 def _building(component: Component) -> AbstractContextManager[None]:
     hint = "Use --debug for the traceback. If its options are right, report it to the plugin's author."
-    return guarded(str(component), "being built", error=FactoryError, hint=hint)
+    return guarded(str(component), "being built", hint=hint)
 
 
 def _members(protocol: type) -> list[str]:

@@ -8,7 +8,7 @@ import sys
 from importlib.util import find_spec
 from typing import Any
 
-from esper_core.contracts.errors import FactoryError
+from esper_core.contracts.errors import PluginError
 from esper_core.contracts.foreign import DEBUG_HINT, asks_to_stop, described
 from esper_core.system.packages import CORE_DISTRIBUTION, advice
 
@@ -34,7 +34,7 @@ def load_reference(reference: str, owner: str, distribution: str = CORE_DISTRIBU
         distribution: Where that comes from, which declares what it needs.
 
     Raises:
-        FactoryError: the module or one that it needs is missing, it raised on import, or it has no such attribute.
+        PluginError: the module or one that it needs is missing, it raised on import, or it has no such attribute.
     """
     module_name, _, attribute = reference.partition(":")
     try:
@@ -53,4 +53,4 @@ def load_reference(reference: str, owner: str, distribution: str = CORE_DISTRIBU
             said = f"names '{reference}', but '{module_name}' has no attribute '{attribute}'"
         else:
             said, hint = f"cannot be imported: '{module_name}' raised {described(error)}", DEBUG_HINT
-        raise FactoryError(f"{owner} {said}.", hint=hint) from error
+        raise PluginError(f"{owner} {said}.", hint=hint) from error

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from esper_core.contracts.errors import FactoryError, Interruption, PluginError, Terminated, UserError
+from esper_core.contracts.errors import Interruption, PluginError, Terminated, UserError
 from esper_core.contracts.foreign import UNKNOWN, Owner, close_safely, guarded
 
 
@@ -44,7 +44,7 @@ def test_errors_of_our_own_and_requests_to_stop_pass(monkeypatch: pytest.MonkeyP
 def test_an_interrupt_without_a_signal_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signal, "getsignal", lambda number: signal.SIG_IGN)
     words = "x failed while working: KeyboardInterrupt"
-    with pytest.raises(FactoryError, match=words), guarded("x", "working", error=FactoryError):
+    with pytest.raises(PluginError, match=words), guarded("x", "working"):
         raise KeyboardInterrupt
 
 

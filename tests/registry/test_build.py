@@ -8,7 +8,7 @@ import pytest
 import torch
 from attrs import evolve
 
-from esper_core.contracts.errors import ConfigError, FactoryError
+from esper_core.contracts.errors import ConfigError, PluginError
 from esper_core.plan import allocation
 from esper_core.plan.build import build_environment, build_parts, resolve_device
 from esper_core.plan.plan import Plan, PlanRequest, make_plan
@@ -139,7 +139,7 @@ def test_a_component_that_cannot_be_built_is_named(
     if factory:
         swapped = (evolve(c, spec=evolve(c.spec, factory=factory)) if c.kind == "loss" else c for c in index.components)
         index = evolve(index, components=tuple(swapped))
-    with pytest.raises(FactoryError) as caught:
+    with pytest.raises(PluginError) as caught:
         build_parts(made, index)
     assert message in caught.value.message and caught.value.hint
     assert caught.value.exit_code == 3

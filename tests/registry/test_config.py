@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from esper_core import ComponentSpec
-from esper_core.contracts.errors import ConfigError, FactoryError, PluginError
+from esper_core.contracts.errors import ConfigError, PluginError
 from esper_core.plan.config import (
     NoOptions,
     config_class,
@@ -90,7 +90,11 @@ def test_a_component_without_options_and_one_without_defaults() -> None:
         ({"names": "abc"}, "'critic.names' cannot be 'abc': it is a text.", "a list of texts"),
         ({"pair": [1]}, "'critic.pair' cannot be [1]: it has 1 entries, not 2.", "a list of whole numbers and numbers"),
         ({"evened": 0}, "'critic.evened' cannot be 0.", "at least 2"),
-        ({"entire": 1}, "'critic.entire' is called 'critic.whole' now.", "Write critic.whole."),
+        (
+            {"entire": 1, "x": 1, "nouns": ["a"]},
+            "'critic.entire' is called 'critic.whole' now. 'critic.nouns' is called 'critic.names' now.",
+            "Write critic.whole and critic.names.",
+        ),
         ({"whol": 1}, "There is no option 'critic.whol'. Did you mean 'whole'?", "whole, number, switch"),
         ({"whole": 13, "switch": True}, "do not fit together: 13 does not go with a switch.", ""),
     ],
@@ -112,20 +116,20 @@ def test_a_plan_keeps_numbers_that_json_lacks(value: str) -> None:
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        ("GrowingConfig", "'critic.grown' is another value after it was read back"),
+        ("GrowingConfig", "'critic.grown': it is another value after it was read back"),
         ("EndlessConfig", "'critic.bound' cannot be inf"),
         ("ObjectConfig", "'critic.thing' cannot be kept in a plan: it is a object"),
     ],
 )
 def test_a_config_that_does_not_come_back_is_its_plugins_fault(config: str, words: str) -> None:
     made = structure_config(component(config), {})
-    with pytest.raises(PluginError, match=r"critic 'picky' \(toy-world 1\.0\) break their contract") as caught:
+    with pytest.raises(PluginError, match=r"critic 'picky' \(toy-world 1\.0\) breaks its contract") as caught:
         planned_config(component(config), made)
     assert words in caught.value.message
 
 
 def test_a_default_that_no_plan_can_keep_is_found_when_options_are_listed() -> None:
-    with pytest.raises(FactoryError, match="default of the option 'thing' cannot be kept"):
+    with pytest.raises(PluginError, match="default of the option 'thing' cannot be kept"):
         describe_options(config_class(component("ObjectConfig")))
 
 
@@ -150,8 +154,9 @@ def test_values_beyond_all_measure_are_refused(text: str, words: str) -> None:
 def test_rows_of_a_listing() -> None:
     rows = {row.key: row for row in describe_options(config_class(component()))}
     allowed = "a whole number, at least 1, at most 64"
-    assert tuple(rows["whole"]) == ("whole", 8, "a whole number", "More is more.", (), allowed)
-    assert rows["mode"].choices == ("fast", "slow")
+    assert tuple(rows["whole"]) == ("whole", 8, "More is more.", allowed)
+    assert (rows["mode"].allowed, rows["letter"].allowed) == ("'fast' or 'slow'", "'x' or 'y'")
+    assert rows["maybe"].allowed == "a number or none, at least 0"
     assert (rows["listed"].default, rows["maybe"].default, rows["colour"].default) == ([], None, "red")
     assert list(rows)[:2] == ["whole", "number"]
     assert describe_options(config_class(component("NeedyConfig")))[0].default is None
@@ -168,7 +173,7 @@ def test_rows_of_a_listing() -> None:
     ],
 )
 def test_a_config_that_cannot_be_used_names_its_component(reference: str, message: str) -> None:
-    with pytest.raises(FactoryError) as caught:
+    with pytest.raises(PluginError) as caught:
         structure_config(component(reference), {})
     assert "critic 'picky' (toy-world 1.0)" in caught.value.message
     assert message in caught.value.message
