@@ -31,7 +31,7 @@ _REFERENCE = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 _NAME = matching(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", "be kebab-case, such as 'lstm-v2'")
 _CAPABILITIES = deep_iterable(matching(r"[a-z][a-z0-9-]*:[a-z][a-z0-9-]*", "read 'kind:capability'"))
 _NAMES = deep_iterable(matching(".+", "be a name"))
-_TEXTS = deep_mapping(instance_of(str), instance_of(str), instance_of(Mapping))
+_TEXTS = deep_mapping(instance_of(str), instance_of(str))
 _REQUIRED = matching(_REFERENCE, "read 'package.module:attribute'")
 OPTIONAL = matching(f"({_REFERENCE})?", "read 'package.module:attribute'")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from attrs import asdict, define, evolve, field
 from torch import nn
 
 from esper_core.contracts.errors import ConfigError, PluginError, did_you_mean
-from esper_core.contracts.foreign import exhausted, guarded
+from esper_core.contracts.foreign import exhausted
 from esper_core.contracts.precision import autocast
 from esper_core.contracts.protocols import BuildContext, Origin
 from esper_core.plan.allocation import OnlyWhatFits, TooLarge
@@ -52,8 +52,7 @@ def build_parts(
     """
     builder = _Builder(plan, index, dtype)
     wanted = set(builder.kinds if only is None else only)
-    absent = sorted(wanted - set(builder.kinds))
-    if absent:
+    if absent := sorted(wanted - set(builder.kinds)):
         message = f"The plan has no {', '.join(absent)}, so none can be built."
         raise ConfigError(message, hint=f"It has {', '.join(builder.kinds)}.")
     parts = builder.build_all(wanted | ({"network"} if "critic" in wanted else set())).parts
@@ -79,10 +78,7 @@ def build_beside(component: Component, index: Index, context: BuildContext | Non
     Raises:
         PluginError: it cannot be imported or built, or it breaks its contract.
     """
-    part = _made(component, structure_config(component, {}) if config is None else config, context)
-    with _building(component):
-        _check_protocol(component, index, part)
-    return part
+    return _made(component, index, structure_config(component, {}) if config is None else config, context)
 
 
 def make_context(
@@ -173,10 +169,13 @@ class _Builder:
             self.context = evolve(self.context, feature_schema=self.description.feature_schema)
         names = self.description.uses.get(kind)
         part: Any = self._build_one(self.plan.component(kind)) if names is None else self._build_named(kind, names)
-        latent_dim = part.latent_dim if kind == "network" else self.context.latent_dim
         origins = tuple(Origin(find_planned(self.index, p).spec.module, p.config) for p in self.plan.of_kind(kind))
-        parts, known = {**self.context.parts, kind: part}, {**self.context.origins, kind: origins}
-        self.context = evolve(self.context, latent_dim=latent_dim, parts=parts, origins=known)
+        self.context = evolve(
+            self.context,
+            latent_dim=part.latent_dim if kind == "network" else self.context.latent_dim,
+            parts={**self.context.parts, kind: part},
+            origins={**self.context.origins, kind: origins},
+        )
 
     def _build_named(self, kind: str, names: Collection[str]) -> dict[str, Any]:
         """Return name → object; two names of one component share its object."""
@@ -194,51 +193,42 @@ class _Builder:
 
     def _build_one(self, planned: PlannedComponent) -> Any:
         component = find_planned(self.index, planned)
-        part = _made(component, structure_config(component, planned.config), self.context)
-        with _building(component):
+        breach, kind = component.owner.breach, component.kind
+        part = _made(component, self.index, structure_config(component, planned.config), self.context)
+        with component.owner.doing("being built"):
             if isinstance(part, nn.Module):
                 part.to(device=self.context.device, dtype=self.context.dtype)
-            _check_protocol(component, self.index, part)
-            for attribute, promised in self._promises(component.kind).items():
+            for attribute, promised in self._promises(kind).items():
                 if getattr(part, attribute) != promised:
-                    raise component.owner.breach(f"its {attribute} differs from what the plan describes")
-            if component.kind in LEARNED and not isinstance(part, nn.Module):
-                raise component.owner.breach(f"it is a {type(part).__name__}, which is not a torch.nn.Module")
+                    raise breach(f"its {attribute} differs from what the plan describes")
+            if kind in LEARNED and not isinstance(part, nn.Module):
+                raise breach(f"it is a {type(part).__name__}, which is not a torch.nn.Module")
             latent_dim: Any = getattr(part, "latent_dim", None)
-            if component.kind == "network" and (type(latent_dim) is not int or latent_dim < 1):
-                raise component.owner.breach(f"its latent_dim is {latent_dim!r}, no positive whole number")
+            if kind == "network" and (type(latent_dim) is not int or latent_dim < 1):
+                raise breach(f"its latent_dim is {latent_dim!r}, no positive whole number")
         return part
 
     def _promises(self, kind: str) -> dict[str, Any]:
         """Return what the torch-free description of a kind promises: attribute → value."""
         known = self.description
-        if kind == "features":
-            return {"schema": known.feature_schema}
         if kind == "environment":
-            promised = {name: getattr(known, name) for name in ("actions", "state_spec", "horizon")}
-            return {**promised, "num_envs": self.context.num_envs}
-        return {}
+            own = {"actions": known.actions, "state_spec": known.state, "horizon": known.horizon}
+            return {**own, "num_envs": self.context.num_envs}
+        return {"schema": known.feature_schema} if kind == "features" else {}
 
 
-def _check_protocol(component: Component, index: Index, part: Any) -> None:
+def _made(component: Component, index: Index, config: Any, context: BuildContext | None) -> Any:
+    """Return what a factory makes, which fulfils the protocol of its kind."""
+    factory = load_reference(component.spec.factory, str(component), component.distribution)
     kind = index.kinds[component.kind]
     protocol = load_reference(kind.protocol, f"the kind '{kind.name}'", index.declarer(kind.name))
-    missing = [member for member in _members(protocol) if not hasattr(part, member)]
-    if missing:
-        what = f"'{component.spec.factory}' returned a {type(part).__name__}, which does not fulfil {protocol.__name__}"
-        raise component.owner.breach(f"{what}: it lacks {', '.join(missing)}")
-
-
-def _made(component: Component, config: Any, context: BuildContext | None) -> Any:
-    factory = load_reference(component.spec.factory, str(component), component.distribution)
-    with _building(component):
+    with component.owner.doing("being built"):
         try:
             # An environment may start processes, which would inherit the watch; its own tensors are few.
             with nullcontext() if component.kind == "environment" else OnlyWhatFits():
-                return factory(config, context)
+                part = factory(config, context)
         except (MemoryError, OverflowError, RuntimeError) as error:
-            refusal = exhausted(error)
-            if refusal is None:
+            if (refusal := exhausted(error)) is None:
                 raise
             asked = f". {refusal.message}"
             if isinstance(error, TooLarge):
@@ -247,11 +237,10 @@ def _made(component: Component, config: Any, context: BuildContext | None) -> An
             largest = ", ".join(f"{key} = {value}" for value, key in sorted(sizes, reverse=True)[:4])
             hint = f"Lower one of its options: {largest or 'it has no whole number among them'}."
             raise ConfigError(f"{component} does not fit{asked}", hint=hint) from error
-
-
-def _building(component: Component) -> AbstractContextManager[None]:
-    hint = "Use --debug for the traceback. If its options are right, report it to the plugin's author."
-    return guarded(str(component), "being built", hint=hint)
+        if missing := [member for member in _members(protocol) if not hasattr(part, member)]:
+            what = f"returned a {type(part).__name__}, which does not fulfil {protocol.__name__}"
+            raise component.owner.breach(f"'{component.spec.factory}' {what}: it lacks {', '.join(missing)}")
+    return part
 
 
 def _members(protocol: type) -> list[str]:

@@ -25,6 +25,12 @@ class PlannedComponent:
     # Compared as it is written, since a number that is none equals nothing, not even itself.
     config: dict[str, Any] = field(factory=dict, eq=to_exact)
 
+    @classmethod
+    def of(cls, component: Component, config: dict[str, Any]) -> PlannedComponent:
+        """Return a component as a plan keeps it."""
+        origin = {"distribution": component.distribution, "version": component.version}
+        return cls(kind=component.kind, name=component.name, config=config, **origin)
+
     @property
     def key(self) -> str:
         """`kind/name`."""

@@ -8,14 +8,12 @@ from typing import Any, TypeVar
 
 from attrs import asdict, evolve, field, frozen
 
-from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.errors import (
     CheckpointMismatch,
     ConfigError,
     DamagedFile,
     PluginError,
     Refused,
-    SlotIdError,
     UserError,
     did_you_mean,
 )
@@ -24,7 +22,7 @@ from esper_core.contracts.foreign import Owners, guarded
 from esper_core.contracts.plain import NotPlain, from_exact, to_exact
 from esper_core.contracts.precision import PRECISIONS
 from esper_core.contracts.slots import SlotConfig
-from esper_core.contracts.state import EnvironmentDescription, Outcome, SlotWords, StateSpec
+from esper_core.contracts.state import EnvironmentDescription, StateSpec
 from esper_core.plan.config import planned_config, structure_config, unstructure_config
 from esper_core.plan.fit import check_capabilities, check_reads
 from esper_core.plan.lookup import PlannedComponent, find_planned
@@ -155,29 +153,21 @@ class Plan:
             SlotConfig(plan.slots)
             components = tuple(evolve(component, config=from_exact(component.config)) for component in plan.components)
             return evolve(plan, components=components, train=from_exact(plan.train))
-        except (SlotIdError, NotPlain) as error:
+        except (UserError, NotPlain) as error:
             raise DamagedFile(f"The recorded plan is damaged: {str(error).splitlines()[0].rstrip('.')}.") from error
 
 
 @frozen(kw_only=True)
-class PlanDescription:
-    """What is known of a plan before anything is built.
-
-    Attributes:
-        horizon: Steps per episode, T.
-        uses: Components the environment draws on, by the names it gives them: kind → names.
-        outcomes: Numbers that say what came of an episode.
-        slot_words: What events call the things in slots.
-    """
+class PlanDescription(EnvironmentDescription):
+    """What is known of a plan before anything is built: what its environment says, the slots, and the observation."""
 
     slots: SlotConfig
-    actions: ActionSpec
-    state_spec: StateSpec
-    horizon: int
     feature_schema: FeatureSchema
-    uses: Mapping[str, tuple[str, ...]]
-    outcomes: tuple[Outcome, ...]
-    slot_words: SlotWords | None
+
+    @property
+    def state_spec(self) -> StateSpec:
+        """The published state."""
+        return self.state
 
 
 def make_plan(
@@ -208,9 +198,8 @@ def make_plan(
     slots: SlotConfig = said.pop("slots")
     uses = dict(request.uses)
     if request.environment is not None and uses.setdefault("environment", request.environment) != request.environment:
-        raise ConfigError(
-            f"The environment is named twice: '{request.environment}' and '{uses['environment']}'.", hint="Keep one."
-        )
+        message = f"The environment is named twice: '{request.environment}' and '{uses['environment']}'."
+        raise ConfigError(message, hint="Keep one.")
     shorthands = {"epochs": request.epochs, "workers": request.workers}
     selection = select(index, recipes, policy=request.policy, uses=uses, options=request.options, shorthands=shorthands)
     environment = selection.chosen["environment"]
@@ -221,22 +210,10 @@ def make_plan(
     check_reads(components, environment, description.state)
     if not despite_capabilities:
         check_capabilities(components, index)
-    plan = Plan(
-        policy=selection.policy,
-        slots=slots.slot_ids,
-        components=tuple(
-            PlannedComponent(
-                kind=c.kind,
-                name=c.name,
-                distribution=c.distribution,
-                version=c.version,
-                config=planned_config(c, selection.config(c)),
-            )
-            for c in components
-        ),
-        train=unstructure_config(selection.train_config()),
-        **said,
-    )
+    configs = [planned_config(component, selection.config(component)) for component in components]
+    planned = [PlannedComponent.of(component, config) for component, config in zip(components, configs, strict=True)]
+    train = unstructure_config(selection.train_config())
+    plan = Plan(policy=selection.policy, slots=slots.slot_ids, components=tuple(planned), train=train, **said)
     # Whatever cannot be described, such as an observation with impossible options, must fail before anything is built.
     describe_plan(plan, index)
     return plan
@@ -249,16 +226,8 @@ def describe_plan(plan: Plan, index: Index) -> PlanDescription:
     config = structure_config(environment, plan.component("environment").config)
     known = describe_environment(environment, config, slots)
     config = structure_config(features, plan.component("features").config)
-    return PlanDescription(
-        slots=slots,
-        actions=known.actions,
-        state_spec=known.state,
-        horizon=known.horizon,
-        feature_schema=_describe(features, FeatureSchema, config, slots, known.actions, known.state),
-        uses=known.uses,
-        outcomes=known.outcomes,
-        slot_words=known.slot_words,
-    )
+    schema = _describe(features, FeatureSchema, config, slots, known.actions, known.state)
+    return PlanDescription(slots=slots, feature_schema=schema, **asdict(known, recurse=False))
 
 
 def owners_of(plan: Plan, index: Index) -> Owners:
@@ -277,8 +246,7 @@ def _describe(component: Component, expected: type[Described], config: Any, *arg
         message = f"{component} has no description, so nothing can be planned with it."
         raise PluginError(message, hint="Its author must set `describe` in its ComponentSpec.")
     describe = load_reference(reference, str(component), component.distribution)
-    hint = "Use --debug for the traceback, and report it to the plugin's author."
-    with guarded(str(component), "describing itself", hint=hint):
+    with guarded(str(component), "describing itself"):
         try:
             found = describe(config, *arguments)
         except ValueError as error:

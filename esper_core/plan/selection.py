@@ -16,15 +16,8 @@ from esper_core.contracts.errors import (
     UnknownComponent,
     did_you_mean,
 )
-from esper_core.plan.config import (
-    BadOption,
-    Option,
-    config_class,
-    describe_options,
-    parse_option,
-    structure,
-    structure_config,
-)
+from esper_core.plan import config as configs
+from esper_core.plan.config import BadOption, Option
 from esper_core.plan.recipes import Recipe, Recipes
 from esper_core.registry.index import Component, Index
 from esper_core.registry.references import load_reference
@@ -108,31 +101,38 @@ class Selection:
         Raises:
             ConfigError: an option that cannot be read, of an unknown kind, chosen twice, or a shorthand for nothing.
         """
+        of_environment = self._options_of("environment")
         for key in shorthands:
-            if key in self.recipes.settings and key in self._options_of("environment"):
+            if key in self.recipes.settings and key in of_environment:
                 default = Option("environment", None, key, self.recipes.settings[key])
                 self._settings.append(_Setting(default, key, ("defaults", key)))
+        self._settings += self._recipe_settings()
+        said = [_Setting(configs.parse_option(text), text) for text in texts]
+        for setting in said:
+            self._check_kind(setting)
+        for key, value in shorthands.items():
+            if value is None:
+                continue
+            if key not in of_environment:
+                message = f"{self.chosen['environment']} has no option '{key}', so --{key} means nothing to it."
+                raise ConfigError(message, hint=f"Drop --{key}.")
+            for setting in said:
+                option = setting.option
+                if (option.kind, option.key) == ("environment", key) and option.value != value:
+                    twice = f"environment.{key} is chosen twice: --{key} {value} and -o {setting.text}."
+                    raise ConfigError(twice, hint="Keep one.")
+            said.append(_Setting(Option("environment", None, key, value), f"--{key} {value}"))
+        self._settings += said
+
+    def _recipe_settings(self) -> Iterator[_Setting]:
+        """Yield the recipe's options; those of a component that the request replaced are left out."""
         for option in self._recipe_options():
             scope = (option.kind, *([option.name] if option.name else []), option.key)
             setting = _Setting(option, ".".join(scope), ("policy", self.recipe.name, "options", *scope))
             self._check_kind(setting)
-            if not self._is_replaced(option.kind):
-                self._settings.append(setting)
-        for text in texts:
-            self._settings.append(_Setting(parse_option(text), text))
-            self._check_kind(self._settings[-1])
-        for key, value in shorthands.items():
-            if value is not None:
-                self._set_shorthand(key, value)
-
-    def _check_kind(self, setting: _Setting) -> None:
-        known = sorted([TRAIN, *self.index.kinds])
-        kind = setting.option.kind
-        if kind not in known:
-            message = f"there is no kind '{kind}'.{did_you_mean(kind, known)}"
-            if not setting.keys:
-                message = f"The option '{setting.text}' belongs to nothing: {message}"
-            raise self._error(setting, message, f"Options begin with: {', '.join(known)}.")
+            meant = [split_name(choice.name)[1] for choice in self.choices(option.kind)][:2]
+            if option.kind not in self.uses or len({*meant}) == 1:
+                yield setting
 
     def _recipe_options(self) -> Iterator[Option]:
         """Yield the recipe's options; a table that stands for those of a component is taken apart."""
@@ -151,17 +151,24 @@ class Selection:
         installed = self._is_installed(option.kind, normalise_name(option.key))
         return name in options or (not installed and bool(did_you_mean(name, options)))
 
+    def _check_kind(self, setting: _Setting) -> None:
+        known, kind = sorted([TRAIN, *self.index.kinds]), setting.option.kind
+        if kind not in known:
+            nearest = did_you_mean(kind, known)
+            message = f"The option '{setting.text}' belongs to nothing: there is no kind '{kind}'.{nearest}"
+            raise self._error(setting, message, f"Options begin with: {', '.join(known)}.")
+
     def config(self, component: Component) -> Any:
         """Return the config of a component with everything said about it."""
         prefix = f"{component.kind}.{component.name}" if component.kind in self.several else component.kind
         said = [setting for setting in self._settings if _concerns(setting.option, component)]
-        return self._structured(said, partial(structure_config, component, prefix=prefix))
+        return self._structured(said, partial(configs.structure_config, component, prefix=prefix))
 
     def train_config(self) -> Any:
         """Return the trainer's config with everything said about it."""
         cls = load_reference(TRAIN_CONFIG, "the trainer")
         said = [setting for setting in self._settings if setting.option.kind == TRAIN]
-        return self._structured(said, partial(structure, cls, prefix=TRAIN, owner="the trainer"))
+        return self._structured(said, partial(configs.structure, cls, prefix=TRAIN, owner="the trainer"))
 
     def _structured(self, said: Sequence[_Setting], make: Callable[[dict[str, Any]], Any]) -> Any:
         """Return what is made of settings, the last of each option; an error names the place of what it is about."""
@@ -169,10 +176,9 @@ class Selection:
         try:
             return make({key: setting.option.value for key, setting in by_key.items()})
         except BadOption as error:
-            setting = by_key.get(error.key)
-            if setting is None or not setting.keys:
+            if error.key not in by_key or not by_key[error.key].keys:
                 raise
-            raise self._error(setting, error.message, error.hint) from error
+            raise self._error(by_key[error.key], error.message, error.hint) from error
 
     def check_options(self) -> None:
         """Check that every option concerns a component of the plan.
@@ -248,11 +254,6 @@ class Selection:
                 raise type(error)(f"{error.message} It is named by {choice.origin}.", hint=error.hint) from error
             raise
 
-    def _is_replaced(self, kind: str) -> bool:
-        """Return whether the request names another component of a kind than the one that a recipe speaks of."""
-        meant = [split_name(choice.name)[1] for choice in self.choices(kind)]
-        return kind in self.uses and len(meant) > 1 and meant[0] != meant[1]
-
     def _is_installed(self, kind: str, name: str) -> bool:
         return any(component.is_called(name) for component in self.index.of_kind(kind))
 
@@ -263,18 +264,7 @@ class Selection:
         return kind not in {lost.component.kind for lost in self.index.unavailable}
 
     def _options_of(self, kind: str) -> list[str]:
-        return [row.key for row in describe_options(config_class(self.chosen[kind]))]
-
-    def _set_shorthand(self, key: str, value: int) -> None:
-        if key not in self._options_of("environment"):
-            message = f"{self.chosen['environment']} has no option '{key}', so --{key} means nothing to it."
-            raise ConfigError(message, hint=f"Drop --{key}.")
-        for setting in self._settings:
-            option = setting.option
-            if (option.kind, option.key) == ("environment", key) and not setting.keys and option.value != value:
-                twice = f"environment.{key} is chosen twice: --{key} {value} and -o {setting.text}."
-                raise ConfigError(twice, hint="Keep one.")
-        self._settings.append(_Setting(Option("environment", None, key, value), f"--{key} {value}"))
+        return [row.key for row in configs.describe_options(configs.config_class(self.chosen[kind]))]
 
     def _error(self, setting: _Setting, message: str, hint: str = "") -> Exception:
         return self.recipes.error(setting.keys, message, hint) if setting.keys else ConfigError(message, hint=hint)

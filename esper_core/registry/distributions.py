@@ -73,4 +73,4 @@ def reinstall_advice(versions: Iterable[tuple[str, str]]) -> str:
         else:
             unknown.append(f"'{name}' {version}")
     asked = f"Nothing installed here knows {' and '.join(unknown)}: ask whoever made the run where to get it."
-    return " ".join(filter(None, (known and pip_install(known), unknown and asked)))
+    return " ".join([pip_install(known)] * bool(known) + [asked] * bool(unknown))

@@ -10,7 +10,7 @@ import time
 import traceback
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pluggy
 from attrs import define, field
@@ -164,7 +164,7 @@ def _register(source: Source) -> pluggy.PluginManager:
     return manager
 
 
-def _name(source: Source, spec: KindSpec | ComponentSpec | CommandSpec) -> _Name:
+def _name(source: Source, spec: Any) -> _Name:
     if isinstance(spec, ComponentSpec):
         return f"{spec.kind} '{spec.name}'", source.distribution
     if isinstance(spec, KindSpec):
