@@ -12,14 +12,11 @@ from esper_core.contracts.tuples import as_tuple
 
 @frozen
 class StateField:
-    """One tensor of the state.
+    """One tensor of the state, its unit and meaning in words, and the bounds of its values.
 
     Attributes:
-        name: Key in the state dict.
         shape: Axes, each 'E' (environments), 'N' (slots), 'O' (operations) or a number.
         dtype: 'float', 'int' or 'bool'.
-        unit, meaning: For people.
-        low, high: Bounds of the values.
     """
 
     name: str
@@ -97,8 +94,6 @@ class EnvironmentDescription:
     """What is known of an environment before it is built; made by its torch-free `describe(config, slots)`.
 
     Attributes:
-        actions: The action table.
-        state: The published state.
         horizon: Steps per episode, T.
         uses: Components it draws on by name, beyond one per kind: kind → names.
         outcomes: What `Evaluable.outcomes` returns. Arms are compared by the first, and drawn against the second.

@@ -145,11 +145,9 @@ class Selection:
 
     def _is_table_option(self, option: Option) -> bool:
         """Return whether a table is the value of an option, rather than the options of a component it names."""
-        if option.kind not in self.chosen:
-            return option.kind == TRAIN
-        name, options = option.key.replace("-", "_"), self._options_of(option.kind)
-        installed = self._is_installed(option.kind, normalise_name(option.key))
-        return name in options or (not installed and bool(did_you_mean(name, options)))
+        if option.kind in self.chosen:
+            return not self._is_installed(option.kind, normalise_name(option.key))
+        return option.kind == TRAIN
 
     def _check_kind(self, setting: _Setting) -> None:
         known, kind = sorted([TRAIN, *self.index.kinds]), setting.option.kind

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from esper_core.registry.copies import find_copies
-from esper_core.registry.discovery import entry_point_sources
+from esper_core.registry.discovery import entry_point_sources, find_copies
 from esper_core.registry.loading import load_index
 from tests.registry.test_index import GOOD, record
 

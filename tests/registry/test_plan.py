@@ -133,7 +133,7 @@ def test_an_option_of_a_recipe_may_be_a_table(index: Index, tmp_path: Path, writ
     ("written", "words"),
     [
         ("critic.tabel = {limit = 1}", "There is no option 'critic.tabel'. Did you mean 'table'?"),
-        ("critic.pikcy = {whole = 1}", "the plan has no critic 'pikcy'"),
+        ("critic.pikcy = {whole = 1}", "There is no option 'critic.pikcy'"),
     ],
 )
 def test_a_wrong_table_of_a_recipe_names_its_line(index: Index, tmp_path: Path, written: str, words: str) -> None:
