@@ -41,7 +41,6 @@ class ComponentSpec:
     """One component as its plugin describes it. Names are strings, so registering imports nothing heavy.
 
     Attributes:
-        kind: Name of the component's kind.
         name: Kebab-case name; behaviour is fixed per name.
         factory: `module:attribute`, called as `factory(config, context)`.
         config: `module:attribute` of an attrs class in a torch-free module, or empty for no options.
@@ -57,11 +56,10 @@ class ComponentSpec:
         metrics: `module:attribute` of `esper_core.contracts.metrics.Metric`s in a torch-free module: what the metrics
             mean that it adds to an update.
         weights_version: Raised when the meaning or layout of its weights changes.
-        example: `module:attribute` of a function from an empty folder to options, for what cannot be built with its
-            defaults alone, such as a task that reads files: the checks build it with these.
+        example: `module:attribute` of a function from an empty folder to the options that the checks build it with, for
+            what cannot be built with its defaults alone.
         known_failures: Conformance checks that it fails, by name, each with the reason.
-        only_by_name: It is never chosen for being the only one of its kind, nor combined by `esper matrix` unasked: an
-            adapter that means something only where it is named, and whose installation must not change other choices.
+        only_by_name: It is never chosen for being the only one of its kind, nor combined by `esper matrix` unasked.
     """
 
     kind: str = field(validator=_NAME)
@@ -92,11 +90,10 @@ class KindSpec:
     """A kind of component.
 
     Attributes:
-        name: Kebab-case name of the kind.
         protocol: `module:attribute` of the protocol that factories of this kind return.
         conformance: `module:attribute` of the `Suite` of checks every component of the kind must pass, or empty.
-        template: `package:folder` of the distribution that `esper plugins new` copies for this kind, or empty. It is a
-            plugin called `my-KIND`; that name is replaced in all three spellings (`my-net`, `my_net`, `MyNet`).
+        template: `package:folder` of the distribution that `esper plugins new` copies for this kind, or empty: a plugin
+            called `my-KIND`, which is replaced in all three spellings (`my-net`, `my_net`, `MyNet`).
         summary: One line for listings.
         planned: Plans hold components of this kind. Others, such as spikes and workloads, are used beside a plan; a
             component may name one in its defaults all the same.

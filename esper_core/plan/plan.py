@@ -88,12 +88,9 @@ class Plan:
     Attributes:
         schema: Version of this layout.
         slots: Slot ids in order.
-        envs: Environments side by side, E.
-        device: torch device, or 'auto'.
         threads: Threads within one operation of the policy; another number splits sums, and so rounds, otherwise.
         precision: What networks compute in, one of `esper_core.contracts.precision.PRECISIONS`.
         components: Chosen components, several only of kinds that the environment draws on by name.
-        train: Settings of the trainer, defaults included.
     """
 
     schema: int = PLAN_SCHEMA
@@ -187,10 +184,9 @@ def make_plan(
             declares is true. Training never does.
 
     Raises:
-        UnknownComponent, AmbiguousComponent: a name that means nothing, or several things.
-        ConfigError: an option that does not exist or is not allowed.
-        IncompatiblePlan: components that do not fit together, or a kind nothing was chosen for.
-        RegistryFileError: a name in registry.toml that means nothing.
+        UserError: a name that means nothing, or several things (UnknownComponent, AmbiguousComponent, in registry.toml
+            RegistryFileError), an option that is not allowed (ConfigError), components that do not fit together or a
+            kind nothing was chosen for (IncompatiblePlan).
         PluginError: a component whose description breaks its contract.
     """
     recipes = recipes or Recipes()
