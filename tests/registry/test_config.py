@@ -169,7 +169,7 @@ def test_rows_of_a_listing() -> None:
         ("nobody_has_this.config:Config", "there is no module 'nobody_has_this'"),
         ("toy_world.needs_missing:Config", "needs the module 'module_that_nobody_has', which is missing"),
         ("toy_world.importing_bug:Config", "raised RuntimeError: import went wrong"),
-        ("toy_world.config:NotAttrs", "is not an attrs class"),
+        ("toy_world.config:Path", "is not an attrs class"),
     ],
 )
 def test_a_config_that_cannot_be_used_names_its_component(reference: str, message: str) -> None:
