@@ -58,7 +58,10 @@ def test_defaults_and_types() -> None:
     assert (config.whole, config.number, config.switch, config.names, config.mode) == (16, 1.0, True, ("q",), "fast")
     assert (config.maybe, config.colour.value, config.pair, config.folder) == (2.0, "blue", (3, 4.0), Path("/x"))
     assert (config.listed, config.evened, config.text, type(config.number)) == ([1, 2], 4, "none", float)
-    assert structure_config(component(), {"maybe": "none"}).maybe is None
+    assert structure_config(component(), {"maybe": "none"}).maybe is None, "bounds do not concern it"
+    assert [structure_config(component(), {"whole": whole}).whole for whole in (1, 64)] == [1, 64], (
+        "bounds belong to it"
+    )
     plain = unstructure_config(config)
     assert json.loads(json.dumps(plain)) == plain
     assert structure_config(component(), plain) == config
@@ -81,6 +84,7 @@ def test_a_component_without_options_and_one_without_defaults() -> None:
         ({"whole": "8"}, "'critic.whole' cannot be '8': it is a text.", "a whole number, at least 1, at most 64"),
         ({"whole": True}, "'critic.whole' cannot be true: it is true or false.", "a whole number"),
         ({"whole": 0}, "'critic.whole' cannot be 0.", "at least 1, at most 64"),
+        ({"whole": 65}, "'critic.whole' cannot be 65.", "at least 1, at most 64"),
         ({"number": float("nan")}, "'critic.number' cannot be nan: it is not finite.", "a number"),
         ({"switch": 1}, "'critic.switch' cannot be 1: it is a whole number.", "true or false"),
         ({"mode": "medium"}, "'critic.mode' cannot be 'medium'.", "'fast' or 'slow'"),

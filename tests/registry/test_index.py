@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -104,21 +102,6 @@ def test_a_plugin_that_prints_does_not_disturb_standard_output(
     out, err = capfd.readouterr()
     assert out == ""
     assert err.split() == ["hello", "again"]
-
-
-def test_heavy_imports_are_named_and_timed(install: Install, tmp_path: Path) -> None:
-    install("heavy", heavy="import torch, time; time.sleep(0.05)\n" + GOOD.format(name="x"))
-    install("light", light=GOOD.format(name="y"))
-    fake = tmp_path / "site" / "torch.py"
-    fake.write_text("")
-    code = (
-        f"import sys; sys.path.insert(0, {str(fake.parent)!r})\n"
-        "from esper_core.registry.loading import load_index\n"
-        "for r in load_index(only=['heavy', 'light']).plugins:\n"
-        "    if r.plugin in ('heavy', 'light'): print(r.plugin, ','.join(r.heavy) or '-', r.import_ms >= 50)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == ["heavy torch True", "light - False"]
 
 
 def test_two_plugins_of_one_name(install: Install) -> None:
