@@ -267,7 +267,7 @@ def _setting(request: PlanRequest, recipes: Recipes, name: str) -> Any:
     try:
         return _check(name, recipes.settings[name], name)
     except UserError as error:
-        raise recipes.error(("defaults", name), error.message, error.hint) from error
+        raise recipes.located(("defaults", name), error) from error
 
 
 def _check(name: str, value: Any, label: str) -> Any:

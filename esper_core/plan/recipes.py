@@ -13,7 +13,7 @@ from typing import Any
 from attrs import field, frozen
 
 from esper_core.contracts.components import normalise_name
-from esper_core.contracts.errors import DamagedFile, RegistryFileError, did_you_mean
+from esper_core.contracts.errors import DamagedFile, RegistryFileError, UserError, did_you_mean
 from esper_core.plan.config import Option
 from esper_core.registry.reserved import SETTINGS
 from esper_core.system.json_files import read_bytes
@@ -68,6 +68,12 @@ class Recipes:
     def error(self, keys: tuple[str, ...], message: str, hint: str = "") -> RegistryFileError:
         """Return an error about an entry; its message starts with `file:line:`."""
         return RegistryFileError(f"{self.place(*keys)}: {message}", hint=hint)
+
+    def located(self, keys: tuple[str, ...], error: UserError) -> UserError:
+        """Return an error as one about an entry; as it is where there are no keys or it names its place already."""
+        if not keys or isinstance(error, RegistryFileError):
+            return error
+        return self.error(keys, error.message, error.hint)
 
 
 def find_registry(explicit: str | Path | None = None) -> Path | None:

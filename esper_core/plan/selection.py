@@ -14,6 +14,7 @@ from esper_core.contracts.errors import (
     ConfigError,
     IncompatiblePlan,
     UnknownComponent,
+    UserError,
     did_you_mean,
 )
 from esper_core.plan import config as configs
@@ -216,10 +217,9 @@ class Selection:
             return eligible[0]
         planned = self._is_planned(kind)
         if not installed:
-            raise UnknownComponent(
-                f"No {kind} is installed{', and a plan needs one' * planned}.",
-                hint=f"Install a plugin that provides one. {absent_plugins(self.index)}".strip(),
-            )
+            message = f"No {kind} is installed{', and a plan needs one' * planned}."
+            hint = f"Install a plugin that provides one. {absent_plugins(self.index)}".strip()
+            raise UnknownComponent(message, hint=hint)
         user = self.chosen.get("network") or self.policy or self.chosen.get("environment")
         flag = f"--use {kind}=NAME" if planned else f"--{kind} NAME"
         message = f"Nothing says which {kind} to use{f' with {user}' if user else ''}."
@@ -246,10 +246,10 @@ class Selection:
         try:
             return resolve(self.index, kind, choice.name, self.recipes.pins)
         except (UnknownComponent, AmbiguousComponent) as error:
-            if choice.keys:
-                raise self.recipes.error(choice.keys, error.message, error.hint) from error
             if choice.origin:
-                raise type(error)(f"{error.message} It is named by {choice.origin}.", hint=error.hint) from error
+                error.message += f" It is named by {choice.origin}."
+            if choice.keys:
+                raise self.recipes.located(choice.keys, error) from error
             raise
 
     def _is_installed(self, kind: str, name: str) -> bool:
@@ -264,8 +264,8 @@ class Selection:
     def _options_of(self, kind: str) -> list[str]:
         return [row.key for row in configs.describe_options(configs.config_class(self.chosen[kind]))]
 
-    def _error(self, setting: _Setting, message: str, hint: str = "") -> Exception:
-        return self.recipes.error(setting.keys, message, hint) if setting.keys else ConfigError(message, hint=hint)
+    def _error(self, setting: _Setting, message: str, hint: str = "") -> UserError:
+        return self.recipes.located(setting.keys, ConfigError(message, hint=hint))
 
 
 def select(
@@ -290,24 +290,6 @@ def select(
         selection.policy = split_name(name)[1]
     selection.set_options(options, shorthands)
     return selection
-
-
-def choose_beside(index: Index, recipes: Recipes, kind: str, name: str | None) -> Component:
-    """Return the component of a kind that no plan holds, such as a workload.
-
-    The first that says something wins: `name`, `[defaults]` of the registry file, the defaults of the environment that
-    is used when nothing else is said, the only installed component of the kind.
-
-    Raises:
-        UnknownComponent, AmbiguousComponent: a name that means nothing, or several things.
-        IncompatiblePlan: nothing says which to use.
-        RegistryFileError: a name in registry.toml that means nothing.
-    """
-    uses = {check_kind(index, kind): name} if name is not None else {}
-    selection = Selection(index, recipes, "", Recipe(""), uses)
-    if next(selection.choices(kind), None) is None and index.of_kind(kind):
-        selection.chosen["environment"] = selection.choose("environment")
-    return selection.choose(kind)
 
 
 def _policy_name(
@@ -340,9 +322,9 @@ def check_policy(index: Index, recipes: Recipes, name: str, keys: tuple[str, ...
         return resolve(index, "network", name, recipes.pins)
     except UnknownComponent as error:
         known = sorted({*recipes.policies, *index.names("network")})
-        message = f"No policy named '{name}'.{did_you_mean(split_name(name)[1], known)}"
-        hint = f"Policies here: {', '.join(known) or 'none'}. {absent_plugins(index)}".strip()
-        raise (recipes.error(keys, message, hint) if keys else UnknownComponent(message, hint=hint)) from error
+        error.message = f"No policy named '{name}'.{did_you_mean(split_name(name)[1], known)}"
+        error.hint = f"Policies here: {', '.join(known) or 'none'}. {absent_plugins(index)}".strip()
+        raise recipes.located(keys, error) from None
 
 
 def _concerns(option: Option, component: Component) -> bool:

@@ -99,13 +99,11 @@ def check_kind(index: Index, kind: str) -> str:
     """Return the canonical name of a declared kind; raises UnknownComponent."""
     canonical = normalise_name(kind)
     if canonical not in index.kinds:
-        known = ", ".join(sorted(index.kinds)) or "none"
         lost = [said for said, first in by_kind(index.unavailable) if first.component.kind == canonical]
         reason = undeclared(canonical, index.plugins)
-        belongs = f"{reason[0].upper()}{reason[1:]}" if reason else ""
-        said = (f"Kinds here: {known}.", *(lost or [belongs]), absent_plugins(index))
-        message = f"There is no kind '{kind}'.{did_you_mean(canonical, index.kinds)}"
-        raise UnknownComponent(message, hint=" ".join(filter(None, said)))
+        said = lost or ([f"{reason[0].upper()}{reason[1:]}"] if reason else [])
+        hint = " ".join([f"Kinds here: {', '.join(sorted(index.kinds)) or 'none'}.", *said, absent_plugins(index)])
+        raise UnknownComponent(f"There is no kind '{kind}'.{did_you_mean(canonical, index.kinds)}", hint=hint.strip())
     return canonical
 
 
@@ -113,14 +111,8 @@ def absent_plugins(index: Index) -> str:
     """Return sentences that name the plugins that failed to load or are switched off, or an empty string."""
     failed = [f"{r.plugin} ({r.origin}: {r.error})" for r in index.failures]
     off = [str(r) for r in index.plugins if r.status == "disabled"]
-    said = []
-    if failed:
-        plugins = f"{len(failed)} plugin{'s' * (len(failed) > 1)}"
-        said.append(f"{plugins} failed to load and may provide it: {'; '.join(failed)}. See: esper plugins doctor")
-    if off:
-        are = "s are" if len(off) > 1 else " is"
-        said.append(f"{len(off)} plugin{are} switched off and may provide it: {', '.join(off)}.")
-    return " ".join(said)
+    said = [f"Failed to load, and may provide it: {'; '.join(failed)}. See: esper plugins doctor"] if failed else []
+    return " ".join([*said, f"Switched off, and may provide it: {', '.join(off)}."] if off else said)
 
 
 def absence(index: Index, distribution: str) -> str:

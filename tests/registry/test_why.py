@@ -71,7 +71,7 @@ def test_spellings(index: Index) -> None:
             "network",
             "alon",
             "named 'alon'. Did you mean 'alone'?",
-            "Installed here: alone, second, shared. 1 plugin fai",
+            "Installed here: alone, second, shared. Failed to l",
         ),
         ("netwrk", "alone", "There is no kind 'netwrk'. Did you mean 'network'?", "Kinds here: critic, environment"),
     ],

@@ -14,8 +14,8 @@ from esper_core.cli.stopping import stopping_promptly
 from esper_core.contracts.errors import PluginError
 from esper_core.plan.plan import PlanRequest, make_plan
 from esper_core.plan.recipes import Recipes
-from esper_core.plan.selection import choose_beside
 from esper_core.registry.index import Component, Index
+from esper_testing.beside import choose_beside
 
 APART = ("targets", "floor", "machine", "versions", "phases", "workload", "quick", "policy", "threads")
 """Keys of the document that have a place of their own in the text."""

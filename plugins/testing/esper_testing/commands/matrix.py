@@ -16,8 +16,8 @@ from esper_core.contracts.errors import Interrupted, Terminated, UserError, did_
 from esper_core.contracts.slots import SlotConfig
 from esper_core.plan.plan import DEFAULTS
 from esper_core.plan.recipes import Recipes
-from esper_core.plan.selection import choose_beside
 from esper_core.registry.index import Index
+from esper_testing.beside import choose_beside
 from esper_testing.commands.spike import parse_slot_counts
 from esper_testing.matrix.cell import KINDS, Cell, choose, make_cells
 from esper_testing.matrix.verdict import Matrix
