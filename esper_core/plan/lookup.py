@@ -43,11 +43,11 @@ def find_planned(index: Index, planned: PlannedComponent) -> Component:
     for component in found:
         if normalise_name(component.distribution) == normalise_name(planned.distribution):
             return component
-    others = ", ".join(c.origin for c in found)
     absent = absence(index, planned.distribution)
-    installed = f"It is installed from {others} instead." if found else f"It is {absent}."
-    command = reinstall_advice([(planned.distribution, planned.version)]) if absent == "not installed" else ""
+    state = f"installed from {', '.join(c.origin for c in found)} instead" if found else absent
+    advice = reinstall_advice([(planned.distribution, planned.version)]) if absent == "not installed" else ""
+    origin = f"{planned.distribution} {planned.version}"
     raise UnknownComponent(
-        f"The plan needs {planned.kind} '{planned.name}' from {planned.distribution} {planned.version}. {installed}",
-        hint=f"{command}\n{absent_plugins(index)}".strip(),
+        f"The plan needs {planned.kind} '{planned.name}' from {origin}. It is {state}.",
+        hint=f"{advice}\n{absent_plugins(index)}".strip(),
     )
