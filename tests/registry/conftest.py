@@ -42,8 +42,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     def place(distribution: str, version: str = "1.0", **modules: str) -> None:
         names = {point: f"{distribution.replace('-', '_')}_{point}" for point in modules}
         sources = {
-            names[point]: "from esper_core import *\nimport esper_core\n" + dedent(code)
-            for point, code in modules.items()
+            names[point]: f"from esper_core import *\nimport esper_core\n{dedent(modules[point])}" for point in names
         }
         plugins = {point.replace("_", "-"): module for point, module in names.items()}
         site.install(distribution, plugins, version=version, modules=sources)

@@ -21,7 +21,7 @@ from esper_core.contracts.errors import (
 from esper_core.diagnosis.check import check_recipes
 from esper_core.plan.plan import Plan, PlanRequest, make_plan
 from esper_core.plan.recipes import Recipes, load_recipes
-from esper_core.registry.index import Component, Index
+from esper_core.registry.index import Index
 
 
 def plan(index: Index, recipes: Recipes | None = None, **said: Any) -> Plan:
@@ -224,28 +224,22 @@ def test_settings_of_the_registry_file(index: Index, tmp_path: Path) -> None:
 def test_an_adapter_is_chosen_by_its_name_alone(index: Index) -> None:
     (loss,) = index.of_kind("loss")
     adapter = evolve(loss, spec=evolve(loss.spec, name="adapter", only_by_name=True))
-
-    def with_losses(*losses: Component) -> Index:
-        return evolve(index, components=(*(c for c in index.components if c.kind != "loss"), *losses))
-
-    both = with_losses(loss, adapter)
+    others = tuple(component for component in index.components if component.kind != "loss")
+    both = evolve(index, components=(*others, loss, adapter))
     assert names(plan(both))["loss"] == "only-loss"
     assert names(plan(both, uses={"loss": "adapter"}))["loss"] == "adapter"
     with pytest.raises(IncompatiblePlan, match="Nothing says which loss to use with network 'small-net'") as caught:
-        plan(with_losses(adapter))
+        plan(evolve(index, components=(*others, adapter)))
     assert "--use loss=NAME: adapter" in caught.value.hint
     with pytest.raises(UnknownComponent, match="No loss is installed"):
-        plan(with_losses())
+        plan(evolve(index, components=others))
 
 
 def test_what_the_environment_says_outweighs_the_network(index: Index) -> None:
-    def says_features(component: Component) -> Component:
-        defaults = {**component.spec.defaults, "features": "flat"}
-        return evolve(component, spec=evolve(component.spec, defaults=defaults))
-
-    changed = (says_features(c) if c.key == "environment/toy" else c for c in index.components)
-    assert names(plan(index))["features"] == "wide"
-    assert names(plan(evolve(index, components=tuple(changed))))["features"] == "flat"
+    (toy,) = [component for component in index.components if component.key == "environment/toy"]
+    flat = evolve(toy, spec=evolve(toy.spec, defaults={**toy.spec.defaults, "features": "flat"}))
+    changed = tuple(flat if component is toy else component for component in index.components)
+    assert names(plan(evolve(index, components=changed)))["features"] == "flat"
 
 
 def test_a_wrong_name_says_who_said_it(index: Index, tmp_path: Path) -> None:
