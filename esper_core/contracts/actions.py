@@ -94,10 +94,9 @@ class ActionSpec:
 
     def head(self, name: str) -> Head:
         """Return the head called `name`; raises KeyError."""
-        for head in self.heads:
-            if head.name == name:
-                return head
-        raise KeyError(f"no head '{name}'; heads are {', '.join(self.names)}")
+        if name not in self.names:
+            raise KeyError(f"no head '{name}'; heads are {', '.join(self.names)}")
+        return self.heads[self.names.index(name)]
 
     def relevance(self, name: str) -> tuple[bool, ...]:
         """Return, for every operation, whether head `name` matters: one column of the causal table `[ops, heads]`."""

@@ -32,12 +32,10 @@ def option(
     """
     checks: list[Any] = []
     bounds: list[str] = []
-    if low is not None:
-        checks.append(validators.ge(low))
-        bounds.append(f"at least {low if isinstance(low, int) else f'{low:g}'}")
-    if high is not None:
-        checks.append(validators.le(high))
-        bounds.append(f"at most {high if isinstance(high, int) else f'{high:g}'}")
+    for bound, check, words in ((low, validators.ge, "at least"), (high, validators.le, "at most")):
+        if bound is not None:
+            checks.append(check(bound))
+            bounds.append(f"{words} {bound if isinstance(bound, int) else f'{bound:g}'}")
     if choices is not None:
         checks.append(validators.in_(choices))
     return field(

@@ -17,11 +17,7 @@ MAX_SLOTS = 64
 
 
 def parse_slot_id(slot_id: str) -> tuple[int, int]:
-    """Return `(row, column)` of a slot id such as `r0c2`.
-
-    Raises:
-        SlotIdError: the id does not read `r{row}c{column}`.
-    """
+    """Return `(row, column)` of a slot id such as `r0c2`; raises SlotIdError."""
     match = _SLOT_ID.fullmatch(slot_id)
     if match is None:
         former = _FORMER_NAMES.get(slot_id)
@@ -73,11 +69,7 @@ class SlotConfig:
 
     @classmethod
     def parse(cls, text: str) -> SlotConfig:
-        """Read a count (`5`, the grid 1×5) or ids (`r0c0,r0c2`).
-
-        Raises:
-            SlotIdError: it is neither, several counts, too many, or ids in another order.
-        """
+        """Read a count (`5`, the grid 1×5) or ids in order (`r0c0,r0c2`); raises SlotIdError."""
         parts = [part.strip() for part in text.split(",")]
         counts = [part for part in parts if _COUNT.fullmatch(part)]
         if not counts:

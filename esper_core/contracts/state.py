@@ -51,10 +51,9 @@ class StateSpec:
         return tuple(f.name for f in self.fields)
 
     def __getitem__(self, name: str) -> StateField:
-        for entry in self.fields:
-            if entry.name == name:
-                return entry
-        raise KeyError(f"no state field '{name}'")
+        if name not in self.names:
+            raise KeyError(f"no state field '{name}'")
+        return self.fields[self.names.index(name)]
 
 
 @frozen
@@ -76,9 +75,8 @@ class SlotWords:
 
     Attributes:
         title: Heading of the chapter about them.
-        content: Key of such an event under which the content's name stands, and the word for it.
-        thing: Word for one thing in a slot; its plural ends in s.
-        whole: Word for what slots are parts of; empty where there is no such thing.
+        content: Key of such an event with the content's name, and the word for it.
+        thing, whole: Words for one thing in a slot, with an s as plural, and for what slots are parts of, if anything.
         whole_parameters: Key of the event `episode` that says how many parameters that has without them.
     """
 

@@ -36,12 +36,9 @@ class Switches:
         return (*self.no_plugin, *self.recipes.disabled)
 
     def check(self, sources: Collection[Source]) -> None:
-        """Check the names that the user has just said against what is installed.
+        """Raise UserError where `--no-plugin` or `ESPER_PLUGINS` names no plugin, or `--no-plugin` the core's.
 
         The registry file may be shared by several machines, so what it disables need not be installed.
-
-        Raises:
-            UserError: `--no-plugin` or `ESPER_PLUGINS` names no plugin, or `--no-plugin` names the core's.
         """
         core = {name for source in sources if source.is_core for name in source.ids}
         for name in self.no_plugin:

@@ -57,8 +57,7 @@ class Explanation:
 def explain(index: Index, recipes: Recipes, switches: Switches, asked: str) -> Explanation:
     """Explain what `KIND/NAME` or `KIND/DISTRIBUTION:NAME` means; an unknown or ambiguous name is explained too.
 
-    Raises:
-        UserError: it does not read so, or there is no such kind.
+    Raises UserError where it does not read so, or there is no such kind.
     """
     kind, slash, name = (part.strip() for part in asked.partition("/"))
     if not (slash and kind and name):

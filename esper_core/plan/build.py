@@ -47,8 +47,7 @@ def build_parts(
     Raises:
         PluginError: a component that cannot be imported or built, or that breaks its contract.
         UnknownComponent: a component of the plan that is not installed.
-        ConfigError: a device that torch cannot use, a precision that the device cannot compute in, or kinds in `only`
-            that the plan does not have.
+        ConfigError: a device or precision that cannot be used, or kinds in `only` that the plan does not have.
     """
     builder = _Builder(plan, index, dtype)
     wanted = set(builder.kinds if only is None else only)
@@ -62,22 +61,15 @@ def build_parts(
 def build_environment(plan: Plan, index: Index) -> BuildContext:
     """Build the environment of a plan, its masks and features, and whatever they draw on, but nothing that learns.
 
-    Returns:
-        What a rule that plays there is told; `parts` holds what was built. Close `parts["environment"]` after use.
-
-    Raises:
-        PluginError, UnknownComponent, ConfigError: as from `build_parts`.
+    Returns what a rule that plays there is told; `parts` holds what was built. Close `parts["environment"]` after use.
+    Raises what `build_parts` raises.
     """
     builder = _Builder(plan, index, torch.float32)
     return builder.build_all({*builder.kinds} - {*LEARNED, "loss"})
 
 
 def build_beside(component: Component, index: Index, context: BuildContext | None = None, config: Any = None) -> Any:
-    """Build a component that no plan holds, such as a rule or a workload; without a config with its default options.
-
-    Raises:
-        PluginError: it cannot be imported or built, or it breaks its contract.
-    """
+    """Build a component that no plan holds, such as a rule; without a config with its defaults; raises PluginError."""
     return _made(component, index, structure_config(component, {}) if config is None else config, context)
 
 

@@ -66,11 +66,7 @@ class OptionRow(NamedTuple):
 
 
 def parse_option(text: str) -> Option:
-    """Read `KIND.key=VALUE` or `KIND.NAME.key=VALUE`; VALUE is a TOML value, and a bare word is a string.
-
-    Raises:
-        ConfigError: the text does not read so.
-    """
+    """Read `KIND.key=VALUE` or `KIND.NAME.key=VALUE`; VALUE is TOML, or a bare word; raises ConfigError."""
     path, equals, value = text.partition("=")
     kind, dot, rest = path.strip().partition(".")
     name, _, key = rest.rpartition(".")
@@ -111,11 +107,8 @@ def config_class(component: Component) -> type:
 def structure_config(component: Component, values: Mapping[str, Any], *, prefix: str | None = None) -> Any:
     """Return the config of a component with `values` in place of its defaults.
 
-    Messages call an option `prefix.key`; without a prefix, `kind.key`.
-
-    Raises:
-        ConfigError: an unknown key, a value of the wrong type or one that is not allowed.
-        PluginError: the config class cannot be imported, or fails otherwise.
+    Messages call an option `prefix.key`; without a prefix, `kind.key`. Raises ConfigError for an unknown key or a value
+    that is not allowed, PluginError where the config class cannot be imported or fails otherwise.
     """
     cls = config_class(component)
     with guarded(str(component), "reading its options"):
@@ -157,8 +150,7 @@ def unstructure_config(config: Any) -> dict[str, Any]:
 def planned_config(component: Component, config: Any) -> dict[str, Any]:
     """Return a config as a plan keeps it: plain values that give an equal config when they are read back.
 
-    Raises:
-        PluginError: they would not. What users say was checked before, so that the config class is at fault.
+    Raises PluginError where they would not: what users say was checked before, so that the config class is at fault.
     """
     values = unstructure_config(config)
     try:
@@ -190,10 +182,9 @@ def _fields(cls: type, owner: str) -> tuple[attrs.Attribute[Any], ...]:
     try:
         attrs.resolve_types(cls)
     except (NameError, TypeError) as error:
-        raise PluginError(
-            f"The annotations of the config class of {owner} cannot be resolved: {error}.",
-            hint="Import the types of options at the top of the config module, not under TYPE_CHECKING.",
-        ) from error
+        message = f"The annotations of the config class of {owner} cannot be resolved: {error}."
+        hint = "Import the types of options at the top of the config module, not under TYPE_CHECKING."
+        raise PluginError(message, hint=hint) from error
     return tuple(entry for entry in attrs.fields(cls) if entry.init)
 
 
@@ -242,9 +233,8 @@ def _structure_value(entry: attrs.Attribute[Any], value: Any, label: str) -> Any
                 entry.validator(None, entry, converted)
     except Exception as error:
         reason = str(error) if isinstance(error, _WrongType) else ""
-        raise BadOption(
-            f"'{label}' cannot be {_shown(value)}{reason}.", key=entry.name, hint=f"Allowed: {_allowed(entry)}."
-        ) from error
+        message, hint = f"'{label}' cannot be {_shown(value)}{reason}.", f"Allowed: {_allowed(entry)}."
+        raise BadOption(message, key=entry.name, hint=hint) from error
     return structured
 
 

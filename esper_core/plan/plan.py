@@ -133,12 +133,7 @@ class Plan:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Plan:
-        """Read what `to_json` returned.
-
-        Raises:
-            CheckpointMismatch: another schema.
-            DamagedFile: values that are not a plan.
-        """
+        """Read what `to_json` returned; raises CheckpointMismatch for another schema, DamagedFile for no plan."""
         if content.get("schema") != PLAN_SCHEMA:
             message = f"The plan has schema {content.get('schema')!r}; this version of esper-core reads {PLAN_SCHEMA}."
             raise CheckpointMismatch(message, hint="Use the version of esper-core that wrote it.")

@@ -79,8 +79,7 @@ class Recipes:
 def find_registry(explicit: str | Path | None = None) -> Path | None:
     """Return the registry file: the explicit one, `ESPER_REGISTRY`, or the nearest one upward; None without any.
 
-    Raises:
-        RegistryFileError: the explicit file or that of `ESPER_REGISTRY` is missing.
+    Raises RegistryFileError where the explicit file or that of `ESPER_REGISTRY` is missing.
     """
     for given, source in ((explicit, "--registry"), (os.environ.get(REGISTRY_VARIABLE), REGISTRY_VARIABLE)):
         if given:
@@ -95,8 +94,7 @@ def find_registry(explicit: str | Path | None = None) -> Path | None:
 def load_recipes(path: str | Path | None) -> Recipes:
     """Read a registry file; None gives empty recipes. Names are not looked up: see `check_recipes`.
 
-    Raises:
-        RegistryFileError: it cannot be read, is not TOML, or has keys or types that it must not have.
+    Raises RegistryFileError where it cannot be read, is not TOML, or has keys or types that it must not have.
     """
     if path is None:
         return Recipes()

@@ -84,10 +84,9 @@ class Selection:
         environment = self.chosen["environment"]
         for kind, names in uses.items():
             if kind in self.chosen:
-                raise ConfigError(
-                    f"{environment} says itself which {kind} components it uses, so none can be chosen for it.",
-                    hint=f"Change its options instead, and drop the choice of {kind} '{self.chosen[kind].name}'.",
-                )
+                message = f"{environment} says itself which {kind} components it uses, so none can be chosen for it."
+                hint = f"Change its options instead, and drop the choice of {kind} '{self.chosen[kind].name}'."
+                raise ConfigError(message, hint=hint)
             origin = f"the options of {environment}"
             self.several[kind] = {name: self._resolve(kind, _Choice(name, origin)) for name in names}
 
@@ -99,8 +98,7 @@ class Selection:
     def set_options(self, texts: Sequence[str], shorthands: Mapping[str, int | None]) -> None:
         """Collect the options of recipe and request, and shorthands of the environment's, in ascending precedence.
 
-        Raises:
-            ConfigError: an option that cannot be read, of an unknown kind, chosen twice, or a shorthand for nothing.
+        Raises ConfigError for what cannot be read, concerns an unknown kind, is chosen twice, or means nothing here.
         """
         of_environment = self._options_of("environment")
         for key in shorthands:
@@ -180,12 +178,9 @@ class Selection:
             raise self._error(by_key[error.key], error.message, error.hint) from error
 
     def check_options(self) -> None:
-        """Check that every option concerns a component of the plan.
+        """Raise ConfigError for an option that concerns no component of the plan, or several at once.
 
         A recipe's options for components that the request replaced are not errors; those of the request are.
-
-        Raises:
-            ConfigError: an option that concerns nothing, or several components at once.
         """
         for setting in self._settings:
             option = setting.option
@@ -314,9 +309,7 @@ def _policy_name(
 def check_policy(index: Index, recipes: Recipes, name: str, keys: tuple[str, ...] = ()) -> Component:
     """Return the network that the name of a policy without recipe means.
 
-    Raises:
-        UnknownComponent, AmbiguousComponent: it means nothing, or several networks.
-        RegistryFileError: it means nothing, and stands in the registry file under `keys`.
+    Raises UserError where it means nothing or several networks; `keys` is its place, if it stands in the registry file.
     """
     try:
         return resolve(index, "network", name, recipes.pins)

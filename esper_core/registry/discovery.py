@@ -124,11 +124,8 @@ def _ordered(copies: list[Copy]) -> tuple[Copy, ...]:
         return tuple(copies)
     # An editable installation writes an egg-info into its own source, which is no copy.
     editable = {(copy.location, copy.version) for copy in copies if copy.editable}
-    copies = [
-        c
-        for c in copies
-        if c.editable or Path(c.metadata).suffix != ".egg-info" or (c.location, c.version) not in editable
-    ]
+    own = [not c.editable and c.metadata.endswith("egg-info") and (c.location, c.version) in editable for c in copies]
+    copies = [copy for copy, is_own in zip(copies, own, strict=True) if not is_own]
     places = _places(copies)
     # The order on the path is that of the folders; within one it is whatever the file system says.
     folders = list(dict.fromkeys(Path(copy.metadata).parent for copy in copies))

@@ -33,8 +33,7 @@ def load_reference(reference: str, owner: str, distribution: str = CORE_DISTRIBU
         owner: What needs it and where that comes from, such as "network 'lstm-v2' (esper-lstm-v2 0.1.0)".
         distribution: Where that comes from, which declares what it needs.
 
-    Raises:
-        PluginError: the module or one that it needs is missing, it raised on import, or it has no such attribute.
+    Raises PluginError where a module is missing, it raised on import, or it has no such attribute.
     """
     module_name, _, attribute = reference.partition(":")
     try:

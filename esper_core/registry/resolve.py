@@ -17,7 +17,7 @@ def split_name(name: str) -> tuple[str | None, str]:
 
 
 def resolve(index: Index, kind: str, name: str, pins: Mapping[str, str] | None = None) -> Component:
-    """Return the component of a kind that is called `name`.
+    """Return the component of a kind that a name means.
 
     Args:
         index: What is installed.
@@ -25,9 +25,7 @@ def resolve(index: Index, kind: str, name: str, pins: Mapping[str, str] | None =
         name: Name or alias in any spelling, or `distribution:name`; the plugin's id may stand for the distribution.
         pins: `kind/name` → distribution, which settles a name that several distributions provide.
 
-    Raises:
-        UnknownComponent: no such kind or component.
-        AmbiguousComponent: several distributions provide it.
+    Raises UnknownComponent, or AmbiguousComponent where several distributions provide it.
     """
     kind = check_kind(index, kind)
     distribution, bare = split_name(name)
@@ -71,12 +69,7 @@ def aliased(index: Index, kind: str, bare: str) -> tuple[Component, ...]:
 
 
 def find_plugin(index: Index, name: str) -> PluginRecord:
-    """Return the plugin with this id, or the only one of this distribution.
-
-    Raises:
-        UnknownComponent: there is none.
-        AmbiguousComponent: the distribution brings several.
-    """
+    """Return the plugin with this id, or the only one of this distribution; raises UserError."""
     wanted = normalise_name(name)
     by_id = [record for record in index.plugins if normalise_name(record.plugin) == wanted]
     if by_id:
