@@ -185,12 +185,15 @@ class _Builder:
 
     def _build_one(self, planned: PlannedComponent) -> Any:
         component = find_planned(self.index, planned)
-        breach, kind = component.owner.breach, component.kind
+        breach, kind, known = component.owner.breach, component.kind, self.description
         part = _made(component, self.index, structure_config(component, planned.config), self.context)
         with component.owner.doing("being built"):
             if isinstance(part, nn.Module):
                 part.to(device=self.context.device, dtype=self.context.dtype)
-            for attribute, promised in self._promises(kind).items():
+            own = {"actions": known.actions, "state_spec": known.state, "horizon": known.horizon}
+            environment = {**own, "num_envs": self.context.num_envs}
+            promises = {"features": {"schema": known.feature_schema}, "environment": environment}
+            for attribute, promised in promises.get(kind, {}).items():
                 if getattr(part, attribute) != promised:
                     raise breach(f"its {attribute} differs from what the plan describes")
             if kind in LEARNED and not isinstance(part, nn.Module):
@@ -199,14 +202,6 @@ class _Builder:
             if kind == "network" and (type(latent_dim) is not int or latent_dim < 1):
                 raise breach(f"its latent_dim is {latent_dim!r}, no positive whole number")
         return part
-
-    def _promises(self, kind: str) -> dict[str, Any]:
-        """Return what the torch-free description of a kind promises: attribute → value."""
-        known = self.description
-        if kind == "environment":
-            own = {"actions": known.actions, "state_spec": known.state, "horizon": known.horizon}
-            return {**own, "num_envs": self.context.num_envs}
-        return {"schema": known.feature_schema} if kind == "features" else {}
 
 
 def _made(component: Component, index: Index, config: Any, context: BuildContext | None) -> Any:
