@@ -192,7 +192,10 @@ class _Builder:
                 part.to(device=self.context.device, dtype=self.context.dtype)
             own = {"actions": known.actions, "state_spec": known.state, "horizon": known.horizon}
             environment = {**own, "num_envs": self.context.num_envs}
-            promises = {"features": {"schema": known.feature_schema}, "environment": environment}
+            promises: dict[str, dict[str, Any]] = {
+                "features": {"schema": known.feature_schema},
+                "environment": environment,
+            }
             for attribute, promised in promises.get(kind, {}).items():
                 if getattr(part, attribute) != promised:
                     raise breach(f"its {attribute} differs from what the plan describes")
