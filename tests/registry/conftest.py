@@ -48,3 +48,12 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
         site.install(distribution, plugins, version=version, modules=sources)
 
     return place
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder, with no word from the environment."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ESPER_PLUGINS", raising=False)
+    monkeypatch.delenv("ESPER_REGISTRY", raising=False)
+    return tmp_path

@@ -38,13 +38,6 @@ disabled = ["x"]
 """
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("ESPER_REGISTRY", raising=False)
-    return tmp_path
-
-
 def read(folder: Path, text: str) -> Recipes:
     (folder / "registry.toml").write_text(text)
     return load_recipes(folder / "registry.toml")
