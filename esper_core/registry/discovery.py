@@ -24,7 +24,6 @@ from esper_core.registry.hookspecs import ENTRY_POINT_GROUP
 from esper_core.registry.index import CORE_PLUGIN, FromPlugin
 from esper_core.system.packages import CORE_DISTRIBUTION
 
-_WORDS = {"dev": -4, "a": -3, "alpha": -3, "b": -2, "beta": -2, "c": -1, "rc": -1, "post": 1}
 _REMOVED_IN_PART = "~"
 """What pip puts before the name of a folder that it could not remove."""
 
@@ -136,14 +135,10 @@ def _ordered(copies: list[Copy]) -> tuple[Copy, ...]:
         removed = info.name.startswith(_REMOVED_IN_PART)
         return removed, bool(places) and not holds, _damage(copy.found), folders.index(info.parent)
 
-    copies.sort(key=lambda copy: (_version_key(copy.version), copy.metadata), reverse=True)
+    copies.sort(
+        key=lambda copy: ([int(part) for part in re.findall(r"\d+", copy.version)], copy.metadata), reverse=True
+    )
     return tuple(sorted(copies, key=rank))
-
-
-def _version_key(written: str) -> tuple[tuple[int, int], ...]:
-    """Return what versions are compared by: a word that means a draft sorts below nothing, and a number above it."""
-    parts = re.findall(r"\d+|[a-z]+", written.lower().partition("+")[0])
-    return (*((2, int(part)) if part.isdigit() else (_WORDS.get(part, 0), 0) for part in parts), (0, 0))
 
 
 def _places(copies: Iterable[Copy]) -> list[Path]:
@@ -151,8 +146,7 @@ def _places(copies: Iterable[Copy]) -> list[Path]:
     places: list[Path] = []
     for package in sorted(set().union(*(plugin_packages(copy.found) for copy in copies))):
         with contextlib.suppress(Exception):
-            spec = find_spec(package)
-            if spec is not None:
+            if spec := find_spec(package):
                 origins = [spec.origin] if spec.origin else spec.submodule_search_locations or ()
                 places += [Path(origin).resolve() for origin in origins]
     return places
