@@ -111,9 +111,6 @@ def test_an_environment_is_built_with_all_but_what_learns(index: Index) -> None:
     assert set(context.origins) == set(context.parts)
 
 
-LEAVING = {"factory": "toy_world.parts:leaving"}
-
-
 @pytest.mark.parametrize(
     ("said", "message"),
     [
@@ -121,14 +118,11 @@ LEAVING = {"factory": "toy_world.parts:leaving"}
         ({"options": ["environment.fail=promise"]}, "its horizon differs from what the plan describes"),
         ({"uses": {"features": "liar"}}, "features 'liar' (toy-world 1.0) breaks its contract: its schema differs"),
         ({"policy": "incomplete"}, "does not fulfil PolicyNetwork: it lacks input_dim, initial_state, __call__"),
-        (LEAVING, "loss 'only-loss' (toy-world 1.0) failed while being built: SystemExit: 3"),
+        ({"uses": {"critic": "leaving"}}, "critic 'leaving' (toy-world 1.0) failed while being built: SystemExit: 3"),
     ],
 )
 def test_a_component_that_cannot_be_built_is_named(index: Index, said: dict[str, Any], message: str) -> None:
-    made = plan(index, **(said if said is not LEAVING else {}))
-    if said is LEAVING:
-        swapped = (evolve(c, spec=evolve(c.spec, **LEAVING)) if c.kind == "loss" else c for c in index.components)
-        index = evolve(index, components=tuple(swapped))
+    made = plan(index, **said)
     with pytest.raises(PluginError) as caught:
         build_parts(made, index)
     assert message in caught.value.message and caught.value.hint
