@@ -134,19 +134,14 @@ class Selection:
                 yield setting
 
     def _recipe_options(self) -> Iterator[Option]:
-        """Yield the recipe's options; a table that stands for those of a component is taken apart."""
-        for option in self.recipe.options:
-            if not isinstance(option.value, Mapping) or self._is_table_option(option):
-                yield option
-                continue
-            for key, value in option.value.items():
-                yield Option(option.kind, normalise_name(option.key), key, value)
-
-    def _is_table_option(self, option: Option) -> bool:
-        """Return whether a table is the value of an option, rather than the options of a component it names."""
-        if option.kind in self.chosen:
-            return not self._is_installed(option.kind, normalise_name(option.key))
-        return option.kind == TRAIN
+        """Yield the recipe's options; a table under the name of a component holds options of that component."""
+        for kind, _, key, value in self.recipe.options:
+            name = normalise_name(key)
+            drawn_on = kind not in self.chosen and kind != TRAIN
+            if isinstance(value, Mapping) and (drawn_on or self._is_installed(kind, name)):
+                yield from (Option(kind, name, own, entry) for own, entry in value.items())
+            else:
+                yield Option(kind, None, key, value)
 
     def _check_kind(self, setting: _Setting) -> None:
         known, kind = sorted([TRAIN, *self.index.kinds]), setting.option.kind
