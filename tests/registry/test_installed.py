@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from esper_core.composition.plan import PlanRequest, make_plan
+from esper_core.composition.recipes import load_recipes
 from esper_core.diagnosis.check import check_recipes
-from esper_core.plan.plan import PlanRequest, make_plan
-from esper_core.plan.recipes import load_recipes
 from esper_core.registry.loading import load_index
 
 BLOCK = "import sys; sys.modules.update(dict.fromkeys(('torch', 'numpy', 'gymnasium', 'sklearn', 'scipy'), None))\n"
@@ -34,7 +34,7 @@ print(json.dumps([[r.plugin, r.distribution, r.status, r.import_ms < 1000] for r
 PLANS = """
 import json
 from esper_core.registry.loading import load_index
-from esper_core.plan.plan import PlanRequest, describe_plan, make_plan
+from esper_core.composition.plan import PlanRequest, describe_plan, make_plan
 index, found = load_index(), []
 for policy, slots in (("lstm-v2", "3"), ("lstm_v1", "5")):
     plan = make_plan(PlanRequest(policy=policy, slots=slots, environment='growth', epochs=12), index)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from esper_core.plan.recipes import Recipes
+from esper_core.composition.recipes import Recipes
 from esper_core.registry.loading import load_index
 from esper_testing.beside import choose_beside
 

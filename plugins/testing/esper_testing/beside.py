@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from esper_core.plan.recipes import Recipe, Recipes
-from esper_core.plan.selection import Selection
+from esper_core.composition.recipes import Recipe, Recipes
+from esper_core.composition.selection import Selection
 from esper_core.registry.index import Component, Index
 from esper_core.registry.resolve import check_kind
 

@@ -8,6 +8,9 @@ from typing import Any
 
 from attrs import define, field, frozen
 
+from esper_core.composition import config as configs
+from esper_core.composition.config import BadOption, Option
+from esper_core.composition.recipes import Recipe, Recipes
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import (
     AmbiguousComponent,
@@ -17,9 +20,6 @@ from esper_core.contracts.errors import (
     UserError,
     did_you_mean,
 )
-from esper_core.plan import config as configs
-from esper_core.plan.config import BadOption, Option
-from esper_core.plan.recipes import Recipe, Recipes
 from esper_core.registry.index import Component, Index
 from esper_core.registry.references import load_reference
 from esper_core.registry.resolve import absent_plugins, check_kind, resolve, split_name
