@@ -70,7 +70,7 @@ class Player:
             seed: Seed of its random streams; that of the run without. A `reset` with a seed starts them again.
 
         Raises:
-            FactoryError: it cannot be built.
+            PluginError: it cannot be built.
         """
         plan = evolve(self.plan, envs=envs or self.plan.envs, seed=self.plan.seed if seed is None else seed)
         environment: Environment = build_environment(plan, self._index).parts["environment"]

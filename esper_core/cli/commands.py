@@ -15,7 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 from esper_core.cli.installed import Installed
 from esper_core.contracts.errors import EsperError, PluginError, UserError, did_you_mean
 from esper_core.contracts.foreign import guarded
-from esper_core.registry.first_party import COMMANDS, missing
+from esper_core.registry.first_party import COMMANDS, state_and_remedy
 from esper_core.registry.index import Command
 from esper_core.registry.references import load_reference
 from esper_core.system.printable import visible_line
@@ -114,7 +114,7 @@ def _unknown(name: str, known: Collection[str], installed: Installed) -> EsperEr
     if installed.broken is not None:
         return installed.broken
     if owner := COMMANDS.get(name):
-        state, remedy = missing(owner, installed.index.plugins)
+        state, remedy = state_and_remedy(owner, installed.index.plugins)
         return UserError(f"The command '{name}' belongs to {owner}, which {state}.", hint=remedy)
     hint = f"See: esper {f'{path} --help'.strip()}"
     if failed := ", ".join(record.plugin for record in installed.index.failures):

@@ -9,7 +9,7 @@ import typer
 from attrs import asdict
 
 from esper_core.cli import choices
-from esper_core.cli.document import leave_to_others
+from esper_core.cli.document import divert_standard_output
 from esper_core.cli.installed import installed_of
 from esper_core.cli.output import print_json, print_table, say
 from esper_core.cli.plugins import place, record_json
@@ -18,7 +18,7 @@ from esper_core.diagnosis.doctor import LEVELS, diagnose
 
 def doctor(context: typer.Context, as_json: choices.AsJson = False) -> None:
     """Examine the installation; whatever is broken, this works and says what to do."""
-    leave_to_others()
+    divert_standard_output()
     installed = installed_of(context)
     diagnosis = diagnose(installed.settings.registry, installed.settings.no_plugin, installed.loaded)
     python = {"version": platform.python_version(), "executable": sys.executable, "prefix": sys.prefix}

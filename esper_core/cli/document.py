@@ -92,8 +92,8 @@ def parsing() -> Iterator[None]:
             write(text)
 
 
-def leave_to_others() -> None:
-    """End what `parsing` allows, where standard output is claimed: code of others is going to run."""
+def divert_standard_output() -> None:
+    """Send `sys.stdout` to standard error where a command has claimed the document: plugin code is about to run."""
     if _claim is not None:
         sys.stdout = sys.stderr
 

@@ -10,7 +10,7 @@ import typer
 from attrs import define, frozen
 
 from esper_core.api.installed import load_installed as _load
-from esper_core.cli.document import leave_to_others
+from esper_core.cli.document import divert_standard_output
 from esper_core.composition.recipes import Recipes
 from esper_core.contracts.errors import EsperError, UserError
 from esper_core.registry.discovery import core_source
@@ -91,7 +91,7 @@ class Installed:
 
 def load_installed(context: typer.Context) -> tuple[Index, Recipes]:
     """Return what is installed, and the registry file; raises as `Installed.load`."""
-    leave_to_others()
+    divert_standard_output()
     return installed_of(context).load()
 
 

@@ -16,6 +16,8 @@ from esper_core.contracts.errors import EsperError
 from esper_core.contracts.plain import to_exact
 from esper_core.registry.first_party import by_kind
 from esper_core.registry.index import Component, Index, PluginRecord
+from esper_core.registry.references import lacks_module
+from esper_core.registry.reserved import COMMAND
 from esper_core.registry.resolve import check_kind, find_plugin
 
 OF_KIND = "List the components of a kind instead, such as workload."
@@ -77,15 +79,16 @@ def show_plugin(
     """Show where a plugin comes from and what it brings."""
     index, _ = load_installed(context)
     record = find_plugin(index, name)
+    commands = [command for command in index.commands if command.plugin == record.plugin]
+    lost = [
+        (u.component.kind, u.component.name, u.reason) for u in index.unavailable if index.record(u.component) == record
+    ]
+    lost += [(COMMAND, c.name, reason) for c in commands if c.spec.app and (reason := lacks_module(c.spec.app))]
     document = {
         **record_json(record),
-        "described": {c.spec.name: c.spec.summary for c in index.commands if c.plugin == record.plugin},
+        "described": {command.name: command.spec.summary for command in commands},
         "details": [_details(c) for c in index.components if index.record(c) == record],
-        "unavailable": [
-            {"kind": u.component.kind, "name": u.component.name, "reason": u.reason}
-            for u in index.unavailable
-            if index.record(u.component) == record
-        ],
+        "unavailable": [{"kind": kind, "name": name, "reason": reason} for kind, name, reason in lost],
     }
     if as_json:
         print_json(document)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from attrs import define
 from torch.overrides import TorchFunctionMode
 
 from esper_core.system.memory import memory_left
@@ -18,12 +19,12 @@ FROM_NOTHING = frozenset({torch.empty, torch.zeros, torch.ones, torch.full, torc
 """Functions whose first argument, or arguments, are the size of a new tensor."""
 
 
+@define
 class TooLarge(MemoryError):
     """A tensor of `needed` bytes does not fit into the `left` ones."""
 
-    def __init__(self, needed: int, left: int) -> None:
-        super().__init__(f"a tensor of {needed} bytes")
-        self.needed, self.left = needed, left
+    needed: int
+    left: int
 
 
 class OnlyWhatFits(TorchFunctionMode):

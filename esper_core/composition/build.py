@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -14,8 +14,8 @@ from esper_core.composition.allocation import OnlyWhatFits, TooLarge
 from esper_core.composition.config import structure_config
 from esper_core.composition.lookup import PlannedComponent, find_planned
 from esper_core.composition.plan import Plan, PlanDescription, describe_plan
-from esper_core.contracts.errors import ConfigError, FactoryError, did_you_mean
-from esper_core.contracts.foreign import exhausted, guarded
+from esper_core.contracts.errors import ConfigError, PluginError, did_you_mean
+from esper_core.contracts.foreign import exhausted
 from esper_core.contracts.precision import autocast
 from esper_core.contracts.protocols import BuildContext, Origin
 from esper_core.registry.index import Component, Index
@@ -45,15 +45,13 @@ def build_parts(
         dtype: Of observations and weights.
 
     Raises:
-        FactoryError: a component that cannot be imported or built, or that breaks its contract.
+        PluginError: a component that cannot be imported or built, or that breaks its contract.
         UnknownComponent: a component of the plan that is not installed.
-        ConfigError: a device that torch cannot use, a precision that the device cannot compute in, or kinds in `only`
-            that the plan does not have.
+        ConfigError: a device or precision that cannot be used, or kinds in `only` that the plan does not have.
     """
     builder = _Builder(plan, index, dtype)
     wanted = set(builder.kinds if only is None else only)
-    absent = sorted(wanted - set(builder.kinds))
-    if absent:
+    if absent := sorted(wanted - set(builder.kinds)):
         message = f"The plan has no {', '.join(absent)}, so none can be built."
         raise ConfigError(message, hint=f"It has {', '.join(builder.kinds)}.")
     parts = builder.build_all(wanted | ({"network"} if "critic" in wanted else set())).parts
@@ -63,26 +61,16 @@ def build_parts(
 def build_environment(plan: Plan, index: Index) -> BuildContext:
     """Build the environment of a plan, its masks and features, and whatever they draw on, but nothing that learns.
 
-    Returns:
-        What a rule that plays there is told; `parts` holds what was built. Close `parts["environment"]` after use.
-
-    Raises:
-        FactoryError, UnknownComponent, ConfigError: as from `build_parts`.
+    Returns what a rule that plays there is told; `parts` holds what was built. Close `parts["environment"]` after use.
+    Raises what `build_parts` raises.
     """
     builder = _Builder(plan, index, torch.float32)
     return builder.build_all({*builder.kinds} - {*LEARNED, "loss"})
 
 
 def build_beside(component: Component, index: Index, context: BuildContext | None = None, config: Any = None) -> Any:
-    """Build a component that no plan holds, such as a rule or a workload; without a config with its default options.
-
-    Raises:
-        FactoryError: it cannot be imported or built, or it breaks its contract.
-    """
-    part = _made(component, structure_config(component, {}) if config is None else config, context)
-    with _building(component):
-        _check_protocol(component, index, part)
-    return part
+    """Build a component that no plan holds, such as a rule; without a config with its defaults; raises PluginError."""
+    return _made(component, index, structure_config(component, {}) if config is None else config, context)
 
 
 def make_context(
@@ -173,10 +161,13 @@ class _Builder:
             self.context = evolve(self.context, feature_schema=self.description.feature_schema)
         names = self.description.uses.get(kind)
         part: Any = self._build_one(self.plan.component(kind)) if names is None else self._build_named(kind, names)
-        latent_dim = part.latent_dim if kind == "network" else self.context.latent_dim
         origins = tuple(Origin(find_planned(self.index, p).spec.module, p.config) for p in self.plan.of_kind(kind))
-        parts, known = {**self.context.parts, kind: part}, {**self.context.origins, kind: origins}
-        self.context = evolve(self.context, latent_dim=latent_dim, parts=parts, origins=known)
+        self.context = evolve(
+            self.context,
+            latent_dim=part.latent_dim if kind == "network" else self.context.latent_dim,
+            parts={**self.context.parts, kind: part},
+            origins={**self.context.origins, kind: origins},
+        )
 
     def _build_named(self, kind: str, names: Collection[str]) -> dict[str, Any]:
         """Return name → object; two names of one component share its object."""
@@ -190,59 +181,44 @@ class _Builder:
         for planned in self.plan.of_kind(kind):
             if find_planned(self.index, planned).is_called(bare, distribution):
                 return planned
-        raise FactoryError(f"The plan has no {kind} '{name}', but its environment uses one.", hint="Make a new plan.")
+        raise PluginError(f"The plan has no {kind} '{name}', but its environment uses one.", hint="Make a new plan.")
 
     def _build_one(self, planned: PlannedComponent) -> Any:
         component = find_planned(self.index, planned)
-        part = _made(component, structure_config(component, planned.config), self.context)
-        with _building(component):
+        breach, kind, known = component.owner.breach, component.kind, self.description
+        part = _made(component, self.index, structure_config(component, planned.config), self.context)
+        with component.owner.doing("being built"):
             if isinstance(part, nn.Module):
                 part.to(device=self.context.device, dtype=self.context.dtype)
-            _check_protocol(component, self.index, part)
-            for attribute, promised in self._promises(component.kind).items():
+            own = {"actions": known.actions, "state_spec": known.state, "horizon": known.horizon}
+            environment = {**own, "num_envs": self.context.num_envs}
+            promises: dict[str, dict[str, Any]] = {
+                "features": {"schema": known.feature_schema},
+                "environment": environment,
+            }
+            for attribute, promised in promises.get(kind, {}).items():
                 if getattr(part, attribute) != promised:
-                    raise _breach(component, f"its {attribute} differs from what the plan describes")
-            if component.kind in LEARNED and not isinstance(part, nn.Module):
-                raise _breach(component, f"it is a {type(part).__name__}, which is not a torch.nn.Module")
+                    raise breach(f"its {attribute} differs from what the plan describes")
+            if kind in LEARNED and not isinstance(part, nn.Module):
+                raise breach(f"it is a {type(part).__name__}, which is not a torch.nn.Module")
             latent_dim: Any = getattr(part, "latent_dim", None)
-            if component.kind == "network" and (type(latent_dim) is not int or latent_dim < 1):
-                raise _breach(component, f"its latent_dim is {latent_dim!r}, no positive whole number")
+            if kind == "network" and (type(latent_dim) is not int or latent_dim < 1):
+                raise breach(f"its latent_dim is {latent_dim!r}, no positive whole number")
         return part
 
-    def _promises(self, kind: str) -> dict[str, Any]:
-        """Return what the torch-free description of a kind promises: attribute → value."""
-        known = self.description
-        if kind == "features":
-            return {"schema": known.feature_schema}
-        if kind == "environment":
-            promised = {name: getattr(known, name) for name in ("actions", "state_spec", "horizon")}
-            return {**promised, "num_envs": self.context.num_envs}
-        return {}
 
-
-def _check_protocol(component: Component, index: Index, part: Any) -> None:
+def _made(component: Component, index: Index, config: Any, context: BuildContext | None) -> Any:
+    """Return what a factory makes, which fulfils the protocol of its kind."""
+    factory = load_reference(component.spec.factory, str(component), component.distribution)
     kind = index.kinds[component.kind]
     protocol = load_reference(kind.protocol, f"the kind '{kind.name}'", index.declarer(kind.name))
-    missing = [member for member in _members(protocol) if not hasattr(part, member)]
-    if missing:
-        what = f"'{component.spec.factory}' returned a {type(part).__name__}, which does not fulfil {protocol.__name__}"
-        raise _breach(component, f"{what}: it lacks {', '.join(missing)}")
-
-
-def _breach(component: Component, what: str) -> FactoryError:
-    return FactoryError(f"{component} breaks its contract: {what}.", hint="Report this to the plugin's author.")
-
-
-def _made(component: Component, config: Any, context: BuildContext | None) -> Any:
-    factory = load_reference(component.spec.factory, str(component), component.distribution)
-    with _building(component):
+    with component.owner.doing("being built"):
         try:
             # An environment may start processes, which would inherit the watch; its own tensors are few.
             with nullcontext() if component.kind == "environment" else OnlyWhatFits():
-                return factory(config, context)
+                part = factory(config, context)
         except (MemoryError, OverflowError, RuntimeError) as error:
-            refusal = exhausted(error)
-            if refusal is None:
+            if (refusal := exhausted(error)) is None:
                 raise
             asked = f". {refusal.message}"
             if isinstance(error, TooLarge):
@@ -251,11 +227,10 @@ def _made(component: Component, config: Any, context: BuildContext | None) -> An
             largest = ", ".join(f"{key} = {value}" for value, key in sorted(sizes, reverse=True)[:4])
             hint = f"Lower one of its options: {largest or 'it has no whole number among them'}."
             raise ConfigError(f"{component} does not fit{asked}", hint=hint) from error
-
-
-def _building(component: Component) -> AbstractContextManager[None]:
-    hint = "Use --debug for the traceback. If its options are right, report it to the plugin's author."
-    return guarded(str(component), "being built", error=FactoryError, hint=hint)
+        if missing := [member for member in _members(protocol) if not hasattr(part, member)]:
+            what = f"returned a {type(part).__name__}, which does not fulfil {protocol.__name__}"
+            raise component.owner.breach(f"'{component.spec.factory}' {what}: it lacks {', '.join(missing)}")
+    return part
 
 
 def _members(protocol: type) -> list[str]:

@@ -7,18 +7,18 @@ import datetime
 import math
 import tomllib
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from functools import cache
 from pathlib import PurePath
-from typing import Any, NamedTuple, Union, get_args, get_origin
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import attrs
 from attrs import frozen
 from cattrs import Converter
 
 from esper_core.contracts.components import normalise_name
-from esper_core.contracts.errors import ConfigError, FactoryError, PluginError, did_you_mean
+from esper_core.contracts.errors import ConfigError, PluginError, did_you_mean
 from esper_core.contracts.foreign import guarded
 from esper_core.contracts.plain import NotPlain, from_exact, to_exact
 from esper_core.registry.index import Component
@@ -27,12 +27,8 @@ from esper_core.registry.references import load_reference
 _SYNTAX = "Options read KIND.key=VALUE, such as network.hidden_dim=256, or KIND.NAME.key=VALUE."
 _NONE_WORDS = ("none", "null")
 _LONG_BITS = 256
-_WORDS: Mapping[Any, tuple[str, str]] = {  # one, and several
-    bool: ("true or false", "true or false"),
-    int: ("a whole number", "whole numbers"),
-    float: ("a number", "numbers"),
-    str: ("a text", "texts"),
-}
+_SCALARS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+_WORDS = {**_SCALARS, list: "a list", tuple: "a list", dict: "a table", Mapping: "a table", type(None): "none"}
 
 LARGEST_WHOLE, LARGEST_NUMBER = 2**63 - 1, 3.4e38
 """What a tensor can hold, as a whole number and as a float32."""
@@ -68,9 +64,7 @@ class OptionRow(NamedTuple):
 
     key: str
     default: Any
-    type: str
     help: str
-    choices: tuple[Any, ...]
     allowed: str
 
 
@@ -120,100 +114,86 @@ def _parse_value(option: str, text: str) -> Any:
 
 
 def config_class(component: Component) -> type:
-    """Return the attrs class of a component's options; raises FactoryError."""
+    """Return the attrs class of a component's options; raises PluginError."""
     if not component.spec.config:
         return NoOptions
     found = load_reference(component.spec.config, str(component), component.distribution)
     if isinstance(found, type) and attrs.has(found):
         return found
     message = f"{component} names '{component.spec.config}' as its config, which is not an attrs class."
-    raise FactoryError(message, hint="Decorate it with @attrs.frozen.")
+    raise PluginError(message, hint="Decorate it with @attrs.frozen.")
 
 
 def structure_config(component: Component, values: Mapping[str, Any], *, prefix: str | None = None) -> Any:
     """Return the config of a component with `values` in place of its defaults.
 
-    Messages call an option `prefix.key`; without a prefix, `kind.key`.
-
-    Raises:
-        ConfigError: an unknown key, a value of the wrong type or one that is not allowed.
-        FactoryError: the config class cannot be imported.
-        PluginError: it fails otherwise.
+    Messages call an option `prefix.key`; without a prefix, `kind.key`. Raises ConfigError for an unknown key or a value
+    that is not allowed, PluginError where the config class cannot be imported or fails otherwise.
     """
     cls = config_class(component)
-    with guarded(str(component), "taking in its options"):
+    with guarded(str(component), "reading its options"):
         return structure(cls, values, prefix=prefix or component.kind, owner=str(component))
 
 
 def structure(cls: type, values: Mapping[str, Any], *, prefix: str, owner: str) -> Any:
     """Return an instance of the config class `cls`; messages call an option `prefix.key`."""
     fields = {entry.name: entry for entry in _fields(cls, owner)}
-    resolved = {}
-    for key, value in values.items():
-        name = key.replace("-", "_")
-        if name not in fields:
-            renamed = {entry.metadata.get("renamed_from"): entry.name for entry in fields.values()}
-            if name in renamed:
-                new = f"{prefix}.{renamed[name]}"
-                raise BadOption(f"'{prefix}.{key}' is called '{new}' now.", key=name, hint=f"Write {new}.")
-            known = f"Options of {owner}: {', '.join(fields)}." if fields else f"{owner} has no options."
-            raise BadOption(f"There is no option '{prefix}.{key}'.{did_you_mean(name, fields)}", key=name, hint=known)
-        resolved[name] = _structure_value(fields[name], value, f"{prefix}.{name}")
-    missing = [name for name, entry in fields.items() if entry.default is attrs.NOTHING and name not in resolved]
-    if missing:
-        raise ConfigError(f"{owner} needs a value for '{prefix}.{missing[0]}'.", hint=_allowed(fields[missing[0]]))
+    said = {key.replace("-", "_"): value for key, value in values.items()}
+    _check_keys(fields, said, prefix, owner)
+    structured = {name: _structure_value(fields[name], value, f"{prefix}.{name}") for name, value in said.items()}
+    for name, entry in fields.items():
+        if entry.default is attrs.NOTHING and name not in said:
+            raise ConfigError(f"{owner} needs a value for '{prefix}.{name}'.", hint=_allowed(entry))
     try:
-        return cls(**{fields[name].alias or name: value for name, value in resolved.items()})
+        return cls(**{fields[name].alias or name: value for name, value in structured.items()})
     except (ValueError, TypeError) as error:
         raise ConfigError(f"The options of {owner} do not fit together: {str(error).rstrip('.')}.") from error
 
 
+def _check_keys(fields: Mapping[str, attrs.Attribute[Any]], said: Iterable[str], prefix: str, owner: str) -> None:
+    """Check that options exist; raises BadOption for all that were renamed, else for the first unknown one."""
+    unknown = [key for key in said if key not in fields]
+    renamed = {entry.metadata.get("renamed_from"): f"{prefix}.{name}" for name, entry in fields.items()}
+    if old := [key for key in unknown if key in renamed]:
+        message = " ".join(f"'{prefix}.{key}' is called '{renamed[key]}' now." for key in old)
+        raise BadOption(message, key=old[0], hint=f"Write {' and '.join(renamed[key] for key in old)}.")
+    for key in unknown:
+        known = f"Options of {owner}: {', '.join(fields)}." if fields else f"{owner} has no options."
+        raise BadOption(f"There is no option '{prefix}.{key}'.{did_you_mean(key, fields)}", key=key, hint=known)
+
+
 def unstructure_config(config: Any) -> dict[str, Any]:
     """Return a config as plain values, defaults included; `structure_config` takes them."""
-    values = attrs.asdict(config, recurse=False)
-    return {name: _plain(value) for name, value in values.items()}
+    return {name: _plain(value) for name, value in attrs.asdict(config, recurse=False).items()}
 
 
 def planned_config(component: Component, config: Any) -> dict[str, Any]:
     """Return a config as a plan keeps it: plain values that give an equal config when they are read back.
 
-    Raises:
-        PluginError: they would not. What users say was checked before, so that the config class is at fault.
+    Raises PluginError where they would not: what users say was checked before, so that the config class is at fault.
     """
     values = unstructure_config(config)
     try:
         for name, value in values.items():
-            fault = f"'{component.kind}.{name}' cannot be kept in a plan"
+            fault = f"its option '{component.kind}.{name}' cannot be kept in a plan"
             to_exact(value)
-        fault = "what it holds is refused when it is read back"
+        fault = "its config is refused when it is read back"
         again = unstructure_config(structure_config(component, from_exact(to_exact(values))))
+        for name, value in values.items():
+            fault = f"its option '{component.kind}.{name}'"
+            if to_exact(again.get(name)) != to_exact(value):
+                raise NotPlain("it is another value after it was read back")
     except (NotPlain, ConfigError) as error:
-        raise _not_kept(component, f"{fault}: {getattr(error, 'message', error)}") from error
-    changed = [name for name in values if to_exact(_plain(again.get(name))) != to_exact(values[name])]
-    if changed:
-        raise _not_kept(component, f"'{component.kind}.{changed[0]}' is another value after it was read back")
+        reason = getattr(error, "message", str(error)).rstrip(".")
+        raise component.owner.breach(f"{fault}: {reason}") from error
     return values
-
-
-def _not_kept(component: Component, reason: str) -> PluginError:
-    return PluginError(
-        f"The options of {component} break their contract: {reason.rstrip('.')}.",
-        hint="Report this to the plugin's author: see the defaults, types and converters of its config class.",
-    )
 
 
 def describe_options(cls: type) -> tuple[OptionRow, ...]:
     """Return one row per option of a config class, in the order of their declaration."""
     with guarded(f"The config class {cls.__module__}.{cls.__qualname__}", "describing its options"):
         return tuple(
-            OptionRow(
-                entry.name,
-                _default(entry),
-                _type_name(entry.type),
-                str(entry.metadata.get("help", "")),
-                tuple(entry.metadata.get("choices") or ()),
-                _allowed(entry),
-            )
+            OptionRow(entry.name, _default(entry), str(entry.metadata.get("help", "")), _allowed(entry))
             for entry in _fields(cls, cls.__name__)
         )
 
@@ -222,10 +202,9 @@ def _fields(cls: type, owner: str) -> tuple[attrs.Attribute[Any], ...]:
     try:
         attrs.resolve_types(cls)
     except (NameError, TypeError) as error:
-        raise FactoryError(
-            f"The annotations of the config class of {owner} cannot be resolved: {error}.",
-            hint="Import the types of options at the top of the config module, not under TYPE_CHECKING.",
-        ) from error
+        message = f"The annotations of the config class of {owner} cannot be resolved: {error}."
+        hint = "Import the types of options at the top of the config module, not under TYPE_CHECKING."
+        raise PluginError(message, hint=hint) from error
     return tuple(entry for entry in attrs.fields(cls) if entry.init)
 
 
@@ -238,7 +217,7 @@ def _default(entry: attrs.Attribute[Any]) -> Any:
         to_exact(default)
     except NotPlain as error:
         message = f"The default of the option '{entry.name}' cannot be kept in a plan: {error}."
-        raise FactoryError(message, hint="Report this to the plugin's author.") from error
+        raise PluginError(message, hint="Report this to the plugin's author.") from error
     return default
 
 
@@ -274,9 +253,8 @@ def _structure_value(entry: attrs.Attribute[Any], value: Any, label: str) -> Any
                 entry.validator(None, entry, converted)
     except Exception as error:
         reason = str(error) if isinstance(error, _WrongType) else ""
-        raise BadOption(
-            f"'{label}' cannot be {_shown(value)}{reason}.", key=entry.name, hint=f"Allowed: {_allowed(entry)}."
-        ) from error
+        message, hint = f"'{label}' cannot be {_shown(value)}{reason}.", f"Allowed: {_allowed(entry)}."
+        raise BadOption(message, key=entry.name, hint=hint) from error
     return structured
 
 
@@ -288,7 +266,7 @@ class _WrongType(Exception):
 def _converter() -> Converter:
     """Return a converter that never guesses: "5" is not a number, true is not 1, and a string is not a list."""
     converter = Converter(forbid_extra_keys=True)
-    for kind in _WORDS:
+    for kind in _SCALARS:
         converter.register_structure_hook(kind, _to_plain)
     converter.register_structure_hook_func(_is_optional, _to_optional)
     converter.register_structure_hook_func(_is_list, _to_list)
@@ -298,7 +276,7 @@ def _converter() -> Converter:
 def _to_plain(value: Any, kind: type) -> Any:
     fits = isinstance(value, int | float if kind is float else kind)
     if not fits or (isinstance(value, bool) and kind is not bool):
-        raise _WrongType(f": it is {_article(value)}")
+        raise _WrongType(f": it is {_type_name(type(value))}")
     if kind is int and abs(value) > LARGEST_WHOLE:
         raise _WrongType(": it has more than 64 bits")
     if kind is float:
@@ -329,7 +307,7 @@ def _is_list(kind: Any) -> bool:
 
 def _to_list(value: Any, kind: Any) -> Any:
     if not isinstance(value, list | tuple):
-        raise _WrongType(f": it is {_article(value)}")
+        raise _WrongType(f": it is {_type_name(type(value))}")
     members = get_args(kind)
     if get_origin(kind) is not tuple or members[1:] == (Ellipsis,):
         members = members[:1] * len(value)
@@ -337,14 +315,6 @@ def _to_list(value: Any, kind: Any) -> Any:
         raise _WrongType(f": it has {len(value)} entries, not {len(members)}")
     structured = (_converter().structure(entry, member) for entry, member in zip(value, members, strict=True))
     return list(structured) if get_origin(kind) is list else tuple(structured)
-
-
-def _article(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return "a list"
-    if isinstance(value, Mapping):
-        return "a table"
-    return _WORDS[type(value)][0] if type(value) in _WORDS else f"a {type(value).__name__}"
 
 
 def _shown(value: Any) -> str:
@@ -365,37 +335,21 @@ def _shown(value: Any) -> str:
 def _allowed(entry: attrs.Attribute[Any]) -> str:
     """Return what an option may be, in words."""
     choices = entry.metadata.get("choices")
-    if choices:
-        return " or ".join(_shown(choice) for choice in choices)
     if isinstance(entry.type, type) and issubclass(entry.type, Enum):
-        return " or ".join(_shown(member.value) for member in entry.type)
-    return ", ".join([_type_name(entry.type), *_bounds(entry.validator)])
+        choices = choices or [member.value for member in entry.type]
+    if choices:
+        return " or ".join(map(_shown, choices))
+    return ", ".join([_type_name(entry.type), *entry.metadata.get("bounds", ())])
 
 
-def _bounds(validator: Any) -> list[str]:
-    parts = getattr(validator, "_validators", None) or [getattr(validator, "validator", None)]
-    found = [text for part in parts if part is not None for text in _bounds(part)]
-    bound, operator = getattr(validator, "bound", None), getattr(validator, "compare_op", None)
-    if bound is not None and operator is not None:
-        shown = str(bound) if isinstance(bound, int) else f"{bound:g}"
-        words = {">=": "at least", "<=": "at most"}
-        found.append(f"{words.get(operator, operator)} {shown}")
-    return found
-
-
-def _type_name(kind: Any) -> str:
-    if kind in _WORDS:
-        return _WORDS[kind][0]
-    if kind in (None, Any):
-        return "anything"
-    if kind in (dict, Mapping) or get_origin(kind) in (dict, Mapping):
-        return "a table"
-    if _is_optional(kind):
-        return " or ".join(_type_name(member) if member is not type(None) else "none" for member in get_args(kind))
-    if _is_list(kind):
-        members = [member for member in get_args(kind) if member is not Ellipsis]
-        plurals = (_WORDS[member][1] if member in _WORDS else _type_name(member) for member in members)
-        return f"a list of {' and '.join(dict.fromkeys(plurals))}"
-    if get_origin(kind) is not None and get_args(kind):
-        return " or ".join(_shown(member) for member in get_args(kind))
-    return str(getattr(kind, "__name__", kind))
+def _type_name(kind: Any, *, several: bool = False) -> str:
+    members = [member for member in get_args(kind) if member is not Ellipsis]
+    if _is_list(kind) and members:
+        return f"a list of {' and '.join(dict.fromkeys(_type_name(member, several=True) for member in members))}"
+    if word := _WORDS.get(get_origin(kind) or kind):
+        return f"{word.removeprefix('a ')}s" if several and word.startswith("a ") else word
+    if get_origin(kind) is Literal:
+        return " or ".join(map(_shown, members))
+    if members:
+        return " or ".join(map(_type_name, members))
+    return "anything" if kind in (None, Any) else str(getattr(kind, "__name__", kind))

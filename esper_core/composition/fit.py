@@ -12,15 +12,12 @@ from esper_core.registry.index import Component, Index
 def check_reads(components: Sequence[Component], environment: Component, state: StateSpec) -> None:
     """Check that the environment publishes every state field that a component reads; raises IncompatiblePlan."""
     for component in components:
-        missing = [name for name in component.spec.reads if name not in state.names]
-        if missing:
-            fields = ", ".join(f"'{name}'" for name in missing)
-            raise IncompatiblePlan(
-                f"{component} reads the state field{'s' * (len(missing) > 1)} {fields}, which {environment} does not "
-                f"publish.{did_you_mean(missing[0], state.names)}",
-                hint=f"Choose another with --use {component.kind}=NAME. "
-                f"{environment.name} publishes: {', '.join(state.names)}.",
-            )
+        if missing := [name for name in component.spec.reads if name not in state.names]:
+            fields = f"state field{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))}"
+            message = f"{component} reads the {fields}, which {environment} does not publish."
+            there = f"{environment.name} publishes: {', '.join(state.names)}."
+            hint = f"Choose another with --use {component.kind}=NAME. {there}"
+            raise IncompatiblePlan(f"{message}{did_you_mean(missing[0], state.names)}", hint=hint)
 
 
 def check_capabilities(components: Sequence[Component], index: Index) -> None:
@@ -41,8 +38,5 @@ def check_capabilities(components: Sequence[Component], index: Index) -> None:
 
 def known_failures(components: Sequence[Component]) -> list[str]:
     """Return a sentence for each check that a component says it fails."""
-    return [
-        f"{component} is known to fail its check '{check}': {reason}"
-        for component in components
-        for check, reason in component.spec.known_failures.items()
-    ]
+    failures = ((component, *failure) for component in components for failure in component.spec.known_failures.items())
+    return [f"{component} is known to fail its check '{check}': {reason}" for component, check, reason in failures]

@@ -9,7 +9,7 @@ from attrs import field, frozen
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import UnknownComponent
 from esper_core.contracts.plain import to_exact
-from esper_core.registry.bringing import bring_back
+from esper_core.registry.distributions import reinstall_advice
 from esper_core.registry.index import Component, Index
 from esper_core.registry.resolve import absence, absent_plugins
 
@@ -25,6 +25,12 @@ class PlannedComponent:
     # Compared as it is written, since a number that is none equals nothing, not even itself.
     config: dict[str, Any] = field(factory=dict, eq=to_exact)
 
+    @classmethod
+    def of(cls, component: Component, config: dict[str, Any]) -> PlannedComponent:
+        """Return a component as a plan keeps it."""
+        origin = {"distribution": component.distribution, "version": component.version}
+        return cls(kind=component.kind, name=component.name, config=config, **origin)
+
     @property
     def key(self) -> str:
         """`kind/name`."""
@@ -37,11 +43,11 @@ def find_planned(index: Index, planned: PlannedComponent) -> Component:
     for component in found:
         if normalise_name(component.distribution) == normalise_name(planned.distribution):
             return component
-    others = ", ".join(c.origin for c in found)
     absent = absence(index, planned.distribution)
-    installed = f"It is installed from {others} instead." if found else f"It is {absent}."
-    command = bring_back([(planned.distribution, planned.version)]) if absent == "not installed" else ""
+    state = f"installed from {', '.join(c.origin for c in found)} instead" if found else absent
+    advice = reinstall_advice([(planned.distribution, planned.version)]) if absent == "not installed" else ""
+    origin = f"{planned.distribution} {planned.version}"
     raise UnknownComponent(
-        f"The plan needs {planned.kind} '{planned.name}' from {planned.distribution} {planned.version}. {installed}",
-        hint=f"{command}\n{absent_plugins(index)}".strip(),
+        f"The plan needs {planned.kind} '{planned.name}' from {origin}. It is {state}.",
+        hint=f"{advice}\n{absent_plugins(index)}".strip(),
     )

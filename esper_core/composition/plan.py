@@ -13,14 +13,12 @@ from esper_core.composition.fit import check_capabilities, check_reads
 from esper_core.composition.lookup import PlannedComponent, find_planned
 from esper_core.composition.recipes import Recipes
 from esper_core.composition.selection import select
-from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.errors import (
     CheckpointMismatch,
     ConfigError,
     DamagedFile,
     PluginError,
     Refused,
-    SlotIdError,
     UserError,
     did_you_mean,
 )
@@ -29,7 +27,7 @@ from esper_core.contracts.foreign import Owners, guarded
 from esper_core.contracts.plain import NotPlain, from_exact, to_exact
 from esper_core.contracts.precision import PRECISIONS
 from esper_core.contracts.slots import SlotConfig
-from esper_core.contracts.state import EnvironmentDescription, Outcome, SlotWords, StateSpec
+from esper_core.contracts.state import EnvironmentDescription, StateSpec
 from esper_core.registry.index import Component, Index
 from esper_core.registry.references import load_reference
 from esper_core.system.shape import shaped
@@ -91,12 +89,9 @@ class Plan:
     Attributes:
         schema: Version of this layout.
         slots: Slot ids in order.
-        envs: Environments side by side, E.
-        device: torch device, or 'auto'.
         threads: Threads within one operation of the policy; another number splits sums, and so rounds, otherwise.
         precision: What networks compute in, one of `esper_core.contracts.precision.PRECISIONS`.
         components: Chosen components, several only of kinds that the environment draws on by name.
-        train: Settings of the trainer, defaults included.
     """
 
     schema: int = PLAN_SCHEMA
@@ -139,12 +134,7 @@ class Plan:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Plan:
-        """Read what `to_json` returned.
-
-        Raises:
-            CheckpointMismatch: another schema.
-            DamagedFile: values that are not a plan.
-        """
+        """Read what `to_json` returned; raises CheckpointMismatch for another schema, DamagedFile for no plan."""
         if content.get("schema") != PLAN_SCHEMA:
             message = f"The plan has schema {content.get('schema')!r}; this version of esper-core reads {PLAN_SCHEMA}."
             raise CheckpointMismatch(message, hint="Use the version of esper-core that wrote it.")
@@ -156,29 +146,21 @@ class Plan:
             SlotConfig(plan.slots)
             components = tuple(evolve(component, config=from_exact(component.config)) for component in plan.components)
             return evolve(plan, components=components, train=from_exact(plan.train))
-        except (SlotIdError, NotPlain) as error:
+        except (UserError, NotPlain) as error:
             raise DamagedFile(f"The recorded plan is damaged: {str(error).splitlines()[0].rstrip('.')}.") from error
 
 
 @frozen(kw_only=True)
-class PlanDescription:
-    """What is known of a plan before anything is built.
-
-    Attributes:
-        horizon: Steps per episode, T.
-        uses: Components the environment draws on, by the names it gives them: kind → names.
-        outcomes: Numbers that say what came of an episode.
-        slot_words: What events call the things in slots.
-    """
+class PlanDescription(EnvironmentDescription):
+    """What is known of a plan before anything is built: what its environment says, the slots, and the observation."""
 
     slots: SlotConfig
-    actions: ActionSpec
-    state_spec: StateSpec
-    horizon: int
     feature_schema: FeatureSchema
-    uses: Mapping[str, tuple[str, ...]]
-    outcomes: tuple[Outcome, ...]
-    slot_words: SlotWords | None
+
+    @property
+    def state_spec(self) -> StateSpec:
+        """The published state."""
+        return self.state
 
 
 def make_plan(
@@ -198,10 +180,9 @@ def make_plan(
             declares is true. Training never does.
 
     Raises:
-        UnknownComponent, AmbiguousComponent: a name that means nothing, or several things.
-        ConfigError: an option that does not exist or is not allowed.
-        IncompatiblePlan: components that do not fit together, or a kind nothing was chosen for.
-        RegistryFileError: a name in registry.toml that means nothing.
+        UserError: a name that means nothing, or several things (UnknownComponent, AmbiguousComponent, in registry.toml
+            RegistryFileError), an option that is not allowed (ConfigError), components that do not fit together or a
+            kind nothing was chosen for (IncompatiblePlan).
         PluginError: a component whose description breaks its contract.
     """
     recipes = recipes or Recipes()
@@ -209,9 +190,8 @@ def make_plan(
     slots: SlotConfig = said.pop("slots")
     uses = dict(request.uses)
     if request.environment is not None and uses.setdefault("environment", request.environment) != request.environment:
-        raise ConfigError(
-            f"The environment is named twice: '{request.environment}' and '{uses['environment']}'.", hint="Keep one."
-        )
+        message = f"The environment is named twice: '{request.environment}' and '{uses['environment']}'."
+        raise ConfigError(message, hint="Keep one.")
     shorthands = {"epochs": request.epochs, "workers": request.workers}
     selection = select(index, recipes, policy=request.policy, uses=uses, options=request.options, shorthands=shorthands)
     environment = selection.chosen["environment"]
@@ -222,22 +202,10 @@ def make_plan(
     check_reads(components, environment, description.state)
     if not despite_capabilities:
         check_capabilities(components, index)
-    plan = Plan(
-        policy=selection.policy,
-        slots=slots.slot_ids,
-        components=tuple(
-            PlannedComponent(
-                kind=c.kind,
-                name=c.name,
-                distribution=c.distribution,
-                version=c.version,
-                config=planned_config(c, selection.config(c)),
-            )
-            for c in components
-        ),
-        train=unstructure_config(selection.train_config()),
-        **said,
-    )
+    configs = [planned_config(component, selection.config(component)) for component in components]
+    planned = [PlannedComponent.of(component, config) for component, config in zip(components, configs, strict=True)]
+    train = unstructure_config(selection.train_config())
+    plan = Plan(policy=selection.policy, slots=slots.slot_ids, components=tuple(planned), train=train, **said)
     # Whatever cannot be described, such as an observation with impossible options, must fail before anything is built.
     describe_plan(plan, index)
     return plan
@@ -250,16 +218,8 @@ def describe_plan(plan: Plan, index: Index) -> PlanDescription:
     config = structure_config(environment, plan.component("environment").config)
     known = describe_environment(environment, config, slots)
     config = structure_config(features, plan.component("features").config)
-    return PlanDescription(
-        slots=slots,
-        actions=known.actions,
-        state_spec=known.state,
-        horizon=known.horizon,
-        feature_schema=_describe(features, FeatureSchema, config, slots, known.actions, known.state),
-        uses=known.uses,
-        outcomes=known.outcomes,
-        slot_words=known.slot_words,
-    )
+    schema = _describe(features, FeatureSchema, config, slots, known.actions, known.state)
+    return PlanDescription(slots=slots, feature_schema=schema, **asdict(known, recurse=False))
 
 
 def owners_of(plan: Plan, index: Index) -> Owners:
@@ -278,8 +238,7 @@ def _describe(component: Component, expected: type[Described], config: Any, *arg
         message = f"{component} has no description, so nothing can be planned with it."
         raise PluginError(message, hint="Its author must set `describe` in its ComponentSpec.")
     describe = load_reference(reference, str(component), component.distribution)
-    hint = "Use --debug for the traceback, and report it to the plugin's author."
-    with guarded(str(component), "describing itself", hint=hint):
+    with guarded(str(component), "describing itself"):
         try:
             found = describe(config, *arguments)
         except ValueError as error:
@@ -304,7 +263,7 @@ def _setting(request: PlanRequest, recipes: Recipes, name: str) -> Any:
     try:
         return _check(name, recipes.settings[name], name)
     except UserError as error:
-        raise recipes.error(("defaults", name), error.message, error.hint) from error
+        raise recipes.located(("defaults", name), error) from error
 
 
 def _check(name: str, value: Any, label: str) -> Any:

@@ -14,7 +14,7 @@ from attrs import field, frozen
 
 from esper_core.composition.config import Option
 from esper_core.contracts.components import normalise_name
-from esper_core.contracts.errors import DamagedFile, RegistryFileError, did_you_mean
+from esper_core.contracts.errors import DamagedFile, RegistryFileError, UserError, did_you_mean
 from esper_core.registry.reserved import SETTINGS
 from esper_core.system.json_files import read_bytes
 
@@ -26,8 +26,8 @@ LARGEST = 2**20
 
 _TABLES = ("schema", "defaults", "policy", "plugins", "resolve")
 _HEADER = re.compile(r"\s*\[\[?\s*(?P<path>[^\[\]]+?)\s*\]\]?\s*(#.*)?$")
-_KEY = re.compile(r"""\s*(?P<path>(?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
-_PART = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
+_PART = r"""(?:[\w-]+|"[^"]*"|'[^']*')"""
+_KEY = re.compile(rf"\s*(?P<path>{_PART}(?:\s*\.\s*{_PART})*)\s*=")
 
 
 @frozen
@@ -69,12 +69,17 @@ class Recipes:
         """Return an error about an entry; its message starts with `file:line:`."""
         return RegistryFileError(f"{self.place(*keys)}: {message}", hint=hint)
 
+    def located(self, keys: tuple[str, ...], error: UserError) -> UserError:
+        """Return an error as one about an entry; as it is where there are no keys or it names its place already."""
+        if not keys or isinstance(error, RegistryFileError):
+            return error
+        return self.error(keys, error.message, error.hint)
+
 
 def find_registry(explicit: str | Path | None = None) -> Path | None:
     """Return the registry file: the explicit one, `ESPER_REGISTRY`, or the nearest one upward; None without any.
 
-    Raises:
-        RegistryFileError: the explicit file or that of `ESPER_REGISTRY` is missing.
+    Raises RegistryFileError where the explicit file or that of `ESPER_REGISTRY` is missing.
     """
     for given, source in ((explicit, "--registry"), (os.environ.get(REGISTRY_VARIABLE), REGISTRY_VARIABLE)):
         if given:
@@ -89,29 +94,26 @@ def find_registry(explicit: str | Path | None = None) -> Path | None:
 def load_recipes(path: str | Path | None) -> Recipes:
     """Read a registry file; None gives empty recipes. Names are not looked up: see `check_recipes`.
 
-    Raises:
-        RegistryFileError: it cannot be read, is not TOML, or has keys or types that it must not have.
+    Raises RegistryFileError where it cannot be read, is not TOML, or has keys or types that it must not have.
     """
     if path is None:
         return Recipes()
-    path = Path(path)
+    path, where = Path(path), ""
     try:
         text = read_bytes(path, LARGEST).decode("utf-8-sig").replace("\r\n", "\n")
         return _Reader(Recipes(path=path, text=text).error).read(tomllib.loads(text), path, text)
     except DamagedFile as error:
         raise RegistryFileError(error.message) from error
     except OSError as error:
-        where, reason = "", f"it cannot be read: {error.strerror}"
+        reason = f"it cannot be read: {error.strerror}"
     except UnicodeDecodeError as error:
         where, reason = f":{error.object[: error.start].count(10) + 1}", "this is not UTF-8 text"
-    except RecursionError:
-        where, reason = ":1", "it is nested too deeply"
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"\(at line (\d+), column \d+\)", str(error))
         where = f":{found[1] if found else len(text.splitlines())}"
         reason = "this is not TOML: " + re.sub(r"\s*\(at .*\)$", "", str(error))
-    except ValueError:
-        where, reason = "", "a number in it has more digits than can be read"
+    except (RecursionError, ValueError) as error:  # too many tables within one another, or too many digits
+        reason = f"it cannot be read: {error}"
     raise RegistryFileError(f"{_shown(path)}{where}: {reason}.")
 
 
@@ -128,8 +130,7 @@ class _Reader:
         if content["schema"] != SCHEMA or isinstance(content["schema"], bool):
             message = f"schema {content['schema']!r} is not supported; this version reads schema {SCHEMA}."
             raise self.error(("schema",), message, "Upgrade esper-core, or write the file for this version.")
-        defaults = self.table(("defaults",), content.get("defaults", {}))
-        plugins = self.table(("plugins",), content.get("plugins", {}))
+        defaults, plugins = self.table(content, "defaults"), self.table(content, "plugins")
         self.known(("plugins",), plugins, ("disabled",))
         disabled, keys = plugins.get("disabled", []), ("plugins", "disabled")
         if not isinstance(disabled, list):
@@ -139,33 +140,29 @@ class _Reader:
             text=text,
             settings={key: self.setting(("defaults", key), v) for key, v in defaults.items() if key in SETTINGS},
             defaults=self.names_of_kinds(("defaults",), {k: v for k, v in defaults.items() if k not in SETTINGS}),
-            policies=self.policies(self.table(("policy",), content.get("policy", {}))),
+            policies=self.policies(self.table(content, "policy")),
             disabled=tuple(self.name(keys, entry) for entry in disabled),
-            pins=self.pins(self.table(("resolve",), content.get("resolve", {}))),
+            pins=self.pins(self.table(content, "resolve")),
         )
 
     def setting(self, keys: tuple[str, ...], value: Any) -> Any:
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        if keys[-1] == "slots" and whole:
-            return str(value)
-        if SETTINGS[keys[-1]] is not int:
-            return self.name(keys, value)
-        if not whole:
+        kind, whole = SETTINGS[keys[-1]], type(value) is int
+        if kind is int and not whole:
             raise self.error(keys, f"'{keys[-1]}' must be a whole number, not {value!r}.")
-        return value
+        return value if kind is int else self.name(keys, str(value) if whole and keys[-1] == "slots" else value)
 
     def names_of_kinds(self, keys: tuple[str, ...], table: Mapping[str, Any]) -> dict[str, str]:
         return {normalise_name(kind): self.name((*keys, kind), value) for kind, value in table.items()}
 
     def policies(self, table: Mapping[str, Any]) -> dict[str, Recipe]:
         recipes: dict[str, Recipe] = {}
-        for written, entry in table.items():
+        for written in table:
             keys, name = ("policy", written), normalise_name(written)
             if name in recipes:
                 raise self.error(keys, f"there is another policy '{name}'; dashes and underscores are the same.")
-            entry = self.table(keys, entry)
+            entry = self.table(table, written, "policy")
             uses = self.names_of_kinds(keys, {kind: value for kind, value in entry.items() if kind != "options"})
-            options = self.table((*keys, "options"), entry.get("options", {}))
+            options = self.table(entry, "options", *keys)
             recipes[name] = Recipe(name, uses, tuple(self.options((*keys, "options"), options)))
         return recipes
 
@@ -193,9 +190,10 @@ class _Reader:
                 message = f"there is no '{key}'{where}.{did_you_mean(key, allowed)}"
                 raise self.error((*keys, key), message, f"Allowed: {', '.join(allowed)}.")
 
-    def table(self, keys: tuple[str, ...], value: Any) -> Mapping[str, Any]:
+    def table(self, content: Mapping[str, Any], key: str, *above: str) -> Mapping[str, Any]:
+        value = content.get(key, {})
         if not isinstance(value, Mapping):
-            raise self.error(keys, f"'{'.'.join(keys)}' must be a table, not {value!r}.")
+            raise self.error((*above, key), f"'{'.'.join((*above, key))}' must be a table, not {value!r}.")
         return value
 
     def name(self, keys: tuple[str, ...], value: Any) -> str:
@@ -210,12 +208,12 @@ def line_of(text: str, keys: tuple[str, ...]) -> int:
     Dashes and underscores are the same, but of two entries the one that is spelled like the keys counts.
     """
     best, best_score = 1, (0, 0)
-    header: tuple[str, ...] = ()
+    header: list[str] = []
     for number, line in enumerate(text.splitlines(), start=1):
         if found := _HEADER.match(line):
             path = header = _parts(found["path"])
         elif found := _KEY.match(line):
-            path = (*header, *_parts(found["path"]))
+            path = [*header, *_parts(found["path"])]
         else:
             continue
         pairs = zip(keys, path, strict=False)
@@ -227,8 +225,8 @@ def line_of(text: str, keys: tuple[str, ...]) -> int:
     return best
 
 
-def _parts(path: str) -> tuple[str, ...]:
-    return tuple(part.strip("\"'") for part in _PART.findall(path))
+def _parts(path: str) -> list[str]:
+    return [part.strip("\"'") for part in re.findall(_PART, path)]
 
 
 def _shown(path: Path | None) -> str:

@@ -8,15 +8,8 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from esper_core.composition.config import (
-    BadOption,
-    Option,
-    config_class,
-    describe_options,
-    parse_option,
-    structure,
-    structure_config,
-)
+from esper_core.composition import config as configs
+from esper_core.composition.config import BadOption, Option
 from esper_core.composition.recipes import Recipe, Recipes
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import (
@@ -24,6 +17,7 @@ from esper_core.contracts.errors import (
     ConfigError,
     IncompatiblePlan,
     UnknownComponent,
+    UserError,
     did_you_mean,
 )
 from esper_core.registry.index import Component, Index
@@ -90,10 +84,9 @@ class Selection:
         environment = self.chosen["environment"]
         for kind, names in uses.items():
             if kind in self.chosen:
-                raise ConfigError(
-                    f"{environment} says itself which {kind} components it uses, so none can be chosen for it.",
-                    hint=f"Change its options instead, and drop the choice of {kind} '{self.chosen[kind].name}'.",
-                )
+                message = f"{environment} says itself which {kind} components it uses, so none can be chosen for it."
+                hint = f"Change its options instead, and drop the choice of {kind} '{self.chosen[kind].name}'."
+                raise ConfigError(message, hint=hint)
             origin = f"the options of {environment}"
             self.several[kind] = {name: self._resolve(kind, _Choice(name, origin)) for name in names}
 
@@ -105,63 +98,69 @@ class Selection:
     def set_options(self, texts: Sequence[str | Option], shorthands: Mapping[str, int | None]) -> None:
         """Collect the options of recipe and request, and shorthands of the environment's, in ascending precedence.
 
-        Raises:
-            ConfigError: an option that cannot be read, of an unknown kind, chosen twice, or a shorthand for nothing.
+        Raises ConfigError for what cannot be read, concerns an unknown kind, is chosen twice, or means nothing here.
         """
+        of_environment = self._options_of("environment")
         for key in shorthands:
-            if key in self.recipes.settings and key in self._options_of("environment"):
+            if key in self.recipes.settings and key in of_environment:
                 default = Option("environment", None, key, self.recipes.settings[key])
                 self._settings.append(_Setting(default, key, ("defaults", key)))
+        self._settings += self._recipe_settings()
+        said = [_Setting(configs.parse_option(text), str(text)) for text in texts]
+        for setting in said:
+            self._check_kind(setting)
+        for key, value in shorthands.items():
+            if value is None:
+                continue
+            if key not in of_environment:
+                message = f"{self.chosen['environment']} has no option '{key}', so --{key} means nothing to it."
+                raise ConfigError(message, hint=f"Drop --{key}.")
+            for setting in said:
+                option = setting.option
+                if (option.kind, option.key) == ("environment", key) and option.value != value:
+                    twice = f"environment.{key} is chosen twice: --{key} {value} and -o {setting.text}."
+                    raise ConfigError(twice, hint="Keep one.")
+            said.append(_Setting(Option("environment", None, key, value), f"--{key} {value}"))
+        self._settings += said
+
+    def _recipe_settings(self) -> Iterator[_Setting]:
+        """Yield the recipe's options; those of a component that the request replaced are left out."""
         for option in self._recipe_options():
             scope = (option.kind, *([option.name] if option.name else []), option.key)
             setting = _Setting(option, ".".join(scope), ("policy", self.recipe.name, "options", *scope))
             self._check_kind(setting)
-            if not self._is_replaced(option.kind):
-                self._settings.append(setting)
-        for text in texts:
-            self._settings.append(_Setting(parse_option(text), str(text)))
-            self._check_kind(self._settings[-1])
-        for key, value in shorthands.items():
-            if value is not None:
-                self._set_shorthand(key, value)
-
-    def _check_kind(self, setting: _Setting) -> None:
-        known = sorted([TRAIN, *self.index.kinds])
-        kind = setting.option.kind
-        if kind not in known:
-            message = f"there is no kind '{kind}'.{did_you_mean(kind, known)}"
-            if not setting.keys:
-                message = f"The option '{setting.text}' belongs to nothing: {message}"
-            raise self._error(setting, message, f"Options begin with: {', '.join(known)}.")
+            meant = [split_name(choice.name)[1] for choice in self.choices(option.kind)][:2]
+            if option.kind not in self.uses or len({*meant}) == 1:
+                yield setting
 
     def _recipe_options(self) -> Iterator[Option]:
-        """Yield the recipe's options; a table that stands for those of a component is taken apart."""
-        for option in self.recipe.options:
-            if not isinstance(option.value, Mapping) or self._is_table_option(option):
-                yield option
-                continue
-            for key, value in option.value.items():
-                yield Option(option.kind, normalise_name(option.key), key, value)
+        """Yield the recipe's options; a table under the name of a component holds options of that component."""
+        for kind, _, key, value in self.recipe.options:
+            name = normalise_name(key)
+            drawn_on = kind not in self.chosen and kind != TRAIN
+            if isinstance(value, Mapping) and (drawn_on or self._is_installed(kind, name)):
+                yield from (Option(kind, name, own, entry) for own, entry in value.items())
+            else:
+                yield Option(kind, None, key, value)
 
-    def _is_table_option(self, option: Option) -> bool:
-        """Return whether a table is the value of an option, rather than the options of a component it names."""
-        if option.kind not in self.chosen:
-            return option.kind == TRAIN
-        name, options = option.key.replace("-", "_"), self._options_of(option.kind)
-        installed = self._is_installed(option.kind, normalise_name(option.key))
-        return name in options or (not installed and bool(did_you_mean(name, options)))
+    def _check_kind(self, setting: _Setting) -> None:
+        known, kind = sorted([TRAIN, *self.index.kinds]), setting.option.kind
+        if kind not in known:
+            nearest = did_you_mean(kind, known)
+            message = f"The option '{setting.text}' belongs to nothing: there is no kind '{kind}'.{nearest}"
+            raise self._error(setting, message, f"Options begin with: {', '.join(known)}.")
 
     def config(self, component: Component) -> Any:
         """Return the config of a component with everything said about it."""
         prefix = f"{component.kind}.{component.name}" if component.kind in self.several else component.kind
         said = [setting for setting in self._settings if _concerns(setting.option, component)]
-        return self._structured(said, partial(structure_config, component, prefix=prefix))
+        return self._structured(said, partial(configs.structure_config, component, prefix=prefix))
 
     def train_config(self) -> Any:
         """Return the trainer's config with everything said about it."""
         cls = load_reference(TRAIN_CONFIG, "the trainer")
         said = [setting for setting in self._settings if setting.option.kind == TRAIN]
-        return self._structured(said, partial(structure, cls, prefix=TRAIN, owner="the trainer"))
+        return self._structured(said, partial(configs.structure, cls, prefix=TRAIN, owner="the trainer"))
 
     def _structured(self, said: Sequence[_Setting], make: Callable[[dict[str, Any]], Any]) -> Any:
         """Return what is made of settings, the last of each option; an error names the place of what it is about."""
@@ -169,18 +168,14 @@ class Selection:
         try:
             return make({key: setting.option.value for key, setting in by_key.items()})
         except BadOption as error:
-            setting = by_key.get(error.key)
-            if setting is None or not setting.keys:
+            if error.key not in by_key or not by_key[error.key].keys:
                 raise
-            raise self._error(setting, error.message, error.hint) from error
+            raise self._error(by_key[error.key], error.message, error.hint) from error
 
     def check_options(self) -> None:
-        """Check that every option concerns a component of the plan.
+        """Raise ConfigError for an option that concerns no component of the plan, or several at once.
 
         A recipe's options for components that the request replaced are not errors; those of the request are.
-
-        Raises:
-            ConfigError: an option that concerns nothing, or several components at once.
         """
         for setting in self._settings:
             option = setting.option
@@ -212,10 +207,9 @@ class Selection:
             return eligible[0]
         planned = self._is_planned(kind)
         if not installed:
-            raise UnknownComponent(
-                f"No {kind} is installed{', and a plan needs one' * planned}.",
-                hint=f"Install a plugin that provides one. {absent_plugins(self.index)}".strip(),
-            )
+            message = f"No {kind} is installed{', and a plan needs one' * planned}."
+            hint = f"Install a plugin that provides one. {absent_plugins(self.index)}".strip()
+            raise UnknownComponent(message, hint=hint)
         user = self.chosen.get("network") or self.policy or self.chosen.get("environment")
         flag = f"--use {kind}=NAME" if planned else f"--{kind} NAME"
         message = f"Nothing says which {kind} to use{f' with {user}' if user else ''}."
@@ -244,21 +238,16 @@ class Selection:
         try:
             return resolve(self.index, kind, choice.name, self.recipes.pins)
         except (UnknownComponent, AmbiguousComponent) as error:
-            if choice.keys:
-                raise self.recipes.error(choice.keys, error.message, error.hint) from error
             if choice.origin:
-                raise type(error)(f"{error.message} It is named by {choice.origin}.", hint=error.hint) from error
+                error.message += f" It is named by {choice.origin}."
+            if choice.keys:
+                raise self.recipes.located(choice.keys, error) from error
             raise
 
     def _replaced_networks(self) -> Iterator[Component]:
         name = self.recipe.uses.get("network", self.policy)
         if "network" in self.uses and split_name(name)[1] in self.index.names("network"):
             yield self._resolve("network", _Choice(name))
-
-    def _is_replaced(self, kind: str) -> bool:
-        """Return whether the request names another component of a kind than the one that a recipe speaks of."""
-        meant = [split_name(choice.name)[1] for choice in self.choices(kind)]
-        return kind in self.uses and len(meant) > 1 and meant[0] != meant[1]
 
     def _is_installed(self, kind: str, name: str) -> bool:
         return any(component.is_called(name) for component in self.index.of_kind(kind))
@@ -270,21 +259,10 @@ class Selection:
         return kind not in {lost.component.kind for lost in self.index.unavailable}
 
     def _options_of(self, kind: str) -> list[str]:
-        return [row.key for row in describe_options(config_class(self.chosen[kind]))]
+        return [row.key for row in configs.describe_options(configs.config_class(self.chosen[kind]))]
 
-    def _set_shorthand(self, key: str, value: int) -> None:
-        if key not in self._options_of("environment"):
-            message = f"{self.chosen['environment']} has no option '{key}', so --{key} means nothing to it."
-            raise ConfigError(message, hint=f"Drop --{key}.")
-        for setting in self._settings:
-            option = setting.option
-            if (option.kind, option.key) == ("environment", key) and not setting.keys and option.value != value:
-                twice = f"environment.{key} is chosen twice: --{key} {value} and -o {setting.text}."
-                raise ConfigError(twice, hint="Keep one.")
-        self._settings.append(_Setting(Option("environment", None, key, value), f"--{key} {value}"))
-
-    def _error(self, setting: _Setting, message: str, hint: str = "") -> Exception:
-        return self.recipes.error(setting.keys, message, hint) if setting.keys else ConfigError(message, hint=hint)
+    def _error(self, setting: _Setting, message: str, hint: str = "") -> UserError:
+        return self.recipes.located(setting.keys, ConfigError(message, hint=hint))
 
 
 def select(
@@ -311,24 +289,6 @@ def select(
     return selection
 
 
-def choose_beside(index: Index, recipes: Recipes, kind: str, name: str | None) -> Component:
-    """Return the component of a kind that no plan holds, such as a workload.
-
-    The first that says something wins: `name`, `[defaults]` of the registry file, the defaults of the environment that
-    is used when nothing else is said, the only installed component of the kind.
-
-    Raises:
-        UnknownComponent, AmbiguousComponent: a name that means nothing, or several things.
-        IncompatiblePlan: nothing says which to use.
-        RegistryFileError: a name in registry.toml that means nothing.
-    """
-    uses = {check_kind(index, kind): name} if name is not None else {}
-    selection = Selection(index, recipes, "", Recipe(""), uses)
-    if next(selection.choices(kind), None) is None and index.of_kind(kind):
-        selection.chosen["environment"] = selection.choose("environment")
-    return selection.choose(kind)
-
-
 def _policy_name(
     index: Index, recipes: Recipes, policy: str | None, uses: Mapping[str, str]
 ) -> tuple[str, tuple[str, ...]]:
@@ -351,17 +311,15 @@ def _policy_name(
 def check_policy(index: Index, recipes: Recipes, name: str, keys: tuple[str, ...] = ()) -> Component:
     """Return the network that the name of a policy without recipe means.
 
-    Raises:
-        UnknownComponent, AmbiguousComponent: it means nothing, or several networks.
-        RegistryFileError: it means nothing, and stands in the registry file under `keys`.
+    Raises UserError where it means nothing or several networks; `keys` is its place, if it stands in the registry file.
     """
     try:
         return resolve(index, "network", name, recipes.pins)
     except UnknownComponent as error:
         known = sorted({*recipes.policies, *index.names("network")})
-        message = f"No policy named '{name}'.{did_you_mean(split_name(name)[1], known)}"
-        hint = f"Policies here: {', '.join(known) or 'none'}. {absent_plugins(index)}".strip()
-        raise (recipes.error(keys, message, hint) if keys else UnknownComponent(message, hint=hint)) from error
+        error.message = f"No policy named '{name}'.{did_you_mean(split_name(name)[1], known)}"
+        error.hint = f"Policies here: {', '.join(known) or 'none'}. {absent_plugins(index)}".strip()
+        raise recipes.located(keys, error) from None
 
 
 def _concerns(option: Option, component: Component) -> bool:

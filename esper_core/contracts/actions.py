@@ -16,11 +16,9 @@ from esper_core.contracts.tuples import as_tuple
 
 @frozen
 class Head:
-    """One categorical head.
+    """One categorical head; `labels` are the meaning of each index.
 
     Attributes:
-        name: Unique in its spec.
-        labels: Meaning of each index.
         neutral: Index written when the head is irrelevant to the sampled operation.
         ops: Labels of the operations for which the head matters; None means every operation.
         entropy_weight: Factor on the head's entropy bonus.
@@ -69,12 +67,9 @@ class ActionSpec:
         if self.slot is not None and self.root is None:
             raise ValueError("a slot head needs a root head that it depends on")
         for head in self.heads:
-            if head.ops is None:
-                continue
-            if self.root is None:
+            if head.ops is not None and self.root is None:
                 raise ValueError(f"head '{head.name}' names operations, but there is no root head")
-            unknown = set(head.ops) - set(self.head(self.root).labels)
-            if unknown:
+            if unknown := set(head.ops or ()) - set(self.ops):
                 raise ValueError(f"head '{head.name}' names unknown operations: {', '.join(sorted(unknown))}")
 
     @property
@@ -99,10 +94,9 @@ class ActionSpec:
 
     def head(self, name: str) -> Head:
         """Return the head called `name`; raises KeyError."""
-        for head in self.heads:
-            if head.name == name:
-                return head
-        raise KeyError(f"no head '{name}'; heads are {', '.join(self.names)}")
+        if name not in self.names:
+            raise KeyError(f"no head '{name}'; heads are {', '.join(self.names)}")
+        return self.heads[self.names.index(name)]
 
     def relevance(self, name: str) -> tuple[bool, ...]:
         """Return, for every operation, whether head `name` matters: one column of the causal table `[ops, heads]`."""

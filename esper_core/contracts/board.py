@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from attrs import field, frozen
+from attrs.validators import deep_iterable, instance_of, optional
 
 from esper_core.contracts.events import is_number
 from esper_core.contracts.foreign import Owner
@@ -16,16 +17,21 @@ TONES = ("idle", "active", "good", "bad")
 """What a cell means: nothing there, something happens, something was achieved, something went wrong."""
 
 
+_TEXT = instance_of(str)
+
+
+def _check_level(_: object, __: object, level: Any) -> None:
+    if not is_number(level) or not math.isfinite(level):
+        raise ValueError(f"the level of a cell is {level!r}, not a finite number")
+
+
 @frozen
 class Cell:
-    """A place in an environment, such as a slot.
+    """A place in an environment, such as a slot: its state in a word, what is there, how much of it from 0 to 1."""
 
-    It says in a word what it is doing, what is there, how much of it from 0 to 1, and one of `TONES`.
-    """
-
-    state: str
-    content: str = ""
-    level: float | None = None
+    state: str = field(validator=_TEXT)
+    content: str = field(default="", validator=_TEXT)
+    level: float | None = field(default=None, validator=optional(_check_level))
     tone: str = "idle"
 
 
@@ -33,37 +39,24 @@ class Cell:
 class Row:
     """An environment: its name, its condition in a few words, and its places, as many in every row."""
 
-    label: str
-    text: str
-    cells: tuple[Cell, ...] = field(converter=as_tuple)
+    label: str = field(validator=_TEXT)
+    text: str = field(validator=_TEXT)
+    cells: tuple[Cell, ...] = field(converter=as_tuple, validator=deep_iterable(instance_of(Cell)))
 
 
 @frozen
 class Board:
     """A few environments side by side; `places` are the names of their cells, in order."""
 
-    places: tuple[str, ...] = field(converter=as_tuple)
-    rows: tuple[Row, ...] = field(converter=as_tuple)
+    places: tuple[str, ...] = field(converter=as_tuple, validator=deep_iterable(_TEXT))
+    rows: tuple[Row, ...] = field(converter=as_tuple, validator=deep_iterable(instance_of(Row)))
 
 
 def checked_board(owner: Owner, found: Any) -> Board:
     """Return what an environment shows; raises PluginError where it cannot be drawn."""
-    fine = isinstance(found, Board) and all(isinstance(place, str) for place in found.places)
-    if not fine or not all(_is_row(row, len(found.places)) for row in found.rows):
+    if not isinstance(found, Board) or any(len(row.cells) != len(found.places) for row in found.rows):
         raise owner.breach("its board is not a Board of places and rows, each row with one cell per place")
     return found
-
-
-def _is_row(row: Any, places: int) -> bool:
-    if not isinstance(row, Row) or not isinstance(row.label, str) or not isinstance(row.text, str):
-        return False
-    return len(row.cells) == places and all(
-        isinstance(cell, Cell)
-        and isinstance(cell.state, str)
-        and isinstance(cell.content, str)
-        and (cell.level is None or (is_number(cell.level) and math.isfinite(cell.level)))
-        for cell in row.cells
-    )
 
 
 @runtime_checkable

@@ -15,11 +15,10 @@ class CommandSpec:
     """A command of `esper` as its plugin describes it.
 
     Attributes:
-        name: What is typed after `esper`: a word of its own, or a group and a word, such as `runs compare`. The group
-            may be another plugin's, or nobody's.
-        app: `module:attribute` of a function that typer makes a command of, or of a `typer.Typer` that is a group. The
-            module is imported only when the command is run, or its own help asked for. Empty for a group whose commands
-            are described one by one.
+        name: What is typed after `esper`: one word, or a group and a word, such as `runs compare`. The group may be
+            another plugin's, or nobody's.
+        app: `module:attribute` of a function that typer makes a command of, or of a `typer.Typer` that is a group,
+            imported only when it is used. Empty for a group whose commands are described one by one.
         summary: One line for `esper --help`.
     """
 

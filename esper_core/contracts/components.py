@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import Attribute, field, frozen
-from attrs.validators import deep_iterable
+from attrs.validators import deep_iterable, deep_mapping, instance_of
 
 from esper_core.contracts.tuples import as_tuple
 
@@ -30,6 +30,8 @@ def matching(pattern: str, form: str) -> Callable[[Any, Any, Any], None]:
 _REFERENCE = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 _NAME = matching(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", "be kebab-case, such as 'lstm-v2'")
 _CAPABILITIES = deep_iterable(matching(r"[a-z][a-z0-9-]*:[a-z][a-z0-9-]*", "read 'kind:capability'"))
+_NAMES = deep_iterable(matching(".+", "be a name"))
+_TEXTS = deep_mapping(instance_of(str), instance_of(str))
 _REQUIRED = matching(_REFERENCE, "read 'package.module:attribute'")
 OPTIONAL = matching(f"({_REFERENCE})?", "read 'package.module:attribute'")
 
@@ -39,7 +41,6 @@ class ComponentSpec:
     """One component as its plugin describes it. Names are strings, so registering imports nothing heavy.
 
     Attributes:
-        kind: Name of the component's kind.
         name: Kebab-case name; behaviour is fixed per name.
         factory: `module:attribute`, called as `factory(config, context)`.
         config: `module:attribute` of an attrs class in a torch-free module, or empty for no options.
@@ -55,11 +56,10 @@ class ComponentSpec:
         metrics: `module:attribute` of `esper_core.contracts.metrics.Metric`s in a torch-free module: what the metrics
             mean that it adds to an update.
         weights_version: Raised when the meaning or layout of its weights changes.
-        example: `module:attribute` of a function from an empty folder to options, for what cannot be built with its
-            defaults alone, such as a task that reads files: the checks build it with these.
+        example: `module:attribute` of a function from an empty folder to the options that the checks build it with, for
+            what cannot be built with its defaults alone.
         known_failures: Conformance checks that it fails, by name, each with the reason.
-        only_by_name: It is never chosen for being the only one of its kind, nor combined by `esper matrix` unasked: an
-            adapter that means something only where it is named, and whose installation must not change other choices.
+        only_by_name: It is never chosen for being the only one of its kind, nor combined by `esper matrix` unasked.
     """
 
     kind: str = field(validator=_NAME)
@@ -67,16 +67,16 @@ class ComponentSpec:
     factory: str = field(validator=_REQUIRED)
     config: str = field(default="", validator=OPTIONAL)
     summary: str = ""
-    defaults: Mapping[str, str] = field(factory=dict)
-    aliases: tuple[str, ...] = field(default=(), converter=as_tuple)
+    defaults: Mapping[str, str] = field(factory=dict, validator=_TEXTS)
+    aliases: tuple[str, ...] = field(default=(), converter=as_tuple, validator=_NAMES)
     provides: tuple[str, ...] = field(default=(), converter=as_tuple, validator=_CAPABILITIES)
     requires: tuple[str, ...] = field(default=(), converter=as_tuple, validator=_CAPABILITIES)
-    reads: tuple[str, ...] = field(default=(), converter=as_tuple)
+    reads: tuple[str, ...] = field(default=(), converter=as_tuple, validator=_NAMES)
     describe: str = field(default="", validator=OPTIONAL)
     metrics: str = field(default="", validator=OPTIONAL)
     weights_version: int = 1
     example: str = field(default="", validator=OPTIONAL)
-    known_failures: Mapping[str, str] = field(factory=dict)
+    known_failures: Mapping[str, str] = field(factory=dict, validator=_TEXTS)
     only_by_name: bool = False
 
     @property
@@ -90,11 +90,10 @@ class KindSpec:
     """A kind of component.
 
     Attributes:
-        name: Kebab-case name of the kind.
         protocol: `module:attribute` of the protocol that factories of this kind return.
         conformance: `module:attribute` of the `Suite` of checks every component of the kind must pass, or empty.
-        template: `package:folder` of the distribution that `esper plugins new` copies for this kind, or empty. It is a
-            plugin called `my-KIND`; that name is replaced in all three spellings (`my-net`, `my_net`, `MyNet`).
+        template: `package:folder` of the distribution that `esper plugins new` copies for this kind, or empty: a plugin
+            called `my-KIND`, which is replaced in all three spellings (`my-net`, `my_net`, `MyNet`).
         summary: One line for listings.
         planned: Plans hold components of this kind. Others, such as spikes and workloads, are used beside a plan; a
             component may name one in its defaults all the same.

@@ -68,10 +68,6 @@ class PluginError(EsperError):
     exit_code = 3
 
 
-class FactoryError(PluginError):
-    """A component could not be imported or built."""
-
-
 class CheckpointMismatch(EsperError):
     """A checkpoint does not fit what is installed or asked for."""
 

@@ -21,8 +21,7 @@ Event = dict[str, Any]
 def taken_events(owner: Owner, said: Any, num_envs: int) -> list[Event]:
     """Return `info["events"]` of a step of E environments in plain values.
 
-    Raises:
-        PluginError: they are not a list of tables with `env`, `step` and `type`, or hold what cannot be saved.
+    Raises PluginError unless they are a list of tables with `env`, `step` and `type` that can be saved.
     """
     if not isinstance(said, list | tuple):
         raise owner.breach(f"its events are a {type(said).__name__}, not a list")

@@ -32,14 +32,7 @@ class IndexField:
 
 @frozen
 class FeatureSchema:
-    """The layout of `Features.obs`: the base block, then one block per slot.
-
-    Attributes:
-        base: Features that occur once.
-        per_slot: Features repeated for every slot, slot-major.
-        num_slots: Number of slot blocks, N.
-        indices: Blocks of `Features.indices`.
-    """
+    """The layout of `Features.obs`: `base`, then `per_slot` for each slot. `indices` describe `Features.indices`."""
 
     base: tuple[Feature, ...] = field(converter=as_tuple)
     per_slot: tuple[Feature, ...] = field(converter=as_tuple, default=())

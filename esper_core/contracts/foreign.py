@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from attrs import field, frozen
+from attrs import frozen
 
 from esper_core.contracts.errors import EsperError, Interruption, PluginError, Terminated
 
@@ -16,9 +16,7 @@ _REFUSALS = ("allocate memory", "out of memory", "integer multiplication overflo
 
 
 @contextmanager
-def guarded(
-    owner: str, doing: str, *, error: type[PluginError] = PluginError, hint: str = DEBUG_HINT
-) -> Iterator[None]:
+def guarded(owner: str, doing: str, *, hint: str = DEBUG_HINT) -> Iterator[None]:
     """Turn whatever is raised within into a PluginError that names the owner of the code; also a call of `exit`.
 
     Errors of esper's own and requests to stop pass through. `owner` reads like "environment 'x' (esper-x 1.0)", and
@@ -33,7 +31,7 @@ def guarded(
             raise
         if (refusal := exhausted(raised)) is not None:
             hint = f"{refusal.hint} {hint}"
-        raise error(f"{owner} failed while {doing}: {described(raised)}.", hint=hint) from raised
+        raise PluginError(f"{owner} failed while {doing}: {described(raised)}.", hint=hint) from raised
 
 
 def asks_to_stop(error: BaseException) -> bool:
@@ -48,22 +46,15 @@ def asks_to_stop(error: BaseException) -> bool:
 
 def exhausted(error: BaseException) -> EsperError | None:
     """Return what to say about an error that means that memory or the range of numbers is exhausted; else None."""
-    try:
-        text = str(error)
-    except BaseException:
-        return None
+    text = described(error).partition(": ")[2]
     refused = isinstance(error, RuntimeError) and any(words in text.lower() for words in _REFUSALS)
     if refused or isinstance(error, MemoryError):
         said = f" ({text.splitlines()[0][:200]})" if text else ""
-        return EsperError(
-            f"There is not enough memory{said}.",
-            hint="Lower what there is many of: --envs, --epochs, --workers, or sizes of networks and data.",
-        )
+        hint = "Lower what there is many of: --envs, --epochs, --workers, or sizes of networks and data."
+        return EsperError(f"There is not enough memory{said}.", hint=hint)
     if isinstance(error, OverflowError):
-        return EsperError(
-            f"A number is too large to compute with: {text}.",
-            hint="Lower the largest option: see them with esper policy show.",
-        )
+        hint = "Lower the largest option: see them with esper policy show."
+        return EsperError(f"A number is too large to compute with: {text}.", hint=hint)
     return None
 
 
@@ -97,14 +88,11 @@ class Owner:
         return PluginError(f"{self.label} breaks its contract: {how}.", hint=f"Report this to its author.{check}")
 
 
-@frozen
-class Owners:
+class Owners(dict[str, Owner]):
     """The owners of the parts of a plan, by kind. A part without a known owner is named by its kind alone."""
 
-    known: Mapping[str, Owner] = field(factory=dict)
-
-    def __getitem__(self, kind: str) -> Owner:
-        return self.known.get(kind) or Owner(f"The {kind}")
+    def __missing__(self, kind: str) -> Owner:
+        return Owner(f"The {kind}")
 
 
 UNKNOWN = Owners()

@@ -25,12 +25,11 @@ class Grown:
     """A network ready to leave its environment.
 
     Attributes:
-        network: A plain module from `[B, …]` to outputs, on the CPU, in evaluation mode. Its children are what it is
-            said to be made of. Layers of `torch.nn` are written down as such; any other module must compute with
-            torch's functions alone, whatever the values and the number of samples.
+        network: A plain module from `[B, …]` to outputs, on the CPU, in evaluation mode. Layers of `torch.nn` are
+            written down as such; any other module must compute with torch's functions alone.
         notes: Name of a child → one plain line about it, made of what is installed and never of text from a run.
         inputs: Examples `[B, …]` to compare outputs on.
-        outputs: What the network makes of them where it was grown, computed by the environment's own means.
+        outputs: What the network makes of them where it was grown.
         facts: JSON-able facts about how it was grown and how good it is.
     """
 

@@ -21,10 +21,10 @@ class Metric:
         healthy: What is to be expected of them; empty where nothing is.
         advice: What to do when they are not so.
         label: What they are called where people look at a run; empty is the name.
-        short: The same where room is short: in lines of progress and on curves; empty is the label.
-        headline: Place among the metrics that say how a run goes. Those from 1 to 4 are shown in lines of progress, as
-            curves, at the end of training and in reports, those from 5 to 9 only in the table of `esper runs show`; 0
-            is none of them. Of several names the first is meant, of `<head>` the head that others depend on.
+        short: The same where room is short, as in lines of progress and on curves; empty is the label.
+        headline: Place among the metrics that say how a run goes: 1 to 4 are shown in lines of progress, as curves and
+            in reports, 5 to 9 only by `esper runs show`, 0 nowhere of these. Of several names the first is meant, of
+            `<head>` the head that others depend on.
     """
 
     names: tuple[str, ...] = field(converter=as_tuple)

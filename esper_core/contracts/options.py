@@ -31,16 +31,17 @@ def option(
         renamed_from: What the option was called; who still says that is told the new name.
     """
     checks: list[Any] = []
-    if low is not None:
-        checks.append(validators.ge(low))
-    if high is not None:
-        checks.append(validators.le(high))
+    bounds: list[str] = []
+    for bound, check, words in ((low, validators.ge, "at least"), (high, validators.le, "at most")):
+        if bound is not None:
+            checks.append(check(bound))
+            bounds.append(f"{words} {bound if isinstance(bound, int) else f'{bound:g}'}")
     if choices is not None:
         checks.append(validators.in_(choices))
     return field(
         default=default,
         converter=converter,
-        metadata={"help": help, "choices": choices, "renamed_from": renamed_from},
+        metadata={"help": help, "choices": choices, "bounds": bounds, "renamed_from": renamed_from},
         # Bounds say nothing about None; whether it is allowed is the annotation's business.
         validator=validators.optional(checks) if checks else None,
     )

@@ -32,8 +32,7 @@ class NotPlain(ValueError):
 def plain(value: Any) -> Any:
     """Return a copy in plain values; tuples become lists, numpy scalars and tensors of no dimension become numbers.
 
-    Raises:
-        NotPlain: it is, or holds, something else, such as a set, an array, or a table with integers as keys.
+    Raises NotPlain for anything else, such as a set, an array, or a table with integers as keys.
     """
     return _plain(value, "", DEEPEST, False)
 

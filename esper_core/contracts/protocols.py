@@ -25,15 +25,13 @@ State = Mapping[str, "Tensor"]
 """An environment's published state: name → tensor `[E, ...]`."""
 
 Say = Callable[[str], None]
-"""Takes in one line for people about what is being done."""
+"""Receives one line for people about what is being done."""
 
 
 class Features(NamedTuple):
-    """What a network sees.
+    """What a network sees: `obs`, float `[..., D]`, and category indices to embed, int64 `[..., width]` per name.
 
-    Attributes:
-        obs: Observation, float `[..., D]`.
-        indices: Category indices to embed, int64 `[..., width]` per name; −1 means none.
+    The index −1 means none.
     """
 
     obs: Tensor
@@ -60,13 +58,7 @@ class LSTMState(NamedTuple):
 
 
 class NetworkOutput(NamedTuple):
-    """What a network returns.
-
-    Attributes:
-        latent: `[E, T, H]`, the critic's input.
-        logits: Raw logits per head, `[E, T, K]`.
-        state: Recurrent state after the last step.
-    """
+    """What a network returns: the critic's input `[E, T, H]`, raw logits `[E, T, K]` per head, and the last state."""
 
     latent: Tensor
     logits: dict[str, Tensor]
@@ -101,16 +93,12 @@ class BuildContext:
     """What a factory may know about what it is built into. Fields are filled in build order.
 
     Attributes:
-        slots: The configured slots.
-        actions: The environment's action table.
-        state_spec: The environment's published state.
+        actions, state_spec: The environment's action table and published state.
         feature_schema: Layout of the observation; None while features are built.
         latent_dim: Width of the network's latent; 0 until the network is built.
         gamma: The trainer's discount.
         num_envs: Environments that run side by side, E.
-        seed: Seed of the run.
-        device: torch device name.
-        dtype: torch dtype of observations and weights.
+        device, dtype: Those of torch, for observations and weights.
         precision: What networks may compute in, one of `esper_core.contracts.precision.PRECISIONS`.
         parts: Components built before this one: kind → object; for a kind used several times, name → object.
         origins: What made them, by kind.
@@ -180,12 +168,9 @@ class MaskProvider(Protocol):
 
 @define
 class LossResult:
-    """Value of a loss.
+    """Value of a loss: the scalar to minimise, and detached scalars by name.
 
-    Attributes:
-        loss: Scalar to minimise.
-        kl: Exact joint KL(old ‖ new), mean over valid steps; compared with the loss's `target_kl` to stop early.
-        metrics: Detached scalars by name.
+    `kl` is the exact joint KL(old ‖ new), mean over valid steps; compared with the loss's `target_kl` to stop early.
     """
 
     loss: Tensor
@@ -195,10 +180,7 @@ class LossResult:
 
 @runtime_checkable
 class Loss(Protocol):
-    """Kind `loss`: stored rollout + fresh evaluation → scalar and metrics.
-
-    One whose settings change over a run is also a `Scheduled`.
-    """
+    """Kind `loss`: stored rollout + fresh evaluation → scalar and metrics; `Scheduled` if its settings change."""
 
     target_kl: float | None
 
@@ -211,7 +193,7 @@ class Scheduled(Protocol):
     """A loss that is told which update begins. It must remember nothing else, so that a run can go on exactly."""
 
     def begin(self, update: int) -> None:
-        """Take in the number of the update, from 1 on, before its first gradient step."""
+        """Receive the number of the update, from 1 on, before its first gradient step."""
 
 
 @runtime_checkable
@@ -223,9 +205,8 @@ class Environment(Protocol):
     `AutoresetMode.DISABLED`: an episode that ended stays ended until `reset`; later rows are padding. A step after
     the end of an episode changes nothing and returns reward 0.
 
-    One that also has `board`, as `esper_core.contracts.board.HasBoard` says, can be looked at while it trains. One that
-    is also an `Evaluable` can be evaluated: see docs/evaluation.md. One whose numbers depend on more than its plan says
-    has `circumstances`, as in `HasCircumstances`. One that is also `Bridged` lets policies predict.
+    It may also have `board` (`esper_core.contracts.board.HasBoard`), to be looked at while it trains, be an `Evaluable`
+    (see docs/evaluation.md), have `circumstances` (`HasCircumstances`), and be `Bridged`, so that policies predict.
     """
 
     num_envs: int
@@ -234,10 +215,7 @@ class Environment(Protocol):
     state_spec: StateSpec
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[State, dict[str, Any]]:
-        """Start new episodes in all environments; a seed restarts every random stream.
-
-        Returns state and info; `info["seconds"]` as in `step`.
-        """
+        """Start new episodes everywhere; return state and info, as in `step`. A seed restarts every random stream."""
 
     def step(self, actions: Mapping[str, Tensor]) -> tuple[State, Tensor, Tensor, Tensor, dict[str, Any]]:
         """Take one step with int64 `[E]` per head.
@@ -268,9 +246,9 @@ class Evaluable(Protocol):
         """Return numbers of instances that no training draws, always the same ones; more are those and others."""
 
     def outcomes(self) -> dict[str, Tensor]:
-        """Return what came of each episode, once all have ended: float64 `[E]` by name, as its description names them.
+        """Return the results of each episode, once all have ended: float64 `[E]` by name, as the description has them.
 
-        What is held back from training, such as a test split, is read here, so that it is called once per episode.
+        It is called once per episode, since what is held back from training, such as a test split, is read here.
         """
 
     def topologies(self) -> list[Any]:
@@ -324,15 +302,14 @@ class Rule(Protocol):
 class Observer(Protocol):
     """Kind `observer`: watches a run, and changes nothing about it. Its factory is called as `factory(config, None)`.
 
-    Each method is called by itself: an observer that raises is off for the rest of the run, said once, and training
-    goes on.
+    One that raises is off for the rest of the run, and training goes on.
     """
 
     def on_start(self, run: Any) -> None:
-        """Take in the `esper_core.runs.directory.RunDirectory` before the first update."""
+        """Receive the `esper_core.runs.directory.RunDirectory` before the first update."""
 
     def on_update(self, update: Any) -> None:
-        """Take in an `esper_core.learning.trainer.Update` that has been written down."""
+        """Receive an `esper_core.learning.trainer.Update` that has been written down."""
 
     def on_finish(self, run: Any) -> None:
-        """Take in the run after its last update, also when it was stopped or failed."""
+        """Receive the run after its last update, also when it was stopped or failed."""

@@ -17,11 +17,7 @@ MAX_SLOTS = 64
 
 
 def parse_slot_id(slot_id: str) -> tuple[int, int]:
-    """Return `(row, column)` of a slot id such as `r0c2`.
-
-    Raises:
-        SlotIdError: the id does not read `r{row}c{column}`.
-    """
+    """Return `(row, column)` of a slot id such as `r0c2`; raises SlotIdError."""
     match = _SLOT_ID.fullmatch(slot_id)
     if match is None:
         former = _FORMER_NAMES.get(slot_id)
@@ -30,11 +26,17 @@ def parse_slot_id(slot_id: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+def _check_count(count: int) -> None:
+    if count < 1:
+        raise SlotIdError(
+            f"A policy needs at least one slot, not {count}.", hint="Use --slots 3, or --slots r0c0,r0c1."
+        )
+    if count > MAX_SLOTS:
+        raise SlotIdError(f"{count} slots were asked for; at most {MAX_SLOTS} are supported.")
+
+
 def _check_ids(_: object, __: object, slot_ids: tuple[str, ...]) -> None:
-    if not slot_ids:
-        raise SlotIdError("A policy needs at least one slot.", hint="Use --slots 3, or --slots r0c0,r0c1.")
-    if len(slot_ids) > MAX_SLOTS:
-        raise SlotIdError(f"{len(slot_ids)} slots were asked for; at most {MAX_SLOTS} are supported.")
+    _check_count(len(slot_ids))
     positions = [parse_slot_id(slot_id) for slot_id in slot_ids]
     if len(set(positions)) != len(positions):
         twice = next(s for i, s in enumerate(slot_ids) if s in slot_ids[:i])
@@ -62,29 +64,22 @@ class SlotConfig:
     @classmethod
     def for_grid(cls, rows: int, columns: int) -> SlotConfig:
         """Return the slots of a grid in row-major order; raises SlotIdError for an empty grid."""
-        if rows < 1 or columns < 1:
-            raise SlotIdError(f"A policy needs at least one slot, not {rows * columns}.", hint="Use --slots 3.")
-        if rows * columns > MAX_SLOTS:
-            raise SlotIdError(f"{rows * columns} slots were asked for; at most {MAX_SLOTS} are supported.")
+        _check_count(rows * columns)
         return cls(tuple(f"r{r}c{c}" for r in range(rows) for c in range(columns)))
 
     @classmethod
     def parse(cls, text: str) -> SlotConfig:
-        """Read a count (`5`, the grid 1×5) or ids (`r0c0,r0c2`).
-
-        Raises:
-            SlotIdError: it is neither, several counts, too many, or ids in another order.
-        """
+        """Read a count (`5`, the grid 1×5) or ids in order (`r0c0,r0c2`); raises SlotIdError."""
         parts = [part.strip() for part in text.split(",")]
         counts = [part for part in parts if _COUNT.fullmatch(part)]
         if not counts:
             return cls(tuple(parts))
-        if len(parts) == 1:
-            if len(parts[0]) > _DIGITS:
-                raise SlotIdError(f"A number of slots is 1 to {MAX_SLOTS}, not one of {len(parts[0])} digits.")
-            return cls.for_grid(1, int(parts[0]))
-        raise SlotIdError(
-            f"'{text}' holds several numbers of slots, but a policy is trained and used with one.",
-            hint=f"Choose one, --slots {counts[-1]}, or name ids, --slots r0c0,r0c1. "
-            "Several numbers can be tried at once with: esper spike run or esper matrix.",
-        )
+        if len(parts) > 1:
+            raise SlotIdError(
+                f"'{text}' holds several numbers of slots, but a policy is trained and used with one.",
+                hint=f"Choose one, --slots {counts[-1]}, or name ids, --slots r0c0,r0c1. "
+                "Several numbers can be tried at once with: esper spike run or esper matrix.",
+            )
+        if len(parts[0]) > _DIGITS:
+            raise SlotIdError(f"A number of slots is 1 to {MAX_SLOTS}, not one of {len(parts[0])} digits.")
+        return cls.for_grid(1, int(parts[0]))

@@ -12,14 +12,11 @@ from esper_core.contracts.tuples import as_tuple
 
 @frozen
 class StateField:
-    """One tensor of the state.
+    """One tensor of the state, its unit and meaning in words, and the bounds of its values.
 
     Attributes:
-        name: Key in the state dict.
         shape: Axes, each 'E' (environments), 'N' (slots), 'O' (operations) or a number.
         dtype: 'float', 'int' or 'bool'.
-        unit, meaning: For people.
-        low, high: Bounds of the values.
     """
 
     name: str
@@ -54,10 +51,9 @@ class StateSpec:
         return tuple(f.name for f in self.fields)
 
     def __getitem__(self, name: str) -> StateField:
-        for entry in self.fields:
-            if entry.name == name:
-                return entry
-        raise KeyError(f"no state field '{name}'")
+        if name not in self.names:
+            raise KeyError(f"no state field '{name}'")
+        return self.fields[self.names.index(name)]
 
 
 @frozen
@@ -79,9 +75,8 @@ class SlotWords:
 
     Attributes:
         title: Heading of the chapter about them.
-        content: Key of such an event under which the content's name stands, and the word for it.
-        thing: Word for one thing in a slot; its plural ends in s.
-        whole: Word for what slots are parts of; empty where there is no such thing.
+        content: Key of such an event with the content's name, and the word for it.
+        thing, whole: Words for one thing in a slot, with an s as plural, and for what slots are parts of, if anything.
         whole_parameters: Key of the event `episode` that says how many parameters that has without them.
     """
 
@@ -97,8 +92,6 @@ class EnvironmentDescription:
     """What is known of an environment before it is built; made by its torch-free `describe(config, slots)`.
 
     Attributes:
-        actions: The action table.
-        state: The published state.
         horizon: Steps per episode, T.
         uses: Components it draws on by name, beyond one per kind: kind → names.
         outcomes: What `Evaluable.outcomes` returns. Arms are compared by the first, and drawn against the second.

@@ -17,11 +17,11 @@ from esper_core.contracts.errors import EsperError
 from esper_core.contracts.foreign import asks_to_stop, described
 from esper_core.diagnosis.check import check_recipes
 from esper_core.diagnosis.switches import Switches
-from esper_core.registry.copies import find_copies
-from esper_core.registry.discovery import entry_point_sources
+from esper_core.registry.discovery import entry_point_sources, find_copies
 from esper_core.registry.first_party import by_kind, is_optional
 from esper_core.registry.index import Index, PluginRecord
 from esper_core.registry.loading import PLUGINS_VARIABLE, index_plugins
+from esper_core.registry.references import lacks_module
 from esper_core.system.packages import CORE_DISTRIBUTION, advice
 
 Found = TypeVar("Found")
@@ -72,11 +72,11 @@ def diagnose(registry: str | None = None, no_plugin: tuple[str, ...] = (), loade
     load = partial(index_plugins, disabled=switches.disabled, only=switches.only)
     index = loaded or looking("the installed plugins", lambda: load(entry_point_sources()), Index())
     for what, found in (
-        ("the core", _core(index)),
         ("the plugins", _plugins(index)),
         ("the distributions", _copies()),
         ("the components", _components(index, recipes)),
-        ("the registry file", _registry(recipes, index)),
+        ("the commands", _commands(index)),
+        ("the registry file", (Finding("error", e.message, e.hint) for e in check_recipes(recipes, index))),
         ("what is switched off", _switches(switches, index)),
     ):
         # What was found before something goes wrong is kept.
@@ -100,51 +100,36 @@ def _look(findings: list[Finding], what: str, question: Callable[[], Found], oth
     return otherwise
 
 
-def _core(index: Index) -> Iterator[Finding]:
-    if not any(r.is_core for r in index.plugins):
-        yield Finding(
-            "error",
-            f"The core's own plugin is not among the entry points of {CORE_DISTRIBUTION}, so no kind is declared.",
-            f"Reinstall it: pip install --force-reinstall {CORE_DISTRIBUTION}",
-        )
-
-
 def _plugins(index: Index) -> Iterator[Finding]:
+    if not any(record.is_core for record in index.plugins):
+        message = f"The core's own plugin is not among the entry points of {CORE_DISTRIBUTION}, so no kind is declared."
+        yield Finding("error", message, f"Reinstall it: pip install --force-reinstall {CORE_DISTRIBUTION}")
     for record in index.plugins:
         if record.status == "failed":
             yield Finding("error", f"{record} failed to load: {record.error}", _remedy(record))
         if record.heavy:
-            yield Finding(
-                "warning",
-                f"{record} imports {', '.join(record.heavy)} when it is listed, which slows every command.",
-                "Its author should import them in the modules of its factories only.",
-            )
+            message = f"{record} imports {', '.join(record.heavy)} when it is listed, which slows every command."
+            yield Finding("warning", message, "Its author should import them in the modules of its factories only.")
         here = Path(record.location).resolve()
         if record.file and record.location and not Path(record.file).resolve().is_relative_to(here):
-            yield Finding(
-                "warning",
-                f"{record} is installed in {record.location}, but {record.file} is imported.",
-                "PYTHONPATH or the current folder comes first; drop it, or reinstall from the folder you mean.",
-            )
+            message = f"{record} is installed in {record.location}, but {record.file} is imported."
+            remedy = "PYTHONPATH or the current folder comes first; drop it, or reinstall from the folder you mean."
+            yield Finding("warning", message, remedy)
 
 
 def _remedy(record: PluginRecord) -> str:
     without = f"Without it: --no-plugin {record.plugin}, or pip uninstall {record.distribution}."
     if missing := (record.error or "").partition("No module named '")[2].partition("'")[0]:
         return f"It needs the module '{missing}'. {advice(missing, record.distribution)} {without}"
-    if record.traceback:
-        return f"The traceback: esper --debug plugins list. {without}"
-    return without
+    return f"The traceback: esper --debug plugins list. {without}" if record.traceback else without
 
 
 def _copies() -> Iterator[Finding]:
     for used, *others in filter(lambda copies: len(copies) > 1, find_copies()):
         rest = f"{_all(others)} {'are' if others[1:] else 'is'} not"
-        yield Finding(
-            "warning",
-            f"{used.distribution} is installed more than once: {used} is used, {rest}.",
-            f"Keep one: pip uninstall {used.distribution} until none is left, then install it again.",
-        )
+        message = f"{used.distribution} is installed more than once: {used} is used, {rest}."
+        remedy = f"Keep one: pip uninstall {used.distribution} until none is left, then install it again."
+        yield Finding("warning", message, remedy)
 
 
 def _components(index: Index, recipes: Recipes) -> Iterator[Finding]:
@@ -159,11 +144,10 @@ def _components(index: Index, recipes: Recipes) -> Iterator[Finding]:
                 aliases[alias].append(component)
         for name, holders in names.items():
             if len(holders) > 1 and f"{kind}/{name}" not in recipes.pins:
-                yield Finding(
-                    "warning",
-                    f"The {kind} '{name}' is provided by {_all(c.origin for c in holders)}; asking for it is an error.",
-                    f'Pin it under [resolve] in registry.toml: "{kind}/{name}" = "…", or write DISTRIBUTION:{name}.',
-                )
+                origins = _all(component.origin for component in holders)
+                message = f"The {kind} '{name}' is provided by {origins}; asking for it is an error."
+                pin = f'Pin it under [resolve] in registry.toml: "{kind}/{name}" = "…", or write DISTRIBUTION:{name}.'
+                yield Finding("warning", message, pin)
         for alias, holders in sorted(aliases.items()):
             what = f"of {_all(holders)} means nothing: a {kind} has this name."
             if alias not in names:
@@ -172,23 +156,22 @@ def _components(index: Index, recipes: Recipes) -> Iterator[Finding]:
                 yield Finding("warning", f"The alias '{alias}' {what}", "Use the component's own name.")
 
 
+def _commands(index: Index) -> Iterator[Finding]:
+    for command in index.commands:
+        if command.spec.app and (problem := lacks_module(command.spec.app)):
+            yield Finding("error", f"{command} cannot run: {problem}.", f"Reinstall {command.distribution}.")
+
+
 def _all(things: Iterable[object]) -> str:
     return " and ".join(map(str, things))
-
-
-def _registry(recipes: Recipes, index: Index) -> Iterator[Finding]:
-    for error in check_recipes(recipes, index):
-        yield Finding("error", error.message, error.hint)
 
 
 def _switches(switches: Switches, index: Index) -> Iterator[Finding]:
     for problem in switches.problems(index.plugins):
         yield Finding("warning", problem, "See: esper plugins list")
     if switches.only is not None:
-        value = os.environ.get(PLUGINS_VARIABLE, "")
-        yield Finding(
-            "note", f"{PLUGINS_VARIABLE}='{value}' is set: no other plugin is loaded.", f"unset {PLUGINS_VARIABLE}"
-        )
+        message = f"{PLUGINS_VARIABLE}='{os.environ.get(PLUGINS_VARIABLE, '')}' is set: no other plugin is loaded."
+        yield Finding("note", message, f"unset {PLUGINS_VARIABLE}")
     for record in index.plugins:
         if record.status == "disabled":
             yield Finding("note", f"{record} is switched off: {switches.reason(record)}.")

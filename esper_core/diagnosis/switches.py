@@ -23,7 +23,7 @@ class Switches:
     Attributes:
         no_plugin: Names given with `--no-plugin`.
         recipes: The registry file, for its `[plugins] disabled`.
-        only: Names in `ESPER_PLUGINS`; None when it is not set, so that nothing but the other two says anything.
+        only: Names in `ESPER_PLUGINS`; None when it is not set.
     """
 
     no_plugin: tuple[str, ...] = ()
@@ -36,33 +36,22 @@ class Switches:
         return (*self.no_plugin, *self.recipes.disabled)
 
     def check(self, sources: Collection[Source]) -> None:
-        """Check the names that the user has just said against what is installed.
+        """Raise UserError where `--no-plugin` or `ESPER_PLUGINS` names no plugin, or `--no-plugin` the core's.
 
         The registry file may be shared by several machines, so what it disables need not be installed.
-
-        Raises:
-            UserError: `--no-plugin` or `ESPER_PLUGINS` names no plugin, or `--no-plugin` names the core's.
         """
-        known, core = _names(sources)
+        core = {name for source in sources if source.is_core for name in source.ids}
         for name in self.no_plugin:
             if normalise_name(name) in core:
                 raise UserError(CORE_STAYS, hint=f"Drop --no-plugin {name}.")
-        said = [("", name) for name in self.no_plugin] + [(f"{PLUGINS_VARIABLE}: ", name) for name in self.only or ()]
-        for who, name in said:
-            if normalise_name(name) not in known:
-                here = ", ".join(source.plugin for source in sources)
-                raise UserError(f"{who}{_no_plugin(name, known)}", hint=f"Installed here: {here}.")
+        for problem in self._unknown(sources):
+            raise UserError(problem, hint=f"Installed here: {', '.join(source.plugin for source in sources)}.")
 
     def problems(self, records: Collection[PluginRecord]) -> Iterator[str]:
         """Yield what is wrong with the names, those of the registry file included."""
-        known, core = _names(records)
-        said = [(name, f"--no-plugin {name}") for name in self.no_plugin]
-        said += [(name, f"{PLUGINS_VARIABLE} names '{name}'") for name in self.only or ()]
-        said += [(name, f"{self._disabled_in()} names '{name}'") for name in self.recipes.disabled]
-        for name, who in said:
-            if normalise_name(name) not in known:
-                yield f"{who}: {_no_plugin(name, known)}"
-        if not core.isdisjoint(map(normalise_name, self.disabled)):
+        yield from self._unknown(records, self.recipes.disabled)
+        off = {normalise_name(name) for name in self.disabled}
+        if any(record.is_core and record.ids & off for record in records):
             yield CORE_STAYS
 
     def reason(self, record: PluginRecord) -> str:
@@ -72,15 +61,14 @@ class Switches:
                 return f"--no-plugin {name}" if name in self.no_plugin else self._disabled_in()
         return f"{PLUGINS_VARIABLE}={','.join(self.only or ())} does not name it"
 
+    def _unknown(self, plugins: Collection[FromPlugin], disabled: Collection[str] = ()) -> Iterator[str]:
+        """Yield what names no plugin among those of the command line, of the environment and `disabled`."""
+        known = {name for plugin in plugins for name in plugin.ids}
+        said = [("--no-plugin", self.no_plugin), (PLUGINS_VARIABLE, self.only or ()), (self._disabled_in(), disabled)]
+        for who, names in said:
+            for name in names:
+                if normalise_name(name) not in known:
+                    yield f"{who}: There is no plugin '{name}'.{did_you_mean(normalise_name(name), known)}"
+
     def _disabled_in(self) -> str:
         return f"[plugins] disabled in {self.recipes.place('plugins', 'disabled')}"
-
-
-def _names(plugins: Collection[FromPlugin]) -> tuple[set[str], set[str]]:
-    """Return the names of all plugins, and those of the core's own."""
-    known = {name for plugin in plugins for name in plugin.ids}
-    return known, {name for plugin in plugins if plugin.is_core for name in plugin.ids}
-
-
-def _no_plugin(name: str, known: Collection[str]) -> str:
-    return f"There is no plugin '{name}'.{did_you_mean(normalise_name(name), known)}"

@@ -57,26 +57,23 @@ class Explanation:
 def explain(index: Index, recipes: Recipes, switches: Switches, asked: str) -> Explanation:
     """Explain what `KIND/NAME` or `KIND/DISTRIBUTION:NAME` means; an unknown or ambiguous name is explained too.
 
-    Raises:
-        UserError: it does not read so, or there is no such kind.
+    Raises UserError where it does not read so, or there is no such kind.
     """
     kind, slash, name = (part.strip() for part in asked.partition("/"))
     if not (slash and kind and name):
         raise UserError(f"'{asked}' does not read KIND/NAME.", hint="Write network/lstm-v2, for example.")
     if kind.lower() == "policy" and "policy" not in index.kinds:
-        raise UserError(
-            "A policy is not a component: it is a recipe of registry.toml, or a network with its defaults.",
-            hint=f"Ask for network/{name}, or see: esper policy show {name}",
-        )
+        message = "A policy is not a component: it is a recipe of registry.toml, or a network with its defaults."
+        raise UserError(message, hint=f"Ask for network/{name}, or see: esper policy show {name}")
     kind = check_kind(index, kind)
     distribution, bare = split_name(name)
     by_name = named(index, kind, bare)
     by_alias = tuple(component for component in aliased(index, kind, bare) if component not in by_name)
     found = by_name or by_alias
     # A written distribution leaves no pin.
-    key = found[0].key if found and distribution is None else None
-    pin = recipes.pins.get(key) if key else None
-    place = recipes.place("resolve", key) if key and pin else None
+    key = found[0].key if found and distribution is None else ""
+    pin = recipes.pins.get(key)
+    place = recipes.place("resolve", key) if pin else None
     wanted = normalise_name(pin) if pin else distribution
 
     def outcome(
@@ -92,14 +89,13 @@ def explain(index: Index, recipes: Recipes, switches: Switches, asked: str) -> E
         return f"{winner}." if error is None else f"an error. {error.message}"
 
     def candidate(component: Component) -> Candidate:
+        what = "one of several"
         if component == winner:
             what = "chosen" if wanted is None else f"chosen: it comes from {wanted}"
         elif by_name and component not in by_name:
             what = "not chosen: an alias gives way to a name"
         elif wanted is not None and wanted not in component.ids:
             what = f"not chosen: {'pinned to' if pin else 'asked for from'} {wanted}"
-        else:
-            what = "one of several"
         found_by = "name" if component in by_name else "alias"
         return Candidate(component, index.record(component), found_by, component == winner, what)
 
@@ -115,22 +111,17 @@ def explain(index: Index, recipes: Recipes, switches: Switches, asked: str) -> E
                 if component != winner:
                     yield f"As {kind}/{component.qualified}: {said(name=component.qualified)}"
             if not pin:
-                line = f'"{key}" = "{found[0].distribution}"'
-                yield f"With {line} under [resolve] in registry.toml: {found[0]}."
+                yield f'With "{key}" = "{found[0].distribution}" under [resolve] in registry.toml: {found[0]}.'
         elif found and not pin:
-            yield (
-                f"If another distribution provided a {kind} '{found[0].name}' too, the name would be an error "
-                f'until "{key}" is pinned under [resolve] in registry.toml.'
-            )
+            more = f"If another distribution provided a {kind} '{found[0].name}' too, the name would be an error"
+            yield f'{more} until "{key}" is pinned under [resolve] in registry.toml.'
         if found and not by_name:
             yield f"A {kind} that is really named '{bare}' would come before this alias."
 
+    def absence(record: PluginRecord) -> str:
+        return f"switched off: {switches.reason(record)}" if record.status == "disabled" else record.error or ""
+
     winner, error = outcome()
-    absent = [
-        (r, f"switched off: {switches.reason(r)}" if r.status == "disabled" else r.error or "it failed to load")
-        for r in index.plugins
-        if r.status != "ok"
-    ]
     return Explanation(
         asked=asked,
         kind=kind,
@@ -142,7 +133,7 @@ def explain(index: Index, recipes: Recipes, switches: Switches, asked: str) -> E
         winner=winner,
         error=error,
         unavailable=tuple((lost.component, lost.reason) for lost in index.unavailable if lost.component.name == bare),
-        absent=tuple(absent),
+        absent=tuple((record, absence(record)) for record in index.plugins if record.status != "ok"),
         changes=tuple(changes()),
     )
 

@@ -1,4 +1,4 @@
-"""What belongs to which of the distributions that the core names as its extras, to say what to install."""
+"""What each distribution that the core names as an extra brings, to say what to install when it is missing."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ KINDS: Mapping[str, str] = {"rule": "esper-evaluation", "spike": "esper-testing"
 """Kind → the distribution that declares it."""
 
 
-def missing(distribution: str, plugins: Iterable[PluginRecord]) -> tuple[str, str]:
-    """Return what became of a distribution that brings something, and what to do about it."""
-    found = [record for record in plugins if record.distribution == distribution]
-    if not found:
+def state_and_remedy(distribution: str, plugins: Iterable[PluginRecord]) -> tuple[str, str]:
+    """Return why a distribution does not bring what it should, and what to do about it."""
+    record = next((record for record in plugins if record.distribution == distribution), None)
+    if record is None:
         return "is not installed", pip_install([distribution])
-    off = found[0].status == "disabled"
-    return "is switched off" if off else f"failed to load: {found[0].error}", "See: esper plugins doctor"
+    state = "is switched off" if record.status == "disabled" else f"failed to load: {record.error}"
+    return state, "See: esper plugins doctor"
 
 
 def undeclared(kind: str, plugins: Iterable[PluginRecord]) -> str:
     """Return why nobody declares a kind; empty for one that is not first-party."""
     if kind not in KINDS:
         return ""
-    state, remedy = missing(KINDS[kind], plugins)
+    state, remedy = state_and_remedy(KINDS[kind], plugins)
     return f"the kind '{kind}' belongs to {KINDS[kind]}, which {state}. {remedy}"
 
 
@@ -50,7 +50,7 @@ def is_optional(lost: Unavailable, index: Index) -> bool:
 
 
 def by_kind(unavailable: Iterable[Unavailable]) -> Iterator[tuple[str, Unavailable]]:
-    """Yield what is unavailable, said once for all components of a kind, and the first of them."""
+    """Yield one sentence for all unavailable components of a kind and reason, and the first of them."""
     key = attrgetter("component.kind", "reason")
     for (kind, reason), group in groupby(sorted(unavailable, key=key), key):
         first, *others = lost = list(group)

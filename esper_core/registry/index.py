@@ -104,7 +104,7 @@ class Command(FromPlugin):
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """What is typed after `esper`."""
         return self.spec.name
 
     def __str__(self) -> str:
@@ -113,10 +113,9 @@ class Command(FromPlugin):
 
 @frozen(kw_only=True)
 class PluginRecord(FromPlugin):
-    """One entry point and what became of it.
+    """One entry point, whose name is `plugin`, and the result of loading it.
 
     Attributes:
-        plugin: Name of the entry point.
         components: What it registered, each `kind/name`.
         import_ms: Milliseconds its import and its hooks took.
         heavy: Heavy modules that loading it imported first.

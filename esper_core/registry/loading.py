@@ -9,12 +9,11 @@ import sys
 import time
 import traceback
 from collections import defaultdict
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
-from functools import partial
-from typing import TypeVar
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import pluggy
-from attrs import define
+from attrs import define, field
 
 from esper_core.contracts.commands import CommandSpec
 from esper_core.contracts.components import ComponentSpec, KindSpec, normalise_name
@@ -31,17 +30,21 @@ HEAVY_MODULES = ("torch", "numpy", "gymnasium", "sklearn")
 
 PLUGINS_VARIABLE = "ESPER_PLUGINS"
 
-HOOKS = ("esper_kinds", "esper_components", "esper_commands")
+HOOKS: Mapping[str, type] = {
+    "esper_kinds": KindSpec,
+    "esper_components": ComponentSpec,
+    "esper_commands": CommandSpec,
+}
 
-Spec = TypeVar("Spec", KindSpec, ComponentSpec, CommandSpec)
+Spec = TypeVar("Spec")
 
-_Taken = dict[Hashable, str]
-"""Names, and who has them."""
+_Name = tuple[str, str]
+"""What must be unique, as messages call it, and within what."""
 
 
 @define
 class _Candidate:
-    """A plugin on its way into the index."""
+    """A plugin while it is loaded."""
 
     source: Source
     status: Status = "ok"
@@ -50,13 +53,13 @@ class _Candidate:
     seconds: float = 0.0
     heavy: tuple[str, ...] = ()
     manager: pluggy.PluginManager | None = None
-    kinds: tuple[KindSpec, ...] = ()
-    specs: tuple[ComponentSpec, ...] = ()
-    commands: tuple[CommandSpec, ...] = ()
+    specs: list[object] = field(factory=list)
 
     def fail(self, reason: str, trace: str = "") -> None:
-        self.status, self.error, self.trace = "failed", reason, trace
-        self.kinds, self.specs, self.commands = (), (), ()
+        self.status, self.error, self.trace, self.specs = "failed", reason, trace, []
+
+    def specs_of(self, kind: type[Spec]) -> list[Spec]:
+        return [spec for spec in self.specs if isinstance(spec, kind)]
 
     @contextlib.contextmanager
     def attempt(self, doing: str) -> Iterator[None]:
@@ -78,22 +81,22 @@ class _Candidate:
         self.seconds += time.perf_counter() - start
         self.heavy += tuple(name for name in absent if name in sys.modules)
 
-    def read(self, hook: str, expected: type[Spec], check: Callable[[list[Spec]], None]) -> tuple[Spec, ...]:
-        """Return what the plugin's implementation of a hook yields; nothing where it fails or `check` refuses it."""
+    def read(self, hook: str, taken: dict[_Name, str]) -> None:
+        """Add what the plugin's implementation of a hook yields, and note its names; nothing where it fails."""
         if self.status != "ok" or self.manager is None:
-            return ()
-        items: list[Spec] = []
+            return
+        expected, specs = HOOKS[hook], []
         with self.attempt(hook):
             for implementation in getattr(self.manager.hook, hook).get_hookimpls():
                 result = implementation.function()
                 if not isinstance(result, Iterable):
                     raise PluginError(f"{hook} returned {result!r}; it must yield {expected.__name__} objects")
-                for item in result:
-                    if not isinstance(item, expected):
-                        raise PluginError(f"{hook} yielded {item!r}, which is not a {expected.__name__}")
-                    items.append(item)
-            check(items)
-        return tuple(items) if self.status == "ok" else ()
+                for spec in result:
+                    if not isinstance(spec, expected):
+                        raise PluginError(f"{hook} yielded {spec!r}, which is not a {expected.__name__}")
+                    specs.append(spec)
+            _take(taken, str(self.source), [_name(self.source, spec) for spec in specs])
+            self.specs += specs
 
     def record(self) -> PluginRecord:
         source, manager = self.source, self.manager
@@ -101,9 +104,9 @@ class _Candidate:
         return PluginRecord(
             **{name: getattr(source, name) for name in ("plugin", "distribution", "version", "location", "editable")},
             status=self.status,
-            components=tuple(f"{spec.kind}/{spec.name}" for spec in self.specs),
-            kinds=tuple(kind.name for kind in self.kinds),
-            commands=tuple(command.name for command in self.commands),
+            components=tuple(f"{spec.kind}/{spec.name}" for spec in self.specs_of(ComponentSpec)),
+            kinds=tuple(kind.name for kind in self.specs_of(KindSpec)),
+            commands=tuple(command.name for command in self.specs_of(CommandSpec)),
             import_ms=round(self.seconds * 1000, 3),
             error=self.error,
             heavy=self.heavy,
@@ -121,24 +124,20 @@ def index_plugins(
     candidates = [_Candidate(source) for source in sources]
     off = {normalise_name(name) for name in disabled}
     on = None if only is None else {normalise_name(name) for name in only}
-    ids: _Taken = {}
+    taken: dict[_Name, str] = {}
     for candidate in candidates:
         source = candidate.source
         if not source.is_core and (source.ids & off or (on is not None and not source.ids & on)):
             candidate.status = "disabled"
             continue
         with candidate.attempt("importing it"):
-            _take(ids, source.origin, [(normalise_name(source.plugin), f"the plugin id '{source.plugin}'")])
+            _take(taken, source.origin, [(f"the plugin id '{normalise_name(source.plugin)}'", "")])
             candidate.manager = _register(source)
-        candidate.kinds = candidate.read("esper_kinds", KindSpec, _check_kinds)
+        candidate.read("esper_kinds", taken)
     contested = _settle_kinds(candidates)
-    taken: _Taken = {}
-    for candidate in candidates:
-        check = partial(_check_components, taken, candidate.source)
-        candidate.specs = candidate.read("esper_components", ComponentSpec, check)
-    for candidate in candidates:
-        check_commands = partial(_check_commands, taken, candidate.source)
-        candidate.commands = candidate.read("esper_commands", CommandSpec, check_commands)
+    for hook in ("esper_components", "esper_commands"):
+        for candidate in candidates:
+            candidate.read(hook, taken)
     return _assemble(candidates, contested)
 
 
@@ -165,62 +164,43 @@ def _register(source: Source) -> pluggy.PluginManager:
     return manager
 
 
-def _take(taken: _Taken, who: str, wanted: Iterable[tuple[Hashable, str]]) -> None:
-    """Note names, each with what to call it, as those of a plugin: all or none.
+def _name(source: Source, spec: Any) -> _Name:
+    if isinstance(spec, ComponentSpec):
+        return f"{spec.kind} '{spec.name}'", source.distribution
+    if isinstance(spec, KindSpec):
+        # Whose kind it is when two plugins declare one is settled when all have.
+        return f"the kind '{spec.name}'", str(source)
+    return f"the command '{spec.name}'", ""
 
-    Raises:
-        PluginError: one is taken already, or stands there twice.
-    """
-    mine: _Taken = {}
-    for key, label in wanted:
+
+def _take(taken: dict[_Name, str], who: str, names: Iterable[_Name]) -> None:
+    """Note names as those of a plugin, all or none; raises PluginError for one that is taken or given twice."""
+    mine: dict[_Name, str] = {}
+    for key in names:
         if key in mine:
-            raise PluginError(f"it registers {label} twice")
+            raise PluginError(f"it registers {key[0]} twice")
         if key in taken:
-            raise PluginError(f"{label} is already taken by {taken[key]}")
+            raise PluginError(f"{key[0]} is already taken by {taken[key]}")
         mine[key] = who
     taken.update(mine)
 
 
-def _check_kinds(kinds: list[KindSpec]) -> None:
-    _take({}, "", ((kind.name, f"the kind '{kind.name}'") for kind in kinds))
-    for kind in kinds:
-        if kind.name in RESERVED_KINDS:
-            raise PluginError(f"the word '{kind.name}' is reserved and cannot name a kind")
-
-
-def _check_components(taken: _Taken, source: Source, specs: list[ComponentSpec]) -> None:
-    for spec in specs:
-        label = f"{spec.kind} '{spec.name}'"
-        for attribute, meaning in (("defaults", "a kind to a name"), ("known_failures", "a check to a reason")):
-            value = getattr(spec, attribute)
-            if not isinstance(value, Mapping) or not all(isinstance(text, str) for text in (*value, *value.values())):
-                raise PluginError(f"{label}: {attribute} must map {meaning}, not {value!r}")
-        for attribute in ("aliases", "reads", "provides", "requires"):
-            values = getattr(spec, attribute)
-            if not all(isinstance(value, str) and value for value in values):
-                raise PluginError(f"{label}: {attribute} must be a tuple of names, not {values!r}")
-    # The same name from another distribution is no error here.
-    _take(taken, str(source), (((source.distribution, s.kind, s.name), f"{s.kind} '{s.name}'") for s in specs))
-
-
-def _check_commands(taken: _Taken, source: Source, commands: list[CommandSpec]) -> None:
-    _take(taken, str(source), ((command.name, f"the command '{command.name}'") for command in commands))
-
-
 def _settle_kinds(candidates: list[_Candidate]) -> dict[str, str]:
-    """Fail every plugin that declares a kind another one declares too; return the kinds lost and why.
+    """Fail plugins that declare a reserved word or each other's kinds; return the kinds lost and why.
 
     A kind of core's own plugin stays: one careless plugin must not take the whole installation down.
     """
     declared: defaultdict[str, list[_Candidate]] = defaultdict(list)
     for candidate in candidates:
-        for spec in candidate.kinds:
+        for spec in candidate.specs_of(KindSpec):
             declared[spec.name].append(candidate)
     contested: dict[str, str] = {}
     for kind, claimants in declared.items():
-        if len(claimants) == 1:
-            continue
         reason = f"the kind '{kind}' is declared by {' and '.join(str(c.source) for c in claimants)}"
+        if kind in RESERVED_KINDS:
+            reason = f"the word '{kind}' is reserved and cannot name a kind"
+        elif len(claimants) == 1:
+            continue
         losers = [claimant for claimant in claimants if not claimant.source.is_core]
         for claimant in losers:
             claimant.fail(reason)
@@ -230,25 +210,21 @@ def _settle_kinds(candidates: list[_Candidate]) -> dict[str, str]:
 
 
 def _assemble(candidates: list[_Candidate], contested: Mapping[str, str]) -> Index:
-    kinds = {kind.name: kind for candidate in candidates for kind in candidate.kinds}
+    kinds = {kind.name: kind for candidate in candidates for kind in candidate.specs_of(KindSpec)}
     records = tuple(candidate.record() for candidate in candidates)
-    usable: list[Component] = []
-    unavailable: list[Unavailable] = []
-    commands: list[Command] = []
-    for candidate in candidates:
-        origin = (candidate.source.plugin, candidate.source.distribution, candidate.source.version)
-        commands += [Command(spec, *origin) for spec in candidate.commands]
-        for component in [Component(spec, *origin) for spec in candidate.specs]:
-            if component.kind in kinds:
-                usable.append(component)
-                continue
-            reason = (
-                contested.get(component.kind)
-                or undeclared(component.kind, records)
-                or f"no plugin that loaded declares the kind '{component.kind}'.{did_you_mean(component.kind, kinds)}"
-            )
-            unavailable.append(Unavailable(component, reason))
-    return Index(records, kinds, tuple(usable), tuple(unavailable), tuple(commands))
+    origins = [
+        (candidate, (r.plugin, r.distribution, r.version)) for candidate, r in zip(candidates, records, strict=True)
+    ]
+    components = [Component(s, *origin) for candidate, origin in origins for s in candidate.specs_of(ComponentSpec)]
+    commands = [Command(s, *origin) for candidate, origin in origins for s in candidate.specs_of(CommandSpec)]
+
+    def reason(kind: str) -> str:
+        absent = f"no plugin that loaded declares the kind '{kind}'.{did_you_mean(kind, kinds)}"
+        return contested.get(kind) or undeclared(kind, records) or absent
+
+    usable = [component for component in components if component.kind in kinds]
+    lost = [Unavailable(component, reason(component.kind)) for component in components if component.kind not in kinds]
+    return Index(records, kinds, tuple(usable), tuple(lost), tuple(commands))
 
 
 def load_index(*, disabled: Collection[str] = (), only: Collection[str] | None = None) -> Index:

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
+from importlib.util import find_spec
 from typing import Any
 
-from esper_core.contracts.errors import FactoryError
+from esper_core.contracts.errors import PluginError
 from esper_core.contracts.foreign import DEBUG_HINT, asks_to_stop, described
 from esper_core.system.packages import CORE_DISTRIBUTION, advice
+
+
+def lacks_module(reference: str) -> str:
+    """Return what is wrong where the module of `module:attribute` cannot be found, else an empty string.
+
+    The module is not imported; packages that it is part of are.
+    """
+    module = reference.partition(":")[0]
+    with contextlib.suppress(Exception):
+        if find_spec(module) is not None:
+            return ""
+    return f"it names '{reference}', but there is no module '{module}'"
 
 
 def load_reference(reference: str, owner: str, distribution: str = CORE_DISTRIBUTION) -> Any:
@@ -19,9 +33,7 @@ def load_reference(reference: str, owner: str, distribution: str = CORE_DISTRIBU
         owner: What needs it and where that comes from, such as "network 'lstm-v2' (esper-lstm-v2 0.1.0)".
         distribution: Where that comes from, which declares what it needs.
 
-    Raises:
-        FactoryError: the module is missing, it needs a module that is missing, it raised while being imported, or
-            it has no such attribute.
+    Raises PluginError where a module is missing, it raised on import, or it has no such attribute.
     """
     module_name, _, attribute = reference.partition(":")
     try:
@@ -29,15 +41,15 @@ def load_reference(reference: str, owner: str, distribution: str = CORE_DISTRIBU
     except BaseException as error:
         if asks_to_stop(error):
             raise
-        wrong = "Its distribution is incomplete or its spec is wrong; reinstall it or report this to its author."
+        hint = "Its distribution is incomplete or its spec is wrong; reinstall it or report this to its author."
         missing = (error.name or "") if isinstance(error, ModuleNotFoundError) else None
         if missing is not None and f"{module_name}.".startswith(f"{missing}."):
-            said, hint = f"names '{reference}', but there is no module '{missing}'", wrong
+            said = f"names '{reference}', but there is no module '{missing}'"
         elif missing is not None:
             said = f"cannot be imported: '{module_name}' needs the module '{missing}', which is missing"
             hint = advice(missing, distribution)
         elif isinstance(error, AttributeError) and error.obj is sys.modules.get(module_name):
-            said, hint = f"names '{reference}', but '{module_name}' has no attribute '{attribute}'", wrong
+            said = f"names '{reference}', but '{module_name}' has no attribute '{attribute}'"
         else:
             said, hint = f"cannot be imported: '{module_name}' raised {described(error)}", DEBUG_HINT
-        raise FactoryError(f"{owner} {said}.", hint=hint) from error
+        raise PluginError(f"{owner} {said}.", hint=hint) from error

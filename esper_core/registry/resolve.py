@@ -17,7 +17,7 @@ def split_name(name: str) -> tuple[str | None, str]:
 
 
 def resolve(index: Index, kind: str, name: str, pins: Mapping[str, str] | None = None) -> Component:
-    """Return the component of a kind that is called `name`.
+    """Return the component of a kind that a name means.
 
     Args:
         index: What is installed.
@@ -25,9 +25,7 @@ def resolve(index: Index, kind: str, name: str, pins: Mapping[str, str] | None =
         name: Name or alias in any spelling, or `distribution:name`; the plugin's id may stand for the distribution.
         pins: `kind/name` → distribution, which settles a name that several distributions provide.
 
-    Raises:
-        UnknownComponent: no such kind or component.
-        AmbiguousComponent: several distributions provide it.
+    Raises UnknownComponent, or AmbiguousComponent where several distributions provide it.
     """
     kind = check_kind(index, kind)
     distribution, bare = split_name(name)
@@ -71,12 +69,7 @@ def aliased(index: Index, kind: str, bare: str) -> tuple[Component, ...]:
 
 
 def find_plugin(index: Index, name: str) -> PluginRecord:
-    """Return the plugin with this id, or the only one of this distribution.
-
-    Raises:
-        UnknownComponent: there is none.
-        AmbiguousComponent: the distribution brings several.
-    """
+    """Return the plugin with this id, or the only one of this distribution; raises UserError."""
     wanted = normalise_name(name)
     by_id = [record for record in index.plugins if normalise_name(record.plugin) == wanted]
     if by_id:
@@ -99,13 +92,11 @@ def check_kind(index: Index, kind: str) -> str:
     """Return the canonical name of a declared kind; raises UnknownComponent."""
     canonical = normalise_name(kind)
     if canonical not in index.kinds:
-        known = ", ".join(sorted(index.kinds)) or "none"
         lost = [said for said, first in by_kind(index.unavailable) if first.component.kind == canonical]
         reason = undeclared(canonical, index.plugins)
-        belongs = f"{reason[0].upper()}{reason[1:]}" if reason else ""
-        said = (f"Kinds here: {known}.", *(lost or [belongs]), absent_plugins(index))
-        message = f"There is no kind '{kind}'.{did_you_mean(canonical, index.kinds)}"
-        raise UnknownComponent(message, hint=" ".join(filter(None, said)))
+        said = lost or ([f"{reason[0].upper()}{reason[1:]}"] if reason else [])
+        hint = " ".join([f"Kinds here: {', '.join(sorted(index.kinds)) or 'none'}.", *said, absent_plugins(index)])
+        raise UnknownComponent(f"There is no kind '{kind}'.{did_you_mean(canonical, index.kinds)}", hint=hint.strip())
     return canonical
 
 
@@ -113,14 +104,8 @@ def absent_plugins(index: Index) -> str:
     """Return sentences that name the plugins that failed to load or are switched off, or an empty string."""
     failed = [f"{r.plugin} ({r.origin}: {r.error})" for r in index.failures]
     off = [str(r) for r in index.plugins if r.status == "disabled"]
-    said = []
-    if failed:
-        plugins = f"{len(failed)} plugin{'s' * (len(failed) > 1)}"
-        said.append(f"{plugins} failed to load and may provide it: {'; '.join(failed)}. See: esper plugins doctor")
-    if off:
-        are = "s are" if len(off) > 1 else " is"
-        said.append(f"{len(off)} plugin{are} switched off and may provide it: {', '.join(off)}.")
-    return " ".join(said)
+    said = [f"Failed to load, and may provide it: {'; '.join(failed)}. See: esper plugins doctor"] if failed else []
+    return " ".join([*said, f"Switched off, and may provide it: {', '.join(off)}."] if off else said)
 
 
 def absence(index: Index, distribution: str) -> str:

@@ -1,6 +1,6 @@
 """What is installed: distributions with a digest of their whole source. Everything is found, nothing imported.
 
-What was measured is kept under a key that holds these, so that it is measured anew when what it comes from has changed.
+Results that are kept for later have these in their key, so that they are computed again when the code has changed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import importlib.util
 import inspect
 import os
 import pkgutil
-import re
 import secrets
 import sys
 from collections.abc import Iterable, Iterator
@@ -23,9 +22,10 @@ from typing import Any
 from attrs import frozen
 
 from esper_core.contracts.components import normalise_name
-from esper_core.registry.distributions import has_plugins, name_of, plugin_packages, read, source_folder, text_of
+from esper_core.registry.distributions import has_plugins, name_of, plugin_packages, source_folder, text_of
 from esper_core.system.machine import installed_version
 from esper_core.system.packages import CORE_DISTRIBUTION as CORE
+from esper_core.system.packages import declarations
 
 NUMERIC = ("gymnasium", "numpy", "scikit-learn", "scipy", "torch")
 """What esper-core and its plugins compute with; numbers may change with a version of these."""
@@ -34,9 +34,10 @@ _LOOSE = frozenset({"conftest", "docs", "examples", "noxfile", "setup", "test", 
 """What lies beside the packages of a project and is not installed with them."""
 
 _MODULE = "module "
-"""Begins the name of what belongs to no distribution."""
+"""Begins the name of a module of no distribution."""
 
 _NEVER_AGAIN = secrets.token_hex(8)
+"""Stands for the digest of a source that cannot be read: no other process has it."""
 
 
 @frozen
@@ -59,7 +60,7 @@ def owner(module: str) -> str:
 def installed(names: Iterable[str]) -> dict[str, Installed]:
     """Return what is installed under names of distributions or, as from `owner`, modules: name → version and source.
 
-    With each come those of the distributions it requires that are made for esper themselves, or installed in place.
+    Also of the distributions they require that are made for esper themselves, or installed in place.
     """
     wanted = [normalise_name(name) if installed_version(name) else name for name in names]
     found: dict[str, Installed] = {}
@@ -75,42 +76,34 @@ def made_with(modules: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Return, JSON-able, what numbers depend on that are computed by the code of some modules, and by esper-core.
 
     `sources` has version and digest of everything that `installed` knows of them, `libraries` the versions of what they
-    compute with. Where a module has no source that can be read, no other process gets the same.
+    compute with.
     """
     found = installed({CORE, *map(owner, modules)})
     libraries = {*NUMERIC}.union(*map(_requirements, found)) - (_requirements(CORE) - {*NUMERIC}) - set(found)
-    versions = {name: _version(name) for name in sorted(libraries) if installed_version(name)}
+    versions = {name: installed_version(name) for name in sorted(libraries)}
     return {
         "sources": {name: [entry.version, entry.source or _NEVER_AGAIN] for name, entry in found.items()},
-        "libraries": versions,
+        "libraries": {name: version for name, version in versions.items() if version},
     }
 
 
 def forget() -> None:
-    """Look at what is installed anew; a process is told otherwise what it was when first asked."""
-    for known in (_owner, _distribution, _plugins, _installed, _requirements, _is_source):
+    """Look at what is installed anew: a process otherwise keeps what it was when first asked."""
+    for known in (_owner, _plugins, _installed, _requirements, _is_source):
         known.cache_clear()
 
 
 def blamed(modules: Iterable[str]) -> str | None:
     """Return whose code failed: distribution and version of the last module that is a plugin's; None where none is."""
     plugins = {*map(name_of, _plugins())} - {CORE}
-    for name in reversed([owner(module) for module in modules]):
-        if name in plugins:
-            return f"{name} {_version(name)}"
-    return None
+    owners = [name for name in map(owner, modules) if name in plugins]
+    return f"{owners[-1]} {installed_version(owners[-1])}" if owners else None
 
 
-@cache
 def _distribution(name: str) -> metadata.Distribution | None:
     with contextlib.suppress(metadata.PackageNotFoundError, ValueError):
         return metadata.distribution(name)
     return None
-
-
-def _version(name: str) -> str:
-    distribution = _distribution(name)
-    return "" if distribution is None else read(distribution, "Version")
 
 
 @cache
@@ -131,11 +124,9 @@ def _owner(package: str) -> str | None:
 @cache
 def _requirements(name: str) -> frozenset[str]:
     """Return the names of what a distribution requires, extras left out."""
-    distribution, lines = _distribution(name), []
     with contextlib.suppress(Exception):
-        lines = distribution.requires or [] if distribution is not None else []
-    found = (re.match(r"[\w.-]+", line) for line in lines if "extra" not in line.partition(";")[2])
-    return frozenset(normalise_name(match[0]) for match in found if match is not None)
+        return frozenset(required for required, _, marker in declarations(name) if "extra" not in marker)
+    return frozenset()
 
 
 @cache
@@ -181,7 +172,7 @@ def _installed(name: str) -> Installed:
                 # What cannot be read now could not be used either.
                 with contextlib.suppress(OSError):
                     digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return Installed(_version(name), digest.hexdigest()[:16] if has_files else "")
+    return Installed(installed_version(name), digest.hexdigest()[:16] if has_files else "")
 
 
 def _roots(package: str) -> list[Path]:

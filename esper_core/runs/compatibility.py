@@ -14,7 +14,7 @@ from esper_core.composition.selection import TRAIN
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import CheckpointMismatch, ConfigError
 from esper_core.learning.config import TrainConfig
-from esper_core.registry.bringing import bring_back
+from esper_core.registry.distributions import reinstall_advice
 from esper_core.registry.resolve import absence, absent_plugins
 from esper_core.runs import provenance
 from esper_core.system.machine import libraries
@@ -78,7 +78,9 @@ def _check_installed(header: Header, needed: Sequence[PlannedComponent], index: 
         rows = [
             Difference(f"{c.kind} '{c.name}'", f"{c.distribution} {c.version}", why[c.distribution]) for c in missing
         ]
-        missed = bring_back((c.distribution, c.version) for c in missing if why[c.distribution] == "not installed")
+        missed = reinstall_advice(
+            (c.distribution, c.version) for c in missing if why[c.distribution] == "not installed"
+        )
         advice = f"Install what is missing: {missed}" if missed else ""
         raise _mismatch(header, rows, f"{advice}\n{absent_plugins(index)}".strip())
 
@@ -134,7 +136,7 @@ def _reinstall(header: Header, kinds: Iterable[str], index: Index) -> str:
     """Return the command that brings back the distributions that components of these kinds came from."""
     saved: Mapping[str, Any] = header.content["distributions"]
     names = dict.fromkeys(c.distribution for kind in kinds for c in header.plan.of_kind(kind))
-    wanted = bring_back((name, saved[name]["version"]) for name in names if name in saved)
+    wanted = reinstall_advice((name, saved[name]["version"]) for name in names if name in saved)
     installed = {normalise_name(c.distribution): c.version for c in index.components}
     changed = [n for n in names if n in saved and installed.get(normalise_name(n)) == saved[n]["version"]]
     if changed:

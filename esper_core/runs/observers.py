@@ -34,7 +34,7 @@ class Observers:
         """Build observers from components and their configs; None is the default options.
 
         Raises:
-            FactoryError, MissingPackage: one cannot be built; nothing has been lost yet.
+            PluginError, MissingPackage: one cannot be built; nothing has been lost yet.
         """
         from esper_core.composition.build import build_beside
 

@@ -64,7 +64,7 @@ def test_a_class_trains_resumes_and_plays_where_it_is_named(forget, caplog, proc
     assert "resuming this run" in caplog.text and "esper plugins new tiny --kind network" in caplog.text
     forget()
     for call in (lambda: esper.load(run), lambda: esper.resume(run, updates=2)):
-        with pytest.raises(esper.EsperError, match=r"(?s)'tiny'.*use=\{'network': \.\.\.\}") as caught:
+        with pytest.raises(esper.EsperError, match=r"(?s)'tiny'.*use=\{KIND: \.\.\.\}") as caught:
             call()
         assert "pip install" not in str(caught.value)
     done = process("train", "--resume", str(run.path), "--updates", "2")

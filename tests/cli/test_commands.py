@@ -64,6 +64,13 @@ def test_a_plugins_commands_stand_beside_esper_s_own(esper, site):
     assert "Greet somebody by name." in esper("greet", "-h", path=site).stdout
     shown = json.loads(esper("plugins", "show", "greet", "--json", path=site).stdout)
     assert shown["commands"][:2] == ["greet", "runs weigh"] and shown["described"]["greet"] == "Greet somebody."
+    (lost,) = shown["unavailable"]
+    missing = "it names 'acme_absent:run', but there is no module 'acme_absent'"
+    assert lost == {"kind": "command", "name": "absent", "reason": missing}
+    assert (
+        f"error: command 'absent' (acme-greet 1.0) cannot run: {missing}."
+        in esper("plugins", "doctor", path=site).stdout
+    )
 
 
 @pytest.mark.parametrize(

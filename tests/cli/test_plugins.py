@@ -82,7 +82,13 @@ def test_doctor_works_when_everything_else_refuses_to(esper, install, tmp_path):
     assert esper("plugins", "list", *flags, path=site).returncode == 2
     done = esper("plugins", "doctor", *flags, path=site, ESPER_PLUGINS="acme-exits,acme-second,growht")
     assert done.returncode == 0 and done.stderr == ""
-    found = ("registry.toml:2:", "called sys.exit(3)", "--no-plugin nobody", "Did you mean 'growth'?", "netwrk 'lost'")
+    found = (
+        "registry.toml:2:",
+        "called sys.exit(3)",
+        "--no-plugin: There is no plugin 'nobody'",
+        "Did you mean 'growth'?",
+        "netwrk 'lost'",
+    )
     for words in ("sys.prefix", "ESPER_PLUGINS=", *found):
         assert words in done.stdout
 

@@ -1,4 +1,4 @@
-"""Calls into the code of others, and values that come back from them."""
+"""Errors with their exit status, and calls into the code of others."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import signal
 
 import pytest
 
-from esper_core.contracts.errors import FactoryError, Interruption, PluginError, Terminated, UserError
+from esper_core.contracts import errors
+from esper_core.contracts.errors import EsperError, Interruption, PluginError, Terminated, UserError
 from esper_core.contracts.foreign import UNKNOWN, Owner, close_safely, guarded
 
 
@@ -44,7 +45,7 @@ def test_errors_of_our_own_and_requests_to_stop_pass(monkeypatch: pytest.MonkeyP
 def test_an_interrupt_without_a_signal_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signal, "getsignal", lambda number: signal.SIG_IGN)
     words = "x failed while working: KeyboardInterrupt"
-    with pytest.raises(FactoryError, match=words), guarded("x", "working", error=FactoryError):
+    with pytest.raises(PluginError, match=words), guarded("x", "working"):
         raise KeyboardInterrupt
 
 
@@ -55,3 +56,11 @@ def test_what_cannot_be_closed_is_said() -> None:
     assert said == [
         "The environment failed while closing: ZeroDivisionError: division by zero. Nothing else is affected."
     ]
+
+
+def test_every_error_has_its_exit_code() -> None:
+    classes = {c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, EsperError)}
+    user = ["SlotIdError", "UnknownComponent", "AmbiguousComponent", "IncompatiblePlan", "ConfigError", "Refused"]
+    expected = dict.fromkeys(["UserError", *user, "MissingPackage", "RegistryFileError"], 2)
+    expected |= {"EsperError": 1, "PluginError": 3, "CheckpointMismatch": 4, "DamagedFile": 4}
+    assert {c.__name__: c("Something happened.").exit_code for c in classes} == {**expected, "Interrupted": 130}

@@ -15,21 +15,17 @@ def ids_of(positions: list[tuple[int, int]]) -> tuple[str, ...]:
     return tuple(f"r{row}c{column}" for row, column in positions)
 
 
-POSITIONS = st.lists(st.tuples(st.integers(0, 200), st.integers(0, 200)), min_size=1, max_size=MAX_SLOTS, unique=True)
-
-
-@given(POSITIONS)
-def test_ids_in_row_major_order_round_trip_through_text(positions: list[tuple[int, int]]) -> None:
+@given(st.lists(st.tuples(st.integers(0, 200), st.integers(0, 200)), min_size=1, max_size=MAX_SLOTS, unique=True))
+def test_ids_are_in_row_major_order_and_any_other_is_refused_with_the_right_one(
+    positions: list[tuple[int, int]],
+) -> None:
     ids = ids_of(sorted(positions))
     assert SlotConfig.parse(" , ".join(ids)).slot_ids == ids
-
-
-@given(POSITIONS.filter(lambda positions: positions != sorted(positions)))
-def test_any_other_order_is_refused_with_the_right_one(positions: list[tuple[int, int]]) -> None:
-    with pytest.raises(SlotIdError, match="row-major") as caught:
-        SlotConfig(ids_of(positions))
-    right = caught.value.hint.removeprefix("Use --slots ").removesuffix(".")
-    assert SlotConfig.parse(right).slot_ids == ids_of(sorted(positions))
+    if ids_of(positions) != ids:
+        with pytest.raises(SlotIdError, match="row-major") as caught:
+            SlotConfig(ids_of(positions))
+        right = caught.value.hint.removeprefix("Use --slots ").removesuffix(".")
+        assert SlotConfig.parse(right).slot_ids == ids
 
 
 def test_a_count_is_one_row_and_order_is_by_number() -> None:
@@ -50,12 +46,10 @@ def test_a_count_is_one_row_and_order_is_by_number() -> None:
         (",".join(f"r0c{i}" for i in range(65)), "at most 64"),
         ("r0c0,r0c0", "'r0c0' is named twice"),
         ("r0c0,", "'' is not a slot id"),
-        ("three", "'three' is not a slot id"),
-        *((text, "is not a slot id") for text in ("2.5", "0c0", "r-1c0", "r00c1", "R0C0", "r٣c0")),
+        *((text, f"'{text}' is not a slot id") for text in ("three", "2.5", "r-1c0", "r00c1", "R0C0", "r٣c0")),
         ("mid", "'mid' is now called 'r0c1'"),
         ("9" * 5000, "not one of 5000 digits"),
         ("1,2,3", r"holds several numbers of slots, (.|\n)* --slots 3, .* esper spike run or esper matrix"),
-        ("3, r0c0", "'3, r0c0' holds several numbers of slots"),
     ],
 )
 def test_impossible_slots_are_user_errors(text: str, words: str) -> None:

@@ -42,10 +42,18 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     def place(distribution: str, version: str = "1.0", **modules: str) -> None:
         names = {point: f"{distribution.replace('-', '_')}_{point}" for point in modules}
         sources = {
-            names[point]: "from esper_core import *\nimport esper_core\n" + dedent(code)
-            for point, code in modules.items()
+            names[point]: f"from esper_core import *\nimport esper_core\n{dedent(modules[point])}" for point in names
         }
         plugins = {point.replace("_", "-"): module for point, module in names.items()}
         site.install(distribution, plugins, version=version, modules=sources)
 
     return place
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder, with no word from the environment."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ESPER_PLUGINS", raising=False)
+    monkeypatch.delenv("ESPER_REGISTRY", raising=False)
+    return tmp_path

@@ -55,12 +55,7 @@ BROKEN = Source("evaluation", "esper-evaluation", "0", "", broken)
     ("words", "plugins", "said", "hint"),
     [
         (["evaluate", "x"], [], "'evaluate' belongs to esper-evaluation, which is not installed.", "pip install "),
-        (
-            ["evaluate"],
-            [BROKEN],
-            "esper-evaluation, which failed to load: importing it raised ValueError",
-            "plugins doctor",
-        ),
+        (["evaluate"], [BROKEN], "which failed to load: importing it raised ValueError", "plugins doctor"),
         (["runs", "compar"], [], "no command 'runs compar'. Did you mean 'compare'?", "esper runs --help"),
     ],
 )

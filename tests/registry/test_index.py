@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -67,8 +65,8 @@ BROKEN = [
     (GOOD.format(name="x") + "    raise OSError('disk')", "esper_components raised OSError: disk"),
     (GOOD.format(name="Not Kebab"), "must be kebab-case"),
     (GOOD.format(name="x") + YIELD.format(more=""), "it registers network 'x' twice"),
-    (HOOK + YIELD.format(more=", defaults={1: 2}"), "network 'x': defaults must map a kind to a name"),
-    (HOOK + YIELD.format(more=", reads=(1, 2)"), "network 'x': reads must be a tuple of names, not (1, 2)"),
+    (HOOK + YIELD.format(more=", defaults={1: 2}"), "'defaults' must be <class 'str'>"),
+    (HOOK + YIELD.format(more=", reads=(1, 2)"), "reads '1' must be a name"),
     ("@hookimpl\ndef esper_kinds(): yield KindSpec(name='train', protocol='a:b')", "'train' is reserved"),
     ("@hookimpl\ndef esper_kinds(): return [KindSpec(name='g', protocol='a:b')] * 2", "the kind 'g' twice"),
     ("@hookimpl\ndef esper_kinds(): yield KindSpec(name='network', protocol='a:b')", "'network' is declared by core"),
@@ -104,21 +102,6 @@ def test_a_plugin_that_prints_does_not_disturb_standard_output(
     out, err = capfd.readouterr()
     assert out == ""
     assert err.split() == ["hello", "again"]
-
-
-def test_heavy_imports_are_named_and_timed(install: Install, tmp_path: Path) -> None:
-    install("heavy", heavy="import torch, time; time.sleep(0.05)\n" + GOOD.format(name="x"))
-    install("light", light=GOOD.format(name="y"))
-    fake = tmp_path / "site" / "torch.py"
-    fake.write_text("")
-    code = (
-        f"import sys; sys.path.insert(0, {str(fake.parent)!r})\n"
-        "from esper_core.registry.loading import load_index\n"
-        "for r in load_index(only=['heavy', 'light']).plugins:\n"
-        "    if r.plugin in ('heavy', 'light'): print(r.plugin, ','.join(r.heavy) or '-', r.import_ms >= 50)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == ["heavy torch True", "light - False"]
 
 
 def test_two_plugins_of_one_name(install: Install) -> None:

@@ -21,7 +21,7 @@ from esper_core.contracts.errors import (
     UnknownComponent,
 )
 from esper_core.diagnosis.check import check_recipes
-from esper_core.registry.index import Component, Index
+from esper_core.registry.index import Index
 
 
 def plan(index: Index, recipes: Recipes | None = None, **said: Any) -> Plan:
@@ -67,22 +67,13 @@ def test_a_plan_survives_json(index: Index) -> None:
     assert made != plan(index, slots="r0c0,r1c2", options=[*options, "critic.table={a = inf}"])
     del content["threads"]
     assert Plan.from_json(content) == made, "recorded before there was a choice"
-    del content["components"]
-    with pytest.raises(CheckpointMismatch, match="damaged"):
-        Plan.from_json(content)
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
+    for damage, message in (
         ({"schema": 99}, "schema 99"),
         ({"components": [{"kind": "network"}]}, "damaged"),
         ({"train": {"lr": {"$float": "1"}}}, "damaged: '\\$float' marks nothing"),
-    ],
-)
-def test_what_is_no_plan_is_refused(index: Index, damage: dict[str, Any], message: str) -> None:
-    with pytest.raises(CheckpointMismatch, match=message):
-        Plan.from_json({**plan(index).to_json(), **damage})
+    ):
+        with pytest.raises(CheckpointMismatch, match=message):
+            Plan.from_json({**content, **damage})
 
 
 def test_precedence(index: Index, tmp_path: Path) -> None:
@@ -120,39 +111,23 @@ def test_a_wrong_option_is_a_clear_error(index: Index, option: str, message: str
 TABLE = '[policy.mine]\nnetwork = "small-net"\nenvironment = "toy"\n[policy.mine.options]\n'
 
 
-TABLES = ("critic.table = {limit = inf, deep = {x = 1}}", "critic.table.limit = inf\ncritic.table.deep.x = 1")
-
-
-@pytest.mark.parametrize("written", TABLES)
-def test_an_option_of_a_recipe_may_be_a_table(index: Index, tmp_path: Path, written: str) -> None:
-    made = plan(index, recipes_of(tmp_path, TABLE + written), policy="mine")
-    assert made.component("critic").config["table"] == {"limit": float("inf"), "deep": {"x": 1}}
-
-
-@pytest.mark.parametrize(
-    ("written", "words"),
-    [
-        ("critic.tabel = {limit = 1}", "There is no option 'critic.tabel'. Did you mean 'table'?"),
-        ("critic.pikcy = {whole = 1}", "the plan has no critic 'pikcy'"),
-    ],
-)
-def test_a_wrong_table_of_a_recipe_names_its_line(index: Index, tmp_path: Path, written: str, words: str) -> None:
-    recipes = recipes_of(tmp_path, TABLE + written)
-    with pytest.raises(RegistryFileError, match=r"registry\.toml:6: ") as caught:
+def test_an_option_of_a_recipe_may_be_a_table(index: Index, tmp_path: Path) -> None:
+    inline, dotted = "critic.table = {limit = inf, deep = {x = 1}}", "critic.table.limit = inf\ncritic.table.deep.x = 1"
+    for written in (inline, dotted):
+        made = plan(index, recipes_of(tmp_path, TABLE + written), policy="mine")
+        assert made.component("critic").config["table"] == {"limit": float("inf"), "deep": {"x": 1}}
+    recipes = recipes_of(tmp_path, TABLE + "critic.tabel = {limit = 1}")
+    words = r"registry\.toml:6: There is no option 'critic\.tabel'\. Did you mean 'table'\?"
+    with pytest.raises(RegistryFileError, match=words) as caught:
         plan(index, recipes, policy="mine")
-    assert words in caught.value.message
-    found = check_recipes(recipes, index)
-    assert [error.message for error in found] == [caught.value.message]
+    assert [error.message for error in check_recipes(recipes, index)] == [caught.value.message]
 
 
-def test_a_state_field_that_nobody_publishes(index: Index) -> None:
+def test_components_that_do_not_fit_together(index: Index) -> None:
     with pytest.raises(IncompatiblePlan) as caught:
         plan(index, options=["environment.publish_extra=false"])
     words = "features 'wide' (toy-world 1.0) reads the state field 'extra', which environment 'toy' (toy-world 1.0)"
     assert words in caught.value.message and "toy publishes: level." in caught.value.hint
-
-
-def test_a_capability_that_nobody_provides(index: Index) -> None:
     with pytest.raises(IncompatiblePlan) as caught:
         plan(index, policy="plain-net", uses={"critic": "picky"})
     assert caught.value.message == (
@@ -171,9 +146,8 @@ def test_a_capability_that_nobody_provides(index: Index) -> None:
     ],
 )
 def test_an_environment_that_does_not_describe_itself(index: Index, said: dict[str, Any], message: str) -> None:
-    with pytest.raises(PluginError, match=message) as caught:
+    with pytest.raises(PluginError, match=message):
         plan(index, **said)
-    assert caught.value.exit_code == 3
 
 
 def test_which_policy_is_meant_when_nothing_is_said(index: Index, tmp_path: Path) -> None:
@@ -250,28 +224,22 @@ def test_settings_of_the_registry_file(index: Index, tmp_path: Path) -> None:
 def test_an_adapter_is_chosen_by_its_name_alone(index: Index) -> None:
     (loss,) = index.of_kind("loss")
     adapter = evolve(loss, spec=evolve(loss.spec, name="adapter", only_by_name=True))
-
-    def with_losses(*losses: Component) -> Index:
-        return evolve(index, components=(*(c for c in index.components if c.kind != "loss"), *losses))
-
-    both = with_losses(loss, adapter)
+    others = tuple(component for component in index.components if component.kind != "loss")
+    both = evolve(index, components=(*others, loss, adapter))
     assert names(plan(both))["loss"] == "only-loss"
     assert names(plan(both, uses={"loss": "adapter"}))["loss"] == "adapter"
     with pytest.raises(IncompatiblePlan, match="Nothing says which loss to use with network 'small-net'") as caught:
-        plan(with_losses(adapter))
+        plan(evolve(index, components=(*others, adapter)))
     assert "--use loss=NAME: adapter" in caught.value.hint
     with pytest.raises(UnknownComponent, match="No loss is installed"):
-        plan(with_losses())
+        plan(evolve(index, components=others))
 
 
 def test_what_the_environment_says_outweighs_the_network(index: Index) -> None:
-    def says_features(component: Component) -> Component:
-        defaults = {**component.spec.defaults, "features": "flat"}
-        return evolve(component, spec=evolve(component.spec, defaults=defaults))
-
-    changed = (says_features(c) if c.key == "environment/toy" else c for c in index.components)
-    assert names(plan(index))["features"] == "wide"
-    assert names(plan(evolve(index, components=tuple(changed))))["features"] == "flat"
+    (toy,) = [component for component in index.components if component.key == "environment/toy"]
+    flat = evolve(toy, spec=evolve(toy.spec, defaults={**toy.spec.defaults, "features": "flat"}))
+    changed = tuple(flat if component is toy else component for component in index.components)
+    assert names(plan(evolve(index, components=changed)))["features"] == "flat"
 
 
 def test_a_wrong_name_says_who_said_it(index: Index, tmp_path: Path) -> None:

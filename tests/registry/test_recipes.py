@@ -38,13 +38,6 @@ disabled = ["x"]
 """
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("ESPER_REGISTRY", raising=False)
-    return tmp_path
-
-
 def read(folder: Path, text: str) -> Recipes:
     (folder / "registry.toml").write_text(text)
     return load_recipes(folder / "registry.toml")
@@ -73,11 +66,7 @@ def test_everything_a_file_may_say(folder: Path) -> None:
         ("\nschema = 2", 2, "schema 2 is not supported"),
         ("schema = 1\nx = = 2", 2, "this is not TOML"),
         ('schema = 1\n\nplugin = "x"', 3, "there is no 'plugin'. Did you mean 'plugins'?"),
-        (
-            "schema = 1\n[plugins]\n# note\ndisable = []",
-            4,
-            "there is no 'disable' in [plugins]. Did you mean 'disabled'",
-        ),
+        ("schema = 1\n[plugins]\n#\ndisable = []", 4, "there is no 'disable' in [plugins]. Did you mean 'disabled'"),
         ("schema = 1\n[plugins]\ndisabled = 'x'", 3, "'disabled' must be a list of names"),
         ("schema = 1\n[defaults]\nenvs = '8'", 3, "'envs' must be a whole number, not '8'"),
         ("schema = 1\n[policy.x]\n\nnetwork = ''", 4, "'network' must be a name in quotes, not ''"),
@@ -90,9 +79,7 @@ def test_everything_a_file_may_say(folder: Path) -> None:
 def test_a_wrong_file_is_told_its_line(folder: Path, text: str, line: int, message: str) -> None:
     with pytest.raises(RegistryFileError) as caught:
         read(folder, text)
-    assert caught.value.message.startswith(f"registry.toml:{line}: ")
-    assert message in caught.value.message
-    assert caught.value.exit_code == 2
+    assert caught.value.message.startswith(f"registry.toml:{line}: ") and message in caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -117,7 +104,7 @@ def test_the_check_finds_names_that_mean_nothing(
 
 
 def test_bytes(folder: Path) -> None:
-    (folder / "registry.toml").write_bytes(b"schema = 1\n# \xff\n")
+    (folder / "registry.toml").write_bytes(b"\xef\xbb\xbfschema = 1\n# \xff\n")
     with pytest.raises(RegistryFileError, match=r"^registry\.toml:2: this is not UTF-8"):
         load_recipes(folder / "registry.toml")
     (folder / "registry.toml").write_bytes(b"\xef\xbb\xbfschema = 1\n")

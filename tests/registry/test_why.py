@@ -1,4 +1,4 @@
-"""Explaining names: what is explained is what resolving does."""
+"""Names, aliases, distributions and pins: what they mean, what is said when they mean nothing, and why."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from esper_core import ComponentSpec
 from esper_core.builtin import plugin as core
+from esper_core.composition.lookup import PlannedComponent, find_planned
 from esper_core.composition.recipes import Recipes, load_recipes
 from esper_core.contracts.errors import AmbiguousComponent, UnknownComponent, UserError
 from esper_core.diagnosis.switches import Switches
@@ -16,6 +18,7 @@ from esper_core.diagnosis.why import Explanation, explain
 from esper_core.registry.discovery import Source
 from esper_core.registry.index import Index
 from esper_core.registry.loading import index_plugins
+from esper_core.registry.resolve import resolve
 from esper_testing.index import hooks
 from tests.registry.test_index import network
 
@@ -50,6 +53,45 @@ def why(index: Index, asked: str, recipes: Recipes | None = None) -> Explanation
 
 def outcomes(explanation: Explanation) -> list[tuple[str, str, str]]:
     return [(c.component.qualified, c.found_by, c.outcome) for c in explanation.candidates]
+
+
+def test_spellings(index: Index) -> None:
+    for name in ("ALONE", " old.name ", "One-Dist:alone", "one:old_name"):
+        assert resolve(index, "NETWORK", name).name == "alone"
+    assert resolve(index, "network", "shared", {"network/shared": "Two.Dist"}).plugin == "two"
+    assert resolve(index, "network", "one:shared", {"network/shared": "Two.Dist"}).plugin == "one", "a pin yields"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "message", "hint"),
+    [
+        ("network", "alone", "registry.toml pins network 'alone' from 'zzz'", "It is provided by one-dist 1.0."),
+        ("critic", "x", "No critic named 'x'.", "No critic is installed."),
+        (
+            "network",
+            "alon",
+            "named 'alon'. Did you mean 'alone'?",
+            "Installed here: alone, second, shared. Failed to l",
+        ),
+        ("netwrk", "alone", "There is no kind 'netwrk'. Did you mean 'network'?", "Kinds here: critic, environment"),
+    ],
+)
+def test_what_means_nothing(index: Index, kind: str, name: str, message: str, hint: str) -> None:
+    with pytest.raises(UnknownComponent) as caught:
+        resolve(index, kind, name, {"network/alone": "zzz"})
+    assert message in caught.value.message and hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("distribution", "hint"),
+    [("acme", "'acme' 1.2: ask whoever made the run"), ("esper-core", 'pip install "esper-core==1.2"')],
+)
+def test_a_planned_component(index: Index, distribution: str, hint: str) -> None:
+    planned = PlannedComponent(kind="network", name="gone", distribution=distribution, version="1.2")
+    with pytest.raises(UnknownComponent, match="It is not installed") as caught:
+        find_planned(index, planned)
+    assert hint in caught.value.hint and ("pip install" in caught.value.hint) == (distribution == "esper-core")
+    assert find_planned(index, evolve(planned, name="shared", distribution="two-dist")).plugin == "two"
 
 
 def test_an_alias_gives_way_to_a_name(index: Index) -> None:

@@ -13,9 +13,9 @@ from esper_core.cli.output import number, print_json, print_table, say, status_l
 from esper_core.cli.stopping import stopping_promptly
 from esper_core.composition.plan import PlanRequest, make_plan
 from esper_core.composition.recipes import Recipes
-from esper_core.composition.selection import choose_beside
 from esper_core.contracts.errors import PluginError
 from esper_core.registry.index import Component, Index
+from esper_testing.beside import choose_beside
 
 APART = ("targets", "floor", "machine", "versions", "phases", "workload", "quick", "policy", "threads")
 """Keys of the document that have a place of their own in the text."""

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from esper_core.composition.recipes import Recipes
-from esper_core.composition.selection import choose_beside
 from esper_core.registry.loading import load_index
+from esper_testing.beside import choose_beside
 
 STILL = """
 from esper_core import ComponentSpec, hookimpl

@@ -30,7 +30,7 @@ def suites_of(kind: KindSpec) -> tuple[Suite, ...]:
     """Return the suites that components of a kind are checked with: the one of all kinds and its own.
 
     Raises:
-        FactoryError: the suite cannot be imported.
+        PluginError: the suite cannot be imported.
         UserError: nobody declared checks for the kind.
     """
     if not kind.conformance:
@@ -121,7 +121,7 @@ def check_component(
     """Run every declared check on a component or a command.
 
     Raises:
-        FactoryError, UserError: its kind's suite cannot be found.
+        PluginError, UserError: its kind's suite cannot be found.
     """
     checker = Checker.of(component, index)
     return tuple(_told(map(checker.result, checker.names), on_result))
@@ -145,7 +145,7 @@ def check_components(
         on_result: Called after every check.
 
     Raises:
-        FactoryError, UserError: the suite of a component's kind cannot be found.
+        PluginError, UserError: the suite of a component's kind cannot be found.
     """
     started = time.monotonic()
     checks = [row for kind in kinds for row in _told(map(_check_kind, _references(kind)), on_result)]

@@ -1,0 +1,95 @@
+"""The tables of actions, observations and states, and what is derived from them."""
+
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+
+from esper_core import ActionSpec, Feature, FeatureSchema, Head, IndexField, StateField, StateSpec
+
+OPS = ("WAIT", "GROW", "CUT")
+
+
+SPEC = ActionSpec(
+    heads=(
+        Head("op", OPS),
+        Head("slot", ("r0c0", "r0c1"), ops=("GROW", "CUT")),
+        Head("what", ("a", "b", "c"), neutral=2, ops=("GROW",), entropy_weight=1.3),
+        Head("how", ("x", "y")),
+    ),
+    root="op",
+    slot="slot",
+)
+
+
+def test_the_causal_table_has_one_column_per_head() -> None:
+    spec = SPEC
+    table = [spec.relevance(name) for name in ("op", "slot", "what", "how")]
+    assert table == [(True, True, True), (False, True, True), (False, True, False), (True, True, True)]
+    assert spec.sizes == {"op": 3, "slot": 2, "what": 3, "how": 2}
+    assert spec.ops == OPS
+    assert [head.name for head in spec.children] == ["slot", "what", "how"]
+    with pytest.raises(KeyError, match="heads are op, slot, what, how"):
+        spec.head("style")
+    rootless = ActionSpec((Head("left", ("a",)), Head("right", ("b", "c"))))
+    assert (rootless.ops, rootless.relevance("right"), rootless.children) == ((), (), rootless.heads)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Head("op", ()), "has no labels"),
+        (lambda: Head("op", ("a", "b"), neutral=2), r"outside 0\.\.1"),
+        (lambda: Head("op", ("a", "b"), neutral=-1), "outside"),
+        (lambda: ActionSpec((Head("a", ("x",)), Head("a", ("y",)))), "not unique"),
+        (lambda: ActionSpec((Head("a", ("x",)),), root="op"), "root head 'op'"),
+        (lambda: ActionSpec((Head("op", ("x",)),), root="op", slot="slot"), "slot head 'slot'"),
+        (lambda: ActionSpec((Head("slot", ("x",)),), slot="slot"), "needs a root head"),
+        (lambda: ActionSpec((Head("a", ("x",), ops=("GROW",)),)), "there is no root head"),
+        (lambda: ActionSpec((Head("op", OPS), Head("a", ("x",), ops=("JUMP",))), root="op"), "operations: JUMP"),
+    ],
+)
+def test_impossible_tables(make: object, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        make()  # type: ignore[operator]
+
+
+def test_the_digest_follows_the_meaning() -> None:
+    renamed = evolve(SPEC, heads=(*SPEC.heads[:3], evolve(SPEC.heads[3], labels=("x", "z"))))
+    assert len({SPEC.digest, evolve(SPEC).digest, renamed.digest, evolve(SPEC, slot=None).digest}) == 3
+
+
+def feature(name: str, **changes: object) -> Feature:
+    return Feature(**({"name": name, "formula": name, "low": 0.0, "high": 1.0, "source": name} | changes))
+
+
+SCHEMA = FeatureSchema(
+    base=(feature("a"), feature("b")),
+    per_slot=(feature("x"), feature("y"), feature("z")),
+    num_slots=2,
+    indices=(IndexField("kind", 2, 13),),
+)
+
+
+def test_dimension_and_names_follow_the_layout() -> None:
+    assert SCHEMA.dim == 8
+    assert SCHEMA.names == ("a", "b", "slot0.x", "slot0.y", "slot0.z", "slot1.x", "slot1.y", "slot1.z")
+
+
+def test_the_digest_covers_layout_and_meaning() -> None:
+    base = (feature("a", high=2.0), feature("b"))
+    changes = ({"num_slots": 3}, {"base": SCHEMA.base[::-1]}, {"base": base}, {"indices": (IndexField("kind", 2, 14),)})
+    assert len({SCHEMA.digest, evolve(SCHEMA).digest, *(evolve(SCHEMA, **change).digest for change in changes)}) == 5
+
+
+def test_state_tables_are_looked_up_by_name() -> None:
+    loss = StateField("loss", ("E",), "float", "nats", "loss")
+    spec = StateSpec([loss])  # type: ignore[arg-type]
+    assert spec["loss"] is loss
+    assert spec.names == ("loss",)
+    with pytest.raises(KeyError, match="no state field 'los'"):
+        spec["los"]
+    for shape, dtype in ((("E",), "double"), ((), "int"), (("N", "E"), "int")):
+        with pytest.raises(ValueError, match=r"not float, int or bool|first axis"):
+            StateField("q", shape, dtype, "", "")
+    assert StateField("q", ("E", "N", "O", 4), "float", "", "").sizes(2, 3, 6) == (2, 3, 6, 4)
