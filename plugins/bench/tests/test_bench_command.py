@@ -66,12 +66,7 @@ def test_one_document_for_machines(esper, site):
     done = esper("bench", "--workload", "still", "--quick", "--json", path=site)
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
-    assert (document["workload"], document["quick"], document["policy"], document["threads"]) == (
-        "still",
-        True,
-        "lstm-v1",
-        1,
-    )
+    assert [document[name] for name in ("workload", "quick", "policy", "threads")] == ["still", True, "lstm-v1", 1]
     assert (document["speed"], document["steps"], document["threads_used"], document["workers"]) == (1.0, 2, 1, 0)
     assert {name: row["reached"] for name, row in document["targets"].items()} == {"speed": False, "cost_ms": True}
     (figure,) = document["floor"]

@@ -45,12 +45,9 @@ def test_an_operation_that_is_illegal_is_deferred_and_nothing_else_is_lost() -> 
     played = ops_of(Matched(SPEC, ops), [calm, calm, calm, *[FREE] * 3])
     assert played[:3] == ["WAIT"] * 3, "the one WAIT of its own, then because nothing else is legal"
     assert Counter(played[3:]) == {"GROW": 2, "CUT": 1}
+    assert ops_of(Matched(SPEC, [1]), [FREE] * 3) == ["GROW", "WAIT", "WAIT"], "when all are used up it waits"
     first_legal = ops_of(Matched(SPEC, [1, 2, 2, 2]), [masks("WAIT", "GROW"), *[FREE] * 3])
     assert first_legal == ["GROW", "CUT", "CUT", "CUT"]
-
-
-def test_when_all_operations_are_used_up_it_waits() -> None:
-    assert ops_of(Matched(SPEC, [1]), [FREE] * 3) == ["GROW", "WAIT", "WAIT"]
 
 
 def test_all_else_about_an_operation_is_drawn_among_what_is_legal() -> None:

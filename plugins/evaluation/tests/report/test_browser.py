@@ -46,17 +46,10 @@ FRAME = """<!doctype html><body style="margin:0">
 
 def browse(path: Path) -> subprocess.CompletedProcess[str]:
     """Open a file in a wide window; standard output is the page as the browser understood it."""
-    return subprocess.run(
-        [
-            *(str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
-            *(f"--user-data-dir={path.parent / 'profile'}", "--enable-logging=stderr", "--window-size=1400,900"),
-            *("--dump-dom", path.resolve().as_uri()),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    flags = "--headless --no-sandbox --disable-gpu --hide-scrollbars --enable-logging=stderr --window-size=1400,900"
+    profile = f"--user-data-dir={path.parent / 'profile'}"
+    command = [str(CHROMIUM), *flags.split(), profile, "--dump-dom", path.resolve().as_uri()]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
 @pytest.fixture

@@ -68,28 +68,23 @@ def judge(monkeypatch: pytest.MonkeyPatch) -> Judge:
 def test_every_declared_check_has_a_row(judge: Judge) -> None:
     rows = judge("good")
     assert tuple(rows) == NAMES
-    assert {name: rows[name].status for name in NAMES[5:]} == {
-        "first": "passed",
-        "second": "passed",
-        "third": "passed",
-        "unavailable": "skipped",
-        "lost": "missing",
-    }
+    assert [rows[name].status for name in NAMES[5:]] == [*["passed"] * 3, "skipped", "missing"]
 
 
 def test_what_depends_on_a_failure_is_blocked(judge: Judge, capsys: pytest.CaptureFixture[str]) -> None:
     rows = judge("broken")
-    assert (rows["first"].status, rows["first"].message) == ("failed", "RuntimeError: no luck")
+    assert [(rows[name].status, rows[name].message) for name in ("first", "second", "third")] == [
+        ("failed", "RuntimeError: no luck"),
+        ("blocked", "it needs first"),
+        ("blocked", "it needs second"),
+    ]
     assert rows["first"].file == __file__
-    assert (rows["second"].status, rows["second"].message) == ("blocked", "it needs first")
-    assert (rows["third"].status, rows["third"].message) == ("blocked", "it needs second")
     judge("good")
     assert capsys.readouterr().out == "", "stdout belongs to the command"
 
 
 def test_a_claim_is_checked_where_it_is_made(judge: Judge) -> None:
-    row = judge("shiny", provides=("gadget:shine",))["claimed"]
-    assert (row.status, row.message) == ("failed", "SystemExit: it leaves")
+    assert judge("shiny", provides=("gadget:shine",))["claimed"].message == "SystemExit: it leaves"
 
 
 def test_expected_failures_are_named_and_must_happen(judge: Judge) -> None:
@@ -108,16 +103,16 @@ def test_a_kind_without_a_suite_is_an_error(judge: Judge) -> None:
 @pytest.mark.parametrize(
     ("statuses", "colour"),
     [
-        (["passed"], "GREEN"),
-        (["passed", "expected"], "YELLOW"),
-        (["passed", "blocked"], "RED"),
-        (["passed", "missing"], "RED"),
-        (["failed"], "RED"),
-        ([], "RED"),
+        ("passed", "GREEN"),
+        ("passed expected", "YELLOW"),
+        ("passed blocked", "RED"),
+        ("passed missing", "RED"),
+        ("failed", "RED"),
+        ("", "RED"),
     ],
 )
-def test_the_verdict_counts(statuses: list[str], colour: str) -> None:
-    rows = [Result(component="a/b", name=str(i), status=s) for i, s in enumerate(statuses)]  # type: ignore[arg-type]
+def test_the_verdict_counts(statuses: str, colour: str) -> None:
+    rows = [Result(component="a/b", name=str(i), status=s) for i, s in enumerate(statuses.split())]  # type: ignore[arg-type]
     verdict = Conformance(subject="a", checks=rows)
     assert verdict.colour == verdict.to_json()["verdict"] == colour
     assert verdict.exit_code == (5 if colour == "RED" else 0)
