@@ -15,10 +15,8 @@ class Target:
     """A bound on a figure.
 
     Attributes:
-        figure: Name of the figure.
         bound: The least it should be; the most where smaller is better.
         smaller_is_better: The figure is a cost, such as a time.
-        meaning: One line for people.
     """
 
     figure: str

@@ -72,19 +72,6 @@ def test_derived_seeds_depend_on_every_part_and_on_nothing_else() -> None:
     assert derived_seed("policy", 0, 1) == seeds[0] == PINNED
 
 
-class Saying:
-    """A rule that returns what it is told to."""
-
-    def __init__(self, actions: Any) -> None:
-        self.actions = actions
-
-    def reset(self, num_envs: int) -> None: ...
-
-    def __call__(self, state: Any, masks: Masks, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        found: dict[str, torch.Tensor] = self.actions
-        return found
-
-
 @pytest.mark.parametrize(
     ("actions", "words"),
     [
@@ -97,4 +84,4 @@ def test_a_rule_that_does_something_else(actions: dict[str, Any], words: str) ->
     spec = ActionSpec((Head("op", ("WAIT", "UP", "DOWN")),), root="op")
     masks = Masks({"op": torch.ones(2, 3, dtype=torch.bool)}, None)
     with pytest.raises(PluginError, match=words):
-        ForeignRule(Saying(actions), Owner("rule 'r'"), spec)({}, masks, torch.Generator())
+        ForeignRule(lambda *_: actions, Owner("rule 'r'"), spec)({}, masks, torch.Generator())

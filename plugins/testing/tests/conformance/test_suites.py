@@ -47,7 +47,7 @@ def find(index: Index, spec: ComponentSpec) -> Component:
     return component
 
 
-@pytest.mark.parametrize("spec", right(), ids=lambda spec: f"{spec.kind}-{spec.name}")
+@pytest.mark.parametrize("spec", list(right()), ids=lambda spec: f"{spec.kind}-{spec.name}")
 def test_what_is_right_passes_everything(index: Index, spec: ComponentSpec) -> None:
     rows = {row.name: row for row in check_component(find(index, spec), index)}
     wrong = {row.name for row in rows.values() if row.status != "passed"}

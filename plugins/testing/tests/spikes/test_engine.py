@@ -69,8 +69,8 @@ def test_outcomes_are_counted_by_category(module, capsys: pytest.CaptureFixture[
     assert output.out == "" and "noise" in output.err
 
 
-def test_the_place_of_a_failure_is_the_deepest_code_that_is_no_library(module, tmp_path: Path) -> None:
-    helper = tmp_path / "helper.py"
+def test_the_place_of_a_failure_is_the_deepest_code_that_is_no_library(module, tmp_path, monkeypatch) -> None:
+    helper = tmp_path / "helper_of_growth.py"
     helper.write_text(
         "import torch\n"
         "def grow(n):\n"
@@ -79,21 +79,12 @@ def test_the_place_of_a_failure_is_the_deepest_code_that_is_no_library(module, t
         "    except RuntimeError as error:\n"
         "        raise ValueError('cannot grow') from error\n"
     )
-    path = module(
-        f"""
-        import importlib.util
-        spec = importlib.util.spec_from_file_location("helper", {str(helper)!r})
-        helper = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(helper)
-        CATEGORY = "growth"
-        def test_grow():
-            helper.grow(5)
-        """
-    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    path = module("import helper_of_growth\nCATEGORY = 'growth'\ndef test_grow(): helper_of_growth.grow(5)")
     (failure,) = run_checks([path], {"growth": 1}).failures
     assert failure.message == "ValueError: cannot grow"
     assert (failure.file, failure.line) == (str(helper), 4)
-    assert [(Path(place.file).name, place.line) for place in failure.trace] == [("helper.py", 4)]
+    assert [(Path(place.file).name, place.line) for place in failure.trace] == [("helper_of_growth.py", 4)]
     assert failure.trace[0].text == "return torch.zeros(3) + torch.zeros(n)"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from attrs import evolve
 
 from esper_core.cli.app import run
 from esper_core.contracts.errors import SlotIdError, UserError
@@ -119,12 +120,11 @@ def test_red_exits_with_five_and_says_why(tell: Any, probe: Probe) -> None:
 
 def test_of_many_failures_some_are_shown(tell: Any, probe: Probe) -> None:
     failures = [
-        Failure(category="a", check=f"test_{check}[N={slots}]", slots=slots, message="no", file="a.py", line=check)
+        evolve(RED.failures[0], check=f"test_{check}[N={slots}]", slots=slots, message="no", line=check)
         for slots in (5, 2)
         for check in range(10)
     ]
-    whole = [Category(name="a", declared=20, failed=20)]
-    probe.answer = Verdict(spike="s", policy="p", categories=whole, failures=failures)
+    probe.answer = evolve(RED, failures=failures)
     text = tell(*ON_LSTM).out
     assert text.count("slots 2, 5: no") == 8
     assert "  2 more such failures; --json and --report list all" in text
@@ -159,8 +159,7 @@ def test_what_was_measured_is_a_table(tell: Any, probe: Probe) -> None:
         ProbeResult(name="P1 a", expected="V = 1", measured={"V": (1.0, 0.5, None)}, passed=False, seconds=2.0),
         ProbeResult(name="P2 bc", expected="V = 2", measured={"V": (2.0,), "w": (None,)}, passed=True, seconds=1.0),
     )
-    whole = [Category(name="probes", declared=2, passed=2)]
-    probe.answer = Verdict(spike="s", policy="p", categories=whole, probes=rows)
+    probe.answer = evolve(RED, probes=rows)
     assert tell(*ON_LSTM).out.splitlines()[2:5] == [
         "probe          seconds  measured   expected",
         "P1 a   FAILED  2.0      V 0.5 … 1  V = 1",
