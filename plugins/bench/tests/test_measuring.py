@@ -71,15 +71,11 @@ TARGETS = (Target("speed", 2.5), Target("cost_ms", 3.0, smaller_is_better=True, 
 
 
 @pytest.mark.parametrize(
-    ("figures", "missed"),
-    [
-        ({"speed": 2.5, "cost_ms": 3.0}, []),
-        ({"speed": 2.49, "cost_ms": 3.0}, ["speed"]),
-        ({"speed": 9.0, "cost_ms": 3.01}, ["cost_ms"]),
-        ({"speed": 0.0, "cost_ms": 99.0}, ["speed", "cost_ms"]),
-    ],
+    ("speed", "cost", "missed"),
+    [(2.5, 3.0, []), (2.49, 3.0, ["speed"]), (9.0, 3.01, ["cost_ms"]), (0.0, 99.0, ["speed", "cost_ms"])],
 )
-def test_there_is_a_floor_exactly_under_what_misses_its_target(figures, missed):
+def test_there_is_a_floor_exactly_under_what_misses_its_target(speed, cost, missed):
+    figures = {"speed": speed, "cost_ms": cost}
     floor = find_floor(figures, TARGETS, lambda figure: {"why": figure})
     assert list(floor) == missed
     for figure in missed:

@@ -68,12 +68,9 @@ def test_illegal_actions_are_found_where_they_matter() -> None:
     heads = {"op": torch.ones(4, 4, dtype=torch.bool), "slot": by_op.any(1), "what": torch.ones(4, 3, dtype=torch.bool)}
     heads["what"][:, 2] = False
     taken = {"op": [0, 2, 2, 1], "slot": [1, 0, 1, 0], "what": [2, 2, 2, 2]}
-    found = illegal_actions(actions, Masks(heads, by_op), {name: torch.tensor(value) for name, value in taken.items()})
-    assert {name: value.tolist() for name, value in found.items()} == {
-        "op": [False] * 4,
-        "slot": [False, True, False, False],
-        "what": [False, False, False, True],
-    }
+    chosen = {name: torch.tensor(value) for name, value in taken.items()}
+    found = illegal_actions(actions, Masks(heads, by_op), chosen)
+    illegal = {name: value.nonzero().flatten().tolist() for name, value in found.items()}
+    assert illegal == {"op": [], "slot": [1], "what": [3]}
     heads["op"][:, 2] = False
-    found = illegal_actions(actions, Masks(heads, by_op), {name: torch.tensor(value) for name, value in taken.items()})
-    assert found["op"].tolist() == [False, True, True, False]
+    assert illegal_actions(actions, Masks(heads, by_op), chosen)["op"].tolist() == [False, True, True, False]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -149,8 +150,7 @@ def test_the_picture_has_every_arm_and_no_label_over_another(tmp_path: Path, out
     draw(compared(achieved, outcomes), ["policy", "policy-greedy"], path)
     assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 10_000
     assert sorted(label.get_text() for label in drawn) == sorted(achieved)
-    boxes = [label.get_window_extent() for label in drawn]
-    assert not any(one.overlaps(two) for i, one in enumerate(boxes) for two in boxes[:i])
+    assert not any(a.overlaps(b) for a, b in combinations((label.get_window_extent() for label in drawn), 2))
     axes = drawn[0].axes
     assert axes.get_ylabel() == "test accuracy, fraction (higher is better)"
     assert len(axes.containers) == len(achieved) and all(c.has_yerr for c in axes.containers)

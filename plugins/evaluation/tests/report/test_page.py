@@ -140,7 +140,7 @@ def test_many_updates_share_points_and_many_environments_a_page(make_run: MakeRu
         for env in range(12)
         for event in (*seed(env, "r0c0", "norm", (0, "A", 9)), episode(env))
     ]
-    run = make_run(lines=[line(u) for u in range(1, 501)], events=events, updates=500, envs=12)
+    run = make_run(events=events, updates=500, envs=12)
     html = render(Record.read(run))
     assert "A point stands for 4 updates." in html and "8 of 12 environments are drawn." in html
     assert len(html) < 400_000
