@@ -67,6 +67,12 @@ def test_a_report_is_in_its_run_or_where_it_was_asked_for(runs, capsys, tmp_path
     assert "cannot be written" in capsys.readouterr().err
 
 
+def test_a_report_is_proposed_where_it_can_be_written(runs, capsys):
+    for flags, proposed in (((), True), (("--no-plugin", "evaluation"), False)):
+        assert run([*flags, "runs", "show", runs[0]]) == 0
+        assert ("esper report" in capsys.readouterr().out) == proposed
+
+
 def test_looking_at_runs_needs_no_torch(esper: Esper, without_torch: Path, trained: Path, runs: list[str]) -> None:
     first, second = (str(trained / name) for name in runs)
     for arguments in (("report", first, "--out", "page.html"), ("runs", "compare", first, second, "--all")):
