@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from esper_core.composition.build import build_parts
 from esper_core.contracts.errors import UserError
-from esper_core.plan.build import build_parts
 from esper_core.policy.policy import Policy
 from esper_core.registry.index import Index
 from esper_core.runs.checkpoint import choose_checkpoint, list_checkpoints, load_policy

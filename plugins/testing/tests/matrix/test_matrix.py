@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from esper_core import ComponentSpec
-from esper_core.plan.recipes import Recipes
+from esper_core.composition.recipes import Recipes
 from esper_core.registry.index import Component, Index
 from esper_core.registry.loading import load_index
 from esper_core.registry.resolve import resolve
