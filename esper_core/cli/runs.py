@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from esper_core.cli import choices, completion
+from esper_core.cli.installed import installed_of
 from esper_core.cli.output import duration, number, print_json, print_table, say
 from esper_core.contracts.errors import CheckpointMismatch, EsperError
 from esper_core.runs.checkpoint import best_checkpoint, list_checkpoints
@@ -55,6 +56,7 @@ def list_all(out: choices.Out = Path("runs"), as_json: choices.AsJson = False) -
 
 
 def show(
+    context: typer.Context,
     run: Annotated[str, typer.Argument(metavar="RUN", help=A_RUN, autocompletion=completion.runs)],
     out: choices.Out = Path("runs"),
     as_json: choices.AsJson = False,
@@ -88,7 +90,8 @@ def show(
         _print_checkpoint(newest)
     slots = directory.words.slots
     lives = f" and the life of every {slots.thing}" if slots is not None else ""
-    say("", f"A page with curves{lives}: esper report {directory.shown()}")
+    if any(command.spec.name == "report" for command in installed_of(context).index.commands):
+        say("", f"A page with curves{lives}: esper report {directory.shown()}")
 
 
 def _print_summary(directory: RunDirectory, metrics: list[dict[str, Any]]) -> None:

@@ -15,10 +15,8 @@ class Target:
     """A bound on a figure.
 
     Attributes:
-        figure: Name of the figure.
         bound: The least it should be; the most where smaller is better.
         smaller_is_better: The figure is a cost, such as a time.
-        meaning: One line for people.
     """
 
     figure: str
@@ -39,8 +37,8 @@ class Workload(Protocol):
     """Kind `workload`: what `esper bench` measures speed on. Its factory is called as `factory(config, None)`.
 
     Attributes:
-        choices: What is trained: fields of an `esper_core.composition.plan.PlanRequest` by name. What the user says
-            about the policy and options comes on top.
+        choices: What is trained: fields of an `esper_core.composition.plan.PlanRequest` by name. What the user says about
+            the policy and options comes on top.
         targets: What its figures should reach; `measure` gives each of them, quick or not.
     """
 

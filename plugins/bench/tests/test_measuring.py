@@ -1,4 +1,4 @@
-"""What measuring is made of: turns, medians, costs, ceilings and phases."""
+"""What measuring is made of: turns, medians, costs, ceilings, phases and targets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from esper_bench import pieces
 from esper_bench.cost import Cost, count
 from esper_bench.machine import Ceilings
 from esper_bench.repeats import median_ratio, side_by_side
+from esper_bench.report import find_floor, judge
 from esper_bench.speed import Speed
+from esper_bench.workload import Target
+from esper_core.contracts.errors import PluginError
 
 
 def test_works_take_turns_after_a_warm_up():
@@ -62,3 +65,27 @@ def test_other_is_all_but_the_hosts():
 def test_estimating_advantages_stays_one_pass():
     """Two operations per step at most, and a few for the whole rollout."""
     assert count(pieces.advantages(50, 4)).operations <= 2 * 50 + 20
+
+
+TARGETS = (Target("speed", 2.5), Target("cost_ms", 3.0, smaller_is_better=True, meaning="per call"))
+
+
+@pytest.mark.parametrize(
+    ("speed", "cost", "missed"),
+    [(2.5, 3.0, []), (2.49, 3.0, ["speed"]), (9.0, 3.01, ["cost_ms"]), (0.0, 99.0, ["speed", "cost_ms"])],
+)
+def test_there_is_a_floor_exactly_under_what_misses_its_target(speed, cost, missed):
+    figures = {"speed": speed, "cost_ms": cost}
+    floor = find_floor(figures, TARGETS, lambda figure: {"why": figure})
+    assert list(floor) == missed
+    for figure in missed:
+        target = next(t for t in TARGETS if t.figure == figure)
+        assert floor[figure] == {"target": target.bound, "measured": figures[figure], "evidence": {"why": figure}}
+    judged = judge(figures, TARGETS)
+    assert [name for name, row in judged.items() if not row["reached"]] == missed
+    assert judged["cost_ms"]["target"] == "≤ 3" and judged["speed"]["target"] == "≥ 2.5"
+
+
+def test_a_figure_with_a_target_must_be_measured():
+    with pytest.raises(PluginError, match="'cost_ms' and did not measure it"):
+        judge({"speed": 3.0}, TARGETS)

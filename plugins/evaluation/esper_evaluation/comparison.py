@@ -22,7 +22,6 @@ class Contrast:
         rule: Name of the rule that is best on these instances, by what is compared.
         delta: The policy's number minus that of the rule. The interval allows for the rule being chosen by the same
             instances; see `statistics.margin`.
-        higher_is_better: Of the outcome.
     """
 
     rule: str
@@ -47,7 +46,6 @@ class Group:
     """Arms side by side on the instances that have something in common.
 
     Attributes:
-        instances: How many these are.
         arms: Arm → outcome → IQM with its interval, in the order of the comparison.
     """
 
@@ -62,8 +60,6 @@ class Comparison:
     Attributes:
         outcomes: What is compared; arms are ordered and contrasted by the first.
         arms: Arm → outcome → IQM with its interval; the best arm comes first.
-        instances: Numbers of the instances.
-        seeds: Policy seeds.
         best_rule: Name of the best rule; None without rules.
         primary: The policy against it, by IQM; None without the policy, or without rules.
         mean: The same by means over the instances.

@@ -22,8 +22,6 @@ class Entrant:
     """A policy as a run left it.
 
     Attributes:
-        run: The run.
-        header: Header of the checkpoint.
         updates: Updates that the run has done, whichever checkpoint was chosen.
     """
 

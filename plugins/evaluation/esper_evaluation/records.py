@@ -18,10 +18,8 @@ class Key(NamedTuple):
     """Which episode it is.
 
     Attributes:
-        arm: Name of the arm.
         version: What else the arm's episodes depend on, such as the digest of a checkpoint.
         seed: Policy seed; None for an arm without a policy.
-        instance: Number of the instance.
     """
 
     arm: str

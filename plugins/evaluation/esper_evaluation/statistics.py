@@ -65,7 +65,6 @@ class Sampled:
     """A number, and what the resamples make of it.
 
     Attributes:
-        value: The number.
         draws: The same of every resample, `[R]`.
     """
 

@@ -23,9 +23,7 @@ class Interval:
     """A mean and its 95 % interval.
 
     Attributes:
-        mean: Mean.
         low, high: Ends of the interval; None for a single measurement, which says nothing about its spread.
-        count: Measurements.
     """
 
     mean: float

@@ -25,11 +25,7 @@ class Case:
     """A policy built for `num_slots` slots.
 
     Attributes:
-        num_slots: The slot count, N.
-        plan: The plan it was built from.
         description: Actions, state and observation of that plan.
-        extract: The feature extractor.
-        policy: Network, critic and action table composed.
     """
 
     num_slots: int
@@ -84,13 +80,6 @@ def make_case(
     plan: Plan, index: Index, num_slots: int, *, dtype: torch.dtype = torch.float32, device: str = "cpu"
 ) -> Case:
     """Build the policy of a plan for another slot count, from the plan's seed.
-
-    Args:
-        plan: What to build.
-        index: Where its components are looked up.
-        num_slots: The slot count, N.
-        dtype: Of observations and weights.
-        device: Where it is built.
 
     Raises:
         EsperError: a component cannot be built for this slot count.

@@ -25,9 +25,7 @@ class Episode:
 
     Attributes:
         states: States before every step and after the last, T + 1.
-        actions: What was done.
         rewards, terminated, truncated: What came of it, `[E]` each.
-        infos: What was said about it.
     """
 
     states: list[State] = field(factory=list)

@@ -98,7 +98,6 @@ class _Wandering:
     """Kind `rule`, for one environment: uniform over what is legal, or, at some steps, nothing at all.
 
     Attributes:
-        spec: The action table.
         busy: How likely something is done, 0..1.
     """
 

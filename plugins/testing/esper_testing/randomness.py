@@ -29,23 +29,30 @@ _STREAMS = {
 
 
 @contextmanager
+def surroundings(seed: int) -> Iterator[None]:
+    """Seed the global random numbers of torch, numpy and Python; afterwards they are as before."""
+    before = {name: stream.read() for name, stream in _STREAMS.items()}
+    for stream in _STREAMS.values():
+        stream.seed(seed)
+    try:
+        yield
+    finally:
+        for name, stream in _STREAMS.items():
+            stream.write(before[name])
+
+
+@contextmanager
 def untouched_randomness(what: str) -> Iterator[None]:
     """Fail when the global random numbers of torch, numpy or Python move within; afterwards they are as before.
 
     Raises:
         AssertionError: some have moved; `what` names who did it.
     """
-    before = {name: stream.read() for name, stream in _STREAMS.items()}
-    try:
-        for stream in _STREAMS.values():
-            stream.seed(UNUSUAL)
+    with surroundings(UNUSUAL):
         expected = {name: _plain(stream.read()) for name, stream in _STREAMS.items()}
         yield
         moved = [name for name, stream in _STREAMS.items() if _plain(stream.read()) != expected[name]]
         assert not moved, f"{what} draws from or seeds the global random numbers of {' and '.join(moved)}"
-    finally:
-        for name, stream in _STREAMS.items():
-            stream.write(before[name])
 
 
 def _plain(state: Any) -> Any:

@@ -39,7 +39,6 @@ def test_what_a_gpu_refuses_is_refused(mistake: Callable[[], Any]) -> None:
     ("crossing", "result"),
     [
         (lambda: there(1).item(), 0.0),
-        (lambda: bool((there(3) == 0).all()), True),
         (lambda: int(there(2).argmax()), 0),
         (lambda: there(2).tolist(), [0.0, 0.0]),
         (lambda: there(2).cpu().device.type, "cpu"),
@@ -47,7 +46,6 @@ def test_what_a_gpu_refuses_is_refused(mistake: Callable[[], Any]) -> None:
         (lambda: there(2).copy_(torch.zeros(2)).device.type, "meta"),
         (lambda: torch.tensor([1, 2], device="meta").shape, (2,)),
         (lambda: there(2).new_tensor([1.0]).shape, (1,)),
-        (lambda: there(3)[[0, 2]].shape, (2,)),
         (lambda: there(3, 4)[torch.tensor([0, 2])].shape, (2, 4)),
         (lambda: there(3, 4)[there(3, 4) == 0].shape, (12,)),
         (lambda: (there(3) > 0).nonzero().shape, (0, 1)),
@@ -64,7 +62,6 @@ def test_every_crossing_is_noticed_and_answered(crossing: Callable[[], Any], res
     "harmless",
     [
         lambda: there(3) * 2.0 + torch.tensor(1.0),
-        lambda: there(3).to(torch.bfloat16),
         lambda: there(3, 4)[1, 2:],
         lambda: there(3, 4)[torch.zeros(2, dtype=torch.int64, device="meta")],
         lambda: assign(there(3, 4), 1, 0.5),

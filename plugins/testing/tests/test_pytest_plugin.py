@@ -57,9 +57,8 @@ def test_conformance(conformance_check):
 
 @pytest.fixture
 def gadgets(fake_site: FakeSite) -> FakeSite:
-    fake_site.install(
-        "acme-gadgets", {"gadgets": "gadgets.plugin"}, modules={"gadgets.plugin": GADGETS, "gadgets.suite": SUITE}
-    )
+    modules = {"gadgets.plugin": GADGETS, "gadgets.suite": SUITE}
+    fake_site.install("acme-gadgets", {"gadgets": "gadgets.plugin"}, modules=modules)
     return fake_site
 
 
@@ -82,5 +81,4 @@ def test_every_check_becomes_a_test(gadgets: FakeSite, tmp_path: Path) -> None:
 
 
 def test_a_wrong_name_says_so(gadgets: FakeSite, tmp_path: Path) -> None:
-    text = outcome(gadgets, tmp_path, "gagdets")
-    assert "Did you mean 'gadgets'?" in text
+    assert "Did you mean 'gadgets'?" in outcome(gadgets, tmp_path, "gagdets")

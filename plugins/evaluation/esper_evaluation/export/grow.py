@@ -27,8 +27,6 @@ class Result:
     """An episode that was played.
 
     Attributes:
-        grown: What it left behind.
-        events: The environment's events.
         notes: Differences between the checkpoint and what is installed that do not matter enough to refuse.
     """
 

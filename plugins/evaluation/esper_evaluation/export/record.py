@@ -38,12 +38,7 @@ EXAMPLES = 3
 
 
 class Unwritable(Exception):
-    """A module that cannot be written down.
-
-    Attributes:
-        module: Which.
-        reason: Why.
-    """
+    """A module that cannot be written down."""
 
     def __init__(self, module: nn.Module, reason: str) -> None:
         super().__init__(reason)
@@ -93,11 +88,9 @@ class _Frame:
     """A module whose forward is being run.
 
     Attributes:
-        module: Which.
         silent: Nobody needs to know what it does.
         inputs: Names of its arguments that are written down.
         arguments: What it was called with, for each of them.
-        body: What it has done so far.
         ordered: A step changed a value in place, so that all steps must stay where they are.
         versions: Tensors that it was called with, each with how often it had been changed in place.
     """

@@ -73,8 +73,6 @@ class Exported:
     """What was written.
 
     Attributes:
-        weights, source: The two files.
-        cost: What the network costs.
         parts: What each of its children costs.
         difference: Largest difference between the outputs of what was loaded again and of what was grown.
     """

@@ -65,7 +65,6 @@ class LineChart:
 
     Attributes:
         title, note: What it shows, and how to read it.
-        lines: What is drawn.
         at: The points' places, shared by all lines.
     """
 
@@ -168,7 +167,6 @@ class ShareChart:
         title, note: What it shows, and how to read it.
         names: What the shares are of.
         shares: Per name, a share from 0 to 1 at every place.
-        at: The places.
     """
 
     title: str

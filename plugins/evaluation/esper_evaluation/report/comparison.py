@@ -30,7 +30,6 @@ class Outcome:
     """What came of a number that episodes report.
 
     Attributes:
-        name: Its name.
         intervals: Per run, mean and 95 % interval over its episodes in the window.
         change: Second minus first run; None unless two runs are compared.
     """
@@ -45,12 +44,10 @@ class Comparison:
     """Runs side by side.
 
     Attributes:
-        records: The runs.
         window: Updates that are compared: the last quarter of those that all runs have.
         plan, made_with: What differs in plans; in code, libraries and machine.
         outcomes: Numbers of episodes.
         metrics: All other metrics, means over the window.
-        notes: What to keep in mind.
     """
 
     records: Sequence[Record]

@@ -29,7 +29,6 @@ class HeatMap:
     Attributes:
         title, note: What it shows, and how to read it.
         corner: What rows and columns are.
-        rows, columns: Their names.
         values: Per row, a value of every column.
         bare: Cells are too many for numbers; they say them when pointed at.
         share: Values are shares of 1, and are printed as percent.
@@ -111,7 +110,6 @@ class Timeline:
         title, note: What it shows, and how to read it.
         stages: Names of the stages, in order; their place is their shade.
         steps: Length of the axis.
-        boards: What is drawn.
         table: The same in words.
         folded: It is shown only when asked for.
     """

@@ -21,7 +21,6 @@ class Stretch:
     """Steps in which a thing kept its stage.
 
     Attributes:
-        stage: Label.
         start, end: First step, and the one after the last.
         alpha: Amplitude when it began; None where events do not say.
     """
@@ -37,9 +36,6 @@ class Life:
     """One thing in a slot, from its first event to its last step.
 
     Attributes:
-        update, env, slot: Where it lived.
-        content: What it was.
-        stretches: Its stages.
         ending: Stage that ended it; None while the episode lasted.
         last: Its last event that still held something.
     """

@@ -23,8 +23,6 @@ class Record:
     """A run as its files tell it.
 
     Attributes:
-        run: Its directory.
-        plan: What it is made of.
         lines: Metrics lines, one per update, in order.
         events: The environment's events of those updates.
     """

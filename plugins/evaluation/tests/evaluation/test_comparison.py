@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from attrs import evolve
+from attrs import asdict, evolve
 
 from esper_core import ComponentSpec
 from esper_core.contracts.state import Outcome
@@ -38,8 +39,8 @@ STATIC, ALL_ON, PERIODIC = rule("static"), rule("all-on"), rule("periodic")
 ARMS = {arm.name: arm for arm in (STATIC, ALL_ON, PERIODIC, *OWN)}
 
 
-def compared(achieved: dict[str, dict[str, Any]], outcomes: Any = OUTCOMES) -> Comparison:
-    return compare([ARMS[name] for name in achieved], outcomes, achieved, INSTANCES, SEEDS)
+def compared(achieved: dict[str, dict[str, Any]], outcomes: Any = OUTCOMES, **told: Any) -> Comparison:
+    return compare([ARMS[name] for name in achieved], outcomes, achieved, INSTANCES, SEEDS, **told)
 
 
 def typical(policy: float = 0.9) -> dict[str, dict[str, Any]]:
@@ -62,16 +63,13 @@ def test_the_best_arm_comes_first_and_the_best_rule_is_known() -> None:
 def test_the_contrast_is_the_policy_minus_the_best_rule(policy: float, verdict: str) -> None:
     achieved = typical(policy)
     if policy == 0.8:
-        achieved["policy"] = achieved["all-on"] | {
-            "test_accuracy": np.repeat(achieved["all-on"]["test_accuracy"], 3, 0)
-        }
+        achieved["policy"] = {name: np.repeat(value, 3, 0) for name, value in achieved["all-on"].items()}
     found = compared(achieved)
     assert found.primary is not None and found.primary.name == "policy - all-on"
     assert found.primary.verdict == verdict
     delta = found.primary.delta
-    assert delta.value == pytest.approx(
-        found.arms["policy"]["test_accuracy"].value - found.arms["all-on"]["test_accuracy"].value
-    )
+    policys, rules = (found.arms[arm]["test_accuracy"].value for arm in ("policy", "all-on"))
+    assert delta.value == pytest.approx(policys - rules)
     assert delta.low <= delta.value <= delta.high
     if policy == 0.8:
         assert found.mean is not None and (delta.value, delta.low) == (0.0, 0.0)
@@ -82,7 +80,7 @@ def test_within_groups_the_same_arms_are_compared_on_fewer_instances() -> None:
     achieved = typical()
     hosts = ["weak", "strong", "weak"] * 4
     tags = [{"host": host, "task": "lamps"} for host in hosts]
-    found = compare([ARMS[name] for name in achieved], OUTCOMES, achieved, INSTANCES, SEEDS, tags, "host")
+    found = compared(achieved, tags=tags, by="host")
     assert {name: group.instances for name, group in found.groups.items()} == {"strong": 4, "weak": 8}
     for name, group in found.groups.items():
         members = [i for i, host in enumerate(hosts) if host == name]
@@ -122,18 +120,12 @@ def test_rules_that_are_good_in_turns_leave_a_gap() -> None:
     achieved["static"] = achieved["static"] | {"test_accuracy": turns[None] * 1.0}
     achieved["all-on"] = achieved["all-on"] | {"test_accuracy": 1.0 - turns[None]}
     tags = [{"host": f"host {turn}", "task": f"task {i % 4}"} for i, turn in enumerate(turns)]
-
-    def told(achieved: dict[str, dict[str, Any]], by: str | None) -> Comparison:
-        return compare([ARMS[name] for name in achieved], OUTCOMES, achieved, INSTANCES, SEEDS, tags, by)
-
     for by, words in ((None, ["host", "task"]), ("host", ["host"])):
-        found = told(achieved, by)
+        found = compared(achieved, tags=tags, by=by)
         gap = found.oracle_gap
         assert gap is not None and gap.value >= 0.5 and gap.low > 0.1
-        assert found.to_json()["secondary"]["oracle_gap"] == {
-            "by": words, "value": gap.value, "low": gap.low, "high": gap.high
-        }  # fmt: skip
-    calm = told(typical(), None).oracle_gap
+        assert found.to_json()["secondary"]["oracle_gap"] == {"by": words, **asdict(gap)}
+    calm = compared(typical(), tags=tags).oracle_gap
     assert calm is not None and (calm.value, calm.low, calm.high) == (0.0, 0.0, 0.0)
 
 
@@ -158,8 +150,7 @@ def test_the_picture_has_every_arm_and_no_label_over_another(tmp_path: Path, out
     draw(compared(achieved, outcomes), ["policy", "policy-greedy"], path)
     assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 10_000
     assert sorted(label.get_text() for label in drawn) == sorted(achieved)
-    boxes = [label.get_window_extent() for label in drawn]
-    assert not any(one.overlaps(two) for i, one in enumerate(boxes) for two in boxes[:i])
+    assert not any(a.overlaps(b) for a, b in combinations((label.get_window_extent() for label in drawn), 2))
     axes = drawn[0].axes
     assert axes.get_ylabel() == "test accuracy, fraction (higher is better)"
     assert len(axes.containers) == len(achieved) and all(c.has_yerr for c in axes.containers)

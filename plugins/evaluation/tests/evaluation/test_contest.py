@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from esper_core.composition.lookup import find_planned
 from esper_core.composition.plan import describe_plan
@@ -18,7 +19,6 @@ from esper_core.contracts.errors import PluginError, UserError
 from esper_core.registry import sources
 from esper_core.registry.index import Index
 from esper_core.runs.directory import RunDirectory
-from esper_evaluation import contest as contest_module
 from esper_evaluation.arms import Arm, choose_arms
 from esper_evaluation.contest import Contest, Played
 from esper_evaluation.entrants import Entrant, choose_entrants
@@ -52,40 +52,15 @@ Hold = Callable[..., Played]
 def hold(index: Index, entrants: tuple[Entrant, ...]) -> Hold:
     """Return a function that holds a contest of some arms."""
 
-    def held(
-        *names: str,
-        instances: int = INSTANCES,
-        among: tuple[Entrant, ...] | None = None,
-        envs: int | None = None,
-        batches: int = BATCHES,
-        on_progress: Any = lambda *_: None,
-    ) -> Played:
+    def held(*names: str, instances=INSTANCES, among=None, envs=None, batches=BATCHES) -> Played:
         among = among or entrants
         contest = Contest(among, index, envs=envs)
         try:
-            return contest.run(arms_of(index, among, names or None), instances, batches, on_progress)
+            return contest.run(arms_of(index, among, names or None), instances, batches, lambda *_: None)
         finally:
             contest.close(print)
 
     return held
-
-
-@pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
-    """The instances of every batch that is played."""
-    batches: list[list[int]] = []
-    play = contest_module.play
-
-    def counting(environment: Any, *arguments: Any, **said: Any) -> Any:
-        batches.append(said["options"]["instances"])
-        return play(environment, *arguments, **said)
-
-    monkeypatch.setattr(contest_module, "play", counting)
-    return batches
-
-
-def equal(one: Played, two: Played, arm: str) -> bool:
-    return all(np.array_equal(one.values[arm][name], two.values[arm][name]) for name in one.values[arm])
 
 
 def lines(played: Played) -> list[dict[str, Any]]:
@@ -106,26 +81,24 @@ def test_every_arm_plays_every_instance_once_for_each_seed(hold: Hold) -> None:
     assert json.loads((played.folder / "about.json").read_text())["slots"] == ["r0c0", "r0c1"]
 
 
-def test_more_instances_and_more_arms_play_only_what_is_new(hold: Hold, counted: list[list[int]]) -> None:
+def test_more_instances_and_more_arms_play_only_what_is_new(hold: Hold, begun: list[int]) -> None:
     hold("static", "policy", instances=3)
-    counted.clear()
+    begun.clear()
     more = hold("static", "random", instances=4)
-    assert more.played == 1 + 4
-    assert {i for batch in counted for i in batch} == {HELD_OUT + i for i in range(4)}
+    assert more.played == 1 + 4 and set(begun) == {HELD_OUT + i for i in range(4)}
     entries = lines(more)
     assert len(entries) == 3 + 6 + 5 and entries[-5:][0]["instance"] == HELD_OUT + 3
 
 
-def test_no_result_depends_on_how_many_are_played_side_by_side(
-    hold: Hold, entrants: tuple[Entrant, ...], index: Index
-) -> None:
+def test_no_result_depends_on_how_many_are_played_side_by_side(hold: Hold) -> None:
     arms = [arm for arm in ALL if arm != "best-fixed"]
     several = hold(*arms)
     shutil.rmtree(several.folder)
     for envs in (1, 7):
         other = hold(*arms, envs=envs)
         assert other.folder == several.folder and other.played == several.played
-        assert all(equal(several, other, arm) for arm in arms)
+        for arm in arms:
+            np.testing.assert_equal(dict(other.values[arm]), dict(several.values[arm]))
         shutil.rmtree(other.folder)
 
 
@@ -136,15 +109,28 @@ def test_another_checkpoint_is_played_afresh(hold: Hold, copies: list[RunDirecto
     assert hold("policy", "static").played == 0
 
 
-def test_what_was_played_under_other_circumstances_is_played_again(
-    hold: Hold, counted: list[list[int]], monkeypatch: pytest.MonkeyPatch
+def test_what_was_played_under_other_circumstances_is_named_and_played_again(
+    hold: Hold, index: Index, entrants: tuple[Entrant, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Kernels stand for whatever an environment says that no plan does."""
+
+    def set_aside() -> str:
+        contest = Contest(entrants, index)
+        contest.close(print)
+        return contest.set_aside
+
+    assert set_aside() == "", "there is nothing yet"
     before = hold("static", "policy")
+    assert set_aside() == ""
+    about = before.folder / "about.json"
+    known = about.read_text()
     monkeypatch.setattr(Lamps, "circumstances", lambda self: {"kernels": "torch"}, raising=False)
-    count = len(counted)
+    assert str(before.folder) in set_aside() and "kernels was nothing and is torch" in set_aside()
+    about.write_text("[" * 100_000)
+    assert "about.json cannot be read" in set_aside()
+    about.write_text(known)
     after = hold("static", "policy")
-    assert len(counted) > count and after.folder != before.folder and after.played == before.played > 0
+    assert after.folder != before.folder and after.played == before.played > 0
     assert hold("static", "policy").played == 0
     monkeypatch.undo()
     assert hold("static", "policy").folder == before.folder
@@ -161,23 +147,6 @@ def test_episodes_depend_on_the_code_of_esper(hold: Hold, monkeypatch: pytest.Mo
     sources.forget()
     assert after.played == before.played and after.folder != before.folder
     assert hold("static").played == 0
-
-
-def test_records_that_are_set_aside_are_named_with_what_has_changed(
-    hold: Hold, index: Index, entrants: tuple[Entrant, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def said() -> str:
-        contest = Contest(entrants, index)
-        contest.close(print)
-        return contest.set_aside
-
-    assert said() == "", "there is nothing yet"
-    played = hold("static")
-    assert said() == ""
-    monkeypatch.setattr(Lamps, "circumstances", lambda self: {"kernels": "torch"}, raising=False)
-    assert str(played.folder) in said() and "kernels was nothing and is torch" in said()
-    (played.folder / "about.json").write_text("[" * 100_000)
-    assert "about.json cannot be read" in said()
 
 
 def test_matched_play_has_the_policys_operations(hold: Hold) -> None:
@@ -204,36 +173,36 @@ def test_the_search_is_kept_and_spends_what_it_may(hold: Hold) -> None:
     assert hold("best-fixed", batches=6).found == played.found
 
 
-def test_an_environment_that_says_nothing_of_outcomes_is_refused(
-    entrants: tuple[Entrant, ...], index: Index, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from esper_testing.reference import describe
-
-    monkeypatch.setattr(describe, "OUTCOMES", ())
-    with pytest.raises(UserError, match="'lamps' cannot be evaluated: its description names no outcomes"):
-        Contest(entrants, index)
+def failing(self: Any, *_: Any) -> Any:
+    raise ZeroDivisionError("no")
 
 
-def test_outcomes_that_are_not_what_was_described(hold: Hold, monkeypatch: pytest.MonkeyPatch) -> None:
-    outcomes = Lamps.outcomes
-    monkeypatch.setattr(Lamps, "outcomes", lambda self: outcomes(self) | {"lit": math.nan * outcomes(self)["lit"]})
-    with pytest.raises(PluginError, match=r"environment 'lamps' \(.*\) breaks its contract: its outcome 'lit' is"):
-        hold("static")
+def undefined(self: Lamps) -> dict[str, torch.Tensor]:
+    return dict.fromkeys(("right", "lit"), torch.full((self.num_envs,), math.nan, dtype=torch.float64))
 
 
-def test_a_rule_that_fails_is_named(hold: Hold, monkeypatch: pytest.MonkeyPatch) -> None:
-    from esper_growth.rules import Static
-
-    def fail(self: Any, *_: Any) -> Any:
-        raise ZeroDivisionError("no")
-
-    monkeypatch.setattr(Static, "__call__", fail)
-    with pytest.raises(PluginError, match=r"rule 'static' \(esper-growth .*\) failed while choosing actions: Zero"):
+@pytest.mark.parametrize(
+    ("target", "broken", "says"),
+    [
+        ("esper_testing.reference.describe.OUTCOMES", (), "cannot be evaluated: its description names no outcomes"),
+        (
+            *("esper_testing.reference.environment.Lamps.outcomes", undefined),
+            r"environment 'lamps' \(.*\) breaks its contract: its outcome 'right' is",
+        ),
+        (
+            *("esper_growth.rules.Static.__call__", failing),
+            r"rule 'static' \(esper-growth .*\) failed while choosing actions: Zero",
+        ),
+    ],
+)
+def test_what_fails_is_named(hold: Hold, target: str, broken: Any, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(target, broken)
+    with pytest.raises((PluginError, UserError), match=says):
         hold("static")
 
 
 def test_features_that_remember_go_on_from_the_checkpoint_in_every_episode(
-    make_run: Any, index: Index, monkeypatch: pytest.MonkeyPatch
+    make_run: Any, hold: Hold, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[int] = []
 
@@ -256,9 +225,7 @@ def test_features_that_remember_go_on_from_the_checkpoint_in_every_episode(
     remembered = entrants[0].header.content["counters"]["parts"]["features"]["seen"]
     assert remembered == len(begun) > 0
     begun.clear()
-    contest = Contest(entrants, index)
-    contest.run(arms_of(index, entrants, ["policy"]), 4, 1, lambda *_: None)
-    contest.close(print)
+    hold("policy", instances=4, among=entrants)
     assert sorted(begun) == sorted(4 * [remembered + step for step in range(1, 7)])
 
 
@@ -271,13 +238,9 @@ def test_runs_must_be_seeds_of_one_policy(copies: list[RunDirectory], make_run: 
         choose_entrants([copies[0], copies[0]], "last")
 
 
-def test_a_contest_of_a_world_without_operations(make_run: Any, index: Index) -> None:
+def test_a_contest_of_a_world_without_operations(make_run: Any, index: Index, hold: Hold) -> None:
     """No root head: what lives on operations is no arm there."""
-    run = make_run(options=("environment.layout=flat",))
-    entrants = choose_entrants([run], "last")
+    entrants = choose_entrants([make_run(options=("environment.layout=flat",))], "last")
     own = [arm.name for arm in arms_of(index, entrants) if arm.rule is None]
     assert own == ["policy", "policy-greedy", "best-fixed", "replay"]
-    contest = Contest(entrants, index)
-    played = contest.run(arms_of(index, entrants, own), 3, 2, lambda *_: None)
-    contest.close(print)
-    assert set(played.values) == set(own)
+    assert set(hold(*own, instances=3, batches=2, among=entrants).values) == set(own)

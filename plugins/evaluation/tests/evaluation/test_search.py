@@ -17,22 +17,6 @@ def nothing(*_: Any) -> None:
     """Take anything in."""
 
 
-class Counted:
-    """Counts the episodes of an environment, and keeps their instances."""
-
-    def __init__(self, environment: Any) -> None:
-        self._environment = environment
-        self.instances: list[int] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._environment, name)
-
-    def reset(self, **said: Any) -> Any:
-        result = self._environment.reset(**said)
-        self.instances += self._environment.instances
-        return result
-
-
 @pytest.mark.parametrize("batches", [1, 2, 3, 7, 16, 40])
 @pytest.mark.parametrize("envs", [1, 3, 8])
 def test_it_plays_exactly_what_it_may_and_halves_down_to_one(lamps: Any, batches: int, envs: int) -> None:
@@ -45,14 +29,11 @@ def test_it_plays_exactly_what_it_may_and_halves_down_to_one(lamps: Any, batches
         assert len(search.rounds) == 1 or candidates > 2 ** (len(search.rounds) - 2)
 
 
-def test_the_budget_is_spent_on_training_instances_alone(lamps: Any) -> None:
-    environment, masks = lamps()
-    counted = Counted(environment)
-    search = Search(counted, masks, 10)  # type: ignore[arg-type]
+def test_the_budget_is_spent_on_training_instances_alone(lamps: Any, begun: list[int]) -> None:
+    search = Search(*lamps(), 10)
     lines: list[dict[str, Any]] = []
     found = search.run({}, lines.append, nothing)
-    assert len(counted.instances) == search.episodes == 30
-    assert max(counted.instances) < HELD_OUT and len(set(counted.instances)) == 30
+    assert len(begun) == len(set(begun)) == search.episodes == 30 and max(begun) < HELD_OUT
     assert len(lines) == 10 and found.candidates == 3 * search.rounds[0]
     assert sum("schedules" in line for line in lines) == search.rounds[0]
     played = [value for line in lines for value in line["returns"]]
@@ -65,24 +46,22 @@ def test_what_it_finds_is_better_than_chance(lamps: Any, layout: str) -> None:
     lines: list[dict[str, Any]] = []
     found = Search(environment, masks, 24).run({}, lines.append, nothing)
     chance = [value for line in lines if "schedules" in line for value in line["returns"]]
-    rules = [Schedule(environment.actions, found.rows)] * 8
     fresh = []
     for seed in range(8):
-        played = play(environment, masks, Separately([Schedule(r.spec, r.rows) for r in rules], range(8)), seed=seed)
-        fresh += played.returns()
+        rules = [Schedule(environment.actions, found.rows) for _ in range(8)]
+        fresh += play(environment, masks, Separately(rules, range(8)), seed=seed).returns()
     assert sum(fresh) / len(fresh) > sum(chance) / len(chance)
 
 
-def test_it_goes_on_where_it_was_left(lamps: Any) -> None:
-    environment, masks = lamps()
+def test_it_goes_on_where_it_was_left(lamps: Any, begun: list[int]) -> None:
+    search = Search(*lamps(), 9)
     whole: list[dict[str, Any]] = []
-    expected = Search(environment, masks, 9).run({}, whole.append, nothing)
+    expected = search.run({}, whole.append, nothing)
     for done in (0, 1, 4, 8, 9):
         more: list[dict[str, Any]] = []
-        counted = Counted(environment)
-        found = Search(counted, masks, 9).run(dict(enumerate(whole[:done])), more.append, nothing)  # type: ignore[arg-type]
-        assert found == expected and more == whole[done:]
-        assert len(counted.instances) == 3 * (9 - done)
+        begun.clear()
+        found = search.run(dict(enumerate(whole[:done])), more.append, nothing)
+        assert found == expected and more == whole[done:] and len(begun) == 3 * (9 - done)
 
 
 def test_a_candidate_is_played_as_it_was_recorded(lamps: Any) -> None:

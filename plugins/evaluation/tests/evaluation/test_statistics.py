@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from esper_evaluation import student
 from esper_evaluation.statistics import (
     Bootstrap,
     Estimate,
@@ -51,10 +54,10 @@ def test_an_arm_like_another_differs_from_it_by_exactly_nothing(count: int, seed
 
 
 def difference(bootstrap: Bootstrap, location: Location, first: Values, second: Values) -> Estimate:
-    found = bootstrap.sampled(location, first) - bootstrap.sampled(location, second)
+    one, two = bootstrap.sampled(location, first), bootstrap.sampled(location, second)
     # Among rivals of which there is one, the best one is no choice.
-    assert margin(bootstrap.sampled(location, first), [bootstrap.sampled(location, second)])[1] == found.estimate
-    return found.estimate
+    assert margin(one, [two])[1] == (one - two).estimate
+    return (one - two).estimate
 
 
 def test_what_arms_share_cancels_out() -> None:
@@ -119,12 +122,47 @@ def test_a_policy_that_is_better_or_worse_than_the_best_rule_is_found_out(rules:
     assert verdicts(rules, policy=+1.6, trials=60)[1] > 0.9
 
 
-def test_a_policy_just_above_a_lucky_rule_is_not_better_than_the_best() -> None:
-    """It is surely better than the rule that looks best, but another may well be better than both."""
-    bootstrap = Bootstrap.draw(40, 1)
-    lucky = drawn(1, 1, 40)
-    other = drawn(0, 1, 40)
-    other += iqm(lucky[0]) - iqm(other[0]) - 0.01
-    arms = [bootstrap.sampled(pooled_iqm, values) for values in (lucky + 0.01, lucky, other)]
-    best, found = margin(arms[0], arms[1:])
-    assert best == 0 and (arms[0] - arms[1]).estimate.low > 0 > found.low
+# Means and their intervals
+
+
+@pytest.mark.parametrize("degrees", [1, 2, 29, 30, 31, 120, 1000])
+def test_quantiles_are_those_of_students_t(degrees: int) -> None:
+    assert student.t_quantile(degrees) == pytest.approx(stats.t.ppf(0.975, degrees), abs=2e-3)
+    # Degrees are rounded down, so that intervals are never too narrow.
+    assert student.t_quantile(5.9) == student.t_quantile(5) > student.t_quantile(6)
+    assert student.t_quantile(0.4) == student.t_quantile(1)
+
+
+@pytest.mark.parametrize("count", [2, 3, 8, 50])
+def test_the_interval_of_a_mean(count: int) -> None:
+    generator = random.Random(count)
+    values = [generator.gauss(3, 2) for _ in range(count)]
+    interval = student.mean_interval(values)
+    assert interval is not None and interval.count == count
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high), abs=2e-3)
+
+
+def test_one_value_has_no_interval_and_none_has_no_mean() -> None:
+    interval = student.mean_interval([2.0])
+    assert interval is not None and (interval.mean, interval.low, interval.high) == (2.0, None, None)
+    assert student.mean_interval([]) is None
+
+
+def test_the_difference_of_two_means_is_welchs() -> None:
+    generator = random.Random(0)
+    a, b = [generator.gauss(0, 1) for _ in range(9)], [generator.gauss(1, 3) for _ in range(14)]
+    found = student.difference(a, b)
+    assert found is not None
+    exact = stats.ttest_ind(b, a, equal_var=False)
+    expected = exact.confidence_interval(0.95)
+    assert found.mean == pytest.approx(sum(b) / 14 - sum(a) / 9)
+    # Degrees of freedom are rounded down: a little wider.
+    assert found.low is not None and found.high is not None
+    assert expected.low - 0.05 < found.low <= expected.low and expected.high <= found.high < expected.high + 0.05
+
+
+def test_a_difference_needs_two_values_on_both_sides() -> None:
+    assert student.difference([1.0], [1.0, 2.0]) is None
+    same = student.difference([1.0, 1.0], [2.0, 2.0])
+    assert same is not None and (same.mean, same.low, same.high) == (1.0, 1.0, 1.0)

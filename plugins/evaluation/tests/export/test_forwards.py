@@ -9,23 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils import parametrizations
 
-from plugins.evaluation.tests.export.test_source import check
+from plugins.evaluation.tests.export.test_source import Forward, check
 
 C, L = 8, 6
-
-
-class Forward(nn.Module):
-    """Applies a function to itself and an input."""
-
-    def __init__(self, function: Callable[[nn.Module, Tensor], Tensor], **parts: nn.Module | Tensor) -> None:
-        super().__init__()
-        self.function = function
-        for name, part in parts.items():
-            setattr(self, name, part)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(self, x)
 
 
 def shapes(self: nn.Module, x: Tensor) -> Tensor:
@@ -103,11 +91,6 @@ def tied() -> nn.Module:
     return nn.Sequential(first, act, second, act, first)
 
 
-def normalized() -> nn.Module:
-    old = torch.nn.utils.parametrizations.weight_norm(nn.Conv1d(C, C, 1))
-    return nn.Sequential(old, torch.nn.utils.parametrizations.spectral_norm(nn.Conv1d(C, C, 3, padding=1)))
-
-
 def with_buffers() -> nn.Module:
     module = Forward(lambda self, x: x - self.mean + self.constant + self.table, constant=torch.rand(L))
     module.register_buffer("mean", torch.rand(C, 1), persistent=False)
@@ -139,7 +122,10 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     ),
     "subclasses": lambda: Residual(nn.Conv1d(C, C, 1), Stack(nn.ReLU(), Residual(nn.Tanh()))),
     "tied": tied,
-    "normalized": normalized,
+    "normalized": lambda: nn.Sequential(
+        parametrizations.weight_norm(nn.Conv1d(C, C, 1)),
+        parametrizations.spectral_norm(nn.Conv1d(C, C, 3, padding=1)),
+    ),
     "buffers": with_buffers,
     "turned": lambda: Forward(
         lambda self, x: x @ self.weight, weight=nn.Parameter(torch.rand(5, L).mT @ torch.rand(5, L))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
@@ -12,48 +13,31 @@ from esper_core.contracts.errors import PluginError, UserError
 from esper_core.contracts.grown import Grown
 from esper_core.policy.cost import count
 from esper_evaluation.export.write import export_paths, write_export
+from plugins.evaluation.tests.export.test_source import Forward
 
 
-class Net(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.GroupNorm(4, 8), nn.ReLU())
-        self.last = nn.Sequential(nn.Flatten(), nn.Linear(8 * 6 * 5, 4))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.last(self.first(x))
+def net() -> nn.Module:
+    first = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.GroupNorm(4, 8), nn.ReLU())
+    return nn.Sequential(OrderedDict(first=first, last=nn.Sequential(nn.Flatten(), nn.Linear(8 * 6 * 5, 4))))
 
 
-def grown(network: nn.Module | None = None, off: float = 0.0) -> Grown:
-    network = (network or Net()).eval()
-    inputs = torch.randn(7, 3, 6, 5)
+def grown(off: float = 0.0) -> Grown:
+    network, inputs = net().eval(), torch.randn(7, 3, 6, 5)
     with torch.no_grad():
         outputs = network(inputs) + off
     return Grown(network, {"first": "conv, 8 wide"}, inputs, outputs, {"instance": 0})
 
 
 def test_operations_are_those_one_counts_by_hand() -> None:
-    whole, (first, last) = count(Net(), torch.randn(1, 3, 6, 5))
+    whole, (first, last) = count(net(), torch.randn(1, 3, 6, 5))
     assert (first.name, first.parameters, first.flops) == ("first", 3 * 8 * 9 + 16, 2 * 3 * 8 * 9 * 6 * 5)
     assert (last.name, last.parameters, last.flops) == ("last", 8 * 30 * 4 + 4, 2 * 8 * 30 * 4)
     assert (whole.parameters, whole.flops) == (first.parameters + last.parameters, first.flops + last.flops)
 
 
-class Attending(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        parts = x.unflatten(2, (2, -1)).transpose(1, 2)
-        return nn.functional.scaled_dot_product_attention(parts, parts, parts)
-
-
-class Calling(nn.Module):
-    """Calls a layer that takes or returns more than one tensor."""
-
-    def __init__(self, layer: nn.Module, inputs: int) -> None:
-        super().__init__()
-        self.layer, self.inputs = layer, inputs
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layer(*[x] * self.inputs)[0]
+def attending(self: nn.Module, x: Tensor) -> Tensor:
+    parts = x.unflatten(2, (2, -1)).transpose(1, 2)
+    return nn.functional.scaled_dot_product_attention(parts, parts, parts)
 
 
 L, C = 6, 8
@@ -67,10 +51,13 @@ LINEAR = 4 * 2 * L * C * C
 @pytest.mark.parametrize(
     ("network", "flops"),
     [
-        (Attending(), PRODUCTS),
-        (Calling(nn.MultiheadAttention(C, 2, batch_first=True), 3), LINEAR + PRODUCTS),
+        (Forward(attending), PRODUCTS),
+        (
+            Forward(lambda self, x: self.heads(x, x, x)[0], heads=nn.MultiheadAttention(C, 2, batch_first=True)),
+            LINEAR + PRODUCTS,
+        ),
         (nn.TransformerEncoderLayer(C, 2, 16, batch_first=True), LINEAR + PRODUCTS + 2 * 2 * L * C * 16),
-        (Calling(nn.LSTM(C, 4, batch_first=True), 1), 2 * L * 16 * (C + 4)),
+        (Forward(lambda self, x: self.cell(x)[0], cell=nn.LSTM(C, 4, batch_first=True)), 2 * L * 16 * (C + 4)),
     ],
     ids=["attention", "multihead", "encoder", "lstm"],
 )

@@ -18,16 +18,14 @@ WORDS = {
         {"name": name, "label": label, "short": label, "meaning": "", "headline": place}
         for place, (name, label) in enumerate((("return", "return"), ("committed_accuracy", "grown hosts")), start=1)
     ],
-    "slots": {
-        "title": "What grew",
-        "content": "blueprint",
-        "thing": "seed",
-        "whole": "host",
-        "whole_parameters": "host_parameters",
-    },
+    "slots": {"title": "What grew", "content": "blueprint", "thing": "seed"}
+    | {"whole": "host", "whole_parameters": "host_parameters"},
 }
-
-EPISODES = {"return": 0.1, "gain": 0.2, "static_accuracy": 0.3, "committed_accuracy": 0.5}
+SIZES = {"slots": ["r0c0", "r0c1"], "seed": 0, "envs": 2, "updates": 4}
+MACHINE = {"device": "cpu", "threads": 1, "precision": "float32"}
+TIMING = {"seconds": 2.0, "steps_per_second": 10.0, "phases": {"environment": 1.5, "update": 0.5}}
+OPERATIONS = {"op/WAIT": 0.75, "op/GERMINATE": 0.25}
+NUMBERS = {"return": 0.1, "gain": 0.2, "static_accuracy": 0.3, "committed_accuracy": 0.5}
 
 
 def component(kind: str, name: str, **config: Any) -> dict[str, Any]:
@@ -35,61 +33,29 @@ def component(kind: str, name: str, **config: Any) -> dict[str, Any]:
 
 
 def plan(**changes: Any) -> dict[str, Any]:
-    return {
-        "schema": 1,
-        "policy": "lstm-v2",
-        "slots": ["r0c0", "r0c1"],
-        "seed": 0,
-        "envs": 2,
-        "updates": 4,
-        "device": "cpu",
-        "threads": 1,
-        "precision": "float32",
-        "components": [component("environment", "growth", epochs=10), component("network", "lstm-v2", hidden_dim=512)],
-        "train": {"lr": 3e-4, "gamma": 0.995},
-        **changes,
-    }
+    components = [component("environment", "growth", epochs=10), component("network", "lstm-v2", hidden_dim=512)]
+    known = {"schema": 1, "policy": "lstm-v2", "components": components, "train": {"lr": 3e-4, "gamma": 0.995}}
+    return known | SIZES | MACHINE | changes
 
 
 def line(update: int, **metrics: Any) -> dict[str, Any]:
-    return {
-        "update": update,
-        "environment_steps": update * 20,
-        "return": 0.1 * update,
-        "gain": 0.2,
-        "static_accuracy": 0.3,
-        "committed_accuracy": 0.5,
-        "op/WAIT": 0.75,
-        "op/GERMINATE": 0.25,
-        "entropy/op": 1.0 / update,
-        "q_spread": 0.01 * update,
-        "kl": 0.001,
-        "warnings": [],
-        "timing": {"seconds": 2.0, "steps_per_second": 10.0, "phases": {"environment": 1.5, "update": 0.5}},
-        **metrics,
-    }
+    known = {"update": update, "environment_steps": update * 20, "kl": 0.001, "warnings": [], "timing": TIMING}
+    learned = {"return": 0.1 * update, "entropy/op": 1.0 / update, "q_spread": 0.01 * update}
+    return known | NUMBERS | OPERATIONS | learned | metrics
 
 
 def seed(env: int, slot: str, blueprint: str, *stages: tuple[int, str, int | None]) -> list[dict[str, Any]]:
     """Return the events of a seed: step, stage and parameters of each."""
+    of = {"env": env, "slot": slot, "blueprint": blueprint, "alpha": 0.5, "blend": "ADD"}
+    kinds = ["germinate", *["advance"] * len(stages)]
     return [
-        {
-            "env": env,
-            "step": step,
-            "type": "germinate" if i == 0 else "advance",
-            "slot": slot,
-            "blueprint": blueprint,
-            "stage": stage,
-            "alpha": 0.5,
-            "blend": "ADD",
-            "parameters": parameters,
-        }
-        for i, (step, stage, parameters) in enumerate(stages)
+        {**of, "type": kind, "step": step, "stage": stage, "parameters": parameters}
+        for kind, (step, stage, parameters) in zip(kinds, stages, strict=False)
     ]
 
 
 def episode(env: int, step: int = 9, **numbers: Any) -> dict[str, Any]:
-    return {"env": env, "step": step, "type": "episode", "instance": 7, "host_parameters": 100, **EPISODES, **numbers}
+    return {"env": env, "step": step, "type": "episode", "instance": 7, "host_parameters": 100, **NUMBERS, **numbers}
 
 
 def grown(update: int) -> list[dict[str, Any]]:
@@ -121,9 +87,9 @@ def make_run(tmp_path: Path) -> MakeRun:
         content = {
             "schema": 1,
             "created": "2026-01-02T03:04:05+00:00",
-            "plan": plan(**changes),
             "parameters": 1234,
             "words": WORDS,
+            "plan": plan(**changes),
             "distributions": {"esper-core": {"version": "0.1.0", "source": "abc"}},
             "libraries": {"torch": "2.13.0"},
             "git": {"commit": "f" * 40, "changed": False},

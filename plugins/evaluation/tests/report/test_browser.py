@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from esper_evaluation.report.page import write_report
-from plugins.evaluation.tests.report.conftest import MakeRun, episode, line, seed
+from plugins.evaluation.tests.report.conftest import MakeRun, episode, seed
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -46,33 +46,23 @@ FRAME = """<!doctype html><body style="margin:0">
 
 def browse(path: Path) -> subprocess.CompletedProcess[str]:
     """Open a file in a wide window; standard output is the page as the browser understood it."""
-    return subprocess.run(
-        [
-            *(str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
-            *(f"--user-data-dir={path.parent / 'profile'}", "--enable-logging=stderr", "--window-size=1400,900"),
-            *("--dump-dom", path.resolve().as_uri()),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    flags = "--headless --no-sandbox --disable-gpu --hide-scrollbars --enable-logging=stderr --window-size=1400,900"
+    profile = f"--user-data-dir={path.parent / 'profile'}"
+    command = [str(CHROMIUM), *flags.split(), profile, "--dump-dom", path.resolve().as_uri()]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
 @pytest.fixture
 def report(make_run: MakeRun, tmp_path: Path) -> Path:
     names = [f"a_rather_long_name_of_a_blueprint_{i}" for i in range(9)]
+    life = ((0, "GERMINATED", 33), (2, "TRAINING", 33), (5, "FOSSILIZED", 33))
     events = [
         {"update": u, **event}
         for u in range(1, 31)
         for env in range(4)
-        for event in (
-            *seed(env, "r0c0", names[u % 9], (0, "GERMINATED", 33), (2, "TRAINING", 33), (5, "FOSSILIZED", 33)),
-            *seed(env, "r0c1", "norm", (3, "GERMINATED", 33), (6, "PRUNED", None)),
-            episode(env, **{"return": 0.1 * env}),
-        )
+        for event in (*seed(env, "r0c0", names[u % 9], *life), *seed(env, "r0c1", "norm", *life), episode(env))
     ]
-    run = make_run(lines=[line(u) for u in range(1, 31)], events=events, updates=30, envs=4)
+    run = make_run(events=events, updates=30, envs=4)
     write_report(run, tmp_path / "report.html")
     return tmp_path / "report.html"
 

@@ -49,17 +49,11 @@ def page(run: Any) -> Page:
 
 def test_it_has_every_chapter(make_run: MakeRun) -> None:
     shown = page(make_run())
-    for words in ("lstm-v2", "4 of 4 finished", "Learning", "What grew", "Timeline, update 4", "Final topology"):
-        assert words in shown.text
     for words in (
-        "Operations",
-        "Entropy of each head",
-        "Q spread",
-        "KL(old ‖ new)",
-        "No metric left its healthy range",
+        *("lstm-v2", "4 of 4 finished", "Learning", "What grew", "Timeline, update 4", "Final topology", "Operations"),
+        *("Entropy of each head", "Q spread", "KL(old ‖ new)", "No metric left its healthy range"),
+        *("network lstm-v2 acme-lstm-v2 1.0 hidden_dim = 512", "f" * 40, "torch 2.13.0", "train.lr 0.0003"),
     ):
-        assert words in shown.text
-    for words in ("network lstm-v2 acme-lstm-v2 1.0 hidden_dim = 512", "f" * 40, "torch 2.13.0", "train.lr 0.0003"):
         assert words in shown.text
     assert "133 parameters 1.33 × the host" in shown.text, "host 100 and one fossil of 33"
 
@@ -90,10 +84,7 @@ def test_it_needs_no_network_and_no_script(make_run: MakeRun) -> None:
     assert "url(" not in html and "@import" not in html
     policy = next(v for _, v in shown.attributes if v.startswith("default-src"))
     assert policy == "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-
-
-def test_every_picture_says_in_words_what_it_shows(make_run: MakeRun) -> None:
-    html = render(Record.read(make_run()))
+    # Every picture says in words what it shows.
     pictures = re.findall(r'<svg viewBox[^>]*role="img" aria-label="([^"]+)">\s*<title>([^<]+)</title>', html)
     assert len(pictures) == html.count("<svg") > 5
     assert all(label == title and title.endswith(".") for label, title in pictures)
@@ -134,16 +125,12 @@ def test_a_run_of_another_kind_of_environment(make_run: MakeRun) -> None:
         {"update": 1, "env": 0, "step": 9, "type": "episode", "return": 1.5},
     ]
     lines = [{"update": 1, "environment_steps": 10, "return": 1.5, "loss": 0.2, "timing": {"seconds": 1.0}}]
-    shown = page(make_run(events=events, lines=lines))
-    assert "The events of this run name no slots" in shown.text
-    assert "have no operation head" in shown.text
-    assert "There is no Q spread" in shown.text
-    assert "return 1.500 one episode, update 1" in shown.text
-
-
-def test_a_run_that_has_not_begun(make_run: MakeRun) -> None:
-    shown = page(make_run(lines=[], events=[]))
-    assert "0 of 4 not finished" in shown.text and "nothing to draw" in shown.text
+    text = page(make_run(events=events, lines=lines)).text
+    for words in ("The events of this run name no slots", "have no operation head", "There is no Q spread"):
+        assert words in text
+    assert "return 1.500 one episode, update 1" in text
+    text = page(make_run("not-begun", lines=[], events=[])).text
+    assert "0 of 4 not finished" in text and "nothing to draw" in text
 
 
 def test_many_updates_share_points_and_many_environments_a_page(make_run: MakeRun) -> None:
@@ -153,25 +140,20 @@ def test_many_updates_share_points_and_many_environments_a_page(make_run: MakeRu
         for env in range(12)
         for event in (*seed(env, "r0c0", "norm", (0, "A", 9)), episode(env))
     ]
-    run = make_run(lines=[line(u) for u in range(1, 501)], events=events, updates=500, envs=12)
+    run = make_run(events=events, updates=500, envs=12)
     html = render(Record.read(run))
-    assert "A point stands for 4 updates." in html
-    assert "8 of 12 environments are drawn." in html
+    assert "A point stands for 4 updates." in html and "8 of 12 environments are drawn." in html
     assert len(html) < 400_000
 
 
 @pytest.mark.parametrize(
-    ("file", "text", "message"),
-    [
-        ("metrics.jsonl", "{broken\n", r"metrics\.jsonl:5: this line is damaged"),
-        ("metrics.jsonl", '{"update": 5}\n', r"metrics\.jsonl:5: .*'timing' is missing"),
-    ],
+    ("text", "message"), [("{broken\n", "this line is damaged"), ('{"update": 5}\n', ".*'timing' is missing")]
 )
-def test_a_damaged_line_is_named(make_run: MakeRun, file: str, text: str, message: str) -> None:
+def test_a_damaged_line_is_named(make_run: MakeRun, text: str, message: str) -> None:
     run = make_run()
-    with (run.path / file).open("a") as stream:
+    with (run.path / "metrics.jsonl").open("a") as stream:
         stream.write(text)
-    with pytest.raises(EsperError, match=message):
+    with pytest.raises(EsperError, match=rf"metrics\.jsonl:5: {message}"):
         page(run)
 
 
@@ -211,7 +193,7 @@ def test_numbers_are_short(value: float | None, text: str) -> None:
     assert short(value) == text
 
 
-@pytest.mark.parametrize("values", [(0.0, 0.0), (-3.0, -3.0), (1e-12, 2e-12), (-1e9, 1e9), (1000.1, 1000.2)])
+@pytest.mark.parametrize("values", [(0.0, 0.0), (1e-12, 2e-12), (-1e9, 1e9), (1000.1, 1000.2)])
 def test_axes_hold_what_is_drawn(values: tuple[float, float]) -> None:
     chart = LineChart("x", "", [Line("a", [Point(1, values[0]), Point(2, values[1])])], [1, 2])
     heights = [float(number) for number in re.findall(r" ([\d.]+)", chart.strokes[0].path)]

@@ -1,68 +1,50 @@
-"""Chance: noise from a seed for checks to use, and finding out who draws from anything else."""
+"""Chance: seeded noise for checks to use, and components that depend on anything but their seed."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from esper_core.registry.index import Index
+from esper_testing.case import Case, make_case
 from esper_testing.conformance.tensors import assert_same
+from esper_testing.randomness import surroundings, untouched_randomness
 
 
-def assert_repeatable(ask: Callable[[], Any], otherwise: Callable[[], Any], what: str) -> Any:
+def assert_repeatable(
+    ask: Callable[[], Any], otherwise: Callable[[], Any], what: str, module: nn.Module | None = None
+) -> None:
     """Fail when asking gives something else the second time, or draws random numbers.
 
     Args:
         ask: Returns what has to be the same.
         otherwise: Asked for something else in between.
         what: What is done when asking.
-
-    Returns:
-        What asking gave.
+        module: A module that must answer in `train()` as in `eval()`.
     """
-    with surroundings(1), no_draws(what):
+    with untouched_randomness(what):
         first = ask()
     otherwise()
     with surroundings(2):
         assert_same(ask(), first, f"{what}, twice the same")
-    return first
+    if module is None:
+        return
+    was_training = module.training
+    for training in (True, False):
+        module.train(training)
+        found = ask()
+        module.train(was_training)
+        assert_same(found, first, f"{what} in train() and in eval()")
 
 
-@contextmanager
-def surroundings(seed: int) -> Iterator[None]:
-    """Seed what unseeded components draw from, torch, numpy and Python, and restore it afterwards."""
-    state, legacy = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        np.random.seed(seed)
-        random.seed(seed)
-        try:
-            yield
-        finally:
-            random.setstate(state)
-            np.random.set_state(legacy)
-
-
-@contextmanager
-def no_draws(what: str) -> Iterator[None]:
-    """Fail when what is done within draws from torch's, numpy's or Python's own random numbers."""
-
-    def states() -> dict[str, Any]:
-        return {
-            "torch": torch.get_rng_state().numpy().tobytes(),
-            "numpy": repr(np.random.get_state()),
-            "Python": random.getstate(),
-        }
-
-    before = states()
-    yield
-    drawn = [name for name, state in states().items() if state != before[name]]
-    assert not drawn, f"{what} draws from {' and '.join(drawn)}'s own random numbers, which no seed of a plan reaches"
+def assert_seeded(part: Callable[[Case], nn.Module], case: Case, index: Index) -> None:
+    """Fail when the first weights of a part follow from anything but the plan's seed."""
+    with surroundings(3):
+        again = make_case(case.plan, index, case.num_slots)
+    assert_same(part(again).state_dict(), part(case).state_dict(), "weights built twice from one seed")
 
 
 def noise_like(value: Tensor, seed: int = 0) -> Tensor:

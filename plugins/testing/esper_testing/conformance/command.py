@@ -42,12 +42,7 @@ main()
 
 @frozen(slots=False)
 class CommandSubject:
-    """A command under check.
-
-    Attributes:
-        command: The command.
-        index: What is installed.
-    """
+    """A command under check."""
 
     command: Command
     index: Index

@@ -71,8 +71,6 @@ class Game:
     """A loss, and episodes that a policy has played.
 
     Attributes:
-        loss: The loss.
-        policy: Who played.
         batch: What was played, with every head asked somewhere, random advantages, and padding at the end.
     """
 

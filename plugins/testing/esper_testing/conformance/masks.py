@@ -12,6 +12,7 @@ from esper_core.contracts.errors import EsperError
 from esper_core.contracts.protocols import MaskProvider, Masks
 from esper_testing.conformance.subject import SLOTS, Subject
 from esper_testing.conformance.suite import Suite
+from esper_testing.conformance.tensors import copied, cut, unchanged
 from esper_testing.episodes import legal_play, play
 from esper_testing.fake_device import FakeDevice
 from esper_testing.randomness import untouched_randomness
@@ -42,10 +43,6 @@ def _columns(masks: Masks) -> dict[str, torch.Tensor]:
     """Return all tensors of masks by name."""
     slots = {} if masks.slot_given_op is None else {"slot_given_op": masks.slot_given_op}
     return {**masks.heads, **slots}
-
-
-def _rows(state: State, index: Any) -> State:
-    return {name: value[index] for name, value in state.items()}
 
 
 @SUITE.check("follows-slots")
@@ -143,18 +140,17 @@ def pure(subject: Subject) -> None:
     """What is legal follows from the state alone: from no other row, not from the order, not from what came before."""
     for slots in SLOTS:
         _, state = _states(subject, slots)
-        before = {name: value.clone() for name, value in state.items()}
         provider = subject.build(slots)
-        first = provider(state)
-        kept = {name: value.clone() for name, value in _columns(first).items()}
-        changed = [name for name in state if not torch.equal(state[name], before[name])]
-        assert not changed, f"N={slots}: it writes into the state's {', '.join(changed)}"
+        with unchanged(state, f"N={slots}: the state, before and after"):
+            first = provider(state)
+        kept = copied(_columns(first))
         backwards = torch.arange(ROWS).flip(0)
         _same(provider(state), kept, slice(None), f"N={slots}: asked again")
-        _same(provider(_rows(state, backwards)), kept, backwards, f"N={slots}: the rows in another order")
+        _same(provider(cut(state, backwards)), kept, backwards, f"N={slots}: the rows in another order")
         _same(subject.build(slots)(state), kept, slice(None), f"N={slots}: built anew")
         for row in range(0, ROWS, ROWS // 50):
-            _same(provider(_rows(state, slice(row, row + 1))), kept, slice(row, row + 1), f"N={slots}: row {row} alone")
+            one = slice(row, row + 1)
+            _same(provider(cut(state, one)), kept, one, f"N={slots}: row {row} alone")
         _same(first, kept, slice(None), f"N={slots}: what it returned before, looked at later")
 
 

@@ -19,8 +19,6 @@ class Result:
 
     Attributes:
         component: `kind/name`.
-        name: Name of the check.
-        status: How it ended.
         message: What was wrong, or why it did not run.
         file: Where it was raised: in the plugin where possible.
         line: Line in that file; 0 where nothing was raised.
@@ -36,13 +34,7 @@ class Result:
 
 @frozen(kw_only=True)
 class Conformance:
-    """All checks of what was checked.
-
-    Attributes:
-        subject: What was asked for.
-        checks: One row per check and component.
-        seconds: How long it took.
-    """
+    """All checks of what was checked."""
 
     subject: str
     checks: tuple[Result, ...] = field(converter=as_tuple)

@@ -46,8 +46,6 @@ class Checker:
     """Runs the checks of one component or command, each at most once, and before it what it depends on.
 
     Attributes:
-        subject: What is checked.
-        suites: The checks.
         errors: What failed checks raised, by name.
     """
 

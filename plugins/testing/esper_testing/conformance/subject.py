@@ -48,7 +48,6 @@ class Subject:
     installed.
 
     Attributes:
-        component: The component.
         index: What is installed.
         full_index: What is installed, and the reference components.
     """

@@ -27,7 +27,6 @@ class Check:
     """One check.
 
     Attributes:
-        name: Kebab-case name.
         run: Takes in the subject; raises AssertionError, or whatever a broken component raises.
         after: Checks that must have passed, because nothing can be said otherwise.
         claim: Capability a component must provide for the check to concern it; None concerns all.

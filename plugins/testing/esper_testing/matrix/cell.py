@@ -50,7 +50,6 @@ class Measurement:
         status: Whether it worked; 'untested' when nobody tried.
         error: What went wrong, or empty.
         component: `kind/name` of the component in which it went wrong, or empty where that is unknown.
-        seconds: How long it took.
     """
 
     status: Status
@@ -70,9 +69,6 @@ class Cell:
         row: What it combines by column: the slot count under `slots`, and a name per kind, which is written
             `distribution:name` where two distributions provide one of this name.
         components: The combined components by kind.
-        request: What is planned.
-        prediction: What planning says.
-        measurement: What came of trying it.
     """
 
     row: Mapping[str, int | str]

@@ -17,8 +17,6 @@ class Matrix:
 
     Attributes:
         environment: `kind/name` of the environment all cells share.
-        cells: The cells.
-        seconds: How long testing took.
     """
 
     environment: str

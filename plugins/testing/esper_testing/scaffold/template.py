@@ -36,7 +36,6 @@ class Template:
     """The files of a plugin called `my-KIND`.
 
     Attributes:
-        name: What it is called.
         files: Path within the distribution → content.
     """
 

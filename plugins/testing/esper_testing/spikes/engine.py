@@ -49,9 +49,6 @@ class Measurement(NamedTuple):
     """What a check noted with pytest's `record_property`.
 
     Attributes:
-        category: Category of the check.
-        name: What was measured.
-        value: The value.
         params: Parameters of the check by name, such as `num_slots`.
     """
 

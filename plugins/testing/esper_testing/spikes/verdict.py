@@ -38,9 +38,7 @@ class Category:
     """The checks that answer one part of the question.
 
     Attributes:
-        name: What they are about.
         declared: How many checks the spike says there are.
-        passed: How many passed.
         failed: How many failed, or broke before they could judge.
         skipped: How many were skipped or are expected to fail.
         integration: They look at what surrounds the architecture, such as its environment. A failure here is work to be
@@ -69,12 +67,8 @@ class Failure:
     """A check that failed.
 
     Attributes:
-        category: Its category.
-        check: Its name.
         slots: Number of slots it ran with, or None.
-        message: What was wrong.
         file: Where it was raised: the deepest frame outside of the checks, if there is one.
-        line: Line in that file.
         trace: All frames that are not a library's, outermost first.
         params: Parameters of the check by name.
     """
@@ -98,10 +92,7 @@ class Skip:
     """A check that was skipped, or that failed as its author expected.
 
     Attributes:
-        category: Its category.
-        check: Its name.
         slots: Number of slots it would have run with, or None.
-        reason: Why.
     """
 
     category: str
@@ -117,8 +108,6 @@ class Blocker:
     Attributes:
         description: What it is and what it breaks.
         kind: What kind of thing it is; each spike has its own.
-        file: Where it lies.
-        line: Line in that file.
         complexity: What removing it costs.
         consumers: Lines that use it and have to follow.
     """
@@ -140,7 +129,6 @@ class ProbeResult:
     """What was measured where the right answer is known.
 
     Attributes:
-        name: The probe.
         expected: The right answer, for people.
         measured: Quantity → one number per run; None where a run broke.
         passed: Whether what was measured is what is expected.
@@ -166,18 +154,13 @@ class Verdict:
     """What a spike answers.
 
     Attributes:
-        spike: Name of the spike.
-        policy: Name of the policy it looked at.
         slots: Slot counts it tried; none where slots do not matter.
-        categories: Counts per category.
-        failures: The failed checks.
         skips: The skipped checks, and those that are expected to fail.
         blockers: What the failures come from, by a spike that finds out.
         probes: What was measured, by a spike that measures.
         figures: What else its JSON document holds: key → JSON-able value.
         sections: What else its report says, between the summary and the blockers.
         recommendation: What to do now, for the report.
-        seconds: How long it took.
     """
 
     spike: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from textwrap import dedent
 
 import pytest
 
@@ -12,7 +11,6 @@ from esper_core.registry.index import Index
 from esper_core.registry.loading import load_index
 from esper_testing.conformance.command import SUITE
 from esper_testing.conformance.finding import find_checked
-from esper_testing.conformance.report import Result
 from esper_testing.conformance.run import Checker
 from esper_testing.distributions import FakeSite
 
@@ -78,22 +76,19 @@ def tools(fake_site: FakeSite) -> Index:
         "acme_tools.noisy": "print('hello')\ndef run() -> None: ...",
         "acme_tools.leaving": "import sys\nif 'pytest' not in sys.modules: sys.exit(3)\ndef run() -> None: ...",
     }
-    fake_site.install(
-        "acme-tools", {"tools": "acme_tools.plugin"}, modules={name: dedent(code) for name, code in modules.items()}
-    )
+    fake_site.install("acme-tools", {"tools": "acme_tools.plugin"}, modules=modules)
     return load_index()
 
 
-def check(index: Index, name: str) -> dict[str, Result]:
+def checker(index: Index, name: str) -> Checker:
     (command,) = find_checked(index, f"command/{name}")
-    checker = Checker.of(command, index)
-    return {check: checker.result(check) for check in checker.names}
+    return Checker.of(command, index)
 
 
 @pytest.mark.parametrize(("name", "checks"), [("sound", 6), ("lab", 6), ("lab clean", 6), ("yard", 3)])
 def test_a_sound_command_passes_every_check(tools: Index, name: str, checks: int) -> None:
-    rows = check(tools, name)
-    assert len(rows) == checks and {row.status for row in rows.values()} == {"passed"}, rows
+    rows = [*map(checker(tools, name).result, checker(tools, name).names)]
+    assert len(rows) == checks and {row.status for row in rows} == {"passed"}, rows
 
 
 @pytest.mark.parametrize(
@@ -114,8 +109,7 @@ def test_a_sound_command_passes_every_check(tools: Index, name: str, checks: int
     ],
 )
 def test_what_is_wrong_is_found_by_its_check(tools: Index, name: str, failing: str, said: str) -> None:
-    (command,) = find_checked(tools, f"command/{name}")
-    row = Checker.of(command, tools).result(failing)
+    row = checker(tools, name).result(failing)
     assert row.status == "failed" and said in row.message, row
 
 
@@ -123,10 +117,9 @@ def test_a_plugin_without_an_entry_point_or_with_a_heavy_module_is_found(fake_si
     code = f"import torch\n{PLUGIN}"
     fake_site.install("acme-tools", {"tools": "acme_tools.plugin"}, modules={"acme_tools.plugin": code})
     index = load_index(only=["tools"])
-    assert "it imports torch" in check(index, "yard")["registration"].message
+    assert "it imports torch" in checker(index, "yard").result("registration").message
     (fake_site.folder / "acme_tools-1.0.dist-info" / "entry_points.txt").write_text("")
-    row = check(index, "yard")["registration"]
-    assert row.status == "failed" and "no entry point 'tools'" in row.message
+    assert "no entry point 'tools'" in checker(index, "yard").result("registration").message
     del sys.modules["acme_tools"]
 
 

@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import torch
-from attrs import frozen
-from torch import Tensor
 
+from esper_core.contracts.protocols import Values
 from esper_testing.conformance import tensors
 
-
-class Pair(NamedTuple):
-    left: Tensor
-    right: Tensor | None
-
-
-@frozen
-class Box:
-    pair: Pair
-    table: dict[str, Tensor]
-    note: str = "no tensor"
-
-
-def box(value: float = 1.0) -> Box:
-    return Box(Pair(torch.full((2,), value), None), {"a": torch.arange(3)})
+ONE = torch.ones(2)
 
 
 @pytest.mark.parametrize(
     ("found", "expected", "message"),
     [
-        (box(1.5), box(), "it: pair.left differs by 0.5"),
+        ({"a": Values(ONE + 0.5, ONE, None)}, {"a": Values(ONE, ONE, None)}, "it: a.value differs by 0.5"),
         (torch.zeros(2), torch.zeros(3), r"it is \(2,\), not \(3,\)"),
         ({"a": torch.zeros(1)}, {"b": torch.zeros(1)}, "it: there are a, not b"),
         (torch.tensor([torch.nan]), torch.zeros(1), "it differs and not all of it is finite"),

@@ -8,6 +8,7 @@ import venv
 from collections.abc import Callable
 from pathlib import Path
 from sysconfig import get_path
+from typing import Any
 
 import pytest
 from attrs import frozen
@@ -28,21 +29,11 @@ class House:
 
     def run(self, *command: str, status: int = 0) -> subprocess.CompletedProcess[str]:
         """Run a program of the environment and check its status."""
-        environment = {
-            "PATH": f"{self.folder / 'bin'}:/usr/bin:/bin",
-            "HOME": str(self.folder / "home"),
-            "OMP_NUM_THREADS": "1",
-        }
-        program = str(self.folder / "bin" / command[0])
-        done = subprocess.run(
-            [program, *command[1:]],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=self.here,
-            env=environment,
-            timeout=600,
-        )
+        programs, home = self.folder / "bin", str(self.folder / "home")
+        environment = {"PATH": f"{programs}:/usr/bin:/bin", "HOME": home, "OMP_NUM_THREADS": "1"}
+        words = [str(programs / command[0]), *command[1:]]
+        options: Any = {"capture_output": True, "text": True, "check": False, "timeout": 600}
+        done = subprocess.run(words, cwd=self.here, env=environment, **options)
         assert done.returncode == status, f"{' '.join(command)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 

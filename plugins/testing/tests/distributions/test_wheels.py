@@ -13,14 +13,10 @@ from esper_testing.scaffold.template import COMMANDS, load_template
 from plugins.testing.tests.distributions.conftest import House, MakeHouse
 
 SMALL = ("-o", "network.hidden_dim=8", "--envs", "2", "--epochs", "6")
-MINIMAL = (
+MINIMAL = [
     "esper-core",
-    "esper-obs-v3",
-    "esper-lstm-v2",
-    "esper-op-conditioned-critic",
-    "esper-factored-ppo",
-    "esper-growth",
-)
+    *(f"esper-{name}" for name in ("obs-v3", "lstm-v2", "op-conditioned-critic", "factored-ppo", "growth")),
+]
 
 pytestmark = pytest.mark.slow
 

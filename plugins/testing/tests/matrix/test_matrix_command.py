@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-from pathlib import Path
 
 import pytest
 
@@ -81,11 +80,3 @@ def test_ctrl_c_prints_what_is_known(begin):
     known = len(told["cells"]) - told["untested"]
     assert 2 <= known < len(told["cells"])
     assert process.returncode == 130 and f"Stopped after {known} of {len(told['cells'])} cells." in err
-
-
-def test_the_file_says_how_many_slots_and_where(esper, tmp_path: Path):
-    text = 'schema = 1\n[defaults]\nslots = "r0c0,r0c2"\nenvironment = "growth"\n'
-    (tmp_path / "registry.toml").write_text(text)
-    only = ("--only", "network=lstm-v1", "--only", "features=flat", "--only", "critic=state-value")
-    told = json.loads(esper("matrix", *TINY[2:], *only, "--json").stdout)
-    assert [cell["slots"] for cell in told["cells"]] == [2] and told["environment"] == "environment/growth"

