@@ -71,7 +71,7 @@ def reinstall_advice(versions: Iterable[tuple[str, str]]) -> str:
         if name == LOCAL_DISTRIBUTION:
             scripts.append(
                 "A class or an object of the script that began the run is needed: give it again, as in "
-                "esper_core.load(run, use={KIND: ...}), or make a plugin of it, as in esper plugins new NAME --kind KIND."
+                "esper_core.load(run, use={KIND: ...}), or make a plugin of it: esper plugins new NAME --kind KIND"
             )
         elif pin is not None:
             known.append(pin)

@@ -26,8 +26,8 @@ class Spike(Protocol):
         Args:
             plan: What the question is about.
             index: Where its components are looked up.
-            request: The `esper_core.composition.plan.PlanRequest` that the plan was made from: what the user said, and not
-                what follows from defaults.
+            request: The `esper_core.composition.plan.PlanRequest` that the plan was made from: what the user said, and
+                not what follows from defaults.
             slots: Slot counts asked for.
             only: Name of the one part to run.
             quick: Ask less, to be done sooner.
