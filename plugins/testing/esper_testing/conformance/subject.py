@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+import weakref
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import Any, TypeVar
 
 import torch
@@ -57,7 +59,6 @@ class Subject:
     full_index: Index = field(init=False)
     _made: dict[Hashable, Any] = field(factory=dict, init=False)
     _environment: Component | None = field(default=None, init=False)
-    _folder: TemporaryDirectory[str] = field(factory=TemporaryDirectory, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.full_index = with_references(self.index)
@@ -129,7 +130,13 @@ class Subject:
         if not self.spec.example:
             return {}
         write = load_reference(self.spec.example, str(self.component), self.component.distribution)
-        return self.once("example", lambda: dict(write(Path(self._folder.name))))
+
+        def written() -> dict[str, Any]:
+            folder = mkdtemp(prefix="esper-")
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            return dict(write(Path(folder)))
+
+        return self.once("example", written)
 
     def config(self) -> Any:
         """Return the options that it is built with here, as its factory takes them."""
