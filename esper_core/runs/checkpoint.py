@@ -11,10 +11,11 @@ import contextlib
 import hashlib
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from esper_core.contracts.errors import CheckpointMismatch, DamagedFile, EsperError, UserError
+from esper_core.contracts.errors import CheckpointMismatch, EsperError, UserError
 from esper_core.contracts.foreign import described
 from esper_core.contracts.plain import to_exact
 from esper_core.plan.plan import Plan
@@ -28,6 +29,7 @@ from esper_core.runs.header import (
     content_digest,
     read_header,
 )
+from esper_core.runs.records import reading
 from esper_core.system import files
 from esper_core.system.json_files import finite, json_bytes, read_bytes
 
@@ -117,17 +119,12 @@ def _remove(run: RunDirectory, path: Path) -> None:
 
 
 def list_checkpoints(run: RunDirectory) -> list[Path]:
-    """Return the folders of a run's checkpoints, oldest first; raises DamagedFile for something else than a folder."""
+    """Return the folders of a run's checkpoints, oldest first; raises CheckpointMismatch when it cannot be read."""
     folder = run.checkpoints
-    try:
-        found = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)]
-    except FileNotFoundError:
+    if not folder.exists():
         return []
-    except OSError as error:
-        raise DamagedFile(
-            f"{folder} cannot be read: {error.strerror or error}.",
-            hint="It should be the folder of the run's checkpoints; restore it from a copy.",
-        ) from error
+    with reading(folder, "It should be the folder of the run's checkpoints; restore it from a copy."):
+        found = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)]
     return sorted(found, key=lambda path: int(path.name))
 
 
@@ -183,15 +180,11 @@ def load_checkpoint(path: Path, trainer: Trainer, plan: Plan, index: Index) -> t
     from esper_core.learning.state import TrainerState
 
     header, notes, tensors = _load(path, plan, index)
-    saved, counters = header.plan, header.counters
-    same = {kind: state for kind, state in counters["parts"].items() if _names(saved, kind) == _names(plan, kind)}
-    try:
-        trainer.load_state(TrainerState(tensors, {**counters, "parts": same}))
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise CheckpointMismatch(
-            f"{path / STATE_FILE} is damaged: it does not hold the state of a trainer: {described(error)}.",
-            hint=OTHER_CHECKPOINT,
-        ) from error
+    saved = header.plan
+    with _fitting(path):
+        parts = header.counters["parts"].items()
+        same = {kind: state for kind, state in parts if _names(saved, kind) == _names(plan, kind)}
+        trainer.load_state(TrainerState(tensors, {**header.counters, "parts": same}))
     return notes
 
 
@@ -201,17 +194,23 @@ def load_policy(path: Path, policy: Policy, features: FeatureExtractor, plan: Pl
     Otherwise it is as `load_checkpoint`.
     """
     header, notes, tensors = _load(path, plan, index)
-    try:
+    with _fitting(path):
         policy.load_state_dict(tensors["policy"])
         state: Any = header.counters["parts"].get("features")
         if state is not None:
             features.load_state(state)  # type: ignore[attr-defined]
-    except (KeyError, RuntimeError, AttributeError) as error:
+    return notes
+
+
+@contextmanager
+def _fitting(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise CheckpointMismatch(
-            f"The policy saved in {path} does not fit: {error}",
+            f"What is saved in {path} does not fit: {described(error)}.",
             hint="Use the components, the slots and the plugin versions that the checkpoint was written with.",
         ) from error
-    return notes
 
 
 def _names(plan: Plan, kind: str) -> list[str]:
@@ -236,13 +235,8 @@ def _files(header: Header) -> Iterator[tuple[Path, bytes]]:
     """Yield every file of a checkpoint and its content, whose digest is right."""
     for name, entry in header.content["files"].items():
         file = header.path / Path(name).name
-        try:
+        with reading(file, OTHER_CHECKPOINT):
             data = read_bytes(file, entry["bytes"])
-        except DamagedFile as error:
-            error.hint = OTHER_CHECKPOINT
-            raise
-        except OSError as error:
-            raise CheckpointMismatch(f"{file} cannot be read: {error.strerror}.", hint=OTHER_CHECKPOINT) from error
         actual = hashlib.sha256(data).hexdigest()
         if len(data) != entry["bytes"] or actual != entry["sha256"]:
             said = f"{entry['bytes']} bytes and digest {entry['sha256'][:16]}"

@@ -8,6 +8,8 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,19 +20,19 @@ from esper_core.plan.plan import Plan, describe_plan
 from esper_core.runs import provenance
 from esper_core.runs.records import (
     RESERVED,
+    AnyLine,
     RunRecord,
     check_event,
-    check_line,
     check_metrics,
-    check_record,
     read_record,
+    reading,
 )
 from esper_core.runs.words import Words
-from esper_core.system.files import is_temporary, remove_file, replace_synced, writing
+from esper_core.system.files import is_temporary, replace_synced, writing
 from esper_core.system.git import git_commit
 from esper_core.system.json_files import append_lines, cut, finite, json_bytes, read_lines
 from esper_core.system.machine import libraries, machine
-from esper_core.system.shape import structured
+from esper_core.system.shape import shaped, structured
 
 if TYPE_CHECKING:
     from esper_core.learning.trainer import Update
@@ -102,11 +104,11 @@ class RunDirectory:
         """
         given, path = path, path.absolute()
         file = path / RUN_FILE
-        try:
-            record = read_record(file, RUN_SCHEMA, RESTORE)
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise UserError(f"{path} is not a run: it has no {RUN_FILE}.", hint="See: esper runs list") from error
-        check_record(RunRecord, record, file, RESTORE)
+        if not os.path.lexists(file):
+            raise UserError(f"{path} is not a run: it has no {RUN_FILE}.", hint="See: esper runs list")
+        record = read_record(file, RUN_SCHEMA, RESTORE)
+        with reading(file, RESTORE):
+            Plan.from_json(shaped(RunRecord, record, str(file)).plan)
         return cls(path, record, given)
 
     def shown(self, path: Path | None = None) -> Path:
@@ -162,7 +164,7 @@ class RunDirectory:
         with writing(self.path / RUN_FILE):
             for entry in self.path.iterdir():
                 if is_temporary(entry.name):
-                    remove_file(entry)
+                    entry.unlink()
             replace_synced(self.path / RUN_FILE, json_bytes(record, indent=2))
         self.record = record
         for file, length in lengths.items():
@@ -170,8 +172,12 @@ class RunDirectory:
 
     def lengths_up_to(self, update: int) -> dict[Path, int]:
         """Return the length of each file of lines up to an update; raises EsperError for a damaged line."""
-        files = [self.path / name for name in (EVENTS_FILE, METRICS_FILE)]
-        return {file: _length_up_to(file, update) for file in files}
+        lengths = {}
+        for file in (self.path / EVENTS_FILE, self.path / METRICS_FILE):
+            lines = read_lines(file, partial(structured, AnyLine))
+            ends = [line.end for line in takewhile(lambda line: line.entry["update"] <= update, lines)]
+            lengths[file] = ends[-1] if ends else 0
+        return lengths
 
     def append_metrics(self, update: Update) -> dict[str, Any]:
         """Append the metrics line of an update and return it.
@@ -219,16 +225,6 @@ class RunDirectory:
         envs, horizon = self.plan.envs, self.record.get("horizon")
         lines = read_lines(self.path / EVENTS_FILE, lambda entry: check_event(entry, envs, horizon))
         return [line.entry for line in lines]
-
-
-def _length_up_to(path: Path, update: int) -> int:
-    """Return how many bytes of a file belong to lines before the first of a later update; raises DamagedFile."""
-    length = 0
-    for _, entry, end in read_lines(path, check_line):
-        if entry["update"] > update:
-            break
-        length = end
-    return length
 
 
 def _circumstances(plan: Plan, index: Index, here: Path | None) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
@@ -20,16 +19,16 @@ if TYPE_CHECKING:
 
     from esper_core.registry.index import Index
 
+RECORDED = ("feature_schema", "actions", "weights_versions", "distributions", "libraries")
+"""Entries of `run.json` that are written into every checkpoint."""
+
 
 @frozen
 class Resumption:
-    """From where a run is resumed.
+    """From where a run is resumed: its `plan` has the number of updates it now has in total.
 
-    Attributes:
-        run: The run.
-        plan: Its plan, with the number of updates it now has in total.
-        header: Header of the checkpoint, verified; None where no update was finished.
-        notes: Differences that do not matter enough to refuse.
+    `header` is that of the checkpoint, verified; None where no update was finished. `notes` are differences that do not
+    matter enough to refuse.
     """
 
     run: RunDirectory
@@ -67,7 +66,9 @@ def find_resumption(run: RunDirectory, index: Index, *, at: int | None, updates:
         CheckpointMismatch: the checkpoint is damaged, or does not fit the run or what is installed.
         UserError: there is no checkpoint of that update, or fewer updates are asked for than are done.
     """
-    _check_whole(run)
+    absent = [key for key in RECORDED if run.record.get(key) is None]
+    if absent:
+        raise DamagedFile(f"{run.path / RUN_FILE} is damaged: '{absent[0]}' is missing.", hint=RESTORE)
     plan = run.plan
     path = _choose(run, at)
     header = None if path is None else _verified(run, path)
@@ -86,15 +87,7 @@ def find_resumption(run: RunDirectory, index: Index, *, at: int | None, updates:
             )
         check_updates(updates)
         plan = evolve(plan, updates=updates)
-    return Resumption(run, plan, header, (*notes, *_gaps(run, done)))
-
-
-def _check_whole(run: RunDirectory) -> None:
-    """Raise DamagedFile where `run.json` lacks what is written into every checkpoint."""
-    needed = ("feature_schema", "actions", "weights_versions", "distributions", "libraries")
-    absent = [key for key in needed if run.record.get(key) is None]
-    if absent:
-        raise DamagedFile(f"{run.path / RUN_FILE} is damaged: '{absent[0]}' is missing.", hint=RESTORE)
+    return Resumption(run, plan, header, notes)
 
 
 def _choose(run: RunDirectory, at: int | None) -> Path | None:
@@ -123,13 +116,3 @@ def _verified(run: RunDirectory, path: Path) -> Header:
                 )
                 break
         raise
-
-
-def _gaps(run: RunDirectory, done: int) -> list[str]:
-    """Return a sentence when metrics of updates that were done are not there."""
-    lines = {line.get("update") for line in run.metrics()}
-    absent = list(islice((update for update in range(1, done + 1) if update not in lines), 6))
-    if not absent:
-        return []
-    shown = ", ".join(map(str, absent[:5])) + (", …" if len(absent) > 5 else "")
-    return [f"{run.path / METRICS_FILE} has no line of update {shown}."]

@@ -173,14 +173,6 @@ def test_a_damaged_line_is_named_before_anything_is_dropped(train, finished, cap
     assert files_of(finished) == before
 
 
-def test_a_line_that_is_missing_is_said(train, finished, capsys):
-    lines = (finished / "metrics.jsonl").read_text().splitlines(keepends=True)
-    (finished / "metrics.jsonl").write_text("".join([lines[0], *lines[2:]]))
-    assert train("--resume", str(finished), "--updates", "5") == 0
-    assert "metrics.jsonl has no line of update 2." in capsys.readouterr().err
-    assert [line["update"] for line in without_timing(finished)] == [1, 3, 4, 5]
-
-
 def test_a_plugin_that_is_gone(train, finished, capsys):
     assert train("--resume", str(finished), "--no-plugin", "esper-lstm-v2", "--updates", "5") == 4
     err = capsys.readouterr().err

@@ -92,7 +92,7 @@ def test_a_damaged_run_json_is_named(run: RunDirectory, change: str | dict[str, 
     file.write_text(content)
     with pytest.raises(CheckpointMismatch, match=words) as caught:
         RunDirectory.open(run.path)
-    assert caught.value.hint.endswith("pip install --upgrade esper-core" if "schema 99" in words else "from a copy.")
+    assert caught.value.hint.endswith("or train again." if "schema 99" in words else "from a copy.")
 
 
 # Finding ------------------------------------------------------------------------------------------------------------

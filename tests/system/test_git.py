@@ -47,9 +47,18 @@ def test_outside_of_git_and_without_it_there_is_no_commit(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GIT_DIR", str(repository / ".git"))
-    assert git_commit(tmp_path) is None, "variables point to no other repository"
+    nowhere = {"commit": None, "changed": False}
+    assert git_commit(tmp_path) == nowhere, "variables point to no other repository"
+    run_git(tmp_path, "init", "-q", "empty")
+    assert git_commit(tmp_path / "empty") == nowhere
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert git_commit(repository) is None
+    assert git_commit(repository) == nowhere
+
+
+def test_what_git_takes_too_long_for_is_said(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("esper_core.system.git._TIMEOUT_SECONDS", 0)
+    with pytest.warns(UserWarning, match="is not recorded: it took longer than 0 seconds"):
+        assert git_commit(repository) is None
 
 
 def test_a_clean_checkout_is_not_changed_wherever_one_stands(repository: Path) -> None:
@@ -140,7 +149,8 @@ def test_nothing_is_fetched_for_a_repository_that_lacks_objects(
         ("protocol.allow", "always"),
     ):
         run_git(repository, "config", name, value)
-    assert git_commit(repository) is None
+    with pytest.warns(UserWarning, match="is not recorded: error: bad tree object HEAD"):
+        assert git_commit(repository) is None
     assert not (tmp_path / "witness").exists()
     ordinary(repository, "diff-index", "--cached", "HEAD")
     assert (tmp_path / "witness").exists(), "an ordinary look would have run one"

@@ -54,11 +54,8 @@ def test_no_file_is_read_beyond_its_bound(tmp_path: Path) -> None:
         ('{\n "a": 1,\n}', r"x\.json:3 is damaged: it is not JSON"),
         ('"\udcff"', "not UTF-8"),
         (DEEP, "within one another"),
-        ("[" * 101 + "]" * 101, "within one another"),
-        ('{"a": NaN}', "NaN is not a number"),
-        ("[-Infinity]", "-Infinity is not a number"),
-        ("1e999", "too large a number"),
-        ("9" * 400, "400 digits"),
+        ('{"a": NaN}', "NaN is not a finite number"),
+        ("1e999", "1e999 is not a finite number"),
     ],
 )
 def test_what_is_no_json_for_everybody_is_refused(text: str, reason: str) -> None:
