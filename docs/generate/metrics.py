@@ -74,4 +74,4 @@ def _condition(threshold: Threshold) -> str:
 
 def _bound(bound: Bound) -> str:
     unit = f" × `{bound.unit}`" if bound.unit else ""
-    return f"`{bound.metric}` {'above' if bound.below is None else 'below'} {bound.value:g}{unit}"
+    return f"`{bound.metric}` {bound.side} {bound.value:g}{unit}"

@@ -24,9 +24,8 @@ from esper_core.policy.policy import Policy
 class Collected:
     """What a collection brought beside the rollout; `steps` are without padding.
 
-    Attributes:
-        seconds: Phase → seconds: `features`, `masks`, `policy` (acting, and writing into the rollout), `environment`
-            (reset and step, less the phases that the environment names itself), and those phases.
+    `seconds` are those of `features`, `masks`, `policy` (acting, and writing into the rollout), `environment` (reset
+    and step, less the phases that the environment names itself), and those phases.
     """
 
     events: list[dict[str, Any]]
@@ -52,9 +51,7 @@ class Collector:
     def collect(self, seed: int | None, on_step: Callable[[int], object] = lambda _: None) -> Collected:
         """Play until every episode has ended, at most `horizon` steps.
 
-        Args:
-            seed: Passed to the environment's reset.
-            on_step: Called with the number of steps taken: 0 once the episodes have begun, then after each step.
+        `on_step` is called with the number of steps taken: 0 once the episodes have begun, then after each step.
 
         Raises:
             PluginError: a part failed or broke its contract, or gave a reward or an observation that is not finite.

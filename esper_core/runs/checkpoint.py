@@ -7,11 +7,10 @@ loaded, and a name found in a checkpoint is compared with what is installed, nev
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,10 +51,8 @@ _NAME = re.compile(r"\d{6,10}")
 def save_checkpoint(run: RunDirectory, trainer: Trainer, update: Update) -> Path:
     """Write the checkpoint that follows an update, and remove those that are neither recent nor the best.
 
-    It is written under another name, flushed to the disk and renamed, so that it is complete or not there.
-
-    Raises:
-        EsperError: the disk is full or the directory cannot be written; earlier checkpoints are untouched.
+    It is written under another name, flushed to the disk and renamed, so that it is complete or not there. EsperError:
+    it cannot be written; earlier checkpoints are untouched.
     """
     from safetensors.torch import save
 
@@ -79,9 +76,8 @@ def save_checkpoint(run: RunDirectory, trainer: Trainer, update: Update) -> Path
     path = folder / f"{update.index:06d}"
     with files.writing(path, "Make room; earlier checkpoints are untouched."):
         files.make_folder(folder, run.path)
-        for leftover in folder.iterdir():
-            if files.is_temporary(leftover.name):
-                files.remove_folder(leftover, run.path)
+        for leftover in (entry for entry in folder.iterdir() if files.is_temporary(entry.name)):
+            files.remove_folder(leftover, run.path)
         temporary = folder / files.temporary_name()
         try:
             files.make_folder(temporary, run.path)
@@ -109,8 +105,8 @@ def remove_later(run: RunDirectory, update: int) -> None:
 
 def _remove(run: RunDirectory, path: Path) -> None:
     """Remove a checkpoint under another name, so that it is never there in part."""
-    rubbish = path.with_name(files.temporary_name())
-    with contextlib.suppress(FileNotFoundError):
+    if path.exists():
+        rubbish = path.with_name(files.temporary_name())
         files.rename(path, rubbish, run.path)
         files.remove_folder(rubbish, run.path)
 
@@ -132,7 +128,7 @@ def best_checkpoint(run: RunDirectory) -> Path | None:
     """Return the checkpoint with the highest return, the newer of equals, among those that can be read; or None."""
     scored = []
     for path in list_checkpoints(run):
-        with contextlib.suppress(EsperError):
+        with suppress(EsperError):
             header = read_header(path)
             if header.score is not None:
                 scored.append((header.score, header.update, path))
@@ -140,11 +136,7 @@ def best_checkpoint(run: RunDirectory) -> Path | None:
 
 
 def choose_checkpoint(run: RunDirectory, at: str) -> Path:
-    """Return a checkpoint of a run: 'last', 'best' (the highest return), or that of an update.
-
-    Raises:
-        UserError: there is none, or none of that update.
-    """
+    """Return a checkpoint of a run: 'last', 'best' (the highest return), or that of an update; raises UserError."""
     paths = {str(int(path.name)): path for path in list_checkpoints(run)}
     if not paths:
         raise UserError(f"{run.path} has no checkpoint yet.", hint="One is written after every update.")
@@ -180,11 +172,9 @@ def load_checkpoint(path: Path, trainer: Trainer, plan: Plan, index: Index) -> t
     from esper_core.learning.state import TrainerState
 
     header, notes, tensors = _load(path, plan, index)
-    saved = header.plan
-    with _fitting(path):
-        parts = header.counters["parts"].items()
-        same = {kind: state for kind, state in parts if _names(saved, kind) == _names(plan, kind)}
-        trainer.load_state(TrainerState(tensors, {**header.counters, "parts": same}))
+    saved, counters = header.plan, header.counters
+    same = {kind: state for kind, state in counters["parts"].items() if _names(saved, kind) == _names(plan, kind)}
+    trainer.load_state(TrainerState(tensors, {**counters, "parts": same}))
     return notes
 
 
@@ -193,24 +183,17 @@ def load_policy(path: Path, policy: Policy, features: FeatureExtractor, plan: Pl
 
     Otherwise it is as `load_checkpoint`.
     """
+    from esper_core.learning.state import FIT
+
     header, notes, tensors = _load(path, plan, index)
-    with _fitting(path):
+    try:
         policy.load_state_dict(tensors["policy"])
         state: Any = header.counters["parts"].get("features")
         if state is not None:
             features.load_state(state)  # type: ignore[attr-defined]
+    except (LookupError, RuntimeError, AttributeError) as error:
+        raise CheckpointMismatch(f"The policy saved in {path} does not fit: {described(error)}.", hint=FIT) from error
     return notes
-
-
-@contextmanager
-def _fitting(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise CheckpointMismatch(
-            f"What is saved in {path} does not fit: {described(error)}.",
-            hint="Use the components, the slots and the plugin versions that the checkpoint was written with.",
-        ) from error
 
 
 def _names(plan: Plan, kind: str) -> list[str]:

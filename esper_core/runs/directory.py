@@ -18,15 +18,7 @@ from attrs import Factory, asdict, define, field
 from esper_core.contracts.errors import CheckpointMismatch, EsperError, PluginError, UserError, did_you_mean
 from esper_core.plan.plan import Plan, describe_plan
 from esper_core.runs import provenance
-from esper_core.runs.records import (
-    RESERVED,
-    AnyLine,
-    RunRecord,
-    check_event,
-    check_metrics,
-    read_record,
-    reading,
-)
+from esper_core.runs.records import RESERVED, AnyLine, RunRecord, check_event, check_metrics, read_record, reading
 from esper_core.runs.words import Words
 from esper_core.system.files import is_temporary, replace_synced, writing
 from esper_core.system.git import git_commit
@@ -46,13 +38,7 @@ RESTORE = "Restore it from a copy."
 
 @define
 class RunDirectory:
-    """The directory of one run.
-
-    Attributes:
-        path: The directory, absolute, so that a change of the working directory does not matter.
-        record: Content of `run.json`.
-        given: The directory as the user wrote it.
-    """
+    """The directory of one run: its absolute path, the content of `run.json`, and the path as the user wrote it."""
 
     path: Path
     record: dict[str, Any] = field(repr=False)
@@ -64,12 +50,8 @@ class RunDirectory:
     ) -> RunDirectory:
         """Create `<out>/<policy>-s<slots>-<date>-<short id>/` and write its `run.json`; raises UserError.
 
-        Args:
-            out: Directory of runs; created when missing.
-            plan: What the run is made of.
-            index: What is installed.
-            facts: Further entries of `run.json`, such as the number of parameters.
-            here: Folder whose git commit is noted; the working directory, which a component may have changed, without.
+        `facts` are further entries of `run.json`, such as the number of parameters. The git commit noted is that of the
+        folder `here`, else of the working directory, which a component may have changed.
         """
         description = describe_plan(plan, index)
         now = datetime.datetime.now(datetime.UTC)
@@ -188,21 +170,14 @@ class RunDirectory:
             PluginError: a metric bears a name that a line needs for something else.
             EsperError: the file cannot be written.
         """
-        for name in RESERVED:
-            if name in update.metrics:
-                raise PluginError(
-                    f"A metric is called '{name}', which a metrics line needs for something else.",
-                    hint="Rename it in the environment's episode events or in the loss.",
-                )
-        line: dict[str, Any] = finite(
-            {
-                "update": update.index,
-                "environment_steps": update.environment_steps,
-                **update.metrics,
-                "warnings": [asdict(warning) for warning in update.warnings],
-                "timing": update.timing,
-            }
-        )
+        for name in update.metrics.keys() & RESERVED:
+            raise PluginError(
+                f"A metric is called '{name}', which a metrics line needs for something else.",
+                hint="Rename it in the environment's episode events or in the loss.",
+            )
+        counts = {"update": update.index, "environment_steps": update.environment_steps}
+        warnings = [asdict(warning) for warning in update.warnings]
+        line: dict[str, Any] = finite({**counts, **update.metrics, "warnings": warnings, "timing": update.timing})
         append_lines(self.path / METRICS_FILE, [line], within=self.path)
         return line
 
@@ -216,8 +191,10 @@ class RunDirectory:
     def metrics(self) -> list[dict[str, Any]]:
         """Return the metrics lines; raises DamagedFile for one that is damaged."""
         lines: list[dict[str, Any]] = []
-        check = lambda entry: check_metrics(entry, lines[-1]["update"] if lines else 0)  # noqa: E731
-        lines.extend(line.entry for line in read_lines(self.path / METRICS_FILE, check))
+        for line in read_lines(
+            self.path / METRICS_FILE, lambda entry: check_metrics(entry, lines[-1]["update"] if lines else 0)
+        ):
+            lines.append(line.entry)
         return lines
 
     def events(self) -> list[dict[str, Any]]:
@@ -239,21 +216,19 @@ def _circumstances(plan: Plan, index: Index, here: Path | None) -> dict[str, Any
 def list_runs(out: Path) -> tuple[list[RunDirectory], list[str]]:
     """Return the runs in a directory, oldest first, and one sentence for each that cannot be read."""
     runs, damaged = [], []
-    for folder in _folders(out):
+    for name in _names(out):
         try:
-            runs.append(RunDirectory.open(folder))
-        except UserError:
-            continue
+            runs.append(RunDirectory.open(out / name))
         except EsperError as error:
             damaged.append(error.message)
     return sorted(runs, key=lambda run: (run.created, run.name)), damaged
 
 
-def _folders(out: Path) -> list[Path]:
-    try:
-        return sorted(out.iterdir()) if out.is_dir() else []
-    except OSError as error:
-        raise EsperError(f"{out} cannot be read: {error.strerror or error}.") from error
+def _names(out: Path) -> list[str]:
+    """Return the names of the runs in a directory, and of what may be damaged ones."""
+    with reading(out, "Make it readable, or choose another with --out."):
+        entries = sorted(out.iterdir()) if out.is_dir() else []
+        return [entry.name for entry in entries if os.path.lexists(entry / RUN_FILE)]
 
 
 def find_run(text: str, out: Path) -> RunDirectory:
@@ -277,7 +252,7 @@ def find_run(text: str, out: Path) -> RunDirectory:
             f"{path} is a file, and was not written by esper as a run.",
             hint=f"A run is a directory that holds {RUN_FILE} and {CHECKPOINTS}/. No pickle is ever loaded.",
         )
-    names = [folder.name for folder in _folders(out) if os.path.lexists(folder / RUN_FILE)]
+    names = _names(out)
     found = [name for name in names if name == text] or [name for name in names if name.startswith(text)]
     if not text or not found:
         raise UserError(
@@ -308,10 +283,7 @@ def _writing_runs(out: Path) -> Iterator[None]:
 
 def _fresh_directory(out: Path, stem: str) -> Path:
     out.mkdir(parents=True, exist_ok=True)
-    while True:
-        path = out / f"{stem}-{secrets.token_hex(2)}"
-        try:
-            path.mkdir()
-        except FileExistsError:
-            continue
-        return path
+    while (path := out / f"{stem}-{secrets.token_hex(2)}").exists():
+        pass
+    path.mkdir()
+    return path

@@ -111,46 +111,21 @@ class _Distribution:
 
 
 @frozen
-class _Git:
-    commit: str | None
-    changed: bool
-
-
-@frozen
-class _Schema:
-    digest: str
-    dim: int
-
-
-@frozen
-class _Actions:
-    digest: str
-    heads: dict[str, int]
-
-
-@frozen
-class _Note:
-    update: int
-    distributions: dict[str, _Distribution] = Factory(dict)
-    libraries: dict[str, str] = Factory(dict)
-
-
-@frozen
 class RunRecord:
     """`run.json`; a run of which only a part is left can still be shown."""
 
     schema: int
     created: str
     plan: dict[str, Any]
-    feature_schema: _Schema | None = None
-    actions: _Actions | None = None
+    feature_schema: dict[str, Any] | None = None
+    actions: dict[str, Any] | None = None
     horizon: int | None = None
     weights_versions: dict[str, int] = Factory(dict)
     distributions: dict[str, _Distribution] = Factory(dict)
-    git: _Git | None = None
+    git: dict[str, Any] | None = None
     machine: dict[str, Any] = Factory(dict)
     libraries: dict[str, str] = Factory(dict)
     parameters: int | None = None
     device: str | None = None
-    resumed: list[_Note] = Factory(list)
+    resumed: list[dict[str, Any]] = Factory(list)
     words: Words = Factory(Words)

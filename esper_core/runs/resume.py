@@ -59,11 +59,11 @@ class Resumption:
 def find_resumption(run: RunDirectory, index: Index, *, at: int | None, updates: int | None) -> Resumption:
     """Choose and verify the checkpoint from which a run is resumed: the newest, or that of update `at`.
 
-    A damaged one is never skipped: the message names the newest that is good, for the user to choose. `updates` are
-    those of the run in total; None for what it was planned with.
+    `updates` are those of the run in total; None for what it was planned with.
 
     Raises:
-        CheckpointMismatch: the checkpoint is damaged, or does not fit the run or what is installed.
+        CheckpointMismatch: the checkpoint is damaged, or does not fit the run or what is installed. None is skipped:
+            the hint names the newest that is good.
         UserError: there is no checkpoint of that update, or fewer updates are asked for than are done.
     """
     absent = [key for key in RECORDED if run.record.get(key) is None]

@@ -61,12 +61,7 @@ class Cache:
         return [path for path in found if path.name != TAG_FILE and not disk.is_temporary(path.name)]
 
     def keep(self, path: Path, content: bytes) -> None:
-        """Put a file below the folder, all of it or nothing.
-
-        Raises:
-            UserError: the folder is not esper's.
-            OSError: it cannot be written.
-        """
+        """Put a file below the folder, all of it or nothing; raises OSError, or UserError for a folder of others."""
         root = self.folder.parent
         with self._locked():
             if not os.path.lexists(self.folder):
@@ -80,12 +75,7 @@ class Cache:
             disk.replace_synced(path, content, root)
 
     def clear(self) -> int:
-        """Delete the folder; return how many files were kept in it.
-
-        Raises:
-            UserError: the folder is not esper's.
-            OSError: it cannot be deleted.
-        """
+        """Delete the folder; return how many files were kept in it; raises as `keep` does."""
         root, rubbish = self.folder.parent, self.folder.with_name(disk.temporary_name())
         with self._locked():
             if not os.path.lexists(self.folder):
@@ -93,7 +83,7 @@ class Cache:
             self._check_ours()
             count = len(self.files())
             disk.rename(self.folder, rubbish, root)
-            for left in filter(lambda path: disk.is_temporary(path.name), root.iterdir()):
+            for left in (entry for entry in root.iterdir() if disk.is_temporary(entry.name)):
                 disk.remove_folder(left, root)
         return count
 

@@ -163,16 +163,6 @@ def check_creatable(path: Path) -> None:
     probe.unlink()
 
 
-def beginning(path: Path, length: int) -> bytes | None:
-    """Return the first bytes of a regular file, by which its kind is known; None without a file."""
-    check_replaceable(path)
-    try:
-        with path.open("rb") as stream:
-            return stream.read(length)
-    except FileNotFoundError:
-        return None
-
-
 def _write(descriptor: int, content: bytes) -> None:
     rest = memoryview(content)
     while rest:

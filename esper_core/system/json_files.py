@@ -19,9 +19,8 @@ RECORD, LINE = 2**28, 2**24
 
 
 class Line(NamedTuple):
-    """A line of a file: its number from 1 on, what it holds, and the bytes of the file up to its end."""
+    """A line of a file: what it holds, and the bytes of the file up to its end."""
 
-    number: int
     entry: dict[str, Any]
     end: int
 
@@ -85,7 +84,7 @@ def read_lines(path: Path, check: Callable[[dict[str, Any]], object] = lambda en
                         hint=f"Remove the line if you can do without it (sed -i {number}d {shlex.quote(str(path))}); "
                         "the checkpoints do not depend on it.",
                     ) from error
-                yield Line(number, entry, end)
+                yield Line(entry, end)
     except FileNotFoundError:
         return
     except OSError as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from esper_core.cli.app import main
-from tests.cli.resuming import FUSED, KINDS, UPDATES, assert_same, files_of, only_run, without_timing
+from tests.cli.resuming import FUSED, KINDS, UPDATES, assert_same, files_of, only_run
 from tests.runs import forking
 
 # Exact --------------------------------------------------------------------------------------------------------------

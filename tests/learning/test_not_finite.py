@@ -79,7 +79,7 @@ def test_the_update_is_skipped_named_and_counted(what, value, call):
     assert second.metrics["return"] is not None and len(second.events) == 4, "the episodes were played"
     assert all(value is None or math.isfinite(value) for value in second.metrics.values())
     third = next(updates)
-    assert not skips(third) and third.metrics["skipped_updates"] == 1.0 and third.metrics["passes_done"] == 2.0
+    assert not skips(third) and third.metrics["skipped_updates"] == 1.0 and third.metrics["update_epochs_done"] == 2.0
     assert not torch.equal(learned(trainer)["policy/network.heads.op.bias"], before["policy/network.heads.op.bias"])
 
 

@@ -18,7 +18,7 @@ HEALTHY = {
     "return_std": 0.125,
     "q_spread": 1e-3,
     "kl": 4e-3,
-    "passes_done": 4.0,
+    "update_epochs_done": 4.0,
     "grad_norm": 1.2,
     "state_rms/h": 0.3,
     "state_rms/c": 0.9,
@@ -42,7 +42,7 @@ def starred(bound):
 def at(bound, share, metrics):
     """Return the value that is `share` beyond a bound (negative: within it)."""
     unit = metrics[bound.unit] if bound.unit else 1.0
-    step = share * max(abs(bound.value), 1e-12) * (1 if bound.below is None else -1)
+    step = share * max(abs(bound.value), 1e-12) * (1 if bound.side == "above" else -1)
     return (bound.value + step) * unit
 
 
@@ -116,7 +116,6 @@ def test_bounds_can_be_moved_and_dropped():
     [
         ("ratio-explode=5", r"no threshold 'ratio-explode' \(Did you mean 'ratio-exploded'\?\)"),
         ("ratio-exploded", "neither NAME=NUMBER nor NAME=off"),
-        ("ratio-exploded=nan", "neither"),
     ],
 )
 def test_settings_that_cannot_be_meant(setting, words):

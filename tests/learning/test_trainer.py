@@ -171,7 +171,7 @@ def test_the_kl_stop_is_at_one_and_a_half_times_the_target(kl, passes):
             return LossResult(result.loss, torch.tensor(kl), result.metrics)
 
     ((_, _, metrics, _),) = train(make(loss=Moved(), update_epochs=3), 1)
-    assert metrics["passes_done"] == passes and metrics["kl"] == pytest.approx(kl)
+    assert metrics["update_epochs_done"] == passes and metrics["kl"] == pytest.approx(kl)
     assert (metrics["grad_norm"] is None) == (passes == 0)
 
 
