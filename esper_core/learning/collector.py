@@ -35,10 +35,7 @@ class Collected:
 
 @frozen
 class Collector:
-    """Plays one episode in every environment, from a zero recurrent state, into a rollout.
-
-    `generator` draws the actions; `owners` say whose code environment, features and masks are.
-    """
+    """Plays one episode in every environment, from a zero recurrent state, into a rollout."""
 
     environment: Environment
     features: FeatureExtractor
@@ -51,11 +48,9 @@ class Collector:
     def collect(self, seed: int | None, on_step: Callable[[int], object] = lambda _: None) -> Collected:
         """Play until every episode has ended, at most `horizon` steps.
 
-        `on_step` is called with the number of steps taken: 0 once the episodes have begun, then after each step.
-
-        Raises:
-            PluginError: a part failed or broke its contract, or gave a reward or an observation that is not finite.
-            NotFinite: the policy became so.
+        `on_step` is called with the number of steps taken: 0 once the episodes have begun, then after each step. Raises
+        PluginError where a part failed, broke its contract, or gave a reward or an observation that is not finite, and
+        NotFinite where the policy became so.
         """
         rollout, watch, events = self.rollout, Stopwatch(), []
         owner, environment, envs = self.owners["environment"], self.environment, self.rollout.num_envs

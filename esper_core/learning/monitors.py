@@ -183,8 +183,7 @@ def kl_metrics(batch: Sequences, evaluation: Evaluation) -> dict[str, float | No
 def gradient_norms(policy: Policy, evaluation: Evaluation) -> dict[str, Tensor]:
     """Return the norms that a backward pass left: `grad_norm`, `grad_norm_network|critic` and `grad_norm/<head>`.
 
-    A head's is that of the loss's derivative by its logits, which must retain their gradient; 0 when nothing reaches
-    them.
+    A head's is that of the loss's derivative by its logits, which retain their gradient; 0 when nothing reaches them.
     """
     sizes: dict[str, list[Tensor]] = {"network": [], "critic": []}
     for name, parameter in policy.named_parameters():

@@ -117,11 +117,10 @@ class Trainer:
             if on_step is not None:
                 on_step(StepProgress(self.updates_done + 1, updates_total, phase, step, steps))
 
-        while True:
-            self._guard.check(self.updates_done, updates_total)
-            if self.updates_done >= updates_total:
-                return
+        self._guard.check(self.updates_done, updates_total)
+        while self.updates_done < updates_total:
             yield self._update(self.updates_done + 1, report)
+            self._guard.check(self.updates_done, updates_total)
 
     # One update -----------------------------------------------------------------------------------------------------
 
@@ -205,8 +204,8 @@ class Trainer:
             return False
         self.optimiser.zero_grad(set_to_none=True)
         # Whose code a gradient fails in, nothing tells.
-        *others, last = (self.owners[kind].label for kind in ("network", "critic", "loss"))
-        with guarded(f"{', '.join(others)} or {last}", "computing gradients"):
+        network, critic, loss = (self.owners[kind] for kind in ("network", "critic", "loss"))
+        with guarded(f"{network}, {critic} or {loss}", "computing gradients"):
             result.loss.backward()
         norms = gradient_norms(self.policy, evaluation)
         check_finite(f"the gradient of epoch {epoch}", norms["grad_norm"])
@@ -219,11 +218,7 @@ class Trainer:
     # Its pieces -----------------------------------------------------------------------------------------------------
 
     def _reset_seed(self) -> int | None:
-        """Return the seed for the coming reset.
-
-        An environment that can save its state is seeded once. Any other gets a new seed for each update, so that
-        continuing a run is exact without its help.
-        """
+        """Return the seed of a reset: one for an environment that can save its state, a new one each time for any other."""
         if not isinstance(self.environment, Resumable):
             return self._streams.episode_seed(self.updates_done)
         seed = None if self._environment_started else self._streams.environment_seed
@@ -243,11 +238,10 @@ class Trainer:
             yield batch.rows(index)
 
     def _target_kl(self) -> float | None:
-        owner = self.owners["loss"]
-        with owner.doing("giving its target_kl"):
+        with self.owners["loss"].doing("giving its target_kl"):
             target = self.loss.target_kl
         if target is not None and not is_number(target):
-            raise owner.breach(f"its target_kl is {target!r}, neither a number nor None")
+            raise self.owners["loss"].breach(f"its target_kl is {target!r}, neither a number nor None")
         return target
 
     # Saving ---------------------------------------------------------------------------------------------------------
@@ -275,10 +269,9 @@ class Trainer:
         )
 
     def load_state(self, state: TrainerState) -> None:
-        """Continue exactly where `state()` was taken. The state is copied, not kept.
+        """Continue exactly where `state()` was taken; the state is copied.
 
-        Raises:
-            CheckpointMismatch: something is missing, unexpected, or of another shape; nothing has changed then.
+        Raises CheckpointMismatch where something is missing, unexpected or of another shape; nothing has changed then.
         """
         before = self.state()
         try:

@@ -17,8 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 class Cost:
     """What a network, or a part of it by name, costs: trainable numbers, and operations of one sample.
 
-    Convolutions and matrix products are counted as in `torch.utils.flop_counter`: a multiplication with its addition
-    is 2.
+    Convolutions and matrix products are counted as in `torch.utils.flop_counter`, 2 for an addition and multiplication.
     """
 
     name: str

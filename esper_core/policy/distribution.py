@@ -75,8 +75,7 @@ class FactoredDistribution:
     def given(self, op: Tensor | None) -> dict[str, Conditional]:
         """Return every head given the operations `op [...]`.
 
-        This is the one place where masks, the slot's dependence on the operation and relevance are put together;
-        sampling and evaluating both go through it.
+        Masks, the slot's dependence on the operation and relevance are put together here, for acting and learning.
         """
         result: dict[str, Conditional] = {}
         for head in self.actions.heads:

@@ -128,8 +128,7 @@ class Policy(nn.Module):
     def value(self, features: Features, masks: Masks, state: Any = None) -> Tensor:
         """Return the critic's values of states in which nothing has been done yet, `[E]`.
 
-        That is the expectation over operations, and does not depend on which one is drawn or most probable. Arguments
-        are those of `get_action`.
+        That is the expectation over operations. Arguments are those of `get_action`.
         """
         latent, distribution, _ = self._run(*_with_time((features, masks)), state, None)
         return _of_states(self._greedy_values(latent, distribution), distribution.op_probs()).squeeze(1)
@@ -148,9 +147,7 @@ class Policy(nn.Module):
 
         `state` is that before the step, zeroed where `episode_start`, bool `[E]`, is true. With `deterministic` the
         most probable entry of every head is taken, instead of one drawn with `generator`, which may be on any device.
-
-        Raises:
-            PluginError: masks are of another form, or a head that can matter has no legal entry.
+        Raises PluginError where masks are of another form, or a head that can matter has no legal entry.
         """
         check_mask_form(self.owners["masks"], masks, self.actions, len(features.obs), features.obs.device)
         check_masks(self.actions, masks, self.owners["masks"])

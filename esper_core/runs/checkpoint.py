@@ -163,11 +163,8 @@ def load_checkpoint(path: Path, trainer: Trainer, plan: Plan, index: Index) -> t
     """Verify a checkpoint, compare it with what is installed and with a plan, and restore a trainer from it.
 
     The state of an environment, of features, masks or of a loss is left out where the plan chose another component.
-    Returns differences that do not matter enough to refuse, each one sentence.
-
-    Raises:
-        CheckpointMismatch: a file is damaged, or slots, features, actions, weights or components differ; the message
-            holds a table of what was saved and what is here. Nothing has changed then.
+    Returns differences that do not matter enough to refuse, each one sentence. Raises CheckpointMismatch where a file
+    is damaged, or slots, features, actions, weights or components differ; nothing has changed then.
     """
     from esper_core.learning.state import TrainerState
 

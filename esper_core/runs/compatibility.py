@@ -41,8 +41,7 @@ class Difference:
 def check_fit(header: Header, plan: Plan, index: Index) -> tuple[str, ...]:
     """Compare a checkpoint with a plan and with what is installed; return differences that do not matter.
 
-    Raises:
-        CheckpointMismatch: a difference that matters.
+    One that matters raises CheckpointMismatch, with a table of what was saved and what is here.
     """
     saved = header.plan
     needed = [c for c in saved.components if c.kind in FITTED or c in plan.components]

@@ -78,11 +78,9 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path: Path) -> RunDirectory:
-        """Return the run at `path`.
+        """Return the run at `path`; raises UserError where there is none.
 
-        Raises:
-            UserError: there is none.
-            CheckpointMismatch: its `run.json` is damaged, or another version of esper-core wrote it.
+        CheckpointMismatch: its `run.json` is damaged, or another version of esper-core wrote it.
         """
         given, path = path, path.absolute()
         file = path / RUN_FILE
@@ -133,10 +131,8 @@ class RunDirectory:
     def resume(self, update: int, plan: Plan, index: Index, device: str, here: Path | None = None) -> None:
         """Cut the run back to an update, whose lines are the last that stay, and note in `run.json` that it is resumed.
 
-        Of the plan only the number of updates may be another; `here` is as for `create`.
-
-        Raises:
-            EsperError: a line that must stay is damaged, or a file cannot be written.
+        Of the plan only the number of updates may be another; `here` is as for `create`. Raises EsperError where a line
+        that must stay is damaged, or a file cannot be written.
         """
         lengths = self.lengths_up_to(update)
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -164,11 +160,8 @@ class RunDirectory:
     def append_metrics(self, update: Update) -> dict[str, Any]:
         """Append the metrics line of an update and return it.
 
-        Undefined metrics are null. All that depends on clock or machine is under `timing`.
-
-        Raises:
-            PluginError: a metric bears a name that a line needs for something else.
-            EsperError: the file cannot be written.
+        Undefined metrics are null. All that depends on clock or machine is under `timing`. Raises EsperError where the
+        file cannot be written, and PluginError for a metric whose name a line needs for something else.
         """
         for name in update.metrics.keys() & RESERVED:
             raise PluginError(
@@ -191,10 +184,8 @@ class RunDirectory:
     def metrics(self) -> list[dict[str, Any]]:
         """Return the metrics lines; raises DamagedFile for one that is damaged."""
         lines: list[dict[str, Any]] = []
-        for line in read_lines(
-            self.path / METRICS_FILE, lambda entry: check_metrics(entry, lines[-1]["update"] if lines else 0)
-        ):
-            lines.append(line.entry)
+        last = lambda: lines[-1]["update"] if lines else 0  # noqa: E731
+        lines.extend(line.entry for line in read_lines(self.path / METRICS_FILE, lambda e: check_metrics(e, last())))
         return lines
 
     def events(self) -> list[dict[str, Any]]:

@@ -54,11 +54,7 @@ class Header:
 
 
 def read_header(path: Path) -> Header:
-    """Read and verify `state.json`, without torch.
-
-    Raises:
-        CheckpointMismatch: it is missing, damaged, altered, foreign or of another schema.
-    """
+    """Read and verify `state.json`, without torch; raises CheckpointMismatch."""
     file = path / STATE_FILE
     if not file.exists():
         raise CheckpointMismatch(f"{path} is not a checkpoint: it has no {STATE_FILE}.", hint=OTHER_CHECKPOINT)

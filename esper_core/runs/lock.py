@@ -6,11 +6,11 @@ import fcntl
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from esper_core.contracts.errors import UserError
-from esper_core.system.files import open_file
+from esper_core.system.files import opened_file
 
 LOCK_FILE = "lock"
 
@@ -25,34 +25,23 @@ def locked(run: Path) -> Iterator[None]:
     The lock is the system's (`flock`), so that no stale one is left behind. The descriptor is closed on exec and in
     forked children: a worker process may outlive a killed run, and must not keep it.
     """
-    try:
-        descriptor = _acquire(run)
-    except OSError as error:
-        message = f"The run {run} cannot be written: {run / LOCK_FILE}: {error.strerror}."
-        raise UserError(message, hint="Make it writable, or copy it.") from error
-    try:
+    with ExitStack() as stack:
+        try:
+            descriptor = stack.enter_context(opened_file(run / LOCK_FILE, os.O_RDWR | os.O_CREAT))
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()} on {socket.gethostname()}".encode(), 0)
+        except BlockingIOError as error:
+            holder = os.pread(descriptor, 300, 0).decode(errors="replace").strip()
+            who = f"Process {holder}" if holder else "Another process"
+            hint = "Wait until it has ended, or stop it: what it has finished is kept."
+            raise UserError(f"{who} works on the run {run}.", hint=hint) from error
+        except OSError as error:
+            message = f"The run {run} cannot be written: {run / LOCK_FILE}: {error.strerror}."
+            raise UserError(message, hint="Make it writable, or copy it.") from error
+        _held.add(descriptor)
+        stack.callback(_held.discard, descriptor)
         yield
-    finally:
-        if descriptor in _held:
-            _held.discard(descriptor)
-            os.close(descriptor)
-
-
-def _acquire(run: Path) -> int:
-    """Return the descriptor of the lock, which is among those held."""
-    descriptor = open_file(run / LOCK_FILE, os.O_RDWR | os.O_CREAT)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        holder = os.pread(descriptor, 300, 0).decode(errors="replace").strip()
-        os.close(descriptor)
-        who = f"Process {holder}" if holder else "Another process"
-        hint = "Wait until it has ended, or stop it: what it has finished is kept."
-        raise UserError(f"{who} works on the run {run}.", hint=hint) from error
-    _held.add(descriptor)
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()} on {socket.gethostname()}".encode(), 0)
-    return descriptor
 
 
 def _let_go() -> None:

@@ -34,11 +34,7 @@ def reading(path: Path, hint: str) -> Iterator[None]:
 
 
 def read_record(file: Path, schema: int, hint: str) -> dict[str, Any]:
-    """Return the table that a file of a run holds.
-
-    Raises:
-        CheckpointMismatch: it is damaged, foreign or of another schema, or cannot be read.
-    """
+    """Return the table that a file of a run holds; raises CheckpointMismatch."""
     with reading(file, hint):
         content = read_json(file)
     if not isinstance(content, dict) or "schema" not in content:

@@ -47,10 +47,7 @@ class Resumption:
         return self.update >= self.plan.updates
 
     def drop_later(self, index: Index, device: str, here: Path | None = None) -> None:
-        """Drop every checkpoint and line of updates after this one, and note in `run.json` that the run is resumed.
-
-        Arguments and errors are those of `RunDirectory.resume`.
-        """
+        """Drop every checkpoint and line of updates after this one; as `RunDirectory.resume` otherwise."""
         self.run.lengths_up_to(self.update)  # a damaged line is found out before anything is dropped
         remove_later(self.run, self.update)
         self.run.resume(self.update, self.plan, index, device, here)

@@ -53,8 +53,7 @@ class Words:
     def of(cls, plan: Plan, index: Index, known: PlanDescription) -> Words:
         """Return what the components of a plan declare; what one says of a metric outweighs what the core says.
 
-        Raises:
-            PluginError: what a component names as its metrics are none.
+        Raises PluginError where what a component names as its metrics are none.
         """
         metrics = [*METRICS]
         for component in (find_planned(index, planned) for planned in plan.components):

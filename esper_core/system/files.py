@@ -95,22 +95,15 @@ def _check_way(path: Path, within: Path) -> None:
 # Files --------------------------------------------------------------------------------------------------------------
 
 
-def open_file(path: Path, flags: int, within: Path | None = None) -> int:
-    """Return a descriptor of a regular file, opened with `flags` of `os.open`, to be closed."""
+@contextmanager
+def opened_file(path: Path, flags: int, within: Path | None = None) -> Iterator[int]:
+    """Yield a descriptor of a regular file, opened with `flags` of `os.open`."""
     _check_way(path, within or path.parent)
     # Without O_NONBLOCK a pipe of this name would let us wait for ever.
     descriptor = os.open(path, flags | os.O_NONBLOCK, 0o666)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, NOT_REGULAR, str(path))
-    return descriptor
-
-
-@contextmanager
-def opened_file(path: Path, flags: int, within: Path | None = None) -> Iterator[int]:
-    """Yield what `open_file` returns, and close it."""
-    descriptor = open_file(path, flags, within)
     try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, NOT_REGULAR, str(path))
         yield descriptor
     finally:
         os.close(descriptor)

@@ -36,12 +36,7 @@ def _opened(path: Path) -> BinaryIO:
 
 
 def read_bytes(path: Path, most: int = RECORD) -> bytes:
-    """Return the content of a regular file.
-
-    Raises:
-        DamagedFile: it is not a regular file, or has more bytes than `most`.
-        OSError: it is missing or cannot be read.
-    """
+    """Return the content of a file; raises OSError, and DamagedFile where it is not regular or has more bytes."""
     with _opened(path) as stream:
         size = os.fstat(stream.fileno()).st_size
         if size > most:
@@ -58,11 +53,7 @@ def read_lines(path: Path, check: Callable[[dict[str, Any]], object] = lambda en
     """Yield the lines of a file, each a JSON object; a missing file has none.
 
     A last line without its end is what a killed process leaves behind, and is left out. `check` is called with what a
-    line holds; it raises ValueError for what is damaged.
-
-    Raises:
-        DamagedFile: a line is damaged, or the file is not a regular one.
-        EsperError: the file cannot be read.
+    line holds; it raises ValueError for what is damaged. Raises DamagedFile, and EsperError where it cannot be read.
     """
     number, end = 0, 0
     try:
@@ -92,12 +83,7 @@ def read_lines(path: Path, check: Callable[[dict[str, Any]], object] = lambda en
 
 
 def parse_json(data: bytes, where: str) -> Any:
-    """Return what JSON in UTF-8 holds.
-
-    Raises:
-        DamagedFile: it is not JSON, holds a number that is not finite, or is nested too deeply; the message begins
-            with `where` it was found.
-    """
+    """Return what JSON in UTF-8 holds; raises DamagedFile whose message begins with `where` it was found."""
     try:
         return _parsed(data)
     except ValueError as error:
@@ -148,10 +134,7 @@ def json_bytes(value: Any, indent: int | None = None) -> bytes:
 
 
 def append_lines(path: Path, values: Iterable[Mapping[str, Any]], within: Path) -> None:
-    """Append lines of JSON to a file and wait until the disk has them; numbers that are not finite become null.
-
-    No link below `within` is followed. Raises EsperError.
-    """
+    """Append lines of JSON to a file, with null for what is not finite, and wait for the disk; raises EsperError."""
     with writing(path):
         append_synced(path, b"".join(json_bytes(finite(value)) for value in values), within)
 

@@ -84,8 +84,7 @@ class Child:
 def start_children(purpose: Purpose, begin: Callable[[], Answer], count: int) -> list[Child]:
     """Start processes; `begin` is called in each before its first request, and returns what answers requests.
 
-    It must survive pickling where processes are not forked. If it fails, that is the answer, and the next request tries
-    again.
+    It must survive pickling where processes are not forked. If it fails, that is the answer.
     """
     context: Any = multiprocessing.get_context(START_METHOD)
     children: list[Child] = []
@@ -152,9 +151,8 @@ class RemoteTraceback(Exception):
 class Failure:
     """What was raised in another process: its type and message, and its traceback.
 
-    Attributes:
-        modules: Modules that the traceback goes through, the outermost first, causes after what they caused.
-        ours: An error of esper's own as the nearest class of `esper_core.contracts.errors`.
+    `modules` are those that the traceback goes through, the outermost first, causes after what they caused. `ours` is
+    an error of esper's own as the nearest class of `esper_core.contracts.errors`.
     """
 
     said: str

@@ -27,9 +27,7 @@ def shaped(kind: type[Shape], value: Any, where: str, *, exactly: bool = False, 
 
     Fields may be numbers, strings, truth values, `Any`, what may be None, lists, tuples of any length, dicts with
     strings as keys, and other such classes. Validators are called. `exactly` refuses keys that a class does not have.
-
-    Raises:
-        DamagedFile: the value has another shape; the message begins with `where` it was found and says where in it.
+    Raises DamagedFile, whose message begins with `where` the value was found and says where in it.
     """
     try:
         return structured(kind, value, exactly=exactly)

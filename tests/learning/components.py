@@ -45,11 +45,7 @@ def ppo_loss(**options: Any) -> WatchedPpo:
 
 
 def ppo_trainer(
-    world: Any = None,
-    masks: Any = None,
-    baseline: str = "expected",
-    loss: dict[str, Any] | None = None,
-    **config: Any,
+    world: Any = None, masks: Any = None, baseline: str = "expected", loss: dict[str, Any] | None = None, **config: Any
 ) -> Trainer:
     """Return a trainer of lstm-v2 (16 wide), op-conditioned-critic and factored-ppo on the small world."""
     torch.manual_seed(0)

@@ -60,10 +60,7 @@ NETWORKS = {
     "tuple": (tuple, "what it returns is a tuple, not esper_core.contracts.protocols.NetworkOutput"),
     "list": (replaced(state=[1]), "its state is a list, not a NamedTuple of tensors"),
     "kind": (replaced(state=Odd(ZEROS)), "its state has 'memory', not 'h', 'c'"),
-    "grown": (
-        replaced(state=LSTMState(torch.zeros(2, 2, 8), ZEROS)),
-        r"the h of its state has .* not \[1, 2, 8\]",
-    ),
+    "grown": (replaced(state=LSTMState(torch.zeros(2, 2, 8), ZEROS)), r"the h of its state has .* not \[1, 2, 8\]"),
 }
 
 

@@ -22,12 +22,7 @@ from esper_core.learning.session import open_session
 from esper_core.learning.trainer import Trainer, Update
 from esper_core.plan.plan import Plan
 from esper_core.registry.index import Index
-from esper_core.runs.checkpoint import (
-    best_checkpoint,
-    list_checkpoints,
-    load_checkpoint,
-    save_checkpoint,
-)
+from esper_core.runs.checkpoint import best_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
 from esper_core.runs.directory import RunDirectory
 from esper_core.runs.header import content_digest, read_header
 from esper_core.system.files import temporary_name
@@ -213,10 +208,7 @@ def newer_weights(content: dict[str, Any]) -> None:
 
 DAMAGED: dict[str, tuple[Callable[[Path], object], str]] = {
     "flipped bit": (lambda path: flip(path / "optimiser.safetensors"), r"optimiser\.safetensors is damaged: .* digest"),
-    "truncated": (
-        lambda path: os.truncate(path / "rng.safetensors", 9),
-        "damaged: it has 9 bytes",
-    ),
+    "truncated": (lambda path: os.truncate(path / "rng.safetensors", 9), "damaged: it has 9 bytes"),
     "missing file": (lambda path: (path / "normaliser.safetensors").unlink(), "normaliser.*: No such file"),
     "pickle": (put_pickle, r"policy\.safetensors is not a safetensors file"),
     "no header": (lambda path: (path / "state.json").unlink(), "is not a checkpoint"),
@@ -269,11 +261,7 @@ def test_a_checkpoint_of_something_else_is_refused(
 @pytest.mark.parametrize(
     ("said", "words", "hint"),
     [
-        (
-            {"slots": "3"},
-            r"slots \(2 → 3\) +r0c0, r0c1 +r0c0, r0c1, r0c2",
-            "--slots r0c0,r0c1, or train",
-        ),
+        ({"slots": "3"}, r"slots \(2 → 3\) +r0c0, r0c1 +r0c0, r0c1, r0c2", "--slots r0c0,r0c1, or train"),
         ({"slots": "r0c0,r0c2"}, "r0c0, r0c2", "use --slots r0c0,r0c1"),
         (
             {"uses": {"critic": "state-value"}},

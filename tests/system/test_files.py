@@ -15,7 +15,6 @@ from esper_core.system.files import (
     check_creatable,
     create_synced,
     make_folder,
-    open_file,
     remove_folder,
     rename,
     replace_synced,
@@ -29,7 +28,6 @@ Write = Callable[[Path, Path], object]
 WRITES: dict[str, Write] = {
     "append": lambda path, within: append_synced(path, b"ours", within),
     "create": lambda path, within: create_synced(path, b"ours", within),
-    "lock": lambda path, within: os.close(open_file(path, os.O_RDWR | os.O_CREAT, within)),
 }
 REPLACE: Write = lambda path, within: replace_synced(path, b"ours", within)  # noqa: E731
 MOVES: dict[str, Write] = {
@@ -125,7 +123,7 @@ def test_the_umask_decides(mask: int, place: Path) -> None:
         make_folder(place / "folder", place)
         (place / "replaced").write_text("")
         (place / "replaced").chmod(0o600)
-        for name in ("append", "create", "lock", "replaced"):
+        for name in ("append", "create", "replaced"):
             {**WRITES, "replaced": REPLACE}[name](place / name, place)
             assert stat.S_IMODE((place / name).stat().st_mode) == 0o666 & ~mask, name
         assert stat.S_IMODE((place / "folder").stat().st_mode) == 0o777 & ~mask
