@@ -41,11 +41,6 @@ def test_rewards_and_ends_belong_to_the_step_that_earned_them():
     assert [e["env"] for e in collected.events] == [3, 2, 0, 1]
 
 
-def test_truncation_is_kept_apart():
-    rollout, _, _ = collect(World(truncate=True))
-    assert not bool(rollout.terminated.any()) and int(rollout.truncated.sum()) == 4
-
-
 def test_collecting_ends_when_every_episode_has():
     world = World(lengths=(2, 3), horizon=6)
     rollout, _, _ = collect(world)
@@ -61,14 +56,6 @@ def test_nothing_is_left_of_longer_episodes():
     assert rollout.valid.sum(1).tolist() == [2, 3, 1, 1] and rollout.length == 3
     for flag in (rollout.terminated, rollout.truncated, rollout.rewards):
         assert not bool(flag[~rollout.valid].any())
-
-
-def test_stored_log_probs_are_those_of_evaluating():
-    rollout, policy, _ = collect(World())
-    steps = rollout.steps()
-    evaluation = policy.evaluate_actions(steps.features, steps.masks, None, steps.actions, steps.episode_start)
-    for name in SPEC.names:
-        torch.testing.assert_close(evaluation.log_prob[name][steps.valid], rollout.log_prob[name][steps.valid])
 
 
 @pytest.mark.parametrize("where", ["reward", "observation"])

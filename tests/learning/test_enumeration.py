@@ -139,15 +139,6 @@ def close(a: Tensor, b: Tensor) -> None:
     torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
 
 
-def test_the_problem_is_what_it_says() -> None:
-    """The environments are the policy's expectation, and every head has something to learn."""
-    logits = {name: row.detach() for name, row in Table().logits.items()}
-    assert sum(TIMES.values()) == 32 and set(TIMES) == set(REWARD)
-    for action, times in TIMES.items():
-        assert float(probability(logits, action)) == pytest.approx(times / 32, rel=1e-12)
-    assert all(float(row.abs().max()) > 0.01 for row in true_gradient().values())
-
-
 @pytest.mark.parametrize("ratio_mode", ["per_head", "joint"])
 @pytest.mark.parametrize("quality", [0.0, 0.5, 1.0, -3.0])
 def test_the_expected_baseline_gives_the_true_gradient_whatever_the_critic_says(

@@ -108,17 +108,6 @@ def test_a_policy_that_cannot_act_is_skipped_too():
     assert update.metrics.get("return") is None
 
 
-def test_values_that_are_not_finite_are_skipped_and_do_not_spoil_the_statistics():
-    trainer = make()
-    (_,) = trainer.run(1)
-    before = learned(trainer)
-    original = trainer.policy.critic.forward
-    trainer.policy.critic.forward = lambda *a: original(*a)._replace(value=original(*a).value * torch.nan)
-    (update,) = trainer.run(2)
-    assert skips(update)
-    assert_equal(learned(trainer), before)
-
-
 def test_three_in_a_row_end_the_run_with_the_policy_before_them():
     trainer = make(loss=Spoilt(range(2, 100)), update_epochs=1)
     updates = trainer.run(9)

@@ -70,11 +70,6 @@ def test_statistics_come_from_valid_steps_only():
     assert torch.equal(standardise(noisy, valid, 1.0)[0], result) and scale > 0
 
 
-def test_one_step_has_no_statistics():
-    valid = torch.tensor([[True], [False]])
-    assert standardise(torch.tensor([[3.0], [4.0]]), valid, 1.0)[0].tolist() == [[3.0], [4.0]]
-
-
 @pytest.mark.parametrize("value", [5.0, 0.1, 1e-6])
 def test_equal_advantages_are_no_signal(value):
     """Neither is what rounding makes of them."""
@@ -98,25 +93,3 @@ def test_what_is_noise_is_told_by_the_returns_own_scale(unit):
         result, scale = standardise(unit * share * noise, valid, unit)
         assert float(result.std()) == pytest.approx(expected, rel=0.1)
         torch.testing.assert_close(result * scale, unit * share * (noise - noise.mean()), rtol=1e-4, atol=1e-9 * unit)
-
-
-def test_what_the_operation_was_worth_is_in_units_of_the_advantages():
-    rollout, _ = ready()
-    rollout.compute_advantages(0.9, 0.95, 0.3, 2.5)
-    batch, valid = rollout.sequences(2.5, seen(0.0, 7.0)), rollout.valid
-    worth = (rollout.q_taken - rollout.value[:, :-1]) * 2.5
-    raw = rollout.advantages
-    expected = worth / raw[valid].std()
-    torch.testing.assert_close(batch.op_advantage[valid], expected[valid], rtol=1e-4, atol=1e-6)
-    shifted = (raw - worth - raw[valid].mean()) / raw[valid].std()
-    torch.testing.assert_close((batch.advantages - batch.op_advantage)[valid], shifted[valid], rtol=1e-4, atol=1e-5)
-
-
-def test_rows_pick_environments():
-    rollout, _ = ready()
-    batch = rollout.sequences(1.0, seen())
-    part = batch.rows(torch.tensor([2, 0]))
-    assert part.num_envs == 2
-    assert torch.equal(part.features.obs[1], batch.features.obs[0])
-    assert torch.equal(part.masks.slot_given_op[0], batch.masks.slot_given_op[2])
-    assert torch.equal(part.old_logits["what"][0], batch.old_logits["what"][2])

@@ -1,9 +1,6 @@
 """Warnings begin exactly where a threshold is crossed, say which head and which value, and say it once."""
 
-import math
-
 import pytest
-from attrs import asdict
 
 from esper_core.learning.config import TrainConfig
 from esper_core.learning.thresholds import THRESHOLDS, Watch, chosen_thresholds
@@ -121,11 +118,3 @@ def test_bounds_can_be_moved_and_dropped():
 def test_settings_that_cannot_be_meant(setting, words):
     with pytest.raises(ValueError, match=words):
         TrainConfig(thresholds=(setting,))
-
-
-def test_names_are_unique_and_every_row_can_be_written_down():
-    assert len(TABLE) == len(THRESHOLDS)
-    for threshold in THRESHOLDS:
-        assert math.isfinite(threshold.bound.value) and threshold.advice and asdict(threshold)
-        for bound in threshold.given:
-            assert ("*" in bound.metric) <= ("*" in threshold.bound.metric)

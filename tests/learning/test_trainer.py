@@ -13,17 +13,6 @@ def warned(trainer, updates):
     return [u.warnings for u in trainer.run(updates)]
 
 
-def test_steps_are_counted_without_padding():
-    updates = train(make(), 3)
-    assert [(index, steps) for index, steps, *_ in updates] == [(1, 19), (2, 38), (3, 57)]
-
-
-def test_updates_are_a_total():
-    trainer = make()
-    train(trainer, 2)
-    assert train(trainer, 2) == [] and [u[0] for u in train(trainer, 3)] == [3]
-
-
 @pytest.mark.parametrize("minibatches", [1, 2])
 def test_acting_remembering_and_learning_are_all_told_where_episodes_start(minibatches):
     """A state that is not zero to begin with shows who forgets to reset it."""
@@ -285,13 +274,3 @@ def test_warnings_and_counts_go_on_from_a_state():
     other.load_state(half.state())
     assert [(u.metrics, u.warnings) for u in other.run(4)] == expected[2:]
     assert [w.since for w in expected[-1][1]] == [1] and expected[-1][0]["used/op"] == 4 * 19
-
-
-def test_metrics_of_every_head():
-    ((_, _, metrics, _),) = train(make(update_epochs=3), 1)
-    for name in SPEC.names:
-        for prefix in ("entropy", "used", "used_share", "legal", "ratio_min", "ratio_mean", "ratio_max", "kl"):
-            assert f"{prefix}/{name}" in metrics
-        assert metrics[f"grad_norm/{name}"] >= 0
-    assert metrics["ratio_min/op"] < 1 < metrics["ratio_max/op"] and metrics["kl/op"] > 0
-    assert metrics["state_rms/c"] > 0 and metrics["grad_norm_network"] > 0 and metrics["grad_norm_critic"] > 0

@@ -54,7 +54,6 @@ NETWORKS = {
         logits("slot", torch.zeros(2, 1, 3)),
         r"logits of head 'slot' is float32 \[2, 1, 3\], not float \[2, 1, 2",
     ),
-    "whole": (logits("what", torch.zeros(2, 1, 3).long()), r"head 'what' is int64 \[2, 1, 3\], not float"),
     "missing": (replaced(logits={"op": ZEROS, "slots": ZEROS}), "logits has 'op', 'slots', not 'op', 'slot', 'what'"),
     "elsewhere": (lambda out: out._replace(latent=out.latent.to("meta")), "its latent is .* on meta, not .* on cpu"),
     "tuple": (tuple, "what it returns is a tuple, not esper_core.contracts.protocols.NetworkOutput"),
@@ -113,7 +112,6 @@ BOOL = torch.ones(2, 3, dtype=torch.bool)
         ({"heads": {"op": BOOL, "slot": BOOL, "what": BOOL}}, r"head 'slot' is bool \[2, 3\], not bool \[2, 2\]"),
         ({"heads": {"op": BOOL, "what": BOOL}}, "its table of masks has 'op', 'what', not 'op', 'slot', 'what'"),
         ({"slot_given_op": None}, "it has no 'slot_given_op'"),
-        ({"slot_given_op": torch.ones(2, 2, 3).bool()}, r"slot_given_op is bool \[2, 2, 3\], not .*\[2, 3, 2\]"),
     ],
 )
 def test_masks_of_another_form(change: dict[str, Any], words: str) -> None:

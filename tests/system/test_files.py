@@ -20,7 +20,6 @@ from esper_core.system.files import (
     replace_synced,
 )
 from tests.disk import full_disk
-from tests.runs import forking
 
 Write = Callable[[Path, Path], object]
 """From a file and the folder it must not lead out of."""
@@ -146,17 +145,3 @@ def test_a_write_in_parts_is_whole_and_the_disk_has_file_and_name(place: Path, m
         change(place / "file", place)
     assert contents(place) == {"other": "oursours"}
     assert synced == [False, True, False, True], "file and folder, file, folder"
-
-
-def _write_often(path: Path, content: bytes) -> None:
-    for _ in range(100):
-        replace_synced(path, content)
-
-
-def test_two_processes_write_one_file_at_once(place: Path) -> None:
-    writers = [forking.start(_write_often, place / "file", bytes([65 + i]) * 5000) for i in range(2)]
-    for writer in writers:
-        writer.join(60)
-    assert [writer.exitcode for writer in writers] == [0, 0]
-    assert (place / "file").read_bytes() in (b"A" * 5000, b"B" * 5000)
-    assert names(place) == ["file"]
