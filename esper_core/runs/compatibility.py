@@ -152,15 +152,11 @@ def _notes(header: Header, plan: Plan, index: Index) -> list[str]:
     ]
     for name, installed in provenance.distributions(plan, index).items():
         recorded: Mapping[str, Any] = header.content["distributions"].get(name, installed)
-        if recorded["version"] != installed["version"]:
-            notes.append(f"{name} is {installed['version']}; the checkpoint was written with {recorded['version']}.")
-        elif recorded["source"] != installed["source"]:
-            change = f"{recorded['source']} → {installed['source']}"
-            said = f"The source of {name} {installed['version']} has changed since the checkpoint was written"
-            notes.append(f"{said} ({change}).")
-    here = libraries()
+        here, there = (f"{entry['version']} (source {entry['source']})" for entry in (installed, recorded))
+        if here != there:
+            notes.append(f"{name} is {here}; the checkpoint was written with {there}.")
     for name, version in header.content["libraries"].items():
-        if (found := here.get(name, "not installed")) != version:
+        if (found := libraries().get(name, "not installed")) != version:
             written = f"the checkpoint was written with {version}, so numbers may differ a little."
             notes.append(f"{name} is {found}; {written}")
     return notes

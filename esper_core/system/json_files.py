@@ -71,7 +71,7 @@ def read_lines(path: Path, check: Callable[[dict[str, Any]], object] = lambda en
                     check(entry)
                 except ValueError as error:
                     raise DamagedFile(
-                        f"{path}:{number}: this line is damaged: {_reason(error)}.",
+                        f"{path}:{number}: this line is damaged: {error}.",
                         hint=f"Remove the line if you can do without it (sed -i {number}d {shlex.quote(str(path))}); "
                         "the checkpoints do not depend on it.",
                     ) from error
@@ -87,22 +87,17 @@ def parse_json(data: bytes, where: str) -> Any:
     try:
         return _parsed(data)
     except ValueError as error:
-        line = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise DamagedFile(f"{where}{line} is damaged: {_reason(error)}.") from error
+        raise DamagedFile(f"{where} is damaged: {error}.") from error
 
 
 def _parsed(data: bytes) -> Any:
     """Return what JSON holds; raises ValueError."""
     try:
         return json.loads(data.decode("utf-8"), parse_float=_finite, parse_constant=_finite)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is not JSON: {error}") from error
     except RecursionError:
         raise ValueError("it holds too many tables and lists within one another") from None
-
-
-def _reason(error: ValueError) -> str:
-    if isinstance(error, json.JSONDecodeError):
-        return f"it is not JSON: {error.msg}"
-    return "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
 
 
 def _finite(text: str) -> float:

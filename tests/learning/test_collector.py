@@ -76,27 +76,6 @@ def test_what_is_not_finite_is_refused_after_the_end_of_an_episode_too(where):
         collect(Broken())
 
 
-def test_masks_are_asked_for_once_per_state_and_stored():
-    """The masks of acting are those of learning: asked again, a provider might say something else."""
-
-    class Fickle(Legal):
-        def __init__(self):
-            self.said = []
-
-        def __call__(self, state):
-            masks = super().__call__(state)
-            masks.heads["what"][:, len(self.said) % 3] = False
-            self.said.append({name: mask.clone() for name, mask in masks.heads.items()})
-            return masks
-
-    masks = Fickle()
-    rollout, _, _ = collect(World(), masks=masks)
-    assert len(masks.said) == 7
-    for t, said in enumerate(masks.said[:-1]):
-        assert all(torch.equal(rollout.masks.heads[name][:, t], mask) for name, mask in said.items())
-    assert all(torch.equal(rollout.final[1].heads[name], mask) for name, mask in masks.said[-1].items())
-
-
 def test_time_is_booked_where_it_is_spent():
     class Timed(World):
         def reset(self, **options):

@@ -27,21 +27,6 @@ class Spoilt(Reinforce):
         return LossResult(loss, torch.tensor(self.value) if spoilt and self.what == "KL" else result.kl, result.metrics)
 
 
-class Spoiling(Net):
-    """Its logits are no numbers from a call on."""
-
-    def __init__(self, since):
-        super().__init__()
-        self.calls, self.since = 0, since
-
-    def forward(self, features, state, episode_start):
-        output = super().forward(features, state, episode_start)
-        self.calls += 1
-        if self.calls < self.since:
-            return output
-        return output._replace(logits={name: value * torch.nan for name, value in output.logits.items()})
-
-
 def learned(trainer):
     tables = trainer.state().tensors
     return {
@@ -101,7 +86,15 @@ def test_weights_that_a_step_ruins_are_put_back():
 
 
 def test_a_policy_that_cannot_act_is_skipped_too():
-    trainer = make(net=Spoiling(since=3))
+    class Spoiling(Net):
+        calls = 0
+
+        def forward(self, *arguments):
+            output, self.calls = super().forward(*arguments), self.calls + 1
+            spoilt = {name: value * torch.nan for name, value in output.logits.items()}
+            return output._replace(logits=spoilt) if self.calls == 3 else output
+
+    trainer = make(net=Spoiling())
     update = next(trainer.run(2))
     assert "the policy's log-probabilities at step 2 became NaN or infinite" in skips(update)[0]
     assert (update.index, update.environment_steps, update.events) == (1, 0, [])

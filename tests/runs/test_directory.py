@@ -79,7 +79,7 @@ def test_a_metrics_line(run: RunDirectory) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ("{", r"run\.json:1 is damaged"),
+        ("{", r"run\.json is damaged: it is not JSON"),
         ("[]", r"run\.json was not written by esper"),
         ({"created": 3}, r"run\.json is damaged: 'created' is an integer"),
         ({"schema": 99}, "has schema 99; this version of esper-core reads 1"),

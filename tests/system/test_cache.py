@@ -8,7 +8,7 @@ import pytest
 
 from esper_core.contracts.errors import UserError
 from esper_core.system.cache import LOCK_FILE, TAG_FILE, Cache, cache_directory, caches
-from esper_core.system.files import LINK, temporary_name
+from esper_core.system.files import temporary_name
 from tests.runs import forking
 
 
@@ -67,17 +67,6 @@ def test_a_folder_that_esper_did_not_make_is_never_taken(root: Path, tmp_path: P
         with pytest.raises(UserError, match="was not made by esper"):
             attempt()
     assert (everything(root), everything(aim)) == before
-
-
-def test_links_within_are_not_followed(cache: Cache, tmp_path: Path) -> None:
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    (outside / "b.json").write_text("years of work")
-    (cache.folder / "elsewhere").symlink_to(outside)
-    with pytest.raises(OSError, match=LINK):
-        cache.keep(cache.folder / "elsewhere" / "b.json", b"")
-    cache.clear()
-    assert (outside / "b.json").read_text() == "years of work"
 
 
 def _keep_often(cache: Cache, name: str) -> None:

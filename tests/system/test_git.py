@@ -129,25 +129,3 @@ def test_no_program_of_a_repository_is_run(repository: Path, program: Path, tmp_
     assert not (tmp_path / "witness").exists()
     ordinary(repository, "status")
     assert (tmp_path / "witness").exists(), "an ordinary look would have run one"
-
-
-def test_nothing_is_fetched_for_a_repository_that_lacks_objects(
-    repository: Path, program: Path, tmp_path: Path
-) -> None:
-    tree = run_git(repository, "rev-parse", "HEAD^{tree}")
-    (repository / ".git" / "objects" / tree[:2] / tree[2:]).unlink()
-    for name, value in (
-        ("core.repositoryFormatVersion", "1"),
-        ("extensions.partialClone", "origin"),
-        ("remote.origin.promisor", "true"),
-        ("remote.origin.url", f"ext::{program}"),
-        ("remote.origin.uploadpack", str(program)),
-        ("protocol.ext.allow", "always"),
-        ("protocol.allow", "always"),
-    ):
-        run_git(repository, "config", name, value)
-    with pytest.warns(UserWarning, match="is not recorded: error: bad tree object HEAD"):
-        assert git_commit(repository) is None
-    assert not (tmp_path / "witness").exists()
-    ordinary(repository, "diff-index", "--cached", "HEAD")
-    assert (tmp_path / "witness").exists(), "an ordinary look would have run one"

@@ -50,8 +50,8 @@ def test_no_file_is_read_beyond_its_bound(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ('{\n "a": 1,\n}', r"x\.json:3 is damaged: it is not JSON"),
-        ('"\udcff"', "not UTF-8"),
+        ('{\n "a": 1,\n}', r"x\.json is damaged: it is not JSON: .* line 3"),
+        ('"\udcff"', "utf-8"),
         (DEEP, "within one another"),
         ('{"a": NaN}', "NaN is not a finite number"),
         ("1e999", "1e999 is not a finite number"),
