@@ -46,7 +46,6 @@ class Threshold:
         bound: When to warn.
         message: What to say. `{value}` is the metric, `{head}` what its `*` stands for; other metrics go by their name,
             and those of the same head by their name without it.
-        advice: What to do about it, for docs/metrics.md.
         given: Further bounds that must be crossed at the same time, of the same head.
         after: Updates at the start of a run that are not looked at.
         half: The bound where the policy computes in half precision, whose rounding is not a fault; None for the same.
@@ -55,7 +54,6 @@ class Threshold:
     name: str
     bound: Bound
     message: str
-    advice: str
     given: tuple[Bound, ...] = ()
     after: int = 0
     half: float | None = None
@@ -84,68 +82,45 @@ THRESHOLDS: tuple[Threshold, ...] = (
         Bound("entropy/*", "below", 0.1),
         "head {head}: entropy {value:.2g} of ln {legal:.3g} after being relevant in {used_share:.1%} of steps"
         " (collapsed before use)",
-        "The head became certain before it could learn what is good. Raise `loss.entropy` or the head's entropy weight,"
-        " or lower `train.lr`.",
         given=(Bound("used_share/*", "below", 0.1), Bound("used/*", "below", 500)),
     ),
     Threshold(
         "operation-certain",
         Bound("entropy/op", "below", 0.01),
         "head op: entropy {value:.2g} of ln {legal:.3g}; nothing else is tried any more",
-        "Fine once the return no longer rises. Before that, raise `loss.entropy` or lower `train.lr`.",
     ),
-    Threshold(
-        "one-operation",
-        Bound("op/*", "above", 0.99),
-        "operation {head}: taken in {value:.1%} of steps",
-        "The policy does one thing only, often WAIT. See whether the others ever paid: `advantage/*`.",
-    ),
+    Threshold("one-operation", Bound("op/*", "above", 0.99), "operation {head}: taken in {value:.1%} of steps"),
     Threshold(
         "ratio-starts-high",
         Bound("ratio_at_start", "above", 1.0001),
         "ratio {value:.6g} before the first gradient step; it must be 1",
-        "The same policy judged the same data differently twice: the network is not deterministic, or data changed.",
         half=1.1,
     ),
     Threshold(
         "ratio-starts-low",
         Bound("ratio_at_start", "below", 0.9999),
         "ratio {value:.6g} before the first gradient step; it must be 1",
-        "As for `ratio-starts-high`.",
         half=0.9,
     ),
     Threshold(
         "acting-differs",
         Bound("behaviour_log_prob_gap", "above", 1e-4),
         "log-probabilities when acting and when learning differ by {value:.2g}",
-        "Masks, recurrent state or resets differ between acting and learning.",
         half=0.1,
     ),
+    Threshold("ratio-exploded", Bound("ratio_max/*", "above", 10.0), "head {head}: probability ratio {value:.3g}"),
     Threshold(
-        "ratio-exploded",
-        Bound("ratio_max/*", "above", 10.0),
-        "head {head}: probability ratio {value:.3g}",
-        "One head moves too far within an update although the others hide it. Lower `train.lr`,"
-        " `train.update_epochs` or `loss.target_kl`.",
-    ),
-    Threshold(
-        "clipped-often",
-        Bound("clip_fraction/*", "above", 0.4),
-        "head {head}: {value:.0%} of its ratios clipped",
-        "Much of each gradient is thrown away. Lower `train.lr` or `train.update_epochs`.",
+        "clipped-often", Bound("clip_fraction/*", "above", 0.4), "head {head}: {value:.0%} of its ratios clipped"
     ),
     Threshold(
         "no-epoch-finished",
         Bound("update_epochs_done", "below", 1.0),
         "learning stopped within its first epoch, at KL {kl:.3g}",
-        "A single gradient step moves the policy too far. Lower `train.lr`, or `train.num_minibatches`.",
     ),
     Threshold(
         "critic-worse-than-constant",
         Bound("explained_variance", "below", -0.5),
         "explained variance {value:.2f}, value error {value_rmse:.3g} where returns spread {return_std:.3g}",
-        "Advantages are noisier than without a critic. Raise `train.gae_lambda`, so that they lean on it less, or"
-        " `loss.value_coefficient`.",
         given=(Bound("value_rmse", "above", 1.0, "return_std"),),
         after=10,
     ),
@@ -153,34 +128,22 @@ THRESHOLDS: tuple[Threshold, ...] = (
         "values-far-off",
         Bound("value_rmse", "above", 3.0, "return_std"),
         "value error {value:.3g} where returns spread {return_std:.3g}",
-        "The level of the values is wrong, which explained variance does not show. See whether rewards changed.",
         after=10,
     ),
     Threshold(
         "critic-ignores-operation",
         Bound("q_spread", "below", 1e-4, "return_std"),
         "values of operations differ by {value:.2g} only, where returns spread {return_std:.3g}",
-        "The critic makes no difference between operations. Fine where they hardly matter; use `state-value` then.",
         after=10,
     ),
     Threshold(
-        "state-large",
-        Bound("state_rms/*", "above", 10.0),
-        "recurrent state {head}: root mean square {value:.3g}",
-        "The state builds up over the episode and saturates the gates. Lower `train.lr` or shorten episodes.",
+        "state-large", Bound("state_rms/*", "above", 10.0), "recurrent state {head}: root mean square {value:.3g}"
     ),
-    Threshold(
-        "gradient-large",
-        Bound("grad_norm", "above", 100.0),
-        "gradient norm {value:.3g}",
-        "Look which of `grad_norm_network`, `grad_norm_critic` and `grad_norm/*` it is; keep `train.max_grad_norm` on.",
-    ),
+    Threshold("gradient-large", Bound("grad_norm", "above", 100.0), "gradient norm {value:.3g}"),
     Threshold(
         "head-without-gradient",
         Bound("grad_norm/*", "below", 1e-9),
         "head {head}: gradient norm {value:.2g} although it mattered in {used:.0f} steps",
-        "The head was used in this update, or it would have no ratio, but nothing reaches it: it is detached in the"
-        " network, or so certain that its softmax is flat.",
         given=(Bound("ratio_max/*", "above", 0.0),),
     ),
 )

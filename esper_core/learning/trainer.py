@@ -218,7 +218,7 @@ class Trainer:
     # Its pieces -----------------------------------------------------------------------------------------------------
 
     def _reset_seed(self) -> int | None:
-        """Return the seed of a reset: one in all for an environment that can save its state, else a new one each time."""
+        """Return the seed of a reset: one in all for an environment that can save its state, else one per update."""
         if not isinstance(self.environment, Resumable):
             return self._streams.episode_seed(self.updates_done)
         seed = None if self._environment_started else self._streams.environment_seed
