@@ -78,10 +78,8 @@ def find_resumption(run: RunDirectory, index: Index, *, at: int | None, updates:
     done = 0 if header is None else header.update
     if updates is not None:
         if updates < max(done, 1):
-            raise ConfigError(
-                f"--updates is the total of the run and cannot be {updates}: {done} are done.",
-                hint="Leave it out, or name a larger one.",
-            )
+            said = f"--updates is the total of the run and cannot be {updates}: {done} are done."
+            raise ConfigError(said, hint="Leave it out, or name a larger one.")
         check_updates(updates)
         plan = evolve(plan, updates=updates)
     return Resumption(run, plan, header, notes)
@@ -105,11 +103,9 @@ def _verified(run: RunDirectory, path: Path) -> Header:
         return verify_checkpoint(path)
     except CheckpointMismatch as error:
         error.hint = "No other checkpoint of the run is good; begin a new one."
-        for other in reversed(list_checkpoints(run)):
+        for other in list_checkpoints(run):
             with suppress(EsperError):
                 good = verify_checkpoint(other).update
-                error.hint = (
-                    f"The newest good one is that of update {good}: esper train --resume {run.path} --at {good}"
-                )
-                break
+                command = f"esper train --resume {run.path} --at {good}"
+                error.hint = f"The newest good one is that of update {good}: {command}"
         raise
