@@ -4,36 +4,7 @@ import pytest
 import torch
 
 from esper_core.contracts.errors import CheckpointMismatch
-from tests.learning.conftest import ResumableWorld, Seen, make, train
-
-
-class Counting(Seen):
-    """Features that drift with every look."""
-
-    def __init__(self):
-        self.looks = 0
-
-    def __call__(self, state):
-        self.looks += 1
-        features = super().__call__(state)
-        return features._replace(obs=features.obs + self.looks / 100)
-
-    def state(self):
-        return {"looks": self.looks}
-
-    def load_state(self, state):
-        self.looks = state["looks"]
-
-
-def test_features_that_have_a_state_go_on_with_it():
-    whole = make(features=Counting())
-    train(whole, 2)
-    saved = whole.state()
-    assert saved.counters["parts"] == {"features": {"looks": 14}}
-    expected = train(whole, 4)
-    other = make(features=Counting())
-    other.load_state(saved)
-    assert train(other, 4) == expected
+from tests.learning.conftest import ResumableWorld, make, train
 
 
 @pytest.mark.parametrize(

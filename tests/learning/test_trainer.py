@@ -83,15 +83,6 @@ def test_progress_moves_within_an_update():
     assert {p.update for p in seen} == {1} and {p.updates_total for p in seen} == {1}
 
 
-def test_phases_make_up_the_whole_time():
-    (timing,) = (update.timing for update in make().run(1))
-    assert set(timing) == {"seconds", "steps_per_second", "phases"}
-    assert set(timing["phases"]) == {"features", "masks", "policy", "environment", "update"}
-    assert min(timing["phases"].values()) > 0
-    assert sum(timing["phases"].values()) == pytest.approx(timing["seconds"])
-    assert timing["steps_per_second"] == pytest.approx(19 / timing["seconds"])
-
-
 def test_more_minibatches_than_environments_are_refused():
     with pytest.raises(ConfigError, match=r"train\.num_minibatches is 9, but there are only 4"):
         make(num_minibatches=9)

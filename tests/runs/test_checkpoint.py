@@ -6,7 +6,6 @@ import contextlib
 import errno
 import hashlib
 import json
-import math
 import os
 import pickle
 import re
@@ -17,7 +16,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from esper_core.contracts.errors import CheckpointMismatch, EsperError, PluginError
+from esper_core.contracts.errors import CheckpointMismatch, EsperError
 from esper_core.learning.session import open_session
 from esper_core.learning.trainer import Trainer, Update
 from esper_core.plan.plan import Plan
@@ -66,35 +65,6 @@ def content_of(folder: Path) -> dict[str, bytes]:
 
 
 # Continuing ---------------------------------------------------------------------------------------------------------
-
-
-class Worldly:
-    """Features that have a state."""
-
-    def __init__(self, state: dict[str, Any]) -> None:
-        self.kept = state
-
-    def state(self) -> dict[str, Any]:
-        return self.kept
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        self.kept = state
-
-
-def test_the_state_of_a_component_is_kept_exactly_or_is_its_fault(
-    run: RunDirectory, fresh: Trainer, plan: Plan, index: Index, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    state = {"best": -math.inf, "last": math.nan, "zero": -0.0, "random": (3, (1, 2), None), "$float": "x"}
-    stateful = Worldly(state)
-    monkeypatch.setitem(fresh._resumable, "features", stateful)
-    path = save_checkpoint(run, fresh, empty_update(4, None))
-    stateful.kept = {}
-    load_checkpoint(path, fresh, plan, index)
-    assert repr(stateful.kept) == repr(state)
-    stateful.kept = {"seen": [{1, 2}]}
-    with pytest.raises(PluginError, match=r"features '.*' \(.*\) breaks its contract: .* a set at 'seen\[0\]'"):
-        save_checkpoint(run, fresh, empty_update(5, None))
-    assert names(run)[-1] == "000004"
 
 
 def test_continuing_is_exact(run: RunDirectory, trained: Trained, plan: Plan, index: Index) -> None:
