@@ -88,8 +88,8 @@ class _RaisedWarning:
 
 @frozen
 class _MetricsLine(AnyLine):
-    environment_steps: int
     timing: _Timing
+    environment_steps: int
     warnings: list[_RaisedWarning] = Factory(list)
 
 
