@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from esper_core.contracts.errors import UserError
-from esper_core.system.cache import LOCK_FILE, TAG_FILE, Cache, cache_directory, caches
+from esper_core.system.cache import _TAG, LOCK_FILE, TAG_FILE, Cache, cache_directory, caches
 from esper_core.system.files import temporary_name
 from tests.runs import forking
 
@@ -58,6 +58,7 @@ def test_a_folder_that_esper_did_not_make_is_never_taken(root: Path, tmp_path: P
         path.mkdir()
     folder.symlink_to(aim) if kind == "link" else folder.mkdir()
     (folder / "thesis.tex").write_text("years of work")
+    (aim / TAG_FILE).write_bytes(_TAG)
     if kind == "tagged":
         (folder / TAG_FILE).write_text("Signature: 8a477f597d28d172789f06886806bc55\n# of another program\n")
     before = everything(root), everything(aim)
