@@ -27,7 +27,7 @@ class Observers:
     @classmethod
     def build(cls, chosen: Sequence[tuple[Component, Any]], index: Index) -> Observers:
         """Build observers from components and their configs, None for defaults; raises FactoryError, MissingPackage."""
-        from esper_core.plan.build import build_beside
+        from esper_core.composition.build import build_beside
 
         return cls({str(component): build_beside(component, index, config=config) for component, config in chosen})
 

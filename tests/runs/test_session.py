@@ -7,11 +7,11 @@ import math
 import pytest
 import torch
 
+from esper_core.composition.plan import Plan, describe_plan
 from esper_core.contracts.errors import ConfigError
 from esper_core.learning.rollout import Rollout
 from esper_core.learning.session import open_session
 from esper_core.learning.trainer import Update
-from esper_core.plan.plan import Plan, describe_plan
 from esper_core.registry.index import Index
 from esper_testing.fake_device import FakeDevice
 from tests.runs.conftest import MakePlan
