@@ -15,6 +15,51 @@ from esper_core.registry.references import load_reference
 WATCHING = Path(__file__).with_name("watching.md")
 """How to watch a run: the part of the page that is written by hand."""
 
+ADVICE = {
+    "collapsed-before-use": (
+        "The head became certain before it could learn what is good. Raise `loss.entropy` or the head's "
+        "entropy weight, or lower `train.lr`."
+    ),
+    "operation-certain": (
+        "Fine once the return no longer rises. Before that, raise `loss.entropy` or lower `train.lr`."
+    ),
+    "one-operation": ("The policy does one thing only, often WAIT. See whether the others ever paid: `advantage/*`."),
+    "ratio-starts-high": (
+        "The same policy judged the same data differently twice: the network is not deterministic, or data changed."
+    ),
+    "ratio-starts-low": "As for `ratio-starts-high`.",
+    "acting-differs": "Masks, recurrent state or resets differ between acting and learning.",
+    "ratio-exploded": (
+        "One head moves too far within an update although the others hide it. Lower `train.lr`, "
+        "`train.update_epochs` or `loss.target_kl`."
+    ),
+    "clipped-often": "Much of each gradient is thrown away. Lower `train.lr` or `train.update_epochs`.",
+    "no-epoch-finished": (
+        "A single gradient step moves the policy too far. Lower `train.lr`, or `train.num_minibatches`."
+    ),
+    "critic-worse-than-constant": (
+        "Advantages are noisier than without a critic. Raise `train.gae_lambda`, so that they lean on it "
+        "less, or `loss.value_coefficient`."
+    ),
+    "values-far-off": (
+        "The level of the values is wrong, which explained variance does not show. See whether rewards changed."
+    ),
+    "critic-ignores-operation": (
+        "The critic makes no difference between operations. Fine where they hardly matter; use `state-value` then."
+    ),
+    "state-large": (
+        "The state builds up over the episode and saturates the gates. Lower `train.lr` or shorten episodes."
+    ),
+    "gradient-large": (
+        "Look which of `grad_norm_network`, `grad_norm_critic` and `grad_norm/*` it is; keep `train.max_grad_norm` on."
+    ),
+    "head-without-gradient": (
+        "The head was used in this update, or it would have no ratio, but nothing reaches it: it is detached "
+        "in the network, or so certain that its softmax is flat."
+    ),
+}
+"""What to do about each warning."""
+
 
 def metrics(index: Index) -> str:
     """Return the page."""
@@ -46,7 +91,7 @@ def metrics(index: Index) -> str:
             ),
         ),
         "## Warnings",
-        table(("name", "when", "what to do"), [(f"`{t.name}`", _condition(t), t.advice) for t in THRESHOLDS]),
+        table(("name", "when", "what to do"), [(f"`{t.name}`", _condition(t), ADVICE[t.name]) for t in THRESHOLDS]),
     )
 
 
@@ -74,4 +119,4 @@ def _condition(threshold: Threshold) -> str:
 
 def _bound(bound: Bound) -> str:
     unit = f" × `{bound.unit}`" if bound.unit else ""
-    return f"`{bound.metric}` {'above' if bound.below is None else 'below'} {bound.value:g}{unit}"
+    return f"`{bound.metric}` {bound.side} {bound.value:g}{unit}"

@@ -34,7 +34,7 @@ def clear(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Caches; all without.")] = None,
     as_json: choices.AsJson = False,
 ) -> None:
-    """Delete what is kept; it is made again when it is needed. Nothing that esper did not write is touched."""
+    """Delete what is kept; it is made again when it is needed. Only folders that esper made are touched."""
     known = {cache.name: cache for cache in caches()}
     for name in names or ():
         if name not in known:

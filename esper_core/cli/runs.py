@@ -187,7 +187,7 @@ def _grouped(metrics: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, di
 def _code(record: Mapping[str, Any]) -> str:
     """Return the commit and the distributions of a run."""
     git = record.get("git")
-    commit = f"git {git['commit'][:12]}{' with changes' * bool(git['changed'])}, " if git else ""
+    commit = f"git {git['commit'][:12]}{' with changes' * bool(git['changed'])}, " if git and git["commit"] else ""
     return commit + ", ".join(f"{name} {entry['version']}" for name, entry in record["distributions"].items())
 
 

@@ -23,11 +23,7 @@ Seconds = Mapping[str, float] | None
 
 
 class Stepped(NamedTuple):
-    """What a step returned: the published state `[E, ...]` by name, and the rest `[E]`.
-
-    Attributes:
-        seconds: Phases that the environment names, or None.
-    """
+    """What a step returned: the published state `[E, ...]` by name, the rest `[E]`, and named phases."""
 
     state: State
     reward: Tensor
@@ -48,8 +44,7 @@ def take_step(
     owner: Owner, found: Any, spec: StateSpec, actions: ActionSpec, num_envs: int, device: torch.device | None = None
 ) -> Stepped:
     """Return what a step of E environments returned, checked; a device is where rewards and flags must be."""
-    names = ("state", "reward", "terminated", "truncated", "info")
-    state, reward, terminated, truncated, info = _parts(owner, "step", found, names)
+    state, reward, terminated, truncated, info = _parts(owner, "step", found, (*Stepped._fields[:4], "info"))
     check_state(owner, state, spec, actions, num_envs)
     check_tensor(owner, "its reward", reward, "float", (num_envs,), device)
     for name, value in (("terminated", terminated), ("truncated", truncated)):
@@ -88,7 +83,7 @@ def check_state(owner: Owner, found: Any, spec: StateSpec, actions: ActionSpec, 
         if entry.name not in found:
             raise owner.breach(f"its state lacks '{entry.name}'; it has {', '.join(map(str, found)) or 'nothing'}")
         value = found[entry.name]
-        if not slots and "N" in entry.shape and isinstance(value, Tensor) and value.dim() == len(entry.shape):
+        if not slots and "N" in entry.shape and getattr(value, "ndim", 0) == len(entry.shape):
             slots = value.shape[entry.shape.index("N")]
         sizes = entry.sizes(num_envs, slots, len(actions.ops))
         check_tensor(owner, f"its state's '{entry.name}'", value, entry.dtype, sizes)

@@ -24,9 +24,8 @@ from esper_core.policy.policy import Policy
 class Collected:
     """What a collection brought beside the rollout; `steps` are without padding.
 
-    Attributes:
-        seconds: Phase → seconds: `features`, `masks`, `policy` (acting, and writing into the rollout), `environment`
-            (reset and step, less the phases that the environment names itself), and those phases.
+    `seconds` are those of `features`, `masks`, `policy` (acting, and writing into the rollout), `environment` (reset
+    and step, less the phases that the environment names itself), and those phases.
     """
 
     events: list[dict[str, Any]]
@@ -36,10 +35,7 @@ class Collected:
 
 @frozen
 class Collector:
-    """Plays one episode in every environment, from a zero recurrent state, into a rollout.
-
-    `generator` draws the actions; `owners` say whose code environment, features and masks are.
-    """
+    """Plays one episode in every environment, from a zero recurrent state, into a rollout."""
 
     environment: Environment
     features: FeatureExtractor
@@ -52,13 +48,9 @@ class Collector:
     def collect(self, seed: int | None, on_step: Callable[[int], object] = lambda _: None) -> Collected:
         """Play until every episode has ended, at most `horizon` steps.
 
-        Args:
-            seed: Passed to the environment's reset.
-            on_step: Called with the number of steps taken: 0 once the episodes have begun, then after each step.
-
-        Raises:
-            PluginError: a part failed or broke its contract, or gave a reward or an observation that is not finite.
-            NotFinite: the policy became so.
+        `on_step` is called with the number of steps taken: 0 once the episodes have begun, then after each step. Raises
+        PluginError where a part failed, broke its contract, or gave a reward or an observation that is not finite, and
+        NotFinite where the policy became so.
         """
         rollout, watch, events = self.rollout, Stopwatch(), []
         owner, environment, envs = self.owners["environment"], self.environment, self.rollout.num_envs

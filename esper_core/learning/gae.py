@@ -24,15 +24,10 @@ def gae(
         A_t  = δ_t + γλ·A_{t+1}, cut after a step that terminated or truncated
         R_t  = A_t + V(s_t)
 
-    Args:
-        rewards: `[E, T]`.
-        values: `[E, T+1]` in units of reward. The one after a truncated step is the value of the state it ended in, so
-            an environment must stay in its final state.
-        terminated: The step ended the episode for good, bool `[E, T]`.
-        truncated: The step was the last one recorded of an episode that goes on, bool `[E, T]`.
-        valid: The step happened, bool `[E, T]`; the rest is padding and gets 0.
-        gamma: Discount.
-        gae_lambda: Weight of longer returns.
+    `values` are `[E, T+1]`, in units of reward like `rewards [E, T]`; the one after a truncated step is that of the
+    state it ended in, so an environment must stay in its final state. `terminated` is true where a step ended the
+    episode for good, `truncated` where it was the last one recorded, and `valid` where it happened, all bool `[E, T]`;
+    the rest is padding and gets 0.
     """
     advantages, zero = torch.empty_like(rewards), torch.zeros_like(rewards)
     error = rewards + gamma * torch.where(terminated, zero, values[:, 1:]) - values[:, :-1]
@@ -47,6 +42,5 @@ def gae(
 
 def discounted_returns(rewards: Tensor, ended: Tensor, valid: Tensor, gamma: float) -> Tensor:
     """Return Σ_k γ^k·r_{t+k} up to the step that `ended` the episode, `[E, T]`; 0 in padding. No bootstrap."""
-    never = torch.zeros_like(valid)
-    no_values = rewards.new_zeros(len(rewards), rewards.shape[1] + 1)
+    no_values, never = rewards.new_zeros(len(rewards), rewards.shape[1] + 1), torch.zeros_like(valid)
     return gae(rewards, no_values, ended, never, valid, gamma, 1.0)[1]

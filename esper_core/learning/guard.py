@@ -32,9 +32,8 @@ def check_finite(what: str, value: Tensor | float) -> None:
 class Guard:
     """Keeps what is learned finite.
 
-    Attributes:
-        updates: Updates skipped since the start of the run; `in_a_row` of them since the last one that was not.
-        reason: Why the last update was skipped; empty when it was not.
+    `updates` were skipped since the start of the run, `in_a_row` of them since the last one that was not; `reason` says
+    why the last update was skipped, and is empty when it was not.
     """
 
     learned: Learned
@@ -75,7 +74,7 @@ class Guard:
 
     def state(self) -> dict[str, Any]:
         """Return what it remembers, JSON-able."""
-        return {name: getattr(self, name) for name in ("updates", "in_a_row", "reason")}
+        return {"updates": self.updates, "in_a_row": self.in_a_row, "reason": self.reason}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from `state()`."""

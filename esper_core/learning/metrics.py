@@ -66,10 +66,10 @@ METRICS = (
         advice="see [reliability.md](reliability.md#numbers-that-are-not-finite)",
     ),
     Metric(
-        ("passes_done",),
+        ("update_epochs_done",),
         "epochs over the rollout that were finished",
         healthy="`train.update_epochs` most of the time",
-        advice="see `no-pass-finished`",
+        advice="see `no-epoch-finished`",
     ),
     Metric(
         ("explained_variance",),

@@ -21,9 +21,9 @@ VARIANCE_FLOOR = 0.01
 """Smallest variance of returns, as a share of that of all returns so far, of which a share is worth telling."""
 
 
-def number(value: Tensor | float | None) -> float | None:
-    """Return a float, or None for what is missing or not finite."""
-    return None if value is None or not math.isfinite(value) else float(value)
+def number(value: Tensor | float) -> float | None:
+    """Return a float, or None for what is not finite."""
+    return float(value) if math.isfinite(value) else None
 
 
 def mean_of(values: Iterable[float | None]) -> float | None:
@@ -55,13 +55,9 @@ def episode_metrics(events: Iterable[Mapping[str, Any]]) -> dict[str, float | No
 def action_metrics(rollout: Rollout) -> dict[str, float | None]:
     """Return how often each operation was taken, `op/<label>` when the root head is called `op`."""
     spec = rollout.actions_spec
-    if spec.root is None:
-        return {}
-    taken = rollout.actions[spec.root]
-    return {
-        f"{spec.root}/{label}": masked_mean((taken == index).double(), rollout.valid)
-        for index, label in enumerate(spec.ops)
-    }
+    taken = rollout.actions[spec.root] if spec.root is not None else rollout.valid
+    shares = (masked_mean((taken == index).double(), rollout.valid) for index in range(len(spec.ops)))
+    return {f"{spec.root}/{label}": share for label, share in zip(spec.ops, shares, strict=True)}
 
 
 def rollout_metrics(rollout: Rollout, events: Iterable[Mapping[str, Any]]) -> dict[str, float | None]:
@@ -80,13 +76,12 @@ def policy_metrics(rollout: Rollout, steps: Steps, old: Evaluation) -> dict[str,
     choice, choices = old.distribution.choice_probability(), old.distribution.expected_choices()
     for name, entropy in old.entropy.items():
         weight = float(choice[name][valid].double().sum())
-        metrics[f"entropy/{name}"] = number(entropy[valid].double().sum() / weight) if weight else None
-        metrics[f"legal/{name}"] = number(choices[name][valid].double().sum() / weight) if weight else None
+        for metric, value in (("entropy", entropy), ("legal", choices[name])):
+            metrics[f"{metric}/{name}"] = number(value[valid].double().sum() / weight) if weight else None
     metrics["forced_fraction"] = masked_mean(old.forced.double(), valid)
     acted = {name: value[:, : rollout.length] for name, value in rollout.log_prob.items()}
     gaps = [(old.log_prob[name] - value)[valid].abs().max() for name, value in acted.items()]
-    metrics["behaviour_log_prob_gap"] = number(torch.stack(gaps).max())
-    return metrics
+    return metrics | {"behaviour_log_prob_gap": number(torch.stack(gaps).max())}
 
 
 def state_metrics(state: Sequence[Tensor] | None, rows: Tensor) -> dict[str, float | None]:
@@ -113,12 +108,8 @@ def critic_metrics(
     Explained variance, 1 − Var(R − Q)/Var(R), is None where returns are nearly equal: there is nothing to explain.
     When `advantage/<op>` vanishes for every operation, the operation head learns nothing.
 
-    Args:
-        rollout: With advantages computed.
-        steps: Its steps.
-        old: The policy before the update.
-        unit: The `ReturnNormaliser`'s, under which the values were predicted.
-        spread: Standard deviation of the returns so far, in units of reward.
+    `old` is the policy before the update, `unit` the `ReturnNormaliser`'s under which the values were predicted, and
+    `spread` the standard deviation of the returns so far, in units of reward.
     """
     valid = rollout.valid
     returns = in_order(rollout.returns, valid).double()
@@ -130,7 +121,7 @@ def critic_metrics(
     explainable = variance > VARIANCE_FLOOR * spread * spread > 0.0
     metrics: dict[str, float | None] = {
         "value_rmse": number(error.square().mean().sqrt()),
-        "return_std": number(spread or None),
+        "return_std": spread or None,
         "explained_variance": number(1 - error.var(correction=0) / variance) if explainable else None,
     }
     spec = rollout.actions_spec
@@ -189,17 +180,10 @@ def kl_metrics(batch: Sequences, evaluation: Evaluation) -> dict[str, float | No
     return {f"kl/{name}": masked_mean(value, batch.valid) for name, value in divergences.items()}
 
 
-def keep_gradients(evaluation: Evaluation) -> None:
-    """Let the logits of every head keep the gradient that reaches them, for `gradient_norms`."""
-    for logits in evaluation.logits.values():
-        if logits.requires_grad:
-            logits.retain_grad()
-
-
 def gradient_norms(policy: Policy, evaluation: Evaluation) -> dict[str, Tensor]:
     """Return the norms that a backward pass left: `grad_norm`, `grad_norm_network|critic` and `grad_norm/<head>`.
 
-    A head's is that of the loss's derivative by its logits; 0 when nothing reaches them.
+    A head's is that of the loss's derivative by its logits, which retain their gradient; 0 when nothing reaches them.
     """
     sizes: dict[str, list[Tensor]] = {"network": [], "critic": []}
     for name, parameter in policy.named_parameters():
@@ -228,15 +212,17 @@ class GradientSteps:
     _last: tuple[Sequences, Evaluation] | None = None
 
     def evaluated(self, batch: Sequences, evaluation: Evaluation) -> None:
-        """Take in an evaluation before its loss is computed; its logits will keep their gradients."""
+        """Note an evaluation before its loss is computed; its logits will retain their gradients."""
         if self._last is None:
             self._ratio_at_start = ratio_at_start(evaluation, batch.old_log_prob, batch.valid)
         self._last = batch, evaluation
         self._extents.append(ratio_extent(batch, evaluation))
-        keep_gradients(evaluation)
+        for logits in evaluation.logits.values():
+            if logits.requires_grad:
+                logits.retain_grad()
 
     def stepped(self, metrics: Mapping[str, Tensor]) -> None:
-        """Take in what a gradient step was like, scalars by name."""
+        """Note what a gradient step was like, scalars by name."""
         for name, value in metrics.items():
             self._history[name].append(value)
 
@@ -244,11 +230,11 @@ class GradientSteps:
         """Return means over the gradient steps, ratios over all evaluations, and the KL at the last one."""
         assert self._last is not None
         batch, evaluation = self._last
-        first: dict[str, float | None] = {"grad_norm": None, "ratio_at_start": self._ratio_at_start}
+        first = {"grad_norm": None, "ratio_at_start": self._ratio_at_start, "kl": number(self.kl)}
         means = {name: mean_of(torch.stack(values).double().tolist()) for name, values in self._history.items()}
         ratios = ratio_metrics(batch.old_log_prob, self._extents)
-        epochs = {"passes_done": float(self.epochs_done)}
-        return first | {"kl": number(self.kl)} | means | ratios | kl_metrics(batch, evaluation) | epochs
+        epochs = {"update_epochs_done": float(self.epochs_done)}
+        return first | means | ratios | kl_metrics(batch, evaluation) | epochs
 
 
 class Monitor:

@@ -16,13 +16,9 @@ ROUNDING = 1e-6
 class ReturnNormaliser:
     """Mean and spread of all returns seen, in float64, and the units in which the critic predicts.
 
-    Nothing here has a size of its own: returns of 1e-6 are learned like returns of 1. Merging follows Chan et al.
-    (1979). Whoever merges must call the critic's `rescale_` with the units before and after, so that predictions in
-    units of reward do not move (PopArt, van Hasselt et al., 2016).
-
-    Attributes:
-        enabled: When false the critic predicts in units of reward.
-        squares: Summed squared distance of the `count` returns seen from their mean.
+    Merging follows Chan et al. (1979); `squares` is the summed squared distance of the `count` returns seen from their
+    mean. Whoever merges must call the critic's `rescale_` with the units before and after, so that predictions in units
+    of reward do not move (PopArt, van Hasselt et al., 2016). Unless `enabled` the critic predicts in units of reward.
     """
 
     enabled: bool = True

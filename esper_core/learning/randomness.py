@@ -56,14 +56,9 @@ class ProcessStreams:
 
 
 class RunStreams:
-    """The streams of a run: one per concern, so that shuffling never shifts sampling.
+    """The streams of a run: one each for `sampling` actions and `shuffling` minibatches, so that none shifts another.
 
-    Its own are on the CPU, so that a saved run can go on on any device.
-
-    Attributes:
-        sampling: Draws actions.
-        shuffling: Draws minibatches.
-        environment_seed: What the environment starts from.
+    They are on the CPU, so that a saved run can be resumed on any device.
     """
 
     def __init__(self, seed: int, device: torch.device) -> None:
@@ -76,10 +71,7 @@ class RunStreams:
 
     @contextmanager
     def resumed(self) -> Iterator[None]:
-        """Let the process's streams go on where the last update left them.
-
-        Whoever looks on between updates may draw random numbers too, and must not shift those of the run.
-        """
+        """Resume the process's streams where the last update left them: observers may draw numbers between updates."""
         self._process.resume(self._device)
         yield
         self._process = ProcessStreams.now(self._device)

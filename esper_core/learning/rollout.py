@@ -37,11 +37,10 @@ class Sequences(Steps):
     """What a loss compares an `Evaluation` with. Losses sum over valid steps and divide by their number.
 
     Attributes:
-        old_log_prob: Per head, under the policy before this update; 0 where irrelevant.
-        old_logits: Likewise, raw logits `[E, T, K]`.
+        old_log_prob, old_logits: Per head, under the policy before this update; raw logits are `[E, T, K]`.
         advantages: Standardised over the valid steps of the whole rollout; 0 while all returns have been equal.
-        op_advantage: What the critic says the operation taken was worth above the state, Q(s, op) − V(s), in units of
-            `advantages`; 0 for a critic that does not look at the operation.
+        op_advantage: Q(s, op) − V(s) of the operation taken, in units of `advantages`; 0 for a critic without
+            operations.
         returns: Targets of `Values.q_taken`, in normalised return units.
     """
 
@@ -69,13 +68,9 @@ class Rollout:
 
     Column t holds the observation before step t, its action, and the reward and end flags of executing it. An
     environment that ended stays in its final state, so column t+1 is the final observation of an episode whose last
-    step is t; what is seen after the last step of all is kept beside. What is handed out are views of the buffer
-    wherever the whole horizon was played: they hold until the next episodes.
-
-    Attributes:
-        length: Steps of the longest episode; what is learned from ends there.
-        value: Values of states, `[E, T+1]`; those after the last step included.
-        advantages_ready: Advantages and returns belong to the rewards in the buffer. New data clears it.
+    step is t; `final` is what is seen after the last step of all. `length` are the steps of the longest episode, and
+    `value` are values of states, `[E, T+1]`. What is handed out are views of the buffer wherever the whole horizon was
+    played: they hold until the next episodes.
     """
 
     def __init__(
@@ -112,7 +107,7 @@ class Rollout:
         self.old_logits = {head.name: zeros(head.size) for head in actions.heads}
         self.value, self.q_taken = zeros(steps=horizon + 1), zeros()
         self.advantages, self.returns = zeros(), zeros()
-        self.advantages_ready = False
+        self._advantages_ready = False
 
     @property
     def nbytes(self) -> int:
@@ -123,7 +118,7 @@ class Rollout:
 
     def begin(self) -> None:
         """Make ready for new episodes: every step is padding until it is written."""
-        self.advantages_ready, self.length = False, self.horizon
+        self._advantages_ready, self.length = False, self.horizon
         for flag in (self.episode_start, self.terminated, self.truncated, self.valid):
             flag.zero_()
         self.rewards.zero_()
@@ -131,31 +126,25 @@ class Rollout:
 
     def add_obs(self, t: int, features: Features, masks: Masks) -> None:
         """Copy what is seen before step t, `[E, ...]`."""
-        self.advantages_ready = False
         found = leaves((features, masks))
         for name, column in leaves((self.features, self.masks)).items():
             column[:, t].copy_(found[name])
 
     def add_action(self, t: int, actions: dict[str, Tensor], log_prob: dict[str, Tensor]) -> None:
         """Copy actions and log-probabilities of step t, `[E]` per head."""
-        self.advantages_ready = False
         for name in self.actions:
             self.actions[name][:, t].copy_(actions[name])
             self.log_prob[name][:, t].copy_(log_prob[name])
 
     def add_reward(self, t: int, reward: Tensor, terminated: Tensor, truncated: Tensor, valid: Tensor) -> None:
         """Copy what step t led to, each `[E]`; where it is not valid the rest is dropped."""
-        self.advantages_ready = False
         self.valid[:, t].copy_(valid)
         self.rewards[:, t].copy_(torch.where(valid, reward, torch.zeros_like(reward)))
         self.terminated[:, t].copy_(terminated & valid)
         self.truncated[:, t].copy_(truncated & valid)
 
     def finish(self, length: int, features: Features, masks: Masks) -> None:
-        """Note that all episodes have ended within `length` steps, and what is seen after them, `[E, ...]`.
-
-        Later columns are left as they were, and never read.
-        """
+        """Note that all episodes have ended within `length` steps, and what is seen after them, `[E, ...]`."""
         self.length, self.final = length, (features, masks)
 
     # Learning -------------------------------------------------------------------------------------------------------
@@ -170,7 +159,7 @@ class Rollout:
         The state that an episode ended in has no action, only what was drawn for padding, so its value is
         `Evaluation.state_value`, wherever the episode ended; after the last step it is `final_value [E]`.
         """
-        self.advantages_ready, done = False, slice(0, self.length)
+        done = slice(0, self.length)
         for name in self.actions:
             self.old_log_prob[name][:, done].copy_(old.log_prob[name])
             self.old_logits[name][:, done].copy_(old.logits[name])
@@ -189,15 +178,15 @@ class Rollout:
         self.advantages[:, done], self.returns[:, done] = gae(
             self.rewards[:, done], values, terminated, truncated, valid, gamma, gae_lambda
         )
-        self.advantages_ready = True
+        self._advantages_ready = True
 
     def sequences(self, value_unit: float, normaliser: ReturnNormaliser) -> Sequences:
-        """Return everything a loss needs; RuntimeError where advantages were not computed since the data changed.
+        """Return everything a loss needs; RuntimeError where advantages were not computed for these episodes.
 
         `value_unit` is the normaliser's unit under which the stored values were predicted.
         """
-        if not self.advantages_ready:
-            raise RuntimeError("compute_advantages must be called after the data of a rollout has changed")
+        if not self._advantages_ready:
+            raise RuntimeError("compute_advantages must be called before a rollout is learned from")
         advantages, scale = standardise(self.advantages, self.valid, normaliser.spread)
         worth = (self.q_taken - self.value[:, :-1]) * (value_unit / scale)
         old, returns = (self.old_log_prob, self.old_logits), normaliser.normalise(self.returns)
@@ -219,12 +208,10 @@ def in_order(values: Tensor, valid: Tensor) -> Tensor:
 def standardise(advantages: Tensor, valid: Tensor, spread: float) -> tuple[Tensor, float]:
     """Return advantages `[E, T]` of mean 0 and standard deviation 1 over the valid steps, and the divisor used.
 
-    Statistics come before any head's mask, so that steps on which a head does not matter cannot shift them. With
-    fewer than two valid steps nothing changes.
-
-    Where there is no signal advantages become 0 and the divisor is infinite: all advantages are equal, or all returns
-    are, and then advantages are nothing but the critic's errors. The divisor is at least `LEAST_SIGNAL` of the spread
-    of returns, so that such errors are not magnified either once the critic predicts all there is to predict.
+    Statistics come before any head's mask, so that steps on which a head does not matter cannot shift them. With fewer
+    than two valid steps nothing changes. Where all advantages or all returns are equal there is no signal, only errors
+    of the critic: advantages become 0 and the divisor infinite. It is at least `LEAST_SIGNAL` of `spread`, so that such
+    errors are not magnified either once the critic predicts all there is to predict.
 
     `spread` is the standard deviation of the returns seen so far, in the advantages' unit; 0 where all were equal.
     """

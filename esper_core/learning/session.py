@@ -51,9 +51,6 @@ def check_rollout(plan: Plan, index: Index) -> None:
         needed: float = 2 * imagined.nbytes
     except (RuntimeError, OverflowError, TypeError):  # more than torch can count
         needed = math.inf
-    config = plan.component("environment").config
-    lengths = [f"environment.{name}" for name, value in config.items() if value == known.horizon and value is not True]
-    decided = ["--envs", *lengths, "the features"]
     what = f"The {known.horizon} steps of {plan.envs} environments that an update learns from"
-    said = f"They are decided by {', '.join(decided[:-1])} and {decided[-1]}, {known.feature_schema.dim} numbers a step"
-    check_memory(needed, what, f"{said}: lower one.", device)
+    hint = f"Lower --envs, the steps of an episode, or the features, {known.feature_schema.dim} numbers a step."
+    check_memory(needed, what, hint, device)

@@ -8,18 +8,19 @@ import torch
 from attrs import field, frozen
 from torch import Tensor, nn
 
-from esper_core.contracts.errors import CheckpointMismatch
 from esper_core.learning.normalise import ReturnNormaliser
 
 Tensors = dict[str, Tensor]
+
+FIT = "Use the components, the slots and the plugin versions that the checkpoint was written with."
 
 
 @runtime_checkable
 class Resumable(Protocol):
     """Environment, features, masks or loss that can say, as a table, what the next update depends on.
 
-    The table is made of None, booleans, numbers, strings, lists, tuples and tables whose keys are strings. A checkpoint
-    keeps them exactly. For an environment that is whatever its next reset depends on: an update ends with its episodes.
+    The table is made of None, booleans, numbers, strings, lists, tuples and tables whose keys are strings, which a
+    checkpoint keeps exactly. For an environment it is whatever its next reset depends on.
     """
 
     def state(self) -> dict[str, Any]:
@@ -35,9 +36,8 @@ class Resumable(Protocol):
 class TrainerState:
     """Everything that the next update depends on.
 
-    Attributes:
-        tensors: Flat tables of tensors on the CPU by group: 'policy', 'optimiser', 'normaliser', 'rng'.
-        counters: JSON-able; `parts` holds, by kind, the states of those that are `Resumable`.
+    `tensors` are flat tables of tensors on the CPU by group: 'policy', 'optimiser', 'normaliser', 'rng'. `counters` are
+    JSON-able; `parts` among them holds, by kind, the states of those that are `Resumable`.
     """
 
     tensors: dict[str, dict[str, Tensor]]
@@ -80,30 +80,6 @@ class Learned:
         moments = [value for entries in self.optimiser.state.values() for value in entries.values()]
         device = parameters[0].device
         return bool(torch.stack([value.isfinite().all().to(device) for value in (*parameters, *moments)]).all())
-
-    def check_fit(self, copy: dict[str, Tensors]) -> None:
-        """Raise CheckpointMismatch naming the first tensor that cannot be put back."""
-        compare("policy", self.policy.state_dict(), copy["policy"])
-        compare("normaliser", self.normaliser.state(), copy["normaliser"])
-        parameters = dict(self.policy.named_parameters())
-        for key, value in copy["optimiser"].items():
-            _, _, name = key.partition(".")
-            if name not in parameters or (value.dim() and value.shape != parameters[name].shape):
-                raise CheckpointMismatch(f"The saved optimiser moment '{key}' does not fit the policy.", hint=FIT)
-
-
-FIT = "Use the components, the slots and the plugin versions that the checkpoint was written with."
-
-
-def compare(group: str, mine: Tensors, saved: Tensors) -> None:
-    """Raise CheckpointMismatch naming the first tensor on which two tables disagree."""
-    for name in sorted(mine.keys() | saved.keys()):
-        here = tuple(mine[name].shape) if name in mine else "missing"
-        there = tuple(saved[name].shape) if name in saved else "missing"
-        if here != there:
-            raise CheckpointMismatch(
-                f"The saved {group} does not fit: tensor '{name}' is {there} there and {here} here.", hint=FIT
-            )
 
 
 def _copy(value: Tensor) -> Tensor:

@@ -7,11 +7,7 @@ from collections.abc import Mapping
 
 
 class Stopwatch:
-    """Seconds per phase: all time up to a lap belongs to the phase that the lap names.
-
-    Attributes:
-        seconds: Phase → seconds, in the order in which phases first came.
-    """
+    """`seconds` per phase: all time up to a lap belongs to the phase that the lap names."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}

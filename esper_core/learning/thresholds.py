@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import define, evolve, field, frozen
@@ -16,36 +14,28 @@ Metrics = Mapping[str, float | None]
 
 @frozen
 class Bound:
-    """A metric beyond a bound: above `above`, or below `below`; one of them is given.
+    """A metric above or below a value.
 
     Attributes:
         metric: Name of the metric. A `*` at its end stands for every head (or operation, or part of the state).
+        side: 'above' or 'below'.
         unit: Metric by which the value is divided first; empty for none.
     """
 
     metric: str
-    above: float | None = field(default=None, kw_only=True)
-    below: float | None = field(default=None, kw_only=True)
-    unit: str = field(default="", kw_only=True)
-
-    @property
-    def value(self) -> float:
-        """The bound itself."""
-        return float(self.below if self.above is None else self.above)  # type: ignore[arg-type]
-
-    def at(self, value: float) -> Bound:
-        """Return the same bound at another value."""
-        return evolve(self, above=value) if self.below is None else evolve(self, below=value)
+    side: str
+    value: float
+    unit: str = ""
 
     def crossed(self, metrics: Metrics, head: str) -> bool:
         """Return whether the metric is beyond the bound; what is undefined is not."""
         value = metrics.get(self.metric.replace("*", head))
-        if self.unit:
+        if self.unit and value is not None:
             unit = metrics.get(self.unit)
-            value = value / unit if value is not None and unit else None
+            value = value / unit if unit else None
         if value is None:
             return False
-        return value < self.value if self.above is None else value > self.value
+        return value < self.value if self.side == "below" else value > self.value
 
 
 @frozen
@@ -53,11 +43,9 @@ class Threshold:
     """A row of the table.
 
     Attributes:
-        name: What users call it.
         bound: When to warn.
         message: What to say. `{value}` is the metric, `{head}` what its `*` stands for; other metrics go by their name,
             and those of the same head by their name without it.
-        advice: What to do about it, for docs/metrics.md.
         given: Further bounds that must be crossed at the same time, of the same head.
         after: Updates at the start of a run that are not looked at.
         half: The bound where the policy computes in half precision, whose rounding is not a fault; None for the same.
@@ -66,21 +54,18 @@ class Threshold:
     name: str
     bound: Bound
     message: str
-    advice: str
     given: tuple[Bound, ...] = ()
     after: int = 0
     half: float | None = None
 
+    def at(self, value: float) -> Threshold:
+        """Return the threshold with its bound at another value."""
+        return evolve(self, bound=evolve(self.bound, value=value))
+
 
 @frozen
 class LearningWarning:
-    """A threshold that a metric is beyond since an update.
-
-    Attributes:
-        head: What the `*` of the threshold's metric stands for; None without one.
-        value: The metric, in its own unit.
-        message: One line for people.
-    """
+    """A threshold that a metric is beyond since an update; `head` is what its `*` stands for, None without one."""
 
     threshold: str
     metric: str
@@ -94,121 +79,84 @@ class LearningWarning:
 THRESHOLDS: tuple[Threshold, ...] = (
     Threshold(
         "collapsed-before-use",
-        Bound("entropy/*", below=0.1),
+        Bound("entropy/*", "below", 0.1),
         "head {head}: entropy {value:.2g} of ln {legal:.3g} after being relevant in {used_share:.1%} of steps"
         " (collapsed before use)",
-        "The head became certain before it could learn what is good. Raise `loss.entropy` or the head's entropy weight,"
-        " or lower `train.lr`.",
-        given=(Bound("used_share/*", below=0.1), Bound("used/*", below=500)),
+        given=(Bound("used_share/*", "below", 0.1), Bound("used/*", "below", 500)),
     ),
     Threshold(
         "operation-certain",
-        Bound("entropy/op", below=0.01),
+        Bound("entropy/op", "below", 0.01),
         "head op: entropy {value:.2g} of ln {legal:.3g}; nothing else is tried any more",
-        "Fine once the return no longer rises. Before that, raise `loss.entropy` or lower `train.lr`.",
     ),
-    Threshold(
-        "one-operation",
-        Bound("op/*", above=0.99),
-        "operation {head}: taken in {value:.1%} of steps",
-        "The policy does one thing only, often WAIT. See whether the others ever paid: `advantage/*`.",
-    ),
+    Threshold("one-operation", Bound("op/*", "above", 0.99), "operation {head}: taken in {value:.1%} of steps"),
     Threshold(
         "ratio-starts-high",
-        Bound("ratio_at_start", above=1.0001),
+        Bound("ratio_at_start", "above", 1.0001),
         "ratio {value:.6g} before the first gradient step; it must be 1",
-        "The same policy judged the same data differently twice: the network is not deterministic, or data changed.",
         half=1.1,
     ),
     Threshold(
         "ratio-starts-low",
-        Bound("ratio_at_start", below=0.9999),
+        Bound("ratio_at_start", "below", 0.9999),
         "ratio {value:.6g} before the first gradient step; it must be 1",
-        "As for `ratio-starts-high`.",
         half=0.9,
     ),
     Threshold(
         "acting-differs",
-        Bound("behaviour_log_prob_gap", above=1e-4),
+        Bound("behaviour_log_prob_gap", "above", 1e-4),
         "log-probabilities when acting and when learning differ by {value:.2g}",
-        "Masks, recurrent state or resets differ between acting and learning.",
         half=0.1,
     ),
+    Threshold("ratio-exploded", Bound("ratio_max/*", "above", 10.0), "head {head}: probability ratio {value:.3g}"),
     Threshold(
-        "ratio-exploded",
-        Bound("ratio_max/*", above=10.0),
-        "head {head}: probability ratio {value:.3g}",
-        "One head moves too far within an update although the others hide it. Lower `train.lr`,"
-        " `train.update_epochs` or `loss.target_kl`.",
+        "clipped-often", Bound("clip_fraction/*", "above", 0.4), "head {head}: {value:.0%} of its ratios clipped"
     ),
     Threshold(
-        "clipped-often",
-        Bound("clip_fraction/*", above=0.4),
-        "head {head}: {value:.0%} of its ratios clipped",
-        "Much of each gradient is thrown away. Lower `train.lr` or `train.update_epochs`.",
-    ),
-    Threshold(
-        "no-pass-finished",
-        Bound("passes_done", below=1.0),
+        "no-epoch-finished",
+        Bound("update_epochs_done", "below", 1.0),
         "learning stopped within its first epoch, at KL {kl:.3g}",
-        "A single gradient step moves the policy too far. Lower `train.lr`, or `train.num_minibatches`.",
     ),
     Threshold(
         "critic-worse-than-constant",
-        Bound("explained_variance", below=-0.5),
+        Bound("explained_variance", "below", -0.5),
         "explained variance {value:.2f}, value error {value_rmse:.3g} where returns spread {return_std:.3g}",
-        "Advantages are noisier than without a critic. Raise `train.gae_lambda`, so that they lean on it less, or"
-        " `loss.value_coefficient`.",
-        given=(Bound("value_rmse", above=1.0, unit="return_std"),),
+        given=(Bound("value_rmse", "above", 1.0, "return_std"),),
         after=10,
     ),
     Threshold(
         "values-far-off",
-        Bound("value_rmse", above=3.0, unit="return_std"),
+        Bound("value_rmse", "above", 3.0, "return_std"),
         "value error {value:.3g} where returns spread {return_std:.3g}",
-        "The level of the values is wrong, which explained variance does not show. See whether rewards changed.",
         after=10,
     ),
     Threshold(
         "critic-ignores-operation",
-        Bound("q_spread", below=1e-4, unit="return_std"),
+        Bound("q_spread", "below", 1e-4, "return_std"),
         "values of operations differ by {value:.2g} only, where returns spread {return_std:.3g}",
-        "The critic makes no difference between operations. Fine where they hardly matter; use `state-value` then.",
         after=10,
     ),
     Threshold(
-        "state-large",
-        Bound("state_rms/*", above=10.0),
-        "recurrent state {head}: root mean square {value:.3g}",
-        "The state builds up over the episode and saturates the gates. Lower `train.lr` or shorten episodes.",
+        "state-large", Bound("state_rms/*", "above", 10.0), "recurrent state {head}: root mean square {value:.3g}"
     ),
-    Threshold(
-        "gradient-large",
-        Bound("grad_norm", above=100.0),
-        "gradient norm {value:.3g}",
-        "Look which of `grad_norm_network`, `grad_norm_critic` and `grad_norm/*` it is; keep `train.max_grad_norm` on.",
-    ),
+    Threshold("gradient-large", Bound("grad_norm", "above", 100.0), "gradient norm {value:.3g}"),
     Threshold(
         "head-without-gradient",
-        Bound("grad_norm/*", below=1e-9),
+        Bound("grad_norm/*", "below", 1e-9),
         "head {head}: gradient norm {value:.2g} although it mattered in {used:.0f} steps",
-        "The head was used in this update, or it would have no ratio, but nothing reaches it: it is detached in the"
-        " network, or so certain that its softmax is flat.",
-        given=(Bound("ratio_max/*", above=0.0),),
+        given=(Bound("ratio_max/*", "above", 0.0),),
     ),
 )
-"""The table. Entropies are fractions of ln k. That advantages have mean 0 per operation is not a sign of health: then
-the operation head learns nothing: `advantage/<op>` is reported and has no threshold."""
+"""The table. Entropies are fractions of ln k. `advantage/<op>` has no threshold: 0 for every operation is no sign of
+health, for the operation head learns nothing then."""
 
 
 def chosen_thresholds(settings: Sequence[str], half: bool = False) -> tuple[Threshold, ...]:
-    """Return the table with other bounds.
+    """Return the table with other bounds, for a policy that computes in `half` precision or not.
 
-    Args:
-        settings: `name=5` moves a bound, `name=off` drops a threshold; ValueError where one cannot be read.
-        half: The policy computes in half precision.
+    Of `settings`, `name=5` moves a bound and `name=off` drops a threshold; ValueError where one cannot be read.
     """
-    table = {t.name: t if t.half is None or not half else _moved(t, t.half) for t in THRESHOLDS}
+    table = {t.name: t if t.half is None or not half else t.at(t.half) for t in THRESHOLDS}
     chosen = dict(table)
     for setting in settings:
         name, _, text = (part.strip() for part in setting.partition("="))
@@ -218,16 +166,11 @@ def chosen_thresholds(settings: Sequence[str], half: bool = False) -> tuple[Thre
         if text == "off":
             chosen.pop(name, None)
             continue
-        with suppress(ValueError):
-            if math.isfinite(bound := float(text)):
-                chosen[name] = _moved(table[name], bound)
-                continue
-        raise ValueError(f"the threshold '{setting}' reads neither NAME=NUMBER nor NAME=off")
+        try:
+            chosen[name] = table[name].at(float(text))
+        except ValueError:
+            raise ValueError(f"the threshold '{setting}' reads neither NAME=NUMBER nor NAME=off") from None
     return tuple(chosen.values())
-
-
-def _moved(threshold: Threshold, value: float) -> Threshold:
-    return evolve(threshold, bound=threshold.bound.at(value))
 
 
 @define
@@ -239,30 +182,27 @@ class Watch:
 
     def look(self, update: int, metrics: Metrics) -> list[LearningWarning]:
         """Return the warnings of an update; one that has just begun has `since == update`."""
-        found = [
-            (threshold, metric, head)
-            for threshold in self.thresholds
-            if update > threshold.after
-            for metric, head in _matches(threshold.bound.metric, metrics)
-            if all(bound.crossed(metrics, head or "") for bound in (threshold.bound, *threshold.given))
-        ]
         began, self.since, warnings = self.since, {}, []
-        for threshold, metric, head in found:
-            key, value = f"{threshold.name} {metric}", metrics[metric] or 0.0
-            self.since[key] = since = began.get(key, update)
-            message = threshold.message.format(**_words(metric, head, metrics))
-            warnings.append(LearningWarning(threshold.name, metric, head, value, threshold.bound.value, since, message))
+        for threshold in self.thresholds:
+            for metric, head in _matches(threshold.bound.metric, metrics):
+                crossed = all(bound.crossed(metrics, head or "") for bound in (threshold.bound, *threshold.given))
+                if not crossed or update <= threshold.after:
+                    continue
+                key, value = f"{threshold.name} {metric}", metrics[metric] or 0.0
+                self.since[key] = since = began.get(key, update)
+                said = threshold.message.format(**_words(metric, head, metrics))
+                warnings.append(
+                    LearningWarning(threshold.name, metric, head, value, threshold.bound.value, since, said)
+                )
         return warnings
 
 
-def _matches(pattern: str, metrics: Metrics) -> Iterator[tuple[str, str | None]]:
-    """Yield the metrics of a pattern, and what its `*` stands for."""
+def _matches(pattern: str, metrics: Metrics) -> list[tuple[str, str | None]]:
+    """Return the metrics of a pattern, and what its `*` stands for."""
     if not pattern.endswith("*"):
-        yield pattern, None
-        return
-    for name in metrics:
-        if name.startswith(pattern[:-1]):
-            yield name, name.removeprefix(pattern[:-1])
+        return [(pattern, None)]
+    start = pattern[:-1]
+    return [(name, name.removeprefix(start)) for name in metrics if name.startswith(start)]
 
 
 def _words(metric: str, head: str | None, metrics: Metrics) -> dict[str, Any]:

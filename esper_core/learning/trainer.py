@@ -11,7 +11,7 @@ from attrs import field, frozen
 
 from esper_core.contracts.errors import CheckpointMismatch, ConfigError
 from esper_core.contracts.events import is_number
-from esper_core.contracts.foreign import UNKNOWN, Owners, guarded
+from esper_core.contracts.foreign import UNKNOWN, Owners, described, guarded
 from esper_core.contracts.protocols import Environment, FeatureExtractor, Loss, MaskProvider, Scheduled
 from esper_core.learning.boundary import take_loss, taken_state
 from esper_core.learning.collector import Collected, Collector
@@ -23,7 +23,7 @@ from esper_core.learning.monitors import GradientSteps, Monitor, gradient_norms,
 from esper_core.learning.normalise import ReturnNormaliser
 from esper_core.learning.randomness import RunStreams
 from esper_core.learning.rollout import Rollout, Sequences, Steps, in_order
-from esper_core.learning.state import FIT, Learned, Resumable, TrainerState, compare
+from esper_core.learning.state import FIT, Learned, Resumable, TrainerState
 from esper_core.learning.thresholds import LearningWarning, chosen_thresholds
 from esper_core.policy.policy import Evaluation, Policy
 
@@ -49,10 +49,9 @@ class Update:
     Attributes:
         environment_steps: Taken since the start of the run.
         metrics: By name; None where undefined. Nothing here depends on the clock.
-        timing: `seconds`, environment `steps_per_second`, and `phases`: seconds of each phase, those of collecting and
+        timing: `seconds`, environment `steps_per_second`, and `phases`: seconds of each of `Collected.seconds` and of
             `update`, which is all of learning.
-        warnings: Thresholds that a metric is beyond, those of earlier updates that last included; and that the update
-            was skipped, when it was.
+        warnings: Thresholds that a metric is beyond, lasting ones included, and whether the update was skipped.
     """
 
     index: int
@@ -108,7 +107,7 @@ class Trainer:
         self._guard = Guard(self._learned)
         half = policy.precision != "float32"
         self._monitor = Monitor(chosen_thresholds(config.thresholds, half) if config.warnings else ())
-        self._environment_started, self._savable = False, False
+        self._environment_started = False
         parts = {"environment": environment, "features": features, "masks": masks, "loss": loss}
         self._resumable = {kind: part for kind, part in parts.items() if isinstance(part, Resumable)}
 
@@ -123,11 +122,10 @@ class Trainer:
             if on_step is not None:
                 on_step(StepProgress(self.updates_done + 1, updates_total, phase, step, steps))
 
-        while True:
-            self._guard.check(self.updates_done, updates_total)
-            if self.updates_done >= updates_total:
-                return
+        self._guard.check(self.updates_done, updates_total)
+        while self.updates_done < updates_total:
             yield self._update(self.updates_done + 1, report)
+            self._guard.check(self.updates_done, updates_total)
 
     # One update -----------------------------------------------------------------------------------------------------
 
@@ -140,17 +138,12 @@ class Trainer:
             collected = self._collector.collect(
                 self._reset_seed(), on_step=lambda step: report("collect", step, rollout.horizon)
             )
-            if not self._savable:
-                # What cannot be saved is found out before the first update is learned from, and lost.
-                self._parts_state()
-                self._savable = True
             steps = rollout.steps()
             # The path that learning takes: acting step by step rounds differently, and so do the kernels that compute
             # without gradients, but the first ratio must be exactly 1.
             old = self._evaluate(steps)
             batch, metrics = self._advantages(steps, old)
-            self._follow_schedules(index)
-            metrics |= self._learn(batch, report)
+            metrics |= self._learn(index, batch, report)
 
         self.updates_done, self.environment_steps = index, self.environment_steps + collected.steps
         seconds = time.perf_counter() - started
@@ -185,8 +178,13 @@ class Trainer:
                 self.policy.critic.rescale_(offset, unit, normaliser.offset, normaliser.unit)
         return rollout.sequences(unit, normaliser), metrics
 
-    def _learn(self, batch: Sequences, report: Callable[[str, int, int], None]) -> dict[str, float | None]:
+    def _learn(self, update: int, batch: Sequences, report: Callable[[str, int, int], None]) -> dict[str, float | None]:
         """Take gradient steps until the epochs are done or the policy has moved far enough."""
+        if isinstance(self.loss, Scheduled):
+            with self.owners["loss"].doing(f"beginning update {update}"):
+                self.loss.begin(update)
+        for group in self.optimiser.param_groups:
+            group["lr"] = faded(self.config.lr, self.config.lr_half_life, update)
         epochs, target_kl, seen = self.config.update_epochs, self._target_kl(), GradientSteps()
         for epoch in range(1, epochs + 1):
             if not all(self._step(part, epoch, target_kl, seen) for part in self._minibatches(batch)):
@@ -211,8 +209,8 @@ class Trainer:
             return False
         self.optimiser.zero_grad(set_to_none=True)
         # Whose code a gradient fails in, nothing tells.
-        *others, last = (self.owners[kind].label for kind in ("network", "critic", "loss"))
-        with guarded(f"{', '.join(others)} or {last}", "computing gradients"):
+        network, critic, loss = (self.owners[kind] for kind in ("network", "critic", "loss"))
+        with guarded(f"{network}, {critic} or {loss}", "computing gradients"):
             result.loss.backward()
         norms = gradient_norms(self.policy, evaluation)
         check_finite(f"the gradient of epoch {epoch}", norms["grad_norm"])
@@ -225,11 +223,7 @@ class Trainer:
     # Its pieces -----------------------------------------------------------------------------------------------------
 
     def _reset_seed(self) -> int | None:
-        """Return the seed for the coming reset.
-
-        An environment that can save its state is seeded once and goes on from there. Any other gets a new seed for
-        each update, so that continuing a run is exact without its help.
-        """
+        """Return the seed of a reset: one in all for an environment that can save its state, else one per update."""
         if not isinstance(self.environment, Resumable):
             return self._streams.episode_seed(self.updates_done)
         seed = None if self._environment_started else self._streams.environment_seed
@@ -238,13 +232,6 @@ class Trainer:
 
     def _evaluate(self, steps: Steps) -> Evaluation:
         return self.policy.evaluate_actions(steps.features, steps.masks, None, steps.actions, steps.episode_start)
-
-    def _follow_schedules(self, update: int) -> None:
-        if isinstance(self.loss, Scheduled):
-            with self.owners["loss"].doing(f"beginning update {update}"):
-                self.loss.begin(update)
-        for group in self.optimiser.param_groups:
-            group["lr"] = faded(self.config.lr, self.config.lr_half_life, update)
 
     def _minibatches(self, batch: Sequences) -> Iterator[Sequences]:
         """Yield the batch, or parts of it that hold whole environments in an order drawn anew for each epoch."""
@@ -256,11 +243,10 @@ class Trainer:
             yield batch.rows(index)
 
     def _target_kl(self) -> float | None:
-        owner = self.owners["loss"]
-        with owner.doing("giving its target_kl"):
+        with self.owners["loss"].doing("giving its target_kl"):
             target = self.loss.target_kl
         if target is not None and not is_number(target):
-            raise owner.breach(f"its target_kl is {target!r}, neither a number nor None")
+            raise self.owners["loss"].breach(f"its target_kl is {target!r}, neither a number nor None")
         return target
 
     # Saving ---------------------------------------------------------------------------------------------------------
@@ -268,6 +254,11 @@ class Trainer:
     def state(self) -> TrainerState:
         """Return a copy of everything that the next update depends on; raises PluginError."""
         streams, rest = self._streams.state()
+        parts = {}
+        for kind, part in self._resumable.items():
+            with self.owners[kind].doing("giving its state"):
+                found = part.state()
+            parts[kind] = taken_state(self.owners[kind], found)
         return TrainerState(
             tensors={**self._learned.copy(), "rng": streams},
             counters={
@@ -275,29 +266,26 @@ class Trainer:
                 "environment_steps": self.environment_steps,
                 "seed": self._seed,
                 "environment_started": self._environment_started,
-                "parts": self._parts_state(),
+                "parts": parts,
                 "random": rest,
                 "skipped": self._guard.state(),
                 **self._monitor.state(),
             },
         )
 
-    def _parts_state(self) -> dict[str, dict[str, Any]]:
-        states = {}
-        for kind, part in self._resumable.items():
-            owner = self.owners[kind]
-            with owner.doing("giving its state"):
-                found = part.state()
-            states[kind] = taken_state(owner, found)
-        return states
-
     def load_state(self, state: TrainerState) -> None:
-        """Continue exactly where `state()` was taken. The state is copied, not kept.
+        """Continue exactly where `state()` was taken; the state is copied.
 
-        Raises:
-            CheckpointMismatch: something is missing, unexpected, or of another shape; nothing has changed then.
+        Raises CheckpointMismatch where something is missing, unexpected or of another shape; nothing has changed then.
         """
-        self._check_fit(state)
+        before = self.state()
+        try:
+            self._restore(state)
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            self._restore(before)
+            raise CheckpointMismatch(f"The saved state does not fit: {described(error)}.", hint=FIT) from error
+
+    def _restore(self, state: TrainerState) -> None:
         counters = state.counters
         self._learned.restore(state.tensors)
         self._streams.load_state(state.tensors["rng"], counters["random"])
@@ -306,18 +294,6 @@ class Trainer:
         self.updates_done, self.environment_steps = counters["updates_done"], counters["environment_steps"]
         self._environment_started = counters["environment_started"]
         for kind, saved in counters["parts"].items():
+            part = self._resumable[kind]
             with self.owners[kind].doing("taking up its saved state"):
-                self._resumable[kind].load_state(saved)
-
-    def _check_fit(self, state: TrainerState) -> None:
-        mine = self.state()
-        absent = [name for name in mine.tensors if name not in state.tensors]
-        absent += [name for name in mine.counters if name not in state.counters]
-        if absent:
-            raise CheckpointMismatch(f"The saved state has no '{absent[0]}'.", hint=FIT)
-        self._learned.check_fit(state.tensors)
-        # A GPU's stream is there when the run was on one, and a run may go on elsewhere.
-        compare("rng", *({**table["rng"], "cuda": torch.empty(0)} for table in (mine.tensors, state.tensors)))
-        for kind in state.counters["parts"]:
-            if kind not in self._resumable:
-                raise CheckpointMismatch(f"The saved state has one of the {kind}, which can load none here.", hint=FIT)
+                part.load_state(saved)

@@ -81,16 +81,21 @@ def take_features(
 def check_mask_form(owner: Owner, found: Any, actions: ActionSpec, num_envs: int, device: torch.device | None) -> None:
     """Check the form of masks for E environments: bool `[E, K]` per head, and `[E, O, N]` with a slot head."""
     check_type(owner, "what it returns", found, Masks)
-    check_names(owner, "its table of masks", found.heads, actions.names)
-    for head in actions.heads:
-        check_tensor(
-            owner, f"its mask of head '{head.name}'", found.heads[head.name], "bool", (num_envs, head.size), device
-        )
+    _check_heads(owner, "masks", found.heads, actions, "bool", (num_envs,), device)
     if actions.slot is not None:
         sizes = (num_envs, len(actions.ops), actions.head(actions.slot).size)
         if found.slot_given_op is None:
             raise owner.breach(f"it has no 'slot_given_op', bool {list(sizes)}, but the actions have a slot head")
         check_tensor(owner, "its slot_given_op", found.slot_given_op, "bool", sizes, device)
+
+
+def _check_heads(
+    owner: Owner, what: str, found: Any, actions: ActionSpec, kind: str, lead: Shape, device: torch.device | None
+) -> None:
+    """Check one tensor per head, `[*lead, K]`."""
+    check_names(owner, f"its table of {what}", found, actions.names)
+    for head in actions.heads:
+        check_tensor(owner, f"its {what} of head '{head.name}'", found[head.name], kind, (*lead, head.size), device)
 
 
 def check_recurrent(owner: Owner, what: str, found: Any, num_envs: int, like: Any = None) -> None:
@@ -120,11 +125,7 @@ def check_output(
     """Check what a network returns for `lead = (E, T)`: latent `[E, T, H]`, logits `[E, T, K]`, its next state."""
     check_type(owner, "what it returns", found, NetworkOutput)
     check_tensor(owner, "its latent", found.latent, "float", (*lead, latent_dim), device)
-    check_names(owner, "its table of logits", found.logits, actions.names)
-    for head in actions.heads:
-        check_tensor(
-            owner, f"its logits of head '{head.name}'", found.logits[head.name], "float", (*lead, head.size), device
-        )
+    _check_heads(owner, "logits", found.logits, actions, "float", lead, device)
     check_recurrent(owner, "its state", found.state, lead[0], before)
 
 

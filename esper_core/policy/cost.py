@@ -17,8 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 class Cost:
     """What a network, or a part of it by name, costs: trainable numbers, and operations of one sample.
 
-    An addition with its multiplication is 2. Convolutions and matrix products are counted, as in
-    `torch.utils.flop_counter`, and what is done element by element is not.
+    Convolutions and matrix products are counted as in `torch.utils.flop_counter`, 2 for an addition and multiplication.
     """
 
     name: str

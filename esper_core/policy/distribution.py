@@ -42,12 +42,9 @@ def _select(table: Tensor, op: Tensor) -> Tensor:
 
 
 class FactoredDistribution:
-    """Distribution over the joint action, for any leading axes (`[E]` when acting, `[E, T]` when learning).
+    """Distribution over the joint action, of raw logits per head `[..., K]` and masks of the same leading axes.
 
-    Args:
-        actions: The action table.
-        logits: Raw logits per head, `[..., K]`.
-        masks: Legal actions of the same leading axes.
+    The leading axes are `[E]` when acting and `[E, T]` when learning.
     """
 
     def __init__(self, actions: ActionSpec, logits: dict[str, Tensor], masks: Masks) -> None:
@@ -78,8 +75,7 @@ class FactoredDistribution:
     def given(self, op: Tensor | None) -> dict[str, Conditional]:
         """Return every head given the operations `op [...]`.
 
-        This is the one place where masks, the slot's dependence on the operation and relevance are put together;
-        sampling and evaluating both go through it.
+        Masks, the slot's dependence on the operation and relevance are put together here, for acting and learning.
         """
         result: dict[str, Conditional] = {}
         for head in self.actions.heads:
@@ -110,19 +106,14 @@ class FactoredDistribution:
     def sample(self, generator: torch.Generator | None = None, deterministic: bool = False) -> dict[str, Tensor]:
         """Return one action per head, int64 `[...]`; the operation is drawn first and exactly once.
 
-        Args:
-            generator: Source of randomness, on any device.
-            deterministic: Take the most probable entry of every head instead of drawing.
+        With `deterministic` the most probable entry of every head is taken. The generator may be on any device.
         """
         noise = {} if deterministic else self._noise(generator)
-        root = self.actions.root
-        op = None if root is None else _choose(self.log_probs(root), self._mask(root), noise.get(root))
-        given = self.given(op)
         chosen: dict[str, Tensor] = {}
-        for head in self.actions.heads:
-            if op is not None and head.name == root:
-                chosen[head.name] = op
-                continue
+        if (root := self.actions.root) is not None:
+            chosen[root] = _choose(self.log_probs(root), self._mask(root), noise.get(root))
+        given = self.given(self.op(chosen))
+        for head in self.actions.children:
             log_probs, legal, relevant = given[head.name]
             value = _choose(log_probs, legal, noise.get(head.name))
             # The neutral value is written past the masks: it stands for "not asked", legal or not.
@@ -145,10 +136,8 @@ class FactoredDistribution:
         The slot's is Σ_o π(o)·H(slot|o)/ln n_legal(o). Probabilities of operations are detached: otherwise the
         bonus would pay operations that own many heads.
         """
-        return {
-            name: self._expect(name, normalised_entropy(self.log_probs(name), self._mask(name)))
-            for name in self.actions.names
-        }
+        names = self.actions.names
+        return {n: self._expect(n, normalised_entropy(self.log_probs(n), self._mask(n))) for n in names}
 
     def choice_probability(self) -> dict[str, Tensor]:
         """Return the detached probability that each head matters and has more than one legal entry, `[...]`.
@@ -158,10 +147,9 @@ class FactoredDistribution:
         return self._expect_of_legal(lambda count: count > 1)
 
     def expected_choices(self) -> dict[str, Tensor]:
-        """Return each head's number of legal entries, 0 where it does not matter or has one only, `[...]`.
+        """Return each head's expected number of legal entries, 0 where it does not matter or has one only, `[...]`.
 
-        Expected over the operation, with detached probabilities: divided by `choice_probability` it is the number of
-        entries given that there is a choice.
+        Divided by `choice_probability` it is the number of entries given that there is a choice.
         """
         return self._expect_of_legal(lambda count: torch.where(count > 1, count, 0))
 

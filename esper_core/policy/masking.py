@@ -23,17 +23,15 @@ def apply_mask(logits: Tensor, mask: Tensor) -> Tensor:
 def masked_log_softmax(logits: Tensor, mask: Tensor) -> Tensor:
     """Return log-probabilities `[..., K]` over the legal entries.
 
-    The result is the dtype's minimum where illegal; a row without a legal entry is uniform, with zero gradient, so
-    that a head nobody asks about never makes NaN.
+    It is the dtype's minimum where illegal; a row without a legal entry is uniform, with zero gradient and no NaN.
     """
     return torch.log_softmax(apply_mask(logits, mask), dim=-1)
 
 
 def normalised_entropy(log_probs: Tensor, mask: Tensor) -> Tensor:
-    """Return the entropy of the last axis divided by ln(number of legal entries): `[...]`, from 0 to 1.
+    """Return the entropy of the last axis divided by ln(number of legal entries), 0 for one or none: `[...]`, 0 to 1.
 
-    It is 0 where at most one entry is legal. Normalising keeps one entropy coefficient meaningful for any number of
-    slots or labels.
+    So one entropy coefficient means the same for any number of slots or labels.
     """
     terms = torch.where(mask, log_probs.exp() * log_probs, torch.zeros_like(log_probs))
     legal = mask.sum(-1)

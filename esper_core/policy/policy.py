@@ -49,7 +49,6 @@ class Evaluation:
     """Stored actions under the current policy; everything a loss needs.
 
     Attributes:
-        distribution: With gradients.
         values: In normalised return units, each `[E, T]`.
         log_prob: Per head `[E, T]`; 0 where the head is irrelevant to the operation taken.
         entropy: Per head `[E, T]`, normalised to 0..1 and weighted by the detached probability that it matters.
@@ -83,21 +82,16 @@ class Evaluation:
     @property
     def forced(self) -> Tensor:
         """Where no head had a choice, bool `[E, T]`. The operation counts: with two legal ones nothing is forced."""
-        free = torch.stack([self.choice(name) for name in self.relevance])
-        return ~free.any(0)
+        return ~torch.stack([self.choice(name) for name in self.relevance]).any(0)
 
 
 class Policy(nn.Module):
     """Network + critic + action table.
 
-    Args:
-        network, critic, actions: What it is made of; both were built with this action table.
-        precision: What network and critic compute in, one of `esper_core.contracts.precision.PRECISIONS`. Whatever they
-            hand on, recurrent state included, is float32 at least, and so are distributions.
-        owners: Whose code network and critic are.
-
-    What network and critic return is checked at every call, and whatever they raise is a PluginError that names them.
-    Without `episode_start` no step resets the state; without `state` the network's initial state is used.
+    Network and critic compute in `precision`, one of `esper_core.contracts.precision.PRECISIONS`. Whatever they return,
+    recurrent state included, becomes float32 at least, is checked at every call, and whatever they raise is a
+    PluginError that names them. Without `episode_start` no step resets the state; without `state` the network's initial
+    state is used.
     """
 
     network: PolicyNetwork
@@ -134,8 +128,7 @@ class Policy(nn.Module):
     def value(self, features: Features, masks: Masks, state: Any = None) -> Tensor:
         """Return the critic's values of states in which nothing has been done yet, `[E]`.
 
-        That is the expectation over operations, and does not depend on which one is drawn or most probable. Arguments
-        are those of `get_action`.
+        That is the expectation over operations. Arguments are those of `get_action`.
         """
         latent, distribution, _ = self._run(*_with_time((features, masks)), state, None)
         return _of_states(self._greedy_values(latent, distribution), distribution.op_probs()).squeeze(1)
@@ -150,18 +143,11 @@ class Policy(nn.Module):
         generator: torch.Generator | None = None,
         episode_start: Tensor | None = None,
     ) -> ActionOutput:
-        """Choose one action per environment.
+        """Choose one action per environment, given `obs [E, D]`, `indices [E, width]` and masks `[E, ...]`.
 
-        Args:
-            features: `obs [E, D]`, `indices [E, width]`.
-            masks: Legal actions, `[E, ...]`.
-            state: Recurrent state before the step.
-            deterministic: Take the most probable entry of every head instead of drawing.
-            generator: Source of randomness, on any device.
-            episode_start: Bool `[E]`; the state is zeroed before the step.
-
-        Raises:
-            PluginError: masks are of another form, or a head that can matter has no legal entry.
+        `state` is that before the step, zeroed where `episode_start`, bool `[E]`, is true. With `deterministic` the
+        most probable entry of every head is taken, instead of one drawn with `generator`, which may be on any device.
+        Raises PluginError where masks are of another form, or a head that can matter has no legal entry.
         """
         check_mask_form(self.owners["masks"], masks, self.actions, len(features.obs), features.obs.device)
         check_masks(self.actions, masks, self.owners["masks"])
@@ -180,14 +166,10 @@ class Policy(nn.Module):
         actions: dict[str, Tensor],
         episode_start: Tensor | None = None,
     ) -> Evaluation:
-        """Evaluate stored actions under the current policy.
+        """Evaluate stored actions, int64 `[E, T]` per head, under the current policy and the masks used when acting.
 
-        Args:
-            features: `obs [E, T, D]`, `indices [E, T, width]`.
-            masks: The masks used when acting, `[E, T, ...]`.
-            state: Recurrent state before the first step, or None for the initial state.
-            actions: int64 `[E, T]` per head.
-            episode_start: Bool `[E, T]`; the state is zeroed before these steps.
+        Features are `obs [E, T, D]` and `indices [E, T, width]`, masks `[E, T, ...]`. `state` is that before the first
+        step; it is zeroed before the steps where `episode_start`, bool `[E, T]`, is true.
         """
         latent, distribution, state = self._run(features, masks, state, episode_start)
         op = distribution.op(actions)

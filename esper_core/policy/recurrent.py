@@ -31,14 +31,9 @@ def run_with_resets(
 ) -> tuple[Tensor, S]:
     """Run a recurrent module over sequences in which episodes may start anywhere; return outputs and the last state.
 
-    Without a start after the first step this is a single call. Otherwise the sequence is split at every time at
-    which some environment starts, and rows that start are zeroed before their span: no padding, one call per span.
-
-    Args:
-        run: Maps `[E, span, F]` and a state to outputs `[E, span, H]` and the state after the span.
-        inputs: `[E, T, F]`.
-        state: State before the first step.
-        episode_start: Bool `[E, T]`; the state is zeroed before these steps.
+    `run` maps `[E, span, F]` and a state to outputs `[E, span, H]` and the state after the span. The sequence, which is
+    `[E, T, F]`, is split at every time at which some environment starts, and rows that start, bool `[E, T]`, are zeroed
+    before their span: no padding, one call per span.
     """
     cuts = (episode_start[:, 1:].any(0).nonzero().flatten() + 1).tolist()
     outputs = []

@@ -7,15 +7,15 @@ loaded, and a name found in a checkpoint is compared with what is installed, nev
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from esper_core.composition.plan import Plan
-from esper_core.contracts.errors import CheckpointMismatch, DamagedFile, EsperError, UserError
+from esper_core.contracts.errors import CheckpointMismatch, EsperError, UserError
 from esper_core.contracts.foreign import described
 from esper_core.contracts.plain import to_exact
 from esper_core.runs.compatibility import check_fit
@@ -28,6 +28,7 @@ from esper_core.runs.header import (
     content_digest,
     read_header,
 )
+from esper_core.runs.records import reading
 from esper_core.system import files
 from esper_core.system.json_files import finite, json_bytes, read_bytes
 
@@ -51,10 +52,8 @@ _NAME = re.compile(r"\d{6,10}")
 def save_checkpoint(run: RunDirectory, trainer: Trainer, update: Update) -> Path:
     """Write the checkpoint that follows an update, and remove those that are neither recent nor the best.
 
-    It is written under another name, flushed to the disk and renamed, so that it is complete or not there.
-
-    Raises:
-        EsperError: the disk is full or the directory cannot be written; earlier checkpoints are untouched.
+    It is written under another name, flushed to the disk and renamed, so that it is complete or not there. EsperError:
+    it cannot be written; earlier checkpoints are untouched.
     """
     from safetensors.torch import save
 
@@ -78,9 +77,8 @@ def save_checkpoint(run: RunDirectory, trainer: Trainer, update: Update) -> Path
     path = folder / f"{update.index:06d}"
     with files.writing(path, "Make room; earlier checkpoints are untouched."):
         files.make_folder(folder, run.path)
-        for leftover in folder.iterdir():
-            if files.is_temporary(leftover.name):
-                files.remove_folder(leftover, run.path)
+        for leftover in (entry for entry in folder.iterdir() if files.is_temporary(entry.name)):
+            files.remove_folder(leftover, run.path)
         temporary = folder / files.temporary_name()
         try:
             files.make_folder(temporary, run.path)
@@ -108,8 +106,8 @@ def remove_later(run: RunDirectory, update: int) -> None:
 
 def _remove(run: RunDirectory, path: Path) -> None:
     """Remove a checkpoint under another name, so that it is never there in part."""
-    rubbish = path.with_name(files.temporary_name())
-    with contextlib.suppress(FileNotFoundError):
+    if path.exists():
+        rubbish = path.with_name(files.temporary_name())
         files.rename(path, rubbish, run.path)
         files.remove_folder(rubbish, run.path)
 
@@ -118,17 +116,12 @@ def _remove(run: RunDirectory, path: Path) -> None:
 
 
 def list_checkpoints(run: RunDirectory) -> list[Path]:
-    """Return the folders of a run's checkpoints, oldest first; raises DamagedFile for something else than a folder."""
+    """Return the folders of a run's checkpoints, oldest first; raises CheckpointMismatch when it cannot be read."""
     folder = run.checkpoints
-    try:
-        found = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)]
-    except FileNotFoundError:
+    if not folder.exists():
         return []
-    except OSError as error:
-        raise DamagedFile(
-            f"{folder} cannot be read: {error.strerror or error}.",
-            hint="It should be the folder of the run's checkpoints; restore it from a copy.",
-        ) from error
+    with reading(folder, "It should be the folder of the run's checkpoints; restore it from a copy."):
+        found = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)]
     return sorted(found, key=lambda path: int(path.name))
 
 
@@ -136,7 +129,7 @@ def best_checkpoint(run: RunDirectory) -> Path | None:
     """Return the checkpoint with the highest return, the newer of equals, among those that can be read; or None."""
     scored = []
     for path in list_checkpoints(run):
-        with contextlib.suppress(EsperError):
+        with suppress(EsperError):
             header = read_header(path)
             if header.score is not None:
                 scored.append((header.score, header.update, path))
@@ -144,11 +137,7 @@ def best_checkpoint(run: RunDirectory) -> Path | None:
 
 
 def choose_checkpoint(run: RunDirectory, at: str) -> Path:
-    """Return a checkpoint of a run: 'last', 'best' (the highest return), or that of an update.
-
-    Raises:
-        UserError: there is none, or none of that update.
-    """
+    """Return a checkpoint of a run: 'last', 'best' (the highest return), or that of an update; raises UserError."""
     paths = {str(int(path.name)): path for path in list_checkpoints(run)}
     if not paths:
         raise UserError(f"{run.path} has no checkpoint yet.", hint="One is written after every update.")
@@ -175,24 +164,15 @@ def load_checkpoint(path: Path, trainer: Trainer, plan: Plan, index: Index) -> t
     """Verify a checkpoint, compare it with what is installed and with a plan, and restore a trainer from it.
 
     The state of an environment, of features, masks or of a loss is left out where the plan chose another component.
-    Returns differences that do not matter enough to refuse, each one sentence.
-
-    Raises:
-        CheckpointMismatch: a file is damaged, or slots, features, actions, weights or components differ; the message
-            holds a table of what was saved and what is here. Nothing has changed then.
+    Returns differences that do not matter enough to refuse, each one sentence. Raises CheckpointMismatch where a file
+    is damaged, or slots, features, actions, weights or components differ; nothing has changed then.
     """
     from esper_core.learning.state import TrainerState
 
     header, notes, tensors = _load(path, plan, index)
     saved, counters = header.plan, header.counters
     same = {kind: state for kind, state in counters["parts"].items() if _names(saved, kind) == _names(plan, kind)}
-    try:
-        trainer.load_state(TrainerState(tensors, {**counters, "parts": same}))
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise CheckpointMismatch(
-            f"{path / STATE_FILE} is damaged: it does not hold the state of a trainer: {described(error)}.",
-            hint=OTHER_CHECKPOINT,
-        ) from error
+    trainer.load_state(TrainerState(tensors, {**counters, "parts": same}))
     return notes
 
 
@@ -203,6 +183,8 @@ def load_policy(
 
     Otherwise it is as `load_checkpoint`.
     """
+    from esper_core.learning.state import FIT
+
     header, notes, tensors = _load(path, plan, index)
     try:
         policy.load_state_dict(tensors["policy"])
@@ -210,11 +192,8 @@ def load_policy(
         state: Any = header.counters["parts"].get("features")
         if state is not None:
             features.load_state(state)  # type: ignore[attr-defined]
-    except (KeyError, RuntimeError, AttributeError) as error:
-        raise CheckpointMismatch(
-            f"The policy saved in {path} does not fit: {error}",
-            hint="Use the components, the slots and the plugin versions that the checkpoint was written with.",
-        ) from error
+    except (LookupError, RuntimeError, AttributeError) as error:
+        raise CheckpointMismatch(f"The policy saved in {path} does not fit: {described(error)}.", hint=FIT) from error
     return notes
 
 
@@ -240,13 +219,8 @@ def _files(header: Header) -> Iterator[tuple[Path, bytes]]:
     """Yield every file of a checkpoint and its content, whose digest is right."""
     for name, entry in header.content["files"].items():
         file = header.path / Path(name).name
-        try:
+        with reading(file, OTHER_CHECKPOINT):
             data = read_bytes(file, entry["bytes"])
-        except DamagedFile as error:
-            error.hint = OTHER_CHECKPOINT
-            raise
-        except OSError as error:
-            raise CheckpointMismatch(f"{file} cannot be read: {error.strerror}.", hint=OTHER_CHECKPOINT) from error
         actual = hashlib.sha256(data).hexdigest()
         if len(data) != entry["bytes"] or actual != entry["sha256"]:
             said = f"{entry['bytes']} bytes and digest {entry['sha256'][:16]}"

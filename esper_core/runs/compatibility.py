@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from esper_core.composition.config import BadOption, structure, structure_config
+from esper_core.composition.config import structure, structure_config
 from esper_core.composition.lookup import PlannedComponent, find_planned
 from esper_core.composition.plan import Plan, describe_plan
 from esper_core.composition.selection import TRAIN
@@ -40,34 +41,44 @@ class Difference:
 def check_fit(header: Header, plan: Plan, index: Index) -> tuple[str, ...]:
     """Compare a checkpoint with a plan and with what is installed; return differences that do not matter.
 
-    Raises:
-        CheckpointMismatch: a difference that matters.
+    One that matters raises CheckpointMismatch, with a table of what was saved and what is here.
     """
     saved = header.plan
     needed = [c for c in saved.components if c.kind in FITTED or c in plan.components]
     _check_installed(header, needed, index)
-    _check_options(header, [c for c in needed if c in plan.components], index)
-    try:
+    for planned in (c for c in needed if c in plan.components):
+        component = find_planned(index, planned)
+        row = Difference(f"options of {planned.key}", f"version {planned.version}", f"version {component.version}")
+        with _refusing(header, row, _reinstall(header, [planned.kind], index)):
+            structure_config(component, planned.config)
+    with _refusing(header, Difference("options of the trainer", "", ""), provenance.core_advice(header.content)):
         structure(TrainConfig, plan.train, prefix=TRAIN, owner="the trainer")
-    except BadOption as error:
-        rows = [Difference(f"train.{error.key}", str(plan.train[error.key]), "not allowed")]
-        refused = _mismatch(header, rows, provenance.core_advice(header.content))
-        refused.message += f"\n{error.message}"
-        raise refused from error
-    slots = []
+    rows = []
     if saved.slots != plan.slots:
         what = f"slots ({len(saved.slots)} → {len(plan.slots)})"
-        slots = [Difference(what, ", ".join(saved.slots), ", ".join(plan.slots))]
+        rows.append(Difference(what, ", ".join(saved.slots), ", ".join(plan.slots)))
     chosen = [row for row in _chosen_otherwise(saved, plan) if row.kind in FITTED]
-    rows = [*slots, *chosen, *_contents(header, plan, index)]
-    if slots:
-        raise _mismatch(header, rows, _slot_advice(saved, plan))
-    if chosen:
-        choices = " ".join(f"--use {row.kind}={saved.component(row.kind).name}" for row in chosen)
-        raise _mismatch(header, rows, f"Use {choices}.")
+    contents = _contents(header, plan, index)
     if rows:
-        raise _mismatch(header, rows, _reinstall(header, [row.kind for row in rows], index))
+        advice = _slot_advice(saved, plan)
+    elif chosen:
+        advice = f"Use {' '.join(f'--use {row.kind}={saved.component(row.kind).name}' for row in chosen)}."
+    else:
+        advice = _reinstall(header, [row.kind for row in contents], index)
+    if rows := [*rows, *chosen, *contents]:
+        raise _mismatch(header, rows, advice)
     return tuple(_notes(header, plan, index))
+
+
+@contextmanager
+def _refusing(header: Header, row: Difference, hint: str) -> Iterator[None]:
+    """Report saved options that are not allowed here."""
+    try:
+        yield
+    except ConfigError as error:
+        refused = _mismatch(header, [row], hint)
+        refused.message += f"\n{error.message}"
+        raise refused from error
 
 
 def _check_installed(header: Header, needed: Sequence[PlannedComponent], index: Index) -> None:
@@ -83,18 +94,6 @@ def _check_installed(header: Header, needed: Sequence[PlannedComponent], index: 
         )
         advice = f"Install what is missing: {missed}" if missed else ""
         raise _mismatch(header, rows, f"{advice}\n{absent_plugins(index)}".strip())
-
-
-def _check_options(header: Header, needed: Sequence[PlannedComponent], index: Index) -> None:
-    for planned in needed:
-        component = find_planned(index, planned)
-        try:
-            structure_config(component, planned.config)
-        except ConfigError as error:
-            row = Difference(f"options of {planned.key}", f"version {planned.version}", f"version {component.version}")
-            refused = _mismatch(header, [row], _reinstall(header, [planned.kind], index))
-            refused.message += f"\n{error.message}"
-            raise refused from error
 
 
 def _slot_advice(saved: Plan, plan: Plan) -> str:
@@ -155,15 +154,11 @@ def _notes(header: Header, plan: Plan, index: Index) -> list[str]:
     ]
     for name, installed in provenance.distributions(plan, index).items():
         recorded: Mapping[str, Any] = header.content["distributions"].get(name, installed)
-        if recorded["version"] != installed["version"]:
-            notes.append(f"{name} is {installed['version']}; the checkpoint was written with {recorded['version']}.")
-        elif recorded["source"] != installed["source"]:
-            change = f"{recorded['source']} → {installed['source']}"
-            said = f"The source of {name} {installed['version']} has changed since the checkpoint was written"
-            notes.append(f"{said} ({change}).")
-    here = libraries()
+        here, there = (f"{entry['version']} (source {entry['source']})" for entry in (installed, recorded))
+        if here != there:
+            notes.append(f"{name} is {here}; the checkpoint was written with {there}.")
     for name, version in header.content["libraries"].items():
-        if (found := here.get(name, "not installed")) != version:
+        if (found := libraries().get(name, "not installed")) != version:
             written = f"the checkpoint was written with {version}, so numbers may differ a little."
             notes.append(f"{name} is {found}; {written}")
     return notes

@@ -8,6 +8,8 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,21 +18,13 @@ from attrs import Factory, asdict, define, field
 from esper_core.composition.plan import Plan, describe_plan
 from esper_core.contracts.errors import CheckpointMismatch, EsperError, PluginError, UserError, did_you_mean
 from esper_core.runs import provenance
-from esper_core.runs.records import (
-    RESERVED,
-    RunRecord,
-    check_event,
-    check_line,
-    check_metrics,
-    check_record,
-    read_record,
-)
+from esper_core.runs.records import RESERVED, AnyLine, RunRecord, check_event, check_metrics, read_record, reading
 from esper_core.runs.words import Words
-from esper_core.system.files import is_temporary, remove_file, replace_synced, writing
+from esper_core.system.files import is_temporary, replace_synced, writing
 from esper_core.system.git import git_commit
 from esper_core.system.json_files import append_lines, cut, finite, json_bytes, read_lines
 from esper_core.system.machine import libraries, machine
-from esper_core.system.shape import structured
+from esper_core.system.shape import shaped, structured
 
 if TYPE_CHECKING:
     from esper_core.learning.trainer import Update
@@ -44,13 +38,7 @@ RESTORE = "Restore it from a copy."
 
 @define
 class RunDirectory:
-    """The directory of one run.
-
-    Attributes:
-        path: The directory, absolute, so that a change of the working directory does not matter.
-        record: Content of `run.json`.
-        given: The directory as the user wrote it.
-    """
+    """The directory of one run: its absolute path, the content of `run.json`, and the path as the user wrote it."""
 
     path: Path
     record: dict[str, Any] = field(repr=False)
@@ -62,12 +50,8 @@ class RunDirectory:
     ) -> RunDirectory:
         """Create `<out>/<policy>-s<slots>-<date>-<short id>/` and write its `run.json`; raises UserError.
 
-        Args:
-            out: Directory of runs; created when missing.
-            plan: What the run is made of.
-            index: What is installed.
-            facts: Further entries of `run.json`, such as the number of parameters.
-            here: Folder whose git commit is noted; the working directory, which a component may have changed, without.
+        `facts` are further entries of `run.json`, such as the number of parameters. The git commit noted is that of the
+        folder `here`, else of the working directory, which a component may have changed.
         """
         description = describe_plan(plan, index)
         now = datetime.datetime.now(datetime.UTC)
@@ -94,19 +78,17 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path: Path) -> RunDirectory:
-        """Return the run at `path`.
+        """Return the run at `path`; raises UserError where there is none.
 
-        Raises:
-            UserError: there is none.
-            CheckpointMismatch: its `run.json` is damaged, or another version of esper-core wrote it.
+        CheckpointMismatch: its `run.json` is damaged, or another version of esper-core wrote it.
         """
         given, path = path, path.absolute()
         file = path / RUN_FILE
-        try:
-            record = read_record(file, RUN_SCHEMA, RESTORE)
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise UserError(f"{path} is not a run: it has no {RUN_FILE}.", hint="See: esper runs list") from error
-        check_record(RunRecord, record, file, RESTORE)
+        if not os.path.lexists(file):
+            raise UserError(f"{path} is not a run: it has no {RUN_FILE}.", hint="See: esper runs list")
+        record = read_record(file, RUN_SCHEMA, RESTORE)
+        with reading(file, RESTORE):
+            Plan.from_json(shaped(RunRecord, record, str(file)).plan)
         return cls(path, record, given)
 
     def shown(self, path: Path | None = None) -> Path:
@@ -149,10 +131,8 @@ class RunDirectory:
     def resume(self, update: int, plan: Plan, index: Index, device: str, here: Path | None = None) -> None:
         """Cut the run back to an update, whose lines are the last that stay, and note in `run.json` that it is resumed.
 
-        Of the plan only the number of updates may be another; `here` is as for `create`.
-
-        Raises:
-            EsperError: a line that must stay is damaged, or a file cannot be written.
+        Of the plan only the number of updates may be another; `here` is as for `create`. Raises EsperError where a line
+        that must stay is damaged, or a file cannot be written.
         """
         lengths = self.lengths_up_to(update)
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -162,7 +142,7 @@ class RunDirectory:
         with writing(self.path / RUN_FILE):
             for entry in self.path.iterdir():
                 if is_temporary(entry.name):
-                    remove_file(entry)
+                    entry.unlink()
             replace_synced(self.path / RUN_FILE, json_bytes(record, indent=2))
         self.record = record
         for file, length in lengths.items():
@@ -170,33 +150,27 @@ class RunDirectory:
 
     def lengths_up_to(self, update: int) -> dict[Path, int]:
         """Return the length of each file of lines up to an update; raises EsperError for a damaged line."""
-        files = [self.path / name for name in (EVENTS_FILE, METRICS_FILE)]
-        return {file: _length_up_to(file, update) for file in files}
+        lengths = {}
+        for file in (self.path / EVENTS_FILE, self.path / METRICS_FILE):
+            lines = read_lines(file, partial(structured, AnyLine))
+            ends = [line.end for line in takewhile(lambda line: line.entry["update"] <= update, lines)]
+            lengths[file] = ends[-1] if ends else 0
+        return lengths
 
     def append_metrics(self, update: Update) -> dict[str, Any]:
         """Append the metrics line of an update and return it.
 
-        Undefined metrics are null. All that depends on clock or machine is under `timing`.
-
-        Raises:
-            PluginError: a metric bears a name that a line needs for something else.
-            EsperError: the file cannot be written.
+        Undefined metrics are null. All that depends on clock or machine is under `timing`. Raises EsperError where the
+        file cannot be written, and PluginError for a metric whose name a line needs for something else.
         """
-        for name in RESERVED:
-            if name in update.metrics:
-                raise PluginError(
-                    f"A metric is called '{name}', which a metrics line needs for something else.",
-                    hint="Rename it in the environment's episode events or in the loss.",
-                )
-        line: dict[str, Any] = finite(
-            {
-                "update": update.index,
-                "environment_steps": update.environment_steps,
-                **update.metrics,
-                "warnings": [asdict(warning) for warning in update.warnings],
-                "timing": update.timing,
-            }
-        )
+        for name in update.metrics.keys() & RESERVED:
+            raise PluginError(
+                f"A metric is called '{name}', which a metrics line needs for something else.",
+                hint="Rename it in the environment's episode events or in the loss.",
+            )
+        counts = {"update": update.index, "environment_steps": update.environment_steps}
+        warnings = [asdict(warning) for warning in update.warnings]
+        line: dict[str, Any] = finite({**counts, **update.metrics, "warnings": warnings, "timing": update.timing})
         append_lines(self.path / METRICS_FILE, [line], within=self.path)
         return line
 
@@ -210,8 +184,8 @@ class RunDirectory:
     def metrics(self) -> list[dict[str, Any]]:
         """Return the metrics lines; raises DamagedFile for one that is damaged."""
         lines: list[dict[str, Any]] = []
-        check = lambda entry: check_metrics(entry, lines[-1]["update"] if lines else 0)  # noqa: E731
-        lines.extend(line.entry for line in read_lines(self.path / METRICS_FILE, check))
+        last = lambda: lines[-1]["update"] if lines else 0  # noqa: E731
+        lines.extend(line.entry for line in read_lines(self.path / METRICS_FILE, lambda e: check_metrics(e, last())))
         return lines
 
     def events(self) -> list[dict[str, Any]]:
@@ -219,16 +193,6 @@ class RunDirectory:
         envs, horizon = self.plan.envs, self.record.get("horizon")
         lines = read_lines(self.path / EVENTS_FILE, lambda entry: check_event(entry, envs, horizon))
         return [line.entry for line in lines]
-
-
-def _length_up_to(path: Path, update: int) -> int:
-    """Return how many bytes of a file belong to lines before the first of a later update; raises DamagedFile."""
-    length = 0
-    for _, entry, end in read_lines(path, check_line):
-        if entry["update"] > update:
-            break
-        length = end
-    return length
 
 
 def _circumstances(plan: Plan, index: Index, here: Path | None) -> dict[str, Any]:
@@ -243,21 +207,19 @@ def _circumstances(plan: Plan, index: Index, here: Path | None) -> dict[str, Any
 def list_runs(out: Path) -> tuple[list[RunDirectory], list[str]]:
     """Return the runs in a directory, oldest first, and one sentence for each that cannot be read."""
     runs, damaged = [], []
-    for folder in _folders(out):
+    for name in _names(out):
         try:
-            runs.append(RunDirectory.open(folder))
-        except UserError:
-            continue
+            runs.append(RunDirectory.open(out / name))
         except EsperError as error:
             damaged.append(error.message)
     return sorted(runs, key=lambda run: (run.created, run.name)), damaged
 
 
-def _folders(out: Path) -> list[Path]:
-    try:
-        return sorted(out.iterdir()) if out.is_dir() else []
-    except OSError as error:
-        raise EsperError(f"{out} cannot be read: {error.strerror or error}.") from error
+def _names(out: Path) -> list[str]:
+    """Return the names of the runs in a directory, and of what may be damaged ones."""
+    with reading(out, "Make it readable, or choose another with --out."):
+        entries = sorted(out.iterdir()) if out.is_dir() else []
+        return [entry.name for entry in entries if os.path.lexists(entry / RUN_FILE)]
 
 
 def find_run(text: str, out: Path) -> RunDirectory:
@@ -281,7 +243,7 @@ def find_run(text: str, out: Path) -> RunDirectory:
             f"{path} is a file, and was not written by esper as a run.",
             hint=f"A run is a directory that holds {RUN_FILE} and {CHECKPOINTS}/. No pickle is ever loaded.",
         )
-    names = [folder.name for folder in _folders(out) if os.path.lexists(folder / RUN_FILE)]
+    names = _names(out)
     found = [name for name in names if name == text] or [name for name in names if name.startswith(text)]
     if not text or not found:
         raise UserError(
@@ -312,10 +274,7 @@ def _writing_runs(out: Path) -> Iterator[None]:
 
 def _fresh_directory(out: Path, stem: str) -> Path:
     out.mkdir(parents=True, exist_ok=True)
-    while True:
-        path = out / f"{stem}-{secrets.token_hex(2)}"
-        try:
-            path.mkdir()
-        except FileExistsError:
-            continue
-        return path
+    while (path := out / f"{stem}-{secrets.token_hex(2)}").exists():
+        pass
+    path.mkdir()
+    return path

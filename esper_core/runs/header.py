@@ -12,8 +12,8 @@ from attrs import field, frozen
 
 from esper_core.composition.plan import Plan
 from esper_core.contracts.errors import CheckpointMismatch
-from esper_core.contracts.plain import NotPlain, from_exact
-from esper_core.runs.records import SavedState, check_record, naming, read_record
+from esper_core.contracts.plain import from_exact
+from esper_core.runs.records import read_record, reading
 
 CHECKPOINT_SCHEMA = 2
 STATE_FILE = "state.json"
@@ -24,7 +24,7 @@ OTHER_CHECKPOINT = "Use another checkpoint of the run."
 
 @frozen
 class Header:
-    """What `state.json` in the folder of a checkpoint says, its digest verified; made without torch."""
+    """What `state.json` in the folder of a checkpoint says; its digest, which is verified, vouches for its shape."""
 
     path: Path
     content: dict[str, Any] = field(repr=False)
@@ -43,36 +43,25 @@ class Header:
     @property
     def plan(self) -> Plan:
         """The plan it was written with; raises CheckpointMismatch when it cannot be read."""
-        with naming(self.path / STATE_FILE, OTHER_CHECKPOINT):
+        with reading(self.path / STATE_FILE, OTHER_CHECKPOINT):
             return Plan.from_json(self.content["plan"])
 
     @property
     def counters(self) -> dict[str, Any]:
-        """The trainer's counters; raises CheckpointMismatch when they cannot be read."""
-        try:
-            counters: dict[str, Any] = from_exact(self.content["counters"])
-        except NotPlain as error:
-            raise CheckpointMismatch(f"{self.path / STATE_FILE} is damaged: {error}.", hint=OTHER_CHECKPOINT) from error
+        """The trainer's counters."""
+        counters: dict[str, Any] = from_exact(self.content["counters"])
         return counters
 
 
 def read_header(path: Path) -> Header:
-    """Read and verify `state.json`, without torch.
-
-    Raises:
-        CheckpointMismatch: it is missing, damaged, altered, foreign or of another schema.
-    """
+    """Read and verify `state.json`, without torch; raises CheckpointMismatch."""
     file = path / STATE_FILE
-    try:
-        content = read_record(file, CHECKPOINT_SCHEMA, OTHER_CHECKPOINT)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise CheckpointMismatch(
-            f"{path} is not a checkpoint: it has no {STATE_FILE}.", hint=OTHER_CHECKPOINT
-        ) from error
+    if not file.exists():
+        raise CheckpointMismatch(f"{path} is not a checkpoint: it has no {STATE_FILE}.", hint=OTHER_CHECKPOINT)
+    content = read_record(file, CHECKPOINT_SCHEMA, OTHER_CHECKPOINT)
     saved, actual = content.get("digest"), content_digest(content)
     if saved != actual:
         raise CheckpointMismatch(f"{file} was altered: its digest is {actual}, not {saved}.", hint=OTHER_CHECKPOINT)
-    check_record(SavedState, content, file, OTHER_CHECKPOINT)
     return Header(path, content)
 
 

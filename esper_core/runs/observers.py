@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -20,22 +19,14 @@ if TYPE_CHECKING:
 
 @define
 class Observers:
-    """The observers of one run, called one after the other, each by itself.
-
-    `active` holds those that have not failed, by component, and `failures` the tracebacks of those that did.
-    """
+    """The observers of one run; those `active`, by component, have not failed."""
 
     active: dict[str, Observer]
-    failures: dict[str, str] = field(factory=dict)
     _say: Callable[[str], None] = field(default=lambda line: None)
 
     @classmethod
     def build(cls, chosen: Sequence[tuple[Component, Any]], index: Index) -> Observers:
-        """Build observers from components and their configs; None is the default options.
-
-        Raises:
-            PluginError, MissingPackage: one cannot be built; nothing has been lost yet.
-        """
+        """Build observers from components and their configs, None for defaults; raises PluginError, MissingPackage."""
         from esper_core.composition.build import build_beside
 
         return cls({str(component): build_beside(component, index, config=config) for component, config in chosen})
@@ -62,5 +53,4 @@ class Observers:
                 if asks_to_stop(error):
                     raise
                 del self.active[component]
-                self.failures[component] = traceback.format_exc()
                 self._say(f"{component} failed and is off for the rest of this run: {described(error)}")

@@ -38,20 +38,12 @@ def weights_versions(plan: Plan, index: Index) -> dict[str, int]:
 
 
 def core_advice(record: Mapping[str, Any]) -> str:
-    """Return what to do about a record that another esper-core wrote."""
-    saved = record["distributions"].get(CORE_DISTRIBUTION, {}).get("version")
-    if saved == installed_version(CORE_DISTRIBUTION):
-        return f"It was written with another source of {CORE_DISTRIBUTION} {saved}: use that, or train again."
-    return f"Use the version of {CORE_DISTRIBUTION} that wrote it: {core_command(record)}"
-
-
-def core_command(record: Mapping[str, Any]) -> str:
-    """Return the command that installs the esper-core which wrote a record, as far as the record says."""
+    """Return what to do about a record, of any shape, that another esper-core wrote."""
     try:
-        version = record["distributions"]["esper-core"]["version"]
+        version = record["distributions"][CORE_DISTRIBUTION]["version"]
     except (KeyError, TypeError):
         version = None
-    if version in (None, installed_version(CORE_DISTRIBUTION)):
-        return "pip install --upgrade esper-core"
-    pin = pinned("esper-core", str(version))
-    return "pip install --upgrade esper-core" if pin is None else pip_install([pin])
+    if version == installed_version(CORE_DISTRIBUTION):
+        return f"It was written with another source of {CORE_DISTRIBUTION} {version}: use that, or train again."
+    wanted = pinned(CORE_DISTRIBUTION, str(version)) if version else None
+    return f"Use the version of {CORE_DISTRIBUTION} that wrote it: {pip_install([wanted or '--upgrade esper-core'])}"

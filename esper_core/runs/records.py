@@ -7,70 +7,42 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from attrs import Factory, field, frozen
-from attrs.validators import ge, gt, le, optional
+from attrs import Factory, frozen
 
-from esper_core.composition.plan import Plan
 from esper_core.contracts.errors import CheckpointMismatch, DamagedFile
-from esper_core.runs.provenance import core_command
+from esper_core.runs.provenance import core_advice
 from esper_core.runs.words import Words
 from esper_core.system.json_files import read_json
-from esper_core.system.shape import shaped, structured
-
-MOST = 2**63 - 1
-"""Largest count."""
+from esper_core.system.shape import structured
 
 RESERVED = ("update", "environment_steps", "timing", "warnings")
 """Keys of a metrics line that are not metrics."""
 
-LONGEST = 1e12
-"""Seconds that an update can have taken at most."""
 
-MOST_BYTES = 2**28
-"""Bytes of a record at most."""
-
-
-def _count(least: int = 0) -> Any:
-    return field(validator=[ge(least), le(MOST)], kw_only=True)
+@contextmanager
+def reading(path: Path, hint: str) -> Iterator[None]:
+    """Report whatever is wrong with a file as a CheckpointMismatch that names it and says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointMismatch(f"{path} cannot be read: {error.strerror or error}.", hint=hint) from error
+    except CheckpointMismatch as error:
+        if not error.message.startswith(str(path)):
+            error.message = f"{path}: {error.message}"
+        error.hint = error.hint or hint
+        raise
 
 
 def read_record(file: Path, schema: int, hint: str) -> dict[str, Any]:
-    """Return the table that a file of a run holds.
-
-    Raises:
-        FileNotFoundError, NotADirectoryError: there is none.
-        CheckpointMismatch: it is damaged, foreign or of another schema, or cannot be read.
-    """
-    try:
-        content = read_json(file, MOST_BYTES)
-    except DamagedFile as error:
-        error.hint = hint
-        raise
-    except (FileNotFoundError, NotADirectoryError):
-        raise
-    except OSError as error:
-        raise CheckpointMismatch(f"{file} cannot be read: {error.strerror or error}.", hint=hint) from error
+    """Return the table that a file of a run holds; raises CheckpointMismatch."""
+    with reading(file, hint):
+        content = read_json(file)
     if not isinstance(content, dict) or "schema" not in content:
         raise DamagedFile(f"{file} was not written by esper.", hint=hint)
     if content["schema"] != schema:
-        raise CheckpointMismatch(
-            f"{file} has schema {content['schema']!r}; this version of esper-core reads {schema}.",
-            hint=f"Use the version of esper-core that wrote it: {core_command(content)}",
-        )
+        said = f"{file} has schema {content['schema']!r}; this version of esper-core reads {schema}."
+        raise CheckpointMismatch(said, hint=core_advice(content))
     return content
-
-
-def check_record(kind: type[RunRecord | SavedState], content: dict[str, Any], file: Path, hint: str) -> None:
-    """Check that a record has its shape and that its plan can be read; raises CheckpointMismatch."""
-    known = shaped(kind, content, str(file), hint=hint)
-    with naming(file, hint):
-        Plan.from_json(known.plan)
-
-
-def check_line(entry: dict[str, Any]) -> None:
-    """Raise ValueError where a line does not say of which update it is."""
-    if not isinstance(entry.get("update"), int):
-        raise ValueError("it has no update")
 
 
 def check_metrics(entry: dict[str, Any], last: int) -> None:
@@ -86,77 +58,22 @@ def check_metrics(entry: dict[str, Any], last: int) -> None:
 def check_event(entry: dict[str, Any], envs: int, horizon: int | None) -> None:
     """Raise ValueError for an event of another shape, or beyond the environments or steps of its run."""
     event = structured(_Event, entry)
-    if event.env >= envs:
+    if not 0 <= event.env < envs:
         raise ValueError(f"there is no environment {event.env} of {envs}")
-    if horizon is not None and event.step > horizon:
+    if horizon is not None and not 0 <= event.step <= horizon:
         raise ValueError(f"there is no step {event.step} of {horizon}")
 
 
-@contextmanager
-def naming(path: Path, hint: str) -> Iterator[None]:
-    """Name a file in the messages about what it holds, which know nothing of files, and say what to do."""
-    try:
-        yield
-    except CheckpointMismatch as error:
-        error.message, error.hint = f"{path}: {error.message}", error.hint or hint
-        raise
-
-
 @frozen
-class _Distribution:
-    version: str
-    source: str
+class AnyLine:
+    """What every line of a run says."""
 
-
-@frozen
-class _Git:
-    commit: str
-    changed: bool
-
-
-@frozen
-class _Schema:
-    digest: str
-    dim: int
-
-
-@frozen
-class _Actions:
-    digest: str
-    heads: dict[str, int]
-
-
-@frozen
-class _Note:
-    update: int = _count()
-    distributions: dict[str, _Distribution] = Factory(dict)
-    libraries: dict[str, str] = Factory(dict)
-
-
-@frozen
-class RunRecord:
-    """`run.json`; a run of which only a part is left can still be shown."""
-
-    schema: int
-    created: str
-    plan: dict[str, Any]
-    feature_schema: _Schema | None = None
-    actions: _Actions | None = None
-    horizon: int | None = field(default=None, validator=optional([gt(0), le(MOST)]))
-    weights_versions: dict[str, int] = Factory(dict)
-    distributions: dict[str, _Distribution] = Factory(dict)
-    git: _Git | None = None
-    machine: dict[str, Any] = Factory(dict)
-    libraries: dict[str, str] = Factory(dict)
-    parameters: int | None = None
-    device: str | None = None
-    resumed: list[_Note] = Factory(list)
-    words: Words = Factory(Words)
+    update: int
 
 
 @frozen
 class _Timing:
-    seconds: float = field(validator=[ge(0.0), le(LONGEST)])
+    seconds: float
     steps_per_second: float | None = None
     phases: dict[str, float] = Factory(dict)
 
@@ -166,48 +83,45 @@ class _RaisedWarning:
     threshold: str
     metric: str
     message: str
-    since: int = _count()
+    since: int
 
 
 @frozen
-class _MetricsLine:
+class _MetricsLine(AnyLine):
     timing: _Timing
-    update: int = _count(1)
-    environment_steps: int = _count()
+    environment_steps: int
     warnings: list[_RaisedWarning] = Factory(list)
 
 
 @frozen
-class _Event:
+class _Event(AnyLine):
     type: str
-    update: int = _count(1)
-    env: int = _count()
-    step: int = _count()
+    env: int
+    step: int
 
 
 @frozen
-class _SavedFile:
-    sha256: str
-    bytes: int = _count()
+class _Distribution:
+    version: str
+    source: str
 
 
 @frozen
-class _Counters:
-    parts: dict[str, dict[str, Any]]
+class RunRecord:
+    """`run.json`; a run of which only a part is left can still be shown."""
 
-
-@frozen
-class SavedState:
-    """`state.json` of a checkpoint."""
-
-    best_by: dict[str, float | None]
-    counters: _Counters
+    schema: int
+    created: str
     plan: dict[str, Any]
-    feature_schema: _Schema
-    actions: _Actions
-    weights_versions: dict[str, int]
-    distributions: dict[str, _Distribution]
-    libraries: dict[str, str]
-    files: dict[str, _SavedFile]
-    update: int = _count()
-    environment_steps: int = _count()
+    feature_schema: dict[str, Any] | None = None
+    actions: dict[str, Any] | None = None
+    horizon: int | None = None
+    weights_versions: dict[str, int] = Factory(dict)
+    distributions: dict[str, _Distribution] = Factory(dict)
+    git: dict[str, Any] | None = None
+    machine: dict[str, Any] = Factory(dict)
+    libraries: dict[str, str] = Factory(dict)
+    parameters: int | None = None
+    device: str | None = None
+    resumed: list[dict[str, Any]] = Factory(list)
+    words: Words = Factory(Words)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
@@ -20,16 +19,16 @@ if TYPE_CHECKING:
 
     from esper_core.registry.index import Index
 
+RECORDED = ("feature_schema", "actions", "weights_versions", "distributions", "libraries")
+"""Entries of `run.json` that are written into every checkpoint."""
+
 
 @frozen
 class Resumption:
-    """From where a run is resumed.
+    """From where a run is resumed: its `plan` has the number of updates it now has in total.
 
-    Attributes:
-        run: The run.
-        plan: Its plan, with the number of updates it now has in total.
-        header: Header of the checkpoint, verified; None where no update was finished.
-        notes: Differences that do not matter enough to refuse.
+    `header` is that of the checkpoint, verified; None where no update was finished. `notes` are differences that do not
+    matter enough to refuse.
     """
 
     run: RunDirectory
@@ -48,10 +47,7 @@ class Resumption:
         return self.update >= self.plan.updates
 
     def drop_later(self, index: Index, device: str, here: Path | None = None) -> None:
-        """Drop every checkpoint and line of updates after this one, and note in `run.json` that the run is resumed.
-
-        Arguments and errors are those of `RunDirectory.resume`.
-        """
+        """Drop every checkpoint and line of updates after this one; as `RunDirectory.resume` otherwise."""
         self.run.lengths_up_to(self.update)  # a damaged line is found out before anything is dropped
         remove_later(self.run, self.update)
         self.run.resume(self.update, self.plan, index, device, here)
@@ -60,14 +56,16 @@ class Resumption:
 def find_resumption(run: RunDirectory, index: Index, *, at: int | None, updates: int | None) -> Resumption:
     """Choose and verify the checkpoint from which a run is resumed: the newest, or that of update `at`.
 
-    A damaged one is never skipped: the message names the newest that is good, for the user to choose. `updates` are
-    those of the run in total; None for what it was planned with.
+    `updates` are those of the run in total; None for what it was planned with.
 
     Raises:
-        CheckpointMismatch: the checkpoint is damaged, or does not fit the run or what is installed.
+        CheckpointMismatch: the checkpoint is damaged, or does not fit the run or what is installed. None is skipped:
+            the hint names the newest that is good.
         UserError: there is no checkpoint of that update, or fewer updates are asked for than are done.
     """
-    _check_whole(run)
+    absent = [key for key in RECORDED if run.record.get(key) is None]
+    if absent:
+        raise DamagedFile(f"{run.path / RUN_FILE} is damaged: '{absent[0]}' is missing.", hint=RESTORE)
     plan = run.plan
     path = _choose(run, at)
     header = None if path is None else _verified(run, path)
@@ -80,21 +78,11 @@ def find_resumption(run: RunDirectory, index: Index, *, at: int | None, updates:
     done = 0 if header is None else header.update
     if updates is not None:
         if updates < max(done, 1):
-            raise ConfigError(
-                f"--updates is the total of the run and cannot be {updates}: {done} are done.",
-                hint="Leave it out, or name a larger one.",
-            )
+            said = f"--updates is the total of the run and cannot be {updates}: {done} are done."
+            raise ConfigError(said, hint="Leave it out, or name a larger one.")
         check_updates(updates)
         plan = evolve(plan, updates=updates)
-    return Resumption(run, plan, header, (*notes, *_gaps(run, done)))
-
-
-def _check_whole(run: RunDirectory) -> None:
-    """Raise DamagedFile where `run.json` lacks what is written into every checkpoint."""
-    needed = ("feature_schema", "actions", "weights_versions", "distributions", "libraries")
-    absent = [key for key in needed if run.record.get(key) is None]
-    if absent:
-        raise DamagedFile(f"{run.path / RUN_FILE} is damaged: '{absent[0]}' is missing.", hint=RESTORE)
+    return Resumption(run, plan, header, notes)
 
 
 def _choose(run: RunDirectory, at: int | None) -> Path | None:
@@ -115,21 +103,9 @@ def _verified(run: RunDirectory, path: Path) -> Header:
         return verify_checkpoint(path)
     except CheckpointMismatch as error:
         error.hint = "No other checkpoint of the run is good; begin a new one."
-        for other in reversed(list_checkpoints(run)):
+        for other in list_checkpoints(run):
             with suppress(EsperError):
                 good = verify_checkpoint(other).update
-                error.hint = (
-                    f"The newest good one is that of update {good}: esper train --resume {run.path} --at {good}"
-                )
-                break
+                command = f"esper train --resume {run.path} --at {good}"
+                error.hint = f"The newest good one is that of update {good}: {command}"
         raise
-
-
-def _gaps(run: RunDirectory, done: int) -> list[str]:
-    """Return a sentence when metrics of updates that were done are not there."""
-    lines = {line.get("update") for line in run.metrics()}
-    absent = list(islice((update for update in range(1, done + 1) if update not in lines), 6))
-    if not absent:
-        return []
-    shown = ", ".join(map(str, absent[:5])) + (", …" if len(absent) > 5 else "")
-    return [f"{run.path / METRICS_FILE} has no line of update {shown}."]

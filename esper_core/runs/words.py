@@ -5,7 +5,7 @@ Components declare it; it is recorded when the run begins, so that nothing needs
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from attrs import Factory, frozen
@@ -31,7 +31,7 @@ class Headline:
 
 
 def _headlines(metrics: Iterable[Metric], head: str = "") -> list[Headline]:
-    """Return the headlines among metrics in the order of their declaration; a later one of a name replaces another."""
+    """Return the headlines among metrics as declared; a later one of a name replaces another."""
     found: dict[str, Headline] = {}
     for metric in metrics:
         if metric.headline:
@@ -53,29 +53,23 @@ class Words:
     def of(cls, plan: Plan, index: Index, known: PlanDescription) -> Words:
         """Return what the components of a plan declare; what one says of a metric outweighs what the core says.
 
-        Raises:
-            PluginError: what a component names as its metrics are none.
+        Raises PluginError where what a component names as its metrics are none.
         """
-        head = known.actions.root or known.actions.heads[0].name
-        return cls(_headlines(_declared(plan, index), head), known.slot_words)
+        metrics = [*METRICS]
+        for component in (find_planned(index, planned) for planned in plan.components):
+            if component.spec.metrics:
+                declared: Any = load_reference(component.spec.metrics, str(component), component.distribution)
+                if not isinstance(declared, list | tuple) or not all(isinstance(entry, Metric) for entry in declared):
+                    raise component.owner.breach(f"'{component.spec.metrics}' is not a list of Metric")
+                metrics.extend(declared)
+        return cls(_headlines(metrics, known.actions.root or known.actions.heads[0].name), known.slot_words)
 
     @property
     def everywhere(self) -> list[Headline]:
-        """The headlines that are shown wherever people look at the run, in the order of their declaration."""
+        """The headlines that are shown wherever people look at the run, as declared."""
         return [headline for headline in self.headlines if headline.headline <= SHOWN_EVERYWHERE]
 
 
 def by_place(headlines: Iterable[Headline]) -> list[Headline]:
     """Return headlines, the most important first."""
     return sorted(headlines, key=lambda headline: headline.headline)
-
-
-def _declared(plan: Plan, index: Index) -> Iterator[Metric]:
-    """Yield the metrics that core and components declare, core's first."""
-    yield from METRICS
-    for component in (find_planned(index, planned) for planned in plan.components):
-        if component.spec.metrics:
-            declared: Any = load_reference(component.spec.metrics, str(component), component.distribution)
-            if not isinstance(declared, list | tuple) or not all(isinstance(metric, Metric) for metric in declared):
-                raise component.owner.breach(f"'{component.spec.metrics}' is not a list of Metric")
-            yield from declared

@@ -1,8 +1,8 @@
 """Writing files: whole or not at all, as the umask allows, and never through a link.
 
-Functions take the folder `within` which no link is followed, the file's own folder by default: a run or a cache that
-somebody else packed cannot make esper write elsewhere. Above that folder links are the user's and are followed. Errors
-of the operating system are raised as OSError with the whole path as `filename`.
+Functions take the folder `within` which no link is followed, the file's own folder by default: a run that somebody else
+packed cannot make esper write elsewhere. Above that folder links are the user's and are followed. What the operating
+system refuses is an OSError.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import secrets
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from esper_core.contracts.errors import EsperError
@@ -57,23 +57,19 @@ def is_temporary(name: str) -> bool:
 
 
 def make_folder(path: Path, within: Path) -> None:
-    """Make a folder that may be there already, and those above it up to `within`, which is there; raises OSError."""
-    way = [path, *path.parents]
-    for folder in reversed(way[: way.index(within)]):
-        _check_way(folder, within)
-        with suppress(FileExistsError):
-            folder.mkdir()
-    os.scandir(path).close()  # what is there already may be a file
+    """Make a folder that may be there already, and those above it."""
+    _check_way(path, within)
+    path.mkdir(parents=True, exist_ok=True)
 
 
 def remove_folder(path: Path, within: Path) -> None:
-    """Remove a folder and its content, as far as the operating system permits; raises OSError."""
+    """Remove a folder and its content, as far as the operating system permits."""
     _check_way(path.parent, within)
     shutil.rmtree(path, ignore_errors=True)
 
 
 def sync_folder(path: Path) -> None:
-    """Wait until the disk has the entries of a folder; raises OSError."""
+    """Wait until the disk has the entries of a folder."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -82,25 +78,15 @@ def sync_folder(path: Path) -> None:
 
 
 def rename(path: Path, target: Path, within: Path) -> None:
-    """Give a file or folder another name and wait until the disk has it; raises OSError."""
-    with _naming(target):
-        for folder in (path.parent, target.parent):
-            _check_way(folder, within)
-        path.rename(target)
-        sync_folder(target.parent)
+    """Give a file or folder another name in its folder and wait until the disk has it."""
+    _check_way(target.parent, within)
+    path.rename(target)
+    sync_folder(target.parent)
 
 
 def _check_way(path: Path, within: Path) -> None:
-    """Check that neither a path nor a folder on the way to it from `within` is a link.
-
-    Raises:
-        OSError: one is.
-        ValueError: the path does not lie within.
-    """
-    parts = path.relative_to(within).parts
-    if ".." in parts:
-        raise ValueError(f"{path} leads out of {within}")
-    for part in parts:
+    """Raise OSError where a path, or a folder on the way to it from `within`, is a link."""
+    for part in path.relative_to(within).parts:
         within /= part
         if within.is_symlink():
             raise OSError(errno.ELOOP, LINK, str(within))
@@ -109,36 +95,29 @@ def _check_way(path: Path, within: Path) -> None:
 # Files --------------------------------------------------------------------------------------------------------------
 
 
-def open_file(path: Path, flags: int, within: Path | None = None) -> int:
-    """Return a descriptor of a regular file, opened with `flags` of `os.open`, to be closed; raises OSError."""
+@contextmanager
+def opened_file(path: Path, flags: int, within: Path | None = None) -> Iterator[int]:
+    """Yield a descriptor of a regular file, opened with `flags` of `os.open`."""
     _check_way(path, within or path.parent)
     # Without O_NONBLOCK a pipe of this name would let us wait for ever.
     descriptor = os.open(path, flags | os.O_NONBLOCK, 0o666)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, NOT_REGULAR, str(path))
-    return descriptor
-
-
-@contextmanager
-def opened_file(path: Path, flags: int, within: Path | None = None) -> Iterator[int]:
-    """Yield what `open_file` returns, and close it."""
-    descriptor = open_file(path, flags, within)
     try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, NOT_REGULAR, str(path))
         yield descriptor
     finally:
         os.close(descriptor)
 
 
 def create_synced(path: Path, content: bytes, within: Path | None = None) -> None:
-    """Write a file that is not there yet and wait until the disk has it; raises OSError."""
-    with opened_file(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, within) as descriptor, _naming(path):
+    """Write a file that is not there yet and wait until the disk has it."""
+    with opened_file(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, within) as descriptor:
         _write(descriptor, content)
 
 
 def append_synced(path: Path, content: bytes, within: Path | None = None) -> None:
-    """Append to a file and wait until the disk has it; raises OSError."""
-    with opened_file(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, within) as descriptor, _naming(path):
+    """Append to a file and wait until the disk has it."""
+    with opened_file(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, within) as descriptor:
         is_new = os.fstat(descriptor).st_size == 0
         _write(descriptor, content)
     if is_new:
@@ -148,67 +127,33 @@ def append_synced(path: Path, content: bytes, within: Path | None = None) -> Non
 def replace_synced(path: Path, content: bytes, within: Path | None = None) -> None:
     """Write a file, all of it or nothing, in place of one that may be there; a link of this name is replaced too.
 
-    Any number of processes may do so at once; the file is that of one of them.
-
-    Raises:
-        OSError: it cannot be written, or there is something else than a regular file. What was there stays.
+    Any number of processes may do so at once; the file is that of one of them. Where it fails, what was there stays.
     """
-    _check_way(path.parent, within or path.parent)
     check_replaceable(path)
     unfinished = path.with_name(temporary_name())
     try:
-        with _naming(path):
-            create_synced(unfinished, content)
-            unfinished.replace(path)
-            sync_folder(path.parent)
+        create_synced(unfinished, content, within)
+        unfinished.replace(path)
+        sync_folder(path.parent)
     except BaseException:
-        with suppress(OSError):
+        if unfinished.exists():
             unfinished.unlink()
         raise
 
 
 def check_replaceable(path: Path) -> None:
-    """Check that a file can take this name: there is none, a regular one, or a link to one; raises OSError."""
-    with suppress(FileNotFoundError):
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        # /dev/stdout leads to a regular file where output is redirected, and is none for that.
-        if not stat.S_ISREG(mode) or path.parent.resolve() == Path("/dev"):
-            raise OSError(errno.EINVAL, NOT_REGULAR, str(path))
+    """Raise OSError where there is something else of this name than a regular file or a link to one."""
+    # /dev/stdout leads to a regular file where output is redirected, and is none for that.
+    if path.exists() and (not path.is_file() or path.parent.resolve() == Path("/dev")):
+        raise OSError(errno.EINVAL, NOT_REGULAR, str(path))
 
 
 def check_creatable(path: Path) -> None:
-    """Find out before any work is done whether a file can be written; raises OSError."""
+    """Find out before any work is done whether a file can be written."""
     check_replaceable(path)
     probe = path.with_name(temporary_name())
-    with _naming(path):
-        probe.touch(exist_ok=False)
-        probe.unlink()
-
-
-def beginning(path: Path, length: int) -> bytes | None:
-    """Return the first bytes of a regular file, by which its kind is known; None without a file; raises OSError."""
-    try:
-        check_replaceable(path)
-        with path.open("rb") as stream:
-            return stream.read(length)
-    except FileNotFoundError:
-        return None
-
-
-def cut_synced(path: Path, length: int, within: Path | None = None) -> None:
-    """Cut a file to a length, where it is longer, and wait until the disk has done so; raises OSError."""
-    with suppress(FileNotFoundError), opened_file(path, os.O_RDWR, within) as descriptor:
-        if os.fstat(descriptor).st_size > length:
-            os.ftruncate(descriptor, length)
-            os.fsync(descriptor)
-
-
-def remove_file(path: Path, within: Path | None = None) -> None:
-    """Remove a file, or a link itself; raises OSError."""
-    _check_way(path.parent, within or path.parent)
-    path.unlink()
+    probe.touch(exist_ok=False)
+    probe.unlink()
 
 
 def _write(descriptor: int, content: bytes) -> None:
@@ -216,14 +161,3 @@ def _write(descriptor: int, content: bytes) -> None:
     while rest:
         rest = rest[os.write(descriptor, rest) :]
     os.fsync(descriptor)
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Let errors name a path; those of descriptors and of temporary files do not."""
-    try:
-        yield
-    except OSError as error:
-        if error.strerror == LINK:
-            raise
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -19,19 +20,27 @@ _ALONE = (
 )
 _VARIABLES = {"GIT_ALLOW_PROTOCOL": "", "GIT_NO_LAZY_FETCH": "1", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
 _FILTERS = r"^filter\..*\.(clean|process|required|smudge)$"
+_NO_COMMIT = ("not a git repository", "Needed a single revision")
+"""What git says outside of a repository, and in one without a commit."""
 
 
 def git_commit(folder: Path) -> dict[str, Any] | None:
-    """Return the `commit` a folder is at, and whether files that git knows were `changed`; None outside of git.
+    """Return the `commit` a folder is at, None outside of git, and whether files that git knows were `changed`.
 
     A file is compared where its size or time is not what git noted; one that a filter changes counts as changed then.
+    Where git cannot tell, this returns None and says why in a warning, once.
     """
     try:
         commit = _git(folder, ["rev-parse", "--verify", "HEAD"]).strip()
         filters = _git(folder, ["config", "--null", "--name-only", "--get-regexp", _FILTERS], may_fail=True)
         status = ["status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all", "--no-renames"]
         return {"commit": commit, "changed": bool(_git(folder, status, filters.split("\0")[:-1]))}
-    except (OSError, subprocess.SubprocessError):
+    except (OSError, subprocess.SubprocessError) as error:
+        said = os.fsdecode(getattr(error, "stderr", None) or b"").strip()
+        if isinstance(error, FileNotFoundError) or any(words in said for words in _NO_COMMIT):
+            return {"commit": None, "changed": False}
+        why = said.splitlines()[-1] if said else f"it took longer than {_TIMEOUT_SECONDS} seconds"
+        warnings.warn(f"The git commit of {folder} is not recorded: {why}", stacklevel=2)
         return None
 
 

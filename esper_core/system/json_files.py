@@ -6,27 +6,21 @@ import json
 import math
 import os
 import shlex
-import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from esper_core.contracts.errors import DamagedFile, EsperError
-from esper_core.contracts.plain import LONGEST
-from esper_core.system.files import append_synced, cut_synced, writing
+from esper_core.system.files import append_synced, opened_file, writing
 
-RECORD, LINE = 2**26, 2**24
+RECORD, LINE = 2**28, 2**24
 """Bytes of a file that is read as a whole, and of a line, at most."""
-
-DEPTH = 100
-"""Tables and lists within one another at most."""
 
 
 class Line(NamedTuple):
-    """A line of a file: its number from 1 on, what it holds, and the bytes of the file up to its end."""
+    """A line of a file: what it holds, and the bytes of the file up to its end."""
 
-    number: int
     entry: dict[str, Any]
     end: int
 
@@ -34,49 +28,32 @@ class Line(NamedTuple):
 # Reading ------------------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    """Open a regular file for reading; a pipe or a device could block, or never end."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
+def _opened(path: Path) -> BinaryIO:
+    # A pipe or a device could block, or never end.
+    if path.exists() and not path.is_file():
         raise DamagedFile(f"{path} is not a regular file.", hint="Move it away, or restore the file from a copy.")
-    with os.fdopen(descriptor, "rb") as stream:
-        yield stream
+    return path.open("rb")
 
 
 def read_bytes(path: Path, most: int = RECORD) -> bytes:
-    """Return the content of a regular file.
-
-    Raises:
-        DamagedFile: it is not a regular file, or has more bytes than `most`.
-        OSError: it is missing or cannot be read.
-    """
+    """Return the content of a file; raises OSError, and DamagedFile where it is not regular or has more bytes."""
     with _opened(path) as stream:
-        # A file of another system may say that it is empty, and go on for ever.
-        data = b"" if os.fstat(stream.fileno()).st_size > most else stream.read(most + 1)
-        if len(data) > most or os.fstat(stream.fileno()).st_size > most:
+        size = os.fstat(stream.fileno()).st_size
+        if size > most:
             raise DamagedFile(f"{path} is damaged: it has more than {most:,} bytes.")
-        return data
+        return stream.read(size)
 
 
-def read_json(path: Path, most: int = RECORD) -> Any:
+def read_json(path: Path) -> Any:
     """Return what a file of JSON holds; raises as `read_bytes` and `parse_json` do."""
-    return parse_json(read_bytes(path, most), str(path))
+    return parse_json(read_bytes(path), str(path))
 
 
 def read_lines(path: Path, check: Callable[[dict[str, Any]], object] = lambda entry: None) -> Iterator[Line]:
     """Yield the lines of a file, each a JSON object; a missing file has none.
 
-    A last line without its end is what a killed process leaves behind, and is left out.
-
-    Args:
-        path: The file.
-        check: Called with what a line holds; raises ValueError for what is damaged.
-
-    Raises:
-        DamagedFile: a line is damaged, or the file is not a regular one.
-        EsperError: the file cannot be read.
+    A last line without its end is what a killed process leaves behind, and is left out. `check` is called with what a
+    line holds; it raises ValueError for what is damaged. Raises DamagedFile, and EsperError where it cannot be read.
     """
     number, end = 0, 0
     try:
@@ -94,11 +71,11 @@ def read_lines(path: Path, check: Callable[[dict[str, Any]], object] = lambda en
                     check(entry)
                 except ValueError as error:
                     raise DamagedFile(
-                        f"{path}:{number}: this line is damaged: {_reason(error)}.",
+                        f"{path}:{number}: this line is damaged: {error}.",
                         hint=f"Remove the line if you can do without it (sed -i {number}d {shlex.quote(str(path))}); "
                         "the checkpoints do not depend on it.",
                     ) from error
-                yield Line(number, entry, end)
+                yield Line(entry, end)
     except FileNotFoundError:
         return
     except OSError as error:
@@ -106,58 +83,28 @@ def read_lines(path: Path, check: Callable[[dict[str, Any]], object] = lambda en
 
 
 def parse_json(data: bytes, where: str) -> Any:
-    """Return what JSON in UTF-8 holds.
-
-    Raises:
-        DamagedFile: it is not JSON, holds a number that is not finite, or is nested too deeply; the message begins
-            with `where` it was found.
-    """
+    """Return what JSON in UTF-8 holds; raises DamagedFile whose message begins with `where` it was found."""
     try:
         return _parsed(data)
     except ValueError as error:
-        line = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise DamagedFile(f"{where}{line} is damaged: {_reason(error)}.") from error
+        raise DamagedFile(f"{where} is damaged: {error}.") from error
 
 
 def _parsed(data: bytes) -> Any:
     """Return what JSON holds; raises ValueError."""
     try:
-        value = json.loads(data.decode("utf-8"), parse_float=_finite, parse_int=_integer, parse_constant=_refuse)
-        if data.count(b"[") + data.count(b"{") > DEPTH and _is_deep(value):
-            raise RecursionError
+        return json.loads(data.decode("utf-8"), parse_float=_finite, parse_constant=_finite)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is not JSON: {error}") from error
     except RecursionError:
-        raise ValueError(f"it holds more than {DEPTH} tables and lists within one another") from None
-    return value
-
-
-def _reason(error: ValueError) -> str:
-    if isinstance(error, json.JSONDecodeError):
-        return f"it is not JSON: {error.msg}"
-    return "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
-
-
-def _refuse(word: str) -> float:
-    raise ValueError(f"{word} is not a number of JSON")
+        raise ValueError("it holds too many tables and lists within one another") from None
 
 
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"{text[:20]} is too large a number")
+        raise ValueError(f"{text[:20]} is not a finite number")
     return value
-
-
-def _integer(text: str) -> int:
-    if len(text) > LONGEST:
-        raise ValueError(f"it holds a number of {len(text)} digits")
-    return int(text)
-
-
-def _is_deep(value: Any, left: int = DEPTH) -> bool:
-    if not isinstance(value, dict | list):
-        return False
-    entries = value.values() if isinstance(value, dict) else value
-    return left == 0 or any(_is_deep(entry, left - 1) for entry in entries)
 
 
 # Writing ------------------------------------------------------------------------------------------------------------
@@ -182,15 +129,14 @@ def json_bytes(value: Any, indent: int | None = None) -> bytes:
 
 
 def append_lines(path: Path, values: Iterable[Mapping[str, Any]], within: Path) -> None:
-    """Append lines of JSON to a file and wait until the disk has them; numbers that are not finite become null.
-
-    No link below `within` is followed. Raises EsperError.
-    """
+    """Append lines of JSON to a file, with null for what is not finite, and wait for the disk; raises EsperError."""
     with writing(path):
         append_synced(path, b"".join(json_bytes(finite(value)) for value in values), within)
 
 
 def cut(path: Path, length: int, within: Path) -> None:
     """Cut a file to a length, where it is longer, and wait until the disk has done so; raises EsperError."""
-    with writing(path):
-        cut_synced(path, length, within)
+    with writing(path), suppress(FileNotFoundError), opened_file(path, os.O_RDWR, within) as descriptor:
+        if os.fstat(descriptor).st_size > length:
+            os.ftruncate(descriptor, length)
+            os.fsync(descriptor)

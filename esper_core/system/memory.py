@@ -41,10 +41,9 @@ def shown(size: float) -> str:
 
 
 def _of_the_machine() -> int | None:
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]) * 1024
     with contextlib.suppress(OSError, ValueError):
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return None
@@ -54,9 +53,8 @@ def _of_a_group(files: tuple[str, str, str, str]) -> int | None:
     """Return what a control group leaves, such as that of a container; the files it caches can be dropped."""
     limit, used, details = (Path(files[0], name) for name in files[1:])
     with contextlib.suppress(OSError, ValueError):
-        most, now, cached = int(limit.read_text()), int(used.read_text()), 0
-        with contextlib.suppress(OSError, ValueError):
-            entries = dict(line.split() for line in details.read_text().splitlines())
-            cached = int(entries.get("inactive_file", entries.get("total_inactive_file", "0")))
+        most, now = int(limit.read_text()), int(used.read_text())
+        entries = dict(line.split() for line in details.read_text().splitlines())
+        cached = int(entries.get("inactive_file", entries.get("total_inactive_file", "0")))
         return max(0, most - now + cached)
     return None

@@ -11,6 +11,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -34,8 +35,7 @@ class Purpose:
     Attributes:
         name: Prefix of the names of the processes, such as `esper-workers`.
         doing: What they do, such as `playing episodes`.
-        killed: What to do when one was killed.
-        died: What to do when one ended otherwise.
+        killed, died: What to do when one was killed, and when one ended otherwise.
         blame: From the modules of a traceback to whose code failed, if that is known.
     """
 
@@ -82,10 +82,9 @@ class Child:
 
 
 def start_children(purpose: Purpose, begin: Callable[[], Answer], count: int) -> list[Child]:
-    """Start processes.
+    """Start processes; `begin` is called in each before its first request, and returns what answers requests.
 
-    `begin` is called in each before its first request, and returns what answers requests. It must survive pickling
-    where processes are not forked. If it fails, that is the answer, and the next request tries again.
+    It must survive pickling where processes are not forked. If it fails, that is the answer.
     """
     context: Any = multiprocessing.get_context(START_METHOD)
     children: list[Child] = []
@@ -125,19 +124,17 @@ def _serve(begin: Callable[[], Answer], connection: Connection, inherited: Itera
     # Nothing is flushed when the process is killed.
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(line_buffering=True)
-    begun: list[Answer] = []
+    answer: Answer | None = None
 
-    def result(request: bytes) -> Any:
-        if not begun:
-            begun.append(begin())
-        return begun[0](pickle.loads(request))
+    def result() -> Any:
+        nonlocal answer
+        answer = answer or begin()
+        return answer(pickle.loads(request))
 
-    while True:
-        try:
+    with suppress(EOFError, OSError):
+        while True:
             request = connection.recv_bytes()
-            connection.send_bytes(attempted(lambda: result(request)))  # noqa: B023
-        except (EOFError, OSError):
-            return
+            connection.send_bytes(attempted(result))
 
 
 # Errors of another process ------------------------------------------------------------------------------------------
@@ -147,7 +144,6 @@ class RemoteTraceback(Exception):
     """The traceback of an error in another process; it is the cause of the one that is raised here."""
 
     def __str__(self) -> str:
-        """Return the whole traceback, set apart."""
         return f"\n\n{self.args[0]}"
 
 
@@ -155,34 +151,28 @@ class RemoteTraceback(Exception):
 class Failure:
     """What was raised in another process: its type and message, and its traceback.
 
-    Attributes:
-        modules: Modules that the traceback goes through, the outermost first, causes after what they caused.
-        kind: For an error of esper's own, the nearest class of `esper_core.contracts.errors`; the rest is what it says.
+    `modules` are those that the traceback goes through, the outermost first, causes after what they caused. `ours` is
+    an error of esper's own as the nearest class of `esper_core.contracts.errors`.
     """
 
     said: str
     traceback: str
     modules: tuple[str, ...]
-    kind: type[EsperError] | None = None
-    message: str = ""
-    hint: str = ""
-    exit_code: int = 1
+    ours: EsperError | None = None
 
     @classmethod
     def of(cls, error: BaseException) -> Failure:
         """Return an error as text."""
-        failure = described(error), "".join(traceback.format_exception(error)), tuple(_modules(error))
-        if not isinstance(error, EsperError):
-            return cls(*failure)
-        kind = next(base for base in type(error).__mro__ if base.__module__ == EsperError.__module__)
-        return cls(*failure, kind, error.message, error.hint, error.exit_code)
+        ours = None
+        if isinstance(error, EsperError):
+            kind = next(base for base in type(error).__mro__ if base.__module__ == EsperError.__module__)
+            ours = kind(error.message, hint=error.hint)
+            ours.exit_code = error.exit_code
+        return cls(described(error), "".join(traceback.format_exception(error)), tuple(_modules(error)), ours)
 
     def error(self, owner: str, doing: str) -> EsperError:
         """Return what is to be raised here: a PluginError as of `guarded`, or what an error of esper's own was."""
-        error: EsperError = PluginError(f"{owner} failed while {doing}: {self.said}.", hint=DEBUG_HINT)
-        if self.kind is not None:
-            error = self.kind(self.message, hint=self.hint)
-            error.exit_code = self.exit_code
+        error = self.ours or PluginError(f"{owner} failed while {doing}: {self.said}.", hint=DEBUG_HINT)
         error.__cause__ = RemoteTraceback(self.traceback)
         return error
 

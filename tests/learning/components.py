@@ -22,34 +22,17 @@ from tests.learning.conftest import SCHEMA, SPEC, make
 HIDDEN = 16
 
 
-class WatchedPpo(FactoredPpo):
-    """Keeps what it was called with and what it returned."""
-
-    def __init__(self, config: FactoredPpoConfig, context: BuildContext) -> None:
-        super().__init__(config, context)
-        self.calls: list[tuple[Any, Any]] = []
-
-    def __call__(self, batch: Any, evaluation: Any) -> Any:
-        result = super().__call__(batch, evaluation)
-        self.calls.append((batch, result))
-        return result
-
-
 def context(latent_dim: int = HIDDEN) -> BuildContext:
     slots = SlotConfig.for_grid(1, 2)
     return BuildContext(slots, SPEC, StateSpec(()), SCHEMA, latent_dim, 0.99, 4, 0, "cpu", torch.float32)
 
 
-def ppo_loss(**options: Any) -> WatchedPpo:
-    return WatchedPpo(FactoredPpoConfig(**options), context())
+def ppo_loss(**options: Any) -> FactoredPpo:
+    return FactoredPpo(FactoredPpoConfig(**options), context())
 
 
 def ppo_trainer(
-    world: Any = None,
-    masks: Any = None,
-    baseline: str = "expected",
-    loss: dict[str, Any] | None = None,
-    **config: Any,
+    world: Any = None, masks: Any = None, baseline: str = "expected", loss: dict[str, Any] | None = None, **config: Any
 ) -> Trainer:
     """Return a trainer of lstm-v2 (16 wide), op-conditioned-critic and factored-ppo on the small world."""
     torch.manual_seed(0)

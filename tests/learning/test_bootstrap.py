@@ -6,11 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from esper_core.contracts.tensors import mapped
 from esper_core.learning.trainer import Trainer
-from esper_core.policy.policy import Policy
-from esper_op_conditioned_critic.state_value import StateValueCritic
-from tests.learning.components import HIDDEN, context, ppo_trainer
+from tests.learning.components import ppo_trainer
 from tests.learning.conftest import World
 
 LENGTHS = (3, 2)
@@ -56,12 +53,3 @@ def test_where_an_episode_is_cut_off_does_not_change_what_follows(baseline: str)
     by_op, probs = old.values.by_op[1, 2].detach(), old.distribution.op_probs()[1, 2]
     torch.testing.assert_close(at_horizon.rollout.value[1, 2], (probs * by_op).sum())
     assert float((by_op - by_op.mean()).abs().min()) > 1e-3
-
-
-def test_without_operations_in_the_critic_it_is_its_one_value() -> None:
-    trainer = ppo_trainer(Alike(9))
-    policy = Policy(trainer.policy.network, StateValueCritic(None, context(HIDDEN)), trainer.policy.actions)
-    trainer._collector.collect(7)
-    features, masks = trainer.rollout.final
-    longer = mapped((features, masks), lambda value: value[:, None])
-    assert torch.equal(policy.value(features, masks), policy(*longer).values.value[:, 0])

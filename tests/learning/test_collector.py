@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from esper_core.contracts.errors import PluginError
 from esper_core.learning.collector import Collector
 from esper_core.learning.rollout import Rollout
 from esper_core.policy.policy import Policy
@@ -41,11 +40,6 @@ def test_rewards_and_ends_belong_to_the_step_that_earned_them():
     assert [e["env"] for e in collected.events] == [3, 2, 0, 1]
 
 
-def test_truncation_is_kept_apart():
-    rollout, _, _ = collect(World(truncate=True))
-    assert not bool(rollout.terminated.any()) and int(rollout.truncated.sum()) == 4
-
-
 def test_collecting_ends_when_every_episode_has():
     world = World(lengths=(2, 3), horizon=6)
     rollout, _, _ = collect(world)
@@ -61,53 +55,6 @@ def test_nothing_is_left_of_longer_episodes():
     assert rollout.valid.sum(1).tolist() == [2, 3, 1, 1] and rollout.length == 3
     for flag in (rollout.terminated, rollout.truncated, rollout.rewards):
         assert not bool(flag[~rollout.valid].any())
-
-
-def test_stored_log_probs_are_those_of_evaluating():
-    rollout, policy, _ = collect(World())
-    steps = rollout.steps()
-    evaluation = policy.evaluate_actions(steps.features, steps.masks, None, steps.actions, steps.episode_start)
-    for name in SPEC.names:
-        torch.testing.assert_close(evaluation.log_prob[name][steps.valid], rollout.log_prob[name][steps.valid])
-
-
-@pytest.mark.parametrize("where", ["reward", "observation"])
-def test_what_is_not_finite_is_refused_after_the_end_of_an_episode_too(where):
-    """A network that once made NaN of padding would ruin every weight: 0 · NaN is NaN."""
-
-    class Broken(World):
-        def step(self, actions):
-            over = self.t >= self.lengths
-            state, reward, *rest = super().step(actions)
-            if where == "reward":
-                reward[over] = torch.nan
-            else:
-                state["noise"][over] = torch.nan
-            return state, reward, *rest
-
-    with pytest.raises(PluginError, match=r"step [34] in environment 3"):
-        collect(Broken())
-
-
-def test_masks_are_asked_for_once_per_state_and_stored():
-    """The masks of acting are those of learning: asked again, a provider might say something else."""
-
-    class Fickle(Legal):
-        def __init__(self):
-            self.said = []
-
-        def __call__(self, state):
-            masks = super().__call__(state)
-            masks.heads["what"][:, len(self.said) % 3] = False
-            self.said.append({name: mask.clone() for name, mask in masks.heads.items()})
-            return masks
-
-    masks = Fickle()
-    rollout, _, _ = collect(World(), masks=masks)
-    assert len(masks.said) == 7
-    for t, said in enumerate(masks.said[:-1]):
-        assert all(torch.equal(rollout.masks.heads[name][:, t], mask) for name, mask in said.items())
-    assert all(torch.equal(rollout.final[1].heads[name], mask) for name, mask in masks.said[-1].items())
 
 
 def test_time_is_booked_where_it_is_spent():

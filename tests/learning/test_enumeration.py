@@ -7,7 +7,6 @@ advantages, standardisation, critic and loss are those of training.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import pytest
@@ -18,9 +17,10 @@ from esper_core.contracts.protocols import Features, LSTMState, Masks, NetworkOu
 from esper_core.learning.rollout import standardise
 from esper_core.learning.trainer import Trainer
 from esper_core.policy.policy import ActionOutput, Policy
+from esper_factored_ppo.loss import FactoredPpo
 from esper_op_conditioned_critic.config import OpConditionedConfig
 from esper_op_conditioned_critic.op_conditioned import OpConditionedCritic
-from tests.learning.components import HIDDEN, WatchedPpo, context, ppo_loss
+from tests.learning.components import HIDDEN, context, ppo_loss
 from tests.learning.conftest import SPEC, World, make, train
 
 # Of 32 environments: op, slot, what; 2 is the neutral value of `what`. CUT is legal on slot b only.
@@ -111,7 +111,7 @@ def exact_values() -> Tensor:
     return totals / times
 
 
-def trained(baseline: str, quality: float, loss: WatchedPpo, **config: Any) -> Trainer:
+def trained(baseline: str, quality: float, loss: FactoredPpo, **config: Any) -> Trainer:
     """Return a trainer after one update in which the critic said `quality` times the exact Q(s, op)."""
     critic = OpConditionedCritic(OpConditionedConfig(baseline=baseline), context()).double()
     with torch.no_grad():
@@ -139,22 +139,11 @@ def close(a: Tensor, b: Tensor) -> None:
     torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
 
 
-def test_the_problem_is_what_it_says() -> None:
-    """The environments are the policy's expectation, and every head has something to learn."""
-    logits = {name: row.detach() for name, row in Table().logits.items()}
-    assert sum(TIMES.values()) == 32 and set(TIMES) == set(REWARD)
-    for action, times in TIMES.items():
-        assert float(probability(logits, action)) == pytest.approx(times / 32, rel=1e-12)
-    assert all(float(row.abs().max()) > 0.01 for row in true_gradient().values())
-
-
-@pytest.mark.parametrize("ratio_mode", ["per_head", "joint"])
-@pytest.mark.parametrize("quality", [0.0, 0.5, 1.0, -3.0])
-def test_the_expected_baseline_gives_the_true_gradient_whatever_the_critic_says(
-    ratio_mode: str, quality: float
-) -> None:
+@pytest.mark.parametrize("loss", [{}, {"ratio_mode": "joint"}, {"child_baseline": 0.3}, {"child_baseline": 1.0}])
+@pytest.mark.parametrize("quality", [0.0, 1.0, -3.0])
+def test_the_expected_baseline_gives_the_true_gradient_whatever_the_critic_says(loss: Any, quality: float) -> None:
     """A baseline that does not depend on the action leaves the expectation alone (Williams 1992)."""
-    gradients = measured("expected", quality, ratio_mode=ratio_mode)
+    gradients = measured("expected", quality, **loss)
     for name, gradient in true_gradient().items():
         close(gradients[name], gradient)
 
@@ -171,33 +160,3 @@ def test_the_sampled_baseline_starves_the_operation_head_and_nobody_else(ratio_m
     close(gradients["op"], (1 - quality) * true["op"])
     for name in ("slot", "what"):
         close(gradients[name], true[name])
-
-
-@pytest.mark.parametrize("quality", [0.0, 1.0, -3.0])
-@pytest.mark.parametrize("kappa", [0.3, 1.0])
-def test_the_baseline_of_heads_below_the_operation_is_unbiased(quality: float, kappa: float) -> None:
-    gradients = measured("expected", quality, child_baseline=kappa)
-    for name, gradient in true_gradient().items():
-        close(gradients[name], gradient)
-
-
-def test_the_bonus_of_heads_below_the_operation_is_the_gradient_of_their_entropy_times_how_often_they_matter() -> None:
-    """The share of steps at which a head matters is a constant: otherwise entropy pays operations with many heads."""
-
-    def gradients(entropy: float) -> dict[str, Tensor]:
-        loss = ppo_loss(entropy=entropy, value_coefficient=0.0)
-        rows = trained("expected", 0.0, loss, max_grad_norm=0.0).policy.network.logits
-        return {name: row.grad for name, row in rows.items()}
-
-    free = {name: row.detach().clone().requires_grad_() for name, row in Table().logits.items()}
-
-    def normalised(name: str) -> Tensor:
-        row = free[name].log_softmax(0)
-        return -(row.exp() * row).sum() / math.log(len(row))
-
-    # GROW is half of all steps; CUT has one legal slot, so only GROW chooses one.
-    bonus = normalised("op") + 0.5 * normalised("slot") + 1.3 * 0.5 * normalised("what")
-    expected = dict(zip(free, torch.autograd.grad(bonus, list(free.values())), strict=True))
-    with_bonus, without = gradients(1.0), gradients(0.0)
-    for name, gradient in expected.items():
-        close(without[name] - with_bonus[name], gradient)

@@ -40,23 +40,3 @@ def test_equal_returns_have_no_spread(value):
         assert normaliser.offset == pytest.approx(value)
     normaliser.merge(torch.tensor([value + 1e-3 * (abs(value) or 1.0)]))
     assert normaliser.unit == normaliser.spread > 0
-
-
-@settings(deadline=None)
-@given(st.lists(st.floats(-1, 1, width=32), min_size=2, max_size=9), st.integers(-40, 40))
-def test_returns_have_no_size_of_their_own(returns, exponent):
-    """In other units of reward the same is learned."""
-    plain, scaled, unit = ReturnNormaliser(), ReturnNormaliser(), 2.0**exponent
-    values = torch.tensor(returns, dtype=torch.float64)
-    plain.merge(values)
-    scaled.merge(unit * values)
-    assert scaled.spread == pytest.approx(unit * plain.spread, rel=1e-9)
-    if plain.spread:
-        torch.testing.assert_close(scaled.normalise(unit * values), plain.normalise(values))
-
-
-def test_state_makes_the_round_trip():
-    normaliser, other = ReturnNormaliser(), ReturnNormaliser()
-    normaliser.merge(torch.tensor([1.0, 2.0, 4.0]))
-    other.load_state(normaliser.state())
-    assert other == normaliser

@@ -9,9 +9,6 @@ import torch
 from torch import Tensor
 
 from esper_core.contracts.protocols import Masks
-from esper_core.learning import monitors
-from esper_core.learning.normalise import ReturnNormaliser
-from esper_core.learning.rollout import Rollout
 from esper_core.learning.trainer import Trainer
 from esper_testing.states import random_masks
 from tests.learning.components import ppo_trainer
@@ -79,46 +76,3 @@ def test_training_does_not_see_what_follows_an_end(truncate: bool) -> None:
         assert torch.equal(gradient, messy_gradients[name]), name
     for (name, mine), other in zip(clean.policy.state_dict().items(), messy.policy.state_dict().values(), strict=True):
         assert torch.equal(mine, other), name
-
-
-@pytest.mark.parametrize("garbage", [torch.nan, torch.inf, -1e30])
-def test_a_batch_does_not_see_what_is_stored_in_padding(garbage: float) -> None:
-    """The same for numbers that no environment may say, written into the rollout itself."""
-    trainer = ppo_trainer(World(LENGTHS), loss={"child_baseline": 1.0})
-    for _ in trainer.run(1):
-        pass
-
-    def outcome(rollout: Rollout) -> tuple[list[Tensor], dict[str, Any]]:
-        rollout.compute_advantages(0.99, 0.95, 0.3, 2.0)
-        batch, steps = rollout.sequences(2.0, ReturnNormaliser(count=1.0, mean=0.3, squares=4.0)), rollout.steps()
-        policy = trainer.policy
-        evaluation = policy.evaluate_actions(batch.features, batch.masks, None, batch.actions, batch.episode_start)
-        result = trainer.loss(batch, evaluation)
-        gradients = torch.autograd.grad(result.loss, list(policy.parameters()))
-        with torch.no_grad():
-            said = {
-                **monitors.critic_metrics(rollout, steps, evaluation, 2.0, 2.0),
-                **monitors.policy_metrics(rollout, steps, evaluation),
-                **monitors.action_metrics(rollout),
-                "ratio": monitors.ratio_at_start(evaluation, batch.old_log_prob, batch.valid),
-            }
-        return [result.loss, result.kl, *result.metrics.values(), *gradients], said
-
-    clean, said = outcome(trainer.rollout)
-    rollout, padding = trainer.rollout, ~trainer.rollout.valid
-    assert bool(padding.any())
-    for table in (rollout.log_prob, rollout.old_log_prob):
-        for value in table.values():
-            value[padding] = garbage
-    for value in (*rollout.old_logits.values(), rollout.rewards, rollout.q_taken, rollout.value[:, :-1]):
-        value[padding] = garbage
-    rollout.value[:, -1] = garbage
-    for mask in (*rollout.masks.heads.values(), rollout.masks.slot_given_op):
-        mask[padding] = False
-    for action in rollout.actions.values():
-        action[padding] = 1
-    dirty, dirty_said = outcome(rollout)
-    assert dirty_said == said
-    for mine, other in zip(clean, dirty, strict=True):
-        # A share of nothing is not a number, with or without garbage.
-        torch.testing.assert_close(mine, other, rtol=0, atol=0, equal_nan=True)

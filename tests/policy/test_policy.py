@@ -101,12 +101,6 @@ def test_a_step_with_one_legal_action_is_forced_and_a_choice_of_operation_is_non
     assert evaluation.choice("op").tolist() == [[False, True]]
 
 
-def test_get_action_builds_no_graph(policy):
-    features, masks = inputs(steps=1)
-    output = policy.get_action(at(features, 0), at(masks, 0))
-    assert not output.state.h.requires_grad and not output.values.q_taken.requires_grad
-
-
 @pytest.mark.parametrize("field", ["q_taken", "value"])
 def test_regressing_values_moves_no_head(policy, field):
     features, masks = inputs()

@@ -82,14 +82,3 @@ def test_no_cast_of_a_weight_is_kept_within_a_region_around_several_passes() -> 
     assert not torch.equal(before.logits["op"], fresh.logits["op"])
     assert torch.equal(after.logits["op"], fresh.logits["op"])
     assert torch.equal(after.values.by_op, fresh.values.by_op)
-
-
-def test_a_network_without_a_state_is_no_obstacle() -> None:
-    class Stateless(Net):
-        def forward(self, features, state, episode_start):
-            zeros = Net.initial_state(self, len(features.obs))
-            return super().forward(features, zeros, episode_start)._replace(state=None)
-
-    policy = Policy(Stateless(), Value(), SPEC, "bf16")
-    features, masks = inputs()
-    assert policy(features, masks).state is None

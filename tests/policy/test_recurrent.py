@@ -54,15 +54,6 @@ def test_a_reset_inside_a_sequence_equals_two_sequences():
     torch.testing.assert_close(whole[:1], untouched)
 
 
-def test_the_state_before_a_start_does_not_leak():
-    run = Recurrent()
-    x, start = torch.randn(1, 5, 3, dtype=torch.float64), torch.tensor([[True, False, False, False, False]])
-    dirty = LSTMState(*(torch.full((1, 1, 4), 7.0, dtype=torch.float64) for _ in range(2)))
-    assert torch.equal(run_with_resets(run, x, dirty, start)[0], run_with_resets(run, x, run.zeros(1), start)[0])
-    kept = run_with_resets(run, x, dirty, torch.zeros_like(start))[0]
-    assert not torch.equal(kept, run_with_resets(run, x, run.zeros(1), start)[0])
-
-
 def test_no_gradient_crosses_a_reset():
     run = Recurrent()
     x = torch.randn(1, 6, 3, dtype=torch.float64, requires_grad=True)

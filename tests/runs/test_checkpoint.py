@@ -6,7 +6,6 @@ import contextlib
 import errno
 import hashlib
 import json
-import math
 import os
 import pickle
 import re
@@ -18,16 +17,11 @@ import pytest
 from attrs import evolve
 
 from esper_core.composition.plan import Plan
-from esper_core.contracts.errors import CheckpointMismatch, EsperError, PluginError
+from esper_core.contracts.errors import CheckpointMismatch, EsperError
 from esper_core.learning.session import open_session
 from esper_core.learning.trainer import Trainer, Update
 from esper_core.registry.index import Index
-from esper_core.runs.checkpoint import (
-    best_checkpoint,
-    list_checkpoints,
-    load_checkpoint,
-    save_checkpoint,
-)
+from esper_core.runs.checkpoint import best_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
 from esper_core.runs.directory import RunDirectory
 from esper_core.runs.header import content_digest, read_header
 from esper_core.system.files import temporary_name
@@ -73,35 +67,6 @@ def content_of(folder: Path) -> dict[str, bytes]:
 # Continuing ---------------------------------------------------------------------------------------------------------
 
 
-class Worldly:
-    """Features that have a state."""
-
-    def __init__(self, state: dict[str, Any]) -> None:
-        self.kept = state
-
-    def state(self) -> dict[str, Any]:
-        return self.kept
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        self.kept = state
-
-
-def test_the_state_of_a_component_is_kept_exactly_or_is_its_fault(
-    run: RunDirectory, fresh: Trainer, plan: Plan, index: Index, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    state = {"best": -math.inf, "last": math.nan, "zero": -0.0, "random": (3, (1, 2), None), "$float": "x"}
-    stateful = Worldly(state)
-    monkeypatch.setitem(fresh._resumable, "features", stateful)
-    path = save_checkpoint(run, fresh, empty_update(4, None))
-    stateful.kept = {}
-    load_checkpoint(path, fresh, plan, index)
-    assert repr(stateful.kept) == repr(state)
-    stateful.kept = {"seen": [{1, 2}]}
-    with pytest.raises(PluginError, match=r"features '.*' \(.*\) breaks its contract: .* a set at 'seen\[0\]'"):
-        save_checkpoint(run, fresh, empty_update(5, None))
-    assert names(run)[-1] == "000004"
-
-
 def test_continuing_is_exact(run: RunDirectory, trained: Trained, plan: Plan, index: Index) -> None:
     expected = content_of(run.checkpoints / "000003")
     trainer = open_session(plan, index)
@@ -114,17 +79,6 @@ def test_continuing_is_exact(run: RunDirectory, trained: Trained, plan: Plan, in
     trainer.environment.close()
     assert again == [(u.index, u.environment_steps, u.metrics, u.events) for u in trained[2][1:]]
     assert content_of(run.checkpoints / "000003") == expected
-
-
-def test_the_header_says_what_is_in_it(newest: Path, trained: Trained, plan: Plan) -> None:
-    header = read_header(newest)
-    assert (header.update, header.score) == (3, trained[2][2].metrics["return"])
-    assert header.plan == plan and header.content["environment_steps"] == 18
-    groups = ("normaliser", "optimiser", "policy", "rng")
-    assert {path.name for path in newest.iterdir()} == {"state.json", *(f"{group}.safetensors" for group in groups)}
-    for name, entry in header.content["files"].items():
-        data = (newest / name).read_bytes()
-        assert entry == {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
 # Keeping ------------------------------------------------------------------------------------------------------------
@@ -150,8 +104,9 @@ def test_the_newest_three_and_the_best_are_kept(tmp_path: Path, plan: Plan, inde
 # Writing that fails -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
-@pytest.mark.parametrize("at", [0, 4, 5])
+@pytest.mark.parametrize(
+    ("failure", "at"), [(OSError(errno.ENOSPC, "No space left on device"), 0), (KeyboardInterrupt(), 4), (OSError(), 5)]
+)
 def test_a_stop_at_any_file_loses_nothing(
     run: RunDirectory, fresh: Trainer, monkeypatch: pytest.MonkeyPatch, failure: BaseException, at: int
 ) -> None:
@@ -213,10 +168,7 @@ def newer_weights(content: dict[str, Any]) -> None:
 
 DAMAGED: dict[str, tuple[Callable[[Path], object], str]] = {
     "flipped bit": (lambda path: flip(path / "optimiser.safetensors"), r"optimiser\.safetensors is damaged: .* digest"),
-    "truncated": (
-        lambda path: os.truncate(path / "rng.safetensors", 9),
-        "damaged: it has 9 bytes",
-    ),
+    "truncated": (lambda path: os.truncate(path / "rng.safetensors", 9), "damaged: it has 9 bytes"),
     "missing file": (lambda path: (path / "normaliser.safetensors").unlink(), "normaliser.*: No such file"),
     "pickle": (put_pickle, r"policy\.safetensors is not a safetensors file"),
     "no header": (lambda path: (path / "state.json").unlink(), "is not a checkpoint"),
@@ -236,7 +188,7 @@ def test_a_damaged_checkpoint_is_refused(
 
 
 REWRITTEN: dict[str, tuple[Change, str, str]] = {
-    "no counters": (lambda c: c.pop("counters"), "'counters' is missing", ""),
+    "no counters": (lambda c: c["counters"].pop("used"), "does not fit: KeyError: 'used'", ""),
     "elsewhere": (
         lambda c: c["files"].update({"../000002/rng.safetensors": c["files"].pop("policy.safetensors")}),
         "000003/rng.safetensors is damaged",
@@ -269,12 +221,7 @@ def test_a_checkpoint_of_something_else_is_refused(
 @pytest.mark.parametrize(
     ("said", "words", "hint"),
     [
-        (
-            {"slots": "3"},
-            r"slots \(2 → 3\) +r0c0, r0c1 +r0c0, r0c1, r0c2",
-            "--slots r0c0,r0c1, or train",
-        ),
-        ({"slots": "r0c0,r0c2"}, "r0c0, r0c2", "use --slots r0c0,r0c1"),
+        ({"slots": "3"}, r"slots \(2 → 3\) +r0c0, r0c1 +r0c0, r0c1, r0c2", "--slots r0c0,r0c1, or train"),
         (
             {"uses": {"critic": "state-value"}},
             "critic +op-conditioned-critic +state",
@@ -296,19 +243,11 @@ def test_a_missing_plugin_is_named_with_the_command(newest: Path, fresh: Trainer
     assert 'pip install "esper-lstm-v2==' in error.hint
 
 
-def test_other_widths_are_refused(newest: Path, plan_for: MakePlan, index: Index) -> None:
-    wider = plan_for(options=["network.hidden_dim=32"])
-    trainer = open_session(wider, index)
-    error = refused(newest, trainer, wider, index)
-    trainer.environment.close()
-    assert "tensor 'critic.hidden.bias' is (8,) there and (16,) here" in error.message
-
-
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         (lambda c: c["distributions"]["esper-obs-v3"].update(version="0.0.9"), "the checkpoint was written with 0.0.9"),
-        (lambda c: c["distributions"]["esper-obs-v3"].update(source="0" * 16), "The source of esper-obs-v3"),
+        (lambda c: c["distributions"]["esper-obs-v3"].update(source="0" * 16), "with 0.1.0 (source 0000000000000000)."),
         (lambda c: c["libraries"].update(torch="1.0"), "the checkpoint was written with 1.0, so numbers may differ"),
         (lambda c: component(c, "loss").update(name="former"), "the checkpoint was written with 'former'."),
     ],

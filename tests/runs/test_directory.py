@@ -79,7 +79,7 @@ def test_a_metrics_line(run: RunDirectory) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ("{", r"run\.json:1 is damaged"),
+        ("{", r"run\.json is damaged: it is not JSON"),
         ("[]", r"run\.json was not written by esper"),
         ({"created": 3}, r"run\.json is damaged: 'created' is an integer"),
         ({"schema": 99}, "has schema 99; this version of esper-core reads 1"),
@@ -92,7 +92,7 @@ def test_a_damaged_run_json_is_named(run: RunDirectory, change: str | dict[str, 
     file.write_text(content)
     with pytest.raises(CheckpointMismatch, match=words) as caught:
         RunDirectory.open(run.path)
-    assert caught.value.hint.endswith("pip install --upgrade esper-core" if "schema 99" in words else "from a copy.")
+    assert caught.value.hint.endswith("or train again." if "schema 99" in words else "from a copy.")
 
 
 # Finding ------------------------------------------------------------------------------------------------------------

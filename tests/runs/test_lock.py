@@ -35,11 +35,11 @@ def test_a_second_process_is_refused_with_the_first_ones_number(tmp_path: Path) 
     holder = forking.start(hold, tmp_path, tmp_path / "ready")
     wait_for((tmp_path / "ready").exists)
     with (
-        pytest.raises(UserError, match=rf"Process {holder.pid} works on the run {tmp_path}\.") as caught,
+        pytest.raises(UserError, match=rf"Process {holder.pid} on .* works on the run {tmp_path}\.") as caught,
         locked(tmp_path),
     ):
         pass
-    assert f"kill {holder.pid}" in caught.value.hint and caught.value.exit_code == 2
+    assert caught.value.exit_code == 2
     holder.kill()
     holder.join()
     with locked(tmp_path):
@@ -71,12 +71,11 @@ def test_an_orphan_keeps_nothing(tmp_path: Path, kind: str) -> None:
         os.kill(child, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("text", ["gibberish \x00"])
-def test_whatever_the_file_says_the_lock_is_what_counts(tmp_path: Path, text: str) -> None:
-    (tmp_path / LOCK_FILE).write_text(text)
+def test_whatever_the_file_says_the_lock_is_what_counts(tmp_path: Path) -> None:
+    (tmp_path / LOCK_FILE).write_text("gibberish \x00")
     with locked(tmp_path):
         assert forking.call(int) == 0, "a child that ends does not end it"
-        (tmp_path / LOCK_FILE).write_text(text)
+        (tmp_path / LOCK_FILE).write_text("")
         assert forking.call(_refused, tmp_path) == 0
 
 

@@ -58,11 +58,7 @@ def test_a_name_that_nobody_declares_is_never_suggested() -> None:
 
 @pytest.mark.parametrize(
     ("distribution", "version", "said"),
-    [
-        ("esper-core", "1.0.dev3+g1", "esper-core==1.0.dev3+g1"),
-        ("x", '1"; touch y; "', None),
-        ("x", "$(id)", None),
-    ],
+    [("esper-core", "1.0.dev3+g1", "esper-core==1.0.dev3+g1"), ("x", '1"; touch y; "', None), ("x", "$(id)", None)],
 )
 def test_records_that_hold_no_name_and_version_give_no_command(
     distribution: str, version: str, said: str | None

@@ -17,7 +17,7 @@ from esper_core.contracts.errors import EsperError, PluginError, UserError
 from esper_core.contracts.foreign import described
 from esper_core.contracts.grown import Grown
 from esper_core.policy.cost import Cost, count
-from esper_core.system.files import beginning, check_creatable, create_synced, rename, writing
+from esper_core.system.files import check_creatable, create_synced, rename, writing
 from esper_evaluation.export.places import tensors
 from esper_evaluation.export.source import module_source
 
@@ -103,7 +103,7 @@ def export_paths(out: Path) -> tuple[Path, Path]:
     for path in (weights, source):
         with writing(path, ELSEWHERE):
             check_creatable(path)
-            if path.exists() and beginning(source, len(mark)) != mark:
+            if path.exists() and not (source.is_file() and source.read_bytes().startswith(mark)):
                 raise UserError(f"{path} is there already, and was not written by an export.", hint=ELSEWHERE)
     return weights, source
 

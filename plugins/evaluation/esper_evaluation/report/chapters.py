@@ -189,7 +189,7 @@ def provenance(record: Record) -> Chapter:
         "run": run.name,
         "begun": run.created,
         "git commit": f"{git.get('commit')}{', with changes' * bool(git.get('changed'))}"
-        if isinstance(git, dict)
+        if isinstance(git, dict) and git.get("commit")
         else "not in git",
         **({str(k): said(v) for k, v in machine.items()} if isinstance(machine, dict) else {}),
         "checkpoints": ", ".join(kept) or "none",

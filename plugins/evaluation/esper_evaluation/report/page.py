@@ -10,7 +10,7 @@ from attrs import frozen
 from esper_core.contracts.errors import UserError
 from esper_core.runs.directory import RunDirectory
 from esper_core.runs.words import by_place
-from esper_core.system.files import beginning, check_creatable, replace_synced, writing
+from esper_core.system.files import check_creatable, replace_synced, writing
 from esper_core.system.printable import visible
 from esper_evaluation.report import chapters, charts
 from esper_evaluation.report.figures import fixed, short
@@ -40,7 +40,7 @@ def write_report(run: RunDirectory, path: Path) -> int:
     """
     with writing(path, "Choose another place with --out."):
         check_creatable(path)
-        if (begins := beginning(path, 1000)) is not None and MARK not in begins:
+        if path.exists() and MARK not in path.read_bytes()[:1000]:
             raise UserError(f"{path} is there already, and is not a report.", hint="Choose another place with --out.")
     # The name of a folder need not be text; what no encoding knows is shown with a backslash.
     content = render(Record.read(run)).encode("utf-8", "backslashreplace")
