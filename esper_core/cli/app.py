@@ -1,8 +1,7 @@
-"""The command `esper`. Each command lies in a file of its own; importing them imports no torch."""
+"""The command `esper`. Each command has a file of its own; importing them imports no torch."""
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import sys
@@ -77,15 +76,6 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run(words: Sequence[str]) -> int:
     """Run a command line and return its status; standard output is left as it was found."""
     claimed = document.claim()
-    try:
-        return _run(words)
-    finally:
-        if claimed:
-            document.release()
-
-
-def _run(words: Sequence[str]) -> int:
-    debug = "--debug" in takewhile(lambda word: word != "--", words)
     installed: Installed | None = None
     try:
         if explicit := os.environ.get(CACHE_VARIABLE):
@@ -96,20 +86,24 @@ def _run(words: Sequence[str]) -> int:
             installed = Installed(settings)
             result: Any = make_app(installed).main(args=rest, prog_name="esper", standalone_mode=False, obj=installed)
         return result if isinstance(result, int) else 0
-    except ReaderGone as error:
-        # A reader such as `head` has what it wanted. There is something to say only where something is kept.
-        return _report(error, debug, error) if error.hint else error.exit_code
     except typer.Exit as stop:
         return stop.exit_code
     except BaseException as error:
-        # The command line parser ends like this when a shell asks it for words, and when a reader has left.
-        reader_left = isinstance(error.__context__, BrokenPipeError)
-        if isinstance(error, SystemExit) and (reader_left or COMPLETING in os.environ):
-            raise
-        code = getattr(error, "exit_code", None)
-        if callable(getattr(error, "show", None)) and isinstance(code, int):
-            return _report_usage(error, code)
-        return _report(_explained(error, installed.running if installed else None), debug, error)
+        if isinstance(error, SystemExit) and COMPLETING in os.environ:
+            return int(error.code or 0)
+        if isinstance(error, ReaderGone) and not error.hint:
+            # A reader such as `head` has what it wanted. There is something to say only where something is kept.
+            return error.exit_code
+        if callable(getattr(error, "format_message", None)):
+            return _report_usage(error)
+        if "--debug" in takewhile(lambda word: word != "--", words):
+            say(*paragraph("".join(traceback.format_exception(error))), err=True)
+        told = _explained(error, installed.running if installed else None)
+        say(*paragraph(f"Error: {told.message}"), *(paragraph(told.hint) if told.hint else ()), err=True)
+        return told.exit_code
+    finally:
+        if claimed:
+            document.release()
 
 
 def _explained(error: BaseException, running: Command | None) -> EsperError:
@@ -132,22 +126,17 @@ def _explained(error: BaseException, running: Command | None) -> EsperError:
     return EsperError(f"Unexpected {described(error)}", hint=hint)
 
 
-def _report(error: EsperError, debug: bool, cause: BaseException) -> int:
-    if debug:
-        say(*paragraph("".join(traceback.format_exception(cause))), err=True)
-    say(*paragraph(f"Error: {error.message}"), err=True)
-    if error.hint:
-        say(*paragraph(error.hint), err=True)
-    return error.exit_code
-
-
-def _report_usage(error: Any, code: int) -> int:
-    """Say what the command line parser does not understand; its message quotes what was typed."""
-    shown, message = io.StringIO(), f"Error: {error.format_message()}"
-    error.show(file=shown)
-    before, found, _ = shown.getvalue().rpartition(message)
-    say(*(before if found else shown.getvalue()).splitlines(), *[message] * bool(found), err=True)
-    return code
+def _report_usage(error: Any) -> int:
+    """Say what the command line parser does not understand."""
+    message: str = error.format_message()
+    if type(error).__name__ == "NoArgsIsHelpError":
+        say(*message.splitlines(), err=True)
+        return int(error.exit_code)
+    if context := getattr(error, "ctx", None):
+        usage, help_flag = context.get_usage().splitlines(), context.help_option_names[0]
+        say(*usage, f"Try '{context.command_path} {help_flag}' for help.", "", err=True)
+    say(f"Error: {message}", err=True)  # it quotes what was typed, and stays one line
+    return int(error.exit_code)
 
 
 if __name__ == "__main__":

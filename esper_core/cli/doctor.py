@@ -20,7 +20,8 @@ def doctor(context: typer.Context, as_json: choices.AsJson = False) -> None:
     """Examine the installation; whatever is broken, this works and says what to do."""
     leave_to_others()
     installed = installed_of(context)
-    diagnosis = diagnose(installed.settings.registry, installed.settings.no_plugin, installed.loaded)
+    index = installed.loaded[0] if installed.loaded else None
+    diagnosis = diagnose(installed.settings.registry, installed.settings.no_plugin, index)
     python = {"version": platform.python_version(), "executable": sys.executable, "prefix": sys.prefix}
     if as_json:
         print_json(

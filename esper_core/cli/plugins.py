@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -30,19 +29,16 @@ def list_plugins(
     index, _ = load_installed(context)
     if kind is not None:
         _list_kind(index, check_kind(index, kind), as_json)
-    elif as_json:
+        return
+    if as_json:
         print_json([record_json(record) for record in index.plugins])
-    else:
-        _list_records(index, installed_of(context).settings.debug)
-
-
-def _list_records(index: Index, debug: bool) -> None:
+        return
     rows = [(r.plugin, r.distribution, r.version, r.status, f"{r.import_ms:.0f} ms", _named(r)) for r in index.plugins]
     print_table(("plugin", "distribution", "version", "status", "loaded in", "brings"), rows)
     for record in index.plugins:
         if record.error:
-            say("", f"{record.plugin} ({record.distribution} {record.version}) failed: {record.error}")
-            if debug and record.traceback:
+            say("", f"{record} failed: {record.error}")
+            if record.traceback and installed_of(context).settings.debug:
                 say(*paragraph(record.traceback))
         if record.others:
             used, rest = f"{record.version} in {record.location}", " and ".join(record.others)
@@ -55,14 +51,12 @@ def _list_records(index: Index, debug: bool) -> None:
 
 
 def _list_kind(index: Index, kind: str, as_json: bool) -> None:
-    rows = [
-        {"name": c.name, "distribution": c.distribution, "version": c.version, "summary": c.spec.summary}
-        for c in index.of_kind(kind)
-    ]
+    rows = [(c.name, c.distribution, c.version, c.spec.summary) for c in index.of_kind(kind)]
+    columns = ("distribution", "version", "summary")
     if as_json:
-        print_json(rows)
+        print_json([dict(zip(("name", *columns), row, strict=True)) for row in rows])
     elif rows:
-        print_table((kind, "distribution", "version", "summary"), [tuple(row.values()) for row in rows])
+        print_table((kind, *columns), rows)
     else:
         say(f"No {kind} is installed.")
 
@@ -77,20 +71,30 @@ def show_plugin(
     """Show where a plugin comes from and what it brings."""
     index, _ = load_installed(context)
     record = find_plugin(index, name)
-    document = {
-        **record_json(record),
-        "described": {c.spec.name: c.spec.summary for c in index.commands if c.plugin == record.plugin},
-        "details": [_details(c) for c in index.components if index.record(c) == record],
-        "unavailable": [
-            {"kind": u.component.kind, "name": u.component.name, "reason": u.reason}
-            for u in index.unavailable
-            if index.record(u.component) == record
-        ],
-    }
+    described = {c.name: c.spec.summary for c in index.commands if c.plugin == record.plugin}
+    details = [_details(c) for c in index.components if index.record(c) == record]
+    lost = [u for u in index.unavailable if index.record(u.component) == record]
     if as_json:
-        print_json(document)
-    else:
-        _print_plugin(document)
+        unavailable = [{"kind": u.component.kind, "name": u.component.name, "reason": u.reason} for u in lost]
+        more = {"described": described, "details": details, "unavailable": unavailable}
+        print_json({**record_json(record), **more})
+        return
+    say(f"{record}, {record.status}")
+    heavy = f"it imports {', '.join(record.heavy)} when it is listed; that slows every command" if record.heavy else ""
+    _print_fields(
+        ("lies in", place(record)),
+        *(("not used", other) for other in record.others),
+        ("imported", f"{record.file}, in {record.import_ms:.0f} ms" if record.file else ""),
+        ("failed", record.error),
+        ("heavy", heavy),
+        ("hooks", ", ".join(record.hooks)),
+        ("kinds", ", ".join(record.kinds)),
+        *(("command", f"esper {word}{f': {summary}' if summary else ''}") for word, summary in described.items()),
+    )
+    for one in lost:
+        say("", f"{one.component.kind} {one.component.name} cannot be used: {one.reason}")
+    for component in details:
+        _print_component(component)
 
 
 def record_json(record: PluginRecord) -> dict[str, Any]:
@@ -100,65 +104,37 @@ def record_json(record: PluginRecord) -> dict[str, Any]:
 
 
 def _details(component: Component) -> dict[str, Any]:
-    options: dict[str, Any] | None = None
-    problem: str | None = None
+    values = {**asdict(component.spec), "options": None, "problem": None}
     try:
         rows = describe_options(config_class(component))
-        options = {
-            row.key: {"default": to_exact(row.default), "help": row.help, "allowed": row.allowed} for row in rows
-        }
     except EsperError as error:
-        problem = error.message
-    return {**asdict(component.spec), "options": options, "problem": problem}
+        return {**values, "problem": error.message}
+    options = {r.key: {"default": to_exact(r.default), "help": r.help, "allowed": r.allowed} for r in rows}
+    return {**values, "options": options}
 
 
-def _print_plugin(plugin: dict[str, Any]) -> None:
-    say(f"{plugin['plugin']} ({plugin['distribution']} {plugin['version']}), {plugin['status']}")
-    heavy, commands = ", ".join(plugin["heavy"]), plugin["described"].items()
+def _print_component(component: dict[str, Any]) -> None:
+    say("", f"{component['kind']} {component['name']}: {component['summary']}")
+    problem, options = component["problem"], component["options"]
     _print_fields(
-        [
-            ("lies in", _place(plugin["location"], plugin["editable"])),
-            *(("not used", other) for other in plugin["copies_not_used"]),
-            ("imported", f"{plugin['file']}, in {plugin['import_ms']:.0f} ms" if plugin["file"] else ""),
-            ("failed", plugin["error"]),
-            ("heavy", f"it imports {heavy} when it is listed; that slows every command" if heavy else ""),
-            ("hooks", ", ".join(plugin["hooks"])),
-            ("kinds", ", ".join(plugin["kinds"])),
-            *(("command", f"esper {name}{f': {summary}' if summary else ''}") for name, summary in commands),
-        ]
+        ("factory", component["factory"]),
+        *((label, ", ".join(component[label])) for label in ("aliases", "provides", "requires", "reads")),
+        ("defaults", ", ".join(f"{kind} {name}" for kind, name in component["defaults"].items())),
+        ("options", f"unknown: {problem}" if problem else f"of {component['config']}" if options else ""),
     )
-    for lost in plugin["unavailable"]:
-        say("", f"{lost['kind']} {lost['name']} cannot be used: {lost['reason']}")
-    for component in plugin["details"]:
-        say("", f"{component['kind']} {component['name']}: {component['summary']}")
-        defaults, problem, options = component["defaults"], component["problem"], component["options"]
-        _print_fields(
-            [
-                ("factory", component["factory"]),
-                *((label, ", ".join(component[label])) for label in ("aliases", "provides", "requires", "reads")),
-                ("defaults", ", ".join(f"{kind} {name}" for kind, name in defaults.items())),
-                ("options", f"unknown: {problem}" if problem else f"of {component['config']}" if options else ""),
-            ]
-        )
-        if options:
-            rows = [(f"    {key}", number(row["default"]), row["help"]) for key, row in options.items()]
-            print_table(("    option", "default", "meaning"), rows)
+    if options:
+        rows = [(f"    {key}", number(row["default"]), row["help"]) for key, row in options.items()]
+        print_table(("    option", "default", "meaning"), rows)
 
 
-def _print_fields(fields: Sequence[tuple[str, str | None]]) -> None:
+def _print_fields(*fields: tuple[str, str | None]) -> None:
     """Print what is not empty, each under its label."""
-    for label, value in fields:
-        if value:
-            say(f"  {label:10} {value}")
+    say(*(f"  {label:10} {value}" for label, value in fields if value))
 
 
 def place(record: PluginRecord) -> str:
-    """Return where a plugin lies."""
-    return _place(record.location, record.editable)
-
-
-def _place(location: str | None, editable: bool) -> str:
-    return f"{location or 'unknown'}{' (editable)' * editable}"
+    """Return the folder that a plugin is imported from."""
+    return f"{record.location or 'unknown'}{' (editable)' * record.editable}"
 
 
 def _named(record: PluginRecord) -> str:

@@ -20,20 +20,14 @@ from esper_core.registry.index import Index
 def list_policies(context: typer.Context, as_json: choices.AsJson = False) -> None:
     """List recipes and networks that `--policy` accepts."""
     index, recipes = load_installed(context)
+    networks = {c.name: c.spec.summary for c in index.of_kind("network")}
     rows: list[dict[str, Any]] = []
-    for name in sorted({*recipes.policies, *index.names("network")}):
+    for name in sorted({*recipes.policies, *networks}):
         recipe = recipes.policies.get(name)
-        network = recipe.uses.get("network", name) if recipe else name
-        summaries = [c.spec.summary for c in index.of_kind("network") if c.name == network]
-        rows.append(
-            {
-                "policy": name,
-                "source": "recipe" if recipe else "network",
-                "network": network,
-                "uses": dict(recipe.uses) if recipe else {},
-                "summary": summaries[0] if summaries else "",
-            }
-        )
+        uses = dict(recipe.uses) if recipe else {}
+        network, source = uses.get("network", name), "recipe" if recipe else "network"
+        summary = networks.get(network, "")
+        rows.append({"policy": name, "source": source, "network": network, "uses": uses, "summary": summary})
     if as_json:
         print_json(rows)
     elif rows:
@@ -68,6 +62,7 @@ def _document(plan: Plan, index: Index) -> dict[str, Any]:
     known, written = describe_plan(plan, index), plan.to_json()
     parts = build_parts(plan, index, only={"network", "critic"})
     counts = {kind: sum(p.numel() for p in part.parameters()) for kind, part in parts.items()}
+    shown = ("kind", "name", "distribution", "version", "config")
     return {
         "policy": plan.policy,
         "slots": list(plan.slots),
@@ -78,10 +73,7 @@ def _document(plan: Plan, index: Index) -> dict[str, Any]:
         "latent_dim": parts["network"].latent_dim,
         "horizon": known.horizon,
         "heads": known.actions.sizes,
-        "components": [
-            {key: component[key] for key in ("kind", "name", "distribution", "version", "config")}
-            for component in written["components"]
-        ],
+        "components": [{key: component[key] for key in shown} for component in written["components"]],
         "train": written["train"],
         "options": dict(_options(plan, index)),
     }
@@ -95,8 +87,8 @@ def _print_policy(document: dict[str, Any], plan: Plan) -> None:
     say(f"  heads          {', '.join(f'{name} {size}' for name, size in document['heads'].items())}")
     say(f"  episode        {document['horizon']} steps")
     say("", "components")
-    components = [(f"  {c.kind}", c.name, f"{c.distribution} {c.version}") for c in plan.components]
-    print_table(("  kind", "name", "from"), components)
+    rows = [(f"  {c.kind}", c.name, f"{c.distribution} {c.version}") for c in plan.components]
+    print_table(("  kind", "name", "from"), rows)
     say("", "options, each set with -o KIND.KEY=VALUE")
     rows = []
     for name, option in document["options"].items():

@@ -1,4 +1,4 @@
-"""What the operating system refuses and nobody named: one sentence for every such error."""
+"""Errors of the operating system that nobody else has explained, in one sentence each."""
 
 from __future__ import annotations
 
@@ -26,19 +26,11 @@ _HINTS = {
 
 
 def named(error: OSError) -> EsperError:
-    """Return an error of the operating system as one that says which file it is about, and what to do."""
+    """Return an error that says which file it is about, and what to do."""
     reason = error.strerror or str(error) or type(error).__name__
-    if error.filename is None and error.errno == errno.ENOENT and not _is_somewhere():
-        return UserError("The working directory is no longer there.", hint="Change to another one: cd")
     places = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
+    if not places and error.errno == errno.ENOENT:
+        return UserError("The working directory is no longer there.", hint="Change to another one: cd")
     message = f"{' → '.join(places)}: {reason}." if places else f"The operating system refuses: {reason}."
     kind = UserError if error.errno in _OF_THE_USER else EsperError
     return kind(message, hint=_HINTS.get(error.errno or 0, "Use --debug for the traceback."))
-
-
-def _is_somewhere() -> bool:
-    try:
-        os.getcwd()  # noqa: PTH109
-    except OSError:
-        return False
-    return True

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -78,7 +79,7 @@ def test_completion_offers_the_runs_that_can_be_read(make_run, tmp_path, monkeyp
     (tmp_path / "runs").mkdir()
     for made in (good, bad, forged):
         made.path.rename(tmp_path / "runs" / made.name)
-    assert [name for name, _ in completion.runs("")] == ["good"]
+    assert [name for name, _ in completion.runs(SimpleNamespace(obj=None), "")] == ["good"]
 
 
 @pytest.mark.parametrize("file", ["state.json", "policy.safetensors"])

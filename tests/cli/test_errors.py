@@ -28,7 +28,7 @@ TRAIN = ("train", "--policy", "lstm-v2")
         (("runs", "show", "nothing"), "There is no run 'nothing'"),
         (("plugins", "show", "growht"), "Did you mean 'growth'?"),
         (("runs", "show", "x" * 300), "File name too long"),
-        (("--no-plugin",), "--no-plugin needs a value"),
+        (("--no-plugin",), "--no-plugin: expected one argument"),
         (("--registry", "missing.toml", "plugins", "list"), "missing.toml"),
         (("runs", "show", "--", "--debug"), "There is no run '--debug'"),
         ((*TRAIN, "--device", "cuda:99"), "Use --device cpu"),

@@ -11,6 +11,7 @@ import pytest
 from esper_core.cli.app import run as esper
 from esper_core.cli.frame import Picture, draw
 from esper_core.cli.output import Visible, print_json, print_table, say, status_line
+from esper_core.cli.pace import Pace
 from esper_core.system.printable import visible, visible_line
 from plugins.evaluation.tests.report.conftest import component, line
 from plugins.evaluation.tests.report.conftest import make_run as make_run
@@ -47,7 +48,8 @@ def test_whatever_prints_makes_it_visible(capsys):
 
 
 def test_the_live_view_and_logs_make_it_visible():
-    picture = Picture(EVIL, 1, 1, phase=FORGED, curves={EVIL: [1.0]}, operations={FORGED: 0.5}, warnings=[EVIL])
+    shown = {"phase": FORGED, "curves": {EVIL: [1.0]}, "operations": {FORGED: 0.5}, "warnings": [EVIL]}
+    picture = Picture(EVIL, Pace(1, 1), lambda rows: None, **shown)
     for text in draw(picture, 200, 40).plain.split("\n"):
         check(f"{text} ")
         assert not text.startswith("Error: forged")
