@@ -18,15 +18,9 @@ from esper_core.cli.commands import Group
 from esper_core.cli.document import ReaderGone
 from esper_core.cli.installed import FLAGS, Installed, take_settings
 from esper_core.cli.output import Visible, paragraph, say
-from esper_core.cli.refusals import named
+from esper_core.cli.refusals import explained
 from esper_core.cli.stopping import leave, raise_on_signals
-from esper_core.contracts.errors import EsperError, Interrupted, PluginError, Terminated
-from esper_core.contracts.foreign import DEBUG_HINT, described, exhausted
-from esper_core.registry.index import Command
 from esper_core.system.cache import CACHE_VARIABLE
-
-COMPLETING = "_ESPER_COMPLETE"
-"""Variable that a shell sets when it asks for words."""
 
 
 def _print_version(wanted: bool) -> None:
@@ -89,7 +83,7 @@ def run(words: Sequence[str]) -> int:
     except typer.Exit as stop:
         return stop.exit_code
     except BaseException as error:
-        if isinstance(error, SystemExit) and COMPLETING in os.environ:
+        if isinstance(error, SystemExit) and "_ESPER_COMPLETE" in os.environ:  # a shell has asked for words
             return int(error.code or 0)
         if isinstance(error, ReaderGone) and not error.hint:
             # A reader such as `head` has what it wanted. There is something to say only where something is kept.
@@ -98,32 +92,12 @@ def run(words: Sequence[str]) -> int:
             return _report_usage(error)
         if "--debug" in takewhile(lambda word: word != "--", words):
             say(*paragraph("".join(traceback.format_exception(error))), err=True)
-        told = _explained(error, installed.running if installed else None)
+        told = explained(error, installed.running if installed else None)
         say(*paragraph(f"Error: {told.message}"), *(paragraph(told.hint) if told.hint else ()), err=True)
         return told.exit_code
     finally:
         if claimed:
             document.release()
-
-
-def _explained(error: BaseException, running: Command | None) -> EsperError:
-    """Return what to tell about an error, with the status to end with."""
-    if isinstance(error, EsperError):
-        return error
-    if isinstance(error, KeyboardInterrupt | typer.Abort):
-        return Interrupted("Stopped.")
-    if isinstance(error, Terminated):
-        stopped = Interrupted("Terminated.")
-        stopped.exit_code = error.exit_code
-        return stopped
-    if isinstance(error, OSError):
-        return named(error)
-    if refusal := exhausted(error):
-        return refusal
-    if running is not None and not running.is_core:
-        return PluginError(f"{running} failed: {described(error)}.", hint=DEBUG_HINT)
-    hint = "This is a defect. Run it again with --debug for the traceback."
-    return EsperError(f"Unexpected {described(error)}", hint=hint)
 
 
 def _report_usage(error: Any) -> int:

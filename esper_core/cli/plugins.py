@@ -1,17 +1,24 @@
-"""`esper plugins`: what is installed, and what became of it."""
+"""`esper plugins`: what is installed, what became of it, how names resolve, and what is wrong."""
 
 from __future__ import annotations
 
+import platform
+import sys
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
 from attrs import asdict
 
 from esper_core.cli import choices, completion
+from esper_core.cli.document import leave_to_others
 from esper_core.cli.installed import installed_of, load_installed
-from esper_core.cli.output import number, paragraph, print_json, print_table, say
+from esper_core.cli.output import number, paragraph, print_json, print_table, say, table
 from esper_core.contracts.errors import EsperError
 from esper_core.contracts.plain import to_exact
+from esper_core.diagnosis.doctor import LEVELS, diagnose
+from esper_core.diagnosis.switches import Switches
+from esper_core.diagnosis.why import Explanation, explain
 from esper_core.plan.config import config_class, describe_options
 from esper_core.registry.first_party import by_kind
 from esper_core.registry.index import Component, Index, PluginRecord
@@ -82,7 +89,7 @@ def show_plugin(
     say(f"{record}, {record.status}")
     heavy = f"it imports {', '.join(record.heavy)} when it is listed; that slows every command" if record.heavy else ""
     _print_fields(
-        ("lies in", place(record)),
+        ("folder", place(record)),
         *(("not used", other) for other in record.others),
         ("imported", f"{record.file}, in {record.import_ms:.0f} ms" if record.file else ""),
         ("failed", record.error),
@@ -95,6 +102,59 @@ def show_plugin(
         say("", f"{one.component.kind} {one.component.name} cannot be used: {one.reason}")
     for component in details:
         _print_component(component)
+
+
+def why(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="KIND/NAME", help="Such as network/lstm-v2.")],
+    as_json: choices.AsJson = False,
+) -> None:
+    """Explain what a name means, where it comes from, and what would change that."""
+    index, recipes = load_installed(context)
+    explanation = explain(index, recipes, Switches(installed_of(context).settings.no_plugin, recipes), name)
+    lines = list(_explanation_lines(explanation))
+    if explanation.error is not None:
+        explanation.error.hint = "\n".join([explanation.error.hint, *lines]).strip()
+        raise explanation.error
+    if as_json:
+        print_json(_explanation_json(explanation))
+    else:
+        say(f"{explanation.asked} is {explanation.winner}", "", *lines)
+
+
+def doctor(context: typer.Context, as_json: choices.AsJson = False) -> None:
+    """Examine the installation; whatever is broken, this works and says what to do."""
+    leave_to_others()
+    installed = installed_of(context)
+    index = installed.loaded[0] if installed.loaded else None
+    diagnosis = diagnose(installed.settings.registry, installed.settings.no_plugin, index)
+    python = {"version": platform.python_version(), "executable": sys.executable, "prefix": sys.prefix}
+    if as_json:
+        print_json(
+            {
+                "healthy": diagnosis.healthy,
+                "python": python,
+                "esper_core": diagnosis.version,
+                "registry": str(diagnosis.registry) if diagnosis.registry else None,
+                "plugins": [record_json(record) for record in diagnosis.index.plugins],
+                "findings": [asdict(finding) for finding in diagnosis.findings],
+            }
+        )
+        return
+    say(
+        f"esper-core     {diagnosis.version or 'not installed'}",
+        f"Python         {python['version']}, {python['executable']}",
+        f"sys.prefix     {python['prefix']}",
+        f"registry file  {diagnosis.registry or 'none'}",
+        "",
+    )
+    rows = [(r.plugin, r.distribution, r.version, r.status, place(r)) for r in diagnosis.index.plugins]
+    print_table(("plugin", "distribution", "version", "status", "folder"), rows)
+    for finding in diagnosis.findings:
+        say("", f"{finding.level}: {finding.message}", *(f"  {line}" for line in finding.advice.splitlines()))
+    counts = {level: sum(finding.level == level for finding in diagnosis.findings) for level in LEVELS}
+    said = [f"{count} {level}{'s' * (count > 1)}" for level, count in counts.items() if count]
+    say("", ", ".join(said) or "Nothing is wrong.")
 
 
 def record_json(record: PluginRecord) -> dict[str, Any]:
@@ -140,3 +200,47 @@ def place(record: PluginRecord) -> str:
 def _named(record: PluginRecord) -> str:
     names = [*(key.partition("/")[2] for key in record.components), *(f"esper {name}" for name in record.commands)]
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
+def _explanation_lines(explanation: Explanation) -> Iterator[str]:
+    of = f" of {explanation.distribution}" if explanation.distribution is not None else ""
+    yield f"looked up      {explanation.kind} '{explanation.name}'{of}"
+    if explanation.pin is not None:
+        yield f"pinned to      {explanation.pin}, at {explanation.pinned_at}"
+    for record in (candidate.record for candidate in explanation.candidates if candidate.chosen):
+        yield f"registered by  plugin {record.plugin} of {record.distribution} {record.version}"
+        yield f"folder         {place(record)}"
+        yield f"loaded in      {record.import_ms:.0f} ms"
+    if explanation.candidates:
+        yield ""
+        rows = [(f"  {c.component}", c.found_by, c.outcome) for c in explanation.candidates]
+        yield from table(("  candidate", "found by", "outcome"), rows)
+    for component, reason in explanation.unavailable:
+        yield from ("", f"{component} cannot be used: {reason}")
+    if explanation.absent:
+        yield from ("", "not loaded; may provide it too")
+        yield from (f"  {record}: {reason}" for record, reason in explanation.absent)
+    if explanation.changes:
+        yield from ("", "what would change this", *(f"  {change}" for change in explanation.changes))
+
+
+def _explanation_json(explanation: Explanation) -> dict[str, Any]:
+    def chosen(of: Any, *keys: str) -> dict[str, Any]:
+        return {key: getattr(of, key) for key in keys}
+
+    ids = ("kind", "name", "plugin", "distribution", "version")
+    return {
+        **chosen(explanation, "asked", "kind", "name", "distribution", "changes"),
+        "pin": {"distribution": explanation.pin, "place": explanation.pinned_at} if explanation.pin else None,
+        "winner": chosen(explanation.winner, *ids),
+        "candidates": [
+            {
+                **chosen(candidate.component, *ids),
+                **chosen(candidate.record, "location", "editable", "import_ms"),
+                **chosen(candidate, "found_by", "chosen", "outcome"),
+            }
+            for candidate in explanation.candidates
+        ],
+        "unavailable": [{**chosen(c, *ids), "reason": reason} for c, reason in explanation.unavailable],
+        "absent": [{**record_json(record), "reason": reason} for record, reason in explanation.absent],
+    }

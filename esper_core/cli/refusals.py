@@ -1,11 +1,15 @@
-"""Errors of the operating system that nobody else has explained, in one sentence each."""
+"""What is said of an error that ends a command, with the status to end with."""
 
 from __future__ import annotations
 
 import errno
 import os
 
-from esper_core.contracts.errors import EsperError, UserError
+import typer
+
+from esper_core.contracts.errors import EsperError, Interrupted, PluginError, Terminated, UserError
+from esper_core.contracts.foreign import DEBUG_HINT, described, exhausted
+from esper_core.registry.index import Command
 
 _OF_THE_USER = {
     *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP),
@@ -25,8 +29,27 @@ _HINTS = {
 }
 
 
-def named(error: OSError) -> EsperError:
-    """Return an error that says which file it is about, and what to do."""
+def explained(error: BaseException, running: Command | None) -> EsperError:
+    """Return an error as one for people; `running` is the command during which it was raised."""
+    if isinstance(error, EsperError):
+        return error
+    if isinstance(error, KeyboardInterrupt | typer.Abort):
+        return Interrupted("Stopped.")
+    if isinstance(error, Terminated):
+        stopped = Interrupted("Terminated.")
+        stopped.exit_code = error.exit_code
+        return stopped
+    if isinstance(error, OSError):
+        return _refused(error)
+    if refusal := exhausted(error):
+        return refusal
+    if running is not None and not running.is_core:
+        return PluginError(f"{running} failed: {described(error)}.", hint=DEBUG_HINT)
+    hint = "This is a defect. Run it again with --debug for the traceback."
+    return EsperError(f"Unexpected {described(error)}", hint=hint)
+
+
+def _refused(error: OSError) -> EsperError:
     reason = error.strerror or str(error) or type(error).__name__
     places = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
     if not places and error.errno == errno.ENOENT:
