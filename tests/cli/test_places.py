@@ -14,9 +14,6 @@ from tests.cli.resuming import FUSED, SMALL, files_of, only_run
 pytest_plugins = ["esper_testing.pytest"]
 
 
-# Links --------------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("name", ["lock", "metrics.jsonl", "events.jsonl", "checkpoints"])
 def test_no_link_leads_a_write_out_of_a_run(name, train, finished, tmp_path, capsys):
     outside = tmp_path / "outside"
@@ -31,8 +28,6 @@ def test_no_link_leads_a_write_out_of_a_run(name, train, finished, tmp_path, cap
         path: data for path, data in before.items() if path.startswith("outside")
     }
 
-
-# The working directory ----------------------------------------------------------------------------------------------
 
 PLUGIN = """
 import os
@@ -74,32 +69,6 @@ def test_a_component_that_goes_elsewhere_changes_nothing(
     os.chdir(tmp_path)
     assert train("--resume", f"runs/{folder.name}", "--updates", "3") == 0
     assert (folder / "checkpoints" / "000003").is_dir()
-
-
-def test_a_working_directory_that_is_gone_is_named(train, tmp_path, monkeypatch, capsys):
-    (tmp_path / "gone").mkdir()
-    monkeypatch.chdir(tmp_path / "gone")
-    (tmp_path / "gone").rmdir()
-    assert run(["policy", "list"]) == 2
-    assert "The working directory is no longer there." in capsys.readouterr().err
-
-
-# What the operating system refuses ----------------------------------------------------------------------------------
-
-LONG = "x" * 300
-REFUSED = [
-    (("runs", "show", LONG), LONG, "File name too long"),
-    (("train", *FUSED, "--out", LONG), LONG, "File name too long"),
-    (("runs", "show", "a\0b"), "command line", "NUL byte"),
-]
-
-
-@pytest.mark.parametrize(("words", "place", "reason"), REFUSED, ids=lambda value: None)
-def test_what_cannot_be_a_path_is_named(words, place, reason, train, capsys):
-    assert run(words) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("Error: ") and place in said and reason in said
-    assert "Unexpected" not in said and "defect" not in said
 
 
 def test_a_folder_whose_name_is_no_text(train, finished, tmp_path, capsys):

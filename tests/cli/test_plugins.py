@@ -36,7 +36,7 @@ def test_show_says_everything_a_plugin_declares(esper):
     assert first["options"]["hidden_dim"]["default"] == 512 and first["options"]["hidden_dim"]["help"]
     assert first["defaults"]["critic"] == "op-conditioned-critic" and first["provides"] == ["network:op-logits"]
     text = esper("plugins", "show", "lstm-v2").stdout
-    for words in ("esper_lstm_v2.network:LstmNetwork", "hidden_dim", "hooks", "network:op-logits", "lies in"):
+    for words in ("esper_lstm_v2.network:LstmNetwork", "hidden_dim", "hooks", "network:op-logits", "folder"):
         assert words in text
 
 

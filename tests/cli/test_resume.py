@@ -59,28 +59,27 @@ def stop_and_go_on(train, out: Path, kind: str, updates: int, moments: list[tupl
     return only_run(out)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
-def test_stopped_at_twenty_random_moments(train, references, tmp_path, kind):
-    numbers = [signal.SIGKILL] * 14 + [signal.SIGINT] * 3 + [signal.SIGTERM] * 3
-    random.shuffle(numbers)
-    moments = [(number, random.uniform(0, 1)) for number in numbers]
-    assert_same(stop_and_go_on(train, tmp_path / "runs", kind, 24, moments), references(kind, 24))
-
-
 def stop(process, number: int) -> None:
     if process.is_alive():
         os.kill(process.pid, number)
     process.join(30)
 
 
+MANY = [signal.SIGKILL] * 14 + [signal.SIGINT] * 3 + [signal.SIGTERM] * 3
+
+
 @pytest.mark.parametrize(
-    ("kind", "numbers"), [("fused", (signal.SIGKILL, signal.SIGINT)), ("loop", (signal.SIGTERM, signal.SIGKILL))]
+    ("kind", "updates", "numbers"),
+    [
+        ("fused", UPDATES, [signal.SIGKILL, signal.SIGINT]),
+        ("loop", UPDATES, [signal.SIGTERM, signal.SIGKILL]),
+        *(pytest.param(kind, 24, random.sample(MANY, 20), marks=pytest.mark.slow, id=f"{kind}-many") for kind in KINDS),
+    ],
 )
-def test_stopped_at_random_moments(train, references, tmp_path, kind, numbers):
+def test_stopped_at_random_moments(train, references, tmp_path, kind, updates, numbers):
     moments = [(number, random.uniform(0, 1)) for number in numbers]
-    folder = stop_and_go_on(train, tmp_path / "runs", kind, UPDATES, moments)
-    assert_same(folder, references(kind))
+    folder = stop_and_go_on(train, tmp_path / "runs", kind, updates, moments)
+    assert_same(folder, references(kind, updates))
 
 
 def test_killed_before_the_first_update_was_finished(train, references, tmp_path, capsys):

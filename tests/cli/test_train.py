@@ -7,22 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from esper_core.cli.app import run
 from tests.cli.resuming import SMALL, lines_of, without_timing
 
 
 @pytest.fixture
-def train(tmp_path, shared, monkeypatch, capsys):
-    """Return a function that trains a small policy in this process: the run's folder, and what was printed as JSON."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ESPER_CACHE", str(shared / "cache"))
+def train(esper, tmp_path):
+    """Return a function that trains a small policy: the run's folder, and what was printed as JSON."""
 
     def train(*arguments: str) -> tuple[Path, dict]:
-        small = ("--policy", "lstm-v2", "--slots", "2", "--updates", "2", *SMALL)
-        assert run(["train", *small, *arguments, "--json"]) == 0
-        out = capsys.readouterr().out
-        assert out.count("\n") == 1, "one line of JSON"
-        printed = json.loads(out)
+        done = esper("train", "--policy", "lstm-v2", "--slots", "2", "--updates", "2", *SMALL, *arguments, "--json")
+        assert done.returncode == 0 and done.stdout.count("\n") == 1, "one line of JSON"
+        printed = json.loads(done.stdout)
         return tmp_path / printed["run"], printed
 
     return train
