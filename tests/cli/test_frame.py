@@ -44,7 +44,7 @@ def lines(picture: Picture, width: int, height: int) -> list[str]:
     return draw(picture, width, height).plain.split("\n")
 
 
-@pytest.mark.parametrize("width", [20, 40, 80, 81, 120, 200])
+@pytest.mark.parametrize("width", [20, 81, 200])
 @pytest.mark.parametrize("height", [2, 8, 23, 50])
 def test_it_fits(width: int, height: int) -> None:
     found = lines(PICTURE, width, height)
@@ -73,13 +73,9 @@ def test_the_board_has_a_cell_per_slot() -> None:
     assert found[at].split() == [f"r0c{i}" for i in range(5)]
     assert found[at + 1].split() == ["host", "0", "13/40", "conv_light", "depthwise", "·", "·", "a_blueprint…"]
     assert found[at + 2].split()[3:] == ["fossilized", "█", "blending", "▅", "dormant", "embargoed", "training", "▁"]
-
-
-def test_slots_that_do_not_fit_are_counted() -> None:
     nine = Board([f"r0c{i}" for i in range(9)], [Row("host 0", "", (CELLS * 2)[:9])])
-    wide = evolve(PICTURE, board=lambda rows: nine)
-    (header,) = [line for line in lines(wide, 80, 50) if "r0c0" in line]
-    assert header.split() == ["+4", "more", "r0c0", "r0c1", "r0c2", "r0c3", "r0c4"]
+    (header,) = [line for line in lines(evolve(PICTURE, board=lambda rows: nine), 80, 50) if "r0c0" in line]
+    assert header.split() == ["+4", "more", *PLACES], "those that do not fit are counted"
 
 
 @pytest.mark.parametrize("height", range(2, 60))
