@@ -68,15 +68,13 @@ def test_columns_have_the_names_and_values_of_the_schema() -> None:
 
 
 def test_raw_numbers_pass_through_when_asked_for() -> None:
-    columns = dict(zip(flat(scale=False).schema.names, flat(scale=False)(STATE).obs.T.tolist(), strict=True))
-    assert (
-        columns["age"] == [10.0, 15.0] and columns["slot1.speed"] == [0.0, 9.0] and columns["allowed.0"] == [1.0, 0.0]
-    )
+    raw = flat(scale=False)
+    columns = dict(zip(raw.schema.names, raw(STATE).obs.T.tolist(), strict=True))
+    assert [columns[name] for name in ("age", "slot1.speed", "allowed.0")] == [[10.0, 15.0], [0.0, 9.0], [1.0, 0.0]]
 
 
 def test_a_state_without_slots_has_no_slot_blocks() -> None:
-    spec = StateSpec((StateField("x", ("E", 3), "float", "", "", 0, 1),))
-    features = flat(spec=spec)
+    features = flat(spec=StateSpec((StateField("x", ("E", 3), "float", "", "", 0, 1),)))
     assert features.schema.names == ("x.0", "x.1", "x.2")
     assert features({"x": torch.rand(2, 3)}).obs.shape == (2, 3)
 

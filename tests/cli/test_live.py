@@ -65,9 +65,7 @@ def test_it_shows_the_run_and_leaves_a_clean_terminal(view: Any) -> None:
         shown.on_step(StepProgress(1, 4, "collect", 0, 4))
         assert "arena 2" in file.getvalue() and "tank" in file.getvalue() and "collect 0/4" in file.getvalue()
         file.truncate(0)
-        warning = LearningWarning(
-            "ratio-exploded", "ratio_max/op", "op", 12.0, 10.0, 1, "head op: probability ratio 12"
-        )
+        warning = LearningWarning("ratio-exploded", "ratio_max/op", "op", 12.0, 10.0, 1, "")
         metrics = {"return": 0.25, "op/WAIT": 0.75, "op/JUMP": 0.25, "entropy/op": 0.5}
         shown.on_update(Update(1, 8, metrics, {}, [], [warning]))
         text = file.getvalue()
