@@ -14,20 +14,17 @@ from esper_core.system.cache import cache_directory, caches
 
 
 def show(as_json: choices.AsJson = False) -> None:
-    """Show where the cache lies and how much each part holds."""
+    """Show where the cache is and how much each part holds."""
     found = {cache.name: cache.files() for cache in caches()}
     sizes = {name: sum(f.lstat().st_size for f in files if os.path.lexists(f)) for name, files in found.items()}
     if as_json:
         entries = [{"name": name, "files": len(files), "bytes": sizes[name]} for name, files in found.items()]
         print_json({"directory": str(cache_directory()), "caches": entries})
         return
-    say(f"{cache_directory()} (ESPER_CACHE changes it)")
-    if not found:
-        say("It holds nothing.")
-        return
-    say()
+    say(f"{cache_directory()} (ESPER_CACHE changes it)", "" if found else "It holds nothing.")
     rows = [(name, len(files), f"{sizes[name] / 1024:.0f}") for name, files in found.items()]
-    print_table(("cache", "files", "KiB"), rows)
+    if rows:
+        print_table(("cache", "files", "KiB"), rows)
 
 
 def clear(

@@ -101,18 +101,19 @@ def _options(plan: Plan, index: Index) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the name and the state of every option."""
     from esper_core.learning.config import TrainConfig
 
-    parts: list[tuple[str, type, Mapping[str, Any]]] = []
-    for planned in plan.components:
-        prefix = f"{planned.kind}.{planned.name}" if len(plan.of_kind(planned.kind)) > 1 else planned.kind
-        parts.append((prefix, config_class(find_planned(index, planned)), planned.config))
-    for prefix, options, chosen in [*parts, ("train", TrainConfig, plan.train)]:
+    def of(prefix: str, options: type, chosen: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         for row in describe_options(options):
             values = {"value": to_exact(chosen[row.key]), "default": to_exact(row.default)}
             yield f"{prefix}.{row.key}", {**values, "help": row.help, "allowed": row.allowed}
 
+    for planned in plan.components:
+        prefix = f"{planned.kind}.{planned.name}" if len(plan.of_kind(planned.kind)) > 1 else planned.kind
+        yield from of(prefix, config_class(find_planned(index, planned)), planned.config)
+    yield from of("train", TrainConfig, plan.train)
+
 
 def _shown(value: Any) -> str:
     if isinstance(value, list):
-        text = ", ".join(map(str, value))
-        return f"[{text}]" if len(text) <= 40 else f"[{len(value)} entries]"
+        text = f"[{', '.join(map(str, value))}]"
+        return text if len(text) <= 42 else f"[{len(value)} entries]"
     return number(value) if isinstance(value, float | bool) else str(value)

@@ -45,9 +45,7 @@ def test_whatever_prints_makes_it_visible(capsys):
 def test_the_live_view_and_logs_make_it_visible():
     shown = {"phase": FORGED, "curves": {EVIL: [1.0]}, "operations": {FORGED: 0.5}, "warnings": [EVIL]}
     picture = Picture(EVIL, Pace(1, 1), lambda rows: None, **shown)
-    for text in draw(picture, 200, 40).plain.split("\n"):
-        check(f"{text} ")
-        assert not text.startswith("Error: forged")
+    check(draw(picture, 200, 40).plain)
     record = logging.LogRecord("x", logging.WARNING, "x", 1, "%s", (EVIL,), None)
     check(Visible().format(record))
 

@@ -109,14 +109,9 @@ def read(terminal: int, until: bytes) -> bytes:
 def test_ctrl_c_on_a_real_terminal(tmp_path: Path, shared: Path, arguments: tuple[str, ...]) -> None:
     ours, theirs = pty.openpty()
     words = ["train", "--policy", "lstm-v1", "--slots", "2", "--updates", "500", *SMALL, "--out", str(tmp_path)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "esper_core.cli.app", *words, *arguments],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env=environment(shared, TERM="xterm-256color", COLUMNS="80", LINES="24"),
-        start_new_session=True,
-    )
+    command = [sys.executable, "-m", "esper_core.cli.app", *words, *arguments]
+    variables = environment(shared, TERM="xterm-256color", COLUMNS="80", LINES="24")
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=variables)
     os.close(theirs)
     late = threading.Timer(60, process.kill)
     late.start()

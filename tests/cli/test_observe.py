@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from esper_testing.distributions import FakeSite
-from tests.cli.resuming import SMALL
+from tests.cli.resuming import SMALL, lines_of
 
 pytest_plugins = ["esper_testing.pytest"]
 
@@ -52,8 +52,7 @@ def test_observers_watch_and_a_failing_one_stops_nothing(train, capsys):
     assert train(*small, "--observe", "diary", "--observe", "grumpy") == 0
     printed = capsys.readouterr()
     path = Path(json.loads(printed.out)["run"])
-    metrics = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
-    expected = [f"update {line['update']}: {line['return']:.6f}" for line in metrics]
+    expected = [f"update {line['update']}: {line['return']:.6f}" for line in lines_of(path)]
     assert (path / "diary.txt").read_text().splitlines() == expected
     assert printed.err.count("I have seen enough") == 1
     assert "observer 'grumpy' (acme-watchers 1.0) failed and is off for the rest of this run" in printed.err

@@ -18,9 +18,8 @@ COMMAND = f"{sys.executable} -m esper_core.cli.app"
 
 
 def shell(folder: Path, shared: Path, line: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["bash", "-c", line], capture_output=True, text=True, check=False, cwd=folder, env=environment(shared)
-    )
+    command = ["bash", "-c", line]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=environment(shared))
 
 
 LOUD = """

@@ -7,18 +7,13 @@ from pathlib import Path
 
 import pytest
 
-NOISY = """
-from pathlib import Path
-Path({file!r}).touch()
-raise SystemExit(4)
-"""
-
 
 @pytest.fixture
 def noisy(install, tmp_path: Path) -> tuple[Path, Path]:
     """A plugin that leaves a file behind when it is imported, and ends the process; and that file."""
     trace = tmp_path / "imported"
-    return install("acme-noisy-net", NOISY.format(file=str(trace)), plugin="noisy.plugin"), trace
+    code = f"import pathlib\npathlib.Path({str(trace)!r}).touch()\nraise SystemExit(4)"
+    return install("acme-noisy-net", code, plugin="noisy.plugin"), trace
 
 
 def states(done) -> dict[str, str]:
