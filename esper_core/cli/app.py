@@ -8,13 +8,12 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib import metadata
-from itertools import takewhile
 from typing import Annotated, Any
 
 import typer
 
 from esper_core.cli import document
-from esper_core.cli.commands import Group
+from esper_core.cli.commands import Group, below
 from esper_core.cli.document import ReaderGone
 from esper_core.cli.installed import FLAGS, Installed, take_settings
 from esper_core.cli.output import Visible, paragraph, say
@@ -51,7 +50,7 @@ def make_app(installed: Installed) -> Any:
         """Policies that grow neural networks: train them, swap their pieces by name, prove that they work."""
 
     root: Any = typer.main.get_command(app)
-    root.installed = installed
+    root.installed, root.commands = installed, below("", installed)
     return root
 
 
@@ -90,7 +89,7 @@ def run(words: Sequence[str]) -> int:
             return error.exit_code
         if callable(getattr(error, "format_message", None)):
             return _report_usage(error)
-        if "--debug" in takewhile(lambda word: word != "--", words):
+        if installed is not None and installed.settings.debug:
             say(*paragraph("".join(traceback.format_exception(error))), err=True)
         told = explained(error, installed.running if installed else None)
         say(*paragraph(f"Error: {told.message}"), *(paragraph(told.hint) if told.hint else ()), err=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from contextlib import redirect_stdout
-from functools import cached_property
 from typing import Any
 
 import typer
@@ -26,19 +25,6 @@ class Group(TyperGroup):
     installed: Installed
     path: str = ""
 
-    @cached_property
-    def children(self) -> dict[str, Any]:
-        """The commands by their own word."""
-        return below(self.path, self.installed)
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Return the words of all commands."""
-        return list(self.children)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a command, or None."""
-        return self.children.get(cmd_name)
-
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help, at the top with the plugins that failed to load: their commands are missing from it."""
         if not self.path and (failed := [record.plugin for record in self.installed.index.failures]):
@@ -49,8 +35,8 @@ class Group(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Return the command that the first word names; raises EsperError for one that nobody brings."""
-        if not ctx.resilient_parsing and not args[0].startswith("-") and args[0] not in self.children:
-            raise _unknown(self.path, args[0], self.installed)
+        if not ctx.resilient_parsing and not args[0].startswith("-") and args[0] not in self.commands:
+            raise _unknown(self.path, args[0], list(self.commands), self.installed)
         return super().resolve_command(ctx, args)
 
 
@@ -59,16 +45,16 @@ def below(path: str, installed: Installed) -> dict[str, Any]:
     markup = installed.settings.markup
 
     def group(name: str, summary: str) -> Group:
-        made = Group(name=name, help=summary, no_args_is_help=True, rich_markup_mode=markup)
-        made.path, made.installed = name, installed
+        made = Group(name=name, commands=below(name, installed), no_args_is_help=True, rich_markup_mode=markup)
+        made.help, made.path, made.installed = summary, name, installed
         return made
 
     commands = installed.index.commands
     here = [command for command in commands if command.spec.group == path]
     found = {c.spec.word: Deferred(c, installed) if c.spec.app else group(c.name, c.spec.summary) for c in here}
     for command in commands:
-        if command.spec.group and not path:
-            found.setdefault(command.spec.group, group(command.spec.group, f"Commands of {command.distribution}."))
+        if command.spec.group and not path and command.spec.group not in found:
+            found[command.spec.group] = group(command.spec.group, f"Commands of {command.distribution}.")
     return found
 
 
@@ -105,10 +91,9 @@ class Deferred(TyperCommand):
         raise PluginError(message, hint="Report this to the plugin's author.")
 
 
-def _unknown(path: str, word: str, installed: Installed) -> EsperError:
+def _unknown(path: str, word: str, known: list[str], installed: Installed) -> EsperError:
     """Return what to say about a command that nobody brings."""
-    name = f"{path} {word}".strip()
-    known, index = [*below(path, installed)], installed.index
+    name, index = f"{path} {word}".strip(), installed.index
     if installed.broken is not None:
         return installed.broken
     if owner := COMMANDS.get(name):

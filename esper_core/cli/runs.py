@@ -61,7 +61,11 @@ def show(
     """Show a run: its plan, its metrics and its checkpoints."""
     directory = find_run(run, out)
     metrics, folders, best = directory.metrics(), list_checkpoints(directory), best_checkpoint(directory)
-    newest = _header(folders[-1]) if folders else None
+    newest: dict[str, Any] | None = None
+    try:
+        newest = read_header(folders[-1]).content if folders else None
+    except CheckpointMismatch as error:
+        newest = {"damaged": error.message}
     if as_json:
         print_json(
             {
@@ -140,14 +144,6 @@ def _tables(metrics: dict[str, str]) -> Iterable[dict[str, dict[str, str]]]:
     for column, values in columns.items():
         tables.setdefault(frozenset(values), {})[column] = values
     return tables.values()
-
-
-def _header(path: Path) -> dict[str, Any]:
-    """Return what a checkpoint's header says, or why it cannot be read."""
-    try:
-        return read_header(path).content
-    except CheckpointMismatch as error:
-        return {"damaged": error.message}
 
 
 def _print_checkpoint(content: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -62,8 +61,7 @@ def test_a_plugins_commands_stand_beside_esper_s_own(esper, site):
     assert esper("lab", "boil", "90", path=site).stdout == "90\n"
     assert esper("lab", "clean", path=site).stdout == esper("yard", "sweep", path=site).stdout == "clean\n"
     assert "Greet somebody by name." in esper("greet", "-h", path=site).stdout
-    shown = json.loads(esper("plugins", "show", "greet", "--json", path=site).stdout)
-    assert shown["commands"][:2] == ["greet", "runs weigh"] and shown["described"]["greet"] == "Greet somebody."
+    assert "command    esper greet: Greet somebody." in esper("plugins", "show", "greet", path=site).stdout
 
 
 @pytest.mark.parametrize(
@@ -72,9 +70,7 @@ def test_a_plugins_commands_stand_beside_esper_s_own(esper, site):
         (("greet", "nobody"), 3, "command 'greet' (acme-greet 1.0) failed: LookupError: nobody is there."),
         (("absent",), 3, "command 'absent' (acme-greet 1.0) names 'acme_absent:run', but there is no module"),
         (("number",), 3, "'acme_greet:NUMBER' is neither a function nor a typer.Typer."),
-        (("gret",), 2, "There is no command 'gret'. Did you mean 'greet'?"),
         (("runs", "wiegh"), 2, "There is no command 'runs wiegh'. Did you mean 'weigh'?"),
-        (("spike", "foo"), 2, "There is no command 'spike foo'.\nSee: esper spike --help"),
         (("greet", "ada", "--no-plugin", "acme-greet"), 2, "There is no command 'greet'."),
     ],
 )
@@ -103,14 +99,12 @@ print(*sorted(sys.modules), sep="\\n", file=sys.stderr)
 """
 
 
-def imported_by(*words: str, site: Path) -> set[str]:
-    """Return the modules that a command line imports."""
-    variables = {**os.environ, "PYTHONPATH": str(site)}
-    command = [sys.executable, "-c", IMPORTED, *words]
-    return set(subprocess.run(command, capture_output=True, text=True, check=True, env=variables).stderr.split())
-
-
 def test_help_imports_no_command_and_costs_no_more_than_listing_plugins(site, tmp_path):
+    def imported_by(*words: str, site: Path) -> set[str]:
+        variables = {**os.environ, "PYTHONPATH": str(site)}
+        command = [sys.executable, "-c", IMPORTED, *words]
+        return set(subprocess.run(command, capture_output=True, text=True, check=True, env=variables).stderr.split())
+
     alone, beside = imported_by("--help", site=tmp_path), imported_by("--help", site=site)
     of_cli = {name.rpartition(".")[2] for name in beside if name.startswith("esper_core.cli.")}
     assert of_cli == {"app", "commands", "document", "installed", "output", "refusals", "stopping"}

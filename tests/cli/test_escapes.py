@@ -66,8 +66,6 @@ def test_every_command_about_runs_makes_it_visible(make_run, tmp_path, capsys):
     for words in (["show", str(run.path)], ["show", str(run.path), "--json"], ["list"]):
         assert esper(["runs", *words, "--out", str(tmp_path)]) == 0, capsys.readouterr().err
         check(capsys.readouterr().out)
-    assert esper(["report", str(run.path), "--out", str(tmp_path / "page.html")]) == 0
-    check(capsys.readouterr().out)
     (run.path / "metrics.jsonl").write_text("{\n")
     assert esper(["runs", "list", "--out", str(tmp_path)]) == 0
     check(capsys.readouterr().err)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from esper_core.cli.app import main
-from tests.cli.resuming import FUSED, KINDS, UPDATES, assert_same, files_of, only_run, without_timing
+from tests.cli.resuming import FUSED, KINDS, UPDATES, assert_same, files_of, only_run
 from tests.runs import forking
 
 
@@ -149,14 +149,6 @@ def test_a_damaged_line_is_named_before_anything_is_dropped(train, finished, cap
     err = capsys.readouterr().err
     assert f"{name}:2: this line is damaged" in err and f"sed -i 2d {finished / name}" in err
     assert files_of(finished) == before
-
-
-def test_a_line_that_is_missing_is_said(train, finished, capsys):
-    lines = (finished / "metrics.jsonl").read_text().splitlines(keepends=True)
-    (finished / "metrics.jsonl").write_text("".join([lines[0], *lines[2:]]))
-    assert train("--resume", str(finished), "--updates", "5") == 0
-    assert "metrics.jsonl has no line of update 2." in capsys.readouterr().err
-    assert [line["update"] for line in without_timing(finished)] == [1, 3, 4, 5]
 
 
 def test_a_plugin_that_is_gone(train, finished, capsys):

@@ -76,8 +76,7 @@ def test_a_warning_is_said_once_and_kept(esper, tmp_path):
 
 def test_a_dry_run_prints_the_plan_and_builds_nothing(esper, tmp_path):
     arguments = ("train", "--policy", "lstm-v2", "--critic", "state-value", "-o", "network.hidden_dim=64", "--dry-run")
-    plan = json.loads(esper(*arguments).stdout)
-    chosen = {c["kind"]: c for c in plan["components"]}
+    chosen = {c["kind"]: c for c in json.loads(esper(*arguments).stdout)["components"]}
     assert chosen["critic"]["name"] == "state-value" and chosen["network"]["config"]["hidden_dim"] == 64
     assert not (tmp_path / "runs").exists()
 
