@@ -68,7 +68,7 @@ def esper_commands() -> Iterator[CommandSpec]:
         ("registry", "", "Work with registry.toml."),
         ("registry check", "registry:check", "Check the registry file: its keys, its names, and every policy in it."),
         ("cache", "", "Show and clear what is kept so that it is not computed again."),
-        ("cache show", "cache:show", "Show where the cache is and how much each part holds."),
+        ("cache show", "cache:show", "Show where the cache lies and how much each part holds."),
         ("cache clear", "cache:clear", "Delete what is kept; it is made again when it is needed."),
     ):
         yield CommandSpec(name=name, app=f"esper_core.cli.{app}" if app else "", summary=summary)

@@ -14,7 +14,7 @@ from esper_core.system.cache import cache_directory, caches
 
 
 def show(as_json: choices.AsJson = False) -> None:
-    """Show where the cache is and how much each part holds."""
+    """Show where the cache lies and how much each part holds."""
     found = {cache.name: cache.files() for cache in caches()}
     sizes = {name: sum(f.lstat().st_size for f in files if os.path.lexists(f)) for name, files in found.items()}
     if as_json:

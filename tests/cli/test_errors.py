@@ -12,13 +12,8 @@ TRAIN = ("train", "--policy", "lstm-v2")
     [
         (("train", "--policy", "lstm-v3"), "Did you mean 'lstm-v2'?"),
         ((*TRAIN, "--slots", "0"), "A policy needs at least one slot, not 0."),
-        ((*TRAIN, "--slots", "1,2,3"), "with: esper spike run or esper matrix"),
-        ((*TRAIN, "--slots", "100000"), "at most 64"),
         ((*TRAIN, "-o", "network.hiden_dim=64"), "Did you mean 'hidden_dim'?"),
-        ((*TRAIN, "-o", "train.lr=-1"), "train.lr"),
-        ((*TRAIN, "--epochs", "9" * 15), "'environment.epochs' cannot be"),
         ((*TRAIN, "--envs", "65536", "--epochs", "100000"), "--envs, environment.epochs and"),
-        ((*TRAIN, "-o", "hidden_dim"), "cannot be read"),
         ((*TRAIN, "--critic", "state-valeu"), "Did you mean 'state-value'?"),
         ((*TRAIN, "--use", "critc=state-value"), "Did you mean 'critic'?"),
         ((*TRAIN, "--use", "state-value"), "--use state-value cannot be read"),
@@ -53,7 +48,8 @@ def test_a_working_directory_that_is_gone_is_named(tmp_path, monkeypatch, capsys
 
 
 def test_debug_shows_the_traceback(esper):
-    for arguments in (("--debug", "train", "--policy", "lstm-v3"), ("train", "--policy", "lstm-v3", "--debug")):
+    wrong = ("train", "--policy", "lstm-v3")
+    for arguments in (("--debug", *wrong), (*wrong, "--debug")):
         done = esper(*arguments)
         assert done.returncode == 2 and "Traceback" in done.stderr and "Did you mean" in done.stderr
 

@@ -59,12 +59,3 @@ def test_registry_check(esper, tmp_path):
     done = esper("registry", "check")
     assert done.returncode == 2 and done.stdout == ""
     assert "registry.toml:4:" in done.stderr and "Did you mean 'lstm-v2'?" in done.stderr
-
-
-def test_global_flags_work_before_and_after_the_command(esper, tmp_path):
-    (tmp_path / "other.toml").write_text('schema = 1\n[plugins]\ndisabled = ["obs-v3"]\n')
-    flags = ("--registry", "other.toml", "--no-plugin=lstm-v2")
-    command = ("plugins", "list", "--json")
-    for words in ((*flags, *command), (*command, *flags)):
-        records = json.loads(esper(*words).stdout)
-        assert {r["plugin"] for r in records if r["status"] == "disabled"} == {"obs-v3", "lstm-v2"}

@@ -24,16 +24,12 @@ PARTS = """
 class Diary:
     def __init__(self, config, context):
         self.lines = []
-
     def on_start(self, run):
         self.path = run.path / "diary.txt"
-
     def on_update(self, update):
         self.lines.append(f"update {update.index}: {update.metrics['return']:.6f}")
-
     def on_finish(self, run):
         self.path.write_text("\\n".join(self.lines))
-
 class Grumpy(Diary):
     def on_update(self, update):
         print("grumpy was here")

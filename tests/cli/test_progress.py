@@ -21,10 +21,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_speed_and_what_is_left_follow_from_the_first_step_on(clock: list[float]) -> None:
     pace = Pace(updates=4, steps_per_update=80)
     assert (pace.speed, pace.left, pace.steps, pace.elapsed) == (None, None, 0.0, 0.0)
-    clock[0] += 1000.0  # preparing
-    pace.on_step(StepProgress(1, 4, "collect", 0, 40))
-    clock[0] += 2.0
-    pace.on_step(StepProgress(1, 4, "collect", 20, 40))
+    for step, seconds in ((0, 1000.0), (20, 2.0)):  # the first after preparing
+        clock[0] += seconds
+        pace.on_step(StepProgress(1, 4, "collect", step, 40))
     assert (pace.steps, pace.speed, pace.left) == (40.0, 20.0, 14.0)
     pace.on_step(StepProgress(1, 4, "learn", 1, 4))
     assert pace.steps == 80.0

@@ -30,15 +30,6 @@ def test_a_run_that_was_planned_shorter(train, references, tmp_path, kind, done)
     assert (note["update"], note["updates"]) == (done, UPDATES) and note["distributions"] == record["distributions"]
 
 
-def test_an_earlier_checkpoint(train, references, finished, capsys):
-    for name in ("metrics.jsonl", "events.jsonl"):  # a process was killed while it wrote these
-        with (finished / name).open("a") as stream:
-            stream.write('{"update": 5, "environment_st')
-    assert train("--resume", str(finished), "--at", "2") == 0
-    assert_same(finished, references("fused"))
-    assert "going on after update 2 of 4" in capsys.readouterr().err
-
-
 def stop_and_go_on(train, out: Path, kind: str, updates: int, moments: list[tuple[int, float]]) -> Path:
     """Train a run, stop it by signals after random times, and go on each time; return its folder."""
     words = ["train", *KINDS[kind], "--updates", str(updates), "--out", str(out)]
@@ -98,6 +89,9 @@ def test_a_damaged_newest_checkpoint_is_refused_and_the_newest_good_one_named(tr
     for file in ("000004/policy.safetensors", "000003/state.json"):
         data = (finished / "checkpoints" / file).read_bytes()
         (finished / "checkpoints" / file).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    for name in ("metrics.jsonl", "events.jsonl"):  # a process was killed while it wrote these
+        with (finished / name).open("a") as stream:
+            stream.write('{"update": 5, "environment_st')
     before = files_of(finished)
     assert train("--resume", str(finished)) == 4
     err = capsys.readouterr().err
@@ -106,6 +100,7 @@ def test_a_damaged_newest_checkpoint_is_refused_and_the_newest_good_one_named(tr
     assert files_of(finished) == before
     assert train("--resume", str(finished), "--at", "3") == 4
     assert train("--resume", str(finished), "--at", "2") == 0
+    assert "going on after update 2 of 4" in capsys.readouterr().err
     assert_same(finished, references("fused"))
 
 
@@ -149,6 +144,13 @@ def test_a_damaged_line_is_named_before_anything_is_dropped(train, finished, cap
     err = capsys.readouterr().err
     assert f"{name}:2: this line is damaged" in err and f"sed -i 2d {finished / name}" in err
     assert files_of(finished) == before
+
+
+def test_a_line_that_is_missing_is_said(train, finished, capsys):
+    first, _, *others = (finished / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (finished / "metrics.jsonl").write_text("".join([first, *others]))
+    assert train("--resume", str(finished), "--updates", "5") == 0
+    assert "metrics.jsonl has no line of update 2." in capsys.readouterr().err
 
 
 def test_a_plugin_that_is_gone(train, finished, capsys):
