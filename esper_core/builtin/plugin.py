@@ -66,7 +66,11 @@ def esper_commands() -> Iterator[CommandSpec]:
         ("plugins why", "plugins:why", "Explain what a name means, where it comes from, and what would change that."),
         ("plugins doctor", "plugins:doctor", "Examine the installation, and say what to do."),
         ("registry", "", "Work with registry.toml."),
-        ("registry check", "registry:check", "Check the registry file: its keys, its names, and every policy in it."),
+        (
+            "registry check",
+            "policy:check_registry",
+            "Check the registry file: its keys, its names, and every policy in it.",
+        ),
         ("cache", "", "Show and clear what is kept so that it is not computed again."),
         ("cache show", "cache:show", "Show where the cache lies and how much each part holds."),
         ("cache clear", "cache:clear", "Delete what is kept; it is made again when it is needed."),

@@ -1,4 +1,4 @@
-"""`esper policy`: what a policy is made of."""
+"""`esper policy`, and `esper registry`: what policies are made of, and the file that names them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import typer
 from esper_core.cli import choices, completion
 from esper_core.cli.installed import load_installed
 from esper_core.cli.output import number, print_json, print_table, say
+from esper_core.contracts.errors import RegistryFileError
 from esper_core.contracts.plain import to_exact
+from esper_core.diagnosis.check import check_recipes
 from esper_core.plan.config import config_class, describe_options
 from esper_core.plan.lookup import find_planned
 from esper_core.plan.plan import Plan, PlanRequest, describe_plan, make_plan
@@ -53,6 +55,22 @@ def show_policy(
         print_json(document)
     else:
         _print_policy(document, plan)
+
+
+def check_registry(context: typer.Context, as_json: choices.AsJson = False) -> None:
+    """Check the registry file: its keys, its names, and that every policy makes a plan."""
+    index, recipes = load_installed(context)
+    if errors := check_recipes(recipes, index):
+        first, *others = errors
+        shown = [f"{error.message} {error.hint}".rstrip() for error in others]
+        raise RegistryFileError(first.message, hint="\n".join(filter(None, (first.hint, *shown))))
+    policies = sorted(recipes.policies)
+    if as_json:
+        print_json({"file": str(recipes.path) if recipes.path else None, "policies": policies, "errors": []})
+    elif recipes.path is None:
+        say("There is no registry.toml here or above; esper works without one.")
+    else:
+        say(f"{recipes.path} is fine: {len(policies)} policies ({', '.join(policies) or 'none'}).")
 
 
 def _document(plan: Plan, index: Index) -> dict[str, Any]:
