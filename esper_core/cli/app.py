@@ -1,4 +1,4 @@
-"""The command `esper`. Each command has a file of its own; importing them imports no torch."""
+"""The command `esper`. Commands live in files of their own; importing them imports no torch."""
 
 from __future__ import annotations
 
