@@ -14,12 +14,12 @@ from esper_core.cli import choices, completion
 from esper_core.cli.document import leave_to_others
 from esper_core.cli.installed import installed_of, load_installed
 from esper_core.cli.output import number, paragraph, print_json, print_table, say, table
+from esper_core.composition.config import config_class, describe_options
 from esper_core.contracts.errors import EsperError
 from esper_core.contracts.plain import to_exact
 from esper_core.diagnosis.doctor import LEVELS, diagnose
 from esper_core.diagnosis.switches import Switches
 from esper_core.diagnosis.why import Explanation, explain
-from esper_core.plan.config import config_class, describe_options
 from esper_core.registry.first_party import by_kind
 from esper_core.registry.index import Component, Index, PluginRecord
 from esper_core.registry.resolve import check_kind, find_plugin
