@@ -63,18 +63,12 @@ def policies(registry: str | Path | None = None) -> list[dict[str, Any]]:
 
 def list_policies(index: Index, recipes: Recipes) -> list[dict[str, Any]]:
     """Return recipes and networks by name: what each is, its network, components and summary."""
+    networks = {c.name: c.spec.summary for c in index.of_kind("network")}
     rows: list[dict[str, Any]] = []
-    for name in sorted({*recipes.policies, *index.names("network")}):
+    for name in sorted({*recipes.policies, *networks}):
         recipe = recipes.policies.get(name)
-        network = recipe.uses.get("network", name) if recipe else name
-        summaries = [c.spec.summary for c in index.of_kind("network") if c.name == network]
-        rows.append(
-            {
-                "policy": name,
-                "source": "recipe" if recipe else "network",
-                "network": network,
-                "uses": dict(recipe.uses) if recipe else {},
-                "summary": summaries[0] if summaries else "",
-            }
-        )
+        uses = dict(recipe.uses) if recipe else {}
+        network, source = uses.get("network", name), "recipe" if recipe else "network"
+        summary = networks.get(network, "")
+        rows.append({"policy": name, "source": source, "network": network, "uses": uses, "summary": summary})
     return rows

@@ -31,9 +31,8 @@ class TensorBoard:
         lines, folder = run.metrics(), run.path / FOLDER
         with writing(folder):
             make_folder(folder, run.path)
-        self._writer = SummaryWriter(
-            str(folder), purge_step=lines[-1]["update"] + 1 if lines else None, flush_secs=self.config.flush
-        )
+        first = lines[-1]["update"] + 1 if lines else None
+        self._writer = SummaryWriter(str(folder), purge_step=first, flush_secs=self.config.flush)
 
     def on_update(self, update: Update) -> None:
         """Write the metrics that are defined, and the timing."""

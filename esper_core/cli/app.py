@@ -1,33 +1,25 @@
-"""The command `esper`. Each command lies in a file of its own; importing them imports no torch."""
+"""The command `esper`. Commands live in files of their own; importing them imports no torch."""
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import sys
 import traceback
 from collections.abc import Sequence
 from importlib import metadata
-from itertools import takewhile
 from typing import Annotated, Any
 
 import typer
 
 from esper_core.cli import document
-from esper_core.cli.commands import Group
+from esper_core.cli.commands import Group, below
 from esper_core.cli.document import ReaderGone
 from esper_core.cli.installed import FLAGS, Installed, take_settings
 from esper_core.cli.output import Visible, paragraph, say
-from esper_core.cli.refusals import named
+from esper_core.cli.refusals import explained
 from esper_core.cli.stopping import leave, raise_on_signals
-from esper_core.contracts.errors import EsperError, Interrupted, PluginError, Terminated
-from esper_core.contracts.foreign import DEBUG_HINT, described, exhausted
-from esper_core.registry.index import Command
 from esper_core.system.cache import CACHE_VARIABLE
-
-COMPLETING = "_ESPER_COMPLETE"
-"""Variable that a shell sets when it asks for words."""
 
 
 def _print_version(wanted: bool) -> None:
@@ -58,7 +50,7 @@ def make_app(installed: Installed) -> Any:
         """Policies that grow neural networks: train them, swap their pieces by name, prove that they work."""
 
     root: Any = typer.main.get_command(app)
-    root.installed = installed
+    root.installed, root.commands = installed, below("", installed)
     return root
 
 
@@ -77,15 +69,6 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run(words: Sequence[str]) -> int:
     """Run a command line and return its status; standard output is left as it was found."""
     claimed = document.claim()
-    try:
-        return _run(words)
-    finally:
-        if claimed:
-            document.release()
-
-
-def _run(words: Sequence[str]) -> int:
-    debug = "--debug" in takewhile(lambda word: word != "--", words)
     installed: Installed | None = None
     try:
         if explicit := os.environ.get(CACHE_VARIABLE):
@@ -96,58 +79,37 @@ def _run(words: Sequence[str]) -> int:
             installed = Installed(settings)
             result: Any = make_app(installed).main(args=rest, prog_name="esper", standalone_mode=False, obj=installed)
         return result if isinstance(result, int) else 0
-    except ReaderGone as error:
-        # A reader such as `head` has what it wanted. There is something to say only where something is kept.
-        return _report(error, debug, error) if error.hint else error.exit_code
     except typer.Exit as stop:
         return stop.exit_code
     except BaseException as error:
-        # The command line parser ends like this when a shell asks it for words, and when a reader has left.
-        reader_left = isinstance(error.__context__, BrokenPipeError)
-        if isinstance(error, SystemExit) and (reader_left or COMPLETING in os.environ):
-            raise
-        code = getattr(error, "exit_code", None)
-        if callable(getattr(error, "show", None)) and isinstance(code, int):
-            return _report_usage(error, code)
-        return _report(_explained(error, installed.running if installed else None), debug, error)
+        if isinstance(error, SystemExit) and "_ESPER_COMPLETE" in os.environ:  # a shell has asked for words
+            return int(error.code or 0)
+        if isinstance(error, ReaderGone) and not error.hint:
+            # A reader such as `head` has what it wanted. There is something to say only where something is kept.
+            return error.exit_code
+        if callable(getattr(error, "format_message", None)):
+            return _report_usage(error)
+        if installed is not None and installed.settings.debug:
+            say(*paragraph("".join(traceback.format_exception(error))), err=True)
+        told = explained(error, installed.running if installed else None)
+        say(*paragraph(f"Error: {told.message}"), *(paragraph(told.hint) if told.hint else ()), err=True)
+        return told.exit_code
+    finally:
+        if claimed:
+            document.release()
 
 
-def _explained(error: BaseException, running: Command | None) -> EsperError:
-    """Return what to tell about an error, with the status to end with."""
-    if isinstance(error, EsperError):
-        return error
-    if isinstance(error, KeyboardInterrupt | typer.Abort):
-        return Interrupted("Stopped.")
-    if isinstance(error, Terminated):
-        stopped = Interrupted("Terminated.")
-        stopped.exit_code = error.exit_code
-        return stopped
-    if isinstance(error, OSError):
-        return named(error)
-    if refusal := exhausted(error):
-        return refusal
-    if running is not None and not running.is_core:
-        return PluginError(f"{running} failed: {described(error)}.", hint=DEBUG_HINT)
-    hint = "This is a defect. Run it again with --debug for the traceback."
-    return EsperError(f"Unexpected {described(error)}", hint=hint)
-
-
-def _report(error: EsperError, debug: bool, cause: BaseException) -> int:
-    if debug:
-        say(*paragraph("".join(traceback.format_exception(cause))), err=True)
-    say(*paragraph(f"Error: {error.message}"), err=True)
-    if error.hint:
-        say(*paragraph(error.hint), err=True)
-    return error.exit_code
-
-
-def _report_usage(error: Any, code: int) -> int:
-    """Say what the command line parser does not understand; its message quotes what was typed."""
-    shown, message = io.StringIO(), f"Error: {error.format_message()}"
-    error.show(file=shown)
-    before, found, _ = shown.getvalue().rpartition(message)
-    say(*(before if found else shown.getvalue()).splitlines(), *[message] * bool(found), err=True)
-    return code
+def _report_usage(error: Any) -> int:
+    """Say what the command line parser does not understand."""
+    message: str = error.format_message()
+    if type(error).__name__ == "NoArgsIsHelpError":
+        say(*message.splitlines(), err=True)
+        return int(error.exit_code)
+    if context := getattr(error, "ctx", None):
+        usage, help_flag = context.get_usage().splitlines(), context.help_option_names[0]
+        say(*usage, f"Try '{context.command_path} {help_flag}' for help.", "", err=True)
+    say(f"Error: {message}", err=True)  # it quotes what was typed, and stays one line
+    return int(error.exit_code)
 
 
 if __name__ == "__main__":

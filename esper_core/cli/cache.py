@@ -21,13 +21,10 @@ def show(as_json: choices.AsJson = False) -> None:
         entries = [{"name": name, "files": len(files), "bytes": sizes[name]} for name, files in found.items()]
         print_json({"directory": str(cache_directory()), "caches": entries})
         return
-    say(f"{cache_directory()} (ESPER_CACHE changes it)")
-    if not found:
-        say("It holds nothing.")
-        return
-    say()
+    say(f"{cache_directory()} (ESPER_CACHE changes it)", "" if found else "It holds nothing.")
     rows = [(name, len(files), f"{sizes[name] / 1024:.0f}") for name, files in found.items()]
-    print_table(("cache", "files", "KiB"), rows)
+    if rows:
+        print_table(("cache", "files", "KiB"), rows)
 
 
 def clear(

@@ -1,4 +1,4 @@
-"""The flags with which commands choose components. Those for kinds are there because installed plugins declare them."""
+"""Flags that several commands share; those for kinds come from what installed plugins declare."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, Any, TypeVar
 
 import typer
 from attrs import frozen
@@ -18,7 +18,6 @@ from esper_core.cli import completion
 from esper_core.cli.installed import Installed
 from esper_core.composition.config import config_class, describe_options
 from esper_core.contracts.errors import EsperError, UserError
-from esper_core.registry.index import Index
 from esper_core.system.printable import visible_line
 
 T = TypeVar("T")
@@ -74,24 +73,23 @@ def parse_uses(texts: Sequence[str] | None, by_flag: Mapping[str, str] | None = 
 
 def with_installed(function: Callable[..., Any], installed: Installed) -> Callable[..., Any]:
     """Return a command's function whose marked parameters are flags as installed plugins describe them."""
-    signature, hints = inspect.signature(function), get_type_hints(function, include_extras=True)
-    own = [parameter.replace(annotation=hints.get(name, Any)) for name, parameter in signature.parameters.items()]
-    marks = {parameter.name: mark for parameter in own for mark in _said(parameter, _Mark)}
-    if not marks:
-        return function
-    taken = {flag for parameter in own for flag in _flags(parameter)}
+    own = list(inspect.signature(function, eval_str=True).parameters.values())
+    taken = {"help", "registry", "no-plugin", "debug", *(parameter.name.replace("_", "-") for parameter in own)}
+    taken |= {flag.strip("-") for p in own for info in _said(p, OptionInfo) for flag in info.param_decls or ()}
     shown: list[inspect.Parameter] = []
     by_flag: dict[str, dict[str, str]] = {}
     for parameter in own:
-        mark = marks.get(parameter.name)
+        mark = next(iter(_said(parameter, _Mark)), None)
         if mark is None:
             shown.append(parameter)
         elif mark.key:
             shown.append(parameter.replace(annotation=_of_environment(mark.key, installed)))
         else:
-            offered = {f"kind_{k.replace('-', '_')}": k for k in _chosen_kinds(installed.index, {*mark.but, *taken})}
-            by_flag[parameter.name] = offered
-            shown += [parameter.replace(name=name, annotation=_of_kind(k, installed)) for name, k in offered.items()]
+            free = {n: k for n, k in installed.index.kinds.items() if n not in {*mark.but, *taken}}
+            chosen = [name for name, kind in free.items() if kind.planned and not kind.several]
+            by_flag[parameter.name] = {f"kind_{kind.replace('-', '_')}": kind for kind in chosen}
+            for name, kind in by_flag[parameter.name].items():
+                shown.append(parameter.replace(name=name, annotation=_of_kind(kind, installed)))
 
     @functools.wraps(function)
     def command(**given: Any) -> Any:
@@ -107,18 +105,6 @@ def with_installed(function: Callable[..., Any], installed: Installed) -> Callab
 
 def _said(parameter: inspect.Parameter, what: type[T]) -> list[T]:
     return [said for said in getattr(parameter.annotation, "__metadata__", ()) if isinstance(said, what)]
-
-
-def _flags(parameter: inspect.Parameter) -> Sequence[str]:
-    """Return what a parameter is called on the command line, without dashes."""
-    flags = [flag.strip("-") for info in _said(parameter, OptionInfo) for flag in info.param_decls or ()]
-    return flags or [parameter.name.replace("_", "-")]
-
-
-def _chosen_kinds(index: Index, but: set[str]) -> list[str]:
-    """Return the kinds of which a plan holds one, but for some."""
-    unusable = {*but, "help", "registry", "no-plugin", "debug"}
-    return [n for n, kind in index.kinds.items() if kind.planned and not kind.several and n not in unusable]
 
 
 def _quoted(text: str, installed: Installed) -> str:
@@ -137,8 +123,7 @@ def _of_environment(key: str, installed: Installed) -> Any:
     said = []
     for component in installed.index.of_kind("environment"):
         with suppress(EsperError):
-            for row in describe_options(config_class(component)):
-                if row.key == key:
-                    said.append(f"In {component.name}: {_quoted(row.help, installed).rstrip('.')} ({row.default}).")
+            rows = [row for row in describe_options(config_class(component)) if row.key == key]
+            said += [f"In {component.name}: {_quoted(r.help, installed).rstrip('.')} ({r.default})." for r in rows]
     means = " ".join(said) or "No installed environment has it."
     return Annotated[int | None, typer.Option(help=f"The environment's option. {means}", rich_help_panel=RUN)]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Mapping
 from contextlib import redirect_stdout
-from functools import cached_property
 from typing import Any
 
 import typer
@@ -27,19 +25,6 @@ class Group(TyperGroup):
     installed: Installed
     path: str = ""
 
-    @cached_property
-    def children(self) -> Mapping[str, Any]:
-        """The commands by their own word."""
-        return below(self.path, self.installed)
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Return the words of all commands."""
-        return list(self.children)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a command, or None."""
-        return self.children.get(cmd_name)
-
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help, at the top with the plugins that failed to load: their commands are missing from it."""
         if not self.path and (failed := [record.plugin for record in self.installed.index.failures]):
@@ -50,28 +35,26 @@ class Group(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Return the command that the first word names; raises EsperError for one that nobody brings."""
-        if not ctx.resilient_parsing and not args[0].startswith("-") and args[0] not in self.children:
-            raise _unknown(f"{self.path} {args[0]}".strip(), self.children, self.installed)
+        if not ctx.resilient_parsing and not args[0].startswith("-") and args[0] not in self.commands:
+            raise _unknown(self.path, args[0], list(self.commands), self.installed)
         return super().resolve_command(ctx, args)
-
-
-def _group(path: str, installed: Installed, summary: str) -> Group:
-    group = Group(name=path, help=summary, no_args_is_help=True, rich_markup_mode=installed.settings.markup)
-    group.path, group.installed = path, installed
-    return group
 
 
 def below(path: str, installed: Installed) -> dict[str, Any]:
     """Return the commands of a group by their own word, or those at the top for ''; no module is imported."""
-    found: dict[str, Any] = {}
+    markup = installed.settings.markup
+
+    def group(name: str, summary: str) -> Group:
+        made = Group(name=name, commands=below(name, installed), no_args_is_help=True, rich_markup_mode=markup)
+        made.help, made.path, made.installed = summary, name, installed
+        return made
+
     commands = installed.index.commands
-    for command in commands:
-        spec = command.spec
-        if spec.group == path:
-            found[spec.word] = Deferred(command, installed) if spec.app else _group(spec.name, installed, spec.summary)
+    here = [command for command in commands if command.spec.group == path]
+    found = {c.spec.word: Deferred(c, installed) if c.spec.app else group(c.name, c.spec.summary) for c in here}
     for command in commands:
         if command.spec.group and not path and command.spec.group not in found:
-            found[command.spec.group] = _group(command.spec.group, installed, f"Commands of {command.distribution}.")
+            found[command.spec.group] = group(command.spec.group, f"Commands of {command.distribution}.")
     return found
 
 
@@ -91,33 +74,33 @@ class Deferred(TyperCommand):
         """Return what typer makes of the command's function or group; raises PluginError."""
         from esper_core.cli.choices import with_installed
 
-        spec, owner = self.command.spec, str(self.command)
+        spec, owner, markup = self.command.spec, str(self.command), self.installed.settings.markup
         with redirect_stdout(sys.stderr):
             app = load_reference(spec.app, owner, self.command.distribution)
         with guarded(owner, "describing its arguments"):
             if isinstance(app, typer.Typer):
-                app.rich_markup_mode = self.installed.settings.markup
+                app.rich_markup_mode = markup
                 group = typer.main.get_group(app)
                 group.commands = {**below(spec.name, self.installed), **group.commands}
                 return group
             if callable(app):
-                alone = typer.Typer(rich_markup_mode=self.installed.settings.markup, add_completion=False)
+                alone = typer.Typer(rich_markup_mode=markup, add_completion=False)
                 alone.command(spec.word)(with_installed(app, self.installed))
                 return typer.main.get_command(alone)
         message = f"{owner} breaks its contract: '{spec.app}' is neither a function nor a typer.Typer."
         raise PluginError(message, hint="Report this to the plugin's author.")
 
 
-def _unknown(name: str, known: Collection[str], installed: Installed) -> EsperError:
+def _unknown(path: str, word: str, known: list[str], installed: Installed) -> EsperError:
     """Return what to say about a command that nobody brings."""
-    path, _, word = name.rpartition(" ")
+    name, index = f"{path} {word}".strip(), installed.index
     if installed.broken is not None:
         return installed.broken
     if owner := COMMANDS.get(name):
-        state, remedy = state_and_remedy(owner, installed.index.plugins)
+        state, remedy = state_and_remedy(owner, index.plugins)
         return UserError(f"The command '{name}' belongs to {owner}, which {state}.", hint=remedy)
     hint = f"See: esper {f'{path} --help'.strip()}"
-    if failed := ", ".join(record.plugin for record in installed.index.failures):
+    if failed := ", ".join(record.plugin for record in index.failures):
         hint = f"A plugin that failed to load may bring it: {failed}. See: esper plugins doctor"
-    belonging = {whole.rpartition(" ")[2] for whole in COMMANDS if whole.rpartition(" ")[0] == path}
-    return UserError(f"There is no command '{name}'.{did_you_mean(word, {*known, *belonging})}", hint=hint)
+    known += [whole.rpartition(" ")[2] for whole in COMMANDS if whole.rpartition(" ")[0] == path]
+    return UserError(f"There is no command '{name}'.{did_you_mean(word, known)}", hint=hint)

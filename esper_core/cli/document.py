@@ -21,7 +21,6 @@ from attrs import frozen
 from esper_core.contracts.errors import EsperError
 
 OUT, ERR = 1, 2
-"""Descriptors of the standard streams."""
 
 
 class OutputError(EsperError):
@@ -29,7 +28,7 @@ class OutputError(EsperError):
 
 
 class ReaderGone(OutputError):
-    """Whoever read standard output has left, as `head` does; the status is that of other programs then."""
+    """The reader of standard output has left, as `head` does; the status is that of other programs then."""
 
     exit_code = 128 + signal.SIGPIPE
 
@@ -70,9 +69,9 @@ def release() -> None:
     if _claim is None:
         return
     claim, _claim = _claim, None
-    for stream in (sys.stdout, claim.before):
+    for printed in (sys.stdout, claim.before):
         with suppress(OSError, ValueError):
-            stream.flush()
+            printed.flush()
     ctypes.CDLL(None).fflush(None)
     sys.stdout = claim.before
     os.dup2(claim.kept, OUT)
@@ -82,8 +81,7 @@ def release() -> None:
 @contextmanager
 def parsing() -> Iterator[None]:
     """Let the command line parser print, by `sys.stdout`; what it has printed, such as help, is the document."""
-    printed = _Printed()
-    sys.stdout = printed
+    sys.stdout = printed = _Printed()
     try:
         yield
     finally:
@@ -153,14 +151,3 @@ def _mute(stream: TextIO) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
-
-
-def _let_go() -> None:
-    """A forked child has no part in the document: what it prints goes to standard error."""
-    global _claim
-    if _claim is not None:
-        os.close(_claim.kept)
-    _claim = None
-
-
-os.register_at_fork(after_in_child=_let_go)

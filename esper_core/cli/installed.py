@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from argparse import ArgumentError, ArgumentParser
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,26 +38,18 @@ def take_settings(argv: Sequence[str]) -> tuple[Settings, list[str]]:
     """Take the global flags out of a command line, wherever they stand before `--`; return them and the rest."""
     if any("\0" in word for word in argv):
         raise UserError("A word of the command line holds a NUL byte, which no path can.", hint="Leave it out.")
-    values: dict[str, list[str]] = {"--registry": [], "--no-plugin": []}
-    debug = False
-    rest: list[str] = []
-    words = iter(argv)
-    for word in words:
-        if word == "--":
-            rest += [word, *words]
-            break
-        flag, equals, value = word.partition("=")
-        if word == "--debug":
-            debug = True
-        elif flag in values:
-            given = value if equals else next(words, "")
-            if not given:
-                raise UserError(f"{flag} needs a value.", hint=FLAGS)
-            values[flag].append(given)
-        else:
-            rest.append(word)
-    registry = values["--registry"][-1] if values["--registry"] else None
-    return Settings(registry, tuple(values["--no-plugin"]), debug, "rich" if sys.stdout.isatty() else None), rest
+    words = list(argv)
+    end = words.index("--") if "--" in words else len(words)
+    parser = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--registry")
+    parser.add_argument("--no-plugin", action="append", default=[])
+    parser.add_argument("--debug", action="store_true")
+    try:
+        found, rest = parser.parse_known_args(words[:end])
+    except ArgumentError as error:
+        raise UserError(f"{error.argument_name}: {error.message}.", hint=FLAGS) from error
+    markup = "rich" if sys.stdout.isatty() else None
+    return Settings(found.registry, tuple(found.no_plugin), found.debug, markup), rest + words[end:]
 
 
 @define
@@ -66,18 +59,13 @@ class Installed:
     settings: Settings
     broken: EsperError | None = None
     running: Command | None = None
-    _loaded: tuple[Index, Recipes] | None = None
+    loaded: tuple[Index, Recipes] | None = None
 
     def load(self) -> tuple[Index, Recipes]:
         """Return what is installed, and the registry file; raises UserError before anything is imported."""
-        if self._loaded is None:
-            self._loaded = _load(self.settings.registry, self.settings.no_plugin)
-        return self._loaded
-
-    @property
-    def loaded(self) -> Index | None:
-        """What `load` returned; None where it has not."""
-        return self._loaded[0] if self._loaded else None
+        if self.loaded is None:
+            self.loaded = _load(self.settings.registry, self.settings.no_plugin)
+        return self.loaded
 
     @property
     def index(self) -> Index:

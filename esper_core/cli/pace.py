@@ -10,40 +10,33 @@ if TYPE_CHECKING:
 
 
 class Pace:
-    """Counts environment steps, and times those of this process; `updates_done` were done before it."""
+    """Counts environment steps, and times those of this process; `updates_done` were done before it.
+
+    `begun` is when the first step was, by `time.monotonic`; None before it.
+    """
 
     def __init__(self, updates: int, steps_per_update: int, updates_done: int = 0) -> None:
         self.updates, self.total = updates, updates * steps_per_update
         self.steps = self._before = float(updates_done * steps_per_update)
         self._steps_per_update = steps_per_update
-        self._begun: float | None = None
+        self.begun: float | None = None
 
     def on_step(self, progress: StepProgress) -> None:
-        """Take in a step within an update."""
-        if self._begun is None:
+        """Count a step within an update."""
+        if self.begun is None:
             # What comes before the first step is prepared once and tells no pace.
-            self._begun = time.monotonic()
+            self.begun = time.monotonic()
         share = progress.step / progress.steps if progress.phase == "collect" else 1.0
         self.steps = (progress.update - 1 + share) * self._steps_per_update
 
     def on_update(self, update: int) -> None:
-        """Take in that an update is finished."""
+        """Count a finished update."""
         self.steps = float(update * self._steps_per_update)
-
-    @property
-    def begun(self) -> bool:
-        """Whether there was a step."""
-        return self._begun is not None
-
-    @property
-    def share(self) -> float:
-        """Share of the run that is done."""
-        return self.steps / self.total
 
     @property
     def elapsed(self) -> float:
         """Seconds since the first step."""
-        return 0.0 if self._begun is None else time.monotonic() - self._begun
+        return 0.0 if self.begun is None else time.monotonic() - self.begun
 
     @property
     def speed(self) -> float | None:

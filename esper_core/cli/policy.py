@@ -1,4 +1,4 @@
-"""`esper policy`: what a policy is made of."""
+"""`esper policy`, and `esper registry`: what policies are made of, and the file that names them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from esper_core.cli.output import number, print_json, print_table, say
 from esper_core.composition.config import config_class, describe_options
 from esper_core.composition.lookup import find_planned
 from esper_core.composition.plan import Plan, PlanRequest, describe_plan, make_plan
+from esper_core.contracts.errors import RegistryFileError
 from esper_core.contracts.plain import to_exact
+from esper_core.diagnosis.check import check_recipes
 from esper_core.registry.index import Index
 
 
@@ -49,6 +51,22 @@ def show_policy(
         _print_policy(document, plan)
 
 
+def check_registry(context: typer.Context, as_json: choices.AsJson = False) -> None:
+    """Check the registry file: its keys, its names, and that every policy makes a plan."""
+    index, recipes = load_installed(context)
+    if errors := check_recipes(recipes, index):
+        first, *others = errors
+        shown = [f"{error.message} {error.hint}".rstrip() for error in others]
+        raise RegistryFileError(first.message, hint="\n".join(filter(None, (first.hint, *shown))))
+    policies = sorted(recipes.policies)
+    if as_json:
+        print_json({"file": str(recipes.path) if recipes.path else None, "policies": policies, "errors": []})
+    elif recipes.path is None:
+        say("There is no registry.toml here or above; esper works without one.")
+    else:
+        say(f"{recipes.path} is fine: {len(policies)} policies ({', '.join(policies) or 'none'}).")
+
+
 def _document(plan: Plan, index: Index) -> dict[str, Any]:
     """Return what a policy is made of as JSON-able values; imports torch."""
     from esper_core.composition.build import build_parts
@@ -56,6 +74,7 @@ def _document(plan: Plan, index: Index) -> dict[str, Any]:
     known, written = describe_plan(plan, index), plan.to_json()
     parts = build_parts(plan, index, only={"network", "critic"})
     counts = {kind: sum(p.numel() for p in part.parameters()) for kind, part in parts.items()}
+    shown = ("kind", "name", "distribution", "version", "config")
     return {
         "policy": plan.policy,
         "slots": list(plan.slots),
@@ -66,10 +85,7 @@ def _document(plan: Plan, index: Index) -> dict[str, Any]:
         "latent_dim": parts["network"].latent_dim,
         "horizon": known.horizon,
         "heads": known.actions.sizes,
-        "components": [
-            {key: component[key] for key in ("kind", "name", "distribution", "version", "config")}
-            for component in written["components"]
-        ],
+        "components": [{key: component[key] for key in shown} for component in written["components"]],
         "train": written["train"],
         "options": dict(_options(plan, index)),
     }
@@ -83,8 +99,8 @@ def _print_policy(document: dict[str, Any], plan: Plan) -> None:
     say(f"  heads          {', '.join(f'{name} {size}' for name, size in document['heads'].items())}")
     say(f"  episode        {document['horizon']} steps")
     say("", "components")
-    components = [(f"  {c.kind}", c.name, f"{c.distribution} {c.version}") for c in plan.components]
-    print_table(("  kind", "name", "from"), components)
+    rows = [(f"  {c.kind}", c.name, f"{c.distribution} {c.version}") for c in plan.components]
+    print_table(("  kind", "name", "from"), rows)
     say("", "options, each set with -o KIND.KEY=VALUE")
     rows = []
     for name, option in document["options"].items():
@@ -97,18 +113,19 @@ def _options(plan: Plan, index: Index) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the name and the state of every option."""
     from esper_core.learning.config import TrainConfig
 
-    parts: list[tuple[str, type, Mapping[str, Any]]] = []
-    for planned in plan.components:
-        prefix = f"{planned.kind}.{planned.name}" if len(plan.of_kind(planned.kind)) > 1 else planned.kind
-        parts.append((prefix, config_class(find_planned(index, planned)), planned.config))
-    for prefix, options, chosen in [*parts, ("train", TrainConfig, plan.train)]:
+    def of(prefix: str, options: type, chosen: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         for row in describe_options(options):
             values = {"value": to_exact(chosen[row.key]), "default": to_exact(row.default)}
             yield f"{prefix}.{row.key}", {**values, "help": row.help, "allowed": row.allowed}
 
+    for planned in plan.components:
+        prefix = f"{planned.kind}.{planned.name}" if len(plan.of_kind(planned.kind)) > 1 else planned.kind
+        yield from of(prefix, config_class(find_planned(index, planned)), planned.config)
+    yield from of("train", TrainConfig, plan.train)
+
 
 def _shown(value: Any) -> str:
     if isinstance(value, list):
-        text = ", ".join(map(str, value))
-        return f"[{text}]" if len(text) <= 40 else f"[{len(value)} entries]"
+        text = f"[{', '.join(map(str, value))}]"
+        return text if len(text) <= 42 else f"[{len(value)} entries]"
     return number(value) if isinstance(value, float | bool) else str(value)

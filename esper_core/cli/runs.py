@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,17 +38,16 @@ def list_all(out: choices.Out = Path("runs"), as_json: choices.AsJson = False) -
     if as_json:
         print_json(rows)
     elif rows:
-        same = ("policy", "environment", "slots", "seed")
+        same = ("name", "policy", "environment", "slots", "seed")
         cells = [
             (
-                *(row[key] for key in ("name", *same)),
-                f"{row['updates']}/{row['updates_planned']}",
-                *(number(row["environment_steps"]), duration(row["seconds"])),
-                *(number(row["return"]), number(row["best_return"])),
+                *(r[key] for key in same),
+                *(f"{r['updates']}/{r['updates_planned']}", number(r["environment_steps"]), duration(r["seconds"])),
+                *(number(r["return"]), number(r["best_return"])),
             )
-            for row in rows
+            for r in rows
         ]
-        print_table(("run", *same, "updates", "steps", "time", "return", "best"), cells)
+        print_table(("run", *same[1:], "updates", "steps", "time", "return", "best"), cells)
     elif not damaged:
         say(f"There are no runs in {out}. Begin one: esper train")
     for sentence in damaged:
@@ -63,9 +62,12 @@ def show(
 ) -> None:
     """Show a run: its plan, its metrics and its checkpoints."""
     directory = find_run(run, out)
-    metrics = directory.metrics()
-    folders, best = list_checkpoints(directory), best_checkpoint(directory)
-    newest = _header(folders[-1]) if folders else None
+    metrics, folders, best = directory.metrics(), list_checkpoints(directory), best_checkpoint(directory)
+    newest: dict[str, Any] | None = None
+    try:
+        newest = read_header(folders[-1]).content if folders else None
+    except CheckpointMismatch as error:
+        newest = {"damaged": error.message}
     if as_json:
         print_json(
             {
@@ -80,8 +82,7 @@ def show(
         return
     _print_summary(directory, metrics)
     shown = ", ".join(f"{f.name}{' (best return)' * (f == best)}" for f in folders)
-    say(f"  checkpoints  {shown or 'none'}")
-    say(f"  code         {_code(directory.record)}")
+    say(f"  checkpoints  {shown or 'none'}", f"  code         {_code(directory.record)}")
     if not metrics:
         return
     _print_metrics(directory, metrics)
@@ -96,92 +97,75 @@ def show(
 
 def _print_summary(directory: RunDirectory, metrics: list[dict[str, Any]]) -> None:
     plan = directory.plan
-    say(f"{directory.shown()}")
-    say(f"  policy       {plan.policy}, {len(plan.slots)} slots, seed {plan.seed}, begun {directory.created}")
-    say(f"  components   {', '.join(f'{c.kind} {c.name}' for c in plan.components if len(plan.of_kind(c.kind)) == 1)}")
-    say(f"  updates      {len(metrics)} of {plan.updates}, {plan.envs} environments side by side")
-    if metrics:
-        spent = sum(line["timing"]["seconds"] for line in metrics)
-        steps = metrics[-1]["environment_steps"]
-        pace = f", {steps / spent:.1f} environment steps/s" if spent > 0 else ""
-        say(f"  time         {duration(spent)}{pace}")
-        if spent > 0 and (phases := _phases(metrics, spent)):
+    say(
+        str(directory.shown()),
+        f"  policy       {plan.policy}, {len(plan.slots)} slots, seed {plan.seed}, begun {directory.created}",
+        f"  components   {', '.join(f'{c.kind} {c.name}' for c in plan.components if len(plan.of_kind(c.kind)) == 1)}",
+        f"  updates      {len(metrics)} of {plan.updates}, {plan.envs} environments side by side",
+    )
+    spent = sum(line["timing"]["seconds"] for line in metrics)
+    if spent > 0:
+        say(f"  time         {duration(spent)}, {metrics[-1]['environment_steps'] / spent:.1f} environment steps/s")
+        seconds: Counter[str] = Counter()
+        for line in metrics:
+            seconds.update(line["timing"].get("phases", {}))
+        shares = [(name.replace("_", " "), value / spent) for name, value in seconds.most_common()]
+        phases = ", ".join(f"{name} {share:.0%}" for name, share in shares if share >= 0.01)
+        if phases:
             say(f"  spent on     {phases}")
 
 
 def _print_metrics(directory: RunDirectory, metrics: list[dict[str, Any]]) -> None:
+    names = [headline.name for headline in by_place(directory.words.headlines)]
+    names = [name for name in names if any(line.get(name) is not None for line in metrics)]
+    chosen = sorted({*range(0, len(metrics), max(1, -(-len(metrics) // SHOWN))), len(metrics) - 1})
     say()
-    headlines = by_place(directory.words.headlines)
-    columns = [h.name for h in headlines if any(line.get(h.name) is not None for line in metrics)]
-    step = max(1, -(-len(metrics) // SHOWN))
-    chosen = sorted({*range(0, len(metrics), step), len(metrics) - 1})
-    rows = [(metrics[i]["update"], *(number(metrics[i].get(name)) for name in columns)) for i in chosen]
-    print_table(("update", *columns), rows)
+    rows = [(metrics[i]["update"], *(number(metrics[i].get(name)) for name in names)) for i in chosen]
+    print_table(("update", *names), rows)
     if warnings := warning_spans(metrics):
         say("", "warnings", *(f"  {when}: {message}" for when, message in warnings))
     say("", "last update")
-    alone, tables = _grouped({name: value for name, value in metrics[-1].items() if name not in RESERVED})
-    print_table(("  metric", "value"), [(f"  {name}", number(value)) for name, value in alone.items()])
-    for table in tables:
+    last = {name: number(value) for name, value in metrics[-1].items() if name not in RESERVED}
+    print_table(("  metric", "value"), [(f"  {name}", value) for name, value in last.items() if "/" not in name])
+    for table in _tables(last):
         say()
-        names = next(iter(table.values()))
-        cells = [(f"  {name}", *(number(column[name]) for column in table.values())) for name in names]
-        print_table(("", *table), cells)
+        columns = [*table.values()]
+        print_table(("", *table), [(f"  {row}", *(column[row] for column in columns)) for row in columns[0]])
 
 
-def _header(path: Path) -> dict[str, Any]:
-    """Return what a checkpoint's header says, or why it cannot be read."""
-    try:
-        return read_header(path).content
-    except CheckpointMismatch as error:
-        return {"damaged": error.message}
+def _tables(metrics: dict[str, str]) -> Iterable[dict[str, dict[str, str]]]:
+    """Return the metrics such as `kl/op` as tables: column → row → value.
+
+    What is measured of the same things, such as all heads, becomes columns of one table.
+    """
+    columns: dict[str, dict[str, str]] = {}
+    for name, value in metrics.items():
+        column, slash, row = name.partition("/")
+        if slash:
+            columns.setdefault(column, {})[row] = value
+    tables: dict[frozenset[str], dict[str, dict[str, str]]] = {}
+    for column, values in columns.items():
+        tables.setdefault(frozenset(values), {})[column] = values
+    return tables.values()
 
 
 def _print_checkpoint(content: dict[str, Any]) -> None:
     if "damaged" in content:
         say(f"  {content['damaged']}")
         return
-    rows = [
-        ("update", f"{content['update']}, {content['environment_steps']:,} environment steps"),
-        ("slots", ", ".join(content["plan"]["slots"])),
-        ("features", f"schema {content['feature_schema']['digest']}, {content['feature_schema']['dim']} numbers"),
-        ("actions", f"digest {content['actions']['digest']}"),
-    ]
-    for key, version in content["weights_versions"].items():
-        if key.partition("/")[0] in FITTED:
-            rows.append((f"weights of {key}", f"version {version}"))
-    rows += [(name, f"{of['version']}, source {of['source']}") for name, of in content["distributions"].items()]
-    rows += [(name, f"{f['bytes']:,} bytes, SHA-256 {f['sha256'][:16]}") for name, f in content["files"].items()]
-    first, *rest = [(f"  {name}", value) for name, value in rows]
-    print_table(first, rest)
-
-
-def _phases(metrics: list[dict[str, Any]], spent: float) -> str:
-    """Return the share of each phase, the longest first; those below one percent are left out."""
-    seconds: Counter[str] = Counter()
-    for line in metrics:
-        seconds.update(line["timing"].get("phases", {}))
-    shares = [(name, value / spent) for name, value in seconds.most_common()]
-    return ", ".join(f"{name.replace('_', ' ')} {share:.0%}" for name, share in shares if share >= 0.01)
-
-
-def _grouped(metrics: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, dict[str, Any]]]]:
-    """Return the metrics that stand alone, and those such as `kl/op` as tables: column → row → value.
-
-    What is measured of the same things, such as all heads, becomes columns of one table.
-    """
-    alone: dict[str, Any] = {}
-    columns: dict[str, dict[str, Any]] = {}
-    for name, value in metrics.items():
-        column, slash, row = name.partition("/")
-        if slash:
-            columns.setdefault(column, {})[row] = value
-        else:
-            alone[name] = value
-    tables: dict[frozenset[str], dict[str, dict[str, Any]]] = {}
-    for column, values in columns.items():
-        tables.setdefault(frozenset(values), {})[column] = values
-    return alone, list(tables.values())
+    schema = content["feature_schema"]
+    weights = {key: v for key, v in content["weights_versions"].items() if key.partition("/")[0] in FITTED}
+    print_table(
+        ("  update", f"{content['update']}, {content['environment_steps']:,} environment steps"),
+        [
+            ("  slots", ", ".join(content["plan"]["slots"])),
+            ("  features", f"schema {schema['digest']}, {schema['dim']} numbers"),
+            ("  actions", f"digest {content['actions']['digest']}"),
+            *((f"  weights of {key}", f"version {version}") for key, version in weights.items()),
+            *((f"  {n}", f"{d['version']}, source {d['source']}") for n, d in content["distributions"].items()),
+            *((f"  {n}", f"{f['bytes']:,} bytes, SHA-256 {f['sha256'][:16]}") for n, f in content["files"].items()),
+        ],
+    )
 
 
 def _code(record: Mapping[str, Any]) -> str:

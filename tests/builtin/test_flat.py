@@ -7,12 +7,8 @@ import torch
 
 from esper_core import ActionSpec, Head, SlotConfig, StateField, StateSpec
 from esper_core.builtin.config import FlatConfig
-from esper_core.builtin.describe import describe
 from esper_core.builtin.flat import Flat
-from esper_core.builtin.plugin import esper_components, esper_kinds
-from esper_core.builtin.tensorboard import TensorBoard
 from esper_core.contracts.protocols import BuildContext
-from esper_core.registry.references import load_reference
 
 SLOTS = SlotConfig.for_grid(1, 2)
 ACTIONS = ActionSpec((Head("op", ("a", "b", "c")),), root="op")
@@ -68,25 +64,12 @@ def test_columns_have_the_names_and_values_of_the_schema() -> None:
 
 
 def test_raw_numbers_pass_through_when_asked_for() -> None:
-    columns = dict(zip(flat(scale=False).schema.names, flat(scale=False)(STATE).obs.T.tolist(), strict=True))
-    assert (
-        columns["age"] == [10.0, 15.0] and columns["slot1.speed"] == [0.0, 9.0] and columns["allowed.0"] == [1.0, 0.0]
-    )
+    raw = flat(scale=False)
+    columns = dict(zip(raw.schema.names, raw(STATE).obs.T.tolist(), strict=True))
+    assert [columns[name] for name in ("age", "slot1.speed", "allowed.0")] == [[10.0, 15.0], [0.0, 9.0], [1.0, 0.0]]
 
 
 def test_a_state_without_slots_has_no_slot_blocks() -> None:
-    spec = StateSpec((StateField("x", ("E", 3), "float", "", "", 0, 1),))
-    features = flat(spec=spec)
+    features = flat(spec=StateSpec((StateField("x", ("E", 3), "float", "", "", 0, 1),)))
     assert features.schema.names == ("x.0", "x.1", "x.2")
     assert features({"x": torch.rand(2, 3)}).obs.shape == (2, 3)
-
-
-def test_what_core_registers_can_be_loaded() -> None:
-    kinds = {kind.name: kind for kind in esper_kinds()}
-    planned = {"features", "network", "critic", "masks", "loss", "environment"}
-    assert set(kinds) == planned | {"observer"}
-    assert {name for name, kind in kinds.items() if kind.planned} == planned
-    assert all(isinstance(load_reference(kind.protocol, kind.name), type) for kind in kinds.values())
-    flat, tensorboard = esper_components()
-    assert load_reference(flat.factory, "flat") is Flat and load_reference(flat.describe, "flat") is describe
-    assert load_reference(tensorboard.factory, "tensorboard") is TensorBoard

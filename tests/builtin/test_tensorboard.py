@@ -13,7 +13,7 @@ import pytest
 from esper_core.builtin.config import TensorBoardConfig
 from esper_core.builtin.tensorboard import FOLDER, TensorBoard
 from esper_core.cli.app import run
-from tests.cli.resuming import SMALL
+from tests.cli.resuming import SMALL, lines_of
 
 
 def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
@@ -30,7 +30,7 @@ def test_a_run_leaves_its_curves_unless_it_is_told_not_to(tmp_path, monkeypatch,
     small = ["train", "--policy", "lstm-v1", "--slots", "2", "--updates", "2", *SMALL, "--json"]
     assert run(small) == 0
     folder = Path(json.loads(capsys.readouterr().out)["run"])
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    lines = lines_of(folder)
     found = curves(folder / FOLDER)
     assert found["run/return"] == [(line["update"], pytest.approx(line["return"])) for line in lines]
     known = {name for line in lines for name, value in line.items() if isinstance(value, float)}
@@ -55,8 +55,7 @@ def test_what_a_resumed_run_does_anew_hides_what_it_did_before(tmp_path: Path) -
         watched: Any = SimpleNamespace(path=tmp_path, metrics=lambda: [{"update": index} for index in done])
         observer.on_start(watched)
         for index in doing:
-            update: Any = SimpleNamespace(index=index, metrics={"return": value}, timing={})
-            observer.on_update(update)
+            observer.on_update(SimpleNamespace(index=index, metrics={"return": value}, timing={}))  # type: ignore[arg-type]
         observer.on_finish(watched)
 
     write([], [1, 2, 3], 0.0)

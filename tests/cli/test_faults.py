@@ -16,9 +16,6 @@ from tests.runs import forking
 pytest_plugins = ["esper_testing.pytest"]
 
 
-# The disk -----------------------------------------------------------------------------------------------------------
-
-
 def with_small_files(words: list[str]) -> None:
     """Run a command for which no file may be longer than what metrics need, as on a full disk."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (25_000, resource.RLIM_INFINITY))
@@ -45,9 +42,6 @@ def test_a_place_that_cannot_be_written_is_said_before_any_work(train, capsys):
     assert "No run can be written to /proc/nothing/here" in err and "--out" in err and "preparing" not in err
 
 
-# Code of others ----------------------------------------------------------------------------------------------------
-
-
 def test_a_failure_to_close_takes_no_result_away(train, tmp_path, monkeypatch, capsys):
     def close(self):
         raise RuntimeError("workers are gone")
@@ -56,11 +50,7 @@ def test_a_failure_to_close_takes_no_result_away(train, tmp_path, monkeypatch, c
     assert train("--policy", "lstm-v2", "--slots", "2", *SMALL, "--updates", "1", "--out", "runs") == 0
     printed = capsys.readouterr()
     assert "1 update, " in printed.out and only_run(tmp_path / "runs").name in printed.out
-    assert "warning: environment 'growth' (" in printed.err
     assert "failed while closing: RuntimeError: workers are gone. Nothing else is affected." in printed.err
-
-
-# The clock ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_clock_that_jumps_changes_nothing(train, references, tmp_path, monkeypatch, capsys):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from attrs import evolve
 from rich.cells import cell_len
 
-from esper_core.cli.frame import Picture, board_rows, draw
+from esper_core.cli.frame import Picture, draw
 from esper_core.contracts.board import Board, Cell, Row
 
 CELLS = (
@@ -16,20 +19,23 @@ CELLS = (
     Cell("EMBARGOED", tone="bad"),
     Cell("TRAINING", "a_blueprint_with_a_long_name", 0.0, "active"),
 )
-BOARD = Board([f"r0c{i}" for i in range(5)], [Row(f"host {e}  13/40", "0.61 vs 0.42", CELLS) for e in range(4)])
+PLACES = [f"r0c{i}" for i in range(5)]
+
+
+def board(rows: int) -> Board:
+    return Board(PLACES, [Row(f"host {e}  13/40", "0.61 vs 0.42", CELLS) for e in range(rows)])
+
+
+PACE: Any = SimpleNamespace(updates=40, steps=100, total=400, elapsed=100.0, left=253.0, speed=44.1)
 PICTURE = Picture(
     "lstm-v2  5 slots  growth",
+    PACE,
+    board,
     12,
-    40,
-    phase="collect 13/40",
-    share=0.25,
-    elapsed=100.0,
-    left=253.0,
-    speed=44.1,
+    "collect 13/40",
     curves={"return": [0.1, 0.2], "gain": [0.3, 0.4], "grown": [0.5, 0.9], "static": [0.42, 0.42]},
     operations={"WAIT": 0.62, "GERMINATE": 0.38},
     entropies={"op": 0.83, "alpha_target": 0.5},
-    board=BOARD,
     warnings=["ratio-exploded  ratio_max/op 12  since update 3"],
 )
 
@@ -38,7 +44,7 @@ def lines(picture: Picture, width: int, height: int) -> list[str]:
     return draw(picture, width, height).plain.split("\n")
 
 
-@pytest.mark.parametrize("width", [20, 40, 80, 81, 120, 200])
+@pytest.mark.parametrize("width", [20, 81, 200])
 @pytest.mark.parametrize("height", [2, 8, 23, 50])
 def test_it_fits(width: int, height: int) -> None:
     found = lines(PICTURE, width, height)
@@ -67,18 +73,15 @@ def test_the_board_has_a_cell_per_slot() -> None:
     assert found[at].split() == [f"r0c{i}" for i in range(5)]
     assert found[at + 1].split() == ["host", "0", "13/40", "conv_light", "depthwise", "·", "·", "a_blueprint…"]
     assert found[at + 2].split()[3:] == ["fossilized", "█", "blending", "▅", "dormant", "embargoed", "training", "▁"]
-
-
-def test_slots_that_do_not_fit_are_counted() -> None:
-    wide = evolve(PICTURE, board=Board([f"r0c{i}" for i in range(9)], [Row("host 0", "", (CELLS * 2)[:9])]))
-    (header,) = [line for line in lines(wide, 80, 50) if "r0c0" in line]
-    assert header.split() == ["+4", "more", "r0c0", "r0c1", "r0c2", "r0c3", "r0c4"]
+    nine = Board([f"r0c{i}" for i in range(9)], [Row("host 0", "", (CELLS * 2)[:9])])
+    (header,) = [line for line in lines(evolve(PICTURE, board=lambda rows: nine), 80, 50) if "r0c0" in line]
+    assert header.split() == ["+4", "more", *PLACES], "those that do not fit are counted"
 
 
 @pytest.mark.parametrize("height", range(2, 60))
 def test_as_many_environments_are_asked_for_as_are_shown(height: int) -> None:
-    rows = board_rows(PICTURE, height)
-    picture = evolve(PICTURE, board=Board(BOARD.places, BOARD.rows[:rows]))
+    asked = [0]
+    picture = evolve(PICTURE, board=lambda rows: (asked.append(rows), board(rows))[1])
     text = "\n".join(lines(picture, 80, height))
-    assert text.count("13/40  conv_light") == rows, "none of them was drawn in vain"
-    assert rows == 0 or "ratio-exploded" in text, "and there is room for the warnings"
+    assert text.count("13/40  conv_light") == asked[-1] <= 4, "none of them was drawn in vain"
+    assert asked[-1] == 0 or "ratio-exploded" in text, "and there is room for the warnings"

@@ -44,14 +44,11 @@ def test_policy_show_counts(esper):
     assert shown["parameters"] == 3_596_900
     assert (shown["observation_dim"], shown["network_input_dim"]) == (181, 201)
     assert shown["heads"]["slot"] == 5 and len(shown["heads"]) == 8
-    assert {c["kind"] for c in shown["components"]} >= {"features", "network", "critic", "masks", "loss", "environment"}
 
 
 def test_components_of_one_kind(esper):
     rows = {row["name"]: row for row in json.loads(esper("plugins", "list", "--kind", "workload", "--json").stdout)}
     assert set(rows) >= {"digits", "conv-small"} and rows["digits"]["distribution"] == "esper-growth"
-    text = esper("plugins", "list", "--kind", "workload").stdout
-    assert text.startswith("workload") and all(row["summary"] in text for row in rows.values())
     done = esper("plugins", "list", "--kind", "workloda")
     assert done.returncode == 2 and "Did you mean 'workload'?" in done.stderr
 
@@ -62,12 +59,3 @@ def test_registry_check(esper, tmp_path):
     done = esper("registry", "check")
     assert done.returncode == 2 and done.stdout == ""
     assert "registry.toml:4:" in done.stderr and "Did you mean 'lstm-v2'?" in done.stderr
-
-
-def test_global_flags_work_before_and_after_the_command(esper, tmp_path):
-    (tmp_path / "other.toml").write_text('schema = 1\n[plugins]\ndisabled = ["obs-v3"]\n')
-    flags = ("--registry", "other.toml", "--no-plugin=lstm-v2")
-    command = ("plugins", "list", "--json")
-    for words in ((*flags, *command), (*command, *flags)):
-        records = json.loads(esper(*words).stdout)
-        assert {r["plugin"] for r in records if r["status"] == "disabled"} == {"obs-v3", "lstm-v2"}

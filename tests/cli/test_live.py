@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import os
 import pty
-import select
 import signal
 import subprocess
 import sys
-import time
+import threading
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -44,11 +44,6 @@ class Boarded:
         return Board(["left", "right"], [Row(f"arena {e}", "fine", [Cell("IDLE"), Cell("BUSY", "tank")]) for e in envs])
 
 
-def update(index: int, **metrics: float) -> Update:
-    warning = LearningWarning("ratio-exploded", "ratio_max/op", "op", 12.0, 10.0, 1, "head op: probability ratio 12")
-    return Update(index, 8 * index, dict(metrics), {}, [], [warning])
-
-
 @pytest.fixture
 def view(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return a function that makes a view of an environment, and its console's file."""
@@ -70,7 +65,9 @@ def test_it_shows_the_run_and_leaves_a_clean_terminal(view: Any) -> None:
         shown.on_step(StepProgress(1, 4, "collect", 0, 4))
         assert "arena 2" in file.getvalue() and "tank" in file.getvalue() and "collect 0/4" in file.getvalue()
         file.truncate(0)
-        shown.on_update(update(1, **{"return": 0.25, "op/WAIT": 0.75, "op/JUMP": 0.25, "entropy/op": 0.5}))
+        warning = LearningWarning("ratio-exploded", "ratio_max/op", "op", 12.0, 10.0, 1, "")
+        metrics = {"return": 0.25, "op/WAIT": 0.75, "op/JUMP": 0.25, "entropy/op": 0.5}
+        shown.on_update(Update(1, 8, metrics, {}, [], [warning]))
         text = file.getvalue()
         for words in ("update 1/4", "0.250", "75%", "25%", "entropy left", "ratio-exploded  ratio_max/op 12"):
             assert words in text.replace("\x1b[1m", "").replace("\x1b[0m", ""), words
@@ -93,52 +90,37 @@ def test_a_board_that_fails_is_said_once_and_training_goes_on(view: Any) -> None
 def test_nothing_is_computed_between_frames(view: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PATIENCE", 1e9)
     environment = Boarded()
-    shown, _ = view(environment)
-    with shown:
+    with view(environment)[0] as shown:
         for step in range(5):
             shown.on_step(StepProgress(1, 4, "collect", step, 5))
     assert environment.asked == 0, "the frame that showed the beginning was the last for a long time"
 
 
-def read(terminal: int, process: subprocess.Popen[bytes], until: bytes, seconds: float = 60.0) -> bytes:
+def read(terminal: int, until: bytes) -> bytes:
     """Return what appears on a terminal until some words do, or it is closed."""
-    seen, deadline = b"", time.monotonic() + seconds
-    while until not in seen and time.monotonic() < deadline:
-        if not select.select([terminal], [], [], 0.2)[0]:
-            continue
-        try:
-            chunk = os.read(terminal, 65536)
-        except OSError:  # Linux closes it so
-            break
-        if not chunk:
-            break
-        seen += chunk
+    seen = b""
+    with suppress(OSError):  # Linux closes it so
+        while until not in seen:
+            seen += os.read(terminal, 65536)
     return seen
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
 @pytest.mark.parametrize("arguments", [(), ("--plain",)])
 def test_ctrl_c_on_a_real_terminal(tmp_path: Path, shared: Path, arguments: tuple[str, ...]) -> None:
     ours, theirs = pty.openpty()
     words = ["train", "--policy", "lstm-v1", "--slots", "2", "--updates", "500", *SMALL, "--out", str(tmp_path)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "esper_core.cli.app", *words, *arguments],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env=environment(shared, TERM="xterm-256color", COLUMNS="80", LINES="24"),
-        start_new_session=True,
-    )
+    command = [sys.executable, "-m", "esper_core.cli.app", *words, *arguments]
+    variables = environment(shared, TERM="xterm-256color", COLUMNS="80", LINES="24")
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=variables)
     os.close(theirs)
-    try:
-        begun = read(ours, process, b"update 2/500")
-        assert b"update 2/500" in begun
-        process.send_signal(signal.SIGINT)
-        end = read(ours, process, b"no such words")
-        assert process.wait(30) == 130
-    finally:
-        process.kill()
-        os.close(ours)
+    late = threading.Timer(60, process.kill)
+    late.start()
+    begun = read(ours, b"update 2/500")
+    process.send_signal(signal.SIGINT)
+    end = read(ours, b"no such words")
+    assert process.wait() == 130
+    late.cancel()
+    os.close(ours)
     assert b"Stopped in update" in end
     if arguments:
         assert b"\x1b" not in begun + end, "plain lines have no control codes"

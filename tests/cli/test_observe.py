@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from esper_testing.distributions import FakeSite
-from tests.cli.resuming import SMALL
+from tests.cli.resuming import SMALL, lines_of
 
 pytest_plugins = ["esper_testing.pytest"]
 
@@ -24,16 +24,12 @@ PARTS = """
 class Diary:
     def __init__(self, config, context):
         self.lines = []
-
     def on_start(self, run):
         self.path = run.path / "diary.txt"
-
     def on_update(self, update):
         self.lines.append(f"update {update.index}: {update.metrics['return']:.6f}")
-
     def on_finish(self, run):
         self.path.write_text("\\n".join(self.lines))
-
 class Grumpy(Diary):
     def on_update(self, update):
         print("grumpy was here")
@@ -52,8 +48,7 @@ def test_observers_watch_and_a_failing_one_stops_nothing(train, capsys):
     assert train(*small, "--observe", "diary", "--observe", "grumpy") == 0
     printed = capsys.readouterr()
     path = Path(json.loads(printed.out)["run"])
-    metrics = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
-    expected = [f"update {line['update']}: {line['return']:.6f}" for line in metrics]
+    expected = [f"update {line['update']}: {line['return']:.6f}" for line in lines_of(path)]
     assert (path / "diary.txt").read_text().splitlines() == expected
     assert printed.err.count("I have seen enough") == 1
     assert "observer 'grumpy' (acme-watchers 1.0) failed and is off for the rest of this run" in printed.err

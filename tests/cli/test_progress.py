@@ -20,23 +20,21 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_speed_and_what_is_left_follow_from_the_first_step_on(clock: list[float]) -> None:
     pace = Pace(updates=4, steps_per_update=80)
-    assert (pace.speed, pace.left, pace.share, pace.elapsed) == (None, None, 0.0, 0.0)
-    clock[0] += 1000.0  # preparing
-    pace.on_step(StepProgress(1, 4, "collect", 0, 40))
-    clock[0] += 2.0
-    pace.on_step(StepProgress(1, 4, "collect", 20, 40))
-    assert (pace.steps, pace.speed, pace.left, pace.share) == (40.0, 20.0, 14.0, 0.125)
+    assert (pace.speed, pace.left, pace.steps, pace.elapsed) == (None, None, 0.0, 0.0)
+    for step, seconds in ((0, 1000.0), (20, 2.0)):  # the first after preparing
+        clock[0] += seconds
+        pace.on_step(StepProgress(1, 4, "collect", step, 40))
+    assert (pace.steps, pace.speed, pace.left) == (40.0, 20.0, 14.0)
     pace.on_step(StepProgress(1, 4, "learn", 1, 4))
     assert pace.steps == 80.0
 
 
 def test_what_a_resumed_run_did_before_tells_no_pace(clock: list[float]) -> None:
     pace = Pace(updates=4, steps_per_update=80, updates_done=2)
-    assert pace.share == 0.5
-    pace.on_step(StepProgress(3, 4, "collect", 0, 40))
-    clock[0] += 4.0
-    pace.on_step(StepProgress(3, 4, "collect", 40, 40))
-    assert (pace.speed, pace.left) == (20.0, 4.0)
+    for step in (0, 40):
+        pace.on_step(StepProgress(3, 4, "collect", step, 40))
+        clock[0] += 2.0
+    assert (pace.steps / pace.total, pace.speed, pace.left) == (0.75, 20.0, 4.0)
 
 
 def test_lines_come_with_every_update_and_seldom_between(

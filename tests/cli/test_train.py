@@ -7,22 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from esper_core.cli.app import run
 from tests.cli.resuming import SMALL, lines_of, without_timing
 
 
 @pytest.fixture
-def train(tmp_path, shared, monkeypatch, capsys):
-    """Return a function that trains a small policy in this process: the run's folder, and what was printed as JSON."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ESPER_CACHE", str(shared / "cache"))
+def train(esper, tmp_path):
+    """Return a function that trains a small policy: the run's folder, and what was printed as JSON."""
 
     def train(*arguments: str) -> tuple[Path, dict]:
-        small = ("--policy", "lstm-v2", "--slots", "2", "--updates", "2", *SMALL)
-        assert run(["train", *small, *arguments, "--json"]) == 0
-        out = capsys.readouterr().out
-        assert out.count("\n") == 1, "one line of JSON"
-        printed = json.loads(out)
+        done = esper("train", "--policy", "lstm-v2", "--slots", "2", "--updates", "2", *SMALL, *arguments, "--json")
+        assert done.returncode == 0 and done.stdout.count("\n") == 1, "one line of JSON"
+        printed = json.loads(done.stdout)
         return tmp_path / printed["run"], printed
 
     return train
@@ -38,8 +33,7 @@ def test_equal_seeds_make_equal_runs_and_others_do_not(train):
 
 
 def test_what_depends_on_the_clock_lies_under_timing(train):
-    folder, _ = train()
-    for line in lines_of(folder):
+    for line in lines_of(train()[0]):
         timing = line["timing"]
         numbers = [v for v in (*line.values(), *timing.values()) if isinstance(v, float)]
         assert len(numbers) > 30 and all(map(math.isfinite, numbers))
@@ -56,21 +50,16 @@ def test_people_see_progress_and_a_result(esper, tmp_path):
     assert "update 4/4  return" in done.stderr
     for words in ("4 updates, 32 environment steps", "grown hosts", "static host", "→", "esper runs show runs/"):
         assert words in done.stdout, done.stdout
-    (folder,) = (tmp_path / "runs").iterdir()
-    assert str(folder.relative_to(tmp_path)) in done.stdout
-    command = re.search(r"esper (runs show \S+)", done.stdout)[1]
-    shown = esper(*command.split())
-    assert shown.returncode == 0 and "4 of 4" in shown.stdout and "000004" in shown.stdout
-    assert re.search(r"spent on .*host training \d+%", shown.stdout)
-    assert re.search(r"^ +entropy .* kl$", shown.stdout, re.M) and re.search(
-        r"^  blueprint( +\S+){9,}$", shown.stdout, re.M
-    )
+    command = re.search(r"esper (runs show (\S+))", done.stdout)
+    assert (tmp_path / command[2] / "run.json").exists()
+    shown = esper(*command[1].split()).stdout
+    assert "4 of 4" in shown and "000004" in shown and re.search(r"spent on .*host training \d+%", shown)
+    assert re.search(r"^ +entropy .* kl$", shown, re.M) and re.search(r"^  blueprint( +\S+){9,}$", shown, re.M)
 
 
 def test_a_warning_is_said_once_and_kept(esper, tmp_path):
-    bounds = ("-o", 'train.thresholds=["state-large=0.001"]')
-    done = esper("train", "--policy", "lstm-v2", "--slots", "2", "--updates", "3", *SMALL, *bounds, "--json")
-    assert done.returncode == 0, done.stderr
+    bounds = ("--updates", "3", *SMALL, "-o", 'train.thresholds=["state-large=0.001"]', "--json")
+    done = esper("train", "--policy", "lstm-v2", "--slots", "2", *bounds)
     said = [line for line in done.stderr.splitlines() if line.startswith("warning:")]
     assert [re.sub(r"[\d.]+(e-\d+)?$", "…", line) for line in said] == [
         f"warning: recurrent state {part}: root mean square …" for part in ("h", "c")
@@ -82,21 +71,18 @@ def test_a_warning_is_said_once_and_kept(esper, tmp_path):
     ] * 3
     assert all(w["value"] == line[w["metric"]] for line in lines for w in line["warnings"])
     shown = esper("runs", "show", str(folder)).stdout
-    for line in said:
-        assert shown.count(line.replace("warning", "updates 1 to 3")) == 1, shown
+    assert all(shown.count(line.replace("warning", "updates 1 to 3")) == 1 for line in said), shown
 
 
 def test_a_dry_run_prints_the_plan_and_builds_nothing(esper, tmp_path):
     arguments = ("train", "--policy", "lstm-v2", "--critic", "state-value", "-o", "network.hidden_dim=64", "--dry-run")
-    plan = json.loads(esper(*arguments).stdout)
-    chosen = {c["kind"]: c for c in plan["components"]}
+    chosen = {c["kind"]: c for c in json.loads(esper(*arguments).stdout)["components"]}
     assert chosen["critic"]["name"] == "state-value" and chosen["network"]["config"]["hidden_dim"] == 64
     assert not (tmp_path / "runs").exists()
 
 
 STUBBORN = """
 from esper_core import ComponentSpec, hookimpl
-
 @hookimpl
 def esper_components():
     yield ComponentSpec(kind="host", name="stubborn", factory="esper_growth.hosts.uniform:NarrowHost", summary="s",
@@ -105,9 +91,7 @@ def esper_components():
 
 
 def test_what_a_chosen_component_cannot_do_is_said_before_training(esper, install):
-    site = install("esper-stubborn", STUBBORN)
-    done = esper("train", "--policy", "lstm-v2", "--host", "stubborn", "--dry-run", path=site)
+    site, dry = install("esper-stubborn", STUBBORN), ("train", "--policy", "lstm-v2", "--dry-run")
     said = "warning: host 'stubborn' (esper-stubborn 1.0) is known to fail its check 'exports': it asks numpy\n"
-    assert done.returncode == 0 and said in done.stderr
-    assert json.loads(done.stdout)["policy"]
-    assert "stubborn'" not in esper("train", "--policy", "lstm-v2", "--dry-run", path=site).stderr, "not chosen"
+    assert said in esper(*dry, "--host", "stubborn", path=site).stderr
+    assert "stubborn'" not in esper(*dry, path=site).stderr, "not chosen"

@@ -16,15 +16,13 @@ from docs.generate import own_index
 from docs.generate.configuration import option_names
 from esper_core.cli.app import make_app
 from esper_core.cli.commands import Deferred
-from esper_core.cli.installed import Installed, Settings
+from esper_core.cli.installed import Installed, Settings, take_settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("plugins/*/README.md")])
 BLOCK = re.compile(r"^ *```[^\n]*\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 TYPED = re.compile(r"^(?:[$>] +|\.venv/bin/|[A-Z_]+=\S+ |for .*; do )*(esper .*)$")
 OPTION = re.compile(r"`((?:train|features|network|critic|masks|loss|environment|task|host)\.[a-z_]+)(?:=[^`]*)?`")
-GLOBAL = {"--registry": 1, "--no-plugin": 1, "--debug": 0}
-"""Flags of any command: how many words follow each."""
 INVENTED = ("esper runs weigh", "task.noise")
 """Belong to plugins that a page writes, and that nobody has installed."""
 
@@ -59,23 +57,12 @@ def find(words: list[str]) -> tuple[Any, list[str]]:
     return command, words
 
 
-def without_global_flags(words: list[str]) -> Iterator[str]:
-    skip = 0
-    for word in words:
-        if skip:
-            skip -= 1
-        elif word in GLOBAL:
-            skip = GLOBAL[word]
-        else:
-            yield word
-
-
 @pytest.mark.parametrize("page", [page for page in PAGES if any(shown(page))], ids=lambda p: str(p.relative_to(ROOT)))
 def test_commands_exist_with_their_flags(page: Path) -> None:
     for line in shown(page):
         if line.startswith(INVENTED):
             continue
-        command, words = find(list(without_global_flags(shlex.split(line, comments=True)[1:])))
+        command, words = find(take_settings(shlex.split(line, comments=True)[1:])[1])
         flags = {flag for parameter in command.params for flag in (*parameter.opts, *parameter.secondary_opts)}
         unknown = {word.partition("=")[0] for word in words if word.startswith("-")} - flags - {"-h", "--help"}
         assert not unknown, line

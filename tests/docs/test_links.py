@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -45,13 +43,6 @@ def test_links_and_files_exist(page: Path) -> None:
 
 
 def test_every_page_stands_in_the_navigation_once() -> None:
-    def pages(entries: Any) -> Iterator[str]:
-        for entry in entries if isinstance(entries, list) else [entries]:
-            if isinstance(entry, str):
-                yield entry
-            else:
-                for below in entry.values():
-                    yield from pages(below)
-
-    found = list(pages(tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]["nav"]))
+    navigation = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]["nav"]
+    found = re.findall(r"'([\w./-]+\.md)'", str(navigation))
     assert sorted(found) == sorted(str(page.relative_to(DOCS)) for page in SITE)

@@ -35,8 +35,5 @@ def test_it_lists_the_flags_that_may_stand_beside_resume() -> None:
 
 def test_its_numbers_are_the_codes() -> None:
     assert f"after {GRACE_SECONDS} seconds" in WORDS
-    assert (
-        (KEEP_LAST, SKIPS_IN_A_ROW) == (3, 3)
-        and "The last three and the one" in WORDS
-        and "**three in a row**" in WORDS
-    )
+    assert (KEEP_LAST, SKIPS_IN_A_ROW) == (3, 3)
+    assert "The last three and the one" in WORDS and "**three in a row**" in WORDS
