@@ -82,7 +82,7 @@ _LAZY = {
 
 _BROUGHT = {
     "check": ("esper_testing.checking:check", "esper-testing"),
-    "evaluate": ("esper_evaluation.evaluation:evaluate", "esper-evaluation"),
+    "evaluate": ("esper_evaluation.evaluating:evaluate", "esper-evaluation"),
     "spike": ("esper_testing.spiking:spike", "esper-testing"),
 }
 """Functions that other distributions bring, which may not be installed."""

@@ -179,7 +179,7 @@ def _train(
     *,
     run: RunDirectory | None = None,
 ) -> tuple[RunDirectory, list[dict[str, Any]]]:
-    with _process_left_as_found(), ExitStack() as stack:
+    with process_left_as_found(), ExitStack() as stack:
         try:
             from esper_core.learning.session import open_session
 
@@ -220,7 +220,7 @@ def what_is_kept(run: RunDirectory) -> str:
 
 
 @contextmanager
-def _process_left_as_found() -> Iterator[None]:
+def process_left_as_found() -> Iterator[None]:
     """Leave the random streams and the threads of the process as they were: they are the caller's."""
     import torch
 
