@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from esper_core.composition.build import build_parts
+from esper_core.api.player import load_player
 from esper_core.composition.plan import PlanRequest, make_plan
 from esper_core.contracts.errors import UserError
 from esper_core.learning.session import open_session
-from esper_core.policy.policy import Policy
 from esper_core.registry.index import Index
 from esper_core.registry.loading import load_index
-from esper_core.runs.checkpoint import choose_checkpoint, list_checkpoints, load_policy, save_checkpoint
+from esper_core.runs.checkpoint import choose_checkpoint, list_checkpoints, save_checkpoint
 from esper_core.runs.directory import RunDirectory
+from esper_core.runs.header import read_header
 from esper_evaluation.export.grow import grow
 from esper_testing.reference.plugin import REFERENCES, with_references
 
@@ -55,14 +56,10 @@ def test_an_environment_that_grows_nothing_has_nothing_to_export(run: RunDirecto
         grow(choose_checkpoint(run, "last"), index, 0)
 
 
-def test_a_policy_is_loaded_with_its_weights_alone(run: RunDirectory, index: Index) -> None:
-    parts = build_parts(run.plan, index)
-    policy = Policy(parts["network"], parts["critic"], parts["environment"].actions)
-    before = {name: value.clone() for name, value in policy.state_dict().items()}
-    first, *_, last = list_checkpoints(run)
-    load_policy(first, policy, parts["features"], run.plan, index)
-    after = policy.state_dict()
-    assert any(not torch.equal(before[name], after[name]) for name in before)
-    loaded = {name: value.clone() for name, value in after.items()}
-    load_policy(last, policy, parts["features"], run.plan, index)
-    assert any(not torch.equal(loaded[name], value) for name, value in policy.state_dict().items())
+def test_who_plays_has_the_weights_of_its_checkpoint(run: RunDirectory, index: Index) -> None:
+    for path in list_checkpoints(run):
+        saved, loaded = (
+            load_file(path / "policy.safetensors"),
+            load_player(read_header(path), index).policy.state_dict(),
+        )
+        assert saved.keys() == loaded.keys() and all(torch.equal(saved[name], loaded[name]) for name in saved)
