@@ -59,7 +59,8 @@ def test_a_report_lies_in_its_run_or_where_it_was_asked_for(runs, capsys, tmp_pa
     assert page == Path(runs[0]) / "report.html" and page.stat().st_size == document["bytes"] > 20_000
     assert "What grew" in page.read_text()
     assert run(["report", runs[0], "--out", str(tmp_path / "page.html")]) == 0
-    assert (tmp_path / "page.html").read_text() == page.read_text()
+    mine = esper_core.report(runs[0], tmp_path / "mine.html")
+    assert (tmp_path / "page.html").read_text() == page.read_text() == mine.read_text()
     assert run(["report", runs[0], "--out", str(tmp_path / "missing" / "page.html")]) == 1
     assert "cannot be written" in capsys.readouterr().err
 
@@ -102,6 +103,9 @@ def test_what_is_exported_needs_torch_alone(runs, capsys, tmp_path):
     document = printed(capsys, "export", runs[0], "--instance", "5", "--at", "1", "--out", str(tmp_path / "grown.py"))
     assert (document["instance"], document["checkpoint"]) == (5, "000001")
     assert document["episode"]["instance"] == 5
+    exported = esper_core.export(runs[0], tmp_path / "called.py", instance=5, at=1)
+    assert exported.weights.read_bytes() == (tmp_path / "grown.safetensors").read_bytes()
+    assert exported.cost.parameters == document["parameters"] and capsys.readouterr() == ("", "")
     assert document["difference"] <= 1e-6 and document["flops"] == sum(p["flops"] for p in document["parts"])
     code = (
         "import sys; sys.modules.update(dict.fromkeys(('esper_core', 'esper_growth', 'safetensors', 'numpy')))\n"
