@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from esper_core.api.installed import load_installed
+from esper_core.api.installed import load_installed, use_local
 from esper_core.api.training import as_run, process_left_as_found
 from esper_core.api.viewing import draw_bar, in_notebook
 from esper_core.composition.lookup import find_planned
@@ -39,6 +39,7 @@ def evaluate(
     by: str | None = None,
     out: str | Path = "runs",
     device: str | None = None,
+    use: Mapping[str, Any] | None = None,
     on_progress: OnProgress | None = None,
 ) -> Evaluation:
     """Compare a trained policy with rules and schedules, as `esper evaluate` does; see docs/evaluation.md.
@@ -55,6 +56,7 @@ def evaluate(
         by: A word that the environment says of an episode, such as "host": arms are compared within its groups too.
         out: Directory of runs, for names.
         device: torch device instead of the run's own.
+        use: Classes and objects of one's own that the runs were begun with: kind → class or object.
         on_progress: Called after every step with the episodes played, a float, with how many there are to play, and
             with the names of the arms that play. Without it a notebook shows a bar.
 
@@ -71,6 +73,7 @@ def evaluate(
     for name, count, least in (("instances", instances, MIN_INSTANCES), ("search_episodes", search_episodes, 1)):
         if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < least):
             raise ConfigError(f"{name} cannot be {count!r:.80}.", hint=f"It is a whole number, {least} or more.")
+    use_local(use)
     index, recipes = load_installed()
     try:
         return evaluate_runs(
@@ -148,7 +151,8 @@ def _bar() -> OnProgress:
 
     def show(done: float, total: int, what: str) -> None:
         nonlocal drawn
-        drawn = drawn or draw_bar(total, 0)
+        if drawn is None:
+            drawn = draw_bar(total, 0)
         drawn.progress = done
 
     return show

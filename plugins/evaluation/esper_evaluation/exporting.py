@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from esper_core.api.installed import load_installed
+from esper_core.api.installed import load_installed, use_local
 from esper_core.api.training import as_run, process_left_as_found
 from esper_core.contracts.errors import ConfigError
 from esper_core.registry.index import Index
@@ -30,6 +31,7 @@ def export(
     at: int | str = "last",
     out: str | Path = "runs",
     device: str | None = None,
+    use: Mapping[str, Any] | None = None,
 ) -> Exported:
     """Let a trained policy grow one network and write it, as `esper export` does; see docs/reports.md.
 
@@ -42,6 +44,7 @@ def export(
         at: Checkpoint: "last", "best" (the highest return), or the number of an update.
         out: Directory of runs, for a name.
         device: torch device instead of the run's own.
+        use: Classes and objects of one's own that the run was begun with: kind → class or object.
 
     Raises:
         UserError: there is no such run, checkpoint or folder, or the environment has nothing to export.
@@ -50,6 +53,7 @@ def export(
     """
     if isinstance(instance, bool) or not isinstance(instance, int) or not 0 <= instance <= MAX_INSTANCE:
         raise ConfigError(f"instance cannot be {instance!r:.80}.", hint=f"It is a whole number, 0 to {MAX_INSTANCE}.")
+    use_local(use)
     index, _ = load_installed()
     _, played, exported = export_run(as_run(run, out), index, Path(file), instance, str(at), device)
     for note in played.notes:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -136,6 +137,22 @@ def test_what_was_set_aside_is_a_note_and_is_logged(words: tuple[str, ...], capl
     before.records.rename(before.records.with_name("others"))
     (note,) = esper_core.evaluate("lamps-0", arms=["static"], instances=2).notes
     assert note.startswith("Everything is played again") and note in caplog.text and before.notes == ()
+
+
+def test_a_notebook_shows_a_bar_and_ctrl_c_says_what_is_kept(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bar = SimpleNamespace(progress=0.0)
+    monkeypatch.setattr(evaluating, "in_notebook", lambda: True)
+    monkeypatch.setattr(evaluating, "draw_bar", lambda total, done: bar)
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as raised:
+        esper_core.evaluate("lamps-0", arms=["static"], instances=2, on_progress=stop)
+    assert "batch of episodes that was finished is kept" in raised.value.__notes__[0] and bar.progress == 0.0
+    assert esper_core.evaluate("lamps-0", arms=["static"], instances=2).played == bar.progress == 2
 
 
 def test_within_groups(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
