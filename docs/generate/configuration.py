@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from docs.generate.markdown import NOTE, document, paragraph, table
-from esper_core.cli.watching import OBSERVER
+from esper_core.api.watching import OBSERVER
 from esper_core.composition.config import config_class, describe_options, structure_config
 from esper_core.composition.plan import describe_environment
 from esper_core.composition.selection import TRAIN, TRAIN_CONFIG
