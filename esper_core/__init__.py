@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     check: Callable[..., Any]
     evaluate: Callable[..., Any]
+    export: Callable[..., Any]
+    report: Callable[..., Any]
     spike: Callable[..., Any]
 
 __all__ = [
@@ -82,7 +84,9 @@ _LAZY = {
 
 _BROUGHT = {
     "check": ("esper_testing.api:check", "esper-testing"),
-    "evaluate": ("esper_evaluation.evaluation:evaluate", "esper-evaluation"),
+    "evaluate": ("esper_evaluation.evaluating:evaluate", "esper-evaluation"),
+    "export": ("esper_evaluation.exporting:export", "esper-evaluation"),
+    "report": ("esper_evaluation.reporting:report", "esper-evaluation"),
     "spike": ("esper_testing.api:spike", "esper-testing"),
 }
 """Functions that other distributions bring, which may not be installed."""

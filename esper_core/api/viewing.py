@@ -44,7 +44,7 @@ class Callbacks:
 
         @contextmanager
         def viewing(trainer: Trainer, plan: Plan, run: RunDirectory) -> Iterator[Callbacks]:
-            drawn = _bar(plan.updates, trainer.updates_done) if bar and in_notebook() else None
+            drawn = draw_bar(plan.updates, trainer.updates_done) if bar and in_notebook() else None
             yield cls(on_update, on_step, drawn)
 
         return viewing
@@ -74,7 +74,7 @@ def in_notebook() -> bool:
     return ipython is not None and type(ipython.get_ipython()).__name__ == NOTEBOOK
 
 
-def _bar(total: int, done: int) -> Any:
+def draw_bar(total: int, done: int) -> Any:
     """Draw a bar of a notebook; setting its `progress` draws it again."""
     bar = importlib.import_module("IPython.display").ProgressBar(total)
     bar.display()

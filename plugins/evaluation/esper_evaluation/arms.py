@@ -125,7 +125,7 @@ def choose_arms(
             )
         chosen[wanted] = available[wanted]
     if not chosen:
-        raise UserError("--arms names no arm.", hint=f"Arms here: {', '.join(available)}.")
+        raise UserError("No arm is asked for.", hint=f"Arms here: {', '.join(available)}.")
     return tuple(chosen.values())
 
 

@@ -44,8 +44,8 @@ def digest(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def set_aside(folder: Path, here: Mapping[str, Any]) -> str:
-    """Return why the newest records in a folder of evaluations are not gone on with, or an empty string.
+def set_aside(folder: Path, here: Mapping[str, Any]) -> Iterator[str]:
+    """Yield why the newest records in a folder of evaluations are not gone on with, where that is so.
 
     Args:
         folder: Where there is a folder for all circumstances so far, by their digest.
@@ -53,14 +53,14 @@ def set_aside(folder: Path, here: Mapping[str, Any]) -> str:
     """
     kept = [path for path in folder.glob(f"*/{EPISODES_FILE}") if path.is_file()]
     if not kept or any(path.parent.name == digest(here) for path in kept):
-        return ""
+        return
     newest = max(kept, key=lambda path: path.stat().st_mtime).parent
     try:
         before = read_json(newest / ABOUT_FILE)
         changes = list(_changes(before, here))
     except (OSError, DamagedFile, AttributeError):
         changes = [f"{ABOUT_FILE} cannot be read"]
-    return f"Everything is played again; the episodes in {newest} stay there: {'; '.join(changes)}."
+    yield f"Everything is played again; the episodes in {newest} stay there: {'; '.join(changes)}."
 
 
 def _changes(before: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[str]:

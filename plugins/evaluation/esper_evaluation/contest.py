@@ -10,17 +10,16 @@ import numpy as np
 import torch
 from attrs import evolve, frozen
 
-from esper_core.composition.build import build_beside, build_environment, build_parts, resolve_device
+from esper_core.api.player import load_player
+from esper_core.composition.build import build_beside, build_environment, resolve_device
 from esper_core.composition.plan import Plan, PlanDescription, describe_plan, owners_of
 from esper_core.contracts.errors import PluginError, UserError, did_you_mean
 from esper_core.contracts.foreign import close_safely
 from esper_core.contracts.plain import NotPlain, plain
-from esper_core.contracts.protocols import Environment, Evaluable, FeatureExtractor, MaskProvider, Rule
+from esper_core.contracts.protocols import Environment, Evaluable, MaskProvider, Rule
 from esper_core.policy.boundary import check_tensor
-from esper_core.policy.policy import Policy
 from esper_core.registry.index import Index
 from esper_core.registry.sources import made_with
-from esper_core.runs.checkpoint import load_policy
 from esper_core.system.files import make_folder, replace_synced, writing
 from esper_core.system.json_files import append_lines, json_bytes
 from esper_evaluation.arms import FIXED, GREEDY, MATCHED, POLICY, REPLAY, Arm, with_needed
@@ -30,7 +29,7 @@ from esper_evaluation.records import ABOUT_FILE, EPISODES_FILE, SEARCH_FILE, Bat
 from esper_evaluation.schedule import Matched, Schedule
 from esper_evaluation.search import Found, Search
 from esper_evaluation.statistics import Values
-from esper_testing.player import ForeignRule, PolicyRule, Separately, derived_seed, play
+from esper_testing.player import ForeignRule, PlayerRule, Separately, derived_seed, play
 
 EVALUATION = "evaluation"
 """Folder within a run."""
@@ -51,7 +50,6 @@ class Played:
         found: The schedule of `best-fixed`, where it took part.
         played: Episodes that were not on record, those of the search included.
         folder: Where the records lie.
-        notes: Differences between checkpoints and what is installed that do not matter enough to refuse.
     """
 
     instances: list[int]
@@ -61,7 +59,6 @@ class Played:
     found: Found | None
     played: int
     folder: Path
-    notes: tuple[str, ...]
 
 
 @frozen
@@ -85,7 +82,8 @@ class Contest:
         by: What the environment has to say in words about every episode, such as its host.
 
     Attributes:
-        set_aside: Why episodes on record are not used, where there are any but none of these circumstances.
+        notes: Differences between checkpoints and what is installed that do not matter enough to refuse; and why
+            episodes on record are not used, where there are any but none of these circumstances.
 
     Raises:
         UserError: the environment cannot be evaluated.
@@ -121,14 +119,16 @@ class Contest:
             if lacking or not isinstance(self.environment, Evaluable):
                 raise self._not_evaluable(f"it lacks {', '.join(lacking)}")
             self.evaluable: Evaluable = self.environment
-            self._policies, self.notes = self._load()
+            self._players = {e.seed: load_player(e.header, index, device=self.device) for e in entrants}
             self._about = circumstances(self.plan, index, self.device, self.context.parts["environment"])
         except BaseException:
             self.close(lambda _: None)  # what has failed before says more
             raise
         self.place = entrants[0].run.path
         evaluations = self.place / EVALUATION
-        self.folder, self.set_aside = evaluations / digest(self._about), set_aside(evaluations, self._about)
+        self.folder = evaluations / digest(self._about)
+        noted = [note for player in self._players.values() for note in player.notes]
+        self.notes = [*dict.fromkeys(noted), *set_aside(evaluations, self._about)]
 
     def close(self, say: Callable[[str], None]) -> None:
         """Free the environment's processes; `say` takes in one line where that fails."""
@@ -176,22 +176,9 @@ class Contest:
             self._play_all(wanted, records, progress, found)
         values = {arm.name: self._values(keys[arm.name], records, numbers) for arm in arms}
         tags = [records.lines[key]["tags"] for key in keys[arms[0].name][: len(numbers)]]
-        return Played(numbers, list(self.entrants), values, tags, found, progress.total, self.folder, self.notes)
+        return Played(numbers, list(self.entrants), values, tags, found, progress.total, self.folder)
 
     # Who plays ------------------------------------------------------------------------------------------------------
-
-    def _load(self) -> tuple[dict[int, tuple[Policy, FeatureExtractor]], tuple[str, ...]]:
-        """Return the policies by seed, with what they see."""
-        policies: dict[int, tuple[Policy, FeatureExtractor]] = {}
-        notes: dict[str, None] = {}
-        for seed, entrant in self.entrants.items():
-            plan = evolve(entrant.plan, device=self.plan.device)
-            parts = build_parts(plan, self.index, only=("features", "network", "critic"))
-            policy = Policy(parts["network"], parts["critic"], self.known.actions, plan.precision, self.owners)
-            noted = load_policy(entrant.header.path, policy, parts["features"], plan, self.index)
-            notes |= dict.fromkeys(noted)
-            policies[seed] = (policy, parts["features"])
-        return policies, tuple(notes)
 
     def _keys(self, arm: Arm, instances: Sequence[int], search: Search) -> list[Key]:
         """Return all episodes of an arm, instance by instance for each seed."""
@@ -211,11 +198,11 @@ class Contest:
         if key.seed is None:
             assert found is not None, "the search comes before its schedule is played"
             return _Job(key, Schedule(spec, found.rows))
-        policy, features = self._policies[key.seed]
+        player = self._players[key.seed]
         source = records.lines.get(key._replace(arm=arm.needs), {})
         makers: dict[str, Callable[[], _Job]] = {
-            POLICY: lambda: _Job(key, PolicyRule(policy, features, greedy=False)),
-            GREEDY: lambda: _Job(key, PolicyRule(policy, features, greedy=True)),
+            POLICY: lambda: _Job(key, PlayerRule(player, deterministic=False)),
+            GREEDY: lambda: _Job(key, PlayerRule(player, deterministic=True)),
             MATCHED: lambda: _Job(key, Matched(spec, source["ops"])),
             REPLAY: lambda: _Job(key, Schedule(spec, ()), topology=source["topology"]),
         }

@@ -92,7 +92,7 @@ def search_batches(entrants: Sequence[Entrant], episodes: int | None) -> int:
     envs = entrants[0].plan.envs
     wanted = training_episodes(entrants) if episodes is None else episodes
     if wanted < envs:
-        raise UserError(f"--search-episodes {wanted} is less than one batch of {envs}.", hint=f"Use {envs} or more.")
+        raise UserError(f"A search of {wanted} episodes is less than one batch of {envs}.", hint=f"Use {envs} or more.")
     return wanted // envs
 
 

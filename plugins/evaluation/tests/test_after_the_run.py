@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import esper_core
 from esper_core.cli.app import run
 from tests.cli.resuming import SMALL
 from tests.command import Esper
@@ -62,7 +63,8 @@ def test_a_report_is_in_its_run_or_where_it_was_asked_for(runs, capsys, tmp_path
     assert shown == []
     assert run(["report", runs[0], "--open"]) == 0 and shown == [page.absolute().as_uri()]
     assert run(["report", runs[0], "--out", str(tmp_path / "page.html")]) == 0
-    assert (tmp_path / "page.html").read_text() == page.read_text()
+    mine = esper_core.report(runs[0], tmp_path / "mine.html")
+    assert (tmp_path / "page.html").read_text() == page.read_text() == mine.read_text()
     assert run(["report", runs[0], "--out", str(tmp_path / "missing" / "page.html")]) == 1
     assert "cannot be written" in capsys.readouterr().err
 
@@ -98,6 +100,9 @@ def test_what_is_exported_needs_torch_alone(runs, capsys, tmp_path):
     document = printed(capsys, "export", runs[0], "--instance", "5", "--at", "1", "--out", str(tmp_path / "grown.py"))
     assert (document["instance"], document["checkpoint"]) == (5, "000001")
     assert document["episode"]["instance"] == 5
+    exported = esper_core.export(runs[0], tmp_path / "called.py", instance=5, at=1)
+    assert exported.weights.read_bytes() == (tmp_path / "grown.safetensors").read_bytes()
+    assert exported.cost.parameters == document["parameters"] and capsys.readouterr() == ("", "")
     assert document["difference"] <= 1e-6 and document["flops"] == sum(p["flops"] for p in document["parts"])
     code = (
         "import sys; sys.modules.update(dict.fromkeys(('esper_core', 'esper_growth', 'safetensors', 'numpy')))\n"
@@ -153,8 +158,8 @@ def test_a_run_of_growth_is_evaluated(runs, capsys, tmp_path):
     grown = {(e["arm"], e["instance"]): (e["topology"], e["outcomes"]["added_parameters"]) for e in lines}
     assert all(grown["replay", number] == grown["policy-greedy", number] for number in document["instance_numbers"])
     assert document["played"] == 2 * 7 + 4
-    assert run(words) == 0
-    assert json.loads(capsys.readouterr().out) == {**document, "played": 0}
+    again = esper_core.evaluate(path, instances=2, search_episodes=4, arms=ARMS.split(","))
+    assert again.to_json() == {**document, "played": 0} and capsys.readouterr() == ("", "")
     with (Path(document["records"]) / "episodes.jsonl").open("a") as file:
         file.write('{"arm": "static"}\n')
     assert run(words) == 4

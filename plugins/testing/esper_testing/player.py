@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,16 +10,16 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
+from esper_core.api.player import Player
 from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.errors import EsperError, PluginError
 from esper_core.contracts.events import EPISODE, is_number
 from esper_core.contracts.foreign import UNKNOWN, Owner, Owners
-from esper_core.contracts.protocols import Environment, FeatureExtractor, MaskProvider, Masks, Rule, State
+from esper_core.contracts.protocols import Environment, MaskProvider, Masks, Rule, State
 from esper_core.contracts.tensors import mapped
 from esper_core.learning.boundary import take_reset, take_step
 from esper_core.learning.stopwatch import Stopwatch
-from esper_core.policy.boundary import check_indices, check_mask_form, check_names, check_tensor, take_features
-from esper_core.policy.policy import Policy
+from esper_core.policy.boundary import check_indices, check_mask_form, check_names, check_tensor
 
 
 def derived_seed(*parts: object) -> int:
@@ -166,34 +165,24 @@ class ForeignRule:
         return actions
 
 
-class PolicyRule:
-    """A learned policy as a rule.
+class PlayerRule:
+    """A player as a rule, in episodes of its own: the player that it is given stays in those it is in.
 
     Args:
-        policy: The policy.
-        features: What it sees of a state. Each episode gets a copy, so that what they remember of one is no part of
-            another.
-        greedy: It takes what it thinks most probable, instead of drawing.
+        player: The player.
+        deterministic: It takes what it thinks most probable, instead of drawing.
     """
 
-    def __init__(self, policy: Policy, features: FeatureExtractor, *, greedy: bool) -> None:
-        self._policy, self._untouched, self._greedy = policy, features, greedy
+    def __init__(self, player: Player, *, deterministic: bool) -> None:
+        self._player, self._deterministic = player.copy(), deterministic
 
     def reset(self, num_envs: int) -> None:
-        """Begin with the policy's initial state."""
-        self._features = copy.deepcopy(self._untouched)
-        self._state = self._policy.initial_state(num_envs)
+        """Begin new episodes."""
+        self._player.reset(num_envs)
 
     def __call__(self, state: State, masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
         """Return the policy's actions, int64 `[E]` per head."""
-        owner, parameter = self._policy.owners["features"], next(self._policy.parameters())
-        with owner.doing("looking"):
-            found = self._features(state)
-        envs = len(masks.heads[self._policy.actions.names[0]])
-        features = take_features(owner, found, self._features.schema, envs, parameter.dtype, parameter.device)
-        acted = self._policy.get_action(features, masks, self._state, self._greedy, generator)
-        self._state = acted.state
-        return acted.actions
+        return self._player.act(state, self._deterministic, generator, masks)
 
 
 class Separately:

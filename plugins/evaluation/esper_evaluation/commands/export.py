@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from attrs import evolve
 
 from esper_core.cli import completion
 from esper_core.cli.installed import load_installed
 from esper_core.cli.output import kept, number, print_json, print_table, say
-from esper_core.registry.index import Index
-from esper_core.runs.checkpoint import choose_checkpoint
 from esper_core.runs.directory import RunDirectory, find_run
+from esper_evaluation.exporting import MAX_INSTANCE, export_run
 
 if TYPE_CHECKING:
     from esper_evaluation.export.grow import Result
@@ -27,7 +25,7 @@ def export(
     ],
     out: Annotated[Path, typer.Option(metavar="FILE", help="grown.py, for example; the weights lie beside it.")],
     instance: Annotated[
-        int, typer.Option(metavar="I", help="Host instance on which the policy plays.", min=0, max=2**31 - 1)
+        int, typer.Option(metavar="I", help="Host instance on which the policy plays.", min=0, max=MAX_INSTANCE)
     ] = 0,
     at: Annotated[str, typer.Option(metavar="K", help="Checkpoint: last, best, or the number of an update.")] = "last",
     runs: Annotated[Path, typer.Option(help="Directory of runs.")] = Path("runs"),
@@ -44,7 +42,7 @@ def export(
     """
     index, _ = load_installed(context)
     directory = find_run(run, runs)
-    checkpoint, played, exported = _export(directory, index, out, instance, at, device)
+    checkpoint, played, exported = export_run(directory, index, out, instance, at, device)
     for note in played.notes:
         say(f"warning: {note}", err=True)
     with kept(f"What was grown is kept in {exported.source} and {exported.weights}."):
@@ -52,22 +50,6 @@ def export(
             print_json(_document(directory, checkpoint, played, exported))
         else:
             _print(checkpoint, played, exported)
-
-
-def _export(
-    directory: RunDirectory, index: Index, out: Path, instance: int, at: str, device: str | None
-) -> tuple[Path, Result, Exported]:
-    from esper_evaluation.export.grow import grow
-    from esper_evaluation.export.write import export_paths, write_export
-
-    # Components run before anything is written, and may change the working directory.
-    place = out.absolute()
-    export_paths(place)
-    checkpoint = choose_checkpoint(directory, at)
-    played = grow(checkpoint, index, instance, device)
-    written = write_export(played.grown, place)
-    weights, source = (out.with_name(path.name) for path in (written.weights, written.source))
-    return directory.shown(checkpoint), played, evolve(written, weights=weights, source=source)
 
 
 def _document(directory: RunDirectory, checkpoint: Path, played: Result, exported: Exported) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import typer
 from esper_core.cli import completion
 from esper_core.cli.output import kept, print_json, say
 from esper_core.runs.directory import find_run
+from esper_evaluation import reporting
 
 
 def report(
@@ -30,11 +31,9 @@ def report(
 
     The page holds all it needs: it opens from disk, without a network, and runs no script.
     """
-    from esper_evaluation.report.page import write_report
-
     directory = find_run(run, runs)
-    path = out or directory.shown() / "report.html"
-    size = write_report(directory, path)
+    path = reporting.report(directory, out)
+    size = path.stat().st_size
     with kept(f"The report is kept in {path}."):
         if as_json:
             print_json({"run": str(directory.shown()), "report": str(path), "bytes": size})

@@ -8,18 +8,16 @@ from typing import Any
 import torch
 from attrs import evolve, frozen
 
-from esper_core.composition.build import build_parts
-from esper_core.composition.plan import owners_of
+from esper_core.api.player import load_player
+from esper_core.composition.build import build_environment
 from esper_core.contracts.errors import UserError
 from esper_core.contracts.foreign import close_safely
 from esper_core.contracts.grown import Exportable, Grown
 from esper_core.contracts.protocols import Environment
 from esper_core.policy.boundary import check_type
-from esper_core.policy.policy import Policy
 from esper_core.registry.index import Index
-from esper_core.runs.checkpoint import load_policy
 from esper_core.runs.header import read_header
-from esper_testing.player import PolicyRule, play
+from esper_testing.player import PlayerRule, play
 
 
 @frozen
@@ -49,22 +47,19 @@ def grow(checkpoint: Path, index: Index, instance: int, device: str | None = Non
         UserError: the environment has nothing to export.
         EsperError: the episode did not end within the environment's horizon.
     """
-    header = read_header(checkpoint)
-    plan = evolve(header.plan, envs=1, device=device or header.plan.device)
+    player = load_player(read_header(checkpoint), index, device=device)
+    plan, owners = evolve(player.plan, envs=1), player.policy.owners
     torch.set_num_threads(plan.threads)
-    parts, owners = build_parts(plan, index), owners_of(plan, index)
+    parts, owner = build_environment(plan, index).parts, owners["environment"]
     environment: Environment = parts["environment"]
-    owner = owners["environment"]
-    notes: list[str] = []
+    notes = [*player.notes]
     try:
         if not isinstance(environment, Exportable):
             raise UserError(
                 f"The environment '{plan.component('environment').name}' has nothing to export.",
                 hint="Only environments that grow networks do: they have a method grown(env).",
             )
-        policy = Policy(parts["network"], parts["critic"], environment.actions, plan.precision, owners)
-        noted = load_policy(checkpoint, policy, parts["features"], plan, index)
-        rule = PolicyRule(policy, parts["features"], greedy=True)
+        rule = PlayerRule(player, deterministic=True)
         options = {"instances": [instance]}
         played = play(environment, parts["masks"], rule, seed=plan.seed, options=options, owners=owners)
         with owner.doing("handing over what was grown"):
@@ -72,4 +67,4 @@ def grow(checkpoint: Path, index: Index, instance: int, device: str | None = Non
         check_type(owner, "what it has grown", grown, Grown)
     finally:
         close_safely(owner, environment.close, notes.append)
-    return Result(grown, played.events, (*noted, *notes))
+    return Result(grown, played.events, tuple(notes))

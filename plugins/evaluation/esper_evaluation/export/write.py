@@ -22,7 +22,7 @@ from esper_evaluation.export.places import tensors
 from esper_evaluation.export.source import module_source
 
 CLASS = "GrownNetwork"
-ELSEWHERE = "Choose another place with --out."
+ELSEWHERE = "Choose another place."
 FIRST_LINE = '"""A network that was grown, and needs torch alone.'
 TOLERANCE = 1e-6
 """Largest difference of outputs, relative to the largest of them where that is above 1."""
@@ -85,7 +85,7 @@ class Exported:
 
 
 def export_paths(out: Path) -> tuple[Path, Path]:
-    """Return where weights and source go for `--out`, with either suffix or none.
+    """Return where weights and source go for a file, with either suffix or none.
 
     Raises:
         UserError: Python could not import a module of that name, there is no such folder, or it would be written over
@@ -93,11 +93,9 @@ def export_paths(out: Path) -> tuple[Path, Path]:
     """
     stem = out.with_suffix("") if out.suffix in (".py", ".safetensors") else out
     if not stem.name.isidentifier() or keyword.iskeyword(stem.name):
-        raise UserError(
-            f"'{stem.name}' cannot be the name of a Python module.", hint="Use --out grown.py, for example."
-        )
+        raise UserError(f"'{stem.name}' cannot be the name of a Python module.", hint="Use grown.py, for example.")
     if not stem.parent.is_dir():
-        raise UserError(f"There is no folder {stem.parent}.", hint="Make it, or choose another with --out.")
+        raise UserError(f"There is no folder {stem.parent}.", hint="Make it, or choose another.")
     weights, source = stem.with_suffix(".safetensors"), stem.with_suffix(".py")
     mark = FIRST_LINE.encode()
     for path in (weights, source):

@@ -18,6 +18,7 @@ from esper_evaluation.report.record import Record
 from esper_evaluation.report.slots import slots
 from esper_evaluation.student import mean_interval
 
+ELSEWHERE = "Choose another place."
 MARK = b'<meta name="generator" content="esper report">'
 """What every report begins with, so that nothing else is written over."""
 
@@ -31,22 +32,21 @@ class Tile:
     note: str = ""
 
 
-def write_report(run: RunDirectory, path: Path) -> int:
-    """Write the page about a run, and return its size in bytes.
+def write_report(run: RunDirectory, path: Path) -> None:
+    """Write the page about a run.
 
     Raises:
         UserError: it would be written over a file that is not a report.
         EsperError: a file of the run is damaged, or the page cannot be written; one that was there before stays.
     """
-    with writing(path, "Choose another place with --out."):
+    with writing(path, ELSEWHERE):
         check_creatable(path)
         if path.exists() and MARK not in path.read_bytes()[:1000]:
-            raise UserError(f"{path} is there already, and is not a report.", hint="Choose another place with --out.")
+            raise UserError(f"{path} is there already, and is not a report.", hint=ELSEWHERE)
     # The name of a folder need not be text; what no encoding knows is shown with a backslash.
     content = render(Record.read(run)).encode("utf-8", "backslashreplace")
-    with writing(path, "Choose another place with --out."):
+    with writing(path, ELSEWHERE):
         replace_synced(path, content)
-    return len(content)
 
 
 def render(record: Record) -> str:

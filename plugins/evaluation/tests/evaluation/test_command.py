@@ -1,4 +1,4 @@
-"""`esper evaluate` as users type it, on the reference world."""
+"""`esper evaluate` and `esper_core.evaluate` as users write them, on the reference world."""
 
 from __future__ import annotations
 
@@ -7,15 +7,22 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
+import esper_core
 from esper_core.cli.app import main, run
 from esper_core.composition.recipes import Recipes
+from esper_core.contracts.errors import UserError
 from esper_core.registry.index import Index
 from esper_core.runs.directory import RunDirectory
+from esper_evaluation import evaluating
 from esper_evaluation.commands import evaluate as command
 from esper_testing.reference.environment import Lamps
 from tests.runs import forking
@@ -27,10 +34,20 @@ SMALL = ("--instances", "4", "--search-episodes", "6")
 def words(runs: list[RunDirectory], index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
     """The beginning of a command line in a folder with two runs."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command, "load_installed", lambda context: (index, Recipes()))
+    for module in (command, evaluating):
+        monkeypatch.setattr(module, "load_installed", lambda *_: (index, Recipes()))
     for number, source in enumerate(runs):
         shutil.copytree(source.path, tmp_path / "runs" / f"lamps-{number}")
     return ("evaluate", "lamps-0", "lamps-1", *SMALL)
+
+
+@pytest.fixture
+def threads() -> Iterator[int]:
+    """How many threads torch may use."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield 3
+    torch.set_num_threads(before)
 
 
 def test_a_document_for_machines(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,6 +87,74 @@ def test_a_table_for_people(words: tuple[str, ...], capsys: pytest.CaptureFixtur
     assert "comparison.png" in said and "One policy seed" not in said
 
 
+def test_the_function_returns_what_the_command_prints(
+    words: tuple[str, ...], capfd: pytest.CaptureFixture[str], threads: int
+) -> None:
+    """Played in a thread, from nothing, by each of them."""
+    told: list[tuple[float, int, str]] = []
+    several: list[str | Path] = ["lamps-0", Path("runs") / "lamps-1"]
+    with ThreadPoolExecutor() as pool:
+        said = {"instances": 4, "search_episodes": 6, "on_progress": lambda *said: told.append(said)}
+        result = pool.submit(esper_core.evaluate, several, **said).result()
+    assert capfd.readouterr() == ("", "") and torch.get_num_threads() == threads
+    assert told[-1] == (result.played, result.played, "best-fixed") and len(told) > 10
+    assert result.figure.is_file() and result.figure.parent == result.records and result.notes == ()
+    shutil.rmtree(result.records.parent)
+    assert run([*words, "--json"]) == 0
+    assert json.loads(capfd.readouterr().out) == result.to_json()
+    assert run(list(words)) == 0
+    assert capfd.readouterr().out == f"{result}\n" == f"{result!r}\n"
+    assert result.verdict == result.to_json()["secondary"]["verdict"]
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"arms": ["polcy"]}, "no arm 'polcy' .* Did you mean 'policy'"),
+        ({"arms": "policy"}, "arms cannot be 'policy'"),
+        ({"instances": 1}, "instances cannot be 1"),
+        ({"search_episodes": 0.5}, "search_episodes cannot be 0.5"),
+        ({"runs": []}, "no run to evaluate"),
+        ({"runs": ["lamps-0", "lamps-0"]}, "lamps-0 and lamps-0 have the same seed, 0"),
+        ({"at": 9}, "no checkpoint of update 9"),
+    ],
+)
+def test_mistakes_of_a_call(words: tuple[str, ...], said: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        esper_core.evaluate(**{"runs": "lamps-0", **said})
+    assert not list(Path("runs").glob("*/evaluation"))
+
+
+def test_runs_must_be_seeds_of_one_policy(words: tuple[str, ...], runs: list[RunDirectory], make_run: Any) -> None:
+    other = make_run(seed=2, options=("environment.epochs=5",), envs=2)
+    with pytest.raises(UserError, match=r"not seeds of one policy: envs is 3, 2; environment.epochs is 6, 5") as raised:
+        esper_core.evaluate([runs[0], other])
+    assert "seed is" not in raised.value.message and raised.value.exit_code == 2
+
+
+def test_what_was_set_aside_is_a_note_and_is_logged(words: tuple[str, ...], caplog: pytest.LogCaptureFixture) -> None:
+    before = esper_core.evaluate("lamps-0", arms=["static"], instances=2)
+    before.records.rename(before.records.with_name("others"))
+    (note,) = esper_core.evaluate("lamps-0", arms=["static"], instances=2).notes
+    assert note.startswith("Everything is played again") and note in caplog.text and before.notes == ()
+
+
+def test_a_notebook_shows_a_bar_and_ctrl_c_says_what_is_kept(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bar = SimpleNamespace(progress=0.0)
+    monkeypatch.setattr(evaluating, "in_notebook", lambda: True)
+    monkeypatch.setattr(evaluating, "draw_bar", lambda total, done: bar)
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as raised:
+        esper_core.evaluate("lamps-0", arms=["static"], instances=2, on_progress=stop)
+    assert "batch of episodes that was finished is kept" in raised.value.__notes__[0] and bar.progress == 0.0
+    assert esper_core.evaluate("lamps-0", arms=["static"], instances=2).played == bar.progress == 2
+
+
 def test_within_groups(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     few = ("evaluate", "lamps-0", "--instances", "8", "--arms", "policy,static", "--by")
     assert run([*few, "targt"]) == 2
@@ -92,7 +177,6 @@ def test_within_groups(words: tuple[str, ...], capsys: pytest.CaptureFixture[str
     ("arguments", "says"),
     [
         ("lamps-0 --arms polcy", "no arm 'polcy'"),
-        ("lamps-0 lamps-0", "have the same seed"),
         ("lamps-0 --at 9", "no checkpoint of update 9"),
         ("lamps-9", "There is no run 'lamps-9'"),
         ("lamps-0 --search-episodes 2", "less than one batch of 3"),

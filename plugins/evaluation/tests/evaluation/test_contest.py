@@ -117,7 +117,7 @@ def test_what_was_played_under_other_circumstances_is_named_and_played_again(
     def set_aside() -> str:
         contest = Contest(entrants, index)
         contest.close(print)
-        return contest.set_aside
+        return "".join(contest.notes)
 
     assert set_aside() == "", "there is nothing yet"
     before = hold("static", "policy")
@@ -227,15 +227,6 @@ def test_features_that_remember_go_on_from_the_checkpoint_in_every_episode(
     begun.clear()
     hold("policy", instances=4, among=entrants)
     assert sorted(begun) == sorted(4 * [remembered + step for step in range(1, 7)])
-
-
-def test_runs_must_be_seeds_of_one_policy(copies: list[RunDirectory], make_run: Any) -> None:
-    other = make_run(seed=2, options=("environment.epochs=5",), envs=2)
-    with pytest.raises(UserError, match=r"not seeds of one policy: envs is 3, 2; environment.epochs is 6, 5") as raised:
-        choose_entrants([copies[0], other], "last")
-    assert "seed is" not in raised.value.message and raised.value.exit_code == 2
-    with pytest.raises(UserError, match="have the same seed, 0"):
-        choose_entrants([copies[0], copies[0]], "last")
 
 
 def test_a_contest_of_a_world_without_operations(make_run: Any, index: Index, hold: Hold) -> None:

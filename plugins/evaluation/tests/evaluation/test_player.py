@@ -7,12 +7,16 @@ from typing import Any
 import pytest
 import torch
 
+from esper_core.api.player import load_player
 from esper_core.contracts.actions import ActionSpec, Head
-from esper_core.contracts.errors import EsperError, PluginError
+from esper_core.contracts.errors import EsperError, PluginError, UserError
 from esper_core.contracts.foreign import Owner
 from esper_core.contracts.protocols import Masks
+from esper_core.registry.index import Index
+from esper_core.runs.checkpoint import choose_checkpoint
+from esper_core.runs.header import read_header
 from esper_evaluation.schedule import Wandering
-from esper_testing.player import ForeignRule, Separately, derived_seed, play
+from esper_testing.player import ForeignRule, PlayerRule, Separately, derived_seed, play
 
 PINNED = 22011607678846335
 """What records on disk were played with."""
@@ -52,6 +56,23 @@ def test_what_is_played_is_kept_with_its_length_and_its_return(lamps: Any) -> No
     assert played.column("op", 1) == [int(step["op"][1]) for step in played.actions]
     assert [e["instance"] for e in played.events] == [3, 4]
     assert played.returns() == [e["return"] for e in played.events]
+
+
+def test_a_player_as_a_rule_draws_or_not_as_it_is_asked_to(runs: list[Any], index: Index, lamps: Any) -> None:
+    player = load_player(read_header(choose_checkpoint(runs[0], "last")), index)
+    environment, masks = lamps(16)
+    state, _ = environment.reset(seed=1)
+    acted = []
+    for deterministic in (False, True):
+        rule, other = PlayerRule(player, deterministic=deterministic), player.copy()
+        rule.reset(16)
+        other.reset(16)
+        expected = other.act(state, deterministic, torch.Generator().manual_seed(5))
+        acted.append(rule(state, masks(state), torch.Generator().manual_seed(5)))
+        assert all(torch.equal(acted[-1][name], expected[name]) for name in expected)
+    assert not torch.equal(acted[0]["op"], acted[1]["op"])
+    with pytest.raises(UserError, match="in no episode"):
+        player.save()
 
 
 def test_an_episode_that_does_not_end_is_an_error_unless_steps_are_counted(lamps: Any) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from esper_core.composition.build import build_parts
+from esper_core.api.player import load_player
 from esper_core.contracts.errors import UserError
-from esper_core.policy.policy import Policy
 from esper_core.registry.index import Index
-from esper_core.runs.checkpoint import choose_checkpoint, list_checkpoints, load_policy
+from esper_core.runs.checkpoint import choose_checkpoint, list_checkpoints
 from esper_core.runs.directory import RunDirectory
+from esper_core.runs.header import read_header
 from esper_evaluation.export.grow import grow
 
 
@@ -30,13 +31,10 @@ def test_an_environment_that_grows_nothing_has_nothing_to_export(runs: list[RunD
         grow(choose_checkpoint(runs[0], "last"), index, 0)
 
 
-def test_a_policy_is_loaded_with_its_weights_alone(runs: list[RunDirectory], index: Index) -> None:
-    run = runs[0]
-    parts = build_parts(run.plan, index)
-    policy = Policy(parts["network"], parts["critic"], parts["environment"].actions)
-    before = {name: value.clone() for name, value in policy.state_dict().items()}
-    for checkpoint in list_checkpoints(run):
-        load_policy(checkpoint, policy, parts["features"], run.plan, index)
-        loaded = {name: value.clone() for name, value in policy.state_dict().items()}
-        assert any(not torch.equal(before[name], loaded[name]) for name in before)
-        before = loaded
+def test_who_plays_has_the_weights_of_its_checkpoint(runs: list[RunDirectory], index: Index) -> None:
+    for path in list_checkpoints(runs[0]):
+        saved, loaded = (
+            load_file(path / "policy.safetensors"),
+            load_player(read_header(path), index).policy.state_dict(),
+        )
+        assert saved.keys() == loaded.keys() and all(torch.equal(saved[name], loaded[name]) for name in saved)

@@ -182,8 +182,8 @@ def test_nothing_but_a_report_is_written_over(make_run: MakeRun) -> None:
     run = make_run()
     with pytest.raises(UserError, match=r"run\.json is there already, and is not a report"):
         write_report(run, run.path / "run.json")
-    page_of_mine = run.path / "mine.html"
-    assert write_report(run, page_of_mine) == write_report(run, page_of_mine)
+    for _ in range(2):
+        write_report(run, run.path / "mine.html")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,149 @@
+"""What came of an evaluation: numbers, a verdict, and how they are put for people and for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from attrs import asdict, frozen
+
+from esper_core.cli.output import number, table
+from esper_core.system.printable import visible_line
+from esper_evaluation.arms import OWN, POLICY
+from esper_evaluation.entrants import Entrant, training_episodes
+
+if TYPE_CHECKING:
+    from esper_evaluation.comparison import Comparison, Contrast
+    from esper_evaluation.search import Found
+    from esper_evaluation.statistics import Estimate
+
+
+class Table(NamedTuple):
+    """A line per arm; `marked` are the numbers of those that stand out: the policy and the best rule."""
+
+    header: list[str]
+    rows: list[list[str]]
+    marked: list[int]
+
+
+@frozen(repr=False)
+class Evaluation:
+    """Arms side by side on the same instances. As a string it is the table that `esper evaluate` prints.
+
+    Attributes:
+        comparison: Estimates per arm and outcome, and the policy against the best rule.
+        entrants: The policies, each a checkpoint of a run.
+        found: The schedule of `best-fixed`, where it took part.
+        played: Episodes that were not on record before, those of the search included.
+        records: Folder of all episodes.
+        figure: A picture, PNG.
+        notes: What whoever reads this should know: differences between a checkpoint and what is installed, and why
+            episodes on record were not used.
+    """
+
+    comparison: Comparison
+    entrants: tuple[Entrant, ...]
+    found: Found | None
+    played: int
+    records: Path
+    figure: Path
+    notes: tuple[str, ...]
+
+    @property
+    def arms(self) -> Mapping[str, Mapping[str, Estimate]]:
+        """Arm → outcome → IQM with its 95 % interval (`value`, `low`, `high`); the best arm comes first."""
+        return self.comparison.arms
+
+    @property
+    def verdict(self) -> str | None:
+        """The policy against the best rule: "better", "worse", "no difference shown"; None without one of them."""
+        primary = self.comparison.primary
+        return None if primary is None else primary.verdict
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `esper evaluate --json` prints, JSON-able; docs/evaluation.md says what it holds."""
+        search = None
+        if self.found is not None:
+            search = {key: value for key, value in asdict(self.found).items() if key != "rows"}
+            search["training_episodes"] = training_episodes(self.entrants)
+        run = self.entrants[0].run
+        return {
+            **self.comparison.to_json(),
+            "runs": [str(entrant.run.shown()) for entrant in self.entrants],
+            "checkpoints": [entrant.header.update for entrant in self.entrants],
+            "search": search,
+            "played": self.played,
+            "records": str(run.shown(self.records)),
+            "figure": str(run.shown(self.figure)),
+        }
+
+    def __repr__(self) -> str:
+        lines: list[str] = []
+        for block in self.blocks():
+            lines += table(block.header, block.rows) if isinstance(block, Table) else [visible_line(block)]
+        return "\n".join(lines)
+
+    def blocks(self) -> Iterator[Table | str]:
+        """Yield what people are told, tables and lines."""
+        comparison, first = self.comparison, self.comparison.outcomes[0].name
+        yield self._table([outcome.name for outcome in comparison.outcomes], comparison.arms)
+        seeds = ", ".join(f"{entrant.seed} (update {entrant.header.update})" for entrant in self.entrants)
+        learned = any(arm.learned and arm.name in comparison.arms for arm in OWN)
+        yield ""
+        yield (
+            f"IQM [95 % interval] over {len(comparison.instances)} held-out instances"
+            f"{f' and policy seeds {seeds}' if learned else ''}; * is the best rule."
+        )
+        if comparison.groups:
+            columns = {f"{name} ({group.instances})": group for name, group in comparison.groups.items()}
+            arms = {arm: {name: group.arms[arm][first] for name, group in columns.items()} for arm in comparison.arms}
+            yield from ("", f"{first} by group of instances, and how many these are:", "")
+            yield from (self._table(list(columns), arms), "")
+        if comparison.primary is not None and comparison.mean is not None:
+            yield _verdict(comparison.primary, comparison.mean, first)
+        if comparison.oracle_gap is not None:
+            words = ", ".join(comparison.told_apart_by)
+            noise = ", which is within the noise" if comparison.oracle_gap.low <= 0.0 else ""
+            yield (
+                f"Choosing among the rules by what is known of an instance ({words}) would bring "
+                f"{_between(comparison.oracle_gap, signed=True)} on average{noise}."
+            )
+        if comparison.primary is not None and len(comparison.seeds) == 1:
+            yield "One policy seed: the intervals say nothing about what another seed would have given."
+        if self.found is not None:
+            yield (
+                f"best-fixed is the best of {self.found.candidates} schedules after {self.found.searched} episodes of "
+                f"search; a policy was trained with {training_episodes(self.entrants)}."
+            )
+        run = self.entrants[0].run
+        yield from ("", f"Episodes lie in {run.shown(self.records)}", f"A picture of this: {run.shown(self.figure)}")
+
+    def _table(self, columns: Sequence[str], arms: Mapping[str, Mapping[str, Estimate]]) -> Table:
+        best = self.comparison.best_rule
+        return Table(
+            ["arm", *columns],
+            [
+                [f"{arm} *" if arm == best else arm, *(_between(estimates[name]) for name in columns)]
+                for arm, estimates in arms.items()
+            ],
+            [row for row, arm in enumerate(arms) if arm in (POLICY, best)],
+        )
+
+
+def _verdict(primary: Contrast, mean: Contrast, outcome: str) -> str:
+    words = {
+        "better": f"The policy is better than the best rule, {primary.rule}",
+        "worse": f"The policy is worse than the best rule, {primary.rule}",
+        "no difference shown": f"No difference shown between the policy and the best rule, {primary.rule}",
+    }
+    other = "" if mean.rule == primary.rule else f" to {mean.rule}, the best rule by its mean,"
+    return (
+        f"{words[primary.verdict]}: {outcome} {_between(primary.delta, signed=True)}; "
+        f"mean of the paired differences{other} {_between(mean.delta, signed=True)}."
+    )
+
+
+def _between(estimate: Estimate, *, signed: bool = False) -> str:
+    value = f"{estimate.value:+.4g}" if signed else number(estimate.value)
+    return f"{value} [{number(estimate.low)}, {number(estimate.high)}]"
