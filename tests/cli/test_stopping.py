@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable
 from multiprocessing.context import ForkProcess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -83,19 +81,8 @@ def test_before_the_first_update_has_ended(begin, tmp_path, number, status):
     assert is_gone(os.killpg, process.pid)
 
 
-class SlowlyStarted(subprocess.Popen[str]):
-    """Its caller learns of the process only when that has long been at work."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        exec("import time\ntime.sleep(0.5)", {"__name__": "subprocess"})
-
-
-@pytest.mark.parametrize(
-    ("popen", "number", "status"), [(subprocess.Popen, signal.SIGINT, 130), (SlowlyStarted, signal.SIGTERM, 143)]
-)
-def test_while_kernels_are_compiled(begin, tmp_path, monkeypatch, popen, number, status):
-    monkeypatch.setattr(subprocess, "Popen", popen)
+@BOTH
+def test_while_kernels_are_compiled(begin, tmp_path, monkeypatch, number, status):
     compiler = tmp_path / "slow-compiler"
     compiler.write_text(f'#!/bin/sh\n[ "$1" = --version ] && exit\necho $$ > {tmp_path}/compiling\nsleep 600\n')
     compiler.chmod(0o755)
@@ -105,6 +92,7 @@ def test_while_kernels_are_compiled(begin, tmp_path, monkeypatch, popen, number,
     process = begin("-o", "environment.kernels=compiled")
     compiling = tmp_path / "compiling"
     wait_for(process, lambda: compiling.exists() and compiling.read_text().endswith("\n"))
+    time.sleep(0.3)
     stop(process, number)
     said = (tmp_path / "said").read_text()
     assert process.exitcode == status and "Stopped before the first update; nothing was written." in said

@@ -29,44 +29,13 @@ def device():
         yield device
 
 
-@pytest.fixture
-def make(make_runtime, device):
-    """Return a factory of runtimes on the device, with seeds of all sorts."""
-
-    def make(kind):
-        context = {"samples": 40, "device": device.name}
-        runtime = make_runtime(kind, context=context, batch_size=20, max_grad_norm=1.0)
-        runtime.start([0, 1, 2])
-        for env, (seeds, labels) in enumerate(zip(SETTINGS, LABELS, strict=True)):
-            for slot, setting in seeds.items():
-                runtime.germinate(env, slot, labels[slot], setting.algorithm)
-        return runtime
-
-    return make
-
-
-def test_a_fused_step_needs_nothing_from_the_host(make, device):
-    runtime = make(FusedRuntime)
-    (group,), split = runtime.groups, runtime.data[0].splits["train"]
-    rows = torch.zeros(20, 3, dtype=torch.int64, device=device.name)
-    inputs, targets, joins = split.inputs[rows], split.targets[rows], group.joins(SETTINGS)
-    device.crossings.clear()
-    group.step(inputs, targets, joins, {1: [0], 2: [0]}, lr=0.1, momentum=0.9, max_grad_norm=1.0)
-    assert device.crossings == []
-
-
-def test_a_step_of_the_loop_needs_nothing_from_the_host(make, device):
-    runtime = make(LoopRuntime)
-    split = runtime.hosts[0].problem.task.train
-    device.crossings.clear()
-    for run, settings in zip(runtime.hosts, SETTINGS, strict=True):
-        run.step(split.inputs[:20], split.targets[:20], settings, 1.0)
-    assert device.crossings == []
-
-
 @pytest.mark.parametrize("kind", [LoopRuntime, FusedRuntime])
-def test_an_epoch_waits_as_often_however_many_steps_it_has(make, device, kind):
-    runtime, counts = make(kind), []
+def test_an_epoch_waits_as_often_however_many_steps_it_has(make_runtime, device, kind):
+    runtime, counts = make_runtime(kind, context={"samples": 40, "device": device.name}), []
+    runtime.start([0, 1, 2])
+    for env, (seeds, labels) in enumerate(zip(SETTINGS, LABELS, strict=True)):
+        for slot, setting in seeds.items():
+            runtime.germinate(env, slot, labels[slot], setting.algorithm)
     for batch_size in (20, 10):
         runtime.config = GrowthConfig(batch_size=batch_size, max_grad_norm=1.0)
         device.crossings.clear()
@@ -93,16 +62,13 @@ def test_rules_act_where_the_masks_are(make_environment, make_context, device, r
     }
     acting = rule(None, context)
     acting.reset(2)
-    actions = acting(state, masks, torch.Generator())
-    assert {value.device.type for value in actions.values()} == {device.name}
+    assert {chosen.device.type for chosen in acting(state, masks, torch.Generator()).values()} == {device.name}
 
 
-def test_a_birth_leaves_the_streams_of_gpus_alone(make_context, monkeypatch):
+def test_a_birth_leaves_the_streams_of_gpus_alone(make_runtime, monkeypatch):
     """`torch.manual_seed` would restart them."""
     monkeypatch.setattr(torch, "manual_seed", lambda seed: pytest.fail("all devices were seeded"))
-    parts = make_context(samples=40).parts
-    before = torch.get_rng_state()
-    runtime = LoopRuntime(GrowthConfig(), parts["task"], parts["host"], parts["blueprint"], 3)
+    runtime, before = make_runtime(LoopRuntime, context={"samples": 40}), torch.get_rng_state()
     runtime.start([0])
     runtime.germinate(0, 0, "conv_light", Algorithm.GATE)
     assert torch.equal(torch.get_rng_state(), before)

@@ -8,6 +8,7 @@ import torch
 
 from esper_core.contracts.board import Cell, HasBoard
 from esper_core.contracts.errors import EsperError
+from esper_growth import reward
 from esper_growth.actions import Op
 from esper_growth.checks import check_legal
 from esper_growth.masks import LifecycleMasks
@@ -28,14 +29,12 @@ def grow_and_hold(environment, act, blueprint=1):
 def test_waiting_through_an_episode_returns_exactly_zero(make_environment, act, options):
     environment = make_environment(epochs=4, envs=3, hosts_per_group=2, curves=None, **options)
     environment.reset()
-    total = torch.zeros(3)
-    for _ in range(4):
-        _, reward, terminated, truncated, info = environment.step(act(environment))
-        total += reward
-    assert total.tolist() == [0.0] * 3 and bool(terminated.all()) and not bool(truncated.any())
-    episodes = info["events"]
-    assert [(e["return"], e["gain"], e["fossils"]) for e in episodes] == [(0.0, 0.0, 0.0)] * 3
-    assert all(e["committed_accuracy"] == e["static_accuracy"] == e["full_accuracy"] > 0 for e in episodes)
+    steps = [environment.step(act(environment)) for _ in range(4)]
+    assert sum(step[1] for step in steps).tolist() == [0.0] * 3
+    *_, terminated, truncated, info = steps[-1]
+    assert bool(terminated.all()) and not bool(truncated.any())
+    assert [(e["return"], e["gain"], e["fossils"]) for e in info["events"]] == [(0.0, 0.0, 0.0)] * 3
+    assert all(e["committed_accuracy"] == e["static_accuracy"] == e["full_accuracy"] > 0 for e in info["events"])
 
 
 def test_the_episode_ends_on_its_last_epoch_and_stays_ended(make_environment, act):
@@ -131,6 +130,13 @@ def test_return_leaves_shaping_out_and_reward_telescopes(make_environment, play)
     assert not torch.allclose(shaped_total, plain_total), "shaping must have paid something along the way"
 
 
+def test_potential_sums_over_all_slots():
+    stage = torch.tensor([[Stage.TRAINING, Stage.BLENDING, Stage.HOLDING, Stage.FOSSILIZED, Stage.FOSSILIZED]])
+    assert float(reward.potential(stage, 0.02)) == pytest.approx(0.02 * (0.2 + 0.5 + 0.7 + 2.0))
+    empty = torch.tensor([[Stage.DORMANT, Stage.GERMINATED, Stage.PRUNED, Stage.EMBARGOED, Stage.RESETTING]])
+    assert float(reward.potential(empty, 0.02)) == 0.0
+
+
 def test_an_illegal_action_is_refused_by_name(make_environment, act):
     environment = make_environment(epochs=1)
     environment.reset()
@@ -146,9 +152,8 @@ def test_an_illegal_action_is_refused_by_name(make_environment, act):
 @pytest.mark.parametrize("auto_advance", [True, False])
 def test_the_environment_accepts_exactly_what_the_masks_allow(make_environment, make_context, act, auto_advance):
     environment = make_environment(epochs=30, samples=20, batch_size=20, envs=4, auto_advance=auto_advance)
-    masks, rule, generator = LifecycleMasks(None, make_context()), UniformLegal(None, make_context()), torch.Generator()
-    generator.manual_seed(0)
-    state, _ = environment.reset()
+    masks, rule = LifecycleMasks(None, make_context()), UniformLegal(None, make_context())
+    generator, (state, _) = torch.Generator().manual_seed(0), environment.reset()
     options = {"auto_advance": auto_advance, "blueprints": environment._legal_blueprints}
     options |= {"spec": environment.actions, "slot_ids": environment.slot_config.slot_ids}
     tried = {True: 0, False: 0}
@@ -186,15 +191,13 @@ def test_the_state_is_what_the_spec_says(make_environment, play):
 
 def test_published_tensors_are_copies_and_histories_hold_what_came_before(make_environment, act):
     environment = make_environment()
-    state, _ = environment.reset()
-    assert state["accuracy_history"].tolist() == [[-1.0] * 5] * 2
-    seen = [state["accuracy"][0].item()]
-    state["stage"].fill_(99)
-    for _ in range(3):
-        state = environment.step(act(environment))[0]
-        seen.append(state["accuracy"][0].item())
-    assert int(state["stage"].max()) == Stage.DORMANT
-    assert state["accuracy_history"][0].tolist() == pytest.approx([-1.0, -1.0, *seen[:3]])
+    states = [environment.reset()[0]]
+    states[0]["stage"].fill_(99)
+    states += [environment.step(act(environment))[0] for _ in range(3)]
+    assert int(states[-1]["stage"].max()) == Stage.DORMANT
+    seen = [float(state["accuracy"][0]) for state in states[:3]]
+    assert states[0]["accuracy_history"].tolist() == [[-1.0] * 5] * 2
+    assert states[-1]["accuracy_history"][0].tolist() == pytest.approx([-1.0, -1.0, *seen])
 
 
 def test_events_tell_the_life_of_a_seed(make_environment, act):

@@ -1,6 +1,7 @@
 """The life of a seed: every transition, every gate, every legality, against brute force."""
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -9,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esper_core import SlotConfig
-from esper_growth.actions import ALPHA_SPEEDS, ALPHA_TARGETS, TEMPOS, Algorithm, Op, action_spec
+from esper_growth.actions import ALPHA_SPEEDS, ALPHA_TARGETS, TEMPOS, Algorithm, Curve, Op, action_spec
+from esper_growth.alpha import curve
 from esper_growth.lifecycle import SlotTable, legal_slots
 from esper_growth.stages import HAS_MODULE, TRANSITIONS, AlphaMode, Stage
 
@@ -179,6 +181,24 @@ def test_without_auto_advance_a_gate_that_has_not_passed_refuses():
     assert not life.step(op=Op.ADVANCE)[0] and life.stage == Stage.BLENDING
     life.wait(8)
     assert life.stage == Stage.BLENDING and life.step(op=Op.ADVANCE)[0] and life.stage == Stage.HOLDING
+
+
+def share(kind: Curve, t: float, steepness: float = 12.0) -> float:
+    return float(curve(torch.tensor(kind), *torch.tensor([t, steepness], dtype=torch.float64)))
+
+
+def test_curves_are_their_formulas():
+    assert share(Curve.LINEAR, 0.3) == pytest.approx(0.3)
+    assert share(Curve.COSINE, 0.25) == pytest.approx((1 - math.cos(math.pi / 4)) / 2)
+    rise, low, high = (1 / (1 + math.exp(-x)) for x in (6 * (0.7 - 0.5), -3, 3))
+    assert share(Curve.SIGMOID, 0.7, 6.0) == pytest.approx((rise - low) / (high - low))
+
+
+@given(st.sampled_from(list(Curve)), st.floats(0, 1), st.floats(0, 1), st.floats(0.5, 30))
+def test_every_curve_rises_from_zero_to_one(kind, a, b, steepness):
+    assert share(kind, 0.0, steepness) == pytest.approx(0.0, abs=1e-12)
+    assert share(kind, 1.0, steepness) == pytest.approx(1.0)
+    assert share(kind, min(a, b), steepness) <= share(kind, max(a, b), steepness) + 1e-12
 
 
 @settings(max_examples=12, deadline=None)

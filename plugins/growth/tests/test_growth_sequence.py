@@ -9,22 +9,18 @@ from esper_growth.actions import Algorithm
 from esper_growth.blueprints import sequence
 from esper_growth.blueprints.transformer import BiasedMixing, Mixing
 from esper_growth.config import (
-    CapableConfig,
     ConvConfig,
     GrowthConfig,
     LoraConfig,
     LoraLargeConfig,
     Mnist1dConfig,
-    NarrowConfig,
     PointwiseConfig,
     TransformerConfig,
 )
-from esper_growth.fused.fold import fold
 from esper_growth.fused.runtime import FusedRuntime
-from esper_growth.fused.stock import Stock
 from esper_growth.hosts.conv import ConvHost
 from esper_growth.hosts.transformer import TransformerHost
-from esper_growth.hosts.uniform import CapableHost, NarrowHost, PointwiseHost
+from esper_growth.hosts.uniform import PointwiseHost
 from esper_growth.make import growth
 from esper_growth.masks import legal_blueprints
 from esper_growth.model import SeedSetting
@@ -71,23 +67,6 @@ def test_a_host_that_cannot_take_the_task_is_refused(make_parts):
         TransformerHost(TransformerConfig(patch=7), None).build(3, (1, 40), 10)
 
 
-@pytest.mark.parametrize(
-    ("host", "shapes"),
-    [
-        (NarrowHost(NarrowConfig(), None), [(6, 40), (6, 20), (6, 20), (6, 10), (6, 10)]),
-        (CapableHost(CapableConfig(), None), [(32, 40), (32, 20), (32, 20), (32, 10), (32, 10)]),
-        (TransformerHost(TransformerConfig(), None), [(16, 10)] * 5),
-    ],
-)
-def test_slots_see_curves(host, shapes):
-    x, found = torch.randn(2, 1, 40), []
-    module = host.build(5, (1, 40), 10)
-    for segment in module.segments[:-1]:
-        x = segment(x)
-        found.append(tuple(x.shape[1:]))
-    assert found == shapes and module.segments[-1](x).shape == (2, 10)
-
-
 def test_attention_equals_pytorchs():
     x = torch.randn(5, 3, 2, 4, 6, dtype=torch.float64)
     query, key, value = (x[:, part].transpose(2, 3) for part in range(3))
@@ -122,25 +101,3 @@ def test_no_transformer_notices_the_others(make_parts, operations):
         runtime.close()
     for other in found[1:]:
         assert [name for name, value in found[0].items() if not torch.equal(value, other[name])] == []
-
-
-@pytest.mark.parametrize(("channels", "width", "kernel"), [(1, 16, 3), (6, 6, 3), (32, 32, 5)])
-@pytest.mark.parametrize("kind", [torch.nn.Conv1d, torch.nn.Conv2d])
-def test_a_convolution_rounds_alone_as_in_company(kind, channels, width, kernel):
-    torch.manual_seed(0)
-    modules = [kind(channels, width, kernel, padding=kernel // 2) for _ in range(3)]
-    x = torch.randn(20, 3, channels, *[12] * (1 if kind is torch.nn.Conv1d else 2))
-    found = []
-    for hosts in ([0, 1, 2], [1]):
-        values = {
-            name: torch.stack([getattr(modules[host], name).detach() for host in hosts]).requires_grad_()
-            for name in ("weight", "bias")
-        }
-        inputs = x[:, hosts].flatten(1, 2).requires_grad_()
-        outputs = fold(modules[0], Stock())(inputs, values, len(hosts))
-        outputs.sin().sum().backward()
-        at = hosts.index(1)
-        apart = [t.unflatten(1, (len(hosts), -1))[:, at] for t in (outputs.detach(), inputs.grad)]
-        found.append([*apart, values["weight"].grad[at]])
-    for company, alone in zip(*found, strict=True):
-        assert torch.equal(company, alone)
