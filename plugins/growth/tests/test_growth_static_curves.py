@@ -49,16 +49,13 @@ def test_another_key_lies_elsewhere(curves, trained, make_context):
 
 def test_what_an_instance_is_drawn_from_is_part_of_its_key(curves, trained, tmp_path, monkeypatch):
     """A family may draw from several distributions."""
-    (tmp_path / "site").mkdir()
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    files = [tmp_path / "site" / f"canary_member_{number}.py" for number in range(2)]
-    for file in files:
-        file.write_text("x = 1")
+    monkeypatch.syspath_prepend(str(tmp_path))
     family = StaticCurves.at(curves.key, lambda instance: [f"canary_member_{instance % 2}"], curves.train)
-    family.get([0, 1])
-    files[1].write_text("x = 2")
-    sources.forget()
-    family.get([0, 1])
+    for texts in (("x = 1", "x = 1"), ("x = 1", "x = 2")):
+        for number, text in enumerate(texts):
+            (tmp_path / f"canary_member_{number}.py").write_text(text)
+        sources.forget()
+        family.get([0, 1])
     assert trained == [0, 1, 1]
     sources.forget()
 
@@ -72,10 +69,8 @@ def test_a_damaged_file_is_named(curves, content):
     assert "rm " in caught.value.hint
 
 
-def test_an_unusable_cache_is_named(tmp_path, monkeypatch):
-    file = tmp_path / "file"
-    file.write_text("")
-    monkeypatch.setenv("ESPER_CACHE", str(file))
+def test_an_unusable_cache_is_named(curves, tmp_path):
+    (tmp_path / "static.cache").write_text("")
     with pytest.raises(UserError, match="cannot be kept in") as caught:
-        StaticCurves.at({}, lambda instance: (), lambda instances: [[0.0] for _ in instances]).get([0])
+        curves.get([0])
     assert "ESPER_CACHE" in caught.value.hint
