@@ -12,15 +12,16 @@ from attrs import evolve
 
 from esper_core import SlotConfig
 from esper_core.contracts.protocols import BuildContext
-from esper_growth.blueprints import image
+from esper_core.registry.references import load_reference
+from esper_growth import plugin
 from esper_growth.config import (
-    AttentionConfig,
-    BottleneckConfig,
     ConvConfig,
     DigitsConfig,
     GrowthConfig,
+    Mnist1dConfig,
     PointwiseConfig,
     SyntheticConfig,
+    TransformerConfig,
 )
 from esper_growth.describe import describe
 from esper_growth.environment import GrowthEnvironment
@@ -29,14 +30,14 @@ from esper_growth.fused.compiler import NoCompiler
 from esper_growth.fused.operations import Operations
 from esper_growth.fused.stock import Stock
 from esper_growth.hosts.conv import ConvHost
+from esper_growth.hosts.transformer import TransformerHost
 from esper_growth.hosts.uniform import PointwiseHost
 from esper_growth.make import growth
 from esper_growth.masks import LifecycleMasks
 from esper_growth.tasks.digits import digits
+from esper_growth.tasks.mnist1d import mnist1d
 from esper_growth.tasks.synthetic import synthetic
 
-BLUEPRINTS = ("conv_light", "attention", "norm", "depthwise", "bottleneck", "conv_small", "conv_heavy")
-CONFIGS = {"attention": AttentionConfig(), "bottleneck": BottleneckConfig()}
 Make = Callable[..., Any]
 
 
@@ -73,9 +74,19 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session")
+def blueprints():
+    """Return every blueprint of the plugin, by label."""
+    made = {}
+    for spec in (spec for spec in plugin.esper_components() if spec.kind == "blueprint"):
+        config = load_reference(spec.config, "it")() if spec.config else None
+        made[spec.name.replace("-", "_")] = load_reference(spec.factory, "it")(config, None)
+    return made
+
+
 @cache
-def parts_of(host, samples, dtype, device, noise):
-    """Return task, host and blueprints; `conv` sees made-up images.
+def task_and_host(host, samples, dtype, device, noise):
+    """Return a task and a host; `conv` sees made-up images, `transformer` curves.
 
     A pool hands the gradient of equal pixels to the first, and a blank background has many; where matrix products
     round them apart, as MKL's do in float64, it is another one. A little `noise` leaves no equals.
@@ -83,18 +94,20 @@ def parts_of(host, samples, dtype, device, noise):
     context: Any = BuildContext(SlotConfig.for_grid(1, 1), None, None, None, 0, 1.0, 1, 0, device, dtype)
     if host == "conv":
         task, built = synthetic(SyntheticConfig(samples=samples, size=16), context), ConvHost(ConvConfig(), context)
+    elif host == "transformer":
+        task = mnist1d(Mnist1dConfig(samples=200, train_samples=samples), context)
+        built = TransformerHost(TransformerConfig(), context)
     else:
         task, built = digits(DigitsConfig(train_samples=samples), context), PointwiseHost(PointwiseConfig(), context)
     if noise:
         train = task.train
         drawn = torch.randn(train.inputs.shape, dtype=dtype, generator=torch.Generator().manual_seed(0))
         task = evolve(task, train=evolve(train, inputs=train.inputs + noise * drawn))
-    blueprints = {name: getattr(image, name)(CONFIGS.get(name), context) for name in BLUEPRINTS}
-    return {"task": task, "host": built, "blueprint": blueprints}
+    return {"task": task, "host": built}
 
 
 @pytest.fixture(scope="session")
-def make_context() -> Make:
+def make_context(blueprints: dict[str, Any]) -> Make:
     """Return a factory of build contexts whose parts hold task, host and blueprints."""
 
     def make(config=None, *, slots=3, envs=2, seed=0, precision="float32", **chosen):
@@ -102,8 +115,8 @@ def make_context() -> Make:
         grid = SlotConfig.for_grid(1, slots)
         known = describe(config or GrowthConfig(), grid)
         # What lies on a device that is not there is not kept for the next test.
-        parts = (parts_of if chosen["device"] == "cpu" else parts_of.__wrapped__)(*chosen.values())
-        parts = {**parts, "blueprint": dict(parts["blueprint"])}
+        make_parts = task_and_host if chosen["device"] == "cpu" else task_and_host.__wrapped__
+        parts = {**make_parts(*chosen.values()), "blueprint": dict(blueprints)}
         where = (chosen["device"], chosen["dtype"], precision, parts)
         return BuildContext(grid, known.actions, known.state, None, 0, 0.995, envs, seed, *where)
 

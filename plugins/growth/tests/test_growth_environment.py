@@ -53,14 +53,6 @@ def test_the_episode_ends_on_its_last_epoch_and_stays_ended(make_environment, ac
     assert all(torch.equal(value, after[name][0]) for name, (value, _) in before.items())
 
 
-def test_the_same_seed_plays_the_same_episode(make_environment, play):
-    def rows(seed):
-        states, _, rewards, _ = play(make_environment(epochs=6, samples=50), UniformLegal, seed)
-        return repr([[value.tolist() for value in state.values()] for state in states]) + repr(rewards)
-
-    assert rows(1) == rows(1) != rows(2)
-
-
 def test_the_stream_of_instances_continues_from_its_state(make_environment):
     environment = make_environment(epochs=1)
     environment.reset(seed=4)

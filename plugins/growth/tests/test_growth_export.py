@@ -7,20 +7,15 @@ import sys
 
 import pytest
 import torch
-from attrs import evolve
 
 from esper_core import SlotConfig
 from esper_core.contracts.grown import Exportable
 from esper_evaluation.export.write import write_export
 from esper_growth.actions import Algorithm, Op
-from esper_growth.blueprints import image, sequence
-from esper_growth.config import GrowthConfig, Mnist1dConfig, TransformerConfig
 from esper_growth.export import hand_over
-from esper_growth.hosts.transformer import TransformerHost
 from esper_growth.model import GrownHost, Seed, SeedSetting
 from esper_growth.problems import Problems
 from esper_growth.stages import Stage
-from esper_growth.tasks.mnist1d import mnist1d
 
 ALONE = """
 import sys
@@ -40,9 +35,7 @@ def with_fossils(context, labels):
     builder = Problems(parts["task"], parts["host"], parts["blueprint"], slots.num_slots).at(0).builder
     host = GrownHost(builder.host(0))
     fossils = {}
-    for slot, label in enumerate(labels):
-        if label is None:
-            continue
+    for slot, label in enumerate(filter(None, labels)):
         algorithm = list(Algorithm)[slot % len(Algorithm)]
         seed = host.seeds[str(slot)] = Seed(builder.branch(0, slot, 1, label))
         if algorithm == Algorithm.GATE:
@@ -59,12 +52,7 @@ def with_fossils(context, labels):
 
 def test_a_transformer_leaves_with_a_fossil_of_every_blend(make_context, tmp_path):
     """Into a process that has torch alone. Every host and blueprint by itself: the check `exports` of its kind."""
-    context = make_context(GrowthConfig())
-    task = mnist1d(Mnist1dConfig(samples=200, train_samples=100), context)
-    blueprints = {"attention": sequence.flex_attention(None, None), "norm": image.norm(None, None)}
-    blueprints["mlp"] = sequence.mlp(None, None)
-    host = TransformerHost(TransformerConfig(), None)
-    grown = with_fossils(evolve(context, parts={"task": task, "host": host, "blueprint": blueprints}), list(blueprints))
+    grown = with_fossils(make_context(host="transformer"), ["flex_attention", "norm", "mlp"])
     assert [note.split(", ")[1] for note in grown.notes.values()] == [f"blended by {a.name}" for a in Algorithm]
     for child in list(grown.notes):
         kept = getattr(grown.network, child)
@@ -111,7 +99,7 @@ def test_what_was_made_permanent_leaves_and_nothing_else(make_environment, act, 
 
 
 def test_a_label_reaches_source_as_a_plain_word(make_context, tmp_path):
-    context = make_context(GrowthConfig())
+    context = make_context()
     hostile = 'Norm"""\nimport os #'
     context.parts["blueprint"][hostile] = context.parts["blueprint"]["norm"]
     grown = with_fossils(context, [hostile])

@@ -44,9 +44,8 @@ def problems():
 @pytest.fixture
 def make(make_environment):
     def make(instances=CURVES, **options):
-        return make_environment(
-            envs=len(instances), parts=families(), **{"epochs": 14, "batch_size": 20, "kernels": "torch", **options}
-        )
+        options = {"epochs": 14, "batch_size": 20, "kernels": "torch", **options}
+        return make_environment(envs=len(instances), parts=families(), **options)
 
     return make
 
@@ -91,16 +90,12 @@ def test_a_host_computes_the_same_in_any_company(make_context, size):
             runtime.germinate(env, 1, "conv_light", Algorithm.ADD)
         active, settings = [True] * len(instances), [seeds] * len(instances)
         runtime.train_epoch(settings, active)
-        return {
-            split: dict(zip(instances, runtime.validate(settings, active, False, split).loss.tolist(), strict=True))
-            for split in ("validation", "test")
-        }
+        measured = (runtime.validate(settings, active, False, split).loss for split in ("validation", "test"))
+        return dict(zip(instances, torch.stack([*measured], dim=1).tolist(), strict=True))
 
     together = losses(VARIOUS)
-    alone = {instance: losses([instance]) for instance in VARIOUS[::2]}
-    for split, found in together.items():
-        assert len(set(found.values())) == len(found)
-        assert all(alone[instance][split][instance] == found[instance] for instance in alone)
+    assert len({loss for pair in together.values() for loss in pair}) == 2 * len(VARIOUS)
+    assert all(losses([instance])[instance] == together[instance] for instance in VARIOUS[::2])
 
 
 def test_fused_and_loop_train_the_same_problems():
@@ -150,9 +145,8 @@ def test_outcomes_of_a_host_that_is_left_alone(make, play, monkeypatch):
     outcomes = made.outcomes()
     assert read.count("test") == 1
     assert torch.equal(outcomes["test_accuracy"], validate([{}, {}], [True, True], False, split="test").accuracy)
-    for env, problem in enumerate(made.problems):
-        samples = len(problem.task.train.targets)
-        assert outcomes["training_flops"][env] == 3 * 14 * samples * problem.builder.host_flops
+    costs = [len(p.task.train.targets) * p.builder.host_flops for p in made.problems]
+    assert outcomes["training_flops"].tolist() == [3 * 14 * cost for cost in costs]
     assert outcomes["added_parameters"].tolist() == outcomes["alpha_shock"].tolist() == [0, 0]
     assert made.topologies() == [{}, {}]
 
@@ -195,11 +189,11 @@ def test_flops_are_those_of_the_layers_by_hand(make_context):
 
 def test_the_shock_is_the_largest_fall_in_an_epoch_in_which_an_alpha_moved():
     cost = TrainingCost.none(4)
-    for moved, before, after in (
+    for values in (
         ([True, True, False, True], [0.5, 0.5, 1.0, 0.25], [0.25, 0.75, 0.0, 0.5]),
         ([True, True, True, True], [0.5, 0.5, 0.5, 0.25], [0.375, 0.375, 0.0, float("nan")]),
     ):
-        cost.blend(torch.tensor(moved), torch.tensor(before), torch.tensor(after))
+        cost.blend(*map(torch.tensor, values))
     assert cost.shock.tolist() == [0.25, 0.125, 0.5, 0.0]
 
 

@@ -20,6 +20,7 @@ from esper_growth.model import Gate, SeedSetting
 from esper_growth.stages import Stage
 
 NAMES = ("conv_light", "attention", "norm", "depthwise", "bottleneck", "conv_small", "conv_heavy")
+OF_SEQUENCES = ("flex_attention", "mlp", "lora", "norm", "attention")
 GROWN = (Stage.TRAINING, Stage.BLENDING, Stage.HOLDING, Stage.FOSSILIZED)
 SLOTS = 3
 
@@ -131,14 +132,22 @@ def test_gradient_health_is_that_of_the_loop(make):
             torch.testing.assert_close(a, b)
 
 
-@pytest.mark.parametrize(("seed", "precision", "batch_size"), [(3, "float32", 33), (0, "bf16", 20)])
-def test_no_host_notices_the_others(make, operations, seed, precision, batch_size):
+@pytest.mark.parametrize(
+    ("host", "names", "seed", "precision", "batch_size"),
+    [
+        ("pointwise", NAMES, 3, "float32", 33),
+        ("pointwise", NAMES, 0, "bf16", 20),
+        ("transformer", OF_SEQUENCES, 0, "float32", 20),
+    ],
+)
+def test_no_host_notices_the_others(make, operations, host, names, seed, precision, batch_size):
     """Bit for bit: alone, permuted, with strangers, in groups of any size, wherever its numbers lie in memory."""
     if precision == "bf16" and operations.name == "torch":
         pytest.skip("bf16 has no kernels")
 
     def train(instances, size):
-        runtime = make(FusedRuntime, precision=precision, hosts_per_group=size, batch_size=batch_size)
+        options = {"precision": precision, "host": host, "batch_size": batch_size}
+        runtime = make(FusedRuntime, hosts_per_group=size, **options)
         runtime.start(instances)
         lives = {i: torch.Generator().manual_seed(100 * seed + i) for i in instances}
         grown: list[dict[int, SeedSetting]] = [{} for _ in instances]
@@ -146,10 +155,10 @@ def test_no_host_notices_the_others(make, operations, seed, precision, batch_siz
             for env, instance in enumerate(instances):
                 generator = lives[instance]
                 slot, label, algorithm, stage, lot = (
-                    int(torch.randint(k, (), generator=generator)) for k in (SLOTS, len(NAMES), 3, 2, 5)
+                    int(torch.randint(k, (), generator=generator)) for k in (SLOTS, len(names), 3, 2, 5)
                 )
                 if slot not in grown[env]:
-                    runtime.germinate(env, slot, NAMES[label], Algorithm(algorithm))
+                    runtime.germinate(env, slot, names[label], Algorithm(algorithm))
                     chosen = (Stage.TRAINING, Stage.HOLDING)[stage]
                     grown[env][slot] = SeedSetting(chosen, 0.7, Algorithm(algorithm), False)
                 elif lot == 0:

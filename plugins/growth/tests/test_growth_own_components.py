@@ -15,6 +15,7 @@ from esper_core.registry import sources
 from esper_core.registry.loading import load_index
 from esper_growth.fused import compiler
 from esper_growth.fused.compiler import Library, NoCompiler
+from esper_testing.distributions import FakeSite
 
 TEMPLATES = Path(esper_growth.__file__).parent / "templates"
 OPTIONS = ("environment.epochs=4", "environment.workers=1", "environment.kernels=torch")
@@ -35,10 +36,7 @@ def site(tmp_path, monkeypatch):
     monkeypatch.setenv("ESPER_CACHE", str(tmp_path / "cache"))
     for kind in ("task", "host"):
         shutil.copytree(TEMPLATES / kind / f"my_{kind}", tmp_path / f"my_{kind}")
-        info = tmp_path / f"my_{kind}-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: my-{kind}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[esper.plugins]\nmy-{kind} = my_{kind}.plugin\n")
+        FakeSite(tmp_path).install(f"my-{kind}", {f"my-{kind}": f"my_{kind}.plugin"})
     yield tmp_path
     forget()
 
@@ -48,10 +46,8 @@ def idle(kind, *options):
     forget()
     index = load_index()
     uses = {"network": "lstm-v1", "environment": "growth", kind: f"my-{kind}"}
-    request = PlanRequest(uses=uses, slots="3", envs=2, device="cpu", options=(*OPTIONS, *options))
-    environment = build_parts(make_plan(request, index), index, only=("task", "host", "blueprint", "environment"))[
-        "environment"
-    ]
+    plan = make_plan(PlanRequest(uses=uses, slots="3", envs=2, device="cpu", options=(*OPTIONS, *options)), index)
+    environment = build_parts(plan, index, only=("task", "host", "blueprint", "environment"))["environment"]
     environment.reset(options={"instances": [0, 1]})
     waiting = {head.name: torch.full((2,), head.neutral) for head in environment.actions.heads}
     returns = sum(environment.step(waiting)[1] for _ in range(4))
