@@ -1,7 +1,6 @@
 """The environment: order within a step, what is paid, what is published, and what is refused."""
 
 import math
-from contextlib import nullcontext
 
 import pytest
 import torch
@@ -10,8 +9,6 @@ from esper_core.contracts.board import Cell, HasBoard
 from esper_core.contracts.errors import EsperError
 from esper_growth import reward
 from esper_growth.actions import Op
-from esper_growth.checks import check_legal
-from esper_growth.masks import LifecycleMasks
 from esper_growth.rules import UniformLegal
 from esper_growth.stages import Stage
 
@@ -139,28 +136,6 @@ def test_an_illegal_action_is_refused_by_name(make_environment, act):
     ):
         with pytest.raises(EsperError, match=words):
             environment.step(act(environment, **heads))
-
-
-@pytest.mark.parametrize("auto_advance", [True, False])
-def test_the_environment_accepts_exactly_what_the_masks_allow(make_environment, make_context, act, auto_advance):
-    environment = make_environment(epochs=30, samples=20, batch_size=20, envs=4, auto_advance=auto_advance)
-    masks, rule = LifecycleMasks(None, make_context()), UniformLegal(None, make_context())
-    generator, (state, _) = torch.Generator().manual_seed(0), environment.reset()
-    options = {"auto_advance": auto_advance, "blueprints": environment._legal_blueprints}
-    options |= {"spec": environment.actions, "slot_ids": environment.slot_config.slot_ids}
-    tried = {True: 0, False: 0}
-    for _ in range(30):
-        legal = masks(state).slot_given_op
-        for op in list(Op)[1:]:
-            for slot in range(3):
-                actions = act(environment, op=op, slot=slot, blueprint=1)
-                for env, only in enumerate(torch.eye(4, dtype=torch.bool)):
-                    allowed = bool(legal[env, op, slot])
-                    with nullcontext() if allowed else pytest.raises(EsperError):
-                        check_legal(actions, environment.slots, only, **options)
-                    tried[allowed] += 1
-        state, *_ = environment.step(rule(state, masks(state), generator))
-    assert min(tried.values()) > 100
 
 
 def test_the_state_is_what_the_spec_says(make_environment, play):

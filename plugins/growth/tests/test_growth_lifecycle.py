@@ -215,19 +215,15 @@ def test_random_legal_play_keeps_the_invariants(seed, auto_advance):
         pair = torch.multinomial(weights.flatten(1), 1, generator=generator)[:, 0]
         chosen = {h.name: torch.randint(h.size, (envs,), generator=generator) for h in SPEC.heads}
         chosen |= {"op": pair // slots, "slot": pair % slots}
-        before = table.stage.clone()
-        contribution = torch.randn(envs, slots, generator=generator)
-        _, changes = table.apply(chosen, contribution, active)
+        before = table.stage.flatten().tolist()
+        _, changes = table.apply(chosen, torch.randn(envs, slots, generator=generator), active)
         changes += table.tick(auto_advance, active)
         table.pass_epoch(active)
-        paths = {(int(a), int(b)) for a, b in zip(before.flatten(), table.stage.flatten(), strict=True) if a != b}
-        assert paths <= REACHABLE, paths - REACHABLE
+        assert set(zip(before, table.stage.flatten().tolist(), strict=True)) <= REACHABLE
         with_module = torch.isin(table.stage, torch.tensor(HAS_MODULE))
         assert torch.equal(table.blueprint >= 0, with_module)
-        assert bool(((table.alpha >= 0) & (table.alpha <= 1)).all())
-        assert bool((table.alpha[~with_module] == 0).all())
-        resting = table.stage != Stage.BLENDING
-        assert bool((table.mode[resting] == AlphaMode.HOLD).all())
+        assert bool(((table.alpha >= 0) & (table.alpha <= with_module)).all())
+        assert bool((table.mode[table.stage != Stage.BLENDING] == AlphaMode.HOLD).all())
         assert bool((table.ticks_to_target >= 0).all())
         assert bool((table.stage[3] == Stage.DORMANT).all()), "an inactive environment never changes"
         assert all(change.env != 3 for change in changes)

@@ -1,5 +1,6 @@
 """The loop runtime: plain PyTorch when nothing is grown, and hosts that do not notice each other."""
 
+import math
 from functools import partial
 
 import pytest
@@ -11,7 +12,7 @@ from esper_growth.actions import Algorithm
 from esper_growth.fused.runtime import FusedRuntime
 from esper_growth.loop import LoopRuntime
 from esper_growth.model import SeedSetting
-from esper_growth.runtime import stable_seed
+from esper_growth.runtime import EXPLODING, collect_validation, gradient_health, stable_seed
 from esper_growth.stages import Stage
 
 HOLD = SeedSetting(Stage.HOLDING, 1.0, Algorithm.ADD, False)
@@ -103,42 +104,17 @@ def test_weights_of_a_seed_depend_on_instance_slot_and_count_only(make):
     assert torch.equal(first, born())
 
 
-def test_contribution_is_accuracy_with_minus_without(make, make_context):
-    runtime = make()
-    runtime.start([0])
-    for slot in (0, 1):
-        runtime.germinate(0, slot, "conv_light", Algorithm.ADD)
-    settings = {0: HOLD, 1: HOLD}
-    for _ in range(6):
-        runtime.train_epoch([settings], [True])
-    measured = runtime.validate([settings], [True], pairs=True)
-    split, model = make_context().parts["task"].validation, runtime.hosts[0].model
-
-    def accuracy(kept):
-        with torch.no_grad():
-            return float((model(split.inputs, kept).argmax(1) == split.targets).double().mean())
-
-    everything, no0, no1, none = accuracy(settings), accuracy({1: HOLD}), accuracy({0: HOLD}), accuracy({})
-    assert measured.contribution[0, :2].tolist() == pytest.approx([everything - no0, everything - no1])
-    assert measured.contribution[0, 2].isnan()
-    joint = everything - no0 - no1 + none
-    assert float(measured.interactions[0, 0, 1]) == pytest.approx(joint)
-    assert float(measured.interactions[0, 1, 0]) == pytest.approx(joint)
-    assert everything != no0, "the seeds must matter, or nothing is tested"
+def test_contribution_is_accuracy_with_minus_without():
+    accuracies = {(): 0.9, (0,): 0.7, (1,): 0.8, (0, 1): 0.5}
+    found = collect_validation(1, 3, [(0, 1.0, accuracies)], pairs=True)
+    assert found.accuracy.tolist() == [0.9] and found.loss.tolist() == [1.0]
+    assert found.contribution[0, :2].tolist() == pytest.approx([0.9 - 0.7, 0.9 - 0.8])
+    assert found.interactions[0, 0, 1] == found.interactions[0, 1, 0] == pytest.approx(0.9 - 0.7 - 0.8 + 0.5)
+    assert found.contribution[0, 2].isnan() and found.interactions[0, 2].isnan().all()
 
 
-def test_gradient_health_tells_vanishing_and_exploding(make):
-    runtime = make()
-    runtime.start([0])
-    runtime.germinate(0, 0, "norm", Algorithm.ADD)
-    healthy = runtime.train_epoch([{0: TRAIN}], [True])
-    assert float(healthy.norm[0, 0]) > 0 and float(healthy.health[0, 1]) == -1.0
-    seed = runtime.hosts[0].model.seed(0)
-    for parameter in seed.parameters():
-        parameter.register_hook(lambda gradient: gradient * 0.0)
-    dead = runtime.train_epoch([{0: TRAIN}], [True])
-    assert bool(dead.vanishing[0, 0]) and float(dead.health[0, 0]) == pytest.approx(0.5)
-    for parameter in seed.parameters():
-        parameter.register_hook(lambda gradient: gradient + 100.0)
-    wild = runtime.train_epoch([{0: TRAIN}], [True])
-    assert bool(wild.exploding[0, 0]) and float(wild.health[0, 0]) == pytest.approx(0.2)
+def test_gradient_health_tells_vanishing_and_exploding():
+    assert gradient_health([3.0, 4.0]) == (5.0, 1.0, False, False)
+    assert gradient_health([0.0, 4.0]) == (4.0, 0.75, True, False)
+    assert gradient_health([30.0, 40.0]) == (50.0, pytest.approx(0.2), False, True)
+    assert gradient_health([math.nan, 1.0]) == (EXPLODING, 0.0, False, True)

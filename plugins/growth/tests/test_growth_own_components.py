@@ -64,7 +64,7 @@ def edited(file, before, after):
 
 
 def test_what_idling_pays_after_a_change_is_nothing(site):
-    task, host = site / "my_task/task.py", site / "my_host"
+    task = site / "my_task/task.py"
     # An option that the task's name does not say, then a constant of its module.
     edited(task, "n{config.noise:g}", "")
     before, key = idle("task")
@@ -72,12 +72,10 @@ def test_what_idling_pays_after_a_change_is_nothing(site):
     edited(task, "SIZE, PERIOD = 8, 4", "SIZE, PERIOD = 8, 3")
     after, changed = idle("task")
     assert after == [0.0, 0.0] and key != changed and idle("task") == (after, changed)
-    # A module beside that of a host.
-    (host / "blocks.py").write_text("KERNEL = 1\n")
-    edited(host / "host.py", "from my_host.config", "from my_host.blocks import KERNEL\nfrom my_host.config")
-    edited(host / "host.py", "if index == 0 else 1\n", "if index == 0 else KERNEL\n")
+    # A host's width, in a module of its own.
     before, key = idle("host", "environment.runtime=loop")
-    edited(host / "blocks.py", "KERNEL = 1", "KERNEL = 2")
+    edited(site / "my_host/config.py", "option(16,", "option(8,")
+    edited(site / "my_host/host.py", "my-host-w{config.width}", "my-host")
     after, changed = idle("host", "environment.runtime=loop")
     assert before == after == [0.0, 0.0] and key != changed
 
