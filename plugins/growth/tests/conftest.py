@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,7 +25,6 @@ from esper_growth.config import (
     TransformerConfig,
 )
 from esper_growth.describe import describe
-from esper_growth.environment import GrowthEnvironment
 from esper_growth.fused.compiled import Compiled
 from esper_growth.fused.compiler import NoCompiler
 from esper_growth.fused.operations import Operations
@@ -41,14 +41,8 @@ from esper_growth.tasks.synthetic import synthetic
 Make = Callable[..., Any]
 
 
-class Flat:
-    """Static curves of hosts that stay at 0.3: training real ones would take as long as a test."""
-
-    def get(self, instances: list[int]) -> dict[int, list[float]]:
-        return {instance: [0.3] for instance in instances}
-
-
-FLAT = Flat()
+FLAT = SimpleNamespace(get=lambda instances: {instance: [0.3] for instance in instances})
+"""Static curves of hosts that stay at 0.3: training real ones would take as long as a test."""
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -124,36 +118,32 @@ def make_context(blueprints: dict[str, Any]) -> Make:
 
 
 @pytest.fixture
-def make_environment(make_context: Make) -> Iterator[Make]:
+def make_environment(make_context: Make, request: pytest.FixtureRequest) -> Make:
     """Return a factory of environments, with real static curves where `curves` is None; the rest are options."""
-    made: list[GrowthEnvironment] = []
 
     def make(*, slots=3, envs=2, samples=100, seed=0, parts=None, curves=FLAT, **options):
         config = GrowthConfig(**{"epochs": 12, "batch_size": 50, "workers": 1, **options})
         context = make_context(config, slots=slots, envs=envs, samples=samples, seed=seed)
-        made.append(growth(config, evolve(context, parts={**context.parts, **(parts or {})})))
-        made[-1].curves = curves or made[-1].curves
-        return made[-1]
+        environment = growth(config, evolve(context, parts={**context.parts, **(parts or {})}))
+        request.addfinalizer(environment.close)
+        environment.curves = curves or environment.curves
+        return environment
 
-    yield make
-    for environment in made:
-        environment.close()
+    return make
 
 
 @pytest.fixture
-def make_runtime(make_context: Make) -> Iterator[Make]:
+def make_runtime(make_context: Make, request: pytest.FixtureRequest) -> Make:
     """Return a factory of host runtimes from their class, with options of growth."""
-    made: list[Any] = []
 
     def make(kind, *, slots=3, precision="float32", context=None, **options):
         parts = make_context(slots=slots, **(context or {})).parts
         config = GrowthConfig(**{"batch_size": 50, **options})
-        made.append(kind(config, parts["task"], parts["host"], parts["blueprint"], slots, precision))
-        return made[-1]
+        runtime = kind(config, parts["task"], parts["host"], parts["blueprint"], slots, precision)
+        request.addfinalizer(runtime.close)
+        return runtime
 
-    yield make
-    for runtime in made:
-        runtime.close()
+    return make
 
 
 @pytest.fixture
@@ -169,13 +159,27 @@ def act() -> Make:
 
 
 @pytest.fixture
+def follow(act: Make) -> Make:
+    """Return a function that plays epochs by a plan, heads by epoch, and returns the last state and all events."""
+
+    def follow(environment, epochs, plan):
+        events = []
+        for epoch in range(epochs):
+            state, *_, info = environment.step(act(environment, **plan.get(epoch, {})))
+            events += info["events"]
+        return state, events
+
+    return follow
+
+
+@pytest.fixture
 def play(make_context: Make) -> Make:
     """Return a function that lets a rule play an episode, and returns states, actions, rewards and events."""
 
     def play(environment, kind, seed=0, **options):
         context = evolve(make_context(), parts=environment._parts, actions=environment.actions)
-        rule, masks, generator = kind(None, context), LifecycleMasks(None, context), torch.Generator()
-        generator.manual_seed(seed)
+        rule, masks = kind(None, context), LifecycleMasks(None, context)
+        generator = torch.Generator().manual_seed(seed)
         state, _ = environment.reset(seed=seed, options=options)
         rule.reset(environment.num_envs)
         states, actions, rewards, events = [state], [], [], []

@@ -27,12 +27,6 @@ def index() -> Index:
     return index_from_plugins({"esper-core": core, "growth": growth, "canaries": growth_canaries})
 
 
-def dependents(suite: Suite, name: str) -> set[str]:
-    """Return the checks that say nothing once this one has failed."""
-    found = {check.name for check in suite.checks if name in check.after}
-    return found.union(*(dependents(suite, other) for other in found))
-
-
 @pytest.mark.parametrize(
     "component", [pytest.param(c, id=c.key, marks=[] if c.key.startswith(QUICK) else pytest.mark.slow) for c in OURS]
 )
@@ -47,12 +41,9 @@ def test_what_is_wrong_fails_the_check_for_it(index: Index, spec: ComponentSpec,
     results = {result.name: result for result in check_component(component, index)}
     assert results[name].status == "failed", {n: (r.status, r.message) for n, r in results.items()}
     assert says in results[name].message
-    blocked = dependents(SUITES[spec.kind], name)
-    assert {other: results[other].status for other in blocked} == dict.fromkeys(blocked, "blocked")
 
 
 @pytest.mark.parametrize("suite", SUITES.values(), ids=list(SUITES))
 def test_every_check_is_failed_by_something(suite: Suite) -> None:
     assert set(suite.declared) == {name for spec, name, _ in CANARIES if spec.kind == suite.kind}
     assert {check.name for check in suite.checks} == set(suite.declared), "a check got lost"
-    assert all(check.summary.endswith(".") for check in suite.checks), "a check without a rule for the docs"

@@ -167,14 +167,11 @@ def test_published_tensors_are_copies_and_histories_hold_what_came_before(make_e
     assert states[-1]["accuracy_history"][0].tolist() == pytest.approx([-1.0, -1.0, *seen])
 
 
-def test_events_tell_the_life_of_a_seed(make_environment, act):
+def test_events_tell_the_life_of_a_seed(make_environment, follow):
     environment = make_environment(epochs=12, samples=300, envs=1)
     environment.reset()
-    events = []
     plan = {0: {"op": Op.GERMINATE, "blueprint": 4, "tempo": 0, "slot": 1}, 11: {"op": Op.FOSSILIZE, "slot": 1}}
-    for step in range(12):
-        events += environment.step(act(environment, **plan.get(step, {})))[4]["events"]
-    *life, episode = events
+    *life, episode = follow(environment, 12, plan)[1]
     steps = [(0, "germinate", "GERMINATED"), (1, "advance", "TRAINING"), (3, "advance", "BLENDING")]
     assert [(e["step"], e["type"], e["stage"]) for e in life][:4] == [*steps, (5, "advance", "HOLDING")]
     assert all(e["slot"] == "r0c1" and e["blueprint"] == "depthwise" for e in life)
@@ -203,12 +200,10 @@ def test_a_refused_fossilization_changes_nothing_and_a_pruned_seed_leaves_nothin
 def test_the_board_shows_every_slot_and_changes_nothing(make_environment, act):
     environment = make_environment(epochs=12, envs=2)
     grow_and_hold(environment, act, blueprint=3)
-    before, drawn = environment._state(), torch.get_rng_state()
-    board = environment.board([1, 0])
+    before, board = environment._state(), environment.board([1, 0])
     assert isinstance(environment, HasBoard) and board.places == ("r0c0", "r0c1", "r0c2")
     (first, _), epoch, accuracy = board.rows, int(before["epoch"][1]), float(before["accuracy"][1])
     assert (first.label, first.text[:7]) == (f"host 1  {epoch}/12", f"{accuracy:.2f} vs"[:7])
     held = Cell("HOLDING", "norm", pytest.approx(float(before["alpha"][1, 0])), "active")
     assert first.cells == (held, Cell("DORMANT"), Cell("DORMANT"))
     assert all(torch.equal(value, environment._state()[name]) for name, value in before.items())
-    assert torch.equal(torch.get_rng_state(), drawn)

@@ -16,7 +16,6 @@ from esper_growth.cost import TrainingCost
 from esper_growth.environment import HELD_OUT
 from esper_growth.fused.runtime import FusedRuntime
 from esper_growth.hosts.mixed import MixedHost
-from esper_growth.loop import LoopRuntime
 from esper_growth.model import SeedSetting
 from esper_growth.problems import Problems
 from esper_growth.rules import AllOn, Static
@@ -58,17 +57,6 @@ def test_a_family_draws_every_kind_of_problem():
     assert len({problem.task.name for problem in drawn}) == len(drawn), "every instance has data of its own"
 
 
-def test_training_and_evaluation_share_no_sample_of_curves():
-    def samples(instances):
-        tasks = (problems().at(instance).task for instance in instances)
-        curves = [t for t in tasks if t.name.startswith("mnist1d")]
-        assert curves
-        splits = (split for t in curves for split in (t.train, t.validation, t.test))
-        return {sample.numpy().tobytes() for split in splits for sample in split.inputs}
-
-    assert not samples(range(12)) & samples(range(HELD_OUT, HELD_OUT + 12))
-
-
 @pytest.mark.parametrize("members", [("mnist2d",), ()])
 def test_an_unknown_member_is_refused(members):
     with pytest.raises(UserError, match="draws from digits, mnist1d, mnist1d-shuffled alone"):
@@ -96,19 +84,6 @@ def test_a_host_computes_the_same_in_any_company(make_context, size):
     together = losses(VARIOUS)
     assert len({loss for pair in together.values() for loss in pair}) == 2 * len(VARIOUS)
     assert all(losses([instance])[instance] == together[instance] for instance in VARIOUS[::2])
-
-
-def test_fused_and_loop_train_the_same_problems():
-    parts, config, losses = families(torch.float64), GrowthConfig(batch_size=20), []
-    instances = [*VARIOUS, 2]
-    active, settings = [True] * len(instances), [{}] * len(instances)
-    for kind in (FusedRuntime, LoopRuntime):
-        runtime = kind(config, *parts.values(), {}, 3)
-        runtime.start(instances)
-        runtime.train_epoch(settings, active)
-        losses.append([runtime.validate(settings, active, False, split).loss for split in ("validation", "test")])
-    for ours, theirs in zip(*losses, strict=True):
-        torch.testing.assert_close(ours, theirs)
 
 
 def test_what_every_environment_trains_is_published(make):

@@ -82,26 +82,25 @@ def read(environment, env):
     return {name: [None if value is None else value.tolist() for value in entry] for name, entry in content.items()}
 
 
-def grow(environment, act, epochs):
-    """Grow a fossil in slot 0 and a seed that lives in slot 1 of every host, and train on until `epochs`."""
-    environment.reset(seed=0)
-    plan = {
-        0: {"op": Op.GERMINATE, "blueprint": 1, "tempo": 0},
-        8: {"op": Op.FOSSILIZE},
-        9: {"op": Op.GERMINATE, "blueprint": 3, "slot": 1},
-    }
-    for epoch in range(epochs):
-        if epoch == 8:
-            environment.progress.contribution[:, 0] = 0.1
-        state, *_ = environment.step(act(environment, **plan.get(epoch, {})))
-    assert state["stage"][:, 0].tolist() == [Stage.FOSSILIZED] * environment.num_envs
-    return state
+@pytest.fixture
+def grow(follow):
+    """Return a function that grows a fossil in slot 0, and a seed that lives in slot 1, of every host in 10 epochs."""
+
+    def grow(environment):
+        environment.reset(seed=0)
+        follow(environment, 8, {0: {"op": Op.GERMINATE, "blueprint": 1, "tempo": 0}})
+        environment.progress.contribution[:, 0] = 0.1
+        plan = {0: {"op": Op.FOSSILIZE}, 1: {"op": Op.GERMINATE, "blueprint": 3, "slot": 1}}
+        state, _ = follow(environment, 2, plan)
+        assert state["stage"][:, 0].tolist() == [Stage.FOSSILIZED] * environment.num_envs
+
+    return grow
 
 
 @pytest.mark.parametrize("options", [{"runtime": "loop"}, {"runtime": "fused"}])
-def test_a_host_that_diverges_goes_back_to_its_last_good_snapshot(make_environment, act, options):
+def test_a_host_that_diverges_goes_back_to_its_last_good_snapshot(make_environment, act, grow, options):
     environment = make_environment(epochs=20, envs=2, snapshot_every=5, operation_cost=0.0, shaping=0.0, **options)
-    grow(environment, act, 10)
+    grow(environment)
     good = {name: entry for name, entry in read(environment, 1).items() if not name.startswith("seeds.1")}
     environment.step(act(environment))
     poison(environment, 1)
@@ -130,10 +129,10 @@ def test_a_host_that_diverges_goes_back_to_its_last_good_snapshot(make_environme
 
 
 @pytest.mark.parametrize(("options", "value"), [({"runtime": "loop"}, torch.nan), ({"runtime": "fused"}, 1e30)])
-def test_the_other_hosts_do_not_notice(make_environment, act, options, value):
+def test_the_other_hosts_do_not_notice(make_environment, act, grow, options, value):
     def play(ruined):
         environment, rows = make_environment(epochs=14, envs=3, **options), []
-        grow(environment, act, 10)
+        grow(environment)
         if ruined:
             poison(environment, 1, value)
         for _ in range(4):
@@ -145,12 +144,10 @@ def test_the_other_hosts_do_not_notice(make_environment, act, options, value):
     assert play(ruined=True) == play(ruined=False)
 
 
-def test_a_fossil_that_ruins_its_host_is_undone(make_environment, act):
+def test_a_fossil_that_ruins_its_host_is_undone(make_environment, act, follow):
     environment = make_environment(epochs=14, envs=1, snapshot_every=5)
     environment.reset()
-    environment.step(act(environment, op=Op.GERMINATE, blueprint=1, tempo=0))
-    for _ in range(7):
-        environment.step(act(environment))
+    follow(environment, 8, {0: {"op": Op.GERMINATE, "blueprint": 1, "tempo": 0}})
     environment.progress.contribution[:, 0] = 0.1
     poison(environment, 0)
     state, *_, info = environment.step(act(environment, op=Op.FOSSILIZE))

@@ -66,20 +66,19 @@ class Life:
         return life
 
 
+STAGES_OF = {
+    Op.WAIT: (),
+    Op.GERMINATE: (Stage.DORMANT,),
+    Op.SET_ALPHA_TARGET: (Stage.BLENDING, Stage.HOLDING),
+    Op.PRUNE: (Stage.GERMINATED, Stage.TRAINING, Stage.BLENDING, Stage.HOLDING),
+    Op.FOSSILIZE: (Stage.HOLDING,),
+    Op.ADVANCE: (Stage.GERMINATED, Stage.TRAINING, Stage.BLENDING),
+}
+
+
 def legal_by_hand(stage: Stage, age: int, mode: AlphaMode, auto: bool, op: Op) -> bool:
-    match op:
-        case Op.GERMINATE:
-            return stage == Stage.DORMANT
-        case Op.SET_ALPHA_TARGET:
-            return stage in (Stage.BLENDING, Stage.HOLDING) and mode == AlphaMode.HOLD
-        case Op.PRUNE:
-            alive = stage in (Stage.GERMINATED, Stage.TRAINING, Stage.BLENDING, Stage.HOLDING)
-            return alive and age >= 5 and mode == AlphaMode.HOLD
-        case Op.FOSSILIZE:
-            return stage == Stage.HOLDING
-        case Op.ADVANCE:
-            return not auto and stage in (Stage.GERMINATED, Stage.TRAINING, Stage.BLENDING)
-    return False
+    still = mode == AlphaMode.HOLD or op not in (Op.SET_ALPHA_TARGET, Op.PRUNE)
+    return stage in STAGES_OF[op] and still and (age >= 5 or op != Op.PRUNE) and not (auto and op == Op.ADVANCE)
 
 
 def test_legality_against_the_rules_written_out():

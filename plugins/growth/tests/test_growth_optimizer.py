@@ -1,6 +1,5 @@
 """Optimiser surgery: who stays must not notice who comes and goes."""
 
-import pytest
 import torch
 from torch import nn
 
@@ -36,19 +35,9 @@ def test_a_host_trains_the_same_with_and_without_seeds_that_come_and_go_with_the
         elif change == "no seed":
             optimizer.remove("a")
             del model["a"]
-        optimizer.check(model)
+        optimised = [p for group in optimizer.param_groups for p in group["params"]]
+        assert len(optimised) == len(list(model.parameters())) and set(optimised) == set(model.parameters())
         step(model, optimizer)
     assert all(map(torch.equal, alone.parameters(), model.parameters()))
     assert optimizer.state.keys() == set(model.parameters())
     assert [group["name"] for group in optimizer.param_groups] == ["host"]
-
-
-@pytest.mark.parametrize("mistake", ["missing", "foreign"])
-def test_a_mismatch_with_the_model_is_noticed(mistake):
-    model, optimizer = started()
-    if mistake == "missing":
-        model["a"] = nn.Linear(1, 1)
-    else:
-        optimizer.add("a", nn.Linear(1, 1).parameters())
-    with pytest.raises(RuntimeError, match="parameters"):
-        optimizer.check(model)

@@ -13,8 +13,6 @@ from esper_core.plan.build import build_parts
 from esper_core.plan.plan import PlanRequest, make_plan
 from esper_core.registry import sources
 from esper_core.registry.loading import load_index
-from esper_growth.fused import compiler
-from esper_growth.fused.compiler import Library, NoCompiler
 from esper_testing.distributions import FakeSite
 
 TEMPLATES = Path(esper_growth.__file__).parent / "templates"
@@ -78,16 +76,3 @@ def test_what_idling_pays_after_a_change_is_nothing(site):
     edited(site / "my_host/host.py", "my-host-w{config.width}", "my-host")
     after, changed = idle("host", "environment.runtime=loop")
     assert before == after == [0.0, 0.0] and key != changed
-
-
-def test_kernels_that_were_compiled_otherwise(make_environment, monkeypatch):
-    def key():
-        return make_environment(kernels="compiled", curves=None).curves.full_key(0)
-
-    try:
-        library = compiler.load()
-    except NoCompiler as error:
-        pytest.skip(str(error))
-    before = key()
-    monkeypatch.setattr(compiler, "load", lambda: Library(library.kernels, "otherwise"))
-    assert key() != before and key()["kernels"] == "compiled otherwise"

@@ -39,7 +39,7 @@ def make(make_runtime):
     return make
 
 
-def play(runtime, epochs=2):
+def play(runtime, epochs=1):
     for _ in range(epochs):
         gradients = runtime.train_epoch(GROWN, [True] * 4)
     return gradients, runtime.validate(GROWN, [True] * 4, pairs=True)
@@ -67,10 +67,10 @@ def test_losses_are_those_of_float32_logits(make, kind, monkeypatch):
 
     monkeypatch.setattr(functional, "cross_entropy", watched)
     torch.set_num_threads(2)
-    play(runtime, 1)
+    play(runtime)
     assert seen == {(torch.float32, False, 1)} and torch.get_num_threads() == 2
     monkeypatch.setattr(torch, "autocast", lambda *args, **kwargs: pytest.fail("float32 entered an autocast region"))
-    play(make(kind), 1)
+    play(make(kind))
 
 
 def test_activations_of_both_runtimes_are_bf16(make, monkeypatch):
@@ -84,6 +84,6 @@ def test_activations_of_both_runtimes_are_bf16(make, monkeypatch):
     monkeypatch.setattr(Stack, "select", watched)
     loop.hosts[0].model.host.segments[0][0].register_forward_hook(lambda m, i, output: computed.add(output.dtype))
     for runtime in (loop, make(FusedRuntime, "bf16")):
-        play(runtime, 1)
+        play(runtime)
         assert computed == {torch.bfloat16}
         computed.clear()

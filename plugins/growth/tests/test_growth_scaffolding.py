@@ -17,7 +17,7 @@ GROW_THREE = {
 
 
 @pytest.fixture
-def script(make_environment, act):
+def script(make_environment, follow):
     """Return a function that plays operations by step and returns the events.
 
     Seeds contribute 0.1 each; `pairs` says at which step which slots interact how much.
@@ -25,7 +25,7 @@ def script(make_environment, act):
 
     def script(pairs, operations, envs=1):
         environment = make_environment(epochs=EPOCHS, envs=envs, samples=20, governor=False)
-        runtime, asked, events = environment.runtime, [], []
+        runtime, asked = environment.runtime, []
         measured = runtime.validate
 
         def validate(settings, active, pairs_too=False, **options):
@@ -41,8 +41,7 @@ def script(make_environment, act):
 
         runtime.validate = validate
         environment.reset(seed=0)
-        for step in range(EPOCHS):
-            events += environment.step(act(environment, **operations.get(step, {})))[4]["events"]
+        _, events = follow(environment, EPOCHS, operations)
         assert asked == [4, 9, 14, 19, 24, 29], "pairs are measured every fifth epoch"
         return events
 
@@ -59,6 +58,7 @@ def fossils(events):
 
 def test_helpers_that_are_alive_the_greatest_boost_first(script):
     pairs = {4: {(0, 1): 0.02}, 9: {(0, 1): 0.05, (0, 2): -0.01}, 14: {(0, 1): 0.03, (1, 2): 0.04}}
+    pairs[19] = dict.fromkeys([(0, 1), (0, 2), (1, 2)], 0.5)  # too late
     events = script(pairs, {**GROW_THREE, 17: fossilize(0), 18: fossilize(1)})
     helper = {"slot": "r0c1", "blueprint": "depthwise", "alive": True, "measured": 9, "delay": 8}
     assert fossils(events)["r0c0"] == [{**helper, "boost": pytest.approx(0.05)}]
@@ -75,11 +75,6 @@ def test_a_helper_that_was_pruned_before(script):
     gone = {"slot": "r0c1", "blueprint": "depthwise", "alive": False, "measured": 4, "delay": 20 - 11}
     assert first == {**gone, "boost": pytest.approx(0.06)}
     assert (second["slot"], second["alive"], second["delay"]) == ("r0c2", True, 6)
-
-
-def test_what_was_measured_later_or_is_not_positive_is_no_help(script):
-    pairs = {9: {(0, 1): 0.0, (0, 2): -0.2}, 19: {(0, 1): 0.5, (0, 2): 0.5}}
-    assert fossils(script(pairs, {**GROW_THREE, 17: fossilize(0)})) == {"r0c0": []}
 
 
 def test_the_distribution_of_an_update(script):

@@ -5,6 +5,8 @@ import pytest
 from esper_core.contracts.errors import DamagedFile, UserError
 from esper_core.registry import sources
 from esper_growth.config import GrowthConfig
+from esper_growth.fused import compiler
+from esper_growth.fused.compiler import Library
 from esper_growth.make import growth
 from esper_growth.static_curves import StaticCurves
 
@@ -38,13 +40,16 @@ def test_missing_curves_are_trained_once(curves, trained):
     assert content["instance"] == 3 and {"libraries", "sources", "processor"} < set(content["key"])
 
 
-def test_another_key_lies_elsewhere(curves, trained, make_context):
+def test_another_key_lies_elsewhere(curves, trained, make_context, monkeypatch):
     curves.get([1])
     StaticCurves.at({"task": "other"}, curves.modules, curves.train).get([1])
     assert trained == [1, 1]
-    config = GrowthConfig(workers=1, kernels="torch")
+    compiled, config = compiler.load().kernels, GrowthConfig(workers=1, kernels="torch")
     one, other = (growth(config, make_context(config, precision=p)).curves.key for p in ("float32", "bf16"))
     assert {**one, "precision": "bf16"} == other != one
+    monkeypatch.setattr(compiler, "load", lambda: Library(compiled, "otherwise"))
+    compiled_key = growth(GrowthConfig(workers=1, kernels="compiled"), make_context()).curves.key
+    assert compiled_key == {**one, "runtime": "fused-compiled", "kernels": "compiled otherwise"}
 
 
 def test_what_an_instance_is_drawn_from_is_part_of_its_key(curves, trained, tmp_path, monkeypatch):

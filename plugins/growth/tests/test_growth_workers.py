@@ -26,8 +26,7 @@ HOLD = SeedSetting(Stage.HOLDING, 1.0, Algorithm.ADD, False)
 def dealt(instances, count):
     """Share instances out, the first one last, so that neither shares nor their positions are in order."""
     positions = [*range(1, len(instances)), 0]
-    size = -(-len(positions) // count)
-    return [positions[first : first + size] for first in range(0, len(positions), size)]
+    return [positions[first::count] for first in range(count)]
 
 
 @pytest.fixture
@@ -40,16 +39,13 @@ def make(make_context):
 
 
 @pytest.fixture
-def open_workers(make):
-    opened = []
-
+def open_workers(make, request):
     def open_(count, kind=LoopRuntime, **more):
-        opened.append(Workers(make(kind, **more), count, dealt))
-        return opened[-1]
+        runtime = Workers(make(kind, **more), count, dealt)
+        request.addfinalizer(runtime.close)
+        return runtime
 
-    yield open_
-    for runtime in opened:
-        runtime.close()
+    return open_
 
 
 def play(runtime):
