@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from esper_core.plan.build import build_beside, build_environment
-from esper_core.plan.plan import PlanRequest, make_plan
-from esper_core.plan.recipes import load_recipes
+from esper_core.composition.build import build_beside, build_environment
+from esper_core.composition.plan import PlanRequest, make_plan
+from esper_core.composition.recipes import load_recipes
 from esper_core.registry.loading import load_index
 from esper_core.registry.resolve import resolve
 from esper_evaluation.knowledge import oracle_gap

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import torch
 from surroundings import surroundings
 
-from esper_core.plan.build import build_beside
-from esper_core.plan.config import structure_config
+from esper_core.composition.build import build_beside
+from esper_core.composition.config import structure_config
 from esper_core.registry.index import Index
 from esper_core.registry.loading import load_index
 from esper_growth.actions import Algorithm

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import torch
 
-from esper_core.plan.build import build_beside, build_environment
+from esper_core.composition.build import build_beside, build_environment
 from esper_core.registry.index import Index
 from esper_core.registry.loading import load_index
 from esper_core.registry.resolve import resolve

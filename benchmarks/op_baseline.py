@@ -15,7 +15,7 @@ import statistics
 import torch
 from attrs import evolve
 
-from esper_core.plan.plan import PlanRequest, make_plan
+from esper_core.composition.plan import PlanRequest, make_plan
 from esper_core.registry.loading import load_index
 from esper_factored_ppo.probes.environments import bandit
 from esper_factored_ppo.probes.plan import WIDTH, find_probe, without_environment

@@ -51,10 +51,10 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import VecNormalize
 
+from esper_core.composition.build import build_environment
+from esper_core.composition.plan import PlanRequest, make_plan
 from esper_core.contracts.protocols import FeatureExtractor, MaskProvider
 from esper_core.learning.session import open_session
-from esper_core.plan.build import build_environment
-from esper_core.plan.plan import PlanRequest, make_plan
 from esper_core.policy.policy import Policy
 from esper_core.registry.index import Index
 from esper_core.registry.loading import load_index

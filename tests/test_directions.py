@@ -28,11 +28,11 @@ FLOORS = {
     "system": "contracts",
     "registry": "contracts system",
     "policy": "contracts system",
-    "plan": "contracts system registry",
-    "diagnosis": "contracts system registry plan",
-    "learning": "contracts system registry plan policy",
-    "runs": "contracts system registry plan policy learning",
-    "cli": "contracts system registry plan diagnosis policy learning runs",
+    "composition": "contracts system registry",
+    "diagnosis": "contracts system registry composition",
+    "learning": "contracts system registry composition policy",
+    "runs": "contracts system registry composition policy learning",
+    "cli": "contracts system registry composition diagnosis policy learning runs",
     "esper_core": "contracts system registry",  # what plugins import by its short name
     "builtin": "contracts system policy learning runs esper_core",  # a plugin like any other, but for where it lies
 }

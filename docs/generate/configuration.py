@@ -7,10 +7,10 @@ from typing import Any
 
 from docs.generate.markdown import NOTE, document, paragraph, table
 from esper_core.cli.watching import OBSERVER
+from esper_core.composition.config import config_class, describe_options, structure_config
+from esper_core.composition.plan import describe_environment
+from esper_core.composition.selection import TRAIN, TRAIN_CONFIG
 from esper_core.contracts.slots import SlotConfig
-from esper_core.plan.config import config_class, describe_options, structure_config
-from esper_core.plan.plan import describe_environment
-from esper_core.plan.selection import TRAIN, TRAIN_CONFIG
 from esper_core.registry.index import Component, Index
 from esper_core.registry.references import load_reference
 

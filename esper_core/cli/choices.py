@@ -16,8 +16,8 @@ from typer.models import OptionInfo
 
 from esper_core.cli import completion
 from esper_core.cli.installed import Installed
+from esper_core.composition.config import config_class, describe_options
 from esper_core.contracts.errors import EsperError, UserError
-from esper_core.plan.config import config_class, describe_options
 from esper_core.registry.index import Index
 from esper_core.system.printable import visible_line
 

@@ -12,9 +12,9 @@ import typer
 from attrs import define, frozen
 
 from esper_core.cli.document import leave_to_others
+from esper_core.composition.recipes import Recipes, find_registry, load_recipes
 from esper_core.contracts.errors import EsperError, UserError
 from esper_core.diagnosis.switches import Switches
-from esper_core.plan.recipes import Recipes, find_registry, load_recipes
 from esper_core.registry.discovery import core_source, entry_point_sources
 from esper_core.registry.index import Command, Index
 from esper_core.registry.loading import index_plugins

@@ -11,9 +11,9 @@ from attrs import asdict
 from esper_core.cli import choices, completion
 from esper_core.cli.installed import installed_of, load_installed
 from esper_core.cli.output import number, paragraph, print_json, print_table, say
+from esper_core.composition.config import config_class, describe_options
 from esper_core.contracts.errors import EsperError
 from esper_core.contracts.plain import to_exact
-from esper_core.plan.config import config_class, describe_options
 from esper_core.registry.first_party import by_kind
 from esper_core.registry.index import Component, Index, PluginRecord
 from esper_core.registry.resolve import check_kind, find_plugin

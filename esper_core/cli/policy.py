@@ -10,10 +10,10 @@ import typer
 from esper_core.cli import choices, completion
 from esper_core.cli.installed import load_installed
 from esper_core.cli.output import number, print_json, print_table, say
+from esper_core.composition.config import config_class, describe_options
+from esper_core.composition.lookup import find_planned
+from esper_core.composition.plan import Plan, PlanRequest, describe_plan, make_plan
 from esper_core.contracts.plain import to_exact
-from esper_core.plan.config import config_class, describe_options
-from esper_core.plan.lookup import find_planned
-from esper_core.plan.plan import Plan, PlanRequest, describe_plan, make_plan
 from esper_core.registry.index import Index
 
 
@@ -63,7 +63,7 @@ def show_policy(
 
 def _document(plan: Plan, index: Index) -> dict[str, Any]:
     """Return what a policy is made of as JSON-able values; imports torch."""
-    from esper_core.plan.build import build_parts
+    from esper_core.composition.build import build_parts
 
     known, written = describe_plan(plan, index), plan.to_json()
     parts = build_parts(plan, index, only={"network", "critic"})

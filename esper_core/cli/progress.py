@@ -12,8 +12,8 @@ from esper_core.runs.words import Words, by_place
 
 if TYPE_CHECKING:
     from esper_core.cli.live import LiveView
+    from esper_core.composition.plan import Plan
     from esper_core.learning.trainer import StepProgress, Trainer, Update
-    from esper_core.plan.plan import Plan
 
 SECONDS_BETWEEN_LINES = 10.0
 

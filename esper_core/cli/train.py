@@ -16,10 +16,10 @@ from esper_core.cli.installed import load_installed
 from esper_core.cli.output import duration, kept, print_json, say, warn
 from esper_core.cli.training import begin_run, resume_run
 from esper_core.cli.watching import choose_observers, split_options
+from esper_core.composition.fit import known_failures
+from esper_core.composition.lookup import find_planned
+from esper_core.composition.plan import PlanRequest, make_plan
 from esper_core.contracts.errors import UserError
-from esper_core.plan.fit import known_failures
-from esper_core.plan.lookup import find_planned
-from esper_core.plan.plan import PlanRequest, make_plan
 from esper_core.runs.directory import RunDirectory, check_writable, find_run
 from esper_core.runs.lock import locked
 from esper_core.runs.resume import find_resumption

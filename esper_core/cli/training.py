@@ -12,9 +12,9 @@ from attrs import evolve
 from esper_core.cli.output import say, warn
 from esper_core.cli.progress import follow
 from esper_core.cli.stopping import stopping_promptly
+from esper_core.composition.plan import Plan
 from esper_core.contracts.errors import EsperError, Interrupted, Terminated
 from esper_core.contracts.foreign import close_safely, exhausted
-from esper_core.plan.plan import Plan
 from esper_core.registry.index import Component, Index
 from esper_core.runs.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
 from esper_core.runs.directory import METRICS_FILE, RunDirectory

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from esper_core.composition.config import Option, parse_option, structure_config
+from esper_core.composition.recipes import Recipes
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import ConfigError, UserError
-from esper_core.plan.config import Option, parse_option, structure_config
-from esper_core.plan.recipes import Recipes
 from esper_core.registry.index import Component, Index
 from esper_core.registry.resolve import resolve
 from esper_core.system.packages import has_package

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+from esper_core.composition.plan import PlanRequest, make_plan
+from esper_core.composition.recipes import Recipes
+from esper_core.composition.selection import check_policy
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import EsperError, RegistryFileError
-from esper_core.plan.plan import PlanRequest, make_plan
-from esper_core.plan.recipes import Recipes
-from esper_core.plan.selection import check_policy
 from esper_core.registry.index import Index
 from esper_core.registry.resolve import resolve
 

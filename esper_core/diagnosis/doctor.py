@@ -12,11 +12,11 @@ from typing import Literal, TypeVar
 
 from attrs import frozen
 
+from esper_core.composition.recipes import Recipes, find_registry, load_recipes
 from esper_core.contracts.errors import EsperError
 from esper_core.contracts.foreign import asks_to_stop, described
 from esper_core.diagnosis.check import check_recipes
 from esper_core.diagnosis.switches import Switches
-from esper_core.plan.recipes import Recipes, find_registry, load_recipes
 from esper_core.registry.copies import find_copies
 from esper_core.registry.discovery import entry_point_sources
 from esper_core.registry.first_party import by_kind, is_optional

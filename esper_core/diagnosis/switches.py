@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator
 
 from attrs import field, frozen
 
+from esper_core.composition.recipes import Recipes
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import UserError, did_you_mean
-from esper_core.plan.recipes import Recipes
 from esper_core.registry.discovery import Source
 from esper_core.registry.index import FromPlugin, PluginRecord
 from esper_core.registry.loading import PLUGINS_VARIABLE, allow_list

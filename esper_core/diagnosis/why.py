@@ -7,10 +7,10 @@ from typing import Any
 
 from attrs import evolve, frozen
 
+from esper_core.composition.recipes import Recipes
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import UserError
 from esper_core.diagnosis.switches import Switches
-from esper_core.plan.recipes import Recipes
 from esper_core.registry.index import Component, Index, PluginRecord
 from esper_core.registry.resolve import aliased, check_kind, named, resolve, split_name
 

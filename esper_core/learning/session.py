@@ -6,13 +6,13 @@ import math
 
 import torch
 
+from esper_core.composition.build import build_parts, resolve_device
+from esper_core.composition.config import structure
+from esper_core.composition.plan import Plan, describe_plan, owners_of
 from esper_core.learning.config import TrainConfig
 from esper_core.learning.randomness import seed_all
 from esper_core.learning.rollout import Rollout
 from esper_core.learning.trainer import Trainer
-from esper_core.plan.build import build_parts, resolve_device
-from esper_core.plan.config import structure
-from esper_core.plan.plan import Plan, describe_plan, owners_of
 from esper_core.policy.policy import Policy
 from esper_core.registry.index import Index
 from esper_core.system.memory import check_memory

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from esper_core.composition.plan import Plan
 from esper_core.contracts.errors import CheckpointMismatch, DamagedFile, EsperError, UserError
 from esper_core.contracts.foreign import described
 from esper_core.contracts.plain import to_exact
-from esper_core.plan.plan import Plan
 from esper_core.runs.compatibility import check_fit
 from esper_core.runs.header import (
     BEST_BY,

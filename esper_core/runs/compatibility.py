@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from esper_core.composition.config import BadOption, structure, structure_config
+from esper_core.composition.lookup import PlannedComponent, find_planned
+from esper_core.composition.plan import Plan, describe_plan
+from esper_core.composition.selection import TRAIN
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import CheckpointMismatch, ConfigError
 from esper_core.learning.config import TrainConfig
-from esper_core.plan.config import BadOption, structure, structure_config
-from esper_core.plan.lookup import PlannedComponent, find_planned
-from esper_core.plan.plan import Plan, describe_plan
-from esper_core.plan.selection import TRAIN
 from esper_core.registry.bringing import bring_back
 from esper_core.registry.resolve import absence, absent_plugins
 from esper_core.runs import provenance

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, asdict, define, field
 
+from esper_core.composition.plan import Plan, describe_plan
 from esper_core.contracts.errors import CheckpointMismatch, EsperError, PluginError, UserError, did_you_mean
-from esper_core.plan.plan import Plan, describe_plan
 from esper_core.runs import provenance
 from esper_core.runs.records import (
     RESERVED,

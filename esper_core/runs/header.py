@@ -10,9 +10,9 @@ from typing import Any
 
 from attrs import field, frozen
 
+from esper_core.composition.plan import Plan
 from esper_core.contracts.errors import CheckpointMismatch
 from esper_core.contracts.plain import NotPlain, from_exact
-from esper_core.plan.plan import Plan
 from esper_core.runs.records import SavedState, check_record, naming, read_record
 
 CHECKPOINT_SCHEMA = 2

@@ -36,7 +36,7 @@ class Observers:
         Raises:
             FactoryError, MissingPackage: one cannot be built; nothing has been lost yet.
         """
-        from esper_core.plan.build import build_beside
+        from esper_core.composition.build import build_beside
 
         return cls({str(component): build_beside(component, index, config=config) for component, config in chosen})
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from esper_core.plan.lookup import find_planned
+from esper_core.composition.lookup import find_planned
 from esper_core.registry import sources
 from esper_core.system.machine import installed_version
 from esper_core.system.packages import CORE_DISTRIBUTION, pinned, pip_install
 
 if TYPE_CHECKING:
-    from esper_core.plan.plan import Plan
+    from esper_core.composition.plan import Plan
     from esper_core.registry.index import Index
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from attrs import Factory, field, frozen
 from attrs.validators import ge, gt, le, optional
 
+from esper_core.composition.plan import Plan
 from esper_core.contracts.errors import CheckpointMismatch, DamagedFile
-from esper_core.plan.plan import Plan
 from esper_core.runs.provenance import core_command
 from esper_core.runs.words import Words
 from esper_core.system.json_files import read_json

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
+from esper_core.composition.plan import Plan, check_updates
 from esper_core.contracts.errors import CheckpointMismatch, ConfigError, DamagedFile, EsperError
-from esper_core.plan.plan import Plan, check_updates
 from esper_core.runs.checkpoint import choose_checkpoint, list_checkpoints, remove_later, verify_checkpoint
 from esper_core.runs.compatibility import check_fit
 from esper_core.runs.directory import METRICS_FILE, RESTORE, RUN_FILE, RunDirectory

@@ -10,11 +10,11 @@ from typing import Any
 
 from attrs import Factory, frozen
 
+from esper_core.composition.lookup import find_planned
+from esper_core.composition.plan import Plan, PlanDescription
 from esper_core.contracts.metrics import SHOWN_EVERYWHERE, Metric
 from esper_core.contracts.state import SlotWords
 from esper_core.learning.metrics import METRICS
-from esper_core.plan.lookup import find_planned
-from esper_core.plan.plan import Plan, PlanDescription
 from esper_core.registry.index import Index
 from esper_core.registry.references import load_reference
 

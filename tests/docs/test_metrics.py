@@ -8,11 +8,11 @@ import re
 import pytest
 
 from docs.generate import own_index
+from esper_core.composition.plan import PlanRequest, make_plan
+from esper_core.composition.recipes import Recipes
 from esper_core.learning.metrics import METRICS
 from esper_core.learning.session import open_session
 from esper_core.learning.thresholds import THRESHOLDS
-from esper_core.plan.plan import PlanRequest, make_plan
-from esper_core.plan.recipes import Recipes
 from esper_core.registry.loading import load_index
 from esper_core.registry.references import load_reference
 

@@ -8,12 +8,12 @@ import pathlib
 import pytest
 import torch
 
+from esper_core.composition.plan import Plan, PlanRequest, describe_plan, make_plan
+from esper_core.composition.recipes import load_recipes
 from esper_core.contracts.errors import ConfigError
 from esper_core.learning.rollout import Rollout
 from esper_core.learning.session import open_session
 from esper_core.learning.trainer import Trainer, Update
-from esper_core.plan.plan import Plan, PlanRequest, describe_plan, make_plan
-from esper_core.plan.recipes import load_recipes
 from esper_core.registry.index import Index
 from esper_core.registry.loading import load_index
 from esper_testing.fake_device import FakeDevice

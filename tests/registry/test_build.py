@@ -8,10 +8,10 @@ import pytest
 import torch
 from attrs import evolve
 
+from esper_core.composition import allocation
+from esper_core.composition.build import build_environment, build_parts, resolve_device
+from esper_core.composition.plan import Plan, PlanRequest, make_plan
 from esper_core.contracts.errors import ConfigError, FactoryError
-from esper_core.plan import allocation
-from esper_core.plan.build import build_environment, build_parts, resolve_device
-from esper_core.plan.plan import Plan, PlanRequest, make_plan
 from esper_core.registry.index import Index
 from esper_testing.fake_device import FakeDevice
 

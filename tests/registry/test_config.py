@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from esper_core import ComponentSpec
-from esper_core.contracts.errors import ConfigError, FactoryError, PluginError
-from esper_core.plan.config import (
+from esper_core.composition.config import (
     NoOptions,
     config_class,
     describe_options,
@@ -19,6 +18,7 @@ from esper_core.plan.config import (
     structure_config,
     unstructure_config,
 )
+from esper_core.contracts.errors import ConfigError, FactoryError, PluginError
 from esper_core.registry.index import Component
 
 

@@ -8,8 +8,8 @@ from esper_core import ComponentSpec
 from esper_core.builtin import plugin as core
 from esper_core.cli import app
 from esper_core.cli.installed import Installed
+from esper_core.composition.recipes import Recipes
 from esper_core.contracts.errors import UnknownComponent
-from esper_core.plan.recipes import Recipes
 from esper_core.registry.discovery import Source
 from esper_core.registry.first_party import COMMANDS, KINDS, by_kind, is_optional
 from esper_core.registry.loading import index_plugins, load_index

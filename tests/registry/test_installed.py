@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from esper_core.composition.plan import PlanRequest, make_plan
+from esper_core.composition.recipes import load_recipes
 from esper_core.diagnosis.check import check_recipes
-from esper_core.plan.plan import PlanRequest, make_plan
-from esper_core.plan.recipes import load_recipes
 from esper_core.registry.loading import load_index
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +43,7 @@ def test_lstm_policies_are_planned_without_torch() -> None:
     planned = without_torch(
         "import json\n"
         "from esper_core.registry.loading import load_index\n"
-        "from esper_core.plan.plan import PlanRequest, describe_plan, make_plan\n"
+        "from esper_core.composition.plan import PlanRequest, describe_plan, make_plan\n"
         "index, found = load_index(), []\n"
         f"for policy, slots in {list(asked)}:\n"
         "    request = PlanRequest(policy=policy, slots=str(slots), environment='growth', epochs=12)\n"

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from attrs import evolve
 
+from esper_core.composition.plan import Plan, PlanRequest, make_plan
+from esper_core.composition.recipes import Recipes, load_recipes
 from esper_core.contracts.errors import (
     CheckpointMismatch,
     ConfigError,
@@ -19,8 +21,6 @@ from esper_core.contracts.errors import (
     UnknownComponent,
 )
 from esper_core.diagnosis.check import check_recipes
-from esper_core.plan.plan import Plan, PlanRequest, make_plan
-from esper_core.plan.recipes import Recipes, load_recipes
 from esper_core.registry.index import Component, Index
 
 

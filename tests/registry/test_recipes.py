@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from esper_core.composition.config import Option
+from esper_core.composition.recipes import Recipes, find_registry, load_recipes
 from esper_core.contracts.errors import RegistryFileError
 from esper_core.diagnosis.check import check_recipes
-from esper_core.plan.config import Option
-from esper_core.plan.recipes import Recipes, find_registry, load_recipes
 from esper_core.registry.index import Index
 
 GOOD = """\

@@ -8,8 +8,8 @@ import pytest
 from attrs import evolve
 
 from esper_core import ComponentSpec, KindSpec
+from esper_core.composition.lookup import PlannedComponent, find_planned
 from esper_core.contracts.errors import AmbiguousComponent, UnknownComponent
-from esper_core.plan.lookup import PlannedComponent, find_planned
 from esper_core.registry.index import Index
 from esper_core.registry.resolve import resolve
 from esper_testing.index import hooks, index_from_plugins

@@ -9,10 +9,10 @@ import pytest
 
 from esper_core import ComponentSpec
 from esper_core.builtin import plugin as core
+from esper_core.composition.recipes import Recipes, load_recipes
 from esper_core.contracts.errors import AmbiguousComponent, UnknownComponent, UserError
 from esper_core.diagnosis.switches import Switches
 from esper_core.diagnosis.why import Explanation, explain
-from esper_core.plan.recipes import Recipes, load_recipes
 from esper_core.registry.discovery import Source
 from esper_core.registry.index import Index
 from esper_core.registry.loading import index_plugins

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from esper_core.composition.plan import Plan, PlanRequest, make_plan
 from esper_core.learning.session import open_session
 from esper_core.learning.trainer import Trainer, Update
-from esper_core.plan.plan import Plan, PlanRequest, make_plan
 from esper_core.registry.index import Index
 from esper_core.registry.loading import load_index
 from esper_core.runs.checkpoint import save_checkpoint

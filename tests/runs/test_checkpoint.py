@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 from attrs import evolve
 
+from esper_core.composition.plan import Plan
 from esper_core.contracts.errors import CheckpointMismatch, EsperError, PluginError
 from esper_core.learning.session import open_session
 from esper_core.learning.trainer import Trainer, Update
-from esper_core.plan.plan import Plan
 from esper_core.registry.index import Index
 from esper_core.runs.checkpoint import (
     best_checkpoint,

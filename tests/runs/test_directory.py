@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
+from esper_core.composition.plan import Plan
 from esper_core.contracts.errors import CheckpointMismatch, PluginError, UserError
 from esper_core.learning.trainer import Update
-from esper_core.plan.plan import Plan
 from esper_core.registry.index import Index
 from esper_core.runs.directory import RunDirectory, check_writable, find_run, list_runs
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from esper_core.composition.plan import Plan
 from esper_core.learning.trainer import Trainer, Update
-from esper_core.plan.plan import Plan
 from esper_core.registry.index import Index
 from esper_core.runs.checkpoint import list_checkpoints, save_checkpoint, verify_checkpoint
 from esper_core.runs.directory import RunDirectory, list_runs

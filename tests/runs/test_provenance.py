@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from esper_core.plan.plan import Plan
+from esper_core.composition.plan import Plan
 from esper_core.registry import sources
 from esper_core.registry.index import Index
 from esper_core.runs import provenance

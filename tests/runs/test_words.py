@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
+from esper_core.composition.plan import Plan, describe_plan
 from esper_core.contracts.errors import PluginError
-from esper_core.plan.plan import Plan, describe_plan
 from esper_core.registry.index import Index
 from esper_core.runs.directory import RunDirectory
 from esper_core.runs.words import Words, by_place

@@ -11,10 +11,10 @@ from esper_core.cli import choices, completion
 from esper_core.cli.installed import load_installed
 from esper_core.cli.output import number, print_json, print_table, say, status_line
 from esper_core.cli.stopping import stopping_promptly
+from esper_core.composition.plan import PlanRequest, make_plan
+from esper_core.composition.recipes import Recipes
+from esper_core.composition.selection import choose_beside
 from esper_core.contracts.errors import PluginError
-from esper_core.plan.plan import PlanRequest, make_plan
-from esper_core.plan.recipes import Recipes
-from esper_core.plan.selection import choose_beside
 from esper_core.registry.index import Component, Index
 
 APART = ("targets", "floor", "machine", "versions", "phases", "workload", "quick", "policy", "threads")
@@ -62,7 +62,7 @@ def _measure(
     import torch
 
     from esper_bench.report import run_workload
-    from esper_core.plan.build import build_beside
+    from esper_core.composition.build import build_beside
 
     workload = build_beside(component, index)
     with component.owner.doing("saying what is measured"):

@@ -11,7 +11,7 @@ from attrs import fields
 from esper_bench.machine import measure_ceilings
 from esper_bench.report import judge
 from esper_bench.workload import Target
-from esper_core.plan.plan import Plan, PlanRequest, make_plan
+from esper_core.composition.plan import Plan, PlanRequest, make_plan
 from esper_testing.conformance.subject import Subject
 from esper_testing.conformance.suite import Suite
 

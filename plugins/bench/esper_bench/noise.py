@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from esper_core.plan.plan import PlanDescription
+from esper_core.composition.plan import PlanDescription
 from esper_testing.states import random_state
 
 if TYPE_CHECKING:

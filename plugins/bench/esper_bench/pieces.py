@@ -11,15 +11,15 @@ from attrs import evolve
 
 from esper_bench.noise import Noise
 from esper_bench.repeats import Work
+from esper_core.composition.build import build_parts, resolve_device
+from esper_core.composition.plan import describe_plan, owners_of
 from esper_core.learning.config import TrainConfig
 from esper_core.learning.gae import gae
 from esper_core.learning.trainer import Trainer
-from esper_core.plan.build import build_parts, resolve_device
-from esper_core.plan.plan import describe_plan, owners_of
 from esper_core.policy.policy import Policy
 
 if TYPE_CHECKING:
-    from esper_core.plan.plan import Plan
+    from esper_core.composition.plan import Plan
     from esper_core.registry.index import Index
 
 

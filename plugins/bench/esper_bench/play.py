@@ -10,17 +10,17 @@ from torch import Tensor
 
 from esper_bench.repeats import one_thread
 from esper_bench.speed import Speed
+from esper_core.composition.build import build_beside, build_environment
+from esper_core.composition.plan import owners_of
 from esper_core.contracts.foreign import Owners, close_safely
 from esper_core.contracts.protocols import FeatureExtractor, Masks, Rule
 from esper_core.learning.stopwatch import Stopwatch
-from esper_core.plan.build import build_beside, build_environment
-from esper_core.plan.plan import owners_of
 from esper_core.registry.resolve import resolve
 from esper_testing.player import ForeignRule, play
 
 if TYPE_CHECKING:
+    from esper_core.composition.plan import Plan
     from esper_core.contracts.protocols import Say, State
-    from esper_core.plan.plan import Plan
     from esper_core.registry.index import Index
 
 WARM_UP_STEPS = 2

@@ -15,8 +15,8 @@ from esper_core.contracts.plain import NotPlain, plain
 from esper_core.system.machine import libraries, machine
 
 if TYPE_CHECKING:
+    from esper_core.composition.plan import Plan
     from esper_core.contracts.protocols import Say
-    from esper_core.plan.plan import Plan
     from esper_core.registry.index import Index
 
 

@@ -9,9 +9,9 @@ from esper_core.contracts.foreign import close_safely
 from esper_core.learning.session import open_session
 
 if TYPE_CHECKING:
+    from esper_core.composition.plan import Plan
     from esper_core.contracts.protocols import Say
     from esper_core.learning.trainer import StepProgress
-    from esper_core.plan.plan import Plan
     from esper_core.registry.index import Index
 
 SAY_EVERY = 20

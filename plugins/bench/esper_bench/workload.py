@@ -39,7 +39,7 @@ class Workload(Protocol):
     """Kind `workload`: what `esper bench` measures speed on. Its factory is called as `factory(config, None)`.
 
     Attributes:
-        choices: What is trained: fields of an `esper_core.plan.plan.PlanRequest` by name. What the user says about
+        choices: What is trained: fields of an `esper_core.composition.plan.PlanRequest` by name. What the user says about
             the policy and options comes on top.
         targets: What its figures should reach; `measure` gives each of them, quick or not.
     """

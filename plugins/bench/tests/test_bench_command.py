@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from esper_core.plan.recipes import Recipes
-from esper_core.plan.selection import choose_beside
+from esper_core.composition.recipes import Recipes
+from esper_core.composition.selection import choose_beside
 from esper_core.registry.loading import load_index
 
 STILL = """

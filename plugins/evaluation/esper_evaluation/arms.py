@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from esper_core.composition.fit import check_reads
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import IncompatiblePlan, UserError, did_you_mean
-from esper_core.plan.fit import check_reads
 from esper_core.registry.index import Component, Index
 from esper_core.registry.resolve import resolve
 
 if TYPE_CHECKING:
-    from esper_core.plan.plan import PlanDescription
+    from esper_core.composition.plan import PlanDescription
 
 RULE = "rule"
 POLICY, GREEDY, MATCHED, FIXED, REPLAY = "policy", "policy-greedy", "random-matched", "best-fixed", "replay"

@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
+from esper_core.composition.lookup import find_planned
+from esper_core.composition.plan import Plan
 from esper_core.contracts.errors import DamagedFile
 from esper_core.contracts.plain import to_exact
 from esper_core.contracts.protocols import Environment, HasCircumstances
-from esper_core.plan.lookup import find_planned
-from esper_core.plan.plan import Plan
 from esper_core.registry.index import Index
 from esper_core.registry.sources import made_with
 from esper_core.system.json_files import read_json

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from attrs import evolve, frozen
 
+from esper_core.composition.build import build_beside, build_environment, build_parts, resolve_device
+from esper_core.composition.plan import Plan, PlanDescription, describe_plan, owners_of
 from esper_core.contracts.errors import PluginError, UserError, did_you_mean
 from esper_core.contracts.foreign import close_safely
 from esper_core.contracts.plain import NotPlain, plain
 from esper_core.contracts.protocols import Environment, Evaluable, FeatureExtractor, MaskProvider, Rule
-from esper_core.plan.build import build_beside, build_environment, build_parts, resolve_device
-from esper_core.plan.plan import Plan, PlanDescription, describe_plan, owners_of
 from esper_core.policy.boundary import check_tensor
 from esper_core.policy.policy import Policy
 from esper_core.registry.index import Index

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
+from esper_core.composition.plan import Plan
 from esper_core.contracts.errors import UserError
-from esper_core.plan.plan import Plan
 from esper_core.runs.checkpoint import choose_checkpoint, list_checkpoints
 from esper_core.runs.directory import RunDirectory
 from esper_core.runs.header import Header, read_header

@@ -8,7 +8,7 @@ import pytest
 import torch
 from attrs import evolve
 
-from esper_core.plan.plan import PlanRequest, make_plan
+from esper_core.composition.plan import PlanRequest, make_plan
 from esper_core.registry.index import Index
 from esper_core.registry.loading import load_index
 from esper_factored_ppo.probes.plan import WIDTH, find_probe, without_environment

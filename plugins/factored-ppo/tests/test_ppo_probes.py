@@ -15,9 +15,9 @@ import torch
 from attrs import evolve
 
 from esper_core.cli import app
+from esper_core.composition.plan import PlanRequest, make_plan
 from esper_core.contracts.errors import EsperError
 from esper_core.contracts.protocols import LossResult
-from esper_core.plan.plan import PlanRequest, make_plan
 from esper_core.registry.index import Index
 from esper_factored_ppo.loss import FactoredPpo
 from esper_factored_ppo.probes import spike as module

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from esper_core import SlotConfig
 from esper_core.builtin.config import FlatConfig
 from esper_core.builtin.flat import Flat
+from esper_core.composition.build import build_beside
 from esper_core.contracts.protocols import BuildContext, Masks, Origin
-from esper_core.plan.build import build_beside
 from esper_core.policy.legality import find_illegal, neutral
 from esper_core.registry.loading import load_index
 from esper_core.registry.resolve import resolve

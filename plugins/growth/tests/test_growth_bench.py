@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from esper_bench.machine import Ceilings
-from esper_core.plan.plan import PlanRequest, make_plan
+from esper_core.composition.plan import PlanRequest, make_plan
 from esper_core.registry.loading import load_index
 from esper_growth.bench.conv_small import ConvSmallWorkload
 from esper_growth.bench.digits import DigitsWorkload

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import esper_growth
-from esper_core.plan.build import build_parts
-from esper_core.plan.plan import PlanRequest, make_plan
+from esper_core.composition.build import build_parts
+from esper_core.composition.plan import PlanRequest, make_plan
 from esper_core.registry import sources
 from esper_core.registry.loading import load_index
 from esper_testing.distributions import FakeSite

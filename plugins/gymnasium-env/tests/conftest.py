@@ -8,8 +8,8 @@ from typing import Any
 import gymnasium
 import pytest
 
-from esper_core.plan.build import build_parts
-from esper_core.plan.plan import Plan, PlanRequest, make_plan
+from esper_core.composition.build import build_parts
+from esper_core.composition.plan import Plan, PlanRequest, make_plan
 from esper_core.registry.index import Index
 from esper_core.registry.loading import load_index
 

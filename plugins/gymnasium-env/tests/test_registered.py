@@ -10,9 +10,9 @@ from textwrap import dedent
 
 import pytest
 
+from esper_core.composition.build import build_parts
+from esper_core.composition.plan import Plan, PlanRequest, make_plan
 from esper_core.contracts.errors import UserError
-from esper_core.plan.build import build_parts
-from esper_core.plan.plan import Plan, PlanRequest, make_plan
 from esper_core.registry.loading import load_index
 from esper_gymnasium_env.registered import find
 

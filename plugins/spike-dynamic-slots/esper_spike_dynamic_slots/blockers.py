@@ -12,8 +12,8 @@ from collections.abc import Collection, Sequence
 
 from attrs import define, field
 
-from esper_core.plan.lookup import find_planned
-from esper_core.plan.plan import Plan
+from esper_core.composition.lookup import find_planned
+from esper_core.composition.plan import Plan
 from esper_core.registry.index import Component, Index
 from esper_spike_dynamic_slots.categories import find_checks
 from esper_spike_dynamic_slots.constants import Constant, find_constants

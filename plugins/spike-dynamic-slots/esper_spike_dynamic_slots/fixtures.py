@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import pytest
 from attrs import frozen
 
+from esper_core.composition.lookup import find_planned
+from esper_core.composition.plan import Plan, PlanRequest, make_plan
+from esper_core.composition.recipes import find_registry, load_recipes
 from esper_core.contracts.slots import MAX_SLOTS
-from esper_core.plan.lookup import find_planned
-from esper_core.plan.plan import Plan, PlanRequest, make_plan
-from esper_core.plan.recipes import find_registry, load_recipes
 from esper_core.registry.index import Index
 from esper_core.registry.loading import load_index
 from esper_spike_dynamic_slots.categories import SAVED_SLOTS, find_checks

@@ -6,12 +6,12 @@ import torch
 from attrs import evolve, frozen
 from torch import Tensor
 
+from esper_core.composition.build import build_parts
+from esper_core.composition.lookup import PlannedComponent
+from esper_core.composition.plan import Plan
 from esper_core.contracts.protocols import Environment, FeatureExtractor, Features, MaskProvider, Masks
 from esper_core.learning.config import TrainConfig
 from esper_core.learning.trainer import Trainer
-from esper_core.plan.build import build_parts
-from esper_core.plan.lookup import PlannedComponent
-from esper_core.plan.plan import Plan
 from esper_core.policy.distribution import FactoredDistribution
 from esper_core.policy.masking import check_masks
 from esper_core.policy.policy import Policy

@@ -13,11 +13,11 @@ import torch
 from attrs import evolve
 from torch import Tensor
 
+from esper_core.composition.build import build_parts
+from esper_core.composition.plan import Plan, PlanDescription, describe_plan
 from esper_core.contracts.protocols import Masks
 from esper_core.learning.config import TrainConfig
 from esper_core.learning.trainer import Trainer
-from esper_core.plan.build import build_parts
-from esper_core.plan.plan import Plan, PlanDescription, describe_plan
 from esper_core.policy.policy import Policy
 from esper_core.registry.index import Index
 from esper_testing.case import planned_for

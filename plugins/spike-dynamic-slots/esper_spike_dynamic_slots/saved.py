@@ -8,11 +8,11 @@ import torch
 from attrs import define, field, frozen
 from torch import Tensor
 
+from esper_core.composition.lookup import find_planned
+from esper_core.composition.plan import Plan
 from esper_core.contracts.tensors import mapped
 from esper_core.learning.rollout import Steps
 from esper_core.learning.trainer import Trainer
-from esper_core.plan.lookup import find_planned
-from esper_core.plan.plan import Plan
 from esper_core.registry.index import Index
 from esper_core.runs.checkpoint import load_checkpoint, save_checkpoint
 from esper_core.runs.directory import RunDirectory

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from esper_core.composition.plan import Plan, PlanRequest
 from esper_core.contracts.protocols import BuildContext
-from esper_core.plan.plan import Plan, PlanRequest
 from esper_core.registry.index import Index
 from esper_spike_dynamic_slots import fixtures
 from esper_spike_dynamic_slots.blockers import find_blockers

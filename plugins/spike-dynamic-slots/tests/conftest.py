@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from esper_core.builtin import plugin as core
-from esper_core.plan.plan import PlanRequest, make_plan
+from esper_core.composition.plan import PlanRequest, make_plan
 from esper_core.registry.index import Index
 from esper_spike_dynamic_slots.config import DynamicSlotsConfig
 from esper_spike_dynamic_slots.spike import DynamicSlots

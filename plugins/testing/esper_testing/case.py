@@ -8,11 +8,11 @@ import torch
 from attrs import evolve, frozen
 from torch import Tensor, nn
 
+from esper_core.composition.build import build_parts
+from esper_core.composition.plan import Plan, PlanDescription, describe_plan
 from esper_core.contracts.features import FeatureSchema
 from esper_core.contracts.protocols import Features, Masks
 from esper_core.contracts.slots import SlotConfig
-from esper_core.plan.build import build_parts
-from esper_core.plan.plan import Plan, PlanDescription, describe_plan
 from esper_core.policy.policy import Policy
 from esper_core.registry.index import Index
 from esper_testing.states import random_masks, random_state

@@ -17,9 +17,9 @@ from esper_core.cli.frame import bar
 from esper_core.cli.installed import load_installed
 from esper_core.cli.output import duration, kept, number, print_json, print_table, say, status_line
 from esper_core.cli.stopping import stopping_promptly
+from esper_core.composition.lookup import find_planned
+from esper_core.composition.plan import describe_plan
 from esper_core.contracts.errors import Interrupted, Terminated
-from esper_core.plan.lookup import find_planned
-from esper_core.plan.plan import describe_plan
 from esper_core.registry.index import Index
 from esper_core.runs.directory import find_run
 from esper_core.system.printable import visible_line

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
+from esper_core.composition.build import build_beside
+from esper_core.composition.plan import describe_plan
 from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.protocols import Masks, Rule
-from esper_core.plan.build import build_beside
-from esper_core.plan.plan import describe_plan
 from esper_core.policy.legality import find_illegal
 from esper_testing.conformance.subject import SLOTS, Subject
 from esper_testing.conformance.suite import Suite

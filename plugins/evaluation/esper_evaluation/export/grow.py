@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from attrs import evolve, frozen
 
+from esper_core.composition.build import build_parts
+from esper_core.composition.plan import owners_of
 from esper_core.contracts.errors import UserError
 from esper_core.contracts.foreign import close_safely
 from esper_core.contracts.grown import Exportable, Grown
 from esper_core.contracts.protocols import Environment
-from esper_core.plan.build import build_parts
-from esper_core.plan.plan import owners_of
 from esper_core.policy.boundary import check_type
 from esper_core.policy.policy import Policy
 from esper_core.registry.index import Index

@@ -7,8 +7,8 @@ from typing import Any
 
 from attrs import frozen
 
+from esper_core.composition.plan import Plan
 from esper_core.contracts.errors import UserError
-from esper_core.plan.plan import Plan
 from esper_core.runs.directory import RunDirectory
 from esper_evaluation.report.record import Record, number
 from esper_evaluation.student import Interval, difference, mean_interval

@@ -7,9 +7,9 @@ from typing import Any
 
 from attrs import define, field
 
+from esper_core.composition.plan import Plan
 from esper_core.contracts.events import EPISODE, episode_numbers
 from esper_core.contracts.state import SlotWords
-from esper_core.plan.plan import Plan
 from esper_core.runs.directory import RunDirectory
 from esper_core.runs.records import RESERVED
 from esper_core.runs.words import Words

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from esper_core.composition.build import build_parts
+from esper_core.composition.plan import PlanRequest, make_plan
 from esper_core.learning.session import open_session
-from esper_core.plan.build import build_parts
-from esper_core.plan.plan import PlanRequest, make_plan
 from esper_core.registry.index import Index
 from esper_core.registry.loading import load_index
 from esper_core.runs.checkpoint import save_checkpoint

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from esper_core import ComponentSpec
+from esper_core.composition.plan import PlanDescription, describe_plan, make_plan
 from esper_core.contracts.errors import AmbiguousComponent, IncompatiblePlan, UserError
-from esper_core.plan.plan import PlanDescription, describe_plan, make_plan
 from esper_core.registry.index import Component, Index
 from esper_evaluation.arms import OWN, Arm, choose_arms, with_needed
 from plugins.evaluation.tests.evaluation.conftest import request

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from esper_core.cli.app import main, run
-from esper_core.plan.recipes import Recipes
+from esper_core.composition.recipes import Recipes
 from esper_core.registry.index import Index
 from esper_core.runs.directory import RunDirectory
 from esper_evaluation.commands import evaluate as command

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from esper_core.composition.lookup import find_planned
+from esper_core.composition.plan import describe_plan
 from esper_core.contracts.errors import PluginError, UserError
-from esper_core.plan.lookup import find_planned
-from esper_core.plan.plan import describe_plan
 from esper_core.registry import sources
 from esper_core.registry.index import Index
 from esper_core.runs.directory import RunDirectory

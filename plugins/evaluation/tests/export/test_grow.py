@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from esper_core.composition.build import build_parts
+from esper_core.composition.plan import PlanRequest, make_plan
 from esper_core.contracts.errors import UserError
 from esper_core.learning.session import open_session
-from esper_core.plan.build import build_parts
-from esper_core.plan.plan import PlanRequest, make_plan
 from esper_core.policy.policy import Policy
 from esper_core.registry.index import Index
 from esper_core.registry.loading import load_index

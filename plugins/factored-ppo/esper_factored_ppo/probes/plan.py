@@ -7,10 +7,10 @@ from typing import Any
 from attrs import asdict, evolve
 
 from esper_core import ComponentSpec, EnvironmentDescription, SlotConfig
+from esper_core.composition.lookup import PlannedComponent, find_planned
+from esper_core.composition.plan import Plan, describe_plan
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.protocols import BuildContext
-from esper_core.plan.lookup import PlannedComponent, find_planned
-from esper_core.plan.plan import Plan, describe_plan
 from esper_core.registry.index import Component, Index
 from esper_factored_ppo.probes.config import ProbeConfig
 from esper_factored_ppo.probes.environment import ProbeEnvironment

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from esper_core.composition.plan import Plan
 from esper_core.learning.session import open_session
 from esper_core.learning.trainer import Trainer
-from esper_core.plan.plan import Plan
 from esper_core.policy.policy import Policy
 from esper_core.registry.index import Index
 from esper_factored_ppo.probes.plan import probe_plan, with_probes

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
+from esper_core.composition.config import parse_option
+from esper_core.composition.plan import Plan, PlanRequest
 from esper_core.contracts.errors import UserError
 from esper_core.contracts.protocols import BuildContext
-from esper_core.plan.config import parse_option
-from esper_core.plan.plan import Plan, PlanRequest
 from esper_core.registry.index import Index
 from esper_core.system.machine import cores
 from esper_factored_ppo.probes.crew import Crew

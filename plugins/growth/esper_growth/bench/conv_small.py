@@ -14,8 +14,8 @@ from esper_growth.bench.floor import epoch_evidence
 from esper_growth.bench.rates import HostBench, Way
 
 if TYPE_CHECKING:
+    from esper_core.composition.plan import Plan
     from esper_core.contracts.protocols import Say
-    from esper_core.plan.plan import Plan
     from esper_core.registry.index import Index
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve, frozen
 
 from esper_bench.repeats import one_thread, side_by_side
-from esper_core.plan.build import build_parts
+from esper_core.composition.build import build_parts
 from esper_growth.actions import Algorithm
 from esper_growth.config import GrowthConfig
 from esper_growth.fused.runtime import FusedRuntime
@@ -23,7 +23,7 @@ from esper_growth.stages import Stage
 from esper_growth.workers import shared_out
 
 if TYPE_CHECKING:
-    from esper_core.plan.plan import Plan
+    from esper_core.composition.plan import Plan
     from esper_core.registry.index import Index
 
 SEED = "conv_light"

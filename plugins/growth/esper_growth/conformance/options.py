@@ -7,8 +7,8 @@ from typing import Any
 
 from attrs import fields
 
+from esper_core.composition.config import structure_config
 from esper_core.contracts.errors import EsperError
-from esper_core.plan.config import structure_config
 from esper_core.registry.references import load_reference
 from esper_testing.conformance.subject import Subject
 

@@ -6,7 +6,7 @@ import pickle
 
 import torch
 
-from esper_core.plan.build import build_beside
+from esper_core.composition.build import build_beside
 from esper_growth.conformance.options import with_other_options
 from esper_growth.conformance.stand_in import INSTANCES
 from esper_growth.protocols import Split, Task, axes_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from esper_core.plan.plan import Plan
+from esper_core.composition.plan import Plan
 from esper_core.policy.distribution import FactoredDistribution
 from esper_spike_dynamic_slots.played import Episode, Session
 

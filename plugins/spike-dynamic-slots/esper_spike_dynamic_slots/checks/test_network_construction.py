@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from esper_core.composition.plan import Plan
 from esper_core.contracts.protocols import NetworkOutput
-from esper_core.plan.plan import Plan
 from esper_spike_dynamic_slots.fixtures import Conforms
 from esper_testing.case import ENVS, STEPS, Case
 from esper_testing.conformance import network

@@ -11,12 +11,12 @@ import typer
 from esper_core.cli import choices
 from esper_core.cli.installed import load_installed
 from esper_core.cli.output import print_json, print_table, say, status_line
+from esper_core.composition.plan import DEFAULTS
+from esper_core.composition.recipes import Recipes
+from esper_core.composition.selection import choose_beside
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import Interrupted, Terminated, UserError, did_you_mean
 from esper_core.contracts.slots import SlotConfig
-from esper_core.plan.plan import DEFAULTS
-from esper_core.plan.recipes import Recipes
-from esper_core.plan.selection import choose_beside
 from esper_core.registry.index import Index
 from esper_testing.commands.spike import parse_slot_counts
 from esper_testing.matrix.cell import KINDS, Cell, choose, make_cells

@@ -15,9 +15,9 @@ import typer
 from esper_core.cli import choices, completion
 from esper_core.cli.installed import load_installed
 from esper_core.cli.output import kept, number, print_json, print_table, say
+from esper_core.composition.plan import PlanRequest, make_plan
 from esper_core.contracts.errors import PluginError, SlotIdError
 from esper_core.contracts.slots import SlotConfig
-from esper_core.plan.plan import PlanRequest, make_plan
 from esper_core.registry.resolve import resolve
 from esper_testing.commands.progress import progress
 from esper_testing.spikes.report import check_writable, grouped, shown, write_report
@@ -88,7 +88,7 @@ def run_spike(
     path = None if report is None else report.absolute()
     if path is not None:
         check_writable(path)
-    from esper_core.plan.build import build_beside
+    from esper_core.composition.build import build_beside
 
     spike = build_beside(component, index)
     numbers = itertools.count(1)

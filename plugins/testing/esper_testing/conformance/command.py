@@ -15,7 +15,7 @@ from attrs import frozen
 
 from esper_core.cli.commands import Deferred, below
 from esper_core.cli.installed import Installed, Settings
-from esper_core.plan.recipes import Recipes
+from esper_core.composition.recipes import Recipes
 from esper_core.registry.index import Command, Index
 from esper_core.registry.reserved import COMMAND
 from esper_testing.conformance.importing import assert_light, entry_module

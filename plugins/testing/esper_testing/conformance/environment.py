@@ -13,6 +13,7 @@ import torch
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, VectorEnv
 
+from esper_core.composition.plan import describe_plan
 from esper_core.contracts.errors import EsperError
 from esper_core.contracts.plain import from_exact, to_exact
 from esper_core.contracts.protocols import Environment, Evaluable, MaskProvider, Masks
@@ -21,7 +22,6 @@ from esper_core.contracts.spaces import action_space, observation_space
 from esper_core.contracts.state import StateField
 from esper_core.learning.session import open_session
 from esper_core.learning.trainer import Resumable
-from esper_core.plan.plan import describe_plan
 from esper_testing.conformance.subject import SLOTS, Subject
 from esper_testing.conformance.suite import Suite
 from esper_testing.episodes import Episode, legal_play, play

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from esper_core.composition.config import config_class, describe_options, structure_config, unstructure_config
 from esper_core.contracts.errors import ConfigError
-from esper_core.plan.config import config_class, describe_options, structure_config, unstructure_config
 from esper_core.registry.references import load_reference
 from esper_testing.conformance.importing import assert_light, entry_module
 from esper_testing.conformance.subject import SLOTS, Subject

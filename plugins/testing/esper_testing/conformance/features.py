@@ -10,10 +10,10 @@ import torch
 from attrs import evolve, frozen
 from torch import Tensor
 
+from esper_core.composition.build import build_beside, build_parts
 from esper_core.contracts.features import Feature
 from esper_core.contracts.protocols import Features
 from esper_core.contracts.state import StateField, StateSpec
-from esper_core.plan.build import build_beside, build_parts
 from esper_testing.case import Case
 from esper_testing.conformance.chance import assert_repeatable
 from esper_testing.conformance.everywhere import everywhere, in_every_layout

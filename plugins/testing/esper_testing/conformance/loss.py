@@ -9,12 +9,12 @@ import torch
 from attrs import evolve, frozen
 from torch import Tensor
 
+from esper_core.composition.build import build_parts
 from esper_core.contracts.protocols import LossResult
 from esper_core.learning.collector import Collector
 from esper_core.learning.config import TrainConfig
 from esper_core.learning.rollout import Rollout, Sequences
 from esper_core.learning.trainer import Trainer
-from esper_core.plan.build import build_parts
 from esper_core.policy.distribution import FactoredDistribution
 from esper_core.policy.policy import Evaluation, Policy
 from esper_testing.case import Case, trainable

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from esper_core.composition.plan import describe_plan
 from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.errors import EsperError
 from esper_core.contracts.protocols import MaskProvider, Masks
-from esper_core.plan.plan import describe_plan
 from esper_testing.conformance.subject import SLOTS, Subject
 from esper_testing.conformance.suite import Suite
 from esper_testing.episodes import legal_play, play

@@ -8,11 +8,11 @@ import torch
 from attrs import evolve
 from torch import Tensor
 
+from esper_core.composition.build import build_beside
 from esper_core.contracts.actions import ActionSpec, Head
 from esper_core.contracts.errors import IncompatiblePlan
 from esper_core.contracts.features import Feature, FeatureSchema, IndexField
 from esper_core.contracts.protocols import Features, NetworkOutput
-from esper_core.plan.build import build_beside
 from esper_core.policy.policy import Policy
 from esper_testing.case import ENVS, STEPS, Case, make_case, trainable
 from esper_testing.conformance.chance import assert_repeatable, noise_like, surroundings

@@ -11,14 +11,14 @@ from typing import Any, TypeVar
 import torch
 from attrs import define, field
 
+from esper_core.composition.build import ORDER, build_beside, build_parts, make_context
+from esper_core.composition.config import structure_config
+from esper_core.composition.plan import Plan, PlanRequest, describe_environment, describe_plan, make_plan
 from esper_core.contracts.components import ComponentSpec
 from esper_core.contracts.errors import ConfigError, EsperError, PluginError
 from esper_core.contracts.protocols import BuildContext
 from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.state import StateSpec
-from esper_core.plan.build import ORDER, build_beside, build_parts, make_context
-from esper_core.plan.config import structure_config
-from esper_core.plan.plan import Plan, PlanRequest, describe_environment, describe_plan, make_plan
 from esper_core.registry.index import Component, Index
 from esper_core.registry.references import load_reference
 from esper_testing.case import Case, make_case

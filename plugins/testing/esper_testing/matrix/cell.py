@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from attrs import define, field, frozen
 
+from esper_core.composition.config import config_class, describe_options, parse_option
+from esper_core.composition.plan import Plan, PlanRequest, make_plan
+from esper_core.composition.recipes import Recipes
 from esper_core.contracts.errors import IncompatiblePlan, PluginError, Refused, UserError
-from esper_core.plan.config import config_class, describe_options, parse_option
-from esper_core.plan.plan import Plan, PlanRequest, make_plan
-from esper_core.plan.recipes import Recipes
 from esper_core.registry.index import Component, Index
 from esper_core.registry.resolve import absent_plugins, check_kind, resolve
 from esper_testing.matrix.pairs import choose_pairwise, pairs

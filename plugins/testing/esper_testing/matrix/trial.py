@@ -9,11 +9,11 @@ from types import TracebackType
 
 import torch
 
+from esper_core.composition.lookup import find_planned
+from esper_core.composition.recipes import Recipes
 from esper_core.contracts.errors import EsperError
 from esper_core.contracts.foreign import asks_to_stop
 from esper_core.learning.session import open_session
-from esper_core.plan.lookup import find_planned
-from esper_core.plan.recipes import Recipes
 from esper_core.registry.index import Component, Index
 from esper_testing.matrix.cell import Cell, Measurement, plan_cell
 

@@ -11,9 +11,9 @@ from importlib import metadata
 
 from attrs import frozen
 
+from esper_core.composition.recipes import Recipes
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import UserError
-from esper_core.plan.recipes import Recipes
 from esper_core.registry.index import Index
 from esper_core.registry.reserved import COMMAND
 

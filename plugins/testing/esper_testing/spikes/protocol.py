@@ -26,7 +26,7 @@ class Spike(Protocol):
         Args:
             plan: What the question is about.
             index: Where its components are looked up.
-            request: The `esper_core.plan.plan.PlanRequest` that the plan was made from: what the user said, and not
+            request: The `esper_core.composition.plan.PlanRequest` that the plan was made from: what the user said, and not
                 what follows from defaults.
             slots: Slot counts asked for.
             only: Name of the one part to run.

@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 
 from esper_core import ComponentSpec
-from esper_core.plan.recipes import Recipes
+from esper_core.composition.recipes import Recipes
 from esper_core.registry.index import Component, Index
 from esper_core.registry.loading import load_index
 from esper_core.registry.resolve import resolve

@@ -8,8 +8,8 @@ import pytest
 from attrs import evolve
 
 from esper_core import ComponentSpec, KindSpec
+from esper_core.composition.recipes import Recipe, Recipes
 from esper_core.contracts.errors import UserError
-from esper_core.plan.recipes import Recipe, Recipes
 from esper_testing.index import index_from_specs
 from esper_testing.scaffold.names import PLACEHOLDERS, PluginName, check_free, parse_name
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from esper_core.plan.config import describe_options
+from esper_core.composition.config import describe_options
 from esper_core.registry.loading import load_index
 from esper_core.registry.references import load_reference
 from esper_testing.commands.new import first_steps

@@ -11,8 +11,8 @@ import pytest
 from attrs import frozen
 
 from esper_core.cli.app import run
+from esper_core.composition import build
 from esper_core.contracts.errors import SlotIdError, UserError
-from esper_core.plan import build
 from esper_testing.commands import spike
 from esper_testing.spikes.only import matching
 from esper_testing.spikes.verdict import Blocker, Category, Failure, Place, ProbeResult, Skip, Verdict

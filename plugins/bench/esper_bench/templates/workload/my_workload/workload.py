@@ -11,8 +11,8 @@ from esper_bench.workload import Target
 from my_workload.config import MyWorkloadConfig
 
 if TYPE_CHECKING:
+    from esper_core.composition.plan import Plan
     from esper_core.contracts.protocols import Say
-    from esper_core.plan.plan import Plan
     from esper_core.registry.index import Index
 
 SPEED = "environment_steps_per_second"

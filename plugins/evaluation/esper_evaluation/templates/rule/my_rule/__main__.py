@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from esper_core.plan.build import build_beside, build_environment
-from esper_core.plan.plan import Plan, PlanRequest, make_plan
+from esper_core.composition.build import build_beside, build_environment
+from esper_core.composition.plan import Plan, PlanRequest, make_plan
 from esper_core.registry.index import Index
 from esper_core.registry.loading import load_index
 from esper_core.registry.resolve import resolve

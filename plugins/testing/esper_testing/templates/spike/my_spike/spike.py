@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from esper_core.plan.plan import Plan, PlanRequest
+from esper_core.composition.plan import Plan, PlanRequest
 from esper_core.registry.index import Index
 from esper_testing.case import Case, make_case
 from esper_testing.location import locate

@@ -12,9 +12,9 @@ from typing import Any
 
 from attrs import field, frozen
 
+from esper_core.composition.config import Option
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import DamagedFile, RegistryFileError, did_you_mean
-from esper_core.plan.config import Option
 from esper_core.registry.reserved import SETTINGS
 from esper_core.system.json_files import read_bytes
 

@@ -10,14 +10,14 @@ import torch
 from attrs import asdict, define, evolve, field
 from torch import nn
 
+from esper_core.composition.allocation import OnlyWhatFits, TooLarge
+from esper_core.composition.config import structure_config
+from esper_core.composition.lookup import PlannedComponent, find_planned
+from esper_core.composition.plan import Plan, PlanDescription, describe_plan
 from esper_core.contracts.errors import ConfigError, FactoryError, did_you_mean
 from esper_core.contracts.foreign import exhausted, guarded
 from esper_core.contracts.precision import autocast
 from esper_core.contracts.protocols import BuildContext, Origin
-from esper_core.plan.allocation import OnlyWhatFits, TooLarge
-from esper_core.plan.config import structure_config
-from esper_core.plan.lookup import PlannedComponent, find_planned
-from esper_core.plan.plan import Plan, PlanDescription, describe_plan
 from esper_core.registry.index import Component, Index
 from esper_core.registry.references import load_reference
 from esper_core.registry.resolve import split_name

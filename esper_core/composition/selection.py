@@ -8,15 +8,7 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from esper_core.contracts.components import normalise_name
-from esper_core.contracts.errors import (
-    AmbiguousComponent,
-    ConfigError,
-    IncompatiblePlan,
-    UnknownComponent,
-    did_you_mean,
-)
-from esper_core.plan.config import (
+from esper_core.composition.config import (
     BadOption,
     Option,
     config_class,
@@ -25,7 +17,15 @@ from esper_core.plan.config import (
     structure,
     structure_config,
 )
-from esper_core.plan.recipes import Recipe, Recipes
+from esper_core.composition.recipes import Recipe, Recipes
+from esper_core.contracts.components import normalise_name
+from esper_core.contracts.errors import (
+    AmbiguousComponent,
+    ConfigError,
+    IncompatiblePlan,
+    UnknownComponent,
+    did_you_mean,
+)
 from esper_core.registry.index import Component, Index
 from esper_core.registry.references import load_reference
 from esper_core.registry.resolve import absent_plugins, check_kind, resolve, split_name

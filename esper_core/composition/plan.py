@@ -8,6 +8,11 @@ from typing import Any, TypeVar
 
 from attrs import asdict, evolve, field, frozen
 
+from esper_core.composition.config import planned_config, structure_config, unstructure_config
+from esper_core.composition.fit import check_capabilities, check_reads
+from esper_core.composition.lookup import PlannedComponent, find_planned
+from esper_core.composition.recipes import Recipes
+from esper_core.composition.selection import select
 from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.errors import (
     CheckpointMismatch,
@@ -25,11 +30,6 @@ from esper_core.contracts.plain import NotPlain, from_exact, to_exact
 from esper_core.contracts.precision import PRECISIONS
 from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.state import EnvironmentDescription, Outcome, SlotWords, StateSpec
-from esper_core.plan.config import planned_config, structure_config, unstructure_config
-from esper_core.plan.fit import check_capabilities, check_reads
-from esper_core.plan.lookup import PlannedComponent, find_planned
-from esper_core.plan.recipes import Recipes
-from esper_core.plan.selection import select
 from esper_core.registry.index import Component, Index
 from esper_core.registry.references import load_reference
 from esper_core.system.shape import shaped
