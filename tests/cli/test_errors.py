@@ -13,7 +13,7 @@ TRAIN = ("train", "--policy", "lstm-v2")
         (("train", "--policy", "lstm-v3"), "Did you mean 'lstm-v2'?"),
         ((*TRAIN, "--slots", "0"), "A policy needs at least one slot, not 0."),
         ((*TRAIN, "-o", "network.hiden_dim=64"), "Did you mean 'hidden_dim'?"),
-        ((*TRAIN, "--envs", "65536", "--epochs", "100000"), "--envs, environment.epochs and"),
+        ((*TRAIN, "--envs", "65536", "--epochs", "100000"), "Lower --envs, the steps of an episode"),
         ((*TRAIN, "--critic", "state-valeu"), "Did you mean 'state-value'?"),
         ((*TRAIN, "--use", "critc=state-value"), "Did you mean 'critic'?"),
         ((*TRAIN, "--use", "state-value"), "--use state-value cannot be read"),

@@ -87,6 +87,7 @@ def test_while_kernels_are_compiled(begin, tmp_path, monkeypatch):
     process = begin("-o", "environment.kernels=compiled")
     compiling = tmp_path / "compiling"
     wait_for(process, lambda: compiling.exists() and compiling.read_text().endswith("\n"))
+    time.sleep(0.3)
     stop(process, signal.SIGTERM)
     said = (tmp_path / "said").read_text()
     assert process.exitcode == 143 and "Stopped before the first update; nothing was written." in said

@@ -164,14 +164,12 @@ class LoopRuntime:
         elif algorithm != Algorithm.GATE and seed.gate is not None:
             run.optimizer.drop(seed.gate.parameters())
             seed.gate = None
-        run.optimizer.check(run.model)
 
     def remove(self, env: int, slot: int) -> None:
         """Remove a seed and the optimiser state of its parameters."""
         run = self.hosts[env]
         del run.model.seeds[str(slot)]
         run.optimizer.remove(str(slot))
-        run.optimizer.check(run.model)
 
     def seed_parameters(self) -> Tensor:
         """Return the number of parameters of every seed, int64 `[E, N]`."""

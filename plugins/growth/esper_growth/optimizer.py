@@ -38,12 +38,3 @@ class GrowingSGD(torch.optim.SGD):
             group["params"] = [p for p in group["params"] if id(p) not in gone]
         for parameter in [p for p in self.state if id(p) in gone]:
             del self.state[parameter]
-
-    def check(self, model: nn.Module) -> None:
-        """Raise RuntimeError unless exactly the model's parameters are optimised and nothing else has state."""
-        optimised = [id(p) for group in self.param_groups for p in group["params"]]
-        expected = {id(p) for p in model.parameters()}
-        if len(optimised) != len(set(optimised)) or set(optimised) != expected:
-            raise RuntimeError("the optimiser's parameters are not the model's parameters")
-        if not {id(p) for p in self.state} <= expected:
-            raise RuntimeError("the optimiser keeps state of parameters that are gone")

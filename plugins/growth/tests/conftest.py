@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,42 +13,36 @@ from attrs import evolve
 
 from esper_core import SlotConfig
 from esper_core.contracts.protocols import BuildContext
-from esper_growth.blueprints import image
+from esper_core.registry.references import load_reference
+from esper_growth import plugin
 from esper_growth.config import (
-    AttentionConfig,
-    BottleneckConfig,
     ConvConfig,
     DigitsConfig,
     GrowthConfig,
+    Mnist1dConfig,
     PointwiseConfig,
     SyntheticConfig,
+    TransformerConfig,
 )
 from esper_growth.describe import describe
-from esper_growth.environment import GrowthEnvironment
 from esper_growth.fused.compiled import Compiled
 from esper_growth.fused.compiler import NoCompiler
 from esper_growth.fused.operations import Operations
 from esper_growth.fused.stock import Stock
 from esper_growth.hosts.conv import ConvHost
+from esper_growth.hosts.transformer import TransformerHost
 from esper_growth.hosts.uniform import PointwiseHost
 from esper_growth.make import growth
 from esper_growth.masks import LifecycleMasks
 from esper_growth.tasks.digits import digits
+from esper_growth.tasks.mnist1d import mnist1d
 from esper_growth.tasks.synthetic import synthetic
 
-BLUEPRINTS = ("conv_light", "attention", "norm", "depthwise", "bottleneck", "conv_small", "conv_heavy")
-CONFIGS = {"attention": AttentionConfig(), "bottleneck": BottleneckConfig()}
 Make = Callable[..., Any]
 
 
-class Flat:
-    """Static curves of hosts that stay at 0.3: training real ones would take as long as a test."""
-
-    def get(self, instances: list[int]) -> dict[int, list[float]]:
-        return {instance: [0.3] for instance in instances}
-
-
-FLAT = Flat()
+FLAT = SimpleNamespace(get=lambda instances: {instance: [0.3] for instance in instances})
+"""Static curves of hosts that stay at 0.3: training real ones would take as long as a test."""
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -73,9 +68,19 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session")
+def blueprints():
+    """Return every blueprint of the plugin, by label."""
+    made = {}
+    for spec in (spec for spec in plugin.esper_components() if spec.kind == "blueprint"):
+        config = load_reference(spec.config, "it")() if spec.config else None
+        made[spec.name.replace("-", "_")] = load_reference(spec.factory, "it")(config, None)
+    return made
+
+
 @cache
-def parts_of(host, samples, dtype, device, noise):
-    """Return task, host and blueprints; `conv` sees made-up images.
+def task_and_host(host, samples, dtype, device, noise):
+    """Return a task and a host; `conv` sees made-up images, `transformer` curves.
 
     A pool hands the gradient of equal pixels to the first, and a blank background has many; where matrix products
     round them apart, as MKL's do in float64, it is another one. A little `noise` leaves no equals.
@@ -83,18 +88,20 @@ def parts_of(host, samples, dtype, device, noise):
     context: Any = BuildContext(SlotConfig.for_grid(1, 1), None, None, None, 0, 1.0, 1, 0, device, dtype)
     if host == "conv":
         task, built = synthetic(SyntheticConfig(samples=samples, size=16), context), ConvHost(ConvConfig(), context)
+    elif host == "transformer":
+        task = mnist1d(Mnist1dConfig(samples=200, train_samples=samples), context)
+        built = TransformerHost(TransformerConfig(), context)
     else:
         task, built = digits(DigitsConfig(train_samples=samples), context), PointwiseHost(PointwiseConfig(), context)
     if noise:
         train = task.train
         drawn = torch.randn(train.inputs.shape, dtype=dtype, generator=torch.Generator().manual_seed(0))
         task = evolve(task, train=evolve(train, inputs=train.inputs + noise * drawn))
-    blueprints = {name: getattr(image, name)(CONFIGS.get(name), context) for name in BLUEPRINTS}
-    return {"task": task, "host": built, "blueprint": blueprints}
+    return {"task": task, "host": built}
 
 
 @pytest.fixture(scope="session")
-def make_context() -> Make:
+def make_context(blueprints: dict[str, Any]) -> Make:
     """Return a factory of build contexts whose parts hold task, host and blueprints."""
 
     def make(config=None, *, slots=3, envs=2, seed=0, precision="float32", **chosen):
@@ -102,8 +109,8 @@ def make_context() -> Make:
         grid = SlotConfig.for_grid(1, slots)
         known = describe(config or GrowthConfig(), grid)
         # What lies on a device that is not there is not kept for the next test.
-        parts = (parts_of if chosen["device"] == "cpu" else parts_of.__wrapped__)(*chosen.values())
-        parts = {**parts, "blueprint": dict(parts["blueprint"])}
+        make_parts = task_and_host if chosen["device"] == "cpu" else task_and_host.__wrapped__
+        parts = {**make_parts(*chosen.values()), "blueprint": dict(blueprints)}
         where = (chosen["device"], chosen["dtype"], precision, parts)
         return BuildContext(grid, known.actions, known.state, None, 0, 0.995, envs, seed, *where)
 
@@ -111,36 +118,32 @@ def make_context() -> Make:
 
 
 @pytest.fixture
-def make_environment(make_context: Make) -> Iterator[Make]:
+def make_environment(make_context: Make, request: pytest.FixtureRequest) -> Make:
     """Return a factory of environments, with real static curves where `curves` is None; the rest are options."""
-    made: list[GrowthEnvironment] = []
 
     def make(*, slots=3, envs=2, samples=100, seed=0, parts=None, curves=FLAT, **options):
         config = GrowthConfig(**{"epochs": 12, "batch_size": 50, "workers": 1, **options})
         context = make_context(config, slots=slots, envs=envs, samples=samples, seed=seed)
-        made.append(growth(config, evolve(context, parts={**context.parts, **(parts or {})})))
-        made[-1].curves = curves or made[-1].curves
-        return made[-1]
+        environment = growth(config, evolve(context, parts={**context.parts, **(parts or {})}))
+        request.addfinalizer(environment.close)
+        environment.curves = curves or environment.curves
+        return environment
 
-    yield make
-    for environment in made:
-        environment.close()
+    return make
 
 
 @pytest.fixture
-def make_runtime(make_context: Make) -> Iterator[Make]:
+def make_runtime(make_context: Make, request: pytest.FixtureRequest) -> Make:
     """Return a factory of host runtimes from their class, with options of growth."""
-    made: list[Any] = []
 
     def make(kind, *, slots=3, precision="float32", context=None, **options):
         parts = make_context(slots=slots, **(context or {})).parts
         config = GrowthConfig(**{"batch_size": 50, **options})
-        made.append(kind(config, parts["task"], parts["host"], parts["blueprint"], slots, precision))
-        return made[-1]
+        runtime = kind(config, parts["task"], parts["host"], parts["blueprint"], slots, precision)
+        request.addfinalizer(runtime.close)
+        return runtime
 
-    yield make
-    for runtime in made:
-        runtime.close()
+    return make
 
 
 @pytest.fixture
@@ -156,13 +159,27 @@ def act() -> Make:
 
 
 @pytest.fixture
+def follow(act: Make) -> Make:
+    """Return a function that plays epochs by a plan, heads by epoch, and returns the last state and all events."""
+
+    def follow(environment, epochs, plan):
+        events = []
+        for epoch in range(epochs):
+            state, *_, info = environment.step(act(environment, **plan.get(epoch, {})))
+            events += info["events"]
+        return state, events
+
+    return follow
+
+
+@pytest.fixture
 def play(make_context: Make) -> Make:
     """Return a function that lets a rule play an episode, and returns states, actions, rewards and events."""
 
     def play(environment, kind, seed=0, **options):
         context = evolve(make_context(), parts=environment._parts, actions=environment.actions)
-        rule, masks, generator = kind(None, context), LifecycleMasks(None, context), torch.Generator()
-        generator.manual_seed(seed)
+        rule, masks = kind(None, context), LifecycleMasks(None, context)
+        generator = torch.Generator().manual_seed(seed)
         state, _ = environment.reset(seed=seed, options=options)
         rule.reset(environment.num_envs)
         states, actions, rewards, events = [state], [], [], []

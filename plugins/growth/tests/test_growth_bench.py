@@ -12,8 +12,6 @@ from esper_core.composition.plan import PlanRequest, make_plan
 from esper_core.registry.loading import load_index
 from esper_growth.bench.conv_small import ConvSmallWorkload
 from esper_growth.bench.digits import DigitsWorkload
-from esper_growth.bench.floor import epoch_cost
-from esper_growth.bench.rates import HostBench, Way
 
 DIGITS = DigitsWorkload(
     envs=2, slots=2, epochs=2, repeats=1, updates=1, table_envs=(1,), table_slots=(1,), train_samples=100
@@ -21,10 +19,6 @@ DIGITS = DigitsWorkload(
 CONV = ConvSmallWorkload(envs=2, slots=1, epochs=3, episodes=2, quick_episodes=1, samples=128, size=8)
 CEILINGS = Ceilings(gflops=100.0, cache_gbps=200.0, memory_gbps=40.0, operation_us=1.5, cores_at_once=2.0)
 PHASES = {"host_training", "validation", "static_curves", "environment", "features", "masks", "policy"}
-FIGURES = {
-    *("fused_over_loop", "fused_over_loop_empty", "environment_steps_per_second", "other_share", "phases"),
-    *("features_and_masks_ms", "gae_ms", "update_ms", "host_epochs_per_second", "by_envs", "by_slots"),
-}
 
 
 @pytest.fixture(scope="module")
@@ -46,26 +40,22 @@ def digits(index):
 
 def test_digits_measures_everything(digits):
     _, figures = digits
-    assert set(figures) == FIGURES and json.loads(json.dumps(figures)) == figures
+    assert json.loads(json.dumps(figures)) == figures
     assert all(figures[t.figure] > 0 for t in DIGITS.targets)
     ways = {"loop_1_process", "loop_all_cores", "fused_1_process", "fused_all_cores"}
     assert [(row["hosts"], row["occupied"]) for row in figures["by_envs"]] == [(1, 0), (1, 1), (1, 2)]
     assert [row["slots"] for row in figures["by_slots"]] == [1]
     for row in (*figures["by_envs"], *figures["by_slots"]):
         assert ways < set(row) and all(row[way] > 0 for way in ways)
-    phases = figures["phases"]
-    assert set(phases) == PHASES | {"update"}
-    assert sum(phase["share"] for phase in phases.values()) == pytest.approx(1.0)
-    hosts = phases["host_training"]["share"] + phases["validation"]["share"]
-    assert figures["other_share"] == pytest.approx(1.0 - hosts)
+    shares = {name: phase["share"] for name, phase in figures["phases"].items()}
+    assert shares.keys() == PHASES | {"update"} and sum(shares.values()) == pytest.approx(1.0)
+    assert figures["other_share"] == pytest.approx(1.0 - shares["host_training"] - shares["validation"])
 
 
 def test_every_target_has_evidence(digits, index):
     plan, figures = digits
-    empty, gae, other = (
-        DIGITS.evidence(plan, index, figure, figures, CEILINGS)
-        for figure in ("fused_over_loop_empty", "gae_ms", "other_share")
-    )
+    wanted = ("fused_over_loop_empty", "gae_ms", "other_share")
+    empty, gae, other = (DIGITS.evidence(plan, index, figure, figures, CEILINGS) for figure in wanted)
     assert other == {"phases": figures["phases"]} and min(gae["operations"], gae["bytes_moved"], gae["least_ms"]) > 0
     rate, (fused, loop) = figures["host_epochs_per_second"]["empty"]["loop"], (empty["fused"], empty["loop"])
     assert empty["bytes_moved"] > empty["product_bytes"] > 0 and empty["flops"] > 0
@@ -74,21 +64,6 @@ def test_every_target_has_evidence(digits, index):
     best = fused["cores"] / fused["least_core_seconds"]
     assert empty["host_epochs_per_second_at_best"] == pytest.approx(best)
     assert empty["ratio_at_best"] == pytest.approx(best / rate)
-
-
-def test_what_an_epoch_costs_is_what_can_be_computed_by_hand(index):
-    """One 1×1 convolution of a host with one grey image of 8×8: forward, and backward for weights, then for inputs."""
-    bench = HostBench.of(plan_of(DIGITS, index), index)
-    samples, pixels = 100, 64
-    first, second = 2 * samples * pixels * 1 * 16, 2 * samples * pixels * 16 * 16
-    third = second / 4
-    classifier = 2 * samples * 16 * 10
-    expected = 2 * first + 3 * (second + third + classifier)
-    assert epoch_cost(bench, slots=2, occupied=0).flops == pytest.approx(expected)
-    with bench.hosts(Way("fused", 1), envs=3, slots=2, occupied=1) as hosts:
-        assert (hosts.runtime.seed_parameters() > 0).tolist() == [[True, False]] * 3
-        measured = hosts.runtime.validate(hosts.settings, [True] * 3, pairs=False)
-    assert measured.contribution.isnan().tolist() == [[False, True]] * 3, "a seed that holds can be switched off"
 
 
 def test_conv_small_plays(index):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from esper_core.contracts.protocols import Masks
 from esper_growth.actions import Algorithm
 from esper_growth.config import GrowthConfig
 from esper_growth.fused.runtime import FusedRuntime
 from esper_growth.loop import LoopRuntime
+from esper_growth.masks import LifecycleMasks
 from esper_growth.model import SeedSetting
 from esper_growth.rules import Plateau, Static, UniformLegal
 from esper_growth.stages import Stage
@@ -20,7 +20,7 @@ SETTINGS = [
     {0: SeedSetting(Stage.BLENDING, 0.3, Algorithm.GATE, True), 1: SeedSetting(Stage.TRAINING, 0.0, 0, False)},
     {0: SeedSetting(Stage.GERMINATED, 0.0, Algorithm.MULTIPLY, False)},
 ]
-LABELS = [{0: "conv_light", 2: "norm"}, {0: "conv_light", 1: "attention"}, {0: "depthwise"}]
+LABELS = ("conv_light", "attention", "norm")
 
 
 @pytest.fixture
@@ -29,44 +29,13 @@ def device():
         yield device
 
 
-@pytest.fixture
-def make(make_runtime, device):
-    """Return a factory of runtimes on the device, with seeds of all sorts."""
-
-    def make(kind):
-        context = {"samples": 40, "device": device.name}
-        runtime = make_runtime(kind, context=context, batch_size=20, max_grad_norm=1.0)
-        runtime.start([0, 1, 2])
-        for env, (seeds, labels) in enumerate(zip(SETTINGS, LABELS, strict=True)):
-            for slot, setting in seeds.items():
-                runtime.germinate(env, slot, labels[slot], setting.algorithm)
-        return runtime
-
-    return make
-
-
-def test_a_fused_step_needs_nothing_from_the_host(make, device):
-    runtime = make(FusedRuntime)
-    (group,), split = runtime.groups, runtime.data[0].splits["train"]
-    rows = torch.zeros(20, 3, dtype=torch.int64, device=device.name)
-    inputs, targets, joins = split.inputs[rows], split.targets[rows], group.joins(SETTINGS)
-    device.crossings.clear()
-    group.step(inputs, targets, joins, {1: [0], 2: [0]}, lr=0.1, momentum=0.9, max_grad_norm=1.0)
-    assert device.crossings == []
-
-
-def test_a_step_of_the_loop_needs_nothing_from_the_host(make, device):
-    runtime = make(LoopRuntime)
-    split = runtime.hosts[0].problem.task.train
-    device.crossings.clear()
-    for run, settings in zip(runtime.hosts, SETTINGS, strict=True):
-        run.step(split.inputs[:20], split.targets[:20], settings, 1.0)
-    assert device.crossings == []
-
-
 @pytest.mark.parametrize("kind", [LoopRuntime, FusedRuntime])
-def test_an_epoch_waits_as_often_however_many_steps_it_has(make, device, kind):
-    runtime, counts = make(kind), []
+def test_an_epoch_waits_as_often_however_many_steps_it_has(make_runtime, device, kind):
+    runtime, counts = make_runtime(kind, context={"samples": 40, "device": device.name}), []
+    runtime.start([0, 1, 2])
+    for env, seeds in enumerate(SETTINGS):
+        for slot, setting in seeds.items():
+            runtime.germinate(env, slot, LABELS[slot], setting.algorithm)
     for batch_size in (20, 10):
         runtime.config = GrowthConfig(batch_size=batch_size, max_grad_norm=1.0)
         device.crossings.clear()
@@ -80,29 +49,23 @@ def test_an_epoch_waits_as_often_however_many_steps_it_has(make, device, kind):
 
 
 @pytest.mark.parametrize("rule", [Static, UniformLegal, Plateau])
-def test_rules_act_where_the_masks_are(make_environment, make_context, device, rule):
+def test_rules_act_where_the_masks_are(make_context, device, rule):
     context = make_context(device=device.name)
-    sizes = context.actions.sizes
-    masks = Masks(
-        {name: torch.ones(2, size, dtype=torch.bool, device=device.name) for name, size in sizes.items()},
-        torch.ones(2, sizes["op"], sizes["slot"], dtype=torch.bool, device=device.name),
-    )
+    kinds = {"float": torch.float32, "int": torch.int64, "bool": torch.bool}
     state = {
-        field.name: torch.zeros(field.sizes(2, 3, 6), dtype=torch.int64, device=device.name)
+        field.name: torch.zeros(field.sizes(2, 3, 6), dtype=kinds[field.dtype], device=device.name)
         for field in context.state_spec.fields
     }
     acting = rule(None, context)
     acting.reset(2)
-    actions = acting(state, masks, torch.Generator())
-    assert {value.device.type for value in actions.values()} == {device.name}
+    chosen = acting(state, LifecycleMasks(None, context)(state), torch.Generator())
+    assert {value.device.type for value in chosen.values()} == {device.name}
 
 
-def test_a_birth_leaves_the_streams_of_gpus_alone(make_context, monkeypatch):
+def test_a_birth_leaves_the_streams_of_gpus_alone(make_runtime, monkeypatch):
     """`torch.manual_seed` would restart them."""
     monkeypatch.setattr(torch, "manual_seed", lambda seed: pytest.fail("all devices were seeded"))
-    parts = make_context(samples=40).parts
-    before = torch.get_rng_state()
-    runtime = LoopRuntime(GrowthConfig(), parts["task"], parts["host"], parts["blueprint"], 3)
+    runtime, before = make_runtime(LoopRuntime, context={"samples": 40}), torch.get_rng_state()
     runtime.start([0])
     runtime.germinate(0, 0, "conv_light", Algorithm.GATE)
     assert torch.equal(torch.get_rng_state(), before)

@@ -1,39 +1,35 @@
-"""The host `conv`: as large as that of the nearest public system, at any number of slots."""
+"""What slots see of each host, at any number of slots."""
 
 import pytest
 import torch
-from torch import nn
 
-from esper_growth.config import ConvConfig
+from esper_growth.config import CapableConfig, ConvConfig, NarrowConfig, TransformerConfig
 from esper_growth.hosts.conv import ConvHost
-
-
-def at_slots(host, shape):
-    x, shapes = torch.zeros(2, *shape), []
-    for segment in host.segments[:-1]:
-        x = segment(x)
-        shapes.append(tuple(x.shape[1:]))
-    return shapes
+from esper_growth.hosts.transformer import TransformerHost
+from esper_growth.hosts.uniform import CapableHost, NarrowHost
 
 
 @pytest.mark.parametrize(
-    ("shape", "slots"),
+    ("host", "shape", "slots"),
     [
-        ((3, 32, 32), [(8, 16, 16), (16, 8, 8), (32, 4, 4), (32, 4, 4), (32, 4, 4)]),
-        ((1, 4, 6), [(8, 2, 3), (16, 1, 1), (32, 1, 1), (32, 1, 1), (32, 1, 1)]),
+        (ConvHost(ConvConfig(), None), (3, 32, 32), [(8, 16, 16), (16, 8, 8), *[(32, 4, 4)] * 3]),
+        (ConvHost(ConvConfig(), None), (1, 4, 6), [(8, 2, 3), (16, 1, 1), *[(32, 1, 1)] * 3]),
+        (ConvHost(ConvConfig(width=4, groups=2), None), (3, 32, 32), [(4, 16, 16), (8, 8, 8), *[(16, 4, 4)] * 3]),
+        (NarrowHost(NarrowConfig(), None), (1, 40), [(6, 40), (6, 20), (6, 20), (6, 10), (6, 10)]),
+        (CapableHost(CapableConfig(), None), (1, 40), [(32, 40), (32, 20), (32, 20), (32, 10), (32, 10)]),
+        (TransformerHost(TransformerConfig(), None), (1, 40), [(16, 10)] * 5),
     ],
 )
-def test_slots_lie_behind_blocks_that_are_pooled_while_they_can_be(shape, slots):
+def test_slots_lie_behind_blocks(host, shape, slots):
     for count in (1, 3, 5):
-        host = ConvHost(ConvConfig(), None).build(count, shape, 10)
-        assert at_slots(host, shape) == slots[:count] and len(host.segments) == count + 1
+        x, seen, built = torch.randn(2, *shape), [], host.build(count, shape, 10)
+        for segment in built.segments[:-1]:
+            x = segment(x)
+            seen.append(tuple(x.shape[1:]))
+        assert seen == slots[:count] and built.segments[-1](x).shape == (2, 10)
+
+
+def test_the_host_conv_is_as_large_as_that_of_the_nearest_public_system():
     assert sum(p.numel() for p in ConvHost(ConvConfig(), None).build(3, (3, 32, 32), 10).parameters()) == 6_418
-
-
-def test_width_and_groups_are_options():
-    made = ConvHost(ConvConfig(width=4, groups=2), None)
-    host = made.build(3, (3, 32, 32), 10)
-    assert at_slots(host, (3, 32, 32))[0][0] == 4 and made.name != ConvHost(ConvConfig(), None).name
-    assert {m.num_groups for m in host.modules() if isinstance(m, nn.GroupNorm)} == {2}
     with pytest.raises(ValueError, match="groups=8 does not divide width=12"):
         ConvConfig(width=12)

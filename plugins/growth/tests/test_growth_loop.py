@@ -1,5 +1,6 @@
 """The loop runtime: plain PyTorch when nothing is grown, and hosts that do not notice each other."""
 
+import math
 from functools import partial
 
 import pytest
@@ -11,7 +12,7 @@ from esper_growth.actions import Algorithm
 from esper_growth.fused.runtime import FusedRuntime
 from esper_growth.loop import LoopRuntime
 from esper_growth.model import SeedSetting
-from esper_growth.runtime import stable_seed
+from esper_growth.runtime import EXPLODING, collect_validation, gradient_health, stable_seed
 from esper_growth.stages import Stage
 
 HOLD = SeedSetting(Stage.HOLDING, 1.0, Algorithm.ADD, False)
@@ -21,14 +22,6 @@ TRAIN = SeedSetting(Stage.TRAINING, 0.0, Algorithm.ADD, False)
 @pytest.fixture
 def make(make_runtime):
     return partial(make_runtime, LoopRuntime, batch_size=30)
-
-
-def weights(run):
-    return {key: value.clone() for key, value in run.model.state_dict().items()}
-
-
-def equal(a, b):
-    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
 def test_without_seeds_training_is_plain_pytorch_bit_for_bit(make, make_context):
@@ -41,28 +34,25 @@ def test_without_seeds_training_is_plain_pytorch_bit_for_bit(make, make_context)
 
     task = parts["task"]
     torch.manual_seed(stable_seed("host", 5))
-    blocks = [
-        nn.Sequential(nn.Conv2d(1, 16, 1, bias=False), nn.GroupNorm(8, 16), nn.ReLU()),
-        nn.Sequential(nn.Conv2d(16, 16, 1, bias=False), nn.GroupNorm(8, 16), nn.ReLU(), nn.MaxPool2d(2)),
-        nn.Sequential(nn.Conv2d(16, 16, 1, bias=False), nn.GroupNorm(8, 16), nn.ReLU()),
-    ]
-    body, classifier = nn.Sequential(*blocks), nn.Linear(16, 10)
-    optimizer = torch.optim.SGD([*body.parameters(), *classifier.parameters()], lr=0.05, momentum=0.9)
+    network = nn.Sequential(
+        *(nn.Conv2d(1, 16, 1, bias=False), nn.GroupNorm(8, 16), nn.ReLU()),
+        *(nn.Conv2d(16, 16, 1, bias=False), nn.GroupNorm(8, 16), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(16, 16, 1, bias=False), nn.GroupNorm(8, 16), nn.ReLU()),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 10)),
+    )
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
     order = torch.Generator().manual_seed(stable_seed("data", 5))
     plain = []
     for _ in range(2):
         for rows in torch.randperm(len(task.train.targets), generator=order).split(30):
             optimizer.zero_grad()
-            logits = classifier(body(task.train.inputs[rows]).mean((2, 3)))
-            functional.cross_entropy(logits, task.train.targets[rows]).backward()
+            functional.cross_entropy(network(task.train.inputs[rows]), task.train.targets[rows]).backward()
             optimizer.step()
         with torch.no_grad():
-            predicted = classifier(body(task.validation.inputs).mean((2, 3))).argmax(1)
+            predicted = network(task.validation.inputs).argmax(1)
         plain.append(int((predicted == task.validation.targets).sum()) / len(task.validation.targets))
-    ours = list(runtime.hosts[0].model.parameters())
-    theirs = [*body.parameters(), *classifier.parameters()]
-    assert len(ours) == len(theirs) and all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
-    assert accuracies == plain
+    ours = runtime.hosts[0].model.parameters()
+    assert all(torch.equal(a, b) for a, b in zip(ours, network.parameters(), strict=True)) and accuracies == plain
 
 
 @pytest.mark.parametrize(("bound", "algorithm"), [(0.0, Algorithm.GATE), (0.05, Algorithm.ADD)])
@@ -74,14 +64,14 @@ def test_a_seed_in_training_learns_and_moves_nothing_of_the_host(make, bound, al
         runtime.start([0])
         for slot, setting in settings.items():
             runtime.germinate(0, slot, "conv_heavy", setting.algorithm)
-        before = weights(runtime.hosts[0])
+        before = runtime.weights(0)
         for _ in range(2):
             runtime.train_epoch([settings], [True])
-        return before, weights(runtime.hosts[0])
+        return before, runtime.weights(0)
 
     (_, plain), (before, after) = train({}), train({0: TRAIN._replace(algorithm=algorithm)})
-    assert equal(plain, {key: value for key, value in after.items() if key.startswith("host")})
-    assert any(not torch.equal(before[key], after[key]) for key in after if key.startswith("seeds"))
+    assert all(torch.equal(value, after.pop(name)) for name, value in plain.items())
+    assert any(not torch.equal(before[name], value) for name, value in after.items())
 
 
 @pytest.mark.parametrize("kind", [LoopRuntime, FusedRuntime])
@@ -98,62 +88,33 @@ def test_a_frozen_seed_keeps_its_weights_beside_one_that_learns(make_runtime, ki
 
 
 def test_weights_of_a_seed_depend_on_instance_slot_and_count_only(make):
-    def born(prelude):
-        runtime = make()
-        runtime.start([7])
-        prelude(runtime)
-        runtime.germinate(0, 1, "conv_light", Algorithm.ADD)
-        seed = runtime.hosts[0].model.seed(1)
-        return [p.detach().clone() for p in seed.parameters()]
-
-    def again(runtime):
-        runtime.germinate(0, 1, "conv_light", Algorithm.ADD)
-        runtime.remove(0, 1)
-
-    first = born(lambda runtime: None)
-    after_others = born(lambda runtime: runtime.germinate(0, 0, "conv_heavy", Algorithm.GATE))
-    after_training = born(lambda runtime: runtime.train_epoch([{}], [True]))
-    second = born(again)
-    assert torch.equal(first[0], after_others[0]) and torch.equal(first[0], after_training[0])
-    assert not torch.equal(first[0], second[0])
-
-
-def test_contribution_is_accuracy_with_minus_without(make, make_context):
     runtime = make()
-    runtime.start([0])
-    for slot in (0, 1):
-        runtime.germinate(0, slot, "conv_light", Algorithm.ADD)
-    settings = {0: HOLD, 1: HOLD}
-    for _ in range(6):
-        runtime.train_epoch([settings], [True])
-    measured = runtime.validate([settings], [True], pairs=True)
-    split, model = make_context().parts["task"].validation, runtime.hosts[0].model
 
-    def accuracy(kept):
-        with torch.no_grad():
-            return float((model(split.inputs, kept).argmax(1) == split.targets).double().mean())
+    def born():
+        runtime.germinate(0, 1, "conv_light", Algorithm.ADD)
+        return runtime.weights(0)["seeds.1.branch.0.weight"]
 
-    everything, no0, no1, none = accuracy(settings), accuracy({1: HOLD}), accuracy({0: HOLD}), accuracy({})
-    assert measured.contribution[0, :2].tolist() == pytest.approx([everything - no0, everything - no1])
-    assert measured.contribution[0, 2].isnan()
-    joint = everything - no0 - no1 + none
-    assert float(measured.interactions[0, 0, 1]) == pytest.approx(joint)
-    assert float(measured.interactions[0, 1, 0]) == pytest.approx(joint)
-    assert everything != no0, "the seeds must matter, or nothing is tested"
+    runtime.start([7])
+    first = born()
+    runtime.remove(0, 1)
+    assert not torch.equal(first, born())
+    runtime.start([7])
+    runtime.germinate(0, 0, "conv_heavy", Algorithm.GATE)
+    runtime.train_epoch([{}], [True])
+    assert torch.equal(first, born())
 
 
-def test_gradient_health_tells_vanishing_and_exploding(make):
-    runtime = make()
-    runtime.start([0])
-    runtime.germinate(0, 0, "norm", Algorithm.ADD)
-    healthy = runtime.train_epoch([{0: TRAIN}], [True])
-    assert float(healthy.norm[0, 0]) > 0 and float(healthy.health[0, 1]) == -1.0
-    seed = runtime.hosts[0].model.seed(0)
-    for parameter in seed.parameters():
-        parameter.register_hook(lambda gradient: gradient * 0.0)
-    dead = runtime.train_epoch([{0: TRAIN}], [True])
-    assert bool(dead.vanishing[0, 0]) and float(dead.health[0, 0]) == pytest.approx(0.5)
-    for parameter in seed.parameters():
-        parameter.register_hook(lambda gradient: gradient + 100.0)
-    wild = runtime.train_epoch([{0: TRAIN}], [True])
-    assert bool(wild.exploding[0, 0]) and float(wild.health[0, 0]) == pytest.approx(0.2)
+def test_contribution_is_accuracy_with_minus_without():
+    accuracies = {(): 0.9, (0,): 0.7, (1,): 0.8, (0, 1): 0.5}
+    found = collect_validation(1, 3, [(0, 1.0, accuracies)], pairs=True)
+    assert found.accuracy.tolist() == [0.9] and found.loss.tolist() == [1.0]
+    assert found.contribution[0, :2].tolist() == pytest.approx([0.9 - 0.7, 0.9 - 0.8])
+    assert found.interactions[0, 0, 1] == found.interactions[0, 1, 0] == pytest.approx(0.9 - 0.7 - 0.8 + 0.5)
+    assert found.contribution[0, 2].isnan() and found.interactions[0, 2].isnan().all()
+
+
+def test_gradient_health_tells_vanishing_and_exploding():
+    assert gradient_health([3.0, 4.0]) == (5.0, 1.0, False, False)
+    assert gradient_health([0.0, 4.0]) == (4.0, 0.75, True, False)
+    assert gradient_health([30.0, 40.0]) == (50.0, pytest.approx(0.2), False, True)
+    assert gradient_health([math.nan, 1.0]) == (EXPLODING, 0.0, False, True)

@@ -1,17 +1,19 @@
+"""Which actions there are, and which of them are legal."""
+
 import pytest
 import torch
 from attrs import evolve
 
-from esper_growth.actions import Op
+from esper_core import SlotConfig
+from esper_growth.actions import BLUEPRINT_TOPOLOGY, Op, action_spec
 from esper_growth.masks import LifecycleMasks
 from esper_growth.stages import AlphaMode, Stage
 
 
-def state(**columns):
-    base = {"stage": Stage.DORMANT, "age": 0, "alpha_mode": AlphaMode.HOLD}
-    return {key: torch.full((2, 3), int(columns.get(key, value))) for key, value in base.items()} | {
-        "auto_advance": torch.tensor([True, True])
-    }
+def state(stage=Stage.DORMANT):
+    columns = {"stage": stage, "age": 0, "alpha_mode": AlphaMode.HOLD}
+    columns = {name: torch.full((2, 3), int(value)) for name, value in columns.items()}
+    return columns | {"auto_advance": torch.tensor([True, True])}
 
 
 @pytest.fixture
@@ -42,3 +44,20 @@ def test_only_blueprints_of_the_host_are_legal_and_without_one_nothing_germinate
     assert {label for label, ok in zip(labels, legal, strict=True) if ok} == fitting and len(labels) == 13
     bare = evolve(context, parts={**context.parts, "blueprint": {}})
     assert not bool(LifecycleMasks(None, bare)(state()).heads["op"][:, Op.GERMINATE].any())
+
+
+def test_the_action_table_is_the_specified_one():
+    spec = action_spec(SlotConfig.for_grid(1, 5), tuple(BLUEPRINT_TOPOLOGY))
+    sizes = {"op": 6, "slot": 5, "blueprint": 13, "style": 4, "tempo": 3, "alpha_target": 3, "alpha_speed": 4}
+    assert spec.sizes == {**sizes, "alpha_curve": 5}
+    relevant = {head: [op for op, on in zip(spec.ops, spec.relevance(head), strict=True) if on] for head in spec.names}
+    assert relevant == {
+        "op": list(spec.ops),
+        "slot": ["GERMINATE", "SET_ALPHA_TARGET", "PRUNE", "FOSSILIZE", "ADVANCE"],
+        "blueprint": ["GERMINATE"],
+        "style": ["GERMINATE", "SET_ALPHA_TARGET"],
+        "tempo": ["GERMINATE"],
+        "alpha_target": ["GERMINATE", "SET_ALPHA_TARGET"],
+        "alpha_speed": ["SET_ALPHA_TARGET", "PRUNE"],
+        "alpha_curve": ["SET_ALPHA_TARGET", "PRUNE"],
+    }

@@ -13,8 +13,7 @@ from esper_core.composition.build import build_parts
 from esper_core.composition.plan import PlanRequest, make_plan
 from esper_core.registry import sources
 from esper_core.registry.loading import load_index
-from esper_growth.fused import compiler
-from esper_growth.fused.compiler import Library, NoCompiler
+from esper_testing.distributions import FakeSite
 
 TEMPLATES = Path(esper_growth.__file__).parent / "templates"
 OPTIONS = ("environment.epochs=4", "environment.workers=1", "environment.kernels=torch")
@@ -35,10 +34,7 @@ def site(tmp_path, monkeypatch):
     monkeypatch.setenv("ESPER_CACHE", str(tmp_path / "cache"))
     for kind in ("task", "host"):
         shutil.copytree(TEMPLATES / kind / f"my_{kind}", tmp_path / f"my_{kind}")
-        info = tmp_path / f"my_{kind}-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: my-{kind}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[esper.plugins]\nmy-{kind} = my_{kind}.plugin\n")
+        FakeSite(tmp_path).install(f"my-{kind}", {f"my-{kind}": f"my_{kind}.plugin"})
     yield tmp_path
     forget()
 
@@ -48,10 +44,8 @@ def idle(kind, *options):
     forget()
     index = load_index()
     uses = {"network": "lstm-v1", "environment": "growth", kind: f"my-{kind}"}
-    request = PlanRequest(uses=uses, slots="3", envs=2, device="cpu", options=(*OPTIONS, *options))
-    environment = build_parts(make_plan(request, index), index, only=("task", "host", "blueprint", "environment"))[
-        "environment"
-    ]
+    plan = make_plan(PlanRequest(uses=uses, slots="3", envs=2, device="cpu", options=(*OPTIONS, *options)), index)
+    environment = build_parts(plan, index, only=("task", "host", "blueprint", "environment"))["environment"]
     environment.reset(options={"instances": [0, 1]})
     waiting = {head.name: torch.full((2,), head.neutral) for head in environment.actions.heads}
     returns = sum(environment.step(waiting)[1] for _ in range(4))
@@ -68,7 +62,7 @@ def edited(file, before, after):
 
 
 def test_what_idling_pays_after_a_change_is_nothing(site):
-    task, host = site / "my_task/task.py", site / "my_host"
+    task = site / "my_task/task.py"
     # An option that the task's name does not say, then a constant of its module.
     edited(task, "n{config.noise:g}", "")
     before, key = idle("task")
@@ -76,24 +70,9 @@ def test_what_idling_pays_after_a_change_is_nothing(site):
     edited(task, "SIZE, PERIOD = 8, 4", "SIZE, PERIOD = 8, 3")
     after, changed = idle("task")
     assert after == [0.0, 0.0] and key != changed and idle("task") == (after, changed)
-    # A module beside that of a host.
-    (host / "blocks.py").write_text("KERNEL = 1\n")
-    edited(host / "host.py", "from my_host.config", "from my_host.blocks import KERNEL\nfrom my_host.config")
-    edited(host / "host.py", "if index == 0 else 1\n", "if index == 0 else KERNEL\n")
+    # A host's width, in a module of its own.
     before, key = idle("host", "environment.runtime=loop")
-    edited(host / "blocks.py", "KERNEL = 1", "KERNEL = 2")
+    edited(site / "my_host/config.py", "option(16,", "option(8,")
+    edited(site / "my_host/host.py", "my-host-w{config.width}", "my-host")
     after, changed = idle("host", "environment.runtime=loop")
     assert before == after == [0.0, 0.0] and key != changed
-
-
-def test_kernels_that_were_compiled_otherwise(make_environment, monkeypatch):
-    def key():
-        return make_environment(kernels="compiled", curves=None).curves.full_key(0)
-
-    try:
-        library = compiler.load()
-    except NoCompiler as error:
-        pytest.skip(str(error))
-    before = key()
-    monkeypatch.setattr(compiler, "load", lambda: Library(library.kernels, "otherwise"))
-    assert key() != before and key()["kernels"] == "compiled otherwise"

@@ -15,15 +15,13 @@ from esper_growth.stages import Stage
 
 NAMES = ("conv_light", "attention", "norm", "depthwise", "bottleneck", "conv_small", "conv_heavy")
 KINDS = pytest.mark.parametrize("kind", [LoopRuntime, FusedRuntime])
-HOSTS = 4
 
 
-def settings_of(env: int) -> dict[int, SeedSetting]:
-    algorithms, stages = list(Algorithm), (Stage.TRAINING, Stage.BLENDING, Stage.HOLDING)
-    return {
-        slot: SeedSetting(stages[(env + slot) % 3], (0.0, 0.3, 1.0)[(env + slot) % 3], algorithms[slot], False)
-        for slot in range(3)
-    }
+SHARES = ((Stage.TRAINING, 0.0), (Stage.BLENDING, 0.3), (Stage.HOLDING, 1.0))
+GROWN = [
+    {slot: SeedSetting(*SHARES[(env + slot) % 3], algorithm, False) for slot, algorithm in enumerate(Algorithm)}
+    for env in range(4)
+]
 
 
 @pytest.fixture
@@ -32,20 +30,19 @@ def make(make_runtime):
 
     def make(kind, precision="float32", **options):
         runtime = make_runtime(kind, precision=precision, context={"samples": 200}, **{"max_grad_norm": 1.0, **options})
-        runtime.start(range(HOSTS))
-        for env in range(HOSTS):
-            for slot, setting in settings_of(env).items():
+        runtime.start(range(4))
+        for env, seeds in enumerate(GROWN):
+            for slot, setting in seeds.items():
                 runtime.germinate(env, slot, NAMES[(3 * env + slot) % len(NAMES)], setting.algorithm)
         return runtime
 
     return make
 
 
-def play(runtime, epochs=2):
-    grown, active = [settings_of(env) for env in range(HOSTS)], [True] * HOSTS
+def play(runtime, epochs=1):
     for _ in range(epochs):
-        gradients = runtime.train_epoch(grown, active)
-    return gradients, runtime.validate(grown, active, pairs=True)
+        gradients = runtime.train_epoch(GROWN, [True] * 4)
+    return gradients, runtime.validate(GROWN, [True] * 4, pairs=True)
 
 
 @KINDS
@@ -70,31 +67,23 @@ def test_losses_are_those_of_float32_logits(make, kind, monkeypatch):
 
     monkeypatch.setattr(functional, "cross_entropy", watched)
     torch.set_num_threads(2)
-    play(runtime, 1)
+    play(runtime)
     assert seen == {(torch.float32, False, 1)} and torch.get_num_threads() == 2
+    monkeypatch.setattr(torch, "autocast", lambda *args, **kwargs: pytest.fail("float32 entered an autocast region"))
+    play(make(kind))
 
 
 def test_activations_of_both_runtimes_are_bf16(make, monkeypatch):
-    fused = make(FusedRuntime, "bf16")
-    handed_out, select = set(), Stack.select
+    computed, select, loop = set(), Stack.select, make(LoopRuntime, "bf16")
 
-    def watched(self, *args, **kwargs):
-        values = select(self, *args, **kwargs)
-        handed_out.update(value.dtype for value in values.values())
+    def watched(*args, **kwargs):
+        values = select(*args, **kwargs)
+        computed.update(value.dtype for value in values.values())
         return values
 
     monkeypatch.setattr(Stack, "select", watched)
-    play(fused, 1)
-    assert handed_out == {torch.bfloat16}
-
-    loop = make(LoopRuntime, "bf16")
-    convolved = set()
-    loop.hosts[0].model.host.segments[0][0].register_forward_hook(lambda m, i, output: convolved.add(output.dtype))
-    play(loop, 1)
-    assert convolved == {torch.bfloat16}
-
-
-@KINDS
-def test_float32_enters_no_autocast_region(make, kind, monkeypatch):
-    monkeypatch.setattr(torch, "autocast", lambda *args, **kwargs: pytest.fail("a region was entered"))
-    play(make(kind), 1)
+    loop.hosts[0].model.host.segments[0][0].register_forward_hook(lambda m, i, output: computed.add(output.dtype))
+    for runtime in (loop, make(FusedRuntime, "bf16")):
+        play(runtime)
+        assert computed == {torch.bfloat16}
+        computed.clear()

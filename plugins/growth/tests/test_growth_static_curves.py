@@ -5,6 +5,8 @@ import pytest
 from esper_core.contracts.errors import DamagedFile, UserError
 from esper_core.registry import sources
 from esper_growth.config import GrowthConfig
+from esper_growth.fused import compiler
+from esper_growth.fused.compiler import Library
 from esper_growth.make import growth
 from esper_growth.static_curves import StaticCurves
 
@@ -38,27 +40,27 @@ def test_missing_curves_are_trained_once(curves, trained):
     assert content["instance"] == 3 and {"libraries", "sources", "processor"} < set(content["key"])
 
 
-def test_another_key_lies_elsewhere(curves, trained, make_context):
+def test_another_key_lies_elsewhere(curves, trained, make_context, monkeypatch):
     curves.get([1])
     StaticCurves.at({"task": "other"}, curves.modules, curves.train).get([1])
     assert trained == [1, 1]
-    config = GrowthConfig(workers=1, kernels="torch")
+    compiled, config = compiler.load().kernels, GrowthConfig(workers=1, kernels="torch")
     one, other = (growth(config, make_context(config, precision=p)).curves.key for p in ("float32", "bf16"))
     assert {**one, "precision": "bf16"} == other != one
+    monkeypatch.setattr(compiler, "load", lambda: Library(compiled, "otherwise"))
+    compiled_key = growth(GrowthConfig(workers=1, kernels="compiled"), make_context()).curves.key
+    assert compiled_key == {**one, "runtime": "fused-compiled", "kernels": "compiled otherwise"}
 
 
 def test_what_an_instance_is_drawn_from_is_part_of_its_key(curves, trained, tmp_path, monkeypatch):
     """A family may draw from several distributions."""
-    (tmp_path / "site").mkdir()
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    files = [tmp_path / "site" / f"canary_member_{number}.py" for number in range(2)]
-    for file in files:
-        file.write_text("x = 1")
+    monkeypatch.syspath_prepend(str(tmp_path))
     family = StaticCurves.at(curves.key, lambda instance: [f"canary_member_{instance % 2}"], curves.train)
-    family.get([0, 1])
-    files[1].write_text("x = 2")
-    sources.forget()
-    family.get([0, 1])
+    for texts in (("x = 1", "x = 1"), ("x = 1", "x = 2")):
+        for number, text in enumerate(texts):
+            (tmp_path / f"canary_member_{number}.py").write_text(text)
+        sources.forget()
+        family.get([0, 1])
     assert trained == [0, 1, 1]
     sources.forget()
 
@@ -72,10 +74,8 @@ def test_a_damaged_file_is_named(curves, content):
     assert "rm " in caught.value.hint
 
 
-def test_an_unusable_cache_is_named(tmp_path, monkeypatch):
-    file = tmp_path / "file"
-    file.write_text("")
-    monkeypatch.setenv("ESPER_CACHE", str(file))
+def test_an_unusable_cache_is_named(curves, tmp_path):
+    (tmp_path / "static.cache").write_text("")
     with pytest.raises(UserError, match="cannot be kept in") as caught:
-        StaticCurves.at({}, lambda instance: (), lambda instances: [[0.0] for _ in instances]).get([0])
+        curves.get([0])
     assert "ESPER_CACHE" in caught.value.hint

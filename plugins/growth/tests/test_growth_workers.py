@@ -26,28 +26,26 @@ HOLD = SeedSetting(Stage.HOLDING, 1.0, Algorithm.ADD, False)
 def dealt(instances, count):
     """Share instances out, the first one last, so that neither shares nor their positions are in order."""
     positions = [*range(1, len(instances)), 0]
-    size = -(-len(positions) // count)
-    return [positions[first : first + size] for first in range(0, len(positions), size)]
+    return [positions[first::count] for first in range(count)]
 
 
 @pytest.fixture
 def make(make_context):
-    """Return a function that makes the maker of a runtime."""
+    """Return a function that makes the maker of a runtime, with `more` blueprints."""
     parts, config = make_context().parts, GrowthConfig(batch_size=50, kernels="torch")
-    return lambda kind=LoopRuntime: partial(kind, config, parts["task"], parts["host"], parts["blueprint"], 3)
+    return lambda kind=LoopRuntime, **more: partial(
+        kind, config, parts["task"], parts["host"], {**parts["blueprint"], **more}, 3
+    )
 
 
 @pytest.fixture
-def open_workers(make):
-    opened = []
+def open_workers(make, request):
+    def open_(count, kind=LoopRuntime, **more):
+        runtime = Workers(make(kind, **more), count, dealt)
+        request.addfinalizer(runtime.close)
+        return runtime
 
-    def open_(count, kind=LoopRuntime):
-        opened.append(Workers(make(kind), count, dealt))
-        return opened[-1]
-
-    yield open_
-    for runtime in opened:
-        runtime.close()
+    return open_
 
 
 def play(runtime):
@@ -61,6 +59,10 @@ def play(runtime):
     for pairs in (False, True):
         seen += [*runtime.train_epoch(settings, [True] * 3)]
         seen += [value for value in runtime.validate(settings, [True] * 3, pairs) if value is not None]
+        if not pairs:
+            runtime.snapshot({0: [0], 2: []})
+    runtime.restore(2)
+    seen += runtime.weights(2).values()
     runtime.remove(2, 1)
     return [value.nan_to_num(7.0) for value in (*seen, runtime.seed_parameters())]
 
@@ -68,7 +70,6 @@ def play(runtime):
 @pytest.mark.parametrize(("kind", "count"), [(LoopRuntime, 2), (FusedRuntime, 5)])
 def test_the_numbers_are_those_of_one_process(open_workers, make, kind, count):
     there, here = play(open_workers(count, kind)), play(make(kind)())
-    assert len(there) == len(here)
     assert all(torch.equal(a, b) for a, b in zip(there, here, strict=True))
 
 
@@ -93,20 +94,16 @@ def test_what_processes_draw_depends_on_the_episode_alone(open_workers):
     assert torch.equal(drawn(old, [1, 2]), first)
 
 
-def test_an_error_arrives_with_the_component_that_raised_it(make_context):
+def test_an_error_arrives_with_the_component_that_raised_it(open_workers):
     def build(channels, spatial):
         raise SystemExit(0)
 
-    parts = make_context().parts
-    failing = SimpleNamespace(topologies=("image",), build=build)
-    made = (parts["task"], parts["host"], {**parts["blueprint"], "failing": failing}, 3)
-    runtime = Workers(partial(LoopRuntime, GrowthConfig(batch_size=50), *made), 2, dealt)
+    runtime = open_workers(2, failing=SimpleNamespace(topologies=("image",), build=build))
     runtime.start([0, 1])
     with pytest.raises(PluginError, match=r"The blueprint 'failing' failed while .*: SystemExit: 0"):
         runtime.germinate(1, 0, "failing", Algorithm.ADD)
     runtime.germinate(1, 0, "norm", Algorithm.ADD)
     assert runtime.seed_parameters()[1, 0] == 33, "the process is still there"
-    runtime.close()
 
 
 def test_a_process_that_dies_is_named(open_workers):
@@ -133,18 +130,16 @@ def test_one_worker_needs_no_process_and_a_daemon_may_have_none(make, monkeypatc
 @pytest.mark.parametrize("kind", [LoopRuntime, FusedRuntime])
 def test_hosts_are_born_by_one_thread(make, kind):
     """A process that was forked has none of its parent's threads, and other threads round otherwise."""
-    seen = []
+    seen, runtime = [], make(kind)()
+    builder = runtime._problems.at(3).builder
 
     def watched(build, *arguments):
         seen.append(torch.get_num_threads())
         return build(*arguments)
 
-    torch.set_num_threads(2)
-    runtime = make(kind)()
-    builder = runtime._problems.at(3).builder
     for name in ("host", "branch", "gate"):
         setattr(builder, name, partial(watched, getattr(builder, name)))
+    torch.set_num_threads(2)
     runtime.start([3])
-    runtime.germinate(0, 1, "conv_light", Algorithm.ADD)
-    runtime.set_algorithm(0, 1, Algorithm.GATE)
+    runtime.germinate(0, 1, "conv_light", Algorithm.GATE)
     assert seen == [1, 1, 1] and torch.get_num_threads() == 2

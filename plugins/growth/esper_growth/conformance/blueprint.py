@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from esper_growth.actions import Algorithm
 from esper_growth.conformance import modules, stand_in
+from esper_growth.conformance.modules import Case
 from esper_growth.conformance.stepping import largest_difference
 from esper_growth.model import Gate, Seed, SeedSetting
 from esper_growth.protocols import Blueprint, fits, on
@@ -47,9 +49,12 @@ def _blueprint(subject: Subject) -> Blueprint:
     return subject.once("blueprint", subject.build)
 
 
+def _branch(topology: str, channels: int, spatial: tuple[int, ...], blueprint: Blueprint) -> nn.Module:
+    return on(blueprint, topology).build(channels, spatial)
+
+
 def _builder(subject: Subject, topology: str, channels: int, spatial: tuple[int, ...]) -> Callable[[], nn.Module]:
-    blueprint = on(_blueprint(subject), topology)
-    return lambda: blueprint.build(channels, spatial)
+    return partial(_branch, topology, channels, spatial, _blueprint(subject))
 
 
 def _inputs(channels: int, spatial: tuple[int, ...]) -> Tensor:
@@ -118,39 +123,13 @@ def gradients(subject: Subject) -> None:
         modules.check_gradients(branch, lambda step: (seed.join(x, setting) * readout).sum().sin())  # noqa: B023
 
 
-@SUITE.check("stateless", after=("shape",))
-def stateless(subject: Subject) -> None:
-    """It has no state beyond its parameters: no buffers, no batch statistics, no dropout."""
+def _cases(subject: Subject) -> Iterator[Case]:
     for topology, spatial in _usual(subject):
-        modules.check_stateless(
-            modules.seeded(_builder(subject, topology, CHANNELS, spatial)), _inputs(CHANNELS, spatial)
-        )
+        build = partial(_branch, topology, CHANNELS, spatial)
+        yield Case(_blueprint(subject), build, _inputs(CHANNELS, spatial))
 
 
-@SUITE.check("repeatable", after=("shape",))
-def repeatable(subject: Subject) -> None:
-    """Initial weights follow from torch's seed, their number from width and size alone."""
-    for topology, spatial in _usual(subject):
-        modules.check_births(_builder(subject, topology, CHANNELS, spatial))
-
-
-@SUITE.check("state", after=("shape",))
-def state(subject: Subject) -> None:
-    """A state dict makes the round trip bit for bit."""
-    for topology, spatial in _usual(subject):
-        build = _builder(subject, topology, CHANNELS, spatial)
-        modules.check_state(modules.seeded(build), modules.seeded(build, 1), _inputs(CHANNELS, spatial))
-
-
-@SUITE.check("picklable", after=("shape",))
-def picklable(subject: Subject) -> None:
-    """It, and what it builds, can be pickled, since hosts may train in other processes."""
-    for topology, spatial in _usual(subject):
-        modules.check_pickle(
-            _blueprint(subject),
-            lambda blueprint: on(blueprint, topology).build(CHANNELS, spatial),  # type: ignore[arg-type]  # noqa: B023
-            _inputs(CHANNELS, spatial),
-        )
+modules.add_checks(SUITE, _cases, after="shape")
 
 
 @SUITE.check("fused", after=("gradients", "stateless"))
@@ -161,12 +140,3 @@ def fused(subject: Subject) -> None:
         task = stand_in.task(shape, torch.float64)
         worst, where = largest_difference(stand_in.StandInHost(topology), task, {"it": _blueprint(subject)})
         assert worst < 1e-9, f"{topology} of {len(spatial)} axes: fused, '{where}' is off by {worst:.1e}"
-
-
-@SUITE.check("exports", after=("shape",))
-def exports(subject: Subject) -> None:
-    """What it builds can be taken home: `esper export` writes source that computes the same without it."""
-    for topology, spatial in _usual(subject):
-        modules.check_exports(
-            modules.seeded(_builder(subject, topology, CHANNELS, spatial)), _inputs(CHANNELS, spatial)
-        )

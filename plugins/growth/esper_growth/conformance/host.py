@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from operator import methodcaller
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch.nn import functional
 
 from esper_core.contracts.errors import EsperError
 from esper_growth.conformance import modules, stand_in
+from esper_growth.conformance.modules import Case
 from esper_growth.conformance.options import with_other_options
 from esper_growth.conformance.stepping import largest_difference
 from esper_growth.loop import LoopRuntime
@@ -113,29 +115,12 @@ def output(subject: Subject) -> None:
                 assert bool(logits.isfinite().all()), f"{what}: its output is not finite"
 
 
-@SUITE.check("stateless", after=("output",))
-def stateless(subject: Subject) -> None:
-    """It has no state beyond its parameters: no buffers, no batch statistics, no dropout."""
-    shape = _shapes(subject)[0]
-    modules.check_stateless(modules.seeded(_builder(subject, 3, shape)), _inputs(shape))
+def _cases(subject: Subject) -> Iterator[Case]:
+    for shape in _shapes(subject):
+        yield Case(_host(subject), methodcaller("build", 3, shape, stand_in.CLASSES), _inputs(shape))
 
 
-@SUITE.check("picklable", after=("output",))
-def picklable(subject: Subject) -> None:
-    """It, and what it builds, can be pickled, since hosts may train in other processes."""
-    shape = _shapes(subject)[0]
-    modules.check_pickle(
-        _host(subject),
-        lambda host: host.build(3, shape, stand_in.CLASSES),  # type: ignore[attr-defined]
-        _inputs(shape),
-    )
-
-
-@SUITE.check("repeatable", after=("output",))
-def repeatable(subject: Subject) -> None:
-    """Initial weights follow from torch's seed, their shapes from the arguments alone."""
-    for slots in SLOTS:
-        modules.check_births(_builder(subject, slots, _shapes(subject)[0]))
+modules.add_checks(SUITE, _cases, after="output")
 
 
 @SUITE.check("name", after=("repeatable",))
@@ -156,14 +141,6 @@ def name(subject: Subject) -> None:
             assert other.name != host.name, (
                 f"{option} builds other modules under the same name '{host.name}', under which static curves are kept"
             )
-
-
-@SUITE.check("state", after=("output",))
-def state(subject: Subject) -> None:
-    """A state dict makes the round trip bit for bit."""
-    for shape in _shapes(subject):
-        build = _builder(subject, 3, shape)
-        modules.check_state(modules.seeded(build), modules.seeded(build, 1), _inputs(shape))
 
 
 @SUITE.check("gradients", after=("output",))
@@ -200,13 +177,6 @@ def fused(subject: Subject) -> None:
     for shape in _shapes(subject):
         worst, where = largest_difference(_host(subject), stand_in.task(shape, torch.float64), {})
         assert worst < 1e-9, f"samples {shape}: fused, '{where}' is off by {worst:.1e}"
-
-
-@SUITE.check("exports", after=("output",))
-def exports(subject: Subject) -> None:
-    """What it builds can be taken home: `esper export` writes source that computes the same without it."""
-    for shape in _shapes(subject):
-        modules.check_exports(modules.seeded(_builder(subject, 3, shape)), _inputs(shape))
 
 
 @SUITE.check("family", after=("repeatable",))

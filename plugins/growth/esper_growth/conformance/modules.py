@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +15,9 @@ from torch import Tensor, nn
 from esper_core.contracts.errors import PluginError
 from esper_core.contracts.grown import Grown
 from esper_evaluation.export.write import write_export
+from esper_testing.conformance.subject import Subject
+from esper_testing.conformance.suite import Suite
 from esper_testing.randomness import untouched_randomness
-
-Forward = Callable[[Tensor], Tensor]
 
 STEPS = 2
 """Optimiser steps within which a gradient must have reached every parameter."""
@@ -31,19 +33,21 @@ def seeded(build: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
         return build().double()
 
 
-def check_births(build: Callable[[], nn.Module]) -> None:
-    """Fail unless torch's seed, and nothing else, decides the parameters; their number does not depend on it."""
-    one, again, other = seeded(build), seeded(build), seeded(build, 1)
-    for name, parameter in one.state_dict().items():
-        assert torch.equal(parameter, again.state_dict()[name]), (
-            f"'{name}' is another one when torch's seed is the same"
-        )
-    sizes = [{name: tuple(p.shape) for name, p in module.named_parameters()} for module in (one, other)]
-    assert sizes[0] == sizes[1], "its parameters have other shapes when torch's seed is another one"
+class Case(NamedTuple):
+    """A component, how a module is built with it, and inputs `[B, ...]` of the module in float64."""
+
+    component: Any
+    build_with: Callable[[Any], nn.Module]
+    inputs: Tensor
+
+    def built(self, seed: int = 0) -> nn.Module:
+        """Return a module from a seed."""
+        return seeded(lambda: self.build_with(self.component), seed)
 
 
-def check_stateless(module: nn.Module, x: Tensor) -> None:
-    """Fail when a module has buffers, draws random numbers, or computes a sample from others of its batch."""
+def stateless(case: Case) -> None:
+    """It has no state beyond its parameters: no buffers, no batch statistics, no dropout."""
+    module, x = case.built(), case.inputs
     buffers = [name for name, _ in module.named_buffers()]
     assert not buffers, f"it has buffers, which no optimiser sees and no host may share: {', '.join(buffers)}"
     with untouched_randomness("its forward pass"), torch.no_grad():
@@ -55,32 +59,60 @@ def check_stateless(module: nn.Module, x: Tensor) -> None:
     )
 
 
-def check_pickle(built: object, build: Callable[[object], nn.Module], x: Tensor) -> None:
-    """Fail unless a component builds the same after pickling, and what it builds can be pickled."""
-    module, other = seeded(lambda: build(built)), seeded(lambda: build(pickle.loads(pickle.dumps(built))))
-    copy = pickle.loads(pickle.dumps(module))
-    with torch.no_grad():
-        assert torch.equal(module(x), other(x)), "it builds something else once it is pickled"
-        assert torch.equal(module(x), copy(x)), "a module it built gives another output once it is pickled"
+def repeatable(case: Case) -> None:
+    """Initial weights follow from torch's seed, their shapes from the arguments alone."""
+    one, again, other = case.built(), case.built().state_dict(), case.built(1)
+    for name, parameter in one.state_dict().items():
+        assert torch.equal(parameter, again[name]), f"'{name}' is another one when torch's seed is the same"
+    sizes = [{name: tuple(p.shape) for name, p in module.named_parameters()} for module in (one, other)]
+    assert sizes[0] == sizes[1], "its parameters have other shapes when torch's seed is another one"
 
 
-def check_state(module: nn.Module, fresh: nn.Module, x: Tensor) -> None:
-    """Fail unless the state dict holds all that decides a module's output."""
+def state(case: Case) -> None:
+    """A state dict makes the round trip bit for bit."""
+    module, fresh = case.built(), case.built(1)
     fresh.load_state_dict(module.state_dict())
     with torch.no_grad():
-        assert torch.equal(module(x), fresh(x)), "its output differs after its state dict is loaded into another one"
+        same = torch.equal(module(case.inputs), fresh(case.inputs))
+    assert same, "its output differs after its state dict is loaded into another one"
 
 
-def check_exports(module: nn.Module, x: Tensor) -> None:
-    """Fail unless a module can be written as source that computes the same, with torch alone."""
-    module.eval()
+def picklable(case: Case) -> None:
+    """It, and what it builds, can be pickled, since hosts may train in other processes."""
+    module = case.built()
+    other = case._replace(component=pickle.loads(pickle.dumps(case.component))).built()
+    copy = pickle.loads(pickle.dumps(module))
     with torch.no_grad():
-        grown = Grown(module, {}, x, module(x), {})
+        expected = module(case.inputs)
+        assert torch.equal(expected, other(case.inputs)), "it builds something else once it is pickled"
+        assert torch.equal(expected, copy(case.inputs)), "a module it built gives another output once it is pickled"
+
+
+def exports(case: Case) -> None:
+    """What it builds can be taken home: `esper export` writes source that computes the same without it."""
+    module = case.built().eval()
+    with torch.no_grad():
+        grown = Grown(module, {}, case.inputs, module(case.inputs), {})
     with TemporaryDirectory() as folder:
         try:
             write_export(grown, Path(folder) / "module.py")
         except PluginError as error:
             raise AssertionError(error.message) from error
+
+
+def add_checks(suite: Suite, cases: Callable[[Subject], Iterable[Case]], *, after: str) -> None:
+    """Add the checks that hosts and blueprints share, on every case, to be made once the check `after` has passed."""
+
+    def on_all(check: Callable[[Case], None]) -> Callable[[Subject], None]:
+        @functools.wraps(check)
+        def run(subject: Subject) -> None:
+            for case in cases(subject):
+                check(case)
+
+        return run
+
+    for check in (stateless, repeatable, state, picklable, exports):
+        suite.check(check.__name__, after=(after,))(on_all(check))
 
 
 def check_gradients(module: nn.Module, loss: Callable[[int], Tensor]) -> None:

@@ -9,10 +9,8 @@ import os
 import platform
 import shlex
 import shutil
-import signal
 import subprocess
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,40 +83,18 @@ def load() -> Library:
 def _compile(compiler: list[str]) -> bytes:
     """Return the library; several processes may compile at once."""
     with tempfile.TemporaryDirectory(prefix="esper-") as folder:
-        command = [*compiler, *FLAGS, "-o", str(Path(folder, "kernels.so")), str(SOURCE)]
+        library = Path(folder, "kernels.so")
+        command = [*compiler, *FLAGS, "-o", str(library), str(SOURCE)]
         try:
-            status, said = _run(command)
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired as error:
             raise NoCompiler(f"{compiler[0]} did not compile {SOURCE} within {TIMEOUT_SECONDS} s.") from error
-        if status != 0:
-            first = next((line for line in said.splitlines() if "error" in line), said.strip()[:200])
+        if done.returncode != 0:
+            said = done.stderr.strip()
+            first = next((line for line in said.splitlines() if "error" in line), said[:200])
             again = shlex.join([*compiler, *FLAGS, "-o", os.devnull, str(SOURCE)])
             raise NoCompiler(f"{compiler[0]} cannot compile {SOURCE}: {first}", hint=f"See: {again}")
-        return Path(folder, "kernels.so").read_bytes()
-
-
-def _run(command: list[str]) -> tuple[int, str]:
-    """Return a command's status and what it wrote to standard error.
-
-    A compiler is several processes; all of them end when this one is interrupted.
-    """
-    started: list[subprocess.Popen[str]] = []
-
-    def start() -> None:
-        started.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True))
-
-    try:
-        # Only the main thread is interrupted: what another one starts is always known here, and can be ended.
-        with ThreadPoolExecutor(1) as starter:
-            starter.submit(start).result()
-        (process,) = started
-        _, said = process.communicate(timeout=TIMEOUT_SECONDS)
-    except BaseException:
-        for process in started:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        raise
-    return process.returncode, said
+        return library.read_bytes()
 
 
 def _key(compiler: list[str]) -> str:

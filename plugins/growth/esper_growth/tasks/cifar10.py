@@ -35,11 +35,11 @@ def cifar10(config: Cifar10Config, context: BuildContext) -> ClassificationTask:
         UserError: files are missing, or are not what they should be.
     """
     folder = _folder(config.data_dir)
-    records = [read_records(folder / name) for name in TRAIN_FILES]
-    total = sum(len(part) for part in records)
+    records = np.concatenate([read_records(folder / name) for name in TRAIN_FILES])
+    total = len(records)
     pool = total - round(VALIDATION_SHARE * total)
     kept = min(config.train_samples, pool)
-    train, validation = _rows(records, 0, kept), _rows(records, pool, total)
+    train, validation = records[:kept], records[pool:]
     test = read_records(folder / TEST_FILE)
     mean, std = _moments(train)
     if not all(std):
@@ -104,15 +104,6 @@ def _moments(rows: Any) -> tuple[list[float], list[float]]:
         means.append(float(share @ values))
         stds.append(float(np.sqrt(share @ (values - means[-1]) ** 2)))
     return means, stds
-
-
-def _rows(parts: list[Any], first: int, last: int) -> Any:
-    """Return rows `first` to `last` of all parts, one after the other; only these are read."""
-    found, start = [], 0
-    for part in parts:
-        found.append(part[max(0, first - start) : max(0, last - start)])
-        start += len(part)
-    return np.concatenate(found)
 
 
 def _folder(data_dir: str) -> Path:
