@@ -81,7 +81,7 @@ def take_features(
 def check_mask_form(owner: Owner, found: Any, actions: ActionSpec, num_envs: int, device: torch.device | None) -> None:
     """Check the form of masks for E environments: bool `[E, K]` per head, and `[E, O, N]` with a slot head."""
     check_type(owner, "what it returns", found, Masks)
-    _check_heads(owner, "masks", found.heads, actions, "bool", (num_envs,), device)
+    _check_heads(owner, "mask", found.heads, actions, "bool", (num_envs,), device)
     if actions.slot is not None:
         sizes = (num_envs, len(actions.ops), actions.head(actions.slot).size)
         if found.slot_given_op is None:
@@ -93,7 +93,7 @@ def _check_heads(
     owner: Owner, what: str, found: Any, actions: ActionSpec, kind: str, lead: Shape, device: torch.device | None
 ) -> None:
     """Check one tensor per head, `[*lead, K]`."""
-    check_names(owner, f"its table of {what}", found, actions.names)
+    check_names(owner, f"its table of {what.removesuffix('s')}s", found, actions.names)
     for head in actions.heads:
         check_tensor(owner, f"its {what} of head '{head.name}'", found[head.name], kind, (*lead, head.size), device)
 

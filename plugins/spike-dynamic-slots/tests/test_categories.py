@@ -107,4 +107,4 @@ def test_a_refusal_must_help(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("esper_core.runs.checkpoint.check_fit", lambda header, plan, index: ())
     verdict = judge("net", only=CHECKPOINTS, slots=(2, 5))
     assert failed(verdict) == {"test_it_loads_where_it_fits_alone": {2, 5}}
-    assert {failure.message.partition(" slots:")[0][-7:] for failure in verdict.failures} == {"2 and 5", "5 and 2"}
+    assert all(failure.message.startswith("the refusal does not say") for failure in verdict.failures)
