@@ -204,6 +204,6 @@ def test_the_board_shows_every_slot_and_changes_nothing(make_environment, act):
     assert isinstance(environment, HasBoard) and board.places == ("r0c0", "r0c1", "r0c2")
     (first, _), epoch, accuracy = board.rows, int(before["epoch"][1]), float(before["accuracy"][1])
     assert (first.label, first.text[:7]) == (f"host 1  {epoch}/12", f"{accuracy:.2f} vs"[:7])
-    held = Cell("HOLDING", "norm", pytest.approx(float(before["alpha"][1, 0])), "active")
+    held = Cell("HOLDING", "norm", float(before["alpha"][1, 0]), "active")
     assert first.cells == (held, Cell("DORMANT"), Cell("DORMANT"))
     assert all(torch.equal(value, environment._state()[name]) for name, value in before.items())

@@ -76,6 +76,6 @@ def test_a_damaged_file_is_named(curves, content):
 
 def test_an_unusable_cache_is_named(curves, tmp_path):
     (tmp_path / "static.cache").write_text("")
-    with pytest.raises(UserError, match="cannot be kept in") as caught:
+    with pytest.raises(UserError, match="nothing is kept in it") as caught:
         curves.get([0])
     assert "ESPER_CACHE" in caught.value.hint

@@ -34,6 +34,7 @@ def boxes_and_values(draw: st.DrawFn) -> tuple[spaces.Box, list[float]]:
     low, high = sorted([draw(st.floats(allow_nan=False) | special) for _ in range(2)])
     if low == high and np.isinf(low):
         low, high = -np.inf, np.inf
+    low, high = low + 0.0, high + 0.0  # hypothesis draws nothing from 0.0 to -0.0
     space = box(low, high)
     ends = (end if np.isfinite(end) else None for end in (low, high))
     inside = st.floats(*ends, allow_infinity=False, allow_nan=False)
