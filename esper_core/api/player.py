@@ -21,7 +21,6 @@ from esper_core.composition.plan import Plan, PlanDescription, describe_plan, ow
 from esper_core.contracts.errors import UserError
 from esper_core.contracts.foreign import Owners
 from esper_core.contracts.protocols import Bridge, Environment, FeatureExtractor, Features, MaskProvider, Masks, State
-from esper_core.contracts.tensors import mapped
 from esper_core.learning.normalise import ReturnNormaliser
 from esper_core.policy.boundary import check_mask_form, take_features
 from esper_core.policy.policy import Policy
@@ -168,9 +167,8 @@ class Player:
         That is the discounted return. Nothing is remembered of the call. Arguments and errors are those of `act`.
         """
         now = self._playing()
-        features, masks = self._look(evolve(now, features=copy.deepcopy(now.features)), state, None)
-        recurrent = mapped(now.recurrent, lambda tensor: tensor * ~now.begins.view(1, -1, *[1] * (tensor.dim() - 2)))
-        return self._normaliser.denormalise(self.policy.value(features, masks, recurrent))
+        seen = self._look(evolve(now, features=copy.deepcopy(now.features)), state, None)
+        return self._normaliser.denormalise(self.policy.value(*seen, now.recurrent, now.begins))
 
     def save(self) -> PlayerState:
         """Return a copy of what is remembered of the episodes; raises UserError before `reset`."""

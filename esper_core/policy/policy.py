@@ -125,12 +125,13 @@ class Policy(nn.Module):
         values = self._greedy_values(latent, distribution)
         return PolicyOutput(distribution.masked_logits(), distribution.logits, values, state)
 
-    def value(self, features: Features, masks: Masks, state: Any = None) -> Tensor:
+    def value(self, features: Features, masks: Masks, state: Any = None, episode_start: Tensor | None = None) -> Tensor:
         """Return the critic's values of states in which nothing has been done yet, `[E]`.
 
         That is the expectation over operations. Arguments are those of `get_action`.
         """
-        latent, distribution, _ = self._run(*_with_time((features, masks)), state, None)
+        start = None if episode_start is None else episode_start.unsqueeze(1)
+        latent, distribution, _ = self._run(*_with_time((features, masks)), state, start)
         return _of_states(self._greedy_values(latent, distribution), distribution.op_probs()).squeeze(1)
 
     @torch.no_grad()
