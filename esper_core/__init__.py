@@ -109,4 +109,4 @@ if not TYPE_CHECKING:  # so that a name that does not exist is an error of types
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_BROUGHT})

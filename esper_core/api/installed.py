@@ -7,12 +7,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from esper_core.composition.plan import Plan
 from esper_core.composition.recipes import Recipes, find_registry, load_recipes
+from esper_core.contracts.components import normalise_name
+from esper_core.contracts.errors import ConfigError, UserError
 from esper_core.diagnosis.switches import Switches
 from esper_core.registry.discovery import entry_point_sources
 from esper_core.registry.index import Index, PluginRecord
 from esper_core.registry.loading import index_plugins
 from esper_core.registry.local import local_sources, register
+from esper_core.registry.resolve import check_kind
+from esper_core.system.packages import LOCAL_DISTRIBUTION
 
 
 def load_installed(registry: str | Path | None = None, no_plugin: Sequence[str] = ()) -> tuple[Index, Recipes]:
@@ -39,8 +44,28 @@ def load_installed(registry: str | Path | None = None, no_plugin: Sequence[str] 
 
 
 def use_local(use: Mapping[str, Any] | None) -> dict[str, str]:
-    """Make classes, functions and objects known to this process; return kind → name for all choices."""
-    return {kind: what if isinstance(what, str) else register(kind, what) for kind, what in (use or {}).items()}
+    """Make classes, functions and objects known to this process; return kind → name for all choices.
+
+    Raises:
+        UserError: a kind that nobody declares, or what can be no component.
+    """
+    if use is not None and not isinstance(use, Mapping):
+        raise ConfigError(f"use cannot be {use!r:.80}.", hint='Write a table, such as {"network": MyNet}.')
+    uses = dict(use or {})
+    own = {kind: what for kind, what in uses.items() if not isinstance(what, str)}
+    index = load_installed()[0] if own else Index()
+    return {**uses, **{kind: register(check_kind(index, kind), what) for kind, what in own.items()}}
+
+
+def give_local(use: Mapping[str, Any] | None, plan: Plan) -> None:
+    """Make the classes and objects known that a recorded plan was made with; raises UserError for any others."""
+    for kind, name in use_local(use).items():
+        planned = [f"{c.distribution}:{c.name}" for c in plan.of_kind(normalise_name(kind))]
+        if name not in planned:
+            raise UserError(
+                f"The run's {kind} is {' and '.join(planned) or 'none'}, not {name}.",
+                hint="A run keeps its components: give those of its own classes and objects that it was begun with.",
+            )
 
 
 def plugins(registry: str | Path | None = None) -> tuple[PluginRecord, ...]:
@@ -63,7 +88,8 @@ def policies(registry: str | Path | None = None) -> list[dict[str, Any]]:
 
 def list_policies(index: Index, recipes: Recipes) -> list[dict[str, Any]]:
     """Return recipes and networks by name: what each is, its network, components and summary."""
-    networks = {c.name: c.spec.summary for c in index.of_kind("network")}
+    installed = (c for c in index.of_kind("network") if c.distribution != LOCAL_DISTRIBUTION)
+    networks = {c.name: c.spec.summary for c in installed}
     rows: list[dict[str, Any]] = []
     for name in sorted({*recipes.policies, *networks}):
         recipe = recipes.policies.get(name)

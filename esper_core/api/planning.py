@@ -79,6 +79,8 @@ def as_request(
     *, policy: str | None, slots: int | str | Sequence[str] | None, options: Options, **settings: Any
 ) -> PlanRequest:
     """Return a plan request; raises ConfigError for a value of the wrong type."""
+    if policy is not None and not isinstance(policy, str):
+        raise ConfigError(f"policy cannot be {policy!r:.80}.", hint='It is a name; a class is use={"network": MyNet}.')
     for name, value in settings.items():
         kind, means = (str, "a string") if name in ("device", "precision") else (int, "a whole number")
         if name != "uses" and value is not None and (isinstance(value, bool) or not isinstance(value, kind)):

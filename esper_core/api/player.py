@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from esper_core.api.episodes import PlayerState, begin, fitting, take_state
-from esper_core.api.installed import load_installed, use_local
+from esper_core.api.installed import give_local, load_installed
 from esper_core.api.predicting import open_bridge, take_starts
 from esper_core.api.training import as_run
 from esper_core.composition.build import build_environment, build_parts, resolve_device
@@ -69,9 +69,15 @@ class Player:
             seed: Seed of its random streams; that of the run without. A `reset` with a seed starts them again.
 
         Raises:
+            UserError: a number that is none.
             PluginError: it cannot be built.
         """
-        plan = evolve(self.plan, envs=envs or self.plan.envs, seed=self.plan.seed if seed is None else seed)
+        envs = self.plan.envs if envs is None else envs
+        seed = self.plan.seed if seed is None else seed
+        for name, value in (("envs", envs), ("seed", seed)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < (name == "envs"):
+                raise UserError(f"{name} cannot be {value!r:.80}.", hint="It is a whole number; envs is 1 at least.")
+        plan = evolve(self.plan, envs=envs, seed=seed)
         environment: Environment = build_environment(plan, self._index).parts["environment"]
         return environment
 
@@ -245,13 +251,13 @@ def load(
         UserError: there is no such run or checkpoint.
         CheckpointMismatch: it is damaged, or does not fit what is installed; the hint says what to install.
     """
-    use_local(use)
-    index, _ = load_installed()
-    if not isinstance(run, RunDirectory) and Path(run).parent.name == CHECKPOINTS and (Path(run) / STATE_FILE).exists():
+    if isinstance(run, str | Path) and Path(run).parent.name == CHECKPOINTS and (Path(run) / STATE_FILE).exists():
         path = Path(run)
     else:
         path = choose_checkpoint(as_run(run, out), str(at))
-    return load_player(read_header(path), index, device=device)
+    header = read_header(path)
+    give_local(use, header.plan)
+    return load_player(header, load_installed()[0], device=device)
 
 
 def load_player(header: Header, index: Index, *, device: str | None = None) -> Player:

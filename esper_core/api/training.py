@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -10,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from esper_core.api.installed import load_installed, use_local
+from esper_core.api.installed import give_local, load_installed
 from esper_core.api.viewing import Callbacks
 from esper_core.api.watching import Observing, View, choose_observers, observer_options
 from esper_core.composition.fit import known_failures
 from esper_core.composition.lookup import find_planned
 from esper_core.composition.plan import Plan, check_updates
-from esper_core.contracts.errors import ConfigError, EsperError
+from esper_core.contracts.errors import ConfigError, EsperError, UserError
 from esper_core.contracts.foreign import close_safely, exhausted
 from esper_core.registry.index import Index
 from esper_core.runs.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
-from esper_core.runs.directory import METRICS_FILE, RunDirectory, check_writable, find_run
+from esper_core.runs.directory import METRICS_FILE, RUN_FILE, RunDirectory, check_writable, find_run
 from esper_core.runs.lock import locked
 from esper_core.runs.observers import Observers
 from esper_core.runs.resume import Resumption, find_resumption
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("esper")
 # What is said while training is for whoever asks the logger, and printed by nobody else.
 _logger.addHandler(logging.NullHandler())
+
+_one_at_a_time = threading.RLock()
+"""Held by whoever draws random numbers: torch's streams belong to the process, so threads take turns."""
 
 Observe = Sequence[str] | Mapping[str, Mapping[str, Any]]
 """Observers: names, or name → options."""
@@ -51,8 +55,9 @@ def train(
     """Train a policy, as `esper train` does, and return its run.
 
     A checkpoint is written after every update. Whatever ends the call, Ctrl-C included, `resume` continues from there,
-    bit for bit. The random streams and the number of threads of this process are left as they were. Nothing is printed
-    and no signal handler is installed: warnings go to the logger "esper".
+    bit for bit. Runs of several threads train one after the other. The random streams and the number of threads of this
+    process are left as they were. Nothing is printed and no signal handler is installed: warnings go to the logger
+    "esper".
 
     Args:
         plan: What to train, from `plan`.
@@ -70,6 +75,9 @@ def train(
         PluginError: a component fails or breaks its contract; the hint says what is kept.
         EsperError: training cannot go on; the hint says what is kept.
     """
+    if not isinstance(plan, Plan):
+        raise UserError(f"{plan!r:.80} is no plan.", hint='Make one: esper_core.plan("lstm-v2").')
+    place = as_folder(out)
     index, observing = _prepare(observe, tensorboard)
     if updates is not None:
         plan = evolve(plan, updates=_checked(updates))
@@ -79,8 +87,8 @@ def train(
         _logger.warning("%s", _keeping(component.kind, component.name))
     for failure in known_failures(planned):
         _logger.warning("%s", failure)
-    check_writable(Path(out))
-    return begin_run(plan, index, observing, Path(out), Callbacks.view(on_update, on_step, bar=progress))[0]
+    check_writable(place)
+    return begin_run(plan, index, observing, place, Callbacks.view(on_update, on_step, bar=progress))[0]
 
 
 def resume(
@@ -116,9 +124,9 @@ def resume(
         CheckpointMismatch: the checkpoint is damaged, or does not fit what is installed.
         UserError: there is no such run or checkpoint, or another process trains it.
     """
-    use_local(use)
-    index, observing = _prepare(observe, tensorboard)
     found = as_run(run, out)
+    give_local(use, found.plan)
+    index, observing = _prepare(observe, tensorboard)
     with locked(found.path):
         resumption = find_resumption(found, index, at=at, updates=None if updates is None else _checked(updates))
         for note in resumption.notes:
@@ -130,7 +138,18 @@ def resume(
 
 def as_run(run: RunDirectory | str | Path, out: str | Path = "runs") -> RunDirectory:
     """Return a run: itself, or the one at a path or of a name; raises UserError where there is none."""
-    return run if isinstance(run, RunDirectory) else find_run(str(run), Path(out))
+    if isinstance(run, RunDirectory):
+        return RunDirectory.open(run.path) if not (run.path / RUN_FILE).exists() else run
+    if not isinstance(run, str | Path):
+        raise UserError(f"{run!r:.80} is no run.", hint="Give a Run, its path, or the beginning of its name.")
+    return find_run(str(run), as_folder(out))
+
+
+def as_folder(out: str | Path) -> Path:
+    """Return a directory of runs; raises UserError for what can be none."""
+    if not isinstance(out, str | Path) or "\0" in str(out):
+        raise UserError(f"out cannot be {out!r:.80}.", hint="It is the path of a directory.")
+    return Path(out)
 
 
 def begin_run(
@@ -223,18 +242,19 @@ def what_is_kept(run: RunDirectory) -> str:
 
 @contextmanager
 def process_left_as_found() -> Iterator[None]:
-    """Leave the random streams and the threads of the process as they were: they are the caller's."""
+    """Have the random streams and the threads of the process alone, and leave them as they were: the caller's."""
     import torch
 
     from esper_core.learning.randomness import ProcessStreams
 
-    device = torch.device("cuda" if torch.cuda.is_initialized() else "cpu")
-    streams, threads = ProcessStreams.now(device), torch.get_num_threads()
-    try:
-        yield
-    finally:
-        streams.resume(device)
-        torch.set_num_threads(threads)
+    with _one_at_a_time:
+        device = torch.device("cuda" if torch.cuda.is_initialized() else "cpu")
+        streams, threads = ProcessStreams.now(device), torch.get_num_threads()
+        try:
+            yield
+        finally:
+            streams.resume(device)
+            torch.set_num_threads(threads)
 
 
 def _prepare(observe: Observe, tensorboard: bool) -> tuple[Index, Observing]:

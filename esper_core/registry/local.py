@@ -75,6 +75,10 @@ def component(
     Raises:
         ConfigError: a name that is not kebab-case, or an attribute that a `ComponentSpec` does not have.
     """
+    if what is None or isinstance(what, str | int | float | Mapping | list | tuple):
+        raise ConfigError(
+            f"{what!r:.80} is no component.", hint="Give a class, a function or an object that acts as one."
+        )
     is_factory = inspect.isclass(what) or inspect.isroutine(what) or isinstance(what, partial)
     made_of = what if is_factory else type(what)
     label = getattr(made_of, "__name__", type(made_of).__name__)
@@ -112,8 +116,10 @@ def local_sources() -> tuple[Source, ...]:
 
 def _spec(found: LocalComponent, kind: str) -> ComponentSpec:
     summary = (inspect.getdoc(found.factory) or f"{found.name} of a script").partition("\n")[0]
+    # Nothing that names no component may get one that was tried earlier in this process.
+    details = {"summary": summary, "only_by_name": True, **found.details}
     try:
-        blank = ComponentSpec(kind=kind, name=found.name, factory="x:x", **{"summary": summary, **found.details})
+        blank = ComponentSpec(kind=kind, name=found.name, factory="x:x", **details)
     except (TypeError, ValueError) as error:
         raise ConfigError(
             f"{found.name} cannot be a component: {error}.", hint="See the attributes of esper_core.ComponentSpec."

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from esper_core.api.installed import load_installed, use_local
+from esper_core.api.installed import give_local, load_installed
 from esper_core.api.training import as_run, process_left_as_found
 from esper_core.api.viewing import draw_bar, in_notebook
 from esper_core.composition.lookup import find_planned
@@ -67,17 +67,19 @@ def evaluate(
         PluginError: an environment, a rule or a policy fails or breaks its contract.
         EsperError: the records are damaged, or cannot be written.
     """
-    several = [runs] if isinstance(runs, Run) else list(runs)
+    several = list(runs) if isinstance(runs, Sequence) and not isinstance(runs, str) else [runs]
     if isinstance(arms, str) or not all(isinstance(name, str) for name in arms or ()):
         raise ConfigError(f"arms cannot be {arms!r:.80}.", hint='Write a list, such as ["policy", "static"].')
     for name, count, least in (("instances", instances, MIN_INSTANCES), ("search_episodes", search_episodes, 1)):
         if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < least):
             raise ConfigError(f"{name} cannot be {count!r:.80}.", hint=f"It is a whole number, {least} or more.")
-    use_local(use)
+    found = [as_run(run, out) for run in several]
+    for run in found:
+        give_local(use, run.plan)
     index, recipes = load_installed()
     try:
         return evaluate_runs(
-            [as_run(run, out) for run in several],
+            found,
             index,
             recipes,
             at=str(at),

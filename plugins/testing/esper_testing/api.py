@@ -12,7 +12,6 @@ from esper_core.composition.plan import PlanRequest, make_plan
 from esper_core.composition.recipes import Recipes
 from esper_core.contracts.errors import PluginError, UserError
 from esper_core.registry.index import Component, Index
-from esper_core.registry.local import register
 from esper_core.registry.resolve import find_plugin, resolve
 from esper_testing.conformance.finding import find_checked
 from esper_testing.spikes.verdict import CheckResult, Verdict
@@ -40,7 +39,7 @@ def check(what: Any, *, kind: str | None = None, on_result: Callable[[Result], N
     if not isinstance(what, str):
         if kind is None:
             raise UserError(f"Nothing says which kind {what!r:.80} is of.", hint='Say it, as in kind="network".')
-        what = f"{kind}/{register(kind, what)}"
+        what = f"{kind}/{use_local({kind: what})[kind]}"
     index, recipes = load_installed()
     return check_named(what, index, recipes, on_result)
 
