@@ -13,6 +13,7 @@ from esper_core.cli import choices, completion
 from esper_core.cli.installed import installed_of
 from esper_core.cli.output import duration, number, print_json, print_table, say
 from esper_core.contracts.errors import CheckpointMismatch, EsperError
+from esper_core.registry.distributions import reinstall_advice
 from esper_core.runs.checkpoint import best_checkpoint, list_checkpoints
 from esper_core.runs.compatibility import FITTED
 from esper_core.runs.directory import RunDirectory, find_run, list_runs
@@ -20,6 +21,7 @@ from esper_core.runs.header import read_header
 from esper_core.runs.records import RESERVED
 from esper_core.runs.warnings import warning_spans
 from esper_core.runs.words import by_place
+from esper_core.system.packages import LOCAL_DISTRIBUTION
 
 A_RUN = "A path, or the beginning of a name."
 SHOWN = 12
@@ -83,6 +85,8 @@ def show(
     _print_summary(directory, metrics)
     shown = ", ".join(f"{f.name}{' (best return)' * (f == best)}" for f in folders)
     say(f"  checkpoints  {shown or 'none'}", f"  code         {_code(directory.record)}")
+    if LOCAL_DISTRIBUTION in (component.distribution for component in directory.plan.components):
+        say("", reinstall_advice([(LOCAL_DISTRIBUTION, "")]))
     if not metrics:
         return
     _print_metrics(directory, metrics)

@@ -67,6 +67,7 @@ def test_a_class_trains_resumes_and_plays_where_it_is_named(forget, caplog, proc
         with pytest.raises(esper.EsperError, match=r"(?s)'tiny'.*use=\{KIND: \.\.\.\}") as caught:
             call()
         assert "pip install" not in str(caught.value)
+    assert "use={KIND: ...}" in process("runs", "show", str(run.path)).stdout
     done = process("train", "--resume", str(run.path), "--updates", "2")
     assert done.returncode == 4 and "tiny" in done.stderr and "pip install" not in done.stderr
     use = {"network": esper.component(TinyNet, config=Options, name="tiny")}
