@@ -93,7 +93,9 @@ class Rollout:
 
         slots = (len(actions.ops), actions.head(actions.slot).size) if actions.slot is not None else None
         self.features = Features(
-            zeros(schema.dim), {block.name: zeros(block.width, kind=torch.int64) for block in schema.indices}
+            zeros(schema.dim),
+            {block.name: zeros(block.width, kind=torch.int64) for block in schema.indices},
+            {a.name: zeros(*a.shape, kind=torch.uint8 if a.dtype == "uint8" else dtype) for a in schema.arrays},
         )
         self.masks = Masks({head.name: flags(head.size) for head in actions.heads}, flags(*slots) if slots else None)
         self.final: tuple[Features, Masks] | None = None
