@@ -12,10 +12,13 @@ if TYPE_CHECKING:
 
 
 def action_space(actions: ActionSpec) -> gymnasium.spaces.Dict:
-    """Return the actions of one environment: head → one of its indices."""
+    """Return the actions of one environment: head → one of its indices, or its numbers, float32 `[n]`."""
+    import numpy as np
     from gymnasium import spaces
 
-    return spaces.Dict({head.name: spaces.Discrete(head.size) for head in actions.heads})
+    categories = {head.name: spaces.Discrete(head.size) for head in actions.categorical}
+    numbers = {h.name: spaces.Box(np.array(h.low, np.float32), np.array(h.high, np.float32)) for h in actions.continuous}
+    return spaces.Dict({name: (categories | numbers)[name] for name in actions.names})
 
 
 def observation_space(state: StateSpec, num_slots: int, num_ops: int) -> gymnasium.spaces.Dict:
