@@ -63,6 +63,6 @@ def check_rollout(plan: Plan, known: PlanDescription) -> TrainConfig:
         needed = math.inf
     what = f"The {steps} steps of {envs} environments that an update learns from"
     fewer = "train.rollout_steps" if config.rollout_steps else "the steps of an episode"
-    hint = f"Lower --envs, {fewer}, or the features, {known.feature_schema.dim} numbers a step."
+    hint = f"Lower --envs, {fewer}, or the features, {known.feature_schema.size} numbers a step."
     check_memory(needed, what, hint, device)
     return config
