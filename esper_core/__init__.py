@@ -14,7 +14,7 @@ import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from esper_core.contracts.actions import ActionSpec, Head
+from esper_core.contracts.actions import ActionSpec, ContinuousHead, Head
 from esper_core.contracts.commands import CommandSpec
 from esper_core.contracts.components import ComponentSpec, KindSpec
 from esper_core.contracts.errors import EsperError
@@ -43,6 +43,7 @@ __all__ = [
     "ActionSpec",
     "CommandSpec",
     "ComponentSpec",
+    "ContinuousHead",
     "EnvironmentDescription",
     "EsperError",
     "Feature",

@@ -23,6 +23,7 @@ from esper_core.contracts.foreign import Owners
 from esper_core.contracts.protocols import Bridge, Environment, FeatureExtractor, Features, MaskProvider, Masks, State
 from esper_core.learning.normalise import ReturnNormaliser
 from esper_core.policy.boundary import check_mask_form, take_features
+from esper_core.policy.executed import executed
 from esper_core.policy.policy import Policy
 from esper_core.registry.index import Index
 from esper_core.runs.checkpoint import choose_checkpoint, load_policy
@@ -105,12 +106,12 @@ class Player:
 
         Args:
             state: What the environment published, `[E, ...]` by name.
-            deterministic: Take the most probable entry of every head instead of drawing.
+            deterministic: Take the most probable entry of every head, and the mean of numbers, instead of drawing.
             generator: Source of randomness; torch's own without.
             masks: What is legal, `[E, ...]`; what the policy's own masks say of the state without.
 
         Returns:
-            Indices by head, int64 `[E]`, as `environment.step` takes them.
+            Actions by head, as `environment.step` takes them: indices int64 `[E]`, numbers float32 `[E, n]`.
 
         Raises:
             UserError: `reset` was not called, or the state is another environment's.
@@ -214,7 +215,8 @@ class Player:
         """Return an action per head, and what is remembered after it; arguments are those of `act`."""
         seen = self._look(now, state, masks)
         acted = self.policy.get_action(*seen, now.recurrent, deterministic, generator, now.begins)
-        return acted.actions, evolve(now, recurrent=acted.state, begins=torch.zeros_like(now.begins))
+        actions = executed(self.policy.actions, acted.actions)
+        return actions, evolve(now, recurrent=acted.state, begins=torch.zeros_like(now.begins))
 
     def _look(self, now: PlayerState, state: State, masks: Masks | None) -> tuple[Features, Masks]:
         here = take_state(state, now.rows, self.plan.component("environment").name, self.known, self.device)

@@ -1,4 +1,4 @@
-"""The action space as one table of categorical heads.
+"""The action space as one table of heads: categories and numbers.
 
 An environment supplies one `ActionSpec`. Causal relevance, neutral values, buffer columns and telemetry names are
 all derived from it.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+from typing import Any
 
 from attrs import asdict, field, frozen
 
@@ -38,8 +40,61 @@ class Head:
 
     @property
     def size(self) -> int:
-        """Number of categories, k."""
+        """Logits that a network gives for it: one per category, K."""
         return len(self.labels)
+
+
+def _as_bounds(bounds: Any) -> tuple[float, ...]:
+    return tuple(map(float, bounds)) if isinstance(bounds, tuple | list) else (float(bounds),)
+
+
+@frozen
+class ContinuousHead:
+    """A head of n numbers, drawn independently from Gaussians; `dims` are the names of the numbers.
+
+    Attributes:
+        low, high: Bounds of what the environment gets, one for all numbers or one for each.
+        squash: A number u that was drawn becomes low + (tanh u + 1)/2 · (high − low). Otherwise it is cut off at the
+            bounds, which may be infinite then.
+        ops: Labels of the operations for which the head matters; None means every operation. Where it does not, u is 0.
+        entropy_weight: Factor on the head's entropy bonus, nats per number.
+
+    Raises:
+        ValueError: it has no numbers, bounds are in the wrong order, or infinite although it is squashed.
+    """
+
+    name: str
+    dims: tuple[str, ...] = field(converter=as_tuple)
+    low: tuple[float, ...] = field(default=(-1.0,), converter=_as_bounds)
+    high: tuple[float, ...] = field(default=(1.0,), converter=_as_bounds)
+    squash: bool = True
+    ops: tuple[str, ...] | None = None
+    entropy_weight: float = 1.0
+
+    def __attrs_post_init__(self) -> None:
+        if not self.dims:
+            raise ValueError(f"head '{self.name}' has no numbers")
+        for side in ("low", "high"):
+            bounds = getattr(self, side)
+            if len(bounds) not in (1, len(self.dims)):
+                raise ValueError(f"head '{self.name}' has {len(bounds)} bounds '{side}' for {len(self.dims)} numbers")
+            object.__setattr__(self, side, bounds * (len(self.dims) // len(bounds)))
+        for name, low, high in zip(self.dims, self.low, self.high, strict=True):
+            if not low < high:
+                raise ValueError(f"head '{self.name}': the bounds of '{name}', {low:g} and {high:g}, are in no order")
+            if self.squash and not math.isfinite(high - low):
+                raise ValueError(
+                    f"head '{self.name}': '{name}' goes from {low:g} to {high:g}; only numbers with finite bounds can "
+                    "be squashed into them"
+                )
+
+    @property
+    def size(self) -> int:
+        """Numbers that a network gives for it: a mean for each of its n numbers, then the logs of n deviations."""
+        return 2 * len(self.dims)
+
+
+AnyHead = Head | ContinuousHead
 
 
 @frozen
@@ -48,12 +103,12 @@ class ActionSpec:
 
     Attributes:
         heads: The heads in storage order.
-        root: Name of the head that is sampled first and decides which others matter (the operation head), or None
-            when all heads always matter.
-        slot: Name of the head whose legality is given per operation (`Masks.slot_given_op`), or None.
+        root: Name of the categorical head that is sampled first and decides which others matter (the operation head),
+            or None when all heads always matter.
+        slot: Name of the categorical head whose legality is given per operation (`Masks.slot_given_op`), or None.
     """
 
-    heads: tuple[Head, ...] = field(converter=as_tuple)
+    heads: tuple[AnyHead, ...] = field(converter=as_tuple)
     root: str | None = None
     slot: str | None = None
 
@@ -64,6 +119,8 @@ class ActionSpec:
         for role, name in (("root", self.root), ("slot", self.slot)):
             if name is not None and name not in names:
                 raise ValueError(f"{role} head '{name}' is not among {', '.join(names)}")
+            if name is not None and not isinstance(self.head(name), Head):
+                raise ValueError(f"{role} head '{name}' consists of numbers; only categories can have that part")
         if self.slot is not None and self.root is None:
             raise ValueError("a slot head needs a root head that it depends on")
         for head in self.heads:
@@ -79,24 +136,41 @@ class ActionSpec:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Categories per head."""
+        """Numbers that a network gives, per head: logits of categories, means and log deviations of numbers."""
         return {head.name: head.size for head in self.heads}
 
     @property
     def ops(self) -> tuple[str, ...]:
         """Labels of the root head; empty without one."""
-        return self.head(self.root).labels if self.root is not None else ()
+        return self.category(self.root).labels if self.root is not None else ()
 
     @property
-    def children(self) -> tuple[Head, ...]:
+    def children(self) -> tuple[AnyHead, ...]:
         """All heads but the root."""
         return tuple(head for head in self.heads if head.name != self.root)
 
-    def head(self, name: str) -> Head:
+    @property
+    def categorical(self) -> tuple[Head, ...]:
+        """The heads that are categories; these alone have masks."""
+        return tuple(head for head in self.heads if isinstance(head, Head))
+
+    @property
+    def continuous(self) -> tuple[ContinuousHead, ...]:
+        """The heads that are numbers."""
+        return tuple(head for head in self.heads if isinstance(head, ContinuousHead))
+
+    def head(self, name: str) -> AnyHead:
         """Return the head called `name`; raises KeyError."""
         if name not in self.names:
             raise KeyError(f"no head '{name}'; heads are {', '.join(self.names)}")
         return self.heads[self.names.index(name)]
+
+    def category(self, name: str) -> Head:
+        """Return the categorical head called `name`; raises KeyError."""
+        head = self.head(name)
+        if not isinstance(head, Head):
+            raise KeyError(f"head '{name}' consists of numbers, not of categories")
+        return head
 
     def relevance(self, name: str) -> tuple[bool, ...]:
         """Return, for every operation, whether head `name` matters: one column of the causal table `[ops, heads]`."""

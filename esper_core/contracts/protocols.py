@@ -42,7 +42,7 @@ class Masks(NamedTuple):
     """Legal actions.
 
     Attributes:
-        heads: Per head, bool `[..., K]`. The slot head's entry is the union over legal operations.
+        heads: Per categorical head, bool `[..., K]`. The slot head's entry is the union over legal operations.
         slot_given_op: Legality of each slot given each operation, bool `[..., O, N]`; None without a slot head.
     """
 
@@ -58,7 +58,11 @@ class LSTMState(NamedTuple):
 
 
 class NetworkOutput(NamedTuple):
-    """What a network returns: the critic's input `[E, T, H]`, raw logits `[E, T, K]` per head, and the last state."""
+    """What a network returns: the critic's input `[E, T, H]`, raw logits per head, and the last state.
+
+    Of a head of K categories the logits are `[E, T, K]`; of one of n numbers they are means and log standard
+    deviations, `[E, T, 2n]`. Both are `[E, T, head.size]`.
+    """
 
     latent: Tensor
     logits: dict[str, Tensor]
@@ -131,7 +135,7 @@ class FeatureExtractor(Protocol):
 
 @runtime_checkable
 class PolicyNetwork(Protocol):
-    """Kind `network`: a `torch.nn.Module` from features to a latent and one row of logits per head."""
+    """Kind `network`: a `torch.nn.Module` from features to a latent and one row of `head.size` numbers per head."""
 
     latent_dim: int
     input_dim: int
@@ -227,7 +231,7 @@ class Environment(Protocol):
         """
 
     def step(self, actions: Mapping[str, Tensor]) -> tuple[State, Tensor, Tensor, Tensor, dict[str, Any]]:
-        """Take one step with int64 `[E]` per head.
+        """Take one step with int64 `[E]` per categorical head and float32 `[E, n]`, within bounds, per continuous one.
 
         Returns state, reward `[E]`, terminated `[E]`, truncated `[E]`, info; `info["events"]` is a list of dicts with
         at least `env`, `step` and `type`, and holds what JSON can; numpy scalars and tensors of no dimension become
@@ -285,7 +289,7 @@ class Bridge(Protocol):
         """
 
     def to_actions(self, actions: Mapping[str, Tensor]) -> NDArray[Any]:
-        """Return the library's actions `[E, ...]` of indices, int64 `[E]` per head."""
+        """Return the library's actions `[E, ...]` of those that `Environment.step` takes."""
 
 
 @runtime_checkable
@@ -304,7 +308,7 @@ class Rule(Protocol):
         """Forget earlier episodes."""
 
     def __call__(self, state: State, masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
-        """Return one action per head, int64 `[E]`."""
+        """Return actions by head, as `Environment.step` takes them."""
 
 
 @runtime_checkable

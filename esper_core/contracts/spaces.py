@@ -12,10 +12,14 @@ if TYPE_CHECKING:
 
 
 def action_space(actions: ActionSpec) -> gymnasium.spaces.Dict:
-    """Return the actions of one environment: head → one of its indices."""
+    """Return the actions of one environment: head → one of its indices, or its numbers, float32 `[n]`."""
+    import numpy as np
     from gymnasium import spaces
 
-    return spaces.Dict({head.name: spaces.Discrete(head.size) for head in actions.heads})
+    categories = {head.name: spaces.Discrete(head.size) for head in actions.categorical}
+    bounds = {h.name: [np.asarray(side, np.float32) for side in (h.low, h.high)] for h in actions.continuous}
+    numbers = {name: spaces.Box(*sides) for name, sides in bounds.items()}
+    return spaces.Dict({name: (categories | numbers)[name] for name in actions.names})
 
 
 def observation_space(state: StateSpec, num_slots: int, num_ops: int) -> gymnasium.spaces.Dict:

@@ -78,7 +78,7 @@ def taken_state(owner: Owner, found: Any) -> dict[str, Any]:
 def check_state(owner: Owner, found: Any, spec: StateSpec, actions: ActionSpec, num_envs: int) -> None:
     """Check a state of E environments: every field of the spec, with its dtype and shape."""
     check_table(owner, "its state", found)
-    slots = actions.head(actions.slot).size if actions.slot is not None else 0
+    slots = actions.category(actions.slot).size if actions.slot is not None else 0
     for entry in spec.fields:
         if entry.name not in found:
             raise owner.breach(f"its state lacks '{entry.name}'; it has {', '.join(map(str, found)) or 'nothing'}")

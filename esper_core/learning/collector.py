@@ -17,6 +17,7 @@ from esper_core.learning.guard import check_finite
 from esper_core.learning.rollout import Rollout
 from esper_core.learning.stopwatch import Stopwatch
 from esper_core.policy.boundary import check_mask_form, take_features
+from esper_core.policy.executed import executed
 from esper_core.policy.policy import Policy
 
 
@@ -74,7 +75,7 @@ class Collector:
             rollout.add_action(t, acted.actions, acted.log_prob)
             watch.lap("policy")
             with owner.doing(f"taking step {t}"):
-                found = environment.step(acted.actions)
+                found = environment.step(executed(environment.actions, acted.actions))
             stepped = take_step(owner, found, *said, rollout.rewards.device)
             watch.lap("environment", stepped.seconds)
             reward = stepped.reward.to(rollout.rewards.dtype)

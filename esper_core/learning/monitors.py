@@ -76,7 +76,8 @@ def policy_metrics(rollout: Rollout, steps: Steps, old: Evaluation) -> dict[str,
     choice, choices = old.distribution.choice_probability(), old.distribution.expected_choices()
     for name, entropy in old.entropy.items():
         weight = float(choice[name][valid].double().sum())
-        for metric, value in (("entropy", entropy), ("legal", choices[name])):
+        said = {"entropy": entropy} | ({"legal": choices[name]} if name in choices else {})
+        for metric, value in said.items():
             metrics[f"{metric}/{name}"] = number(value[valid].double().sum() / weight) if weight else None
     metrics["forced_fraction"] = masked_mean(old.forced.double(), valid)
     acted = {name: value[:, : rollout.length] for name, value in rollout.log_prob.items()}

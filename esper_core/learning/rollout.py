@@ -23,7 +23,7 @@ LEAST_SIGNAL = 1e-3
 
 @frozen
 class Steps:
-    """What was seen and done: `actions` are int64 per head, and a step that is not `valid` is padding."""
+    """What was seen and done: `actions` are int64 per head, or the numbers drawn; a step not `valid` is padding."""
 
     features: Features
     masks: Masks
@@ -91,13 +91,16 @@ class Rollout:
         def flags(*shape: int) -> Tensor:
             return zeros(*shape, kind=torch.bool)
 
-        slots = (len(actions.ops), actions.head(actions.slot).size) if actions.slot is not None else None
+        slots = (len(actions.ops), actions.category(actions.slot).size) if actions.slot is not None else None
         self.features = Features(
             zeros(schema.dim), {block.name: zeros(block.width, kind=torch.int64) for block in schema.indices}
         )
-        self.masks = Masks({head.name: flags(head.size) for head in actions.heads}, flags(*slots) if slots else None)
+        masked = {head.name: flags(head.size) for head in actions.categorical}
+        self.masks = Masks(masked, flags(*slots) if slots else None)
         self.final: tuple[Features, Masks] | None = None
-        self.actions = {name: zeros(kind=torch.int64) for name in actions.names}
+        indices = {head.name: zeros(kind=torch.int64) for head in actions.categorical}
+        numbers = {head.name: zeros(len(head.dims)) for head in actions.continuous}
+        self.actions = {name: (indices | numbers)[name] for name in actions.names}
         self.log_prob = {name: zeros() for name in actions.names}
         self.episode_start = flags()
         self.rewards = zeros()
@@ -131,7 +134,7 @@ class Rollout:
             column[:, t].copy_(found[name])
 
     def add_action(self, t: int, actions: dict[str, Tensor], log_prob: dict[str, Tensor]) -> None:
-        """Copy actions and log-probabilities of step t, `[E]` per head."""
+        """Copy actions `[E, ...]` and log-probabilities `[E]` of step t per head."""
         for name in self.actions:
             self.actions[name][:, t].copy_(actions[name])
             self.log_prob[name][:, t].copy_(log_prob[name])

@@ -2,7 +2,7 @@
 
 The root head (the operation) is sampled first. The slot head is legal per operation; every other head is
 conditionally independent given the operation. A head that does not matter to the sampled operation takes its neutral
-value and contributes log-probability 0, entropy 0 and ratio 1.
+value, numbers 0, and contributes log-probability 0, entropy 0 and ratio 1.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from esper_core.contracts.actions import ActionSpec
+from esper_core.contracts.actions import ActionSpec, ContinuousHead
 from esper_core.contracts.protocols import Masks
+from esper_core.policy import gaussian
+from esper_core.policy.gaussian import Gaussian
 from esper_core.policy.masking import apply_mask, masked_kl, masked_log_softmax, normalised_entropy
 
 
 class Conditional(NamedTuple):
-    """One head given the operation: `log_probs` and legal entries `[..., K]`, and whether it matters, `[...]`."""
+    """A categorical head given the operation: `log_probs` and legal entries `[..., K]`, whether it matters `[...]`."""
 
     log_probs: Tensor
     legal: Tensor
@@ -42,9 +44,10 @@ def _select(table: Tensor, op: Tensor) -> Tensor:
 
 
 class FactoredDistribution:
-    """Distribution over the joint action, of raw logits per head `[..., K]` and masks of the same leading axes.
+    """Distribution over the joint action, of what a network gives per head and masks of the same leading axes.
 
-    The leading axes are `[E]` when acting and `[E, T]` when learning.
+    A head of K categories has raw logits `[..., K]`; one of n numbers, which no mask concerns, has means and log
+    standard deviations `[..., 2n]`. The leading axes are `[E]` when acting and `[E, T]` when learning.
     """
 
     def __init__(self, actions: ActionSpec, logits: dict[str, Tensor], masks: Masks) -> None:
@@ -59,7 +62,7 @@ class FactoredDistribution:
         return actions[self.actions.root] if self.actions.root is not None else None
 
     def log_probs(self, name: str) -> Tensor:
-        """Return log-probabilities of head `name`: `[..., K]`, or `[..., O, N]` given each operation for the slot."""
+        """Return those of a categorical head: `[..., K]`, or `[..., O, N]` given each operation for the slot."""
         if name not in self._log_probs:
             logits, mask = self.logits[name], self._mask(name)
             self._log_probs[name] = masked_log_softmax(
@@ -72,27 +75,38 @@ class FactoredDistribution:
         root = self.actions.root
         return None if root is None else self.log_probs(root).detach().exp()
 
+    def gaussian(self, name: str) -> Gaussian:
+        """Return means and log standard deviations of a continuous head, `[..., n]`."""
+        return Gaussian.of(self.logits[name])
+
+    def relevant(self, name: str, op: Tensor | None) -> Tensor:
+        """Return whether a head matters to the operations `op [...]`, bool `[...]`."""
+        if op is None or name == self.actions.root:
+            logits = self.logits[name]
+            return torch.ones(logits.shape[:-1], dtype=torch.bool, device=logits.device)
+        return self._relevance[name][op]
+
     def given(self, op: Tensor | None) -> dict[str, Conditional]:
-        """Return every head given the operations `op [...]`.
+        """Return every categorical head given the operations `op [...]`.
 
         Masks, the slot's dependence on the operation and relevance are put together here, for acting and learning.
         """
         result: dict[str, Conditional] = {}
-        for head in self.actions.heads:
+        for head in self.actions.categorical:
             log_probs, legal = self.log_probs(head.name), self._mask(head.name)
-            if op is None or head.name == self.actions.root:
-                relevant = torch.ones(legal.shape[:-1], dtype=torch.bool, device=legal.device)
-            else:
-                relevant = self._relevance[head.name][op]
-                if head.name == self.actions.slot:
-                    log_probs, legal = _select(log_probs, op), _select(legal, op)
-            result[head.name] = Conditional(log_probs, legal, relevant)
+            if head.name == self.actions.slot:
+                assert op is not None
+                log_probs, legal = _select(log_probs, op), _select(legal, op)
+            result[head.name] = Conditional(log_probs, legal, self.relevant(head.name, op))
         return result
 
     def masked_logits(self) -> dict[str, Tensor]:
-        """Return logits per head `[..., K]` with the fill where illegal; slots by the union over legal operations."""
-        result = {}
-        for name in self.actions.names:
+        """Return logits per head `[..., K]` with the fill where illegal; slots by the union over legal operations.
+
+        Continuous heads have their means and log standard deviations, as the network gave them.
+        """
+        result = dict(self.logits)
+        for name in (head.name for head in self.actions.categorical):
             mask = self._mask(name)
             if name == self.actions.slot:
                 assert self.actions.root is not None
@@ -104,16 +118,24 @@ class FactoredDistribution:
     # Acting ---------------------------------------------------------------------------------------------------------
 
     def sample(self, generator: torch.Generator | None = None, deterministic: bool = False) -> dict[str, Tensor]:
-        """Return one action per head, int64 `[...]`; the operation is drawn first and exactly once.
+        """Return what each head draws: categories int64 `[...]`, numbers u `[..., n]`, before they are squashed.
 
-        With `deterministic` the most probable entry of every head is taken. The generator may be on any device.
+        The operation is drawn first and exactly once. With `deterministic` the most probable entry of every head is
+        taken, and the mean of numbers. The generator may be on any device.
         """
         noise = {} if deterministic else self._noise(generator)
         chosen: dict[str, Tensor] = {}
         if (root := self.actions.root) is not None:
             chosen[root] = _choose(self.log_probs(root), self._mask(root), noise.get(root))
-        given = self.given(self.op(chosen))
+        op = self.op(chosen)
+        given = self.given(op)
         for head in self.actions.children:
+            if isinstance(head, ContinuousHead):
+                mean, log_std = self.gaussian(head.name)
+                value = mean if deterministic else mean + log_std.exp() * noise[head.name].to(mean.dtype)
+                relevant = self.relevant(head.name, op).unsqueeze(-1)
+                chosen[head.name] = torch.where(relevant, value, torch.zeros_like(value))
+                continue
             log_probs, legal, relevant = given[head.name]
             value = _choose(log_probs, legal, noise.get(head.name))
             # The neutral value is written past the masks: it stands for "not asked", legal or not.
@@ -122,32 +144,50 @@ class FactoredDistribution:
 
     # Learning -------------------------------------------------------------------------------------------------------
 
-    def log_prob(self, actions: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return the log-probability of each head's action, `[...]`; 0 for heads irrelevant to the operation taken."""
-        result = {}
-        for name, conditional in self.given(self.op(actions)).items():
-            taken = conditional.log_probs.gather(-1, actions[name].unsqueeze(-1)).squeeze(-1)
-            result[name] = torch.where(conditional.relevant, taken, torch.zeros_like(taken))
+    def log_prob(self, actions: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return log-probability or density of each head's action, `[...]`; 0 where the operation taken needs none.
+
+        Actions are as `sample` returns them.
+        """
+        op = self.op(actions)
+        given, result = self.given(op), {}
+        for head in self.actions.heads:
+            action, relevant = actions[head.name], self.relevant(head.name, op)
+            if isinstance(head, ContinuousHead):
+                taken = gaussian.log_density(self.gaussian(head.name), action, head.squash)
+            else:
+                taken = given[head.name].log_probs.gather(-1, action.unsqueeze(-1)).squeeze(-1)
+            result[head.name] = torch.where(relevant, taken, torch.zeros_like(taken))
         return result
 
     def entropy(self) -> dict[str, Tensor]:
-        """Return each head's normalised entropy times the detached probability that the head matters, `[...]`.
+        """Return each head's entropy times the detached probability that the head matters, `[...]`.
 
-        The slot's is Σ_o π(o)·H(slot|o)/ln n_legal(o). Probabilities of operations are detached: otherwise the
-        bonus would pay operations that own many heads.
+        That of categories is normalised to 0..1, that of numbers is in nats per number. The slot's is
+        Σ_o π(o)·H(slot|o)/ln n_legal(o). Probabilities of operations are detached: otherwise the bonus would pay
+        operations that own many heads.
         """
-        names = self.actions.names
-        return {n: self._expect(n, normalised_entropy(self.log_probs(n), self._mask(n))) for n in names}
+        result = {}
+        for head in self.actions.heads:
+            if isinstance(head, ContinuousHead):
+                value = gaussian.entropy(self.gaussian(head.name), head.squash)
+            else:
+                value = normalised_entropy(self.log_probs(head.name), self._mask(head.name))
+            result[head.name] = self._expect(head.name, value)
+        return result
 
     def choice_probability(self) -> dict[str, Tensor]:
         """Return the detached probability that each head matters and has more than one legal entry, `[...]`.
 
-        `entropy` divided by this is the entropy given that there is a choice.
+        `entropy` divided by this is the entropy given that there is a choice. Numbers that matter always have one.
         """
-        return self._expect_of_legal(lambda count: count > 1)
+        numbers = {
+            h.name: self._expect(h.name, torch.ones_like(self.logits[h.name][..., 0])) for h in self.actions.continuous
+        }
+        return self._expect_of_legal(lambda count: count > 1) | numbers
 
     def expected_choices(self) -> dict[str, Tensor]:
-        """Return each head's expected number of legal entries, 0 where it does not matter or has one only, `[...]`.
+        """Return each categorical head's expected number of legal entries, `[...]`, 0 where there is no choice.
 
         Divided by `choice_probability` it is the number of entries given that there is a choice.
         """
@@ -162,15 +202,20 @@ class FactoredDistribution:
 
         Chain rule: KL = KL_op + Σ_o π_old(o)·[KL(slot|o) + Σ_h relevant(o, h)·KL_h].
         """
-        return {
-            name: old._expect(name, masked_kl(old.log_probs(name), self.log_probs(name), self._mask(name)))
-            for name in self.actions.names
-        }
+        result = {}
+        for head in self.actions.heads:
+            name = head.name
+            if isinstance(head, ContinuousHead):
+                value = gaussian.kl(old.gaussian(name), self.gaussian(name))
+            else:
+                value = masked_kl(old.log_probs(name), self.log_probs(name), self._mask(name))
+            result[name] = old._expect(name, value)
+        return result
 
     # Inside ---------------------------------------------------------------------------------------------------------
 
     def _mask(self, name: str) -> Tensor:
-        """Return the legal entries of a head: `[..., K]`, or `[..., O, N]` for the slot."""
+        """Return the legal entries of a categorical head: `[..., K]`, or `[..., O, N]` for the slot."""
         if name == self.actions.slot:
             assert self.masks.slot_given_op is not None
             return self.masks.slot_given_op
@@ -187,20 +232,29 @@ class FactoredDistribution:
         return weights.sum(-1) * value
 
     def _expect_of_legal(self, function: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
-        """Return the expectation of a function of each head's number of legal entries, `[...]`."""
+        """Return the expectation of a function of each categorical head's number of legal entries, `[...]`."""
         return {
-            name: self._expect(name, function(self._mask(name).sum(-1)).to(self.logits[name].dtype))
-            for name in self.actions.names
+            head.name: self._expect(head.name, function(self._mask(head.name).sum(-1)).to(self.logits[head.name].dtype))
+            for head in self.actions.categorical
         }
 
     def _noise(self, generator: torch.Generator | None) -> dict[str, Tensor]:
-        """Return Gumbel noise for every head, `[..., K]`, from one draw."""
+        """Return Gumbel noise for every categorical head, `[..., K]`, and normal noise for every number, `[..., n]`.
+
+        Each sort is one draw.
+        """
         first = self.logits[self.actions.names[0]]
-        sizes = [head.size for head in self.actions.heads]
-        where = first.device if generator is None else generator.device
-        draw = torch.empty(*first.shape[:-1], sum(sizes), dtype=torch.float32, device=where)
-        noise = draw.exponential_(generator=generator).log().neg().to(first.device)
-        return dict(zip(self.actions.names, torch.split(noise, sizes, dim=-1), strict=True))
+        lead, where = first.shape[:-1], first.device if generator is None else generator.device
+        noise: dict[str, Tensor] = {}
+        if categories := {head.name: head.size for head in self.actions.categorical}:
+            draw = torch.empty(*lead, sum(categories.values()), dtype=torch.float32, device=where)
+            gumbel = draw.exponential_(generator=generator).log().neg().to(first.device)
+            noise |= zip(categories, torch.split(gumbel, list(categories.values()), dim=-1), strict=True)
+        if numbers := {head.name: len(head.dims) for head in self.actions.continuous}:
+            draw = torch.empty(*lead, sum(numbers.values()), dtype=torch.float32, device=where)
+            normal = draw.normal_(generator=generator).to(first.device)
+            noise |= zip(numbers, torch.split(normal, list(numbers.values()), dim=-1), strict=True)
+        return noise
 
 
 def _choose(log_probs: Tensor, legal: Tensor, noise: Tensor | None) -> Tensor:

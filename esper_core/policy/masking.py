@@ -45,11 +45,11 @@ def masked_kl(old: Tensor, new: Tensor, mask: Tensor) -> Tensor:
 
 
 def check_masks(actions: ActionSpec, masks: Masks, owner: Owner = UNKNOWN["masks"]) -> None:
-    """Check masks `[E, ...]` of the right form: every head that can matter has a legal entry in every environment.
+    """Check masks `[E, ...]` of the right form: every categorical head that can matter has a legal entry everywhere.
 
     A head without one is an error only when an operation is legal to which the head is relevant; PluginError says so.
     """
-    for head in actions.heads:
+    for head in actions.categorical:
         legal = masks.heads[head.name].any(-1)
         labels: tuple[str, ...] = ()
         if actions.root is not None and head.name != actions.root:

@@ -33,9 +33,10 @@ class PolicyOutput(NamedTuple):
 
 
 class ActionOutput(NamedTuple):
-    """What `Policy.get_action` returns: one action per head, int64 `[E]`, and values of the operation drawn, `[E]`.
+    """What `Policy.get_action` returns: actions by head, and values of the operation drawn, `[E]`.
 
-    `log_prob` is 0 for heads irrelevant to the operation.
+    Categories are int64 `[E]`; numbers are what was drawn, u `[E, n]`, of which `esper_core.policy.executed` makes what
+    an environment gets. `log_prob [E]` is 0 for heads irrelevant to the operation.
     """
 
     actions: dict[str, Tensor]
@@ -51,9 +52,10 @@ class Evaluation:
     Attributes:
         values: In normalised return units, each `[E, T]`.
         log_prob: Per head `[E, T]`; 0 where the head is irrelevant to the operation taken.
-        entropy: Per head `[E, T]`, normalised to 0..1 and weighted by the detached probability that it matters.
+        entropy: Per head `[E, T]`, weighted by the detached probability that it matters. Categories: normalised to
+            0..1; numbers: nats per number.
         relevance: Per head, bool `[E, T]`: the head matters to the operation taken.
-        n_legal: Per head, int64 `[E, T]`: legal entries given the operation taken.
+        n_legal: Per categorical head, int64 `[E, T]`: legal entries given the operation taken.
         state: Recurrent state after the last step.
     """
 
@@ -72,12 +74,13 @@ class Evaluation:
 
     @property
     def logits(self) -> dict[str, Tensor]:
-        """Raw logits per head, `[E, T, K]`."""
+        """What the network gave per head, `[E, T, head.size]`."""
         return self.distribution.logits
 
     def choice(self, name: str) -> Tensor:
         """Return where head `name` mattered and could have been something else, bool `[E, T]`."""
-        return self.relevance[name] & (self.n_legal[name] > 1)
+        relevant = self.relevance[name]
+        return relevant & (self.n_legal[name] > 1) if name in self.n_legal else relevant
 
     @property
     def forced(self) -> Tensor:
@@ -144,10 +147,11 @@ class Policy(nn.Module):
         generator: torch.Generator | None = None,
         episode_start: Tensor | None = None,
     ) -> ActionOutput:
-        """Choose one action per environment, given `obs [E, D]`, `indices [E, width]` and masks `[E, ...]`.
+        """Choose an action in every environment, given `obs [E, D]`, `indices [E, width]` and masks `[E, ...]`.
 
         `state` is that before the step, zeroed where `episode_start`, bool `[E]`, is true. With `deterministic` the
-        most probable entry of every head is taken, instead of one drawn with `generator`, which may be on any device.
+        most probable entry of every head is taken, and the mean of numbers, instead of what is drawn with `generator`,
+        which may be on any device.
         Raises PluginError where masks are of another form, or a head that can matter has no legal entry.
         """
         check_mask_form(self.owners["masks"], masks, self.actions, len(features.obs), features.obs.device)
@@ -167,21 +171,20 @@ class Policy(nn.Module):
         actions: dict[str, Tensor],
         episode_start: Tensor | None = None,
     ) -> Evaluation:
-        """Evaluate stored actions, int64 `[E, T]` per head, under the current policy and the masks used when acting.
+        """Evaluate stored actions, as `get_action` returned them, under the current policy and the masks used then.
 
-        Features are `obs [E, T, D]` and `indices [E, T, width]`, masks `[E, T, ...]`. `state` is that before the first
-        step; it is zeroed before the steps where `episode_start`, bool `[E, T]`, is true.
+        Features are `obs [E, T, D]` and `indices [E, T, width]`, the rest `[E, T, ...]`. `state` is that before
+        the first step; it is zeroed before the steps where `episode_start`, bool `[E, T]`, is true.
         """
         latent, distribution, state = self._run(features, masks, state, episode_start)
         op = distribution.op(actions)
-        given = distribution.given(op)
         return Evaluation(
             distribution=distribution,
             values=self._values(latent, distribution.op_probs(), op),
             log_prob=distribution.log_prob(actions),
             entropy=distribution.entropy(),
-            relevance={name: conditional.relevant for name, conditional in given.items()},
-            n_legal={name: conditional.legal.sum(-1) for name, conditional in given.items()},
+            relevance={name: distribution.relevant(name, op) for name in self.actions.names},
+            n_legal={name: conditional.legal.sum(-1) for name, conditional in distribution.given(op).items()},
             state=state,
         )
 

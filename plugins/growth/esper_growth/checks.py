@@ -38,7 +38,7 @@ def check_legal(
         env = int(illegal.nonzero()[0])
         name, slot_id = Op(int(op[env])).name, slot_ids[int(slot[env])]
         stage = Stage(int(slots.stage[env, int(slot[env])])).name
-        label = spec.head("blueprint").labels[int(blueprint[env])]
+        label = spec.category("blueprint").labels[int(blueprint[env])]
         raise EsperError(
             f"Environment {env}: {name} on slot {slot_id} ({stage}, blueprint {label}) is illegal.",
             hint="Choose among the actions that the mask provider allows.",

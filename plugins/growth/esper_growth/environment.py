@@ -210,7 +210,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
             self.static_accuracy,
             epochs=self.config.epochs,
             slot_ids=self.slot_config.slot_ids,
-            labels=self.actions.head("blueprint").labels,
+            labels=self.actions.category("blueprint").labels,
         )
 
     def close_extras(self, **kwargs: Any) -> None:
@@ -265,7 +265,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
 
     def _plant(self, topologies: Sequence[Topology]) -> None:
         """Put fossils into the hosts' empty slots."""
-        labels = self.actions.head("blueprint").labels
+        labels = self.actions.category("blueprint").labels
         for env, topology in enumerate(topologies):
             for name, (label, algorithm, alpha) in topology.items():
                 slot, how = int(name), Algorithm[algorithm]
@@ -297,7 +297,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         table = self.slots
         for env, slot, kind in changes:
             if kind == "germinate":
-                label = self.actions.head("blueprint").labels[int(table.blueprint[env, slot])]
+                label = self.actions.category("blueprint").labels[int(table.blueprint[env, slot])]
                 self.runtime.germinate(env, slot, label, Algorithm(int(table.algorithm[env, slot])))
                 self.scaffolding.germinate(env, slot, Seed(self.slot_config.slot_ids[slot], label))
             elif kind == "retarget":
@@ -341,7 +341,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
 
     def _labels(self) -> list[list[str]]:
         """Return the blueprint label of every seed, by environment and slot; meaningless where there is none."""
-        labels = self.actions.head("blueprint").labels
+        labels = self.actions.category("blueprint").labels
         return [[labels[index] for index in row] for row in self.slots.blueprint.tolist()]
 
     def _fossils(self) -> Settings:
@@ -365,7 +365,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
             self._seed_parameters,
             step=int(self.progress.epoch[env]),
             slot_id=self.slot_config.slot_ids[slot],
-            blueprint=self.actions.head("blueprint").labels[int(labels[env, slot])],
+            blueprint=self.actions.category("blueprint").labels[int(labels[env, slot])],
         )
         if kind == "fossilize":
             event["helpers"] = self.scaffolding.helpers(env, slot)

@@ -105,7 +105,7 @@ class GrowthEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.int64]]):
     def action_masks(self) -> NDArray[np.bool_]:
         """Return what is legal, bool `[Σ K]`, head after head; a head that nothing needs has its neutral value."""
         rows = []
-        for head in self.actions.heads:
+        for head in self.actions.categorical:
             row = self._legal.heads[head.name][0].numpy().copy()
             row[head.neutral] |= not row.any()
             rows.append(row)

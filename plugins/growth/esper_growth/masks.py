@@ -21,7 +21,7 @@ def legal_blueprints(context: BuildContext) -> tuple[bool, ...]:
     def legal(blueprint: Blueprint) -> bool:
         return topology in blueprint.topologies and fits(blueprint, topology, axes)
 
-    labels = context.actions.head("blueprint").labels
+    labels = context.actions.category("blueprint").labels
     return tuple(label in blueprints and legal(blueprints[label]) for label in labels)
 
 

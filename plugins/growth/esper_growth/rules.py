@@ -25,7 +25,9 @@ class Static:
     def __call__(self, state: Mapping[str, Tensor], masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
         """Return WAIT and neutral values, int64 `[E]` per head."""
         op = masks.heads["op"]
-        return {head.name: torch.full(op.shape[:1], head.neutral, device=op.device) for head in self.actions.heads}
+        return {
+            head.name: torch.full(op.shape[:1], head.neutral, device=op.device) for head in self.actions.categorical
+        }
 
 
 class UniformLegal(Static):
@@ -49,15 +51,15 @@ class Growing(Static, ABC):
             op, slot, label = self._decide(env, state, legal, masks.heads["blueprint"][env].tolist())
             actions["op"][env], actions["slot"][env] = op, slot
             if op == Op.GERMINATE:
-                actions["blueprint"][env] = self.actions.head("blueprint").labels.index(label)
+                actions["blueprint"][env] = self.actions.category("blueprint").labels.index(label)
         self._keep_to(masks, actions)
         return actions
 
     def _keep_to(self, masks: Masks, actions: dict[str, Tensor]) -> None:
         """Take the first legal value where a head matters, the rule has no opinion, and the neutral value is masked."""
         op = actions["op"]
-        for head in self.actions.children:
-            if head.name in ("slot", "blueprint"):
+        for head in self.actions.categorical:
+            if head.name in ("op", "slot", "blueprint"):
                 continue
             legal = masks.heads[head.name]
             relevant = torch.tensor(self.actions.relevance(head.name), device=op.device)[op]
@@ -101,7 +103,7 @@ class AllOn(Growing):
 
     def _label(self, blueprints: list[bool]) -> str:
         """Return its blueprint, or where it is illegal the first that is legal."""
-        labels = self.actions.head("blueprint").labels
+        labels = self.actions.category("blueprint").labels
         if self.LABEL in labels and blueprints[labels.index(self.LABEL)]:
             return self.LABEL
         return labels[blueprints.index(True)]
@@ -159,7 +161,7 @@ class Plateau(Growing):
         for slot in legal[Op.PRUNE]:
             waited = int(state["epochs_in_stage"][env, slot])
             if waited >= self.PRUNE_AFTER and accuracy < starts[slot][1] - self.MAX_DROP:
-                label = self.actions.head("blueprint").labels[int(state["blueprint"][env, slot])]
+                label = self.actions.category("blueprint").labels[int(state["blueprint"][env, slot])]
                 self._penalty[env][label] = self._penalty[env].get(label, 0.0) + self.PENALTY
                 self._last_prune[env] = epoch
                 return Op.PRUNE, slot, ""
@@ -172,7 +174,7 @@ class Plateau(Growing):
         return Op.WAIT, 0, ""
 
     def _next_blueprint(self, env: int, blueprints: list[bool]) -> str:
-        labels = self.actions.head("blueprint").labels
+        labels = self.actions.category("blueprint").labels
         for _ in self.ROUND:
             label = self.ROUND[self._turn[env] % len(self.ROUND)]
             self._turn[env] += 1

@@ -12,7 +12,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from esper_core.contracts.actions import Head
+from esper_core.contracts.actions import AnyHead
 from esper_core.contracts.precision import widened, without_autocast
 from esper_core.contracts.protocols import BuildContext, Features, LSTMState, NetworkOutput
 from esper_core.policy.recurrent import run_with_resets
@@ -97,8 +97,8 @@ class LstmNetwork(nn.Module):
         return output, LSTMState(*last)
 
 
-def _head(head: Head, hidden: int, deep: bool) -> nn.Sequential:
-    """Return H → H/2 → k, or H → H → H/4 → k for a deep head."""
+def _head(head: AnyHead, hidden: int, deep: bool) -> nn.Sequential:
+    """Return H → H/2 → head.size, or H → H → H/4 → head.size for a deep head."""
     widths = [hidden, hidden, max(1, hidden // 4)] if deep else [hidden, max(1, hidden // 2)]
     layers: list[nn.Module] = []
     for before, after in pairwise(widths):

@@ -99,7 +99,7 @@ def _head(actions: ActionSpec, name: str) -> Head:
             f"Features 'obs-v3' need an action head '{name}'; the environment's heads are {', '.join(actions.names)}.",
             hint="Use --features flat, which fits any environment.",
         )
-    return actions.head(name)
+    return actions.category(name)
 
 
 def _check_state(config: ObsV3Config, state_spec: StateSpec) -> None:

@@ -39,6 +39,6 @@ class MyRule:
         """Return the actions with the neutral operation where that is legal."""
         if self.actions.root is None:  # no operation to wait with
             return actions
-        neutral = self.actions.head(self.actions.root).neutral
+        neutral = self.actions.category(self.actions.root).neutral
         may_wait = masks.heads[self.actions.root][:, neutral]
         return {head.name: torch.where(may_wait, head.neutral, actions[head.name]) for head in self.actions.heads}
