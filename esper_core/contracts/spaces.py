@@ -17,8 +17,7 @@ def action_space(actions: ActionSpec) -> gymnasium.spaces.Dict:
     from gymnasium import spaces
 
     categories = {head.name: spaces.Discrete(head.size) for head in actions.categorical}
-    bounds = {h.name: [np.asarray(side, np.float32) for side in (h.low, h.high)] for h in actions.continuous}
-    numbers = {name: spaces.Box(*sides) for name, sides in bounds.items()}
+    numbers = {h.name: spaces.Box(np.array(h.low, np.float32), np.array(h.high, np.float32)) for h in actions.continuous}
     return spaces.Dict({name: (categories | numbers)[name] for name in actions.names})
 
 
