@@ -1,4 +1,4 @@
-"""The random streams of Gymnasium's spaces, from which environments may draw."""
+"""Where everything random about an episode comes from: its seed, and the streams of Gymnasium's spaces."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ import gymnasium
 import numpy as np
 
 SPACES = ("action_space", "observation_space")
+
+
+def episode_seed(run_seed: int, env: int, episode: int) -> int:
+    """Return the seed of an episode: what environment `env` is reset with for the `episode`-th time, from 0 on."""
+    return int(np.random.SeedSequence([run_seed, env, episode]).generate_state(1)[0])
 
 
 def give_own_spaces(envs: Sequence[gymnasium.Env[Any, Any]]) -> None:
@@ -33,7 +38,7 @@ def give_own_spaces(envs: Sequence[gymnasium.Env[Any, Any]]) -> None:
 def seed_spaces(env: gymnasium.Env[Any, Any], seed: int) -> None:
     """Seed every space of an environment and of its wrappers, each with a seed of its own."""
     found = {id(space): space for layer in _layers(env) for space in (getattr(layer, name) for name in SPACES)}
-    for space, own in zip(found.values(), np.random.SeedSequence(seed).generate_state(len(found)), strict=True):
+    for space, own in zip(found.values(), np.random.SeedSequence([seed, 1]).generate_state(len(found)), strict=True):
         space.seed(int(own))
 
 

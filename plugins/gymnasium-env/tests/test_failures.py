@@ -32,10 +32,10 @@ def test_a_reward_may_be_any_one_number_and_an_end_any_one_truth(scripted: Any, 
 @pytest.mark.parametrize(
     ("part", "given", "says"),
     [
-        *(("pay", paid, "returned the reward .*; a reward is one") for paid in (None, 1e39, np.nan, np.zeros(2), 1j)),
+        *(("pay", paid, "returned the reward .*; a reward is one") for paid in (None, 1e39, np.nan, np.zeros(2), 1j, [[1.0]] * 2)),
         *(("end", (False, flag), "") for flag in (None, "no", 0.0, np.zeros(2, bool))),
-        ("look", 3, r"returned an observation that does not fit its space Discrete\(3"),
-        ("info", None, "failed while taking step 0"),
+        ("look", 3, r"returned an observation that does not fit its space Discrete\(3\) at step 0 in environment 0"),
+        ("info", None, "failed while taking step 0 in environment 0"),
     ],
 )
 def test_what_a_step_may_not_return_is_named(scripted: Any, part: str, given: Any, says: str) -> None:
@@ -56,8 +56,8 @@ def test_what_a_step_may_not_return_is_named(scripted: Any, part: str, given: An
 def test_what_fails_is_named_with_what_it_was_doing(
     scripted: Any, when: int, doing: str, error: BaseException, says: str
 ) -> None:
-    look = Mock(side_effect=[*[np.zeros(2, np.float32)] * (2 * when), error])
-    with pytest.raises(PluginError, match=f"'Scripted-v0' failed while {doing}: {says}"):
+    look = Mock(side_effect=[*[np.zeros(2, np.float32)] * (2 * when + 1), error])
+    with pytest.raises(PluginError, match=f"'Scripted-v0' failed while {doing} in environment 1: {says}"):
         step(scripted(look=look)["environment"])
 
 

@@ -25,6 +25,7 @@ from esper_core.contracts.errors import UserError
 from esper_core.learning.normalise import ReturnNormaliser
 from esper_core.policy.policy import Policy
 from esper_core.registry.index import Index
+from esper_gymnasium_env.randomness import episode_seed
 
 Make = Callable[..., Player]
 
@@ -109,7 +110,7 @@ def make(plan: Any, index: Index) -> Make:
 
 def seeds(seed: int, envs: int) -> list[int]:
     """Return the seeds that environments side by side begin with."""
-    return [int(np.random.SeedSequence([seed, env]).generate_state(2)[0]) for env in range(envs)]
+    return [episode_seed(seed, env, 0) for env in range(envs)]
 
 
 def played(player: Player, envs: int, seed: int) -> list[float]:
