@@ -66,10 +66,14 @@ class GymnasiumBridge:
             )
         return self.scaling(rows)
 
-    def state(self, shown: NDArray[Any], legal: NDArray[np.bool_]) -> State:
-        """Return the state of what is published, `[E, D]`, and of what is legal, `[E, Σ K]`; both are copied."""
+    def state(self, shown: NDArray[Any], legal: NDArray[np.bool_], images: NDArray[np.uint8] | None = None) -> State:
+        """Return the state of what is published, `[E, D]`, of what is legal, `[E, Σ K]`, and of images; all copied."""
         observation, mask = (torch.from_numpy(values.copy()).to(self.device) for values in (shown, legal))
-        return {"observation": observation, MASK: mask}
+        state = {"observation": observation, MASK: mask}
+        if images is not None and self.reader.images is not None:
+            arrays = self.reader.images.arrays(images)
+            state |= {name: torch.from_numpy(values).to(self.device) for name, values in arrays.items()}
+        return state
 
     def to_state(self, observations: Any, action_masks: Any = None) -> tuple[State, bool]:
         """Return the state `[E, ...]` of a batch of E observations, or of one, and whether it is a batch.
@@ -86,8 +90,9 @@ class GymnasiumBridge:
         space = self.space if inside else seen_space(self.space)
         try:
             found, batched = split_rows(space, observations)
-            rows = self.reader(found)
-            if not np.isfinite(rows).all():
+            rows, look = self.reader(found), self.reader.images
+            images = None if look is None else look(found)
+            if not np.isfinite(rows).all() or (look is not None and images is not None and look.not_finite(images)):
                 raise ValueError("an entry is NaN or infinite")
         except Exception as error:
             raise UserError(
@@ -106,7 +111,7 @@ class GymnasiumBridge:
             )
         else:
             said = [None] * len(found)
-        return self.state(self.shown(rows), self._read_masks(said, len(found))), batched
+        return self.state(self.shown(rows), self._read_masks(said, len(found)), images), batched
 
     def to_actions(self, actions: Mapping[str, Tensor]) -> NDArray[Any]:
         """Return the environment's actions `[E, *shape]` for int64 `[E]` or float32 `[E, numbers]` per head."""

@@ -52,12 +52,13 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
         self.actions, self.state_spec = description.actions, description.state
         self.horizon, self.num_envs, self.device = description.horizon, context.num_envs, context.device
         shows, takes, _ = look(config)
-        legality, reader = Legality.of(config.id, self.actions), Reader.of(seen_space(shows), config.observe)
+        legality, reader = (
+            Legality.of(config.id, self.actions),
+            Reader.of(seen_space(shows), config.observe, config.flatten),
+        )
         self._owner, self._translated = owner(config), Actions.of(takes)
         scaling = None if config.normalise_obs else Scaling.of(reader.bottom, reader.top)
-        self._bridge = GymnasiumBridge(
-            self._owner, shows, self._translated, reader, legality, scaling, self.device
-        )
+        self._bridge = GymnasiumBridge(self._owner, shows, self._translated, reader, legality, scaling, self.device)
         self._moments = _moments_of(config, context)
         self._scale = RewardScale(self.num_envs, context.gamma) if config.normalise_reward else None
         make = partial(Group, config, legality, Spaces(shows, takes))
@@ -66,6 +67,7 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
         self._seeds = np.zeros(self.num_envs, np.int64)
         self._rows = np.zeros((self.num_envs, reader.width))
         self._shown = self._rows if scaling is None else self._rows.astype(np.float32)
+        self._images = None if reader.images is None else np.zeros((self.num_envs, reader.images.size), np.uint8)
         self._legal = np.ones((self.num_envs, legality.total), np.bool_)
         self._running, self._lost = (np.zeros(self.num_envs, np.bool_) for _ in range(2))
         self._returns, self._lengths = np.zeros(self.num_envs), np.zeros(self.num_envs, np.int64)
@@ -116,7 +118,7 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
             found = self._group.step(rows.tolist(), arrays)
             self._lengths[rows] += 1
             self._returns[rows] += found.reward
-            self._take(rows, Seen(found.rows, found.legal), learning=True)
+            self._take(rows, Seen(found.rows, found.legal, found.images), learning=True)
             terminated[rows], truncated[rows] = found.terminated, found.truncated
             reward[rows] = found.reward if self._scale is None else self._scale(rows, found.reward)
             ended = found.terminated | found.truncated
@@ -149,7 +151,7 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
             {
                 "seed": int(self._seeds[row]),
                 "actions": self._record.of(row, int(self._lengths[row])),
-                "digest": digest(self._rows[row]),
+                "digest": self._digest(row),
             }
             if self._running[row]
             else None
@@ -183,8 +185,8 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
             return
         found = self._group.replay(rows.tolist(), self._seeds[rows].tolist(), [played[row] for row in rows])
         self._returns[rows] = found.returns
-        self._take(rows, Seen(found.rows, found.legal), learning=False)
-        same = found.going & [going[row]["digest"] == digest(self._rows[row]) for row in rows]
+        self._take(rows, Seen(found.rows, found.legal, found.images), learning=False)
+        same = found.going & [going[row]["digest"] == self._digest(row) for row in rows.tolist()]
         lost = rows[~same]
         self._running[lost], self._lost[lost] = False, True
         if len(lost):
@@ -235,14 +237,31 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
         else:
             self._rows[rows], self._shown[rows] = seen.rows, shown
         self._legal[rows] = True if seen.legal is None else seen.legal
+        if seen.images is not None and self._images is not None:
+            self._look(rows, seen.images, self._images)
+
+    def _look(self, rows: Rows, images: NDArray[np.uint8], kept: NDArray[np.uint8]) -> None:
+        """Keep the images that some rows show, once they are known to be finite."""
+        assert self._bridge.reader.images is not None
+        if (found := self._bridge.reader.images.not_finite(images)) is not None:
+            row = int(rows[found[0]])
+            raise self._not_a_number(row, f"a number that is not finite in {found[1]!r}")
+        kept[rows] = images
+
+    def _digest(self, row: int) -> str:
+        """Return a digest of the last observation of a row."""
+        seen = self._rows[row].view(np.uint8)
+        return digest(seen if self._images is None else np.concatenate([seen, self._images[row]]))
 
     def _not_finite(self, rows: Rows, values: NDArray[np.float64], finite: NDArray[np.bool_]) -> PluginError:
         place, entry = np.argwhere(~finite)[0].tolist()
-        row = int(rows[place])
+        name = self._bridge.reader.name(entry)
+        return self._not_a_number(int(rows[place]), f"{values[place, entry]:g} as {name}")
+
+    def _not_a_number(self, row: int, what: str) -> PluginError:
         when = f"after step {self._lengths[row] - 1}" if self._lengths[row] else "at the start of an episode"
         return PluginError(
-            f"{self._owner} returned {values[place, entry]:g} as {self._bridge.reader.name(entry)} {when} in "
-            f"environment {row}; observations are finite numbers.",
+            f"{self._owner} returned {what} {when} in environment {row}; observations are finite numbers.",
             hint=f"Its episode began with reset(seed={self._seeds[row]}). Its author must find the cause.",
         )
 
@@ -252,7 +271,7 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
         return {"env": row, "step": length - 1, "type": "episode", "return": paid, "length": length}
 
     def _state(self) -> dict[str, Tensor]:
-        return self._bridge.state(self._shown, self._legal)
+        return self._bridge.state(self._shown, self._legal, self._images)
 
     def _tensor(self, values: NDArray[Any]) -> Tensor:
         return torch.from_numpy(values).to(self.device)
