@@ -14,7 +14,7 @@ from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.protocols import Environment, Evaluable, MaskProvider, Masks
 from esper_core.contracts.state import Outcome
 from esper_core.policy.legality import neutral
-from esper_testing.legality import draw_legal, made_legal
+from esper_testing.legality import draw_legal, made_legal, some_rows
 from esper_testing.player import Separately, play
 
 if TYPE_CHECKING:
@@ -108,9 +108,9 @@ class _Wandering:
         """Begin an episode."""
 
     def __call__(self, state: State, masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
-        """Return actions, int64 `[1]` per head."""
-        drawn = draw_legal(self.spec, masks, generator)
+        """Return actions of one environment, as it takes them."""
+        drawn = draw_legal(self.spec, masks, state, generator)
         if float(torch.rand((), generator=generator)) < self.busy:
             return drawn
-        device = next(iter(masks.heads.values())).device
+        device = some_rows(state, masks).device
         return made_legal(self.spec, masks, neutral(self.spec, 1, device))

@@ -130,7 +130,7 @@ def slots(subject: Subject) -> None:
         with playable(subject, count) as (environment, _):
             if environment.actions.slot is None:
                 continue
-            labels = environment.actions.head(environment.actions.slot).labels
+            labels = environment.actions.category(environment.actions.slot).labels
             expected = SlotConfig.for_grid(1, count).slot_ids
             assert labels == expected, f"N={count}: its slot head reads {', '.join(labels)}, not {', '.join(expected)}"
 
@@ -257,7 +257,7 @@ def seeding(subject: Subject) -> None:
 def draw_first(played: Playable) -> dict[str, torch.Tensor]:
     """Return legal actions for a state that a fresh reset publishes."""
     state, _ = played.environment.reset(seed=5)
-    return draw_legal(played.environment.actions, played.masks(state), torch.Generator().manual_seed(9))
+    return draw_legal(played.environment.actions, played.masks(state), state, torch.Generator().manual_seed(9))
 
 
 @SUITE.check("seeds", after=("seeding",))
