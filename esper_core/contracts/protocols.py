@@ -105,7 +105,7 @@ class BuildContext:
         feature_schema: Layout of the observation; None while features are built.
         latent_dim: Width of the network's latent; 0 until the network is built.
         gamma: The trainer's discount.
-        num_envs: Environments that run side by side, E.
+        num_envs: Rows that run side by side, E.
         device, dtype: Those of torch, for observations and weights.
         precision: What networks may compute in, one of `esper_core.contracts.precision.PRECISIONS`.
         parts: Components built before this one: kind → object; for a kind used several times, name → object.
