@@ -190,7 +190,7 @@ def undefined(self: Lamps) -> dict[str, torch.Tensor]:
             r"environment 'lamps' \(.*\) breaks its contract: its outcome 'right' is",
         ),
         (
-            *("esper_growth.rules.Static.__call__", failing),
+            *("esper_evaluation.rules.Static.__call__", failing),
             r"rule 'static' \(esper-growth .*\) failed while choosing actions: Zero",
         ),
     ],

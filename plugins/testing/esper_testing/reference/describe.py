@@ -30,7 +30,9 @@ OUTCOMES = (
 
 def describe(config: LampsConfig, slots: SlotConfig) -> EnvironmentDescription:
     """Return actions, state and horizon of the reference environment."""
-    return EnvironmentDescription(_actions(config, slots), _state(config), config.epochs, outcomes=OUTCOMES)
+    return EnvironmentDescription(
+        _actions(config, slots), _state(config), config.epochs, outcomes=OUTCOMES, replayable=True
+    )
 
 
 def describe_features(config: None, slots: SlotConfig, actions: ActionSpec, state_spec: StateSpec) -> FeatureSchema:
