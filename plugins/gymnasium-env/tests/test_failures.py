@@ -32,7 +32,10 @@ def test_a_reward_may_be_any_one_number_and_an_end_any_one_truth(scripted: Any, 
 @pytest.mark.parametrize(
     ("part", "given", "says"),
     [
-        *(("pay", paid, "returned the reward .*; a reward is one") for paid in (None, 1e39, np.nan, np.zeros(2), 1j, [[1.0]] * 2)),
+        *(
+            ("pay", paid, "returned the reward .*; a reward is one")
+            for paid in (None, 1e39, np.nan, np.zeros(2), 1j, [[1.0]] * 2)
+        ),
         *(("end", (False, flag), "") for flag in (None, "no", 0.0, np.zeros(2, bool))),
         ("look", 3, r"returned an observation that does not fit its space Discrete\(3\) at step 0 in environment 0"),
         ("info", None, "failed while taking step 0 in environment 0"),
