@@ -17,7 +17,9 @@ def action_space(actions: ActionSpec) -> gymnasium.spaces.Dict:
     from gymnasium import spaces
 
     categories = {head.name: spaces.Discrete(head.size) for head in actions.categorical}
-    numbers = {h.name: spaces.Box(np.array(h.low, np.float32), np.array(h.high, np.float32)) for h in actions.continuous}
+    numbers = {
+        h.name: spaces.Box(np.array(h.low, np.float32), np.array(h.high, np.float32)) for h in actions.continuous
+    }
     return spaces.Dict({name: (categories | numbers)[name] for name in actions.names})
 
 
@@ -32,6 +34,6 @@ def _box(entry: StateField, shape: tuple[int, ...]) -> gymnasium.spaces.Box:
     import numpy as np
     from gymnasium import spaces
 
-    kinds: dict[str, Any] = {"float": np.float32, "int": np.int64, "bool": np.int8}
+    kinds: dict[str, Any] = {"float": np.float32, "int": np.int64, "bool": np.int8, "uint8": np.uint8}
     low, high = (0, 1) if entry.dtype == "bool" else (entry.low, entry.high)
     return spaces.Box(low, high, shape, kinds[entry.dtype])
