@@ -152,4 +152,6 @@ def _rows(space: gymnasium.Space[Any], arrays: list[NDArray[Any]]) -> tuple[list
             column, arrays = _rows(part, arrays)
             columns.append(column)
         return list(zip(*columns, strict=True)), arrays
+    if isinstance(space, spaces.Box) and not space.shape:
+        return [np.asarray(value) for value in arrays[0]], arrays[1:]
     return list(arrays[0]), arrays[1:]

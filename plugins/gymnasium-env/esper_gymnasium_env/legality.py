@@ -65,9 +65,9 @@ class Legality:
             return legal
         dead = ~np.logical_or.reduceat(legal, self._first, axis=1)
         if dead.any():
-            wrong = (dead if ended is None else dead[~ended]).any(axis=0).tolist()
-            if any(wrong):
-                names = (name for name, empty in zip(self.sizes, wrong, strict=True) if empty)
+            wrong = np.atleast_1d((dead if ended is None else dead[~ended]).any(axis=0))
+            if wrong.any():
+                names = [name for name, empty in zip(self.sizes, wrong.tolist(), strict=True) if empty]
                 raise self._wrong(f"leaves no legal action for {', '.join(names)}")
         return legal
 
