@@ -45,7 +45,8 @@ NESTED = spaces.Dict(
         (
             spaces.Box(-2, 2, (), np.float16),
             {"action": ContinuousHead("action", ("0",), -2, 2)},
-            {"action": [1.5]}, np.array(1.5, np.float16))
+            {"action": [1.5]},
+            np.array(1.5, np.float16),
         ),
         (
             NESTED,
