@@ -46,29 +46,25 @@ class Actions:
     """Translates actions by head into those of an action space."""
 
     space: gymnasium.Space[Any]
-    _names: tuple[tuple[str, ...], ...]
+    _parts: tuple[tuple[gymnasium.Space[Any], tuple[str, ...]], ...]
 
     @classmethod
     def of(cls, space: gymnasium.Space[Any]) -> Actions:
         """Return the translation of a space that `action_spec` has a table of."""
-        return cls(
-            space, tuple(tuple(head.name for head in _heads(path, leaf, squash=False)) for path, leaf in _leaves(space))
-        )
+        heads = ((leaf, _heads(path, leaf, squash=False)) for path, leaf in _leaves(space))
+        return cls(space, tuple((leaf, tuple(head.name for head in found)) for leaf, found in heads))
 
     def arrays(self, actions: Mapping[str, Tensor]) -> Arrays:
         """Return what is to be executed, newly made, for int64 `[n]` or float32 `[n, numbers]` per head."""
-        leaves = (leaf for _, leaf in _leaves(self.space))
-        return tuple(_array(leaf, names, actions) for leaf, names in zip(leaves, self._names, strict=True))
+        return tuple([_array(leaf, names, actions) for leaf, names in self._parts])
 
     def blank(self) -> Arrays:
         """Return arrays of one row, `[1, *shape]` in their dtype, whose values mean nothing."""
-        return tuple(np.zeros((1, *(leaf.shape or ())), leaf.dtype) for _, leaf in _leaves(self.space))
+        return tuple(np.zeros((1, *(leaf.shape or ())), leaf.dtype) for leaf, _ in self._parts)
 
     def rows(self, arrays: Arrays) -> list[Any]:
         """Return one action of the space per row."""
-        found, left = _rows(self.space, list(arrays))
-        assert not left
-        return found
+        return _rows(self.space, list(arrays))[0]
 
     def batch(self, arrays: Arrays) -> NDArray[Any]:
         """Return actions as one array, `[n, *shape]`; of a Dict or Tuple space an object per row."""
@@ -129,15 +125,17 @@ def _category(name: str, count: int, first: int) -> Head:
 
 def _array(space: Any, names: Sequence[str], actions: Mapping[str, Tensor]) -> NDArray[Any]:
     """Return the actions of a leaf space, `[n, *shape]` in its dtype."""
-    found = [actions[name].cpu().numpy() for name in names]
+    if isinstance(space, spaces.Discrete):
+        indices = actions[names[0]].cpu().numpy()
+        return np.add(indices, space.start, dtype=space.dtype)
     if isinstance(space, spaces.Box):
         # In float32 a bound may be on the other side of the bound.
-        numbers = found[0].reshape(-1, *space.shape).astype(space.dtype)
-        return np.clip(numbers, space.low, space.high, out=numbers)
-    if isinstance(space, spaces.Discrete):
-        return (found[0] + space.start).astype(space.dtype)
+        numbers = actions[names[0]].cpu().numpy().reshape(-1, *space.shape).astype(space.dtype)
+        np.maximum(numbers, space.low, out=numbers)
+        return np.minimum(numbers, space.high, out=numbers)
+    found = np.stack([actions[name].cpu().numpy() for name in names], axis=-1)
     start = space.start if isinstance(space, spaces.MultiDiscrete) else 0
-    return (np.stack(found, axis=-1).reshape(-1, *space.shape) + start).astype(space.dtype)
+    return (found.reshape(-1, *space.shape) + start).astype(space.dtype)
 
 
 def _rows(space: gymnasium.Space[Any], arrays: list[NDArray[Any]]) -> tuple[list[Any], list[NDArray[Any]]]:
@@ -154,5 +152,6 @@ def _rows(space: gymnasium.Space[Any], arrays: list[NDArray[Any]]) -> tuple[list
             column, arrays = _rows(part, arrays)
             columns.append(column)
         return list(zip(*columns, strict=True)), arrays
-    first, *others = arrays
-    return first.tolist() if isinstance(space, spaces.Discrete) else list(first), others
+    if isinstance(space, spaces.Box) and not space.shape:
+        return [np.asarray(value) for value in arrays[0]], arrays[1:]
+    return list(arrays[0]), arrays[1:]

@@ -48,32 +48,31 @@ class GymnasiumBridge:
     needs_masks: bool = False
     _warned: bool = False
 
-    def shown(self, rows: NDArray[np.float64]) -> NDArray[Any]:
-        """Return what is published of finite entries `[n, D]`; warns once of an entry outside its bounds."""
-        if self.scaling is None:
-            return rows
-        found = None if self._warned else self.scaling.outside(rows)
-        if found is not None:
-            self._warned, entry = True, found[1]
-            _logger.warning(
-                "%s returned %g in entry %d of its observation, whose bounds are %g and %g. Values outside count as "
-                "the nearest bound.",
-                self.owner,
-                rows[found],
-                self.reader.chosen[entry],
-                self.scaling.bottom[entry],
-                self.scaling.top[entry],
-            )
-        return self.scaling(rows)
+    def shown(self, rows: NDArray[np.float64]) -> NDArray[Any] | None:
+        """Return what is published of entries `[n, D]`; None where one is not finite.
 
-    def state(self, shown: NDArray[Any], legal: NDArray[np.bool_], images: NDArray[np.uint8] | None = None) -> State:
-        """Return the state of what is published, `[E, D]`, of what is legal, `[E, Σ K]`, and of images; all copied."""
-        observation, mask = (torch.from_numpy(values.copy()).to(self.device) for values in (shown, legal))
-        state = {"observation": observation, MASK: mask}
+        An entry outside its bounds is warned of once.
+        """
+        if self.scaling is None:
+            return rows if np.isfinite(rows).all() else None
+        clipped = self.scaling.clipped(rows)
+        if not (clipped == rows).all():
+            if not np.isfinite(rows).all():
+                return None
+            self._warn_outside(rows, self.scaling)
+        return self.scaling(clipped)
+
+    def state(self, shown: NDArray[Any], legal: NDArray[np.bool_], images: NDArray[np.uint8] | None) -> State:
+        """Return the state of what is published, `[E, D]`, of what is legal, `[E, Σ K]`, and copies of images."""
+        state = {"observation": self.tensor(shown), MASK: self.tensor(legal)}
         if images is not None and self.reader.images is not None:
-            arrays = self.reader.images.arrays(images)
-            state |= {name: torch.from_numpy(values).to(self.device) for name, values in arrays.items()}
+            state |= {name: self.tensor(values) for name, values in self.reader.images.arrays(images).items()}
         return state
+
+    def tensor(self, values: NDArray[Any]) -> Tensor:
+        """Return an array as a tensor on the device of states; on the CPU its memory is shared."""
+        found = torch.from_numpy(values)
+        return found if self.device == "cpu" else found.to(self.device)
 
     def to_state(self, observations: Any, action_masks: Any = None) -> tuple[State, bool]:
         """Return the state `[E, ...]` of a batch of E observations, or of one, and whether it is a batch.
@@ -90,9 +89,9 @@ class GymnasiumBridge:
         space = self.space if inside else seen_space(self.space)
         try:
             found, batched = split_rows(space, observations)
-            rows, look = self.reader(found), self.reader.images
+            shown, look = self.shown(self.reader(found)), self.reader.images
             images = None if look is None else look(found)
-            if not np.isfinite(rows).all() or (look is not None and images is not None and look.not_finite(images)):
+            if shown is None or (look is not None and images is not None and look.not_finite(images)):
                 raise ValueError("an entry is NaN or infinite")
         except Exception as error:
             raise UserError(
@@ -111,7 +110,8 @@ class GymnasiumBridge:
             )
         else:
             said = [None] * len(found)
-        return self.state(self.shown(rows), self._read_masks(said, len(found)), images), batched
+        legal = self._read_masks(said, len(found))
+        return self.state(shown, legal, images), batched
 
     def to_actions(self, actions: Mapping[str, Tensor]) -> NDArray[Any]:
         """Return the environment's actions `[E, *shape]` for int64 `[E]` or float32 `[E, numbers]` per head."""
@@ -122,6 +122,21 @@ class GymnasiumBridge:
             found = len(said) if isinstance(said, Sequence | np.ndarray) else f"a {type(said).__name__}"
             raise UserError(f"The action masks of {count} observations are {found}.", hint="Pass one per observation.")
         try:
-            return self.legality.table(said)
+            return self.legality.table(list(said))
         except PluginError as error:
             raise UserError(error.message, hint="Pass one mask per observation.") from error
+
+    def _warn_outside(self, rows: NDArray[np.float64], scaling: Scaling) -> None:
+        found = None if self._warned else scaling.outside(rows)
+        if found is None:
+            return
+        self._warned, entry = True, found[1]
+        _logger.warning(
+            "%s returned %g in entry %d of its observation, whose bounds are %g and %g. Values outside count as the "
+            "nearest bound.",
+            self.owner,
+            rows[found],
+            self.reader.chosen[entry],
+            scaling.bottom[entry],
+            scaling.top[entry],
+        )

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from attrs import evolve
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
@@ -63,12 +62,15 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
         self._scale = RewardScale(self.num_envs, context.gamma) if config.normalise_reward else None
         make = partial(Group, config, legality, Spaces(shows, takes))
         self._group = shared_out(make, self.num_envs, config.workers, context.seed)
+        self._everyone, self._numbers = np.arange(self.num_envs), list(range(self.num_envs))
         self._seed, self._episodes = context.seed, np.zeros(self.num_envs, np.int64)
         self._seeds = np.zeros(self.num_envs, np.int64)
         self._rows = np.zeros((self.num_envs, reader.width))
         self._shown = self._rows if scaling is None else self._rows.astype(np.float32)
         self._images = None if reader.images is None else np.zeros((self.num_envs, reader.images.size), np.uint8)
         self._legal = np.ones((self.num_envs, legality.total), np.bool_)
+        self._masked = False
+        self._all = False
         self._running, self._lost = (np.zeros(self.num_envs, np.bool_) for _ in range(2))
         self._returns, self._lengths = np.zeros(self.num_envs), np.zeros(self.num_envs, np.int64)
         self._record = Record(self.num_envs)
@@ -108,25 +110,30 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
         """
         arrays = self._translated.arrays(actions)
         self._record.add(arrays)
-        reward = np.zeros(self.num_envs, np.float64)
-        terminated, truncated = np.zeros(self.num_envs, np.bool_), self._lost.copy()
-        self._lost[:] = False
-        rows, events = np.flatnonzero(self._running), []
+        if self._all:
+            rows, found = self._everyone, self._group.step(self._numbers, arrays)
+            reward, terminated, truncated = found.reward, found.terminated, found.truncated
+            self._lengths += 1
+            self._returns += reward
+        else:
+            rows = np.flatnonzero(self._running)
+            reward = np.zeros(self.num_envs, np.float64)
+            terminated, truncated, self._lost = np.zeros(self.num_envs, np.bool_), self._lost, self._lost & False
+            if len(rows):
+                found = self._group.step(rows.tolist(), tuple(array[rows] for array in arrays))
+                reward[rows], terminated[rows], truncated[rows] = found.reward, found.terminated, found.truncated
+                self._lengths[rows] += 1
+                self._returns[rows] += found.reward
         if len(rows):
-            if len(rows) < self.num_envs:
-                arrays = tuple(array[rows] for array in arrays)
-            found = self._group.step(rows.tolist(), arrays)
-            self._lengths[rows] += 1
-            self._returns[rows] += found.reward
             self._take(rows, Seen(found.rows, found.legal, found.images), learning=True)
-            terminated[rows], truncated[rows] = found.terminated, found.truncated
-            reward[rows] = found.reward if self._scale is None else self._scale(rows, found.reward)
-            ended = found.terminated | found.truncated
-            if ended.any():
-                events = [self._episode(row) for row in rows[ended].tolist()]
-                self._running[rows[ended]] = False
-        tensors = (self._tensor(values) for values in (reward, terminated, truncated))
-        return self._state(), *tensors, {"events": events}
+            if self._scale is not None:
+                reward[rows] = self._scale(rows, reward[rows])
+        ended, events = (terminated | truncated) & self._running, []
+        if ended.any():
+            events = [self._episode(row) for row in np.flatnonzero(ended).tolist()]
+            self._running, self._all = self._running & ~ended, False
+        tensor = self._bridge.tensor
+        return self._state(), tensor(reward), tensor(terminated), tensor(truncated), {"events": events}
 
     def bridge(self) -> GymnasiumBridge:
         """Return the translation alone; an episode is begun to see whether it says what is legal beside what it shows.
@@ -175,6 +182,7 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
         if self._scale is not None and state["reward"] is not None:
             self._scale.load_state(state["reward"])
         self._running[:], self._lost[:] = [episode is not None for episode in going], False
+        self._all = False
         blank = self._translated.blank()
         played = [_played(episode, blank) for episode in going]
         self._record.restore(played)
@@ -189,6 +197,7 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
         same = found.going & [going[row]["digest"] == self._digest(row) for row in rows.tolist()]
         lost = rows[~same]
         self._running[lost], self._lost[lost] = False, True
+        self._all = bool(self._running.all())
         if len(lost):
             _logger.warning(
                 "%s does not repeat episodes: %d of %d that were being played came out differently when played again "
@@ -204,7 +213,7 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
     def _chosen(self, mask: Any) -> Rows:
         """Return the rows of a reset mask, all without one."""
         if mask is None:
-            return np.arange(self.num_envs)
+            return self._everyone
         if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != (self.num_envs,):
             raise ValueError(f"reset_mask is {mask!r:.80}, not a numpy array of bool [{self.num_envs}]")
         if not mask.any():
@@ -219,6 +228,7 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
 
     def _begin(self, rows: Rows) -> None:
         self._running[rows], self._lost[rows] = True, False
+        self._all = bool(self._running.all())
         self._returns[rows], self._lengths[rows] = 0.0, 0
         self._record.begin(rows)
         if self._scale is not None:
@@ -226,17 +236,17 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
 
     def _take(self, rows: Rows, seen: Seen, *, learning: bool) -> None:
         """Keep what some rows show, once it is known to be finite; statistics learn from it."""
-        finite = np.isfinite(seen.rows)
-        if not finite.all():
-            raise self._not_finite(rows, seen.rows, finite)
+        shown = self._bridge.shown(seen.rows)
+        if shown is None:
+            raise self._not_finite(rows, seen.rows)
         if learning and self._moments is not None:
             self._moments.update(seen.rows)
-        shown = self._bridge.shown(seen.rows)
         if len(rows) == self.num_envs:
             self._rows, self._shown = seen.rows, shown
         else:
             self._rows[rows], self._shown[rows] = seen.rows, shown
-        self._legal[rows] = True if seen.legal is None else seen.legal
+        if self._masked or seen.legal is not None:
+            self._legal[rows], self._masked = True if seen.legal is None else seen.legal, True
         if seen.images is not None and self._images is not None:
             self._look(rows, seen.images, self._images)
 
@@ -253,8 +263,8 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
         seen = self._rows[row].view(np.uint8)
         return digest(seen if self._images is None else np.concatenate([seen, self._images[row]]))
 
-    def _not_finite(self, rows: Rows, values: NDArray[np.float64], finite: NDArray[np.bool_]) -> PluginError:
-        place, entry = np.argwhere(~finite)[0].tolist()
+    def _not_finite(self, rows: Rows, values: NDArray[np.float64]) -> PluginError:
+        place, entry = np.argwhere(~np.isfinite(values))[0].tolist()
         name = self._bridge.reader.name(entry)
         return self._not_a_number(int(rows[place]), f"{values[place, entry]:g} as {name}")
 
@@ -271,10 +281,7 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
         return {"env": row, "step": length - 1, "type": "episode", "return": paid, "length": length}
 
     def _state(self) -> dict[str, Tensor]:
-        return self._bridge.state(self._shown, self._legal, self._images)
-
-    def _tensor(self, values: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(values).to(self.device)
+        return self._bridge.state(self._shown.copy(), self._legal.copy(), self._images)
 
 
 def _moments_of(config: GymnasiumConfig, context: BuildContext) -> Any:

@@ -25,16 +25,19 @@ class Record:
     envs: int
     began: NDArray[np.int64] = field(init=False)
     _taken: list[Arrays] = field(factory=list)
+    _full: int = 1024
 
     def __attrs_post_init__(self) -> None:
         self.began = np.zeros(self.envs, np.int64)
 
-    def begin(self, rows: Sequence[int]) -> None:
-        """Begin episodes in some rows; what is older than every episode is forgotten."""
+    def begin(self, rows: NDArray[np.intp]) -> None:
+        """Begin episodes in some rows; what is older than every episode is forgotten now and then."""
         self.began[rows] = len(self._taken)
-        oldest = int(self.began.min())
-        del self._taken[:oldest]
-        self.began -= oldest
+        if len(self._taken) >= self._full:
+            oldest = int(self.began.min())
+            del self._taken[:oldest]
+            self.began -= oldest
+            self._full = 2 * len(self._taken) + 1024
 
     def add(self, actions: Arrays) -> None:
         """Add the actions of a step, one array `[E, *shape]` per leaf, of all rows; they must not change any more."""

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
+from gymnasium.wrappers import OrderEnforcing, TimeLimit
 from numpy.typing import NDArray
 
 from esper_core.contracts.errors import EsperError, PluginError
@@ -79,6 +80,7 @@ class Group:
         self._reader = Reader.of(seen_space(known.observation), config.observe, config.flatten)
         self._actions = Actions.of(known.action)
         self._legality, self._known = legality, known
+        self._steps, self._limits = zip(*map(_stripped, self._envs), strict=True)
         self._has_mask = is_masked(known.observation)
         self._has_method, self._methods = [False] * count, False
         self._seeds, self._lengths = [0] * count, [0] * count
@@ -89,19 +91,23 @@ class Group:
     def reset(self, rows: Sequence[int], seeds: Sequence[int], options: dict[str, Any] | None) -> Seen:
         """Start an episode in some rows, each from its seed; options are passed on."""
         observations, infos = [], []
-        for row, seed in zip(rows, seeds, strict=True):
-            single = self._envs[row]
-            self._seeds[row], self._lengths[row] = seed, 0
-            with self._guarded(row, "starting an episode"):
+        row = -1
+        try:
+            for row, seed in zip(rows, seeds, strict=True):
+                single = self._envs[row]
+                self._seeds[row], self._lengths[row] = seed, 0
                 seed_spaces(single, seed)
                 observation, info = single.reset(seed=seed, options=options)
+                observations.append(observation)
+                infos.append(info)
                 self._has_method[row] = has_method(single)
-            found = Spaces(single.observation_space, single.action_space)
-            if found[0] is not self._checked[row][0] or found[1] is not self._checked[row][1]:
-                self._check_spaces(row, found)
-                self._checked[row] = found
-            observations.append(observation)
-            infos.append(info)
+                found, known = (single.observation_space, single.action_space), self._checked[row]
+                if found[0] is not known[0] or found[1] is not known[1]:
+                    self._check_spaces(row, Spaces(*found))
+                    self._checked[row] = Spaces(*found)
+        except BaseException:
+            with self._guarded(row, "starting an episode"):
+                raise
         self._methods = any(self._has_method)
         legal = self._legal(rows, observations, infos, None, None)
         return Seen(self._read(rows, observations), legal, self._look(rows, observations))
@@ -109,14 +115,15 @@ class Group:
     def step(self, rows: Sequence[int], actions: Arrays) -> Stepped:
         """Take one step in some rows; actions are theirs alone, in this order."""
         observations, paid, over, cut, infos = [], [], [], [], []
+        steps, limits, lengths = self._steps, self._limits, self._lengths
         row = -1
         try:
             for row, action in zip(rows, self._actions.rows(actions), strict=True):
-                observation, reward, terminated, truncated, info = self._envs[row].step(action)
+                observation, reward, terminated, truncated, info = steps[row](action)
                 observations.append(observation)
                 paid.append(reward)
                 over.append(terminated)
-                cut.append(truncated)
+                cut.append(True if lengths[row] + 1 >= limits[row] else truncated)
                 infos.append(info)
         except BaseException:
             with self._guarded(row):
@@ -194,9 +201,12 @@ class Group:
         """Return what is legal; nothing is asked of environments whose episode terminated."""
         if not self._has_mask and not self._methods:
             # By far the most environments have no masks.
-            with self._guarded(rows[0], "starting an episode" if terminated is None else ""):
-                if not any([MASK in info for info in infos]):
+            try:
+                if not any(MASK in info for info in infos):
                     return None
+            except TypeError:
+                with self._guarded(rows[0], "starting an episode" if terminated is None else ""):
+                    raise
         said = []
         for place, row in enumerate(rows):
             over = terminated is not None and terminated[place]
@@ -210,7 +220,11 @@ class Group:
             message = error.message if isinstance(error, EsperError) else described(error)
             return PluginError(f"{message} That was {self._place(row)}.", hint=hint)
 
-        return self._all(rows, said, lambda masks: self._legality.table(masks, truncated), refused)
+        def table(masks: Sequence[tuple[Any, bool]]) -> NDArray[np.bool_]:
+            return self._legality.table([mask for mask, _ in masks], np.array([over for _, over in masks]))
+
+        ended = [False] * len(rows) if truncated is None else truncated.tolist()
+        return self._all(rows, list(zip(said, ended, strict=True)), table, refused)
 
     def _said(self, row: int, observation: Any, info: Mapping[str, Any]) -> Any:
         """Return the mask as an environment gives it: in `info`, in the observation, or by itself; or None."""
@@ -224,7 +238,7 @@ class Group:
         """Return rewards as floats; arrays with one entry are accepted."""
         try:
             reward = np.array(paid, np.float64)
-            if reward.shape == (len(rows),) and np.abs(reward).max() <= LARGEST:
+            if reward.shape == (len(rows),) and all(-LARGEST <= value <= LARGEST for value in reward.tolist()):
                 return reward
         except (TypeError, ValueError, RuntimeError):
             pass
@@ -299,3 +313,17 @@ class Group:
         what = f"{doing or f'taking step {self._lengths[row]}'} in environment {self._first + row}"
         with guarded(self._owner, what, hint=f"{again} {DEBUG_HINT}"):
             yield
+
+
+def _stripped(single: gymnasium.Env[Any, Any]) -> tuple[Callable[[Any], tuple[Any, ...]], float]:
+    """Return what takes a step, and after how many an episode is truncated.
+
+    Where Gymnasium's own wrappers are outermost, what they do at a step is done here: they take as long as a simple
+    environment does.
+    """
+    limit = math.inf
+    if type(single) is TimeLimit:
+        limit, single = single._max_episode_steps, single.env
+    if type(single) is OrderEnforcing:
+        single = single.env
+    return single.step, limit

@@ -34,13 +34,11 @@ class Legality:
     name: str
     sizes: Mapping[str, int]
     total: int = field(init=False)
-    _counts: tuple[int, ...] = field(init=False)
     _first: tuple[int, ...] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         counts = tuple(self.sizes.values())
         object.__setattr__(self, "total", sum(counts))
-        object.__setattr__(self, "_counts", counts)
         object.__setattr__(self, "_first", tuple(sum(counts[:place]) for place in range(len(counts))))
 
     @classmethod
@@ -51,13 +49,12 @@ class Legality:
     def table(self, said: Sequence[Any], ended: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
         """Return what n masks of any form make legal, head after head, bool `[n, Σ K]`; None is no mask.
 
-        Where an episode has `ended`, bool `[n]`, nothing has to be legal: a head without any legal choice is entirely
-        legal there.
+        Where an episode has `ended`, bool `[n]`, nothing has to be legal.
 
         Raises:
             PluginError: a mask does not fit the action table, or leaves a head without a legal choice.
         """
-        if all([type(mask) is np.ndarray and mask.shape == (self.total,) for mask in said]):
+        if all(type(mask) is np.ndarray and mask.shape == (self.total,) for mask in said):
             found = np.array(said)
         else:
             found = np.array([self._flat(mask) for mask in said])
@@ -68,11 +65,10 @@ class Legality:
             return legal
         dead = ~np.logical_or.reduceat(legal, self._first, axis=1)
         if dead.any():
-            wrong = dead.any(axis=0) if ended is None else dead[~ended].any(axis=0)
+            wrong = np.atleast_1d((dead if ended is None else dead[~ended]).any(axis=0))
             if wrong.any():
-                names = (name for name, empty in zip(self.sizes, wrong, strict=True) if empty)
+                names = [name for name, empty in zip(self.sizes, wrong.tolist(), strict=True) if empty]
                 raise self._wrong(f"leaves no legal action for {', '.join(names)}")
-            legal |= np.repeat(dead, self._counts, axis=1)
         return legal
 
     def _flat(self, said: Any) -> NDArray[Any]:

@@ -12,7 +12,7 @@ from esper_core.contracts.protocols import BuildContext, Masks
 class GymnasiumMasks:
     """Kind `masks`: the parts of the state's `action_mask` that belong to each head of categories.
 
-    Each has a legal entry: after the end of an episode the environment says so of all.
+    A head without any legal entry, as after the end of an episode, is entirely legal.
     """
 
     def __init__(self, config: None, context: BuildContext) -> None:
@@ -21,4 +21,6 @@ class GymnasiumMasks:
 
     def __call__(self, state: Mapping[str, Tensor]) -> Masks:
         """Map a state with `action_mask [E, Σ K]` to Masks of `[E, K]`."""
-        return Masks(dict(zip(self._names, state["action_mask"].split(self._sizes, dim=-1), strict=True)))
+        parts = state["action_mask"].split(self._sizes, dim=-1)
+        heads = zip(self._names, parts, strict=True)
+        return Masks({name: legal | ~legal.any(-1, keepdim=True) for name, legal in heads})

@@ -76,6 +76,11 @@ class Reader:
         """
         if not self.width:
             return np.zeros((len(observations), 0))
+        if isinstance(self.space, spaces.Box):
+            rows = np.array(observations, np.float64)
+            if rows.shape[1:] == self.space.shape:
+                rows = rows.reshape(len(rows), -1)
+                return rows if self._everything else rows[:, self.chosen]
         blocks = [_block(leaf, parts) for leaf, parts in _parts(self.space, observations)]
         rows = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
         rows = rows.astype(np.float64)
@@ -142,7 +147,7 @@ def _parts(
 def _block(space: gymnasium.Space[Any], parts: Sequence[Any]) -> NDArray[Any]:
     """Return the flattened values of a leaf space, `[n, entries]`; raises ValueError where one is no value of it."""
     shape, count = space.shape or (), len(parts)
-    if shape and all([type(part) is np.ndarray and part.shape == shape for part in parts]):
+    if shape and all(type(part) is np.ndarray and part.shape == shape for part in parts):
         rows = np.concatenate(parts).reshape(count, -1)
     else:
         for part in parts:

@@ -12,6 +12,8 @@ WIDEST = 2.0**24
 FLOAT16_MAX = float(np.finfo(np.float16).max)
 """Means "no bound" in float16. The largest numbers of wider types lie beyond `WIDEST` in any case."""
 
+HUGE = float(np.finfo(np.float64).max)
+
 ROUNDING = 1e-4
 """Values outside their bounds by up to this share of half the range are rounding."""
 
@@ -32,40 +34,44 @@ class Scaling:
     Attributes:
         bottom, top: Bounds of the entries as declared, float64 `[D]`.
         unbounded: Which of them count as unbounded, bool `[D]`.
-        origin, reach, shift: The scaled value is (value − origin) / reach + shift, float64 `[D]`.
+        centre, reach: A bounded value becomes (value − centre) / reach, float64 `[D]`.
         low: Smallest scaled value: 0 if none is ever negative, else −1.
     """
 
     bottom: NDArray[np.float64]
     top: NDArray[np.float64]
     unbounded: NDArray[np.bool_]
-    origin: NDArray[np.float64]
+    centre: NDArray[np.float64]
     reach: NDArray[np.float64]
-    shift: NDArray[np.float64]
     low: float
+    _least: NDArray[np.float64]
+    _most: NDArray[np.float64]
     _moved: bool
-    _squeezed: bool
+    _squeeze: NDArray[np.float64] | None
 
     @classmethod
     def of(cls, bottom: NDArray[np.float64], top: NDArray[np.float64]) -> Scaling:
         """Return the scaling of entries with these bounds, `[D]`."""
         with np.errstate(over="ignore", invalid="ignore"):
             span = top - bottom
+            middle = bottom + span / 2
         constant, stays = span == 0, (bottom >= -1) & (top <= 1)
         unbounded = (span > WIDEST) | (bottom == -FLOAT16_MAX) | (top == FLOAT16_MAX)
         mapped = ~(unbounded | constant | stays)
-        origin = np.where(mapped, bottom, np.where(unbounded | constant, np.clip(0.0, bottom, top), 0.0))
-        negative = mapped | (bottom < origin)
+        nearest = np.where(unbounded | constant, np.clip(0.0, bottom, top), 0.0)
+        centre = np.where(mapped, middle, nearest)
+        negative = mapped | (bottom < centre)
         return cls(
             bottom=bottom,
             top=top,
             unbounded=unbounded,
-            origin=origin,
+            centre=centre,
             reach=np.where(mapped, span / 2, 1.0),
-            shift=np.where(mapped, -1.0, 0.0),
             low=-1.0 if bool(negative.any()) else 0.0,
-            moved=bool(mapped.any() | origin.any()),
-            squeezed=bool(unbounded.any()),
+            least=np.maximum(bottom, -HUGE),
+            most=np.minimum(top, HUGE),
+            moved=bool(mapped.any() | centre.any()),
+            squeeze=unbounded.astype(np.float64) if unbounded.any() else None,
         )
 
     def outside(self, values: NDArray[np.float64]) -> tuple[int, int] | None:
@@ -74,13 +80,18 @@ class Scaling:
         found = np.argwhere((values < self.bottom - slack) | (values > self.top + slack))
         return (int(found[0, 0]), int(found[0, 1])) if found.size else None
 
+    def clipped(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return values `[n, D]` within their bounds, newly made; they are the same if these were finite and within."""
+        return np.minimum(np.maximum(values, self._least), self._most)
+
     def __call__(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Return the rows `[n, D]` of finite values `[n, D]`."""
-        rows = np.minimum(np.maximum(values, self.bottom), self.top)
+        """Return the rows `[n, D]` of what `clipped` returned, which is overwritten."""
         if self._moved:
-            rows -= self.origin
-            rows /= self.reach
-            rows += self.shift
-        if self._squeezed:
-            rows = np.where(self.unbounded, rows / (1 + np.abs(rows)), rows)
-        return rows.astype(np.float32)
+            values -= self.centre
+            values /= self.reach
+        if self._squeeze is not None:
+            size = np.abs(values)
+            size *= self._squeeze
+            size += 1.0
+            values /= size
+        return values.astype(np.float32)

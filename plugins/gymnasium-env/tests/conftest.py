@@ -71,10 +71,11 @@ def index() -> Index:
 def plan(index: Index) -> Callable[..., Plan]:
     """Return a function that plans with an environment by its id, and options of it."""
 
-    def plan(name: str, *options: str, policy: str = "lstm-v1", **sizes: int) -> Plan:
+    def plan(name: str, *options: str, features: str = "gymnasium", policy: str = "lstm-v1", **sizes: int) -> Plan:
         chosen = ("network.hidden_dim=8", f"environment.id={name}", *(f"environment.{option}" for option in options))
         sizes = {"envs": 2, "updates": 1} | sizes
-        return make_plan(PlanRequest(policy=policy, environment="gymnasium", options=chosen, seed=3, **sizes), index)
+        uses = {"environment": "gymnasium", "features": features}
+        return make_plan(PlanRequest(policy=policy, uses=uses, options=chosen, seed=3, **sizes), index)
 
     return plan
 

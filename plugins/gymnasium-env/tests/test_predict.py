@@ -29,7 +29,7 @@ from esper_gymnasium_env.randomness import episode_seed
 
 Make = Callable[..., Player]
 
-LIMIT = 40
+LIMIT = 20
 """Steps of an episode of CartPole, so that some are truncated."""
 
 
@@ -88,7 +88,7 @@ class Seeded(gymnasium.Wrapper[Any, Any, Any, Any]):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = {"network.hidden_dim": 8, "environment.id": "CartPole-v1", "environment.horizon": LIMIT}
-    plan = esper.plan("lstm-v1", use={"environment": "gymnasium"}, envs=4, updates=4, seed=2, options=options)
+    plan = esper.plan("lstm-v1", use={"environment": "gymnasium"}, envs=4, updates=1, seed=2, options=options)
     return esper.train(plan, out=tmp_path_factory.mktemp("runs"), tensorboard=False).path
 
 

@@ -25,7 +25,8 @@ def box(low: Any, high: Any, dtype: Any = np.float64) -> spaces.Box:
 
 def scaled(space: gymnasium.Space[Any], *observations: Any, observe: tuple[int, ...] = ()) -> Any:
     reader = Reader.of(space, observe)
-    return Scaling.of(reader.bottom, reader.top)(reader(observations))
+    scaling = Scaling.of(reader.bottom, reader.top)
+    return scaling(scaling.clipped(reader(observations)))
 
 
 def seen(space: spaces.Box, *values: Any) -> list[float]:

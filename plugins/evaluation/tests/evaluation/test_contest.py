@@ -191,7 +191,7 @@ def undefined(self: Lamps) -> dict[str, torch.Tensor]:
         ),
         (
             *("esper_evaluation.rules.Static.__call__", failing),
-            r"rule 'static' \(esper-growth .*\) failed while choosing actions: Zero",
+            r"rule 'static' \(esper-evaluation .*\) failed while choosing actions: Zero",
         ),
     ],
 )
