@@ -19,7 +19,7 @@ class Growing(ABC):
     def __init__(self, config: None, context: BuildContext) -> None:
         self.actions = context.actions
 
-    def reset(self, num_envs: int) -> None:
+    def reset(self, num_envs: int) -> None:  # noqa: B027
         """Keep no state."""
 
     def __call__(self, state: Mapping[str, Tensor], masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
