@@ -17,7 +17,9 @@ def action_space(actions: ActionSpec) -> gymnasium.spaces.Dict:
     from gymnasium import spaces
 
     categories = {head.name: spaces.Discrete(head.size) for head in actions.categorical}
-    numbers = {h.name: spaces.Box(np.array(h.low, np.float32), np.array(h.high, np.float32)) for h in actions.continuous}
+    numbers = {
+        h.name: spaces.Box(np.array(h.low, np.float32), np.array(h.high, np.float32)) for h in actions.continuous
+    }
     return spaces.Dict({name: (categories | numbers)[name] for name in actions.names})
 
 

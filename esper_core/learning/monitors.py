@@ -19,6 +19,9 @@ from esper_core.policy.policy import Evaluation
 VARIANCE_FLOOR = 0.01
 """Smallest variance of returns, as a share of that of all returns so far, of which a share is worth telling."""
 
+SATURATED = math.atanh(0.99)
+"""Size from which a number that is squashed lies at a bound, where tanh is flat."""
+
 
 def number(value: Tensor | float) -> float | None:
     """Return a float, or None for what is not finite."""
@@ -68,7 +71,8 @@ def rollout_metrics(rollout: Rollout, events: Iterable[Mapping[str, Any]]) -> di
 def policy_metrics(rollout: Rollout, steps: Steps, old: Evaluation) -> dict[str, float | None]:
     """Return entropies, forced steps and how far acting and evaluating are apart.
 
-    `entropy/<head>` and `legal/<head>` are means weighted by how probable it is that the head has a choice.
+    `entropy/<head>` and `legal/<head>` are means weighted by how probable it is that the head has a choice. Heads of
+    numbers have no `legal/<head>`, and their entropy is in nats per number.
     """
     metrics: dict[str, float | None] = {}
     valid = steps.valid
@@ -82,6 +86,24 @@ def policy_metrics(rollout: Rollout, steps: Steps, old: Evaluation) -> dict[str,
     acted = {name: value[:, : rollout.length] for name, value in rollout.log_prob.items()}
     gaps = [(old.log_prob[name] - value)[valid].abs().max() for name, value in acted.items()]
     return metrics | {"behaviour_log_prob_gap": number(torch.stack(gaps).max())}
+
+
+def number_metrics(steps: Steps, old: Evaluation) -> dict[str, float | None]:
+    """Return `std|std_min|saturated/<head>` of heads of numbers, over the valid steps at which they mattered.
+
+    Standard deviations are those of the numbers drawn. Saturated is what tanh takes within 1 % of a bound; of a head
+    that is not squashed, what is cut off.
+    """
+    metrics: dict[str, float | None] = {}
+    for head in old.distribution.actions.continuous:
+        where = steps.valid & old.relevance[head.name]
+        drawn, deviation = steps.actions[head.name][where], old.distribution.gaussian(head.name).log_std[where].exp()
+        low, high = ((-SATURATED,), (SATURATED,)) if head.squash else (head.low, head.high)
+        beyond = (drawn < drawn.new_tensor(low)) | (drawn > drawn.new_tensor(high))
+        found = (deviation.mean(), deviation.min(), beyond.double().mean()) if drawn.numel() else (math.nan,) * 3
+        names = ("std", "std_min", "saturated")
+        metrics |= {f"{name}/{head.name}": number(value) for name, value in zip(names, found, strict=True)}
+    return metrics
 
 
 def state_metrics(state: Sequence[Tensor] | None, rows: Tensor) -> dict[str, float | None]:
@@ -172,7 +194,8 @@ class Monitor:
     ) -> dict[str, float | None]:
         """Return what critic and policy were worth before an update; arguments as in `critic_metrics`."""
         metrics = critic_metrics(rollout, steps, old, unit, spread) | policy_metrics(rollout, steps, old)
-        return metrics | state_metrics(old.state, steps.valid[:, -1]) | self.count(old, steps.valid)
+        metrics |= number_metrics(steps, old) | state_metrics(old.state, steps.valid[:, -1])
+        return metrics | self.count(old, steps.valid)
 
     def state(self) -> dict[str, Any]:
         """Return what is remembered, JSON-able."""

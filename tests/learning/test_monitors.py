@@ -7,12 +7,14 @@ from collections.abc import Iterable
 
 import pytest
 import torch
+from attrs import evolve
 from torch import Tensor
 
-from esper_core.contracts.protocols import LSTMState, Values
+from esper_core import ActionSpec, ContinuousHead, Head
+from esper_core.contracts.protocols import LSTMState, Masks, Values
 from esper_core.learning import monitors, ratios
 from esper_core.learning.gradient_steps import GradientSteps
-from esper_core.learning.rollout import Rollout, Sequences
+from esper_core.learning.rollout import Rollout, Sequences, Steps
 from esper_core.policy.distribution import FactoredDistribution
 from esper_core.policy.policy import Evaluation, Policy
 from tests.learning.conftest import SCHEMA, SPEC
@@ -85,6 +87,31 @@ def test_entropy_is_conditional_on_a_choice() -> None:
     assert metrics["entropy/slot"] is None and metrics["forced_fraction"] == 0.0
     assert (metrics["legal/op"], metrics["legal/what"], metrics["legal/slot"]) == (3.0, 3.0, None)
     assert metrics["behaviour_log_prob_gap"] > 1e-3, "another policy acted"
+
+
+@pytest.mark.parametrize("squash", [True, False])
+def test_deviations_and_saturation_are_those_of_numbers_that_mattered(squash: bool) -> None:
+    spec = ActionSpec(
+        (Head("op", ("WAIT", "AIM")), ContinuousHead("aim", ("x", "y"), -2, (2, 3), squash, ("AIM",))), "op"
+    )
+    outputs = torch.zeros(2, 2, 4)
+    outputs[..., 2:] = torch.tensor([0.5, 0.1]).log()
+    outputs[0, 0, 3] = -9.0  # clamped
+    outputs[1, 1, 2:] = 1.0
+    op = torch.tensor([[1, 1], [0, 1]])
+    drawn = torch.tensor([[[2.5, 2.5], [-2.7, 2.9]], [[9.0, 9.0], [9.0, 9.0]]])
+    valid = torch.tensor([[True, True], [True, False]])
+    masks = Masks({"op": torch.ones(2, 2, 2, dtype=torch.bool)})
+    distribution = FactoredDistribution(spec, {"op": torch.zeros(2, 2, 2), "aim": outputs}, masks)
+    relevance = {name: distribution.relevant(name, op) for name in spec.names}
+    old = Evaluation(distribution, None, {}, {}, relevance, {}, None)  # type: ignore[arg-type]
+    steps = Steps(None, masks, {"op": op, "aim": drawn}, valid, valid)  # type: ignore[arg-type]
+    assert monitors.number_metrics(steps, old) == {
+        "std/aim": pytest.approx((0.5 + math.exp(-5) + 0.5 + 0.1) / 4),
+        "std_min/aim": pytest.approx(math.exp(-5)),
+        "saturated/aim": 0.5,  # squashed: ±2.65 and beyond; else two of four are outside their bounds
+    }
+    assert set(monitors.number_metrics(evolve(steps, valid=valid & (op == 0)), old).values()) == {None}
 
 
 def test_episodes_are_averaged_and_only_what_was_measured_counts() -> None:
