@@ -168,6 +168,7 @@ class Group:
         close(self._envs[0], self._config)
         self._envs[0] = shown
         give_own_spaces(self._envs)
+        self._steps, self._limits = zip(*map(_stripped, self._envs), strict=True)
         self._checked[0] = Spaces(shown.observation_space, shown.action_space)
         self._check_spaces(0, self._checked[0])
         return pace
