@@ -164,7 +164,7 @@ class Group:
 
     def show(self) -> float:
         """Make the first environment anew, so that it can be looked at; return its frames a second."""
-        shown, pace = make_shown(self._config)
+        shown, pace = make_shown(self._config, self._envs[0].metadata.get("render_modes") or ())
         close(self._envs[0], self._config)
         self._envs[0] = shown
         give_own_spaces(self._envs)
