@@ -35,8 +35,8 @@ def advantages_have_the_wrong_sign(patch: Patch) -> None:
 
 
 def truncation_and_termination_are_mixed_up(patch: Patch) -> None:
-    def gae(rewards: Any, values: Any, terminated: Any, truncated: Any, *rest: Any, **more: Any) -> Any:
-        return estimate(rewards, values, truncated, terminated, *rest, **more)
+    def gae(rewards: Any, values: Any, following: Any, terminated: Any, truncated: Any, *rest: Any) -> Any:
+        return estimate(rewards, values, following, truncated, terminated, *rest)
 
     patch.setattr(rollout, "gae", gae)
 

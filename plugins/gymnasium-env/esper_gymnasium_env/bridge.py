@@ -62,6 +62,13 @@ class GymnasiumBridge:
             self._warn_outside(rows, self.scaling)
         return self.scaling(clipped)
 
+    def state(self, shown: NDArray[Any], legal: NDArray[np.bool_], images: NDArray[np.uint8] | None) -> State:
+        """Return the state of what is published, `[E, D]`, of what is legal, `[E, Σ K]`, and copies of images."""
+        state = {"observation": self.tensor(shown), MASK: self.tensor(legal)}
+        if images is not None and self.reader.images is not None:
+            state |= {name: self.tensor(values) for name, values in self.reader.images.arrays(images).items()}
+        return state
+
     def tensor(self, values: NDArray[Any]) -> Tensor:
         """Return an array as a tensor on the device of states; on the CPU its memory is shared."""
         found = torch.from_numpy(values)
@@ -82,8 +89,9 @@ class GymnasiumBridge:
         space = self.space if inside else seen_space(self.space)
         try:
             found, batched = split_rows(space, observations)
-            shown = self.shown(self.reader(found))
-            if shown is None:
+            shown, look = self.shown(self.reader(found)), self.reader.images
+            images = None if look is None else look(found)
+            if shown is None or (look is not None and images is not None and look.not_finite(images)):
                 raise ValueError("an entry is NaN or infinite")
         except Exception as error:
             raise UserError(
@@ -103,7 +111,7 @@ class GymnasiumBridge:
         else:
             said = [None] * len(found)
         legal = self._read_masks(said, len(found))
-        return {"observation": self.tensor(shown), MASK: self.tensor(legal)}, batched
+        return self.state(shown, legal, images), batched
 
     def to_actions(self, actions: Mapping[str, Tensor]) -> NDArray[Any]:
         """Return the environment's actions `[E, *shape]` for int64 `[E]` or float32 `[E, numbers]` per head."""

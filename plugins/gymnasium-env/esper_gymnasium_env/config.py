@@ -23,6 +23,9 @@ class GymnasiumConfig:
     observe: tuple[int, ...] = option(
         (), converter=tuple, help="Entries of the flattened observation to use, counted from 0; none named is all."
     )
+    flatten: bool = option(
+        True, help="Show images as numbers in a row; false: as they are, for networks such as nature-cnn."
+    )
     squash: bool = option(
         True,
         help="Numbers of a Box action are squashed into its bounds; false: cut off at them, and there need be none.",

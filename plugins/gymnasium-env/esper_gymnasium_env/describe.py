@@ -52,7 +52,7 @@ def describe(config: GymnasiumConfig, slots: SlotConfig) -> EnvironmentDescripti
     space, acts, horizon = look(config)
     actions = action_spec(config.id, acts, squash=config.squash)
     try:
-        reader = Reader.of(seen_space(space), config.observe)
+        reader = Reader.of(seen_space(space), config.observe, config.flatten)
     except ValueError as error:
         raise ValueError(f"{config.id}: {error}") from error
     if horizon <= 0:
@@ -65,8 +65,9 @@ def describe(config: GymnasiumConfig, slots: SlotConfig) -> EnvironmentDescripti
         StateField("observation", ("E", reader.width), "float", "", meaning, low, high),
         StateField(MASK, ("E", legal), "bool", "", "which actions are legal, head after head"),
     )
+    images = () if reader.images is None else reader.images.fields
     return EnvironmentDescription(
-        actions=actions, state=StateSpec(state), horizon=horizon, rollout_steps=ROLLOUT_STEPS, restarts=True
+        actions=actions, state=StateSpec((*state, *images)), horizon=horizon, rollout_steps=ROLLOUT_STEPS, restarts=True
     )
 
 
@@ -80,12 +81,15 @@ def look(config: GymnasiumConfig) -> tuple[gymnasium.Space[Any], gymnasium.Space
 
 
 def describe_features(config: None, slots: SlotConfig, actions: ActionSpec, state_spec: StateSpec) -> FeatureSchema:
-    """Return the layout of the features `gymnasium`: one column per entry of the observation."""
+    """Return the layout of the features `gymnasium`: one column per entry of the observation, and its images."""
+    from esper_gymnasium_env.images import array_of, fields_of
+
     entry = state_spec["observation"]
     low, high = (entry.low, entry.high) if math.isfinite(entry.high) else (-FARTHEST, FARTHEST)
     (width,) = entry.sizes(1, slots.num_slots, len(actions.ops))[1:]
     names = (f"{entry.name}.{position}" for position in range(width))
-    return FeatureSchema([Feature(name, name, low, high, entry.name) for name in names])
+    columns = [Feature(name, name, low, high, entry.name) for name in names]
+    return FeatureSchema(columns, arrays=map(array_of, fields_of(state_spec)))
 
 
 def owner(config: GymnasiumConfig) -> str:

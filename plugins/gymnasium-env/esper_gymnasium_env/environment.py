@@ -24,7 +24,7 @@ from esper_gymnasium_env.crew import shared_out
 from esper_gymnasium_env.describe import describe, look, owner
 from esper_gymnasium_env.episodes import Record, decoded, digest
 from esper_gymnasium_env.group import Group, Seen, Spaces
-from esper_gymnasium_env.legality import MASK, Legality, seen_space
+from esper_gymnasium_env.legality import Legality, seen_space
 from esper_gymnasium_env.moments import RewardScale
 from esper_gymnasium_env.observing import Reader
 from esper_gymnasium_env.randomness import episode_seed
@@ -51,7 +51,10 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
         self.actions, self.state_spec = description.actions, description.state
         self.horizon, self.num_envs, self.device = description.horizon, context.num_envs, context.device
         shows, takes, _ = look(config)
-        legality, reader = Legality.of(config.id, self.actions), Reader.of(seen_space(shows), config.observe)
+        legality, reader = (
+            Legality.of(config.id, self.actions),
+            Reader.of(seen_space(shows), config.observe, config.flatten),
+        )
         self._owner, self._translated = owner(config), Actions.of(takes)
         scaling = None if config.normalise_obs else Scaling.of(reader.bottom, reader.top)
         self._bridge = GymnasiumBridge(self._owner, shows, self._translated, reader, legality, scaling, self.device)
@@ -64,6 +67,7 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
         self._seeds = np.zeros(self.num_envs, np.int64)
         self._rows = np.zeros((self.num_envs, reader.width))
         self._shown = self._rows if scaling is None else self._rows.astype(np.float32)
+        self._images = None if reader.images is None else np.zeros((self.num_envs, reader.images.size), np.uint8)
         self._legal = np.ones((self.num_envs, legality.total), np.bool_)
         self._masked = False
         self._all = False
@@ -121,7 +125,7 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
                 self._lengths[rows] += 1
                 self._returns[rows] += found.reward
         if len(rows):
-            self._take(rows, Seen(found.rows, found.legal), learning=True)
+            self._take(rows, Seen(found.rows, found.legal, found.images), learning=True)
             if self._scale is not None:
                 reward[rows] = self._scale(rows, reward[rows])
         ended, events = (terminated | truncated) & self._running, []
@@ -154,7 +158,7 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
             {
                 "seed": int(self._seeds[row]),
                 "actions": self._record.of(row, int(self._lengths[row])),
-                "digest": digest(self._rows[row]),
+                "digest": self._digest(row),
             }
             if self._running[row]
             else None
@@ -189,8 +193,8 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
             return
         found = self._group.replay(rows.tolist(), self._seeds[rows].tolist(), [played[row] for row in rows])
         self._returns[rows] = found.returns
-        self._take(rows, Seen(found.rows, found.legal), learning=False)
-        same = found.going & [going[row]["digest"] == digest(self._rows[row]) for row in rows]
+        self._take(rows, Seen(found.rows, found.legal, found.images), learning=False)
+        same = found.going & [going[row]["digest"] == self._digest(row) for row in rows.tolist()]
         lost = rows[~same]
         self._running[lost], self._lost[lost] = False, True
         self._all = bool(self._running.all())
@@ -243,14 +247,31 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
             self._rows[rows], self._shown[rows] = seen.rows, shown
         if self._masked or seen.legal is not None:
             self._legal[rows], self._masked = True if seen.legal is None else seen.legal, True
+        if seen.images is not None and self._images is not None:
+            self._look(rows, seen.images, self._images)
+
+    def _look(self, rows: Rows, images: NDArray[np.uint8], kept: NDArray[np.uint8]) -> None:
+        """Keep the images that some rows show, once they are known to be finite."""
+        assert self._bridge.reader.images is not None
+        if (found := self._bridge.reader.images.not_finite(images)) is not None:
+            row = int(rows[found[0]])
+            raise self._not_a_number(row, f"a number that is not finite in {found[1]!r}")
+        kept[rows] = images
+
+    def _digest(self, row: int) -> str:
+        """Return a digest of the last observation of a row."""
+        seen = self._rows[row].view(np.uint8)
+        return digest(seen if self._images is None else np.concatenate([seen, self._images[row]]))
 
     def _not_finite(self, rows: Rows, values: NDArray[np.float64]) -> PluginError:
         place, entry = np.argwhere(~np.isfinite(values))[0].tolist()
-        row = int(rows[place])
+        name = self._bridge.reader.name(entry)
+        return self._not_a_number(int(rows[place]), f"{values[place, entry]:g} as {name}")
+
+    def _not_a_number(self, row: int, what: str) -> PluginError:
         when = f"after step {self._lengths[row] - 1}" if self._lengths[row] else "at the start of an episode"
         return PluginError(
-            f"{self._owner} returned {values[place, entry]:g} as {self._bridge.reader.name(entry)} {when} in "
-            f"environment {row}; observations are finite numbers.",
+            f"{self._owner} returned {what} {when} in environment {row}; observations are finite numbers.",
             hint=f"Its episode began with reset(seed={self._seeds[row]}). Its author must find the cause.",
         )
 
@@ -260,8 +281,7 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
         return {"env": row, "step": length - 1, "type": "episode", "return": paid, "length": length}
 
     def _state(self) -> dict[str, Tensor]:
-        observation, mask = (self._bridge.tensor(values.copy()) for values in (self._shown, self._legal))
-        return {"observation": observation, MASK: mask}
+        return self._bridge.state(self._shown.copy(), self._legal.copy(), self._images)
 
 
 def _moments_of(config: GymnasiumConfig, context: BuildContext) -> Any:

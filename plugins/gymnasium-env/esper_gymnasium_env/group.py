@@ -33,10 +33,14 @@ class Spaces(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What n environments show: entries float64 `[n, D]`, and what is legal, bool `[n, Σ K]`, or None: everything."""
+    """What n environments show: entries float64 `[n, D]`, and what is legal, bool `[n, Σ K]`, or None: everything.
+
+    `images` are the bytes of images that are not among the entries, or None.
+    """
 
     rows: NDArray[np.float64]
     legal: NDArray[np.bool_] | None
+    images: NDArray[np.uint8] | None = None
 
 
 class Stepped(NamedTuple):
@@ -47,6 +51,7 @@ class Stepped(NamedTuple):
     reward: NDArray[np.float64]
     terminated: NDArray[np.bool_]
     truncated: NDArray[np.bool_]
+    images: NDArray[np.uint8] | None = None
 
 
 class Replayed(NamedTuple):
@@ -59,6 +64,7 @@ class Replayed(NamedTuple):
     legal: NDArray[np.bool_] | None
     returns: NDArray[np.float64]
     going: NDArray[np.bool_]
+    images: NDArray[np.uint8] | None = None
 
 
 class Group:
@@ -71,7 +77,8 @@ class Group:
         self._owner, self._config, self._first = owner(config), config, first
         self._envs = [make(config) for _ in range(count)]
         give_own_spaces(self._envs)
-        self._reader, self._actions = Reader.of(seen_space(known.observation), config.observe), Actions.of(known.action)
+        self._reader = Reader.of(seen_space(known.observation), config.observe, config.flatten)
+        self._actions = Actions.of(known.action)
         self._legality, self._known = legality, known
         self._steps, self._limits = zip(*map(_stripped, self._envs), strict=True)
         self._has_mask = is_masked(known.observation)
@@ -102,7 +109,8 @@ class Group:
             with self._guarded(row, "starting an episode"):
                 raise
         self._methods = any(self._has_method)
-        return Seen(self._read(rows, observations), self._legal(rows, observations, infos, None, None))
+        legal = self._legal(rows, observations, infos, None, None)
+        return Seen(self._read(rows, observations), legal, self._look(rows, observations))
 
     def step(self, rows: Sequence[int], actions: Arrays) -> Stepped:
         """Take one step in some rows; actions are theirs alone, in this order."""
@@ -122,17 +130,18 @@ class Group:
                 raise
         reward = self._rewards(rows, paid)
         terminated, truncated = self._flags(rows, over), self._flags(rows, cut)
-        seen = self._read(rows, observations)
+        seen, images = self._read(rows, observations), self._look(rows, observations)
         legal = self._legal(rows, observations, infos, terminated, truncated)
         for row in rows:
             self._lengths[row] += 1
-        return Stepped(seen, legal, reward, terminated, truncated)
+        return Stepped(seen, legal, reward, terminated, truncated, images)
 
     def replay(self, rows: Sequence[int], seeds: Sequence[int], played: Sequence[Arrays]) -> Replayed:
         """Play episodes again, each from its seed with the actions that were taken, `[T, *shape]` per leaf."""
         count = len(rows)
         shown, returns, going = np.zeros((count, self._reader.width)), np.zeros(count), np.ones(count, np.bool_)
         legal = np.ones((count, self._legality.total), np.bool_)
+        pictures = None if self._reader.images is None else np.zeros((count, self._reader.images.size), np.uint8)
         for place, (row, seed, arrays) in enumerate(zip(rows, seeds, played, strict=True)):
             try:
                 seen: Seen | Stepped = self.reset([row], [seed], None)
@@ -148,7 +157,9 @@ class Group:
                 continue
             shown[place] = seen.rows[0]
             legal[place] = True if seen.legal is None else seen.legal[0]
-        return Replayed(shown, legal, returns, going)
+            if pictures is not None and seen.images is not None:
+                pictures[place] = seen.images[0]
+        return Replayed(shown, legal, returns, going, pictures)
 
     def says_masks(self, seed: int) -> bool:
         """Return whether an environment says what is legal beside what it shows; an episode is begun to see it."""
@@ -166,14 +177,18 @@ class Group:
     # What environments return ---------------------------------------------------------------------------------------
 
     def _read(self, rows: Sequence[int], observations: Sequence[Any]) -> NDArray[np.float64]:
-        def refused(row: int, error: Exception) -> PluginError:
-            return PluginError(
-                f"{self._owner} returned an observation that does not fit its space {self._reader.space} "
-                f"{self._place(row)}: {described(error)}.",
-                hint="Its author must return observations that its observation_space contains.",
-            )
+        return self._all(rows, observations, self._reader, self._unread)
 
-        return self._all(rows, observations, self._reader, refused)
+    def _look(self, rows: Sequence[int], observations: Sequence[Any]) -> NDArray[np.uint8] | None:
+        images = self._reader.images
+        return None if images is None else self._all(rows, observations, images, self._unread)
+
+    def _unread(self, row: int, error: Exception) -> PluginError:
+        return PluginError(
+            f"{self._owner} returned an observation that does not fit its space {self._known.observation} "
+            f"{self._place(row)}: {described(error)}.",
+            hint="Its author must return observations that its observation_space contains.",
+        )
 
     def _legal(
         self,

@@ -12,6 +12,8 @@ from gymnasium import spaces
 from gymnasium.spaces.utils import flatten_space
 from numpy.typing import NDArray
 
+from esper_gymnasium_env.images import Images, split
+
 
 @frozen(eq=False)
 class Reader:
@@ -21,12 +23,14 @@ class Reader:
         space: The observations.
         chosen: Entries of the flattened observation that are kept, int64 `[D]`.
         bottom, top: Their bounds as declared, float64 `[D]`.
+        images: What is not flattened; None where everything is.
     """
 
     space: gymnasium.Space[Any]
     chosen: NDArray[np.int64]
     bottom: NDArray[np.float64]
     top: NDArray[np.float64]
+    images: Images | None
     _everything: bool
 
     @property
@@ -35,13 +39,14 @@ class Reader:
         return len(self.chosen)
 
     @classmethod
-    def of(cls, space: gymnasium.Space[Any], observe: Sequence[int]) -> Reader:
-        """Return the reader of a space, of all its entries or of those named.
+    def of(cls, space: gymnasium.Space[Any], observe: Sequence[int], flatten: bool = True) -> Reader:
+        """Return the reader of a space, of all its entries or of those named; without `flatten` images are no entries.
 
         Raises:
-            ValueError: the space holds neither numbers nor categories, has no entries or invalid bounds, or lacks an
-                entry that is named.
+            ValueError: the space holds neither numbers nor categories, has no entries or invalid bounds, lacks an
+                entry that is named, or has no images although they are wanted.
         """
+        images, space = (None, space) if flatten else split(space)
         for leaf in _leaves(space):
             if not isinstance(leaf, spaces.Box | spaces.Discrete | spaces.MultiBinary | spaces.MultiDiscrete):
                 raise ValueError(
@@ -51,16 +56,17 @@ class Reader:
         box = flatten_space(space)
         assert isinstance(box, spaces.Box)
         size = box.shape[0]
-        if size == 0:
+        if size == 0 and images is None:
             raise ValueError("its observations have no entries, so there is nothing to learn from")
         beyond = [entry for entry in observe if not 0 <= entry < size]
         if beyond:
-            raise ValueError(f"observe={beyond[0]} is not an entry of an observation that has entries 0 to {size - 1}")
+            there = f"entries 0 to {size - 1}" if size else "no entries but its images"
+            raise ValueError(f"observe={beyond[0]} is not an entry of an observation that has {there}")
         chosen = np.array(observe or range(size), dtype=np.int64)
         bottom, top = (bound.astype(np.float64)[chosen] for bound in (box.low, box.high))
         for entry in np.flatnonzero((bottom == np.inf) | (top == -np.inf))[:1]:
             raise ValueError(f"entry {chosen[entry]} of its observation goes from {bottom[entry]:g} to {top[entry]:g}")
-        return cls(space, chosen, bottom, top, not observe)
+        return cls(space, chosen, bottom, top, images, not observe)
 
     def __call__(self, observations: Sequence[Any]) -> NDArray[np.float64]:
         """Return the entries of n observations, newly made, `[n, D]`.
@@ -68,6 +74,8 @@ class Reader:
         Raises:
             Exception: an observation does not fit the space, apart from bounds; ValueError unless its type fails.
         """
+        if not self.width:
+            return np.zeros((len(observations), 0))
         if isinstance(self.space, spaces.Box):
             rows = np.array(observations, np.float64)
             if rows.shape[1:] == self.space.shape:
