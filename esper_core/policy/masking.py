@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -17,7 +19,15 @@ def apply_mask(logits: Tensor, mask: Tensor) -> Tensor:
     The fill is finite, so `p·log p` of an illegal entry is 0 and never NaN.
     """
     logits = widened(logits)
-    return logits.masked_fill(~mask, torch.finfo(logits.dtype).min)
+    return torch.where(mask, logits, constant(torch.finfo(logits.dtype).min, logits.dtype))
+
+
+@lru_cache(maxsize=16)
+def constant(value: float, dtype: torch.dtype) -> Tensor:
+    """Return a number as a tensor without dimensions, which goes with those of any device."""
+    # Out of inference mode, because autograd may save this cached tensor for a backward pass.
+    with torch.inference_mode(False):
+        return torch.tensor(value, dtype=dtype, device="cpu")
 
 
 def masked_log_softmax(logits: Tensor, mask: Tensor) -> Tensor:
@@ -28,20 +38,22 @@ def masked_log_softmax(logits: Tensor, mask: Tensor) -> Tensor:
     return torch.log_softmax(apply_mask(logits, mask), dim=-1)
 
 
-def normalised_entropy(log_probs: Tensor, mask: Tensor) -> Tensor:
+def normalised_entropy(log_probs: Tensor, mask: Tensor, legal: Tensor | None = None) -> Tensor:
     """Return the entropy of the last axis divided by ln(number of legal entries), 0 for one or none: `[...]`, 0 to 1.
 
-    So one entropy coefficient means the same for any number of slots or labels.
+    So one entropy coefficient means the same for any number of slots or labels. `legal [...]` is that number, where it
+    is known.
     """
-    terms = torch.where(mask, log_probs.exp() * log_probs, torch.zeros_like(log_probs))
-    legal = mask.sum(-1)
+    zero = constant(0.0, log_probs.dtype)
+    terms = torch.where(mask, log_probs.exp() * log_probs, zero)
+    legal = mask.sum(-1) if legal is None else legal
     scale = legal.clamp(min=2).to(log_probs.dtype).log()
-    return torch.where(legal > 1, -terms.sum(-1) / scale, torch.zeros_like(scale))
+    return torch.where(legal > 1, -terms.sum(-1) / scale, zero)
 
 
 def masked_kl(old: Tensor, new: Tensor, mask: Tensor) -> Tensor:
     """Return KL(old ‖ new) in nats over the last axis, from log-probabilities `[..., K]` under one mask."""
-    return torch.where(mask, old.exp() * (old - new), torch.zeros_like(old)).sum(-1)
+    return torch.where(mask, old.exp() * (old - new), constant(0.0, old.dtype)).sum(-1)
 
 
 def check_masks(actions: ActionSpec, masks: Masks, owner: Owner = UNKNOWN["masks"]) -> None:
