@@ -18,7 +18,7 @@ from esper_core.contracts.actions import ActionSpec, ContinuousHead, Head
 from esper_core.contracts.commands import CommandSpec
 from esper_core.contracts.components import ComponentSpec, KindSpec
 from esper_core.contracts.errors import EsperError
-from esper_core.contracts.features import Feature, FeatureSchema, IndexField
+from esper_core.contracts.features import ArrayField, Feature, FeatureSchema, IndexField
 from esper_core.contracts.options import option
 from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.state import EnvironmentDescription, Outcome, SlotWords, StateField, StateSpec
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ActionSpec",
+    "ArrayField",
     "CommandSpec",
     "ComponentSpec",
     "ContinuousHead",

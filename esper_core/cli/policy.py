@@ -81,6 +81,7 @@ def _document(plan: Plan, index: Index) -> dict[str, Any]:
         "parameters": sum(counts.values()),
         "parameters_by_part": counts,
         "observation_dim": known.feature_schema.dim,
+        "arrays": {entry.name: [entry.dtype, *entry.shape] for entry in known.feature_schema.arrays},
         "network_input_dim": parts["network"].input_dim,
         "latent_dim": parts["network"].latent_dim,
         "horizon": known.horizon,
@@ -96,6 +97,8 @@ def _print_policy(document: dict[str, Any], plan: Plan) -> None:
     say(f"{plan.policy} with {len(plan.slots)} slots: {', '.join(plan.slots)}")
     say(f"  parameters     {document['parameters']:,} ({parts})")
     say(f"  observation    {document['observation_dim']} numbers, {document['network_input_dim']} with embeddings")
+    for name, (dtype, *shape) in document["arrays"].items():
+        say(f"  array          {name}, {dtype} {shape}")
     say(f"  heads          {', '.join(f'{name} {size}' for name, size in document['heads'].items())}")
     say(f"  episode        {document['horizon']} steps")
     say("", "components")

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from esper_core.contracts.errors import IncompatiblePlan, did_you_mean
+from esper_core.contracts.features import FeatureSchema
 from esper_core.contracts.state import StateSpec
 from esper_core.registry.index import Component, Index
+
+READS_ARRAYS = "network:arrays"
+"""What a network provides that reads `Features.arrays`."""
 
 
 def check_reads(components: Sequence[Component], environment: Component, state: StateSpec) -> None:
@@ -34,6 +38,18 @@ def check_capabilities(components: Sequence[Component], index: Index) -> None:
                 f"{component} requires '{capability}'; {' and '.join(there) or f'the plan has no {kind}'}.",
                 hint=hint if names else f"No component here provides '{capability}'.",
             )
+
+
+def check_arrays(network: Component, features: Component, schema: FeatureSchema, index: Index) -> None:
+    """Check that a network reads the arrays that features have; raises IncompatiblePlan."""
+    if not schema.arrays or READS_ARRAYS in network.spec.provides:
+        return
+    arrays = ", ".join(f"'{entry.name}' {list(entry.shape)}" for entry in schema.arrays)
+    names = sorted({c.name for c in index.of_kind("network") if READS_ARRAYS in c.spec.provides})
+    there = f"Choose one that does with --use network=NAME: {', '.join(names)}."
+    none = f"No network here provides '{READS_ARRAYS}'; let the environment publish numbers alone."
+    message = f"{features} has arrays, such as images, which {network} does not read: {arrays}."
+    raise IncompatiblePlan(message, hint=there if names else none)
 
 
 def known_failures(components: Sequence[Component]) -> list[str]:

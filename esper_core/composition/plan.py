@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from attrs import asdict, evolve, field, frozen
 
 from esper_core.composition.config import Option, planned_config, structure_config, unstructure_config
-from esper_core.composition.fit import check_capabilities, check_reads
+from esper_core.composition.fit import check_arrays, check_capabilities, check_reads
 from esper_core.composition.lookup import PlannedComponent, find_planned
 from esper_core.composition.recipes import Recipes
 from esper_core.composition.selection import select
@@ -207,7 +207,9 @@ def make_plan(
     train = unstructure_config(selection.train_config())
     plan = Plan(policy=selection.policy, slots=slots.slot_ids, components=tuple(planned), train=train, **said)
     # Whatever cannot be described, such as an observation with impossible options, must fail before anything is built.
-    describe_plan(plan, index)
+    known, by_kind = describe_plan(plan, index), {component.kind: component for component in components}
+    if not despite_capabilities:
+        check_arrays(by_kind["network"], by_kind["features"], known.feature_schema, index)
     return plan
 
 

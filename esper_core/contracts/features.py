@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 
 from attrs import asdict, field, frozen
 
@@ -31,18 +32,46 @@ class IndexField:
 
 
 @frozen
+class ArrayField:
+    """Arrays `[E, *shape]` that a network takes in as they are, such as images.
+
+    Attributes:
+        dtype: 'float', of any range, or 'uint8', from 0 to 255.
+    """
+
+    name: str
+    shape: tuple[int, ...] = field(converter=as_tuple)
+    dtype: str
+
+    def __attrs_post_init__(self) -> None:
+        if self.dtype not in ("float", "uint8"):
+            raise ValueError(f"array '{self.name}': dtype '{self.dtype}' is not float or uint8")
+        if not self.shape or not all(type(size) is int and size > 0 for size in self.shape):
+            raise ValueError(f"array '{self.name}': the shape {self.shape} is not one or more positive whole numbers")
+
+
+@frozen
 class FeatureSchema:
-    """The layout of `Features.obs`: `base`, then `per_slot` for each slot. `indices` describe `Features.indices`."""
+    """The layout of `Features.obs`: `base`, then `per_slot` for each slot.
+
+    `indices` describe `Features.indices`, and `arrays` describe `Features.arrays`.
+    """
 
     base: tuple[Feature, ...] = field(converter=as_tuple)
     per_slot: tuple[Feature, ...] = field(converter=as_tuple, default=())
     num_slots: int = 0
     indices: tuple[IndexField, ...] = field(converter=as_tuple, default=())
+    arrays: tuple[ArrayField, ...] = field(converter=as_tuple, default=())
 
     @property
     def dim(self) -> int:
         """Width of the observation, D."""
         return len(self.base) + len(self.per_slot) * self.num_slots
+
+    @property
+    def size(self) -> int:
+        """Numbers that a step shows: the observation, indices and entries of arrays."""
+        return self.dim + sum(block.width for block in self.indices) + sum(math.prod(a.shape) for a in self.arrays)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -53,4 +82,7 @@ class FeatureSchema:
     @property
     def digest(self) -> str:
         """Short digest of the layout and meaning; stored in checkpoints."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+        layout = asdict(self)
+        if not self.arrays:  # as in checkpoints from before there were arrays
+            del layout["arrays"]
+        return hashlib.sha256(json.dumps(layout, sort_keys=True).encode()).hexdigest()[:16]

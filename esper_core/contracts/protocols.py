@@ -29,13 +29,17 @@ Say = Callable[[str], None]
 
 
 class Features(NamedTuple):
-    """What a network sees: `obs`, float `[..., D]`, and category indices to embed, int64 `[..., width]` per name.
+    """What a network sees.
 
-    The index −1 means none.
+    Attributes:
+        obs: Numbers, float `[..., D]`.
+        indices: Categories to embed, int64 `[..., width]` per name; −1 means none.
+        arrays: Arrays to take in as they are, such as images: float or uint8 `[..., *shape]` per name.
     """
 
     obs: Tensor
     indices: dict[str, Tensor]
+    arrays: Mapping[str, Tensor] = {}
 
 
 class Masks(NamedTuple):
@@ -130,12 +134,15 @@ class FeatureExtractor(Protocol):
     schema: FeatureSchema
 
     def __call__(self, state: State) -> Features:
-        """Map a state of `[E, ...]` tensors to Features of `obs [E, D]` and `indices [E, width]`."""
+        """Map a state of `[E, ...]` tensors to Features: `obs [E, D]`, `indices [E, width]`, `arrays [E, *shape]`."""
 
 
 @runtime_checkable
 class PolicyNetwork(Protocol):
-    """Kind `network`: a `torch.nn.Module` from features to a latent and one row of `head.size` numbers per head."""
+    """Kind `network`: a `torch.nn.Module` from features to a latent and one row of `head.size` numbers per head.
+
+    One that reads `Features.arrays` provides `network:arrays`; no other is planned with features that have some.
+    """
 
     latent_dim: int
     input_dim: int

@@ -34,6 +34,6 @@ def _box(entry: StateField, shape: tuple[int, ...]) -> gymnasium.spaces.Box:
     import numpy as np
     from gymnasium import spaces
 
-    kinds: dict[str, Any] = {"float": np.float32, "int": np.int64, "bool": np.int8}
+    kinds: dict[str, Any] = {"float": np.float32, "int": np.int64, "bool": np.int8, "uint8": np.uint8}
     low, high = (0, 1) if entry.dtype == "bool" else (entry.low, entry.high)
     return spaces.Box(low, high, shape, kinds[entry.dtype])

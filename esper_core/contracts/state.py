@@ -16,7 +16,7 @@ class StateField:
 
     Attributes:
         shape: Axes, each 'E' (environments), 'N' (slots), 'O' (operations) or a number.
-        dtype: 'float', 'int' or 'bool'.
+        dtype: 'float', 'int', 'bool' or, for images, 'uint8'.
     """
 
     name: str
@@ -28,8 +28,8 @@ class StateField:
     high: float = 1.0
 
     def __attrs_post_init__(self) -> None:
-        if self.dtype not in ("float", "int", "bool"):
-            raise ValueError(f"state field '{self.name}': dtype '{self.dtype}' is not float, int or bool")
+        if self.dtype not in ("float", "int", "bool", "uint8"):
+            raise ValueError(f"state field '{self.name}': dtype '{self.dtype}' is not float, int, bool or uint8")
         if not self.shape or self.shape[0] != "E":
             raise ValueError(f"state field '{self.name}': the first axis must be 'E'")
 

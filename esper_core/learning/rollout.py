@@ -93,7 +93,9 @@ class Rollout:
 
         slots = (len(actions.ops), actions.category(actions.slot).size) if actions.slot is not None else None
         self.features = Features(
-            zeros(schema.dim), {block.name: zeros(block.width, kind=torch.int64) for block in schema.indices}
+            zeros(schema.dim),
+            {block.name: zeros(block.width, kind=torch.int64) for block in schema.indices},
+            {a.name: zeros(*a.shape, kind=torch.uint8 if a.dtype == "uint8" else dtype) for a in schema.arrays},
         )
         masked = {head.name: flags(head.size) for head in actions.categorical}
         self.masks = Masks(masked, flags(*slots) if slots else None)

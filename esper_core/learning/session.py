@@ -52,5 +52,5 @@ def check_rollout(plan: Plan, index: Index) -> None:
     except (RuntimeError, OverflowError, TypeError):  # more than torch can count
         needed = math.inf
     what = f"The {known.horizon} steps of {plan.envs} environments that an update learns from"
-    hint = f"Lower --envs, the steps of an episode, or the features, {known.feature_schema.dim} numbers a step."
+    hint = f"Lower --envs, the steps of an episode, or the features, {known.feature_schema.size} numbers a step."
     check_memory(needed, what, hint, device)

@@ -64,9 +64,9 @@ def check_type(owner: Owner, what: str, value: Any, kind: type) -> None:
 def take_features(
     owner: Owner, found: Any, schema: FeatureSchema, num_envs: int, dtype: torch.dtype, device: torch.device
 ) -> Features:
-    """Check what features make of a state of E environments: `obs [E, D]` and `indices [E, width]`.
+    """Check what features make of a state of E environments: `obs [E, D]`, `indices [E, width]`, `arrays [E, *shape]`.
 
-    Observations may be floats of any width; they are returned in that of the weights.
+    Observations and arrays may be floats of any width; they are returned in that of the weights.
     """
     check_type(owner, "what it returns", found, Features)
     check_tensor(owner, "its obs", found.obs, "float", (num_envs, schema.dim), device)
@@ -75,7 +75,14 @@ def take_features(
         value, what = found.indices[block.name], f"its indices '{block.name}'"
         check_tensor(owner, what, value, "int", (num_envs, block.width), device)
         check_indices(owner, what, value, -1, block.vocabulary)
-    return Features(found.obs.to(dtype), found.indices)
+    if not schema.arrays and not found.arrays:
+        return Features(found.obs.to(dtype), found.indices)
+    check_names(owner, "its table of arrays", found.arrays, [entry.name for entry in schema.arrays])
+    for entry in schema.arrays:
+        what = f"its array '{entry.name}'"
+        check_tensor(owner, what, found.arrays[entry.name], entry.dtype, (num_envs, *entry.shape), device)
+    arrays = {name: value.to(dtype) if value.is_floating_point() else value for name, value in found.arrays.items()}
+    return Features(found.obs.to(dtype), found.indices, arrays)
 
 
 def check_mask_form(owner: Owner, found: Any, actions: ActionSpec, num_envs: int, device: torch.device | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from esper_core import ActionSpec, Feature, FeatureSchema, Head, IndexField, StateField, StateSpec
+from esper_core import ActionSpec, ArrayField, Feature, FeatureSchema, Head, IndexField, StateField, StateSpec
 
 OPS = ("WAIT", "GROW", "CUT")
 
@@ -78,8 +78,18 @@ def test_dimension_and_names_follow_the_layout() -> None:
 
 def test_the_digest_covers_layout_and_meaning() -> None:
     base = (feature("a", high=2.0), feature("b"))
+    arrays = (
+        {"arrays": (ArrayField("image", (3, size), dtype),)}
+        for size, dtype in ((4, "float"), (4, "uint8"), (5, "uint8"))
+    )
     changes = ({"num_slots": 3}, {"base": SCHEMA.base[::-1]}, {"base": base}, {"indices": (IndexField("kind", 2, 14),)})
-    assert len({SCHEMA.digest, evolve(SCHEMA).digest, *(evolve(SCHEMA, **change).digest for change in changes)}) == 5
+    digests = {evolve(SCHEMA, **change).digest for change in (*changes, *arrays)}
+    assert len({SCHEMA.digest, evolve(SCHEMA).digest, *digests}) == 8
+    assert SCHEMA.digest == "8546fcf8d4a1c07a", "checkpoints hold it"
+    assert evolve(SCHEMA, arrays=[ArrayField("image", (3, 4), "uint8")]).size == 8 + 2 + 12
+    for shape, dtype in (((), "float"), ((0,), "float"), ((3,), "int8")):
+        with pytest.raises(ValueError, match=r"array 'q': the (shape|dtype)|array 'q': dtype"):
+            ArrayField("q", shape, dtype)
 
 
 def test_state_tables_are_looked_up_by_name() -> None:
@@ -90,6 +100,6 @@ def test_state_tables_are_looked_up_by_name() -> None:
     with pytest.raises(KeyError, match="no state field 'los'"):
         spec["los"]
     for shape, dtype in ((("E",), "double"), ((), "int"), (("N", "E"), "int")):
-        with pytest.raises(ValueError, match=r"not float, int or bool|first axis"):
+        with pytest.raises(ValueError, match=r"not float, int, bool or uint8|first axis"):
             StateField("q", shape, dtype, "", "")
     assert StateField("q", ("E", "N", "O", 4), "float", "", "").sizes(2, 3, 6) == (2, 3, 6, 4)

@@ -2,10 +2,13 @@ import math
 
 import pytest
 import torch
+from attrs import evolve
 
+from esper_core.contracts.features import ArrayField
+from esper_core.contracts.tensors import mapped
 from esper_core.learning.normalise import ReturnNormaliser
-from esper_core.learning.rollout import LEAST_SIGNAL, standardise
-from tests.learning.conftest import World
+from esper_core.learning.rollout import LEAST_SIGNAL, Rollout, standardise
+from tests.learning.conftest import SCHEMA, SPEC, World
 from tests.learning.test_collector import collect
 
 
@@ -40,6 +43,16 @@ def test_sequences_are_the_storage_up_to_the_longest_episode(lengths):
     for part, stored in pairs:
         assert torch.equal(part, stored[:, :length]) and part.is_contiguous()
         assert (part.data_ptr() == stored.data_ptr()) == (length == rollout.horizon)
+
+
+def test_arrays_are_stored_in_their_dtype():
+    arrays = (ArrayField("seen", (2, 3), "uint8"), ArrayField("far", (4,), "float"))
+    rollout = Rollout(5, 2, SPEC, evolve(SCHEMA, arrays=arrays), torch.device("cpu"))
+    seen = {"seen": torch.full((2, 2, 3), 200, dtype=torch.uint8), "far": torch.rand(2, 4)}
+    features = mapped(rollout.features, lambda value: value[:, 0] * 0)._replace(arrays=seen)
+    rollout.add_obs(1, features, mapped(rollout.masks, lambda value: value[:, 0]))
+    for name, stored in rollout.features.arrays.items():
+        assert stored.dtype == seen[name].dtype and torch.equal(stored[:, 1], seen[name])
 
 
 def test_advantages_of_old_data_are_refused():

@@ -6,9 +6,11 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from attrs import evolve
 from torch import Tensor
 
 from esper_core.contracts.errors import PluginError
+from esper_core.contracts.features import ArrayField
 from esper_core.contracts.foreign import Owner, Owners
 from esper_core.contracts.protocols import Features, LSTMState, Masks, NetworkOutput, Values
 from esper_core.policy.boundary import check_mask_form, take_features
@@ -128,6 +130,22 @@ def test_masks_of_another_form(change: dict[str, Any], words: str) -> None:
 def test_features_of_another_form(found: Any, words: str) -> None:
     with pytest.raises(PluginError, match=words):
         take_features(OWNER, found, SCHEMA, 2, torch.float32, CPU)
+
+
+def test_arrays_are_checked_and_taken_in_the_width_of_the_weights() -> None:
+    schema = evolve(SCHEMA, arrays=(ArrayField("seen", (2, 2), "uint8"), ArrayField("far", (4,), "float")))
+    arrays = {"seen": torch.ones(2, 2, 2, dtype=torch.uint8), "far": torch.ones(2, 4, dtype=torch.float64)}
+    taken = take_features(OWNER, features()._replace(arrays=arrays), schema, 2, torch.float32, CPU)
+    assert taken.arrays["seen"] is arrays["seen"] and taken.arrays["far"].dtype == torch.float32
+    for wrong, words in (
+        ({}, "its table of arrays has nothing, not 'seen', 'far'"),
+        ({**arrays, "seen": arrays["seen"].float()}, r"its array 'seen' is float32 \[2, 2, 2\], not uint8"),
+        ({**arrays, "far": arrays["far"][:, :3]}, r"its array 'far' is float64 \[2, 3\], not float \[2, 4\]"),
+    ):
+        with pytest.raises(PluginError, match=words):
+            take_features(OWNER, features()._replace(arrays=wrong), schema, 2, torch.float32, CPU)
+    with pytest.raises(PluginError, match="its table of arrays has 'seen', 'far', not nothing"):
+        take_features(OWNER, features()._replace(arrays=arrays), SCHEMA, 2, torch.float32, CPU)
 
 
 def test_observations_are_taken_in_the_width_of_the_weights() -> None:

@@ -1,6 +1,10 @@
+import math
 from typing import NamedTuple
 
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from torch import Tensor, nn
 
 from esper_core.contracts.protocols import LSTMState
@@ -11,6 +15,10 @@ class Memory(NamedTuple):
     a: Tensor
     b: Tensor
     c: Tensor
+
+
+class Hidden(NamedTuple):
+    hidden: Tensor
 
 
 def memory():
@@ -27,45 +35,70 @@ def test_any_named_tuple_keeps_its_type():
 
 
 class Recurrent:
-    def __init__(self):
+    """An LSTM of two layers, or a GRU, which counts how often it is called."""
+
+    def __init__(self, kind=nn.LSTM):
         torch.manual_seed(0)
-        self.lstm, self.calls = nn.LSTM(3, 4, batch_first=True).double(), 0
+        self.module, self.calls = kind(3, 4, num_layers=2, batch_first=True).double(), 0
 
     def __call__(self, x, state):
         self.calls += 1
-        out, last = self.lstm(x, tuple(state))
+        if isinstance(self.module, nn.GRU):
+            out, last = self.module(x, state.hidden)
+            return out, Hidden(last)
+        out, last = self.module(x, tuple(state))
         return out, LSTMState(*last)
 
-    def zeros(self, envs):
-        return LSTMState(*(torch.zeros(1, envs, 4, dtype=torch.float64) for _ in range(2)))
+    def some(self, envs):
+        kind = Hidden if isinstance(self.module, nn.GRU) else LSTMState
+        return kind(*(torch.randn(2, envs, 4, dtype=torch.float64, requires_grad=True) for _ in kind._fields))
 
 
-def test_a_reset_inside_a_sequence_equals_two_sequences():
-    run = Recurrent()
-    x = torch.randn(2, 9, 3, dtype=torch.float64)
-    start = torch.zeros(2, 9, dtype=torch.bool)
-    start[:, 0], start[1, 4] = True, True
-    whole, last = run_with_resets(run, x, run.zeros(2), start)
-    first, _ = run(x[1:, :4], run.zeros(1))
-    second, end = run(x[1:, 4:], run.zeros(1))
-    torch.testing.assert_close(whole[1:], torch.cat([first, second], 1))
-    torch.testing.assert_close(last.h[:, 1:], end.h)
-    untouched, _ = run(x[:1], run.zeros(1))
-    torch.testing.assert_close(whole[:1], untouched)
+def step_by_step(run, x, state, start):
+    outputs = []
+    for t in range(x.shape[1]):
+        out, state = run(x[:, t : t + 1], zero_rows(state, start[:, t]))
+        outputs.append(out)
+    return torch.cat(outputs, 1), state
 
 
-def test_no_gradient_crosses_a_reset():
-    run = Recurrent()
-    x = torch.randn(1, 6, 3, dtype=torch.float64, requires_grad=True)
-    start = torch.tensor([[True, False, False, True, False, False]])
-    out, _ = run_with_resets(run, x, run.zeros(1), start)
-    out[:, 5].sum().backward()
-    assert bool((x.grad[:, :3] == 0).all()) and float(x.grad[:, 3].abs().max()) > 0
+@settings(deadline=None)
+@given(
+    st.sampled_from((nn.LSTM, nn.GRU)),
+    st.tuples(st.integers(1, 4), st.integers(1, 20)).flatmap(lambda size: arrays(bool, size)),
+)
+def test_resets_anywhere_equal_running_step_by_step(kind, start):
+    run, start = Recurrent(kind), torch.from_numpy(start)
+    envs, steps = start.shape
+    x, state = torch.randn(envs, steps, 3, dtype=torch.float64, requires_grad=True), run.some(envs)
+    weights = torch.randn(envs, steps, 4, dtype=torch.float64)
+    found = []
+    for way in (run_with_resets, step_by_step):
+        out, last = way(run, x, state, start)
+        gained = (out * weights).sum() + sum(part.square().sum() for part in last)
+        found.append((out, *last, *torch.autograd.grad(gained, (x, *state, *run.module.parameters()))))
+    torch.testing.assert_close(*found)
 
 
-def test_without_resets_there_is_one_call():
-    run = Recurrent()
-    start = torch.zeros(2, 9, dtype=torch.bool)
-    start[:, 0] = True
-    run_with_resets(run, torch.randn(2, 9, 3, dtype=torch.float64), run.zeros(2), start)
-    assert run.calls == 1
+@settings(deadline=None)
+@given(st.tuples(st.integers(1, 8), st.integers(1, 64)).flatmap(lambda size: arrays(bool, size)))
+def test_calls_are_few_and_no_step_is_run_twice(start):
+    run, spans = Recurrent(), []
+    (envs, steps), start = start.shape, torch.from_numpy(start)
+
+    def counted(x, state):
+        spans.append(x.shape[:2])
+        return run(x, state)
+
+    run_with_resets(counted, torch.randn(envs, steps, 3, dtype=torch.float64), run.some(envs), start)
+    assert len(spans) <= 1 + math.log2(steps)
+    assert sum(rows * span for rows, span in spans) == start.numel()
+    assert sum(span for _, span in spans) <= steps
+
+
+def test_without_resets_it_is_the_call_itself():
+    run, start = Recurrent(), torch.zeros(2, 9, dtype=torch.bool)
+    x, state = torch.randn(2, 9, 3, dtype=torch.float64), run.some(2)
+    found, alone = run_with_resets(run, x, state, start), run(x, state)
+    assert torch.equal(found[0], alone[0]) and all(map(torch.equal, found[1], alone[1]))
+    assert run.calls == 2

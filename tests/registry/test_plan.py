@@ -137,6 +137,24 @@ def test_components_that_do_not_fit_together(index: Index) -> None:
     assert "network=small-net" in caught.value.hint
 
 
+def test_arrays_need_a_network_that_reads_them(index: Index) -> None:
+    images = ["features.image=true"]
+    with pytest.raises(IncompatiblePlan) as caught:
+        plan(index, options=images)
+    says = "features 'wide' (toy-world 1.0) has arrays, such as images, which network 'small-net' (toy-world 1.0)"
+    assert caught.value.message == f"{says} does not read: 'image' [8, 8]."
+    assert "No network here provides 'network:arrays'" in caught.value.hint
+    reads = evolve(
+        next(c.spec for c in index.components if c.name == "plain-net"),
+        provides=("network:op-logits", "network:arrays"),
+    )
+    seeing = evolve(index, components=[evolve(c, spec=reads) if c.name == "plain-net" else c for c in index.components])
+    with pytest.raises(IncompatiblePlan) as caught:
+        plan(seeing, options=images)
+    assert "--use network=NAME: plain-net" in caught.value.hint
+    plan(seeing, uses={"network": "plain-net"}, options=images)
+
+
 @pytest.mark.parametrize(
     ("said", "message"),
     [

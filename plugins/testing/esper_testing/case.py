@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -45,15 +46,19 @@ class Case:
         return self.policy.network
 
     def features(self, seed: int = 0) -> Features:
-        """Return features of random states: `obs [E, T, D]`, `indices [E, T, width]`."""
+        """Return features of random states: `obs [E, T, D]`, `indices [E, T, width]`, `arrays [E, T, *shape]`."""
         generator = torch.Generator().manual_seed(seed)
         spec, actions = self.description.state_spec, self.description.actions
         steps = [
             self.extract(random_state(spec, actions, ENVS, self.num_slots, generator, dtype=torch.float32))
             for _ in range(STEPS)
         ]
-        indices = {name: torch.stack([step.indices[name] for step in steps], 1) for name in steps[0].indices}
-        return Features(torch.stack([step.obs for step in steps], 1), indices)
+
+        def stacked(part: Callable[[Features], Mapping[str, Tensor]]) -> dict[str, Tensor]:
+            return {name: torch.stack([part(step)[name] for step in steps], 1) for name in part(steps[0])}
+
+        obs = torch.stack([step.obs for step in steps], 1)
+        return Features(obs, stacked(lambda step: step.indices), stacked(lambda step: step.arrays))
 
     def masks(self, seed: int = 0, *, legal: float = 0.6) -> Masks:
         """Return consistent random masks `[E, T, ...]`."""

@@ -30,7 +30,7 @@ def random_state(
     Fields are drawn independently, so combinations appear that an environment would never publish.
 
     Returns:
-        name → tensor `[E, ...]`: `dtype` for float fields, int64 for int, bool for bool.
+        name → tensor `[E, ...]`: `dtype` for float fields, int64 for int, bool for bool, uint8 for uint8.
     """
     sizes = {f.name: f.sizes(num_envs, num_slots, len(actions.ops)) for f in state_spec.fields}
     return {f.name: _draw(f, sizes[f.name], generator, dtype) for f in state_spec.fields}
@@ -39,8 +39,9 @@ def random_state(
 def _draw(entry: StateField, sizes: tuple[int, ...], generator: torch.Generator, dtype: torch.dtype) -> Tensor:
     if entry.dtype == "bool":
         return torch.rand(sizes, generator=generator) < 0.5
-    if entry.dtype == "int":
-        return torch.randint(int(entry.low), int(entry.high) + 1, sizes, generator=generator)
+    if entry.dtype in ("int", "uint8"):
+        whole = torch.int64 if entry.dtype == "int" else torch.uint8
+        return torch.randint(int(entry.low), int(entry.high) + 1, sizes, generator=generator).to(whole)
     return entry.low + (entry.high - entry.low) * torch.rand(sizes, generator=generator, dtype=dtype)
 
 

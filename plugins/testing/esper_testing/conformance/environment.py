@@ -155,8 +155,9 @@ def _check_field(entry: StateField, value: torch.Tensor, sizes: tuple[int, ...],
     what = f"{when}: the state's '{entry.name}'"
     assert isinstance(value, torch.Tensor), f"{what} is a {type(value).__name__}, not a tensor"
     assert tuple(value.shape) == sizes, f"{what} has shape {tuple(value.shape)}, not {sizes}"
-    types = {"float": value.is_floating_point(), "int": value.dtype == torch.int64, "bool": value.dtype == torch.bool}
-    assert types[entry.dtype], f"{what} is {value.dtype}; its table says {entry.dtype}"
+    whole = {"int": torch.int64, "bool": torch.bool, "uint8": torch.uint8}
+    fits = value.is_floating_point() if entry.dtype == "float" else value.dtype == whole[entry.dtype]
+    assert fits, f"{what} is {value.dtype}; its table says {entry.dtype}"
     if entry.dtype == "bool" or not value.numel():
         return
     assert bool(value.isfinite().all()), f"{what} is not finite"

@@ -88,7 +88,7 @@ def schema(subject: Subject, case: Case) -> None:
 @SUITE.check("shapes", after=("schema",))
 @everywhere
 def shapes(subject: Subject, case: Case) -> None:
-    """It returns `obs [E, D]` as wide as its schema, and the int64 index blocks `[E, width]` that the schema lists."""
+    """It returns `obs [E, D]`, int64 index blocks `[E, width]` and arrays `[E, *shape]`, as its schema lists them."""
     for envs in (5, 1):
         found = case.extract(_states(case, envs))
         assert_shape(found.obs, (envs, case.schema.dim), "obs")
@@ -98,6 +98,12 @@ def shapes(subject: Subject, case: Case) -> None:
         for name, block in blocks.items():
             assert_shape(found.indices[name], (envs, block.width), f"index block '{name}'")
             assert found.indices[name].dtype == torch.int64, f"index block '{name}' is {found.indices[name].dtype}"
+        arrays = {entry.name: entry for entry in case.schema.arrays}
+        assert set(found.arrays) == set(arrays), f"it returns the arrays {set(found.arrays)}, not {set(arrays)}"
+        for name, entry in arrays.items():
+            assert_shape(found.arrays[name], (envs, *entry.shape), f"array '{name}'")
+            kind = {"float": torch.float32, "uint8": torch.uint8}[entry.dtype]
+            assert found.arrays[name].dtype == kind, f"array '{name}' is {found.arrays[name].dtype}, not {kind}"
 
 
 @SUITE.check("indices", after=("shapes",))
@@ -224,7 +230,11 @@ def reads(subject: Subject) -> None:
         given = {f"other_{name}": value for name, value in state.items()}
         found = _extract(extract, given, "and its spec has no `reads`")
         # Index blocks may well be named after fields.
-        found = Features(found.obs, dict(zip(expected.indices, found.indices.values(), strict=True)))
+        indices, arrays = (
+            dict(zip(names, values.values(), strict=True))
+            for names, values in ((expected.indices, found.indices), (expected.arrays, found.arrays))
+        )
+        found = Features(found.obs, indices, arrays)
     assert_same(found, expected, "features of the fields that its spec says it reads")
 
 

@@ -183,7 +183,7 @@ def finite_logits(subject: Subject, case: Case) -> None:
                 block.name: torch.full_like(features.indices[block.name], block.vocabulary - 1 if highest else -1)
                 for block in case.schema.indices
             }
-            output = _run(case, Features(torch.full_like(features.obs, size), indices))
+            output = _run(case, features._replace(obs=torch.full_like(features.obs, size), indices=indices))
             assert_finite(output, f"observations of {size:g}")
 
 
@@ -208,10 +208,11 @@ def rows_independent(subject: Subject, case: Case) -> None:
     stranger = case.features(seed=2)
     obs = torch.cat([stranger.obs[:1] + 1.0, features.obs[1:]])
     indices = {name: torch.cat([stranger.indices[name][:1], v[1:]]) for name, v in features.indices.items()}
+    arrays = {name: torch.cat([stranger.arrays[name][:1], v[1:]]) for name, v in features.arrays.items()}
     other = mapped(before, lambda value: torch.cat([value[:, :1] + 1.0, value[:, 1:]], dim=1))
     rest = slice(1, None)
     what = "another environment's outputs after environment 0 sees other things"
-    changed = _run(case, Features(obs, indices), other)
+    changed = _run(case, Features(obs, indices, arrays), other)
     assert_same(_output_rows(changed, rest), _output_rows(output, rest), what, TOLERANCE)
 
 
@@ -221,7 +222,7 @@ def memory(subject: Subject, case: Case) -> None:
     """If it has a state, learning reaches back from the last step to the first; and no step ever knows a later one."""
     features = case.features()
     obs = features.obs.requires_grad_()
-    latent = case.network(Features(obs, features.indices), case.network.initial_state(ENVS), _none()).latent
+    latent = case.network(features._replace(obs=obs), case.network.initial_state(ENVS), _none()).latent
     middle = STEPS // 2
     early = _gradient(latent[:, middle], obs)
     assert not early[:, middle + 1 :].any(), "an output depends on what is seen after it"
