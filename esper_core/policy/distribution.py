@@ -8,7 +8,6 @@ value, numbers 0, and contributes log-probability 0, entropy 0 and ratio 1.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -18,7 +17,14 @@ from esper_core.contracts.actions import ActionSpec, ContinuousHead
 from esper_core.contracts.protocols import Masks
 from esper_core.policy import gaussian
 from esper_core.policy.gaussian import Gaussian
-from esper_core.policy.masking import apply_mask, constant, masked_kl, masked_log_softmax, normalised_entropy
+from esper_core.policy.masking import (
+    apply_mask,
+    constant,
+    masked_kl,
+    masked_log_softmax,
+    normalised_entropy,
+    relevance_table,
+)
 
 
 class Conditional(NamedTuple):
@@ -27,14 +33,6 @@ class Conditional(NamedTuple):
     log_probs: Tensor
     legal: Tensor
     relevant: Tensor
-
-
-@lru_cache(maxsize=64)
-def relevance_table(actions: ActionSpec, device: torch.device) -> dict[str, Tensor]:
-    """Return for every child head the operations to which it matters, bool `[O]`."""
-    # Out of inference mode, because autograd may save this cached tensor for a backward pass.
-    with torch.inference_mode(False):
-        return {head.name: torch.tensor(actions.relevance(head.name), device=device) for head in actions.children}
 
 
 def _select(table: Tensor, op: Tensor) -> Tensor:

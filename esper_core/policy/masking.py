@@ -56,11 +56,27 @@ def masked_kl(old: Tensor, new: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask, old.exp() * (old - new), constant(0.0, old.dtype)).sum(-1)
 
 
+@lru_cache(maxsize=64)
+def relevance_table(actions: ActionSpec, device: torch.device) -> dict[str, Tensor]:
+    """Return for every child head the operations to which it matters, bool `[O]`."""
+    # Out of inference mode, because autograd may save this cached tensor for a backward pass.
+    with torch.inference_mode(False):
+        return {head.name: torch.tensor(actions.relevance(head.name), device=device) for head in actions.children}
+
+
 def check_masks(actions: ActionSpec, masks: Masks, owner: Owner = UNKNOWN["masks"]) -> None:
     """Check masks `[E, ...]` of the right form: every categorical head that can matter has a legal entry everywhere.
 
     A head without one is an error only when an operation is legal to which the head is relevant; PluginError says so.
     """
+    # Nearly always every head has a legal entry, whether it is asked or not; one answer tells.
+    alive = [masks.heads[head.name].any(-1) for head in actions.categorical if head.name != actions.slot]
+    if actions.slot is not None:
+        assert masks.slot_given_op is not None and actions.root is not None
+        asked = masks.heads[actions.root] & relevance_table(actions, masks.slot_given_op.device)[actions.slot]
+        alive.append((masks.slot_given_op.any(-1) | ~asked).all(-1))
+    if not alive or bool((torch.stack(alive) if len(alive) > 1 else alive[0]).all()):
+        return
     for head in actions.categorical:
         legal = masks.heads[head.name].any(-1)
         labels: tuple[str, ...] = ()
@@ -69,8 +85,7 @@ def check_masks(actions: ActionSpec, masks: Masks, owner: Owner = UNKNOWN["masks
             if head.name == actions.slot:
                 assert masks.slot_given_op is not None
                 legal = masks.slot_given_op.any(-1)
-            relevant = torch.tensor(actions.relevance(head.name), device=ops.device)
-            legal = legal | ~(ops & relevant)
+            legal = legal | ~(ops & relevance_table(actions, ops.device)[head.name])
         if not bool(legal.all()):
             where = (~legal).nonzero()[0].tolist()
             operation = f" for the legal operation {labels[where[-1]]}" if labels else ""
