@@ -15,12 +15,27 @@ METRICS = (
     ),
     Metric(
         ("entropy/<head>",),
-        "entropy given that the head matters and has a choice, as a fraction of ln k of its legal entries",
-        healthy="begins at 1, falls slowly",
+        "entropy given that the head matters and has a choice, as a fraction of ln k of its legal entries; of a head"
+        " of numbers the differential entropy in nats per number, which may be negative",
+        healthy="begins at 1 (numbers: wherever), falls slowly",
         advice="see `collapsed-before-use`, `operation-certain`",
         headline=7,
     ),
-    Metric(("legal/<head>",), "k: legal entries that the head then chooses from"),
+    Metric(("legal/<head>",), "k: legal entries that the head then chooses from; a head of numbers has no such metric"),
+    Metric(
+        ("std/<head>", "std_min/<head>"),
+        "standard deviation of the numbers that a head draws, before they are squashed: mean and smallest, over the"
+        " steps at which it mattered",
+        healthy="falls slowly",
+        advice="see `deviation-collapsed`",
+    ),
+    Metric(
+        ("saturated/<head>",),
+        "share of the numbers drawn that tanh takes within 1 % of a bound; of a head that is not squashed, that are"
+        " cut off",
+        healthy="below 0.5",
+        advice="see `actions-saturated`",
+    ),
     Metric(
         ("used/<head>", "used_share/<head>"),
         "steps at which the head mattered and had a choice, since the start of the run; their share of all steps",

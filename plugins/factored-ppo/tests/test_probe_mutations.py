@@ -13,7 +13,7 @@ from esper_core.contracts.protocols import Features, Masks
 from esper_core.learning import rollout
 from esper_core.policy.recurrent import zero_rows
 from esper_core.registry.index import Index
-from esper_factored_ppo.loss import FactoredPpo
+from esper_factored_ppo.loss import FactoredPpo, Surrogate
 from esper_factored_ppo.probes.environment import ProbeEnvironment
 from esper_factored_ppo.probes.environments.forced import Forced
 from esper_factored_ppo.probes.environments.validity import Occupied
@@ -35,15 +35,20 @@ def advantages_have_the_wrong_sign(patch: Patch) -> None:
 
 
 def truncation_and_termination_are_mixed_up(patch: Patch) -> None:
-    def gae(rewards: Any, values: Any, terminated: Any, truncated: Any, *rest: Any, **more: Any) -> Any:
-        return estimate(rewards, values, truncated, terminated, *rest, **more)
+    def gae(rewards: Any, values: Any, following: Any, terminated: Any, truncated: Any, *rest: Any) -> Any:
+        return estimate(rewards, values, following, truncated, terminated, *rest)
 
     patch.setattr(rollout, "gae", gae)
 
 
 def only_the_operation_is_learned(patch: Patch) -> None:
-    every = FactoredPpo._surrogates
-    patch.setattr(FactoredPpo, "_surrogates", lambda self, *given: [next(iter(every(self, *given)))])
+    every = FactoredPpo._surrogate
+
+    def first(self: FactoredPpo, *given: Any) -> Surrogate:
+        gain, *rest = every(self, *given)
+        return Surrogate(torch.cat([gain[:1], torch.zeros_like(gain[1:])]), *rest)
+
+    patch.setattr(FactoredPpo, "_surrogate", first)
 
 
 def slots_do_not_depend_on_the_operation(patch: Patch) -> None:

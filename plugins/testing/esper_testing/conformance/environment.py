@@ -16,7 +16,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from esper_core.composition.plan import describe_plan
 from esper_core.contracts.errors import EsperError
 from esper_core.contracts.plain import from_exact, to_exact
-from esper_core.contracts.protocols import Evaluable, Masks
+from esper_core.contracts.protocols import Evaluable, Masks, Replayable
 from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.spaces import action_space, observation_space
 from esper_core.learning.session import open_session
@@ -342,14 +342,18 @@ def gymnasium(subject: Subject) -> None:
 @SUITE.check("evaluating", after=("horizon", "seeding"))
 def evaluating(subject: Subject) -> None:
     """Where it is `Evaluable`: what comes of an instance depends on it and on what is done, and can be replayed."""
-    outcomes = describe_plan(subject.plan(3), subject.full_index).outcomes
+    known = describe_plan(subject.plan(3), subject.full_index)
+    outcomes = known.outcomes
     with playable(subject) as (environment, masks, _):
         if not check_members(environment, outcomes):
             return
         assert isinstance(environment, Evaluable)
         held = check_held_out(environment, ENVS)
         topologies = check_outcomes(environment, masks, outcomes, held)
-        check_replay(environment, masks, held, topologies)
+        said, can = known.replayable, isinstance(environment, Replayable)
+        assert said == can, f"its description says replayable = {said}, and it {'has' if can else 'lacks'} topologies"
+        if said:
+            check_replay(environment, masks, held, topologies)
 
 
 @SUITE.check("training", after=("state", "rewards", "horizon", "events"))

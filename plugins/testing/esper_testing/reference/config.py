@@ -22,6 +22,7 @@ class LampsConfig:
         help="slotted: operation, slot and more; rooted: an operation but no slot; flat: two heads that always matter; "
         "mixed: as slotted, with numbers that matter to some operations; numbers: nothing but numbers.",
     )
+    pictures: bool = option(False, help="Publish a picture of the lamps as well, for networks that read arrays.")
 
 
 @frozen
