@@ -211,6 +211,8 @@ def _train(
             lines = run.metrics()
             with view(trainer, plan, run) as viewer, observers.watching(run, viewer.warn):
                 warn = viewer.warn
+                for note in trainer.notes:
+                    warn(note)
                 for update in trainer.run(plan.updates, on_step=viewer.on_step):
                     run.append_events(update)
                     lines.append(run.append_metrics(update))

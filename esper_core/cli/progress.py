@@ -20,8 +20,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 def follow(trainer: Trainer, plan: Plan, words: Words, *, plain: bool) -> Lines | LiveView:
     """Return what shows a run: a live view on a terminal that can, unless plain lines are wanted."""
-    environment = trainer.environment
-    pace = Pace(plan.updates, environment.num_envs * environment.horizon, trainer.updates_done)
+    pace = Pace(plan.updates, trainer.rollout.num_envs * trainer.rollout.horizon, trainer.updates_done)
     if not plain and sys.stderr.isatty():
         from rich.console import Console
 

@@ -84,7 +84,7 @@ def make_context(
         feature_schema=known.feature_schema,
         latent_dim=0,
         gamma=plan.train["gamma"],
-        num_envs=plan.envs,
+        num_envs=plan.envs * known.rows,
         seed=plan.seed,
         device=device,
         dtype=dtype,

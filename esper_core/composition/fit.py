@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from esper_core.contracts.errors import IncompatiblePlan, did_you_mean
 from esper_core.contracts.features import FeatureSchema
-from esper_core.contracts.state import StateSpec
+from esper_core.contracts.state import EnvironmentDescription, StateSpec
 from esper_core.registry.index import Component, Index
 
 READS_ARRAYS = "network:arrays"
@@ -22,6 +22,16 @@ def check_reads(components: Sequence[Component], environment: Component, state: 
             there = f"{environment.name} publishes: {', '.join(state.names)}."
             hint = f"Choose another with --use {component.kind}=NAME. {there}"
             raise IncompatiblePlan(f"{message}{did_you_mean(missing[0], state.names)}", hint=hint)
+
+
+def check_restarts(environment: Component, known: EnvironmentDescription, rollout_steps: int | None) -> None:
+    """Check that rollouts may end in the middle of episodes, if they are to; raises IncompatiblePlan."""
+    if rollout_steps and not known.restarts:
+        raise IncompatiblePlan(
+            f"train.rollout_steps is {rollout_steps}, but {environment} plays whole episodes only: it cannot begin one "
+            "in some rows while others are in the middle of theirs.",
+            hint="Leave train.rollout_steps out, or set it to 0.",
+        )
 
 
 def check_capabilities(components: Sequence[Component], index: Index) -> None:

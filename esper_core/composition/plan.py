@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from attrs import asdict, evolve, field, frozen
 
 from esper_core.composition.config import Option, planned_config, structure_config, unstructure_config
-from esper_core.composition.fit import check_arrays, check_capabilities, check_reads
+from esper_core.composition.fit import check_arrays, check_capabilities, check_reads, check_restarts
 from esper_core.composition.lookup import PlannedComponent, find_planned
 from esper_core.composition.recipes import Recipes
 from esper_core.composition.selection import select
@@ -61,7 +61,7 @@ class PlanRequest:
         uses: Components chosen by kind: kind → name; `environment` is a shorthand for one.
         options: Settings, each `KIND.key=VALUE` or an Option; `epochs` and `workers` are shorthands for those of the
             environment.
-        envs: Environments side by side.
+        envs: Environments side by side, or matches where each has several rows.
         device: torch device, or 'auto'.
         threads: Threads within one operation of the policy.
         precision: What networks compute in.
@@ -205,6 +205,8 @@ def make_plan(
     configs = [planned_config(component, selection.config(component)) for component in components]
     planned = [PlannedComponent.of(component, config) for component, config in zip(components, configs, strict=True)]
     train = unstructure_config(selection.train_config())
+    if train["rollout_steps"] is None:
+        train["rollout_steps"] = description.rollout_steps
     plan = Plan(policy=selection.policy, slots=slots.slot_ids, components=tuple(planned), train=train, **said)
     # Whatever cannot be described, such as an observation with impossible options, must fail before anything is built.
     known, by_kind = describe_plan(plan, index), {component.kind: component for component in components}
@@ -219,6 +221,7 @@ def describe_plan(plan: Plan, index: Index) -> PlanDescription:
     environment, features = (find_planned(index, plan.component(kind)) for kind in ("environment", "features"))
     config = structure_config(environment, plan.component("environment").config)
     known = describe_environment(environment, config, slots)
+    check_restarts(environment, known, plan.train.get("rollout_steps"))
     config = structure_config(features, plan.component("features").config)
     schema = _describe(features, FeatureSchema, config, slots, known.actions, known.state)
     return PlanDescription(slots=slots, feature_schema=schema, **asdict(known, recurse=False))

@@ -68,6 +68,13 @@ class PluginError(EsperError):
     exit_code = 3
 
 
+class EpisodesLost(EsperError):
+    """An environment cannot go on in the middle of the episodes that its saved state tells of.
+
+    Its `load_state` raises it; new episodes begin then, and a line says that the run does not go on exactly.
+    """
+
+
 class CheckpointMismatch(EsperError):
     """A checkpoint does not fit what is installed or asked for."""
 

@@ -105,7 +105,7 @@ class BuildContext:
         feature_schema: Layout of the observation; None while features are built.
         latent_dim: Width of the network's latent; 0 until the network is built.
         gamma: The trainer's discount.
-        num_envs: Environments that run side by side, E.
+        num_envs: Rows that run side by side, E.
         device, dtype: Those of torch, for observations and weights.
         precision: What networks may compute in, one of `esper_core.contracts.precision.PRECISIONS`.
         parts: Components built before this one: kind → object; for a kind used several times, name → object.
@@ -216,6 +216,9 @@ class Environment(Protocol):
     `AutoresetMode.DISABLED`: an episode that ended stays ended until `reset`; later rows are padding. A step after
     the end of an episode changes nothing and returns reward 0.
 
+    A row is what acts: an environment of its own, or one of the agents of a match, whose rows lie side by side. A row
+    may end before its match.
+
     It may also have `board` (`esper_core.contracts.board.HasBoard`), to be looked at while it trains, be an `Evaluable`
     (see docs/evaluation.md), have `circumstances` (`HasCircumstances`), and be `Bridged`, so that policies predict.
     """
@@ -226,7 +229,13 @@ class Environment(Protocol):
     state_spec: StateSpec
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[State, dict[str, Any]]:
-        """Start new episodes everywhere; return state and info, as in `step`. A seed restarts every random stream."""
+        """Start new episodes everywhere; return state and info, as in `step`. A seed restarts every random stream.
+
+        One whose description says `restarts` takes `options={"reset_mask": mask}`, a numpy array of bool `[E]`:
+        episodes start where it is true, always in whole matches, and all other rows stay as they are; the state is that
+        of all. `info["absent"]`, bool `[E]`, where there is one, says which of the rows that start take no part in
+        the episode: they have ended from its beginning.
+        """
 
     def step(self, actions: Mapping[str, Tensor]) -> tuple[State, Tensor, Tensor, Tensor, dict[str, Any]]:
         """Take one step with int64 `[E]` per categorical head and float32 `[E, n]`, within bounds, per continuous one.

@@ -40,6 +40,15 @@ def take_reset(owner: Owner, found: Any, spec: StateSpec, actions: ActionSpec, n
     return state, _seconds(owner, info)
 
 
+def absent_rows(owner: Owner, info: Mapping[str, Any], num_envs: int, device: torch.device) -> Tensor:
+    """Return which rows take no part in the episodes that a reset with this info began, bool `[E]`, checked."""
+    absent = info.get("absent")
+    if absent is None:
+        return torch.zeros(num_envs, dtype=torch.bool, device=device)
+    check_tensor(owner, "its info['absent']", absent, "bool", (num_envs,), device)
+    return absent
+
+
 def take_step(
     owner: Owner, found: Any, spec: StateSpec, actions: ActionSpec, num_envs: int, device: torch.device | None = None
 ) -> Stepped:

@@ -29,6 +29,18 @@ class TrainConfig:
     num_minibatches: int = option(
         1, help="Parts an epoch is split into, by environment.", low=1, high=65536, renamed_from="minibatches"
     )
+    rollout_steps: int | None = option(
+        None,
+        help="Steps that each row plays before an update; 0 plays whole episodes, none does as the environment wants.",
+        low=0,
+        high=2**31 - 1,
+    )
+    bptt_steps: int = option(
+        0,
+        help="Steps that a memory is learned through at once; fewer are faster and forget sooner; 0 is all of them.",
+        low=0,
+        high=2**31 - 1,
+    )
     max_grad_norm: float = option(
         1.0, help="Longest gradient; lower makes rare large steps safer; 0 is off.", low=0.0, high=1e9
     )

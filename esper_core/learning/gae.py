@@ -9,6 +9,7 @@ from torch import Tensor
 def gae(
     rewards: Tensor,
     values: Tensor,
+    next_values: Tensor,
     terminated: Tensor,
     truncated: Tensor,
     valid: Tensor,
@@ -19,28 +20,28 @@ def gae(
 
     Flags of step t belong to executing its action:
 
-        V'_t = 0 if terminated, else V(s_{t+1})
+        V'_t = 0 if terminated, else the value of the state that the step led to
         δ_t  = r_t + γ·V'_t − V(s_t)
         A_t  = δ_t + γλ·A_{t+1}, cut after a step that terminated or truncated
         R_t  = A_t + V(s_t)
 
-    `values` are `[E, T+1]`, in units of reward like `rewards [E, T]`; the one after a truncated step is that of the
-    state it ended in, so an environment must stay in its final state. `terminated` is true where a step ended the
-    episode for good, `truncated` where it was the last one recorded, and `valid` where it happened, all bool `[E, T]`;
-    the rest is padding and gets 0.
+    `values` are V(s_t) and `next_values` those of the states that steps led to, both `[E, T]` and in units of reward
+    like `rewards [E, T]`. The two are apart, because the step after a truncated one begins another episode.
+    `terminated` is true where a step ended the episode for good, `truncated` where it was the last one recorded, and
+    `valid` where it happened, all bool `[E, T]`; the rest is padding and gets 0.
     """
     advantages, zero = torch.empty_like(rewards), torch.zeros_like(rewards)
-    error = rewards + gamma * torch.where(terminated, zero, values[:, 1:]) - values[:, :-1]
+    error = rewards + gamma * torch.where(terminated, zero, next_values) - values
     delta = torch.where(valid, error, zero).unbind(1)
     decay = torch.where(valid & ~(terminated | truncated), gamma * gae_lambda, zero).unbind(1)
     # The only part that has to go step by step; every operation here is paid for T times.
     following = zero[:, 0]
     for t in reversed(range(len(delta))):
         following = torch.add(delta[t], decay[t] * following, out=advantages[:, t])
-    return advantages, torch.where(valid, advantages + values[:, :-1], zero)
+    return advantages, torch.where(valid, advantages + values, zero)
 
 
 def discounted_returns(rewards: Tensor, ended: Tensor, valid: Tensor, gamma: float) -> Tensor:
     """Return Σ_k γ^k·r_{t+k} up to the step that `ended` the episode, `[E, T]`; 0 in padding. No bootstrap."""
-    no_values, never = rewards.new_zeros(len(rewards), rewards.shape[1] + 1), torch.zeros_like(valid)
-    return gae(rewards, no_values, ended, never, valid, gamma, 1.0)[1]
+    nothing, never = torch.zeros_like(rewards), torch.zeros_like(valid)
+    return gae(rewards, nothing, nothing, ended, never, valid, gamma, 1.0)[1]

@@ -62,10 +62,16 @@ def action_metrics(rollout: Rollout) -> dict[str, float | None]:
     return {f"{spec.root}/{label}": share for label, share in zip(spec.ops, shares, strict=True)}
 
 
-def rollout_metrics(rollout: Rollout, events: Iterable[Mapping[str, Any]]) -> dict[str, float | None]:
-    """Return what the episodes of a rollout were like."""
-    reward_sum = number(rollout.rewards.double().sum(1).mean())
-    return {"return": reward_sum} | episode_metrics(events) | {"reward_sum": reward_sum} | action_metrics(rollout)
+def rollout_metrics(
+    rollout: Rollout, events: Iterable[Mapping[str, Any]], returns: Sequence[float] | None = None
+) -> dict[str, float | None]:
+    """Return what the episodes of a rollout were like.
+
+    Where it holds parts of episodes, `returns` are those of the episodes that ended in it, possibly none.
+    """
+    reward_sum = number(rollout.rewards.double().sum(1)[rollout.valid.any(1)].mean())
+    score = reward_sum if returns is None else mean_of(returns)
+    return {"return": score} | episode_metrics(events) | {"reward_sum": reward_sum} | action_metrics(rollout)
 
 
 def policy_metrics(rollout: Rollout, steps: Steps, old: Evaluation) -> dict[str, float | None]:
@@ -83,8 +89,7 @@ def policy_metrics(rollout: Rollout, steps: Steps, old: Evaluation) -> dict[str,
         for metric, value in said.items():
             metrics[f"{metric}/{name}"] = number(value[valid].double().sum() / weight) if weight else None
     metrics["forced_fraction"] = masked_mean(old.forced.double(), valid)
-    acted = {name: value[:, : rollout.length] for name, value in rollout.log_prob.items()}
-    gaps = [(old.log_prob[name] - value)[valid].abs().max() for name, value in acted.items()]
+    gaps = [(old.log_prob[name] - value)[valid].abs().max() for name, value in rollout.cut(rollout.log_prob).items()]
     return metrics | {"behaviour_log_prob_gap": number(torch.stack(gaps).max())}
 
 
@@ -100,9 +105,10 @@ def number_metrics(steps: Steps, old: Evaluation) -> dict[str, float | None]:
         drawn, deviation = steps.actions[head.name][where], old.distribution.gaussian(head.name).log_std[where].exp()
         low, high = ((-SATURATED,), (SATURATED,)) if head.squash else (head.low, head.high)
         beyond = (drawn < drawn.new_tensor(low)) | (drawn > drawn.new_tensor(high))
-        found = (deviation.mean(), deviation.min(), beyond.double().mean()) if drawn.numel() else (math.nan,) * 3
-        names = ("std", "std_min", "saturated")
-        metrics |= {f"{name}/{head.name}": number(value) for name, value in zip(names, found, strict=True)}
+        found = dict.fromkeys(("std", "std_min", "saturated"))
+        if drawn.numel():
+            found = {"std": deviation.mean(), "std_min": deviation.min(), "saturated": beyond.double().mean()}
+        metrics |= {f"{name}/{head.name}": None if value is None else number(value) for name, value in found.items()}
     return metrics
 
 
@@ -138,7 +144,7 @@ def critic_metrics(
     if returns.numel() == 0:
         return {}
     # Returns are advantage + value, so the error of `q_taken` needs no denormalised prediction.
-    error = in_order(rollout.advantages - (rollout.q_taken - rollout.value[:, :-1]) * unit, valid).double()
+    error = in_order(rollout.advantages - (rollout.q_taken - rollout.value) * unit, valid).double()
     variance = float(returns.var(correction=0))
     explainable = variance > VARIANCE_FLOOR * spread * spread > 0.0
     metrics: dict[str, float | None] = {

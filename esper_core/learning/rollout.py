@@ -1,12 +1,12 @@
-"""The rollout buffer: one episode per environment, allocated once and reused. Every tensor is `[E, T, ...]`."""
+"""The rollout buffer, allocated once and reused. Every tensor is `[E, T, ...]`."""
 
 from __future__ import annotations
 
 import math
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
-from attrs import frozen
+from attrs import evolve, field, frozen
 from torch import Tensor
 
 from esper_core.contracts.actions import ActionSpec
@@ -23,13 +23,22 @@ LEAST_SIGNAL = 1e-3
 
 @frozen
 class Steps:
-    """What was seen and done: `actions` are int64 per head, or the numbers drawn; a step not `valid` is padding."""
+    """What was seen and done, in sequences; every tensor but the state is `[B, T, ...]`.
+
+    A sequence is a row of the rollout, or a chunk of one.
+
+    Attributes:
+        actions: Per head int64, or the numbers drawn.
+        valid: False where a step is padding.
+        state: Recurrent state before the first steps, `[·, B, …]`; None for the network's initial one.
+    """
 
     features: Features
     masks: Masks
     actions: dict[str, Tensor]
     episode_start: Tensor
     valid: Tensor
+    state: Any = field(default=None, kw_only=True)
 
 
 @frozen
@@ -52,25 +61,29 @@ class Sequences(Steps):
 
     @property
     def num_envs(self) -> int:
-        """Number of sequences, E."""
+        """Number of sequences, B."""
         return self.valid.shape[0]
 
     def rows(self, index: Tensor) -> Sequences:
-        """Return the sequences of the environments `index`, int64 `[B]`."""
-        return mapped(self, lambda value: value[index])
+        """Return the sequences `index`, int64."""
+        state = mapped(self.state, lambda value: value[:, index])
+        return evolve(mapped(evolve(self, state=None), lambda value: value[index]), state=state)
 
 
 S = TypeVar("S", bound=Steps)
+T = TypeVar("T")
 
 
 class Rollout:
     """Storage `[E, T, ...]` of what is seen, done and rewarded, and of what is learned from it.
 
-    Column t holds the observation before step t, its action, and the reward and end flags of executing it. An
-    environment that ended stays in its final state, so column t+1 is the final observation of an episode whose last
-    step is t; `final` is what is seen after the last step of all. `length` are the steps of the longest episode, and
-    `value` are values of states, `[E, T+1]`. What is handed out are views of the buffer wherever the whole horizon was
-    played: they hold until the next episodes.
+    Column t holds the observation before step t, its action, and the reward and end flags of executing it. `length` are
+    the steps that were played. `value` are values of the states, and `bootstrap` those of the states that truncated
+    steps ended in, and the last ones of rows that go on.
+
+    Where a `chunk` is given, rows are learned from in chunks of so many steps, each from the recurrent state recorded
+    when acting. What is handed out are views of the buffer wherever the whole horizon was played: they hold until the
+    next rollout.
     """
 
     def __init__(
@@ -81,12 +94,14 @@ class Rollout:
         schema: FeatureSchema,
         device: torch.device,
         dtype: torch.dtype = torch.float32,
+        chunk: int = 0,
     ) -> None:
         self.horizon, self.num_envs, self.actions_spec = horizon, num_envs, actions
-        self.length = horizon
+        self.length, self.chunk = horizon, chunk if chunk < horizon else 0
+        columns = -(-horizon // self.chunk) * self.chunk if self.chunk else horizon
 
-        def zeros(*shape: int, steps: int = horizon, kind: torch.dtype = dtype) -> Tensor:
-            return torch.zeros(num_envs, steps, *shape, dtype=kind, device=device)
+        def zeros(*shape: int, kind: torch.dtype = dtype) -> Tensor:
+            return torch.zeros(num_envs, columns, *shape, dtype=kind, device=device)
 
         def flags(*shape: int) -> Tensor:
             return zeros(*shape, kind=torch.bool)
@@ -97,9 +112,9 @@ class Rollout:
             {block.name: zeros(block.width, kind=torch.int64) for block in schema.indices},
             {a.name: zeros(*a.shape, kind=torch.uint8 if a.dtype == "uint8" else dtype) for a in schema.arrays},
         )
-        masked = {head.name: flags(head.size) for head in actions.categorical}
-        self.masks = Masks(masked, flags(*slots) if slots else None)
-        self.final: tuple[Features, Masks] | None = None
+        # Of padding that nobody has written everything is legal.
+        masked = {head.name: flags(head.size).fill_(True) for head in actions.categorical}
+        self.masks = Masks(masked, flags(*slots).fill_(True) if slots else None)
         indices = {head.name: zeros(kind=torch.int64) for head in actions.categorical}
         numbers = {head.name: zeros(len(head.dims)) for head in actions.continuous}
         self.actions = {name: (indices | numbers)[name] for name in actions.names}
@@ -110,9 +125,15 @@ class Rollout:
 
         self.old_log_prob = {name: zeros() for name in actions.names}
         self.old_logits = {head.name: zeros(head.size) for head in actions.heads}
-        self.value, self.q_taken = zeros(steps=horizon + 1), zeros()
+        self.value, self.q_taken, self.bootstrap = zeros(), zeros(), zeros()
         self.advantages, self.returns = zeros(), zeros()
+        self._states: list[Any] = []
         self._advantages_ready = False
+
+    @property
+    def num_sequences(self) -> int:
+        """Sequences that are learned from when the whole horizon was played."""
+        return self.num_envs * (self.valid.shape[1] // self.chunk if self.chunk else 1)
 
     @property
     def nbytes(self) -> int:
@@ -122,15 +143,20 @@ class Rollout:
     # Collecting -----------------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Make ready for new episodes: every step is padding until it is written."""
-        self._advantages_ready, self.length = False, self.horizon
+        """Make ready for another rollout: every step is padding until it is written."""
+        self._advantages_ready, self.length, self._states = False, self.horizon, []
         for flag in (self.episode_start, self.terminated, self.truncated, self.valid):
             flag.zero_()
         self.rewards.zero_()
-        self.episode_start[:, 0] = True
 
-    def add_obs(self, t: int, features: Features, masks: Masks) -> None:
-        """Copy what is seen before step t, `[E, ...]`."""
+    def add_obs(self, t: int, features: Features, masks: Masks, start: Tensor, state: Any) -> None:
+        """Copy what is seen before step t, `[E, ...]`, where episodes start there, and the recurrent state before it.
+
+        The state is kept where a chunk begins.
+        """
+        if not (t % self.chunk if self.chunk else t):
+            self._states.append(mapped(state, lambda value: value.detach()))
+        self.episode_start[:, t].copy_(start)
         found = leaves((features, masks))
         for name, column in leaves((self.features, self.masks)).items():
             column[:, t].copy_(found[name])
@@ -148,9 +174,13 @@ class Rollout:
         self.terminated[:, t].copy_(terminated & valid)
         self.truncated[:, t].copy_(truncated & valid)
 
-    def finish(self, length: int, features: Features, masks: Masks) -> None:
-        """Note that all episodes have ended within `length` steps, and what is seen after them, `[E, ...]`."""
-        self.length, self.final = length, (features, masks)
+    def add_value(self, t: int, where: Tensor, value: Tensor) -> None:
+        """Copy the values of the states that step t led to, `[E]`, for the rows in which nothing follows it here."""
+        self.bootstrap[:, t].copy_(torch.where(where, value, torch.zeros_like(value)))
+
+    def finish(self, length: int) -> None:
+        """Note how many steps were played."""
+        self.length = length
 
     # Learning -------------------------------------------------------------------------------------------------------
 
@@ -158,19 +188,18 @@ class Rollout:
         """Return what was seen and done."""
         return self._played(Steps(*self._stored()))
 
-    def store_old_policy(self, old: Evaluation, final_value: Tensor) -> None:
-        """Store the policy before the update: log-probabilities, logits and values.
+    def store_old_policy(self, old: Evaluation) -> None:
+        """Store the policy before the update: log-probabilities, logits and values of `steps()`."""
 
-        The state that an episode ended in has no action, only what was drawn for padding, so its value is
-        `Evaluation.state_value`, wherever the episode ended; after the last step it is `final_value [E]`.
-        """
-        done = slice(0, self.length)
+        def store(into: Tensor, found: Tensor) -> None:
+            rows = found.reshape(self.num_envs, -1, *found.shape[2:])
+            into[:, : rows.shape[1]].copy_(rows)
+
         for name in self.actions:
-            self.old_log_prob[name][:, done].copy_(old.log_prob[name])
-            self.old_logits[name][:, done].copy_(old.logits[name])
-        self.value[:, done].copy_(torch.where(self.valid[:, done], old.values.value, old.state_value))
-        self.value[:, self.length].copy_(final_value)
-        self.q_taken[:, done].copy_(old.values.q_taken)
+            store(self.old_log_prob[name], old.log_prob[name])
+            store(self.old_logits[name], old.logits[name])
+        store(self.value, old.values.value)
+        store(self.q_taken, old.values.q_taken)
 
     def compute_advantages(self, gamma: float, gae_lambda: float, offset: float, unit: float) -> None:
         """Write advantages and returns, both in units of reward, in place.
@@ -178,10 +207,11 @@ class Rollout:
         `offset` and `unit` are the `ReturnNormaliser`'s under which the stored values were predicted.
         """
         done = slice(0, self.length)
-        values = self.value[:, : self.length + 1] * unit + offset
+        values, bootstrap = (value[:, done] * unit + offset for value in (self.value, self.bootstrap))
         terminated, truncated, valid = (flag[:, done] for flag in (self.terminated, self.truncated, self.valid))
+        following = torch.cat([torch.where(truncated[:, :-1], bootstrap[:, :-1], values[:, 1:]), bootstrap[:, -1:]], 1)
         self.advantages[:, done], self.returns[:, done] = gae(
-            self.rewards[:, done], values, terminated, truncated, valid, gamma, gae_lambda
+            self.rewards[:, done], values, following, terminated, truncated, valid, gamma, gae_lambda
         )
         self._advantages_ready = True
 
@@ -193,16 +223,29 @@ class Rollout:
         if not self._advantages_ready:
             raise RuntimeError("compute_advantages must be called before a rollout is learned from")
         advantages, scale = standardise(self.advantages, self.valid, normaliser.spread)
-        worth = (self.q_taken - self.value[:, :-1]) * (value_unit / scale)
+        worth = (self.q_taken - self.value) * (value_unit / scale)
         old, returns = (self.old_log_prob, self.old_logits), normaliser.normalise(self.returns)
         return self._played(Sequences(*self._stored(), *old, advantages, op_advantage=worth, returns=returns))
 
     def _stored(self) -> tuple[Features, Masks, dict[str, Tensor], Tensor, Tensor]:
         return self.features, self.masks, self.actions, self.episode_start, self.valid
 
-    def _played(self, steps: S) -> S:
+    def cut(self, values: T) -> T:
+        """Return tensors `[E, T, ...]` of what was played as the sequences that are learned from, `[B, T, ...]`.
+
+        The last chunk of a row is filled up with padding.
+        """
+        chunk = self.chunk or self.length
+        count = -(-self.length // chunk)
+        lead, columns = (self.num_envs * count, chunk), slice(0, count * chunk)
         # Networks would copy what is not contiguous at every evaluation; here that is once, and never for all of it.
-        return mapped(steps, lambda value: value[:, : self.length].contiguous())
+        return mapped(values, lambda value: value[:, columns].contiguous().view(*lead, *value.shape[2:]))
+
+    def _played(self, steps: S) -> S:
+        # One state per chunk and row becomes one per sequence: rows one after another, their chunks in order.
+        states = zip(*self._states, strict=True) if self._states and self._states[0] is not None else ()
+        parts = [torch.stack(part, dim=2).flatten(1, 2) for part in states]
+        return evolve(self.cut(steps), state=type(self._states[0])._make(parts) if parts else None)
 
 
 def in_order(values: Tensor, valid: Tensor) -> Tensor:

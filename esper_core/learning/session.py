@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 
 import torch
+from attrs import evolve
 
 from esper_core.composition.build import build_parts, resolve_device
 from esper_core.composition.config import structure
-from esper_core.composition.plan import Plan, describe_plan, owners_of
+from esper_core.composition.plan import Plan, PlanDescription, describe_plan, owners_of
+from esper_core.composition.selection import TRAIN
 from esper_core.learning.config import TrainConfig
 from esper_core.learning.randomness import seed_all
 from esper_core.learning.rollout import Rollout
@@ -24,7 +26,8 @@ def open_session(plan: Plan, index: Index) -> Trainer:
     Operations use the plan's number of threads, 1 unless it says more: sums split differently come out differently, and
     more threads are slower for tensors of this size. The random streams of the process start from the plan's seed.
     """
-    check_rollout(plan, index)
+    known = describe_plan(plan, index)
+    config = check_rollout(plan, known)
     torch.set_num_threads(plan.threads)
     seed_all(plan.seed)
     parts, owners = build_parts(plan, index), owners_of(plan, index)
@@ -37,20 +40,29 @@ def open_session(plan: Plan, index: Index) -> Trainer:
         masks=parts["masks"],
         loss=parts["loss"],
         environment=environment,
-        config=structure(TrainConfig, plan.train, prefix="train", owner="the trainer"),
+        config=config,
         seed=plan.seed,
         owners=owners,
+        rows=known.rows,
     )
 
 
-def check_rollout(plan: Plan, index: Index) -> None:
-    """Check before anything is built that the rollout of a plan, and a copy of it to learn from, fit into memory."""
-    known, device = describe_plan(plan, index), resolve_device(plan.device)
+def check_rollout(plan: Plan, known: PlanDescription) -> TrainConfig:
+    """Check before anything is built that the rollout of a plan, and a copy of it to learn from, fit into memory.
+
+    Returns how the trainer is to be set, with the steps of a rollout decided.
+    """
+    device, config = resolve_device(plan.device), structure(TrainConfig, plan.train, prefix=TRAIN, owner="the trainer")
+    if config.rollout_steps is None:
+        config = evolve(config, rollout_steps=known.rollout_steps)
+    steps, envs = config.rollout_steps or known.horizon, plan.envs * known.rows
     try:
-        imagined = Rollout(known.horizon, plan.envs, known.actions, known.feature_schema, torch.device("meta"))
+        imagined = Rollout(steps, envs, known.actions, known.feature_schema, torch.device("meta"))
         needed: float = 2 * imagined.nbytes
     except (RuntimeError, OverflowError, TypeError):  # more than torch can count
         needed = math.inf
-    what = f"The {known.horizon} steps of {plan.envs} environments that an update learns from"
-    hint = f"Lower --envs, the steps of an episode, or the features, {known.feature_schema.size} numbers a step."
+    what = f"The {steps} steps of {envs} environments that an update learns from"
+    fewer = "train.rollout_steps" if config.rollout_steps else "the steps of an episode"
+    hint = f"Lower --envs, {fewer}, or the features, {known.feature_schema.size} numbers a step."
     check_memory(needed, what, hint, device)
+    return config

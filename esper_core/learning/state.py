@@ -20,7 +20,9 @@ class Resumable(Protocol):
     """Environment, features, masks or loss that can say, as a table, what the next update depends on.
 
     The table is made of None, booleans, numbers, strings, lists, tuples and tables whose keys are strings, which a
-    checkpoint keeps exactly. For an environment it is whatever its next reset depends on.
+    checkpoint keeps exactly. For an environment it is whatever its next reset depends on, and for one that restarts
+    rows also whatever its next step does: it may be saved in the middle of episodes. Where it cannot go on in these,
+    `load_state` raises `esper_core.contracts.errors.EpisodesLost`.
     """
 
     def state(self) -> dict[str, Any]:
@@ -36,8 +38,9 @@ class Resumable(Protocol):
 class TrainerState:
     """Everything that the next update depends on.
 
-    `tensors` are flat tables of tensors on the CPU by group: 'policy', 'optimiser', 'normaliser', 'rng'. `counters` are
-    JSON-able; `parts` among them holds, by kind, the states of those that are `Resumable`.
+    `tensors` are flat tables of tensors on the CPU by group: 'policy', 'optimiser', 'normaliser', 'rng', and 'episodes'
+    where a run goes on in the middle of these. `counters` are JSON-able; `parts` among them holds, by kind, the states
+    of those that are `Resumable`.
     """
 
     tensors: dict[str, dict[str, Tensor]]

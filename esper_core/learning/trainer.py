@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from attrs import field, frozen
 
-from esper_core.contracts.errors import CheckpointMismatch, ConfigError
+from esper_core.contracts.errors import CheckpointMismatch, ConfigError, EpisodesLost
 from esper_core.contracts.events import is_number
 from esper_core.contracts.foreign import UNKNOWN, Owners, described, guarded
 from esper_core.contracts.protocols import Environment, FeatureExtractor, Loss, MaskProvider, Scheduled
 from esper_core.learning.boundary import take_loss, taken_state
 from esper_core.learning.collector import Collected, Collector
 from esper_core.learning.config import TrainConfig
+from esper_core.learning.episodes import Episodes
 from esper_core.learning.fading import faded
 from esper_core.learning.gae import discounted_returns
 from esper_core.learning.gradient_steps import GradientSteps
@@ -69,10 +70,12 @@ class Update:
 
 
 class Trainer:
-    """Proximal policy optimisation over whole episodes (Schulman et al., 2017, arXiv:1707.06347).
+    """Proximal policy optimisation (Schulman et al., 2017, arXiv:1707.06347).
 
-    Whatever a part raises, and whatever it returns that its contract does not allow, is a PluginError that names its
-    owner. More minibatches than environments are a ConfigError.
+    A rollout is one episode per row, or `rollout_steps` of the config: then the environment must restart rows, `rows`
+    of which make up a match. Whatever a part raises, and whatever it returns that its contract does not allow, is a
+    PluginError that names its owner. More minibatches than sequences are a ConfigError. `notes` are for people: what is
+    not as it was when a state was loaded.
     """
 
     def __init__(
@@ -86,13 +89,8 @@ class Trainer:
         config: TrainConfig,
         seed: int,
         owners: Owners = UNKNOWN,
+        rows: int = 1,
     ) -> None:
-        horizon, envs = environment.horizon, environment.num_envs
-        if config.num_minibatches > envs:
-            raise ConfigError(
-                f"train.num_minibatches is {config.num_minibatches}, but there are only {envs} environments.",
-                hint="A minibatch holds whole episodes; lower train.num_minibatches or raise --envs.",
-            )
         parameter = next(policy.parameters(), None)
         if parameter is None:
             raise owners["network"].breach("neither it nor its critic has a parameter, so nothing can be learned")
@@ -101,14 +99,29 @@ class Trainer:
         self.device = parameter.device
         self.normaliser = ReturnNormaliser(enabled=config.normalise_returns)
         self.optimiser = torch.optim.Adam(policy.parameters(), lr=config.lr, eps=1e-5)
-        self.rollout = Rollout(horizon, envs, policy.actions, features.schema, self.device, parameter.dtype)
-        self._streams = RunStreams(seed, self.device)
-        self._collector = Collector(environment, features, masks, policy, self.rollout, self._streams.sampling, owners)
+        envs, goes_on = environment.num_envs, bool(config.rollout_steps)
+        self._initial = policy.initial_state(envs)
+        chunk = config.bptt_steps
+        if self._initial is None:
+            # What remembers nothing learns from steps in any order.
+            chunk = 1 if goes_on and config.num_minibatches > 1 else 0
+        steps, form = config.rollout_steps or environment.horizon, (self.device, parameter.dtype, chunk)
+        self.rollout = rollout = Rollout(steps, envs, policy.actions, features.schema, *form)
+        if config.num_minibatches > (count := rollout.num_sequences):
+            raise ConfigError(
+                f"train.num_minibatches is {config.num_minibatches}, but there are only {count} sequences.",
+                hint="A minibatch holds whole sequences: lower train.num_minibatches, raise --envs, or cut them with "
+                "train.bptt_steps.",
+            )
+        self._streams, self.notes = RunStreams(seed, self.device), list[str]()
+        self._collector = Collector(
+            environment, features, masks, policy, rollout, self._streams.sampling, owners, goes_on, rows
+        )
         self._learned = Learned(policy, self.optimiser, self.normaliser)
         self._guard = Guard(self._learned)
         half = policy.precision != "float32"
         self._monitor = Monitor(chosen_thresholds(config.thresholds, half) if config.warnings else ())
-        self._environment_started = False
+        self._environment_started = self._lost = False
         parts = {"environment": environment, "features": features, "masks": masks, "loss": loss}
         self._resumable = {kind: part for kind, part in parts.items() if isinstance(part, Resumable)}
 
@@ -151,7 +164,7 @@ class Trainer:
         phases = {**collected.seconds, "update": seconds - sum(collected.seconds.values())}
         pace = collected.steps / seconds if seconds > 0 else None
         timing = {"seconds": seconds, "steps_per_second": pace, "phases": phases}
-        played = rollout_metrics(rollout, collected.events) if collected.steps else {}
+        played = rollout_metrics(rollout, collected.events, collected.returns) if collected.steps else {}
         metrics = played | metrics
         warnings = self._guard.warnings(index) + self._monitor.watch.look(index, metrics)
         metrics["skipped_updates"] = float(self._guard.updates)
@@ -161,8 +174,7 @@ class Trainer:
     def _advantages(self, steps: Steps, old: Evaluation) -> tuple[Sequences, dict[str, float | None]]:
         """Return the batch to learn from, and what policy and critic were worth before."""
         rollout, normaliser, config = self.rollout, self.normaliser, self.config
-        assert rollout.final is not None
-        rollout.store_old_policy(old, self.policy.value(*rollout.final, old.state))
+        rollout.store_old_policy(old)
         first = not normaliser.spread
         if first:
             # The returns have no scale yet. It comes from rewards alone, since a critic that has had nothing to learn
@@ -225,22 +237,30 @@ class Trainer:
 
     def _reset_seed(self) -> int | None:
         """Return the seed of a reset: one in all for an environment that can save its state, else one per update."""
-        if not isinstance(self.environment, Resumable):
+        if not isinstance(self.environment, Resumable) or self._lost:
+            self._lost = False
             return self._streams.episode_seed(self.updates_done)
         seed = None if self._environment_started else self._streams.environment_seed
         self._environment_started = True
         return seed
 
     def _evaluate(self, steps: Steps) -> Evaluation:
-        return self.policy.evaluate_actions(steps.features, steps.masks, None, steps.actions, steps.episode_start)
+        return self.policy.evaluate_actions(
+            steps.features, steps.masks, steps.state, steps.actions, steps.episode_start
+        )
 
     def _minibatches(self, batch: Sequences) -> Iterator[Sequences]:
-        """Yield the batch, or parts of it that hold whole environments in an order drawn anew for each epoch."""
+        """Yield the batch, or parts of it that hold whole sequences in an order drawn anew for each epoch.
+
+        Sequences of nothing but padding are left out, so that every part has something to learn from.
+        """
         if self.config.num_minibatches == 1:
             yield batch
             return
+        if not bool((played := batch.valid.any(1)).all()):
+            batch = batch.rows(played.nonzero().flatten())
         order = torch.randperm(batch.num_envs, generator=self._streams.shuffling).to(self.device)
-        for index in torch.tensor_split(order, self.config.num_minibatches):
+        for index in torch.tensor_split(order, min(self.config.num_minibatches, batch.num_envs)):
             yield batch.rows(index)
 
     def _target_kl(self) -> float | None:
@@ -260,8 +280,11 @@ class Trainer:
             with self.owners[kind].doing("giving its state"):
                 found = part.state()
             parts[kind] = taken_state(self.owners[kind], found)
+        # Of no use without the environment's own state.
+        episodes = self._collector.episodes if "environment" in parts else None
+        going_on = {} if episodes is None else {"episodes": episodes.tensors()}
         return TrainerState(
-            tensors={**self._learned.copy(), "rng": streams},
+            tensors={**self._learned.copy(), "rng": streams, **going_on},
             counters={
                 "updates_done": self.updates_done,
                 "environment_steps": self.environment_steps,
@@ -277,6 +300,7 @@ class Trainer:
     def load_state(self, state: TrainerState) -> None:
         """Continue exactly where `state()` was taken; the state is copied.
 
+        Where an environment cannot go on in the middle of its episodes new ones begin, and `notes` say so.
         Raises CheckpointMismatch where something is missing, unexpected or of another shape; nothing has changed then.
         """
         before = self.state()
@@ -294,7 +318,17 @@ class Trainer:
         self._monitor.load_state(counters)
         self.updates_done, self.environment_steps = counters["updates_done"], counters["environment_steps"]
         self._environment_started = counters["environment_started"]
+        self._collector.episodes, self._lost, self.notes = None, False, []
+        why = "" if "environment" in counters["parts"] else f"{self.owners['environment']} does not save its episodes."
         for kind, saved in counters["parts"].items():
             part = self._resumable[kind]
-            with self.owners[kind].doing("taking up its saved state"):
-                part.load_state(saved)
+            try:
+                with self.owners[kind].doing("taking up its saved state"):
+                    part.load_state(saved)
+            except EpisodesLost as lost:
+                self._lost, why = True, lost.message
+        if why and self._collector.restarts and self.updates_done:
+            self.notes = [f"{why} New ones begin, so the run does not go on exactly as it would have."]
+        if not why and (saved := state.tensors.get("episodes")):
+            like = self.rollout.valid[:, 0]
+            self._collector.episodes = Episodes.restored(saved, self._initial, like)

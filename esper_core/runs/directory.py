@@ -62,6 +62,7 @@ class RunDirectory:
             "feature_schema": {"digest": description.feature_schema.digest, "dim": description.feature_schema.dim},
             "actions": {"digest": description.actions.digest, "heads": description.actions.sizes},
             "horizon": description.horizon,
+            "rows": description.rows,
             "weights_versions": provenance.weights_versions(plan, index),
             "words": asdict(Words.of(plan, index, description)),
             "seeds": {"run": plan.seed},
@@ -190,7 +191,7 @@ class RunDirectory:
 
     def events(self) -> list[dict[str, Any]]:
         """Return the environment's events; raises DamagedFile for a line that is damaged."""
-        envs, horizon = self.plan.envs, self.record.get("horizon")
+        envs, horizon = self.plan.envs * self.record.get("rows", 1), self.record.get("horizon")
         lines = read_lines(self.path / EVENTS_FILE, lambda entry: check_event(entry, envs, horizon))
         return [line.entry for line in lines]
 

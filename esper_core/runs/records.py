@@ -116,6 +116,7 @@ class RunRecord:
     feature_schema: dict[str, Any] | None = None
     actions: dict[str, Any] | None = None
     horizon: int | None = None
+    rows: int = 1
     weights_versions: dict[str, int] = Factory(dict)
     distributions: dict[str, _Distribution] = Factory(dict)
     git: dict[str, Any] | None = None

@@ -1,4 +1,4 @@
-"""The value of the state that a truncated episode ended in depends on that state alone."""
+"""The value of the state that a truncated episode ended in depends on that state, and on what went before."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from esper_core.contracts.tensors import mapped
 from esper_core.learning.trainer import Trainer
 from tests.learning.components import ppo_trainer
 from tests.learning.conftest import World
@@ -14,42 +15,42 @@ LENGTHS = (3, 2)
 
 
 class Alike(World):
-    """Its episodes are cut off after `LENGTHS` steps, whatever the horizon, and look alike in every step."""
+    """Its episodes are cut off after `lengths` steps, whatever the horizon, and look alike in every step."""
 
-    def __init__(self, horizon: int) -> None:
-        super().__init__(LENGTHS, horizon, truncate=True)
+    def __init__(self, lengths: tuple[int, ...], horizon: int) -> None:
+        super().__init__(lengths, horizon, truncate=True)
 
     def _state(self) -> dict[str, Tensor]:
         return super()._state() | {"clock": torch.full((self.num_envs,), self.t / 9)}
 
 
-def collected(horizon: int, baseline: str, sampling: int = 0) -> Trainer:
-    trainer = ppo_trainer(Alike(horizon), baseline=baseline, normalise_returns=False, lr=0.0, update_epochs=1)
+def collected(lengths: tuple[int, ...], horizon: int, baseline: str) -> Trainer:
+    world = Alike(lengths, horizon)
+    trainer = ppo_trainer(world, baseline=baseline, normalise_returns=False, lr=0.0, update_epochs=1)
     with torch.no_grad():
         # Operations that differ in value, and of which none is nearly certain.
         trainer.policy.critic.hidden.weight.mul_(5.0)
         trainer.policy.critic.output.weight.mul_(20.0)
     trainer._collector.collect(7)
-    if sampling:
-        # What stands in padding is drawn anew.
-        padding = ~trainer.rollout.valid
-        trainer.rollout.actions["op"][padding] = (trainer.rollout.actions["op"][padding] + sampling) % 3
-    steps = trainer.rollout.steps()
-    trainer._advantages(steps, trainer._evaluate(steps))
     return trainer
 
 
 @pytest.mark.parametrize("baseline", ["expected", "sampled"])
-def test_where_an_episode_is_cut_off_does_not_change_what_follows(baseline: str) -> None:
-    early = [collected(9, baseline, sampling) for sampling in range(3)]
-    at_horizon = collected(max(LENGTHS), baseline)
-    for env, length in enumerate(LENGTHS):
-        value = at_horizon.rollout.value[env, length]
-        for other in early:
-            torch.testing.assert_close(other.rollout.value[env, length], value)
+def test_where_an_episode_is_cut_off_its_value_is_what_it_would_be_if_it_went_on(baseline: str) -> None:
+    longer = collected((5, 5), 5, baseline)
+    steps = longer.rollout.steps()
+    with torch.no_grad():
+        old = longer._evaluate(steps)
+    for horizon in (max(LENGTHS), 9):
+        rollout = collected(LENGTHS, horizon, baseline).rollout
+        for env, length in enumerate(LENGTHS):
+            found = rollout.bootstrap[env, length - 1]
+            torch.testing.assert_close(found, old.state_value[env, length])
+            seen, masks = mapped((steps.features, steps.masks), lambda value: value[:, length])  # noqa: B023
+            assert float((found - longer.policy.value(seen, masks)[env]).abs().detach()) > 1e-3, (
+                "or nothing is remembered"
+            )
     # It is no single operation's, but the mean of them under the policy.
-    steps = at_horizon.rollout.steps()
-    old = at_horizon.policy.evaluate_actions(steps.features, steps.masks, None, steps.actions, steps.episode_start)
     by_op, probs = old.values.by_op[1, 2].detach(), old.distribution.op_probs()[1, 2]
-    torch.testing.assert_close(at_horizon.rollout.value[1, 2], (probs * by_op).sum())
+    torch.testing.assert_close(rollout.bootstrap[1, 1], (probs * by_op).sum())
     assert float((by_op - by_op.mean()).abs().min()) > 1e-3

@@ -30,7 +30,7 @@ def judged(returns: Tensor, taken: Tensor, std: float = 1.0, mean: float = 0.0) 
     rollout.valid[1, 3] = False
     baseline = taken + 0.3
     rollout.q_taken.copy_((taken - mean) / std)
-    rollout.value[:, :-1].copy_((baseline - mean) / std)
+    rollout.value.copy_((baseline - mean) / std)
     rollout.returns.copy_(returns)
     rollout.advantages.copy_(returns - baseline)
     rollout.actions["op"].copy_(torch.tensor([[0, 1, 1, 0], [0, 1, 0, 2]]))
@@ -38,7 +38,7 @@ def judged(returns: Tensor, taken: Tensor, std: float = 1.0, mean: float = 0.0) 
     rollout.masks.heads["op"][1, :, 2] = False
     by_op = torch.tensor([1.0, 4.0, 2.0]).expand(E, T, 3).clone()
     by_op[1, :, 2] = 99.0  # illegal there
-    values = Values(rollout.value[:, :-1], rollout.q_taken, by_op)
+    values = Values(rollout.value, rollout.q_taken, by_op)
     old = Evaluation(None, values, {}, {}, {}, {}, None)  # type: ignore[arg-type]
     return monitors.critic_metrics(rollout, rollout.steps(), old, std, std)
 
@@ -156,7 +156,7 @@ def moved() -> tuple[Policy, Sequences, Evaluation]:
         return policy.evaluate_actions(steps.features, steps.masks, None, steps.actions, steps.episode_start)
 
     with torch.no_grad():
-        rollout.store_old_policy(evaluate(), torch.zeros(4))
+        rollout.store_old_policy(evaluate())
         rollout.compute_advantages(0.9, 0.95, 0.0, 1.0)
         for parameter in policy.parameters():
             parameter.add_(0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))

@@ -22,7 +22,7 @@ def ready(world=None):
     steps = rollout.steps()
     with torch.no_grad():
         old = policy.evaluate_actions(steps.features, steps.masks, None, steps.actions, steps.episode_start)
-        rollout.store_old_policy(old, policy.value(*rollout.final, old.state))
+        rollout.store_old_policy(old)
     rollout.compute_advantages(0.9, 0.95, 0.0, 1.0)
     return rollout, policy
 

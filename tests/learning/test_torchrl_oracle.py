@@ -42,7 +42,9 @@ def test_episodes_may_end_anywhere_in_either_way(seed: int, ends: list[str], gam
     terminated, truncated = (
         torch.tensor([end in (kind, "both") for end in ends]).view(E, T) for kind in ("terminated", "truncated")
     )
-    ours = gae(rewards, values, terminated, truncated, torch.ones(E, T, dtype=torch.bool), gamma, lam)
+    ours = gae(
+        rewards, values[:, :-1], values[:, 1:], terminated, truncated, torch.ones(E, T, dtype=torch.bool), gamma, lam
+    )
     theirs = torchrls(rewards, values, terminated, truncated, gamma, lam)
     for mine, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-9, atol=1e-9)
@@ -60,10 +62,12 @@ def test_padding_after_the_end_is_seen_by_nobody(seed: int, gamma: float, garbag
     truncated[1::2] = False
     theirs = torchrls(rewards, values, terminated, truncated, gamma, 0.9)
     dirty = rewards.masked_fill(~valid, garbage)
-    # The one after a truncated step is the state it ended in; after a terminated one nothing is needed.
-    yes = torch.ones(E, 1, dtype=torch.bool)
-    needed = torch.cat([yes, valid & ~terminated], 1) | torch.cat([valid, ~yes], 1)
-    ours = gae(dirty, values.masked_fill(~needed, garbage), terminated, truncated, valid, gamma, 0.9)
+    # After a terminated step nothing is needed.
+    now, following = (
+        values[:, :-1].masked_fill(~valid, garbage),
+        values[:, 1:].masked_fill(~valid | terminated, garbage),
+    )
+    ours = gae(dirty, now, following, terminated, truncated, valid, gamma, 0.9)
     for mine, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(mine[valid], other[valid], rtol=1e-9, atol=1e-9)
         assert bool((mine[~valid] == 0).all())
@@ -86,7 +90,8 @@ def test_a_rollout_bootstraps_in_units_of_reward(end: str) -> None:
     rewards, values = numbers(0)
     rollout = Rollout(T, E, SPEC, SCHEMA, torch.device("cpu"), torch.float64)
     rollout.rewards.copy_(rewards)
-    rollout.value.copy_((values - mean) / std)
+    rollout.value.copy_((values[:, :-1] - mean) / std)
+    rollout.bootstrap.copy_((values[:, 1:] - mean) / std)
     rollout.valid.fill_(True)
     getattr(rollout, end)[:, -1] = True
     rollout.compute_advantages(0.99, 0.95, mean, std)

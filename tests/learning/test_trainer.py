@@ -5,7 +5,6 @@ import torch
 
 from esper_core.contracts.errors import ConfigError
 from esper_core.contracts.protocols import LossResult
-from esper_core.contracts.tensors import leaves, mapped
 from tests.learning.conftest import SPEC, Net, Reinforce, ResumableWorld, Seen, Value, World, make, train
 
 
@@ -128,19 +127,6 @@ def test_cutting_the_features_cuts_learning():
     assert final_return(Seen()) > 4.0 > 3.5 > final_return(Blind())
 
 
-def test_the_value_after_the_last_step_knows_what_went_before():
-    trainer = make(World(lengths=(6,) * 4, truncate=True), lr=0.0, update_epochs=1)
-    train(trainer, 1)
-    rollout, policy = trainer.rollout, trainer.policy
-    steps, final = rollout.steps(), leaves(rollout.final)
-    names = iter(final)
-    longer = mapped((steps.features, steps.masks), lambda value: torch.cat([value, final[next(names)][:, None]], 1))
-    with torch.no_grad():
-        values, forgetful = policy(*longer).values.value, policy.value(*rollout.final)
-    torch.testing.assert_close(rollout.value, values, atol=1e-6, rtol=1e-5)
-    assert not torch.allclose(rollout.value[:, -1], forgetful, atol=1e-3)
-
-
 @pytest.mark.parametrize(("kl", "passes"), [(0.0149, 3.0), (0.0151, 0.0)])
 def test_the_kl_stop_is_at_one_and_a_half_times_the_target(kl, passes):
     class Moved(Reinforce):
@@ -190,7 +176,7 @@ def test_later_updates_merge_their_returns_once_and_after_the_advantages():
     train(trainer, 2)
     assert calls == [(before, (normaliser.mean, normaliser.spread))] and normaliser.count == 2 * count == 38
     # The returns that were merged are those that the statistics of before gave.
-    values = rollout.value[:, :-1] * before[1] + before[0]
+    values = rollout.value * before[1] + before[0]
     torch.testing.assert_close(rollout.returns[rollout.valid], (rollout.advantages + values)[rollout.valid])
     old_square, new = before[1] ** 2 + before[0] ** 2, rollout.returns[rollout.valid].double()
     assert normaliser.mean == pytest.approx((before[0] + float(new.mean())) / 2)
@@ -200,7 +186,7 @@ def test_later_updates_merge_their_returns_once_and_after_the_advantages():
     batch = loss.batches[-1]
     torch.testing.assert_close(batch.returns, (rollout.returns - normaliser.mean) / normaliser.spread)
     scale = rollout.advantages[rollout.valid].std()
-    worth = (rollout.q_taken - rollout.value[:, :-1]) * before[1] / scale
+    worth = (rollout.q_taken - rollout.value) * before[1] / scale
     torch.testing.assert_close(batch.op_advantage, worth, rtol=1e-4, atol=1e-5)
 
 

@@ -42,11 +42,11 @@ def features_and_masks(plan: Plan, index: Index) -> Work:
 
 def advantages(steps: int, envs: int) -> Work:
     """Return a work that estimates the advantages of a rollout `[envs, steps]`."""
-    rewards, values = torch.rand(envs, steps), torch.rand(envs, steps + 1)
+    rewards, values, following = torch.rand(3, envs, steps)
     truncated, valid = torch.zeros(envs, steps, dtype=torch.bool), torch.ones(envs, steps, dtype=torch.bool)
     terminated = truncated.clone()
     terminated[:, -1] = True
-    return lambda: gae(rewards, values, terminated, truncated, valid, 0.995, 0.95)
+    return lambda: gae(rewards, values, following, terminated, truncated, valid, 0.995, 0.95)
 
 
 def update_seconds(plan: Plan, index: Index, steps: int, envs: int, repeats: int) -> float:

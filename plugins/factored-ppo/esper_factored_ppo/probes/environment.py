@@ -54,7 +54,7 @@ class ProbeEnvironment(VectorEnv[Any, Any, Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Start new episodes, in the rows of the option `reset_mask` if there is one; a seed restarts the randomness."""
+        """Start new episodes, in the rows of the option `reset_mask` if there is one; a seed restarts randomness."""
         if seed is not None:
             self.generator.manual_seed(seed)
         mask = (options or {}).get("reset_mask")

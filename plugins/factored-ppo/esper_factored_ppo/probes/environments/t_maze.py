@@ -57,5 +57,7 @@ class TMaze(ProbeEnvironment):
 def success(trainer: Trainer) -> dict[str, float]:
     """Measure the probability of the right turn at the end of the longest corridor, the mean of both signs."""
     junction = trainer.rollout.steps().features.obs[-2:, :, 1] > 0.5
-    (_, left, _), (_, _, right) = (probs[there].mean(0) for probs, there in zip(op_probs(trainer)[-2:], junction, strict=True))
+    (_, left, _), (_, _, right) = (
+        probs[there].mean(0) for probs, there in zip(op_probs(trainer)[-2:], junction, strict=True)
+    )
     return {"success": float(left + right) / 2}
