@@ -259,7 +259,6 @@ class Evaluable(Protocol):
 
     Its `reset` takes `options={"instances": [...]}`, one instance per environment. The number of an instance determines
     all that is random about its episode; nothing about the other environments of a batch changes it.
-    `options={"instances": [...], "topologies": [...]}` has these topologies in place from the first step on.
     """
 
     def held_out(self, count: int) -> list[int]:
@@ -271,8 +270,30 @@ class Evaluable(Protocol):
         It is called once per episode, since what is held back from training, such as a test split, is read here.
         """
 
+
+@runtime_checkable
+class Replayable(Protocol):
+    """An `Evaluable` environment in which something can be made permanent; its description says `replayable`.
+
+    `reset` with `options={"instances": [...], "topologies": [...]}` has these topologies in place from the first step.
+    """
+
     def topologies(self) -> list[Any]:
         """Return what was made permanent in each environment, JSON-able, as `reset` takes it."""
+
+
+@runtime_checkable
+class Rendered(Protocol):
+    """An environment that can be looked at, such as to film an episode. Others need not be one."""
+
+    def show(self) -> float:
+        """Make row 0 ready to be looked at, before a reset; return how many frames a second are its own pace.
+
+        Raises UserError where that is not possible with its options, or something is not installed.
+        """
+
+    def frame(self) -> NDArray[Any]:
+        """Return how row 0 looks now, uint8 `[height, width, 3]`; raises UserError as `show` does."""
 
 
 @runtime_checkable

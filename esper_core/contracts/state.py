@@ -101,6 +101,8 @@ class EnvironmentDescription:
         restarts: Whether it begins episodes anew in some rows and leaves the others as they are, as
             `Environment.reset` has it.
         rows: Rows that a match has, one for each of its agents; `--envs` counts matches.
+        replayable: Whether what an episode made permanent can be in place from the first step of another on
+            (`esper_core.contracts.protocols.Replayable`).
     """
 
     actions: ActionSpec
@@ -112,6 +114,7 @@ class EnvironmentDescription:
     rollout_steps: int = 0
     restarts: bool = False
     rows: int = 1
+    replayable: bool = False
 
     def __attrs_post_init__(self) -> None:
         for name, least in (("horizon", 1), ("rollout_steps", 0), ("rows", 1)):

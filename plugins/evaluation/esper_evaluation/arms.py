@@ -66,6 +66,7 @@ OWN = (
         "what `policy-greedy` had made permanent in the end, in place from the first step on",
         learned=True,
         needs=GREEDY,
+        applies=lambda known: known.replayable,
     ),
 )
 """Arms that are not rules."""

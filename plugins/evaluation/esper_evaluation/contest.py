@@ -16,7 +16,7 @@ from esper_core.composition.plan import Plan, PlanDescription, describe_plan, ow
 from esper_core.contracts.errors import PluginError, UserError, did_you_mean
 from esper_core.contracts.foreign import close_safely
 from esper_core.contracts.plain import NotPlain, plain
-from esper_core.contracts.protocols import Environment, Evaluable, MaskProvider, Rule
+from esper_core.contracts.protocols import Environment, Evaluable, MaskProvider, Replayable, Rule
 from esper_core.policy.boundary import check_tensor
 from esper_core.registry.index import Index
 from esper_core.registry.sources import made_with
@@ -270,10 +270,14 @@ class Contest:
         return {name: said[name].tolist() for name in names}
 
     def _topologies(self) -> list[Any]:
-        """Return what was made permanent in each environment, in plain values."""
-        owner = self.owners["environment"]
+        """Return what was made permanent in each environment, in plain values; None where nothing can be."""
+        if not self.known.replayable:
+            return [None] * self.plan.envs
+        owner, environment = self.owners["environment"], self.context.parts["environment"]
+        if not isinstance(environment, Replayable):
+            raise owner.breach("its description says it is replayable, and it lacks topologies")
         with owner.doing("saying what was made permanent"):
-            said = self.evaluable.topologies()
+            said: Any = environment.topologies()
         if not isinstance(said, list) or len(said) != self.plan.envs:
             raise owner.breach(f"topologies returned a {type(said).__name__}, not a list of {self.plan.envs}")
         try:

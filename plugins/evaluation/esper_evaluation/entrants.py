@@ -74,26 +74,31 @@ def choose_entrants(runs: Sequence[RunDirectory], at: str) -> tuple[Entrant, ...
     return entrants
 
 
-def training_episodes(entrants: Sequence[Entrant]) -> int:
-    """Return how many episodes a policy was trained with: an update collects one in every environment."""
-    return max(entrant.updates for entrant in entrants) * entrants[0].plan.envs
+def training_episodes(entrants: Sequence[Entrant], horizon: int) -> int:
+    """Return how many episodes of `horizon` steps a policy was trained with, where updates are parts of episodes.
+
+    Otherwise an update collects one in every environment.
+    """
+    plan, updates = entrants[0].plan, max(entrant.updates for entrant in entrants)
+    steps = plan.train.get("rollout_steps")
+    return max(plan.envs, updates * plan.envs * steps // horizon) if steps else updates * plan.envs
 
 
-def search_batches(entrants: Sequence[Entrant], episodes: int | None) -> int:
+def search_batches(entrants: Sequence[Entrant], episodes: int) -> int:
     """Return how many batches of episodes the search for a fixed schedule may play.
 
     Args:
         entrants: The policies.
-        episodes: Episodes asked for; None for as many as a policy was trained with.
+        episodes: Episodes asked for.
 
     Raises:
         UserError: fewer are asked for than are played side by side.
     """
     envs = entrants[0].plan.envs
-    wanted = training_episodes(entrants) if episodes is None else episodes
-    if wanted < envs:
-        raise UserError(f"A search of {wanted} episodes is less than one batch of {envs}.", hint=f"Use {envs} or more.")
-    return wanted // envs
+    if episodes < envs:
+        message = f"A search of {episodes} episodes is less than one batch of {envs}."
+        raise UserError(message, hint=f"Use {envs} or more.")
+    return episodes // envs
 
 
 def _shown(value: object) -> str:

@@ -17,7 +17,7 @@ from esper_core.contracts.errors import ConfigError, UserError
 from esper_core.registry.index import Index
 from esper_core.runs.directory import RunDirectory
 from esper_evaluation.arms import choose_arms
-from esper_evaluation.entrants import choose_entrants, search_batches
+from esper_evaluation.entrants import choose_entrants, search_batches, training_episodes
 from esper_evaluation.evaluation import Evaluation
 
 if TYPE_CHECKING:
@@ -117,7 +117,8 @@ def evaluate_runs(
     plan = entrants[0].plan
     known, environment = describe_plan(plan, index), find_planned(index, plan.component("environment"))
     chosen = choose_arms(arms, index, known, environment, recipes.pins)
-    batches = search_batches(entrants, search_episodes)
+    trained = training_episodes(entrants, known.horizon)
+    batches = search_batches(entrants, trained if search_episodes is None else search_episodes)
 
     notes: list[str] = []
 
@@ -140,7 +141,7 @@ def evaluate_runs(
         comparison = compare(chosen, known.outcomes, played.values, played.instances, played.seeds, played.tags, by)
     figure = played.folder / FIGURE_FILE
     draw(comparison, [arm.name for arm in chosen if arm.learned], figure)
-    return Evaluation(comparison, entrants, played.found, played.played, played.folder, figure, tuple(notes))
+    return Evaluation(comparison, entrants, played.found, trained, played.played, played.folder, figure, tuple(notes))
 
 
 def _silent(done: float, total: int, what: str) -> None:

@@ -11,7 +11,7 @@ from attrs import asdict, frozen
 from esper_core.cli.output import number, table
 from esper_core.system.printable import visible_line
 from esper_evaluation.arms import OWN, POLICY
-from esper_evaluation.entrants import Entrant, training_episodes
+from esper_evaluation.entrants import Entrant
 
 if TYPE_CHECKING:
     from esper_evaluation.comparison import Comparison, Contrast
@@ -35,6 +35,7 @@ class Evaluation:
         comparison: Estimates per arm and outcome, and the policy against the best rule.
         entrants: The policies, each a checkpoint of a run.
         found: The schedule of `best-fixed`, where it took part.
+        trained: Episodes that a policy was trained with.
         played: Episodes that were not on record before, those of the search included.
         records: Folder of all episodes.
         figure: A picture, PNG.
@@ -45,6 +46,7 @@ class Evaluation:
     comparison: Comparison
     entrants: tuple[Entrant, ...]
     found: Found | None
+    trained: int
     played: int
     records: Path
     figure: Path
@@ -66,7 +68,7 @@ class Evaluation:
         search = None
         if self.found is not None:
             search = {key: value for key, value in asdict(self.found).items() if key != "rows"}
-            search["training_episodes"] = training_episodes(self.entrants)
+            search["training_episodes"] = self.trained
         run = self.entrants[0].run
         return {
             **self.comparison.to_json(),
@@ -114,7 +116,7 @@ class Evaluation:
         if self.found is not None:
             yield (
                 f"best-fixed is the best of {self.found.candidates} schedules after {self.found.searched} episodes of "
-                f"search; a policy was trained with {training_episodes(self.entrants)}."
+                f"search; a policy was trained with {self.trained}."
             )
         run = self.entrants[0].run
         yield from ("", f"Episodes lie in {run.shown(self.records)}", f"A picture of this: {run.shown(self.figure)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from esper_core import CommandSpec, KindSpec, hookimpl
+from esper_core import CommandSpec, ComponentSpec, KindSpec, hookimpl
 
 
 @hookimpl
@@ -18,6 +18,16 @@ def esper_kinds() -> Iterator[KindSpec]:
         summary="a policy without parameters",
         planned=False,
     )
+
+
+@hookimpl
+def esper_components() -> Iterator[ComponentSpec]:
+    """Register the rules that play anywhere."""
+    for name, factory, summary in (
+        ("static", "Static", "always the neutral action, such as WAIT of growth: the host as it is"),
+        ("random", "Random", "uniform over what is legal"),
+    ):
+        yield ComponentSpec(kind="rule", name=name, factory=f"esper_evaluation.rules:{factory}", summary=summary)
 
 
 @hookimpl

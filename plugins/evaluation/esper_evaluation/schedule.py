@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from torch import Tensor
 from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.protocols import Masks
 from esper_core.policy.legality import neutral
-from esper_testing.legality import draw_legal, made_legal
+from esper_testing.legality import draw_legal, made_legal, some_rows
 from esper_testing.player import Played
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ class Schedule:
 
     Args:
         spec: The action table.
-        rows: One action per step, in the order of the heads.
+        rows: One action per step, in the order of the heads: an index, or a list of numbers.
     """
 
-    def __init__(self, spec: ActionSpec, rows: Sequence[Sequence[int]]) -> None:
+    def __init__(self, spec: ActionSpec, rows: Sequence[Sequence[Any]]) -> None:
         self.spec, self.rows = spec, rows
 
     def reset(self, num_envs: int) -> None:
@@ -34,17 +34,19 @@ class Schedule:
         self._step = 0
 
     def __call__(self, state: State, masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
-        """Return the action of this step, int64 `[1]` per head."""
-        device = _device(masks)
+        """Return the action of this step, `[1]` per head."""
+        device = some_rows(state, masks).device
         wanted = neutral(self.spec, 1, device)
         if self._step < len(self.rows):
             row = self.rows[self._step]
-            wanted = {name: torch.tensor([value], device=device) for name, value in zip(wanted, row, strict=True)}
+            wanted = {
+                name: torch.tensor([value], device=device) for name, value in zip(self.spec.names, row, strict=True)
+            }
         self._step += 1
         return made_legal(self.spec, masks, wanted)
 
 
-def recorded(spec: ActionSpec, played: Played, env: int) -> list[list[int]]:
+def recorded(spec: ActionSpec, played: Played, env: int) -> list[list[Any]]:
     """Return what was done in an environment's episode as the rows of a schedule."""
     columns = [played.column(name, env) for name in spec.names]
     return [list(row) for row in zip(*columns, strict=True)]
@@ -64,12 +66,12 @@ class Wandering:
         self._calm: float | None = None
 
     def __call__(self, state: State, masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
-        """Return actions, int64 `[1]` per head."""
+        """Return actions, `[1]` per head."""
         if self._calm is None:
             self._calm = float(torch.rand((), generator=generator))
         calm = float(torch.rand((), generator=generator)) < self._calm
-        drawn = draw_legal(self.spec, masks, generator)
-        return made_legal(self.spec, masks, neutral(self.spec, 1, _device(masks))) if calm else drawn
+        drawn = draw_legal(self.spec, masks, state, generator)
+        return made_legal(self.spec, masks, neutral(self.spec, 1, some_rows(state, masks).device)) if calm else drawn
 
 
 class Matched:
@@ -85,14 +87,14 @@ class Matched:
 
     def __init__(self, spec: ActionSpec, ops: Sequence[int]) -> None:
         assert spec.root is not None, "without a root head there are no operations"
-        self.spec, self.ops, self.root = spec, ops, spec.head(spec.root)
+        self.spec, self.ops, self.root = spec, ops, spec.category(spec.root)
 
     def reset(self, num_envs: int) -> None:
         """Begin with all operations."""
         self._rest: list[int] | None = None
 
     def __call__(self, state: State, masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
-        """Return actions, int64 `[1]` per head."""
+        """Return actions, `[1]` per head."""
         if self._rest is None:
             self._rest = [self.ops[i] for i in torch.randperm(len(self.ops), generator=generator).tolist()]
         legal = masks.heads[self.root.name]
@@ -100,8 +102,5 @@ class Matched:
         op = self.root.neutral if turn is None else self._rest.pop(turn)
         alone = torch.zeros_like(legal)
         alone[:, op] = True
-        return draw_legal(self.spec, masks._replace(heads={**masks.heads, self.root.name: alone}), generator)
-
-
-def _device(masks: Masks) -> torch.device:
-    return next(iter(masks.heads.values())).device
+        legally = masks._replace(heads={**masks.heads, self.root.name: alone})
+        return draw_legal(self.spec, legally, state, generator)

@@ -34,4 +34,5 @@ def describe(config: GrowthConfig, slots: SlotConfig) -> EnvironmentDescription:
         uses={"blueprint": tuple(label for label in config.blueprints if label != NOOP)},
         outcomes=OUTCOMES,
         slot_words=SLOT_WORDS,
+        replayable=True,
     )

@@ -60,8 +60,6 @@ BLUEPRINTS = (
 )
 # Name, class, summary, state fields it reads.
 RULES = (
-    ("static", "Static", "always WAIT: the host as it is", ()),
-    ("random", "UniformLegal", "uniform over what is legal", ()),
     ("periodic", "Periodic", "another slot every 6 epochs, whatever happens", (*GROWING_READS, "epoch")),
     ("all-on", "AllOn", "conv-light in every slot at once", GROWING_READS),
     ("all-on-heavy", "AllOnHeavy", "conv-heavy in every slot at once", GROWING_READS),

@@ -9,42 +9,23 @@ import torch
 from torch import Tensor
 
 from esper_core.contracts.protocols import BuildContext, Masks
-from esper_core.policy.distribution import FactoredDistribution
+from esper_core.policy.legality import neutral
 from esper_growth.actions import Op
 
 
-class Static:
-    """Kind `rule`: WAIT always."""
+class Growing(ABC):
+    """Base of rules that decide for one environment after the other."""
 
     def __init__(self, config: None, context: BuildContext) -> None:
         self.actions = context.actions
 
-    def reset(self, num_envs: int) -> None:
+    def reset(self, num_envs: int) -> None:  # noqa: B027
         """Keep no state."""
 
     def __call__(self, state: Mapping[str, Tensor], masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
-        """Return WAIT and neutral values, int64 `[E]` per head."""
-        op = masks.heads["op"]
-        return {
-            head.name: torch.full(op.shape[:1], head.neutral, device=op.device) for head in self.actions.categorical
-        }
-
-
-class UniformLegal(Static):
-    """Kind `rule`: a uniform legal operation, then a uniform legal value of every head that matters to it."""
-
-    def __call__(self, state: Mapping[str, Tensor], masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
-        """Return sampled actions, int64 `[E]` per head."""
-        logits = {name: torch.zeros_like(masks.heads[name], dtype=torch.float32) for name in self.actions.names}
-        return FactoredDistribution(self.actions, logits, masks).sample(generator, deterministic=False)
-
-
-class Growing(Static, ABC):
-    """Base of rules that decide for one environment after the other."""
-
-    def __call__(self, state: Mapping[str, Tensor], masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
         """Return the rule's actions, int64 `[E]` per head."""
-        actions = super().__call__(state, masks, generator)
+        op = masks.heads["op"]
+        actions = neutral(self.actions, len(op), op.device)
         assert masks.slot_given_op is not None, "growth's masks know the slots of each operation"
         for env in range(masks.heads["op"].shape[0]):
             legal = {op: masks.slot_given_op[env, op].nonzero().flatten().tolist() for op in Op}

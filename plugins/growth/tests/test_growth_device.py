@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
+from esper_evaluation.rules import Random, Static
 from esper_growth.actions import Algorithm
 from esper_growth.config import GrowthConfig
 from esper_growth.fused.runtime import FusedRuntime
 from esper_growth.loop import LoopRuntime
 from esper_growth.masks import LifecycleMasks
 from esper_growth.model import SeedSetting
-from esper_growth.rules import Plateau, Static, UniformLegal
+from esper_growth.rules import Plateau
 from esper_growth.stages import Stage
 from esper_testing.fake_device import FakeDevice
 
@@ -48,7 +49,7 @@ def test_an_epoch_waits_as_often_however_many_steps_it_has(make_runtime, device,
     assert (runtime.seed_parameters() > 0).tolist() == [[True, False, True], [True, False, False], [True, False, False]]
 
 
-@pytest.mark.parametrize("rule", [Static, UniformLegal, Plateau])
+@pytest.mark.parametrize("rule", [Static, Random, Plateau])
 def test_rules_act_where_the_masks_are(make_context, device, rule):
     context = make_context(device=device.name)
     kinds = {"float": torch.float32, "int": torch.int64, "bool": torch.bool}

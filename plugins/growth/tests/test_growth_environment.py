@@ -7,9 +7,9 @@ import torch
 
 from esper_core.contracts.board import Cell, HasBoard
 from esper_core.contracts.errors import EsperError
+from esper_evaluation.rules import Random
 from esper_growth import reward
 from esper_growth.actions import Op
-from esper_growth.rules import UniformLegal
 from esper_growth.stages import Stage
 
 
@@ -109,7 +109,7 @@ def test_fossils_are_paid_at_the_last_step_and_nothing_else_is(make_environment,
 
 def test_return_leaves_shaping_out_and_reward_telescopes(make_environment, play):
     def paid(**options):
-        *_, rewards, events = play(make_environment(epochs=14, **options), UniformLegal)
+        *_, rewards, events = play(make_environment(epochs=14, **options), Random)
         logged = [e["return"] for e in events if e["type"] == "episode"]
         return sum(0.995**t * reward.double() for t, reward in enumerate(rewards)), sum(rewards), logged
 
@@ -140,7 +140,7 @@ def test_an_illegal_action_is_refused_by_name(make_environment, act):
 
 def test_the_state_is_what_the_spec_says(make_environment, play):
     environment = make_environment(epochs=25, samples=200)
-    (first, *states), *_ = play(environment, UniformLegal)
+    (first, *states), *_ = play(environment, Random)
     kinds, moved = {"float": torch.float32, "int": torch.int64, "bool": torch.bool}, set()
     unbounded = ("loss", "loss_history", "best_loss", "gradient_norm")
     for state in states:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from esper_core import SlotConfig
 from esper_core.contracts.errors import UserError
 from esper_core.contracts.protocols import BuildContext
+from esper_evaluation.rules import Static
 from esper_growth.actions import Algorithm, Op
 from esper_growth.config import GrowthConfig, MixedHostConfig, MixedTaskConfig
 from esper_growth.cost import TrainingCost
@@ -18,7 +19,7 @@ from esper_growth.fused.runtime import FusedRuntime
 from esper_growth.hosts.mixed import MixedHost
 from esper_growth.model import SeedSetting
 from esper_growth.problems import Problems
-from esper_growth.rules import AllOn, Static
+from esper_growth.rules import AllOn
 from esper_growth.stages import MIN_PRUNE_AGE, Stage
 from esper_growth.tasks.mixed import MixedTask
 

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
+from esper_evaluation.rules import Random, Static
 from esper_growth.actions import Op
-from esper_growth.rules import AllOn, AllOnHeavy, Periodic, Plateau, Static, UniformLegal
+from esper_growth.rules import AllOn, AllOnHeavy, Periodic, Plateau
 
 
 def ops_of(actions):
@@ -10,7 +11,7 @@ def ops_of(actions):
 
 
 def test_random_plays_every_operation(make_environment, play):
-    ops = ops_of(play(make_environment(epochs=30, samples=20, batch_size=20, envs=4), UniformLegal)[1])
+    ops = ops_of(play(make_environment(epochs=30, samples=20, batch_size=20, envs=4), Random)[1])
     assert set(ops.unique().tolist()) == {Op.WAIT, Op.GERMINATE, Op.SET_ALPHA_TARGET, Op.PRUNE, Op.FOSSILIZE}
 
 

@@ -10,14 +10,15 @@ import gymnasium
 import numpy as np
 import torch
 from attrs import define
-from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
 
 from esper_core.contracts.errors import PluginError, UserError
 from esper_core.contracts.foreign import described
+from esper_gymnasium_env.actions import Actions
 from esper_gymnasium_env.legality import MASK, Legality, is_masked, seen_space
-from esper_gymnasium_env.scaling import Scaling, split_rows
+from esper_gymnasium_env.observing import Reader, split_rows
+from esper_gymnasium_env.scaling import Scaling
 
 _logger = logging.getLogger(__name__)
 
@@ -30,31 +31,48 @@ class GymnasiumBridge:
 
     Attributes:
         owner: How messages name the environment.
-        space, actions: Its spaces, as it declares them.
-        scaling, legality: How what it shows and its masks are read.
+        space: Its observations, as it declares them.
+        actions, reader, legality: How its actions are made, and how what it shows and its masks are read.
+        scaling: How what it shows is scaled; None shows it as it is.
         device: torch device of states.
         needs_masks: What is legal is said by `info` or by the environment itself.
     """
 
     owner: str
     space: gymnasium.Space[Any]
-    actions: spaces.Discrete | spaces.MultiDiscrete
-    scaling: Scaling
+    actions: Actions
+    reader: Reader
     legality: Legality
+    scaling: Scaling | None
     device: str
     needs_masks: bool = False
     _warned: bool = False
 
-    def row(self, observation: Any) -> NDArray[np.float32]:
-        """Return the row `[D]` of one observation; raises ValueError or TypeError for one of another space."""
-        values = self.scaling.read(observation)
-        self._warn_outside(values)
-        return self.scaling(values)
+    def shown(self, rows: NDArray[np.float64]) -> NDArray[Any] | None:
+        """Return what is published of entries `[n, D]`; None where one is not finite.
 
-    def state(self, rows: NDArray[np.float32], legal: NDArray[np.bool_]) -> State:
-        """Return the state of rows `[E, D]`, and of what is legal, `[E, Σ K]`; both are copied."""
-        observation, mask = (torch.from_numpy(values.copy()).to(self.device) for values in (rows, legal))
-        return {"observation": observation, MASK: mask}
+        An entry outside its bounds is warned of once.
+        """
+        if self.scaling is None:
+            return rows if np.isfinite(rows).all() else None
+        clipped = self.scaling.clipped(rows)
+        if not (clipped == rows).all():
+            if not np.isfinite(rows).all():
+                return None
+            self._warn_outside(rows, self.scaling)
+        return self.scaling(clipped)
+
+    def state(self, shown: NDArray[Any], legal: NDArray[np.bool_], images: NDArray[np.uint8] | None) -> State:
+        """Return the state of what is published, `[E, D]`, of what is legal, `[E, Σ K]`, and copies of images."""
+        state = {"observation": self.tensor(shown), MASK: self.tensor(legal)}
+        if images is not None and self.reader.images is not None:
+            state |= {name: self.tensor(values) for name, values in self.reader.images.arrays(images).items()}
+        return state
+
+    def tensor(self, values: NDArray[Any]) -> Tensor:
+        """Return an array as a tensor on the device of states; on the CPU its memory is shared."""
+        found = torch.from_numpy(values)
+        return found if self.device == "cpu" else found.to(self.device)
 
     def to_state(self, observations: Any, action_masks: Any = None) -> tuple[State, bool]:
         """Return the state `[E, ...]` of a batch of E observations, or of one, and whether it is a batch.
@@ -71,8 +89,9 @@ class GymnasiumBridge:
         space = self.space if inside else seen_space(self.space)
         try:
             found, batched = split_rows(space, observations)
-            rows = np.stack([self.row(observation) for observation in found])
-            if not np.isfinite(rows).all():
+            shown, look = self.shown(self.reader(found)), self.reader.images
+            images = None if look is None else look(found)
+            if shown is None or (look is not None and images is not None and look.not_finite(images)):
                 raise ValueError("an entry is NaN or infinite")
         except Exception as error:
             raise UserError(
@@ -91,35 +110,33 @@ class GymnasiumBridge:
             )
         else:
             said = [None] * len(found)
-        return self.state(rows, self._read_masks(said, len(found))), batched
+        legal = self._read_masks(said, len(found))
+        return self.state(shown, legal, images), batched
 
     def to_actions(self, actions: Mapping[str, Tensor]) -> NDArray[Any]:
-        """Return the environment's actions `[E, *shape]` for indices, int64 `[E]` per head."""
-        heads = torch.stack([actions[name] for name in self.legality.actions.names], dim=-1).cpu().numpy()
-        found = heads.reshape(len(heads), *(self.actions.shape or ())) + self.actions.start
-        return found.astype(self.actions.dtype)
+        """Return the environment's actions `[E, *shape]` for int64 `[E]` or float32 `[E, numbers]` per head."""
+        return self.actions.batch(self.actions.arrays(actions))
 
     def _read_masks(self, said: Any, count: int) -> NDArray[np.bool_]:
         if not isinstance(said, Sequence | np.ndarray) or len(said) != count:
             found = len(said) if isinstance(said, Sequence | np.ndarray) else f"a {type(said).__name__}"
             raise UserError(f"The action masks of {count} observations are {found}.", hint="Pass one per observation.")
         try:
-            return np.stack([self.legality.legal(mask) for mask in said])
+            return self.legality.table(list(said))
         except PluginError as error:
             raise UserError(error.message, hint="Pass one mask per observation.") from error
 
-    def _warn_outside(self, values: NDArray[np.float64]) -> None:
-        """Warn once of an observation outside its bounds."""
-        found = None if self._warned else self.scaling.outside(values)
+    def _warn_outside(self, rows: NDArray[np.float64], scaling: Scaling) -> None:
+        found = None if self._warned else scaling.outside(rows)
         if found is None:
             return
-        self._warned, scaling = True, self.scaling
+        self._warned, entry = True, found[1]
         _logger.warning(
             "%s returned %g in entry %d of its observation, whose bounds are %g and %g. Values outside count as the "
             "nearest bound.",
             self.owner,
-            values[found],
-            scaling.chosen[found],
-            scaling.bottom[found],
-            scaling.top[found],
+            rows[found],
+            self.reader.chosen[entry],
+            scaling.bottom[entry],
+            scaling.top[entry],
         )

@@ -23,3 +23,19 @@ class GymnasiumConfig:
     observe: tuple[int, ...] = option(
         (), converter=tuple, help="Entries of the flattened observation to use, counted from 0; none named is all."
     )
+    flatten: bool = option(
+        True, help="Show images as numbers in a row; false: as they are, for networks such as nature-cnn."
+    )
+    squash: bool = option(
+        True,
+        help="Numbers of a Box action are squashed into its bounds; false: cut off at them, and there need be none.",
+    )
+    normalise_obs: bool = option(
+        False, help="Show observations less their running mean, over their deviation, instead of scaled by bounds."
+    )
+    normalise_reward: bool = option(
+        False, help="Learn from rewards over the running deviation of the discounted return; events have them as paid."
+    )
+    workers: int = option(
+        0, low=0, high=1024, help="Processes that play environments side by side; 0 plays all in this one."
+    )

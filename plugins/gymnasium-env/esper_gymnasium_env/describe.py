@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 from typing import TYPE_CHECKING, Any
 
 from esper_core import (
@@ -11,7 +12,7 @@ from esper_core import (
     EnvironmentDescription,
     Feature,
     FeatureSchema,
-    Head,
+    Outcome,
     SlotConfig,
     StateField,
     StateSpec,
@@ -26,6 +27,19 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
+FARTHEST = 10.0
+"""Largest normalised number, as in VecNormalize of stable-baselines3."""
+
+
+OUTCOMES = (
+    Outcome("return", "reward", "sum of the rewards of the episode, as the environment pays them", True),
+    Outcome("length", "steps", "steps of the episode", False),
+)
+
+ROLLOUT_STEPS = 256
+"""Steps after which a policy learns, unless `train.rollout_steps` says otherwise: long enough for advantages to mean
+something, short enough that episodes of thousands of steps need not be waited for."""
+
 
 def describe(config: GymnasiumConfig, slots: SlotConfig) -> EnvironmentDescription:
     """Return actions, state and horizon.
@@ -33,46 +47,60 @@ def describe(config: GymnasiumConfig, slots: SlotConfig) -> EnvironmentDescripti
     Raises:
         UserError: the environment does not exist, or cannot be made.
         PluginError: it fails while it is made.
-        ValueError: its actions are not categorical, its observations are not supported, an entry to observe does
-            not exist, or nothing limits its episodes.
+        ValueError: its actions or observations are not supported, an entry to observe does not exist, or nothing
+            limits its episodes.
     """
-    from esper_gymnasium_env.legality import seen_space
+    from esper_gymnasium_env.actions import action_spec
+    from esper_gymnasium_env.legality import MASK, seen_space
+    from esper_gymnasium_env.observing import Reader
     from esper_gymnasium_env.scaling import Scaling
 
-    made = make(config)
+    space, acts, horizon = look(config)
+    actions = action_spec(config.id, acts, squash=config.squash)
     try:
-        actions = action_spec(config.id, made.action_space)
-        try:
-            scaling = Scaling.of(seen_space(made.observation_space), config.observe)
-        except ValueError as error:
-            raise ValueError(f"{config.id}: {error}") from error
-        horizon = (made.spec and made.spec.max_episode_steps) or 0
-    finally:
-        close(made, config)
+        reader = Reader.of(seen_space(space), config.observe, config.flatten)
+    except ValueError as error:
+        raise ValueError(f"{config.id}: {error}") from error
     if horizon <= 0:
         raise ValueError(f"{config.id} sets no limit to its episodes; set one with -o environment.horizon=STEPS")
-    legal = sum(actions.sizes.values())
+    meaning, low, high = "the observation; entries are bounded to −1..1", Scaling.of(reader.bottom, reader.top).low, 1.0
+    if config.normalise_obs:
+        meaning, low, high = "the observation as it is, to be normalised", -math.inf, math.inf
+    legal = sum(head.size for head in actions.categorical)
     state = (
-        StateField(
-            "observation",
-            ("E", scaling.width),
-            "float",
-            "",
-            "the observation; entries are bounded to −1..1",
-            scaling.low,
-            1.0,
-        ),
-        StateField("action_mask", ("E", legal), "bool", "", "which actions are legal, head after head"),
+        StateField("observation", ("E", reader.width), "float", "", meaning, low, high),
+        StateField(MASK, ("E", legal), "bool", "", "which actions are legal, head after head"),
     )
-    return EnvironmentDescription(actions=actions, state=StateSpec(state), horizon=horizon)
+    images = () if reader.images is None else reader.images.fields
+    return EnvironmentDescription(
+        actions=actions,
+        state=StateSpec((*state, *images)),
+        horizon=horizon,
+        rollout_steps=ROLLOUT_STEPS,
+        restarts=True,
+        outcomes=OUTCOMES,
+    )
+
+
+def look(config: GymnasiumConfig) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any], int]:
+    """Return the spaces of observations and actions of an environment, and its limit, 0 if it has none."""
+    made = make(config)
+    try:
+        return made.observation_space, made.action_space, (made.spec and made.spec.max_episode_steps) or 0
+    finally:
+        close(made, config)
 
 
 def describe_features(config: None, slots: SlotConfig, actions: ActionSpec, state_spec: StateSpec) -> FeatureSchema:
-    """Return the layout of the features `gymnasium`: one column per entry of the observation."""
+    """Return the layout of the features `gymnasium`: one column per entry of the observation, and its images."""
+    from esper_gymnasium_env.images import array_of, fields_of
+
     entry = state_spec["observation"]
+    low, high = (entry.low, entry.high) if math.isfinite(entry.high) else (-FARTHEST, FARTHEST)
     (width,) = entry.sizes(1, slots.num_slots, len(actions.ops))[1:]
     names = (f"{entry.name}.{position}" for position in range(width))
-    return FeatureSchema([Feature(name, name, entry.low, entry.high, entry.name) for name in names])
+    columns = [Feature(name, name, low, high, entry.name) for name in names]
+    return FeatureSchema(columns, arrays=map(array_of, fields_of(state_spec)))
 
 
 def owner(config: GymnasiumConfig) -> str:
@@ -80,8 +108,8 @@ def owner(config: GymnasiumConfig) -> str:
     return f"The Gymnasium environment '{config.id}'"
 
 
-def make(config: GymnasiumConfig) -> gymnasium.Env[Any, Any]:
-    """Make one environment.
+def make(config: GymnasiumConfig, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
+    """Make one environment; a render mode says how it can be looked at.
 
     Raises:
         UserError: it does not exist, or cannot be made with these options.
@@ -94,7 +122,8 @@ def make(config: GymnasiumConfig) -> gymnasium.Env[Any, Any]:
     limit = config.horizon or (-1 if (spec.max_episode_steps or 1) < 1 else None)
     with guarded(owner(config), "being made"):
         try:
-            return gymnasium.make(spec, limit, disable_env_checker=True, **config.kwargs)
+            shown = {} if render_mode is None else {"render_mode": render_mode}
+            return gymnasium.make(spec, limit, disable_env_checker=True, **shown, **config.kwargs)
         except (gymnasium.error.Error, ImportError, TypeError) as error:
             raise UserError(
                 f"Gymnasium cannot make '{config.id}': {str(error).rstrip('.')}",
@@ -114,24 +143,3 @@ def close(made: gymnasium.Env[Any, Any], config: GymnasiumConfig) -> None:
 @functools.cache
 def _warn_once(message: str) -> None:
     _logger.warning("%s Results are not affected.", message)
-
-
-def action_spec(name: str, space: gymnasium.Space[Any]) -> ActionSpec:
-    """Return a table with one head per categorical action, called `action`, or `action0`, `action1` and so on.
-
-    Raises:
-        ValueError: the space is neither Discrete nor MultiDiscrete.
-    """
-    from gymnasium import spaces
-
-    if isinstance(space, spaces.Discrete):
-        first = int(space.start)
-        return ActionSpec((Head("action", tuple(str(first + i) for i in range(int(space.n)))),))
-    if isinstance(space, spaces.MultiDiscrete):
-        counts, starts = space.nvec.flatten().tolist(), space.start.flatten().tolist()
-        heads = [
-            Head(f"action{position}", tuple(str(first + i) for i in range(count)))
-            for position, (count, first) in enumerate(zip(counts, starts, strict=True))
-        ]
-        return ActionSpec(tuple(heads))
-    raise ValueError(f"the actions of {name} are {space}; only Discrete and MultiDiscrete are supported")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import gymnasium
 import numpy as np
-from attrs import frozen
+from attrs import field, frozen
 from gymnasium import spaces
 from numpy.typing import NDArray
 
@@ -23,75 +23,87 @@ MASK_METHOD = "action_masks"
 
 @frozen
 class Legality:
-    """Reads masks of one environment. Without a mask everything is legal.
+    """Reads masks of an environment. Without a mask everything is legal.
 
     Attributes:
         name: The environment's.
-        actions: Its action table.
+        sizes: Choices of each head that has any.
+        total: Choices altogether, Σ K.
     """
 
     name: str
-    actions: ActionSpec
+    sizes: Mapping[str, int]
+    total: int = field(init=False)
+    _first: tuple[int, ...] = field(init=False)
 
-    def read(
-        self, single: gymnasium.Env[Any, Any], observation: Any, info: Mapping[str, Any], *, ended: bool
-    ) -> NDArray[np.bool_]:
-        """Return what is legal, head after head, bool `[Σ K]`.
+    def __attrs_post_init__(self) -> None:
+        counts = tuple(self.sizes.values())
+        object.__setattr__(self, "total", sum(counts))
+        object.__setattr__(self, "_first", tuple(sum(counts[:place]) for place in range(len(counts))))
 
-        `info` is asked first, then the observation, then the environment itself. Where the episode ended,
-        nothing has to be legal.
+    @classmethod
+    def of(cls, name: str, actions: ActionSpec) -> Legality:
+        """Return that of an environment with an action table."""
+        return cls(name, {head.name: head.size for head in actions.categorical})
+
+    def table(self, said: Sequence[Any], ended: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+        """Return what n masks of any form make legal, head after head, bool `[n, Σ K]`; None is no mask.
+
+        Where an episode has `ended`, bool `[n]`, nothing has to be legal.
 
         Raises:
-            PluginError: the mask does not fit the action table, or leaves a head without a legal action.
+            PluginError: a mask does not fit the action table, or leaves a head without a legal choice.
         """
-        return self.legal(self.said(single, observation, info), ended=ended)
-
-    def legal(self, said: Any, *, ended: bool = False) -> NDArray[np.bool_]:
-        """Return what a mask of any form makes legal, as `read` does; with None everything is."""
-        sizes = self.actions.sizes
-        if said is None:
-            return np.ones(sum(sizes.values()), np.bool_)
-        legal = self._flat(said)
-        heads = np.split(legal, np.cumsum(list(sizes.values()))[:-1])
-        dead = [name for name, head in zip(sizes, heads, strict=True) if not head.any()]
-        if dead and not ended:
-            raise self._wrong(f"leaves no legal action for {', '.join(dead)}")
+        if all(type(mask) is np.ndarray and mask.shape == (self.total,) for mask in said):
+            found = np.array(said)
+        else:
+            found = np.array([self._flat(mask) for mask in said])
+        legal: NDArray[np.bool_] = found != 0
+        if found.dtype != np.bool_ and bool((legal & (found != 1)).any()):
+            raise self._wrong("holds something else than 0 and 1")
+        if not self.sizes:
+            return legal
+        dead = ~np.logical_or.reduceat(legal, self._first, axis=1)
+        if dead.any():
+            wrong = np.atleast_1d((dead if ended is None else dead[~ended]).any(axis=0))
+            if wrong.any():
+                names = [name for name, empty in zip(self.sizes, wrong.tolist(), strict=True) if empty]
+                raise self._wrong(f"leaves no legal action for {', '.join(names)}")
         return legal
 
-    def said(self, single: gymnasium.Env[Any, Any], observation: Any, info: Mapping[str, Any]) -> Any:
-        """Return the mask as the environment gives it, or None."""
-        if info.get(MASK) is not None:
-            return info[MASK]
-        if is_masked(single.observation_space):
-            return observation[MASK]
-        if single.has_wrapper_attr(MASK_METHOD):
-            said = single.get_wrapper_attr(MASK_METHOD)
-            return said() if callable(said) else said
-        return None
-
-    def _flat(self, said: Any) -> NDArray[np.bool_]:
+    def _flat(self, said: Any) -> NDArray[Any]:
         """Return a mask that is one array, a row of one per head, or a table of one per head, as `[Σ K]`."""
-        sizes = self.actions.sizes
+        if said is None:
+            return np.ones(self.total, np.bool_)
+        sizes = self.sizes
         if isinstance(said, Mapping):
             if said.keys() != sizes.keys():
                 raise self._wrong(f"has the keys {', '.join(map(str, said))}")
             said = [said[name] for name in sizes]
         pieces = list(_pieces(said))
         entries = [piece.size for piece in pieces]
-        if entries not in ([sum(sizes.values())], list(sizes.values())):
+        if entries not in ([self.total], list(sizes.values())):
             raise self._wrong(f"has {' and '.join(map(str, entries))} entries")
-        legal = np.concatenate(pieces)
-        if not np.isin(legal, (0, 1)).all():
-            raise self._wrong("holds something else than 0 and 1")
-        return legal.astype(np.bool_)
+        return np.concatenate(pieces)
 
     def _wrong(self, found: str) -> PluginError:
-        table = ", ".join(f"{name} ({size})" for name, size in self.actions.sizes.items())
+        table = ", ".join(f"{name} ({size})" for name, size in self.sizes.items())
         return PluginError(
             f"The action mask of {self.name} {found}; it needs 0 or 1 for each action of each head, at least one of "
-            f"them 1. The heads are {table}.",
+            f"them 1. The heads are {table or 'numbers, which have no mask'}.",
             hint="Its author must give a valid mask in every state, or none where everything is legal.",
         )
+
+
+def has_method(single: gymnasium.Env[Any, Any]) -> bool:
+    """Return whether an environment has a method or attribute that says what is legal."""
+    return bool(single.has_wrapper_attr(MASK_METHOD))
+
+
+def ask_method(single: gymnasium.Env[Any, Any]) -> Any:
+    """Return what it says, or None."""
+    said = single.get_wrapper_attr(MASK_METHOD)
+    return said() if callable(said) else said
 
 
 def is_masked(space: gymnasium.Space[Any]) -> bool:

@@ -17,7 +17,7 @@ def esper_components() -> Iterator[ComponentSpec]:
         config="esper_gymnasium_env.config:GymnasiumConfig",
         describe="esper_gymnasium_env.describe:describe",
         metrics="esper_gymnasium_env.metrics:METRICS",
-        summary="any Gymnasium environment with Discrete or MultiDiscrete actions",
+        summary="any Gymnasium environment, of choices and of numbers",
         defaults={"masks": "gymnasium", "features": "gymnasium"},
         only_by_name=True,
     )

@@ -71,10 +71,11 @@ def index() -> Index:
 def plan(index: Index) -> Callable[..., Plan]:
     """Return a function that plans with an environment by its id, and options of it."""
 
-    def plan(name: str, *options: str, **sizes: int) -> Plan:
+    def plan(name: str, *options: str, features: str = "gymnasium", policy: str = "lstm-v1", **sizes: int) -> Plan:
         chosen = ("network.hidden_dim=8", f"environment.id={name}", *(f"environment.{option}" for option in options))
         sizes = {"envs": 2, "updates": 1} | sizes
-        return make_plan(PlanRequest(policy="lstm-v1", environment="gymnasium", options=chosen, seed=3, **sizes), index)
+        uses = {"environment": "gymnasium", "features": features}
+        return make_plan(PlanRequest(policy=policy, uses=uses, options=chosen, seed=3, **sizes), index)
 
     return plan
 
@@ -83,8 +84,8 @@ def plan(index: Index) -> Callable[..., Plan]:
 def build(index: Index, plan: Callable[..., Plan]) -> Callable[..., dict[str, Any]]:
     """Return a function that builds an environment and its masks."""
 
-    def build(name: str, *options: str, envs: int = 2) -> dict[str, Any]:
-        return build_parts(plan(name, *options, envs=envs), index, only={"environment", "masks"})
+    def build(name: str, *options: str, envs: int = 2, policy: str = "lstm-v1") -> dict[str, Any]:
+        return build_parts(plan(name, *options, envs=envs, policy=policy), index, only={"environment", "masks"})
 
     return build
 
@@ -93,9 +94,11 @@ def build(index: Index, plan: Callable[..., Plan]) -> Callable[..., dict[str, An
 def scripted(build: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
     """Return a function that builds environment and masks of a script, registered as Scripted-v0."""
 
-    def scripted(*options: str, limit: int | None = 6, wrap: Any = lambda env: env, **script: Any) -> dict[str, Any]:
+    def scripted(
+        *options: str, limit: int | None = 6, wrap: Any = lambda env: env, policy: str = "lstm-v1", **script: Any
+    ) -> dict[str, Any]:
         gymnasium.registry.pop("Scripted-v0", None)
         gymnasium.register("Scripted-v0", lambda **more: wrap(Scripted(**script, **more)), max_episode_steps=limit)
-        return build("Scripted-v0", *options)
+        return build("Scripted-v0", *options, policy=policy)
 
     return scripted

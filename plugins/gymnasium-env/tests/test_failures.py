@@ -13,6 +13,7 @@ import torch
 from gymnasium import spaces
 
 from esper_core.contracts.errors import PluginError, UserError
+from esper_gymnasium_env.randomness import episode_seed
 
 ACTIONS = {"action": torch.zeros(2, dtype=torch.int64)}
 
@@ -32,10 +33,13 @@ def test_a_reward_may_be_any_one_number_and_an_end_any_one_truth(scripted: Any, 
 @pytest.mark.parametrize(
     ("part", "given", "says"),
     [
-        *(("pay", paid, "returned the reward .*; a reward is one") for paid in (None, 1e39, np.nan, np.zeros(2), 1j)),
+        *(
+            ("pay", paid, "returned the reward .*; a reward is one")
+            for paid in (None, 1e39, np.nan, np.zeros(2), 1j, [[1.0]] * 2)
+        ),
         *(("end", (False, flag), "") for flag in (None, "no", 0.0, np.zeros(2, bool))),
-        ("look", 3, r"returned an observation that does not fit its space Discrete\(3"),
-        ("info", None, "failed while taking step 0"),
+        ("look", 3, r"returned an observation that does not fit its space Discrete\(3\) at step 0 in environment 0"),
+        ("info", None, "failed while taking step 0 in environment 0"),
     ],
 )
 def test_what_a_step_may_not_return_is_named(scripted: Any, part: str, given: Any, says: str) -> None:
@@ -56,8 +60,8 @@ def test_what_a_step_may_not_return_is_named(scripted: Any, part: str, given: An
 def test_what_fails_is_named_with_what_it_was_doing(
     scripted: Any, when: int, doing: str, error: BaseException, says: str
 ) -> None:
-    look = Mock(side_effect=[*[np.zeros(2, np.float32)] * (2 * when), error])
-    with pytest.raises(PluginError, match=f"'Scripted-v0' failed while {doing}: {says}"):
+    look = Mock(side_effect=[*[np.zeros(2, np.float32)] * (2 * when + 1), error])
+    with pytest.raises(PluginError, match=f"'Scripted-v0' failed while {doing} in environment 1: {says}"):
         step(scripted(look=look)["environment"])
 
 
@@ -107,3 +111,35 @@ def test_leaving_the_bounds_is_said_once(
         assert state["observation"].tolist() == [[0.0, 1.0]] * 2
     said = [record.getMessage() for record in caplog.records]
     assert ["'Scripted-v0' returned 100 in entry 1 of its observation" in text for text in said] == [True] * times
+
+
+NESTED = spaces.Dict({"a": spaces.Box(-1, 1, (2, 2)), "b": spaces.Discrete(2)})
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_is_no_number_names_environment_step_and_key(scripted: Any, workers: int) -> None:
+    def look(env: Any) -> Any:
+        return {"a": np.full((2, 2), np.nan if env.t == 2 and env.np_random_seed == seed else 0.0), "b": 0}
+
+    seed = episode_seed(0, 1, 0)
+    environment = scripted(f"workers={workers}", observation_space=NESTED, look=look)["environment"]
+    environment.reset(seed=0)
+    environment.step(ACTIONS)
+    says = rf"returned nan as observation\['a'\]\[0, 0\] after step 1 in environment 1.*\n.*reset\(seed={seed}\)"
+    with pytest.raises(PluginError, match=says):
+        environment.step(ACTIONS)
+    environment.close()
+
+
+def test_spaces_that_change_are_named(scripted: Any) -> None:
+    def look(env: Any) -> Any:
+        if env.taken:
+            env.action_space = spaces.Discrete(4)
+        return np.zeros(2, np.float32)
+
+    environment = scripted(look=look)["environment"]
+    step_once = "'Scripted-v0' changes its spaces: it takes Discrete\\(3\\), and environment 0 Discrete\\(4\\)"
+    environment.reset(seed=0)
+    environment.step(ACTIONS)
+    with pytest.raises(PluginError, match=step_once):
+        environment.reset()

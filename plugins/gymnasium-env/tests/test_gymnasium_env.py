@@ -22,7 +22,7 @@ FIRST = {"action": torch.zeros(2, dtype=torch.int64)}
 
 def taken(environment: Any) -> list[list[Any]]:
     """Return the actions that each single environment was given."""
-    return [single.unwrapped.taken for single in environment._envs]
+    return [single.unwrapped.taken for single in environment._group._envs]
 
 
 @pytest.mark.parametrize("kind", ["environment", "masks", "features"])
@@ -92,7 +92,6 @@ def test_several_actions_at_once_have_a_head_each(scripted: Any) -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (GymnasiumConfig(id="Pendulum-v1"), r"Box.*only Discrete and MultiDiscrete"),
         (GymnasiumConfig(id="CartPol-v1"), r"registered as 'CartPol-v1'\. Did you mean 'CartPole-v1'"),
         (GymnasiumConfig(kwargs={"colour": "red"}), "colour"),
         (GymnasiumConfig(observe=(0, 4)), r"observe=4 is not an entry.*0 to 3"),

@@ -25,10 +25,11 @@ from esper_core.contracts.errors import UserError
 from esper_core.learning.normalise import ReturnNormaliser
 from esper_core.policy.policy import Policy
 from esper_core.registry.index import Index
+from esper_gymnasium_env.randomness import episode_seed
 
 Make = Callable[..., Player]
 
-LIMIT = 40
+LIMIT = 20
 """Steps of an episode of CartPole, so that some are truncated."""
 
 
@@ -87,7 +88,7 @@ class Seeded(gymnasium.Wrapper[Any, Any, Any, Any]):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = {"network.hidden_dim": 8, "environment.id": "CartPole-v1", "environment.horizon": LIMIT}
-    plan = esper.plan("lstm-v1", use={"environment": "gymnasium"}, envs=4, updates=4, seed=2, options=options)
+    plan = esper.plan("lstm-v1", use={"environment": "gymnasium"}, envs=4, updates=1, seed=2, options=options)
     return esper.train(plan, out=tmp_path_factory.mktemp("runs"), tensorboard=False).path
 
 
@@ -109,7 +110,7 @@ def make(plan: Any, index: Index) -> Make:
 
 def seeds(seed: int, envs: int) -> list[int]:
     """Return the seeds that environments side by side begin with."""
-    return [int(np.random.SeedSequence([seed, env]).generate_state(2)[0]) for env in range(envs)]
+    return [episode_seed(seed, env, 0) for env in range(envs)]
 
 
 def played(player: Player, envs: int, seed: int) -> list[float]:

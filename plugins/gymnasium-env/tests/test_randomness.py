@@ -67,14 +67,14 @@ def test_what_one_environment_draws_depends_on_no_other(script: Any, scripted: A
         # Others of the process draw in between, and so does the first environment.
         other.reset(seed=1)
         paid(other), paid(other)
-        environment._envs[0].action_space.sample(), environment._envs[0].observation_space.sample()
+        environment._group._envs[0].action_space.sample(), environment._group._envs[0].observation_space.sample()
         beside.append(paid(environment))
     assert [row[1] for row in beside] == [row[1] for row in alone]
     assert len({value for row in alone for value in row}) > 4
 
 
 def test_every_space_of_every_layer_begins_a_stream_of_its_own(scripted: Any) -> None:
-    first, second = scripted(wrap=Wrapped, action_space=spaces.Discrete(1000))["environment"]._envs
+    first, second = scripted(wrap=Wrapped, action_space=spaces.Discrete(1000))["environment"]._group._envs
     drawn = []
     for env in (first, second, first):
         seed_spaces(env, 7)

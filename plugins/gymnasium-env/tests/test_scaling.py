@@ -11,6 +11,7 @@ from gymnasium import spaces
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from esper_gymnasium_env.observing import Reader
 from esper_gymnasium_env.scaling import WIDEST, Scaling
 
 FLOATS = (np.float16, np.float32, np.float64)
@@ -22,9 +23,19 @@ def box(low: Any, high: Any, dtype: Any = np.float64) -> spaces.Box:
     return spaces.Box(np.array([low], dtype), np.array([high], dtype), dtype=dtype)
 
 
+def scaled(space: gymnasium.Space[Any], *observations: Any, observe: tuple[int, ...] = ()) -> Any:
+    reader = Reader.of(space, observe)
+    scaling = Scaling.of(reader.bottom, reader.top)
+    return scaling(scaling.clipped(reader(observations)))
+
+
 def seen(space: spaces.Box, *values: Any) -> list[float]:
-    scaling = Scaling.of(space, ())
-    return [float(scaling(scaling.read(np.array([value], space.dtype)))[0]) for value in values]
+    return [float(row[0]) for row in scaled(space, *(np.array([value], space.dtype) for value in values))]
+
+
+def lowest(space: gymnasium.Space[Any]) -> float:
+    reader = Reader.of(space, ())
+    return Scaling.of(reader.bottom, reader.top).low
 
 
 @st.composite
@@ -45,7 +56,7 @@ def boxes_and_values(draw: st.DrawFn) -> tuple[spaces.Box, list[float]]:
 @given(boxes_and_values(), st.floats(allow_nan=False, allow_infinity=False))
 def test_values_are_finite_within_one_and_in_order_and_outside_is_the_nearest_bound(drawn: Any, value: float) -> None:
     space, values = drawn
-    row, low = seen(space, *values), Scaling.of(space, ()).low
+    row, low = seen(space, *values), lowest(space)
     assert all(np.isfinite(row)) and low <= min(row) <= max(row) <= 1 and row == sorted(row)
     assert seen(space, value) == seen(space, float(np.clip(value, space.low[0], space.high[0])))
 
@@ -103,13 +114,26 @@ def test_entries_are_flattened_categories_one_hot_and_some_can_be_chosen() -> No
         }
     )
     observation = {"a": np.array([6, 0.25, -3], np.float32), "b": 0, "c": (np.array([-1, 6]), np.array([0, 1]))}
-    scaling = Scaling.of(space, ())
-    row = scaling(scaling.read(observation)).tolist()
+    row = scaled(space, observation)[0].tolist()
     assert row == [0.5, 0.25, -0.75, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0]
-    assert (scaling.width, scaling.low) == (12, -1.0)
-    some = Scaling.of(space, (4, 2))
-    assert some(some.read(observation)).tolist() == [1.0, -0.75]
-    assert Scaling.of(spaces.Discrete(3), ()).low == 0.0
+    assert lowest(space) == -1.0 and lowest(spaces.Discrete(3)) == 0.0
+    assert scaled(space, observation, observe=(4, 2)).tolist() == [[1.0, -0.75]]
+    names = [Reader.of(space, (5, 2, 9)).name(entry) for entry in range(3)]
+    assert names == ["observation['b']", "observation['a'][2]", "observation['c'][0][1]"]
+
+
+def test_many_observations_are_flattened_as_gymnasium_flattens_each() -> None:
+    space = spaces.Dict(
+        {
+            "n": spaces.Discrete(4, start=-2),
+            "t": spaces.Tuple((spaces.MultiBinary((2, 2)), spaces.MultiDiscrete([[2, 3], [1, 4]]))),
+            "x": spaces.Box(-2, 2, (2, 3), np.float16),
+            "y": spaces.Box(0, 255, (), np.uint8),
+        }
+    )
+    space.seed(3)
+    observations = [space.sample() for _ in range(5)]
+    assert np.array_equal(Reader.of(space, ())(observations), [spaces.flatten(space, one) for one in observations])
 
 
 @pytest.mark.parametrize(
@@ -123,13 +147,7 @@ def test_entries_are_flattened_categories_one_hot_and_some_can_be_chosen() -> No
 )
 def test_what_cannot_be_seen_is_refused(space: gymnasium.Space[Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        Scaling.of(space, ())
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-@pytest.mark.parametrize("bounds", [(-1, 1), (-np.inf, np.inf), (5, 5)])
-def test_what_is_no_finite_number_stays_none(value: float, bounds: tuple[float, float]) -> None:
-    assert np.isnan(seen(box(*bounds), value)).all()
+        Reader.of(space, ())
 
 
 @pytest.mark.parametrize(
@@ -143,4 +161,4 @@ def test_what_is_no_finite_number_stays_none(value: float, bounds: tuple[float, 
 )
 def test_an_observation_that_does_not_fit_its_space_is_refused(space: gymnasium.Space[Any], observation: Any) -> None:
     with pytest.raises(ValueError):
-        Scaling.of(space, ()).read(observation)
+        Reader.of(space, ())([observation])

@@ -66,10 +66,12 @@ class Case:
         return random_masks(self.description.actions, (ENVS, STEPS), generator, legal=legal)
 
     def actions(self, seed: int = 0) -> dict[str, Tensor]:
-        """Return random actions `[E, T]` in which every operation occurs, so that every head matters somewhere."""
+        """Return random actions `[E, T]`, numbers as drawn; every operation occurs, so every head matters somewhere."""
         generator = torch.Generator().manual_seed(seed)
         spec = self.description.actions
-        actions = {head.name: torch.randint(head.size, (ENVS, STEPS), generator=generator) for head in spec.heads}
+        shape = (ENVS, STEPS)
+        actions = {head.name: torch.randint(head.size, shape, generator=generator) for head in spec.categorical}
+        actions |= {h.name: torch.randn(*shape, len(h.dims), generator=generator) for h in spec.continuous}
         if spec.root is not None:
             actions[spec.root] = (torch.arange(ENVS * STEPS) % len(spec.ops)).reshape(ENVS, STEPS)
         return actions

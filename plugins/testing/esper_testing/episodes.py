@@ -84,7 +84,7 @@ def legal_play(environment: Environment, seed: int = 0) -> Choose:
     """
 
     def choose(t: int, state: State, masks: Masks) -> Mapping[str, Tensor]:
-        return draw_legal(environment.actions, masks, torch.Generator().manual_seed(1000 * seed + t))
+        return draw_legal(environment.actions, masks, state, torch.Generator().manual_seed(1000 * seed + t))
 
     return choose
 

@@ -11,10 +11,10 @@ from attrs import frozen
 from torch import Tensor
 
 from esper_core.contracts.actions import ActionSpec
-from esper_core.contracts.protocols import Environment, Evaluable, MaskProvider, Masks
+from esper_core.contracts.protocols import Environment, Evaluable, MaskProvider, Masks, Replayable
 from esper_core.contracts.state import Outcome
 from esper_core.policy.legality import neutral
-from esper_testing.legality import draw_legal, made_legal
+from esper_testing.legality import draw_legal, made_legal, some_rows
 from esper_testing.player import Separately, play
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def check_held_out(environment: Evaluable, count: int) -> list[int]:
 def check_outcomes(
     environment: Environment, masks: MaskProvider, outcomes: Sequence[Outcome], instances: Sequence[int]
 ) -> list[Any]:
-    """Play instances in two orders, and return what was made permanent in them.
+    """Play instances in two orders, and return what was made permanent in them, if that can be replayed.
 
     Raises:
         AssertionError: outcomes are not what the description says, or not the same in both.
@@ -66,7 +66,7 @@ def check_outcomes(
 
 def check_replay(environment: Environment, masks: MaskProvider, instances: Sequence[int], wanted: list[Any]) -> None:
     """Begin with topologies and do nothing; raises AssertionError unless they are there in the end."""
-    assert isinstance(environment, Evaluable)
+    assert isinstance(environment, Replayable), "its description says it is replayable, and it lacks topologies"
     idle = Separately([_Wandering(environment.actions, busy=0.0) for _ in instances], range(len(instances)))
     play(environment, masks, idle, options={"instances": list(instances), "topologies": wanted})
     found = json.loads(json.dumps(environment.topologies()))
@@ -87,7 +87,8 @@ def _played(
         right = value.dtype == torch.float64 and value.shape == (len(instances),) and bool(value.isfinite().all())
         assert right, f"its outcome '{name}' is {value}, not {len(instances)} finite numbers in float64"
     try:
-        topologies = json.loads(json.dumps(environment.topologies(), allow_nan=False))
+        made = environment.topologies() if isinstance(environment, Replayable) else []
+        topologies = json.loads(json.dumps(made, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise AssertionError(f"its topologies cannot be written as JSON: {error}") from error
     return {name: value.tolist() for name, value in said.items()}, topologies
@@ -108,9 +109,9 @@ class _Wandering:
         """Begin an episode."""
 
     def __call__(self, state: State, masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
-        """Return actions, int64 `[1]` per head."""
-        drawn = draw_legal(self.spec, masks, generator)
+        """Return actions of one environment, as it takes them."""
+        drawn = draw_legal(self.spec, masks, state, generator)
         if float(torch.rand((), generator=generator)) < self.busy:
             return drawn
-        device = next(iter(masks.heads.values())).device
+        device = some_rows(state, masks).device
         return made_legal(self.spec, masks, neutral(self.spec, 1, device))

@@ -20,6 +20,7 @@ from esper_core.contracts.tensors import mapped
 from esper_core.learning.boundary import take_reset, take_step
 from esper_core.learning.stopwatch import Stopwatch
 from esper_core.policy.boundary import check_indices, check_mask_form, check_names, check_tensor
+from esper_testing.legality import some_rows
 
 
 def derived_seed(*parts: object) -> int:
@@ -32,7 +33,7 @@ class Played:
     """Episodes side by side that were played.
 
     Attributes:
-        actions: What was done at each step, int64 `[E]` per head.
+        actions: What was done at each step, as environments take it.
         lengths: Steps of each episode, int64 `[E]`; what was done after its end means nothing.
         events: The environment's events.
     """
@@ -41,9 +42,9 @@ class Played:
     lengths: Tensor
     events: list[dict[str, Any]]
 
-    def column(self, name: str, env: int) -> list[int]:
-        """Return what an environment's episode chose in one head, step by step."""
-        return [int(step[name][env]) for step in self.actions[: int(self.lengths[env])]]
+    def column(self, name: str, env: int) -> list[Any]:
+        """Return what an environment's episode chose in one head, step by step: an index, or a list of numbers."""
+        return [step[name][env].tolist() for step in self.actions[: int(self.lengths[env])]]
 
     def returns(self) -> list[float]:
         """Return the return of each episode as learning knows it.
@@ -158,10 +159,10 @@ class ForeignRule:
             self.rule.reset(num_envs)
 
     def __call__(self, state: State, masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
-        """Return one action per head, int64 `[E]`."""
+        """Return the actions of all, as environments take them."""
         with self.owner.doing("choosing actions"):
             actions = self.rule(state, masks, generator)
-        _check_actions(self.owner, actions, self.actions, len(masks.heads[self.actions.names[0]]))
+        _check_actions(self.owner, actions, self.actions, len(some_rows(state, masks)))
         return actions
 
 
@@ -181,7 +182,7 @@ class PlayerRule:
         self._player.reset(num_envs)
 
     def __call__(self, state: State, masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
-        """Return the policy's actions, int64 `[E]` per head."""
+        """Return the policy's actions, as environments take them."""
         return self._player.act(state, self._deterministic, generator, masks)
 
 
@@ -206,7 +207,7 @@ class Separately:
             rule.reset(1)
 
     def __call__(self, state: State, masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
-        """Return the actions of all, int64 `[E]` per head."""
+        """Return the actions of all, as environments take them."""
         acted = []
         for env, (rule, own) in enumerate(zip(self._rules, self._generators, strict=True)):
             here, legal = mapped((dict(state), masks), lambda value, env=env: value[env : env + 1])  # type: ignore[misc]
@@ -215,9 +216,15 @@ class Separately:
 
 
 def _check_actions(owner: Owner, found: Any, actions: ActionSpec, num_envs: int) -> None:
-    """Check what a rule does in E environments: int64 `[E]` per head, within the head."""
+    """Check what a rule does in E environments: int64 `[E]` per head within it, float32 `[E, n]` within bounds."""
     check_names(owner, "its table of actions", found, actions.names)
-    for head in actions.heads:
+    for head in actions.categorical:
         value, what = found[head.name], f"its action of head '{head.name}'"
         check_tensor(owner, what, value, "int", (num_envs,))
         check_indices(owner, what, value, 0, head.size)
+    for numbers in actions.continuous:
+        value, what = found[numbers.name], f"its numbers of head '{numbers.name}'"
+        check_tensor(owner, what, value, "float32", (num_envs, len(numbers.dims)))
+        low, high = value.new_tensor(numbers.low), value.new_tensor(numbers.high)
+        if not bool(((value >= low) & (value <= high)).all()):
+            raise owner.breach(f"{what} are beyond the bounds: {value.tolist()}")

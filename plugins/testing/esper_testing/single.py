@@ -47,8 +47,8 @@ class SingleEnvironment(gymnasium.Env[dict[str, Any], dict[str, Any]]):
         return self._first(self._state), _timeless(info)
 
     def step(self, action: dict[str, Any]) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
-        """Take one step with an index per head."""
-        wanted = {name: torch.tensor([int(value)]) for name, value in action.items()}
+        """Take one step with an index or numbers per head."""
+        wanted = {name: torch.as_tensor(value).unsqueeze(0) for name, value in action.items()}
         legal = made_legal(self._environment.actions, self._masks(self._state), wanted)
         self._state, reward, terminated, truncated, info = self._environment.step(legal)
         ended = bool(terminated[0]), bool(truncated[0])

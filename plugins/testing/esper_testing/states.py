@@ -10,7 +10,8 @@ from torch import Tensor
 from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.protocols import Masks
 from esper_core.contracts.state import StateField, StateSpec
-from esper_core.policy.legality import find_illegal
+from esper_core.policy.legality import find_illegal, neutral
+from esper_testing.legality import chosen_between
 
 TRIES = 8
 """Random actions of every environment among which one is looked for that is illegal."""
@@ -51,8 +52,8 @@ def random_masks(
     """Return masks in which each entry is legal with probability `legal`, kept consistent.
 
     The root head's neutral operation is always legal. An operation to which the slot head matters is legal exactly
-    where some slot is legal for it, so a row in which no such operation is legal has no legal slot. Every other head
-    has a legal entry in every row.
+    where some slot is legal for it, so a row in which no such operation is legal has no legal slot. Every other
+    categorical head has a legal entry in every row.
 
     Args:
         actions: The action table.
@@ -63,10 +64,10 @@ def random_masks(
     Returns:
         Masks of bool tensors: `heads[name] [*shape, K]`, `slot_given_op [*shape, O, N]` if there is a slot head.
     """
-    heads = {head.name: _some_legal(shape, head.size, generator, legal) for head in actions.heads}
+    heads = {head.name: _some_legal(shape, head.size, generator, legal) for head in actions.categorical}
     if actions.root is None:
         return Masks(heads=heads)
-    root = actions.head(actions.root)
+    root = actions.category(actions.root)
     ops = heads[root.name]
     ops[..., root.neutral] = True
     if actions.slot is None:
@@ -83,16 +84,16 @@ def random_masks(
 
 
 def illegal_actions(actions: ActionSpec, masks: Masks, taken: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return for every head where it mattered to the operation taken and took what is illegal, bool `[E]`.
+    """Return for every categorical head where it mattered to the operation and took what is illegal, bool `[E]`.
 
     Args:
         actions: The action table.
         masks: Legal actions, `[E, ...]`.
-        taken: int64 `[E]` per head.
+        taken: int64 `[E]` per categorical head; others are not looked at.
     """
     found = {}
     op = None if actions.root is None else taken[actions.root]
-    for head in actions.heads:
+    for head in actions.categorical:
         legal = masks.heads[head.name]
         matters = torch.ones(len(legal), dtype=torch.bool)
         if op is not None and head.name != actions.root:
@@ -108,23 +109,27 @@ def find_stray(spec: ActionSpec, actions: Mapping[str, Tensor]) -> dict[str, Ten
     if spec.root is None:
         return {}
     op = actions[spec.root]
-    return {
-        head.name: ~torch.tensor(spec.relevance(head.name), device=op.device)[op] & (actions[head.name] != head.neutral)
-        for head in spec.children
-    }
+    calm = neutral(spec, len(op), op.device)
+    stray = {}
+    for name in (head.name for head in spec.children):
+        moved = (actions[name] != calm[name]).reshape(len(op), -1).any(-1)
+        stray[name] = ~torch.tensor(spec.relevance(name), device=op.device)[op] & moved
+    return stray
 
 
 def made_illegal(spec: ActionSpec, masks: Masks, actions: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
-    """Return actions `[E]` in one of whose environments something is masked; None where nothing was found to be."""
+    """Return actions `[E]` of which one row is masked, with numbers beyond their bounds; None where none was found."""
     generator = torch.Generator().manual_seed(0)
+    beyond = {head.name: actions[head.name].new_tensor(head.high) + 1 for head in spec.continuous}
     for _ in range(TRIES):
         anything = {
-            name: torch.randint(size, actions[name].shape, generator=generator) for name, size in spec.sizes.items()
-        }
+            head.name: torch.randint(head.size, actions[head.name].shape, generator=generator)
+            for head in spec.categorical
+        } | {name: value.expand_as(actions[name]) for name, value in beyond.items()}
         illegal = torch.stack(list(find_illegal(spec, masks, anything).values())).any(0)
         if bool(illegal.any()):
             chosen = torch.arange(len(illegal)) == int(illegal.int().argmax())
-            return {name: torch.where(chosen, anything[name], actions[name]) for name in spec.names}
+            return chosen_between(dict.fromkeys(spec.names, chosen), anything, actions)
     return None
 
 

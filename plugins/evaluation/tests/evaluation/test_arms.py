@@ -49,7 +49,7 @@ def test_arms_of_one_name_must_be_told_apart(index: Index) -> None:
     more = with_rules(index, ("acme", "policy", ()))
     assert [arm.rule is None for arm in choose_arms(["policy", "acme:policy"], more, *known_of(more))] == [True, False]
     more = with_rules(index, ("acme", "static", ()))
-    with pytest.raises(AmbiguousComponent, match="esper-growth"):
+    with pytest.raises(AmbiguousComponent, match="esper-evaluation"):
         chosen(more)
     pins = {"rule/static": "acme"}
     arms = {arm.name: arm for arm in choose_arms(None, more, *known_of(more), pins)}

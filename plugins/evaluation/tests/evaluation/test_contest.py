@@ -190,8 +190,8 @@ def undefined(self: Lamps) -> dict[str, torch.Tensor]:
             r"environment 'lamps' \(.*\) breaks its contract: its outcome 'right' is",
         ),
         (
-            *("esper_growth.rules.Static.__call__", failing),
-            r"rule 'static' \(esper-growth .*\) failed while choosing actions: Zero",
+            *("esper_evaluation.rules.Static.__call__", failing),
+            r"rule 'static' \(esper-evaluation .*\) failed while choosing actions: Zero",
         ),
     ],
 )

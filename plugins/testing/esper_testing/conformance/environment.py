@@ -16,7 +16,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from esper_core.composition.plan import describe_plan
 from esper_core.contracts.errors import EsperError
 from esper_core.contracts.plain import from_exact, to_exact
-from esper_core.contracts.protocols import Environment, Evaluable, MaskProvider, Masks
+from esper_core.contracts.protocols import Environment, Evaluable, MaskProvider, Masks, Replayable
 from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.spaces import action_space, observation_space
 from esper_core.contracts.state import StateField
@@ -130,7 +130,7 @@ def slots(subject: Subject) -> None:
         with playable(subject, count) as (environment, _):
             if environment.actions.slot is None:
                 continue
-            labels = environment.actions.head(environment.actions.slot).labels
+            labels = environment.actions.category(environment.actions.slot).labels
             expected = SlotConfig.for_grid(1, count).slot_ids
             assert labels == expected, f"N={count}: its slot head reads {', '.join(labels)}, not {', '.join(expected)}"
 
@@ -257,7 +257,7 @@ def seeding(subject: Subject) -> None:
 def draw_first(played: Playable) -> dict[str, torch.Tensor]:
     """Return legal actions for a state that a fresh reset publishes."""
     state, _ = played.environment.reset(seed=5)
-    return draw_legal(played.environment.actions, played.masks(state), torch.Generator().manual_seed(9))
+    return draw_legal(played.environment.actions, played.masks(state), state, torch.Generator().manual_seed(9))
 
 
 @SUITE.check("seeds", after=("seeding",))
@@ -365,14 +365,18 @@ def gymnasium(subject: Subject) -> None:
 @SUITE.check("evaluating", after=("horizon", "seeding"))
 def evaluating(subject: Subject) -> None:
     """Where it is `Evaluable`: what comes of an instance depends on it and on what is done, and can be replayed."""
-    outcomes = describe_plan(subject.plan(3), subject.full_index).outcomes
+    known = describe_plan(subject.plan(3), subject.full_index)
+    outcomes = known.outcomes
     with playable(subject) as (environment, masks):
         if not check_members(environment, outcomes):
             return
         assert isinstance(environment, Evaluable)
         held = check_held_out(environment, ENVS)
         topologies = check_outcomes(environment, masks, outcomes, held)
-        check_replay(environment, masks, held, topologies)
+        said, can = known.replayable, isinstance(environment, Replayable)
+        assert said == can, f"its description says replayable = {said}, and it {'has' if can else 'lacks'} topologies"
+        if said:
+            check_replay(environment, masks, held, topologies)
 
 
 @SUITE.check("training", after=("state", "rewards", "horizon", "events"))

@@ -51,7 +51,7 @@ def follows_slots(subject: Subject) -> None:
     for slots in SLOTS:
         actions, state = _states(subject, slots, rows=7)
         masks = subject.build(slots)(state)
-        expected: dict[str, tuple[int, ...]] = {head.name: (7, head.size) for head in actions.heads}
+        expected: dict[str, tuple[int, ...]] = {head.name: (7, head.size) for head in actions.categorical}
         if actions.slot is None:
             assert masks.slot_given_op is None, f"N={slots}: it gives slot_given_op, and no head is a slot"
         else:
@@ -88,7 +88,7 @@ def legal(subject: Subject) -> None:
         ops = None if actions.root is None else masks.heads[actions.root]
         if ops is not None:
             _every(ops.any(-1), f"N={slots}: no operation is legal", state)
-        for head in actions.heads:
+        for head in actions.categorical:
             if head.name == actions.root:
                 continue
             if ops is None:
@@ -111,7 +111,7 @@ def neutral(subject: Subject) -> None:
         actions, state = _states(subject, slots)
         if actions.root is None:
             return
-        root = actions.head(actions.root)
+        root = actions.category(actions.root)
         allowed = subject.build(slots)(state).heads[root.name][:, root.neutral]
         _every(allowed, f"N={slots}: {root.labels[root.neutral]}, the neutral operation, is illegal", state)
 

@@ -15,6 +15,7 @@ from attrs import define, field
 
 from esper_core.composition.build import ORDER, build_beside, build_parts, make_context
 from esper_core.composition.config import structure_config
+from esper_core.composition.fit import READS_ARRAYS
 from esper_core.composition.plan import Plan, PlanRequest, describe_environment, describe_plan, make_plan
 from esper_core.contracts.components import ComponentSpec
 from esper_core.contracts.errors import ConfigError, EsperError, PluginError
@@ -111,6 +112,8 @@ class Subject:
         wanted = {"envs": ENVS, "device": "cpu", "seed": 0, **request}
         example = (f"{self.kind}.{key}={value}" for key, value in self.example().items())
         options = (*_brief(environment), *(example if self.kind in ORDER else ()), *options)
+        if environment.distribution == DISTRIBUTION and self.claims(READS_ARRAYS):
+            options = ("environment.pictures=true", *options)
         return make_plan(
             PlanRequest(policy=uses["network"], slots=str(slots), uses=uses, options=options, **wanted), self.full_index
         )

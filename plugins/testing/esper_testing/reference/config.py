@@ -19,3 +19,4 @@ class LampsConfig:
         choices=LAYOUTS,
         help="slotted: operation, slot and more; rooted: an operation but no slot; flat: two heads that always matter.",
     )
+    pictures: bool = option(False, help="Publish a picture of the lamps as well, for networks that read arrays.")

@@ -13,7 +13,7 @@ from attrs import evolve
 from esper_core.builtin.config import FlatConfig
 from esper_core.builtin.describe import describe as describe_flat
 from esper_core.contracts.actions import ActionSpec, Head
-from esper_core.contracts.features import FeatureSchema, IndexField
+from esper_core.contracts.features import ArrayField, FeatureSchema, IndexField
 from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.state import EnvironmentDescription, Outcome, StateField, StateSpec
 from esper_testing.reference.config import LampsConfig
@@ -21,6 +21,7 @@ from esper_testing.reference.config import LampsConfig
 OPS = WAIT, LIGHT, DOUSE = ("WAIT", "LIGHT", "DOUSE")
 COLOURS = ("red", "green", "blue")
 STRENGTHS = ("dim", "bright")
+PICTURE = (16, 12, len(COLOURS))
 OUTCOMES = (
     Outcome("right", "fraction", "share of the lamps that are lit in the colour that pays", higher_is_better=True),
     Outcome("lit", "lamps", "lamps that are lit", higher_is_better=False),
@@ -29,17 +30,30 @@ OUTCOMES = (
 
 def describe(config: LampsConfig, slots: SlotConfig) -> EnvironmentDescription:
     """Return actions, state and horizon of the reference environment."""
-    return EnvironmentDescription(_actions(config, slots), _state(config), config.epochs, outcomes=OUTCOMES)
+    return EnvironmentDescription(
+        _actions(config, slots), _state(config), config.epochs, outcomes=OUTCOMES, replayable=True
+    )
 
 
 def describe_features(config: None, slots: SlotConfig, actions: ActionSpec, state_spec: StateSpec) -> FeatureSchema:
-    """Return the schema of the reference features: `flat`, and every category as an index as well."""
+    """Return the schema of the reference features: `flat`, categories as indices as well, and pictures as arrays."""
     indices = [
         IndexField(entry.name, prod(entry.sizes(1, slots.num_slots, len(actions.ops))), int(entry.high) + 1)
         for entry in state_spec.fields
         if entry.dtype == "int" and entry.unit == "index" and entry.low >= -1
     ]
-    return evolve(describe_flat(FlatConfig(), slots, actions, state_spec), indices=indices)
+    arrays = [
+        ArrayField(entry.name, entry.sizes(1, slots.num_slots, len(actions.ops))[1:], entry.dtype)
+        for entry in state_spec.fields
+        if entry.dtype == "uint8"
+    ]
+    flat = describe_flat(FlatConfig(), slots, actions, numbers(state_spec))
+    return evolve(flat, indices=indices, arrays=arrays)
+
+
+def numbers(state_spec: StateSpec) -> StateSpec:
+    """Return the fields of a state that are no pictures."""
+    return StateSpec(entry for entry in state_spec.fields if entry.dtype != "uint8")
 
 
 def _actions(config: LampsConfig, slots: SlotConfig) -> ActionSpec:
@@ -63,4 +77,6 @@ def _state(config: LampsConfig) -> StateSpec:
     ]
     if config.layout != "flat":
         fields.append(StateField("counts", ("E", "O"), "float", "steps", "how often each operation came", 0, 100))
+    if config.pictures:
+        fields.append(StateField("picture", ("E", *PICTURE), "uint8", "", "a row in the colour that pays", 0, 255))
     return StateSpec(fields)

@@ -13,7 +13,7 @@ from torch import Tensor
 from esper_core.contracts.protocols import BuildContext, Masks
 from esper_core.contracts.spaces import action_space, observation_space
 from esper_testing.reference.config import LampsConfig
-from esper_testing.reference.describe import COLOURS, DOUSE, LIGHT, OPS, describe
+from esper_testing.reference.describe import COLOURS, DOUSE, LIGHT, OPS, PICTURE, describe
 
 if TYPE_CHECKING:
     from esper_core.contracts.protocols import State
@@ -137,6 +137,10 @@ class Lamps(VectorEnv[Any, Any, Any]):
             "brightness": self._bright,
             "counts": self._counts,
         }
+        if "picture" in self.state_spec.names:
+            picture = torch.zeros(self.num_envs, *PICTURE, dtype=torch.uint8, device=self.device)
+            picture[torch.arange(self.num_envs), self._t % PICTURE[0], :, self._target] = 255
+            state["picture"] = picture
         return {name: value.clone() for name, value in state.items() if name in self.state_spec.names}
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
+from attrs import evolve
 from torch import Tensor, nn
 
 from esper_core.builtin.config import FlatConfig
 from esper_core.builtin.flat import Flat
 from esper_core.contracts.protocols import BuildContext, Features, LossResult, NetworkOutput, Values
 from esper_core.policy.distribution import FactoredDistribution
-from esper_testing.reference.describe import describe_features
+from esper_testing.reference.describe import describe_features, numbers
 
 if TYPE_CHECKING:
     from esper_core.contracts.protocols import State
@@ -20,17 +21,17 @@ WIDTH = 16
 
 
 class ReferenceFeatures:
-    """Kind `features`: what `flat` gives, and categories as indices as well."""
+    """Kind `features`: what `flat` gives, categories as indices as well, and pictures as arrays."""
 
     def __init__(self, config: None, context: BuildContext) -> None:
         self.schema = describe_features(config, context.slots, context.actions, context.state_spec)
-        self._flat = Flat(FlatConfig(), context)
+        self._flat = Flat(FlatConfig(), evolve(context, state_spec=numbers(context.state_spec)))
 
     def __call__(self, state: State) -> Features:
         """Map a state of `[E, ...]` tensors to Features."""
         obs = self._flat(state).obs
         indices = {b.name: state[b.name].long().reshape(len(obs), b.width) for b in self.schema.indices}
-        return Features(obs, indices)
+        return Features(obs, indices, {array.name: state[array.name] for array in self.schema.arrays})
 
 
 class ReferenceState(NamedTuple):

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from esper_core.contracts.protocols import BuildContext, Masks
 from esper_core.policy.distribution import FactoredDistribution
+from esper_core.policy.executed import executed
+from esper_core.policy.legality import neutral
 from my_rule.config import MyRuleConfig
 
 if TYPE_CHECKING:
@@ -27,10 +29,13 @@ class MyRule:
         self._steps = 0
 
     def __call__(self, state: State, masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
-        """Return one action per head, int64 `[E]`; all randomness comes from the generator."""
-        # Equal logits are uniform play. The distribution knows what is legal, and which heads matter to an operation.
-        logits = {name: torch.zeros_like(mask, dtype=torch.float32) for name, mask in masks.heads.items()}
-        actions = FactoredDistribution(self.actions, logits, masks).sample(generator)
+        """Return actions as the environment takes them; all randomness comes from the generator."""
+        some = next(iter(state.values()))
+        # Equal logits are uniform play, and numbers of mean 0. The distribution knows what is legal, and which heads
+        # matter to an operation.
+        logits = {head.name: some.new_zeros(len(some), head.size, dtype=torch.float32) for head in self.actions.heads}
+        drawn = FactoredDistribution(self.actions, logits, masks).sample(generator)
+        actions = executed(self.actions, drawn)
         acting = self._steps % self.config.every == 0
         self._steps += 1
         return actions if acting else self._waiting(actions, masks)
@@ -39,6 +44,9 @@ class MyRule:
         """Return the actions with the neutral operation where that is legal."""
         if self.actions.root is None:  # no operation to wait with
             return actions
-        neutral = self.actions.category(self.actions.root).neutral
-        may_wait = masks.heads[self.actions.root][:, neutral]
-        return {head.name: torch.where(may_wait, head.neutral, actions[head.name]) for head in self.actions.heads}
+        may_wait = masks.heads[self.actions.root][:, self.actions.category(self.actions.root).neutral]
+        calm = neutral(self.actions, len(may_wait), may_wait.device)
+        return {
+            name: torch.where(may_wait.reshape(-1, *[1] * (value.dim() - 1)), calm[name], value)
+            for name, value in actions.items()
+        }

@@ -1,0 +1,1 @@
+"""Policy networks without memory: `mlp`, and `nature-cnn` for images."""
