@@ -105,10 +105,9 @@ def number_metrics(steps: Steps, old: Evaluation) -> dict[str, float | None]:
         drawn, deviation = steps.actions[head.name][where], old.distribution.gaussian(head.name).log_std[where].exp()
         low, high = ((-SATURATED,), (SATURATED,)) if head.squash else (head.low, head.high)
         beyond = (drawn < drawn.new_tensor(low)) | (drawn > drawn.new_tensor(high))
-        found = dict.fromkeys(("std", "std_min", "saturated"))
-        if drawn.numel():
-            found = {"std": deviation.mean(), "std_min": deviation.min(), "saturated": beyond.double().mean()}
-        metrics |= {f"{name}/{head.name}": None if value is None else number(value) for name, value in found.items()}
+        found = (deviation.mean(), deviation.min(), beyond.double().mean()) if drawn.numel() else ()
+        values = [number(value) for value in found] or [None] * 3
+        metrics |= dict(zip((f"{name}/{head.name}" for name in ("std", "std_min", "saturated")), values, strict=True))
     return metrics
 
 
