@@ -164,10 +164,11 @@ class Group:
 
     def show(self) -> float:
         """Make the first environment anew, so that it can be looked at; return its frames a second."""
-        shown, pace = make_shown(self._config)
+        shown, pace = make_shown(self._config, self._envs[0].metadata.get("render_modes") or ())
         close(self._envs[0], self._config)
         self._envs[0] = shown
         give_own_spaces(self._envs)
+        self._steps, self._limits = zip(*map(_stripped, self._envs), strict=True)
         self._checked[0] = Spaces(shown.observation_space, shown.action_space)
         self._check_spaces(0, self._checked[0])
         return pace

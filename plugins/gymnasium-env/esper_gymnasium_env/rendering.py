@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,20 +22,19 @@ FRAMES_PER_SECOND = 30.0
 """Of environments that do not say their own pace."""
 
 
-def make_shown(config: GymnasiumConfig) -> tuple[gymnasium.Env[Any, Any], float]:
-    """Return an environment that can be looked at, and its frames a second.
+def make_shown(config: GymnasiumConfig, modes: Sequence[Any]) -> tuple[gymnasium.Env[Any, Any], float]:
+    """Return an environment that can be looked at, and its frames a second; `modes` are its render modes.
 
     Raises:
         UserError: it cannot be rendered.
     """
-    made = make(config, render_mode=None if "render_mode" in config.kwargs else MODE)
-    if made.render_mode != MODE:
-        modes = ", ".join(map(str, made.metadata.get("render_modes") or ())) or "none"
-        made.close()
+    asked = config.kwargs.get("render_mode", MODE)
+    if asked != MODE or MODE not in modes:
         raise UserError(
-            f"{owner(config)} cannot be filmed: its render mode is {made.render_mode}, not {MODE}.",
-            hint=f"It has the render modes {modes}; pictures come of {MODE}. Leave environment.kwargs.render_mode out.",
+            f"{owner(config)} cannot be filmed: {MODE} is not its render mode.",
+            hint=f"It has the render modes {', '.join(map(str, modes)) or 'none'}, and kwargs ask for {asked}.",
         )
+    made = make(config, None if "render_mode" in config.kwargs else MODE)
     pace = made.metadata.get("render_fps")
     return made, float(pace) if isinstance(pace, int | float) and pace > 0 else FRAMES_PER_SECOND
 
