@@ -10,9 +10,10 @@ import torch
 from attrs import frozen
 from torch import Tensor, nn
 
-from esper_core import ComponentSpec, option
-from esper_core.contracts.protocols import BuildContext, Features, LSTMState, NetworkOutput
+from esper_core import ActionSpec, ComponentSpec, ContinuousHead, option
+from esper_core.contracts.protocols import BuildContext, Features, LSTMState, NetworkOutput, Values
 from esper_core.policy.recurrent import run_with_resets
+from esper_op_conditioned_critic.output import ValueOutput
 
 
 class NoState(NamedTuple):
@@ -25,7 +26,7 @@ class NoState(NamedTuple):
 class MlpConfig:
     """Options of `mlp`."""
 
-    hidden_dim: int = option(64, low=1, help="Width of its two layers.")
+    hidden_dim: int = option(64, low=1, help="Width of its layers.")
 
 
 @frozen
@@ -35,10 +36,37 @@ class LstmConfig:
     hidden_dim: int = option(64, low=1, help="Width of its two LSTMs.")
 
 
-class Mlp(nn.Module):
-    """Kind `network`, as `MlpPolicy`: two tanh layers, then one linear layer per head, which begin as theirs do.
+class Heads(nn.Module):
+    """One linear layer per head; numbers have deviations that are the same in every state.
 
-    The critic shares the two layers; theirs has two of its own.
+    Args:
+        width: What the layers take in.
+        actions: The action table.
+    """
+
+    def __init__(self, width: int, actions: ActionSpec) -> None:
+        super().__init__()
+        self.names = actions.names
+        numbers = [isinstance(head, ContinuousHead) for head in actions.heads]
+        sizes = [head.size // (2 if some else 1) for head, some in zip(actions.heads, numbers, strict=True)]
+        self.layers = nn.ModuleList(nn.Linear(width, size) for size in sizes)
+        self.log_stds = nn.ParameterList(
+            torch.zeros(size if some else 0) for size, some in zip(sizes, numbers, strict=True)
+        )
+
+    def forward(self, latent: Tensor) -> dict[str, Tensor]:
+        """Return what each head gets of `latent [E, T, H]`."""
+        found = {}
+        for name, layer, log_std in zip(self.names, self.layers, self.log_stds, strict=True):
+            given = layer(latent)
+            if log_std.numel():
+                given = torch.cat([given, log_std.expand_as(given)], dim=-1)
+            found[name] = given
+        return found
+
+
+class Mlp(nn.Module):
+    """Kind `network`, as `MlpPolicy`: two tanh layers for the actor, two for the critic, which begin as theirs do.
 
     Args:
         config: Width.
@@ -49,27 +77,28 @@ class Mlp(nn.Module):
         super().__init__()
         assert context.feature_schema is not None, "features are built before the network"
         self.input_dim, self.latent_dim = context.feature_schema.dim, config.hidden_dim
+        self.actor, self.critic = (self._body() for _ in range(2))
+        self.heads = Heads(self.latent_dim, context.actions)
+        for layer in self.heads.layers:
+            _orthogonal(layer, 0.01)
+
+    def _body(self) -> nn.Sequential:
         first, second = nn.Linear(self.input_dim, self.latent_dim), nn.Linear(self.latent_dim, self.latent_dim)
-        self.body = nn.Sequential(first, nn.Tanh(), second, nn.Tanh())
-        self.heads = nn.ModuleList(nn.Linear(self.latent_dim, head.size) for head in context.actions.heads)
-        self._names = context.actions.names
-        for layer, gain in [(first, math.sqrt(2)), (second, math.sqrt(2)), *((head, 0.01) for head in self.heads)]:
-            nn.init.orthogonal_(layer.weight, gain)
-            nn.init.zeros_(layer.bias)
+        for layer in (first, second):
+            _orthogonal(layer, math.sqrt(2))
+        return nn.Sequential(first, nn.Tanh(), second, nn.Tanh())
 
     def initial_state(self, num_envs: int) -> NoState:
         """Return nothing: `[1, E, 0]`."""
-        return NoState(self.body[0].weight.new_zeros(1, num_envs, 0))
+        return NoState(self.actor[0].weight.new_zeros(1, num_envs, 0))
 
     def forward(self, features: Features, state: NoState, episode_start: Tensor) -> NetworkOutput:
         """Run `[E, T]` steps, each by itself."""
-        latent = self.body(features.obs)
-        logits = {name: head(latent) for name, head in zip(self._names, self.heads, strict=True)}
-        return NetworkOutput(latent, logits, state)
+        return NetworkOutput(self.critic(features.obs), self.heads(self.actor(features.obs)), state)
 
 
 class Lstm(nn.Module):
-    """Kind `network`, as `MlpLstmPolicy`: an LSTM and one linear layer per head, and an LSTM for the critic.
+    """Kind `network`, as `MlpLstmPolicy`: an LSTM for the actor, and one for the critic with a tanh layer behind it.
 
     Args:
         config: Width.
@@ -81,8 +110,8 @@ class Lstm(nn.Module):
         assert context.feature_schema is not None, "features are built before the network"
         self.input_dim, self.latent_dim = context.feature_schema.dim, config.hidden_dim
         self.actor, self.critic = (nn.LSTM(self.input_dim, self.latent_dim, batch_first=True) for _ in range(2))
-        self.heads = nn.ModuleList(nn.Linear(self.latent_dim, head.size) for head in context.actions.heads)
-        self._names = context.actions.names
+        self.valued = nn.Sequential(nn.Linear(self.latent_dim, self.latent_dim), nn.Tanh())
+        self.heads = Heads(self.latent_dim, context.actions)
 
     def initial_state(self, num_envs: int) -> LSTMState:
         """Return zeros: `h` and `c` of `[2, E, H]`, the actor's and the critic's."""
@@ -97,9 +126,26 @@ class Lstm(nn.Module):
             output, last = run_with_resets(partial(_run, lstm), features.obs, own, episode_start)
             outputs.append(output)
             states.append(last)
-        acting, latent = outputs
-        logits = {name: head(acting) for name, head in zip(self._names, self.heads, strict=True)}
-        return NetworkOutput(latent, logits, LSTMState(*(torch.cat(parts) for parts in zip(*states, strict=True))))
+        acting, valuing = outputs
+        last = LSTMState(*(torch.cat(parts) for parts in zip(*states, strict=True)))
+        return NetworkOutput(self.valued(valuing), self.heads(acting), last)
+
+
+class Value(nn.Module):
+    """Kind `critic`: one linear layer."""
+
+    def __init__(self, config: None, context: BuildContext) -> None:
+        super().__init__()
+        self.output = ValueOutput(context.latent_dim)
+
+    def forward(self, latent: Tensor, op_probs: Tensor | None, op: Tensor | None) -> Values:
+        """Return V(s) `[E, T]`."""
+        value = self.output(latent)
+        return Values(value=value, q_taken=value, by_op=None)
+
+    def rescale_(self, old_mean: float, old_std: float, new_mean: float, new_std: float) -> None:
+        """Keep predictions in return units under the new statistics."""
+        self.output.rescale_(old_mean, old_std, new_mean, new_std)
 
 
 def _run(lstm: nn.LSTM, inputs: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
@@ -107,8 +153,14 @@ def _run(lstm: nn.LSTM, inputs: Tensor, state: LSTMState) -> tuple[Tensor, LSTMS
     return output, LSTMState(*last)
 
 
-_BESIDE = {"critic": "state-value", "loss": "factored-ppo"}
+def _orthogonal(layer: nn.Linear, gain: float) -> None:
+    nn.init.orthogonal_(layer.weight, gain)
+    nn.init.zeros_(layer.bias)
+
+
+_BESIDE = {"critic": "linear", "loss": "factored-ppo"}
 SPECS = (
+    ComponentSpec(kind="critic", name="linear", factory="networks:Value", summary="one linear layer"),
     ComponentSpec(
         kind="network",
         name="mlp",

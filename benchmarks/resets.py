@@ -38,6 +38,20 @@ def seconds(lstm: nn.LSTM, inputs: Tensor, start: Tensor | None) -> tuple[float,
     return forward - began, time.perf_counter() - began
 
 
+def paired(hidden: int, rows: int, steps: int, episode: float, pairs: int) -> list[tuple[float, float, float, float]]:
+    """Return, pair by pair, forward and whole time without and with resets; the module says what is run."""
+    torch.set_num_threads(1)
+    lstm = nn.LSTM(hidden, hidden, batch_first=True)
+    inputs = torch.randn(rows, steps, hidden, requires_grad=True)
+    seconds(lstm, inputs, None)
+    found = []
+    for _ in range(pairs):
+        # Where episodes start is drawn anew for every pair: how many calls there are depends on it.
+        start = torch.rand(rows, steps) < 1 / episode
+        found.append((*seconds(lstm, inputs, None), *seconds(lstm, inputs, start)))
+    return found
+
+
 def main() -> None:
     """Print the ratio of times, forward and altogether, and the range of the pairs'."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -46,23 +60,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=128, help="in each row")
     parser.add_argument("--episode", type=float, default=20.0, help="mean length; every step starts one as likely")
     parser.add_argument("--pairs", type=int, default=15)
-    said = parser.parse_args()
-    torch.set_num_threads(1)
     torch.manual_seed(0)
-    lstm = nn.LSTM(said.hidden, said.hidden, batch_first=True)
-    inputs = torch.randn(said.rows, said.steps, said.hidden, requires_grad=True)
-    seconds(lstm, inputs, None)
-    ratios, plain = [], []
-    for _ in range(said.pairs):
-        # Where episodes start is drawn anew for every pair: how many calls there are depends on it.
-        start = torch.rand(said.rows, said.steps) < 1 / said.episode
-        without, with_resets = seconds(lstm, inputs, None), seconds(lstm, inputs, start)
-        plain.append(without)
-        ratios.append(tuple(a / b for a, b in zip(with_resets, without, strict=True)))
-    columns = zip(("forward", "forward and backward"), zip(*ratios, strict=True), zip(*plain, strict=True), strict=True)
-    for name, found, alone in columns:
-        low, high = min(found), max(found)
-        print(f"{name:20}  {median(found):.2f} ({low:.2f} to {high:.2f}) times {1e3 * median(alone):.1f} ms")
+    plain_forward, plain, forward, whole = zip(*paired(**vars(parser.parse_args())), strict=True)
+    for name, alone, found in (("forward", plain_forward, forward), ("forward and backward", plain, whole)):
+        ratios = [a / b for a, b in zip(found, alone, strict=True)]
+        spread = f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+        print(f"{name:20}  {spread} times {1e3 * median(alone):.1f} ms")
 
 
 if __name__ == "__main__":

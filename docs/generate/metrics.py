@@ -23,6 +23,15 @@ ADVICE = {
     "operation-certain": (
         "Fine once the return no longer rises. Before that, raise `loss.entropy` or lower `train.lr`."
     ),
+    "deviation-collapsed": (
+        "Fine once the return no longer rises. Before that, raise `loss.entropy` or lower `train.lr`. Numbers that are "
+        "not squashed are in the unit of the action: give it a scale of about 1, or move the bound."
+    ),
+    "actions-saturated": (
+        "Gradients of a squashed number vanish there. Fine where full force is right; otherwise lower `train.lr` or "
+        "raise `loss.entropy`. Numbers that are not squashed may have bounds narrower than their deviation at the "
+        "start: squash them."
+    ),
     "one-operation": ("The policy does one thing only, often WAIT. See whether the others ever paid: `advantage/*`."),
     "ratio-starts-high": (
         "The same policy judged the same data differently twice: the network is not deterministic, or data changed."

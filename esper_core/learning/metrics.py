@@ -5,8 +5,17 @@ from __future__ import annotations
 from esper_core.contracts.metrics import Metric
 
 METRICS = (
-    Metric(("return",), "what the environment calls the return, mean over the episodes", healthy="rises", headline=1),
-    Metric(("reward_sum",), "all rewards of an episode, shaping included, mean over the episodes", healthy="rises"),
+    Metric(
+        ("return",),
+        "what the environment calls the return, mean over the episodes that ended",
+        healthy="rises",
+        headline=1,
+    ),
+    Metric(
+        ("reward_sum",),
+        "all rewards of a row, shaping included, in its episode, or in a rollout that is part of episodes; mean",
+        healthy="rises",
+    ),
     Metric(
         ("op/<op>",),
         "share of steps at which an operation was taken",
@@ -15,12 +24,27 @@ METRICS = (
     ),
     Metric(
         ("entropy/<head>",),
-        "entropy given that the head matters and has a choice, as a fraction of ln k of its legal entries",
-        healthy="begins at 1, falls slowly",
+        "entropy given that the head matters and has a choice, as a fraction of ln k of its legal entries; of a head"
+        " of numbers the differential entropy in nats per number, which may be negative",
+        healthy="begins at 1 (numbers: wherever), falls slowly",
         advice="see `collapsed-before-use`, `operation-certain`",
         headline=7,
     ),
-    Metric(("legal/<head>",), "k: legal entries that the head then chooses from"),
+    Metric(("legal/<head>",), "k: legal entries that the head then chooses from; a head of numbers has no such metric"),
+    Metric(
+        ("std/<head>", "std_min/<head>"),
+        "standard deviation of the numbers that a head draws, before they are squashed: mean and smallest, over the"
+        " steps at which it mattered",
+        healthy="falls slowly",
+        advice="see `deviation-collapsed`",
+    ),
+    Metric(
+        ("saturated/<head>",),
+        "share of the numbers drawn that tanh takes within 1 % of a bound; of a head that is not squashed, that are"
+        " cut off",
+        healthy="below 0.5",
+        advice="see `actions-saturated`",
+    ),
     Metric(
         ("used/<head>", "used_share/<head>"),
         "steps at which the head mattered and had a choice, since the start of the run; their share of all steps",

@@ -8,17 +8,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
-from attrs import define, field
 from torch import Tensor
 
 from esper_core.contracts.events import EPISODE, episode_numbers, episode_pools
 from esper_core.learning.rollout import Rollout, Sequences, Steps, in_order
 from esper_core.learning.thresholds import Threshold, Watch
 from esper_core.policy.distribution import FactoredDistribution
-from esper_core.policy.policy import Evaluation, Policy
+from esper_core.policy.policy import Evaluation
 
 VARIANCE_FLOOR = 0.01
 """Smallest variance of returns, as a share of that of all returns so far, of which a share is worth telling."""
+
+SATURATED = math.atanh(0.99)
+"""Size from which a number that is squashed lies at a bound, where tanh is flat."""
 
 
 def number(value: Tensor | float) -> float | None:
@@ -75,7 +77,8 @@ def rollout_metrics(
 def policy_metrics(rollout: Rollout, steps: Steps, old: Evaluation) -> dict[str, float | None]:
     """Return entropies, forced steps and how far acting and evaluating are apart.
 
-    `entropy/<head>` and `legal/<head>` are means weighted by how probable it is that the head has a choice.
+    `entropy/<head>` and `legal/<head>` are means weighted by how probable it is that the head has a choice. Heads of
+    numbers have no `legal/<head>`, and their entropy is in nats per number.
     """
     metrics: dict[str, float | None] = {}
     valid = steps.valid
@@ -88,6 +91,24 @@ def policy_metrics(rollout: Rollout, steps: Steps, old: Evaluation) -> dict[str,
     metrics["forced_fraction"] = masked_mean(old.forced.double(), valid)
     gaps = [(old.log_prob[name] - value)[valid].abs().max() for name, value in rollout.cut(rollout.log_prob).items()]
     return metrics | {"behaviour_log_prob_gap": number(torch.stack(gaps).max())}
+
+
+def number_metrics(steps: Steps, old: Evaluation) -> dict[str, float | None]:
+    """Return `std|std_min|saturated/<head>` of heads of numbers, over the valid steps at which they mattered.
+
+    Standard deviations are those of the numbers drawn. Saturated is what tanh takes within 1 % of a bound; of a head
+    that is not squashed, what is cut off.
+    """
+    metrics: dict[str, float | None] = {}
+    for head in old.distribution.actions.continuous:
+        where = steps.valid & old.relevance[head.name]
+        drawn, deviation = steps.actions[head.name][where], old.distribution.gaussian(head.name).log_std[where].exp()
+        low, high = ((-SATURATED,), (SATURATED,)) if head.squash else (head.low, head.high)
+        beyond = (drawn < drawn.new_tensor(low)) | (drawn > drawn.new_tensor(high))
+        found = (deviation.mean(), deviation.min(), beyond.double().mean()) if drawn.numel() else ()
+        values = [number(value) for value in found] or [None] * 3
+        metrics |= dict(zip((f"{name}/{head.name}" for name in ("std", "std_min", "saturated")), values, strict=True))
+    return metrics
 
 
 def state_metrics(state: Sequence[Tensor] | None, rows: Tensor) -> dict[str, float | None]:
@@ -144,103 +165,12 @@ def critic_metrics(
     return metrics
 
 
-def ratio_at_start(evaluation: Evaluation, old_log_prob: dict[str, Tensor], valid: Tensor) -> float:
-    """Return the joint ratio farthest from 1 over the valid steps: 1 where a policy evaluates the same data twice."""
-    logs = [evaluation.log_prob[name] - old_log_prob[name] for name in old_log_prob]
-    ratio = torch.stack(logs).sum(0)[valid].detach().double().exp()
-    return float(ratio[(ratio - 1).abs().argmax()]) if ratio.numel() else 1.0
-
-
-def ratio_extent(batch: Sequences, evaluation: Evaluation) -> Tensor:
-    """Return smallest, largest and summed probability ratio and its count where a head had a choice.
-
-    Float64 `[heads + 1, 4]`; the last row is the joint ratio, the product over heads.
-    """
-    where = torch.stack([evaluation.choice(name) & batch.valid for name in batch.old_log_prob])
-    logs = torch.stack([evaluation.log_prob[name].detach() - old for name, old in batch.old_log_prob.items()])
-    logs = torch.where(where, logs, torch.zeros_like(logs)).double()
-    ratio = torch.cat([logs, logs.sum(0, keepdim=True)]).exp().flatten(1)
-    where = torch.cat([where, where.any(0, keepdim=True)]).flatten(1)
-    lowest, highest = ratio.masked_fill(~where, torch.inf).amin(1), ratio.masked_fill(~where, -torch.inf).amax(1)
-    return torch.stack([lowest, highest, torch.where(where, ratio, 0.0).sum(1), where.sum(1)], dim=1)
-
-
-def ratio_metrics(names: Iterable[str], extents: Sequence[Tensor]) -> dict[str, float | None]:
-    """Return `ratio_min|mean|max/<head>`, and the same of the joint ratio, over all evaluations of an update."""
-    table = torch.stack(list(extents))
-    lowest, highest = table[..., 0].amin(0).tolist(), table[..., 1].amax(0).tolist()
-    total, count = table[..., 2].sum(0).tolist(), table[..., 3].sum(0).tolist()
-    metrics: dict[str, float | None] = {}
-    for row, end in enumerate([*(f"/{name}" for name in names), ""]):
-        metrics[f"ratio_min{end}"] = number(lowest[row])
-        metrics[f"ratio_mean{end}"] = number(total[row] / count[row]) if count[row] else None
-        metrics[f"ratio_max{end}"] = number(highest[row])
-    return metrics
-
-
 @torch.no_grad()
 def kl_metrics(batch: Sequences, evaluation: Evaluation) -> dict[str, float | None]:
     """Return `kl/<head>`: what each head adds to the exact joint KL(old ‖ new), nats, mean over the valid steps."""
     old = FactoredDistribution(evaluation.distribution.actions, batch.old_logits, batch.masks)
     divergences = evaluation.distribution.kl_by_head(old)
     return {f"kl/{name}": masked_mean(value, batch.valid) for name, value in divergences.items()}
-
-
-def gradient_norms(policy: Policy, evaluation: Evaluation) -> dict[str, Tensor]:
-    """Return the norms that a backward pass left: `grad_norm`, `grad_norm_network|critic` and `grad_norm/<head>`.
-
-    A head's is that of the loss's derivative by its logits, which retain their gradient; 0 when nothing reaches them.
-    """
-    sizes: dict[str, list[Tensor]] = {"network": [], "critic": []}
-    for name, parameter in policy.named_parameters():
-        if parameter.grad is not None:
-            sizes[name.partition(".")[0]].append(torch.linalg.vector_norm(parameter.grad))
-    norms = {"grad_norm": torch.linalg.vector_norm(torch.stack([size for part in sizes.values() for size in part]))}
-    for part, values in sizes.items():
-        if values:
-            norms[f"grad_norm_{part}"] = torch.linalg.vector_norm(torch.stack(values))
-    for name, logits in evaluation.logits.items():
-        if logits.requires_grad:
-            gradient = torch.zeros_like(logits) if logits.grad is None else logits.grad
-            norms[f"grad_norm/{name}"] = torch.linalg.vector_norm(gradient)
-    return norms
-
-
-@define
-class GradientSteps:
-    """What the gradient steps of one update say; `kl` is the joint KL at the last evaluation."""
-
-    kl: float = 0.0
-    epochs_done: int = 0
-    _ratio_at_start: float | None = None
-    _extents: list[Tensor] = field(factory=list)
-    _history: defaultdict[str, list[Tensor]] = field(factory=lambda: defaultdict(list))
-    _last: tuple[Sequences, Evaluation] | None = None
-
-    def evaluated(self, batch: Sequences, evaluation: Evaluation) -> None:
-        """Note an evaluation before its loss is computed; its logits will retain their gradients."""
-        if self._last is None:
-            self._ratio_at_start = ratio_at_start(evaluation, batch.old_log_prob, batch.valid)
-        self._last = batch, evaluation
-        self._extents.append(ratio_extent(batch, evaluation))
-        for logits in evaluation.logits.values():
-            if logits.requires_grad:
-                logits.retain_grad()
-
-    def stepped(self, metrics: Mapping[str, Tensor]) -> None:
-        """Note what a gradient step was like, scalars by name."""
-        for name, value in metrics.items():
-            self._history[name].append(value)
-
-    def metrics(self) -> dict[str, float | None]:
-        """Return means over the gradient steps, ratios over all evaluations, and the KL at the last one."""
-        assert self._last is not None
-        batch, evaluation = self._last
-        first = {"grad_norm": None, "ratio_at_start": self._ratio_at_start, "kl": number(self.kl)}
-        means = {name: mean_of(torch.stack(values).double().tolist()) for name, values in self._history.items()}
-        ratios = ratio_metrics(batch.old_log_prob, self._extents)
-        epochs = {"update_epochs_done": float(self.epochs_done)}
-        return first | means | ratios | kl_metrics(batch, evaluation) | epochs
 
 
 class Monitor:
@@ -269,7 +199,8 @@ class Monitor:
     ) -> dict[str, float | None]:
         """Return what critic and policy were worth before an update; arguments as in `critic_metrics`."""
         metrics = critic_metrics(rollout, steps, old, unit, spread) | policy_metrics(rollout, steps, old)
-        return metrics | state_metrics(old.state, steps.valid[:, -1]) | self.count(old, steps.valid)
+        metrics |= number_metrics(steps, old) | state_metrics(old.state, steps.valid[:, -1])
+        return metrics | self.count(old, steps.valid)
 
     def state(self) -> dict[str, Any]:
         """Return what is remembered, JSON-able."""

@@ -76,18 +76,32 @@ class LearningWarning:
     message: str
 
 
+_CATEGORIES = Bound("legal/*", "above", 1.0)
+"""The head is one of categories: that of numbers has an entropy of another kind, and no legal entries."""
+
 THRESHOLDS: tuple[Threshold, ...] = (
     Threshold(
         "collapsed-before-use",
         Bound("entropy/*", "below", 0.1),
         "head {head}: entropy {value:.2g} of ln {legal:.3g} after being relevant in {used_share:.1%} of steps"
         " (collapsed before use)",
-        given=(Bound("used_share/*", "below", 0.1), Bound("used/*", "below", 500)),
+        given=(Bound("used_share/*", "below", 0.1), Bound("used/*", "below", 500), _CATEGORIES),
     ),
     Threshold(
         "operation-certain",
         Bound("entropy/op", "below", 0.01),
         "head op: entropy {value:.2g} of ln {legal:.3g}; nothing else is tried any more",
+        given=(Bound("legal/op", "above", 1.0),),
+    ),
+    Threshold(
+        "deviation-collapsed",
+        Bound("std/*", "below", 0.02),
+        "head {head}: standard deviation {value:.2g}; hardly anything else is tried any more",
+    ),
+    Threshold(
+        "actions-saturated",
+        Bound("saturated/*", "above", 0.5),
+        "head {head}: {value:.0%} of the numbers drawn lie at their bounds",
     ),
     Threshold("one-operation", Bound("op/*", "above", 0.99), "operation {head}: taken in {value:.1%} of steps"),
     Threshold(
@@ -147,8 +161,8 @@ THRESHOLDS: tuple[Threshold, ...] = (
         given=(Bound("ratio_max/*", "above", 0.0),),
     ),
 )
-"""The table. Entropies are fractions of ln k. `advantage/<op>` has no threshold: 0 for every operation is no sign of
-health, for the operation head learns nothing then."""
+"""The table. Entropies of categories are fractions of ln k. `advantage/<op>` has no threshold: 0 for every operation is
+no sign of health, for the operation head learns nothing then."""
 
 
 def chosen_thresholds(settings: Sequence[str], half: bool = False) -> tuple[Threshold, ...]:

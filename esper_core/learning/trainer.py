@@ -19,8 +19,9 @@ from esper_core.learning.config import TrainConfig
 from esper_core.learning.episodes import Episodes
 from esper_core.learning.fading import faded
 from esper_core.learning.gae import discounted_returns
+from esper_core.learning.gradient_steps import GradientSteps
 from esper_core.learning.guard import Guard, NotFinite, check_finite
-from esper_core.learning.monitors import GradientSteps, Monitor, gradient_norms, rollout_metrics
+from esper_core.learning.monitors import Monitor, rollout_metrics
 from esper_core.learning.normalise import ReturnNormaliser
 from esper_core.learning.randomness import RunStreams
 from esper_core.learning.rollout import Rollout, Sequences, Steps, in_order
@@ -197,7 +198,7 @@ class Trainer:
                 self.loss.begin(update)
         for group in self.optimiser.param_groups:
             group["lr"] = faded(self.config.lr, self.config.lr_half_life, update)
-        epochs, target_kl, seen = self.config.update_epochs, self._target_kl(), GradientSteps()
+        epochs, target_kl, seen = self.config.update_epochs, self._target_kl(), GradientSteps(self.policy)
         for epoch in range(1, epochs + 1):
             if not all(self._step(part, epoch, target_kl, seen) for part in self._minibatches(batch)):
                 break
@@ -224,12 +225,12 @@ class Trainer:
         network, critic, loss = (self.owners[kind] for kind in ("network", "critic", "loss"))
         with guarded(f"{network}, {critic} or {loss}", "computing gradients"):
             result.loss.backward()
-        norms = gradient_norms(self.policy, evaluation)
-        check_finite(f"the gradient of epoch {epoch}", norms["grad_norm"])
+        norm = seen.gradient()
+        check_finite(f"the gradient of epoch {epoch}", norm)
         longest = self.config.max_grad_norm or torch.inf
-        torch.nn.utils.clip_grads_with_norm_(self.policy.parameters(), longest, norms["grad_norm"])
+        torch.nn.utils.clip_grads_with_norm_(self.policy.parameters(), longest, norm)
         self.optimiser.step()
-        seen.stepped({**result.metrics, "loss": result.loss.detach(), **norms})
+        seen.stepped({**result.metrics, "loss": result.loss.detach()})
         return True
 
     # Its pieces -----------------------------------------------------------------------------------------------------

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import pytest
 import torch
+from attrs import evolve
 from torch import Tensor
 
-from esper_core.contracts.protocols import LSTMState, Values
-from esper_core.learning import monitors
-from esper_core.learning.rollout import Rollout, Sequences
+from esper_core import ActionSpec, ContinuousHead, Head
+from esper_core.contracts.protocols import LSTMState, Masks, Values
+from esper_core.learning import monitors, ratios
+from esper_core.learning.gradient_steps import GradientSteps
+from esper_core.learning.rollout import Rollout, Sequences, Steps
 from esper_core.policy.distribution import FactoredDistribution
 from esper_core.policy.policy import Evaluation, Policy
 from tests.learning.conftest import SCHEMA, SPEC
@@ -85,6 +89,31 @@ def test_entropy_is_conditional_on_a_choice() -> None:
     assert metrics["behaviour_log_prob_gap"] > 1e-3, "another policy acted"
 
 
+@pytest.mark.parametrize("squash", [True, False])
+def test_deviations_and_saturation_are_those_of_numbers_that_mattered(squash: bool) -> None:
+    spec = ActionSpec(
+        (Head("op", ("WAIT", "AIM")), ContinuousHead("aim", ("x", "y"), -2, (2, 3), squash, ("AIM",))), "op"
+    )
+    outputs = torch.zeros(2, 2, 4)
+    outputs[..., 2:] = torch.tensor([0.5, 0.1]).log()
+    outputs[0, 0, 3] = -9.0  # clamped
+    outputs[1, 1, 2:] = 1.0
+    op = torch.tensor([[1, 1], [0, 1]])
+    drawn = torch.tensor([[[2.5, 2.5], [-2.7, 2.9]], [[9.0, 9.0], [9.0, 9.0]]])
+    valid = torch.tensor([[True, True], [True, False]])
+    masks = Masks({"op": torch.ones(2, 2, 2, dtype=torch.bool)})
+    distribution = FactoredDistribution(spec, {"op": torch.zeros(2, 2, 2), "aim": outputs}, masks)
+    relevance = {name: distribution.relevant(name, op) for name in spec.names}
+    old = Evaluation(distribution, None, {}, {}, relevance, {}, None)  # type: ignore[arg-type]
+    steps = Steps(None, masks, {"op": op, "aim": drawn}, valid, valid)  # type: ignore[arg-type]
+    assert monitors.number_metrics(steps, old) == {
+        "std/aim": pytest.approx((0.5 + math.exp(-5) + 0.5 + 0.1) / 4),
+        "std_min/aim": pytest.approx(math.exp(-5)),
+        "saturated/aim": 0.5,  # squashed: ±2.65 and beyond; else two of four are outside their bounds
+    }
+    assert set(monitors.number_metrics(evolve(steps, valid=valid & (op == 0)), old).values()) == {None}
+
+
 def test_episodes_are_averaged_and_only_what_was_measured_counts() -> None:
     events = [
         {"type": "episode", "env": 0, "length": 4, "gain": 0.5, "gap": math.nan, "host": "x"},
@@ -106,11 +135,11 @@ def test_the_ratio_at_the_start_is_the_one_farthest_from_one() -> None:
     steps = rollout.steps()
     new = policy.evaluate_actions(steps.features, steps.masks, None, steps.actions, steps.episode_start)
     old = {name: value.detach().clone() for name, value in new.log_prob.items()}
-    assert monitors.ratio_at_start(new, old, steps.valid) == 1.0
+    assert ratios.ratio_at_start(new, old, steps.valid) == 1.0
     old["op"][0, 1] += math.log(2)
     old["what"][1, 2] -= math.log(1.2)
     old["op"][3, 5] += 9.0  # padding
-    assert monitors.ratio_at_start(new, old, steps.valid) == pytest.approx(0.5)
+    assert ratios.ratio_at_start(new, old, steps.valid) == pytest.approx(0.5)
 
 
 # Against loops over steps and heads ---------------------------------------------------------------------------------
@@ -146,27 +175,35 @@ def chosen(batch: Sequences, name: str) -> list[tuple[int, int]]:
     return found
 
 
-def test_ratios_are_those_of_the_steps_with_a_choice() -> None:
+def ratios_of(evaluations: Iterable[tuple[Sequences, Evaluation]]) -> dict[str, float | None]:
+    seen = ratios.Ratios(SPEC.names)
+    for batch, evaluation in evaluations:
+        seen.add(batch, evaluation)
+    return seen.metrics()
+
+
+@pytest.mark.parametrize("enough", [1, 2**16])
+def test_ratios_are_those_of_the_steps_with_a_choice(monkeypatch: pytest.MonkeyPatch, enough: int) -> None:
     policy, batch, new = moved()
-    halves = [torch.tensor([0, 1]), torch.tensor([2, 3])]
-    whole = monitors.ratio_metrics(SPEC.names, [monitors.ratio_extent(batch, new)])
+    rows = [torch.tensor(part) for part in ([0], [1], [2, 3])]
+    whole = ratios_of([(batch, new)])
     joint: dict[tuple[int, int], float] = {}
     for name in SPEC.names:
-        ratios = {}
+        found = {}
         for e, t in chosen(batch, name):
-            ratios[e, t] = math.exp(float(new.log_prob[name].detach()[e, t] - batch.old_log_prob[name][e, t]))
-            joint[e, t] = joint.get((e, t), 1.0) * ratios[e, t]
-        assert ratios, name
-        assert whole[f"ratio_min/{name}"] == pytest.approx(min(ratios.values()))
-        assert whole[f"ratio_max/{name}"] == pytest.approx(max(ratios.values()))
-        assert whole[f"ratio_mean/{name}"] == pytest.approx(sum(ratios.values()) / len(ratios))
+            found[e, t] = math.exp(float(new.log_prob[name].detach()[e, t] - batch.old_log_prob[name][e, t]))
+            joint[e, t] = joint.get((e, t), 1.0) * found[e, t]
+        assert found, name
+        assert whole[f"ratio_min/{name}"] == pytest.approx(min(found.values()))
+        assert whole[f"ratio_max/{name}"] == pytest.approx(max(found.values()))
+        assert whole[f"ratio_mean/{name}"] == pytest.approx(sum(found.values()) / len(found))
     expected = (min(joint.values()), sum(joint.values()) / len(joint), max(joint.values()))
     assert [whole[f"ratio_{part}"] for part in ("min", "mean", "max")] == pytest.approx(expected)
 
-    steps = [batch.rows(half) for half in halves]
-    parts = [policy.evaluate_actions(p.features, p.masks, None, p.actions, p.episode_start) for p in steps]
-    extents = [monitors.ratio_extent(p, evaluation) for p, evaluation in zip(steps, parts, strict=True)]
-    assert monitors.ratio_metrics(SPEC.names, extents) == pytest.approx(whole, rel=1e-5)
+    minibatches = [batch.rows(part) for part in rows]
+    parts = [policy.evaluate_actions(p.features, p.masks, None, p.actions, p.episode_start) for p in minibatches]
+    monkeypatch.setattr(ratios, "ENOUGH", enough)
+    assert ratios_of(zip(minibatches, parts, strict=True)) == pytest.approx(whole, rel=1e-5)
 
 
 def test_the_kl_of_the_heads_adds_up_to_the_joint_kl() -> None:
@@ -207,17 +244,17 @@ def test_the_size_of_a_recurrent_state() -> None:
 
 
 def test_gradient_norms_by_head_and_part() -> None:
-    policy, _, new = moved()
-    for logits in new.logits.values():
-        logits.retain_grad()
+    policy, batch, new = moved()
+    steps = GradientSteps(policy)
+    steps.evaluated(batch, new)
     weights = {name: torch.randn(new.logits[name].shape) for name in ("op", "what")}
     loss = torch.stack([(weights[name] * new.logits[name]).sum() for name in weights]).sum()
     (loss + 3.0 * policy.critic.layer.bias.sum()).backward()
-    norms = {name: float(value) for name, value in monitors.gradient_norms(policy, new).items()}
+    norm, norms = steps.gradient(), steps.metrics()
     for name, weight in weights.items():
         assert norms[f"grad_norm/{name}"] == pytest.approx(float(weight.norm()))
     assert norms["grad_norm/slot"] == 0.0, "nothing reaches it"
     assert norms["grad_norm_critic"] == pytest.approx(3.0 * math.sqrt(3.0))
     assert norms["grad_norm"] == pytest.approx(math.hypot(norms["grad_norm_network"], norms["grad_norm_critic"]))
     whole = torch.nn.utils.clip_grad_norm_(policy.parameters(), math.inf)
-    assert norms["grad_norm"] == float(whole), "the very norm that the gradient is bounded by"
+    assert norms["grad_norm"] == float(norm) == pytest.approx(float(whole)), "the norm that the gradient is bounded by"

@@ -28,6 +28,10 @@ for _head in ("op", "blueprint"):
     HEALTHY |= {f"{metric}/{_head}": value for metric, value in {**HEAD, "grad_norm": 0.01}.items()}
 
 
+HEALTHY |= {"entropy/aim": -1.3, "used/aim": 40.0, "used_share/aim": 0.03, "std/aim": 0.4, "saturated/aim": 0.1}
+"""Numbers: their entropy is in nats, and none of these is a reason to warn."""
+
+
 def look(metrics, update=100, settings=()):
     return Watch(chosen_thresholds(settings)).look(update, metrics)
 

@@ -130,6 +130,21 @@ def choose_arms(
     return tuple(chosen.values())
 
 
+def filmed_arm(arms: Sequence[Arm], named: bool) -> Arm:
+    """Return whose episode is filmed: that of the first arm that was named, or of `policy-greedy`.
+
+    Raises:
+        UserError: the arm is made of other arms' episodes.
+    """
+    arm = arms[0] if named else next(arm for arm in arms if arm.name == GREEDY)
+    if arm.needs or not (arm.learned or arm.rule):
+        raise UserError(
+            f"An episode of '{arm.name}' cannot be filmed: it is made of other episodes.",
+            hint="Name a policy or a rule first, such as --arms policy-greedy,random.",
+        )
+    return arm
+
+
 def with_needed(arms: Iterable[Arm]) -> tuple[Arm, ...]:
     """Return arms in the order in which they can be played: those they are made of come before them."""
     ordered: dict[str, Arm] = {}

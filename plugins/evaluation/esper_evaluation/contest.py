@@ -178,6 +178,29 @@ class Contest:
         tags = [records.lines[key]["tags"] for key in keys[arms[0].name][: len(numbers)]]
         return Played(numbers, list(self.entrants), values, tags, found, progress.total, self.folder)
 
+    def watch(self, arm: Arm, look: Callable[[], None]) -> int:
+        """Play an arm's episode on the first held-out instance in the only environment; return how often was looked.
+
+        `look` is called before each step, and in the end. The arm is a policy or a rule.
+        """
+        (instance,) = self.evaluable.held_out(1)
+        seed = next(iter(self.entrants)) if arm.learned else None
+        job = self._job(arm, Key(arm.name, "", seed, instance), None, None)
+        owners = self.owners
+        looked = 0
+
+        def on_step(t: int) -> None:
+            nonlocal looked
+            with owners["environment"].doing("being filmed"):
+                look()
+            looked += 1
+
+        rule = Separately([job.rule], [derived_seed(arm.name, seed, instance)])
+        options = {"instances": [instance]}
+        played = play(self.environment, self.masks, rule, options=options, on_step=on_step, owners=owners)
+        on_step(len(played.actions))
+        return looked
+
     # Who plays ------------------------------------------------------------------------------------------------------
 
     def _keys(self, arm: Arm, instances: Sequence[int], search: Search) -> list[Key]:
@@ -189,8 +212,8 @@ class Contest:
         made = digest(made_with([arm.rule.spec.module]))
         return [Key(arm.name, f"{arm.rule.origin} {made}", None, i) for i in instances]
 
-    def _job(self, arm: Arm, key: Key, records: Records, found: Found | None) -> _Job:
-        """Return an episode with who plays it."""
+    def _job(self, arm: Arm, key: Key, records: Records | None, found: Found | None) -> _Job:
+        """Return an episode with who plays it; arms that need no others need no records."""
         spec = self.known.actions
         if arm.rule is not None:
             rule = build_beside(arm.rule, self.index, evolve(self.context, num_envs=1))
@@ -199,7 +222,7 @@ class Contest:
             assert found is not None, "the search comes before its schedule is played"
             return _Job(key, Schedule(spec, found.rows))
         player = self._players[key.seed]
-        source = records.lines.get(key._replace(arm=arm.needs), {})
+        source = {} if records is None else records.lines.get(key._replace(arm=arm.needs), {})
         makers: dict[str, Callable[[], _Job]] = {
             POLICY: lambda: _Job(key, PlayerRule(player, deterministic=False)),
             GREEDY: lambda: _Job(key, PlayerRule(player, deterministic=True)),

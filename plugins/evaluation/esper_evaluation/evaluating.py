@@ -16,9 +16,10 @@ from esper_core.composition.recipes import Recipes
 from esper_core.contracts.errors import ConfigError, UserError
 from esper_core.registry.index import Index
 from esper_core.runs.directory import RunDirectory
-from esper_evaluation.arms import choose_arms
+from esper_evaluation.arms import choose_arms, filmed_arm
 from esper_evaluation.entrants import choose_entrants, search_batches, training_episodes
 from esper_evaluation.evaluation import Evaluation
+from esper_evaluation.filming import check_film
 
 if TYPE_CHECKING:
     from esper_evaluation.contest import OnProgress
@@ -37,6 +38,7 @@ def evaluate(
     instances: int = 20,
     search_episodes: int | None = None,
     by: str | None = None,
+    record: str | Path | None = None,
     out: str | Path = "runs",
     device: str | None = None,
     use: Mapping[str, Any] | None = None,
@@ -54,6 +56,7 @@ def evaluate(
         instances: Held-out instances that each arm plays, 2 or more.
         search_episodes: Episodes of the search for `best-fixed`; as many as the policy was trained with without.
         by: A word that the environment says of an episode, such as "host": arms are compared within its groups too.
+        record: Where to write a film of an episode, *.gif or *.mp4: of the first arm that is named, or `policy-greedy`.
         out: Directory of runs, for names.
         device: torch device instead of the run's own.
         use: Classes and objects of one's own that the runs were begun with: kind → class or object.
@@ -87,6 +90,7 @@ def evaluate(
             instances=instances,
             search_episodes=search_episodes,
             by=by,
+            record=None if record is None else Path(record),
             device=device,
             on_progress=on_progress or (_bar() if in_notebook() else _silent),
             warn=lambda message: logging.getLogger("esper").warning("%s", message),
@@ -106,6 +110,7 @@ def evaluate_runs(
     instances: int,
     search_episodes: int | None,
     by: str | None,
+    record: Path | None,
     device: str | None,
     on_progress: OnProgress,
     warn: Callable[[str], None],
@@ -120,6 +125,10 @@ def evaluate_runs(
     trained = training_episodes(entrants, known.horizon)
     batches = search_batches(entrants, trained if search_episodes is None else search_episodes)
 
+    starring = None
+    if record is not None:
+        check_film(record)
+        starring = filmed_arm(chosen, named=arms is not None)
     notes: list[str] = []
 
     def note(message: str) -> None:
@@ -139,9 +148,15 @@ def evaluate_runs(
         finally:
             contest.close(note)
         comparison = compare(chosen, known.outcomes, played.values, played.instances, played.seeds, played.tags, by)
+        if record is not None and starring is not None:
+            from esper_evaluation.recording import film_episode
+
+            film_episode(starring, entrants, index, record, device=device)
     figure = played.folder / FIGURE_FILE
     draw(comparison, [arm.name for arm in chosen if arm.learned], figure)
-    return Evaluation(comparison, entrants, played.found, trained, played.played, played.folder, figure, tuple(notes))
+    return Evaluation(
+        comparison, entrants, played.found, trained, played.played, played.folder, figure, record, tuple(notes)
+    )
 
 
 def _silent(done: float, total: int, what: str) -> None:

@@ -39,6 +39,7 @@ class Evaluation:
         played: Episodes that were not on record before, those of the search included.
         records: Folder of all episodes.
         figure: A picture, PNG.
+        film: A film of an episode, if one was asked for.
         notes: What whoever reads this should know: differences between a checkpoint and what is installed, and why
             episodes on record were not used.
     """
@@ -50,6 +51,7 @@ class Evaluation:
     played: int
     records: Path
     figure: Path
+    film: Path | None
     notes: tuple[str, ...]
 
     @property
@@ -78,6 +80,7 @@ class Evaluation:
             "played": self.played,
             "records": str(run.shown(self.records)),
             "figure": str(run.shown(self.figure)),
+            "film": None if self.film is None else str(self.film),
         }
 
     def __repr__(self) -> str:
@@ -120,6 +123,8 @@ class Evaluation:
             )
         run = self.entrants[0].run
         yield from ("", f"Episodes lie in {run.shown(self.records)}", f"A picture of this: {run.shown(self.figure)}")
+        if self.film is not None:
+            yield f"A film of an episode: {self.film}"
 
     def _table(self, columns: Sequence[str], arms: Mapping[str, Mapping[str, Estimate]]) -> Table:
         best = self.comparison.best_rule

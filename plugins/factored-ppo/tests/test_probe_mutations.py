@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from esper_core.contracts.protocols import Features, Masks
 from esper_core.learning import rollout
 from esper_core.policy.recurrent import zero_rows
 from esper_core.registry.index import Index
-from esper_factored_ppo.loss import FactoredPpo
+from esper_factored_ppo.loss import FactoredPpo, Surrogate
 from esper_factored_ppo.probes.environment import ProbeEnvironment
 from esper_factored_ppo.probes.environments.forced import Forced
 from esper_factored_ppo.probes.environments.validity import Occupied
@@ -41,9 +42,31 @@ def truncation_and_termination_are_mixed_up(patch: Patch) -> None:
     patch.setattr(rollout, "gae", gae)
 
 
+def a_time_limit_bootstraps_from(what: str) -> Callable[[Patch], None]:
+    def mutate(patch: Patch) -> None:
+        def gae(rewards: Any, values: Any, following: Any, terminated: Any, truncated: Any, *rest: Any) -> Any:
+            next_column = torch.cat([values[:, 1:], following[:, -1:]], dim=1)
+            if what == "nothing":
+                following = torch.where(truncated, 0.0, following)
+            elif what == "the next episode":
+                following = torch.where(truncated, next_column, following)
+            else:
+                following, truncated = next_column, torch.zeros_like(truncated)
+            return estimate(rewards, values, following, terminated, truncated, *rest)
+
+        patch.setattr(rollout, "gae", gae)
+
+    return mutate
+
+
 def only_the_operation_is_learned(patch: Patch) -> None:
-    every = FactoredPpo._surrogates
-    patch.setattr(FactoredPpo, "_surrogates", lambda self, *given: [next(iter(every(self, *given)))])
+    every = FactoredPpo._surrogate
+
+    def first(self: FactoredPpo, *given: Any) -> Surrogate:
+        gain, *rest = every(self, *given)
+        return Surrogate(torch.cat([gain[:1], torch.zeros_like(gain[1:])]), *rest)
+
+    patch.setattr(FactoredPpo, "_surrogate", first)
 
 
 def slots_do_not_depend_on_the_operation(patch: Patch) -> None:
@@ -77,6 +100,12 @@ DEFECTS = [
     ("P4", None),  # the slow tests of the spike train all of them
     ("P9", None),
     pytest.param("P6 finite chain", truncation_and_termination_are_mixed_up, marks=pytest.mark.slow),
+    *(
+        pytest.param("P14", a_time_limit_bootstraps_from(what), marks=pytest.mark.slow)
+        for what in ("nothing", "the next episode", "the next episode, as if there were no limit")
+    ),
+    pytest.param("P15", only_the_operation_is_learned, marks=pytest.mark.slow),
+    pytest.param("P16", only_the_operation_is_learned, marks=pytest.mark.slow),
     pytest.param("P8", only_the_operation_is_learned, marks=pytest.mark.slow),
     pytest.param("P12 T-maze 10", nothing_is_remembered, marks=pytest.mark.slow),
 ]

@@ -19,15 +19,15 @@ class Growing(ABC):
     def __init__(self, config: None, context: BuildContext) -> None:
         self.actions = context.actions
 
-    def reset(self, num_envs: int) -> None:
+    def reset(self, num_envs: int) -> None:  # noqa: B027
         """Keep no state."""
 
     def __call__(self, state: Mapping[str, Tensor], masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
         """Return the rule's actions, int64 `[E]` per head."""
-        op = masks.heads["op"]
-        actions = neutral(self.actions, len(op), op.device)
+        ops = masks.heads["op"]
+        actions = neutral(self.actions, len(ops), ops.device)
         assert masks.slot_given_op is not None, "growth's masks know the slots of each operation"
-        for env in range(masks.heads["op"].shape[0]):
+        for env in range(len(ops)):
             legal = {op: masks.slot_given_op[env, op].nonzero().flatten().tolist() for op in Op}
             op, slot, label = self._decide(env, state, legal, masks.heads["blueprint"][env].tolist())
             actions["op"][env], actions["slot"][env] = op, slot

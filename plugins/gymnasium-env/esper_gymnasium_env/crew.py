@@ -69,6 +69,17 @@ class Crew:
         self._children[0].ask(("says_masks", seed))
         return bool(self._children[0].answer())
 
+    def show(self) -> float:
+        """Make the first environment ready to be looked at, as a `Group` does."""
+        self._children[0].ask(("show",))
+        return float(self._children[0].answer())
+
+    def frame(self) -> NDArray[np.uint8]:
+        """Return how the first environment looks."""
+        self._children[0].ask(("frame",))
+        found: NDArray[np.uint8] = self._children[0].answer()
+        return found
+
     def close(self) -> None:
         """Close every environment and end the processes."""
         for child in self._children:

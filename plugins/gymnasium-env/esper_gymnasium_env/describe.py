@@ -12,6 +12,7 @@ from esper_core import (
     EnvironmentDescription,
     Feature,
     FeatureSchema,
+    Outcome,
     SlotConfig,
     StateField,
     StateSpec,
@@ -29,6 +30,11 @@ _logger = logging.getLogger(__name__)
 FARTHEST = 10.0
 """Largest normalised number, as in VecNormalize of stable-baselines3."""
 
+
+OUTCOMES = (
+    Outcome("return", "reward", "sum of the rewards of the episode, as the environment pays them", True),
+    Outcome("length", "steps", "steps of the episode", False),
+)
 
 ROLLOUT_STEPS = 256
 """Steps after which a policy learns, unless `train.rollout_steps` says otherwise: long enough for advantages to mean
@@ -67,7 +73,12 @@ def describe(config: GymnasiumConfig, slots: SlotConfig) -> EnvironmentDescripti
     )
     images = () if reader.images is None else reader.images.fields
     return EnvironmentDescription(
-        actions=actions, state=StateSpec((*state, *images)), horizon=horizon, rollout_steps=ROLLOUT_STEPS, restarts=True
+        actions=actions,
+        state=StateSpec((*state, *images)),
+        horizon=horizon,
+        rollout_steps=ROLLOUT_STEPS,
+        restarts=True,
+        outcomes=OUTCOMES,
     )
 
 
@@ -97,8 +108,8 @@ def owner(config: GymnasiumConfig) -> str:
     return f"The Gymnasium environment '{config.id}'"
 
 
-def make(config: GymnasiumConfig) -> gymnasium.Env[Any, Any]:
-    """Make one environment.
+def make(config: GymnasiumConfig, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
+    """Make one environment; a render mode says how it can be looked at.
 
     Raises:
         UserError: it does not exist, or cannot be made with these options.
@@ -111,7 +122,8 @@ def make(config: GymnasiumConfig) -> gymnasium.Env[Any, Any]:
     limit = config.horizon or (-1 if (spec.max_episode_steps or 1) < 1 else None)
     with guarded(owner(config), "being made"):
         try:
-            return gymnasium.make(spec, limit, disable_env_checker=True, **config.kwargs)
+            shown = {} if render_mode is None else {"render_mode": render_mode}
+            return gymnasium.make(spec, limit, disable_env_checker=True, **shown, **config.kwargs)
         except (gymnasium.error.Error, ImportError, TypeError) as error:
             raise UserError(
                 f"Gymnasium cannot make '{config.id}': {str(error).rstrip('.')}",

@@ -12,7 +12,7 @@ from attrs import evolve
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, from_numpy
 
 from esper_core.contracts.errors import PluginError, UserError
 from esper_core.contracts.protocols import BuildContext
@@ -27,7 +27,7 @@ from esper_gymnasium_env.group import Group, Seen, Spaces
 from esper_gymnasium_env.legality import Legality, seen_space
 from esper_gymnasium_env.moments import RewardScale
 from esper_gymnasium_env.observing import Reader
-from esper_gymnasium_env.randomness import episode_seed
+from esper_gymnasium_env.randomness import HELD_OUT, episode_seed
 from esper_gymnasium_env.scaling import Scaling
 
 _logger = logging.getLogger("esper")
@@ -85,7 +85,8 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
     ) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Start new episodes, with `options["reset_mask"]`, bool `[E]`, only where it is true; the others go on.
 
-        A seed begins the sequence of episodes anew. Other options are passed on to the environments.
+        A seed begins the sequence of episodes anew. `options["instances"]` are the seeds of the episodes, one for each
+        environment; they do not count among those of the sequence. Other options are passed on to the environments.
 
         Raises:
             PluginError: an environment fails, or returns an invalid observation or mask.
@@ -94,7 +95,8 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
         rows = self._chosen(options.pop("reset_mask", None))
         if seed is not None:
             self._seed, self._episodes[:] = seed, 0
-        self._seeds[rows] = self._next_seeds(rows)
+        instances = options.pop("instances", None)
+        self._seeds[rows] = self._next_seeds(rows) if instances is None else instances
         seen = self._group.reset(rows.tolist(), self._seeds[rows].tolist(), options or None)
         self._begin(rows)
         self._take(rows, seen, learning=True)
@@ -146,6 +148,33 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
     def close_extras(self, **kwargs: Any) -> None:
         """Close every environment; a failure is logged, not raised."""
         self._group.close()
+
+    # Being judged and looked at -------------------------------------------------------------------------------------
+
+    def held_out(self, count: int) -> list[int]:
+        """Return seeds that no episode of training has."""
+        return list(range(HELD_OUT, HELD_OUT + count))
+
+    def outcomes(self) -> dict[str, Tensor]:
+        """Return what each episode brought, and how long it was, float64 `[E]`."""
+        found = {"return": self._returns, "length": self._lengths.astype(np.float64)}
+        return {name: from_numpy(values.copy()) for name, values in found.items()}
+
+    def show(self) -> float:
+        """Make the first environment anew, so that it can be looked at; return its frames a second.
+
+        Raises:
+            UserError: it cannot be rendered.
+        """
+        return self._group.show()
+
+    def frame(self) -> NDArray[np.uint8]:
+        """Return how the first environment looks, uint8 `[height, width, 3]`.
+
+        Raises:
+            UserError: something that it renders with is not installed.
+        """
+        return self._group.frame()
 
     # Going on -------------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from esper_gymnasium_env.describe import close, make, owner
 from esper_gymnasium_env.legality import MASK, Legality, ask_method, has_method, is_masked, seen_space
 from esper_gymnasium_env.observing import Reader
 from esper_gymnasium_env.randomness import give_own_spaces, seed_spaces
+from esper_gymnasium_env.rendering import frame_of, make_shown
 
 LARGEST = float(np.finfo(np.float32).max)
 """Largest reward that can be learned from."""
@@ -160,6 +161,21 @@ class Group:
             if pictures is not None and seen.images is not None:
                 pictures[place] = seen.images[0]
         return Replayed(shown, legal, returns, going, pictures)
+
+    def show(self) -> float:
+        """Make the first environment anew, so that it can be looked at; return its frames a second."""
+        shown, pace = make_shown(self._config, self._envs[0].metadata.get("render_modes") or ())
+        close(self._envs[0], self._config)
+        self._envs[0] = shown
+        give_own_spaces(self._envs)
+        self._steps, self._limits = zip(*map(_stripped, self._envs), strict=True)
+        self._checked[0] = Spaces(shown.observation_space, shown.action_space)
+        self._check_spaces(0, self._checked[0])
+        return pace
+
+    def frame(self) -> NDArray[np.uint8]:
+        """Return how the first environment looks, uint8 `[height, width, 3]`."""
+        return frame_of(self._envs[0], self._config)
 
     def says_masks(self, seed: int) -> bool:
         """Return whether an environment says what is legal beside what it shows; an episode is begun to see it."""

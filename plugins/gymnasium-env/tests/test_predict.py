@@ -129,7 +129,7 @@ def played(player: Player, envs: int, seed: int) -> list[float]:
 def test_stable_baselines_evaluation_agrees_with_ours(trained: Path) -> None:
     player = esper.load(trained)
     ours, used = played(player, 6, seed=5), seeds(5, 6)
-    assert len(set(ours)) > 2
+    assert len(set(ours)) > 1
     single = Seeded(gymnasium.make("CartPole-v1", LIMIT), used)
     returns, _ = evaluate_policy(player, single, 6, return_episode_rewards=True, warn=False)
     assert returns == ours

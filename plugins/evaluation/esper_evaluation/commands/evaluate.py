@@ -52,6 +52,13 @@ def evaluate(
     by: Annotated[
         str | None, typer.Option(metavar="WORD", help="Compare within groups of instances too, such as by host.")
     ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="Write a film of an episode, *.gif or *.mp4: of the first of --arms, or policy-greedy.",
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Directory of runs.")] = Path("runs"),
     device: Annotated[str | None, typer.Option(help="torch device; the run's own without it.")] = None,
     plain: Annotated[bool, typer.Option("--plain", help="Plain lines instead of a progress bar and a table.")] = False,
@@ -97,6 +104,7 @@ def evaluate(
                     instances=instances,
                     search_episodes=search_episodes,
                     by=by,
+                    record=record,
                     device=device,
                     on_progress=show,
                     warn=warning,
