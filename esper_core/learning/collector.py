@@ -84,7 +84,8 @@ class Collector:
                 state, ended, earned, start, seen = playing.state, playing.ended, playing.returns, start | over, None
             alive = ~ended
             seen = self._look(t, state, alive, watch) if seen is None else _without(seen, alive)
-            rollout.add_obs(t, *seen, start, recurrent)
+            rollout.add_start(t, start, recurrent)
+            rollout.add_obs(t, *seen)
             acted = self.policy.get_action(*seen, recurrent, generator=self.generator, episode_start=start)
             check_finite(f"the policy's log-probabilities at step {t}", torch.stack(list(acted.log_prob.values())))
             recurrent = acted.state

@@ -149,14 +149,14 @@ class Rollout:
             flag.zero_()
         self.rewards.zero_()
 
-    def add_obs(self, t: int, features: Features, masks: Masks, start: Tensor, state: Any) -> None:
-        """Copy what is seen before step t, `[E, ...]`, where episodes start there, and the recurrent state before it.
-
-        The state is kept where a chunk begins.
-        """
+    def add_start(self, t: int, start: Tensor, state: Any) -> None:
+        """Copy where episodes start at step t, bool `[E]`; keep the recurrent state before it where a chunk begins."""
         if not (t % self.chunk if self.chunk else t):
             self._states.append(mapped(state, lambda value: value.detach()))
         self.episode_start[:, t].copy_(start)
+
+    def add_obs(self, t: int, features: Features, masks: Masks) -> None:
+        """Copy what is seen before step t, `[E, ...]`."""
         found = leaves((features, masks))
         for name, column in leaves((self.features, self.masks)).items():
             column[:, t].copy_(found[name])
