@@ -183,13 +183,16 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
 
         The digest is that of the last observation, by which `load_state` knows whether the episode was the same again.
         """
+        # Where every episode has ended, all that can follow is a reset.
+        shown = (self._running | (self._lengths > 0)) & self._running.any()
         going = [
             {
                 "seed": int(self._seeds[row]),
                 "actions": self._record.of(row, int(self._lengths[row])),
                 "digest": self._digest(row),
+                "ended": not bool(self._running[row]),
             }
-            if self._running[row]
+            if shown[row]
             else None
             for row in range(self.num_envs)
         ]
@@ -210,21 +213,22 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
         self._seed, self._episodes = state["seed"], np.array(state["episodes"], np.int64)
         if self._scale is not None and state["reward"] is not None:
             self._scale.load_state(state["reward"])
-        self._running[:], self._lost[:] = [episode is not None for episode in going], False
+        self._running[:] = [episode is not None and not episode["ended"] for episode in going]
+        self._lost[:] = False
         self._all = False
         blank = self._translated.blank()
         played = [_played(episode, blank) for episode in going]
         self._record.restore(played)
         self._lengths[:] = [len(arrays[0]) for arrays in played]
         self._seeds[:] = [0 if episode is None else episode["seed"] for episode in going]
-        rows = np.flatnonzero(self._running)
+        rows = np.flatnonzero([episode is not None for episode in going])
         if not len(rows):
             return
         found = self._group.replay(rows.tolist(), self._seeds[rows].tolist(), [played[row] for row in rows])
         self._returns[rows] = found.returns
         self._take(rows, Seen(found.rows, found.legal, found.images), learning=False)
         same = found.going & [going[row]["digest"] == self._digest(row) for row in rows.tolist()]
-        lost = rows[~same]
+        lost = rows[~same & self._running[rows]]
         self._running[lost], self._lost[lost] = False, True
         self._all = bool(self._running.all())
         if len(lost):
@@ -234,7 +238,7 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
                 "have.",
                 self._owner,
                 len(lost),
-                len(rows),
+                int(self._running.sum()) + len(lost),
             )
 
     # Its pieces -----------------------------------------------------------------------------------------------------
