@@ -73,7 +73,10 @@ class LiveView:
             if (value := metrics.get(headline.name)) is not None:
                 picture.curves.setdefault(headline.short, []).append(value)
         picture.operations = known(f"{spec.root}/", spec.ops) if spec.root is not None else {}
-        picture.entropies = known("entropy/", [head.name for head in spec.heads])
+        picture.entropies = known("entropy/", [head.name for head in spec.categorical])
+        # Numbers have no entropy between 0 and 1, so their deviations are drawn over the updates.
+        for name, value in known("std/", [head.name for head in spec.continuous]).items():
+            picture.curves.setdefault(f"std {name}"[:12], []).append(value)
         warnings = [f"{w.threshold}  {w.metric} {w.value:.3g}  since update {w.since}" for w in update.warnings]
         more = [f"{len(warnings) - LASTING} more"] if len(warnings) > LASTING else []
         picture.warnings = [*warnings[:LASTING], *more]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -14,8 +14,9 @@ from esper_core.cli.output import number, print_json, print_table, say
 from esper_core.composition.config import config_class, describe_options
 from esper_core.composition.lookup import find_planned
 from esper_core.composition.plan import Plan, PlanRequest, describe_plan, make_plan
+from esper_core.contracts.actions import AnyHead, Head
 from esper_core.contracts.errors import RegistryFileError
-from esper_core.contracts.plain import to_exact
+from esper_core.contracts.plain import from_exact, to_exact
 from esper_core.diagnosis.check import check_recipes
 from esper_core.registry.index import Index
 
@@ -85,7 +86,7 @@ def _document(plan: Plan, index: Index) -> dict[str, Any]:
         "network_input_dim": parts["network"].input_dim,
         "latent_dim": parts["network"].latent_dim,
         "horizon": known.horizon,
-        "heads": known.actions.sizes,
+        "heads": {head.name: _head(head) for head in known.actions.heads},
         "components": [{key: component[key] for key in shown} for component in written["components"]],
         "train": written["train"],
         "options": dict(_options(plan, index)),
@@ -99,7 +100,8 @@ def _print_policy(document: dict[str, Any], plan: Plan) -> None:
     say(f"  observation    {document['observation_dim']} numbers, {document['network_input_dim']} with embeddings")
     for name, (dtype, *shape) in document["arrays"].items():
         say(f"  array          {name}, {dtype} {shape}")
-    say(f"  heads          {', '.join(f'{name} {size}' for name, size in document['heads'].items())}")
+    for place, (name, head) in enumerate(document["heads"].items()):
+        say(f"  {'' if place else 'heads':15}{name}: {_head_words(head)}")
     say(f"  episode        {document['horizon']} steps")
     say("", "components")
     rows = [(f"  {c.kind}", c.name, f"{c.distribution} {c.version}") for c in plan.components]
@@ -110,6 +112,30 @@ def _print_policy(document: dict[str, Any], plan: Plan) -> None:
         changed = f" (default {_shown(option['default'])})" if option["value"] != option["default"] else ""
         rows.append((f"  {name}", f"{_shown(option['value'])}{changed}", option["help"]))
     print_table(("  option", "value", "meaning"), rows)
+
+
+def _head(head: AnyHead) -> dict[str, Any]:
+    """Return what is chosen in a head as JSON-able values."""
+    known: dict[str, Any] = {"outputs": head.size, "ops": None if head.ops is None else list(head.ops)}
+    if isinstance(head, Head):
+        return {"labels": list(head.labels), **known}
+    bounds = [to_exact(list(side)) for side in (head.low, head.high)]
+    return {"numbers": list(head.dims), "low": bounds[0], "high": bounds[1], "squash": head.squash, **known}
+
+
+def _head_words(head: Mapping[str, Any]) -> str:
+    """Return a line about a head: its labels, or its numbers with their bounds."""
+    given = f" (matters to {', '.join(head['ops'])})" if head["ops"] is not None else ""
+    if "labels" in head:
+        return f"{len(head['labels'])} choices, {_few(head['labels'])}{given}"
+    sides = (map(_shown, from_exact(head[side])) for side in ("low", "high"))
+    ranges = [f"{name} {low}..{high}" for name, low, high in zip(head["numbers"], *sides, strict=True)]
+    how = "squashed" if head["squash"] else "cut off at the bounds"
+    return f"{len(ranges)} number{'s' * (len(ranges) > 1)}, {_few(ranges)}, {how}{given}"
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:8]) + (f", … {names[-1]}" if len(names) > 8 else "")
 
 
 def _options(plan: Plan, index: Index) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -43,7 +43,7 @@ def test_policy_show_counts(esper):
     shown = json.loads(esper("policy", "show", "lstm-v2", "--slots", "5", "--json").stdout)
     assert shown["parameters"] == 3_596_900
     assert (shown["observation_dim"], shown["network_input_dim"]) == (181, 201)
-    assert shown["heads"]["slot"] == 5 and len(shown["heads"]) == 8
+    assert shown["heads"]["slot"]["outputs"] == 5 and len(shown["heads"]) == 8
 
 
 def test_components_of_one_kind(esper):

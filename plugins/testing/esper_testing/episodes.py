@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from attrs import define, field
@@ -26,8 +26,10 @@ class Episode:
     Attributes:
         states: States before every step and after the last, T + 1.
         rewards, terminated, truncated: What came of it, `[E]` each.
+        absent: Rows that take no part in it, bool `[E]`.
     """
 
+    absent: Tensor
     states: list[State] = field(factory=list)
     actions: list[Mapping[str, Tensor]] = field(factory=list)
     rewards: list[Tensor] = field(factory=list)
@@ -40,8 +42,9 @@ class Episode:
         """Where an episode was said to end, bool `[T, E]`."""
         return torch.stack(self.terminated) | torch.stack(self.truncated)
 
-    def difference(self, other: Episode, envs: list[int]) -> str:
-        """Return where the rows of some environments first differ, in words; empty where they do not."""
+    def difference(self, other: Episode, envs: list[int] | None = None) -> str:
+        """Return where some rows, or any, first differ, in words; empty where they do not."""
+        envs = list(range(len(self.absent))) if envs is None else envs
         for t, (here, there) in enumerate(zip(self.states, other.states, strict=True)):
             for name in here:
                 if not torch.equal(here[name][envs], there[name][envs]):
@@ -62,10 +65,23 @@ class Episode:
 
 def play(environment: Environment, masks: MaskProvider, steps: int, choose: Choose, *, seed: int | None) -> Episode:
     """Start episodes and take a number of steps, whether or not they end before."""
-    episode = Episode()
-    state, _ = environment.reset(seed=seed)
+    state, info = environment.reset(seed=seed)
+    return go_on(environment, masks, state, range(steps), choose, absent_of(environment, info))
+
+
+def absent_of(environment: Environment, info: Mapping[str, Any]) -> Tensor:
+    """Return the rows that take no part in the episodes that a reset began, bool `[E]`."""
+    absent: Tensor = info.get("absent", torch.zeros(environment.num_envs, dtype=torch.bool))
+    return absent
+
+
+def go_on(
+    environment: Environment, masks: MaskProvider, state: State, steps: range, choose: Choose, absent: Tensor
+) -> Episode:
+    """Take steps from a state on, numbered as a player is told them."""
+    episode = Episode(absent)
     episode.states.append(_kept(state))
-    for t in range(steps):
+    for t in steps:
         actions = choose(t, state, masks(state))
         state, reward, terminated, truncated, info = environment.step(actions)
         episode.states.append(_kept(state))
@@ -75,6 +91,26 @@ def play(environment: Environment, masks: MaskProvider, steps: int, choose: Choo
         episode.truncated.append(truncated)
         episode.infos.append(info)
     return episode
+
+
+class Playable(NamedTuple):
+    """An environment, the masks it is played with, and the rows of each of its matches."""
+
+    environment: Environment
+    masks: MaskProvider
+    rows: int
+
+    def play(self, seed: int | None = 0, *, actions: int = 0, beyond: int = 0) -> Episode:
+        """Play an episode of uniform legal actions and take some steps more.
+
+        Args:
+            seed: Of the environment.
+            actions: Seed of the actions.
+            beyond: Steps after the horizon.
+        """
+        environment = self.environment
+        steps = environment.horizon + beyond
+        return play(environment, self.masks, steps, legal_play(environment, actions), seed=seed)
 
 
 def legal_play(environment: Environment, seed: int = 0) -> Choose:

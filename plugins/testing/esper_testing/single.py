@@ -10,6 +10,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from esper_core.contracts.protocols import Environment, MaskProvider
 from esper_core.contracts.spaces import action_space, observation_space
+from esper_core.policy.legality import neutral
 from esper_testing.legality import made_legal
 
 if TYPE_CHECKING:
@@ -17,13 +18,13 @@ if TYPE_CHECKING:
 
 
 class SingleEnvironment(gymnasium.Env[dict[str, Any], dict[str, Any]]):
-    """An environment of ours with E = 1, without its batch axis.
+    """A row of an environment of ours, without the batch axis.
 
     An action that the masks forbid is the neutral operation. Numbers are handed on as they lie in memory, so that an
     environment which writes into what it has published comes to light.
 
     Args:
-        environment: Has `num_envs` 1.
+        environment: Has one match, whose first row is looked at; the others do what is neutral.
         masks: Says what is legal in it.
         num_slots: N.
     """
@@ -49,7 +50,10 @@ class SingleEnvironment(gymnasium.Env[dict[str, Any], dict[str, Any]]):
     def step(self, action: dict[str, Any]) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """Take one step with an index or numbers per head."""
         wanted = {name: torch.as_tensor(value).unsqueeze(0) for name, value in action.items()}
-        legal = made_legal(self._environment.actions, self._masks(self._state), wanted)
+        spec, rows = self._environment.actions, self._environment.num_envs
+        everyone = neutral(spec, rows)
+        wanted = {name: torch.cat([value, everyone[name][1:]]) for name, value in wanted.items()}
+        legal = made_legal(spec, self._masks(self._state), wanted)
         self._state, reward, terminated, truncated, info = self._environment.step(legal)
         ended = bool(terminated[0]), bool(truncated[0])
         return self._first(self._state), float(reward[0]), *ended, _timeless(info)

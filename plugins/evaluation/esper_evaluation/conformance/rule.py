@@ -17,6 +17,8 @@ from esper_testing.conformance.suite import Suite
 from esper_testing.episodes import Choose, play
 from esper_testing.fake_device import FakeDevice
 from esper_testing.randomness import untouched_randomness
+from esper_testing.reference.config import NUMBERS
+from esper_testing.reference.plugin import DISTRIBUTION
 from esper_testing.states import find_stray, random_masks, random_state
 
 if TYPE_CHECKING:
@@ -24,7 +26,18 @@ if TYPE_CHECKING:
 
 SUITE = Suite(
     "rule",
-    ("follows-slots", "legal", "neutral", "reads", "deterministic", "forgets", "randomness", "episode", "device"),
+    (
+        "follows-slots",
+        "legal",
+        "neutral",
+        "numbers",
+        "reads",
+        "deterministic",
+        "forgets",
+        "randomness",
+        "episode",
+        "device",
+    ),
 )
 
 DRAWS = 65_536
@@ -47,9 +60,9 @@ class Situation(NamedTuple):
     masks: Masks
 
 
-def situation(subject: Subject, slots: int, envs: int, seed: int = 0) -> Situation:
+def situation(subject: Subject, slots: int, envs: int, seed: int = 0, *, options: tuple[str, ...] = ()) -> Situation:
     """Return a situation of the environment that the rule is for."""
-    known = describe_plan(subject.plan(slots), subject.full_index)
+    known = describe_plan(subject.plan(slots, options=options), subject.full_index)
     generator = torch.Generator().manual_seed(seed)
     state = random_state(known.state_spec, known.actions, envs, slots, generator)
     masks = random_masks(known.actions, (envs,), generator, legal=LEGAL)
@@ -131,6 +144,27 @@ def neutral(subject: Subject) -> None:
         value = actions[name][int(where.int().argmax())].tolist()
         expected = calm(seen.actions, 1)[name][0].tolist()
         assert not bool(where.any()), f"its '{name}' is {value} where it does not matter, not {expected}"
+
+
+@SUITE.check("numbers", after=("legal", "neutral"))
+def numbers(subject: Subject) -> None:
+    """Of numbers it returns float32 `[E, n]` within their bounds, and u = 0 of those that do not matter."""
+    if subject.environment().distribution != DISTRIBUTION:
+        return
+    for layout in NUMBERS:
+        options = (f"environment.layout={layout}",)
+        rule, seen = subject.build(3, options=options), situation(subject, 3, ENVS, options=options)
+        rule.reset(ENVS)
+        actions = _act(rule, seen)
+        stray = find_stray(seen.actions, actions)
+        for head in seen.actions.continuous:
+            value, shape, what = actions[head.name], (ENVS, len(head.dims)), f"{layout} actions: its '{head.name}'"
+            fits = value.dtype == torch.float32 and tuple(value.shape) == shape
+            assert fits, f"{what} is {value.dtype} {tuple(value.shape)}, not float32 {shape}"
+            beyond = find_illegal(seen.actions, seen.masks, actions)[head.name]
+            assert not bool(beyond.any()), f"{what} is beyond its bounds: {value[int(beyond.int().argmax())].tolist()}"
+            calm_enough = head.name not in stray or not bool(stray[head.name].any())
+            assert calm_enough, f"{what} is not neutral where it does not matter"
 
 
 @SUITE.check("reads", after=("follows-slots",))

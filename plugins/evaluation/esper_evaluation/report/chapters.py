@@ -84,7 +84,16 @@ def behaviour(record: Record) -> Chapter:
         note += f" Never taken: {', '.join(never)}." if never else ""
         figures.append(ShareChart("Operations", note, drawn, [taken[n] for n in drawn], [p.last for p in points]))
     note = "1 is uniform over what is legal, 0 is certain; only where the head matters and has a choice."
-    figures += _family_chart(record, "entropy", "Entropy of each head", note, points)
+    # Whatever has a deviation consists of numbers, whose entropy has no upper end.
+    numbers = _family(record, "std")
+    categories = [name for name in _family(record, "entropy") if name not in numbers]
+    figures += _family_chart(record, "entropy", "Entropy of each head", note, points, categories)
+    note = "Nats per number, of what the environment gets where numbers are squashed; it may be below 0."
+    figures += _family_chart(record, "entropy", "Entropy of heads of numbers", note, points, numbers)
+    note = "Of what is drawn, before it is squashed or cut off; on average over the numbers of a head."
+    figures += _family_chart(record, "std", "Standard deviation of numbers", note, points)
+    note = "Share of the numbers within 1 % of a bound after squashing, or beyond one."
+    figures += _family_chart(record, "saturated", "Numbers at their bounds", note, points)
     text = "" if figures else "The environment’s actions have no operation head, and no entropies were recorded."
     return Chapter("behaviour", "What the policy does", text, figures)
 
@@ -254,8 +263,11 @@ def _family(record: Record, family: str) -> list[str]:
     ]
 
 
-def _family_chart(record: Record, family: str, title: str, note: str, points: Sequence[Bin]) -> list[Figure]:
-    lines = [(name, _metric(record, f"{family}/{name}", points)) for name in _family(record, family)]
+def _family_chart(
+    record: Record, family: str, title: str, note: str, points: Sequence[Bin], only: Sequence[str] | None = None
+) -> list[Figure]:
+    names = _family(record, family) if only is None else only
+    lines = [(name, _metric(record, f"{family}/{name}", points)) for name in names]
     chart = _lines(title, note, lines, points)
     return [chart] if chart else []
 

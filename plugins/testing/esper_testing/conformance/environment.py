@@ -7,7 +7,7 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from gymnasium.utils.env_checker import check_env
@@ -16,17 +16,18 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from esper_core.composition.plan import describe_plan
 from esper_core.contracts.errors import EsperError
 from esper_core.contracts.plain import from_exact, to_exact
-from esper_core.contracts.protocols import Environment, Evaluable, MaskProvider, Masks, Replayable
+from esper_core.contracts.protocols import Evaluable, Masks, Replayable
 from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.spaces import action_space, observation_space
-from esper_core.contracts.state import StateField
 from esper_core.learning.session import open_session
 from esper_core.learning.trainer import Resumable
 from esper_testing.conformance.subject import SLOTS, Subject
 from esper_testing.conformance.suite import Suite
-from esper_testing.episodes import Episode, legal_play, play
+from esper_testing.episodes import Episode, Playable, legal_play, play
 from esper_testing.evaluability import check_held_out, check_members, check_outcomes, check_replay
-from esper_testing.legality import draw_legal
+from esper_testing.legality import chosen_between, draw_legal
+from esper_testing.matches import check_ending, check_midway, check_padding, check_restarts, check_rows
+from esper_testing.published import check_event, check_field, check_numbers
 from esper_testing.randomness import untouched_randomness
 from esper_testing.single import SingleEnvironment
 from esper_testing.states import made_illegal
@@ -38,6 +39,7 @@ SUITE = Suite(
     "environment",
     (
         "protocol",
+        "rows",
         "slots",
         "state",
         "rewards",
@@ -47,7 +49,10 @@ SUITE = Suite(
         "seeding",
         "seeds",
         "resuming",
+        "restarts",
+        "resuming-midway",
         "independent",
+        "numbers",
         "refusing",
         "randomness",
         "gymnasium",
@@ -64,34 +69,17 @@ ENVS = 3
 BEYOND = 3
 """Steps taken after the horizon."""
 SEEDS = (0, 1, 2, 3)
-_TOLERATED = "maximum and minimum values are equal"  # a field may well be constant
-
-
-class Playable(NamedTuple):
-    """An environment and the masks it is played with."""
-
-    environment: Environment
-    masks: MaskProvider
-
-    def play(self, seed: int | None = 0, *, actions: int = 0, beyond: int = 0) -> Episode:
-        """Play an episode of uniform legal actions and take some steps more.
-
-        Args:
-            seed: Of the environment.
-            actions: Seed of the actions.
-            beyond: Steps after the horizon.
-        """
-        environment = self.environment
-        steps = environment.horizon + beyond
-        return play(environment, self.masks, steps, legal_play(environment, actions), seed=seed)
+# A field may well be constant, and numbers have the bounds that they have.
+_TOLERATED = ("maximum and minimum values are equal", "a symmetric and normalized space", "infinity. This is probably")
 
 
 @contextmanager
 def playable(subject: Subject, slots: int = 3, envs: int = ENVS) -> Iterator[Playable]:
     """Yield the subject's environment with its masks, newly built, and close it."""
     parts = subject.parts(slots, "environment", "masks", envs=envs)
+    rows = describe_plan(subject.plan(slots), subject.full_index).rows
     try:
-        yield Playable(parts["environment"], parts["masks"])
+        yield Playable(parts["environment"], parts["masks"], rows)
     finally:
         parts["environment"].close()
 
@@ -109,7 +97,7 @@ def _long(subject: Subject) -> Episode:
 @SUITE.check("protocol")
 def protocol(subject: Subject) -> None:
     """It is a `gymnasium.vector.VectorEnv` that never resets by itself and has the spaces of its tables."""
-    with playable(subject) as (environment, _):
+    with playable(subject) as (environment, *_):
         assert isinstance(environment, VectorEnv), f"{type(environment).__name__} is not a gymnasium.vector.VectorEnv"
         mode = environment.metadata.get("autoreset_mode")
         assert mode == AutoresetMode.DISABLED, f"its autoreset_mode is {mode}, not AutoresetMode.DISABLED"
@@ -127,7 +115,7 @@ def protocol(subject: Subject) -> None:
 def slots(subject: Subject) -> None:
     """Its slot head has one entry per slot, whatever their number."""
     for count in SLOTS:
-        with playable(subject, count) as (environment, _):
+        with playable(subject, count) as (environment, *_):
             if environment.actions.slot is None:
                 continue
             labels = environment.actions.category(environment.actions.slot).labels
@@ -140,7 +128,7 @@ def state(subject: Subject) -> None:
     """Reset and step publish exactly the fields of its state table, with their shapes, types and bounds."""
     for count in SLOTS:
         with playable(subject, count) as played:
-            ops = len(played.environment.actions.ops)
+            ops, rows = len(played.environment.actions.ops), played.environment.num_envs
             for t, published in enumerate(played.play().states):
                 spec = played.environment.state_spec
                 when = f"N={count}, {'after reset' if t == 0 else f'after step {t - 1}'}"
@@ -148,65 +136,37 @@ def state(subject: Subject) -> None:
                 assert not missing, f"{when}: the state lacks {', '.join(sorted(missing))}"
                 assert not unknown, f"{when}: the state has fields that its table lacks: {', '.join(sorted(unknown))}"
                 for entry in spec.fields:
-                    _check_field(entry, published[entry.name], entry.sizes(ENVS, count, ops), when)
-
-
-def _check_field(entry: StateField, value: torch.Tensor, sizes: tuple[int, ...], when: str) -> None:
-    what = f"{when}: the state's '{entry.name}'"
-    assert isinstance(value, torch.Tensor), f"{what} is a {type(value).__name__}, not a tensor"
-    assert tuple(value.shape) == sizes, f"{what} has shape {tuple(value.shape)}, not {sizes}"
-    whole = {"int": torch.int64, "bool": torch.bool, "uint8": torch.uint8}
-    fits = value.is_floating_point() if entry.dtype == "float" else value.dtype == whole[entry.dtype]
-    assert fits, f"{what} is {value.dtype}; its table says {entry.dtype}"
-    if entry.dtype == "bool" or not value.numel():
-        return
-    assert bool(value.isfinite().all()), f"{what} is not finite"
-    low, high = float(value.min()), float(value.max())
-    assert entry.low <= low and high <= entry.high, (
-        f"{what} goes from {low:g} to {high:g}; its table says {entry.low:g} to {entry.high:g}"
-    )
+                    check_field(entry, published[entry.name], entry.sizes(rows, count, ops), when)
 
 
 @SUITE.check("rewards")
 def rewards(subject: Subject) -> None:
     """Every step returns finite float rewards `[E]`, and bool `[E]` for terminated and truncated."""
     episode = _long(subject)
+    rows = len(episode.absent)
     for t, reward in enumerate(episode.rewards):
-        assert reward.shape == (ENVS,), f"step {t}: the reward has shape {tuple(reward.shape)}, not ({ENVS},)"
+        assert reward.shape == (rows,), f"step {t}: the reward has shape {tuple(reward.shape)}, not ({rows},)"
         assert reward.is_floating_point(), f"step {t}: the reward is {reward.dtype}, not a float"
         assert bool(reward.isfinite().all()), f"step {t}: the reward is not finite: {reward.tolist()}"
     for name in ("terminated", "truncated"):
         for t, value in enumerate(getattr(episode, name)):
-            assert value.shape == (ENVS,), f"step {t}: {name} has shape {tuple(value.shape)}, not ({ENVS},)"
+            assert value.shape == (rows,), f"step {t}: {name} has shape {tuple(value.shape)}, not ({rows},)"
             assert value.dtype == torch.bool, f"step {t}: {name} is {value.dtype}, not bool"
 
 
-@SUITE.check("horizon", after=("rewards",))
+@SUITE.check("horizon", after=("rewards", "rows"))
 def horizon(subject: Subject) -> None:
     """Every episode ends, terminated or truncated, within `horizon` steps, and says so once."""
-    ended = _long(subject).ended
-    length = len(ended) - BEYOND
-    for env in range(ENVS):
-        assert bool(ended[:length, env].any()), f"environment {env} has not ended after {length} steps, its horizon"
-        times = int(ended[:, env].sum())
-        assert times == 1, f"environment {env} says {times} times that its episode ended"
+    episode = _long(subject)
+    for env in (~episode.absent).nonzero().flatten().tolist():
+        check_ending(episode.ended[:, env], len(episode.rewards) - BEYOND, f"environment {env}")
 
 
 @SUITE.check("padding", after=("horizon",))
 def padding(subject: Subject) -> None:
-    """Steps after the end of an episode change nothing, pay nothing and report nothing."""
-    episode = _long(subject)
-    for env in range(ENVS):
-        end = int(episode.ended[:, env].int().argmax())
-        final = episode.states[end + 1]
-        for t in range(end + 1, len(episode.rewards)):
-            what = f"environment {env} ended at step {end}, and at step {t}"
-            paid = float(episode.rewards[t][env])
-            assert paid == 0.0, f"{what} it paid {paid:g}"
-            for name, value in episode.states[t + 1].items():
-                assert torch.equal(value[env], final[name][env]), f"{what} its state's '{name}' changed"
-            reported = [e["type"] for e in episode.infos[t].get("events", ()) if e["env"] == env]
-            assert not reported, f"{what} it reported {', '.join(reported)}"
+    """Steps after the end of an episode pay nothing and report nothing; once its match is over nothing changes."""
+    with playable(subject) as played:
+        check_padding(_long(subject), played.rows)
 
 
 @SUITE.check("events", after=("horizon",))
@@ -216,29 +176,15 @@ def events(subject: Subject) -> None:
     for t, info in enumerate(episode.infos):
         assert isinstance(info, dict), f"step {t}: info is a {type(info).__name__}, not a dict"
         for event in info.get("events", ()):
-            _check_event(event, t)
+            check_event(event, t, len(episode.absent))
         for phase, seconds in info.get("seconds", {}).items():
             fine = isinstance(seconds, int | float) and math.isfinite(seconds) and seconds >= 0
             assert fine, f"step {t}: the phase '{phase}' took {seconds!r} seconds"
 
 
-def _check_event(event: Any, t: int) -> None:
-    lacking = [key for key in ("env", "step", "type") if key not in event]
-    assert not lacking, f"step {t}: the event {event} lacks {', '.join(lacking)}"
-    env, step, kind = event["env"], event["step"], event["type"]
-    assert isinstance(kind, str) and kind, f"step {t}: the type of the event {event} is not a name"
-    assert type(env) is int and 0 <= env < ENVS, f"step {t}: the event '{kind}' is of environment {env!r}"
-    assert type(step) is int and step == t, f"step {t}: the event '{kind}' says step {step!r}"
-    try:
-        json.dumps(event, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise AssertionError(f"step {t}: the event '{kind}' cannot be written as JSON: {error}") from error
-
-
 @SUITE.check("seeding")
 def seeding(subject: Subject) -> None:
     """The same seed and the same actions give the same episode, bit for bit, whatever was played before it."""
-    everyone = list(range(ENVS))
     with playable(subject) as played, playable(subject) as other:
         first, second = played.play(seed=5), played.play(seed=None)
         played.environment.reset(seed=5)
@@ -250,7 +196,7 @@ def seeding(subject: Subject) -> None:
         ("played again in the episode after it", second, second_again),
         ("played in an environment built anew", first, elsewhere),
     ):
-        where = one.difference(two, everyone)
+        where = one.difference(two)
         assert not where, f"{what}, {where} differs"
 
 
@@ -265,7 +211,7 @@ def seeds(subject: Subject) -> None:
     """Another seed gives another episode; it gives the same where its spec provides `environment:constant`."""
     with playable(subject) as played:
         first, *others = [played.play(seed=seed) for seed in SEEDS]
-    differ = any(first.difference(other, list(range(ENVS))) for other in others)
+    differ = any(first.difference(other) for other in others)
     numbers = ", ".join(map(str, SEEDS))
     if subject.claims(CONSTANT):
         assert not differ, f"it provides '{CONSTANT}', and yet the seeds {numbers} give different episodes"
@@ -287,8 +233,32 @@ def resuming(subject: Subject) -> None:
         kept = from_exact(json.loads(json.dumps(to_exact(played.environment.state()))))
         following = played.play(seed=None)
         other.environment.load_state(kept)
-        where = following.difference(other.play(seed=None), list(range(ENVS)))
+        where = following.difference(other.play(seed=None))
     assert not where, f"after load_state, {where} differs"
+
+
+@SUITE.check("rows")
+def rows(subject: Subject) -> None:
+    """It says of every row of a match, as bool, whether it is absent; with nobody at all there is no match."""
+    with playable(subject) as played:
+        check_rows(played, ENVS)
+
+
+@SUITE.check("restarts", after=("padding", "rows", "seeding"))
+def restarts(subject: Subject) -> None:
+    """Where it says that it restarts: episodes begin in the rows of a mask, and all other rows stay as they are."""
+    if describe_plan(subject.plan(3), subject.full_index).restarts:
+        with playable(subject) as played, playable(subject) as other:
+            check_restarts(played, other)
+
+
+@SUITE.check("resuming-midway", after=("restarts",))
+def resuming_midway(subject: Subject) -> None:
+    """Where it restarts and has `state`, another one goes on in the middle of episodes with the very same future."""
+    if describe_plan(subject.plan(3), subject.full_index).restarts:
+        with playable(subject) as played, playable(subject) as other:
+            if isinstance(played.environment, Resumable):
+                check_midway(played, other)
 
 
 @SUITE.check("independent", after=("seeding",))
@@ -302,13 +272,20 @@ def independent(subject: Subject) -> None:
 
             def choose(t: int, state: State, masks: Masks, stranger: int = stranger) -> dict[str, torch.Tensor]:
                 others, own = usual(t, state, masks), unusual(t, state, masks)
-                chosen = torch.arange(ENVS) == stranger
-                return {name: torch.where(chosen, own[name], others[name]) for name in others}
+                chosen = torch.arange(environment.num_envs) // played.rows == stranger
+                return chosen_between(dict.fromkeys(others, chosen), own, others)
 
             after = play(environment, played.masks, environment.horizon, choose, seed=0)
-            rest = [env for env in range(ENVS) if env != stranger]
+            rest = [row for row in range(environment.num_envs) if row // played.rows != stranger]
             where = before.difference(after, rest)
             assert not where, f"other actions in environment {stranger} change, in the others, {where}"
+
+
+@SUITE.check("numbers", after=("state", "rewards"))
+def numbers(subject: Subject) -> None:
+    """Where it has heads of numbers: it takes them at their bounds, and what it publishes keeps to its table."""
+    with playable(subject) as played:
+        check_numbers(played, num_slots=3)
 
 
 class _Taken(Exception):
@@ -338,7 +315,7 @@ def refusing(subject: Subject) -> None:
             disturbed = play(environment, played.masks, environment.horizon, choose, seed=0)
         except _Taken:
             return
-    where = undisturbed.difference(disturbed, list(range(ENVS)))
+    where = undisturbed.difference(disturbed)
     assert not where, f"an action that it refuses changes {where}"
 
 
@@ -353,12 +330,12 @@ def randomness(subject: Subject) -> None:
 @SUITE.check("gymnasium", after=("protocol", "state", "seeding"))
 def gymnasium(subject: Subject) -> None:
     """One environment of it, in numpy, passes Gymnasium's own checker without a warning."""
-    with playable(subject, envs=1) as (environment, masks), warnings.catch_warnings(record=True) as raised:
+    with playable(subject, envs=1) as (environment, masks, _), warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always")
         single = SingleEnvironment(environment, masks, num_slots=3)
         check_env(single, skip_render_check=True, skip_close_check=True)
     messages = [str(warning.message) for warning in raised if issubclass(warning.category, UserWarning)]
-    messages = [message for message in messages if _TOLERATED not in message]
+    messages = [message for message in messages if not any(map(message.__contains__, _TOLERATED))]
     assert not messages, messages[0]
 
 
@@ -367,7 +344,7 @@ def evaluating(subject: Subject) -> None:
     """Where it is `Evaluable`: what comes of an instance depends on it and on what is done, and can be replayed."""
     known = describe_plan(subject.plan(3), subject.full_index)
     outcomes = known.outcomes
-    with playable(subject) as (environment, masks):
+    with playable(subject) as (environment, masks, _):
         if not check_members(environment, outcomes):
             return
         assert isinstance(environment, Evaluable)
@@ -391,8 +368,8 @@ def training(subject: Subject) -> None:
         finally:
             trainer.environment.close()
             torch.set_num_threads(threads)
-    steps = update.environment_steps
-    assert 0 < steps <= ENVS * trainer.environment.horizon, f"one update took {steps} environment steps"
+    steps, environment = update.environment_steps, trainer.environment
+    assert 0 < steps <= environment.num_envs * environment.horizon, f"one update took {steps} environment steps"
     broken = [name for name, value in update.metrics.items() if isinstance(value, float) and not math.isfinite(value)]
     assert not broken, f"metrics that are not finite: {', '.join(broken)}"
 

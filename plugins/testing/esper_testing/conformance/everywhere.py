@@ -13,7 +13,7 @@ from esper_testing.case import Case
 from esper_testing.conformance.subject import SLOTS, Subject
 from esper_testing.conformance.suite import Skip
 from esper_testing.location import summarise
-from esper_testing.reference.config import LAYOUTS
+from esper_testing.reference.config import LAYOUTS, NUMBERS
 from esper_testing.reference.plugin import DISTRIBUTION
 
 LAYOUT_SLOTS = 3
@@ -30,6 +30,11 @@ def everywhere(check: CaseCheck) -> Callable[[Subject], None]:
 def in_every_layout(check: CaseCheck) -> Callable[[Subject], None]:
     """Return a check that is made for every layout, but for one slot count: it is dear, and does not depend on it."""
     return _made_in(check, lambda subject: [(LAYOUT_SLOTS, ""), *_layouts(subject)])
+
+
+def with_numbers(check: CaseCheck) -> Callable[[Subject], None]:
+    """Return a check that is made for every layout with heads of numbers."""
+    return _made_in(check, lambda subject: [place for place in _layouts(subject) if place[1] in NUMBERS])
 
 
 def in_case(check: Callable[[Subject], None], subject: Subject, case: Case) -> None:

@@ -19,7 +19,7 @@ from esper_core.policy.distribution import FactoredDistribution
 from esper_core.policy.policy import Evaluation, Policy
 from esper_testing.case import Case, trainable
 from esper_testing.conformance.chance import assert_repeatable, noise_like, stir
-from esper_testing.conformance.everywhere import everywhere, in_every_layout
+from esper_testing.conformance.everywhere import everywhere, in_every_layout, said, with_numbers
 from esper_testing.conformance.subject import Subject
 from esper_testing.conformance.suite import Suite
 from esper_testing.conformance.tensors import (
@@ -33,6 +33,7 @@ from esper_testing.conformance.tensors import (
     unchanged,
 )
 from esper_testing.fake_device import FakeDevice
+from esper_testing.reference.plugin import DISTRIBUTION
 
 PLAYERS = 16
 """Environments of a rollout: enough steps for every head to matter."""
@@ -41,7 +42,7 @@ BANDITS, UPDATES, RATE = 64, 30, 0.02
 """Environments, updates and step size of learning the reference environment with one slot and episodes of one step."""
 
 LEARNED = 0.5
-"""What is earned per step then, at best over three updates; chance earns a sixth, knowing the answer nearly 1."""
+"""What is earned per step then, at best over three updates; chance earns a third at most, knowing the answer 1."""
 
 ROUNDING = 1e-5
 """How far float32 sums over a rollout may be apart, relative to 1 and to them."""
@@ -58,6 +59,7 @@ SUITE = Suite(
         "no-choice",
         "divergence",
         "raises-advantaged",
+        "numbers",
         "regresses-returns",
         "learns",
         "float64",
@@ -215,6 +217,22 @@ def raises_advantaged(subject: Subject, case: Case) -> None:
     assert along < 0, "a step down the loss makes actions with a high advantage less likely, or moves nothing"
 
 
+@SUITE.check("numbers", after=("result", "zero-advantage"))
+@with_numbers
+def numbers(subject: Subject, case: Case) -> None:
+    """A step down the loss makes numbers likelier whose advantage is above 0, through means and through deviations."""
+    game = _play(subject, case)
+    batch = evolve(game.batch, op_advantage=torch.zeros_like(game.batch.op_advantage))
+    evaluation, pull = game.evaluate(), _pull(game, batch)
+    for head in game.policy.actions.continuous:
+        wanted = (evaluation.log_prob[head.name] * batch.advantages)[batch.valid].sum()
+        (uphill,) = torch.autograd.grad(wanted, evaluation.logits[head.name], retain_graph=True)
+        sides = zip(("means", "deviations"), uphill.chunk(2, -1), pull[head.name].chunk(2, -1), strict=True)
+        for what, up, pulled in sides:
+            along = float((up * pulled).sum())
+            assert along < 0, f"the {what} of '{head.name}' move away from what is advantageous, or nowhere"
+
+
 @SUITE.check("regresses-returns", after=("result",))
 @in_every_layout
 def regresses_returns(subject: Subject, case: Case) -> None:
@@ -231,7 +249,15 @@ def regresses_returns(subject: Subject, case: Case) -> None:
 @SUITE.check("learns", after=("gradient", "raises-advantaged", "regresses-returns"))
 def learns(subject: Subject) -> None:
     """In episodes of one step, what is earned rises from chance to well above it within a few updates."""
-    plan = subject.plan(1, options=("environment.epochs=1", f"train.lr={RATE}"), envs=BANDITS)
+    reference = subject.environment().distribution == DISTRIBUTION
+    for layout in ("slotted", "numbers") if reference else ("",):
+        with said(f"{layout} actions"):
+            _learn(subject, (f"environment.layout={layout}",) if layout else ())
+
+
+def _learn(subject: Subject, options: tuple[str, ...]) -> None:
+    """Fail unless a policy comes to choose what pays."""
+    plan = subject.plan(1, options=("environment.epochs=1", f"train.lr={RATE}", *options), envs=BANDITS)
     parts = build_parts(plan, subject.full_index)
     trainer = Trainer(
         policy=Policy(parts["network"], parts["critic"], parts["environment"].actions),

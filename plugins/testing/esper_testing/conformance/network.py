@@ -9,14 +9,15 @@ from attrs import evolve
 from torch import Tensor
 
 from esper_core.composition.build import build_beside
-from esper_core.contracts.actions import ActionSpec, Head
+from esper_core.contracts.actions import ActionSpec, ContinuousHead, Head
 from esper_core.contracts.errors import IncompatiblePlan
 from esper_core.contracts.features import Feature, FeatureSchema, IndexField
 from esper_core.contracts.protocols import Features, NetworkOutput
+from esper_core.policy.gaussian import LARGEST_LOG_STD, SMALLEST_LOG_STD, Gaussian
 from esper_core.policy.policy import Policy
 from esper_testing.case import ENVS, STEPS, Case, make_case, trainable
 from esper_testing.conformance.chance import assert_repeatable, assert_seeded, noise_like
-from esper_testing.conformance.everywhere import everywhere, in_every_layout
+from esper_testing.conformance.everywhere import everywhere, in_every_layout, with_numbers
 from esper_testing.conformance.subject import Subject
 from esper_testing.conformance.suite import Suite
 from esper_testing.conformance.tensors import (
@@ -52,6 +53,7 @@ SUITE = Suite(
         "shapes",
         "input-dim",
         "any-actions",
+        "numbers",
         "op-logits",
         "state",
         "deterministic",
@@ -76,7 +78,7 @@ SUITE = Suite(
 @SUITE.check("shapes")
 @everywhere
 def shapes(subject: Subject, case: Case) -> None:
-    """It returns a latent of `latent_dim` numbers and one logit per choice of every head, for any batch and length."""
+    """It returns a latent of `latent_dim` numbers and `head.size` logits per head, for any batch and length."""
     for envs, steps in ((ENVS, STEPS), (1, STEPS), (ENVS, 1)):
         output = _run(case, _part(case.features(), slice(0, envs), slice(0, steps)))
         assert_shape(output.latent, (envs, steps, case.network.latent_dim), "the latent")
@@ -100,7 +102,8 @@ def any_actions(subject: Subject) -> None:
     """Heads and indices may have any name and size: names that a torch module has already, and a single choice."""
     names = ("train", "type", "values", "forward", "parameters")
     root, slot, *others = (Head(name, tuple(map(str, range(size)))) for size, name in enumerate(names, 2))
-    actions = ActionSpec((root, slot, *others, Head("half", ("only",))), root=root.name, slot=slot.name)
+    numbers = ContinuousHead("float", ("double", "half"))
+    actions = ActionSpec((root, slot, *others, Head("half", ("only",)), numbers), root=root.name, slot=slot.name)
     columns = tuple(Feature(f"column{i}", "", -1, 1, "") for i in range(5))
     indices = (IndexField("type", 2, 3), IndexField("forward", 1, 4))
     schema = FeatureSchema(columns[:2], columns[2:], num_slots=slot.size, indices=indices)
@@ -116,6 +119,25 @@ def any_actions(subject: Subject) -> None:
     output = network(Features(obs, drawn), network.initial_state(2), torch.zeros(2, 3, dtype=torch.bool))
     for name, size in actions.sizes.items():
         assert_shape(output.logits.get(name), (2, 3, size), f"the row of logits for '{name}'")
+
+
+@SUITE.check("numbers", after=("shapes",))
+@with_numbers
+def numbers(subject: Subject, case: Case) -> None:
+    """Of numbers it gives means and log deviations: at first within their bounds, and a gradient moves each of them."""
+    weights = list(trainable(case.network).values())
+    logits = _forward(case.network, case.features()).logits
+    for head in case.description.actions.continuous:
+        deviations = Gaussian.of(logits[head.name]).log_std
+        beyond = (deviations == SMALLEST_LOG_STD) | (deviations == LARGEST_LOG_STD)
+        assert not bool(beyond.any()), f"log deviations of '{head.name}' begin at a bound, where nothing moves them"
+        names = [f"{what} of {dim}" for what in ("mean", "log deviation") for dim in head.dims]
+        for name, column in zip(names, logits[head.name].unbind(-1), strict=True):
+            found: Any = [None]
+            if column.requires_grad:
+                found = torch.autograd.grad(column.sum(), weights, retain_graph=True, allow_unused=True)
+            moved = any(gradient is not None and bool(gradient.any()) for gradient in found)
+            assert moved, f"no weight moves the {name} of '{head.name}'"
 
 
 @SUITE.check("op-logits", after=("shapes",), claim="network:op-logits")

@@ -163,7 +163,8 @@ class Subject:
         """Return the component, newly built: within a plan, or beside one where plans do not hold its kind alone."""
         if self.kind in ORDER:
             return self.parts(slots, self.kind, options=options, dtype=dtype, **request)[self.kind]
-        return build_beside(self.component, self.full_index, self.context(slots, dtype=dtype), self.config())
+        context = self.context(slots, options=options, dtype=dtype)
+        return build_beside(self.component, self.full_index, context, self.config())
 
     def parts(
         self, slots: int, *kinds: str, options: tuple[str, ...] = (), dtype: torch.dtype = torch.float32, **request: Any
@@ -174,9 +175,16 @@ class Subject:
         drawn = {*plan.kinds, *describe_plan(plan, self.full_index).uses} - set(ORDER)
         return build_parts(plan, self.full_index, only={*kinds, *drawn}, dtype=dtype)
 
-    def context(self, slots: int = 3, *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> BuildContext:
+    def context(
+        self,
+        slots: int = 3,
+        *,
+        options: tuple[str, ...] = (),
+        dtype: torch.dtype = torch.float32,
+        device: str = "cpu",
+    ) -> BuildContext:
         """Return what a factory is told about its surroundings."""
-        plan = self.plan(slots)
+        plan = self.plan(slots, options=options)
         return make_context(plan, describe_plan(plan, self.full_index), device=device, dtype=dtype)
 
     def _find_environment(self) -> Component:

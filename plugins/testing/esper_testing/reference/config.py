@@ -6,7 +6,9 @@ from attrs import frozen
 
 from esper_core.contracts.options import option
 
-LAYOUTS = ("slotted", "rooted", "flat")
+LAYOUTS = ("slotted", "rooted", "flat", "mixed", "numbers")
+NUMBERS = ("mixed", "numbers")
+"""Those with heads of numbers."""
 
 
 @frozen
@@ -17,6 +19,14 @@ class LampsConfig:
     layout: str = option(
         "slotted",
         choices=LAYOUTS,
-        help="slotted: operation, slot and more; rooted: an operation but no slot; flat: two heads that always matter.",
+        help="slotted: operation, slot and more; rooted: an operation but no slot; flat: two heads that always matter; "
+        "mixed: as slotted, with numbers that matter to some operations; numbers: nothing but numbers.",
     )
     pictures: bool = option(False, help="Publish a picture of the lamps as well, for networks that read arrays.")
+
+
+@frozen
+class MatchConfig:
+    """Options of the reference environment of several agents."""
+
+    epochs: int = option(6, low=1, help="Most steps of a match.")

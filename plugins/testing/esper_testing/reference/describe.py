@@ -12,15 +12,21 @@ from attrs import evolve
 
 from esper_core.builtin.config import FlatConfig
 from esper_core.builtin.describe import describe as describe_flat
-from esper_core.contracts.actions import ActionSpec, Head
+from esper_core.contracts.actions import ActionSpec, AnyHead, ContinuousHead, Head
 from esper_core.contracts.features import ArrayField, FeatureSchema, IndexField
 from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.state import EnvironmentDescription, Outcome, StateField, StateSpec
-from esper_testing.reference.config import LampsConfig
+from esper_testing.reference.config import LampsConfig, MatchConfig
 
 OPS = WAIT, LIGHT, DOUSE = ("WAIT", "LIGHT", "DOUSE")
 COLOURS = ("red", "green", "blue")
 STRENGTHS = ("dim", "bright")
+LEVELS = ("glow", "glare")
+ROOTLESS = ("flat", "numbers")
+"""Layouts in which no operation is chosen: all lamps always get the colour."""
+
+PLAY = ("REST", "AIM")
+ARCHERS = 3
 PICTURE = (16, 12, len(COLOURS))
 OUTCOMES = (
     Outcome("right", "fraction", "share of the lamps that are lit in the colour that pays", higher_is_better=True),
@@ -32,6 +38,22 @@ def describe(config: LampsConfig, slots: SlotConfig) -> EnvironmentDescription:
     """Return actions, state and horizon of the reference environment."""
     return EnvironmentDescription(
         _actions(config, slots), _state(config), config.epochs, outcomes=OUTCOMES, replayable=True
+    )
+
+
+def describe_match(config: MatchConfig, slots: SlotConfig) -> EnvironmentDescription:
+    """Return actions, state, horizon and rows of the reference environment of several agents."""
+    fields = (
+        StateField("clock", ("E",), "float", "fraction", "how much of the match is over"),
+        StateField("target", ("E",), "float", "", "what to aim at", -1, 1),
+        StateField("energy", ("E",), "float", "fraction", "how often the archer can still aim"),
+        StateField("company", ("E",), "float", "fraction", "share of the match's archers who are still there"),
+        StateField("there", ("E",), "bool", "", "the archer is still there"),
+    )
+    actions = ActionSpec((Head("play", PLAY), ContinuousHead("aim", ("at",), ops=("AIM",))), root="play")
+    half = max(1, config.epochs // 2)
+    return EnvironmentDescription(
+        actions, StateSpec(fields), config.epochs, rollout_steps=half, restarts=True, rows=ARCHERS
     )
 
 
@@ -59,7 +81,13 @@ def numbers(state_spec: StateSpec) -> StateSpec:
 def _actions(config: LampsConfig, slots: SlotConfig) -> ActionSpec:
     if config.layout == "flat":
         return ActionSpec((Head("colour", COLOURS), Head("strength", STRENGTHS)))
-    details = (Head("colour", (*COLOURS, "none"), 3, (LIGHT,)), Head("strength", STRENGTHS, 1, (LIGHT, DOUSE), 0.5))
+    if config.layout == "numbers":
+        return ActionSpec((ContinuousHead("colour", COLOURS), ContinuousHead("strength", LEVELS, 0, 1)))
+    strength: AnyHead = Head("strength", STRENGTHS, 1, (LIGHT, DOUSE), 0.5)
+    if config.layout == "mixed":
+        # Bounds of its own for each number, which is cut off there.
+        strength = ContinuousHead("strength", LEVELS, (0, -1), (1, 3), False, (LIGHT, DOUSE), 0.5)
+    details = (Head("colour", (*COLOURS, "none"), 3, (LIGHT,)), strength)
     if config.layout == "rooted":
         return ActionSpec((Head("op", OPS), *details), root="op")
     slot = Head("slot", slots.slot_ids, 0, (LIGHT, DOUSE))
@@ -75,7 +103,7 @@ def _state(config: LampsConfig) -> StateSpec:
         StateField("colour", ("E", "N"), "int", "index", "colour of the lamp; -1 when it is dark", -1, last),
         StateField("brightness", ("E", "N"), "float", "fraction", "how bright the lamp is"),
     ]
-    if config.layout != "flat":
+    if config.layout not in ROOTLESS:
         fields.append(StateField("counts", ("E", "O"), "float", "steps", "how often each operation came", 0, 100))
     if config.pictures:
         fields.append(StateField("picture", ("E", *PICTURE), "uint8", "", "a row in the colour that pays", 0, 255))

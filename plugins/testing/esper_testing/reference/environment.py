@@ -13,7 +13,7 @@ from torch import Tensor
 from esper_core.contracts.protocols import BuildContext, Masks
 from esper_core.contracts.spaces import action_space, observation_space
 from esper_testing.reference.config import LampsConfig
-from esper_testing.reference.describe import COLOURS, DOUSE, LIGHT, OPS, PICTURE, describe
+from esper_testing.reference.describe import COLOURS, DOUSE, LIGHT, OPS, PICTURE, ROOTLESS, describe
 
 if TYPE_CHECKING:
     from esper_core.contracts.protocols import State
@@ -55,14 +55,16 @@ class Lamps(VectorEnv[Any, Any, Any]):
         return self._observe(), {}
 
     def step(self, actions: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor, dict[str, Any]]:
-        """Carry out int64 `[E]` per head; after the end of the episode nothing changes."""
+        """Carry out what is done; after the end of the episode nothing changes."""
         never = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
         if self._t >= self.horizon:
             return self._observe(), torch.zeros(self.num_envs, device=self.device), never, never, {"events": []}
         self._t += 1
         price: Tensor | float = 0.0
-        if self.layout == "flat":
-            self._colour = actions["colour"].unsqueeze(1).expand(self._shape).clone()
+        if self.layout in ROOTLESS:
+            # Of numbers, the largest chooses.
+            colour = actions["colour"] if self.layout == "flat" else actions["colour"].argmax(-1)
+            self._colour = colour.unsqueeze(1).expand(self._shape).clone()
         else:
             price = PRICE * self._operate(actions)
         reward = (self._colour == self._target.unsqueeze(1)).float().mean(1) - price
@@ -119,14 +121,21 @@ class Lamps(VectorEnv[Any, Any, Any]):
         lit = self._colour >= 0
         # Without a slot head the first lamp that fits is meant.
         fitting = torch.where(douse[:, None], lit, ~lit)
-        slot = actions["slot"] if self.layout == "slotted" else fitting.int().argmax(-1)
+        slot = actions["slot"] if "slot" in actions else fitting.int().argmax(-1)
         chosen = torch.nn.functional.one_hot(slot, self._shape[1]).bool()
         lighting, dousing = chosen & light[:, None] & ~lit, chosen & douse[:, None] & lit
         self._colour = torch.where(lighting, actions["colour"][:, None], self._colour).masked_fill(dousing, -1)
-        strength = (1 + actions["strength"][:, None].to(self._bright.dtype)) / 2
-        self._bright = torch.where(lighting, strength, self._bright).masked_fill(dousing, 0.0)
+        self._bright = torch.where(lighting, self._strength(actions["strength"])[:, None], self._bright).masked_fill(
+            dousing, 0.0
+        )
         self._counts = self._counts + torch.nn.functional.one_hot(op, len(OPS))
         return (op != 0).float()
+
+    def _strength(self, strength: Tensor) -> Tensor:
+        """Return how bright a lamp becomes, `[E]`, 0..1: of one of two strengths, or as both numbers say."""
+        if self.layout != "mixed":
+            return (1 + strength.to(self._bright.dtype)) / 2
+        return (strength[:, 0] + (strength[:, 1] + 1) / 4) / 2
 
     def _observe(self) -> dict[str, Tensor]:
         state = {
@@ -158,7 +167,9 @@ class LampMasks:
         """Map a state of `[E, ...]` tensors to Masks of `[E, ...]`."""
         lit = state["lit"]
         envs, device = lit.shape[0], lit.device
-        heads = {head.name: torch.ones(envs, head.size, dtype=torch.bool, device=device) for head in self.actions.heads}
+        heads = {
+            head.name: torch.ones(envs, head.size, dtype=torch.bool, device=device) for head in self.actions.categorical
+        }
         if self.actions.root is None:
             return Masks(heads)
         slots = torch.stack([torch.zeros_like(lit), ~lit, lit], dim=1)

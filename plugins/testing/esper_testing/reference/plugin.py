@@ -28,6 +28,22 @@ _SPECS = (
         reads=("lit",),
     ),
     ComponentSpec(
+        kind="environment",
+        name="match",
+        factory=f"{_HERE}.match:Match",
+        config=f"{_HERE}.config:MatchConfig",
+        describe=f"{_HERE}.describe:describe_match",
+        defaults={"masks": "match"},
+        summary="archers who share a field",
+    ),
+    ComponentSpec(
+        kind="masks",
+        name="match",
+        factory=f"{_HERE}.match:MatchMasks",
+        summary="whoever is there may aim",
+        reads=("there",),
+    ),
+    ComponentSpec(
         kind="features",
         name="reference",
         factory=f"{_HERE}.learned:ReferenceFeatures",
@@ -50,7 +66,7 @@ _SPECS = (
     ),
 )
 
-REFERENCES = {spec.kind: f"{DISTRIBUTION}:{spec.name}" for spec in _SPECS}
+REFERENCES = {spec.kind: f"{DISTRIBUTION}:{spec.name}" for spec in reversed(_SPECS)}
 """Kind → the reference component's name, as plans take it."""
 
 
