@@ -152,7 +152,7 @@ def test_zero_switches_the_kl_stop_off_and_a_baseline_that_would_be_ignored_is_r
 
 
 def test_the_clip_fraction_of_a_head_counts_the_steps_at_which_it_had_a_choice():
-    case = Case(move=0.8)
+    case = Case(5, move=0.8)
     metrics = loss(clip=0.3)(case.batch, case.evaluation).metrics
     found = [ratios_by_hand(case, e, t) for e, t in case.valid.nonzero().tolist()]
     beyond = {name: [abs(ratios[name] - 1) > 0.3 for ratios in found if name in ratios] for name in SPEC.names}

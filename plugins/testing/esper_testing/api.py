@@ -119,10 +119,10 @@ def ask(
     on_result: Callable[[CheckResult], None] | None = None,
 ) -> Verdict:
     """Ask a spike about what is requested, options `spike.*` being its own; raises as `spike`."""
-    options = [parse_option(option) for option in request.options]
-    own = {option.key.replace("-", "_"): option.value for option in options if option.kind == "spike"}
+    said = [(option, parse_option(option)) for option in request.options]
+    own = {option.key.replace("-", "_"): option.value for _, option in said if option.kind == "spike"}
     config = structure_config(component, own)
-    request = evolve(request, options=tuple(option for option in options if option.kind != "spike"))
+    request = evolve(request, options=tuple(text for text, option in said if option.kind != "spike"))
     plan = make_plan(request, index, recipes)
     from esper_core.api.training import process_left_as_found
     from esper_core.composition.build import build_beside

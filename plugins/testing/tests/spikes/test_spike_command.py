@@ -70,7 +70,7 @@ class Probe:
 @pytest.fixture
 def probe(monkeypatch: pytest.MonkeyPatch) -> Probe:
     probe = Probe()
-    monkeypatch.setattr(build, "build_beside", lambda component, index: probe)
+    monkeypatch.setattr(build, "build_beside", lambda component, index, config: probe)
     return probe
 
 
