@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
+from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
 
-from attrs import asdict, field, frozen
+from attrs import asdict, converters, field, frozen
 
 from esper_core.contracts.tuples import as_tuple
 
+_LARGEST = (2 - 2**-23) * 2.0**127
+"""Largest number that float32 holds; numbers are executed in it."""
 
-@frozen
+
+@frozen(cache_hash=True)
 class Head:
     """One categorical head; `labels` are the meaning of each index.
 
@@ -29,7 +33,7 @@ class Head:
     name: str
     labels: tuple[str, ...] = field(converter=as_tuple)
     neutral: int = 0
-    ops: tuple[str, ...] | None = None
+    ops: tuple[str, ...] | None = field(default=None, converter=converters.optional(as_tuple))
     entropy_weight: float = 1.0
 
     def __attrs_post_init__(self) -> None:
@@ -45,10 +49,10 @@ class Head:
 
 
 def _as_bounds(bounds: Any) -> tuple[float, ...]:
-    return tuple(map(float, bounds)) if isinstance(bounds, tuple | list) else (float(bounds),)
+    return tuple(map(float, bounds)) if isinstance(bounds, Iterable) else (float(bounds),)
 
 
-@frozen
+@frozen(cache_hash=True)
 class ContinuousHead:
     """A head of n numbers, drawn independently from Gaussians; `dims` are the names of the numbers.
 
@@ -68,7 +72,7 @@ class ContinuousHead:
     low: tuple[float, ...] = field(default=(-1.0,), converter=_as_bounds)
     high: tuple[float, ...] = field(default=(1.0,), converter=_as_bounds)
     squash: bool = True
-    ops: tuple[str, ...] | None = None
+    ops: tuple[str, ...] | None = field(default=None, converter=converters.optional(as_tuple))
     entropy_weight: float = 1.0
 
     def __attrs_post_init__(self) -> None:
@@ -82,10 +86,10 @@ class ContinuousHead:
         for name, low, high in zip(self.dims, self.low, self.high, strict=True):
             if not low < high:
                 raise ValueError(f"head '{self.name}': the bounds of '{name}', {low:g} and {high:g}, are in no order")
-            if self.squash and not math.isfinite(high - low):
+            if self.squash and max(-low, high) > _LARGEST:
                 raise ValueError(
-                    f"head '{self.name}': '{name}' goes from {low:g} to {high:g}; only numbers with finite bounds can "
-                    "be squashed into them"
+                    f"head '{self.name}': '{name}' goes from {low:g} to {high:g}; numbers can be squashed only into "
+                    "bounds that are finite in float32 (squash=False cuts them off instead)"
                 )
 
     @property
@@ -97,7 +101,7 @@ class ContinuousHead:
 AnyHead = Head | ContinuousHead
 
 
-@frozen
+@frozen(cache_hash=True)
 class ActionSpec:
     """An ordered table of heads.
 
@@ -129,7 +133,7 @@ class ActionSpec:
             if unknown := set(head.ops or ()) - set(self.ops):
                 raise ValueError(f"head '{head.name}' names unknown operations: {', '.join(sorted(unknown))}")
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Head names in storage order."""
         return tuple(head.name for head in self.heads)
@@ -139,22 +143,22 @@ class ActionSpec:
         """Numbers that a network gives, per head: logits of categories, means and log deviations of numbers."""
         return {head.name: head.size for head in self.heads}
 
-    @property
+    @cached_property
     def ops(self) -> tuple[str, ...]:
         """Labels of the root head; empty without one."""
         return self.category(self.root).labels if self.root is not None else ()
 
-    @property
+    @cached_property
     def children(self) -> tuple[AnyHead, ...]:
         """All heads but the root."""
         return tuple(head for head in self.heads if head.name != self.root)
 
-    @property
+    @cached_property
     def categorical(self) -> tuple[Head, ...]:
         """The heads that are categories; these alone have masks."""
         return tuple(head for head in self.heads if isinstance(head, Head))
 
-    @property
+    @cached_property
     def continuous(self) -> tuple[ContinuousHead, ...]:
         """The heads that are numbers."""
         return tuple(head for head in self.heads if isinstance(head, ContinuousHead))
@@ -177,7 +181,7 @@ class ActionSpec:
         ops = self.head(name).ops
         return tuple(ops is None or label in ops for label in self.ops)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Short digest of the whole table; two specs with equal digests mean the same actions."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]

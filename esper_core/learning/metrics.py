@@ -5,8 +5,17 @@ from __future__ import annotations
 from esper_core.contracts.metrics import Metric
 
 METRICS = (
-    Metric(("return",), "what the environment calls the return, mean over the episodes", healthy="rises", headline=1),
-    Metric(("reward_sum",), "all rewards of an episode, shaping included, mean over the episodes", healthy="rises"),
+    Metric(
+        ("return",),
+        "what the environment calls the return, mean over the episodes that ended",
+        healthy="rises",
+        headline=1,
+    ),
+    Metric(
+        ("reward_sum",),
+        "all rewards of a row, shaping included, in its episode, or in a rollout that is part of episodes; mean",
+        healthy="rises",
+    ),
     Metric(
         ("op/<op>",),
         "share of steps at which an operation was taken",

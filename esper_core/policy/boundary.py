@@ -25,7 +25,7 @@ def check_tensor(
     """Check one tensor: of kind 'float' (any width), 'int' (int64), 'bool' or a dtype's name, on a device if given."""
     if not isinstance(value, Tensor):
         raise owner.breach(f"{what} is a {type(value).__name__}, not a tensor {kind} {list(shape)}")
-    elsewhere = device is not None and value.device.type != device.type
+    elsewhere = device is not None and value.device != device and value.device.type != device.type
     dtype = str(value.dtype).removeprefix("torch.")
     fits = value.is_floating_point() if kind == "float" else dtype == {"int": "int64"}.get(kind, kind)
     if value.shape != shape or elsewhere or not fits:
@@ -50,7 +50,7 @@ def check_table(owner: Owner, what: str, found: Any) -> Mapping[Any, Any]:
 def check_names(owner: Owner, what: str, found: Any, expected: Iterable[str]) -> None:
     """Check that a table has exactly the expected keys."""
     wanted, there = list(expected), check_table(owner, what, found)
-    if set(there) != set(wanted):
+    if there.keys() != set(wanted):
         has, must = (", ".join(map(repr, names)) or "nothing" for names in (there, wanted))
         raise owner.breach(f"{what} has {has}, not {must}")
 

@@ -8,7 +8,6 @@ value, numbers 0, and contributes log-probability 0, entropy 0 and ratio 1.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -18,7 +17,14 @@ from esper_core.contracts.actions import ActionSpec, ContinuousHead
 from esper_core.contracts.protocols import Masks
 from esper_core.policy import gaussian
 from esper_core.policy.gaussian import Gaussian
-from esper_core.policy.masking import apply_mask, masked_kl, masked_log_softmax, normalised_entropy
+from esper_core.policy.masking import (
+    apply_mask,
+    constant,
+    masked_kl,
+    masked_log_softmax,
+    normalised_entropy,
+    relevance_table,
+)
 
 
 class Conditional(NamedTuple):
@@ -27,14 +33,6 @@ class Conditional(NamedTuple):
     log_probs: Tensor
     legal: Tensor
     relevant: Tensor
-
-
-@lru_cache(maxsize=64)
-def relevance_table(actions: ActionSpec, device: torch.device) -> dict[str, Tensor]:
-    """Return for every child head the operations to which it matters, bool `[O]`."""
-    # Out of inference mode, because autograd may save this cached tensor for a backward pass.
-    with torch.inference_mode(False):
-        return {head.name: torch.tensor(actions.relevance(head.name), device=device) for head in actions.children}
 
 
 def _select(table: Tensor, op: Tensor) -> Tensor:
@@ -47,13 +45,19 @@ class FactoredDistribution:
     """Distribution over the joint action, of what a network gives per head and masks of the same leading axes.
 
     A head of K categories has raw logits `[..., K]`; one of n numbers, which no mask concerns, has means and log
-    standard deviations `[..., 2n]`. The leading axes are `[E]` when acting and `[E, T]` when learning.
+    standard deviations `[..., 2n]`. The leading axes are `[E]` when acting and `[E, T]` when learning. What several
+    questions need is computed once, so logits, masks and actions must not be changed in place afterwards.
     """
 
     def __init__(self, actions: ActionSpec, logits: dict[str, Tensor], masks: Masks) -> None:
         self.actions, self.logits, self.masks = actions, logits, masks
-        self._log_probs: dict[str, Tensor] = {}
         self._relevance = relevance_table(actions, logits[actions.names[0]].device)
+        self._log_probs: dict[str, Tensor] = {}
+        self._counts: dict[str, Tensor] = {}
+        self._weights: dict[str, Tensor] = {}
+        self._given: tuple[Tensor | None, dict[str, tuple[Tensor, Tensor]]] | None = None
+        self._op_probs: Tensor | None = None
+        self._everywhere: Tensor | None = None
 
     # The pieces -----------------------------------------------------------------------------------------------------
 
@@ -72,8 +76,9 @@ class FactoredDistribution:
 
     def op_probs(self) -> Tensor | None:
         """Return detached probabilities of the operations, `[..., O]`, 0 where illegal; None without a root head."""
-        root = self.actions.root
-        return None if root is None else self.log_probs(root).detach().exp()
+        if self._op_probs is None and self.actions.root is not None:
+            self._op_probs = self.log_probs(self.actions.root).detach().exp()
+        return self._op_probs
 
     def gaussian(self, name: str) -> Gaussian:
         """Return means and log standard deviations of a continuous head, `[..., n]`."""
@@ -81,24 +86,27 @@ class FactoredDistribution:
 
     def relevant(self, name: str, op: Tensor | None) -> Tensor:
         """Return whether a head matters to the operations `op [...]`, bool `[...]`."""
-        if op is None or name == self.actions.root:
+        if op is not None and not self._always(name):
+            return self._relevance[name][op]
+        if self._everywhere is None:
             logits = self.logits[name]
-            return torch.ones(logits.shape[:-1], dtype=torch.bool, device=logits.device)
-        return self._relevance[name][op]
+            self._everywhere = torch.ones(logits.shape[:-1], dtype=torch.bool, device=logits.device)
+        return self._everywhere
 
     def given(self, op: Tensor | None) -> dict[str, Conditional]:
         """Return every categorical head given the operations `op [...]`.
 
-        Masks, the slot's dependence on the operation and relevance are put together here, for acting and learning.
+        Masks, the slot's dependence on the operation and relevance are put together here.
         """
-        result: dict[str, Conditional] = {}
-        for head in self.actions.categorical:
-            log_probs, legal = self.log_probs(head.name), self._mask(head.name)
-            if head.name == self.actions.slot:
-                assert op is not None
-                log_probs, legal = _select(log_probs, op), _select(legal, op)
-            result[head.name] = Conditional(log_probs, legal, self.relevant(head.name, op))
-        return result
+        return {name: Conditional(*pair, self.relevant(name, op)) for name, pair in self._conditionals(op).items()}
+
+    def legal_given(self, op: Tensor | None) -> dict[str, Tensor]:
+        """Return each categorical head's number of legal entries given the operations `op [...]`, int64 `[...]`."""
+        slot = self.actions.slot
+        counts = {head.name: self._count(head.name) for head in self.actions.categorical}
+        if slot is not None and op is not None:
+            counts[slot] = _entry(counts[slot], op)
+        return counts
 
     def masked_logits(self) -> dict[str, Tensor]:
         """Return logits per head `[..., K]` with the fill where illegal; slots by the union over legal operations.
@@ -128,18 +136,16 @@ class FactoredDistribution:
         if (root := self.actions.root) is not None:
             chosen[root] = _choose(self.log_probs(root), self._mask(root), noise.get(root))
         op = self.op(chosen)
-        given = self.given(op)
+        conditionals = self._conditionals(op)
         for head in self.actions.children:
             if isinstance(head, ContinuousHead):
                 mean, log_std = self.gaussian(head.name)
-                value = mean if deterministic else mean + log_std.exp() * noise[head.name].to(mean.dtype)
-                relevant = self.relevant(head.name, op).unsqueeze(-1)
-                chosen[head.name] = torch.where(relevant, value, torch.zeros_like(value))
-                continue
-            log_probs, legal, relevant = given[head.name]
-            value = _choose(log_probs, legal, noise.get(head.name))
-            # The neutral value is written past the masks: it stands for "not asked", legal or not.
-            chosen[head.name] = torch.where(relevant, value, torch.full_like(value, head.neutral))
+                value = mean if deterministic else mean + log_std.exp() * noise[head.name]
+                chosen[head.name] = self._where_relevant(head.name, op, value)
+            else:
+                value = _choose(*conditionals[head.name], noise.get(head.name))
+                # The neutral value is written past the masks: it stands for "not asked", legal or not.
+                chosen[head.name] = self._where_relevant(head.name, op, value, head.neutral)
         return chosen
 
     # Learning -------------------------------------------------------------------------------------------------------
@@ -149,15 +155,14 @@ class FactoredDistribution:
 
         Actions are as `sample` returns them.
         """
-        op = self.op(actions)
-        given, result = self.given(op), {}
+        op, result = self.op(actions), {}
+        conditionals = self._conditionals(op)
         for head in self.actions.heads:
-            action, relevant = actions[head.name], self.relevant(head.name, op)
             if isinstance(head, ContinuousHead):
-                taken = gaussian.log_density(self.gaussian(head.name), action, head.squash)
+                taken = gaussian.log_density(self.gaussian(head.name), actions[head.name], head.squash)
             else:
-                taken = given[head.name].log_probs.gather(-1, action.unsqueeze(-1)).squeeze(-1)
-            result[head.name] = torch.where(relevant, taken, torch.zeros_like(taken))
+                taken = _entry(conditionals[head.name][0], actions[head.name])
+            result[head.name] = self._where_relevant(head.name, op, taken)
         return result
 
     def entropy(self) -> dict[str, Tensor]:
@@ -172,7 +177,8 @@ class FactoredDistribution:
             if isinstance(head, ContinuousHead):
                 value = gaussian.entropy(self.gaussian(head.name), head.squash)
             else:
-                value = normalised_entropy(self.log_probs(head.name), self._mask(head.name))
+                name = head.name
+                value = normalised_entropy(self.log_probs(name), self._mask(name), self._count(name))
             result[head.name] = self._expect(head.name, value)
         return result
 
@@ -221,20 +227,50 @@ class FactoredDistribution:
             return self.masks.slot_given_op
         return self.masks.heads[name]
 
+    def _count(self, name: str) -> Tensor:
+        """Return how many entries of a categorical head are legal: int64 `[...]`, or `[..., O]` for the slot."""
+        if name not in self._counts:
+            self._counts[name] = self._mask(name).sum(-1)
+        return self._counts[name]
+
+    def _conditionals(self, op: Tensor | None) -> dict[str, tuple[Tensor, Tensor]]:
+        """Return log-probabilities and legal entries of each categorical head given `op [...]`, both `[..., K]`."""
+        if self._given is None or self._given[0] is not op:
+            found = {h.name: (self.log_probs(h.name), self._mask(h.name)) for h in self.actions.categorical}
+            if (slot := self.actions.slot) is not None:
+                assert op is not None
+                log_probs, legal = found[slot]
+                found[slot] = _select(log_probs, op), _select(legal, op)
+            self._given = op, found
+        return self._given[1]
+
+    def _always(self, name: str) -> bool:
+        """Return whether a head matters to every operation."""
+        return self.actions.root in (None, name) or self.actions.head(name).ops is None
+
+    def _where_relevant(self, name: str, op: Tensor | None, value: Tensor, other: int = 0) -> Tensor:
+        """Return `value [...]`, or `[..., n]`, where a head matters to `op [...]`, and something else elsewhere."""
+        if self._always(name):
+            return value
+        relevant = self.relevant(name, op)
+        relevant = relevant if relevant.dim() == value.dim() else relevant.unsqueeze(-1)
+        return torch.where(relevant, value, torch.full_like(value, other))
+
     def _expect(self, name: str, value: Tensor) -> Tensor:
         """Return Σ_o π(o)·relevant(o, head)·value with π detached; the slot's value is `[..., O]`, others' `[...]`."""
         probs = self.op_probs()
         if probs is None or name == self.actions.root:
             return value
-        weights = probs * self._relevance[name]
-        if name == self.actions.slot:
-            return (weights * value).sum(-1)
-        return weights.sum(-1) * value
+        if name not in self._weights:
+            weights = probs * self._relevance[name]
+            self._weights[name] = weights if name == self.actions.slot else weights.sum(-1)
+        weighted = self._weights[name] * value
+        return weighted.sum(-1) if name == self.actions.slot else weighted
 
     def _expect_of_legal(self, function: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
         """Return the expectation of a function of each categorical head's number of legal entries, `[...]`."""
         return {
-            head.name: self._expect(head.name, function(self._mask(head.name).sum(-1)).to(self.logits[head.name].dtype))
+            head.name: self._expect(head.name, function(self._count(head.name)).to(self.logits[head.name].dtype))
             for head in self.actions.categorical
         }
 
@@ -248,17 +284,25 @@ class FactoredDistribution:
         noise: dict[str, Tensor] = {}
         if categories := {head.name: head.size for head in self.actions.categorical}:
             draw = torch.empty(*lead, sum(categories.values()), dtype=torch.float32, device=where)
-            gumbel = draw.exponential_(generator=generator).log().neg().to(first.device)
-            noise |= zip(categories, torch.split(gumbel, list(categories.values()), dim=-1), strict=True)
+            noise |= _split(draw.exponential_(generator=generator).log_().neg_().to(first.device), categories)
         if numbers := {head.name: len(head.dims) for head in self.actions.continuous}:
             draw = torch.empty(*lead, sum(numbers.values()), dtype=torch.float32, device=where)
-            normal = draw.normal_(generator=generator).to(first.device)
-            noise |= zip(numbers, torch.split(normal, list(numbers.values()), dim=-1), strict=True)
+            noise |= _split(draw.normal_(generator=generator).to(first.device), numbers)
         return noise
+
+
+def _split(value: Tensor, sizes: Mapping[str, int]) -> dict[str, Tensor]:
+    """Return parts of the last axis by name."""
+    return dict(zip(sizes, value.split(list(sizes.values()), dim=-1) if len(sizes) > 1 else (value,), strict=True))
+
+
+def _entry(table: Tensor, index: Tensor) -> Tensor:
+    """Return the entry `index [...]` of `table [..., K]`: `[...]`."""
+    return table.gather(-1, index.unsqueeze(-1)).squeeze(-1)
 
 
 def _choose(log_probs: Tensor, legal: Tensor, noise: Tensor | None) -> Tensor:
     """Return the best legal entry `[...]` of `log_probs [..., K]`; with Gumbel noise this is a sample."""
     score = log_probs if noise is None else log_probs + noise
     # Minus infinity rather than a finite fill: no draw can ever lift an illegal entry above a legal one.
-    return score.masked_fill(~legal, -torch.inf).argmax(-1)
+    return torch.where(legal, score, constant(-torch.inf, score.dtype)).argmax(-1)

@@ -18,16 +18,17 @@ def executed(spec: ActionSpec, actions: Mapping[str, Tensor]) -> dict[str, Tenso
     """
     done = dict(actions)
     for head in spec.continuous:
-        low, high = _bounds(head, done[head.name].device)
         u = done[head.name].float()
+        low, high, middle, half = _bounds(head, u.device)
         # Rounding may lead beyond a bound, also of what is squashed.
-        value = low + (torch.tanh(u) + 1) * (0.5 * (high - low)) if head.squash else u
-        done[head.name] = value.clamp(low, high)
+        done[head.name] = (middle + half * torch.tanh(u) if head.squash else u).clamp(low, high)
     return done
 
 
 @lru_cache(maxsize=64)
-def _bounds(head: ContinuousHead, device: torch.device) -> tuple[Tensor, Tensor]:
+def _bounds(head: ContinuousHead, device: torch.device) -> tuple[Tensor, ...]:
+    """Return the lowest, the highest and the middle number, and half of what is between, each float32 `[n]`."""
     with torch.inference_mode(False):
-        low, high = (torch.tensor(bounds, dtype=torch.float32, device=device) for bounds in (head.low, head.high))
-    return low, high
+        low, high = torch.tensor((head.low, head.high), dtype=torch.float64)
+        parts = (low, high, low / 2 + high / 2, high / 2 - low / 2)
+        return tuple(part.to(device, torch.float32) for part in parts)

@@ -15,11 +15,25 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from esper_core.contracts.precision import widened
+
 SMALLEST_LOG_STD, LARGEST_LOG_STD = -5.0, 2.0
 """Bounds of log standard deviations; beyond them a network's output has no effect and no gradient."""
 
 _LOG_ROOT_TWO_PI = 0.5 * math.log(2 * math.pi)
-_REACH, _NODES = 6.0, 49
+_LOGISTIC = (
+    (0.020568450521580718, 0.41646967850521976),
+    (0.18395429364440172, 0.5637992935379857),
+    (0.38087729383207053, 0.7589542739818923),
+    (0.3078721288280183, 1.0254075614573452),
+    (0.09925684429473787, 1.3863432131264486),
+    (0.007470988879191062, 1.885271196520107),
+)
+"""Weights and deviations of six Gaussians around 0 that make up the logistic distribution of scale 1/2.
+
+They are a least squares fit of ln cosh and tanh, at most 2.3e-7 from both (Monahan and Stefanski 1992 fit the logistic
+function so).
+"""
 
 
 class Gaussian(NamedTuple):
@@ -30,8 +44,8 @@ class Gaussian(NamedTuple):
 
     @classmethod
     def of(cls, outputs: Tensor) -> Gaussian:
-        """Return those that a network's `outputs [..., 2n]` mean."""
-        mean, log_std = outputs.chunk(2, dim=-1)
+        """Return those that a network's `outputs [..., 2n]` mean; half precision becomes float32."""
+        mean, log_std = widened(outputs).chunk(2, dim=-1)
         return cls(mean, log_std.clamp(SMALLEST_LOG_STD, LARGEST_LOG_STD))
 
 
@@ -50,14 +64,14 @@ def log_density(gaussian: Gaussian, u: Tensor, squash: bool) -> Tensor:
 def entropy(gaussian: Gaussian, squash: bool) -> Tensor:
     """Return the differential entropy in nats per number, `[...]`.
 
-    Squashing adds E[ln(1 − tanh²u)]. It is summed with the trapezoidal rule, which converges exponentially here: in
-    double precision to 1e-12 at a standard deviation of 1, to 1e-2 at the largest, e².
+    Squashing adds E[ln(1 − tanh²u)] = 2·ln 2 − 2·E|u + v| with v of the logistic distribution of scale 1/2. As v is a
+    mixture of Gaussians, that is a sum in closed form, within 5e-7 for every mean and deviation (in double precision).
     """
     each = gaussian.log_std + (_LOG_ROOT_TWO_PI + 0.5)
     if squash:
-        nodes, weights = _quadrature(each.device, each.dtype)
-        u = torch.addcmul(gaussian.mean.unsqueeze(-1), gaussian.log_std.exp().unsqueeze(-1), nodes)
-        each = each + log_slope(u) @ weights
+        weights, variances = _logistic(each.device, each.dtype)
+        std = (torch.exp(2 * gaussian.log_std).unsqueeze(-1) + variances).sqrt()
+        each = each + 2 * (math.log(2) - _mean_size(gaussian.mean.unsqueeze(-1), std) @ weights)
     return each.mean(-1)
 
 
@@ -68,11 +82,16 @@ def kl(old: Gaussian, new: Gaussian) -> Tensor:
     return (0.5 * (torch.expm1(2 * narrower) + moved.square()) - narrower).sum(-1)
 
 
+def _mean_size(mean: Tensor, std: Tensor) -> Tensor:
+    """Return E|x| of x ~ N(mean, std)."""
+    far = mean / (math.sqrt(2) * std)
+    return math.sqrt(2 / math.pi) * std * torch.exp(-far.square()) + mean * torch.erf(far)
+
+
 @lru_cache(maxsize=16)
-def _quadrature(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Return nodes and weights of expectations over a standard normal, both `[nodes]`."""
+def _logistic(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return weights and variances of what the logistic distribution is made up of, both `[6]`."""
     # Out of inference mode, because autograd may save these cached tensors for a backward pass.
     with torch.inference_mode(False):
-        nodes = torch.linspace(-_REACH, _REACH, _NODES, dtype=torch.float64)
-        weights = torch.exp(-0.5 * nodes.square())
-        return nodes.to(device, dtype), (weights / weights.sum()).to(device, dtype)
+        weights, deviations = torch.tensor(_LOGISTIC, dtype=torch.float64).unbind(-1)
+        return weights.to(device, dtype), deviations.square().to(device, dtype)

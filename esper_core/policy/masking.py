@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -17,7 +19,15 @@ def apply_mask(logits: Tensor, mask: Tensor) -> Tensor:
     The fill is finite, so `p·log p` of an illegal entry is 0 and never NaN.
     """
     logits = widened(logits)
-    return logits.masked_fill(~mask, torch.finfo(logits.dtype).min)
+    return torch.where(mask, logits, constant(torch.finfo(logits.dtype).min, logits.dtype))
+
+
+@lru_cache(maxsize=16)
+def constant(value: float, dtype: torch.dtype) -> Tensor:
+    """Return a number as a tensor without dimensions, which goes with those of any device."""
+    # Out of inference mode, because autograd may save this cached tensor for a backward pass.
+    with torch.inference_mode(False):
+        return torch.tensor(value, dtype=dtype, device="cpu")
 
 
 def masked_log_softmax(logits: Tensor, mask: Tensor) -> Tensor:
@@ -28,20 +38,30 @@ def masked_log_softmax(logits: Tensor, mask: Tensor) -> Tensor:
     return torch.log_softmax(apply_mask(logits, mask), dim=-1)
 
 
-def normalised_entropy(log_probs: Tensor, mask: Tensor) -> Tensor:
+def normalised_entropy(log_probs: Tensor, mask: Tensor, legal: Tensor | None = None) -> Tensor:
     """Return the entropy of the last axis divided by ln(number of legal entries), 0 for one or none: `[...]`, 0 to 1.
 
-    So one entropy coefficient means the same for any number of slots or labels.
+    So one entropy coefficient means the same for any number of slots or labels. `legal [...]` is that number, where it
+    is known.
     """
-    terms = torch.where(mask, log_probs.exp() * log_probs, torch.zeros_like(log_probs))
-    legal = mask.sum(-1)
+    zero = constant(0.0, log_probs.dtype)
+    terms = torch.where(mask, log_probs.exp() * log_probs, zero)
+    legal = mask.sum(-1) if legal is None else legal
     scale = legal.clamp(min=2).to(log_probs.dtype).log()
-    return torch.where(legal > 1, -terms.sum(-1) / scale, torch.zeros_like(scale))
+    return torch.where(legal > 1, -terms.sum(-1) / scale, zero)
 
 
 def masked_kl(old: Tensor, new: Tensor, mask: Tensor) -> Tensor:
     """Return KL(old ‖ new) in nats over the last axis, from log-probabilities `[..., K]` under one mask."""
-    return torch.where(mask, old.exp() * (old - new), torch.zeros_like(old)).sum(-1)
+    return torch.where(mask, old.exp() * (old - new), constant(0.0, old.dtype)).sum(-1)
+
+
+@lru_cache(maxsize=64)
+def relevance_table(actions: ActionSpec, device: torch.device) -> dict[str, Tensor]:
+    """Return for every child head the operations to which it matters, bool `[O]`."""
+    # Out of inference mode, because autograd may save this cached tensor for a backward pass.
+    with torch.inference_mode(False):
+        return {head.name: torch.tensor(actions.relevance(head.name), device=device) for head in actions.children}
 
 
 def check_masks(actions: ActionSpec, masks: Masks, owner: Owner = UNKNOWN["masks"]) -> None:
@@ -49,6 +69,14 @@ def check_masks(actions: ActionSpec, masks: Masks, owner: Owner = UNKNOWN["masks
 
     A head without one is an error only when an operation is legal to which the head is relevant; PluginError says so.
     """
+    # Nearly always every head has a legal entry, whether it is asked or not; one answer tells.
+    alive = [masks.heads[head.name].any(-1) for head in actions.categorical if head.name != actions.slot]
+    if actions.slot is not None:
+        assert masks.slot_given_op is not None and actions.root is not None
+        asked = masks.heads[actions.root] & relevance_table(actions, masks.slot_given_op.device)[actions.slot]
+        alive.append((masks.slot_given_op.any(-1) | ~asked).all(-1))
+    if not alive or bool((torch.stack(alive) if len(alive) > 1 else alive[0]).all()):
+        return
     for head in actions.categorical:
         legal = masks.heads[head.name].any(-1)
         labels: tuple[str, ...] = ()
@@ -57,8 +85,7 @@ def check_masks(actions: ActionSpec, masks: Masks, owner: Owner = UNKNOWN["masks
             if head.name == actions.slot:
                 assert masks.slot_given_op is not None
                 legal = masks.slot_given_op.any(-1)
-            relevant = torch.tensor(actions.relevance(head.name), device=ops.device)
-            legal = legal | ~(ops & relevant)
+            legal = legal | ~(ops & relevance_table(actions, ops.device)[head.name])
         if not bool(legal.all()):
             where = (~legal).nonzero()[0].tolist()
             operation = f" for the legal operation {labels[where[-1]]}" if labels else ""

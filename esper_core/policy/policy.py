@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from attrs import frozen
@@ -11,13 +12,11 @@ from torch import Tensor, nn
 from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.foreign import UNKNOWN, Owners
 from esper_core.contracts.precision import autocast, widened
-from esper_core.contracts.protocols import Critic, Features, Masks, PolicyNetwork, Values
+from esper_core.contracts.protocols import Critic, Features, Masks, NetworkOutput, PolicyNetwork, Values
 from esper_core.contracts.tensors import mapped
 from esper_core.policy.boundary import check_mask_form, check_output, check_recurrent, check_values
 from esper_core.policy.distribution import FactoredDistribution
 from esper_core.policy.masking import check_masks
-
-T = TypeVar("T")
 
 
 class PolicyOutput(NamedTuple):
@@ -33,16 +32,25 @@ class PolicyOutput(NamedTuple):
 
 
 class ActionOutput(NamedTuple):
-    """What `Policy.get_action` returns: actions by head, and values of the operation drawn, `[E]`.
+    """What `Policy.get_action` returns.
 
-    Categories are int64 `[E]`; numbers are what was drawn, u `[E, n]`, of which `esper_core.policy.executed` makes what
-    an environment gets. `log_prob [E]` is 0 for heads irrelevant to the operation.
+    Attributes:
+        actions: By head. Categories are int64 `[E]`; numbers are what was drawn, u `[E, n]`, of which
+            `esper_core.policy.executed` makes what an environment gets.
+        log_prob: By head, `[E]`; 0 for heads irrelevant to the operation.
+        state: Recurrent state after the step.
+        evaluate: Computes `values`.
     """
 
     actions: dict[str, Tensor]
     log_prob: dict[str, Tensor]
-    values: Values
     state: Any
+    evaluate: Callable[[], Values]
+
+    @property
+    def values(self) -> Values:
+        """Values of the operation drawn, `[E]`. The critic computes them whenever this is read, and not before."""
+        return self.evaluate()
 
 
 @frozen
@@ -134,7 +142,9 @@ class Policy(nn.Module):
         That is the expectation over operations. Arguments are those of `get_action`.
         """
         start = None if episode_start is None else episode_start.unsqueeze(1)
-        latent, distribution, _ = self._run(*_with_time((features, masks)), state, start)
+        latent, distribution, _ = self._run(
+            _with_time(features), mapped(masks, lambda mask: mask.unsqueeze(1)), state, start
+        )
         return _of_states(self._greedy_values(latent, distribution), distribution.op_probs()).squeeze(1)
 
     @torch.no_grad()
@@ -157,11 +167,19 @@ class Policy(nn.Module):
         check_mask_form(self.owners["masks"], masks, self.actions, len(features.obs), features.obs.device)
         check_masks(self.actions, masks, self.owners["masks"])
         start = None if episode_start is None else episode_start.unsqueeze(1)
-        latent, distribution, state = self._run(*_with_time((features, masks)), state, start)
+        latent, logits, state = self._compute(_with_time(features), state, start)
+        distribution = FactoredDistribution(
+            self.actions, {name: value.squeeze(1) for name, value in logits.items()}, masks
+        )
         actions = distribution.sample(generator, deterministic)
-        log_prob = distribution.log_prob(actions)
-        values = self._values(latent, distribution.op_probs(), distribution.op(actions))
-        return ActionOutput(*mapped((actions, log_prob, values), lambda tensor: tensor.squeeze(1)), state)
+
+        def evaluate() -> Values:
+            asked = distribution.op_probs(), distribution.op(actions)
+            with torch.no_grad():
+                values = self._values(latent, *(None if value is None else value.unsqueeze(1) for value in asked))
+            return mapped(values, lambda tensor: tensor.squeeze(1))
+
+        return ActionOutput(actions, distribution.log_prob(actions), state, evaluate)
 
     def evaluate_actions(
         self,
@@ -184,7 +202,7 @@ class Policy(nn.Module):
             log_prob=distribution.log_prob(actions),
             entropy=distribution.entropy(),
             relevance={name: distribution.relevant(name, op) for name in self.actions.names},
-            n_legal={name: conditional.legal.sum(-1) for name, conditional in distribution.given(op).items()},
+            n_legal=distribution.legal_given(op),
             state=state,
         )
 
@@ -192,18 +210,22 @@ class Policy(nn.Module):
         self, features: Features, masks: Masks, state: Any, episode_start: Tensor | None
     ) -> tuple[Tensor, FactoredDistribution, Any]:
         """Run the network on `[E, T, ...]` and make its distribution."""
-        num_envs, steps = features.obs.shape[:2]
+        latent, logits, state = self._compute(features, state, episode_start)
+        return latent, FactoredDistribution(self.actions, logits, masks), state
+
+    def _compute(self, features: Features, state: Any, episode_start: Tensor | None) -> NetworkOutput:
+        """Run the network on `[E, T, ...]`; the latent alone keeps its width."""
+        (num_envs, steps), device = features.obs.shape[:2], features.obs.device
         if state is None:
             state = self.initial_state(num_envs)
         if episode_start is None:
-            episode_start = torch.zeros(num_envs, steps, dtype=torch.bool, device=features.obs.device)
-        owner, device = self.owners["network"], features.obs.device
+            episode_start = torch.zeros(num_envs, steps, dtype=torch.bool, device=device)
+        owner, network = self.owners["network"], self.network
         with owner.doing("computing"), autocast(self.precision, device):
-            output = self.network(features, state, episode_start)
-            latent_dim = self.network.latent_dim
+            output, latent_dim = network(features, state, episode_start), network.latent_dim
         check_output(owner, output, self.actions, latent_dim, (num_envs, steps), state, device)
-        logits = mapped(output.logits, widened)
-        return output.latent, FactoredDistribution(self.actions, logits, masks), mapped(output.state, widened)
+        after = output.state if output.state is None else type(output.state)(*map(widened, output.state))
+        return NetworkOutput(output.latent, {name: widened(value) for name, value in output.logits.items()}, after)
 
     def _values(self, latent: Tensor, op_probs: Tensor | None, op: Tensor | None) -> Values:
         owner = self.owners["critic"]
@@ -224,6 +246,7 @@ def _of_states(values: Values, op_probs: Tensor | None) -> Tensor:
     return (op_probs * values.by_op).sum(-1)
 
 
-def _with_time(value: T) -> T:
-    """Return tensors `[E, ...]` with a time axis of 1, `[E, 1, ...]`."""
-    return mapped(value, lambda tensor: tensor.unsqueeze(1))
+def _with_time(features: Features) -> Features:
+    """Return features `[E, ...]` with a time axis of 1, `[E, 1, ...]`."""
+    tables = ({name: value.unsqueeze(1) for name, value in table.items()} for table in features[1:])
+    return Features(features.obs.unsqueeze(1), *tables)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 import esper_core as esper
+from esper_core.api.player import Player
+from esper_core.composition.build import build_parts
+from esper_core.composition.plan import describe_plan
+from esper_core.learning.normalise import ReturnNormaliser
 from esper_core.learning.session import open_session
+from esper_core.policy.legality import find_illegal
+from esper_core.policy.policy import Policy
 from esper_core.registry.loading import load_index
 from esper_core.runs.checkpoint import choose_checkpoint, load_checkpoint
 from tests.api.conftest import small
@@ -137,3 +144,31 @@ def test_what_a_player_refuses(trained, states):
 
 def test_a_plan_is_that_of_the_run(trained):
     assert esper.load(trained).plan.components == small().components
+
+
+def test_numbers_come_as_an_environment_takes_them():
+    """`act` returns what is executed, and `predict` what the library takes; what is drawn is neither."""
+    options = {"environment.id": "Pendulum-v1", "network.hidden_dim": 4}
+    plan, index = esper.plan("lstm-v1", use={"environment": "gymnasium"}, envs=3, options=options), load_index()
+    parts = build_parts(plan, index, only={"features", "network", "critic", "masks"})
+    policy = Policy(parts["network"], parts["critic"], describe_plan(plan, index).actions)
+    player = Player(plan, index, policy, parts["features"], parts["masks"], ReturnNormaliser(enabled=False))
+    (head,) = policy.actions.continuous
+    environment = player.make_environment()
+    state, _ = environment.reset(seed=0)
+    player.reset(3)
+    actions = player.act(state, generator=torch.Generator().manual_seed(0))[head.name]
+    shown, legal = parts["features"](state), parts["masks"](state)
+    drawn = policy.get_action(shown, legal, generator=torch.Generator().manual_seed(0)).actions[head.name]
+    torch.testing.assert_close(actions, 2 * drawn.tanh())
+    assert actions.dtype == torch.float32 and actions.shape == (3, 1)
+    assert not find_illegal(policy.actions, legal, {head.name: actions})[head.name].any()
+    environment.step({head.name: actions})
+    environment.close()
+    torch.manual_seed(0)
+    seen = np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 8.0]], np.float32)
+    taken, _ = player.predict(seen)
+    assert taken.dtype == np.float32 and taken.shape == (2, 1) and 0 < np.abs(taken).max() <= 2
+    assert np.array_equal(
+        player.predict(seen[0], deterministic=True)[0], player.predict(seen, deterministic=True)[0][0]
+    )

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-import pytest
-from attrs import evolve
+import math
 
-from esper_core import ActionSpec, ArrayField, Feature, FeatureSchema, Head, IndexField, StateField, StateSpec
+import numpy as np
+import pytest
+from attrs import evolve, fields
+from gymnasium.spaces import Box, Discrete
+
+from esper_core import (
+    ActionSpec,
+    ArrayField,
+    ContinuousHead,
+    Feature,
+    FeatureSchema,
+    Head,
+    IndexField,
+    StateField,
+    StateSpec,
+)
+from esper_core.contracts.spaces import action_space
 
 OPS = ("WAIT", "GROW", "CUT")
 
@@ -20,6 +35,9 @@ SPEC = ActionSpec(
     root="op",
     slot="slot",
 )
+
+
+NUMBERS = ContinuousHead("push", ("x", "y"))
 
 
 def test_the_causal_table_has_one_column_per_head() -> None:
@@ -47,6 +65,15 @@ def test_the_causal_table_has_one_column_per_head() -> None:
         (lambda: ActionSpec((Head("slot", ("x",)),), slot="slot"), "needs a root head"),
         (lambda: ActionSpec((Head("a", ("x",), ops=("GROW",)),)), "there is no root head"),
         (lambda: ActionSpec((Head("op", OPS), Head("a", ("x",), ops=("JUMP",))), root="op"), "operations: JUMP"),
+        (lambda: ContinuousHead("a", ()), "has no numbers"),
+        (lambda: ContinuousHead("a", ("x", "y", "z"), low=(0, 0)), "2 bounds 'low' for 3 numbers"),
+        (lambda: ContinuousHead("a", ("x", "y"), high=(1, -1)), "bounds of 'y', -1 and -1, are in no order"),
+        (lambda: ContinuousHead("a", ("x",), low=math.nan), "nan and 1, are in no order"),
+        (lambda: ContinuousHead("a", ("x",), high=math.inf), r"'x' goes from -1 to inf.*squash=False"),
+        (lambda: ContinuousHead("a", ("x",), low=-1e39), "finite in float32"),
+        (lambda: ActionSpec((NUMBERS,), root="push"), "root head 'push' consists of numbers"),
+        (lambda: ActionSpec((Head("op", OPS), NUMBERS), root="op", slot="push"), "slot head 'push' consists of"),
+        (lambda: ActionSpec((evolve(NUMBERS, ops=("GO",)),)), "there is no root head"),
     ],
 )
 def test_impossible_tables(make: object, words: str) -> None:
@@ -57,6 +84,36 @@ def test_impossible_tables(make: object, words: str) -> None:
 def test_the_digest_follows_the_meaning() -> None:
     renamed = evolve(SPEC, heads=(*SPEC.heads[:3], evolve(SPEC.heads[3], labels=("x", "z"))))
     assert len({SPEC.digest, evolve(SPEC).digest, renamed.digest, evolve(SPEC, slot=None).digest}) == 3
+    assert SPEC.digest == "758213c52be74593", "checkpoints of categorical policies stay readable"
+    changes = {
+        "name": "pull",
+        "dims": ("x", "z"),
+        "low": (-1, -3),
+        "high": 2,
+        "squash": False,
+        "ops": ("GROW",),
+        "entropy_weight": 2.0,
+    }
+    changed = [NUMBERS, *(evolve(NUMBERS, **{key: value}) for key, value in changes.items())]
+    assert {field.name for field in fields(ContinuousHead)} == set(changes)
+    tables = [ActionSpec((Head("op", OPS), head), root="op") for head in changed]
+    assert len({table.digest for table in tables}) == len(tables)
+
+
+def test_numbers_stand_beside_categories() -> None:
+    spec = ActionSpec((NUMBERS, Head("op", OPS)), root="op")
+    assert spec.sizes == {"push": 4, "op": 3}
+    assert ([h.name for h in spec.categorical], [h.name for h in spec.continuous]) == (["op"], ["push"])
+    assert spec.relevance("push") == (True, True, True)
+    with pytest.raises(KeyError, match="'push' consists of numbers"):
+        spec.category("push")
+    free = evolve(NUMBERS, name="free", squash=False, high=(math.inf, 5))
+    space = action_space(evolve(spec, heads=(*spec.heads, free)))
+    assert set(space) == {"push", "op", "free"}
+    push, other = space["push"], space["free"]
+    assert isinstance(push, Box) and isinstance(other, Box)
+    assert push.dtype == np.float32 and push.low.tolist() == [-1, -1] and push.high.tolist() == [1, 1]
+    assert other.high.tolist() == [math.inf, 5] and space["op"] == Discrete(3)
 
 
 def feature(name: str, **changes: object) -> Feature:

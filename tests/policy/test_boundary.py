@@ -39,7 +39,7 @@ def masks() -> Masks:
 
 def act(network: Net | None = None, critic: Value | None = None) -> None:
     policy = Policy(network or Net(), critic or Value(), SPEC, owners=OWNERS)
-    policy.get_action(features(), masks(), policy.initial_state(2))
+    assert policy.get_action(features(), masks(), policy.initial_state(2)).values is not None
 
 
 def logits(name: str, value: Any) -> Any:

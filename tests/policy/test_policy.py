@@ -131,6 +131,8 @@ def test_the_critic_gets_detached_probabilities_of_legal_operations_and_the_oper
     torch.testing.assert_close(op_probs.sum(-1), torch.ones(3, 7))
 
     acted = policy.get_action(at(features, 0), at(masks, 0), generator=torch.Generator().manual_seed(0))
+    assert len(seen) == 1, "the critic is not asked before its values are"
+    assert acted.values.q_taken.shape == (3,)
     used = seen[-1][2]
     assert used is not None and torch.equal(used[:, 0], acted.actions["op"]), "the operation is drawn exactly once"
 

@@ -22,5 +22,6 @@ def esper_components() -> Iterator[ComponentSpec]:
         kind="spike",
         name="ppo-probes",
         factory="esper_factored_ppo.probes.spike:PpoProbes",
+        config="esper_factored_ppo.probes.config:PpoProbesConfig",
         summary="does a policy learn what has a known answer?",
     )

@@ -8,8 +8,8 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from esper_core import ActionSpec, Head, SlotConfig, StateSpec
-from esper_core.contracts.protocols import BuildContext, Features, Values
+from esper_core import ActionSpec, ContinuousHead, Head, SlotConfig, StateSpec
+from esper_core.contracts.protocols import BuildContext, Features, Masks, Values
 from esper_core.learning.rollout import Sequences
 from esper_core.policy.distribution import FactoredDistribution
 from esper_core.policy.policy import Evaluation
@@ -22,6 +22,7 @@ SPEC = ActionSpec(
         Head("op", ("WAIT", "GROW", "CUT")),
         Head("slot", ("a", "b"), ops=("GROW", "CUT")),
         Head("what", ("x", "y", "z"), neutral=2, ops=("GROW",), entropy_weight=1.3),
+        ContinuousHead("aim", ("x", "y"), ops=("CUT",), entropy_weight=0.7),
     ),
     root="op",
     slot="slot",
@@ -29,8 +30,8 @@ SPEC = ActionSpec(
 E, T = 3, 6
 
 
-def loss(**options):
-    context = BuildContext(SlotConfig.for_grid(1, 2), SPEC, StateSpec(()), None, 8, 0.99, E, 0, "cpu", torch.float64)
+def loss(spec=SPEC, **options):
+    context = BuildContext(SlotConfig.for_grid(1, 2), spec, StateSpec(()), None, 8, 0.99, E, 0, "cpu", torch.float64)
     return FactoredPpo(FactoredPpoConfig(**options), context)
 
 
@@ -73,7 +74,7 @@ class Case:
             values=Values(torch.zeros_like(self.value), self.value, None),
             log_prob=distribution.log_prob(self.batch.actions),
             entropy=distribution.entropy(),
-            relevance={n: c.relevant for n, c in given_.items()},
+            relevance={n: distribution.relevant(n, self.batch.actions["op"]) for n in SPEC.names},
             n_legal={n: c.legal.sum(-1) for n, c in given_.items()},
             state=None,
         )
@@ -83,8 +84,12 @@ def ratios_by_hand(case, e, t):
     """Return head → ratio of those that mattered to the operation and had a choice."""
     ratios, op = {}, int(case.batch.actions["op"][e, t])
     for head in SPEC.heads:
-        legal = case.masks.slot_given_op[e, t, op] if head.name == "slot" else case.masks.heads[head.name][e, t]
-        if (head.ops is None or SPEC.ops[op] in head.ops) and int(legal.sum()) > 1:
+        if head.name == "aim":
+            free = True
+        else:
+            legal = case.masks.slot_given_op[e, t, op] if head.name == "slot" else case.masks.heads[head.name][e, t]
+            free = int(legal.sum()) > 1
+        if (head.ops is None or SPEC.ops[op] in head.ops) and free:
             now, then = case.evaluation.log_prob[head.name], case.batch.old_log_prob[head.name]
             ratios[head.name] = float((now - then)[e, t].exp())
     return ratios
@@ -165,6 +170,56 @@ def test_a_head_without_a_choice_and_the_joint_ratio_have_no_clip_fraction_of_a_
     assert loss()(case.batch, case.evaluation).metrics["clip_fraction/slot"].isnan()
     metrics = loss(ratio_mode="joint")(case.batch, case.evaluation).metrics
     assert [name for name in metrics if name.startswith("clip_fraction")] == ["clip_fraction"]
+
+
+NODES = torch.linspace(-9, 9, 721, dtype=torch.float64)
+WEIGHTS = torch.softmax(-0.5 * NODES.square(), 0)
+"""The trapezoidal rule over a standard normal, exact to rounding."""
+
+
+def worth(u, squash):
+    """A reward of one number, as the environment gets it."""
+    a = torch.tanh(u) if squash else u
+    return (3 * a).sin() - 0.4 * a + a.square()
+
+
+@pytest.mark.parametrize("squash", [True, False])
+@pytest.mark.parametrize("options", [{}, {"ratio_mode": "joint"}, {"child_baseline": 0.6}])
+def test_the_gradient_is_that_of_the_expected_reward_by_enumeration_and_quadrature(squash, options):
+    """One step of every operation and node, weighed by its probability: WAIT pays 0.8, AIM by the number."""
+    spec = ActionSpec((Head("op", ("WAIT", "AIM")), ContinuousHead("aim", ("x",), squash=squash, ops=("AIM",))), "op")
+    outputs = {"op": torch.tensor([0.2, -0.4]), "aim": torch.tensor([0.3, -0.5])}
+    outputs = {name: value.double().requires_grad_() for name, value in outputs.items()}
+    mean, log_std = outputs["aim"]
+    probs = outputs["op"].softmax(0)
+    of_op = torch.stack(
+        [torch.tensor(0.8, dtype=torch.float64), (WEIGHTS * worth(mean + log_std.exp() * NODES, squash)).sum()]
+    )
+    true = torch.autograd.grad((probs * of_op).sum(), list(outputs.values()))
+
+    steps = len(NODES)
+    op = torch.arange(2).repeat_interleave(steps)[None]
+    u = torch.cat([torch.zeros(steps).double(), (mean + log_std.exp() * NODES).detach()])[None, :, None]
+    weight = (probs.detach()[op] * WEIGHTS.repeat(2) * op.numel()).double()
+    paid = torch.where(op == 1, worth(u.squeeze(-1), squash), 0.8)
+    advantage_of_op = (of_op - (probs * of_op).sum()).detach()[op]
+    logits = {name: value.expand(*op.shape, -1) for name, value in outputs.items()}
+    masks, valid, actions = (
+        Masks({"op": torch.ones(*op.shape, 2).bool()}),
+        torch.ones_like(op).bool(),
+        {"op": op, "aim": u},
+    )
+    distribution = FactoredDistribution(spec, logits, masks)
+    log_prob = distribution.log_prob(actions)
+    relevance = {name: distribution.relevant(name, op) for name in spec.names}
+    values, old = Values(weight, weight, None), {name: value.detach() for name, value in log_prob.items()}
+    found = Evaluation(
+        distribution, values, log_prob, distribution.entropy(), relevance, {"op": 2 * op.new_ones(op.shape)}, None
+    )
+    batch = Sequences(None, masks, actions, valid, valid, old, logits, weight * paid, weight * advantage_of_op, weight)
+    loss(spec, entropy=0.0, value_coefficient=0.0, **options)(batch, found).loss.neg().backward()
+    for name, expected in zip(outputs, true, strict=True):
+        torch.testing.assert_close(outputs[name].grad, expected, rtol=1e-9, atol=1e-11)
 
 
 def test_it_passes_every_check_of_its_kind(conforms):

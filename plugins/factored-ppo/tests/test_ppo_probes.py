@@ -50,7 +50,7 @@ def instant(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     def results(self: Crew, tasks: list[Any]) -> Any:
         asked.append(self._work.args[0])
         for task in tasks:
-            goals = module.find_probe(task.probe).goals.items()
+            goals = self._work.args[2][task.probe].goals.items()
             yield (
                 task,
                 module.Run({name: goal.high if goal.high < 9e9 else goal.low for name, goal in goals}, 0.1, None),
@@ -79,7 +79,12 @@ def test_json_of_one_probe(spike: Spike) -> None:
 
 @pytest.mark.usefixtures("instant")
 @pytest.mark.parametrize(
-    ("arguments", "ids"), [([], range(1, 14)), (["--quick"], range(1, 12)), (["--only", "P12", "--quick"], [12])]
+    ("arguments", "ids"),
+    [
+        ([], range(1, 17)),
+        (["--quick"], [*range(1, 12), 14, 15, 16]),
+        (["--only", "P12", "--quick"], [12]),
+    ],
 )
 def test_what_is_declared(spike: Spike, arguments: list[str], ids: Any) -> None:
     content = json.loads(spike(*arguments, "--json").stdout)
@@ -155,6 +160,18 @@ def test_nothing_of_the_environment_is_left_but_what_is_probed(whole: Plan, inde
     assert (made.seed, made.envs, made.train["lr"]) == (5, probe.envs, probe.train.lr)
     assert made.component("features").name == "flat"
     assert "ppo-probe" not in {*index.names("environment"), *index.names("masks")}, "listings show none of it"
+
+
+def test_rollouts_may_be_parts_of_episodes(spike: Spike, instant: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+    results = Crew.results
+    monkeypatch.setattr(Crew, "results", lambda self, tasks: (seen.update(self._work.args[2]), results(self, tasks))[1])
+    assert spike("-o", "spike.parts=true").returncode == 0
+    for probe in PROBES:
+        expected = probe.train.rollout_steps or probe.horizon + (probe.horizon + 1) // 2
+        assert seen[probe.name].train.rollout_steps == expected, "half an episode more, or what it asks for itself"
+    result = spike("-o", "spike.part=true")
+    assert result.returncode == 2 and "Did you mean 'parts'?" in result.stderr
 
 
 def test_the_policy_is_frozen_while_the_critic_is_fitted(plan: Plan, index: Index) -> None:

@@ -5,13 +5,21 @@ from __future__ import annotations
 import pytest
 import torch
 from gymnasium.vector import AutoresetMode
+from torch import Tensor
 
 from esper_core.policy.masking import check_masks
-from esper_factored_ppo.probes.environments import bandit, delayed, leak, t_maze
+from esper_factored_ppo.probes.environment import ProbeEnvironment
+from esper_factored_ppo.probes.environments import aiming, bandit, delayed, leak, limit, t_maze
 from esper_factored_ppo.probes.probe import Probe, at_least, at_most, near
 from esper_factored_ppo.probes.table import PROBES
 
 PROBE = pytest.mark.parametrize("probe", PROBES, ids=lambda probe: probe.name)
+
+
+def legal(environment: ProbeEnvironment, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the first legal entry of every head, and numbers of 0."""
+    actions = {name: mask.long().argmax(-1) for name, mask in environment.masks(state).heads.items()}
+    return actions | {h.name: torch.zeros(environment.num_envs, len(h.dims)) for h in environment.actions.continuous}
 
 
 @PROBE
@@ -27,8 +35,7 @@ def test_it_is_an_environment_that_keeps_to_its_tables(probe: Probe) -> None:
         masks = environment.masks(state)
         check_masks(environment.actions, masks)
         before = {name: value.clone() for name, value in state.items()}
-        actions = {name: mask.long().argmax(-1) for name, mask in masks.heads.items()}
-        state, reward, terminated, truncated, _ = environment.step(actions)
+        state, reward, terminated, truncated, _ = environment.step(legal(environment, state))
         assert reward.shape == (4,) and reward.dtype == torch.float32
         ended = truncated if environment.truncates else terminated
         assert torch.equal(ended, environment.lengths == step + 1)
@@ -45,6 +52,23 @@ def test_a_seed_begins_the_same_episodes_again(probe: Probe) -> None:
     assert all(torch.equal(first[name], again[name]) for name in first)
     if probe.name.split()[0] in {"P2", "P5", "P9", "P10", "P13"}:
         assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+@PROBE
+def test_rows_begin_anew_while_the_others_go_on(probe: Probe) -> None:
+    environment = probe.environment(16, max(probe.horizon, 4))
+    state, _ = environment.reset(seed=1)
+    while int(environment.t.max()) < 3:
+        state, *_ = environment.step(legal(environment, state))
+    mask = torch.arange(16) % 3 == 0
+    before, again = environment.t, environment.reset(options={"reset_mask": mask.numpy()})[0]
+    assert torch.equal(environment.t, torch.where(mask, 0, before))
+    assert all(torch.equal(again[name][~mask], state[name][~mask]) for name in state)
+    first, _ = environment.reset(seed=5)
+    environment.reset(seed=1)
+    whole, _ = environment.reset(seed=5, options={"reset_mask": mask.numpy()})
+    if probe.name[:3] != "P11":  # asks for the cue of the episode before
+        assert all(torch.equal(whole[name][mask], first[name][mask]) for name in first)
 
 
 def test_the_bandit_pays_by_operation_alone() -> None:
@@ -81,6 +105,20 @@ def test_the_sign_is_out_of_sight_in_the_corridor() -> None:
         assert not state["sign"].any()
         earned += reward
     assert earned.tolist() == [1] * 8
+
+
+def test_numbers_pay_by_their_distance_and_the_ridge_is_where_rewards_are() -> None:
+    environment = aiming.Choice(3, 1)
+    state, _ = environment.reset(seed=0)
+    aim = aiming.target(state["x"])
+    aim[1, 0] += 0.5
+    reward = environment.step({"op": torch.tensor([1, 1, 0]), "aim": aim})[1]
+    torch.testing.assert_close(reward, torch.tensor([1.0, 0.75, aiming.WAITING_PAYS]))
+    ridge = limit.Ridge(4000, 2)
+    ridge.reset(seed=0)
+    state, first, *_ = ridge.step({})
+    second = ridge.step({})[1]
+    assert not first.any() and torch.equal(second, state["ridge"].float()) and 0.45 < float(second.mean()) < 0.55
 
 
 @pytest.mark.parametrize(("op", "earned"), [(0, 0.0), (1, 1.0), (2, 0.1), (3, 0.1)])

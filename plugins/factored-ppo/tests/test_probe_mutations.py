@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -39,6 +40,23 @@ def truncation_and_termination_are_mixed_up(patch: Patch) -> None:
         return estimate(rewards, values, following, truncated, terminated, *rest)
 
     patch.setattr(rollout, "gae", gae)
+
+
+def a_time_limit_bootstraps_from(what: str) -> Callable[[Patch], None]:
+    def mutate(patch: Patch) -> None:
+        def gae(rewards: Any, values: Any, following: Any, terminated: Any, truncated: Any, *rest: Any) -> Any:
+            next_column = torch.cat([values[:, 1:], following[:, -1:]], dim=1)
+            if what == "nothing":
+                following = torch.where(truncated, 0.0, following)
+            elif what == "the next episode":
+                following = torch.where(truncated, next_column, following)
+            else:
+                following, truncated = next_column, torch.zeros_like(truncated)
+            return estimate(rewards, values, following, terminated, truncated, *rest)
+
+        patch.setattr(rollout, "gae", gae)
+
+    return mutate
 
 
 def only_the_operation_is_learned(patch: Patch) -> None:
@@ -82,6 +100,12 @@ DEFECTS = [
     ("P4", None),  # the slow tests of the spike train all of them
     ("P9", None),
     pytest.param("P6 finite chain", truncation_and_termination_are_mixed_up, marks=pytest.mark.slow),
+    *(
+        pytest.param("P14", a_time_limit_bootstraps_from(what), marks=pytest.mark.slow)
+        for what in ("nothing", "the next episode", "the next episode, as if there were no limit")
+    ),
+    pytest.param("P15", only_the_operation_is_learned, marks=pytest.mark.slow),
+    pytest.param("P16", only_the_operation_is_learned, marks=pytest.mark.slow),
     pytest.param("P8", only_the_operation_is_learned, marks=pytest.mark.slow),
     pytest.param("P12 T-maze 10", nothing_is_remembered, marks=pytest.mark.slow),
 ]

@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attrs import evolve
+
 from esper_core.api.installed import load_installed, use_local
 from esper_core.api.planning import Options, as_request
+from esper_core.composition.config import parse_option, structure_config
 from esper_core.composition.plan import PlanRequest, make_plan
 from esper_core.composition.recipes import Recipes
 from esper_core.contracts.errors import PluginError, UserError
@@ -82,7 +85,7 @@ def spike(
         policy: A recipe of the registry file, or a network.
         slots: A slot count, or several; those of the spike without.
         use: Components by kind.
-        options: Options of components.
+        options: Options of components, and of the spike itself, as in `spike.parts=true`.
         seed: Seed of the run.
         only: Name of the one part to run.
         quick: Ask less, to be done sooner.
@@ -115,12 +118,16 @@ def ask(
     quick: bool,
     on_result: Callable[[CheckResult], None] | None = None,
 ) -> Verdict:
-    """Ask a spike about what is requested; raises as `spike`."""
+    """Ask a spike about what is requested, options `spike.*` being its own; raises as `spike`."""
+    options = [parse_option(option) for option in request.options]
+    own = {option.key.replace("-", "_"): option.value for option in options if option.kind == "spike"}
+    config = structure_config(component, own)
+    request = evolve(request, options=tuple(option for option in options if option.kind != "spike"))
     plan = make_plan(request, index, recipes)
     from esper_core.api.training import process_left_as_found
     from esper_core.composition.build import build_beside
 
-    answer: Any = build_beside(component, index)
+    answer: Any = build_beside(component, index, config=config)
     with process_left_as_found(), component.owner.doing("answering"):
         verdict = answer.run(plan, index, request=request, slots=slots, only=only, quick=quick, on_result=on_result)
     if not isinstance(verdict, Verdict):

@@ -13,7 +13,7 @@ from esper_core.policy.policy import Evaluation
 def evaluate(trainer: Trainer) -> Evaluation:
     """Return the policy's evaluation `[E, T]` of the last rollout."""
     steps = trainer.rollout.steps()
-    return trainer.policy.evaluate_actions(steps.features, steps.masks, None, steps.actions, steps.episode_start)
+    return trainer.policy.evaluate_actions(steps.features, steps.masks, steps.state, steps.actions, steps.episode_start)
 
 
 def values(trainer: Trainer) -> Tensor:

@@ -48,7 +48,7 @@ def find_probe(name: str) -> Probe:
 def describe(config: ProbeConfig, slots: SlotConfig) -> EnvironmentDescription:
     """Describe a probe's environment."""
     probe = find_probe(config.probe)
-    return EnvironmentDescription(probe.environment.actions, probe.environment.state_spec, probe.horizon)
+    return EnvironmentDescription(probe.environment.actions, probe.environment.state_spec, probe.horizon, restarts=True)
 
 
 def make_environment(config: ProbeConfig, context: BuildContext) -> ProbeEnvironment:

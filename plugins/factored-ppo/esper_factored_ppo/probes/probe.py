@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from esper_core.contracts.tuples import as_tuple
 from esper_core.learning.config import TrainConfig
@@ -94,3 +94,10 @@ class Probe:
     def reached(self, measured: Mapping[str, float]) -> bool:
         """Return whether one run reached every goal."""
         return all(goal.reached(measured[quantity]) for quantity, goal in self.goals.items())
+
+
+def in_parts(probe: Probe) -> Probe:
+    """Return a probe with rollouts that are half as long again as its episodes, so that they begin and end anywhere."""
+    if probe.train.rollout_steps:
+        return probe
+    return evolve(probe, train=evolve(probe.train, rollout_steps=probe.horizon + (probe.horizon + 1) // 2))

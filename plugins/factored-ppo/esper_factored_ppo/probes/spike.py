@@ -16,10 +16,11 @@ from esper_core.contracts.errors import UserError
 from esper_core.contracts.protocols import BuildContext
 from esper_core.registry.index import Index
 from esper_core.system.machine import cores
+from esper_factored_ppo.probes.config import PpoProbesConfig
 from esper_factored_ppo.probes.crew import Crew
-from esper_factored_ppo.probes.plan import BROUGHT, WIDTH, WIDTH_OPTIONS, find_probe, without_environment
+from esper_factored_ppo.probes.plan import BROUGHT, WIDTH, WIDTH_OPTIONS, without_environment
 from esper_factored_ppo.probes.playing import measure
-from esper_factored_ppo.probes.probe import Probe
+from esper_factored_ppo.probes.probe import Probe, in_parts
 from esper_factored_ppo.probes.table import PROBES
 from esper_testing.spikes.only import matching
 from esper_testing.spikes.verdict import Category, CheckResult, Failure, ProbeResult, Verdict
@@ -49,8 +50,8 @@ class Run(NamedTuple):
 class PpoProbes:
     """Kind `spike`: GREEN when the policy learns every probe."""
 
-    def __init__(self, config: object, context: BuildContext | None = None) -> None:
-        pass
+    def __init__(self, config: PpoProbesConfig | None, context: BuildContext | None = None) -> None:
+        self.config = config or PpoProbesConfig()
 
     def run(
         self,
@@ -82,6 +83,8 @@ class PpoProbes:
         names = matching(only, [probe.name for probe in PROBES], what="probes")
         probes = [probe for probe in PROBES if probe.name in names and (probe.quick or not quick or only is not None)]
         width = None if request is not None and _says_width(request) else WIDTH
+        if self.config.parts:
+            probes = [in_parts(probe) for probe in probes]
         runs = _run_all(probes, without_environment(plan, index, width=width), index, on_result)
         results = [_judge(probe, runs[probe.name]) for probe in probes]
         passed = sum(result.passed for result in results)
@@ -108,7 +111,7 @@ def _refuse(request: PlanRequest | None, slots: Sequence[int] | None) -> None:
         raise UserError(
             f"{said[0].upper()}{said[1:]} has no effect on ppo-probes.",
             hint="Each probe brings its environment, features, masks and trainer settings; "
-            "choose network, critic and loss.",
+            "choose network, critic and loss. With -o spike.parts=true rollouts are parts of episodes.",
         )
 
 
@@ -123,22 +126,23 @@ def _run_all(
     """Run every probe with every seed and return its runs in the order of its seeds."""
     tasks = [Task(probe.name, plan.seed + seed) for probe in probes for seed in probe.seeds]
     done: dict[Task, Run] = {}
-    with Crew(partial(_run, plan, index), min(cores(), len(tasks))) as crew:
+    named = {probe.name: probe for probe in probes}
+    with Crew(partial(_run, plan, index, named), min(cores(), len(tasks))) as crew:
         for task, run in crew.results(tasks):
             done[task] = run
             if on_result is not None:
-                reached = run.failure is None and find_probe(task.probe).reached(run.measured)
+                reached = run.failure is None and named[task.probe].reached(run.measured)
                 on_result(CheckResult(task.probe, f"seed {task.seed}", "passed" if reached else "failed"))
     return {probe.name: [done[task] for task in tasks if task.probe == probe.name] for probe in probes}
 
 
-def _run(plan: Plan, index: Index, task: Task) -> Run:
+def _run(plan: Plan, index: Index, probes: Mapping[str, Probe], task: Task) -> Run:
     """Run one task; errors other than UserError become a failed run."""
     started = time.monotonic()
     try:
         # Standard output is for the verdict.
         with contextlib.redirect_stdout(sys.stderr):
-            measured = measure(find_probe(task.probe), plan, index, task.seed)
+            measured = measure(probes[task.probe], plan, index, task.seed)
         return Run(measured, time.monotonic() - started, None)
     except UserError:
         raise

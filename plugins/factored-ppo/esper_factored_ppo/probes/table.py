@@ -1,9 +1,20 @@
-"""The probes P1 to P13 as data."""
+"""The probes P1 to P16 as data."""
 
 from __future__ import annotations
 
 from esper_core.learning.config import TrainConfig
-from esper_factored_ppo.probes.environments import bandit, chain, delayed, forced, leak, t_maze, validity, value
+from esper_factored_ppo.probes.environments import (
+    aiming,
+    bandit,
+    chain,
+    delayed,
+    forced,
+    leak,
+    limit,
+    t_maze,
+    validity,
+    value,
+)
 from esper_factored_ppo.probes.probe import Probe, at_least, at_most, near
 
 
@@ -160,5 +171,36 @@ PROBES = (
         updates=60,
         envs=32,
         quick=False,
+    ),
+    Probe(
+        name="P14 time limit in a rollout",
+        catches="an episode cut off within a rollout that is bootstrapped from nothing, or from the next one",
+        environment=limit.Ridge,
+        horizon=5,
+        measure=limit.values_of_places,
+        goals={"V(valley)": near(0.45 / 0.55 * 10, 0.35), "V(ridge)": near(10, 0.3)},
+        train=_train(3e-3, rollout_steps=12),
+        updates=150,
+        envs=16,
+    ),
+    Probe(
+        name="P15 numbers for the observation",
+        catches="densities, gradients and bounds of numbers",
+        environment=aiming.Target,
+        measure=aiming.miss,
+        goals={"miss": at_most(0.3)},
+        train=_train(1e-3, lr_half_life=30),
+        updates=80,
+        envs=256,
+    ),
+    Probe(
+        name="P16 numbers that an operation asks for",
+        catches="numbers learned from steps at which they did not matter",
+        environment=aiming.Choice,
+        measure=aiming.aiming_and_miss,
+        goals={"π(AIM)": at_least(0.9), "miss": at_most(0.3)},
+        train=_train(1e-3, lr_half_life=30),
+        updates=80,
+        envs=256,
     ),
 )

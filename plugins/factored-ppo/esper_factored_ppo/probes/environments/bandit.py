@@ -40,10 +40,11 @@ class Asked(ProbeEnvironment):
     """The observed operation, −1 or 1, has reward 1."""
 
     actions, state_spec = TWO, floats("asked")
+    asked: Tensor
 
-    def begin(self) -> None:
+    def begin(self) -> dict[str, Tensor]:
         """Draw the right operation."""
-        self.asked = self.draw(2)
+        return {"asked": self.draw(2)}
 
     def observe(self) -> dict[str, Tensor]:
         """Return the right operation."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from esper_core.learning.trainer import Trainer
@@ -24,10 +23,11 @@ class Finite(ProbeEnvironment):
 
     def observe(self) -> dict[str, Tensor]:
         """Return the clock, from −1 to 1."""
-        return {"clock": self.constant(2 * self.t / self.horizon - 1)}
+        return {"clock": 2 * self.t / self.horizon - 1}
 
 
 def distance_to_formula(trainer: Trainer) -> dict[str, float]:
     """Measure how far V is from (1 − γ^(T − t)) / (1 − γ), at the worst step."""
-    gamma, left = trainer.config.gamma, torch.arange(trainer.rollout.horizon, 0, -1)
+    clock = trainer.rollout.steps().features.obs[..., 0]
+    gamma, left = trainer.config.gamma, ((1 - clock) / 2 * trainer.environment.horizon).round()
     return {"largest error of V": deviation(values(trainer), (1 - gamma**left) / (1 - gamma))}

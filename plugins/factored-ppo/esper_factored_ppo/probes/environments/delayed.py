@@ -22,6 +22,8 @@ class Garden(ProbeEnvironment):
     The best return is 1, that of a greedy policy 0.1.
     """
 
+    spring: Tensor
+    planted: Tensor
     actions = GARDEN
     state_spec = StateSpec(
         (
@@ -31,23 +33,23 @@ class Garden(ProbeEnvironment):
         )
     )
 
-    def begin(self) -> None:
+    def begin(self) -> dict[str, Tensor]:
         """Draw the spring."""
-        self.spring = self.draw(SPRING_BEFORE)
-        self.planted = torch.zeros(self.num_envs, dtype=torch.bool)
+        return {"spring": self.draw(SPRING_BEFORE), "planted": torch.zeros(self.num_envs, dtype=torch.bool)}
 
     def observe(self) -> dict[str, Tensor]:
         """Return spring, seed and clock."""
-        return {"spring": self.spring == self.t, "planted": self.planted, "clock": self.constant(self.t / self.horizon)}
+        return {"spring": self.spring == self.t, "planted": self.planted, "clock": self.t / self.horizon}
 
     def reward(self, actions: Mapping[str, Tensor]) -> Tensor:
         """Plant, reward the decoy, or harvest."""
         op, spring = actions["op"], self.spring == self.t
         self.planted = self.planted | (spring & (op == GERMINATE))
-        harvest = self.planted.float() * float(self.t == self.horizon - 1)
+        harvest = self.planted & (self.t == self.horizon - 1)
         return harvest + DECOY_PAY * (spring & (op >= FIRST_DECOY))
 
 
 def mean_return(trainer: Trainer) -> dict[str, float]:
-    """Measure the undiscounted return of the last rollout."""
-    return {"return": float(trainer.rollout.rewards.sum(1).mean())}
+    """Measure the undiscounted return of the last episodes."""
+    assert isinstance(trainer.environment, Garden)
+    return {"return": float(trainer.environment.returns.mean())}

@@ -27,20 +27,21 @@ class Forced(ProbeEnvironment):
         )
     )
 
-    def begin(self) -> None:
-        """Draw the first right action."""
-        self.right = {head.name: self.draw(head.size) for head in SIX.heads}
+    def begin(self) -> dict[str, Tensor]:
+        """Draw the right action."""
+        return {head.name: self.draw(head.size) for head in SIX.heads}
 
     def observe(self) -> dict[str, Tensor]:
         """Return the right action."""
-        return self.right
+        return {name: getattr(self, name) for name in SIX.names}
 
     def reward(self, actions: Mapping[str, Tensor]) -> Tensor:
         """Compare with the right action, and draw the next one."""
-        good = actions["op"] == self.right["op"]
+        right = self.observe()
+        good = actions["op"] == right["op"]
         for name, relevant in RELEVANT.items():
-            good &= (actions[name] == self.right[name]) | ~relevant[self.right["op"]]
-        self.begin()
+            good &= (actions[name] == right[name]) | ~relevant[right["op"]]
+        self.renew(torch.ones_like(good))
         return good
 
     @classmethod
@@ -52,5 +53,6 @@ class Forced(ProbeEnvironment):
 
 
 def untrained_return(trainer: Trainer) -> dict[str, float]:
-    """Measure the return of the only rollout, which the untrained policy played: its worst episode."""
-    return {"return": float(trainer.rollout.rewards.sum(1).min())}
+    """Measure the worst return of the only rollout, which the untrained policy played."""
+    assert isinstance(trainer.environment, Forced)
+    return {"return": float(trainer.environment.returns.min())}

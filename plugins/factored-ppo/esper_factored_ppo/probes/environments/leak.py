@@ -20,26 +20,26 @@ class CueBefore(ProbeEnvironment):
     """
 
     actions, state_spec = TWO, floats("cue")
+    asked: Tensor
 
     def __init__(self, num_envs: int, horizon: int) -> None:
         super().__init__(num_envs, horizon)
         self.cue, self.successes = self.draw(2), list[float]()
 
-    def begin(self) -> None:
+    def begin(self) -> dict[str, Tensor]:
         """Keep the cue and draw the next."""
-        self.asked, self.cue = self.cue, self.draw(2)
+        return {"asked": self.cue, "cue": self.draw(2)}
 
     def observe(self) -> dict[str, Tensor]:
         """Return the cue, but not at the first step."""
-        return {"cue": (2.0 * self.cue - 1) * float(self.t > 0)}
+        return {"cue": (2.0 * self.cue - 1) * (self.t > 0)}
 
     def reward(self, actions: Mapping[str, Tensor]) -> Tensor:
         """Return 1 for the right answer at the first step."""
-        if self.t > 0:
-            return self.constant(0)
-        right = actions["op"] == self.asked
-        self.successes.append(float(right.float().mean()))
-        return right
+        right, asked = actions["op"] == self.asked, self.t == 0
+        if asked.any():
+            self.successes.append(float(right[asked].float().mean()))
+        return right & asked
 
 
 def success(trainer: Trainer) -> dict[str, float]:

@@ -41,7 +41,7 @@ class TMaze(ProbeEnvironment):
     def observe(self) -> dict[str, Tensor]:
         """Return sign and junction."""
         junction = self.t >= self.lengths - 1
-        return {"sign": (2.0 * self.sign - 1) * float(self.t == 0), "junction": junction}
+        return {"sign": (2.0 * self.sign - 1) * (self.t == 0), "junction": junction}
 
     def reward(self, actions: Mapping[str, Tensor]) -> Tensor:
         """Return 1 for the right turn, which can only be made at the junction."""
@@ -56,6 +56,8 @@ class TMaze(ProbeEnvironment):
 
 def success(trainer: Trainer) -> dict[str, float]:
     """Measure the probability of the right turn at the end of the longest corridor, the mean of both signs."""
-    sign = trainer.rollout.steps().features.obs[-2:, 0, 0]
-    turn = op_probs(trainer)[-2:, -1]
-    return {"success": float(torch.where(sign > 0, turn[:, 2], turn[:, 1]).mean())}
+    junction = trainer.rollout.steps().features.obs[-2:, :, 1] > 0.5
+    (_, left, _), (_, _, right) = (
+        probs[there].mean(0) for probs, there in zip(op_probs(trainer)[-2:], junction, strict=True)
+    )
+    return {"success": float(left + right) / 2}

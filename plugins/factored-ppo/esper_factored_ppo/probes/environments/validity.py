@@ -31,11 +31,12 @@ class Occupied(ProbeEnvironment):
 
     actions = GROW
     state_spec = StateSpec((StateField("occupied", ("E", SLOTS), "bool", "", "the slot holds a seed"),))
+    occupied: Tensor
     invalid = 0
 
-    def begin(self) -> None:
+    def begin(self) -> dict[str, Tensor]:
         """Draw which slots are occupied."""
-        self.occupied = torch.rand(self.num_envs, SLOTS, generator=self.generator) < 0.5
+        return {"occupied": torch.rand(self.num_envs, SLOTS, generator=self.generator) < 0.5}
 
     def observe(self) -> dict[str, Tensor]:
         """Return which slots are occupied."""

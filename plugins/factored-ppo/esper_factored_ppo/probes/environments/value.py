@@ -28,10 +28,11 @@ class Telling(ProbeEnvironment):
     """The observation, −1 or 1, is the reward."""
 
     actions, state_spec = ONE, floats("pay")
+    paid: Tensor
 
-    def begin(self) -> None:
+    def begin(self) -> dict[str, Tensor]:
         """Draw the reward."""
-        self.paid = 2.0 * self.draw(2) - 1
+        return {"paid": 2.0 * self.draw(2) - 1}
 
     def observe(self) -> dict[str, Tensor]:
         """Return the drawn reward."""
@@ -49,11 +50,11 @@ class Late(ProbeEnvironment):
 
     def observe(self) -> dict[str, Tensor]:
         """Return the clock."""
-        return {"clock": self.constant(self.t / self.horizon)}
+        return {"clock": self.t / self.horizon}
 
     def reward(self, actions: Mapping[str, Tensor]) -> Tensor:
         """Return 1 at the last step, else 0."""
-        return self.constant(self.t == self.horizon - 1)
+        return self.t == self.horizon - 1
 
 
 def value(trainer: Trainer) -> dict[str, float]:
@@ -68,5 +69,6 @@ def value_of_pay(trainer: Trainer) -> dict[str, float]:
 
 
 def values_in_time(trainer: Trainer) -> dict[str, float]:
-    """Measure V at every step of the episode."""
-    return {f"V({t})": float(value) for t, value in enumerate(values(trainer).mean(0))}
+    """Measure V at both steps of the episode."""
+    found, clock = values(trainer), trainer.rollout.steps().features.obs[..., 0]
+    return {"V(0)": float(found[clock == 0].mean()), "V(1)": float(found[clock > 0].mean())}
