@@ -64,9 +64,9 @@ class Sequences(Steps):
         """Number of sequences, B."""
         return self.valid.shape[0]
 
-    def rows(self, index: Tensor) -> Sequences:
-        """Return the sequences `index`, int64."""
-        state = mapped(self.state, lambda value: value[:, index])
+    def rows(self, index: Tensor | slice) -> Sequences:
+        """Return the sequences `index`, int64 or a slice, of which they are views."""
+        state = mapped(self.state, lambda value: value[:, index].contiguous())
         return evolve(mapped(evolve(self, state=None), lambda value: value[index]), state=state)
 
 

@@ -98,7 +98,9 @@ class Trainer:
         self.updates_done, self.environment_steps, self._seed = 0, 0, seed
         self.device = parameter.device
         self.normaliser = ReturnNormaliser(enabled=config.normalise_returns)
-        self.optimiser = torch.optim.Adam(policy.parameters(), lr=config.lr, eps=1e-5)
+        # One kernel for all parameters: four to seven times as fast as one after the other, the default on a CPU.
+        fused = True if self.device.type == "cpu" else None
+        self.optimiser = torch.optim.Adam(policy.parameters(), lr=config.lr, eps=1e-5, fused=fused)
         envs, goes_on = environment.num_envs, bool(config.rollout_steps)
         self._initial = policy.initial_state(envs)
         chunk = config.bptt_steps
@@ -220,15 +222,17 @@ class Trainer:
         check_finite(f"the KL of epoch {epoch}", kl)
         if target_kl is not None and kl > KL_STOP * target_kl:
             return False
-        self.optimiser.zero_grad(set_to_none=True)
+        for parameter in self.policy.parameters():
+            parameter.grad = None
         # Whose code a gradient fails in, nothing tells.
         network, critic, loss = (self.owners[kind] for kind in ("network", "critic", "loss"))
         with guarded(f"{network}, {critic} or {loss}", "computing gradients"):
             result.loss.backward()
         norm = seen.gradient()
         check_finite(f"the gradient of epoch {epoch}", norm)
-        longest = self.config.max_grad_norm or torch.inf
-        torch.nn.utils.clip_grads_with_norm_(self.policy.parameters(), longest, norm)
+        if longest := self.config.max_grad_norm:
+            gradients = [p.grad for p in self.policy.parameters() if p.grad is not None]
+            torch._foreach_mul_(gradients, (longest / (norm + 1e-6)).clamp(max=1.0))
         self.optimiser.step()
         seen.stepped({**result.metrics, "loss": result.loss.detach()})
         return True
@@ -260,8 +264,11 @@ class Trainer:
         if not bool((played := batch.valid.any(1)).all()):
             batch = batch.rows(played.nonzero().flatten())
         order = torch.randperm(batch.num_envs, generator=self._streams.shuffling).to(self.device)
-        for index in torch.tensor_split(order, min(self.config.num_minibatches, batch.num_envs)):
-            yield batch.rows(index)
+        # Gathered once; every part is a view.
+        batch, end = batch.rows(order), 0
+        for part in torch.tensor_split(order, min(self.config.num_minibatches, batch.num_envs)):
+            begin, end = end, end + len(part)
+            yield batch.rows(slice(begin, end))
 
     def _target_kl(self) -> float | None:
         with self.owners["loss"].doing("giving its target_kl"):

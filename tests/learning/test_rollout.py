@@ -51,7 +51,7 @@ def test_arrays_are_stored_in_their_dtype():
     seen = {"seen": torch.full((2, 2, 3), 200, dtype=torch.uint8), "far": torch.rand(2, 4)}
     features = mapped(rollout.features, lambda value: value[:, 0] * 0)._replace(arrays=seen)
     masks = mapped(rollout.masks, lambda value: value[:, 0])
-    rollout.add_obs(1, features, masks, torch.zeros(2, dtype=torch.bool), None)
+    rollout.add_obs(1, features, masks)
     for name, stored in rollout.features.arrays.items():
         assert stored.dtype == seen[name].dtype and torch.equal(stored[:, 1], seen[name])
 

@@ -270,3 +270,11 @@ def test_a_wrong_name_says_who_said_it(index: Index, tmp_path: Path) -> None:
     with pytest.raises(UnknownComponent, match=r"^No policy named 'small-met'\. Did you mean 'small-net'") as caught:
         plan(index, recipes, policy="small-met")
     assert "incomplete, mine, plain-net, small-net" in caught.value.hint
+
+
+def test_rollouts_are_whole_episodes_for_what_does_not_restart(index: Index) -> None:
+    assert plan(index).train["rollout_steps"] == 0, "what the environment wants"
+    with pytest.raises(
+        IncompatiblePlan, match=r"rollout_steps is 8, but environment 'toy'.* plays whole episodes only"
+    ):
+        plan(index, options=["train.rollout_steps=8"])

@@ -289,8 +289,7 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
 
     def _digest(self, row: int) -> str:
         """Return a digest of the last observation of a row."""
-        seen = self._rows[row].view(np.uint8)
-        return digest(seen if self._images is None else np.concatenate([seen, self._images[row]]))
+        return digest(self._rows[row]) if self._images is None else digest(self._rows[row], self._images[row])
 
     def _not_finite(self, rows: Rows, values: NDArray[np.float64]) -> PluginError:
         place, entry = np.argwhere(~np.isfinite(values))[0].tolist()

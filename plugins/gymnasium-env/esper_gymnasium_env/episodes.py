@@ -73,6 +73,6 @@ def decoded(text: str, like: NDArray[np.generic]) -> NDArray[np.generic]:
     return values.reshape(-1, *like.shape[1:])
 
 
-def digest(values: NDArray[np.generic]) -> str:
-    """Return a short digest of an array."""
-    return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()[:16]
+def digest(*values: NDArray[np.generic]) -> str:
+    """Return a short digest of arrays."""
+    return hashlib.sha256(b"".join(array.tobytes() for array in values)).hexdigest()[:16]

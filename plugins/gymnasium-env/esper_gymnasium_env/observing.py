@@ -80,11 +80,11 @@ class Reader:
             rows = np.array(observations, np.float64)
             if rows.shape[1:] == self.space.shape:
                 rows = rows.reshape(len(rows), -1)
-                return rows if self._everything else rows[:, self.chosen]
+                return rows if self._everything else rows.take(self.chosen, axis=1)
         blocks = [_block(leaf, parts) for leaf, parts in _parts(self.space, observations)]
         rows = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
         rows = rows.astype(np.float64)
-        return rows if self._everything else rows[:, self.chosen]
+        return rows if self._everything else rows.take(self.chosen, axis=1)
 
     def name(self, entry: int) -> str:
         """Return what an entry is called in messages, such as `observation['a'][2]`."""

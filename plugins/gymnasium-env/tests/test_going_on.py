@@ -48,7 +48,7 @@ def test_a_mask_begins_some_rows_anew_and_leaves_the_others(build: Any) -> None:
         environment.reset(options={"reset_mask": torch.ones(3, dtype=torch.bool)})
 
 
-@pytest.mark.parametrize("options", [(), ("normalise_reward=true",)])
+@pytest.mark.parametrize("options", [(), ("normalise_reward=true", "observe=[2,0]")])
 @pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1"])
 def test_it_goes_on_in_the_middle_of_episodes_as_if_it_had_never_stopped(
     build: Any, name: str, options: tuple[str, ...], caplog: pytest.LogCaptureFixture

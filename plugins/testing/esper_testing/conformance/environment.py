@@ -16,7 +16,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from esper_core.composition.plan import describe_plan
 from esper_core.contracts.errors import EsperError
 from esper_core.contracts.plain import from_exact, to_exact
-from esper_core.contracts.protocols import Evaluable, Masks, Replayable
+from esper_core.contracts.protocols import Evaluable, Masks
 from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.spaces import action_space, observation_space
 from esper_core.learning.session import open_session
@@ -350,7 +350,7 @@ def evaluating(subject: Subject) -> None:
         assert isinstance(environment, Evaluable)
         held = check_held_out(environment, ENVS)
         topologies = check_outcomes(environment, masks, outcomes, held)
-        said, can = known.replayable, isinstance(environment, Replayable)
+        said, can = known.replayable, hasattr(environment, "topologies")
         assert said == can, f"its description says replayable = {said}, and it {'has' if can else 'lacks'} topologies"
         if said:
             check_replay(environment, masks, held, topologies)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -25,13 +26,14 @@ class ReferenceFeatures:
 
     def __init__(self, config: None, context: BuildContext) -> None:
         self.schema = describe_features(config, context.slots, context.actions, context.state_spec)
+        self._arrays = tuple(array.name for array in self.schema.arrays)
         self._flat = Flat(FlatConfig(), evolve(context, state_spec=numbers(context.state_spec)))
 
     def __call__(self, state: State) -> Features:
         """Map a state of `[E, ...]` tensors to Features."""
         obs = self._flat(state).obs
         indices = {b.name: state[b.name].long().reshape(len(obs), b.width) for b in self.schema.indices}
-        return Features(obs, indices, {array.name: state[array.name] for array in self.schema.arrays})
+        return Features(obs, indices, {name: state[name] for name in self._arrays})
 
 
 class ReferenceState(NamedTuple):
@@ -48,8 +50,10 @@ class ReferenceNetwork(nn.Module):
         schema = context.feature_schema
         assert schema is not None, "features are built before the network"
         self._vocabularies = {block.name: block.vocabulary for block in schema.indices}
+        self._arrays = tuple(array.name for array in schema.arrays)
         self.latent_dim = WIDTH
         self.input_dim = schema.dim + sum(block.width * (block.vocabulary + 1) for block in schema.indices)
+        self.input_dim += sum(prod(array.shape) for array in schema.arrays)
         self.encoder = nn.Linear(self.input_dim, WIDTH)
         self.cell = nn.GRUCell(WIDTH, WIDTH)
         # A list, not a ModuleDict: that refuses names such as "type", which a head may well have.
@@ -67,6 +71,8 @@ class ReferenceNetwork(nn.Module):
             nn.functional.one_hot(features.indices[name] + 1, size + 1).flatten(-2).to(obs.dtype)
             for name, size in self._vocabularies.items()
         ]
+        for array in (features.arrays[name] for name in self._arrays):
+            seen.append(array.flatten(2).to(obs.dtype) / (255 if array.dtype == torch.uint8 else 1))
         encoded = torch.tanh(self.encoder(torch.cat([obs, *seen], dim=-1)))
         hidden, steps = state.hidden[0], []
         for t in range(encoded.shape[1]):

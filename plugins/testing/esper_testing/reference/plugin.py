@@ -55,7 +55,7 @@ _SPECS = (
         name="reference",
         factory=f"{_HERE}.learned:ReferenceNetwork",
         summary="one GRU cell, one linear head per action dimension",
-        provides=("network:op-logits",),
+        provides=("network:op-logits", "network:arrays"),
     ),
     ComponentSpec(kind="critic", name="reference", factory=f"{_HERE}.learned:ReferenceCritic", summary="a linear V(s)"),
     ComponentSpec(
