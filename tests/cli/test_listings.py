@@ -46,6 +46,11 @@ def test_policy_show_counts(esper):
     assert shown["heads"]["slot"]["outputs"] == 5 and len(shown["heads"]) == 8
 
 
+def test_policy_show_names_numbers_and_their_bounds(esper):
+    pendulum = ("--use", "environment=gymnasium", "-o", "environment.id=Pendulum-v1")
+    assert "1 number, 0 -2..2, squashed" in esper("policy", "show", "lstm-v1", *pendulum).stdout
+
+
 def test_components_of_one_kind(esper):
     rows = {row["name"]: row for row in json.loads(esper("plugins", "list", "--kind", "workload", "--json").stdout)}
     assert set(rows) >= {"digits", "conv-small"} and rows["digits"]["distribution"] == "esper-growth"

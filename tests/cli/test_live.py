@@ -71,18 +71,13 @@ def test_it_shows_the_run_and_leaves_a_clean_terminal(view: Any) -> None:
         assert "arena 2" in file.getvalue() and "tank" in file.getvalue() and "collect 0/4" in file.getvalue()
         file.truncate(0)
         warning = LearningWarning("ratio-exploded", "ratio_max/op", "op", 12.0, 10.0, 1, "")
-        metrics = {
-            "return": 0.25,
-            "op/WAIT": 0.75,
-            "op/JUMP": 0.25,
-            "entropy/op": 0.5,
-            "entropy/aim": -0.7,
-            "std/aim": 0.4,
-        }
+        metrics = {"return": 0.25, "op/WAIT": 0.75, "op/JUMP": 0.25, "entropy/op": 0.5}
+        metrics |= {"entropy/aim": -0.7, "std/aim": 0.4}
         shown.on_update(Update(1, 8, metrics, {}, [], [warning]))
         text = file.getvalue()
         for words in ("update 1/4", "0.250", "75%", "25%", "entropy left", "ratio-exploded  ratio_max/op 12"):
             assert words in text.replace("\x1b[1m", "").replace("\x1b[0m", ""), words
+        assert "std aim" in text and "-0.7" not in text, "numbers have a deviation, and no share of an entropy"
         shown.warn("head op: probability ratio 12")
     end = file.getvalue()
     assert "warning: head op: probability ratio 12" in end
