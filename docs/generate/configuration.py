@@ -14,6 +14,8 @@ from esper_core.contracts.slots import SlotConfig
 from esper_core.registry.index import Component, Index
 from esper_core.registry.references import load_reference
 
+SPIKE = "spike"
+
 
 def configuration(index: Index) -> str:
     """Return the page."""
@@ -41,6 +43,9 @@ def configuration(index: Index) -> str:
             "take their options from the command line."
         ),
         *(_section(c, _prefix(c, several)) for c in index.of_kind(OBSERVER)),
+        "## Spikes",
+        paragraph("Spikes take theirs from `esper spike run NAME`."),
+        *(_section(c, _prefix(c, several)) for c in index.of_kind(SPIKE)),
     )
 
 
@@ -48,7 +53,7 @@ def option_names(index: Index) -> set[str]:
     """Return the name of every option, as `-o` takes it."""
     several = _several(index)
     names = {f"{TRAIN}.{o.key}" for o in describe_options(load_reference(TRAIN_CONFIG, TRAIN))}
-    for component in (*_planned(index), *index.of_kind(OBSERVER)):
+    for component in (*_planned(index), *index.of_kind(OBSERVER), *index.of_kind(SPIKE)):
         names |= {_prefix(component, several) + o.key for o in describe_options(config_class(component))}
     return names
 

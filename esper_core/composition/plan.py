@@ -204,9 +204,7 @@ def make_plan(
         check_capabilities(components, index)
     configs = [planned_config(component, selection.config(component)) for component in components]
     planned = [PlannedComponent.of(component, config) for component, config in zip(components, configs, strict=True)]
-    train = unstructure_config(selection.train_config())
-    if train["rollout_steps"] is None:
-        train["rollout_steps"] = description.rollout_steps
+    train = unstructure_config(selection.train_config(description.train))
     plan = Plan(policy=selection.policy, slots=slots.slot_ids, components=tuple(planned), train=train, **said)
     # Whatever cannot be described, such as an observation with impossible options, must fail before anything is built.
     known, by_kind = describe_plan(plan, index), {component.kind: component for component in components}

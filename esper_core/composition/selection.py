@@ -16,6 +16,7 @@ from esper_core.contracts.errors import (
     AmbiguousComponent,
     ConfigError,
     IncompatiblePlan,
+    PluginError,
     UnknownComponent,
     UserError,
     did_you_mean,
@@ -156,11 +157,21 @@ class Selection:
         said = [setting for setting in self._settings if _concerns(setting.option, component)]
         return self._structured(said, partial(configs.structure_config, component, prefix=prefix))
 
-    def train_config(self) -> Any:
-        """Return the trainer's config with everything said about it."""
-        cls = load_reference(TRAIN_CONFIG, "the trainer")
+    def train_config(self, wanted: Mapping[str, Any]) -> Any:
+        """Return the trainer's config: what was said about it, else what the environment wants, else its defaults.
+
+        Raises PluginError where the environment wants what cannot be.
+        """
+        make = partial(
+            configs.structure, load_reference(TRAIN_CONFIG, "the trainer"), prefix=TRAIN, owner="the trainer"
+        )
+        try:
+            make(wanted)
+        except ConfigError as error:
+            environment = self.chosen["environment"]
+            raise PluginError(f"{environment} wants what the trainer does not take: {error.message}") from error
         said = [setting for setting in self._settings if setting.option.kind == TRAIN]
-        return self._structured(said, partial(configs.structure, cls, prefix=TRAIN, owner="the trainer"))
+        return self._structured(said, lambda values: make({**wanted, **values}))
 
     def _structured(self, said: Sequence[_Setting], make: Callable[[dict[str, Any]], Any]) -> Any:
         """Return what is made of settings, the last of each option; an error names the place of what it is about."""

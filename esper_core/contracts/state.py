@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from attrs import field, frozen
 
@@ -96,8 +97,8 @@ class EnvironmentDescription:
         uses: Components it draws on by name, beyond one per kind: kind → names.
         outcomes: What `Evaluable.outcomes` returns. Arms are compared by the first, and drawn against the second.
         slot_words: What its events call the things in slots, where they tell of them.
-        rollout_steps: Steps after which it would rather be learned from, if nobody says otherwise: 0 for whole
-            episodes, else a number of steps that may end in the middle of episodes, for which it must restart.
+        train: Settings of the trainer that suit it, by name, for whoever says nothing else; with `rollout_steps`, which
+            may end in the middle of episodes, it must restart.
         restarts: Whether it begins episodes anew in some rows and leaves the others as they are, as
             `Environment.reset` has it.
         rows: Rows that a match has, one for each of its agents; `--envs` counts matches.
@@ -111,15 +112,15 @@ class EnvironmentDescription:
     uses: Mapping[str, tuple[str, ...]] = field(factory=dict)
     outcomes: tuple[Outcome, ...] = field(default=(), converter=as_tuple)
     slot_words: SlotWords | None = None
-    rollout_steps: int = 0
+    train: Mapping[str, Any] = field(factory=dict)
     restarts: bool = False
     rows: int = 1
     replayable: bool = False
 
     def __attrs_post_init__(self) -> None:
-        for name, least in (("horizon", 1), ("rollout_steps", 0), ("rows", 1)):
+        for name, least in (("horizon", 1), ("rows", 1)):
             value = getattr(self, name)
             if type(value) is not int or value < least:
                 raise ValueError(f"its {name} is {value!r}, not a whole number from {least} on")
-        if self.rollout_steps and not self.restarts:
+        if self.train.get("rollout_steps") and not self.restarts:
             raise ValueError("it wants rollouts that are parts of episodes (rollout_steps), but does not restart rows")

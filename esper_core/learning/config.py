@@ -29,9 +29,9 @@ class TrainConfig:
     num_minibatches: int = option(
         1, help="Parts an epoch is split into, by environment.", low=1, high=65536, renamed_from="minibatches"
     )
-    rollout_steps: int | None = option(
-        None,
-        help="Steps that each row plays before an update; 0 plays whole episodes, none does as the environment wants.",
+    rollout_steps: int = option(
+        0,
+        help="Steps that each row plays before an update, going on where the last ended; 0 plays whole episodes.",
         low=0,
         high=2**31 - 1,
     )

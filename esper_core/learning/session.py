@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import torch
-from attrs import evolve
 
 from esper_core.composition.build import build_parts, resolve_device
 from esper_core.composition.config import structure
@@ -53,8 +52,6 @@ def check_rollout(plan: Plan, known: PlanDescription) -> TrainConfig:
     Returns how the trainer is to be set, with the steps of a rollout decided.
     """
     device, config = resolve_device(plan.device), structure(TrainConfig, plan.train, prefix=TRAIN, owner="the trainer")
-    if config.rollout_steps is None:
-        config = evolve(config, rollout_steps=known.rollout_steps)
     steps, envs = config.rollout_steps or known.horizon, plan.envs * known.rows
     try:
         imagined = Rollout(steps, envs, known.actions, known.feature_schema, torch.device("meta"))

@@ -35,14 +35,18 @@ def test_every_metric_of_a_run_is_explained_and_no_other(
     monkeypatch.setenv("ESPER_CACHE", str(tmp_path))
     options = ["environment.epochs=6", "environment.instances=2", "environment.workers=1", "environment.kernels=torch"]
     options += ["task.train_samples=100", "network.hidden_dim=16"]
-    index = load_index()
-    request = PlanRequest(policy="lstm-v2", slots="3", options=options, envs=2, updates=1, device="cpu")
-    trainer = open_session(make_plan(request, index, Recipes()), index)
-    (update,) = trainer.run(1)
-    trainer.environment.close()
+    growth = PlanRequest(policy="lstm-v2", slots="3", options=options, envs=2, updates=1, device="cpu")
+    uses, options = {"environment": "gymnasium"}, ["environment.id=Pendulum-v1"]
+    numbers = PlanRequest(policy="mlp", slots="1", uses=uses, options=options, envs=1, updates=1, device="cpu")
+    index, metrics = load_index(), {}
+    for request in (growth, numbers):
+        trainer = open_session(make_plan(request, index, Recipes()), index)
+        (update,) = trainer.run(1)
+        trainer.environment.close()
+        metrics |= update.metrics
     patterns = documented().values()
-    assert [name for name in update.metrics if not any(re.fullmatch(p, name) for p in patterns)] == []
-    assert [p for p in patterns if not any(re.fullmatch(p, name) for name in update.metrics)] == []
+    assert [name for name in metrics if not any(re.fullmatch(p, name) for p in patterns)] == []
+    assert [p for p in patterns if not any(re.fullmatch(p, name) for name in metrics)] == []
 
 
 def test_metrics_named_in_warnings_are_explained() -> None:

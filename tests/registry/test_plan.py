@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
+from esper_core.composition import plan as plans
 from esper_core.composition.plan import Plan, PlanRequest, make_plan
 from esper_core.composition.recipes import Recipes, load_recipes
 from esper_core.contracts.errors import (
@@ -278,3 +279,18 @@ def test_rollouts_are_whole_episodes_for_what_does_not_restart(index: Index) -> 
         IncompatiblePlan, match=r"rollout_steps is 8, but environment 'toy'.* plays whole episodes only"
     ):
         plan(index, options=["train.rollout_steps=8"])
+
+
+def test_the_trainer_does_what_the_environment_wants_where_nobody_says_otherwise(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wanting(train: dict[str, Any]) -> None:
+        monkeypatch.setattr(plans, "describe_environment", lambda *given: evolve(described(*given), train=train))
+
+    described = plans.describe_environment
+    wanting({"lr": 0.5, "update_epochs": 7})
+    train = plan(index, options=["train.lr=0.25"]).train
+    assert (train["lr"], train["update_epochs"]) == (0.25, 7)
+    wanting({"lrr": 0.5})
+    with pytest.raises(PluginError, match=r"environment 'toy'.* wants what the trainer does not take: .*'train\.lrr'"):
+        plan(index)

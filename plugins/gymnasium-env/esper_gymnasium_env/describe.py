@@ -36,9 +36,9 @@ OUTCOMES = (
     Outcome("length", "steps", "steps of the episode", False),
 )
 
-ROLLOUT_STEPS = 256
-"""Steps after which a policy learns, unless `train.rollout_steps` says otherwise: long enough for advantages to mean
-something, short enough that episodes of thousands of steps need not be waited for."""
+TRAIN = {"rollout_steps": 256, "update_epochs": 10, "lr": 1e-3}
+"""Rollouts long enough for advantages to mean something, short enough that episodes of thousands of steps need not be
+waited for, and as much learning from each as small tasks bear."""
 
 
 def describe(config: GymnasiumConfig, slots: SlotConfig) -> EnvironmentDescription:
@@ -76,7 +76,7 @@ def describe(config: GymnasiumConfig, slots: SlotConfig) -> EnvironmentDescripti
         actions=actions,
         state=StateSpec((*state, *images)),
         horizon=horizon,
-        rollout_steps=ROLLOUT_STEPS,
+        train=TRAIN,
         restarts=True,
         outcomes=OUTCOMES,
     )

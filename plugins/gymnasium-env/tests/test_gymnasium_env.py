@@ -15,7 +15,7 @@ from esper_core.contracts.errors import UserError
 from esper_core.learning.session import open_session
 from esper_core.registry.index import Index
 from esper_gymnasium_env.config import GymnasiumConfig
-from esper_gymnasium_env.describe import ROLLOUT_STEPS, describe
+from esper_gymnasium_env.describe import TRAIN, describe
 
 FIRST = {"action": torch.zeros(2, dtype=torch.int64)}
 
@@ -38,7 +38,7 @@ def test_its_own_features_are_chosen_and_a_network_learns_from_them(plan: Any, i
     trainer.environment.close()
     # Uniform play falls over after about 20 steps, each of which pays 1; what has ended begins anew.
     assert 10 < update.metrics["return"] == update.metrics["length"] < 40
-    assert update.environment_steps == 4 * ROLLOUT_STEPS
+    assert update.environment_steps == 4 * TRAIN["rollout_steps"]
 
 
 @pytest.mark.parametrize(("length", "terminates"), [(4, True), (6, True), (9, False)])

@@ -51,10 +51,8 @@ def describe_match(config: MatchConfig, slots: SlotConfig) -> EnvironmentDescrip
         StateField("there", ("E",), "bool", "", "the archer is still there"),
     )
     actions = ActionSpec((Head("play", PLAY), ContinuousHead("aim", ("at",), ops=("AIM",))), root="play")
-    half = max(1, config.epochs // 2)
-    return EnvironmentDescription(
-        actions, StateSpec(fields), config.epochs, rollout_steps=half, restarts=True, rows=ARCHERS
-    )
+    train = {"rollout_steps": max(1, config.epochs // 2)}
+    return EnvironmentDescription(actions, StateSpec(fields), config.epochs, train=train, restarts=True, rows=ARCHERS)
 
 
 def describe_features(config: None, slots: SlotConfig, actions: ActionSpec, state_spec: StateSpec) -> FeatureSchema:
