@@ -24,7 +24,7 @@ class NoState(NamedTuple):
 
 @frozen
 class MlpConfig:
-    """Options of `mlp`."""
+    """Options of `peer-mlp`."""
 
     hidden_dim: int = option(64, low=1, help="Width of its layers.")
 
@@ -163,7 +163,7 @@ SPECS = (
     ComponentSpec(kind="critic", name="linear", factory="networks:Value", summary="one linear layer"),
     ComponentSpec(
         kind="network",
-        name="mlp",
+        name="peer-mlp",
         factory="networks:Mlp",
         config="networks:MlpConfig",
         summary="the layers of Stable-Baselines3's MlpPolicy",
@@ -171,7 +171,7 @@ SPECS = (
     ),
     ComponentSpec(
         kind="network",
-        name="lstm",
+        name="peer-lstm",
         factory="networks:Lstm",
         config="networks:LstmConfig",
         summary="the layers of sb3-contrib's MlpLstmPolicy",

@@ -108,24 +108,24 @@ class Task:
 def _recurrent(name: str, envs: int, rollout: int, steps: int, **more: Any) -> Task:
     batch = envs * rollout // 4
     more["max_grad_norm"] = 1.0
-    return Task(name, "lstm", RecurrentPPO, envs, rollout, steps, batch, 10, 7e-4, 0.99, 0.98, **more)
+    return Task(name, "peer-lstm", RecurrentPPO, envs, rollout, steps, batch, 10, 7e-4, 0.99, 0.98, **more)
 
 
 def _invalid(name: str, make: Callable[[], gymnasium.Env[Any, Any]]) -> Task:
     kinds: Any = {"normalise": False, "best": 64.0, "make": make, "horizon": 64}
-    return Task(name, "mlp", MaskablePPO, 32, 64, 4_096, 64, 2, 3e-4, 0.1, 0.95, clip=0.4, **kinds)
+    return Task(name, "peer-mlp", MaskablePPO, 32, 64, 4_096, 64, 2, 3e-4, 0.1, 0.95, clip=0.4, **kinds)
 
 
 TASKS = {
-    "cartpole": Task("CartPole-v1", "mlp", PPO, 8, 32, 51_200, 256, 20, 1e-3, 0.98, 0.8, best=500.0),
+    "cartpole": Task("CartPole-v1", "peer-mlp", PPO, 8, 32, 51_200, 256, 20, 1e-3, 0.98, 0.8, best=500.0),
     "invalid": _invalid("InvalidDiscrete-v0", worlds.InvalidDiscrete),
     "invalid-multi": _invalid("InvalidMultiDiscrete-v0", worlds.InvalidMultiDiscrete),
     "cartpole-memory": _recurrent(
         "CartPoleWithoutVelocities-v0", 8, 128, 26_624, best=500.0, make=worlds.CartPoleWithoutVelocities, horizon=500
     ),
     "recall": _recurrent("CueRecall-v0", 85, 12, 30_600, best=1.0, make=worlds.CueRecall, horizon=12),
-    "pendulum": Task("Pendulum-v1", "mlp", PPO, 4, 1_024, 98_304, 64, 10, 1e-3, 0.9, 0.95),
-    "bipedal": Task("BipedalWalker-v3", "mlp", PPO, 16, 256, 245_760, 256, 10, 3e-4, 0.99, 0.95, best=300.0),
+    "pendulum": Task("Pendulum-v1", "peer-mlp", PPO, 4, 1_024, 98_304, 64, 10, 1e-3, 0.9, 0.95),
+    "bipedal": Task("BipedalWalker-v3", "peer-mlp", PPO, 16, 256, 245_760, 256, 10, 3e-4, 0.99, 0.95, best=300.0),
 }
 
 RESETS: dict[str, Any] = {"hidden": 512, "rows": 8, "steps": 128, "episode": 20.0, "pairs": 1}
@@ -137,7 +137,7 @@ OURS, THEIRS = "esper", "theirs"
 
 def ours(task: Task, seed: int, steps: int) -> dict[str, float]:
     """Train our policy, and return what came of it."""
-    memory = task.network == "lstm"
+    memory = task.network == "peer-lstm"
     options = {
         "environment.id": f'"{task.id}"',
         # Theirs cuts numbers off at their bounds.
@@ -190,7 +190,7 @@ def ours(task: Task, seed: int, steps: int) -> dict[str, float]:
 
 
 def with_networks(index: Index) -> Index:
-    """Return an index that has `mlp` and `lstm` too, as if the plugin of `lstm-v1` brought them."""
+    """Return an index that has `peer-mlp` and `peer-lstm` too, as if the plugin of `lstm-v1` brought them."""
     beside = resolve(index, "network", "lstm-v1")
     return Index(index.plugins, index.kinds, (*index.components, *(evolve(beside, spec=s) for s in networks.SPECS)))
 
@@ -224,7 +224,7 @@ def theirs(task: Task, seed: int, steps: int) -> dict[str, float]:
             super().train()
             learning += time.perf_counter() - started
 
-    memory = task.network == "lstm"
+    memory = task.network == "peer-lstm"
     recurrent = {"net_arch": {"vf": [WIDTH], "pi": []}, "lstm_hidden_size": WIDTH, "ortho_init": False}
     vector, test = make_vec_env(task.id, task.envs, seed=seed), make_vec_env(task.id, 1, seed=seed + 10_000)
     if task.normalise:
