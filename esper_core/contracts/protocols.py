@@ -134,7 +134,10 @@ class FeatureExtractor(Protocol):
     schema: FeatureSchema
 
     def __call__(self, state: State) -> Features:
-        """Map a state of `[E, ...]` tensors to Features: `obs [E, D]`, `indices [E, width]`, `arrays [E, *shape]`."""
+        """Map a state of `[E, ...]` tensors to Features: `obs [E, D]`, `indices [E, width]`, `arrays [E, *shape]`.
+
+        A state may be shown more than once, and nothing says in which rows an episode begins.
+        """
 
 
 @runtime_checkable
