@@ -134,7 +134,10 @@ class FeatureExtractor(Protocol):
     schema: FeatureSchema
 
     def __call__(self, state: State) -> Features:
-        """Map a state of `[E, ...]` tensors to Features: `obs [E, D]`, `indices [E, width]`, `arrays [E, *shape]`."""
+        """Map a state of `[E, ...]` tensors to Features: `obs [E, D]`, `indices [E, width]`, `arrays [E, *shape]`.
+
+        A state may be shown more than once, and nothing says in which rows an episode begins.
+        """
 
 
 @runtime_checkable
@@ -213,11 +216,11 @@ class Environment(Protocol):
 
     What it returns is checked at every step: a wrong name, shape or dtype ends the run with an error that names it.
 
-    `AutoresetMode.DISABLED`: an episode that ended stays ended until `reset`; later rows are padding. A step after
-    the end of an episode changes nothing and returns reward 0.
+    `AutoresetMode.DISABLED`: an episode that ended stays ended until `reset`; later steps of it are padding, which
+    return reward 0 and report nothing.
 
     A row is what acts: an environment of its own, or one of the agents of a match, whose rows lie side by side. A row
-    may end before its match.
+    may end before its match; once all rows of a match have ended, a step changes nothing in their state.
 
     It may also have `board` (`esper_core.contracts.board.HasBoard`), to be looked at while it trains, be an `Evaluable`
     (see docs/evaluation.md), have `circumstances` (`HasCircumstances`), and be `Bridged`, so that policies predict.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -170,7 +170,10 @@ class Collector:
         with owner.doing(f"looking at step {t}"):
             found = self.features(state)
         features = take_features(owner, found, self.features.schema, envs, dtype, device)
-        self._check(owner, features.obs, f"the observation of step {t}", needed)
+        self._check(owner, features.obs, f"the observation of step {t}", needed, self.features.schema.names)
+        for name, value in features.arrays.items():
+            if value.is_floating_point():
+                self._check(owner, value, f"the array '{name}' of step {t}", needed)
         watch.lap("features")
         owner = self.owners["masks"]
         with owner.doing(f"saying what is legal at step {t}"):
@@ -179,12 +182,12 @@ class Collector:
         watch.lap("masks")
         return _without((features, masks), needed)
 
-    def _check(self, owner: Owner, value: Tensor, what: str, needed: Tensor) -> None:
+    def _check(self, owner: Owner, value: Tensor, what: str, needed: Tensor, names: Sequence[str] = ()) -> None:
         finite = torch.isfinite(value)
         if bool(finite.all()) or not bool((wrong := ~finite & _beside(needed, finite)).any()):
             return
-        env, *column = wrong.nonzero()[0].tolist()
-        which = f" ({self.features.schema.names[column[0]]})" if column else ""
+        env, *at = wrong.nonzero()[0].tolist()
+        which = f" ({names[at[0]]})" if names else f" at {at}" if at else ""
         raise PluginError(
             f"{owner}: {what} in environment {env}{which} is not finite.",
             hint="Find the cause in the environment or in the features; training on it would ruin the policy.",

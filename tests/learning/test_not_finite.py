@@ -5,8 +5,10 @@ import math
 
 import pytest
 import torch
+from attrs import evolve
 
 from esper_core.contracts.errors import EsperError, PluginError
+from esper_core.contracts.features import ArrayField
 from esper_core.contracts.protocols import LossResult
 from tests.learning.conftest import Net, Reinforce, ResumableWorld, Seen, World, make, train
 
@@ -147,4 +149,23 @@ def test_an_observation_that_is_not_finite_ends_the_run():
     trainer = make(World())
     object.__setattr__(trainer._collector, "features", Bad())
     with pytest.raises(PluginError, match=r"the observation of step 0 in environment 0 \(clock\) is not finite"):
+        train(trainer, 1)
+
+
+def test_an_array_that_is_not_finite_ends_the_run_too():
+    class Looking(Seen):
+        schema = evolve(Seen.schema, arrays=(ArrayField("photo", (2, 2), "uint8"), ArrayField("depth", (2,), "float")))
+
+        def __call__(self, state):
+            depth = torch.zeros(4, 2)
+            depth[3, 1] = torch.nan
+            return (
+                super()
+                .__call__(state)
+                ._replace(arrays={"photo": torch.zeros(4, 2, 2, dtype=torch.uint8), "depth": depth})
+            )
+
+    trainer = make(World())
+    object.__setattr__(trainer._collector, "features", Looking())
+    with pytest.raises(PluginError, match=r"the array 'depth' of step 0 in environment 3 at \[1\] is not finite"):
         train(trainer, 1)
