@@ -157,9 +157,19 @@ class Rollout:
 
     def add_obs(self, t: int, features: Features, masks: Masks) -> None:
         """Copy what is seen before step t, `[E, ...]`."""
-        found = leaves((features, masks))
-        for name, column in leaves((self.features, self.masks)).items():
-            column[:, t].copy_(found[name])
+        # Written out, because this is done at every step: looking for the tensors costs as much as copying them.
+        self.features.obs[:, t].copy_(features.obs)
+        pairs = (
+            (self.features.indices, features.indices),
+            (self.features.arrays, features.arrays),
+            (self.masks.heads, masks.heads),
+        )
+        for kept, seen in pairs:
+            for name, column in kept.items():
+                column[:, t].copy_(seen[name])
+        if self.masks.slot_given_op is not None:
+            assert masks.slot_given_op is not None
+            self.masks.slot_given_op[:, t].copy_(masks.slot_given_op)
 
     def add_action(self, t: int, actions: dict[str, Tensor], log_prob: dict[str, Tensor]) -> None:
         """Copy actions `[E, ...]` and log-probabilities `[E]` of step t per head."""
