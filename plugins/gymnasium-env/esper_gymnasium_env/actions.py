@@ -36,7 +36,10 @@ def action_spec(name: str, space: gymnasium.Space[Any], *, squash: bool) -> Acti
         ValueError: a space that cannot be acted in; the message names it and what to use.
     """
     try:
-        return ActionSpec(tuple(head for path, leaf in _leaves(space) for head in _heads(path, leaf, squash=squash)))
+        heads = tuple(head for path, leaf in _leaves(space) for head in _heads(path, leaf, squash=squash))
+        if not heads:
+            raise ValueError(f"{space} is empty, so there is nothing to decide; {_SUPPORTED}")
+        return ActionSpec(heads)
     except ValueError as error:
         raise ValueError(f"the actions of {name} cannot be taken: {error}") from error
 

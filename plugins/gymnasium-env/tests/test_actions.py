@@ -87,6 +87,7 @@ def test_numbers_without_bounds_are_taken_as_they_are_drawn(scripted: Any) -> No
             spaces.Box(0, 9, (2,), np.int32),
             r"hold Box\(0, 9.*int32\), whole numbers; declare them as Discrete or Multi",
         ),
+        (spaces.Dict({}), r"Dict\(\) is empty, so there is nothing to decide; Discrete"),
         (spaces.Dict({"say": spaces.Text(5)}), r"hold Text.* at 'say'; Discrete, MultiDiscrete, MultiBinary, Box"),
         (spaces.Box(np.array([0, 1], np.float32), np.array([1, 1], np.float32)), "bounds of '1', 1 and 1, are in no"),
     ],
