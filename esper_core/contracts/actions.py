@@ -85,7 +85,9 @@ class ContinuousHead:
             object.__setattr__(self, side, bounds * (len(self.dims) // len(bounds)))
         for name, low, high in zip(self.dims, self.low, self.high, strict=True):
             if not low < high:
-                raise ValueError(f"head '{self.name}': the bounds of '{name}', {low:g} and {high:g}, are in no order")
+                raise ValueError(
+                    f"head '{self.name}': the bounds of '{name}', {low:g} and {high:g}, have no number between"
+                )
             if self.squash and max(-low, high) > _LARGEST:
                 raise ValueError(
                     f"head '{self.name}': '{name}' goes from {low:g} to {high:g}; numbers can be squashed only into "

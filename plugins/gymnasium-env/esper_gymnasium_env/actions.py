@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from esper_core.contracts.actions import ActionSpec, AnyHead, ContinuousHead, Head
+from esper_core.contracts.errors import UserError
 from esper_gymnasium_env.scaling import WIDEST
 
 Arrays = tuple[NDArray[Any], ...]
@@ -36,7 +37,10 @@ def action_spec(name: str, space: gymnasium.Space[Any], *, squash: bool) -> Acti
         ValueError: a space that cannot be acted in; the message names it and what to use.
     """
     try:
-        return ActionSpec(tuple(head for path, leaf in _leaves(space) for head in _heads(path, leaf, squash=squash)))
+        heads = tuple(head for path, leaf in _leaves(space) for head in _heads(path, leaf, squash=squash))
+        if not heads:
+            raise ValueError(f"{space} is empty, so there is nothing to decide; {_SUPPORTED}")
+        return ActionSpec(heads)
     except ValueError as error:
         raise ValueError(f"the actions of {name} cannot be taken: {error}") from error
 
@@ -55,8 +59,18 @@ class Actions:
         return cls(space, tuple((leaf, tuple(head.name for head in found)) for leaf, found in heads))
 
     def arrays(self, actions: Mapping[str, Tensor]) -> Arrays:
-        """Return what is to be executed, newly made, for int64 `[n]` or float32 `[n, numbers]` per head."""
-        return tuple([_array(leaf, names, actions) for leaf, names in self._parts])
+        """Return what is to be executed, newly made, for int64 `[n]` or float32 `[n, numbers]` per head.
+
+        Raises:
+            UserError: a head is missing, or a number is NaN; an environment would be blamed for what follows.
+        """
+        try:
+            return tuple([_array(leaf, names, actions) for leaf, names in self._parts])
+        except KeyError as error:
+            heads = ", ".join(name for _, names in self._parts for name in names)
+            raise UserError(
+                f"The actions have no head {error}.", hint=f"Give one tensor for each head: {heads}."
+            ) from error
 
     def blank(self) -> Arrays:
         """Return arrays of one row, `[1, *shape]` in their dtype, whose values mean nothing."""
@@ -131,6 +145,11 @@ def _array(space: Any, names: Sequence[str], actions: Mapping[str, Tensor]) -> N
     if isinstance(space, spaces.Box):
         # In float32 a bound may be on the other side of the bound.
         numbers = actions[names[0]].cpu().numpy().reshape(-1, *space.shape).astype(space.dtype)
+        if np.isnan(numbers).any():
+            rows = np.flatnonzero(np.isnan(numbers).reshape(len(numbers), -1).any(axis=1))
+            raise UserError(
+                f"The action '{names[0]}' of environment {rows[0]} is NaN.", hint="Actions are numbers: find its cause."
+            )
         np.maximum(numbers, space.low, out=numbers)
         return np.minimum(numbers, space.high, out=numbers)
     found = np.stack([actions[name].cpu().numpy() for name in names], axis=-1)

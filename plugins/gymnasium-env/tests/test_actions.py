@@ -87,10 +87,25 @@ def test_numbers_without_bounds_are_taken_as_they_are_drawn(scripted: Any) -> No
             spaces.Box(0, 9, (2,), np.int32),
             r"hold Box\(0, 9.*int32\), whole numbers; declare them as Discrete or Multi",
         ),
+        (spaces.Dict({}), r"Dict\(\) is empty, so there is nothing to decide; Discrete"),
         (spaces.Dict({"say": spaces.Text(5)}), r"hold Text.* at 'say'; Discrete, MultiDiscrete, MultiBinary, Box"),
-        (spaces.Box(np.array([0, 1], np.float32), np.array([1, 1], np.float32)), "bounds of '1', 1 and 1, are in no"),
+        (spaces.Box(np.array([0, 1], np.float32), np.array([1, 1], np.float32)), "bounds of '1', 1 and 1, have no"),
     ],
 )
 def test_what_cannot_be_acted_in_is_named_with_what_to_use(scripted: Any, space: Any, says: str) -> None:
     with pytest.raises(UserError, match=f"the actions of Scripted-v0 cannot be taken: .*{says}"):
         scripted(action_space=space)
+
+
+@pytest.mark.parametrize(
+    ("actions", "says"),
+    [
+        ({}, "no head 'action'"),
+        ({"action": torch.tensor([[0.0], [torch.nan]])}, "'action' of environment 1 is NaN"),
+    ],
+)
+def test_actions_that_are_none_are_not_blamed_on_the_environment(scripted: Any, actions: Any, says: str) -> None:
+    environment = scripted(action_space=spaces.Box(-1, 1, (1,)))["environment"]
+    environment.reset(seed=0)
+    with pytest.raises(UserError, match=says):
+        environment.step(actions)
