@@ -7,14 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
-from numpy.typing import NDArray
 
 from esper_core.contracts.errors import EsperError, UserError
 from esper_core.system.files import check_creatable, replace_synced, writing
 from esper_core.system.packages import pip_install
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 NEEDED = {".gif": ("imageio",), ".mp4": ("imageio", "imageio_ffmpeg")}
 """Ending → modules that write such a film."""
