@@ -55,7 +55,7 @@ METRICS = (
     Metric(
         ("ratio_at_start",),
         "joint probability ratio farthest from 1 before the first gradient step",
-        healthy="exactly 1",
+        healthy="1: exactly with one minibatch, up to rounding with several",
         advice="see `ratio-starts-high`",
     ),
     Metric(

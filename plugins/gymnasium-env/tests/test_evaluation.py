@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import imageio.v2 as imageio
 import numpy as np
 import pytest
 import torch
@@ -20,8 +21,6 @@ from esper_gymnasium_env.environment import GymnasiumEnvironment
 from esper_gymnasium_env.randomness import HELD_OUT, episode_seed
 from esper_testing.player import play
 
-imageio = pytest.importorskip("imageio.v2")
-pytest.importorskip("pygame")
 STAY = {"action": torch.zeros(2, dtype=torch.int64)}
 
 
