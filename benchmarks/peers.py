@@ -172,7 +172,8 @@ def ours(task: Task, seed: int, steps: int) -> dict[str, float]:
         if update.environment_steps <= steps // 2:
             weights["return_half_way"] = deepcopy(trainer.policy.state_dict())
     assert update is not None
-    weights["return"] = trainer.policy.state_dict()
+    # Copies: what is read again below would otherwise be what was loaded last.
+    weights["return"] = deepcopy(trainer.policy.state_dict())
     trainer.environment.close()
     test = evolve(plan, envs=EPISODES, seed=seed + 10_000)
     returns = {}
