@@ -142,7 +142,7 @@ def _templates(mechs: Mechs) -> NDArray[np.float32]:
 
 
 def _ballistics(values: NDArray[np.float32], away: NDArray[np.float32], flight: NDArray[np.float32]) -> None:
-    """Write pitch of a shot, closing and crossing; `away` `[6, L]` is relative to the viewer, `flight` `[3, L]` is not."""
+    """Write pitch of a shot, closing and crossing; `away` `[6, L]` is relative to the viewer, `flight` `[3, L]` not."""
     x, y, z, *relative = away
     ground = x * x + y * y
     apart = np.sqrt(ground + z * z)
@@ -168,7 +168,7 @@ def _ballistics(values: NDArray[np.float32], away: NDArray[np.float32], flight: 
 def _rules(roster: Roster) -> tuple[_Places, _Places, _Places]:
     """Return rows of each place `[A]`, what of a sort's key does not change `[A, A]`, and ranks.
 
-    Ranks `[A + 1, A + 1, MAX_CONTACTS]`: with so many friends and enemies seen, which of them is in a row, friends first.
+    Ranks `[A + 1, A + 1, MAX_CONTACTS]`: with so many friends and enemies seen, who of them is in a row, friends first.
     """
     slots = np.array([suite.contacts for suite in SUITES])[roster.suite]
     relation = np.where(roster.allied, 0, _HOSTILE) + np.arange(len(slots))

@@ -149,3 +149,8 @@ def test_full_visibility_sees_through_everything() -> None:
     made = arena({MEDIUM: (0, 0), ENEMY: (40, 0)}, "full")
     wall(made, 3)
     assert visible(made)[0, MEDIUM, ENEMY]
+
+
+def test_another_visibility_is_refused() -> None:
+    with pytest.raises(ValueError, match="visibility 'foggy', expected one of full, partial"):
+        visible(arena({}, "foggy"))
