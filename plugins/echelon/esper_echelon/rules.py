@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from esper_core.contracts.protocols import BuildContext, Masks
+from esper_echelon.config import LieutenantConfig
 from esper_echelon.gunnery import Gunnery
-from esper_echelon.rule_options import LieutenantConfig
 from esper_echelon.scene import Flags, Floats, Scene, cross, dot, length, unit
 from esper_echelon.tables import (
     ACTIONS,
@@ -84,13 +84,14 @@ class _Driver:
 
 
 class Hold(_Driver):
-    """Kind `rule`: walks into the zone, stays in its middle, faces the nearest enemy and never fires."""
+    """Kind `rule`: walks into the zone, stays in its middle, and fires from there at what comes near."""
 
     def _drive(self, scene: Scene) -> Floats:
-        which, any_hostile = scene.nearest(scene.hostile)
+        gunnery = Gunnery.of(scene)
         goal = np.where((length(scene.zone) > 0.3 * scene.radius)[:, None], scene.zone, 0.0)
-        target = np.where(any_hostile[:, None], scene.pick(scene.way, which), scene.zone)
-        return _moves(scene, goal, target)
+        actions = _moves(scene, goal, np.where(gunnery.target_seen[:, None], gunnery.way, scene.zone))
+        gunnery.fire(scene, actions, np.zeros(len(goal), np.bool_))
+        return actions
 
 
 class Charge(_Driver):

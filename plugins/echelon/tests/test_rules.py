@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from esper_core.contracts.protocols import Masks
+from esper_echelon.config import LieutenantConfig
 from esper_echelon.layout import (
     CONTACT,
     CONTACT_MASK_AT,
@@ -15,7 +16,6 @@ from esper_echelon.layout import (
     FLAT_OBS_DIM,
     SQUAD_MASK_AT,
 )
-from esper_echelon.rule_options import LieutenantConfig
 from esper_echelon.rules import Charge, Hold, Lieutenant
 from esper_echelon.tables import (
     FORWARD,
@@ -145,9 +145,11 @@ def test_weapon_prob_holds_fire_but_not_a_scouts_electronics():
 
 
 def test_hold_stands_in_the_zone_and_charge_runs_at_the_enemy():
-    enemy = [{"x": 9}]
-    (stands,), (runs,) = (act(rule(None, None), seen(MEDIUM, enemy, heat=0.99)) for rule in (Hold, Charge))
-    assert not stands[[FORWARD, STRAFE, PRIMARY, SECONDARY, TERTIARY]].any()
+    """Both fire; only one of them minds its heat."""
+    hot, cool = (seen(MEDIUM, [{"x": 9}], heat=heat) for heat in (0.99, 0.1))
+    stands, fires = act(Hold(None, None), hot, cool)
+    assert not stands[[FORWARD, STRAFE, PRIMARY, SECONDARY, TERTIARY]].any() and fires[TERTIARY] == 1
+    (runs,) = act(Charge(None, None), hot)
     assert runs[FORWARD] == 1 and (runs[[PRIMARY, SECONDARY, TERTIARY]] == 1).all()
     for rule in (Hold, Charge):
         (walks,) = act(rule(None, None), seen(MEDIUM, zone_x=-0.4, in_zone=0))
