@@ -1,0 +1,49 @@
+"""Descriptions of the environment and of its features, without building anything."""
+
+from __future__ import annotations
+
+from esper_core import (
+    ActionSpec,
+    ContinuousHead,
+    EnvironmentDescription,
+    Outcome,
+    SlotConfig,
+    StateField,
+    StateSpec,
+)
+from esper_echelon.config import EchelonConfig
+from esper_echelon.layout import FLAT_OBS_DIM
+from esper_echelon.roster import team_size
+from esper_echelon.tables import ACTIONS, DECISIONS
+
+HEAD = "act"
+SUITE = "suite"
+"""The only field of the state."""
+
+FARTHEST = 2.0
+"""Largest size of a number in an observation."""
+
+OUTCOMES = (
+    Outcome("won", "fraction", "1 for a match that was won, 0.5 for a draw, 0 for one that was lost", True),
+    Outcome("margin", "points", "the team's score in the zone less that of the other team", True),
+    Outcome("survivors", "fraction", "share of the team that was alive in the end", True),
+    Outcome("losses_caused", "fraction", "share of the other team that was dead in the end", True),
+    Outcome("length", "steps", "decisions until the match was over", False),
+)
+
+TRAIN = {"rollout_steps": 120, "bptt_steps": 40, "num_minibatches": 4, "gamma": 0.99}
+"""Half a match at once, so that no update waits for the longest; memory is learned through ten seconds of it."""
+
+
+def describe(config: EchelonConfig, slots: SlotConfig) -> EnvironmentDescription:
+    """Return actions, state, horizon and rows: a match has one for each mech that the learner's team may have."""
+    state = StateField(SUITE, ("E", FLAT_OBS_DIM), "float", "", "what the mech perceives", -FARTHEST, FARTHEST)
+    return EnvironmentDescription(
+        actions=ActionSpec((ContinuousHead(HEAD, ACTIONS),)),
+        state=StateSpec((state,)),
+        horizon=DECISIONS,
+        outcomes=OUTCOMES,
+        train=TRAIN,
+        restarts=True,
+        rows=team_size(config.packs),
+    )
