@@ -1,4 +1,4 @@
-"""Options of the environment."""
+"""Options of the environment and of the rules."""
 
 from __future__ import annotations
 
@@ -59,3 +59,12 @@ class EchelonConfig:
         packs = self.packs_per_team_range or (self.packs, self.packs)
         base = CurriculumState(self.weapon_prob, self.map_size_range, packs)  # type: ignore[arg-type]
         return Course(base, tuple(map(Ramp.of, self.schedule)), self.packs)
+
+
+@frozen
+class LieutenantConfig:
+    """Options of the rule `lieutenant`."""
+
+    weapon_prob: float = option(
+        1.0, low=0.0, high=1.0, help="How likely a mech that wants to fire does, at each decision."
+    )

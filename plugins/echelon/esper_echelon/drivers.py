@@ -74,7 +74,7 @@ class RandomDriver:
 
 def driver_of(name: str, context: BuildContext) -> Driver:
     """Return the driver that an option names."""
-    from esper_echelon.rule_options import LieutenantConfig
+    from esper_echelon.config import LieutenantConfig
     from esper_echelon.rules import Charge, Hold, Lieutenant
 
     if name == "random":

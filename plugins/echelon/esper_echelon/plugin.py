@@ -13,7 +13,7 @@ RULES = (
     (
         "lieutenant",
         "Lieutenant",
-        "rule_options:LieutenantConfig",
+        "config:LieutenantConfig",
         "fights for the zone with what its class has, in cover, and keeps cool",
     ),
     ("hold", "Hold", "", "stands in the zone and never fires"),
@@ -88,6 +88,7 @@ def esper_components() -> Iterator[ComponentSpec]:
         kind="observer",
         name="heat-maps",
         factory="esper_echelon.heat_maps:HeatMaps",
+        config="esper_echelon.heat_options:HeatMapsConfig",
         summary="pictures of where mechs die, take damage and move",
     )
     yield ComponentSpec(
