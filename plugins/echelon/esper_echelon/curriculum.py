@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from operator import index
 from typing import Any
 
-import numpy as np
 from attrs import asdict, define, evolve, field, fields, frozen
 
-SMALLEST_MAP, LARGEST_MAP = 20, 100
+SMALLEST_MAP, LARGEST_MAP = 24, 100
 """Sides of maps, m: smaller ones have no room for two teams and a zone."""
 
 MOST_PACKS = 2
@@ -83,7 +82,9 @@ class CurriculumState:
 
     def drawn(self, seed: int) -> tuple[int, int]:
         """Return the side of the map and the packs of a team in the match of a seed."""
-        generator = np.random.default_rng((seed, _STREAM))
+        from numpy.random import default_rng
+
+        generator = default_rng((seed, _STREAM))
         size, packs = (
             int(generator.integers(first, last + 1)) for first, last in (self.map_size_range, self.packs_per_team_range)
         )

@@ -12,13 +12,15 @@ from esper_core import (
     StateSpec,
 )
 from esper_echelon.config import EchelonConfig
+from esper_echelon.curriculum import LARGEST_MAP
 from esper_echelon.layout import FLAT_OBS_DIM
 from esper_echelon.roster import team_size
+from esper_echelon.schema import SUITE
 from esper_echelon.tables import ACTIONS, DECISIONS
 
 HEAD = "act"
-SUITE = "suite"
-"""The only field of the state."""
+MAP_SIZE = "map_size"
+"""The field of the state that positions in the field `suite` are relative to."""
 
 FARTHEST = 2.0
 """Largest size of a number in an observation."""
@@ -37,10 +39,13 @@ TRAIN = {"rollout_steps": 120, "bptt_steps": 40, "num_minibatches": 4, "gamma": 
 
 def describe(config: EchelonConfig, slots: SlotConfig) -> EnvironmentDescription:
     """Return actions, state, horizon and rows: a match has one for each mech that the learner's team may have."""
-    state = StateField(SUITE, ("E", FLAT_OBS_DIM), "float", "", "what the mech perceives", -FARTHEST, FARTHEST)
+    state = (
+        StateField(SUITE, ("E", FLAT_OBS_DIM), "float", "", "what the mech perceives", -FARTHEST, FARTHEST),
+        StateField(MAP_SIZE, ("E",), "float", "m", "side of the map", 0, LARGEST_MAP),
+    )
     return EnvironmentDescription(
         actions=ActionSpec((ContinuousHead(HEAD, ACTIONS),)),
-        state=StateSpec((state,)),
+        state=StateSpec(state),
         horizon=DECISIONS,
         outcomes=OUTCOMES,
         train=TRAIN,

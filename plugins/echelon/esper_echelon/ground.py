@@ -46,6 +46,8 @@ class Grounds:
     Attributes:
         roster: Whose formations are placed.
         size: int64 `[M]`, cells along a side; 1 until a map is drawn.
+        grid: `[3, M]`, what `cell` needs of a map: half a cell where the size is odd, the outermost cell on one side of
+            the centre, and the middle of the cells' numbers.
         heights: int8 `[M, N, N]`, 0 where one can walk, else the height of the obstacle, m.
         kinds: int8 `[M, N, N]`: FLOOR, WATER or LAVA.
         zone: `[M, 2]`, its centre, which is that of the map.
@@ -56,6 +58,7 @@ class Grounds:
 
     roster: Roster
     size: _Cells
+    grid: _Floats
     heights: NDArray[np.int8]
     kinds: NDArray[np.int8]
     zone: _Floats
@@ -71,6 +74,7 @@ class Grounds:
         return cls(
             roster,
             np.ones(matches, np.int64),
+            np.array([[0.5], [0.0], [0.0]]) * np.ones(matches),
             np.zeros(cells, np.int8),
             np.zeros(cells, np.int8),
             np.zeros((matches, 2)),
@@ -100,6 +104,7 @@ class Grounds:
             raise ValueError(f"a map has {SMALLEST} to {self.largest} cells a side here, not {size}")
         draws = np.random.default_rng((int(seed), _STREAM))
         self.size[match] = size
+        self.grid[:, match] = size % 2 / 2, (size - 1) // 2, (size - 1) / 2
         self.radius[match] = min(ZONE_RADIUS * draws.uniform(*ZONE_SPREAD), size / 2 - 2)
         corner = draws.integers(0, 2, 2) * 2 - 1
         turned = bool(draws.integers(2))
@@ -123,13 +128,9 @@ class Grounds:
             match: Broadcasts against `[...]`.
             xy: `[..., 2]`, metres from the centre.
         """
-        size = self.size[match][..., None]
-        from_centre = np.abs(xy)
-        from_centre += 0.5 * (size & 1)
-        cell = np.minimum(from_centre.astype(np.int64), (size - 1) >> 1) + (size >> 1)
-        opposite = (xy < 0) | ((xy == 0) & (xy[..., ::-1] < 0))
-        cell = np.where(opposite, size - 1 - cell, cell)
-        return cell[..., 1], cell[..., 0]
+        at = np.stack((xy[..., 1], xy[..., 0]))
+        gy, gx = cell(at, at[::-1], *self.grid.take(match, 1)).astype(np.int64)
+        return gy, gx
 
     def _place(self, draws: np.random.Generator, match: int, size: int, corner: _Cells, turned: bool) -> None:
         row, column = np.divmod(np.arange(self.roster.team_size), COLUMNS)
@@ -158,7 +159,7 @@ class Grounds:
     def _obstacles(
         self, draws: np.random.Generator, match: int, size: int, open_cells: NDArray[np.bool_]
     ) -> NDArray[np.int8]:
-        """Return obstacles between which the widest mech walks from every place to the zone, or none after many tries."""
+        """Return obstacles between which the widest mech walks from every place to the zone; none after many tries."""
         centre = np.array([size // 2, size // 2])
         gy, gx = self.cells(np.array(match), self.spawn[match, 0])
         for _ in range(_TRIES):
@@ -168,6 +169,26 @@ class Grounds:
                 heights[closed & (heights == 0)] = OBSTACLE[0]
                 return heights
         return np.zeros((size, size), np.int8)
+
+
+def cell(at: _Floats, other: _Floats, odd: _Floats, last: _Floats, middle: _Floats) -> _Floats:
+    """Return the whole numbers of cells along one axis, of coordinates from the centre.
+
+    Args:
+        at: Coordinates.
+        other: Those along the other axis, whose sign decides where `at` is zero.
+        odd: Of the map: row 0 of `Grounds.grid`.
+        last: Row 1.
+        middle: Row 2.
+    """
+    cells = np.abs(at)
+    cells += odd
+    np.floor(cells, out=cells)
+    np.minimum(cells, last, out=cells)
+    cells += 0.5 - odd
+    np.copysign(cells, np.where(at == 0, other, at), out=cells)
+    cells += middle
+    return cells
 
 
 def _boxes(draws: np.random.Generator, size: int, share: float, values: tuple[int, int]) -> NDArray[np.int8]:

@@ -6,24 +6,18 @@ from collections.abc import Iterator
 
 from esper_core import ComponentSpec, hookimpl
 
-BESIDE = {"features": "suite", "critic": "linear-value", "loss": "factored-ppo"}
+BESIDE = {"critic": "linear-value", "loss": "factored-ppo"}
 READS = ("suite",)
 
-# Name, factory, class of its options, summary.
-NETWORKS = (
-    (
-        *("combat-suite", "networks:CombatSuiteActorCritic", "network_config:CombatSuiteConfig"),
-        "recurrent policy that takes contacts and squad in as sets",
-    ),
-    (
-        *("actor-critic-lstm", "networks:ActorCriticLSTM", "network_config:ActorCriticConfig"),
-        "recurrent policy on a flat observation, two layers before the LSTM",
-    ),
-)
 RULES = (
-    ("lieutenant", "Lieutenant", "LieutenantConfig", "goes for the zone, keeps its distance, fires what is in reach"),
-    ("hold", "Hold", "", "goes to the zone and stays there, firing"),
-    ("charge", "Charge", "", "goes for the nearest enemy, firing"),
+    (
+        "lieutenant",
+        "Lieutenant",
+        "config:LieutenantConfig",
+        "fights for the zone with what its class has, in cover, and keeps cool",
+    ),
+    ("hold", "Hold", "", "stands in the zone and never fires"),
+    ("charge", "Charge", "", "runs at the nearest enemy and fires all it has"),
 )
 
 
@@ -53,17 +47,28 @@ def esper_components() -> Iterator[ComponentSpec]:
         factory="esper_echelon.features:SuiteFeatures",
         describe="esper_echelon.schema:describe_suite",
         summary="the 706 numbers that a mech's suite shows",
+        provides=("features:suite",),
         reads=READS,
     )
-    for name, factory, config, summary in NETWORKS:
-        yield ComponentSpec(
-            kind="network",
-            name=name,
-            factory=f"esper_echelon.{factory}",
-            config=f"esper_echelon.{config}",
-            summary=summary,
-            defaults=BESIDE,
-        )
+    yield ComponentSpec(
+        kind="network",
+        name="combat-suite",
+        factory="esper_echelon.networks:CombatSuiteActorCritic",
+        config="esper_echelon.network_config:CombatSuiteConfig",
+        summary="recurrent policy that takes contacts and squad in as sets",
+        defaults={"features": "suite", **BESIDE},
+        reads=READS,
+        requires=("features:suite",),
+    )
+    yield ComponentSpec(
+        kind="network",
+        name="actor-critic-lstm",
+        factory="esper_echelon.networks:ActorCriticLSTM",
+        config="esper_echelon.network_config:ActorCriticConfig",
+        summary="recurrent policy on the numbers of any observation, two layers before the LSTM",
+        defaults={"features": "flat", **BESIDE},
+        provides=("network:op-logits",),
+    )
     yield ComponentSpec(
         kind="critic",
         name="linear-value",
@@ -75,14 +80,15 @@ def esper_components() -> Iterator[ComponentSpec]:
             kind="rule",
             name=name,
             factory=f"esper_echelon.rules:{factory}",
-            config=f"esper_echelon.config:{config}" if config else "",
+            config=f"esper_echelon.{config}" if config else "",
             summary=summary,
-            reads=READS,
+            reads=("suite", "map_size"),
         )
     yield ComponentSpec(
         kind="observer",
         name="heat-maps",
         factory="esper_echelon.heat_maps:HeatMaps",
+        config="esper_echelon.heat_options:HeatMapsConfig",
         summary="pictures of where mechs die, take damage and move",
     )
     yield ComponentSpec(
