@@ -28,20 +28,24 @@ def clear(grounds: Grounds, clouds: Clouds, match: _Rays, start: _Floats, end: _
     seen = ~clouds.between(match, start[:, :2], end[:, :2])
     rays = np.flatnonzero(seen)
     if len(rays):
-        seen[rays] = ~_walled(grounds, match[rays], start[rays], end[rays])
+        seen[rays] = ~walled(grounds, match[rays], start[rays], end[rays])
     return seen
 
 
-def _walled(grounds: Grounds, match: _Rays, start: _Floats, end: _Floats) -> NDArray[np.bool_]:
-    """Whether obstacles block: a line enters and leaves every cell where it crosses a border, and is lowest there."""
-    walled = np.zeros(len(match), np.bool_)
+def walled(grounds: Grounds, match: _Rays, start: _Floats, end: _Floats) -> NDArray[np.bool_]:
+    """Return whether obstacles block the sight, `[R]`; arguments as in `clear`.
+
+    A line enters and leaves every cell where it crosses a border, and in every cell is lowest there: so every crossing
+    is looked at, with the cells on both of its sides.
+    """
+    blocked = np.zeros(len(match), np.bool_)
     rays = len(match)
     first, last = (np.stack(grounds.cells(match, at[:, :2])[::-1]) for at in (start, end))
     low, high = np.minimum(first, last), np.maximum(first, last)
     count = (high - low).ravel()
     total = int(count.sum())
     if not total:
-        return walled
+        return blocked
     # What each crossing needs, for the borders along x, then for those along y.
     width = grounds.largest
     home = match * (width * width)
@@ -80,5 +84,5 @@ def _walled(grounds: Grounds, match: _Rays, start: _Floats, end: _Floats) -> NDA
         ray = np.repeat(np.tile(np.arange(rays), 2), count)[hit]
         for flat in (before[hit], beyond[hit]):
             counts = (flat != start_cell[ray]) & (flat != end_cell[ray]) & (height[hit] < heights[flat])
-            walled[ray[counts]] = True
-    return walled
+            blocked[ray[counts]] = True
+    return blocked
