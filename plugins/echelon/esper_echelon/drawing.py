@@ -8,7 +8,8 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from esper_core.system.packages import require_package
+from esper_core.contracts.errors import MissingPackage
+from esper_core.system.packages import has_package, pip_install
 from esper_echelon.ground import LAVA, WATER
 from esper_echelon.tables import (
     CHASSIS,
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
     from esper_echelon.arena import Arena
     from esper_echelon.happenings import Happenings
+
+PICTURES = "esper-echelon[pictures]"
+"""What brings all that is drawn with."""
 
 PACE = 1 / DECISION
 """Frames a second: one per decision."""
@@ -48,7 +52,8 @@ _HP = np.array([known.hp for known in CHASSIS])
 
 def require_pillow() -> None:
     """Raise MissingPackage, with the line that installs it, where nothing can be drawn."""
-    require_package("PIL", "film of a match", "esper-echelon")
+    if not has_package("PIL"):
+        raise MissingPackage("Films of matches need Pillow, which is not installed.", hint=pip_install([PICTURES]))
 
 
 @frozen
@@ -156,7 +161,9 @@ def _bar(sheet: _Sheet, xy: NDArray[np.float64], radius: float, share: float) ->
     """Draw what is left of a mech above it."""
     start = xy + np.array([-1.0, radius + 0.7])
     sheet.line(start, start + np.array([2.0, 0.0]), (255, 255, 255, 200), 3)
-    sheet.line(start, start + np.array([2.0 * share, 0.0]), (60, 150, 70, 255) if share > 0.35 else (200, 60, 40, 255), 3)
+    sheet.line(
+        start, start + np.array([2.0 * share, 0.0]), (60, 150, 70, 255) if share > 0.35 else (200, 60, 40, 255), 3
+    )
 
 
 def _smoke(sheet: _Sheet, arena: Arena, match: int) -> None:
@@ -179,7 +186,7 @@ def _head(ink: ImageDraw, arena: Arena, match: int) -> None:
         long = (middle - 2 * SMOOTH * 12) * min(score / SCORE_TO_WIN, 1.0)
         start = edge + sign * SMOOTH * 12
         anchor = "lm" if sign > 0 else "rm"
-        words = f"{('policy', 'other team')[team]}: {living[team]} left, {score:.1f} points"
+        words = f"{('blue', 'red')[team]}: {living[team]} left, {score:.1f} points"
         ink.text((start, SMOOTH * 16), words, colour, font, anchor=anchor)
         ends = sorted((start, start + sign * long))
         ink.rectangle((ends[0], room, ends[1], room + SMOOTH * 10), fill=colour)
