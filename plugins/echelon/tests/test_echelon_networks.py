@@ -304,7 +304,8 @@ def test_a_step_compiles_without_a_break(policy: Policy) -> None:
     network, obs = policy.network, suites(steps=1).flat()
     start = torch.tensor([[True], [False], [False]])
     state = LSTMState(*(torch.ones(1, ENVS, 128, dtype=torch.float64) for _ in range(2)))
-    with torch._dynamo.config.patch(allow_rnn=True), torch.no_grad():
+    allowed = torch._dynamo.config.patch(allow_rnn=True, capture_dynamic_output_shape_ops=True)
+    with allowed, torch.no_grad():
         compiled = torch.compile(network, fullgraph=True)(Features(obs, {}), state, start)
     expected = network(Features(obs, {}), state, start)
     torch.testing.assert_close(compiled, expected)
