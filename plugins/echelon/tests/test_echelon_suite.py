@@ -47,6 +47,9 @@ def test_features_are_the_field_under_its_names_with_zeros_in_padding() -> None:
     extract = SuiteFeatures(None, context(706))
     assert extract.schema.names == COLUMNS and len(set(COLUMNS)) == extract.schema.dim == 706
     assert COLUMNS[0] == "contacts.0.x" and COLUMNS[652 + 8] == "ego.sin_yaw" and COLUMNS[-1] == "panel.detail"
+    assert (extract.schema.base[25].formula, extract.schema.base[-1].formula) == (
+        *("x relative to the mech / the map's side", "level of detail about the squad / 2"),
+    )
     suite = torch.rand(2, 706) + 0.1
     for rows, mask, width in ((CONTACTS_AT, CONTACT_MASK_AT, 25), (SQUAD_AT, SQUAD_MASK_AT, 10)):
         suite[:, mask] = 0.0
