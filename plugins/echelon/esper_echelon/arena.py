@@ -177,7 +177,7 @@ class Arena:
 
     @property
     def bytes(self) -> int:
-        """Memory that one match takes, its projectiles aside: 80 bytes each."""
+        """Memory that one match takes, its projectiles aside, which take 88 bytes each."""
         own = (self.seeds, self.clock, self.packs, self.side, self.score, self.control, self.over, self.ending)
         clouds = (self.clouds.x, self.clouds.y, self.clouds.left)
         arrays = [getattr(self.mechs, name) for name in NAMES]

@@ -92,7 +92,7 @@ def pay(
         "zone": np.where(inside, weights.zone * ticks / np.maximum(crowd, 1), 0.0),
         "win": weights.win * changes.outcome,
     }
-    parts.update(dict.fromkeys(("damage", "kill", "assist", "death", "friendly"), np.zeros(shape)))
+    parts.update({name: np.zeros(shape) for name in COMPONENTS if name not in parts})
     if len(happenings.damage.match):
         parts.update(_fights(weights, roster, points, boost, happenings, changes.fought_inside))
     return {name: parts[name] for name in COMPONENTS}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from esper_echelon.noise import Purpose
-from plugins.echelon.tests.field import BUTTONS, EAST, FOE, LEADER, LIGHT, SCOUT, SCOUT_TOO, TARGET, Field, duel
+from plugins.echelon.tests.field import BUTTONS, EAST, FOE, LEADER, LIGHT, NORTH, SCOUT, SCOUT_TOO, TARGET, Field, duel
 from plugins.echelon.tests.field import chance as chance
 
 
@@ -36,7 +36,7 @@ def test_a_burst_hits_all_near_it_for_half_the_damage(weapon, damage, radius):
     """It bursts where it meets the body of its target, 8.25 m ahead; rear, paint and team do not count."""
     field, shooter, _ = duel(weapon, 10.0)
     near, far, friend = FOE + LIGHT, FOE + SCOUT, SCOUT
-    field.put(near, 8.25, radius + 0.75 - 0.01, EAST)  # less the radius of its body
+    field.put(near, 8.25, radius + 0.75 - 0.01, NORTH)  # less the radius of its body
     field.put(far, 8.25, -radius - 0.6 - 0.01)
     field.put(friend, 8.25 - radius, 0.0, EAST)
     field.put(SCOUT_TOO, 8.25, 0.0, altitude=2 + radius + 1, climb=4.0)  # it flies above it
