@@ -56,7 +56,7 @@ def esper_components() -> Iterator[ComponentSpec]:
         factory="esper_echelon.networks:CombatSuiteActorCritic",
         config="esper_echelon.network_config:CombatSuiteConfig",
         summary="recurrent policy that takes contacts and squad in as sets",
-        defaults={"features": "suite", **BESIDE},
+        defaults={"environment": "echelon", "features": "suite", **BESIDE},
         reads=READS,
         requires=("features:suite",),
     )
