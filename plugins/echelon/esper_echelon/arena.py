@@ -5,23 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from attrs import frozen
+from attrs import evolve, frozen
 from numpy.typing import NDArray
 
 from esper_echelon.bodies import Bodies
 from esper_echelon.clouds import Clouds
+from esper_echelon.damage import burn
+from esper_echelon.flights import Flights
 from esper_echelon.ground import LAVA, WATER, Grounds
 from esper_echelon.happenings import Chronicle, Happenings
-from esper_echelon.heat import exchange
-from esper_echelon.mechs import Flags, Floats, Mechs
+from esper_echelon.heat import LAVA_DAMAGE, exchange
+from esper_echelon.mechs import NAMES, Flags, Floats, Mechs
+from esper_echelon.moment import Moment
 from esper_echelon.movement import Footing, turn, walk
 from esper_echelon.orders import Orders
 from esper_echelon.pairs import Pairs, Spacing
+from esper_echelon.projectiles import MISSILES, fly
 from esper_echelon.rewards import Changes, RewardWeights, pay
 from esper_echelon.roster import Roster
 from esper_echelon.stability import get_up, recover
 from esper_echelon.tables import DECISION, DECISIONS, DT, REPEAT, SCORE_TO_WIN
 from esper_echelon.weaponry import Weaponry
+from esper_echelon.weapons import fire
 from esper_echelon.zone import distance_squared, weighed
 
 ENDINGS = ("running", "zone", "elimination", "time")
@@ -29,6 +34,8 @@ RUNNING, ZONE, ELIMINATION, TIME = range(len(ENDINGS))
 
 TICK = DT * (1 + 1e-9)
 """What timers lose in a step of the simulation: a hair more than its length, so that rounding leaves no remainder."""
+
+_STATE = ("seeds", "clock", "packs", "side", "score", "control", "over", "ending")
 
 
 @frozen(eq=False)
@@ -58,7 +65,7 @@ class Arena:
     Attributes:
         roster: Who the places are.
         visibility: `full` or `partial`.
-        mechs, grounds, clouds: Their state.
+        mechs, grounds, clouds, flights: Their state.
         seeds: uint64 `[M]`; a match is a function of its seed and of what is decided in it.
         clock: int64 `[M]`, decisions taken.
         packs, side: int64 `[M]`, as they were given to `begin`.
@@ -81,6 +88,7 @@ class Arena:
         self.mechs = Mechs.none(roster, matches)
         self.grounds = Grounds.none(matches, largest, roster)
         self.clouds = Clouds.none(matches)
+        self.flights = Flights.none()
         self.seeds = np.zeros(matches, np.uint64)
         self.clock, self.packs, self.side, self.ending = (np.zeros(matches, np.int64) for _ in range(4))
         self.score, self.control = np.zeros((matches, 2)), np.zeros(matches)
@@ -108,6 +116,7 @@ class Arena:
         spawn, facing = (part[match, corners].reshape(-1, 2) for part in (self.grounds.spawn, self.grounds.facing))
         self.mechs.enter(match, packs, spawn, facing)
         self.clouds.clear(match)
+        self.flights.keep(self.flights.match != match)
         self.seeds[match], self.packs[match], self.side[match] = seed, packs, side
         self.clock[match] = self.ending[match] = 0
         self.score[match] = self.control[match] = 0.0
@@ -131,10 +140,14 @@ class Arena:
         mechs.targeted[running] = False
         chronicle = Chronicle()
         footing = Footing.of(self.grounds, self._matches, mechs.position)
-        for _ in range(REPEAT):
-            footing = self._simulate(orders, footing, chronicle)
+        for substep in range(REPEAT):
+            footing = self._simulate(orders, footing, substep, chronicle)
         after = distance_squared(mechs.position, self.grounds.zone)
         ticks = self._hold_zone(after, running)
+        mechs.hunted[running] = False
+        missiles = self.flights.weapon == MISSILES
+        mechs.hunted[self.flights.match[missiles], self.flights.target[missiles]] = True
+        mechs.hunted &= mechs.alive
         outcome = self._end(running)
         happenings = chronicle.finish()
         changes = Changes(
@@ -162,6 +175,39 @@ class Arena:
         leads = np.where((self.ending == ELIMINATION) & (alone != 0), alone, leads)
         return np.where(self.over & (leads != 0), (leads < 0).astype(np.int64), -1)
 
+    @property
+    def bytes(self) -> int:
+        """Memory that one match takes, its projectiles aside: 80 bytes each."""
+        own = (self.seeds, self.clock, self.packs, self.side, self.score, self.control, self.over, self.ending)
+        clouds = (self.clouds.x, self.clouds.y, self.clouds.left)
+        arrays = [getattr(self.mechs, name) for name in NAMES]
+        total = sum(array.nbytes for array in (*own, *clouds, *arrays))
+        return total // max(1, len(self.over)) + self.grounds.bytes
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the future depends on but the maps, which are drawn again; JSON can hold it."""
+        return {
+            "size": self.grounds.size.tolist(),
+            "mechs": self.mechs.state(),
+            "clouds": self.clouds.state(),
+            "flights": self.flights.state(),
+            **{name: getattr(self, name).tolist() for name in _STATE},
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on where `state()` was taken, exactly; for an arena that was made alike."""
+        for name in _STATE:
+            now = getattr(self, name)
+            now[...] = np.array(state[name], now.dtype)
+        for match, size in enumerate(state["size"]):
+            if self._begun(match):
+                self.grounds.draw(match, int(self.seeds[match]), size)
+        for name in ("mechs", "clouds", "flights"):
+            getattr(self, name).load_state(state[name])
+
+    def _begun(self, match: int) -> bool:
+        return bool(self.packs[match] > 0)
+
     def _live(self) -> Flags:
         return np.asarray(self.mechs.alive & ~self.over[:, None])
 
@@ -171,18 +217,36 @@ class Arena:
     def _inside(self, squared: Floats, live: Flags) -> Flags:
         return np.asarray(live & (squared <= (self.grounds.radius * self.grounds.radius)[:, None]))
 
-    def _simulate(self, orders: Orders, footing: Footing, chronicle: Chronicle) -> Footing:
+    def _simulate(self, orders: Orders, footing: Footing, substep: int, chronicle: Chronicle) -> Footing:
         """Pass one step of the simulation."""
         mechs, bodies = self.mechs, self._bodies
-        live = self._live()
         self._pass_time()
-        floor = live & (mechs.altitude <= 0)
-        recover(mechs, live)
-        exchange(mechs, bodies, orders, live, floor & (footing.kind == LAVA), floor & (footing.kind == WATER))
-        pairs = Pairs.of(bodies, self._spacing, mechs.position, live)
+        moment = Moment(
+            mechs,
+            bodies,
+            self.roster,
+            self.grounds,
+            self.clouds,
+            Pairs.of(bodies, self._spacing, mechs.position),
+            self._live(),
+            self.seeds,
+            self.clock,
+            substep,
+            chronicle,
+        )
+        floor = moment.live & (mechs.altitude <= 0)
+        lava = floor & (footing.kind == LAVA)
+        recover(mechs, moment.live)
+        exchange(mechs, bodies, orders, moment.live, lava, floor & (footing.kind == WATER))
+        burn(moment, lava, LAVA_DAMAGE * DT)
+        moment = evolve(moment, live=self._live())
+        fly(moment, self.flights)
+        moment = evolve(moment, live=self._live())
+        fire(moment, self.flights, orders, self._weaponry)
+        live = self._live()
         able = live & (mechs.heat <= bodies.capacity) & (mechs.fallen <= 0)
         turn(mechs, orders, able)
-        return walk(mechs, bodies, orders, self.grounds, self._matches, footing, pairs, live, able)
+        return walk(mechs, bodies, orders, self.grounds, self._matches, footing, moment.pairs, live, able)
 
     def _pass_time(self) -> None:
         mechs, over = self.mechs, self.over
@@ -216,6 +280,7 @@ class Arena:
         ending = np.select([held, ~living.all(axis=-1), late], [ZONE, ELIMINATION, TIME], RUNNING)
         np.copyto(self.ending, ending, where=running)
         self.over |= running & (ending != RUNNING)
+        self.flights.keep(~self.over[self.flights.match])
         winner = np.where(running, self.winner(), -1)[:, None]
         won = np.where(winner == self.roster.team, 1.0, -1.0)
         return np.where((winner >= 0) & self.mechs.present, won, 0.0)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from typing import TYPE_CHECKING
+
+from attrs import fields
+
 from esper_core import (
     ActionSpec,
     ContinuousHead,
@@ -11,12 +16,16 @@ from esper_core import (
     StateField,
     StateSpec,
 )
+from esper_core.contracts.errors import ConfigError, did_you_mean
+from esper_core.contracts.events import is_number
 from esper_echelon.config import EchelonConfig
 from esper_echelon.curriculum import LARGEST_MAP
 from esper_echelon.layout import FLAT_OBS_DIM
-from esper_echelon.roster import team_size
 from esper_echelon.schema import SUITE
 from esper_echelon.tables import ACTIONS, DECISIONS
+
+if TYPE_CHECKING:
+    from esper_echelon.rewards import RewardWeights
 
 HEAD = "act"
 MAP_SIZE = "map_size"
@@ -37,8 +46,29 @@ TRAIN = {"rollout_steps": 120, "bptt_steps": 40, "num_minibatches": 4, "gamma": 
 """Half a match at once, so that no update waits for the longest; memory is learned through ten seconds of it."""
 
 
+def reward_weights(config: EchelonConfig) -> RewardWeights:
+    """Return the weights of the reward; raises ConfigError for one that does not exist or is no number."""
+    from esper_echelon.rewards import RewardWeights
+
+    known = [entry.name for entry in fields(RewardWeights)]
+    for name, value in config.rewards.items():
+        if name not in known:
+            raise ConfigError(
+                f"The reward has no weight '{name}'.{did_you_mean(name, known)}", hint=f"It has {', '.join(known)}."
+            )
+        if not is_number(value) or isinstance(value, bool) or not math.isfinite(value):
+            raise ConfigError(f"The weight '{name}' of the reward cannot be {value!r}.", hint="It is a finite number.")
+    return RewardWeights(**{name: float(value) for name, value in config.rewards.items()})
+
+
 def describe(config: EchelonConfig, slots: SlotConfig) -> EnvironmentDescription:
-    """Return actions, state, horizon and rows: a match has one for each mech that the learner's team may have."""
+    """Return actions, state, horizon and rows: a match has one for each mech that the learner's team may have.
+
+    Raises ConfigError for weights of the reward that cannot be.
+    """
+    from esper_echelon.roster import team_size
+
+    reward_weights(config)
     state = (
         StateField(SUITE, ("E", FLAT_OBS_DIM), "float", "", "what the mech perceives", -FARTHEST, FARTHEST),
         StateField(MAP_SIZE, ("E",), "float", "m", "side of the map", 0, LARGEST_MAP),

@@ -33,5 +33,4 @@ METRICS = (
         healthy="0",
         advice="the policy has gone wrong: see `skipped_updates`",
     ),
-    Metric(("games",), "matches that had ended when this one did, since the start of the run"),
 )

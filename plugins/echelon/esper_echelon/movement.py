@@ -85,7 +85,7 @@ def walk(
     speed *= able
     forward, left = orders.throttle[..., 0] * speed, orders.throttle[..., 1] * speed
     vx, vy = hx * forward - hy * left, hy * forward + hx * left
-    push = pairs.push(mechs.altitude)
+    push = pairs.push(mechs.altitude, live)
     limit = np.maximum(grounds.size / 2 - REACH, 0.0)[:, None]
     x, y = mechs.position[..., 0], mechs.position[..., 1]
     step_x, step_y = vx * DT, vy * DT

@@ -17,11 +17,10 @@ _UNIT = 2.0**-53
 class Purpose(IntEnum):
     """What numbers are drawn for; two purposes have nothing to do with each other."""
 
-    IMPACT = 0
-    AMS = 1
-    HOLD_FIRE = 2
-    CURRICULUM = 3
-    OPPONENT = 4
+    LASER_HEIGHT = 0
+    FLAMER_HEIGHT = 1
+    AMS = 2
+    HOLD_FIRE = 3
 
 
 def uniform(
@@ -41,7 +40,8 @@ def uniform(
         places: Places of both teams, A.
     """
     at = clock.astype(np.uint64) * np.uint64(REPEAT) + np.uint64(substep + 1)
-    match = _mixed(_mixed(seeds + at * _GOLDEN) + np.uint64(purpose + 1) * _GOLDEN)
+    of_purpose = np.uint64((purpose + 1) * int(_GOLDEN) % 2**64)
+    match = _mixed(_mixed(seeds + at * _GOLDEN) + of_purpose)
     place = np.arange(places)
     team_size = max(1, places // 2)
     index = (2 * (place % team_size) + place // team_size + 1).astype(np.uint64)

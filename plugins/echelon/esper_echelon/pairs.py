@@ -6,6 +6,7 @@ import numpy as np
 from attrs import frozen
 
 from esper_echelon.bodies import Bodies
+from esper_echelon.happenings import Places
 from esper_echelon.mechs import Flags, Floats
 
 
@@ -40,27 +41,26 @@ class Pairs:
 
     bodies: Bodies
     spacing: Spacing
-    live: Flags
     x: Floats
     y: Floats
     squared: Floats
 
     @classmethod
-    def of(cls, bodies: Bodies, spacing: Spacing, position: Floats, live: Flags) -> Pairs:
-        """Return those of positions `[M, A, 2]`, of whom `live` `[M, A]` take part."""
+    def of(cls, bodies: Bodies, spacing: Spacing, position: Floats) -> Pairs:
+        """Return those of positions `[M, A, 2]`."""
         px, py = np.ascontiguousarray(position[..., 0]), np.ascontiguousarray(position[..., 1])
         x, y = px[:, None, :] - px[:, :, None], py[:, None, :] - py[:, :, None]
-        return cls(bodies, spacing, live, x, y, x * x + y * y)
+        return cls(bodies, spacing, x, y, x * x + y * y)
 
-    def push(self, altitude: Floats) -> Floats | None:
-        """Return by how much overlapping bodies push each other, `[M, A, 2]`; None where none do.
+    def push(self, altitude: Floats, live: Flags) -> Floats | None:
+        """Return by how much overlapping bodies of the living push each other, `[M, A, 2]`; None where none do.
 
         A body above another, or below it, is not in its way.
         """
         match, first, second = np.nonzero(self.squared < self.spacing.touching)
         low, high = altitude[match, first], altitude[match, second]
         height = self.bodies.height
-        real = self.live[match, first] & self.live[match, second]
+        real = live[match, first] & live[match, second]
         real &= (low < high + height[second]) & (high < low + height[first])
         match, first, second = match[real], first[real], second[real]
         if not len(match):
@@ -68,16 +68,11 @@ class Pairs:
         distance = np.sqrt(self.squared[match, first, second])
         overlap = np.sqrt(self.spacing.touching[first, second]) - distance
         pushed = -overlap * self.spacing.share[first, second] / np.maximum(distance, 1e-9)
-        return np.stack(
-            [self._summed(match, first, second, pushed * axis[match, first, second]) for axis in (self.x, self.y)],
-            axis=-1,
-        )
-
-    def _summed(self, match: np.ndarray, first: np.ndarray, second: np.ndarray, amount: Floats) -> Floats:
-        return by_team(self.live.shape, match, first, second, amount)
+        pushes = (pushed * axis[match, first, second] for axis in (self.x, self.y))
+        return np.stack([by_team(live.shape, match, first, second, amount) for amount in pushes], axis=-1)
 
 
-def by_team(shape: tuple[int, ...], match: np.ndarray, place: np.ndarray, cause: np.ndarray, amount: Floats) -> Floats:
+def by_team(shape: tuple[int, ...], match: Places, place: Places, cause: Places, amount: Floats) -> Floats:
     """Sum amounts by place, `[M, A]`, each team's causes for themselves first.
 
     So exchanging the teams changes no bit of a sum. A cause of −1 counts as the learner's team.

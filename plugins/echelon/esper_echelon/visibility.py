@@ -46,11 +46,11 @@ def quality(mechs: Mechs) -> Floats:
 
 def painted(mechs: Mechs) -> Flags:
     """Return who may use a paint lock on whom, `[M, A, A]`: the pack's own paint, and the squad leader's."""
-    wet: Flags = mechs.paint > 0
+    wet = np.asarray(mechs.paint > 0)
     shown = np.zeros_like(wet)
-    if np.any(wet):
+    if wet.any():
         for users, painters in _sharers(mechs.roster):
-            shown[:, users] = wet[:, painters].any(1)[:, None]
+            shown[:, users] = wet[:, painters].any(1, keepdims=True)
     return shown
 
 
@@ -78,7 +78,7 @@ def visible(arena: Arena) -> Flags:
     match, one, other = np.nonzero(np.triu(open_pairs | open_pairs.swapaxes(1, 2)))
     start, end = mechs.position[match, one], mechs.position[match, other]
     smokeless = ~arena.clouds.between(match, start, end)
-    match, one, other, start, end = (part[smokeless] for part in (match, one, other, start, end))
+    match, one, other = match[smokeless], one[smokeless], other[smokeless]
     loud = alive & ((mechs.heat > HOT * mechs.capacity) | mechs.ecm | mechs.eccm)
     hostile = mechs.roster.team[one] != mechs.roster.team[other]
     seen[match, one, other] |= hostile & loud[match, other]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 
 import numpy as np
@@ -90,3 +91,15 @@ class Weaponry:
     def range(self) -> Floats:
         """Metres; −1 in an empty slot."""
         return np.where(self.armed, np.array([weapon.range for weapon in WEAPONS])[self.weapon], -1.0)
+
+
+def column(name: str) -> Floats:
+    """Return one property of all WEAPONS."""
+    return np.array([getattr(weapon, name) for weapon in WEAPONS], np.float64)
+
+
+def cosine(weapon: Weapon) -> float:
+    """Return the least cosine between heading and target with which a weapon is fired; −1 where it needs none."""
+    if not (weapon.arc or weapon.aim):
+        return -1.0
+    return round(math.cos(weapon.aim or math.radians(weapon.arc / 2)), 15)
