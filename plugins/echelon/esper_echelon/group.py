@@ -29,6 +29,10 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 
+DRIVING = 100
+"""First of the purposes of noise that random numbers of the other team are drawn for, one for each of an action."""
+
+
 class Begun(NamedTuple):
     """What m matches show, of which some have just begun.
 
@@ -237,7 +241,7 @@ class Group:
         for driver in dict.fromkeys(self._drivers):
             matches = np.flatnonzero(running & np.array([one is driver for one in self._drivers]))
             if len(matches):
-                chance = [self._noise(matches, Purpose.OPPONENT + number) for number in range(len(ACTIONS))]
+                chance = [self._noise(matches, DRIVING + number) for number in range(len(ACTIONS))]
                 size = self._arena.grounds.size[matches].astype(np.float32)
                 suite = self._seen[matches, self._n :]
                 actions[matches] = driver(Seen(matches, suite, size, np.stack(chance, -1)))
