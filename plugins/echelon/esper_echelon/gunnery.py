@@ -38,6 +38,9 @@ PAINTED_IS_NEARER = 4.0
 FINISH = 6.0
 """How much nearer, m, an enemy counts that is all but dead."""
 
+MARGIN = 0.5
+"""Metres beyond the radius of a splash within which no friend may be."""
+
 ECM, ECCM = 0.25, 1.0
 """What a scout's `secondary` says."""
 
@@ -111,7 +114,15 @@ class Gunnery:
             bears = (along > 0) & (beside - turned <= weapon.aim)
         else:
             bears = along >= _COSINES[weapon.name]
-        return self.target_seen & bears & (length(self.way) <= reach)
+        return self.target_seen & bears & (length(self.way) <= reach) & ~self._splashes(scene, weapon)
+
+    def _splashes(self, scene: Scene, weapon: Weapon) -> Flags:
+        """Return whether a hit would reach the mech itself or a friend, `[E]`."""
+        if not weapon.splash:
+            return np.zeros(len(self.way), np.bool_)
+        spread = weapon.splash + MARGIN
+        friends = scene.friendly & (length(scene.way - self.way[:, None]) < spread)
+        return friends.any(1) | (length(self.way) < spread)
 
     def _electronics(self, scene: Scene, actions: Floats) -> None:
         """Let the scout that is nearest to the zone jam, and others see through what the enemy jams."""
