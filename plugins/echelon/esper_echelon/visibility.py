@@ -59,7 +59,12 @@ def visible(arena: Arena) -> Flags:
 
     In `partial`, one is seen who is painted (with a quality of LOCK_QUALITY), within radar range, in free sight, or,
     unless smoke is between, is an enemy that is hot or emits. Quality and suite scale the radar's range.
+
+    Raises:
+        ValueError: If the arena's visibility is none of VISIBILITIES.
     """
+    if arena.visibility not in VISIBILITIES:
+        raise ValueError(f"visibility {arena.visibility!r}, expected one of {', '.join(VISIBILITIES)}")
     mechs = arena.mechs
     alive = mechs.alive
     pairs = alive[:, :, None] & alive[:, None, :]

@@ -67,7 +67,7 @@ def rays(size: int, count: int, matches: int) -> tuple[NDArray[np.int64], NDArra
 def test_sight_is_the_same_for_the_way_back_and_for_the_opposite(size: int) -> None:
     grounds, clouds = bare(4, size)
     clouds.add(np.repeat(np.arange(4), 2), np.array([[9.0, -7.0], [-9.0, 7.0]] * 4))
-    match, start, end = rays(size, 2000, 4)
+    match, start, end = rays(size, 2000, 4)  # more than one block of rays
     seen = clear(grounds, clouds, match, start, end)
     opposite = np.array([-1.0, -1.0, 1.0])
     assert 0.2 < seen.mean() < 0.9
