@@ -14,6 +14,7 @@ from esper_echelon.ground import LAVA, WATER
 from esper_echelon.tables import (
     CHASSIS,
     DECISION,
+    DT,
     SCORE_TO_WIN,
     SMOKE_RADIUS,
     SMOKE_SECONDS,
@@ -103,6 +104,7 @@ def picture(arena: Arena, match: int = 0, happenings: Happenings | None = None) 
     if happenings is not None:
         _hits(sheet, arena, match, happenings)
     _mechs(sheet, arena, match)
+    _flights(sheet, arena, match)
     _smoke(sheet, arena, match)
     _head(sheet.ink, arena, match)
     return np.asarray(whole.resize((SIDE, SIDE + HEAD), Image.Resampling.BOX))
@@ -164,6 +166,15 @@ def _bar(sheet: _Sheet, xy: NDArray[np.float64], radius: float, share: float) ->
     sheet.line(
         start, start + np.array([2.0 * share, 0.0]), (60, 150, 70, 255) if share > 0.35 else (200, 60, 40, 255), 3
     )
+
+
+def _flights(sheet: _Sheet, arena: Arena, match: int) -> None:
+    flights = arena.flights
+    for row in np.flatnonzero(flights.match == match).tolist():
+        colour, xy = TEAMS[int(arena.roster.team[flights.source[row]])], flights.position[row, :2]
+        speed = flights.velocity[row, :2]
+        sheet.line(xy - speed * DT, xy, (*colour, 255), 2)
+        sheet.disc(xy, 0.2, fill=(*INK, 255))
 
 
 def _smoke(sheet: _Sheet, arena: Arena, match: int) -> None:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 ENGAGE = 24.0
 """Who is nearer, m, is looked at instead of where one goes."""
 
-KEEPS = np.array([5.0, 3.0, 4.0, 6.0])
+KEEPS = np.array([5.0, 3.0, 4.0, 8.0])
 """Distance that each chassis keeps to its target, m: near enough for all its weapons, too far for its own splash."""
 
 HURT, TOO_HOT = 0.35, 0.9
