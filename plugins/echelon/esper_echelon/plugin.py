@@ -32,7 +32,7 @@ def esper_components() -> Iterator[ComponentSpec]:
         describe="esper_echelon.describe:describe",
         metrics="esper_echelon.metrics:METRICS",
         summary="two teams of mechs fight for a zone; rows are the mechs of one of them",
-        defaults={"masks": "echelon", "features": "suite", "workload": "echelon"},
+        defaults={"masks": "echelon", "features": "suite", "network": "combat-suite", "workload": "echelon"},
         only_by_name=True,
     )
     yield ComponentSpec(
@@ -51,6 +51,7 @@ def esper_components() -> Iterator[ComponentSpec]:
         summary="the 706 numbers that a mech's suite shows",
         provides=("features:suite",),
         reads=READS,
+        only_by_name=True,
     )
     yield ComponentSpec(
         kind="network",
@@ -61,6 +62,7 @@ def esper_components() -> Iterator[ComponentSpec]:
         defaults={"environment": "echelon", "features": "suite", **BESIDE},
         reads=READS,
         requires=("features:suite",),
+        only_by_name=True,
     )
     yield ComponentSpec(
         kind="network",

@@ -13,8 +13,10 @@ import torch
 
 import esper_echelon
 from esper_core import ActionSpec, ContinuousHead, SlotConfig, StateField, StateSpec
+from esper_core.composition.plan import PlanRequest, make_plan
 from esper_core.contracts.errors import IncompatiblePlan
 from esper_core.contracts.protocols import BuildContext
+from esper_core.registry.loading import load_index
 from esper_echelon import FLAT_OBS_DIM, SUITE_DESCRIPTOR_DIM, SuiteObservation, flat_obs_to_suite_obs
 from esper_echelon.arena import Arena
 from esper_echelon.features import SuiteFeatures
@@ -39,6 +41,27 @@ def test_policy_show_counts(esper: Esper, words: tuple[str, ...], parameters: in
     shown = json.loads(esper("policy", "show", *words, "--json").stdout)
     assert (shown["parameters"], shown["observation_dim"], shown["horizon"]) == (parameters, 706, 240)
     assert shown["heads"]["act"]["outputs"] == 18
+
+
+def test_which_pieces_fit_is_known_before_anything_is_built() -> None:
+    index = load_index()
+
+    def plan(policy: str, environment: str = "echelon", **uses: str) -> list[str]:
+        chosen = make_plan(PlanRequest(policy=policy, environment=environment, uses=uses), index).components
+        return [component.name for component in chosen[:4]]
+
+    assert plan("combat-suite") == ["combat-suite", "echelon", "suite", "linear-value"]
+    assert plan("actor-critic-lstm") == ["actor-critic-lstm", "echelon", "suite", "linear-value"]
+    assert plan("actor-critic-lstm", "growth") == ["actor-critic-lstm", "growth", "flat", "linear-value"]
+    with pytest.raises(IncompatiblePlan, match="'suite', which environment 'growth'"):
+        plan("combat-suite", "growth")
+    with pytest.raises(IncompatiblePlan, match="requires 'features:suite'"):
+        plan("combat-suite", features="flat")
+    with pytest.raises(
+        IncompatiblePlan, match=r"the actions of environment 'echelon' \(.*\) have no operation head"
+    ) as caught:
+        plan("actor-critic-lstm", critic="op-conditioned-critic")
+    assert "linear-value, state-value" in caught.value.hint
 
 
 @pytest.mark.parametrize("lead", [(), (4,), (2, 3), (2, 3, 5)])
