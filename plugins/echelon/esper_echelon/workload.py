@@ -56,7 +56,7 @@ class EchelonWorkload:
     @property
     def choices(self) -> dict[str, Any]:
         """What is trained; nothing is trained here, but a plan says which environment this is about."""
-        return {"policy": "combat-suite", "seed": 0, "device": "cpu"}
+        return {"policy": "combat-suite", "uses": {"environment": "echelon"}, "seed": 0, "device": "cpu"}
 
     def measure(self, plan: Plan, index: Index, *, quick: bool, say: Say) -> dict[str, Any]:
         """Return the speed of matches beside that of a loop and of a matrix product, and the memory of a match."""
