@@ -249,17 +249,15 @@ class Arena:
         return walk(mechs, bodies, orders, self.grounds, self._matches, footing, moment.pairs, live, able)
 
     def _pass_time(self) -> None:
-        mechs, over = self.mechs, self.over
-        tick = np.where(over, 0.0, TICK)[:, None]
+        mechs = self.mechs
+        tick = np.where(self.over, 0.0, TICK)[:, None]
         lay = mechs.fallen > 0
         for timer in (mechs.fallen, mechs.suppressed, mechs.hurried, mechs.ams):
             np.maximum(timer - tick, 0.0, out=timer)
         np.maximum(mechs.cooldown - tick[..., None], 0.0, out=mechs.cooldown)
         np.maximum(mechs.paint - tick[..., None], 0.0, out=mechs.paint)
         get_up(mechs, lay)
-        frozen_smoke = self.clouds.left[over]
-        self.clouds.pass_time(DT)
-        self.clouds.left[over] = frozen_smoke
+        self.clouds.pass_time(tick)
 
     def _hold_zone(self, squared: Floats, running: Flags) -> Floats:
         """Score a decision, and return each team's share of a tick, `[M, 2]`."""

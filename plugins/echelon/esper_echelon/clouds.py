@@ -55,8 +55,8 @@ class Clouds:
         self.x[match, slot], self.y[match, slot] = xy[:, 0], xy[:, 1]
         self.left[match, slot] = SMOKE_SECONDS
 
-    def pass_time(self, seconds: float) -> None:
-        """Let clouds grow older."""
+    def pass_time(self, seconds: float | _Floats) -> None:
+        """Let clouds grow older, by as much everywhere or by `[M, 1]`."""
         np.subtract(self.left, seconds, out=self.left)
         self.left[self.left < _GONE] = 0
 

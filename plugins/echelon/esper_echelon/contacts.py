@@ -29,7 +29,7 @@ HEAT_TOP = 2.0
 """Largest heat that is shown, in capacities."""
 
 _PLACE_BITS, _STEPS = 5, 1 << 16
-_NEVER = 1 << 60
+_HOSTILE, _NEVER = 1 << 50, 1 << 60
 """Keys of the sort: the relation, then the square of the distance in steps of m²/65536, then the place."""
 
 _AT = {name: column for column, name in enumerate(CONTACT)}
@@ -38,23 +38,27 @@ _Places = NDArray[np.int64]
 
 @frozen(eq=False)
 class Contacts:
-    """Whom everybody shows, nearest first, three friends before enemies: arrays `[M, A, K]`.
+    """The contacts that are shown, L in all: viewer by viewer, nearest first, three friends before enemies.
 
     Attributes:
-        rows: float32 `[M, A, K, 25]`, zeros where there is nobody.
-        shown: bool; whether a row is of somebody.
-        hostile: bool; whether it is an enemy's.
-        place: int64; whose it is, anybody's where nobody is shown.
+        viewer: Who shows it, as a line of `M·A`, int64 `[L]`.
+        row: In which row, int64 `[L]`.
+        place: Whose it is, int64 `[L]`.
+        hostile: bool `[L]`; whether it is an enemy's.
+        values: float32 `[L, 25]`.
+        count: Rows in use, int64 `[M, A]`.
     """
 
-    rows: NDArray[np.float32]
-    shown: Flags
-    hostile: Flags
+    viewer: _Places
+    row: _Places
     place: _Places
+    hostile: Flags
+    values: NDArray[np.float32]
+    count: _Places
 
 
 def contacts(mechs: Mechs, sees: Flags, paint: Flags, size: Floats) -> Contacts:
-    """Return the contact tables.
+    """Return what the contact tables show.
 
     Args:
         mechs: All mechs.
@@ -62,40 +66,30 @@ def contacts(mechs: Mechs, sees: Flags, paint: Flags, size: Floats) -> Contacts:
         paint: `[M, A, A]`, whether a row may use a paint lock on a column.
         size: Of the maps, `[M]`, m; positions are divided by it.
     """
-    place, shown, hostile = _chosen(mechs, sees)
+    viewer, row, place, hostile, count = _chosen(mechs, sees)
     matches, places = mechs.alive.shape
-    count = matches * places
-    # Every mech as a friend, as an enemy, and nobody.
-    line = (np.arange(matches) * places)[:, None, None] + place + count * hostile
-    line = np.where(shown, line, 2 * count)
-    rows = _templates(mechs).take(line, 0)
-
-    seen_from = np.arange(count).reshape(matches, places, 1)
-    moving = np.empty((6, 2 * count + 1))
-    moving[0:2, :count] = np.moveaxis(mechs.position, -1, 0).reshape(2, -1)
-    moving[2, :count] = mechs.altitude.reshape(-1)
-    moving[3:5, :count] = np.moveaxis(mechs.velocity, -1, 0).reshape(2, -1)
-    moving[5, :count] = mechs.climb.reshape(-1)
-    moving[:, count : 2 * count] = moving[:, :count]
-    moving[:, 2 * count] = 0
-    there = moving.take(line, 1)
-    away = there - moving.take(seen_from, 1)
-    away *= shown
-
-    scale = (1 / size)[:, None, None]
+    line = viewer - viewer % places + place
+    values = _templates(mechs).take(line + matches * places * hostile, 0)
+    moving = np.empty((6, matches, places), np.float32)
+    moving[0], moving[1], moving[2] = mechs.position[..., 0], mechs.position[..., 1], mechs.altitude
+    moving[3], moving[4], moving[5] = mechs.velocity[..., 0], mechs.velocity[..., 1], mechs.climb
+    flat = moving.reshape(6, -1)
+    there = flat.take(line, 1)
+    away = there - flat.take(viewer, 1)
+    scale = (1 / size).astype(np.float32).take(viewer // places)
     for axis in range(3):
-        rows[..., _AT["x"] + axis] = away[axis] * scale
-        rows[..., _AT["velocity_x"] + axis] = away[3 + axis] / SPEED_SCALE
+        values[:, _AT["x"] + axis] = away[axis] * scale
+        values[:, _AT["velocity_x"] + axis] = away[3 + axis] * np.float32(1 / SPEED_SCALE)
     if paint.any():
-        flat = seen_from * places + place
-        rows[..., _AT["painted"]] = paint.reshape(-1).take(flat) & shown
-    _ballistics(rows, away, there[3:])
-    return Contacts(rows, shown, hostile & shown, place)
+        values[:, _AT["painted"]] = paint.reshape(-1).take(viewer * places + place)
+    _ballistics(values, away, there[3:])
+    return Contacts(viewer, row, place, hostile, values, count)
 
 
-def _chosen(mechs: Mechs, sees: Flags) -> tuple[_Places, Flags, Flags]:
+def _chosen(mechs: Mechs, sees: Flags) -> tuple[_Places, _Places, _Places, Flags, _Places]:
     """Who is in which row: one sort by relation and distance, from which reserved rows are read off."""
-    slots, relation = _rules(mechs.roster)
+    slots, relation, ranks = _rules(mechs.roster)
+    matches, places = mechs.alive.shape
     x, y = mechs.position[..., 0], mechs.position[..., 1]
     keys = x[:, None, :] - x[:, :, None]
     keys *= keys
@@ -106,26 +100,28 @@ def _chosen(mechs: Mechs, sees: Flags) -> tuple[_Places, Flags, Flags]:
     order = keys.astype(np.int64)
     order <<= _PLACE_BITS
     order += relation
-    order[~sees] = _NEVER
+    np.copyto(order, _NEVER, where=~sees)
     order.sort(axis=2)
-    places = order.shape[2]
-    friends = (sees & mechs.roster.allied).sum(2)[..., None]
-    enemies = sees.sum(2)[..., None] - friends
-    row = np.arange(min(MAX_CONTACTS, places - 1))
-    reserved = np.minimum(friends, RESERVED_FRIENDS)
-    hostile = (row >= reserved) & (row < reserved + enemies)
-    rank = np.where(hostile, row + (friends - reserved), np.where(row < reserved, row, row - enemies))
-    shown = row < np.minimum(friends + enemies, slots[:, None])
-    place = np.take_along_axis(order, np.where(shown, rank, 0), 2) & ((1 << _PLACE_BITS) - 1)
-    return np.where(shown, place, 0), shown, hostile
+    by_team = sees.view(np.int8).reshape(matches, places, 2, -1).sum(3, dtype=np.int8).astype(np.int64)
+    friends = np.where(mechs.roster.team == 0, by_team[..., 0], by_team[..., 1])
+    enemies = by_team[..., 0] + by_team[..., 1] - friends
+    count = np.minimum(friends + enemies, slots)
+    flat = count.reshape(-1)
+    viewer = np.repeat(np.arange(matches * places), flat)
+    row = np.arange(len(viewer)) - np.repeat(np.cumsum(flat) - flat, flat)
+    pattern = (friends * (places + 1) + enemies).reshape(-1) * MAX_CONTACTS
+    rank = ranks.take(pattern.take(viewer) + row)
+    place = order.reshape(-1).take(viewer * places + rank)
+    hostile = place >= _HOSTILE
+    place &= (1 << _PLACE_BITS) - 1
+    return viewer, row, place, hostile, count
 
 
 def _templates(mechs: Mechs) -> NDArray[np.float32]:
-    """What a row says whoever looks, `[2·M·A + 1, 25]`: everybody as a friend, everybody as an enemy, and nobody."""
+    """What a row says whoever looks, `[2·M·A, 25]`: everybody as a friend, then everybody as an enemy."""
     matches, places = mechs.alive.shape
     chassis = mechs.roster.chassis
-    rows = np.zeros((2 * matches * places + 1, len(CONTACT)), np.float32)
-    both = rows[:-1].reshape(2, matches, places, len(CONTACT))
+    rows = np.zeros((2, matches, places, len(CONTACT)), np.float32)
     values = {
         "sin_yaw": mechs.heading[..., 1],
         "cos_yaw": mechs.heading[..., 0],
@@ -137,39 +133,49 @@ def _templates(mechs: Mechs) -> NDArray[np.float32]:
         "visible": 1.0,
     }
     for name, value in values.items():
-        both[..., _AT[name]] = value
-    both[..., _AT["is_scout"] : _AT["is_scout"] + len(CHASSIS)] = np.eye(len(CHASSIS))[chassis]
-    both[0, ..., _AT["friendly"]] = 1
-    both[1, ..., _AT["hostile"]] = 1
-    return rows
+        rows[0, ..., _AT[name]] = value
+    rows[0, ..., _AT["is_scout"] : _AT["is_scout"] + len(CHASSIS)] = np.eye(len(CHASSIS))[chassis]
+    rows[1] = rows[0]
+    rows[0, ..., _AT["friendly"]] = 1
+    rows[1, ..., _AT["hostile"]] = 1
+    return rows.reshape(-1, len(CONTACT))
 
 
-def _ballistics(rows: NDArray[np.float32], away: Floats, flight: Floats) -> None:
-    """Write pitch of a shot, closing and crossing: `away` `[6, M, A, K]` relative, `flight` `[3, M, A, K]` absolute."""
+def _ballistics(values: NDArray[np.float32], away: NDArray[np.float32], flight: NDArray[np.float32]) -> None:
+    """Write pitch of a shot, closing and crossing; `away` `[6, L]` is relative to the viewer, `flight` `[3, L]` not."""
     x, y, z, *relative = away
     ground = x * x + y * y
     apart = np.sqrt(ground + z * z)
     near = np.maximum(apart, ADJACENT)
     closing = (x * relative[0] + y * relative[1] + z * relative[2]) / (near * -SPEED_SCALE)
-    rows[..., _AT["closing"]] = np.clip(closing, -1, 1)
+    values[:, _AT["closing"]] = np.clip(closing, -1, 1)
 
     speed = np.sqrt(flight[0] * flight[0] + flight[1] * flight[1] + flight[2] * flight[2])
     along = (x * flight[0] + y * flight[1] + z * flight[2]) / (near * np.maximum(speed, SLOW))
     crosses = (speed >= SLOW) & (apart >= ADJACENT)
-    rows[..., _AT["crossing"]] = (1 - np.minimum(np.abs(along), 1)) * crosses
+    values[:, _AT["crossing"]] = (1 - np.minimum(np.abs(along), 1)) * crosses
 
+    # The flatter root of the trajectory through the target, without the difference of nearly equal numbers.
     square = SHOT_SPEED**2
-    within = square * square - GRAVITY * (GRAVITY * ground + 2 * square * z)
-    tangent = (square - np.sqrt(np.maximum(within, 0))) / (GRAVITY * np.sqrt(np.maximum(ground, ADJACENT)))
-    rows[..., _AT["lead_pitch"]] = np.where(within < 0, 1.0, np.clip(np.arctan(tangent) * (4 / np.pi), -1, 1))
+    drop = GRAVITY * ground + 2 * square * z
+    within = square * square - GRAVITY * drop
+    tangent = drop / ((square + np.sqrt(np.maximum(within, 0))) * np.sqrt(np.maximum(ground, ADJACENT)))
+    pitch = np.clip(np.arctan(tangent) * (4 / np.pi), -1, 1)
+    values[:, _AT["lead_pitch"]] = np.where(within < 0, np.float32(1), pitch)
 
 
 @lru_cache
-def _rules(roster: Roster) -> tuple[_Places, _Places]:
-    """Rows of each place `[A]`, and what of a sort's key does not change, `[A, A]`."""
+def _rules(roster: Roster) -> tuple[_Places, _Places, _Places]:
+    """Return rows of each place `[A]`, what of a sort's key does not change `[A, A]`, and ranks.
+
+    Ranks `[A + 1, A + 1, MAX_CONTACTS]`: with so many friends and enemies seen, who of them is in a row, friends first.
+    """
     slots = np.array([suite.contacts for suite in SUITES])[roster.suite]
-    hostile = (~roster.allied).astype(np.int64) * (1 << 50)
-    return slots, hostile + np.arange(len(slots))
+    relation = np.where(roster.allied, 0, _HOSTILE) + np.arange(len(slots))
+    friends, enemies, row = np.ogrid[: len(slots) + 1, : len(slots) + 1, :MAX_CONTACTS]
+    reserved = np.minimum(friends, RESERVED_FRIENDS)
+    behind = np.where(row < reserved + enemies, row + friends - reserved, row - enemies)
+    return slots, relation, np.where(row < reserved, row, behind)
 
 
 _HP = np.array([known.hp for known in CHASSIS])

@@ -46,7 +46,7 @@ def turn(mechs: Mechs, orders: Orders, able: Flags) -> None:
     cosine, sine = orders.turn
     x, y = mechs.heading[..., 0], mechs.heading[..., 1]
     new_x, new_y = x * cosine - y * sine, x * sine + y * cosine
-    length = np.sqrt(new_x * new_x + new_y * new_y)
+    length = np.maximum(np.sqrt(new_x * new_x + new_y * new_y), 1e-9)
     np.copyto(x, new_x / length, where=able)
     np.copyto(y, new_y / length, where=able)
 

@@ -54,7 +54,11 @@ LOW_HP, HIGH_HEAT, LOW_STABILITY = 0.25, 0.90, 20.0
 HEAVY_LOAD = 5.0
 """Mass of contacts at which the panel's sums are 1."""
 
+_RELATIVE = np.array([name in ("x", "y", "z", "velocity_x", "velocity_y") for name in SQUAD], np.float32)
+"""Which numbers of mates are relative to one's own."""
+
 _Float32 = NDArray[np.float32]
+_Places = NDArray[np.int64]
 
 
 def observe(arena: Arena, visible: Flags | None = None) -> _Float32:
@@ -69,19 +73,17 @@ def observe(arena: Arena, visible: Flags | None = None) -> _Float32:
     matches, places = mechs.alive.shape
     size = arena.grounds.size.astype(np.float64)
     out = np.zeros((matches, places, FLAT_OBS_DIM), np.float32)
+    lines = out.reshape(-1, FLAT_OBS_DIM)
 
     shown = contacts(mechs, sees, painted(mechs), size)
-    rows = shown.shown.shape[2]
-    out[..., CONTACTS_AT].reshape(matches, places, MAX_CONTACTS, len(CONTACT))[:, :, :rows] = shown.rows
-    out[..., CONTACT_MASK_AT] = 1
-    out[..., CONTACT_MASK_AT][..., :rows] = ~shown.shown
+    lines[:, CONTACTS_AT].reshape(-1, MAX_CONTACTS, len(CONTACT))[shown.viewer, shown.row] = shown.values
+    out[..., CONTACT_MASK_AT] = np.arange(MAX_CONTACTS) >= shown.count[..., None]
 
-    mates = mechs.alive[:, fixed.mates] & fixed.is_mate
-    rows = mates.shape[2]
-    squad = out[..., SQUAD_AT].reshape(matches, places, MAX_SQUAD, len(SQUAD))[:, :, :rows]
-    squad[...] = _squad(arena, fixed, size) * mates[..., None]
+    mates = mechs.alive.take(fixed.mates, 1) & fixed.is_mate
+    viewer, row, values = _squad(arena, fixed, size, mates)
+    lines[:, SQUAD_AT].reshape(-1, MAX_SQUAD, len(SQUAD))[viewer, row] = values
     out[..., SQUAD_MASK_AT] = 1
-    out[..., SQUAD_MASK_AT][..., :rows] = ~mates
+    out[..., SQUAD_MASK_AT][..., : mates.shape[2]] = ~mates
 
     _write(out[..., EGO_AT], EGO, _ego(arena, fixed, size))
     out[..., DESCRIPTOR_AT] = fixed.descriptor
@@ -95,11 +97,15 @@ def _write(block: _Float32, names: tuple[str, ...], values: dict[str, Any]) -> N
         block[..., column] = values[name]
 
 
-def _squad(arena: Arena, fixed: _Fixed, size: Floats) -> Floats:
-    """What the squad's radio tells, `[M, A, R, 10]`: as much of each mate as the suite has detail for."""
+def _squad(arena: Arena, fixed: _Fixed, size: Floats, mates: Flags) -> tuple[_Places, _Places, _Float32]:
+    """What the squad's radio tells of `mates` `[M, A, R]`: as much of each as the suite has detail for.
+
+    Returns:
+        Viewers, as lines of `M·A`, rows, and values `[L, 10]`.
+    """
     mechs = arena.mechs
     side = size[:, None]
-    known = np.empty((*mechs.alive.shape, len(SQUAD)))
+    known = np.empty((*mechs.alive.shape, len(SQUAD)), np.float32)
     values = {
         "x": mechs.position[..., 0] / side,
         "y": mechs.position[..., 1] / side,
@@ -112,13 +118,16 @@ def _squad(arena: Arena, fixed: _Fixed, size: Floats) -> Floats:
         "engaged": mechs.targeted | (mechs.hurried > 0),
         "leader": mechs.roster.leads,
     }
-    for column, name in enumerate(SQUAD):
-        known[..., column] = values[name]
-    squad = known[:, fixed.mates]
-    relative = SQUAD.index("hp")
-    squad[..., :relative] -= known[:, :, None, :relative]
-    squad *= fixed.told[:, None]
-    return squad
+    _write(known, SQUAD, values)
+    places, rows = mates.shape[1:]
+    cell = np.flatnonzero(mates)
+    viewer, row = np.divmod(cell, rows)
+    place = viewer % places
+    known = known.reshape(-1, len(SQUAD))
+    told = known.take(viewer - place + fixed.mates.reshape(-1).take(place * rows + row), 0)
+    told -= (known * _RELATIVE).take(viewer, 0)
+    told *= fixed.told.take(place, 0)
+    return viewer, row, told
 
 
 def _ego(arena: Arena, fixed: _Fixed, size: Floats) -> dict[str, Any]:
@@ -168,17 +177,18 @@ def _panel(arena: Arena, fixed: _Fixed, sees: Flags, shown: Contacts, mates: Fla
     `intel` are enemies that only others of the team see, `has_order` tells whether a leader lives who gives orders.
     """
     mechs = arena.mechs
-    mass = fixed.mass[shown.place] * shown.shown
-    threat = mass * shown.hostile
-    complement = (mechs.present[:, fixed.mates] & fixed.is_mate).sum(2)
+    # Friends and enemies of every viewer, in one sum.
+    mass = np.bincount(2 * shown.viewer + shown.hostile, fixed.mass.take(shown.place), 2 * mechs.alive.size)
+    mass = np.minimum(mass.reshape(*mechs.alive.shape, 2) / HEAVY_LOAD, 1)
+    complement = (mechs.present.take(fixed.mates, 1) & fixed.is_mate).sum(2)
     alert = (mechs.hurried > 0) | (mechs.hp < LOW_HP * fixed.hp) | (mechs.heat > HIGH_HEAT * fixed.capacity)
     return {
-        "contacts": shown.shown.sum(2) / fixed.slots,
+        "contacts": shown.count / fixed.slots,
         "intel": _intel(arena, fixed, sees) if arena.visibility != "full" else 0.0,
         "has_order": (mechs.alive[:, None, :] & fixed.commands).any(2),
         "squad": mates.sum(2) / np.maximum(complement, 1),
-        "threat": np.minimum(threat.sum(2) / HEAVY_LOAD, 1),
-        "friends": np.minimum((mass - threat).sum(2) / HEAVY_LOAD, 1),
+        "threat": mass[..., 1],
+        "friends": mass[..., 0],
         "alert": alert | (mechs.stability < LOW_STABILITY),
         "detail": fixed.detail / 2,
     }
@@ -203,7 +213,7 @@ class _Fixed:
         descriptor: `[A, 14]`.
         mates: Who is in which row of the squad, `[A, R]`.
         is_mate: Whether such a row is in use, `[A, R]`.
-        told: Which numbers of mates the suite shows, `[A, 10]`.
+        told: 1 for numbers of mates that the suite shows, `[A, 10]`.
         commands: Whether the column gives orders to the row, `[A, A]`.
     """
 
@@ -216,9 +226,9 @@ class _Fixed:
     reports: Flags
     detail: Floats
     descriptor: Floats
-    mates: NDArray[np.int64]
+    mates: _Places
     is_mate: Flags
-    told: Flags
+    told: _Float32
     commands: Flags
 
 
@@ -243,7 +253,7 @@ def _fixed(roster: Roster) -> _Fixed:
         descriptor=np.array([_descriptor(suite) for suite in roster.suite.tolist()]),
         mates=mates,
         is_mate=is_mate,
-        told=detail[:, None] >= np.array([level.get(name, 0) for name in SQUAD]),
+        told=(detail[:, None] >= np.array([level.get(name, 0) for name in SQUAD])).astype(np.float32),
         commands=leads & (same_pack | (roster.suite == SQUAD_COMMAND)),
     )
 

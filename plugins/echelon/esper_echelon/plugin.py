@@ -33,6 +33,7 @@ def esper_components() -> Iterator[ComponentSpec]:
         metrics="esper_echelon.metrics:METRICS",
         summary="two teams of mechs fight for a zone; rows are the mechs of one of them",
         defaults={"masks": "echelon", "features": "suite", "workload": "echelon"},
+        only_by_name=True,
     )
     yield ComponentSpec(
         kind="masks",
@@ -40,6 +41,7 @@ def esper_components() -> Iterator[ComponentSpec]:
         factory="esper_echelon.masks:EchelonMasks",
         summary="numbers alone: nothing is illegal",
         reads=READS,
+        only_by_name=True,
     )
     yield ComponentSpec(
         kind="features",
@@ -56,7 +58,7 @@ def esper_components() -> Iterator[ComponentSpec]:
         factory="esper_echelon.networks:CombatSuiteActorCritic",
         config="esper_echelon.network_config:CombatSuiteConfig",
         summary="recurrent policy that takes contacts and squad in as sets",
-        defaults={"features": "suite", **BESIDE},
+        defaults={"environment": "echelon", "features": "suite", **BESIDE},
         reads=READS,
         requires=("features:suite",),
     )

@@ -153,19 +153,22 @@ class _Way:
 
 
 def _meet(moment: Moment, flights: Flights, step: Floats) -> tuple[Floats, NDArray[np.int64]]:
-    """Return the share of the way to where each comes nearest to the first enemy that it touches, and who that is."""
+    """Return the share of the way to the first enemy that each touches, and who that is."""
     n, mechs = moment.roster.team_size, moment.mechs
     enemy = np.where(flights.source < n, n, 0)[:, None] + np.arange(n)
     match = flights.match[:, None]
     position = mechs.position[match, enemy]
     x, y = (position[..., axis] - flights.position[:, axis, None] for axis in (0, 1))
     step_x, step_y, step_z = (step[:, axis, None] for axis in (0, 1, 2))
-    share = (x * step_x + y * step_y) / np.maximum(step_x * step_x + step_y * step_y, 1e-18)
-    share = np.clip(share, 0.0, 1.0)
-    x, y = x - share * step_x, y - share * step_y
     radius, height = moment.bodies.radius[enemy], moment.bodies.height[enemy]
+    length = np.maximum(step_x * step_x + step_y * step_y, 1e-18)
+    nearest = (x * step_x + y * step_y) / length
+    x, y = x - nearest * step_x, y - nearest * step_y
+    chord = radius * radius - (x * x + y * y)
+    half = np.sqrt(np.maximum(chord, 0.0) / length)
+    share = np.maximum(nearest - half, 0.0)
     above = flights.position[:, 2, None] + share * step_z - mechs.altitude[match, enemy]
-    touched = (x * x + y * y <= radius * radius) & (above >= 0) & (above <= height)
+    touched = (chord >= 0) & (nearest + half >= 0) & (share <= 1) & (above >= 0) & (above <= height)
     touched &= moment.live[match, enemy]
     share = np.where(touched, share, _NEVER)
     first = share.argmin(axis=-1)
@@ -192,14 +195,15 @@ def _direct(moment: Moment, flights: Flights, way: _Way, rows: Flags) -> Hits:
 
 
 def _splash(moment: Moment, flights: Flights, way: _Way, point: Floats, rows: Flags) -> Hits:
-    """Return what bursts do to all others near them, whom no obstacle protects."""
+    """Return what bursts do to all others whose bodies are near them, and whom no obstacle protects."""
     mechs, bursts = moment.mechs, np.flatnonzero(rows)
     match, centre = flights.match[bursts], point[bursts]
     x, y = (mechs.position[match, :, axis] - centre[:, axis, None] for axis in (0, 1))
     feet = mechs.altitude[match]
     gap = np.maximum(np.maximum(feet - centre[:, 2, None], centre[:, 2, None] - feet - moment.bodies.height), 0.0)
     radius = _SPLASH[flights.weapon[bursts]][:, None]
-    near = moment.live[match] & (x * x + y * y + gap * gap <= radius * radius)
+    beside = np.maximum(np.sqrt(x * x + y * y) - moment.bodies.radius, 0.0)
+    near = moment.live[match] & (beside * beside + gap * gap <= radius * radius)
     direct = way.hit[bursts]
     near[direct, way.target[bursts[direct]]] = False
     row, target = np.nonzero(near)

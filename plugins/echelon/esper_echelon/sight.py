@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from esper_echelon.clouds import Clouds
 from esper_echelon.ground import Grounds, cell
 
+_BLOCK = 1024
+"""Rays that are followed together, which bounds the memory that they take."""
+
 _Rays = NDArray[np.int64]
 _Floats = NDArray[np.float64]
 
@@ -38,8 +41,11 @@ def walled(grounds: Grounds, match: _Rays, start: _Floats, end: _Floats) -> NDAr
     A line enters and leaves every cell where it crosses a border, and in every cell is lowest there: so every crossing
     is looked at, with the cells on both of its sides.
     """
-    blocked = np.zeros(len(match), np.bool_)
     rays = len(match)
+    if rays > _BLOCK:
+        blocks = [slice(first, first + _BLOCK) for first in range(0, rays, _BLOCK)]
+        return np.concatenate([walled(grounds, match[block], start[block], end[block]) for block in blocks])
+    blocked = np.zeros(rays, np.bool_)
     first, last = (np.stack(grounds.cells(match, at[:, :2])[::-1]) for at in (start, end))
     low, high = np.minimum(first, last), np.maximum(first, last)
     count = (high - low).ravel()
@@ -72,7 +78,7 @@ def walled(grounds: Grounds, match: _Rays, start: _Floats, end: _Floats) -> NDAr
     across += along * across_slope
     height += along * climb
     beside = cell(across, line, odd, outermost, centre)
-    np.clip(beside, least, most, out=beside)
+    np.clip(beside, least, most, out=beside)  # rounding leads no line beyond its ends
     beside *= width + 1 - stride
     beside += border * stride
     beside += base

@@ -59,7 +59,12 @@ def visible(arena: Arena) -> Flags:
 
     In `partial`, one is seen who is painted (with a quality of LOCK_QUALITY), within radar range, in free sight, or,
     unless smoke is between, is an enemy that is hot or emits. Quality and suite scale the radar's range.
+
+    Raises:
+        ValueError: If the arena's visibility is none of VISIBILITIES.
     """
+    if arena.visibility not in VISIBILITIES:
+        raise ValueError(f"visibility {arena.visibility!r}, expected one of {', '.join(VISIBILITIES)}")
     mechs = arena.mechs
     alive = mechs.alive
     pairs = alive[:, :, None] & alive[:, None, :]
@@ -79,7 +84,7 @@ def visible(arena: Arena) -> Flags:
     start, end = mechs.position[match, one], mechs.position[match, other]
     smokeless = ~arena.clouds.between(match, start, end)
     match, one, other = match[smokeless], one[smokeless], other[smokeless]
-    loud = alive & ((mechs.heat > HOT * mechs.capacity) | mechs.ecm | mechs.eccm)
+    loud = (mechs.heat > HOT * mechs.capacity) | mechs.ecm | mechs.eccm
     hostile = mechs.roster.team[one] != mechs.roster.team[other]
     seen[match, one, other] |= hostile & loud[match, other]
     seen[match, other, one] |= hostile & loud[match, one]

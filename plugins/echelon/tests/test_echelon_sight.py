@@ -67,7 +67,7 @@ def rays(size: int, count: int, matches: int) -> tuple[NDArray[np.int64], NDArra
 def test_sight_is_the_same_for_the_way_back_and_for_the_opposite(size: int) -> None:
     grounds, clouds = bare(4, size)
     clouds.add(np.repeat(np.arange(4), 2), np.array([[9.0, -7.0], [-9.0, 7.0]] * 4))
-    match, start, end = rays(size, 2000, 4)
+    match, start, end = rays(size, 2000, 4)  # more than one block of rays
     seen = clear(grounds, clouds, match, start, end)
     opposite = np.array([-1.0, -1.0, 1.0])
     assert 0.2 < seen.mean() < 0.9
@@ -107,12 +107,13 @@ def test_smoke_hides(start: tuple[float, float], end: tuple[float, float], free:
 
 
 def test_smoke_stays_ten_seconds() -> None:
-    clouds = Clouds.none(2)
-    clouds.add(np.array([1]), np.zeros((1, 2)))
+    clouds, around = Clouds.none(2), (np.array([1]), np.zeros((1, 2)), np.ones((1, 2)))
+    clouds.add(np.array([1, 1]), np.array([[0.0, 0.0], [9.0, 9.0]]))
+    clouds.left[1, 1] = 99
     for step in range(200):
-        assert np.count_nonzero(clouds.left) == 1, step
+        assert clouds.between(*around), step
         clouds.pass_time(0.05)
-    assert not clouds.left.any()
+    assert not clouds.between(*around)
 
 
 def test_clouds_are_kept_apart_grow_and_go_on() -> None:
