@@ -39,7 +39,7 @@ ENGAGE = 24.0
 """Who is nearer, m, is looked at instead of where one goes."""
 
 KEEPS = np.array([6.0, 6.0, 7.0, 8.0])
-"""Distance that each chassis keeps to its target, m: within its lasers or painter, out of flamers and its own bursts."""
+"""Distance that each chassis keeps to its target, m: within its lasers or painter, out of flamers and own bursts."""
 
 HURT, TOO_HOT = 0.35, 0.9
 """Share of hit points below which, and of heat above which, a lieutenant goes behind a friend."""
