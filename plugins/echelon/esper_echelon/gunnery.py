@@ -35,9 +35,6 @@ COOL = 0.92
 PAINTED_IS_NEARER = 4.0
 """How much nearer, m, a painted enemy counts; to a scout, who paints, an unpainted one does."""
 
-FINISH = 6.0
-"""How much nearer, m, an enemy counts that is all but dead."""
-
 MARGIN = 0.5
 """Metres that bodies must be beyond the reach of a splash."""
 
@@ -80,11 +77,10 @@ class Gunnery:
 
     @classmethod
     def of(cls, scene: Scene) -> Gunnery:
-        """Choose: the nearest, and rather who is painted or all but dead."""
+        """Choose: the nearest, and rather who is painted; a scout rather who is not."""
         paints = np.where(scene.chassis == SCOUT, PAINTED_IS_NEARER, -PAINTED_IS_NEARER)
         painted = scene.contact["painted"] > 0.5
-        cost = painted * paints[:, None] - FINISH * (1 - scene.contact["hp"])
-        which, seen = scene.nearest(scene.hostile, cost)
+        which, seen = scene.nearest(scene.hostile, painted * paints[:, None])
         way = np.where(seen[:, None], scene.pick(scene.way, which), 0.0)
         return cls(way, seen, seen & scene.pick(painted, which), scene.pick(scene.radii, which))
 

@@ -54,6 +54,7 @@ class Orders:
             raise ValueError(
                 f"actions have the shape {list(actions.shape)}, expected [matches, {places}, {len(ACTIONS)}]"
             )
+        actions = np.asarray(actions, np.float64)
         finite = np.isfinite(actions)
         bad = actions.size - int(np.count_nonzero(finite))
         wanted = np.clip(np.where(finite, actions, 0.0) if bad else actions, -1.0, 1.0)

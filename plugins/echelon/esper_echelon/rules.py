@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 ENGAGE = 24.0
 """Who is nearer, m, is looked at instead of where one goes."""
 
-KEEPS = np.array([5.0, 3.0, 4.0, 8.0])
-"""Distance that each chassis keeps to its target, m: near enough for all its weapons, too far for its own splash."""
+KEEPS = np.array([6.0, 6.0, 7.0, 8.0])
+"""Distance that each chassis keeps to its target, m: within its lasers or painter, out of flamers and own bursts."""
 
 HURT, TOO_HOT = 0.35, 0.9
 """Share of hit points below which, and of heat above which, a lieutenant goes behind a friend."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from math import cos, radians, sin
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from esper_echelon.arena import Arena, Step
 from esper_echelon.ground import Grounds
+from esper_echelon.noise import Purpose
 from esper_echelon.rewards import RewardWeights
 from esper_echelon.roster import Roster
-from esper_echelon.tables import ACTIONS
+from esper_echelon.tables import ACTIONS, TIMERS
 
 SCOUT, SCOUT_TOO, LIGHT, MEDIUM, HEAVY, LEADER = range(6)
 """Places of one team."""
@@ -79,3 +82,33 @@ def damage_to(step: Step, place: int) -> NDArray[np.float64]:
     """Return the amounts of damage that a mech took."""
     rows = step.happenings.damage
     return rows.amount[rows.target == place]
+
+
+BUTTONS = {
+    "laser": (MEDIUM, "primary"), "flamer": (LIGHT, "primary"), "missile": (HEAVY, "secondary"),
+    "gauss": (HEAVY, "tertiary"), "autocannon": (MEDIUM, "tertiary"), "painter": (SCOUT, "primary"),
+    "smoke": (HEAVY, "special"),
+}  # fmt: skip
+TARGET = FOE + HEAVY
+
+
+@pytest.fixture(autouse=True)
+def chance(monkeypatch):
+    """No beam hits legs and no missile is shot down, unless a test says otherwise."""
+    drawn = dict.fromkeys(Purpose, 0.99)
+    monkeypatch.setattr(
+        "esper_echelon.moment.uniform",
+        lambda seeds, clock, substep, purpose, places: np.full((1, places), drawn[purpose]),
+    )
+    return drawn
+
+
+def duel(weapon: str, distance: float, angle: float = 0.0, facing=WEST, **other) -> tuple[Field, int, str]:
+    """Put who carries a weapon before a heavy, so many metres away and degrees to the left."""
+    shooter, button = BUTTONS[weapon]
+    field = Field()
+    field.put(shooter, 0, 0, **other)
+    if weapon == "autocannon":  # the painter, which is on the same button, waits
+        field.arena.mechs.cooldown[0, shooter, TIMERS.index("painter")] = 9.0
+    field.put(TARGET, distance * cos(radians(angle)), distance * sin(radians(angle)), facing)
+    return field, shooter, button

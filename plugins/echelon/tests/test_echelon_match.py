@@ -77,6 +77,14 @@ def test_elimination_wins_whatever_the_score_is_and_one_death_ends_nothing():
     assert ending(field) == ("elimination", 0)
 
 
+def test_when_both_are_gone_the_score_decides():
+    field = Field()
+    field.arena.score[0] = 3.0, 4.0
+    field.arena.mechs.alive[0] = False
+    field.do()
+    assert ending(field) == ("elimination", 1)
+
+
 @pytest.mark.parametrize(
     ("score", "hurt", "winner"), [((2, 1), 0, 0), ((1, 2), 0, 1), ((1, 1), 0, -1), ((1, 1), LEADER, 1), ((0, 0), 11, 0)]
 )
@@ -349,6 +357,8 @@ def check(arena: Arena, step: Step, before: dict[str, np.ndarray]) -> None:
         ("cooldown", 5),
     ):
         assert (getattr(mechs, timer) >= 0).all() and (getattr(mechs, timer) <= most).all()
+    flights = arena.flights
+    assert (np.abs(flights.position[:, :2]) <= arena.grounds.size[flights.match, None] / 2).all()
     present = mechs.present[..., None]
     np.testing.assert_allclose((mechs.heading**2).sum(-1), 1, rtol=1e-12)
     assert (np.abs(mechs.velocity) <= 7.0 * present).all()
