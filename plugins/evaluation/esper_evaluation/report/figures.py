@@ -1,4 +1,4 @@
-"""What a page is made of beside charts: heat maps, timelines, chains and tables.
+"""What a page is made of beside charts: heat maps, timelines, chains, tables and pictures.
 
 Nothing here knows about runs or writes markup; the templates do that, and escape whatever they are given.
 """
@@ -6,6 +6,7 @@ Nothing here knows about runs or writes markup; the templates do that, and escap
 from __future__ import annotations
 
 import math
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 
 from attrs import field, frozen
@@ -165,6 +166,21 @@ class Table:
     note: str = ""
     folded: bool = False
     kind: str = field(default="table", init=False)
+
+
+@frozen
+class Picture:
+    """A picture, and what it shows in words."""
+
+    title: str
+    note: str
+    content: bytes = field(repr=False)
+    kind: str = field(default="picture", init=False)
+
+    @property
+    def data(self) -> str:
+        """The picture as an address that holds it."""
+        return f"data:image/png;base64,{b64encode(self.content).decode()}"
 
 
 @frozen

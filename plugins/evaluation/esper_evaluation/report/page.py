@@ -14,6 +14,7 @@ from esper_core.system.files import check_creatable, replace_synced, writing
 from esper_core.system.printable import visible
 from esper_evaluation.report import chapters, charts
 from esper_evaluation.report.figures import fixed, short
+from esper_evaluation.report.pictures import pictures
 from esper_evaluation.report.record import Record
 from esper_evaluation.report.slots import slots
 from esper_evaluation.student import mean_interval
@@ -79,9 +80,11 @@ def _chapters(record: Record) -> list[chapters.Chapter]:
     if not record.lines:
         empty = chapters.Chapter("learning", "Learning", "No update has ended yet, so there is nothing to draw.", [])
         return [empty, chapters.made_of(record), chapters.provenance(record)]
+    seen = pictures(record)
     return [
         chapters.learning(record),
         slots(record),
+        *([seen] if seen else []),
         chapters.behaviour(record),
         chapters.critic(record),
         chapters.updates(record),

@@ -1,0 +1,86 @@
+"""Matches in processes: the same results, runs that go on in the middle of matches, and processes that are killed."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import esper_core as esper
+from esper_core.composition.plan import Plan
+from esper_core.contracts.errors import EsperError
+from esper_core.contracts.plain import from_exact, to_exact
+
+Build = Callable[..., Any]
+
+VARIED = ("packs=2", "packs_per_team_range=[1, 2]", "map_size_range=[30, 45]", "opponent=charge")
+
+
+def results(environment: Any, steps: range) -> list[Any]:
+    """Return everything that comes of random steps, in which some matches begin anew."""
+    found: list[Any] = []
+    for t in steps:
+        generator = torch.Generator().manual_seed(t)
+        act = 2 * torch.rand(environment.num_envs, 9, generator=generator) - 1
+        state, *rest, info = environment.step({"act": act})
+        found += [*(value.tolist() for value in (*state.values(), *rest)), info["events"]]
+        if t % 10 == 9:
+            mask = torch.zeros(environment.num_envs, dtype=torch.bool)
+            mask[: 2 * 13] = True
+            state, info = environment.reset(options={"reset_mask": mask.numpy()})
+            found += [*(value.tolist() for value in state.values()), info["absent"].tolist(), info["curriculum"]]
+    return found
+
+
+def test_results_are_the_same_for_any_number_of_workers(build: Build) -> None:
+    everything = []
+    for workers in (0, 2):
+        environment = build(*VARIED, f"workers={workers}", envs=3)
+        environment.reset(seed=4)
+        everything.append([*results(environment, range(24)), environment.outcomes()["margin"].tolist()])
+    assert everything[0] == everything[1]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_it_goes_on_in_the_middle_of_matches_as_if_it_had_never_stopped(build: Build, workers: int) -> None:
+    schedule = 'schedule=["weapon_prob=0..1@9"]'
+    environment, other = (build(*VARIED, schedule, f"workers={workers}", envs=3) for _ in range(2))
+    environment.reset(seed=2)
+    results(environment, range(24))
+    other.load_state(from_exact(json.loads(json.dumps(to_exact(environment.state())))))
+    assert results(other, range(24, 40)) == results(environment, range(24, 40))
+
+
+def test_a_state_of_other_matches_is_refused(build: Build) -> None:
+    state = build("workers=2", envs=3).state()
+    with pytest.raises(ValueError, match="that of 3 matches, not of 2"):
+        build(envs=2).load_state(state)
+    with pytest.raises(ValueError, match="that of 2 processes, not of 3"):
+        build("workers=3", envs=3).load_state(state)
+
+
+@pytest.mark.slow
+def test_a_run_whose_worker_is_killed_names_it_and_resumes_exactly(plan: Callable[..., Plan], tmp_path: Path) -> None:
+    planned = plan("workers=2", "train.rollout_steps=30", "train.update_epochs=1", envs=3, updates=3)
+    whole = esper.train(planned, out=tmp_path / "whole", tensorboard=False)
+
+    def kill(progress: Any) -> None:
+        if (progress.update, progress.step) == (2, 9):
+            (victim,) = (one for one in multiprocessing.active_children() if one.name == "esper-echelon-1")
+            victim.kill()
+
+    with pytest.raises(EsperError, match=r"Worker 1 of 2, with the matches 1 to 2: A process .* ended unexpectedly"):
+        esper.train(planned, out=tmp_path / "cut", tensorboard=False, on_step=kill)
+    (folder,) = (tmp_path / "cut").iterdir()
+    resumed = esper.resume(folder, tensorboard=False)
+
+    def learned(run: Any) -> list[dict[str, Any]]:
+        return [{name: value for name, value in line.items() if name != "timing"} for line in run.metrics()]
+
+    assert learned(resumed) == learned(whole)
+    assert not [one for one in multiprocessing.active_children() if one.name.startswith("esper-echelon")]
