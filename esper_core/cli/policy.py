@@ -37,13 +37,14 @@ def show_policy(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Recipe or network.", autocompletion=completion.policies)],
     slots: choices.OneSlots = None,
+    kinds: choices.Kinds = None,
     uses: choices.Uses = None,
     options: choices.Options = None,
     as_json: choices.AsJson = False,
 ) -> None:
     """Show sizes, components and every option of a policy; network and critic are built to count parameters."""
     index, recipes = load_installed(context)
-    request = PlanRequest(policy=name, slots=slots, uses=choices.parse_uses(uses), options=options or ())
+    request = PlanRequest(policy=name, slots=slots, uses=choices.parse_uses(uses, kinds), options=options or ())
     plan = make_plan(request, index, recipes)
     document = _document(plan, index)
     if as_json:

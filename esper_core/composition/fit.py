@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.errors import IncompatiblePlan, did_you_mean
 from esper_core.contracts.features import FeatureSchema
 from esper_core.contracts.state import EnvironmentDescription, StateSpec
@@ -11,6 +12,9 @@ from esper_core.registry.index import Component, Index
 
 READS_ARRAYS = "network:arrays"
 """What a network provides that reads `Features.arrays`."""
+
+OP_LOGITS = "network:op-logits"
+"""What a network provides whose logits decide the operation, wherever actions have one."""
 
 
 def check_reads(components: Sequence[Component], environment: Component, state: StateSpec) -> None:
@@ -47,6 +51,19 @@ def check_capabilities(components: Sequence[Component], index: Index) -> None:
             raise IncompatiblePlan(
                 f"{component} requires '{capability}'; {' and '.join(there) or f'the plan has no {kind}'}.",
                 hint=hint if names else f"No component here provides '{capability}'.",
+            )
+
+
+def check_operations(
+    components: Sequence[Component], environment: Component, actions: ActionSpec, index: Index
+) -> None:
+    """Check that actions have an operation head where a component requires its logits; raises IncompatiblePlan."""
+    for component in components if actions.root is None else ():
+        if OP_LOGITS in component.spec.requires:
+            names = sorted(c.name for c in index.of_kind(component.kind) if OP_LOGITS not in c.spec.requires)
+            raise IncompatiblePlan(
+                f"{component} requires '{OP_LOGITS}', but the actions of {environment} have no operation head.",
+                hint=f"Choose another with --use {component.kind}=NAME: {', '.join(names) or 'none is installed'}.",
             )
 
 

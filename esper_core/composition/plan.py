@@ -9,7 +9,13 @@ from typing import Any, TypeVar
 from attrs import asdict, evolve, field, frozen
 
 from esper_core.composition.config import Option, planned_config, structure_config, unstructure_config
-from esper_core.composition.fit import check_arrays, check_capabilities, check_reads, check_restarts
+from esper_core.composition.fit import (
+    check_arrays,
+    check_capabilities,
+    check_operations,
+    check_reads,
+    check_restarts,
+)
 from esper_core.composition.lookup import PlannedComponent, find_planned
 from esper_core.composition.recipes import Recipes
 from esper_core.composition.selection import select
@@ -202,6 +208,7 @@ def make_plan(
     check_reads(components, environment, description.state)
     if not despite_capabilities:
         check_capabilities(components, index)
+        check_operations(components, environment, description.actions, index)
     configs = [planned_config(component, selection.config(component)) for component in components]
     planned = [PlannedComponent.of(component, config) for component, config in zip(components, configs, strict=True)]
     train = unstructure_config(selection.train_config(description.train))

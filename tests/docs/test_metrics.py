@@ -38,8 +38,10 @@ def test_every_metric_of_a_run_is_explained_and_no_other(
     growth = PlanRequest(policy="lstm-v2", slots="3", options=options, envs=2, updates=1, device="cpu")
     uses, options = {"environment": "gymnasium"}, ["environment.id=Pendulum-v1"]
     numbers = PlanRequest(policy="mlp", slots="1", uses=uses, options=options, envs=1, updates=1, device="cpu")
+    options = ["train.rollout_steps=240", "train.update_epochs=1"]
+    matches = PlanRequest(policy="combat-suite", environment="echelon", options=options, envs=1, updates=1)
     index, metrics = load_index(), {}
-    for request in (growth, numbers):
+    for request in (growth, numbers, matches):
         trainer = open_session(make_plan(request, index, Recipes()), index)
         (update,) = trainer.run(1)
         trainer.environment.close()

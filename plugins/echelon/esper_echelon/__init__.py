@@ -7,16 +7,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from esper_echelon.curriculum import CurriculumState
     from esper_echelon.layout import FLAT_OBS_DIM, SUITE_DESCRIPTOR_DIM
     from esper_echelon.networks import ActorCriticLSTM, CombatSuiteActorCritic, LSTMState
+    from esper_echelon.spatial import SpatialAccumulator
     from esper_echelon.suite import SuiteObservation, flat_obs_to_suite_obs
 
 _HOME = {
     "ActorCriticLSTM": "networks",
     "CombatSuiteActorCritic": "networks",
+    "CurriculumState": "curriculum",
     "FLAT_OBS_DIM": "layout",
     "LSTMState": "networks",
     "SUITE_DESCRIPTOR_DIM": "layout",
+    "SpatialAccumulator": "spatial",
     "SuiteObservation": "suite",
     "flat_obs_to_suite_obs": "suite",
 }
@@ -27,7 +31,9 @@ __all__ = [
     "SUITE_DESCRIPTOR_DIM",
     "ActorCriticLSTM",
     "CombatSuiteActorCritic",
+    "CurriculumState",
     "LSTMState",
+    "SpatialAccumulator",
     "SuiteObservation",
     "flat_obs_to_suite_obs",
 ]

@@ -14,6 +14,7 @@ from esper_echelon.ground import LAVA, WATER
 from esper_echelon.tables import (
     CHASSIS,
     DECISION,
+    DT,
     SCORE_TO_WIN,
     SMOKE_RADIUS,
     SMOKE_SECONDS,
@@ -39,7 +40,7 @@ SMOOTH = 2
 
 FLOOR, POOL, HOT = (236, 233, 226), (176, 205, 226), (235, 164, 120)
 LOW, HIGH = (188, 182, 172), (104, 98, 90)
-INK, PALE, SMOKE = (40, 40, 44), (150, 148, 142), (120, 122, 128)
+PAPER, INK, PALE, SMOKE = (250, 249, 246), (40, 40, 44), (150, 148, 142), (120, 122, 128)
 TEAMS = ((31, 98, 173), (190, 52, 38))
 """Colours of the learner's team and of the other."""
 
@@ -95,7 +96,7 @@ def picture(arena: Arena, match: int = 0, happenings: Happenings | None = None) 
     from PIL import Image, ImageDraw
 
     size = int(arena.grounds.size[match])
-    whole = Image.new("RGB", (SMOOTH * SIDE, SMOOTH * (SIDE + HEAD)), (250, 249, 246))
+    whole = Image.new("RGB", (SMOOTH * SIDE, SMOOTH * (SIDE + HEAD)), PAPER)
     ground = Image.fromarray(_ground(arena, match, size))
     whole.paste(ground.resize((SMOOTH * SIDE, SMOOTH * SIDE), Image.Resampling.NEAREST), (0, SMOOTH * HEAD))
     sheet = _Sheet(ImageDraw.Draw(whole, "RGBA"), size)
@@ -103,6 +104,7 @@ def picture(arena: Arena, match: int = 0, happenings: Happenings | None = None) 
     if happenings is not None:
         _hits(sheet, arena, match, happenings)
     _mechs(sheet, arena, match)
+    _flights(sheet, arena, match)
     _smoke(sheet, arena, match)
     _head(sheet.ink, arena, match)
     return np.asarray(whole.resize((SIDE, SIDE + HEAD), Image.Resampling.BOX))
@@ -166,6 +168,15 @@ def _bar(sheet: _Sheet, xy: NDArray[np.float64], radius: float, share: float) ->
     )
 
 
+def _flights(sheet: _Sheet, arena: Arena, match: int) -> None:
+    flights = arena.flights
+    for row in np.flatnonzero(flights.match == match).tolist():
+        colour, xy = TEAMS[int(arena.roster.team[flights.source[row]])], flights.position[row, :2]
+        speed = flights.velocity[row, :2]
+        sheet.line(xy - speed * DT, xy, (*colour, 255), 2)
+        sheet.disc(xy, 0.2, fill=(*INK, 255))
+
+
 def _smoke(sheet: _Sheet, arena: Arena, match: int) -> None:
     clouds = arena.clouds
     for cloud in np.flatnonzero(clouds.left[match] > 0).tolist():
@@ -180,6 +191,7 @@ def _head(ink: ImageDraw, arena: Arena, match: int) -> None:
     wide, font = SMOOTH * SIDE, ImageFont.load_default(SMOOTH * 15)
     living = arena.mechs.alive[match].reshape(2, -1).sum(1)
     middle, room = wide / 2, SMOOTH * 34
+    ink.rectangle((0, 0, wide, SMOOTH * HEAD - 1), fill=PAPER)
     ink.text((middle, SMOOTH * 16), f"{arena.clock[match] * DECISION:.0f} s", INK, font, anchor="mm")
     for team, (edge, sign) in enumerate(((0, 1), (wide, -1))):
         colour, score = TEAMS[team], float(arena.score[match, team])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -24,13 +25,13 @@ class Seen(NamedTuple):
         matches: Their numbers, int `[R]`.
         suite: float32 `[R, n, 706]`.
         map_size: Sides of their maps, float32 `[R]`, m.
-        chance: Numbers in [0, 1) that depend on the match, the decision and the place alone, `[R, n, 9]`.
+        chance: Returns numbers in [0, 1) that depend on the match, the decision and the place alone, `[R, n, 9]`.
     """
 
     matches: NDArray[np.intp]
     suite: NDArray[np.float32]
     map_size: NDArray[np.float32]
-    chance: Floats
+    chance: Callable[[], Floats]
 
 
 class Driver(Protocol):
@@ -69,7 +70,7 @@ class RandomDriver:
 
     def __call__(self, seen: Seen) -> Floats:
         """Return actions `[R, n, 9]`, uniform in −1..1."""
-        return 2.0 * seen.chance - 1.0
+        return 2.0 * seen.chance() - 1.0
 
 
 def driver_of(name: str, context: BuildContext) -> Driver:

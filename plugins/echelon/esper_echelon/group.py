@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -241,13 +242,17 @@ class Group:
         for driver in dict.fromkeys(self._drivers):
             matches = np.flatnonzero(running & np.array([one is driver for one in self._drivers]))
             if len(matches):
-                chance = [self._noise(matches, DRIVING + number) for number in range(len(ACTIONS))]
                 size = self._arena.grounds.size[matches].astype(np.float32)
                 suite = self._seen[matches, self._n :]
-                actions[matches] = driver(Seen(matches, suite, size, np.stack(chance, -1)))
-        held = self._noise(np.arange(len(running)), Purpose.HOLD_FIRE) >= self._weapon_prob[:, None]
-        actions[held[:, :, None] & self._weapons] = 0.0
+                actions[matches] = driver(Seen(matches, suite, size, partial(self._chance, matches)))
+        if (self._weapon_prob < 1.0).any():
+            held = self._noise(np.arange(len(running)), Purpose.HOLD_FIRE) >= self._weapon_prob[:, None]
+            actions[held[:, :, None] & self._weapons] = 0.0
         return actions
+
+    def _chance(self, matches: NDArray[np.intp]) -> Floats:
+        """Return numbers in [0, 1) for each number of an action of the other team, `[R, n, 9]`."""
+        return np.stack([self._noise(matches, DRIVING + number) for number in range(len(ACTIONS))], -1)
 
     def _noise(self, matches: NDArray[np.intp], purpose: int) -> Floats:
         """Return a number in [0, 1) for each place of the other team, `[R, n]`."""

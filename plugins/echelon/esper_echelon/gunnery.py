@@ -22,7 +22,6 @@ from esper_echelon.tables import (
     PRIMARY,
     SCOUT,
     SECONDARY,
-    SPECIAL,
     TERTIARY,
     VENT_FACTOR,
     YAW_RATE,
@@ -35,8 +34,8 @@ COOL = 0.92
 PAINTED_IS_NEARER = 4.0
 """How much nearer, m, a painted enemy counts; to a scout, who paints, an unpainted one does."""
 
-FINISH = 6.0
-"""How much nearer, m, an enemy counts that is all but dead."""
+MARGIN = 0.5
+"""Metres that bodies must be beyond the reach of a splash."""
 
 ECM, ECCM = 0.25, 1.0
 """What a scout's `secondary` says."""
@@ -44,6 +43,7 @@ ECM, ECCM = 0.25, 1.0
 _CAPACITY = np.array([known.heat_capacity for known in CHASSIS])
 _COOLING = np.array([known.dissipation for known in CHASSIS])
 _MAX_YAW = np.array([known.max_yaw for known in CHASSIS])
+_RADIUS = np.array([known.width for known in CHASSIS]) / 2
 _ARMS = (
     (HEAVY, TERTIARY, GAUSS),
     (HEAVY, SECONDARY, MISSILE),
@@ -66,24 +66,28 @@ class Gunnery:
         way: The way to it, `[E, 2]`, zeros without one.
         target_seen: Whether there is one, `[E]`.
         painted: Whether its own pack has painted it, `[E]`.
+        radius: Of its body, m, `[E]`.
     """
 
     way: Floats
     target_seen: Flags
     painted: Flags
+    radius: Floats
 
     @classmethod
     def of(cls, scene: Scene) -> Gunnery:
-        """Choose: the nearest, and rather who is painted or all but dead."""
-        paints = np.where(scene.chassis == SCOUT, PAINTED_IS_NEARER, -PAINTED_IS_NEARER)
+        """Choose: the nearest, and rather who is painted; a scout rather who is not."""
+        cost: Floats = np.where(scene.chassis == SCOUT, PAINTED_IS_NEARER, -PAINTED_IS_NEARER)
         painted = scene.contact["painted"] > 0.5
-        cost = painted * paints[:, None] - FINISH * (1 - scene.contact["hp"])
-        which, seen = scene.nearest(scene.hostile, cost)
+        which, seen = scene.nearest(scene.hostile, np.where(painted, cost[:, None], 0.0))
         way = np.where(seen[:, None], scene.pick(scene.way, which), 0.0)
-        return cls(way, seen, seen & scene.pick(painted, which))
+        return cls(way, seen, seen & scene.pick(painted, which), scene.pick(scene.radii, which))
 
-    def fire(self, scene: Scene, actions: Floats, retreats: Flags) -> None:
-        """Press the buttons in `actions` `[E, 9]` whose weapons are likely to hit and do not shut the mech down."""
+    def fire(self, scene: Scene, actions: Floats) -> None:
+        """Press the buttons in `actions` `[E, 9]` whose weapons are likely to hit and do not shut the mech down.
+
+        Nobody throws smoke: the throwers themselves would see nobody any more.
+        """
         chassis = scene.chassis
         cooling = _COOLING[chassis] * DECISION * (1 + VENT_FACTOR)
         room = (COOL - scene.ego["heat"]) * _CAPACITY[chassis] + cooling
@@ -94,9 +98,6 @@ class Gunnery:
             actions[:, button] += fires
             room = room - fires * shots * weapon.heat
         self._electronics(scene, actions)
-        # Smoke for whoever runs; the missiles of the heavy are worth more than that.
-        smokes = retreats & (scene.ego["under_fire"] > 0.5) & (length(self.way) > LASER.range / 2)
-        actions[:, SPECIAL] = smokes & self.target_seen & (chassis != HEAVY)
 
     def _hits(self, scene: Scene, weapon: Weapon, actions: Floats) -> Flags:
         """Return whether a weapon reaches the target in this decision, `[E]`, as far as can be seen."""
@@ -111,7 +112,16 @@ class Gunnery:
             bears = (along > 0) & (beside - turned <= weapon.aim)
         else:
             bears = along >= _COSINES[weapon.name]
-        return self.target_seen & bears & (length(self.way) <= reach)
+        return self.target_seen & bears & (length(self.way) <= reach) & ~self._splashes(scene, weapon)
+
+    def _splashes(self, scene: Scene, weapon: Weapon) -> Flags:
+        """Return whether a hit would reach the mech itself or a friend, `[E]`."""
+        if not weapon.splash:
+            return np.zeros(len(self.way), np.bool_)
+        # It bursts where the target's body begins, and reaches as far as others' bodies do.
+        spread = weapon.splash + MARGIN + self.radius
+        friends = scene.friendly & (length(scene.way - self.way[:, None]) < spread[:, None] + scene.radii)
+        return friends.any(1) | (length(self.way) < spread + _RADIUS[scene.chassis])
 
     def _electronics(self, scene: Scene, actions: Floats) -> None:
         """Let the scout that is nearest to the zone jam, and others see through what the enemy jams."""

@@ -32,7 +32,8 @@ def esper_components() -> Iterator[ComponentSpec]:
         describe="esper_echelon.describe:describe",
         metrics="esper_echelon.metrics:METRICS",
         summary="two teams of mechs fight for a zone; rows are the mechs of one of them",
-        defaults={"masks": "echelon", "features": "suite", "workload": "echelon"},
+        defaults={"masks": "echelon", "features": "suite", "network": "combat-suite", "workload": "echelon"},
+        only_by_name=True,
     )
     yield ComponentSpec(
         kind="masks",
@@ -40,6 +41,7 @@ def esper_components() -> Iterator[ComponentSpec]:
         factory="esper_echelon.masks:EchelonMasks",
         summary="numbers alone: nothing is illegal",
         reads=READS,
+        only_by_name=True,
     )
     yield ComponentSpec(
         kind="features",
@@ -49,6 +51,7 @@ def esper_components() -> Iterator[ComponentSpec]:
         summary="the 706 numbers that a mech's suite shows",
         provides=("features:suite",),
         reads=READS,
+        only_by_name=True,
     )
     yield ComponentSpec(
         kind="network",
@@ -56,9 +59,10 @@ def esper_components() -> Iterator[ComponentSpec]:
         factory="esper_echelon.networks:CombatSuiteActorCritic",
         config="esper_echelon.network_config:CombatSuiteConfig",
         summary="recurrent policy that takes contacts and squad in as sets",
-        defaults={"features": "suite", **BESIDE},
+        defaults={"environment": "echelon", "features": "suite", **BESIDE},
         reads=READS,
         requires=("features:suite",),
+        only_by_name=True,
     )
     yield ComponentSpec(
         kind="network",

@@ -38,17 +38,14 @@ if TYPE_CHECKING:
 ENGAGE = 24.0
 """Who is nearer, m, is looked at instead of where one goes."""
 
-KEEPS = np.array([8.0, 4.0, 6.0, 9.0])
-"""Distance that each chassis keeps to its target, m: painter, flamer, laser, and the gauss before lasers bite."""
+KEEPS = np.array([6.0, 6.0, 7.0, 8.0])
+"""Distance that each chassis keeps to its target, m: within its lasers or painter, out of flamers and own bursts."""
 
 HURT, TOO_HOT = 0.35, 0.9
 """Share of hit points below which, and of heat above which, a lieutenant goes behind a friend."""
 
 BEHIND, APART = 3.0, 3.0
 """How far behind a friend is cover, and how close friends may come, m."""
-
-OUTNUMBERED = 2
-"""Enemies more than friends at the zone, from which on the light wait outside for the others."""
 
 STUCK, TURNS = 0.15, 8
 """Share of its speed below which a mech is stuck, and decisions after which it tries the other side."""
@@ -90,7 +87,7 @@ class Hold(_Driver):
         gunnery = Gunnery.of(scene)
         goal = np.where((length(scene.zone) > 0.3 * scene.radius)[:, None], scene.zone, 0.0)
         actions = _moves(scene, goal, np.where(gunnery.target_seen[:, None], gunnery.way, scene.zone))
-        gunnery.fire(scene, actions, np.zeros(len(goal), np.bool_))
+        gunnery.fire(scene, actions)
         return actions
 
 
@@ -121,21 +118,17 @@ class Lieutenant(_Driver):
         goal = self._goal(scene, gunnery.way, gunnery.target_seen, retreats)
         engaged = gunnery.target_seen & (length(gunnery.way) < ENGAGE)
         actions = _moves(scene, goal, np.where(engaged[:, None], gunnery.way, scene.zone))
-        gunnery.fire(scene, actions, retreats)
+        gunnery.fire(scene, actions)
         return actions
 
     def _goal(self, scene: Scene, target: Floats, seen: Flags, retreats: Flags) -> Floats:
         """Return where to go, relative to where each stands, `[E, 2]`."""
         far, to_zone = length(scene.zone), unit(scene.zone)
-        at_zone = length(scene.way - scene.zone[:, None]) < (scene.radius + KEEPS.max())[:, None]
-        enemies, friends = (scene.hostile & at_zone).sum(1), (scene.friendly & at_zone).sum(1)
-        waits = (enemies >= friends + OUTNUMBERED) & _HAS_JETS[scene.chassis] & (far > scene.radius)
         inside = to_zone * np.maximum(far - 0.5 * scene.radius, 0.0)[:, None]
         # Where it can shoot it keeps its distance, and never leaves the zone for that.
         gap = length(target) - KEEPS[scene.chassis]
         fights = seen & ((far < 0.9 * scene.radius) | (length(target) < KEEPS[scene.chassis]))
         spot = np.where(fights[:, None], _within(scene, unit(target) * gap[:, None]), inside)
-        spot = np.where((waits & seen)[:, None], unit(target) * (length(target) - ENGAGE / 2)[:, None], spot)
         friend, any_friend = scene.nearest(scene.friendly)
         beside = scene.pick(scene.way, friend)
         cover = beside + unit(beside - target) * BEHIND

@@ -44,6 +44,7 @@ class Scene:
         way: `[E, C, 2]`, the way to each contact.
         distance: `[E, C]`, its length; infinite where there is no contact.
         hostile, friendly: `[E, C]`.
+        radii: Of the bodies of contacts, m, `[E, C]`.
         contact: Name → numbers of the contacts `[E, C]`, as observed.
     """
 
@@ -56,6 +57,7 @@ class Scene:
     distance: Floats
     hostile: Flags
     friendly: Flags
+    radii: Floats
     contact: dict[str, Floats]
 
     @classmethod
@@ -79,6 +81,7 @@ class Scene:
             distance=np.where(real, length(way), np.inf),
             hostile=real & (contact["hostile"] > 0.5),
             friendly=real & (contact["friendly"] > 0.5),
+            radii=sum((contact[f"is_{known.name}"] * known.width / 2 for known in CHASSIS), np.zeros(real.shape)),
             contact=contact,
         )
 

@@ -78,7 +78,7 @@ def walled(grounds: Grounds, match: _Rays, start: _Floats, end: _Floats) -> NDAr
     across += along * across_slope
     height += along * climb
     beside = cell(across, line, odd, outermost, centre)
-    np.clip(beside, least, most, out=beside)
+    np.clip(beside, least, most, out=beside)  # rounding leads no line beyond its ends
     beside *= width + 1 - stride
     beside += border * stride
     beside += base

@@ -119,7 +119,7 @@ class MatchMaps:
 
     def to_event(self, match: int) -> dict[str, Any]:
         """Return the event of a match that is over: its type, and sparse cells `[gy, gx, value]` of every map."""
-        return {"type": EVENT, **{key: _sparse(getattr(self, name)[match]) for key, name in KINDS.items()}}
+        return {"type": EVENT, **{key: _brief(getattr(self, name)[match]) for key, name in KINDS.items()}}
 
     def reset(self, match: int) -> None:
         """Forget a match, since another begins."""
@@ -157,6 +157,11 @@ def _zeros(count: int, grid_size: int) -> Maps:
 def _sparse(values: Maps) -> list[list[float]]:
     at: Iterable[list[int]] = np.argwhere(values).tolist()
     return [[gy, gx, float(values[gy, gx])] for gy, gx in at]
+
+
+def _brief(values: Maps) -> list[list[float]]:
+    """Return the same with few digits: runs hold one for every match."""
+    return [[gy, gx, int(value) if value == int(value) else round(value, 2)] for gy, gx, value in _sparse(values)]
 
 
 def _add(into: Maps, leading: tuple[Any, ...], x: Any, y: Any, value: Any, world_size: Any) -> None:

@@ -84,7 +84,7 @@ def visible(arena: Arena) -> Flags:
     start, end = mechs.position[match, one], mechs.position[match, other]
     smokeless = ~arena.clouds.between(match, start, end)
     match, one, other = match[smokeless], one[smokeless], other[smokeless]
-    loud = alive & ((mechs.heat > HOT * mechs.capacity) | mechs.ecm | mechs.eccm)
+    loud = (mechs.heat > HOT * mechs.capacity) | mechs.ecm | mechs.eccm
     hostile = mechs.roster.team[one] != mechs.roster.team[other]
     seen[match, one, other] |= hostile & loud[match, other]
     seen[match, other, one] |= hostile & loud[match, one]

@@ -31,7 +31,7 @@ def test_mechs_stand_where_they_are_in_their_colours(arena):
     assert max(np.abs(np.subtract(colour_at(picture(arena, 0), -x + 1, -y + 1), TEAMS[1]))) < 30, "the map is symmetric"
 
 
-@pytest.mark.parametrize("change", ["alive", "hp", "heat", "paint", "fallen", "score", "smoke", "hit"])
+@pytest.mark.parametrize("change", ["alive", "hp", "heat", "paint", "fallen", "score", "smoke", "hit", "flight"])
 def test_everything_that_changes_is_seen(arena, change):
     mechs, happened = arena.mechs, None
     before = picture(arena, 0)
@@ -40,6 +40,9 @@ def test_everything_that_changes_is_seen(arena, change):
     elif change == "hit":
         one = {name: np.array([value]) for name, value in {"match": 0, "source": 0, "target": 6}.items()}
         happened = SimpleNamespace(damage=SimpleNamespace(**one, amount=np.ones(1), x=np.zeros(1), y=np.zeros(1)))
+    elif change == "flight":
+        one = np.zeros(1, np.int64)
+        arena.flights.add(one, one, one + 6, one, np.zeros((1, 3)), np.ones((1, 3)), np.ones(1))
     elif change == "score":
         arena.score[0] = 3, 20
     else:

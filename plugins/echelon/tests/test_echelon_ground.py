@@ -20,8 +20,8 @@ def drawn(seed: int, size: int, packs: int = 2) -> Grounds:
     return grounds
 
 
-def walked(heights: NDArray[np.int8]) -> int:
-    """How many cells can be walked to from the centre, cell by cell."""
+def walked(heights: NDArray[np.int8]) -> set[tuple[int, int]]:
+    """What can be walked to from the centre, cell by cell."""
     centre = (len(heights) // 2,) * 2
     seen, ahead = {centre}, deque([centre])
     while ahead:
@@ -30,7 +30,7 @@ def walked(heights: NDArray[np.int8]) -> int:
             if near not in seen and all(0 <= at < len(heights) for at in near) and heights[near] == 0:
                 seen.add(near)
                 ahead.append(near)
-    return len(seen)
+    return seen
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -41,7 +41,7 @@ def test_maps_are_fair_and_walkable(size: int) -> None:
         for part in (heights, kinds):
             assert np.array_equal(part, part[::-1, ::-1])
         assert set(np.unique(heights)) <= {0, *range(OBSTACLE[0], OBSTACLE[1] + 1)}
-        assert walked(heights) == np.count_nonzero(heights == 0)
+        assert len(walked(heights)) == np.count_nonzero(heights == 0)
         assert not kinds[heights > 0].any()
 
         assert np.array_equal(grounds.spawn[0, 0], -grounds.spawn[0, 1])
@@ -59,6 +59,23 @@ def test_maps_are_fair_and_walkable(size: int) -> None:
             assert not part[gy, gx].any()
         assert 3.75 <= grounds.radius[0] <= min(11.25, size / 2 - 2)
         assert not grounds.zone.any()
+
+
+def test_pockets_are_filled() -> None:
+    heights = drawn(14, 60).heights[0, :60, :60]  # the first seed whose boxes enclose some cells
+    assert len(walked(heights)) == np.count_nonzero(heights == 0)
+
+
+def test_the_widest_mech_gets_to_the_zone() -> None:
+    grounds = drawn(11, 40)  # the first seed whose first boxes left too narrow a way
+    heights = grounds.heights[0, :40, :40]
+    assert heights.any()
+    wide = np.zeros_like(heights)
+    for y, x in np.argwhere(heights > 0):
+        wide[max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3] = 1
+    reached = walked(wide)
+    gy, gx = grounds.cells(np.zeros(26, np.int64), grounds.spawn[0].reshape(-1, 2))
+    assert reached.issuperset(zip(gy.tolist(), gx.tolist(), strict=True))
 
 
 def test_maps_have_what_they_are_said_to_have() -> None:

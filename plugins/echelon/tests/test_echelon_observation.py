@@ -19,10 +19,10 @@ ENEMY = 6
 AT = {name: column for column, name in enumerate(COLUMNS)}
 
 
-def arena(matches: int = 1, packs: int = 1, visibility: str = "full") -> Arena:
+def arena(matches: int = 1, packs: int = 1, visibility: str = "full", size: int = 40) -> Arena:
     made = Arena(Roster(packs), matches, visibility=visibility)
     for match in range(matches):
-        made.begin(match, match, 40, packs, 0)
+        made.begin(match, match, size, packs, 0)
     return made
 
 
@@ -38,7 +38,7 @@ def expect(seen: NDArray[np.float32], prefix: str, expected: Mapping[str, float]
 
 
 def test_a_contact() -> None:
-    made = arena()
+    made = arena(size=60)
     mechs, target = made.mechs, ENEMY + HEAVY
     mechs.alive[0] = False
     mechs.alive[0, [MEDIUM, target]] = True
@@ -53,7 +53,7 @@ def test_a_contact() -> None:
     apart = np.sqrt(229)
     tangent = (1600 - np.sqrt(1600**2 - 9.81 * (9.81 * 225 + 2 * 2 * 1600))) / (9.81 * 15)
     expected = {
-        "x": 0.3, "y": -0.225, "z": 0.05, "velocity_x": -0.3, "velocity_y": 0.2, "velocity_z": 0.1,
+        "x": 0.2, "y": -0.15, "z": 2 / 60, "velocity_x": -0.3, "velocity_y": 0.2, "velocity_z": 0.1,
         "sin_yaw": -0.8, "cos_yaw": 0.6, "hp": 0.25, "heat": 1.5, "stability": 0.25, "fallen": 1, "legged": 1,
         "hostile": 1, "is_heavy": 1, "painted": 1, "visible": 1,
         "lead_pitch": np.arctan(tangent) / (np.pi / 4),
@@ -216,6 +216,15 @@ def test_panel() -> None:
     assert block(seen[LEADER], "panel.")["detail"] == 1
     mechs.alive[0, LEADER] = False
     assert block(observe(made)[0, SCOUT], "panel.")["has_order"] == 0
+
+
+def test_the_panel_in_a_squad() -> None:
+    made = arena(packs=2)
+    seen = observe(made)[0]
+    assert block(seen[SCOUT], "panel.")["threat"] == 1, "not 10.8 / 5"
+    assert seen[[LEADER, 12], AT["panel.has_order"]].tolist() == [1, 0]
+    made.mechs.alive[0, 12] = False
+    assert observe(made)[0, [SCOUT, LEADER], AT["panel.has_order"]].tolist() == [1, 0]
 
 
 @pytest.mark.parametrize(

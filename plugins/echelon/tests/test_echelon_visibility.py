@@ -72,14 +72,16 @@ def emitting(made: Arena, place: int) -> None:
 
 @pytest.mark.parametrize("betrays", [hot, emitting])
 def test_heat_and_radiation_betray_enemies(betrays: Callable[[Arena, int], None]) -> None:
-    friend, enemy = HEAVY, ENEMY
+    friend, enemy = HEAVY, ENEMY + HEAVY
     made = arena({MEDIUM: (0, 0), friend: (30, 0), enemy: (30, 5)})
     wall(made, 10)
     assert not visible(made)[0, MEDIUM].any()
     betrays(made, friend)
     betrays(made, enemy)
     assert np.flatnonzero(visible(made)[0, MEDIUM]).tolist() == [enemy]
-    assert visible(made)[0, enemy, friend]
+    assert not visible(made)[0, enemy, MEDIUM]
+    betrays(made, MEDIUM)
+    assert visible(made)[0, enemy, MEDIUM]
     made.clouds.add(np.array([0]), np.array([[20.0, 3.0]]))
     assert not visible(made)[0, MEDIUM].any(), "not through smoke"
 
@@ -117,7 +119,8 @@ def test_paint_is_shared_by_the_pack_and_the_squad_leader() -> None:
 
 
 def test_quality() -> None:
-    made = arena({MEDIUM: (0, 0), ENEMY: (25, 0), ENEMY + 1: (0, 40), SCOUT: (0, -25)})
+    made = arena({MEDIUM: (0, 0), ENEMY: (25, 0), ENEMY + 1: (0, 40), SCOUT: (0, -25), ENEMY + 2: (0, 1)})
+    made.mechs.alive[0, ENEMY + 2] = False
     mechs = made.mechs
     assert quality(mechs)[0, MEDIUM] == 1
     mechs.ecm[0, ENEMY] = mechs.ecm[0, ENEMY + 1] = True
@@ -130,6 +133,8 @@ def test_quality() -> None:
     assert quality(mechs)[0, SCOUT] == 1.5  # not 1.65
     mechs.position[0, MEDIUM] = (0, 30)  # 55 m from the scout
     assert quality(mechs)[0, MEDIUM] == 1
+    mechs.ecm[0, ENEMY + 2] = True
+    assert quality(mechs)[0, MEDIUM] == 1, "nor do the dead"
     mechs.heat[0, MEDIUM] = 100.1
     assert quality(mechs)[0, MEDIUM] == 0.25, "shut down"
     mechs.ecm[0, ENEMY], mechs.eccm[0, SCOUT] = True, False

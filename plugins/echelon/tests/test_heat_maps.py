@@ -1,3 +1,4 @@
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -101,3 +102,21 @@ def test_cells_of_another_grid_are_refused(tmp_path, event):
     observer.on_start(Run(tmp_path))
     with pytest.raises(ValueError, match="outside a grid of 32"):
         observer.on_update(SimpleNamespace(index=1, events=[event]))
+
+
+@pytest.mark.slow
+def test_training_goes_on_without_wandb_and_matplotlib(tmp_path):
+    """A run of real matches: the environment tells of them, and their arrays are written."""
+    code = """if True:
+        import sys
+        sys.modules["wandb"] = sys.modules["matplotlib"] = None
+        from esper_core.cli.app import run
+        sys.exit(run(sys.argv[1:]))
+    """
+    words = "train --policy combat-suite --envs 1 --updates 3 --no-tensorboard --observe heat-maps"
+    done = subprocess.run([sys.executable, "-c", code, *words.split(), "--out", str(tmp_path)], capture_output=True)
+    assert done.returncode == 0, done.stderr
+    (run,) = tmp_path.iterdir()
+    assert {name for name in files(run) if name.startswith(("heat-maps", "pictures"))} == {"heat-maps/000001.npz"}
+    with np.load(run / "heat-maps" / "000001.npz") as arrays:
+        assert arrays["matches"] > 0 and arrays["damage_locations"].sum() > 0 and arrays["movement_density"].sum() > 500

@@ -54,12 +54,13 @@ OWN = (
         "and all else about it is random",
         learned=True,
         needs=POLICY,
-        applies=lambda known: known.actions.root is not None,
+        applies=lambda known: known.actions.root is not None and known.rows == 1,
     ),
     Arm(
         FIXED,
         "the best of many random schedules that look at nothing, found on training instances with as many steps as the "
         "policy was trained for",
+        applies=lambda known: known.rows == 1,
     ),
     Arm(
         REPLAY,

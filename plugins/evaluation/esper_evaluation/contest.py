@@ -197,7 +197,8 @@ class Contest:
 
         rule = Separately([job.rule], [derived_seed(arm.name, seed, instance)])
         options = {"instances": [instance]}
-        played = play(self.environment, self.masks, rule, options=options, on_step=on_step, owners=owners)
+        rows = self.known.rows
+        played = play(self.environment, self.masks, rule, options=options, on_step=on_step, owners=owners, rows=rows)
         on_step(len(played.actions))
         return looked
 
@@ -216,7 +217,7 @@ class Contest:
         """Return an episode with who plays it; arms that need no others need no records."""
         spec = self.known.actions
         if arm.rule is not None:
-            rule = build_beside(arm.rule, self.index, evolve(self.context, num_envs=1))
+            rule = build_beside(arm.rule, self.index, evolve(self.context, num_envs=self.known.rows))
             return _Job(key, ForeignRule(rule, arm.rule.owner, spec))
         if key.seed is None:
             assert found is not None, "the search comes before its schedule is played"
@@ -261,15 +262,18 @@ class Contest:
             options=options,
             on_step=lambda t: progress.step(t, len(batch), names),
             owners=self.owners,
+            rows=self.known.rows,
         )
         outcomes, topologies, tags = self._outcomes(), self._topologies(), played.tags()
+        lengths = played.match_lengths()
         self._check_told(tags[: len(batch)])
         progress.add(len(batch), names)
-        root = self.known.actions.root
+        # What a match of several rows did has no use: no arm is made of it.
+        root = self.known.actions.root if self.known.rows == 1 else None
         return {
             job.key: {
                 "outcomes": {name: value[env] for name, value in outcomes.items()},
-                "length": int(played.lengths[env]),
+                "length": lengths[env],
                 "ops": None if root is None else played.column(root, env),
                 "topology": topologies[env],
                 "tags": tags[env],

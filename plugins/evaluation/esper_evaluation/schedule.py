@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 class Schedule:
     """Kind `rule`, for one environment: a fixed sequence of actions; the neutral one where it is illegal, and after it.
 
+    All rows of a match do the same.
+
     Args:
         spec: The action table.
         rows: One action per step, in the order of the heads: an index, or a list of numbers.
@@ -34,13 +36,14 @@ class Schedule:
         self._step = 0
 
     def __call__(self, state: State, masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
-        """Return the action of this step, `[1]` per head."""
-        device = some_rows(state, masks).device
-        wanted = neutral(self.spec, 1, device)
+        """Return the action of this step, `[E]` per head."""
+        some = some_rows(state, masks)
+        wanted = neutral(self.spec, len(some), some.device)
         if self._step < len(self.rows):
             row = self.rows[self._step]
             wanted = {
-                name: torch.tensor([value], device=device) for name, value in zip(self.spec.names, row, strict=True)
+                name: torch.tensor([value] * len(some), device=some.device)
+                for name, value in zip(self.spec.names, row, strict=True)
             }
         self._step += 1
         return made_legal(self.spec, masks, wanted)

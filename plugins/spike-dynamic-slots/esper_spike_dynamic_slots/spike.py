@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import torch
 
-from esper_core.composition.plan import Plan, PlanRequest
+from esper_core.composition.plan import Plan, PlanRequest, describe_plan
 from esper_core.contracts.protocols import BuildContext
 from esper_core.registry.index import Index
 from esper_spike_dynamic_slots import fixtures
@@ -19,7 +19,9 @@ from esper_spike_dynamic_slots.findings import Findings
 from esper_spike_dynamic_slots.sections import recommendation, sections
 from esper_testing.spikes.engine import run_checks
 from esper_testing.spikes.only import matching
-from esper_testing.spikes.verdict import CheckResult, Verdict
+from esper_testing.spikes.verdict import Category, CheckResult, Skip, Verdict
+
+NO_SLOTS = "the policy has no slots: neither its actions nor what it observes speak of any"
 
 
 class DynamicSlots:
@@ -41,6 +43,8 @@ class DynamicSlots:
     ) -> Verdict:
         """Return the verdict on a plan's policy, built on the CPU for every slot count, whatever the plan's own.
 
+        Where there are no slots nothing is built, and every check counts as skipped.
+
         Args:
             plan: What to check.
             index: Where its components are looked up.
@@ -57,10 +61,26 @@ class DynamicSlots:
         wanted = matching(only, [checks.category for checks in CATEGORIES], what="categories")
         chosen = [checks for checks in CATEGORIES if checks.category in wanted]
         counts = tuple(dict.fromkeys(slots or (self.config.quick_slots if quick else self.config.slots)))
+        declared = {checks.category: checks.declared(counts) for checks in chosen}
+        known = describe_plan(plan, index)
+        if known.actions.slot is None and not known.feature_schema.per_slot:
+            return Verdict(
+                spike="dynamic-slots",
+                policy=plan.policy,
+                slots=counts,
+                categories=[Category(name=name, declared=count, skipped=count) for name, count in declared.items()],
+                skips=[
+                    Skip(category=name, check="all", slots=None, reason=NO_SLOTS)
+                    for name, count in declared.items()
+                    for _ in range(count)
+                ],
+                recommendation=f"**Nothing to do**: {NO_SLOTS}, so their number changes nothing about it.",
+                seconds=time.monotonic() - started,
+            )
         with _threads(plan.threads):
             report = run_checks(
                 [checks.path for checks in chosen],
-                {checks.category: checks.declared(counts) for checks in chosen},
+                declared,
                 [fixtures, fixtures.Given(plan, index, counts)],
                 on_result,
                 integration=[checks.category for checks in chosen if checks.integration],

@@ -14,6 +14,7 @@ import pytest
 from esper_core.contracts.errors import UserError
 from esper_spike_dynamic_slots.categories import CATEGORIES, CHECKS, find_checks, trained_of
 from esper_spike_dynamic_slots.config import DynamicSlotsConfig
+from esper_spike_dynamic_slots.spike import NO_SLOTS
 from esper_testing.spikes.verdict import Verdict
 
 Judge = Callable[..., Verdict]
@@ -74,13 +75,16 @@ def test_what_surrounds_the_policy_is_yellow_and_names_itself(judge: Judge) -> N
     assert verdict.recommendation.startswith("**Go for the arch") and "2 blockers" in verdict.recommendation
 
 
-def test_an_environment_without_slots_is_yellow_with_reasons(judge: Judge) -> None:
+def test_a_policy_without_slots_is_told_that_it_has_none(judge: Judge) -> None:
     verdict = judge("net", slots=(2, 4), environment="gymnasium", masks="gymnasium")
     assert (verdict.colour, verdict.failures) == ("YELLOW", ())
-    reasons = {"the actions have no slot head", "the features have no slot blocks"}
-    assert {skip.reason for skip in verdict.skips} == reasons and {skip.slots for skip in verdict.skips} == {2, 4}
-    assert all(c.missing == 0 for c in verdict.categories)
-    assert verdict.recommendation.startswith("**Go, as far as it was checked.**")
+    assert {skip.reason for skip in verdict.skips} == {NO_SLOTS} and NO_SLOTS in verdict.recommendation
+    assert (
+        sum(c.skipped for c in verdict.categories) == sum(c.declared for c in verdict.categories) == len(verdict.skips)
+    )
+
+
+def test_what_does_not_apply_is_yellow_with_the_reason(judge: Judge) -> None:
     verdict = judge("no-memory", only="recurrent state")
     assert verdict.colour == "YELLOW"
     assert {skip.reason for skip in verdict.skips} == {"the network remembers nothing: its state never changes"}

@@ -96,7 +96,7 @@ def _played(
 
 @frozen
 class _Wandering:
-    """Kind `rule`, for one environment: uniform over what is legal, or, at some steps, nothing at all.
+    """Kind `rule`, for one environment or match: uniform over what is legal, or, at some steps, nothing at all.
 
     Attributes:
         busy: How likely something is done, 0..1.
@@ -109,9 +109,9 @@ class _Wandering:
         """Begin an episode."""
 
     def __call__(self, state: State, masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
-        """Return actions of one environment, as it takes them."""
+        """Return actions of all its rows, as environments take them."""
         drawn = draw_legal(self.spec, masks, state, generator)
         if float(torch.rand((), generator=generator)) < self.busy:
             return drawn
-        device = some_rows(state, masks).device
-        return made_legal(self.spec, masks, neutral(self.spec, 1, device))
+        some = some_rows(state, masks)
+        return made_legal(self.spec, masks, neutral(self.spec, len(some), some.device))

@@ -17,7 +17,7 @@ from esper_core.contracts.events import EPISODE, is_number
 from esper_core.contracts.foreign import UNKNOWN, Owner, Owners
 from esper_core.contracts.protocols import Environment, MaskProvider, Masks, Rule, State
 from esper_core.contracts.tensors import mapped
-from esper_core.learning.boundary import take_reset, take_step
+from esper_core.learning.boundary import absent_rows, take_reset, take_step
 from esper_core.learning.stopwatch import Stopwatch
 from esper_core.policy.boundary import check_indices, check_mask_form, check_names, check_tensor
 from esper_testing.legality import some_rows
@@ -34,40 +34,51 @@ class Played:
 
     Attributes:
         actions: What was done at each step, as environments take it.
-        lengths: Steps of each episode, int64 `[E]`; what was done after its end means nothing.
+        lengths: Steps of each row's episode, int64 `[E]`, 0 where it was absent; what was done after its end means
+            nothing.
         events: The environment's events.
+        rows: Rows of a match, which lie side by side; 1 where each row is an environment of its own.
     """
 
     actions: list[Mapping[str, Tensor]]
     lengths: Tensor
     events: list[dict[str, Any]]
+    rows: int = 1
+
+    def match_lengths(self) -> list[int]:
+        """Return the steps of each match, those of its longest row."""
+        longest: list[int] = self.lengths.view(-1, self.rows).amax(1).tolist()
+        return longest
 
     def column(self, name: str, env: int) -> list[Any]:
         """Return what an environment's episode chose in one head, step by step: an index, or a list of numbers."""
         return [step[name][env].tolist() for step in self.actions[: int(self.lengths[env])]]
 
     def returns(self) -> list[float]:
-        """Return the return of each episode as learning knows it.
+        """Return the return of each match as learning knows it, the mean over its rows that took part.
 
         Raises:
             PluginError: the environment has not said it.
         """
         said = {event["env"]: event for event in self.events if event["type"] == EPISODE}
-        envs = range(len(self.lengths))
-        if not all(is_number(said.get(env, {}).get("return")) for env in envs):
+        there = [row for row, length in enumerate(self.lengths.tolist()) if length]
+        if not all(is_number(said.get(row, {}).get("return")) for row in there):
             raise PluginError(
                 "The environment ended an episode without an event of type 'episode' with its 'return', a number.",
                 hint="Report this to the environment's author.",
             )
-        return [float(said[env]["return"]) for env in envs]
+        matches: dict[int, list[float]] = {}
+        for row in there:
+            matches.setdefault(row // self.rows, []).append(float(said[row]["return"]))
+        return [sum(paid) / len(paid) for paid in matches.values()]
 
     def tags(self) -> list[dict[str, str]]:
-        """Return what the environment says in words about each episode that has ended, such as its level."""
-        tags: list[dict[str, str]] = [{} for _ in self.lengths]
+        """Return what the environment says in words about each match that has ended, such as its level."""
+        tags: list[dict[str, str]] = [{} for _ in range(len(self.lengths) // self.rows)]
         for event in self.events:
             if event["type"] == EPISODE:
                 words = {name: value for name, value in event.items() if isinstance(value, str) and name != "type"}
-                tags[event["env"]] = words
+                tags[event["env"] // self.rows] |= words
         return tags
 
 
@@ -83,6 +94,7 @@ def play(
     watch: Stopwatch | None = None,
     on_step: Callable[[int], None] | None = None,
     owners: Owners = UNKNOWN,
+    rows: int = 1,
 ) -> Played:
     """Let a rule play one episode in every environment.
 
@@ -97,6 +109,7 @@ def play(
         watch: Books time under `environment`, `masks` and `policy`.
         on_step: Called with the number of steps taken, from 0 on.
         owners: Whose code environment and masks are.
+        rows: Rows of a match.
 
     Raises:
         EsperError: an episode did not end within the environment's horizon.
@@ -109,7 +122,7 @@ def play(
         found: Any = environment.reset(seed=seed, options=options)
     state, seconds = take_reset(owner, found, environment.state_spec, spec, envs)
     rule.reset(envs)
-    running = torch.ones(envs, dtype=torch.bool)
+    running = ~absent_rows(owner, found[1], envs, torch.device("cpu"))
     lengths = torch.zeros(envs, dtype=torch.int64)
     done: list[Mapping[str, Tensor]] = []
     events: list[dict[str, Any]] = []
@@ -136,7 +149,7 @@ def play(
             break
     if steps is None and bool(running.any()):
         raise EsperError(f"An episode did not end within {environment.horizon} steps.")
-    return Played(done, lengths, events)
+    return Played(done, lengths, events, rows)
 
 
 @frozen
@@ -187,13 +200,12 @@ class PlayerRule:
 
 
 class Separately:
-    """A rule of its own for every environment, with its own randomness.
+    """A rule of its own for every environment, or for all rows of a match, with its own randomness.
 
-    What is done in one environment then depends on that episode alone, bit for bit: not on how many are played side by
-    side, nor on which.
+    What is done in one then depends on that alone, bit for bit: not on how many are played side by side, nor on which.
 
     Args:
-        rules: One per environment.
+        rules: One per environment or match.
         seeds: Seeds of their randomness.
     """
 
@@ -203,14 +215,16 @@ class Separately:
     def reset(self, num_envs: int) -> None:
         """Let every rule begin anew."""
         self._generators = [torch.Generator().manual_seed(seed) for seed in self._seeds]
+        self._rows = num_envs // len(self._rules)
         for rule in self._rules:
-            rule.reset(1)
+            rule.reset(self._rows)
 
     def __call__(self, state: State, masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
         """Return the actions of all, as environments take them."""
         acted = []
         for env, (rule, own) in enumerate(zip(self._rules, self._generators, strict=True)):
-            here, legal = mapped((dict(state), masks), lambda value, env=env: value[env : env + 1])  # type: ignore[misc]
+            own_rows = slice(env * self._rows, (env + 1) * self._rows)
+            here, legal = mapped((dict(state), masks), lambda value, part=own_rows: value[part])  # type: ignore[misc]
             acted.append(rule(here, legal, own))
         return {name: torch.cat([actions[name] for actions in acted]) for name in acted[0]}
 

@@ -4,26 +4,49 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 
-from esper_core.composition.plan import PlanRequest, make_plan
+from esper_core.composition.build import build_environment
+from esper_core.composition.plan import Plan, PlanRequest, make_plan
+from esper_core.contracts.protocols import Masks, State
 from esper_core.learning.session import open_session
 from esper_core.registry.index import Index
 from esper_core.registry.loading import load_index
+from esper_testing.player import Separately, play
 from esper_testing.reference.plugin import REFERENCES, with_references
 
 UPDATES = 5
+
+
+class Watching:
+    """Notes how many rows it is shown, and does nothing."""
+
+    def __init__(self) -> None:
+        self.shown: set[int] = set()
+
+    def reset(self, num_envs: int) -> None:
+        self.shown.add(num_envs)
+
+    def __call__(self, state: State, masks: Masks, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        rows = len(state["clock"])
+        self.shown |= {rows, len(masks.heads["play"])}
+        return {"play": torch.zeros(rows, dtype=torch.int64), "aim": torch.zeros(rows, 1)}
 
 
 def index() -> Index:
     return with_references(load_index(only=()))
 
 
-def session() -> Any:
-    """A run whose rollouts end in the middle of matches."""
+def planned() -> Plan:
     uses = {**REFERENCES, "environment": "esper-reference:match", "masks": "esper-reference:match"}
     request = PlanRequest(policy=REFERENCES["network"], slots="1", uses=uses, envs=4, device="cpu", seed=3)
-    return open_session(make_plan(request, index()), index())
+    return make_plan(request, index())
+
+
+def session() -> Any:
+    """A run whose rollouts end in the middle of matches."""
+    return open_session(planned(), index())
 
 
 def test_a_policy_is_trained_and_goes_on_exactly_in_the_middle_of_matches() -> None:
@@ -39,3 +62,15 @@ def test_a_policy_is_trained_and_goes_on_exactly_in_the_middle_of_matches() -> N
         assert torch.equal(other.policy.state_dict()[name], weight), name
     played = sum(event["type"] == "episode" for update in expected for event in update.events)
     assert played > 4 and all(update.environment_steps > 0 for update in expected)
+
+
+def test_a_rule_plays_all_rows_of_its_match_and_absent_ones_count_for_nothing() -> None:
+    parts = build_environment(planned(), index()).parts
+    rules = [Watching() for _ in range(4)]
+    played = play(parts["environment"], parts["masks"], Separately(rules, range(4)), seed=1, rows=3)
+    assert [rule.shown for rule in rules] == [{3}] * 4
+    absent = played.lengths == 0
+    assert 0 < int(absent.sum()) < 8, "some archers stay away, never a whole match"
+    assert played.match_lengths() == [6] * 4
+    assert played.returns() == pytest.approx([0.6] * 4), "who rests is paid, and a match has the mean of who was there"
+    assert played.tags() == [{}] * 4

@@ -8,7 +8,7 @@ import torch
 
 from esper_core.composition.build import build_beside
 from esper_core.composition.plan import describe_plan
-from esper_core.contracts.actions import ActionSpec
+from esper_core.contracts.actions import ActionSpec, ContinuousHead
 from esper_core.contracts.protocols import Masks, Rule
 from esper_core.policy.legality import find_illegal
 from esper_core.policy.legality import neutral as calm
@@ -104,7 +104,7 @@ def _different(one: list[dict[str, torch.Tensor]], two: list[dict[str, torch.Ten
 
 @SUITE.check("follows-slots")
 def follows_slots(subject: Subject) -> None:
-    """It returns one int64 action `[E]` for every head, for every number of slots and of environments."""
+    """It acts on every head, int64 `[E]` or float32 `[E, n]`, for every number of slots and of environments."""
     for slots in SLOTS:
         for envs in (1, 4):
             rule, seen = subject.build(slots), situation(subject, slots, envs)
@@ -113,9 +113,13 @@ def follows_slots(subject: Subject) -> None:
             names, expected = set(actions), set(seen.actions.names)
             assert names == expected, f"N={slots}: it acts on the heads {sorted(names)}, not {sorted(expected)}"
             for name, value in actions.items():
-                shape, what = tuple(value.shape), f"N={slots}, E={envs}: its '{name}'"
-                assert shape == (envs,), f"{what} has shape {shape}, not ({envs},)"
-                assert value.dtype == torch.int64, f"{what} is {value.dtype}, not int64"
+                head, shape, what = seen.actions.head(name), tuple(value.shape), f"N={slots}, E={envs}: its '{name}'"
+                right: tuple[int, ...] = (envs,)
+                dtype = "int64"
+                if isinstance(head, ContinuousHead):
+                    right, dtype = (envs, len(head.dims)), "float32"
+                assert shape == right, f"{what} has shape {shape}, not {right}"
+                assert value.dtype == getattr(torch, dtype), f"{what} is {value.dtype}, not {dtype}"
 
 
 @SUITE.check("legal", after=("follows-slots",))
@@ -130,7 +134,7 @@ def legal(subject: Subject) -> None:
             op = f" for {seen.actions.ops[int(actions[seen.actions.root][row])]}" if seen.actions.root else ""
             assert not bool(where.any()), (
                 f"N={slots}: in {int(where.sum())} of {draws} draws its '{name}' is masked: for example "
-                f"{int(actions[name][row])}{op if name != seen.actions.root else ''}"
+                f"{actions[name][row].tolist()}{op if name != seen.actions.root else ''}"
             )
 
 
