@@ -182,14 +182,14 @@ class MaskProvider(Protocol):
 
 @define
 class LossResult:
-    """Value of a loss: the scalar to minimise, and detached scalars by name.
+    """Value of a loss: the scalar to minimise, and detached scalars or numbers by name; NaN where undefined.
 
     `kl` is the exact joint KL(old ‖ new), mean over valid steps; compared with the loss's `target_kl` to stop early.
     """
 
     loss: Tensor
     kl: Tensor
-    metrics: dict[str, Tensor]
+    metrics: Mapping[str, Tensor | float]
 
 
 @runtime_checkable

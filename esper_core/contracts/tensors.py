@@ -17,17 +17,21 @@ def mapped(value: T, change: Callable[[Tensor], Tensor]) -> T:
     """Return a value of the same form with every tensor in it changed; what is no tensor stays as it is."""
     from torch import Tensor
 
-    found: Any = value
-    if isinstance(found, Tensor):
-        found = change(found)
-    elif isinstance(found, Mapping):
-        found = {key: mapped(entry, change) for key, entry in found.items()}
-    elif isinstance(found, tuple | list):
-        make = getattr(type(found), "_make", type(found))
-        found = make(mapped(entry, change) for entry in found)
-    elif attrs.has(type(found)):
-        found = attrs.evolve(found, **{key: mapped(entry, change) for key, entry in _entries(found)})
-    return found
+    def made(found: Any) -> Any:
+        if isinstance(found, Tensor):
+            return change(found)
+        if isinstance(found, tuple | list):
+            make = getattr(type(found), "_make", type(found))
+            return make(made(entry) for entry in found)
+        # A dict is told by its type first: this is done at every gradient step, and other tables are rare.
+        if type(found) is dict or isinstance(found, Mapping):
+            return {key: made(entry) for key, entry in found.items()}
+        if attrs.has(type(found)):
+            return attrs.evolve(found, **{key: made(entry) for key, entry in _entries(found)})
+        return found
+
+    changed: T = made(value)
+    return changed
 
 
 def leaves(value: Any, name: str = "") -> dict[str, Tensor]:

@@ -71,7 +71,10 @@ def take_loss(owner: Owner, found: Any) -> LossResult:
     device, said = found.loss.device, check_table(owner, "its table of metrics", found.metrics)
     if not all(isinstance(name, str) for name in said):
         raise owner.breach("the name of one of its metrics is not a string")
-    metrics = {name: _scalar(owner, f"metric '{name}'", value, device) for name, value in said.items()}
+    metrics = {
+        name: value if type(value) is float else _scalar(owner, f"metric '{name}'", value, device)
+        for name, value in said.items()
+    }
     return LossResult(found.loss, _scalar(owner, "kl", found.kl, device), metrics)
 
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
+import numpy as np
 import torch
 from attrs import define, frozen
+from numpy.typing import NDArray
 from torch import Tensor
 
 from esper_core.contracts.errors import PluginError
-from esper_core.contracts.foreign import UNKNOWN, Owner, Owners
+from esper_core.contracts.foreign import UNKNOWN, Owners
 from esper_core.contracts.protocols import Environment, FeatureExtractor, Features, MaskProvider, Masks, State
 from esper_core.contracts.tensors import mapped
 from esper_core.learning.boundary import absent_rows, take_reset, take_step
 from esper_core.learning.episodes import Episodes
-from esper_core.learning.guard import check_finite
+from esper_core.learning.guard import NotFinite
 from esper_core.learning.rollout import Rollout
 from esper_core.learning.stopwatch import Stopwatch
 from esper_core.policy.boundary import check_mask_form, take_features
@@ -25,6 +27,7 @@ from esper_core.policy.masking import check_masks
 from esper_core.policy.policy import Policy
 
 Seen = tuple[Features, Masks]
+Flags = NDArray[np.bool_]
 
 
 @frozen
@@ -68,60 +71,80 @@ class Collector:
         PluginError where a part failed, broke its contract, or gave a reward or an observation that is not finite, and
         NotFinite where the policy became so. `seed` is that of a reset of all, where one is needed.
         """
+        watch, events, returns = Stopwatch(), list[dict[str, Any]](), list[float]()
+        self.rollout.begin()
+        try:
+            self._play(seed, on_step, watch, events, returns)
+        except Exception:
+            # What is not finite may be why something failed; it comes first.
+            self._check_played()
+            raise
+        self._check_played()
+        watch.lap("policy")
+        steps = int(self.rollout.valid.sum())
+        return Collected(events, steps, watch.seconds, returns if self.restarts else None)
+
+    def _play(
+        self,
+        seed: int | None,
+        on_step: Callable[[int], object],
+        watch: Stopwatch,
+        events: list[dict[str, Any]],
+        returns: list[float],
+    ) -> None:
+        """Write steps into the rollout. What decides how it goes on is looked at on the host, in numpy."""
         playing, self.episodes = self.episodes, None
-        rollout, watch, events, returns = self.rollout, Stopwatch(), [], []
-        owner, environment, envs = self.owners["environment"], self.environment, rollout.num_envs
-        said = (environment.state_spec, environment.actions, envs)
-        rollout.begin()
-        start = torch.zeros_like(rollout.valid[:, 0])
+        rollout, owner, environment = self.rollout, self.owners["environment"], self.environment
+        envs, device, dtype = rollout.num_envs, rollout.rewards.device, rollout.rewards.dtype
+        said, nobody = (environment.state_spec, environment.actions, envs), np.zeros(envs, np.bool_)
+        start, starts_nowhere = nobody, torch.zeros(envs, dtype=torch.bool, device=device)
         if playing is None:
-            playing, start = self._started(None, watch, seed=seed), ~start
-        state, recurrent, ended, earned = playing.state, playing.recurrent, playing.ended, playing.returns
+            playing, start = self._started(None, watch, seed=seed), ~nobody
+        state, recurrent = playing.state, playing.recurrent
+        ended, earned = playing.ended, playing.returns
         on_step(0)
         seen: Seen | None = None
         for t in range(rollout.horizon):
-            if self.restarts and bool((over := self._over(ended)).any()):
-                playing = self._started(Episodes(state, recurrent, ended, earned), watch, over)
-                state, ended, earned, start, seen = playing.state, playing.ended, playing.returns, start | over, None
+            if self.restarts and ended.any() and (over := self._over(ended)).any():
+                begun = self._started(Episodes(state, recurrent, ended, earned), watch, over)
+                state, ended, earned, start, seen = begun.state, begun.ended, begun.returns, start | over, None
             alive = ~ended
             seen = self._look(t, state, alive, watch) if seen is None else _without(seen, alive)
-            rollout.add_start(t, start, recurrent)
-            rollout.add_obs(t, *seen)
-            acted = self.policy.get_action(*seen, recurrent, generator=self.generator, episode_start=start)
-            check_finite(f"the policy's log-probabilities at step {t}", torch.stack(list(acted.log_prob.values())))
+            rollout.add_obs(t, *seen, recurrent)
+            starting = torch.from_numpy(start).to(device) if start.any() else starts_nowhere
+            acted = self.policy.act(*seen, recurrent, generator=self.generator, episode_start=starting)
+            rollout.add_action(acted)
             recurrent = acted.state
-            rollout.add_action(t, acted.actions, acted.log_prob)
             watch.lap("policy")
             with owner.doing(f"taking step {t}"):
                 found: Any = environment.step(executed(environment.actions, acted.actions))
-            stepped = take_step(owner, found, *said, rollout.rewards.device)
+            stepped = take_step(owner, found, *said, device)
             watch.lap("environment", stepped.seconds)
-            reward = stepped.reward.to(rollout.rewards.dtype)
-            self._check(owner, reward, f"the reward of step {t}", alive)
-            rollout.add_reward(t, reward, stepped.terminated, stepped.truncated, alive)
-            state, earned = stepped.state, earned + rollout.rewards[:, t]
-            ended = ended | stepped.terminated | stepped.truncated
-            if bool((finished := alive & ended).any()):
+            terminated, truncated = (end.cpu().numpy() & alive for end in (stepped.terminated, stepped.truncated))
+            reward = np.where(alive, stepped.reward.detach().to("cpu", dtype).numpy(), 0)
+            if not math.isfinite(reward.sum()) and (wrong := ~np.isfinite(reward)).any():
+                self._refuse("environment", f"the reward of step {t}", int(wrong.argmax()))
+            rollout.add_outcome(t, start, alive, reward, terminated, truncated)
+            state, earned, start = stepped.state, earned + reward, nobody
+            if (finished := terminated | truncated).any():
+                ended = ended | finished
                 returns += earned[finished].tolist()
             events.extend(stepped.events)
-            seen = self._value(t, state, ended, recurrent, watch)
+            left = truncated & ~terminated if t + 1 < rollout.horizon else ~ended | truncated & ~terminated
+            seen = self._value(t, state, left, ended, recurrent, watch) if left.any() else None
             on_step(t + 1)
-            start = torch.zeros_like(start)
-            if not self.restarts and bool(ended.all()):
+            if not self.restarts and ended.all():
                 break
-        rollout.finish(t + 1)
         if self.restarts:
             self.episodes = Episodes(state, recurrent, ended, earned)
-        watch.lap("policy")
-        steps = int(rollout.valid.sum())
-        return Collected(events, steps, watch.seconds, returns if self.restarts else None)
 
-    def _over(self, ended: Tensor) -> Tensor:
+    def _over(self, ended: Flags) -> Flags:
         """Return the rows of matches in which every row has ended, bool `[E]`."""
-        return ended.view(-1, self.rows).all(1).repeat_interleave(self.rows)
+        over: Flags = ended.reshape(-1, self.rows).all(1).repeat(self.rows)
+        return over
 
     def _started(
-        self, playing: Episodes | None, watch: Stopwatch, over: Tensor | None = None, *, seed: int | None = None
+        self, playing: Episodes | None, watch: Stopwatch, over: Flags | None = None, *, seed: int | None = None
     ) -> Episodes:
         """Return the episodes after new ones began where matches are `over`; without these, everywhere."""
         owner, environment, rollout = self.owners["environment"], self.environment, self.rollout
@@ -130,39 +153,35 @@ class Collector:
             if over is None:
                 found: Any = environment.reset(seed=seed)
             else:
-                found = environment.reset(options={"reset_mask": over.cpu().numpy()})
+                found = environment.reset(options={"reset_mask": over})
         state, seconds = take_reset(owner, found, environment.state_spec, environment.actions, rollout.num_envs)
-        absent = absent_rows(owner, found[1], rollout.num_envs, rollout.rewards.device)
+        absent = absent_rows(owner, found[1], rollout.num_envs, rollout.rewards.device).cpu().numpy()
         watch.lap("environment", seconds)
         if playing is None or over is None:
-            earned = torch.zeros_like(absent, dtype=torch.float64)
-            playing = Episodes(state, self.policy.initial_state(rollout.num_envs), absent, earned)
+            playing = Episodes(state, self.policy.initial_state(rollout.num_envs), absent, np.zeros(rollout.num_envs))
         else:
-            earned = torch.where(over, 0.0, playing.returns)
-            playing = Episodes(state, playing.recurrent, torch.where(over, absent, playing.ended), earned)
-        if empty := self._over(playing.ended).nonzero().flatten().tolist():
-            match = empty[0] // self.rows
+            ended, earned = np.where(over, absent, playing.ended), np.where(over, 0.0, playing.returns)
+            playing = Episodes(state, playing.recurrent, ended, earned)
+        if (empty := self._over(playing.ended).nonzero()[0]).size:
+            match = int(empty[0]) // self.rows
             raise owner.breach(f"its info['absent'] leaves nobody in match {match}, which has just begun")
         return playing
 
     @torch.no_grad()
-    def _value(self, t: int, state: State, ended: Tensor, recurrent: Any, watch: Stopwatch) -> Seen | None:
-        """Store the values of the states in which step t left rows whose future is not recorded; return what is seen.
+    def _value(self, t: int, state: State, left: Flags, ended: Flags, recurrent: Any, watch: Stopwatch) -> Seen:
+        """Store the values of the states in which step t `left` rows whose future is not recorded; return what is seen.
 
         These are rows that it truncated, and after the last step all that go on.
         """
         rollout = self.rollout
-        where = rollout.truncated[:, t] & ~rollout.terminated[:, t]
-        if t + 1 == rollout.horizon:
-            where = where | ~ended
-        if not bool(where.any()):
-            return None
-        seen = self._look(t + 1, state, where | ~ended, watch)
+        seen = self._look(t + 1, state, left | ~ended, watch)
+        self._check_seen(seen[0], t + 1)
         check_masks(rollout.actions_spec, seen[1], self.owners["masks"])
+        where = torch.from_numpy(left).to(rollout.rewards.device)
         rollout.add_value(t, where, self.policy.value(*seen, recurrent))
         return seen
 
-    def _look(self, t: int, state: State, needed: Tensor, watch: Stopwatch) -> Seen:
+    def _look(self, t: int, state: State, needed: Flags, watch: Stopwatch) -> Seen:
         """Return what is seen and legal; where it is not `needed`, bool `[E]`, nothing is seen and everything legal."""
         rollout, envs = self.rollout, self.rollout.num_envs
         device, dtype = rollout.rewards.device, rollout.rewards.dtype
@@ -171,10 +190,6 @@ class Collector:
         with owner.doing(f"looking at step {t}"):
             found = self.features(state)
         features = take_features(owner, found, self.features.schema, envs, dtype, device)
-        self._check(owner, features.obs, f"the observation of step {t}", needed, self.features.schema.names)
-        for name, value in features.arrays.items():
-            if value.is_floating_point():
-                self._check(owner, value, f"the array '{name}' of step {t}", needed)
         watch.lap("features")
         owner = self.owners["masks"]
         with owner.doing(f"saying what is legal at step {t}"):
@@ -183,28 +198,56 @@ class Collector:
         watch.lap("masks")
         return _without((features, masks), needed)
 
-    def _check(self, owner: Owner, value: Tensor, what: str, needed: Tensor, names: Sequence[str] = ()) -> None:
-        # Half the time of looking at every number, at every step: a sum that is finite has no other in it.
-        if math.isfinite(value.detach().sum()):
-            return
-        wrong = ~torch.isfinite(value) & _beside(needed, value)
-        if not bool(wrong.any()):
-            return
-        env, *at = wrong.nonzero()[0].tolist()
-        which = f" ({names[at[0]]})" if names else f" at {at}" if at else ""
+    # What is looked at for a whole rollout at once: at every step it would cost as much as acting --------------------
+
+    def _check_played(self) -> None:
+        """Finish the rollout; check what was seen, what was legal, and what the policy made of it."""
+        rollout = self.rollout
+        rollout.finish()
+        self._check_seen(rollout.features)
+        check_masks(rollout.actions_spec, rollout.masks, self.owners["masks"])
+        for log_prob in rollout.log_prob.values():
+            if (wrong := _not_finite(log_prob.T)) is not None:
+                raise NotFinite(f"the policy's log-probabilities at step {wrong[0]} became NaN or infinite")
+
+    def _check_seen(self, features: Features, t: int | None = None) -> None:
+        """Check what is seen at step t, `[E, ...]`, or at all steps, `[E, T, ...]`."""
+        said = {"observation": features.obs}
+        said |= {f"array '{name}'": value for name, value in features.arrays.items() if value.is_floating_point()}
+        for what, value in said.items():
+            # The earliest step is what to tell, then the first environment.
+            wrong = _not_finite(value.unsqueeze(0) if t is not None else value.transpose(0, 1))
+            if wrong is not None:
+                step, env, *at = wrong
+                names = self.features.schema.names if what == "observation" else ()
+                self._refuse("features", f"the {what} of step {step if t is None else t}", env, at, names)
+
+    def _refuse(self, kind: str, what: str, env: int, at: Sequence[int] = (), names: Sequence[str] = ()) -> NoReturn:
+        which = f" ({names[at[0]]})" if names else f" at {list(at)}" if at else ""
         raise PluginError(
-            f"{owner}: {what} in environment {env}{which} is not finite.",
+            f"{self.owners[kind]}: {what} in environment {env}{which} is not finite.",
             hint="Find the cause in the environment or in the features; training on it would ruin the policy.",
         )
 
 
-def _without(seen: Seen, needed: Tensor) -> Seen:
+def _not_finite(value: Tensor) -> list[int] | None:
+    """Return where a tensor is not finite first, or None."""
+    # Half the time of looking at every number: a sum that is finite has no other in it.
+    if math.isfinite(value.detach().sum()):
+        return None
+    wrong = (~torch.isfinite(value)).nonzero()
+    found: list[int] | None = wrong[0].tolist() if len(wrong) else None
+    return found
+
+
+def _without(seen: Seen, needed: Flags) -> Seen:
     """Return what is seen with nothing in the rows that are not needed, so that nothing there is learned from."""
-    if bool(needed.all()):
+    if needed.all():
         return seen
     features, masks = seen
-    features = mapped(features, lambda value: torch.where(_beside(needed, value), value, torch.zeros_like(value)))
-    return features, mapped(masks, lambda value: value | ~_beside(needed, value))
+    rows = torch.from_numpy(needed).to(features.obs.device)
+    features = mapped(features, lambda value: torch.where(_beside(rows, value), value, torch.zeros_like(value)))
+    return features, mapped(masks, lambda value: value | ~_beside(rows, value))
 
 
 def _beside(rows: Tensor, value: Tensor) -> Tensor:

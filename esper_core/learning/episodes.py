@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import torch
 from attrs import frozen
+from numpy.typing import NDArray
 from torch import Tensor
 
 from esper_core.contracts.protocols import State
@@ -24,12 +27,13 @@ class Episodes:
 
     state: State
     recurrent: Any
-    ended: Tensor
-    returns: Tensor
+    ended: NDArray[np.bool_]
+    returns: NDArray[np.float64]
 
     def tensors(self) -> dict[str, Tensor]:
         """Return a copy of its tensors on the CPU, for `restored`."""
-        return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in leaves(self).items()}
+        told = {"ended": torch.tensor(self.ended), "returns": torch.tensor(self.returns)}
+        return told | {name: value.detach().to("cpu", copy=True).contiguous() for name, value in leaves(self).items()}
 
     @classmethod
     def restored(cls, saved: dict[str, Tensor], initial: Any, like: Tensor) -> Episodes:
@@ -45,6 +49,7 @@ class Episodes:
             for name, value, expected in zip(initial._fields, recurrent, initial, strict=True):
                 if value.shape != expected.shape:
                     raise ValueError(f"the recurrent {name} is {list(value.shape)}, not {list(expected.shape)}")
-        if found["ended"].shape != like.shape:
-            raise ValueError(f"there are {len(found['ended'])} rows, not {len(like)}")
-        return cls(state, recurrent, found["ended"], found["returns"])
+        ended, returns = (saved[name].numpy().copy() for name in ("ended", "returns"))
+        if ended.shape != like.shape:
+            raise ValueError(f"there are {len(ended)} rows, not {len(like)}")
+        return cls(state, recurrent, ended, returns)

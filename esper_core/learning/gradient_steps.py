@@ -35,7 +35,7 @@ class GradientSteps:
         self._last: tuple[Sequences, Evaluation] | None = None
         self._logits: dict[str, Tensor] = {}
         self._norms: list[Tensor] = []
-        self._said: defaultdict[str, list[Tensor]] = defaultdict(list)
+        self._said: defaultdict[str, list[Tensor | float]] = defaultdict(list)
 
     def evaluated(self, batch: Sequences, evaluation: Evaluation) -> None:
         """Note an evaluation before its loss is computed; its logits will retain their gradients."""
@@ -47,7 +47,7 @@ class GradientSteps:
         for logits in self._logits.values():
             logits.retain_grad()
 
-    def gradient(self) -> Tensor:
+    def gradient(self) -> float:
         """Note the gradient that a backward pass left, and return its norm.
 
         That of a head is the norm of the loss's derivative by its logits; 0 when nothing reaches them.
@@ -55,9 +55,9 @@ class GradientSteps:
         found = [value.grad for value in (*self._parameters, *self._logits.values())]
         sizes = torch.stack(torch._foreach_norm([self._nothing if one is None else one for one in found]))
         self._norms.append(sizes)
-        return torch.linalg.vector_norm(sizes[: len(self._parameters)])
+        return float(torch.linalg.vector_norm(sizes[: len(self._parameters)]))
 
-    def stepped(self, said: Mapping[str, Tensor]) -> None:
+    def stepped(self, said: Mapping[str, Tensor | float]) -> None:
         """Note what the loss said of a gradient step, scalars by name."""
         for name, value in said.items():
             self._said[name].append(value)
@@ -66,8 +66,9 @@ class GradientSteps:
         """Return means over the gradient steps, ratios over all evaluations, and the KL at the last one."""
         assert self._last is not None
         first = {"grad_norm": None, "ratio_at_start": self._ratio_at_start, "kl": number(self.kl)}
-        said = {name: torch.stack(values) for name, values in self._said.items()} | self._gradient_norms()
-        means = {name: mean_of(values.double().tolist()) for name, values in said.items()}
+        said = {name: _numbers(values) for name, values in self._said.items()}
+        said |= {name: values.tolist() for name, values in self._gradient_norms().items()}
+        means = {name: mean_of(values) for name, values in said.items()}
         epochs = {"update_epochs_done": float(self.epochs_done)}
         return first | means | self._ratios.metrics() | kl_metrics(*self._last) | epochs
 
@@ -82,3 +83,9 @@ class GradientSteps:
             norms[f"grad_norm_{part}"] = torch.linalg.vector_norm(sizes[:, columns], dim=1)
         heads = zip(self._logits, sizes[:, len(self._parts) :].unbind(1), strict=True)
         return norms | {f"grad_norm/{name}": size for name, size in heads}
+
+
+def _numbers(values: list[Tensor | float]) -> list[float]:
+    """Return numbers, some of which may be tensors, of which one transfer fetches all."""
+    tensors = iter(torch.stack(known).tolist() if (known := [v for v in values if isinstance(v, Tensor)]) else [])
+    return [next(tensors) if isinstance(value, Tensor) else value for value in values]

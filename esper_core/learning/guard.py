@@ -7,9 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from attrs import define
-from torch import Tensor
 
 from esper_core.contracts.errors import EsperError
 from esper_core.learning.state import Learned
@@ -23,11 +21,9 @@ class NotFinite(Exception):
     """The policy, or what it was to learn from, became NaN or infinite; its text says where."""
 
 
-def check_finite(what: str, value: Tensor | float) -> None:
+def check_finite(what: str, value: float) -> None:
     """Raise NotFinite where a number is not finite."""
-    value = torch.as_tensor(value)
-    # A sum that is finite has no other number in it, and costs less than looking at each.
-    if not math.isfinite(value.detach().sum()) and not bool(value.isfinite().all()):
+    if not math.isfinite(value):
         raise NotFinite(f"{what} became NaN or infinite")
 
 

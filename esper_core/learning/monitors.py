@@ -185,10 +185,10 @@ class Monitor:
 
     def count(self, old: Evaluation, valid: Tensor) -> dict[str, float | None]:
         """Count the steps of a rollout; return `used/<head>`, and `used_share/<head>` of all steps, both so far."""
-        counts = torch.stack([valid, *(valid & old.choice(name) for name in old.relevance)]).sum((1, 2)).tolist()
+        counts = torch.stack([valid, *(valid & where for where in old.choice.values())]).sum((1, 2)).tolist()
         self.steps += counts[0]
         metrics: dict[str, float | None] = {}
-        for name, count in zip(old.relevance, counts[1:], strict=True):
+        for name, count in zip(old.choice, counts[1:], strict=True):
             self.used[name] += count
             metrics[f"used/{name}"] = float(self.used[name])
             metrics[f"used_share/{name}"] = self.used[name] / self.steps if self.steps else None

@@ -22,8 +22,7 @@ class Seen(NamedTuple):
 
     new: dict[str, Tensor]
     old: Mapping[str, Tensor]
-    relevance: Mapping[str, Tensor]
-    n_legal: Mapping[str, Tensor]
+    choice: Mapping[str, Tensor]
     valid: Tensor
 
 
@@ -44,7 +43,7 @@ class Ratios:
         if kept and kept[-1].valid.shape != valid.shape:
             self._sum_up()
         new = {name: evaluation.log_prob[name].detach() for name in self.names}
-        kept.append(Seen(new, batch.old_log_prob, evaluation.relevance, evaluation.n_legal, valid))
+        kept.append(Seen(new, batch.old_log_prob, batch.choice, valid))
         if len(kept) * len(new) * valid.numel() >= ENOUGH:
             self._sum_up()
 
@@ -71,10 +70,7 @@ class Ratios:
             return torch.stack([getattr(seen, part)[name] for seen in kept])
 
         logs = torch.stack([together("new", name) - together("old", name) for name in names], dim=1)
-        where = torch.stack([together("relevance", name) for name in names], dim=1)
-        for row, name in enumerate(names):
-            if name in kept[0].n_legal:
-                where[:, row] &= together("n_legal", name) > 1
+        where = torch.stack([together("choice", name) for name in names], dim=1)
         where &= torch.stack([seen.valid for seen in kept]).unsqueeze(1)
         logs = torch.where(where, logs, 0.0).double()
         ratio = torch.cat([logs, logs.sum(1, keepdim=True)], dim=1).exp().flatten(2)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from attrs import evolve, field, frozen
+from numpy.typing import NDArray
 from torch import Tensor
 
 from esper_core.contracts.actions import ActionSpec
@@ -15,7 +19,11 @@ from esper_core.contracts.protocols import Features, Masks
 from esper_core.contracts.tensors import leaves, mapped
 from esper_core.learning.gae import gae
 from esper_core.learning.normalise import ROUNDING, ReturnNormaliser
-from esper_core.policy.policy import Evaluation
+from esper_core.policy.distribution import FactoredDistribution
+from esper_core.policy.policy import ActionOutput, Evaluation
+
+Flags = NDArray[np.bool_]
+Rewards = NDArray[np.floating[Any]]
 
 LEAST_SIGNAL = 1e-3
 """Share of the spread of returns by which advantages are divided at least; what spreads less is the critic's noise."""
@@ -31,6 +39,7 @@ class Steps:
         actions: Per head int64, or the numbers drawn.
         valid: False where a step is padding.
         state: Recurrent state before the first steps, `[·, B, …]`; None for the network's initial one.
+        padded: Whether a step may be padding; where none is, there is nothing to leave out.
     """
 
     features: Features
@@ -39,6 +48,7 @@ class Steps:
     episode_start: Tensor
     valid: Tensor
     state: Any = field(default=None, kw_only=True)
+    padded: bool = field(default=True, kw_only=True)
 
 
 @frozen
@@ -46,6 +56,7 @@ class Sequences(Steps):
     """What a loss compares an `Evaluation` with. Losses sum over valid steps and divide by their number.
 
     Attributes:
+        choice: Per head, bool: it mattered to the operation taken, and could have been something else.
         old_log_prob, old_logits: Per head, under the policy before this update; raw logits are `[E, T, K]`.
         advantages: Standardised over the valid steps of the whole rollout; 0 while all returns have been equal.
         op_advantage: Q(s, op) − V(s) of the operation taken, in units of `advantages`; 0 for a critic without
@@ -53,6 +64,7 @@ class Sequences(Steps):
         returns: Targets of `Values.q_taken`, in normalised return units.
     """
 
+    choice: dict[str, Tensor]
     old_log_prob: dict[str, Tensor]
     old_logits: dict[str, Tensor]
     advantages: Tensor
@@ -64,10 +76,28 @@ class Sequences(Steps):
         """Number of sequences, B."""
         return self.valid.shape[0]
 
-    def rows(self, index: Tensor | slice) -> Sequences:
-        """Return the sequences `index`, int64 or a slice, of which they are views."""
-        state = mapped(self.state, lambda value: value[:, index].contiguous())
+    def rows(self, index: Tensor) -> Sequences:
+        """Return the sequences `index`, int64."""
+        state = mapped(self.state, lambda value: value[:, index])
         return evolve(mapped(evolve(self, state=None), lambda value: value[index]), state=state)
+
+    def parts(self, sizes: list[int]) -> Iterator[Sequences]:
+        """Yield sequences one after another, so many at a time; all but the recurrent state are views."""
+        bare, split = evolve(self, state=None), list[Sequence[Tensor]]()
+
+        def cut(value: Tensor) -> Tensor:
+            split.append(value.split(sizes))
+            return value
+
+        mapped(bare, cut)
+        states = [value.split(sizes, dim=1) for value in self.state or ()]
+        for pieces, *state in zip(zip(*split, strict=True), *states, strict=True):
+            part = mapped(bare, partial(_next, iter(pieces)))
+            yield evolve(part, state=type(self.state)._make(s.contiguous() for s in state)) if state else part
+
+
+def _next(left: Iterator[Tensor], _: Tensor) -> Tensor:
+    return next(left)
 
 
 S = TypeVar("S", bound=Steps)
@@ -119,15 +149,16 @@ class Rollout:
         numbers = {head.name: zeros(len(head.dims)) for head in actions.continuous}
         self.actions = {name: (indices | numbers)[name] for name in actions.names}
         self.log_prob = {name: zeros() for name in actions.names}
-        self.episode_start = flags()
-        self.rewards = zeros()
+        self.rewards, self.episode_start = zeros(), flags()
         self.terminated, self.truncated, self.valid = flags(), flags(), flags()
-
         self.old_log_prob = {name: zeros() for name in actions.names}
         self.old_logits = {head.name: zeros(head.size) for head in actions.heads}
         self.value, self.q_taken, self.bootstrap = zeros(), zeros(), zeros()
         self.advantages, self.returns = zeros(), zeros()
+        self.choice = {name: flags() for name in actions.names}
         self._states: list[Any] = []
+        self._acted: list[ActionOutput] = []
+        self._outcomes: list[Tensor] = []
         self._advantages_ready = False
 
     @property
@@ -144,19 +175,15 @@ class Rollout:
 
     def begin(self) -> None:
         """Make ready for another rollout: every step is padding until it is written."""
-        self._advantages_ready, self.length, self._states = False, self.horizon, []
-        for flag in (self.episode_start, self.terminated, self.truncated, self.valid):
-            flag.zero_()
-        self.rewards.zero_()
+        self._advantages_ready, self.length, self._states, self._acted = False, self.horizon, [], []
+        # What came of a step is known on the host, which decides there what is next; on a CPU it is the same memory.
+        self._outcomes = [value.zero_().cpu() for value in self._told()]
+        self._columns = [value.numpy() for value in self._outcomes]
 
-    def add_start(self, t: int, start: Tensor, state: Any) -> None:
-        """Copy where episodes start at step t, bool `[E]`; keep the recurrent state before it where a chunk begins."""
+    def add_obs(self, t: int, features: Features, masks: Masks, state: Any = None) -> None:
+        """Copy what is seen before step t, `[E, ...]`; keep the recurrent state before it where a chunk begins."""
         if not (t % self.chunk if self.chunk else t):
             self._states.append(mapped(state, lambda value: value.detach()))
-        self.episode_start[:, t].copy_(start)
-
-    def add_obs(self, t: int, features: Features, masks: Masks) -> None:
-        """Copy what is seen before step t, `[E, ...]`."""
         # Written out, because this is done at every step: looking for the tensors costs as much as copying them.
         self.features.obs[:, t].copy_(features.obs)
         pairs = (
@@ -171,26 +198,41 @@ class Rollout:
             assert masks.slot_given_op is not None
             self.masks.slot_given_op[:, t].copy_(masks.slot_given_op)
 
-    def add_action(self, t: int, actions: dict[str, Tensor], log_prob: dict[str, Tensor]) -> None:
-        """Copy actions `[E, ...]` and log-probabilities `[E]` of step t per head."""
-        for name in self.actions:
-            self.actions[name][:, t].copy_(actions[name])
-            self.log_prob[name][:, t].copy_(log_prob[name])
+    def add_action(self, acted: ActionOutput) -> None:
+        """Keep what was done in the next step."""
+        self._acted.append(acted)
 
-    def add_reward(self, t: int, reward: Tensor, terminated: Tensor, truncated: Tensor, valid: Tensor) -> None:
-        """Copy what step t led to, each `[E]`; where it is not valid the rest is dropped."""
-        self.valid[:, t].copy_(valid)
-        self.rewards[:, t].copy_(torch.where(valid, reward, torch.zeros_like(reward)))
-        self.terminated[:, t].copy_(terminated & valid)
-        self.truncated[:, t].copy_(truncated & valid)
+    def add_outcome(
+        self, t: int, start: Flags, valid: Flags, reward: Rewards, terminated: Flags, truncated: Flags
+    ) -> None:
+        """Copy where step t began an episode, and what it led to, `[E]`; where it is not valid that is nothing."""
+        for column, value in zip(self._columns, (reward, start, terminated, truncated, valid), strict=True):
+            column[:, t] = value
 
     def add_value(self, t: int, where: Tensor, value: Tensor) -> None:
         """Copy the values of the states that step t led to, `[E]`, for the rows in which nothing follows it here."""
         self.bootstrap[:, t].copy_(torch.where(where, value, torch.zeros_like(value)))
 
-    def finish(self, length: int) -> None:
-        """Note how many steps were played."""
-        self.length = length
+    def finish(self) -> None:
+        """Write down what was done in the steps that were played, `length` of them, and what came of it."""
+        self.length = length = len(self._acted)
+        for value, known in zip(self._told(), self._outcomes, strict=True):
+            if value is not known:
+                value.copy_(known)
+        if not length:
+            return
+        done, spec = slice(0, length), self.actions_spec
+        for name, stored in self.actions.items():
+            torch.stack([acted.actions[name] for acted in self._acted], dim=1, out=stored[:, done])
+        logits = {
+            name: torch.stack([acted.distribution.logits[name] for acted in self._acted], dim=1) for name in spec.names
+        }
+        actions, masks = mapped((self.actions, self.masks), lambda value: value[:, done])
+        for name, log_prob in FactoredDistribution(spec, logits, masks).log_prob(actions).items():
+            self.log_prob[name][:, done] = log_prob
+
+    def _told(self) -> tuple[Tensor, ...]:
+        return self.rewards, self.episode_start, self.terminated, self.truncated, self.valid
 
     # Learning -------------------------------------------------------------------------------------------------------
 
@@ -206,6 +248,7 @@ class Rollout:
             into[:, : rows.shape[1]].copy_(rows)
 
         for name in self.actions:
+            store(self.choice[name], old.choice[name])
             store(self.old_log_prob[name], old.log_prob[name])
             store(self.old_logits[name], old.logits[name])
         store(self.value, old.values.value)
@@ -234,7 +277,7 @@ class Rollout:
             raise RuntimeError("compute_advantages must be called before a rollout is learned from")
         advantages, scale = standardise(self.advantages, self.valid, normaliser.spread)
         worth = (self.q_taken - self.value) * (value_unit / scale)
-        old, returns = (self.old_log_prob, self.old_logits), normaliser.normalise(self.returns)
+        old, returns = (self.choice, self.old_log_prob, self.old_logits), normaliser.normalise(self.returns)
         return self._played(Sequences(*self._stored(), *old, advantages, op_advantage=worth, returns=returns))
 
     def _stored(self) -> tuple[Features, Masks, dict[str, Tensor], Tensor, Tensor]:
@@ -255,7 +298,9 @@ class Rollout:
         # One state per chunk and row becomes one per sequence: rows one after another, their chunks in order.
         states = zip(*self._states, strict=True) if self._states and self._states[0] is not None else ()
         parts = [torch.stack(part, dim=2).flatten(1, 2) for part in states]
-        return evolve(self.cut(steps), state=type(self._states[0])._make(parts) if parts else None)
+        steps = self.cut(steps)
+        padded = not bool(steps.valid.all())
+        return evolve(steps, state=type(self._states[0])._make(parts) if parts else None, padded=padded)
 
 
 def in_order(values: Tensor, valid: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -79,10 +80,14 @@ class Learned:
 
     def is_finite(self) -> bool:
         """Return whether every weight and every moment is a finite number."""
-        parameters = list(self.policy.parameters())
-        moments = [value for entries in self.optimiser.state.values() for value in entries.values()]
-        device = parameters[0].device
-        return bool(torch.stack([value.isfinite().all().to(device) for value in (*parameters, *moments)]).all())
+        values = [value for entries in self.optimiser.state.values() for value in entries.values()]
+        values += self.policy.parameters()
+        with torch.no_grad():
+            sizes = torch._foreach_norm(values)
+        # A norm that is finite has no other number in it; one that is not may be no more than too large.
+        return all(
+            math.isfinite(size) or bool(value.isfinite().all()) for value, size in zip(values, sizes, strict=True)
+        )
 
 
 def _copy(value: Tensor) -> Tensor:

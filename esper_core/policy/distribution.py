@@ -53,6 +53,7 @@ class FactoredDistribution:
         self.actions, self.logits, self.masks = actions, logits, masks
         self._relevance = relevance_table(actions, logits[actions.names[0]].device)
         self._log_probs: dict[str, Tensor] = {}
+        self._gaussians: dict[str, Gaussian] = {}
         self._counts: dict[str, Tensor] = {}
         self._weights: dict[str, Tensor] = {}
         self._given: tuple[Tensor | None, dict[str, tuple[Tensor, Tensor]]] | None = None
@@ -82,7 +83,9 @@ class FactoredDistribution:
 
     def gaussian(self, name: str) -> Gaussian:
         """Return means and log standard deviations of a continuous head, `[..., n]`."""
-        return Gaussian.of(self.logits[name])
+        if name not in self._gaussians:
+            self._gaussians[name] = Gaussian.of(self.logits[name])
+        return self._gaussians[name]
 
     def relevant(self, name: str, op: Tensor | None) -> Tensor:
         """Return whether a head matters to the operations `op [...]`, bool `[...]`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -37,15 +38,21 @@ class ActionOutput(NamedTuple):
     Attributes:
         actions: By head. Categories are int64 `[E]`; numbers are what was drawn, u `[E, n]`, of which
             `esper_core.policy.executed` makes what an environment gets.
-        log_prob: By head, `[E]`; 0 for heads irrelevant to the operation.
         state: Recurrent state after the step.
+        distribution: What the actions were drawn from.
         evaluate: Computes `values`.
     """
 
     actions: dict[str, Tensor]
-    log_prob: dict[str, Tensor]
     state: Any
+    distribution: FactoredDistribution
     evaluate: Callable[[], Values]
+
+    @property
+    def log_prob(self) -> dict[str, Tensor]:
+        """By head, `[E]`; 0 for heads irrelevant to the operation. Computed whenever this is read."""
+        with torch.no_grad():
+            return self.distribution.log_prob(self.actions)
 
     @property
     def values(self) -> Values:
@@ -60,20 +67,38 @@ class Evaluation:
     Attributes:
         values: In normalised return units, each `[E, T]`.
         log_prob: Per head `[E, T]`; 0 where the head is irrelevant to the operation taken.
-        entropy: Per head `[E, T]`, weighted by the detached probability that it matters. Categories: normalised to
-            0..1; numbers: nats per number.
-        relevance: Per head, bool `[E, T]`: the head matters to the operation taken.
-        n_legal: Per categorical head, int64 `[E, T]`: legal entries given the operation taken.
+        op: The operations taken, int64 `[E, T]`; None without a root head.
         state: Recurrent state after the last step.
     """
 
     distribution: FactoredDistribution
     values: Values
     log_prob: dict[str, Tensor]
-    entropy: dict[str, Tensor]
-    relevance: dict[str, Tensor]
-    n_legal: dict[str, Tensor]
+    op: Tensor | None
     state: Any
+
+    @cached_property
+    def entropy(self) -> dict[str, Tensor]:
+        """Per head `[E, T]`, weighted by the detached probability that it matters.
+
+        Categories: normalised to 0..1; numbers: nats per number. Gradients flow where it was first read with them.
+        """
+        return self.distribution.entropy()
+
+    @cached_property
+    def relevance(self) -> dict[str, Tensor]:
+        """Per head, bool `[E, T]`: the head matters to the operation taken."""
+        return {name: self.distribution.relevant(name, self.op) for name in self.distribution.actions.names}
+
+    @cached_property
+    def n_legal(self) -> dict[str, Tensor]:
+        """Per categorical head, int64 `[E, T]`: legal entries given the operation taken."""
+        return self.distribution.legal_given(self.op)
+
+    @cached_property
+    def choice(self) -> dict[str, Tensor]:
+        """Per head, bool `[E, T]`: it mattered and could have been something else."""
+        return {n: known & (self.n_legal[n] > 1) if n in self.n_legal else known for n, known in self.relevance.items()}
 
     @property
     def state_value(self) -> Tensor:
@@ -85,15 +110,10 @@ class Evaluation:
         """What the network gave per head, `[E, T, head.size]`."""
         return self.distribution.logits
 
-    def choice(self, name: str) -> Tensor:
-        """Return where head `name` mattered and could have been something else, bool `[E, T]`."""
-        relevant = self.relevance[name]
-        return relevant & (self.n_legal[name] > 1) if name in self.n_legal else relevant
-
     @property
     def forced(self) -> Tensor:
         """Where no head had a choice, bool `[E, T]`. The operation counts: with two legal ones nothing is forced."""
-        return ~torch.stack([self.choice(name) for name in self.relevance]).any(0)
+        return ~torch.stack(list(self.choice.values())).any(0)
 
 
 class Policy(nn.Module):
@@ -166,6 +186,19 @@ class Policy(nn.Module):
         """
         check_mask_form(self.owners["masks"], masks, self.actions, len(features.obs), features.obs.device)
         check_masks(self.actions, masks, self.owners["masks"])
+        return self.act(features, masks, state, deterministic, generator, episode_start)
+
+    @torch.no_grad()
+    def act(
+        self,
+        features: Features,
+        masks: Masks,
+        state: Any = None,
+        deterministic: bool = False,
+        generator: torch.Generator | None = None,
+        episode_start: Tensor | None = None,
+    ) -> ActionOutput:
+        """Choose actions as `get_action` does, without a look at the masks: for whoever checks those of many steps."""
         start = None if episode_start is None else episode_start.unsqueeze(1)
         latent, logits, state = self._compute(_with_time(features), state, start)
         distribution = FactoredDistribution(
@@ -179,7 +212,7 @@ class Policy(nn.Module):
                 values = self._values(latent, *(None if value is None else value.unsqueeze(1) for value in asked))
             return mapped(values, lambda tensor: tensor.squeeze(1))
 
-        return ActionOutput(actions, distribution.log_prob(actions), state, evaluate)
+        return ActionOutput(actions, state, distribution, evaluate)
 
     def evaluate_actions(
         self,
@@ -200,9 +233,7 @@ class Policy(nn.Module):
             distribution=distribution,
             values=self._values(latent, distribution.op_probs(), op),
             log_prob=distribution.log_prob(actions),
-            entropy=distribution.entropy(),
-            relevance={name: distribution.relevant(name, op) for name in self.actions.names},
-            n_legal=distribution.legal_given(op),
+            op=op,
             state=state,
         )
 

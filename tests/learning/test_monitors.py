@@ -39,7 +39,7 @@ def judged(returns: Tensor, taken: Tensor, std: float = 1.0, mean: float = 0.0) 
     by_op = torch.tensor([1.0, 4.0, 2.0]).expand(E, T, 3).clone()
     by_op[1, :, 2] = 99.0  # illegal there
     values = Values(rollout.value, rollout.q_taken, by_op)
-    old = Evaluation(None, values, {}, {}, {}, {}, None)  # type: ignore[arg-type]
+    old = Evaluation(None, values, {}, None, None)  # type: ignore[arg-type]
     return monitors.critic_metrics(rollout, rollout.steps(), old, std, std)
 
 
@@ -103,8 +103,7 @@ def test_deviations_and_saturation_are_those_of_numbers_that_mattered(squash: bo
     valid = torch.tensor([[True, True], [True, False]])
     masks = Masks({"op": torch.ones(2, 2, 2, dtype=torch.bool)})
     distribution = FactoredDistribution(spec, {"op": torch.zeros(2, 2, 2), "aim": outputs}, masks)
-    relevance = {name: distribution.relevant(name, op) for name in spec.names}
-    old = Evaluation(distribution, None, {}, {}, relevance, {}, None)  # type: ignore[arg-type]
+    old = Evaluation(distribution, None, {}, op, None)  # type: ignore[arg-type]
     steps = Steps(None, masks, {"op": op, "aim": drawn}, valid, valid)  # type: ignore[arg-type]
     assert monitors.number_metrics(steps, old) == {
         "std/aim": pytest.approx((0.5 + math.exp(-5) + 0.5 + 0.1) / 4),

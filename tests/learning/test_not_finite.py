@@ -74,14 +74,14 @@ def test_weights_that_a_step_ruins_are_put_back():
     trainer = make(lr=0.01, update_epochs=1)
     (_,) = trainer.run(1)
     before = learned(trainer)
-    step = trainer.optimiser.step
+    step = trainer.optimiser.advance
 
     def ruin():
         step()
         with torch.no_grad():
             next(trainer.policy.parameters()).view(-1)[0] = torch.inf
 
-    trainer.optimiser.step = ruin
+    trainer.optimiser.advance = ruin
     (update,) = trainer.run(2)
     assert "the weights or the optimiser's moments became NaN or infinite" in skips(update)[0]
     assert_equal(learned(trainer), before)
@@ -166,6 +166,6 @@ def test_an_array_that_is_not_finite_ends_the_run_too():
             )
 
     trainer = make(World())
-    object.__setattr__(trainer._collector, "features", Looking())
+    trainer = make(World(), features=Looking())
     with pytest.raises(PluginError, match=r"the array 'depth' of step 0 in environment 3 at \[1\] is not finite"):
         train(trainer, 1)

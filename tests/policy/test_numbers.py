@@ -226,4 +226,4 @@ def test_the_first_ratio_is_exactly_one_where_everything_is_saturated() -> None:
     for name, old in before.log_prob.items():
         assert torch.equal((after.log_prob[name] - old).exp(), torch.ones_like(old))
         torch.testing.assert_close(acted.log_prob[name], old.squeeze(1), atol=1e-4, rtol=1e-5)
-    assert torch.equal(after.choice("move"), stored["op"] == 1) and "move" not in after.n_legal
+    assert torch.equal(after.choice["move"], stored["op"] == 1) and "move" not in after.n_legal

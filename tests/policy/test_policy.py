@@ -98,7 +98,7 @@ def test_a_step_with_one_legal_action_is_forced_and_a_choice_of_operation_is_non
     actions = {head.name: torch.full((1, 2), head.neutral) for head in SPEC.heads}
     evaluation = policy.evaluate_actions(features, masks, None, actions)
     assert evaluation.forced.tolist() == [[True, False]]
-    assert evaluation.choice("op").tolist() == [[False, True]]
+    assert evaluation.choice["op"].tolist() == [[False, True]]
 
 
 @pytest.mark.parametrize("field", ["q_taken", "value"])

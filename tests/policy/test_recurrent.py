@@ -1,13 +1,15 @@
 import math
 from typing import NamedTuple
 
+import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import Tensor, nn
 
 from esper_core.contracts.protocols import LSTMState
+from esper_core.policy import recurrent
 from esper_core.policy.recurrent import run_with_resets, zero_rows
 
 
@@ -80,9 +82,10 @@ def test_resets_anywhere_equal_running_step_by_step(kind, start):
     torch.testing.assert_close(*found)
 
 
-@settings(deadline=None)
+@pytest.mark.parametrize("price", [0.0, recurrent.CALL, 1e9])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.tuples(st.integers(1, 8), st.integers(1, 64)).flatmap(lambda size: arrays(bool, size)))
-def test_calls_are_few_and_no_step_is_run_twice(start):
+def test_calls_are_few_and_worth_their_price(price, start):
     run, spans = Recurrent(), []
     (envs, steps), start = start.shape, torch.from_numpy(start)
 
@@ -90,10 +93,13 @@ def test_calls_are_few_and_no_step_is_run_twice(start):
         spans.append(x.shape[:2])
         return run(x, state)
 
-    run_with_resets(counted, torch.randn(envs, steps, 3, dtype=torch.float64), run.some(envs), start)
-    assert len(spans) <= 1 + math.log2(steps)
-    assert sum(rows * span for rows, span in spans) == start.numel()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recurrent, "CALL", price)
+        run_with_resets(counted, torch.randn(envs, steps, 3, dtype=torch.float64), run.some(envs), start)
+    assert len(spans) <= 1 + math.log2(steps) or price == 0
     assert sum(span for _, span in spans) <= steps
+    ran = sum(rows * span for rows, span in spans)
+    assert ran == start.numel() or price, "filled up where a call costs something, and only there"
 
 
 def test_without_resets_it_is_the_call_itself():

@@ -22,7 +22,6 @@ from esper_echelon.tables import (
     PRIMARY,
     SCOUT,
     SECONDARY,
-    SPECIAL,
     TERTIARY,
     VENT_FACTOR,
     YAW_RATE,
@@ -78,14 +77,17 @@ class Gunnery:
     @classmethod
     def of(cls, scene: Scene) -> Gunnery:
         """Choose: the nearest, and rather who is painted; a scout rather who is not."""
-        paints = np.where(scene.chassis == SCOUT, PAINTED_IS_NEARER, -PAINTED_IS_NEARER)
+        cost: Floats = np.where(scene.chassis == SCOUT, PAINTED_IS_NEARER, -PAINTED_IS_NEARER)
         painted = scene.contact["painted"] > 0.5
-        which, seen = scene.nearest(scene.hostile, painted * paints[:, None])
+        which, seen = scene.nearest(scene.hostile, np.where(painted, cost[:, None], 0.0))
         way = np.where(seen[:, None], scene.pick(scene.way, which), 0.0)
         return cls(way, seen, seen & scene.pick(painted, which), scene.pick(scene.radii, which))
 
-    def fire(self, scene: Scene, actions: Floats, retreats: Flags) -> None:
-        """Press the buttons in `actions` `[E, 9]` whose weapons are likely to hit and do not shut the mech down."""
+    def fire(self, scene: Scene, actions: Floats) -> None:
+        """Press the buttons in `actions` `[E, 9]` whose weapons are likely to hit and do not shut the mech down.
+
+        Nobody throws smoke: the throwers themselves would see nobody any more.
+        """
         chassis = scene.chassis
         cooling = _COOLING[chassis] * DECISION * (1 + VENT_FACTOR)
         room = (COOL - scene.ego["heat"]) * _CAPACITY[chassis] + cooling
@@ -96,9 +98,6 @@ class Gunnery:
             actions[:, button] += fires
             room = room - fires * shots * weapon.heat
         self._electronics(scene, actions)
-        # Smoke for whoever runs; the missiles of the heavy are worth more than that.
-        smokes = retreats & (scene.ego["under_fire"] > 0.5) & (length(self.way) > LASER.range / 2)
-        actions[:, SPECIAL] = smokes & self.target_seen & (chassis != HEAVY)
 
     def _hits(self, scene: Scene, weapon: Weapon, actions: Floats) -> Flags:
         """Return whether a weapon reaches the target in this decision, `[E]`, as far as can be seen."""

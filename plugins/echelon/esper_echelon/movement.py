@@ -94,11 +94,11 @@ def walk(
     climbable = mechs.altitude + STEP_UP
     new_x = np.clip(x + step_x, -limit, limit)
     free = _height(grounds, matches, new_x + np.copysign(REACH, step_x), y) <= climbable
-    new_x = np.where(free & live, new_x, x)
+    new_x = np.where(free, new_x, x)
     np.copyto(mechs.velocity[..., 0], np.where(free, vx, 0.0), where=live)
     new_y = np.clip(y + step_y, -limit, limit)
     free = _height(grounds, matches, new_x, new_y + np.copysign(REACH, step_y)) <= climbable
-    new_y = np.where(free & live, new_y, y)
+    new_y = np.where(free, new_y, y)
     np.copyto(mechs.velocity[..., 1], np.where(free, vy, 0.0), where=live)
     mechs.position[..., 0], mechs.position[..., 1] = new_x, new_y
     footing = Footing.of(grounds, matches, mechs.position)

@@ -87,7 +87,7 @@ class Hold(_Driver):
         gunnery = Gunnery.of(scene)
         goal = np.where((length(scene.zone) > 0.3 * scene.radius)[:, None], scene.zone, 0.0)
         actions = _moves(scene, goal, np.where(gunnery.target_seen[:, None], gunnery.way, scene.zone))
-        gunnery.fire(scene, actions, np.zeros(len(goal), np.bool_))
+        gunnery.fire(scene, actions)
         return actions
 
 
@@ -118,7 +118,7 @@ class Lieutenant(_Driver):
         goal = self._goal(scene, gunnery.way, gunnery.target_seen, retreats)
         engaged = gunnery.target_seen & (length(gunnery.way) < ENGAGE)
         actions = _moves(scene, goal, np.where(engaged[:, None], gunnery.way, scene.zone))
-        gunnery.fire(scene, actions, retreats)
+        gunnery.fire(scene, actions)
         return actions
 
     def _goal(self, scene: Scene, target: Floats, seen: Flags, retreats: Flags) -> Floats:

@@ -55,6 +55,14 @@ def test_a_wall_protects_from_a_burst():
     assert shot_at(field, "vent", shooter) == {TARGET: 40}
 
 
+def test_a_wall_just_before_a_target_stops_what_would_reach_both_in_one_step():
+    field, shooter, _ = duel("gauss", 10.0)
+    for y in (0.5, -0.5):
+        field.wall(7.5, y, height=6)
+    let_fly(field, "gauss", (6.9, 0, 2), (40, 0, 0), shooter, TARGET)
+    assert shot_at(field, "vent", shooter) == {}
+
+
 def test_a_projectile_passes_its_own_team_and_bursts_at_walls():
     field, shooter, button = duel("gauss", 10.0)
     field.put(SCOUT, 3.0, 0)
@@ -83,6 +91,8 @@ def test_gauss_is_fired_as_much_higher_as_it_falls():
     field.arena.mechs.cooldown[0, shooter] = 0.25
     field.do(**{button: {shooter: 1.0}})
     assert field.arena.flights.velocity[0] == pytest.approx([40, 0, 9.81 / 4])  # half a second up and down
+    field.do()
+    assert field.arena.flights.position[0] == pytest.approx([10, 0, 2 + 9.81 / 32])  # the top of the parabola
 
 
 def test_a_missile_turns_four_radians_a_second():
@@ -103,6 +113,7 @@ def test_a_missile_flies_fifty_metres_and_straight_on_when_its_target_is_dead():
     field.arena.mechs.cooldown[0, shooter] = 0.25
     field.do(**{button: {shooter: 1.0}})
     field.arena.mechs.alive[0, TARGET] = False
+    field.arena.mechs.position[0, TARGET] = (10, 10)
     field.do(16)
     assert field.arena.flights.position[0] == pytest.approx([48, 0, 2])
     field.do()
@@ -137,6 +148,6 @@ def test_smoke_bursts_after_twenty_metres_or_where_it_meets_something():
     clouds = field.arena.clouds
     assert clouds.left[0].max() > 9.5 and clouds.x[0, clouds.left[0].argmax()] == pytest.approx(20)
     field, shooter, button = duel("smoke", 10.0)
-    shot_at(field, button, shooter)
+    assert shot_at(field, button, shooter) == {}
     clouds = field.arena.clouds
     assert clouds.x[0, clouds.left[0].argmax()] == pytest.approx(8.25), "at the body of a heavy"

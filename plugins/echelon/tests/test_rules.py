@@ -111,8 +111,8 @@ def test_of_two_scouts_one_jams_and_one_clears(lieutenant):
 
 def test_who_is_hurt_goes_behind_a_friend(lieutenant):
     others = [{"x": 7}, {"friendly": 1, "x": 0, "y": 4}]
-    hurt, well = act(lieutenant, seen(MEDIUM, others, hp=0.2, under_fire=1), seen(MEDIUM, others))
-    assert hurt[STRAFE] > 0.5 > well[STRAFE] and hurt[SPECIAL] == 1 and hurt[FORWARD] < 0
+    hurt, well = act(lieutenant, seen(MEDIUM, others, hp=0.2), seen(MEDIUM, others))
+    assert hurt[STRAFE] > 0.5 > well[STRAFE] and hurt[FORWARD] < 0
 
 
 def test_the_dead_do_nothing_and_neighbours_change_nothing(lieutenant):

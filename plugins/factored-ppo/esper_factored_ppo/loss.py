@@ -6,10 +6,11 @@ rarely moves the shared trunk little. All ratios are relative to the policy at t
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
 
 import torch
 from torch import Tensor
+from torch.nn.functional import mse_loss
 
 from esper_core.contracts.protocols import BuildContext, LossResult
 from esper_core.learning.fading import faded
@@ -17,20 +18,6 @@ from esper_core.learning.rollout import Sequences
 from esper_core.policy.distribution import FactoredDistribution
 from esper_core.policy.policy import Evaluation
 from esper_factored_ppo.config import FactoredPpoConfig
-
-
-class Surrogate(NamedTuple):
-    """What clipped ratios contribute, one row per head, or a single row of the joint ratio; each `[rows, E, T]`.
-
-    Attributes:
-        gain: min(ρA, clip(ρ)A), 0 where it does not count.
-        outside: The ratio is beyond the clip range.
-        where: It counts: the step is valid, and there was a choice.
-    """
-
-    gain: Tensor
-    outside: Tensor
-    where: Tensor
 
 
 class FactoredPpo:
@@ -54,44 +41,72 @@ class FactoredPpo:
 
     def __call__(self, batch: Sequences, evaluation: Evaluation) -> LossResult:
         """Compare stored `[E, T]` sequences with the policy's fresh evaluation of them."""
-        valid, steps = batch.valid, batch.valid.sum().clamp_min(1)
-        surrogate = self._surrogate(batch, evaluation)
-        policy_loss = -(surrogate.gain.sum((1, 2)) / steps).sum()
+        valid = batch.valid
+        steps = valid.sum().clamp_min(1) if batch.padded else valid.numel()
+        gain, outside, choice = self._surrogate(batch, evaluation)
+        policy_loss = gain.sum() / -steps
         # Selected before it is squared: padding may hold NaN, and 0 · NaN is NaN.
-        error = torch.where(valid, evaluation.values.q_taken - batch.returns, 0.0)
-        value_loss = 0.5 * (error.square().sum() / steps)
-        bonuses = torch.where(valid, torch.stack([evaluation.entropy[name] for name in self._names]), 0.0)
-        entropy = (self._weights * (bonuses.sum((1, 2)) / steps)).sum()
-        loss = policy_loss + self.config.value_coefficient * value_loss - self._entropy_weight * entropy
+        error = mse_loss(_kept(batch, evaluation.values.q_taken), _kept(batch, batch.returns), reduction="sum")
+        loss = policy_loss + error * (0.5 * self.config.value_coefficient / steps)
+        if self._entropy_weight:
+            entropy = self._entropy(batch, evaluation.entropy) / steps
+            loss = loss - self._entropy_weight * entropy
         with torch.no_grad():
+            if not self._entropy_weight:
+                entropy = self._entropy(batch, evaluation.distribution.entropy()) / steps
             old = FactoredDistribution(self.actions, batch.old_logits, batch.masks)
-            kl = torch.where(valid, evaluation.distribution.kl(old), 0.0).sum() / steps
-            chosen, clipped = surrogate.where.sum((1, 2)), surrogate.outside.sum((1, 2))
-            metrics = {
+            kl = _kept(batch, evaluation.distribution.kl(old)).sum() / steps
+            clipped, chosen = torch.stack([outside, choice]).sum((2, 3)).tolist()
+            metrics: dict[str, Tensor | float] = {
                 "policy_loss": policy_loss.detach(),
-                "value_loss": value_loss.detach(),
+                "value_loss": error.detach() * (0.5 / steps),
                 "entropy": entropy.detach(),
-                "clip_fraction": clipped.sum() / chosen.sum().clamp_min(1),
+                "clip_fraction": sum(clipped) / max(1, sum(chosen)),
             }
             if self.config.ratio_mode == "per_head":
-                # NaN (0/0) where a head never had a choice.
-                shares = (clipped / chosen).unbind()
-                metrics |= {f"clip_fraction/{name}": share for name, share in zip(self._names, shares, strict=True)}
+                for name, beyond, count in zip(self._names, clipped, chosen, strict=True):
+                    metrics[f"clip_fraction/{name}"] = beyond / count if count else math.nan
         return LossResult(loss=loss, kl=kl, metrics=metrics)
 
-    def _surrogate(self, batch: Sequences, evaluation: Evaluation) -> Surrogate:
-        """Compare policies by their clipped ratios; a step without a choice has none."""
-        where = torch.stack([evaluation.choice(name) for name in self._names]) & batch.valid
-        new = torch.stack([evaluation.log_prob[name] for name in self._names])
-        log_ratio = torch.where(where, new - torch.stack([batch.old_log_prob[name] for name in self._names]), 0.0)
-        advantages = batch.advantages
+    def _surrogate(self, batch: Sequences, evaluation: Evaluation) -> tuple[Tensor, Tensor, Tensor]:
+        """Compare policies by their clipped ratios, one row per head, or a single row of the joint ratio.
+
+        Returns min(ρA, clip(ρ)A), where the ratio is beyond the clip range, and where it counts, since the step is
+        valid and there was a choice; each `[rows, E, T]`, 0 and false where it does not count.
+        """
+        with torch.no_grad():
+            choice = _rows([batch.choice[name] for name in self._names])
+            choice = choice & batch.valid if batch.padded else choice
+            old, advantages = _rows([batch.old_log_prob[name] for name in self._names]), batch.advantages
+        log_ratio = _rows([evaluation.log_prob[name] for name in self._names]) - old
+        # Padding may hold anything; without it a head that had no choice has the same probability as ever.
+        log_ratio = torch.where(choice, log_ratio, 0.0) if batch.padded else log_ratio
         if self.config.ratio_mode == "joint":
-            log_ratio, where = log_ratio.sum(0, keepdim=True), where.any(0, keepdim=True)
+            log_ratio, choice = log_ratio.sum(0, keepdim=True), choice.any(0, keepdim=True)
         elif self.config.child_baseline and self.actions.root is not None:
             # Q(s, op) − V(s) does not depend on the heads below the operation, so for them it may join the baseline.
             below = advantages - self.config.child_baseline * batch.op_advantage
             advantages = torch.stack([advantages if n == self.actions.root else below for n in self._names])
+        advantages = torch.where(choice, advantages, 0.0)
         ratio = log_ratio.exp()
-        clipped = ratio.clamp(1 - self.config.clip, 1 + self.config.clip)
-        gain = torch.where(where, torch.minimum(ratio * advantages, clipped * advantages), 0.0)
-        return Surrogate(gain, clipped != ratio, where)
+        gain = ratio * advantages
+        with torch.no_grad():
+            limit = ratio.clamp(1 - self.config.clip, 1 + self.config.clip)
+            outside, limit = limit != ratio, limit * advantages
+        # The smaller of both; where that is the limit, nothing is to be gained by going farther, so no gradient.
+        return torch.where(gain <= limit, gain, limit), outside, choice
+
+    def _entropy(self, batch: Sequences, entropy: dict[str, Tensor]) -> Tensor:
+        """Return the weighted sum of the entropies of all heads over the valid steps."""
+        bonuses = _kept(batch, _rows([entropy[name] for name in self._names]))
+        return (self._weights * bonuses.sum((1, 2))).sum()
+
+
+def _rows(values: list[Tensor]) -> Tensor:
+    """Return tensors `[E, T]` as rows `[rows, E, T]`."""
+    return torch.stack(values) if len(values) > 1 else values[0].unsqueeze(0)
+
+
+def _kept(batch: Sequences, values: Tensor) -> Tensor:
+    """Return `values [..., E, T]` with 0 in padding."""
+    return torch.where(batch.valid, values, 0.0) if batch.padded else values

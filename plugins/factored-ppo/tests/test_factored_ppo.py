@@ -58,6 +58,7 @@ class Case:
             actions=actions,
             episode_start=torch.zeros(E, T, dtype=torch.bool),
             valid=self.valid,
+            choice=Evaluation(distribution, None, {}, actions["op"], None).choice,
             old_log_prob=distribution.log_prob(actions),
             old_logits=old,
             advantages=torch.where(self.valid, randn(E, T), 0.0),
@@ -68,14 +69,11 @@ class Case:
     @property
     def evaluation(self):
         distribution = FactoredDistribution(SPEC, self.logits, self.masks)
-        given_ = distribution.given(self.batch.actions["op"])
         return Evaluation(
             distribution=distribution,
             values=Values(torch.zeros_like(self.value), self.value, None),
             log_prob=distribution.log_prob(self.batch.actions),
-            entropy=distribution.entropy(),
-            relevance={n: distribution.relevant(n, self.batch.actions["op"]) for n in SPEC.names},
-            n_legal={n: c.legal.sum(-1) for n, c in given_.items()},
+            op=self.batch.actions["op"],
             state=None,
         )
 
@@ -166,8 +164,8 @@ def test_the_clip_fraction_of_a_head_counts_the_steps_at_which_it_had_a_choice()
 def test_a_head_without_a_choice_and_the_joint_ratio_have_no_clip_fraction_of_a_head():
     case = Case()
     case.masks.slot_given_op[..., 1] = False
-    case.batch = evolve(case.batch, masks=case.masks)
-    assert loss()(case.batch, case.evaluation).metrics["clip_fraction/slot"].isnan()
+    case.batch = evolve(case.batch, masks=case.masks, choice=case.evaluation.choice)
+    assert math.isnan(loss()(case.batch, case.evaluation).metrics["clip_fraction/slot"])
     metrics = loss(ratio_mode="joint")(case.batch, case.evaluation).metrics
     assert [name for name in metrics if name.startswith("clip_fraction")] == ["clip_fraction"]
 
@@ -211,12 +209,10 @@ def test_the_gradient_is_that_of_the_expected_reward_by_enumeration_and_quadratu
     )
     distribution = FactoredDistribution(spec, logits, masks)
     log_prob = distribution.log_prob(actions)
-    relevance = {name: distribution.relevant(name, op) for name in spec.names}
     values, old = Values(weight, weight, None), {name: value.detach() for name, value in log_prob.items()}
-    found = Evaluation(
-        distribution, values, log_prob, distribution.entropy(), relevance, {"op": 2 * op.new_ones(op.shape)}, None
-    )
-    batch = Sequences(None, masks, actions, valid, valid, old, logits, weight * paid, weight * advantage_of_op, weight)
+    found = Evaluation(distribution, values, log_prob, op, None)
+    paid, advantage_of_op = weight * paid, weight * advantage_of_op
+    batch = Sequences(None, masks, actions, valid, valid, found.choice, old, logits, paid, advantage_of_op, weight)
     loss(spec, entropy=0.0, value_coefficient=0.0, **options)(batch, found).loss.neg().backward()
     for name, expected in zip(outputs, true, strict=True):
         torch.testing.assert_close(outputs[name].grad, expected, rtol=1e-9, atol=1e-11)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from esper_core.builtin.flat import Flat
 from esper_core.composition.plan import Plan
@@ -14,7 +15,7 @@ from esper_core.contracts.protocols import Features, Masks
 from esper_core.learning import rollout
 from esper_core.policy.recurrent import zero_rows
 from esper_core.registry.index import Index
-from esper_factored_ppo.loss import FactoredPpo, Surrogate
+from esper_factored_ppo.loss import FactoredPpo
 from esper_factored_ppo.probes.environment import ProbeEnvironment
 from esper_factored_ppo.probes.environments.forced import Forced
 from esper_factored_ppo.probes.environments.validity import Occupied
@@ -62,9 +63,9 @@ def a_time_limit_bootstraps_from(what: str) -> Callable[[Patch], None]:
 def only_the_operation_is_learned(patch: Patch) -> None:
     every = FactoredPpo._surrogate
 
-    def first(self: FactoredPpo, *given: Any) -> Surrogate:
+    def first(self: FactoredPpo, *given: Any) -> tuple[Tensor, ...]:
         gain, *rest = every(self, *given)
-        return Surrogate(torch.cat([gain[:1], torch.zeros_like(gain[1:])]), *rest)
+        return torch.cat([gain[:1], torch.zeros_like(gain[1:])]), *rest
 
     patch.setattr(FactoredPpo, "_surrogate", first)
 

@@ -100,13 +100,15 @@ class Game:
 @SUITE.check("result")
 @everywhere
 def result(subject: Subject, case: Case) -> None:
-    """It returns a finite scalar with a gradient, the KL, and metrics without history, all scalars."""
+    """It returns a finite scalar with a gradient, the KL, and metrics, numbers or scalars without history."""
     for game in (_play(subject, case), _play(subject, case).moved()):
         found = game.result()
         assert_shape(found.loss, (), "the loss")
         assert found.loss.requires_grad, "the loss has no gradient"
         assert_shape(found.kl, (), "the KL")
         for name, metric in found.metrics.items():
+            if isinstance(metric, float):
+                continue
             assert_shape(metric, (), f"metric '{name}'")
             assert not metric.requires_grad, f"metric '{name}' keeps the history of the loss alive: detach it"
         assert not found.kl.requires_grad, "the KL keeps the history of the loss alive: detach it"
@@ -187,7 +189,7 @@ def no_choice(subject: Subject, case: Case) -> None:
     game = _play(subject, case).moved()
     evaluation = game.evaluate()
     for name, value in _pull(game, game.batch).items():
-        where = ~(evaluation.choice(name) & game.batch.valid)
+        where = ~(evaluation.choice[name] & game.batch.valid)
         assert_same(value[where], torch.zeros_like(value[where]), f"pull on '{name}' without a choice", ROUNDING)
 
 
@@ -328,6 +330,7 @@ def _play(subject: Subject, case: Case, dtype: torch.dtype = torch.float32) -> G
         actions=steps.actions,
         episode_start=steps.episode_start,
         valid=steps.valid,
+        choice=old.choice,
         old_log_prob=old.log_prob,
         old_logits=old.logits,
         advantages=drawn(1),
