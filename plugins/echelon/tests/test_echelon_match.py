@@ -224,7 +224,7 @@ def test_twenty_matches_seen_from_the_other_side_are_the_same_to_the_last_bit():
         assert np.array_equal(getattr(arena.mechs, name), sign * getattr(other.mechs, name)), name
     assert np.array_equal(arena.score, other.score)
     assert np.array_equal(arena.winner(), other.winner())
-    assert arena.over.all() and len(set(arena.winner().tolist())) > 1
+    assert arena.over.all() and len(set(arena.winner().tolist())) > 1 and not len(arena.flights)
 
 
 def test_twenty_matches_with_exchanged_teams_have_the_other_winner(monkeypatch):
@@ -299,6 +299,20 @@ def test_a_match_goes_on_exactly_where_its_state_was_taken():
         first, second = arena.step(driver(arena, decision)), resumed.step(driver(resumed, decision))
         assert np.array_equal(first.reward, second.reward)
     assert json.dumps(resumed.state()) == json.dumps(arena.state())
+
+
+def test_a_match_that_begins_anew_knows_nothing_of_the_last_one():
+    arena, fresh = fought(2, decisions=45), Arena(Roster(1), 2)
+    assert (arena.flights.match == 0).any() and arena.clouds.left[0].any()
+    for made in (arena, fresh):
+        made.begin(0, 11, 30, 1, 1)
+    assert not (arena.flights.match == 0).any() and not arena.clouds.left[0].any()
+    for decision in range(40):
+        for made in (arena, fresh):
+            made.step(driver(made, decision))
+    for name in NAMES:
+        assert np.array_equal(getattr(arena.mechs, name)[0], getattr(fresh.mechs, name)[0]), name
+    assert arena.score[0].tolist() == fresh.score[0].tolist() and arena.clock[0] == 40
 
 
 def test_an_arena_that_was_not_begun_is_over_and_resumes_as_that():
