@@ -376,6 +376,7 @@ def check(arena: Arena, step: Step, before: dict[str, np.ndarray]) -> None:
     present = mechs.present[..., None]
     np.testing.assert_allclose((mechs.heading**2).sum(-1), 1, rtol=1e-12)
     assert (np.abs(mechs.velocity) <= 7.0 * present).all()
+    assert not ((mechs.hunted | mechs.inside | mechs.ecm | mechs.eccm) & ~mechs.alive).any()
     assert not (mechs.alive & (mechs.hp <= 0)).any() and not (mechs.alive & ~before["alive"]).any()
     dead = ~before["alive"]
     for name in ("position", "heading", "hp", "heat"):

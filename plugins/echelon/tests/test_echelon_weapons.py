@@ -224,9 +224,10 @@ def test_the_struck_know_from_where():
     field, shooter, button = duel("laser", 4.0, angle=30)
     field.do(**{button: {shooter: 1.0}})
     assert field.of("struck", TARGET) == pytest.approx([cos(radians(30)), 0.5])
-    assert field.of("hurried", TARGET) > 0
+    assert field.of("hurried", TARGET) > 0 and field.of("targeted", TARGET)
     field.do(2)
     assert field.of("struck", TARGET) == [0, 0] and field.of("hurried", TARGET) == 0
+    assert not field.of("targeted", TARGET)
 
 
 def test_all_hits_of_a_step_land_at_once():
