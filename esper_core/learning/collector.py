@@ -92,7 +92,7 @@ class Collector:
         events: list[dict[str, Any]],
         returns: list[float],
     ) -> None:
-        """Write steps into the rollout. What decides how it goes on is looked at on the host, in numpy."""
+        """Write steps into the rollout. What decides how it goes on is looked at on the CPU, in numpy."""
         playing, self.episodes = self.episodes, None
         rollout, owner, environment = self.rollout, self.owners["environment"], self.environment
         envs, device, dtype = rollout.num_envs, rollout.rewards.device, rollout.rewards.dtype

@@ -176,7 +176,7 @@ class Rollout:
     def begin(self) -> None:
         """Make ready for another rollout: every step is padding until it is written."""
         self._advantages_ready, self.length, self._states, self._acted = False, self.horizon, [], []
-        # What came of a step is known on the host, which decides there what is next; on a CPU it is the same memory.
+        # What came of a step is known on the CPU, since what is next depends on it; there it is the same memory.
         self._outcomes = [value.zero_().cpu() for value in self._told()]
         self._columns = [value.numpy() for value in self._outcomes]
 

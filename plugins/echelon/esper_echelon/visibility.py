@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from esper_echelon.mechs import Flags, Floats, Mechs
+from esper_echelon.mechs import Flags, Mechs
 from esper_echelon.roster import Roster
+from esper_echelon.sensors import quality, square_distance
 from esper_echelon.sight import walled
 from esper_echelon.tables import (
     CHASSIS,
-    ECCM_GAIN,
-    EWAR_RANGE,
     HOT,
-    JAM_LOSS,
     LOCK_QUALITY,
-    QUALITY_RANGE,
     RADAR_RANGE,
     SUITES,
 )
@@ -31,17 +28,6 @@ VISIBILITIES = ("full", "partial")
 
 _HEIGHTS = np.array([chassis.height for chassis in CHASSIS])
 _RANGE_FACTORS = np.array([suite.range_factor for suite in SUITES])
-
-
-def quality(mechs: Mechs) -> Floats:
-    """Return how well sensors work, `[M, A]`: 1, less where enemies jam, more near friends who counter it.
-
-    Of several emitters the nearest counts. With reactors shut down, and for the dead, it is the least there is.
-    """
-    worst, best = QUALITY_RANGE
-    gain = ECCM_GAIN * _nearness(mechs, mechs.eccm, mechs.roster.allied)
-    loss = JAM_LOSS * _nearness(mechs, mechs.ecm, ~mechs.roster.allied)
-    return np.where(mechs.alive & ~mechs.shut_down, np.clip(1 - loss + gain, worst, best), worst)
 
 
 def painted(mechs: Mechs) -> Flags:
@@ -74,7 +60,7 @@ def visible(arena: Arena) -> Flags:
         return pairs
     sharp = quality(mechs)
     reach = RADAR_RANGE * sharp * _RANGE_FACTORS[mechs.roster.suite]
-    apart = _square_distance(mechs.position, mechs.position)
+    apart = square_distance(mechs.position, mechs.position)
     seen = apart <= (reach * reach)[:, :, None]
     seen |= painted(mechs) & (sharp >= LOCK_QUALITY)[:, :, None]
     seen &= pairs
@@ -96,29 +82,6 @@ def visible(arena: Arena) -> Flags:
     seen[match, one, other] |= found
     seen[match, other, one] |= found
     return seen
-
-
-def _nearness(mechs: Mechs, emits: Flags, reached: Flags) -> Floats:
-    """Return how near the nearest emitter is to each, from 1 (here) to 0 (EWAR_RANGE away); `reached` `[A, A]`."""
-    emits = emits & mechs.alive
-    emitters = np.flatnonzero(emits.any(0))
-    if not len(emitters):
-        return np.zeros(emits.shape)
-    away = np.sqrt(_square_distance(mechs.position, mechs.position[:, emitters]))
-    near = np.maximum(1 - away / EWAR_RANGE, 0)
-    near *= emits[:, None, emitters] & reached[:, emitters]
-    nearest: Floats = near.max(2)
-    return nearest
-
-
-def _square_distance(here: Floats, there: Floats) -> Floats:
-    """Return squares of distances on the ground, `[M, A, B]`."""
-    x = here[:, :, None, 0] - there[:, None, :, 0]
-    y = here[:, :, None, 1] - there[:, None, :, 1]
-    x *= x
-    y *= y
-    x += y
-    return x
 
 
 @lru_cache

@@ -13,6 +13,7 @@ from esper_echelon.moment import Moment
 from esper_echelon.noise import Purpose
 from esper_echelon.orders import Orders
 from esper_echelon.pairs import by_team
+from esper_echelon.sensors import quality
 from esper_echelon.sight import clear
 from esper_echelon.tables import (
     AUTOCANNON,
@@ -29,7 +30,6 @@ from esper_echelon.tables import (
     SMOKE,
     TIMERS,
 )
-from esper_echelon.visibility import quality
 from esper_echelon.weaponry import WEAPONS, Weaponry, column, cosine
 
 _RANGE, _HEAT, _COOLDOWN, _SPEED = (column(name) for name in ("range", "heat", "cooldown", "speed"))

@@ -9,7 +9,8 @@ import pytest
 
 from esper_echelon.arena import Arena
 from esper_echelon.roster import Roster
-from esper_echelon.visibility import painted, quality, visible
+from esper_echelon.sensors import quality
+from esper_echelon.visibility import painted, visible
 
 SCOUT, LIGHT, MEDIUM, HEAVY, LEADER = 0, 2, 3, 4, 5
 ENEMY = 6
