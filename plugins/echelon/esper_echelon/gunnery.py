@@ -60,19 +60,24 @@ _ARMS = (
 
 @frozen(eq=False)
 class Gunnery:
-    """The target of E mechs.
+    """The target of E mechs; arrays are `[E]` but for `way`.
 
     Attributes:
         way: The way to it, `[E, 2]`, zeros without one.
-        target_seen: Whether there is one, `[E]`.
-        painted: Whether its own pack has painted it, `[E]`.
-        radius: Of its body, m, `[E]`.
+        distance: Its length.
+        ahead, aside: Cosine, and sine without its sign, of the angle between the heading and the target.
+        target_seen: Whether there is one.
+        painted: Whether the own pack has painted it.
+        clearance: Radius up to which what bursts at it reaches neither the mech nor a friend, m.
     """
 
     way: Floats
+    distance: Floats
+    ahead: Floats
+    aside: Floats
     target_seen: Flags
     painted: Flags
-    radius: Floats
+    clearance: Floats
 
     @classmethod
     def of(cls, scene: Scene) -> Gunnery:
@@ -81,7 +86,19 @@ class Gunnery:
         painted = scene.contact["painted"] > 0.5
         which, seen = scene.nearest(scene.hostile, np.where(painted, cost[:, None], 0.0))
         way = np.where(seen[:, None], scene.pick(scene.way, which), 0.0)
-        return cls(way, seen, seen & scene.pick(painted, which), scene.pick(scene.radii, which))
+        distance, looks = length(way), unit(way)
+        # It bursts where the target's body begins, and reaches as far as others' bodies do.
+        gaps = np.where(scene.friendly, length(scene.way - way[:, None]) - scene.radii, np.inf)
+        nearest = np.minimum(gaps.min(1), distance - _RADIUS[scene.chassis])
+        return cls(
+            way=way,
+            distance=distance,
+            ahead=dot(scene.heading, looks),
+            aside=np.abs(cross(scene.heading, looks)),
+            target_seen=seen,
+            painted=seen & scene.pick(painted, which),
+            clearance=nearest - scene.pick(scene.radii, which) - MARGIN,
+        )
 
     def fire(self, scene: Scene, actions: Floats) -> None:
         """Press the buttons in `actions` `[E, 9]` whose weapons are likely to hit and do not shut the mech down.
@@ -101,27 +118,15 @@ class Gunnery:
 
     def _hits(self, scene: Scene, weapon: Weapon, actions: Floats) -> Flags:
         """Return whether a weapon reaches the target in this decision, `[E]`, as far as can be seen."""
-        reach = np.full(len(self.way), weapon.range)
-        if weapon is MISSILE:
-            reach = np.where(self.painted, weapon.range, MISSILE_BLIND_RANGE)
-        looks = unit(self.way)
-        along, beside = dot(scene.heading, looks), np.abs(cross(scene.heading, looks))
+        reach = np.where(self.painted, MISSILE.range, MISSILE_BLIND_RANGE) if weapon is MISSILE else weapon.range
         if weapon.aim:
             # It still turns while it fires.
             turned = np.abs(actions[:, YAW_RATE]).clip(0, 1) * _MAX_YAW[scene.chassis] * DECISION
-            bears = (along > 0) & (beside - turned <= weapon.aim)
+            bears = (self.ahead > 0) & (self.aside - turned <= weapon.aim)
         else:
-            bears = along >= _COSINES[weapon.name]
-        return self.target_seen & bears & (length(self.way) <= reach) & ~self._splashes(scene, weapon)
-
-    def _splashes(self, scene: Scene, weapon: Weapon) -> Flags:
-        """Return whether a hit would reach the mech itself or a friend, `[E]`."""
-        if not weapon.splash:
-            return np.zeros(len(self.way), np.bool_)
-        # It bursts where the target's body begins, and reaches as far as others' bodies do.
-        spread = weapon.splash + MARGIN + self.radius
-        friends = scene.friendly & (length(scene.way - self.way[:, None]) < spread[:, None] + scene.radii)
-        return friends.any(1) | (length(self.way) < spread + _RADIUS[scene.chassis])
+            bears = self.ahead >= _COSINES[weapon.name]
+        safe = self.clearance > weapon.splash if weapon.splash else True
+        return np.asarray(self.target_seen & bears & (self.distance <= reach) & safe)
 
     def _electronics(self, scene: Scene, actions: Floats) -> None:
         """Let the scout that is nearest to the zone jam, and others see through what the enemy jams."""

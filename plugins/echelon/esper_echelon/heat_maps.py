@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,6 +49,7 @@ class HeatMaps:
         self._forget()
         lines = run.metrics()
         self._last = lines[-1]["update"] if lines else 0
+        self._remove_later(run.path / FOLDER)
         begun = self._last // self.config.every * self.config.every
         self._take(event for event in run.events() if event["update"] > begun)
 
@@ -68,6 +70,13 @@ class HeatMaps:
             if event["type"] == EVENT:
                 self._maps.record_event(event)
                 self._matches += 1
+
+    def _remove_later(self, folder: Path) -> None:
+        """Remove maps of updates that a run which was cut back has not done any more."""
+        if not folder.is_symlink():
+            for path in folder.glob("[0-9]*.npz"):
+                if path.stem.isdigit() and int(path.stem) > self._last:
+                    path.unlink()
 
     def _forget(self) -> None:
         self._maps.reset()

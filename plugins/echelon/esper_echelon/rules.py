@@ -116,7 +116,7 @@ class Lieutenant(_Driver):
         gunnery = Gunnery.of(scene)
         retreats = (scene.ego["hp"] < HURT) | (scene.ego["heat"] > TOO_HOT)
         goal = self._goal(scene, gunnery.way, gunnery.target_seen, retreats)
-        engaged = gunnery.target_seen & (length(gunnery.way) < ENGAGE)
+        engaged = gunnery.target_seen & (gunnery.distance < ENGAGE)
         actions = _moves(scene, goal, np.where(engaged[:, None], gunnery.way, scene.zone))
         gunnery.fire(scene, actions)
         return actions

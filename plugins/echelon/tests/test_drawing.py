@@ -3,6 +3,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from esper_core.contracts.errors import MissingPackage
 from esper_echelon.arena import Arena
@@ -57,3 +58,17 @@ def test_without_pillow_it_says_what_to_install(monkeypatch):
     with pytest.raises(MissingPackage, match="need Pillow, which is not installed") as caught:
         require_pillow()
     assert "esper-echelon[pictures]" in caught.value.hint
+
+
+@pytest.mark.parametrize("options", [(), ("workers=2",)])
+def test_a_frame_shows_the_first_match(build, options):
+    environment = build(*options)
+    environment.reset(seed=1)
+    assert environment.show() == 4.0
+    before = environment.frame()
+    state = environment.state()
+    environment.step({"act": torch.ones(environment.num_envs, 9)})
+    after = environment.frame()
+    assert before.shape == after.shape == (SIDE + HEAD, SIDE, 3) and (before != after).any()
+    environment.load_state(state)
+    assert (environment.frame() == before).all()

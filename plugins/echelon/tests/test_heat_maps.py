@@ -71,6 +71,16 @@ def test_a_resumed_run_writes_the_same(tmp_path):
             assert one[name].read_bytes() == two[name].read_bytes()
 
 
+def test_a_run_that_is_cut_back_keeps_no_maps_of_later_updates(tmp_path):
+    watch(tmp_path, 10)
+    assert "heat-maps/000009.npz" in files(tmp_path)
+    watch(tmp_path, 5, done=4)
+    assert {name for name in files(tmp_path) if name.endswith("npz")} == {
+        "heat-maps/000001.npz",
+        "heat-maps/000005.npz",
+    }
+
+
 def test_without_matplotlib_there_are_arrays(tmp_path, monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert set(files(watch(tmp_path, 1))) == {"heat-maps/000001.npz"}

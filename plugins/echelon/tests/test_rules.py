@@ -90,6 +90,14 @@ def test_it_keeps_cool(lieutenant):
     assert some[VENT] == none[VENT] == 1
 
 
+def test_it_spares_friends_from_what_bursts(lieutenant):
+    """A gauss reaches 1.5 m from where the body of a medium begins, which is 1.25 m wide on this side."""
+    enemy = {"x": 15, "is_medium": 1}
+    beside = {"friendly": 1, "is_scout": 1, "x": 15}
+    near, far = act(lieutenant, *(seen(HEAVY, [enemy, {**beside, "y": y}]) for y in (3.8, 3.9)))
+    assert near[TERTIARY] == 0 and far[TERTIARY] == 1, "1.25 + 1.5, half a metre to be sure, and 0.6 of the scout: 3.85"
+
+
 def test_it_goes_to_the_zone_and_turns_to_who_is_near(lieutenant):
     far = {"zone_x": 0.0, "zone_y": 0.5, "in_zone": 0.0}
     walks, looks = act(lieutenant, seen(MEDIUM, **far), seen(MEDIUM, [{"x": 15, "y": -15}], **far))
