@@ -113,6 +113,16 @@ def test_what_is_over_does_not_change():
     assert not step.reward[1].any() and not (step.happenings.damage.match == 1).any()
 
 
+def test_what_flies_when_a_match_ends_is_gone():
+    field = Field()
+    field.put(HEAVY, 0, 0)
+    field.arena.clock[0] = 238
+    field.do(special={HEAVY: 1.0})
+    assert len(field.arena.flights) == 1
+    field.do()
+    assert ending(field)[0] == "time" and not len(field.arena.flights)
+
+
 # Rewards
 
 
@@ -129,11 +139,13 @@ def test_rewards_of_the_zone():
     assert step.reward[0, FOE:].tolist() == [0] * 6
 
 
-@pytest.mark.parametrize(("contested", "factor", "death"), [(False, 1, -1.0), (True, 2, -0.5)])
-def test_rewards_of_a_fight(contested, factor, death):
-    """A laser hits for 14 · 1.1, of which it takes the 10 there are; a painter assists with 10 of 80 points."""
+@pytest.mark.parametrize(("x", "factor", "death"), [(20.0, 1, -1.0), (0.0, 2, -0.5), (4.0, 1, -1.0)])
+def test_rewards_of_a_fight(x, factor, death):
+    """A laser hits for 14 · 1.1, of which it takes the 10 there are; a painter assists with 10 of 80 points.
+
+    In turn they stand outside the zone, in it, and only the shooters in it.
+    """
     field = zoned()
-    x = 0.0 if contested else 20.0
     field.put(MEDIUM, x, 0)
     field.put(FOE + LIGHT, x + 4, 0, WEST, hp=10.0)
     field.put(SCOUT, x, 4)
