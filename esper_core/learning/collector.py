@@ -104,34 +104,40 @@ class Collector:
         ended, earned = playing.ended, playing.returns
         on_step(0)
         seen: Seen | None = None
+        everyone = not ended.any()
         for t in range(rollout.horizon):
-            if self.restarts and ended.any() and (over := self._over(ended)).any():
+            if self.restarts and not everyone and (over := self._over(ended)).any():
                 begun = self._started(Episodes(state, recurrent, ended, earned), watch, over)
                 state, ended, earned, start, seen = begun.state, begun.ended, begun.returns, start | over, None
+                everyone = not ended.any()
             alive = ~ended
             seen = self._look(t, state, alive, watch) if seen is None else _without(seen, alive)
             rollout.add_obs(t, *seen, recurrent)
-            starting = torch.from_numpy(start).to(device) if start.any() else starts_nowhere
+            starting = starts_nowhere if start is nobody else torch.from_numpy(start).to(device)
             acted = self.policy.act(*seen, recurrent, generator=self.generator, episode_start=starting)
-            rollout.add_action(acted)
+            rollout.add_action(t, acted)
             recurrent = acted.state
             watch.lap("policy")
             with owner.doing(f"taking step {t}"):
                 found: Any = environment.step(executed(environment.actions, acted.actions))
             stepped = take_step(owner, found, *said, device)
             watch.lap("environment", stepped.seconds)
-            terminated, truncated = (end.cpu().numpy() & alive for end in (stepped.terminated, stepped.truncated))
-            reward = np.where(alive, stepped.reward.detach().to("cpu", dtype).numpy(), 0)
+            terminated, truncated = stepped.terminated.cpu().numpy(), stepped.truncated.cpu().numpy()
+            reward = stepped.reward.detach().to("cpu", dtype).numpy()
+            if not everyone:
+                reward, terminated, truncated = np.where(alive, reward, 0), terminated & alive, truncated & alive
             if not math.isfinite(reward.sum()) and (wrong := ~np.isfinite(reward)).any():
                 self._refuse("environment", f"the reward of step {t}", int(wrong.argmax()))
             rollout.add_outcome(t, start, alive, reward, terminated, truncated)
-            state, earned, start = stepped.state, earned + reward, nobody
-            if (finished := terminated | truncated).any():
-                ended = ended | finished
-                returns += earned[finished].tolist()
+            state, earned, start, seen = stepped.state, earned + reward, nobody, None
             events.extend(stepped.events)
-            left = truncated & ~terminated if t + 1 < rollout.horizon else ~ended | truncated & ~terminated
-            seen = self._value(t, state, left, ended, recurrent, watch) if left.any() else None
+            last, finished = t + 1 == rollout.horizon, terminated | truncated
+            if finished.any():
+                ended, everyone = ended | finished, False
+                returns += earned[finished].tolist()
+            if last or not everyone:
+                left = truncated & ~terminated | ~ended & last
+                seen = self._value(t, state, left, ended, recurrent, watch) if left.any() else None
             on_step(t + 1)
             if not self.restarts and ended.all():
                 break

@@ -96,6 +96,15 @@ class Sequences(Steps):
             yield evolve(part, state=type(self.state)._make(s.contiguous() for s in state)) if state else part
 
 
+def _put(stored: Tensor, t: int, value: Tensor) -> None:
+    """Copy a value `[E, ...]` into column t of `stored [E, T, ...]`."""
+    if stored.device.type == "cpu":
+        # A fifth of the time of torch's own copy, which is most of what there is to do.
+        stored.numpy()[:, t] = value.detach().numpy()
+    else:
+        stored[:, t].copy_(value)
+
+
 def _next(left: Iterator[Tensor], _: Tensor) -> Tensor:
     return next(left)
 
@@ -157,7 +166,6 @@ class Rollout:
         self.advantages, self.returns = zeros(), zeros()
         self.choice = {name: flags() for name in actions.names}
         self._states: list[Any] = []
-        self._acted: list[ActionOutput] = []
         self._outcomes: list[Tensor] = []
         self._advantages_ready = False
 
@@ -169,23 +177,23 @@ class Rollout:
     @property
     def nbytes(self) -> int:
         """Bytes that it occupies."""
-        return sum(value.nbytes for value in leaves(vars(self)).values())
+        known = {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        return sum(value.nbytes for value in leaves(known).values())
 
     # Collecting -----------------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
         """Make ready for another rollout: every step is padding until it is written."""
-        self._advantages_ready, self.length, self._states, self._acted = False, self.horizon, [], []
+        self._advantages_ready, self.length, self._states = False, 0, []
         # What came of a step is known on the CPU, since what is next depends on it; there it is the same memory.
         self._outcomes = [value.zero_().cpu() for value in self._told()]
-        self._columns = [value.numpy() for value in self._outcomes]
 
     def add_obs(self, t: int, features: Features, masks: Masks, state: Any = None) -> None:
         """Copy what is seen before step t, `[E, ...]`; keep the recurrent state before it where a chunk begins."""
         if not (t % self.chunk if self.chunk else t):
             self._states.append(mapped(state, lambda value: value.detach()))
         # Written out, because this is done at every step: looking for the tensors costs as much as copying them.
-        self.features.obs[:, t].copy_(features.obs)
+        _put(self.features.obs, t, features.obs)
         pairs = (
             (self.features.indices, features.indices),
             (self.features.arrays, features.arrays),
@@ -193,43 +201,38 @@ class Rollout:
         )
         for kept, seen in pairs:
             for name, column in kept.items():
-                column[:, t].copy_(seen[name])
+                _put(column, t, seen[name])
         if self.masks.slot_given_op is not None:
             assert masks.slot_given_op is not None
-            self.masks.slot_given_op[:, t].copy_(masks.slot_given_op)
+            _put(self.masks.slot_given_op, t, masks.slot_given_op)
 
-    def add_action(self, acted: ActionOutput) -> None:
-        """Keep what was done in the next step."""
-        self._acted.append(acted)
+    def add_action(self, t: int, acted: ActionOutput) -> None:
+        """Copy what was done in step t, and what it was drawn from."""
+        self.length = t + 1
+        for name, action in acted.actions.items():
+            _put(self.actions[name], t, action)
+            # Until the policy of learning is known, that of acting.
+            _put(self.old_logits[name], t, acted.distribution.logits[name])
 
     def add_outcome(
         self, t: int, start: Flags, valid: Flags, reward: Rewards, terminated: Flags, truncated: Flags
     ) -> None:
         """Copy where step t began an episode, and what it led to, `[E]`; where it is not valid that is nothing."""
-        for column, value in zip(self._columns, (reward, start, terminated, truncated, valid), strict=True):
-            column[:, t] = value
+        for known, value in zip(self._outcomes, (reward, start, terminated, truncated, valid), strict=True):
+            known.numpy()[:, t] = value
 
     def add_value(self, t: int, where: Tensor, value: Tensor) -> None:
         """Copy the values of the states that step t led to, `[E]`, for the rows in which nothing follows it here."""
         self.bootstrap[:, t].copy_(torch.where(where, value, torch.zeros_like(value)))
 
     def finish(self) -> None:
-        """Write down what was done in the steps that were played, `length` of them, and what came of it."""
-        self.length = length = len(self._acted)
+        """Note what came of the steps that were played, and how probable what was done in them was."""
         for value, known in zip(self._told(), self._outcomes, strict=True):
             if value is not known:
                 value.copy_(known)
-        if not length:
-            return
-        done, spec = slice(0, length), self.actions_spec
-        for name, stored in self.actions.items():
-            torch.stack([acted.actions[name] for acted in self._acted], dim=1, out=stored[:, done])
-        logits = {
-            name: torch.stack([acted.distribution.logits[name] for acted in self._acted], dim=1) for name in spec.names
-        }
-        actions, masks = mapped((self.actions, self.masks), lambda value: value[:, done])
-        for name, log_prob in FactoredDistribution(spec, logits, masks).log_prob(actions).items():
-            self.log_prob[name][:, done] = log_prob
+        logits, actions, masks = mapped((self.old_logits, self.actions, self.masks), lambda v: v[:, : self.length])
+        for name, log_prob in FactoredDistribution(self.actions_spec, logits, masks).log_prob(actions).items():
+            self.log_prob[name][:, : self.length] = log_prob
 
     def _told(self) -> tuple[Tensor, ...]:
         return self.rewards, self.episode_start, self.terminated, self.truncated, self.valid

@@ -16,7 +16,10 @@ class Stopwatch:
     def lap(self, phase: str, inner: Mapping[str, float] | None = None) -> None:
         """Book the time since the last lap under `phase`, less the seconds of `inner` phases, which are booked too."""
         now = time.perf_counter()
-        inner = inner or {}
+        if not inner:
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + now - self._last
+            self._last = now
+            return
         rest = now - self._last - sum(inner.values())
         for name, seconds in {**inner, phase: inner.get(phase, 0.0) + rest}.items():
             self.seconds[name] = self.seconds.get(name, 0.0) + seconds

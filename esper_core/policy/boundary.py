@@ -17,6 +17,7 @@ from esper_core.contracts.foreign import Owner
 from esper_core.contracts.protocols import Features, Masks, NetworkOutput, Values
 
 Shape = tuple[int, ...]
+_DTYPES = {"int": torch.int64, "bool": torch.bool, "uint8": torch.uint8}
 
 
 def check_tensor(
@@ -25,6 +26,10 @@ def check_tensor(
     """Check one tensor: of kind 'float' (any width), 'int' (int64), 'bool' or a dtype's name, on a device if given."""
     if not isinstance(value, Tensor):
         raise owner.breach(f"{what} is a {type(value).__name__}, not a tensor {kind} {list(shape)}")
+    right = value.is_floating_point() if kind == "float" else value.dtype is _DTYPES.get(kind)
+    if right and value.shape == shape and (device is None or value.device == device):
+        # Nearly always so, and at every step: nothing is put into words for it.
+        return
     elsewhere = device is not None and value.device != device and value.device.type != device.type
     dtype = str(value.dtype).removeprefix("torch.")
     fits = value.is_floating_point() if kind == "float" else dtype == {"int": "int64"}.get(kind, kind)

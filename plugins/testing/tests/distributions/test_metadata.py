@@ -16,7 +16,7 @@ from setuptools import find_packages
 ROOT = Path(__file__).parents[4]
 FOLDERS = [ROOT, *sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))]
 CORE_NEEDS = {"attrs", "cattrs", "gymnasium", "numpy", "pluggy", "rich", "safetensors", "torch", "typer"}
-MODULES = {"attr": "attrs", "sklearn": "scikit-learn"}
+MODULES = {"PIL": "pillow", "attr": "attrs", "sklearn": "scikit-learn"}
 
 
 @pytest.fixture(params=FOLDERS, ids=lambda folder: folder.name)
