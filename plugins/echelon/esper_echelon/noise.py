@@ -28,9 +28,10 @@ def uniform(
 ) -> NDArray[np.float64]:
     """Return numbers in [0, 1), `[M, places]`.
 
-    A number depends on its match's seed and clock, the step of the simulation, the purpose, the team (learner's or
-    other) and the place within the team, and on nothing else: not on other matches, nor on how many places there are.
-    It is the generator splitmix64 (Steele, Lea and Flood 2014), read at a counter.
+    A number depends on its match's seed and clock, the step of the simulation, the purpose and the place within the
+    team, and on nothing else: not on other matches, nor on how many places there are. Both teams have the same luck, so
+    that a match with the teams exchanged is the same match. It is the generator splitmix64 (Steele, Lea and Flood
+    2014), read at a counter.
 
     Args:
         seeds: `[M]`.
@@ -42,11 +43,9 @@ def uniform(
     at = clock.astype(np.uint64) * np.uint64(REPEAT) + np.uint64(substep + 1)
     of_purpose = np.uint64((purpose + 1) * int(_GOLDEN) % 2**64)
     match = _mixed(_mixed(seeds + at * _GOLDEN) + of_purpose)
-    place = np.arange(places)
-    team_size = max(1, places // 2)
-    index = (2 * (place % team_size) + place // team_size + 1).astype(np.uint64)
+    index = np.arange(places // 2).astype(np.uint64) + np.uint64(1)
     bits = _mixed(match[:, None] + index * _GOLDEN)
-    return np.asarray((bits >> np.uint64(11)).astype(np.float64) * _UNIT)
+    return np.tile((bits >> np.uint64(11)).astype(np.float64) * _UNIT, 2)
 
 
 def _mixed(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
