@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from operator import index
 from typing import Any
 
@@ -60,8 +61,8 @@ class CurriculumState:
     packs_per_team_range: tuple[int, int] = (1, 1)
 
     def __attrs_post_init__(self) -> None:
-        likely = self.weapon_prob
-        if isinstance(likely, bool | str) or not 0.0 <= likely <= 1.0:
+        likely: Any = self.weapon_prob
+        if isinstance(likely, bool) or not isinstance(likely, Real) or not 0.0 <= likely <= 1.0:
             raise ValueError(f"weapon_prob is {likely!r}, not a number from 0 to 1")
         for name, low, high, what in (
             ("map_size_range", SMALLEST_MAP, LARGEST_MAP, "the side of a map is"),

@@ -78,13 +78,16 @@ class EchelonEnvironment(VectorEnv[Any, Any, Any]):
         what was applied: sides of the maps, packs and the probability of firing, by match.
 
         Raises:
-            ValueError: the mask is none, or begins parts of matches; or an instance is no number of one.
+            ValueError: the mask is none, or begins parts of matches, or not all for instances; or an instance is no
+                number of one.
         """
         options = options or {}
         matches = self._chosen(options.get("reset_mask"))
         if seed is not None:
             self._seed, self._games[:], self._course.games = seed, 0, 0
         instances = options.get("instances")
+        if instances is not None and len(matches) < self._matches:
+            raise ValueError("instances are played from the beginning in all matches; leave out reset_mask")
         if instances is None:
             seeds, sides = self._drawn(matches)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,8 @@ from esper_echelon.tables import ACTIONS
 
 require_package("pettingzoo", "PettingZoo adapter of Echelon", "esper-echelon")
 from pettingzoo import ParallelEnv  # noqa: E402
+
+_logger = logging.getLogger("esper")
 
 TEAMS = ("blue", "red")
 """What names of agents begin with; blue is the learner's team of an arena."""
@@ -78,6 +81,7 @@ class EchelonParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float3
         acts = {agent: Box(-1.0, 1.0, (len(ACTIONS),), np.float32) for agent in self.possible_agents}
         self.observation_spaces, self.action_spaces = seen, acts
         self._generator = np.random.default_rng()
+        self._warned = False
 
     def observation_space(self, agent: str) -> Box:
         """Return what an agent observes: 706 numbers."""
@@ -118,7 +122,7 @@ class EchelonParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float3
     def step(
         self, actions: Mapping[str, NDArray[np.float32]]
     ) -> tuple[Observations, dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
-        """Take one decision of all agents; who says nothing does nothing.
+        """Take one decision of all agents; who says nothing does nothing. Numbers that are not finite become 0.
 
         Raises:
             ValueError: there is no match, no such agent, or an action is not 9 numbers wide.
@@ -133,6 +137,7 @@ class EchelonParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float3
             if np.shape(action) != (len(ACTIONS),):
                 raise ValueError(f"the action of {agent} has the shape {np.shape(action)}, not ({len(ACTIONS)},)")
             wanted[0, self._place[agent]] = action
+        self._warn_of(wanted[0])
         step = self._last = arena.step(wanted)
         over, late = bool(arena.over[0]), bool(arena.ending[0] == TIME)
         alive = arena.mechs.alive[0]
@@ -178,6 +183,17 @@ class EchelonParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float3
             winner = int(self._arena.winner()[0])
             told |= {"winner": TEAMS[winner] if winner >= 0 else "", "ending": ENDINGS[int(self._arena.ending[0])]}
         return told
+
+    def _warn_of(self, wanted: NDArray[np.float64]) -> None:
+        bad = ~np.isfinite(wanted)
+        if bad.any() and not self._warned:
+            self._warned = True
+            place, number = np.argwhere(bad)[0].tolist()
+            _logger.warning(
+                "An action of echelon is not finite: '%s' of %s. Such numbers become 0.",
+                ACTIONS[number],
+                self.possible_agents[place],
+            )
 
     def _about(self, agent: str) -> dict[str, Any]:
         return {"role": self.roster.roles[self._place[agent] % self.roster.team_size]}

@@ -16,7 +16,7 @@ RULES = (
         "config:LieutenantConfig",
         "fights for the zone with what its class has, in cover, and keeps cool",
     ),
-    ("hold", "Hold", "", "stands in the zone and never fires"),
+    ("hold", "Hold", "", "stands in the zone and fires at what comes near"),
     ("charge", "Charge", "", "runs at the nearest enemy and fires all it has"),
 )
 

@@ -18,6 +18,7 @@ from esper_echelon.ground import SMALLEST
         ({"weapon_prob": 1.1}, "weapon_prob is 1.1"),
         ({"weapon_prob": float("nan")}, "weapon_prob is nan"),
         ({"weapon_prob": "often"}, "weapon_prob is 'often'"),
+        ({"weapon_prob": [0.5]}, "weapon_prob is \\[0.5\\]"),
         ({"map_size_range": (60, 40)}, "map_size_range is \\(60, 40\\): its first number is above"),
         ({"map_size_range": (1, 1)}, "map_size_range is \\(1, 1\\), but the side of a map is 24 to 100"),
         ({"map_size_range": 60}, "map_size_range is 60, not two whole numbers"),

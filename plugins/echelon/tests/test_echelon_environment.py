@@ -223,6 +223,9 @@ def test_matches_begin_as_a_whole(build: Build) -> None:
         environment.reset(options={"reset_mask": mask})
     with pytest.raises(ValueError, match="instances are"):
         environment.reset(options={"instances": [1]})
+    mask[:6] = True
+    with pytest.raises(ValueError, match="leave out reset_mask"):
+        environment.reset(options={"instances": [1, 2], "reset_mask": mask})
 
 
 def test_options_that_cannot_be_name_themselves(build: Build) -> None:

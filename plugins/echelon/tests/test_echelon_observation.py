@@ -9,10 +9,12 @@ import pytest
 from numpy.typing import NDArray
 
 from esper_echelon.arena import Arena
+from esper_echelon.describe import FARTHEST
 from esper_echelon.layout import COLUMNS, CONTACT, CONTACT_MASK_AT, CONTACTS_AT, FLAT_OBS_DIM, SQUAD_AT, SQUAD_MASK_AT
+from esper_echelon.movement import CEILING
 from esper_echelon.observation import observe
 from esper_echelon.roster import Roster
-from esper_echelon.tables import SUITES
+from esper_echelon.tables import SUITES, VERTICAL
 
 SCOUT, LIGHT, MEDIUM, HEAVY, LEADER = 0, 2, 3, 4, 5
 ENEMY = 6
@@ -82,6 +84,18 @@ def test_numbers_of_contacts_stay_in_bounds() -> None:
     for name, low, high in (("heat", 2, 2), ("lead_pitch", 0, 1), ("closing", -1, 0), ("crossing", 0, 0)):
         values = rows[:, CONTACT.index(name)]
         assert low <= values.min() <= values.max() <= high, name
+
+
+def test_who_falls_and_sees_another_rise_stays_in_bounds() -> None:
+    made = arena()
+    made.mechs.altitude[0, SCOUT] = CEILING
+    rising = np.zeros((1, 12, 9))
+    rising[0, ENEMY + SCOUT, VERTICAL] = 1
+    fastest = 0.0
+    for _ in range(7):
+        made.step(rising)
+        fastest = max(fastest, float(np.abs(observe(made)).max()))
+    assert fastest == pytest.approx((9.81 + 18 - 9.81) * 1.75 / 10) and fastest <= FARTHEST
 
 
 def spelled_out(made: Arena, sees: NDArray[np.bool_], viewer: int) -> list[int]:

@@ -74,6 +74,15 @@ def test_bad_input_is_named():
         env.step({"green_0": np.zeros(9)})
 
 
+def test_numbers_that_are_not_finite_are_nought_and_said_once(caplog):
+    env, calm_too = EchelonParallelEnv(), EchelonParallelEnv()
+    env.reset(seed=0), calm_too.reset(seed=0)
+    rewards = env.step({"blue_2": np.full(9, np.nan)})[1]
+    env.step({"blue_2": np.full(9, np.inf)})
+    assert rewards == calm_too.step({})[1]
+    assert caplog.messages == ["An action of echelon is not finite: 'forward' of blue_2. Such numbers become 0."]
+
+
 def test_without_pettingzoo_it_says_what_to_install():
     code = "import sys; sys.modules['pettingzoo'] = None; import esper_echelon.parallel"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
