@@ -62,7 +62,7 @@ class CurriculumState:
 
     def __attrs_post_init__(self) -> None:
         likely: Any = self.weapon_prob
-        if isinstance(likely, bool) or not isinstance(likely, Real) or not 0.0 <= likely <= 1.0:
+        if isinstance(likely, bool) or not isinstance(likely, Real) or not 0.0 <= float(likely) <= 1.0:
             raise ValueError(f"weapon_prob is {likely!r}, not a number from 0 to 1")
         for name, low, high, what in (
             ("map_size_range", SMALLEST_MAP, LARGEST_MAP, "the side of a map is"),
