@@ -27,7 +27,7 @@ from esper_echelon.describe import HEAD, MAP_SIZE, describe
 from esper_echelon.group import Begun, Floats, Group, Standing
 from esper_echelon.roster import Roster
 from esper_echelon.schema import SUITE
-from esper_echelon.tables import ACTIONS, DECISIONS
+from esper_echelon.tables import ACTIONS, DECISION
 
 _logger = logging.getLogger("esper")
 
@@ -275,5 +275,6 @@ def _row(match: int, standing: Standing) -> Row:
         for present, alive, hp in zip(standing.present, standing.alive, standing.hp, strict=True)
     ]
     ours, theirs = standing.score
-    text = f"{ours:.1f} : {theirs:.1f}  {standing.size} m, weapons {standing.weapon_prob:.2f}"
-    return Row(f"match {match}  {standing.clock}/{DECISIONS}", text, cells)
+    # The live view has room for 14 letters.
+    text = f"{ours:.0f} : {theirs:.0f}  {standing.size} m"
+    return Row(f"match {match}  {standing.clock * DECISION:.0f} s", text, cells)

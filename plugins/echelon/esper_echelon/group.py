@@ -70,8 +70,6 @@ class Standing(NamedTuple):
     clock: int
     score: tuple[float, float]
     size: int
-    packs: int
-    weapon_prob: float
     present: list[bool]
     alive: list[bool]
     hp: list[float]
@@ -171,8 +169,6 @@ class Group:
                 int(self._arena.clock[match]),
                 (float(self._arena.score[match, 0]), float(self._arena.score[match, 1])),
                 int(self._arena.grounds.size[match]),
-                int(self._arena.packs[match]),
-                float(self._weapon_prob[match]),
                 self._mechs.present[match, : self._n].tolist(),
                 self._mechs.alive[match, : self._n].tolist(),
                 np.clip(self._mechs.hp[match, : self._n] / full, 0.0, 1.0).tolist(),

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from esper_core.cli.frame import ROW_LABEL
 from esper_core.contracts.errors import ConfigError, UserError
 from esper_echelon.curriculum import CurriculumState
 from esper_echelon.drivers import weapons
+from esper_echelon.environment import _row
+from esper_echelon.group import Standing
 from esper_echelon.roster import Roster
 from esper_echelon.tables import DECISIONS, PRIMARY, SECONDARY, SPECIAL, TERTIARY
 
@@ -244,6 +247,11 @@ def test_the_board_shows_who_is_there(build: Build) -> None:
     environment = build("packs=2", "packs_per_team_range=[1, 1]", "workers=2")
     environment.reset(seed=0)
     board = environment.board([1, 0, 9])
-    assert [row.label for row in board.rows] == ["match 1  0/240", "match 0  0/240"]
+    assert [(row.label, row.text) for row in board.rows] == [
+        ("match 1  0 s", "0 : 0  40 m"),
+        ("match 0  0 s", "0 : 0  40 m"),
+    ]
+    row = _row(9, Standing(DECISIONS, (30.0, 29.9), 100, [True], [True], [1.0]))
+    assert max(len(row.label), len(row.text)) < ROW_LABEL
     assert [cell.state for cell in board.rows[0].cells] == ["fights"] * 6 + ["absent"] * 7
     assert board.places[-1] == "squad-leader"
