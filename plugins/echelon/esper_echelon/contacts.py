@@ -25,6 +25,9 @@ SHOT_SPEED = 40.0
 SPEED_SCALE = 10.0
 """What velocities are divided by, m/s."""
 
+SPEED_TOP = 2.0
+"""Largest relative velocity that is shown, in 10 m/s; only who falls and sees another rise would see more."""
+
 HEAT_TOP = 2.0
 """Largest heat that is shown, in capacities."""
 
@@ -80,6 +83,7 @@ def contacts(mechs: Mechs, sees: Flags, paint: Flags, size: Floats) -> Contacts:
     for axis in range(3):
         values[:, _AT["x"] + axis] = away[axis] * scale
         values[:, _AT["velocity_x"] + axis] = away[3 + axis] * np.float32(1 / SPEED_SCALE)
+    np.clip(values[:, _AT["velocity_z"]], -SPEED_TOP, SPEED_TOP, out=values[:, _AT["velocity_z"]])
     if paint.any():
         values[:, _AT["painted"]] = paint.reshape(-1).take(viewer * places + place)
     _ballistics(values, away, there[3:])

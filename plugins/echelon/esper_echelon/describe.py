@@ -31,8 +31,8 @@ HEAD = "act"
 MAP_SIZE = "map_size"
 """The field of the state that positions in the field `suite` are relative to."""
 
-FARTHEST = 4.0
-"""Largest size of a number in an observation: one falls at 20 m/s at most, and sees another rise at almost as much."""
+FARTHEST = 2.0
+"""Largest size of a number in an observation."""
 
 OUTCOMES = (
     Outcome("won", "fraction", "1 for a match that was won, 0.5 for a draw, 0 for one that was lost", True),
