@@ -231,6 +231,7 @@ class Arena:
             self._live(),
             self.seeds,
             self.clock,
+            self.side,
             substep,
             chronicle,
         )

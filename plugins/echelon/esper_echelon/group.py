@@ -253,7 +253,7 @@ class Group:
     def _noise(self, matches: NDArray[np.intp], purpose: int) -> Floats:
         """Return a number in [0, 1) for each place of the other team, `[R, n]`."""
         arena = self._arena
-        drawn = uniform(arena.seeds[matches], arena.clock[matches], 0, purpose, 2 * self._n)
+        drawn = uniform(arena.seeds[matches], arena.clock[matches], arena.side[matches], 0, purpose, 2 * self._n)
         return drawn[:, self._n :]
 
     def _map(self, maps: MatchMaps, watched: Flags, happened: Happenings) -> None:

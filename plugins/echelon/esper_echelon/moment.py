@@ -31,7 +31,7 @@ class Moment:
         pairs: How they lie to each other.
         live: `[M, A]`; who takes part.
         seeds: uint64 `[M]`.
-        clock: int64 `[M]`.
+        clock, side: int64 `[M]`.
         substep: Step of the simulation within the decision.
         chronicle: Where happenings are written down.
     """
@@ -45,12 +45,13 @@ class Moment:
     live: Flags
     seeds: NDArray[np.uint64]
     clock: NDArray[np.int64]
+    side: NDArray[np.int64]
     substep: int
     chronicle: Chronicle
 
     def chance(self, purpose: Purpose) -> Floats:
         """Return a number in [0, 1) for every mech, `[M, A]`."""
-        return uniform(self.seeds, self.clock, self.substep, purpose, len(self.roster.team))
+        return uniform(self.seeds, self.clock, self.side, self.substep, purpose, len(self.roster.team))
 
     @cached_property
     def locked(self) -> Flags | None:

@@ -98,7 +98,7 @@ def chance(monkeypatch):
     drawn = dict.fromkeys(Purpose, 0.99)
     monkeypatch.setattr(
         "esper_echelon.moment.uniform",
-        lambda seeds, clock, substep, purpose, places: np.full((1, places), drawn[purpose]),
+        lambda seeds, clock, side, substep, purpose, places: np.full((1, places), drawn[purpose]),
     )
     return drawn
 

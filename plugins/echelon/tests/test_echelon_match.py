@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from esper_echelon import moment
 from esper_echelon.arena import ENDINGS, Arena, Step
 from esper_echelon.mechs import NAMES
 from esper_echelon.movement import CEILING
@@ -221,8 +222,13 @@ def fought(matches: int, decisions: int, packs: int = 1) -> Arena:
 ODD = ("position", "velocity", "heading", "struck")
 
 
-def test_twenty_matches_seen_from_the_other_side_are_the_same_to_the_last_bit():
-    """The other corner for both teams, and the same driving: every sign in the plane changes, and nothing else."""
+def test_twenty_matches_seen_from_the_other_side_are_the_same_to_the_last_bit(monkeypatch):
+    """The other corner for both teams, and the same driving: every sign in the plane changes, and nothing else.
+
+    Luck belongs to corners; here it goes with the teams.
+    """
+    whole = moment.uniform
+    monkeypatch.setattr(moment, "uniform", lambda seeds, clock, side, *more: whole(seeds, clock, 0 * side, *more))
     seeds = list(range(20))
     arena, other = begun(seeds), begun(seeds, sides=[1] * 20)
     for decision in range(240):
