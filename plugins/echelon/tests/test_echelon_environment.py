@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from esper_core.contracts.errors import ConfigError, UserError
-from esper_echelon.curriculum import CurriculumState
-from esper_echelon.drivers import weapons
-from esper_echelon.roster import Roster
-from esper_echelon.tables import DECISIONS, PRIMARY, SECONDARY, SPECIAL, TERTIARY
+from esper_echelon.matches.curriculum import CurriculumState
+from esper_echelon.matches.drivers import weapons
+from esper_echelon.simulation.roster import Roster
+from esper_echelon.simulation.tables import DECISIONS, PRIMARY, SECONDARY, SPECIAL, TERTIARY
 
 Build = Callable[..., Any]
 
