@@ -79,7 +79,7 @@ def _document(plan: Plan, index: Index) -> dict[str, Any]:
     shown = ("kind", "name", "distribution", "version", "config")
     return {
         "policy": plan.policy,
-        "slots": list(plan.slots),
+        "slots": list(plan.slots) if known.actions.slot is not None else [],
         "parameters": sum(counts.values()),
         "parameters_by_part": counts,
         "observation_dim": known.feature_schema.dim,
@@ -97,7 +97,8 @@ def _document(plan: Plan, index: Index) -> dict[str, Any]:
 
 def _print_policy(document: dict[str, Any], plan: Plan) -> None:
     parts = ", ".join(f"{kind} {count:,}" for kind, count in document["parameters_by_part"].items())
-    say(f"{plan.policy} with {len(plan.slots)} slots: {', '.join(plan.slots)}")
+    slots = f" with {len(plan.slots)} slots: {', '.join(plan.slots)}" if document["slots"] else ""
+    say(f"{plan.policy}{slots}")
     say(f"  parameters     {document['parameters']:,} ({parts})")
     for place, words in enumerate(_seen_words(document)):
         say(f"  {'' if place else 'observation':15}{words}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -151,17 +151,23 @@ def test_chunks_begin_with_the_state_that_acting_had(chunk: int) -> None:
     assert cut.rollout.steps().valid.shape == (4 * -(-4 // chunk), chunk)
 
 
-@pytest.mark.parametrize(("memory", "chunk", "sizes"), [(True, 2, [3, 3, 2]), (False, 0, [6, 5, 5])])
+class Nothing(NamedTuple):
+    """The state of what remembers nothing."""
+
+
+@pytest.mark.parametrize(
+    ("memory", "chunk", "sizes"), [(True, 2, [3, 3, 2]), (None, 0, [6, 5, 5]), (Nothing(), 0, [6, 5, 5])]
+)
 def test_minibatches_are_chunks_in_any_order_or_steps_of_what_remembers_nothing(
-    memory: bool, chunk: int, sizes: list[int]
+    memory: Any, chunk: int, sizes: list[int]
 ) -> None:
     class Forgetful(Net):
-        def initial_state(self, num_envs: int) -> None:
-            return None
+        def initial_state(self, num_envs: int) -> Any:
+            return memory
 
         def forward(self, features: Any, state: Any, episode_start: Tensor) -> Any:
             start = torch.ones_like(episode_start)
-            return super().forward(features, Net.initial_state(self, len(start)), start)._replace(state=None)
+            return super().forward(features, Net.initial_state(self, len(start)), start)._replace(state=memory)
 
     loss = Reinforce()
     options: dict[str, Any] = {"num_minibatches": 3, "update_epochs": 1, "rollout_steps": 4, "bptt_steps": chunk}
