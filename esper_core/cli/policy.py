@@ -79,10 +79,11 @@ def _document(plan: Plan, index: Index) -> dict[str, Any]:
     shown = ("kind", "name", "distribution", "version", "config")
     return {
         "policy": plan.policy,
-        "slots": list(plan.slots),
+        "slots": list(plan.slots) if known.actions.slot is not None else [],
         "parameters": sum(counts.values()),
         "parameters_by_part": counts,
         "observation_dim": known.feature_schema.dim,
+        "categories": sum(block.width for block in known.feature_schema.indices),
         "arrays": {entry.name: [entry.dtype, *entry.shape] for entry in known.feature_schema.arrays},
         "network_input_dim": parts["network"].input_dim,
         "latent_dim": parts["network"].latent_dim,
@@ -96,11 +97,12 @@ def _document(plan: Plan, index: Index) -> dict[str, Any]:
 
 def _print_policy(document: dict[str, Any], plan: Plan) -> None:
     parts = ", ".join(f"{kind} {count:,}" for kind, count in document["parameters_by_part"].items())
-    say(f"{plan.policy} with {len(plan.slots)} slots: {', '.join(plan.slots)}")
+    slots = f" with {len(plan.slots)} slots: {', '.join(plan.slots)}" if document["slots"] else ""
+    say(f"{plan.policy}{slots}")
     say(f"  parameters     {document['parameters']:,} ({parts})")
-    say(f"  observation    {document['observation_dim']} numbers, {document['network_input_dim']} with embeddings")
-    for name, (dtype, *shape) in document["arrays"].items():
-        say(f"  array          {name}, {dtype} {shape}")
+    for place, words in enumerate(_seen_words(document)):
+        say(f"  {'' if place else 'observation':15}{words}")
+    say(f"  network input  {document['network_input_dim']} numbers")
     for place, (name, head) in enumerate(document["heads"].items()):
         say(f"  {'' if place else 'heads':15}{name}: {_head_words(head)}")
     say(f"  episode        {document['horizon']} steps")
@@ -133,6 +135,13 @@ def _head_words(head: Mapping[str, Any]) -> str:
     ranges = [f"{name} {low}..{high}" for name, low, high in zip(head["numbers"], *sides, strict=True)]
     how = "squashed" if head["squash"] else "cut off at the bounds"
     return f"{len(ranges)} number{'s' * (len(ranges) > 1)}, {_few(ranges)}, {how}{given}"
+
+
+def _seen_words(document: Mapping[str, Any]) -> list[str]:
+    """Return what a network sees, a line for each sort: numbers, categories that it embeds, arrays."""
+    counts = {"numbers": document["observation_dim"], "categories": document["categories"]}
+    arrays = [f"{name}, {dtype} {shape}" for name, (dtype, *shape) in document["arrays"].items()]
+    return [f"{count} {noun}" for noun, count in counts.items() if count] + arrays or ["nothing"]
 
 
 def _few(names: Sequence[str]) -> str:

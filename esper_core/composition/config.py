@@ -106,7 +106,11 @@ def _parse_value(option: str, text: str) -> Any:
     except ValueError as error:  # no TOML, or a number with more digits than Python reads
         if text and not structured:
             return text
-        hint = 'Quote it for your shell: -o \'KIND.key=["one", "another"]\'. An empty text is "".'
+        hint = 'A text that begins with a quote ends with it. An empty text is "".'
+        if text.startswith(("[", "{")):
+            # A shell takes away quotes that are not within others.
+            path, inner = option.partition("=")[0], '{mode = "human"}' if text[0] == "{" else '["one", "another"]'
+            hint = f"Text within it needs quotes, and the whole needs others for your shell: -o '{path}={inner}'."
         raise ConfigError(f"The value of the option '{option}' is not a TOML value: {error}.", hint=hint) from error
     if set(table) != {"value"}:
         raise ConfigError(f"The option '{option}' holds more than one value.", hint=_SYNTAX)

@@ -136,7 +136,8 @@ METRICS = (
     ),
     Metric(
         ("state_rms/<part>", "state_max/<part>"),
-        "recurrent state after the last step: root mean square, largest size",
+        "recurrent state after the last step of each row, or of its last whole chunk of `train.bptt_steps`: root mean"
+        " square, largest size",
         healthy="below 5",
         advice="see `state-large`",
     ),

@@ -111,17 +111,20 @@ def number_metrics(steps: Steps, old: Evaluation) -> dict[str, float | None]:
     return metrics
 
 
-def state_metrics(state: Sequence[Tensor] | None, rows: Tensor) -> dict[str, float | None]:
+def state_metrics(state: Sequence[Tensor] | None, valid: Tensor, rows: int) -> dict[str, float | None]:
     """Return `state_rms/<part>` and `state_max/<part>` of a recurrent state: root of the mean square, largest size.
 
-    The state, `[·, E, …]`, is that after the last step, where what builds up is largest; `rows`, bool `[E]`, are those
-    whose last step is no padding.
+    The state, `[·, B, …]`, is that after sequences, of which each of `rows` has as many in their order; `valid`, bool
+    `[B, T]`, is where they are no padding. Of each row its last state counts, where what builds up is largest. After
+    padding the state is not known, so there it is that of the sequence before; a row without any known one is left out.
     """
+    known = valid[:, -1].view(rows, -1)
+    last = (known & (known.flip(1).cumsum(1).flip(1) == 1)).flatten()
     metrics: dict[str, float | None] = {}
     values = state or ()
     for part, value in zip(getattr(values, "_fields", range(len(values))), values, strict=True):
         if value.numel():
-            size = value.detach()[:, rows].double().abs()
+            size = value.detach()[:, last].double().abs()
             metrics[f"state_rms/{part}"] = number(size.square().mean().sqrt())
             metrics[f"state_max/{part}"] = number(size.max()) if size.numel() else None
     return metrics
@@ -199,7 +202,7 @@ class Monitor:
     ) -> dict[str, float | None]:
         """Return what critic and policy were worth before an update; arguments as in `critic_metrics`."""
         metrics = critic_metrics(rollout, steps, old, unit, spread) | policy_metrics(rollout, steps, old)
-        metrics |= number_metrics(steps, old) | state_metrics(old.state, steps.valid[:, -1])
+        metrics |= number_metrics(steps, old) | state_metrics(old.state, steps.valid, rollout.num_envs)
         return metrics | self.count(old, steps.valid)
 
     def state(self) -> dict[str, Any]:

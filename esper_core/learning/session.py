@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 
@@ -10,6 +11,7 @@ from esper_core.composition.build import build_parts, resolve_device
 from esper_core.composition.config import structure
 from esper_core.composition.plan import Plan, PlanDescription, describe_plan, owners_of
 from esper_core.composition.selection import TRAIN
+from esper_core.contracts.tensors import leaves
 from esper_core.learning.config import TrainConfig
 from esper_core.learning.randomness import seed_all
 from esper_core.learning.rollout import Rollout
@@ -33,8 +35,10 @@ def open_session(plan: Plan, index: Index) -> Trainer:
     environment = parts["environment"]
     # Once more: a library may draw while it is imported, which happens once per process and not once per session.
     seed_all(plan.seed)
+    policy = Policy(parts["network"], parts["critic"], environment.actions, plan.precision, owners)
+    check_rollout(plan, known, policy.initial_state(1))
     return Trainer(
-        policy=Policy(parts["network"], parts["critic"], environment.actions, plan.precision, owners),
+        policy=policy,
         features=parts["features"],
         masks=parts["masks"],
         loss=parts["loss"],
@@ -46,20 +50,26 @@ def open_session(plan: Plan, index: Index) -> Trainer:
     )
 
 
-def check_rollout(plan: Plan, known: PlanDescription) -> TrainConfig:
-    """Check before anything is built that the rollout of a plan, and a copy of it to learn from, fit into memory.
+def check_rollout(plan: Plan, known: PlanDescription, state: Any = None) -> TrainConfig:
+    """Check that the rollout of a plan, and a copy of it to learn from, fit into memory.
 
-    Returns how the trainer is to be set, with the steps of a rollout decided.
+    Returns how the trainer is to be set, with the steps of a rollout decided. Before anything is built there is no
+    recurrent `state` of one row; once there is, those that chunks begin with are counted too.
     """
     device, config = resolve_device(plan.device), structure(TrainConfig, plan.train, prefix=TRAIN, owner="the trainer")
     steps, envs = config.rollout_steps or known.horizon, plan.envs * known.rows
+    form, chunk = (known.actions, known.feature_schema, torch.device("meta")), config.bptt_steps if state else 0
+    remembered = sum(value.nbytes for value in leaves(state).values())
     try:
-        imagined = Rollout(steps, envs, known.actions, known.feature_schema, torch.device("meta"))
-        needed: float = 2 * imagined.nbytes
+        imagined = Rollout(steps, envs, *form, chunk=chunk)
+        needed: float = 2 * (imagined.nbytes + imagined.num_sequences * remembered)
     except (RuntimeError, OverflowError, TypeError):  # more than torch can count
         needed = math.inf
-    what = f"The {steps} steps of {envs} environments that an update learns from"
+    what = (
+        f"The {steps} steps of {envs} environments{f', in chunks of {chunk},' * bool(chunk)} that an update learns from"
+    )
     fewer = "train.rollout_steps" if config.rollout_steps else "the steps of an episode"
-    hint = f"Lower --envs, {fewer}, or the features, {known.feature_schema.size} numbers a step."
+    longer = f" Raise train.bptt_steps: a chunk keeps a state of {remembered:,} bytes." * bool(chunk)
+    hint = f"Lower --envs, {fewer}, or the features, {known.feature_schema.size} numbers a step.{longer}"
     check_memory(needed, what, hint, device)
     return config

@@ -106,7 +106,7 @@ class Trainer:
         envs, goes_on = environment.num_envs, bool(config.rollout_steps)
         self._initial = policy.initial_state(envs)
         chunk = config.bptt_steps
-        if self._initial is None:
+        if not self._initial:
             # What remembers nothing learns from steps in any order.
             chunk = 1 if goes_on and config.num_minibatches > 1 else 0
         steps, form = config.rollout_steps or environment.horizon, (self.device, parameter.dtype, chunk)

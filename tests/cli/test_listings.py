@@ -5,6 +5,11 @@ import os
 import subprocess
 import sys
 
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
+
 from tests.command import environment
 
 LISTINGS = (
@@ -49,6 +54,17 @@ def test_policy_show_counts(esper):
 def test_policy_show_names_numbers_and_their_bounds(esper):
     pendulum = ("--use", "environment=gymnasium", "-o", "environment.id=Pendulum-v1")
     assert "1 number, 0 -2..2, squashed" in esper("policy", "show", "lstm-v1", *pendulum).stdout
+
+
+def test_policy_show_says_what_is_seen(esper, monkeypatch):
+    monkeypatch.setattr(gymnasium.Env, "observation_space", spaces.Box(0, 255, (12, 10, 3), np.uint8), raising=False)
+    monkeypatch.setattr(gymnasium.Env, "action_space", spaces.Discrete(2), raising=False)
+    monkeypatch.setitem(gymnasium.registry, "Camera-v0", EnvSpec("Camera-v0", gymnasium.Env, max_episode_steps=5))
+    words = ("--use", "environment=gymnasium", "-o", "environment.id=Camera-v0", "-o", "environment.flatten=false")
+    shown = esper("policy", "show", "nature-cnn", *words).stdout
+    assert "  observation    image, uint8 [12, 10, 3]\n  network input  7680 numbers\n" in shown
+    shown = esper("policy", "show", "lstm-v2", "--slots", "5").stdout
+    assert "  observation    181 numbers\n                 5 categories\n  network input  201 numbers\n" in shown
 
 
 def test_components_of_one_kind(esper):

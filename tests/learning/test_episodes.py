@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -142,25 +142,32 @@ def test_a_time_limit_inside_a_rollout_is_worth_the_state_it_ended_in() -> None:
 def test_chunks_begin_with_the_state_that_acting_had(chunk: int) -> None:
     """What is evaluated in chunks is what is evaluated at once, but for gradients through what came before."""
     whole, cut = going_on(lr=0.0), going_on(lr=0.0, bptt_steps=chunk)
-    train(whole, 3)
-    for update in cut.run(3):
+    for update, at_once in zip(cut.run(3), list(whole.run(3)), strict=True):
         assert update.metrics["ratio_at_start"] == 1.0
+        same = update.metrics["state_max/h"] == pytest.approx(at_once.metrics["state_max/h"])
+        assert same == (chunk != 3), "of chunks of 3 the last is filled up, so the state after it is not known"
     for name in ("value", "bootstrap", "advantages"):
         torch.testing.assert_close(getattr(cut.rollout, name)[:, :4], getattr(whole.rollout, name))
     assert cut.rollout.steps().valid.shape == (4 * -(-4 // chunk), chunk)
 
 
-@pytest.mark.parametrize(("memory", "chunk", "sizes"), [(True, 2, [3, 3, 2]), (False, 0, [6, 5, 5])])
+class Nothing(NamedTuple):
+    """The state of what remembers nothing."""
+
+
+@pytest.mark.parametrize(
+    ("memory", "chunk", "sizes"), [(True, 2, [3, 3, 2]), (None, 0, [6, 5, 5]), (Nothing(), 0, [6, 5, 5])]
+)
 def test_minibatches_are_chunks_in_any_order_or_steps_of_what_remembers_nothing(
-    memory: bool, chunk: int, sizes: list[int]
+    memory: Any, chunk: int, sizes: list[int]
 ) -> None:
     class Forgetful(Net):
-        def initial_state(self, num_envs: int) -> None:
-            return None
+        def initial_state(self, num_envs: int) -> Any:
+            return memory
 
         def forward(self, features: Any, state: Any, episode_start: Tensor) -> Any:
             start = torch.ones_like(episode_start)
-            return super().forward(features, Net.initial_state(self, len(start)), start)._replace(state=None)
+            return super().forward(features, Net.initial_state(self, len(start)), start)._replace(state=memory)
 
     loss = Reinforce()
     options: dict[str, Any] = {"num_minibatches": 3, "update_epochs": 1, "rollout_steps": 4, "bptt_steps": chunk}

@@ -231,15 +231,25 @@ def test_uses_are_counted_over_updates_and_go_on_from_where_they_were() -> None:
 
 def test_the_size_of_a_recurrent_state() -> None:
     h, c = torch.tensor([[[3.0, -4.0], [9.0, 9.0]]]), torch.tensor([[[0.0, -12.0], [99.0, 0.0]]])
-    last = torch.tensor([True, False])
-    assert monitors.state_metrics(LSTMState(h, c), last) == {
+    valid = torch.tensor([[False, True], [True, False]])
+    assert monitors.state_metrics(LSTMState(h, c), valid, 2) == {
         "state_rms/h": pytest.approx(math.sqrt(12.5)),
         "state_max/h": 4.0,
         "state_rms/c": pytest.approx(math.sqrt(72)),
         "state_max/c": 12.0,
     }
-    assert monitors.state_metrics((), last) == {}, "a network without memory"
-    assert monitors.state_metrics((h,), ~last & last) == {"state_rms/0": None, "state_max/0": None}
+    assert monitors.state_metrics((), valid, 2) == {}, "a network without memory"
+    assert monitors.state_metrics((h,), ~valid & valid, 2) == {"state_rms/0": None, "state_max/0": None}
+
+
+def test_of_chunks_the_last_state_of_each_row_that_is_known_counts() -> None:
+    # Two rows of three chunks, whose states are their places; the last chunk of the first row is filled up.
+    state, known = torch.arange(6.0).view(1, 6, 1), torch.tensor([True, True, False, True, True, True])
+    valid = torch.stack([torch.ones(6, dtype=torch.bool), known], dim=1)
+    assert monitors.state_metrics((state,), valid, 2) == {
+        "state_rms/0": pytest.approx(math.sqrt((1 + 25) / 2)),
+        "state_max/0": 5.0,
+    }
 
 
 def test_gradient_norms_by_head_and_part() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,21 @@ def test_what_is_no_option(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_option(text)
     assert f"'{text}'" in caught.value.message and caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"),
+    [
+        ("{mode=human}", """Text within it needs quotes, .* for your shell: -o 'a.b={mode = "human"}'"""),
+        ("[human]", """Text within it needs quotes, .* for your shell: -o 'a.b=\\["one", "another"\\]'"""),
+        ('"human', "ends with it"),
+        ("", 'An empty text is ""'),
+    ],
+)
+def test_quotes_that_are_missing_are_asked_for(value: str, hint: str) -> None:
+    with pytest.raises(ConfigError, match=f"a\\.b={re.escape(value)}' is not a TOML value") as caught:
+        parse_option(f"a.b={value}")
+    assert re.search(hint, caught.value.hint)
 
 
 def test_defaults_and_types() -> None:

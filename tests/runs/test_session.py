@@ -66,6 +66,22 @@ def test_a_rollout_beyond_memory_is_refused_before_anything_is_built(
         open_session(made, index)
 
 
+@pytest.mark.parametrize(("chunk", "layers", "fits"), [(0, 64, True), (1, 1, True), (1, 64, False)])
+def test_the_states_that_chunks_begin_with_count_too(
+    plan_for: MakePlan, index: Index, monkeypatch: pytest.MonkeyPatch, chunk: int, layers: int, fits: bool
+) -> None:
+    options = ["network.hidden_dim=64", f"network.lstm_layers={layers}", f"train.bptt_steps={chunk}"]
+    made = plan_for(options=[*options, "environment.epochs=40"])
+    # 64 layers keep 2 · 64 · 64 floats, 32 KiB, per row and chunk: 5 MiB of 2 rows and 40 chunks and of their copy.
+    monkeypatch.setattr("esper_core.system.memory.memory_left", lambda _: 4 * 2**20)
+    if fits:
+        open_session(made, index)
+        return
+    with pytest.raises(ConfigError, match=r"The 40 steps of 2 environments, in chunks of 1, that .* need 5") as caught:
+        open_session(made, index)
+    assert "Raise train.bptt_steps: a chunk keeps a state of 32,768 bytes." in caught.value.hint
+
+
 def test_the_bytes_of_a_rollout_are_counted_without_allocating_it(plan: Plan, index: Index) -> None:
     known = describe_plan(plan, index)
     real, imagined = (

@@ -7,22 +7,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from esper_echelon.curriculum import CurriculumState
-    from esper_echelon.layout import FLAT_OBS_DIM, SUITE_DESCRIPTOR_DIM
-    from esper_echelon.networks import ActorCriticLSTM, CombatSuiteActorCritic, LSTMState
-    from esper_echelon.spatial import SpatialAccumulator
-    from esper_echelon.suite import SuiteObservation, flat_obs_to_suite_obs
+    from esper_echelon.heat_maps.spatial import SpatialAccumulator
+    from esper_echelon.matches.curriculum import CurriculumState
+    from esper_echelon.networks.networks import ActorCriticLSTM, CombatSuiteActorCritic, LSTMState
+    from esper_echelon.perception.layout import FLAT_OBS_DIM, SUITE_DESCRIPTOR_DIM
+    from esper_echelon.perception.suite import SuiteObservation, flat_obs_to_suite_obs
 
 _HOME = {
-    "ActorCriticLSTM": "networks",
-    "CombatSuiteActorCritic": "networks",
-    "CurriculumState": "curriculum",
-    "FLAT_OBS_DIM": "layout",
-    "LSTMState": "networks",
-    "SUITE_DESCRIPTOR_DIM": "layout",
-    "SpatialAccumulator": "spatial",
-    "SuiteObservation": "suite",
-    "flat_obs_to_suite_obs": "suite",
+    "ActorCriticLSTM": "networks.networks",
+    "CombatSuiteActorCritic": "networks.networks",
+    "CurriculumState": "matches.curriculum",
+    "FLAT_OBS_DIM": "perception.layout",
+    "LSTMState": "networks.networks",
+    "SUITE_DESCRIPTOR_DIM": "perception.layout",
+    "SpatialAccumulator": "heat_maps.spatial",
+    "SuiteObservation": "perception.suite",
+    "flat_obs_to_suite_obs": "perception.suite",
 }
 """Name → module that it is in."""
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from esper_core.contracts.errors import MissingPackage
 from esper_core.system.packages import has_package, pip_install
-from esper_echelon.ground import LAVA, WATER
-from esper_echelon.tables import (
+from esper_echelon.simulation.ground import LAVA, WATER
+from esper_echelon.simulation.tables import (
     CHASSIS,
     DECISION,
     DT,
@@ -23,8 +23,8 @@ from esper_echelon.tables import (
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
 
-    from esper_echelon.arena import Arena
-    from esper_echelon.happenings import Happenings
+    from esper_echelon.simulation.arena import Arena
+    from esper_echelon.simulation.happenings import Happenings
 
 PICTURES = "esper-echelon[pictures]"
 """What brings all that is drawn with."""

@@ -11,14 +11,14 @@ from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
 from esper_core.system.packages import require_package
-from esper_echelon.arena import ENDINGS, TIME, Arena, Step
-from esper_echelon.curriculum import FIELDS, CurriculumState
-from esper_echelon.describe import FARTHEST
-from esper_echelon.layout import FLAT_OBS_DIM
-from esper_echelon.observation import observe
-from esper_echelon.rewards import RewardWeights
-from esper_echelon.roster import Roster
-from esper_echelon.tables import ACTIONS
+from esper_echelon.matches.curriculum import FIELDS, CurriculumState
+from esper_echelon.matches.describe import FARTHEST
+from esper_echelon.perception.layout import FLAT_OBS_DIM
+from esper_echelon.perception.observation import observe
+from esper_echelon.simulation.arena import ENDINGS, TIME, Arena, Step
+from esper_echelon.simulation.rewards import RewardWeights
+from esper_echelon.simulation.roster import Roster
+from esper_echelon.simulation.tables import ACTIONS
 
 require_package("pettingzoo", "PettingZoo adapter of Echelon", "esper-echelon")
 from pettingzoo import ParallelEnv  # noqa: E402

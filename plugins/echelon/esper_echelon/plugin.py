@@ -13,7 +13,7 @@ RULES = (
     (
         "lieutenant",
         "Lieutenant",
-        "config:LieutenantConfig",
+        "matches.config:LieutenantConfig",
         "fights for the zone with what its class has, in cover, and keeps cool",
     ),
     ("hold", "Hold", "", "stands in the zone and fires at what comes near"),
@@ -27,10 +27,10 @@ def esper_components() -> Iterator[ComponentSpec]:
     yield ComponentSpec(
         kind="environment",
         name="echelon",
-        factory="esper_echelon.environment:EchelonEnvironment",
-        config="esper_echelon.config:EchelonConfig",
-        describe="esper_echelon.describe:describe",
-        metrics="esper_echelon.metrics:METRICS",
+        factory="esper_echelon.matches.environment:EchelonEnvironment",
+        config="esper_echelon.matches.config:EchelonConfig",
+        describe="esper_echelon.matches.describe:describe",
+        metrics="esper_echelon.matches.metrics:METRICS",
         summary="two teams of mechs fight for a zone; rows are the mechs of one of them",
         defaults={"masks": "echelon", "features": "suite", "network": "combat-suite", "workload": "echelon"},
         only_by_name=True,
@@ -38,7 +38,7 @@ def esper_components() -> Iterator[ComponentSpec]:
     yield ComponentSpec(
         kind="masks",
         name="echelon",
-        factory="esper_echelon.masks:EchelonMasks",
+        factory="esper_echelon.matches.masks:EchelonMasks",
         summary="numbers alone: nothing is illegal",
         reads=READS,
         only_by_name=True,
@@ -46,8 +46,8 @@ def esper_components() -> Iterator[ComponentSpec]:
     yield ComponentSpec(
         kind="features",
         name="suite",
-        factory="esper_echelon.features:SuiteFeatures",
-        describe="esper_echelon.schema:describe_suite",
+        factory="esper_echelon.perception.features:SuiteFeatures",
+        describe="esper_echelon.perception.schema:describe_suite",
         summary="the 706 numbers that a mech's suite shows",
         provides=("features:suite",),
         reads=READS,
@@ -56,8 +56,8 @@ def esper_components() -> Iterator[ComponentSpec]:
     yield ComponentSpec(
         kind="network",
         name="combat-suite",
-        factory="esper_echelon.networks:CombatSuiteActorCritic",
-        config="esper_echelon.network_config:CombatSuiteConfig",
+        factory="esper_echelon.networks.networks:CombatSuiteActorCritic",
+        config="esper_echelon.networks.config:CombatSuiteConfig",
         summary="recurrent policy that takes contacts and squad in as sets",
         defaults={"environment": "echelon", "features": "suite", **BESIDE},
         reads=READS,
@@ -67,8 +67,8 @@ def esper_components() -> Iterator[ComponentSpec]:
     yield ComponentSpec(
         kind="network",
         name="actor-critic-lstm",
-        factory="esper_echelon.networks:ActorCriticLSTM",
-        config="esper_echelon.network_config:ActorCriticConfig",
+        factory="esper_echelon.networks.networks:ActorCriticLSTM",
+        config="esper_echelon.networks.config:ActorCriticConfig",
         summary="recurrent policy on the numbers of any observation, two layers before the LSTM",
         defaults={"features": "flat", **BESIDE},
         provides=("network:op-logits",),
@@ -76,14 +76,14 @@ def esper_components() -> Iterator[ComponentSpec]:
     yield ComponentSpec(
         kind="critic",
         name="linear-value",
-        factory="esper_echelon.critic:LinearValue",
+        factory="esper_echelon.networks.critic:LinearValue",
         summary="V(s), one linear layer",
     )
     for name, factory, config, summary in RULES:
         yield ComponentSpec(
             kind="rule",
             name=name,
-            factory=f"esper_echelon.rules:{factory}",
+            factory=f"esper_echelon.rules.rules:{factory}",
             config=f"esper_echelon.{config}" if config else "",
             summary=summary,
             reads=("suite", "map_size"),
@@ -91,8 +91,8 @@ def esper_components() -> Iterator[ComponentSpec]:
     yield ComponentSpec(
         kind="observer",
         name="heat-maps",
-        factory="esper_echelon.heat_maps:HeatMaps",
-        config="esper_echelon.heat_options:HeatMapsConfig",
+        factory="esper_echelon.heat_maps.observer:HeatMaps",
+        config="esper_echelon.heat_maps.config:HeatMapsConfig",
         summary="pictures of where mechs die, take damage and move",
     )
     yield ComponentSpec(

@@ -13,10 +13,10 @@ from attrs import field, frozen
 from esper_bench.machine import MATRIX, Ceilings
 from esper_bench.repeats import one_thread, side_by_side
 from esper_bench.workload import Target
-from esper_echelon.arena import Arena
-from esper_echelon.observation import observe
-from esper_echelon.roster import Roster
-from esper_echelon.tables import ACTIONS
+from esper_echelon.perception.observation import observe
+from esper_echelon.simulation.arena import Arena
+from esper_echelon.simulation.roster import Roster
+from esper_echelon.simulation.tables import ACTIONS
 
 if TYPE_CHECKING:
     from esper_core.composition.plan import Plan

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from esper_echelon.arena import Arena, Step
-from esper_echelon.ground import Grounds
-from esper_echelon.noise import Purpose
-from esper_echelon.rewards import RewardWeights
-from esper_echelon.roster import Roster
-from esper_echelon.tables import ACTIONS, TIMERS
+from esper_echelon.simulation.arena import Arena, Step
+from esper_echelon.simulation.ground import Grounds
+from esper_echelon.simulation.noise import Purpose
+from esper_echelon.simulation.rewards import RewardWeights
+from esper_echelon.simulation.roster import Roster
+from esper_echelon.simulation.tables import ACTIONS, TIMERS
 
 SCOUT, SCOUT_TOO, LIGHT, MEDIUM, HEAVY, LEADER = range(6)
 """Places of one team."""
@@ -97,7 +97,7 @@ def chance(monkeypatch):
     """No beam hits legs and no missile is shot down, unless a test says otherwise."""
     drawn = dict.fromkeys(Purpose, 0.99)
     monkeypatch.setattr(
-        "esper_echelon.moment.uniform",
+        "esper_echelon.simulation.moment.uniform",
         lambda seeds, clock, side, substep, purpose, places: np.full((1, places), drawn[purpose]),
     )
     return drawn

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from esper_echelon.config import EchelonConfig
-from esper_echelon.curriculum import SMALLEST_MAP, Course, CurriculumState, Ramp
-from esper_echelon.ground import SMALLEST
+from esper_echelon.matches.config import EchelonConfig
+from esper_echelon.matches.curriculum import SMALLEST_MAP, Course, CurriculumState, Ramp
+from esper_echelon.simulation.ground import SMALLEST
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from esper_core.contracts.errors import MissingPackage
-from esper_echelon.arena import Arena
 from esper_echelon.drawing import HEAD, SIDE, TEAMS, picture, require_pillow
-from esper_echelon.roster import Roster
+from esper_echelon.simulation.arena import Arena
+from esper_echelon.simulation.roster import Roster
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ import torch
 
 from esper_core.cli.frame import ROW_LABEL
 from esper_core.contracts.errors import ConfigError, UserError
-from esper_echelon.curriculum import CurriculumState
-from esper_echelon.drivers import weapons
-from esper_echelon.environment import _row
-from esper_echelon.group import Standing
-from esper_echelon.roster import Roster
-from esper_echelon.tables import DECISIONS, PRIMARY, SECONDARY, SPECIAL, TERTIARY
+from esper_echelon.matches.curriculum import CurriculumState
+from esper_echelon.matches.drivers import weapons
+from esper_echelon.matches.environment import _row
+from esper_echelon.matches.group import Standing
+from esper_echelon.simulation.roster import Roster
+from esper_echelon.simulation.tables import DECISIONS, PRIMARY, SECONDARY, SPECIAL, TERTIARY
 
 Build = Callable[..., Any]
 

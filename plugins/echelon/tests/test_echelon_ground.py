@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from esper_echelon.ground import FILL, FLOOR, LAVA, OBSTACLE, SMALLEST, WATER, Grounds
-from esper_echelon.roster import Roster
+from esper_echelon.simulation.ground import FILL, FLOOR, LAVA, OBSTACLE, SMALLEST, WATER, Grounds
+from esper_echelon.simulation.roster import Roster
 
 SIZES = (SMALLEST, 25, 40, 41, 100)
 

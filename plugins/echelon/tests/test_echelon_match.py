@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from esper_echelon import moment
-from esper_echelon.arena import ENDINGS, Arena, Step
-from esper_echelon.mechs import NAMES
-from esper_echelon.movement import CEILING
-from esper_echelon.rewards import COMPONENTS, RewardWeights
-from esper_echelon.roster import Roster
+from esper_echelon.simulation import moment
+from esper_echelon.simulation.arena import ENDINGS, Arena, Step
+from esper_echelon.simulation.mechs import NAMES
+from esper_echelon.simulation.movement import CEILING
+from esper_echelon.simulation.rewards import COMPONENTS, RewardWeights
+from esper_echelon.simulation.roster import Roster
 from plugins.echelon.tests.field import FOE, HEAVY, LEADER, LIGHT, MEDIUM, SCOUT, WEST, Field, damage_to
 
 # The zone

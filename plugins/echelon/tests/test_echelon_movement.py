@@ -7,10 +7,10 @@ from math import cos, sin
 import numpy as np
 import pytest
 
-from esper_echelon.ground import LAVA, WATER
-from esper_echelon.happenings import HAZARD
-from esper_echelon.movement import CEILING
-from esper_echelon.orders import rotation
+from esper_echelon.simulation.ground import LAVA, WATER
+from esper_echelon.simulation.happenings import HAZARD
+from esper_echelon.simulation.movement import CEILING
+from esper_echelon.simulation.orders import rotation
 from plugins.echelon.tests.field import FOE, HEAVY, LIGHT, MEDIUM, NORTH, SCOUT, SCOUT_TOO, Field, damage_to
 
 

@@ -18,11 +18,11 @@ from esper_core.contracts.protocols import BuildContext, Features, Masks
 from esper_core.policy.gaussian import LARGEST_LOG_STD, SMALLEST_LOG_STD
 from esper_core.policy.policy import Evaluation, Policy
 from esper_echelon import ActorCriticLSTM, CombatSuiteActorCritic, LSTMState, SuiteObservation, flat_obs_to_suite_obs
-from esper_echelon.critic import LinearValue
-from esper_echelon.encoders import POOLS, DeepSetEncoder
-from esper_echelon.layout import COLUMNS, CONTACT_MASK_AT, CONTACTS_AT, SQUAD_AT, SQUAD_MASK_AT
-from esper_echelon.network_config import ActorCriticConfig, CombatSuiteConfig
-from esper_echelon.tables import ACTIONS
+from esper_echelon.networks.config import ActorCriticConfig, CombatSuiteConfig
+from esper_echelon.networks.critic import LinearValue
+from esper_echelon.networks.encoders import POOLS, DeepSetEncoder
+from esper_echelon.perception.layout import COLUMNS, CONTACT_MASK_AT, CONTACTS_AT, SQUAD_AT, SQUAD_MASK_AT
+from esper_echelon.simulation.tables import ACTIONS
 
 ENVS, STEPS = 3, 7
 SCHEMA = FeatureSchema(tuple(Feature(name, "", -1, 1, "suite") for name in COLUMNS))

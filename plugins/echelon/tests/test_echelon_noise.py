@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from esper_echelon.noise import Purpose, uniform
+from esper_echelon.simulation.noise import Purpose, uniform
 
 
 def drawn(seeds, clock, substep=0, purpose=Purpose.AMS, places=12, side=0):

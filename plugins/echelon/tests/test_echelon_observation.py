@@ -8,13 +8,21 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from esper_echelon.arena import Arena
-from esper_echelon.describe import FARTHEST
-from esper_echelon.layout import COLUMNS, CONTACT, CONTACT_MASK_AT, CONTACTS_AT, FLAT_OBS_DIM, SQUAD_AT, SQUAD_MASK_AT
-from esper_echelon.movement import CEILING
-from esper_echelon.observation import observe
-from esper_echelon.roster import Roster
-from esper_echelon.tables import SUITES, VERTICAL
+from esper_echelon.matches.describe import FARTHEST
+from esper_echelon.perception.layout import (
+    COLUMNS,
+    CONTACT,
+    CONTACT_MASK_AT,
+    CONTACTS_AT,
+    FLAT_OBS_DIM,
+    SQUAD_AT,
+    SQUAD_MASK_AT,
+)
+from esper_echelon.perception.observation import observe
+from esper_echelon.simulation.arena import Arena
+from esper_echelon.simulation.movement import CEILING
+from esper_echelon.simulation.roster import Roster
+from esper_echelon.simulation.tables import SUITES, VERTICAL
 
 SCOUT, LIGHT, MEDIUM, HEAVY, LEADER = 0, 2, 3, 4, 5
 ENEMY = 6

@@ -7,7 +7,7 @@ from math import cos, sin
 import numpy as np
 import pytest
 
-from esper_echelon.noise import Purpose
+from esper_echelon.simulation.noise import Purpose
 from plugins.echelon.tests.field import BUTTONS, EAST, FOE, LEADER, LIGHT, NORTH, SCOUT, SCOUT_TOO, TARGET, Field, duel
 from plugins.echelon.tests.field import chance as chance
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from esper_echelon.clouds import Clouds
-from esper_echelon.ground import Grounds
-from esper_echelon.roster import Roster
-from esper_echelon.sight import clear
+from esper_echelon.simulation.clouds import Clouds
+from esper_echelon.simulation.ground import Grounds
+from esper_echelon.simulation.roster import Roster
+from esper_echelon.simulation.sight import clear
 
 RNG = np.random.default_rng(20)
 

@@ -18,11 +18,11 @@ from esper_core.contracts.errors import IncompatiblePlan
 from esper_core.contracts.protocols import BuildContext
 from esper_core.registry.loading import load_index
 from esper_echelon import FLAT_OBS_DIM, SUITE_DESCRIPTOR_DIM, SuiteObservation, flat_obs_to_suite_obs
-from esper_echelon.arena import Arena
-from esper_echelon.features import SuiteFeatures
-from esper_echelon.layout import COLUMNS, CONTACT_MASK_AT, CONTACTS_AT, EGO, SQUAD_AT, SQUAD_MASK_AT
-from esper_echelon.observation import observe
-from esper_echelon.roster import Roster
+from esper_echelon.perception.features import SuiteFeatures
+from esper_echelon.perception.layout import COLUMNS, CONTACT_MASK_AT, CONTACTS_AT, EGO, SQUAD_AT, SQUAD_MASK_AT
+from esper_echelon.perception.observation import observe
+from esper_echelon.simulation.arena import Arena
+from esper_echelon.simulation.roster import Roster
 from tests.command import Esper
 
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pytest
 
-from esper_echelon.arena import Arena
-from esper_echelon.roster import Roster
-from esper_echelon.sensors import quality
-from esper_echelon.visibility import painted, visible
+from esper_echelon.perception.visibility import painted, visible
+from esper_echelon.simulation.arena import Arena
+from esper_echelon.simulation.roster import Roster
+from esper_echelon.simulation.sensors import quality
 
 SCOUT, LIGHT, MEDIUM, HEAVY, LEADER = 0, 2, 3, 4, 5
 ENEMY = 6

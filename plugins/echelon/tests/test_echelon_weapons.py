@@ -7,8 +7,8 @@ from math import cos, radians, sin
 import numpy as np
 import pytest
 
-from esper_echelon.noise import Purpose
-from esper_echelon.tables import TIMERS
+from esper_echelon.simulation.noise import Purpose
+from esper_echelon.simulation.tables import TIMERS
 from plugins.echelon.tests.field import (
     BUTTONS,
     EAST,

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from esper_echelon.heat_maps import HeatMaps
-from esper_echelon.heat_options import HeatMapsConfig
+from esper_echelon.heat_maps.config import HeatMapsConfig
+from esper_echelon.heat_maps.observer import HeatMaps
 
 
 def events(update):

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from pettingzoo.test import parallel_api_test, parallel_seed_test
 
-from esper_echelon.layout import EGO_AT
 from esper_echelon.parallel import EchelonParallelEnv, parallel_env
+from esper_echelon.perception.layout import EGO_AT
 
 
 @pytest.mark.filterwarnings("error")

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from esper_core.contracts.protocols import Masks
-from esper_echelon.config import LieutenantConfig
-from esper_echelon.layout import (
+from esper_echelon.matches.config import LieutenantConfig
+from esper_echelon.perception.layout import (
     CONTACT,
     CONTACT_MASK_AT,
     CONTACTS_AT,
@@ -16,8 +16,8 @@ from esper_echelon.layout import (
     FLAT_OBS_DIM,
     SQUAD_MASK_AT,
 )
-from esper_echelon.rules import Charge, Hold, Lieutenant
-from esper_echelon.tables import (
+from esper_echelon.rules.rules import Charge, Hold, Lieutenant
+from esper_echelon.simulation.tables import (
     FORWARD,
     HEAVY,
     LIGHT,

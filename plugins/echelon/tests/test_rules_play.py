@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from esper_core.contracts.protocols import Masks
-from esper_echelon.arena import Arena
-from esper_echelon.observation import observe
-from esper_echelon.roster import Roster
-from esper_echelon.rules import Charge, Hold, Lieutenant
+from esper_echelon.perception.observation import observe
+from esper_echelon.rules.rules import Charge, Hold, Lieutenant
+from esper_echelon.simulation.arena import Arena
+from esper_echelon.simulation.roster import Roster
 
 N = 6
 

@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-from esper_echelon.spatial import MatchMaps, SpatialAccumulator
+from esper_echelon.heat_maps.spatial import MatchMaps, SpatialAccumulator
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_it_works_without_wandb_and_matplotlib():
     code = """if True:
         import sys
         sys.modules["wandb"] = sys.modules["matplotlib"] = None
-        from esper_echelon.spatial import SpatialAccumulator
+        from esper_echelon.heat_maps.spatial import SpatialAccumulator
         maps = SpatialAccumulator()
         maps.record_death(1, 1, 10)
         assert maps.to_images() == {}

@@ -51,20 +51,32 @@ class Actions:
 
     space: gymnasium.Space[Any]
     _parts: tuple[tuple[gymnasium.Space[Any], tuple[str, ...]], ...]
+    _shapes: Mapping[str, tuple[int, ...]]
 
     @classmethod
     def of(cls, space: gymnasium.Space[Any]) -> Actions:
         """Return the translation of a space that `action_spec` has a table of."""
-        heads = ((leaf, _heads(path, leaf, squash=False)) for path, leaf in _leaves(space))
-        return cls(space, tuple((leaf, tuple(head.name for head in found)) for leaf, found in heads))
+        parts = [(leaf, _heads(path, leaf, squash=False)) for path, leaf in _leaves(space)]
+        heads = [head for _, found in parts for head in found]
+        shapes = {head.name: () if isinstance(head, Head) else (len(head.dims),) for head in heads}
+        return cls(space, tuple((leaf, tuple(head.name for head in found)) for leaf, found in parts), shapes)
 
-    def arrays(self, actions: Mapping[str, Tensor]) -> Arrays:
-        """Return what is to be executed, newly made, for int64 `[n]` or float32 `[n, numbers]` per head.
+    def arrays(self, actions: Mapping[str, Tensor], rows: int | None = None) -> Arrays:
+        """Return what is to be executed, newly made, for int64 `[n]` or float32 `[n, numbers]` per head; n is `rows`.
 
         Raises:
-            UserError: a head is missing, or a number is NaN; an environment would be blamed for what follows.
+            UserError: a head is missing or has another shape, or a number is NaN; an environment would be blamed for
+                what follows.
         """
         try:
+            if rows is None:
+                rows = len(next(iter(actions.values()), ()))
+            for head, shape in self._shapes.items():
+                if actions[head].shape != (rows, *shape):
+                    raise UserError(
+                        f"The actions of head '{head}' have shape {list(actions[head].shape)}, not {[rows, *shape]}.",
+                        hint="Give one action for each environment: an index, or as many numbers as the head has.",
+                    )
             return tuple([_array(leaf, names, actions) for leaf, names in self._parts])
         except KeyError as error:
             heads = ", ".join(name for _, names in self._parts for name in names)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from esper_core.contracts.errors import EsperError
 from esper_core.learning.randomness import seed_all
 from esper_core.registry.sources import blamed
 from esper_core.system.processes import Answer, Child, Purpose, end_children, start_children
@@ -46,8 +47,8 @@ class Crew:
         try:
             for number, child in enumerate(self._children):
                 first, end = self._edges[number : number + 2]
-                child.ask(("open", first, end - first, seed + number))
-            _answers(self._children)
+                self._ask(child, ("open", first, end - first, seed + number))
+            self._answers(self._children)
         except BaseException:
             self.close()
             raise
@@ -66,18 +67,15 @@ class Crew:
 
     def says_masks(self, seed: int) -> bool:
         """Return whether an environment says what is legal beside what it shows."""
-        self._children[0].ask(("says_masks", seed))
-        return bool(self._children[0].answer())
+        return bool(self._first("says_masks", seed))
 
     def show(self) -> float:
         """Make the first environment ready to be looked at, as a `Group` does."""
-        self._children[0].ask(("show",))
-        return float(self._children[0].answer())
+        return float(self._first("show"))
 
     def frame(self) -> NDArray[np.uint8]:
         """Return how the first environment looks."""
-        self._children[0].ask(("frame",))
-        found: NDArray[np.uint8] = self._children[0].answer()
+        found: NDArray[np.uint8] = self._first("frame")
         return found
 
     def close(self) -> None:
@@ -96,10 +94,40 @@ class Crew:
         asked, counts, cuts = [], [], np.searchsorted(rows, self._edges).tolist()
         for child, first, start, end in zip(self._children, self._edges, cuts, cuts[1:], strict=False):
             if start < end:
-                child.ask((method, [row - first for row in rows[start:end]], *part(slice(start, end))))
+                self._ask(child, (method, [row - first for row in rows[start:end]], *part(slice(start, end))))
                 asked.append(child)
                 counts.append(end - start)
-        return [_joined(column, counts) for column in zip(*_answers(asked), strict=True)]
+        return [_joined(column, counts) for column in zip(*self._answers(asked), strict=True)]
+
+    def _first(self, method: str, *arguments: Any) -> Any:
+        """Ask the process with the first environment."""
+        self._ask(self._children[0], (method, *arguments))
+        return self._answers(self._children[:1])[0]
+
+    def _ask(self, child: Child, request: tuple[Any, ...]) -> None:
+        try:
+            child.ask(request)
+        except EsperError as error:
+            raise self._named(child, error) from error
+
+    def _answers(self, children: Sequence[Child]) -> list[Any]:
+        """Return the answers of processes; all are awaited before an error of one is raised."""
+        answers, errors = [], []
+        for child in children:
+            try:
+                answers.append(child.answer())
+            except EsperError as error:
+                errors.append(error if child.process.is_alive() else self._named(child, error))
+        if errors:
+            raise errors[0]
+        return answers
+
+    def _named(self, child: Child, error: EsperError) -> EsperError:
+        """Return the error of a process that is gone, with which it was."""
+        number = self._children.index(child)
+        first, end = self._edges[number : number + 2]
+        who = f"Worker {number} of {len(self._children)}, with the environments {first} to {end - 1}"
+        return EsperError(f"{who}: {error.message}", hint=error.hint)
 
 
 def shared_out(make: Make, count: int, workers: int, seed: int) -> Group | Crew:
@@ -121,19 +149,6 @@ def _joined(column: Sequence[NDArray[Any] | None], counts: Sequence[int]) -> NDA
         return known[0]
     whole = (np.ones((n, known[0].shape[1]), np.bool_) if p is None else p for p, n in zip(column, counts, strict=True))
     return np.concatenate(list(whole))
-
-
-def _answers(children: Sequence[Child]) -> list[Any]:
-    """Return the answers of processes; all are awaited before an error of one is raised."""
-    answers, errors = [], []
-    for child in children:
-        try:
-            answers.append(child.answer())
-        except Exception as error:
-            errors.append(error)
-    if errors:
-        raise errors[0]
-    return answers
 
 
 def _begin(make: Make) -> Answer:

@@ -108,9 +108,10 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
         Actions are what is executed: int64 `[E]` per head of categories, float32 `[E, numbers]` per head of numbers.
 
         Raises:
+            UserError: the actions are not of that form, or NaN.
             PluginError: an environment fails, or returns an invalid observation, reward, flag or mask.
         """
-        arrays = self._translated.arrays(actions)
+        arrays = self._translated.arrays(actions, self.num_envs)
         self._record.add(arrays)
         if self._all:
             rows, found = self._everyone, self._group.step(self._numbers, arrays)

@@ -15,12 +15,15 @@ from numpy.typing import NDArray
 from esper_core.contracts.errors import EsperError, PluginError
 from esper_core.contracts.foreign import DEBUG_HINT, described, guarded
 from esper_gymnasium_env.actions import Actions, Arrays
+from esper_gymnasium_env.answers import malformed
 from esper_gymnasium_env.config import GymnasiumConfig
 from esper_gymnasium_env.describe import close, make, owner
 from esper_gymnasium_env.legality import MASK, Legality, ask_method, has_method, is_masked, seen_space
 from esper_gymnasium_env.observing import Reader
 from esper_gymnasium_env.randomness import give_own_spaces, seed_spaces
 from esper_gymnasium_env.rendering import frame_of, make_shown
+
+_WELL_FORMED: Any = (None, 0.0, False, False, {})
 
 LARGEST = float(np.finfo(np.float32).max)
 """Largest reward that can be learned from."""
@@ -98,7 +101,9 @@ class Group:
                 single = self._envs[row]
                 self._seeds[row], self._lengths[row] = seed, 0
                 seed_spaces(single, seed)
-                observation, info = single.reset(seed=seed, options=options)
+                answer = single.reset(seed=seed, options=options)
+                self._check_form(row, "reset", answer)
+                observation, info = answer
                 observations.append(observation)
                 infos.append(info)
                 self._has_method[row] = has_method(single)
@@ -117,16 +122,18 @@ class Group:
         """Take one step in some rows; actions are theirs alone, in this order."""
         observations, paid, over, cut, infos = [], [], [], [], []
         steps, limits, lengths = self._steps, self._limits, self._lengths
-        row = -1
+        row, answer = -1, _WELL_FORMED
         try:
             for row, action in zip(rows, self._actions.rows(actions), strict=True):
-                observation, reward, terminated, truncated, info = steps[row](action)
+                answer = steps[row](action)
+                observation, reward, terminated, truncated, info = answer
                 observations.append(observation)
                 paid.append(reward)
                 over.append(terminated)
                 cut.append(True if lengths[row] + 1 >= limits[row] else truncated)
                 infos.append(info)
         except BaseException:
+            self._check_form(row, "step", answer)
             with self._guarded(row):
                 raise
         reward = self._rewards(rows, paid)
@@ -181,7 +188,9 @@ class Group:
         """Return whether an environment says what is legal beside what it shows; an episode is begun to see it."""
         single = self._envs[0]
         with self._guarded(0, "starting an episode"):
-            observation, info = single.reset(seed=seed)
+            answer = single.reset(seed=seed)
+            self._check_form(0, "reset", answer)
+            observation, info = answer
             self._has_method[0] = has_method(single)
             return not self._has_mask and self._said(0, observation, info) is not None
 
@@ -210,19 +219,18 @@ class Group:
         self,
         rows: Sequence[int],
         observations: Sequence[Any],
-        infos: Sequence[Mapping[str, Any]],
+        infos: Sequence[Any],
         terminated: NDArray[np.bool_] | None,
         truncated: NDArray[np.bool_] | None,
     ) -> NDArray[np.bool_] | None:
         """Return what is legal; nothing is asked of environments whose episode terminated."""
-        if not self._has_mask and not self._methods:
-            # By far the most environments have no masks.
-            try:
-                if not any(MASK in info for info in infos):
-                    return None
-            except TypeError:
-                with self._guarded(rows[0], "starting an episode" if terminated is None else ""):
-                    raise
+        told = self._has_mask or self._methods
+        for row, info in zip(rows, infos, strict=True):
+            if type(info) is not dict and not isinstance(info, Mapping):
+                self._check_form(row, "step", (*_WELL_FORMED[:-1], info))
+            told = told or MASK in info
+        if not told:  # as by far the most environments
+            return None
         said = []
         for place, row in enumerate(rows):
             over = terminated is not None and terminated[place]
@@ -318,6 +326,15 @@ class Group:
                     f"{self._owner} changes its spaces: it {what} {there}, and environment {self._first + row} {here}.",
                     hint="Its author must keep the spaces that it declares when it is made, in every episode.",
                 )
+
+    def _check_form(self, row: int, method: str, answer: Any) -> None:
+        if (what := malformed(method, answer)) is not None:
+            place = f"in environment {self._first + row}" if method == "reset" else self._place(row)
+            raise PluginError(
+                f"{self._owner} returned {what} {place}.",
+                hint=f"Its episode began with reset(seed={self._seeds[row]}). Its author must return what "
+                "methods of gymnasium.Env do; environments of its predecessor gym are converted by shimmy.",
+            )
 
     def _place(self, row: int) -> str:
         return f"at step {self._lengths[row]} in environment {self._first + row}"

@@ -102,6 +102,9 @@ def test_what_cannot_be_acted_in_is_named_with_what_to_use(scripted: Any, space:
     [
         ({}, "no head 'action'"),
         ({"action": torch.tensor([[0.0], [torch.nan]])}, "'action' of environment 1 is NaN"),
+        ({"action": torch.zeros(1, 2)}, r"head 'action' have shape \[1, 2\], not \[2, 1\]"),
+        ({"action": torch.zeros(2)}, r"head 'action' have shape \[2\], not \[2, 1\]"),
+        ({"action": torch.zeros(3, 1)}, r"head 'action' have shape \[3, 1\], not \[2, 1\]"),
     ],
 )
 def test_actions_that_are_none_are_not_blamed_on_the_environment(scripted: Any, actions: Any, says: str) -> None:
@@ -109,3 +112,10 @@ def test_actions_that_are_none_are_not_blamed_on_the_environment(scripted: Any, 
     environment.reset(seed=0)
     with pytest.raises(UserError, match=says):
         environment.step(actions)
+
+
+def test_an_index_for_each_environment_is_asked_for(scripted: Any) -> None:
+    environment = scripted(action_space=spaces.MultiDiscrete([2, 3]))["environment"]
+    environment.reset(seed=0)
+    with pytest.raises(UserError, match=r"head 'action1' have shape \[2, 1\], not \[2\]"):
+        environment.step({"action0": torch.zeros(2, dtype=torch.int64), "action1": torch.zeros(2, 1).long()})

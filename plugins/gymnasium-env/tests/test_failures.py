@@ -39,7 +39,7 @@ def test_a_reward_may_be_any_one_number_and_an_end_any_one_truth(scripted: Any, 
         ),
         *(("end", (False, flag), "") for flag in (None, "no", 0.0, np.zeros(2, bool))),
         ("look", 3, r"returned an observation that does not fit its space Discrete\(3\) at step 0 in environment 0"),
-        ("info", None, "failed while taking step 0 in environment 0"),
+        ("info", None, r"returned a NoneType as info from step\(\), not a dict, at step 0 in environment 0\."),
     ],
 )
 def test_what_a_step_may_not_return_is_named(scripted: Any, part: str, given: Any, says: str) -> None:
@@ -47,6 +47,29 @@ def test_what_a_step_may_not_return_is_named(scripted: Any, part: str, given: An
     script = {"look": lambda env: 0, part: lambda env: given if env.t else first}
     with pytest.raises(PluginError, match=f"'Scripted-v0' ?{says}"):
         step(scripted(observation_space=spaces.Discrete(3), **script)["environment"])
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "says"),
+    [
+        ("reset", np.zeros(2, np.float32), r"a ndarray from reset\(\), not the tuple \(observation, info\), in"),
+        ("reset", (0, {}, {}), r"a tuple of 3 from reset\(\), not the tuple \(observation, info\), in"),
+        ("reset", (0, ["action_mask"]), r"a list as info from reset\(\), not a dict, in"),
+        ("step", None, r"a NoneType from step\(\), not the tuple \(observation, .*, info\), at step 1 in"),
+        ("step", (0, 0.0, False, {}), r"a tuple of 4 from step\(\), not the tuple \(observation, .*, at step 1 in"),
+        ("step", (0, 0.0, False, False, ["action_mask"]), r"a list as info from step\(\), not a dict, at step 1 in"),
+    ],
+)
+def test_what_is_not_the_form_of_an_answer_is_named(scripted: Any, method: str, given: Any, says: str) -> None:
+    environment = scripted(observation_space=spaces.Discrete(3), look=lambda env: 0)["environment"]
+    environment.reset(seed=0)
+    environment.step(ACTIONS)
+    second = environment._group._envs[1].unwrapped
+    environment._group._steps = (environment._group._steps[0], lambda action: second.step(action))
+    setattr(second, method, lambda *_, **__: given)
+    with pytest.raises(PluginError, match=f"'Scripted-v0' returned {says} environment 1") as caught:
+        environment.reset() if method == "reset" else environment.step(ACTIONS)
+    assert f"reset(seed={environment._seeds[1]})" in caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from multiprocessing import active_children, current_process
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from esper_core.cli.app import run
 from esper_core.contracts.errors import EsperError, PluginError
 
 MASKED = {"info": lambda env: {"action_mask": np.array([1, env.t % 2, 1])} if env.np_random.random() < 0.5 else {}}
@@ -61,7 +66,27 @@ def test_a_process_that_is_gone_is_said(build: Any) -> None:
     child = environment._group._children[1]
     child.process.kill()
     child.process.join()
-    with pytest.raises(EsperError, match="A process for playing Gymnasium environments ended unexpectedly"):
+    with pytest.raises(
+        EsperError, match="Worker 1 of 2, with the environments 1 to 1: A process for playing Gymnasium"
+    ):
         environment.step({"action": torch.zeros(2, dtype=torch.int64)})
     environment.close()
     assert not any(part.process.is_alive() for part in environment._group._children)
+
+
+def test_a_worker_that_is_killed_ends_the_command_by_its_name(
+    scripted: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def pay(env: Any) -> float:
+        if env.t == 3 and current_process().name == "esper-gymnasium-1":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return 0.0
+
+    scripted(pay=pay)
+    monkeypatch.chdir(tmp_path)
+    environment = ("--environment", "gymnasium", "-o", "environment.id=Scripted-v0", "--workers", "2")
+    assert run(["train", "--policy", "mlp", *environment, "--envs", "3", "--updates", "1", "--plain"]) == 1
+    said = capsys.readouterr().err
+    assert "Error: Worker 1 of 2, with the environments 1 to 2: A process for playing Gymnasium environments" in said
+    assert "ended unexpectedly (exit status -9).\nIt may have been killed for lack of memory: lower --envs" in said
+    assert not [child for child in active_children() if child.name.startswith("esper-gymnasium")]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from esper_core.cli.app import run
 from esper_core.composition.build import build_environment
 from esper_core.composition.plan import Plan, PlanRequest, make_plan
 from esper_core.contracts.protocols import Masks, State
@@ -62,6 +66,43 @@ def test_a_policy_is_trained_and_goes_on_exactly_in_the_middle_of_matches() -> N
         assert torch.equal(other.policy.state_dict()[name], weight), name
     played = sum(event["type"] == "episode" for update in expected for event in update.events)
     assert played > 4 and all(update.environment_steps > 0 for update in expected)
+
+
+PLUGIN = """
+from esper_core import hookimpl
+from esper_core.registry.loading import load_index
+from esper_testing.reference.plugin import DISTRIBUTION, with_references
+
+@hookimpl
+def esper_components():
+    found = with_references(load_index(only=())).components
+    return [component.spec for component in found if component.distribution == DISTRIBUTION]
+"""
+
+
+def test_the_command_trains_in_matches_and_goes_on_in_the_middle_of_them(
+    install: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ESPER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.syspath_prepend(install("archers", PLUGIN))
+    uses = ("environment=match", "features=reference", "critic=reference", "loss=reference")
+    command = ("train", "--policy", "reference", *(word for use in uses for word in ("--use", use)), "--slots", "1")
+
+    def trained(out: str, *words: str) -> Path:
+        assert run([*words, "--plain"]) == 0
+        (folder,) = (tmp_path / out).iterdir()
+        return folder
+
+    def learned(folder: Path) -> list[dict[str, Any]]:
+        lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+        return [{key: value for key, value in entry.items() if key != "timing"} for entry in lines]
+
+    straight = learned(trained("straight", *command, "--envs", "4", "--updates", "3", "--out", "straight"))
+    cut = trained("cut", *command, "--envs", "4", "--updates", "2", "--out", "cut")
+    assert learned(trained("cut", "train", "--resume", str(cut), "--updates", "3")) == straight
+    # 3 updates of 3 steps of 12 archers, of whom some stay away.
+    assert len(straight) == 3 and 36 < straight[-1]["environment_steps"] < 108
 
 
 def test_a_rule_plays_all_rows_of_its_match_and_absent_ones_count_for_nothing() -> None:

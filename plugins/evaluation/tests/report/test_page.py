@@ -75,6 +75,20 @@ def test_numbers_of_episodes_are_drawn_with_their_interval(make_run: MakeRun) ->
     assert any("accuracy over updates 1 to 4" in v and "static accuracy from 0.3" in v for _, v in shown.attributes)
 
 
+def test_heads_of_numbers_have_charts_of_their_own(make_run: MakeRun) -> None:
+    names = ("entropy", "std", "std_min", "saturated")
+    learned = {u: dict(zip(names, (-0.5 * u, 1 / u, 0.5 / u, 0.1 * u), strict=True)) for u in (1, 2)}
+    lines = [line(u, **{f"{name}/aim": value for name, value in found.items()}) for u, found in learned.items()]
+    drawn = [text for _, text in page(make_run(lines=lines, events=[])).attributes]
+    for chart in (
+        "Entropy of each head over updates 1 to 2: op from 1 to 0.5.",
+        "Entropy of heads of numbers over updates 1 to 2: aim from −0.5 to −1.",
+        "Standard deviation of numbers over updates 1 to 2: aim from 1 to 0.5.",
+        "Numbers at their bounds over updates 1 to 2: aim from 0.1 to 0.2.",
+    ):
+        assert chart in drawn
+
+
 def test_it_needs_no_network_and_no_script(make_run: MakeRun) -> None:
     html = render(Record.read(make_run()))
     shown = Page(html)

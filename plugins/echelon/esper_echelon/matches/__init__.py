@@ -1,0 +1,1 @@
+"""Matches as an environment: rows, drivers, curriculum, processes."""

@@ -1,0 +1,1 @@
+"""Networks of the arena, and their critic."""

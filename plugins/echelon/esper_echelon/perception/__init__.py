@@ -1,0 +1,1 @@
+"""What a mech perceives: who sees whom, and the 706 numbers."""

@@ -1,0 +1,1 @@
+"""Rules that drive a team."""
