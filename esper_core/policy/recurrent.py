@@ -53,7 +53,9 @@ def run_with_resets(
     episodes run side by side, however many episodes there are. Where a call costs more than steps do, there are fewer:
     episodes that end within one are filled up with their last step, and nothing depends on what comes of that.
     """
-    if bool((begun := episode_start[:, 0]).any()):
+    begun = episode_start[:, 0]
+    # A graph that is compiled cannot depend on where episodes start.
+    if torch.compiler.is_compiling() or bool(begun.any()):
         state = zero_rows(state, begun)
     if inputs.shape[1] == 1 or not bool(episode_start[:, 1:].any()):
         return run(inputs, state)

@@ -20,6 +20,9 @@ from esper_factored_ppo.probes.table import PROBES
 BROUGHT = ("environment", "features", "masks")
 """Kinds that a probe replaces."""
 
+JUDGED = {"network", "critic", "loss"}
+"""Kinds that probes are about: they stay, wherever a plan has them from."""
+
 WIDTH_OPTIONS, WIDTH = ("hidden_dim", "hidden_size", "width"), 64
 """Names of options for the width of a network, and the width used for probes."""
 
@@ -73,7 +76,7 @@ def without_environment(plan: Plan, index: Index, *, width: int | None) -> Plan:
     `width` replaces that of the network if it has an option for it; None leaves it as planned.
     """
     environment = find_planned(index, plan.component("environment"))
-    gone = {*BROUGHT, *map(normalise_name, environment.spec.defaults), *describe_plan(plan, index).uses}
+    gone = {*BROUGHT, *map(normalise_name, environment.spec.defaults), *describe_plan(plan, index).uses} - JUDGED
     kept = [component for component in plan.components if component.kind not in gone]
     if width is not None:
         kept = [_resized(component, width) if component.kind == "network" else component for component in kept]
