@@ -114,7 +114,9 @@ class Collector:
             seen = self._look(t, state, alive, watch) if seen is None else _without(seen, alive)
             rollout.add_obs(t, *seen, recurrent)
             starting = starts_nowhere if start is nobody else torch.from_numpy(start).to(device)
-            acted = self.policy.act(*seen, recurrent, generator=self.generator, episode_start=starting)
+            acted = self.policy.get_action(
+                *seen, recurrent, generator=self.generator, episode_start=starting, check=False
+            )
             rollout.add_action(t, acted)
             recurrent = acted.state
             watch.lap("policy")

@@ -176,29 +176,20 @@ class Policy(nn.Module):
         deterministic: bool = False,
         generator: torch.Generator | None = None,
         episode_start: Tensor | None = None,
+        *,
+        check: bool = True,
     ) -> ActionOutput:
         """Choose an action in every environment, given `obs [E, D]`, `indices [E, width]` and masks `[E, ...]`.
 
         `state` is that before the step, zeroed where `episode_start`, bool `[E]`, is true. With `deterministic` the
         most probable entry of every head is taken, and the mean of numbers, instead of what is drawn with `generator`,
         which may be on any device.
-        Raises PluginError where masks are of another form, or a head that can matter has no legal entry.
+        Raises PluginError where masks are of another form, or a head that can matter has no legal entry; without
+        `check` that is for the caller to find out, for many steps at once.
         """
-        check_mask_form(self.owners["masks"], masks, self.actions, len(features.obs), features.obs.device)
-        check_masks(self.actions, masks, self.owners["masks"])
-        return self.act(features, masks, state, deterministic, generator, episode_start)
-
-    @torch.no_grad()
-    def act(
-        self,
-        features: Features,
-        masks: Masks,
-        state: Any = None,
-        deterministic: bool = False,
-        generator: torch.Generator | None = None,
-        episode_start: Tensor | None = None,
-    ) -> ActionOutput:
-        """Choose actions as `get_action` does, without a look at the masks: for whoever checks those of many steps."""
+        if check:
+            check_mask_form(self.owners["masks"], masks, self.actions, len(features.obs), features.obs.device)
+            check_masks(self.actions, masks, self.owners["masks"])
         start = None if episode_start is None else episode_start.unsqueeze(1)
         latent, logits, state = self._compute(_with_time(features), state, start)
         distribution = FactoredDistribution(

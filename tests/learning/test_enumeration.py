@@ -60,8 +60,8 @@ class Table(nn.Module):
 class Scripted(Policy):
     """Takes the actions of `TAKEN`, one per environment, whatever it would have drawn."""
 
-    def act(self, *args: Any, **options: Any) -> ActionOutput:
-        output = super().act(*args, **options)
+    def get_action(self, *args: Any, **options: Any) -> ActionOutput:
+        output = super().get_action(*args, **options)
         actions = {name: torch.tensor([taken[i] for taken in TAKEN]) for i, name in enumerate(SPEC.names)}
         return output._replace(actions=actions)
 

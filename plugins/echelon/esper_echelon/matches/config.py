@@ -6,9 +6,9 @@ from attrs import Factory, frozen
 
 from esper_core import option
 from esper_echelon.matches.curriculum import LARGEST_MAP, MOST_PACKS, SMALLEST_MAP, Course, CurriculumState, Ramp
+from esper_echelon.simulation.tables import VISIBILITIES
 
 OPPONENTS = ("lieutenant", "hold", "charge", "random")
-VISIBILITIES = ("full", "partial")
 
 
 @frozen

@@ -18,13 +18,11 @@ from esper_echelon.simulation.tables import (
     LOCK_QUALITY,
     RADAR_RANGE,
     SUITES,
+    VISIBILITIES,
 )
 
 if TYPE_CHECKING:
     from esper_echelon.simulation.arena import Arena
-
-VISIBILITIES = ("full", "partial")
-"""Whether everybody sees everybody, or what radar, eyes, heat and radiation show."""
 
 _HEIGHTS = np.array([chassis.height for chassis in CHASSIS])
 _RANGE_FACTORS = np.array([suite.range_factor for suite in SUITES])

@@ -174,6 +174,9 @@ ZONE_RADIUS, ZONE_SPREAD = 7.5, (0.5, 1.5)
 CONTESTED_FLOOR = 0.25
 SCORE_TO_WIN = 0.5 * EPISODE_SECONDS
 
+VISIBILITIES = ("full", "partial")
+"""Whether everybody sees everybody, or what radar, eyes, heat and radiation show."""
+
 ACTIONS = ("forward", "strafe", "vertical", "yaw_rate", "primary", "vent", "secondary", "tertiary", "special")
 FORWARD, STRAFE, VERTICAL, YAW_RATE, PRIMARY, VENT, SECONDARY, TERTIARY, SPECIAL = range(9)
 """Positions in an action, each number in −1..1."""
