@@ -5,6 +5,8 @@ Sampling, log-probabilities and the evaluation of stored sequences are those of 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 
@@ -24,7 +26,7 @@ FINAL_GAIN = 0.01
 """Of the last layer: at first every action is about as likely as any other."""
 
 
-class RecurrentActor(nn.Module):
+class RecurrentActor(nn.Module, ABC):
     """LSTM and heads behind an encoder; the recurrent state is `LSTMState(h, c)`, both `[1, E, H]`.
 
     All heads share the linear layer `actor_mean`. The log standard deviations of numbers, `actor_logstd`, are
@@ -57,9 +59,9 @@ class RecurrentActor(nn.Module):
         weight = self.actor_mean.weight
         return LSTMState(*(weight.new_zeros(1, num_envs, self.latent_dim) for _ in range(2)))
 
+    @abstractmethod
     def encode(self, features: Features) -> Tensor:
         """Return what the LSTM reads, `[E, T, inputs]`."""
-        raise NotImplementedError
 
     def forward(self, features: Features, state: LSTMState, episode_start: Tensor) -> NetworkOutput:
         """Run `[E, T]` steps; the state is zeroed before steps where `episode_start`, bool `[E, T]`, is true."""
