@@ -8,8 +8,9 @@
 Needs the extra `dev`. Every task has one of their trainers: PPO, MaskablePPO or RecurrentPPO. Ours gets the same layers
 (networks.py), the same settings, and rollouts and minibatches of the same size: single steps where there is no memory,
 whole rows of the rollout where there is one. Nothing that a trainer reports is switched off. What differs: ours
-normalises advantages over the rollout, theirs over each minibatch; where returns are normalised, VecNormalize does it
-for theirs; and our adapter scales observations by their declared bounds, which theirs sees as they are.
+normalises advantages over the rollout, theirs over each minibatch; and where returns are normalised, VecNormalize does
+it for theirs. Numbers to control (Pendulum, BipedalWalker) are seen through running means and deviations by both, as
+rl-zoo3 has it for BipedalWalker.
 
 RecurrentPPO and MaskablePPO have the settings of sb3-contrib's own tests, CartPole and Pendulum those of rl-zoo3 with
 constant rates and without state-dependent exploration. Rewards of the tasks with a memory are normalised as in that
@@ -76,6 +77,7 @@ class Task:
         batch: Steps in a minibatch.
         epochs: Times a rollout is learned from.
         normalise: Rewards are normalised.
+        normalise_obs: Observations are, too.
         best: The highest return there is, where that is known.
         make: Makes the environment, where Gymnasium does not have it.
         horizon: The time limit of one that is made.
@@ -95,6 +97,7 @@ class Task:
     clip: float = 0.2
     max_grad_norm: float = 0.5
     normalise: bool = True
+    normalise_obs: bool = False
     best: float | None = None
     make: Callable[[], gymnasium.Env[Any, Any]] | None = None
     horizon: int | None = None
@@ -124,8 +127,10 @@ TASKS = {
         "CartPoleWithoutVelocities-v0", 8, 128, 26_624, best=500.0, make=worlds.CartPoleWithoutVelocities, horizon=500
     ),
     "recall": _recurrent("CueRecall-v0", 85, 12, 30_600, best=1.0, make=worlds.CueRecall, horizon=12),
-    "pendulum": Task("Pendulum-v1", "peer-mlp", PPO, 4, 1_024, 98_304, 64, 10, 1e-3, 0.9, 0.95),
-    "bipedal": Task("BipedalWalker-v3", "peer-mlp", PPO, 16, 256, 245_760, 256, 10, 3e-4, 0.99, 0.95, best=300.0),
+    "pendulum": Task("Pendulum-v1", "peer-mlp", PPO, 4, 1_024, 98_304, 64, 10, 1e-3, 0.9, 0.95, normalise_obs=True),
+    "bipedal": Task(
+        "BipedalWalker-v3", "peer-mlp", PPO, 16, 256, 245_760, 256, 10, 3e-4, 0.99, 0.95, normalise_obs=True, best=300.0
+    ),
 }
 
 RESETS: dict[str, Any] = {"hidden": 512, "rows": 8, "steps": 128, "episode": 20.0, "pairs": 1}
@@ -142,6 +147,7 @@ def ours(task: Task, seed: int, steps: int) -> dict[str, float]:
         "environment.id": f'"{task.id}"',
         # Theirs cuts numbers off at their bounds.
         "environment.squash": "false",
+        "environment.normalise_obs": str(task.normalise_obs).lower(),
         "network.hidden_dim": WIDTH,
         "train.rollout_steps": task.rollout,
         "train.bptt_steps": 0 if memory else 1,
@@ -229,7 +235,8 @@ def theirs(task: Task, seed: int, steps: int) -> dict[str, float]:
     recurrent = {"net_arch": {"vf": [WIDTH], "pi": []}, "lstm_hidden_size": WIDTH, "ortho_init": False}
     vector, test = make_vec_env(task.id, task.envs, seed=seed), make_vec_env(task.id, 1, seed=seed + 10_000)
     if task.normalise:
-        vector = VecNormalize(vector, norm_obs=False, gamma=task.gamma)
+        vector = VecNormalize(vector, norm_obs=task.normalise_obs, gamma=task.gamma)
+        test = VecNormalize(test, training=False, norm_reward=False, norm_obs=task.normalise_obs)
     model = Timed(
         "MlpLstmPolicy" if memory else "MlpPolicy",
         vector,

@@ -5,6 +5,7 @@ Sampling, log-probabilities and the evaluation of stored sequences are those of 
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 
 import torch
@@ -30,17 +31,18 @@ class RecurrentActor(nn.Module, ABC):
     """LSTM and heads behind an encoder; the recurrent state is `LSTMState(h, c)`, both `[1, E, H]`.
 
     All heads share the linear layer `actor_mean`. The log standard deviations of numbers, `actor_logstd`, are
-    parameters, 0 at first and the same in every state; None where the actions have no numbers.
+    parameters, the same in every state; None where the actions have no numbers.
 
     Args:
         inputs: Numbers that the encoder gives.
         hidden: Width of the LSTM and the latent, H.
+        std: Standard deviation of numbers at first.
         context: Action table.
     """
 
     actor_logstd: nn.Parameter | None
 
-    def __init__(self, inputs: int, hidden: int, context: BuildContext) -> None:
+    def __init__(self, inputs: int, hidden: int, std: float, context: BuildContext) -> None:
         super().__init__()
         heads = context.actions.heads
         self._names = context.actions.names
@@ -52,7 +54,8 @@ class RecurrentActor(nn.Module, ABC):
         nn.init.orthogonal_(self.actor_mean.weight, FINAL_GAIN)
         nn.init.zeros_(self.actor_mean.bias)
         total = sum(self._numbers)
-        self.register_parameter("actor_logstd", nn.Parameter(torch.zeros(total)) if total else None)
+        log_std = torch.full((total,), math.log(std))
+        self.register_parameter("actor_logstd", nn.Parameter(log_std) if total else None)
 
     def initial_state(self, num_envs: int) -> LSTMState:
         """Return zeros: `h` and `c` of `[1, E, H]`."""
@@ -97,7 +100,7 @@ class CombatSuiteActorCritic(RecurrentActor):
     """
 
     def __init__(self, config: CombatSuiteConfig, context: BuildContext) -> None:
-        super().__init__(config.lstm_hidden_dim, config.lstm_hidden_dim, context)
+        super().__init__(config.lstm_hidden_dim, config.lstm_hidden_dim, config.initial_std, context)
         schema = context.feature_schema
         assert schema is not None, "features are built before the network"
         if schema.names != COLUMNS or schema.size != schema.dim:
@@ -122,7 +125,7 @@ class ActorCriticLSTM(RecurrentActor):
     """
 
     def __init__(self, config: ActorCriticConfig, context: BuildContext) -> None:
-        super().__init__(config.hidden_dim, config.lstm_hidden_dim, context)
+        super().__init__(config.hidden_dim, config.lstm_hidden_dim, config.initial_std, context)
         schema = context.feature_schema
         assert schema is not None, "features are built before the network"
         hidden, width = config.hidden_dim, config.embed_dim
