@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -62,6 +62,7 @@ class Sequences(Steps):
         op_advantage: Q(s, op) − V(s) of the operation taken, in units of `advantages`; 0 for a critic without
             operations.
         returns: Targets of `Values.q_taken`, in normalised return units.
+        advice: Per head, what a teacher would have done, as it is executed; empty where nobody teaches.
     """
 
     choice: dict[str, Tensor]
@@ -70,6 +71,7 @@ class Sequences(Steps):
     advantages: Tensor
     op_advantage: Tensor
     returns: Tensor
+    advice: dict[str, Tensor] = field(factory=dict, kw_only=True)
 
     @property
     def num_envs(self) -> int:
@@ -122,7 +124,7 @@ class Rollout:
 
     Where a `chunk` is given, rows are learned from in chunks of so many steps, each from the recurrent state recorded
     when acting. What is handed out are views of the buffer wherever the whole horizon was played: they hold until the
-    next rollout.
+    next rollout. `advised` ones have room for what a teacher would do.
     """
 
     def __init__(
@@ -134,6 +136,7 @@ class Rollout:
         device: torch.device,
         dtype: torch.dtype = torch.float32,
         chunk: int = 0,
+        advised: bool = False,
     ) -> None:
         self.horizon, self.num_envs, self.actions_spec = horizon, num_envs, actions
         self.length, self.chunk = horizon, chunk if chunk < horizon else 0
@@ -157,6 +160,7 @@ class Rollout:
         indices = {head.name: zeros(kind=torch.int64) for head in actions.categorical}
         numbers = {head.name: zeros(len(head.dims)) for head in actions.continuous}
         self.actions = {name: (indices | numbers)[name] for name in actions.names}
+        self.advice = {name: torch.zeros_like(value) for name, value in self.actions.items()} if advised else {}
         self.log_prob = {name: zeros() for name in actions.names}
         self.rewards, self.episode_start = zeros(), flags()
         self.terminated, self.truncated, self.valid = flags(), flags(), flags()
@@ -205,6 +209,11 @@ class Rollout:
         if self.masks.slot_given_op is not None:
             assert masks.slot_given_op is not None
             _put(self.masks.slot_given_op, t, masks.slot_given_op)
+
+    def add_advice(self, t: int, actions: Mapping[str, Tensor]) -> None:
+        """Copy what a teacher would do in step t."""
+        for name, kept in self.advice.items():
+            _put(kept, t, actions[name])
 
     def add_action(self, t: int, acted: ActionOutput) -> None:
         """Copy what was done in step t, and what it was drawn from."""
@@ -281,7 +290,8 @@ class Rollout:
         advantages, scale = standardise(self.advantages, self.valid, normaliser.spread)
         worth = (self.q_taken - self.value) * (value_unit / scale)
         old, returns = (self.choice, self.old_log_prob, self.old_logits), normaliser.normalise(self.returns)
-        return self._played(Sequences(*self._stored(), *old, advantages, op_advantage=worth, returns=returns))
+        learned = (*self._stored(), *old, advantages)
+        return self._played(Sequences(*learned, op_advantage=worth, returns=returns, advice=self.advice))
 
     def _stored(self) -> tuple[Features, Masks, dict[str, Tensor], Tensor, Tensor]:
         return self.features, self.masks, self.actions, self.episode_start, self.valid

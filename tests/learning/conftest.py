@@ -13,6 +13,7 @@ from esper_core.contracts.foreign import UNKNOWN, Owners
 from esper_core.contracts.protocols import Features, LossResult, LSTMState, Masks, NetworkOutput, Values
 from esper_core.contracts.state import StateField, StateSpec
 from esper_core.learning.config import TrainConfig
+from esper_core.learning.teacher import Teacher
 from esper_core.learning.trainer import Trainer
 from esper_core.policy.policy import Policy
 from esper_core.policy.recurrent import run_with_resets
@@ -188,6 +189,7 @@ def make(
     masks: Any = None,
     policy: Policy | None = None,
     owners: Owners = UNKNOWN,
+    teacher: Teacher | None = None,
     **config: Any,
 ) -> Trainer:
     """Return a trainer on the small world, of parts that are given or small ones."""
@@ -201,6 +203,7 @@ def make(
         config=TrainConfig(**{"lr": 0.01, **config}),
         seed=seed,
         owners=owners,
+        teacher=teacher,
     )
 
 
