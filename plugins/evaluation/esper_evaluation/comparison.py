@@ -191,9 +191,12 @@ def _group(
 def _sampled(
     values: Mapping[str, Mapping[str, Values]], outcomes: Sequence[Outcome], bootstrap: Bootstrap
 ) -> dict[str, dict[str, Sampled]]:
-    located = {outcome.name: pooled_mean if outcome.by_mean else pooled_iqm for outcome in outcomes}
+    means = {outcome.name for outcome in outcomes if outcome.by_mean}
     return {
-        arm: {outcome: bootstrap.sampled(located[outcome], array) for outcome, array in found.items()}
+        arm: {
+            outcome: bootstrap.sampled(pooled_mean if outcome in means else pooled_iqm, array)
+            for outcome, array in found.items()
+        }
         for arm, found in values.items()
     }
 
@@ -203,10 +206,10 @@ def _estimates(found: Mapping[str, Sampled]) -> dict[str, Estimate]:
 
 
 def _document(arms: Mapping[str, Mapping[str, Estimate]], outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    names = {outcome.name: "mean" if outcome.by_mean else "iqm" for outcome in outcomes}
+    means = {outcome.name for outcome in outcomes if outcome.by_mean}
     return {
         arm: {
-            name: {names[name]: estimate.value, "low": estimate.low, "high": estimate.high}
+            name: {"mean" if name in means else "iqm": estimate.value, "low": estimate.low, "high": estimate.high}
             for name, estimate in estimates.items()
         }
         for arm, estimates in arms.items()
