@@ -163,5 +163,5 @@ def test_the_picture_has_every_arm_and_no_label_over_another(tmp_path: Path, out
     assert sorted(label.get_text() for label in drawn) == sorted(achieved)
     assert not any(a.overlaps(b) for a, b in combinations((label.get_window_extent() for label in drawn), 2))
     axes = drawn[0].axes
-    assert axes.get_ylabel() == "test accuracy, fraction (higher is better)"
+    assert axes.get_ylabel() == "test accuracy, fraction, IQM (higher is better)"
     assert len(axes.containers) == len(achieved) and all(c.has_yerr for c in axes.containers)
