@@ -78,8 +78,8 @@ METRICS = (
     Metric(("loss",), "what is minimised, mean over the gradient steps"),
     Metric(
         ("teacher_loss",),
-        "the part of it that a teacher adds: its weight times the mean of −ln π of what it would do; of numbers that is a"
-        " density, so it may be negative",
+        "the part of it that a teacher adds: its weight times the mean of −ln π of what it would do; negative where the"
+        " densities of numbers are high",
         healthy="falls",
     ),
     Metric(
