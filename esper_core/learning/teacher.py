@@ -8,13 +8,14 @@ import torch
 from attrs import define, field
 from torch import Tensor
 
-from esper_core.contracts.actions import ActionSpec
+from esper_core.contracts.actions import ActionSpec, ContinuousHead
 from esper_core.contracts.errors import PluginError
 from esper_core.contracts.foreign import Owner
 from esper_core.contracts.protocols import Masks, Rule, State
 from esper_core.learning.rollout import Rollout, Sequences
 from esper_core.policy.boundary import check_names, check_tensor
 from esper_core.policy.executed import intended
+from esper_core.policy.gaussian import Gaussian
 from esper_core.policy.legality import find_illegal
 from esper_core.policy.policy import Evaluation
 
@@ -26,7 +27,9 @@ TEACHER = "rule"
 class Teacher:
     """Kickstarting (Schmitt et al., 2018, arXiv:1803.03835) from a rule: beside the loss, −ln π(what it would do).
 
-    The states are those that the policy itself comes to. Its weight falls linearly and is 0 after `updates`; from then
+    Of numbers each −ln π is weighted by its own variance, detached (β = 1 of Seitzer et al., 2022, arXiv:2203.09168): a
+    mean then moves by its error alone. Otherwise numbers that are easily foreseen, whose deviations soon are small,
+    would leave the others no part of the gradient, and a mech would learn to vent and never to aim. The states are those that the policy itself comes to. Its weight falls linearly and is 0 after `updates`; from then
     on the rule is not asked. It is told of no episode but the first: a rule that remembers teaches whole episodes only.
 
     Attributes:
@@ -84,10 +87,24 @@ class Teacher:
                 )
 
     def loss(self, batch: Sequences, evaluation: Evaluation) -> Tensor:
-        """Return the weighted mean of −ln π(advice) over the valid steps, a scalar."""
+        """Return the weighted mean over the valid steps of what the policy is from the advice, a scalar."""
         advice: Mapping[str, Tensor] = intended(self.actions, batch.advice)
-        log_prob = torch.stack(list(evaluation.distribution.log_prob(advice).values())).sum(0)
+        distribution = evaluation.distribution
+        known, op, far = distribution.log_prob(advice), distribution.op(advice), []
+        for head in self.actions.heads:
+            if isinstance(head, ContinuousHead):
+                own = _distance(distribution.gaussian(head.name), advice[head.name])
+                far.append(torch.where(distribution.relevant(head.name, op), own, 0.0))
+            else:
+                far.append(-known[head.name])
+        total = torch.stack(far).sum(0)
         if batch.padded:
-            log_prob = torch.where(batch.valid, log_prob, 0.0)
-            return log_prob.sum() * (-self._now / batch.valid.sum().clamp_min(1))
-        return log_prob.mean() * -self._now
+            total = torch.where(batch.valid, total, 0.0)
+            return total.sum() * (self._now / batch.valid.sum().clamp_min(1))
+        return total.mean() * self._now
+
+
+def _distance(gaussian: Gaussian, u: Tensor) -> Tensor:
+    """Return −ln of the densities at `u [..., n]`, less constants, each by its detached variance, summed: `[...]`."""
+    error = 0.5 * (u - gaussian.mean).square() * torch.exp(-2 * gaussian.log_std) + gaussian.log_std
+    return (error * torch.exp(2 * gaussian.log_std.detach())).sum(-1)
