@@ -27,10 +27,12 @@ TEACHER = "rule"
 class Teacher:
     """Kickstarting (Schmitt et al., 2018, arXiv:1803.03835) from a rule: beside the loss, −ln π(what it would do).
 
+    The states are those that the policy itself comes to. The weight falls linearly and is 0 after `updates`; from then
+    on the rule is not asked. It is told of no episode but the first: a rule that remembers teaches whole episodes only.
+
     Of numbers each −ln π is weighted by its own variance, detached (β = 1 of Seitzer et al., 2022, arXiv:2203.09168): a
     mean then moves by its error alone. Otherwise numbers that are easily foreseen, whose deviations soon are small,
-    would leave the others no part of the gradient, and a mech would learn to vent and never to aim. The states are those that the policy itself comes to. Its weight falls linearly and is 0 after `updates`; from then
-    on the rule is not asked. It is told of no episode but the first: a rule that remembers teaches whole episodes only.
+    would leave the others no part of the gradient, and a mech would learn to vent and never to aim.
 
     Attributes:
         rule: Who teaches.

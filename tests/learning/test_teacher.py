@@ -1,11 +1,15 @@
 """A rule that teaches: what it says reaches the weights, less and less, and then not at all."""
 
+import math
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from esper_core import ActionSpec, ContinuousHead, Head
 from esper_core.contracts.errors import PluginError
 from esper_core.contracts.foreign import Owner
+from esper_core.contracts.protocols import Masks
 from esper_core.learning.teacher import Teacher
 from esper_core.policy.distribution import FactoredDistribution
 from esper_core.policy.executed import FARTHEST, executed, intended
@@ -67,27 +71,22 @@ def test_it_is_asked_ever_less_and_then_not_at_all():
     assert "teacher_loss" not in third and rule.asked == 2 * 6 and rule.begun == 4
 
 
-def test_its_loss_is_the_mean_of_minus_log_probabilities_over_steps_that_count():
-    """One head of each kind, by hand: a category of probability 1/4, and a number at its mean of deviation 1."""
-    spec = ActionSpec(
-        (Head("op", ("a", "b", "c", "d")), ContinuousHead("n", ("n",), low=(-2.0,), high=(4.0,))), root="op"
-    )
-    u = torch.tensor([[0.5, 30.0]])
-    logits = {"op": torch.zeros(1, 2, 4), "n": torch.stack([u, torch.zeros(1, 2)], -1)}
-    legal = {"op": torch.ones(1, 2, 4, dtype=torch.bool)}
-    from types import SimpleNamespace
-
-    from esper_core.contracts.protocols import Masks
-
-    evaluation = SimpleNamespace(distribution=FactoredDistribution(spec, logits, Masks(legal, None)))
-    advice = executed(spec, {"op": torch.zeros(1, 2, dtype=torch.int64), "n": u.unsqueeze(-1)})
-    batch = SimpleNamespace(advice=advice, padded=True, valid=torch.tensor([[True, False]]))
+def test_its_loss_and_gradients_are_those_worked_out_by_hand():
+    """A category of probability 1/4; a number 0.6 from its mean, of deviation 1/2: ¼ · (½ · 0.36 / ¼ + ln ½)."""
+    number = ContinuousHead("n", ("n",), low=(-2.0,), high=(4.0,))
+    spec = ActionSpec((Head("op", ("a", "b", "c", "d")), number), root="op")
+    outputs = torch.tensor([[[0.5, math.log(0.5)], [30.0, 0.0]]], requires_grad=True)
+    logits = {"op": torch.zeros(1, 2, 4), "n": outputs}
+    masks = Masks({"op": torch.ones(1, 2, 4, dtype=torch.bool)}, None)
+    evaluation = SimpleNamespace(distribution=FactoredDistribution(spec, logits, masks))
+    wanted = {"op": torch.zeros(1, 2, dtype=torch.int64), "n": torch.tensor([[[1.1], [0.0]]])}
+    batch = SimpleNamespace(advice=executed(spec, wanted), padded=True, valid=torch.tensor([[True, False]]))
     teacher = Teacher(Grows(), OWNER, spec, 3.0, 10, 0)
     teacher.begin(1, 1)
-    density = -0.5 * torch.log(torch.tensor(2 * torch.pi)) - torch.log1p(-(torch.tanh(torch.tensor(0.5)) ** 2))
-    assert float(teacher.loss(batch, evaluation)) == pytest.approx(
-        3.0 * float(torch.log(torch.tensor(4.0)) - density), abs=1e-5
-    )
+    loss = teacher.loss(batch, evaluation)
+    assert loss.item() == pytest.approx(3 * (math.log(4) + 0.25 * (0.72 - math.log(2))), abs=1e-5)
+    (gradient,) = torch.autograd.grad(loss, outputs)
+    assert gradient[0].tolist() == [pytest.approx([3 * -0.6, 3 * (0.25 - 0.36)], abs=1e-5), [0, 0]]
 
 
 def test_what_is_intended_is_what_is_executed_up_to_where_tanh_is_flat():
