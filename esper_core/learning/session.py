@@ -9,6 +9,7 @@ import torch
 
 from esper_core.composition.build import build_parts, resolve_device
 from esper_core.composition.config import structure
+from esper_core.composition.fit import OPPONENTS
 from esper_core.composition.plan import Plan, PlanDescription, describe_plan, owners_of
 from esper_core.composition.selection import TRAIN
 from esper_core.contracts.tensors import leaves
@@ -47,6 +48,7 @@ def open_session(plan: Plan, index: Index) -> Trainer:
         seed=plan.seed,
         owners=owners,
         rows=known.rows,
+        opponents=parts.get(OPPONENTS),
     )
 
 
