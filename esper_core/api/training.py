@@ -241,7 +241,8 @@ def _train(
 
 def _tell_of_checkpoint(trainer: Trainer, run: RunDirectory) -> None:
     """Tell the newest checkpoint of a run, if there is one, to opponents that want to know of it."""
-    opponents, checkpoints = trainer.opponents, list_checkpoints(run)
+    opponents: object = trainer.opponents
+    checkpoints = list_checkpoints(run)
     if isinstance(opponents, KeepsCheckpoints) and checkpoints:
         with trainer.owners[OPPONENTS].doing(f"looking at {checkpoints[-1]}"):
             opponents.saved(run, checkpoints[-1])

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
@@ -99,3 +101,14 @@ class Opponents(Protocol):
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on where `state()` was taken."""
+
+
+@runtime_checkable
+class KeepsCheckpoints(Protocol):
+    """Opponents that want to know of the checkpoints of a run, such as to play against what the learner was."""
+
+    def saved(self, run: Any, checkpoint: Path) -> None:
+        """Receive the folder of a checkpoint once it is complete, and again the one from which a run is resumed.
+
+        `run` is its `esper_core.runs.directory.RunDirectory`.
+        """

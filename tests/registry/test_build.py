@@ -39,10 +39,9 @@ def test_everything_is_built_with_what_was_built_before(index: Index) -> None:
 
 
 def test_opponents_are_built_last_and_only_to_train(index: Index) -> None:
-    uses = {"environment": "duel", "features": "liar", "masks": "open"}
-    made = plan(index, uses=uses, wanted=("opponents",), policy="plain-net")
-    made = evolve(made, components=tuple(c for c in made.components if c.kind != "features")) if False else made
-    parts = build_parts(made, index, only={*made.kinds} - {"features"})
+    uses = {"environment": "duel", "masks": "open"}
+    made = plan(index, uses=uses, wanted=("opponents",))
+    parts = build_parts(made, index)
     assert parts["opponents"].context.parts["environment"] is parts["environment"]
     assert "opponents" not in build_environment(made, index).parts
 

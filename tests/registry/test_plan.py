@@ -140,7 +140,7 @@ def test_components_that_do_not_fit_together(index: Index) -> None:
 
 def test_opponents_need_an_environment_with_two_sides(index: Index) -> None:
     asked: dict[str, Any] = {"wanted": ("opponents",), "options": ["opponents.size=5", "environment.sides=[]"]}
-    duel = {"environment": "duel", "features": "liar", "masks": "open"}
+    duel = {"environment": "duel", "masks": "open"}
     with pytest.raises(IncompatiblePlan) as caught:
         plan(index, uses=duel, **asked)
     who = "opponents 'rivals' (toy-world 1.0)"
