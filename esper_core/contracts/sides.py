@@ -54,9 +54,9 @@ class Driver(Protocol):
 class TwoSided(Protocol):
     """An environment with sides, which its description names; it is `Evaluable`, and an instance is 2·seed + side.
 
-    The side is that of the learner. Once opponents were set it emits one event per match that ended: type `match`, `opponent` (a name), `side` (that of
-    the learner), `won` (1, 0.5 or 0, by the learner), `instance`, and `env` and `step` as every event.
-    `esper_core.learning.opponents.OtherSide` does nearly all of it.
+    The side is that of the learner. Once opponents were set it emits one event per match that ended: type `match`,
+    `opponent` (a name), `side` (that of the learner), `won` (1, 0.5 or 0, by the learner), `instance`, and `env` and
+    `step` as every event. `esper_core.learning.opponents.OtherSide` does nearly all of it.
 
     Attributes:
         learner_side: Which side the rows of each match are, int64 `[M]`, into the description's `sides`.

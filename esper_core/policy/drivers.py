@@ -14,6 +14,13 @@ from esper_core.policy.boundary import check_mask_form, take_features
 from esper_core.policy.executed import executed
 from esper_core.policy.policy import Policy
 
+BLOCK = 32
+"""Batches are filled up to a multiple of so many rows.
+
+Libraries multiply matrices of a few rows in other orders than larger ones, and round otherwise. Filled up, what is done
+in a match is the same whatever is played beside it.
+"""
+
 
 class PolicyDriver:
     """A policy as a driver. It and its features are used as they are: who goes on learning with them gives copies.
@@ -48,25 +55,24 @@ class PolicyDriver:
         """Return actions `[R·rows, …]` on the state's device, and the recurrent state."""
         policy, parameter, home = self._policy, next(self._policy.parameters()), begins.device
         device, owners, rows = parameter.device, policy.owners, len(begins)
-        here = {name: value.to(device) for name, value in state.items()}
-        with owners["features"].doing("looking"):
-            found = self._features(here)
-        schema = self._features.schema
-        features = take_features(owners["features"], found, schema, rows, parameter.dtype, device)
-        with owners["masks"].doing("saying what is legal"):
-            masks = self._masks(here)
-        check_mask_form(owners["masks"], masks, policy.actions, rows, device)
-        acted = policy.get_action(
-            features,
-            masks,
-            memory or None,
-            self.deterministic,
-            episode_start=begins.to(device),
-            noise=noise.to(device),
-            check=False,
+        filled = torch.arange(-(-rows // BLOCK) * BLOCK, device=home).clamp_max(rows - 1)
+        there, starts, shares = mapped(
+            (dict(state), begins, noise), lambda value: value.index_select(0, filled).to(device)
         )
-        actions = mapped(executed(policy.actions, acted.actions), lambda value: value.to(home))
-        return actions, () if acted.state is None else acted.state
+        with owners["features"].doing("looking"):
+            found = self._features(there)
+        schema = self._features.schema
+        features = take_features(owners["features"], found, schema, len(starts), parameter.dtype, device)
+        with owners["masks"].doing("saying what is legal"):
+            masks = self._masks(there)
+        check_mask_form(owners["masks"], masks, policy.actions, len(starts), device)
+        before = mapped(memory, lambda value: value.index_select(1, filled.to(device))) or None
+        acted = policy.get_action(
+            features, masks, before, self.deterministic, episode_start=starts, noise=shares, check=False
+        )
+        actions = mapped(executed(policy.actions, acted.actions), lambda value: value[:rows].to(home))
+        after = mapped(acted.state, lambda value: value[:, :rows].contiguous())
+        return actions, () if after is None else after
 
 
 class RuleDriver:
