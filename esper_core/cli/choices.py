@@ -163,7 +163,7 @@ def _of_option(flag: str, option: Option, installed: Installed) -> Any:
             (row,) = (row for row in describe_options(config_class(component)) if row.key == key)
             default = "" if row.default in (None, "") else f" ({row.default})"
             said[:], taken = [f"{_quoted(row.help, installed).rstrip('.')}{default}."], type(row.default)
-    means = f"{said[0]} Short for -o {kind}.{key}; it chooses {kind} to play with."
+    means = f"{said[0]} Short for -o {kind}.{key}."
     metavar = key.upper() if taken is str else None
     return Annotated[taken | None, typer.Option(f"--{flag}", metavar=metavar, help=means, rich_help_panel=COMPONENTS)]
 

@@ -17,6 +17,7 @@ def option(
     choices: tuple[Any, ...] | None = None,
     converter: Callable[[Any], Any] | None = None,
     renamed_from: str = "",
+    matters: bool = True,
 ) -> Any:
     """Return an attrs field for a config class.
 
@@ -29,6 +30,7 @@ def option(
         converter: Applied to the value before it is checked. A plan keeps its result and applies it again, which must
             change nothing.
         renamed_from: What the option was called; who still says that is told the new name.
+        matters: Whether anything that comes of a component depends on it, unlike on how many processes compute it.
     """
     checks: list[Any] = []
     bounds: list[str] = []
@@ -38,10 +40,11 @@ def option(
             bounds.append(f"{words} {bound if isinstance(bound, int) else f'{bound:g}'}")
     if choices is not None:
         checks.append(validators.in_(choices))
+    known = {"help": help, "choices": choices, "bounds": bounds, "renamed_from": renamed_from, "matters": matters}
     return field(
         default=default,
         converter=converter,
-        metadata={"help": help, "choices": choices, "bounds": bounds, "renamed_from": renamed_from},
+        metadata=known,
         # Bounds say nothing about None; whether it is allowed is the annotation's business.
         validator=validators.optional(checks) if checks else None,
     )

@@ -81,7 +81,11 @@ class TwoSided(Protocol):
 
 @runtime_checkable
 class Opponents(Protocol):
-    """Kind `opponents`: chooses before every rollout whom the learner plays against. It is `Resumable`."""
+    """Kind `opponents`: chooses before every rollout whom the learner plays against. It is `Resumable`.
+
+    It is built last, so that its context has the environment in `parts`. It may be one that `JoinsPlan`, and that
+    `KeepsCheckpoints`.
+    """
 
     def begin(
         self, update: int, policy: Any, features: FeatureExtractor, masks: MaskProvider
@@ -101,6 +105,17 @@ class Opponents(Protocol):
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on where `state()` was taken."""
+
+
+@runtime_checkable
+class JoinsPlan(Protocol):
+    """Opponents that need to know what is trained, such as to find out whether they can play in its environment."""
+
+    def join(self, plan: Any, index: Any) -> None:
+        """Receive the plan of a run and what is installed, before anything else; raises EsperError where they must.
+
+        They are an `esper_core.composition.plan.Plan` and an `esper_core.registry.index.Index`.
+        """
 
 
 @runtime_checkable
