@@ -1,1 +1,1 @@
-"""What the suites share: a package, so that one of this name that a distribution brings, as glicko2 does, hides none."""
+"""What the suites share. It is a package, so that none that a distribution brings by this name, as glicko2, hides it."""

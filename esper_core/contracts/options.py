@@ -30,7 +30,8 @@ def option(
         converter: Applied to the value before it is checked. A plan keeps its result and applies it again, which must
             change nothing.
         renamed_from: What the option was called; who still says that is told the new name.
-        matters: Whether anything that comes of a component depends on it, unlike on how many processes compute it.
+        matters: An environment's outcomes depend on it, given what is done there. Those do not depend on who drives the
+            other side by default, on weights of the reward, or on how many processes play.
     """
     checks: list[Any] = []
     bounds: list[str] = []
@@ -40,11 +41,10 @@ def option(
             bounds.append(f"{words} {bound if isinstance(bound, int) else f'{bound:g}'}")
     if choices is not None:
         checks.append(validators.in_(choices))
-    known = {"help": help, "choices": choices, "bounds": bounds, "renamed_from": renamed_from, "matters": matters}
     return field(
         default=default,
         converter=converter,
-        metadata=known,
+        metadata={"help": help, "choices": choices, "bounds": bounds, "renamed_from": renamed_from, "matters": matters},
         # Bounds say nothing about None; whether it is allowed is the annotation's business.
         validator=validators.optional(checks) if checks else None,
     )
