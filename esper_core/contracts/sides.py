@@ -23,14 +23,14 @@ MATCH = "match"
 
 @runtime_checkable
 class Driver(Protocol):
-    """Drives the other side of some matches. What it does in one depends on no other; it survives pickling.
+    """Drives the other side of some matches. What it does in one depends on no other; it survives pickling."""
 
-    Attributes:
-        name: Unique among the drivers that are set, such as the id of whose policy it is. Drivers of one name do the
-            same, or are stages of one that learns.
-    """
+    @property
+    def name(self) -> str:
+        """Unique among the drivers that are set, such as the id of whose policy it is.
 
-    name: str
+        Drivers of one name do the same, or are stages of one that learns.
+        """
 
     def initial_memory(self, matches: int) -> Any:
         """Return what is remembered before the first step of so many matches.
@@ -57,14 +57,15 @@ class TwoSided(Protocol):
     The side is that of the learner. Once opponents were set it emits one event per match that ended: type `match`,
     `opponent` (a name), `side` (that of the learner), `won` (1, 0.5 or 0, by the learner), `instance`, and `env` and
     `step` as every event. `esper_core.learning.opponents.OtherSide` does nearly all of it.
-
-    Attributes:
-        learner_side: Which side the rows of each match are, int64 `[M]`, into the description's `sides`.
-        opponents: Names of those who drive the other side of the matches in progress.
     """
 
-    learner_side: NDArray[np.int64]
-    opponents: tuple[str, ...]
+    @property
+    def learner_side(self) -> NDArray[np.int64]:
+        """Which side the rows of each match are, int64 `[M]`, into the description's `sides`."""
+
+    @property
+    def opponents(self) -> tuple[str, ...]:
+        """Names of those who drive the other side of the matches in progress."""
 
     def set_opponents(self, drivers: Sequence[Driver], weights: Sequence[float]) -> None:
         """Let every match that begins from now on draw one of these from its seed, with these weights.
