@@ -77,10 +77,12 @@ class LeagueOpponents:
                 self._standing.look(league.entries())
             self._load(league)
             shares = self._shares()
+            rivals = self._standing.rivals or {}
             for name in self._environment.opponents:
-                if name not in shares and name != SELF:
+                if name not in shares and name in rivals:
                     # A match in progress goes on with whom it began, retired or not.
-                    self._drivers.setdefault(name, self._driver(league, self._rival(name)))
+                    if name not in self._drivers:
+                        self._drivers[name] = self._driver(league, rivals[name])
                     shares[name] = 0.0
         self._weights = shares
         drivers = [self._drivers[name] for name in shares if name != SELF]
@@ -164,10 +166,3 @@ class LeagueOpponents:
             streams.resume(torch.device("cpu"))
         driver.name = rival.name
         return driver
-
-    def _rival(self, name: str) -> Rival:
-        found = (self._standing.rivals or {}).get(name)
-        if found is None:
-            message = f"A match in progress is played against '{name}', who is not in the league {self._config.dir}."
-            raise UserError(message, hint="Restore the league from a copy, or begin a new run.")
-        return found

@@ -48,6 +48,7 @@ def esper_components() -> Iterator[ComponentSpec]:
         factory="esper_league.opponents:LeagueOpponents",
         config="esper_league.config:LeagueConfig",
         metrics="esper_league.metrics:METRICS",
+        example="esper_league.example:example",
         summary="the entries of a league, and the learner itself",
     )
 
