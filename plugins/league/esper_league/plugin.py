@@ -9,6 +9,7 @@ from esper_core import CommandSpec, ComponentSpec, KindSpec, hookimpl
 COMMANDS = (
     ("create", "create", "Begin a league in a directory."),
     ("add", "add", "Add a trained policy or a rule to a league."),
+    ("play", "play", "Play matches between the entries of a league."),
     ("rate", "rate", "Close a rating period: rate everybody by the matches since the last."),
     ("table", "table", "Show who plays in a league, the strongest first."),
     ("show", "show", "Show one entry of a league: its ratings, its matches and what became of it."),
