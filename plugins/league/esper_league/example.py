@@ -1,4 +1,4 @@
-"""A league to check opponents in: rock, paper, scissors, with two untrained policies."""
+"""A league to check opponents in: rock, paper, scissors, with two policies of one update."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from attrs import evolve
 from esper_core.composition.plan import PlanRequest, make_plan
 from esper_core.learning.session import open_session
 from esper_core.registry.loading import load_index
+from esper_core.runs.checkpoint import save_checkpoint
+from esper_core.runs.directory import RunDirectory
 from esper_league.league import League
 from esper_testing.conformance.subject import BRIEF
 from esper_testing.reference.plugin import DISTRIBUTION, REFERENCES, with_references
@@ -25,8 +27,8 @@ def example(folder: Path) -> dict[str, Any]:
     with League.create(folder / "league", plan, index) as league:
         for seed in (1, 2):
             own = evolve(plan, seed=seed)
-            trainer = open_session(own, index)
-            tensors = trainer.state().tensors
-            league.add_policy(tensors, None, own, index, update=0, environment_steps=0, source=f"seed-{seed}")
-            trainer.environment.close()
+            run, trainer = RunDirectory.create(folder / "runs", own, index), open_session(own, index)
+            for update in trainer.run(1):
+                save_checkpoint(run, trainer, update)
+            league.add_run(run, index)
     return {"dir": str(folder / "league"), "candidate_every": 0}

@@ -161,8 +161,9 @@ class LeagueOpponents:
         """Return what plays as an entry, under its name; no random number is drawn on the way."""
         streams = ProcessStreams.now(torch.device("cpu"))
         try:
-            driver = load_driver(league, league.entry(rival.id), self._index)
+            driver: Any = load_driver(league, league.entry(rival.id), self._index)
         finally:
             streams.resume(torch.device("cpu"))
-        driver.name = rival.name
-        return driver
+        driver.name = rival.name  # what people read in events and metrics
+        found: Driver = driver
+        return found
