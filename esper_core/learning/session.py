@@ -10,10 +10,12 @@ import torch
 
 from esper_core.composition.build import build_parts, resolve_device
 from esper_core.composition.config import structure
+from esper_core.composition.fit import OPPONENTS
 from esper_core.composition.plan import Plan, PlanDescription, describe_plan, owners_of
 from esper_core.composition.selection import TRAIN
 from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.foreign import Owners
+from esper_core.contracts.sides import JoinsPlan
 from esper_core.contracts.tensors import leaves
 from esper_core.learning.config import TrainConfig
 from esper_core.learning.randomness import seed_all
@@ -41,6 +43,10 @@ def open_session(plan: Plan, index: Index) -> Trainer:
     seed_all(plan.seed)
     policy = Policy(parts["network"], parts["critic"], environment.actions, plan.precision, owners)
     check_rollout(plan, known, policy.initial_state(1))
+    opponents: Any = parts.get(OPPONENTS)
+    if isinstance(opponents, JoinsPlan):
+        with owners[OPPONENTS].doing("joining the plan"):
+            opponents.join(plan, index)
     return Trainer(
         policy=policy,
         features=parts["features"],
@@ -52,6 +58,7 @@ def open_session(plan: Plan, index: Index) -> Trainer:
         owners=owners,
         rows=known.rows,
         teacher=_teacher(parts, owners, environment.actions, config, plan.seed),
+        opponents=opponents,
     )
 
 

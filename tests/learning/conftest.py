@@ -190,6 +190,7 @@ def make(
     policy: Policy | None = None,
     owners: Owners = UNKNOWN,
     teacher: Teacher | None = None,
+    opponents: Any = None,
     **config: Any,
 ) -> Trainer:
     """Return a trainer on the small world, of parts that are given or small ones."""
@@ -204,6 +205,7 @@ def make(
         seed=seed,
         owners=owners,
         teacher=teacher,
+        opponents=opponents,
     )
 
 

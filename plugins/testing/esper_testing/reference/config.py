@@ -39,5 +39,5 @@ class DuelConfig:
     epochs: int = option(6, low=1, help="Rounds of a match.")
     players: int = option(2, low=1, help="Players of a side.")
     opponent: str = option(
-        "anything", choices=("anything", "rock", "paper", "scissors"), help="What the other side plays."
+        "anything", choices=("anything", "rock", "paper", "scissors"), matters=False, help="What the other side plays."
     )
