@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
@@ -80,7 +82,11 @@ class TwoSided(Protocol):
 
 @runtime_checkable
 class Opponents(Protocol):
-    """Kind `opponents`: chooses before every rollout whom the learner plays against. It is `Resumable`."""
+    """Kind `opponents`: chooses before every rollout whom the learner plays against. It is `Resumable`.
+
+    It is built last, so that its context has the environment in `parts`. It may be one that `JoinsPlan`, and that
+    `KeepsCheckpoints`.
+    """
 
     def begin(
         self, update: int, policy: Any, features: FeatureExtractor, masks: MaskProvider
@@ -100,3 +106,25 @@ class Opponents(Protocol):
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on where `state()` was taken."""
+
+
+@runtime_checkable
+class JoinsPlan(Protocol):
+    """Opponents that need to know what is trained, such as to find out whether they can play in its environment."""
+
+    def join(self, plan: Any, index: Any) -> None:
+        """Receive the plan of a run and what is installed, before anything else; raises EsperError where they must.
+
+        They are an `esper_core.composition.plan.Plan` and an `esper_core.registry.index.Index`.
+        """
+
+
+@runtime_checkable
+class KeepsCheckpoints(Protocol):
+    """Opponents that want to know of the checkpoints of a run, such as to play against what the learner was."""
+
+    def saved(self, run: Any, checkpoint: Path) -> None:
+        """Receive the folder of a checkpoint once it is complete, and again the one from which a run is resumed.
+
+        `run` is its `esper_core.runs.directory.RunDirectory`.
+        """

@@ -161,39 +161,6 @@ class League:
         self.check_installed(index)
         return self._add(adding.from_run(self.plan, run, index, at=at, elsewhere=elsewhere), name)
 
-    def add_policy(
-        self,
-        tensors: Mapping[str, Mapping[str, Any]],
-        features: Mapping[str, Any] | None,
-        plan: Plan,
-        index: Index,
-        *,
-        update: int,
-        environment_steps: int,
-        source: str,
-        name: str | None = None,
-    ) -> Added:
-        """Add live weights as a candidate, such as a learner's while it trains.
-
-        Args:
-            tensors: The groups 'policy' and 'normaliser', on the CPU, as in `esper_core.learning.state.TrainerState`.
-            features: What `features.state()` returns, None for features without.
-            plan: What they are trained with.
-            index: What is installed.
-            update: Updates done.
-            environment_steps: Steps done.
-            source: Path of the run.
-            name: As for `add_run`.
-
-        Raises:
-            LeagueMismatch: as for `add_run`.
-        """
-        self.check_installed(index)
-        found = adding.from_policy(
-            self.plan, tensors, features, plan, index, update=update, environment_steps=environment_steps, source=source
-        )
-        return self._add(found, name)
-
     def add_rule(
         self, rule: str, index: Index, pins: Mapping[str, str] | None = None, *, name: str | None = None
     ) -> Added:
@@ -328,9 +295,9 @@ class League:
         """Make commanders of the candidates that are among the best `top`; return them, the best first."""
         with self._store.writing():
             entries = self._store.entries()
-            chosen = retirement.promotions(entries, top)
+            ranked, chosen = retirement.contenders(entries), retirement.promotions(entries, top)
             for entry in chosen:
-                self._become(entry, COMMANDER, "promoted", retirement.reasons(entries, entry) | {"top": top})
+                self._become(entry, COMMANDER, "promoted", {**retirement.reasons(ranked, entry), "top": top})
         return [evolve(entry, kind=COMMANDER) for entry in chosen]
 
     def retire(
@@ -348,10 +315,10 @@ class League:
             return retirement.retirements(self.entries(), keep_top, min_games)
         with self._store.writing():
             entries = self._store.entries()
-            chosen = retirement.retirements(entries, keep_top, min_games)
+            ranked, chosen = retirement.commanders(entries), retirement.retirements(entries, keep_top, min_games)
             limits = {"keep_top": keep_top, "min_games": min_games}
             for entry in chosen:
-                self._become(entry, RETIRED, "retired", retirement.reasons(entries, entry) | limits)
+                self._become(entry, RETIRED, "retired", {**retirement.reasons(ranked, entry), **limits})
         return [evolve(entry, kind=RETIRED) for entry in chosen]
 
     def reinstate(self, text: str) -> LeagueEntry:
