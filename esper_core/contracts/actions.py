@@ -145,6 +145,11 @@ class ActionSpec:
         """Numbers that a network gives, per head: logits of categories, means and log deviations of numbers."""
         return {head.name: head.size for head in self.heads}
 
+    @property
+    def width(self) -> int:
+        """Numbers that an action consists of: one for each categorical head, n for a head of n numbers."""
+        return len(self.categorical) + sum(len(head.dims) for head in self.continuous)
+
     @cached_property
     def ops(self) -> tuple[str, ...]:
         """Labels of the root head; empty without one."""

@@ -17,6 +17,7 @@ def option(
     choices: tuple[Any, ...] | None = None,
     converter: Callable[[Any], Any] | None = None,
     renamed_from: str = "",
+    matters: bool = True,
 ) -> Any:
     """Return an attrs field for a config class.
 
@@ -29,6 +30,8 @@ def option(
         converter: Applied to the value before it is checked. A plan keeps its result and applies it again, which must
             change nothing.
         renamed_from: What the option was called; who still says that is told the new name.
+        matters: An environment's outcomes depend on it, given what is done there. Those do not depend on who drives the
+            other side by default, on weights of the reward, or on how many processes play.
     """
     checks: list[Any] = []
     bounds: list[str] = []
@@ -41,7 +44,7 @@ def option(
     return field(
         default=default,
         converter=converter,
-        metadata={"help": help, "choices": choices, "bounds": bounds, "renamed_from": renamed_from},
+        metadata={"help": help, "choices": choices, "bounds": bounds, "renamed_from": renamed_from, "matters": matters},
         # Bounds say nothing about None; whether it is allowed is the annotation's business.
         validator=validators.optional(checks) if checks else None,
     )

@@ -104,6 +104,8 @@ class EnvironmentDescription:
         rows: Rows that a match has, one for each of its agents; `--envs` counts matches.
         replayable: Whether what an episode made permanent can be in place from the first step of another on
             (`esper_core.contracts.protocols.Replayable`).
+        sides: Names of the two sides of a match, none where there is one alone. Rows are those of the learner's; the
+            environment is `esper_core.contracts.sides.TwoSided`.
     """
 
     actions: ActionSpec
@@ -116,6 +118,7 @@ class EnvironmentDescription:
     restarts: bool = False
     rows: int = 1
     replayable: bool = False
+    sides: tuple[str, ...] = field(default=(), converter=as_tuple)
 
     def __attrs_post_init__(self) -> None:
         for name, least in (("horizon", 1), ("rows", 1)):
@@ -124,3 +127,5 @@ class EnvironmentDescription:
                 raise ValueError(f"its {name} is {value!r}, not a whole number from {least} on")
         if self.train.get("rollout_steps") and not self.restarts:
             raise ValueError("it wants rollouts that are parts of episodes (rollout_steps), but does not restart rows")
+        if self.sides and (len(self.sides) != 2 or len(set(self.sides)) != 2 or not all(self.sides)):
+            raise ValueError(f"its sides are {self.sides!r}, not the different names of two, or none")

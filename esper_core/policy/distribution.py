@@ -26,6 +26,9 @@ from esper_core.policy.masking import (
     relevance_table,
 )
 
+_LEAST = 2.0**-54
+"""Half of the least number above 0 that noise has."""
+
 
 class Conditional(NamedTuple):
     """A categorical head given the operation: `log_probs` and legal entries `[..., K]`, whether it matters `[...]`."""
@@ -135,18 +138,49 @@ class FactoredDistribution:
         taken, and the mean of numbers. The generator may be on any device.
         """
         noise = {} if deterministic else self._noise(generator)
+
+        def category(name: str, log_probs: Tensor, legal: Tensor) -> Tensor:
+            return _choose(log_probs, legal, noise.get(name))
+
+        def number(name: str, mean: Tensor, log_std: Tensor) -> Tensor:
+            return mean if deterministic else mean + log_std.exp() * noise[name]
+
+        return self._drawn(category, number)
+
+    def at(self, noise: Tensor) -> dict[str, Tensor]:
+        """Return what each head draws, as `sample` does, as a function of numbers in [0, 1), `[..., K]`.
+
+        There is one for each head of categories and for each number, in the order of the heads (`ActionSpec.width`):
+        the value at which the distribution function reaches it.
+        """
+        sizes = {head.name: len(head.dims) if isinstance(head, ContinuousHead) else 1 for head in self.actions.heads}
+        shares = _split(noise.double(), sizes)
+
+        def category(name: str, log_probs: Tensor, legal: Tensor) -> Tensor:
+            return _reached(log_probs, legal, shares[name])
+
+        def number(name: str, mean: Tensor, log_std: Tensor) -> Tensor:
+            # At 0 the normal distribution has no value.
+            normal = torch.special.ndtri(shares[name].clamp_min(_LEAST))
+            return mean + log_std.exp() * normal.to(mean.dtype)
+
+        return self._drawn(category, number)
+
+    def _drawn(
+        self, category: Callable[[str, Tensor, Tensor], Tensor], number: Callable[[str, Tensor, Tensor], Tensor]
+    ) -> dict[str, Tensor]:
+        """Return what each head draws: of log-probabilities and legal entries, or of means and log deviations."""
         chosen: dict[str, Tensor] = {}
         if (root := self.actions.root) is not None:
-            chosen[root] = _choose(self.log_probs(root), self._mask(root), noise.get(root))
+            chosen[root] = category(root, self.log_probs(root), self._mask(root))
         op = self.op(chosen)
         conditionals = self._conditionals(op)
         for head in self.actions.children:
             if isinstance(head, ContinuousHead):
-                mean, log_std = self.gaussian(head.name)
-                value = mean if deterministic else mean + log_std.exp() * noise[head.name]
+                value = number(head.name, *self.gaussian(head.name))
                 chosen[head.name] = self._where_relevant(head.name, op, value)
             else:
-                value = _choose(*conditionals[head.name], noise.get(head.name))
+                value = category(head.name, *conditionals[head.name])
                 # The neutral value is written past the masks: it stands for "not asked", legal or not.
                 chosen[head.name] = self._where_relevant(head.name, op, value, head.neutral)
         return chosen
@@ -302,6 +336,15 @@ def _split(value: Tensor, sizes: Mapping[str, int]) -> dict[str, Tensor]:
 def _entry(table: Tensor, index: Tensor) -> Tensor:
     """Return the entry `index [...]` of `table [..., K]`: `[...]`."""
     return table.gather(-1, index.unsqueeze(-1)).squeeze(-1)
+
+
+def _reached(log_probs: Tensor, legal: Tensor, share: Tensor) -> Tensor:
+    """Return the legal entry `[...]` at which the sum of probabilities exceeds a share `[..., 1]` of all."""
+    ends = torch.where(legal, log_probs.double().exp(), 0.0).cumsum(-1)
+    entry = (ends <= share * ends[..., -1:]).sum(-1)
+    # Rounding may lead beyond the last.
+    last = legal.shape[-1] - 1 - legal.flip(-1).int().argmax(-1)
+    return torch.minimum(entry, last)
 
 
 def _choose(log_probs: Tensor, legal: Tensor, noise: Tensor | None) -> Tensor:

@@ -177,13 +177,14 @@ class Policy(nn.Module):
         generator: torch.Generator | None = None,
         episode_start: Tensor | None = None,
         *,
+        noise: Tensor | None = None,
         check: bool = True,
     ) -> ActionOutput:
         """Choose an action in every environment, given `obs [E, D]`, `indices [E, width]` and masks `[E, ...]`.
 
         `state` is that before the step, zeroed where `episode_start`, bool `[E]`, is true. With `deterministic` the
         most probable entry of every head is taken, and the mean of numbers, instead of what is drawn with `generator`,
-        which may be on any device.
+        which may be on any device, or follows from `noise`, numbers in [0, 1) `[E, actions.width]`.
         Raises PluginError where masks are of another form, or a head that can matter has no legal entry; without
         `check` that is for the caller to find out, for many steps at once.
         """
@@ -195,7 +196,10 @@ class Policy(nn.Module):
         distribution = FactoredDistribution(
             self.actions, {name: value.squeeze(1) for name, value in logits.items()}, masks
         )
-        actions = distribution.sample(generator, deterministic)
+        if noise is None or deterministic:
+            actions = distribution.sample(generator, deterministic)
+        else:
+            actions = distribution.at(noise)
 
         def evaluate() -> Values:
             asked = distribution.op_probs(), distribution.op(actions)

@@ -13,6 +13,7 @@ COMMANDS: Mapping[str, str] = {
     "bench": "esper-bench",
     "evaluate": "esper-evaluation",
     "export": "esper-evaluation",
+    "league": "esper-league",
     "matrix": "esper-testing",
     "plugins check": "esper-testing",
     "plugins new": "esper-testing",

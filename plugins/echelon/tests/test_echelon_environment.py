@@ -160,7 +160,7 @@ def test_fire_that_is_held_is_none_at_all(build: Build) -> None:
     environment.set_curriculum(weapon_prob=0.25)
     environment.reset(seed=0)
     group = environment._group
-    group._drivers = [lambda seen: np.ones((len(seen.matches), 6, 9))] * 40  # type: ignore[list-item]
+    group._other.act = lambda running, state: {"act": torch.ones(40 * 6, 9)}  # type: ignore[method-assign]
     actions = group._driven(~group._arena.over)
     fires = weapons(Roster(1))
     held = actions[:, :, PRIMARY] == 0

@@ -18,6 +18,7 @@ class EchelonConfig:
     opponent: str = option(
         "lieutenant",
         choices=OPPONENTS,
+        matters=False,
         help="Who drives the other team: the rules lieutenant, hold or charge, or random numbers.",
     )
     visibility: str = option(
@@ -44,11 +45,13 @@ class EchelonConfig:
         '"map_size_range=40..100@500..4000"]: NAME=FROM..TO@FIRST..LAST; a range reaches from FROM to where it stands.',
     )
     rewards: dict = option(  # noqa: RUF009
-        Factory(dict), help="Other weights of the reward by name, such as {approach=0.5, win=10}."
+        Factory(dict), matters=False, help="Other weights of the reward by name, such as {approach=0.5, win=10}."
     )
-    heat_maps: bool = option(True, help="Report of every match where its deaths, damage and movement were.")
+    heat_maps: bool = option(
+        True, matters=False, help="Report of every match where its deaths, damage and movement were."
+    )
     workers: int = option(
-        0, low=0, high=1024, help="Processes that play matches side by side; 0 plays all in this one."
+        0, low=0, high=1024, matters=False, help="Processes that play matches side by side; 0 plays all in this one."
     )
 
     def __attrs_post_init__(self) -> None:

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from esper_core.contracts.errors import EsperError
+from esper_core.contracts.sides import Driver
 from esper_core.registry.sources import blamed
 from esper_core.system.processes import Answer, Child, Purpose, end_children, start_children
 from esper_echelon.matches.curriculum import CurriculumState
@@ -42,6 +43,7 @@ class Crew:
 
     def __init__(self, make: Make, count: int, workers: int, rows: int) -> None:
         workers = min(workers, count)
+        self._sent: dict[str, Driver] = {}
         self._rows, self._edges = rows, [count * number // workers for number in range(workers + 1)]
         self._children = start_children(PURPOSE, partial(_begin, make), workers)
         try:
@@ -61,6 +63,17 @@ class Crew:
             raise EsperError(f"Processes play under different curricula: {[first, *others]}.")
         found: CurriculumState = first
         return found
+
+    def set_opponents(self, drivers: Sequence[Driver], weights: Sequence[float]) -> None:
+        """Let new matches draw one of these; who is known to the processes is named to them, and not sent again."""
+        known = [one.name if self._sent.get(one.name) is one else one for one in drivers]
+        self._sent = {}
+        self._everyone("set_opponents", lambda first, end: (known, weights))
+        self._sent = {one.name: one for one in drivers}
+
+    def opponents(self) -> tuple[str, ...]:
+        """Return the names of those who drive the other team of the matches in progress."""
+        return tuple(dict.fromkeys(name for share in self._everyone("opponents") for name in share))
 
     def begin(self, matches: Sequence[int], seeds: Sequence[int], sides: Sequence[int]) -> Begun:
         """Begin some matches, given in ascending order, as a `Group` does."""
@@ -111,6 +124,7 @@ class Crew:
 
     def load_state(self, state: Mapping[str, Any]) -> Begun:
         """Go on where `state()` was taken; raises ValueError where matches were shared out otherwise."""
+        self._sent = {}
         shares = dict(zip(self._edges, state["shares"], strict=False))
         if len(state["shares"]) != len(self._children):
             raise ValueError(f"it is that of {len(state['shares'])} processes, not of {len(self._children)}")

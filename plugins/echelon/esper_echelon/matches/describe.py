@@ -42,6 +42,9 @@ OUTCOMES = (
     Outcome("length", "steps", "decisions until the match was over", False),
 )
 
+SIDES = ("drawn", "opposite")
+"""Where a team comes from: the corner that a match's seed has drawn, or the one opposite."""
+
 TRAIN = {"rollout_steps": 120, "bptt_steps": 40, "num_minibatches": 4, "gamma": 0.99}
 """Half a match at once, so that no update waits for the longest; memory is learned through ten seconds of it."""
 
@@ -81,4 +84,5 @@ def describe(config: EchelonConfig, slots: SlotConfig) -> EnvironmentDescription
         train=TRAIN,
         restarts=True,
         rows=team_size(config.packs),
+        sides=SIDES,
     )

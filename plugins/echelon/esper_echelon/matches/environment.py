@@ -19,7 +19,9 @@ from torch import Tensor
 
 from esper_core.contracts.board import Board, Cell, Row
 from esper_core.contracts.protocols import BuildContext
+from esper_core.contracts.sides import Driver
 from esper_core.contracts.spaces import action_space, observation_space
+from esper_core.learning.opponents import checked_weights
 from esper_echelon.matches.config import EchelonConfig
 from esper_echelon.matches.crew import shared_out
 from esper_echelon.matches.curriculum import CurriculumState
@@ -57,7 +59,7 @@ class EchelonEnvironment(VectorEnv[Any, Any, Any]):
         make = partial(Group, config, evolve(context, parts={}, origins={}))
         self._group = shared_out(make, self._matches, config.workers, self._n)
         self._group.set_curriculum(self._given)
-        self._map_size = torch.zeros(self.num_envs)
+        self._map_size, self.learner_side = torch.zeros(self.num_envs), np.zeros(self._matches, np.int64)
         self._blank = np.zeros((self._matches, self._n), np.bool_)
         self.single_action_space = action_space(self.actions)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
@@ -151,6 +153,20 @@ class EchelonEnvironment(VectorEnv[Any, Any, Any]):
         """Return what the next match is like, as all who play matches know it."""
         self._apply(self._course.now)
         return self._group.curriculum()
+
+    # The other team -------------------------------------------------------------------------------------------------
+
+    def set_opponents(self, drivers: Sequence[Driver], weights: Sequence[float]) -> None:
+        """Let every match that begins from now on draw its opponent of these; see `TwoSided`, errors too.
+
+        They are in the place of whom the option `opponent` names; `weapon_prob` holds for them too.
+        """
+        self._group.set_opponents(drivers, checked_weights([driver.name for driver in drivers], weights))
+
+    @property
+    def opponents(self) -> tuple[str, ...]:
+        """Names of those who drive the other team of the matches in progress."""
+        return self._group.opponents()
 
     # Being judged and looked at -------------------------------------------------------------------------------------
 
@@ -250,6 +266,7 @@ class EchelonEnvironment(VectorEnv[Any, Any, Any]):
             )
 
     def _take(self, began: Begun) -> dict[str, Tensor]:
+        self.learner_side = began.side
         self._map_size = torch.from_numpy(began.size.astype(np.float32).repeat(self._n)).to(self.device)
         return self._state(began.suite)
 

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from attrs import asdict
 from numpy.typing import NDArray
 
+from esper_core.contracts.errors import EpisodesLost
 from esper_core.contracts.protocols import BuildContext
+from esper_core.contracts.sides import Driver
+from esper_core.learning.opponents import OtherSide
 from esper_echelon.drawing import PACE, picture, require_pillow
 from esper_echelon.heat_maps.spatial import MatchMaps
 from esper_echelon.matches.config import EchelonConfig
 from esper_echelon.matches.curriculum import LARGEST_MAP, CurriculumState
-from esper_echelon.matches.describe import reward_weights
-from esper_echelon.matches.drivers import Driver, Seen, driver_of, weapons
+from esper_echelon.matches.describe import HEAD, MAP_SIZE, reward_weights
+from esper_echelon.matches.drivers import driver_of, weapons
 from esper_echelon.perception.layout import FLAT_OBS_DIM
 from esper_echelon.perception.observation import observe
+from esper_echelon.perception.schema import SUITE
 from esper_echelon.simulation.arena import ENDINGS, TIME, Arena
 from esper_echelon.simulation.happenings import Happenings
 from esper_echelon.simulation.mechs import Mechs
@@ -30,10 +34,6 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 
-DRIVING = 100
-"""First of the purposes of noise that random numbers of the other team are drawn for, one for each of an action."""
-
-
 class Begun(NamedTuple):
     """What m matches show, of which some have just begun.
 
@@ -41,6 +41,7 @@ class Begun(NamedTuple):
         suite: float32 `[m, n, 706]`, of the learner's team.
         present: bool `[m, n]`, who takes part.
         size, packs: int64 `[m]`, sides of the maps, m, and packs of a team.
+        side: int64 `[m]`, corner of the learner's team.
         weapon_prob: `[m]`.
     """
 
@@ -48,6 +49,7 @@ class Begun(NamedTuple):
     present: Flags
     size: NDArray[np.int64]
     packs: NDArray[np.int64]
+    side: NDArray[np.int64]
     weapon_prob: Floats
 
 
@@ -83,7 +85,7 @@ class Group:
         self._n = self._roster.team_size
         weights = reward_weights(config)
         self._arena = Arena(self._roster, count, config.visibility, weights, LARGEST_MAP)
-        self._drivers: list[Driver] = [driver_of(config.opponent, context)] * count
+        self._other = OtherSide(context.actions, count, self._n, driver_of(config.opponent, context, self._n))
         self._weapons = weapons(self._roster)
         self._maps = MatchMaps(count) if config.heat_maps else None
         self._curriculum = config.course().base
@@ -104,12 +106,21 @@ class Group:
         """Return what the next match is like."""
         return self._curriculum
 
+    def set_opponents(self, drivers: Sequence[Driver | str], weights: Sequence[float]) -> None:
+        """Let new matches draw one of these; a name stands for the driver that had it at the last call."""
+        found = [self._other.driver(one) if isinstance(one, str) else one for one in drivers]
+        self._other.set(found, weights)
+
+    def opponents(self) -> tuple[str, ...]:
+        """Return the names of those who drive the other team of the matches in progress."""
+        return self._other.opponents
+
     def begin(self, matches: Sequence[int], seeds: Sequence[int], sides: Sequence[int]) -> Begun:
         """Begin some matches, each from its seed and on its side."""
         for match, seed, side in zip(matches, seeds, sides, strict=True):
             size, packs = self._curriculum.drawn(seed)
             self._arena.begin(match, seed, size, packs, side)
-            self._drivers[match].begin(match)
+            self._other.begin(match, seed, side)
             self._weapon_prob[match] = self._curriculum.weapon_prob
             self._active[match] = self._mechs.present[match, : self._n]
             self._returns[match], self._bad[match] = 0.0, 0
@@ -198,10 +209,17 @@ class Group:
             "parts": {name: total.tolist() for name, total in self._parts.items()},
             "bad": self._bad.tolist(),
             "instances": list(self._instances),
+            "other": self._other.state(),
         }
 
     def load_state(self, state: Mapping[str, Any]) -> Begun:
-        """Go on where `state()` was taken, and return what matches show there."""
+        """Go on where `state()` was taken, and return what matches show there.
+
+        Raises:
+            EpisodesLost: it was taken when nothing said who drove the other team.
+        """
+        if "other" not in state:
+            raise EpisodesLost("The matches of echelon that were saved do not say who played against whom.")
         self._arena.load_state(state["arena"])
         if self._maps is not None and state["maps"] is not None:
             self._maps.load_state(state["maps"])
@@ -212,6 +230,7 @@ class Group:
         self._parts = {name: np.array(total, np.float64) for name, total in state["parts"].items()}
         self._bad[:] = state["bad"]
         self._instances[:] = state["instances"]
+        self._other.load_state(state["other"])
         self._seen = observe(self._arena)
         return self._begun()
 
@@ -230,25 +249,20 @@ class Group:
     def _begun(self) -> Begun:
         arena = self._arena
         present = self._mechs.present[:, : self._n].copy()
-        return Begun(self._shown(), present, arena.grounds.size.copy(), arena.packs.copy(), self._weapon_prob.copy())
+        size, packs, side = (values.copy() for values in (arena.grounds.size, arena.packs, arena.side))
+        return Begun(self._shown(), present, size, packs, side, self._weapon_prob.copy())
 
     def _driven(self, running: Flags) -> Floats:
         """Return the actions of the other team, `[m, n, 9]`: those of its drivers, but for the fire that is held."""
-        actions = np.zeros((len(running), self._n, len(ACTIONS)))
-        for driver in dict.fromkeys(self._drivers):
-            matches = np.flatnonzero(running & np.array([one is driver for one in self._drivers]))
-            if len(matches):
-                size = self._arena.grounds.size[matches].astype(np.float32)
-                suite = self._seen[matches, self._n :]
-                actions[matches] = driver(Seen(matches, suite, size, partial(self._chance, matches)))
+        suite = np.ascontiguousarray(self._seen[:, self._n :].reshape(-1, FLAT_OBS_DIM))
+        size = self._arena.grounds.size.astype(np.float32).repeat(self._n)
+        state = {SUITE: torch.from_numpy(suite), MAP_SIZE: torch.from_numpy(size)}
+        acted = self._other.act(running, state)[HEAD].cpu().numpy()
+        actions = acted.astype(np.float64).reshape(len(running), self._n, len(ACTIONS))
         if (self._weapon_prob < 1.0).any():
             held = self._noise(np.arange(len(running)), Purpose.HOLD_FIRE) >= self._weapon_prob[:, None]
             actions[held[:, :, None] & self._weapons] = 0.0
         return actions
-
-    def _chance(self, matches: NDArray[np.intp]) -> Floats:
-        """Return numbers in [0, 1) for each number of an action of the other team, `[R, n, 9]`."""
-        return np.stack([self._noise(matches, DRIVING + number) for number in range(len(ACTIONS))], -1)
 
     def _noise(self, matches: NDArray[np.intp], purpose: int) -> Floats:
         """Return a number in [0, 1) for each place of the other team, `[R, n]`."""
@@ -276,6 +290,8 @@ class Group:
                 paid = {f"reward/{name}": float(total[match, place]) for name, total in self._parts.items()}
                 own = {"return": float(self._returns[match, place]), "length": step + 1, **paid, **told}
                 events.append({**row, "type": "episode", "instance": self._instances[match], **own})
+                if told:
+                    events += self._other.end(match, told["won"], row["env"], step)
                 if told and self._maps is not None:
                     events.append({**row, "instance": self._instances[match], **self._maps.to_event(match)})
                 told = {}

@@ -191,7 +191,10 @@ class Subject:
         if self.kind == "environment":
             return self.component
         tried = []
-        for environment in sorted(self.full_index.of_kind("environment"), key=lambda c: c.distribution != DISTRIBUTION):
+        usual = REFERENCES["environment"]
+        for environment in sorted(
+            self.full_index.of_kind("environment"), key=lambda c: (c.qualified != usual, c.distribution != DISTRIBUTION)
+        ):
             missing = [name for name in self.spec.reads if name not in self._state_of(environment).names]
             if not missing:
                 return environment

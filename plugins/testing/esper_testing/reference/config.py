@@ -30,3 +30,14 @@ class MatchConfig:
     """Options of the reference environment of several agents."""
 
     epochs: int = option(6, low=1, help="Most steps of a match.")
+
+
+@frozen
+class DuelConfig:
+    """Options of the reference environment of two sides."""
+
+    epochs: int = option(6, low=1, help="Rounds of a match.")
+    players: int = option(2, low=1, help="Players of a side.")
+    opponent: str = option(
+        "anything", choices=("anything", "rock", "paper", "scissors"), matters=False, help="What the other side plays."
+    )

@@ -16,7 +16,7 @@ from esper_core.contracts.actions import ActionSpec, AnyHead, ContinuousHead, He
 from esper_core.contracts.features import ArrayField, FeatureSchema, IndexField
 from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.state import EnvironmentDescription, Outcome, StateField, StateSpec
-from esper_testing.reference.config import LampsConfig, MatchConfig
+from esper_testing.reference.config import DuelConfig, LampsConfig, MatchConfig
 
 OPS = WAIT, LIGHT, DOUSE = ("WAIT", "LIGHT", "DOUSE")
 COLOURS = ("red", "green", "blue")
@@ -27,6 +27,7 @@ ROOTLESS = ("flat", "numbers")
 
 PLAY = ("REST", "AIM")
 ARCHERS = 3
+MOVES = ("rock", "paper", "scissors")
 PICTURE = (16, 12, len(COLOURS))
 OUTCOMES = (
     Outcome("right", "fraction", "share of the lamps that are lit in the colour that pays", higher_is_better=True),
@@ -53,6 +54,31 @@ def describe_match(config: MatchConfig, slots: SlotConfig) -> EnvironmentDescrip
     actions = ActionSpec((Head("play", PLAY), ContinuousHead("aim", ("at",), ops=("AIM",))), root="play")
     train = {"rollout_steps": max(1, config.epochs // 2)}
     return EnvironmentDescription(actions, StateSpec(fields), config.epochs, train=train, restarts=True, rows=ARCHERS)
+
+
+def describe_duel(config: DuelConfig, slots: SlotConfig) -> EnvironmentDescription:
+    """Return actions, state, horizon, rows and sides of the reference environment of two sides."""
+    last = len(MOVES) - 1
+    fields = (
+        StateField("round", ("E",), "float", "fraction", "how much of the match is over"),
+        StateField("lead", ("E",), "float", "fraction", "points less those of the other side", -1, 1),
+        StateField("mine", ("E",), "int", "index", "move that the player made last; -1 for none", -1, last),
+        StateField("theirs", ("E",), "int", "index", "move that was made against it", -1, last),
+    )
+    outcomes = (
+        Outcome("won", "fraction", "1 for a match that was won, 0.5 for a draw, 0 for one that was lost", True),
+        Outcome("margin", "points", "points less those of the other side", True),
+    )
+    return EnvironmentDescription(
+        ActionSpec((Head("move", MOVES),)),
+        StateSpec(fields),
+        config.epochs,
+        outcomes=outcomes,
+        train={"rollout_steps": max(1, config.epochs // 2)},
+        restarts=True,
+        rows=config.players,
+        sides=("home", "away"),
+    )
 
 
 def describe_features(config: None, slots: SlotConfig, actions: ActionSpec, state_spec: StateSpec) -> FeatureSchema:

@@ -44,6 +44,22 @@ _SPECS = (
         reads=("there",),
     ),
     ComponentSpec(
+        kind="environment",
+        name="duel",
+        factory=f"{_HERE}.duel:Duel",
+        config=f"{_HERE}.config:DuelConfig",
+        describe=f"{_HERE}.describe:describe_duel",
+        defaults={"masks": "duel"},
+        summary="rock, paper, scissors between two sides",
+    ),
+    ComponentSpec(
+        kind="masks",
+        name="duel",
+        factory=f"{_HERE}.duel:DuelMasks",
+        summary="every move is legal",
+        reads=("mine",),
+    ),
+    ComponentSpec(
         kind="features",
         name="reference",
         factory=f"{_HERE}.learned:ReferenceFeatures",

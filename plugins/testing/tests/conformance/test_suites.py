@@ -57,7 +57,16 @@ def test_what_is_right_passes_everything(index: Index, spec: ComponentSpec) -> N
 
 
 @pytest.mark.parametrize(
-    "key", ["environment/lamps", "environment/match", "masks/lamps", "masks/match", "features/reference"]
+    "key",
+    [
+        "environment/lamps",
+        "environment/match",
+        "environment/duel",
+        "masks/lamps",
+        "masks/match",
+        "masks/duel",
+        "features/reference",
+    ],
 )
 def test_the_reference_world_passes_everything(index: Index, key: str) -> None:
     (component,) = [c for c in with_references(index).components if c.key == key]

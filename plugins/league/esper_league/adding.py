@@ -1,0 +1,116 @@
+"""From a run, live weights or a rule to an entry. Torch is imported for live weights alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from esper_core.composition.config import structure_config, unstructure_config
+from esper_core.composition.fit import check_reads
+from esper_core.composition.lookup import find_planned
+from esper_core.composition.plan import Plan, describe_plan
+from esper_core.contracts.plain import to_exact
+from esper_core.registry.resolve import resolve
+from esper_core.runs.checkpoint import choose_checkpoint, verify_checkpoint
+from esper_core.runs.header import Header
+from esper_league import weights as checkpoints
+from esper_league.entry import CANDIDATE, RULE, LeagueEntry
+from esper_league.fit import check_policy
+from esper_league.game import ENVIRONMENT
+
+if TYPE_CHECKING:
+    from esper_core.registry.index import Component, Index
+    from esper_core.runs.directory import RunDirectory
+    from esper_league.weights import Weights
+
+
+@frozen
+class Newcomer:
+    """Who is about to be added: what an entry says, and the weights, which a rule does not have."""
+
+    id: str
+    name: str
+    kind: str
+    source: str
+    meta: Mapping[str, Any]
+    weights: Weights | None = None
+
+    def write(self, league: Path) -> None:
+        """Write the weights into the league, if there are any; raises EsperError."""
+        if self.weights is not None:
+            checkpoints.write(league, self.weights)
+
+
+def from_run(league: Plan, run: RunDirectory, index: Index, *, at: str, elsewhere: bool) -> Newcomer:
+    """Return the policy of a run's checkpoint; raises as `League.add_run`."""
+    path = choose_checkpoint(run, at)
+    notes = check_policy(league, verify_checkpoint(path), index, elsewhere=elsewhere)
+    return _policy(checkpoints.from_checkpoint(path), str(run.shown()), notes)
+
+
+def from_policy(
+    league: Plan,
+    tensors: Mapping[str, Mapping[str, Any]],
+    features: Mapping[str, Any] | None,
+    plan: Plan,
+    index: Index,
+    *,
+    update: int,
+    environment_steps: int,
+    source: str,
+) -> Newcomer:
+    """Return live weights; raises as `League.add_policy`."""
+    weights = checkpoints.from_policy(
+        tensors, features, plan, index, update=update, environment_steps=environment_steps
+    )
+    notes = check_policy(league, Header(Path(source), dict(weights.content)), index)
+    return _policy(weights, source, notes)
+
+
+def _policy(weights: Weights, source: str, notes: tuple[str, ...]) -> Newcomer:
+    plan, update = weights.content["plan"], weights.content["update"]
+    meta = {
+        "run": source,
+        "update": update,
+        "environment_steps": weights.content["environment_steps"],
+        "policy": plan["policy"],
+        "seed": plan["seed"],
+        "notes": list(notes),
+    }
+    # The last word of a run's name is its short id.
+    name = f"{plan['policy']}-{Path(source).name.rpartition('-')[2]}@{update}".lstrip("-")
+    return Newcomer(weights.id, name, CANDIDATE, f"{source}@{update}", meta, weights)
+
+
+def from_rule(league: Plan, rule: str, index: Index, pins: Mapping[str, str] | None) -> Newcomer:
+    """Return a rule with its default options; raises as `League.add_rule`."""
+    component = resolve(index, RULE, rule, pins)
+    _check_rule(league, component, index)
+    config = to_exact(unstructure_config(structure_config(component, {})))
+    meta = {"rule": component.name, "distribution": component.distribution, "version": component.version}
+    acts = [component.qualified, config]
+    digest = hashlib.sha256(json.dumps(acts, sort_keys=True).encode()).hexdigest()[:16]
+    return Newcomer(digest, component.name, RULE, f"rule {component.name}", {**meta, "config": config})
+
+
+def rule_of(entry: LeagueEntry, index: Index) -> Component:
+    """Return the installed rule that an entry is; raises UnknownComponent."""
+    return resolve(index, RULE, f"{entry.meta['distribution']}:{entry.meta['rule']}")
+
+
+def check(league: Plan, entry: LeagueEntry, path: Path, index: Index) -> None:
+    """Check that an entry can play in a league, its weights in the folder `path`; raises EsperError."""
+    if entry.kind == RULE:
+        _check_rule(league, rule_of(entry, index), index)
+    else:
+        check_policy(league, verify_checkpoint(path), index)
+
+
+def _check_rule(league: Plan, rule: Component, index: Index) -> None:
+    environment = find_planned(index, league.component(ENVIRONMENT))
+    check_reads([rule], environment, describe_plan(league, index).state_spec)
