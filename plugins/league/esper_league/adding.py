@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from esper_core.composition.config import structure_config, unstructure_config
 from esper_core.composition.fit import check_reads
 from esper_core.composition.lookup import find_planned
 from esper_core.composition.plan import Plan, describe_plan
+from esper_core.contracts.errors import IncompatiblePlan
 from esper_core.contracts.plain import to_exact
 from esper_core.registry.resolve import resolve
 from esper_core.runs.checkpoint import choose_checkpoint, verify_checkpoint
@@ -90,12 +92,24 @@ def _policy(weights: Weights, source: str, notes: tuple[str, ...]) -> Newcomer:
 def from_rule(league: Plan, rule: str, index: Index, pins: Mapping[str, str] | None) -> Newcomer:
     """Return a rule with its default options; raises as `League.add_rule`."""
     component = resolve(index, RULE, rule, pins)
-    _check_rule(league, component, index)
+    try:
+        _check_rule(league, component, index)
+    except IncompatiblePlan as error:
+        able = [other.name for other in index.of_kind(RULE) if _can_play(league, other, index)]
+        error.hint = f"Rules that can play here: {', '.join(able) or 'none'}."
+        raise
     config = to_exact(unstructure_config(structure_config(component, {})))
     meta = {"rule": component.name, "distribution": component.distribution, "version": component.version}
     acts = [component.qualified, config]
     digest = hashlib.sha256(json.dumps(acts, sort_keys=True).encode()).hexdigest()[:16]
     return Newcomer(digest, component.name, RULE, f"rule {component.name}", {**meta, "config": config})
+
+
+def _can_play(league: Plan, rule: Component, index: Index) -> bool:
+    with suppress(IncompatiblePlan):
+        _check_rule(league, rule, index)
+        return True
+    return False
 
 
 def rule_of(entry: LeagueEntry, index: Index) -> Component:

@@ -13,13 +13,14 @@ from attrs import field, frozen
 
 from esper_core.composition.config import structure_config, unstructure_config
 from esper_core.composition.lookup import find_planned
-from esper_core.composition.plan import Plan, describe_environment, describe_plan
+from esper_core.composition.plan import DEFAULTS, Plan, describe_environment, describe_plan
 from esper_core.contracts.errors import CheckpointMismatch, EsperError, IncompatiblePlan
 from esper_core.contracts.plain import to_exact
+from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.tuples import as_tuple
 
 if TYPE_CHECKING:
-    from esper_core.contracts.slots import SlotConfig
+    from esper_core.contracts.state import EnvironmentDescription
     from esper_core.registry.index import Component, Index
 
 ENVIRONMENT = "environment"
@@ -89,20 +90,25 @@ def game_of(plan: Plan, index: Index) -> Game:
     return Game(component.qualified, options, plan.slots, known.actions.digest, known.sides)
 
 
-def check_sides(plan: Plan, index: Index) -> None:
-    """Check that an environment has two sides; raises IncompatiblePlan."""
-    if not describe_plan(plan, index).sides:
-        two = [c.name for c in index.of_kind(ENVIRONMENT) if _has_sides(c, plan.slot_config)]
+def check_sides(environment: Component, known: EnvironmentDescription, index: Index) -> None:
+    """Check that an environment that describes itself like this has two sides; raises IncompatiblePlan."""
+    if not known.sides:
+        two = [component.name for component in index.of_kind(ENVIRONMENT) if _has_sides(component)]
         raise IncompatiblePlan(
-            f"The environment '{plan.component(ENVIRONMENT).name}' does not have two sides, so nobody can play against "
-            "anybody in it.",
+            f"The {environment} does not have two sides, so nobody can play against anybody in it.",
             hint=f"Environments here that have: {', '.join(two) or 'none'}.",
         )
 
 
-def _has_sides(component: Component, slots: SlotConfig) -> bool:
-    with suppress(EsperError):  # one that cannot be described without options is not proposed
-        return bool(describe_environment(component, structure_config(component, {}), slots).sides)
+def describe_with_defaults(environment: Component) -> EnvironmentDescription:
+    """Return what an environment is without any option; raises EsperError, as where it cannot be without one."""
+    slots = SlotConfig.parse(DEFAULTS["slots"])
+    return describe_environment(environment, structure_config(environment, {}), slots)
+
+
+def _has_sides(environment: Component) -> bool:
+    with suppress(EsperError):
+        return bool(describe_with_defaults(environment).sides)
     return False
 
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attrs import evolve
 
-from esper_core.composition.plan import Plan
+from esper_core.composition.lookup import find_planned
+from esper_core.composition.plan import Plan, describe_plan
 from esper_core.contracts.errors import DamagedFile, EsperError, UserError, did_you_mean
 from esper_core.system.files import writing
 from esper_core.system.shape import shaped
 from esper_league import adding, fit, retirement
 from esper_league.entry import COMMANDER, RETIRED, LeagueEntry, check_name
-from esper_league.game import Game, check_sides, game_of
+from esper_league.game import ENVIRONMENT, Game, check_sides, game_of
 from esper_league.glicko import idle, rate_all
 from esper_league.match import Happening, Match, Past, Period
 from esper_league.matrix import Matrix, cyclic_triples, matrix_of
@@ -64,7 +65,7 @@ class League:
             EsperError: it cannot be written.
         """
         path = Path(path)
-        check_sides(plan, index)
+        check_sides(find_planned(index, plan.component(ENVIRONMENT)), describe_plan(plan, index), index)
         game = game_of(plan, index)
         with writing(path, "Choose another directory, or make it writable."):
             path.mkdir(parents=True, exist_ok=True)

@@ -54,9 +54,7 @@ def test_the_package_glicko2_says_the_same(player: Glicko2Rating, played: list[t
 
 @given(st.builds(Glicko2Rating, st.floats(-5e3, 8e3), st.floats(1e-3, 350), st.floats(1e-9, 0.5)), results)
 @settings(max_examples=200)
-def test_whatever_was_played_a_rating_is_one(
-    player: Glicko2Rating, played: list[tuple[Glicko2Rating, float]]
-) -> None:
+def test_whatever_was_played_a_rating_is_one(player: Glicko2Rating, played: list[tuple[Glicko2Rating, float]]) -> None:
     after = rate(player, played)  # its own validators refuse what is not finite
     assert after.rd <= LARGEST_RD
     again = rate(player, played[::-1])
