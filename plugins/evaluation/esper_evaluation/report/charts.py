@@ -77,7 +77,8 @@ class LineChart:
         at: The points' places, shared by all lines.
         axis: What is counted.
         behind: Lines without names or bands that others are compared with.
-        marks: Places at which something happened: what, and in one character.
+        marks: Places at which something happened.
+        nil: 0 means nothing: it is on the axis where it is near.
     """
 
     title: str
@@ -87,6 +88,7 @@ class LineChart:
     axis: str = "update"
     behind: Sequence[Line] = ()
     marks: Sequence[Mark] = ()
+    nil: bool = True
     kind: str = field(default="lines", init=False)
 
     @property
@@ -174,13 +176,13 @@ class LineChart:
         return "".join(_path([(_x(p.x, self.at), _y(p.y, low, high)) for p in run]) for run in runs if len(run) > 1)
 
     def _range(self) -> tuple[float, float]:
-        """Return the ends of the y axis: what is drawn, with a little air, and 0 where it is near."""
+        """Return the ends of the y axis: what is drawn, with a little air, and 0 where near and of meaning."""
         drawn = [p for line in (*self.lines, *self.behind) for p in line.points if p is not None]
         values = [v for p in drawn for v in (p.y, p.low, p.high) if v is not None]
         low, high = min(values), max(values)
-        if low > 0 and low < 0.6 * high:
+        if self.nil and low > 0 and low < 0.6 * high:
             low = 0.0
-        if high < 0 and high > 0.6 * low:
+        if self.nil and high < 0 and high > 0.6 * low:
             high = 0.0
         if low == high:
             return low - (abs(low) * 0.1 or 1.0), high + (abs(high) * 0.1 or 1.0)

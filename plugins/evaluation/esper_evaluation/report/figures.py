@@ -216,14 +216,29 @@ class Link:
 
 @frozen
 class Table:
-    """A plain table; the first column names the rows."""
+    """A plain table; the first column names the rows.
+
+    Attributes:
+        folded: It is shown only when asked for.
+        rigid: Cells are lines, and the names of rows stay in sight when the table is wider than the page.
+        narrow: It takes half of the page's width.
+    """
 
     header: Sequence[str]
     rows: Sequence[Sequence[str | Link]]
     title: str = ""
     note: str = ""
     folded: bool = False
+    rigid: bool = False
+    narrow: bool = False
     kind: str = field(default="table", init=False)
+
+    @property
+    def size(self) -> str:
+        """How much room it needs."""
+        if self.narrow:
+            return "half"
+        return "wide" if len(self.header) > 3 or not self.title else "chart"
 
 
 @frozen
@@ -281,7 +296,7 @@ class Intervals:
     def ticks(self) -> list[Tick]:
         """Values on the axis, in percent."""
         low, high = self._range
-        ticks = nice_ticks(low, high, 4).items()
+        ticks = nice_ticks(low, high, 6).items()
         return [Tick(self.place(value), label) for value, label in ticks if low <= value <= high]
 
     def place(self, value: float) -> float:

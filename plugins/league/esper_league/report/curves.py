@@ -40,14 +40,13 @@ def curves(record: Record) -> Chapter:
     charts = [
         LineChart(
             line.name,
-            f"{entry.kind}; after period {at[-1]}"
-            if line.points[-1]
-            else f"{entry.kind}; not rated in period {at[-1]}",
+            entry.kind + ("" if line.points[-1] else f", not rated in period {at[-1]}"),
             [line],
             at,
             axis="period",
             behind=[other for other in lines if other is not line],
             marks=marks[entry.id],
+            nil=False,
         )
         for entry, line in zip(rated, lines, strict=False)
     ]

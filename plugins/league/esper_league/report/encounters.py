@@ -14,8 +14,8 @@ from esper_league.report.record import Record
 LARGEST = 40
 """Entries in the matrix at most."""
 
-PAIRS, CYCLES = 200, 12
-"""Pairs in the table, and cycles that are named, at most."""
+PAIRS, WORST, CYCLES = 200, 10, 12
+"""Pairs in the long and in the short table, and cycles that are named, at most."""
 
 DEVIATIONS = 1.96
 """Standard deviations of an interval of 95 %."""
@@ -31,7 +31,13 @@ def encounters(record: Record) -> Chapter:
     figures: list[Figure] = [_heat(matrix)]
     if cycles:
         figures = [_warning(len(cycles), record), _cycles(matrix, cycles), *figures]
-    figures.append(Table(PAIR, _pairs(record), "Pairs, those that ratings foretell worst first", folded=True))
+    pairs = _pairs(record)
+    note = "Surprise is the distance from what ratings expect, in standard deviations of chance."
+    worst = [[row[0], row[1], row[3], row[5], row[6]] for row in pairs[:WORST]]
+    names = [PAIR[i] for i in (0, 1, 3, 5, 6)]
+    figures.append(Table(names, worst, "Pairs that surprise most", note, narrow=True))
+    title = f"{'All' if len(pairs) < PAIRS else len(pairs)} pairs, the most surprising first"
+    figures.append(Table(PAIR, pairs, title, folded=True))
     text = (
         "What the row scored against the column: points of all matches of the pair, 1 for a victory and a half for a "
         "draw. Ratings foretell pairs that have hardly met; where a pair has met often, this is the better witness."
@@ -104,7 +110,7 @@ def _score(matrix: Matrix, i: int, j: int) -> str:
     return f"{matrix.wins[i][j]:g} of {matrix.games[i][j]}"
 
 
-PAIR = ["entry", "against", "points", "score", "95 % interval", "ratings expect", "surprise"]
+PAIR = ["entry", "against", "points", "scored", "95 % interval", "ratings expect", "surprise"]
 
 
 def _pairs(record: Record) -> list[list[str]]:
@@ -120,8 +126,8 @@ def _pairs(record: Record) -> list[list[str]]:
     rows.sort(key=lambda row: -abs(row[0]))
     return [
         [
-            entries[i].name,
-            entries[j].name,
+            f"{i + 1} {entries[i].name}",
+            f"{j + 1} {entries[j].name}",
             _score(matrix, i, j),
             f"{matrix.wins[i][j] / matrix.games[i][j]:.0%}",
             "{:.0%} to {:.0%}".format(*wilson(matrix.wins[i][j], matrix.games[i][j])),

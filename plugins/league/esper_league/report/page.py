@@ -61,7 +61,7 @@ def _tiles(record: Record) -> list[Tile]:
     tiles = [Tile("entries", str(len(kinds)), ", ".join(counts))]
     if record.periods:
         best = record.entries[0]
-        tiles.append(Tile("first", best.name, said(best)))
+        tiles.append(Tile("first", said(best), best.name))
     unrated = f"{record.unrated} not rated yet" if record.unrated else "all rated" if record.matches else ""
     tiles.append(Tile("matches", f"{len(record.matches):,}", unrated))
     met = sum(games > 0 for row in record.matrix.games for games in row) // 2

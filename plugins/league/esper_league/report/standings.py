@@ -40,9 +40,9 @@ def standings(record: Record, page: Path) -> Chapter:
         for number, entry in enumerate(shown, start=1)
     ]
     figures.append(Intervals("Ratings now", note, rows, COLOURS))
-    header = ["no.", "entry", "kind", "rating", "± 2 RD", "at least", "games", "scored", "added", "from", "id"]
+    header = ["entry", "kind", "rating ± 2 RD", "at least", "games", "scored", "added (UTC)", "from", "id"]
     cells = [_row(record, place, page) for place in range(len(record.entries))]
-    figures.append(Table(header, cells, "All entries"))
+    figures.append(Table(header, cells, "All entries", rigid=True))
     text = (
         "Ratings are Glicko-2’s. Entries stand in the order of what they are worth at least, rating − 2 RD; those that "
         "are retired come last. Their numbers are the same all over this page."
@@ -57,7 +57,7 @@ def said(entry: LeagueEntry) -> str:
 
 def points(value: float) -> str:
     """Return a number of points as text."""
-    return f"{value:.0f}".replace("-", "−")
+    return f"{value:,.0f}".replace("-", "−")
 
 
 def _notices(record: Record) -> Iterator[Notice]:
@@ -75,11 +75,9 @@ def _row(record: Record, place: int, page: Path) -> list[str | Link]:
     entry = record.entries[place]
     wins, games = sum(record.matrix.wins[place]), sum(record.matrix.games[place])
     return [
-        str(place + 1),
-        entry.name,
+        f"{place + 1} {entry.name}",
         f"{entry.kind}{', broken' * (entry.id in record.broken)}",
-        points(entry.rating.rating),
-        points(2 * entry.rating.rd),
+        said(entry),
         points(entry.rating.conservative),
         f"{games:,}",
         f"{wins / games:.0%}" if games else "–",
@@ -94,7 +92,7 @@ def _origin(entry: LeagueEntry, page: Path) -> str | Link:
     run = Path(str(entry.meta.get("run", "")))
     if "run" in entry.meta and (run / RUN_FILE).is_file():
         report = run / "report.html"
-        return Link.to(entry.source, report if report.is_file() else run, page)
+        return Link.to(Path(entry.source).name, report if report.is_file() else run, page)
     return entry.source
 
 
