@@ -59,7 +59,13 @@ class HeatMap:
     @property
     def size(self) -> str:
         """How much room it needs."""
-        return "wide" if self.bare or len(self.columns) > 12 else "half" if len(self.columns) > 3 else "chart"
+        return (
+            "wide"
+            if self.bare or len(self.columns) > (6 if self.balanced else 12)
+            else "half"
+            if len(self.columns) > 3
+            else "chart"
+        )
 
     def label(self, column: int) -> str:
         """Return the heading of a column; of many bare ones, only some have room for it."""
@@ -221,7 +227,6 @@ class Table:
     Attributes:
         folded: It is shown only when asked for.
         rigid: Cells are lines, and the names of rows stay in sight when the table is wider than the page.
-        narrow: It takes half of the page's width.
     """
 
     header: Sequence[str]
@@ -230,15 +235,7 @@ class Table:
     note: str = ""
     folded: bool = False
     rigid: bool = False
-    narrow: bool = False
     kind: str = field(default="table", init=False)
-
-    @property
-    def size(self) -> str:
-        """How much room it needs."""
-        if self.narrow:
-            return "half"
-        return "wide" if len(self.header) > 3 or not self.title else "chart"
 
 
 @frozen

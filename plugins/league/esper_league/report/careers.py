@@ -11,7 +11,7 @@ from esper_evaluation.report.figures import Bar, Board, Lane, Table, Timeline, T
 from esper_league.entry import CANDIDATE, COMMANDER, RETIRED, RULE, LeagueEntry
 from esper_league.match import Happening
 from esper_league.report.record import Record
-from esper_league.report.standings import day
+from esper_league.report.standings import day, points
 
 TRACKS = 60
 """Entries that are drawn at most."""
@@ -23,9 +23,6 @@ SHADES = (RETIRED, CANDIDATE, RULE, COMMANDER)
 """Kinds in the order of the shades of their stretches."""
 
 BECAME = {"promoted": COMMANDER, "retired": RETIRED, "reinstated": COMMANDER}
-
-FACTS = {"of": "of", "rd": "RD", "keep_top": "kept", "min_games": "games needed", "rd_before": "RD before"}
-"""Facts of a happening whose names are not words."""
 
 
 def careers(record: Record) -> Chapter:
@@ -42,17 +39,21 @@ def careers(record: Record) -> Chapter:
         Track(f"{number} {entry.name}", [_lane(_stretches(record, entry, told[entry.id]), steps)])
         for number, entry in enumerate(shown, start=1)
     ]
-    note = "From left to right, rating period by rating period; a line stands where a period was closed."
+    note = (
+        "From left to right by the number of rating periods that were closed before; the last stretch is what is now."
+    )
     if len(shown) < len(record.entries):
         note += f" The first {len(shown)} of {len(record.entries)} entries are drawn."
     late = record.happenings[: -ROWS - 1 : -1]
-    rows = [[day(h.at), record.names[h.entry], h.what, str(record.period_at(h.at)), _why(h.why)] for h in late]
-    table = Table(["when (UTC)", "entry", "what", "after period", "why"], rows)
+    rows = [[record.names[h.entry], h.what, str(record.period_at(h.at)), day(h.at), _why(h.why)] for h in late]
+    table = Table(["entry", "what", "after period", "when (UTC)", "why"], rows, rigid=True)
     drawn = Timeline(
         "What everybody was", note, SHADES, steps, [Board("", "", tracks)], table, axis="period", named=True
     )
     changes = [row for row, happening in zip(rows, late, strict=True) if happening.what in BECAME]
-    events = [Table(table.header, changes, "Promotions and retirements, the latest first")] if changes else []
+    events = (
+        [Table(table.header, changes, "Promotions and retirements, the latest first", rigid=True)] if changes else []
+    )
     text = "" if changes else "Nobody was promoted or retired yet."
     return Chapter("careers", "Promoted and retired", text, [drawn, *events])
 
@@ -85,7 +86,16 @@ def _lane(stretches: Sequence[tuple[int, str]], steps: int) -> Lane:
 
 
 def _why(facts: Mapping[str, Any]) -> str:
-    return ", ".join(f"{FACTS.get(name, name.replace('_', ' '))} {_fact(value)}" for name, value in facts.items())
+    """Return the facts of a happening as text; those that are known together are told together."""
+    left = dict(facts)
+    told = []
+    if {"rank", "of"} <= set(left):
+        told.append(f"rank {left.pop('rank')} of {left.pop('of')}")
+    if {"rating", "rd"} <= set(left):
+        told.append(f"{points(left.pop('rating'))} ± {points(2 * left.pop('rd'))}")
+    if "games" in left:
+        told.append(f"{left.pop('games')} games")
+    return ", ".join([*told, *(f"{name.replace('_', ' ')} {_fact(value)}" for name, value in left.items())])
 
 
 def _fact(value: Any) -> str:

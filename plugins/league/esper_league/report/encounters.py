@@ -35,9 +35,9 @@ def encounters(record: Record) -> Chapter:
     note = "Surprise is the distance from what ratings expect, in standard deviations of chance."
     worst = [[row[0], row[1], row[3], row[5], row[6]] for row in pairs[:WORST]]
     names = [PAIR[i] for i in (0, 1, 3, 5, 6)]
-    figures.append(Table(names, worst, "Pairs that surprise most", note, narrow=True))
+    figures.append(Table(names, worst, "Pairs that surprise most", note, rigid=True))
     title = f"{'All' if len(pairs) < PAIRS else len(pairs)} pairs, the most surprising first"
-    figures.append(Table(PAIR, pairs, title, folded=True))
+    figures.append(Table(PAIR, pairs, title, folded=True, rigid=True))
     text = (
         "What the row scored against the column: points of all matches of the pair, 1 for a victory and a half for a "
         "draw. Ratings foretell pairs that have hardly met; where a pair has met often, this is the better witness."
@@ -79,9 +79,9 @@ def _warning(count: int, record: Record) -> Notice:
         "This game is not transitive",
         f"Of {decided_triples(record.matrix):,} triples in which every pair is decided, {count:,} "
         f"{'are cycles' if count > 1 else 'is a cycle'}: the first beats the second, the second the third, and the "
-        "third the first, each with a certainty of 95 %. A rating is one number, and cannot say so: whoever in a cycle "
-        "has the higher rating, somebody with a lower one beats it. Trust the matrix, and draw opponents by how often "
-        "they win (--matchmaking pfsp) rather than by rating.",
+        "third the first, each with a certainty of 95 %. A rating is one number and cannot say so: whoever has the "
+        "highest of the three, another of them beats it. Trust the matrix, and draw opponents by how often they win "
+        "(--matchmaking pfsp) rather than by rating.",
     )
 
 
@@ -97,13 +97,12 @@ def _none(matrix: Matrix) -> str:
 def _cycles(matrix: Matrix, found: Sequence[tuple[str, str, str]]) -> Table:
     place = {name: number for number, name in enumerate(matrix.names)}
     rows = []
-    for names in found[:CYCLES]:
-        beaten = [*names[1:], names[0]]
-        rows.append(
-            [f"{a} beats {b}, {_score(matrix, place[a], place[b])}" for a, b in zip(names, beaten, strict=True)]
-        )
+    for a, b, c in found[:CYCLES]:
+        scores = [_score(matrix, place[one], place[other]) for one, other in ((a, b), (b, c), (c, a))]
+        rows.append([a, scores[0], b, scores[1], c, scores[2]])
     note = f"{CYCLES} of {len(found):,} are shown." if len(found) > CYCLES else ""
-    return Table(["first", "second", "third"], rows, "Cycles", note)
+    header = ["first", "beats the second", "second", "beats the third", "third", "beats the first"]
+    return Table(header, rows, "Cycles", note, rigid=True)
 
 
 def _score(matrix: Matrix, i: int, j: int) -> str:
