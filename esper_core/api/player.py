@@ -16,7 +16,7 @@ from esper_core.api.episodes import PlayerState, begin, fitting, take_state
 from esper_core.api.installed import give_local, load_installed
 from esper_core.api.predicting import open_bridge, take_starts
 from esper_core.api.training import as_run
-from esper_core.composition.build import build_environment, build_parts, resolve_device
+from esper_core.composition.build import ONLY_TRAINING, build_environment, build_parts, resolve_device
 from esper_core.composition.plan import Plan, PlanDescription, describe_plan, owners_of
 from esper_core.contracts.errors import UserError
 from esper_core.contracts.foreign import Owners
@@ -267,7 +267,7 @@ def load_player(header: Header, index: Index, *, device: str | None = None) -> P
     plan = evolve(header.plan, device=resolve_device(device or header.plan.device))
     known, owners = describe_plan(plan, index), owners_of(plan, index)
     # Masks may ask for anything that the environment draws on.
-    parts = build_parts(plan, index, only={*plan.kinds, *known.uses} - {"environment", "loss"})
+    parts = build_parts(plan, index, only={*plan.kinds, *known.uses} - {"environment", *ONLY_TRAINING})
     policy = Policy(parts["network"], parts["critic"], known.actions, plan.precision, owners)
     normaliser = ReturnNormaliser(enabled=plan.train["normalise_returns"])
     notes = load_policy(header.path, policy, parts["features"], plan, index, normaliser)

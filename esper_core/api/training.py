@@ -14,11 +14,12 @@ from attrs import evolve
 from esper_core.api.installed import give_local, load_installed
 from esper_core.api.viewing import Callbacks
 from esper_core.api.watching import Observing, View, choose_observers, observer_options
-from esper_core.composition.fit import known_failures
+from esper_core.composition.fit import OPPONENTS, known_failures
 from esper_core.composition.lookup import find_planned
 from esper_core.composition.plan import Plan, check_updates
 from esper_core.contracts.errors import ConfigError, EsperError, UserError
 from esper_core.contracts.foreign import close_safely, exhausted
+from esper_core.contracts.sides import KeepsCheckpoints
 from esper_core.registry.index import Index
 from esper_core.runs.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
 from esper_core.runs.directory import METRICS_FILE, RUN_FILE, RunDirectory, check_writable, find_run
@@ -209,6 +210,7 @@ def _train(
             stack.callback(close_safely, owner, environment.close, lambda message: warn(message))
             run = open_run(trainer, stack)
             lines = run.metrics()
+            _tell_of_checkpoint(trainer, run)
             with view(trainer, plan, run) as viewer, observers.watching(run, viewer.warn):
                 warn = viewer.warn
                 for note in trainer.notes:
@@ -217,6 +219,7 @@ def _train(
                     run.append_events(update)
                     lines.append(run.append_metrics(update))
                     save_checkpoint(run, trainer, update)
+                    _tell_of_checkpoint(trainer, run)
                     observers.on_update(update)
                     viewer.on_update(update)
                     for warning in update.warnings:
@@ -234,6 +237,15 @@ def _train(
                 raise
             raise told from error
     return run, lines
+
+
+def _tell_of_checkpoint(trainer: Trainer, run: RunDirectory) -> None:
+    """Tell the newest checkpoint of a run, if there is one, to opponents that want to know of it."""
+    opponents: object = trainer.opponents
+    checkpoints = list_checkpoints(run)
+    if isinstance(opponents, KeepsCheckpoints) and checkpoints:
+        with trainer.owners[OPPONENTS].doing(f"looking at {checkpoints[-1]}"):
+            opponents.saved(run, checkpoints[-1])
 
 
 def what_is_kept(run: RunDirectory) -> str:

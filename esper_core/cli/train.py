@@ -44,6 +44,7 @@ def train(
     policy: choices.Policy = None,
     slots: choices.OneSlots = None,
     kinds: choices.Kinds = None,
+    settings: choices.KindSettings = None,
     uses: choices.Uses = None,
     options: choices.Options = None,
     envs: Annotated[int | None, _run(help="Environments side by side; 8.")] = None,
@@ -79,11 +80,13 @@ def train(
         return
     if at is not None:
         raise UserError("--at names a checkpoint to resume from.", hint="Name the run: --resume RUN --at UPDATE.")
+    meant = choices.check_once(settings, planned)
     request = PlanRequest(
         policy=policy,
         slots=slots,
         uses=choices.parse_uses(uses, kinds),
-        options=planned,
+        wanted=[option.kind for option in meant],
+        options=[*planned, *meant],
         envs=envs,
         epochs=epochs,
         workers=workers,

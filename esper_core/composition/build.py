@@ -12,6 +12,7 @@ from torch import nn
 
 from esper_core.composition.allocation import OnlyWhatFits, TooLarge
 from esper_core.composition.config import structure_config
+from esper_core.composition.fit import OPPONENTS
 from esper_core.composition.lookup import PlannedComponent, find_planned
 from esper_core.composition.plan import Plan, PlanDescription, describe_plan
 from esper_core.contracts.errors import ConfigError, PluginError, did_you_mean
@@ -26,7 +27,10 @@ from esper_core.system.memory import shown
 LEARNED = ("network", "critic")
 """Kinds whose initial weights come from the plan's seed."""
 
-ORDER = ("features", *LEARNED, "masks", "loss", "environment")
+ONLY_TRAINING = ("loss", OPPONENTS)
+"""Kinds that nobody needs who does not train."""
+
+ORDER = ("features", *LEARNED, "masks", "loss", "environment", OPPONENTS)
 """The order in which core's kinds are built; all other kinds come first."""
 
 
@@ -65,7 +69,7 @@ def build_environment(plan: Plan, index: Index) -> BuildContext:
     Raises what `build_parts` raises.
     """
     builder = _Builder(plan, index, torch.float32)
-    return builder.build_all({*builder.kinds} - {*LEARNED, "loss"})
+    return builder.build_all({*builder.kinds} - {*LEARNED, *ONLY_TRAINING})
 
 
 def build_beside(component: Component, index: Index, context: BuildContext | None = None, config: Any = None) -> Any:
@@ -148,7 +152,7 @@ class _Builder:
     def build_all(self, needed: Collection[str]) -> BuildContext:
         """Build kinds in an order in which each finds what it needs; return the context of what was built last."""
         others = [kind for kind in self.kinds if kind not in ORDER]
-        for kinds in ([*others, "features"], LEARNED, ["masks", "loss", "environment"]):
+        for kinds in ([*others, "features"], LEARNED, ["masks", "loss", "environment", OPPONENTS]):
             with _seeded(self.plan.seed, self.context.device) if kinds is LEARNED else nullcontext():
                 for kind in kinds:
                     if kind in needed:

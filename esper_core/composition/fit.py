@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.errors import IncompatiblePlan, did_you_mean
@@ -12,6 +12,9 @@ from esper_core.registry.index import Component, Index
 
 READS_ARRAYS = "network:arrays"
 """What a network provides that reads `Features.arrays`."""
+
+OPPONENTS = "opponents"
+"""The kind that plays the other side of an environment that has two."""
 
 OP_LOGITS = "network:op-logits"
 """What a network provides whose logits decide the operation, wherever actions have one."""
@@ -36,6 +39,23 @@ def check_restarts(environment: Component, known: EnvironmentDescription, rollou
             "in some rows while others are in the middle of theirs.",
             hint="Leave train.rollout_steps out, or set it to 0.",
         )
+
+
+def check_sides(
+    components: Sequence[Component],
+    environment: Component,
+    known: EnvironmentDescription,
+    two_sided: Callable[[], Sequence[str]],
+) -> None:
+    """Check that there is another side where opponents are to play one; raises IncompatiblePlan."""
+    for component in components if not known.sides else ():
+        if component.kind == OPPONENTS:
+            names = two_sided()
+            there = f"Choose one that has with --use environment=NAME: {', '.join(names)}."
+            raise IncompatiblePlan(
+                f"{component} plays the other side of a match, but {environment} has no two sides.",
+                hint=there if names else "No environment here has two sides.",
+            )
 
 
 def check_capabilities(components: Sequence[Component], index: Index) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from attrs import asdict, evolve, field, frozen
@@ -15,6 +16,7 @@ from esper_core.composition.fit import (
     check_operations,
     check_reads,
     check_restarts,
+    check_sides,
 )
 from esper_core.composition.lookup import PlannedComponent, find_planned
 from esper_core.composition.recipes import Recipes
@@ -23,6 +25,7 @@ from esper_core.contracts.errors import (
     CheckpointMismatch,
     ConfigError,
     DamagedFile,
+    EsperError,
     PluginError,
     Refused,
     UserError,
@@ -65,6 +68,7 @@ class PlanRequest:
         policy: Name of a recipe or of a network.
         slots: A count (`5`) or ids (`r0c0,r0c2`).
         uses: Components chosen by kind: kind → name; `environment` is a shorthand for one.
+        wanted: Further kinds of which the plan gets a component, whichever is chosen for them.
         options: Settings, each `KIND.key=VALUE` or an Option; `epochs` and `workers` are shorthands for those of the
             environment.
         envs: Environments side by side, or matches where each has several rows.
@@ -76,6 +80,7 @@ class PlanRequest:
     policy: str | None = None
     slots: str | None = None
     uses: Mapping[str, str] = field(factory=dict)
+    wanted: Sequence[str] = ()
     options: Sequence[str | Option] = ()
     environment: str | None = None
     envs: int | None = None
@@ -199,13 +204,22 @@ def make_plan(
         message = f"The environment is named twice: '{request.environment}' and '{uses['environment']}'."
         raise ConfigError(message, hint="Keep one.")
     shorthands = {"epochs": request.epochs, "workers": request.workers}
-    selection = select(index, recipes, policy=request.policy, uses=uses, options=request.options, shorthands=shorthands)
+    selection = select(
+        index,
+        recipes,
+        policy=request.policy,
+        uses=uses,
+        wanted=request.wanted,
+        options=request.options,
+        shorthands=shorthands,
+    )
     environment = selection.chosen["environment"]
     description = describe_environment(environment, selection.config(environment), slots)
     selection.add_uses(description.uses)
     selection.check_options()
     components = selection.components()
     check_reads(components, environment, description.state)
+    check_sides(components, environment, description, lambda: _two_sided(index, slots))
     if not despite_capabilities:
         check_capabilities(components, index)
         check_operations(components, environment, description.actions, index)
@@ -240,6 +254,16 @@ def owners_of(plan: Plan, index: Index) -> Owners:
 def describe_environment(component: Component, config: Any, slots: SlotConfig) -> EnvironmentDescription:
     """Return an environment's description; raises PluginError when it gives none."""
     return _describe(component, EnvironmentDescription, config, slots)
+
+
+def _two_sided(index: Index, slots: SlotConfig) -> list[str]:
+    """Return the names of the environments here that have two sides when nothing is said about their options."""
+    names = []
+    for component in index.of_kind("environment"):
+        with suppress(EsperError):
+            if describe_environment(component, structure_config(component, {}), slots).sides:
+                names.append(component.name)
+    return sorted(names)
 
 
 def _describe(component: Component, expected: type[Described], config: Any, *arguments: Any) -> Described:

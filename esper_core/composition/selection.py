@@ -58,6 +58,7 @@ class Selection:
     Attributes:
         recipe: The policy's recipe; an empty one for a network without recipe.
         uses: Components named by the request: kind → name.
+        wanted: Further kinds of which it asks for a component.
         chosen: Components by kind, in the order in which they were chosen.
         several: Components the environment draws on: kind → its name for each → component.
     """
@@ -67,13 +68,14 @@ class Selection:
     policy: str
     recipe: Recipe
     uses: Mapping[str, str]
+    wanted: Sequence[str] = ()
     chosen: dict[str, Component] = field(factory=dict)
     several: dict[str, dict[str, Component]] = field(factory=dict)
     _settings: list[_Setting] = field(factory=list)
 
     def choose_all(self) -> None:
         """Choose a component for every kind that is required, named, or in the defaults of a chosen component."""
-        pending = [*REQUIRED_KINDS, *self.uses, *self.recipe.uses]
+        pending = [*REQUIRED_KINDS, *self.uses, *self.recipe.uses, *self.wanted]
         for kind in pending:
             if kind not in self.chosen:
                 self.chosen[kind] = component = self.choose(kind)
@@ -282,6 +284,7 @@ def select(
     *,
     policy: str | None,
     uses: Mapping[str, str],
+    wanted: Sequence[str] = (),
     options: Sequence[str | Option],
     shorthands: Mapping[str, int | None],
 ) -> Selection:
@@ -292,7 +295,7 @@ def select(
     recipe = recipes.policies.get(normalise_name(name))
     if recipe is None and normalise_name(name) not in index.names("network"):
         name = check_policy(index, recipes, name, keys).qualified
-    selection = Selection(index, recipes, recipe.name if recipe else name, recipe or Recipe(""), named)
+    selection = Selection(index, recipes, recipe.name if recipe else name, recipe or Recipe(""), named, wanted)
     selection.choose_all()
     if recipe is None:
         selection.policy = split_name(name)[1]

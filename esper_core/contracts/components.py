@@ -32,6 +32,7 @@ _NAME = matching(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", "be kebab-case, such as 'lstm-v
 _CAPABILITIES = deep_iterable(matching(r"[a-z][a-z0-9-]*:[a-z][a-z0-9-]*", "read 'kind:capability'"))
 _NAMES = deep_iterable(matching(".+", "be a name"))
 _TEXTS = deep_mapping(instance_of(str), instance_of(str))
+_FLAGS = deep_mapping(_NAME, matching(r"[a-z]\w*", "be an option"))
 _REQUIRED = matching(_REFERENCE, "read 'package.module:attribute'")
 OPTIONAL = matching(f"({_REFERENCE})?", "read 'package.module:attribute'")
 
@@ -98,6 +99,8 @@ class KindSpec:
         planned: Plans hold components of this kind. Others, such as spikes and workloads, are used beside a plan; a
             component may name one in its defaults all the same.
         several: An environment draws on any number of them, which its options name; none is chosen with `--use`.
+        flags: Flags of `esper train` that say that a plan gets a component of this kind, which needs none: flag → the
+            option of the component that its value is. Without such a flag the kind itself is one, for a name.
     """
 
     name: str = field(validator=_NAME)
@@ -107,3 +110,4 @@ class KindSpec:
     summary: str = ""
     planned: bool = True
     several: bool = False
+    flags: Mapping[str, str] = field(factory=dict, validator=_FLAGS)

@@ -16,7 +16,8 @@ class Metric:
     """Some metrics that are explained together.
 
     Attributes:
-        names: Their names; `<head>` stands for each head, `<op>` for each operation, `<part>` for each part of a state.
+        names: Their names; `<head>` stands for each head, `<op>` for each operation, `<part>` for each part of a state,
+            `<opponent>` for each whom a learner plays against.
         meaning: What they measure, with the unit.
         healthy: What is to be expected of them; empty where nothing is.
         advice: What to do when they are not so.

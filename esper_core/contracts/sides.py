@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
@@ -21,14 +23,14 @@ MATCH = "match"
 
 @runtime_checkable
 class Driver(Protocol):
-    """Drives the other side of some matches. What it does in one depends on no other; it survives pickling.
+    """Drives the other side of some matches. What it does in one depends on no other; it survives pickling."""
 
-    Attributes:
-        name: Unique among the drivers that are set, such as the id of whose policy it is. Drivers of one name do the
-            same, or are stages of one that learns.
-    """
+    @property
+    def name(self) -> str:
+        """Unique among the drivers that are set, such as the id of whose policy it is.
 
-    name: str
+        Drivers of one name do the same, or are stages of one that learns.
+        """
 
     def initial_memory(self, matches: int) -> Any:
         """Return what is remembered before the first step of so many matches.
@@ -55,14 +57,15 @@ class TwoSided(Protocol):
     The side is that of the learner. Once opponents were set it emits one event per match that ended: type `match`,
     `opponent` (a name), `side` (that of the learner), `won` (1, 0.5 or 0, by the learner), `instance`, and `env` and
     `step` as every event. `esper_core.learning.opponents.OtherSide` does nearly all of it.
-
-    Attributes:
-        learner_side: Which side the rows of each match are, int64 `[M]`, into the description's `sides`.
-        opponents: Names of those who drive the other side of the matches in progress.
     """
 
-    learner_side: NDArray[np.int64]
-    opponents: tuple[str, ...]
+    @property
+    def learner_side(self) -> NDArray[np.int64]:
+        """Which side the rows of each match are, int64 `[M]`, into the description's `sides`."""
+
+    @property
+    def opponents(self) -> tuple[str, ...]:
+        """Names of those who drive the other side of the matches in progress."""
 
     def set_opponents(self, drivers: Sequence[Driver], weights: Sequence[float]) -> None:
         """Let every match that begins from now on draw one of these from its seed, with these weights.
@@ -79,7 +82,11 @@ class TwoSided(Protocol):
 
 @runtime_checkable
 class Opponents(Protocol):
-    """Kind `opponents`: chooses before every rollout whom the learner plays against. It is `Resumable`."""
+    """Kind `opponents`: chooses before every rollout whom the learner plays against. It is `Resumable`.
+
+    It is built last, so that its context has the environment in `parts`. It may be one that `JoinsPlan`, and that
+    `KeepsCheckpoints`.
+    """
 
     def begin(
         self, update: int, policy: Any, features: FeatureExtractor, masks: MaskProvider
@@ -99,3 +106,25 @@ class Opponents(Protocol):
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on where `state()` was taken."""
+
+
+@runtime_checkable
+class JoinsPlan(Protocol):
+    """Opponents that need to know what is trained, such as to find out whether they can play in its environment."""
+
+    def join(self, plan: Any, index: Any) -> None:
+        """Receive the plan of a run and what is installed, before anything else; raises EsperError where they must.
+
+        They are an `esper_core.composition.plan.Plan` and an `esper_core.registry.index.Index`.
+        """
+
+
+@runtime_checkable
+class KeepsCheckpoints(Protocol):
+    """Opponents that want to know of the checkpoints of a run, such as to play against what the learner was."""
+
+    def saved(self, run: Any, checkpoint: Path) -> None:
+        """Receive the folder of a checkpoint once it is complete, and again the one from which a run is resumed.
+
+        `run` is its `esper_core.runs.directory.RunDirectory`.
+        """

@@ -5,6 +5,7 @@ Each function raises PluginError, which names the component, what was expected a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -76,6 +77,15 @@ def take_loss(owner: Owner, found: Any) -> LossResult:
         for name, value in said.items()
     }
     return LossResult(found.loss, _scalar(owner, "kl", found.kl, device), metrics)
+
+
+def take_metrics(owner: Owner, found: Any) -> dict[str, float | None]:
+    """Return metrics that a component returned, checked: name → number; one that is not finite is undefined, None."""
+    table = check_table(owner, "its table of metrics", found)
+    for name, value in table.items():
+        if not isinstance(name, str) or not is_number(value):
+            raise owner.breach(f"its metric {name!r} is {value!r:.80}, not a name with a number")
+    return {name: float(value) if math.isfinite(value) else None for name, value in table.items()}
 
 
 def taken_state(owner: Owner, found: Any) -> dict[str, Any]:

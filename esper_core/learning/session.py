@@ -9,8 +9,10 @@ import torch
 
 from esper_core.composition.build import build_parts, resolve_device
 from esper_core.composition.config import structure
+from esper_core.composition.fit import OPPONENTS
 from esper_core.composition.plan import Plan, PlanDescription, describe_plan, owners_of
 from esper_core.composition.selection import TRAIN
+from esper_core.contracts.sides import JoinsPlan
 from esper_core.contracts.tensors import leaves
 from esper_core.learning.config import TrainConfig
 from esper_core.learning.randomness import seed_all
@@ -37,6 +39,10 @@ def open_session(plan: Plan, index: Index) -> Trainer:
     seed_all(plan.seed)
     policy = Policy(parts["network"], parts["critic"], environment.actions, plan.precision, owners)
     check_rollout(plan, known, policy.initial_state(1))
+    opponents: Any = parts.get(OPPONENTS)
+    if isinstance(opponents, JoinsPlan):
+        with owners[OPPONENTS].doing("joining the plan"):
+            opponents.join(plan, index)
     return Trainer(
         policy=policy,
         features=parts["features"],
@@ -47,6 +53,7 @@ def open_session(plan: Plan, index: Index) -> Trainer:
         seed=plan.seed,
         owners=owners,
         rows=known.rows,
+        opponents=opponents,
     )
 
 

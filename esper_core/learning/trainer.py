@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,8 +13,9 @@ from esper_core.contracts.errors import CheckpointMismatch, ConfigError, Episode
 from esper_core.contracts.events import is_number
 from esper_core.contracts.foreign import UNKNOWN, Owners, described, guarded
 from esper_core.contracts.protocols import Environment, FeatureExtractor, Loss, MaskProvider, Scheduled
+from esper_core.contracts.sides import MATCH, Opponents, TwoSided
 from esper_core.learning.adam import Adam
-from esper_core.learning.boundary import take_loss, taken_state
+from esper_core.learning.boundary import take_loss, take_metrics, taken_state
 from esper_core.learning.collector import Collected, Collector
 from esper_core.learning.config import TrainConfig
 from esper_core.learning.episodes import Episodes
@@ -52,8 +53,8 @@ class Update:
     Attributes:
         environment_steps: Taken since the start of the run.
         metrics: By name; None where undefined. Nothing here depends on the clock.
-        timing: `seconds`, environment `steps_per_second`, and `phases`: seconds of each of `Collected.seconds` and of
-            `update`, which is all of learning.
+        timing: `seconds`, environment `steps_per_second`, and `phases`: seconds of `opponents`, where there are any,
+            of each of `Collected.seconds` and of `update`, which is all of learning.
         warnings: Thresholds that a metric is beyond, lasting ones included, and whether the update was skipped.
     """
 
@@ -91,11 +92,13 @@ class Trainer:
         seed: int,
         owners: Owners = UNKNOWN,
         rows: int = 1,
+        opponents: Opponents | None = None,
     ) -> None:
         parameter = next(policy.parameters(), None)
         if parameter is None:
             raise owners["network"].breach("neither it nor its critic has a parameter, so nothing can be learned")
         self.policy, self.loss, self.environment, self.config, self.owners = policy, loss, environment, config, owners
+        self.features, self.masks, self.opponents = features, masks, opponents
         self.updates_done, self.environment_steps, self._seed = 0, 0, seed
         self.device = parameter.device
         self.normaliser = ReturnNormaliser(enabled=config.normalise_returns)
@@ -126,7 +129,7 @@ class Trainer:
         half = policy.precision != "float32"
         self._monitor = Monitor(chosen_thresholds(config.thresholds, half) if config.warnings else ())
         self._environment_started = self._lost = False
-        parts = {"environment": environment, "features": features, "masks": masks, "loss": loss}
+        parts = {"environment": environment, "features": features, "masks": masks, "loss": loss, "opponents": opponents}
         self._resumable = {kind: part for kind, part in parts.items() if isinstance(part, Resumable)}
 
     def run(self, updates_total: int, on_step: Callable[[StepProgress], None] | None = None) -> Iterator[Update]:
@@ -152,7 +155,11 @@ class Trainer:
         started, rollout = time.perf_counter(), self.rollout
         collected = Collected([], 0, {})
         metrics: dict[str, float | None] = {}
+        choosing: dict[str, float] = {}
         with self._streams.resumed(), self._guard.skipping():
+            if self.opponents is not None:
+                self._meet(self.opponents, index)
+                choosing["opponents"] = time.perf_counter() - started
             collected = self._collector.collect(
                 self._reset_seed(), on_step=lambda step: report("collect", step, rollout.horizon)
             )
@@ -165,14 +172,34 @@ class Trainer:
 
         self.updates_done, self.environment_steps = index, self.environment_steps + collected.steps
         seconds = time.perf_counter() - started
-        phases = {**collected.seconds, "update": seconds - sum(collected.seconds.values())}
+        phases = {**choosing, **collected.seconds}
+        phases["update"] = seconds - sum(phases.values())
         pace = collected.steps / seconds if seconds > 0 else None
         timing = {"seconds": seconds, "steps_per_second": pace, "phases": phases}
         played = rollout_metrics(rollout, collected.events, collected.returns) if collected.steps else {}
-        metrics = played | metrics
+        metrics = played | self._played(index, collected.events) | metrics
         warnings = self._guard.warnings(index) + self._monitor.watch.look(index, metrics)
         metrics["skipped_updates"] = float(self._guard.updates)
         return Update(index, self.environment_steps, metrics, timing, collected.events, warnings)
+
+    def _meet(self, opponents: Opponents, update: int) -> None:
+        """Let those be chosen that are to be played against in the rollout of an update."""
+        owner, environment = self.owners["environment"], self.environment
+        if not isinstance(environment, TwoSided):
+            raise owner.breach("it names two sides, but has no set_opponents, learner_side and opponents")
+        with self.owners["opponents"].doing(f"choosing whom update {update} is played against"):
+            drivers, weights = opponents.begin(update, self.policy, self.features, self.masks)
+        with owner.doing("taking up its opponents"):
+            environment.set_opponents(drivers, weights)
+
+    def _played(self, update: int, events: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+        """Tell the opponents how the matches of an update ended; return what they say of it."""
+        if self.opponents is None:
+            return {}
+        owner = self.owners["opponents"]
+        with owner.doing(f"taking in the matches of update {update}"):
+            found = self.opponents.played(update, [event for event in events if event["type"] == MATCH])
+        return take_metrics(owner, found)
 
     @torch.no_grad()
     def _advantages(self, steps: Steps, old: Evaluation) -> tuple[Sequences, dict[str, float | None]]:

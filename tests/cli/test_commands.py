@@ -122,20 +122,38 @@ def test_help_imports_no_command_and_costs_no_more_than_listing_plugins(site, tm
 
 
 OFFERING = """
-from esper_core import CommandSpec, KindSpec, hookimpl
+from esper_core import CommandSpec, ComponentSpec, KindSpec, hookimpl
 @hookimpl
 def esper_kinds():
     for name, more in (("tool-box", {}), ("observe", {}), ("nail", {"several": True}), ("rack", {"planned": False})):
         yield KindSpec(name=name, protocol="acme:P", summary=f"what a {name} is", **more)
+    flags = {"rivals": "folder", "how-many": "count", "seed": "count"}
+    yield KindSpec(name="rivals", protocol="acme:P", summary="what rivals are", flags=flags)
+@hookimpl
+def esper_components():
+    yield ComponentSpec(kind="rivals", name="fierce", factory="acme:P", config="acme_choose:Config")
 @hookimpl
 def esper_commands():
     yield CommandSpec(name="choose", app="acme_choose:choose")
 """
 
 CHOOSE = """
+from typing import Any
+from attrs import frozen
+from esper_core import option
 from esper_core.cli import choices
-def choose(kinds: choices.Kinds = None, uses: choices.Uses = None, seed: choices.Seed = None) -> None:
-    print(choices.parse_uses(uses, kinds), seed)
+@frozen
+class Config:
+    folder: str = option("", help="Where they are.")
+    count: int = option(3, help="How many.")
+def choose(
+    kinds: choices.Kinds = None,
+    settings: choices.KindSettings = None,
+    uses: choices.Uses = None,
+    options: choices.Options = None,
+    seed: choices.Seed = None,
+) -> None:
+    print(choices.parse_uses(uses, kinds), seed, *map(repr, choices.check_once(settings, options or ())))
 """
 
 
@@ -165,3 +183,18 @@ def test_a_flag_for_a_kind_says_the_same_as_use(esper, offering):
     assert esper("choose", "--tool-box", "red", "--use", "tool-box=red", path=offering).stdout.startswith("{'tool")
     done = esper("choose", "--tool-box", "red", "--use", "tool-box=blue", path=offering)
     assert done.returncode == 2 and "The tool-box is chosen twice: 'red' and 'blue'." in done.stderr
+
+
+def test_a_kind_may_have_flags_that_stand_for_options(esper, offering):
+    shown = " ".join(esper("train", "--help", path=offering).stdout.split())
+    assert "--rivals FOLDER" in shown and "Where they are. Short for -o rivals.folder" in shown
+    assert "--how-many <int>" in shown and "How many (3)." in shown and "--rivals NAME" not in shown
+    assert shown.count("--seed") == 1, "a flag that is taken is nobody else's"
+    done = esper("choose", "--rivals", "1e3", "--how-many", "2", path=offering)
+    first, second = (f"Option(kind='rivals', name=None, key='{key}'" for key in ("folder", "count"))
+    assert done.stdout == f"{{}} None {first}, value='1e3') {second}, value=2)\n", "a text stays one"
+    done = esper("choose", "--rivals", "there", "-o", "rivals.folder=here", path=offering)
+    assert done.returncode == 2 and "'rivals.folder' is chosen twice" in done.stderr
+    asked = esper("train", "--policy", "lstm-v2", "--how-many", "2", "--dry-run", path=offering)
+    (rivals,) = (c for c in json.loads(asked.stdout)["components"] if c["kind"] == "rivals")
+    assert rivals["name"] == "fierce" and rivals["config"] == {"folder": "", "count": 2}

@@ -188,6 +188,7 @@ def make(
     masks: Any = None,
     policy: Policy | None = None,
     owners: Owners = UNKNOWN,
+    opponents: Any = None,
     **config: Any,
 ) -> Trainer:
     """Return a trainer on the small world, of parts that are given or small ones."""
@@ -201,6 +202,7 @@ def make(
         config=TrainConfig(**{"lr": 0.01, **config}),
         seed=seed,
         owners=owners,
+        opponents=opponents,
     )
 
 

@@ -38,6 +38,14 @@ def test_everything_is_built_with_what_was_built_before(index: Index) -> None:
     assert parts["critic"].config.whole == 8
 
 
+def test_opponents_are_built_last_and_only_to_train(index: Index) -> None:
+    uses = {"environment": "duel", "masks": "open"}
+    made = plan(index, uses=uses, wanted=("opponents",))
+    parts = build_parts(made, index)
+    assert parts["opponents"].context.parts["environment"] is parts["environment"]
+    assert "opponents" not in build_environment(made, index).parts
+
+
 def test_what_the_environment_draws_on_is_keyed_by_its_own_names(index: Index) -> None:
     made = plan(index, options=["environment.gadgets=['little', 'Small_one', 'toy:big_one']", "gadget.big-one.size=9"])
     gadgets = build_parts(made, index, only=["gadget"])["gadget"]

@@ -138,6 +138,21 @@ def test_components_that_do_not_fit_together(index: Index) -> None:
     assert "network=small-net" in caught.value.hint
 
 
+def test_opponents_need_an_environment_with_two_sides(index: Index) -> None:
+    asked: dict[str, Any] = {"wanted": ("opponents",), "options": ["opponents.size=5", "environment.sides=[]"]}
+    duel = {"environment": "duel", "masks": "open"}
+    with pytest.raises(IncompatiblePlan) as caught:
+        plan(index, uses=duel, **asked)
+    who = "opponents 'rivals' (toy-world 1.0)"
+    assert caught.value.message == (
+        f"{who} plays the other side of a match, but environment 'duel' (toy-world 1.0) has no two sides."
+    )
+    assert caught.value.hint == "Choose one that has with --use environment=NAME: duel."
+    made = plan(index, uses=duel, wanted=("opponents",), options=["opponents.size=5"])
+    assert made.component("opponents").config == {"size": 5, "folder": ""}, "the only one installed"
+    assert "opponents" not in names(plan(index, uses=duel)), "none is needed"
+
+
 def test_arrays_need_a_network_that_reads_them(index: Index) -> None:
     images = ["features.image=true"]
     with pytest.raises(IncompatiblePlan) as caught:

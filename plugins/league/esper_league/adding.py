@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -85,7 +86,8 @@ def _policy(weights: Weights, source: str, notes: tuple[str, ...]) -> Newcomer:
         "notes": list(notes),
     }
     # The last word of a run's name is its short id.
-    name = f"{plan['policy']}-{Path(source).name.rpartition('-')[2]}@{update}".lstrip("-")
+    policy = re.sub(r"[^A-Za-z0-9._-]+", "-", plan["policy"]).strip("-.")[:60] or "policy"
+    name = f"{policy}-{Path(source).name.rpartition('-')[2]}@{update}"
     return Newcomer(weights.id, name, CANDIDATE, f"{source}@{update}", meta, weights)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from esper_core.composition.build import build_beside, build_parts, make_context, resolve_device
+from esper_core.composition.build import ONLY_TRAINING, build_beside, build_parts, make_context, resolve_device
 from esper_core.composition.config import structure_config
 from esper_core.composition.plan import describe_plan, owners_of
 from esper_core.contracts.plain import from_exact
@@ -42,7 +42,7 @@ def load_driver(league: League, entry: LeagueEntry, index: Index, *, device: str
         return RuleDriver(entry.id, build_beside(component, index, context, config), masks, known.rows, component.owner)
     header = read_header(league.weights(entry))
     plan = evolve(plan_here(league.plan, header.plan, index), device=resolve_device(device))
-    parts = build_parts(plan, index, only={*plan.kinds, *known.uses} - {"environment", "loss"})
+    parts = build_parts(plan, index, only={*plan.kinds, *known.uses} - {"environment", *ONLY_TRAINING})
     policy = Policy(parts["network"], parts["critic"], known.actions, plan.precision, owners_of(plan, index))
     load_policy(header.path, policy, parts["features"], plan, index, ReturnNormaliser())
     return PolicyDriver(entry.id, policy.eval(), parts["features"], parts["masks"], known.rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from esper_core import CommandSpec, hookimpl
+from esper_core import CommandSpec, ComponentSpec, KindSpec, hookimpl
 
 COMMANDS = (
     ("create", "create", "Begin a league in a directory."),
@@ -15,7 +15,42 @@ COMMANDS = (
     ("promote", "promote", "Make commanders of the best candidates."),
     ("retire", "retire", "Retire commanders that are no longer among the best."),
     ("reinstate", "reinstate", "Bring a retired entry back."),
+    ("report", "report", "Write one HTML page about a league."),
 )
+
+
+FLAGS = {
+    "opponents": "dir",
+    "matchmaking": "matchmaking",
+    "candidate-every": "candidate_every",
+    "self-play": "self_play",
+}
+"""Flags of `esper train`, each with the option of the league's opponents that it stands for."""
+
+
+@hookimpl
+def esper_kinds() -> Iterator[KindSpec]:
+    """Declare what plays the other side while a policy is trained."""
+    yield KindSpec(
+        name="opponents",
+        protocol="esper_core.contracts.sides:Opponents",
+        conformance="esper_league.conformance:SUITE",
+        summary="whom a learner plays against, chosen before every rollout",
+        flags=FLAGS,
+    )
+
+
+@hookimpl
+def esper_components() -> Iterator[ComponentSpec]:
+    """Register the entries of a league as opponents."""
+    yield ComponentSpec(
+        kind="opponents",
+        name="league",
+        factory="esper_league.opponents:LeagueOpponents",
+        config="esper_league.config:LeagueConfig",
+        metrics="esper_league.metrics:METRICS",
+        summary="the entries of a league, and the learner itself",
+    )
 
 
 @hookimpl

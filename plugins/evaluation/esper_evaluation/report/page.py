@@ -9,7 +9,8 @@ from esper_core.runs.directory import RunDirectory
 from esper_core.runs.words import by_place
 from esper_evaluation.report import chapters
 from esper_evaluation.report.document import Chapter, Document, Tile, check_replaceable, write_page
-from esper_evaluation.report.figures import fixed
+from esper_evaluation.report.figures import fixed, short
+from esper_evaluation.report.opponents import opponents
 from esper_evaluation.report.pictures import pictures
 from esper_evaluation.report.record import Record
 from esper_evaluation.report.slots import slots
@@ -46,9 +47,10 @@ def _chapters(record: Record) -> list[Chapter]:
     if not record.lines:
         empty = Chapter("learning", "Learning", "No update has ended yet, so there is nothing to draw.", [])
         return [empty, chapters.made_of(record), chapters.provenance(record)]
-    seen = pictures(record)
+    seen, met = pictures(record), opponents(record)
     return [
         chapters.learning(record),
+        *([met] if met else []),
         slots(record),
         *([seen] if seen else []),
         chapters.behaviour(record),
@@ -81,6 +83,8 @@ def _tiles(record: Record) -> list[Tile]:
             low, high = interval.low, interval.high
             ends = "one episode" if low is None or high is None else f"{fixed(low)} to {fixed(high)}"
             tiles.append(Tile(headline.label, fixed(interval.mean), f"{ends}, {span}"))
+        elif known := [v for v in record.metric(headline.name)[-len(quarter) :] if v is not None]:
+            tiles.append(Tile(headline.label, short(sum(known) / len(known)), f"mean, {span}"))
     seconds = sum(float(line.get("timing", {}).get("seconds") or 0.0) for line in lines)
     steps = lines[-1]["environment_steps"]
     rate = f"{steps / seconds:.1f} per second" if seconds > 0 else ""

@@ -89,6 +89,24 @@ def test_heads_of_numbers_have_charts_of_their_own(make_run: MakeRun) -> None:
         assert chart in drawn
 
 
+def test_opponents_have_a_chapter_where_there_are_any(make_run: MakeRun) -> None:
+    assert "Whom it was trained against" not in page(make_run()).text
+
+    def match(update: int, name: str, won: float, side: int) -> dict[str, Any]:
+        event = {"env": 0, "step": 9, "type": "match", "instance": side}
+        return {**event, "update": update, "opponent": name, "won": won, "side": side}
+
+    many = [match(2, f"rare{n}", 0.5, 1) for n in range(7)]
+    events = [match(1, "hold", 1, 0), match(1, "hold", 0, 1), match(2, "hold", 1, 0), *many, {**many[0], "type": "odd"}]
+    lines = [line(1), line(2, **{"weight/hold": 0.25, "rating": 1523.4})]
+    words = {"headlines": [{"name": "rating", "label": "rated", "short": "", "meaning": "", "headline": 1}]}
+    shown = page(make_run("league", lines=lines, events=events, record={"words": words}))
+    assert "10 matches against 8 opponents ended." in shown.text and "rated 1,523 mean, update 2" in shown.text
+    assert "hold 3 0.667 [−0.768, 2.101] 1.000 0.000 0.25 1 to 2" in shown.text
+    assert "Scored against them over updates 1 to 2: hold from 0.5 to 1;" in " ".join(v for _, v in shown.attributes)
+    assert "others 25" in shown.text, "two of the eight matches of the last update"
+
+
 def test_it_needs_no_network_and_no_script(make_run: MakeRun) -> None:
     html = render(Record.read(make_run()))
     shown = Page(html)

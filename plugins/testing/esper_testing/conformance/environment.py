@@ -29,6 +29,7 @@ from esper_testing.legality import chosen_between, draw_legal
 from esper_testing.matches import check_ending, check_midway, check_padding, check_restarts, check_rows
 from esper_testing.published import check_event, check_field, check_numbers
 from esper_testing.randomness import untouched_randomness
+from esper_testing.sides import check_mirrored, check_opponents, check_opponents_midway, check_sides
 from esper_testing.single import SingleEnvironment
 from esper_testing.states import made_illegal
 
@@ -57,6 +58,10 @@ SUITE = Suite(
         "randomness",
         "gymnasium",
         "evaluating",
+        "sides",
+        "mirrored",
+        "opponents",
+        "opponents-midway",
         "training",
         "closing",
     ),
@@ -354,6 +359,41 @@ def evaluating(subject: Subject) -> None:
         assert said == can, f"its description says replayable = {said}, and it {'has' if can else 'lacks'} topologies"
         if said:
             check_replay(environment, masks, held, topologies)
+
+
+@SUITE.check("sides", after=("evaluating",))
+def sides(subject: Subject) -> None:
+    """Where its description names two sides: each seed is an instance from both, and it says which the learner has."""
+    with playable(subject) as played:
+        check_sides(played, _sides(subject))
+
+
+@SUITE.check("mirrored", after=("sides",))
+def mirrored(subject: Subject) -> None:
+    """Where it has sides: with these exchanged a match is the same, and each side is shown what a learner would be."""
+    if _sides(subject):
+        with playable(subject, envs=1) as played:
+            check_mirrored(played)
+
+
+@SUITE.check("opponents", after=("sides",))
+def opponents(subject: Subject) -> None:
+    """Where it has sides: opponents are drawn per match, called once a step for all theirs, and told of in the end."""
+    if _sides(subject):
+        with playable(subject) as played, playable(subject, envs=1) as alone:
+            check_opponents(played, alone)
+
+
+@SUITE.check("opponents-midway", after=("opponents", "resuming-midway"))
+def opponents_midway(subject: Subject) -> None:
+    """Where it has sides and `state`, another one goes on in the middle of matches against the same opponents."""
+    if _sides(subject):
+        with playable(subject) as played, playable(subject) as other:
+            check_opponents_midway(played, other)
+
+
+def _sides(subject: Subject) -> tuple[str, ...]:
+    return describe_plan(subject.plan(3), subject.full_index).sides
 
 
 @SUITE.check("training", after=("state", "rewards", "horizon", "events"))
