@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from esper_evaluation.report.document import Chapter, Figure
 from esper_evaluation.report.figures import HeatMap, Notice, Table
 from esper_league.glicko import expected_score
-from esper_league.matrix import Matrix, beats, cyclic_triples
+from esper_league.matrix import Matrix, beats
 from esper_league.report.record import Record
 
 LARGEST = 40
@@ -27,10 +27,9 @@ def encounters(record: Record) -> Chapter:
     if not record.matches:
         text = f"No match was played yet. Play some: esper league play {record.path}"
         return Chapter("matrix", "Who beats whom", text, [])
-    cycles = cyclic_triples(matrix)
     figures: list[Figure] = [_heat(matrix)]
-    if cycles:
-        figures = [_warning(len(cycles), record), _cycles(matrix, cycles), *figures]
+    if record.cycles:
+        figures = [_warning(record), _cycles(matrix, record.cycles), *figures]
     pairs = _pairs(record)
     note = "Surprise is the distance from what ratings expect, in standard deviations of chance."
     worst = [[row[0], row[1], row[3], row[5], row[6]] for row in pairs[:WORST]]
@@ -42,7 +41,7 @@ def encounters(record: Record) -> Chapter:
         "What the row scored against the column: points of all matches of the pair, 1 for a victory and a half for a "
         "draw. Ratings foretell pairs that have hardly met; where a pair has met often, this is the better witness."
     )
-    return Chapter("matrix", "Who beats whom", text if cycles else f"{text} {_none(matrix)}", figures)
+    return Chapter("matrix", "Who beats whom", text if record.cycles else f"{text} {_none(matrix)}", figures)
 
 
 def _heat(matrix: Matrix) -> HeatMap:
@@ -74,10 +73,11 @@ def _told(matrix: Matrix, i: int, j: int) -> str:
     return f"{pair}: {_score(matrix, i, j)}" if matrix.games[i][j] else f"{pair}: not played"
 
 
-def _warning(count: int, record: Record) -> Notice:
+def _warning(record: Record) -> Notice:
+    count, decided = len(record.cycles), decided_triples(record.matrix)
     return Notice(
         "This game is not transitive",
-        f"Of {decided_triples(record.matrix):,} triples in which every pair is decided, {count:,} "
+        f"Of {decided:,} triple{'s' * (decided > 1)} in which every pair is decided, {count:,} "
         f"{'are cycles' if count > 1 else 'is a cycle'}: the first beats the second, the second the third, and the "
         "third the first, each with a certainty of 95 %. A rating is one number and cannot say so: whoever has the "
         "highest of the three, another of them beats it. Trust the matrix, and draw opponents by how often they win "

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from esper_evaluation.report.document import Chapter, Document, Tile, check_replaceable, write_page
 from esper_evaluation.report.figures import Facts
 from esper_league.entry import CANDIDATE, COMMANDER, RETIRED, RULE
-from esper_league.matrix import cyclic_triples
 from esper_league.report.careers import careers
 from esper_league.report.curves import curves
 from esper_league.report.encounters import encounters
@@ -69,7 +68,7 @@ def _tiles(record: Record) -> list[Tile]:
     tiles.append(Tile("pairs that met", f"{met:,}", f"of {pairs:,}"))
     last = record.periods[max(record.periods)] if record.periods else ""
     tiles.append(Tile("rating periods", str(len(record.periods)), f"last {day(last)}" if last else ""))
-    cycles = len(cyclic_triples(record.matrix))
+    cycles = len(record.cycles)
     tiles.append(Tile("cycles", str(cycles), "not transitive" if cycles else "none seen"))
     return tiles
 

@@ -13,7 +13,7 @@ from attrs import define, field
 from esper_league.entry import RETIRED, LeagueEntry
 from esper_league.league import League
 from esper_league.match import Happening, Match, Past
-from esper_league.matrix import Matrix, matrix_of
+from esper_league.matrix import Matrix, cyclic_triples, matrix_of
 from esper_league.retirement import ranking
 
 if TYPE_CHECKING:
@@ -73,6 +73,11 @@ class Record:
             [[found.wins[i][j] for j in order] for i in order],
             [[found.games[i][j] for j in order] for i in order],
         )
+
+    @cached_property
+    def cycles(self) -> list[tuple[str, str, str]]:
+        """Names of three that surely beat each other in a circle."""
+        return cyclic_triples(self.matrix)
 
     @property
     def unrated(self) -> int:

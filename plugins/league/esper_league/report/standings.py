@@ -67,7 +67,9 @@ def _notices(record: Record) -> Iterator[Notice]:
     if record.unrated:
         unrated = f"{record.unrated} match{'es' * (record.unrated != 1)}"
         yield Notice(
-            "Not everything is rated", f"{unrated} wait for the next rating period: esper league rate {record.path}"
+            "Not everything is rated",
+            f"{unrated} {'wait' if record.unrated > 1 else 'waits'} for the next rating period: "
+            f"esper league rate {record.path}",
         )
 
 
