@@ -101,9 +101,13 @@ class OtherSide:
 
     # Matches --------------------------------------------------------------------------------------------------------
 
-    def begin(self, match: int, seed: int, side: int) -> None:
-        """Begin a match, whatever was in progress there; the learner has the side."""
-        self._names[match] = self.draw(seed)
+    def begin(self, match: int, seed: int, side: int, name: str | None = None) -> None:
+        """Begin a match, whatever was in progress there; the learner has the side, and the opponent is drawn or named.
+
+        Raises:
+            EsperError: nobody who was set has that name.
+        """
+        self._names[match] = self.draw(seed) if name is None else self.driver(name).name
         self._tells[match], self._instances[match], self._steps[match] = self._told, 2 * seed + side, 0
 
     def act(self, running: Flags, state: State) -> dict[str, Tensor]:

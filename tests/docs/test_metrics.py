@@ -15,6 +15,7 @@ from esper_core.learning.session import open_session
 from esper_core.learning.thresholds import THRESHOLDS
 from esper_core.registry.loading import load_index
 from esper_core.registry.references import load_reference
+from esper_league import League
 
 
 def documented() -> dict[str, str]:
@@ -39,8 +40,12 @@ def test_every_metric_of_a_run_is_explained_and_no_other(
     uses, options = {"environment": "gymnasium"}, ["environment.id=Pendulum-v1"]
     numbers = PlanRequest(policy="mlp", slots="1", uses=uses, options=options, envs=1, updates=1, device="cpu")
     options = ["train.rollout_steps=240", "train.update_epochs=1"]
-    matches = PlanRequest(policy="combat-suite", environment="echelon", options=options, envs=1, updates=1)
+    known = {"policy": "combat-suite", "environment": "echelon", "envs": 1, "updates": 1}
     index, metrics = load_index(), {}
+    with League.create(tmp_path / "league", make_plan(PlanRequest(**known), index), index) as league:
+        league.add_rule("hold", index)
+    options += [f"opponents.dir={tmp_path / 'league'}", "opponents.self_play=0"]
+    matches = PlanRequest(**known, options=options, wanted=("opponents",))
     for request in (growth, numbers, matches):
         trainer = open_session(make_plan(request, index, Recipes()), index)
         (update,) = trainer.run(1)

@@ -1,4 +1,4 @@
-"""From a run, live weights or a rule to an entry. Torch is imported for live weights alone."""
+"""From a run or a rule to an entry. Torch is not imported."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from esper_core.contracts.errors import IncompatiblePlan
 from esper_core.contracts.plain import to_exact
 from esper_core.registry.resolve import resolve
 from esper_core.runs.checkpoint import choose_checkpoint, verify_checkpoint
-from esper_core.runs.header import Header
 from esper_league import weights as checkpoints
 from esper_league.entry import CANDIDATE, RULE, LeagueEntry
 from esper_league.fit import check_policy
@@ -53,30 +52,8 @@ def from_run(league: Plan, run: RunDirectory, index: Index, *, at: str, elsewher
     """Return the policy of a run's checkpoint; raises as `League.add_run`."""
     path = choose_checkpoint(run, at)
     notes = check_policy(league, verify_checkpoint(path), index, elsewhere=elsewhere)
-    return _policy(checkpoints.from_checkpoint(path), str(run.shown()), notes)
-
-
-def from_policy(
-    league: Plan,
-    tensors: Mapping[str, Mapping[str, Any]],
-    features: Mapping[str, Any] | None,
-    plan: Plan,
-    index: Index,
-    *,
-    update: int,
-    environment_steps: int,
-    source: str,
-) -> Newcomer:
-    """Return live weights; raises as `League.add_policy`."""
-    weights = checkpoints.from_policy(
-        tensors, features, plan, index, update=update, environment_steps=environment_steps
-    )
-    notes = check_policy(league, Header(Path(source), dict(weights.content)), index)
-    return _policy(weights, source, notes)
-
-
-def _policy(weights: Weights, source: str, notes: tuple[str, ...]) -> Newcomer:
-    plan, update = weights.content["plan"], weights.content["update"]
+    weights = checkpoints.read(path)
+    plan, update, source = weights.content["plan"], weights.content["update"], str(run.shown())
     meta = {
         "run": source,
         "update": update,
@@ -85,10 +62,9 @@ def _policy(weights: Weights, source: str, notes: tuple[str, ...]) -> Newcomer:
         "seed": plan["seed"],
         "notes": list(notes),
     }
-    # The last word of a run's name is its short id.
     policy = re.sub(r"[^A-Za-z0-9._-]+", "-", plan["policy"]).strip("-.")[:60] or "policy"
-    name = f"{policy}-{Path(source).name.rpartition('-')[2]}@{update}"
-    return Newcomer(weights.id, name, CANDIDATE, f"{source}@{update}", meta, weights)
+    short_id = run.name.rpartition("-")[2]
+    return Newcomer(weights.id, f"{policy}-{short_id}@{update}", CANDIDATE, f"{source}@{update}", meta, weights)
 
 
 def from_rule(league: Plan, rule: str, index: Index, pins: Mapping[str, str] | None) -> Newcomer:

@@ -161,39 +161,6 @@ class League:
         self.check_installed(index)
         return self._add(adding.from_run(self.plan, run, index, at=at, elsewhere=elsewhere), name)
 
-    def add_policy(
-        self,
-        tensors: Mapping[str, Mapping[str, Any]],
-        features: Mapping[str, Any] | None,
-        plan: Plan,
-        index: Index,
-        *,
-        update: int,
-        environment_steps: int,
-        source: str,
-        name: str | None = None,
-    ) -> Added:
-        """Add live weights as a candidate, such as a learner's while it trains.
-
-        Args:
-            tensors: The groups 'policy' and 'normaliser', on the CPU, as in `esper_core.learning.state.TrainerState`.
-            features: What `features.state()` returns, None for features without.
-            plan: What they are trained with.
-            index: What is installed.
-            update: Updates done.
-            environment_steps: Steps done.
-            source: Path of the run.
-            name: As for `add_run`.
-
-        Raises:
-            LeagueMismatch: as for `add_run`.
-        """
-        self.check_installed(index)
-        found = adding.from_policy(
-            self.plan, tensors, features, plan, index, update=update, environment_steps=environment_steps, source=source
-        )
-        return self._add(found, name)
-
     def add_rule(
         self, rule: str, index: Index, pins: Mapping[str, str] | None = None, *, name: str | None = None
     ) -> Added:

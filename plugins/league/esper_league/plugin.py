@@ -9,6 +9,7 @@ from esper_core import CommandSpec, ComponentSpec, KindSpec, hookimpl
 COMMANDS = (
     ("create", "create", "Begin a league in a directory."),
     ("add", "add", "Add a trained policy or a rule to a league."),
+    ("play", "play", "Play matches between the entries of a league."),
     ("rate", "rate", "Close a rating period: rate everybody by the matches since the last."),
     ("table", "table", "Show who plays in a league, the strongest first."),
     ("show", "show", "Show one entry of a league: its ratings, its matches and what became of it."),
@@ -49,6 +50,7 @@ def esper_components() -> Iterator[ComponentSpec]:
         factory="esper_league.opponents:LeagueOpponents",
         config="esper_league.config:LeagueConfig",
         metrics="esper_league.metrics:METRICS",
+        example="esper_league.example:example",
         summary="the entries of a league, and the learner itself",
     )
 

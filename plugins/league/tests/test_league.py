@@ -9,7 +9,6 @@ from attrs import evolve
 
 from esper_core.contracts.errors import UserError
 from esper_core.registry.index import Index
-from esper_core.runs.checkpoint import choose_checkpoint
 from esper_core.runs.directory import RunDirectory
 from esper_league import Glicko2Rating, League, LeagueEntry, Match, rate
 from esper_league.glicko import idle
@@ -93,18 +92,6 @@ def test_a_run_is_added_once_and_stays_what_it_became(
     with pytest.raises(UserError, match="cannot be called '-x'"):
         arena.add_run(make_run(seed=7), index, name="-x")
     assert [event.what for event in arena.happenings()] == ["added", "added"]
-
-
-def test_live_weights_are_those_of_the_checkpoint_of_that_update(
-    arena: League, index: Index, planned: Planned, run: RunDirectory
-) -> None:
-    from safetensors.torch import load_file
-
-    path = choose_checkpoint(run, "last")
-    tensors = {group: load_file(path / f"{group}.safetensors") for group in ("policy", "normaliser")}
-    said = {"update": 1, "environment_steps": 18, "source": "runs/x-ab12"}
-    entry, is_new = arena.add_policy(tensors, None, planned(updates=9, seed=4), index, **said)
-    assert is_new and entry.source == "runs/x-ab12@1" and arena.add_run(run, index) == (entry, False)
 
 
 def test_a_rule_is_an_entry_that_no_one_promotes(arena: League, index: Index) -> None:

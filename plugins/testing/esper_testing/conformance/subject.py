@@ -15,13 +15,13 @@ from attrs import define, field
 
 from esper_core.composition.build import ORDER, build_beside, build_parts, make_context
 from esper_core.composition.config import structure_config
-from esper_core.composition.fit import READS_ARRAYS
+from esper_core.composition.fit import OPPONENTS, READS_ARRAYS
 from esper_core.composition.plan import Plan, PlanRequest, describe_environment, describe_plan, make_plan
 from esper_core.contracts.components import ComponentSpec
 from esper_core.contracts.errors import ConfigError, EsperError, PluginError
 from esper_core.contracts.protocols import BuildContext
 from esper_core.contracts.slots import SlotConfig
-from esper_core.contracts.state import StateSpec
+from esper_core.contracts.state import EnvironmentDescription
 from esper_core.registry.index import Component, Index
 from esper_core.registry.references import load_reference
 from esper_core.system.packages import LOCAL_DISTRIBUTION
@@ -162,7 +162,9 @@ class Subject:
     ) -> Any:
         """Return the component, newly built: within a plan, or beside one where plans do not hold its kind alone."""
         if self.kind in ORDER:
-            return self.parts(slots, self.kind, options=options, dtype=dtype, **request)[self.kind]
+            # Opponents play in an environment that they are shown.
+            kinds = (self.kind, "environment") if self.kind == OPPONENTS else (self.kind,)
+            return self.parts(slots, *kinds, options=options, dtype=dtype, **request)[self.kind]
         context = self.context(slots, options=options, dtype=dtype)
         return build_beside(self.component, self.full_index, context, self.config())
 
@@ -195,21 +197,25 @@ class Subject:
         for environment in sorted(
             self.full_index.of_kind("environment"), key=lambda c: (c.qualified != usual, c.distribution != DISTRIBUTION)
         ):
-            missing = [name for name in self.spec.reads if name not in self._state_of(environment).names]
-            if not missing:
+            known = self._described(environment)
+            published = () if known is None else known.state.names
+            missing = [name for name in self.spec.reads if name not in published]
+            if self.kind == OPPONENTS and not (known and known.sides):
+                tried.append(f"{environment} has no two sides")
+            elif missing:
+                tried.append(f"{environment} does not publish {', '.join(missing)}")
+            else:
                 return environment
-            tried.append(f"{environment} does not publish {', '.join(missing)}")
         raise PluginError(
-            f"{self.component} reads what no installed environment publishes: {'; '.join(tried)}.",
+            f"{self.component} needs what no installed environment has: {'; '.join(tried)}.",
             hint="Install the distribution that brings its environment.",
         )
 
-    def _state_of(self, environment: Component) -> StateSpec:
-        try:
-            config = structure_config(environment, {})
-            return describe_environment(environment, config, SlotConfig.for_grid(1, 3)).state
-        except EsperError:
-            return StateSpec(())
+    def _described(self, environment: Component) -> EnvironmentDescription | None:
+        """Return what an environment is with its defaults, or None where these cannot be described."""
+        with suppress(EsperError):
+            return describe_environment(environment, structure_config(environment, {}), SlotConfig.for_grid(1, 3))
+        return None
 
     def _required(self, uses: dict[str, str]) -> dict[str, str]:
         """Return partners for requirements that the reference components do not meet: kind → name."""
