@@ -295,9 +295,9 @@ class League:
         """Make commanders of the candidates that are among the best `top`; return them, the best first."""
         with self._store.writing():
             entries = self._store.entries()
-            chosen = retirement.promotions(entries, top)
+            ranked, chosen = retirement.contenders(entries), retirement.promotions(entries, top)
             for entry in chosen:
-                self._become(entry, COMMANDER, "promoted", retirement.reasons(entries, entry) | {"top": top})
+                self._become(entry, COMMANDER, "promoted", {**retirement.reasons(ranked, entry), "top": top})
         return [evolve(entry, kind=COMMANDER) for entry in chosen]
 
     def retire(
@@ -315,10 +315,10 @@ class League:
             return retirement.retirements(self.entries(), keep_top, min_games)
         with self._store.writing():
             entries = self._store.entries()
-            chosen = retirement.retirements(entries, keep_top, min_games)
+            ranked, chosen = retirement.commanders(entries), retirement.retirements(entries, keep_top, min_games)
             limits = {"keep_top": keep_top, "min_games": min_games}
             for entry in chosen:
-                self._become(entry, RETIRED, "retired", retirement.reasons(entries, entry) | limits)
+                self._become(entry, RETIRED, "retired", {**retirement.reasons(ranked, entry), **limits})
         return [evolve(entry, kind=RETIRED) for entry in chosen]
 
     def reinstate(self, text: str) -> LeagueEntry:

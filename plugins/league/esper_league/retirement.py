@@ -21,30 +21,34 @@ def ranking(entries: Iterable[LeagueEntry]) -> list[LeagueEntry]:
     return sorted(youngest_first, key=lambda entry: entry.rating.conservative, reverse=True)
 
 
-def promotions(entries: Sequence[LeagueEntry], top: int = KEEP_TOP) -> list[LeagueEntry]:
-    """Return the candidates that rank among the first `top` of commanders and candidates, the best first.
+def contenders(entries: Iterable[LeagueEntry]) -> list[LeagueEntry]:
+    """Return commanders and rated candidates, the best first: who is as uncertain as a newcomer is not ranked."""
+    return ranking(e for e in entries if e.kind == COMMANDER or (e.kind == CANDIDATE and e.rating.rd < LARGEST_RD))
 
-    Who is as uncertain as a newcomer, having never been rated, is not ranked.
-    """
-    known = [e for e in entries if e.kind == COMMANDER or (e.kind == CANDIDATE and e.rating.rd < LARGEST_RD)]
-    return [entry for entry in ranking(known)[:top] if entry.kind == CANDIDATE]
+
+def promotions(entries: Iterable[LeagueEntry], top: int = KEEP_TOP) -> list[LeagueEntry]:
+    """Return the candidates that are among the first `top` contenders, the best first."""
+    return [entry for entry in contenders(entries)[:top] if entry.kind == CANDIDATE]
+
+
+def commanders(entries: Iterable[LeagueEntry]) -> list[LeagueEntry]:
+    """Return the commanders, the best first."""
+    return ranking(entry for entry in entries if entry.kind == COMMANDER)
 
 
 def retirements(
-    entries: Sequence[LeagueEntry], keep_top: int = KEEP_TOP, min_games: int = MIN_GAMES
+    entries: Iterable[LeagueEntry], keep_top: int = KEEP_TOP, min_games: int = MIN_GAMES
 ) -> list[LeagueEntry]:
     """Return the commanders to retire, the worst first: outside the first `keep_top`, and with enough games.
 
     The first `keep_top` are kept whoever they are, so that newcomers, who are protected while they have fewer than
     `min_games` games, never displace the best: `keep_top` is what is kept at least, not a limit.
     """
-    beyond = ranking(entry for entry in entries if entry.kind == COMMANDER)[keep_top:]
+    beyond = commanders(entries)[keep_top:]
     return [entry for entry in reversed(beyond) if entry.games >= min_games]
 
 
-def reasons(entries: Sequence[LeagueEntry], entry: LeagueEntry) -> dict[str, Any]:
-    """Return the facts of an entry's promotion or retirement: its rank among commanders and itself, from 1 on."""
-    ranked = ranking(other for other in entries if other.kind == COMMANDER or other.id == entry.id)
-    rank = [other.id for other in ranked].index(entry.id) + 1
-    rating = entry.rating
+def reasons(ranked: Sequence[LeagueEntry], entry: LeagueEntry) -> dict[str, Any]:
+    """Return the facts of a promotion or retirement: the rank, from 1 on, among those that were ranked, and why."""
+    rank, rating = 1 + [other.id for other in ranked].index(entry.id), entry.rating
     return {"rank": rank, "of": len(ranked), "rating": rating.rating, "rd": rating.rd, "games": entry.games}

@@ -284,4 +284,4 @@ def _entry(row: Sequence[Any]) -> LeagueEntry:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, allow_nan=False, sort_keys=True)
+    return json.dumps(value, allow_nan=False)

@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from esper_core.contracts.errors import UserError
+from esper_core.contracts.errors import EsperError, UserError
 from esper_core.registry.index import Index
+from esper_core.runs.checkpoint import choose_checkpoint
 from esper_core.runs.directory import RunDirectory
 from esper_league import Glicko2Rating, League, LeagueEntry, Match, rate
 from esper_league.glicko import idle
+from esper_league.weights import read, write
 from plugins.league.tests.conftest import MakeRun, Planned, commander, enter, play
+from tests.disk import full_disk
 
 
 def kinds(league: League) -> dict[str, str]:
@@ -92,6 +95,16 @@ def test_a_run_is_added_once_and_stays_what_it_became(
     with pytest.raises(UserError, match="cannot be called '-x'"):
         arena.add_run(make_run(seed=7), index, name="-x")
     assert [event.what for event in arena.happenings()] == ["added", "added"]
+
+
+def test_a_full_disk_leaves_nobody_half_added(arena: League, index: Index, run: RunDirectory) -> None:
+    with full_disk(), pytest.raises(EsperError, match="No space left on device") as caught:
+        arena.add_run(run, index)
+    assert "add it again" in caught.value.hint and arena.entries() == []
+    assert list((arena.path / "weights").iterdir()) == []
+    # A process that died after the weights were there, and before the entry was, has left them.
+    write(arena.path, read(choose_checkpoint(run, "last")))
+    assert arena.add_run(run, index).is_new
 
 
 def test_a_rule_is_an_entry_that_no_one_promotes(arena: League, index: Index) -> None:
