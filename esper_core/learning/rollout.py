@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,7 +15,7 @@ from torch import Tensor
 from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.features import FeatureSchema
 from esper_core.contracts.protocols import Features, Masks
-from esper_core.contracts.tensors import leaves, mapped
+from esper_core.contracts.tensors import leaves, mapped, taken_apart
 from esper_core.learning.gae import gae
 from esper_core.learning.normalise import ROUNDING, ReturnNormaliser
 from esper_core.policy.distribution import FactoredDistribution
@@ -83,16 +82,11 @@ class Sequences(Steps):
 
     def parts(self, sizes: list[int]) -> Iterator[Sequences]:
         """Yield sequences one after another, so many at a time; all but the recurrent state are views."""
-        bare, split = evolve(self, state=None), list[Sequence[Tensor]]()
-
-        def cut(value: Tensor) -> Tensor:
-            split.append(value.split(sizes))
-            return value
-
-        mapped(bare, cut)
+        found, put_together = taken_apart(evolve(self, state=None))
+        split = [value.split(sizes) for value in found]
         states = [value.split(sizes, dim=1) for value in self.state or ()]
         for pieces, *state in zip(zip(*split, strict=True), *states, strict=True):
-            part = mapped(bare, partial(_next, iter(pieces)))
+            part = put_together(iter(pieces))
             yield evolve(part, state=type(self.state)._make(s.contiguous() for s in state)) if state else part
 
 
@@ -103,10 +97,6 @@ def _put(stored: Tensor, t: int, value: Tensor) -> None:
         stored.numpy()[:, t] = value.detach().numpy()
     else:
         stored[:, t].copy_(value)
-
-
-def _next(left: Iterator[Tensor], _: Tensor) -> Tensor:
-    return next(left)
 
 
 S = TypeVar("S", bound=Steps)
