@@ -43,41 +43,38 @@ class FactoredPpo:
 
     def __call__(self, batch: Sequences, evaluation: Evaluation) -> LossResult:
         """Compare stored `[E, T]` sequences with the policy's fresh evaluation of them."""
-        valid, weight = batch.valid, self._entropy_weight
-        steps = valid.sum().clamp_min(1) if batch.padded else valid.numel()
+        weight, coefficient = self._entropy_weight, self.config.value_coefficient
+        steps = max(1, int(batch.valid.sum())) if batch.padded else batch.valid.numel()
         log_probs, predicted = [evaluation.log_prob[name] for name in self._names], evaluation.values.q_taken
         with torch.no_grad():
             gain, slopes, outside, choice = self._surrogate(batch, _rows(log_probs))
-            policy_loss = gain.sum() / -steps
             # Selected before it is squared: padding may hold NaN, and 0 · NaN is NaN.
             error = _kept(batch, predicted - batch.returns)
-            value_loss = error.square().sum() * (0.5 / steps)
-            # Their derivatives are known, which saves a graph of many small operations.
-            worth, pull = (
-                policy_loss + self.config.value_coefficient * value_loss,
-                self.config.value_coefficient / steps,
-            )
-            slopes = (*(slopes / -steps).unbind(), error * pull)
-        loss: Tensor = _Sloped.apply(worth, slopes, *log_probs, predicted)
-        if weight:
-            entropy = self._entropy(batch, evaluation.entropy) / steps
-            loss = loss - weight * entropy
-        with torch.no_grad():
-            if not weight:
-                entropy = self._entropy(batch, evaluation.distribution.entropy()) / steps
             old = FactoredDistribution(self.actions, batch.old_logits, batch.masks)
-            kl = _kept(batch, evaluation.distribution.kl(old)).sum() / steps
-            clipped, chosen = torch.stack([outside, choice]).sum((2, 3)).tolist()
+            kl = _kept(batch, evaluation.distribution.kl(old))
+            # Derivatives that are known save a graph of many small operations.
+            known_slopes = (
+                *(slopes * constant(-1 / steps, gain.dtype)).unbind(),
+                error * constant(coefficient / steps, error.dtype),
+            )
+        with torch.set_grad_enabled(bool(weight) and torch.is_grad_enabled()):
+            entropy = self._entropy(batch, evaluation.entropy if weight else evaluation.distribution.entropy())
+        sums = torch.stack([gain.sum(), error.square().sum(), kl.sum(), entropy.detach()])
+        gained, squares, divergence, bonus = (value / steps for value in sums.tolist())
+        loss: Tensor = _Sloped.apply(coefficient * 0.5 * squares - gained, known_slopes, *log_probs, predicted)
+        if weight:
+            loss = loss - weight / steps * entropy
+        clipped, chosen = torch.stack([outside, choice]).sum((2, 3)).tolist()
         metrics: dict[str, Tensor | float] = {
-            "policy_loss": policy_loss,
-            "value_loss": value_loss,
-            "entropy": entropy.detach(),
+            "policy_loss": -gained,
+            "value_loss": 0.5 * squares,
+            "entropy": bonus,
             "clip_fraction": sum(clipped) / max(1, sum(chosen)),
         }
         if self.config.ratio_mode == "per_head":
             for name, beyond, count in zip(self._names, clipped, chosen, strict=True):
                 metrics[f"clip_fraction/{name}"] = beyond / count if count else math.nan
-        return LossResult(loss=loss, kl=kl, metrics=metrics)
+        return LossResult(loss=loss, kl=predicted.new_tensor(divergence), metrics=metrics)
 
     def _surrogate(self, batch: Sequences, log_prob: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Compare policies by their clipped ratios, one row per head, or a single row of the joint ratio.
@@ -117,9 +114,9 @@ class _Sloped(torch.autograd.Function):
     """A number whose derivatives by some tensors, its slopes, are known."""
 
     @staticmethod
-    def forward(ctx: Any, value: Tensor, slopes: tuple[Tensor, ...], *by: Tensor) -> Tensor:
+    def forward(ctx: Any, value: float, slopes: tuple[Tensor, ...], *by: Tensor) -> Tensor:
         ctx.save_for_backward(*slopes)
-        return value.clone()
+        return by[0].new_tensor(value)
 
     @staticmethod
     @once_differentiable
