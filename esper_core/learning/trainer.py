@@ -269,10 +269,8 @@ class Trainer:
             total.backward()
         norm = seen.gradient()
         check_finite(f"the gradient of epoch {epoch}", norm)
-        if 0.0 < self.config.max_grad_norm < norm:
-            gradients = [p.grad for p in self._parameters if p.grad is not None]
-            torch._foreach_mul_(gradients, self.config.max_grad_norm / norm)
-        self.optimiser.advance()
+        longest = self.config.max_grad_norm
+        self.optimiser.advance(norm / longest if 0.0 < longest < norm else 1.0)
         seen.stepped({**said, "loss": total.detach()})
         return True
 

@@ -258,7 +258,7 @@ class Policy(nn.Module):
         with owner.doing("computing values"), autocast(self.precision, latent.device):
             values = self.critic(latent, op_probs, op)
         check_values(owner, values, self.actions, tuple(latent.shape[:2]), latent.device)
-        return mapped(values, widened)
+        return Values(*(None if value is None else widened(value) for value in values))
 
     def _greedy_values(self, latent: Tensor, distribution: FactoredDistribution) -> Values:
         op_probs = distribution.op_probs()
