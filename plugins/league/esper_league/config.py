@@ -25,6 +25,9 @@ class LeagueConfig:
         choices=MATCHMAKINGS,
         help="Who is met more: pfsp who is hard to beat, rating who is rated alike, uniform nobody.",
     )
+    recent_candidates: int = option(
+        10, low=0, high=10**6, help="Candidates that are met, the newest; rules and commanders are all met."
+    )
     self_play: float = option(
         0.2, low=0.0, high=1.0, help="Share of matches against the learner's own weights at the update's beginning."
     )

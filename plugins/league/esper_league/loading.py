@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import evolve
 
@@ -20,12 +21,25 @@ from esper_league.entry import RULE, LeagueEntry
 from esper_league.fit import plan_here
 
 if TYPE_CHECKING:
+    from esper_core.composition.plan import Plan
     from esper_core.contracts.sides import Driver
     from esper_core.registry.index import Index
-    from esper_league.league import League
 
 
-def load_driver(league: League, entry: LeagueEntry, index: Index, *, device: str = "cpu") -> Driver:
+class Place(Protocol):
+    """What loading needs of a league, such as a `League`, or what stands for one in another process.
+
+    Attributes:
+        plan: The plan of what is played.
+    """
+
+    plan: Plan
+
+    def weights(self, entry: LeagueEntry) -> Path:
+        """Return the folder of an entry's checkpoint."""
+
+
+def load_driver(league: Place, entry: LeagueEntry, index: Index, *, device: str = "cpu") -> Driver:
     """Return what plays as an entry: its name is the entry's id, and a policy draws its actions as in training.
 
     Raises:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from esper_core.composition.plan import describe_plan
-from esper_core.contracts.errors import ConfigError, EsperError, PluginError, UserError
+from esper_core.contracts.errors import ConfigError, EsperError, UserError
 from esper_core.contracts.sides import Driver
 from esper_core.learning.randomness import ProcessStreams
 from esper_core.policy.drivers import PolicyDriver
@@ -75,7 +75,8 @@ class LeagueOpponents:
         with self._open() as league:
             if self._standing.rivals is None:
                 self._standing.look(league.entries())
-            self._load(league)
+            if self._config.self_play < 1.0:
+                self._load(league)
             shares = self._shares()
             rivals = self._standing.rivals or {}
             for name in self._environment.opponents:
@@ -85,6 +86,7 @@ class LeagueOpponents:
                         self._drivers[name] = self._driver(league, rivals[name])
                     shares[name] = 0.0
         self._weights = shares
+        self._drivers = {name: driver for name, driver in self._drivers.items() if name in shares}
         drivers = [self._drivers[name] for name in shares if name != SELF]
         if SELF in shares or SELF in self._environment.opponents:
             shares.setdefault(SELF, 0.0)
@@ -98,7 +100,8 @@ class LeagueOpponents:
         matches = [(event["opponent"], float(event["won"])) for event in events]
         in_league = [(name, won) for name, won in matches if name != SELF]
         self._standing.played(in_league)
-        rating, count = self._standing.learner, len(self._standing.playing)
+        rating = self._standing.learner
+        count = sum(weight > 0 for name, weight in self._weights.items() if name != SELF)
         metrics = {"learner_rating": rating.rating, "learner_rd": rating.rd, "opponents": float(count)}
         if in_league:
             metrics["won_league"] = sum(won for _, won in in_league) / len(in_league)
@@ -133,9 +136,12 @@ class LeagueOpponents:
     def _open(self) -> League:
         return League.open(self._config.dir, on_wait=_logger.warning)
 
+    def _playing(self) -> list[Rival]:
+        return self._standing.playing(self._config.recent_candidates)
+
     def _shares(self) -> dict[str, float]:
         """Return the weights of those that new matches draw, by name."""
-        own, playing = self._config.self_play, self._standing.playing
+        own, playing = self._config.self_play, self._playing()
         if not playing and not own:
             raise UserError(
                 f"Nobody in the league {self._config.dir} can be played against.",
@@ -143,19 +149,19 @@ class LeagueOpponents:
             )
         if not playing:
             return {SELF: 1.0}
-        shares = zip(playing, self._standing.weights(self._config.matchmaking), strict=True)
+        shares = zip(playing, self._standing.weights(self._config.matchmaking, playing), strict=True)
         found = {rival.name: (1.0 - own) * share for rival, share in shares if own < 1.0}
         return {**found, SELF: own} if own else found
 
     def _load(self, league: League) -> None:
         """Load whom a match may draw; who cannot be loaded is left out from now on, which is said."""
-        for rival in self._standing.playing if self._config.self_play < 1.0 else ():
-            if rival.name not in self._drivers:
-                try:
-                    self._drivers[rival.name] = self._driver(league, rival)
-                except (EsperError, PluginError) as error:
-                    self._standing.broken.add(rival.id)
-                    _logger.warning("'%s' is not played against: %s", rival.name, error.message)
+        while absent := [rival for rival in self._playing() if rival.name not in self._drivers]:
+            rival = absent[0]
+            try:
+                self._drivers[rival.name] = self._driver(league, rival)
+            except EsperError as error:
+                self._standing.broken.add(rival.id)
+                _logger.warning("'%s' is not played against: %s", rival.name, error.message)
 
     def _driver(self, league: League, rival: Rival) -> Driver:
         """Return what plays as an entry, under its name; no random number is drawn on the way."""

@@ -16,6 +16,7 @@ COMMANDS = (
     ("promote", "promote", "Make commanders of the best candidates."),
     ("retire", "retire", "Retire commanders that are no longer among the best."),
     ("reinstate", "reinstate", "Bring a retired entry back."),
+    ("report", "report", "Write one HTML page about a league."),
 )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import asdict, define, field, frozen
 
-from esper_league.entry import LeagueEntry
+from esper_league.entry import CANDIDATE, COMMANDER, RULE, LeagueEntry
 from esper_league.glicko import Glicko2Rating, rate
 from esper_league.matchmaking import weigh
 
@@ -25,13 +25,13 @@ class Rival:
 
     id: str
     name: str
-    plays: bool
+    kind: str
     rating: Glicko2Rating
 
     @classmethod
     def of(cls, entry: LeagueEntry) -> Rival:
         """Return what is known of an entry."""
-        return cls(entry.id, entry.name, entry.plays, entry.rating)
+        return cls(entry.id, entry.name, entry.kind, entry.rating)
 
 
 @define
@@ -67,14 +67,15 @@ class Standing:
         """Take in who is in the league."""
         self.rivals = {entry.name: Rival.of(entry) for entry in entries}
 
-    @property
-    def playing(self) -> list[Rival]:
-        """Who may be drawn."""
-        return [rival for rival in (self.rivals or {}).values() if rival.plays and rival.id not in self.broken]
+    def playing(self, recent: int) -> list[Rival]:
+        """Return who may be drawn, oldest first: rules, commanders, and the candidates that are the most `recent`."""
+        able = [rival for rival in (self.rivals or {}).values() if rival.id not in self.broken]
+        candidates = [rival.id for rival in able if rival.kind == CANDIDATE]
+        met = set(candidates[-recent:] if recent else ())
+        return [rival for rival in able if rival.kind in (RULE, COMMANDER) or rival.id in met]
 
-    def weights(self, matchmaking: str) -> list[float]:
+    def weights(self, matchmaking: str, playing: Sequence[Rival]) -> list[float]:
         """Return the shares of the matches against those that are `playing`, of which there is one at least."""
-        playing = self.playing
         scores = [self.scores.get(rival.id, Score()) for rival in playing]
         ratings = [rival.rating for rival in playing]
         return weigh(matchmaking, self.learner, ratings, [one.points for one in scores], [one.games for one in scores])

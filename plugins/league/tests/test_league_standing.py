@@ -10,7 +10,7 @@ from attrs import evolve
 
 from esper_core.cli.app import run
 from esper_core.contracts.plain import from_exact, to_exact
-from esper_league.entry import RETIRED, LeagueEntry
+from esper_league.entry import COMMANDER, RETIRED, RULE, LeagueEntry
 from esper_league.glicko import Glicko2Rating, rate
 from esper_league.standing import MEMORY_GAMES, Score, Standing
 
@@ -20,17 +20,18 @@ ENTRIES = [LeagueEntry(f"id{n}", name, rating=Glicko2Rating(1500 + 100 * n, 50))
 def test_matches_rate_the_learner_and_decide_whom_it_meets() -> None:
     standing = Standing()
     standing.look(ENTRIES)
-    assert standing.weights("pfsp") == pytest.approx([1 / 3] * 3)
+    playing = standing.playing(3)
+    assert standing.weights("pfsp", playing) == pytest.approx([1 / 3] * 3)
     played = [("a", 1.0)] * 6 + [("c", 0.0)] * 6
     standing.played(played)
     ratings = {entry.name: entry.rating for entry in ENTRIES}
     assert standing.learner == rate(Glicko2Rating(), [(ratings[name], won) for name, won in played])
-    weights = dict(zip("abc", standing.weights("pfsp"), strict=True))
+    weights = dict(zip("abc", standing.weights("pfsp", playing), strict=True))
     assert weights["c"] > weights["b"] > weights["a"], "who is hard to beat is met more"
-    assert standing.weights("uniform") == pytest.approx([1 / 3] * 3)
+    assert standing.weights("uniform", playing) == pytest.approx([1 / 3] * 3)
     near = evolve(standing.learner, rating=1700.0)
     standing.learner = near
-    by_rating = standing.weights("rating")
+    by_rating = standing.weights("rating", playing)
     assert by_rating == sorted(by_rating)
 
 
@@ -47,9 +48,15 @@ def test_earlier_matches_fade() -> None:
 def test_the_retired_and_the_broken_are_known_but_not_drawn() -> None:
     standing = Standing(broken={"id1"})
     standing.look([evolve(ENTRIES[0], kind=RETIRED, retired_at="now"), *ENTRIES[1:]])
-    assert [rival.name for rival in standing.playing] == ["c"]
+    assert [rival.name for rival in standing.playing(3)] == ["c"]
     standing.played([("a", 0.5)])
-    assert standing.weights("pfsp") == [1.0]
+
+
+def test_old_candidates_are_met_no_more_unless_they_are_promoted() -> None:
+    standing = Standing()
+    standing.look([evolve(ENTRIES[0], kind=COMMANDER), *ENTRIES[1:], LeagueEntry("rule", "rule", RULE)])
+    for recent, expected in ((0, ["a", "rule"]), (1, ["a", "c", "rule"]), (9, ["a", "b", "c", "rule"])):
+        assert [rival.name for rival in standing.playing(recent)] == expected
 
 
 def test_it_is_exact_after_it_was_written_down() -> None:
@@ -70,7 +77,7 @@ def test_flags_of_train_choose_a_league(
     assert run(["train", "--policy", "combat-suite", *flags, "--dry-run", "--json"]) == 0
     (chosen,) = (c for c in json.loads(capsys.readouterr().out)["components"] if c["kind"] == "opponents")
     config = {"dir": str(tmp_path / "2026"), "matchmaking": "rating", "candidate_every": 5, "self_play": 0.5}
-    assert (chosen["name"], chosen["config"]) == ("league", config)
+    assert (chosen["name"], chosen["config"]) == ("league", {**config, "recent_candidates": 10})
     assert run(["train", "--policy", "mlp", "--environment", "gymnasium", *flags, "--dry-run"]) == 2
     said = capsys.readouterr().err
     assert "opponents 'league'" in said and "environment 'gymnasium'" in said and "has no two sides" in said

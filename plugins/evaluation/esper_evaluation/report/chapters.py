@@ -11,24 +11,13 @@ from attrs import frozen
 from esper_core.runs.checkpoint import best_checkpoint, list_checkpoints
 from esper_core.runs.warnings import warning_spans
 from esper_evaluation.report.charts import Line, LineChart, Point, ShareChart
-from esper_evaluation.report.figures import Facts, HeatMap, Picture, Table, Timeline, Topology, short
+from esper_evaluation.report.document import Chapter, Figure
+from esper_evaluation.report.figures import Facts, Table, short
 from esper_evaluation.report.record import Record, number
 from esper_evaluation.student import mean_interval
 
 POINTS = 160
 """Points of a chart at most; where there are more updates, a point stands for several."""
-
-Figure = LineChart | ShareChart | HeatMap | Timeline | Topology | Table | Picture | Facts
-
-
-@frozen
-class Chapter:
-    """A heading, what it is about, and its figures. Without figures, `text` says why."""
-
-    name: str
-    title: str
-    text: str
-    figures: Sequence[Figure]
 
 
 @frozen

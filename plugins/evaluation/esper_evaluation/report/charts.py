@@ -50,6 +50,15 @@ class Line:
 
 
 @frozen
+class Mark:
+    """Something that happened at a place of the axis, as a sentence and as one character."""
+
+    x: float
+    said: str
+    sign: str
+
+
+@frozen
 class Stroke:
     """A line as drawn: SVG paths of the line and of its band, and the points that stand alone."""
 
@@ -61,17 +70,25 @@ class Stroke:
 
 @frozen
 class LineChart:
-    """Lines over updates.
+    """Lines over updates, or over something else that is counted.
 
     Attributes:
         title, note: What it shows, and how to read it.
         at: The points' places, shared by all lines.
+        axis: What is counted.
+        behind: Lines without names or bands that others are compared with.
+        marks: Places at which something happened.
+        nil: 0 means nothing: it is on the axis where it is near.
     """
 
     title: str
     note: str
     lines: Sequence[Line]
     at: Sequence[int]
+    axis: str = "update"
+    behind: Sequence[Line] = ()
+    marks: Sequence[Mark] = ()
+    nil: bool = True
     kind: str = field(default="lines", init=False)
 
     @property
@@ -80,7 +97,7 @@ class LineChart:
         said = [
             f"{line.name} from {short(first.y)} to {short(line.last)}" for line in self.lines if (first := _first(line))
         ]
-        return f"{self.title} over updates {self.at[0]} to {self.at[-1]}: {'; '.join(said)}."
+        return f"{self.title} over {self.axis}s {self.at[0]} to {self.at[-1]}: {'; '.join(said)}."
 
     @property
     def x_ticks(self) -> list[Tick]:
@@ -102,7 +119,7 @@ class LineChart:
         strokes = []
         for colour, line in enumerate(self.lines):
             runs = _runs(line.points)
-            path = "".join(_path([(_x(p.x, self.at), _y(p.y, low, high)) for p in run]) for run in runs if len(run) > 1)
+            path = self._line(runs)
             band = ""
             for run in runs:
                 known = [(p.x, p.low, p.high) for p in run if p.low is not None and p.high is not None]
@@ -126,10 +143,20 @@ class LineChart:
         return strokes
 
     @property
+    def paths_behind(self) -> list[str]:
+        """The lines behind, as SVG paths."""
+        return [path for line in self.behind if (path := self._line(_runs(line.points)))]
+
+    @property
+    def signs(self) -> list[tuple[float, Mark]]:
+        """Where marks are drawn."""
+        return [(_x(mark.x, self.at), mark) for mark in self.marks]
+
+    @property
     def table(self) -> Table:
         """Its numbers, evenly spread where there are many."""
         intervals = any(p is not None and p.low is not None for line in self.lines for p in line.points)
-        header = ["update"]
+        header = [self.axis]
         for line in self.lines:
             header += [line.name, "95 % interval"] if intervals else [line.name]
         rows = []
@@ -144,14 +171,18 @@ class LineChart:
             rows.append(row)
         return Table(header, rows)
 
+    def _line(self, runs: Sequence[Sequence[Point]]) -> str:
+        low, high = self._range()
+        return "".join(_path([(_x(p.x, self.at), _y(p.y, low, high)) for p in run]) for run in runs if len(run) > 1)
+
     def _range(self) -> tuple[float, float]:
-        """Return the ends of the y axis: what is drawn, with a little air, and 0 where it is near."""
-        drawn = [p for line in self.lines for p in line.points if p is not None]
+        """Return the ends of the y axis: what is drawn, with a little air, and 0 where near and of meaning."""
+        drawn = [p for line in (*self.lines, *self.behind) for p in line.points if p is not None]
         values = [v for p in drawn for v in (p.y, p.low, p.high) if v is not None]
         low, high = min(values), max(values)
-        if low > 0 and low < 0.6 * high:
+        if self.nil and low > 0 and low < 0.6 * high:
             low = 0.0
-        if high < 0 and high > 0.6 * low:
+        if self.nil and high < 0 and high > 0.6 * low:
             high = 0.0
         if low == high:
             return low - (abs(low) * 0.1 or 1.0), high + (abs(high) * 0.1 or 1.0)

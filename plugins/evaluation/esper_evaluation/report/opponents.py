@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from esper_core.contracts.sides import MATCH
-from esper_evaluation.report.chapters import Bin, Chapter, Figure, bins
+from esper_evaluation.report.chapters import Bin, bins
 from esper_evaluation.report.charts import Line, LineChart, Point, ShareChart
+from esper_evaluation.report.document import Chapter, Figure
 from esper_evaluation.report.figures import Table, fixed, short
 from esper_evaluation.report.record import Record, number
 from esper_evaluation.student import mean_interval

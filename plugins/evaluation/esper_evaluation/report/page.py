@@ -1,37 +1,20 @@
-"""One HTML page about a run: everything in one file, without scripts and without a network."""
+"""One HTML page about a run."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
-
-from esper_core.contracts.errors import UserError
 from esper_core.runs.directory import RunDirectory
 from esper_core.runs.words import by_place
-from esper_core.system.files import check_creatable, replace_synced, writing
-from esper_core.system.printable import visible
-from esper_evaluation.report import chapters, charts
+from esper_evaluation.report import chapters
+from esper_evaluation.report.document import Chapter, Document, Tile, check_replaceable, write_page
 from esper_evaluation.report.figures import fixed, short
 from esper_evaluation.report.opponents import opponents
 from esper_evaluation.report.pictures import pictures
 from esper_evaluation.report.record import Record
 from esper_evaluation.report.slots import slots
 from esper_evaluation.student import mean_interval
-
-ELSEWHERE = "Choose another place."
-MARK = b'<meta name="generator" content="esper report">'
-"""What every report begins with, so that nothing else is written over."""
-
-
-@frozen
-class Tile:
-    """A figure at the top of the page."""
-
-    label: str
-    value: str
-    note: str = ""
 
 
 def write_report(run: RunDirectory, path: Path) -> None:
@@ -41,45 +24,28 @@ def write_report(run: RunDirectory, path: Path) -> None:
         UserError: it would be written over a file that is not a report.
         EsperError: a file of the run is damaged, or the page cannot be written; one that was there before stays.
     """
-    with writing(path, ELSEWHERE):
-        check_creatable(path)
-        if path.exists() and MARK not in path.read_bytes()[:1000]:
-            raise UserError(f"{path} is there already, and is not a report.", hint=ELSEWHERE)
-    # The name of a folder need not be text; what no encoding knows is shown with a backslash.
-    content = render(Record.read(run)).encode("utf-8", "backslashreplace")
-    with writing(path, ELSEWHERE):
-        replace_synced(path, content)
+    check_replaceable(path)
+    write_page(render(Record.read(run)), path)
 
 
 def render(record: Record) -> str:
     """Return the page about a run."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        # Every text is escaped, whatever the name of the template: a run may hold texts of any origin.
-        autoescape=True,
-        loader=PackageLoader("esper_evaluation.report"),
-        undefined=StrictUndefined,
-        # What turns the direction of writing or is no text at all would forge a page, or could not be written.
-        finalize=lambda value: visible(value) if type(value) is str else value,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["short"] = short
-    environment.globals["charts"] = charts
-    return environment.get_template("report.html.jinja").render(
-        name=record.run.name,
+    created = record.run.created
+    document = Document(
+        kicker="esper · report of a run",
         title=record.plan.policy,
         subtitle=_subtitle(record),
+        name=record.run.name,
+        origin=f"{record.run.name} · begun {created}" if created else record.run.name,
         tiles=_tiles(record),
         chapters=_chapters(record),
-        created=record.run.created,
     )
+    return document.render()
 
 
-def _chapters(record: Record) -> list[chapters.Chapter]:
+def _chapters(record: Record) -> list[Chapter]:
     if not record.lines:
-        empty = chapters.Chapter("learning", "Learning", "No update has ended yet, so there is nothing to draw.", [])
+        empty = Chapter("learning", "Learning", "No update has ended yet, so there is nothing to draw.", [])
         return [empty, chapters.made_of(record), chapters.provenance(record)]
     seen, met = pictures(record), opponents(record)
     return [

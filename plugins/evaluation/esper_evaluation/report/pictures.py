@@ -10,7 +10,7 @@ from esper_core.contracts.errors import DamagedFile
 from esper_core.runs.directory import RESTORE
 from esper_core.runs.records import reading
 from esper_core.system.files import opened_file
-from esper_evaluation.report.chapters import Chapter
+from esper_evaluation.report.document import Chapter
 from esper_evaluation.report.figures import Picture
 from esper_evaluation.report.record import Record
 

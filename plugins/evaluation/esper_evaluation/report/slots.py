@@ -8,7 +8,8 @@ from typing import Any
 
 from esper_core.contracts.state import SlotWords
 from esper_core.runs.words import Words, by_place
-from esper_evaluation.report.chapters import Bin, Chapter, Figure, bins
+from esper_evaluation.report.chapters import Bin, bins
+from esper_evaluation.report.document import Chapter, Figure
 from esper_evaluation.report.figures import (
     SHADES,
     Bar,
