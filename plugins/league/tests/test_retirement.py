@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import permutations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from esper_league import LeagueEntry
 from esper_league.retirement import promotions, retirements
@@ -46,6 +48,19 @@ def test_the_uncertain_goes_before_the_certain() -> None:
 def test_of_equals_the_oldest_goes_first(order: tuple[int, ...]) -> None:
     three = [commander(f"c{i}", created_at=f"2026-01-0{i + 1}") for i in range(3)]
     assert names(retirements([three[i] for i in order], keep_top=1)) == ["c0", "c1"]
+
+
+SEVERAL = st.lists(st.tuples(st.integers(900, 2000), st.integers(30, 350), st.integers(0, 40)), max_size=30)
+
+
+@given(SEVERAL, st.integers(1, 10), st.integers(0, 30))
+def test_whoever_plays_the_best_are_kept(said: list[tuple[int, int, int]], keep_top: int, min_games: int) -> None:
+    entries = [commander(f"c{i:02}", rating, rd, games) for i, (rating, rd, games) in enumerate(said)]
+    gone = retirements(entries, keep_top, min_games)
+    values = sorted((entry.rating.conservative for entry in entries), reverse=True)
+    assert all(entry.games >= min_games and entry.rating.conservative <= values[keep_top - 1] for entry in gone)
+    assert len(entries) - len(gone) >= min(keep_top, len(entries))
+    assert [entry.rating.conservative for entry in gone] == sorted(entry.rating.conservative for entry in gone)
 
 
 def test_only_commanders_are_retired_and_only_rated_candidates_promoted() -> None:
