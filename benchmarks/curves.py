@@ -1,10 +1,12 @@
-"""How learning went, quarter by quarter: the mean over runs of one policy, and what updates cost.
+"""How learning went, part by part: the mean over runs of one policy, and what updates cost.
 
     python benchmarks/curves.py runs/lstm-v2-* runs/lstm-v1-*
+    python benchmarks/curves.py runs/combat-suite-* --metrics won margin --parts 8 --figure won.png
 
-`return` to `boost` are metrics of docs/metrics.md, averaged over the updates of a quarter and over runs; in brackets
-the least and the largest run. `learning` is the seconds per update that policy and gradient steps took, `all` those of
-the whole update, hosts included.
+`return` to `boost`, or what --metrics names, are metrics of docs/metrics.md, averaged over the updates of a quarter (or
+another part) and over runs; in brackets the least and the largest run. `learning` is the seconds per update that policy
+and gradient steps took, `all` those of the whole update. The figure shows the first of the metrics over environment
+steps: the mean over runs of one policy, and the least and the largest.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from typing import Any
 
 from esper_core.runs.directory import RunDirectory
 
-QUARTERS = 4
+SMOOTHED = 10
+"""Updates over which a curve of the figure is averaged."""
+
 METRICS = {
     "return": "return",
     "gain": "gain",
@@ -29,9 +33,9 @@ METRICS = {
 }
 
 
-def quarter(lines: list[dict[str, Any]], number: int) -> list[dict[str, Any]]:
-    """Return the metrics lines of a quarter of the updates, the first being 0."""
-    return lines[len(lines) * number // QUARTERS : len(lines) * (number + 1) // QUARTERS]
+def part(lines: list[dict[str, Any]], number: int, parts: int) -> list[dict[str, Any]]:
+    """Return the metrics lines of one of so many parts of the updates, the first being 0."""
+    return lines[len(lines) * number // parts : len(lines) * (number + 1) // parts]
 
 
 def mean(lines: Iterable[Mapping[str, Any]], name: str) -> float:
@@ -53,26 +57,54 @@ def over_runs(values: list[float]) -> str:
     return f"{text} ({min(values):.3f} to {max(values):.3f})" if len(values) > 1 else text
 
 
+def draw(policies: Mapping[str, list[list[dict[str, Any]]]], name: str, path: Path) -> None:
+    """Draw a metric over environment steps, smoothed, into a PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.2, 3.6), dpi=110, layout="constrained")
+    axes = figure.add_subplot()
+    for policy, runs in policies.items():
+        known = range(SMOOTHED, min(map(len, runs)) + 1, SMOOTHED // 2)
+        steps = [fmean(lines[end - 1]["environment_steps"] for lines in runs) for end in known]
+        values = [[mean(lines[end - SMOOTHED : end], name) for lines in runs] for end in known]
+        (line,) = axes.plot(steps, list(map(fmean, values)), label=f"{policy}, {len(runs)} seeds")
+        axes.fill_between(
+            steps, list(map(min, values)), list(map(max, values)), color=line.get_color(), alpha=0.2, lw=0
+        )
+    axes.set(xlabel="environment steps", ylabel=name)
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False)
+    FigureCanvasAgg(figure).print_png(path)
+
+
 def main() -> None:
     """Print one Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path, help="run directories")
+    parser.add_argument("--metrics", nargs="+", help="columns; those of growth where none are named")
+    parser.add_argument("--parts", type=int, default=4, help="parts of the updates")
+    parser.add_argument("--figure", type=Path, help="draw the first metric into this PNG")
+    said = parser.parse_args()
+    metrics = {name: name for name in said.metrics} if said.metrics else METRICS
     policies: dict[str, list[list[dict[str, Any]]]] = {}
-    for path in parser.parse_args().runs:
+    for path in said.runs:
         run = RunDirectory.open(path)
         lines = list(run.metrics())
-        if len(lines) < QUARTERS:
-            parser.error(f"{path} has {len(lines)} updates; that is no update for each quarter.")
+        if len(lines) < said.parts:
+            parser.error(f"{path} has {len(lines)} updates; that is no update for each of {said.parts} parts.")
         policies.setdefault(run.plan.policy, []).append(lines)
-    titles = ("policy", "runs", "quarter", *METRICS, "learning, s", "all, s")
+    titles = ("policy", "runs", "part", *metrics, "learning, s", "all, s")
     print(f"| {' | '.join(titles)} |")
     print("|---" * len(titles) + "|")
     for policy, runs in policies.items():
-        for number in range(QUARTERS):
-            parts = [quarter(lines, number) for lines in runs]
-            cells = [over_runs([mean(part, name) for part in parts]) for name in METRICS.values()]
+        for number in range(said.parts):
+            parts = [part(lines, number, said.parts) for lines in runs]
+            cells = [over_runs([mean(own, name) for own in parts]) for name in metrics.values()]
             spent = [over_runs(list(values)) for values in zip(*map(seconds, parts), strict=True)]
             print(f"| {' | '.join([policy, str(len(runs)), str(number + 1), *cells, *spent])} |")
+    if said.figure is not None:
+        draw(policies, next(iter(metrics.values())), said.figure)
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ class Heads(nn.Module):
         )
 
     def forward(self, latent: Tensor) -> dict[str, Tensor]:
-        """Return what each head gets of `latent [E, T, H]`."""
+        """Return what each head gets of `latent [..., H]`."""
         found = {}
         for name, layer, log_std in zip(self.names, self.layers, self.log_stds, strict=True):
             given = layer(latent)
@@ -94,7 +94,10 @@ class Mlp(nn.Module):
 
     def forward(self, features: Features, state: NoState, episode_start: Tensor) -> NetworkOutput:
         """Run `[E, T]` steps, each by itself."""
-        return NetworkOutput(self.critic(features.obs), self.heads(self.actor(features.obs)), state)
+        # As one axis, or every layer would make it one and two again.
+        lead, rows = features.obs.shape[:2], features.obs.flatten(0, 1)
+        logits = {name: value.view(*lead, -1) for name, value in self.heads(self.actor(rows)).items()}
+        return NetworkOutput(self.critic(rows).view(*lead, -1), logits, state)
 
 
 class Lstm(nn.Module):

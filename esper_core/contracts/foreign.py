@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from attrs import frozen
 
@@ -15,23 +15,32 @@ _REFUSALS = ("allocate memory", "out of memory", "integer multiplication overflo
 """What torch says, in lower case, when it cannot have a tensor."""
 
 
-@contextmanager
-def guarded(owner: str, doing: str, *, hint: str = DEBUG_HINT) -> Iterator[None]:
+class _Region:
+    """What `guarded` returns; a class of its own, because a region is entered several times at every step."""
+
+    __slots__ = ("doing", "hint", "owner")
+
+    def __init__(self, owner: str, doing: str, hint: str = DEBUG_HINT) -> None:
+        self.owner, self.doing, self.hint = owner, doing, hint
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, raised: BaseException | None, trace: object) -> None:
+        if raised is None or isinstance(raised, EsperError) or asks_to_stop(raised):
+            return
+        refusal = exhausted(raised)
+        hint = self.hint if refusal is None else f"{refusal.hint} {self.hint}"
+        raise PluginError(f"{self.owner} failed while {self.doing}: {described(raised)}.", hint=hint) from raised
+
+
+def guarded(owner: str, doing: str, *, hint: str = DEBUG_HINT) -> AbstractContextManager[None]:
     """Turn whatever is raised within into a PluginError that names the owner of the code; also a call of `exit`.
 
     Errors of esper's own and requests to stop pass through. `owner` reads like "environment 'x' (esper-x 1.0)", and
     `doing`, what its code was asked for, like "taking step 3".
     """
-    try:
-        yield
-    except EsperError:
-        raise
-    except BaseException as raised:
-        if asks_to_stop(raised):
-            raise
-        if (refusal := exhausted(raised)) is not None:
-            hint = f"{refusal.hint} {hint}"
-        raise PluginError(f"{owner} failed while {doing}: {described(raised)}.", hint=hint) from raised
+    return _Region(owner, doing, hint)
 
 
 def asks_to_stop(error: BaseException) -> bool:
@@ -80,7 +89,7 @@ class Owner:
 
     def doing(self, what: str) -> AbstractContextManager[None]:
         """Return the region in which the component's code runs; see `guarded`."""
-        return guarded(self.label, what)
+        return _Region(self.label, what)
 
     def breach(self, how: str) -> PluginError:
         """Return the error that the component breaks its contract; `how` is a sentence without its end."""

@@ -59,12 +59,18 @@ class StateSpec:
 
 @frozen
 class Outcome:
-    """One number that says what came of an episode, such as `test_accuracy`; `meaning` is one line for people."""
+    """One number that says what came of an episode, such as `test_accuracy`.
+
+    Attributes:
+        meaning: One line for people.
+        by_mean: Arms are compared by its mean, not by the mean of the middle half: it has few values, as won and lost.
+    """
 
     name: str
     unit: str
     meaning: str
     higher_is_better: bool
+    by_mean: bool = False
 
 
 @frozen

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
@@ -15,23 +15,37 @@ T = TypeVar("T")
 
 def mapped(value: T, change: Callable[[Tensor], Tensor]) -> T:
     """Return a value of the same form with every tensor in it changed; what is no tensor stays as it is."""
+    found, put_together = taken_apart(value)
+    return put_together(map(change, found))
+
+
+def taken_apart(value: T) -> tuple[list[Tensor], Callable[[Iterator[Tensor]], T]]:
+    """Return the tensors within a value, and what makes a value of the same form of as many others, in this order.
+
+    Whoever makes many values of one form looks at it only once.
+    """
     from torch import Tensor
 
-    def made(found: Any) -> Any:
-        if isinstance(found, Tensor):
-            return change(found)
-        if isinstance(found, tuple | list):
-            make = getattr(type(found), "_make", type(found))
-            return make(made(entry) for entry in found)
-        # A dict is told by its type first: this is done at every gradient step, and other tables are rare.
-        if type(found) is dict or isinstance(found, Mapping):
-            return {key: made(entry) for key, entry in found.items()}
-        if attrs.has(type(found)):
-            return attrs.evolve(found, **{key: made(entry) for key, entry in _entries(found)})
-        return found
+    found: list[Tensor] = []
 
-    changed: T = made(value)
-    return changed
+    def maker(part: Any) -> Callable[[Iterator[Tensor]], Any]:
+        if isinstance(part, Tensor):
+            found.append(part)
+            return next
+        if isinstance(part, tuple | list):
+            make, makers = getattr(type(part), "_make", type(part)), [maker(entry) for entry in part]
+            return lambda given: make([one(given) for one in makers])
+        if isinstance(part, Mapping):
+            named = [(key, maker(entry)) for key, entry in part.items()]
+            return lambda given: {key: one(given) for key, one in named}
+        if attrs.has(type(part)):
+            kind, fields = type(part), [(entry.alias, entry.name) for entry in attrs.fields(type(part))]
+            entries = [(alias, maker(getattr(part, name))) for alias, name in fields]
+            return lambda given: kind(**{alias: one(given) for alias, one in entries})
+        return lambda given: part
+
+    make = maker(value)
+    return found, make
 
 
 def leaves(value: Any, name: str = "") -> dict[str, Tensor]:

@@ -21,6 +21,7 @@ from esper_core.learning.episodes import Episodes
 from esper_core.learning.guard import NotFinite
 from esper_core.learning.rollout import Rollout
 from esper_core.learning.stopwatch import Stopwatch
+from esper_core.learning.teacher import Teacher
 from esper_core.policy.boundary import check_mask_form, take_features
 from esper_core.policy.executed import executed
 from esper_core.policy.masking import check_masks
@@ -63,6 +64,7 @@ class Collector:
     restarts: bool = False
     rows: int = 1
     episodes: Episodes | None = None
+    teacher: Teacher | None = None
 
     def collect(self, seed: int | None, on_step: Callable[[int], object] = lambda _: None) -> Collected:
         """Play as many steps as the rollout holds, or until every episode has ended.
@@ -113,6 +115,9 @@ class Collector:
             alive = ~ended
             seen = self._look(t, state, alive, watch) if seen is None else _without(seen, alive)
             rollout.add_obs(t, *seen, recurrent)
+            if self.teacher is not None and self.teacher.teaches:
+                rollout.add_advice(t, self.teacher.advise(state, seen[1], envs))
+                watch.lap("teacher")
             starting = starts_nowhere if start is nobody else torch.from_numpy(start).to(device)
             acted = self.policy.get_action(
                 *seen, recurrent, generator=self.generator, episode_start=starting, check=False
@@ -214,6 +219,8 @@ class Collector:
         rollout.finish()
         self._check_seen(rollout.features)
         check_masks(rollout.actions_spec, rollout.masks, self.owners["masks"])
+        if self.teacher is not None and self.teacher.teaches:
+            self.teacher.check(rollout)
         for log_prob in rollout.log_prob.values():
             if (wrong := _not_finite(log_prob.T)) is not None:
                 raise NotFinite(f"the policy's log-probabilities at step {wrong[0]} became NaN or infinite")

@@ -47,6 +47,15 @@ class TrainConfig:
     normalise_returns: bool = option(
         True, help="The critic learns returns of mean 0 and spread 1, whatever the reward's unit."
     )
+    teacher_weight: float = option(
+        1.0,
+        help="Weight of what a teacher (--use rule=NAME) would do, at first; it falls to 0 over teacher_updates.",
+        low=0.0,
+        high=1e6,
+    )
+    teacher_updates: int = option(
+        100, help="Updates in which a teacher is asked; after that the policy learns by itself.", low=1, high=2**31 - 1
+    )
     warnings: bool = option(True, help="Warn when a metric leaves its healthy range, as listed in docs/metrics.md.")
     thresholds: tuple[str, ...] = option(
         (), help='Other bounds of warnings by name, such as ["ratio-exploded=5", "state-large=off"].'

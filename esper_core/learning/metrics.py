@@ -77,6 +77,12 @@ METRICS = (
     ),
     Metric(("loss",), "what is minimised, mean over the gradient steps"),
     Metric(
+        ("teacher_loss",),
+        "the part of it that a teacher adds: its weight times the mean of −ln π of what it would do; negative where the"
+        " densities of numbers are high",
+        healthy="falls",
+    ),
+    Metric(
         ("kl", "kl/<head>"),
         "exact KL(old ‖ new) at the last evaluation, nats; the heads' add up to the joint one",
         healthy="below `loss.target_kl`",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -12,11 +13,14 @@ from esper_core.composition.config import structure
 from esper_core.composition.fit import OPPONENTS
 from esper_core.composition.plan import Plan, PlanDescription, describe_plan, owners_of
 from esper_core.composition.selection import TRAIN
+from esper_core.contracts.actions import ActionSpec
+from esper_core.contracts.foreign import Owners
 from esper_core.contracts.sides import JoinsPlan
 from esper_core.contracts.tensors import leaves
 from esper_core.learning.config import TrainConfig
 from esper_core.learning.randomness import seed_all
 from esper_core.learning.rollout import Rollout
+from esper_core.learning.teacher import TEACHER, Teacher
 from esper_core.learning.trainer import Trainer
 from esper_core.policy.policy import Policy
 from esper_core.registry.index import Index
@@ -53,8 +57,17 @@ def open_session(plan: Plan, index: Index) -> Trainer:
         seed=plan.seed,
         owners=owners,
         rows=known.rows,
+        teacher=_teacher(parts, owners, environment.actions, config, plan.seed),
         opponents=opponents,
     )
+
+
+def _teacher(
+    parts: Mapping[str, Any], owners: Owners, actions: ActionSpec, config: TrainConfig, seed: int
+) -> Teacher | None:
+    if (rule := parts.get(TEACHER)) is None:
+        return None
+    return Teacher(rule, owners[TEACHER], actions, config.teacher_weight, config.teacher_updates, seed)
 
 
 def check_rollout(plan: Plan, known: PlanDescription, state: Any = None) -> TrainConfig:

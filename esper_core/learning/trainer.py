@@ -28,6 +28,7 @@ from esper_core.learning.normalise import ReturnNormaliser
 from esper_core.learning.randomness import RunStreams
 from esper_core.learning.rollout import Rollout, Sequences, Steps, in_order
 from esper_core.learning.state import FIT, Learned, Resumable, TrainerState
+from esper_core.learning.teacher import Teacher
 from esper_core.learning.thresholds import LearningWarning, chosen_thresholds
 from esper_core.policy.policy import Evaluation, Policy
 
@@ -92,6 +93,7 @@ class Trainer:
         seed: int,
         owners: Owners = UNKNOWN,
         rows: int = 1,
+        teacher: Teacher | None = None,
         opponents: Opponents | None = None,
     ) -> None:
         parameter = next(policy.parameters(), None)
@@ -113,7 +115,8 @@ class Trainer:
             # What remembers nothing learns from steps in any order.
             chunk = 1 if goes_on and config.num_minibatches > 1 else 0
         steps, form = config.rollout_steps or environment.horizon, (self.device, parameter.dtype, chunk)
-        self.rollout = rollout = Rollout(steps, envs, policy.actions, features.schema, *form)
+        advised = teacher is not None
+        self.rollout = rollout = Rollout(steps, envs, policy.actions, features.schema, *form, advised=advised)
         if config.num_minibatches > (count := rollout.num_sequences):
             raise ConfigError(
                 f"train.num_minibatches is {config.num_minibatches}, but there are only {count} sequences.",
@@ -124,6 +127,7 @@ class Trainer:
         self._collector = Collector(
             environment, features, masks, policy, rollout, self._streams.sampling, owners, goes_on, rows
         )
+        self.teacher = self._collector.teacher = teacher
         self._learned = Learned(policy, self.optimiser, self.normaliser)
         self._guard = Guard(self._learned)
         half = policy.precision != "float32"
@@ -155,6 +159,8 @@ class Trainer:
         started, rollout = time.perf_counter(), self.rollout
         collected = Collected([], 0, {})
         metrics: dict[str, float | None] = {}
+        if self.teacher is not None:
+            self.teacher.begin(index, rollout.num_envs)
         choosing: dict[str, float] = {}
         with self._streams.resumed(), self._guard.skipping():
             if self.opponents is not None:
@@ -246,8 +252,12 @@ class Trainer:
         with self.owners["loss"].doing("comparing a rollout with the policy"):
             found = self.loss(part, evaluation)
         result = take_loss(self.owners["loss"], found)
+        total, said = result.loss, result.metrics
+        if self.teacher is not None and self.teacher.teaches:
+            taught = self.teacher.loss(part, evaluation)
+            total, said = total + taught, {**said, "teacher_loss": taught.detach()}
         seen.kl = kl = float(result.kl)
-        check_finite(f"the loss of epoch {epoch}", float(result.loss.detach()))
+        check_finite(f"the loss of epoch {epoch}", float(total.detach()))
         check_finite(f"the KL of epoch {epoch}", kl)
         if target_kl is not None and kl > KL_STOP * target_kl:
             return False
@@ -256,14 +266,12 @@ class Trainer:
         # Whose code a gradient fails in, nothing tells.
         network, critic, loss = (self.owners[kind] for kind in ("network", "critic", "loss"))
         with guarded(f"{network}, {critic} or {loss}", "computing gradients"):
-            result.loss.backward()
+            total.backward()
         norm = seen.gradient()
         check_finite(f"the gradient of epoch {epoch}", norm)
-        if 0.0 < self.config.max_grad_norm < norm:
-            gradients = [p.grad for p in self._parameters if p.grad is not None]
-            torch._foreach_mul_(gradients, self.config.max_grad_norm / norm)
-        self.optimiser.advance()
-        seen.stepped({**result.metrics, "loss": result.loss.detach()})
+        longest = self.config.max_grad_norm
+        self.optimiser.advance(norm / longest if 0.0 < longest < norm else 1.0)
+        seen.stepped({**said, "loss": total.detach()})
         return True
 
     # Its pieces -----------------------------------------------------------------------------------------------------

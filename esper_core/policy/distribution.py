@@ -238,7 +238,8 @@ class FactoredDistribution:
 
     def kl(self, old: FactoredDistribution) -> Tensor:
         """Return the exact joint KL(old ‖ self) in nats, `[...]`, under the same masks."""
-        return torch.stack(list(self.kl_by_head(old).values())).sum(0)
+        first, *rest = self.kl_by_head(old).values()
+        return torch.stack([first, *rest]).sum(0) if rest else first
 
     def kl_by_head(self, old: FactoredDistribution) -> dict[str, Tensor]:
         """Return what each head adds to the joint KL(old ‖ self) in nats, `[...]`.

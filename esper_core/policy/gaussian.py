@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import softplus
 
 from esper_core.contracts.precision import widened
@@ -56,9 +57,30 @@ def log_slope(u: Tensor) -> Tensor:
 
 def log_density(gaussian: Gaussian, u: Tensor, squash: bool) -> Tensor:
     """Return the log density of `u [..., n]`, or of tanh u where it is squashed: `[...]`."""
-    error = (u - gaussian.mean) * torch.exp(-gaussian.log_std)
-    each = -0.5 * error.square() - gaussian.log_std - _LOG_ROOT_TWO_PI
-    return (each - log_slope(u) if squash else each).sum(-1)
+    density: Tensor = _LogDensity.apply(*gaussian, u)
+    return density - log_slope(u).sum(-1) if squash else density
+
+
+class _LogDensity(torch.autograd.Function):
+    """The log density of u `[..., n]`, whose derivatives are written out: they are few operations, a graph is many."""
+
+    @staticmethod
+    def forward(ctx: Any, mean: Tensor, log_std: Tensor, u: Tensor) -> Tensor:
+        narrow = torch.exp(-log_std)
+        error = (u - mean) * narrow
+        ctx.save_for_backward(error, narrow)
+        # Numbers are given to operations that take them as such; others make a tensor of each.
+        size = torch.addcmul(log_std, error, error, value=0.5).sum(-1)
+        return torch.rsub(size, -_LOG_ROOT_TWO_PI * u.shape[-1])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        error, narrow = ctx.saved_tensors
+        slope = slope.unsqueeze(-1)
+        wide = slope * error
+        mean = wide * narrow
+        return mean, wide * error - slope, -mean if ctx.needs_input_grad[2] else None
 
 
 def entropy(gaussian: Gaussian, squash: bool) -> Tensor:
@@ -77,9 +99,10 @@ def entropy(gaussian: Gaussian, squash: bool) -> Tensor:
 
 def kl(old: Gaussian, new: Gaussian) -> Tensor:
     """Return KL(old ‖ new) in nats, `[...]`; squashing does not change it."""
-    narrower = old.log_std - new.log_std
-    moved = (old.mean - new.mean) * torch.exp(-new.log_std)
-    return (0.5 * (torch.expm1(2 * narrower) + moved.square()) - narrower).sum(-1)
+    narrower, narrow = old.log_std - new.log_std, torch.exp(-new.log_std)
+    moved = (old.mean - new.mean) * narrow
+    twice = torch.addcmul(torch.expm1(narrower + narrower), moved, moved).sub(narrower, alpha=2)
+    return 0.5 * twice.sum(-1)
 
 
 def _mean_size(mean: Tensor, std: Tensor) -> Tensor:

@@ -258,7 +258,8 @@ class Policy(nn.Module):
         with owner.doing("computing values"), autocast(self.precision, latent.device):
             values = self.critic(latent, op_probs, op)
         check_values(owner, values, self.actions, tuple(latent.shape[:2]), latent.device)
-        return mapped(values, widened)
+        by_op = None if values.by_op is None else widened(values.by_op)
+        return Values(widened(values.value), widened(values.q_taken), by_op)
 
     def _greedy_values(self, latent: Tensor, distribution: FactoredDistribution) -> Values:
         op_probs = distribution.op_probs()

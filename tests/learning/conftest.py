@@ -13,6 +13,7 @@ from esper_core.contracts.foreign import UNKNOWN, Owners
 from esper_core.contracts.protocols import Features, LossResult, LSTMState, Masks, NetworkOutput, Values
 from esper_core.contracts.state import StateField, StateSpec
 from esper_core.learning.config import TrainConfig
+from esper_core.learning.teacher import Teacher
 from esper_core.learning.trainer import Trainer
 from esper_core.policy.policy import Policy
 from esper_core.policy.recurrent import run_with_resets
@@ -188,6 +189,7 @@ def make(
     masks: Any = None,
     policy: Policy | None = None,
     owners: Owners = UNKNOWN,
+    teacher: Teacher | None = None,
     opponents: Any = None,
     **config: Any,
 ) -> Trainer:
@@ -202,6 +204,7 @@ def make(
         config=TrainConfig(**{"lr": 0.01, **config}),
         seed=seed,
         owners=owners,
+        teacher=teacher,
         opponents=opponents,
     )
 

@@ -76,8 +76,8 @@ def test_weights_that_a_step_ruins_are_put_back():
     before = learned(trainer)
     step = trainer.optimiser.advance
 
-    def ruin():
-        step()
+    def ruin(*given):
+        step(*given)
         with torch.no_grad():
             next(trainer.policy.parameters()).view(-1)[0] = torch.inf
 

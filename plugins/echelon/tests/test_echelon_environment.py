@@ -13,7 +13,7 @@ import torch
 from esper_core.cli.frame import ROW_LABEL
 from esper_core.contracts.errors import ConfigError, UserError
 from esper_echelon.matches.curriculum import CurriculumState
-from esper_echelon.matches.drivers import weapons
+from esper_echelon.matches.drivers import RandomDriver, weapons
 from esper_echelon.matches.environment import _row
 from esper_echelon.matches.group import Standing
 from esper_echelon.simulation.roster import Roster
@@ -193,6 +193,24 @@ def test_matches_report_their_heat_maps_once_unless_told_not_to(build: Build) ->
         for event in spatial:
             assert sum(value for _, _, value in event["movement"]) == 2 * 12
         assert not environment.step(still(environment))[-1]["events"]
+
+
+def test_matches_against_opponents_that_were_set_are_told_of_and_others_are_not(build: Build) -> None:
+    environment = build()
+    environment.reset(seed=0)
+    assert not [event for event in play_out(environment) if event["type"] == "match"]
+    environment.set_opponents([RandomDriver()], [1])
+    held = environment.held_out(2)
+    environment.reset(options={"instances": held})
+    assert environment.learner_side.tolist() == [0, 1] and environment.opponents == ("random",)
+    environment._group._arena.score[0, 0] = 20
+    told = [event for event in play_out(environment) if event["type"] == "match"]
+    assert [(e["env"] // 6, e["opponent"], e["side"], e["instance"]) for e in told] == [
+        (0, "random", 0, held[0]),
+        (1, "random", 1, held[1]),
+    ]
+    assert told[0]["won"] == 1.0 and environment.outcomes()["won"].tolist() == [e["won"] for e in told]
+    assert environment.opponents == ()
 
 
 def test_numbers_that_are_not_finite_are_nought_and_said(build: Build, caplog: pytest.LogCaptureFixture) -> None:

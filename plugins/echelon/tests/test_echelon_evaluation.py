@@ -9,6 +9,7 @@ import pytest
 
 import esper_core as esper
 from esper_core.composition.plan import Plan
+from esper_core.contracts.errors import ConfigError
 
 ARMS = ["policy", "lieutenant", "hold", "charge", "random"]
 
@@ -28,3 +29,6 @@ def test_what_is_trained_is_compared_with_rules_on_the_same_matches(
     assert all(1 <= value <= 240 for value in length.values())
     assert (tmp_path / "match.gif").stat().st_size > 10_000
     assert esper.evaluate(run, arms=ARMS, instances=4).played == 0, "what is on record is not played again"
+    with pytest.raises(ConfigError, match="3 instances leave a seed with one side") as raised:
+        esper.evaluate(run, arms=ARMS, instances=3)
+    assert raised.value.hint == "Use --instances 4."

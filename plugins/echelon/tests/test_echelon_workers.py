@@ -12,9 +12,14 @@ import pytest
 import torch
 
 import esper_core as esper
-from esper_core.composition.plan import Plan
+from esper_core.composition.build import build_parts
+from esper_core.composition.plan import Plan, describe_plan
 from esper_core.contracts.errors import EsperError
 from esper_core.contracts.plain import from_exact, to_exact
+from esper_core.policy.drivers import PolicyDriver
+from esper_core.policy.policy import Policy
+from esper_core.registry.loading import load_index
+from esper_echelon.matches.drivers import RandomDriver
 
 Build = Callable[..., Any]
 
@@ -31,7 +36,7 @@ def results(environment: Any, steps: range) -> list[Any]:
         found += [*(value.tolist() for value in (*state.values(), *rest)), info["events"]]
         if t % 10 == 9:
             mask = torch.zeros(environment.num_envs, dtype=torch.bool)
-            mask[: 2 * 13] = True
+            mask[: 2 * environment._n] = True
             state, info = environment.reset(options={"reset_mask": mask.numpy()})
             found += [*(value.tolist() for value in state.values()), info["absent"].tolist(), info["curriculum"]]
     return found
@@ -84,3 +89,30 @@ def test_a_run_whose_worker_is_killed_names_it_and_resumes_exactly(plan: Callabl
 
     assert learned(resumed) == learned(whole)
     assert not [one for one in multiprocessing.active_children() if one.name.startswith("esper-echelon")]
+
+
+def test_policies_that_were_set_play_the_same_for_any_number_of_workers_and_go_on(build: Build) -> None:
+    plan = esper.plan(policy="actor-critic-lstm", use={"environment": "echelon"}, options={"network.hidden_dim": 16})
+    index = load_index()
+    parts = build_parts(plan, index, only={"network", "critic", "features", "masks"})
+    policy = Policy(parts["network"], parts["critic"], describe_plan(plan, index).actions)
+    learned = PolicyDriver("learned", policy, parts["features"], parts["masks"], 6)
+    opponents = [learned, RandomDriver()]
+    everything = []
+    for workers in (0, 2):
+        environment = build(f"workers={workers}", envs=5)
+        environment.set_opponents(opponents, [2, 1])
+        environment.reset(seed=4)
+        assert set(environment.opponents) == {"learned", "random"}
+        found = results(environment, range(9))
+        other = build(f"workers={workers}", envs=5)
+        other.load_state(from_exact(json.loads(json.dumps(to_exact(environment.state())))))
+        with pytest.raises(EsperError, match="'learned', whom nobody has set"):
+            other.set_opponents([RandomDriver()], [1])
+        for going in (environment, other):
+            going.set_opponents(opponents, [1, 0])
+        following = results(environment, range(9, 22))
+        assert results(other, range(9, 22)) == following
+        assert other.learner_side.tolist() == environment.learner_side.tolist()
+        everything.append([*found, *following])
+    assert everything[0] == everything[1]

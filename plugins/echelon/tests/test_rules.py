@@ -86,7 +86,7 @@ def test_a_lieutenant_fires_what_reaches_its_target(lieutenant, chassis, enemy, 
 def test_it_keeps_cool(lieutenant):
     """A heavy bears 130 of heat: at 80 % the 15 of a gauss are left, not the 45 of missiles; at 92 % nothing is."""
     some, none = act(lieutenant, *(seen(HEAVY, [{"x": 7}], heat=heat, headroom=1 - heat) for heat in (0.75, 0.98)))
-    assert (some[TERTIARY], some[SECONDARY]) == (1, 0) and none[[PRIMARY, SECONDARY, TERTIARY]].max() == 0
+    assert (some[TERTIARY], some[SECONDARY]) == (1, -1) and none[[PRIMARY, SECONDARY, TERTIARY]].max() == -1
     assert some[VENT] == none[VENT] == 1
 
 
@@ -95,7 +95,9 @@ def test_it_spares_friends_from_what_bursts(lieutenant):
     enemy = {"x": 15, "is_medium": 1}
     beside = {"friendly": 1, "is_scout": 1, "x": 15}
     near, far = act(lieutenant, *(seen(HEAVY, [enemy, {**beside, "y": y}]) for y in (3.8, 3.9)))
-    assert near[TERTIARY] == 0 and far[TERTIARY] == 1, "1.25 + 1.5, half a metre to be sure, and 0.6 of the scout: 3.85"
+    assert near[TERTIARY] == -1 and far[TERTIARY] == 1, (
+        "1.25 + 1.5, half a metre to be sure, and 0.6 of the scout: 3.85"
+    )
 
 
 def test_it_goes_to_the_zone_and_turns_to_who_is_near(lieutenant):
@@ -149,14 +151,15 @@ def test_weapon_prob_holds_fire_but_not_a_scouts_electronics():
     fires = act(Lieutenant(LieutenantConfig(weapon_prob=0.5), None), *rows)
     assert 60 < (fires[::2, TERTIARY] > 0).sum() < 140 and 60 < (fires[1::2, PRIMARY] > 0).sum() < 140
     assert (fires[1::2, SECONDARY] > 0).all()
-    assert not act(Lieutenant(LieutenantConfig(weapon_prob=0), None), *rows)[:, [PRIMARY, TERTIARY]].any()
+    assert (act(Lieutenant(LieutenantConfig(weapon_prob=0), None), *rows)[:, [PRIMARY, TERTIARY]] == -1).all()
 
 
 def test_hold_stands_in_the_zone_and_charge_runs_at_the_enemy():
     """Both fire; only one of them minds its heat."""
     hot, cool = (seen(MEDIUM, [{"x": 9}], heat=heat) for heat in (0.99, 0.1))
     stands, fires = act(Hold(None, None), hot, cool)
-    assert not stands[[FORWARD, STRAFE, PRIMARY, SECONDARY, TERTIARY]].any() and fires[TERTIARY] == 1
+    assert not stands[[FORWARD, STRAFE]].any() and (stands[[PRIMARY, SECONDARY, TERTIARY]] == -1).all()
+    assert fires[TERTIARY] == 1
     (runs,) = act(Charge(None, None), hot)
     assert runs[FORWARD] == 1 and (runs[[PRIMARY, SECONDARY, TERTIARY]] == 1).all()
     for rule in (Hold, Charge):

@@ -46,7 +46,7 @@ class Group:
     """Arms side by side on the instances that have something in common.
 
     Attributes:
-        arms: Arm → outcome → IQM with its interval, in the order of the comparison.
+        arms: Arm → outcome → IQM, or mean, with its interval, in the order of the comparison.
     """
 
     instances: int
@@ -59,9 +59,10 @@ class Comparison:
 
     Attributes:
         outcomes: What is compared; arms are ordered and contrasted by the first.
-        arms: Arm → outcome → IQM with its interval; the best arm comes first.
+        arms: Arm → outcome → IQM, or the mean of an outcome that is compared by it, with its interval; the best arm
+            comes first.
         best_rule: Name of the best rule; None without rules.
-        primary: The policy against it, by IQM; None without the policy, or without rules.
+        primary: The policy against it, by the same; None without the policy, or without rules.
         mean: The same by means over the instances.
         oracle_gap: How much better it would be to take the best rule of each kind of instance than the single best one;
             None where there is nothing to choose by.
@@ -84,7 +85,7 @@ class Comparison:
         """Return the comparison as JSON-able values."""
         primary, gap = self.primary, self.oracle_gap
         return {
-            "arms": _document(self.arms),
+            "arms": _document(self.arms, self.outcomes),
             "primary": primary
             and {
                 "contrast": primary.name,
@@ -104,7 +105,7 @@ class Comparison:
             "instance_numbers": list(self.instances),
             "policy_seeds": list(self.seeds),
             "groups": {
-                name: {"instances": group.instances, "arms": _document(group.arms)}
+                name: {"instances": group.instances, "arms": _document(group.arms, self.outcomes)}
                 for name, group in self.groups.items()
             },
         }
@@ -118,6 +119,7 @@ def compare(
     seeds: Sequence[int],
     tags: Sequence[Mapping[str, str]] = (),
     by: str | None = None,
+    together: int = 1,
 ) -> Comparison:
     """Compare arms that have played the same instances.
 
@@ -130,9 +132,10 @@ def compare(
         tags: What the environment says in words about each instance, I: name → text.
         by: The word whose groups are compared as well, and that makes the kinds of `oracle_gap`; without it all words
             together make the kinds, and there are no groups.
+        together: Instances side by side that are one, seen from so many sides; groups must not part them.
     """
-    bootstrap = Bootstrap.draw(len(instances), len(seeds))
-    sampled = _sampled(values, bootstrap)
+    bootstrap = Bootstrap.draw(len(instances), len(seeds), together=together)
+    sampled = _sampled(values, outcomes, bootstrap)
     first = outcomes[0]
     sign = 1.0 if first.higher_is_better else -1.0
     order = sorted(sampled, key=lambda name: -sign * sampled[name][first.name].value)
@@ -158,7 +161,8 @@ def compare(
         oracle_gap=gap,
         told_apart_by=words,
         groups={
-            name: _group({arm: values[arm] for arm in order}, name, common, len(seeds)) for name in sorted({*common})
+            name: _group({arm: values[arm] for arm in order}, outcomes, name, common, len(seeds))
+            for name in sorted({*common})
         },
     )
 
@@ -171,16 +175,28 @@ def _contrast(achieved: Mapping[str, Sampled], outcome: Outcome) -> Contrast:
     return Contrast(rules[best], delta if outcome.higher_is_better else -delta, outcome.higher_is_better)
 
 
-def _group(values: Mapping[str, Mapping[str, Values]], name: str, common: Sequence[str], seeds: int) -> Group:
+def _group(
+    values: Mapping[str, Mapping[str, Values]],
+    outcomes: Sequence[Outcome],
+    name: str,
+    common: Sequence[str],
+    seeds: int,
+) -> Group:
     members = [i for i, other in enumerate(common) if other == name]
     within = {arm: {o: array[:, members] for o, array in found.items()} for arm, found in values.items()}
-    sampled = _sampled(within, Bootstrap.draw(len(members), seeds))
+    sampled = _sampled(within, outcomes, Bootstrap.draw(len(members), seeds))
     return Group(len(members), {arm: _estimates(found) for arm, found in sampled.items()})
 
 
-def _sampled(values: Mapping[str, Mapping[str, Values]], bootstrap: Bootstrap) -> dict[str, dict[str, Sampled]]:
+def _sampled(
+    values: Mapping[str, Mapping[str, Values]], outcomes: Sequence[Outcome], bootstrap: Bootstrap
+) -> dict[str, dict[str, Sampled]]:
+    means = {outcome.name for outcome in outcomes if outcome.by_mean}
     return {
-        arm: {outcome: bootstrap.sampled(pooled_iqm, array) for outcome, array in found.items()}
+        arm: {
+            outcome: bootstrap.sampled(pooled_mean if outcome in means else pooled_iqm, array)
+            for outcome, array in found.items()
+        }
         for arm, found in values.items()
     }
 
@@ -189,10 +205,11 @@ def _estimates(found: Mapping[str, Sampled]) -> dict[str, Estimate]:
     return {outcome: sampled.estimate for outcome, sampled in found.items()}
 
 
-def _document(arms: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Any]:
+def _document(arms: Mapping[str, Mapping[str, Estimate]], outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    means = {outcome.name for outcome in outcomes if outcome.by_mean}
     return {
         arm: {
-            name: {"iqm": estimate.value, "low": estimate.low, "high": estimate.high}
+            name: {"mean" if name in means else "iqm": estimate.value, "low": estimate.low, "high": estimate.high}
             for name, estimate in estimates.items()
         }
         for arm, estimates in arms.items()

@@ -122,6 +122,12 @@ def evaluate_runs(
     plan = entrants[0].plan
     known, environment = describe_plan(plan, index), find_planned(index, plan.component("environment"))
     chosen = choose_arms(arms, index, known, environment, recipes.pins)
+    together = max(1, len(known.sides))
+    if instances % together:
+        raise ConfigError(
+            f"{instances} instances leave a seed with one side: {environment} plays each from {together}.",
+            hint=f"Use --instances {instances + 1}.",
+        )
     trained = training_episodes(entrants, known.horizon)
     batches = search_batches(entrants, trained if search_episodes is None else search_episodes)
 
@@ -147,7 +153,8 @@ def evaluate_runs(
             played = contest.run(chosen, instances, batches, on_progress)
         finally:
             contest.close(note)
-        comparison = compare(chosen, known.outcomes, played.values, played.instances, played.seeds, played.tags, by)
+        found = (played.values, played.instances, played.seeds, played.tags)
+        comparison = compare(chosen, known.outcomes, *found, by, together=together)
         if record is not None and starring is not None:
             from esper_evaluation.recording import film_episode
 

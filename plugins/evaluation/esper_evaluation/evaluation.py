@@ -56,7 +56,7 @@ class Evaluation:
 
     @property
     def arms(self) -> Mapping[str, Mapping[str, Estimate]]:
-        """Arm → outcome → IQM with its 95 % interval (`value`, `low`, `high`); the best arm comes first."""
+        """Arm → outcome → IQM, or mean, with its 95 % interval (`value`, `low`, `high`); the best arm comes first."""
         return self.comparison.arms
 
     @property
@@ -97,7 +97,7 @@ class Evaluation:
         learned = any(arm.learned and arm.name in comparison.arms for arm in OWN)
         yield ""
         yield (
-            f"IQM [95 % interval] over {len(comparison.instances)} held-out instances"
+            f"{self._located()} [95 % interval] over {len(comparison.instances)} held-out instances"
             f"{f' and policy seeds {seeds}' if learned else ''}; * is the best rule."
         )
         if comparison.groups:
@@ -125,6 +125,10 @@ class Evaluation:
         yield from ("", f"Episodes lie in {run.shown(self.records)}", f"A picture of this: {run.shown(self.figure)}")
         if self.film is not None:
             yield f"A film of an episode: {self.film}"
+
+    def _located(self) -> str:
+        means = [outcome.name for outcome in self.comparison.outcomes if outcome.by_mean]
+        return f"IQM, of {' and '.join(means)} the mean" if means else "IQM"
 
     def _table(self, columns: Sequence[str], arms: Mapping[str, Mapping[str, Estimate]]) -> Table:
         best = self.comparison.best_rule

@@ -65,7 +65,7 @@ def draw(comparison: Comparison, learned: Sequence[str], path: Path) -> None:
     axes.set_ylabel(_label(up))
     seeds = len(comparison.seeds)
     axes.set_title(
-        f"IQM and 95 % intervals, {len(comparison.instances)} instances, {seeds} policy seed{'s' * (seeds != 1)}",
+        f"95 % intervals, {len(comparison.instances)} instances, {seeds} policy seed{'s' * (seeds != 1)}",
         fontsize=10,
     )
     axes.grid(alpha=0.25)
@@ -84,8 +84,9 @@ def _ends(estimate: Estimate) -> list[list[float]]:
 
 def _label(outcome: Outcome) -> str:
     name = outcome.name.replace("_", " ")
+    location = "mean" if outcome.by_mean else "IQM"
     unit = "" if outcome.unit in ("", *name.split()) else f", {outcome.unit}"
-    return f"{name}{unit} ({'higher' if outcome.higher_is_better else 'lower'} is better)"
+    return f"{name}{unit}, {location} ({'higher' if outcome.higher_is_better else 'lower'} is better)"
 
 
 def _spread(axes: Axes, labels: Sequence[Annotation], canvas: object) -> None:

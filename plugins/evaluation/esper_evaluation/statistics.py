@@ -99,10 +99,15 @@ class Bootstrap:
     seeds: NDArray[np.int64]
 
     @classmethod
-    def draw(cls, instances: int, seeds: int, resamples: int = RESAMPLES) -> Bootstrap:
-        """Draw as many instances and seeds as there are, with replacement."""
+    def draw(cls, instances: int, seeds: int, resamples: int = RESAMPLES, together: int = 1) -> Bootstrap:
+        """Draw as many instances and seeds as there are, with replacement.
+
+        So many instances side by side are drawn `together`, because they are no independent ones; their number must
+        divide that of the instances.
+        """
         generator = np.random.default_rng(0)
-        drawn = generator.integers(instances, size=(resamples, instances))
+        first = generator.integers(instances // together, size=(resamples, instances // together)) * together
+        drawn = (first[:, :, None] + np.arange(together)).reshape(resamples, -1)
         return cls(drawn, generator.integers(seeds, size=(resamples, seeds)))
 
     def sampled(self, location: Location, values: Values) -> Sampled:

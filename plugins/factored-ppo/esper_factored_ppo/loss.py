@@ -7,15 +7,17 @@ rarely moves the shared trunk little. All ratios are relative to the policy at t
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import mse_loss
+from torch.autograd.function import once_differentiable
 
 from esper_core.contracts.protocols import BuildContext, LossResult
 from esper_core.learning.fading import faded
 from esper_core.learning.rollout import Sequences
 from esper_core.policy.distribution import FactoredDistribution
+from esper_core.policy.masking import constant
 from esper_core.policy.policy import Evaluation
 from esper_factored_ppo.config import FactoredPpoConfig
 
@@ -41,65 +43,85 @@ class FactoredPpo:
 
     def __call__(self, batch: Sequences, evaluation: Evaluation) -> LossResult:
         """Compare stored `[E, T]` sequences with the policy's fresh evaluation of them."""
-        valid = batch.valid
-        steps = valid.sum().clamp_min(1) if batch.padded else valid.numel()
-        gain, outside, choice = self._surrogate(batch, evaluation)
-        policy_loss = gain.sum() / -steps
-        # Selected before it is squared: padding may hold NaN, and 0 · NaN is NaN.
-        error = mse_loss(_kept(batch, evaluation.values.q_taken), _kept(batch, batch.returns), reduction="sum")
-        loss = policy_loss + error * (0.5 * self.config.value_coefficient / steps)
-        if self._entropy_weight:
-            entropy = self._entropy(batch, evaluation.entropy) / steps
-            loss = loss - self._entropy_weight * entropy
+        weight, coefficient = self._entropy_weight, self.config.value_coefficient
+        steps = max(1, int(batch.valid.sum())) if batch.padded else batch.valid.numel()
+        log_probs, predicted = [evaluation.log_prob[name] for name in self._names], evaluation.values.q_taken
         with torch.no_grad():
-            if not self._entropy_weight:
-                entropy = self._entropy(batch, evaluation.distribution.entropy()) / steps
+            gain, slopes, outside, choice = self._surrogate(batch, _rows(log_probs))
+            # Selected before it is squared: padding may hold NaN, and 0 · NaN is NaN.
+            error = _kept(batch, predicted - batch.returns)
             old = FactoredDistribution(self.actions, batch.old_logits, batch.masks)
-            kl = _kept(batch, evaluation.distribution.kl(old)).sum() / steps
-            clipped, chosen = torch.stack([outside, choice]).sum((2, 3)).tolist()
-            metrics: dict[str, Tensor | float] = {
-                "policy_loss": policy_loss.detach(),
-                "value_loss": error.detach() * (0.5 / steps),
-                "entropy": entropy.detach(),
-                "clip_fraction": sum(clipped) / max(1, sum(chosen)),
-            }
-            if self.config.ratio_mode == "per_head":
-                for name, beyond, count in zip(self._names, clipped, chosen, strict=True):
-                    metrics[f"clip_fraction/{name}"] = beyond / count if count else math.nan
-        return LossResult(loss=loss, kl=kl, metrics=metrics)
+            kl = _kept(batch, evaluation.distribution.kl(old))
+            # Derivatives that are known save a graph of many small operations.
+            known_slopes = (
+                *(slopes * constant(-1 / steps, gain.dtype)).unbind(),
+                error * constant(coefficient / steps, error.dtype),
+            )
+        with torch.set_grad_enabled(bool(weight) and torch.is_grad_enabled()):
+            entropy = self._entropy(batch, evaluation.entropy if weight else evaluation.distribution.entropy())
+        sums = torch.stack([gain.sum(), error.square().sum(), kl.sum(), entropy.detach()])
+        gained, squares, divergence, bonus = (value / steps for value in sums.tolist())
+        loss: Tensor = _Sloped.apply(coefficient * 0.5 * squares - gained, known_slopes, *log_probs, predicted)
+        if weight:
+            loss = loss - weight / steps * entropy
+        clipped, chosen = torch.stack([outside, choice]).sum((2, 3)).tolist()
+        metrics: dict[str, Tensor | float] = {
+            "policy_loss": -gained,
+            "value_loss": 0.5 * squares,
+            "entropy": bonus,
+            "clip_fraction": sum(clipped) / max(1, sum(chosen)),
+        }
+        if self.config.ratio_mode == "per_head":
+            for name, beyond, count in zip(self._names, clipped, chosen, strict=True):
+                metrics[f"clip_fraction/{name}"] = beyond / count if count else math.nan
+        return LossResult(loss=loss, kl=predicted.new_tensor(divergence), metrics=metrics)
 
-    def _surrogate(self, batch: Sequences, evaluation: Evaluation) -> tuple[Tensor, Tensor, Tensor]:
+    def _surrogate(self, batch: Sequences, log_prob: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Compare policies by their clipped ratios, one row per head, or a single row of the joint ratio.
 
-        Returns min(ρA, clip(ρ)A), where the ratio is beyond the clip range, and where it counts, since the step is
-        valid and there was a choice; each `[rows, E, T]`, 0 and false where it does not count.
+        Returns min(ρA, clip(ρ)A) `[rows, E, T]`; its derivative by the log-probability of each head, `[heads, E, T]`;
+        where the ratio is beyond the clip range, and where it counts, since the step is valid and there was a choice,
+        both `[rows, E, T]`. Where it does not count that is 0 and false.
         """
-        with torch.no_grad():
-            choice = _rows([batch.choice[name] for name in self._names])
-            choice = choice & batch.valid if batch.padded else choice
-            old, advantages = _rows([batch.old_log_prob[name] for name in self._names]), batch.advantages
-        log_ratio = _rows([evaluation.log_prob[name] for name in self._names]) - old
+        own = _rows([batch.choice[name] for name in self._names])
+        choice = own = own & batch.valid if batch.padded else own
+        log_ratio = log_prob - _rows([batch.old_log_prob[name] for name in self._names])
+        zero, advantages = constant(0.0, log_ratio.dtype), batch.advantages
         # Padding may hold anything; without it a head that had no choice has the same probability as ever.
-        log_ratio = torch.where(choice, log_ratio, 0.0) if batch.padded else log_ratio
+        log_ratio = torch.where(choice, log_ratio, zero) if batch.padded else log_ratio
         if self.config.ratio_mode == "joint":
             log_ratio, choice = log_ratio.sum(0, keepdim=True), choice.any(0, keepdim=True)
         elif self.config.child_baseline and self.actions.root is not None:
             # Q(s, op) − V(s) does not depend on the heads below the operation, so for them it may join the baseline.
             below = advantages - self.config.child_baseline * batch.op_advantage
             advantages = torch.stack([advantages if n == self.actions.root else below for n in self._names])
-        advantages = torch.where(choice, advantages, 0.0)
+        advantages = torch.where(choice, advantages, zero)
         ratio = log_ratio.exp()
-        gain = ratio * advantages
-        with torch.no_grad():
-            limit = ratio.clamp(1 - self.config.clip, 1 + self.config.clip)
-            outside, limit = limit != ratio, limit * advantages
-        # The smaller of both; where that is the limit, nothing is to be gained by going farther, so no gradient.
-        return torch.where(gain <= limit, gain, limit), outside, choice
+        limit = ratio.clamp(1 - self.config.clip, 1 + self.config.clip)
+        gain, outside, limit = ratio * advantages, limit != ratio, limit * advantages
+        # The smaller of both; where that is the limit, nothing is to be gained by going farther.
+        kept = gain <= limit
+        slopes = torch.where(kept & own if self.config.ratio_mode == "joint" else kept, gain, zero)
+        return torch.where(kept, gain, limit), slopes, outside, choice
 
     def _entropy(self, batch: Sequences, entropy: dict[str, Tensor]) -> Tensor:
         """Return the weighted sum of the entropies of all heads over the valid steps."""
         bonuses = _kept(batch, _rows([entropy[name] for name in self._names]))
         return (self._weights * bonuses.sum((1, 2))).sum()
+
+
+class _Sloped(torch.autograd.Function):
+    """A number whose derivatives by some tensors, its slopes, are known."""
+
+    @staticmethod
+    def forward(ctx: Any, value: float, slopes: tuple[Tensor, ...], *by: Tensor) -> Tensor:
+        ctx.save_for_backward(*slopes)
+        return by[0].new_tensor(value)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+        return None, None, *(slope * own for own in ctx.saved_tensors)
 
 
 def _rows(values: list[Tensor]) -> Tensor:

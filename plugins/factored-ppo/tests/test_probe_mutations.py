@@ -64,8 +64,9 @@ def only_the_operation_is_learned(patch: Patch) -> None:
     every = FactoredPpo._surrogate
 
     def first(self: FactoredPpo, *given: Any) -> tuple[Tensor, ...]:
-        gain, *rest = every(self, *given)
-        return torch.cat([gain[:1], torch.zeros_like(gain[1:])]), *rest
+        *sides, outside, choice = every(self, *given)
+        gain, slopes = (torch.cat([side[:1], torch.zeros_like(side[1:])]) for side in sides)
+        return gain, slopes, outside, choice
 
     patch.setattr(FactoredPpo, "_surrogate", first)
 

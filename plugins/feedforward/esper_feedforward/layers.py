@@ -64,7 +64,7 @@ class FreeStd(nn.Module):
         self.log_std = nn.Parameter(torch.zeros(numbers))
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Map `[E, T, inputs]` to means and log standard deviations, `[E, T, 2·n]`."""
+        """Map `[..., inputs]` to means and log standard deviations, `[..., 2·n]`."""
         mean = self.mean(hidden)
         return torch.cat([mean, self.log_std.to(mean.dtype).expand_as(mean)], dim=-1)
 
@@ -78,7 +78,7 @@ class Heads(nn.Module):
         self.layers = nn.ModuleList(_head(head, inputs, free_std) for head in actions.heads)
 
     def forward(self, hidden: Tensor) -> dict[str, Tensor]:
-        """Map `[E, T, inputs]` to `[E, T, size]` per head."""
+        """Map `[..., inputs]` to `[..., size]` per head."""
         return {name: layer(hidden) for name, layer in zip(self._names, self.layers, strict=True)}
 
 

@@ -37,5 +37,7 @@ class MlpNetwork(nn.Module):
 
     def forward(self, features: Features, state: Nothing, episode_start: Tensor) -> NetworkOutput:
         """Run `[E, T]` steps, each by itself."""
-        seen = self.encoder(features)
-        return NetworkOutput(self.valuing(seen), self.heads(self.acting(seen)), state)
+        # As one axis, or every layer would make it one and two again.
+        lead, seen = features.obs.shape[:2], self.encoder(features).flatten(0, 1)
+        logits = {name: value.view(*lead, -1) for name, value in self.heads(self.acting(seen)).items()}
+        return NetworkOutput(self.valuing(seen).view(*lead, -1), logits, state)

@@ -35,7 +35,9 @@ FARTHEST = 2.0
 """Largest size of a number in an observation."""
 
 OUTCOMES = (
-    Outcome("won", "fraction", "1 for a match that was won, 0.5 for a draw, 0 for one that was lost", True),
+    Outcome(
+        "won", "fraction", "1 for a match that was won, 0.5 for a draw, 0 for one that was lost", True, by_mean=True
+    ),
     Outcome("margin", "points", "the team's score in the zone less that of the other team", True),
     Outcome("survivors", "fraction", "share of the team that was alive in the end", True),
     Outcome("losses_caused", "fraction", "share of the other team that was dead in the end", True),

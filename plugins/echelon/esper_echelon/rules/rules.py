@@ -50,6 +50,9 @@ BEHIND, APART = 3.0, 3.0
 STUCK, TURNS = 0.15, 8
 """Share of its speed below which a mech is stuck, and decisions after which it tries the other side."""
 
+BUTTONS, RELEASED = [VERTICAL, PRIMARY, VENT, SECONDARY, TERTIARY, SPECIAL], -1.0
+"""What is pressed above 0, and what is said where it is not: whoever learns from a rule draws numbers around it."""
+
 _MAX_YAW = np.array([known.max_yaw for known in CHASSIS])
 _MAX_SPEED = np.array([known.max_speed for known in CHASSIS])
 _HAS_JETS = np.array([known.jet > 0 for known in CHASSIS])
@@ -68,7 +71,9 @@ class _Driver:
         """Map `suite` `[E, 706]` and `map_size` `[E]` to `act`, float32 `[E, 9]`; whoever is out does nothing."""
         suite = state["suite"]
         scene = Scene.of(suite.detach().cpu().numpy(), state["map_size"].detach().cpu().numpy())
-        actions = np.where(scene.acts[:, None], self._drive(scene), 0.0)
+        actions = self._drive(scene)
+        actions[:, BUTTONS] = np.where(actions[:, BUTTONS] > 0, actions[:, BUTTONS], RELEASED)
+        actions = np.where(scene.acts[:, None], actions, 0.0)
         found = torch.from_numpy(np.clip(actions, -1.0, 1.0).astype(np.float32))
         return {"act": self._held_back(found, scene, generator).to(suite.device)}
 
@@ -145,7 +150,7 @@ class Lieutenant(_Driver):
         weapons = [PRIMARY, SECONDARY, TERTIARY, SPECIAL]
         scouts = torch.from_numpy(scene.chassis == SCOUT)
         kept = actions[:, SECONDARY].clone()
-        actions[:, weapons] = torch.where(held[:, None], 0.0, actions[:, weapons])
+        actions[:, weapons] = torch.where(held[:, None], RELEASED, actions[:, weapons])
         actions[:, SECONDARY] = torch.where(scouts, kept, actions[:, SECONDARY])
         return actions
 

@@ -66,9 +66,10 @@ def evaluate(
 ) -> None:
     """Compare a trained policy with rules and schedules, on instances that no training draws.
 
-    All arms play the same instances from the same beginnings. Numbers are interquartile means over instances and
-    policy seeds, with 95 % bootstrap intervals. One contrast is declared before any result: `policy` minus the best
-    rule, by the environment's first outcome.
+    All arms play the same instances from the same beginnings. Numbers are
+    interquartile means over instances and policy seeds, or means of what is
+    won or lost, with 95 % bootstrap intervals. One contrast is declared before
+    any result: `policy` minus the best rule, by the environment's first outcome.
 
     Arms are all installed rules that can play the environment (static, random, plateau, …), and:
 

@@ -106,6 +106,17 @@ def test_the_best_rule_by_its_mean_may_be_another() -> None:
     assert found.to_json()["secondary"]["mean_difference"]["contrast"] == "policy - periodic"
 
 
+def test_matches_are_counted_by_their_mean_and_both_sides_of_a_seed_are_drawn_together() -> None:
+    """Whoever wins from one side and loses from the other is worth exactly a half, whichever seeds are drawn."""
+    won = Outcome("won", "fraction", "won", higher_is_better=True, by_mean=True)
+    turns = (np.arange(len(INSTANCES)) % 2)[None] * 1.0
+    achieved = {"policy": {"won": turns.repeat(3, 0)}, "static": {"won": turns * 0.0}}
+    single, paired = compared(achieved, (won,)), compared(achieved, (won,), together=2)
+    assert asdict(paired.arms["policy"]["won"]) == {"value": 0.5, "low": 0.5, "high": 0.5}
+    assert single.arms["policy"]["won"].low < 0.4 and single.arms["policy"]["won"].value == 0.5
+    assert paired.to_json()["arms"]["policy"]["won"] == {"mean": 0.5, "low": 0.5, "high": 0.5}
+
+
 def test_of_a_cost_less_is_better() -> None:
     outcomes = (evolve(ACCURACY, higher_is_better=False), PARAMETERS)
     found = compared(typical(0.3), outcomes)
@@ -152,5 +163,5 @@ def test_the_picture_has_every_arm_and_no_label_over_another(tmp_path: Path, out
     assert sorted(label.get_text() for label in drawn) == sorted(achieved)
     assert not any(a.overlaps(b) for a, b in combinations((label.get_window_extent() for label in drawn), 2))
     axes = drawn[0].axes
-    assert axes.get_ylabel() == "test accuracy, fraction (higher is better)"
+    assert axes.get_ylabel() == "test accuracy, fraction, IQM (higher is better)"
     assert len(axes.containers) == len(achieved) and all(c.has_yerr for c in axes.containers)
