@@ -48,7 +48,7 @@ def browse(path: Path) -> subprocess.CompletedProcess[str]:
     flags = "--headless --no-sandbox --disable-gpu --hide-scrollbars --enable-logging=stderr --window-size=1400,900"
     profile = f"--user-data-dir={path.parent / 'profile'}"
     command = [str(CHROMIUM), *flags.split(), profile, "--dump-dom", path.resolve().as_uri()]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=180)
 
 
 def measure(page: Path, width: int) -> dict[str, Any]:
