@@ -87,8 +87,8 @@ def told(run: RunDirectory) -> str:
     """Return everything that a run wrote and its weights, without its own name and what depends on the clock."""
     lines = [{key: value for key, value in line.items() if key != "timing"} for line in run.metrics()]
     weights = sorted(run.checkpoints.iterdir())[-1] / "policy.safetensors"
-    text = json.dumps([lines, run.events()]) + weights.read_bytes().hex()
-    return text.replace(run.name.rpartition("-")[2], "RUN")
+    text = json.dumps([lines, run.events()]).replace(f"-{run.name.rpartition('-')[2]}@", "-RUN@")
+    return text + weights.read_bytes().hex()
 
 
 def added(league: Path) -> list[str]:
