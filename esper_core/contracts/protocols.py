@@ -223,7 +223,8 @@ class Environment(Protocol):
     may end before its match; once all rows of a match have ended, a step changes nothing in their state.
 
     It may also have `board` (`esper_core.contracts.board.HasBoard`), to be looked at while it trains, be an `Evaluable`
-    (see docs/evaluation.md), have `circumstances` (`HasCircumstances`), and be `Bridged`, so that policies predict.
+    (see docs/evaluation.md), have `circumstances` (`HasCircumstances`), be `Bridged`, so that policies predict, and be
+    `esper_core.contracts.sides.TwoSided`, so that policies play each other.
     """
 
     num_envs: int
