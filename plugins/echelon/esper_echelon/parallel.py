@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from esper_core.system.packages import require_package
 from esper_echelon.matches.curriculum import FIELDS, CurriculumState
-from esper_echelon.matches.describe import FARTHEST
+from esper_echelon.matches.describe import FARTHEST, reward_weights
 from esper_echelon.perception.layout import FLAT_OBS_DIM
 from esper_echelon.perception.observation import observe
 from esper_echelon.simulation.arena import ENDINGS, TIME, Arena, Step
-from esper_echelon.simulation.rewards import RewardWeights
 from esper_echelon.simulation.roster import Roster
 from esper_echelon.simulation.tables import ACTIONS
 
@@ -44,11 +43,12 @@ class EchelonParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float3
         packs_per_team_range: Least and most packs of a team, drawn per match; none said is always `packs`.
         map_size_range: Least and most of the map's side, m, drawn per match.
         visibility: `full` or `partial`.
-        rewards: What things are worth.
+        rewards: Other weights of the reward by name, as `environment.rewards` has them.
         render_mode: `rgb_array`, or None.
 
     Raises:
         ValueError: one of them cannot be; the message names it.
+        ConfigError: there is no such weight, or it is no number.
     """
 
     metadata = {"name": "echelon", "render_modes": ["rgb_array"], "render_fps": 4, "is_parallelizable": True}  # noqa: RUF012
@@ -59,7 +59,7 @@ class EchelonParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float3
         packs_per_team_range: tuple[int, int] | None = None,
         map_size_range: tuple[int, int] = (40, 40),
         visibility: str = "full",
-        rewards: RewardWeights | None = None,
+        rewards: Mapping[str, float] | None = None,
         render_mode: str | None = None,
     ) -> None:
         if render_mode not in (None, "rgb_array"):
@@ -70,7 +70,7 @@ class EchelonParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float3
         self._curriculum = CurriculumState(1.0, map_size_range, packs_per_team_range or (packs, packs))
         self._check(self._curriculum, packs)
         self.roster = Roster(packs)
-        self._how: dict[str, Any] = {"visibility": visibility, "weights": rewards or RewardWeights()}
+        self._how: dict[str, Any] = {"visibility": visibility, "weights": reward_weights(rewards or {})}
         self._arena: Arena | None = None
         self._last: Step | None = None
         n = self.roster.team_size

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from pettingzoo.test import parallel_api_test, parallel_seed_test
 
+from esper_core.contracts.errors import ConfigError
 from esper_echelon.parallel import EchelonParallelEnv, parallel_env
 from esper_echelon.perception.layout import EGO_AT
 
@@ -56,6 +57,8 @@ def test_options_draw_map_and_packs_and_actions_reach_the_arena():
 
 
 def test_bad_input_is_named():
+    with pytest.raises(ConfigError, match="no weight 'wins'. Did you mean 'win'"):
+        parallel_env(rewards={"wins": 1.0})
     for how, words in (
         ({"render_mode": "human"}, "render_mode is 'human'"),
         ({"visibility": "none"}, "visibility is 'none'"),

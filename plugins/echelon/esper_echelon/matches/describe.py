@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from attrs import fields
 
@@ -51,19 +52,19 @@ TRAIN = {"rollout_steps": 120, "bptt_steps": 40, "num_minibatches": 4, "gamma": 
 """Half a match at once, so that no update waits for the longest; memory is learned through ten seconds of it."""
 
 
-def reward_weights(config: EchelonConfig) -> RewardWeights:
-    """Return the weights of the reward; raises ConfigError for one that does not exist or is no number."""
+def reward_weights(given: Mapping[str, Any]) -> RewardWeights:
+    """Return the weights of the reward, some of them given by name; raises ConfigError for what cannot be."""
     from esper_echelon.simulation.rewards import RewardWeights
 
     known = [entry.name for entry in fields(RewardWeights)]
-    for name, value in config.rewards.items():
+    for name, value in given.items():
         if name not in known:
             raise ConfigError(
                 f"The reward has no weight '{name}'.{did_you_mean(name, known)}", hint=f"It has {', '.join(known)}."
             )
         if not is_number(value) or isinstance(value, bool) or not math.isfinite(value):
             raise ConfigError(f"The weight '{name}' of the reward cannot be {value!r}.", hint="It is a finite number.")
-    return RewardWeights(**{name: float(value) for name, value in config.rewards.items()})
+    return RewardWeights(**{name: float(value) for name, value in given.items()})
 
 
 def describe(config: EchelonConfig, slots: SlotConfig) -> EnvironmentDescription:
@@ -73,7 +74,7 @@ def describe(config: EchelonConfig, slots: SlotConfig) -> EnvironmentDescription
     """
     from esper_echelon.simulation.roster import team_size
 
-    reward_weights(config)
+    reward_weights(config.rewards)
     state = (
         StateField(SUITE, ("E", FLAT_OBS_DIM), "float", "", "what the mech perceives", -FARTHEST, FARTHEST),
         StateField(MAP_SIZE, ("E",), "float", "m", "side of the map", 0, LARGEST_MAP),

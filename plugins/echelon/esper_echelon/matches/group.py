@@ -83,7 +83,7 @@ class Group:
     def __init__(self, config: EchelonConfig, context: BuildContext, count: int) -> None:
         self._roster = Roster(config.packs)
         self._n = self._roster.team_size
-        weights = reward_weights(config)
+        weights = reward_weights(config.rewards)
         self._arena = Arena(self._roster, count, config.visibility, weights, LARGEST_MAP)
         self._other = OtherSide(context.actions, count, self._n, driver_of(config.opponent, context, self._n))
         self._weapons = weapons(self._roster)
