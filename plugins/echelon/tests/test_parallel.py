@@ -57,7 +57,7 @@ def test_options_draw_map_and_packs_and_actions_reach_the_arena():
 
 
 def test_bad_input_is_named():
-    with pytest.raises(ConfigError, match="no weight 'wins'. Did you mean 'win'"):
+    with pytest.raises(ConfigError, match=r"no weight 'wins'. Did you mean 'win'"):
         parallel_env(rewards={"wins": 1.0})
     for how, words in (
         ({"render_mode": "human"}, "render_mode is 'human'"),
