@@ -45,7 +45,7 @@ def test_every_metric_of_a_run_is_explained_and_no_other(
     with League.create(tmp_path / "league", make_plan(PlanRequest(**known), index), index) as league:
         league.add_rule("hold", index)
     options += [f"opponents.dir={tmp_path / 'league'}", "opponents.self_play=0"]
-    matches = PlanRequest(**known, options=options, wanted=("opponents",))
+    matches = PlanRequest(**known, options=options, wanted=("opponents",), uses={"rule": "hold"})
     for request in (growth, numbers, matches):
         trainer = open_session(make_plan(request, index, Recipes()), index)
         (update,) = trainer.run(1)

@@ -36,6 +36,7 @@ def esper_kinds() -> Iterator[KindSpec]:
         name="opponents",
         protocol="esper_core.contracts.sides:Opponents",
         conformance="esper_league.conformance:SUITE",
+        template="esper_league.templates:opponents",
         summary="whom a learner plays against, chosen before every rollout",
         flags=FLAGS,
     )

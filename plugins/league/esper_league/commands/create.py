@@ -48,5 +48,5 @@ def create(
         if as_json:
             print_json({"league": str(league), "game": made.game.to_json(), "digest": made.game.digest})
         else:
-            say(f"{league} plays {made.game.environment}, {' against '.join(made.game.sides)}.")
+            say(f"{league} plays {made.game.environment}, whose sides are {' and '.join(made.game.sides)}.")
             say(f"Add somebody: esper league add {league} RUN, or esper league add {league} --rule NAME")

@@ -1,0 +1,1 @@
+"""Opponents for esper: the learner itself."""
