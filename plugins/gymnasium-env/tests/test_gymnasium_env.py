@@ -25,7 +25,7 @@ def taken(environment: Any) -> list[list[Any]]:
     return [single.unwrapped.taken for single in environment._group._envs]
 
 
-@pytest.mark.parametrize("kind", ["environment", "masks", "features"])
+@pytest.mark.parametrize("kind", [pytest.param("environment", marks=pytest.mark.slow), "masks", "features"])
 def test_it_passes_every_check_of_its_kind(conforms: Callable[[str], None], kind: str) -> None:
     conforms(f"{kind}/gymnasium")
 
