@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, TextIO
 
 import typer
 
 from esper_core.cli import completion, document
-from esper_core.cli.frame import bar
+from esper_core.cli.counting import counting
 from esper_core.cli.installed import load_installed
-from esper_core.cli.output import duration, kept, print_json, print_table, say, status_line, warn
+from esper_core.cli.output import kept, print_json, print_table, say
 from esper_core.cli.stopping import stopping_promptly
 from esper_core.contracts.errors import Interrupted, Terminated
 from esper_core.runs.directory import find_run
 from esper_core.system.printable import visible_line
 from esper_evaluation.evaluating import MIN_INSTANCES, evaluate_runs
 from esper_evaluation.evaluation import Evaluation, Table
-
-SECONDS_BETWEEN_LINES = 10.0
-BAR = 24
 
 
 def evaluate(
@@ -95,7 +88,7 @@ def evaluate(
 
     with stopping_promptly(lambda: str(stopped())):
         try:
-            with _showing(told, plain=plain or as_json) as (show, warning):
+            with counting("episodes", told, plain=plain or as_json) as (show, warning):
                 evaluation = evaluate_runs(
                     [find_run(name, out) for name in runs],
                     index,
@@ -119,38 +112,6 @@ def evaluate(
             print_json(evaluation.to_json())
         else:
             _print(evaluation, plain)
-
-
-@contextmanager
-def _showing(
-    told: list[str], *, plain: bool
-) -> Iterator[tuple[Callable[[float, int, str], None], Callable[[str], None]]]:
-    """Yield what shows how many episodes are played, and what shows a warning.
-
-    That is a bar on a terminal, and a line every few seconds elsewhere.
-    """
-    drawn = not plain and sys.stderr.isatty()
-    begun = time.monotonic()
-    last = float("-inf")
-
-    def show(done: float, total: int, what: str) -> None:
-        nonlocal last
-        told[:] = [f"{int(done)} of {total} episodes"]
-        now = time.monotonic()
-        if now - last < (0.1 if drawn else SECONDS_BETWEEN_LINES) and done < total:
-            return
-        last = now
-        left = f"  ETA {duration((now - begun) * (total - done) / done)}" if done > 0 else ""
-        line = f"{told[0]}{left}  {what}"
-        tell(f"{bar(done / total if total else 1.0, BAR, '─')} {line}" if drawn else line)
-
-    def warning(message: str) -> None:
-        if drawn:
-            tell("")
-        warn(message)
-
-    with status_line(drawn=drawn) as tell:
-        yield show, warning
 
 
 def _print(evaluation: Evaluation, plain: bool) -> None:

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
 from esper_core.cli import choices
-from esper_core.cli.frame import bar
+from esper_core.cli.counting import counting
 from esper_core.cli.installed import load_installed
-from esper_core.cli.output import duration, kept, print_json, say, status_line, warn
+from esper_core.cli.output import kept, print_json, say
 from esper_core.cli.stopping import stopping_promptly
 from esper_core.contracts.errors import Interrupted, Terminated
 from esper_league.commands.opening import Directory, open_league
-
-SECONDS_BETWEEN_LINES = 10.0
-BAR = 24
 
 
 def play(
@@ -53,7 +46,7 @@ def play(
         from esper_league import play as matches
 
         try:
-            with _showing(told, plain=as_json) as (show, warning):
+            with counting("matches", told, plain=as_json) as (show, warning):
                 played = matches.play(opened, index, games=games, workers=workers, on_progress=show, warn=warning)
         except (KeyboardInterrupt, Terminated) as error:
             interrupted = stopped()
@@ -64,32 +57,3 @@ def play(
             print_json({"played": played.matches, "broken": dict(played.broken)})
         else:
             say(f"{played.matches} matches are on record. Rate everybody by them: esper league rate {league}")
-
-
-@contextmanager
-def _showing(told: list[str], *, plain: bool) -> Iterator[tuple[Callable[[int, int], None], Callable[[str], None]]]:
-    """Yield what shows how many matches are over, and what shows a warning.
-
-    That is a bar on a terminal, and a line every few seconds elsewhere.
-    """
-    drawn = not plain and sys.stderr.isatty()
-    begun, last = time.monotonic(), float("-inf")
-
-    def show(done: int, total: int) -> None:
-        nonlocal last
-        told[:] = [f"{done} of {total} matches"]
-        now = time.monotonic()
-        if now - last < (0.1 if drawn else SECONDS_BETWEEN_LINES) and done < total:
-            return
-        last = now
-        left = f"  ETA {duration((now - begun) * (total - done) / done)}" if done > 0 else ""
-        line = f"{told[0]}{left}"
-        tell(f"{bar(done / total if total else 1.0, BAR, '─')} {line}" if drawn else line)
-
-    def warning(message: str) -> None:
-        if drawn:
-            tell("")
-        warn(message)
-
-    with status_line(drawn=drawn) as tell:
-        yield show, warning
