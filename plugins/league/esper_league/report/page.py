@@ -41,7 +41,7 @@ def render(record: Record, path: Path) -> str:
     document = Document(
         kicker="esper · report of a league",
         title=name,
-        subtitle=f"{game.environment.rpartition(':')[2]}, {' against '.join(game.sides)}",
+        subtitle=f"{game.environment.rpartition(':')[2]}, sides {' and '.join(game.sides)}",
         name=name,
         origin=f"{record.path}{f' · begun {day(begun)}' if begun else ''}",
         tiles=_tiles(record),
