@@ -81,7 +81,7 @@ def check_rollout(plan: Plan, known: PlanDescription, state: Any = None) -> Trai
     form, chunk = (known.actions, known.feature_schema, torch.device("meta")), config.bptt_steps if state else 0
     remembered = sum(value.nbytes for value in leaves(state).values())
     try:
-        imagined = Rollout(steps, envs, *form, chunk=chunk)
+        imagined = Rollout(steps, envs, *form, chunk=chunk, advised=TEACHER in plan.kinds)
         needed: float = 2 * (imagined.nbytes + imagined.num_sequences * remembered)
     except (RuntimeError, OverflowError, TypeError):  # more than torch can count
         needed = math.inf

@@ -56,8 +56,9 @@ class Teacher:
         """Prepare for an update, counted from 1, with E rows."""
         self._now = self.weight * max(0.0, 1.0 - (update - 1) / self.updates)
         self._generator.manual_seed((self.seed + 1) * 1_000_003 + update)
-        with self.owner.doing("forgetting earlier episodes"):
-            self.rule.reset(num_envs)
+        if self.teaches:
+            with self.owner.doing("forgetting earlier episodes"):
+                self.rule.reset(num_envs)
 
     @property
     def teaches(self) -> bool:
@@ -92,7 +93,8 @@ class Teacher:
         """Return the weighted mean over the valid steps of what the policy is from the advice, a scalar."""
         advice: Mapping[str, Tensor] = intended(self.actions, batch.advice)
         distribution = evaluation.distribution
-        known, op, far = distribution.log_prob(advice), distribution.op(advice), []
+        op, far = distribution.op(advice), []
+        known = distribution.log_prob(advice) if self.actions.categorical else {}
         for head in self.actions.heads:
             if isinstance(head, ContinuousHead):
                 own = _distance(distribution.gaussian(head.name), advice[head.name])

@@ -132,7 +132,7 @@ def compare(
         tags: What the environment says in words about each instance, I: name → text.
         by: The word whose groups are compared as well, and that makes the kinds of `oracle_gap`; without it all words
             together make the kinds, and there are no groups.
-        together: Instances side by side that are one, seen from so many sides; groups must not part them.
+        together: Instances side by side that are one, seen from so many sides; no group may part them.
     """
     bootstrap = Bootstrap.draw(len(instances), len(seeds), together=together)
     sampled = _sampled(values, outcomes, bootstrap)
@@ -161,7 +161,7 @@ def compare(
         oracle_gap=gap,
         told_apart_by=words,
         groups={
-            name: _group({arm: values[arm] for arm in order}, outcomes, name, common, len(seeds))
+            name: _group({arm: values[arm] for arm in order}, outcomes, name, common, len(seeds), together)
             for name in sorted({*common})
         },
     )
@@ -181,10 +181,11 @@ def _group(
     name: str,
     common: Sequence[str],
     seeds: int,
+    together: int,
 ) -> Group:
     members = [i for i, other in enumerate(common) if other == name]
     within = {arm: {o: array[:, members] for o, array in found.items()} for arm, found in values.items()}
-    sampled = _sampled(within, outcomes, Bootstrap.draw(len(members), seeds))
+    sampled = _sampled(within, outcomes, Bootstrap.draw(len(members), seeds, together=together))
     return Group(len(members), {arm: _estimates(found) for arm, found in sampled.items()})
 
 

@@ -102,9 +102,13 @@ class Bootstrap:
     def draw(cls, instances: int, seeds: int, resamples: int = RESAMPLES, together: int = 1) -> Bootstrap:
         """Draw as many instances and seeds as there are, with replacement.
 
-        So many instances side by side are drawn `together`, because they are no independent ones; their number must
-        divide that of the instances.
+        So many instances side by side are drawn `together`, because they are no independent ones.
+
+        Raises:
+            ValueError: their number does not divide that of the instances.
         """
+        if instances % together:
+            raise ValueError(f"{instances} instances cannot be drawn {together} at a time")
         generator = np.random.default_rng(0)
         first = generator.integers(instances // together, size=(resamples, instances // together)) * together
         drawn = (first[:, :, None] + np.arange(together)).reshape(resamples, -1)

@@ -27,13 +27,11 @@ if TYPE_CHECKING:
 
 
 class Place(Protocol):
-    """What loading needs of a league, such as a `League`, or what stands for one in another process.
+    """What loading needs of a league, such as a `League`, or what stands for one in another process."""
 
-    Attributes:
-        plan: The plan of what is played.
-    """
-
-    plan: Plan
+    @property
+    def plan(self) -> Plan:
+        """The plan of what is played."""
 
     def weights(self, entry: LeagueEntry) -> Path:
         """Return the folder of an entry's checkpoint."""

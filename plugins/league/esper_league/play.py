@@ -8,7 +8,7 @@ from contextlib import closing
 from functools import partial
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from attrs import frozen
@@ -171,7 +171,7 @@ def _shared(begin: Callable[[], Stage], left: deque[list[Fixture]], workers: int
 
 
 def _stage(plan: Plan, path: Path, entries: Mapping[str, LeagueEntry], index: Index) -> Stage:
-    seats = cast(League, _Seats(plan, path))
+    seats = _Seats(plan, path)
     return Stage(plan, index, lambda entry: load_driver(seats, entries[entry], index))
 
 

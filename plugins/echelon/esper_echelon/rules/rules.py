@@ -5,6 +5,7 @@ They read what a learner observes, and how large the map is, since 706 numbers r
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,13 +59,13 @@ _MAX_SPEED = np.array([known.max_speed for known in CHASSIS])
 _HAS_JETS = np.array([known.jet > 0 for known in CHASSIS])
 
 
-class _Driver:
+class _Driver(ABC):
     """What the three have in common: from a scene to actions."""
 
     def __init__(self, config: LieutenantConfig | None, context: BuildContext) -> None:
-        pass
+        self.config = config or LieutenantConfig()
 
-    def reset(self, num_envs: int) -> None:
+    def reset(self, num_envs: int) -> None:  # noqa: B027
         """Keep no state: what a mech does follows from what it sees."""
 
     def __call__(self, state: State, masks: Masks, generator: torch.Generator) -> dict[str, Tensor]:
@@ -77,9 +78,9 @@ class _Driver:
         found = torch.from_numpy(np.clip(actions, -1.0, 1.0).astype(np.float32))
         return {"act": self._held_back(found, scene, generator).to(suite.device)}
 
+    @abstractmethod
     def _drive(self, scene: Scene) -> Floats:
         """Return actions `[E, 9]`."""
-        raise NotImplementedError
 
     def _held_back(self, actions: Tensor, scene: Scene, generator: torch.Generator) -> Tensor:
         return actions
@@ -113,9 +114,6 @@ class Lieutenant(_Driver):
     It paints for its pack, jams from one scout and clears from the other, holds the distance that its weapons want,
     and goes behind a friend when it is hurt or hot. It lays nothing by: it sees what a learner sees, and no more.
     """
-
-    def __init__(self, config: LieutenantConfig | None, context: BuildContext) -> None:
-        self.config = config or LieutenantConfig()
 
     def _drive(self, scene: Scene) -> Floats:
         gunnery = Gunnery.of(scene)
