@@ -12,7 +12,7 @@ from torch import nn
 
 from esper_core.composition.allocation import OnlyWhatFits, TooLarge
 from esper_core.composition.config import structure_config
-from esper_core.composition.fit import OPPONENTS
+from esper_core.composition.fit import OPPONENTS, TEACHER
 from esper_core.composition.lookup import PlannedComponent, find_planned
 from esper_core.composition.plan import Plan, PlanDescription, describe_plan
 from esper_core.contracts.errors import ConfigError, PluginError, did_you_mean
@@ -27,7 +27,7 @@ from esper_core.system.memory import shown
 LEARNED = ("network", "critic")
 """Kinds whose initial weights come from the plan's seed."""
 
-ONLY_TRAINING = ("loss", OPPONENTS)
+ONLY_TRAINING = ("loss", TEACHER, OPPONENTS)
 """Kinds that nobody needs who does not train."""
 
 ORDER = ("features", *LEARNED, "masks", "loss", "environment", OPPONENTS)

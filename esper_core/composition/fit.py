@@ -16,6 +16,9 @@ READS_ARRAYS = "network:arrays"
 OPPONENTS = "opponents"
 """The kind that plays the other side of an environment that has two."""
 
+TEACHER = "rule"
+"""Kind of what teaches, where a plan has one."""
+
 OP_LOGITS = "network:op-logits"
 """What a network provides whose logits decide the operation, wherever actions have one."""
 

@@ -10,7 +10,7 @@ import torch
 
 from esper_core.composition.build import build_parts, resolve_device
 from esper_core.composition.config import structure
-from esper_core.composition.fit import OPPONENTS
+from esper_core.composition.fit import OPPONENTS, TEACHER
 from esper_core.composition.plan import Plan, PlanDescription, describe_plan, owners_of
 from esper_core.composition.selection import TRAIN
 from esper_core.contracts.actions import ActionSpec
@@ -20,7 +20,7 @@ from esper_core.contracts.tensors import leaves
 from esper_core.learning.config import TrainConfig
 from esper_core.learning.randomness import seed_all
 from esper_core.learning.rollout import Rollout
-from esper_core.learning.teacher import TEACHER, Teacher
+from esper_core.learning.teacher import Teacher
 from esper_core.learning.trainer import Trainer
 from esper_core.policy.policy import Policy
 from esper_core.registry.index import Index

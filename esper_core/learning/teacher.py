@@ -19,9 +19,6 @@ from esper_core.policy.gaussian import Gaussian
 from esper_core.policy.legality import find_illegal
 from esper_core.policy.policy import Evaluation
 
-TEACHER = "rule"
-"""The kind of component that teaches, where a plan has one."""
-
 
 @define
 class Teacher:

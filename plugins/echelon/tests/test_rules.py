@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from esper_core.composition.build import build_environment, build_parts
+from esper_core.composition.plan import PlanRequest, make_plan
 from esper_core.contracts.protocols import Masks
+from esper_core.registry.loading import load_index
 from esper_echelon.matches.config import LieutenantConfig
 from esper_echelon.perception.layout import (
     CONTACT,
@@ -165,3 +168,14 @@ def test_hold_stands_in_the_zone_and_charge_runs_at_the_enemy():
     for rule in (Hold, Charge):
         (walks,) = act(rule(None, None), seen(MEDIUM, zone_x=-0.4, in_zone=0))
         assert walks[FORWARD] == -1
+
+
+def test_who_was_taught_plays_without_the_teacher():
+    index = load_index()
+    request = PlanRequest(policy="combat-suite", environment="echelon", uses={"rule": "hold"}, envs=1, device="cpu")
+    plan = make_plan(request, index)
+    parts = build_parts(plan, index)
+    assert isinstance(parts["rule"], Hold)
+    for environment in (parts["environment"], (context := build_environment(plan, index)).parts["environment"]):
+        environment.close()
+    assert "rule" not in context.parts
