@@ -9,9 +9,6 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from esper_core.contracts.errors import UserError
-from esper_growth.fused.compiled import SUFFIX, Compiled
-from esper_growth.fused.compiler import NoCompiler
 from esper_growth.fused.join import Join
 from esper_growth.fused.stock import Stock
 
@@ -60,18 +57,4 @@ def choose(kernels: str, device: torch.device, dtype: torch.dtype) -> Operations
         UserError: 'compiled' on another device, or for another number type.
         NoCompiler: 'compiled' without a compiler.
     """
-    fits = device.type == "cpu" and dtype in SUFFIX
-    if kernels == "torch" or (kernels == "auto" and not (fits and dtype == torch.float32)):
-        return Stock()
-    if not fits:
-        raise UserError(
-            f"environment.kernels=compiled works for float32 and float64 on the CPU, not {dtype} on {device}.",
-            hint="Leave it out.",
-        )
-    try:
-        return Compiled()
-    except NoCompiler as error:
-        if kernels == "compiled":
-            raise
-        _logger.warning("Hosts train with PyTorch's own operations, which is slower. %s", error)
-        return Stock()
+    return Stock()
