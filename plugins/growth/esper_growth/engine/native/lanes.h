@@ -138,11 +138,33 @@ template <typename T> inline V<T> tangent(V<T> x) {
     return x != x ? x : y;
 }
 
-// Φ, the normal distribution function.
-template <typename T> inline V<T> normal(V<T> x) {
-    V<T> y;
-    for (int lane = 0; lane < LANES<T>; ++lane) y[lane] = T(0.5) * std::erfc(x[lane] * T(-0.70710678118654752440));
-    return y;
+// Coefficients of (1 + 2z)·exp(z²)·erfc(z) in t = (z − 2.5)/(z + 2.5), z >= 0: interpolated at Chebyshev's nodes, with
+// relative errors of 8e-9 and 2e-13. The form is that of Schonfelder (1978).
+template <typename T> struct Tail;
+template <> struct Tail<float> {
+    static constexpr float coefficients[] = {
+        1.26483818f, -0.1223567694f, -0.09902423965f, 0.157630376f, -0.1029705553f, 0.0327554827f,
+        0.0009468088732f, -0.004358277227f, 0.0004632798436f, 0.0005834769349f, -6.389437193e-5f, -6.471063822e-5f};
+};
+template <> struct Tail<double> {
+    static constexpr double coefficients[] = {
+        1.26483818436686148, -0.122356763082384482, -0.0990245395736121151, 0.15762991902146345,
+        -0.102967056037669679, 0.0327608933149831319, 0.0009318927939202089, -0.00438207890966715625,
+        0.000491866093169735343, 0.000632128264828641982, -0.0000884810990623203197, -0.000113539045705446312,
+        6.27355668925028328e-6, 0.0000227456898981524793, 2.58941842395875644e-6, -4.30242371140856026e-6,
+        -1.55238336407044695e-6, 6.30440362985702163e-7, 4.97750244001596519e-7, -4.9104228212510305e-8,
+        -1.01691178875324954e-7, -6.1808654581772862e-10, 1.03533324790877203e-8};
+};
+
+// Φ, the normal distribution function; sets `bell` to exp(−x²/2).
+template <typename T> inline V<T> normal(V<T> x, V<T>& bell) {
+    constexpr int terms = sizeof(Tail<T>::coefficients) / sizeof(T);
+    const V<T> z = (x < 0 ? -x : x) * T(0.70710678118654752440), t = (z - T(2.5)) / (z + T(2.5));
+    V<T> sum = all<T>(Tail<T>::coefficients[terms - 1]);
+    for (int i = terms - 2; i >= 0; --i) sum = Tail<T>::coefficients[i] + sum * t;
+    bell = exponential<T>(-z * z);
+    const V<T> tail = T(0.5) * bell * sum / (1 + 2 * z);
+    return x < 0 ? tail : 1 - tail;
 }
 
 }  // namespace esper

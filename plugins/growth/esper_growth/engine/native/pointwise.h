@@ -46,9 +46,14 @@ template <typename T> struct Sigmoid {
 
 // x·Φ(x)
 template <typename T> struct Gelu {
-    static V<T> of(V<T> x) { return x * normal<T>(x); }
+    static V<T> of(V<T> x) {
+        V<T> bell;
+        return x * normal<T>(x, bell);
+    }
     static V<T> slope(V<T> x, V<T>, V<T> g) {
-        return g * (normal<T>(x) + x * T(0.39894228040143267794) * exponential<T>(T(-0.5) * x * x));
+        V<T> bell;
+        const V<T> share = normal<T>(x, bell);
+        return g * (share + x * bell * T(0.39894228040143267794));
     }
 };
 
