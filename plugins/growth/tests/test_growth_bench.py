@@ -27,7 +27,7 @@ def index():
 
 
 def plan_of(workload, index, *options):
-    options = (*workload.choices["options"], *options, "environment.workers=1", "environment.kernels=torch")
+    options = (*workload.choices["options"], *options, "environment.workers=1")
     return make_plan(PlanRequest(**{**workload.choices, "options": options}), index)
 
 

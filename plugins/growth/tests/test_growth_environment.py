@@ -22,7 +22,7 @@ def grow_and_hold(environment, act, blueprint=1):
     return state
 
 
-@pytest.mark.parametrize("options", [{}, {"kernels": "torch"}, {"runtime": "loop"}])
+@pytest.mark.parametrize("options", [{}, {"runtime": "fused"}, {"runtime": "loop"}])
 def test_waiting_through_an_episode_returns_exactly_zero(make_environment, act, options):
     environment = make_environment(epochs=4, envs=3, hosts_per_group=2, curves=None, **options)
     environment.reset()

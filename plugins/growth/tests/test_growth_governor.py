@@ -97,7 +97,7 @@ def grow(follow):
     return grow
 
 
-@pytest.mark.parametrize("options", [{"runtime": "loop"}, {"runtime": "fused"}])
+@pytest.mark.parametrize("options", [{"runtime": "loop"}, {"runtime": "fused"}, {"runtime": "engine"}])
 def test_a_host_that_diverges_goes_back_to_its_last_good_snapshot(make_environment, act, grow, options):
     environment = make_environment(epochs=20, envs=2, snapshot_every=5, operation_cost=0.0, shaping=0.0, **options)
     grow(environment)

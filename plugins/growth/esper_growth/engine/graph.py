@@ -198,8 +198,9 @@ def _pooled(module: nn.Module, x: Node) -> Shape:
     """Return the shape behind a max-pool."""
     assert isinstance(module, nn.MaxPool1d | nn.MaxPool2d)
     axes = _axes(x, module)
-    two, none, one = (v if isinstance(v, tuple) else (v,) * axes for v in (module.kernel_size, module.padding, module.dilation))
-    plain = set(two) == {2} and module.stride == module.kernel_size and set(none) == {0} and set(one) == {1}
+    settings = (module.kernel_size, module.stride, module.padding, module.dilation)
+    kernel, stride, padding, dilation = (set(v) if isinstance(v, tuple) else {v} for v in settings)
+    plain = kernel == stride == {2} and padding == {0} and dilation == {1}
     known(plain and not module.ceil_mode and not module.return_indices, module)
     channels, height, width = x.shape
     return (channels, height if axes == 1 else height // 2, width // 2)
@@ -207,7 +208,7 @@ def _pooled(module: nn.Module, x: Node) -> Shape:
 
 def _mean(graph: Graph, module: nn.Module, x: Node) -> Node:
     size = module.output_size  # type: ignore[union-attr]
-    known(size == 1 or set(size) == {1}, module)
+    known(set(size if isinstance(size, tuple) else (size,)) == {1}, module)
     return graph.add(Kind.MEAN, [x], (x.shape[0], 1, 1))
 
 

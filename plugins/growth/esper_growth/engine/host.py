@@ -122,7 +122,9 @@ class EngineHost:
 
     def seed_parameters(self) -> dict[int, int]:
         """Return the number of parameters of every seed, by slot."""
-        return {slot: sum(self.trained[name].part.weights.numel() for name in self._parts(slot)) for slot in self.labels}
+        return {
+            slot: sum(self.trained[name].part.weights.numel() for name in self._parts(slot)) for slot in self.labels
+        }
 
     def train_epoch(self, settings: Mapping[int, SeedSetting]) -> dict[int, list[float]]:
         """Train for one epoch; return the norms of each seed's gradient tensors at the last step."""

@@ -42,7 +42,7 @@ class Part(NamedTuple):
 
 
 class Step(NamedTuple):
-    """How an epoch is trained: samples per step, learning rate, momentum, and the norm that gradients are clipped to."""
+    """How an epoch is trained: samples per step, learning rate, momentum, and the bound of gradients' norms, or 0."""
 
     batch: int
     rate: float

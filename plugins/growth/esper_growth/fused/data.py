@@ -11,6 +11,7 @@ from torch import Tensor
 from esper_growth.problems import SPLITS
 from esper_growth.protocols import Split, Task
 
+
 @frozen
 class GroupData:
     """The splits of all tasks of a group, one behind the other; a task that several hosts share is there once.

@@ -84,8 +84,11 @@ template <typename T, int STRIDE = LANES<T> / 2> inline void transpose(V<T>* x) 
     if constexpr (STRIDE > 1) transpose<T, STRIDE / 2>(x);
 }
 
-template <typename T> inline V<T> maximum(V<T> a, V<T> b) { return a > b ? a : b; }
+// What is not a number wins.
+template <typename T> inline V<T> maximum(V<T> a, V<T> b) { return (a > b) | (a != a) ? a : b; }
 template <typename T> inline V<T> minimum(V<T> a, V<T> b) { return a < b ? a : b; }
+
+template <typename T> inline V<T> rectified(V<T> x) { return x < 0 ? V<T>{} : x; }
 
 template <typename T> inline V<T> root(V<T> x) {
     V<T> y;

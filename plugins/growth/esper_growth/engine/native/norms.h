@@ -52,7 +52,7 @@ template <typename T> struct Norm : Layer<T> {
                                 if (step_x == 2) best = maximum<T>(at[1] * slope + offset, best);
                             }
                         }
-                        y[row * out.row() + p] = relu ? maximum<T>(best, V<T>{}) : best;
+                        y[row * out.row() + p] = relu ? rectified<T>(best) : best;
                     }
             }
         }

@@ -35,7 +35,7 @@ template <typename T, typename Function> struct Pointwise : Layer<T> {
 };
 
 template <typename T> struct Rectified {
-    static V<T> of(V<T> x) { return maximum<T>(x, V<T>{}); }
+    static V<T> of(V<T> x) { return rectified<T>(x); }
     static V<T> slope(V<T> x, V<T>, V<T> g) { return x > 0 ? g : V<T>{}; }
 };
 

@@ -39,6 +39,13 @@ template <typename T> struct Engine {
     std::vector<Join<T>*> joins;  // by layer; null elsewhere
     Chunk<T> chunk{};
 
+    const int64_t number = next();  // tells engines apart: an address is used again
+
+    static int64_t next() {
+        static int64_t made = 0;
+        return ++made;
+    }
+
     explicit Engine(const int64_t* code) : network(Reader{code}) {
         const Value& in = network.values[0];
         for (int c = 0; c < in.channels; ++c)
@@ -51,15 +58,15 @@ template <typename T> struct Engine {
     V<T>* memory() {
         static thread_local void* kept = nullptr;
         static thread_local size_t room = 0;
-        static thread_local const void* owner = nullptr;
+        static thread_local int64_t owner = 0;
         const size_t needed = size_t(network.size) * sizeof(V<T>);
         if (needed > room) {
             std::free(kept);
-            room = (needed + 4095) / 4096 * 4096, owner = nullptr;
+            room = (needed + 4095) / 4096 * 4096, owner = 0;
             kept = std::aligned_alloc(4096, room);
             if (!kept) throw std::bad_alloc();
         }
-        if (owner != this) std::memset(kept, 0, needed), owner = this;
+        if (owner != number) std::memset(kept, 0, needed), owner = number;
         return static_cast<V<T>*>(kept);
     }
 
