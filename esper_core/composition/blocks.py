@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import asdict, evolve
 
-from esper_core.contracts.actions import ActionSpec
+from esper_core.contracts.actions import ActionSpec, Head
 from esper_core.contracts.features import FeatureSchema
 
 
@@ -30,7 +30,10 @@ def observed_blocks(schema: FeatureSchema) -> dict[str, Any]:
 def action_blocks(actions: ActionSpec) -> str:
     """Return a digest of an action table in which a slot is one of any number."""
     heads = [
-        evolve(head, labels=("a slot",), neutral=0) if head.name == actions.slot else head for head in actions.heads
+        Head(head.name, ("any slot",), ops=head.ops, entropy_weight=head.entropy_weight)
+        if head.name == actions.slot
+        else head
+        for head in actions.heads
     ]
     return _digest(asdict(evolve(actions, heads=heads)))
 

@@ -128,6 +128,10 @@ class Plan:
         """Kinds of the plan, each once."""
         return tuple(dict.fromkeys(planned.kind for planned in self.components))
 
+    def at(self, slots: SlotConfig) -> Plan:
+        """Return the plan with other slots."""
+        return evolve(self, slots=slots.slot_ids)
+
     def of_kind(self, kind: str) -> tuple[PlannedComponent, ...]:
         """Return the components of a kind, possibly none."""
         return tuple(planned for planned in self.components if planned.kind == kind)

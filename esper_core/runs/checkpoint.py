@@ -215,8 +215,10 @@ def _load(
             tensors[file.stem] = load(data)
         except (SafetensorError, ValueError, KeyError) as error:
             raise CheckpointMismatch(f"{file} is not a safetensors file: {error}.", hint=OTHER_CHECKPOINT) from error
-    shapes = [{name: value.shape for name, value in side.items()} for side in (tensors["policy"], policy.state_dict())]
-    check_weights(header, *shapes, plan, index)
+    saved, here = (
+        {name: tuple(value.shape) for name, value in side.items()} for side in (tensors["policy"], policy.state_dict())
+    )
+    check_weights(header, saved, here, plan, index)
     return header, notes, tensors
 
 
