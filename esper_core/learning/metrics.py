@@ -17,6 +17,11 @@ METRICS = (
         healthy="rises",
     ),
     Metric(
+        ("slots",),
+        "slots of the update; only where a number is drawn for each (`--slots 1,2,3`)",
+        advice="compare updates of the same number: more slots are worth more",
+    ),
+    Metric(
         ("op/<op>",),
         "share of steps at which an operation was taken",
         healthy="none near 1",
