@@ -9,6 +9,7 @@ from attrs import evolve
 from torch import Tensor
 
 from esper_core.composition.build import build_beside
+from esper_core.composition.fit import ANY_SLOTS
 from esper_core.contracts.actions import ActionSpec, ContinuousHead, Head
 from esper_core.contracts.errors import IncompatiblePlan
 from esper_core.contracts.features import Feature, FeatureSchema, IndexField
@@ -16,6 +17,7 @@ from esper_core.contracts.protocols import Features, NetworkOutput
 from esper_core.policy.gaussian import LARGEST_LOG_STD, SMALLEST_LOG_STD, Gaussian
 from esper_core.policy.policy import Policy
 from esper_testing.case import ENVS, STEPS, Case, make_case, trainable
+from esper_testing.conformance import any_slots
 from esper_testing.conformance.chance import assert_repeatable, assert_seeded, noise_like
 from esper_testing.conformance.everywhere import everywhere, in_every_layout, with_numbers
 from esper_testing.conformance.subject import Subject
@@ -71,8 +73,16 @@ SUITE = Suite(
         "float64",
         "bf16",
         "device",
+        "slots-weights",
+        "slots-permuted",
+        "slots-doubled",
+        "slots-padded",
     ),
 )
+
+SUITE.check("slots-weights", after=("shapes",), claim=ANY_SLOTS)(any_slots.weights)
+for _name, _check in (("permuted", any_slots.permuted), ("doubled", any_slots.doubled), ("padded", any_slots.padded)):
+    SUITE.check(f"slots-{_name}", after=("slots-weights", "deterministic"), claim=ANY_SLOTS)(_check)
 
 
 @SUITE.check("shapes")

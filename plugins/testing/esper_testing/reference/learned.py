@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from esper_core.builtin.config import FlatConfig
 from esper_core.builtin.flat import Flat
+from esper_core.contracts.features import PRESENT
 from esper_core.contracts.protocols import BuildContext, Features, LossResult, NetworkOutput, Values
 from esper_core.policy.distribution import FactoredDistribution
 from esper_testing.reference.describe import describe_features, numbers
@@ -86,28 +87,40 @@ class ReferenceNetwork(nn.Module):
 class AnySlotsNetwork(ReferenceNetwork):
     """Kind `network`: sees the mean of all slots, and scores them with one scorer, whatever their number.
 
-    Indices and arrays are not read.
+    Indices and arrays are not read. The scores are the same given each operation.
     """
 
     def __init__(self, config: None, context: BuildContext) -> None:
         schema = context.feature_schema
         assert schema is not None, "features are built before the network"
-        super().__init__(config, evolve(context, feature_schema=evolve(schema, num_slots=1, indices=(), arrays=())))
+        slot, seen = context.actions.slot, evolve(schema, num_slots=1, indices=(), arrays=())
+        # One slot to choose, so that first weights follow from the seed alone.
+        heads = (evolve(h, labels=h.labels[:1], neutral=0) if h.name == slot else h for h in context.actions.heads)
+        super().__init__(config, evolve(context, feature_schema=seen, actions=evolve(context.actions, heads=heads)))
         self._base, self._width = len(schema.base), len(schema.per_slot)
-        self._slot = context.actions.slot
+        names = [feature.name for feature in schema.per_slot]
+        self._present = names.index(PRESENT) if PRESENT in names else None
+        self._slot, self._ops = slot, len(context.actions.ops)
         if self._slot is not None:
-            self.heads[context.actions.names.index(self._slot)] = nn.Linear(WIDTH, 1)
             self.score = nn.Linear(self._width, 1)
 
     def forward(self, features: Features, state: ReferenceState, episode_start: Tensor) -> NetworkOutput:
         """Run `[E, T]` steps, as the reference network does."""
         slots = features.obs[..., self._base :].unflatten(-1, (-1, self._width))
-        obs = torch.cat([features.obs[..., : self._base], slots.mean(-2)], -1)
+        obs = torch.cat([features.obs[..., : self._base], self.pooled(slots)], -1)
         output = super().forward(Features(obs, {}), state, episode_start)
         if self._slot is None:
             return output
         scores = output.logits[self._slot] + self.score(slots).squeeze(-1)
-        return output._replace(logits={**output.logits, self._slot: scores})
+        each = scores.unsqueeze(-2).expand(*scores.shape[:-1], self._ops, -1)
+        return output._replace(logits={**output.logits, self._slot: each})
+
+    def pooled(self, slots: Tensor) -> Tensor:
+        """Return the mean `[E, T, P]` of `slots [E, T, N, P]` but for padding."""
+        if self._present is None:
+            return slots.mean(-2)
+        weights = slots[..., self._present : self._present + 1]
+        return (weights * slots).sum(-2) / weights.sum(-2).clamp_min(1)
 
 
 class ReferenceCritic(nn.Module):
