@@ -64,7 +64,7 @@ def learning(record: Record) -> Chapter:
 
 
 def _by_slots(record: Record, names: Sequence[str]) -> Table:
-    """Return what episodes brought with each number of slots: over the last quarter, or two updates of each at least."""
+    """Return what episodes brought with each number of slots, over the last quarter or two updates of each."""
     rows = []
     latest = record.updates[-max(2 * len(record.plan.drawn), len(record.last_quarter())) :]
     for count in record.plan.drawn:
