@@ -16,7 +16,7 @@ from esper_core.api.episodes import PlayerState, begin, fitting, take_state
 from esper_core.api.installed import give_local, load_installed
 from esper_core.api.planning import Slots, slots_text
 from esper_core.api.predicting import open_bridge, take_starts
-from esper_core.api.training import as_run
+from esper_core.api.training import as_checkpoint
 from esper_core.composition.build import ONLY_TRAINING, build_environment, build_parts, resolve_device
 from esper_core.composition.plan import Plan, PlanDescription, describe_plan, owners_of
 from esper_core.contracts.errors import UserError
@@ -28,10 +28,10 @@ from esper_core.policy.boundary import check_mask_form, take_features
 from esper_core.policy.executed import executed
 from esper_core.policy.policy import Policy
 from esper_core.registry.index import Index
-from esper_core.runs.checkpoint import choose_checkpoint, load_policy
+from esper_core.runs.checkpoint import load_policy
 from esper_core.runs.compatibility import check_fit
-from esper_core.runs.directory import CHECKPOINTS, RunDirectory
-from esper_core.runs.header import STATE_FILE, Header, read_header
+from esper_core.runs.directory import RunDirectory
+from esper_core.runs.header import Header, read_header
 
 
 class Player:
@@ -259,11 +259,7 @@ def load(
         UserError: there is no such run or checkpoint.
         CheckpointMismatch: it is damaged, or does not fit what is installed; the hint says what to install.
     """
-    if isinstance(run, str | Path) and Path(run).parent.name == CHECKPOINTS and (Path(run) / STATE_FILE).exists():
-        path = Path(run)
-    else:
-        path = choose_checkpoint(as_run(run, out), str(at))
-    header = read_header(path)
+    header = read_header(as_checkpoint(run, at, out))
     give_local(use, header.plan)
     text = slots_text(slots)
     chosen = None if text is None else SlotConfig.parse(text)

@@ -14,7 +14,7 @@ from esper_core.runs.directory import RunDirectory
 from esper_core.runs.header import Header, read_header
 from esper_evaluation.report.comparison import plan_differences
 
-MAY_DIFFER = ("seed", "device", "threads")
+MAY_DIFFER = ("seed", "device", "threads", "init")
 """Settings of a plan that do not make another policy of it."""
 
 

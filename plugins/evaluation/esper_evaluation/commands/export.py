@@ -85,6 +85,5 @@ def _print(checkpoint: Path, played: Result, exported: Exported) -> None:
         say(f"  {name.replace('_', ' '):20} {number(value)}")
     say("", f"{exported.source} loads {exported.weights.name}, and needs torch alone.")
     slots = f"{len(played.slots)} slot{'s' * (len(played.slots) != 1)}"
-    say(
-        f"Made with checkpoint {checkpoint} in {slots}; outputs are those of the grown network within {exported.difference:.1g}."
-    )
+    say(f"Made with checkpoint {checkpoint} in {slots}.")
+    say(f"Its outputs are those of the grown network within {exported.difference:.1g}.")
