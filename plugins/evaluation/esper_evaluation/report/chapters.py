@@ -45,7 +45,7 @@ def learning(record: Record) -> Chapter:
     points = bins(record)
     names = record.episode_names
     groups = _groups(["return", *(name for name in names if name != "return")], set(record.metric_names))
-    figures = [
+    figures: list[Figure] = [
         figure
         for title, members in groups
         if (figure := _lines(_words(title), "", [(_words(m), _episodes(record, m, points)) for m in members], points))
