@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
+from esper_core.api.beginning import beginning_with
 from esper_core.api.installed import give_local, load_installed
 from esper_core.api.viewing import Callbacks
 from esper_core.api.watching import Observing, View, choose_observers, observer_options
@@ -18,18 +19,27 @@ from esper_core.composition.fit import OPPONENTS, known_failures
 from esper_core.composition.lookup import find_planned
 from esper_core.composition.plan import Plan, check_updates
 from esper_core.contracts.errors import ConfigError, EsperError, UserError
-from esper_core.contracts.foreign import close_safely, exhausted
+from esper_core.contracts.foreign import exhausted
 from esper_core.contracts.sides import KeepsCheckpoints
 from esper_core.registry.index import Index
-from esper_core.runs.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
+from esper_core.runs.checkpoint import (
+    choose_checkpoint,
+    list_checkpoints,
+    load_checkpoint,
+    load_init,
+    save_checkpoint,
+    verify_checkpoint,
+)
 from esper_core.runs.directory import METRICS_FILE, RUN_FILE, RunDirectory, check_writable, find_run
+from esper_core.runs.header import CHECKPOINTS, STATE_FILE
 from esper_core.runs.lock import locked
 from esper_core.runs.observers import Observers
 from esper_core.runs.resume import Resumption, find_resumption
 from esper_core.system.packages import LOCAL_DISTRIBUTION
 
 if TYPE_CHECKING:
-    from esper_core.learning.trainer import StepProgress, Trainer, Update
+    from esper_core.learning.session import Session
+    from esper_core.learning.trainer import StepProgress, Update
 
 _logger = logging.getLogger("esper")
 # What is said while training is for whoever asks the logger, and printed by nobody else.
@@ -52,6 +62,8 @@ def train(
     observe: Observe = (),
     tensorboard: bool = True,
     progress: bool = True,
+    init: RunDirectory | str | Path | None = None,
+    at: int | str = "last",
 ) -> RunDirectory:
     """Train a policy, as `esper train` does, and return its run.
 
@@ -70,8 +82,12 @@ def train(
         observe: Installed observers that watch: names, or name → options.
         tensorboard: Write for TensorBoard where it is installed.
         progress: Draw a bar where this is a notebook.
+        init: Begin with the weights of this run, whatever the plan says: a run, its path, the beginning of its name in
+            `out`, or the folder of a checkpoint. `plan(init=...)` also plans as that run did.
+        at: Which of its checkpoints: "last", "best", or the number of an update.
 
     Raises:
+        CheckpointMismatch: the weights do not fit the plan; the table says where.
         UserError: `out` cannot be written, or an observer that is not installed.
         PluginError: a component fails or breaks its contract; the hint says what is kept.
         EsperError: training cannot go on; the hint says what is kept.
@@ -82,6 +98,8 @@ def train(
     index, observing = _prepare(observe, tensorboard)
     if updates is not None:
         plan = evolve(plan, updates=_checked(updates))
+    if init is not None:
+        plan = beginning_with(plan, verify_checkpoint(as_checkpoint(init, at, place)), index)
     planned = [find_planned(index, planned) for planned in plan.components]
     local = [component for component in planned if component.distribution == LOCAL_DISTRIBUTION]
     for component in local:
@@ -146,6 +164,16 @@ def as_run(run: RunDirectory | str | Path, out: str | Path = "runs") -> RunDirec
     return find_run(str(run), as_folder(out))
 
 
+def as_checkpoint(run: RunDirectory | str | Path, at: int | str, out: str | Path = "runs") -> Path:
+    """Return a checkpoint: itself, where `run` is its folder, or one of a run as `as_run` takes it.
+
+    Raises UserError where there is none.
+    """
+    if isinstance(run, str | Path) and Path(run).parent.name == CHECKPOINTS and (Path(run) / STATE_FILE).exists():
+        return Path(run)
+    return choose_checkpoint(as_run(run, out), str(at))
+
+
 def as_folder(out: str | Path) -> Path:
     """Return a directory of runs; raises UserError for what can be none."""
     if not isinstance(out, str | Path) or "\0" in str(out):
@@ -159,7 +187,9 @@ def begin_run(
     """Train a new run, and return it with its metrics lines; raises as `train`."""
     here, place = Path.cwd(), out.absolute()
 
-    def create(trainer: Trainer, stack: ExitStack) -> RunDirectory:
+    def create(trainer: Session, stack: ExitStack) -> RunDirectory:
+        if plan.init is not None:
+            trainer.notes.extend(load_init(trainer, plan, index))
         parameters = sum(p.numel() for p in trainer.policy.parameters())
         run = RunDirectory.create(place, plan, index, {"parameters": parameters, "device": str(trainer.device)}, here)
         run.given = out / run.name
@@ -180,9 +210,11 @@ def resume_run(
             raise EsperError(f"{run.shown(run.path / METRICS_FILE)} has no line.", hint="Restore it from a copy.")
         return lines
 
-    def load(trainer: Trainer, stack: ExitStack) -> RunDirectory:
+    def load(trainer: Session, stack: ExitStack) -> RunDirectory:
         if resumption.header is not None:
             load_checkpoint(resumption.header.path, trainer, plan, index)
+        elif plan.init is not None:
+            trainer.notes.extend(load_init(trainer, plan, index))
         resumption.drop_later(index, str(trainer.device), folder)
         return run
 
@@ -194,7 +226,7 @@ def _train(
     plan: Plan,
     index: Index,
     observing: Observing,
-    open_run: Callable[[Trainer, ExitStack], RunDirectory],
+    open_run: Callable[[Session, ExitStack], RunDirectory],
     view: View,
     *,
     run: RunDirectory | None = None,
@@ -202,12 +234,11 @@ def _train(
     warn: Callable[[str], None] = _logger.warning
     with process_left_as_found(), ExitStack() as stack:
         try:
-            from esper_core.learning.session import open_session
+            from esper_core.learning.session import open_training
 
             observers = Observers.build(observing, index)
-            trainer = open_session(plan, index)
-            owner, environment = trainer.owners["environment"], trainer.environment
-            stack.callback(close_safely, owner, environment.close, lambda message: warn(message))
+            trainer = open_training(plan, index)
+            stack.callback(trainer.close, lambda message: warn(message))
             run = open_run(trainer, stack)
             lines = run.metrics()
             _tell_of_checkpoint(trainer, run)
@@ -239,7 +270,7 @@ def _train(
     return run, lines
 
 
-def _tell_of_checkpoint(trainer: Trainer, run: RunDirectory) -> None:
+def _tell_of_checkpoint(trainer: Session, run: RunDirectory) -> None:
     """Tell the newest checkpoint of a run, if there is one, to opponents that want to know of it."""
     opponents: object = trainer.opponents
     checkpoints = list_checkpoints(run)

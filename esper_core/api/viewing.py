@@ -15,7 +15,8 @@ from esper_core.api.watching import View
 
 if TYPE_CHECKING:
     from esper_core.composition.plan import Plan
-    from esper_core.learning.trainer import StepProgress, Trainer, Update
+    from esper_core.learning.session import Session
+    from esper_core.learning.trainer import StepProgress, Update
     from esper_core.runs.directory import RunDirectory
 
 _logger = logging.getLogger("esper")
@@ -43,7 +44,7 @@ class Callbacks:
         """Return what makes a viewer of a run; with a bar where that is wanted and this is a notebook."""
 
         @contextmanager
-        def viewing(trainer: Trainer, plan: Plan, run: RunDirectory) -> Iterator[Callbacks]:
+        def viewing(trainer: Session, plan: Plan, run: RunDirectory) -> Iterator[Callbacks]:
             drawn = draw_bar(plan.updates, trainer.updates_done) if bar and in_notebook() else None
             yield cls(on_update, on_step, drawn)
 

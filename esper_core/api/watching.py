@@ -16,7 +16,8 @@ from esper_core.system.packages import has_package
 
 if TYPE_CHECKING:
     from esper_core.composition.plan import Plan
-    from esper_core.learning.trainer import StepProgress, Trainer, Update
+    from esper_core.learning.session import Session
+    from esper_core.learning.trainer import StepProgress, Update
     from esper_core.runs.directory import RunDirectory
 
 OBSERVER = "observer"
@@ -40,7 +41,7 @@ class Viewer(Protocol):
         """Show a line that stays."""
 
 
-View = Callable[["Trainer", "Plan", "RunDirectory"], AbstractContextManager[Viewer]]
+View = Callable[["Session", "Plan", "RunDirectory"], AbstractContextManager[Viewer]]
 """Makes a viewer of a run that is about to train."""
 
 

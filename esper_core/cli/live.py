@@ -16,7 +16,8 @@ from esper_core.runs.words import Words, by_place
 from esper_core.system.printable import visible_line
 
 if TYPE_CHECKING:
-    from esper_core.learning.trainer import StepProgress, Trainer, Update
+    from esper_core.learning.session import Session
+    from esper_core.learning.trainer import StepProgress, Update
 
 PATIENCE = 0.25
 """Seconds between frames at least."""
@@ -31,10 +32,9 @@ LASTING = 3
 class LiveView:
     """Draws how far a run is and how it is doing; leaves a clean terminal however the run ends."""
 
-    def __init__(self, trainer: Trainer, title: str, words: Words, pace: Pace, console: Console) -> None:
-        self._actions, environment = trainer.policy.actions, trainer.environment
-        self._shown = environment if isinstance(environment, HasBoard) else None
-        self._owner, self._num_envs = trainer.owners["environment"], environment.num_envs
+    def __init__(self, trainer: Session, title: str, words: Words, pace: Pace, console: Console) -> None:
+        self._actions, self._trainer = trainer.policy.actions, trainer
+        self._owner, self._has_board = trainer.owners["environment"], True
         self._pace, self._console = pace, console
         self._picture = Picture(title, pace, self._board)
         self._headlines = by_place(words.everywhere)
@@ -96,12 +96,14 @@ class LiveView:
 
     def _board(self, rows: int) -> Board | None:
         """Return how at most `rows` environments are doing, where they say so; one that fails is not asked again."""
-        if self._shown is None or self._pace.begun is None:
+        environment: object = self._trainer.environment
+        if not (self._has_board and isinstance(environment, HasBoard)) or self._pace.begun is None:
             return None
         try:
             with self._owner.doing("showing its board"):
-                return checked_board(self._owner, self._shown.board(range(min(rows, self._num_envs))))
+                envs = range(min(rows, self._trainer.environment.num_envs))
+                return checked_board(self._owner, environment.board(envs))
         except PluginError as error:
-            self._shown = None
+            self._has_board = False
             self.warn(f"{error.message} The board is not shown.")
             return None

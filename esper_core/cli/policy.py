@@ -13,9 +13,10 @@ from esper_core.cli.installed import load_installed
 from esper_core.cli.output import number, print_json, print_table, say
 from esper_core.composition.config import config_class, describe_options
 from esper_core.composition.lookup import find_planned
-from esper_core.composition.plan import Plan, PlanRequest, describe_plan, make_plan
+from esper_core.composition.plan import Plan, PlanDescription, PlanRequest, describe_plan, make_plan, owners_of
 from esper_core.contracts.actions import AnyHead, Head
 from esper_core.contracts.errors import RegistryFileError
+from esper_core.contracts.foreign import Owner
 from esper_core.contracts.plain import from_exact, to_exact
 from esper_core.diagnosis.check import check_recipes
 from esper_core.registry.index import Index
@@ -42,7 +43,7 @@ def show_policy(
     options: choices.Options = None,
     as_json: choices.AsJson = False,
 ) -> None:
-    """Show sizes, components and every option of a policy; network and critic are built to count parameters."""
+    """Show sizes, components and every option of a policy; network and critic are built to count numbers."""
     index, recipes = load_installed(context)
     request = PlanRequest(policy=name, slots=slots, uses=choices.parse_uses(uses, kinds), options=options or ())
     plan = make_plan(request, index, recipes)
@@ -76,6 +77,7 @@ def _document(plan: Plan, index: Index) -> dict[str, Any]:
     known, written = describe_plan(plan, index), plan.to_json()
     parts = build_parts(plan, index, only={"network", "critic"})
     counts = {kind: sum(p.numel() for p in part.parameters()) for kind, part in parts.items()}
+    outputs = _outputs(parts["network"], known, owners_of(plan, index)["network"])
     shown = ("kind", "name", "distribution", "version", "config")
     return {
         "policy": plan.policy,
@@ -88,7 +90,7 @@ def _document(plan: Plan, index: Index) -> dict[str, Any]:
         "network_input_dim": parts["network"].input_dim,
         "latent_dim": parts["network"].latent_dim,
         "horizon": known.horizon,
-        "heads": {head.name: _head(head) for head in known.actions.heads},
+        "heads": {head.name: _head(head, outputs[head.name]) for head in known.actions.heads},
         "components": [{key: component[key] for key in shown} for component in written["components"]],
         "train": written["train"],
         "options": dict(_options(plan, index)),
@@ -117,9 +119,32 @@ def _print_policy(document: dict[str, Any], plan: Plan) -> None:
     print_table(("  option", "value", "meaning"), rows)
 
 
-def _head(head: AnyHead) -> dict[str, Any]:
-    """Return what is chosen in a head as JSON-able values."""
-    known: dict[str, Any] = {"outputs": head.size, "ops": None if head.ops is None else list(head.ops)}
+def _outputs(network: Any, known: PlanDescription, owner: Owner) -> dict[str, int]:
+    """Return how many numbers a network gives for each head: of slots there may be a row for each operation."""
+    import torch
+
+    from esper_core.contracts.protocols import Features
+    from esper_core.policy.boundary import check_output
+
+    schema, like = known.feature_schema, next(iter(network.parameters()), torch.zeros(()))
+    seen = Features(
+        like.new_zeros(1, 1, schema.dim),
+        {block.name: like.new_zeros(1, 1, block.width, dtype=torch.int64) for block in schema.indices},
+        {
+            entry.name: like.new_zeros(1, 1, *entry.shape, dtype=torch.uint8 if entry.dtype == "uint8" else None)
+            for entry in schema.arrays
+        },
+    )
+    with owner.doing("computing"), torch.no_grad():
+        state = network.initial_state(1)
+        output = network(seen, state, like.new_ones(1, 1, dtype=torch.bool))
+    check_output(owner, output, known.actions, network.latent_dim, (1, 1), state, like.device)
+    return {name: value.numel() for name, value in output.logits.items()}
+
+
+def _head(head: AnyHead, outputs: int) -> dict[str, Any]:
+    """Return what is chosen in a head, and how many numbers a network gives for it, as JSON-able values."""
+    known: dict[str, Any] = {"outputs": outputs, "ops": None if head.ops is None else list(head.ops)}
     if isinstance(head, Head):
         return {"labels": list(head.labels), **known}
     bounds = [to_exact(list(side)) for side in (head.low, head.high)]
@@ -130,7 +155,8 @@ def _head_words(head: Mapping[str, Any]) -> str:
     """Return a line about a head: its labels, or its numbers with their bounds."""
     given = f" (matters to {', '.join(head['ops'])})" if head["ops"] is not None else ""
     if "labels" in head:
-        return f"{len(head['labels'])} choices, {_few(head['labels'])}{given}"
+        each = ", logits for each operation" if head["outputs"] > len(head["labels"]) else ""
+        return f"{len(head['labels'])} choices, {_few(head['labels'])}{each}{given}"
     sides = (map(_shown, from_exact(head[side])) for side in ("low", "high"))
     ranges = [f"{name} {low}..{high}" for name, low, high in zip(head["numbers"], *sides, strict=True)]
     how = "squashed" if head["squash"] else "cut off at the bounds"

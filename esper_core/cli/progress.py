@@ -13,12 +13,13 @@ from esper_core.runs.words import Words, by_place
 if TYPE_CHECKING:
     from esper_core.cli.live import LiveView
     from esper_core.composition.plan import Plan
-    from esper_core.learning.trainer import StepProgress, Trainer, Update
+    from esper_core.learning.session import Session
+    from esper_core.learning.trainer import StepProgress, Update
 
 SECONDS_BETWEEN_LINES = 10.0
 
 
-def follow(trainer: Trainer, plan: Plan, words: Words, *, plain: bool) -> Lines | LiveView:
+def follow(trainer: Session, plan: Plan, words: Words, *, plain: bool) -> Lines | LiveView:
     """Return what shows a run: a live view on a terminal that can, unless plain lines are wanted."""
     pace = Pace(plan.updates, trainer.rollout.num_envs * trainer.rollout.horizon, trainer.updates_done)
     if not plain and sys.stderr.isatty():
@@ -28,7 +29,7 @@ def follow(trainer: Trainer, plan: Plan, words: Words, *, plain: bool) -> Lines 
 
         console = Console(stderr=True)
         if not (console.is_dumb_terminal or console.options.ascii_only):
-            title = f"{plan.policy}  {len(plan.slots)} slots  {plan.component('environment').name}"
+            title = f"{plan.policy}  {plan.slots_said}  {plan.component('environment').name}"
             return LiveView(trainer, title, words, pace, console)
     return Lines(words, pace)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from attrs import asdict
 
 from esper_core.cli import choices, completion
 from esper_core.cli.installed import installed_of
@@ -43,7 +44,7 @@ def list_all(out: choices.Out = Path("runs"), as_json: choices.AsJson = False) -
         same = ("name", "policy", "environment", "slots", "seed")
         cells = [
             (
-                *(r[key] for key in same),
+                *({**r, "slots": ",".join(map(str, r["drawn"])) or r["slots"]}[key] for key in same),
                 *(f"{r['updates']}/{r['updates_planned']}", number(r["environment_steps"]), duration(r["seconds"])),
                 *(number(r["return"]), number(r["best_return"])),
             )
@@ -103,10 +104,13 @@ def _print_summary(directory: RunDirectory, metrics: list[dict[str, Any]]) -> No
     plan = directory.plan
     say(
         str(directory.shown()),
-        f"  policy       {plan.policy}, {len(plan.slots)} slots, seed {plan.seed}, begun {directory.created}",
+        f"  policy       {plan.policy}, {plan.slots_said}, seed {plan.seed}, begun {directory.created}",
         f"  components   {', '.join(f'{c.kind} {c.name}' for c in plan.components if len(plan.of_kind(c.kind)) == 1)}",
         f"  updates      {len(metrics)} of {plan.updates}, {plan.envs} environments side by side",
+        f"  loads with   {_loads_with(directory)}",
     )
+    if plan.init is not None:
+        say(f"  begun with   {plan.init.run}, update {plan.init.update}, digest {plan.init.digest[:16]}")
     spent = sum(line["timing"]["seconds"] for line in metrics)
     if spent > 0:
         say(f"  time         {duration(spent)}, {metrics[-1]['environment_steps'] / spent:.1f} environment steps/s")
@@ -117,6 +121,15 @@ def _print_summary(directory: RunDirectory, metrics: list[dict[str, Any]]) -> No
         phases = ", ".join(f"{name} {share:.0%}" for name, share in shares if share >= 0.01)
         if phases:
             say(f"  spent on     {phases}")
+
+
+def _loads_with(directory: RunDirectory) -> str:
+    """Return the slots that a policy can be loaded with."""
+    plan = directory.plan
+    if directory.record.get("any_slots"):
+        drawn = ", one drawn for each update" * bool(plan.drawn)
+        return f"any number of slots; trained with {plan.slots_said}{drawn}"
+    return f"its own {plan.slots_said} alone: {', '.join(plan.slots)}"
 
 
 def _print_metrics(directory: RunDirectory, metrics: list[dict[str, Any]]) -> None:
@@ -189,6 +202,9 @@ def _summary(run: RunDirectory) -> dict[str, Any]:
         "policy": plan.policy,
         "environment": ", ".join(component.name for component in plan.of_kind("environment")),
         "slots": len(plan.slots),
+        "drawn": list(plan.drawn),
+        "any_slots": bool(run.record.get("any_slots")),
+        "init": None if plan.init is None else asdict(plan.init),
         "seed": plan.seed,
         "updates": len(metrics),
         "updates_planned": plan.updates,

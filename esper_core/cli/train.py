@@ -11,14 +11,17 @@ from typing import Annotated, Any
 
 import typer
 
+from esper_core.api.beginning import plan_from
+from esper_core.api.training import as_checkpoint
 from esper_core.api.watching import choose_observers, split_options
-from esper_core.cli import choices, training
+from esper_core.cli import choices, completion, training
 from esper_core.cli.installed import load_installed
 from esper_core.cli.output import duration, kept, print_json, say, warn
 from esper_core.composition.fit import known_failures
 from esper_core.composition.lookup import find_planned
 from esper_core.composition.plan import PlanRequest, make_plan
 from esper_core.contracts.errors import UserError
+from esper_core.runs.checkpoint import verify_checkpoint
 from esper_core.runs.directory import RunDirectory, check_writable, find_run
 from esper_core.runs.lock import locked
 from esper_core.runs.resume import find_resumption
@@ -27,10 +30,19 @@ BESIDE_RESUME = ("resume", "at", "updates", "device", "observe", "no_tensorboard
 """Parameters that may stand beside `--resume`: where the run is, how far it goes, where it computes, who watches."""
 
 
+SLOTS = (
+    "A count such as 5, or ids such as r0c0,r0c2. Several counts, 1,2,3: each update draws one, for a network whose "
+    "weights fit any number."
+)
 THREADS = "Threads within one operation of the policy; 1, for more were measured slower beside other work."
 PRECISION = "What networks compute in; float32. Weights stay float32."
 RESUME = "Go on with a run, from its newest checkpoint to its total of updates, which --updates may raise."
-AT = "With --resume: from the checkpoint of this update; what came after it is dropped."
+AT = "With --resume or --init: the checkpoint of this update. A resumed run drops what came after it."
+INIT = (
+    "Begin a new run with the weights of another. What is not said is as there, but for who taught and was played "
+    "against; slots, options of the environment and the loss may be others. The units of rewards and of what is "
+    "observed come along; counters, random numbers and the optimiser's moments begin anew."
+)
 NO_TENSORBOARD = "Write nothing for TensorBoard, which watches where it is installed."
 
 
@@ -42,7 +54,7 @@ def _run(*flags: str, **details: Any) -> Any:
 def train(
     context: typer.Context,
     policy: choices.Policy = None,
-    slots: choices.OneSlots = None,
+    slots: Annotated[str | None, typer.Option(help=SLOTS)] = None,
     kinds: choices.Kinds = None,
     settings: choices.KindSettings = None,
     uses: choices.Uses = None,
@@ -57,6 +69,7 @@ def train(
     precision: Annotated[str | None, _run(metavar="float32|bf16", help=PRECISION)] = None,
     out: Annotated[Path, _run(help="Directory of runs.")] = Path("runs"),
     resume: Annotated[str | None, _run(metavar="RUN", help=RESUME)] = None,
+    init: Annotated[str | None, _run(metavar="RUN", help=INIT, autocompletion=completion.runs)] = None,
     at: Annotated[int | None, _run(metavar="UPDATE", help=AT)] = None,
     observe: Annotated[
         list[str] | None, _run(metavar="NAME", help="Let an installed observer watch the run (repeatable).")
@@ -66,7 +79,13 @@ def train(
     plain: Annotated[bool, typer.Option("--plain", help="Plain lines instead of the live view.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON at the end.")] = False,
 ) -> None:
-    """Train a policy."""
+    """Train a policy.
+
+    \b
+      esper train --policy lstm-v2 --slots 5              a new run
+      esper train --resume runs/lstm-v2-s5-…              goes on with one
+      esper train --init runs/lstm-v2-s5-… --updates 10   a new one with its weights
+    """  # noqa: D301
     index, recipes = load_installed(context)
     planned, watchers = split_options(options or ())
     watching = choose_observers(index, recipes, observe or (), watchers, tensorboard=not no_tensorboard)
@@ -78,8 +97,11 @@ def train(
             lines = training.resume(resumption, index, watching, device=device, plain=plain or as_json)
         _print(run, lines, as_json)
         return
-    if at is not None:
-        raise UserError("--at names a checkpoint to resume from.", hint="Name the run: --resume RUN --at UPDATE.")
+    if at is not None and init is None:
+        raise UserError(
+            "--at names a checkpoint to resume from, or to begin with.",
+            hint="Name the run: --resume RUN --at UPDATE, or --init RUN --at UPDATE.",
+        )
     meant = choices.check_once(settings, planned)
     request = PlanRequest(
         policy=policy,
@@ -96,7 +118,11 @@ def train(
         threads=threads,
         precision=precision,
     )
-    plan = make_plan(request, index, recipes)
+    if init is None:
+        plan = make_plan(request, index, recipes)
+    else:
+        checkpoint = as_checkpoint(init, "last" if at is None else at, out)
+        plan = plan_from(verify_checkpoint(checkpoint), request, index, recipes)
     for failure in known_failures([find_planned(index, planned) for planned in plan.components]):
         warn(failure)
     if dry_run:

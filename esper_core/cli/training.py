@@ -20,7 +20,7 @@ from esper_core.runs.directory import RunDirectory
 from esper_core.runs.resume import Resumption
 
 if TYPE_CHECKING:
-    from esper_core.learning.trainer import Trainer
+    from esper_core.learning.session import Session
 
 
 def begin(plan: Plan, index: Index, observing: Observing, out: Path, *, plain: bool) -> tuple[RunDirectory, Any]:
@@ -54,7 +54,7 @@ def resume(resumption: Resumption, index: Index, observing: Observing, *, device
 def _stoppable(plan: Plan, *, plain: bool, run: RunDirectory | None = None) -> Iterator[View]:
     """Raise Interrupted, saying what is kept, when the process is asked to stop within; yield what shows the run."""
 
-    def view(trainer: Trainer, plan: Plan, begun: RunDirectory) -> AbstractContextManager[Viewer]:
+    def view(trainer: Session, plan: Plan, begun: RunDirectory) -> AbstractContextManager[Viewer]:
         nonlocal run
         run = begun
         return follow(trainer, plan, run.words, plain=plain)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from esper_core.composition.blocks import action_blocks, changed_blocks, observed_blocks
 from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.errors import IncompatiblePlan, did_you_mean
 from esper_core.contracts.features import FeatureSchema
@@ -12,6 +13,9 @@ from esper_core.registry.index import Component, Index
 
 READS_ARRAYS = "network:arrays"
 """What a network provides that reads `Features.arrays`."""
+
+ANY_SLOTS = "network:any-slots"
+"""What a network provides whose weights, and what they mean, do not depend on the number of slots."""
 
 OPPONENTS = "opponents"
 """The kind that plays the other side of an environment that has two."""
@@ -100,6 +104,45 @@ def check_arrays(network: Component, features: Component, schema: FeatureSchema,
     none = f"No network here provides '{READS_ARRAYS}'; let the environment publish numbers alone."
     message = f"{features} has arrays, such as images, which {network} does not read: {arrays}."
     raise IncompatiblePlan(message, hint=there if names else none)
+
+
+def check_drawn(
+    network: Component,
+    described: Mapping[int, tuple[FeatureSchema, ActionSpec]],
+    rollout_steps: int,
+    index: Index,
+) -> None:
+    """Check that updates may each be played with another number of slots; raises IncompatiblePlan.
+
+    `described` is what is seen and done with each number.
+    """
+    counts, (schema, actions) = ",".join(map(str, described)), described[max(described)]
+    one = f"Choose one number, such as --slots {max(described)}"
+    if ANY_SLOTS not in network.spec.provides:
+        names = sorted({c.name for c in index.of_kind("network") if ANY_SLOTS in c.spec.provides})
+        raise IncompatiblePlan(
+            f"--slots {counts} draws a number of slots for each update, but {network} has weights for one number only: "
+            f"it does not provide '{ANY_SLOTS}'.",
+            hint=f"{one}, or a network for any: {', '.join(names) or 'none is installed'}.",
+        )
+    if actions.slot is None and not schema.per_slot:
+        message = f"--slots {counts} draws a number of slots for each update, but here nothing has slots."
+        raise IncompatiblePlan(message, hint="Leave --slots out.")
+    if rollout_steps:
+        raise IncompatiblePlan(
+            f"--slots {counts} draws a number of slots for each update, which must begin and end its episodes then, "
+            f"but train.rollout_steps is {rollout_steps}.",
+            hint="Set train.rollout_steps to 0, where the environment plays whole episodes, or choose one number.",
+        )
+    for count, (seen, done) in described.items():
+        changed = [what for what, _, _ in changed_blocks(observed_blocks(seen), observed_blocks(schema))]
+        changed += ["actions, but for slots"] * (action_blocks(done) != action_blocks(actions))
+        if changed:
+            raise IncompatiblePlan(
+                f"--slots {counts} needs one layout for all, but with {count} slots there is another than with "
+                f"{max(described)}: {', '.join(changed)}.",
+                hint=f"{one}, or other features with --use features=NAME.",
+            )
 
 
 def known_failures(components: Sequence[Component]) -> list[str]:

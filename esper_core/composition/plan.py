@@ -11,8 +11,10 @@ from attrs import asdict, evolve, field, frozen
 
 from esper_core.composition.config import Option, planned_config, structure_config, unstructure_config
 from esper_core.composition.fit import (
+    ANY_SLOTS,
     check_arrays,
     check_capabilities,
+    check_drawn,
     check_operations,
     check_reads,
     check_restarts,
@@ -61,12 +63,21 @@ _DEVICE = re.compile(r"[a-z]+(:\d+)?")
 
 
 @frozen(kw_only=True)
+class Init:
+    """The checkpoint of another run whose weights a run begins with: where that lay, its update, and its digest."""
+
+    run: str
+    update: int
+    digest: str
+
+
+@frozen(kw_only=True)
 class PlanRequest:
     """What was asked for; None means that nothing was said.
 
     Attributes:
         policy: Name of a recipe or of a network.
-        slots: A count (`5`) or ids (`r0c0,r0c2`).
+        slots: A count (`5`), ids (`r0c0,r0c2`), or several counts (`1,2,3`) of which each update draws one.
         uses: Components chosen by kind: kind → name; `environment` is a shorthand for one.
         wanted: Further kinds of which the plan gets a component, whichever is chosen for them.
         options: Settings, each `KIND.key=VALUE` or an Option; `epochs` and `workers` are shorthands for those of the
@@ -103,6 +114,9 @@ class Plan:
         threads: Threads within one operation of the policy; another number splits sums, and so rounds, otherwise.
         precision: What networks compute in, one of `esper_core.contracts.precision.PRECISIONS`.
         components: Chosen components, several only of kinds that the environment draws on by name.
+        drawn: Slot counts, ascending, of which each update draws one; `slots` are those of the largest then. Empty
+            where all updates are played with `slots`.
+        init: Whose weights it begins with; None for fresh ones.
     """
 
     schema: int = PLAN_SCHEMA
@@ -116,6 +130,8 @@ class Plan:
     precision: str = DEFAULTS["precision"]
     components: tuple[PlannedComponent, ...]
     train: dict[str, Any]
+    drawn: tuple[int, ...] = ()
+    init: Init | None = None
 
     @property
     def slot_config(self) -> SlotConfig:
@@ -123,9 +139,18 @@ class Plan:
         return SlotConfig(self.slots)
 
     @property
+    def slots_said(self) -> str:
+        """How many slots there are, in words."""
+        return f"{', '.join(map(str, self.drawn)) or len(self.slots)} slot{'s' * (len(self.slots) != 1)}"
+
+    @property
     def kinds(self) -> tuple[str, ...]:
         """Kinds of the plan, each once."""
         return tuple(dict.fromkeys(planned.kind for planned in self.components))
+
+    def at(self, slots: SlotConfig) -> Plan:
+        """Return the plan with other slots, the same in every update."""
+        return evolve(self, slots=slots.slot_ids, drawn=())
 
     def of_kind(self, kind: str) -> tuple[PlannedComponent, ...]:
         """Return the components of a kind, possibly none."""
@@ -141,7 +166,8 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON, options as `to_exact` writes them; `from_json` reads it back."""
         components = [{**asdict(c), "config": to_exact(c.config)} for c in self.components]
-        return {**asdict(self), "slots": list(self.slots), "components": components, "train": to_exact(self.train)}
+        lists = {"slots": list(self.slots), "drawn": list(self.drawn)}
+        return {**asdict(self), **lists, "components": components, "train": to_exact(self.train)}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Plan:
@@ -155,6 +181,8 @@ class Plan:
                 raise DamagedFile(f"The recorded plan is damaged: its '{name}' is not from {low} to {high}.")
         try:
             SlotConfig(plan.slots)
+            for count in plan.drawn:
+                SlotConfig.for_grid(1, count)
             components = tuple(evolve(component, config=from_exact(component.config)) for component in plan.components)
             return evolve(plan, components=components, train=from_exact(plan.train))
         except (UserError, NotPlain) as error:
@@ -198,7 +226,7 @@ def make_plan(
     """
     recipes = recipes or Recipes()
     said = {name: _setting(request, recipes, name) for name in DEFAULTS}
-    slots: SlotConfig = said.pop("slots")
+    slots, drawn = said.pop("slots")
     uses = dict(request.uses)
     if request.environment is not None and uses.setdefault("environment", request.environment) != request.environment:
         message = f"The environment is named twice: '{request.environment}' and '{uses['environment']}'."
@@ -226,11 +254,17 @@ def make_plan(
     configs = [planned_config(component, selection.config(component)) for component in components]
     planned = [PlannedComponent.of(component, config) for component, config in zip(components, configs, strict=True)]
     train = unstructure_config(selection.train_config(description.train))
-    plan = Plan(policy=selection.policy, slots=slots.slot_ids, components=tuple(planned), train=train, **said)
+    plan = Plan(
+        policy=selection.policy, slots=slots.slot_ids, drawn=drawn, components=tuple(planned), train=train, **said
+    )
     # Whatever cannot be described, such as an observation with impossible options, must fail before anything is built.
     known, by_kind = describe_plan(plan, index), {component.kind: component for component in components}
     if not despite_capabilities:
         check_arrays(by_kind["network"], by_kind["features"], known.feature_schema, index)
+    if drawn:
+        every = {count: describe_plan(plan.at(SlotConfig.for_grid(1, count)), index) for count in drawn}
+        described = {count: (known.feature_schema, known.actions) for count, known in every.items()}
+        check_drawn(by_kind["network"], described, plan.train["rollout_steps"], index)
     return plan
 
 
@@ -244,6 +278,11 @@ def describe_plan(plan: Plan, index: Index) -> PlanDescription:
     config = structure_config(features, plan.component("features").config)
     schema = _describe(features, FeatureSchema, config, slots, known.actions, known.state)
     return PlanDescription(slots=slots, feature_schema=schema, **asdict(known, recurse=False))
+
+
+def takes_any_slots(plan: Plan, index: Index) -> bool:
+    """Return whether the weights of a plan's network are said to fit any number of slots; raises UnknownComponent."""
+    return ANY_SLOTS in find_planned(index, plan.component("network")).spec.provides
 
 
 def owners_of(plan: Plan, index: Index) -> Owners:
@@ -301,9 +340,9 @@ def _setting(request: PlanRequest, recipes: Recipes, name: str) -> Any:
 
 
 def _check(name: str, value: Any, label: str) -> Any:
-    """Return the value of a setting, slots as a SlotConfig; raises ConfigError or SlotIdError."""
+    """Return the value of a setting, slots as `SlotConfig.parse_drawn` does; raises ConfigError or SlotIdError."""
     if name == "slots":
-        return SlotConfig.parse(value)
+        return SlotConfig.parse_drawn(value)
     if name == "device" and not _DEVICE.fullmatch(value):
         raise ConfigError(f"{label} cannot be '{value}'.", hint="Allowed: auto, cpu, cuda or cuda:1, for example.")
     if name == "precision" and value not in PRECISIONS:

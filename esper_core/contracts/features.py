@@ -13,7 +13,10 @@ from esper_core.contracts.tuples import as_tuple
 
 @frozen
 class Feature:
-    """One scalar of the observation. Its name is unique within its block; `source` names the state fields it uses."""
+    """One scalar of the observation. Its name is unique within its block.
+
+    `source` names the state fields it uses; where a slot is among others follows from none.
+    """
 
     name: str
     formula: str
@@ -22,13 +25,22 @@ class Feature:
     source: str
 
 
+PRESENT = "present"
+"""Name of a feature of slots that is 0 where a slot is padding, that is where there is none, and 1 elsewhere."""
+
+
 @frozen
 class IndexField:
-    """A block of category indices `[E, width]` that a network embeds; −1 means none."""
+    """A block of category indices `[E, width]` that a network embeds; −1 means none.
+
+    Attributes:
+        per_slot: There is one for each slot, so that the width is N.
+    """
 
     name: str
     width: int
     vocabulary: int
+    per_slot: bool = False
 
 
 @frozen
@@ -83,6 +95,8 @@ class FeatureSchema:
     def digest(self) -> str:
         """Short digest of the layout and meaning; stored in checkpoints."""
         layout = asdict(self)
+        for block in layout["indices"]:  # the width says it, as in checkpoints from before it was said
+            del block["per_slot"]
         if not self.arrays:  # as in checkpoints from before there were arrays
             del layout["arrays"]
         return hashlib.sha256(json.dumps(layout, sort_keys=True).encode()).hexdigest()[:16]

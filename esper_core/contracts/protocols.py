@@ -65,7 +65,8 @@ class NetworkOutput(NamedTuple):
     """What a network returns: the critic's input `[E, T, H]`, raw logits per head, and the last state.
 
     Of a head of K categories the logits are `[E, T, K]`; of one of n numbers they are means and log standard
-    deviations, `[E, T, 2n]`. Both are `[E, T, head.size]`.
+    deviations, `[E, T, 2n]`. Both are `[E, T, head.size]`. Those of the slot may be given each operation,
+    `[E, T, O, N]`; otherwise all operations share them.
     """
 
     latent: Tensor
@@ -145,6 +146,9 @@ class PolicyNetwork(Protocol):
     """Kind `network`: a `torch.nn.Module` from features to a latent and one row of `head.size` numbers per head.
 
     One that reads `Features.arrays` provides `network:arrays`; no other is planned with features that have some.
+
+    One that provides `network:any-slots` has the same parameters for every N, and knows of a slot nothing but what it
+    sees of it: which one it is would have to be a feature. It leaves out slots whose feature `PRESENT` is 0.
     """
 
     latent_dim: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from attrs import field, frozen
 
@@ -33,6 +34,12 @@ def _check_count(count: int) -> None:
         )
     if count > MAX_SLOTS:
         raise SlotIdError(f"{count} slots were asked for; at most {MAX_SLOTS} are supported.")
+
+
+def _count(text: str) -> int:
+    if len(text) > _DIGITS:
+        raise SlotIdError(f"A number of slots is 1 to {MAX_SLOTS}, not one of {len(text)} digits.")
+    return int(text)
 
 
 def _check_ids(_: object, __: object, slot_ids: tuple[str, ...]) -> None:
@@ -76,10 +83,24 @@ class SlotConfig:
             return cls(tuple(parts))
         if len(parts) > 1:
             raise SlotIdError(
-                f"'{text}' holds several numbers of slots, but a policy is trained and used with one.",
-                hint=f"Choose one, --slots {counts[-1]}, or name ids, --slots r0c0,r0c1. "
-                "Several numbers can be tried at once with: esper spike run or esper matrix.",
+                f"'{text}' holds several numbers of slots, where one is needed.",
+                hint=f"Choose one, --slots {counts[-1]}, or name ids, --slots r0c0,r0c1. Several numbers are for: "
+                "esper train, where a network takes any, and esper spike run or esper matrix.",
             )
-        if len(parts[0]) > _DIGITS:
-            raise SlotIdError(f"A number of slots is 1 to {MAX_SLOTS}, not one of {len(parts[0])} digits.")
-        return cls.for_grid(1, int(parts[0]))
+        return cls.for_grid(1, _count(parts[0]))
+
+    @classmethod
+    def parse_drawn(cls, text: str) -> tuple[SlotConfig, tuple[int, ...]]:
+        """Read the slots of a training: as `parse` does, or several counts (`1,2,3`), of which each update draws one.
+
+        Returns the slots, those of the largest count, and the counts in ascending order, none where there is one.
+        Raises SlotIdError.
+        """
+        parts = [part.strip() for part in text.split(",")]
+        if len(parts) < 2 or not all(map(_COUNT.fullmatch, parts)):
+            return cls.parse(text), ()
+        counts = sorted(_count(part) for part in parts)
+        if twice := next((count for count, after in pairwise(counts) if count == after), None):
+            raise SlotIdError(f"'{text}' names {twice} slots twice.", hint="Name every number once.")
+        _check_count(counts[0])
+        return cls.for_grid(1, counts[-1]), tuple(counts)

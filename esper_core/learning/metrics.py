@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from esper_core.contracts.metrics import Metric
 
+DRAWN = Metric(
+    ("slots",),
+    "slots of the update; only where a number is drawn for each (`--slots 1,2,3`)",
+    advice="compare updates of the same number: more slots are worth more",
+    headline=6,
+)
+"""Of runs that draw a number of slots for each update; no other run has it."""
+
 METRICS = (
     Metric(
         ("return",),
@@ -16,6 +24,7 @@ METRICS = (
         "all rewards of a row, shaping included, in its episode, or in a rollout that is part of episodes; mean",
         healthy="rises",
     ),
+    DRAWN,
     Metric(
         ("op/<op>",),
         "share of steps at which an operation was taken",

@@ -54,6 +54,11 @@ class ReturnNormaliser:
         self.mean += delta * count / total
         self.count = total
 
+    def weigh(self, count: float) -> None:
+        """Let what was seen count as `count` returns at most; mean and spread stay."""
+        if self.count > count:
+            self.squares, self.count = self.squares * count / self.count, count
+
     def normalise(self, returns: Tensor) -> Tensor:
         """Map units of reward to what the critic learns."""
         return (returns - self.offset) / self.unit

@@ -56,7 +56,8 @@ class Sequences(Steps):
 
     Attributes:
         choice: Per head, bool: it mattered to the operation taken, and could have been something else.
-        old_log_prob, old_logits: Per head, under the policy before this update; raw logits are `[E, T, K]`.
+        old_log_prob, old_logits: Per head, under the policy before this update; raw logits are as the network gave
+            them, `[E, T, K]`, or `[E, T, O, N]` of a slot given each operation.
         advantages: Standardised over the valid steps of the whole rollout; 0 while all returns have been equal.
         op_advantage: Q(s, op) − V(s) of the operation taken, in units of `advantages`; 0 for a critic without
             operations.
@@ -211,7 +212,11 @@ class Rollout:
         for name, action in acted.actions.items():
             _put(self.actions[name], t, action)
             # Until the policy of learning is known, that of acting.
-            _put(self.old_logits[name], t, acted.distribution.logits[name])
+            logits = acted.distribution.logits[name]
+            if self.old_logits[name].shape[2:] != logits.shape[1:]:
+                # Only the network knows that its logits of the slot are given each operation.
+                self.old_logits[name] = logits.new_zeros(*self.valid.shape, *logits.shape[1:])
+            _put(self.old_logits[name], t, logits)
 
     def add_outcome(
         self, t: int, start: Flags, valid: Flags, reward: Rewards, terminated: Flags, truncated: Flags

@@ -16,9 +16,11 @@ from esper_core.composition.selection import TRAIN
 from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.foreign import Owners
 from esper_core.contracts.sides import JoinsPlan
+from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.tensors import leaves
 from esper_core.learning.config import TrainConfig
 from esper_core.learning.randomness import seed_all
+from esper_core.learning.relay import Relay
 from esper_core.learning.rollout import Rollout
 from esper_core.learning.teacher import Teacher
 from esper_core.learning.trainer import Trainer
@@ -26,9 +28,20 @@ from esper_core.policy.policy import Policy
 from esper_core.registry.index import Index
 from esper_core.system.memory import check_memory
 
+Session = Trainer | Relay
+"""What trains a policy."""
 
-def open_session(plan: Plan, index: Index) -> Trainer:
-    """Build everything a plan names and return its trainer.
+
+def open_training(plan: Plan, index: Index) -> Session:
+    """Return what trains as a plan says: where it draws a number of slots for each update, a trainer for each."""
+    if not plan.drawn:
+        return open_session(plan, index)
+    build = lambda count: open_session(plan.at(SlotConfig.for_grid(1, count)), index, fresh=True)  # noqa: E731
+    return Relay(plan.drawn, plan.seed, build)
+
+
+def open_session(plan: Plan, index: Index, *, fresh: bool = False) -> Trainer:
+    """Build everything a plan names and return its trainer, with the plan's `slots`; `fresh` is as for `Trainer`.
 
     Operations use the plan's number of threads, 1 unless it says more: sums split differently come out differently, and
     more threads are slower for tensors of this size. The random streams of the process start from the plan's seed.
@@ -59,6 +72,7 @@ def open_session(plan: Plan, index: Index) -> Trainer:
         rows=known.rows,
         teacher=_teacher(parts, owners, environment.actions, config, plan.seed),
         opponents=opponents,
+        fresh=fresh,
     )
 
 

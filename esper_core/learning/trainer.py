@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from esper_core.contracts.errors import CheckpointMismatch, ConfigError, EpisodesLost
 from esper_core.contracts.events import is_number
-from esper_core.contracts.foreign import UNKNOWN, Owners, described, guarded
+from esper_core.contracts.foreign import UNKNOWN, Owners, close_safely, described, guarded
 from esper_core.contracts.protocols import Environment, FeatureExtractor, Loss, MaskProvider, Scheduled
 from esper_core.contracts.sides import MATCH, Opponents, TwoSided
 from esper_core.learning.adam import Adam
@@ -57,6 +57,7 @@ class Update:
         timing: `seconds`, environment `steps_per_second`, and `phases`: seconds of `opponents`, where there are any,
             of each of `Collected.seconds` and of `update`, which is all of learning.
         warnings: Thresholds that a metric is beyond, lasting ones included, and whether the update was skipped.
+        score: By which the best checkpoint is known, the return; None where undefined.
     """
 
     index: int
@@ -65,6 +66,7 @@ class Update:
     timing: dict[str, Any]
     events: list[dict[str, Any]] = field(repr=False)
     warnings: list[LearningWarning] = field(factory=list)
+    score: float | None = field(default=Factory(lambda self: self.metrics.get("return"), takes_self=True))
 
     def __str__(self) -> str:
         score = self.metrics.get("return")
@@ -76,7 +78,8 @@ class Trainer:
     """Proximal policy optimisation (Schulman et al., 2017, arXiv:1707.06347).
 
     A rollout is one episode per row, or `rollout_steps` of the config: then the environment must restart rows, `rows`
-    of which make up a match. Whatever a part raises, and whatever it returns that its contract does not allow, is a
+    of which make up a match. With `fresh` every update begins its episodes from a seed of its own, whatever the
+    environment could save. Whatever a part raises, and whatever it returns that its contract does not allow, is a
     PluginError that names its owner. More minibatches than sequences are a ConfigError. `notes` are for people: what is
     not as it was when a state was loaded.
     """
@@ -95,6 +98,7 @@ class Trainer:
         rows: int = 1,
         teacher: Teacher | None = None,
         opponents: Opponents | None = None,
+        fresh: bool = False,
     ) -> None:
         parameter = next(policy.parameters(), None)
         if parameter is None:
@@ -133,7 +137,8 @@ class Trainer:
         half = policy.precision != "float32"
         self._monitor = Monitor(chosen_thresholds(config.thresholds, half) if config.warnings else ())
         self._environment_started = self._lost = False
-        parts = {"environment": environment, "features": features, "masks": masks, "loss": loss, "opponents": opponents}
+        parts = {"features": features, "masks": masks, "loss": loss, "opponents": opponents}
+        parts |= {} if fresh else {"environment": environment}
         self._resumable = {kind: part for kind, part in parts.items() if isinstance(part, Resumable)}
 
     def run(self, updates_total: int, on_step: Callable[[StepProgress], None] | None = None) -> Iterator[Update]:
@@ -151,6 +156,10 @@ class Trainer:
         while self.updates_done < updates_total:
             yield self._update(self.updates_done + 1, report)
             self._guard.check(self.updates_done, updates_total)
+
+    def close(self, say: Callable[[str], None]) -> None:
+        """Free what the environment holds; `say` takes in one line where that fails."""
+        close_safely(self.owners["environment"], self.environment.close, say)
 
     # One update -----------------------------------------------------------------------------------------------------
 
@@ -278,7 +287,7 @@ class Trainer:
 
     def _reset_seed(self) -> int | None:
         """Return the seed of a reset: one in all for an environment that can save its state, else one per update."""
-        if not isinstance(self.environment, Resumable) or self._lost:
+        if "environment" not in self._resumable or self._lost:
             self._lost = False
             return self._streams.episode_seed(self.updates_done)
         seed = None if self._environment_started else self._streams.environment_seed

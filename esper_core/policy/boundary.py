@@ -5,13 +5,13 @@ Each function raises PluginError, which names the component, what was expected a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from esper_core.contracts.actions import ActionSpec, AnyHead
+from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.features import FeatureSchema
 from esper_core.contracts.foreign import Owner
 from esper_core.contracts.protocols import Features, Masks, NetworkOutput, Values
@@ -93,21 +93,15 @@ def take_features(
 def check_mask_form(owner: Owner, found: Any, actions: ActionSpec, num_envs: int, device: torch.device | None) -> None:
     """Check the form of masks: bool `[E, K]` per categorical head, and `[E, O, N]` with a slot head."""
     check_type(owner, "what it returns", found, Masks)
-    _check_heads(owner, "mask", found.heads, actions.categorical, "bool", (num_envs,), device)
+    check_names(owner, "its table of masks", found.heads, [head.name for head in actions.categorical])
+    for head in actions.categorical:
+        what = f"its mask of head '{head.name}'"
+        check_tensor(owner, what, found.heads[head.name], "bool", (num_envs, head.size), device)
     if actions.slot is not None:
         sizes = (num_envs, len(actions.ops), actions.category(actions.slot).size)
         if found.slot_given_op is None:
             raise owner.breach(f"it has no 'slot_given_op', bool {list(sizes)}, but the actions have a slot head")
         check_tensor(owner, "its slot_given_op", found.slot_given_op, "bool", sizes, device)
-
-
-def _check_heads(
-    owner: Owner, what: str, found: Any, heads: Sequence[AnyHead], kind: str, lead: Shape, device: torch.device | None
-) -> None:
-    """Check one tensor per head, `[*lead, head.size]`."""
-    check_names(owner, f"its table of {what.removesuffix('s')}s", found, [head.name for head in heads])
-    for head in heads:
-        check_tensor(owner, f"its {what} of head '{head.name}'", found[head.name], kind, (*lead, head.size), device)
 
 
 def check_recurrent(owner: Owner, what: str, found: Any, num_envs: int, like: Any = None) -> None:
@@ -134,11 +128,24 @@ def check_recurrent(owner: Owner, what: str, found: Any, num_envs: int, like: An
 def check_output(
     owner: Owner, found: Any, actions: ActionSpec, latent_dim: int, lead: Shape, before: Any, device: torch.device
 ) -> None:
-    """Check what a network returns, `lead = (E, T)`; latent `[*lead, H]`, logits `[*lead, head.size]`, next state."""
+    """Check what a network returns, `lead = (E, T)`: latent `[*lead, H]`, logits `[*lead, head.size]`, next state.
+
+    Logits of the slot may also be `[*lead, O, N]`.
+    """
     check_type(owner, "what it returns", found, NetworkOutput)
     check_tensor(owner, "its latent", found.latent, "float", (*lead, latent_dim), device)
-    _check_heads(owner, "logits", found.logits, actions.heads, "float", lead, device)
+    check_names(owner, "its table of logits", found.logits, actions.names)
+    for name in actions.names:
+        value = found.logits[name]
+        shape = _shape_of_logits(actions, name, value, lead)
+        check_tensor(owner, f"its logits of head '{name}'", value, "float", shape, device)
     check_recurrent(owner, "its state", found.state, lead[0], before)
+
+
+def _shape_of_logits(actions: ActionSpec, name: str, value: Any, lead: Shape) -> Shape:
+    """Return the shape that a head's logits have to be of: those of the slot may be given each operation."""
+    each = name == actions.slot and isinstance(value, Tensor) and value.dim() == len(lead) + 2
+    return (*lead, *((len(actions.ops),) if each else ()), actions.head(name).size)
 
 
 def check_values(owner: Owner, found: Any, actions: ActionSpec, lead: Shape, device: torch.device) -> None:

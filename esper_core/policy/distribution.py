@@ -48,7 +48,8 @@ class FactoredDistribution:
     """Distribution over the joint action, of what a network gives per head and masks of the same leading axes.
 
     A head of K categories has raw logits `[..., K]`; one of n numbers, which no mask concerns, has means and log
-    standard deviations `[..., 2n]`. The leading axes are `[E]` when acting and `[E, T]` when learning. What several
+    standard deviations `[..., 2n]`. The slot head may have logits given each operation, `[..., O, N]`; those of
+    `[..., N]` are the same for all. The leading axes are `[E]` when acting and `[E, T]` when learning. What several
     questions need is computed once, so logits, masks and actions must not be changed in place afterwards.
     """
 
@@ -73,9 +74,9 @@ class FactoredDistribution:
         """Return those of a categorical head: `[..., K]`, or `[..., O, N]` given each operation for the slot."""
         if name not in self._log_probs:
             logits, mask = self.logits[name], self._mask(name)
-            self._log_probs[name] = masked_log_softmax(
-                logits.unsqueeze(-2).expand_as(mask) if name == self.actions.slot else logits, mask
-            )
+            # Those of slots that are the same whatever the operation.
+            shared = logits.dim() < mask.dim()
+            self._log_probs[name] = masked_log_softmax(logits.unsqueeze(-2).expand_as(mask) if shared else logits, mask)
         return self._log_probs[name]
 
     def op_probs(self) -> Tensor | None:
@@ -95,8 +96,8 @@ class FactoredDistribution:
         if op is not None and not self._always(name):
             return self._relevance[name][op]
         if self._everywhere is None:
-            logits = self.logits[name]
-            self._everywhere = torch.ones(logits.shape[:-1], dtype=torch.bool, device=logits.device)
+            lead, device = self._places()
+            self._everywhere = torch.ones(lead, dtype=torch.bool, device=device)
         return self._everywhere
 
     def given(self, op: Tensor | None) -> dict[str, Conditional]:
@@ -115,9 +116,10 @@ class FactoredDistribution:
         return counts
 
     def masked_logits(self) -> dict[str, Tensor]:
-        """Return logits per head `[..., K]` with the fill where illegal; slots by the union over legal operations.
+        """Return logits per head, as the network gave them, with the fill where illegal.
 
-        Continuous heads have their means and log standard deviations, as the network gave them.
+        Slots of `[..., N]` are masked by the union over legal operations, those of `[..., O, N]` by each of them.
+        Continuous heads have their means and log standard deviations.
         """
         result = dict(self.logits)
         for name in (head.name for head in self.actions.categorical):
@@ -125,7 +127,8 @@ class FactoredDistribution:
             if name == self.actions.slot:
                 assert self.actions.root is not None
                 asked = self.masks.heads[self.actions.root] & self._relevance[name]
-                mask = (mask & asked.unsqueeze(-1)).any(-2)
+                mask = mask & asked.unsqueeze(-1)
+                mask = mask.any(-2) if self.logits[name].dim() < mask.dim() else mask
             result[name] = apply_mask(self.logits[name], mask)
         return result
 
@@ -258,6 +261,12 @@ class FactoredDistribution:
 
     # Inside ---------------------------------------------------------------------------------------------------------
 
+    def _places(self) -> tuple[torch.Size, torch.device]:
+        """Return the leading axes and the device."""
+        # The slot's logits may have an axis more.
+        first = self.logits[self.actions.root or self.actions.names[0]]
+        return first.shape[:-1], first.device
+
     def _mask(self, name: str) -> Tensor:
         """Return the legal entries of a categorical head: `[..., K]`, or `[..., O, N]` for the slot."""
         if name == self.actions.slot:
@@ -317,15 +326,15 @@ class FactoredDistribution:
 
         Each sort is one draw.
         """
-        first = self.logits[self.actions.names[0]]
-        lead, where = first.shape[:-1], first.device if generator is None else generator.device
+        lead, device = self._places()
+        where = device if generator is None else generator.device
         noise: dict[str, Tensor] = {}
         if categories := {head.name: head.size for head in self.actions.categorical}:
             draw = torch.empty(*lead, sum(categories.values()), dtype=torch.float32, device=where)
-            noise |= _split(draw.exponential_(generator=generator).log_().neg_().to(first.device), categories)
+            noise |= _split(draw.exponential_(generator=generator).log_().neg_().to(device), categories)
         if numbers := {head.name: len(head.dims) for head in self.actions.continuous}:
             draw = torch.empty(*lead, sum(numbers.values()), dtype=torch.float32, device=where)
-            noise |= _split(draw.normal_(generator=generator).to(first.device), numbers)
+            noise |= _split(draw.normal_(generator=generator).to(device), numbers)
         return noise
 
 

@@ -18,10 +18,11 @@ from esper_core.composition.plan import Plan
 from esper_core.contracts.errors import CheckpointMismatch, EsperError, UserError
 from esper_core.contracts.foreign import described
 from esper_core.contracts.plain import to_exact
-from esper_core.runs.compatibility import check_fit
+from esper_core.runs.compatibility import check_fit, check_weights
 from esper_core.runs.header import (
     BEST_BY,
     CHECKPOINT_SCHEMA,
+    CHECKPOINTS,
     OTHER_CHECKPOINT,
     STATE_FILE,
     Header,
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
 
     from esper_core.contracts.protocols import FeatureExtractor
     from esper_core.learning.normalise import ReturnNormaliser
-    from esper_core.learning.trainer import Trainer, Update
+    from esper_core.learning.session import Session
+    from esper_core.learning.trainer import Update
     from esper_core.policy.policy import Policy
     from esper_core.registry.index import Index
     from esper_core.runs.directory import RunDirectory
@@ -49,7 +51,7 @@ _NAME = re.compile(r"\d{6,10}")
 # Writing ------------------------------------------------------------------------------------------------------------
 
 
-def save_checkpoint(run: RunDirectory, trainer: Trainer, update: Update) -> Path:
+def save_checkpoint(run: RunDirectory, trainer: Session, update: Update) -> Path:
     """Write the checkpoint that follows an update, and remove those that are neither recent nor the best.
 
     It is written under another name, flushed to the disk and renamed, so that it is complete or not there. EsperError:
@@ -63,7 +65,7 @@ def save_checkpoint(run: RunDirectory, trainer: Trainer, update: Update) -> Path
         "schema": CHECKPOINT_SCHEMA,
         "update": update.index,
         "environment_steps": update.environment_steps,
-        "best_by": finite({BEST_BY: update.metrics.get(BEST_BY)}),
+        "best_by": finite({BEST_BY: update.score}),
         "counters": to_exact(state.counters),
         **{key: run.record[key] for key in ("plan", "feature_schema", "actions", "weights_versions")},
         **{key: run.circumstances[key] for key in ("distributions", "libraries")},
@@ -160,7 +162,7 @@ def verify_checkpoint(path: Path) -> Header:
     return header
 
 
-def load_checkpoint(path: Path, trainer: Trainer, plan: Plan, index: Index) -> tuple[str, ...]:
+def load_checkpoint(path: Path, trainer: Session, plan: Plan, index: Index) -> tuple[str, ...]:
     """Verify a checkpoint, compare it with what is installed and with a plan, and restore a trainer from it.
 
     The state of an environment, of features, masks or of a loss is left out where the plan chose another component.
@@ -169,7 +171,7 @@ def load_checkpoint(path: Path, trainer: Trainer, plan: Plan, index: Index) -> t
     """
     from esper_core.learning.state import TrainerState
 
-    header, notes, tensors = _load(path, plan, index)
+    header, notes, tensors = _load(path, plan, index, trainer.policy)
     saved, counters = header.plan, header.counters
     same = {kind: state for kind, state in counters["parts"].items() if _names(saved, kind) == _names(plan, kind)}
     trainer.load_state(TrainerState(tensors, {**counters, "parts": same}))
@@ -185,7 +187,7 @@ def load_policy(
     """
     from esper_core.learning.state import FIT
 
-    header, notes, tensors = _load(path, plan, index)
+    header, notes, tensors = _load(path, plan, index, policy)
     try:
         policy.load_state_dict(tensors["policy"])
         normaliser.load_state(tensors["normaliser"])
@@ -197,11 +199,43 @@ def load_policy(
     return notes
 
 
+def load_init(trainer: Session, plan: Plan, index: Index) -> tuple[str, ...]:
+    """Let a trainer that has done nothing begin with the weights that its plan names; otherwise it is as `load_policy`.
+
+    Weights come with what gives them their meaning: what features remember, such as the means and spreads of what was
+    seen, and the units in which the critic predicts. These weigh as much as the returns of one update, so that rewards
+    of another size are soon the measure. Counters, random streams and the optimiser's moments begin anew.
+    """
+    from esper_core.learning.normalise import ReturnNormaliser
+
+    assert plan.init is not None, "a plan that begins with weights names them"
+    path = Path(plan.init.run) / CHECKPOINTS / f"{plan.init.update:06d}"
+    try:
+        header = read_header(path)
+    except CheckpointMismatch as error:
+        error.hint = "A run needs the weights that it begins with until its first update is done."
+        raise
+    if header.content["digest"] != plan.init.digest:
+        said = f"its digest is {header.content['digest'][:16]}, not {plan.init.digest[:16]}"
+        raise CheckpointMismatch(f"{path} is not what the plan begins with: {said}.", hint="Plan again with --init.")
+    here, there = trainer.normaliser, ReturnNormaliser(enabled=header.plan.train["normalise_returns"])
+    notes = load_policy(path, trainer.policy, trainer.features, plan, index, here)
+    there.load_state(here.state())
+    here.weigh(float(trainer.rollout.valid.numel()))
+    if (there.offset, there.unit) != (here.offset, here.unit):
+        with trainer.owners["critic"].doing("rescaling its output"):
+            trainer.policy.critic.rescale_(there.offset, there.unit, here.offset, here.unit)
+    return notes
+
+
 def _names(plan: Plan, kind: str) -> list[str]:
     return [f"{c.distribution}:{c.name}" for c in plan.of_kind(kind)]
 
 
-def _load(path: Path, plan: Plan, index: Index) -> tuple[Header, tuple[str, ...], dict[str, dict[str, Tensor]]]:
+def _load(
+    path: Path, plan: Plan, index: Index, policy: Policy
+) -> tuple[Header, tuple[str, ...], dict[str, dict[str, Tensor]]]:
+    """Return what a checkpoint holds that fits a plan, what is installed, and a policy that was built of these."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -212,6 +246,10 @@ def _load(path: Path, plan: Plan, index: Index) -> tuple[Header, tuple[str, ...]
             tensors[file.stem] = load(data)
         except (SafetensorError, ValueError, KeyError) as error:
             raise CheckpointMismatch(f"{file} is not a safetensors file: {error}.", hint=OTHER_CHECKPOINT) from error
+    saved, here = (
+        {name: tuple(value.shape) for name, value in side.items()} for side in (tensors["policy"], policy.state_dict())
+    )
+    check_weights(header, saved, here, plan, index)
     return header, notes, tensors
 
 

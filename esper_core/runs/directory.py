@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, asdict, define, field
 
-from esper_core.composition.plan import Plan, describe_plan
+from esper_core.composition.blocks import action_blocks, observed_blocks
+from esper_core.composition.plan import Plan, describe_plan, takes_any_slots
 from esper_core.contracts.errors import CheckpointMismatch, EsperError, PluginError, UserError, did_you_mean
 from esper_core.runs import provenance
+from esper_core.runs.header import CHECKPOINTS
 from esper_core.runs.records import RESERVED, AnyLine, RunRecord, check_event, check_metrics, read_record, reading
 from esper_core.runs.words import Words
 from esper_core.system.files import is_temporary, replace_synced, writing
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from esper_core.registry.index import Index
 
 RUN_SCHEMA = 1
-RUN_FILE, METRICS_FILE, EVENTS_FILE, CHECKPOINTS = "run.json", "metrics.jsonl", "events.jsonl", "checkpoints"
+RUN_FILE, METRICS_FILE, EVENTS_FILE = "run.json", "metrics.jsonl", "events.jsonl"
 
 RESTORE = "Restore it from a copy."
 
@@ -59,8 +61,17 @@ class RunDirectory:
             "schema": RUN_SCHEMA,
             "created": now.isoformat(timespec="seconds"),
             "plan": plan.to_json(),
-            "feature_schema": {"digest": description.feature_schema.digest, "dim": description.feature_schema.dim},
-            "actions": {"digest": description.actions.digest, "heads": description.actions.sizes},
+            "feature_schema": {
+                "digest": description.feature_schema.digest,
+                "dim": description.feature_schema.dim,
+                "blocks": observed_blocks(description.feature_schema),
+            },
+            "actions": {
+                "digest": description.actions.digest,
+                "heads": description.actions.sizes,
+                "blocks": action_blocks(description.actions),
+            },
+            "any_slots": takes_any_slots(plan, index),
             "horizon": description.horizon,
             "rows": description.rows,
             "weights_versions": provenance.weights_versions(plan, index),
@@ -72,7 +83,8 @@ class RunDirectory:
         # File systems allow 255 characters in all.
         policy = re.sub(r"[^A-Za-z0-9._-]+", "-", plan.policy).strip("-.")[:100] or "run"
         with _writing_runs(out):
-            path = _fresh_directory(Path(out).absolute(), f"{policy}-s{len(plan.slots)}-{now:%Y%m%d-%H%M%S}")
+            slots = f"{plan.drawn[0]}to{plan.drawn[-1]}" if plan.drawn else len(plan.slots)
+            path = _fresh_directory(Path(out).absolute(), f"{policy}-s{slots}-{now:%Y%m%d-%H%M%S}")
             (path / CHECKPOINTS).mkdir()
             replace_synced(path / RUN_FILE, json_bytes(record, indent=2))
         return cls(path, record, Path(out) / path.name)

@@ -16,7 +16,7 @@ from esper_core.contracts.plain import from_exact
 from esper_core.runs.records import read_record, reading
 
 CHECKPOINT_SCHEMA = 2
-STATE_FILE = "state.json"
+STATE_FILE, CHECKPOINTS = "state.json", "checkpoints"
 BEST_BY = "return"
 OTHER_CHECKPOINT = "Use another checkpoint of the run."
 """What to do about a checkpoint that cannot be read."""

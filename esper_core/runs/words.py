@@ -14,7 +14,7 @@ from esper_core.composition.lookup import find_planned
 from esper_core.composition.plan import Plan, PlanDescription
 from esper_core.contracts.metrics import SHOWN_EVERYWHERE, Metric
 from esper_core.contracts.state import SlotWords
-from esper_core.learning.metrics import METRICS
+from esper_core.learning.metrics import DRAWN, METRICS
 from esper_core.registry.index import Index
 from esper_core.registry.references import load_reference
 
@@ -55,7 +55,7 @@ class Words:
 
         Raises PluginError where what a component names as its metrics are none.
         """
-        metrics = [*METRICS]
+        metrics = [metric for metric in METRICS if plan.drawn or metric is not DRAWN]
         for component in (find_planned(index, planned) for planned in plan.components):
             if component.spec.metrics:
                 declared: Any = load_reference(component.spec.metrics, str(component), component.distribution)

@@ -15,7 +15,8 @@ UPDATES = 4
 POLICY = ("--policy", "lstm-v2", "--slots", "2")
 FUSED = (*POLICY, *SMALL, "-o", "environment.workers=2", "-o", "train.num_minibatches=2")
 LOOP = (*POLICY, *SMALL, "-o", "environment.runtime=loop")
-KINDS = {"fused": FUSED, "loop": LOOP}
+DRAWN = ("--policy", "lstm-slots", "--slots", "1,2,3", *SMALL)
+KINDS = {"fused": FUSED, "loop": LOOP, "drawn": DRAWN}
 
 
 def only_run(out: Path) -> Path:

@@ -19,7 +19,7 @@ def complete(esper):
 
 
 def test_torch_is_not_needed(complete, process, without_torch):
-    assert complete("esper train --policy l", process, path=without_torch) == ["lstm-v1", "lstm-v2"]
+    assert complete("esper train --policy l", process, path=without_torch) == ["lstm-slots", "lstm-v1", "lstm-v2"]
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,8 @@ def test_policy_show_counts(esper):
     assert shown["parameters"] == 3_596_900
     assert (shown["observation_dim"], shown["network_input_dim"]) == (181, 201)
     assert shown["heads"]["slot"]["outputs"] == 5 and len(shown["heads"]) == 8
+    other = esper("policy", "show", "lstm-slots", "--slots", "2").stdout
+    assert "slot: 2 choices, r0c0, r0c1, logits for each operation (matters to GERMINATE" in other
 
 
 def test_policy_show_names_numbers_and_their_bounds(esper):

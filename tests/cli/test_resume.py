@@ -18,7 +18,7 @@ from tests.cli.resuming import FUSED, KINDS, UPDATES, assert_same, files_of, onl
 from tests.runs import forking
 
 
-@pytest.mark.parametrize(("kind", "done"), [("fused", 1), ("loop", 3)])
+@pytest.mark.parametrize(("kind", "done"), [("fused", 1), ("loop", 3), ("drawn", 2)])
 def test_a_run_that_was_planned_shorter(train, references, tmp_path, kind, done):
     assert train(*KINDS[kind], "--updates", str(done), "--out", "runs") == 0
     folder = only_run(tmp_path / "runs")
@@ -56,6 +56,7 @@ MANY = [signal.SIGKILL] * 14 + [signal.SIGINT] * 3 + [signal.SIGTERM] * 3
     [
         ("fused", UPDATES, [signal.SIGKILL, signal.SIGINT]),
         ("loop", UPDATES, [signal.SIGTERM, signal.SIGKILL]),
+        ("drawn", UPDATES, [signal.SIGKILL]),
         *(pytest.param(kind, 24, random.sample(MANY, 20), marks=pytest.mark.slow, id=f"{kind}-many") for kind in KINDS),
     ],
 )

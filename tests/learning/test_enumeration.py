@@ -39,13 +39,14 @@ TAKEN = [action for action, times in TIMES.items() for _ in range(times)]
 
 
 class Table(nn.Module):
-    """The same logits everywhere; they are the parameters."""
+    """The same logits everywhere; they are the parameters. Those of slots may be given `each` operation."""
 
     latent_dim, input_dim = HIDDEN, 5
 
-    def __init__(self) -> None:
+    def __init__(self, each: bool = False) -> None:
         super().__init__()
         rows = {name: torch.tensor(row, dtype=torch.float64).log() for name, row in PROBABILITIES.items()}
+        rows["slot"] = rows["slot"].repeat(3, 1) if each else rows["slot"]
         self.logits = nn.ParameterDict({name: nn.Parameter(row) for name, row in rows.items()})
 
     def initial_state(self, num_envs: int) -> LSTMState:
@@ -54,7 +55,7 @@ class Table(nn.Module):
     def forward(self, features: Features, state: LSTMState, episode_start: Tensor) -> NetworkOutput:
         steps = features.obs.shape[:2]
         latent = torch.zeros(*steps, HIDDEN, dtype=torch.float64)
-        return NetworkOutput(latent, {name: row.expand(*steps, -1) for name, row in self.logits.items()}, state)
+        return NetworkOutput(latent, {name: row.expand(*steps, *row.shape) for name, row in self.logits.items()}, state)
 
 
 class Scripted(Policy):
@@ -91,13 +92,14 @@ def probability(logits: dict[str, Tensor], action: tuple[int, int, int]) -> Tens
     op, slot, what = action
     result = logits["op"].softmax(0)[op]
     if SPEC.ops[op] == "GROW":
-        result = result * logits["slot"].softmax(0)[slot] * logits["what"].softmax(0)[what]
+        slots = logits["slot"][op] if logits["slot"].dim() > 1 else logits["slot"]
+        result = result * slots.softmax(0)[slot] * logits["what"].softmax(0)[what]
     return result
 
 
-def true_gradient() -> dict[str, Tensor]:
+def true_gradient(each: bool = False) -> dict[str, Tensor]:
     """Return the gradient of the expected reward."""
-    logits = {name: row.detach().clone().requires_grad_() for name, row in Table().logits.items()}
+    logits = {name: row.detach().clone().requires_grad_() for name, row in Table(each).logits.items()}
     expected = torch.stack([probability(logits, action) * reward for action, reward in REWARD.items()]).sum()
     return dict(zip(logits, torch.autograd.grad(expected, list(logits.values())), strict=True))
 
@@ -111,7 +113,7 @@ def exact_values() -> Tensor:
     return totals / times
 
 
-def trained(baseline: str, quality: float, loss: FactoredPpo, **config: Any) -> Trainer:
+def trained(baseline: str, quality: float, loss: FactoredPpo, each: bool = False, **config: Any) -> Trainer:
     """Return a trainer after one update in which the critic said `quality` times the exact Q(s, op)."""
     critic = OpConditionedCritic(OpConditionedConfig(baseline=baseline), context()).double()
     with torch.no_grad():
@@ -120,16 +122,16 @@ def trained(baseline: str, quality: float, loss: FactoredPpo, **config: Any) -> 
         critic.hidden.weight[:3, HIDDEN:] = torch.eye(3, dtype=torch.float64)
         critic.output.weight.zero_()
         critic.output.weight[0, :3] = quality * exact_values()
-    policy, config = Scripted(Table(), critic, SPEC), {"normalise_returns": False, **config}
+    policy, config = Scripted(Table(each), critic, SPEC), {"normalise_returns": False, **config}
     trainer = make(Paid(), loss, masks=Legal(), policy=policy, lr=0.0, update_epochs=1, **config)
     train(trainer, 1)
     return trainer
 
 
-def measured(baseline: str, quality: float, **options: Any) -> dict[str, Tensor]:
+def measured(baseline: str, quality: float, each: bool = False, **options: Any) -> dict[str, Tensor]:
     """Return the exact expectation of the policy gradient of one update, in units of reward."""
     loss = ppo_loss(entropy=0.0, value_coefficient=0.0, **options)
-    trainer = trained(baseline, quality, loss, max_grad_norm=0.0)
+    trainer = trained(baseline, quality, loss, each, max_grad_norm=0.0)
     _, scale = standardise(trainer.rollout.advantages, trainer.rollout.valid, trainer.normaliser.spread)
     logits = trainer.policy.network.logits
     return {name: -scale * row.grad for name, row in logits.items()}
@@ -140,11 +142,13 @@ def close(a: Tensor, b: Tensor) -> None:
 
 
 @pytest.mark.parametrize("loss", [{}, {"ratio_mode": "joint"}, {"child_baseline": 0.3}, {"child_baseline": 1.0}])
-@pytest.mark.parametrize("quality", [0.0, 1.0, -3.0])
-def test_the_expected_baseline_gives_the_true_gradient_whatever_the_critic_says(loss: Any, quality: float) -> None:
+@pytest.mark.parametrize(("quality", "each"), [(0.0, False), (1.0, True), (-3.0, False)])
+def test_the_expected_baseline_gives_the_true_gradient_whatever_the_critic_says(
+    loss: Any, quality: float, each: bool
+) -> None:
     """A baseline that does not depend on the action leaves the expectation alone (Williams 1992)."""
-    gradients = measured("expected", quality, **loss)
-    for name, gradient in true_gradient().items():
+    gradients = measured("expected", quality, each, **loss)
+    for name, gradient in true_gradient(each).items():
         close(gradients[name], gradient)
 
 

@@ -20,11 +20,10 @@ SPEC = ActionSpec(
 )
 
 
-def random_logits(generator: torch.Generator, batch: int = 1) -> dict[str, torch.Tensor]:
-    """Return logits `[B, K]` per head."""
-    return {
-        head.name: 1.5 * torch.randn(batch, head.size, generator=generator, dtype=torch.float64) for head in SPEC.heads
-    }
+def random_logits(generator: torch.Generator, batch: int = 1, each: bool = False) -> dict[str, torch.Tensor]:
+    """Return logits `[B, K]` per head, and `[B, O, N]` of slots given `each` operation."""
+    sizes = {head.name: (batch, head.size) for head in SPEC.heads} | ({"slot": (batch, 3, 2)} if each else {})
+    return {name: 1.5 * torch.randn(size, generator=generator, dtype=torch.float64) for name, size in sizes.items()}
 
 
 def enumerate_joint(logits, masks):
@@ -45,7 +44,8 @@ def enumerate_joint(logits, masks):
                 factors.append([(head.neutral, 1.0)])
                 continue
             legal = masks.slot_given_op[0, op] if head.name == "slot" else masks.heads[head.name][0]
-            factors.append(list(enumerate(probabilities(logits[head.name][0], legal))))
+            own = logits[head.name][0]
+            factors.append(list(enumerate(probabilities(own[op] if own.dim() > 1 else own, legal))))
         for combination in itertools.product(*factors):
             p = p_op
             for _, q in combination:

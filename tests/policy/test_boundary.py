@@ -56,6 +56,7 @@ NETWORKS = {
         logits("slot", torch.zeros(2, 1, 3)),
         r"logits of head 'slot' is float32 \[2, 1, 3\], not float \[2, 1, 2",
     ),
+    "each": (logits("slot", torch.zeros(2, 1, 2, 2)), r"logits of head 'slot' is .*, not float \[2, 1, 3, 2\]"),
     "missing": (replaced(logits={"op": ZEROS, "slots": ZEROS}), "logits has 'op', 'slots', not 'op', 'slot', 'what'"),
     "elsewhere": (lambda out: out._replace(latent=out.latent.to("meta")), "its latent is .* on meta, not .* on cpu"),
     "list": (replaced(state=[1]), "its state is a list, not a NamedTuple of tensors"),

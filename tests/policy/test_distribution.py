@@ -16,10 +16,14 @@ from tests.policy.conftest import SPEC, as_actions, enumerate_joint, random_logi
 SEEDS = st.integers(0, 2**31 - 1)
 
 
-def draw(seed, batch=1):
+EACH = st.booleans()
+"""Whether logits of slots are given each operation."""
+
+
+def draw(seed, batch=1, each=False):
     generator = torch.Generator().manual_seed(seed)
     masks = random_masks(SPEC, (batch,), generator)
-    return random_logits(generator, batch), random_logits(generator, batch), masks
+    return random_logits(generator, batch, each), random_logits(generator, batch, each), masks
 
 
 def repeat(table, times):
@@ -27,9 +31,9 @@ def repeat(table, times):
 
 
 @settings(max_examples=60, deadline=None)
-@given(SEEDS)
-def test_log_probs_are_those_of_the_enumeration(seed):
-    logits, _, masks = draw(seed)
+@given(SEEDS, EACH)
+def test_log_probs_are_those_of_the_enumeration(seed, each):
+    logits, _, masks = draw(seed, each=each)
     joint = enumerate_joint(logits, masks)
     assert sum(joint.values()) == pytest.approx(1.0)
     wide = Masks(repeat(masks.heads, len(joint)), masks.slot_given_op.expand(len(joint), -1, -1))
@@ -39,9 +43,9 @@ def test_log_probs_are_those_of_the_enumeration(seed):
 
 
 @settings(max_examples=60, deadline=None)
-@given(SEEDS)
-def test_kl_is_that_of_the_enumeration(seed):
-    new, old, masks = draw(seed)
+@given(SEEDS, EACH)
+def test_kl_is_that_of_the_enumeration(seed, each):
+    new, old, masks = draw(seed, each=each)
     p, q = enumerate_joint(old, masks), enumerate_joint(new, masks)
     expected = sum(p[a] * math.log(p[a] / q[a]) for a in p)
     measured = FactoredDistribution(SPEC, new, masks).kl(FactoredDistribution(SPEC, old, masks))
@@ -49,9 +53,9 @@ def test_kl_is_that_of_the_enumeration(seed):
 
 
 @settings(max_examples=60, deadline=None)
-@given(SEEDS)
-def test_entropy_is_normalised_and_weighted_by_relevance(seed):
-    logits, _, masks = draw(seed)
+@given(SEEDS, EACH)
+def test_entropy_is_normalised_and_weighted_by_relevance(seed, each):
+    logits, _, masks = draw(seed, each=each)
     joint = enumerate_joint(logits, masks)
     p_op = [sum(p for key, p in joint.items() if key[0] == op) for op in range(3)]
 
@@ -65,7 +69,8 @@ def test_entropy_is_normalised_and_weighted_by_relevance(seed):
 
     entropy = FactoredDistribution(SPEC, logits, masks).entropy()
     assert float(entropy["op"]) == pytest.approx(normalised(logits["op"][0], masks.heads["op"][0]))
-    slot = sum(p_op[op] * normalised(logits["slot"][0], masks.slot_given_op[0, op]) for op in (1, 2))
+    own = [logits["slot"][0, op] if each else logits["slot"][0] for op in range(3)]
+    slot = sum(p_op[op] * normalised(own[op], masks.slot_given_op[0, op]) for op in (1, 2))
     assert float(entropy["slot"]) == pytest.approx(slot)
     assert float(entropy["what"]) == pytest.approx(p_op[1] * normalised(logits["what"][0], masks.heads["what"][0]))
     assert float(entropy["speed"]) == pytest.approx(p_op[2] * normalised(logits["speed"][0], masks.heads["speed"][0]))
@@ -81,9 +86,9 @@ def test_the_entropy_of_children_does_not_pay_operations():
 
 
 @settings(max_examples=30, deadline=None)
-@given(SEEDS)
-def test_samples_are_legal_and_irrelevant_heads_are_neutral(seed):
-    logits, _, masks = draw(seed, batch=64)
+@given(SEEDS, EACH)
+def test_samples_are_legal_and_irrelevant_heads_are_neutral(seed, each):
+    logits, _, masks = draw(seed, 64, each)
     for deterministic in (False, True):
         distribution = FactoredDistribution(SPEC, logits, masks)
         actions = distribution.sample(torch.Generator().manual_seed(seed), deterministic)
@@ -96,9 +101,10 @@ def test_samples_are_legal_and_irrelevant_heads_are_neutral(seed):
             assert bool(legal[rows, actions[head.name]][relevant].all())
 
 
-def test_sampling_follows_the_enumeration():
+@pytest.mark.parametrize("each", [False, True])
+def test_sampling_follows_the_enumeration(each):
     masks = random_masks(SPEC, (1,), torch.Generator().manual_seed(3), legal=0.8)
-    raw, count = draw(3)[0], 40_000
+    raw, count = draw(3, each=each)[0], 40_000
     joint = enumerate_joint(raw, masks)
     wide = Masks(repeat(masks.heads, count), masks.slot_given_op.expand(count, -1, -1))
     actions = FactoredDistribution(SPEC, repeat(raw, count), wide).sample(torch.Generator().manual_seed(0))
@@ -109,9 +115,9 @@ def test_sampling_follows_the_enumeration():
 
 
 @settings(max_examples=60, deadline=None)
-@given(SEEDS)
-def test_deterministic_is_the_most_probable_of_the_enumeration_head_by_head(seed):
-    logits, _, masks = draw(seed)
+@given(SEEDS, EACH)
+def test_deterministic_is_the_most_probable_of_the_enumeration_head_by_head(seed, each):
+    logits, _, masks = draw(seed, each=each)
     joint = enumerate_joint(logits, masks)
 
     def best(position, given):
@@ -137,6 +143,17 @@ def test_without_a_root_head_every_head_always_matters():
     assert float(log_prob["right"][0]) == pytest.approx(math.log(1 / 3))
     assert distribution.op_probs() is None
     assert distribution.entropy()["right"].tolist() == pytest.approx([1.0] * 5)
+
+
+def test_slots_given_each_operation_may_come_before_it_and_matter_to_all():
+    spec = ActionSpec((Head("slot", ("a", "b")), Head("op", ("x", "y", "z"))), root="op", slot="slot")
+    raw = {"slot": torch.tensor([[9.0, 0.0], [0.0, 9.0], [0.0, 0.0]]).expand(5, 3, 2), "op": torch.zeros(5, 3)}
+    legal = torch.ones(5, 3, 2, dtype=torch.bool)
+    distribution = FactoredDistribution(spec, raw, Masks({"op": legal[..., 0], "slot": legal[:, 0]}, legal))
+    op = torch.tensor([0, 1, 0, 1, 2])
+    assert distribution.given(op)["slot"].log_probs.argmax(-1).tolist() == [0, 1, 0, 1, 0]
+    assert distribution.relevant("slot", op).tolist() == [True] * 5
+    assert {name: value.shape for name, value in distribution.sample().items()} == {"slot": (5,), "op": (5,)}
 
 
 def test_no_noise_lifts_an_illegal_entry_above_a_legal_one():

@@ -7,6 +7,7 @@ from torch import Tensor
 from esper_core.contracts.errors import PluginError
 from esper_core.contracts.protocols import Features, Values
 from esper_core.contracts.tensors import mapped
+from esper_core.policy.distribution import FactoredDistribution
 from esper_core.policy.policy import Policy
 from esper_testing.states import random_masks
 from tests.learning.conftest import SPEC, Net, Value
@@ -72,8 +73,10 @@ def test_forward_returns_masked_logits(policy):
     for name in ("op", "what"):
         assert torch.equal(output.logits[name] == lowest, ~masks.heads[name])
         assert bool((output.raw_logits[name] > lowest).all())
-    union = (masks.slot_given_op & masks.heads["op"][..., None]).any(2)
-    assert torch.equal(output.logits["slot"] == lowest, ~union)
+    legal = masks.slot_given_op & masks.heads["op"][..., None]
+    assert torch.equal(output.logits["slot"] == lowest, ~legal.any(2))
+    each = {**output.raw_logits, "slot": torch.zeros(*legal.shape)}
+    assert torch.equal(FactoredDistribution(SPEC, each, masks).masked_logits()["slot"] == lowest, ~legal)
 
 
 def test_the_value_is_that_of_the_operation_taken(policy):

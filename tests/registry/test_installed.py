@@ -68,7 +68,7 @@ def test_lstm_policies_are_planned_without_torch() -> None:
 
 def test_the_registry_file_of_this_repository_says_the_same_as_the_defaults_of_the_components() -> None:
     index, recipes = load_index(), load_recipes(Path(__file__).parents[2] / "registry.toml")
-    networks = {"actor-critic-lstm", "combat-suite", "lstm-v1", "lstm-v2"}
+    networks = {"actor-critic-lstm", "combat-suite", "lstm-slots", "lstm-v1", "lstm-v2"}
     assert set(recipes.policies) == networks and check_recipes(recipes, index) == ()
     for policy, recipe in recipes.policies.items():
         bare = make_plan(PlanRequest(policy=policy, environment=recipe.uses.get("environment", "growth")), index)

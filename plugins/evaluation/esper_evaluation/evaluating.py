@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from esper_core.api.installed import give_local, load_installed
+from esper_core.api.planning import Slots, slots_text
 from esper_core.api.training import as_run, process_left_as_found
 from esper_core.api.viewing import draw_bar, in_notebook
 from esper_core.composition.lookup import find_planned
 from esper_core.composition.plan import describe_plan
 from esper_core.composition.recipes import Recipes
 from esper_core.contracts.errors import ConfigError, UserError
+from esper_core.contracts.slots import SlotConfig
 from esper_core.registry.index import Index
+from esper_core.runs.compatibility import check_fit
 from esper_core.runs.directory import RunDirectory
 from esper_evaluation.arms import choose_arms, filmed_arm
 from esper_evaluation.entrants import choose_entrants, search_batches, training_episodes
@@ -38,6 +41,7 @@ def evaluate(
     instances: int = 20,
     search_episodes: int | None = None,
     by: str | None = None,
+    slots: Slots = None,
     record: str | Path | None = None,
     out: str | Path = "runs",
     device: str | None = None,
@@ -56,6 +60,8 @@ def evaluate(
         instances: Held-out instances that each arm plays, 2 or more.
         search_episodes: Episodes of the search for `best-fixed`; as many as the policy was trained with without.
         by: A word that the environment says of an episode, such as "host": arms are compared within its groups too.
+        slots: A count, or ids such as `["r0c0", "r0c2"]`: all arms play with these instead of those that the policy
+            was trained with. Its network must provide `network:any-slots`.
         record: Where to write a film of an episode, *.gif or *.mp4: of the first arm that is named, or `policy-greedy`.
         out: Directory of runs, for names.
         device: torch device instead of the run's own.
@@ -90,6 +96,7 @@ def evaluate(
             instances=instances,
             search_episodes=search_episodes,
             by=by,
+            slots=slots_text(slots),
             record=None if record is None else Path(record),
             device=device,
             on_progress=on_progress or (_bar() if in_notebook() else _silent),
@@ -110,6 +117,7 @@ def evaluate_runs(
     instances: int,
     search_episodes: int | None,
     by: str | None,
+    slots: str | None,
     record: Path | None,
     device: str | None,
     on_progress: OnProgress,
@@ -118,8 +126,10 @@ def evaluate_runs(
     """Evaluate runs with what is installed; `warn` takes in one line at a time. Otherwise as `evaluate`."""
     if not runs:
         raise UserError("There is no run to evaluate.", hint="Name one or more.")
-    entrants = choose_entrants(runs, at)
+    entrants = choose_entrants(runs, at, None if slots is None else SlotConfig.parse(slots))
     plan = entrants[0].plan
+    for entrant in entrants:
+        check_fit(entrant.header, entrant.plan, index)
     known, environment = describe_plan(plan, index), find_planned(index, plan.component("environment"))
     chosen = choose_arms(arms, index, known, environment, recipes.pins)
     together = max(1, len(known.sides))

@@ -43,7 +43,7 @@ def state_spec(epochs: int, num_blueprints: int) -> StateSpec:
             env("auto_advance", "bool", "", "stages advance by themselves, so ADVANCE is never legal"),
             slot("stage", "int", "index", "stage of the slot (esper_growth.stages.Stage)", 1, len(Stage) - 1),
             slot("blueprint", "int", "index", "blueprint label of the seed; -1 without a seed", -1, num_blueprints - 1),
-            slot("channels", "int", "channels", "channels at the slot", 1, 512),
+            slot("channels", "int", "channels", "channels at the slot; 0 where there is none", 0, 512),
             slot("age", "int", "epochs", "epochs since germination", 0, epochs),
             slot("epochs_in_stage", "int", "epochs", "epochs in the current stage", 0, epochs),
             slot("alpha", "float", "fraction", "amplitude of the seed's branch"),

@@ -1,4 +1,4 @@
-"""Options of the features `obs-v3`."""
+"""Options of the features `obs-v3` and `obs-slots`."""
 
 from __future__ import annotations
 
@@ -20,4 +20,13 @@ class ObsV3Config:
     world: bool = option(
         False,
         help="Also observe what is trained: size and width of the host, size and shape of the data.",
+    )
+
+
+@frozen
+class ObsSlotsConfig(ObsV3Config):
+    """Options of `obs-slots`: those of `obs-v3`, and one more."""
+
+    position: bool = option(
+        True, help="Also observe where a slot is, from 0 for the first to 1 for the last; without, order says nothing."
     )

@@ -1,4 +1,4 @@
-"""Features `obs-v3`: one vectorised pass from the published state to the observation."""
+"""Features `obs-v3` and `obs-slots`: one vectorised pass from the published state to the observation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from esper_core.contracts.protocols import BuildContext, Features
-from esper_obs_v3.config import ObsV3Config
+from esper_obs_v3.config import ObsSlotsConfig, ObsV3Config
 from esper_obs_v3.schema import COUNTED_STAGES, LOSS_CEILING, STAGES, describe
 
 if TYPE_CHECKING:
@@ -36,8 +36,7 @@ class ObsV3:
         """Map a state of `[E, ...]` tensors to Features."""
         active = (state["stage"] != _DORMANT) | (state["blueprint"] >= 0)
         stages = torch.nn.functional.one_hot(state["stage"].long(), len(STAGES)).to(self._dtype)
-        slots = self._slots(state, stages) * active[..., None]
-        base = self._base(state, stages, active)
+        base, slots = self._base(state, stages, active), self._block(state, self._slots(state, stages, active), active)
         return Features(torch.cat([base, slots.flatten(1)], dim=1), {"blueprint": state["blueprint"].long()})
 
     def _base(self, state: State, stages: Tensor, active: Tensor) -> Tensor:
@@ -87,8 +86,8 @@ class ObsV3:
             )
         ]
 
-    def _slots(self, state: State, stages: Tensor) -> Tensor:
-        """Return the slot blocks `[E, N, 30]`, not yet zeroed where inactive."""
+    def _slots(self, state: State, stages: Tensor, active: Tensor) -> Tensor:
+        """Return what is seen of slots as if all were active, `[E, N, 30]`."""
         alpha = self._read(state, "alpha")
         epochs = self._read(state, "epochs_total")[:, None]
         upstream = alpha.cumsum(dim=1) - alpha
@@ -97,7 +96,7 @@ class ObsV3:
         fresh = torch.where(age < 0, -1, self._config.freshness_decay ** age.clamp(min=0))
         return torch.cat(
             [
-                torch.ones_like(alpha)[..., None],
+                active.to(self._dtype)[..., None],
                 stages,
                 _columns(
                     alpha,
@@ -116,16 +115,48 @@ class ObsV3:
                     self._read(state, "exploding"),
                     _points(self._read(state, "interaction_sum"), 0, 10),
                     _points(self._read(state, "boost_received"), 0, 5),
-                    (upstream / 3).clamp(0, 1),
-                    (downstream / 3).clamp(0, 1),
+                    self._neighbours(upstream),
+                    self._neighbours(downstream),
                     fresh,
                 ),
             ],
             dim=2,
         )
 
+    def _neighbours(self, alpha: Tensor) -> Tensor:
+        """Return what is seen of the sum of alpha on one side of each slot, `[E, N]`."""
+        return (alpha / 3).clamp(0, 1)
+
+    def _block(self, state: State, slots: Tensor, active: Tensor) -> Tensor:
+        """Return the slot blocks `[E, N, ·]`."""
+        return slots * active[..., None]
+
     def _read(self, state: State, name: str) -> Tensor:
         return state[name].to(self._dtype)
+
+
+class ObsSlots(ObsV3):
+    """`obs-v3` whose slot blocks mean the same for every number of slots, with two or three columns more.
+
+    What a slot sees of the others is a share of what N − 1 could be, and does not end at three. Of empty slots as much
+    is seen as of others: where they are and how wide, too.
+    """
+
+    def __init__(self, config: ObsSlotsConfig, context: BuildContext) -> None:
+        super().__init__(config, context)
+        last = context.slots.num_slots - 1
+        place = torch.arange(last + 1, dtype=context.dtype, device=context.device)
+        self._others, self._position = max(last, 1), place / last if last else place + 0.5
+        self._positioned = config.position
+
+    def _neighbours(self, alpha: Tensor) -> Tensor:
+        return (alpha / self._others).clamp(0, 1)
+
+    def _block(self, state: State, slots: Tensor, active: Tensor) -> Tensor:
+        channels = self._read(state, "channels")
+        width = torch.where(channels > 0, (channels / 16).log2().clamp(-4, 4) / 4, 0)
+        position = [self._position.expand_as(width)] if self._positioned else []
+        return torch.cat([slots, _columns(*position, width, (channels > 0).to(self._dtype))], dim=2)
 
 
 def _columns(*columns: Tensor) -> Tensor:

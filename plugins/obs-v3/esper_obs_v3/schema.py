@@ -1,17 +1,19 @@
-"""The layout of `obs-v3` as data, without torch: names, formulas, ranges and the state fields they come from.
+"""The layout of `obs-v3` and `obs-slots` as data, without torch: names, formulas, ranges and the fields of the state.
 
 The table is Observation V3 with action feedback. Losses are scaled by ln(1 + loss) / ln 11, accuracies are fractions,
 "points" are hundredths. A value that does not exist yet is −1, because 0 would be a plausible measurement.
+
+`obs-slots` differs in the slot blocks alone, so that they mean the same for every number of slots.
 """
 
 from __future__ import annotations
 
 from esper_core.contracts.actions import ActionSpec, Head
 from esper_core.contracts.errors import IncompatiblePlan
-from esper_core.contracts.features import Feature, FeatureSchema, IndexField
+from esper_core.contracts.features import PRESENT, Feature, FeatureSchema, IndexField
 from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.state import StateSpec
-from esper_obs_v3.config import ObsV3Config
+from esper_obs_v3.config import ObsSlotsConfig, ObsV3Config
 
 STAGES = (
     "UNKNOWN",
@@ -39,6 +41,9 @@ WORLD = (
     Feature("two_axes", "samples have two axes of space or more", 0, 1, "axes"),
 )
 """What is trained, which stays the same during an episode."""
+
+SLOTS_READ = ("channels",)
+"""What `obs-slots` reads beyond `READS`."""
 
 READS = (
     "epoch",
@@ -87,9 +92,9 @@ def describe(config: ObsV3Config, slots: SlotConfig, actions: ActionSpec, state_
     operations, blueprints = _head(actions, actions.root or "op"), _head(actions, "blueprint")
     return FeatureSchema(
         base=_base(config, operations),
-        per_slot=_per_slot(config),
+        per_slot=_slots(config),
         num_slots=slots.num_slots,
-        indices=(IndexField("blueprint", width=slots.num_slots, vocabulary=blueprints.size),),
+        indices=(IndexField("blueprint", slots.num_slots, blueprints.size, per_slot=True),),
     )
 
 
@@ -169,8 +174,9 @@ def _base(config: ObsV3Config, operations: Head) -> tuple[Feature, ...]:
 
 
 def _per_slot(config: ObsV3Config) -> tuple[Feature, ...]:
+    blanked = "" if isinstance(config, ObsSlotsConfig) else "; if not, the whole block is 0"
     return (
-        Feature("is_active", "not DORMANT, or holding a seed; if not, the whole block is 0", 0, 1, "stage, blueprint"),
+        Feature("is_active", f"not DORMANT, or holding a seed{blanked}", 0, 1, "stage, blueprint"),
         *(Feature(f"stage.{s}", f"stage is {s}", 0, 1, "stage") for s in STAGES),
         Feature("alpha", "alpha", 0, 1, "alpha"),
         Feature("alpha_target", "alpha_target", 0, 1, "alpha_target"),
@@ -190,8 +196,7 @@ def _per_slot(config: ObsV3Config) -> tuple[Feature, ...]:
         Feature("has_exploding", "exploding", 0, 1, "exploding"),
         Feature("interaction_sum", "clamp(points of interaction, 0, 10) / 10", 0, 1, "interaction_sum"),
         Feature("boost_received", "clamp(points of the largest boost, 0, 5) / 5", 0, 1, "boost_received"),
-        Feature("upstream_alpha", "clamp(sum of alpha in earlier slots, 0, 3) / 3", 0, 1, "alpha"),
-        Feature("downstream_alpha", "clamp(sum of alpha in later slots, 0, 3) / 3", 0, 1, "alpha"),
+        *_neighbours(config),
         Feature(
             "counterfactual_fresh",
             f"{config.freshness_decay:g} ^ interaction_age; -1 if never measured",
@@ -199,4 +204,27 @@ def _per_slot(config: ObsV3Config) -> tuple[Feature, ...]:
             1,
             "interaction_age",
         ),
+    )
+
+
+def _neighbours(config: ObsV3Config) -> tuple[Feature, ...]:
+    """Return what a slot sees of earlier and later ones: a number of seeds, up to 3, or a share of all other slots."""
+    share, number = "sum of alpha in {} slots / (N - 1)", "clamp(sum of alpha in {} slots, 0, 3) / 3"
+    formula = share if isinstance(config, ObsSlotsConfig) else number
+    return tuple(
+        Feature(f"{where}_alpha", formula.format(which), 0, 1, "alpha")
+        for where, which in (("upstream", "earlier"), ("downstream", "later"))
+    )
+
+
+def _slots(config: ObsV3Config) -> tuple[Feature, ...]:
+    """Return the block of a slot."""
+    if not isinstance(config, ObsSlotsConfig):
+        return _per_slot(config)
+    position = Feature("position", "place / (N - 1), from 0; 0.5 where there is but one", 0, 1, "")
+    return (
+        *_per_slot(config),
+        *((position,) if config.position else ()),
+        Feature("width", "clamp(log2(channels / 16), ±4) / 4; 0 for padding", -1, 1, "channels"),
+        Feature(PRESENT, "channels > 0; padding is no slot", 0, 1, "channels"),
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 from attrs import frozen
 
+from esper_core.composition.fit import ANY_SLOTS
 from esper_spike_dynamic_slots.categories import SAVED_SLOTS
 from esper_testing.spikes.engine import SLOTS_PARAMETER, Measurement
 
@@ -41,6 +42,22 @@ class Findings:
         """Message of a refusal off the diagonal; empty if nothing is refused."""
         texts = [text for (saved, here), text in self._cells("refusal").items() if saved != here]
         return str(texts[0]) if texts else ""
+
+    @property
+    def portable(self) -> int:
+        """Parameters that fit every slot count that was tried, as the network says they do; 0 where it does not."""
+        return int(max(self._cells("portable weights").values(), default=0))
+
+    @property
+    def why(self) -> str:
+        """Why checkpoints load with every slot count; empty where they do not."""
+        if not self.portable:
+            return ""
+        return (
+            f"the network provides `{ANY_SLOTS}`, and its weights have the same names and shapes, {self.portable:,} "
+            "parameters, with every count. What is seen is the same base block and the same block for every slot, and "
+            "what is done the same but for how many slots there are to choose from."
+        )
 
     def _cells(self, name: str) -> dict[tuple[int, int], Any]:
         found = [m for m in self.measurements if m.name == name and SAVED_SLOTS in m.params]

@@ -32,7 +32,7 @@ def _matrix(findings: Findings, slots: Sequence[int]) -> str:
     if off and not any(off):
         text += "\n\nCheckpoints are **not portable** between slot counts: say so in release notes."
     elif off and all(off):
-        text += "\n\nCheckpoints are portable between all of these slot counts."
+        text += f"\n\nCheckpoints are portable between all of these slot counts: {findings.why}"
     if findings.refusal:
         text += f"\n\nThis is how one that does not fit is refused:\n\n```\n{findings.refusal}\n```"
     return text

@@ -97,6 +97,7 @@ class DynamicSlots:
             blockers=blockers,
             figures={
                 "compatibility": findings.compatibility(counts),
+                "compatible_because": findings.why or None,
                 "hyperparameters": findings.hyperparameters(),
             },
             sections=sections(findings, counts),

@@ -139,6 +139,8 @@ def _flat_plan(plan: Plan) -> dict[str, Any]:
     flat: dict[str, Any] = {
         "policy": plan.policy,
         "slots": ", ".join(plan.slots),
+        "slots drawn": ", ".join(map(str, plan.drawn)) or None,
+        "init": None if plan.init is None else f"{plan.init.run}, update {plan.init.update}",
         **{key: getattr(plan, key) for key in ("seed", "envs", "updates", "device", "threads", "precision")},
     }
     for kind in plan.kinds:

@@ -26,6 +26,9 @@ def test_masked_choices_have_no_probability(case: Case) -> None:
     output = case.policy(case.features(), masks)
     for name, logits in output.logits.items():
         mask = masks.heads[name]
+        if logits.dim() > mask.dim():  # of slots, given each operation
+            assert masks.slot_given_op is not None
+            mask = masks.slot_given_op
         probabilities = torch.softmax(logits, -1)[mask.any(-1)]
         illegal = probabilities[~mask[mask.any(-1)]]
         assert (illegal == 0).all(), f"head '{name}' gives an illegal choice probability {illegal.max().item():.3g}"
@@ -40,7 +43,7 @@ def test_every_output_of_the_slot_head_gets_a_gradient(case: Case, slot_head: st
     logits.retain_grad()
     _policy_term(case, evaluation, [slot_head]).backward()
     assert logits.grad is not None, "no gradient reaches the slot logits"
-    columns = logits.grad.abs().sum((0, 1))
+    columns = logits.grad.abs().flatten(0, -2).sum(0)
     silent = (columns == 0).nonzero().flatten().tolist()
     assert not silent, f"slots {silent} of {case.num_slots} get no gradient"
     reached = [key for key, p in trainable(case.policy).items() if p.grad is not None and p.grad.any()]
@@ -84,7 +87,7 @@ def _policy_term(case: Case, evaluation: Evaluation, heads: list[str] | tuple[st
     terms = []
     for name in heads:
         alone = case.description.actions.head(name).size == 1
-        scores = evaluation.logits[name].squeeze(-1) if alone else evaluation.log_prob[name]
+        scores = evaluation.logits[name].flatten(2).sum(-1) if alone else evaluation.log_prob[name]
         terms.append(-(advantages * scores).mean())
     return torch.stack(terms).sum()
 

@@ -72,7 +72,8 @@ def schema(subject: Subject, case: Case) -> None:
             f"'{feature.name}' has the range {feature.low:g} to {feature.high:g}"
         )
         unknown = _sources(feature) - set(case.description.state_spec.names)
-        assert _sources(feature), f"'{feature.name}' names no source"
+        # Where a slot is follows from no field; what does follow from one moves with it, and is found to.
+        assert _sources(feature) or feature in known.per_slot, f"'{feature.name}' names no source"
         assert not unknown, f"'{feature.name}' names a source that is not published: {', '.join(sorted(unknown))}"
         if subject.spec.reads:
             unread = _sources(feature) - set(subject.spec.reads)

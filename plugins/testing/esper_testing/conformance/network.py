@@ -9,6 +9,7 @@ from attrs import evolve
 from torch import Tensor
 
 from esper_core.composition.build import build_beside
+from esper_core.composition.fit import ANY_SLOTS
 from esper_core.contracts.actions import ActionSpec, ContinuousHead, Head
 from esper_core.contracts.errors import IncompatiblePlan
 from esper_core.contracts.features import Feature, FeatureSchema, IndexField
@@ -16,6 +17,7 @@ from esper_core.contracts.protocols import Features, NetworkOutput
 from esper_core.policy.gaussian import LARGEST_LOG_STD, SMALLEST_LOG_STD, Gaussian
 from esper_core.policy.policy import Policy
 from esper_testing.case import ENVS, STEPS, Case, make_case, trainable
+from esper_testing.conformance import any_slots
 from esper_testing.conformance.chance import assert_repeatable, assert_seeded, noise_like
 from esper_testing.conformance.everywhere import everywhere, in_every_layout, with_numbers
 from esper_testing.conformance.subject import Subject
@@ -71,21 +73,31 @@ SUITE = Suite(
         "float64",
         "bf16",
         "device",
+        "slots-weights",
+        "slots-permuted",
+        "slots-doubled",
+        "slots-padded",
     ),
 )
+
+SUITE.check("slots-weights", after=("shapes",), claim=ANY_SLOTS)(any_slots.weights)
+for _name, _check in (("permuted", any_slots.permuted), ("doubled", any_slots.doubled), ("padded", any_slots.padded)):
+    SUITE.check(f"slots-{_name}", after=("slots-weights", "deterministic"), claim=ANY_SLOTS)(_check)
 
 
 @SUITE.check("shapes")
 @everywhere
 def shapes(subject: Subject, case: Case) -> None:
-    """It returns a latent of `latent_dim` numbers and `head.size` logits per head, for any batch and length."""
+    """It returns a latent of `latent_dim` numbers and `head.size` logits per head, for any batch and length.
+
+    Of slots there may be a row for each operation.
+    """
     for envs, steps in ((ENVS, STEPS), (1, STEPS), (ENVS, 1)):
         output = _run(case, _part(case.features(), slice(0, envs), slice(0, steps)))
         assert_shape(output.latent, (envs, steps, case.network.latent_dim), "the latent")
         sizes = case.description.actions.sizes
         assert set(output.logits) == set(sizes), f"it has logits for {', '.join(output.logits)}, not {', '.join(sizes)}"
-        for name, size in sizes.items():
-            assert_shape(output.logits[name], (envs, steps, size), f"the row of logits for '{name}'")
+        _assert_rows(output, case.description.actions, (envs, steps))
 
 
 @SUITE.check("input-dim", after=("shapes",))
@@ -117,8 +129,7 @@ def any_actions(subject: Subject) -> None:
     obs = torch.rand(2, 3, schema.dim, generator=generator)
     drawn = {b.name: torch.randint(-1, b.vocabulary, (2, 3, b.width), generator=generator) for b in indices}
     output = network(Features(obs, drawn), network.initial_state(2), torch.zeros(2, 3, dtype=torch.bool))
-    for name, size in actions.sizes.items():
-        assert_shape(output.logits.get(name), (2, 3, size), f"the row of logits for '{name}'")
+    _assert_rows(output, actions, (2, 3))
 
 
 @SUITE.check("numbers", after=("shapes",))
@@ -389,6 +400,15 @@ def device(subject: Subject, case: Case) -> None:
         evaluation = away.policy.evaluate_actions(features, masks, acted.state, actions, starts)
         _scalar({**evaluation.log_prob, "value": evaluation.values.q_taken}).backward()
     assert_on(there.name, {"logits": evaluation.logits, "state": evaluation.state})
+
+
+def _assert_rows(output: NetworkOutput, actions: ActionSpec, lead: tuple[int, int]) -> None:
+    """Fail when logits are not `[E, T, head.size]`, or `[E, T, O, N]` of slots."""
+    for name, size in actions.sizes.items():
+        row = output.logits.get(name)
+        each = name == actions.slot and isinstance(row, Tensor) and row.dim() == 4
+        shape = (*lead, *((len(actions.ops),) if each else ()), size)
+        assert_shape(row, shape, f"the row of logits for '{name}'")
 
 
 def _again(subject: Subject, case: Case, **how: Any) -> Case:

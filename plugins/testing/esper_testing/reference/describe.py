@@ -12,6 +12,7 @@ from attrs import evolve
 
 from esper_core.builtin.config import FlatConfig
 from esper_core.builtin.describe import describe as describe_flat
+from esper_core.builtin.describe import is_per_slot
 from esper_core.contracts.actions import ActionSpec, AnyHead, ContinuousHead, Head
 from esper_core.contracts.features import ArrayField, FeatureSchema, IndexField
 from esper_core.contracts.slots import SlotConfig
@@ -84,7 +85,12 @@ def describe_duel(config: DuelConfig, slots: SlotConfig) -> EnvironmentDescripti
 def describe_features(config: None, slots: SlotConfig, actions: ActionSpec, state_spec: StateSpec) -> FeatureSchema:
     """Return the schema of the reference features: `flat`, categories as indices as well, and pictures as arrays."""
     indices = [
-        IndexField(entry.name, prod(entry.sizes(1, slots.num_slots, len(actions.ops))), int(entry.high) + 1)
+        IndexField(
+            entry.name,
+            prod(entry.sizes(1, slots.num_slots, len(actions.ops))),
+            int(entry.high) + 1,
+            per_slot=is_per_slot(entry),
+        )
         for entry in state_spec.fields
         if entry.dtype == "int" and entry.unit == "index" and entry.low >= -1
     ]

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from esper_core.builtin.config import FlatConfig
 from esper_core.builtin.flat import Flat
+from esper_core.contracts.actions import Head
+from esper_core.contracts.features import PRESENT
 from esper_core.contracts.protocols import BuildContext, Features, LossResult, NetworkOutput, Values
 from esper_core.policy.distribution import FactoredDistribution
 from esper_testing.reference.describe import describe_features, numbers
@@ -81,6 +83,45 @@ class ReferenceNetwork(nn.Module):
         latent = torch.stack(steps, dim=1)
         logits = {name: head(latent) for name, head in zip(self._names, self.heads, strict=True)}
         return NetworkOutput(latent, logits, ReferenceState(hidden[None]))
+
+
+class AnySlotsNetwork(ReferenceNetwork):
+    """Kind `network`: sees the mean of all slots, and scores them with one scorer, whatever their number.
+
+    Indices and arrays are not read. The scores are the same given each operation.
+    """
+
+    def __init__(self, config: None, context: BuildContext) -> None:
+        schema = context.feature_schema
+        assert schema is not None, "features are built before the network"
+        slot, seen = context.actions.slot, evolve(schema, num_slots=1, indices=(), arrays=())
+        # One slot to choose, so that first weights follow from the seed alone.
+        heads = [Head(h.name, ("any",), ops=h.ops) if h.name == slot else h for h in context.actions.heads]
+        super().__init__(config, evolve(context, feature_schema=seen, actions=evolve(context.actions, heads=heads)))
+        self._base, self._width = len(schema.base), len(schema.per_slot)
+        names = [feature.name for feature in schema.per_slot]
+        self._present = names.index(PRESENT) if PRESENT in names else None
+        self._slot, self._ops = slot, len(context.actions.ops)
+        if self._slot is not None:
+            self.score = nn.Linear(self._width, 1)
+
+    def forward(self, features: Features, state: ReferenceState, episode_start: Tensor) -> NetworkOutput:
+        """Run `[E, T]` steps, as the reference network does."""
+        slots = features.obs[..., self._base :].unflatten(-1, (-1, self._width))
+        obs = torch.cat([features.obs[..., : self._base], self.pooled(slots)], -1)
+        output = super().forward(Features(obs, {}), state, episode_start)
+        if self._slot is None:
+            return output
+        scores = output.logits[self._slot] + self.score(slots).squeeze(-1)
+        each = scores.unsqueeze(-2).expand(*scores.shape[:-1], self._ops, -1)
+        return output._replace(logits={**output.logits, self._slot: each})
+
+    def pooled(self, slots: Tensor) -> Tensor:
+        """Return the mean `[E, T, P]` of `slots [E, T, N, P]` but for padding."""
+        if self._present is None:
+            return slots.mean(-2)
+        weights = slots[..., self._present : self._present + 1]
+        return (weights * slots).sum(-2) / weights.sum(-2).clamp_min(1)
 
 
 class ReferenceCritic(nn.Module):

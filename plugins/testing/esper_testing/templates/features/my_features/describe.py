@@ -24,5 +24,5 @@ def describe(config: MyFeaturesConfig, slots: SlotConfig, actions: ActionSpec, s
         ),
         num_slots=slots.num_slots,
         # A category is not a number: networks embed it. How many there are is the environment's to say.
-        indices=(IndexField("blueprint", slots.num_slots, int(state_spec["blueprint"].high) + 1),),
+        indices=(IndexField("blueprint", slots.num_slots, int(state_spec["blueprint"].high) + 1, per_slot=True),),
     )

@@ -1,0 +1,1 @@
+"""The recurrent policy network `lstm-slots`: the same weights for any number of slots."""
