@@ -46,6 +46,14 @@ def evaluate(
     by: Annotated[
         str | None, typer.Option(metavar="WORD", help="Compare within groups of instances too, such as by host.")
     ] = None,
+    slots: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N",
+            help="Play with N slots, or with ids such as r0c0,r0c2, instead of those of training: all arms do. "
+            "For networks whose weights fit any number of slots.",
+        ),
+    ] = None,
     record: Annotated[
         Path | None,
         typer.Option(
@@ -107,6 +115,7 @@ def evaluate(
         arms=None if arms is None else [name for name in arms.split(",") if name.strip()],
         instances=instances,
         search_episodes=search_episodes,
+        slots=slots,
     )
     evaluation: Evaluation | ShareDone
     with stopping_promptly(lambda: str(stopped())):
