@@ -1,4 +1,4 @@
-"""One process per run directory: a lock that ends with the process that holds it, however that ends."""
+"""One process per directory, such as a run's: a lock that ends with the process that holds it, however that ends."""
 
 from __future__ import annotations
 
@@ -19,15 +19,17 @@ _held: set[int] = set()
 
 
 @contextmanager
-def locked(run: Path) -> Iterator[None]:
-    """Hold a run directory's lock within; raises UserError when another process does, or when it cannot be written.
+def locked(place: Path, does: str = "works on the run") -> Iterator[None]:
+    """Hold a directory's lock within; raises UserError when another process does, or when it cannot be written.
+
+    The message says what the other process `does`.
 
     The lock is the system's (`flock`), so that no stale one is left behind. The descriptor is closed on exec and in
     forked children: a worker process may outlive a killed run, and must not keep it.
     """
     with ExitStack() as stack:
         try:
-            descriptor = stack.enter_context(opened_file(run / LOCK_FILE, os.O_RDWR | os.O_CREAT))
+            descriptor = stack.enter_context(opened_file(place / LOCK_FILE, os.O_RDWR | os.O_CREAT))
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()} on {socket.gethostname()}".encode(), 0)
@@ -35,9 +37,9 @@ def locked(run: Path) -> Iterator[None]:
             holder = os.pread(descriptor, 300, 0).decode(errors="replace").strip()
             who = f"Process {holder}" if holder else "Another process"
             hint = "Wait until it has ended, or stop it: what it has finished is kept."
-            raise UserError(f"{who} works on the run {run}.", hint=hint) from error
+            raise UserError(f"{who} {does} {place}.", hint=hint) from error
         except OSError as error:
-            message = f"The run {run} cannot be written: {run / LOCK_FILE}: {error.strerror}."
+            message = f"{place} cannot be written: {place / LOCK_FILE}: {error.strerror}."
             raise UserError(message, hint="Make it writable, or copy it.") from error
         _held.add(descriptor)
         stack.callback(_held.discard, descriptor)
