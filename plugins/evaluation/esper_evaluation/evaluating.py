@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
 
 from esper_core.api.installed import give_local, load_installed
 from esper_core.api.training import as_run, process_left_as_found
 from esper_core.api.viewing import draw_bar, in_notebook
 from esper_core.composition.lookup import find_planned
-from esper_core.composition.plan import describe_plan
+from esper_core.composition.plan import PlanDescription, describe_plan
 from esper_core.composition.recipes import Recipes
 from esper_core.contracts.errors import ConfigError, UserError
 from esper_core.registry.index import Index
 from esper_core.runs.directory import RunDirectory
-from esper_evaluation.arms import choose_arms, filmed_arm
-from esper_evaluation.entrants import choose_entrants, search_batches, training_episodes
+from esper_core.runs.shards import Shards, Share, ShareDone
+from esper_evaluation.arms import Arm, choose_arms, filmed_arm
+from esper_evaluation.entrants import Entrant, choose_entrants, search_batches, training_episodes
 from esper_evaluation.evaluation import Evaluation
 from esper_evaluation.filming import check_film
+from esper_evaluation.merging import merge, shards_of
+from esper_evaluation.search import Search
 
 if TYPE_CHECKING:
-    from esper_evaluation.contest import OnProgress
+    from esper_evaluation.contest import Contest, OnProgress
+    from esper_evaluation.programme import Played
 
 FIGURE_FILE = "comparison.png"
 MIN_INSTANCES = 2
@@ -82,13 +89,17 @@ def evaluate(
     index, recipes = load_installed()
     try:
         return evaluate_runs(
-            found,
+            ask(
+                found,
+                index,
+                recipes,
+                at=str(at),
+                arms=arms,
+                instances=instances,
+                search_episodes=search_episodes,
+            ),
             index,
-            recipes,
-            at=str(at),
-            arms=arms,
-            instances=instances,
-            search_episodes=search_episodes,
+            named=arms is not None,
             by=by,
             record=None if record is None else Path(record),
             device=device,
@@ -100,7 +111,33 @@ def evaluate(
         raise
 
 
-def evaluate_runs(
+@frozen
+class Question:
+    """What is asked of some policies: who plays, on how many instances.
+
+    Attributes:
+        entrants: The policies.
+        known: Description of their plan.
+        arms: Who takes part.
+        instances: How many held-out instances each plays.
+        search: The search for `best-fixed`.
+        trained: Episodes that a policy was trained with.
+    """
+
+    entrants: tuple[Entrant, ...]
+    known: PlanDescription
+    arms: tuple[Arm, ...]
+    instances: int
+    search: Search
+    trained: int
+
+    @property
+    def shards(self) -> Shards:
+        """Where it is shared out."""
+        return shards_of(self.entrants, self.arms, self.instances, self.search)
+
+
+def ask(
     runs: Sequence[RunDirectory],
     index: Index,
     recipes: Recipes,
@@ -109,13 +146,8 @@ def evaluate_runs(
     arms: Sequence[str] | None,
     instances: int,
     search_episodes: int | None,
-    by: str | None,
-    record: Path | None,
-    device: str | None,
-    on_progress: OnProgress,
-    warn: Callable[[str], None],
-) -> Evaluation:
-    """Evaluate runs with what is installed; `warn` takes in one line at a time. Otherwise as `evaluate`."""
+) -> Question:
+    """Return what is asked of some runs, with what is installed; arguments and errors are those of `evaluate`."""
     if not runs:
         raise UserError("There is no run to evaluate.", hint="Name one or more.")
     entrants = choose_entrants(runs, at)
@@ -130,39 +162,120 @@ def evaluate_runs(
         )
     trained = training_episodes(entrants, known.horizon)
     batches = search_batches(entrants, trained if search_episodes is None else search_episodes)
+    return Question(entrants, known, chosen, instances, Search(batches, plan.envs), trained)
 
+
+def evaluate_runs(
+    question: Question,
+    index: Index,
+    *,
+    named: bool,
+    by: str | None,
+    record: Path | None,
+    device: str | None,
+    on_progress: OnProgress,
+    warn: Callable[[str], None],
+) -> Evaluation:
+    """Answer a question; `warn` takes in one line at a time. Otherwise as `evaluate`; `named` says that arms were."""
     starring = None
     if record is not None:
         check_film(record)
-        starring = filmed_arm(chosen, named=arms is not None)
+        starring = filmed_arm(question.arms, named=named)
+    entrants, chosen = question.entrants, question.arms
     notes: list[str] = []
+    with process_left_as_found(), _contest(question, index, by, device, notes, warn) as contest:
+        played = contest.run(chosen, question.instances, question.search.batches, on_progress)
+    film = None
+    if record is not None and starring is not None:
+        from esper_evaluation.recording import film_episode
+
+        with process_left_as_found():
+            film_episode(starring, entrants, index, record, device=device)
+        film = record
+    return _concluded(question, played, by, film, notes)
+
+
+def evaluate_share(
+    question: Question,
+    index: Index,
+    share: Share,
+    *,
+    by: str | None,
+    device: str | None,
+    on_progress: OnProgress,
+    warn: Callable[[str], None],
+) -> ShareDone:
+    """Play a share of what a question asks for into a file of its own, and go on with it where it was left.
+
+    Raises:
+        UserError: another process plays it, or it was begun under other circumstances.
+        EsperError: as for `evaluate`.
+    """
+    shards = question.shards
+    with process_left_as_found(), _contest(question, index, by, device, [], warn) as contest:
+        batches = question.search.batches
+        done = contest.run_share(question.arms, question.instances, batches, shards, share, on_progress)
+    return ShareDone(share, *done, shards.path(share))
+
+
+def merge_shares(question: Question, *, by: str | None) -> Evaluation:
+    """Answer a question with what its shards have brought; no torch is imported.
+
+    Raises:
+        UserError: shards are missing, unfinished, or do not belong together.
+        EsperError: a shard or the records are damaged, or cannot be written.
+    """
+    played = merge(question.shards, question.entrants, question.arms, question.search, question.known, by)
+    return _concluded(question, played, by, None, ())
+
+
+@contextmanager
+def _contest(
+    question: Question,
+    index: Index,
+    by: str | None,
+    device: str | None,
+    notes: list[str],
+    warn: Callable[[str], None],
+) -> Iterator[Contest]:
+    """Yield a contest, and say what is to be said about it; that is added to the notes."""
+    from esper_evaluation.contest import Contest
 
     def note(message: str) -> None:
         notes.append(message)
         warn(message)
 
-    with process_left_as_found():
-        from esper_evaluation.comparison import compare
-        from esper_evaluation.contest import Contest
-        from esper_evaluation.figure import draw
+    contest = Contest(question.entrants, index, device=device, by=by)
+    try:
+        for message in contest.notes:
+            note(message)
+        yield contest
+    finally:
+        contest.close(note)
 
-        contest = Contest(entrants, index, device=device, by=by)
-        try:
-            for message in contest.notes:
-                note(message)
-            played = contest.run(chosen, instances, batches, on_progress)
-        finally:
-            contest.close(note)
-        found = (played.values, played.instances, played.seeds, played.tags)
-        comparison = compare(chosen, known.outcomes, *found, by, together=together)
-        if record is not None and starring is not None:
-            from esper_evaluation.recording import film_episode
 
-            film_episode(starring, entrants, index, record, device=device)
+def _concluded(
+    question: Question, played: Played, by: str | None, film: Path | None, notes: Sequence[str]
+) -> Evaluation:
+    """Compare what was played, and draw it."""
+    from esper_evaluation.comparison import compare
+    from esper_evaluation.figure import draw
+
+    known, arms = question.known, question.arms
+    found = (played.values, played.instances, played.seeds, played.tags)
+    comparison = compare(arms, known.outcomes, *found, by, together=max(1, len(known.sides)))
     figure = played.folder / FIGURE_FILE
-    draw(comparison, [arm.name for arm in chosen if arm.learned], figure)
+    draw(comparison, [arm.name for arm in arms if arm.learned], figure)
     return Evaluation(
-        comparison, entrants, played.found, trained, played.played, played.folder, figure, record, tuple(notes)
+        comparison,
+        question.entrants,
+        played.found,
+        question.trained,
+        played.played,
+        played.folder,
+        figure,
+        film,
+        tuple(notes),
     )
 
 

@@ -17,7 +17,7 @@ from esper_core.composition.plan import Plan
 from esper_core.contracts.errors import UserError
 from esper_core.registry.index import Index
 from esper_core.registry.sources import blamed
-from esper_core.runs.lock import locked
+from esper_core.runs.lock import LOCK_FILE, locked_by
 from esper_core.system.processes import Answer, Purpose, end_children, start_children
 from esper_league.entry import LeagueEntry
 from esper_league.league import League
@@ -76,7 +76,7 @@ def play(
         LeagueMismatch: what is installed plays another game than the league.
         PluginError: something failed while playing.
     """
-    with locked(league.path, "plays in the league"):
+    with locked_by(league.path / LOCK_FILE, f"matches of the league {league.path}"):
         return _play(league, index, games, workers, on_progress, warn)
 
 

@@ -176,7 +176,7 @@ def test_a_stage_names_who_breaks_the_contract(game: League, moves: Index, monke
 
 def test_two_processes_do_not_play_the_same_matches(game: League, moves: Index) -> None:
     def again(done: int, total: int) -> None:
-        with pytest.raises(UserError, match=r"Process \d+ on .* plays in the league .*game\."):
+        with pytest.raises(UserError, match=r"Process \d+ on .* works on matches of the league .*game\."):
             play(game, moves, games=2)
 
     assert play(game, moves, games=2, on_progress=again).matches == 2
