@@ -14,10 +14,13 @@ from esper_core.contracts.errors import ConfigError
 Options = Mapping[str, Any] | Sequence[str]
 """Options: `{"network.hidden_dim": 64}`, or as on the command line, `["network.hidden_dim=64"]`."""
 
+Slots = int | str | Sequence[str] | Sequence[int] | None
+"""Slots: a count, ids, or as on the command line; None for what is chosen otherwise."""
+
 
 def plan(
     policy: str | None = None,
-    slots: int | str | Sequence[str] | None = None,
+    slots: Slots = None,
     *,
     use: Mapping[str, Any] | None = None,
     options: Options = (),
@@ -75,9 +78,7 @@ def plan(
     return make_plan(request, index, recipes)
 
 
-def as_request(
-    *, policy: str | None, slots: int | str | Sequence[str] | None, options: Options, **settings: Any
-) -> PlanRequest:
+def as_request(*, policy: str | None, slots: Slots, options: Options, **settings: Any) -> PlanRequest:
     """Return a plan request; raises ConfigError for a value of the wrong type."""
     if policy is not None and not isinstance(policy, str):
         raise ConfigError(f"policy cannot be {policy!r:.80}.", hint='It is a name; a class is use={"network": MyNet}.')
@@ -85,7 +86,7 @@ def as_request(
         kind, means = (str, "a string") if name in ("device", "precision") else (int, "a whole number")
         if name != "uses" and value is not None and (isinstance(value, bool) or not isinstance(value, kind)):
             raise ConfigError(f"{name} cannot be {value!r:.80}.", hint=f"It is {means}.")
-    return PlanRequest(policy=policy, slots=_slots(slots), options=_options(options), **settings)
+    return PlanRequest(policy=policy, slots=slots_text(slots), options=_options(options), **settings)
 
 
 def _options(options: Options) -> tuple[str | Option, ...]:
@@ -99,11 +100,12 @@ def _options(options: Options) -> tuple[str | Option, ...]:
     return tuple(options)
 
 
-def _slots(slots: int | str | Sequence[str] | None) -> str | None:
+def slots_text(slots: Slots) -> str | None:
+    """Return slots as the command line takes them; raises ConfigError for a value of the wrong type."""
     if slots is None or isinstance(slots, str):
         return slots
     if isinstance(slots, int) and not isinstance(slots, bool):
         return str(slots)
-    if isinstance(slots, Sequence) and all(isinstance(name, str) for name in slots):
-        return ",".join(slots)
+    if isinstance(slots, Sequence) and {type(entry) for entry in slots} in ({str}, {int}):
+        return ",".join(map(str, slots))
     raise ConfigError(f"slots cannot be {slots!r:.80}.", hint='Write a count, or ids such as ["r0c0", "r0c2"].')

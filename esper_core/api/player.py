@@ -14,6 +14,7 @@ from torch import Tensor
 
 from esper_core.api.episodes import PlayerState, begin, fitting, take_state
 from esper_core.api.installed import give_local, load_installed
+from esper_core.api.planning import Slots, slots_text
 from esper_core.api.predicting import open_bridge, take_starts
 from esper_core.api.training import as_run
 from esper_core.composition.build import ONLY_TRAINING, build_environment, build_parts, resolve_device
@@ -21,12 +22,14 @@ from esper_core.composition.plan import Plan, PlanDescription, describe_plan, ow
 from esper_core.contracts.errors import UserError
 from esper_core.contracts.foreign import Owners
 from esper_core.contracts.protocols import Bridge, Environment, FeatureExtractor, Features, MaskProvider, Masks, State
+from esper_core.contracts.slots import SlotConfig
 from esper_core.learning.normalise import ReturnNormaliser
 from esper_core.policy.boundary import check_mask_form, take_features
 from esper_core.policy.executed import executed
 from esper_core.policy.policy import Policy
 from esper_core.registry.index import Index
 from esper_core.runs.checkpoint import choose_checkpoint, load_policy
+from esper_core.runs.compatibility import check_fit
 from esper_core.runs.directory import CHECKPOINTS, RunDirectory
 from esper_core.runs.header import STATE_FILE, Header, read_header
 
@@ -35,7 +38,7 @@ class Player:
     """A trained policy that acts in any number of episodes side by side, E rows. `load` makes one.
 
     Attributes:
-        plan: What the policy was trained with.
+        plan: What the policy was trained with, and the slots that it plays with.
         known: Its slots, actions and observation, and the environment's state.
         policy: Network, critic and action table.
         notes: Differences between the checkpoint and what is installed that do not matter enough to refuse.
@@ -237,6 +240,7 @@ def load(
     *,
     at: int | str = "last",
     device: str | None = None,
+    slots: Slots = None,
     out: str | Path = "runs",
     use: Mapping[str, Any] | None = None,
 ) -> Player:
@@ -246,6 +250,8 @@ def load(
         run: A run, its path, the beginning of its name in `out`, or the folder of one of its checkpoints.
         at: "last", "best" (the highest return), or the number of an update.
         device: torch device instead of the plan's.
+        slots: A count, or ids such as `["r0c0", "r0c2"]`, to play with instead of those of training. The network must
+            provide `network:any-slots`.
         out: Directory of runs, for a name.
         use: Classes and objects of one's own that the run was begun with: kind → class or object.
 
@@ -259,12 +265,18 @@ def load(
         path = choose_checkpoint(as_run(run, out), str(at))
     header = read_header(path)
     give_local(use, header.plan)
-    return load_player(header, load_installed()[0], device=device)
+    text = slots_text(slots)
+    chosen = None if text is None else SlotConfig.parse(text)
+    return load_player(header, load_installed()[0], device=device, slots=chosen)
 
 
-def load_player(header: Header, index: Index, *, device: str | None = None) -> Player:
+def load_player(header: Header, index: Index, *, device: str | None = None, slots: SlotConfig | None = None) -> Player:
     """Return the player of a checkpoint whose header was read; raises as `load`."""
-    plan = evolve(header.plan, device=resolve_device(device or header.plan.device))
+    plan = header.plan
+    if slots is not None:
+        plan = plan.at(slots)
+        check_fit(header, plan, index)  # before anything is built for slots that it cannot have
+    plan = evolve(plan, device=resolve_device(device or plan.device))
     known, owners = describe_plan(plan, index), owners_of(plan, index)
     # Masks may ask for anything that the environment draws on.
     parts = build_parts(plan, index, only={*plan.kinds, *known.uses} - {"environment", *ONLY_TRAINING})

@@ -13,6 +13,9 @@ from esper_core.registry.index import Component, Index
 READS_ARRAYS = "network:arrays"
 """What a network provides that reads `Features.arrays`."""
 
+ANY_SLOTS = "network:any-slots"
+"""What a network provides whose weights, and what they mean, do not depend on the number of slots."""
+
 OPPONENTS = "opponents"
 """The kind that plays the other side of an environment that has two."""
 

@@ -11,6 +11,7 @@ from attrs import asdict, evolve, field, frozen
 
 from esper_core.composition.config import Option, planned_config, structure_config, unstructure_config
 from esper_core.composition.fit import (
+    ANY_SLOTS,
     check_arrays,
     check_capabilities,
     check_operations,
@@ -126,6 +127,10 @@ class Plan:
     def kinds(self) -> tuple[str, ...]:
         """Kinds of the plan, each once."""
         return tuple(dict.fromkeys(planned.kind for planned in self.components))
+
+    def at(self, slots: SlotConfig) -> Plan:
+        """Return the plan with other slots."""
+        return evolve(self, slots=slots.slot_ids)
 
     def of_kind(self, kind: str) -> tuple[PlannedComponent, ...]:
         """Return the components of a kind, possibly none."""
@@ -244,6 +249,11 @@ def describe_plan(plan: Plan, index: Index) -> PlanDescription:
     config = structure_config(features, plan.component("features").config)
     schema = _describe(features, FeatureSchema, config, slots, known.actions, known.state)
     return PlanDescription(slots=slots, feature_schema=schema, **asdict(known, recurse=False))
+
+
+def takes_any_slots(plan: Plan, index: Index) -> bool:
+    """Return whether the weights of a plan's network are said to fit any number of slots; raises UnknownComponent."""
+    return ANY_SLOTS in find_planned(index, plan.component("network")).spec.provides
 
 
 def owners_of(plan: Plan, index: Index) -> Owners:

@@ -18,7 +18,7 @@ from esper_core.composition.plan import Plan
 from esper_core.contracts.errors import CheckpointMismatch, EsperError, UserError
 from esper_core.contracts.foreign import described
 from esper_core.contracts.plain import to_exact
-from esper_core.runs.compatibility import check_fit
+from esper_core.runs.compatibility import check_fit, check_weights
 from esper_core.runs.header import (
     BEST_BY,
     CHECKPOINT_SCHEMA,
@@ -169,7 +169,7 @@ def load_checkpoint(path: Path, trainer: Trainer, plan: Plan, index: Index) -> t
     """
     from esper_core.learning.state import TrainerState
 
-    header, notes, tensors = _load(path, plan, index)
+    header, notes, tensors = _load(path, plan, index, trainer.policy)
     saved, counters = header.plan, header.counters
     same = {kind: state for kind, state in counters["parts"].items() if _names(saved, kind) == _names(plan, kind)}
     trainer.load_state(TrainerState(tensors, {**counters, "parts": same}))
@@ -185,7 +185,7 @@ def load_policy(
     """
     from esper_core.learning.state import FIT
 
-    header, notes, tensors = _load(path, plan, index)
+    header, notes, tensors = _load(path, plan, index, policy)
     try:
         policy.load_state_dict(tensors["policy"])
         normaliser.load_state(tensors["normaliser"])
@@ -201,7 +201,10 @@ def _names(plan: Plan, kind: str) -> list[str]:
     return [f"{c.distribution}:{c.name}" for c in plan.of_kind(kind)]
 
 
-def _load(path: Path, plan: Plan, index: Index) -> tuple[Header, tuple[str, ...], dict[str, dict[str, Tensor]]]:
+def _load(
+    path: Path, plan: Plan, index: Index, policy: Policy
+) -> tuple[Header, tuple[str, ...], dict[str, dict[str, Tensor]]]:
+    """Return what a checkpoint holds that fits a plan, what is installed, and a policy that was built of these."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -212,6 +215,10 @@ def _load(path: Path, plan: Plan, index: Index) -> tuple[Header, tuple[str, ...]
             tensors[file.stem] = load(data)
         except (SafetensorError, ValueError, KeyError) as error:
             raise CheckpointMismatch(f"{file} is not a safetensors file: {error}.", hint=OTHER_CHECKPOINT) from error
+    saved, here = (
+        {name: tuple(value.shape) for name, value in side.items()} for side in (tensors["policy"], policy.state_dict())
+    )
+    check_weights(header, saved, here, plan, index)
     return header, notes, tensors
 
 

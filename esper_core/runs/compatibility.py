@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from esper_core.composition.blocks import action_blocks, changed_blocks, observed_blocks
 from esper_core.composition.config import structure, structure_config
+from esper_core.composition.fit import ANY_SLOTS
 from esper_core.composition.lookup import PlannedComponent, find_planned
-from esper_core.composition.plan import Plan, describe_plan
+from esper_core.composition.plan import Plan, describe_plan, takes_any_slots
 from esper_core.composition.selection import TRAIN
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import CheckpointMismatch, ConfigError
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 
 FITTED = ("features", "network", "critic")
 """Kinds that weights must fit; environment and loss may be others."""
+
+SHOWN = 8
+"""Weights that do not fit, of which a refusal tells."""
 
 
 @frozen
@@ -54,7 +59,7 @@ def check_fit(header: Header, plan: Plan, index: Index) -> tuple[str, ...]:
     with _refusing(header, Difference("options of the trainer", "", ""), provenance.core_advice(header.content)):
         structure(TrainConfig, plan.train, prefix=TRAIN, owner="the trainer")
     rows = []
-    if saved.slots != plan.slots:
+    if saved.slots != plan.slots and not takes_any_slots(saved, index):
         what = f"slots ({len(saved.slots)} → {len(plan.slots)})"
         rows.append(Difference(what, ", ".join(saved.slots), ", ".join(plan.slots)))
     chosen = [row for row in _chosen_otherwise(saved, plan) if row.kind in FITTED]
@@ -63,11 +68,36 @@ def check_fit(header: Header, plan: Plan, index: Index) -> tuple[str, ...]:
         advice = _slot_advice(saved, plan)
     elif chosen:
         advice = f"Use {' '.join(f'--use {row.kind}={saved.component(row.kind).name}' for row in chosen)}."
+    elif contents and (changed := _options_otherwise(saved, plan, ("environment", *FITTED))):
+        advice = f"Leave out what may have changed it: {'; '.join(changed)}."
     else:
         advice = _reinstall(header, [row.kind for row in contents], index)
     if rows := [*rows, *chosen, *contents]:
         raise _mismatch(header, rows, advice)
     return tuple(_notes(header, plan, index))
+
+
+def check_weights(
+    header: Header, saved: Mapping[str, Sequence[int]], here: Mapping[str, Sequence[int]], plan: Plan, index: Index
+) -> None:
+    """Compare the shapes of saved weights with those of a policy, by name; raises CheckpointMismatch with a table."""
+    names = [name for name in dict.fromkeys((*saved, *here)) if saved.get(name) != here.get(name)]
+    if not names:
+        return
+    rows = [
+        Difference(f"weights '{name}'", *(str(list(side[name])) if name in side else "none" for side in (saved, here)))
+        for name in names[:SHOWN]
+    ]
+    rows += [Difference(f"{len(names) - SHOWN} more", "", "")] * (len(names) > SHOWN)
+    changed = _options_otherwise(header.plan, plan, FITTED)
+    network = plan.component("network").name
+    if changed:
+        hint = f"Leave out what may have changed them: {'; '.join(changed)}."
+    elif header.plan.slots != plan.slots:
+        hint = f"The network '{network}' provides '{ANY_SLOTS}', which is not true of it: report this to its author."
+    else:
+        hint = _reinstall(header, FITTED, index)
+    raise _mismatch(header, rows, hint)
 
 
 @contextmanager
@@ -117,13 +147,30 @@ def _chosen_otherwise(saved: Plan, plan: Plan) -> list[Difference]:
     return rows
 
 
+def _options_otherwise(saved: Plan, plan: Plan, kinds: Sequence[str]) -> list[str]:
+    """Return the options of which two plans have other values, of components that both have: what each has."""
+    rows = []
+    for there in (c for kind in kinds for c in saved.of_kind(kind)):
+        here = next((c.config for c in plan.of_kind(there.kind) if c.name == there.name), there.config)
+        names = [name for name in there.config if name in here and here[name] != there.config[name]]
+        rows += [f"{there.kind}.{name} was {there.config[name]} and is {here[name]}" for name in names]
+    return rows
+
+
 def _contents(header: Header, plan: Plan, index: Index) -> list[Difference]:
     known, rows = describe_plan(plan, index), []
-    schema, actions = header.content["feature_schema"]["digest"], header.content["actions"]["digest"]
-    if schema != known.feature_schema.digest:
-        rows.append(Difference("feature schema", schema, known.feature_schema.digest, "features"))
-    if actions != known.actions.digest:
-        rows.append(Difference("actions", actions, known.actions.digest, "environment"))
+    observed, done = header.content["feature_schema"], header.content["actions"]
+    if header.plan.slots != plan.slots and takes_any_slots(plan, index):
+        changed = changed_blocks(observed.get("blocks"), observed_blocks(known.feature_schema))
+        rows += [Difference(f"feature schema, {what}", there, here, "features") for what, there, here in changed]
+        there, here = done.get("blocks"), action_blocks(known.actions)
+        if there != here:
+            rows.append(Difference("actions, but for slots", there or "not recorded", here, "environment"))
+    else:
+        if (there := observed["digest"]) != (here := known.feature_schema.digest):
+            rows.append(Difference("feature schema", there, here, "features"))
+        if (there := done["digest"]) != (here := known.actions.digest):
+            rows.append(Difference("actions", there, here, "environment"))
     for key, version in provenance.weights_versions(plan, index).items():
         kind, recorded = key.partition("/")[0], header.content["weights_versions"].get(key, version)
         if recorded != version and kind in FITTED:
@@ -152,6 +199,7 @@ def _notes(header: Header, plan: Plan, index: Index) -> list[str]:
         for row in _chosen_otherwise(header.plan, plan)
         if row.kind not in FITTED
     ]
+    notes += [f"{row}." for row in _options_otherwise(header.plan, plan, FITTED)]
     for name, installed in provenance.distributions(plan, index).items():
         recorded: Mapping[str, Any] = header.content["distributions"].get(name, installed)
         here, there = (f"{entry['version']} (source {entry['source']})" for entry in (installed, recorded))

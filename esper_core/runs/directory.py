@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, asdict, define, field
 
-from esper_core.composition.plan import Plan, describe_plan
+from esper_core.composition.blocks import action_blocks, observed_blocks
+from esper_core.composition.plan import Plan, describe_plan, takes_any_slots
 from esper_core.contracts.errors import CheckpointMismatch, EsperError, PluginError, UserError, did_you_mean
 from esper_core.runs import provenance
 from esper_core.runs.records import RESERVED, AnyLine, RunRecord, check_event, check_metrics, read_record, reading
@@ -59,8 +60,17 @@ class RunDirectory:
             "schema": RUN_SCHEMA,
             "created": now.isoformat(timespec="seconds"),
             "plan": plan.to_json(),
-            "feature_schema": {"digest": description.feature_schema.digest, "dim": description.feature_schema.dim},
-            "actions": {"digest": description.actions.digest, "heads": description.actions.sizes},
+            "feature_schema": {
+                "digest": description.feature_schema.digest,
+                "dim": description.feature_schema.dim,
+                "blocks": observed_blocks(description.feature_schema),
+            },
+            "actions": {
+                "digest": description.actions.digest,
+                "heads": description.actions.sizes,
+                "blocks": action_blocks(description.actions),
+            },
+            "any_slots": takes_any_slots(plan, index),
             "horizon": description.horizon,
             "rows": description.rows,
             "weights_versions": provenance.weights_versions(plan, index),

@@ -115,6 +115,7 @@ class RunRecord:
     plan: dict[str, Any]
     feature_schema: dict[str, Any] | None = None
     actions: dict[str, Any] | None = None
+    any_slots: bool = False
     horizon: int | None = None
     rows: int = 1
     weights_versions: dict[str, int] = Factory(dict)

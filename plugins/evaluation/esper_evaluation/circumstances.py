@@ -45,7 +45,7 @@ def set_aside(folder: Path, here: Mapping[str, Any]) -> Iterator[str]:
         folder: Where there is a folder for all circumstances so far, by their digest.
         here: The present circumstances.
     """
-    kept = [path for path in folder.glob(f"*/{EPISODES_FILE}") if path.is_file()]
+    kept = [path for path in folder.glob(f"*/{EPISODES_FILE}") if path.is_file() and _alike(path.parent, here)]
     if not kept or any(path.parent.name == digest(here) for path in kept):
         return
     newest = max(kept, key=lambda path: path.stat().st_mtime).parent
@@ -55,3 +55,11 @@ def set_aside(folder: Path, here: Mapping[str, Any]) -> Iterator[str]:
     except (OSError, DamagedFile, AttributeError):
         changes = [f"{ABOUT_FILE} cannot be read"]
     yield f"Everything is played again; the episodes in {newest} stay there: {'; '.join(changes)}."
+
+
+def _alike(folder: Path, here: Mapping[str, Any]) -> bool:
+    """Return whether records may be of the same slots: those of others are no earlier version of what is played."""
+    try:
+        return bool(read_json(folder / ABOUT_FILE)["slots"] == here["slots"])
+    except (OSError, DamagedFile, LookupError, TypeError):
+        return True

@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from esper_core.api.installed import give_local, load_installed
+from esper_core.api.planning import Slots, slots_text
 from esper_core.api.training import as_run, process_left_as_found
 from esper_core.api.viewing import draw_bar, in_notebook
 from esper_core.composition.lookup import find_planned
 from esper_core.composition.plan import PlanDescription, describe_plan
 from esper_core.composition.recipes import Recipes
 from esper_core.contracts.errors import ConfigError, UserError, did_you_mean
+from esper_core.contracts.slots import SlotConfig
 from esper_core.registry.index import Index
+from esper_core.runs.compatibility import check_fit
 from esper_core.runs.directory import RunDirectory
 from esper_core.runs.shards import Shards, Share, ShareDone
 from esper_evaluation.arms import POLICY, Arm, choose_arms, filmed_arm
@@ -50,6 +53,7 @@ def evaluate(
     primary: str = IQM,
     search_episodes: int | None = None,
     by: str | None = None,
+    slots: Slots = None,
     record: str | Path | None = None,
     out: str | Path = "runs",
     device: str | None = None,
@@ -73,6 +77,8 @@ def evaluate(
             "paired-mean", the mean of the differences, kind by kind, to the rule that is best on training instances.
         search_episodes: Episodes of the search for `best-fixed`; as many as the policy was trained with without.
         by: A word that the environment says of an episode, such as "host": arms are compared within its groups too.
+        slots: A count, or ids such as `["r0c0", "r0c2"]`: all arms play with these instead of those that the policy
+            was trained with. Its network must provide `network:any-slots`.
         record: Where to write a film of an episode, *.gif or *.mp4: of the first arm that is named, or `policy-greedy`.
         out: Directory of runs, for names.
         device: torch device instead of the run's own.
@@ -111,6 +117,7 @@ def evaluate(
                 fresh=fresh,
                 primary=primary,
                 again=again,
+                slots=slots_text(slots),
             ),
             index,
             named=arms is not None,
@@ -165,12 +172,15 @@ def ask(
     fresh: int | None,
     primary: str,
     again: bool,
+    slots: str | None,
 ) -> Question:
     """Return what is asked of some runs, with what is installed; arguments and errors are those of `evaluate`."""
     if not runs:
         raise UserError("There is no run to evaluate.", hint="Name one or more.")
-    entrants = choose_entrants(runs, at)
+    entrants = choose_entrants(runs, at, None if slots is None else SlotConfig.parse(slots))
     plan = entrants[0].plan
+    for entrant in entrants:
+        check_fit(entrant.header, entrant.plan, index)
     known, environment = describe_plan(plan, index), find_planned(index, plan.component("environment"))
     chosen = choose_arms(arms, index, known, environment, recipes.pins)
     together = max(1, len(known.sides))
@@ -187,7 +197,7 @@ def ask(
         message = f"primary cannot be '{primary}'.{did_you_mean(primary, PRIMARIES)}"
         raise ConfigError(message, hint=f"Allowed: {', '.join(PRIMARIES)}.")
     if primary == PAIRED and (POLICY not in names or not rules):
-        lacking = "no rule" if POLICY in names else f"not '{POLICY}'"
+        lacking = "no rule" if POLICY in names else f"no '{POLICY}'"
         message = f"There is nothing to decide by the {PAIRED}: {lacking} is among the arms."
         raise ConfigError(message, hint=f"Name '{POLICY}' and a rule, or leave --arms out.")
     if primary == PAIRED and instances < 2 * together:
@@ -204,6 +214,7 @@ def ask(
         count=instances,
         runs=names_of(runs),
         policies=[entrant.version for entrant in entrants],
+        slots=list(plan.slots),
         arms=[arm.name for arm in chosen],
         primary=primary,
         fresh=fresh is not None,

@@ -80,6 +80,8 @@ class Evaluation:
             "fresh": self.look.fresh and not self.look.again,
             "runs": [str(entrant.run.shown()) for entrant in self.entrants],
             "checkpoints": [entrant.header.update for entrant in self.entrants],
+            "slots": list(self.entrants[0].plan.slots),
+            "trained_slots": list(self.entrants[0].header.plan.slots),
             "search": search,
             "played": self.played,
             "records": str(run.shown(self.records)),
@@ -137,6 +139,12 @@ class Evaluation:
             )
         if comparison.primary is not None and len(comparison.seeds) == 1:
             yield "One policy seed: the intervals say nothing about what another seed would have given."
+        played, trained = self.entrants[0].plan.slots, self.entrants[0].header.plan.slots
+        if played != trained:
+            yield (
+                f"All arms played with {len(played)} slots ({', '.join(played)}); the policy was trained with "
+                f"{len(trained)} ({', '.join(trained)})."
+            )
         if self.found is not None:
             yield (
                 f"best-fixed is the best of {self.found.candidates} schedules after {self.found.searched} episodes of "

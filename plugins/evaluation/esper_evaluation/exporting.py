@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from esper_core.api.installed import load_installed, use_local
+from esper_core.api.planning import Slots, slots_text
 from esper_core.api.training import as_run, process_left_as_found
 from esper_core.contracts.errors import ConfigError
+from esper_core.contracts.slots import SlotConfig
 from esper_core.registry.index import Index
 from esper_core.runs.checkpoint import choose_checkpoint
 from esper_core.runs.directory import RunDirectory
@@ -31,6 +33,7 @@ def export(
     at: int | str = "last",
     out: str | Path = "runs",
     device: str | None = None,
+    slots: Slots = None,
     use: Mapping[str, Any] | None = None,
 ) -> Exported:
     """Let a trained policy grow one network and write it, as `esper export` does; see docs/reports.md.
@@ -44,6 +47,8 @@ def export(
         at: Checkpoint: "last", "best" (the highest return), or the number of an update.
         out: Directory of runs, for a name.
         device: torch device instead of the run's own.
+        slots: A count, or ids such as `["r0c0", "r0c2"]`, to grow in instead of those of training. The network must
+            provide `network:any-slots`.
         use: Classes and objects of one's own that the run was begun with: kind → class or object.
 
     Raises:
@@ -55,14 +60,15 @@ def export(
         raise ConfigError(f"instance cannot be {instance!r:.80}.", hint=f"It is a whole number, 0 to {MAX_INSTANCE}.")
     use_local(use)
     index, _ = load_installed()
-    _, played, exported = export_run(as_run(run, out), index, Path(file), instance, str(at), device)
+    found = as_run(run, out)
+    _, played, exported = export_run(found, index, Path(file), instance, str(at), device, slots_text(slots))
     for note in played.notes:
         logging.getLogger("esper").warning("%s", note)
     return exported
 
 
 def export_run(
-    run: RunDirectory, index: Index, file: Path, instance: int, at: str, device: str | None
+    run: RunDirectory, index: Index, file: Path, instance: int, at: str, device: str | None, slots: str | None
 ) -> tuple[Path, Result, Exported]:
     """Return the checkpoint that has played, what came of it and what was written; raises as `export`."""
     with process_left_as_found():
@@ -73,7 +79,7 @@ def export_run(
         place = file.absolute()
         export_paths(place)
         checkpoint = choose_checkpoint(run, at)
-        played = grow(checkpoint, index, instance, device)
+        played = grow(checkpoint, index, instance, device, None if slots is None else SlotConfig.parse(slots))
         written = write_export(played.grown, place)
     weights, source = (file.with_name(path.name) for path in (written.weights, written.source))
     return run.shown(checkpoint), played, evolve(written, weights=weights, source=source)

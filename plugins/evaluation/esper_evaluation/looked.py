@@ -29,6 +29,7 @@ class Look:
         first, count: The instances, counted among those that the environment holds out, from 0 on.
         runs: Runs whose policies played.
         policies: Digests of their checkpoints.
+        slots: Slots that they played with.
         arms: Who took part.
         primary: What decides, one of `comparison.PRIMARIES`.
         fresh: It was asked for instances that nobody had looked at.
@@ -41,6 +42,7 @@ class Look:
     count: int
     runs: list[str]
     policies: list[str]
+    slots: list[str]
     arms: list[str]
     primary: str
     fresh: bool
@@ -53,7 +55,7 @@ class Look:
 
     def is_same(self, other: Look) -> bool:
         """Return whether another evaluation sees the same and nothing else."""
-        told = ("environment", "first", "count", "policies", "arms", "primary")
+        told = ("environment", "first", "count", "policies", "slots", "arms", "primary")
         return all(getattr(self, name) == getattr(other, name) for name in told)
 
     def overlaps(self, other: Look) -> bool:

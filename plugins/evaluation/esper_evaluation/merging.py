@@ -42,6 +42,7 @@ def shards_of(entrants: Sequence[Entrant], arms: Sequence[Arm], look: Look, sear
         "this evaluation",
         {
             "checkpoints": {str(entrant.seed): entrant.version for entrant in entrants},
+            "slots": list(entrants[0].plan.slots),
             "arms": [arm.name for arm in arms],
             "instances": look.count,
             "search_episodes": search.episodes if searched else None,

@@ -42,6 +42,11 @@ class Findings:
         texts = [text for (saved, here), text in self._cells("refusal").items() if saved != here]
         return str(texts[0]) if texts else ""
 
+    @property
+    def portable(self) -> int:
+        """Parameters that fit every slot count that was tried, as the network says they do; 0 where it does not."""
+        return int(max(self._cells("portable weights").values(), default=0))
+
     def _cells(self, name: str) -> dict[tuple[int, int], Any]:
         found = [m for m in self.measurements if m.name == name and SAVED_SLOTS in m.params]
         return {(m.params[SAVED_SLOTS], m.params[SLOTS_PARAMETER]): m.value for m in found}

@@ -8,8 +8,7 @@ import torch
 from attrs import define, field, frozen
 from torch import Tensor
 
-from esper_core.composition.lookup import find_planned
-from esper_core.composition.plan import Plan
+from esper_core.composition.plan import Plan, takes_any_slots
 from esper_core.contracts.tensors import mapped
 from esper_core.learning.rollout import Steps
 from esper_core.learning.trainer import Trainer
@@ -18,9 +17,6 @@ from esper_core.runs.checkpoint import load_checkpoint, save_checkpoint
 from esper_core.runs.directory import RunDirectory
 from esper_spike_dynamic_slots.practice import make_learner
 from esper_testing.case import planned_for
-
-PORTABLE = "network:any-slots"
-"""Capability of a network whose weights fit any number of slots."""
 
 
 @frozen
@@ -50,8 +46,8 @@ class Shelf:
 
     @property
     def portable(self) -> bool:
-        """Whether the network provides `network:any-slots`."""
-        return PORTABLE in find_planned(self.index, self.plan.component("network")).spec.provides
+        """Whether the network says that its weights fit any number of slots."""
+        return takes_any_slots(self.plan, self.index)
 
     def saved(self, num_slots: int) -> Saved:
         """Return the checkpoint of a policy that was trained with `num_slots` slots for one update."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from esper_core.composition.fit import ANY_SLOTS
 from esper_spike_dynamic_slots.categories import CATEGORIES
 from esper_spike_dynamic_slots.findings import Findings, measured
 from esper_testing.spikes.report import table
@@ -32,7 +33,12 @@ def _matrix(findings: Findings, slots: Sequence[int]) -> str:
     if off and not any(off):
         text += "\n\nCheckpoints are **not portable** between slot counts: say so in release notes."
     elif off and all(off):
-        text += "\n\nCheckpoints are portable between all of these slot counts."
+        text += (
+            "\n\nCheckpoints are portable between all of these slot counts: the network provides "
+            f"`{ANY_SLOTS}`, and its weights have the same names and shapes, {findings.portable:,} parameters, with "
+            "every count. What is seen is the same base block and the same block for every slot, and what is done the "
+            "same but for how many slots there are to choose from."
+        )
     if findings.refusal:
         text += f"\n\nThis is how one that does not fit is refused:\n\n```\n{findings.refusal}\n```"
     return text

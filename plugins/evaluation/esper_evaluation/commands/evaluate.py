@@ -64,6 +64,14 @@ def evaluate(
     by: Annotated[
         str | None, typer.Option(metavar="WORD", help="Compare within groups of instances too, such as by host.")
     ] = None,
+    slots: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N",
+            help="Play with N slots, or with ids such as r0c0,r0c2, instead of those of training: all arms do. "
+            "For networks whose weights fit any number of slots.",
+        ),
+    ] = None,
     record: Annotated[
         Path | None,
         typer.Option(
@@ -133,6 +141,7 @@ def evaluate(
         fresh=fresh,
         primary=primary,
         again=again,
+        slots=slots,
     )
     evaluation: Evaluation | ShareDone
     with stopping_promptly(lambda: str(stopped())):

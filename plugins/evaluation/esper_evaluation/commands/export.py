@@ -30,6 +30,14 @@ def export(
     at: Annotated[str, typer.Option(metavar="K", help="Checkpoint: last, best, or the number of an update.")] = "last",
     runs: Annotated[Path, typer.Option(help="Directory of runs.")] = Path("runs"),
     device: Annotated[str | None, typer.Option(help="torch device; the run's own without it.")] = None,
+    slots: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N",
+            help="Grow in N slots, or in ids such as r0c0,r0c2, instead of those of training: "
+            "for networks whose weights fit any number of slots.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Let a trained policy grow one network, and write it to files.
@@ -42,7 +50,7 @@ def export(
     """
     index, _ = load_installed(context)
     directory = find_run(run, runs)
-    checkpoint, played, exported = export_run(directory, index, out, instance, at, device)
+    checkpoint, played, exported = export_run(directory, index, out, instance, at, device, slots)
     for note in played.notes:
         say(f"warning: {note}", err=True)
     with kept(f"What was grown is kept in {exported.source} and {exported.weights}."):
@@ -56,6 +64,7 @@ def _document(directory: RunDirectory, checkpoint: Path, played: Result, exporte
     return {
         "run": str(directory.shown()),
         "checkpoint": checkpoint.name,
+        "slots": list(played.slots),
         **played.grown.facts,
         "weights": str(exported.weights),
         "source": str(exported.source),
@@ -75,4 +84,7 @@ def _print(checkpoint: Path, played: Result, exported: Exported) -> None:
     for name, value in played.grown.facts.items():
         say(f"  {name.replace('_', ' '):20} {number(value)}")
     say("", f"{exported.source} loads {exported.weights.name}, and needs torch alone.")
-    say(f"Made with checkpoint {checkpoint}; outputs are those of the grown network within {exported.difference:.1g}.")
+    slots = f"{len(played.slots)} slot{'s' * (len(played.slots) != 1)}"
+    say(
+        f"Made with checkpoint {checkpoint} in {slots}; outputs are those of the grown network within {exported.difference:.1g}."
+    )

@@ -83,6 +83,33 @@ class ReferenceNetwork(nn.Module):
         return NetworkOutput(latent, logits, ReferenceState(hidden[None]))
 
 
+class AnySlotsNetwork(ReferenceNetwork):
+    """Kind `network`: sees the mean of all slots, and scores them with one scorer, whatever their number.
+
+    Indices and arrays are not read.
+    """
+
+    def __init__(self, config: None, context: BuildContext) -> None:
+        schema = context.feature_schema
+        assert schema is not None, "features are built before the network"
+        super().__init__(config, evolve(context, feature_schema=evolve(schema, num_slots=1, indices=(), arrays=())))
+        self._base, self._width = len(schema.base), len(schema.per_slot)
+        self._slot = context.actions.slot
+        if self._slot is not None:
+            self.heads[context.actions.names.index(self._slot)] = nn.Linear(WIDTH, 1)
+            self.score = nn.Linear(self._width, 1)
+
+    def forward(self, features: Features, state: ReferenceState, episode_start: Tensor) -> NetworkOutput:
+        """Run `[E, T]` steps, as the reference network does."""
+        slots = features.obs[..., self._base :].unflatten(-1, (-1, self._width))
+        obs = torch.cat([features.obs[..., : self._base], slots.mean(-2)], -1)
+        output = super().forward(Features(obs, {}), state, episode_start)
+        if self._slot is None:
+            return output
+        scores = output.logits[self._slot] + self.score(slots).squeeze(-1)
+        return output._replace(logits={**output.logits, self._slot: scores})
+
+
 class ReferenceCritic(nn.Module):
     """Kind `critic`: a linear V(s)."""
 

@@ -73,6 +73,14 @@ _SPECS = (
         summary="one GRU cell, one linear head per action dimension",
         provides=("network:op-logits", "network:arrays"),
     ),
+    ComponentSpec(
+        kind="network",
+        name="any-slots",
+        factory=f"{_HERE}.learned:AnySlotsNetwork",
+        summary="the reference network with weights that fit any number of slots",
+        provides=("network:op-logits", "network:any-slots"),
+        only_by_name=True,
+    ),
     ComponentSpec(kind="critic", name="reference", factory=f"{_HERE}.learned:ReferenceCritic", summary="a linear V(s)"),
     ComponentSpec(
         kind="loss",
