@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from attrs import evolve, frozen
 
-from esper_core.api.player import load_player
+from esper_core.api.player import Player, load_player
 from esper_core.composition.build import build_beside, build_environment, resolve_device
 from esper_core.composition.plan import Plan, PlanDescription, describe_plan, owners_of
 from esper_core.contracts.errors import PluginError, UserError
@@ -98,6 +98,10 @@ class Contest:
         self.folder = folder_of(self.place, self._about)
         noted = [note for player in self._players.values() for note in player.notes]
         self.notes = [*dict.fromkeys(noted), *set_aside(self.folder.parent, self._about)]
+
+    def player(self, seed: int) -> Player:
+        """Return the player of a policy seed."""
+        return self._players[seed]
 
     def close(self, say: Callable[[str], None]) -> None:
         """Free the environment's processes; `say` takes in one line where that fails."""
