@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 
@@ -19,6 +19,9 @@ from esper_growth.protocols import axes_of, fits
 from esper_growth.runtime import HostRuntime, Settings
 from esper_growth.static_curves import StaticCurves
 from esper_growth.workers import shared_out
+
+RUNTIMES: Mapping[str, Callable[..., HostRuntime]] = {"fused": FusedRuntime, "loop": LoopRuntime}
+"""What the option `runtime` chooses from."""
 
 
 def growth(config: GrowthConfig, context: BuildContext) -> GrowthEnvironment:
@@ -38,9 +41,10 @@ def growth(config: GrowthConfig, context: BuildContext) -> GrowthEnvironment:
             hint=f"Instances from {HELD_OUT:,} on are kept for evaluation.",
         )
 
-    kind = FusedRuntime if config.runtime == "fused" else LoopRuntime
     problems = Problems(task, host, context.parts["blueprint"], num_slots)
-    make = partial(kind, config, task, host, context.parts["blueprint"], num_slots, context.precision)
+    make = partial(
+        RUNTIMES[config.runtime], config, task, host, context.parts["blueprint"], num_slots, context.precision
+    )
     device = torch.device(context.device)
 
     def runtime() -> HostRuntime:
