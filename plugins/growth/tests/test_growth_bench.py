@@ -6,7 +6,6 @@ import json
 
 import pytest
 import torch
-from attrs import evolve
 
 from esper_bench.machine import Ceilings
 from esper_core.composition.plan import PlanRequest, make_plan
@@ -18,7 +17,6 @@ from esper_growth.bench.floor import epoch_cost
 from esper_growth.bench.hosts import HostBench
 from esper_growth.bench.mnist1d import Mnist1dWorkload
 from esper_growth.bench.plain import PlainLoop, ways
-from esper_growth.loop import LoopRuntime
 
 DIGITS = DigitsWorkload(
     envs=2, slots=2, epochs=2, turns=1, table_turns=1, updates=1, table_envs=(1,), table_slots=(1,), train_samples=100
@@ -43,7 +41,7 @@ def index():
 
 
 def plan_of(workload, index, *options):
-    options = (*workload.choices["options"], *options, "environment.workers=1", "environment.kernels=torch")
+    options = (*workload.choices["options"], "environment.workers=1", "environment.runtime=loop", *options)
     return make_plan(PlanRequest(**{**workload.choices, "options": options}), index)
 
 
@@ -51,18 +49,23 @@ def plan_of(workload, index, *options):
 def measured(request, index):
     workload = request.param
     plan = plan_of(workload, index, "network.hidden_dim=16")
-    return workload, plan, workload.measure(plan, index, quick=workload is not DIGITS, say=lambda line: None)
+    return workload, plan, workload.measure(plan, index, quick=True, say=lambda line: None)
 
 
 def test_every_workload_says_what_its_ratios_are(measured):
     workload, _, figures = measured
     assert json.loads(json.dumps(figures)) == figures
-    assert {name: set(figures[name]) for name in RATIOS} == RATIOS
+    assert {name: set(figures[name]) for name in RATIOS} == RATIOS and figures["runtime"] == "loop"
+    assert [row["way"] for row in figures["ways"]][: len(PLAIN) + 2] == [*PLAIN, "one process", "two processes"]
     assert all(target.measured_in(figures) > 0 for target in workload.targets)
     assert list(figures)[: len(RATIOS)] == list(RATIOS), "ratios first"
     assert figures["phases"].keys() - {"update"} == PHASES
-    if workload is not DIGITS:
-        return
+
+
+@pytest.mark.slow
+def test_digits_has_tables_when_there_is_time(index):
+    plan = plan_of(DIGITS, index, "network.hidden_dim=16")
+    figures = DIGITS.measure(plan, index, quick=False, say=lambda line: None)
     assert [(row["hosts"], row["occupied"]) for row in figures["by_envs"]] == [(1, 0), (1, 1), (1, 2)]
     assert [row["slots"] for row in figures["by_slots"]] == [1]
     rates = {"one_process", "two_processes", "epochs_per_second"}
@@ -94,13 +97,13 @@ def test_a_workload_of_two_hosts_says_the_worst_of_both():
 
 
 def test_the_plan_says_which_runtime_is_measured(index):
-    with HostBench.of(plan_of(CONV, index, "environment.runtime=loop"), index).hosts(2, 1) as hosts:
-        assert isinstance(hosts.runtime, LoopRuntime) and hosts.runtime.seed_parameters()[:, 0].min() > 0
+    with HostBench.of(plan_of(CONV, index), index).hosts(2, 1) as hosts:
+        assert hosts.runtime.name == "loop" and hosts.runtime.seed_parameters()[:, 0].min() > 0
 
 
 def test_ratios_are_per_host_and_against_the_fastest_way():
     plain = {"slow": [4.0, 4.0, 4.0], "fast": [2.0, 1.0, 2.0]}
-    turns = Turns(hosts=4, plain=plain, one=[2.0, 2.0, 4.0], two=[1.0, 1.0, 2.0], gflops=[10.0, 5.0, 10.0])
+    turns = Turns("fused", hosts=4, plain=plain, one=[2.0, 2.0, 4.0], two=[1.0, 1.0, 2.0], gflops=[10.0, 5.0, 10.0])
     assert turns.over_plain == {"slow": 8.0, "fast": 2.0} and turns.fastest == "fast"
     speeds = turns.speeds()
     assert speeds["one process"] == (2.0, 2.0) and speeds["two processes"] == (4.0, 4.0)
@@ -134,7 +137,7 @@ def test_batch_norm_takes_the_place_of_every_group_norm(index):
 def test_an_empty_plain_loop_takes_the_steps_of_our_own(index):
     bench = HostBench.of(plan_of(DIGITS, index), index)
     plain = PlainLoop(bench, 0, ways(bench)[0])
-    bench = evolve(bench, config=evolve(bench.config, runtime="loop", batch_size=100))
+    assert len(plain.targets) == bench.config.batch_size, "in what order samples come makes no difference"
     with bench.hosts(1, 0) as hosts:
         hosts.train_epoch()
         plain.train_epoch()

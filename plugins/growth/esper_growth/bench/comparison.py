@@ -29,13 +29,15 @@ class Turns:
     """What everything took, turn by turn.
 
     Attributes:
-        hosts: How many the runtime trains in a turn; the plain loop trains one.
+        runtime: What trains hosts beside the plain loop.
+        hosts: How many it trains in a turn; the plain loop trains one.
         plain: Seconds of an epoch, by way of writing the plain loop.
         one: Seconds of an epoch of all hosts in one process.
         two: The same in two.
         gflops: 10⁹ operations per second of a matrix product.
     """
 
+    runtime: str
     hosts: int
     plain: Mapping[str, Sequence[float]]
     one: Sequence[float]
@@ -82,6 +84,7 @@ def take_turns(bench: HostBench, hosts: int, occupied: int, turns: int) -> Turns
         works = {**plain, ONE: one.train_epoch, TWO: two.train_epoch, "products": _repeated(products(), PRODUCTS)}
         seconds = side_by_side(works, turns)
     return Turns(
+        runtime=one.runtime.name,
         hosts=hosts,
         plain={way: seconds[way] for way in plain},
         one=seconds[ONE],
@@ -127,7 +130,7 @@ def targets(*, over_plain_loop: float, share_of_best: float = 0.0) -> tuple[Targ
 
 
 def compare(bench: HostBench, ceilings: Ceilings, *, hosts: int, turns: int, say: Say) -> dict[str, Any]:
-    """Return how hosts train, ratios first: `over_plain_loop`, `share_of_best`, `processes`, `validation`, `ways`.
+    """Return how hosts train, ratios first: `over_plain_loop`, `share_of_best`, `processes`, `validation`.
 
     Args:
         bench: The hosts.
@@ -150,6 +153,7 @@ def compare(bench: HostBench, ceilings: Ceilings, *, hosts: int, turns: int, say
         "share_of_best": shares,
         "processes": {"two_over_one": min(two.values()), **two},
         "validation": {"ablated_over_plain": ablated_over_plain(bench, hosts, turns)},
+        "runtime": measured["empty"].runtime,
         "ways": _rows({what: found.speeds() for what, found in measured.items()}),
     }
 

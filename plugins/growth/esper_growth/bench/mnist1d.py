@@ -62,15 +62,21 @@ class Mnist1dWorkload:
             host: compare(self._bench(host, plan, index), ceilings, hosts=self.envs, turns=self.turns, say=say)
             for host in HOSTS
         }
-        played = measure_play(plan, index, "random", 1 if quick else self.episodes, say)
-        return {**self.worst([*hosts.values()]), "hosts": hosts, **played.figures()}
+        return {
+            **self.worst([*hosts.values()]),
+            "hosts": {host: _tables(found) for host, found in hosts.items()},
+            "runtime": ", ".join(dict.fromkeys(found["runtime"] for found in hosts.values())),
+            "ways": [{"host": host, **row} for host, found in hosts.items() for row in found["ways"]],
+            **measure_play(plan, index, "random", 1 if quick else self.episodes, say).figures(),
+        }
 
     def evidence(
         self, plan: Plan, index: Index, figure: str, figures: Mapping[str, Any], ceilings: Ceilings
     ) -> dict[str, Any]:
         """Return what bounds the figure, host by host."""
+        ways = {host: [row for row in figures["ways"] if row["host"] == host] for host in HOSTS}
         return {
-            host: evidence(self._bench(host, plan, index), ceilings, figure, figures["hosts"][host]) for host in HOSTS
+            host: evidence(self._bench(host, plan, index), ceilings, figure, {"ways": ways[host]}) for host in HOSTS
         }
 
     def worst(self, hosts: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
@@ -80,8 +86,7 @@ class Mnist1dWorkload:
             table: {
                 row: (max if f"{table}.{row}" in smaller else min)(host[table][row] for host in hosts) for row in rows
             }
-            for table, rows in hosts[0].items()
-            if isinstance(rows, dict)
+            for table, rows in _tables(hosts[0]).items()
         }
 
     def choices_of(self, host: str) -> dict[str, Any]:
@@ -105,6 +110,10 @@ class Mnist1dWorkload:
         """Return the bench of a host that trains as the plan has it."""
         own = HostBench.of(make_plan(PlanRequest(**self.choices_of(host)), index), index)
         return evolve(own, config=HostBench.of(plan, index).config)
+
+
+def _tables(figures: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    return {name: rows for name, rows in figures.items() if isinstance(rows, dict)}
 
 
 def mnist1d(config: None, context: None) -> Mnist1dWorkload:
