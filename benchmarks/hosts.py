@@ -23,7 +23,7 @@ from esper_core.registry.index import Index
 from esper_core.registry.loading import load_index
 from esper_growth.actions import Algorithm
 from esper_growth.config import GrowthConfig
-from esper_growth.fused.runtime import FusedRuntime
+from esper_growth.make import RUNTIMES
 from esper_growth.model import SeedSetting
 from esper_growth.stages import Stage
 from esper_growth.tasks.classification import ClassificationTask
@@ -74,7 +74,7 @@ def accuracies(
     branch = build("blueprint", problem.blueprint)
     active, found = [True] * instances, {}
     for grown in (False, True):
-        with closing(FusedRuntime(config, task, host, {"it": branch}, slots)) as runtime:
+        with closing(RUNTIMES[config.runtime](config, task, host, {"it": branch}, slots)) as runtime:
             runtime.start(range(instances))
             for env in range(instances if grown else 0):
                 for slot in range(slots):
