@@ -154,9 +154,8 @@ def members(group: int) -> list[int]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workload", ["digits", "conv-small", "mnist1d"])
-def test_the_real_thing(esper, workload):
-    done = esper("bench", "--workload", workload, "--quick", "--json")
+def test_the_real_thing(esper):
+    done = esper("bench", "--workload", "conv-small", "--quick", "--json")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert all(min(document[name][what] for what in ("empty", "occupied")) > 0 for name in RATIOS)

@@ -69,7 +69,7 @@ class ConvSmallWorkload:
     def measure(self, plan: Plan, index: Index, *, quick: bool, say: Say) -> dict[str, Any]:
         """Return how hosts train beside the plain loop, and the speed of uniform legal play."""
         bench = HostBench.of(plan, index)
-        figures = compare(bench, measure_ceilings(), hosts=self.envs, turns=self.turns, say=say)
+        figures = compare(bench, measure_ceilings(), hosts=plan.envs, turns=self.turns, say=say)
         return figures | measure_play(plan, index, "random", 1 if quick else self.episodes, say).figures()
 
     def evidence(

@@ -95,7 +95,7 @@ class DigitsWorkload:
     def measure(self, plan: Plan, index: Index, *, quick: bool, say: Say) -> dict[str, Any]:
         """Return the figures; the tables only when there is time for them."""
         bench = HostBench.of(plan, index)
-        figures = compare(bench, measure_ceilings(), hosts=self.envs, turns=self.turns, say=say)
+        figures = compare(bench, measure_ceilings(), hosts=plan.envs, turns=self.turns, say=say)
         figures |= measure_training(plan, index, 1 if quick else self.updates, say).figures()
         say("features and masks, advantages, update")
         figures |= self._pieces(plan, index, quick)

@@ -59,7 +59,7 @@ class Mnist1dWorkload:
         """Return how hosts train beside the plain loop, the worst of them and each, and the speed of legal play."""
         ceilings = measure_ceilings()
         hosts = {
-            host: compare(self._bench(host, plan, index), ceilings, hosts=self.envs, turns=self.turns, say=say)
+            host: compare(self._bench(host, plan, index), ceilings, hosts=plan.envs, turns=self.turns, say=say)
             for host in HOSTS
         }
         return {
