@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
 
@@ -10,18 +10,14 @@ import torch
 
 from esper_core.contracts.errors import UserError
 from esper_core.contracts.protocols import BuildContext
+from esper_growth.choice import choose
 from esper_growth.config import GrowthConfig
 from esper_growth.environment import HELD_OUT, GrowthEnvironment
-from esper_growth.fused.runtime import FusedRuntime
-from esper_growth.loop import LoopRuntime
 from esper_growth.problems import Problems
 from esper_growth.protocols import axes_of, fits
 from esper_growth.runtime import HostRuntime, Settings
 from esper_growth.static_curves import StaticCurves
 from esper_growth.workers import shared_out
-
-RUNTIMES: Mapping[str, Callable[..., HostRuntime]] = {"fused": FusedRuntime, "loop": LoopRuntime}
-"""What the option `runtime` chooses from."""
 
 
 def growth(config: GrowthConfig, context: BuildContext) -> GrowthEnvironment:
@@ -43,7 +39,13 @@ def growth(config: GrowthConfig, context: BuildContext) -> GrowthEnvironment:
 
     problems = Problems(task, host, context.parts["blueprint"], num_slots)
     make = partial(
-        RUNTIMES[config.runtime], config, task, host, context.parts["blueprint"], num_slots, context.precision
+        choose(config, problems, context.precision),
+        config,
+        task,
+        host,
+        context.parts["blueprint"],
+        num_slots,
+        context.precision,
     )
     device = torch.device(context.device)
 

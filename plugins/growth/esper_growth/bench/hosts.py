@@ -11,8 +11,8 @@ from attrs import evolve, frozen
 
 from esper_core.composition.build import build_parts
 from esper_growth.actions import Algorithm
+from esper_growth.choice import choose
 from esper_growth.config import GrowthConfig
-from esper_growth.make import RUNTIMES
 from esper_growth.model import SeedSetting
 from esper_growth.problems import Problem, Problems
 from esper_growth.runtime import HostRuntime, Settings
@@ -85,19 +85,16 @@ class HostBench:
     @property
     def problem(self) -> Problem:
         """What instance 0 trains."""
-        return self._problems.at(0)
-
-    @property
-    def _problems(self) -> Problems:
-        return Problems(self.parts["task"], self.parts["host"], self.parts["blueprint"], self.slots)
+        return Problems(self.parts["task"], self.parts["host"], self.parts["blueprint"], self.slots).at(0)
 
     @contextmanager
     def hosts(self, envs: int, occupied: int, workers: int = 1) -> Iterator[Hosts]:
         """Yield E hosts in so many processes, the first few of whose slots hold a seed."""
         config = evolve(self.config, workers=workers)
         parts = (self.parts["task"], self.parts["host"], self.parts["blueprint"])
-        make = partial(RUNTIMES[config.runtime], config, *parts, self.slots, self.precision)
-        runtime = shared_out(make, workers, self._problems.shares)
+        problems = Problems(*parts, self.slots)
+        make = partial(choose(config, problems, self.precision), config, *parts, self.slots, self.precision)
+        runtime = shared_out(make, workers, problems.shares)
         try:
             runtime.start(range(envs))
             for env in range(envs):
