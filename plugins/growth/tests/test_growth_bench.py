@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -31,6 +34,7 @@ RATIOS = {
     "processes": {"two_over_one", "empty", "occupied"},
     "validation": {"ablated_over_plain"},
 }
+ROOT = Path(__file__).parents[3]
 PLAIN = [f"plain loop, channels-{first} {norm}-norm" for first in ("first", "last") for norm in ("group", "batch")]
 
 
@@ -144,3 +148,29 @@ def test_an_empty_plain_loop_takes_the_steps_of_our_own(index):
         own = hosts.runtime.weights(0)
     for name, value in plain.network.state_dict().items():
         torch.testing.assert_close(value, own[f"host.{name}"])
+
+
+def script(name, *arguments):
+    command = [sys.executable, str(ROOT / "benchmarks" / name), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_plain_loops_alone():
+    done = script("plain_loop.py", "--workloads", "mnist1d-transformer", "--turns", 1, "--json")
+    rows = json.loads(done.stdout)["mnist1d-transformer"]
+    assert [(row["slots"], row["way"]) for row in rows] == [
+        (what, way) for what in ("empty", "occupied") for way in ("channels-first", "tokens")
+    ]
+    assert min(row["ms"] for row in rows) > 0
+
+
+@pytest.mark.slow
+def test_two_checkouts_side_by_side(tmp_path):
+    done = script("against.py", ROOT, "--pairs", 1, "--json")
+    found = json.loads(done.stdout)
+    assert found["runtimes"]["here"] == found["runtimes"]["there"]
+    assert set(found["over"]) == {"empty", "occupied"} and min(found["over"].values()) > 0
+    (tmp_path / "plugins/growth").mkdir(parents=True)
+    strange = script("against.py", tmp_path)
+    assert strange.returncode == 1 and "but what was imported is" in strange.stderr
+    assert "is no checkout" in script("against.py", tmp_path / "plugins").stderr
