@@ -19,7 +19,6 @@ from esper_core.policy.boundary import check_mask_form, check_output, check_recu
 from esper_core.policy.distribution import FactoredDistribution
 from esper_core.policy.masking import check_masks
 
-
 ACT_ROWS = 128
 """Rows that a network computes at a time when acting on a CPU, so that shares of many rows can be played apart.
 
@@ -171,8 +170,8 @@ class Policy(nn.Module):
         That is the expectation over operations. Arguments are those of `get_action`.
         """
         found = []
-        for features, masks, state, start in _in_chunks(_with_time(features), masks, state, episode_start):
-            latent, distribution, _ = self._run(features, mapped(masks, lambda mask: mask.unsqueeze(1)), state, start)
+        for seen, legal, before, start in _in_chunks(_with_time(features), masks, state, episode_start):
+            latent, distribution, _ = self._run(seen, mapped(legal, lambda mask: mask.unsqueeze(1)), before, start)
             found.append(_of_states(self._greedy_values(latent, distribution), distribution.op_probs()).squeeze(1))
         return found[0] if len(found) == 1 else torch.cat(found)
 
