@@ -269,7 +269,8 @@ class Environment(Protocol):
 class Shareable(Protocol):
     """An environment with a state that can play a share of the rows of a run; its description says `shares`.
 
-    It does in its rows what it would do there if it played all of them (`BuildContext.rows` says which they are).
+    It does in its rows what it would do there if it played all of them (`BuildContext.rows` says which they are), and
+    the events of a step are told row by row.
     """
 
     def joined(self, states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

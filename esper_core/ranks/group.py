@@ -29,6 +29,10 @@ Whoever ends closes its connections, which is heard at once. This is for machine
 """
 
 
+SIGNAL_SECONDS = 0.5
+"""How long a signal is waited for once another rank is gone."""
+
+
 class Ranks:
     """All ranks, as one of them sees them."""
 
@@ -75,9 +79,11 @@ class Ranks:
         try:
             yield
         except RuntimeError as error:
+            # Whoever stops all ranks sends a signal to each: it is on its way, and says better what has happened.
+            time.sleep(SIGNAL_SECONDS)
             raise EsperError(
                 f"Rank {self.rank} of {self.count} waited for {other}, which is gone.",
-                hint=f"What ended it is said above, or where it ran. ({described(error).splitlines()[0]})",
+                hint="What ended it is said above, or on the machine where it ran.",
             ) from error
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from esper_core.composition.build import build_parts
+from esper_core.composition.build import ONLY_TRAINING, build_parts
 from esper_core.composition.plan import Plan, describe_plan, owners_of
 from esper_core.contracts.errors import EsperError
 from esper_core.contracts.share import Share
@@ -88,7 +88,7 @@ def _follow(ranks: Ranks, plan: Plan, index: Index) -> None:
     share = Share.of(ranks.rank, ranks.count, total, known.rows)
     torch.set_num_threads(plan.threads)
     seed_all(plan.seed)
-    only = ("features", "network", "critic", "masks", "environment")
+    only = {*plan.kinds, *known.uses} - {*ONLY_TRAINING}
     parts: dict[str, Any] = build_parts(plan, index, only=only, share=share)
     environment = parts["environment"]
     seed_all(plan.seed)

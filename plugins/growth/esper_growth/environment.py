@@ -198,7 +198,8 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         self._active &= ~terminated
         paid = torch.where(active, shaped, 0.0).to(torch.float32).to(self.device)
         truncated = torch.zeros_like(terminated)
-        info = {"events": events, "seconds": self._seconds}
+        # Row by row, as they are where rows are played in several places.
+        info = {"events": sorted(events, key=lambda event: event["env"]), "seconds": self._seconds}
         return self._state(), paid, terminated.to(self.device), truncated.to(self.device), info
 
     def board(self, envs: Sequence[int]) -> Board:
