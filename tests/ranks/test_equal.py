@@ -28,6 +28,11 @@ WHOLE = (*GYM, "-o", "train.rollout_steps=0", "-o", "environment.horizon=40")
 REMEMBERING = ("--policy", "lstm-v1", *GYM[2:], "-o", "train.rollout_steps=24", "-o", "train.bptt_steps=8")
 MANY = (*GYM[:4], "--envs", "200", "-o", "train.rollout_steps=8")
 
+ECHELON = (
+    *("--policy", "combat-suite", "--envs", "4", "-o", "environment.packs=1", "-o", "train.rollout_steps=24"),
+    *("-o", "train.update_epochs=1", "-o", "environment.opponent=charge"),
+)
+
 PLANS = {
     "growth": GROWTH,
     "minibatches": SHUFFLED,
@@ -35,6 +40,7 @@ PLANS = {
     "episodes that end early": WHOLE,
     "memory in chunks": REMEMBERING,
     "many rows": MANY,
+    "matches": ECHELON,
 }
 
 
@@ -65,7 +71,7 @@ def test_two_ranks_train_what_one_does_and_only_one_speaks(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [GROWTH, PARTS, WHOLE], ids=["growth", "parts", "early"])
+@pytest.mark.parametrize("words", [GROWTH, PARTS, WHOLE, ECHELON], ids=["growth", "parts", "early", "matches"])
 def test_a_run_goes_on_with_another_number_of_ranks(tmp_path: Path, words: tuple[str, ...]) -> None:
     trained(1, tmp_path, *words, "--updates", "4", "--out", "straight")
     for updates, count in (("1", 2), ("2", 3), ("3", 1), ("4", 4)):

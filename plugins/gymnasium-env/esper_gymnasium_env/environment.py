@@ -184,8 +184,8 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
 
         The digest is that of the last observation, by which `load_state` knows whether the episode was the same again.
         """
-        # Where every episode has ended, all that can follow is a reset.
-        shown = (self._running | (self._lengths > 0)) & self._running.any()
+        # Where every episode has ended, all that can follow is a reset; others may have some that go on.
+        shown = (self._running | (self._lengths > 0)) & (self._running.any() or not self._share.is_whole)
         going = [
             {
                 "seed": int(self._seeds[row]),
@@ -245,6 +245,8 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
     def joined(self, states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Return the state of all rows."""
         rows = {name: [row for state in states for row in state[name]] for name in ("episodes", "going")}
+        if all(row is None or row["ended"] for row in rows["going"]):
+            rows["going"] = [None] * len(rows["going"])
         return {**states[0], **rows}
 
     def parted(self, state: Mapping[str, Any]) -> dict[str, Any]:
@@ -316,7 +318,8 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
     def _not_a_number(self, row: int, what: str) -> PluginError:
         when = f"after step {self._lengths[row] - 1}" if self._lengths[row] else "at the start of an episode"
         return PluginError(
-            f"{self._owner} returned {what} {when} in environment {self._share.first + row}; observations are finite numbers.",
+            f"{self._owner} returned {what} {when} in environment {self._share.first + row}; observations are finite "
+            "numbers.",
             hint=f"Its episode began with reset(seed={self._seeds[row]}). Its author must find the cause.",
         )
 
