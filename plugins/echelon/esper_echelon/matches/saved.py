@@ -45,11 +45,10 @@ def parted(state: State, first: int, count: int) -> dict[str, Any]:
     arena, other = state["arena"], state["other"]
     end = first + count
     air = {name: _own_of(arena[name], first, end) for name in IN_AIR}
-    memory = {name: _own_of({"match": kept["matches"], **kept}, first, end) for name, kept in other["memory"].items()}
+    kept = {name: {"match": kept["matches"], "values": kept["values"]} for name, kept in other["memory"].items()}
+    own_memory = {name: _own_of(table, first, end) for name, table in kept.items()}
     arrays = [name for name in arena if name not in (*IN_AIR, "mechs")]
-    remembered = {
-        n: {"matches": kept["match"], "values": kept["values"]} for n, kept in memory.items() if kept["match"]
-    }
+    memory = {n: {"matches": m["match"], "values": m["values"]} for n, m in own_memory.items() if m["match"]}
     return {
         **own(BY_MATCH, state),
         "parts": own(state["parts"], state["parts"]),
@@ -79,7 +78,8 @@ def _arenas(arenas: Sequence[State], starts: Sequence[int]) -> dict[str, Any]:
         counted = [{**t, "match": [match + s for match in t["match"]]} for t, s in zip(tables, starts, strict=False)]
         air[name] = _lists(first[name], counted)
     arrays = [name for name in first if name not in (*IN_AIR, "mechs")]
-    return {**_lists(arrays, arenas), **air, "mechs": _lists(first["mechs"], [arena["mechs"] for arena in arenas])}
+    mechs = _lists(first["mechs"], [arena["mechs"] for arena in arenas])
+    return {**first, **_lists(arrays, arenas), **air, "mechs": mechs}
 
 
 def _others(others: Sequence[State], starts: Sequence[int]) -> dict[str, Any]:
