@@ -36,8 +36,8 @@ def check_ranks(plan: Plan, index: Index, count: int) -> None:
             raise IncompatiblePlan(f"{component} {what}, which several ranks cannot share yet.", hint=ALONE)
     if plan.drawn:
         raise IncompatiblePlan(
-            f"Each update draws how many slots there are, of {', '.join(map(str, plan.drawn))}: several ranks cannot do "
-            "that together yet.",
+            f"Each update draws how many slots there are ({', '.join(map(str, plan.drawn))}), which several ranks cannot "
+            "do together yet.",
             hint=ALONE,
         )
     if (device := resolve_device(plan.device)) != "cpu":

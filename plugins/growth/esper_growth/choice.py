@@ -22,7 +22,7 @@ from esper_growth.engine.host import EngineHost
 from esper_growth.engine.network import SUFFIX
 from esper_growth.fused.runtime import FusedRuntime
 from esper_growth.loop import LoopHost
-from esper_growth.one_by_one import EngineRuntime, LoopRuntime
+from esper_growth.one_by_one import EngineRuntime, HostInTraining, LoopRuntime
 from esper_growth.problems import Problem, Problems
 from esper_growth.protocols import Split
 from esper_growth.runtime import one_thread
@@ -98,7 +98,7 @@ def _measure(config: GrowthConfig, problem: Problem) -> dict[str, float]:
     few = STEPS * config.batch_size
     problem = evolve(problem, splits={"train": Split(train.inputs[:few], train.targets[:few])})
     orders = [torch.Generator(), torch.Generator()]
-    hosts = {
+    hosts: dict[str, HostInTraining] = {
         "engine": EngineHost.start(problem, 0, config, orders[0], {}),
         "loop": LoopHost.start(problem, 0, config, orders[1], "float32"),
     }

@@ -207,7 +207,7 @@ def _pooled(module: nn.Module, x: Node) -> Shape:
 
 
 def _mean(graph: Graph, module: nn.Module, x: Node) -> Node:
-    size = module.output_size  # type: ignore[union-attr]
+    size = module.output_size
     known(set(size if isinstance(size, tuple) else (size,)) == {1}, module)
     return graph.add(Kind.MEAN, [x], (x.shape[0], 1, 1))
 

@@ -31,7 +31,7 @@ def function(name: str, dtype: torch.dtype) -> Callable[..., Any]:
     """Return a function of the engine for a number type."""
     found = getattr(compiler.load().functions, f"engine_{name}_{SUFFIX[dtype]}")
     found.argtypes, found.restype = SIGNATURES[name]
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 class Part(NamedTuple):
