@@ -22,7 +22,7 @@ SOURCE = NATIVE_CODE / "engine.cpp"
 NATIVE = "-mcpu=native" if platform.machine() in ("arm64", "aarch64") else "-march=native"
 FLAGS = ("-std=c++17", "-O3", NATIVE, "-fno-math-errno", "-Wno-psabi", "-shared", "-fPIC")
 COMPILERS = ("c++", "g++", "clang++")
-TIMEOUT_SECONDS = 120
+TIMEOUT_SECONDS = 600
 
 CACHE = "engine"
 """Name of the cache of compiled libraries."""

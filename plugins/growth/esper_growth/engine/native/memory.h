@@ -18,7 +18,11 @@ struct Value {
     bool learns = false;
 
     int64_t row() const { return width + 2 * border_x; }
-    int64_t plane() const { return row() * (height + 2 * border_y); }
+    // Channels a power of two apart would fall into the same few places of the cache.
+    int64_t plane() const {
+        const int64_t size = row() * (height + 2 * border_y);
+        return size % 16 ? size : size + 4;
+    }
     int64_t size() const { return plane() * channels; }
     int64_t inside() const { return row() * border_y + border_x; }
     int64_t pixels() const { return int64_t(height) * width; }
