@@ -84,7 +84,7 @@ def check_weights(
     header: Header, saved: Mapping[str, Sequence[int]], here: Mapping[str, Sequence[int]], plan: Plan, index: Index
 ) -> None:
     """Compare the shapes of saved weights with those of a policy, by name; raises CheckpointMismatch with a table."""
-    names = [name for name in dict.fromkeys((*saved, *here)) if saved.get(name) != here.get(name)]
+    names = [name for name in dict.fromkeys((*here, *saved)) if saved.get(name) != here.get(name)]
     if not names:
         return
     rows = [
