@@ -141,7 +141,7 @@ class Plan:
     @property
     def slots_said(self) -> str:
         """How many slots there are, in words."""
-        return f"{', '.join(map(str, self.drawn)) or len(self.slots)} slots"
+        return f"{', '.join(map(str, self.drawn)) or len(self.slots)} slot{'s' * (len(self.slots) != 1)}"
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -54,9 +55,11 @@ def check_fit(header: Header, plan: Plan, index: Index) -> tuple[str, ...]:
     for planned in (c for c in needed if c in plan.components):
         component = find_planned(index, planned)
         row = Difference(f"options of {planned.key}", f"version {planned.version}", f"version {component.version}")
-        with _refusing(header, row, _reinstall(header, [planned.kind], index)):
+        with _refusing(header, row, partial(_reinstall, header, [planned.kind], index)):
             structure_config(component, planned.config)
-    with _refusing(header, Difference("options of the trainer", "", ""), provenance.core_advice(header.content)):
+    with _refusing(
+        header, Difference("options of the trainer", "", ""), partial(provenance.core_advice, header.content)
+    ):
         structure(TrainConfig, plan.train, prefix=TRAIN, owner="the trainer")
     rows = []
     if saved.slots != plan.slots and not takes_any_slots(saved, index):
@@ -64,16 +67,16 @@ def check_fit(header: Header, plan: Plan, index: Index) -> tuple[str, ...]:
         rows.append(Difference(what, ", ".join(saved.slots), ", ".join(plan.slots)))
     chosen = [row for row in _chosen_otherwise(saved, plan) if row.kind in FITTED]
     contents = _contents(header, plan, index)
-    if rows:
-        advice = _slot_advice(saved, plan)
-    elif chosen:
-        advice = f"Use {' '.join(f'--use {row.kind}={saved.component(row.kind).name}' for row in chosen)}."
-    elif contents and (changed := _options_otherwise(saved, plan, ("environment", *FITTED))):
-        advice = f"Leave out what may have changed it: {'; '.join(changed)}."
-    else:
-        advice = _reinstall(header, [row.kind for row in contents], index)
-    if rows := [*rows, *chosen, *contents]:
-        raise _mismatch(header, rows, advice)
+    if everything := [*rows, *chosen, *contents]:
+        if rows:
+            advice = _slot_advice(saved, plan)
+        elif chosen:
+            advice = f"Use {' '.join(f'--use {row.kind}={saved.component(row.kind).name}' for row in chosen)}."
+        elif changed := _options_otherwise(saved, plan, ("environment", *FITTED)):
+            advice = f"Leave out what may have changed it: {'; '.join(changed)}."
+        else:
+            advice = _reinstall(header, [row.kind for row in contents], index)
+        raise _mismatch(header, everything, advice)
     return tuple(_notes(header, plan, index))
 
 
@@ -81,7 +84,7 @@ def check_weights(
     header: Header, saved: Mapping[str, Sequence[int]], here: Mapping[str, Sequence[int]], plan: Plan, index: Index
 ) -> None:
     """Compare the shapes of saved weights with those of a policy, by name; raises CheckpointMismatch with a table."""
-    names = [name for name in dict.fromkeys((*saved, *here)) if saved.get(name) != here.get(name)]
+    names = [name for name in dict.fromkeys((*here, *saved)) if saved.get(name) != here.get(name)]
     if not names:
         return
     rows = [
@@ -101,12 +104,12 @@ def check_weights(
 
 
 @contextmanager
-def _refusing(header: Header, row: Difference, hint: str) -> Iterator[None]:
-    """Report saved options that are not allowed here."""
+def _refusing(header: Header, row: Difference, hint: Callable[[], str]) -> Iterator[None]:
+    """Report saved options that are not allowed here; the hint, which takes long, is made where it is needed."""
     try:
         yield
     except ConfigError as error:
-        refused = _mismatch(header, [row], hint)
+        refused = _mismatch(header, [row], hint())
         refused.message += f"\n{error.message}"
         raise refused from error
 

@@ -64,6 +64,18 @@ def view(monkeypatch: pytest.MonkeyPatch) -> Any:
     return make
 
 
+def test_it_shows_the_environment_whose_turn_it_is(view: Any) -> None:
+    """Where a number of slots is drawn for each update, every number has an environment of its own."""
+    first, second = Boarded(), Boarded()
+    shown, _ = view(first)
+    with shown:
+        shown.on_step(StepProgress(1, 4, "collect", 0, 4))
+        asked = first.asked
+        shown._trainer.environment = second
+        shown.on_step(StepProgress(2, 4, "collect", 0, 4))
+    assert (first.asked, bool(second.asked)) == (asked, True)
+
+
 def test_it_shows_the_run_and_leaves_a_clean_terminal(view: Any) -> None:
     shown, file = view(Boarded())
     with shown:

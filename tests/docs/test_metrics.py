@@ -11,7 +11,7 @@ from docs.generate import own_index
 from esper_core.composition.plan import PlanRequest, make_plan
 from esper_core.composition.recipes import Recipes
 from esper_core.learning.metrics import METRICS
-from esper_core.learning.session import open_session
+from esper_core.learning.session import open_training
 from esper_core.learning.thresholds import THRESHOLDS
 from esper_core.registry.loading import load_index
 from esper_core.registry.references import load_reference
@@ -36,7 +36,7 @@ def test_every_metric_of_a_run_is_explained_and_no_other(
     monkeypatch.setenv("ESPER_CACHE", str(tmp_path))
     options = ["environment.epochs=6", "environment.instances=2", "environment.workers=1", "environment.kernels=torch"]
     options += ["task.train_samples=100", "network.hidden_dim=16"]
-    growth = PlanRequest(policy="lstm-v2", slots="3", options=options, envs=2, updates=1, device="cpu")
+    growth = PlanRequest(policy="lstm-slots", slots="2,3", options=options, envs=2, updates=1, device="cpu")
     uses, options = {"environment": "gymnasium"}, ["environment.id=Pendulum-v1"]
     numbers = PlanRequest(policy="mlp", slots="1", uses=uses, options=options, envs=1, updates=1, device="cpu")
     options = ["train.rollout_steps=240", "train.update_epochs=1"]
@@ -47,7 +47,7 @@ def test_every_metric_of_a_run_is_explained_and_no_other(
     options += [f"opponents.dir={tmp_path / 'league'}", "opponents.self_play=0"]
     matches = PlanRequest(**known, options=options, wanted=("opponents",), uses={"rule": "hold"})
     for request in (growth, numbers, matches):
-        trainer = open_session(make_plan(request, index, Recipes()), index)
+        trainer = open_training(make_plan(request, index, Recipes()), index)
         (update,) = trainer.run(1)
         trainer.environment.close()
         metrics |= update.metrics

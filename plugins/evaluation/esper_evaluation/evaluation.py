@@ -78,6 +78,7 @@ class Evaluation:
             "checkpoints": [entrant.header.update for entrant in self.entrants],
             "slots": list(self.entrants[0].plan.slots),
             "trained_slots": list(self.entrants[0].header.plan.slots),
+            "trained_drawn": list(self.entrants[0].header.plan.drawn),
             "search": search,
             "played": self.played,
             "records": str(run.shown(self.records)),
@@ -118,11 +119,12 @@ class Evaluation:
             )
         if comparison.primary is not None and len(comparison.seeds) == 1:
             yield "One policy seed: the intervals say nothing about what another seed would have given."
-        played, trained = self.entrants[0].plan.slots, self.entrants[0].header.plan.slots
-        if played != trained:
+        played, trained = self.entrants[0].plan, self.entrants[0].header.plan
+        if played.slots != trained.slots or trained.drawn:
+            there = "" if trained.drawn else f" ({', '.join(trained.slots)})"
             yield (
-                f"All arms played with {len(played)} slots ({', '.join(played)}); the policy was trained with "
-                f"{len(trained)} ({', '.join(trained)})."
+                f"All arms played with {len(played.slots)} slots ({', '.join(played.slots)}); the policy was trained "
+                f"with {trained.slots_said}{there}."
             )
         if self.found is not None:
             yield (

@@ -113,6 +113,22 @@ def test_what_is_exported_needs_torch_alone(runs, capsys, tmp_path):
     assert done.stdout == f"torch.Size([3, 10]) {document['parameters']}\n", done.stderr
 
 
+def test_a_policy_for_any_number_grows_and_is_evaluated_in_other_slots(runs, capsys, tmp_path):
+    small = ("--policy", "lstm-slots", "--slots", "1,2", "--updates", "2", "--out", str(tmp_path), *SMALL)
+    path = printed(capsys, "train", *small)["run"]
+    document = printed(capsys, "export", path, "--slots", "3", "--out", str(tmp_path / "grown.py"))
+    assert document["slots"] == ["r0c0", "r0c1", "r0c2"] and document["difference"] <= 1e-6
+    assert esper_core.export(path, tmp_path / "called.py", slots=3).cost.parameters == document["parameters"]
+    assert run(["export", runs[0], "--slots", "3", "--out", str(tmp_path / "none.py")]) == 4
+    assert "slots (2 → 3)" in capsys.readouterr().err and not (tmp_path / "none.py").exists()
+    words = ("--slots", "3", "--instances", "2", "--arms", "static,all-on,policy,replay")
+    document = printed(capsys, "evaluate", path, *words)
+    assert (len(document["slots"]), document["trained_drawn"]) == (3, [1, 2])
+    assert run(["evaluate", path, *words]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "played with 3 slots (r0c0, r0c1, r0c2); the policy was trained with 1, 2 slots." in said
+
+
 def test_mistakes_are_told_before_anything_is_played(runs, capsys, tmp_path, monkeypatch):
     monkeypatch.setattr("esper_evaluation.export.grow.grow", None)
     for at, name, words in (("9", "net.py", "no checkpoint of update 9."), ("last", "no/net.py", "There is no folder")):

@@ -15,14 +15,19 @@ from typing import Any
 import pytest
 from attrs import evolve
 
+from esper_core.api.beginning import plan_from
 from esper_core.api.training import begin_run, resume_run
 from esper_core.api.viewing import Callbacks
 from esper_core.composition.plan import Plan, PlanRequest, make_plan
+from esper_core.composition.recipes import Recipes
 from esper_core.contracts.errors import ConfigError, EsperError, UserError
+from esper_core.contracts.sides import MATCH
 from esper_core.learning.session import open_session
 from esper_core.registry.index import Index
 from esper_core.registry.loading import load_index
+from esper_core.runs.checkpoint import list_checkpoints
 from esper_core.runs.directory import RunDirectory
+from esper_core.runs.header import read_header
 from esper_core.runs.resume import find_resumption
 from esper_league import League
 from esper_league.game import LeagueMismatch
@@ -96,6 +101,22 @@ def added(league: Path) -> list[str]:
         return [entry.id for entry in opened.entries()]
 
 
+def test_a_run_that_has_weights_to_begin_with_meets_whom_it_is_told_to(
+    planned: Made, index: Index, league: Path, tmp_path: Path
+) -> None:
+    first = train(planned(updates=1), index, tmp_path / "runs")
+
+    def beginning(run: RunDirectory, **said: Any) -> Plan:
+        return plan_from(read_header(list_checkpoints(run)[-1]), PlanRequest(**said), index, Recipes())
+
+    plan = beginning(first, wanted=("opponents",), options=[f'opponents.dir="{league}"'], updates=4)
+    assert plan.component("environment") == planned().component("environment") and plan.envs == 4
+    run = train(plan, index, tmp_path / "more")
+    met = {event["opponent"] for event in run.events() if event["type"] == MATCH}
+    assert run.plan.init is not None and run.plan.init.run == str(first.path) and met
+    assert "opponents" not in beginning(run).kinds, "nobody is met unasked"
+
+
 class Killed(Exception):
     """The process is gone in the middle of a rollout."""
 
@@ -118,7 +139,7 @@ def test_a_run_that_was_killed_goes_on_with_the_very_same_opponents(
     resume_run(find_resumption(run, index, at=5, updates=None), index, [], Callbacks.view(None, None, bar=False))
     assert told(run) == told(whole)
     assert added(one) == added(two) and len(added(one)) == 3 + UPDATES // 2, "a candidate is added once"
-    names = {event["opponent"] for event in run.events() if event["type"] == "match"}
+    names = {event["opponent"] for event in run.events() if event["type"] == MATCH}
     assert SELF in names and any(name.startswith("policy") for name in names)
     assert any(f"weight/{REFERENCES['network'].partition(':')[2]}" in key for key in run.metrics()[-1]), (
         "candidates too"

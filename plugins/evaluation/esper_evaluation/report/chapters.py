@@ -45,7 +45,7 @@ def learning(record: Record) -> Chapter:
     points = bins(record)
     names = record.episode_names
     groups = _groups(["return", *(name for name in names if name != "return")], set(record.metric_names))
-    figures = [
+    figures: list[Figure] = [
         figure
         for title, members in groups
         if (figure := _lines(_words(title), "", [(_words(m), _episodes(record, m, points)) for m in members], points))
@@ -57,7 +57,22 @@ def learning(record: Record) -> Chapter:
         f"(Student’s t).{several} The interval says how far these episodes pin the mean down; it says nothing about "
         "what another seed of the run would give."
     )
+    if record.plan.drawn and names:
+        text += " The number of slots was drawn anew for each update, so neighbouring points may be of different ones."
+        figures.append(_by_slots(record, names))
     return Chapter("learning", "Learning", text if names else "No episode has ended in this run.", figures)
+
+
+def _by_slots(record: Record, names: Sequence[str]) -> Table:
+    """Return what episodes brought with each number of slots, over the last quarter or two updates of each."""
+    rows = []
+    latest = record.updates[-max(2 * len(record.plan.drawn), len(record.last_quarter())) :]
+    for count in record.plan.drawn:
+        updates = [u for u, n in zip(record.updates, record.metric("slots"), strict=True) if n == count and u in latest]
+        means = (mean_interval(record.of_episodes(name, updates)) for name in names)
+        rows.append([str(count), str(len(updates)), *("–" if mean is None else f"{mean.mean:.3g}" for mean in means)])
+    header = ["slots", "updates", *map(_words, names)]
+    return Table(header, rows, f"By number of slots: means of updates {latest[0]} to {latest[-1]}")
 
 
 def behaviour(record: Record) -> Chapter:
@@ -161,6 +176,8 @@ def made_of(record: Record) -> Chapter:
     settings = {
         "policy": plan.policy,
         "slots": ", ".join(plan.slots),
+        **({"slots drawn for each update": ", ".join(map(str, plan.drawn))} if plan.drawn else {}),
+        **({"begun with": f"{plan.init.run}, update {plan.init.update}"} if plan.init else {}),
         "seed": str(plan.seed),
         "environments": str(plan.envs),
         "updates planned": str(plan.updates),

@@ -66,7 +66,7 @@ def _chapters(record: Record) -> list[Chapter]:
 def _subtitle(record: Record) -> str:
     plan = record.plan
     names = [f"{c.kind} {c.name}" for c in plan.components if len(plan.of_kind(c.kind)) == 1]
-    count = f"{len(plan.slots)} slot{'s' * (len(plan.slots) != 1)}"
+    count = f"{plan.slots_said}, drawn for each update" if plan.drawn else plan.slots_said
     return ", ".join([count, *names, f"seed {plan.seed}"])
 
 

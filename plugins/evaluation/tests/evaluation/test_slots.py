@@ -56,7 +56,7 @@ def test_every_number_of_slots_has_records_of_its_own(place: Path, capsys: pytes
 def test_people_are_told_what_was_played_and_what_was_trained(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["evaluate", "any", *ARMS[:-1], "--slots", "r0c0,r0c4"]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "All arms played with 2 slots (r0c0, r0c4); the policy was trained with 3 (r0c0, r0c1, r0c2)." in said
+    assert "All arms played with 2 slots (r0c0, r0c4); the policy was trained with 3 slots (r0c0, r0c1, r0c2)." in said
 
 
 def test_a_player_acts_in_other_slots(place: Path) -> None:

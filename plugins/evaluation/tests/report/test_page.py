@@ -75,6 +75,17 @@ def test_numbers_of_episodes_are_drawn_with_their_interval(make_run: MakeRun) ->
     assert any("accuracy over updates 1 to 4" in v and "static accuracy from 0.3" in v for _, v in shown.attributes)
 
 
+def test_numbers_of_slots_that_are_drawn_are_told_apart(make_run: MakeRun) -> None:
+    lines = [line(update, slots=float(1 + update % 2)) for update in range(1, 5)]
+    init = {"run": "/runs/first", "update": 7, "digest": "abc"}
+    content = page(make_run(lines=lines, drawn=[1, 2], init=init)).text
+    assert "1, 2 slots, drawn for each update" in content and "slots drawn for each update 1, 2" in content
+    assert "begun with /runs/first, update 7" in content
+    # Episodes of an update bring a tenth of its number.
+    rows = re.search(r"slots updates return( \S+)* 1 2 0\.3 .*? 2 2 0\.2 ", content)
+    assert rows, content[:3000]
+
+
 def test_heads_of_numbers_have_charts_of_their_own(make_run: MakeRun) -> None:
     names = ("entropy", "std", "std_min", "saturated")
     learned = {u: dict(zip(names, (-0.5 * u, 1 / u, 0.5 / u, 0.1 * u), strict=True)) for u in (1, 2)}

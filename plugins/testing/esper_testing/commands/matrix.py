@@ -74,7 +74,8 @@ def matrix(
 
 
 def _usual_slots(recipes: Recipes) -> tuple[int, ...]:
-    return (SlotConfig.parse(recipes.settings.get("slots", DEFAULTS["slots"])).num_slots,)
+    slots, drawn = SlotConfig.parse_drawn(recipes.settings.get("slots", DEFAULTS["slots"]))
+    return drawn or (slots.num_slots,)
 
 
 def _parse_only(texts: Sequence[str]) -> dict[str, list[str]]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from esper_core.builtin.config import FlatConfig
 from esper_core.builtin.flat import Flat
+from esper_core.contracts.actions import Head
 from esper_core.contracts.features import PRESENT
 from esper_core.contracts.protocols import BuildContext, Features, LossResult, NetworkOutput, Values
 from esper_core.policy.distribution import FactoredDistribution
@@ -95,7 +96,7 @@ class AnySlotsNetwork(ReferenceNetwork):
         assert schema is not None, "features are built before the network"
         slot, seen = context.actions.slot, evolve(schema, num_slots=1, indices=(), arrays=())
         # One slot to choose, so that first weights follow from the seed alone.
-        heads = (evolve(h, labels=h.labels[:1], neutral=0) if h.name == slot else h for h in context.actions.heads)
+        heads = [Head(h.name, ("any",), ops=h.ops) if h.name == slot else h for h in context.actions.heads]
         super().__init__(config, evolve(context, feature_schema=seen, actions=evolve(context.actions, heads=heads)))
         self._base, self._width = len(schema.base), len(schema.per_slot)
         names = [feature.name for feature in schema.per_slot]

@@ -88,6 +88,7 @@ def canary(kind: str, name: str, factory: str, **more: Any) -> ComponentSpec:
 OBS = {"factory": "esper_obs_v3.features:ObsV3", "config": "esper_obs_v3.config:ObsV3Config"}
 CANARIES = (
     canary("network", "hesitant", "Hesitant", config=LSTM),
+    canary("network", "boastful", "Hesitant", config=LSTM, provides=("network:any-slots",)),
     *(canary("loss", name.lower(), name, config=PPO) for name in ("Crashing", "Numb", "Poisonous", "leaving")),
     canary("loss", "factored-ppo", "esper_factored_ppo.loss:FactoredPpo", config=PPO),
     canary("critic", "incomplete", "incomplete"),
@@ -140,6 +141,7 @@ def test_what_is_said_to_fit_and_fits(index: Index) -> None:
         ("loss/poisonous", False, "finite"),
         ("loss/numb", False, "One update has moved no weight."),
         ("loss/leaving", True, "failed while being built: SystemExit: 7"),
+        ("network/boastful", True, "with 3 slots other weights than with 2: network."),
         ("critic/incomplete", True, "it lacks rescale_"),
         ("critic/nowhere", True, "has no attribute 'NoSuchCritic'"),
         ("features/buggy", True, "failed while describing itself: RuntimeError"),
@@ -152,6 +154,11 @@ def test_an_over_claim_is_red_and_names_the_component(index: Index, key: str, na
     assert cell.measurement.component == (key if named else "") and error in cell.measurement.error
     result = Matrix("environment/growth", [cell], 1.0)
     assert (result.colour, result.exit_code) == ("RED", 5)
+
+
+def test_weights_for_any_number_of_slots_are_believed_where_they_are(index: Index) -> None:
+    cell = tried(index, network=["lstm-slots"], features=["obs-slots"])
+    assert (cell.measurement.error, cell.agreement) == ("", "agrees")
 
 
 def test_an_under_claim_is_yellow(index: Index) -> None:
