@@ -24,11 +24,10 @@ from esper_core.runs.compatibility import check_fit
 from esper_core.runs.directory import RunDirectory
 from esper_core.runs.shards import Shards, Share, ShareDone
 from esper_evaluation.arms import POLICY, Arm, choose_arms, filmed_arm
-from esper_evaluation.comparison import IQM, PAIRED, PRIMARIES
 from esper_evaluation.entrants import Entrant, choose_entrants, search_batches, training_episodes
 from esper_evaluation.evaluation import Evaluation
 from esper_evaluation.filming import check_film
-from esper_evaluation.looked import Look, look_at, names_of, now
+from esper_evaluation.looked import IQM, PAIRED, PRIMARIES, Look, look_at, names_of, now
 from esper_evaluation.merging import merge, shards_of
 from esper_evaluation.search import Search
 
