@@ -30,6 +30,9 @@ Job = str
 Check = Callable[[Any], object]
 """Takes in what came of a job, as it was read; raises ValueError where it has another shape."""
 
+Work = Callable[[Sequence[Job]], Iterable[tuple[Job, Any]]]
+"""Does jobs, and yields each with what came of it, JSON-able."""
+
 
 class Share(NamedTuple):
     """Which of how many shares, from 1."""
@@ -79,6 +82,10 @@ def _plain(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return content as it is read back from JSON, so that the two can be compared."""
     plain: dict[str, Any] = json.loads(json.dumps(content))
     return plain
+
+
+def _anything(result: Any) -> None:
+    pass
 
 
 @frozen
@@ -147,7 +154,7 @@ class ShareDone:
 
     def line(self, things: str) -> str:
         """Return it as a line for people, to whom jobs are `things`."""
-        return f"Shard {self.share}: {self.new} of {self.jobs} {things} now, the others before, in {self.path}"
+        return f"Shard {self.share} is done: {self.jobs} {things}, {self.new} of them now, in {self.path}"
 
 
 @frozen
@@ -278,6 +285,34 @@ class Shards:
             files[share.number] = path
             results |= file.results
         return Merged(head.under, head.share.of, files, results, foreign)
+
+    def do(
+        self, share: Share, under: Mapping[str, Any], jobs: Sequence[Job], work: Work, check: Check = _anything
+    ) -> ShareDone:
+        """Do a share of some jobs, all of which cost the same; go on with it where it was left.
+
+        Args:
+            share: Which.
+            under: As for `doing`.
+            jobs: All jobs.
+            work: Does those it is given; what it yields is kept at once.
+            check: Called with every result that is read.
+
+        Raises:
+            EsperError: as for `doing`, or what `work` raises.
+        """
+        mine = [jobs[number] for number in divide([1] * len(jobs), share.of)[share.number - 1]]
+        with self.doing(share, under, check) as shard:
+            left = [job for job in mine if job not in shard.results]
+            for job, result in work(left):
+                shard.add({job: result})
+        return ShareDone(share, len(left), len(mine), shard.path)
+
+    def results(self, jobs: Sequence[Job], check: Check = _anything) -> dict[Job, Any]:
+        """Return what came of all jobs that `do` has done, in their order; raises as `merge` and `check_complete`."""
+        merged = self.merge(check)
+        merged.check_complete([[jobs[number] for number in share] for share in divide([1] * len(jobs), merged.of)])
+        return {job: merged.results[job] for job in jobs}
 
     def _foreign(self, path: Path, head: _Head) -> str:
         return f"{path} is of something else: {'; '.join(differences(head.asked, self.asked))}."
