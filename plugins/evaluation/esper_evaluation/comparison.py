@@ -11,12 +11,9 @@ from attrs import asdict, frozen
 from esper_core.contracts.state import Outcome
 from esper_evaluation.arms import POLICY, Arm
 from esper_evaluation.knowledge import oracle_gap
+from esper_evaluation.looked import IQM, PAIRED
 from esper_evaluation.statistics import Bootstrap, Estimate, Sampled, Values, margin, pooled_iqm, pooled_mean
 from esper_evaluation.stratified import paired_mean
-
-IQM, PAIRED = "iqm", "paired-mean"
-PRIMARIES = (IQM, PAIRED)
-"""What may decide: the difference of the IQMs, or the mean of the differences, kind by kind."""
 
 
 @frozen

@@ -24,11 +24,10 @@ from esper_core.runs.compatibility import check_fit
 from esper_core.runs.directory import RunDirectory
 from esper_core.runs.shards import Shards, Share, ShareDone
 from esper_evaluation.arms import POLICY, Arm, choose_arms, filmed_arm
-from esper_evaluation.comparison import IQM, PAIRED, PRIMARIES
 from esper_evaluation.entrants import Entrant, choose_entrants, search_batches, training_episodes
 from esper_evaluation.evaluation import Evaluation
 from esper_evaluation.filming import check_film
-from esper_evaluation.looked import Look, look_at, names_of, now
+from esper_evaluation.looked import IQM, PAIRED, PRIMARIES, Look, look_at, names_of, now
 from esper_evaluation.merging import merge, shards_of
 from esper_evaluation.search import Search
 
@@ -38,6 +37,8 @@ if TYPE_CHECKING:
 
 FIGURE_FILE = "comparison.png"
 MIN_INSTANCES = 2
+MAX_FRESH = 1_000_000
+"""The first of fresh instances at most: all before it are named to find it."""
 
 Run = RunDirectory | str | Path
 
@@ -204,6 +205,8 @@ def ask(
         raise ConfigError(f"{instances} instances are one seed.", hint=f"Use --instances {2 * together} or more.")
     if again and fresh is None:
         raise ConfigError("--again means nothing without --fresh.", hint="Without --fresh any instances are played.")
+    if (fresh or 0) > MAX_FRESH:
+        raise ConfigError(f"--fresh cannot be {fresh}.", hint=f"It is {MAX_FRESH} at most.")
     if (fresh or 0) % together:
         raise ConfigError(f"--fresh {fresh} parts a seed from its other side.", hint=f"Use --fresh {(fresh or 0) + 1}.")
     draws = -(-instances // plan.envs) if primary == PAIRED else 0

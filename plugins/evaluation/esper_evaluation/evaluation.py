@@ -12,7 +12,7 @@ from esper_core.cli.output import number, table
 from esper_core.system.printable import visible_line
 from esper_evaluation.arms import OWN, POLICY
 from esper_evaluation.entrants import Entrant
-from esper_evaluation.looked import Look, shown
+from esper_evaluation.looked import PAIRED, Look, shown
 
 if TYPE_CHECKING:
     from esper_evaluation.comparison import Comparison, Contrast
@@ -120,7 +120,7 @@ class Evaluation:
             yield from ("", f"{first}, policy minus {comparison.best_rule}, by kind of instance:", "")
             yield Table(["kind", "instances", "difference"], [_kind(*row) for row in comparison.kinds.items()], [])
             yield ""
-        if comparison.declared == "paired-mean" and comparison.primary is not None and comparison.iqm is not None:
+        if comparison.declared == PAIRED and comparison.primary is not None and comparison.iqm is not None:
             yield _verdict(comparison.primary, f"{first}, mean of the paired differences by kind,")
             iqm = comparison.iqm
             yield f"By IQM, to {iqm.rule}, the best rule on these instances: {_between(iqm.delta, signed=True)}."

@@ -15,6 +15,10 @@ from esper_core.system.shape import structured
 
 LOOKED_FILE = "looked-at.jsonl"
 
+IQM, PAIRED = "iqm", "paired-mean"
+PRIMARIES = (IQM, PAIRED)
+"""What may decide: the difference of the IQMs, or the mean of the differences, kind by kind."""
+
 _NAMED = 3
 """Earlier looks that an error names at most."""
 
@@ -31,7 +35,7 @@ class Look:
         policies: Digests of their checkpoints.
         slots: Slots that they played with.
         arms: Who took part.
-        primary: What decides, one of `comparison.PRIMARIES`.
+        primary: What decides, one of PRIMARIES.
         fresh: It was asked for instances that nobody had looked at.
         again: It was told to take them although somebody had.
     """

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING
 
-import numpy as np
 from attrs import evolve, frozen
 
 from esper_core.contracts.errors import UserError, did_you_mean
@@ -16,7 +17,9 @@ from esper_core.system.content import digest
 from esper_evaluation.arms import FIXED, REPLAY, Arm, with_needed
 from esper_evaluation.records import Batched, Drawing, Key, Records, job_of
 from esper_evaluation.search import Found, Line, Search
-from esper_evaluation.statistics import Values
+
+if TYPE_CHECKING:
+    from esper_evaluation.statistics import Values
 
 
 @frozen
@@ -156,6 +159,8 @@ class Programme:
 
     def values(self, arm: Arm, records: Records, outcomes: Sequence[Outcome]) -> dict[str, Values]:
         """Return what an arm achieved: outcome → `[S, I]`."""
+        import numpy as np
+
         keys = self.keys(arm)
         lines = [records.lines[key]["outcomes"] for key in keys]
         seeds = len(self.checkpoints) if arm.learned else 1
@@ -176,7 +181,7 @@ class Programme:
         lines = {arm: [records.drawings[w]["outcomes"] for w in self.drawn if w.arm == arm] for arm in self.rules}
         names = [outcome.name for outcome in outcomes]
         return {
-            arm: {name: float(np.mean([line[name] for line in found])) for name in names}
+            arm: {name: fmean(value for line in found for value in line[name]) for name in names}
             for arm, found in lines.items()
             if found
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from attrs import asdict
@@ -16,8 +16,10 @@ from esper_core.cli.stopping import stopping_promptly
 from esper_core.contracts.errors import Interrupted, Terminated
 from esper_core.runs.directory import find_run
 from esper_evaluation.entrants import choose_entrants
-from esper_evaluation.statistics import Estimate
-from esper_evaluation.variance import Parts, parts_of
+
+if TYPE_CHECKING:
+    from esper_evaluation.statistics import Estimate
+    from esper_evaluation.variance import Parts
 
 REPEATS = (2, 4, 8)
 """Repeats for which a leave-one-out baseline is reckoned."""
@@ -62,6 +64,7 @@ def variance(
 
     with stopping_promptly(lambda: str(stopped())):
         from esper_evaluation.repeating import repeat
+        from esper_evaluation.variance import parts_of
 
         try:
             with counting("episodes", told, plain=as_json) as (show, warning):
