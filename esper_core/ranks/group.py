@@ -140,7 +140,7 @@ class _Pickler(pickle.Pickler):
 
     def reducer_override(self, value: Any) -> Any:
         """Return how to write a value, where it is a tensor."""
-        if isinstance(value, Tensor):
+        if type(value) is Tensor:
             return torch.from_numpy, (value.detach().to("cpu").contiguous().numpy(),)
         return NotImplemented
 
