@@ -65,17 +65,17 @@ class Launch:
         if self.nodes < 2:
             return
         name = variables.get(INTERFACE)
-        found = _address_of_host() if name is None else name
+        found = _own_address() if name is None else name
         loopback = found.startswith("127.") or found in ("", "::1", "localhost") or found == "lo"
         if loopback:
-            said = f"{INTERFACE} is '{name}'" if name is not None else f"this host's name means '{found or 'nothing'}'"
+            said = f"{INTERFACE} is '{name}'" if name is not None else f"this machine's name means '{found or 'nothing'}'"
             raise UserError(
                 f"Ranks are on {self.nodes} machines, but {said}, which other machines cannot reach.",
                 hint=f"Name one network interface that they share, such as {INTERFACE}=eth0, on every machine.",
             )
 
 
-def _address_of_host() -> str:
+def _own_address() -> str:
     try:
         return socket.gethostbyname(socket.gethostname())
     except OSError:
