@@ -153,7 +153,7 @@ def _session(store: Any, launch: Launch) -> str:
 
 
 def _in_time(call: Callable[[], Any]) -> Any:
-    """Return what a call returns; raises TimeoutError where it takes too long, since not all waits there have an end."""
+    """Return what a call returns; raises TimeoutError where it takes too long: not all that waits has an end."""
     found: list[Any] = []
 
     def attempt() -> None:

@@ -28,14 +28,14 @@ def check_shares(whole: Playable, parts: Sequence[Part]) -> None:
         _compare("a reset", state, [(share, part.environment.reset(seed=seed)[0]) for share, part in parts])
         for t in range(environment.horizon):
             actions = choose(number + t, state, whole.masks(state))
-            state, *told, info = environment.step(actions)
+            state, reward, terminated, truncated, info = environment.step(actions)
+            told = {"reward": reward, "terminated": terminated, "truncated": truncated}
             steps = [
                 (share, part.environment.step({name: value[share.rows] for name, value in actions.items()}))
                 for share, part in parts
             ]
             _compare(f"step {t}", state, [(share, step[0]) for share, step in steps])
-            for name, place in (("reward", 1), ("terminated", 2), ("truncated", 3)):
-                _compare(f"step {t}", {name: told[place - 1]}, [(share, {name: step[place]}) for share, step in steps])
+            _compare(f"step {t}", told, [(share, dict(zip(told, step[1:4], strict=True))) for share, step in steps])
             found = [
                 {**event, "env": event["env"] + share.first}
                 for share, step in steps
