@@ -67,7 +67,8 @@ def open_session(plan: Plan, index: Index, together: Together | None = None, *, 
     config = check_rollout(plan, known)
     torch.set_num_threads(plan.threads)
     seed_all(plan.seed)
-    parts = build_parts(plan, index, share=None if together is None else together.share)
+    shared = {} if together is None else {"share": together.share, "everyone": together.everyone}
+    parts = build_parts(plan, index, **shared)  # type: ignore[arg-type]
     owners, environment = owners_of(plan, index), parts["environment"]
     # Once more: a library may draw while it is imported, which happens once per process and not once per session.
     seed_all(plan.seed)
@@ -82,7 +83,7 @@ def open_session(plan: Plan, index: Index, together: Together | None = None, *, 
         features=parts["features"],
         masks=parts["masks"],
         loss=parts["loss"],
-        environment=environment if together is None else together.everyone(environment),
+        environment=environment,
         collector=Collector if together is None else together.collector,
         config=config,
         seed=plan.seed,

@@ -22,12 +22,12 @@ class Facts:
     """What a rank's numbers depend on.
 
     Attributes:
-        host: Where it is.
+        machine: Where it is.
         capability: What its processor can do, as torch's kernels are chosen.
         installed: Versions of libraries, and of distributions with the digests of their sources.
     """
 
-    host: str
+    machine: str
     capability: str
     installed: dict[str, str]
 
@@ -45,7 +45,7 @@ class Facts:
 
     def record(self) -> dict[str, Any]:
         """Return what is recorded of a rank in `run.json`."""
-        return {"host": self.host, "capability": self.capability}
+        return {"machine": self.machine, "capability": self.capability}
 
 
 def difference(facts: Sequence[Facts]) -> UserError | None:
@@ -55,7 +55,7 @@ def difference(facts: Sequence[Facts]) -> UserError | None:
         for name in sorted({*first.installed, *other.installed}):
             here, there = (known.installed.get(name, "not installed") for known in (first, other))
             if here != there:
-                rows.append((name, here, f"rank {rank} on {other.host}", there))
+                rows.append((name, here, f"rank {rank} on {other.machine}", there))
     if len(rows) == 1:
         return None
     widths = [max(len(row[column]) for row in rows) for column in range(3)]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import pickle
+import secrets
 import socket
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -97,15 +99,13 @@ def joined(launch: Launch, steps: int) -> Iterator[Ranks]:
     launch.check_interface()
     _check_reachable(launch)
     try:
-        dist.init_process_group("gloo", timeout=timedelta(seconds=JOIN_SECONDS))
-        # Waiting for a rollout takes longer than finding each other.
-        group = dist.new_group(timeout=timedelta(minutes=max(LEAST_MINUTES, steps)), backend="gloo")
-    except (RuntimeError, ValueError) as error:
+        group = _in_time(lambda: _connected(launch, steps))
+    except (RuntimeError, ValueError, TimeoutError) as error:
         raise UserError(
-            f"{str(launch).capitalize()} found the others at {launch.address}:{launch.port}, but cannot talk to them: "
-            f"{described(error).splitlines()[0]}",
-            hint=f"{INTERFACE} names the network interface that they talk over, one that all machines share. Were all "
-            f"{launch.count} started?",
+            f"{str(launch).capitalize()} found {launch.address}:{launch.port}, but not the others: "
+            f"{described(error).splitlines()[0]}.",
+            hint=f"Were all {launch.count} started? {INTERFACE} names the network interface that they talk over, one "
+            "that all machines share.",
         ) from error
     try:
         yield Ranks(launch, group)
@@ -113,10 +113,70 @@ def joined(launch: Launch, steps: int) -> Iterator[Ranks]:
         dist.destroy_process_group()
 
 
+def _connected(launch: Launch, steps: int) -> Any:
+    """Return the group of all ranks."""
+    seconds = timedelta(seconds=JOIN_SECONDS)
+    store = dist.TCPStore(launch.address, launch.port, launch.count, launch.opens, seconds)
+    known = dist.PrefixStore(_session(store, launch), store)
+    dist.init_process_group("gloo", timeout=seconds, store=known, rank=launch.rank, world_size=launch.count)
+    # Waiting for a rollout takes longer than finding each other.
+    return dist.new_group(timeout=timedelta(minutes=max(LEAST_MINUTES, steps)), backend="gloo")
+
+
+def _session(store: Any, launch: Launch) -> str:
+    """Return a name that all ranks, and none that was there before them, have agreed on.
+
+    A launcher that starts ranks again lets them meet where those before have met, whose addresses are still there. So
+    every rank leaves a name; rank 0 says which it has found until each has found its own among them.
+
+    Raises:
+        TimeoutError: some do not come.
+    """
+    own, deadline = secrets.token_hex(8), time.monotonic() + JOIN_SECONDS
+    others = range(1, launch.count)
+    if launch.rank:
+        store.set(f"esper/{launch.rank}", own)
+    while time.monotonic() < deadline:
+        if launch.rank:
+            if store.check(["esper/session"]):
+                session = store.get("esper/session").decode()
+                if session.split()[launch.rank] == own:
+                    store.set(f"{session}/{launch.rank}", own)
+                    return session
+        elif store.check([f"esper/{rank}" for rank in others]):
+            session = " ".join([own, *(store.get(f"esper/{rank}").decode() for rank in others)])
+            store.set("esper/session", session)
+            if store.check([f"{session}/{rank}" for rank in others]):
+                return session
+        time.sleep(0.02)
+    raise TimeoutError(f"they did not come within {JOIN_SECONDS:.0f} seconds")
+
+
+def _in_time(call: Callable[[], Any]) -> Any:
+    """Return what a call returns; raises TimeoutError where it takes too long: not all that waits has an end."""
+    found: list[Any] = []
+
+    def attempt() -> None:
+        try:
+            found.append((call(), None))
+        except BaseException as error:
+            found.append((None, error))
+
+    thread = threading.Thread(target=attempt, daemon=True, name="esper-joining")
+    thread.start()
+    thread.join(3 * JOIN_SECONDS)
+    if not found:
+        raise TimeoutError(f"they did not answer within {3 * JOIN_SECONDS:.0f} seconds")
+    result, error = found[0]
+    if error is not None:
+        raise error
+    return result
+
+
 def _check_reachable(launch: Launch) -> None:
     """Raise UserError where ranks cannot meet: the port may open later, but the address must exist."""
-    if launch.rank == 0:
-        return  # it may be the one that opens the port
+    if launch.opens:
+        return
     deadline, last = time.monotonic() + JOIN_SECONDS, ""
     while True:
         try:
@@ -140,7 +200,7 @@ class _Pickler(pickle.Pickler):
 
     def reducer_override(self, value: Any) -> Any:
         """Return how to write a value, where it is a tensor."""
-        if isinstance(value, Tensor):
+        if type(value) is Tensor:
             return torch.from_numpy, (value.detach().to("cpu").contiguous().numpy(),)
         return NotImplemented
 

@@ -25,6 +25,7 @@ class Launch:
         count: How many there are.
         nodes: Machines that they are on, as far as the launcher says.
         address, port: Where they find each other.
+        opens: Whether this one opens the port; torchrun does it itself.
     """
 
     rank: int
@@ -32,6 +33,7 @@ class Launch:
     nodes: int
     address: str
     port: int
+    opens: bool
 
     @classmethod
     def here(cls, variables: Mapping[str, str] = os.environ) -> Launch | None:
@@ -55,7 +57,8 @@ class Launch:
                 f"RANK, WORLD_SIZE, MASTER_PORT or GROUP_WORLD_SIZE is no number: {error}.",
                 hint="Start ranks with torchrun, which sets them.",
             ) from error
-        return cls(rank, count, nodes, variables["MASTER_ADDR"], port)
+        opens = rank == 0 and variables.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+        return cls(rank, count, nodes, variables["MASTER_ADDR"], port, opens)
 
     def __str__(self) -> str:
         return f"rank {self.rank} of {self.count}"
@@ -65,17 +68,19 @@ class Launch:
         if self.nodes < 2:
             return
         name = variables.get(INTERFACE)
-        found = _address_of_host() if name is None else name
+        found = _own_address() if name is None else name
         loopback = found.startswith("127.") or found in ("", "::1", "localhost") or found == "lo"
         if loopback:
-            said = f"{INTERFACE} is '{name}'" if name is not None else f"this host's name means '{found or 'nothing'}'"
+            said = (
+                f"{INTERFACE} is '{name}'" if name is not None else f"this machine's name means '{found or 'nothing'}'"
+            )
             raise UserError(
                 f"Ranks are on {self.nodes} machines, but {said}, which other machines cannot reach.",
                 hint=f"Name one network interface that they share, such as {INTERFACE}=eth0, on every machine.",
             )
 
 
-def _address_of_host() -> str:
+def _own_address() -> str:
     try:
         return socket.gethostbyname(socket.gethostname())
     except OSError:

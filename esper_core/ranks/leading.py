@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from esper_core.contracts.errors import EpisodesLost, EsperError, IncompatiblePlan
 from esper_core.contracts.foreign import Owners
 from esper_core.contracts.protocols import Environment, FeatureExtractor, MaskProvider
 from esper_core.contracts.share import Share
+from esper_core.contracts.sides import Driver
 from esper_core.learning.collector import Collected, Collecting
 from esper_core.learning.episodes import Episodes
 from esper_core.learning.guard import NotFinite
@@ -22,7 +24,7 @@ from esper_core.learning.stopwatch import Stopwatch
 from esper_core.learning.teacher import Teacher
 from esper_core.policy.policy import Policy
 from esper_core.ranks.group import Ranks
-from esper_core.ranks.playing import End, Load, Order, Play, Played, Save, SharePlayer
+from esper_core.ranks.playing import End, Load, Meet, Order, Play, Played, Save, SharePlayer, Tell
 
 BROADCAST, GATHER = "broadcast", "gather"
 """Phases of an update: telling the ranks what to play with, and waiting for what they played."""
@@ -44,8 +46,10 @@ class Leader:
 
     def everyone(self, environment: Environment) -> Environment:
         """Return what stands for the environment of all rows."""
-        kind: Any = AllRowsSaved if isinstance(environment, Resumable) else AllRows
-        return kind(self, environment)
+        kinds: list[Any] = [AllRows]
+        kinds += [Saved] if isinstance(environment, Resumable) else []
+        kinds += [WithSides] if hasattr(environment, "set_opponents") else []
+        return type("AllRows", tuple(reversed(kinds)), {})(self, environment)
 
     def collector(
         self,
@@ -102,7 +106,7 @@ class AllRows:
         self.here.close()
 
 
-class AllRowsSaved(AllRows):
+class Saved(AllRows):
     """One whose state can be saved."""
 
     def state(self) -> dict[str, Any]:
@@ -115,6 +119,33 @@ class AllRowsSaved(AllRows):
         order = Load(state)
         if lost := [why for why in self._leader.ask(order, lambda: self._leader.player.load(order)) if why]:
             raise EpisodesLost(lost[0])
+
+
+class WithSides(AllRows):
+    """One whose other side is played by opponents; who is known to the ranks is named to them, and not sent again."""
+
+    _sent: Mapping[str, Driver] = {}
+
+    @property
+    def learner_side(self) -> NDArray[np.int64]:
+        """Which side the rows of each match are."""
+        return np.concatenate(self._told("learner_side"))
+
+    @property
+    def opponents(self) -> tuple[str, ...]:
+        """Names of those who drive the other side of the matches in progress."""
+        return tuple(dict.fromkeys(name for names in self._told("opponents") for name in names))
+
+    def set_opponents(self, drivers: Sequence[Driver], weights: Sequence[float]) -> None:
+        """Let every match that begins from now on draw one of these."""
+        known = [one.name if self._sent.get(one.name) is one else one for one in drivers]
+        own = Meet(list(drivers), list(weights))
+        self._leader.ask(Meet(known, list(weights)), lambda: self._leader.player.meet(own))
+        self._sent = {one.name: one for one in drivers}
+
+    def _told(self, name: str) -> list[Any]:
+        order = Tell(name)
+        return self._leader.ask(order, lambda: self._leader.player.tell(order))
 
 
 class Gathering:

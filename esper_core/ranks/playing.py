@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from esper_core.contracts.errors import EpisodesLost, EsperError
 from esper_core.contracts.foreign import Owners
 from esper_core.contracts.protocols import Environment, FeatureExtractor, MaskProvider, Shareable
 from esper_core.contracts.share import Share
+from esper_core.contracts.sides import Driver
 from esper_core.contracts.tensors import mapped
 from esper_core.learning.boundary import taken_state
 from esper_core.learning.collector import Collector
@@ -54,11 +55,26 @@ class Load:
 
 
 @frozen
+class Meet:
+    """Rank 0 says who may be played against; a name stands for the driver that had it at the last call."""
+
+    drivers: Sequence[Driver | str]
+    weights: Sequence[float]
+
+
+@frozen
+class Tell:
+    """Rank 0 asks for an attribute of the environment."""
+
+    name: str
+
+
+@frozen
 class End:
     """Nothing follows."""
 
 
-Order = Play | Save | Load | End
+Order = Play | Save | Load | Meet | Tell | End
 
 
 @frozen
@@ -107,7 +123,7 @@ class SharePlayer:
     ) -> None:
         self.share, self._environment, self._owners = share, environment, owners
         self._policy, self._generator = policy, torch.Generator()
-        self._counting = CountingEnvironment(environment)
+        self._counting, self._drivers = CountingEnvironment(environment), dict[str, Driver]()
         widening: Any = Widening(share)
         acting: Any = SharedPolicy(policy, widening)
         there: Any = self._counting
@@ -168,6 +184,18 @@ class SharePlayer:
             return lost.message
         return ""
 
+    def meet(self, order: Meet) -> None:
+        """Let new matches draw their opponents of these."""
+        environment: Any = self._environment
+        drivers = [self._drivers[one] if isinstance(one, str) else one for one in order.drivers]
+        self._drivers = {one.name: one for one in drivers}
+        with self._owners["environment"].doing("taking up its opponents"):
+            environment.set_opponents(drivers, order.weights)
+
+    def tell(self, order: Tell) -> Any:
+        """Return an attribute of the environment of the share."""
+        return getattr(self._environment, order.name)
+
     def joined(self, states: list[Any]) -> dict[str, Any]:
         """Return the state of all rows; raises PluginError."""
         owner = self._owners["environment"]
@@ -185,6 +213,10 @@ class SharePlayer:
             return self.save()
         if isinstance(order, Load):
             return self.load(order)
+        if isinstance(order, Meet):
+            return self.meet(order)
+        if isinstance(order, Tell):
+            return self.tell(order)
         raise EsperError(f"Rank 0 says {order!r:.80}, which nobody here knows.")
 
     def _own(self, episodes: Episodes) -> Episodes:

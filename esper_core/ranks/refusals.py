@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from esper_core.composition.build import resolve_device
-from esper_core.composition.fit import OPPONENTS, TEACHER
+from esper_core.composition.fit import TEACHER
 from esper_core.composition.lookup import find_planned
 from esper_core.composition.plan import describe_plan
 from esper_core.contracts.errors import ConfigError, IncompatiblePlan
@@ -21,7 +21,7 @@ def check_ranks(plan: Plan, index: Index, count: int) -> None:
     """Check that so many ranks can train a plan together.
 
     Raises:
-        IncompatiblePlan: its environment, a teacher or opponents cannot be shared out.
+        IncompatiblePlan: its environment or a teacher cannot be shared out.
         ConfigError: there are fewer environments than ranks, or a device that is no CPU.
     """
     environment = find_planned(index, plan.component("environment"))
@@ -30,10 +30,8 @@ def check_ranks(plan: Plan, index: Index, count: int) -> None:
             f"{environment} with these options cannot be shared out: what it does in some rows depends on others.",
             hint=ALONE,
         )
-    for kind, what in ((TEACHER, "teaches"), (OPPONENTS, "chooses opponents")):
-        for planned in plan.of_kind(kind):
-            component = find_planned(index, planned)
-            raise IncompatiblePlan(f"{component} {what}, which several ranks cannot share yet.", hint=ALONE)
+    for planned in plan.of_kind(TEACHER):
+        raise IncompatiblePlan(f"{find_planned(index, planned)} teaches, in one process only.", hint=ALONE)
     if plan.drawn:
         raise IncompatiblePlan(
             f"Each update draws how many slots there are ({', '.join(map(str, plan.drawn))}), which several ranks cannot "

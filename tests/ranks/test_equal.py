@@ -81,6 +81,21 @@ def test_a_run_goes_on_with_another_number_of_ranks(tmp_path: Path, words: tuple
     assert [len(note.get("ranks", ())) for note in RunDirectory.open(parts).record["resumed"]] == [3, 0, 4]
 
 
+@pytest.mark.slow
+def test_a_league_is_met_by_any_number_of_ranks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from esper_core.cli import app
+
+    assert app.run(["league", "create", "arena", "--environment", "echelon", "-o", "environment.packs=1"]) == 0
+    for rule in ("charge", "hold"):
+        assert app.run(["league", "add", "arena", "--rule", rule]) == 0
+    words = (*ECHELON[:-2], "--opponents", "arena", "--self-play", "0.4")
+    trained(1, tmp_path, *words, "--updates", "3", "--out", "1")
+    for count in (2, 3):
+        trained(count, tmp_path, *words, "--updates", "2", "--out", str(count))
+        trained(5 - count, tmp_path, *words, "--updates", "3", "--out", str(count), "--resume", "auto")
+        assert_same(only_run(tmp_path / str(count)), only_run(tmp_path / "1"), planned_shorter=True)
+
+
 # Rows of a match, some of which are absent ----------------------------------------------------------------------------
 
 

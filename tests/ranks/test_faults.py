@@ -173,6 +173,7 @@ def test_ranks_that_are_killed_anywhere_are_started_again_and_the_run_is_the_sam
         time.sleep(draw.uniform(0.2, 4.0))
         if all(rank.process.is_alive() for rank in ranks):
             ranks[victim].process.kill()
+            ranks[1 - victim].process.terminate()  # as a launcher does
             killed += 1
         statuses = ended(ranks, 30)
         if statuses == [0, 0]:  # it was sooner than we: begin another, which is killed too
@@ -241,7 +242,7 @@ def test_another_source_on_one_rank_is_refused_with_a_table(tmp_path: Path) -> N
 
         def other(*arguments: Any) -> agreement.Facts:
             known = real(*arguments)
-            return evolve(known, host="elsewhere", installed={**known.installed, "esper-core": "1.0 (source 0123)"})
+            return evolve(known, machine="elsewhere", installed={**known.installed, "esper-core": "1.0 (source 0123)"})
 
         agreement.Facts.here = other  # type: ignore[method-assign, assignment]
 
