@@ -10,6 +10,7 @@ from attrs import define, field, frozen
 
 from esper_core.composition import config as configs
 from esper_core.composition.config import BadOption, Option
+from esper_core.composition.fit import TEACHER
 from esper_core.composition.recipes import Recipe, Recipes
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import (
@@ -30,6 +31,8 @@ REQUIRED_KINDS = ("network", "environment", "features", "critic", "masks", "loss
 
 TRAIN = "train"
 """Prefix of the trainer's options, which belong to no component."""
+TEACHES = "teacher_"
+"""Beginning of those that a teacher alone makes use of."""
 TRAIN_CONFIG = "esper_core.learning.config:TrainConfig"
 
 
@@ -196,6 +199,9 @@ class Selection:
             if option.kind == TRAIN:
                 if option.name is not None:
                     raise self._error(setting, f"'{setting.text}' reads {TRAIN}.key=VALUE without a name between.")
+                if option.key.replace("-", "_").startswith(TEACHES) and TEACHER not in self.chosen:
+                    message = f"'{setting.text}' concerns nothing: no rule teaches in this plan."
+                    raise self._error(setting, message, f"Choose one with --use {TEACHER}=NAME, or drop it.")
             elif option.name is None and option.kind in self.several:
                 message = f"'{option.kind}.{option.key}' could mean any of {', '.join(c.name for c in planned)}."
                 name = planned[0].name if planned else "NAME"

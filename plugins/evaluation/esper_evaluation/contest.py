@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from attrs import evolve, frozen
 
-from esper_core.api.player import load_player
+from esper_core.api.player import Player, load_player
 from esper_core.composition.build import build_beside, build_environment, resolve_device
 from esper_core.composition.plan import Plan, PlanDescription, describe_plan, owners_of
 from esper_core.contracts.errors import PluginError, UserError
@@ -22,7 +22,7 @@ from esper_evaluation.arms import FIXED, GREEDY, MATCHED, POLICY, REPLAY, Arm
 from esper_evaluation.circumstances import circumstances, set_aside
 from esper_evaluation.entrants import Entrant
 from esper_evaluation.programme import Played, Programme, check_told, made_of
-from esper_evaluation.records import Key, Records, check_result, folder_of
+from esper_evaluation.records import Drawing, Key, Records, check_result, folder_of
 from esper_evaluation.schedule import Matched, Schedule, search_batch
 from esper_evaluation.search import Found, Search
 from esper_testing.player import ForeignRule, PlayerRule, Separately, derived_seed, play
@@ -99,11 +99,24 @@ class Contest:
         noted = [note for player in self._players.values() for note in player.notes]
         self.notes = [*dict.fromkeys(noted), *set_aside(self.folder.parent, self._about)]
 
+    def player(self, seed: int) -> Player:
+        """Return the player of a policy seed."""
+        return self._players[seed]
+
     def close(self, say: Callable[[str], None]) -> None:
         """Free the environment's processes; `say` takes in one line where that fails."""
         close_safely(self.owners["environment"], self.environment.close, say)
 
-    def run(self, arms: Sequence[Arm], instances: int, batches: int, on_progress: OnProgress) -> Played:
+    def run(
+        self,
+        arms: Sequence[Arm],
+        instances: int,
+        batches: int,
+        on_progress: OnProgress,
+        *,
+        first: int = 0,
+        draws: int = 0,
+    ) -> Played:
         """Play what is not on record, and return what all arms achieved.
 
         Args:
@@ -111,19 +124,30 @@ class Contest:
             instances: How many held-out instances are played.
             batches: Batches that the search for `best-fixed` may play.
             on_progress: Called after every step.
+            first: The first of them, among those that the environment holds out.
+            draws: Batches of training instances that rules play, so that the best can be chosen there.
 
         Raises:
             UserError: episodes do not say what they are to be told apart by.
             EsperError: the records are damaged or cannot be written, or an environment, a rule or a policy fails.
         """
-        programme = self._programme(arms, instances, batches)
+        programme = self._programme(arms, instances, batches, first, draws)
         records = Records.open(self.place, self._about)
         missing = programme.missing(records)
         found = self._perform(programme, records, on_progress)
         return programme.played(records, self.known.outcomes, found, missing, self.folder)
 
     def run_share(
-        self, arms: Sequence[Arm], instances: int, batches: int, shards: Shards, share: Share, on_progress: OnProgress
+        self,
+        arms: Sequence[Arm],
+        instances: int,
+        batches: int,
+        shards: Shards,
+        share: Share,
+        on_progress: OnProgress,
+        *,
+        first: int = 0,
+        draws: int = 0,
     ) -> tuple[int, int]:
         """Play what is not on record of a share, into its file among `shards`; return how many episodes of how many.
 
@@ -133,7 +157,7 @@ class Contest:
             UserError: as for `run`; or another process works on the share, or it was begun under other circumstances.
             EsperError: as for `run`.
         """
-        whole = self._programme(arms, instances, batches)
+        whole = self._programme(arms, instances, batches, first, draws)
         mine = whole.shares(share.of, max(1, len(self.known.sides)))[share.number - 1]
         under = {"about": self._about, "instances": whole.instances, "rules": whole.rules}
         with shards.doing(share, under, check_result) as shard:
@@ -142,22 +166,26 @@ class Contest:
             self._perform(mine, records, on_progress)
             return missing, mine.count
 
-    def _programme(self, arms: Sequence[Arm], instances: int, batches: int) -> Programme:
+    def _programme(self, arms: Sequence[Arm], instances: int, batches: int, first: int, draws: int) -> Programme:
         """Return what is to be played, on held-out instances."""
         owner = self.owners["environment"]
         with owner.doing("holding out instances"):
-            numbers = self.evaluable.held_out(instances)
+            numbers = self.evaluable.held_out(first + instances)
         if not isinstance(numbers, list) or not all(type(number) is int for number in numbers):
             raise owner.breach(f"held_out returned {numbers!r:.80}, not a list of whole numbers")
-        if len(set(numbers)) != instances:
-            raise PluginError(f"The environment '{self.name}' holds out {len(set(numbers))} of {instances} instances.")
+        if len(set(numbers)) != (wanted := first + instances):
+            raise PluginError(f"The environment '{self.name}' holds out {len(set(numbers))} of {wanted} instances.")
         checkpoints = {seed: entrant.version for seed, entrant in self.entrants.items()}
-        return Programme.whole(arms, checkpoints, made_of(arms), Search(batches, self.plan.envs), numbers)
+        return Programme.whole(
+            arms, checkpoints, made_of(arms), Search(batches, self.plan.envs), numbers[first:], draws
+        )
 
     def _perform(self, programme: Programme, records: Records, on_progress: OnProgress) -> Found | None:
         """Play what is not on record; return what the search found, where there is one."""
         self._check_told([line["tags"] for line in records.lines.values()])
         progress = _Progress(programme.missing(records), self.environment.horizon, on_progress)
+        for drawing in programme.undrawn(records):
+            self._draw(next(arm for arm in programme.arms if arm.name == drawing.arm), drawing, records, progress)
         *phases, last = programme.phases()
         for phase in phases:
             self._play_all(_missing(phase, records), records, progress)
@@ -255,6 +283,22 @@ class Contest:
             }
             for env, job in enumerate(batch)
         }
+
+    def _draw(self, arm: Arm, drawing: Drawing, records: Records, progress: _Progress) -> None:
+        """Let a rule play the training instances that a batch draws, the same for all rules, and write that down."""
+        envs, what = self.plan.envs, f"{arm.name} on training instances"
+        jobs = [self._job(arm, Key(arm.name, "", None, env), None, None) for env in range(envs)]
+        play(
+            self.environment,
+            self.masks,
+            Separately([job.rule for job in jobs], [derived_seed("training", drawing.batch, e) for e in range(envs)]),
+            seed=derived_seed("training", drawing.batch),
+            on_step=lambda t: progress.step(t, envs, what),
+            owners=self.owners,
+            rows=self.known.rows,
+        )
+        records.add_drawing(drawing, self._outcomes())
+        progress.add(envs, what)
 
     def _outcomes(self) -> dict[str, list[float]]:
         """Return what came of the episodes that have ended: name → one number per environment."""

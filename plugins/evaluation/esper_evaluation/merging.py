@@ -11,6 +11,7 @@ from esper_core.runs.shards import Shards
 from esper_core.system.shape import shaped
 from esper_evaluation.arms import FIXED, Arm
 from esper_evaluation.entrants import Entrant
+from esper_evaluation.looked import Look
 from esper_evaluation.programme import Played, Programme, check_told
 from esper_evaluation.records import EVALUATION, Records, check_result, folder_of, job_of
 from esper_evaluation.search import Search
@@ -31,7 +32,7 @@ class _Under:
     rules: dict[str, str]
 
 
-def shards_of(entrants: Sequence[Entrant], arms: Sequence[Arm], instances: int, search: Search) -> Shards:
+def shards_of(entrants: Sequence[Entrant], arms: Sequence[Arm], look: Look, search: Search) -> Shards:
     """Return the shards of an evaluation, which lie in the folder of its first run."""
     run = entrants[0].run
     searched = any(arm.name == FIXED for arm in arms)
@@ -43,8 +44,10 @@ def shards_of(entrants: Sequence[Entrant], arms: Sequence[Arm], instances: int, 
             "checkpoints": {str(entrant.seed): entrant.version for entrant in entrants},
             "slots": list(entrants[0].plan.slots),
             "arms": [arm.name for arm in arms],
-            "instances": instances,
+            "instances": look.count,
             "search_episodes": search.episodes if searched else None,
+            "first": look.first,
+            "primary": look.primary,
         },
     )
 
@@ -56,6 +59,7 @@ def merge(
     search: Search,
     known: PlanDescription,
     by: str | None,
+    draws: int = 0,
 ) -> Played:
     """Put what all shards have brought on record, as if it had been played in one process.
 
@@ -66,6 +70,7 @@ def merge(
         search: The search for `best-fixed`.
         known: Description of the plan.
         by: What the environment has to say in words about every episode.
+        draws: Batches of training instances that rules play.
 
     Raises:
         UserError: shards are missing, unfinished, or do not belong together; or episodes do not say `by`.
@@ -76,7 +81,7 @@ def merge(
     under = shaped(_Under, merged.under, str(next(iter(merged.files.values()))))
     run, plan = entrants[0].run.path, entrants[0].plan
     checkpoints = {entrant.seed: entrant.version for entrant in entrants}
-    programme = Programme.whole(arms, checkpoints, under.rules, search, under.instances)
+    programme = Programme.whole(arms, checkpoints, under.rules, search, under.instances, draws)
     records = Records.open(run, under.about)
     merged.check_complete([share.jobs(records) for share in programme.shares(merged.of, max(1, len(known.sides)))])
     check_told(by, plan.component("environment").name, [line["tags"] for line in records.lines.values()])
@@ -89,6 +94,8 @@ def merge(
     for which in programme.batches():
         if which not in records.batches:
             records.add_batch(which, merged.results[job_of(which)])
+    for drawing in programme.undrawn(records):
+        records.add_drawing(drawing, merged.results[job_of(drawing)]["outcomes"])
     found = None
     if programme.scheduled:
         batches = programme.searched(records)

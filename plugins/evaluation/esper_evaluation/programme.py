@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING
 
-import numpy as np
 from attrs import evolve, frozen
 
 from esper_core.contracts.errors import UserError, did_you_mean
@@ -14,9 +15,11 @@ from esper_core.registry.sources import made_with
 from esper_core.runs.shards import Job, divide
 from esper_core.system.content import digest
 from esper_evaluation.arms import FIXED, REPLAY, Arm, with_needed
-from esper_evaluation.records import Batched, Key, Records, job_of
+from esper_evaluation.records import Batched, Drawing, Key, Records, job_of
 from esper_evaluation.search import Found, Line, Search
-from esper_evaluation.statistics import Values
+
+if TYPE_CHECKING:
+    from esper_evaluation.statistics import Values
 
 
 @frozen
@@ -29,6 +32,7 @@ class Played:
         values: Arm → outcome → `[S, I]`, with one row for an arm without a policy.
         tags: What the environment says in words about each instance, such as its host: name → text.
         found: The schedule of `best-fixed`, where it took part.
+        training: Rule → outcome → mean on training instances, where these were played.
         played: Episodes that were not on record, those of the search included.
         folder: Where the records lie.
     """
@@ -38,6 +42,7 @@ class Played:
     values: Mapping[str, Mapping[str, Values]]
     tags: Sequence[Mapping[str, str]]
     found: Found | None
+    training: Mapping[str, Mapping[str, float]]
     played: int
     folder: Path
 
@@ -53,6 +58,7 @@ class Programme:
         search: The search for `best-fixed`.
         instances: Instances of all arms but `best-fixed`.
         scheduled: Those of `best-fixed`; without any nothing is searched.
+        drawn: Training instances that rules play, so that the best can be chosen there.
     """
 
     arms: Sequence[Arm]
@@ -61,6 +67,7 @@ class Programme:
     search: Search
     instances: Sequence[int]
     scheduled: Sequence[int]
+    drawn: Sequence[Drawing] = ()
 
     @classmethod
     def whole(
@@ -70,10 +77,12 @@ class Programme:
         rules: Mapping[str, str],
         search: Search,
         instances: Sequence[int],
+        draws: int = 0,
     ) -> Programme:
-        """Return a programme in which all arms play all instances."""
+        """Return a programme in which all arms play all instances, and rules so many batches of training instances."""
         fixed = any(arm.name == FIXED for arm in arms)
-        return cls(arms, checkpoints, rules, search, instances, instances if fixed else ())
+        drawn = [Drawing(name, made, search.envs, batch) for name, made in rules.items() for batch in range(draws)]
+        return cls(arms, checkpoints, rules, search, instances, instances if fixed else (), drawn)
 
     def shares(self, of: int, together: int) -> list[Programme]:
         """Return what each of several machines plays.
@@ -83,16 +92,18 @@ class Programme:
         round by round it goes on from its last. Whoever has it has fewer instances.
         """
         groups = [self.instances[first : first + together] for first in range(0, len(self.instances), together)]
-        one = evolve(self, instances=self.instances[:1], scheduled=())
+        one = evolve(self, instances=self.instances[:1], scheduled=(), drawn=())
         episodes = sum(len(phase) for phase in one.phases())
         costs = [episodes * len(group) for group in groups]
-        if self.scheduled:
-            costs.append(self.search.episodes + len(self.scheduled))
+        costs.append(self.search.episodes + len(self.scheduled) if self.scheduled else 0)
+        costs += [self.search.envs] * len(self.drawn)
+        searched = len(groups)
         return [
             evolve(
                 self,
                 instances=[instance for number in numbers if number < len(groups) for instance in groups[number]],
-                scheduled=self.scheduled if len(groups) in numbers else (),
+                scheduled=self.scheduled if searched in numbers else (),
+                drawn=[self.drawn[number - searched - 1] for number in numbers if number > searched],
             )
             for numbers in divide(costs, of)
         ]
@@ -128,20 +139,28 @@ class Programme:
     @property
     def count(self) -> int:
         """How many episodes there are, those of the search included."""
-        return sum(map(len, self.phases())) + len(self.batches()) * self.search.envs
+        return sum(map(len, self.phases())) + (len(self.batches()) + len(self.drawn)) * self.search.envs
+
+    def undrawn(self, records: Records) -> list[Drawing]:
+        """Return the batches of training instances that are not on record."""
+        return [which for which in self.drawn if which not in records.drawings]
 
     def missing(self, records: Records) -> int:
         """Return how many episodes are not on record, those of the search included."""
-        unsearched = (len(self.batches()) - len(self.searched(records))) * self.search.envs
-        return sum(key not in records.lines for phase in self.phases() for _, key in phase) + unsearched
+        batches = len(self.batches()) - len(self.searched(records)) + len(self.undrawn(records))
+        unplayed = sum(key not in records.lines for phase in self.phases() for _, key in phase)
+        return unplayed + batches * self.search.envs
 
     def jobs(self, records: Records) -> list[Job]:
         """Return what is not on record as the jobs of a shard."""
         batches = [job_of(which) for which in self.batches() if which not in records.batches]
+        batches += map(job_of, self.undrawn(records))
         return batches + [job_of(key) for phase in self.phases() for _, key in phase if key not in records.lines]
 
     def values(self, arm: Arm, records: Records, outcomes: Sequence[Outcome]) -> dict[str, Values]:
         """Return what an arm achieved: outcome → `[S, I]`."""
+        import numpy as np
+
         keys = self.keys(arm)
         lines = [records.lines[key]["outcomes"] for key in keys]
         seeds = len(self.checkpoints) if arm.learned else 1
@@ -154,7 +173,18 @@ class Programme:
     ) -> Played:
         """Return what came of it, when all is on record."""
         values = {arm.name: self.values(arm, records, outcomes) for arm in self.arms}
-        return Played(self.instances, [*self.checkpoints], values, self.tags(records), found, played, folder)
+        tags, training = self.tags(records), self.training(records, outcomes)
+        return Played(self.instances, [*self.checkpoints], values, tags, found, training, played, folder)
+
+    def training(self, records: Records, outcomes: Sequence[Outcome]) -> dict[str, dict[str, float]]:
+        """Return what each rule achieved on training instances: rule → outcome → mean; empty where none were played."""
+        lines = {arm: [records.drawings[w]["outcomes"] for w in self.drawn if w.arm == arm] for arm in self.rules}
+        names = [outcome.name for outcome in outcomes]
+        return {
+            arm: {name: fmean(value for line in found for value in line[name]) for name in names}
+            for arm, found in lines.items()
+            if found
+        }
 
     def tags(self, records: Records) -> list[Mapping[str, str]]:
         """Return what the environment says in words about each instance."""

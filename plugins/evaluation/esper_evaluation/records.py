@@ -18,7 +18,8 @@ from esper_core.system.shape import structured
 EVALUATION = "evaluation"
 """Folder within a run."""
 
-EPISODES_FILE, SEARCH_FILE, ABOUT_FILE = "episodes.jsonl", "search.jsonl", "about.json"
+EPISODES_FILE, SEARCH_FILE, TRAINING_FILE = "episodes.jsonl", "search.jsonl", "training.jsonl"
+ABOUT_FILE = "about.json"
 
 Entry = dict[str, Any]
 
@@ -41,6 +42,15 @@ class Batched(NamedTuple):
     """Which batch of which search it is: of so many episodes, so many side by side."""
 
     episodes: int
+    envs: int
+    batch: int
+
+
+class Drawing(NamedTuple):
+    """Which training instances an arm has played: those that so many environments draw for a batch."""
+
+    arm: str
+    version: str
     envs: int
     batch: int
 
@@ -71,7 +81,22 @@ class Batch:
     schedules: list[list[list[int]]] | None = None
 
 
-SHAPES: Mapping[str, tuple[type, Callable[..., Any]]] = {EPISODES_FILE: (Episode, Key), SEARCH_FILE: (Batch, Batched)}
+@frozen
+class Drawn:
+    """The shape of a line of `training.jsonl`: what came of each environment's episode, by outcome."""
+
+    arm: str
+    version: str
+    envs: int
+    batch: int
+    outcomes: dict[str, list[float]]
+
+
+SHAPES: Mapping[str, tuple[type, Callable[..., Any]]] = {
+    EPISODES_FILE: (Episode, Key),
+    SEARCH_FILE: (Batch, Batched),
+    TRAINING_FILE: (Drawn, Drawing),
+}
 """File → the shape of its lines, and what tells them apart."""
 
 Write = Callable[[str, Sequence[Entry]], None]
@@ -85,10 +110,12 @@ class Records:
     Attributes:
         lines: Episodes.
         batches: Batches of searches.
+        drawings: Batches of training instances.
     """
 
     lines: dict[Key, Entry] = field(repr=False)
     batches: dict[Batched, Entry] = field(repr=False)
+    drawings: dict[Drawing, Entry] = field(repr=False)
     write: Write = field(repr=False)
 
     @classmethod
@@ -106,23 +133,21 @@ class Records:
             make_folder(folder, run)
             if not (folder / ABOUT_FILE).exists():
                 replace_synced(folder / ABOUT_FILE, json_bytes(about, indent=2), run)
-        lines, batches = (_read(folder / file, run) for file in SHAPES)
-        return cls(lines, batches, lambda file, entries: append_lines(folder / file, entries, within=run))
+        lines, batches, drawings = (_read(folder / file, run) for file in SHAPES)
+        return cls(lines, batches, drawings, lambda file, entries: append_lines(folder / file, entries, within=run))
 
     @classmethod
     def in_shard(cls, run: Path, about: Mapping[str, Any], shard: Shard) -> Records:
         """Return the same as far as a shard knows more, which takes in all that is written; raises as `open`."""
-        lines, batches = (_read(folder_of(run, about) / file) for file in SHAPES)
+        known = {file: _read(folder_of(run, about) / file) for file in SHAPES}
         for result in shard.results.values():
-            if _is_batch(result):
-                batches[_key(Batched, result)] = result
-            else:
-                lines[_key(Key, result)] = result
+            known[file_of(result)][_key(SHAPES[file_of(result)][1], result)] = result
 
         def write(file: str, entries: Sequence[Entry]) -> None:
             shard.add({job_of(_key(SHAPES[file][1], entry)): entry for entry in entries})
 
-        return cls(lines, batches, write)
+        lines, batches, drawings = known.values()
+        return cls(lines, batches, drawings, write)
 
     def add(self, episodes: Mapping[Key, Entry]) -> None:
         """Write down episodes, and wait until the disk has them; raises EsperError."""
@@ -135,6 +160,11 @@ class Records:
         self.batches[which] = {**which._asdict(), **line}
         self.write(SEARCH_FILE, [self.batches[which]])
 
+    def add_drawing(self, which: Drawing, outcomes: Mapping[str, list[float]]) -> None:
+        """Write down a batch of training instances, and wait until the disk has it; raises EsperError."""
+        self.drawings[which] = {**which._asdict(), "outcomes": dict(outcomes)}
+        self.write(TRAINING_FILE, [self.drawings[which]])
+
     def missing(self, keys: Iterable[Key]) -> list[Key]:
         """Return those of the keys that have no line."""
         return [key for key in keys if key not in self.lines]
@@ -145,18 +175,21 @@ def folder_of(run: Path, about: Mapping[str, Any]) -> Path:
     return run / EVALUATION / digest(about)
 
 
-def job_of(key: Key | Batched) -> str:
-    """Return what an episode, or a batch of a search, is called as a job of a shard."""
+def job_of(key: Key | Batched | Drawing) -> str:
+    """Return what an episode, or a batch of a search or of training instances, is called as a job of a shard."""
     return " ".join(f"{name} {value}" for name, value in key._asdict().items() if value is not None)
 
 
 def check_result(result: Any) -> None:
-    """Raise ValueError where what came of a job of a shard is neither an episode nor a batch of a search."""
-    structured(Batch if _is_batch(result) else Episode, result)
+    """Raise ValueError where what came of a job of a shard is neither an episode nor a batch."""
+    structured(SHAPES[file_of(result)][0], result)
 
 
-def _is_batch(result: Any) -> bool:
-    return isinstance(result, Mapping) and "batch" in result
+def file_of(result: Any) -> str:
+    """Return the file that what came of a job of a shard belongs to."""
+    if not isinstance(result, Mapping) or "batch" not in result:
+        return EPISODES_FILE
+    return TRAINING_FILE if "arm" in result else SEARCH_FILE
 
 
 def _key(kind: Callable[..., Any], entry: Mapping[str, Any]) -> Any:

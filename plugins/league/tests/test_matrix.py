@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from esper_league import League
-from esper_league.matrix import Matrix, beats, cyclic_triples
+from esper_league.matrix import Matrix, beats, triples
 from plugins.league.tests.conftest import commander, enter, play
 
 
@@ -20,9 +20,9 @@ def test_rock_paper_scissors_is_a_cycle_and_chance_is_none() -> None:
         names, lost = ["rock", "paper", "scissors"], 20 - points
         return Matrix(names, [[0, lost, points], [points, 0, lost], [lost, points, 0]], [[20] * 3] * 3)
 
-    assert cyclic_triples(matrix(18)) == [("rock", "scissors", "paper")]
-    assert cyclic_triples(matrix(2)) == [("rock", "paper", "scissors")]
-    assert cyclic_triples(matrix(11)) == []
+    assert triples(matrix(18)) == ([("rock", "scissors", "paper")], 1)
+    assert triples(matrix(2)) == ([("rock", "paper", "scissors")], 1)
+    assert triples(matrix(11)) == ([], 0)
 
 
 @pytest.mark.parametrize(("wins", "games", "sure"), [(2, 2, False), (3, 3, True), (13, 20, False), (15, 20, True)])

@@ -37,6 +37,24 @@ def evaluate(
     instances: Annotated[
         int, typer.Option(help="Held-out instances that each arm plays.", min=MIN_INSTANCES, max=1_000_000)
     ] = 20,
+    fresh: Annotated[
+        int | None,
+        typer.Option(
+            metavar="FROM",
+            help="The first of them, of all held out, counted from 0; nobody may have looked at them before.",
+            min=0,
+            max=1_000_000_000,
+        ),
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Take them although somebody has; that is recorded.")] = False,
+    primary: Annotated[
+        str,
+        typer.Option(
+            metavar="HOW",
+            help="What decides: iqm, or paired-mean, to the best rule on training instances.",
+            autocompletion=lambda: ["iqm", "paired-mean"],
+        ),
+    ] = "iqm",
     search_episodes: Annotated[
         int | None,
         typer.Option(
@@ -74,6 +92,8 @@ def evaluate(
     interquartile means over instances and policy seeds, or means of what is
     won or lost, with 95 % bootstrap intervals. One contrast is declared before
     any result: `policy` minus the best rule, by the environment's first outcome.
+    With --primary paired-mean that is the mean of the differences, kind by kind,
+    to the rule that is best on training instances.
 
     Arms are all installed rules that can play the environment (static, random, plateau, …), and:
 
@@ -86,6 +106,9 @@ def evaluate(
         replay          what policy-greedy made permanent, there from the start
 
     Episodes already played are kept in the first run's folder, and not played again.
+
+    \b
+        esper evaluate RUN RUN RUN --fresh 1000 --instances 400 --primary paired-mean
 
     \b
         esper evaluate RUN --shard 1/2     half of it, into a file in RUN
@@ -115,6 +138,9 @@ def evaluate(
         arms=None if arms is None else [name for name in arms.split(",") if name.strip()],
         instances=instances,
         search_episodes=search_episodes,
+        fresh=fresh,
+        primary=primary,
+        again=again,
         slots=slots,
     )
     evaluation: Evaluation | ShareDone

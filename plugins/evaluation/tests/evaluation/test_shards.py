@@ -62,20 +62,21 @@ def moved(folder: Path) -> Path:
     return shutil.move(folder / "runs/lamps-0/evaluation", folder / "before")
 
 
-@pytest.mark.parametrize("of", [3, 9])
+@pytest.mark.parametrize(("of", "more", "drawn"), [(3, (), 0), (9, ("--primary", "paired-mean"), 2 * 6)])
 def test_merged_is_what_one_process_would_have_played(
-    folder: Path, printed: Printed, begun: list[int], of: int
+    folder: Path, printed: Printed, begun: list[int], of: int, more: tuple[str, ...], drawn: int
 ) -> None:
-    document, records = printed(*SMALL), kept(folder)
+    words, episodes = (*SMALL, *more), EPISODES + drawn
+    document, records = printed(*words), kept(folder)
     moved(folder)
     begun.clear()
-    shares = [printed(*SMALL, "--shard", f"{number}/{of}") for number in range(of, 0, -1)]
-    assert sum(share["jobs"] for share in shares) == EPISODES == sum(share["new"] for share in shares)
+    shares = [printed(*words, "--shard", f"{number}/{of}") for number in range(of, 0, -1)]
+    assert sum(share["jobs"] for share in shares) == episodes == sum(share["new"] for share in shares)
     busiest = max(share["jobs"] for share in shares)
-    assert busiest <= max(EPISODES / of + 10, 6 + 5), "who searches plays little else"
+    assert busiest <= max(episodes / of + 10, 6 + 5), "who searches plays little else"
     begun.clear()
-    assert printed(*SMALL, "--merge") == document and kept(folder) == records and begun == []
-    assert printed(*SMALL) == printed(*SMALL, "--merge") == {**document, "played": 0}
+    assert printed(*words, "--merge") == document and kept(folder) == records and begun == []
+    assert printed(*words) == printed(*words, "--merge") == {**document, "played": 0}
 
 
 def test_what_is_on_record_is_not_played_again(folder: Path, printed: Printed) -> None:
