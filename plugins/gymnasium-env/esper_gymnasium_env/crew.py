@@ -38,11 +38,12 @@ class Groups:
         count: Environments altogether.
         workers: Processes at most.
         seed: Of the streams of the processes, which an environment may draw from.
+        first: Number of the first environment.
     """
 
-    def __init__(self, make: Make, count: int, workers: int, seed: int) -> None:
+    def __init__(self, make: Make, count: int, workers: int, seed: int, first: int) -> None:
         shares = equal_shares(count, workers)
-        begins = [partial(_begin, make, share.start, len(share), seed + n) for n, share in enumerate(shares)]
+        begins = [partial(_begin, make, first + share.start, len(share), seed + n) for n, share in enumerate(shares)]
         self._crew = Crew(PURPOSE, begins, shares).open()
 
     def reset(self, rows: Sequence[int], seeds: Sequence[int], options: dict[str, Any] | None) -> Seen:
@@ -87,13 +88,13 @@ class Groups:
         return [_joined(column, [*map(len, places)]) for column in zip(*answers, strict=True)]
 
 
-def shared_out(make: Make, count: int, workers: int, seed: int) -> Group | Groups:
+def shared_out(make: Make, count: int, workers: int, seed: int, first: int) -> Group | Groups:
     """Return the environments in this process for 0 workers, else shared out among as many.
 
     They stay in this process too where it may have no children, as in the processes of other libraries' vectorised
     environments.
     """
-    return Groups(make, count, workers, seed) if workers and may_have_children() else make(0, count)
+    return Groups(make, count, workers, seed, first) if workers and may_have_children() else make(first, count)
 
 
 def _joined(column: Sequence[NDArray[Any] | None], counts: Sequence[int]) -> NDArray[Any] | None:

@@ -16,6 +16,7 @@ from esper_core.system.crew import Crew, equal_shares, may_have_children, method
 from esper_core.system.processes import Purpose
 from esper_echelon.matches.curriculum import CurriculumState
 from esper_echelon.matches.group import Begun, Floats, Group, Standing, Stepped
+from esper_echelon.matches.saved import joined, parted
 
 PURPOSE = Purpose(
     name="esper-echelon",
@@ -117,15 +118,14 @@ class Groups:
         return found
 
     def state(self) -> dict[str, Any]:
-        """Return what the next step or match depends on: that of each process."""
-        return {"shares": self._crew.everyone("state")}
+        """Return what the next step or match depends on, as a `Group` does."""
+        return joined(self._crew.everyone("state"))
 
     def load_state(self, state: Mapping[str, Any]) -> Begun:
-        """Go on where `state()` was taken; raises ValueError where matches were shared out otherwise."""
+        """Go on where `state()` was taken, in however many processes that was."""
         self._sent = {}
-        if len(state["shares"]) != len(self._crew):
-            raise ValueError(f"it is that of {len(state['shares'])} processes, not of {len(self._crew)}")
-        return _begun(self._everyone("load_state", lambda number: (state["shares"][number],)))
+        parts = [parted(state, share.start, len(share)) for share in self._shares]
+        return _begun(self._everyone("load_state", lambda number: (parts[number],)))
 
     def close(self) -> None:
         """End the processes."""
