@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 FIGURE_FILE = "comparison.png"
 MIN_INSTANCES = 2
+MAX_FRESH = 1_000_000
+"""The first of fresh instances at most: all before it are named to find it."""
 
 Run = RunDirectory | str | Path
 
@@ -203,6 +205,8 @@ def ask(
         raise ConfigError(f"{instances} instances are one seed.", hint=f"Use --instances {2 * together} or more.")
     if again and fresh is None:
         raise ConfigError("--again means nothing without --fresh.", hint="Without --fresh any instances are played.")
+    if (fresh or 0) > MAX_FRESH:
+        raise ConfigError(f"--fresh cannot be {fresh}.", hint=f"It is {MAX_FRESH} at most.")
     if (fresh or 0) % together:
         raise ConfigError(f"--fresh {fresh} parts a seed from its other side.", hint=f"Use --fresh {(fresh or 0) + 1}.")
     draws = -(-instances // plan.envs) if primary == PAIRED else 0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+from itertools import combinations
+
 import pytest
 
 from esper_league import League
@@ -28,3 +31,20 @@ def test_rock_paper_scissors_is_a_cycle_and_chance_is_none() -> None:
 @pytest.mark.parametrize(("wins", "games", "sure"), [(2, 2, False), (3, 3, True), (13, 20, False), (15, 20, True)])
 def test_who_beats_whom_is_said_with_certainty(wins: float, games: int, sure: bool) -> None:
     assert beats(wins, games) is sure and not beats(games - wins, games)
+
+
+def test_triples_are_those_that_one_finds_by_looking_at_each() -> None:
+    draw, size = random.Random(4), range(14)
+    wins = [[0.0] * 14 for _ in size]
+    for i, j in combinations(size, 2):
+        wins[i][j] = float(draw.choice((0, 10, 20)))
+        wins[j][i] = 20.0 - wins[i][j]
+    names = [str(i) for i in size]
+    found = triples(Matrix(names, wins, [[20] * 14] * 14))
+
+    def over(*three: int) -> bool:
+        return all(wins[a][b] == 20 for a, b in zip(three, (*three[1:], three[0]), strict=True))
+
+    each = [order for i, j, k in combinations(size, 3) for order in ((i, j, k), (i, k, j)) if over(*order)]
+    assert found.cyclic == [(names[a], names[b], names[c]) for a, b, c in each] and len(each) > 5
+    assert found.decided == sum(all(wins[a][b] != 10 for a, b in combinations(t, 2)) for t in combinations(size, 3))

@@ -16,7 +16,7 @@ from esper_core.contracts.errors import Interrupted, Terminated, UserError
 from esper_core.runs.directory import find_run
 from esper_core.runs.shards import ShareDone
 from esper_core.system.printable import visible_line
-from esper_evaluation.evaluating import MIN_INSTANCES, ask, evaluate_runs, evaluate_share, merge_shares
+from esper_evaluation.evaluating import MAX_FRESH, MIN_INSTANCES, ask, evaluate_runs, evaluate_share, merge_shares
 from esper_evaluation.evaluation import Evaluation, Table
 
 
@@ -43,7 +43,7 @@ def evaluate(
             metavar="FROM",
             help="The first of them, of all held out, counted from 0; nobody may have looked at them before.",
             min=0,
-            max=1_000_000_000,
+            max=MAX_FRESH,
         ),
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="Take them although somebody has; that is recorded.")] = False,

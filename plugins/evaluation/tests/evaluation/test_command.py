@@ -114,6 +114,7 @@ def test_the_function_returns_what_the_command_prints(
         ({"arms": "policy"}, "arms cannot be 'policy'"),
         ({"instances": 1}, "instances cannot be 1"),
         ({"search_episodes": 0.5}, "search_episodes cannot be 0.5"),
+        ({"fresh": 10**7}, "--fresh cannot be 10000000"),
         ({"runs": []}, "no run to evaluate"),
         ({"runs": ["lamps-0", "lamps-0"]}, "lamps-0 and lamps-0 have the same seed, 0"),
         ({"at": 9}, "no checkpoint of update 9"),
