@@ -26,16 +26,17 @@ def locked(run: Path) -> Iterator[None]:
 
 
 @contextmanager
-def locked_by(file: Path, what: str) -> Iterator[None]:
+def locked_by(file: Path, what: str, *, wait: bool = False) -> Iterator[None]:
     """Hold the lock of a file within; raises UserError when another process does, or when it cannot be written.
 
     The lock is the system's (`flock`), so that no stale one is left behind. The descriptor is closed on exec and in
-    forked children: a worker process may outlive a killed run, and must not keep it. `what` says what is worked on.
+    forked children: a worker process may outlive a killed run, and must not keep it. `what` says what is worked on;
+    with `wait`, for what takes no time, nobody is refused.
     """
     with ExitStack() as stack:
         try:
             descriptor = stack.enter_context(opened_file(file, os.O_RDWR | os.O_CREAT))
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()} on {socket.gethostname()}".encode(), 0)
         except BlockingIOError as error:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 from attrs import asdict, frozen
 
 from esper_core.contracts.errors import UserError
 from esper_core.runs.directory import RunDirectory
+from esper_core.runs.lock import locked_by
 from esper_core.system.json_files import append_lines, cut, read_lines
 from esper_core.system.shape import structured
 
-LOOKED_FILE = "looked-at.jsonl"
+LOOKED_FILE, LOCK_FILE = "looked-at.jsonl", ".looked-at.lock"
 
 IQM, PAIRED = "iqm", "paired-mean"
 PRIMARIES = (IQM, PAIRED)
@@ -84,6 +86,12 @@ def look_at(run: RunDirectory, look: Look) -> None:
     """
     places = run.path.parent, *run.path.parent.parents
     path = next((place / LOOKED_FILE for place in places if (place / LOOKED_FILE).is_file()), places[0] / LOOKED_FILE)
+    # Shards begin at once, on several machines.
+    with locked_by(path.with_name(LOCK_FILE), f"the record {path}", wait=True):
+        _record(path, look)
+
+
+def _record(path: Path, look: Look) -> None:
     lines = list(read_lines(path, partial(structured, Look)))
     looks = [structured(Look, line.entry) for line in lines]
     if any(look.is_same(other) for other in looks):

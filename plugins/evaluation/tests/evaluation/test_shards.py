@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,7 +22,9 @@ from esper_core.registry.index import Index
 from esper_core.runs.directory import RunDirectory
 from esper_evaluation import programme
 from esper_evaluation.commands import evaluate as command
+from esper_evaluation.looked import IQM, LOOKED_FILE, Look, look_at
 from esper_testing.reference.environment import Lamps
+from tests.runs import forking
 
 SMALL = ("evaluate", "lamps-0", "lamps-1", "--instances", "5", "--search-episodes", "7", "--by", "target")
 EPISODES = 3 * 5 + 4 * 2 * 5 + 6
@@ -145,6 +148,20 @@ def test_shards_of_something_else_are_named(folder: Path, printed: Printed, monk
     printed(*SMALL, "--shard", "2/2")
     assert re.search(r"2-of-2.jsonl does not belong with .* is AVX9", printed(*SMALL, "--merge", status=2))
     assert re.search(r"1-of-2.jsonl was begun under .* is AVX9", printed(*SMALL, "--shard", "1/2", status=2))
+
+
+def test_what_several_look_at_at_once_is_all_on_record(tmp_path: Path) -> None:
+    run: Any = SimpleNamespace(path=tmp_path / "run")
+
+    def look(first: int) -> None:
+        for number in range(first, first + 20):
+            look_at(run, Look("", "lamps", number, 1, [], [], [], [], IQM, fresh=True, again=False))
+
+    processes = [forking.start(look, first) for first in range(0, 80, 20)]
+    for process in processes:
+        process.join(60)
+    lines = [json.loads(line) for line in (tmp_path / LOOKED_FILE).read_text().splitlines()]
+    assert sorted(line["first"] for line in lines) == list(range(80))
 
 
 MERGE = """
