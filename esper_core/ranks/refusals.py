@@ -34,8 +34,8 @@ def check_ranks(plan: Plan, index: Index, count: int) -> None:
         raise IncompatiblePlan(f"{find_planned(index, planned)} teaches, in one process only.", hint=ALONE)
     if plan.drawn:
         raise IncompatiblePlan(
-            f"Each update draws how many slots there are ({', '.join(map(str, plan.drawn))}), which several ranks cannot "
-            "do together yet.",
+            f"Each update draws how many slots there are ({', '.join(map(str, plan.drawn))}), which several ranks "
+            "cannot do together yet.",
             hint=ALONE,
         )
     if (device := resolve_device(plan.device)) != "cpu":
