@@ -20,7 +20,6 @@ from esper_core.composition.recipes import Recipes
 from esper_core.contracts.errors import Interruption
 from esper_core.registry.index import Index
 from esper_core.runs.directory import RunDirectory
-from esper_evaluation import programme
 from esper_evaluation.commands import evaluate as command
 from esper_evaluation.looked import IQM, LOOKED_FILE, Look, look_at
 from esper_testing.reference.environment import Lamps
@@ -118,11 +117,18 @@ def test_a_share_goes_on_where_it_was_left(
     assert printed(*SMALL, "--merge") == document
 
 
-def test_two_sides_of_a_seed_are_played_by_one() -> None:
-    whole = programme.Programme.whole((), {}, {}, programme.Search(1, 1), range(12))
-    shares = [list(share.instances) for share in whole.shares(4, 2)]
-    pairs = [pair for share in shares for pair in zip(share[::2], share[1::2], strict=True)]
-    assert sorted(pairs) == [(number, number + 1) for number in range(0, 12, 2)]
+def test_two_sides_of_a_seed_are_played_by_one(folder: Path, printed: Printed, make_run: Any) -> None:
+    run = make_run(seed=0, uses={"environment": "duel", "masks": "duel"}, slots="1")
+    shutil.copytree(run.path, folder / "runs" / "duel")
+    words = ("evaluate", "duel", "--arms", "policy,static", "--instances", "10")
+    document = printed(*words)
+    shutil.rmtree(folder / "runs/duel/evaluation")
+    for number in (1, 2, 3):
+        path = Path(printed(*words, "--shard", f"{number}/3")["file"])
+        jobs = [json.loads(line)["result"] for line in path.read_text().splitlines()[1:]]
+        instances = {(job["arm"], job["instance"]) for job in jobs}
+        assert instances == {(arm, instance ^ 1) for arm, instance in instances}
+    assert printed(*words, "--merge") == document
 
 
 @pytest.mark.parametrize(
