@@ -17,8 +17,10 @@ from esper_core.composition.recipes import Recipes
 from esper_core.contracts.errors import CheckpointMismatch, ConfigError, SlotIdError
 from esper_core.registry.index import Index
 from esper_core.runs.directory import RunDirectory
+from esper_core.runs.header import content_digest
 from esper_evaluation import evaluating
 from esper_evaluation.commands import evaluate as command
+from esper_evaluation.entrants import choose_entrants
 from esper_testing.reference.plugin import DISTRIBUTION
 
 ARMS = ("--arms", "policy,static", "--instances", "4", "--json")
@@ -70,6 +72,18 @@ def test_a_player_acts_in_other_slots(place: Path) -> None:
         esper_core.load(place, slots=[3, 5])
     with pytest.raises(ConfigError, match="slots cannot be"):
         esper_core.load(place, slots=2.5)  # type: ignore[arg-type]
+
+
+def test_runs_that_began_with_weights_of_their_own_are_seeds_of_one_policy(
+    runs: list[RunDirectory], tmp_path: Path
+) -> None:
+    copies = [RunDirectory.open(shutil.copytree(one.path, tmp_path / one.name)) for one in runs]
+    for copied in copies:
+        file = copied.checkpoints / "000002" / "state.json"
+        content = json.loads(file.read_text())
+        content["plan"]["init"] = {"run": f"/first/{copied.name}", "update": 1, "digest": copied.name}
+        file.write_text(json.dumps({**content, "digest": content_digest(content)}))
+    assert [entrant.seed for entrant in choose_entrants(copies, "last")] == [0, 1]
 
 
 def test_weights_for_one_number_are_refused_with_the_table(
