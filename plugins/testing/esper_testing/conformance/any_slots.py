@@ -1,7 +1,7 @@
 """What networks and features must do that say that they are for any number of slots.
 
-Weights of such a network fit each number, and mean the same with it. It is shown slots of which one more thing is known,
-`PRESENT`, and compared with itself, shown them in another way. What such features say means the same for each number.
+Weights of such a network fit each number, and mean the same with it. It is shown slots of which one more thing is
+known, `PRESENT`, and compared with itself, shown them in another way. What such features say means the same for each.
 """
 
 from __future__ import annotations
