@@ -32,8 +32,9 @@ FLOORS = {
     "diagnosis": "contracts system registry composition",
     "learning": "contracts system registry composition policy",
     "runs": "contracts system registry composition policy learning",
-    "api": "contracts system registry composition diagnosis policy learning runs",
-    "cli": "api contracts system registry composition diagnosis policy learning runs",
+    "ranks": "contracts system registry composition policy learning runs",
+    "api": "contracts system registry composition diagnosis policy learning runs ranks",
+    "cli": "api contracts system registry composition diagnosis policy learning runs ranks",
     "esper_core": "api contracts system registry composition runs",  # what plugins import by its short name
     "builtin": "contracts system policy learning runs esper_core",  # a plugin like any other, but for where it lies
 }

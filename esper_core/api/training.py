@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,8 @@ from esper_core.system.packages import LOCAL_DISTRIBUTION
 if TYPE_CHECKING:
     from esper_core.learning.session import Session
     from esper_core.learning.trainer import StepProgress, Update
+    from esper_core.ranks.launch import Launch
+    from esper_core.ranks.running import Leading
 
 _logger = logging.getLogger("esper")
 # What is said while training is for whoever asks the logger, and printed by nobody else.
@@ -182,27 +184,36 @@ def as_folder(out: str | Path) -> Path:
 
 
 def begin_run(
-    plan: Plan, index: Index, observing: Observing, out: Path, view: View
+    plan: Plan, index: Index, observing: Observing, out: Path, view: View, launch: Launch | None = None
 ) -> tuple[RunDirectory, list[dict[str, Any]]]:
-    """Train a new run, and return it with its metrics lines; raises as `train`."""
+    """Train a new run, and return it with its metrics lines; raises as `train`.
+
+    With a `launch` this is rank 0 of several processes, which train it together.
+    """
     here, place = Path.cwd(), out.absolute()
 
-    def create(trainer: Session, stack: ExitStack) -> RunDirectory:
+    def create(trainer: Session, facts: Mapping[str, Any], stack: ExitStack) -> RunDirectory:
         if plan.init is not None:
             trainer.notes.extend(load_init(trainer, plan, index))
         parameters = sum(p.numel() for p in trainer.policy.parameters())
-        run = RunDirectory.create(place, plan, index, {"parameters": parameters, "device": str(trainer.device)}, here)
+        run = RunDirectory.create(place, plan, index, {"parameters": parameters, **facts}, here)
         run.given = out / run.name
         stack.enter_context(locked(run.path))
         return run
 
-    return _train(plan, index, observing, create, view)
+    return _train(plan, index, observing, create, view, launch)
 
 
 def resume_run(
-    resumption: Resumption, index: Index, observing: Observing, view: View, *, device: str | None = None
+    resumption: Resumption,
+    index: Index,
+    observing: Observing,
+    view: View,
+    *,
+    device: str | None = None,
+    launch: Launch | None = None,
 ) -> list[dict[str, Any]]:
-    """Train a run to its end, and return its metrics lines; its lock must be held. Raises as `resume`."""
+    """Train a run to its end, and return its metrics lines; its lock must be held. As `resume` and `begin_run`."""
     run, plan, folder = resumption.run, resumption.plan, Path.cwd()
     if resumption.is_finished:
         lines = run.metrics()
@@ -210,24 +221,25 @@ def resume_run(
             raise EsperError(f"{run.shown(run.path / METRICS_FILE)} has no line.", hint="Restore it from a copy.")
         return lines
 
-    def load(trainer: Session, stack: ExitStack) -> RunDirectory:
+    def load(trainer: Session, facts: Mapping[str, Any], stack: ExitStack) -> RunDirectory:
         if resumption.header is not None:
             load_checkpoint(resumption.header.path, trainer, plan, index)
         elif plan.init is not None:
             trainer.notes.extend(load_init(trainer, plan, index))
-        resumption.drop_later(index, str(trainer.device), folder)
+        resumption.drop_later(index, facts, folder)
         return run
 
     here = plan if device is None else evolve(plan, device=device)
-    return _train(here, index, observing, load, view, run=run)[1]
+    return _train(here, index, observing, load, view, launch, run=run)[1]
 
 
 def _train(
     plan: Plan,
     index: Index,
     observing: Observing,
-    open_run: Callable[[Session, ExitStack], RunDirectory],
+    open_run: Callable[[Session, Mapping[str, Any], ExitStack], RunDirectory],
     view: View,
+    launch: Launch | None = None,
     *,
     run: RunDirectory | None = None,
 ) -> tuple[RunDirectory, list[dict[str, Any]]]:
@@ -237,14 +249,16 @@ def _train(
             from esper_core.learning.session import open_training
 
             observers = Observers.build(observing, index)
-            trainer = open_training(plan, index)
+            ranks = None if launch is None else stack.enter_context(_leading(launch, plan, index))
+            trainer = open_training(plan, index) if ranks is None else ranks.open_session(plan, index)
             stack.callback(trainer.close, lambda message: warn(message))
-            run = open_run(trainer, stack)
+            facts = {"device": str(trainer.device), **({} if ranks is None else {"ranks": ranks.records})}
+            run = open_run(trainer, facts, stack)
             lines = run.metrics()
             _tell_of_checkpoint(trainer, run)
             with view(trainer, plan, run) as viewer, observers.watching(run, viewer.warn):
                 warn = viewer.warn
-                for note in trainer.notes:
+                for note in (*trainer.notes, *(() if ranks is None else ranks.warnings)):
                     warn(note)
                 for update in trainer.run(plan.updates, on_step=viewer.on_step):
                     run.append_events(update)
@@ -268,6 +282,12 @@ def _train(
                 raise
             raise told from error
     return run, lines
+
+
+def _leading(launch: Launch, plan: Plan, index: Index) -> AbstractContextManager[Leading]:
+    from esper_core.ranks.running import leading
+
+    return leading(launch, plan, index)
 
 
 def _tell_of_checkpoint(trainer: Session, run: RunDirectory) -> None:

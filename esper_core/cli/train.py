@@ -10,21 +10,23 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from attrs import evolve
 
 from esper_core.api.beginning import plan_from
 from esper_core.api.training import as_checkpoint
 from esper_core.api.watching import choose_observers, split_options
-from esper_core.cli import choices, completion, training
+from esper_core.cli import choices, completion, ranks, training
 from esper_core.cli.installed import load_installed
 from esper_core.cli.output import duration, kept, print_json, say, warn
 from esper_core.composition.fit import known_failures
 from esper_core.composition.lookup import find_planned
 from esper_core.composition.plan import PlanRequest, make_plan
 from esper_core.contracts.errors import UserError
+from esper_core.ranks.launch import Launch
 from esper_core.runs.checkpoint import verify_checkpoint
 from esper_core.runs.directory import RunDirectory, check_writable, find_run
 from esper_core.runs.lock import locked
-from esper_core.runs.resume import find_resumption
+from esper_core.runs.resume import find_fitting, find_resumption
 
 BESIDE_RESUME = ("resume", "at", "updates", "device", "observe", "no_tensorboard", "out", "plain", "as_json")
 """Parameters that may stand beside `--resume`: where the run is, how far it goes, where it computes, who watches."""
@@ -36,7 +38,11 @@ SLOTS = (
 )
 THREADS = "Threads within one operation of the policy; 1, for more were measured slower beside other work."
 PRECISION = "What networks compute in; float32. Weights stay float32."
-RESUME = "Go on with a run, from its newest checkpoint to its total of updates, which --updates may raise."
+RESUME = (
+    "Go on with a run, from its newest checkpoint to its total of updates, which --updates may raise; auto: with the "
+    "newest in --out of this very plan, or begin one."
+)
+AUTO = "auto"
 AT = "With --resume or --init: the checkpoint of this update. A resumed run drops what came after it."
 INIT = (
     "Begin a new run with the weights of another. What is not said is as there, but for who taught and was played "
@@ -68,7 +74,7 @@ def train(
     threads: Annotated[int | None, _run(help=THREADS)] = None,
     precision: Annotated[str | None, _run(metavar="float32|bf16", help=PRECISION)] = None,
     out: Annotated[Path, _run(help="Directory of runs.")] = Path("runs"),
-    resume: Annotated[str | None, _run(metavar="RUN", help=RESUME)] = None,
+    resume: Annotated[str | None, _run(metavar="RUN|auto", help=RESUME)] = None,
     init: Annotated[str | None, _run(metavar="RUN", help=INIT, autocompletion=completion.runs)] = None,
     at: Annotated[int | None, _run(metavar="UPDATE", help=AT)] = None,
     observe: Annotated[
@@ -87,15 +93,24 @@ def train(
       esper train --init runs/lstm-v2-s5-… --updates 10   a new one with its weights
     """  # noqa: D301
     index, recipes = load_installed(context)
+    launch = Launch.here()
+    if launch is not None and launch.rank:
+        if not dry_run:
+            ranks.follow(launch, index)
+        return
     planned, watchers = split_options(options or ())
     watching = choose_observers(index, recipes, observe or (), watchers, tensorboard=not no_tensorboard)
-    if resume is not None:
-        _refuse_beside_resume(context, planned)
-        run = find_run(resume, out)
+
+    def go_on(run: RunDirectory, updates: int | None, device: str | None, at: int | None = None) -> None:
         with locked(run.path):
             resumption = find_resumption(run, index, at=at, updates=updates)
-            lines = training.resume(resumption, index, watching, device=device, plain=plain or as_json)
+            ranks.check(launch, resumption.plan if device is None else evolve(resumption.plan, device=device), index)
+            lines = training.resume(resumption, index, watching, device=device, plain=plain or as_json, launch=launch)
         _print(run, lines, as_json)
+
+    if resume not in (None, AUTO):
+        _refuse_beside_resume(context, planned)
+        go_on(find_run(str(resume), out), updates, device, at)
         return
     if at is not None and init is None:
         raise UserError(
@@ -129,7 +144,11 @@ def train(
         print_json(plan.to_json(), indent=None if as_json else 2)
         return
     check_writable(out)
-    run, lines = training.begin(plan, index, watching, out, plain=plain or as_json)
+    if resume == AUTO and (fitting := find_fitting(out, plan)) is not None:
+        go_on(fitting, plan.updates, None)
+        return
+    ranks.check(launch, plan, index)
+    run, lines = training.begin(plan, index, watching, out, plain=plain or as_json, launch=launch)
     _print(run, lines, as_json)
 
 

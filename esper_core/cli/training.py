@@ -21,16 +21,27 @@ from esper_core.runs.resume import Resumption
 
 if TYPE_CHECKING:
     from esper_core.learning.session import Session
+    from esper_core.ranks.launch import Launch
 
 
-def begin(plan: Plan, index: Index, observing: Observing, out: Path, *, plain: bool) -> tuple[RunDirectory, Any]:
+def begin(
+    plan: Plan, index: Index, observing: Observing, out: Path, *, plain: bool, launch: Launch | None = None
+) -> tuple[RunDirectory, Any]:
     """Train a new run, and return it with its metrics lines; raises as `resume`."""
     with _stoppable(plan, plain=plain) as view:
-        return begin_run(plan, index, observing, out, view)
+        return begin_run(plan, index, observing, out, view, launch)
 
 
-def resume(resumption: Resumption, index: Index, observing: Observing, *, device: str | None, plain: bool) -> Any:
-    """Train a run to its end, and return its metrics lines; its lock must be held.
+def resume(
+    resumption: Resumption,
+    index: Index,
+    observing: Observing,
+    *,
+    device: str | None,
+    plain: bool,
+    launch: Launch | None = None,
+) -> Any:
+    """Train a run to its end, and return its metrics lines; its lock must be held. `launch` is as for `begin_run`.
 
     Raises:
         Interrupted: SIGINT or SIGTERM arrived; the update in flight is lost, the message says what is kept.
@@ -47,7 +58,7 @@ def resume(resumption: Resumption, index: Index, observing: Observing, *, device
     else:
         say("No update of this run was finished; it begins again.", err=True)
     with _stoppable(plan, plain=plain, run=run) as view:
-        return resume_run(resumption, index, observing, view, device=device)
+        return resume_run(resumption, index, observing, view, device=device, launch=launch)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -19,6 +19,7 @@ from esper_core.contracts.errors import ConfigError, PluginError, did_you_mean
 from esper_core.contracts.foreign import exhausted
 from esper_core.contracts.precision import autocast
 from esper_core.contracts.protocols import BuildContext, Origin
+from esper_core.contracts.share import Share
 from esper_core.registry.index import Component, Index
 from esper_core.registry.references import load_reference
 from esper_core.registry.resolve import split_name
@@ -35,7 +36,13 @@ ORDER = ("features", *LEARNED, "masks", "loss", "environment", OPPONENTS)
 
 
 def build_parts(
-    plan: Plan, index: Index, *, only: Collection[str] | None = None, dtype: torch.dtype = torch.float32
+    plan: Plan,
+    index: Index,
+    *,
+    only: Collection[str] | None = None,
+    dtype: torch.dtype = torch.float32,
+    share: Share | None = None,
+    everyone: Callable[[Any], Any] | None = None,
 ) -> dict[str, Any]:
     """Build the components of a plan and return them: kind → object.
 
@@ -47,13 +54,15 @@ def build_parts(
         index: Where factories are looked up; a name in the plan is compared with it, never imported.
         only: Kinds to build and return; None builds all. A critic needs its network built, which is then not returned.
         dtype: Of observations and weights.
+        share: The rows that are built here, where other processes have the rest.
+        everyone: From the environment of these rows to what stands for that of all.
 
     Raises:
         PluginError: a component that cannot be imported or built, or that breaks its contract.
         UnknownComponent: a component of the plan that is not installed.
         ConfigError: a device or precision that cannot be used, or kinds in `only` that the plan does not have.
     """
-    builder = _Builder(plan, index, dtype)
+    builder = _Builder(plan, index, dtype, share, everyone)
     wanted = set(builder.kinds if only is None else only)
     if absent := sorted(wanted - set(builder.kinds)):
         message = f"The plan has no {', '.join(absent)}, so none can be built."
@@ -129,6 +138,8 @@ class _Builder:
     plan: Plan
     index: Index
     dtype: torch.dtype
+    share: Share | None = None
+    everyone: Callable[[Any], Any] | None = None
     description: PlanDescription = field(init=False)
     context: BuildContext = field(init=False)
 
@@ -143,6 +154,8 @@ class _Builder:
         self.description = describe_plan(self.plan, self.index)
         context = make_context(self.plan, self.description, device=device, dtype=self.dtype)
         self.context = evolve(context, feature_schema=None)
+        if self.share is not None:
+            self.context = evolve(self.context, num_envs=self.share.count, share=self.share)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -165,6 +178,8 @@ class _Builder:
             self.context = evolve(self.context, feature_schema=self.description.feature_schema)
         names = self.description.uses.get(kind)
         part: Any = self._build_one(self.plan.component(kind)) if names is None else self._build_named(kind, names)
+        if kind == "environment" and self.everyone is not None:
+            part = self.everyone(part)
         origins = tuple(Origin(find_planned(self.index, p).spec.module, p.config) for p in self.plan.of_kind(kind))
         self.context = evolve(
             self.context,

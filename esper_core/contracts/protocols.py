@@ -6,13 +6,14 @@ Sequences are `[E, T, ...]` everywhere. Importing this module imports no torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from attrs import define, field, frozen
 
 from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.features import FeatureSchema
+from esper_core.contracts.share import Share
 from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.state import StateSpec
 
@@ -107,6 +108,7 @@ class BuildContext:
         latent_dim: Width of the network's latent; 0 until the network is built.
         gamma: The trainer's discount.
         num_envs: Rows that run side by side, E.
+        share: Which of the rows of the run these are, where others play the rest; None where they are all.
         device, dtype: Those of torch, for observations and weights.
         precision: What networks may compute in, one of `esper_core.contracts.precision.PRECISIONS`.
         parts: Components built before this one: kind → object; for a kind used several times, name → object.
@@ -126,6 +128,12 @@ class BuildContext:
     precision: str = "float32"
     parts: Mapping[str, Any] = field(factory=dict)
     origins: Mapping[str, tuple[Origin, ...]] = field(factory=dict)
+    share: Share | None = None
+
+    @property
+    def rows(self) -> Share:
+        """Which of the rows of the run are played here."""
+        return self.share or Share.whole(self.num_envs)
 
 
 @runtime_checkable
@@ -259,6 +267,21 @@ class Environment(Protocol):
 
     def close(self) -> None:
         """Free workers."""
+
+
+@runtime_checkable
+class Shareable(Protocol):
+    """An environment with a state that can play a share of the rows of a run; its description says `shares`.
+
+    It does in its rows what it would do there if it played all of them (`BuildContext.rows` says which they are), and
+    the events of a step are told row by row.
+    """
+
+    def joined(self, states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Return the `state()` of all rows, of those of the shares in their order."""
+
+    def parted(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what `load_state` takes for the rows here, of the `state()` of all rows."""
 
 
 @runtime_checkable

@@ -110,6 +110,8 @@ class EnvironmentDescription:
         rows: Rows that a match has, one for each of its agents; `--envs` counts matches.
         replayable: Whether what an episode made permanent can be in place from the first step of another on
             (`esper_core.contracts.protocols.Replayable`).
+        shares: Whether several processes can play a run together, each a share of its rows, with the same results
+            (`BuildContext.rows`; one that keeps a state is `esper_core.contracts.protocols.Shareable`).
         sides: Names of the two sides of a match, none where there is one alone. Rows are those of the learner's; the
             environment is `esper_core.contracts.sides.TwoSided`.
     """
@@ -124,6 +126,7 @@ class EnvironmentDescription:
     restarts: bool = False
     rows: int = 1
     replayable: bool = False
+    shares: bool = False
     sides: tuple[str, ...] = field(default=(), converter=as_tuple)
 
     def __attrs_post_init__(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 import torch
@@ -46,12 +46,24 @@ class Collected:
     returns: list[float] | None = None
 
 
+class Collecting(Protocol):
+    """What the trainer asks for a rollout: a `Collector`, or what puts those of several processes together."""
+
+    restarts: bool
+    teacher: Teacher | None
+    episodes: Episodes | None
+
+    def collect(self, seed: int | None, on_step: Callable[[int], object] = ...) -> Collected:
+        """Fill the rollout."""
+
+
 @define
 class Collector:
     """Plays in every environment, into a rollout.
 
     Without `restarts` that is one episode each, from a zero recurrent state. With it, as many steps as the rollout
     holds: rows whose match has ended, `rows` side by side, start anew, and the next rollout goes on with `episodes`.
+    Messages count rows from `first` on.
     """
 
     environment: Environment
@@ -65,6 +77,7 @@ class Collector:
     rows: int = 1
     episodes: Episodes | None = None
     teacher: Teacher | None = None
+    first: int = 0
 
     def collect(self, seed: int | None, on_step: Callable[[int], object] = lambda _: None) -> Collected:
         """Play as many steps as the rollout holds, or until every episode has ended.
@@ -240,7 +253,7 @@ class Collector:
     def _refuse(self, kind: str, what: str, env: int, at: Sequence[int] = (), names: Sequence[str] = ()) -> NoReturn:
         which = f" ({names[at[0]]})" if names else f" at {list(at)}" if at else ""
         raise PluginError(
-            f"{self.owners[kind]}: {what} in environment {env}{which} is not finite.",
+            f"{self.owners[kind]}: {what} in environment {self.first + env}{which} is not finite.",
             hint="Find the cause in the environment or in the features; training on it would ruin the policy.",
         )
 

@@ -18,7 +18,7 @@ from esper_core.contracts.errors import EsperError
 from esper_core.contracts.foreign import Owner
 from esper_core.contracts.protocols import State
 from esper_core.contracts.sides import MATCH, Driver
-from esper_core.contracts.tensors import leaves, mapped
+from esper_core.contracts.tensors import leaves, mapped, taken_apart
 from esper_core.learning.noise import UNIT, noise
 from esper_core.policy.boundary import check_indices, check_names, check_tensor
 
@@ -159,12 +159,11 @@ class OtherSide:
     def state(self) -> dict[str, Any]:
         """Return what later steps depend on but the drivers themselves, as JSON can hold it."""
         memory = {}
-        for name, (matches, kept) in self._memory.items():
+        for name, (matches, kept) in sorted(self._memory.items()):
             own = [match for match in matches.tolist() if self._names[match] == name]
+            places = np.searchsorted(matches, own)
             if own:
-                rows = torch.from_numpy(self._rows_of(np.searchsorted(matches, own)))
-                values = [_packed(value.index_select(1, rows.to(value.device))) for value in leaves(kept).values()]
-                memory[name] = {"matches": own, "values": values}
+                memory[name] = {"matches": own, "values": [self._packed(kept, place) for place in places]}
         return {
             "told": self._told,
             "names": list(self._names),
@@ -190,6 +189,13 @@ class OtherSide:
 
     # Its pieces -----------------------------------------------------------------------------------------------------
 
+    def _packed(self, kept: Any, place: int) -> list[str]:
+        """Return what is remembered of one match, a text per tensor."""
+        if isinstance(kept, list):  # nobody has read it since it was loaded
+            return list(kept[place])
+        rows = torch.from_numpy(self._rows_of(np.array([place])))
+        return [_packed(value.index_select(1, rows.to(value.device))) for value in leaves(kept).values()]
+
     def _rows_of(self, matches: Ints) -> Ints:
         return np.asarray((matches[:, None] * self._rows + np.arange(self._rows)).ravel())
 
@@ -212,7 +218,9 @@ class OtherSide:
         """Return what a driver remembers of matches, in their order; of those that begin, nothing."""
         before, kept = self._memory.get(driver.name, (matches[:0], None))
         if isinstance(kept, list):
-            kept = _unpacked(driver.initial_memory(len(before)), kept)
+            parts = [_unpacked(driver.initial_memory(1), texts) for texts in kept]
+            columns = [torch.cat(parts, 1) for parts in zip(*(leaves(part).values() for part in parts), strict=True)]
+            kept = taken_apart(parts[0])[1](iter(columns))
         begins = self._steps[matches] == 0
         if kept is None or begins.all():
             return driver.initial_memory(len(matches))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -16,10 +17,11 @@ from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.features import FeatureSchema
 from esper_core.contracts.protocols import Features, Masks
 from esper_core.contracts.tensors import leaves, mapped, taken_apart
+from esper_core.learning.config import TrainConfig
 from esper_core.learning.gae import gae
 from esper_core.learning.normalise import ROUNDING, ReturnNormaliser
 from esper_core.policy.distribution import FactoredDistribution
-from esper_core.policy.policy import ActionOutput, Evaluation
+from esper_core.policy.policy import ActionOutput, Evaluation, Policy
 
 Flags = NDArray[np.bool_]
 Rewards = NDArray[np.floating[Any]]
@@ -93,6 +95,33 @@ class Sequences(Steps):
             yield evolve(part, state=type(self.state)._make(s.contiguous() for s in state)) if state else part
 
 
+class Part(NamedTuple):
+    """What was played in some rows of a run, each tensor `[E, T, ...]`: enough to learn from it elsewhere.
+
+    Attributes:
+        seen: Features, masks, actions, logits and bootstrap values.
+        outcomes: Rewards and flags of every step.
+        states: Recurrent states where chunks begin.
+    """
+
+    seen: tuple[Features, Masks, dict[str, Tensor], dict[str, Tensor], Tensor]
+    outcomes: list[NDArray[Any]]
+    states: list[Any]
+
+
+def room_for(
+    policy: Policy, schema: FeatureSchema, config: TrainConfig, envs: int, horizon: int, *, advised: bool = False
+) -> Rollout:
+    """Return room for the rollout that a policy learns from, of E rows and episodes of at most `horizon` steps."""
+    parameter, goes_on = next(policy.parameters()), bool(config.rollout_steps)
+    chunk = config.bptt_steps
+    if not policy.initial_state(1):
+        # What remembers nothing learns from steps in any order.
+        chunk = 1 if goes_on and config.num_minibatches > 1 else 0
+    steps, form = config.rollout_steps or horizon, (parameter.device, parameter.dtype, chunk)
+    return Rollout(steps, envs, policy.actions, schema, *form, advised=advised)
+
+
 def _put(stored: Tensor, t: int, value: Tensor) -> None:
     """Copy a value `[E, ...]` into column t of `stored [E, T, ...]`."""
     if stored.is_cpu:
@@ -163,6 +192,11 @@ class Rollout:
         self._states: list[Any] = []
         self._outcomes: list[NDArray[Any]] = []
         self._advantages_ready = False
+        self._like = partial(Rollout, horizon, actions=actions, schema=schema, device=device, dtype=dtype, chunk=chunk)
+
+    def like(self, rows: int) -> Rollout:
+        """Return room for other rows of the same run."""
+        return self._like(num_envs=rows)
 
     @property
     def num_sequences(self) -> int:
@@ -238,6 +272,32 @@ class Rollout:
         for name, log_prob in FactoredDistribution(self.actions_spec, logits, masks).log_prob(actions).items():
             self.log_prob[name][:, : self.length] = log_prob
 
+    def part(self) -> Part:
+        """Return what was played, as far as it was; where these rows are a share of a run, `join` puts it together."""
+        seen = (self.features, self.masks, self.actions, self.old_logits, self.bootstrap)
+        done = slice(0, self.length)
+        return Part(mapped(seen, lambda value: value[:, done]), [v[:, done] for v in self._outcomes], self._states)
+
+    def join(self, parts: Sequence[Part]) -> None:
+        """Take over what was played in shares of these rows, in order; `begin` comes before it and `finish` after."""
+        lengths, first = [part.outcomes[0].shape[1] for part in parts], 0
+        self.length = max(lengths)
+        stored = taken_apart((self.features, self.masks, self.actions, self.old_logits, self.bootstrap))[0]
+        for part, length in zip(parts, lengths, strict=True):
+            rows = slice(first, first + len(part.outcomes[0]))
+            for into, value in zip(stored, taken_apart(part.seen)[0], strict=True):
+                into[rows, :length].copy_(value)
+                # After its last step there is nothing to see, and of what nobody plays everything is legal.
+                into[rows, length : self.length] = into.dtype == torch.bool
+            for known, told in zip(self._outcomes, part.outcomes, strict=True):
+                known[rows, :length] = told
+            first = rows.stop
+        longest = parts[lengths.index(self.length)].states
+        for begun, like in enumerate(longest):
+            shares = [part.states[begun] if begun < len(part.states) else None for part in parts]
+            rows_of = [len(part.outcomes[0]) for part in parts]
+            self._states.append(like and type(like)._make(_beside(shares, rows_of, n) for n in range(len(like))))
+
     def _told(self) -> tuple[Tensor, ...]:
         return self.rewards, self.episode_start, self.terminated, self.truncated, self.valid
 
@@ -309,6 +369,13 @@ class Rollout:
         steps = self.cut(steps)
         padded = not bool(steps.valid.all())
         return evolve(steps, state=type(self._states[0])._make(parts) if parts else None, padded=padded)
+
+
+def _beside(shares: Sequence[Any], rows: Sequence[int], entry: int) -> Tensor:
+    """Return one tensor of recurrent states, `[·, E, …]`, of those of shares; zeros where a share has ended before."""
+    known = next(share[entry] for share in shares if share is not None)
+    blank = [known.new_zeros(known.shape[0], count, *known.shape[2:]) for count in rows]
+    return torch.cat([z if share is None else share[entry] for z, share in zip(blank, shares, strict=True)], dim=1)
 
 
 def in_order(values: Tensor, valid: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -15,9 +15,12 @@ from esper_core.composition.plan import Plan, PlanDescription, describe_plan, ow
 from esper_core.composition.selection import TRAIN
 from esper_core.contracts.actions import ActionSpec
 from esper_core.contracts.foreign import Owners
+from esper_core.contracts.protocols import Environment
+from esper_core.contracts.share import Share
 from esper_core.contracts.sides import JoinsPlan
 from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.tensors import leaves
+from esper_core.learning.collector import Collecting, Collector
 from esper_core.learning.config import TrainConfig
 from esper_core.learning.randomness import seed_all
 from esper_core.learning.relay import Relay
@@ -40,8 +43,22 @@ def open_training(plan: Plan, index: Index) -> Session:
     return Relay(plan.drawn, plan.seed, build)
 
 
-def open_session(plan: Plan, index: Index, *, fresh: bool = False) -> Trainer:
-    """Build everything a plan names and return its trainer, with the plan's `slots`; `fresh` is as for `Trainer`.
+class Together(Protocol):
+    """What a process does that plays a share of the rows, and learns from all: see `esper_core.ranks`."""
+
+    share: Share
+
+    def everyone(self, environment: Environment) -> Environment:
+        """Return what stands for the environment of all rows."""
+
+    def collector(self, *arguments: Any) -> Collecting:
+        """Return what collects the rollout of all rows, of what a `Collector` is made of."""
+
+
+def open_session(plan: Plan, index: Index, together: Together | None = None, *, fresh: bool = False) -> Trainer:
+    """Build everything a plan names and return its trainer, of all rows also where others play some of them.
+
+    It has the plan's `slots`; `fresh` is as for `Trainer`.
 
     Operations use the plan's number of threads, 1 unless it says more: sums split differently come out differently, and
     more threads are slower for tensors of this size. The random streams of the process start from the plan's seed.
@@ -50,8 +67,9 @@ def open_session(plan: Plan, index: Index, *, fresh: bool = False) -> Trainer:
     config = check_rollout(plan, known)
     torch.set_num_threads(plan.threads)
     seed_all(plan.seed)
-    parts, owners = build_parts(plan, index), owners_of(plan, index)
-    environment = parts["environment"]
+    shared = {} if together is None else {"share": together.share, "everyone": together.everyone}
+    parts = build_parts(plan, index, **shared)  # type: ignore[arg-type]
+    owners, environment = owners_of(plan, index), parts["environment"]
     # Once more: a library may draw while it is imported, which happens once per process and not once per session.
     seed_all(plan.seed)
     policy = Policy(parts["network"], parts["critic"], environment.actions, plan.precision, owners)
@@ -66,6 +84,7 @@ def open_session(plan: Plan, index: Index, *, fresh: bool = False) -> Trainer:
         masks=parts["masks"],
         loss=parts["loss"],
         environment=environment,
+        collector=Collector if together is None else together.collector,
         config=config,
         seed=plan.seed,
         owners=owners,

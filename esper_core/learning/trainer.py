@@ -16,7 +16,7 @@ from esper_core.contracts.protocols import Environment, FeatureExtractor, Loss, 
 from esper_core.contracts.sides import MATCH, Opponents, TwoSided
 from esper_core.learning.adam import Adam
 from esper_core.learning.boundary import take_loss, take_metrics, taken_state
-from esper_core.learning.collector import Collected, Collector
+from esper_core.learning.collector import Collected, Collecting, Collector
 from esper_core.learning.config import TrainConfig
 from esper_core.learning.episodes import Episodes
 from esper_core.learning.fading import faded
@@ -26,7 +26,7 @@ from esper_core.learning.guard import Guard, NotFinite, check_finite
 from esper_core.learning.monitors import Monitor, rollout_metrics
 from esper_core.learning.normalise import ReturnNormaliser
 from esper_core.learning.randomness import RunStreams
-from esper_core.learning.rollout import Rollout, Sequences, Steps, in_order
+from esper_core.learning.rollout import Sequences, Steps, in_order, room_for
 from esper_core.learning.state import FIT, Learned, Resumable, TrainerState
 from esper_core.learning.teacher import Teacher
 from esper_core.learning.thresholds import LearningWarning, chosen_thresholds
@@ -78,10 +78,10 @@ class Trainer:
     """Proximal policy optimisation (Schulman et al., 2017, arXiv:1707.06347).
 
     A rollout is one episode per row, or `rollout_steps` of the config: then the environment must restart rows, `rows`
-    of which make up a match. With `fresh` every update begins its episodes from a seed of its own, whatever the
-    environment could save. Whatever a part raises, and whatever it returns that its contract does not allow, is a
-    PluginError that names its owner. More minibatches than sequences are a ConfigError. `notes` are for people: what is
-    not as it was when a state was loaded.
+    of which make up a match. `collector` makes what collects it, of the arguments of a `Collector`. With `fresh` every
+    update begins its episodes from a seed of its own, whatever the environment could save. Whatever a part raises, and
+    whatever it returns that its contract does not allow, is a PluginError that names its owner. More minibatches than
+    sequences are a ConfigError. `notes` are for people: what is not as it was when a state was loaded.
     """
 
     def __init__(
@@ -98,6 +98,7 @@ class Trainer:
         rows: int = 1,
         teacher: Teacher | None = None,
         opponents: Opponents | None = None,
+        collector: Callable[..., Collecting] = Collector,
         fresh: bool = False,
     ) -> None:
         parameter = next(policy.parameters(), None)
@@ -114,13 +115,8 @@ class Trainer:
         self.optimiser = Adam(self._parameters, lr=config.lr, eps=1e-5, fused=fused)
         envs, goes_on = environment.num_envs, bool(config.rollout_steps)
         self._initial = policy.initial_state(envs)
-        chunk = config.bptt_steps
-        if not self._initial:
-            # What remembers nothing learns from steps in any order.
-            chunk = 1 if goes_on and config.num_minibatches > 1 else 0
-        steps, form = config.rollout_steps or environment.horizon, (self.device, parameter.dtype, chunk)
         advised = teacher is not None
-        self.rollout = rollout = Rollout(steps, envs, policy.actions, features.schema, *form, advised=advised)
+        self.rollout = rollout = room_for(policy, features.schema, config, envs, environment.horizon, advised=advised)
         if config.num_minibatches > (count := rollout.num_sequences):
             raise ConfigError(
                 f"train.num_minibatches is {config.num_minibatches}, but there are only {count} sequences.",
@@ -128,7 +124,7 @@ class Trainer:
                 "train.bptt_steps.",
             )
         self._streams, self.notes = RunStreams(seed, self.device), list[str]()
-        self._collector = Collector(
+        self._collector = collector(
             environment, features, masks, policy, rollout, self._streams.sampling, owners, goes_on, rows
         )
         self.teacher = self._collector.teacher = teacher

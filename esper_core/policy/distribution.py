@@ -7,7 +7,7 @@ value, numbers 0, and contributes log-probability 0, entropy 0 and ratio 1.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -134,13 +134,21 @@ class FactoredDistribution:
 
     # Acting ---------------------------------------------------------------------------------------------------------
 
-    def sample(self, generator: torch.Generator | None = None, deterministic: bool = False) -> dict[str, Tensor]:
+    def sample(
+        self,
+        generator: torch.Generator | None = None,
+        deterministic: bool = False,
+        drawn: Mapping[str, Tensor] | None = None,
+    ) -> dict[str, Tensor]:
         """Return what each head draws: categories int64 `[...]`, numbers u `[..., n]`, before they are squashed.
 
         The operation is drawn first and exactly once. With `deterministic` the most probable entry of every head is
-        taken, and the mean of numbers. The generator may be on any device.
+        taken, and the mean of numbers. The generator may be on any device; in its place may be what `draw` has drawn.
         """
-        noise = {} if deterministic else self._noise(generator)
+        first = self.logits[self.actions.names[0]]
+        noise = drawn or {}
+        if not deterministic and drawn is None:
+            noise = draw(self.actions, first.shape[:-1], generator, first.device)
 
         def category(name: str, log_probs: Tensor, legal: Tensor) -> Tensor:
             return _choose(log_probs, legal, noise.get(name))
@@ -321,21 +329,22 @@ class FactoredDistribution:
             for head in self.actions.categorical
         }
 
-    def _noise(self, generator: torch.Generator | None) -> dict[str, Tensor]:
-        """Return Gumbel noise for every categorical head, `[..., K]`, and normal noise for every number, `[..., n]`.
 
-        Each sort is one draw.
-        """
-        lead, device = self._places()
-        where = device if generator is None else generator.device
-        noise: dict[str, Tensor] = {}
-        if categories := {head.name: head.size for head in self.actions.categorical}:
-            draw = torch.empty(*lead, sum(categories.values()), dtype=torch.float32, device=where)
-            noise |= _split(draw.exponential_(generator=generator).log_().neg_().to(device), categories)
-        if numbers := {head.name: len(head.dims) for head in self.actions.continuous}:
-            draw = torch.empty(*lead, sum(numbers.values()), dtype=torch.float32, device=where)
-            noise |= _split(draw.normal_(generator=generator).to(device), numbers)
-        return noise
+def draw(
+    actions: ActionSpec, lead: Sequence[int], generator: torch.Generator | None, device: torch.device
+) -> dict[str, Tensor]:
+    """Return Gumbel noise for every categorical head, `[*lead, K]`, and normal noise for every number, `[*lead, n]`.
+
+    Each sort is one draw, on the generator's device.
+    """
+    where, noise = device if generator is None else generator.device, dict[str, Tensor]()
+    if categories := {head.name: head.size for head in actions.categorical}:
+        drawn = torch.empty(*lead, sum(categories.values()), dtype=torch.float32, device=where)
+        noise |= _split(drawn.exponential_(generator=generator).log_().neg_().to(device), categories)
+    if numbers := {head.name: len(head.dims) for head in actions.continuous}:
+        drawn = torch.empty(*lead, sum(numbers.values()), dtype=torch.float32, device=where)
+        noise |= _split(drawn.normal_(generator=generator).to(device), numbers)
+    return noise
 
 
 def _split(value: Tensor, sizes: Mapping[str, int]) -> dict[str, Tensor]:

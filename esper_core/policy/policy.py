@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -18,6 +18,14 @@ from esper_core.contracts.tensors import mapped
 from esper_core.policy.boundary import check_mask_form, check_output, check_recurrent, check_values
 from esper_core.policy.distribution import FactoredDistribution
 from esper_core.policy.masking import check_masks
+
+ACT_ROWS = 128
+"""Rows that a network computes at a time when acting on a CPU, so that shares of many rows can be played apart.
+
+A matrix product of another size rounds otherwise. Up to so many rows nothing is divided; 256 rows of a small network
+take 0.2 ms longer in two chunks, where a step of CartPole takes 1.6 ms. It is a multiple of what processors compute at
+once.
+"""
 
 
 class PolicyOutput(NamedTuple):
@@ -161,11 +169,11 @@ class Policy(nn.Module):
 
         That is the expectation over operations. Arguments are those of `get_action`.
         """
-        start = None if episode_start is None else episode_start.unsqueeze(1)
-        latent, distribution, _ = self._run(
-            _with_time(features), mapped(masks, lambda mask: mask.unsqueeze(1)), state, start
-        )
-        return _of_states(self._greedy_values(latent, distribution), distribution.op_probs()).squeeze(1)
+        found = []
+        for seen, legal, before, start in _in_chunks(_with_time(features), masks, state, episode_start):
+            latent, distribution, _ = self._run(seen, mapped(legal, lambda mask: mask.unsqueeze(1)), before, start)
+            found.append(_of_states(self._greedy_values(latent, distribution), distribution.op_probs()).squeeze(1))
+        return found[0] if len(found) == 1 else torch.cat(found)
 
     @torch.no_grad()
     def get_action(
@@ -178,26 +186,28 @@ class Policy(nn.Module):
         episode_start: Tensor | None = None,
         *,
         noise: Tensor | None = None,
+        drawn: Mapping[str, Tensor] | None = None,
         check: bool = True,
     ) -> ActionOutput:
         """Choose an action in every environment, given `obs [E, D]`, `indices [E, width]` and masks `[E, ...]`.
 
         `state` is that before the step, zeroed where `episode_start`, bool `[E]`, is true. With `deterministic` the
         most probable entry of every head is taken, and the mean of numbers, instead of what is drawn with `generator`,
-        which may be on any device, or follows from `noise`, numbers in [0, 1) `[E, actions.width]`.
+        which may be on any device, was `drawn` by `esper_core.policy.distribution.draw`, or follows from `noise`,
+        numbers in [0, 1) `[E, actions.width]`. On a CPU the network computes `ACT_ROWS` rows at a time.
         Raises PluginError where masks are of another form, or a head that can matter has no legal entry; without
         `check` that is for the caller to find out, for many steps at once.
         """
         if check:
             check_mask_form(self.owners["masks"], masks, self.actions, len(features.obs), features.obs.device)
             check_masks(self.actions, masks, self.owners["masks"])
-        start = None if episode_start is None else episode_start.unsqueeze(1)
-        latent, logits, state = self._compute(_with_time(features), state, start)
+        chunks = _in_chunks(_with_time(features), None, state, episode_start)
+        latent, logits, state = _joined([self._compute(features, state, start) for features, _, state, start in chunks])
         distribution = FactoredDistribution(
             self.actions, {name: value.squeeze(1) for name, value in logits.items()}, masks
         )
         if noise is None or deterministic:
-            actions = distribution.sample(generator, deterministic)
+            actions = distribution.sample(generator, deterministic, drawn)
         else:
             actions = distribution.at(noise)
 
@@ -277,3 +287,33 @@ def _with_time(features: Features) -> Features:
     """Return features `[E, ...]` with a time axis of 1, `[E, 1, ...]`."""
     tables = ({name: value.unsqueeze(1) for name, value in table.items()} for table in features[1:])
     return Features(features.obs.unsqueeze(1), *tables)
+
+
+def _in_chunks(
+    features: Features, masks: Masks | None, state: Any, episode_start: Tensor | None
+) -> Iterator[tuple[Features, Any, Any, Tensor | None]]:
+    """Yield what a network takes in, a fixed number of rows at a time; only the last chunk may have fewer.
+
+    Features are `[E, 1, ...]`; where episodes start becomes `[E, 1]`. On other devices than a CPU it is all at once.
+    """
+    rows, start = len(features.obs), None if episode_start is None else episode_start.unsqueeze(1)
+    if rows <= ACT_ROWS or not features.obs.is_cpu:
+        yield features, masks, state, start
+        return
+    for first in range(0, rows, ACT_ROWS):
+        own = slice(first, first + ACT_ROWS)
+        here = mapped((features, masks, start), lambda value, own=own: value[own])  # type: ignore[misc]
+        yield *here[:2], mapped(state, lambda value, own=own: value[:, own].contiguous()), here[2]  # type: ignore[misc]
+
+
+def _joined(chunks: Sequence[NetworkOutput]) -> NetworkOutput:
+    """Return what a network gave for all rows, of what it gave chunk by chunk."""
+    first = chunks[0]
+    if len(chunks) == 1:
+        return first
+    latent = torch.cat([chunk.latent for chunk in chunks])
+    logits = {name: torch.cat([chunk.logits[name] for chunk in chunks]) for name in first.logits}
+    state = first.state
+    if state is not None:
+        state = type(state)._make(torch.cat(parts, 1) for parts in zip(*(c.state for c in chunks), strict=True))
+    return NetworkOutput(latent, logits, state)

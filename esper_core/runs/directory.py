@@ -141,15 +141,15 @@ class RunDirectory:
 
     # Writing --------------------------------------------------------------------------------------------------------
 
-    def resume(self, update: int, plan: Plan, index: Index, device: str, here: Path | None = None) -> None:
+    def resume(self, update: int, plan: Plan, index: Index, facts: Mapping[str, Any], here: Path | None = None) -> None:
         """Cut the run back to an update, whose lines are the last that stay, and note in `run.json` that it is resumed.
 
-        Of the plan only the number of updates may be another; `here` is as for `create`. Raises EsperError where a line
-        that must stay is damaged, or a file cannot be written.
+        Of the plan only the number of updates may be another; facts and `here` are as for `create`. Raises EsperError
+        where a line that must stay is damaged, or a file cannot be written.
         """
         lengths = self.lengths_up_to(update)
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        made_with = {**_circumstances(plan, index, here), "device": device}
+        made_with = {**_circumstances(plan, index, here), **facts}
         note = {"when": now, "update": update, "updates": plan.updates, **made_with}
         record = {**self.record, "plan": plan.to_json(), "resumed": [*self.record.get("resumed", []), note]}
         with writing(self.path / RUN_FILE):

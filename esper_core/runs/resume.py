@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
@@ -11,7 +12,7 @@ from esper_core.composition.plan import Plan, check_updates
 from esper_core.contracts.errors import CheckpointMismatch, ConfigError, DamagedFile, EsperError
 from esper_core.runs.checkpoint import choose_checkpoint, list_checkpoints, remove_later, verify_checkpoint
 from esper_core.runs.compatibility import check_fit
-from esper_core.runs.directory import METRICS_FILE, RESTORE, RUN_FILE, RunDirectory
+from esper_core.runs.directory import METRICS_FILE, RESTORE, RUN_FILE, RunDirectory, list_runs
 from esper_core.runs.header import Header
 
 if TYPE_CHECKING:
@@ -46,11 +47,11 @@ class Resumption:
         """Whether nothing is left to do."""
         return self.update >= self.plan.updates
 
-    def drop_later(self, index: Index, device: str, here: Path | None = None) -> None:
+    def drop_later(self, index: Index, facts: Mapping[str, Any], here: Path | None = None) -> None:
         """Drop every checkpoint and line of updates after this one; as `RunDirectory.resume` otherwise."""
         self.run.lengths_up_to(self.update)  # a damaged line is found out before anything is dropped
         remove_later(self.run, self.update)
-        self.run.resume(self.update, self.plan, index, device, here)
+        self.run.resume(self.update, self.plan, index, facts, here)
 
 
 def find_resumption(run: RunDirectory, index: Index, *, at: int | None, updates: int | None) -> Resumption:
@@ -83,6 +84,15 @@ def find_resumption(run: RunDirectory, index: Index, *, at: int | None, updates:
         check_updates(updates)
         plan = evolve(plan, updates=updates)
     return Resumption(run, plan, header, notes)
+
+
+def find_fitting(out: Path, plan: Plan) -> RunDirectory | None:
+    """Return the newest run in a folder whose plan is this one but for the number of updates; None without one.
+
+    What cannot be read is none.
+    """
+    fitting = (run for run in reversed(list_runs(out)[0]) if evolve(run.plan, updates=plan.updates) == plan)
+    return next(fitting, None)
 
 
 def _choose(run: RunDirectory, at: int | None) -> Path | None:

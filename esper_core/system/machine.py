@@ -12,8 +12,10 @@ LIBRARIES = ("torch", "numpy", "gymnasium", "scikit-learn", "safetensors", "attr
 
 
 def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return how many cores this process may use: its share, where a launcher says how many there are beside it."""
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    beside = os.environ.get("LOCAL_WORLD_SIZE", "")
+    return max(1, found // int(beside)) if beside.isdecimal() and int(beside) else found
 
 
 def machine() -> dict[str, Any]:

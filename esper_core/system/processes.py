@@ -37,6 +37,7 @@ class Purpose:
         doing: What they do, such as `playing episodes`.
         killed, died: What to do when one was killed, and when one ended otherwise.
         blame: From the modules of a traceback to whose code failed, if that is known.
+        rows: What they have shares of, such as `environments`, where they have some.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Purpose:
     killed: str
     died: str
     blame: Callable[[Sequence[str]], str | None]
+    rows: str = "rows"
 
 
 @frozen(eq=False)
@@ -81,15 +83,15 @@ class Child:
         )
 
 
-def start_children(purpose: Purpose, begin: Callable[[], Answer], count: int) -> list[Child]:
-    """Start processes; `begin` is called in each before its first request, and returns what answers requests.
+def start_children(purpose: Purpose, begins: Iterable[Callable[[], Answer]]) -> list[Child]:
+    """Start a process for each of `begins`, which is called there before the first request and returns what answers.
 
     It must survive pickling where processes are not forked. If it fails, that is the answer.
     """
     context: Any = multiprocessing.get_context(START_METHOD)
     children: list[Child] = []
     try:
-        for number in range(count):
+        for number, begin in enumerate(begins):
             here, there = context.Pipe()
             inherited = [here, *(child.connection for child in children)] if START_METHOD == "fork" else []
             name = f"{purpose.name}-{number}"

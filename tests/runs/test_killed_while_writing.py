@@ -31,7 +31,7 @@ def persist(run: RunDirectory, trainer: Trainer, update: Update, step: int) -> N
 def go_back(run: RunDirectory, index: Index, step: int) -> None:
     """Go on from update 2, in a process that dies at a moment."""
     forking.patch_writes(forking.dying_at(step))
-    find_resumption(run, index, at=2, updates=9).drop_later(index, "cpu")
+    find_resumption(run, index, at=2, updates=9).drop_later(index, {"device": "cpu"})
 
 
 def state_of(path: Path) -> list[tuple[str, bytes]]:
@@ -51,7 +51,7 @@ def test_killed_while_saving(run: RunDirectory, trained: Trained, index: Index) 
         newest = [verify_checkpoint(path).update for path in list_checkpoints(copy)][-1]
         resumption = find_resumption(copy, index, at=None, updates=9)
         assert resumption.update == newest and not resumption.notes
-        resumption.drop_later(index, "cpu")
+        resumption.drop_later(index, {"device": "cpu"})
         assert [line["update"] for line in copy.metrics()] == list(range(1, newest + 1))
         assert {event["update"] for event in copy.events()} == set(range(1, newest + 1))
         seen.add(newest)
@@ -69,7 +69,7 @@ def test_killed_while_going_back(run: RunDirectory, plan: Plan, index: Index) ->
         again = RunDirectory.open(copy.path)
         assert again.plan.updates in (plan.updates, 9)
         assert find_resumption(again, index, at=None, updates=None).update in (2, 3)
-        find_resumption(again, index, at=2, updates=None).drop_later(index, "cpu")
+        find_resumption(again, index, at=2, updates=None).drop_later(index, {"device": "cpu"})
         assert again.metrics() == lines and {event["update"] for event in again.events()} == {1, 2}
         assert [path.name for path in list_checkpoints(again)] == ["000001", "000002"]
         if code == 0:

@@ -75,7 +75,7 @@ def begin() -> Callable[[int], int]:
 
 @pytest.fixture
 def children() -> Iterator[list[Child]]:
-    started = start_children(PURPOSE, begin, 2)
+    started = start_children(PURPOSE, [begin] * 2)
     yield started
     end_children(started)
 
@@ -116,7 +116,7 @@ def test_ctrl_c_is_the_parents_business_and_an_end_leaves_nobody(children: list[
 
 def test_nobody_outlives_a_killed_parent(tmp_path: Path) -> None:
     def parent() -> None:
-        started = start_children(PURPOSE, begin, 2)
+        started = start_children(PURPOSE, [begin] * 2)
         (tmp_path / "pids.new").write_text(" ".join(str(child.process.pid) for child in started))
         (tmp_path / "pids.new").rename(tmp_path / "pids")
         time.sleep(60)

@@ -65,8 +65,18 @@ def test_a_state_of_other_matches_is_refused(build: Build) -> None:
     state = build("workers=2", envs=3).state()
     with pytest.raises(ValueError, match="that of 3 matches, not of 2"):
         build(envs=2).load_state(state)
-    with pytest.raises(ValueError, match="that of 2 processes, not of 3"):
-        build("workers=3", envs=3).load_state(state)
+
+
+def test_a_state_goes_on_in_another_number_of_processes(build: Build) -> None:
+    made = [build(*VARIED, f"workers={workers}", envs=3) for workers in (0, 2, 3)]
+    for environment in made:
+        environment.reset(seed=2)
+        results(environment, range(24))
+    states = [to_exact(environment.state()) for environment in made]
+    assert states[0] == states[1] == states[2]
+    alone, _, many = made
+    many.load_state(from_exact(states[0]))
+    assert results(many, range(24, 40)) == results(alone, range(24, 40))
 
 
 @pytest.mark.slow

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import re
-import signal
 from collections.abc import Callable
 from typing import Any
 from unittest.mock import Mock
@@ -17,11 +15,10 @@ from attrs import evolve
 
 from esper_core.cli import app
 from esper_core.composition.plan import Plan
-from esper_core.contracts.errors import EsperError
 from esper_core.contracts.protocols import LossResult
 from esper_core.registry.index import Index
+from esper_core.system.crew import Crew
 from esper_factored_ppo.probes import spike as module
-from esper_factored_ppo.probes.crew import Crew
 from esper_factored_ppo.probes.plan import probe_plan, with_probes, without_environment
 from esper_factored_ppo.probes.playing import play
 from esper_factored_ppo.probes.spike import PpoProbes
@@ -47,17 +44,16 @@ def instant(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Let every probe measure what it expects, in no time; the plans it was asked about are returned."""
     asked: list[Any] = []
 
-    def results(self: Crew, tasks: list[Any]) -> Any:
-        asked.append(self._work.args[0])
+    def results(work: Any, tasks: list[Any]) -> Any:
+        asked.append(work.args[0])
         for task in tasks:
-            goals = self._work.args[2][task.probe].goals.items()
+            goals = work.args[2][task.probe].goals.items()
             yield (
                 task,
                 module.Run({name: goal.high if goal.high < 9e9 else goal.low for name, goal in goals}, 0.1, None),
             )
 
-    monkeypatch.setattr(Crew, "__enter__", lambda self: self)
-    monkeypatch.setattr(Crew, "results", results)
+    monkeypatch.setattr(module, "_results", results)
     return asked
 
 
@@ -94,16 +90,16 @@ def test_what_is_declared(spike: Spike, arguments: list[str], ids: Any) -> None:
 
 
 def test_one_seed_short_of_what_is_needed_is_red(spike: Spike, instant: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    answer = Crew.results
+    answer = module._results
 
     def worse(seeds: set[int]) -> Done:
-        def results(self: Any, tasks: Any) -> Any:
-            for task, done in answer(self, tasks):
+        def results(work: Any, tasks: Any) -> Any:
+            for task, done in answer(work, tasks):
                 yield task, done._replace(measured={"π(best)": 0.3}) if task.seed in seeds else done
 
-        monkeypatch.setattr(Crew, "results", results)
+        monkeypatch.setattr(module, "_results", results)
         result = spike("--only", "p7 OP-ONLY bandit")
-        monkeypatch.setattr(Crew, "results", answer)
+        monkeypatch.setattr(module, "_results", answer)
         return result
 
     lines = worse({0}).stdout.splitlines()
@@ -164,8 +160,8 @@ def test_nothing_of_the_environment_is_left_but_what_is_probed(whole: Plan, inde
 
 def test_rollouts_may_be_parts_of_episodes(spike: Spike, instant: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
-    results = Crew.results
-    monkeypatch.setattr(Crew, "results", lambda self, tasks: (seen.update(self._work.args[2]), results(self, tasks))[1])
+    results = module._results
+    monkeypatch.setattr(module, "_results", lambda work, tasks: (seen.update(work.args[2]), results(work, tasks))[1])
     assert spike("-o", "spike.parts=true").returncode == 0
     for probe in PROBES:
         expected = probe.train.rollout_steps or probe.horizon + (probe.horizon + 1) // 2
@@ -185,29 +181,9 @@ def test_the_policy_is_frozen_while_the_critic_is_fitted(plan: Plan, index: Inde
 
 
 def test_ctrl_c_ends_the_processes_and_exits_with_130(spike: Spike, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Crew, "results", Mock(side_effect=KeyboardInterrupt))
+    monkeypatch.setattr(Crew, "work", Mock(side_effect=KeyboardInterrupt))
     assert spike("--only", "P10").returncode == 130
     assert not [p for p in multiprocessing.active_children() if p.name.startswith("esper-probes")]
-
-
-def _fail(task: int) -> int:
-    if task == 0:
-        raise ValueError("zero")
-    if task < 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return task * task
-
-
-def test_a_crew_does_every_task_once() -> None:
-    with Crew(_fail, 3) as crew:
-        assert sorted(crew.results(range(1, 20))) == [(n, n * n) for n in range(1, 20)]
-        with pytest.raises(EsperError, match="ValueError: zero"):
-            list(crew.results([0]))
-
-
-def test_a_process_that_dies_is_an_error_and_no_deadlock() -> None:
-    with pytest.raises(EsperError, match=r"ended unexpectedly \(exit status -9\)"), Crew(_fail, 2) as crew:
-        list(crew.results([1, -1, 2, 3]))
 
 
 @pytest.mark.slow

@@ -35,4 +35,5 @@ def describe(config: GrowthConfig, slots: SlotConfig) -> EnvironmentDescription:
         outcomes=OUTCOMES,
         slot_words=SLOT_WORDS,
         replayable=True,
+        shares=True,
     )

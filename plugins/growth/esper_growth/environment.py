@@ -77,7 +77,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         self._legal_blueprints = legal_blueprints(context)
         self._parts = context.parts
         self._problems = problems
-        self._seed, self._episodes = context.seed, 0
+        self._seed, self._episodes, self._rows = context.seed, 0, context.rows
         self._seconds: dict[str, float] = {}
         self.single_action_space = action_space(self.actions)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
@@ -198,7 +198,8 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         self._active &= ~terminated
         paid = torch.where(active, shaped, 0.0).to(torch.float32).to(self.device)
         truncated = torch.zeros_like(terminated)
-        info = {"events": events, "seconds": self._seconds}
+        # Row by row, as they are where rows are played in several places.
+        info = {"events": sorted(events, key=lambda event: event["env"]), "seconds": self._seconds}
         return self._state(), paid, terminated.to(self.device), truncated.to(self.device), info
 
     def board(self, envs: Sequence[int]) -> Board:
@@ -263,6 +264,14 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         """Continue the stream of instance draws where `state()` was taken."""
         self._seed, self._episodes = state["seed"], state["episodes"]
 
+    def joined(self, states: Sequence[Mapping[str, int]]) -> dict[str, int]:
+        """Return the state of all rows, which is that of each share."""
+        return dict(states[0])
+
+    def parted(self, state: Mapping[str, int]) -> dict[str, int]:
+        """Return the state of these rows, which is that of all."""
+        return dict(state)
+
     def _plant(self, topologies: Sequence[Topology]) -> None:
         """Put fossils into the hosts' empty slots."""
         labels = self.actions.category("blueprint").labels
@@ -275,9 +284,9 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
 
     def _draw_instances(self) -> list[int]:
         generator = torch.Generator().manual_seed(stable_seed("instances", self._seed, self._episodes))
-        rounds = -(-self.num_envs // self.config.instances)
+        rounds = -(-self._rows.total // self.config.instances)
         drawn = torch.cat([torch.randperm(self.config.instances, generator=generator) for _ in range(rounds)])
-        return [self.config.first_instance + i for i in drawn[: self.num_envs].tolist()]
+        return [self.config.first_instance + i for i in drawn[self._rows.rows].tolist()]
 
     def _snapshot(self, where: Tensor) -> None:
         """Take a snapshot of some hosts, bool `[E]`, and their fossils."""

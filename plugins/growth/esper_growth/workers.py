@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -12,8 +11,9 @@ from torch import Tensor
 
 from esper_core.learning.randomness import seed_all
 from esper_core.registry.sources import blamed
+from esper_core.system.crew import Crew, may_have_children, row_order
 from esper_core.system.machine import cores
-from esper_core.system.processes import Answer, Child, Purpose, end_children, start_children
+from esper_core.system.processes import Answer, Purpose
 from esper_growth.actions import Algorithm
 from esper_growth.memory import keep_freed_memory
 from esper_growth.runtime import Fossils, Gradients, HostRuntime, Settings, Validation, stable_seed
@@ -24,6 +24,7 @@ PURPOSE = Purpose(
     killed="It may have been killed for lack of memory: lower --envs, or use -o environment.workers=1.",
     died="To see where, train in this process: -o environment.workers=1",
     blame=blamed,
+    rows="hosts",
 )
 
 Share = Callable[[Sequence[int], int], list[list[int]]]
@@ -44,55 +45,50 @@ class Workers:
         here = make()
         self.name, self.kernels = here.name, here.kernels
         here.close()
-        self._workers: list[Child] = []
-        self._shares: list[list[int]] = []
+        self._crew: Crew | None = None
         self._order = torch.empty(0, dtype=torch.int64)
 
     def start(self, instances: Sequence[int]) -> None:
         """Replace all hosts by fresh ones, one per instance number; each process gets a share of them."""
         processes = min(self._count, len(instances))
-        if processes != len(self._workers):
+        if self._crew is None or processes != len(self._crew):
             self.close()
-            self._workers = start_children(PURPOSE, partial(_begin, self._make), processes)
-        self._shares = self._share(instances, processes)
-        self._order = torch.tensor([env for share in self._shares for env in share]).argsort()
-        for worker, share in zip(self._workers, self._shares, strict=True):
-            worker.ask(("start", [instances[env] for env in share]))
-        self._answers()
+            self._crew = Crew(PURPOSE, [partial(_begin, self._make)] * processes)
+        self._crew.shares = shares = self._share(instances, processes)
+        self._order = torch.tensor(row_order(shares))
+        self._crew.ask({number: ("start", [instances[env] for env in share]) for number, share in enumerate(shares)})
 
     def germinate(self, env: int, slot: int, label: str, algorithm: Algorithm) -> None:
         """Put a new seed into an empty slot."""
-        self._at(env, "germinate", slot, label, algorithm)
+        self._hosts.at(env, "germinate", slot, label, algorithm)
 
     def set_algorithm(self, env: int, slot: int, algorithm: Algorithm) -> None:
         """Change how a seed joins the host."""
-        self._at(env, "set_algorithm", slot, algorithm)
+        self._hosts.at(env, "set_algorithm", slot, algorithm)
 
     def remove(self, env: int, slot: int) -> None:
         """Remove a seed and the optimiser state of its parameters."""
-        self._at(env, "remove", slot)
+        self._hosts.at(env, "remove", slot)
 
     def seed_parameters(self) -> Tensor:
         """Return the number of parameters of every seed, int64 `[E, N]`."""
-        return self._gathered("seed_parameters")
+        return self._in_order(self._hosts.everyone("seed_parameters"))
 
     def weights(self, env: int) -> dict[str, Tensor]:
         """Return copies of everything a host has learned, on the CPU: name as in `GrownHost` → value."""
-        found: dict[str, Tensor] = self._at(env, "weights")
+        found: dict[str, Tensor] = self._hosts.at(env, "weights")
         return found
 
     def train_epoch(self, settings: Settings, active: Sequence[bool]) -> Gradients:
         """Train the active hosts for one epoch."""
-        self._ask_all("train_epoch", settings, active)
-        parts: list[Gradients] = self._answers()
+        parts: list[Gradients] = self._all("train_epoch", settings, active)
         return Gradients(*(self._in_order(columns) for columns in zip(*parts, strict=True)))
 
     def validate(
         self, settings: Settings, active: Sequence[bool], pairs: bool, split: str = "validation"
     ) -> Validation:
         """Measure the active hosts on a split."""
-        self._ask_all("validate", settings, active, pairs, split)
-        parts: list[Validation] = self._answers()
+        parts: list[Validation] = self._all("validate", settings, active, pairs, split)
         return Validation(
             loss=self._in_order([part.loss for part in parts]),
             accuracy=self._in_order([part.accuracy for part in parts]),
@@ -104,54 +100,36 @@ class Workers:
 
     def snapshot(self, fossils: Fossils) -> None:
         """Remember hosts and their fossils where they are trained, in place of what was remembered of them."""
-        asked = []
-        for worker, share in zip(self._workers, self._shares, strict=True):
+        asked = {}
+        for number, share in enumerate(self._hosts.shares):
             own = {position: fossils[env] for position, env in enumerate(share) if env in fossils}
             if own:
-                worker.ask(("snapshot", own))
-                asked.append(worker)
-        self._answers(asked)
+                asked[number] = "snapshot", own
+        self._hosts.ask(asked)
 
     def restore(self, env: int) -> None:
         """Put a host and its fossils back to what was remembered; its other seeds are left as they are."""
-        self._at(env, "restore")
+        self._hosts.at(env, "restore")
 
     def close(self) -> None:
         """End the processes, whatever they are doing."""
-        end_children(self._workers)
-        self._workers = []
+        if self._crew is not None:
+            self._crew.close()
+        self._crew = None
 
-    def _at(self, env: int, method: str, *arguments: Any) -> Any:
-        (number,) = (number for number, share in enumerate(self._shares) if env in share)
-        worker = self._workers[number]
-        worker.ask((method, self._shares[number].index(env), *arguments))
-        return worker.answer()
-
-    def _gathered(self, method: str) -> Tensor:
-        for worker in self._workers:
-            worker.ask((method,))
-        return self._in_order(self._answers())
+    @property
+    def _hosts(self) -> Crew:
+        assert self._crew is not None, "start comes first"
+        return self._crew
 
     def _in_order(self, parts: Sequence[Tensor]) -> Tensor:
         """Return the rows of all shares in the order of environments."""
         return torch.cat(list(parts))[self._order]
 
-    def _ask_all(self, method: str, settings: Settings, active: Sequence[bool], *more: Any) -> None:
-        for worker, share in zip(self._workers, self._shares, strict=True):
-            worker.ask((method, [settings[env] for env in share], [active[env] for env in share], *more))
-
-    def _answers(self, workers: Sequence[Child] | None = None) -> list[Any]:
-        """Return the answers of all processes, or of some; all are awaited before an error of one is raised."""
-        answers: list[Any] = []
-        errors: list[Exception] = []
-        for worker in self._workers if workers is None else workers:
-            try:
-                answers.append(worker.answer())
-            except Exception as error:
-                errors.append(error)
-        if errors:
-            raise errors[0]
-        return answers
+    def _all(self, method: str, settings: Settings, active: Sequence[bool], *more: Any) -> list[Any]:
+        shares = enumerate(self._hosts.shares)
+        parts = {n: ([settings[env] for env in share], [active[env] for env in share]) for n, share in shares}
+        return self._hosts.ask({number: (method, *part, *more) for number, part in parts.items()})
 
 
 def shared_out(make: Callable[[], HostRuntime], workers: int, share: Share) -> HostRuntime:
@@ -162,12 +140,10 @@ def shared_out(make: Callable[[], HostRuntime], workers: int, share: Share) -> H
     """
     count = workers or cores()
     keep_freed_memory()
-    alone = count == 1 or multiprocessing.current_process().daemon
-    return make() if alone else Workers(make, count, share)
+    return Workers(make, count, share) if count > 1 and may_have_children() else make()
 
 
 def _begin(make: Callable[[], HostRuntime]) -> Answer:
-    torch.set_num_threads(1)
     return partial(_answer, make())
 
 

@@ -109,11 +109,11 @@ def test_an_error_arrives_with_the_component_that_raised_it(open_workers):
 def test_a_process_that_dies_is_named(open_workers):
     runtime = open_workers(2)
     runtime.start([0, 1])
-    os.kill(runtime._workers[1].process.pid, signal.SIGKILL)
-    with pytest.raises(EsperError, match="ended unexpectedly") as caught:
+    os.kill(runtime._hosts._children[1].process.pid, signal.SIGKILL)
+    with pytest.raises(EsperError, match=r"Worker 1 of 2, with the hosts 0: .* ended unexpectedly") as caught:
         runtime.train_epoch([{}, {}], [True, True])
     assert "environment.workers=1" in caught.value.hint
-    processes = [worker.process for worker in runtime._workers]
+    processes = [child.process for child in runtime._hosts._children]
     runtime.close()
     assert all(not process.is_alive() for process in processes)
     runtime.start([0, 1])

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from esper_core.contracts.errors import EsperError
 from esper_core.learning.randomness import seed_all
 from esper_core.registry.sources import blamed
-from esper_core.system.processes import Answer, Child, Purpose, end_children, start_children
+from esper_core.system.crew import Crew, equal_shares, may_have_children, methods_of
+from esper_core.system.processes import Answer, Purpose
 from esper_gymnasium_env.actions import Arrays
 from esper_gymnasium_env.group import Group, Replayed, Seen, Stepped
 
@@ -24,13 +23,14 @@ PURPOSE = Purpose(
     killed="It may have been killed for lack of memory: lower --envs, or use -o environment.workers=0.",
     died="To see where, play in this process: -o environment.workers=0",
     blame=blamed,
+    rows="environments",
 )
 
 Make = Callable[[int, int], Group]
 """From the number of the first environment, and how many there are, to a group."""
 
 
-class Crew:
+class Groups:
     """Groups in processes, each with an equal share of the environments; used as a `Group` of all of them.
 
     Args:
@@ -38,20 +38,13 @@ class Crew:
         count: Environments altogether.
         workers: Processes at most.
         seed: Of the streams of the processes, which an environment may draw from.
+        first: Number of the first environment.
     """
 
-    def __init__(self, make: Make, count: int, workers: int, seed: int) -> None:
-        workers = min(workers, count)
-        self._edges = [count * number // workers for number in range(workers + 1)]
-        self._children = start_children(PURPOSE, partial(_begin, make), workers)
-        try:
-            for number, child in enumerate(self._children):
-                first, end = self._edges[number : number + 2]
-                self._ask(child, ("open", first, end - first, seed + number))
-            self._answers(self._children)
-        except BaseException:
-            self.close()
-            raise
+    def __init__(self, make: Make, count: int, workers: int, seed: int, first: int) -> None:
+        shares = equal_shares(count, workers)
+        begins = [partial(_begin, make, first + share.start, len(share), seed + n) for n, share in enumerate(shares)]
+        self._crew = Crew(PURPOSE, begins, shares).open()
 
     def reset(self, rows: Sequence[int], seeds: Sequence[int], options: dict[str, Any] | None) -> Seen:
         """Start an episode in some rows, as a `Group` does."""
@@ -67,77 +60,41 @@ class Crew:
 
     def says_masks(self, seed: int) -> bool:
         """Return whether an environment says what is legal beside what it shows."""
-        return bool(self._first("says_masks", seed))
+        return bool(self._crew.first("says_masks", seed))
 
     def show(self) -> float:
         """Make the first environment ready to be looked at, as a `Group` does."""
-        return float(self._first("show"))
+        return float(self._crew.first("show"))
 
     def frame(self) -> NDArray[np.uint8]:
         """Return how the first environment looks."""
-        found: NDArray[np.uint8] = self._first("frame")
+        found: NDArray[np.uint8] = self._crew.first("frame")
         return found
 
     def close(self) -> None:
         """Close every environment and end the processes."""
-        for child in self._children:
-            try:
-                child.ask(("close",))
-                child.answer()
-            except Exception:  # it is ended all the same
-                continue
-        end_children(self._children)
-        self._children = []
+        with suppress(Exception):  # they are ended all the same
+            self._crew.everyone("close")
+        self._crew.close()
 
     def _asked(self, method: str, rows: Sequence[int], part: Callable[[slice], tuple[Any, ...]]) -> list[Any]:
         """Ask every process that has some of these ascending rows, and return the answers, joined column by column."""
-        asked, counts, cuts = [], [], np.searchsorted(rows, self._edges).tolist()
-        for child, first, start, end in zip(self._children, self._edges, cuts, cuts[1:], strict=False):
-            if start < end:
-                self._ask(child, (method, [row - first for row in rows[start:end]], *part(slice(start, end))))
-                asked.append(child)
-                counts.append(end - start)
-        return [_joined(column, counts) for column in zip(*self._answers(asked), strict=True)]
 
-    def _first(self, method: str, *arguments: Any) -> Any:
-        """Ask the process with the first environment."""
-        self._ask(self._children[0], (method, *arguments))
-        return self._answers(self._children[:1])[0]
+        def arguments(number: int, places: list[int]) -> tuple[Any, ...]:
+            here = slice(places[0], places[-1] + 1)
+            return self._crew.local(number, rows[here]), *part(here)
 
-    def _ask(self, child: Child, request: tuple[Any, ...]) -> None:
-        try:
-            child.ask(request)
-        except EsperError as error:
-            raise self._named(child, error) from error
-
-    def _answers(self, children: Sequence[Child]) -> list[Any]:
-        """Return the answers of processes; all are awaited before an error of one is raised."""
-        answers, errors = [], []
-        for child in children:
-            try:
-                answers.append(child.answer())
-            except EsperError as error:
-                errors.append(error if child.process.is_alive() else self._named(child, error))
-        if errors:
-            raise errors[0]
-        return answers
-
-    def _named(self, child: Child, error: EsperError) -> EsperError:
-        """Return the error of a process that is gone, with which it was."""
-        number = self._children.index(child)
-        first, end = self._edges[number : number + 2]
-        who = f"Worker {number} of {len(self._children)}, with the environments {first} to {end - 1}"
-        return EsperError(f"{who}: {error.message}", hint=error.hint)
+        answers, places = self._crew.each(method, rows, arguments)
+        return [_joined(column, [*map(len, places)]) for column in zip(*answers, strict=True)]
 
 
-def shared_out(make: Make, count: int, workers: int, seed: int) -> Group | Crew:
+def shared_out(make: Make, count: int, workers: int, seed: int, first: int) -> Group | Groups:
     """Return the environments in this process for 0 workers, else shared out among as many.
 
     They stay in this process too where it may have no children, as in the processes of other libraries' vectorised
     environments.
     """
-    alone = not workers or multiprocessing.current_process().daemon
-    return make(0, count) if alone else Crew(make, count, workers, seed)
+    return Groups(make, count, workers, seed, first) if workers and may_have_children() else make(first, count)
 
 
 def _joined(column: Sequence[NDArray[Any] | None], counts: Sequence[int]) -> NDArray[Any] | None:
@@ -151,22 +108,6 @@ def _joined(column: Sequence[NDArray[Any] | None], counts: Sequence[int]) -> NDA
     return np.concatenate(list(whole))
 
 
-def _begin(make: Make) -> Answer:
-    torch.set_num_threads(1)
-    return _Share(make)
-
-
-class _Share:
-    """Answers requests to the group of a process, which the first, `open`, makes."""
-
-    def __init__(self, make: Make) -> None:
-        self._make = make
-
-    def __call__(self, request: tuple[Any, ...]) -> Any:
-        method, *arguments = request
-        if method == "open":
-            first, count, seed = arguments
-            seed_all(seed)
-            self._group = self._make(first, count)
-            return None
-        return getattr(self._group, method)(*arguments)
+def _begin(make: Make, first: int, count: int, seed: int) -> Answer:
+    seed_all(seed)
+    return methods_of(make, first, count)

@@ -78,6 +78,8 @@ def describe(config: GymnasiumConfig, slots: SlotConfig) -> EnvironmentDescripti
         horizon=horizon,
         train=TRAIN,
         restarts=True,
+        # Running statistics are those of all rows, at every step.
+        shares=not (config.normalise_obs or config.normalise_reward),
         outcomes=OUTCOMES,
     )
 

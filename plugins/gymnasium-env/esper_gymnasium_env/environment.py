@@ -60,8 +60,8 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
         self._bridge = GymnasiumBridge(self._owner, shows, self._translated, reader, legality, scaling, self.device)
         self._moments = _moments_of(config, context)
         self._scale = RewardScale(self.num_envs, context.gamma) if config.normalise_reward else None
-        make = partial(Group, config, legality, Spaces(shows, takes))
-        self._group = shared_out(make, self.num_envs, config.workers, context.seed)
+        make, self._share = partial(Group, config, legality, Spaces(shows, takes)), context.rows
+        self._group = shared_out(make, self.num_envs, config.workers, context.seed, self._share.first)
         self._everyone, self._numbers = np.arange(self.num_envs), list(range(self.num_envs))
         self._seed, self._episodes = context.seed, np.zeros(self.num_envs, np.int64)
         self._seeds = np.zeros(self.num_envs, np.int64)
@@ -184,8 +184,8 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
 
         The digest is that of the last observation, by which `load_state` knows whether the episode was the same again.
         """
-        # Where every episode has ended, all that can follow is a reset.
-        shown = (self._running | (self._lengths > 0)) & self._running.any()
+        # Where every episode has ended, all that can follow is a reset; others may have some that go on.
+        shown = (self._running | (self._lengths > 0)) & (self._running.any() or not self._share.is_whole)
         going = [
             {
                 "seed": int(self._seeds[row]),
@@ -242,6 +242,19 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
                 int(self._running.sum()) + len(lost),
             )
 
+    def joined(self, states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Return the state of all rows."""
+        rows = {name: [row for state in states for row in state[name]] for name in ("episodes", "going")}
+        if all(row is None or row["ended"] for row in rows["going"]):
+            rows["going"] = [None] * len(rows["going"])
+        return {**states[0], **rows}
+
+    def parted(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the state of these rows; raises ValueError where it is that of another number of rows altogether."""
+        if (found := len(state["going"])) != self._share.total:
+            raise ValueError(f"it is that of {found} environments, not of {self._share.total}")
+        return {**state, **{name: state[name][self._share.rows] for name in ("episodes", "going")}}
+
     # Its pieces -----------------------------------------------------------------------------------------------------
 
     def _chosen(self, mask: Any) -> Rows:
@@ -256,7 +269,8 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
 
     def _next_seeds(self, rows: Rows) -> list[int]:
         """Return the seeds of the episodes that begin in some rows, and count them."""
-        seeds = [episode_seed(self._seed, row, int(self._episodes[row])) for row in rows.tolist()]
+        first = self._share.first
+        seeds = [episode_seed(self._seed, first + row, int(self._episodes[row])) for row in rows.tolist()]
         self._episodes[rows] += 1
         return seeds
 
@@ -304,7 +318,8 @@ class GymnasiumEnvironment(VectorEnv[Any, Any, Any]):
     def _not_a_number(self, row: int, what: str) -> PluginError:
         when = f"after step {self._lengths[row] - 1}" if self._lengths[row] else "at the start of an episode"
         return PluginError(
-            f"{self._owner} returned {what} {when} in environment {row}; observations are finite numbers.",
+            f"{self._owner} returned {what} {when} in environment {self._share.first + row}; observations are finite "
+            "numbers.",
             hint=f"Its episode began with reset(seed={self._seeds[row]}). Its author must find the cause.",
         )
 

@@ -63,7 +63,7 @@ def test_a_failure_in_a_process_is_named_as_it_is_here(scripted: Any) -> None:
 def test_a_process_that_is_gone_is_said(build: Any) -> None:
     environment = build("CartPole-v1", "workers=2")["environment"]
     environment.reset(seed=0)
-    child = environment._group._children[1]
+    child = environment._group._crew._children[1]
     child.process.kill()
     child.process.join()
     with pytest.raises(
@@ -71,7 +71,7 @@ def test_a_process_that_is_gone_is_said(build: Any) -> None:
     ):
         environment.step({"action": torch.zeros(2, dtype=torch.int64)})
     environment.close()
-    assert not any(part.process.is_alive() for part in environment._group._children)
+    assert not any(part.process.is_alive() for part in environment._group._crew._children)
 
 
 def test_a_worker_that_is_killed_ends_the_command_by_its_name(

@@ -6,18 +6,16 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
-from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any
 
-import torch
 from attrs import frozen
 
 from esper_core.composition.plan import Plan
 from esper_core.contracts.errors import UserError
 from esper_core.registry.index import Index
 from esper_core.registry.sources import blamed
-from esper_core.system.processes import Answer, Purpose, end_children, start_children
+from esper_core.system.crew import Crew
+from esper_core.system.processes import Answer, Purpose
 from esper_league.entry import LeagueEntry
 from esper_league.league import League
 from esper_league.loading import load_driver
@@ -147,27 +145,13 @@ def _alone(stage: Stage, left: deque[list[Fixture]], broken: Mapping[str, str]) 
 
 def _shared(begin: Callable[[], Stage], left: deque[list[Fixture]], workers: int, broken: Mapping[str, str]) -> Found:
     """Yield what processes bring, each of which plays one batch after another."""
-    children = start_children(PURPOSE, partial(_serve, begin), min(workers, len(left)))
-    try:
-        busy: dict[Any, tuple[Any, list[Fixture]]] = {}
-        for child in children:
-            child.ask(batch := _next(left, broken))
-            busy[child.connection] = child, batch
-        while busy:
-            for connection in wait(list(busy)):
-                child, batch = busy.pop(connection)
-                found = child.answer()
-                for one in found:
-                    if isinstance(one, Broken):
-                        left.appendleft(batch)
-                    yield one
-                # Nothing found is the end of a batch; an empty request asks for more of the same.
-                following: list[Fixture] = [] if found else _next(left, broken)
-                if found or following:
-                    child.ask(following)
-                    busy[connection] = child, batch if found else following
-    finally:
-        end_children(children)
+    with Crew(PURPOSE, [partial(_serve, begin)] * min(workers, len(left))) as crew:
+        # Nothing found is the end of a batch; an empty request asks for more of the same.
+        for batch, found in crew.work(lambda: _next(left, broken) or None, lambda found: [] if found else None):
+            for one in found:
+                if isinstance(one, Broken):
+                    left.appendleft(batch)
+                yield one
 
 
 def _stage(plan: Plan, path: Path, entries: Mapping[str, LeagueEntry], index: Index) -> Stage:
@@ -188,7 +172,6 @@ class _Seats:
 
 
 def _serve(begin: Callable[[], Stage]) -> Answer:
-    torch.set_num_threads(1)
     return _Share(begin())
 
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from esper_core.contracts.errors import EsperError
 from esper_core.contracts.sides import Driver
 from esper_core.registry.sources import blamed
-from esper_core.system.processes import Answer, Child, Purpose, end_children, start_children
+from esper_core.system.crew import Crew, equal_shares, may_have_children, methods_of, row_order
+from esper_core.system.processes import Purpose
 from esper_echelon.matches.curriculum import CurriculumState
 from esper_echelon.matches.group import Begun, Floats, Group, Standing, Stepped
+from esper_echelon.matches.saved import joined, parted
 
 PURPOSE = Purpose(
     name="esper-echelon",
@@ -25,13 +24,14 @@ PURPOSE = Purpose(
     killed="It may have been killed for lack of memory: lower --envs, or use -o environment.workers=0.",
     died="To see where, play in this process: -o environment.workers=0",
     blame=blamed,
+    rows="matches",
 )
 
 Make = Callable[[int], Group]
 """From how many matches there are to a group."""
 
 
-class Crew:
+class Groups:
     """Groups in processes, each with an equal share of the matches; used as a `Group` of all of them.
 
     Args:
@@ -42,23 +42,18 @@ class Crew:
     """
 
     def __init__(self, make: Make, count: int, workers: int, rows: int) -> None:
-        workers = min(workers, count)
         self._sent: dict[str, Driver] = {}
-        self._rows, self._edges = rows, [count * number // workers for number in range(workers + 1)]
-        self._children = start_children(PURPOSE, partial(_begin, make), workers)
-        try:
-            self._everyone("open", lambda first, end: (end - first,))
-        except BaseException:
-            self.close()
-            raise
+        self._rows, self._shares = rows, equal_shares(count, workers)
+        self._crew = Crew(PURPOSE, [partial(methods_of, make, len(share)) for share in self._shares], self._shares)
+        self._crew.open()
 
     def set_curriculum(self, state: CurriculumState) -> None:
         """Let the matches that begin from now on be like this."""
-        self._everyone("set_curriculum", lambda first, end: (state,))
+        self._crew.everyone("set_curriculum", state)
 
     def curriculum(self) -> CurriculumState:
         """Return what the next match is like; raises EsperError where processes do not agree."""
-        first, *others = self._everyone("curriculum")
+        first, *others = self._crew.everyone("curriculum")
         if any(other != first for other in others):
             raise EsperError(f"Processes play under different curricula: {[first, *others]}.")
         found: CurriculumState = first
@@ -68,134 +63,83 @@ class Crew:
         """Let new matches draw one of these; who is known to the processes is named to them, and not sent again."""
         known = [one.name if self._sent.get(one.name) is one else one for one in drivers]
         self._sent = {}
-        self._everyone("set_opponents", lambda first, end: (known, weights))
+        self._crew.everyone("set_opponents", known, weights)
         self._sent = {one.name: one for one in drivers}
 
     def opponents(self) -> tuple[str, ...]:
         """Return the names of those who drive the other team of the matches in progress."""
-        return tuple(dict.fromkeys(name for share in self._everyone("opponents") for name in share))
+        return tuple(dict.fromkeys(name for share in self._crew.everyone("opponents") for name in share))
 
     def begin(self, matches: Sequence[int], seeds: Sequence[int], sides: Sequence[int]) -> Begun:
         """Begin some matches, given in ascending order, as a `Group` does."""
-        cuts = np.searchsorted(matches, self._edges).tolist()
-        shares = dict(zip(self._edges, pairwise(cuts), strict=False))
+        places = self._crew.places(matches)
 
-        def part(first: int, end: int) -> tuple[Any, ...]:
-            here = slice(*shares[first])
-            return [match - first for match in matches[here]], seeds[here], sides[here]
+        def part(number: int) -> tuple[Any, ...]:
+            here = places[number]
+            there = self._crew.local(number, [matches[place] for place in here])
+            return there, [seeds[place] for place in here], [sides[place] for place in here]
 
         return _begun(self._everyone("begin", part))
 
     def step(self, actions: Floats) -> Stepped:
         """Take one step in every match, as a `Group` does."""
-        found: list[Stepped] = self._everyone("step", lambda first, end: (actions[first:end],))
+        parts = [actions[share.start : share.stop] for share in self._shares]
+        found: list[Stepped] = self._everyone("step", lambda number: (parts[number],))
         events = [
-            {**event, "env": event["env"] + first * self._rows}
-            for first, share in zip(self._edges, found, strict=False)
-            for event in share.events
+            {**event, "env": event["env"] + share.start * self._rows}
+            for share, stepped in zip(self._shares, found, strict=True)
+            for event in stepped.events
         ]
         joined = {name: np.concatenate([getattr(share, name) for share in found]) for name in Stepped._fields[:-1]}
         return Stepped(**joined, events=events)
 
     def outcomes(self) -> dict[str, Floats]:
         """Return what came of each match, as a `Group` does."""
-        found = self._everyone("outcomes")
+        found = self._crew.everyone("outcomes")
         return {name: np.concatenate([share[name] for share in found]) for name in found[0]}
 
     def standings(self, matches: Sequence[int]) -> list[Standing]:
         """Return how some matches are going, as a `Group` does."""
-        found = self._everyone("standings", lambda first, end: ([m - first for m in matches if first <= m < end],))
-        there = [m for first, end in self._spans for m in matches if first <= m < end]
-        by_match = dict(zip(there, (one for share in found for one in share), strict=True))
-        return [by_match[match] for match in matches]
+
+        def part(number: int, places: list[int]) -> tuple[Any, ...]:
+            return (self._crew.local(number, [matches[place] for place in places]),)
+
+        found, places = self._crew.each("standings", matches, part)
+        joined = [one for share in found for one in share]
+        return [joined[place] for place in row_order(places)]
 
     def show(self) -> float:
         """Find out whether the first match can be looked at, as a `Group` does."""
-        return float(self._first("show"))
+        return float(self._crew.first("show"))
 
     def frame(self) -> NDArray[np.uint8]:
         """Return how the first match looks."""
-        found: NDArray[np.uint8] = self._first("frame")
+        found: NDArray[np.uint8] = self._crew.first("frame")
         return found
 
     def state(self) -> dict[str, Any]:
-        """Return what the next step or match depends on: that of each process."""
-        return {"shares": self._everyone("state")}
+        """Return what the next step or match depends on, as a `Group` does."""
+        return joined(self._crew.everyone("state"))
 
     def load_state(self, state: Mapping[str, Any]) -> Begun:
-        """Go on where `state()` was taken; raises ValueError where matches were shared out otherwise."""
+        """Go on where `state()` was taken, in however many processes that was."""
         self._sent = {}
-        shares = dict(zip(self._edges, state["shares"], strict=False))
-        if len(state["shares"]) != len(self._children):
-            raise ValueError(f"it is that of {len(state['shares'])} processes, not of {len(self._children)}")
-        return _begun(self._everyone("load_state", lambda first, end: (shares[first],)))
+        parts = [parted(state, share.start, len(share)) for share in self._shares]
+        return _begun(self._everyone("load_state", lambda number: (parts[number],)))
 
     def close(self) -> None:
         """End the processes."""
-        end_children(self._children)
-        self._children = []
+        self._crew.close()
 
-    def _first(self, method: str) -> Any:
-        """Ask the process that plays the first match."""
-        self._children[0].ask((method,))
-        return self._children[0].answer()
-
-    @property
-    def _spans(self) -> list[tuple[int, int]]:
-        return list(pairwise(self._edges))
-
-    def _everyone(self, method: str, part: Callable[[int, int], tuple[Any, ...]] = lambda first, end: ()) -> list[Any]:
-        """Ask every process, and return the answers; all are awaited before an error is raised."""
-        answers: list[Any] = []
-        errors: list[EsperError] = []
-        asked: list[tuple[Child, str]] = []
-        for number, (child, (first, end)) in enumerate(zip(self._children, self._spans, strict=True)):
-            who = f"Worker {number} of {len(self._children)}, with the matches {first} to {end - 1}"
-            try:
-                child.ask((method, *part(first, end)))
-                asked.append((child, who))
-            except EsperError as error:
-                errors.append(_named(who, error))
-        for child, who in asked:
-            try:
-                answers.append(child.answer())
-            except EsperError as error:
-                errors.append(_named(who, error))
-        if errors:
-            raise errors[0]
-        return answers
+    def _everyone(self, method: str, part: Callable[[int], tuple[Any, ...]]) -> list[Any]:
+        """Call a method in every process, with arguments by its number."""
+        return self._crew.ask({number: (method, *part(number)) for number in range(len(self._crew))})
 
 
-def shared_out(make: Make, count: int, workers: int, rows: int) -> Group | Crew:
+def shared_out(make: Make, count: int, workers: int, rows: int) -> Group | Groups:
     """Return the matches in this process for 0 workers, or where it may have no children, else shared out."""
-    alone = not workers or multiprocessing.current_process().daemon
-    return make(count) if alone else Crew(make, count, workers, rows)
-
-
-def _named(who: str, error: EsperError) -> EsperError:
-    error.message = f"{who}: {error.message}"
-    error.args = (error.message,)
-    return error
+    return Groups(make, count, workers, rows) if workers and may_have_children() else make(count)
 
 
 def _begun(shares: Sequence[Begun]) -> Begun:
     return Begun(*(np.concatenate(column) for column in zip(*shares, strict=True)))
-
-
-def _begin(make: Make) -> Answer:
-    torch.set_num_threads(1)
-    return _Share(make)
-
-
-class _Share:
-    """Answers requests to the group of a process, which the first, `open`, makes."""
-
-    def __init__(self, make: Make) -> None:
-        self._make = make
-
-    def __call__(self, request: tuple[Any, ...]) -> Any:
-        method, *arguments = request
-        if method == "open":
-            self._group = self._make(*arguments)
-            return None
-        return getattr(self._group, method)(*arguments)

@@ -87,5 +87,7 @@ def describe(config: EchelonConfig, slots: SlotConfig) -> EnvironmentDescription
         train=TRAIN,
         restarts=True,
         rows=team_size(config.packs),
+        # A schedule goes by the games of all matches, at every step.
+        shares=not config.schedule,
         sides=SIDES,
     )

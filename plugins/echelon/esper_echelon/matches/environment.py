@@ -27,6 +27,7 @@ from esper_echelon.matches.crew import shared_out
 from esper_echelon.matches.curriculum import CurriculumState
 from esper_echelon.matches.describe import HEAD, MAP_SIZE, describe
 from esper_echelon.matches.group import Begun, Floats, Group, Standing
+from esper_echelon.matches.saved import joined, parted
 from esper_echelon.perception.schema import SUITE
 from esper_echelon.simulation.roster import Roster
 from esper_echelon.simulation.tables import ACTIONS, DECISION
@@ -55,6 +56,7 @@ class EchelonEnvironment(VectorEnv[Any, Any, Any]):
         self._roles = Roster(config.packs).roles
         self._course, self._given = config.course(), config.course().now
         self._seed, self._games = context.seed, np.zeros(self._matches, np.int64)
+        self._all, self._first = context.rows.total // known.rows, context.rows.first // known.rows
         self._judged, self._warned = False, False
         make = partial(Group, config, evolve(context, parts={}, origins={}))
         self._group = shared_out(make, self._matches, config.workers, self._n)
@@ -212,7 +214,7 @@ class EchelonEnvironment(VectorEnv[Any, Any, Any]):
         """Go on where `state()` was taken.
 
         Raises:
-            ValueError: the state is that of another number of matches, or of processes.
+            ValueError: the state is that of another number of matches.
         """
         if len(state["games"]) != self._matches:
             raise ValueError(f"it is that of {len(state['games'])} matches, not of {self._matches}")
@@ -221,6 +223,23 @@ class EchelonEnvironment(VectorEnv[Any, Any, Any]):
         self._course.load_state(state["course"])
         self._take(self._group.load_state(state["group"]))
         self._given = self._group.curriculum()
+
+    def joined(self, states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Return the state of all matches."""
+        first = states[0]
+        course = {**first["course"], "games": sum(state["course"]["games"] for state in states)}
+        games = [count for state in states for count in state["games"]]
+        return {**first, "games": games, "course": course, "group": joined([state["group"] for state in states])}
+
+    def parted(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the state of these matches; raises ValueError where it is that of another number of matches."""
+        if (found := len(state["games"])) != self._all:
+            raise ValueError(f"it is that of {found} matches, not of {self._all}")
+        first, count = self._first, self._matches
+        # What is counted over all matches is kept in one place.
+        course = {**state["course"], "games": state["course"]["games"] if first == 0 else 0}
+        group = parted(state["group"], first, count)
+        return {**state, "games": state["games"][first : first + count], "course": course, "group": group}
 
     # Its pieces -----------------------------------------------------------------------------------------------------
 
@@ -239,7 +258,7 @@ class EchelonEnvironment(VectorEnv[Any, Any, Any]):
 
     def _drawn(self, matches: Sequence[int]) -> tuple[list[int], list[int]]:
         """Return seeds and sides of the games that begin in some matches, and count them."""
-        words = [_digest(f"{self._seed}/{match}/{self._games[match]}") for match in matches]
+        words = [_digest(f"{self._seed}/{self._first + match}/{self._games[match]}") for match in matches]
         self._games[matches] += 1
         return [word // 2 % HELD_OUT for word in words], [word % 2 for word in words]
 

@@ -85,6 +85,9 @@ class Clouds:
     def state(self) -> dict[str, Any]:
         """Return the clouds, as JSON can hold them and numbers survive bit for bit."""
         match, slot = np.nonzero(self.left > 0)
+        # Where a cloud is kept depends on which were there before it; that is nobody's business.
+        order = np.lexsort((self.y[match, slot], self.x[match, slot], self.left[match, slot], match))
+        match, slot = match[order], slot[order]
         parts = {"x": self.x, "y": self.y, "left": self.left}
         return {"match": match.tolist(), **{name: part[match, slot].tolist() for name, part in parts.items()}}
 

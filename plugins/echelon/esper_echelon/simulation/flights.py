@@ -51,8 +51,9 @@ class Flights:
                 setattr(self, name, getattr(self, name)[those])
 
     def state(self) -> dict[str, Any]:
-        """Return the columns, as JSON can hold them and numbers survive bit for bit."""
-        return {name: getattr(self, name).tolist() for name in _COLUMNS}
+        """Return the columns, match by match, as JSON can hold them and numbers survive bit for bit."""
+        order = np.argsort(self.match, kind="stable")
+        return {name: getattr(self, name)[order].tolist() for name in _COLUMNS}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on where `state()` was taken."""

@@ -6,7 +6,7 @@ import contextlib
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -15,15 +15,25 @@ from esper_core.composition.plan import Plan, PlanRequest
 from esper_core.contracts.errors import UserError
 from esper_core.contracts.protocols import BuildContext
 from esper_core.registry.index import Index
+from esper_core.registry.sources import blamed
+from esper_core.system.crew import Crew
 from esper_core.system.machine import cores
+from esper_core.system.processes import Answer, Purpose
 from esper_factored_ppo.probes.config import PpoProbesConfig
-from esper_factored_ppo.probes.crew import Crew
 from esper_factored_ppo.probes.plan import BROUGHT, WIDTH, WIDTH_OPTIONS, without_environment
 from esper_factored_ppo.probes.playing import measure
 from esper_factored_ppo.probes.probe import Probe, in_parts
 from esper_factored_ppo.probes.table import PROBES
 from esper_testing.spikes.only import matching
 from esper_testing.spikes.verdict import Category, CheckResult, Failure, ProbeResult, Verdict
+
+PURPOSE = Purpose(
+    name="esper-probes",
+    doing="training a probe",
+    killed="It may have been killed for lack of memory. Run fewer probes at a time with --only.",
+    died="Find out which probe it was with --only.",
+    blame=blamed,
+)
 
 
 class Task(NamedTuple):
@@ -127,13 +137,24 @@ def _run_all(
     tasks = [Task(probe.name, plan.seed + seed) for probe in probes for seed in probe.seeds]
     done: dict[Task, Run] = {}
     named = {probe.name: probe for probe in probes}
-    with Crew(partial(_run, plan, index, named), min(cores(), len(tasks))) as crew:
-        for task, run in crew.results(tasks):
+    with contextlib.closing(_results(partial(_run, plan, index, named), tasks)) as results:
+        for task, run in results:
             done[task] = run
             if on_result is not None:
                 reached = run.failure is None and named[task.probe].reached(run.measured)
                 on_result(CheckResult(task.probe, f"seed {task.seed}", "passed" if reached else "failed"))
     return {probe.name: [done[task] for task in tasks if task.probe == probe.name] for probe in probes}
+
+
+def _results(work: Callable[[Task], Run], tasks: Sequence[Task]) -> Generator[tuple[Task, Run], None, None]:
+    """Yield each task with its result, as they are done in several processes."""
+    left = iter(tasks)
+    with Crew(PURPOSE, [partial(_itself, work)] * min(cores(), len(tasks))) as crew:
+        yield from crew.work(lambda: next(left, None))
+
+
+def _itself(work: Answer) -> Answer:
+    return work
 
 
 def _run(plan: Plan, index: Index, probes: Mapping[str, Probe], task: Task) -> Run:

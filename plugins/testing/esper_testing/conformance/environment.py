@@ -17,6 +17,7 @@ from esper_core.composition.plan import describe_plan
 from esper_core.contracts.errors import EsperError
 from esper_core.contracts.plain import from_exact, to_exact
 from esper_core.contracts.protocols import Evaluable, Masks
+from esper_core.contracts.share import Share
 from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.spaces import action_space, observation_space
 from esper_core.learning.session import open_session
@@ -29,6 +30,7 @@ from esper_testing.legality import chosen_between, draw_legal
 from esper_testing.matches import check_ending, check_midway, check_padding, check_restarts, check_rows
 from esper_testing.published import check_event, check_field, check_numbers
 from esper_testing.randomness import untouched_randomness
+from esper_testing.shares import check_shares
 from esper_testing.sides import check_mirrored, check_opponents, check_opponents_midway, check_sides
 from esper_testing.single import SingleEnvironment
 from esper_testing.states import made_illegal
@@ -53,6 +55,7 @@ SUITE = Suite(
         "restarts",
         "resuming-midway",
         "independent",
+        "shares",
         "numbers",
         "refusing",
         "randomness",
@@ -79,9 +82,9 @@ _TOLERATED = ("maximum and minimum values are equal", "a symmetric and normalize
 
 
 @contextmanager
-def playable(subject: Subject, slots: int = 3, envs: int = ENVS) -> Iterator[Playable]:
-    """Yield the subject's environment with its masks, newly built, and close it."""
-    parts = subject.parts(slots, "environment", "masks", envs=envs)
+def playable(subject: Subject, slots: int = 3, envs: int = ENVS, share: Share | None = None) -> Iterator[Playable]:
+    """Yield the subject's environment with its masks, newly built, all rows or a share of them, and close it."""
+    parts = subject.parts(slots, "environment", "masks", envs=envs, share=share)
     rows = describe_plan(subject.plan(slots), subject.full_index).rows
     try:
         yield Playable(parts["environment"], parts["masks"], rows)
@@ -284,6 +287,20 @@ def independent(subject: Subject) -> None:
             rest = [row for row in range(environment.num_envs) if row // played.rows != stranger]
             where = before.difference(after, rest)
             assert not where, f"other actions in environment {stranger} change, in the others, {where}"
+
+
+@SUITE.check("shares", after=("resuming", "independent"))
+def shares(subject: Subject) -> None:
+    """Where it says `shares`: shares of its rows, played apart, do what all rows do together."""
+    known = describe_plan(subject.plan(3), subject.full_index)
+    if known.shares:
+        parts = [Share.of(place, 2, ENVS * known.rows, known.rows) for place in range(2)]
+        with (
+            playable(subject) as whole,
+            playable(subject, share=parts[0]) as one,
+            playable(subject, share=parts[1]) as two,
+        ):
+            check_shares(whole, [(parts[0], one), (parts[1], two)])
 
 
 @SUITE.check("numbers", after=("state", "rewards"))

@@ -20,6 +20,7 @@ from esper_core.composition.plan import Plan, PlanRequest, describe_environment,
 from esper_core.contracts.components import ComponentSpec
 from esper_core.contracts.errors import ConfigError, EsperError, PluginError
 from esper_core.contracts.protocols import BuildContext
+from esper_core.contracts.share import Share
 from esper_core.contracts.slots import SlotConfig
 from esper_core.contracts.state import EnvironmentDescription
 from esper_core.registry.index import Component, Index
@@ -169,13 +170,19 @@ class Subject:
         return build_beside(self.component, self.full_index, context, self.config())
 
     def parts(
-        self, slots: int, *kinds: str, options: tuple[str, ...] = (), dtype: torch.dtype = torch.float32, **request: Any
+        self,
+        slots: int,
+        *kinds: str,
+        options: tuple[str, ...] = (),
+        dtype: torch.dtype = torch.float32,
+        share: Share | None = None,
+        **request: Any,
     ) -> dict[str, Any]:
         """Return parts of a plan in which the component is used, newly built: kind → object."""
         plan = self.plan(slots, options=options, **request)
         # An environment, and what belongs to it, draws on components of further kinds.
         drawn = {*plan.kinds, *describe_plan(plan, self.full_index).uses} - set(ORDER)
-        return build_parts(plan, self.full_index, only={*kinds, *drawn}, dtype=dtype)
+        return build_parts(plan, self.full_index, only={*kinds, *drawn}, dtype=dtype, share=share)
 
     def context(
         self,

@@ -39,7 +39,7 @@ OUTCOMES = (
 def describe(config: LampsConfig, slots: SlotConfig) -> EnvironmentDescription:
     """Return actions, state and horizon of the reference environment."""
     return EnvironmentDescription(
-        _actions(config, slots), _state(config), config.epochs, outcomes=OUTCOMES, replayable=True
+        _actions(config, slots), _state(config), config.epochs, outcomes=OUTCOMES, replayable=True, shares=True
     )
 
 
@@ -54,7 +54,8 @@ def describe_match(config: MatchConfig, slots: SlotConfig) -> EnvironmentDescrip
     )
     actions = ActionSpec((Head("play", PLAY), ContinuousHead("aim", ("at",), ops=("AIM",))), root="play")
     train = {"rollout_steps": max(1, config.epochs // 2)}
-    return EnvironmentDescription(actions, StateSpec(fields), config.epochs, train=train, restarts=True, rows=ARCHERS)
+    known = actions, StateSpec(fields), config.epochs
+    return EnvironmentDescription(*known, train=train, restarts=True, rows=ARCHERS, shares=True)
 
 
 def describe_duel(config: DuelConfig, slots: SlotConfig) -> EnvironmentDescription:

@@ -38,7 +38,7 @@ class Lamps(VectorEnv[Any, Any, Any]):
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self.single_observation_space = observation_space(self.state_spec, context.slots.num_slots, len(OPS))
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
-        self._shape = (context.num_envs, context.slots.num_slots)
+        self._rows, self._shape = context.rows, (context.num_envs, context.slots.num_slots)
         self._generator = torch.Generator().manual_seed(context.seed)
         self._begin()
 
@@ -88,10 +88,11 @@ class Lamps(VectorEnv[Any, Any, Any]):
     def _begin(self, instances: Sequence[int] | None = None, topologies: Sequence[Sequence[int]] | None = None) -> None:
         self._t = 0
         if instances is None:
-            instances = torch.randint(HELD_OUT, (self.num_envs,), generator=self._generator).tolist()
+            drawn = torch.randint(HELD_OUT, (self._rows.total,), generator=self._generator)
+            instances = drawn[self._rows.rows].tolist()
         self.instances = list(instances)
-        drawn = [torch.randint(len(COLOURS), (1,), generator=_generator(number)) for number in self.instances]
-        self._target = torch.cat(drawn).to(self.device)
+        targets = [torch.randint(len(COLOURS), (1,), generator=_generator(number)) for number in self.instances]
+        self._target = torch.cat(targets).to(self.device)
         dark = torch.full(self._shape, -1, device=self.device)
         self._colour = dark if topologies is None else torch.tensor(topologies, device=self.device)
         self._bright = (self._colour >= 0).float()

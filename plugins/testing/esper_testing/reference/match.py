@@ -6,9 +6,10 @@ rests, or aims at a number that only they know; who aims tires.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
@@ -44,7 +45,8 @@ class Match(VectorEnv[Any, Any, Any]):
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self.single_observation_space = observation_space(self.state_spec, context.slots.num_slots, len(PLAY))
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
-        self._generator = torch.Generator().manual_seed(context.seed)
+        self._seed, self._rows = context.seed, context.rows
+        self._games = torch.zeros(self.num_envs // ARCHERS, dtype=torch.int64)
         zeros = torch.zeros(self.num_envs, device=self.device)
         self._now = {name: zeros.clone() for name in _KEPT} | {"running": zeros.bool()}
 
@@ -53,10 +55,11 @@ class Match(VectorEnv[Any, Any, Any]):
     ) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Begin matches, all or those whose rows are in the mask; a seed restarts the randomness."""
         if seed is not None:
-            self._generator.manual_seed(seed)
+            self._seed, self._games = seed, self._games * 0
         chosen = (options or {}).get("reset_mask")
         begun = torch.ones(self.num_envs, dtype=torch.bool) if chosen is None else torch.tensor(chosen)
-        drawn = torch.rand(self.num_envs, 3, generator=self._generator)
+        drawn = torch.cat([self._drawn(match) for match in range(len(self._games))])
+        self._games += begun[::ARCHERS]
         first = torch.arange(self.num_envs) % ARCHERS == 0
         present = first | (drawn[:, 0] >= ABSENT)
         share = present.view(-1, ARCHERS).float().mean(1).repeat_interleave(ARCHERS)
@@ -96,12 +99,29 @@ class Match(VectorEnv[Any, Any, Any]):
     def state(self) -> dict[str, Any]:
         """Return all that what follows depends on, in the middle of matches too."""
         kept = {name: value.tolist() for name, value in self._now.items()}
-        return {"random": self._generator.get_state().tolist(), **kept}
+        return {"seed": self._seed, "games": self._games.tolist(), **kept}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on where `state()` was taken."""
-        self._generator.set_state(torch.tensor(state["random"], dtype=torch.uint8))
+        self._seed, self._games = state["seed"], torch.tensor(state["games"])
         self._now = {name: torch.tensor(state[name], device=self.device) for name in _KEPT}
+
+    def joined(self, states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Return the state of all rows."""
+        rows = {name: [one for state in states for one in state[name]] for name in ("games", *_KEPT)}
+        return {**states[0], **rows}
+
+    def parted(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the state of these rows."""
+        first, end = (edge // ARCHERS for edge in (self._rows.first, self._rows.first + self._rows.count))
+        return {**state, "games": state["games"][first:end], **{name: state[name][self._rows.rows] for name in _KEPT}}
+
+    def _drawn(self, match: int) -> Tensor:
+        """Return the numbers in [0, 1) that the next match of a place begins with, `[ARCHERS, 3]`."""
+        place = self._rows.first // ARCHERS + match
+        words = np.random.SeedSequence([self._seed, place, int(self._games[match])]).generate_state(1)
+        generator = torch.Generator().manual_seed(int(words[0]))
+        return torch.rand(ARCHERS, 3, generator=generator)
 
     def _observe(self) -> dict[str, Tensor]:
         now = self._now
