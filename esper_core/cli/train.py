@@ -101,7 +101,7 @@ def train(
     planned, watchers = split_options(options or ())
     watching = choose_observers(index, recipes, observe or (), watchers, tensorboard=not no_tensorboard)
 
-    def go_on(run: RunDirectory, updates: int | None, device: str | None) -> None:
+    def go_on(run: RunDirectory, updates: int | None, device: str | None, at: int | None = None) -> None:
         with locked(run.path):
             resumption = find_resumption(run, index, at=at, updates=updates)
             ranks.check(launch, resumption.plan if device is None else evolve(resumption.plan, device=device), index)
@@ -110,7 +110,7 @@ def train(
 
     if resume not in (None, AUTO):
         _refuse_beside_resume(context, planned)
-        go_on(find_run(str(resume), out), updates, device)
+        go_on(find_run(str(resume), out), updates, device, at)
         return
     if at is not None and init is None:
         raise UserError(

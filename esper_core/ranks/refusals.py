@@ -21,7 +21,7 @@ def check_ranks(plan: Plan, index: Index, count: int) -> None:
     """Check that so many ranks can train a plan together.
 
     Raises:
-        IncompatiblePlan: its environment or a teacher cannot be shared out.
+        IncompatiblePlan: its environment, a teacher or drawn slots cannot be shared out.
         ConfigError: there are fewer environments than ranks, or a device that is no CPU.
     """
     environment = find_planned(index, plan.component("environment"))
@@ -30,6 +30,10 @@ def check_ranks(plan: Plan, index: Index, count: int) -> None:
             f"{environment} with these options cannot be shared out: what it does in some rows depends on others.",
             hint=ALONE,
         )
+    if plan.drawn:
+        numbers = ",".join(map(str, plan.drawn))
+        said = f"--slots {numbers} draws a number of slots for each update, in one process only."
+        raise IncompatiblePlan(said, hint=f"{ALONE[:-1]}, or choose one number.")
     for planned in plan.of_kind(TEACHER):
         raise IncompatiblePlan(f"{find_planned(index, planned)} teaches, in one process only.", hint=ALONE)
     if plan.drawn:

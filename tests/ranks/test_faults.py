@@ -253,11 +253,18 @@ def test_another_source_on_one_rank_is_refused_with_a_table(tmp_path: Path) -> N
     assert not ranks[1].said and not only_runs(tmp_path)
 
 
+DRAWN = ("train", "--plain", "--policy", "lstm-slots", "--environment", "growth", "--slots", "1,2")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("-o", "environment.normalise_obs=true", "--features", "gymnasium"), "'gymnasium' .* cannot be shared out"),
-        (("--envs", "1"), "--envs is 1, the environments of all 2 ranks together"),
+        (
+            (*TRAIN, "-o", "environment.normalise_obs=true", "--features", "gymnasium"),
+            "'gymnasium' .* cannot be shared out",
+        ),
+        ((*TRAIN, "--envs", "1"), "--envs is 1, the environments of all 2 ranks together"),
+        (DRAWN, "--slots 1,2 draws a number of slots for each update, in one process only"),
     ],
 )
 def test_what_cannot_be_shared_out_is_refused_before_anything_is_built(
@@ -269,7 +276,7 @@ def test_what_cannot_be_shared_out_is_refused_before_anything_is_built(
 
     for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}.items():
         monkeypatch.setenv(name, value)
-    assert app.run([*TRAIN, *words]) == 2
+    assert app.run(words) == 2
     assert re.search(said, capsys.readouterr().err)
 
 

@@ -62,7 +62,6 @@ def lively(network: LstmSlots) -> LstmSlots:
     return network
 
 
-@pytest.mark.slow
 def test_it_passes_every_check_of_its_kind(conforms: Callable[[str], None]) -> None:
     """Among them: slots in another order, twice, and among padding; the same weights for 1 to 12."""
     conforms("network/lstm-slots")

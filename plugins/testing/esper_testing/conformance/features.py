@@ -15,9 +15,10 @@ from esper_core.contracts.features import Feature
 from esper_core.contracts.protocols import Features
 from esper_core.contracts.state import StateField, StateSpec
 from esper_testing.case import Case
+from esper_testing.conformance import any_slots
 from esper_testing.conformance.chance import assert_repeatable
-from esper_testing.conformance.everywhere import everywhere, in_every_layout, said
-from esper_testing.conformance.subject import SLOTS, Subject
+from esper_testing.conformance.everywhere import everywhere, in_every_layout
+from esper_testing.conformance.subject import Subject
 from esper_testing.conformance.suite import Suite
 from esper_testing.conformance.tensors import (
     TOLERANCE,
@@ -57,6 +58,8 @@ SUITE = Suite(
         "slots-alike",
     ),
 )
+
+SUITE.check("slots-alike", after=("schema",), claim="features:any-slots")(any_slots.alike)
 
 
 @SUITE.check("schema")
@@ -273,22 +276,6 @@ def _range(entry: StateField) -> StateField:
     """Return a field with the range that is drawn from: categories count from 0, though not every one may come up."""
     counts = entry.dtype == "int" and entry.unit == "index"
     return evolve(entry, low=min(entry.low, 0)) if counts else entry
-
-
-@SUITE.check("slots-alike", after=("schema",), claim="features:any-slots")
-def slots_alike(subject: Subject) -> None:
-    """It claims `features:any-slots`: both blocks and the indices mean the same for every number of slots."""
-    first = subject.case(SLOTS[0]).schema
-    for count in SLOTS:
-        known = subject.case(count).schema
-        with said(f"N={count}"):
-            for one, other in zip((*known.base, *known.per_slot), (*first.base, *first.per_slot), strict=True):
-                assert one == other, f"'{one.name}' is not what it is with {SLOTS[0]}: {one.formula}"
-            blocks = [
-                [evolve(block, width=1) if block.per_slot else block for block in schema.indices]
-                for schema in (known, first)
-            ]
-            assert blocks[0] == blocks[1], f"its indices are others than with {SLOTS[0]}"
 
 
 def _states(case: Case, envs: int = ROWS, seed: int = 0, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
