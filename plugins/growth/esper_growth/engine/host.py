@@ -25,25 +25,30 @@ Joined = tuple[tuple[int, str, Algorithm, bool], ...]
 
 @define
 class Trained:
-    """A module whose parameters are views of one row of weights."""
+    """A module whose parameters are views of one row of weights.
+
+    Attributes:
+        shapes: Of its parameters, by name, in their order.
+    """
 
     module: nn.Module
     part: Part
+    shapes: dict[str, torch.Size]
 
     @classmethod
     def of(cls, module: nn.Module) -> Trained:
         """Move the parameters of a module into one row; their momentum is 0."""
-        parameters = [parameter.requires_grad_(False) for parameter in module.parameters()]
-        weights = torch.cat([parameter.flatten() for parameter in parameters])
-        for parameter, row in zip(parameters, weights.split([p.numel() for p in parameters]), strict=True):
-            parameter.data = row.view_as(parameter)
-        return cls(module, Part(weights, torch.zeros_like(weights)))
+        named = {name: parameter.requires_grad_(False) for name, parameter in module.named_parameters()}
+        weights = torch.cat([parameter.flatten() for parameter in named.values()])
+        trained = cls(module, Part(weights, torch.zeros_like(weights)), {name: p.shape for name, p in named.items()})
+        for parameter, own in zip(named.values(), trained.split(weights), strict=True):
+            parameter.data = own
+        return trained
 
-    def split(self, row: Tensor) -> list[tuple[str, Tensor]]:
-        """Return the parameters' names and what belongs to each in a row of numbers, in its shape."""
-        named = list(self.module.named_parameters())
-        rows = row.split([parameter.numel() for _, parameter in named])
-        return [(name, own.view_as(parameter)) for (name, parameter), own in zip(named, rows, strict=True)]
+    def split(self, row: Tensor) -> list[Tensor]:
+        """Return what belongs to each parameter in a row of numbers, in its shape."""
+        rows = row.split([shape.numel() for shape in self.shapes.values()])
+        return [own.view(shape) for own, shape in zip(rows, self.shapes.values(), strict=True)]
 
 
 @define
@@ -145,8 +150,8 @@ class EngineHost:
         norms: dict[int, list[float]] = {}
         for name, slot, learning, gradient in zip(network.parts, owners, learns, gradients, strict=True):
             if slot is not None and learning:
-                tensors = [own for _, own in self.trained[name].split(gradient)]
-                norms.setdefault(slot, []).extend(torch.stack(torch._foreach_norm(tensors)).tolist())
+                of_tensors = torch._foreach_norm(self.trained[name].split(gradient))
+                norms.setdefault(slot, []).extend(torch.stack(of_tensors).tolist())
         return norms
 
     def validate(
@@ -164,16 +169,16 @@ class EngineHost:
         """Return copies of all parameters: name as in `GrownHost` → (value, momentum)."""
         content: dict[str, tuple[Tensor, Tensor | None]] = {}
         for name, trained in self.trained.items():
-            values, momenta = trained.split(trained.part.weights.clone()), trained.split(trained.part.momentum.clone())
-            for (parameter, value), (_, momentum) in zip(values, momenta, strict=True):
-                content[f"{name}.{parameter}"] = (value, momentum)
+            values, momenta = (trained.split(row.clone()) for row in trained.part)
+            for own, value, momentum in zip(trained.shapes, values, momenta, strict=True):
+                content[f"{name}.{own}"] = (value, momentum)
         return content
 
     def write(self, content: Mapping[str, tuple[Tensor, Tensor | None]]) -> None:
         """Overwrite parameters and their momentum with what `read` returned."""
         for name, trained in self.trained.items():
             for kind, row in enumerate(trained.part):
-                for parameter, own in trained.split(row):
+                for parameter, own in zip(trained.shapes, trained.split(row), strict=True):
                     if f"{name}.{parameter}" in content:
                         value = content[f"{name}.{parameter}"][kind]
                         own.copy_(value) if value is not None else own.zero_()
