@@ -68,4 +68,4 @@ def references(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Callab
 @pytest.fixture
 def finished(references: Callable[..., Path], tmp_path: Path) -> Path:
     """A copy of a finished run, to be damaged."""
-    return shutil.copytree(references("fused"), tmp_path / "finished")
+    return shutil.copytree(references("engine"), tmp_path / "finished")

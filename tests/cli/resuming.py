@@ -13,10 +13,19 @@ SMALL = (
 
 UPDATES = 4
 POLICY = ("--policy", "lstm-v2", "--slots", "2")
-FUSED = (*POLICY, *SMALL, "-o", "environment.workers=2", "-o", "train.num_minibatches=2")
+ENGINE = (
+    *POLICY,
+    *SMALL,
+    "-o",
+    "environment.runtime=engine",
+    "-o",
+    "environment.workers=2",
+    "-o",
+    "train.num_minibatches=2",
+)
 LOOP = (*POLICY, *SMALL, "-o", "environment.runtime=loop")
 DRAWN = ("--policy", "lstm-slots", "--slots", "1,2,3", *SMALL)
-KINDS = {"fused": FUSED, "loop": LOOP, "drawn": DRAWN}
+KINDS = {"engine": ENGINE, "loop": LOOP, "drawn": DRAWN}
 
 
 def only_run(out: Path) -> Path:

@@ -10,7 +10,7 @@ import time
 
 from esper_core.cli.app import main, run
 from esper_core.runs import directory
-from tests.cli.resuming import FUSED, SMALL, assert_same, files_of, lines_of, only_run
+from tests.cli.resuming import ENGINE, SMALL, assert_same, files_of, lines_of, only_run
 from tests.runs import forking
 
 pytest_plugins = ["esper_testing.pytest"]
@@ -33,11 +33,11 @@ def test_a_disk_that_is_full_while_saving(train, references, finished, tmp_path)
     after = files_of(finished / "checkpoints")
     assert after == {name: data for name, data in before.items() if not name.startswith("000004")}
     assert train("--resume", str(finished)) == 0, "there is room again"
-    assert_same(finished, references("fused"))
+    assert_same(finished, references("engine"))
 
 
 def test_a_place_that_cannot_be_written_is_said_before_any_work(train, capsys):
-    assert train(*FUSED, "--out", "/proc/nothing/here") == 2
+    assert train(*ENGINE, "--out", "/proc/nothing/here") == 2
     err = capsys.readouterr().err
     assert "No run can be written to /proc/nothing/here" in err and "--out" in err and "preparing" not in err
 
@@ -55,7 +55,7 @@ def test_a_failure_to_close_takes_no_result_away(train, tmp_path, monkeypatch, c
 
 def test_a_clock_that_jumps_changes_nothing(train, references, tmp_path, monkeypatch, capsys):
     """The wall clock goes back by a year between two processes, and the other clock stands still."""
-    assert train(*FUSED, "--updates", "2", "--out", "runs") == 0
+    assert train(*ENGINE, "--updates", "2", "--out", "runs") == 0
     folder = only_run(tmp_path / "runs")
 
     class Back(datetime.datetime):
@@ -70,7 +70,7 @@ def test_a_clock_that_jumps_changes_nothing(train, references, tmp_path, monkeyp
     os.utime(folder / "checkpoints/000002", (0, 0))
     assert train("--resume", str(folder), "--updates", "4") == 0
     assert "going on after update 2 of 4" in capsys.readouterr().err, "not the one that the file system calls newest"
-    assert_same(folder, references("fused"), planned_shorter=True)
+    assert_same(folder, references("engine"), planned_shorter=True)
     timing = lines_of(folder)[-1]["timing"]
     assert timing["seconds"] == 0 and timing["steps_per_second"] is None
     assert run(["runs", "show", str(folder)]) == 0

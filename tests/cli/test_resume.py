@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from esper_core.cli.app import main
-from tests.cli.resuming import FUSED, KINDS, UPDATES, assert_same, files_of, only_run
+from tests.cli.resuming import ENGINE, KINDS, UPDATES, assert_same, files_of, only_run
 from tests.runs import forking
 
 
-@pytest.mark.parametrize(("kind", "done"), [("fused", 1), ("loop", 3), ("drawn", 2)])
+@pytest.mark.parametrize(("kind", "done"), [("engine", 1), ("loop", 3), ("drawn", 2)])
 def test_a_run_that_was_planned_shorter(train, references, tmp_path, kind, done):
     assert train(*KINDS[kind], "--updates", str(done), "--out", "runs") == 0
     folder = only_run(tmp_path / "runs")
@@ -54,7 +54,7 @@ MANY = [signal.SIGKILL] * 14 + [signal.SIGINT] * 3 + [signal.SIGTERM] * 3
 @pytest.mark.parametrize(
     ("kind", "updates", "numbers"),
     [
-        ("fused", UPDATES, [signal.SIGKILL, signal.SIGINT]),
+        ("engine", UPDATES, [signal.SIGKILL, signal.SIGINT]),
         ("loop", UPDATES, [signal.SIGTERM, signal.SIGKILL]),
         ("drawn", UPDATES, [signal.SIGKILL]),
         *(pytest.param(kind, 24, random.sample(MANY, 20), marks=pytest.mark.slow, id=f"{kind}-many") for kind in KINDS),
@@ -67,14 +67,14 @@ def test_stopped_at_random_moments(train, references, tmp_path, kind, updates, n
 
 
 def test_killed_before_the_first_update_was_finished(train, references, tmp_path, capsys):
-    assert train(*FUSED, "--updates", str(UPDATES), "--out", "runs") == 0
+    assert train(*ENGINE, "--updates", str(UPDATES), "--out", "runs") == 0
     folder = only_run(tmp_path / "runs")
     shutil.rmtree(folder / "checkpoints")
     first, *_ = (folder / "metrics.jsonl").read_text().splitlines(keepends=True)
     (folder / "metrics.jsonl").write_text(first)
     assert train("--resume", str(folder)) == 0
     assert "No update of this run was finished; it begins again." in capsys.readouterr().err
-    assert_same(folder, references("fused"))
+    assert_same(folder, references("engine"))
 
 
 def test_a_finished_run_says_so(train, finished, capsys):
@@ -102,7 +102,7 @@ def test_a_damaged_newest_checkpoint_is_refused_and_the_newest_good_one_named(tr
     assert train("--resume", str(finished), "--at", "3") == 4
     assert train("--resume", str(finished), "--at", "2") == 0
     assert "going on after update 2 of 4" in capsys.readouterr().err
-    assert_same(finished, references("fused"))
+    assert_same(finished, references("engine"))
 
 
 def plan_anew(run: Path) -> None:
