@@ -11,7 +11,7 @@ from esper_core.composition.fit import OPPONENTS, TEACHER
 from esper_core.composition.lookup import find_planned
 from esper_core.composition.plan import Init, Plan, PlanRequest, make_plan
 from esper_core.composition.recipes import Recipes
-from esper_core.composition.selection import TRAIN
+from esper_core.composition.selection import TEACHES, TRAIN
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import ConfigError
 from esper_core.registry.index import Index
@@ -69,7 +69,9 @@ def _filled_in(request: PlanRequest, saved: Plan, index: Index) -> PlanRequest:
         option for kind in kinds if _names(uses.get(kind), saved, kind) for option in _options(saved, kind, index)
     ]
     if same_place:
-        options += [Option(TRAIN, None, key, value) for key, value in saved.train.items()]
+        taught = TEACHER in uses
+        train = {key: value for key, value in saved.train.items() if taught or not key.startswith(TEACHES)}
+        options += [Option(TRAIN, None, key, value) for key, value in train.items()]
     for key in ("epochs", "workers"):
         if getattr(request, key) is not None:
             options = [option for option in options if (option.kind, option.key) != ("environment", key)]

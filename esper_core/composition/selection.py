@@ -199,7 +199,7 @@ class Selection:
             if option.kind == TRAIN:
                 if option.name is not None:
                     raise self._error(setting, f"'{setting.text}' reads {TRAIN}.key=VALUE without a name between.")
-                if self._teaches_nobody(option):
+                if option.key.replace("-", "_").startswith(TEACHES) and TEACHER not in self.chosen:
                     message = f"'{setting.text}' concerns nothing: no rule teaches in this plan."
                     raise self._error(setting, message, f"Choose one with --use {TEACHER}=NAME, or drop it.")
             elif option.name is None and option.kind in self.several:
@@ -214,13 +214,6 @@ class Selection:
                 message = f"'{setting.text}' concerns no component: the plan has no {label}.{suggestion}"
                 known = ", ".join(f"{c.kind} '{c.name}'" for c in planned or self.components())
                 raise self._error(setting, message, f"It has {known}.")
-
-    def _teaches_nobody(self, option: Option) -> bool:
-        """Return whether an option says otherwise than nothing said how a teacher teaches, and there is none."""
-        key = option.key.replace("-", "_")
-        if TEACHER in self.chosen or not key.startswith(TEACHES):
-            return False
-        return bool(getattr(load_reference(TRAIN_CONFIG, "the trainer")(), key, None) != option.value)
 
     def choose(self, kind: str) -> Component:
         """Return the component of a kind that the first to say something names, else the only installed one."""

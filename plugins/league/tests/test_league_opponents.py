@@ -115,6 +115,11 @@ def test_a_run_that_has_weights_to_begin_with_meets_whom_it_is_told_to(
     met = {event["opponent"] for event in run.events() if event["type"] == MATCH}
     assert run.plan.init is not None and run.plan.init.run == str(first.path) and met
     assert "opponents" not in beginning(run).kinds, "nobody is met unasked"
+    header = read_header(list_checkpoints(run)[-1])
+    written = header.content["plan"]
+    taught = {**header.content, "plan": {**written, "train": {**written["train"], "teacher_updates": 7}}}
+    plan = plan_from(evolve(header, content=taught), PlanRequest(), index, Recipes())
+    assert plan.train["teacher_updates"] == 100, "and nobody teaches unasked"
 
 
 class Killed(Exception):
