@@ -10,6 +10,7 @@ from attrs import define, field, frozen
 
 from esper_core.composition import config as configs
 from esper_core.composition.config import BadOption, Option
+from esper_core.composition.fit import TEACHER
 from esper_core.composition.recipes import Recipe, Recipes
 from esper_core.contracts.components import normalise_name
 from esper_core.contracts.errors import (
@@ -30,6 +31,8 @@ REQUIRED_KINDS = ("network", "environment", "features", "critic", "masks", "loss
 
 TRAIN = "train"
 """Prefix of the trainer's options, which belong to no component."""
+TEACHES = "teacher_"
+"""Beginning of those that a teacher alone makes use of."""
 TRAIN_CONFIG = "esper_core.learning.config:TrainConfig"
 
 
@@ -196,6 +199,9 @@ class Selection:
             if option.kind == TRAIN:
                 if option.name is not None:
                     raise self._error(setting, f"'{setting.text}' reads {TRAIN}.key=VALUE without a name between.")
+                if self._teaches_nobody(option):
+                    message = f"'{setting.text}' concerns nothing: no rule teaches in this plan."
+                    raise self._error(setting, message, f"Choose one with --use {TEACHER}=NAME, or drop it.")
             elif option.name is None and option.kind in self.several:
                 message = f"'{option.kind}.{option.key}' could mean any of {', '.join(c.name for c in planned)}."
                 name = planned[0].name if planned else "NAME"
@@ -208,6 +214,13 @@ class Selection:
                 message = f"'{setting.text}' concerns no component: the plan has no {label}.{suggestion}"
                 known = ", ".join(f"{c.kind} '{c.name}'" for c in planned or self.components())
                 raise self._error(setting, message, f"It has {known}.")
+
+    def _teaches_nobody(self, option: Option) -> bool:
+        """Return whether an option says otherwise than nothing said how a teacher teaches, and there is none."""
+        key = option.key.replace("-", "_")
+        if TEACHER in self.chosen or not key.startswith(TEACHES):
+            return False
+        return bool(getattr(load_reference(TRAIN_CONFIG, "the trainer")(), key, None) != option.value)
 
     def choose(self, kind: str) -> Component:
         """Return the component of a kind that the first to say something names, else the only installed one."""

@@ -45,3 +45,20 @@ def discounted_returns(rewards: Tensor, ended: Tensor, valid: Tensor, gamma: flo
     """Return Σ_k γ^k·r_{t+k} up to the step that `ended` the episode, `[E, T]`; 0 in padding. No bootstrap."""
     nothing, never = torch.zeros_like(rewards), torch.zeros_like(valid)
     return gae(rewards, nothing, nothing, ended, never, valid, gamma, 1.0)[1]
+
+
+def returns_of_rewards(rewards: Tensor, terminated: Tensor, truncated: Tensor, valid: Tensor, gamma: float) -> Tensor:
+    """Return what rewards alone say of the returns, `[E, T]`, before a critic has learned anything; 0 in padding.
+
+    That is `discounted_returns`. Where these are all equal, as where a rollout is one step and each is paid alike, an
+    end is all that tells steps apart: what goes on is then worth one more reward like its last.
+    """
+    ended = terminated | truncated
+    returns = discounted_returns(rewards, ended, valid, gamma)
+    known = returns[valid]
+    if known.numel() == 0 or bool(known.min() < known.max()):
+        return returns
+    cut = truncated.clone()
+    cut[:, -1] |= ~terminated[:, -1]
+    onward = torch.where(cut & valid, gamma * rewards, torch.zeros_like(rewards))
+    return discounted_returns(rewards + onward, ended, valid, gamma)

@@ -20,7 +20,7 @@ from esper_core.learning.collector import Collected, Collecting, Collector
 from esper_core.learning.config import TrainConfig
 from esper_core.learning.episodes import Episodes
 from esper_core.learning.fading import faded
-from esper_core.learning.gae import discounted_returns
+from esper_core.learning.gae import returns_of_rewards
 from esper_core.learning.gradient_steps import GradientSteps
 from esper_core.learning.guard import Guard, NotFinite, check_finite
 from esper_core.learning.monitors import Monitor, rollout_metrics
@@ -221,8 +221,8 @@ class Trainer:
         if first:
             # The returns have no scale yet. It comes from rewards alone, since a critic that has had nothing to learn
             # has nothing to say of it; and what it says need not be kept, so there is nothing to rescale.
-            ended = rollout.terminated | rollout.truncated
-            returns = discounted_returns(rollout.rewards, ended, rollout.valid, config.gamma)
+            flags = rollout.terminated, rollout.truncated, rollout.valid
+            returns = returns_of_rewards(rollout.rewards, *flags, config.gamma)
             normaliser.merge(in_order(returns, rollout.valid))
         offset, unit = normaliser.offset, normaliser.unit
         rollout.compute_advantages(config.gamma, config.gae_lambda, offset, unit)

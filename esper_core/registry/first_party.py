@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, str] = {
     "report": "esper-evaluation",
     "runs compare": "esper-evaluation",
     "spike": "esper-testing",
+    "variance": "esper-evaluation",
 }
 """Command → the distribution that brings it."""
 

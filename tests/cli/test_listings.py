@@ -14,11 +14,18 @@ from tests.command import environment
 
 LISTINGS = (
     *(("--help",), ("-h",), ("--version",), ("-v",), ("train", "--help"), ("bench", "--help"), ("report", "--help")),
-    *(("export", "--help"), ("matrix", "--help"), ("plugins", "list"), ("plugins", "list", "--json")),
+    *(
+        ("export", "--help"),
+        ("evaluate", "--help"),
+        ("variance", "--help"),
+        ("matrix", "--help"),
+        ("plugins", "list"),
+        ("plugins", "list", "--json"),
+    ),
     *(("plugins", "list", "--kind", "workload"), ("plugins", "show", "growth"), ("plugins", "why", "network/lstm-v2")),
     *(("plugins", "why", "network/lstm-v2", "--json"), ("plugins", "doctor"), ("plugins", "doctor", "--json")),
     *(("policy", "list"), ("registry", "check"), ("runs", "list"), ("spike", "list"), ("cache", "show")),
-    ("train", "--policy", "lstm-v2", "--slots", "5", "--dry-run"),
+    *(("evaluate", "--help"), ("variance", "--help"), ("train", "--policy", "lstm-v2", "--slots", "5", "--dry-run")),
     ("train", "--policy", "lstm-v2", "--slots", "5", "--dry-run", "--json"),
 )
 EACH = """

@@ -12,6 +12,7 @@ from torch import Tensor
 from esper_core.contracts.errors import ConfigError, EpisodesLost, PluginError
 from esper_core.learning.gae import gae
 from esper_core.learning.trainer import Trainer
+from tests.learning.components import ppo_trainer
 from tests.learning.conftest import Net, Reinforce, World, make, train
 
 
@@ -239,3 +240,28 @@ def test_what_cannot_go_on_in_the_middle_begins_anew_and_says_so() -> None:
         (note,) = other.notes
         assert note.startswith(words) and note.endswith("does not go on exactly as it would have.")
         assert len(train(other, 4)) == 2 and there.seeds[0] not in (None, trainer._streams.environment_seed)
+
+
+class Walk(Endless):
+    """Pays 1 for every step; the wrong operation ends the episode for good, if `falls`."""
+
+    falls = True
+
+    def step(self, actions: dict[str, Tensor]) -> tuple[Any, ...]:
+        fallen = ~self.over & (actions["op"] != self.cue) & self.falls
+        state, reward, terminated, truncated, info = super().step(actions)
+        self.over = self.over | fallen
+        return state, torch.ones_like(reward), terminated | fallen, truncated & ~fallen, info
+
+
+@pytest.mark.parametrize("falls", [True, False])
+def test_steps_that_are_paid_alike_are_told_apart_by_ends_also_where_a_rollout_is_one_step(falls: bool) -> None:
+    """What a rollout of one step is paid has no spread; where nothing ends for good there is no signal either."""
+    world = Walk((6,) * 32)
+    world.falls = falls
+    history = [metrics for _, _, metrics, _ in train(ppo_trainer(world, rollout_steps=1, lr=3e-2), 25)]
+    entropies = [metrics["entropy/op"] for metrics in history]
+    if falls:
+        assert min(entropies) < 0.7, "it learns which operation goes on"
+    else:
+        assert min(entropies) > 0.99 and history[-1]["return_std"] is None

@@ -101,6 +101,7 @@ def test_precedence(index: Index, tmp_path: Path) -> None:
         ("train.minibatches=2", "'train.minibatches' is called 'train.num_minibatches' now."),
         ("train.adam.lr=1", "reads train.key=VALUE"),
         ("environment.fail=value", "cannot be used like this: these options are impossible."),
+        ("train.teacher_weight=2", "'train.teacher_weight=2' concerns nothing: no rule teaches in this plan"),
     ],
 )
 def test_a_wrong_option_is_a_clear_error(index: Index, option: str, message: str) -> None:

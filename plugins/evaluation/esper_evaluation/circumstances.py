@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from esper_core.contracts.plain import to_exact
 from esper_core.contracts.protocols import Environment, HasCircumstances
 from esper_core.registry.index import Index
 from esper_core.registry.sources import made_with
+from esper_core.system.content import differences, digest
 from esper_core.system.json_files import read_json
 from esper_evaluation.records import ABOUT_FILE, EPISODES_FILE
 
@@ -39,11 +38,6 @@ def circumstances(plan: Plan, index: Index, device: str, environment: Environmen
     }
 
 
-def digest(content: Mapping[str, Any]) -> str:
-    """Return a short digest of what can be written as JSON."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
-
-
 def set_aside(folder: Path, here: Mapping[str, Any]) -> Iterator[str]:
     """Yield why the newest records in a folder of evaluations are not gone on with, where that is so.
 
@@ -57,7 +51,7 @@ def set_aside(folder: Path, here: Mapping[str, Any]) -> Iterator[str]:
     newest = max(kept, key=lambda path: path.stat().st_mtime).parent
     try:
         before = read_json(newest / ABOUT_FILE)
-        changes = list(_changes(before, here))
+        changes = list(differences(before, here))
     except (OSError, DamagedFile, AttributeError):
         changes = [f"{ABOUT_FILE} cannot be read"]
     yield f"Everything is played again; the episodes in {newest} stay there: {'; '.join(changes)}."
@@ -69,18 +63,3 @@ def _alike(folder: Path, here: Mapping[str, Any]) -> bool:
         return bool(read_json(folder / ABOUT_FILE)["slots"] == here["slots"])
     except (OSError, DamagedFile, LookupError, TypeError):
         return True
-
-
-def _changes(before: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[str]:
-    for name in dict.fromkeys((*here, *before)):
-        there, now = before.get(name), here.get(name)
-        if isinstance(there, Mapping) and isinstance(now, Mapping):
-            yield from _changes(there, now)
-        elif there != now:
-            yield f"{name} was {_shown(there)} and is {_shown(now)}"
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return " ".join(map(_shown, value))
-    return "nothing" if value is None else str(value)

@@ -11,7 +11,9 @@ from attrs import asdict, frozen
 from esper_core.contracts.state import Outcome
 from esper_evaluation.arms import POLICY, Arm
 from esper_evaluation.knowledge import oracle_gap
+from esper_evaluation.looked import IQM, PAIRED
 from esper_evaluation.statistics import Bootstrap, Estimate, Sampled, Values, margin, pooled_iqm, pooled_mean
+from esper_evaluation.stratified import paired_mean
 
 
 @frozen
@@ -19,9 +21,9 @@ class Contrast:
     """The policy against the best rule, by the first outcome.
 
     Attributes:
-        rule: Name of the rule that is best on these instances, by what is compared.
-        delta: The policy's number minus that of the rule. The interval allows for the rule being chosen by the same
-            instances; see `statistics.margin`.
+        rule: Name of the best rule: on these instances by what is compared, or chosen on training instances.
+        delta: The policy's number minus that of the rule. Where the rule was chosen by the same instances the interval
+            allows for it; see `statistics.margin`.
     """
 
     rule: str
@@ -61,9 +63,14 @@ class Comparison:
         outcomes: What is compared; arms are ordered and contrasted by the first.
         arms: Arm → outcome → IQM, or the mean of an outcome that is compared by it, with its interval; the best arm
             comes first.
-        best_rule: Name of the best rule; None without rules.
-        primary: The policy against it, by the same; None without the policy, or without rules.
+        best_rule: Name of the best rule, which the primary contrast is to; None without rules.
+        primary: The policy against it, by what was declared to decide; None without the policy, or without rules.
+        declared: What that is, one of PRIMARIES.
+        iqm: The policy against the rule that is best on these instances, by what arms are compared by.
         mean: The same by means over the instances.
+        kinds: Kind of instance → how many there are, and the mean difference to the best rule there, with its interval
+            unless there is one alone; where `paired-mean` decides, and there are several.
+        training: Rule → mean of the first outcome on training instances, where the best rule was chosen there.
         oracle_gap: How much better it would be to take the best rule of each kind of instance than the single best one;
             None where there is nothing to choose by.
         told_apart_by: The words that make the kinds.
@@ -76,7 +83,11 @@ class Comparison:
     seeds: Sequence[int]
     best_rule: str | None
     primary: Contrast | None
+    declared: str
+    iqm: Contrast | None
     mean: Contrast | None
+    kinds: Mapping[str, tuple[int, Estimate | float]]
+    training: Mapping[str, float]
     oracle_gap: Estimate | None
     told_apart_by: Sequence[str]
     groups: Mapping[str, Group]
@@ -89,6 +100,7 @@ class Comparison:
             "primary": primary
             and {
                 "contrast": primary.name,
+                "by": self.declared,
                 "delta": primary.delta.value,
                 "low": primary.delta.low,
                 "high": primary.delta.high,
@@ -98,7 +110,13 @@ class Comparison:
             "secondary": {
                 "best_rule": self.best_rule,
                 "verdict": primary and primary.verdict,
+                "iqm_difference": self.iqm and {"contrast": self.iqm.name, **asdict(self.iqm.delta)},
                 "mean_difference": self.mean and {"contrast": self.mean.name, **asdict(self.mean.delta)},
+                "kinds": {
+                    kind: {"instances": count, **(asdict(d) if isinstance(d, Estimate) else {"value": d})}
+                    for kind, (count, d) in self.kinds.items()
+                },
+                "training": dict(self.training),
                 "oracle_gap": gap and {"by": list(self.told_apart_by), **asdict(gap)},
             },
             "outcomes": [asdict(outcome) for outcome in self.outcomes],
@@ -120,6 +138,8 @@ def compare(
     tags: Sequence[Mapping[str, str]] = (),
     by: str | None = None,
     together: int = 1,
+    declared: str = IQM,
+    training: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Comparison:
     """Compare arms that have played the same instances.
 
@@ -133,6 +153,8 @@ def compare(
         by: The word whose groups are compared as well, and that makes the kinds of `oracle_gap`; without it all words
             together make the kinds, and there are no groups.
         together: Instances side by side that are one, seen from so many sides; no group may part them.
+        declared: What decides, one of PRIMARIES.
+        training: Rule → outcome → mean on training instances, by which the best rule is chosen for `paired-mean`.
     """
     bootstrap = Bootstrap.draw(len(instances), len(seeds), together=together)
     sampled = _sampled(values, outcomes, bootstrap)
@@ -140,24 +162,38 @@ def compare(
     sign = 1.0 if first.higher_is_better else -1.0
     order = sorted(sampled, key=lambda name: -sign * sampled[name][first.name].value)
     rules = [name for name in order if any(arm.name == name and arm.rule is not None for arm in arms)]
-    primary = mean = gap = None
+    primary = iqm = mean = gap = None
+    best = rules[0] if rules else None
+    by_kind: Mapping[str, tuple[int, Estimate | float]] = {}
+    achieved = {name: known[first.name] for name, known in (training or {}).items()}
     words = sorted(set().union(*tags)) if by is None else [by]
     if rules and words:
         kinds = [tuple(own.get(word) for word in words) for own in tags]
         gap = oracle_gap(np.concatenate([sign * values[name][first.name] for name in rules]), kinds)
     if rules and POLICY in sampled:
-        primary = _contrast({name: sampled[name][first.name] for name in (POLICY, *rules)}, first)
+        primary = iqm = _contrast({name: sampled[name][first.name] for name in (POLICY, *rules)}, first)
         means = {name: bootstrap.sampled(pooled_mean, values[name][first.name]) for name in (POLICY, *rules)}
         mean = _contrast(means, first)
+        if declared == PAIRED:
+            best = max(achieved, key=lambda name: sign * achieved[name])
+            named = [", ".join(own[word] for word in words if word in own) for own in tags] or [""] * len(instances)
+            apart = values[POLICY][first.name] - values[best][first.name]
+            found = paired_mean(apart, named, together)
+            primary = Contrast(best, found.estimate, first.higher_is_better)
+            by_kind = found.kinds if len(found.kinds) > 1 else {}
     common = [] if by is None else [own[by] for own in tags]
     return Comparison(
         outcomes=outcomes,
         arms={name: _estimates(sampled[name]) for name in order},
         instances=instances,
         seeds=seeds,
-        best_rule=rules[0] if rules else None,
+        best_rule=best,
         primary=primary,
+        declared=declared,
+        iqm=iqm,
         mean=mean,
+        kinds=by_kind,
+        training=achieved,
         oracle_gap=gap,
         told_apart_by=words,
         groups={

@@ -3,62 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from attrs import evolve, frozen
 
-from esper_core.api.player import load_player
+from esper_core.api.player import Player, load_player
 from esper_core.composition.build import build_beside, build_environment, resolve_device
 from esper_core.composition.plan import Plan, PlanDescription, describe_plan, owners_of
-from esper_core.contracts.errors import PluginError, UserError, did_you_mean
+from esper_core.contracts.errors import PluginError, UserError
 from esper_core.contracts.foreign import close_safely
 from esper_core.contracts.plain import NotPlain, plain
 from esper_core.contracts.protocols import Environment, Evaluable, MaskProvider, Replayable, Rule
 from esper_core.policy.boundary import check_tensor
 from esper_core.registry.index import Index
-from esper_core.registry.sources import made_with
-from esper_core.system.files import make_folder, replace_synced, writing
-from esper_core.system.json_files import append_lines, json_bytes
-from esper_evaluation.arms import FIXED, GREEDY, MATCHED, POLICY, REPLAY, Arm, with_needed
-from esper_evaluation.circumstances import circumstances, digest, set_aside
+from esper_core.runs.shards import Shards, Share
+from esper_evaluation.arms import FIXED, GREEDY, MATCHED, POLICY, REPLAY, Arm
+from esper_evaluation.circumstances import circumstances, set_aside
 from esper_evaluation.entrants import Entrant
-from esper_evaluation.records import ABOUT_FILE, EPISODES_FILE, SEARCH_FILE, Batch, Key, Records, open_lines
-from esper_evaluation.schedule import Matched, Schedule
+from esper_evaluation.programme import Played, Programme, check_told, made_of
+from esper_evaluation.records import Drawing, Key, Records, check_result, folder_of
+from esper_evaluation.schedule import Matched, Schedule, search_batch
 from esper_evaluation.search import Found, Search
-from esper_evaluation.statistics import Values
 from esper_testing.player import ForeignRule, PlayerRule, Separately, derived_seed, play
-
-EVALUATION = "evaluation"
-"""Folder within a run."""
 
 OnProgress = Callable[[float, int, str], None]
 """Takes in how many episodes are played, of how many, and what is being played."""
-
-
-@frozen
-class Played:
-    """What a contest brought.
-
-    Attributes:
-        instances: Numbers of the instances.
-        seeds: Policy seeds.
-        values: Arm → outcome → `[S, I]`, with one row for an arm without a policy.
-        tags: What the environment says in words about each instance, such as its host: name → text.
-        found: The schedule of `best-fixed`, where it took part.
-        played: Episodes that were not on record, those of the search included.
-        folder: Where the records lie.
-    """
-
-    instances: list[int]
-    seeds: list[int]
-    values: dict[str, dict[str, Values]]
-    tags: list[Mapping[str, str]]
-    found: Found | None
-    played: int
-    folder: Path
 
 
 @frozen
@@ -125,16 +95,28 @@ class Contest:
             self.close(lambda _: None)  # what has failed before says more
             raise
         self.place = entrants[0].run.path
-        evaluations = self.place / EVALUATION
-        self.folder = evaluations / digest(self._about)
+        self.folder = folder_of(self.place, self._about)
         noted = [note for player in self._players.values() for note in player.notes]
-        self.notes = [*dict.fromkeys(noted), *set_aside(evaluations, self._about)]
+        self.notes = [*dict.fromkeys(noted), *set_aside(self.folder.parent, self._about)]
+
+    def player(self, seed: int) -> Player:
+        """Return the player of a policy seed."""
+        return self._players[seed]
 
     def close(self, say: Callable[[str], None]) -> None:
         """Free the environment's processes; `say` takes in one line where that fails."""
         close_safely(self.owners["environment"], self.environment.close, say)
 
-    def run(self, arms: Sequence[Arm], instances: int, batches: int, on_progress: OnProgress) -> Played:
+    def run(
+        self,
+        arms: Sequence[Arm],
+        instances: int,
+        batches: int,
+        on_progress: OnProgress,
+        *,
+        first: int = 0,
+        draws: int = 0,
+    ) -> Played:
         """Play what is not on record, and return what all arms achieved.
 
         Args:
@@ -142,41 +124,74 @@ class Contest:
             instances: How many held-out instances are played.
             batches: Batches that the search for `best-fixed` may play.
             on_progress: Called after every step.
+            first: The first of them, among those that the environment holds out.
+            draws: Batches of training instances that rules play, so that the best can be chosen there.
 
         Raises:
             UserError: episodes do not say what they are to be told apart by.
             EsperError: the records are damaged or cannot be written, or an environment, a rule or a policy fails.
         """
+        programme = self._programme(arms, instances, batches, first, draws)
+        records = Records.open(self.place, self._about)
+        missing = programme.missing(records)
+        found = self._perform(programme, records, on_progress)
+        return programme.played(records, self.known.outcomes, found, missing, self.folder)
+
+    def run_share(
+        self,
+        arms: Sequence[Arm],
+        instances: int,
+        batches: int,
+        shards: Shards,
+        share: Share,
+        on_progress: OnProgress,
+        *,
+        first: int = 0,
+        draws: int = 0,
+    ) -> tuple[int, int]:
+        """Play what is not on record of a share, into its file among `shards`; return how many episodes of how many.
+
+        All else is as for `run`.
+
+        Raises:
+            UserError: as for `run`; or another process works on the share, or it was begun under other circumstances.
+            EsperError: as for `run`.
+        """
+        whole = self._programme(arms, instances, batches, first, draws)
+        mine = whole.shares(share.of, max(1, len(self.known.sides)))[share.number - 1]
+        under = {"about": self._about, "instances": whole.instances, "rules": whole.rules}
+        with shards.doing(share, under, check_result) as shard:
+            records = Records.in_shard(self.place, self._about, shard)
+            missing = mine.missing(records)
+            self._perform(mine, records, on_progress)
+            return missing, mine.count
+
+    def _programme(self, arms: Sequence[Arm], instances: int, batches: int, first: int, draws: int) -> Programme:
+        """Return what is to be played, on held-out instances."""
         owner = self.owners["environment"]
         with owner.doing("holding out instances"):
-            numbers = self.evaluable.held_out(instances)
+            numbers = self.evaluable.held_out(first + instances)
         if not isinstance(numbers, list) or not all(type(number) is int for number in numbers):
             raise owner.breach(f"held_out returned {numbers!r:.80}, not a list of whole numbers")
-        if len(set(numbers)) != instances:
-            raise PluginError(f"The environment '{self.name}' holds out {len(set(numbers))} of {instances} instances.")
-        records = self._open()
+        if len(set(numbers)) != (wanted := first + instances):
+            raise PluginError(f"The environment '{self.name}' holds out {len(set(numbers))} of {wanted} instances.")
+        checkpoints = {seed: entrant.version for seed, entrant in self.entrants.items()}
+        return Programme.whole(
+            arms, checkpoints, made_of(arms), Search(batches, self.plan.envs), numbers[first:], draws
+        )
+
+    def _perform(self, programme: Programme, records: Records, on_progress: OnProgress) -> Found | None:
+        """Play what is not on record; return what the search found, where there is one."""
         self._check_told([line["tags"] for line in records.lines.values()])
-        search = Search(self.environment, self.masks, batches, self.owners)
-        everyone = with_needed(arms)
-        keys = {arm.name: self._keys(arm, numbers, search) for arm in everyone}
-        fixed = next((arm for arm in everyone if arm.name == FIXED), None)
-        searched = {} if fixed is None else self._searched(search)
-        missing = sum(len(records.missing(wanted)) for wanted in keys.values())
-        unsearched = 0 if fixed is None else search.episodes - len(searched) * self.plan.envs
-        progress = _Progress(missing + unsearched, self.environment.horizon, on_progress)
-        # Those that others are made of first, and what takes longest last.
-        for made_of_others in (False, True):
-            group = [arm for arm in everyone if bool(arm.needs) == made_of_others and arm is not fixed]
-            wanted = [(arm, key) for arm in group for key in records.missing(keys[arm.name])]
-            self._play_all(wanted, records, progress)
-        found = None
-        if fixed is not None:
-            found = self._search(search, searched, progress)
-            wanted = [(fixed, key) for key in records.missing(keys[FIXED])]
-            self._play_all(wanted, records, progress, found)
-        values = {arm.name: self._values(keys[arm.name], records, numbers) for arm in arms}
-        tags = [records.lines[key]["tags"] for key in keys[arms[0].name][: len(numbers)]]
-        return Played(numbers, list(self.entrants), values, tags, found, progress.total, self.folder)
+        progress = _Progress(programme.missing(records), self.environment.horizon, on_progress)
+        for drawing in programme.undrawn(records):
+            self._draw(next(arm for arm in programme.arms if arm.name == drawing.arm), drawing, records, progress)
+        *phases, last = programme.phases()
+        for phase in phases:
+            self._play_all(_missing(phase, records), records, progress)
+        found = self._search(programme, records, progress) if programme.scheduled else None
+        self._play_all(_missing(last, records), records, progress, found)
+        return found
 
     def watch(self, arm: Arm, look: Callable[[], None]) -> int:
         """Play an arm's episode on the first held-out instance in the only environment; return how often was looked.
@@ -204,15 +219,6 @@ class Contest:
 
     # Who plays ------------------------------------------------------------------------------------------------------
 
-    def _keys(self, arm: Arm, instances: Sequence[int], search: Search) -> list[Key]:
-        """Return all episodes of an arm, instance by instance for each seed."""
-        if arm.learned:
-            return [Key(arm.name, e.version, seed, i) for seed, e in self.entrants.items() for i in instances]
-        if arm.rule is None:
-            return [Key(arm.name, f"{search.episodes} episodes", None, i) for i in instances]
-        made = digest(made_with([arm.rule.spec.module]))
-        return [Key(arm.name, f"{arm.rule.origin} {made}", None, i) for i in instances]
-
     def _job(self, arm: Arm, key: Key, records: Records | None, found: Found | None) -> _Job:
         """Return an episode with who plays it; arms that need no others need no records."""
         spec = self.known.actions
@@ -239,17 +245,14 @@ class Contest:
     ) -> None:
         """Play episodes, as many side by side as there are environments, and write each batch down."""
         jobs = [self._job(arm, key, records, found) for arm, key in wanted]
-        for replayed in (False, True):
-            queue = [job for job in jobs if (job.key.arm == REPLAY) == replayed]
-            for first in range(0, len(queue), self.plan.envs):
-                batch = queue[first : first + self.plan.envs]
-                records.add(self._play(batch, replayed, progress))
+        for first in range(0, len(jobs), self.plan.envs):
+            records.add(self._play(jobs[first : first + self.plan.envs], progress))
 
-    def _play(self, batch: Sequence[_Job], replayed: bool, progress: _Progress) -> dict[Key, dict[str, Any]]:
+    def _play(self, batch: Sequence[_Job], progress: _Progress) -> dict[Key, dict[str, Any]]:
         """Play a batch and return what is to be written down; nothing is done in environments that are left over."""
         filled = [*batch, *[batch[-1]] * (self.plan.envs - len(batch))]
         options: dict[str, Any] = {"instances": [job.key.instance for job in filled]}
-        if replayed:
+        if batch[0].key.arm == REPLAY:
             options["topologies"] = [job.topology for job in filled]
         idle = Schedule(self.known.actions, ())
         rules = [*(job.rule for job in batch), *[idle] * (len(filled) - len(batch))]
@@ -280,6 +283,22 @@ class Contest:
             }
             for env, job in enumerate(batch)
         }
+
+    def _draw(self, arm: Arm, drawing: Drawing, records: Records, progress: _Progress) -> None:
+        """Let a rule play the training instances that a batch draws, the same for all rules, and write that down."""
+        envs, what = self.plan.envs, f"{arm.name} on training instances"
+        jobs = [self._job(arm, Key(arm.name, "", None, env), None, None) for env in range(envs)]
+        play(
+            self.environment,
+            self.masks,
+            Separately([job.rule for job in jobs], [derived_seed("training", drawing.batch, e) for e in range(envs)]),
+            seed=derived_seed("training", drawing.batch),
+            on_step=lambda t: progress.step(t, envs, what),
+            owners=self.owners,
+            rows=self.known.rows,
+        )
+        records.add_drawing(drawing, self._outcomes())
+        progress.add(envs, what)
 
     def _outcomes(self) -> dict[str, list[float]]:
         """Return what came of the episodes that have ended: name → one number per environment."""
@@ -314,56 +333,30 @@ class Contest:
         return topologies
 
     def _check_told(self, tags: Sequence[Mapping[str, str]]) -> None:
-        """Raise UserError where the environment does not say what its episodes are to be told apart by."""
-        for own in tags:
-            if self._by is not None and self._by not in own:
-                raise UserError(
-                    f"The environment '{self.name}' does not say '{self._by}' of its episodes."
-                    f"{did_you_mean(self._by, own)}",
-                    hint=f"It says {', '.join(sorted(own)) or 'nothing in words'}.",
-                )
+        check_told(self._by, self.name, tags)
 
-    # The search -----------------------------------------------------------------------------------------------------
-
-    def _searched(self, search: Search) -> dict[int, dict[str, Any]]:
-        """Return what is known of this search: batch → its line."""
-        lines = open_lines(self.folder / SEARCH_FILE, Batch, self.place)
-        same = [line for line in lines if (line["episodes"], line["envs"]) == (search.episodes, self.plan.envs)]
-        return {line["batch"]: line for line in same}
-
-    def _search(self, search: Search, known: Mapping[int, dict[str, Any]], progress: _Progress) -> Found:
+    def _search(self, programme: Programme, records: Records, progress: _Progress) -> Found:
+        """Go on with the search, and write down each batch."""
         what = f"search for {FIXED}"
 
-        def keep(line: dict[str, Any]) -> None:
-            which = {"episodes": search.episodes, "envs": self.plan.envs}
-            append_lines(self.folder / SEARCH_FILE, [{**which, **line}], within=self.place)
+        def play_batch(batch: int, chosen: Sequence[Any]) -> dict[str, Any]:
+            on_step = lambda t: progress.step(t, self.plan.envs, what)  # noqa: E731
+            line = search_batch(self.environment, self.masks, batch, chosen, on_step, self.owners)
+            records.add_batch(programme.batches()[batch], line)
             progress.add(self.plan.envs, what)
+            return line
 
-        return search.run(known, keep, lambda t: progress.step(t, self.plan.envs, what))
-
-    # Records --------------------------------------------------------------------------------------------------------
-
-    def _open(self) -> Records:
-        about = self.folder / ABOUT_FILE
-        with writing(self.folder, "Make the run's directory writable, or copy the run."):
-            make_folder(self.folder, self.place)
-            if not about.exists():
-                replace_synced(about, json_bytes(self._about, indent=2), self.place)
-        return Records.open(self.folder / EPISODES_FILE, self.place)
-
-    def _values(self, keys: Sequence[Key], records: Records, instances: Sequence[int]) -> dict[str, Values]:
-        """Return what an arm achieved: outcome → `[S, I]`."""
-        lines = [records.lines[key]["outcomes"] for key in keys]
-        return {
-            outcome.name: np.array([line[outcome.name] for line in lines]).reshape(-1, len(instances))
-            for outcome in self.known.outcomes
-        }
+        return programme.search.run(programme.searched(records), play_batch)
 
     def _not_evaluable(self, why: str) -> UserError:
         return UserError(
             f"The environment '{self.name}' cannot be evaluated: {why}.",
             hint="Its author can make it an esper_core.contracts.protocols.Evaluable; see docs/evaluation.md.",
         )
+
+
+def _missing(phase: Sequence[tuple[Arm, Key]], records: Records) -> list[tuple[Arm, Key]]:
+    return [(arm, key) for arm, key in phase if key not in records.lines]
 
 
 class _Progress:

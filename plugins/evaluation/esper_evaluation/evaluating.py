@@ -3,32 +3,42 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
 
 from esper_core.api.installed import give_local, load_installed
 from esper_core.api.planning import Slots, slots_text
 from esper_core.api.training import as_run, process_left_as_found
 from esper_core.api.viewing import draw_bar, in_notebook
 from esper_core.composition.lookup import find_planned
-from esper_core.composition.plan import describe_plan
+from esper_core.composition.plan import PlanDescription, describe_plan
 from esper_core.composition.recipes import Recipes
-from esper_core.contracts.errors import ConfigError, UserError
+from esper_core.contracts.errors import ConfigError, UserError, did_you_mean
 from esper_core.contracts.slots import SlotConfig
 from esper_core.registry.index import Index
 from esper_core.runs.compatibility import check_fit
 from esper_core.runs.directory import RunDirectory
-from esper_evaluation.arms import choose_arms, filmed_arm
-from esper_evaluation.entrants import choose_entrants, search_batches, training_episodes
+from esper_core.runs.shards import Shards, Share, ShareDone
+from esper_evaluation.arms import POLICY, Arm, choose_arms, filmed_arm
+from esper_evaluation.entrants import Entrant, choose_entrants, search_batches, training_episodes
 from esper_evaluation.evaluation import Evaluation
 from esper_evaluation.filming import check_film
+from esper_evaluation.looked import IQM, PAIRED, PRIMARIES, Look, look_at, names_of, now
+from esper_evaluation.merging import merge, shards_of
+from esper_evaluation.search import Search
 
 if TYPE_CHECKING:
-    from esper_evaluation.contest import OnProgress
+    from esper_evaluation.contest import Contest, OnProgress
+    from esper_evaluation.programme import Played
 
 FIGURE_FILE = "comparison.png"
 MIN_INSTANCES = 2
+MAX_FRESH = 1_000_000
+"""The first of fresh instances at most: all before it are named to find it."""
 
 Run = RunDirectory | str | Path
 
@@ -39,6 +49,9 @@ def evaluate(
     at: int | str = "last",
     arms: Sequence[str] | None = None,
     instances: int = 20,
+    fresh: int | None = None,
+    again: bool = False,
+    primary: str = IQM,
     search_episodes: int | None = None,
     by: str | None = None,
     slots: Slots = None,
@@ -58,6 +71,11 @@ def evaluate(
         at: Checkpoint: "last", "best" (the highest return), or the number of an update.
         arms: Arms that take part; all that apply without.
         instances: Held-out instances that each arm plays, 2 or more.
+        fresh: The first of them, counted among those that the environment holds out from 0 on; nobody may have looked
+            at any before. Without it they are the first ones.
+        again: Take them although somebody has; the record says so.
+        primary: What decides: "iqm", the difference of the IQMs to the rule that is best on these instances; or
+            "paired-mean", the mean of the differences, kind by kind, to the rule that is best on training instances.
         search_episodes: Episodes of the search for `best-fixed`; as many as the policy was trained with without.
         by: A word that the environment says of an episode, such as "host": arms are compared within its groups too.
         slots: A count, or ids such as `["r0c0", "r0c2"]`: all arms play with these instead of those that the policy
@@ -79,7 +97,8 @@ def evaluate(
     several = list(runs) if isinstance(runs, Sequence) and not isinstance(runs, str) else [runs]
     if isinstance(arms, str) or not all(isinstance(name, str) for name in arms or ()):
         raise ConfigError(f"arms cannot be {arms!r:.80}.", hint='Write a list, such as ["policy", "static"].')
-    for name, count, least in (("instances", instances, MIN_INSTANCES), ("search_episodes", search_episodes, 1)):
+    counts = ("instances", instances, MIN_INSTANCES), ("search_episodes", search_episodes, 1), ("fresh", fresh, 0)
+    for name, count, least in counts:
         if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < least):
             raise ConfigError(f"{name} cannot be {count!r:.80}.", hint=f"It is a whole number, {least} or more.")
     found = [as_run(run, out) for run in several]
@@ -88,15 +107,22 @@ def evaluate(
     index, recipes = load_installed()
     try:
         return evaluate_runs(
-            found,
+            ask(
+                found,
+                index,
+                recipes,
+                at=str(at),
+                arms=arms,
+                instances=instances,
+                search_episodes=search_episodes,
+                fresh=fresh,
+                primary=primary,
+                again=again,
+                slots=slots_text(slots),
+            ),
             index,
-            recipes,
-            at=str(at),
-            arms=arms,
-            instances=instances,
-            search_episodes=search_episodes,
+            named=arms is not None,
             by=by,
-            slots=slots_text(slots),
             record=None if record is None else Path(record),
             device=device,
             on_progress=on_progress or (_bar() if in_notebook() else _silent),
@@ -107,7 +133,35 @@ def evaluate(
         raise
 
 
-def evaluate_runs(
+@frozen
+class Question:
+    """What is asked of some policies: who plays, on how many instances.
+
+    Attributes:
+        entrants: The policies.
+        known: Description of their plan.
+        arms: Who takes part.
+        search: The search for `best-fixed`.
+        trained: Episodes that a policy was trained with.
+        look: Which held-out instances are played, and what decides.
+        draws: Batches of training instances that rules play, so that the best can be chosen there.
+    """
+
+    entrants: tuple[Entrant, ...]
+    known: PlanDescription
+    arms: tuple[Arm, ...]
+    search: Search
+    trained: int
+    look: Look
+    draws: int
+
+    @property
+    def shards(self) -> Shards:
+        """Where it is shared out."""
+        return shards_of(self.entrants, self.arms, self.look, self.search)
+
+
+def ask(
     runs: Sequence[RunDirectory],
     index: Index,
     recipes: Recipes,
@@ -116,14 +170,12 @@ def evaluate_runs(
     arms: Sequence[str] | None,
     instances: int,
     search_episodes: int | None,
-    by: str | None,
+    fresh: int | None,
+    primary: str,
+    again: bool,
     slots: str | None,
-    record: Path | None,
-    device: str | None,
-    on_progress: OnProgress,
-    warn: Callable[[str], None],
-) -> Evaluation:
-    """Evaluate runs with what is installed; `warn` takes in one line at a time. Otherwise as `evaluate`."""
+) -> Question:
+    """Return what is asked of some runs, with what is installed; arguments and errors are those of `evaluate`."""
     if not runs:
         raise UserError("There is no run to evaluate.", hint="Name one or more.")
     entrants = choose_entrants(runs, at, None if slots is None else SlotConfig.parse(slots))
@@ -140,39 +192,180 @@ def evaluate_runs(
         )
     trained = training_episodes(entrants, known.horizon)
     batches = search_batches(entrants, trained if search_episodes is None else search_episodes)
+    names = {arm.name for arm in chosen}
+    rules = {arm.name for arm in chosen if arm.rule is not None}
+    if primary not in PRIMARIES:
+        message = f"primary cannot be '{primary}'.{did_you_mean(primary, PRIMARIES)}"
+        raise ConfigError(message, hint=f"Allowed: {', '.join(PRIMARIES)}.")
+    if primary == PAIRED and (POLICY not in names or not rules):
+        lacking = "no rule" if POLICY in names else f"no '{POLICY}'"
+        message = f"There is nothing to decide by the {PAIRED}: {lacking} is among the arms."
+        raise ConfigError(message, hint=f"Name '{POLICY}' and a rule, or leave --arms out.")
+    if primary == PAIRED and instances < 2 * together:
+        raise ConfigError(f"{instances} instances are one seed.", hint=f"Use --instances {2 * together} or more.")
+    if again and fresh is None:
+        raise ConfigError("--again means nothing without --fresh.", hint="Without --fresh any instances are played.")
+    if (fresh or 0) > MAX_FRESH:
+        raise ConfigError(f"--fresh cannot be {fresh}.", hint=f"It is {MAX_FRESH} at most.")
+    if (fresh or 0) % together:
+        raise ConfigError(f"--fresh {fresh} parts a seed from its other side.", hint=f"Use --fresh {(fresh or 0) + 1}.")
+    draws = -(-instances // plan.envs) if primary == PAIRED else 0
+    look = Look(
+        at=now(),
+        environment=environment.qualified,
+        first=fresh or 0,
+        count=instances,
+        runs=names_of(runs),
+        policies=[entrant.version for entrant in entrants],
+        slots=list(plan.slots),
+        arms=[arm.name for arm in chosen],
+        primary=primary,
+        fresh=fresh is not None,
+        again=again,
+    )
+    return Question(entrants, known, chosen, Search(batches, plan.envs), trained, look, draws)
 
+
+def evaluate_runs(
+    question: Question,
+    index: Index,
+    *,
+    named: bool,
+    by: str | None,
+    record: Path | None,
+    device: str | None,
+    on_progress: OnProgress,
+    warn: Callable[[str], None],
+) -> Evaluation:
+    """Answer a question; `warn` takes in one line at a time. Otherwise as `evaluate`; `named` says that arms were."""
     starring = None
     if record is not None:
         check_film(record)
-        starring = filmed_arm(chosen, named=arms is not None)
+        starring = filmed_arm(question.arms, named=named)
+    entrants, chosen = question.entrants, question.arms
     notes: list[str] = []
+    with process_left_as_found(), _contest(question, index, by, device, notes, warn) as contest:
+        look_at(entrants[0].run, question.look)
+        played = contest.run(
+            chosen,
+            question.look.count,
+            question.search.batches,
+            on_progress,
+            first=question.look.first,
+            draws=question.draws,
+        )
+    film = None
+    if record is not None and starring is not None:
+        from esper_evaluation.recording import film_episode
+
+        with process_left_as_found():
+            film_episode(starring, entrants, index, record, device=device)
+        film = record
+    return _concluded(question, played, by, film, notes)
+
+
+def evaluate_share(
+    question: Question,
+    index: Index,
+    share: Share,
+    *,
+    by: str | None,
+    device: str | None,
+    on_progress: OnProgress,
+    warn: Callable[[str], None],
+) -> ShareDone:
+    """Play a share of what a question asks for into a file of its own, and go on with it where it was left.
+
+    Raises:
+        UserError: another process plays it, or it was begun under other circumstances.
+        EsperError: as for `evaluate`.
+    """
+    shards = question.shards
+    with process_left_as_found(), _contest(question, index, by, device, [], warn) as contest:
+        look_at(question.entrants[0].run, question.look)
+        done = contest.run_share(
+            question.arms,
+            question.look.count,
+            question.search.batches,
+            shards,
+            share,
+            on_progress,
+            first=question.look.first,
+            draws=question.draws,
+        )
+    return ShareDone(share, *done, shards.path(share))
+
+
+def merge_shares(question: Question, *, by: str | None) -> Evaluation:
+    """Answer a question with what its shards have brought; no torch is imported.
+
+    Raises:
+        UserError: shards are missing, unfinished, or do not belong together.
+        EsperError: a shard or the records are damaged, or cannot be written.
+    """
+    look_at(question.entrants[0].run, question.look)
+    played = merge(
+        question.shards, question.entrants, question.arms, question.search, question.known, by, question.draws
+    )
+    return _concluded(question, played, by, None, ())
+
+
+@contextmanager
+def _contest(
+    question: Question,
+    index: Index,
+    by: str | None,
+    device: str | None,
+    notes: list[str],
+    warn: Callable[[str], None],
+) -> Iterator[Contest]:
+    """Yield a contest, and say what is to be said about it; that is added to the notes."""
+    from esper_evaluation.contest import Contest
 
     def note(message: str) -> None:
         notes.append(message)
         warn(message)
 
-    with process_left_as_found():
-        from esper_evaluation.comparison import compare
-        from esper_evaluation.contest import Contest
-        from esper_evaluation.figure import draw
+    contest = Contest(question.entrants, index, device=device, by=by)
+    try:
+        for message in contest.notes:
+            note(message)
+        yield contest
+    finally:
+        contest.close(note)
 
-        contest = Contest(entrants, index, device=device, by=by)
-        try:
-            for message in contest.notes:
-                note(message)
-            played = contest.run(chosen, instances, batches, on_progress)
-        finally:
-            contest.close(note)
-        found = (played.values, played.instances, played.seeds, played.tags)
-        comparison = compare(chosen, known.outcomes, *found, by, together=together)
-        if record is not None and starring is not None:
-            from esper_evaluation.recording import film_episode
 
-            film_episode(starring, entrants, index, record, device=device)
+def _concluded(
+    question: Question, played: Played, by: str | None, film: Path | None, notes: Sequence[str]
+) -> Evaluation:
+    """Compare what was played, and draw it."""
+    from esper_evaluation.comparison import compare
+    from esper_evaluation.figure import draw
+
+    known, arms = question.known, question.arms
+    found = (played.values, played.instances, played.seeds, played.tags)
+    comparison = compare(
+        arms,
+        known.outcomes,
+        *found,
+        by,
+        together=max(1, len(known.sides)),
+        declared=question.look.primary,
+        training=played.training,
+    )
     figure = played.folder / FIGURE_FILE
-    draw(comparison, [arm.name for arm in chosen if arm.learned], figure)
+    draw(comparison, [arm.name for arm in arms if arm.learned], figure)
     return Evaluation(
-        comparison, entrants, played.found, trained, played.played, played.folder, figure, record, tuple(notes)
+        comparison,
+        question.look,
+        question.entrants,
+        played.found,
+        question.trained,
+        played.played,
+        played.folder,
+        figure,
+        film,
+        tuple(notes),
     )
 
 

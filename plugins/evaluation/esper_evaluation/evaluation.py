@@ -12,6 +12,7 @@ from esper_core.cli.output import number, table
 from esper_core.system.printable import visible_line
 from esper_evaluation.arms import OWN, POLICY
 from esper_evaluation.entrants import Entrant
+from esper_evaluation.looked import PAIRED, Look, shown
 
 if TYPE_CHECKING:
     from esper_evaluation.comparison import Comparison, Contrast
@@ -33,6 +34,7 @@ class Evaluation:
 
     Attributes:
         comparison: Estimates per arm and outcome, and the policy against the best rule.
+        look: Which held-out instances were played.
         entrants: The policies, each a checkpoint of a run.
         found: The schedule of `best-fixed`, where it took part.
         trained: Episodes that a policy was trained with.
@@ -45,6 +47,7 @@ class Evaluation:
     """
 
     comparison: Comparison
+    look: Look
     entrants: tuple[Entrant, ...]
     found: Found | None
     trained: int
@@ -74,6 +77,7 @@ class Evaluation:
         run = self.entrants[0].run
         return {
             **self.comparison.to_json(),
+            "fresh": self.look.fresh and not self.look.again,
             "runs": [str(entrant.run.shown()) for entrant in self.entrants],
             "checkpoints": [entrant.header.update for entrant in self.entrants],
             "slots": list(self.entrants[0].plan.slots),
@@ -99,17 +103,34 @@ class Evaluation:
         seeds = ", ".join(f"{entrant.seed} (update {entrant.header.update})" for entrant in self.entrants)
         learned = any(arm.learned and arm.name in comparison.arms for arm in OWN)
         yield ""
+        which = f", {shown(self.look.first, self.look.count)}," if self.look.first else ""
         yield (
-            f"{self._located()} [95 % interval] over {len(comparison.instances)} held-out instances"
-            f"{f' and policy seeds {seeds}' if learned else ''}; * is the best rule."
+            f"{self._located()} [95 % interval] over {len(comparison.instances)} held-out instances{which}"
+            f"{f' and policy seeds {seeds}' if learned else ''}; * is the best rule"
+            f"{' on training instances' if comparison.training else ''}."
         )
+        if self.look.again:
+            yield "Somebody had looked at these instances before."
         if comparison.groups:
             columns = {f"{name} ({group.instances})": group for name, group in comparison.groups.items()}
             arms = {arm: {name: group.arms[arm][first] for name, group in columns.items()} for arm in comparison.arms}
             yield from ("", f"{first} by group of instances, and how many these are:", "")
             yield from (self._table(list(columns), arms), "")
-        if comparison.primary is not None and comparison.mean is not None:
-            yield _verdict(comparison.primary, comparison.mean, first)
+        if comparison.kinds:
+            yield from ("", f"{first}, policy minus {comparison.best_rule}, by kind of instance:", "")
+            yield Table(["kind", "instances", "difference"], [_kind(*row) for row in comparison.kinds.items()], [])
+            yield ""
+        if comparison.declared == PAIRED and comparison.primary is not None and comparison.iqm is not None:
+            yield _verdict(comparison.primary, f"{first}, mean of the paired differences by kind,")
+            iqm = comparison.iqm
+            yield f"By IQM, to {iqm.rule}, the best rule on these instances: {_between(iqm.delta, signed=True)}."
+        elif comparison.primary is not None and comparison.mean is not None:
+            mean = comparison.mean
+            other = "" if mean.rule == comparison.primary.rule else f" to {mean.rule}, the best rule by its mean,"
+            yield (
+                f"{_verdict(comparison.primary, first)[:-1]}; "
+                f"mean of the paired differences{other} {_between(mean.delta, signed=True)}."
+            )
         if comparison.oracle_gap is not None:
             words = ", ".join(comparison.told_apart_by)
             noise = ", which is within the noise" if comparison.oracle_gap.low <= 0.0 else ""
@@ -152,17 +173,19 @@ class Evaluation:
         )
 
 
-def _verdict(primary: Contrast, mean: Contrast, outcome: str) -> str:
+def _verdict(contrast: Contrast, what: str) -> str:
     words = {
-        "better": f"The policy is better than the best rule, {primary.rule}",
-        "worse": f"The policy is worse than the best rule, {primary.rule}",
-        "no difference shown": f"No difference shown between the policy and the best rule, {primary.rule}",
+        "better": "The policy is better than the best rule",
+        "worse": "The policy is worse than the best rule",
+        "no difference shown": "No difference shown between the policy and the best rule",
     }
-    other = "" if mean.rule == primary.rule else f" to {mean.rule}, the best rule by its mean,"
-    return (
-        f"{words[primary.verdict]}: {outcome} {_between(primary.delta, signed=True)}; "
-        f"mean of the paired differences{other} {_between(mean.delta, signed=True)}."
-    )
+    return f"{words[contrast.verdict]}, {contrast.rule}: {what} {_between(contrast.delta, signed=True)}."
+
+
+def _kind(kind: str, found: tuple[int, Estimate | float]) -> list[str]:
+    count, difference = found
+    told = f"{difference:+.4g}" if isinstance(difference, float) else _between(difference, signed=True)
+    return [kind, str(count), told]
 
 
 def _between(estimate: Estimate, *, signed: bool = False) -> str:

@@ -35,6 +35,7 @@ def esper_commands() -> Iterator[CommandSpec]:
     """Register the commands."""
     for name, app, summary in (
         ("evaluate", "evaluate:evaluate", "Compare a trained policy with rules and schedules."),
+        ("variance", "variance:variance", "Tell luck from instances: a policy plays the same ones again and again."),
         ("report", "report:report", "Write one HTML page about a run."),
         ("export", "export:export", "Let a trained policy grow one network, and write it to files."),
         ("runs compare", "compare:compare_runs", "Compare runs side by side: plans and results."),

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from esper_core.contracts.actions import ActionSpec
-from esper_core.contracts.protocols import Masks
+from esper_core.contracts.foreign import UNKNOWN, Owners
+from esper_core.contracts.protocols import Environment, MaskProvider, Masks, Rule
 from esper_core.policy.legality import neutral
 from esper_testing.legality import draw_legal, made_legal, some_rows
-from esper_testing.player import Played
+from esper_testing.player import Played, Separately, derived_seed, play
 
 if TYPE_CHECKING:
     from esper_core.contracts.protocols import State
@@ -107,3 +108,35 @@ class Matched:
         alone[:, op] = True
         legally = masks._replace(heads={**masks.heads, self.root.name: alone})
         return draw_legal(self.spec, legally, state, generator)
+
+
+def search_batch(
+    environment: Environment,
+    masks: MaskProvider,
+    batch: int,
+    chosen: Sequence[Sequence[Sequence[Any]] | None],
+    on_step: Callable[[int], None] | None = None,
+    owners: Owners = UNKNOWN,
+) -> dict[str, Any]:
+    """Play a batch of a search on training instances; return what came of it, JSON-able.
+
+    Args:
+        environment: Its reset draws the instances, from a seed of the batch's own.
+        masks: What is legal in it.
+        batch: Number of the batch.
+        chosen: A schedule for each environment; without one a random legal episode makes a new one.
+        on_step: Called with the number of steps taken.
+        owners: Whose code environment and masks are.
+
+    Raises:
+        PluginError: the environment does not say the return of its episodes.
+    """
+    spec = environment.actions
+    rules: list[Rule] = [Wandering(spec) if rows is None else Schedule(spec, rows) for rows in chosen]
+    seeds = [derived_seed("search", batch, env) for env in range(len(rules))]
+    seed = derived_seed("search", batch)
+    played = play(environment, masks, Separately(rules, seeds), seed=seed, on_step=on_step, owners=owners)
+    line: dict[str, Any] = {"batch": batch, "returns": played.returns()}
+    if chosen[0] is None:
+        line["schedules"] = [recorded(spec, played, env) for env in range(len(rules))]
+    return line

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
@@ -18,7 +19,7 @@ from esper_core.composition.plan import Plan
 from esper_core.contracts.protocols import LossResult
 from esper_core.registry.index import Index
 from esper_core.system.crew import Crew
-from esper_factored_ppo.probes import spike as module
+from esper_factored_ppo.probes import work as module
 from esper_factored_ppo.probes.plan import probe_plan, with_probes, without_environment
 from esper_factored_ppo.probes.playing import play
 from esper_factored_ppo.probes.spike import PpoProbes
@@ -48,10 +49,8 @@ def instant(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         asked.append(work.args[0])
         for task in tasks:
             goals = work.args[2][task.probe].goals.items()
-            yield (
-                task,
-                module.Run({name: goal.high if goal.high < 9e9 else goal.low for name, goal in goals}, 0.1, None),
-            )
+            measured = {name: goal.high if goal.high < 9e9 else goal.low for name, goal in goals}
+            yield task, {"measured": measured, "seconds": 0.1, "failure": None}
 
     monkeypatch.setattr(module, "_results", results)
     return asked
@@ -89,13 +88,23 @@ def test_what_is_declared(spike: Spike, arguments: list[str], ids: Any) -> None:
     assert content["categories"][0]["declared"] == content["categories"][0]["passed"] == len(names)
 
 
+def test_shards_are_merged_into_the_verdict_of_one_process(
+    spike: Spike, instant: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    whole = json.loads(spike("--json").stdout)
+    parts = [json.loads(spike("--json", "--shard", f"{number}/3").stdout)["jobs"] for number in (1, 2, 3)]
+    assert sum(parts) == sum(len(probe.seeds) for probe in PROBES) and max(parts) - min(parts) <= 1
+    assert json.loads(spike("--json", "--merge").stdout) == whole
+
+
 def test_one_seed_short_of_what_is_needed_is_red(spike: Spike, instant: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = module._results
 
     def worse(seeds: set[int]) -> Done:
         def results(work: Any, tasks: Any) -> Any:
             for task, done in answer(work, tasks):
-                yield task, done._replace(measured={"π(best)": 0.3}) if task.seed in seeds else done
+                yield task, {**done, "measured": {"π(best)": 0.3}} if task.seed in seeds else done
 
         monkeypatch.setattr(module, "_results", results)
         result = spike("--only", "p7 OP-ONLY bandit")

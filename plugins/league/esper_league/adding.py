@@ -55,7 +55,7 @@ def from_run(league: Plan, run: RunDirectory, index: Index, *, at: str, elsewher
     weights = checkpoints.read(path)
     plan, update, source = weights.content["plan"], weights.content["update"], str(run.shown())
     meta = {
-        "run": source,
+        "run": str(run.path),
         "update": update,
         "environment_steps": weights.content["environment_steps"],
         "policy": plan["policy"],

@@ -9,7 +9,7 @@ from attrs import evolve
 from esper_core.composition.lookup import find_planned
 from esper_core.composition.plan import Plan, describe_plan
 from esper_core.runs.compatibility import check_fit
-from esper_league.game import ENVIRONMENT, Difference, Game, differences, game_of, mismatch
+from esper_league.game import ENVIRONMENT, FIXED, Difference, Game, differences, game_of, mismatch
 
 if TYPE_CHECKING:
     from esper_core.registry.index import Index
@@ -48,7 +48,7 @@ def plan_here(league: Plan, saved: Plan, index: Index) -> Plan:
 
     Masks, and whatever the environment draws on, are the league's.
     """
-    theirs = {ENVIRONMENT, "masks", *describe_plan(league, index).uses}
+    theirs = {*FIXED, *describe_plan(league, index).uses}
     own = [component for component in saved.components if component.kind not in theirs]
     here = [component for component in league.components if component.kind in theirs]
     return evolve(saved, components=(*own, *here))
@@ -84,7 +84,7 @@ def _unplayable(league: Plan, header: Header, index: Index) -> list[Difference]:
     trained = saved.component(ENVIRONMENT)
     if game.environment != (qualified := f"{trained.distribution}:{trained.name}"):
         rows.append(Difference("environment", game.environment, qualified))
-    if league.slots != saved.slots:
+    if game.slots and league.slots != saved.slots:
         rows.append(Difference("slots", ", ".join(league.slots), ", ".join(saved.slots)))
     if game.actions != (actions := header.content["actions"]["digest"]):
         rows.append(Difference("actions", game.actions, actions))

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from esper_core.registry.index import Component, Index
 
 ENVIRONMENT = "environment"
+FIXED = (ENVIRONMENT, "masks")
+"""Kinds that a league fixes, with whatever the environment draws on."""
 
 
 class LeagueMismatch(CheckpointMismatch):
@@ -37,7 +39,7 @@ class Game:
     Attributes:
         environment: `distribution:name` of the environment.
         options: Those of its options that decide what a match is, with their values, defaults included.
-        slots: Slot ids.
+        slots: Slot ids; none where no action has to do with slots.
         actions: Digest of the actions.
         sides: Names of the two sides.
     """
@@ -87,7 +89,8 @@ def game_of(plan: Plan, index: Index) -> Game:
     idle = {entry.name for entry in attrs.fields(type(config)) if not entry.metadata.get("matters", True)}
     options = {name: to_exact(value) for name, value in unstructure_config(config).items() if name not in idle}
     known = describe_plan(plan, index)
-    return Game(component.qualified, options, plan.slots, known.actions.digest, known.sides)
+    slots = () if known.actions.slot is None else plan.slots
+    return Game(component.qualified, options, slots, known.actions.digest, known.sides)
 
 
 def check_sides(environment: Component, known: EnvironmentDescription, index: Index) -> None:

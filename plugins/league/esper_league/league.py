@@ -18,7 +18,7 @@ from esper_league.entry import COMMANDER, RETIRED, LeagueEntry, check_name
 from esper_league.game import ENVIRONMENT, Game, check_sides, game_of
 from esper_league.glicko import idle, rate_all
 from esper_league.match import Happening, Match, Past, Period
-from esper_league.matrix import Matrix, cyclic_triples, matrix_of
+from esper_league.matrix import Matrix, matrix_of, triples
 from esper_league.store import LEAGUE_FILE, Store, now
 from esper_league.weights import WEIGHTS
 
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 EMPTY = "Add somebody: esper league add {0} RUN, or esper league add {0} --rule NAME"
 
-_SHORTEST_ID = 4
+_SHOWN = 8
+"""Entries that an error names at most."""
 
 
 class Added(NamedTuple):
@@ -67,6 +68,8 @@ class League:
         path = Path(path)
         check_sides(find_planned(index, plan.component(ENVIRONMENT)), describe_plan(plan, index), index)
         game = game_of(plan, index)
+        if path.exists() and not path.is_dir():
+            raise UserError(f"{path} is a file, and a league is a directory.", hint="Choose another name.")
         with writing(path, "Choose another directory, or make it writable."):
             path.mkdir(parents=True, exist_ok=True)
         store = Store(path / LEAGUE_FILE)
@@ -95,6 +98,9 @@ class League:
         """
         path, file = Path(path), Path(path) / LEAGUE_FILE
         hint = f"Begin one: esper league create {path} --environment NAME"
+        if path.is_file():
+            hint = f"Name its directory{f': {path.parent}' if path.name == LEAGUE_FILE else ''}."
+            raise UserError(f"{path} is a file, and a league is a directory.", hint=hint)
         if not file.is_file():
             raise UserError(f"{path} is not a league: it has no {LEAGUE_FILE}.", hint=hint)
         store = Store(file, on_wait=on_wait)
@@ -206,15 +212,16 @@ class League:
         return self._store.entries()
 
     def entry(self, text: str) -> LeagueEntry:
-        """Return the entry with this id or name, or the only one whose id begins with it; raises UserError."""
+        """Return the entry with this id or name, or the only one of which one begins with it; raises UserError."""
         entries = self.entries()
         found = [e for e in entries if text in (e.id, e.name)]
-        if not found and len(text) >= _SHORTEST_ID:
-            found = [e for e in entries if e.id.startswith(text)]
+        found = found or [e for e in entries if text and (e.name.startswith(text) or e.id.startswith(text))]
         if len(found) == 1:
             return found[0]
         if found:
-            raise UserError(f"Several ids begin with '{text}'.", hint=f"They are: {', '.join(e.id for e in found)}.")
+            shown = ", ".join(f"{e.name} ({e.id})" for e in found[:_SHOWN])
+            more = f", and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+            raise UserError(f"Several entries in {self.path} begin with '{text}'.", hint=f"They are: {shown}{more}.")
         names = [e.name for e in entries]
         raise UserError(
             f"There is no entry '{text}' in {self.path}.{did_you_mean(text, names)}",
@@ -287,7 +294,7 @@ class League:
 
     def cyclic_triples(self) -> list[tuple[str, str, str]]:
         """Return triples of names in which each surely beats the next and the last the first: no rating can say so."""
-        return cyclic_triples(self.matrix())
+        return triples(self.matrix()).cyclic
 
     # Promotion and retirement ---------------------------------------------------------------------------------------
 
@@ -296,9 +303,8 @@ class League:
         with self._store.writing():
             entries = self._store.entries()
             ranked, chosen = retirement.contenders(entries), retirement.promotions(entries, top)
-            for entry in chosen:
-                self._become(entry, COMMANDER, "promoted", {**retirement.reasons(ranked, entry), "top": top})
-        return [evolve(entry, kind=COMMANDER) for entry in chosen]
+            why = [{**retirement.reasons(ranked, entry), "top": top} for entry in chosen]
+            return [self._become(entry, COMMANDER, "promoted", facts) for entry, facts in zip(chosen, why, strict=True)]
 
     def retire(
         self,
@@ -317,9 +323,8 @@ class League:
             entries = self._store.entries()
             ranked, chosen = retirement.commanders(entries), retirement.retirements(entries, keep_top, min_games)
             limits = {"keep_top": keep_top, "min_games": min_games}
-            for entry in chosen:
-                self._become(entry, RETIRED, "retired", {**retirement.reasons(ranked, entry), **limits})
-        return [evolve(entry, kind=RETIRED) for entry in chosen]
+            why = [{**retirement.reasons(ranked, entry), **limits} for entry in chosen]
+            return [self._become(entry, RETIRED, "retired", facts) for entry, facts in zip(chosen, why, strict=True)]
 
     def reinstate(self, text: str) -> LeagueEntry:
         """Make a retired entry a commander again, less certain by the periods that it missed.
@@ -334,14 +339,16 @@ class League:
             missed = self._store.periods_missed(entry.id)
             rating = idle(entry.rating, missed)
             self._store.set_rating(entry.id, rating)
-            self._become(entry, COMMANDER, "reinstated", {"periods_missed": missed, "rd_before": entry.rating.rd})
-        return evolve(entry, kind=COMMANDER, rating=rating, retired_at=None)
+            facts = {"periods_missed": missed, "rd_before": entry.rating.rd}
+            return evolve(self._become(entry, COMMANDER, "reinstated", facts), rating=rating)
 
     def happenings(self) -> list[Happening]:
         """Return what became of entries, in order."""
         return self._store.happenings()
 
-    def _become(self, entry: LeagueEntry, kind: str, what: str, why: Mapping[str, Any]) -> None:
+    def _become(self, entry: LeagueEntry, kind: str, what: str, why: Mapping[str, Any]) -> LeagueEntry:
         at = now()
-        self._store.set_kind(entry.id, kind, at if kind == RETIRED else None)
+        became = evolve(entry, kind=kind, retired_at=at if kind == RETIRED else None)
+        self._store.set_kind(entry.id, kind, became.retired_at)
         self._store.note(Happening(at, entry.id, what, why))
+        return became

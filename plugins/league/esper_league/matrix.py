@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from itertools import combinations
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from esper_league.entry import LeagueEntry
@@ -53,16 +52,45 @@ def beats(wins: float, games: int) -> bool:
     return bound / (1.0 + spread) > 0.5
 
 
-def cyclic_triples(matrix: Matrix) -> list[tuple[str, str, str]]:
-    """Return triples of names in which each beats the next and the last beats the first, all with certainty.
+class Triples(NamedTuple):
+    """What triples of entries say of a game.
 
-    Each is told once and begins with its highest rating.
+    Attributes:
+        cyclic: Names of three of which each beats the next and the last beats the first, all with certainty; each is
+            told once and begins with its highest rating.
+        decided: How many there are of which in every pair one is surely stronger.
     """
-    size = range(len(matrix.names))
-    better = [[beats(matrix.wins[i][j], matrix.games[i][j]) for j in size] for i in size]
-    found = []
-    for i, j, k in combinations(size, 3):
-        for a, b, c in ((i, j, k), (i, k, j)):
-            if better[a][b] and better[b][c] and better[c][a]:
-                found.append((matrix.names[a], matrix.names[b], matrix.names[c]))
-    return found
+
+    cyclic: list[tuple[str, str, str]]
+    decided: int
+
+
+def triples(matrix: Matrix) -> Triples:
+    """Return which triples are cycles, and how many could be.
+
+    Entries that somebody beats, or loses to, are the bits of a number, so that no triple is looked at which is neither.
+    """
+    names, size = matrix.names, range(len(matrix.names))
+    beaten, losing = [0] * len(names), [0] * len(names)
+    for i in size:
+        for j in size:
+            if beats(matrix.wins[i][j], matrix.games[i][j]):
+                beaten[i] |= 1 << j
+                losing[j] |= 1 << i
+    cyclic = []
+    for a in size:
+        later = -1 << a + 1
+        for b in _bits(beaten[a] & later):
+            cyclic += [(a, b, c) for c in _bits(beaten[b] & losing[a] & later)]
+    sure = [beaten[i] | losing[i] for i in size]
+    decided = sum((sure[i] & sure[j]).bit_count() for i in size for j in _bits(sure[i] & ~(-1 << i))) // 3
+    ordered = sorted(cyclic, key=lambda found: (sorted(found), found))
+    return Triples([(names[a], names[b], names[c]) for a, b, c in ordered], decided)
+
+
+def _bits(number: int) -> Iterator[int]:
+    """Yield the places of the bits of a number."""
+    while number:
+        lowest = number & -number
+        yield lowest.bit_length() - 1
+        number ^= lowest

@@ -49,6 +49,7 @@ class LeagueOpponents:
         self._standing = Standing()
         self._drivers: dict[str, Driver] = {}
         self._weights: dict[str, float] = {}
+        self._alone = False
 
     def join(self, plan: Plan, index: Index) -> None:
         """Find out whether the plan's environment is what the league plays.
@@ -148,6 +149,13 @@ class LeagueOpponents:
                 hint=f"{EMPTY.format(self._config.dir)}. Or let the learner play itself: --self-play 1",
             )
         if not playing:
+            if not self._alone:
+                _logger.warning(
+                    "Nobody in the league %s can be played against: the learner plays itself alone, until somebody is "
+                    "added.",
+                    self._config.dir,
+                )
+            self._alone = True
             return {SELF: 1.0}
         shares = zip(playing, self._standing.weights(self._config.matchmaking, playing), strict=True)
         found = {rival.name: (1.0 - own) * share for rival, share in shares if own < 1.0}

@@ -14,6 +14,7 @@ from esper_core.composition.plan import Plan
 from esper_core.contracts.errors import UserError
 from esper_core.registry.index import Index
 from esper_core.registry.sources import blamed
+from esper_core.runs.lock import LOCK_FILE, locked_by
 from esper_core.system.crew import Crew
 from esper_core.system.processes import Answer, Purpose
 from esper_league.entry import LeagueEntry
@@ -69,10 +70,22 @@ def play(
         warn: Called with a sentence for every entry that cannot play.
 
     Raises:
-        UserError: fewer than two can play.
+        UserError: fewer than two can play, or another process plays here, which would play the same matches.
         LeagueMismatch: what is installed plays another game than the league.
         PluginError: something failed while playing.
     """
+    with locked_by(league.path / LOCK_FILE, f"matches of the league {league.path}"):
+        return _play(league, index, games, workers, on_progress, warn)
+
+
+def _play(
+    league: League,
+    index: Index,
+    games: int,
+    workers: int,
+    on_progress: OnProgress,
+    warn: Callable[[str], object],
+) -> Played:
     league.check_installed(index)
     entries = {entry.id: entry for entry in league.entries() if entry.plays}
     broken: dict[str, str] = {}

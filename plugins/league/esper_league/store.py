@@ -162,7 +162,9 @@ class Store:
                 hint = "Restore it from a copy, with league.sqlite-wal beside it if there is one."
                 raise DamagedFile(f"{self.path} is damaged: {error}.", hint=hint) from error
             if name.startswith(("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
-                hint = "Make room, or make it writable, and start again: what was finished is kept."
+                hint = "Make it writable, its folder too: even reading writes beside it. A copy of the league will do."
+                if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
+                    hint = "Make room, and start again: what was finished is kept."
                 raise EsperError(f"{self.path} cannot be written: {error}.", hint=hint) from error
             raise
 

@@ -23,6 +23,10 @@ from tests.command import environment
 
 Said = Callable[..., Any]
 
+USED = [
+    word for kind in ("masks", "features", "network", "critic", "loss") for word in ("--use", f"{kind}={DUEL[kind]}")
+]
+
 LISTED = """
 from esper_core.cli.app import run
 for words in (
@@ -50,17 +54,14 @@ def said(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
 
 
 def test_the_life_of_a_league(said: Said, run: RunDirectory, make_run: MakeRun) -> None:
-    uses = [
-        word
-        for kind in ("masks", "features", "network", "critic", "loss")
-        for word in ("--use", f"{kind}={DUEL[kind]}")
-    ]
-    game = said("create", "arena", "--environment", DUEL["environment"], "--slots", "2", *uses)["game"]
+    game = said("create", "arena", "--environment", DUEL["environment"], *USED)["game"]
     assert (game["sides"], game["options"]) == (["home", "away"], {"epochs": 6, "players": 2})
     assert "Nobody plays in arena yet" in said("table", "arena", text=True)
     veteran = said("add", "arena", str(run.path), "--name", "veteran")
     assert (veteran["kind"], veteran["new"], veteran["source"]) == ("candidate", True, f"{run.path}@1")
-    assert "was in arena already, as a candidate" in said("add", "arena", str(run.path), text=True)
+    assert veteran["meta"]["run"] == str(run.path)
+    again = said("add", "arena", str(run.path), "--name", "rookie", text=True)
+    assert "was in arena already, as a candidate" in again and "keeps its name, veteran: --name rookie" in again
     assert said("add", "arena", make_run(seed=5).path.name, "--out", str(run.path.parent), "--at", "1", "--name", "b")
     assert said("add", "arena", "--rule", "random")["kind"] == "rule"
     with League.open("arena") as league:
@@ -72,7 +73,8 @@ def test_the_life_of_a_league(said: Said, run: RunDirectory, make_run: MakeRun) 
     assert [entry["name"] for entry in said("promote", "arena")["promoted"]] == ["veteran", "b"]
     retire = ("retire", "arena", "--keep-top", "1", "--min-games", "1")
     assert "b would be retired" in said(*retire, "--dry-run", text=True)
-    assert [entry["name"] for entry in said(*retire)["retired"]] == ["b"]
+    assert [entry["name"] for entry in said(*retire, "--dry-run")["would_retire"]] == ["b"]
+    assert [(entry["name"], bool(entry["retired_at"])) for entry in said(*retire)["retired"]] == [("b", True)]
     table = said("table", "arena")
     assert [(e["name"], e["kind"], e["points"]) for e in table["entries"]] == [
         *(("veteran", "commander", 4.0), ("random", "rule", 0.0), ("b", "retired", 0.0))
@@ -112,12 +114,22 @@ def test_a_table_tells_what_is_broken_and_what_is_not_transitive(
         (("reinstate", "arena", "random"), 2, "There is no entry 'random' in arena."),
         (("create", "arena", "--environment", "growht"), 2, "No environment named 'growht'."),
         (("create", "other", "--environment", "lamps"), 2, "does not have two sides"),
+        (
+            ("create", "other", "--environment", "duel", *USED, "--slots", "2"),
+            2,
+            "has no slots, so --slots says nothing.",
+        ),
+        (("create", "other", "--environment", "duel", *USED, "-o", "train.gamma=1"), 2, "-o train.gamma says nothing"),
+        (("create", "note.txt", "--environment", "duel", *USED), 2, "note.txt is a file, and a league is a directory"),
+        (("table", "note.txt"), 2, "note.txt is a file, and a league is a directory."),
+        (("table", "arena/league.sqlite"), 2, "Name its directory: arena."),
         (("tabel", "arena"), 2, "There is no command 'league tabel'. Did you mean 'table'?"),
     ],
 )
 def test_mistakes(
     said: Said, arena: League, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], status: int, message: str
 ) -> None:
+    Path("note.txt").touch()
     assert esper(["league", *words]) == status and message in capsys.readouterr().err
 
 

@@ -62,9 +62,9 @@ def test_promotion_retirement_and_reinstatement_are_kept_with_their_reasons(aren
     enter(arena, commander("strong", 1700), commander("weak", 1300), commander("new", 1500, kind="candidate"))
     assert [e.kind for e in arena.promote(2)] == ["commander"] and arena.promote(2) == []
     assert [e.name for e in arena.retire(2, dry_run=True)] == ["weak"] and kinds(arena)["weak"] == "commander"
-    assert [e.kind for e in arena.retire(2)] == ["retired"] and arena.retire(2) == []
+    (gone,) = arena.retire(2)
+    assert gone == arena.entry("weak") and gone.kind == "retired" and gone.retired_at and arena.retire(2) == []
     assert kinds(arena) == {"strong": "commander", "weak": "retired", "new": "commander"}
-    assert arena.entry("weak").retired_at
     play(arena, ("strong", "new", 1.0))
     arena.rate_period()
     again = arena.reinstate("weak")
@@ -82,7 +82,7 @@ def test_a_run_is_added_once_and_stays_what_it_became(
     entry, is_new = arena.add_run(run, index)
     short = run.name.rpartition("-")[2]
     assert is_new and (entry.kind, entry.name) == ("candidate", f"reference-{short}@1")
-    assert (entry.meta["run"], entry.meta["update"]) == (str(run.shown()), 1)
+    assert (entry.meta["run"], entry.meta["update"]) == (str(run.path), 1)
     assert arena.add_run(run, index, name="other") == (entry, False)
     with arena._store.writing():
         arena._store.set_kind(entry.id, "retired", "2026")
@@ -117,9 +117,11 @@ def test_what_is_not_there(arena: League, index: Index, planned: Planned, tmp_pa
     with pytest.raises(UserError, match="There is no entry 'random'") as caught:
         arena.entry("random")
     assert "esper league add" in caught.value.hint
-    enter(arena, commander("same1"), commander("same2"))
-    with pytest.raises(UserError, match="Several ids begin with 'same'"):
+    enter(arena, commander("same1"), commander("same2"), LeagueEntry("9f3a", "other"))
+    with pytest.raises(UserError, match=r"Several entries in .* begin with 'same'") as caught:
         arena.entry("same")
+    assert "same1 (same1), same2 (same2)" in caught.value.hint
+    assert arena.entry("oth") == arena.entry("9f") == arena.entry("other")
     with pytest.raises(UserError, match="is not a league"):
         League.open(tmp_path)
     with pytest.raises(UserError, match="is a league already"):

@@ -196,8 +196,10 @@ def test_an_entry_that_cannot_be_loaded_is_left_out(
     with pytest.raises(UserError, match=r"Nobody in the league .* can be played against") as caught:
         next(open_session(planned(league, "opponents.self_play=0"), index).run(1))
     assert "--self-play 1" in caught.value.hint
-    (update,) = open_session(planned(league, "opponents.self_play=0.5"), index).run(1)
-    assert update.metrics["weight/(self)"] == 1
+    caplog.clear()
+    for update in open_session(planned(league, "opponents.self_play=0.5"), index).run(2):
+        assert update.metrics["weight/(self)"] == 1
+    assert caplog.text.count("the learner plays itself alone, until somebody is added") == 1
 
 
 def test_what_cannot_be_is_refused_before_anything_is_written(

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import random
+import signal
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +17,7 @@ import torch
 from attrs import evolve
 
 from esper_core import ComponentSpec
+from esper_core.cli.app import main
 from esper_core.cli.app import run as esper
 from esper_core.composition.recipes import Recipes
 from esper_core.contracts.errors import PluginError, UserError
@@ -24,6 +30,7 @@ from esper_league.stage import Broken, Result, Stage
 from esper_testing.reference.describe import MOVES
 from esper_testing.reference.duel import BETTER, Steady
 from plugins.league.tests.conftest import MakeRun, Planned
+from tests.runs import forking
 
 
 class Move:
@@ -167,6 +174,14 @@ def test_a_stage_names_who_breaks_the_contract(game: League, moves: Index, monke
     assert list(refusing.play(batch)) == [[Broken("b", "no")]]
 
 
+def test_two_processes_do_not_play_the_same_matches(game: League, moves: Index) -> None:
+    def again(done: int, total: int) -> None:
+        with pytest.raises(UserError, match=r"Process \d+ on .* works on matches of the league .*game\."):
+            play(game, moves, games=2)
+
+    assert play(game, moves, games=2, on_progress=again).matches == 2
+
+
 def test_a_league_of_one_has_nobody_to_play(arena: League, index: Index) -> None:
     arena.add_rule("random", index)
     with pytest.raises(UserError, match="one entry alone that can play"):
@@ -183,3 +198,48 @@ def test_the_command_says_how_far_it_is_and_what_to_do_next(
     assert "6 of 6 matches" in captured.err
     with sqlite3.connect(game.path / "league.sqlite") as file:
         assert file.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    """Wait until something holds, a minute at most."""
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def is_gone(group: int) -> bool:
+    """Return whether no process of a group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@pytest.mark.slow  # a process and its workers are started seven times
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_killed_while_it_plays_it_plays_on_and_plays_nothing_twice(
+    game: League, moves: Index, planned: Planned, tmp_path: Path, workers: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "load_installed", lambda *_: (moves, Recipes()))
+    draw, words, total = random.Random(5), ["league", "play", str(game.path), "--workers", workers, "--games"], 300
+    for _ in range(6):
+        had = len(game.matches())
+        process = forking.start(main, [*words, str(total)])
+        more = draw.randrange(30)
+        eventually(lambda had=had, more=more: len(game.matches()) >= had + more)
+        os.kill(process.pid or 0, signal.SIGKILL)
+        process.join()
+        eventually(lambda group=process.pid: is_gone(group))
+        with sqlite3.connect(game.path / "league.sqlite") as file:
+            assert file.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        played = Counter(side for match in game.matches() for side in (match.first, match.second))
+        assert {entry.id: entry.games for entry in game.entries()} == {e.id: played[e.id] for e in game.entries()}
+    assert 0 < len(game.matches()) < total
+    assert forking.call(main, [*words, str(total - len(game.matches()))]) == 0
+    with League.create(tmp_path / "other", game.plan, moves) as other:
+        for move in MOVES:
+            other.add_rule(move, moves)
+        play(other, moves, games=len(game.matches()))
+        assert results(other) == results(game), "those of a league that nobody killed"

@@ -149,6 +149,11 @@ def test_a_full_disk_leaves_what_was_there(store: Store) -> None:
     with pytest.raises(EsperError, match=r"cannot be written: database or disk is full") as caught, store.writing():
         store.note(happening)
     assert "Make room" in caught.value.hint
+    store._run("PRAGMA query_only = ON")
+    with pytest.raises(EsperError, match="readonly database") as caught, store.writing():
+        store.insert(LeagueEntry("b", "b"))
+    assert "Make it writable" in caught.value.hint and "room" not in caught.value.hint
+    store._run("PRAGMA query_only = OFF")
     store._run("PRAGMA max_page_count = 1000000")
     assert [entry.id for entry in store.entries()] == ["a"]
     with store.writing():

@@ -14,7 +14,7 @@ import pytest
 from esper_core.contracts.errors import UserError
 from esper_spike_dynamic_slots.categories import CATEGORIES, CHECKS, find_checks, trained_of
 from esper_spike_dynamic_slots.config import DynamicSlotsConfig
-from esper_spike_dynamic_slots.spike import NO_SLOTS
+from esper_spike_dynamic_slots.work import NO_SLOTS
 from esper_testing.spikes.verdict import Verdict
 
 Judge = Callable[..., Verdict]

@@ -6,18 +6,23 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from esper_core.api.installed import load_installed, use_local
 from esper_core.api.planning import Options, as_request
 from esper_core.composition.config import parse_option, structure_config
-from esper_core.composition.plan import PlanRequest, make_plan
+from esper_core.composition.lookup import find_planned
+from esper_core.composition.plan import Plan, PlanRequest, make_plan
 from esper_core.composition.recipes import Recipes
 from esper_core.contracts.errors import PluginError, UserError
 from esper_core.registry.index import Component, Index
+from esper_core.registry.references import load_reference
 from esper_core.registry.resolve import find_plugin, resolve
+from esper_core.runs.shards import Shards, Share, ShareDone
 from esper_testing.conformance.finding import find_checked
+from esper_testing.spikes.protocol import Divisible, Work
 from esper_testing.spikes.verdict import CheckResult, Verdict
+from esper_testing.surroundings import surroundings
 
 if TYPE_CHECKING:
     from esper_testing.conformance.report import Conformance, Result
@@ -119,10 +124,7 @@ def ask(
     on_result: Callable[[CheckResult], None] | None = None,
 ) -> Verdict:
     """Ask a spike about what is requested, options `spike.*` being its own; raises as `spike`."""
-    said = [(option, parse_option(option)) for option in request.options]
-    own = {option.key.replace("-", "_"): option.value for _, option in said if option.kind == "spike"}
-    config = structure_config(component, own)
-    request = evolve(request, options=tuple(text for text, option in said if option.kind != "spike"))
+    config, request = _own_options(component, request)
     plan = make_plan(request, index, recipes)
     from esper_core.api.training import process_left_as_found
     from esper_core.composition.build import build_beside
@@ -130,6 +132,80 @@ def ask(
     answer: Any = build_beside(component, index, config=config)
     with process_left_as_found(), component.owner.doing("answering"):
         verdict = answer.run(plan, index, request=request, slots=slots, only=only, quick=quick, on_result=on_result)
+    return _checked(component, verdict)
+
+
+@frozen
+class Shared:
+    """A question that is shared out among machines. Torch is imported when a share is done.
+
+    Attributes:
+        component: The spike.
+        plan: What it is asked about.
+        work: What is to be done.
+        shards: Where shares lie.
+    """
+
+    component: Component
+    plan: Plan
+    work: Work
+    shards: Shards
+
+    def do(self, share: Share, index: Index, on_result: Callable[[CheckResult], None] | None = None) -> ShareDone:
+        """Do a share, and go on with it where it was left; raises as `spike`, and UserError as `Shards.do`."""
+        from esper_core.api.training import process_left_as_found
+
+        under = surroundings([self.component, *(find_planned(index, planned) for planned in self.plan.components)])
+        with process_left_as_found(), self.component.owner.doing("answering"):
+            return self.shards.do(share, under, self.work.parts, lambda parts: self.work.do(parts, on_result))
+
+    def merge(self) -> Verdict:
+        """Return the verdict on what all shares have brought; raises UserError where one is missing."""
+        results = self.shards.results(self.work.parts)
+        with self.component.owner.doing("judging"):
+            verdict = self.work.judge(results)
+        return _checked(self.component, verdict)
+
+
+def share_out(
+    component: Component,
+    request: PlanRequest,
+    index: Index,
+    recipes: Recipes,
+    folder: Path,
+    *,
+    slots: Sequence[int] | None,
+    only: str | None,
+    quick: bool,
+) -> Shared:
+    """Return a question, otherwise that of `ask`, whose shares lie in a folder.
+
+    Raises:
+        UserError: as for `spike`; or the work of the spike cannot be shared out.
+    """
+    config, request = _own_options(component, request)
+    plan = make_plan(request, index, recipes)
+    spike: Any = load_reference(component.spec.factory, str(component), component.distribution)(config, None)
+    if not isinstance(spike, Divisible):
+        raise UserError(
+            f"The work of {component} cannot be shared out.",
+            hint="Run it without --shard. Its author can make it an esper_testing.spikes.protocol.Divisible.",
+        )
+    with component.owner.doing("dividing its work"):
+        work = spike.divide(plan, index, request=request, slots=slots, only=only, quick=quick)
+    asked = {"spike": component.key, "plan": plan.to_json(), "parts": list(work.parts)}
+    return Shared(component, plan, work, Shards(folder, folder, "this spike", asked))
+
+
+def _own_options(component: Component, request: PlanRequest) -> tuple[Any, PlanRequest]:
+    """Return the config of a spike, and the request without options that are its own."""
+    said = [(option, parse_option(option)) for option in request.options]
+    own = {option.key.replace("-", "_"): option.value for _, option in said if option.kind == "spike"}
+    rest = evolve(request, options=tuple(text for text, option in said if option.kind != "spike"))
+    return structure_config(component, own), rest
+
+
+def _checked(component: Component, verdict: Any) -> Verdict:
     if not isinstance(verdict, Verdict):
         raise PluginError(
             f"{component} breaks its contract: it returned a {type(verdict).__name__}, not a Verdict.",

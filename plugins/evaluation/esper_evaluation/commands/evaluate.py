@@ -7,15 +7,16 @@ from typing import Annotated, TextIO
 
 import typer
 
-from esper_core.cli import completion, document
+from esper_core.cli import completion, document, sharding
 from esper_core.cli.counting import counting
 from esper_core.cli.installed import load_installed
 from esper_core.cli.output import kept, print_json, print_table, say
 from esper_core.cli.stopping import stopping_promptly
-from esper_core.contracts.errors import Interrupted, Terminated
+from esper_core.contracts.errors import Interrupted, Terminated, UserError
 from esper_core.runs.directory import find_run
+from esper_core.runs.shards import ShareDone
 from esper_core.system.printable import visible_line
-from esper_evaluation.evaluating import MIN_INSTANCES, evaluate_runs
+from esper_evaluation.evaluating import MAX_FRESH, MIN_INSTANCES, ask, evaluate_runs, evaluate_share, merge_shares
 from esper_evaluation.evaluation import Evaluation, Table
 
 
@@ -36,6 +37,24 @@ def evaluate(
     instances: Annotated[
         int, typer.Option(help="Held-out instances that each arm plays.", min=MIN_INSTANCES, max=1_000_000)
     ] = 20,
+    fresh: Annotated[
+        int | None,
+        typer.Option(
+            metavar="FROM",
+            help="The first of them, of all held out, counted from 0; nobody may have looked at them before.",
+            min=0,
+            max=MAX_FRESH,
+        ),
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Take them although somebody has; that is recorded.")] = False,
+    primary: Annotated[
+        str,
+        typer.Option(
+            metavar="HOW",
+            help="What decides: iqm, or paired-mean, to the best rule on training instances.",
+            autocompletion=lambda: ["iqm", "paired-mean"],
+        ),
+    ] = "iqm",
     search_episodes: Annotated[
         int | None,
         typer.Option(
@@ -62,6 +81,8 @@ def evaluate(
     ] = None,
     out: Annotated[Path, typer.Option(help="Directory of runs.")] = Path("runs"),
     device: Annotated[str | None, typer.Option(help="torch device; the run's own without it.")] = None,
+    shard: sharding.Shard = None,
+    merge: sharding.Merge = False,
     plain: Annotated[bool, typer.Option("--plain", help="Plain lines instead of a progress bar and a table.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -71,6 +92,8 @@ def evaluate(
     interquartile means over instances and policy seeds, or means of what is
     won or lost, with 95 % bootstrap intervals. One contrast is declared before
     any result: `policy` minus the best rule, by the environment's first outcome.
+    With --primary paired-mean that is the mean of the differences, kind by kind,
+    to the rule that is best on training instances.
 
     Arms are all installed rules that can play the environment (static, random, plateau, …), and:
 
@@ -83,7 +106,20 @@ def evaluate(
         replay          what policy-greedy made permanent, there from the start
 
     Episodes already played are kept in the first run's folder, and not played again.
+
+    \b
+        esper evaluate RUN RUN RUN --fresh 1000 --instances 400 --primary paired-mean
+
+    \b
+        esper evaluate RUN --shard 1/2     half of it, into a file in RUN
+        esper evaluate RUN --shard 2/2     the other half, on another machine
+        esper evaluate RUN --merge         both together, without torch
     """  # noqa: D301
+    share = sharding.parse_share(shard, merge)
+    if record is not None and (share is not None or merge):
+        raise UserError(
+            "--record films where all is played by one machine.", hint="After --merge, leave it and --shard out."
+        )
     index, recipes = load_installed(context)
     told: list[str] = []
 
@@ -94,31 +130,50 @@ def evaluate(
             hint="The same command goes on from there.",
         )
 
+    question = ask(
+        [find_run(name, out) for name in runs],
+        index,
+        recipes,
+        at=at,
+        arms=None if arms is None else [name for name in arms.split(",") if name.strip()],
+        instances=instances,
+        search_episodes=search_episodes,
+        fresh=fresh,
+        primary=primary,
+        again=again,
+        slots=slots,
+    )
+    evaluation: Evaluation | ShareDone
     with stopping_promptly(lambda: str(stopped())):
         try:
             with counting("episodes", told, plain=plain or as_json) as (show, warning):
-                evaluation = evaluate_runs(
-                    [find_run(name, out) for name in runs],
-                    index,
-                    recipes,
-                    at=at,
-                    arms=None if arms is None else [name for name in arms.split(",") if name.strip()],
-                    instances=instances,
-                    search_episodes=search_episodes,
-                    by=by,
-                    slots=slots,
-                    record=record,
-                    device=device,
-                    on_progress=show,
-                    warn=warning,
-                )
+                if merge:
+                    evaluation = merge_shares(question, by=by)
+                elif share is not None:
+                    evaluation = evaluate_share(
+                        question, index, share, by=by, device=device, on_progress=show, warn=warning
+                    )
+                else:
+                    evaluation = evaluate_runs(
+                        question,
+                        index,
+                        named=arms is not None,
+                        by=by,
+                        record=record,
+                        device=device,
+                        on_progress=show,
+                        warn=warning,
+                    )
         except (KeyboardInterrupt, Terminated) as error:
             interrupted = stopped()
             interrupted.exit_code = error.exit_code if isinstance(error, Terminated) else Interrupted.exit_code
             raise interrupted from error
-    with kept(f"Every episode is kept in {evaluation.records}; the same command plays none of them again."):
+    where = evaluation.path if isinstance(evaluation, ShareDone) else evaluation.records
+    with kept(f"Every episode is kept in {where}; the same command plays none of them again."):
         if as_json:
             print_json(evaluation.to_json())
+        elif isinstance(evaluation, ShareDone):
+            say(evaluation.line("episodes"), "When all are done: the same command with --merge.")
         else:
             _print(evaluation, plain)
 

@@ -24,7 +24,7 @@ from esper_core.registry.index import Index
 from esper_core.runs.directory import RunDirectory
 from esper_evaluation import evaluating
 from esper_evaluation.commands import evaluate as command
-from esper_testing.reference.environment import Lamps
+from esper_testing.reference.environment import HELD_OUT, Lamps
 from tests.runs import forking
 
 SMALL = ("--instances", "4", "--search-episodes", "6")
@@ -114,6 +114,7 @@ def test_the_function_returns_what_the_command_prints(
         ({"arms": "policy"}, "arms cannot be 'policy'"),
         ({"instances": 1}, "instances cannot be 1"),
         ({"search_episodes": 0.5}, "search_episodes cannot be 0.5"),
+        ({"fresh": 10**7}, "--fresh cannot be 10000000"),
         ({"runs": []}, "no run to evaluate"),
         ({"runs": ["lamps-0", "lamps-0"]}, "lamps-0 and lamps-0 have the same seed, 0"),
         ({"at": 9}, "no checkpoint of update 9"),
@@ -182,6 +183,9 @@ def test_within_groups(words: tuple[str, ...], capsys: pytest.CaptureFixture[str
         ("lamps-0 --search-episodes 2", "less than one batch of 3"),
         ("lamps-0 --instances 1", "--instances"),
         ("lamps-0 --arms plateau", "reads the state field"),
+        ("lamps-0 --primary mean", "primary cannot be 'mean'"),
+        ("lamps-0 --primary paired-mean --arms policy", "no rule is among the arms"),
+        ("lamps-0 --again", "--again means nothing without --fresh"),
         ("lamps-0 --device nowhere", "device 'nowhere' cannot be used"),
     ],
 )
@@ -226,3 +230,63 @@ def test_when_it_is_stopped_what_was_finished_is_kept(
     assert lines >= 3
     assert run([*words, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["played"] <= 3 * 4 + 4 * 8 + 6 - lines
+
+
+def looks() -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Path("runs/looked-at.jsonl").read_text().splitlines()]
+
+
+def test_fresh_instances_are_those_that_nobody_has_looked_at(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str], begun: list[int]
+) -> None:
+    assert run(list(words)) == 0 and "; * is the best rule." in " ".join(capsys.readouterr().out.split())
+    assert [(look["first"], look["count"], look["fresh"]) for look in looks()] == [(0, 4, False)]
+    fresh = ("evaluate", "lamps-0", "--arms", "policy,static", "--instances", "4", "--fresh")
+    begun.clear()
+    assert run([*fresh, "2"]) == 2 and begun == [] and len(looks()) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    today = looks()[0]["at"][:10]
+    assert "Held-out instances 2 to 5 of esper-reference:lamps are not fresh." in said
+    assert f"0 to 3 on {today} by lamps-0, lamps-1 (" in said and "From --fresh 4 on nobody has looked" in said
+    for _ in range(2):  # a second time it says the same, and is no other look
+        assert run([*fresh, "4", "--json"]) == 0
+        document = json.loads(capsys.readouterr().out)
+        assert document["fresh"] and document["instance_numbers"] == [HELD_OUT + i for i in range(4, 8)]
+    assert [(look["first"], look["fresh"], look["again"]) for look in looks()[1:]] == [(4, True, False)]
+    more = [*fresh, "5", "--primary", "paired-mean"]
+    assert run(more) == 2 and "(policy, static; iqm)" in " ".join(capsys.readouterr().err.split())
+    assert run([*more, "--again"]) == 0
+    assert "5 to 8, and policy seeds 0" in (said := " ".join(capsys.readouterr().out.split()))
+    assert "Somebody had looked at these instances before." in said and looks()[-1]["again"]
+
+
+def test_a_project_keeps_its_own_record_of_what_was_looked_at(words: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "looked-at.jsonl").write_text('{"at": "2026')  # a line that a killed process left
+    assert run(["evaluate", "lamps-0", "--arms", "static", "--instances", "2"]) == 0
+    assert len((tmp_path / "looked-at.jsonl").read_text().splitlines()) == 1
+    assert not Path("runs/looked-at.jsonl").exists()
+
+
+def test_the_paired_mean_is_to_the_rule_that_is_best_on_training_instances(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str], begun: list[int]
+) -> None:
+    paired = [*words, "--instances", "9", "--arms", "policy,static,random", "--primary", "paired-mean"]
+    assert run([*paired, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["played"] == 9 * (2 + 1 + 1) + 2 * 9, "each rule plays as many training instances"
+    drawn = [number for number in begun if number < HELD_OUT]
+    assert len(drawn) == 18 and drawn[:9] == drawn[9:], "and they are the same for all rules"
+    training = document["secondary"]["training"]
+    best = max(training, key=training.__getitem__)
+    assert set(training) == {"static", "random"} and document["secondary"]["best_rule"] == best
+    assert document["primary"]["contrast"] == f"policy - {best}" and document["primary"]["by"] == "paired-mean"
+    assert document["secondary"]["iqm_difference"]["contrast"].startswith("policy - ")
+    kinds = document["secondary"]["kinds"]
+    assert sum(kind["instances"] for kind in kinds.values()) == 9
+    means = [kind["instances"] * kind["value"] / 9 for kind in kinds.values()]
+    assert document["primary"]["delta"] == pytest.approx(sum(means))
+    begun.clear()
+    assert run(paired) == 0 and begun == []
+    said = " ".join(capsys.readouterr().out.split())
+    assert "* is the best rule on training instances." in said and "by kind of instance:" in said
+    assert f"best rule, {best}: right, mean of the paired differences by kind, " in said and "By IQM, to " in said

@@ -7,21 +7,28 @@ from typing import Any
 import pytest
 import torch
 
-from esper_evaluation.schedule import Schedule
-from esper_evaluation.search import Search
+from esper_evaluation.schedule import Schedule, search_batch
+from esper_evaluation.search import Found, Search
 from esper_testing.player import Separately, play
 from esper_testing.reference.environment import HELD_OUT
 
 
-def nothing(*_: Any) -> None:
-    """Take anything in."""
+def found_by(environment: Any, masks: Any, batches: int, known: Any = (), lines: Any = None) -> Found:
+    """Search, and put what batches bring into `lines`."""
+
+    def play_batch(batch: int, chosen: Any) -> dict[str, Any]:
+        line = search_batch(environment, masks, batch, chosen)
+        if lines is not None:
+            lines.append(line)
+        return line
+
+    return Search(batches, environment.num_envs).run(dict(enumerate(known)), play_batch)
 
 
 @pytest.mark.parametrize("batches", [1, 2, 3, 7, 16, 40])
 @pytest.mark.parametrize("envs", [1, 3, 8])
-def test_it_plays_exactly_what_it_may_and_halves_down_to_one(lamps: Any, batches: int, envs: int) -> None:
-    environment, masks = lamps(envs)
-    search = Search(environment, masks, batches)
+def test_it_plays_exactly_what_it_may_and_halves_down_to_one(batches: int, envs: int) -> None:
+    search = Search(batches, envs)
     assert sum(search.rounds) == batches and min(search.rounds) >= 1
     candidates = search.rounds[0] * envs
     if batches >= 7:
@@ -30,9 +37,9 @@ def test_it_plays_exactly_what_it_may_and_halves_down_to_one(lamps: Any, batches
 
 
 def test_the_budget_is_spent_on_training_instances_alone(lamps: Any, begun: list[int]) -> None:
-    search = Search(*lamps(), 10)
+    search = Search(10, 3)
     lines: list[dict[str, Any]] = []
-    found = search.run({}, lines.append, nothing)
+    found = found_by(*lamps(), 10, lines=lines)
     assert len(begun) == len(set(begun)) == search.episodes == 30 and max(begun) < HELD_OUT
     assert len(lines) == 10 and found.candidates == 3 * search.rounds[0]
     assert sum("schedules" in line for line in lines) == search.rounds[0]
@@ -44,7 +51,7 @@ def test_the_budget_is_spent_on_training_instances_alone(lamps: Any, begun: list
 def test_what_it_finds_is_better_than_chance(lamps: Any, layout: str) -> None:
     environment, masks = lamps(8, layout)
     lines: list[dict[str, Any]] = []
-    found = Search(environment, masks, 24).run({}, lines.append, nothing)
+    found = found_by(environment, masks, 24, lines=lines)
     chance = [value for line in lines if "schedules" in line for value in line["returns"]]
     fresh = []
     for seed in range(8):
@@ -54,20 +61,20 @@ def test_what_it_finds_is_better_than_chance(lamps: Any, layout: str) -> None:
 
 
 def test_it_goes_on_where_it_was_left(lamps: Any, begun: list[int]) -> None:
-    search = Search(*lamps(), 9)
+    world = lamps()
     whole: list[dict[str, Any]] = []
-    expected = search.run({}, whole.append, nothing)
+    expected = found_by(*world, 9, lines=whole)
     for done in (0, 1, 4, 8, 9):
         more: list[dict[str, Any]] = []
         begun.clear()
-        found = search.run(dict(enumerate(whole[:done])), more.append, nothing)
+        found = found_by(*world, 9, whole[:done], more)
         assert found == expected and more == whole[done:] and len(begun) == 3 * (9 - done)
 
 
 def test_a_candidate_is_played_as_it_was_recorded(lamps: Any) -> None:
     environment, masks = lamps()
     lines: list[dict[str, Any]] = []
-    Search(environment, masks, 1).run({}, lines.append, nothing)
+    found_by(environment, masks, 1, lines=lines)
     (line,) = lines
     instances = list(environment.instances)
     rules = [Schedule(environment.actions, rows) for rows in line["schedules"]]

@@ -55,6 +55,8 @@ def add(
             entry, is_new = opened.add_run(found, index, at=at, name=name, elsewhere=elsewhere)
     for note in entry.meta.get("notes", ()) if is_new else ():
         warn(note)
+    if name not in (None, entry.name):
+        warn(f"It was there already and keeps its name, {entry.name}: --name {name} is that of newcomers alone.")
     with kept(f"{entry.name} is in the league."):
         if as_json:
             print_json({**document(entry), "new": is_new})

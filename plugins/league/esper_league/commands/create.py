@@ -10,11 +10,12 @@ import typer
 from esper_core.cli import choices
 from esper_core.cli.installed import load_installed
 from esper_core.cli.output import kept, print_json, say
-from esper_core.composition.plan import PlanRequest, make_plan
+from esper_core.composition.config import parse_option
+from esper_core.composition.plan import PlanRequest, describe_plan, make_plan
 from esper_core.contracts.errors import ConfigError
 from esper_core.registry.resolve import resolve
 from esper_league.commands.opening import Directory
-from esper_league.game import check_sides, describe_with_defaults
+from esper_league.game import FIXED, check_sides, describe_with_defaults
 from esper_league.league import League
 
 
@@ -44,7 +45,16 @@ def create(
     # A plan names a policy, though nobody in the league need be of it.
     policy = uses.get("network") or component.spec.defaults.get("network")
     request = PlanRequest(policy=policy, environment=environment, slots=slots, uses=uses, options=option or ())
-    with League.create(league, make_plan(request, index, recipes), index) as made, kept(f"{league} is a league now."):
+    plan = make_plan(request, index, recipes)
+    known = describe_plan(plan, index)
+    if slots is not None and known.actions.slot is None:
+        raise ConfigError(f"The {component} has no slots, so --slots says nothing.", hint="Drop --slots.")
+    fixed = (*FIXED, *known.uses)
+    for said in map(parse_option, option or ()):
+        if said.kind not in fixed:
+            message = f"-o {said.kind}.{said.key} says nothing about a league: it fixes what is played, and no policy."
+            raise ConfigError(message, hint=f"Drop it. Options here are those of {', '.join(fixed)}.")
+    with League.create(league, plan, index) as made, kept(f"{league} is a league now."):
         if as_json:
             print_json({"league": str(league), "game": made.game.to_json(), "digest": made.game.digest})
         else:

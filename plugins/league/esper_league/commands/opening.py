@@ -12,7 +12,7 @@ from esper_league.entry import LeagueEntry
 from esper_league.league import League
 
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Directory of the league.")]
-EntryName = Annotated[str, typer.Argument(metavar="ENTRY", help="A name, or an id or its beginning.")]
+EntryName = Annotated[str, typer.Argument(metavar="ENTRY", help="A name, an id, or the beginning of one.")]
 
 
 def open_league(path: Path) -> League:
@@ -37,6 +37,11 @@ def document(entry: LeagueEntry) -> dict[str, Any]:
         "source": entry.source,
         "meta": dict(entry.meta),
     }
+
+
+def counted(matches: int) -> str:
+    """Return how many matches these are, in words."""
+    return f"{matches} match{'es' * (matches != 1)}"
 
 
 def rated(entry: LeagueEntry) -> str:

@@ -12,13 +12,21 @@ from esper_core.cli.installed import load_installed
 from esper_core.cli.output import kept, print_json, say
 from esper_core.cli.stopping import stopping_promptly
 from esper_core.contracts.errors import Interrupted, Terminated
-from esper_league.commands.opening import Directory, open_league
+from esper_league.commands.opening import Directory, counted, open_league
 
 
 def play(
     context: typer.Context,
     league: Directory,
-    games: Annotated[int, typer.Option(metavar="N", help="Matches to play.", min=1, max=1_000_000)] = 200,
+    games: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Matches to play, one more where that is odd: each seed is played from both sides.",
+            min=1,
+            max=1_000_000,
+        ),
+    ] = 200,
     workers: Annotated[
         int, typer.Option(metavar="N", help="Processes that play; 0 plays in this one.", min=0, max=1024)
     ] = 2,
@@ -52,8 +60,9 @@ def play(
             interrupted = stopped()
             interrupted.exit_code = error.exit_code if isinstance(error, Terminated) else Interrupted.exit_code
             raise interrupted from error
-    with kept(f"{played.matches} matches are on record."):
+    count, are = counted(played.matches), "is" if played.matches == 1 else "are"
+    with kept(f"{count} {are} on record."):
         if as_json:
             print_json({"played": played.matches, "broken": dict(played.broken)})
         else:
-            say(f"{played.matches} matches are on record. Rate everybody by them: esper league rate {league}")
+            say(f"{count} {are} on record. Rate everybody by them: esper league rate {league}")

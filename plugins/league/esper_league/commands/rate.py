@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from esper_core.cli import choices
 from esper_core.cli.output import kept, print_json, print_table, say
-from esper_league.commands.opening import Directory, document, open_league, rated
+from esper_league.commands.opening import Directory, counted, document, open_league, rated
 
 
 def rate(league: Directory, as_json: choices.AsJson = False) -> None:
@@ -26,7 +26,7 @@ def rate(league: Directory, as_json: choices.AsJson = False) -> None:
             ratings = [document(entry) for entry in entries]
             print_json({"period": period.number, "matches": period.matches, "entries": ratings})
             return
-        say(f"Period {period.number}: {period.matches} matches.", "")
+        say(f"Period {period.number}: {counted(period.matches)}.", "")
         rows = [
             (e.name, e.kind, rated(e), f"{e.rating.rating - before[e.id].rating.rating:+.0f}", e.games) for e in entries
         ]

@@ -31,7 +31,7 @@ def retire(
         retired = opened.retire(keep_top, min_games, dry_run=dry_run)
     with kept("Nothing was changed." if dry_run else "Who was retired stays so."):
         if as_json:
-            print_json({"retired": [document(entry) for entry in retired], "dry_run": dry_run})
+            print_json({"would_retire" if dry_run else "retired": [document(entry) for entry in retired]})
         elif not retired:
             say("Nobody is to be retired." if dry_run else "Nobody was retired.")
         for entry in retired if not as_json else ():

@@ -7,9 +7,9 @@ import typer
 from esper_core.cli import choices
 from esper_core.cli.installed import load_installed
 from esper_core.cli.output import print_json, print_table, say, warn
-from esper_league.commands.opening import Directory, document, open_league, rated
+from esper_league.commands.opening import Directory, counted, document, open_league, rated
 from esper_league.entry import RETIRED
-from esper_league.matrix import cyclic_triples
+from esper_league.matrix import triples
 
 SHOWN = 3
 """Cycles that are named at most."""
@@ -30,7 +30,7 @@ def table(context: typer.Context, league: Directory, as_json: choices.AsJson = F
         broken = {entry.id: opened.broken(entry, index) for entry in entries}
         game = opened.game
     entries.sort(key=lambda entry: (entry.kind == RETIRED, -entry.rating.conservative))
-    cycles = cyclic_triples(matrix)
+    cycles = triples(matrix).cyclic
     points = {name: sum(row) for name, row in zip(matrix.names, matrix.wins, strict=True)}
     if as_json:
         rows = [{**document(entry), "points": points[entry.name], "broken": broken[entry.id]} for entry in entries]
@@ -52,7 +52,7 @@ def table(context: typer.Context, league: Directory, as_json: choices.AsJson = F
         ],
     )
     if unrated:
-        say("", f"{unrated} matches are not rated yet: esper league rate {league}")
+        say("", f"{counted(unrated)} {'is' if unrated == 1 else 'are'} not rated yet: esper league rate {league}")
     for entry in entries:
         if broken[entry.id]:
             warn(f"{entry.name} is broken and does not play: {broken[entry.id]}")

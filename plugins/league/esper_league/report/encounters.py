@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from esper_evaluation.report.document import Chapter, Figure
 from esper_evaluation.report.figures import HeatMap, Notice, Table
 from esper_league.glicko import expected_score
-from esper_league.matrix import Matrix, beats
+from esper_league.matrix import Matrix
 from esper_league.report.record import Record
 
 LARGEST = 40
@@ -28,8 +28,8 @@ def encounters(record: Record) -> Chapter:
         text = f"No match was played yet. Play some: esper league play {record.path}"
         return Chapter("matrix", "Who beats whom", text, [])
     figures: list[Figure] = [_heat(matrix)]
-    if record.cycles:
-        figures = [_warning(record), _cycles(matrix, record.cycles), *figures]
+    if record.triples.cyclic:
+        figures = [_warning(record), _cycles(matrix, record.triples.cyclic), *figures]
     pairs = _pairs(record)
     note = "Surprise is the distance from what ratings expect, in standard deviations of chance."
     worst = [[row[0], row[1], row[3], row[5], row[6]] for row in pairs[:WORST]]
@@ -41,7 +41,9 @@ def encounters(record: Record) -> Chapter:
         "What the row scored against the column: points of all matches of the pair, 1 for a victory and a half for a "
         "draw. Ratings foretell pairs that have hardly met; where a pair has met often, this is the better witness."
     )
-    return Chapter("matrix", "Who beats whom", text if record.cycles else f"{text} {_none(matrix)}", figures)
+    if not record.triples.cyclic:
+        text += f" {_none(record.triples.decided)}"
+    return Chapter("matrix", "Who beats whom", text, figures)
 
 
 def _heat(matrix: Matrix) -> HeatMap:
@@ -74,7 +76,7 @@ def _told(matrix: Matrix, i: int, j: int) -> str:
 
 
 def _warning(record: Record) -> Notice:
-    count, decided = len(record.cycles), decided_triples(record.matrix)
+    count, decided = len(record.triples.cyclic), record.triples.decided
     return Notice(
         "This game is not transitive",
         f"Of {decided:,} triple{'s' * (decided > 1)} in which every pair is decided, {count:,} "
@@ -85,8 +87,7 @@ def _warning(record: Record) -> Notice:
     )
 
 
-def _none(matrix: Matrix) -> str:
-    decided = decided_triples(matrix)
+def _none(decided: int) -> str:
     if not decided:
         return (
             "No triple has met often enough to tell whether somebody beats somebody who beats somebody who beats them."
@@ -142,15 +143,3 @@ def wilson(wins: float, games: int) -> tuple[float, float]:
     share, spread = wins / games, DEVIATIONS**2 / games
     half = DEVIATIONS * math.sqrt(share * (1 - share) / games + spread / (4 * games))
     return (share + spread / 2 - half) / (1 + spread), (share + spread / 2 + half) / (1 + spread)
-
-
-def decided_triples(matrix: Matrix) -> int:
-    """Return how many triples there are of which in every pair one is surely stronger."""
-    size = range(len(matrix.names))
-    sure = [0] * len(matrix.names)  # by entry, the set of those with whom it is decided, as bits
-    for i in size:
-        for j in size:
-            if beats(matrix.wins[i][j], matrix.games[i][j]):
-                sure[i] |= 1 << j
-                sure[j] |= 1 << i
-    return sum((sure[i] & sure[j]).bit_count() for i in size for j in range(i) if sure[i] >> j & 1) // 3

@@ -68,7 +68,7 @@ def _tiles(record: Record) -> list[Tile]:
     tiles.append(Tile("pairs that met", f"{met:,}", f"of {pairs:,}"))
     last = record.periods[max(record.periods)] if record.periods else ""
     tiles.append(Tile("rating periods", str(len(record.periods)), f"last {day(last)}" if last else ""))
-    cycles = len(record.cycles)
+    cycles = len(record.triples.cyclic)
     tiles.append(Tile("cycles", str(cycles), "not transitive" if cycles else "none seen"))
     return tiles
 

@@ -13,7 +13,7 @@ from attrs import define, field
 from esper_league.entry import RETIRED, LeagueEntry
 from esper_league.league import League
 from esper_league.match import Happening, Match, Past
-from esper_league.matrix import Matrix, cyclic_triples, matrix_of
+from esper_league.matrix import Matrix, Triples, matrix_of, triples
 from esper_league.retirement import ranking
 
 if TYPE_CHECKING:
@@ -75,9 +75,9 @@ class Record:
         )
 
     @cached_property
-    def cycles(self) -> list[tuple[str, str, str]]:
-        """Names of three that surely beat each other in a circle."""
-        return cyclic_triples(self.matrix)
+    def triples(self) -> Triples:
+        """Who surely beats each other in a circle, and how many could."""
+        return triples(self.matrix)
 
     @property
     def unrated(self) -> int:

@@ -15,7 +15,7 @@ from esper_core.contracts.errors import UserError
 from esper_core.registry.index import Index
 from esper_core.runs.directory import RunDirectory
 from esper_league import League, Match
-from esper_league.report.encounters import decided_triples, wilson
+from esper_league.report.encounters import wilson
 from esper_league.report.page import render, write_report
 from esper_league.report.record import Record
 from plugins.league.tests.conftest import commander, enter, play
@@ -154,7 +154,7 @@ def test_decided_triples_and_intervals_are_right(arena: League, index: Index) ->
     enter(arena, commander("new"), commander("other"))
     play(arena, ("new", "rock", 1.0), *[("other", name, 1.0) for name in ("rock", "paper") for _ in range(9)])
     record = Record.read(arena, index)
-    assert decided_triples(record.matrix) == 2
+    assert record.triples.decided == 2
     assert wilson(8, 10) == pytest.approx((0.4901625, 0.9433178), abs=1e-5)  # scipy.stats.binomtest(8, 10), Wilson
 
 

@@ -6,20 +6,22 @@ import itertools
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from esper_core.cli import choices, completion
+from esper_core.cli import choices, completion, sharding
 from esper_core.cli.installed import load_installed
 from esper_core.cli.output import kept, number, print_json, print_table, say
 from esper_core.composition.plan import PlanRequest
-from esper_core.contracts.errors import SlotIdError
+from esper_core.contracts.errors import Interrupted, SlotIdError, Terminated, UserError
 from esper_core.contracts.slots import SlotConfig
+from esper_core.registry.index import Index
 from esper_core.registry.resolve import resolve
-from esper_testing.api import ask
+from esper_core.runs.shards import Share
+from esper_testing.api import Shared, ask, share_out
 from esper_testing.commands.progress import progress
 from esper_testing.spikes.report import check_writable, grouped, shown, write_report
 from esper_testing.spikes.verdict import CheckResult, Failure, ProbeResult, Verdict
@@ -65,6 +67,9 @@ def run_spike(
     report: Annotated[
         Path | None, typer.Option(metavar="FILE.md", help="Write a Markdown report of what was measured.")
     ] = None,
+    shard: sharding.Shard = None,
+    merge: sharding.Merge = False,
+    folder: sharding.Folder = Path("shards"),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Run a spike on a policy; exit with 5 when its verdict is RED.
@@ -74,7 +79,14 @@ def run_spike(
 
     `esper spike list` shows the spikes. A policy is a recipe of registry.toml or a network; single components are
     replaced with --critic, --use and so on.
-    """
+
+    \b
+        esper spike run ppo-probes --shard 1/2    half of it, into a file in the folder shards
+        esper spike run ppo-probes --merge        the verdict on all shards
+    """  # noqa: D301
+    share = sharding.parse_share(shard, merge)
+    if share is not None and report is not None:
+        raise UserError("A shard has no verdict to report on.", hint="Write the report with --merge.")
     index, recipes = load_installed(context)
     component = resolve(index, "spike", name, recipes.pins)
     counts = parse_slot_counts(slots) if slots is not None else None
@@ -94,7 +106,14 @@ def run_spike(
         def said(result: CheckResult) -> None:
             show(result.category, f"{next(numbers)} checks, {result.category}: {result.check}")
 
-        verdict = ask(component, request, index, recipes, slots=counts, only=only, quick=quick, on_result=said)
+        if share is not None or merge:
+            shared = share_out(component, request, index, recipes, folder, slots=counts, only=only, quick=quick)
+            if share is not None:
+                _do_share(shared, share, index, said, as_json)
+                return
+            verdict = shared.merge()
+        else:
+            verdict = ask(component, request, index, recipes, slots=counts, only=only, quick=quick, on_result=said)
     if path is not None:
         write_report(verdict, path, shlex.join(["esper", *sys.argv[1:]]))
     with kept(f"The report is kept in {report}." if report is not None else ""):
@@ -105,6 +124,21 @@ def run_spike(
             if report is not None:
                 say(f"The report is {report}")
     raise typer.Exit(verdict.exit_code)
+
+
+def _do_share(
+    shared: Shared, share: Share, index: Index, on_result: Callable[[CheckResult], None], as_json: bool
+) -> None:
+    try:
+        done = shared.do(share, index, on_result)
+    except (KeyboardInterrupt, Terminated) as error:
+        stopped = Interrupted("Stopped.", hint="Every part that was done is kept; the same command goes on.")
+        stopped.exit_code = getattr(error, "exit_code", stopped.exit_code)
+        raise stopped from error
+    if as_json:
+        print_json(done.to_json())
+    else:
+        say(done.line("parts"), "When all are done: the same command with --merge.")
 
 
 def parse_slot_counts(text: str) -> tuple[int, ...]:

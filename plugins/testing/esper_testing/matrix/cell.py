@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any, Literal
 
-from attrs import define, field, frozen
+from attrs import asdict, define, field, frozen
+from attrs.validators import in_
 
 from esper_core.composition.config import config_class, describe_options, parse_option
 from esper_core.composition.plan import Plan, PlanRequest, make_plan
@@ -14,6 +15,7 @@ from esper_core.composition.recipes import Recipes
 from esper_core.contracts.errors import IncompatiblePlan, PluginError, Refused, UserError
 from esper_core.registry.index import Component, Index
 from esper_core.registry.resolve import absent_plugins, check_kind, resolve
+from esper_core.system.shape import structured
 from esper_testing.matrix.pairs import choose_pairwise, pairs
 
 KINDS = ("features", "network", "critic", "masks", "loss")
@@ -61,6 +63,21 @@ class Measurement:
 UNTESTED = Measurement("untested")
 
 
+@frozen
+class _Measured:
+    """The shape of a measurement in a shard."""
+
+    status: str = field(validator=in_(("works", "fails")))
+    error: str
+    component: str
+    seconds: float
+
+
+def measured(result: Any) -> Measurement:
+    """Return a measurement that was read from a shard; raises ValueError where it has another shape."""
+    return Measurement(**asdict(structured(_Measured, result)))
+
+
 @define
 class Cell:
     """One combination.
@@ -76,6 +93,11 @@ class Cell:
     request: PlanRequest
     prediction: Prediction
     measurement: Measurement = field(default=UNTESTED)
+
+    @property
+    def name(self) -> str:
+        """What it combines, on a line; no other cell of a matrix combines the same."""
+        return ", ".join(f"{column} {value}" for column, value in self.row.items())
 
     @property
     def agreement(self) -> Agreement | None:

@@ -7,6 +7,7 @@ The modules are ordinary test modules, so a plugin author can run the very same 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import sys
@@ -17,12 +18,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from attrs import define, field
+from attrs import asdict, define, field
 
 from esper_core.contracts.errors import EsperError, Interruption
 from esper_core.contracts.foreign import asks_to_stop
+from esper_core.system.json_files import finite
 from esper_testing.location import is_library
 from esper_testing.spikes.verdict import Category, CheckResult, Failure, Place, Skip
+
+OUTCOMES = ("passed", "failed", "skipped")
 
 SLOTS_PARAMETER = "num_slots"
 """Name of the test parameter that holds the slot count."""
@@ -59,12 +63,52 @@ class Measurement(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What came of all checks."""
+    """What came of checks."""
 
     categories: tuple[Category, ...]
     failures: tuple[Failure, ...]
     skips: tuple[Skip, ...]
     measurements: tuple[Measurement, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it JSON-able, for `of_parts`."""
+        plain: dict[str, Any] = json.loads(json.dumps(finite(self._tables()), default=str))
+        return plain
+
+    def _tables(self) -> dict[str, Any]:
+        return {
+            "categories": [asdict(category) for category in self.categories],
+            "failures": [asdict(failure, recurse=False) for failure in self.failures],
+            "skips": [asdict(skip) for skip in self.skips],
+            "measurements": [measurement._asdict() for measurement in self.measurements],
+        }
+
+    @classmethod
+    def of_parts(
+        cls, parts: Iterable[Mapping[str, Any]], declared: Mapping[str, int], integration: Collection[str] = ()
+    ) -> Report:
+        """Return one report of what `to_json` returned of several that share no check; otherwise as `run_checks`.
+
+        A module that could not be imported failed in every part that it belongs to, and counts once.
+        """
+        parts = list(parts)
+        counts: Counter[tuple[str, str]] = Counter()
+        for part in parts:
+            for category in part["categories"]:
+                for outcome in OUTCOMES:
+                    key = category["name"], outcome
+                    known = category["name"] in declared
+                    counts[key] = counts[key] + category[outcome] if known else max(counts[key], category[outcome])
+        failures = {json.dumps(failure): failure for part in parts for failure in part["failures"]}
+        return cls(
+            _categories(counts, declared, integration),
+            tuple(
+                Failure(**{**failure, "trace": [Place(*place) for place in failure["trace"]]})
+                for failure in failures.values()
+            ),
+            tuple(Skip(**skip) for part in parts for skip in part["skips"]),
+            tuple(Measurement(**measurement) for part in parts for measurement in part["measurements"]),
+        )
 
 
 def run_checks(
@@ -74,6 +118,7 @@ def run_checks(
     on_result: Callable[[CheckResult], None] | None = None,
     *,
     integration: Collection[str] = (),
+    select: Callable[[str, Mapping[str, Any]], bool] | None = None,
 ) -> Report:
     """Run test modules and count what came of them.
 
@@ -85,12 +130,13 @@ def run_checks(
         plugins: pytest plugins that provide what the checks ask for.
         on_result: Called after every check.
         integration: Categories that look at what surrounds the architecture.
+        select: From category and parameters of a check to whether it runs; all run without.
 
     Raises:
         EsperError: pytest could not run the modules at all.
         Interruption: the user asked to stop.
     """
-    recorder = _Recorder(on_result or (lambda result: None))
+    recorder = _Recorder(on_result or (lambda result: None), select or (lambda category, params: True))
     arguments = [*_ISOLATED, f"--rootdir={modules[0].parent}", *map(str, modules)]
     with _without("PYTEST_ADDOPTS", "PYTEST_PLUGINS"), contextlib.redirect_stdout(sys.stderr):
         status = pytest.main(arguments, plugins=[*plugins, recorder])
@@ -99,19 +145,23 @@ def run_checks(
     if status in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERRUPTED):
         reason = recorder.broken or "pytest refused to start"
         raise EsperError(f"The checks could not be run: {reason}.", hint="Use --debug for the traceback.")
-    names = dict.fromkeys([*declared, *(category for category, _ in recorder.counts)])
-    categories = tuple(
+    categories = _categories(recorder.counts, declared, integration)
+    return Report(categories, tuple(recorder.failures), tuple(recorder.skips), tuple(recorder.measurements))
+
+
+def _categories(
+    counts: Counter[tuple[str, str]], declared: Mapping[str, int], integration: Collection[str]
+) -> tuple[Category, ...]:
+    names = dict.fromkeys([*declared, *(category for category, _ in counts)])
+    return tuple(
         Category(
             name=name,
             declared=declared.get(name, 0),
-            passed=recorder.counts[name, "passed"],
-            failed=recorder.counts[name, "failed"],
-            skipped=recorder.counts[name, "skipped"],
             integration=name in integration,
+            **{outcome: counts[name, outcome] for outcome in OUTCOMES},
         )
         for name in names
     )
-    return Report(categories, tuple(recorder.failures), tuple(recorder.skips), tuple(recorder.measurements))
 
 
 @contextlib.contextmanager
@@ -128,6 +178,7 @@ class _Recorder:
     """A pytest plugin that counts outcomes and keeps failures, skips and measurements."""
 
     on_result: Callable[[CheckResult], None]
+    select: Callable[[str, Mapping[str, Any]], bool]
     counts: Counter[tuple[str, str]] = field(factory=Counter)
     failures: list[Failure] = field(factory=list)
     skips: list[Skip] = field(factory=list)
@@ -139,6 +190,10 @@ class _Recorder:
         """Make tracebacks in the style that is quickest to make: nobody is shown them."""
         config.option.tbstyle = "native"
 
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Leave out checks that are not asked for."""
+        items[:] = [item for item in items if self.select(_category(item), _params(item))]
+
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
         """Count a check by its call, or by the phase around it that did not pass."""
@@ -146,9 +201,8 @@ class _Recorder:
         if report.when != "call" and report.passed:
             return report
         # An expected failure is reported as skipped, and as failed where it passed against expectation.
-        category = str(getattr(getattr(item, "module", None), "CATEGORY", item.path.stem))
+        category, params = _category(item), _params(item)
         self.counts[category, report.outcome] += 1
-        params = getattr(getattr(item, "callspec", None), "params", {})
         slots = params.get(SLOTS_PARAMETER)
         if report.failed:
             self.failures.append(_failure(category, item, params, call))
@@ -180,6 +234,15 @@ class _Recorder:
     def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Keep the reason of an error of pytest's own or of a plugin's hook."""
         self.broken = excinfo.exconly()
+
+
+def _category(item: pytest.Item) -> str:
+    return str(getattr(getattr(item, "module", None), "CATEGORY", item.path.stem))
+
+
+def _params(item: pytest.Item) -> Mapping[str, Any]:
+    params: Mapping[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
+    return params
 
 
 def _failure(category: str, item: pytest.Item, params: Mapping[str, Any], call: pytest.CallInfo[None]) -> Failure:

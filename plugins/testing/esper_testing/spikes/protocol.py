@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 
@@ -36,4 +36,40 @@ class Spike(Protocol):
         Raises:
             UserError: the request, `slots` or `only` means nothing to this spike.
         """
+        ...
+
+
+class Work(Protocol):
+    """What a spike does to answer, in parts that do not need each other.
+
+    Attributes:
+        parts: Names of all parts.
+    """
+
+    parts: Sequence[str]
+
+    def do(self, parts: Sequence[str], on_result: Callable[[Any], None] | None = None) -> Iterator[tuple[str, Any]]:
+        """Do some parts; yield each, when it is done, with what came of it, JSON-able."""
+        ...
+
+    def judge(self, results: Mapping[str, Any]) -> Any:
+        """Return the verdict on what came of all parts."""
+        ...
+
+
+@runtime_checkable
+class Divisible(Protocol):
+    """A `Spike` whose work can be shared out among machines: `run` does and judges what `divide` returns."""
+
+    def divide(
+        self,
+        plan: Any,
+        index: Any,
+        *,
+        request: Any = None,
+        slots: Sequence[int] | None = None,
+        only: str | None = None,
+        quick: bool = False,
+    ) -> Work:
+        """Return what is to be done, and do nothing; arguments and errors are those of `run`."""
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from typing import Any
 
 import pytest
 
@@ -36,6 +37,32 @@ def test_every_cell_is_predicted_and_the_pairs_are_measured(esper):
         assert tested == {(cell[one], cell[other]) for cell in cells}
     assert {cell["network"] for cell in cells} >= {"lstm-v1", "lstm-v2"}
     assert done.stderr.splitlines()[0].startswith("testing 1 of ")
+
+
+def timeless(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a matrix without what a clock says."""
+    del document["seconds"]
+    for cell in document["cells"]:
+        del cell["measured"]["seconds"]
+    return document
+
+
+def test_shards_are_merged_into_the_matrix_of_one_process(esper, process, without_torch):
+    few = ("matrix", *TINY, "--only", "network=lstm-v1", "--only", "critic=state-value", "--json")
+    whole = timeless(json.loads(esper(*few).stdout))
+    assert len(whole["cells"]) == 2
+    first = json.loads(esper(*few, "--shard", "1/2").stdout)
+    assert first["new"] == first["jobs"] == 1
+    assert json.loads(esper(*few, "--shard", "1/2").stdout) == {**first, "new": 0}
+    missing = esper(*few, "--merge")
+    assert (
+        missing.returncode == 2 and missing.stdout == "" and "Not all shards are done: 2/2 is missing" in missing.stderr
+    )
+    assert esper(*few, "--shard", "2/2").returncode == 0
+    merged = process(*few, "--merge", path=without_torch)
+    assert merged.returncode == 0 and timeless(json.loads(merged.stdout)) == whole
+    other = esper(*few, "--seed", "1", "--merge")
+    assert "There are no shards of this matrix" in other.stderr and "seed was nothing and is 1" in other.stderr
 
 
 def test_an_over_claim_is_red(esper, install):

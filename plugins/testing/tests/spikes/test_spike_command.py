@@ -13,6 +13,7 @@ from attrs import evolve
 from esper_core.cli.app import run
 from esper_core.composition import build
 from esper_core.contracts.errors import SlotIdError, UserError
+from esper_testing import api
 from esper_testing.commands import spike
 from esper_testing.spikes.only import matching
 from esper_testing.spikes.verdict import Blocker, Category, Failure, Place, ProbeResult, Skip, Verdict
@@ -87,6 +88,28 @@ def test_a_real_run_prints_one_json_document(tell: Any) -> None:
     assert (content["verdict"], content["policy"], content["slots"]) == ("GREEN", "lstm-v1", [1, 2])
     (category,) = content["categories"]
     assert category["name"] == "entropy" and category["passed"] == category["declared"] > 0
+
+
+def test_shards_are_merged_into_the_verdict_of_one_process(
+    tell: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    small = (*ON_LSTM, "--slots", "1,2", "--only", "entropy", "-o", "network.hidden_dim=16", "--json")
+    whole = json.loads(tell(*small).out)
+    first = json.loads(tell(*small, "--shard", "1/2").out)
+    assert (first["new"], first["jobs"]) == (1, 1)
+    assert "2/2 is missing" in tell(*small, "--merge").err
+    assert json.loads(tell(*small, "--shard", "1/2").out)["new"] == 0
+    tell(*small, "--shard", "2/2")
+    assert {**json.loads(tell(*small, "--merge").out), "seconds": 0} == {**whole, "seconds": 0}
+    assert "There are no shards of this spike" in tell(*small[:-3], "--merge").err
+    assert "A shard has no verdict" in tell(*small, "--shard", "1/2", "--report", "x.md").err
+
+
+def test_what_cannot_be_shared_out(tell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "load_reference", lambda *_: lambda config, context: Probe())
+    told = tell(*ON_LSTM, "--shard", "1/2")
+    assert told.status == 2 and "cannot be shared out" in told.err and "spikes.protocol.Divisible" in told.err
 
 
 def test_red_exits_with_five_and_says_why(tell: Any, probe: Probe) -> None:

@@ -1,0 +1,103 @@
+"""Published numbers are those of the records that are kept of them."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from esper_core.system.json_files import json_bytes
+
+ROOT = Path(__file__).parents[2]
+MOST = 5_000_000
+"""Bytes of all records."""
+
+
+def _load() -> Any:
+    spec = importlib.util.spec_from_file_location("tables", ROOT / "benchmarks" / "tables.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["tables"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+tables = _load()
+KEPT = sorted(path.name.removesuffix(tables.SUFFIX) for path in tables.RECORDS.glob(f"*{tables.SUFFIX}"))
+BLOCKS = [block for page in tables.pages() for block in tables.blocks(page)]
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: f"{block.page.stem}: {block.name} {block.what}")
+def test_pages_say_what_records_say(block: Any) -> None:
+    assert block.text == tables.said(block.name, block.what), "python benchmarks/tables.py --write puts it right"
+
+
+def test_every_record_is_quoted_and_all_are_small() -> None:
+    assert {block.name for block in BLOCKS} == set(KEPT)
+    assert sum((tables.RECORDS / f"{name}{tables.SUFFIX}").stat().st_size for name in KEPT) < MOST
+
+
+def test_another_number_is_put_right() -> None:
+    page = (tables.RECORDS / "README.md").read_text()
+    assert tables.rewritten(page) == page
+    assert tables.rewritten(page.replace("-->8<!--", "-->9<!--")) == page
+
+
+def test_what_a_record_does_not_say() -> None:
+    with pytest.raises(ValueError, match="the record short says nothing of 'polcy won'"):
+        tables.said("short", "polcy won")
+
+
+@pytest.fixture
+def evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What `esper evaluate --json` said where the short record comes from, with its episodes as a run keeps them."""
+    record = tables.read("short")
+    outcomes = [outcome["name"] for outcome in record.outcomes]
+    seeds = {
+        arm: [int(s) for s in record.policies] if len(rows[outcomes[0]]) > 1 else [None]
+        for arm, rows in record.values.items()
+    }
+    lines = [
+        {
+            "arm": arm,
+            "version": record.policies.get(str(seed), ""),
+            "seed": seed,
+            "instance": instance,
+            "outcomes": {name: rows[name][row][column] for name in outcomes},
+            "tags": {word: own[column] for word, own in record.tags.items()},
+        }
+        for arm, rows in record.values.items()
+        for row, seed in enumerate(seeds[arm])
+        for column, instance in enumerate(record.instances)
+    ]
+    (tmp_path / "episodes.jsonl").write_bytes(b"".join(map(json_bytes, lines)))
+    (tmp_path / "about.json").write_bytes(json_bytes(record.about))
+    monkeypatch.setattr(tables, "sides_of", lambda run: record.together)
+    return {
+        **json.loads(json.dumps(record.compared().to_json())),
+        "records": str(tmp_path),
+        "runs": ["runs/short"],
+        "checkpoints": record.updates,
+        "slots": record.slots,
+        "search": record.search,
+    }
+
+
+def test_what_is_kept_is_what_was_played(
+    evaluated: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, short = tables.measured(evaluated), tables.read("short")
+    (tmp_path / "records").mkdir()
+    monkeypatch.setattr(tables, "RECORDS", tmp_path / "records")
+    tables.keep(record, "again")
+    assert tables.read("again") == record == short
+
+
+def test_what_does_not_follow_from_episodes_is_not_kept(evaluated: dict[str, Any]) -> None:
+    evaluated["primary"]["delta"] += 0.001
+    with pytest.raises(ValueError, match=r"does not follow from .*episodes.jsonl: delta was"):
+        tables.measured(evaluated)
