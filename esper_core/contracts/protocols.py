@@ -156,7 +156,7 @@ class PolicyNetwork(Protocol):
     One that reads `Features.arrays` provides `network:arrays`; no other is planned with features that have some.
 
     One that provides `network:any-slots` has the same parameters for every N, and knows of a slot nothing but what it
-    sees of it: which one it is would have to be a feature. It leaves out slots whose feature `PRESENT` is 0.
+    sees of it: which one it is would have to be a feature. It leaves out slots whose feature `present` is 0.
     """
 
     latent_dim: int

@@ -2,7 +2,7 @@
 
     g    = MLP(base features, embedded indices)
     s_i  = MLP(features of slot i, embedded indices of slot i)          the same weights for every slot
-    m_i  = GRU(s_i, m_i)                                                the same weights for every slot
+    m_i  = s_i + GRU(s_i, memory of slot i)                             the same weights for every slot
     p    = [mean_i m_i, max_i m_i, attention(query = g, m)]
     h    = LSTM(MLP([g, p]))
     head = W·LayerNorm(h), but slot[o, i] = (Q_o·LayerNorm(h))·(K·m_i) / √d
@@ -134,8 +134,8 @@ class LstmSlots(nn.Module):
         slots = self.slot_encoder(torch.cat([blocks, *self._embedded(features, self._own)], dim=-1))
         memory = state.slots
         if self.memory is not None:
-            slots, after = run_with_resets(self._remember, slots, SlotMemory(memory), episode_start)
-            memory = after.slots
+            recalled, after = run_with_resets(self._remember, slots, SlotMemory(memory), episode_start)
+            slots, memory = slots + recalled, after.slots
         mixed = self.mixer(torch.cat([seen, self.pool(slots, seen, present)], dim=-1))
         output, shared = run_with_resets(self._run_lstm, mixed, SharedState(state.h, state.c), episode_start)
         latent = self.norm(output)

@@ -62,7 +62,6 @@ def lively(network: LstmSlots) -> LstmSlots:
     return network
 
 
-@pytest.mark.slow
 def test_it_passes_every_check_of_its_kind(conforms: Callable[[str], None]) -> None:
     """Among them: slots in another order, twice, and among padding; the same weights for 1 to 12."""
     conforms("network/lstm-slots")
@@ -104,9 +103,11 @@ def test_the_pool_is_that_of_its_formulas(there: list[int] | None) -> None:
 def test_each_operation_points_at_slots_of_its_own() -> None:
     network, given = lively(build()), shown()
     output = run(network, *given)
-    memories = output.state.slots[0]
+    _, blocks, indices = given
+    kinds = network.get_submodule("kind_embedding")(indices["kind"] % 5)
+    slots = network.slot_encoder(torch.cat([blocks, kinds], -1))[:, -1] + output.state.slots[0]
     query = network.slot_query(output.latent[:, -1]).view(ENVS, len(OPS), 6)
-    expected = torch.stack([network.slot_key(memories) @ query[:, op, :, None] for op in range(len(OPS))], 1)
+    expected = torch.stack([network.slot_key(slots) @ query[:, op, :, None] for op in range(len(OPS))], 1)
     torch.testing.assert_close(output.logits["slot"][:, -1], expected.squeeze(-1) / math.sqrt(6))
     assert len({tuple(row) for row in output.logits["slot"].argmax(-1).flatten(0, 1).tolist()}) > 1
 

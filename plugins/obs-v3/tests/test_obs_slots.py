@@ -39,7 +39,6 @@ def slots_of(extract: ObsV3, state: dict[str, Tensor]) -> dict[str, list[list[fl
     return {feature.name: blocks[..., column].tolist() for column, feature in enumerate(schema.per_slot)}
 
 
-@pytest.mark.slow
 def test_it_passes_every_check_of_its_kind(conforms: Callable[[str], None]) -> None:
     pytest.importorskip("esper_growth", reason="the environment that publishes what these features read")
     conforms("features/obs-slots")

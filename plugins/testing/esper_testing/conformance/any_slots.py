@@ -1,6 +1,7 @@
-"""What a network must do that says that its weights fit any number of slots, and mean the same with each.
+"""What networks and features must do that say that they are for any number of slots.
 
-It is shown slots of which one more thing is known, `PRESENT`, and compared with itself, shown them in another way.
+Weights of such a network fit each number, and mean the same with it. It is shown slots of which one more thing is
+known, `PRESENT`, and compared with itself, shown them in another way. What such features say means the same for each.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from esper_core.contracts.features import PRESENT, Feature, FeatureSchema
 from esper_core.contracts.protocols import Features, NetworkOutput
 from esper_testing.case import ENVS, STEPS
 from esper_testing.conformance.everywhere import said
-from esper_testing.conformance.subject import Subject
+from esper_testing.conformance.subject import SLOTS, Subject
 from esper_testing.conformance.tensors import TOLERANCE, assert_finite, assert_same, assert_shape, copied
 from esper_testing.randomness import surroundings
 
@@ -125,6 +126,21 @@ def padded(subject: Subject) -> None:
             alone = built.said(built.run(more.chosen(there)), list(range(count)))
             among = wide.said(wide.run(more), there)
             assert_same(among, alone, "what it says of slots alone and among padding", TOLERANCE)
+
+
+def alike(subject: Subject) -> None:
+    """It claims `features:any-slots`: both blocks and the indices mean the same for every number of slots."""
+    first = subject.case(SLOTS[0]).schema
+    for count in SLOTS:
+        known = subject.case(count).schema
+        with said(f"N={count}"):
+            for one, other in zip((*known.base, *known.per_slot), (*first.base, *first.per_slot), strict=True):
+                assert one == other, f"'{one.name}' is not what it is with {SLOTS[0]}: {one.formula}"
+            blocks = [
+                [evolve(block, width=1) if block.per_slot else block for block in schema.indices]
+                for schema in (known, first)
+            ]
+            assert blocks[0] == blocks[1], f"its indices are others than with {SLOTS[0]}"
 
 
 def _built(subject: Subject, count: int) -> Built:

@@ -15,6 +15,7 @@ from esper_core.contracts.features import Feature
 from esper_core.contracts.protocols import Features
 from esper_core.contracts.state import StateField, StateSpec
 from esper_testing.case import Case
+from esper_testing.conformance import any_slots
 from esper_testing.conformance.chance import assert_repeatable
 from esper_testing.conformance.everywhere import everywhere, in_every_layout
 from esper_testing.conformance.subject import Subject
@@ -54,8 +55,11 @@ SUITE = Suite(
         "reads",
         "float64",
         "device",
+        "slots-alike",
     ),
 )
+
+SUITE.check("slots-alike", after=("schema",), claim="features:any-slots")(any_slots.alike)
 
 
 @SUITE.check("schema")
@@ -84,6 +88,9 @@ def schema(subject: Subject, case: Case) -> None:
     assert len(set(names)) == len(names), f"index blocks are not unique: {', '.join(names)}"
     for block in known.indices:
         assert block.width > 0 and block.vocabulary > 0, f"index block '{block.name}' has nothing to say"
+        assert not block.per_slot or block.width == case.num_slots, (
+            f"index block '{block.name}' is {block.width} wide, not one for each of {case.num_slots} slots"
+        )
 
 
 @SUITE.check("shapes", after=("schema",))
