@@ -22,9 +22,10 @@ from esper_core.composition.config import structure_config
 from esper_core.registry.index import Index
 from esper_core.registry.loading import load_index
 from esper_growth.actions import Algorithm
+from esper_growth.choice import choose
 from esper_growth.config import GrowthConfig
-from esper_growth.fused.runtime import FusedRuntime
 from esper_growth.model import SeedSetting
+from esper_growth.problems import Problems
 from esper_growth.stages import Stage
 from esper_growth.tasks.classification import ClassificationTask
 
@@ -72,9 +73,10 @@ def accuracies(
     task = ClassificationTask(task.name, task.classes, task.train, task.test, task.test)
     host = build("host", problem.host)
     branch = build("blueprint", problem.blueprint)
+    kind = choose(config, Problems(task, host, {"it": branch}, slots), "float32")
     active, found = [True] * instances, {}
     for grown in (False, True):
-        with closing(FusedRuntime(config, task, host, {"it": branch}, slots)) as runtime:
+        with closing(kind(config, task, host, {"it": branch}, slots)) as runtime:
             runtime.start(range(instances))
             for env in range(instances if grown else 0):
                 for slot in range(slots):

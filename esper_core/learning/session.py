@@ -35,14 +35,6 @@ Session = Trainer | Relay
 """What trains a policy."""
 
 
-def open_training(plan: Plan, index: Index) -> Session:
-    """Return what trains as a plan says: where it draws a number of slots for each update, a trainer for each."""
-    if not plan.drawn:
-        return open_session(plan, index)
-    build = lambda count: open_session(plan.at(SlotConfig.for_grid(1, count)), index, fresh=True)  # noqa: E731
-    return Relay(plan.drawn, plan.seed, build)
-
-
 class Together(Protocol):
     """What a process does that plays a share of the rows, and learns from all: see `esper_core.ranks`."""
 
@@ -55,10 +47,18 @@ class Together(Protocol):
         """Return what collects the rollout of all rows, of what a `Collector` is made of."""
 
 
+def open_training(plan: Plan, index: Index) -> Session:
+    """Return what trains as a plan says: where it draws a number of slots for each update, a trainer for each."""
+    if not plan.drawn:
+        return open_session(plan, index)
+    build = lambda count: open_session(plan.at(SlotConfig.for_grid(1, count)), index, fresh=True)  # noqa: E731
+    return Relay(plan.drawn, plan.seed, build)
+
+
 def open_session(plan: Plan, index: Index, together: Together | None = None, *, fresh: bool = False) -> Trainer:
     """Build everything a plan names and return its trainer, of all rows also where others play some of them.
 
-    It has the plan's `slots`; `fresh` is as for `Trainer`.
+    Its slots are the plan's `slots`; `fresh` is as for `Trainer`.
 
     Operations use the plan's number of threads, 1 unless it says more: sums split differently come out differently, and
     more threads are slower for tensors of this size. The random streams of the process start from the plan's seed.

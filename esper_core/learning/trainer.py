@@ -78,10 +78,10 @@ class Trainer:
     """Proximal policy optimisation (Schulman et al., 2017, arXiv:1707.06347).
 
     A rollout is one episode per row, or `rollout_steps` of the config: then the environment must restart rows, `rows`
-    of which make up a match. `collector` makes what collects it, of the arguments of a `Collector`. With `fresh` every
-    update begins its episodes from a seed of its own, whatever the environment could save. Whatever a part raises, and
-    whatever it returns that its contract does not allow, is a PluginError that names its owner. More minibatches than
-    sequences are a ConfigError. `notes` are for people: what is not as it was when a state was loaded.
+    of which make up a match. With `fresh` every update begins its episodes from a seed of its own, whatever the
+    environment could save. `collector` makes what collects it, of the arguments of a `Collector`. Whatever a part
+    raises, and whatever it returns that its contract does not allow, is a PluginError that names its owner. More
+    minibatches than sequences are a ConfigError. `notes` are for people: what is not as it was when a state was loaded.
     """
 
     def __init__(
@@ -98,8 +98,8 @@ class Trainer:
         rows: int = 1,
         teacher: Teacher | None = None,
         opponents: Opponents | None = None,
-        collector: Callable[..., Collecting] = Collector,
         fresh: bool = False,
+        collector: Callable[..., Collecting] = Collector,
     ) -> None:
         parameter = next(policy.parameters(), None)
         if parameter is None:

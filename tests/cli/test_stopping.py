@@ -17,7 +17,7 @@ import pytest
 from esper_core.cli import stopping
 from esper_core.cli.app import main
 from esper_core.contracts.errors import Terminated
-from esper_growth.fused import compiler as compiler_module
+from esper_growth.engine import compiler as compiler_module
 from tests.cli.resuming import SMALL
 from tests.runs import forking
 
@@ -84,7 +84,7 @@ def test_while_kernels_are_compiled(begin, tmp_path, monkeypatch):
     monkeypatch.setenv("CXX", str(compiler))
     monkeypatch.setenv("ESPER_CACHE", str(tmp_path / "cache"))
     compiler_module.load.cache_clear()  # or what an earlier test has loaded is used
-    process = begin("-o", "environment.kernels=compiled")
+    process = begin("-o", "environment.runtime=engine")
     compiling = tmp_path / "compiling"
     wait_for(process, lambda: compiling.exists() and compiling.read_text().endswith("\n"))
     time.sleep(0.3)

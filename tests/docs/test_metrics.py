@@ -34,7 +34,7 @@ def test_every_metric_of_a_run_is_explained_and_no_other(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ESPER_CACHE", str(tmp_path))
-    options = ["environment.epochs=6", "environment.instances=2", "environment.workers=1", "environment.kernels=torch"]
+    options = ["environment.epochs=6", "environment.instances=2", "environment.workers=1"]
     options += ["task.train_samples=100", "network.hidden_dim=16"]
     growth = PlanRequest(policy="lstm-slots", slots="2,3", options=options, envs=2, updates=1, device="cpu")
     uses, options = {"environment": "gymnasium"}, ["environment.id=Pendulum-v1"]

@@ -11,6 +11,7 @@ from esper_bench.repeats import Work, median_seconds, one_thread
 from esper_core.system.machine import cores
 
 MATRIX = 512
+PRODUCT_FLOPS = 2 * MATRIX**3
 CACHE_BYTES, MEMORY_BYTES = 256 * 1024, 256 * 1024 * 1024
 
 
@@ -37,7 +38,7 @@ class Ceilings:
 def measure_ceilings() -> Ceilings:
     """Measure the ceilings of one core, and how many of them there are to be had; it takes about a second."""
     with one_thread(), torch.inference_mode():
-        product = median_seconds(_products(), repeats=50, warm_up=5)
+        product = median_seconds(products(), repeats=50, warm_up=5)
         one = torch.zeros(1)
 
         def small() -> None:
@@ -45,7 +46,7 @@ def measure_ceilings() -> Ceilings:
                 one.add_(1.0)
 
         return Ceilings(
-            gflops=2 * MATRIX**3 / product / 1e9,
+            gflops=PRODUCT_FLOPS / product / 1e9,
             cache_gbps=_copy_gbps(CACHE_BYTES, repeats=500),
             memory_gbps=_copy_gbps(MEMORY_BYTES, repeats=3),
             operation_us=median_seconds(small, repeats=5) * 1e3,
@@ -53,7 +54,8 @@ def measure_ceilings() -> Ceilings:
         )
 
 
-def _products() -> Work:
+def products() -> Work:
+    """Return a work that multiplies two 512 × 512 matrices once: `PRODUCT_FLOPS` operations."""
     a, b, out = (torch.rand(MATRIX, MATRIX) for _ in range(3))
     return lambda: torch.mm(a, b, out=out)
 
@@ -64,7 +66,7 @@ def _cores_at_once(product: float) -> float:
 
         def many(_: int) -> None:
             torch.set_num_threads(1)
-            work = _products()
+            work = products()
             for _ in range(each):
                 work()
 

@@ -59,21 +59,22 @@ def _plain(owner: Owner, call: str, found: Any) -> dict[str, Any]:
 
 def judge(figures: Mapping[str, Any], targets: Sequence[Target]) -> dict[str, dict[str, Any]]:
     """Return per figure its target, what was measured, and whether that reaches it; raises PluginError."""
+    judged = {}
     for target in targets:
-        if target.figure not in figures:
+        try:
+            measured = target.measured_in(figures)
+        except (KeyError, TypeError) as error:
             raise PluginError(
                 f"The workload has a target for '{target.figure}' and did not measure it.",
                 hint="Report this to the workload's author.",
-            )
-    return {
-        target.figure: {
+            ) from error
+        judged[target.figure] = {
             "target": str(target),
-            "measured": figures[target.figure],
-            "reached": target.is_reached(figures[target.figure]),
+            "measured": measured,
+            "reached": target.is_reached(measured),
             "meaning": target.meaning,
         }
-        for target in targets
-    }
+    return judged
 
 
 def find_floor(
@@ -83,9 +84,9 @@ def find_floor(
     return {
         target.figure: {
             "target": target.bound,
-            "measured": figures[target.figure],
+            "measured": measured,
             "evidence": dict(evidence(target.figure)),
         }
         for target in targets
-        if not target.is_reached(figures[target.figure])
+        if not target.is_reached(measured := target.measured_in(figures))
     }

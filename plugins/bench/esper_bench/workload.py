@@ -15,6 +15,7 @@ class Target:
     """A bound on a figure.
 
     Attributes:
+        figure: Its name; 'table.row' where it is a number in a table.
         bound: The least it should be; the most where smaller is better.
         smaller_is_better: The figure is a cost, such as a time.
     """
@@ -27,6 +28,11 @@ class Target:
     def is_reached(self, value: float) -> bool:
         """Return whether a measured value is as good as the bound."""
         return value <= self.bound if self.smaller_is_better else value >= self.bound
+
+    def measured_in(self, figures: Mapping[str, Any]) -> Any:
+        """Return the figure; raises KeyError where there is none."""
+        table, _, row = self.figure.partition(".")
+        return figures[table][row] if row else figures[table]
 
     def __str__(self) -> str:
         return f"{'≤' if self.smaller_is_better else '≥'} {self.bound:g}"

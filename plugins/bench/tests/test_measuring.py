@@ -86,6 +86,7 @@ def test_there_is_a_floor_exactly_under_what_misses_its_target(speed, cost, miss
     assert judged["cost_ms"]["target"] == "≤ 3" and judged["speed"]["target"] == "≥ 2.5"
 
 
-def test_a_figure_with_a_target_must_be_measured():
-    with pytest.raises(PluginError, match="'cost_ms' and did not measure it"):
-        judge({"speed": 3.0}, TARGETS)
+@pytest.mark.parametrize("figures", [{"speed": {}}, {"speed": 1.0}, {}])
+def test_a_figure_with_a_target_must_be_measured(figures):
+    with pytest.raises(PluginError, match=r"'speed\.empty' and did not measure it"):
+        judge(figures, (Target("speed.empty", 2.0),))

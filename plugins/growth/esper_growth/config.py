@@ -71,20 +71,16 @@ class GrowthConfig:
         help="Epochs between snapshots of a host; a new fossil is an extra reason for one.",
     )
     runtime: str = option(
-        "fused",
-        choices=("fused", "loop"),
-        help="fused: a few hosts as one network; loop: one by one, in plain PyTorch.",
+        "auto",
+        choices=("auto", "engine", "loop", "fused"),
+        help="engine: compiled code for the CPU; loop: plain PyTorch; fused: a few hosts as one network, for GPUs; "
+        "auto: what is fastest here.",
     )
     hosts_per_group: int = option(
         0,
         low=0,
         high=65536,
-        help="Hosts that runtime=fused makes one network of; 0 is as many as fit the cache, more are slower.",
-    )
-    kernels: str = option(
-        "auto",
-        choices=("auto", "compiled", "torch"),
-        help="What runtime=fused computes with: kernels compiled on first use, PyTorch alone, or what can be had.",
+        help="Hosts that runtime=fused makes one network of; 0 is all that are alike.",
     )
     workers: int = option(
         0,

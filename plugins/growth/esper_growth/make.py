@@ -10,10 +10,9 @@ import torch
 
 from esper_core.contracts.errors import UserError
 from esper_core.contracts.protocols import BuildContext
+from esper_growth.choice import choose
 from esper_growth.config import GrowthConfig
 from esper_growth.environment import HELD_OUT, GrowthEnvironment
-from esper_growth.fused.runtime import FusedRuntime
-from esper_growth.loop import LoopRuntime
 from esper_growth.problems import Problems
 from esper_growth.protocols import axes_of, fits
 from esper_growth.runtime import HostRuntime, Settings
@@ -38,9 +37,16 @@ def growth(config: GrowthConfig, context: BuildContext) -> GrowthEnvironment:
             hint=f"Instances from {HELD_OUT:,} on are kept for evaluation.",
         )
 
-    kind = FusedRuntime if config.runtime == "fused" else LoopRuntime
     problems = Problems(task, host, context.parts["blueprint"], num_slots)
-    make = partial(kind, config, task, host, context.parts["blueprint"], num_slots, context.precision)
+    make = partial(
+        choose(config, problems, context.precision),
+        config,
+        task,
+        host,
+        context.parts["blueprint"],
+        num_slots,
+        context.precision,
+    )
     device = torch.device(context.device)
 
     def runtime() -> HostRuntime:

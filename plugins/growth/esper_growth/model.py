@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from esper_growth.actions import Algorithm
+from esper_growth.engine.graph import Graph, Kind, Node
 from esper_growth.stages import IN_FORWARD, Stage
 
 _TINY = 1e-12
@@ -54,6 +55,10 @@ class Gate(nn.Module):
         """Map `[B, C, *spatial]` to `[B, 1, ...]`."""
         pooled = h.flatten(2).mean(dim=2)
         return self.layers(pooled).reshape(-1, *([1] * (h.dim() - 1)))
+
+    def lower(self, graph: Graph, h: Node) -> Node:
+        """Add the layers to the engine's graph."""
+        return graph.lower(self.layers, graph.add(Kind.MEAN, [h], (h.shape[0], 1, 1)))
 
 
 class Seed(nn.Module):

@@ -68,6 +68,7 @@ RULES = (
 WORKLOADS = (
     ("digits", "digits:digits", "16 hosts, 3 slots, real digits: training with everything around it"),
     ("conv-small", "conv_small:conv_small", "4 convolutional hosts on synthetic 32×32 images, random legal play"),
+    ("mnist1d", "mnist1d:mnist1d", "4 hosts on curves: wide convolutions, and attention; random legal play"),
 )
 
 

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from esper_core.contracts.foreign import guarded
 from esper_growth.builder import ModuleBuilder
-from esper_growth.protocols import Blueprint, Host, Task
+from esper_growth.protocols import Blueprint, Host, Split, Task
+
+SPLITS = ("train", "validation", "test")
 
 KEPT = 128
 """Problems that are kept in memory, so that a task that draws its data draws them once."""
@@ -19,10 +21,17 @@ KEPT = 128
 
 @frozen
 class Problem:
-    """A task, and the builder of its hosts. Hosts of equal `alike` can train as one network."""
+    """A task, and the builder of its hosts. Hosts of equal `alike` can train as one network.
+
+    Attributes:
+        task: The task.
+        builder: Builds hosts and seeds.
+        splits: The task's samples by name, each tensor in one piece of memory.
+    """
 
     task: Task
     builder: ModuleBuilder
+    splits: Mapping[str, Split]
 
     @property
     def alike(self) -> tuple[object, ...]:
@@ -64,7 +73,8 @@ class Problems:
             key = (host.name, *sample.shape, task.classes)
             if key not in self._builders:
                 self._builders[key] = ModuleBuilder(host, self.blueprints, self.num_slots, sample, task.classes)
-            self._kept[instance] = Problem(task, self._builders[key])
+            splits = {name: in_one_piece(getattr(task, name)) for name in SPLITS}
+            self._kept[instance] = Problem(task, self._builders[key], splits)
         return self._kept[instance]
 
     def modules(self, instance: int) -> frozenset[str]:
@@ -110,6 +120,12 @@ def described(problems: Sequence[Problem]) -> dict[str, Tensor]:
         "axes": torch.tensor([problem.task.train.inputs.dim() - 2 for problem in problems]),
         "channels": torch.tensor([[shape[0] for shape in problem.builder.slot_shapes] for problem in problems]),
     }
+
+
+def in_one_piece(split: Split) -> Split:
+    """Return the same samples, copied where their tensors do not lie in one piece of memory."""
+    inputs, targets = split.inputs.contiguous(), split.targets.contiguous()
+    return split if inputs is split.inputs and targets is split.targets else Split(inputs, targets)
 
 
 def drawn(part: Any, instance: int) -> Any:

@@ -17,7 +17,7 @@ from esper_core.registry.sources import made_with
 from esper_core.system.cache import Cache
 from esper_core.system.json_files import read_json
 from esper_core.system.shape import shaped
-from esper_growth.fused.compiler import processor
+from esper_growth.engine.compiler import processor
 
 CACHE = "static"
 """Name of the cache."""

@@ -25,10 +25,6 @@ from esper_growth.config import (
     TransformerConfig,
 )
 from esper_growth.describe import describe
-from esper_growth.fused.compiled import Compiled
-from esper_growth.fused.compiler import NoCompiler
-from esper_growth.fused.operations import Operations
-from esper_growth.fused.stock import Stock
 from esper_growth.hosts.conv import ConvHost
 from esper_growth.hosts.transformer import TransformerHost
 from esper_growth.hosts.uniform import PointwiseHost
@@ -50,17 +46,6 @@ def curve_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep static curves away from the user's cache."""
     patch = pytest.MonkeyPatch()
     patch.setenv("ESPER_CACHE", str(tmp_path_factory.mktemp("curves")))
-
-
-@pytest.fixture(params=["compiled", "torch"])
-def operations(request: pytest.FixtureRequest) -> Operations:
-    """Return the fused runtime's operations, in both versions."""
-    if request.param == "torch":
-        return Stock()
-    try:
-        return Compiled()
-    except NoCompiler as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(autouse=True)

@@ -9,9 +9,9 @@ from esper_evaluation.rules import Random, Static
 from esper_growth.actions import Algorithm
 from esper_growth.config import GrowthConfig
 from esper_growth.fused.runtime import FusedRuntime
-from esper_growth.loop import LoopRuntime
 from esper_growth.masks import LifecycleMasks
 from esper_growth.model import SeedSetting
+from esper_growth.one_by_one import LoopRuntime
 from esper_growth.rules import Plateau
 from esper_growth.stages import Stage
 from esper_testing.fake_device import FakeDevice

@@ -22,7 +22,7 @@ def grow_and_hold(environment, act, blueprint=1):
     return state
 
 
-@pytest.mark.parametrize("options", [{}, {"kernels": "torch"}, {"runtime": "loop"}])
+@pytest.mark.parametrize("options", [{}, {"runtime": "fused"}, {"runtime": "loop"}])
 def test_waiting_through_an_episode_returns_exactly_zero(make_environment, act, options):
     environment = make_environment(epochs=4, envs=3, hosts_per_group=2, curves=None, **options)
     environment.reset()
@@ -41,13 +41,13 @@ def test_the_episode_ends_on_its_last_epoch_and_stays_ended(make_environment, ac
     assert set(info["seconds"]) == {"static_curves", "validation"}
     ends = [environment.step(act(environment))[2].tolist() for _ in range(3)]
     assert ends == [[False, False], [False, False], [True, True]]
-    before = environment.runtime.read(0)
+    before = environment.runtime.weights(0)
     state, reward, terminated, _, info = environment.step(act(environment, op=Op.GERMINATE, blueprint=1))
     assert reward.tolist() == [0.0, 0.0] and info["events"] == [] and not bool(terminated.any())
     assert set(info["seconds"]) == {"host_training", "validation"} and min(info["seconds"].values()) > 0
     assert int(state["epoch"][0]) == 3 and int(state["stage"][0, 0]) == Stage.DORMANT
-    after = environment.runtime.read(0)
-    assert all(torch.equal(value, after[name][0]) for name, (value, _) in before.items())
+    after = environment.runtime.weights(0)
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
 
 
 def test_the_stream_of_instances_continues_from_its_state(make_environment):
@@ -191,7 +191,7 @@ def test_a_refused_fossilization_changes_nothing_and_a_pruned_seed_leaves_nothin
     assert [e["type"] for e in info["events"] if e["env"] == 0] == ["prune", "removed"]
     assert all(e["blueprint"] == "conv_light" for e in info["events"])
     assert all(e["parameters"] is None and e["blend"] is None for e in info["events"])
-    assert all(name.startswith("host.") for name in environment.runtime.read(0))
+    assert all(name.startswith("host.") for name in environment.runtime.weights(0))
     assert float(state["contribution_velocity"][0, 0]) == float(state["contribution"][0, 0]) == 0.0
     assert not bool(state["contribution_measured"][0, 0])
     assert int(state["seed_parameters"][0]) == 0 and int(state["blueprint"][0, 0]) == -1

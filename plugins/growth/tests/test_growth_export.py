@@ -47,7 +47,7 @@ def test_a_transformer_leaves_with_a_fossil_of_every_blend(make_context, tmp_pat
         assert f"# {word}, blended by {algorithm.name}, alpha 0.7" in text
 
 
-@pytest.mark.parametrize("options", [{"runtime": "loop"}, {"workers": 2, "kernels": "torch"}])
+@pytest.mark.parametrize("options", [{"runtime": "loop"}, {"workers": 2}])
 def test_what_was_made_permanent_leaves_and_nothing_else(make_environment, follow, options):
     environment = make_environment(epochs=14, samples=200, **options)
     environment.reset(options={"instances": [3, 4]})

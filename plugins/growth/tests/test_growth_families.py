@@ -44,7 +44,7 @@ def problems():
 @pytest.fixture
 def make(make_environment):
     def make(instances=CURVES, **options):
-        options = {"epochs": 14, "batch_size": 20, "kernels": "torch", **options}
+        options = {"epochs": 14, "batch_size": 20, **options}
         return make_environment(envs=len(instances), parts=families(), **options)
 
     return make

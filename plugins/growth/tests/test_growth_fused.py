@@ -13,68 +13,23 @@ from esper_growth.blueprints.image import GatedNorm, SqueezeExcite
 from esper_growth.blueprints.transformer import BiasedMixing, ChannelNorm, Mixing
 from esper_growth.fused.fold import fold, host_by_host, stacked
 from esper_growth.fused.runtime import FusedRuntime
-from esper_growth.fused.stock import Stock
 from esper_growth.hosts.transformer import Patches, Positions, Residual
-from esper_growth.loop import LoopRuntime
 from esper_growth.model import Gate, SeedSetting
+from esper_growth.one_by_one import LoopRuntime
 from esper_growth.stages import Stage
-
-NAMES = ("conv_light", "attention", "norm", "depthwise", "bottleneck", "conv_small", "conv_heavy")
-OF_SEQUENCES = ("flex_attention", "mlp", "lora", "norm", "attention")
-GROWN = (Stage.TRAINING, Stage.BLENDING, Stage.HOLDING, Stage.FOSSILIZED)
-SLOTS = 3
+from plugins.growth.tests.lives import NAMES, OF_SEQUENCES, SLOTS, Life
 
 
 @pytest.fixture
-def make(make_runtime, operations):
+def make(make_runtime):
     """Return a factory of runtimes on a few images."""
 
     def make(kind, dtype=torch.float32, precision="float32", host="pointwise", **options):
-        kernels = operations.name if precision == "float32" else "auto"
         context = {"samples": 60, "dtype": dtype, "host": host, "noise": 1e-3}
-        options = {"kernels": kernels, "batch_size": 20, "hosts_per_group": 3, **options}
+        options = {"batch_size": 20, "hosts_per_group": 3, **options}
         return make_runtime(kind, precision=precision, context=context, **options)
 
     return make
-
-
-class Life:
-    """Seeds that come, change and go at random in several runtimes at once, as an episode would have it."""
-
-    def __init__(self, seed: int, hosts: int, *runtimes) -> None:
-        self.generator, self.runtimes = torch.Generator().manual_seed(seed), runtimes
-        self.settings: list[dict[int, SeedSetting]] = [{} for _ in range(hosts)]
-
-    def draw(self, choices):
-        return choices[int(torch.randint(len(choices), (), generator=self.generator))]
-
-    def do(self, method, *arguments):
-        for runtime in self.runtimes:
-            getattr(runtime, method)(*arguments)
-
-    def go_on(self) -> None:
-        """Let one operation happen in every host."""
-        for env, seeds in enumerate(self.settings):
-            slot = self.draw(range(SLOTS))
-            algorithm = self.draw(list(Algorithm))
-            if slot not in seeds:
-                self.do("germinate", env, slot, self.draw(NAMES), algorithm)
-                seeds[slot] = SeedSetting(self.draw((Stage.GERMINATED, Stage.TRAINING)), 0.0, algorithm, False)
-            elif self.draw(range(4)) == 0:
-                self.do("remove", env, slot)
-                del seeds[slot]
-            else:
-                self.do("set_algorithm", env, slot, algorithm)
-                stage = self.draw(GROWN)
-                alpha = 0.0 if stage == Stage.TRAINING else self.draw((0.0, 0.3, 1.0))
-                frozen = stage == Stage.BLENDING and self.draw((False, True))
-                seeds[slot] = SeedSetting(stage, alpha, algorithm, frozen)
-
-    def frozen(self, envs):
-        return {
-            position: [slot for slot, s in self.settings[env].items() if s.frozen or not s.in_forward]
-            for position, env in enumerate(envs)
-        }
 
 
 def synchronise(fused, loop) -> None:
@@ -113,7 +68,7 @@ def test_every_step_is_that_of_the_loop(make, host, bound, seed):
                 for slot, setting in life.settings[env].items():
                     run.model.seeds[str(slot)].requires_grad_(not setting.frozen)
                 chosen = rows[:, env]
-                run.step(split.inputs[chosen], split.targets[chosen], life.settings[env], bound)
+                run.step(split.inputs[chosen], split.targets[chosen], life.settings[env])
             assert distance(fused, loop) < 1e-9
         synchronise(fused, loop)
         for a, b in zip(*(r.validate(life.settings, [True] * hosts, pairs=True) for r in (fused, loop)), strict=True):
@@ -140,10 +95,8 @@ def test_gradient_health_is_that_of_the_loop(make):
         ("transformer", OF_SEQUENCES, "float32", 20),
     ],
 )
-def test_no_host_notices_the_others(make, operations, host, names, precision, batch_size):
+def test_no_host_notices_the_others(make, host, names, precision, batch_size):
     """Bit for bit: alone, permuted, with strangers, in groups of any size, wherever its numbers lie in memory."""
-    if precision == "bf16" and operations.name == "torch":
-        pytest.skip("bf16 has no kernels")
 
     def train(instances, size):
         options = {"precision": precision, "host": host, "batch_size": batch_size}
@@ -219,14 +172,14 @@ def _grown(module):
         lambda: Residual(nn.Conv1d(12, 12, 1)),
     ],
 )
-def test_folding_equals_running_host_by_host(make_module, operations, caplog):
+def test_folding_equals_running_host_by_host(make_module, caplog):
     torch.manual_seed(0)
     modules = [make_module().double() for _ in range(3)]
     curves = isinstance(modules[0], (ChannelNorm, Mixing, BiasedMixing, Patches, Positions, Residual))
     x = torch.randn(2, 3, *((12, 8) if curves else (4, 8, 8)), dtype=torch.float64)
     names = [name for name, _ in modules[0].named_parameters()]
     stacked = {name: torch.stack([dict(m.named_parameters())[name].detach() for m in modules]) for name in names}
-    folded = fold(modules[0], operations)(x.flatten(1, 2), stacked, 3)
+    folded = fold(modules[0])(x.flatten(1, 2), stacked, 3)
     apart = torch.stack([module(x[:, i]) for i, module in enumerate(modules)], dim=1)
     torch.testing.assert_close(folded, apart.flatten(1, 2))
     assert make_module is Custom or not caplog.records, "it has a fused form"
@@ -240,7 +193,7 @@ def test_a_module_without_a_fused_form_is_vectorised_where_it_can_be_and_named_o
             return super().forward(x) if x.sum() > 0 else -x
 
     other = type("Unheard", (Custom,), {})
-    fold(nn.Sequential(nn.ReLU(), other(), other()), Stock())
+    fold(nn.Sequential(nn.ReLU(), other(), other()))
     assert ["Unheard has no fused form" in record.getMessage() for record in caplog.records] == [True]
     for kind in (Custom, Choosy):
         caplog.clear()

@@ -68,17 +68,18 @@ def poison(environment, env, value=torch.nan):
     """Ruin a host that is trained in this process."""
     runtime = environment.runtime
     with torch.no_grad():
-        if runtime.name == "loop":
-            next(runtime.hosts[env].model.parameters()).fill_(value)
-        else:
+        if runtime.name == "fused":
             group, position = runtime._places[env]
             runtime.groups[group].base.values["segments.0.0.weight"][position] = value
+        else:
+            name, (weight, momentum) = next(iter(runtime.hosts[env].read().items()))
+            runtime.hosts[env].write({name: (torch.full_like(weight, value), momentum)})
 
 
 def read(environment, env):
     """Return what a host has learned: name → (value, momentum), as lists."""
     runtime = environment.runtime
-    content = runtime.hosts[env].read() if runtime.name == "loop" else runtime.read(env)
+    content = runtime.read(env) if runtime.name == "fused" else runtime.hosts[env].read()
     return {name: [None if value is None else value.tolist() for value in entry] for name, entry in content.items()}
 
 
@@ -97,7 +98,7 @@ def grow(follow):
     return grow
 
 
-@pytest.mark.parametrize("options", [{"runtime": "loop"}, {"runtime": "fused"}])
+@pytest.mark.parametrize("options", [{"runtime": "loop"}, {"runtime": "fused"}, {"runtime": "engine"}])
 def test_a_host_that_diverges_goes_back_to_its_last_good_snapshot(make_environment, act, grow, options):
     environment = make_environment(epochs=20, envs=2, snapshot_every=5, operation_cost=0.0, shaping=0.0, **options)
     grow(environment)
@@ -128,7 +129,10 @@ def test_a_host_that_diverges_goes_back_to_its_last_good_snapshot(make_environme
     assert read(environment, 1) == good
 
 
-@pytest.mark.parametrize(("options", "value"), [({"runtime": "loop"}, torch.nan), ({"runtime": "fused"}, 1e30)])
+@pytest.mark.parametrize(
+    ("options", "value"),
+    [({"runtime": "loop"}, torch.nan), ({"runtime": "fused"}, 1e30), ({"runtime": "engine"}, torch.nan)],
+)
 def test_the_other_hosts_do_not_notice(make_environment, act, grow, options, value):
     def play(ruined):
         environment, rows = make_environment(epochs=14, envs=3, **options), []

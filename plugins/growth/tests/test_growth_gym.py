@@ -77,7 +77,7 @@ from gymnasium.vector import AsyncVectorEnv
 if __name__ == "__main__":
     torch.set_num_threads(2)
     torch.ones(1_000_000).sum()  # from here on there is a pool of threads, which no fork copies
-    options = {"slots": 2, "epochs": 2, "instances": 2, "kernels": "torch", "workers": int(sys.argv[2])}
+    options = {"slots": 2, "epochs": 2, "instances": 2, "workers": int(sys.argv[2])}
     make = functools.partial(gymnasium.make, "esper_growth.gym:esper/Growth-v0", **options)
     made = AsyncVectorEnv([make, make], context=sys.argv[1])
     made.reset(seed=0)

@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from esper_growth.actions import Algorithm
 from esper_growth.fused.runtime import FusedRuntime
-from esper_growth.loop import LoopRuntime
 from esper_growth.model import SeedSetting
+from esper_growth.one_by_one import LoopRuntime
 from esper_growth.runtime import EXPLODING, collect_validation, gradient_health, stable_seed
 from esper_growth.stages import Stage
 

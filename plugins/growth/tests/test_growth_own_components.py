@@ -16,7 +16,7 @@ from esper_core.registry.loading import load_index
 from esper_testing.distributions import FakeSite
 
 TEMPLATES = Path(esper_growth.__file__).parent / "templates"
-OPTIONS = ("environment.epochs=4", "environment.workers=1", "environment.kernels=torch")
+OPTIONS = ("environment.epochs=4", "environment.workers=1")
 
 
 def forget():

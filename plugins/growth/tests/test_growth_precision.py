@@ -9,8 +9,8 @@ from torch.nn import functional
 from esper_growth.actions import Algorithm
 from esper_growth.fused.runtime import FusedRuntime
 from esper_growth.fused.stack import Stack
-from esper_growth.loop import LoopRuntime
 from esper_growth.model import SeedSetting
+from esper_growth.one_by_one import LoopRuntime
 from esper_growth.stages import Stage
 
 NAMES = ("conv_light", "attention", "norm", "depthwise", "bottleneck", "conv_small", "conv_heavy")

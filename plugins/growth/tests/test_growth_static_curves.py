@@ -5,8 +5,8 @@ import pytest
 from esper_core.contracts.errors import DamagedFile, UserError
 from esper_core.registry import sources
 from esper_growth.config import GrowthConfig
-from esper_growth.fused import compiler
-from esper_growth.fused.compiler import Library
+from esper_growth.engine import compiler
+from esper_growth.engine.compiler import Library
 from esper_growth.make import growth
 from esper_growth.static_curves import StaticCurves
 
@@ -44,12 +44,13 @@ def test_another_key_lies_elsewhere(curves, trained, make_context, monkeypatch):
     curves.get([1])
     StaticCurves.at({"task": "other"}, curves.modules, curves.train).get([1])
     assert trained == [1, 1]
-    compiled, config = compiler.load().kernels, GrowthConfig(workers=1, kernels="torch")
-    one, other = (growth(config, make_context(config, precision=p)).curves.key for p in ("float32", "bf16"))
-    assert {**one, "precision": "bf16"} == other != one
-    monkeypatch.setattr(compiler, "load", lambda: Library(compiled, "otherwise"))
-    compiled_key = growth(GrowthConfig(workers=1, kernels="compiled"), make_context()).curves.key
-    assert compiled_key == {**one, "runtime": "fused-compiled", "kernels": "compiled otherwise"}
+    functions, config = compiler.load().functions, GrowthConfig(workers=1, runtime="engine")
+    one = growth(config, make_context()).curves.key
+    assert one["runtime"] == "engine" and one["kernels"] == compiler.load().digest
+    monkeypatch.setattr(compiler, "load", lambda: Library(functions, "otherwise"))
+    assert growth(config, make_context()).curves.key == {**one, "kernels": "otherwise"}
+    loop = growth(GrowthConfig(workers=1, runtime="loop"), make_context()).curves.key
+    assert loop == {**one, "runtime": "loop", "kernels": "torch"}
 
 
 def test_what_an_instance_is_drawn_from_is_part_of_its_key(curves, trained, tmp_path, monkeypatch):

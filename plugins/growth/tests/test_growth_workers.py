@@ -15,8 +15,8 @@ from esper_core.contracts.errors import EsperError, PluginError
 from esper_growth.actions import Algorithm
 from esper_growth.config import GrowthConfig
 from esper_growth.fused.runtime import FusedRuntime
-from esper_growth.loop import LoopRuntime
 from esper_growth.model import SeedSetting
+from esper_growth.one_by_one import EngineRuntime, LoopRuntime
 from esper_growth.stages import Stage
 from esper_growth.workers import Workers, shared_out
 
@@ -32,7 +32,7 @@ def dealt(instances, count):
 @pytest.fixture
 def make(make_context):
     """Return a function that makes the maker of a runtime, with `more` blueprints."""
-    parts, config = make_context().parts, GrowthConfig(batch_size=50, kernels="torch")
+    parts, config = make_context().parts, GrowthConfig(batch_size=50)
     return lambda kind=LoopRuntime, **more: partial(
         kind, config, parts["task"], parts["host"], {**parts["blueprint"], **more}, 3
     )
@@ -67,7 +67,7 @@ def play(runtime):
     return [value.nan_to_num(7.0) for value in (*seen, runtime.seed_parameters())]
 
 
-@pytest.mark.parametrize(("kind", "count"), [(LoopRuntime, 2), (FusedRuntime, 5)])
+@pytest.mark.parametrize(("kind", "count"), [(LoopRuntime, 2), (EngineRuntime, 2), (FusedRuntime, 5)])
 def test_the_numbers_are_those_of_one_process(open_workers, make, kind, count):
     there, here = play(open_workers(count, kind)), play(make(kind)())
     assert all(torch.equal(a, b) for a, b in zip(there, here, strict=True))

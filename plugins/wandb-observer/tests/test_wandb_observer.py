@@ -17,7 +17,7 @@ from tests.command import Done
 
 SMALL = split(
     "train --policy lstm-v1 --slots 2 --updates 2 --envs 2 --epochs 2 --no-tensorboard --observe wandb "
-    "-o network.hidden_dim=16 -o task.train_samples=100 -o environment.kernels=torch -o environment.workers=1"
+    "-o network.hidden_dim=16 -o task.train_samples=100 -o environment.workers=1"
 )
 
 

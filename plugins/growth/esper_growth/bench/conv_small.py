@@ -1,4 +1,4 @@
-"""The workload `conv-small`: four hosts of the size that the nearest public system trains, played at random."""
+"""The workload `conv-small`: four hosts of the size that the nearest public system trains."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from esper_bench.machine import Ceilings
+from esper_bench.machine import Ceilings, measure_ceilings
 from esper_bench.play import measure_play
 from esper_bench.workload import Target
-from esper_growth.bench.floor import epoch_evidence
-from esper_growth.bench.rates import HostBench, Way
+from esper_growth.bench.comparison import TURNS, compare, targets
+from esper_growth.bench.floor import evidence
+from esper_growth.bench.hosts import HostBench
 
 if TYPE_CHECKING:
     from esper_core.composition.plan import Plan
@@ -27,24 +28,24 @@ class ConvSmallWorkload:
         envs: E.
         slots: N.
         epochs: Host epochs per episode.
-        episodes: Episodes that the rule `random` plays in every environment.
-        quick_episodes: The same when quick.
+        episodes: Episodes that the rule `random` plays in every environment; one when quick.
+        turns: Turns of the comparison.
         samples: Training samples.
         size: Height and width of an image.
     """
 
     envs: int = 4
     slots: int = 3
-    epochs: int = 60
+    epochs: int = 20
     episodes: int = 10
-    quick_episodes: int = 3
+    turns: int = TURNS
     samples: int = 256
     size: int = 32
     targets: tuple[Target, ...] = field(init=False)
 
     @targets.default
     def _targets(self) -> tuple[Target, ...]:
-        return (Target("environment_steps_per_second", 35.0, meaning=f"{self.envs} hosts, {self.slots} slots"),)
+        return targets(over_plain_loop=3.0, share_of_best=0.35)
 
     @property
     def choices(self) -> dict[str, Any]:
@@ -54,7 +55,6 @@ class ConvSmallWorkload:
             "slots": str(self.slots),
             "uses": {"environment": "growth", "task": "synthetic", "host": "conv"},
             "options": (
-                "environment.runtime=fused",
                 "environment.instances=2",
                 "environment.batch_size=128",
                 f"task.samples={self.samples}",
@@ -67,20 +67,16 @@ class ConvSmallWorkload:
         }
 
     def measure(self, plan: Plan, index: Index, *, quick: bool, say: Say) -> dict[str, Any]:
-        """Return the speed of uniform legal play."""
-        return measure_play(plan, index, "random", self.quick_episodes if quick else self.episodes, say).figures()
+        """Return how hosts train beside the plain loop, and the speed of uniform legal play."""
+        bench = HostBench.of(plan, index)
+        figures = compare(bench, measure_ceilings(), hosts=plan.envs, turns=self.turns, say=say)
+        return figures | measure_play(plan, index, "random", 1 if quick else self.episodes, say).figures()
 
     def evidence(
         self, plan: Plan, index: Index, figure: str, figures: Mapping[str, Any], ceilings: Ceilings
     ) -> dict[str, Any]:
-        """Return what an epoch costs with empty slots, and with a seed in every slot."""
-        bench = HostBench.of(plan, index)
-        ways = {"loop": Way("loop", 1), "fused": Way("fused", bench.config.workers)}
-        evidence: dict[str, Any] = {}
-        for what, occupied in (("empty", 0), ("occupied", self.slots)):
-            rates = bench.rates(ways, envs=self.envs, slots=self.slots, occupied=occupied, repeats=3)
-            evidence[what] = epoch_evidence(bench, ceilings, slots=self.slots, occupied=occupied, rates=rates)
-        return evidence
+        """Return what an epoch costs, or what else bounds the figure."""
+        return evidence(HostBench.of(plan, index), ceilings, figure, figures)
 
 
 def conv_small(config: None, context: None) -> ConvSmallWorkload:

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from attrs import asdict, evolve, field, frozen
 
 from esper_bench import pieces
 from esper_bench.cost import count
-from esper_bench.machine import Ceilings
-from esper_bench.repeats import median_ratio, median_seconds, one_thread
+from esper_bench.machine import Ceilings, measure_ceilings
+from esper_bench.repeats import median_seconds, one_thread
 from esper_bench.training import measure_training
 from esper_bench.workload import Target
 from esper_core import SlotConfig
-from esper_growth.bench.floor import epoch_evidence
-from esper_growth.bench.rates import HostBench, Way
+from esper_growth.bench.comparison import ONE, TURNS, TWO, compare, take_turns, targets
+from esper_growth.bench.floor import evidence
+from esper_growth.bench.hosts import HostBench
 
 if TYPE_CHECKING:
     from esper_core.composition.plan import Plan
     from esper_core.contracts.protocols import Say
     from esper_core.registry.index import Index
 
-HOST_FIGURES = {"fused_over_loop": "occupied", "fused_over_loop_empty": "empty"}
 GAE_STEPS, GAE_ENVS = 150, 16
 UPDATE_STEPS, UPDATE_ENVS = 150, 4
 
@@ -37,7 +36,8 @@ class DigitsWorkload:
         slots: N.
         epochs: Host epochs per episode.
         observed_slots: N of the step whose features and masks are measured.
-        repeats: Turns of each comparison of runtimes, quick or not.
+        turns: Turns of the comparison with the plain loop, quick or not.
+        table_turns: The same of each row of a table.
         updates: Updates of the training run when not quick.
         table_envs: E of the rows of the table, each with 0, 1 and all slots occupied.
         table_slots: N of the rows that show how speed scales with it.
@@ -48,7 +48,8 @@ class DigitsWorkload:
     slots: int = 3
     epochs: int = 60
     observed_slots: int = 5
-    repeats: int = 5
+    turns: int = TURNS
+    table_turns: int = 3
     updates: int = 3
     table_envs: tuple[int, ...] = (1, 4, 16, 64)
     table_slots: tuple[int, ...] = (1, 3, 5, 8)
@@ -57,10 +58,8 @@ class DigitsWorkload:
 
     @targets.default
     def _targets(self) -> tuple[Target, ...]:
-        every = f"{self.envs} hosts, {self.slots} slots"
         return (
-            Target("fused_over_loop", 2.5, meaning=f"hosts·epochs/s over the plain loop, {every} that all hold a seed"),
-            Target("fused_over_loop_empty", 2.5, meaning="the same with empty slots"),
+            *targets(over_plain_loop=2.5, share_of_best=0.35),
             Target(
                 "features_and_masks_ms",
                 0.6,
@@ -84,7 +83,6 @@ class DigitsWorkload:
             "slots": str(self.slots),
             "uses": {"environment": "growth", "task": "digits", "host": "pointwise"},
             "options": (
-                "environment.runtime=fused",
                 "environment.instances=2",
                 f"task.train_samples={self.train_samples}",
             ),
@@ -97,19 +95,10 @@ class DigitsWorkload:
     def measure(self, plan: Plan, index: Index, *, quick: bool, say: Say) -> dict[str, Any]:
         """Return the figures; the tables only when there is time for them."""
         bench = HostBench.of(plan, index)
-        figures: dict[str, Any] = {}
-        rates: dict[str, dict[str, float]] = {}
-        for name, what in HOST_FIGURES.items():
-            say(f"training hosts, fused and one by one: slots {what}")
-            occupied = self.slots if what == "occupied" else 0
-            ways = {"loop": Way("loop", 1), "fused": Way("fused", bench.config.workers)}
-            seconds = bench.compare(ways, envs=self.envs, slots=self.slots, occupied=occupied, repeats=self.repeats)
-            figures[name] = median_ratio(seconds["loop"], seconds["fused"])
-            rates[what] = {way: self.envs / statistics.median(times) for way, times in seconds.items()}
+        figures = compare(bench, measure_ceilings(), hosts=plan.envs, turns=self.turns, say=say)
         figures |= measure_training(plan, index, 1 if quick else self.updates, say).figures()
         say("features and masks, advantages, update")
         figures |= self._pieces(plan, index, quick)
-        figures["host_epochs_per_second"] = rates
         if not quick:
             figures["by_envs"] = list(self._by_envs(bench, say))
             figures["by_slots"] = list(self._by_slots(bench, say))
@@ -119,12 +108,8 @@ class DigitsWorkload:
         self, plan: Plan, index: Index, figure: str, figures: Mapping[str, Any], ceilings: Ceilings
     ) -> dict[str, Any]:
         """Return what the work costs: per host and epoch, per call, or per phase."""
-        if figure in HOST_FIGURES:
-            what = HOST_FIGURES[figure]
-            rates = figures["host_epochs_per_second"][what]
-            occupied = self.slots if what == "occupied" else 0
-            bench = HostBench.of(plan, index)
-            return epoch_evidence(bench, ceilings, slots=self.slots, occupied=occupied, rates=rates)
+        if "." in figure:
+            return evidence(HostBench.of(plan, index), ceilings, figure, figures)
         if figure == "other_share":
             return {"phases": figures["phases"]}
         work = (
@@ -151,33 +136,22 @@ class DigitsWorkload:
         found["update_ms"] = pieces.update_seconds(plan, index, UPDATE_STEPS, UPDATE_ENVS, repeats) * 1e3
         return found
 
-    def _by_envs(self, bench: HostBench, say: Say) -> list[dict[str, float]]:
-        rows = []
+    def _by_envs(self, bench: HostBench, say: Say) -> Iterator[dict[str, float]]:
         for envs in self.table_envs:
             for occupied in dict.fromkeys((0, 1, self.slots)):
-                say(f"training hosts in four ways: {envs} hosts, {occupied} of {self.slots} slots occupied")
-                repeats = max(2, min(self.repeats, 64 // envs))
-                rates = self._rates(bench, envs, self.slots, occupied, repeats)
-                rows.append({"hosts": envs, "occupied": occupied, **rates})
-        return rows
+                say(f"training hosts: {envs} of them, {occupied} of {self.slots} slots occupied")
+                yield {"hosts": envs, "occupied": occupied, **self._row(bench, envs, occupied)}
 
-    def _by_slots(self, bench: HostBench, say: Say) -> list[dict[str, float]]:
-        rows = []
+    def _by_slots(self, bench: HostBench, say: Say) -> Iterator[dict[str, float]]:
         for slots in self.table_slots:
-            say(f"training hosts in four ways: {self.envs} hosts, {slots} empty slots")
-            rows.append({"slots": slots, **self._rates(bench, self.envs, slots, 0, self.repeats)})
-        return rows
+            say(f"training hosts: {self.envs} of them, {slots} empty slots")
+            yield {"slots": slots, **self._row(evolve(bench, slots=slots), self.envs, 0)}
 
-    def _rates(self, bench: HostBench, envs: int, slots: int, occupied: int, repeats: int) -> dict[str, float]:
-        """Return hosts·epochs/s of both runtimes, in one process and on all cores."""
-        every = bench.config.workers
-        ways = {
-            "loop_1_process": Way("loop", 1),
-            "loop_all_cores": Way("loop", every),
-            "fused_1_process": Way("fused", 1),
-            "fused_all_cores": Way("fused", every),
-        }
-        return bench.rates(ways, envs=envs, slots=slots, occupied=occupied, repeats=repeats)
+    def _row(self, bench: HostBench, envs: int, occupied: int) -> dict[str, float]:
+        """Return speeds over the fastest plain loop's, and hosts·epochs/s of the faster of one process and two."""
+        speeds = take_turns(bench, envs, occupied, self.table_turns).speeds()
+        found = {way.replace(" ", "_"): speeds[way][0] for way in (ONE, TWO)}
+        return {**found, "epochs_per_second": max(speeds[way][1] for way in (ONE, TWO))}
 
 
 def digits(config: None, context: None) -> DigitsWorkload:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from esper_core.contracts.protocols import BuildContext
 from esper_growth.blueprints.transformer import Mixing, heads_of, self_attention, silent
 from esper_growth.config import AttentionConfig, BottleneckConfig
+from esper_growth.engine.graph import Graph, Kind, Node
 from esper_growth.layers import convolution
 
 MIN_BOTTLENECK = 8
@@ -56,6 +57,10 @@ class GatedNorm(nn.Module):
         """Map `[B, C, *spatial]` to the same shape."""
         return torch.tanh(self.scale) * (self.norm(x) - x)
 
+    def lower(self, graph: Graph, x: Node) -> Node:
+        """Add the layers to the engine's graph."""
+        return graph.add(Kind.DIFFERENCE, [graph.lower(self.norm, x), x], x.shape, self.scale)
+
 
 class SqueezeExcite(nn.Module):
     """`x·σ(W2·relu(W1·mean(x)) + 3) − x` with W2 initially 0, where it is close to zero."""
@@ -73,6 +78,13 @@ class SqueezeExcite(nn.Module):
         """Map `[B, C, *spatial]` to the same shape."""
         weight = torch.sigmoid(self.excite(torch.relu(self.squeeze(x.mean(dim=self.space)))))
         return x * (weight - 1.0).unflatten(1, (-1, *self.ones))
+
+    def lower(self, graph: Graph, x: Node) -> Node:
+        """Add the layers to the engine's graph."""
+        mean = graph.add(Kind.MEAN, [x], (x.shape[0], 1, 1))
+        squeezed = graph.lower(self.squeeze, mean)
+        excited = graph.lower(self.excite, graph.add(Kind.RELU, [squeezed], squeezed.shape))
+        return graph.add(Kind.RESCALE, [x, graph.add(Kind.SIGMOID, [excited], excited.shape)], x.shape)
 
 
 def _gated_norm(channels: int, axes: int) -> nn.Module:

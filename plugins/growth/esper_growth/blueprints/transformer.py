@@ -6,7 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from esper_growth.engine.graph import Graph, Kind, Node, Shape
+
 MAX_HEADS = 4
+NORM_EPS = 1e-5
 
 
 def heads_of(channels: int) -> int:
@@ -19,7 +22,11 @@ class ChannelNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `[B, C, L]` to the same shape."""
-        return functional.layer_norm(x.transpose(1, 2), x.shape[1:2]).transpose(1, 2)
+        return functional.layer_norm(x.transpose(1, 2), x.shape[1:2], eps=NORM_EPS).transpose(1, 2)
+
+    def lower(self, graph: Graph, x: Node) -> Node:
+        """Add the layer to the engine's graph."""
+        return graph.add(Kind.CHANNEL_NORM, [x], x.shape, NORM_EPS)
 
 
 def mix(x: Tensor, heads: int, bias: Tensor | None = None) -> Tensor:
@@ -43,6 +50,12 @@ def spread(bias: Tensor) -> Tensor:
     return bias.unfold(-1, (bias.shape[-1] + 1) // 2, 1).flip(-2)
 
 
+def mixed(x: Node) -> Shape:
+    """Return the shape of attention over queries, keys and values."""
+    channels, *space = x.shape
+    return (channels // 3, *space)  # type: ignore[return-value]
+
+
 class Mixing(nn.Module):
     """Attention over what `qkv` made; no parameters."""
 
@@ -53,6 +66,10 @@ class Mixing(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map queries, keys and values `[B, 3C, L]` to `[B, C, L]`."""
         return mix(x, self.heads)
+
+    def lower(self, graph: Graph, x: Node) -> Node:
+        """Add the layer to the engine's graph."""
+        return graph.add(Kind.ATTENTION, [x], mixed(x), self.heads, None)
 
 
 class BiasedMixing(nn.Module):
@@ -66,6 +83,10 @@ class BiasedMixing(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map queries, keys and values `[B, 3C, L]` to `[B, C, L]`."""
         return mix(x, self.heads, spread(self.by_distance))
+
+    def lower(self, graph: Graph, x: Node) -> Node:
+        """Add the layer to the engine's graph."""
+        return graph.add(Kind.ATTENTION, [x], mixed(x), self.heads, self.by_distance)
 
 
 def self_attention(channels: int, mixing: nn.Module) -> nn.Sequential:

@@ -14,8 +14,8 @@ from esper_core.contracts.errors import EsperError
 from esper_growth.conformance import modules, stand_in
 from esper_growth.conformance.modules import Case
 from esper_growth.conformance.options import with_other_options
-from esper_growth.conformance.stepping import largest_difference
-from esper_growth.loop import LoopRuntime
+from esper_growth.conformance.stepping import check_steps
+from esper_growth.one_by_one import LoopRuntime
 from esper_growth.protocols import Host, fits
 from esper_testing.conformance.subject import SLOTS, Subject
 from esper_testing.conformance.suite import Suite
@@ -33,7 +33,7 @@ SUITE = Suite(
         "state",
         "gradients",
         "trains",
-        "fused",
+        "runtimes",
         "exports",
         "family",
     ),
@@ -162,21 +162,20 @@ def trains(subject: Subject) -> None:
     for slots in (1, 3):
         runtime = LoopRuntime(stand_in.CONFIG, stand_in.task(_shapes(subject)[0]), _host(subject), {}, slots)
         runtime.start([0, 1])
-        before = {key: value.detach().clone() for key, value in runtime.hosts[0].model.named_parameters()}
+        before = runtime.weights(0)
         runtime.train_epoch([{}, {}], [True, True])
-        still = [key for key, value in runtime.hosts[0].model.named_parameters() if torch.equal(value, before[key])]
+        still = [key for key, value in runtime.weights(0).items() if torch.equal(value, before[key])]
         assert not still, f"N={slots}: after an epoch {', '.join(still)} are what they were"
         loss = runtime.validate([{}, {}], [True, True], pairs=False).loss.tolist()
         assert all(map(math.isfinite, loss)), f"N={slots}: after an epoch its validation loss is {loss}"
         runtime.close()
 
 
-@SUITE.check("fused", after=("trains",))
-def fused(subject: Subject) -> None:
-    """Hosts that train as one network take the steps that each would take alone, to 1e-9 in float64."""
+@SUITE.check("runtimes", after=("trains",))
+def runtimes(subject: Subject) -> None:
+    """In another runtime hosts take the steps that they take in plain PyTorch, to 1e-9 in float64."""
     for shape in _shapes(subject):
-        worst, where = largest_difference(_host(subject), stand_in.task(shape, torch.float64), {})
-        assert worst < 1e-9, f"samples {shape}: fused, '{where}' is off by {worst:.1e}"
+        check_steps(_host(subject), stand_in.task(shape, torch.float64), {})
 
 
 @SUITE.check("family", after=("repeatable",))

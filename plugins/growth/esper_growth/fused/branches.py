@@ -16,9 +16,8 @@ from esper_growth.model import Gate
 
 if TYPE_CHECKING:
     from esper_growth.fused.fold import Folded, Parameters
-    from esper_growth.fused.operations import Operations
 
-Fold = Callable[[nn.Module, "Operations", str], "Folded"]
+Fold = Callable[[nn.Module, str], "Folded"]
 
 
 STRIDE = 32
@@ -32,9 +31,9 @@ def evenly(function: Callable[[Tensor], Tensor], x: Tensor, n: int) -> Tensor:
     return function(x.unsqueeze(-1).expand(*x.shape, STRIDE).contiguous())[..., 0]
 
 
-def gated_norm(module: GatedNorm, fold: Fold, operations: Operations, prefix: str) -> Folded:
+def gated_norm(module: GatedNorm, fold: Fold, prefix: str) -> Folded:
     """Return `tanh(s)·(GN(x) − x)` for n hosts."""
-    norm, scale_name = fold(module.norm, operations, f"{prefix}norm."), f"{prefix}scale"
+    norm, scale_name = fold(module.norm, f"{prefix}norm."), f"{prefix}scale"
 
     def run(x: Tensor, parameters: Parameters, n: int) -> Tensor:
         batch = x.shape[0]
@@ -45,10 +44,10 @@ def gated_norm(module: GatedNorm, fold: Fold, operations: Operations, prefix: st
     return run
 
 
-def squeeze_excite(module: SqueezeExcite, fold: Fold, operations: Operations, prefix: str) -> Folded:
+def squeeze_excite(module: SqueezeExcite, fold: Fold, prefix: str) -> Folded:
     """Return `x·σ(W2·relu(W1·mean(x)) + 3) − x` for n hosts."""
-    squeeze = fold(module.squeeze, operations, f"{prefix}squeeze.")
-    excite = fold(module.excite, operations, f"{prefix}excite.")
+    squeeze = fold(module.squeeze, f"{prefix}squeeze.")
+    excite = fold(module.excite, f"{prefix}excite.")
 
     def run(x: Tensor, parameters: Parameters, n: int) -> Tensor:
         hidden = torch.relu(squeeze(x.mean(dim=module.space), parameters, n))
@@ -58,9 +57,9 @@ def squeeze_excite(module: SqueezeExcite, fold: Fold, operations: Operations, pr
     return run
 
 
-def gate(module: Gate, fold: Fold, operations: Operations, prefix: str) -> Folded:
+def gate(module: Gate, fold: Fold, prefix: str) -> Folded:
     """Return the gates of n hosts, `[B, n]` with ones behind."""
-    layers = fold(module.layers, operations, f"{prefix}layers.")
+    layers = fold(module.layers, f"{prefix}layers.")
 
     def run(x: Tensor, parameters: Parameters, n: int) -> Tensor:
         gates = layers(x.flatten(2).mean(dim=2), parameters, n)
@@ -69,7 +68,7 @@ def gate(module: Gate, fold: Fold, operations: Operations, prefix: str) -> Folde
     return run
 
 
-def sample_by_sample(module: nn.Module, fold: Fold, operations: Operations, prefix: str) -> Folded:
+def sample_by_sample(module: nn.Module, fold: Fold, prefix: str) -> Folded:
     """Return a module without parameters for n hosts: to it, more hosts are more samples."""
 
     def run(x: Tensor, parameters: Parameters, n: int) -> Tensor:
@@ -80,20 +79,20 @@ def sample_by_sample(module: nn.Module, fold: Fold, operations: Operations, pref
     return run
 
 
-def residual(module: Residual, fold: Fold, operations: Operations, prefix: str) -> Folded:
+def residual(module: Residual, fold: Fold, prefix: str) -> Folded:
     """Return x + f(x) for n hosts."""
-    branch = fold(module.branch, operations, f"{prefix}branch.")
+    branch = fold(module.branch, f"{prefix}branch.")
     return lambda x, parameters, n: x + branch(x, parameters, n)
 
 
-def positions(module: Positions, fold: Fold, operations: Operations, prefix: str) -> Folded:
+def positions(module: Positions, fold: Fold, prefix: str) -> Folded:
     """Return x plus each host's table of positions."""
     return lambda x, parameters, n: (
         x + repeat(parameters[f"{prefix}table"], x.shape[0]).transpose(0, 1).reshape(x.shape)
     )
 
 
-def biased_mixing(module: BiasedMixing, fold: Fold, operations: Operations, prefix: str) -> Folded:
+def biased_mixing(module: BiasedMixing, fold: Fold, prefix: str) -> Folded:
     """Return attention with each host's bias by distance."""
 
     def run(x: Tensor, parameters: Parameters, n: int) -> Tensor:

@@ -8,9 +8,8 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
+from esper_growth.problems import SPLITS
 from esper_growth.protocols import Split, Task
-
-SPLITS = ("train", "validation", "test")
 
 
 @frozen

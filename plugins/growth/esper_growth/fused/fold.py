@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +17,7 @@ from torch.func import functional_call, vmap
 from torch.nn import functional
 
 from esper_growth.fused.branches import FOLDS, evenly
-
-if TYPE_CHECKING:
-    from esper_growth.fused.operations import Operations
+from esper_growth.fused.product import pointwise
 from esper_growth.fused.repeat import repeat
 
 _logger = logging.getLogger(__name__)
@@ -36,15 +33,15 @@ _ROUNDED = (nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.ELU)
 _PER_CHANNEL = (nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d)
 
 
-def fold(module: nn.Module, operations: Operations, prefix: str = "") -> Folded:
+def fold(module: nn.Module, prefix: str = "") -> Folded:
     """Return the folded form of a module without buffers; its parameters are looked up as `prefix` + name."""
     kind = type(module)
     if kind is nn.Sequential:
-        return _sequence(list(_steps(module, operations, prefix)))  # type: ignore[arg-type]
+        return _sequence([fold(layer, f"{prefix}{name}.") for name, layer in module.named_children()])
     if kind in (nn.Conv1d, nn.Conv2d) and module.padding_mode == "zeros" and not isinstance(module.padding, str):
-        return _convolution(module, operations, prefix)  # type: ignore[arg-type]
+        return _convolution(module, prefix)  # type: ignore[arg-type]
     if kind is nn.GroupNorm:
-        return _group_norm(module, operations, prefix)  # type: ignore[arg-type]
+        return _group_norm(module, prefix)  # type: ignore[arg-type]
     if kind is nn.Linear:
         return _linear(prefix, module.bias is not None)
     if kind is nn.Flatten and module.start_dim == 1 and module.end_dim == -1:
@@ -54,7 +51,7 @@ def fold(module: nn.Module, operations: Operations, prefix: str = "") -> Folded:
     if kind in _EXACT or kind in _PER_CHANNEL:
         return lambda x, parameters, n: module(x)
     if kind in FOLDS:
-        return FOLDS[kind](module, fold, operations, prefix)
+        return FOLDS[kind](module, fold, prefix)
     if any(parameter.device.type != "cpu" for parameter in module.parameters()):
         return stacked(module, prefix)
     # Vectorised calls were measured to be no faster on the CPU, and their products round differently with other n.
@@ -71,21 +68,6 @@ def _say_that_it_runs_host_by_host(name: str) -> None:
     _logger.warning("The module %s has no fused form; it runs host by host, which is slower.", name)
 
 
-def _steps(module: nn.Sequential, operations: Operations, prefix: str) -> Iterator[Folded]:
-    """Yield the folded layers of a sequence; a norm takes the ReLU and the 2×2 max-pool behind it along."""
-    layers = [(f"{prefix}{name}", layer) for name, layer in module.named_children()]
-    while layers:
-        name, layer = layers.pop(0)
-        if type(layer) is not nn.GroupNorm:
-            yield fold(layer, operations, f"{name}.")
-            continue
-        relu = bool(layers) and type(layers[0][1]) is nn.ReLU
-        layers = layers[relu:]
-        pool = bool(layers) and type(layers[0][1]) is nn.MaxPool2d and _halves(layers[0][1])
-        layers = layers[pool:]
-        yield _group_norm(layer, operations, f"{name}.", relu=relu, pool=pool)
-
-
 def _sequence(steps: list[Folded]) -> Folded:
     def run(x: Tensor, parameters: Parameters, n: int) -> Tensor:
         for step in steps:
@@ -95,7 +77,7 @@ def _sequence(steps: list[Folded]) -> Folded:
     return run
 
 
-def _convolution(module: nn.Conv1d | nn.Conv2d, operations: Operations, prefix: str) -> Folded:
+def _convolution(module: nn.Conv1d | nn.Conv2d, prefix: str) -> Folded:
     weight_name, bias_name = f"{prefix}weight", f"{prefix}bias"
     has_bias, call = module.bias is not None, functional.conv2d if isinstance(module, nn.Conv2d) else functional.conv1d
     is_pointwise = (
@@ -120,7 +102,7 @@ def _convolution(module: nn.Conv1d | nn.Conv2d, operations: Operations, prefix: 
         # A batch of small products beats the convolution here, and no host's result depends on how many there are.
         weight = parameters[weight_name].flatten(2)
         batch, spatial = x.shape[0], x.shape[2:]
-        y = operations.pointwise(x.reshape(batch, n, weight.shape[2], -1), weight)
+        y = pointwise(x.reshape(batch, n, weight.shape[2], -1), weight)
         if has_bias:
             y = y + parameters[bias_name].unsqueeze(-1)
         return y.view(batch, n * weight.shape[1], *spatial)
@@ -128,21 +110,13 @@ def _convolution(module: nn.Conv1d | nn.Conv2d, operations: Operations, prefix: 
     return multiply if is_pointwise else convolve
 
 
-def _group_norm(
-    module: nn.GroupNorm, operations: Operations, prefix: str, *, relu: bool = False, pool: bool = False
-) -> Folded:
+def _group_norm(module: nn.GroupNorm, prefix: str) -> Folded:
     weight_name, bias_name = f"{prefix}weight", f"{prefix}bias"
 
     def run(x: Tensor, parameters: Parameters, n: int) -> Tensor:
-        groups = n * module.num_groups
-        even = x.dim() == 4 and x.shape[-1] % 2 == 0 and x.shape[-2] % 2 == 0
-        pool_now = pool and even
-        if module.affine:
-            weight, bias = parameters[weight_name].flatten(), parameters[bias_name].flatten()
-        else:
-            weight, bias = x.new_ones(x.shape[1]), x.new_zeros(x.shape[1])
-        y = operations.norm(x, weight, bias, groups, module.eps, relu=relu, pool=pool_now)
-        return functional.max_pool2d(y, 2) if pool and not even else y
+        weight = parameters[weight_name].flatten() if module.affine else None
+        bias = parameters[bias_name].flatten() if module.affine else None
+        return functional.group_norm(x, n * module.num_groups, weight, bias, module.eps)
 
     return run
 
@@ -171,19 +145,6 @@ def _in_lines(matrices: Tensor) -> Tensor:
     step = 4 if matrices.element_size() >= 4 else 8
     _, rows, columns = matrices.shape
     return functional.pad(matrices, (0, -columns % step, 0, -rows % step)).contiguous()
-
-
-def _halves(module: nn.MaxPool2d) -> bool:
-    def is_two(value: object) -> bool:
-        return value in (2, (2, 2))
-
-    return (
-        is_two(module.kernel_size)
-        and is_two(module.stride)
-        and module.padding in (0, (0, 0))
-        and module.dilation in (1, (1, 1))
-        and not module.ceil_mode
-    )
 
 
 def host_by_host(module: nn.Module, prefix: str) -> Folded:

@@ -14,7 +14,7 @@ from esper_core.contracts.precision import widened
 from esper_growth.actions import Algorithm
 from esper_growth.fused.fold import Folded, fold
 from esper_growth.fused.join import Join
-from esper_growth.fused.operations import Operations
+from esper_growth.fused.joins import grow
 from esper_growth.fused.stack import Stack, descend
 from esper_growth.model import SeedSetting
 from esper_growth.stages import Stage
@@ -40,7 +40,6 @@ class HostGroup:
     Attributes:
         count: n.
         classes: Classes of the task.
-        operations: How hosts are computed.
         computing: dtype of activations. Parameters and losses are wider where it is half precision.
         base: Parameters of the bare hosts.
         segments: Folded segments of the host.
@@ -51,7 +50,6 @@ class HostGroup:
 
     count: int
     classes: int
-    operations: Operations
     computing: torch.dtype
     base: Stack
     segments: list[Folded]
@@ -60,14 +58,14 @@ class HostGroup:
     labels: dict[tuple[int, int], str] = field(factory=dict)
 
     @classmethod
-    def of(cls, hosts: Sequence[nn.Module], classes: int, operations: Operations, computing: torch.dtype) -> HostGroup:
+    def of(cls, hosts: Sequence[nn.Module], classes: int, computing: torch.dtype) -> HostGroup:
         """Return the group of some plain hosts, all of one architecture, that computes in one dtype."""
         template = hosts[0]
-        segments = [fold(segment, operations, f"segments.{i}.") for i, segment in enumerate(template.segments)]  # type: ignore[arg-type]
+        segments = [fold(segment, f"segments.{i}.") for i, segment in enumerate(template.segments)]  # type: ignore[arg-type]
         base = Stack(segments[0], computing)
         for position, host in enumerate(hosts):
             base.add(position, host)
-        return cls(len(hosts), classes, operations, computing, base, segments)
+        return cls(len(hosts), classes, computing, base, segments)
 
     # Growing --------------------------------------------------------------------------------------------------------
 
@@ -75,14 +73,14 @@ class HostGroup:
         """Put a branch into an empty slot."""
         key = (slot, label)
         if key not in self.seeds:
-            self.seeds[key] = Stack(fold(branch, self.operations), self.computing)
+            self.seeds[key] = Stack(fold(branch), self.computing)
         self.seeds[key].add(host, branch)
         self.labels[host, slot] = label
 
     def open_gate(self, host: int, slot: int, gate: nn.Module) -> None:
         """Give a seed a gate."""
         if slot not in self.gates:
-            self.gates[slot] = Stack(fold(gate, self.operations), self.computing)
+            self.gates[slot] = Stack(fold(gate), self.computing)
         self.gates[slot].add(host, gate)
 
     def has_gate(self, host: int, slot: int) -> bool:
@@ -173,7 +171,7 @@ class HostGroup:
         *segments, tail = self.segments
         for segment, at_slot in zip(segments, joins, strict=True):
             x = segment(x, base, self.count)
-            x = self.operations.grow(x, at_slot, self.count)
+            x = grow(x, at_slot, self.count)
         logits = widened(tail(x, base, self.count)).view(-1, self.classes)
         # The sum over hosts of each one's mean: no host's gradient depends on how many there are.
         loss = functional.cross_entropy(logits, targets.reshape(-1), reduction="sum") / targets.shape[0]
@@ -316,7 +314,7 @@ class HostGroup:
                 unjoined = None
                 if forked is not None:
                     unjoined = x.unflatten(1, (count, -1)).index_select(1, forked).flatten(1, 2)
-                x = self.operations.grow(x, joins, count)
+                x = grow(x, joins, count)
                 if unjoined is not None:
                     x = torch.cat([x, unjoined], dim=1)
             return tail(x, base_of_variants, len(owners)).view(batch, len(owners), self.classes)

@@ -16,7 +16,6 @@ from esper_growth.config import GrowthConfig
 from esper_growth.fused.data import GroupData
 from esper_growth.fused.fold import fold
 from esper_growth.fused.group import HostGroup
-from esper_growth.fused.operations import choose
 from esper_growth.problems import Problems
 from esper_growth.protocols import Blueprint, Host, Task
 from esper_growth.runtime import (
@@ -31,11 +30,8 @@ from esper_growth.runtime import (
     stable_seed,
 )
 
-CACHE_BYTES = 2**21
-"""Bytes of the widest activation of a group; the layers of larger ones were measured to push each other out."""
-
-VALIDATION_SLICE = 100
-"""Validation samples per pass; more would leave the cache."""
+VALIDATION_SLICE = 1000
+"""Validation samples per pass: every switched-off seed is one more copy of them."""
 
 Result = TypeVar("Result")
 
@@ -48,7 +44,9 @@ class Place(NamedTuple):
 
 
 class FusedRuntime:
-    """Trains hosts in groups of equal size; no host's numbers depend on the others."""
+    """Trains hosts in groups of equal size; no host's numbers depend on the others. For GPUs, and half precision."""
+
+    name, kernels = "fused", "torch"
 
     def __init__(
         self,
@@ -62,16 +60,14 @@ class FusedRuntime:
         self.config, self.num_slots, self.precision = config, num_slots, precision
         self._computing = task.train.inputs.dtype if precision == "float32" else computing_dtype(precision)
         self.groups: list[HostGroup] = []
-        self._operations = choose(config.kernels, task.train.inputs.device, self._computing)
-        self.name, self.kernels = f"fused-{self._operations.name}", self._operations.kernels
         self._problems = Problems(task, host, blueprints, num_slots)
         # Whatever has no fused form is named here, before processes multiply what is said.
         builder = self._problems.at(0).builder
         for segment in builder.host(0).segments:  # type: ignore[union-attr]
-            fold(segment, self._operations)
+            fold(segment)
         for label, blueprint in blueprints.items():
             if host.topology in blueprint.topologies:
-                fold(builder.branch(0, 0, 0, label), self._operations)
+                fold(builder.branch(0, 0, 0, label))
 
     @one_thread()
     def start(self, instances: Sequence[int]) -> None:
@@ -83,7 +79,6 @@ class FusedRuntime:
             HostGroup.of(
                 [self._own[env].builder.host(instances[env]) for env in envs],
                 self._own[envs[0]].task.classes,
-                self._operations,
                 self._computing,
             )
             for envs in self._members
@@ -241,13 +236,8 @@ class FusedRuntime:
         return self._members[index]
 
     def _shares(self, envs: list[int]) -> list[list[int]]:
-        """Return groups of the configured size, or equal ones whose widest activation fits the cache."""
-        size = self.config.hosts_per_group
-        if not size:
-            widest = self._own[envs[0]].builder.widest
-            fitting = CACHE_BYTES // (widest * self.config.batch_size * self._computing.itemsize) or 1
-            groups = -(-len(envs) // fitting)
-            size = -(-len(envs) // groups)
+        """Return groups of the configured size."""
+        size = self.config.hosts_per_group or len(envs)
         return [envs[first : first + size] for first in range(0, len(envs), size)]
 
     def _map(self, work: Callable[[int], Result], active: Sequence[bool]) -> Iterable[Result]:

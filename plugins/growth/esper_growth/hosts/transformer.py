@@ -9,6 +9,7 @@ from esper_core.contracts.errors import UserError
 from esper_core.contracts.protocols import BuildContext
 from esper_growth.blueprints.transformer import Mixing, heads_of, perceptron, self_attention
 from esper_growth.config import TransformerConfig
+from esper_growth.engine.graph import Graph, Kind, Node
 from esper_growth.hosts.segments import Segments
 
 MIN_BLOCKS = 3
@@ -25,6 +26,11 @@ class Patches(nn.Module):
         """Map `[B, C, L]` to `[B, C·points, L / points]`."""
         return x.unflatten(2, (-1, self.points)).transpose(2, 3).flatten(1, 2)
 
+    def lower(self, graph: Graph, x: Node) -> Node:
+        """Add the layer to the engine's graph."""
+        channels, height, length = x.shape
+        return graph.add(Kind.PATCHES, [x], (channels * self.points, height, length // self.points), self.points)
+
 
 class Positions(nn.Module):
     """Adds what is learned of each position."""
@@ -37,6 +43,10 @@ class Positions(nn.Module):
         """Map `[B, C, L]` to the same shape."""
         return x + self.table
 
+    def lower(self, graph: Graph, x: Node) -> Node:
+        """Add the layer to the engine's graph."""
+        return graph.add(Kind.TABLE, [x], x.shape, self.table)
+
 
 class Residual(nn.Module):
     """x + f(x)."""
@@ -48,6 +58,10 @@ class Residual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map `[B, C, L]` to the same shape."""
         return x + self.branch(x)
+
+    def lower(self, graph: Graph, x: Node) -> Node:
+        """Add the layers to the engine's graph."""
+        return graph.add(Kind.SUM, [x, graph.lower(self.branch, x)], x.shape)
 
 
 class TransformerHost:

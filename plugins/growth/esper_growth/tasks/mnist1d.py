@@ -72,7 +72,7 @@ def mnist1d(config: Mnist1dConfig, context: BuildContext) -> ClassificationTask:
 
     def split(first: int, last: int) -> Split:
         inputs = torch.as_tensor((curves[first:last, None] - mean) / std, dtype=context.dtype)
-        return Split(inputs.to(context.device), torch.as_tensor(targets[first:last]).to(context.device))
+        return Split(inputs.to(context.device).contiguous(), torch.as_tensor(targets[first:last]).to(context.device))
 
     order = "-shuffled" if config.shuffle else ""
     return ClassificationTask(

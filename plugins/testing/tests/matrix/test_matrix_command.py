@@ -48,7 +48,8 @@ def timeless(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_shards_are_merged_into_the_matrix_of_one_process(esper, process, without_torch):
-    few = ("matrix", *TINY, "--only", "network=lstm-v1", "--only", "critic=state-value", "--json")
+    only = ("network=lstm-v1", "critic=state-value", "features=flat", "features=obs-v3")
+    few = ("matrix", *TINY, *(word for what in only for word in ("--only", what)), "--json")
     whole = timeless(json.loads(esper(*few).stdout))
     assert len(whole["cells"]) == 2
     first = json.loads(esper(*few, "--shard", "1/2").stdout)

@@ -1,4 +1,4 @@
-"""Compiling `kernels.cpp` for this very processor, once, and loading it."""
+"""Compiling the engine for this very processor, once, and loading it."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from typing import NamedTuple
 from esper_core.contracts.errors import EsperError, UserError
 from esper_core.system.cache import Cache
 
-SOURCE = Path(__file__).with_name("kernels.cpp")
+NATIVE_CODE = Path(__file__).with_name("native")
+SOURCE = NATIVE_CODE / "engine.cpp"
 NATIVE = "-mcpu=native" if platform.machine() in ("arm64", "aarch64") else "-march=native"
 FLAGS = ("-std=c++17", "-O3", NATIVE, "-fno-math-errno", "-Wno-psabi", "-shared", "-fPIC")
 COMPILERS = ("c++", "g++", "clang++")
-TIMEOUT_SECONDS = 120
+TIMEOUT_SECONDS = 600
 
-CACHE = "kernels"
+CACHE = "engine"
 """Name of the cache of compiled libraries."""
 
 
 class NoCompiler(EsperError):
-    """The kernels cannot be compiled here."""
+    """The engine cannot be compiled here."""
 
 
 def find_compiler() -> list[str]:
@@ -46,15 +47,15 @@ def find_compiler() -> list[str]:
 
 
 class Library(NamedTuple):
-    """Compiled kernels, and a digest of them: they differ by source, compiler, flags and processor."""
+    """The compiled engine, and a digest of it: it differs by source, compiler, flags and processor."""
 
-    kernels: ctypes.CDLL
+    functions: ctypes.CDLL
     digest: str
 
 
 @functools.cache
 def load() -> Library:
-    """Return the compiled kernels; compiling takes some seconds, once per machine and version.
+    """Return the compiled engine; compiling takes some seconds, once per machine and version.
 
     Raises:
         NoCompiler: there is no compiler, it cannot be run, or it does not compile them.
@@ -75,15 +76,15 @@ def load() -> Library:
                     raise
     except OSError as error:
         raise UserError(
-            f"The compiled kernels {library} cannot be written or loaded: {error}.",
-            hint="Set ESPER_CACHE to a directory that can be written, or use -o environment.kernels=torch.",
+            f"The compiled engine {library} cannot be written or loaded: {error}.",
+            hint="Set ESPER_CACHE to a directory that can be written, or use -o environment.runtime=loop.",
         ) from error
 
 
 def _compile(compiler: list[str]) -> bytes:
     """Return the library; several processes may compile at once."""
     with tempfile.TemporaryDirectory(prefix="esper-") as folder:
-        library = Path(folder, "kernels.so")
+        library = Path(folder, "engine.so")
         command = [*compiler, *FLAGS, "-o", str(library), str(SOURCE)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT_SECONDS)
@@ -103,7 +104,8 @@ def _key(compiler: list[str]) -> str:
         version = subprocess.run([*compiler, "--version"], capture_output=True, check=False).stdout
     except OSError as error:
         raise NoCompiler(f"{compiler[0]} cannot be run: {error}.", hint="Let CXX name a C++ compiler.") from error
-    parts = (SOURCE.read_bytes(), " ".join((*compiler, *FLAGS)).encode(), version, processor().encode())
+    sources = (source.read_bytes() for source in sorted(NATIVE_CODE.iterdir()))
+    parts = (*sources, " ".join((*compiler, *FLAGS)).encode(), version, processor().encode())
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
 

@@ -1,0 +1,250 @@
+"""One host in training in the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from attrs import define, evolve, field
+from torch import Tensor, nn
+
+from esper_growth.actions import Algorithm
+from esper_growth.config import GrowthConfig
+from esper_growth.engine.graph import Graph, Kind, Node, shape_of
+from esper_growth.engine.network import Network, Part, Step
+from esper_growth.loop import LoopHost
+from esper_growth.model import SeedSetting
+from esper_growth.problems import Problem
+from esper_growth.stages import Stage
+
+HOST = "host"
+
+Joined = tuple[tuple[int, str, Algorithm, bool], ...]
+"""Slot, blueprint, how it joins, and whether it trains isolated, of every seed that takes part."""
+
+
+@define
+class Trained:
+    """A module whose parameters are views of one row of weights."""
+
+    module: nn.Module
+    part: Part
+
+    @classmethod
+    def of(cls, module: nn.Module) -> Trained:
+        """Move the parameters of a module into one row; their momentum is 0."""
+        parameters = [parameter.requires_grad_(False) for parameter in module.parameters()]
+        weights = torch.cat([parameter.flatten() for parameter in parameters])
+        for parameter, row in zip(parameters, weights.split([p.numel() for p in parameters]), strict=True):
+            parameter.data = row.view_as(parameter)
+        return cls(module, Part(weights, torch.zeros_like(weights)))
+
+    def split(self, row: Tensor) -> list[tuple[str, Tensor]]:
+        """Return the parameters' names and what belongs to each in a row of numbers, in its shape."""
+        named = list(self.module.named_parameters())
+        rows = row.split([parameter.numel() for _, parameter in named])
+        return [(name, own.view_as(parameter)) for (name, parameter), own in zip(named, rows, strict=True)]
+
+
+@define
+class EngineHost:
+    """A host and its seeds.
+
+    Attributes:
+        problem: Task and builder of its instance.
+        instance: Instance number.
+        config: How it is trained.
+        networks: Compiled networks by architecture and what is joined, shared with other hosts.
+        data_order: Source of the order of training samples; nothing else draws from it.
+        trained: By name as in `GrownHost`: the host, branches and gates.
+        labels: Blueprint by slot.
+        germinations: Seeds grown so far, per slot.
+    """
+
+    problem: Problem
+    instance: int
+    config: GrowthConfig
+    networks: dict[tuple[object, Joined], Network]
+    data_order: torch.Generator
+    trained: dict[str, Trained]
+    labels: dict[int, str] = field(factory=dict)
+    algorithms: dict[int, Algorithm] = field(factory=dict)
+    germinations: dict[int, int] = field(factory=dict)
+
+    @classmethod
+    def start(
+        cls,
+        problem: Problem,
+        instance: int,
+        config: GrowthConfig,
+        data_order: torch.Generator,
+        networks: dict[tuple[object, Joined], Network],
+    ) -> EngineHost:
+        """Return a fresh host.
+
+        Raises:
+            Unknown: the engine does not know one of its layers.
+        """
+        host = cls(problem, instance, config, networks, data_order, {HOST: Trained.of(problem.builder.host(instance))})
+        host._network(())
+        return host
+
+    def germinate(self, slot: int, label: str, algorithm: Algorithm) -> None:
+        """Put a new seed into an empty slot; its initial weights depend on instance, slot and how many came before.
+
+        Raises:
+            Unknown: the engine does not know one of its layers; nothing has changed.
+        """
+        count = self.germinations.get(slot, 0) + 1
+        branch = self.problem.builder.branch(self.instance, slot, count, label)
+        shape = shape_of(self.problem.builder.slot_shapes[slot])
+        graph = Graph()
+        graph.part("", branch)
+        graph.lower(branch, graph.input(shape))
+        self.trained[_branch(slot)] = Trained.of(branch)
+        self.labels[slot], self.germinations[slot] = label, count
+        self.set_algorithm(slot, algorithm)
+
+    def set_algorithm(self, slot: int, algorithm: Algorithm) -> None:
+        """Change how a seed joins the host; its gate is created or destroyed as needed."""
+        self.algorithms[slot] = algorithm
+        if algorithm != Algorithm.GATE:
+            self.trained.pop(_gate(slot), None)
+        elif _gate(slot) not in self.trained:
+            self.trained[_gate(slot)] = Trained.of(
+                self.problem.builder.gate(self.instance, slot, self.germinations[slot])
+            )
+
+    def remove(self, slot: int) -> None:
+        """Remove a seed."""
+        del self.trained[_branch(slot)], self.labels[slot], self.algorithms[slot]
+        self.trained.pop(_gate(slot), None)
+
+    def seed_parameters(self) -> dict[int, int]:
+        """Return the number of parameters of every seed, by slot."""
+        return {
+            slot: sum(self.trained[name].part.weights.numel() for name in self._parts(slot)) for slot in self.labels
+        }
+
+    def train_epoch(self, settings: Mapping[int, SeedSetting]) -> dict[int, list[float]]:
+        """Train for one epoch; return the norms of each seed's gradient tensors at the last step."""
+        settings = {s: setting for s, setting in settings.items() if setting.in_forward and not _idle(setting)}
+        network = self._network(self._joined(settings))
+        owners = [_slot(name) for name in network.parts]
+        learns = [slot is None or not settings[slot].frozen for slot in owners]
+        split = self.problem.splits["train"]
+        gradients = network.train(
+            split,
+            torch.randperm(len(split.targets), generator=self.data_order),
+            [self.trained[name].part for name in network.parts],
+            [0 if slot is None else slot + 1 for slot in owners],
+            learns,
+            self._alphas(settings),
+            Step(self.config.batch_size, self.config.host_lr, self.config.momentum, self.config.max_grad_norm),
+        )
+        norms: dict[int, list[float]] = {}
+        for name, slot, learning, gradient in zip(network.parts, owners, learns, gradients, strict=True):
+            if slot is not None and learning:
+                tensors = [own for _, own in self.trained[name].split(gradient)]
+                norms.setdefault(slot, []).extend(torch.stack(torch._foreach_norm(tensors)).tolist())
+        return norms
+
+    def validate(
+        self, settings: Mapping[int, SeedSetting], pairs: bool, split: str
+    ) -> tuple[float, dict[tuple[int, ...], float]]:
+        """Return loss, and accuracy with every set of one switchable slot off, or of two where `pairs`, or none."""
+        # A seed that trains isolated leaves the host's output as it is.
+        seen = {s: setting for s, setting in settings.items() if setting.in_forward and setting.stage != Stage.TRAINING}
+        network = self._network(self._joined(seen))
+        switchable = [slot in seen and seen[slot].switchable for slot in range(network.slots)]
+        parts = [self.trained[name].part for name in network.parts]
+        return network.evaluate(self.problem.splits[split], parts, self._alphas(seen), switchable, 2 if pairs else 1)
+
+    def read(self) -> dict[str, tuple[Tensor, Tensor | None]]:
+        """Return copies of all parameters: name as in `GrownHost` → (value, momentum)."""
+        content: dict[str, tuple[Tensor, Tensor | None]] = {}
+        for name, trained in self.trained.items():
+            values, momenta = trained.split(trained.part.weights.clone()), trained.split(trained.part.momentum.clone())
+            for (parameter, value), (_, momentum) in zip(values, momenta, strict=True):
+                content[f"{name}.{parameter}"] = (value, momentum)
+        return content
+
+    def write(self, content: Mapping[str, tuple[Tensor, Tensor | None]]) -> None:
+        """Overwrite parameters and their momentum with what `read` returned."""
+        for name, trained in self.trained.items():
+            for kind, row in enumerate(trained.part):
+                for parameter, own in trained.split(row):
+                    if f"{name}.{parameter}" in content:
+                        value = content[f"{name}.{parameter}"][kind]
+                        own.copy_(value) if value is not None else own.zero_()
+
+    def in_loop(self, precision: str) -> LoopHost:
+        """Return the same host, to be trained on in PyTorch's loop."""
+        host = LoopHost.start(self.problem, self.instance, self.config, self.data_order, precision)
+        for slot, label in self.labels.items():
+            host.germinations[slot] = self.germinations[slot] - 1
+            host.germinate(slot, label, self.algorithms[slot])
+        host.germinations = dict(self.germinations)
+        host.write(self.read())
+        return host
+
+    def _joined(self, settings: Mapping[int, SeedSetting]) -> Joined:
+        return tuple(
+            (slot, self.labels[slot], settings[slot].algorithm, settings[slot].stage == Stage.TRAINING)
+            for slot in sorted(settings)
+        )
+
+    def _alphas(self, settings: Mapping[int, SeedSetting]) -> list[float]:
+        slots = len(self.problem.builder.slot_shapes)
+        return [settings[slot].alpha if slot in settings else 0.0 for slot in range(slots)]
+
+    def _parts(self, slot: int) -> list[str]:
+        return [name for name in (_branch(slot), _gate(slot)) if name in self.trained]
+
+    def _network(self, joined: Joined) -> Network:
+        key = (self.problem.alike, joined)
+        if key not in self.networks:
+            dtype = self.problem.task.train.inputs.dtype
+            self.networks[key] = Network(self._graph(joined), dtype, len(self.problem.builder.slot_shapes))
+        return self.networks[key]
+
+    def _graph(self, joined: Joined) -> Graph:
+        graph = Graph()
+        seeds = {slot: (algorithm, isolated) for slot, _, algorithm, isolated in joined}
+        for name in (HOST, *(name for slot in seeds for name in self._parts(slot))):
+            graph.part(name, self.trained[name].module)
+        x = graph.input(shape_of(self.problem.task.train.inputs.shape[1:]))
+        segments: Sequence[nn.Module] = list(self.trained[HOST].module.segments)  # type: ignore[arg-type]
+        for slot, segment in enumerate(segments):
+            x = graph.lower(segment, x)
+            if slot in seeds:
+                x = self._join(graph, x, slot, *seeds[slot])
+        return graph
+
+    def _join(self, graph: Graph, h: Node, slot: int, algorithm: Algorithm, isolated: bool) -> Node:
+        """Add a seed; return the host's activation with it."""
+        seen = evolve(h, detached=isolated)
+        inputs = [seen, graph.lower(self.trained[_branch(slot)].module, seen)]
+        if algorithm == Algorithm.GATE:
+            inputs.append(graph.lower(self.trained[_gate(slot)].module, seen))
+        if not isolated:
+            return graph.add(Kind.JOIN, inputs, h.shape, algorithm, isolated, slot)
+        graph.join_isolated(inputs, algorithm, isolated, slot)
+        return h
+
+
+def _idle(setting: SeedSetting) -> bool:
+    """Return whether a seed neither changes the host nor learns."""
+    return setting.stage == Stage.TRAINING and setting.frozen
+
+
+def _branch(slot: int) -> str:
+    return f"seeds.{slot}.branch"
+
+
+def _gate(slot: int) -> str:
+    return f"seeds.{slot}.gate"
+
+
+def _slot(name: str) -> int | None:
+    return None if name == HOST else int(name.split(".")[1])
