@@ -20,6 +20,7 @@ from esper_core.composition.lookup import find_planned
 from esper_core.composition.plan import Plan, check_updates
 from esper_core.contracts.errors import ConfigError, EsperError, UserError
 from esper_core.contracts.foreign import exhausted
+from esper_core.contracts.protocols import HasCircumstances
 from esper_core.contracts.sides import KeepsCheckpoints
 from esper_core.registry.index import Index
 from esper_core.runs.checkpoint import (
@@ -252,7 +253,13 @@ def _train(
             ranks = None if launch is None else stack.enter_context(_leading(launch, plan, index))
             trainer = open_training(plan, index) if ranks is None else ranks.open_session(plan, index)
             stack.callback(trainer.close, lambda message: warn(message))
-            facts = {"device": str(trainer.device), **({} if ranks is None else {"ranks": ranks.records})}
+            facts: dict[str, Any] = {
+                "device": str(trainer.device),
+                **({} if ranks is None else {"ranks": ranks.records}),
+            }
+            if isinstance(trainer.environment, HasCircumstances):
+                with trainer.owners["environment"].doing("telling its circumstances"):
+                    facts["environment"] = dict(trainer.environment.circumstances())
             run = open_run(trainer, facts, stack)
             lines = run.metrics()
             _tell_of_checkpoint(trainer, run)

@@ -109,6 +109,8 @@ def _print_summary(directory: RunDirectory, metrics: list[dict[str, Any]]) -> No
         f"  updates      {len(metrics)} of {plan.updates}, {plan.envs} environments side by side",
         f"  loads with   {_loads_with(directory)}",
     )
+    if found := directory.circumstances.get("environment"):
+        say(f"  played with  {', '.join(f'{name} {value}' for name, value in found.items())}")
     if plan.init is not None:
         say(f"  begun with   {plan.init.run}, update {plan.init.update}, digest {plan.init.digest[:16]}")
     spent = sum(line["timing"]["seconds"] for line in metrics)

@@ -36,12 +36,6 @@ def check_ranks(plan: Plan, index: Index, count: int) -> None:
         raise IncompatiblePlan(said, hint=f"{ALONE[:-1]}, or choose one number.")
     for planned in plan.of_kind(TEACHER):
         raise IncompatiblePlan(f"{find_planned(index, planned)} teaches, in one process only.", hint=ALONE)
-    if plan.drawn:
-        raise IncompatiblePlan(
-            f"Each update draws how many slots there are ({', '.join(map(str, plan.drawn))}), which several ranks "
-            "cannot do together yet.",
-            hint=ALONE,
-        )
     if (device := resolve_device(plan.device)) != "cpu":
         raise ConfigError(f"Ranks compute on CPUs, and the device is '{device}'.", hint="Use --device cpu.")
     if plan.envs < count:

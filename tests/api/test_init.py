@@ -162,6 +162,7 @@ def test_the_command_begins_with_weights_and_runs_show_says_so(origin: Run, espe
     status, text = esper_command("runs", "show", str(run))
     said = " ".join(text.split())
     assert f"begun with {origin.path}, update 1" in said and "loads with any number of slots; trained with 3" in said
+    assert "played with runtime engine, kernels" in said or "played with runtime loop" in said, "what trains hosts"
 
 
 def test_what_features_have_seen_comes_along(tmp_path: Path) -> None:
