@@ -145,10 +145,10 @@ class FactoredDistribution:
         The operation is drawn first and exactly once. With `deterministic` the most probable entry of every head is
         taken, and the mean of numbers. The generator may be on any device; in its place may be what `draw` has drawn.
         """
-        first = self.logits[self.actions.names[0]]
         noise = drawn or {}
         if not deterministic and drawn is None:
-            noise = draw(self.actions, first.shape[:-1], generator, first.device)
+            lead, device = self._places()
+            noise = draw(self.actions, lead, generator, device)
 
         def category(name: str, log_probs: Tensor, legal: Tensor) -> Tensor:
             return _choose(log_probs, legal, noise.get(name))
