@@ -247,10 +247,13 @@ class Rollout:
             _put(self.actions[name], t, action)
             # Until the policy of learning is known, that of acting.
             logits = acted.distribution.logits[name]
-            if self.old_logits[name].shape[2:] != logits.shape[1:]:
-                # Only the network knows that its logits of the slot are given each operation.
-                self.old_logits[name] = logits.new_zeros(*self.valid.shape, *logits.shape[1:])
+            self._fit(name, logits[:, None])
             _put(self.old_logits[name], t, logits)
+
+    def _fit(self, name: str, logits: Tensor) -> None:
+        """Make room for logits `[·, ·, ...]` of a head: only the network knows that those of the slot are `[O, N]`."""
+        if self.old_logits[name].shape[2:] != logits.shape[2:]:
+            self.old_logits[name] = logits.new_zeros(*self.valid.shape, *logits.shape[2:])
 
     def add_outcome(
         self, t: int, start: Flags, valid: Flags, reward: Rewards, terminated: Flags, truncated: Flags
@@ -282,6 +285,8 @@ class Rollout:
         """Take over what was played in shares of these rows, in order; `begin` comes before it and `finish` after."""
         lengths, first = [part.outcomes[0].shape[1] for part in parts], 0
         self.length = max(lengths)
+        for name, logits in parts[0].seen[3].items():
+            self._fit(name, logits)
         stored = taken_apart((self.features, self.masks, self.actions, self.old_logits, self.bootstrap))[0]
         for part, length in zip(parts, lengths, strict=True):
             rows = slice(first, first + len(part.outcomes[0]))

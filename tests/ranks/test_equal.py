@@ -35,6 +35,7 @@ ECHELON = (
 
 PLANS = {
     "growth": GROWTH,
+    "slots given each operation": ("--policy", "lstm-slots", *GROWTH[2:]),
     "minibatches": SHUFFLED,
     "parts of episodes": PARTS,
     "episodes that end early": WHOLE,
