@@ -26,7 +26,7 @@ from typing import Any
 HOSTS, EPOCHS = 16, 20
 PLAN = (
     *("--policy", "lstm-v2", "--slots", "3", "--envs", str(HOSTS), "--epochs", str(EPOCHS), "--workers", "1"),
-    *("--device", "cpu", "-o", "environment.instances=64"),
+    *("--device", "cpu", "-o", "environment.instances=16"),
 )
 DELAY = "ESPER_SCALE_DELAY"
 """Seconds that every answer to rank 0 takes longer, for the ranks that this script starts."""

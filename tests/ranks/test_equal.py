@@ -138,6 +138,7 @@ def train(plan: Plan, count: int, out: Path, run: RunDirectory | None = None) ->
     return RunDirectory.open(only_run(out))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plan", [matches, lamps])
 def test_rows_that_are_absent_and_an_environment_without_a_state(tmp_path: Path, plan: object) -> None:
     assert callable(plan)

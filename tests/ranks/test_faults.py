@@ -109,6 +109,7 @@ def test_an_exception_on_one_rank_ends_all_with_its_message(tmp_path: Path, rank
         assert "Error: Rank 1 of 2 waited for rank 0, which is gone." in ranks[1].said
 
 
+@pytest.mark.slow
 def test_a_full_disk_of_rank_0_ends_all_and_the_run_goes_on_when_there_is_room(tmp_path: Path) -> None:
     def fill() -> None:
         write, fsync = os.write, os.fsync
@@ -151,6 +152,7 @@ def test_what_is_not_finite_on_one_rank_is_skipped_everywhere(tmp_path: Path) ->
 # What is gone on with -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_sigterm_leaves_a_checkpoint_to_go_on_from(tmp_path: Path) -> None:
     ranks = launch(2, patched(lambda rank: slowly(), *TRAIN), tmp_path / "said")
     wait_for(tmp_path / "runs", 1, ranks)
