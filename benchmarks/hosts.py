@@ -73,10 +73,11 @@ def accuracies(
     task = ClassificationTask(task.name, task.classes, task.train, task.test, task.test)
     host = build("host", problem.host)
     branch = build("blueprint", problem.blueprint)
-    kind = choose(config, Problems(task, host, {"it": branch}, slots), "float32")
+    problems = Problems(task, host, {"it": branch}, slots)
+    kind = choose(config, problems, "float32")
     active, found = [True] * instances, {}
     for grown in (False, True):
-        with closing(kind(config, task, host, {"it": branch}, slots)) as runtime:
+        with closing(kind(config, problems)) as runtime:
             runtime.start(range(instances))
             for env in range(instances if grown else 0):
                 for slot in range(slots):

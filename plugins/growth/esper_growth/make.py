@@ -38,15 +38,7 @@ def growth(config: GrowthConfig, context: BuildContext) -> GrowthEnvironment:
         )
 
     problems = Problems(task, host, context.parts["blueprint"], num_slots)
-    make = partial(
-        choose(config, problems, context.precision),
-        config,
-        task,
-        host,
-        context.parts["blueprint"],
-        num_slots,
-        context.precision,
-    )
+    make = partial(choose(config, problems, context.precision), config, problems, context.precision)
     device = torch.device(context.device)
 
     def runtime() -> HostRuntime:

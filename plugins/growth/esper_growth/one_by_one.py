@@ -18,7 +18,6 @@ from esper_growth.engine.network import Network
 from esper_growth.loop import LoopHost
 from esper_growth.model import SeedSetting
 from esper_growth.problems import Problem, Problems
-from esper_growth.protocols import Blueprint, Host, Task
 from esper_growth.runtime import (
     Fossils,
     Gradients,
@@ -82,19 +81,11 @@ class LoopRuntime:
 
     name, kernels = "loop", "torch"
 
-    def __init__(
-        self,
-        config: GrowthConfig,
-        task: Task,
-        host: Host,
-        blueprints: Mapping[str, Blueprint],
-        num_slots: int,
-        precision: str = "float32",
-    ) -> None:
-        self.config, self.num_slots, self.precision = config, num_slots, precision
+    def __init__(self, config: GrowthConfig, problems: Problems, precision: str = "float32") -> None:
+        self.config, self.num_slots, self.precision = config, problems.num_slots, precision
         self.hosts: list[HostInTraining] = []
         self._snapshots: dict[int, Content] = {}
-        self._problems = Problems(task, host, blueprints, num_slots)
+        self._problems = problems
 
     @one_thread()
     def start(self, instances: Sequence[int]) -> None:
@@ -174,27 +165,18 @@ class EngineRuntime(LoopRuntime):
 
     name = "engine"
 
-    def __init__(
-        self,
-        config: GrowthConfig,
-        task: Task,
-        host: Host,
-        blueprints: Mapping[str, Blueprint],
-        num_slots: int,
-        precision: str = "float32",
-    ) -> None:
-        super().__init__(config, task, host, blueprints, num_slots, precision)
+    def __init__(self, config: GrowthConfig, problems: Problems, precision: str = "float32") -> None:
+        super().__init__(config, problems, precision)
         self.kernels = compiler.load().digest
         self._networks: dict[tuple[object, Joined], Network] = {}
         self._strange: set[str] = set()
         # Whatever the engine does not know is named here, before processes multiply what is said.
-        probe = self._fresh(self._problems.at(0), 0, torch.Generator())
-        for label, blueprint in blueprints.items():
-            if host.topology in blueprint.topologies and isinstance(probe, EngineHost):
-                try:
-                    probe.germinate(0, label, Algorithm.ADD)
-                except Unknown as unknown:
-                    self._name(f"A host with a seed of the blueprint '{label}'", unknown)
+        probe = self._fresh(problems.at(0), 0, torch.Generator())
+        for label in problems.legal if isinstance(probe, EngineHost) else ():
+            try:
+                probe.germinate(0, label, Algorithm.ADD)
+            except Unknown as unknown:
+                self._name(f"A host with a seed of the blueprint '{label}'", unknown)
 
     def _fresh(self, problem: Problem, instance: int, data_order: torch.Generator) -> HostInTraining:
         try:

@@ -77,6 +77,11 @@ class Problems:
             self._kept[instance] = Problem(task, self._builders[key], splits)
         return self._kept[instance]
 
+    @property
+    def legal(self) -> list[str]:
+        """Labels of the blueprints that hosts of this topology may grow."""
+        return [label for label, part in self.blueprints.items() if self.host.topology in part.topologies]
+
     def modules(self, instance: int) -> frozenset[str]:
         """Return the modules of what an instance trains, and of the families that it was drawn from."""
         problem = self.at(instance)

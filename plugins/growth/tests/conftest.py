@@ -30,6 +30,7 @@ from esper_growth.hosts.transformer import TransformerHost
 from esper_growth.hosts.uniform import PointwiseHost
 from esper_growth.make import growth
 from esper_growth.masks import LifecycleMasks
+from esper_growth.problems import Problems
 from esper_growth.tasks.digits import digits
 from esper_growth.tasks.mnist1d import mnist1d
 from esper_growth.tasks.synthetic import synthetic
@@ -124,7 +125,7 @@ def make_runtime(make_context: Make, request: pytest.FixtureRequest) -> Make:
     def make(kind, *, slots=3, precision="float32", context=None, **options):
         parts = make_context(slots=slots, **(context or {})).parts
         config = GrowthConfig(**{"batch_size": 50, **options})
-        runtime = kind(config, parts["task"], parts["host"], parts["blueprint"], slots, precision)
+        runtime = kind(config, Problems(parts["task"], parts["host"], parts["blueprint"], slots), precision)
         request.addfinalizer(runtime.close)
         return runtime
 

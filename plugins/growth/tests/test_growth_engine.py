@@ -23,6 +23,7 @@ from esper_growth.hosts.transformer import Patches, Positions, Residual
 from esper_growth.loop import LoopHost
 from esper_growth.model import SeedSetting
 from esper_growth.one_by_one import EngineRuntime, LoopRuntime
+from esper_growth.problems import Problems
 from esper_growth.protocols import Split
 from esper_growth.stages import Stage
 from plugins.growth.tests.lives import NAMES, OF_SEQUENCES, SLOTS, Life
@@ -273,7 +274,7 @@ def test_a_host_goes_on_in_the_loop_once_it_has_a_layer_that_the_engine_does_not
     parts = make_context(samples=60, dtype=torch.float64, noise=1e-3).parts
     config = make_context().parts and SimpleNamespace(batch_size=20, host_lr=0.05, momentum=0.9, max_grad_norm=0.0)
     kinds = [
-        kind(config, parts["task"], parts["host"], {**parts["blueprint"], "strange": STRANGE}, 3)
+        kind(config, Problems(parts["task"], parts["host"], {**parts["blueprint"], "strange": STRANGE}, 3))
         for kind in (EngineRuntime, LoopRuntime)
     ]
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
@@ -307,7 +308,7 @@ def test_a_host_that_the_engine_does_not_know_trains_in_the_loop_and_is_named_on
 
     host.build = build
     config = SimpleNamespace(batch_size=20, host_lr=0.05, momentum=0.9, max_grad_norm=0.0)
-    runtime = EngineRuntime(config, parts["task"], host, parts["blueprint"], 3)
+    runtime = EngineRuntime(config, Problems(parts["task"], host, parts["blueprint"], 3))
     runtime.start([0, 1])
     assert all(isinstance(host, LoopHost) for host in runtime.hosts)
     assert len(caplog.records) == 1 and f"The host '{host.name}' trains in PyTorch's loop" in caplog.text

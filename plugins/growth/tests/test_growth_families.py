@@ -73,7 +73,7 @@ def test_a_host_computes_the_same_in_any_company(make_context, size):
     seeds = {1: SeedSetting(Stage.BLENDING, 0.6, Algorithm.ADD, False)}
 
     def losses(instances):
-        runtime = FusedRuntime(config, parts["task"], parts["host"], parts["blueprint"], 3)
+        runtime = FusedRuntime(config, Problems(parts["task"], parts["host"], parts["blueprint"], 3))
         runtime.start(instances)
         for env in range(len(instances)):
             runtime.germinate(env, 1, "conv_light", Algorithm.ADD)

@@ -17,6 +17,7 @@ from esper_growth.config import GrowthConfig
 from esper_growth.fused.runtime import FusedRuntime
 from esper_growth.model import SeedSetting
 from esper_growth.one_by_one import EngineRuntime, LoopRuntime
+from esper_growth.problems import Problems
 from esper_growth.stages import Stage
 from esper_growth.workers import Workers, shared_out
 
@@ -34,7 +35,7 @@ def make(make_context):
     """Return a function that makes the maker of a runtime, with `more` blueprints."""
     parts, config = make_context().parts, GrowthConfig(batch_size=50)
     return lambda kind=LoopRuntime, **more: partial(
-        kind, config, parts["task"], parts["host"], {**parts["blueprint"], **more}, 3
+        kind, config, Problems(parts["task"], parts["host"], {**parts["blueprint"], **more}, 3)
     )
 
 

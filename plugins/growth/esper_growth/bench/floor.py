@@ -47,7 +47,7 @@ def evidence(bench: HostBench, ceilings: Ceilings, figure: str, figures: Mapping
 
 def _ablated_cost(bench: HostBench) -> float:
     """Return the products of a validation with every seed off in turn, over those of one validation."""
-    builder, inputs = bench.problem.builder, bench.problem.task.validation.inputs[:1]
+    builder, inputs = bench.problems.at(0).builder, bench.problems.at(0).task.validation.inputs[:1]
     grown, settings = GrownHost(builder.host(0)), dict.fromkeys(range(bench.slots), IN_FULL)
     for slot in settings:
         grown.seeds[str(slot)] = Seed(builder.branch(0, slot, 1, bench.seed))

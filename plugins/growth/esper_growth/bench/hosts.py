@@ -14,7 +14,7 @@ from esper_growth.actions import Algorithm
 from esper_growth.choice import choose
 from esper_growth.config import GrowthConfig
 from esper_growth.model import SeedSetting
-from esper_growth.problems import Problem, Problems
+from esper_growth.problems import Problems
 from esper_growth.runtime import HostRuntime, Settings
 from esper_growth.stages import Stage
 from esper_growth.workers import shared_out
@@ -83,17 +83,16 @@ class HostBench:
         return SEEDS[self.parts["host"].topology]
 
     @property
-    def problem(self) -> Problem:
-        """What instance 0 trains."""
-        return Problems(self.parts["task"], self.parts["host"], self.parts["blueprint"], self.slots).at(0)
+    def problems(self) -> Problems:
+        """What every instance trains."""
+        return Problems(self.parts["task"], self.parts["host"], self.parts["blueprint"], self.slots)
 
     @contextmanager
     def hosts(self, envs: int, occupied: int, workers: int = 1) -> Iterator[Hosts]:
         """Yield E hosts in so many processes, the first few of whose slots hold a seed."""
         config = evolve(self.config, workers=workers)
-        parts = (self.parts["task"], self.parts["host"], self.parts["blueprint"])
-        problems = Problems(*parts, self.slots)
-        make = partial(choose(config, problems, self.precision), config, *parts, self.slots, self.precision)
+        problems = self.problems
+        make = partial(choose(config, problems, self.precision), config, problems, self.precision)
         runtime = shared_out(make, workers, problems.shares)
         try:
             runtime.start(range(envs))

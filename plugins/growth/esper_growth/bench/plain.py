@@ -40,7 +40,7 @@ class PlainLoop:
     """
 
     def __init__(self, bench: HostBench, occupied: int, way: str) -> None:
-        problem, config = bench.problem, bench.config
+        problem, config = bench.problems.at(0), bench.config
         branches = [problem.builder.branch(0, slot, 1, bench.seed) for slot in range(occupied)]
         network: nn.Module = PlainNetwork(list(problem.builder.host(0).segments), branches)  # type: ignore[arg-type]
         self.inputs, self.targets = problem.task.train.inputs, problem.task.train.targets

@@ -16,6 +16,7 @@ from esper_growth.conformance.modules import Case
 from esper_growth.conformance.options import with_other_options
 from esper_growth.conformance.stepping import check_steps
 from esper_growth.one_by_one import LoopRuntime
+from esper_growth.problems import Problems
 from esper_growth.protocols import Host, fits
 from esper_testing.conformance.subject import SLOTS, Subject
 from esper_testing.conformance.suite import Suite
@@ -160,7 +161,7 @@ def gradients(subject: Subject) -> None:
 def trains(subject: Subject) -> None:
     """The loop runtime trains it for an epoch: its parameters move, and it can be validated."""
     for slots in (1, 3):
-        runtime = LoopRuntime(stand_in.CONFIG, stand_in.task(_shapes(subject)[0]), _host(subject), {}, slots)
+        runtime = LoopRuntime(stand_in.CONFIG, Problems(stand_in.task(_shapes(subject)[0]), _host(subject), {}, slots))
         runtime.start([0, 1])
         before = runtime.weights(0)
         runtime.train_epoch([{}, {}], [True, True])

@@ -12,6 +12,7 @@ from esper_growth.conformance import stand_in
 from esper_growth.fused.runtime import FusedRuntime
 from esper_growth.model import SeedSetting
 from esper_growth.one_by_one import EngineRuntime, LoopRuntime
+from esper_growth.problems import Problems
 from esper_growth.protocols import Blueprint, Host, Task
 from esper_growth.stages import Stage
 
@@ -39,7 +40,7 @@ def check_steps(host: Host, task: Task, blueprints: Mapping[str, Blueprint]) -> 
     settings = [dict(seeds) if blueprints else {} for seeds in GROWN]
 
     def train(kind: type[FusedRuntime] | type[LoopRuntime]) -> list[dict[str, Tensor]]:
-        with closing(kind(stand_in.CONFIG, task, host, blueprints, SLOTS)) as runtime:
+        with closing(kind(stand_in.CONFIG, Problems(task, host, blueprints, SLOTS))) as runtime:
             runtime.start(range(HOSTS))
             for env, seeds in enumerate(settings):
                 for slot, setting in seeds.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, islice
 from typing import NamedTuple, TypeVar
 
@@ -17,7 +17,6 @@ from esper_growth.fused.data import GroupData
 from esper_growth.fused.fold import fold
 from esper_growth.fused.group import HostGroup
 from esper_growth.problems import Problems
-from esper_growth.protocols import Blueprint, Host, Task
 from esper_growth.runtime import (
     Fossils,
     Gradients,
@@ -48,26 +47,18 @@ class FusedRuntime:
 
     name, kernels = "fused", "torch"
 
-    def __init__(
-        self,
-        config: GrowthConfig,
-        task: Task,
-        host: Host,
-        blueprints: Mapping[str, Blueprint],
-        num_slots: int,
-        precision: str = "float32",
-    ) -> None:
-        self.config, self.num_slots, self.precision = config, num_slots, precision
-        self._computing = task.train.inputs.dtype if precision == "float32" else computing_dtype(precision)
+    def __init__(self, config: GrowthConfig, problems: Problems, precision: str = "float32") -> None:
+        self.config, self.num_slots, self.precision = config, problems.num_slots, precision
+        dtype = problems.task.train.inputs.dtype
+        self._computing = dtype if precision == "float32" else computing_dtype(precision)
         self.groups: list[HostGroup] = []
-        self._problems = Problems(task, host, blueprints, num_slots)
+        self._problems = problems
         # Whatever has no fused form is named here, before processes multiply what is said.
-        builder = self._problems.at(0).builder
+        builder = problems.at(0).builder
         for segment in builder.host(0).segments:  # type: ignore[union-attr]
             fold(segment)
-        for label, blueprint in blueprints.items():
-            if host.topology in blueprint.topologies:
-                fold(builder.branch(0, 0, 0, label))
+        for label in problems.legal:
+            fold(builder.branch(0, 0, 0, label))
 
     @one_thread()
     def start(self, instances: Sequence[int]) -> None:

@@ -22,19 +22,27 @@ inline void widen(Value& value, int tall, int broad) {
     value.border_x = std::max(value.border_x, broad / 2);
 }
 
-// weight [out, in, tall, broad], bias [out] or none.
-template <typename T> struct Convolution : Layer<T> {
-    Weight weight, bias;
+// What slides a kernel [tall, broad] over an image. Taps are where numbers of the input, or of the output's gradient on
+// the way back, lie around a pixel.
+template <typename T> struct Sliding : Layer<T> {
+    Weight weight;
     int tall, broad;
     Value in, out;
     std::vector<int32_t> taps, back_taps;
-    std::vector<T> packed, back_packed;
     std::vector<V<T>> kept;
 
     void want(std::vector<Value>& values) const override {
         widen(values[this->inputs[0]], tall, broad);
         if (values[this->inputs[0]].learns) widen(values[this->output], tall, broad);
     }
+};
+
+// weight [out, in, tall, broad], bias [out] or none.
+template <typename T> struct Convolution : Sliding<T> {
+    using Sliding<T>::weight, Sliding<T>::tall, Sliding<T>::broad, Sliding<T>::in, Sliding<T>::out, Sliding<T>::taps,
+        Sliding<T>::back_taps, Sliding<T>::kept;
+    Weight bias;
+    std::vector<T> packed, back_packed;
 
     void settle(const std::vector<Value>& values, int64_t) override {
         in = values[this->inputs[0]], out = values[this->output];
@@ -83,18 +91,10 @@ template <typename T> struct Convolution : Layer<T> {
 };
 
 // weight [channels, 1, tall, broad].
-template <typename T> struct Depthwise : Layer<T> {
-    Weight weight;
-    int tall, broad;
-    Value in, out;
-    std::vector<int32_t> taps, back_taps;
+template <typename T> struct Depthwise : Sliding<T> {
+    using Sliding<T>::weight, Sliding<T>::tall, Sliding<T>::broad, Sliding<T>::in, Sliding<T>::out, Sliding<T>::taps,
+        Sliding<T>::back_taps, Sliding<T>::kept;
     std::vector<T> turned;
-    std::vector<V<T>> kept;
-
-    void want(std::vector<Value>& values) const override {
-        widen(values[this->inputs[0]], tall, broad);
-        if (values[this->inputs[0]].learns) widen(values[this->output], tall, broad);
-    }
 
     void settle(const std::vector<Value>& values, int64_t) override {
         in = values[this->inputs[0]], out = values[this->output];
