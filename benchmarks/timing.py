@@ -49,7 +49,7 @@ class From(AllOn):
 
     def __init__(self, label: str, epoch: int, context: BuildContext) -> None:
         super().__init__(None, context)
-        self.LABEL, self._epoch = label, epoch  # type: ignore[misc]
+        self.LABEL, self._epoch = label, epoch
 
     def _due(self, env: int, state: Mapping[str, Tensor]) -> bool:
         return int(state["epoch"][env]) >= self._epoch
