@@ -126,7 +126,7 @@ def report(tasks: list[str], training: dict[str, NDArray[Any]], held: dict[str, 
             print(f"{arm:26}" + "".join(f"{values[row, at].mean():26.3f}" for at in columns.values()))
 
         def best(names: list[str], row: int = row) -> str:
-            return max(names, key=lambda arm: float(training[arm][row].mean()))
+            return max(names, key=lambda name: float(training[name][row].mean()))
 
         grown = ["after-fall", *RULES[1:]]
         schedules = [arm for arm in held if "@" in arm]
