@@ -116,59 +116,60 @@ def kind_of(task: str) -> str:
 
 
 def report(tasks: list[str], training: dict[str, NDArray[Any]], held: dict[str, NDArray[Any]]) -> None:
-    """Print a table of arms, and what timing is worth."""
+    """Print tables of arms, and of what timing is worth, with 95 % intervals over instances."""
     kinds = [kind_of(task) for task in tasks]
     columns = {kind: [i for i, other in enumerate(kinds) if other == kind] for kind in sorted(set(kinds))}
     columns["all"] = list(range(len(kinds)))
+    heads = " | ".join(f"{kind} ({len(at)})" for kind, at in columns.items())
+    schedules = [arm for arm in held if "@" in arm]
+    topologies = ["static", *(arm for arm in held if arm.startswith("replay"))]
+    grown = [arm for arm in held if f"replay of {arm}" in held]
     for row, title in enumerate(("test accuracy", "less the price of FLOPs")):
-        print(f"\n{title:26}" + "".join(f"{f'{kind} ({len(at)})':>26}" for kind, at in columns.items()))
+        print(f"\n| {title} | {heads} |\n| --- |{' ---: |' * len(columns)}")
         for arm, values in held.items():
-            print(f"{arm:26}" + "".join(f"{values[row, at].mean():26.3f}" for at in columns.values()))
+            print(f"| `{arm}` | " + " | ".join(f"{values[row, at].mean():.3f}" for at in columns.values()) + " |")
 
         def best(names: list[str], row: int = row) -> str:
             return max(names, key=lambda name: float(training[name][row].mean()))
 
-        grown = ["after-fall", *RULES[1:]]
-        schedules = [arm for arm in held if "@" in arm]
-        replays = [arm for arm in held if arm.startswith("replay")]
-        fixed = best([*replays, "static"])
+        fixed, schedule = best(topologies), best(schedules)
         pairs = [(arm, f"replay of {arm}") for arm in grown]
-        pairs += [
-            (best(grown), fixed),
-            (best(schedules), fixed),
-            ("after-fall", fixed),
-            ("after-fall", best(schedules)),
-        ]
+        pairs += [(best(grown), fixed), (schedule, fixed), ("after-fall", fixed), ("after-fall", schedule)]
+        print(f"\n| {title} | {heads} |\n| --- |{' --- |' * len(columns)}")
         for arm, other in dict.fromkeys(pairs):
             said = []
             for at in columns.values():
                 difference = (held[arm] - held[other])[row, at][None]
                 found = Bootstrap.draw(len(at), 1).sampled(pooled_mean, difference).estimate
-                said.append(f"{f'{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]':>26}")
-            print(f"{arm} − {other}:\n{'':26}" + "".join(said))
+                said.append(f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]")
+            print(f"| `{arm}` − `{other}` | " + " | ".join(said) + " |")
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, or read what was measured, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--policy", default="drift", choices=("drift", "budget"), help="Recipe of timing.toml.")
     parser.add_argument("--training", type=int, default=32, help="Instances to choose on, from 0 on; 16 at a time.")
     parser.add_argument("--instances", type=int, default=48, help="Held-out instances; 16 at a time.")
     parser.add_argument("--fresh", type=int, default=HELD_OUT + 50_000, help="The first of them.")
     parser.add_argument("--out", type=Path, help="Write every number to this file, as JSON.")
+    parser.add_argument("--read", type=Path, help="Measure nothing; print what --out has written.")
     parser.add_argument("-o", "--option", action="append", default=[], help="KIND.key=VALUE, as for esper train.")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
+    if chosen.read:
+        kept = json.loads(chosen.read.read_text())
+        parts = {name: {arm: np.array(v) for arm, v in kept[name].items()} for name in ("training", "held")}
+        report(kept["tasks"], **parts)
+        return
     options = tuple(chosen.option)
     _, training = measure(chosen.policy, list(range(chosen.training)), options)
     tasks, held = measure(chosen.policy, [chosen.fresh + i for i in range(chosen.instances)], options)
-    report(tasks, training, held)
     if chosen.out:
-        numbers = {
-            name: {arm: v.tolist() for arm, v in part.items()}
-            for name, part in (("training", training), ("held", held))
-        }
+        measured = {"training": training, "held": held}
+        numbers = {name: {arm: v.round(6).tolist() for arm, v in part.items()} for name, part in measured.items()}
         chosen.out.write_text(json.dumps({"tasks": tasks, **numbers}))
+    report(tasks, training, held)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from esper_core.contracts.actions import ActionSpec
-from esper_core.contracts.errors import EsperError, UserError
+from esper_core.contracts.errors import EsperError
 from esper_growth.actions import Op
 from esper_growth.lifecycle import SlotTable, legal_slots
-from esper_growth.problems import Problem
 from esper_growth.stages import Stage
 
 
@@ -60,18 +59,3 @@ def check_finite(loss: Tensor, active: Tensor, instances: Sequence[int], epoch: 
             f"{float(loss[env])} after epoch {int(epoch[env]) + 1}.",
             hint="Lower environment.host_lr or set environment.max_grad_norm.",
         )
-
-
-def check_changes(instances: Sequence[int], problems: Sequence[Problem], epochs: int) -> None:
-    """Refuse tasks that change when an episode of so many epochs is over.
-
-    Raises:
-        UserError: one does.
-    """
-    for instance, problem in zip(instances, problems, strict=True):
-        last = problem.phases[-1].epoch
-        if last >= epochs:
-            raise UserError(
-                f"Instance {instance} changes at epoch {last}, and an episode ends with epoch {epochs - 1}.",
-                hint="Raise environment.epochs, or let the task change earlier.",
-            )

@@ -26,7 +26,7 @@ from esper_core.contracts.spaces import action_space, observation_space
 from esper_growth import reward
 from esper_growth.actions import Algorithm, Op
 from esper_growth.board import slot_board
-from esper_growth.checks import check_changes, check_finite, check_legal
+from esper_growth.checks import check_finite, check_legal
 from esper_growth.config import GrowthConfig
 from esper_growth.cost import TrainingCost
 from esper_growth.describe import describe
@@ -105,7 +105,6 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         self.static_accuracy = torch.tensor([static[i][-1] for i in self.instances], dtype=torch.float64)
         self.runtime.start(self.instances)
         self.problems = [self._problems.at(instance) for instance in self.instances]
-        check_changes(self.instances, self.problems, self.config.epochs)
         self.described = described(self.problems)
         self.slots = SlotTable.empty(self.num_envs, self.num_slots)
         self.scaffolding = Scaffolding(self.num_envs)

@@ -33,6 +33,12 @@ def changes_of(task: Task) -> Sequence[Change]:
     return changes
 
 
+def last_change_of(task: Task) -> int:
+    """Return the last epoch at which a task, or one of a family, becomes another; 0 where none does."""
+    own = max((change.epoch for change in changes_of(task)), default=0)
+    return max(own, getattr(task, "last_change", 0))
+
+
 def on(blueprint: Blueprint, topology: str) -> Blueprint:
     """Return the blueprint for hosts of a topology: itself, or what its method `on` returns."""
     special: Blueprint = blueprint.on(topology) if hasattr(blueprint, "on") else blueprint
@@ -65,7 +71,8 @@ class Task(Protocol):
     A task that changes while a host trains has an attribute `changes: Sequence[Change]`, what it becomes, in order of
     epochs, which are above 0. Number of classes, shape of a sample and sizes of the splits stay; no sample is in two
     splits, before or after. A host is measured on the splits of the epoch that it was last trained in, the test split
-    included. No policy is told when a task changes, so a family's instances must not all change at once.
+    included. No policy is told when a task changes, so a family's instances must not all change at once; its attribute
+    `last_change: int` is the last epoch at which one may.
     """
 
     name: str

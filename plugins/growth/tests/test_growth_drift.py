@@ -90,8 +90,8 @@ def test_a_change_says_what_is_wrong_with_it():
 
 
 def test_an_episode_that_ends_before_the_change_is_refused(make):
-    with pytest.raises(UserError, match=r"Instance \d changes at epoch \d, and an episode ends with epoch 1"):
-        make(epochs=2)
+    with pytest.raises(UserError, match="changes up to epoch 4, and an episode ends with epoch 3"):
+        make(epochs=4)
 
 
 @pytest.mark.parametrize("instance", KINDS.values(), ids=list(KINDS))

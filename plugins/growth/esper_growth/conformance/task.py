@@ -10,7 +10,7 @@ import torch
 from esper_core.composition.build import build_beside
 from esper_growth.conformance.options import with_other_options
 from esper_growth.conformance.stand_in import INSTANCES
-from esper_growth.protocols import Split, Task, axes_of, changes_of
+from esper_growth.protocols import Split, Task, axes_of, changes_of, last_change_of
 from esper_testing.conformance.subject import Subject
 from esper_testing.conformance.suite import Suite
 from esper_testing.fake_device import FakeDevice
@@ -195,6 +195,9 @@ def changes(subject: Subject) -> None:
                 "what can be seen of it gives the change away"
             )
             assert _own_difference(before, after), f"'{task.name}' is the same after a change"
+        assert epochs[-1] <= last_change_of(whole), (
+            f"'{task.name}' changes at epoch {epochs[-1]}, after its family's last_change={last_change_of(whole)}"
+        )
     firsts = [changes_of(task)[0].epoch for task in drawn if changes_of(task)]
     assert len(firsts) < 2 or len(set(firsts)) > 1, (
         f"all of {len(firsts)} instances change at epoch {firsts[0]}, so that a policy can know when"

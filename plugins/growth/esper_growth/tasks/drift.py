@@ -53,6 +53,7 @@ class DriftTask:
         options = (config.changes, (config.earliest, config.latest), (config.train_samples, config.samples))
         parts = ("+".join(map(str, values)) for values in (*options, (f"{config.noise:g}",)))
         self.name = "drift-" + "-".join(parts)
+        self.last_change = config.latest
         first = self.draw(0)
         self.train, self.validation, self.test, self.changes = first.train, first.validation, first.test, first.changes
 
