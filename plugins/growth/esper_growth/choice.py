@@ -94,9 +94,12 @@ def _measured(config: GrowthConfig, problem: Problem) -> dict[str, float]:
 
 @one_thread()
 def _measure(config: GrowthConfig, problem: Problem) -> dict[str, float]:
-    train = problem.splits["train"]
+    train = problem.splits(0)["train"]
     few = STEPS * config.batch_size
-    problem = evolve(problem, splits={"train": Split(train.inputs[:few], train.targets[:few])})
+    problem = evolve(
+        problem,
+        phases=(evolve(problem.phases[0], splits={"train": Split(train.inputs[:few], train.targets[:few])}),),
+    )
     orders = [torch.Generator(), torch.Generator()]
     hosts: dict[str, HostInTraining] = {
         "engine": EngineHost.start(problem, 0, config, orders[0], {}),

@@ -34,6 +34,13 @@ class GrowthConfig:
     rent: float = option(
         0.02, low=0.0, high=1e6, help="Price of an episode at full growth: rent·ln(1 + growth), spread over epochs."
     )
+    reward_flops: float = option(
+        0.0,
+        low=0.0,
+        high=1e6,
+        help="Price of training FLOPs: what as many as the bare host needs for a whole episode cost, in accuracy; the "
+        "bare host's own are free.",
+    )
     operation_cost: float = option(0.001, low=0.0, high=1e6, help="Price of every operation that is not WAIT.")
     shaping: float = option(
         0.02, low=0.0, high=1e6, help="Scale of the potential that guides seeds through their stages."
@@ -127,6 +134,29 @@ class MixedTaskConfig:
     samples: int = option(
         2500, low=100, high=1_000_000, help="Samples of mnist1d: 64 % to train on, 16 % to validate, 20 % to test."
     )
+
+
+@frozen
+class DriftConfig:
+    """Options of the task `drift`."""
+
+    changes: tuple[str, ...] = option(
+        ("classes", "permutation", "order"),
+        converter=tuple,
+        help="How instances change, each with equal chances: classes (new ones arrive), permutation (points of curves "
+        "change places) or order (points that were shuffled return to their places).",
+    )
+    earliest: int = option(10, low=1, high=99_999, help="First epoch at which an instance may change.")
+    latest: int = option(30, low=1, high=99_999, help="Last such epoch; below environment.epochs.")
+    train_samples: int = option(400, low=10, help="Training samples.")
+    noise: float = option(0.15, low=0.0, high=1e6, help="Scale of the noise around the digit, which looks like digits.")
+    samples: int = option(
+        2500, low=100, high=1_000_000, help="Curves: 64 % to train on, 16 % to validate, 20 % to test."
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if self.earliest > self.latest:
+            raise ValueError(f"earliest={self.earliest} is after latest={self.latest}")
 
 
 @frozen

@@ -19,6 +19,9 @@ OUTCOMES = (
     ),
 )
 
+NET = Outcome("net_accuracy", "fraction", "test accuracy less the price of the seeds' training FLOPs", True)
+"""What is compared first where FLOPs have a price."""
+
 SLOT_WORDS = SlotWords("What grew", content="blueprint", thing="seed", whole="host", whole_parameters="host_parameters")
 
 
@@ -32,7 +35,7 @@ def describe(config: GrowthConfig, slots: SlotConfig) -> EnvironmentDescription:
         state=state_spec(config.epochs, len(config.blueprints)),
         horizon=config.epochs,
         uses={"blueprint": tuple(label for label in config.blueprints if label != NOOP)},
-        outcomes=OUTCOMES,
+        outcomes=(NET, *OUTCOMES) if config.reward_flops else OUTCOMES,
         slot_words=SLOT_WORDS,
         replayable=True,
         shares=True,

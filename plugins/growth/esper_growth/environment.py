@@ -36,7 +36,7 @@ from esper_growth.governor import Governor, Verdict
 from esper_growth.lifecycle import Change, SlotTable
 from esper_growth.masks import legal_blueprints
 from esper_growth.model import SeedSetting
-from esper_growth.problems import Problems, described
+from esper_growth.problems import Problems, changing, described
 from esper_growth.progress import Progress
 from esper_growth.runtime import HostRuntime, Settings, replace_rows, stable_seed
 from esper_growth.scaffolding import Scaffolding, Seed
@@ -154,8 +154,9 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         events = [self._event(change, labels) for change in changes]
 
         settings, running = self._settings(), active.tolist()
-        moved = (self.slots.shares() != shares).any(dim=(1, 2)) & active
-        self.cost.epoch(self.problems, settings, self._labels(), active)
+        # What the task's change costs is not the blend's doing.
+        moved = (self.slots.shares() != shares).any(dim=(1, 2)) & active & ~changing(self.problems, self.progress.epoch)
+        added = self.cost.epoch(self.problems, settings, self._labels(), active)
         with self._timed("host_training"):
             gradients = self.runtime.train_epoch(settings, running)
         self.slots.pass_epoch(active)
@@ -185,7 +186,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
             if due.any():
                 self._snapshot(due)
         terminated = active & (diverged | (self.progress.epoch >= self.config.epochs))
-        earned = self._earned(actions["op"], active)
+        earned = self._earned(actions["op"], added, active)
         if terminated.any():
             committed = self._committed_accuracy(terminated)
             final = torch.where(diverged, -self.config.governor_penalty, committed - self.static_accuracy)
@@ -234,7 +235,10 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         """
         fossils = self.slots.stage == Stage.FOSSILIZED
         tested = self.runtime.validate(self._fossils(), [True] * self.num_envs, pairs=False, split="test")
+        paid = reward.training(self.cost.added, self.config.reward_flops, self.config.epochs)
+        net = {"net_accuracy": tested.accuracy + paid} if self.config.reward_flops else {}
         return {
+            **net,
             "test_accuracy": tested.accuracy,
             "added_parameters": torch.where(fossils, self._seed_parameters, 0).sum(dim=1).double(),
             "training_flops": self.cost.flops.clone(),
@@ -254,7 +258,8 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         fossils, names = self._fossils()[env], self._labels()[env]
         labels = {slot: names[slot] for slot in fossils}
         weights = self.runtime.weights(env)
-        return hand_over(self._parts, self.slot_config, self.instances[env], weights, fossils, labels)
+        epochs = int(self.progress.epoch[env])
+        return hand_over(self._parts, self.slot_config, self.instances[env], weights, fossils, labels, epochs)
 
     def state(self) -> dict[str, int]:
         """Return what the next reset depends on."""
@@ -332,7 +337,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
             for row in zip(*columns, strict=True)
         ]
 
-    def _earned(self, op: Tensor, active: Tensor) -> Tensor:
+    def _earned(self, op: Tensor, added: Tensor, active: Tensor) -> Tensor:
         rent = reward.rent(
             self.slots.alpha,
             self._seed_parameters,
@@ -341,7 +346,8 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
             self.config.epochs,
         )
         cost = torch.where(op == Op.WAIT, 0.0, -self.config.operation_cost).double()
-        return torch.where(active, rent + cost, 0.0)
+        training = reward.training(added, self.config.reward_flops, self.config.epochs)
+        return torch.where(active, rent + training + cost, 0.0)
 
     def _committed_accuracy(self, ending: Tensor) -> Tensor:
         """Return the validation accuracy with fossils alone, float64 `[E]`, NaN where the episode does not end."""

@@ -82,6 +82,7 @@ def hand_over(
     weights: Mapping[str, Tensor],
     fossils: Mapping[int, SeedSetting],
     labels: Mapping[int, str],
+    epochs: int,
 ) -> Grown:
     """Return a trained host with its fossils as a plain network.
 
@@ -92,9 +93,10 @@ def hand_over(
         weights: Everything it has learned: name as in `GrownHost` → value.
         fossils: Slot → how its fossil takes part.
         labels: Slot → label of its blueprint.
+        epochs: Epochs that the host was trained.
     """
     problem = Problems(parts["task"], parts["host"], parts["blueprint"], slots.num_slots).at(instance)
-    task, builder = problem.task, problem.builder
+    validation, builder = problem.measured(epochs)["validation"], problem.builder
     grown = GrownHost(builder.host(instance))
     for slot, setting in fossils.items():
         seed = grown.seeds[str(slot)] = Seed(builder.branch(instance, slot, 1, labels[slot]))
@@ -103,7 +105,7 @@ def hand_over(
     kept = grown.state_dict()
     grown.load_state_dict({name: weights[name] for name in kept})
     grown.to("cpu").eval().requires_grad_(False)
-    inputs, targets = task.validation.inputs.cpu(), task.validation.targets.cpu()
+    inputs, targets = validation.inputs.cpu(), validation.targets.cpu()
     with torch.no_grad():
         outputs = grown(inputs, dict(fossils))
     network, notes = _network(grown, slots, fossils, labels)

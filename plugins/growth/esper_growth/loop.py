@@ -34,6 +34,7 @@ class LoopHost:
         model: The host and its seeds.
         optimizer: Optimises exactly the model's parameters.
         germinations: Seeds grown so far, per slot.
+        epochs: Epochs trained so far.
     """
 
     problem: Problem
@@ -44,6 +45,7 @@ class LoopHost:
     model: GrownHost
     optimizer: GrowingSGD
     germinations: dict[int, int] = field(factory=dict)
+    epochs: int = 0
 
     @classmethod
     def start(
@@ -84,7 +86,8 @@ class LoopHost:
 
     def train_epoch(self, settings: Mapping[int, SeedSetting]) -> dict[int, list[float]]:
         """Train for one epoch; return the norms of each seed's gradient tensors at the last step."""
-        settings, split = dict(settings), self.problem.splits["train"]
+        settings, split = dict(settings), self.problem.splits(self.epochs)["train"]
+        self.epochs += 1
         for slot, setting in settings.items():
             self.model.seeds[str(slot)].requires_grad_(not setting.frozen)
         order = torch.randperm(len(split.targets), generator=self.data_order).to(split.targets.device)
@@ -107,7 +110,7 @@ class LoopHost:
         self, settings: Mapping[int, SeedSetting], pairs: bool, split: str
     ) -> tuple[float, dict[tuple[int, ...], float]]:
         """Return loss, and accuracy with every set of one switchable slot off, or of two where `pairs`, or none."""
-        samples = self.problem.splits[split]
+        samples = self.problem.measured(self.epochs)[split]
         logits, variants = self._ablate(samples.inputs, dict(settings), pairs)
         loss = functional.cross_entropy(logits[0], samples.targets).item()
         correct = (logits.argmax(dim=2) == samples.targets).sum(dim=1).tolist()

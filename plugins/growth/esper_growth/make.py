@@ -14,7 +14,7 @@ from esper_growth.choice import choose
 from esper_growth.config import GrowthConfig
 from esper_growth.environment import HELD_OUT, GrowthEnvironment
 from esper_growth.problems import Problems
-from esper_growth.protocols import axes_of, fits
+from esper_growth.protocols import axes_of, fits, last_change_of
 from esper_growth.runtime import HostRuntime, Settings
 from esper_growth.static_curves import StaticCurves
 from esper_growth.workers import shared_out
@@ -29,6 +29,12 @@ def growth(config: GrowthConfig, context: BuildContext) -> GrowthEnvironment:
         raise UserError(
             f"The host '{host.name}' does not take the task '{task.name}', whose samples have {axes} axes of space.",
             hint="Choose another host or task.",
+        )
+    if last_change_of(task) >= config.epochs:
+        raise UserError(
+            f"The task '{task.name}' changes up to epoch {last_change_of(task)}, and an episode ends with epoch "
+            f"{config.epochs - 1}.",
+            hint="Raise environment.epochs, or let the task change earlier.",
         )
     if config.first_instance + config.instances > HELD_OUT:
         raise UserError(

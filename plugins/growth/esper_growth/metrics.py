@@ -27,7 +27,7 @@ METRICS = (
     ),
     Metric(
         ("return",),
-        "gain minus rent and the price of operations",
+        "gain minus rent and the price of operations and FLOPs",
         healthy="rises",
         headline=1,
     ),

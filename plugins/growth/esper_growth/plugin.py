@@ -27,6 +27,12 @@ TASKS = (
         *("mixed", "mixed:MixedTask", "MixedTask"),
         "digits or mnist1d, plain or shuffled, of several sizes, drawn for every instance",
     ),
+    (
+        "drift",
+        "drift:DriftTask",
+        "Drift",
+        "curves that change during an episode: when and how, every instance draws",
+    ),
     ("cifar10", "cifar10:cifar10", "Cifar10", "60,000 colour images of 32×32 pixels, from files of yours"),
     ("synthetic", "synthetic:synthetic", "Synthetic", "made-up 3×32×32 images, for measuring speed"),
 )

@@ -9,9 +9,10 @@ import torch
 from attrs import define, field, frozen
 from torch import Tensor
 
+from esper_core.contracts.errors import PluginError
 from esper_core.contracts.foreign import guarded
 from esper_growth.builder import ModuleBuilder
-from esper_growth.protocols import Blueprint, Host, Split, Task
+from esper_growth.protocols import Blueprint, Host, Split, Task, changes_of
 
 SPLITS = ("train", "validation", "test")
 
@@ -20,24 +21,55 @@ KEPT = 128
 
 
 @frozen
+class Phase:
+    """What a host trains on from an epoch on.
+
+    Attributes:
+        epoch: The first epoch.
+        task: The task.
+        splits: The task's samples by name, each tensor in one piece of memory.
+    """
+
+    epoch: int
+    task: Task
+    splits: Mapping[str, Split]
+
+    @classmethod
+    def of(cls, epoch: int, task: Task) -> Phase:
+        """Return the phase that begins at an epoch."""
+        return cls(epoch, task, {name: in_one_piece(getattr(task, name)) for name in SPLITS})
+
+
+@frozen
 class Problem:
     """A task, and the builder of its hosts. Hosts of equal `alike` can train as one network.
 
     Attributes:
-        task: The task.
+        task: The task, as it is at first.
         builder: Builds hosts and seeds.
-        splits: The task's samples by name, each tensor in one piece of memory.
+        phases: What the task is, from epoch 0 on.
     """
 
     task: Task
     builder: ModuleBuilder
-    splits: Mapping[str, Split]
+    phases: tuple[Phase, ...]
+
+    def phase(self, epoch: int) -> int:
+        """Return which phase an epoch is in."""
+        return sum(phase.epoch <= epoch for phase in self.phases) - 1
+
+    def splits(self, epoch: int) -> Mapping[str, Split]:
+        """Return the samples of an epoch by split."""
+        return self.phases[self.phase(epoch)].splits
+
+    def measured(self, trained: int) -> Mapping[str, Split]:
+        """Return the samples that a host is measured on after some epochs: those of the last of them."""
+        return self.splits(max(trained - 1, 0))
 
     @property
     def alike(self) -> tuple[object, ...]:
         """What hosts must share to train side by side: architecture, shape of a sample, and sizes of the splits."""
-        sizes = (len(split.targets) for split in (self.task.train, self.task.validation, self.task.test))
-        return (self.builder.name, *self.task.train.inputs.shape[1:], self.task.classes, *sizes)
+        return (self.builder.name, *_dimensions(self.task))
 
     @property
     def cost(self) -> float:
@@ -73,8 +105,7 @@ class Problems:
             key = (host.name, *sample.shape, task.classes)
             if key not in self._builders:
                 self._builders[key] = ModuleBuilder(host, self.blueprints, self.num_slots, sample, task.classes)
-            splits = {name: in_one_piece(getattr(task, name)) for name in SPLITS}
-            self._kept[instance] = Problem(task, self._builders[key], splits)
+            self._kept[instance] = Problem(task, self._builders[key], _phases(task))
         return self._kept[instance]
 
     @property
@@ -85,9 +116,8 @@ class Problems:
     def modules(self, instance: int) -> frozenset[str]:
         """Return the modules of what an instance trains, and of the families that it was drawn from."""
         problem = self.at(instance)
-        return frozenset(
-            type(part).__module__ for part in (self.task, self.host, problem.task, problem.builder.architecture)
-        )
+        parts = (self.task, self.host, problem.builder.architecture, *(phase.task for phase in problem.phases))
+        return frozenset(type(part).__module__ for part in parts)
 
     def shares(self, instances: Sequence[int], count: int) -> list[list[int]]:
         """Return positions of instances in `count` shares that cost about as much, hosts that are alike together.
@@ -125,6 +155,41 @@ def described(problems: Sequence[Problem]) -> dict[str, Tensor]:
         "axes": torch.tensor([problem.task.train.inputs.dim() - 2 for problem in problems]),
         "channels": torch.tensor([[shape[0] for shape in problem.builder.slot_shapes] for problem in problems]),
     }
+
+
+def changing(problems: Sequence[Problem], epochs: Tensor) -> Tensor:
+    """Return whose task is another in an epoch, int64 `[E]`, than in the one before, bool `[E]`."""
+    pairs = zip(problems, epochs.tolist(), strict=True)
+    return torch.tensor([any(phase.epoch == epoch for phase in problem.phases[1:]) for problem, epoch in pairs])
+
+
+def _phases(task: Task) -> tuple[Phase, ...]:
+    """Return what a task is from epoch 0 on.
+
+    Raises:
+        PluginError: its changes are not in order, or change the shape of what is trained.
+    """
+    phases = [Phase.of(0, task)]
+    for change in changes_of(task):
+        if change.epoch <= phases[-1].epoch:
+            raise PluginError(
+                f"The task '{task.name}' changes at epoch {change.epoch}, not after epoch {phases[-1].epoch}.",
+                hint="`changes` must be in order of their epochs, which are above 0.",
+            )
+        if _dimensions(change.task) != _dimensions(task):
+            raise PluginError(
+                f"The task '{task.name}' has (sample, classes, samples per split) {_dimensions(task)}, and from epoch "
+                f"{change.epoch} on {_dimensions(change.task)}.",
+                hint="A change keeps shape, classes and sizes.",
+            )
+        phases.append(Phase.of(change.epoch, change.task))
+    return tuple(phases)
+
+
+def _dimensions(task: Task) -> tuple[object, ...]:
+    """Return shape of a sample, number of classes, and samples in each split."""
+    sizes = (len(getattr(task, name).targets) for name in SPLITS)
+    return (tuple(task.train.inputs.shape[1:]), task.classes, *sizes)
 
 
 def in_one_piece(split: Split) -> Split:

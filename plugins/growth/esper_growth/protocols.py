@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from attrs import frozen
@@ -16,6 +17,26 @@ class Split:
 
     inputs: Tensor
     targets: Tensor
+
+
+@frozen
+class Change:
+    """From an epoch on, counted from 0, a host trains and is measured on another task."""
+
+    epoch: int
+    task: Task
+
+
+def changes_of(task: Task) -> Sequence[Change]:
+    """Return how a task changes while a host trains; most never do."""
+    changes: Sequence[Change] = getattr(task, "changes", ())
+    return changes
+
+
+def last_change_of(task: Task) -> int:
+    """Return the last epoch at which a task, or one of a family, becomes another; 0 where none does."""
+    own = max((change.epoch for change in changes_of(task)), default=0)
+    return max(own, getattr(task, "last_change", 0))
 
 
 def on(blueprint: Blueprint, topology: str) -> Blueprint:
@@ -46,6 +67,12 @@ class Task(Protocol):
     A family of tasks also has a method `draw(instance: int) -> Task`: the task of an instance, always the same, with
     as many classes as the family. Its own splits are those of instance 0. Where its tasks' samples have various
     numbers of axes, its attribute `axes` has them all.
+
+    A task that changes while a host trains has an attribute `changes: Sequence[Change]`, what it becomes, in order of
+    epochs, which are above 0. Number of classes, shape of a sample and sizes of the splits stay; no sample is in two
+    splits, before or after. A host is measured on the splits of the epoch that it was last trained in, the test split
+    included. No policy is told when a task changes, so a family's instances must not all change at once; its attribute
+    `last_change: int` is the last epoch at which one may.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What a policy is paid for: committed accuracy over the static host's, less rent and the price of operations.
+"""What a policy is paid for: committed accuracy over the static host's, less rent, operations and FLOPs.
 
 All terms are `[E]` float64 tensors; accuracies are fractions.
 """
@@ -20,6 +20,15 @@ def rent(alpha: Tensor, seed_parameters: Tensor, host_parameters: Tensor, price:
     """Return −(price/T)·ln(1 + growth), growth = Σ α·seed parameters `[E, N]` / host parameters `[E]`."""
     growth = (alpha.double() * seed_parameters).sum(dim=1) / host_parameters
     return -(price / epochs) * torch.log1p(growth)
+
+
+def training(added: Tensor, price: float, epochs: int) -> Tensor:
+    """Return −(price/T)·FLOPs of the seeds, `added [E]`, in epochs of the bare host.
+
+    Over an episode that is −price·(training FLOPs / those of the bare host − 1): the unit is the static host's episode,
+    whatever the host, and doing nothing costs nothing.
+    """
+    return -(price / epochs) * added
 
 
 def potential(stage: Tensor, scale: float) -> Tensor:

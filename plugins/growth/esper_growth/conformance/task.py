@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pickle
+from itertools import pairwise
 
 import torch
 
 from esper_core.composition.build import build_beside
 from esper_growth.conformance.options import with_other_options
 from esper_growth.conformance.stand_in import INSTANCES
-from esper_growth.protocols import Split, Task, axes_of
+from esper_growth.protocols import Split, Task, axes_of, changes_of, last_change_of
 from esper_testing.conformance.subject import Subject
 from esper_testing.conformance.suite import Suite
 from esper_testing.fake_device import FakeDevice
@@ -29,10 +30,19 @@ SUITE = Suite(
         "name",
         "device",
         "family",
+        "changes",
     ),
 )
 
 SPLITS = ("train", "validation", "test")
+
+DRAWN = 8
+"""Instances whose changes are looked at."""
+
+
+def _phases(task: Task) -> list[Task]:
+    """Return a task and what becomes of it."""
+    return [task, *(change.task for change in changes_of(task))]
 
 
 def _splits(task: Task) -> dict[str, Split]:
@@ -80,8 +90,8 @@ def targets(subject: Subject) -> None:
 
 @SUITE.check("classes", after=("targets",))
 def classes(subject: Subject) -> None:
-    """Every class occurs in every split."""
-    task = _task(subject)
+    """Every class occurs in every split; where a task changes, at the end."""
+    task = _phases(_task(subject))[-1]
     for name, split in _splits(task).items():
         counts = torch.bincount(split.targets, minlength=task.classes)
         absent = (counts == 0).nonzero().flatten().tolist()
@@ -90,10 +100,12 @@ def classes(subject: Subject) -> None:
 
 @SUITE.check("disjoint", after=("shapes",))
 def disjoint(subject: Subject) -> None:
-    """No sample is in two splits."""
+    """No sample is in two splits, also where a task changes."""
     known: dict[bytes, str] = {}
-    for name, split in _splits(_task(subject)).items():
-        rows = {sample.numpy().tobytes() for sample in split.inputs.contiguous().cpu()}
+    phases = _phases(_task(subject))
+    for name in SPLITS:
+        samples = (sample for phase in phases for sample in getattr(phase, name).inputs.contiguous().cpu())
+        rows = {sample.numpy().tobytes() for sample in samples}
         shared = [known[row] for row in rows if row in known]
         assert not shared, f"{len(shared)} samples of {name} are in {shared[0]} too"
         known |= dict.fromkeys(rows, name)
@@ -169,8 +181,46 @@ def family(subject: Subject) -> None:
         assert not same, f"instances {instance} and {same[0]} have other data under the same name '{task.name}'"
 
 
+@SUITE.check("changes", after=("shapes",))
+def changes(subject: Subject) -> None:
+    """If it changes while a host trains, then in order, to something that looks alike, and at various epochs."""
+    whole = _task(subject)
+    drawn = [whole, *(map(whole.draw, range(DRAWN)) if hasattr(whole, "draw") else ())]
+    for task in drawn:
+        epochs = [0, *(change.epoch for change in changes_of(task))]
+        assert all(a < b for a, b in pairwise(epochs)), f"'{task.name}' changes at epochs {epochs[1:]}, not in order"
+        for before, after in pairwise(_phases(task)):
+            assert _looks(before) == _looks(after), (
+                f"'{task.name}' has samples, classes and sizes {_looks(before)}, and after a change {_looks(after)}: "
+                "what can be seen of it gives the change away"
+            )
+            assert _own_difference(before, after), f"'{task.name}' is the same after a change"
+        assert epochs[-1] <= last_change_of(whole), (
+            f"'{task.name}' changes at epoch {epochs[-1]}, after its family's last_change={last_change_of(whole)}"
+        )
+    firsts = [changes_of(task)[0].epoch for task in drawn if changes_of(task)]
+    assert len(firsts) < 2 or len(set(firsts)) > 1, (
+        f"all of {len(firsts)} instances change at epoch {firsts[0]}, so that a policy can know when"
+    )
+
+
+def _looks(task: Task) -> tuple[object, ...]:
+    """Return what decides what is published about a task."""
+    sizes = tuple(len(split.targets) for split in _splits(task).values())
+    return (tuple(task.train.inputs.shape[1:]), task.classes, sizes)
+
+
 def _difference(task: Task, other: Task) -> str:
-    """Return which tensors of two tasks differ first; empty where none do."""
+    """Return which tensors of two tasks differ first, or how they change; empty where nothing does."""
+    ours, theirs = changes_of(task), changes_of(other)
+    if [change.epoch for change in ours] != [change.epoch for change in theirs]:
+        return "the epochs of changes"
+    found = (_own_difference(a, b) for a, b in zip(_phases(task), _phases(other), strict=True))
+    return next((where for where in found if where), "")
+
+
+def _own_difference(task: Task, other: Task) -> str:
+    """Return which tensors of two tasks differ first, whatever becomes of them; empty where none do."""
     for split in SPLITS:
         for what in ("inputs", "targets"):
             ours, theirs = getattr(getattr(task, split), what), getattr(getattr(other, split), what)

@@ -64,6 +64,7 @@ class EngineHost:
         trained: By name as in `GrownHost`: the host, branches and gates.
         labels: Blueprint by slot.
         germinations: Seeds grown so far, per slot.
+        epochs: Epochs trained so far.
     """
 
     problem: Problem
@@ -75,6 +76,7 @@ class EngineHost:
     labels: dict[int, str] = field(factory=dict)
     algorithms: dict[int, Algorithm] = field(factory=dict)
     germinations: dict[int, int] = field(factory=dict)
+    epochs: int = 0
 
     @classmethod
     def start(
@@ -137,7 +139,8 @@ class EngineHost:
         network = self._network(self._joined(settings))
         owners = [_slot(name) for name in network.parts]
         learns = [slot is None or not settings[slot].frozen for slot in owners]
-        split = self.problem.splits["train"]
+        split = self.problem.splits(self.epochs)["train"]
+        self.epochs += 1
         gradients = network.train(
             split,
             torch.randperm(len(split.targets), generator=self.data_order),
@@ -163,7 +166,8 @@ class EngineHost:
         network = self._network(self._joined(seen))
         switchable = [slot in seen and seen[slot].switchable for slot in range(network.slots)]
         parts = [self.trained[name].part for name in network.parts]
-        return network.evaluate(self.problem.splits[split], parts, self._alphas(seen), switchable, 2 if pairs else 1)
+        samples = self.problem.measured(self.epochs)[split]
+        return network.evaluate(samples, parts, self._alphas(seen), switchable, 2 if pairs else 1)
 
     def read(self) -> dict[str, tuple[Tensor, Tensor | None]]:
         """Return copies of all parameters: name as in `GrownHost` → (value, momentum)."""
@@ -189,7 +193,7 @@ class EngineHost:
         for slot, label in self.labels.items():
             host.germinations[slot] = self.germinations[slot] - 1
             host.germinate(slot, label, self.algorithms[slot])
-        host.germinations = dict(self.germinations)
+        host.germinations, host.epochs = dict(self.germinations), self.epochs
         host.write(self.read())
         return host
 

@@ -18,19 +18,20 @@ class GroupData:
 
     Attributes:
         splits: By name.
-        order: Per host, which of the tasks is its own, int64 `[n]`.
+        order: Per host, which of the tasks is its own, phase by phase.
         tasks: How many there are.
     """
 
     splits: dict[str, Split]
-    order: Tensor
+    order: list[list[int]]
     tasks: int
 
     @classmethod
-    def of(cls, tasks: Sequence[Task]) -> GroupData:
-        """Return the data of hosts' tasks, all of which have splits of the same sizes."""
-        distinct = list({id(task): task for task in tasks}.values())
-        order = [next(i for i, other in enumerate(distinct) if other is task) for task in tasks]
+    def of(cls, tasks: Sequence[Sequence[Task]]) -> GroupData:
+        """Return the data of hosts' tasks, phase by phase, all of which have splits of the same sizes."""
+        distinct = list({id(task): task for own in tasks for task in own}.values())
+        numbers = {id(task): number for number, task in enumerate(distinct)}
+        order = [[numbers[id(task)] for task in own] for own in tasks]
         splits = {
             name: Split(
                 _joined([getattr(t, name).inputs for t in distinct]),
@@ -38,15 +39,16 @@ class GroupData:
             )
             for name in SPLITS
         }
-        return cls(splits, torch.tensor(order), len(distinct))
+        return cls(splits, order, len(distinct))
 
     def samples(self, split: str) -> int:
         """Return how many samples each host has in a split."""
         return len(self.splits[split].targets) // self.tasks
 
-    def rows(self, split: str, samples: Tensor) -> Tensor:
-        """Return where samples `[B, n]`, counted within each host's own task, lie in a split, on its device."""
-        return (samples + self.order * self.samples(split)).to(self.splits[split].targets.device)
+    def rows(self, split: str, samples: Tensor, phases: Sequence[int]) -> Tensor:
+        """Return where samples `[B, n]`, counted within each host's task of a phase, lie in a split, on its device."""
+        order = torch.tensor([own[phase] for own, phase in zip(self.order, phases, strict=True)])
+        return (samples + order * self.samples(split)).to(self.splits[split].targets.device)
 
 
 def _joined(parts: list[Tensor]) -> Tensor:

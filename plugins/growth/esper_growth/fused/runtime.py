@@ -74,11 +74,13 @@ class FusedRuntime:
             )
             for envs in self._members
         ]
-        self.data = [GroupData.of([self._own[env].task for env in envs]) for envs in self._members]
+        tasks = [[phase.task for phase in problem.phases] for problem in self._own]
+        self.data = [GroupData.of([tasks[env] for env in envs]) for envs in self._members]
         self._places = {
             env: Place(index, position) for index, envs in enumerate(self._members) for position, env in enumerate(envs)
         }
         self._orders = [torch.Generator().manual_seed(stable_seed("data", instance)) for instance in instances]
+        self._epochs = [0] * len(self.instances)
         self._germinations: dict[tuple[int, int], int] = {}
         self._snapshots: dict[int, dict[str, tuple[Tensor, Tensor]]] = {}
 
@@ -139,7 +141,7 @@ class FusedRuntime:
             ],
             dim=1,
         )
-        split, rows_of_epoch = data.splits["train"], data.rows("train", orders)
+        split, rows_of_epoch = data.splits["train"], data.rows("train", orders, self._phases(envs, 0))
         joins = group.joins(own)
         frozen = {p: [slot for slot, s in seeds.items() if s.frozen or not s.in_forward] for p, seeds in enumerate(own)}
         for rows in rows_of_epoch.split(config.batch_size):
@@ -152,6 +154,8 @@ class FusedRuntime:
                 momentum=config.momentum,
                 max_grad_norm=config.max_grad_norm,
             )
+        for env in envs:
+            self._epochs[env] += active[env]
         health = [
             seed
             for seed in group.seed_health(frozen)
@@ -185,7 +189,7 @@ class FusedRuntime:
         run, owners, off = group.ablate(own, pairs)
         losses, correct, samples, found = [], [], data.samples(split), data.splits[split]
         everything = torch.arange(samples)[:, None].expand(-1, group.count)
-        for rows in data.rows(split, everything).split(VALIDATION_SLICE):
+        for rows in data.rows(split, everything, self._phases(envs, -1)).split(VALIDATION_SLICE):
             targets = found.targets[rows]
             logits = widened(run(found.inputs[rows]))
             correct.append((logits.argmax(dim=2) == targets[:, owners]).sum(dim=0))
@@ -225,6 +229,10 @@ class FusedRuntime:
     def environments(self, index: int) -> list[int]:
         """Return the environments whose hosts are in a group, in their order there."""
         return self._members[index]
+
+    def _phases(self, envs: Sequence[int], ahead: int) -> list[int]:
+        """Return the phase of the epoch that each of some hosts trains next (0), or was trained last (−1)."""
+        return [self._own[env].phase(max(self._epochs[env] + ahead, 0)) for env in envs]
 
     def _shares(self, envs: list[int]) -> list[list[int]]:
         """Return groups of the configured size."""
