@@ -145,8 +145,8 @@ def critic_metrics(
     returns = in_order(rollout.returns, valid).double()
     if returns.numel() == 0:
         return {}
-    # Returns are advantage + value, so the error of `q_taken` needs no denormalised prediction.
-    error = in_order(rollout.advantages - (rollout.q_taken - rollout.value) * unit, valid).double()
+    # Returns are surprise + value, so the error of `q_taken` needs no denormalised prediction.
+    error = in_order(rollout.surprise - (rollout.q_taken - rollout.value) * unit, valid).double()
     variance = float(returns.var(correction=0))
     explainable = variance > VARIANCE_FLOOR * spread * spread > 0.0
     metrics: dict[str, float | None] = {
