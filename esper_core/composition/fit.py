@@ -49,11 +49,9 @@ def check_restarts(environment: Component, known: EnvironmentDescription, rollou
         )
 
 
-def check_repeats(
-    environment: Component, known: EnvironmentDescription, envs: int, train: Mapping[str, Any], taught: bool
-) -> None:
-    """Check what several rows that play one instance are for, and that somebody teaches; raises IncompatiblePlan."""
-    repeats, alone = known.repeats, train["teacher_alone"]
+def check_repeats(environment: Component, known: EnvironmentDescription, envs: int, train: Mapping[str, Any]) -> None:
+    """Check that rows can be compared that play the same instance; raises IncompatiblePlan."""
+    repeats = known.repeats
     if envs % repeats:
         raise IncompatiblePlan(
             f"--envs is {envs}, but {environment} plays every instance in {repeats} rows.",
@@ -65,10 +63,6 @@ def check_repeats(
             f"{environment} plays each in {repeats}, and --envs is {envs}.",
             hint="Set environment.repeats, where the environment has it, to K, --envs to 2·K or more, and "
             "train.rollout_steps to 0.",
-        )
-    if alone and not taught:
-        raise IncompatiblePlan(
-            f"train.teacher_alone is {alone}, but nobody teaches.", hint="Name a teacher with --use rule=NAME."
         )
 
 

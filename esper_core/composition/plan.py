@@ -12,7 +12,6 @@ from attrs import asdict, evolve, field, frozen
 from esper_core.composition.config import Option, planned_config, structure_config, unstructure_config
 from esper_core.composition.fit import (
     ANY_SLOTS,
-    TEACHER,
     check_arrays,
     check_capabilities,
     check_drawn,
@@ -261,7 +260,7 @@ def make_plan(
     )
     # Whatever cannot be described, such as an observation with impossible options, must fail before anything is built.
     known, by_kind = describe_plan(plan, index), {component.kind: component for component in components}
-    check_repeats(environment, known, plan.envs, plan.train, TEACHER in by_kind)
+    check_repeats(environment, known, plan.envs, plan.train)
     if not despite_capabilities:
         check_arrays(by_kind["network"], by_kind["features"], known.feature_schema, index)
     if drawn:

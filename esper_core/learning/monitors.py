@@ -168,6 +168,12 @@ def critic_metrics(
     return metrics
 
 
+def privileged_metrics(steps: Steps, old: Evaluation, untold: Evaluation, unit: float) -> dict[str, float | None]:
+    """Return by how much values move when a critic is not told what is privileged, in units of reward."""
+    moved = (old.values.q_taken - untold.values.q_taken)[steps.valid].double() * unit
+    return {"privileged_effect": number(moved.square().mean().sqrt())}
+
+
 @torch.no_grad()
 def kl_metrics(batch: Sequences, evaluation: Evaluation) -> dict[str, float | None]:
     """Return `kl/<head>`: what each head adds to the exact joint KL(old ‖ new), nats, mean over the valid steps."""

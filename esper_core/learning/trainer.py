@@ -25,7 +25,7 @@ from esper_core.learning.gae import returns_of_rewards
 from esper_core.learning.gradient_steps import GradientSteps
 from esper_core.learning.guard import Guard, NotFinite, check_finite
 from esper_core.learning.leave_one_out import LeaveOneOut
-from esper_core.learning.monitors import Monitor, number, rollout_metrics
+from esper_core.learning.monitors import Monitor, privileged_metrics, rollout_metrics
 from esper_core.learning.normalise import ReturnNormaliser
 from esper_core.learning.randomness import RunStreams
 from esper_core.learning.rollout import Sequences, Steps, in_order, room_for
@@ -185,9 +185,10 @@ class Trainer:
             # without gradients, but the first ratio must be exactly 1.
             old = self._evaluate(steps)
             batch, found = self._advantages(steps, old)
-            metrics |= found | self._learn(index, batch, report)
-            # What is not finite is not learned from here either.
-            metrics |= self.others.learn() if self.others is not None else {}
+            metrics |= found
+            metrics |= self._learn(index, batch, report)
+            if self.others is not None:
+                metrics |= self.others.learn()
 
         self.updates_done, self.environment_steps = index, self.environment_steps + collected.steps
         seconds = time.perf_counter() - started
@@ -236,9 +237,8 @@ class Trainer:
         rollout.compute_advantages(config.gamma, config.gae_lambda, offset, unit, self.others)
         metrics = self._monitor.before(rollout, steps, old, unit, normaliser.spread)
         if self.policy.privileged:
-            untold = evolve(steps, features=steps.features._replace(privileged=None))
-            moved = (old.values.q_taken - self._evaluate(untold).values.q_taken)[steps.valid] * unit
-            metrics["privileged_effect"] = number(moved.double().square().mean().sqrt())
+            untold = self._evaluate(evolve(steps, features=steps.features._replace(privileged=None)))
+            metrics |= privileged_metrics(steps, old, untold, unit)
         if not first:
             normaliser.merge(in_order(rollout.returns, rollout.valid))
             with self.owners["critic"].doing("rescaling its output"):

@@ -5,7 +5,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from esper_core.contracts.errors import ConfigError
+from esper_core.composition.plan import PlanRequest, make_plan
+from esper_core.composition.recipes import Recipes
+from esper_core.contracts.errors import ConfigError, IncompatiblePlan
+from esper_core.learning.session import open_session
+from esper_core.registry.loading import load_index
 from esper_evaluation.rules import Random
 from esper_growth.by_kind import ByKind
 from esper_growth.config import ByKindConfig, GrowthConfig, MixedHostConfig, MixedTaskConfig
@@ -128,3 +132,35 @@ def test_a_teacher_that_cannot_be_read_is_told_with_what_there_is(make_environme
     context = SimpleNamespace(actions=environment.actions, state_spec=environment.state_spec)
     with pytest.raises(ConfigError, match=said):
         ByKind(ByKindConfig(rules=rules), context)
+
+
+def plan(*options, envs=8, **request):
+    index, given = load_index(), ["environment.epochs=4", "environment.workers=1", *options]
+    return make_plan(PlanRequest(policy="lstm-v1", options=given, envs=envs, **request), index, Recipes()), index
+
+
+@pytest.mark.parametrize(
+    ("options", "envs", "said"),
+    [
+        (["environment.repeats=3"], 8, "--envs is 8.*3 rows"),
+        (["train.leave_one_out=true"], 8, "each in 1"),
+        (["environment.repeats=8", "train.leave_one_out=true"], 8, "--envs is 8"),
+    ],
+)
+def test_what_cannot_be_compared_is_not_planned(options, envs, said):
+    with pytest.raises(IncompatiblePlan, match=said):
+        plan(*options, envs=envs)
+
+
+def test_what_was_chosen_reaches_the_trainer():
+    options = ["critic.privileged=true", "environment.repeats=4", "train.leave_one_out=true", "train.gamma=1"]
+    options += ["train.teacher_alone=2", "train.critic_alone=1", "train.teacher_softness=0.2"]
+    options += ["train.teacher_entropy=0.3", 'rule.rules=["axes=2: all-on"]']
+    made, index = plan(*options, uses={"rule": "by-kind"})
+    assert made.component("environment").config["repeats"] == 4, "the plan records it"
+    trainer = open_session(made, index)
+    trainer.environment.close()
+    teacher = trainer.teacher
+    assert (teacher.alone, teacher.pause, teacher.softness, teacher.entropy) == (2, 1, 0.2, 0.3)
+    assert trainer.others.repeats == 4 and trainer.policy.privileged == len(MEANINGS)
+    assert trainer.environment.gamma == trainer.config.gamma == 1 and isinstance(teacher.rule, ByKind)
