@@ -24,7 +24,7 @@ from esper_core.contracts.foreign import Owners
 from esper_core.contracts.protocols import Bridge, Environment, FeatureExtractor, Features, MaskProvider, Masks, State
 from esper_core.contracts.slots import SlotConfig
 from esper_core.learning.normalise import ReturnNormaliser
-from esper_core.policy.boundary import check_mask_form, take_features
+from esper_core.policy.boundary import check_mask_form, check_tensor, take_features
 from esper_core.policy.executed import executed
 from esper_core.policy.policy import Policy
 from esper_core.registry.index import Index
@@ -171,14 +171,19 @@ class Player:
         return (actions if batched else actions[0]), after
 
     @torch.no_grad()
-    def values(self, state: State) -> Tensor:
+    def values(self, state: State, privileged: Tensor | None = None) -> Tensor:
         """Return what the critic expects of the rest of each episode, `[E]`, in units of reward; `act` comes after.
 
-        That is the discounted return. Nothing is remembered of the call. Arguments and errors are those of `act`.
+        That is the discounted return. Nothing is remembered of the call. Arguments and errors are those of `act`;
+        `privileged` is `info["privileged"]` of the environment, for a critic that was told it in training.
         """
         now = self._playing()
-        seen = self._look(evolve(now, features=copy.deepcopy(now.features)), state, None)
-        return self._normaliser.denormalise(self.policy.value(*seen, now.recurrent, now.begins))
+        features, masks = self._look(evolve(now, features=copy.deepcopy(now.features)), state, None)
+        if self.policy.privileged and privileged is not None:
+            owner, shape = self.policy.owners["environment"], (now.rows, self.policy.privileged)
+            check_tensor(owner, "its info['privileged']", privileged, "float", shape)
+            features = features._replace(privileged=privileged.to(features.obs))
+        return self._normaliser.denormalise(self.policy.value(features, masks, now.recurrent, now.begins))
 
     def save(self) -> PlayerState:
         """Return a copy of what is remembered of the episodes; raises UserError before `reset`."""

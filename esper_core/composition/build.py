@@ -97,6 +97,7 @@ def make_context(
         feature_schema=known.feature_schema,
         latent_dim=0,
         gamma=plan.train["gamma"],
+        privileged=len(known.privileged),
         num_envs=plan.envs * known.rows,
         seed=plan.seed,
         device=device,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from esper_core.composition.blocks import action_blocks, changed_blocks, observed_blocks
 from esper_core.contracts.actions import ActionSpec
@@ -45,6 +46,23 @@ def check_restarts(environment: Component, known: EnvironmentDescription, rollou
             f"train.rollout_steps is {rollout_steps}, but {environment} plays whole episodes only: it cannot begin one "
             "in some rows while others are in the middle of theirs.",
             hint="Leave train.rollout_steps out, or set it to 0.",
+        )
+
+
+def check_repeats(environment: Component, known: EnvironmentDescription, envs: int, train: Mapping[str, Any]) -> None:
+    """Check that rows can be compared that play the same instance; raises IncompatiblePlan."""
+    repeats = known.repeats
+    if envs % repeats:
+        raise IncompatiblePlan(
+            f"--envs is {envs}, but {environment} plays every instance in {repeats} rows.",
+            hint=f"Choose a multiple: --envs {-(-envs // repeats) * repeats}.",
+        )
+    if train["leave_one_out"] and (repeats < 2 or known.rows > 1 or train["rollout_steps"] or envs < 2 * repeats):
+        raise IncompatiblePlan(
+            f"train.leave_one_out compares whole episodes of one instance, of two instances at least; here "
+            f"{environment} plays each in {repeats}, and --envs is {envs}.",
+            hint="Set environment.repeats, where the environment has it, to K, --envs to 2·K or more, and "
+            "train.rollout_steps to 0.",
         )
 
 

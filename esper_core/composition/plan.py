@@ -17,6 +17,7 @@ from esper_core.composition.fit import (
     check_drawn,
     check_operations,
     check_reads,
+    check_repeats,
     check_restarts,
     check_sides,
 )
@@ -259,6 +260,7 @@ def make_plan(
     )
     # Whatever cannot be described, such as an observation with impossible options, must fail before anything is built.
     known, by_kind = describe_plan(plan, index), {component.kind: component for component in components}
+    check_repeats(environment, known, plan.envs, plan.train)
     if not despite_capabilities:
         check_arrays(by_kind["network"], by_kind["features"], known.feature_schema, index)
     if drawn:

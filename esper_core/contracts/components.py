@@ -60,7 +60,8 @@ class ComponentSpec:
         example: `module:attribute` of a function from an empty folder to the options that the checks build it with, for
             what cannot be built with its defaults alone.
         known_failures: Conformance checks that it fails, by name, each with the reason.
-        only_by_name: It is never chosen for being the only one of its kind, nor combined by `esper matrix` unasked.
+        only_by_name: It is never chosen for being the only one of its kind, nor combined by `esper matrix` or played by
+            `esper evaluate` unasked.
     """
 
     kind: str = field(validator=_NAME)

@@ -36,11 +36,14 @@ class Features(NamedTuple):
         obs: Numbers, float `[..., D]`.
         indices: Categories to embed, int64 `[..., width]` per name; −1 means none.
         arrays: Arrays to take in as they are, such as images: float or uint8 `[..., *shape]` per name.
+        privileged: What an environment tells critics alone, float `[..., P]`; None where it is not told, as in acting.
+            It is added to what an extractor returns, and taken away from what a network gets.
     """
 
     obs: Tensor
     indices: dict[str, Tensor]
     arrays: Mapping[str, Tensor] = {}
+    privileged: Tensor | None = None
 
 
 class Masks(NamedTuple):
@@ -107,6 +110,7 @@ class BuildContext:
         feature_schema: Layout of the observation; None while features are built.
         latent_dim: Width of the network's latent; 0 until the network is built.
         gamma: The trainer's discount.
+        privileged: Numbers that the environment tells critics alone, P.
         num_envs: Rows that run side by side, E.
         share: Which of the rows of the run these are, where others play the rest; None where they are all.
         device, dtype: Those of torch, for observations and weights.
@@ -129,6 +133,7 @@ class BuildContext:
     parts: Mapping[str, Any] = field(factory=dict)
     origins: Mapping[str, tuple[Origin, ...]] = field(factory=dict)
     share: Share | None = None
+    privileged: int = 0
 
     @property
     def rows(self) -> Share:
@@ -171,7 +176,12 @@ class PolicyNetwork(Protocol):
 
 @runtime_checkable
 class Critic(Protocol):
-    """Kind `critic`: a `torch.nn.Module` from the latent to values."""
+    """Kind `critic`: a `torch.nn.Module` from the latent to values.
+
+    One with an attribute `privileged` above 0, the P of its `BuildContext`, is called with a fourth argument,
+    `privileged [E, T, P]`, what the environment tells critics alone. That is None where nothing is told, as wherever a
+    policy acts; then it says what it can. No gradient and no value of it reaches network or policy.
+    """
 
     def __call__(self, latent: Tensor, op_probs: Tensor | None, op: Tensor | None) -> Values:
         """Return values for `latent [E, T, H]`.
@@ -263,6 +273,9 @@ class Environment(Protocol):
         and a `stage` says what became of that slot; reports draw it in the words of the description's `slot_words`.
         `info["seconds"]`, where there is one, says where the time of this call went: phase → seconds, such as
         `simulation`; what no phase names is booked under `environment`.
+
+        Where the description names something `privileged`, `info["privileged"]`, of `reset` too, is float `[E, P]`, in
+        the order of these names: what a critic may know while it learns, and a policy may not.
         """
 
     def close(self) -> None:

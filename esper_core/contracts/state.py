@@ -112,6 +112,10 @@ class EnvironmentDescription:
             (`esper_core.contracts.protocols.Replayable`).
         shares: Whether several processes can play a run together, each a share of its rows, with the same results
             (`BuildContext.rows`; one that keeps a state is `esper_core.contracts.protocols.Shareable`).
+        privileged: What it tells critics alone, in `info["privileged"]`: name → meaning; each is one number, of about
+            −1 to 1.
+        repeats: Rows, side by side, that play the same instance in training; they must have the same beginning, and
+            nothing but their actions may tell them apart.
         sides: Names of the two sides of a match, none where there is one alone. Rows are those of the learner's; the
             environment is `esper_core.contracts.sides.TwoSided`.
     """
@@ -127,10 +131,12 @@ class EnvironmentDescription:
     rows: int = 1
     replayable: bool = False
     shares: bool = False
+    privileged: Mapping[str, str] = field(factory=dict)
+    repeats: int = 1
     sides: tuple[str, ...] = field(default=(), converter=as_tuple)
 
     def __attrs_post_init__(self) -> None:
-        for name, least in (("horizon", 1), ("rows", 1)):
+        for name, least in (("horizon", 1), ("rows", 1), ("repeats", 1)):
             value = getattr(self, name)
             if type(value) is not int or value < least:
                 raise ValueError(f"its {name} is {value!r}, not a whole number from {least} on")

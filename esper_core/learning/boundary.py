@@ -50,6 +50,15 @@ def absent_rows(owner: Owner, info: Mapping[str, Any], num_envs: int, device: to
     return absent
 
 
+def take_privileged(owner: Owner, info: Mapping[str, Any], num_envs: int, width: int, like: Tensor) -> Tensor | None:
+    """Return what the info of a reset or step tells critics alone, `[E, P]`, checked, as `like` is; None for P = 0."""
+    if not width:
+        return None
+    told = info.get("privileged")
+    check_tensor(owner, "its info['privileged']", told, "float", (num_envs, width))
+    return told.to(like)  # type: ignore[union-attr]
+
+
 def take_step(
     owner: Owner, found: Any, spec: StateSpec, actions: ActionSpec, num_envs: int, device: torch.device | None = None
 ) -> Stepped:

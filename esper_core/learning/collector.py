@@ -16,7 +16,7 @@ from esper_core.contracts.errors import PluginError
 from esper_core.contracts.foreign import UNKNOWN, Owners
 from esper_core.contracts.protocols import Environment, FeatureExtractor, Features, MaskProvider, Masks, State
 from esper_core.contracts.tensors import mapped
-from esper_core.learning.boundary import absent_rows, take_reset, take_step
+from esper_core.learning.boundary import absent_rows, take_privileged, take_reset, take_step
 from esper_core.learning.episodes import Episodes
 from esper_core.learning.guard import NotFinite
 from esper_core.learning.rollout import Rollout
@@ -116,7 +116,7 @@ class Collector:
         if playing is None:
             playing, start = self._started(None, watch, seed=seed), ~nobody
         state, recurrent = playing.state, playing.recurrent
-        ended, earned = playing.ended, playing.returns
+        ended, earned, told = playing.ended, playing.returns, playing.privileged
         on_step(0)
         seen: Seen | None = None
         everyone = not ended.any()
@@ -124,9 +124,10 @@ class Collector:
             if self.restarts and not everyone and (over := self._over(ended)).any():
                 begun = self._started(Episodes(state, recurrent, ended, earned), watch, over)
                 state, ended, earned, start, seen = begun.state, begun.ended, begun.returns, start | over, None
+                told = begun.privileged
                 everyone = not ended.any()
             alive = ~ended
-            seen = self._look(t, state, alive, watch) if seen is None else _without(seen, alive)
+            seen = self._look(t, state, told, alive, watch) if seen is None else _without(seen, alive)
             rollout.add_obs(t, *seen, recurrent)
             if self.teacher is not None and self.teacher.teaches:
                 rollout.add_advice(t, self.teacher.advise(state, seen[1], envs))
@@ -141,6 +142,7 @@ class Collector:
             with owner.doing(f"taking step {t}"):
                 found: Any = environment.step(executed(environment.actions, acted.actions))
             stepped = take_step(owner, found, *said, device)
+            told = take_privileged(owner, found[4], envs, self.policy.privileged, rollout.rewards)
             watch.lap("environment", stepped.seconds)
             terminated, truncated = stepped.terminated.cpu().numpy(), stepped.truncated.cpu().numpy()
             reward = stepped.reward.detach().to("cpu", dtype).numpy()
@@ -157,12 +159,12 @@ class Collector:
                 returns += earned[finished].tolist()
             if last or not everyone:
                 left = truncated & ~terminated | ~ended & last
-                seen = self._value(t, state, left, ended, recurrent, watch) if left.any() else None
+                seen = self._value(t, state, told, left, ended, recurrent, watch) if left.any() else None
             on_step(t + 1)
             if not self.restarts and ended.all():
                 break
         if self.restarts:
-            self.episodes = Episodes(state, recurrent, ended, earned)
+            self.episodes = Episodes(state, recurrent, ended, earned, told)
 
     def _over(self, ended: Flags) -> Flags:
         """Return the rows of matches in which every row has ended, bool `[E]`."""
@@ -182,33 +184,40 @@ class Collector:
                 found = environment.reset(options={"reset_mask": over})
         state, seconds = take_reset(owner, found, environment.state_spec, environment.actions, rollout.num_envs)
         absent = absent_rows(owner, found[1], rollout.num_envs, rollout.rewards.device).cpu().numpy()
+        told = take_privileged(owner, found[1], rollout.num_envs, self.policy.privileged, rollout.rewards)
         watch.lap("environment", seconds)
         if playing is None or over is None:
-            playing = Episodes(state, self.policy.initial_state(rollout.num_envs), absent, np.zeros(rollout.num_envs))
+            begun = self.policy.initial_state(rollout.num_envs)
+            playing = Episodes(state, begun, absent, np.zeros(rollout.num_envs), told)
         else:
             ended, earned = np.where(over, absent, playing.ended), np.where(over, 0.0, playing.returns)
-            playing = Episodes(state, playing.recurrent, ended, earned)
+            playing = Episodes(state, playing.recurrent, ended, earned, told)
         if (empty := self._over(playing.ended).nonzero()[0]).size:
             match = int(empty[0]) // self.rows
             raise owner.breach(f"its info['absent'] leaves nobody in match {match}, which has just begun")
         return playing
 
     @torch.no_grad()
-    def _value(self, t: int, state: State, left: Flags, ended: Flags, recurrent: Any, watch: Stopwatch) -> Seen:
+    def _value(
+        self, t: int, state: State, told: Tensor | None, left: Flags, ended: Flags, recurrent: Any, watch: Stopwatch
+    ) -> Seen:
         """Store the values of the states in which step t `left` rows whose future is not recorded; return what is seen.
 
         These are rows that it truncated, and after the last step all that go on.
         """
         rollout = self.rollout
-        seen = self._look(t + 1, state, left | ~ended, watch)
+        seen = self._look(t + 1, state, told, left | ~ended, watch)
         self._check_seen(seen[0], t + 1)
         check_masks(rollout.actions_spec, seen[1], self.owners["masks"])
         where = torch.from_numpy(left).to(rollout.rewards.device)
         rollout.add_value(t, where, self.policy.value(*seen, recurrent))
         return seen
 
-    def _look(self, t: int, state: State, needed: Flags, watch: Stopwatch) -> Seen:
-        """Return what is seen and legal; where it is not `needed`, bool `[E]`, nothing is seen and everything legal."""
+    def _look(self, t: int, state: State, told: Tensor | None, needed: Flags, watch: Stopwatch) -> Seen:
+        """Return what is seen, and `told` to critics alone, and legal.
+
+        Where it is not `needed`, bool `[E]`, nothing is seen and everything legal.
+        """
         rollout, envs = self.rollout, self.rollout.num_envs
         device, dtype = rollout.rewards.device, rollout.rewards.dtype
         watch.lap("policy")
@@ -216,6 +225,8 @@ class Collector:
         with owner.doing(f"looking at step {t}"):
             found = self.features(state)
         features = take_features(owner, found, self.features.schema, envs, dtype, device)
+        if told is not None:
+            features = features._replace(privileged=told)
         watch.lap("features")
         owner = self.owners["masks"]
         with owner.doing(f"saying what is legal at step {t}"):
@@ -242,6 +253,8 @@ class Collector:
         """Check what is seen at step t, `[E, ...]`, or at all steps, `[E, T, ...]`."""
         said = {"observation": features.obs}
         said |= {f"array '{name}'": value for name, value in features.arrays.items() if value.is_floating_point()}
+        if features.privileged is not None:
+            said["info['privileged']"] = features.privileged
         for what, value in said.items():
             # The earliest step is what to tell, then the first environment.
             wrong = _not_finite(value.unsqueeze(0) if t is not None else value.transpose(0, 1))

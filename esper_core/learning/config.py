@@ -56,10 +56,46 @@ class TrainConfig:
     teacher_updates: int = option(
         100, help="Updates in which a teacher is asked; after that the policy learns by itself.", low=1, high=2**31 - 1
     )
+    teacher_softness: float = option(
+        0.0,
+        help="Share of what a teacher would do that is spread over all that is legal, so that a rule that never varies "
+        "leaves something to explore.",
+        low=0.0,
+        high=1.0,
+    )
+    teacher_entropy: float = option(
+        0.0,
+        help="Entropy of each head, as a fraction of ln k, below which it is pushed up while a teacher is asked.",
+        low=0.0,
+        high=1.0,
+    )
+    teacher_alone: int = option(
+        0,
+        help="Updates at first in which the policy learns from the teacher alone, and the critic as ever.",
+        low=0,
+        high=2**31 - 1,
+    )
+    critic_alone: int = option(
+        0,
+        help="Updates after these in which nothing but the critic learns, so that its errors do not ruin what was "
+        "taught.",
+        low=0,
+        high=2**31 - 1,
+    )
+    leave_one_out: bool = option(
+        False,
+        help="What the other rows of an instance tell of its return joins the baseline; it needs an environment that "
+        "plays instances in several rows (environment.repeats).",
+    )
     warnings: bool = option(True, help="Warn when a metric leaves its healthy range, as listed in docs/metrics.md.")
     thresholds: tuple[str, ...] = option(
         (), help='Other bounds of warnings by name, such as ["ratio-exploded=5", "state-large=off"].'
     )
+
+    @property
+    def before_ppo(self) -> int:
+        """Updates before the first in which the policy learns from rewards."""
+        return self.teacher_alone + self.critic_alone
 
     def __attrs_post_init__(self) -> None:
         chosen_thresholds(self.thresholds)

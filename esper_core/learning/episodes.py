@@ -23,12 +23,14 @@ class Episodes:
         recurrent: The recurrent state after the last step, `[·, E, …]`; None for a policy that remembers nothing.
         ended: Rows that have ended and were not started anew, bool `[E]`.
         returns: Rewards of the episodes so far, float64 `[E]`.
+        privileged: What critics alone were told last, `[E, P]`; None where they are told nothing.
     """
 
     state: State
     recurrent: Any
     ended: NDArray[np.bool_]
     returns: NDArray[np.float64]
+    privileged: Tensor | None = None
 
     def tensors(self) -> dict[str, Tensor]:
         """Return a copy of its tensors on the CPU, for `restored`."""
@@ -52,4 +54,4 @@ class Episodes:
         ended, returns = (saved[name].numpy().copy() for name in ("ended", "returns"))
         if ended.shape != like.shape:
             raise ValueError(f"there are {len(ended)} rows, not {len(like)}")
-        return cls(state, recurrent, ended, returns)
+        return cls(state, recurrent, ended, returns, found.get("privileged"))

@@ -92,6 +92,42 @@ METRICS = (
         healthy="falls",
     ),
     Metric(
+        ("teacher_weight",),
+        "the weight of a teacher in this update; only where there is one",
+        healthy="falls to exactly 0",
+    ),
+    Metric(
+        ("teacher_probability",),
+        "probability that the policy gives to what a teacher would do, all heads of categories together, mean over the"
+        " steps and gradient steps; only while it is asked",
+        healthy="rises",
+        advice="with `train.teacher_softness` it ends below 1",
+    ),
+    Metric(
+        ("leave_one_out_weight",),
+        "β of `train.leave_one_out`: σ_u²/(σ_u² + σ_w²/(K − 1)) of earlier updates",
+        healthy="well above 0",
+        advice="near 0 rows of one instance have nothing in common that the critic does not know: leave it out",
+    ),
+    Metric(
+        ("leave_one_out_variance",),
+        "variance that this baseline leaves of returns minus first values, as a share, by the formula; null while"
+        " nothing is known",
+        healthy="below 1",
+    ),
+    Metric(
+        ("surprise_between", "surprise_within"),
+        "σ_u² and σ_w²: variance of returns minus first values that rows of one instance share, and that of each alone,"
+        " over recent updates, in squared units of reward; only with `train.leave_one_out`",
+        advice="compare `esper variance`",
+    ),
+    Metric(
+        ("privileged_effect",),
+        "by how much values move when the critic is not told what is privileged, root mean square in units of reward;"
+        " only for a critic that is",
+        healthy="above 0",
+    ),
+    Metric(
         ("kl", "kl/<head>"),
         "exact KL(old ‖ new) at the last evaluation, nats; the heads' add up to the joint one",
         healthy="below `loss.target_kl`",

@@ -145,8 +145,8 @@ def critic_metrics(
     returns = in_order(rollout.returns, valid).double()
     if returns.numel() == 0:
         return {}
-    # Returns are advantage + value, so the error of `q_taken` needs no denormalised prediction.
-    error = in_order(rollout.advantages - (rollout.q_taken - rollout.value) * unit, valid).double()
+    # Returns are surprise + value, so the error of `q_taken` needs no denormalised prediction.
+    error = in_order(rollout.surprise - (rollout.q_taken - rollout.value) * unit, valid).double()
     variance = float(returns.var(correction=0))
     explainable = variance > VARIANCE_FLOOR * spread * spread > 0.0
     metrics: dict[str, float | None] = {
@@ -166,6 +166,12 @@ def critic_metrics(
     for index, label in enumerate(spec.ops):
         metrics[f"advantage/{label}"] = masked_mean(advantages, taken == index)
     return metrics
+
+
+def privileged_metrics(steps: Steps, old: Evaluation, untold: Evaluation, unit: float) -> dict[str, float | None]:
+    """Return by how much values move when a critic is not told what is privileged, in units of reward."""
+    moved = (old.values.q_taken - untold.values.q_taken)[steps.valid].double() * unit
+    return {"privileged_effect": number(moved.square().mean().sqrt())}
 
 
 @torch.no_grad()

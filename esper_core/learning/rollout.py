@@ -19,6 +19,7 @@ from esper_core.contracts.protocols import Features, Masks
 from esper_core.contracts.tensors import leaves, mapped, taken_apart
 from esper_core.learning.config import TrainConfig
 from esper_core.learning.gae import gae
+from esper_core.learning.leave_one_out import LeaveOneOut
 from esper_core.learning.normalise import ROUNDING, ReturnNormaliser
 from esper_core.policy.distribution import FactoredDistribution
 from esper_core.policy.policy import ActionOutput, Evaluation, Policy
@@ -119,7 +120,7 @@ def room_for(
         # What remembers nothing learns from steps in any order.
         chunk = 1 if goes_on and config.num_minibatches > 1 else 0
     steps, form = config.rollout_steps or horizon, (parameter.device, parameter.dtype, chunk)
-    return Rollout(steps, envs, policy.actions, schema, *form, advised=advised)
+    return Rollout(steps, envs, policy.actions, schema, *form, advised=advised, privileged=policy.privileged)
 
 
 def _put(stored: Tensor, t: int, value: Tensor) -> None:
@@ -144,7 +145,8 @@ class Rollout:
 
     Where a `chunk` is given, rows are learned from in chunks of so many steps, each from the recurrent state recorded
     when acting. What is handed out are views of the buffer wherever the whole horizon was played: they hold until the
-    next rollout. `advised` ones have room for what a teacher would do.
+    next rollout. `advised` ones have room for what a teacher would do, and there may be `privileged` numbers that
+    critics alone are told.
     """
 
     def __init__(
@@ -157,6 +159,7 @@ class Rollout:
         dtype: torch.dtype = torch.float32,
         chunk: int = 0,
         advised: bool = False,
+        privileged: int = 0,
     ) -> None:
         self.horizon, self.num_envs, self.actions_spec = horizon, num_envs, actions
         self.length, self.chunk = horizon, chunk if chunk < horizon else 0
@@ -173,6 +176,7 @@ class Rollout:
             zeros(schema.dim),
             {block.name: zeros(block.width, kind=torch.int64) for block in schema.indices},
             {a.name: zeros(*a.shape, kind=torch.uint8 if a.dtype == "uint8" else dtype) for a in schema.arrays},
+            zeros(privileged) if privileged else None,
         )
         # Of padding that nobody has written everything is legal.
         masked = {head.name: flags(head.size).fill_(True) for head in actions.categorical}
@@ -188,11 +192,13 @@ class Rollout:
         self.old_logits = {head.name: zeros(head.size) for head in actions.heads}
         self.value, self.q_taken, self.bootstrap = zeros(), zeros(), zeros()
         self.advantages, self.returns = zeros(), zeros()
+        self._surprise = self.advantages
         self.choice = {name: flags() for name in actions.names}
         self._states: list[Any] = []
         self._outcomes: list[NDArray[Any]] = []
         self._advantages_ready = False
-        self._like = partial(Rollout, horizon, actions=actions, schema=schema, device=device, dtype=dtype, chunk=chunk)
+        same = {"actions": actions, "schema": schema, "device": device, "dtype": dtype, "chunk": chunk}
+        self._like = partial(Rollout, horizon, privileged=privileged, **same)  # type: ignore[arg-type]
 
     def like(self, rows: int) -> Rollout:
         """Return room for other rows of the same run."""
@@ -202,6 +208,11 @@ class Rollout:
     def num_sequences(self) -> int:
         """Sequences that are learned from when the whole horizon was played."""
         return self.num_envs * (self.valid.shape[1] // self.chunk if self.chunk else 1)
+
+    @property
+    def surprise(self) -> Tensor:
+        """Advantages `[E, T]` in units of reward, without what the others tell: returns minus values."""
+        return self._surprise
 
     @property
     def nbytes(self) -> int:
@@ -231,9 +242,13 @@ class Rollout:
         for kept, seen in pairs:
             for name, column in kept.items():
                 _put(column, t, seen[name])
-        if self.masks.slot_given_op is not None:
-            assert masks.slot_given_op is not None
-            _put(self.masks.slot_given_op, t, masks.slot_given_op)
+        for stored, value in (
+            (self.masks.slot_given_op, masks.slot_given_op),
+            (self.features.privileged, features.privileged),
+        ):
+            if stored is not None:
+                assert value is not None
+                _put(stored, t, value)
 
     def add_advice(self, t: int, actions: Mapping[str, Tensor]) -> None:
         """Copy what a teacher would do in step t."""
@@ -326,18 +341,26 @@ class Rollout:
         store(self.value, old.values.value)
         store(self.q_taken, old.values.q_taken)
 
-    def compute_advantages(self, gamma: float, gae_lambda: float, offset: float, unit: float) -> None:
+    def compute_advantages(
+        self, gamma: float, gae_lambda: float, offset: float, unit: float, others: LeaveOneOut | None = None
+    ) -> None:
         """Write advantages and returns, both in units of reward, in place.
 
-        `offset` and `unit` are the `ReturnNormaliser`'s under which the stored values were predicted.
+        `offset` and `unit` are the `ReturnNormaliser`'s under which the stored values were predicted. What the `others`
+        tell who played the same instance is part of the baseline of advantages, and of no return.
         """
         done = slice(0, self.length)
         values, bootstrap = (value[:, done] * unit + offset for value in (self.value, self.bootstrap))
         terminated, truncated, valid = (flag[:, done] for flag in (self.terminated, self.truncated, self.valid))
         following = torch.cat([torch.where(truncated[:, :-1], bootstrap[:, :-1], values[:, 1:]), bootstrap[:, -1:]], 1)
-        self.advantages[:, done], self.returns[:, done] = gae(
-            self.rewards[:, done], values, following, terminated, truncated, valid, gamma, gae_lambda
-        )
+        rewards, flags = self.rewards[:, done], (terminated, truncated, valid)
+        self.advantages[:, done], self.returns[:, done] = gae(rewards, values, following, *flags, gamma, gae_lambda)
+        self._surprise = self.advantages
+        if others is not None:
+            self._surprise = self.advantages.clone()
+            shift = others.shift(gae(rewards, values, following, *flags, gamma, 1.0)[0][:, 0]).unsqueeze(1)
+            shifted = gae(rewards, values + shift, following + shift, *flags, gamma, gae_lambda)
+            self.advantages[:, done] = shifted[0]
         self._advantages_ready = True
 
     def sequences(self, value_unit: float, normaliser: ReturnNormaliser) -> Sequences:

@@ -89,6 +89,7 @@ def open_session(plan: Plan, index: Index, together: Together | None = None, *, 
         seed=plan.seed,
         owners=owners,
         rows=known.rows,
+        repeats=known.repeats,
         teacher=_teacher(parts, owners, environment.actions, config, plan.seed),
         opponents=opponents,
         fresh=fresh,
@@ -100,7 +101,18 @@ def _teacher(
 ) -> Teacher | None:
     if (rule := parts.get(TEACHER)) is None:
         return None
-    return Teacher(rule, owners[TEACHER], actions, config.teacher_weight, config.teacher_updates, seed)
+    return Teacher(
+        rule,
+        owners[TEACHER],
+        actions,
+        config.teacher_weight,
+        config.teacher_updates,
+        seed,
+        alone=config.teacher_alone,
+        pause=config.critic_alone,
+        softness=config.teacher_softness,
+        entropy=config.teacher_entropy,
+    )
 
 
 def check_rollout(plan: Plan, known: PlanDescription, state: Any = None) -> TrainConfig:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from attrs import Factory, field, frozen
+from attrs import Factory, evolve, field, frozen
 
 from esper_core.contracts.errors import CheckpointMismatch, ConfigError, EpisodesLost
 from esper_core.contracts.events import is_number
@@ -23,7 +24,8 @@ from esper_core.learning.fading import faded
 from esper_core.learning.gae import returns_of_rewards
 from esper_core.learning.gradient_steps import GradientSteps
 from esper_core.learning.guard import Guard, NotFinite, check_finite
-from esper_core.learning.monitors import Monitor, rollout_metrics
+from esper_core.learning.leave_one_out import LeaveOneOut
+from esper_core.learning.monitors import Monitor, privileged_metrics, rollout_metrics
 from esper_core.learning.normalise import ReturnNormaliser
 from esper_core.learning.randomness import RunStreams
 from esper_core.learning.rollout import Sequences, Steps, in_order, room_for
@@ -81,7 +83,8 @@ class Trainer:
     of which make up a match. With `fresh` every update begins its episodes from a seed of its own, whatever the
     environment could save. `collector` makes what collects it, of the arguments of a `Collector`. Whatever a part
     raises, and whatever it returns that its contract does not allow, is a PluginError that names its owner. More
-    minibatches than sequences are a ConfigError. `notes` are for people: what is not as it was when a state was loaded.
+    minibatches than sequences are a ConfigError. `repeats` rows, side by side, play the same instance. `notes` are for
+    people: what is not as it was when a state was loaded.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class Trainer:
         seed: int,
         owners: Owners = UNKNOWN,
         rows: int = 1,
+        repeats: int = 1,
         teacher: Teacher | None = None,
         opponents: Opponents | None = None,
         fresh: bool = False,
@@ -128,11 +132,12 @@ class Trainer:
             environment, features, masks, policy, rollout, self._streams.sampling, owners, goes_on, rows
         )
         self.teacher = self._collector.teacher = teacher
+        self.others = LeaveOneOut(repeats) if config.leave_one_out else None
         self._learned = Learned(policy, self.optimiser, self.normaliser)
         self._guard = Guard(self._learned)
         half = policy.precision != "float32"
         self._monitor = Monitor(chosen_thresholds(config.thresholds, half) if config.warnings else ())
-        self._environment_started = self._lost = False
+        self._environment_started = self._lost = self._critic_alone = False
         parts = {"features": features, "masks": masks, "loss": loss, "opponents": opponents}
         parts |= {} if fresh else {"environment": environment}
         self._resumable = {kind: part for kind, part in parts.items() if isinstance(part, Resumable)}
@@ -166,6 +171,7 @@ class Trainer:
         metrics: dict[str, float | None] = {}
         if self.teacher is not None:
             self.teacher.begin(index, rollout.num_envs)
+            metrics["teacher_weight"] = self.teacher.now
         choosing: dict[str, float] = {}
         with self._streams.resumed(), self._guard.skipping():
             if self.opponents is not None:
@@ -178,8 +184,11 @@ class Trainer:
             # The path that learning takes: acting step by step rounds differently, and so do the kernels that compute
             # without gradients, but the first ratio must be exactly 1.
             old = self._evaluate(steps)
-            batch, metrics = self._advantages(steps, old)
+            batch, found = self._advantages(steps, old)
+            metrics |= found
             metrics |= self._learn(index, batch, report)
+            if self.others is not None:
+                metrics |= self.others.learn()
 
         self.updates_done, self.environment_steps = index, self.environment_steps + collected.steps
         seconds = time.perf_counter() - started
@@ -225,8 +234,11 @@ class Trainer:
             returns = returns_of_rewards(rollout.rewards, *flags, config.gamma)
             normaliser.merge(in_order(returns, rollout.valid))
         offset, unit = normaliser.offset, normaliser.unit
-        rollout.compute_advantages(config.gamma, config.gae_lambda, offset, unit)
+        rollout.compute_advantages(config.gamma, config.gae_lambda, offset, unit, self.others)
         metrics = self._monitor.before(rollout, steps, old, unit, normaliser.spread)
+        if self.policy.privileged:
+            untold = self._evaluate(evolve(steps, features=steps.features._replace(privileged=None)))
+            metrics |= privileged_metrics(steps, old, untold, unit)
         if not first:
             normaliser.merge(in_order(rollout.returns, rollout.valid))
             with self.owners["critic"].doing("rescaling its output"):
@@ -241,6 +253,11 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = faded(self.config.lr, self.config.lr_half_life, update)
         epochs, target_kl, seen = self.config.update_epochs, self._target_kl(), GradientSteps(self.policy)
+        if update <= self.config.before_ppo:
+            # No reward is learned from yet, and what a teacher says is no reason to stop.
+            nothing = torch.zeros_like(batch.advantages)
+            batch, target_kl = evolve(batch, advantages=nothing, op_advantage=nothing), None
+        self._critic_alone = self.config.teacher_alone < update <= self.config.before_ppo
         for epoch in range(1, epochs + 1):
             if not all(self._step(part, epoch, target_kl, seen) for part in self._minibatches(batch)):
                 break
@@ -260,7 +277,8 @@ class Trainer:
         total, said = result.loss, result.metrics
         if self.teacher is not None and self.teacher.teaches:
             taught = self.teacher.loss(part, evaluation)
-            total, said = total + taught, {**said, "teacher_loss": taught.detach()}
+            agreed = self.teacher.probability(part, evaluation) if self.teacher.actions.categorical else math.nan
+            total, said = total + taught, {**said, "teacher_loss": taught.detach(), "teacher_probability": agreed}
         seen.kl = kl = float(result.kl)
         check_finite(f"the loss of epoch {epoch}", float(total.detach()))
         check_finite(f"the KL of epoch {epoch}", kl)
@@ -272,6 +290,9 @@ class Trainer:
         network, critic, loss = (self.owners[kind] for kind in ("network", "critic", "loss"))
         with guarded(f"{network}, {critic} or {loss}", "computing gradients"):
             total.backward()
+        if self._critic_alone:
+            for parameter in self.policy.network.parameters():  # type: ignore[attr-defined]
+                parameter.grad = None
         norm = seen.gradient()
         check_finite(f"the gradient of epoch {epoch}", norm)
         longest = self.config.max_grad_norm
@@ -340,6 +361,7 @@ class Trainer:
                 "random": rest,
                 "skipped": self._guard.state(),
                 **self._monitor.state(),
+                **({} if self.others is None else {"leave_one_out": self.others.state()}),
             },
         )
 
@@ -362,6 +384,8 @@ class Trainer:
         self._streams.load_state(state.tensors["rng"], counters["random"])
         self._guard.load_state(counters["skipped"])
         self._monitor.load_state(counters)
+        if self.others is not None:
+            self.others.load_state(counters["leave_one_out"])
         self.updates_done, self.environment_steps = counters["updates_done"], counters["environment_steps"]
         self._environment_started = counters["environment_started"]
         self._collector.episodes, self._lost, self.notes = None, False, []

@@ -148,6 +148,11 @@ class Policy(nn.Module):
         self.network, self.critic, self.actions = network, critic, actions
         self.precision, self.owners = precision, owners
 
+    @property
+    def privileged(self) -> int:
+        """Numbers that its critic is told and nobody else; 0 where it sees what the network does."""
+        return getattr(self.critic, "privileged", 0)
+
     def initial_state(self, num_envs: int) -> Any:
         """Return the recurrent state at an episode start, tensors `[layers, E, H]`."""
         owner = self.owners["network"]
@@ -161,7 +166,7 @@ class Policy(nn.Module):
     ) -> PolicyOutput:
         """Run `[E, T]` steps; arguments are those of `evaluate_actions`."""
         latent, distribution, state = self._run(features, masks, state, episode_start)
-        values = self._greedy_values(latent, distribution)
+        values = self._greedy_values(latent, distribution, features.privileged)
         return PolicyOutput(distribution.masked_logits(), distribution.logits, values, state)
 
     def value(self, features: Features, masks: Masks, state: Any = None, episode_start: Tensor | None = None) -> Tensor:
@@ -172,7 +177,8 @@ class Policy(nn.Module):
         found = []
         for seen, legal, before, start in _in_chunks(_with_time(features), masks, state, episode_start):
             latent, distribution, _ = self._run(seen, mapped(legal, lambda mask: mask.unsqueeze(1)), before, start)
-            found.append(_of_states(self._greedy_values(latent, distribution), distribution.op_probs()).squeeze(1))
+            values = self._greedy_values(latent, distribution, seen.privileged)
+            found.append(_of_states(values, distribution.op_probs()).squeeze(1))
         return found[0] if len(found) == 1 else torch.cat(found)
 
     @torch.no_grad()
@@ -212,7 +218,7 @@ class Policy(nn.Module):
             actions = distribution.at(noise)
 
         def evaluate() -> Values:
-            asked = distribution.op_probs(), distribution.op(actions)
+            asked = distribution.op_probs(), distribution.op(actions), features.privileged
             with torch.no_grad():
                 values = self._values(latent, *(None if value is None else value.unsqueeze(1) for value in asked))
             return mapped(values, lambda tensor: tensor.squeeze(1))
@@ -236,7 +242,7 @@ class Policy(nn.Module):
         op = distribution.op(actions)
         return Evaluation(
             distribution=distribution,
-            values=self._values(latent, distribution.op_probs(), op),
+            values=self._values(latent, distribution.op_probs(), op, features.privileged),
             log_prob=distribution.log_prob(actions),
             op=op,
             state=state,
@@ -258,22 +264,27 @@ class Policy(nn.Module):
             episode_start = torch.zeros(num_envs, steps, dtype=torch.bool, device=device)
         owner, network = self.owners["network"], self.network
         with owner.doing("computing"), autocast(self.precision, device):
-            output, latent_dim = network(features, state, episode_start), network.latent_dim
+            seen = features if features.privileged is None else features._replace(privileged=None)
+            output, latent_dim = network(seen, state, episode_start), network.latent_dim
         check_output(owner, output, self.actions, latent_dim, (num_envs, steps), state, device)
         after = output.state if output.state is None else type(output.state)(*map(widened, output.state))
         return NetworkOutput(output.latent, {name: widened(value) for name, value in output.logits.items()}, after)
 
-    def _values(self, latent: Tensor, op_probs: Tensor | None, op: Tensor | None) -> Values:
-        owner = self.owners["critic"]
+    def _values(
+        self, latent: Tensor, op_probs: Tensor | None, op: Tensor | None, privileged: Tensor | None = None
+    ) -> Values:
+        owner, told = self.owners["critic"], (privileged,) if self.privileged else ()
         with owner.doing("computing values"), autocast(self.precision, latent.device):
-            values = self.critic(latent, op_probs, op)
+            values = self.critic(latent, op_probs, op, *told)
         check_values(owner, values, self.actions, tuple(latent.shape[:2]), latent.device)
         by_op = None if values.by_op is None else widened(values.by_op)
         return Values(widened(values.value), widened(values.q_taken), by_op)
 
-    def _greedy_values(self, latent: Tensor, distribution: FactoredDistribution) -> Values:
+    def _greedy_values(
+        self, latent: Tensor, distribution: FactoredDistribution, privileged: Tensor | None = None
+    ) -> Values:
         op_probs = distribution.op_probs()
-        return self._values(latent, op_probs, None if op_probs is None else op_probs.argmax(-1))
+        return self._values(latent, op_probs, None if op_probs is None else op_probs.argmax(-1), privileged)
 
 
 def _of_states(values: Values, op_probs: Tensor | None) -> Tensor:
@@ -285,8 +296,7 @@ def _of_states(values: Values, op_probs: Tensor | None) -> Tensor:
 
 def _with_time(features: Features) -> Features:
     """Return features `[E, ...]` with a time axis of 1, `[E, 1, ...]`."""
-    tables = ({name: value.unsqueeze(1) for name, value in table.items()} for table in features[1:])
-    return Features(features.obs.unsqueeze(1), *tables)
+    return mapped(features, lambda value: value.unsqueeze(1))
 
 
 def _in_chunks(

@@ -54,7 +54,7 @@ class SharedPolicy:
     """A policy of a share: what it draws is drawn for all rows, from the one stream of the run."""
 
     def __init__(self, policy: Policy, rows: Widening) -> None:
-        self._policy, self._rows = policy, rows
+        self._policy, self._rows, self.privileged = policy, rows, policy.privileged
 
     def initial_state(self, num_envs: int) -> Any:
         """Return the recurrent state of the rows of the share at an episode start."""

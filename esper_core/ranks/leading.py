@@ -219,6 +219,7 @@ def _episodes(shares: list[Episodes | None]) -> Episodes | None:
         recurrent,
         np.concatenate([share.ended for share in known]),
         np.concatenate([share.returns for share in known]),
+        None if first.privileged is None else torch.cat([share.privileged for share in known]),  # type: ignore[misc]
     )
 
 

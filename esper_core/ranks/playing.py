@@ -228,4 +228,5 @@ class SharePlayer:
             recurrent=mapped(episodes.recurrent, lambda value: value[:, rows].contiguous()),
             ended=episodes.ended[rows].copy(),
             returns=episodes.returns[rows].copy(),
+            privileged=mapped(episodes.privileged, lambda value: value[rows].contiguous()),
         )

@@ -35,8 +35,9 @@ def test_every_metric_of_a_run_is_explained_and_no_other(
 ) -> None:
     monkeypatch.setenv("ESPER_CACHE", str(tmp_path))
     options = ["environment.epochs=6", "environment.instances=2", "environment.workers=1"]
-    options += ["task.train_samples=100", "network.hidden_dim=16"]
-    growth = PlanRequest(policy="lstm-slots", slots="2,3", options=options, envs=2, updates=1, device="cpu")
+    options += ["task.train_samples=100", "network.hidden_dim=16", "critic.privileged=true", "train.leave_one_out=true"]
+    options += ["environment.repeats=2", 'environment.instance_weights=["digits=0.5"]']
+    growth = PlanRequest(policy="lstm-slots", slots="2,3", options=options, envs=4, updates=1, device="cpu")
     uses, options = {"environment": "gymnasium"}, ["environment.id=Pendulum-v1"]
     numbers = PlanRequest(policy="mlp", slots="1", uses=uses, options=options, envs=1, updates=1, device="cpu")
     options = ["train.rollout_steps=240", "train.update_epochs=1"]

@@ -191,6 +191,7 @@ def make(
     owners: Owners = UNKNOWN,
     teacher: Teacher | None = None,
     opponents: Any = None,
+    repeats: int = 1,
     **config: Any,
 ) -> Trainer:
     """Return a trainer on the small world, of parts that are given or small ones."""
@@ -206,6 +207,7 @@ def make(
         owners=owners,
         teacher=teacher,
         opponents=opponents,
+        repeats=repeats,
     )
 
 

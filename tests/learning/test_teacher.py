@@ -1,6 +1,7 @@
 """A rule that teaches: what it says reaches the weights, less and less, and then not at all."""
 
 import math
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -118,3 +119,51 @@ def test_going_on_in_the_middle_of_lessons_is_exact():
     other = make(ResumableWorld(), teacher=teaching(Grows()))
     other.load_state(half.state())
     assert train(other, 5) == expected[2:]
+
+
+def test_alone_first_then_the_critic_then_both_and_at_last_exactly_nothing_of_it():
+    rule = Grows()
+    teacher = Teacher(rule, OWNER, SPEC, 2.0, 2, 0, alone=2, pause=1)
+    trainer = make(teacher=teacher, teacher_alone=2, critic_alone=1, update_epochs=2)
+    weights, networks, critics = [], [], []
+    for update in trainer.run(7):
+        weights.append(update.metrics["teacher_weight"])
+        for kept, part in ((networks, trainer.policy.network), (critics, trainer.policy.critic)):
+            kept.append([value.clone() for value in part.state_dict().values()])
+        assert ("teacher_loss" in update.metrics) == (weights[-1] > 0)
+    assert weights == [2, 2, 0, 2, 1, 0, 0] and rule.begun == 4
+    moved = [not all(map(torch.equal, a, b)) for a, b in pairwise(networks)]
+    assert moved == [True, False, True, True, True, True], "only the network stands still, and once"
+    assert all(not all(map(torch.equal, a, b)) for a, b in pairwise(critics))
+
+
+def test_before_the_first_reward_is_learned_from_the_policy_does_what_it_was_taught():
+    """Rewards speak against it: another operation is paid. No KL stops it either."""
+    teacher = Teacher(Grows(), OWNER, SPEC, 1.0, 40, 0, alone=30)
+    trainer = make(teacher=teacher, teacher_alone=30, update_epochs=4)
+    found = train(trainer, 30)
+    assert (chosen(trainer)[:, 1] > 0.9).all()
+    first, last = (found[i][2] for i in (0, -1))
+    assert last["teacher_probability"] > 0.4 > first["teacher_probability"] and last["update_epochs_done"] == 4
+
+
+@pytest.mark.parametrize("softer", [{"softness": 0.3}, {"entropy": 0.6}])
+def test_softened_labels_and_a_floor_of_the_entropy_leave_something_to_explore(softer):
+    hard = make(loss=NoSignal(), teacher=teaching(Grows(), updates=100), update_epochs=4)
+    soft = make(loss=NoSignal(), teacher=Teacher(Grows(), OWNER, SPEC, 1.0, 100, 0, **softer), update_epochs=4)
+    entropies = [train(trainer, 40)[-1][2]["entropy/op"] for trainer in (hard, soft)]
+    assert entropies[0] < 0.3 and entropies[1] > 0.45
+    assert (chosen(soft).argmax(1) == 1).all()
+
+
+def test_the_softened_loss_is_the_cross_entropy_with_softened_labels():
+    """Of four operations, b and c legal: b is 0.8 + 0.1, c 0.1."""
+    spec = ActionSpec((Head("op", ("a", "b", "c", "d")),), root="op")
+    logits = torch.tensor([[[9.0, 0.2, -0.4, 3.0]]])
+    masks = Masks({"op": torch.tensor([[[False, True, True, False]]])}, None)
+    evaluation = SimpleNamespace(distribution=FactoredDistribution(spec, {"op": logits}, masks))
+    batch = SimpleNamespace(advice={"op": torch.tensor([[1]])}, padded=False, valid=torch.ones(1, 1).bool())
+    teacher = Teacher(Grows(), OWNER, spec, 1.0, 10, 0, softness=0.2)
+    teacher.begin(1, 1)
+    expected = -torch.tensor([0.9, 0.1]) @ logits[0, 0, 1:3].log_softmax(0)
+    assert teacher.loss(batch, evaluation).item() == pytest.approx(expected.item(), abs=1e-6)

@@ -22,6 +22,10 @@ from tests.ranks.launched import ended, launch, trained
 TINY = ("--slots", "2", "--epochs", "4", "-o", "network.hidden_dim=16", "-o", "task.train_samples=100")
 GROWTH = ("--policy", "lstm-v2", *TINY, "--envs", "4", "--workers", "1")
 SHUFFLED = (*GROWTH, "-o", "train.num_minibatches=2", "-o", "environment.instances=3")
+TOLD = (
+    *(*GROWTH, "-o", "environment.repeats=2", "-o", "train.leave_one_out=true", "-o", "critic.privileged=true"),
+    *("-o", 'environment.instance_weights=["digits=0.5"]'),
+)
 GYM = ("--policy", "mlp", "--environment", "gymnasium", "--envs", "5")
 PARTS = (*GYM, "-o", "train.rollout_steps=24", "-o", "train.num_minibatches=2")
 WHOLE = (*GYM, "-o", "train.rollout_steps=0", "-o", "environment.horizon=40")
@@ -37,6 +41,7 @@ PLANS = {
     "growth": GROWTH,
     "slots given each operation": ("--policy", "lstm-slots", *GROWTH[2:]),
     "minibatches": SHUFFLED,
+    "instances in several rows": TOLD,
     "parts of episodes": PARTS,
     "episodes that end early": WHOLE,
     "memory in chunks": REMEMBERING,

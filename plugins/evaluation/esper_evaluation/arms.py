@@ -105,7 +105,7 @@ def choose_arms(
     environment: Component,
     pins: Mapping[str, str] | None = None,
 ) -> tuple[Arm, ...]:
-    """Return the arms with these names, or all that apply, each once.
+    """Return the arms with these names, or all that apply but for rules `only_by_name`, each once.
 
     Raises:
         UserError: an unknown name, or none.
@@ -114,7 +114,7 @@ def choose_arms(
     """
     available = available_arms(index, known, environment, pins)
     if names is None:
-        return tuple(available.values())
+        return tuple(arm for arm in available.values() if arm.rule is None or not arm.rule.spec.only_by_name)
     chosen = {}
     for name in names:
         wanted = _canonical(name, available)

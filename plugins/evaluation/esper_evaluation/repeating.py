@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -62,7 +62,12 @@ class Repeated:
 
 
 class _Valued(PlayerRule):
-    """A player as a rule, that keeps what its critic expected at the start, and says what it expects now."""
+    """A player as a rule, that keeps what its critic expected at the start, and says what it expects now.
+
+    `told` is what critics alone are told of the state, `[1, P]`.
+    """
+
+    told: Tensor | None = None
 
     def reset(self, num_envs: int) -> None:
         self.first: Tensor | None = None
@@ -75,7 +80,7 @@ class _Valued(PlayerRule):
 
     def expected(self, state: State) -> Tensor:
         """Return what the critic expects, `[1]`, in units of reward."""
-        return self._player.values(state).double().cpu()
+        return self._player.values(state, self.told).double().cpu()
 
 
 def repeat(
@@ -141,6 +146,7 @@ def _play(contest: Contest, entrant: Entrant, batch: Sequence[tuple[str, int, in
     with owner.doing("starting episodes"):
         found: Any = environment.reset(options={"instances": [instance for _, instance, _ in filled]})
     state, _ = take_reset(owner, found, *said)
+    _tell(rules, found[1])
     together.reset(len(filled))
     running, generator = torch.ones(len(filled), dtype=torch.bool), torch.Generator()
     total, discounted = torch.zeros(2, len(filled), dtype=torch.float64)
@@ -151,6 +157,7 @@ def _play(contest: Contest, entrant: Entrant, batch: Sequence[tuple[str, int, in
         with owner.doing(f"taking step {step}"):
             found = environment.step(actions)
         stepped = take_step(owner, found, *said)
+        _tell(rules, found[4])
         state, rewards = stepped.state, torch.where(running, stepped.reward.double().cpu(), 0.0)
         total += rewards
         discounted += gamma**step * rewards
@@ -163,3 +170,10 @@ def _play(contest: Contest, entrant: Entrant, batch: Sequence[tuple[str, int, in
             break
     first = [float(rule.first[0]) for rule in rules if rule.first is not None]
     return list(zip(total.tolist(), discounted.tolist(), first, strict=True))
+
+
+def _tell(rules: Sequence[_Valued], info: Mapping[str, Any]) -> None:
+    """Let each rule know what critics alone are told of its row."""
+    if (told := info.get("privileged")) is not None:
+        for row, rule in enumerate(rules):
+            rule.told = told[row : row + 1]

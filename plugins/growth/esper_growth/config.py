@@ -6,6 +6,7 @@ from attrs import frozen
 
 from esper_core import option
 from esper_growth.actions import BLUEPRINT_TOPOLOGY
+from esper_growth.instance_weights import InstanceWeights
 
 
 @frozen
@@ -24,6 +25,20 @@ class GrowthConfig:
     )
     first_instance: int = option(
         0, low=0, high=2**31, help="Number of the first instance; disjoint ranges never share a host."
+    )
+    repeats: int = option(
+        1,
+        low=1,
+        high=1024,
+        help="Rows, side by side, that train the same instance; what they share of the return can leave the baseline.",
+        matters=False,
+    )
+    instance_weights: tuple[str, ...] = option(
+        (),
+        converter=tuple,
+        help="Chance that a drawn instance of a kind is played and no other drawn for it, from 0.01 to 1, such as "
+        '["digits capable=0.25", "narrow=0.5"]; the first that fits counts. Evaluation is the same.',
+        matters=False,
     )
     batch_size: int = option(100, low=1, high=1_000_000, help="Training samples per host step.")
     host_lr: float = option(0.05, low=0.0, high=1e12, help="Learning rate of host and seeds (SGD).")
@@ -95,6 +110,22 @@ class GrowthConfig:
         high=1024,
         help="Processes that train hosts side by side; 0 is one per core, 1 needs no other; on a GPU it is always one.",
     )
+
+    def __attrs_post_init__(self) -> None:
+        InstanceWeights.of(self.instance_weights)
+
+
+@frozen
+class ByKindConfig:
+    """Options of the rule `by-kind`."""
+
+    rules: tuple[str, ...] = option(
+        (),
+        converter=tuple,
+        help='What to do where state fields have these values, such as ["axes=1 host_parameters=354: plateau"]; the '
+        "first that fits counts. `python benchmarks/best_rules.py` chooses them on training instances.",
+    )
+    otherwise: str = option("static", help="Rule for everything else.")
 
 
 @frozen

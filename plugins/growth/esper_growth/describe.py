@@ -5,6 +5,7 @@ from __future__ import annotations
 from esper_core import EnvironmentDescription, Outcome, SlotConfig, SlotWords
 from esper_growth.actions import NOOP, action_spec
 from esper_growth.config import GrowthConfig
+from esper_growth.privileged import MEANINGS
 from esper_growth.state import state_spec
 
 OUTCOMES = (
@@ -39,4 +40,6 @@ def describe(config: GrowthConfig, slots: SlotConfig) -> EnvironmentDescription:
         slot_words=SLOT_WORDS,
         replayable=True,
         shares=True,
+        privileged=MEANINGS,
+        repeats=config.repeats,
     )

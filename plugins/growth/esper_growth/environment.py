@@ -6,6 +6,7 @@ operation is paid for by the epoch that follows it.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,10 +34,12 @@ from esper_growth.describe import describe
 from esper_growth.events import episode_event, seed_event
 from esper_growth.export import hand_over
 from esper_growth.governor import Governor, Verdict
+from esper_growth.instance_weights import InstanceWeights, kind_of
 from esper_growth.lifecycle import Change, SlotTable
 from esper_growth.masks import legal_blueprints
 from esper_growth.model import SeedSetting
-from esper_growth.problems import Problems, changing, described
+from esper_growth.privileged import Privileged
+from esper_growth.problems import Problem, Problems, changing, described
 from esper_growth.progress import Progress
 from esper_growth.runtime import HostRuntime, Settings, replace_rows, stable_seed
 from esper_growth.scaffolding import Scaffolding, Seed
@@ -74,6 +77,7 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         self.actions: ActionSpec = description.actions
         self.state_spec = description.state
         self.gamma, self.device = context.gamma, context.device
+        self._weights = InstanceWeights.of(config.instance_weights)
         self._legal_blueprints = legal_blueprints(context)
         self._parts = context.parts
         self._problems = problems
@@ -106,6 +110,8 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         self.runtime.start(self.instances)
         self.problems = [self._problems.at(instance) for instance in self.instances]
         self.described = described(self.problems)
+        names = [(problem.task.name, problem.builder.name) for problem in self.problems]
+        self._privileged = Privileged([static[i] for i in self.instances], names, self.device)
         self.slots = SlotTable.empty(self.num_envs, self.num_slots)
         self.scaffolding = Scaffolding(self.num_envs)
         self._plant(options.get("topologies", ()))
@@ -122,7 +128,8 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
             self.governor = Governor.start(self.config, self._parts["task"].classes, validation.loss, self.num_slots)
             self.governor.fossils = self.slots.stage == Stage.FOSSILIZED
             self._snapshot(self._active)
-        return self._state(), {"instances": self.instances, "seconds": self._seconds}
+        told = self._privileged.at(self.progress.epoch)
+        return self._state(), {"instances": self.instances, "seconds": self._seconds, "privileged": told}
 
     def step(self, actions: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor, dict[str, Any]]:
         """Take one step of all running environments; actions are int64 `[E]` per head.
@@ -200,7 +207,11 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
         paid = torch.where(active, shaped, 0.0).to(torch.float32).to(self.device)
         truncated = torch.zeros_like(terminated)
         # Row by row, as they are where rows are played in several places.
-        info = {"events": sorted(events, key=lambda event: event["env"]), "seconds": self._seconds}
+        info = {
+            "events": sorted(events, key=lambda event: event["env"]),
+            "seconds": self._seconds,
+            "privileged": self._privileged.at(self.progress.epoch),
+        }
         return self._state(), paid, terminated.to(self.device), truncated.to(self.device), info
 
     def board(self, envs: Sequence[int]) -> Board:
@@ -288,10 +299,23 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
                 self.scaffolding.germinate(env, slot, Seed(self.slot_config.slot_ids[slot], label))
 
     def _draw_instances(self) -> list[int]:
+        """Return the instances of these rows: those of all are drawn, as often as each is repeated."""
         generator = torch.Generator().manual_seed(stable_seed("instances", self._seed, self._episodes))
-        rounds = -(-self._rows.total // self.config.instances)
-        drawn = torch.cat([torch.randperm(self.config.instances, generator=generator) for _ in range(rounds)])
-        return [self.config.first_instance + i for i in drawn[self._rows.rows].tolist()]
+        wanted, drawn = -(-self._rows.total // self.config.repeats), list[int]()
+        while len(drawn) < wanted:
+            order = torch.randperm(self.config.instances, generator=generator).tolist()
+            # Kinds are looked at no farther than needed: that draws a family's data.
+            played = (number for i in order if self._is_played(number := self.config.first_instance + i, generator))
+            drawn += itertools.islice(played, wanted - len(drawn))
+        return [number for number in drawn for _ in range(self.config.repeats)][self._rows.rows]
+
+    def _is_played(self, instance: int, generator: torch.Generator) -> bool:
+        """Return whether an instance that was drawn is played; where all kinds are alike nothing more is drawn."""
+        if not self._weights.entries:
+            return True
+        problem = self._problems.at(instance)
+        chance = self._weights.weight(kind_of(problem.task.name, problem.builder.name))
+        return float(torch.rand((), generator=generator)) < chance
 
     def _snapshot(self, where: Tensor) -> None:
         """Take a snapshot of some hosts, bool `[E]`, and their fossils."""
@@ -402,8 +426,15 @@ class GrowthEnvironment(VectorEnv[Any, Any, Any]):
             full=float(self.progress.accuracy[env]),
             **{"return": float(self._returns[env])},
             rolled_back=float(rolled_back),
+            **self._drawn_with(problem),
             **self.scaffolding.summary(env),
         )
+
+    def _drawn_with(self, problem: Problem) -> dict[str, float]:
+        """Return the weight of a problem's kind, where kinds have weights."""
+        if not self._weights.entries:
+            return {}
+        return {"instance_weight": self._weights.weight(kind_of(problem.task.name, problem.builder.name))}
 
     def _state(self) -> dict[str, Tensor]:
         table, progress = self.slots, self.progress

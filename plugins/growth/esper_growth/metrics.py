@@ -32,6 +32,11 @@ METRICS = (
         headline=1,
     ),
     Metric(
+        ("instance_weight",),
+        "chance with which instances of the kinds that were played are drawn; only with `environment.instance_weights`",
+        advice="its share of 1 that is missing is how much less often such kinds are played",
+    ),
+    Metric(
         ("full_accuracy",),
         "validation accuracy with every seed",
     ),

@@ -124,5 +124,14 @@ def esper_components() -> Iterator[ComponentSpec]:
             )
     for name, rule, summary, reads in RULES:
         yield ComponentSpec(kind="rule", name=name, factory=f"esper_growth.rules:{rule}", summary=summary, reads=reads)
+    yield ComponentSpec(
+        kind="rule",
+        name="by-kind",
+        factory="esper_growth.by_kind:ByKind",
+        config="esper_growth.config:ByKindConfig",
+        summary="another rule for each kind of world, as its options say",
+        reads=PLATEAU_READS,
+        only_by_name=True,
+    )
     for name, factory, summary in WORKLOADS:
         yield ComponentSpec(kind="workload", name=name, factory=f"esper_growth.bench.{factory}", summary=summary)

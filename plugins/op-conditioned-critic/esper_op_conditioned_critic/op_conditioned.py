@@ -7,18 +7,18 @@ from torch import Tensor, nn
 from esper_core.contracts.errors import IncompatiblePlan
 from esper_core.contracts.protocols import BuildContext, Values
 from esper_op_conditioned_critic.config import OpConditionedConfig
-from esper_op_conditioned_critic.output import ValueOutput, hidden_layer
+from esper_op_conditioned_critic.output import ValueOutput, hidden_layer, told_alone, told_layer
 
 
 class OpConditionedCritic(nn.Module):
-    """Kind `critic`: latent H ⊕ one-hot(op) → H/2 → Q(s, op).
+    """Kind `critic`: latent H ⊕ one-hot(op), and what it is told alone, → H/2 → Q(s, op).
 
     A baseline that contains the operation taken removes the operation head's gradient as the critic gets better: with
     Q̂ = Q every advantage has mean 0 given the operation. The expectation over operations keeps it. Where an episode was
     truncated no operation is taken, and the value of its last state is the expectation whatever the baseline.
 
     Raises:
-        IncompatiblePlan: the environment's actions have no root head.
+        IncompatiblePlan: the environment's actions have no root head, or it tells nothing that is privileged.
     """
 
     def __init__(self, config: OpConditionedConfig, context: BuildContext) -> None:
@@ -32,16 +32,24 @@ class OpConditionedCritic(nn.Module):
         self.config = config
         self.latent_dim = context.latent_dim
         self.hidden = hidden_layer(context.latent_dim + ops, context.latent_dim)
+        self.privileged = told_alone(config.privileged, context)
         self.output = ValueOutput(self.hidden.out_features)
+        self.told = told_layer(self.privileged, self.hidden.out_features)
 
-    def forward(self, latent: Tensor, op_probs: Tensor | None, op: Tensor | None) -> Values:
+    def forward(
+        self, latent: Tensor, op_probs: Tensor | None, op: Tensor | None, privileged: Tensor | None = None
+    ) -> Values:
         """Return values for `latent [E, T, H]`, detached `op_probs [E, T, O]` and `op [E, T]`.
+
+        `privileged [E, T, P]` is what critics alone are told.
 
         All operations are valued at once: their one-hot inputs are columns of the hidden layer's weight.
         """
         assert op_probs is not None and op is not None, "an operation head is there, so its operations are"
         from_latent, from_op = self.hidden.weight.split([self.latent_dim, op_probs.shape[-1]], dim=1)
         shared = nn.functional.linear(latent, from_latent, self.hidden.bias)
+        if self.told is not None and privileged is not None:
+            shared = shared + self.told(privileged)
         by_op = self.output((shared.unsqueeze(-2) + from_op.t()).relu())
         taken = by_op.gather(-1, op.unsqueeze(-1)).squeeze(-1)
         baseline = (op_probs * by_op).sum(-1) if self.config.baseline == "expected" else taken

@@ -7,6 +7,9 @@ import math
 import torch
 from torch import Tensor, nn
 
+from esper_core.contracts.errors import IncompatiblePlan
+from esper_core.contracts.protocols import BuildContext
+
 FINAL_GAIN = 0.1
 
 
@@ -15,6 +18,25 @@ def hidden_layer(inputs: int, latent_dim: int) -> nn.Linear:
     layer = nn.Linear(inputs, max(1, latent_dim // 2))
     nn.init.orthogonal_(layer.weight, math.sqrt(2))
     nn.init.zeros_(layer.bias)
+    return layer
+
+
+def told_alone(wanted: bool, context: BuildContext) -> int:
+    """Return how many numbers a critic is told alone; 0 unless it is `wanted`."""
+    if wanted and not context.privileged:
+        raise IncompatiblePlan(
+            "critic.privileged is true, but this environment tells critics nothing that it does not publish.",
+            hint="Leave critic.privileged out.",
+        )
+    return context.privileged if wanted else 0
+
+
+def told_layer(numbers: int, outputs: int) -> nn.Linear | None:
+    """Return what is told alone → the hidden layer, whose inputs it joins; at first it changes nothing."""
+    if not numbers:
+        return None
+    layer = nn.Linear(numbers, outputs, bias=False)
+    nn.init.zeros_(layer.weight)
     return layer
 
 

@@ -23,5 +23,6 @@ def esper_components() -> Iterator[ComponentSpec]:
         kind="critic",
         name="state-value",
         factory="esper_op_conditioned_critic.state_value:StateValueCritic",
+        config="esper_op_conditioned_critic.config:StateValueConfig",
         summary="V(s)",
     )

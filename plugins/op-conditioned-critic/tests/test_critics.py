@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from esper_core import ActionSpec, Head, SlotConfig, StateSpec
 from esper_core.contracts.errors import IncompatiblePlan
 from esper_core.contracts.protocols import BuildContext
-from esper_op_conditioned_critic.config import OpConditionedConfig
+from esper_op_conditioned_critic.config import OpConditionedConfig, StateValueConfig
 from esper_op_conditioned_critic.op_conditioned import OpConditionedCritic
 from esper_op_conditioned_critic.state_value import StateValueCritic
 
@@ -69,7 +69,7 @@ def test_the_expected_baseline_is_the_mean_under_the_policy_and_ignores_illegal_
 
 
 def test_state_value_does_not_look_at_the_operation() -> None:
-    critic, (latent, probs, op) = StateValueCritic(None, context()).double(), inputs()
+    critic, (latent, probs, op) = StateValueCritic(StateValueConfig(), context()).double(), inputs()
     values = critic(latent, probs, op)
     assert torch.equal(values.value, values.q_taken) and values.by_op is None
     assert torch.equal(critic(latent, None, None).value, values.value)
@@ -79,7 +79,10 @@ def test_state_value_does_not_look_at_the_operation() -> None:
 
 def test_parameters() -> None:
     actions = ActionSpec((Head("op", tuple(map(str, range(6)))),), root="op")
-    critics = OpConditionedCritic(OpConditionedConfig(), context(512, actions)), StateValueCritic(None, context(128))
+    critics = (
+        OpConditionedCritic(OpConditionedConfig(), context(512, actions)),
+        StateValueCritic(StateValueConfig(), context(128)),
+    )
     assert [sum(p.numel() for p in critic.parameters()) for critic in critics] == [133_121, 8_321]
 
 
@@ -88,7 +91,9 @@ def test_without_an_operation_head_the_plan_is_refused() -> None:
     with pytest.raises(IncompatiblePlan, match="--critic state-value"):
         OpConditionedCritic(OpConditionedConfig(), context(actions=actions))
     latent = inputs()[0]
-    assert StateValueCritic(None, context(actions=actions)).double()(latent, None, None).q_taken.shape == (3, 5)
+    assert StateValueCritic(StateValueConfig(), context(actions=actions)).double()(
+        latent, None, None
+    ).q_taken.shape == (3, 5)
 
 
 @pytest.mark.parametrize("quality", [0.0, 0.5, 1.0])
