@@ -22,6 +22,7 @@ from esper_core.contracts.errors import ConfigError, EsperError, UserError
 from esper_core.contracts.foreign import exhausted
 from esper_core.contracts.sides import KeepsCheckpoints
 from esper_core.registry.index import Index
+from esper_core.runs.brought import check_own
 from esper_core.runs.checkpoint import (
     choose_checkpoint,
     list_checkpoints,
@@ -146,6 +147,7 @@ def resume(
         UserError: there is no such run or checkpoint, or another process trains it.
     """
     found = as_run(run, out)
+    check_own(found)
     give_local(use, found.plan)
     index, observing = _prepare(observe, tensorboard)
     with locked(found.path):

@@ -112,6 +112,8 @@ class EnvironmentDescription:
             (`esper_core.contracts.protocols.Replayable`).
         shares: Whether several processes can play a run together, each a share of its rows, with the same results
             (`BuildContext.rows`; one that keeps a state is `esper_core.contracts.protocols.Shareable`).
+        world: Fields of the state, of shape `("E",)` or `("E", "N")`, that say what an episode is of, such as how large
+            its task is. They are the same at every step, so that who acts can be chosen by them at the first.
         sides: Names of the two sides of a match, none where there is one alone. Rows are those of the learner's; the
             environment is `esper_core.contracts.sides.TwoSided`.
     """
@@ -127,6 +129,7 @@ class EnvironmentDescription:
     rows: int = 1
     replayable: bool = False
     shares: bool = False
+    world: tuple[str, ...] = field(default=(), converter=as_tuple)
     sides: tuple[str, ...] = field(default=(), converter=as_tuple)
 
     def __attrs_post_init__(self) -> None:
@@ -136,5 +139,10 @@ class EnvironmentDescription:
                 raise ValueError(f"its {name} is {value!r}, not a whole number from {least} on")
         if self.train.get("rollout_steps") and not self.restarts:
             raise ValueError("it wants rollouts that are parts of episodes (rollout_steps), but does not restart rows")
+        told = {entry.name: entry.shape for entry in self.state.fields if entry.shape in (("E",), ("E", "N"))}
+        if absent := [name for name in self.world if name not in told]:
+            raise ValueError(
+                f"its world is {absent[0]!r}, among others, which is no field of shape ('E',) or ('E', 'N')"
+            )
         if self.sides and (len(self.sides) != 2 or len(set(self.sides)) != 2 or not all(self.sides)):
             raise ValueError(f"its sides are {self.sides!r}, not the different names of two, or none")

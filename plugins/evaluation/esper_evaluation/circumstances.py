@@ -19,7 +19,7 @@ from esper_core.system.content import differences, digest
 from esper_core.system.json_files import read_json
 from esper_evaluation.records import ABOUT_FILE, EPISODES_FILE
 
-RECORDS_SCHEMA = 4
+RECORDS_SCHEMA = 5
 
 
 def circumstances(plan: Plan, index: Index, device: str, environment: Environment) -> dict[str, Any]:

@@ -20,10 +20,11 @@ from esper_core.composition.recipes import Recipes
 from esper_core.contracts.errors import ConfigError, UserError, did_you_mean
 from esper_core.contracts.slots import SlotConfig
 from esper_core.registry.index import Index
+from esper_core.runs.brought import to_write
 from esper_core.runs.compatibility import check_fit
 from esper_core.runs.directory import RunDirectory
 from esper_core.runs.shards import Shards, Share, ShareDone
-from esper_evaluation.arms import POLICY, Arm, choose_arms, filmed_arm
+from esper_evaluation.arms import POLICY, SELECTOR, Arm, choose_arms, filmed_arm
 from esper_evaluation.entrants import Entrant, choose_entrants, search_batches, training_episodes
 from esper_evaluation.evaluation import Evaluation
 from esper_evaluation.filming import check_film
@@ -32,8 +33,9 @@ from esper_evaluation.merging import merge, shards_of
 from esper_evaluation.search import Search
 
 if TYPE_CHECKING:
-    from esper_evaluation.contest import Contest, OnProgress
+    from esper_evaluation.contest import Contest
     from esper_evaluation.programme import Played
+    from esper_evaluation.progress import OnProgress
 
 FIGURE_FILE = "comparison.png"
 MIN_INSTANCES = 2
@@ -101,7 +103,7 @@ def evaluate(
     for name, count, least in counts:
         if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < least):
             raise ConfigError(f"{name} cannot be {count!r:.80}.", hint=f"It is a whole number, {least} or more.")
-    found = [as_run(run, out) for run in several]
+    found = [to_write(as_run(run, out), Path(out)) for run in several]
     for run in found:
         give_local(use, run.plan)
     index, recipes = load_installed()
@@ -144,7 +146,7 @@ class Question:
         search: The search for `best-fixed`.
         trained: Episodes that a policy was trained with.
         look: Which held-out instances are played, and what decides.
-        draws: Batches of training instances that rules play, so that the best can be chosen there.
+        draws: Batches of training instances that rules play, so that the best can be chosen there, or by kind.
     """
 
     entrants: tuple[Entrant, ...]
@@ -209,7 +211,10 @@ def ask(
         raise ConfigError(f"--fresh cannot be {fresh}.", hint=f"It is {MAX_FRESH} at most.")
     if (fresh or 0) % together:
         raise ConfigError(f"--fresh {fresh} parts a seed from its other side.", hint=f"Use --fresh {(fresh or 0) + 1}.")
-    draws = -(-instances // plan.envs) if primary == PAIRED else 0
+    if SELECTOR in names and len(rules) < 2:
+        message = f"The arm '{SELECTOR}' chooses among the rules that take part, and {len(rules)} does."
+        raise ConfigError(message, hint="Name two rules or more beside it, or leave --arms out.")
+    draws = -(-instances // plan.envs) if primary == PAIRED or SELECTOR in names else 0
     look = Look(
         at=now(),
         environment=environment.qualified,
@@ -351,7 +356,7 @@ def _concluded(
         by,
         together=max(1, len(known.sides)),
         declared=question.look.primary,
-        training=played.training,
+        training=played.training if question.look.primary == PAIRED else None,
     )
     figure = played.folder / FIGURE_FILE
     draw(comparison, [arm.name for arm in arms if arm.learned], figure)
@@ -360,6 +365,8 @@ def _concluded(
         question.look,
         question.entrants,
         played.found,
+        played.selector,
+        played.chosen,
         question.trained,
         played.played,
         played.folder,

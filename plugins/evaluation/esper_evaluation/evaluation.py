@@ -17,6 +17,7 @@ from esper_evaluation.looked import PAIRED, Look, shown
 if TYPE_CHECKING:
     from esper_evaluation.comparison import Comparison, Contrast
     from esper_evaluation.search import Found
+    from esper_evaluation.selector import Selector
     from esper_evaluation.statistics import Estimate
 
 
@@ -37,6 +38,8 @@ class Evaluation:
         look: Which held-out instances were played.
         entrants: The policies, each a checkpoint of a run.
         found: The schedule of `best-fixed`, where it took part.
+        selector: The tree of `selector`, where it took part.
+        chosen: Rule → on how many of the instances the selector took it.
         trained: Episodes that a policy was trained with.
         played: Episodes that were not on record before, those of the search included.
         records: Folder of all episodes.
@@ -50,6 +53,8 @@ class Evaluation:
     look: Look
     entrants: tuple[Entrant, ...]
     found: Found | None
+    selector: Selector | None
+    chosen: Mapping[str, int]
     trained: int
     played: int
     records: Path
@@ -84,6 +89,7 @@ class Evaluation:
             "trained_slots": list(self.entrants[0].header.plan.slots),
             "trained_drawn": list(self.entrants[0].header.plan.drawn),
             "search": search,
+            "selector": self.selector and {**self.selector.to_json(), "chosen": dict(self.chosen)},
             "played": self.played,
             "records": str(run.shown(self.records)),
             "figure": str(run.shown(self.figure)),
@@ -152,6 +158,9 @@ class Evaluation:
                 f"best-fixed is the best of {self.found.candidates} schedules after {self.found.searched} episodes of "
                 f"search; a policy was trained with {self.trained}."
             )
+        if self.selector is not None:
+            yield f"selector was fitted on {self.selector.instances} training episodes of each rule, and took"
+            yield from (f"  {leaf}" for leaf in self.selector.leaves())
         run = self.entrants[0].run
         yield from ("", f"Episodes lie in {run.shown(self.records)}", f"A picture of this: {run.shown(self.figure)}")
         if self.film is not None:

@@ -95,9 +95,11 @@ def merge(
         if which not in records.batches:
             records.add_batch(which, merged.results[job_of(which)])
     for drawing in programme.undrawn(records):
-        records.add_drawing(drawing, merged.results[job_of(drawing)]["outcomes"])
+        drawn = merged.results[job_of(drawing)]
+        records.add_drawing(drawing, drawn["outcomes"], drawn["world"])
     found = None
     if programme.scheduled:
         batches = programme.searched(records)
         found = programme.search.run(batches, lambda batch, chosen: batches[batch])
-    return programme.played(records, known.outcomes, found, missing, folder_of(run, under.about))
+    selector = programme.selector(records, known.world, known.outcomes[0])
+    return programme.played(records, known.outcomes, found, selector, missing, folder_of(run, under.about))

@@ -19,6 +19,9 @@ OUTCOMES = (
     ),
 )
 
+WORLD = ("host_parameters", "channels", "train_samples", "axes")
+"""What is trained; `features.world` shows the same."""
+
 SLOT_WORDS = SlotWords("What grew", content="blueprint", thing="seed", whole="host", whole_parameters="host_parameters")
 
 
@@ -36,4 +39,5 @@ def describe(config: GrowthConfig, slots: SlotConfig) -> EnvironmentDescription:
         slot_words=SLOT_WORDS,
         replayable=True,
         shares=True,
+        world=WORLD,
     )

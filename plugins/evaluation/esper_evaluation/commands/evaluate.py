@@ -13,6 +13,7 @@ from esper_core.cli.installed import load_installed
 from esper_core.cli.output import kept, print_json, print_table, say
 from esper_core.cli.stopping import stopping_promptly
 from esper_core.contracts.errors import Interrupted, Terminated, UserError
+from esper_core.runs.brought import to_write
 from esper_core.runs.directory import find_run
 from esper_core.runs.shards import ShareDone
 from esper_core.system.printable import visible_line
@@ -131,7 +132,7 @@ def evaluate(
         )
 
     question = ask(
-        [find_run(name, out) for name in runs],
+        [to_write(find_run(name, out), out) for name in runs],
         index,
         recipes,
         at=at,
