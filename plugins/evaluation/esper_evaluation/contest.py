@@ -94,7 +94,7 @@ class Contest:
             if lacking or not isinstance(self.environment, Evaluable):
                 raise self._not_evaluable(f"it lacks {', '.join(lacking)}")
             self.evaluable: Evaluable = self.environment
-            self._players = {e.seed: load_player(e.header, index, device=self.device, slots=e.slots) for e in entrants}
+            self._players = {e.seed: load_player(e.header, index, device=self.device, plan=e.plan) for e in entrants}
             self._about = circumstances(self.plan, index, self.device, self.context.parts["environment"])
         except BaseException:
             self.close(lambda _: None)  # what has failed before says more

@@ -13,6 +13,7 @@ from esper_core.system.printable import visible_line
 from esper_evaluation.arms import OWN, POLICY
 from esper_evaluation.entrants import Entrant
 from esper_evaluation.looked import PAIRED, Look, shown
+from esper_evaluation.report.comparison import Difference, plan_differences
 
 if TYPE_CHECKING:
     from esper_evaluation.comparison import Comparison, Contrast
@@ -88,6 +89,7 @@ class Evaluation:
             "slots": list(self.entrants[0].plan.slots),
             "trained_slots": list(self.entrants[0].header.plan.slots),
             "trained_drawn": list(self.entrants[0].header.plan.drawn),
+            "elsewhere": {row.name: row.values[1] for row in self._elsewhere()},
             "search": search,
             "selector": self.selector and {**self.selector.to_json(), "chosen": dict(self.chosen)},
             "played": self.played,
@@ -153,6 +155,12 @@ class Evaluation:
                 f"All arms played with {len(played.slots)} slots ({', '.join(played.slots)}); the policy was trained "
                 f"with {trained.slots_said}{there}."
             )
+        if rows := self._elsewhere():
+            # Options of a component that is another one are its own.
+            others = {row.name for row in rows}
+            told = [row for row in rows if row.name.partition(".")[0] not in others - {row.name}]
+            said = ", ".join(f"{row.name} {row.values[1]} (not {row.values[0]})" for row in told)
+            yield f"All arms played where the policy was not trained: {said}."
         if self.found is not None:
             yield (
                 f"best-fixed is the best of {self.found.candidates} schedules after {self.found.searched} episodes of "
@@ -165,6 +173,11 @@ class Evaluation:
         yield from ("", f"Episodes lie in {run.shown(self.records)}", f"A picture of this: {run.shown(self.figure)}")
         if self.film is not None:
             yield f"A film of an episode: {self.film}"
+
+    def _elsewhere(self) -> list[Difference]:
+        """Return what is not as it was in training, but for the slots."""
+        rows = plan_differences([self.entrants[0].header.plan, self.entrants[0].plan])
+        return [row for row in rows if row.name not in ("slots", "slots drawn")]
 
     def _located(self) -> str:
         means = [outcome.name for outcome in self.comparison.outcomes if outcome.by_mean]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from esper_core.contracts.plain import to_exact
 from esper_core.runs.shards import Shards
 from esper_core.system.shape import shaped
 from esper_evaluation.arms import FIXED, Arm
@@ -43,6 +44,7 @@ def shards_of(entrants: Sequence[Entrant], arms: Sequence[Arm], look: Look, sear
         {
             "checkpoints": {str(entrant.seed): entrant.version for entrant in entrants},
             "slots": list(entrants[0].plan.slots),
+            "where": {c.key: to_exact(c.config) for c in entrants[0].plan.components},
             "arms": [arm.name for arm in arms],
             "instances": look.count,
             "search_episodes": search.episodes if searched else None,

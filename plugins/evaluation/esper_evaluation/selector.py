@@ -7,14 +7,15 @@ imported: who merges shards fits it too.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from attrs import frozen
 
 from esper_core.system.content import digest
 from esper_evaluation.records import Drawing, Entry
-from esper_evaluation.statistics import Values
+
+if TYPE_CHECKING:
+    from esper_evaluation.statistics import Values
 
 DEPTH = 3
 LEAF = 5
@@ -71,6 +72,7 @@ class Selector:
             world: What the n training instances are of, `[n, F]`.
             rules: Rule → what it achieved on each, `[n]`; more is better.
         """
+        import numpy as np
         from sklearn.tree import DecisionTreeRegressor
 
         names, achieved = tuple(rules), np.stack([*rules.values()], axis=1)
@@ -98,6 +100,8 @@ class Selector:
             outcome: The outcome that counts.
             sign: 1, or −1 where less of it is better.
         """
+        import numpy as np
+
         rules = {which.arm: np.empty(0) for which in drawings}
         lines = {rule: [line for which, line in drawings.items() if which.arm == rule] for rule in rules}
         for rule, own in lines.items():
