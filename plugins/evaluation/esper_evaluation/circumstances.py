@@ -58,7 +58,7 @@ def set_aside(folder: Path, here: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _alike(folder: Path, here: Mapping[str, Any]) -> bool:
-    """Return whether records may be of the same slots and components: others are no earlier version of what is played."""
+    """Return whether records may be of the same slots and components: others are no earlier version of this."""
     try:
         about = read_json(folder / ABOUT_FILE)
         return all(about[what] == here[what] for what in ("slots", "components"))

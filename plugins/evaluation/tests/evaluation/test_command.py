@@ -115,6 +115,7 @@ def test_the_function_returns_what_the_command_prints(
     [
         ({"arms": ["polcy"]}, "no arm 'polcy' .* Did you mean 'policy'"),
         ({"arms": "policy"}, "arms cannot be 'policy'"),
+        ({"arms": ["policy", "selector", "static"]}, "chooses among the rules that take part, and 1 does"),
         ({"instances": 1}, "instances cannot be 1"),
         ({"search_episodes": 0.5}, "search_episodes cannot be 0.5"),
         ({"fresh": 10**7}, "--fresh cannot be 10000000"),
