@@ -101,10 +101,10 @@ def as_request(*, policy: str | None, slots: Slots, options: Options, **settings
         kind, means = (str, "a string") if name in ("device", "precision") else (int, "a whole number")
         if name != "uses" and value is not None and (isinstance(value, bool) or not isinstance(value, kind)):
             raise ConfigError(f"{name} cannot be {value!r:.80}.", hint=f"It is {means}.")
-    return PlanRequest(policy=policy, slots=slots_text(slots), options=_options(options), **settings)
+    return PlanRequest(policy=policy, slots=slots_text(slots), options=read_options(options), **settings)
 
 
-def _options(options: Options) -> tuple[str | Option, ...]:
+def read_options(options: Options) -> tuple[str | Option, ...]:
     """Return options of either form as a plan request takes them; raises ConfigError."""
     if isinstance(options, Mapping):
         return tuple(option_at(path, value) for path, value in options.items())

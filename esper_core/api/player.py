@@ -271,12 +271,18 @@ def load(
     return load_player(header, load_installed()[0], device=device, slots=chosen)
 
 
-def load_player(header: Header, index: Index, *, device: str | None = None, slots: SlotConfig | None = None) -> Player:
-    """Return the player of a checkpoint whose header was read; raises as `load`."""
-    plan = header.plan
-    if slots is not None:
-        plan = plan.at(slots)
-        check_fit(header, plan, index)  # before anything is built for slots that it cannot have
+def load_player(
+    header: Header,
+    index: Index,
+    *,
+    device: str | None = None,
+    slots: SlotConfig | None = None,
+    plan: Plan | None = None,
+) -> Player:
+    """Return the player of a checkpoint whose header was read, with other slots or another plan; raises as `load`."""
+    plan = plan or (header.plan if slots is None else header.plan.at(slots))
+    if plan != header.plan:
+        check_fit(header, plan, index)  # before anything is built that it cannot have
     plan = evolve(plan, device=resolve_device(device or plan.device))
     known, owners = describe_plan(plan, index), owners_of(plan, index)
     # Masks may ask for anything that the environment draws on.

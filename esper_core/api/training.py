@@ -23,6 +23,7 @@ from esper_core.contracts.foreign import exhausted
 from esper_core.contracts.protocols import HasCircumstances
 from esper_core.contracts.sides import KeepsCheckpoints
 from esper_core.registry.index import Index
+from esper_core.runs.brought import check_own
 from esper_core.runs.checkpoint import (
     choose_checkpoint,
     list_checkpoints,
@@ -147,6 +148,7 @@ def resume(
         UserError: there is no such run or checkpoint, or another process trains it.
     """
     found = as_run(run, out)
+    check_own(found)
     give_local(use, found.plan)
     index, observing = _prepare(observe, tensorboard)
     with locked(found.path):

@@ -42,10 +42,12 @@ def _policies(installed: Installed) -> Names:
 
 
 def _runs(_: Installed) -> Names:
+    from esper_core.registry.offers import offers
     from esper_core.runs.directory import list_runs
 
     found, _damaged = list_runs(Path("runs"))
-    return ((run.name, run.created) for run in reversed(found))
+    own = [(run.name, run.created) for run in reversed(found)]
+    return own + [(offer.name, f"of {offer.origin}") for offer in offers().values()]
 
 
 policies = _completing(_policies)

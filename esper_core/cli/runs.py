@@ -15,6 +15,7 @@ from esper_core.cli.installed import installed_of
 from esper_core.cli.output import duration, number, print_json, print_table, say
 from esper_core.contracts.errors import CheckpointMismatch, EsperError
 from esper_core.registry.distributions import reinstall_advice
+from esper_core.runs.brought import brought_runs
 from esper_core.runs.checkpoint import best_checkpoint, list_checkpoints
 from esper_core.runs.compatibility import FITTED
 from esper_core.runs.directory import RunDirectory, find_run, list_runs
@@ -30,17 +31,21 @@ SHOWN = 12
 
 
 def list_all(out: choices.Out = Path("runs"), as_json: choices.AsJson = False) -> None:
-    """List the runs in a directory, oldest first."""
+    """List the runs in a directory, oldest first, then those that installed distributions bring."""
     runs, damaged = list_runs(out)
+    brought = brought_runs()
     rows = []
-    for run in runs:
+    for run in (*runs, *brought):
         try:
             rows.append(_summary(run))
         except EsperError as error:
             damaged.append(error.message)
     if as_json:
         print_json(rows)
-    elif rows:
+        rows = []
+    elif not runs and not damaged:
+        say(f"There are no runs in {out}. Begin one: esper train")
+    if rows:
         same = ("name", "policy", "environment", "slots", "seed")
         cells = [
             (
@@ -51,8 +56,11 @@ def list_all(out: choices.Out = Path("runs"), as_json: choices.AsJson = False) -
             for r in rows
         ]
         print_table(("run", *same[1:], "updates", "steps", "time", "return", "best"), cells)
-    elif not damaged:
-        say(f"There are no runs in {out}. Begin one: esper train")
+    if brought and not as_json:
+        say(
+            "",
+            *(f"{run.name} comes with {run.brought}; it is evaluated and begun with by its name." for run in brought),
+        )
     for sentence in damaged:
         say(sentence, err=True)
 
@@ -200,6 +208,7 @@ def _summary(run: RunDirectory) -> dict[str, Any]:
     return {
         "name": run.name,
         "path": str(run.shown()),
+        "brought": run.brought or None,
         "created": run.created,
         "policy": plan.policy,
         "environment": ", ".join(component.name for component in plan.of_kind("environment")),

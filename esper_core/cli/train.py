@@ -23,6 +23,7 @@ from esper_core.composition.lookup import find_planned
 from esper_core.composition.plan import PlanRequest, make_plan
 from esper_core.contracts.errors import UserError
 from esper_core.ranks.launch import Launch
+from esper_core.runs.brought import check_own
 from esper_core.runs.checkpoint import verify_checkpoint
 from esper_core.runs.directory import RunDirectory, check_writable, find_run
 from esper_core.runs.lock import locked
@@ -110,7 +111,9 @@ def train(
 
     if resume not in (None, AUTO):
         _refuse_beside_resume(context, planned)
-        go_on(find_run(str(resume), out), updates, device, at)
+        named = find_run(str(resume), out)
+        check_own(named)
+        go_on(named, updates, device, at)
         return
     if at is not None and init is None:
         raise UserError(

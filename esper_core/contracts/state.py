@@ -116,6 +116,8 @@ class EnvironmentDescription:
             −1 to 1.
         repeats: Rows, side by side, that play the same instance in training; they must have the same beginning, and
             nothing but their actions may tell them apart.
+        world: Fields of the state, of shape `("E",)` or `("E", "N")`, that say what an episode is of, such as how large
+            its task is. They are the same at every step, so that who acts can be chosen by them at the first.
         sides: Names of the two sides of a match, none where there is one alone. Rows are those of the learner's; the
             environment is `esper_core.contracts.sides.TwoSided`.
     """
@@ -133,6 +135,7 @@ class EnvironmentDescription:
     shares: bool = False
     privileged: Mapping[str, str] = field(factory=dict)
     repeats: int = 1
+    world: tuple[str, ...] = field(default=(), converter=as_tuple)
     sides: tuple[str, ...] = field(default=(), converter=as_tuple)
 
     def __attrs_post_init__(self) -> None:
@@ -142,5 +145,10 @@ class EnvironmentDescription:
                 raise ValueError(f"its {name} is {value!r}, not a whole number from {least} on")
         if self.train.get("rollout_steps") and not self.restarts:
             raise ValueError("it wants rollouts that are parts of episodes (rollout_steps), but does not restart rows")
+        told = {entry.name: entry.shape for entry in self.state.fields if entry.shape in (("E",), ("E", "N"))}
+        if absent := [name for name in self.world if name not in told]:
+            raise ValueError(
+                f"its world is {absent[0]!r}, among others, which is no field of shape ('E',) or ('E', 'N')"
+            )
         if self.sides and (len(self.sides) != 2 or len(set(self.sides)) != 2 or not all(self.sides)):
             raise ValueError(f"its sides are {self.sides!r}, not the different names of two, or none")

@@ -18,6 +18,7 @@ from attrs import Factory, asdict, define, field
 from esper_core.composition.blocks import action_blocks, observed_blocks
 from esper_core.composition.plan import Plan, describe_plan, takes_any_slots
 from esper_core.contracts.errors import CheckpointMismatch, EsperError, PluginError, UserError, did_you_mean
+from esper_core.registry.offers import offers
 from esper_core.runs import provenance
 from esper_core.runs.header import CHECKPOINTS
 from esper_core.runs.records import RESERVED, AnyLine, RunRecord, check_event, check_metrics, read_record, reading
@@ -40,11 +41,19 @@ RESTORE = "Restore it from a copy."
 
 @define
 class RunDirectory:
-    """The directory of one run: its absolute path, the content of `run.json`, and the path as the user wrote it."""
+    """The directory of one run.
+
+    Attributes:
+        path: Its absolute path.
+        record: The content of `run.json`.
+        given: The path as the user wrote it.
+        brought: Distribution and version that bring it; empty for a run that was trained here.
+    """
 
     path: Path
     record: dict[str, Any] = field(repr=False)
     given: Path = field(default=Factory(lambda self: self.path, takes_self=True), repr=False)
+    brought: str = ""
 
     @classmethod
     def create(
@@ -90,8 +99,8 @@ class RunDirectory:
         return cls(path, record, Path(out) / path.name)
 
     @classmethod
-    def open(cls, path: Path) -> RunDirectory:
-        """Return the run at `path`; raises UserError where there is none.
+    def open(cls, path: Path, brought: str = "") -> RunDirectory:
+        """Return the run at `path`, which a distribution may have brought; raises UserError where there is none.
 
         CheckpointMismatch: its `run.json` is damaged, or another version of esper-core wrote it.
         """
@@ -102,7 +111,7 @@ class RunDirectory:
         record = read_record(file, RUN_SCHEMA, RESTORE)
         with reading(file, RESTORE):
             Plan.from_json(shaped(RunRecord, record, str(file)).plan)
-        return cls(path, record, given)
+        return cls(path, record, given, brought)
 
     def shown(self, path: Path | None = None) -> Path:
         """Return the run, or a path in it, as the user wrote it, relative to where esper was started."""
@@ -236,11 +245,14 @@ def _names(out: Path) -> list[str]:
 
 
 def find_run(text: str, out: Path) -> RunDirectory:
-    """Return the run at the path `text`, or the only one in `out` whose name begins with it.
+    """Return the run at the path `text`, or of this name, or the only one in `out` whose name begins with it.
+
+    Names are those in `out`, then those of runs that installed distributions bring.
 
     Raises:
         UserError: there is none, or several.
         CheckpointMismatch: it is a file, or cannot be read.
+        PluginError: two distributions bring runs of one name, or one is not there.
     """
     path = Path(text)
     if os.path.lexists(path / RUN_FILE):
@@ -256,11 +268,13 @@ def find_run(text: str, out: Path) -> RunDirectory:
             f"{path} is a file, and was not written by esper as a run.",
             hint=f"A run is a directory that holds {RUN_FILE} and {CHECKPOINTS}/. No pickle is ever loaded.",
         )
-    names = _names(out)
+    names, brought = _names(out), offers()
+    if text in brought and text not in names:
+        return RunDirectory.open(brought[text].path, brought=brought[text].origin)
     found = [name for name in names if name == text] or [name for name in names if name.startswith(text)]
     if not text or not found:
         raise UserError(
-            f"There is no run '{text}' in {out}.{did_you_mean(text, names)}",
+            f"There is no run '{text}' in {out}.{did_you_mean(text, [*names, *brought])}",
             hint=f"RUN is a path, or the beginning of a name. See: esper runs list --out {out}",
         )
     if len(found) > 1:

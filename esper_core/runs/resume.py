@@ -24,6 +24,10 @@ RECORDED = ("feature_schema", "actions", "weights_versions", "distributions", "l
 """Entries of `run.json` that are written into every checkpoint."""
 
 
+OPTIMISER = "optimiser.safetensors"
+"""File of a checkpoint that only learning needs."""
+
+
 @frozen
 class Resumption:
     """From where a run is resumed: its `plan` has the number of updates it now has in total.
@@ -70,6 +74,11 @@ def find_resumption(run: RunDirectory, index: Index, *, at: int | None, updates:
     plan = run.plan
     path = _choose(run, at)
     header = None if path is None else _verified(run, path)
+    if header is not None and OPTIMISER not in header.content["files"]:
+        raise CheckpointMismatch(
+            f"{header.path} has what a policy acts with, but no {OPTIMISER}, with which learning would go on.",
+            hint=f"Begin a run with its weights: esper train --init {run.path}",
+        )
     if header is not None and evolve(header.plan, updates=plan.updates) != plan:
         raise CheckpointMismatch(
             f"{run.path / 'run.json'} was changed: its plan is not that of {header.path}.",

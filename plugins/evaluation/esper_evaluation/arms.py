@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 RULE = "rule"
 POLICY, GREEDY, MATCHED, FIXED, REPLAY = "policy", "policy-greedy", "random-matched", "best-fixed", "replay"
+SELECTOR = "selector"
 
 
 def _always(known: PlanDescription) -> bool:
@@ -61,6 +62,11 @@ OWN = (
         "the best of many random schedules that look at nothing, found on training instances with as many steps as the "
         "policy was trained for",
         applies=lambda known: known.rows == 1,
+    ),
+    Arm(
+        SELECTOR,
+        "on each instance the rule that a shallow tree, fitted on training instances, chooses by what the instance is",
+        applies=lambda known: bool(known.world) and known.rows == 1,
     ),
     Arm(
         REPLAY,

@@ -19,7 +19,7 @@ from esper_core.system.content import differences, digest
 from esper_core.system.json_files import read_json
 from esper_evaluation.records import ABOUT_FILE, EPISODES_FILE
 
-RECORDS_SCHEMA = 4
+RECORDS_SCHEMA = 5
 
 
 def circumstances(plan: Plan, index: Index, device: str, environment: Environment) -> dict[str, Any]:
@@ -58,8 +58,9 @@ def set_aside(folder: Path, here: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _alike(folder: Path, here: Mapping[str, Any]) -> bool:
-    """Return whether records may be of the same slots: those of others are no earlier version of what is played."""
+    """Return whether records may be of the same slots and components: others are no earlier version of this."""
     try:
-        return bool(read_json(folder / ABOUT_FILE)["slots"] == here["slots"])
+        about = read_json(folder / ABOUT_FILE)
+        return all(about[what] == here[what] for what in ("slots", "components"))
     except (OSError, DamagedFile, LookupError, TypeError):
         return True

@@ -18,17 +18,17 @@ from esper_core.contracts.protocols import Environment, Evaluable, MaskProvider,
 from esper_core.policy.boundary import check_tensor
 from esper_core.registry.index import Index
 from esper_core.runs.shards import Shards, Share
-from esper_evaluation.arms import FIXED, GREEDY, MATCHED, POLICY, REPLAY, Arm
+from esper_evaluation.arms import FIXED, GREEDY, MATCHED, POLICY, REPLAY, SELECTOR, Arm
 from esper_evaluation.circumstances import circumstances, set_aside
 from esper_evaluation.entrants import Entrant
 from esper_evaluation.programme import Played, Programme, check_told, made_of
+from esper_evaluation.progress import OnProgress, Progress
 from esper_evaluation.records import Drawing, Key, Records, check_result, folder_of
 from esper_evaluation.schedule import Matched, Schedule, search_batch
 from esper_evaluation.search import Found, Search
+from esper_evaluation.selecting import Selecting, Watching
+from esper_evaluation.selector import Selector
 from esper_testing.player import ForeignRule, PlayerRule, Separately, derived_seed, play
-
-OnProgress = Callable[[float, int, str], None]
-"""Takes in how many episodes are played, of how many, and what is being played."""
 
 
 @frozen
@@ -38,6 +38,11 @@ class _Job:
     key: Key
     rule: Rule
     topology: Any = None
+
+    @property
+    def chosen(self) -> str | None:
+        """The rule that was chosen for it, where one was."""
+        return self.rule.chosen if isinstance(self.rule, Selecting) else None
 
 
 class Contest:
@@ -89,7 +94,7 @@ class Contest:
             if lacking or not isinstance(self.environment, Evaluable):
                 raise self._not_evaluable(f"it lacks {', '.join(lacking)}")
             self.evaluable: Evaluable = self.environment
-            self._players = {e.seed: load_player(e.header, index, device=self.device, slots=e.slots) for e in entrants}
+            self._players = {e.seed: load_player(e.header, index, device=self.device, plan=e.plan) for e in entrants}
             self._about = circumstances(self.plan, index, self.device, self.context.parts["environment"])
         except BaseException:
             self.close(lambda _: None)  # what has failed before says more
@@ -134,8 +139,8 @@ class Contest:
         programme = self._programme(arms, instances, batches, first, draws)
         records = Records.open(self.place, self._about)
         missing = programme.missing(records)
-        found = self._perform(programme, records, on_progress)
-        return programme.played(records, self.known.outcomes, found, missing, self.folder)
+        found, selector = self._perform(programme, records, on_progress)
+        return programme.played(records, self.known.outcomes, found, selector, missing, self.folder)
 
     def run_share(
         self,
@@ -180,18 +185,27 @@ class Contest:
             arms, checkpoints, made_of(arms), Search(batches, self.plan.envs), numbers[first:], draws
         )
 
-    def _perform(self, programme: Programme, records: Records, on_progress: OnProgress) -> Found | None:
-        """Play what is not on record; return what the search found, where there is one."""
+    def _perform(
+        self, programme: Programme, records: Records, on_progress: OnProgress
+    ) -> tuple[Found | None, Selector | None]:
+        """Play what is not on record; return what the search found, and the tree, where there are any."""
         self._check_told([line["tags"] for line in records.lines.values()])
-        progress = _Progress(programme.missing(records), self.environment.horizon, on_progress)
+        progress = Progress(programme.missing(records), self.environment.horizon, on_progress)
         for drawing in programme.undrawn(records):
             self._draw(next(arm for arm in programme.arms if arm.name == drawing.arm), drawing, records, progress)
         *phases, last = programme.phases()
         for phase in phases:
             self._play_all(_missing(phase, records), records, progress)
         found = self._search(programme, records, progress) if programme.scheduled else None
-        self._play_all(_missing(last, records), records, progress, found)
-        return found
+        selector = programme.selector(records, self.known.world, self.known.outcomes[0])
+        choosing = None if selector is None else self._selecting(selector, programme.arms)
+        self._play_all(_missing(last, records), records, progress, found, choosing)
+        return found, selector
+
+    def _selecting(self, selector: Selector, arms: Sequence[Arm]) -> Callable[[], Selecting]:
+        """Return what makes a rule that chooses among the rules that take part."""
+        rules = {arm.name: arm for arm in arms if arm.name in selector.rules}
+        return lambda: Selecting(selector, lambda name: self._rule(rules[name]))
 
     def watch(self, arm: Arm, look: Callable[[], None]) -> int:
         """Play an arm's episode on the first held-out instance in the only environment; return how often was looked.
@@ -219,12 +233,27 @@ class Contest:
 
     # Who plays ------------------------------------------------------------------------------------------------------
 
-    def _job(self, arm: Arm, key: Key, records: Records | None, found: Found | None) -> _Job:
+    def _rule(self, arm: Arm) -> Rule:
+        """Return an arm's rule, for one environment."""
+        assert arm.rule is not None, "only rules choose by themselves"
+        rule = build_beside(arm.rule, self.index, evolve(self.context, num_envs=self.known.rows))
+        return ForeignRule(rule, arm.rule.owner, self.known.actions)
+
+    def _job(
+        self,
+        arm: Arm,
+        key: Key,
+        records: Records | None,
+        found: Found | None,
+        choosing: Callable[[], Selecting] | None = None,
+    ) -> _Job:
         """Return an episode with who plays it; arms that need no others need no records."""
         spec = self.known.actions
         if arm.rule is not None:
-            rule = build_beside(arm.rule, self.index, evolve(self.context, num_envs=self.known.rows))
-            return _Job(key, ForeignRule(rule, arm.rule.owner, spec))
+            return _Job(key, self._rule(arm))
+        if arm.name == SELECTOR:
+            assert choosing is not None, "the tree comes before its rules are played"
+            return _Job(key, choosing())
         if key.seed is None:
             assert found is not None, "the search comes before its schedule is played"
             return _Job(key, Schedule(spec, found.rows))
@@ -241,14 +270,19 @@ class Contest:
     # Playing --------------------------------------------------------------------------------------------------------
 
     def _play_all(
-        self, wanted: Sequence[tuple[Arm, Key]], records: Records, progress: _Progress, found: Found | None = None
+        self,
+        wanted: Sequence[tuple[Arm, Key]],
+        records: Records,
+        progress: Progress,
+        found: Found | None = None,
+        choosing: Callable[[], Selecting] | None = None,
     ) -> None:
         """Play episodes, as many side by side as there are environments, and write each batch down."""
-        jobs = [self._job(arm, key, records, found) for arm, key in wanted]
+        jobs = [self._job(arm, key, records, found, choosing) for arm, key in wanted]
         for first in range(0, len(jobs), self.plan.envs):
             records.add(self._play(jobs[first : first + self.plan.envs], progress))
 
-    def _play(self, batch: Sequence[_Job], progress: _Progress) -> dict[Key, dict[str, Any]]:
+    def _play(self, batch: Sequence[_Job], progress: Progress) -> dict[Key, dict[str, Any]]:
         """Play a batch and return what is to be written down; nothing is done in environments that are left over."""
         filled = [*batch, *[batch[-1]] * (self.plan.envs - len(batch))]
         options: dict[str, Any] = {"instances": [job.key.instance for job in filled]}
@@ -280,24 +314,27 @@ class Contest:
                 "ops": None if root is None else played.column(root, env),
                 "topology": topologies[env],
                 "tags": tags[env],
+                "chosen": job.chosen,
             }
             for env, job in enumerate(batch)
         }
 
-    def _draw(self, arm: Arm, drawing: Drawing, records: Records, progress: _Progress) -> None:
+    def _draw(self, arm: Arm, drawing: Drawing, records: Records, progress: Progress) -> None:
         """Let a rule play the training instances that a batch draws, the same for all rules, and write that down."""
         envs, what = self.plan.envs, f"{arm.name} on training instances"
         jobs = [self._job(arm, Key(arm.name, "", None, env), None, None) for env in range(envs)]
+        seeds = [derived_seed("training", drawing.batch, env) for env in range(envs)]
+        watching = Watching([job.rule for job in jobs], seeds, self.known.world)
         play(
             self.environment,
             self.masks,
-            Separately([job.rule for job in jobs], [derived_seed("training", drawing.batch, e) for e in range(envs)]),
+            watching,
             seed=derived_seed("training", drawing.batch),
             on_step=lambda t: progress.step(t, envs, what),
             owners=self.owners,
             rows=self.known.rows,
         )
-        records.add_drawing(drawing, self._outcomes())
+        records.add_drawing(drawing, self._outcomes(), watching.world)
         progress.add(envs, what)
 
     def _outcomes(self) -> dict[str, list[float]]:
@@ -335,7 +372,7 @@ class Contest:
     def _check_told(self, tags: Sequence[Mapping[str, str]]) -> None:
         check_told(self._by, self.name, tags)
 
-    def _search(self, programme: Programme, records: Records, progress: _Progress) -> Found:
+    def _search(self, programme: Programme, records: Records, progress: Progress) -> Found:
         """Go on with the search, and write down each batch."""
         what = f"search for {FIXED}"
 
@@ -357,19 +394,3 @@ class Contest:
 
 def _missing(phase: Sequence[tuple[Arm, Key]], records: Records) -> list[tuple[Arm, Key]]:
     return [(arm, key) for arm, key in phase if key not in records.lines]
-
-
-class _Progress:
-    """Counts episodes, and parts of those that are being played."""
-
-    def __init__(self, total: int, horizon: int, tell: OnProgress) -> None:
-        self.total, self._done, self._horizon, self._tell = total, 0, horizon, tell
-
-    def step(self, step: int, episodes: int, what: str) -> None:
-        """Tell that so many steps of some episodes are done."""
-        self._tell(self._done + episodes * step / self._horizon, self.total, what)
-
-    def add(self, episodes: int, what: str) -> None:
-        """Tell that episodes have ended."""
-        self._done += episodes
-        self._tell(self._done, self.total, what)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import attrgetter
 
 from attrs import frozen
 
 from esper_core.composition.plan import Plan
 from esper_core.contracts.errors import UserError
-from esper_core.contracts.slots import SlotConfig
 from esper_core.runs.checkpoint import choose_checkpoint, list_checkpoints
 from esper_core.runs.directory import RunDirectory
 from esper_core.runs.header import Header, read_header
@@ -24,18 +24,13 @@ class Entrant:
 
     Attributes:
         updates: Updates that the run has done, whichever checkpoint was chosen.
-        slots: What it plays with instead of the slots of its training.
+        plan: What it plays with: that of its training, or the same policy with other slots, or elsewhere.
     """
 
     run: RunDirectory
     header: Header
     updates: int
-    slots: SlotConfig | None = None
-
-    @property
-    def plan(self) -> Plan:
-        """What it was trained with, and the slots that it plays with."""
-        return self.header.plan if self.slots is None else self.header.plan.at(self.slots)
+    plan: Plan
 
     @property
     def seed(self) -> int:
@@ -48,16 +43,19 @@ class Entrant:
         return str(self.header.content["digest"])[:16]
 
 
-def choose_entrants(runs: Sequence[RunDirectory], at: str, slots: SlotConfig | None = None) -> tuple[Entrant, ...]:
-    """Return a checkpoint of each run: 'last', 'best', or that of an update; all play with `slots`, if there are any.
+def choose_entrants(
+    runs: Sequence[RunDirectory], at: str, place: Callable[[Header], Plan] = attrgetter("plan")
+) -> tuple[Entrant, ...]:
+    """Return a checkpoint of each run: 'last', 'best', or that of an update; `place` says what each plays with.
 
     Raises:
         UserError: a run has no such checkpoint, two have the same seed, or they are not seeds of one policy.
         CheckpointMismatch: a checkpoint is damaged.
     """
+    headers = [read_header(choose_checkpoint(run, at)) for run in runs]
     entrants = tuple(
-        Entrant(run, read_header(choose_checkpoint(run, at)), int(list_checkpoints(run)[-1].name), slots)
-        for run in runs
+        Entrant(run, header, int(list_checkpoints(run)[-1].name), place(header))
+        for run, header in zip(runs, headers, strict=True)
     )
     rows = [row for row in plan_differences([e.plan for e in entrants]) if row.name not in MAY_DIFFER]
     if rows:

@@ -8,38 +8,29 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
-
 from esper_core.api.installed import give_local, load_installed
-from esper_core.api.planning import Slots, slots_text
+from esper_core.api.planning import Options, Slots, read_options, slots_text
 from esper_core.api.training import as_run, process_left_as_found
 from esper_core.api.viewing import draw_bar, in_notebook
-from esper_core.composition.lookup import find_planned
-from esper_core.composition.plan import PlanDescription, describe_plan
-from esper_core.composition.recipes import Recipes
-from esper_core.contracts.errors import ConfigError, UserError, did_you_mean
-from esper_core.contracts.slots import SlotConfig
+from esper_core.contracts.errors import ConfigError
 from esper_core.registry.index import Index
-from esper_core.runs.compatibility import check_fit
+from esper_core.runs.brought import to_write
 from esper_core.runs.directory import RunDirectory
-from esper_core.runs.shards import Shards, Share, ShareDone
-from esper_evaluation.arms import POLICY, Arm, choose_arms, filmed_arm
-from esper_evaluation.entrants import Entrant, choose_entrants, search_batches, training_episodes
+from esper_core.runs.shards import Share, ShareDone
+from esper_evaluation.arms import filmed_arm
 from esper_evaluation.evaluation import Evaluation
 from esper_evaluation.filming import check_film
-from esper_evaluation.looked import IQM, PAIRED, PRIMARIES, Look, look_at, names_of, now
-from esper_evaluation.merging import merge, shards_of
-from esper_evaluation.search import Search
+from esper_evaluation.looked import IQM, PAIRED, look_at
+from esper_evaluation.merging import merge
+from esper_evaluation.question import Question, ask
 
 if TYPE_CHECKING:
-    from esper_evaluation.contest import Contest, OnProgress
+    from esper_evaluation.contest import Contest
     from esper_evaluation.programme import Played
+    from esper_evaluation.progress import OnProgress
 
 FIGURE_FILE = "comparison.png"
 MIN_INSTANCES = 2
-MAX_FRESH = 1_000_000
-"""The first of fresh instances at most: all before it are named to find it."""
-
 Run = RunDirectory | str | Path
 
 
@@ -55,6 +46,8 @@ def evaluate(
     search_episodes: int | None = None,
     by: str | None = None,
     slots: Slots = None,
+    uses: Mapping[str, str] | None = None,
+    options: Options = (),
     record: str | Path | None = None,
     out: str | Path = "runs",
     device: str | None = None,
@@ -80,6 +73,8 @@ def evaluate(
         by: A word that the environment says of an episode, such as "host": arms are compared within its groups too.
         slots: A count, or ids such as `["r0c0", "r0c2"]`: all arms play with these instead of those that the policy
             was trained with. Its network must provide `network:any-slots`.
+        uses: Where all arms play, unlike in training: kind → name, such as `{"task": "synthetic"}`. The policy stays.
+        options: Options there, as `plan` takes them.
         record: Where to write a film of an episode, *.gif or *.mp4: of the first arm that is named, or `policy-greedy`.
         out: Directory of runs, for names.
         device: torch device instead of the run's own.
@@ -101,7 +96,7 @@ def evaluate(
     for name, count, least in counts:
         if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < least):
             raise ConfigError(f"{name} cannot be {count!r:.80}.", hint=f"It is a whole number, {least} or more.")
-    found = [as_run(run, out) for run in several]
+    found = [to_write(as_run(run, out), Path(out)) for run in several]
     for run in found:
         give_local(use, run.plan)
     index, recipes = load_installed()
@@ -119,6 +114,8 @@ def evaluate(
                 primary=primary,
                 again=again,
                 slots=slots_text(slots),
+                uses=uses or {},
+                options=read_options(options),
             ),
             index,
             named=arms is not None,
@@ -131,99 +128,6 @@ def evaluate(
     except KeyboardInterrupt as error:
         error.add_note("Every batch of episodes that was finished is kept; the same call plays the others.")
         raise
-
-
-@frozen
-class Question:
-    """What is asked of some policies: who plays, on how many instances.
-
-    Attributes:
-        entrants: The policies.
-        known: Description of their plan.
-        arms: Who takes part.
-        search: The search for `best-fixed`.
-        trained: Episodes that a policy was trained with.
-        look: Which held-out instances are played, and what decides.
-        draws: Batches of training instances that rules play, so that the best can be chosen there.
-    """
-
-    entrants: tuple[Entrant, ...]
-    known: PlanDescription
-    arms: tuple[Arm, ...]
-    search: Search
-    trained: int
-    look: Look
-    draws: int
-
-    @property
-    def shards(self) -> Shards:
-        """Where it is shared out."""
-        return shards_of(self.entrants, self.arms, self.look, self.search)
-
-
-def ask(
-    runs: Sequence[RunDirectory],
-    index: Index,
-    recipes: Recipes,
-    *,
-    at: str,
-    arms: Sequence[str] | None,
-    instances: int,
-    search_episodes: int | None,
-    fresh: int | None,
-    primary: str,
-    again: bool,
-    slots: str | None,
-) -> Question:
-    """Return what is asked of some runs, with what is installed; arguments and errors are those of `evaluate`."""
-    if not runs:
-        raise UserError("There is no run to evaluate.", hint="Name one or more.")
-    entrants = choose_entrants(runs, at, None if slots is None else SlotConfig.parse(slots))
-    plan = entrants[0].plan
-    for entrant in entrants:
-        check_fit(entrant.header, entrant.plan, index)
-    known, environment = describe_plan(plan, index), find_planned(index, plan.component("environment"))
-    chosen = choose_arms(arms, index, known, environment, recipes.pins)
-    together = max(1, len(known.sides))
-    if instances % together:
-        raise ConfigError(
-            f"{instances} instances leave a seed with one side: {environment} plays each from {together}.",
-            hint=f"Use --instances {instances + 1}.",
-        )
-    trained = training_episodes(entrants, known.horizon)
-    batches = search_batches(entrants, trained if search_episodes is None else search_episodes)
-    names = {arm.name for arm in chosen}
-    rules = {arm.name for arm in chosen if arm.rule is not None}
-    if primary not in PRIMARIES:
-        message = f"primary cannot be '{primary}'.{did_you_mean(primary, PRIMARIES)}"
-        raise ConfigError(message, hint=f"Allowed: {', '.join(PRIMARIES)}.")
-    if primary == PAIRED and (POLICY not in names or not rules):
-        lacking = "no rule" if POLICY in names else f"no '{POLICY}'"
-        message = f"There is nothing to decide by the {PAIRED}: {lacking} is among the arms."
-        raise ConfigError(message, hint=f"Name '{POLICY}' and a rule, or leave --arms out.")
-    if primary == PAIRED and instances < 2 * together:
-        raise ConfigError(f"{instances} instances are one seed.", hint=f"Use --instances {2 * together} or more.")
-    if again and fresh is None:
-        raise ConfigError("--again means nothing without --fresh.", hint="Without --fresh any instances are played.")
-    if (fresh or 0) > MAX_FRESH:
-        raise ConfigError(f"--fresh cannot be {fresh}.", hint=f"It is {MAX_FRESH} at most.")
-    if (fresh or 0) % together:
-        raise ConfigError(f"--fresh {fresh} parts a seed from its other side.", hint=f"Use --fresh {(fresh or 0) + 1}.")
-    draws = -(-instances // plan.envs) if primary == PAIRED else 0
-    look = Look(
-        at=now(),
-        environment=environment.qualified,
-        first=fresh or 0,
-        count=instances,
-        runs=names_of(runs),
-        policies=[entrant.version for entrant in entrants],
-        slots=list(plan.slots),
-        arms=[arm.name for arm in chosen],
-        primary=primary,
-        fresh=fresh is not None,
-        again=again,
-    )
-    return Question(entrants, known, chosen, Search(batches, plan.envs), trained, look, draws)
 
 
 def evaluate_runs(
@@ -351,7 +255,7 @@ def _concluded(
         by,
         together=max(1, len(known.sides)),
         declared=question.look.primary,
-        training=played.training,
+        training=played.training if question.look.primary == PAIRED else None,
     )
     figure = played.folder / FIGURE_FILE
     draw(comparison, [arm.name for arm in arms if arm.learned], figure)
@@ -360,6 +264,8 @@ def _concluded(
         question.look,
         question.entrants,
         played.found,
+        played.selector,
+        played.chosen,
         question.trained,
         played.played,
         played.folder,

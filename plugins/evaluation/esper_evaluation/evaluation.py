@@ -13,10 +13,12 @@ from esper_core.system.printable import visible_line
 from esper_evaluation.arms import OWN, POLICY
 from esper_evaluation.entrants import Entrant
 from esper_evaluation.looked import PAIRED, Look, shown
+from esper_evaluation.report.comparison import Difference, plan_differences
 
 if TYPE_CHECKING:
     from esper_evaluation.comparison import Comparison, Contrast
     from esper_evaluation.search import Found
+    from esper_evaluation.selector import Selector
     from esper_evaluation.statistics import Estimate
 
 
@@ -37,6 +39,8 @@ class Evaluation:
         look: Which held-out instances were played.
         entrants: The policies, each a checkpoint of a run.
         found: The schedule of `best-fixed`, where it took part.
+        selector: The tree of `selector`, where it took part.
+        chosen: Rule → on how many of the instances the selector took it.
         trained: Episodes that a policy was trained with.
         played: Episodes that were not on record before, those of the search included.
         records: Folder of all episodes.
@@ -50,6 +54,8 @@ class Evaluation:
     look: Look
     entrants: tuple[Entrant, ...]
     found: Found | None
+    selector: Selector | None
+    chosen: Mapping[str, int]
     trained: int
     played: int
     records: Path
@@ -83,7 +89,9 @@ class Evaluation:
             "slots": list(self.entrants[0].plan.slots),
             "trained_slots": list(self.entrants[0].header.plan.slots),
             "trained_drawn": list(self.entrants[0].header.plan.drawn),
+            "elsewhere": {row.name: row.values[1] for row in self._elsewhere()},
             "search": search,
+            "selector": self.selector and {**self.selector.to_json(), "chosen": dict(self.chosen)},
             "played": self.played,
             "records": str(run.shown(self.records)),
             "figure": str(run.shown(self.figure)),
@@ -147,15 +155,29 @@ class Evaluation:
                 f"All arms played with {len(played.slots)} slots ({', '.join(played.slots)}); the policy was trained "
                 f"with {trained.slots_said}{there}."
             )
+        if rows := self._elsewhere():
+            # Options of a component that is another one are its own.
+            others = {row.name for row in rows}
+            told = [row for row in rows if row.name.partition(".")[0] not in others - {row.name}]
+            said = ", ".join(f"{row.name} {row.values[1]} (not {row.values[0]})" for row in told)
+            yield f"All arms played where the policy was not trained: {said}."
         if self.found is not None:
             yield (
                 f"best-fixed is the best of {self.found.candidates} schedules after {self.found.searched} episodes of "
                 f"search; a policy was trained with {self.trained}."
             )
+        if self.selector is not None:
+            yield f"selector was fitted on {self.selector.instances} training episodes of each rule, and took"
+            yield from (f"  {leaf}" for leaf in self.selector.leaves())
         run = self.entrants[0].run
         yield from ("", f"Episodes lie in {run.shown(self.records)}", f"A picture of this: {run.shown(self.figure)}")
         if self.film is not None:
             yield f"A film of an episode: {self.film}"
+
+    def _elsewhere(self) -> list[Difference]:
+        """Return what is not as it was in training, but for the slots."""
+        rows = plan_differences([self.entrants[0].header.plan, self.entrants[0].plan])
+        return [row for row in rows if row.name not in ("slots", "slots drawn")]
 
     def _located(self) -> str:
         means = [outcome.name for outcome in self.comparison.outcomes if outcome.by_mean]

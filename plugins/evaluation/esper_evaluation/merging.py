@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from esper_core.contracts.plain import to_exact
 from esper_core.runs.shards import Shards
 from esper_core.system.shape import shaped
 from esper_evaluation.arms import FIXED, Arm
@@ -43,6 +44,7 @@ def shards_of(entrants: Sequence[Entrant], arms: Sequence[Arm], look: Look, sear
         {
             "checkpoints": {str(entrant.seed): entrant.version for entrant in entrants},
             "slots": list(entrants[0].plan.slots),
+            "where": {c.key: to_exact(c.config) for c in entrants[0].plan.components},
             "arms": [arm.name for arm in arms],
             "instances": look.count,
             "search_episodes": search.episodes if searched else None,
@@ -95,9 +97,11 @@ def merge(
         if which not in records.batches:
             records.add_batch(which, merged.results[job_of(which)])
     for drawing in programme.undrawn(records):
-        records.add_drawing(drawing, merged.results[job_of(drawing)]["outcomes"])
+        drawn = merged.results[job_of(drawing)]
+        records.add_drawing(drawing, drawn["outcomes"], drawn["world"])
     found = None
     if programme.scheduled:
         batches = programme.searched(records)
         found = programme.search.run(batches, lambda batch, chosen: batches[batch])
-    return programme.played(records, known.outcomes, found, missing, folder_of(run, under.about))
+    selector = programme.selector(records, known.world, known.outcomes[0])
+    return programme.played(records, known.outcomes, found, selector, missing, folder_of(run, under.about))

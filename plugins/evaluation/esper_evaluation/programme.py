@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -14,9 +15,10 @@ from esper_core.contracts.state import Outcome
 from esper_core.registry.sources import made_with
 from esper_core.runs.shards import Job, divide
 from esper_core.system.content import digest
-from esper_evaluation.arms import FIXED, REPLAY, Arm, with_needed
+from esper_evaluation.arms import FIXED, REPLAY, SELECTOR, Arm, with_needed
 from esper_evaluation.records import Batched, Drawing, Key, Records, job_of
 from esper_evaluation.search import Found, Line, Search
+from esper_evaluation.selector import Selector, version_of
 
 if TYPE_CHECKING:
     from esper_evaluation.statistics import Values
@@ -33,6 +35,8 @@ class Played:
         tags: What the environment says in words about each instance, such as its host: name → text.
         found: The schedule of `best-fixed`, where it took part.
         training: Rule → outcome → mean on training instances, where these were played.
+        selector: The tree that chose among the rules, where it took part.
+        chosen: Rule → on how many instances the selector took it.
         played: Episodes that were not on record, those of the search included.
         folder: Where the records lie.
     """
@@ -43,6 +47,8 @@ class Played:
     tags: Sequence[Mapping[str, str]]
     found: Found | None
     training: Mapping[str, Mapping[str, float]]
+    selector: Selector | None
+    chosen: Mapping[str, int]
     played: int
     folder: Path
 
@@ -59,6 +65,7 @@ class Programme:
         instances: Instances of all arms but `best-fixed`.
         scheduled: Those of `best-fixed`; without any nothing is searched.
         drawn: Training instances that rules play, so that the best can be chosen there.
+        selected: Instances of the selector, which is fitted to what was drawn.
     """
 
     arms: Sequence[Arm]
@@ -68,6 +75,7 @@ class Programme:
     instances: Sequence[int]
     scheduled: Sequence[int]
     drawn: Sequence[Drawing] = ()
+    selected: Sequence[int] = ()
 
     @classmethod
     def whole(
@@ -80,30 +88,34 @@ class Programme:
         draws: int = 0,
     ) -> Programme:
         """Return a programme in which all arms play all instances, and rules so many batches of training instances."""
-        fixed = any(arm.name == FIXED for arm in arms)
+        fixed, selecting = (any(arm.name == name for arm in arms) for name in (FIXED, SELECTOR))
         drawn = [Drawing(name, made, search.envs, batch) for name, made in rules.items() for batch in range(draws)]
-        return cls(arms, checkpoints, rules, search, instances, instances if fixed else (), drawn)
+        scheduled, selected = (instances if taking_part else () for taking_part in (fixed, selecting))
+        return cls(arms, checkpoints, rules, search, instances, scheduled, drawn, selected)
 
     def shares(self, of: int, together: int) -> list[Programme]:
         """Return what each of several machines plays.
 
         All that is played on an instance is played by one, since some arms are made of others' episodes; so are
         instances that are one, seen from several sides. The search is one job, whole, with all that `best-fixed` plays:
-        round by round it goes on from its last. Whoever has it has fewer instances.
+        round by round it goes on from its last. So are training instances with all that the selector plays, which is
+        fitted to them all. Whoever has one of these has fewer instances.
         """
         groups = [self.instances[first : first + together] for first in range(0, len(self.instances), together)]
-        one = evolve(self, instances=self.instances[:1], scheduled=(), drawn=())
+        one = evolve(self, instances=self.instances[:1], scheduled=(), drawn=(), selected=())
         episodes = sum(len(phase) for phase in one.phases())
         costs = [episodes * len(group) for group in groups]
         costs.append(self.search.episodes + len(self.scheduled) if self.scheduled else 0)
-        costs += [self.search.envs] * len(self.drawn)
+        drawn = [self.drawn] if self.selected else [[which] for which in self.drawn]
+        costs += [self.search.envs * len(some) + len(self.selected) for some in drawn]
         searched = len(groups)
         return [
             evolve(
                 self,
                 instances=[instance for number in numbers if number < len(groups) for instance in groups[number]],
                 scheduled=self.scheduled if searched in numbers else (),
-                drawn=[self.drawn[number - searched - 1] for number in numbers if number > searched],
+                drawn=[which for number in numbers if number > searched for which in drawn[number - searched - 1]],
+                selected=self.selected if max(numbers, default=0) > searched else (),
             )
             for numbers in divide(costs, of)
         ]
@@ -112,18 +124,21 @@ class Programme:
         """Return all episodes of an arm, instance by instance for each seed."""
         if arm.learned:
             return [Key(arm.name, made, seed, i) for seed, made in self.checkpoints.items() for i in self.instances]
+        if arm.name == SELECTOR:
+            version = version_of(self.rules, self.drawn)
+            return [Key(arm.name, version, None, i) for i in self.selected]
         if arm.rule is None:
             return [Key(arm.name, f"{self.search.episodes} episodes", None, i) for i in self.scheduled]
         return [Key(arm.name, self.rules[arm.name], None, i) for i in self.instances]
 
     def phases(self) -> Iterator[list[tuple[Arm, Key]]]:
-        """Yield episodes, those first that others are made of, and those last that wait for the search."""
+        """Yield episodes, those first that others are made of, and those last that wait for the search or the tree."""
         everyone = with_needed(self.arms)
         for which in (
-            lambda arm: not arm.needs and arm.name != FIXED,
+            lambda arm: not arm.needs and arm.name not in (FIXED, SELECTOR),
             lambda arm: arm.needs and arm.name != REPLAY,
             lambda arm: arm.name == REPLAY,
-            lambda arm: arm.name == FIXED,
+            lambda arm: arm.name in (FIXED, SELECTOR),
         ):
             yield [(arm, key) for arm in everyone if which(arm) for key in self.keys(arm)]
 
@@ -169,12 +184,31 @@ class Programme:
         }
 
     def played(
-        self, records: Records, outcomes: Sequence[Outcome], found: Found | None, played: int, folder: Path
+        self,
+        records: Records,
+        outcomes: Sequence[Outcome],
+        found: Found | None,
+        selector: Selector | None,
+        played: int,
+        folder: Path,
     ) -> Played:
         """Return what came of it, when all is on record."""
         values = {arm.name: self.values(arm, records, outcomes) for arm in self.arms}
         tags, training = self.tags(records), self.training(records, outcomes)
-        return Played(self.instances, [*self.checkpoints], values, tags, found, training, played, folder)
+        seeds, chosen = [*self.checkpoints], self.chosen(records)
+        return Played(self.instances, seeds, values, tags, found, training, selector, chosen, played, folder)
+
+    def selector(self, records: Records, fields: Sequence[str], outcome: Outcome) -> Selector | None:
+        """Return the tree, fitted to what was drawn, all of which is on record; None where it has no instances."""
+        if not self.selected:
+            return None
+        drawings = {which: records.drawings[which] for which in self.drawn}
+        return Selector.of(fields, drawings, outcome.name, 1.0 if outcome.higher_is_better else -1.0)
+
+    def chosen(self, records: Records) -> dict[str, int]:
+        """Return how often the selector took each rule."""
+        keys = [key for arm in self.arms if arm.name == SELECTOR for key in self.keys(arm)]
+        return dict(Counter(records.lines[key]["chosen"] for key in keys).most_common())
 
     def training(self, records: Records, outcomes: Sequence[Outcome]) -> dict[str, dict[str, float]]:
         """Return what each rule achieved on training instances: rule → outcome → mean; empty where none were played."""

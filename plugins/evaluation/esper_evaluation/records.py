@@ -57,7 +57,7 @@ class Drawing(NamedTuple):
 
 @frozen
 class Episode:
-    """The shape of a line of `episodes.jsonl`."""
+    """The shape of a line of `episodes.jsonl`; `chosen` is the rule that the selector took."""
 
     arm: str
     version: str
@@ -68,6 +68,7 @@ class Episode:
     ops: list[int] | None
     topology: Any
     tags: dict[str, str]
+    chosen: str | None = None
 
 
 @frozen
@@ -83,13 +84,17 @@ class Batch:
 
 @frozen
 class Drawn:
-    """The shape of a line of `training.jsonl`: what came of each environment's episode, by outcome."""
+    """The shape of a line of `training.jsonl`: what came of each environment's episode, by outcome, and of what it was.
+
+    Of each instance `world` has the fields in the order of the environment's description.
+    """
 
     arm: str
     version: str
     envs: int
     batch: int
     outcomes: dict[str, list[float]]
+    world: list[list[float]]
 
 
 SHAPES: Mapping[str, tuple[type, Callable[..., Any]]] = {
@@ -160,9 +165,9 @@ class Records:
         self.batches[which] = {**which._asdict(), **line}
         self.write(SEARCH_FILE, [self.batches[which]])
 
-    def add_drawing(self, which: Drawing, outcomes: Mapping[str, list[float]]) -> None:
+    def add_drawing(self, which: Drawing, outcomes: Mapping[str, list[float]], world: Sequence[list[float]]) -> None:
         """Write down a batch of training instances, and wait until the disk has it; raises EsperError."""
-        self.drawings[which] = {**which._asdict(), "outcomes": dict(outcomes)}
+        self.drawings[which] = {**which._asdict(), "outcomes": dict(outcomes), "world": [*world]}
         self.write(TRAINING_FILE, [self.drawings[which]])
 
     def missing(self, keys: Iterable[Key]) -> list[Key]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from esper_core.api.training import as_run
+from esper_core.runs.brought import to_write
 from esper_core.runs.directory import RunDirectory
 
 
@@ -23,6 +24,8 @@ def report(run: RunDirectory | str | Path, file: str | Path | None = None, *, ou
     from esper_evaluation.report.page import write_report
 
     found = as_run(run, out)
+    if file is None:
+        found = to_write(found, Path(out))
     path = found.shown() / "report.html" if file is None else Path(file)
     write_report(found, path)
     return path

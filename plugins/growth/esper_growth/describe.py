@@ -23,6 +23,9 @@ OUTCOMES = (
 NET = Outcome("net_accuracy", "fraction", "test accuracy less the price of the seeds' training FLOPs", True)
 """What is compared first where FLOPs have a price."""
 
+WORLD = ("host_parameters", "channels", "train_samples", "axes")
+"""What is trained; `features.world` shows the same."""
+
 SLOT_WORDS = SlotWords("What grew", content="blueprint", thing="seed", whole="host", whole_parameters="host_parameters")
 
 
@@ -42,4 +45,5 @@ def describe(config: GrowthConfig, slots: SlotConfig) -> EnvironmentDescription:
         shares=True,
         privileged=MEANINGS,
         repeats=config.repeats,
+        world=WORLD,
     )

@@ -7,17 +7,19 @@ from typing import Annotated, TextIO
 
 import typer
 
-from esper_core.cli import completion, document, sharding
+from esper_core.cli import choices, completion, document, sharding
 from esper_core.cli.counting import counting
 from esper_core.cli.installed import load_installed
 from esper_core.cli.output import kept, print_json, print_table, say
 from esper_core.cli.stopping import stopping_promptly
 from esper_core.contracts.errors import Interrupted, Terminated, UserError
+from esper_core.runs.brought import to_write
 from esper_core.runs.directory import find_run
 from esper_core.runs.shards import ShareDone
 from esper_core.system.printable import visible_line
-from esper_evaluation.evaluating import MAX_FRESH, MIN_INSTANCES, ask, evaluate_runs, evaluate_share, merge_shares
+from esper_evaluation.evaluating import MIN_INSTANCES, evaluate_runs, evaluate_share, merge_shares
 from esper_evaluation.evaluation import Evaluation, Table
+from esper_evaluation.question import MAX_FRESH, ask
 
 
 def evaluate(
@@ -72,6 +74,19 @@ def evaluate(
             "For networks whose weights fit any number of slots.",
         ),
     ] = None,
+    uses: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--use",
+            metavar="KIND=NAME",
+            help="Play in another environment, or with another task or host, unlike in training: all arms do "
+            "(repeatable). What the policy is made of stays.",
+        ),
+    ] = None,
+    options: Annotated[
+        list[str] | None,
+        typer.Option("-o", "--option", metavar="KIND.KEY=VALUE", help="Set an option of where is played (repeatable)."),
+    ] = None,
     record: Annotated[
         Path | None,
         typer.Option(
@@ -103,12 +118,17 @@ def evaluate(
         random-matched  the policy's operations, shuffled in time; all else random
         best-fixed      the best schedule that looks at nothing: random search on
                         training instances, as many steps as the policy had
+        selector        the rule that a shallow tree chooses by what the instance is
+                        of (how large, how many samples); fitted on training instances
         replay          what policy-greedy made permanent, there from the start
 
     Episodes already played are kept in the first run's folder, and not played again.
 
     \b
         esper evaluate RUN RUN RUN --fresh 1000 --instances 400 --primary paired-mean
+
+    \b
+        esper evaluate pretrained --slots 8 --use host=conv --use task=synthetic
 
     \b
         esper evaluate RUN --shard 1/2     half of it, into a file in RUN
@@ -131,7 +151,7 @@ def evaluate(
         )
 
     question = ask(
-        [find_run(name, out) for name in runs],
+        [to_write(find_run(name, out), out) for name in runs],
         index,
         recipes,
         at=at,
@@ -142,6 +162,8 @@ def evaluate(
         primary=primary,
         again=again,
         slots=slots,
+        uses=choices.parse_uses(uses),
+        options=options or (),
     )
     evaluation: Evaluation | ShareDone
     with stopping_promptly(lambda: str(stopped())):

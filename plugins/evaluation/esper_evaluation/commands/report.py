@@ -10,6 +10,7 @@ import typer
 
 from esper_core.cli import completion
 from esper_core.cli.output import kept, print_json, say
+from esper_core.runs.brought import to_write
 from esper_core.runs.directory import find_run
 from esper_evaluation import reporting
 
@@ -32,6 +33,8 @@ def report(
     The page holds all it needs: it opens from disk, without a network, and runs no script.
     """
     directory = find_run(run, runs)
+    if out is None:
+        directory = to_write(directory, runs)
     path = reporting.report(directory, out)
     size = path.stat().st_size
     with kept(f"The report is kept in {path}."):

@@ -14,6 +14,7 @@ from esper_core.cli.installed import load_installed
 from esper_core.cli.output import kept, number, print_json, print_table, say
 from esper_core.cli.stopping import stopping_promptly
 from esper_core.contracts.errors import Interrupted, Terminated
+from esper_core.runs.brought import to_write
 from esper_core.runs.directory import find_run
 from esper_evaluation.entrants import choose_entrants
 
@@ -52,7 +53,7 @@ def variance(
     Episodes already played are kept in the run's folder, and not played again.
     """  # noqa: D301
     index, _ = load_installed(context)
-    (entrant,) = choose_entrants([find_run(run, out)], at)
+    (entrant,) = choose_entrants([to_write(find_run(run, out), out)], at)
     told: list[str] = []
 
     def stopped() -> Interrupted:

@@ -57,7 +57,7 @@ def test_a_document_for_machines(words: tuple[str, ...], capsys: pytest.CaptureF
     assert captured.out.count("\n") == 1
     assert {"arms", "primary", "instances", "seeds"} <= set(document)
     assert set(document["arms"]) == {
-        *("static", "random", "policy", "policy-greedy", "random-matched", "best-fixed", "replay")
+        *("static", "random", "policy", "policy-greedy", "random-matched", "best-fixed", "replay", "selector")
     }
     for outcomes in document["arms"].values():
         assert 0.0 <= outcomes["right"]["low"] <= outcomes["right"]["high"] <= 1.0
@@ -67,7 +67,10 @@ def test_a_document_for_machines(words: tuple[str, ...], capsys: pytest.CaptureF
     assert Path(document["figure"]).read_bytes().startswith(b"\x89PNG")
     assert Path(document["figure"]).parent == Path(document["records"])
     assert Path(document["records"]).parent == Path("runs/lamps-0/evaluation")
-    assert document["played"] == 3 * 4 + 4 * 8 + 6 and f"{document['played']} of {document['played']}" in captured.err
+    assert (
+        document["played"] == 4 * 4 + 4 * 8 + 6 + 2 * 6
+        and f"{document['played']} of {document['played']}" in captured.err
+    )
     assert run([*words, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {**document, "played": 0}
 
@@ -76,7 +79,7 @@ def test_a_table_for_people(words: tuple[str, ...], capsys: pytest.CaptureFixtur
     assert run(list(words)) == 0
     text = capsys.readouterr().out
     header, *rows = text.partition("\n\n")[0].splitlines()
-    assert header.split() == ["arm", "right", "lit"] and len(rows) == 7
+    assert header.split() == ["arm", "right", "lit"] and len(rows) == 8
     assert sum(" * " in row for row in rows) == 1
     iqms = [float(row.replace(" *", "").split()[1]) for row in rows]
     assert iqms == sorted(iqms, reverse=True)
@@ -97,7 +100,7 @@ def test_the_function_returns_what_the_command_prints(
         said = {"instances": 4, "search_episodes": 6, "on_progress": lambda *said: told.append(said)}
         result = pool.submit(esper_core.evaluate, several, **said).result()
     assert capfd.readouterr() == ("", "") and torch.get_num_threads() == threads
-    assert told[-1] == (result.played, result.played, "best-fixed") and len(told) > 10
+    assert told[-1] == (result.played, result.played, "selector") and len(told) > 10
     assert result.figure.is_file() and result.figure.parent == result.records and result.notes == ()
     shutil.rmtree(result.records.parent)
     assert run([*words, "--json"]) == 0
@@ -112,6 +115,7 @@ def test_the_function_returns_what_the_command_prints(
     [
         ({"arms": ["polcy"]}, "no arm 'polcy' .* Did you mean 'policy'"),
         ({"arms": "policy"}, "arms cannot be 'policy'"),
+        ({"arms": ["policy", "selector", "static"]}, "chooses among the rules that take part, and 1 does"),
         ({"instances": 1}, "instances cannot be 1"),
         ({"search_episodes": 0.5}, "search_episodes cannot be 0.5"),
         ({"fresh": 10**7}, "--fresh cannot be 10000000"),
@@ -229,7 +233,7 @@ def test_when_it_is_stopped_what_was_finished_is_kept(
     lines = len(kept()[0].read_text().splitlines())
     assert lines >= 3
     assert run([*words, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["played"] <= 3 * 4 + 4 * 8 + 6 - lines
+    assert json.loads(capsys.readouterr().out)["played"] <= 4 * 4 + 4 * 8 + 6 + 2 * 6 - lines
 
 
 def looks() -> list[dict[str, Any]]:

@@ -26,8 +26,8 @@ from esper_testing import legality
 from esper_testing.reference import learned
 from esper_testing.reference.environment import HELD_OUT, Lamps
 
-ALL = ("static", "random", "policy", "policy-greedy", "random-matched", "best-fixed", "replay")
-INSTANCES, BATCHES = 5, 4
+ALL = ("static", "random", "policy", "policy-greedy", "random-matched", "best-fixed", "replay", "selector")
+INSTANCES, BATCHES, DRAWS = 5, 4, 2
 
 
 @pytest.fixture
@@ -56,7 +56,9 @@ def hold(index: Index, entrants: tuple[Entrant, ...]) -> Hold:
         among = among or entrants
         contest = Contest(among, index, envs=envs)
         try:
-            return contest.run(arms_of(index, among, names or None), instances, batches, lambda *_: None)
+            arms = arms_of(index, among, names or None)
+            draws = DRAWS * any(arm.name == "selector" for arm in arms)
+            return contest.run(arms, instances, batches, lambda *_: None, draws=draws)
         finally:
             contest.close(print)
 
@@ -76,8 +78,8 @@ def test_every_arm_plays_every_instance_once_for_each_seed(hold: Hold) -> None:
     assert played.instances == list(range(HELD_OUT, HELD_OUT + INSTANCES)) and played.seeds == [0, 1]
     entries = lines(played)
     keys = [(entry["arm"], entry["seed"], entry["instance"]) for entry in entries]
-    assert len(set(keys)) == len(keys) == 4 * 2 * INSTANCES + 3 * INSTANCES
-    assert played.played == len(keys) + BATCHES * 3
+    assert len(set(keys)) == len(keys) == 4 * 2 * INSTANCES + 4 * INSTANCES
+    assert played.played == len(keys) + BATCHES * 3 + 2 * DRAWS * 3
     assert json.loads((played.folder / "about.json").read_text())["slots"] == ["r0c0", "r0c1"]
 
 
@@ -91,7 +93,7 @@ def test_more_instances_and_more_arms_play_only_what_is_new(hold: Hold, begun: l
 
 
 def test_no_result_depends_on_how_many_are_played_side_by_side(hold: Hold) -> None:
-    arms = [arm for arm in ALL if arm != "best-fixed"]
+    arms = [arm for arm in ALL if arm not in ("best-fixed", "selector")]
     several = hold(*arms)
     shutil.rmtree(several.folder)
     for envs in (1, 7):
@@ -233,5 +235,6 @@ def test_a_contest_of_a_world_without_operations(make_run: Any, index: Index, ho
     """No root head: what lives on operations is no arm there."""
     entrants = choose_entrants([make_run(options=("environment.layout=flat",))], "last")
     own = [arm.name for arm in arms_of(index, entrants) if arm.rule is None]
-    assert own == ["policy", "policy-greedy", "best-fixed", "replay"]
-    assert set(hold(*own, instances=3, batches=2, among=entrants).values) == set(own)
+    assert own == ["policy", "policy-greedy", "best-fixed", "selector", "replay"]
+    everyone = (*own, "static", "random")
+    assert set(hold(*everyone, instances=3, batches=2, among=entrants).values) == set(everyone)

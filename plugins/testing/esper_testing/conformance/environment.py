@@ -133,11 +133,16 @@ def slots(subject: Subject) -> None:
 
 @SUITE.check("state", after=("slots",))
 def state(subject: Subject) -> None:
-    """Reset and step publish exactly the fields of its state table, with their shapes, types and bounds."""
+    """Reset and step publish exactly the fields of its state table, with their shapes, types and bounds.
+
+    Those of its `world` are the same at every step.
+    """
     for count in SLOTS:
+        world = describe_plan(subject.plan(count), subject.full_index).world
         with playable(subject, count) as played:
             ops, rows = len(played.environment.actions.ops), played.environment.num_envs
-            for t, published in enumerate(played.play().states):
+            states = played.play().states
+            for t, published in enumerate(states):
                 spec = played.environment.state_spec
                 when = f"N={count}, {'after reset' if t == 0 else f'after step {t - 1}'}"
                 missing, unknown = set(spec.names) - set(published), set(published) - set(spec.names)
@@ -145,6 +150,8 @@ def state(subject: Subject) -> None:
                 assert not unknown, f"{when}: the state has fields that its table lacks: {', '.join(sorted(unknown))}"
                 for entry in spec.fields:
                     check_field(entry, published[entry.name], entry.sizes(rows, count, ops), when)
+                changed = [name for name in world if not torch.equal(published[name], states[0][name])]
+                assert not changed, f"{when}: '{changed[0]}' of its world is not what it was at the start"
 
 
 @SUITE.check("rewards")

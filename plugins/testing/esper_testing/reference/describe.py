@@ -39,7 +39,13 @@ OUTCOMES = (
 def describe(config: LampsConfig, slots: SlotConfig) -> EnvironmentDescription:
     """Return actions, state and horizon of the reference environment."""
     return EnvironmentDescription(
-        _actions(config, slots), _state(config), config.epochs, outcomes=OUTCOMES, replayable=True, shares=True
+        _actions(config, slots),
+        _state(config),
+        config.epochs,
+        outcomes=OUTCOMES,
+        replayable=True,
+        shares=True,
+        world=("target",),
     )
 
 
