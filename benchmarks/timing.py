@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import lzma
 import re
 from collections.abc import Mapping
 from functools import partial
@@ -152,13 +153,13 @@ def main() -> None:
     parser.add_argument("--training", type=int, default=32, help="Instances to choose on, from 0 on; 16 at a time.")
     parser.add_argument("--instances", type=int, default=48, help="Held-out instances; 16 at a time.")
     parser.add_argument("--fresh", type=int, default=HELD_OUT + 50_000, help="The first of them.")
-    parser.add_argument("--out", type=Path, help="Write every number to this file, as JSON.")
+    parser.add_argument("--out", type=Path, help="Write every number to this file, JSON in xz.")
     parser.add_argument("--read", type=Path, help="Measure nothing; print what --out has written.")
     parser.add_argument("-o", "--option", action="append", default=[], help="KIND.key=VALUE, as for esper train.")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     if chosen.read:
-        kept = json.loads(chosen.read.read_text())
+        kept = json.loads(lzma.decompress(chosen.read.read_bytes()))
         parts = {name: {arm: np.array(v) for arm, v in kept[name].items()} for name in ("training", "held")}
         report(kept["tasks"], **parts)
         return
@@ -168,7 +169,7 @@ def main() -> None:
     if chosen.out:
         measured = {"training": training, "held": held}
         numbers = {name: {arm: v.round(6).tolist() for arm, v in part.items()} for name, part in measured.items()}
-        chosen.out.write_text(json.dumps({"tasks": tasks, **numbers}))
+        chosen.out.write_bytes(lzma.compress(json.dumps({"tasks": tasks, **numbers}).encode()))
     report(tasks, training, held)
 
 
