@@ -1,14 +1,18 @@
-"""What growth tells critics alone: what becomes of the host when nothing is grown, and what kind of world it is."""
+"""What growth tells critics alone: what becomes of the host when nothing is grown, and what kind of world it is.
+
+Importing this module imports no torch: the environment's description names what is told.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from esper_growth.instance_weights import kind_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 AHEAD = (1, 3, 5, 10, 20)
 """Epochs ahead of which the static curve is told."""
@@ -42,12 +46,16 @@ class Privileged:
     """
 
     def __init__(self, curves: Sequence[Sequence[float]], names: Sequence[tuple[str, str]], device: str) -> None:
+        import torch
+
         self._curves = torch.tensor(curves, dtype=torch.float64)
         self._kinds = torch.tensor([signs(*pair) for pair in names], dtype=torch.float64)
         self._device = device
 
     def at(self, epoch: Tensor) -> Tensor:
         """Return what is told after so many epochs, int64 `[E]`: float32 `[E, P]`, in the order of `MEANINGS`."""
+        import torch
+
         last = self._curves.shape[1]
         # After epoch n the curve has its entry n − 1; of an untrained host there is none.
         ahead = torch.stack([(epoch + k).clamp(1, last) - 1 for k in (last, *AHEAD, 0)], dim=1)

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+import esper_core as esper
 from esper_core.composition.plan import PlanRequest, make_plan
 from esper_core.composition.recipes import Recipes
 from esper_core.contracts.errors import ConfigError, IncompatiblePlan
@@ -164,3 +165,17 @@ def test_what_was_chosen_reaches_the_trainer():
     assert (teacher.alone, teacher.pause, teacher.softness, teacher.entropy) == (2, 1, 0.2, 0.3)
     assert trainer.others.repeats == 4 and trainer.policy.privileged == len(MEANINGS)
     assert trainer.environment.gamma == trainer.config.gamma == 1 and isinstance(teacher.rule, ByKind)
+
+
+def test_a_policy_acts_without_what_its_critic_was_told_and_its_values_take_it_in(tmp_path):
+    made, _ = plan("critic.privileged=true", "train.lr=0.1", envs=2, slots="2")
+    run = esper.train(made, updates=1, out=tmp_path, tensorboard=False, progress=False)
+    player = esper.load(run.path)
+    environment = player.make_environment(envs=2)
+    state, info = environment.reset(seed=1)
+    player.reset(2)
+    told, untold = player.values(state, info["privileged"]), player.values(state)
+    assert bool((told != untold).all())
+    assert torch.equal(player.values(state, torch.zeros_like(info["privileged"])), untold), "0 is what it is not told"
+    environment.step(player.act(state))
+    environment.close()
