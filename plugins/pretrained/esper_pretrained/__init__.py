@@ -1,0 +1,1 @@
+"""A policy that is trained already: the run in `pretrained`, offered by the name of that folder."""
