@@ -23,7 +23,9 @@ def test_what_components_declare_is_recorded_and_read_back(plan: Plan, index: In
         ("gain", "gain", "gain"),
         ("return", "return", "return"),
     ]
-    assert words.everywhere[-1].meaning == "gain minus rent and the price of operations and FLOPs", "not what the core says of it"
+    assert words.everywhere[-1].meaning == "gain minus rent and the price of operations and FLOPs", (
+        "not what the core says of it"
+    )
     names = ["return", "gain", "committed_accuracy", "static_accuracy"]
     names += ["fossils", "entropy/op", "kl", "explained_variance"]
     assert [h.name for h in by_place(words.headlines)] == names
