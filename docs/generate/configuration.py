@@ -8,6 +8,7 @@ from typing import Any
 from docs.generate.markdown import NOTE, document, paragraph, table
 from esper_core.api.watching import OBSERVER
 from esper_core.composition.config import config_class, describe_options, structure_config
+from esper_core.composition.fit import TEACHER
 from esper_core.composition.plan import describe_environment
 from esper_core.composition.selection import TRAIN, TRAIN_CONFIG
 from esper_core.contracts.slots import SlotConfig
@@ -37,6 +38,9 @@ def configuration(index: Index) -> str:
         _options(f"{TRAIN}.", load_reference(TRAIN_CONFIG, TRAIN)),
         "## Components of a plan",
         *(_section(c, _prefix(c, several)) for c in planned),
+        "## Rules",
+        paragraph("A rule that teaches is part of a plan: `--use rule=NAME`."),
+        *(_section(c, _prefix(c, several)) for c in index.of_kind(TEACHER)),
         "## Observers",
         paragraph(
             "Observers are not part of a plan. Those that watch a run (TensorBoard, and those named by `--observe`) "
@@ -53,7 +57,7 @@ def option_names(index: Index) -> set[str]:
     """Return the name of every option, as `-o` takes it."""
     several = _several(index)
     names = {f"{TRAIN}.{o.key}" for o in describe_options(load_reference(TRAIN_CONFIG, TRAIN))}
-    for component in (*_planned(index), *index.of_kind(OBSERVER), *index.of_kind(SPIKE)):
+    for component in (*_planned(index), *index.of_kind(TEACHER), *index.of_kind(OBSERVER), *index.of_kind(SPIKE)):
         names |= {_prefix(component, several) + o.key for o in describe_options(config_class(component))}
     return names
 

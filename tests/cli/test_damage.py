@@ -65,7 +65,7 @@ def test_completion_offers_the_runs_that_can_be_read(make_run, tmp_path, monkeyp
     DAMAGE["deep"][0](make_run("runs/bad").path)
     for name in ("runs/good", "runs/gr\x1b]0;x\a\nforged"):
         make_run(name)
-    assert [name for name, _ in completion.runs(SimpleNamespace(obj=None), "")] == ["good"]
+    assert [name for name, _ in completion.runs(SimpleNamespace(obj=None), "")] == ["good", "pretrained"]
 
 
 @pytest.mark.parametrize("file", ["state.json", "policy.safetensors"])

@@ -128,7 +128,9 @@ def test_every_runtime_changes_when_the_loop_does(blueprints, kind):
 
     def play(kind):
         made = parts(dtype=torch.float64)
-        runtime = kind(GrowthConfig(batch_size=20), *made.values(), {"conv_light": blueprints["conv_light"]}, 3)
+        runtime = kind(
+            GrowthConfig(batch_size=20), Problems(*made.values(), {"conv_light": blueprints["conv_light"]}, 3)
+        )
         runtime.start(instances)
         runtime.germinate(0, 1, "conv_light", Algorithm.ADD)
         measured = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import sys
 import tomllib
@@ -54,9 +55,10 @@ def test_it_says_what_it_is(folder: Path) -> None:
     assert project["requires-python"] == ">=3.11" and "Typing :: Typed" in project["classifiers"]
     assert (folder / project["readme"]).read_text().startswith("# ")
     assert "urls" not in project and (folder / package / "py.typed").exists()
-    assert set(project["entry-points"]["esper.plugins"].values()) <= {
-        f"{name}.plugin" for name in find_packages(str(folder), include=[f"{package}*"])
-    }
+    groups, packages = project["entry-points"], find_packages(str(folder), include=[f"{package}*"])
+    assert groups.keys() <= {"esper.plugins", "esper.runs"}
+    assert set(groups.get("esper.plugins", {}).values()) <= {f"{name}.plugin" for name in packages}
+    assert set(groups.get("esper.runs", {}).values()) <= set(packages)
 
 
 def test_it_declares_what_it_imports_and_nothing_else(folder: Path) -> None:
@@ -64,5 +66,8 @@ def test_it_declares_what_it_imports_and_nothing_else(folder: Path) -> None:
     needed = names(project["dependencies"])
     extras = {name for extra in project.get("optional-dependencies", {}).values() for name in names(extra)}
     found = {*imported(folder / package)} - {project["name"]}
+    # A run that a distribution brings needs what its plan is made of, which nothing imports.
+    for record in (folder / package).glob("*/run.json"):
+        found |= {*json.loads(record.read_text())["distributions"]}
     assert needed <= found <= needed | extras
     assert folder != ROOT or needed == CORE_NEEDS
