@@ -1,6 +1,6 @@
 """How fast hosts train in this checkout's default runtime and in that of another, both on one core.
 
-    git worktree add ../folded folded-hosts
+    git worktree add ../folded bc65853
     python benchmarks/against.py ../folded                          # digits, 16 hosts
     python benchmarks/against.py ../folded --workload conv-small --json
 
