@@ -27,7 +27,7 @@ help: ## list the targets
 install: $(STAMP) ## create .venv with the core and every plugin in plugins/
 	@echo "Ready: $(BIN)/esper --help"
 
-train: $(STAMP) ## train lstm-v2 with 5 slots on the digits task (three to five minutes)
+train: $(STAMP) ## train lstm-v2 with 5 slots on the digits task (two to four minutes)
 	$(BIN)/esper train --policy lstm-v2 --slots 5 --updates 24
 
 test: $(STAMP) ## run all tests but the slow ones
