@@ -207,10 +207,11 @@ def merge_shares(question: Question, *, by: str | None) -> Evaluation:
         UserError: shards are missing, unfinished, or do not belong together.
         EsperError: a shard or the records are damaged, or cannot be written.
     """
-    look_at(question.entrants[0].run, question.look)
     played = merge(
         question.shards, question.entrants, question.arms, question.search, question.known, by, question.draws
     )
+    # Not before: what is refused has looked at nothing. Who played the shards has said so.
+    look_at(question.entrants[0].run, question.look)
     return _concluded(question, played, by, None, ())
 
 

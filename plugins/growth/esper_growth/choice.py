@@ -68,7 +68,7 @@ def choose(config: GrowthConfig, problems: Problems, precision: str) -> Kind:
         compiler.load()
         seconds = _measured(config, problems.at(0))
     except NoCompiler as error:
-        _logger.warning("Hosts train in PyTorch's loop, which is slower. %s %s", error, error.hint or "")
+        _logger.warning("Hosts train in PyTorch's loop, which is slower. %s", error)
         return LoopRuntime
     except Unknown:
         # It says so itself, by name.

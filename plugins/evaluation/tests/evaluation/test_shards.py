@@ -144,6 +144,7 @@ def test_two_sides_of_a_seed_are_played_by_one(folder: Path, printed: Printed, m
 def test_mistakes(folder: Path, printed: Printed, words: tuple[str, ...], says: str) -> None:
     assert says in printed(*words, status=2)
     assert not list(folder.glob("runs/*/evaluation"))
+    assert not (folder / "runs" / LOOKED_FILE).exists(), "what is refused has looked at nothing"
 
 
 def test_shards_of_something_else_are_named(folder: Path, printed: Printed, monkeypatch: pytest.MonkeyPatch) -> None:

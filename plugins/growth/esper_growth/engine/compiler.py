@@ -65,6 +65,8 @@ def load() -> Library:
     cache = Cache.named(CACHE)
     library = cache.folder / f"{_key(compiler)}.so"
     try:
+        # Known at once, not after it was compiled.
+        cache.folder.parent.mkdir(parents=True, exist_ok=True)
         while True:
             if not library.exists():
                 cache.keep(library, _compile(compiler))
