@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
+from esper_core.contracts.errors import PluginError
 from esper_growth.actions import Algorithm
 from esper_growth.blueprints.image import GatedNorm, SqueezeExcite
 from esper_growth.blueprints.transformer import BiasedMixing, ChannelNorm, Mixing
@@ -312,3 +313,30 @@ def test_a_host_that_the_engine_does_not_know_trains_in_the_loop_and_is_named_on
     runtime.start([0, 1])
     assert all(isinstance(host, LoopHost) for host in runtime.hosts)
     assert len(caplog.records) == 1 and f"The host '{host.name}' trains in PyTorch's loop" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("lower", "says"), [(lambda *_: 7, "returned 7, which is no Node"), (lambda *_: [][0], "IndexError")]
+)
+def test_a_method_that_cannot_say_what_it_is_made_of_is_named(lower, says):
+    graph, layer = Graph(), type("Mute", (Custom,), {"lower": lower})(4)
+    with pytest.raises(PluginError, match=rf"The method 'lower' of .*Mute .*{says}"):
+        graph.lower(layer, graph.input((4, 8, 8)))
+
+
+def test_a_branch_without_parameters_and_more_ways_of_growing_than_are_kept(make_context, monkeypatch):
+    monkeypatch.setattr("esper_growth.engine.host.KEPT", 2)
+    parts = make_context(samples=60, dtype=torch.float64, noise=1e-3).parts
+    bare = SimpleNamespace(topologies=("image",), build=lambda channels, spatial: nn.ReLU())
+    config = SimpleNamespace(batch_size=20, host_lr=0.05, momentum=0.9, max_grad_norm=0.0)
+    problems = Problems(parts["task"], parts["host"], {**parts["blueprint"], "bare": bare}, 3)
+    engine, loop = EngineRuntime(config, problems), LoopRuntime(config, problems)
+    for runtime in (engine, loop):
+        runtime.start([0])
+        runtime.germinate(0, 0, "bare", Algorithm.ADD)
+        runtime.germinate(0, 1, "norm", Algorithm.ADD)
+        for slots in ((0,), (1,), (0, 1), (), (0,)):
+            runtime.train_epoch([dict.fromkeys(slots, HOLD)], [True])
+    assert len(engine._networks) == 2
+    for name, value in loop.weights(0).items():
+        torch.testing.assert_close(engine.weights(0)[name], value, **SUMMED)

@@ -12,6 +12,9 @@ import torch
 from attrs import define, field, frozen
 from torch import Tensor, nn
 
+from esper_core.contracts.errors import EsperError, PluginError
+from esper_core.contracts.foreign import guarded
+
 Shape = tuple[int, int, int]
 """Channels, height and width; a curve has height 1."""
 
@@ -37,7 +40,7 @@ class Kind(IntEnum):
     JOIN = 15
 
 
-class Unknown(Exception):
+class Unknown(EsperError):
     """The engine does not know a layer; the message names it."""
 
 
@@ -104,7 +107,14 @@ class Graph:
             return LAYERS[type(module)](self, module, x)
         # Only where the class itself says so: a subclass may compute something else.
         if "lower" in vars(type(module)):
-            node: Node = module.lower(self, x)  # type: ignore[operator]
+            name = f"{type(module).__module__}.{type(module).__qualname__}"
+            with guarded(f"The method 'lower' of {name}", "saying what it is made of"):
+                node = module.lower(self, x)  # type: ignore[operator]
+            if not isinstance(node, Node):
+                raise PluginError(
+                    f"The method 'lower' of {name} returned {node!r}, which is no Node.",
+                    hint="It returns what graph.add or graph.lower returned.",
+                )
             return node
         raise Unknown(f"{type(module).__module__}.{type(module).__qualname__}")
 

@@ -19,6 +19,9 @@ from esper_growth.stages import Stage
 
 HOST = "host"
 
+KEPT = 256
+"""Networks that are kept, those that were used last: there are many more ways of growing than an episode sees."""
+
 Joined = tuple[tuple[int, str, Algorithm, bool], ...]
 """Slot, blueprint, how it joins, and whether it trains isolated, of every seed that takes part."""
 
@@ -39,7 +42,7 @@ class Trained:
     def of(cls, module: nn.Module) -> Trained:
         """Move the parameters of a module into one row; their momentum is 0."""
         named = {name: parameter.requires_grad_(False) for name, parameter in module.named_parameters()}
-        weights = torch.cat([parameter.flatten() for parameter in named.values()])
+        weights = torch.cat([parameter.flatten() for parameter in named.values()]) if named else torch.empty(0)
         trained = cls(module, Part(weights, torch.zeros_like(weights)), {name: p.shape for name, p in named.items()})
         for parameter, own in zip(named.values(), trained.split(weights), strict=True):
             parameter.data = own
@@ -212,16 +215,22 @@ class EngineHost:
 
     def _network(self, joined: Joined) -> Network:
         key = (self.problem.alike, joined)
-        if key not in self.networks:
+        network = self.networks.pop(key, None)
+        if network is None:
+            if len(self.networks) >= KEPT:
+                del self.networks[next(iter(self.networks))]
             dtype = self.problem.task.train.inputs.dtype
-            self.networks[key] = Network(self._graph(joined), dtype, len(self.problem.builder.slot_shapes))
-        return self.networks[key]
+            network = Network(self._graph(joined), dtype, len(self.problem.builder.slot_shapes))
+        self.networks[key] = network
+        return network
 
     def _graph(self, joined: Joined) -> Graph:
         graph = Graph()
         seeds = {slot: (algorithm, isolated) for slot, _, algorithm, isolated in joined}
         for name in (HOST, *(name for slot in seeds for name in self._parts(slot))):
-            graph.part(name, self.trained[name].module)
+            # What has no parameters has nothing to train.
+            if self.trained[name].shapes:
+                graph.part(name, self.trained[name].module)
         x = graph.input(shape_of(self.problem.task.train.inputs.shape[1:]))
         segments: Sequence[nn.Module] = list(self.trained[HOST].module.segments)  # type: ignore[arg-type]
         for slot, segment in enumerate(segments):
