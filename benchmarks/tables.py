@@ -4,7 +4,8 @@
     python benchmarks/tables.py --write                      # put into the pages what the records say
     python benchmarks/tables.py --keep document.json NAME    # keep an evaluation; first: esper evaluate … --json > …
 
-A page marks what follows from a record, in a line or around a table: `<!-- kept NAME WHAT -->…<!-- end -->`.
+A page marks what follows from a record, in a line or around a table: `<!-- kept NAME WHAT -->…<!-- end -->`. Tables of
+several records have a file of their own, such as any_slots.py: `<!-- kept any-slots by-slots -->`.
 benchmarks/records/README.md says what WHAT may be, and what a record holds.
 """
 
@@ -17,6 +18,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -40,6 +42,8 @@ from esper_evaluation.statistics import Estimate
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "benchmarks" / "records"
 SUFFIX = ".json.xz"
+ACROSS = {"any-slots": "any_slots"}
+"""Tables of several records: what pages call them, and the module beside this one that makes them."""
 LARGE = 10_000_000
 """From here on a column is in units of 10⁹."""
 BLOCK = re.compile(
@@ -101,11 +105,16 @@ class Record:
         )
 
 
+def is_kept(name: str) -> bool:
+    """Return whether there is a record of this name."""
+    return (RECORDS / f"{name}{SUFFIX}").is_file()
+
+
 @cache
 def read(name: str) -> Record:
     """Return a record that is kept; raises ValueError where there is none."""
     path = RECORDS / f"{name}{SUFFIX}"
-    if not path.is_file():
+    if not is_kept(name):
         raise ValueError(f"there is no record {path}")
     return structured(Record, json.loads(lzma.decompress(path.read_bytes())))
 
@@ -181,6 +190,11 @@ def said(name: str, what: str) -> str:
     Raises:
         ValueError: it says nothing of that kind.
     """
+    if name in ACROSS:
+        tables = import_module(ACROSS[name]).TABLES
+        if what not in tables:
+            raise ValueError(f"there is no table '{what}' of {name}; there are {', '.join(tables)}")
+        return f"\n\n{tables[what]()}\n\n"
     kind, *words = what.split()
     record, comparison = read(name), _compared(name, None)
     if kind == "arms":
@@ -202,14 +216,14 @@ def said(name: str, what: str) -> str:
         )
     contrasts = {"primary": comparison.primary, "iqm": comparison.iqm, "mean": comparison.mean}
     if (contrast := contrasts.get(kind)) is not None:
-        return _between(contrast.delta, 3, signed=True)
+        return between(contrast.delta, 3, signed=True)
     if kind == "gap" and comparison.oracle_gap is not None:
-        return _between(comparison.oracle_gap, 3, signed=True)
+        return between(comparison.oracle_gap, 3, signed=True)
     counts = {"instances": len(record.instances), "seeds": len(record.policies)}
     if kind in counts:
         return f"{counts[kind]:,}"
     if kind in comparison.arms and words and words[0] in comparison.arms[kind]:
-        return _between(comparison.arms[kind][words[0]], _decimals([comparison.arms[kind][words[0]]]))
+        return between(comparison.arms[kind][words[0]], _decimals([comparison.arms[kind][words[0]]]))
     raise ValueError(f"the record {name} says nothing of '{what}'")
 
 
@@ -228,9 +242,13 @@ def _table(columns: Mapping[str, Mapping[str, Estimate]], arms: Sequence[str], c
             name, estimates = f"{name}, 10⁹", [Estimate(e.value / 1e9, e.low / 1e9, e.high / 1e9) for e in estimates]
         places = _decimals(estimates)
         header.append(name)
-        cells.append([_between(estimate, places) for estimate in estimates])
-    rows = [header, ["---"] * len(header), *zip(*cells, strict=True)]
-    return "\n\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n\n"
+        cells.append([between(estimate, places) for estimate in estimates])
+    return f"\n\n{markdown([header, *zip(*cells, strict=True)])}\n\n"
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table; its first row is the header."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in [rows[0], ["---"] * len(rows[0]), *rows[1:]])
 
 
 def _decimals(estimates: Iterable[Estimate]) -> int:
@@ -238,7 +256,8 @@ def _decimals(estimates: Iterable[Estimate]) -> int:
     return 0 if largest >= 1000 else 1 if largest >= 10 else 3
 
 
-def _between(estimate: Estimate, decimals: int, *, signed: bool = False) -> str:
+def between(estimate: Estimate, decimals: int, *, signed: bool = False) -> str:
+    """Return a number with its interval."""
     value = f"{estimate.value:{'+' if signed else ''},.{decimals}f}"
     return f"{value} [{estimate.low:,.{decimals}f}, {estimate.high:,.{decimals}f}]".replace("-", "\N{MINUS SIGN}")
 

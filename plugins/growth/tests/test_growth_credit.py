@@ -21,10 +21,11 @@ from esper_growth.rules import AllOn, Plateau
 
 def drawn(environment, resets=1, seed=3):
     """Return the instances of each of some resets, without training anything."""
-    environment._seed, found = seed, []
+    environment._draws.restart(seed)
+    found = []
     for _ in range(resets):
-        found.append(environment._draw_instances())
-        environment._episodes += 1
+        found.append(environment._draws.next())
+        environment._draws.pass_one()
     return found
 
 
@@ -45,7 +46,7 @@ def test_instances_of_a_kind_are_drawn_as_often_as_its_weight_says_and_again_the
 
     def environment():
         made = make_environment(envs=32, instances=200, instance_weights=("digits capable=0.25",))
-        made._problems = SimpleNamespace(at=lambda instance: kinds[instance % 2])
+        made._draws._problems = SimpleNamespace(at=lambda instance: kinds[instance % 2])
         return made
 
     found = drawn(environment(), 40)

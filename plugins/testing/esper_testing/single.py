@@ -69,4 +69,6 @@ class SingleEnvironment(gymnasium.Env[dict[str, Any], dict[str, Any]]):
 
 
 def _timeless(info: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in info.items() if name != "seconds"}
+    """Return what was told, in numpy, without the time it took."""
+    told = ((name, value) for name, value in info.items() if name != "seconds")
+    return {name: value.numpy() if isinstance(value, torch.Tensor) else value for name, value in told}

@@ -1,0 +1,168 @@
+"""Is one policy for every number of slots worth as much as one for each number? Tables from records that are kept.
+
+    python benchmarks/any_slots.py                   # all tables of docs/results.md about it
+    python benchmarks/any_slots.py ablations         # one of them
+
+The commands that made the records stand in docs/results.md. All policies have played the same held-out instances of
+`mixed`. A difference is the mean over instances and training seeds, instance by instance, kind by kind; its interval is
+that of `esper evaluate --primary paired-mean`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+from tables import Record, between, is_kept, markdown, read
+
+from esper_evaluation.statistics import Estimate, Values
+from esper_evaluation.stratified import paired_mean
+
+SLOTS = (1, 2, 3, 4, 5, 6, 8, 12)
+RULES = ("static", "all-on", "all-on-heavy")
+ANY = {"trained-3": "`lstm-slots`, 3", "trained-1-to-5": "`lstm-slots`, 1 to 5"}
+SPECIALISTS = {"lstm-v1": (3, 5, 8), "lstm-v2": (5,)}
+TUNED = ("trained-3", "trained-1-to-5")
+TUNED_AT = (5, 8)
+ABLATIONS = {"no-memory": "`network.slot_memory=false`", "no-position": "`features.position=false`"}
+ABLATED_AT = (3, 8)
+CLEAR = 2.0
+"""A ratio is given where its denominator is so many times the half of its interval, at least."""
+
+
+def record(trained: str, slots: int) -> Record:
+    """Return what policies achieved with a number of slots."""
+    return read(f"{trained}-at-{slots}")
+
+
+def accuracy(trained: str, slots: int, arm: str = "policy") -> Values:
+    """Return test accuracy `[S, I]`."""
+    found = record(trained, slots)
+    return np.array(found.values[arm][found.outcomes[0]["name"]])
+
+
+def difference(one: tuple[str, str], other: tuple[str, str], slots: int) -> Estimate:
+    """Return how much more one arm of policies, `(trained, arm)`, has achieved than another.
+
+    Raises:
+        ValueError: they have not played the same instances.
+    """
+    records = record(one[0], slots), record(other[0], slots)
+    if records[0].instances != records[1].instances:
+        raise ValueError(f"{one[0]} and {other[0]} have played other instances with {slots} slots")
+    kinds = [", ".join(words) for words in zip(*records[0].tags.values(), strict=True)]
+    return paired_mean(accuracy(one[0], slots, one[1]) - accuracy(other[0], slots, other[1]), kinds).estimate
+
+
+def best_rule(slots: int) -> str:
+    """Return the rule with the highest mean on training instances, or on these, where none were played."""
+    found = record("trained-3", slots)
+    means = found.training or {rule: float(accuracy("trained-3", slots, rule).mean()) for rule in RULES}
+    return max(RULES, key=means.__getitem__)
+
+
+def policies(slots: int) -> Iterator[tuple[str, str]]:
+    """Yield the policies that have played with a number of slots: name of the record, name in a table."""
+    yield from ANY.items()
+    for name, counts in SPECIALISTS.items():
+        if slots in counts:
+            yield name, f"`{name}`"
+
+
+def by_slots() -> str:
+    """Mean test accuracy of everyone, by number of slots."""
+    rows = [["", *(f"N = {slots}" for slots in SLOTS)]]
+    rows += [[f"`{rule}`", *(f"{accuracy('trained-3', n, rule).mean():.3f}" for n in SLOTS)] for rule in RULES]
+    for name, shown in [*ANY.items(), *((name, f"`{name}`") for name in SPECIALISTS)]:
+        rows.append([shown, *(f"{accuracy(name, n).mean():.3f}" if name in dict(policies(n)) else "" for n in SLOTS)])
+    return markdown(rows)
+
+
+def to_the_best_rule() -> str:
+    """Policies minus the best rule, by number of slots."""
+    rows = [["N", "best rule", *ANY.values(), *(f"`{name}`" for name in SPECIALISTS)]]
+    for n in SLOTS:
+        rule, played = best_rule(n), dict(policies(n))
+        rows.append([str(n), f"`{rule}`"])
+        for name in (*ANY, *SPECIALISTS):
+            apart = difference((name, "policy"), ("trained-3", rule), n) if name in played else None
+            rows[-1].append(between(apart, 3, signed=True) if apart else "")
+    return markdown(rows)
+
+
+def to_specialists() -> str:
+    """`lstm-slots` minus who was trained for a number of slots, and what share of its lead it has."""
+    rows = [["N", "specialist", *(f"{shown} {what}" for shown in ANY.values() for what in ("−", "share"))]]
+    for name, counts in SPECIALISTS.items():
+        for n in counts:
+            rows.append([str(n), f"`{name}`"])
+            for general in ANY:
+                apart = difference((general, "policy"), (name, "policy"), n)
+                rows[-1] += [between(apart, 3, signed=True), share(general, name, n)]
+    return markdown(rows)
+
+
+def share(general: str, specialist: str, slots: int) -> str:
+    """Return (policy − best rule) / (specialist − best rule), where the specialist's lead is beyond noise."""
+    rule = best_rule(slots)
+    lead = difference((specialist, "policy"), ("trained-3", rule), slots)
+    if lead.value < CLEAR * (lead.high - lead.low) / 2:
+        return "no lead shown"
+    return f"{difference((general, 'policy'), ('trained-3', rule), slots).value / lead.value:.2f}"
+
+
+def tuned() -> str:
+    """What a tenth of the steps more, with a number of slots, adds."""
+    rows = [["policy", "N", "before", "after", "after − before"]]
+    for name in TUNED:
+        for n in TUNED_AT:
+            before, after = accuracy(name, n).mean(), accuracy(f"tuned-{name}", n).mean()
+            apart = difference((f"tuned-{name}", "policy"), (name, "policy"), n)
+            rows.append([ANY[name], str(n), f"{before:.3f}", f"{after:.3f}", between(apart, 3, signed=True)])
+    return markdown(rows)
+
+
+def ablations() -> str:
+    """What is lost without a part; all trained with 3 slots."""
+    rows = [["without", *(f"N = {n}, minus whole" for n in ABLATED_AT)]]
+    for name, shown in ABLATIONS.items():
+        apart = [difference((name, "policy"), ("trained-3", "policy"), n) for n in ABLATED_AT]
+        rows.append([shown, *(between(estimate, 3, signed=True) for estimate in apart)])
+    return markdown(rows)
+
+
+TABLES: Mapping[str, Callable[[], str]] = {
+    "by-slots": by_slots,
+    "to-the-best-rule": to_the_best_rule,
+    "to-specialists": to_specialists,
+    "tuned": tuned,
+    "ablations": ablations,
+}
+
+
+def names() -> set[str]:
+    """Return the names of the records that tables are made of, as far as they are kept."""
+    found = {f"{name}-at-{n}" for n in SLOTS for name, _ in policies(n)}
+    found |= {f"tuned-{name}-at-{n}" for name in TUNED for n in TUNED_AT}
+    found |= {f"{name}-at-{n}" for name in ABLATIONS for n in ABLATED_AT}
+    return {name for name in found if is_kept(name)}
+
+
+def main() -> None:
+    """Print tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tables", nargs="*", help=", ".join(TABLES))
+    chosen = parser.parse_args().tables or list(TABLES)
+    if unknown := [name for name in chosen if name not in TABLES]:
+        sys.exit(f"any_slots.py: there is no table {unknown[0]}; there are {', '.join(TABLES)}")
+    try:
+        for name in chosen:
+            print(f"{TABLES[name].__doc__}\n{TABLES[name]()}")
+    except ValueError as error:
+        sys.exit(f"any_slots.py: {error}")
+
+
+if __name__ == "__main__":
+    main()
