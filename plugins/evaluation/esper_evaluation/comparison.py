@@ -70,6 +70,8 @@ class Comparison:
         mean: The same by means over the instances.
         kinds: Kind of instance → how many there are, and the mean difference to the best rule there, with its interval
             unless there is one alone; where `paired-mean` decides, and there are several.
+        against: Arm that is neither → the policy minus it, as the primary contrast takes the difference; where
+            `paired-mean` decides.
         training: Rule → mean of the first outcome on training instances, where the best rule was chosen there.
         oracle_gap: How much better it would be to take the best rule of each kind of instance than the single best one;
             None where there is nothing to choose by.
@@ -87,6 +89,7 @@ class Comparison:
     iqm: Contrast | None
     mean: Contrast | None
     kinds: Mapping[str, tuple[int, Estimate | float]]
+    against: Mapping[str, Estimate]
     training: Mapping[str, float]
     oracle_gap: Estimate | None
     told_apart_by: Sequence[str]
@@ -116,6 +119,7 @@ class Comparison:
                     kind: {"instances": count, **(asdict(d) if isinstance(d, Estimate) else {"value": d})}
                     for kind, (count, d) in self.kinds.items()
                 },
+                "against": {arm: asdict(difference) for arm, difference in self.against.items()},
                 "training": dict(self.training),
                 "oracle_gap": gap and {"by": list(self.told_apart_by), **asdict(gap)},
             },
@@ -165,6 +169,7 @@ def compare(
     primary = iqm = mean = gap = None
     best = rules[0] if rules else None
     by_kind: Mapping[str, tuple[int, Estimate | float]] = {}
+    against: dict[str, Estimate] = {}
     achieved = {name: known[first.name] for name, known in (training or {}).items()}
     words = sorted(set().union(*tags)) if by is None else [by]
     if rules and words:
@@ -177,10 +182,15 @@ def compare(
         if declared == PAIRED:
             best = max(achieved, key=lambda name: sign * achieved[name])
             named = [", ".join(own[word] for word in words if word in own) for own in tags] or [""] * len(instances)
-            apart = values[POLICY][first.name] - values[best][first.name]
-            found = paired_mean(apart, named, together)
+            apart = {
+                name: paired_mean(values[POLICY][first.name] - values[name][first.name], named, together)
+                for name in order
+                if name != POLICY
+            }
+            found = apart.pop(best)
             primary = Contrast(best, found.estimate, first.higher_is_better)
             by_kind = found.kinds if len(found.kinds) > 1 else {}
+            against = {name: other.estimate for name, other in apart.items()}
     common = [] if by is None else [own[by] for own in tags]
     return Comparison(
         outcomes=outcomes,
@@ -193,6 +203,7 @@ def compare(
         iqm=iqm,
         mean=mean,
         kinds=by_kind,
+        against=against,
         training=achieved,
         oracle_gap=gap,
         told_apart_by=words,

@@ -128,6 +128,10 @@ class Evaluation:
             yield from ("", f"{first}, policy minus {comparison.best_rule}, by kind of instance:", "")
             yield Table(["kind", "instances", "difference"], [_kind(*row) for row in comparison.kinds.items()], [])
             yield ""
+        if comparison.against:
+            yield from ("", f"{first}, policy minus each other arm, the same way:", "")
+            rows = [[arm, _between(apart, signed=True)] for arm, apart in comparison.against.items()]
+            yield from (Table(["arm", "difference"], rows, []), "")
         if comparison.declared == PAIRED and comparison.primary is not None and comparison.iqm is not None:
             yield _verdict(comparison.primary, f"{first}, mean of the paired differences by kind,")
             iqm = comparison.iqm

@@ -293,4 +293,5 @@ def test_the_paired_mean_is_to_the_rule_that_is_best_on_training_instances(
     assert run(paired) == 0 and begun == []
     said = " ".join(capsys.readouterr().out.split())
     assert "* is the best rule on training instances." in said and "by kind of instance:" in said
+    assert "right, policy minus each other arm, the same way:" in said
     assert f"best rule, {best}: right, mean of the paired differences by kind, " in said and "By IQM, to " in said

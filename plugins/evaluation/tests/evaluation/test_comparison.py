@@ -17,6 +17,7 @@ from esper_evaluation.arms import OWN, Arm
 from esper_evaluation.comparison import Comparison, compare
 from esper_evaluation.figure import draw
 from esper_evaluation.statistics import iqm
+from esper_evaluation.stratified import paired_mean
 
 ACCURACY = Outcome("test_accuracy", "fraction", "accuracy", higher_is_better=True)
 PARAMETERS = Outcome("added_parameters", "parameters", "size", higher_is_better=False)
@@ -104,6 +105,18 @@ def test_the_best_rule_by_its_mean_may_be_another() -> None:
     assert found.primary is not None and found.primary.rule == "all-on"
     assert found.mean is not None and found.mean.rule == "periodic" and found.mean.delta.value < 0
     assert found.to_json()["secondary"]["mean_difference"]["contrast"] == "policy - periodic"
+
+
+def test_where_paired_means_decide_the_policy_is_compared_with_every_other_arm_too() -> None:
+    achieved = typical()
+    training = {"static": {"test_accuracy": 0.5}, "all-on": {"test_accuracy": 0.4}}
+    found = compared(achieved, declared="paired-mean", training=training)
+    assert found.best_rule == "static" and set(found.against) == {"all-on", "policy-greedy"}
+    for name, apart in found.against.items():
+        differences = achieved["policy"]["test_accuracy"] - achieved[name]["test_accuracy"]
+        assert apart == paired_mean(differences, ["one kind"] * len(INSTANCES)).estimate
+    assert found.to_json()["secondary"]["against"]["all-on"] == asdict(found.against["all-on"])
+    assert compared(achieved).against == {}
 
 
 def test_matches_are_counted_by_their_mean_and_both_sides_of_a_seed_are_drawn_together() -> None:
