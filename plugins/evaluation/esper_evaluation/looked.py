@@ -119,6 +119,11 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
+def without_record(paths: Sequence[str]) -> list[str]:
+    """Return paths without that of a record, which lies beside the runs: a shell's `runs/*` means the runs."""
+    return [path for path in paths if Path(path).name != LOOKED_FILE]
+
+
 def names_of(runs: Sequence[RunDirectory]) -> list[str]:
     """Return what runs are called in the record: their names, since folders are moved."""
     return [run.name for run in runs]

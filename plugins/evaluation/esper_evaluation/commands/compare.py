@@ -10,6 +10,7 @@ import typer
 from esper_core.cli import completion
 from esper_core.cli.output import number, print_json, print_table, say
 from esper_core.runs.directory import find_run
+from esper_evaluation.looked import without_record
 
 if TYPE_CHECKING:
     from esper_evaluation.report.comparison import Comparison
@@ -31,7 +32,7 @@ def compare_runs(
     """
     from esper_evaluation.report.comparison import compare
 
-    comparison = compare([find_run(name, out) for name in runs])
+    comparison = compare([find_run(name, out) for name in without_record(runs)])
     if as_json:
         print_json(comparison.to_json())
     else:

@@ -19,6 +19,7 @@ from esper_core.runs.shards import ShareDone
 from esper_core.system.printable import visible_line
 from esper_evaluation.evaluating import MIN_INSTANCES, evaluate_runs, evaluate_share, merge_shares
 from esper_evaluation.evaluation import Evaluation, Table
+from esper_evaluation.looked import without_record
 from esper_evaluation.question import MAX_FRESH, ask
 
 
@@ -151,7 +152,7 @@ def evaluate(
         )
 
     question = ask(
-        [to_write(find_run(name, out), out) for name in runs],
+        [to_write(find_run(name, out), out) for name in without_record(runs)],
         index,
         recipes,
         at=at,
