@@ -84,14 +84,19 @@ def two_over_one(pairs: int, updates: int, cache: Path) -> dict[str, Any]:
 
 
 def model(updates: int, delay: float, cache: Path, cores: int) -> list[dict[str, Any]]:
-    """Return what an update takes with 1, 2, 4 and 8 ranks, and what one and two of them predict."""
-    timings = {count: train(count, updates, delay, cache) for count in (1, 2, 4, 8)}
-    learning = phase(timings[1], "update")
-    playing = seconds(timings[1]) - learning
-    told = phase(timings[2], "broadcast")
+    """Return what an update takes with 1, 2, 4 and 8 ranks, and what one and two of them without delay predict.
+
+    What a core is worth beside another, which share caches and power, follows from two ranks.
+    """
+    plain = {count: train(count, updates, 0.0, cache) for count in (1, 2)}
+    learning, told = phase(plain[1], "update"), phase(plain[2], "broadcast")
+    playing = seconds(plain[1]) - learning
+    share = playing / (seconds(plain[2]) - phase(plain[2], "update") - told) / min(2, cores)
     rows = []
-    for count, found in timings.items():
-        predicted = learning + playing / min(count, cores) + (told + delay * (count - 1) if count > 1 else 0.0)
+    for count in (1, 2, 4, 8):
+        found = plain[count] if count in plain and not delay else train(count, updates, delay, cache)
+        together = min(count, cores) * share if count > 1 else 1.0
+        predicted = learning + playing / together + (told + delay * (count - 1) if count > 1 else 0.0)
         rows.append(
             {
                 "ranks": count,
