@@ -114,6 +114,9 @@ IMAGES = {
     "conv1": lambda: nn.Conv2d(5, 13, 1),
     "oblong": lambda: nn.Conv2d(5, 2, (1, 3), padding=(0, 1)),
     "depthwise": lambda: nn.Conv2d(5, 5, 3, padding=1, groups=5, bias=False),
+    "strided": lambda: nn.Conv2d(5, 6, 3, stride=2, padding=1),
+    "strided conv1": lambda: nn.Conv2d(5, 3, 1, stride=2),
+    "strided depthwise": lambda: nn.Conv2d(5, 5, 3, stride=(3, 2), padding=1, groups=5, bias=False),
     "norm": lambda: grown(nn.GroupNorm(5, 5)),
     "norm relu": lambda: nn.Sequential(grown(nn.GroupNorm(1, 5)), nn.ReLU()),
     "norm relu pool": lambda: nn.Sequential(grown(nn.GroupNorm(1, 5)), nn.ReLU(), nn.MaxPool2d(2)),
@@ -129,6 +132,8 @@ IMAGES = {
 }
 CURVES = {
     "conv3": lambda: nn.Conv1d(12, 6, 3, padding=1),
+    "strided": lambda: nn.Conv1d(12, 5, 5, stride=3, padding=2),
+    "patches of a curve": lambda: nn.Conv1d(12, 5, 7, stride=7),
     "conv5 pool": lambda: nn.Sequential(nn.Conv1d(12, 3, 5, padding=2), nn.MaxPool1d(2)),
     "norm relu pool": lambda: nn.Sequential(grown(nn.GroupNorm(3, 12)), nn.ReLU(), nn.MaxPool1d(2)),
     "channel norm": ChannelNorm,
@@ -163,6 +168,7 @@ class Framed(nn.Module):
             for size in [(6, 4), (5, 7)]
         ),
         *(pytest.param(make, (12, 7), id=f"{name} of curves") for name, make in CURVES.items()),
+        pytest.param(lambda: nn.Conv2d(5, 4, (3, 2), stride=(3, 2)), (5, 6, 4), id="patches"),
     ],
 )
 @pytest.mark.parametrize("samples", [3, 16, 21])
@@ -191,7 +197,8 @@ def test_every_layer_is_that_of_autograd(make_layer, sample, samples):
 @pytest.mark.parametrize(
     "layer",
     [
-        nn.Conv2d(4, 4, 3, stride=2, padding=1),
+        nn.Conv2d(4, 4, 3, stride=2),
+        nn.Conv2d(4, 4, 3, stride=3),
         nn.Conv2d(4, 4, 3),
         nn.Conv2d(4, 4, 2, padding="same"),
         nn.Conv2d(4, 4, 3, padding=1, groups=2),

@@ -38,6 +38,7 @@ class Kind(IntEnum):
     DIFFERENCE = 13
     ATTENTION = 14
     JOIN = 15
+    STRIDE = 16
 
 
 class Unknown(EsperError):
@@ -176,16 +177,36 @@ def _sequential(graph: Graph, module: nn.Sequential, x: Node) -> Node:
 
 
 def _convolution(graph: Graph, module: nn.Conv1d | nn.Conv2d, x: Node) -> Node:
-    kernel = module.kernel_size
-    same = module.padding == "same" or module.padding == tuple(k // 2 for k in kernel)
-    plain = all(s == 1 for s in (*module.stride, *module.dilation)) and module.padding_mode == "zeros"
-    known(plain and same and all(k % 2 for k in kernel) and len(kernel) == _axes(x, module), module)
-    tall, broad = (1, *kernel)[-2:]
-    shape = (module.out_channels, *x.shape[1:])
+    kernel, padding = module.kernel_size, module.padding
+    plain = all(d == 1 for d in module.dilation) and module.padding_mode == "zeros"
+    known(plain and len(kernel) == _axes(x, module), module)
+    (tall, broad), (down, across) = (1, *kernel)[-2:], (1, *module.stride)[-2:]
+    channels, height, width = x.shape
+    if kernel == module.stride and module.groups == 1 and padding in ("valid", (0,) * len(kernel)) and tall * broad > 1:
+        known(height % tall == width % broad == 0, module)
+        patches = graph.add(Kind.PATCHES, [x], (channels * tall * broad, height // tall, width // broad), tall, broad)
+        return graph.add(Kind.CONVOLUTION, [patches], _wide(module, patches), module.weight, module.bias, 1, 1)
+    known(all(k % 2 for k in kernel) and padding in ("same", tuple(k // 2 for k in kernel)), module)
+    if tall * broad == 1:
+        x = _stride(graph, x, down, across)
     if module.groups == 1:
-        return graph.add(Kind.CONVOLUTION, [x], shape, module.weight, module.bias, tall, broad)
-    known(module.groups == module.in_channels == module.out_channels and module.bias is None, module)
-    return graph.add(Kind.DEPTHWISE, [x], shape, module.weight, tall, broad)
+        x = graph.add(Kind.CONVOLUTION, [x], _wide(module, x), module.weight, module.bias, tall, broad)
+    else:
+        known(module.groups == module.in_channels == module.out_channels and module.bias is None, module)
+        x = graph.add(Kind.DEPTHWISE, [x], _wide(module, x), module.weight, tall, broad)
+    return x if tall * broad == 1 else _stride(graph, x, down, across)
+
+
+def _wide(module: nn.Conv1d | nn.Conv2d, x: Node) -> Shape:
+    return (module.out_channels, *x.shape[1:])
+
+
+def _stride(graph: Graph, x: Node, down: int, across: int) -> Node:
+    """Take every so many rows and columns: what a convolution with a stride computes, of one without."""
+    if down == across == 1:
+        return x
+    channels, height, width = x.shape
+    return graph.add(Kind.STRIDE, [x], (channels, -(-height // down), -(-width // across)), down, across)
 
 
 def _axes(x: Node, module: nn.Module) -> int:

@@ -29,7 +29,7 @@ class Patches(nn.Module):
     def lower(self, graph: Graph, x: Node) -> Node:
         """Add the layer to the engine's graph."""
         channels, height, length = x.shape
-        return graph.add(Kind.PATCHES, [x], (channels * self.points, height, length // self.points), self.points)
+        return graph.add(Kind.PATCHES, [x], (channels * self.points, height, length // self.points), 1, self.points)
 
 
 class Positions(nn.Module):

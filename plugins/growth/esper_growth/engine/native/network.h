@@ -18,7 +18,7 @@ namespace esper {
 // In the order of `graph.Kind`.
 enum class Kind : int64_t {
     CONVOLUTION, DEPTHWISE, NORM, CHANNEL_NORM, RELU, GELU, SIGMOID, POOL, MEAN, SUM, TABLE, PATCHES, RESCALE,
-    DIFFERENCE, ATTENTION, JOIN
+    DIFFERENCE, ATTENTION, JOIN, STRIDE
 };
 
 struct Reader {
@@ -78,7 +78,7 @@ template <typename T> std::unique_ptr<Layer<T>> layer(Kind kind, Reader& reader)
         }
         case Kind::PATCHES: {
             auto made = std::make_unique<Patches<T>>();
-            made->points = reader.small();
+            made->tall = reader.small(), made->broad = reader.small();
             return made;
         }
         case Kind::RESCALE: return std::make_unique<Rescale<T>>();
@@ -90,6 +90,11 @@ template <typename T> std::unique_ptr<Layer<T>> layer(Kind kind, Reader& reader)
         case Kind::ATTENTION: {
             auto made = std::make_unique<Attention<T>>();
             made->heads = reader.small(), made->bias = reader.weight();
+            return made;
+        }
+        case Kind::STRIDE: {
+            auto made = std::make_unique<Stride<T>>();
+            made->down = reader.small(), made->across = reader.small();
             return made;
         }
         case Kind::JOIN: {

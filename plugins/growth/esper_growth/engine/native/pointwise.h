@@ -196,9 +196,9 @@ template <typename T> struct Table : Layer<T> {
     }
 };
 
-// Cuts a row into patches, whose points become channels: [C, 1, L] → [C·points, 1, L/points].
+// Cuts an image into patches, whose pixels become channels: [C, H, W] → [C·tall·broad, H/tall, W/broad].
 template <typename T> struct Patches : Layer<T> {
-    int points;
+    int tall, broad;
     Value in, out;
 
     void settle(const std::vector<Value>& values, int64_t) override {
@@ -206,10 +206,13 @@ template <typename T> struct Patches : Layer<T> {
     }
 
     template <typename Work> void pairs(Work work) const {
-        for (int c = 0; c < in.channels; ++c)
-            for (int i = 0; i < points; ++i)
-                for (int p = 0; p < out.width; ++p)
-                    work(c * in.plane() + int64_t(p) * points + i, (int64_t(c) * points + i) * out.plane() + p);
+        for (int c = 0; c < out.channels; ++c) {
+            const int64_t corner = c / (tall * broad) * in.plane() + c / broad % tall * in.row() + c % broad;
+            for (int y = 0; y < out.height; ++y)
+                for (int x = 0; x < out.width; ++x)
+                    work(corner + int64_t(y) * tall * in.row() + int64_t(x) * broad,
+                         c * out.plane() + y * out.row() + x);
+        }
     }
 
     void forward(const Chunk<T>& chunk) override {
@@ -221,6 +224,37 @@ template <typename T> struct Patches : Layer<T> {
         pairs([&](int64_t from, int64_t to) {
             hand<T>(chunk.memory[in.gradient + from], chunk.memory[out.gradient + to], this->into[0]);
         });
+    }
+};
+
+// Every so many rows and columns, from the first on: [C, H, W] → [C, ⌈H/down⌉, ⌈W/across⌉].
+template <typename T> struct Stride : Layer<T> {
+    int down, across;
+    Value in, out;
+
+    void settle(const std::vector<Value>& values, int64_t) override {
+        in = values[this->inputs[0]], out = values[this->output];
+    }
+
+    void forward(const Chunk<T>& chunk) override {
+        V<T>* m = chunk.memory;
+        for (int c = 0; c < out.channels; ++c)
+            for (int y = 0; y < out.height; ++y)
+                for (int x = 0; x < out.width; ++x)
+                    m[out.value + c * out.plane() + y * out.row() + x] =
+                        m[in.value + c * in.plane() + y * down * in.row() + x * across];
+    }
+
+    void backward(const Chunk<T>& chunk) override {
+        if (this->into[0] == Into::NOWHERE) return;
+        V<T>* m = chunk.memory;
+        for (int c = 0; c < in.channels; ++c)
+            for (int y = 0; y < in.height; ++y)
+                for (int x = 0; x < in.width; ++x) {
+                    const int64_t from = out.gradient + c * out.plane() + y / down * out.row() + x / across;
+                    hand<T>(m[in.gradient + c * in.plane() + y * in.row() + x],
+                            y % down || x % across ? V<T>{} : m[from], this->into[0]);
+                }
     }
 };
 
