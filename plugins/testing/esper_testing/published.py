@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from esper_core.contracts.protocols import Masks, State
 from esper_core.contracts.state import StateField
-from esper_testing.episodes import Playable, legal_play, play
+from esper_testing.episodes import Playable, absent_of, go_on, legal_play, play
 
 
 def check_field(entry: StateField, value: Any, sizes: tuple[int, ...], when: str) -> None:
@@ -41,6 +42,34 @@ def check_event(event: Any, t: int, rows: int) -> None:
         json.dumps(event, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise AssertionError(f"step {t}: the event '{kind}' cannot be written as JSON: {error}") from error
+
+
+def check_told(played: Playable, names: Sequence[str]) -> list[torch.Tensor]:
+    """Return what critics alone are told in an episode, `[E, P]`, first after its start; fail where it is otherwise.
+
+    Where nothing is named nothing is played.
+    """
+    if not names:
+        return []
+    environment, told = played.environment, list[torch.Tensor]()
+    state, info = environment.reset(seed=0)
+    steps, choose = range(environment.horizon), legal_play(environment)
+    episode = go_on(environment, played.masks, state, steps, choose, absent_of(environment, info))
+    for t, said in enumerate([info, *episode.infos]):
+        what, value = f"{moment(t)}: info['privileged']", said.get("privileged")
+        assert value is not None, f"{what} is missing; the description names {', '.join(names)}"
+        assert isinstance(value, torch.Tensor), f"{what} is a {type(value).__name__}, not a tensor"
+        form = (environment.num_envs, len(names))
+        assert tuple(value.shape) == form, f"{what} has shape {tuple(value.shape)}, not {form}"
+        assert value.is_floating_point(), f"{what} is {value.dtype}, not a float"
+        assert bool(value.isfinite().all()), f"{what} is not finite: {value.tolist()}"
+        told.append(value.clone())
+    return told
+
+
+def moment(t: int) -> str:
+    """Return in words when the t-th of the states of an episode is published."""
+    return "after reset" if t == 0 else f"after step {t - 1}"
 
 
 FAR = 10.0

@@ -28,7 +28,7 @@ from esper_testing.episodes import Episode, Playable, legal_play, play
 from esper_testing.evaluability import check_held_out, check_members, check_outcomes, check_replay
 from esper_testing.legality import chosen_between, draw_legal
 from esper_testing.matches import check_ending, check_midway, check_padding, check_restarts, check_rows
-from esper_testing.published import check_event, check_field, check_numbers
+from esper_testing.published import check_event, check_field, check_numbers, check_told, moment
 from esper_testing.randomness import untouched_randomness
 from esper_testing.shares import check_shares
 from esper_testing.sides import check_mirrored, check_opponents, check_opponents_midway, check_sides
@@ -46,6 +46,7 @@ SUITE = Suite(
         "slots",
         "state",
         "rewards",
+        "privileged",
         "horizon",
         "padding",
         "events",
@@ -144,7 +145,7 @@ def state(subject: Subject) -> None:
             states = played.play().states
             for t, published in enumerate(states):
                 spec = played.environment.state_spec
-                when = f"N={count}, {'after reset' if t == 0 else f'after step {t - 1}'}"
+                when = f"N={count}, {moment(t)}"
                 missing, unknown = set(spec.names) - set(published), set(published) - set(spec.names)
                 assert not missing, f"{when}: the state lacks {', '.join(sorted(missing))}"
                 assert not unknown, f"{when}: the state has fields that its table lacks: {', '.join(sorted(unknown))}"
@@ -167,6 +168,16 @@ def rewards(subject: Subject) -> None:
         for t, value in enumerate(getattr(episode, name)):
             assert value.shape == (rows,), f"step {t}: {name} has shape {tuple(value.shape)}, not ({rows},)"
             assert value.dtype == torch.bool, f"step {t}: {name} is {value.dtype}, not bool"
+
+
+@SUITE.check("privileged")
+def privileged(subject: Subject) -> None:
+    """What it tells critics alone is the numbers that its description names, finite, the same under the same seed."""
+    named = describe_plan(subject.plan(), subject.full_index).privileged
+    with playable(subject) as played:
+        told, again = check_told(played, list(named)), check_told(played, list(named))
+    for t, (first, second) in enumerate(zip(told, again, strict=True)):
+        assert torch.equal(first, second), f"played again with the same seed, info['privileged'] {moment(t)} differs"
 
 
 @SUITE.check("horizon", after=("rewards", "rows"))
