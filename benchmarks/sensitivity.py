@@ -11,7 +11,6 @@ different numbers of slots are of different worlds, so a column is read downward
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 from collections.abc import Sequence
 from math import log
@@ -19,9 +18,8 @@ from pathlib import Path
 from statistics import fmean
 
 from curves import mean, part
+from experiment import MIXED, Run, train
 from tables import markdown
-
-from esper_core.runs.directory import RunDirectory
 
 SLOTS = (2, 3, 5, 8)
 SEEDS = (0, 1)
@@ -35,9 +33,9 @@ SETTINGS = {
     "clip range × 2": "loss.clip=0.4",
 }
 PLAN = (
-    *("--registry", str(Path(__file__).with_name("mixed.toml")), "--policy", "lstm-slots"),
+    *("--registry", str(MIXED), "--policy", "lstm-slots", "--workers", "1"),
     *("--use", "task=digits", "--use", "host=pointwise", "-o", "environment.instances=16"),
-    *("--epochs", "20", "--envs", "8", "--updates", "24", "--workers", "1"),
+    *("--epochs", "20", "--envs", "8", "--updates", "24"),
 )
 MEASURED = {
     "slot entropy, share of what is possible": "entropy/slot",
@@ -49,32 +47,20 @@ MEASURED = {
 }
 
 
-def folder(runs: Path, setting: str, slots: int, seed: int) -> Path:
-    """Return where the run of a setting lies."""
-    return runs / f"{list(SETTINGS).index(setting)}-{slots}-{seed}"
+def run(setting: str, slots: int, seed: int) -> Run:
+    """Return the run of a setting."""
+    changed = ["-o", SETTINGS[setting]] if SETTINGS[setting] else []
+    return Run(f"{list(SETTINGS).index(setting)}-{slots}", seed, [*PLAN, "--slots", str(slots), *changed])
 
 
-def train(runs: Path) -> None:
-    """Train what is missing; what was begun goes on."""
-    esper = str(Path(sys.executable).with_name("esper"))
-    for seed in SEEDS:
-        for slots in SLOTS:
-            for setting, option in SETTINGS.items():
-                changed = ["-o", option] if option else []
-                where = ["--out", str(folder(runs, setting, slots, seed)), "--resume", "auto"]
-                own = ["--slots", str(slots), "--seed", str(seed), *changed, *where, "--no-tensorboard", "--plain"]
-                print(f"{slots} slots, {setting}, seed {seed}", file=sys.stderr)
-                subprocess.run([esper, "train", *PLAN, *own], check=True, stdout=subprocess.DEVNULL)
-
-
-def second_half(runs: Path, setting: str, slots: int) -> list[list[dict[str, float]]]:
-    """Return the metrics of the second half of a setting's updates, a list per seed that is there."""
-    paths = [path for seed in SEEDS for path in sorted(folder(runs, setting, slots, seed).glob("*/"))]
-    return [part(list(RunDirectory.open(path).metrics()), 1, 2) for path in paths]
+def second_half(runs: Path, setting: str, slots: int, metric: str) -> list[float]:
+    """Return the mean of a metric over the second half of the updates, of each seed that is there."""
+    found = (run(setting, slots, seed).metrics(runs) for seed in SEEDS)
+    return [mean(part(lines, 1, 2), metric) for lines in found if lines]
 
 
 def cell(values: Sequence[float]) -> str:
-    """Return a mean and, of several, the range."""
+    """Return a mean, and what it is of."""
     return f"{fmean(values):.3f} ({', '.join(f'{value:.3f}' for value in values)})" if values else ""
 
 
@@ -85,22 +71,20 @@ def main() -> None:
     parser.add_argument("--read", action="store_true", help="train nothing")
     chosen = parser.parse_args()
     if not chosen.read:
-        train(chosen.runs)
-    found = {(setting, n): second_half(chosen.runs, setting, n) for setting in SETTINGS for n in SLOTS}
-    if not any(found.values()):
-        sys.exit(f"sensitivity.py: there is no run in {chosen.runs}; without --read they are trained.")
-    header = [f"N = {n}" for n in SLOTS]
-    print("Return in the second half of the updates: the mean, and each seed's.\n")
+        train(chosen.runs, (run(setting, n, seed) for seed in SEEDS for n in SLOTS for setting in SETTINGS))
+    header = ["", *(f"N = {n}" for n in SLOTS)]
     returns = [
-        [setting, *(cell([mean(lines, "return") for lines in found[setting, n]]) for n in SLOTS)]
-        for setting in SETTINGS
+        [setting, *(cell(second_half(chosen.runs, setting, n, "return")) for n in SLOTS)] for setting in SETTINGS
     ]
-    print(markdown([["", *header], *returns]))
+    if not any(any(row[1:]) for row in returns):
+        sys.exit(f"sensitivity.py: there is no run in {chosen.runs}; without --read they are trained.")
+    print("Return in the second half of the updates: the mean, and each seed's.\n")
+    print(markdown([header, *returns]))
     print("\nWith the recipe, in the same updates:\n")
     known = [["ln N, the largest slot entropy", *(f"{log(n):.2f}" for n in SLOTS)]]
     for said, name in MEASURED.items():
-        known.append([said, *(cell([mean(lines, name) for lines in found["the recipe", n]]) for n in SLOTS)])
-    print(markdown([["", *header], *known]))
+        known.append([said, *(cell(second_half(chosen.runs, "the recipe", n, name)) for n in SLOTS)])
+    print(markdown([header, *known]))
 
 
 if __name__ == "__main__":
