@@ -118,7 +118,7 @@ def resume(
     run: RunDirectory | str | Path,
     *,
     updates: int | None = None,
-    at: int | None = None,
+    at: int | str | None = None,
     out: str | Path = "runs",
     device: str | None = None,
     use: Mapping[str, Any] | None = None,
@@ -133,7 +133,7 @@ def resume(
     Args:
         run: The run, its path, or the beginning of its name in `out`.
         updates: Updates of the run in total; those it was planned with without. A run that is finished stays as it is.
-        at: Resume from the checkpoint of this update, and drop what came after it.
+        at: Resume from this checkpoint, and drop what came after it: "last", "best", or the number of an update.
         out: Directory of runs, for a name.
         device: torch device instead of the plan's.
         use: Classes and objects of one's own that the run was begun with: kind → class or object.

@@ -44,7 +44,7 @@ RESUME = (
     "newest in --out of this very plan, or begin one."
 )
 AUTO = "auto"
-AT = "With --resume or --init: the checkpoint of this update. A resumed run drops what came after it."
+AT = "With --resume or --init: the checkpoint of this update, or last, or best. A resumed run drops what came after."
 INIT = (
     "Begin a new run with the weights of another. What is not said is as there, but for who taught and was played "
     "against; slots, options of the environment and the loss may be others. The units of rewards and of what is "
@@ -77,7 +77,7 @@ def train(
     out: Annotated[Path, _run(help="Directory of runs.")] = Path("runs"),
     resume: Annotated[str | None, _run(metavar="RUN|auto", help=RESUME)] = None,
     init: Annotated[str | None, _run(metavar="RUN", help=INIT, autocompletion=completion.runs)] = None,
-    at: Annotated[int | None, _run(metavar="UPDATE", help=AT)] = None,
+    at: Annotated[str | None, _run(metavar="K", help=AT)] = None,
     observe: Annotated[
         list[str] | None, _run(metavar="NAME", help="Let an installed observer watch the run (repeatable).")
     ] = None,
@@ -102,7 +102,7 @@ def train(
     planned, watchers = split_options(options or ())
     watching = choose_observers(index, recipes, observe or (), watchers, tensorboard=not no_tensorboard)
 
-    def go_on(run: RunDirectory, updates: int | None, device: str | None, at: int | None = None) -> None:
+    def go_on(run: RunDirectory, updates: int | None, device: str | None, at: str | None = None) -> None:
         with locked(run.path):
             resumption = find_resumption(run, index, at=at, updates=updates)
             ranks.check(launch, resumption.plan if device is None else evolve(resumption.plan, device=device), index)
@@ -118,7 +118,7 @@ def train(
     if at is not None and init is None:
         raise UserError(
             "--at names a checkpoint to resume from, or to begin with.",
-            hint="Name the run: --resume RUN --at UPDATE, or --init RUN --at UPDATE.",
+            hint="Name the run: --resume RUN --at K, or --init RUN --at K.",
         )
     meant = choices.check_once(settings, planned)
     request = PlanRequest(

@@ -58,8 +58,8 @@ class Resumption:
         self.run.resume(self.update, self.plan, index, facts, here)
 
 
-def find_resumption(run: RunDirectory, index: Index, *, at: int | None, updates: int | None) -> Resumption:
-    """Choose and verify the checkpoint from which a run is resumed: the newest, or that of update `at`.
+def find_resumption(run: RunDirectory, index: Index, *, at: int | str | None, updates: int | None) -> Resumption:
+    """Choose and verify the checkpoint from which a run is resumed: the newest, or `at`: "last", "best" or an update.
 
     `updates` are those of the run in total; None for what it was planned with.
 
@@ -104,7 +104,7 @@ def find_fitting(out: Path, plan: Plan) -> RunDirectory | None:
     return next(fitting, None)
 
 
-def _choose(run: RunDirectory, at: int | None) -> Path | None:
+def _choose(run: RunDirectory, at: int | str | None) -> Path | None:
     if at is not None or list_checkpoints(run):
         return choose_checkpoint(run, "last" if at is None else str(at))
     # Before the first checkpoint one line may have been written; more were followed by checkpoints that are gone.

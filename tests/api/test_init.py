@@ -19,7 +19,7 @@ from esper_core.contracts.errors import CheckpointMismatch, ConfigError, UserErr
 from esper_core.contracts.plain import from_exact
 from esper_core.learning.session import open_session
 from esper_core.registry.loading import load_index
-from esper_core.runs.checkpoint import load_init
+from esper_core.runs.checkpoint import best_checkpoint, load_init
 from tests.api.conftest import small
 
 SLOTS = {"task.train_samples": 100, "environment.workers": 1, "network.hidden_dim": 16, "train.lr": 0.001}
@@ -147,21 +147,22 @@ def test_wrong_use(origin: Run, esper_command: Any) -> None:
     for words, said in (
         (("--init", str(origin.path), "--policy", "lstm-v2"), "cannot be named beside"),
         (("--init", str(origin.path), "--resume", str(origin.path)), "--init cannot stand beside --resume"),
-        (("--at", "1"), "--init RUN --at UPDATE"),
+        (("--at", "1"), "--init RUN --at K"),
     ):
         status, text = esper_command("train", *words)
         assert status == 2 and said in " ".join(text.split()), text
 
 
 def test_the_command_begins_with_weights_and_runs_show_says_so(origin: Run, esper_command: Any) -> None:
-    status, text = esper_command(
-        *("train", "--init", str(origin.path), "--at", "1", "--slots", "3", "--updates", "1", "--json", "--out", "out")
-    )
+    words = "--at", "best", "--slots", "3", "--updates", "1", "--json", "--out", "out"
+    status, text = esper_command("train", "--init", str(origin.path), *words)
     assert status == 0, text
     (run,) = Path("out").iterdir()
     status, text = esper_command("runs", "show", str(run))
     said = " ".join(text.split())
-    assert f"begun with {origin.path}, update 1" in said and "loads with any number of slots; trained with 3" in said
+    best = best_checkpoint(origin)
+    assert best is not None and f"begun with {origin.path}, update {int(best.name)}" in said
+    assert "loads with any number of slots; trained with 3" in said
     assert "played with runtime engine, kernels" in said or "played with runtime loop" in said, "what trains hosts"
 
 

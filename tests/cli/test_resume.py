@@ -123,6 +123,7 @@ KEPT = "A resumed run keeps its plan: {} cannot stand beside --resume"
         ),
         (None, ("--updates", "3"), 2, "cannot be 3: 4 are done"),
         (None, ("--at", "9"), 2, "no checkpoint of update 9.\nIt has those of: "),
+        (None, ("--at", "worst"), 2, "no checkpoint of update worst.\nIt has those of: "),
         (None, ("--slots", "5", "--seed", "0"), 2, KEPT.format("--slots, --seed")),
         (None, ("-o", "train.lr=1", "--dry-run"), 2, KEPT.format("--dry-run, -o")),
         (None, ("-o", "observer.diary.flush=0"), 2, "'diary' does not watch it"),
