@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from tables import Record, between, is_kept, markdown, read
@@ -63,31 +63,34 @@ def best_rule(slots: int) -> str:
     return max(RULES, key=means.__getitem__)
 
 
-def policies(slots: int) -> Iterator[tuple[str, str]]:
-    """Yield the policies that have played with a number of slots: name of the record, name in a table."""
-    yield from ANY.items()
-    for name, counts in SPECIALISTS.items():
-        if slots in counts:
-            yield name, f"`{name}`"
+def played() -> list[int]:
+    """Return the numbers of slots with which rules have played."""
+    return [n for n in SLOTS if is_kept(f"trained-3-at-{n}")]
+
+
+def policies(slots: int) -> dict[str, str]:
+    """Return the policies that have played with a number of slots: name of the record → name in a table."""
+    known = {**ANY, **{name: f"`{name}`" for name, counts in SPECIALISTS.items() if slots in counts}}
+    return {name: shown for name, shown in known.items() if is_kept(f"{name}-at-{slots}")}
 
 
 def by_slots() -> str:
     """Mean test accuracy of everyone, by number of slots."""
-    rows = [["", *(f"N = {slots}" for slots in SLOTS)]]
-    rows += [[f"`{rule}`", *(f"{accuracy('trained-3', n, rule).mean():.3f}" for n in SLOTS)] for rule in RULES]
+    rows = [["", *(f"N = {n}" for n in played())]]
+    rows += [[f"`{rule}`", *(f"{accuracy('trained-3', n, rule).mean():.3f}" for n in played())] for rule in RULES]
     for name, shown in [*ANY.items(), *((name, f"`{name}`") for name in SPECIALISTS)]:
-        rows.append([shown, *(f"{accuracy(name, n).mean():.3f}" if name in dict(policies(n)) else "" for n in SLOTS)])
+        rows.append([shown, *(f"{accuracy(name, n).mean():.3f}" if name in policies(n) else "" for n in played())])
     return markdown(rows)
 
 
 def to_the_best_rule() -> str:
     """Policies minus the best rule, by number of slots."""
     rows = [["N", "best rule", *ANY.values(), *(f"`{name}`" for name in SPECIALISTS)]]
-    for n in SLOTS:
-        rule, played = best_rule(n), dict(policies(n))
+    for n in played():
+        rule = best_rule(n)
         rows.append([str(n), f"`{rule}`"])
         for name in (*ANY, *SPECIALISTS):
-            apart = difference((name, "policy"), ("trained-3", rule), n) if name in played else None
+            apart = difference((name, "policy"), ("trained-3", rule), n) if name in policies(n) else None
             rows[-1].append(between(apart, 3, signed=True) if apart else "")
     return markdown(rows)
 
@@ -97,6 +100,8 @@ def to_specialists() -> str:
     rows = [["N", "specialist", *(f"{shown} {what}" for shown in ANY.values() for what in ("−", "share"))]]
     for name, counts in SPECIALISTS.items():
         for n in counts:
+            if name not in policies(n):
+                continue
             rows.append([str(n), f"`{name}`"])
             for general in ANY:
                 apart = difference((general, "policy"), (name, "policy"), n)
@@ -118,6 +123,8 @@ def tuned() -> str:
     rows = [["policy", "N", "before", "after", "after − before"]]
     for name in TUNED:
         for n in TUNED_AT:
+            if not is_kept(f"tuned-{name}-at-{n}"):
+                continue
             before, after = accuracy(name, n).mean(), accuracy(f"tuned-{name}", n).mean()
             apart = difference((f"tuned-{name}", "policy"), (name, "policy"), n)
             rows.append([ANY[name], str(n), f"{before:.3f}", f"{after:.3f}", between(apart, 3, signed=True)])
@@ -128,8 +135,9 @@ def ablations() -> str:
     """What is lost without a part; all trained with 3 slots."""
     rows = [["without", *(f"N = {n}, minus whole" for n in ABLATED_AT)]]
     for name, shown in ABLATIONS.items():
-        apart = [difference((name, "policy"), ("trained-3", "policy"), n) for n in ABLATED_AT]
-        rows.append([shown, *(between(estimate, 3, signed=True) for estimate in apart)])
+        if all(is_kept(f"{name}-at-{n}") for n in ABLATED_AT):
+            apart = [difference((name, "policy"), ("trained-3", "policy"), n) for n in ABLATED_AT]
+            rows.append([shown, *(between(estimate, 3, signed=True) for estimate in apart)])
     return markdown(rows)
 
 
@@ -144,7 +152,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
 
 def names() -> set[str]:
     """Return the names of the records that tables are made of, as far as they are kept."""
-    found = {f"{name}-at-{n}" for n in SLOTS for name, _ in policies(n)}
+    found = {f"{name}-at-{n}" for n in SLOTS for name in policies(n)}
     found |= {f"tuned-{name}-at-{n}" for name in TUNED for n in TUNED_AT}
     found |= {f"{name}-at-{n}" for name in ABLATIONS for n in ABLATED_AT}
     return {name for name in found if is_kept(name)}
