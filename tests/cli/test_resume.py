@@ -34,6 +34,8 @@ def stop_and_go_on(train, out: Path, kind: str, updates: int, moments: list[tupl
     """Train a run, stop it by signals after random times, and go on each time; return its folder."""
     words = ["train", *KINDS[kind], "--updates", str(updates), "--out", str(out)]
     for number, seconds in moments:
+        for left in out.glob("*/lock"):  # by the last process: the next one's says that it listens to signals
+            left.unlink()
         process = forking.start(main, words, said=out.with_suffix(".txt"))
         while not list(out.glob("*/lock")) and process.is_alive():
             time.sleep(0.01)
