@@ -1,11 +1,12 @@
 """Is one policy for every number of slots worth as much as one for each number? Tables from records that are kept.
 
-    python benchmarks/any_slots.py                   # all tables of docs/results.md about it
+    python benchmarks/any_slots.py                   # all tables about it
     python benchmarks/any_slots.py ablations         # one of them
 
-The commands that made the records stand in docs/results.md. All policies have played the same held-out instances of
-`mixed`. A difference is the mean over instances and training seeds, instance by instance, kind by kind; its interval is
-that of `esper evaluate --primary paired-mean`.
+Records are those of `esper evaluate --slots N --arms policy,static,all-on,all-on-heavy`, kept by benchmarks/tables.py
+as `trained-3-at-N`, `trained-1-to-5-at-N`, `lstm-v1-at-N` and so on, after who was trained with what. All policies have
+played the same held-out instances of `mixed`. A difference is the mean over instances and training seeds, instance by
+instance, kind by kind; its interval is that of `esper evaluate --primary paired-mean`.
 """
 
 from __future__ import annotations
@@ -163,6 +164,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tables", nargs="*", help=", ".join(TABLES))
     chosen = parser.parse_args().tables or list(TABLES)
+    if not names():
+        sys.exit("any_slots.py: no record is kept of what its tables are made of; benchmarks/records has none.")
     if unknown := [name for name in chosen if name not in TABLES]:
         sys.exit(f"any_slots.py: there is no table {unknown[0]}; there are {', '.join(TABLES)}")
     try:

@@ -24,18 +24,18 @@ from esper_evaluation.statistics import Estimate
 SEEDS = (0, 1, 2)
 PLAN = ("--registry", str(MIXED), "--policy", "lstm-v1", "--slots", "3", "--workers", "1")
 SIXTEEN, THIRTY_TWO = ("--envs", "16", "--updates", "40"), ("--envs", "32", "--updates", "20")
-ALONE = "the recipe"
-WIDE = "the recipe, 32 at a time"
+ALONE = "recipe"
+WIDE = "recipe-32"
 TEACHER = ("-o", "train.teacher_alone=5", "-o", "train.critic_alone=2", "-o", "train.teacher_softness=0.1")
 SETTINGS = {
     ALONE: SIXTEEN,
     WIDE: THIRTY_TWO,
-    "privileged critic": (*SIXTEEN, "-o", "critic.privileged=true"),
+    "privileged-critic": (*SIXTEEN, "-o", "critic.privileged=true"),
     "leave-one-out": (*THIRTY_TWO, "-o", "environment.repeats=4", "-o", "train.leave_one_out=true"),
     "teacher": (*SIXTEEN, "--use", "rule=by-kind", *TEACHER),
-    "1,024 instances": (*SIXTEEN, "-o", "environment.instances=1024"),
-    "no discount": (*SIXTEEN, "-o", "train.gamma=1"),
-    "instance weights": (*SIXTEEN, "-o", 'environment.instance_weights=["mnist1d-shuffled=0.25"]'),
+    "1024-instances": (*SIXTEEN, "-o", "environment.instances=1024"),
+    "no-discount": (*SIXTEEN, "-o", "train.gamma=1"),
+    "instance-weights": (*SIXTEEN, "-o", 'environment.instance_weights=["mnist1d-shuffled=0.25"]'),
 }
 """Name → what is changed."""
 BESIDE = {"leave-one-out": WIDE}
@@ -46,7 +46,7 @@ METRICS = {"return": "return", "explained variance": "explained_variance"}
 def run(setting: str, seed: int, rules: str = "[]") -> Run:
     """Return the run of a setting."""
     taught = ["-o", f"rule.rules={rules}"] if setting == "teacher" else []
-    return Run(setting.replace(" ", "-").replace(",", ""), seed, [*PLAN, *SETTINGS[setting], *taught])
+    return Run(setting, seed, [*PLAN, *SETTINGS[setting], *taught])
 
 
 def values(runs: Path, setting: str, metric: str) -> dict[int, float]:
@@ -84,7 +84,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, help="folder of the runs")
     parser.add_argument("--rules", help="the best rule of each kind of world, for the teacher")
-    parser.add_argument("--only", nargs="+", choices=SETTINGS, default=list(SETTINGS), help="settings to train")
+    parser.add_argument("--only", nargs="+", choices=SETTINGS, default=list(SETTINGS), help="what to train")
     parser.add_argument("--read", action="store_true", help="train nothing")
     parser.add_argument("--figure", type=Path, help="write a forest plot")
     chosen = parser.parse_args()
@@ -92,6 +92,8 @@ def main() -> None:
         if chosen.rules is None and "teacher" in chosen.only:
             sys.exit("effects.py: the teacher needs --rules, which benchmarks/best_rules.py prints.")
         train(chosen.runs, (run(setting, seed, chosen.rules) for seed in SEEDS for setting in chosen.only))
+    if not any(values(chosen.runs, setting, "return") for setting in SETTINGS):
+        sys.exit(f"effects.py: there is no run in {chosen.runs}; without --read they are trained.")
     rows = [["", "seeds", *(f"{said}{more}" for said in METRICS for more in ("", ", effect"))]]
     for setting in SETTINGS:
         count = len(values(chosen.runs, setting, "return"))

@@ -26,6 +26,7 @@ import numpy as np
 from attrs import asdict, frozen
 
 from esper_core.composition.plan import describe_plan
+from esper_core.contracts.errors import EsperError
 from esper_core.contracts.state import Outcome
 from esper_core.registry.index import Component
 from esper_core.registry.loading import load_index
@@ -294,7 +295,7 @@ def main() -> None:
     """Do what is asked for; end with a sentence where it cannot be done."""
     try:
         _main()
-    except ValueError as error:
+    except (EsperError, OSError, ValueError) as error:
         sys.exit(f"tables.py: {error}")
 
 

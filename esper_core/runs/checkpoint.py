@@ -150,7 +150,8 @@ def choose_checkpoint(run: RunDirectory, at: str) -> Path:
         return best_checkpoint(run) or newest
     found = paths.get(str(int(at)) if at.isdecimal() else at)
     if found is None:
-        raise UserError(f"{run.path} has no checkpoint of update {at}.", hint=f"It has those of: {', '.join(paths)}.")
+        known = f"It has those of: {', '.join(paths)}; or say last, or best."
+        raise UserError(f"{run.path} has no checkpoint of update {at}.", hint=known)
     return found
 
 

@@ -67,7 +67,7 @@ class Comparison:
         primary: The policy against it, by what was declared to decide; None without the policy, or without rules.
         declared: What that is, one of PRIMARIES.
         iqm: The policy against the rule that is best on these instances, by what arms are compared by.
-        mean: The same by means over the instances.
+        mean: The same by means over the instances; None where `paired-mean` decides, which says it better.
         kinds: Kind of instance → how many there are, and the mean difference to the best rule there, with its interval
             unless there is one alone; where `paired-mean` decides, and there are several.
         against: Arm that is neither → the policy minus it, as the primary contrast takes the difference; where
@@ -188,7 +188,7 @@ def compare(
                 if name != POLICY
             }
             found = apart.pop(best)
-            primary = Contrast(best, found.estimate, first.higher_is_better)
+            primary, mean = Contrast(best, found.estimate, first.higher_is_better), None
             by_kind = found.kinds if len(found.kinds) > 1 else {}
             against = {name: other.estimate for name, other in apart.items()}
     common = [] if by is None else [own[by] for own in tags]

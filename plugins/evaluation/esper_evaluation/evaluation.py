@@ -108,17 +108,18 @@ class Evaluation:
         """Yield what people are told, tables and lines."""
         comparison, first = self.comparison, self.comparison.outcomes[0].name
         yield self._table([outcome.name for outcome in comparison.outcomes], comparison.arms)
-        seeds = ", ".join(f"{entrant.seed} (update {entrant.header.update})" for entrant in self.entrants)
-        learned = any(arm.learned and arm.name in comparison.arms for arm in OWN)
+        over = [f"{len(comparison.instances)} held-out instances"]
+        if self.look.first:
+            over.append(shown(self.look.first, self.look.count))
+        if any(arm.learned and arm.name in comparison.arms for arm in OWN):
+            seeds = ", ".join(f"{entrant.seed} (update {entrant.header.update})" for entrant in self.entrants)
+            over.append(f"and policy seeds {seeds}")
+        best = "; * is the best rule" if comparison.best_rule else ""
+        training = " on training instances" if comparison.training else ""
         yield ""
-        which = f", {shown(self.look.first, self.look.count)}," if self.look.first else ""
-        yield (
-            f"{self._located()} [95 % interval] over {len(comparison.instances)} held-out instances{which}"
-            f"{f' and policy seeds {seeds}' if learned else ''}; * is the best rule"
-            f"{' on training instances' if comparison.training else ''}."
-        )
+        yield f"{self._located()} [95 % interval] over {', '.join(over)}{best}{training}."
         if self.look.again:
-            yield "Somebody had looked at these instances before."
+            yield "With --again: somebody may have looked at these instances before."
         if comparison.groups:
             columns = {f"{name} ({group.instances})": group for name, group in comparison.groups.items()}
             arms = {arm: {name: group.arms[arm][first] for name, group in columns.items()} for arm in comparison.arms}

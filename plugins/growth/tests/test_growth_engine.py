@@ -20,6 +20,7 @@ from esper_growth.blueprints.transformer import BiasedMixing, ChannelNorm, Mixin
 from esper_growth.engine.graph import Graph, Unknown, shape_of
 from esper_growth.engine.host import EngineHost, Trained
 from esper_growth.engine.network import Network, Step, variants
+from esper_growth.engine.shapes import Kind
 from esper_growth.hosts.transformer import Patches, Positions, Residual
 from esper_growth.loop import LoopHost
 from esper_growth.model import SeedSetting
@@ -323,7 +324,15 @@ def test_a_host_that_the_engine_does_not_know_trains_in_the_loop_and_is_named_on
 
 
 @pytest.mark.parametrize(
-    ("lower", "says"), [(lambda *_: 7, "returned 7, which is no Node"), (lambda *_: [][0], "IndexError")]
+    ("lower", "says"),
+    [
+        (lambda *_: 7, "returned 7, which is no Node"),
+        (lambda *_: [][0], "IndexError"),
+        (
+            lambda _, graph, x: graph.add(Kind.SUM, [x, graph.lower(nn.MaxPool2d(2), x)], x.shape),
+            r"SUM does not make \(4, 8, 8\) of \(4, 8, 8\), \(4, 4, 4\)",
+        ),
+    ],
 )
 def test_a_method_that_cannot_say_what_it_is_made_of_is_named(lower, says):
     graph, layer = Graph(), type("Mute", (Custom,), {"lower": lower})(4)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from enum import IntEnum
 from typing import Any
 
 import torch
@@ -14,31 +13,7 @@ from torch import Tensor, nn
 
 from esper_core.contracts.errors import EsperError, PluginError
 from esper_core.contracts.foreign import guarded
-
-Shape = tuple[int, int, int]
-"""Channels, height and width; a curve has height 1."""
-
-
-class Kind(IntEnum):
-    """The engine's layers, in the order of `network.h`."""
-
-    CONVOLUTION = 0
-    DEPTHWISE = 1
-    NORM = 2
-    CHANNEL_NORM = 3
-    RELU = 4
-    GELU = 5
-    SIGMOID = 6
-    POOL = 7
-    MEAN = 8
-    SUM = 9
-    TABLE = 10
-    PATCHES = 11
-    RESCALE = 12
-    DIFFERENCE = 13
-    ATTENTION = 14
-    JOIN = 15
-    STRIDE = 16
+from esper_growth.engine.shapes import Kind, Shape, check_shapes
 
 
 class Unknown(EsperError):
@@ -87,13 +62,18 @@ class Graph:
             inputs: What it reads.
             shape: Of its output.
             settings: What else it needs, in the order in which the engine reads it: numbers, and parameters or None.
+
+        Raises:
+            ValueError: the layer does not make such a shape of such inputs.
         """
+        check_shapes(kind, [node.shape for node in inputs], shape)
         output = self._value(shape, learns=True)
         self._append(kind, inputs, output, settings)
         return output
 
     def join_isolated(self, inputs: Sequence[Node], *settings: int) -> None:
         """Add the joining of a seed that trains without changing the host; the output is the host's activation."""
+        check_shapes(Kind.JOIN, [node.shape for node in inputs], inputs[0].shape)
         self._append(Kind.JOIN, inputs, inputs[0], settings)
 
     def lower(self, module: nn.Module, x: Node) -> Node:
