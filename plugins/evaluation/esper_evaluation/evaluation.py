@@ -131,8 +131,8 @@ class Evaluation:
             yield ""
         if comparison.against:
             yield from ("", f"{first}, policy minus each other arm, the same way:", "")
-            others = [[arm, _between(apart, signed=True)] for arm, apart in comparison.against.items()]
-            yield from (Table(["arm", "difference"], others, []), "")
+            beside = [[arm, _between(apart, signed=True)] for arm, apart in comparison.against.items()]
+            yield from (Table(["arm", "difference"], beside, []), "")
         if comparison.declared == PAIRED and comparison.primary is not None and comparison.iqm is not None:
             yield _verdict(comparison.primary, f"{first}, mean of the paired differences by kind,")
             iqm = comparison.iqm
